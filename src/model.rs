@@ -1,0 +1,14 @@
+//! The vocabulary: what every room speaks of. Imports nothing of ours.
+//!
+//! Invariants: no IO, no clock, no credentials in plain sight (`Account::key` is a secret type); ids are unguessable.
+
+pub mod ask;
+pub mod chat;
+pub mod entry;
+pub mod event;
+pub mod fault;
+pub mod fold;
+pub mod ids;
+pub mod target;
+pub mod usage;
+pub mod wire;

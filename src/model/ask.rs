@@ -1,0 +1,77 @@
+//! One request for a generation: what the dialect read from it, and its bytes as they came.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::{HeaderName, HeaderValue};
+
+use super::chat::Chat;
+use super::fault::Fault;
+use super::usage;
+use super::wire::{Tongue, Wire};
+
+/// A request for a generation.
+pub struct Ask {
+    /// The dialect it came in, in which it is answered.
+    pub tongue: Tongue,
+    /// The wire whose request shape `body` has: it can go to such an upstream as it came.
+    pub shape: Wire,
+    /// The request body, byte for byte.
+    pub body: Bytes,
+    /// The model by the name the client asked for.
+    pub model: ByteString,
+    /// Further models that the body names, which the caller must be allowed as well.
+    pub models: Vec<ByteString>,
+    /// True where the client wants a stream.
+    pub stream: bool,
+    /// How many choices it wants.
+    pub choices: u16,
+    /// The most output tokens it wants per choice.
+    pub max_output: Option<u64>,
+    /// True where the client wants usage in the stream (`stream_options.include_usage`).
+    pub include_usage: bool,
+    /// The estimate of its input tokens.
+    pub input_estimate: u64,
+    /// Request headers that go along to an upstream of the same wire, and `traceparent`.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How the body becomes a [`Chat`] when a target speaks another wire.
+    pub translate: fn(&[u8]) -> Result<Chat, Fault>,
+    /// What `translate` made of the body, once it was needed.
+    pub chat: OnceLock<Result<Chat, Fault>>,
+}
+
+impl Ask {
+    /// The request in no provider's words. Parsed once, on first use.
+    ///
+    /// # Errors
+    /// A 400 that names the field which cannot be understood.
+    pub fn chat(&self) -> Result<&Chat, Fault> {
+        self.chat.get_or_init(|| (self.translate)(&self.body)).as_ref().map_err(Clone::clone)
+    }
+
+    /// The tokens this request is expected to use: its prompt and `reserve` output tokens for each choice,
+    /// or its own maximum where that is smaller.
+    #[must_use]
+    pub fn estimate(&self, reserve: u64) -> u64 {
+        let output = self.max_output.map_or(reserve, |max| max.saturating_mul(u64::from(self.choices)).min(reserve));
+        self.input_estimate.saturating_add(output)
+    }
+}
+
+impl std::fmt::Debug for Ask {
+    /// Never shows content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ask")
+            .field("tongue", &self.tongue)
+            .field("model", &self.model)
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The estimate for a prompt of that many bytes of text and that many images.
+#[must_use]
+pub const fn input_estimate(text_bytes: u64, images: u64) -> u64 {
+    usage::estimate(text_bytes).saturating_add(images.saturating_mul(1000))
+}

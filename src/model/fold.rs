@@ -1,0 +1,171 @@
+//! Events → the whole answer. What a stream said is what its fold says: one law for every wire and dialect.
+
+use bytestring::ByteString;
+
+use super::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start};
+use super::usage::Usage;
+
+/// Everything a stream said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Answer {
+    /// How it began.
+    pub start: Option<Start>,
+    /// The target that answered.
+    pub route: Option<Route>,
+    /// The choices, by number.
+    pub choices: Vec<Choice>,
+    /// What was used.
+    pub usage: Option<Usage>,
+    /// How it failed.
+    pub failure: Option<Failure>,
+    /// How it ended.
+    pub end: Option<End>,
+}
+
+/// One choice.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Choice {
+    /// What it is made of, in order.
+    pub parts: Vec<Part>,
+    /// How it ended, if it did.
+    pub finish: Option<Finish>,
+}
+
+/// A piece of a choice.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Text.
+    Text(String),
+    /// Reasoning text.
+    Reasoning(String),
+    /// A signature or encrypted block.
+    Signature(Signature),
+    /// A tool call.
+    ToolCall {
+        /// The call, by its place in the choice.
+        index: u16,
+        /// Its id.
+        id: ByteString,
+        /// Its name.
+        name: ByteString,
+        /// JSON text.
+        arguments: String,
+        /// What the provider wants back with it.
+        signature: Option<ByteString>,
+        /// A custom tool, whose arguments are free text.
+        custom: bool,
+    },
+    /// A refusal.
+    Refusal(String),
+    /// A source.
+    Citation(Citation),
+    /// Content with no normalized form.
+    Raw(Raw),
+}
+
+impl Answer {
+    /// The answer that these events make.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut answer = Self::default();
+        events.into_iter().for_each(|event| answer.add(event));
+        answer
+    }
+
+    /// Takes in the next event.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::Start(it) => self.start = Some((**it).clone()),
+            Event::Route(it) => self.route = Some((**it).clone()),
+            Event::Usage(it) => self.usage = Some(**it),
+            Event::Error(it) => self.failure = Some((**it).clone()),
+            Event::End(it) => self.end = Some((**it).clone()),
+            content => self.choice_mut(content.choice()).add(content),
+        }
+    }
+
+    /// Why it ended, where it has.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.end.as_ref().map(|end| end.reason)
+    }
+
+    /// True where anything at all was said.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.choices.iter().any(|choice| !choice.parts.is_empty())
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "resized just before")]
+    fn choice_mut(&mut self, number: u16) -> &mut Choice {
+        let at = usize::from(number);
+        if self.choices.len() <= at {
+            self.choices.resize_with(at + 1, Choice::default);
+        }
+        &mut self.choices[at]
+    }
+}
+
+impl Choice {
+    fn add(&mut self, event: &Event) {
+        match event {
+            Event::Text { delta, .. } => match self.parts.last_mut() {
+                Some(Part::Text(text)) => text.push_str(delta),
+                _ => self.parts.push(Part::Text(delta.to_string())),
+            },
+            Event::Reasoning { delta, .. } => match self.parts.last_mut() {
+                Some(Part::Reasoning(text)) => text.push_str(delta),
+                _ => self.parts.push(Part::Reasoning(delta.to_string())),
+            },
+            Event::Refusal { delta, .. } => match self.parts.last_mut() {
+                Some(Part::Refusal(text)) => text.push_str(delta),
+                _ => self.parts.push(Part::Refusal(delta.to_string())),
+            },
+            Event::Signature(it) => self.parts.push(Part::Signature((**it).clone())),
+            Event::Citation(it) => self.parts.push(Part::Citation((**it).clone())),
+            Event::Raw(it) => self.parts.push(Part::Raw((**it).clone())),
+            Event::ToolCall(it) => self.parts.push(Part::ToolCall {
+                index: it.index,
+                id: it.id.clone(),
+                name: it.name.clone(),
+                arguments: String::new(),
+                signature: it.signature.clone(),
+                custom: it.custom,
+            }),
+            Event::ToolArguments { index, delta, .. } => self.add_arguments(*index, delta),
+            Event::Finish(it) => self.finish = Some((**it).clone()),
+            Event::ToolCallEnd { .. } | Event::Start(_) | Event::Route(_) | Event::Usage(_) | Event::Error(_) | Event::End(_) => {}
+        }
+    }
+
+    fn add_arguments(&mut self, wanted: u16, delta: &str) {
+        let call = self.parts.iter_mut().rev().find_map(|part| match part {
+            Part::ToolCall { index, arguments, .. } if *index == wanted => Some(arguments),
+            _ => None,
+        });
+        if let Some(arguments) = call {
+            arguments.push_str(delta);
+        }
+    }
+
+    /// All its text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.join(|part| if let Part::Text(text) = part { Some(text) } else { None })
+    }
+
+    /// All its reasoning text.
+    #[must_use]
+    pub fn reasoning(&self) -> String {
+        self.join(|part| if let Part::Reasoning(text) = part { Some(text) } else { None })
+    }
+
+    /// All its refusal.
+    #[must_use]
+    pub fn refusal(&self) -> String {
+        self.join(|part| if let Part::Refusal(text) = part { Some(text) } else { None })
+    }
+
+    fn join<'a>(&'a self, pick: impl Fn(&'a Part) -> Option<&'a String>) -> String {
+        self.parts.iter().filter_map(pick).map(String::as_str).collect()
+    }
+}
