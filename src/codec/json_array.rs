@@ -1,0 +1,230 @@
+//! Framing of a JSON array that arrives in pieces, one frame an element: what Gemini sends without `alt=sse`.
+//!
+//! Invariants: every byte is looked at once, whatever the cuts; a frame is a slice of what was read and is never larger
+//! than the bound. Only objects are elements: a bare object (an error body) is one frame, as is each object that stands
+//! behind the array. From the first byte that begins anything else, all is stray.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use bytestring::ByteString;
+
+use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing};
+
+/// Cuts a JSON array into its elements.
+#[derive(Debug, Default)]
+pub struct JsonArray {
+    place: Place,
+    /// How much of the element at the front of the buffer was looked at. One more than there is, where the last byte
+    /// was a backslash: the byte it escapes is passed over unseen.
+    scanned: usize,
+    depth: usize,
+    in_string: bool,
+}
+
+/// What the front of the buffer is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Brackets, commas and white space, which are let go.
+    #[default]
+    Between,
+    /// An object.
+    Element,
+    /// Nothing of this format, kept until the end.
+    Stray,
+}
+
+impl Framing for JsonArray {
+    fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if self.place == Place::Between {
+            self.begin(buf);
+        }
+        let end = if self.place == Place::Element { self.scan(buf) } else { None };
+        match end {
+            Some(end) if end <= FRAME_BOUND => {
+                *self = Self::default();
+                Ok(Some(frame(&buf.split_to(end).freeze(), FrameKind::Whole)))
+            }
+            None if buf.len() <= FRAME_BOUND => Ok(None),
+            _ => Err(FrameError::TooLong { bound: FRAME_BOUND }),
+        }
+    }
+
+    fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
+        let kind = if self.place == Place::Stray { FrameKind::Stray } else { FrameKind::Unended };
+        *self = Self::default();
+        let rest = buf.split().freeze();
+        (!rest.is_empty()).then(|| frame(&rest, kind))
+    }
+}
+
+impl JsonArray {
+    /// Lets separators go and sees what follows them.
+    fn begin(&mut self, buf: &mut BytesMut) {
+        let separators = buf.iter().take_while(|byte| is_separator(**byte)).count();
+        buf.advance(separators);
+        self.place = match buf.first() {
+            None => Place::Between,
+            Some(b'{') => Place::Element,
+            Some(_) => Place::Stray,
+        };
+    }
+
+    /// Looks at what has come since the last call; the length of the element, where it is complete.
+    fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
+        while let Some(rest) = bytes.get(self.scanned..).filter(|rest| !rest.is_empty()) {
+            if self.in_string {
+                self.scan_string(rest);
+            } else {
+                self.scan_structure(rest);
+            }
+            if self.depth == 0 && !self.in_string {
+                return Some(self.scanned);
+            }
+        }
+        None
+    }
+
+    fn scan_string(&mut self, rest: &[u8]) {
+        let Some(at) = memchr::memchr2(b'"', b'\\', rest) else {
+            self.scanned += rest.len();
+            return;
+        };
+        let escape = rest.get(at) == Some(&b'\\');
+        self.in_string = escape;
+        self.scanned += at + if escape { 2 } else { 1 };
+    }
+
+    /// Stops after a quote, or after the bracket that ends the element.
+    fn scan_structure(&mut self, rest: &[u8]) {
+        for byte in rest {
+            self.scanned += 1;
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth -= 1,
+                _ => {}
+            }
+            if self.in_string || self.depth == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// Brackets and commas of the array, JSON's white space, and the bytes of a byte order mark.
+const fn is_separator(byte: u8) -> bool {
+    matches!(byte, b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf)
+}
+
+fn frame(bytes: &Bytes, kind: FrameKind) -> Frame {
+    let data = ByteString::try_from(bytes.clone()).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into());
+    Frame { name: ByteString::new(), data, kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All frames of these pieces: kind and payload.
+    fn frames(pieces: &[&[u8]]) -> Vec<(FrameKind, String)> {
+        let (mut framing, mut buf, mut out) = (JsonArray::default(), BytesMut::new(), Vec::new());
+        let mut keep = |frame: Frame| out.push((frame.kind, frame.data.to_string()));
+        for piece in pieces {
+            buf.extend_from_slice(piece);
+            while let Some(frame) = framing.next(&mut buf).unwrap() {
+                keep(frame);
+            }
+        }
+        while let Some(frame) = framing.finish(&mut buf) {
+            keep(frame);
+        }
+        out
+    }
+
+    fn whole(text: &str) -> (FrameKind, String) {
+        (FrameKind::Whole, text.into())
+    }
+
+    #[test]
+    fn an_array_becomes_its_elements() {
+        let body = "[{\n  \"a\": [1, {\"b\": \"}]\\\"{\\\\\"}]\r\n}\n,\r\n{\"c\":\"é\"}\n,\r\n{}]\n";
+        assert_eq!(
+            frames(&[body.as_bytes()]),
+            [whole("{\n  \"a\": [1, {\"b\": \"}]\\\"{\\\\\"}]\r\n}"), whole("{\"c\":\"é\"}"), whole("{}")]
+        );
+    }
+
+    #[test]
+    fn every_cut_gives_the_same_frames() {
+        let body = "[{\"a\":\"\\\\\\\"}\"}\n,\r\n{\"b\":{\"c\":[\"[\"]}}\n]{\"error\":1} x";
+        let expected =
+            [whole("{\"a\":\"\\\\\\\"}\"}"), whole("{\"b\":{\"c\":[\"[\"]}}"), whole("{\"error\":1}"), (FrameKind::Stray, "x".into())];
+        for cut in 0..=body.len() {
+            let (a, b) = body.as_bytes().split_at(cut);
+            assert_eq!(frames(&[a, b]), expected, "{cut}");
+        }
+        let single: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
+        assert_eq!(frames(&single), expected);
+    }
+
+    #[test]
+    fn a_bare_object_is_one_frame() {
+        assert_eq!(frames(&[b"\xef\xbb\xbf{\"error\": {}}\n"]), [whole("{\"error\": {}}")]);
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_says_what_it_is() {
+        assert_eq!(frames(&[b"[{\"a\":1},{\"b\":"]), [whole("{\"a\":1}"), (FrameKind::Unended, "{\"b\":".into())]);
+        assert_eq!(frames(&[b"<html>{}</html>"]), [(FrameKind::Stray, "<html>{}</html>".into())]);
+        assert_eq!(frames(&[b" [\r\n", b"] "]), []);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        assert_eq!(frames(&[b"{\"a\":\"\xff\"}"]), [whole("{\"a\":\"\u{fffd}\"}")]);
+    }
+
+    #[test]
+    fn a_frame_past_the_bound_is_refused_whole_or_not() {
+        let long = [b"{\"a\":\"".to_vec(), vec![b'x'; FRAME_BOUND]].concat();
+        let whole = [long.clone(), b"\"}".to_vec()].concat();
+        for body in [long, whole, vec![b'x'; FRAME_BOUND + 1]] {
+            let mut buf = BytesMut::from(&body[..]);
+            assert_eq!(JsonArray::default().next(&mut buf), Err(FrameError::TooLong { bound: FRAME_BOUND }));
+        }
+    }
+
+    #[test]
+    fn no_byte_is_scanned_twice() {
+        let (mut framing, mut buf) = (JsonArray::default(), BytesMut::from(&b"[{\"a\":\"b"[..]));
+        assert_eq!(framing.next(&mut buf), Ok(None));
+        assert_eq!(framing.scanned, buf.len());
+        buf.extend_from_slice(b"c\\");
+        assert_eq!(framing.next(&mut buf), Ok(None));
+        assert_eq!(framing.scanned, buf.len() + 1);
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_frames(
+            body in r#"(\[|\]|\{|\}|,|"|\\|[a-c]|é|\n| |:|1){0,60}"#,
+            cuts in proptest::collection::vec(0usize..80, 0..6),
+        ) {
+            let bytes = body.as_bytes();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            cuts.insert(0, 0);
+            cuts.push(bytes.len());
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(frames(&pieces), frames(&[bytes]));
+        }
+
+        #[test]
+        fn valid_elements_come_back_as_they_were(elements in proptest::collection::vec(r#"\{"k":"([a-z{}\[\],]|\\"|\\\\)*"\}"#, 0..5)) {
+            let body = format!("[{}\n]", elements.join("\n,\r\n"));
+            let expected: Vec<_> = elements.iter().map(|element| whole(element)).collect();
+            prop_assert_eq!(frames(&[body.as_bytes()]), expected);
+        }
+    }
+}
