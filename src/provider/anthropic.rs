@@ -1,0 +1,59 @@
+//! The wire `anthropic`: Anthropic Messages (`POST /messages`).
+//!
+//! Invariants: pure; a request of this shape goes out as it came but for `model` and `stream`; success is `message_stop`
+//! and nothing else; every content block and delta becomes an event, known or [`Event::Raw`](crate::model::event::Event).
+
+mod blocks;
+mod decode;
+mod draft;
+mod refusal;
+mod shape;
+mod tally;
+mod whole;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{Auth, Decode, DecodeError, Draft, Mode, Provider};
+use crate::codec::Framing;
+use crate::codec::sse::Sse;
+use crate::model::ask::Ask;
+use crate::model::event::Events;
+use crate::model::fault::Fault;
+use crate::model::target::Target;
+use crate::model::usage::Usage;
+use crate::model::wire::Wire;
+
+/// Anthropic Messages.
+#[derive(Debug)]
+pub struct Anthropic;
+
+impl Provider for Anthropic {
+    fn wire(&self) -> Wire {
+        Wire::Anthropic
+    }
+
+    fn auth(&self) -> Auth {
+        Auth::Header("x-api-key")
+    }
+
+    fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+        draft::draft(ask, target, mode)
+    }
+
+    fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
+        Box::<Sse>::default()
+    }
+
+    fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
+        Box::new(decode::Decoder::new(seed))
+    }
+
+    fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+        whole::read(body, seed)
+    }
+
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+        refusal::read(status, headers, body)
+    }
+}
