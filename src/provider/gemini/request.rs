@@ -1,0 +1,184 @@
+//! What a `generateContent` body looks like, borrowed from the chat.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// The body.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) system_instruction: Option<Content<'a>>,
+    pub(super) contents: Vec<Content<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) tools: Vec<Tool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tool_config: Option<ToolConfig<'a>>,
+    pub(super) generation_config: GenerationConfig<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service_tier: Option<&'a str>,
+}
+
+/// A turn.
+#[derive(Serialize)]
+pub(super) struct Content<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) role: Option<&'static str>,
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// A part. One of the first four is set.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) inline_data: Option<Blob<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_call: Option<FunctionCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) function_response: Option<FunctionResponse<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thought: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thought_signature: Option<&'a str>,
+}
+
+/// Bytes in base64.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Blob<'a> {
+    pub(super) mime_type: Cow<'a, str>,
+    pub(super) data: &'a str,
+}
+
+/// A function call brought back.
+#[derive(Serialize)]
+pub(super) struct FunctionCall<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<&'a str>,
+    pub(super) name: &'a str,
+    pub(super) args: Args<'a>,
+}
+
+/// What a function was called with. Always an object.
+#[derive(Serialize)]
+pub(super) enum Args<'a> {
+    /// The free text of a custom tool.
+    #[serde(rename = "input")]
+    Input(&'a str),
+    /// A JSON object.
+    #[serde(untagged)]
+    Object(&'a RawValue),
+}
+
+/// What a function gave back.
+#[derive(Serialize)]
+pub(super) struct FunctionResponse<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<&'a str>,
+    pub(super) name: &'a str,
+    pub(super) response: Response,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// A function's result. Always an object.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Response {
+    /// Text.
+    Output(String),
+    /// Text of a failure.
+    Error(String),
+    /// The tool's own object.
+    #[serde(untagged)]
+    Object(Box<RawValue>),
+}
+
+/// Tools.
+#[derive(Serialize)]
+pub(super) enum Tool<'a> {
+    /// Functions.
+    #[serde(rename = "functionDeclarations")]
+    Functions(Vec<Function<'a>>),
+    /// A tool of Gemini's own, as it came.
+    #[serde(untagged)]
+    Native(&'a RawValue),
+}
+
+/// A function.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Function<'a> {
+    pub(super) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameters_json_schema: Option<&'a RawValue>,
+}
+
+/// How tools are to be used.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ToolConfig<'a> {
+    pub(super) function_calling_config: FunctionCalling<'a>,
+}
+
+/// Whether functions must be called, and which.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FunctionCalling<'a> {
+    pub(super) mode: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) allowed_function_names: Vec<&'a str>,
+}
+
+/// How to generate.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GenerationConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) top_k: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) stop_sequences: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) candidate_count: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) logprobs: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_mime_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) response_json_schema: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_config: Option<Thinking>,
+}
+
+/// How to think. Level and budget exclude each other.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Thinking {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) include_thoughts: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_level: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking_budget: Option<u64>,
+}

@@ -1,0 +1,180 @@
+//! What `GenerateContentResponse` looks like on the wire, borrowed from the frame.
+//!
+//! Invariants: names are read in camelCase and in snake_case, enums as words and as numbers, `null` as absent; what is
+//! not known is passed over. Nothing is copied but strings with escapes.
+
+mod lenient;
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+pub(super) use self::lenient::{Count, List, Text, Word};
+
+/// One frame.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Chunk<'a> {
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(super) candidates: List<Candidate<'a>>,
+    #[serde(borrow, alias = "prompt_feedback")]
+    pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
+    #[serde(alias = "usage_metadata")]
+    pub(super) usage_metadata: Option<UsageMetadata>,
+}
+
+/// Why a prompt was not answered.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PromptFeedback<'a> {
+    #[serde(borrow, alias = "block_reason")]
+    pub(super) block_reason: Option<Word<'a>>,
+}
+
+/// A piece of one choice.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Candidate<'a> {
+    #[serde(default)]
+    pub(super) index: Count,
+    #[serde(borrow)]
+    pub(super) content: Option<Content<'a>>,
+    #[serde(borrow, alias = "finish_reason")]
+    pub(super) finish_reason: Option<Word<'a>>,
+    #[serde(borrow, alias = "citation_metadata")]
+    pub(super) citation_metadata: Option<&'a RawValue>,
+    #[serde(borrow, alias = "grounding_metadata")]
+    pub(super) grounding_metadata: Option<&'a RawValue>,
+    #[serde(borrow, alias = "url_context_metadata")]
+    pub(super) url_context_metadata: Option<&'a RawValue>,
+    #[serde(borrow, alias = "logprobs_result")]
+    pub(super) logprobs_result: Option<&'a RawValue>,
+}
+
+/// The parts of a piece.
+#[derive(Deserialize)]
+pub(super) struct Content<'a> {
+    #[serde(borrow, default)]
+    pub(super) parts: List<Part<'a>>,
+}
+
+/// One part.
+#[derive(Default)]
+pub(super) struct Part<'a> {
+    pub(super) text: Option<Text<'a>>,
+    pub(super) thought: bool,
+    pub(super) signature: Option<Text<'a>>,
+    pub(super) call: Option<FunctionCall<'a>>,
+    /// It holds something else.
+    pub(super) other: bool,
+}
+
+impl Part<'_> {
+    /// True for a part with no normalized form.
+    pub(super) fn is_raw(&self) -> bool {
+        self.other && self.call.is_none() && self.text.is_none()
+    }
+}
+
+/// A function call, or a piece of one.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FunctionCall<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) args: Option<&'a RawValue>,
+    #[serde(borrow, default, alias = "partial_args")]
+    pub(super) partial_args: List<PartialArg<'a>>,
+    #[serde(alias = "will_continue")]
+    pub(super) will_continue: Option<bool>,
+}
+
+/// A piece of one argument, and where it belongs.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PartialArg<'a> {
+    #[serde(borrow, alias = "json_path")]
+    pub(super) json_path: Text<'a>,
+    #[serde(borrow, alias = "string_value")]
+    pub(super) string_value: Option<Text<'a>>,
+    #[serde(alias = "number_value")]
+    pub(super) number_value: Option<serde_json::Value>,
+    #[serde(alias = "bool_value")]
+    pub(super) bool_value: Option<bool>,
+}
+
+/// Token counts so far.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UsageMetadata {
+    #[serde(default, alias = "prompt_token_count")]
+    pub(super) prompt_token_count: Count,
+    #[serde(default, alias = "cached_content_token_count")]
+    pub(super) cached_content_token_count: Count,
+    #[serde(default, alias = "candidates_token_count")]
+    pub(super) candidates_token_count: Count,
+    #[serde(default, alias = "thoughts_token_count")]
+    pub(super) thoughts_token_count: Count,
+    #[serde(default, alias = "tool_use_prompt_token_count")]
+    pub(super) tool_use_prompt_token_count: Count,
+}
+
+/// The parts of a frame as they came: `[candidate][part]`.
+///
+/// # Errors
+/// Never for what [`Chunk`] was read from.
+pub(super) fn raw_parts(json: &str) -> Result<Vec<Vec<&RawValue>>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Chunk<'a> {
+        #[serde(borrow, default)]
+        candidates: List<Candidate<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Candidate<'a> {
+        #[serde(borrow)]
+        content: Option<Content<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Content<'a> {
+        #[serde(borrow, default)]
+        parts: List<&'a RawValue>,
+    }
+    let chunk: Chunk<'_> = serde_json::from_str(json)?;
+    Ok(chunk.candidates.0.into_iter().map(|it| it.content.map_or_else(Vec::new, |content| content.parts.0.into_vec())).collect())
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Fields<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for Fields<'a> {
+            type Value = Part<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a part")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part<'a>, A::Error> {
+                let mut part = Part::default();
+                while let Some(Text(name)) = map.next_key()? {
+                    match &*name {
+                        "text" => part.text = map.next_value()?,
+                        "thought" => part.thought = map.next_value::<Option<bool>>()?.unwrap_or_default(),
+                        "thoughtSignature" | "thought_signature" => part.signature = map.next_value()?,
+                        "functionCall" | "function_call" => part.call = map.next_value()?,
+                        _ => part.other |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                    }
+                }
+                Ok(part)
+            }
+        }
+        json.deserialize_map(Fields(PhantomData))
+    }
+}
