@@ -1,0 +1,79 @@
+//! Dialects: how clients ask, and how they are answered. One file a dialect.
+//!
+//! Invariants: pure — no IO, no clock, no randomness. Encoding is total: every event is spelled or left out by name, so
+//! it cannot fail. Encoders are deterministic, and their state does not depend on the text of deltas: run silently over
+//! what came before, an encoder stands where it stood.
+
+pub mod events;
+#[cfg(test)]
+mod journals;
+pub mod openai_chat;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::codec::sse_writer::SseWriter;
+use crate::model::ask::Ask;
+use crate::model::entry::Entry;
+use crate::model::event::{Event, Start};
+use crate::model::fault::Fault;
+use crate::model::fold::Answer;
+use crate::model::wire::Tongue;
+
+/// What one reader asked for, and how the stream began.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The journal's first entry.
+    pub start: Start,
+    /// The reader wants usage in the stream (where the dialect makes it optional).
+    pub include_usage: bool,
+    /// The reader's dialect is that of the entries' payloads, and the stream was begun in it: they are passed on.
+    /// Only then are `Entry::raw`s to be looked at.
+    pub raw: bool,
+}
+
+/// One dialect.
+pub trait Dialect: Send + Sync + 'static {
+    /// Its name and identity.
+    fn tongue(&self) -> Tongue;
+
+    /// Reads a request. The body is the whole body.
+    ///
+    /// # Errors
+    /// A 400 that names the field and what was expected.
+    fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault>;
+
+    /// The body of a refusal, in this dialect's shape (JSON).
+    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes;
+
+    /// An encoder for one reader.
+    fn encoder(&self, view: View) -> Box<dyn Encode>;
+
+    /// The whole answer of a non-streaming request (JSON), completed or cancelled with content.
+    fn whole(&self, view: &View, answer: &Answer) -> Bytes;
+
+    /// What keeps a silent connection alive: a comment ended by ONE newline, or the dialect's own ping.
+    fn heartbeat(&self) -> &'static [u8];
+}
+
+/// Spells a stream's entries for one reader.
+pub trait Encode: Send {
+    /// Spells one event.
+    fn event(&mut self, event: &Event, out: &mut SseWriter);
+
+    /// Spells one entry. Dialects that pass payloads on look at `entry.raw` first.
+    fn entry(&mut self, entry: &Entry, out: &mut SseWriter) {
+        for event in &entry.events {
+            self.event(event, out);
+        }
+    }
+}
+
+/// The dialect of that name.
+#[must_use]
+pub fn of(tongue: Tongue) -> &'static dyn Dialect {
+    match tongue {
+        Tongue::OpenaiChat => &openai_chat::OpenaiChat,
+        Tongue::Events => &events::Events,
+    }
+}

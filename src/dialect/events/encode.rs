@@ -1,0 +1,250 @@
+//! A journal as named events. Fields stand in the order of the documentation.
+
+use std::collections::BTreeMap;
+
+use bytes::{BufMut as _, BytesMut};
+
+use crate::codec::json::{put_opt_str, put_opt_u64, put_str, put_u64};
+use crate::codec::sse_writer::SseWriter;
+use crate::dialect::{Encode, View};
+use crate::model::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall};
+use crate::model::fault::Code;
+use crate::model::ids::StreamId;
+use crate::model::usage::Usage;
+
+/// When an `EventSource` is to come back after a cut, in milliseconds.
+const RETRY_MS: u32 = 1000;
+
+/// Spells for one reader.
+pub(super) struct Encoder {
+    stream: StreamId,
+    /// Several choices were asked for: each has its `choice_end`.
+    several: bool,
+    /// The choices that have begun, and whether they have had theirs.
+    ended: BTreeMap<u16, bool>,
+}
+
+impl Encoder {
+    /// For a reader.
+    pub(super) fn new(view: &View) -> Self {
+        Self { stream: view.start.stream.clone(), several: view.start.choices > 1, ended: BTreeMap::new() }
+    }
+
+    fn choice_end(&mut self, choice: u16, reason: Reason, native: Option<&str>, out: &mut SseWriter) {
+        if !self.several || self.ended.insert(choice, true) == Some(true) {
+            return;
+        }
+        let mut event = Members::of(out.event("choice_end"));
+        put_u64(event.value("choice"), choice.into());
+        put_reason(&mut event, reason, native);
+        event.end();
+    }
+
+    /// The end, before which no choice that has begun is left without its own.
+    fn end(&mut self, end: &End, out: &mut SseWriter) {
+        let open: Vec<u16> = self.ended.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice).collect();
+        for choice in open {
+            let native = end.native.as_deref().filter(|_| choice == 0);
+            self.choice_end(choice, end.reason, native, out);
+        }
+        let mut event = Members::of(out.event("end"));
+        put_reason(&mut event, end.reason, end.native.as_deref());
+        match &end.usage {
+            Some(usage) => put_usage(event.value("usage"), usage),
+            None => event.value("usage").put_slice(b"null"),
+        }
+        event.end();
+    }
+}
+
+impl Encode for Encoder {
+    fn event(&mut self, event: &Event, out: &mut SseWriter) {
+        if self.several && event.is_content() {
+            self.ended.entry(event.choice()).or_insert(false);
+        }
+        match event {
+            Event::Start(it) => start(it, out),
+            Event::Route(it) => route(it, out),
+            Event::Text { choice, delta } => piece("text", *choice, delta, out),
+            Event::Reasoning { choice, delta } => piece("reasoning", *choice, delta, out),
+            Event::Refusal { choice, delta } => piece("refusal", *choice, delta, out),
+            Event::Signature(it) => signature(it, out),
+            Event::ToolCall(it) => tool_call(it, out),
+            Event::ToolArguments { choice, index, delta } => tool_arguments(*choice, *index, delta, out),
+            Event::ToolCallEnd { choice, index } => tool_call_end(*choice, *index, out),
+            Event::Citation(it) => citation(it, out),
+            Event::Raw(it) => raw(it, out),
+            Event::Finish(it) => self.finish(it, out),
+            Event::Usage(it) => put_usage(out.event("usage"), it),
+            Event::Error(it) => self.error(it, out),
+            Event::End(it) => self.end(it, out),
+        }
+    }
+}
+
+impl Encoder {
+    fn finish(&mut self, finish: &Finish, out: &mut SseWriter) {
+        self.choice_end(finish.choice, finish.reason, finish.native.as_deref(), out);
+    }
+
+    /// Of a bug of ours nothing is told but where it was.
+    fn error(&self, failure: &Failure, out: &mut SseWriter) {
+        let fault = &failure.fault;
+        let mut event = Members::of(out.event("error"));
+        put_str(event.value("code"), fault.told_code());
+        match fault.code {
+            Code::InternalError => put_str(event.value("message"), &format!("internal error in stream {}", self.stream)),
+            _ => put_str(event.value("message"), &fault.message),
+        }
+        event.value("retryable").put_slice(truth(fault.retryable));
+        event.end();
+    }
+}
+
+fn start(start: &Start, out: &mut SseWriter) {
+    let mut event = Members::of(out.event_with_retry("start", RETRY_MS));
+    put_str(event.value("stream"), start.stream.as_str());
+    put_str(event.value("model"), &start.model);
+    put_u64(event.value("created"), start.created);
+    event.end();
+}
+
+fn route(route: &Route, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("route"));
+    put_str(event.value("provider"), &route.provider);
+    put_str(event.value("model"), &route.model);
+    event.end();
+}
+
+fn piece(name: &str, choice: u16, delta: &str, out: &mut SseWriter) {
+    let mut event = Members::of(out.event(name));
+    put_str(event.value("delta"), delta);
+    event.end_of(choice);
+}
+
+fn signature(signature: &Signature, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("reasoning"));
+    for (name, value) in [("signature", &signature.signature), ("redacted", &signature.redacted)] {
+        if let Some(value) = value {
+            put_str(event.value(name), value);
+        }
+    }
+    event.end_of(signature.choice);
+}
+
+fn tool_call(call: &ToolCall, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("tool_call"));
+    put_u64(event.value("index"), call.index.into());
+    put_str(event.value("id"), &call.id);
+    put_str(event.value("name"), &call.name);
+    if let Some(signature) = &call.signature {
+        put_str(event.value("signature"), signature);
+    }
+    event.end_of(call.choice);
+}
+
+fn tool_arguments(choice: u16, index: u16, delta: &str, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("tool_arguments"));
+    put_u64(event.value("index"), index.into());
+    put_str(event.value("delta"), delta);
+    event.end_of(choice);
+}
+
+fn tool_call_end(choice: u16, index: u16, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("tool_call_end"));
+    put_u64(event.value("index"), index.into());
+    event.end_of(choice);
+}
+
+fn citation(citation: &Citation, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("citation"));
+    put_opt_str(event.value("url"), citation.url.as_deref());
+    put_opt_str(event.value("title"), citation.title.as_deref());
+    put_opt_str(event.value("quote"), citation.quote.as_deref());
+    put_opt_u64(event.value("start"), citation.span.map(|(start, _)| start.into()));
+    put_opt_u64(event.value("end"), citation.span.map(|(_, end)| end.into()));
+    put_json(event.value("data"), &citation.data);
+    event.end_of(citation.choice);
+}
+
+fn raw(raw: &Raw, out: &mut SseWriter) {
+    let mut event = Members::of(out.event("raw"));
+    put_str(event.value("wire"), raw.wire.name());
+    put_json(event.value("data"), &raw.data);
+    event.end_of(raw.choice);
+}
+
+fn put_usage(buf: &mut BytesMut, usage: &Usage) {
+    let mut event = Members::of(buf);
+    put_opt_u64(event.value("input_tokens"), usage.input);
+    put_opt_u64(event.value("output_tokens"), usage.output);
+    put_opt_u64(event.value("cached_input_tokens"), usage.cached_input);
+    put_opt_u64(event.value("cache_write_tokens"), usage.cache_write);
+    put_opt_u64(event.value("reasoning_tokens"), usage.reasoning);
+    put_opt_u64(event.value("total_tokens"), usage.total());
+    event.value("estimated").put_slice(truth(usage.estimated));
+    event.end();
+}
+
+fn put_reason(event: &mut Members<'_>, reason: Reason, native: Option<&str>) {
+    put_str(event.value("reason"), reason.name());
+    put_opt_str(event.value("native_reason"), native);
+}
+
+const fn truth(value: bool) -> &'static [u8] {
+    if value { b"true" } else { b"false" }
+}
+
+/// Writes a provider's JSON value in one line. Line breaks stand only between its tokens; what some readers of SSE
+/// take for line breaks stands only in its strings, where an escape means the same.
+fn put_json(buf: &mut BytesMut, json: &str) {
+    if json.is_empty() {
+        buf.put_slice(b"null");
+        return;
+    }
+    for piece in json.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+        let mut chars = piece.chars();
+        let (plain, escape) = match chars.next_back() {
+            Some('\n' | '\r') => (chars.as_str(), ""),
+            Some('\u{85}') => (chars.as_str(), "\\u0085"),
+            Some('\u{2028}') => (chars.as_str(), "\\u2028"),
+            Some('\u{2029}') => (chars.as_str(), "\\u2029"),
+            _ => (piece, ""),
+        };
+        buf.put_slice(plain.as_bytes());
+        buf.put_slice(escape.as_bytes());
+    }
+}
+
+/// The members of an object, as they are written.
+struct Members<'a> {
+    buf: &'a mut BytesMut,
+    next: u8,
+}
+
+impl<'a> Members<'a> {
+    fn of(buf: &'a mut BytesMut) -> Self {
+        Self { buf, next: b'{' }
+    }
+
+    /// Where the value of this member goes.
+    fn value(&mut self, name: &str) -> &mut BytesMut {
+        self.buf.put_u8(std::mem::replace(&mut self.next, b','));
+        self.buf.put_u8(b'"');
+        self.buf.put_slice(name.as_bytes());
+        self.buf.put_slice(b"\":");
+        self.buf
+    }
+
+    fn end(self) {
+        self.buf.put_slice(if self.next == b'{' { b"{}" } else { b"}" });
+    }
+
+    /// The end, with the choice where it is not the first.
+    fn end_of(mut self, choice: u16) {
+        if choice != 0 {
+            put_u64(self.value("choice"), choice.into());
+        }
+        self.end();
+    }
+}

@@ -1,0 +1,164 @@
+//! The content of a turn: a string, or parts.
+
+use serde_json::value::RawValue;
+
+use super::object::Object;
+use crate::model::chat::{Part, Source};
+use crate::model::fault::Fault;
+
+/// What a turn must say.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(super) fn required(message: &Object<'_>) -> Result<Vec<Part>, Fault> {
+    optional(message)?.ok_or_else(|| message.refuse("content", EXPECTED))
+}
+
+/// What a turn may say.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(super) fn optional(message: &Object<'_>) -> Result<Option<Vec<Part>>, Fault> {
+    match message.raw("content").map(RawValue::get) {
+        None => Ok(None),
+        Some(json) if json.starts_with('"') => Ok(Some(vec![Part::Text(message.required("content")?)])),
+        Some(json) if json.starts_with('[') => message.objects("content")?.iter().map(part).collect::<Result<_, _>>().map(Some),
+        Some(_) => Err(message.refuse("content", EXPECTED)),
+    }
+}
+
+const EXPECTED: &str = "a string or an array of parts";
+
+fn part(part: &Object<'_>) -> Result<Part, Fault> {
+    match &*part.required("type")? {
+        "text" => part.required("text").map(Part::Text),
+        "refusal" => part.required("refusal").map(Part::Refusal),
+        "image_url" => image(part),
+        "file" => file(&part.required_object("file")?),
+        "input_audio" => audio(&part.required_object("input_audio")?),
+        _ => Err(part.refuse("type", "`text`, `image_url`, `file`, `input_audio` or `refusal` for this target")),
+    }
+}
+
+/// `image_url` is an object; some clients send the bare URL.
+fn image(part: &Object<'_>) -> Result<Part, Fault> {
+    if part.raw("image_url").is_some_and(|value| value.get().starts_with('"')) {
+        return Ok(Part::Image { source: source(part, "image_url")?, detail: None });
+    }
+    let image = part.required_object("image_url")?;
+    Ok(Part::Image { source: source(&image, "url")?, detail: image.string("detail")? })
+}
+
+fn file(file: &Object<'_>) -> Result<Part, Fault> {
+    let filename = file.string("filename")?;
+    if let Some(id) = file.string("file_id")? {
+        return Ok(Part::File { source: Source::FileId(id), filename });
+    }
+    let data = file.filled("file_data")?;
+    let source = if is_data_uri(&data) {
+        source(file, "file_data")?
+    } else {
+        Source::Data { media_type: media_type_of(filename.as_deref().unwrap_or_default()).to_owned(), base64: data }
+    };
+    Ok(Part::File { source, filename })
+}
+
+fn audio(audio: &Object<'_>) -> Result<Part, Fault> {
+    Ok(Part::Audio { data: audio.filled("data")?, format: audio.filled("format")? })
+}
+
+/// A link, or the bytes that a data URI holds.
+fn source(object: &Object<'_>, name: &str) -> Result<Source, Fault> {
+    let url = object.filled(name)?;
+    if !is_data_uri(&url) {
+        return Ok(Source::Url(url));
+    }
+    data_uri(&url).ok_or_else(|| object.refuse(name, "a URL or a data URI of the form `data:<media type>;base64,<data>`"))
+}
+
+fn is_data_uri(url: &str) -> bool {
+    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
+}
+
+fn data_uri(url: &str) -> Option<Source> {
+    let (head, base64) = url.get(5..)?.split_once(',')?;
+    let mut pieces = head.split(';');
+    let media_type = pieces.next().filter(|kind| kind.contains('/'))?.to_ascii_lowercase();
+    let encoded = pieces.next_back().is_some_and(|last| last.eq_ignore_ascii_case("base64"));
+    encoded.then(|| Source::Data { media_type, base64: base64.to_owned() })
+}
+
+/// What a file is, by its name, where its bytes come bare.
+fn media_type_of(filename: &str) -> &'static str {
+    match filename.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+        Some("pdf") => "application/pdf",
+        Some("txt") => "text/plain",
+        Some("md") => "text/markdown",
+        Some("csv") => "text/csv",
+        Some("html") => "text/html",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(json: &str) -> Result<Vec<Part>, Fault> {
+        let body = format!(r#"{{"content":{json}}}"#);
+        required(&Object::body(body.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_string_is_one_text() {
+        assert!(matches!(&parts(r#""a\nb""#).unwrap()[..], [Part::Text(text)] if text == "a\nb"));
+    }
+
+    #[test]
+    fn every_part_is_read() {
+        let read = parts(
+            r#"[{"type":"text","text":"t"},{"type":"refusal","refusal":"r"},
+                {"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}},
+                {"type":"image_url","image_url":{"url":"DATA:image/PNG;charset=x;base64,QUJD"}},{"type":"image_url","image_url":"https://example.com/b"},
+                {"type":"file","file":{"file_data":"data:application/pdf;base64,QQ==","filename":"a.pdf"}},{"type":"file","file":{"file_data":"QQ==","filename":"a.TXT"}},
+                {"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}}]"#,
+        );
+        let read = read.unwrap();
+        let [Part::Text(_), Part::Refusal(_), linked, data, bare, pdf, txt, Part::Audio { format, .. }] = &read[..] else {
+            panic!("{read:?}")
+        };
+        assert!(
+            matches!(linked, Part::Image { source: Source::Url(url), detail: Some(detail) } if url.ends_with(".png") && detail == "low")
+        );
+        assert!(
+            matches!(data, Part::Image { source: Source::Data { media_type, base64 }, .. } if media_type == "image/png" && base64 == "QUJD")
+        );
+        assert!(matches!(bare, Part::Image { source: Source::Url(_), detail: None }));
+        assert!(
+            matches!(pdf, Part::File { source: Source::Data { media_type, base64 }, .. } if media_type == "application/pdf" && base64 == "QQ==")
+        );
+        assert!(matches!(txt, Part::File { source: Source::Data { media_type, .. }, .. } if media_type == "text/plain"));
+        assert_eq!(format, "wav");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (json, param) in [
+            ("null", "content"),
+            ("7", "content"),
+            ("[7]", "content[0]"),
+            (r#"[{"text":"a"}]"#, "content[0].type"),
+            (r#"[{"type":"video_url"}]"#, "content[0].type"),
+            (r#"[{"type":"text"}]"#, "content[0].text"),
+            (r#"[{"type":"image_url"}]"#, "content[0].image_url"),
+            (r#"[{"type":"image_url","image_url":{"url":""}}]"#, "content[0].image_url.url"),
+            (r#"[{"type":"image_url","image_url":{"url":"data:image/png,abc"}}]"#, "content[0].image_url.url"),
+            (r#"[{"type":"image_url","image_url":{"url":"data:;base64,QQ=="}}]"#, "content[0].image_url.url"),
+            (r#"[{"type":"file","file":{}}]"#, "content[0].file.file_data"),
+            (r#"[{"type":"input_audio","input_audio":{"data":"QQ=="}}]"#, "content[0].input_audio.format"),
+        ] {
+            assert_eq!(parts(json).unwrap_err().param.as_deref(), Some(param), "{json}");
+        }
+    }
+}

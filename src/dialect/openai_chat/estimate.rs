@@ -1,0 +1,160 @@
+//! How large a prompt is, about, without reading it: one light walk over the messages and tools. On its way it finds
+//! what refers to the provider's account.
+
+use serde_json::value::RawValue;
+
+use super::object::{Object, must_be, read};
+use super::stored;
+use crate::codec::json::Fields;
+use crate::model::ask::input_estimate;
+use crate::model::fault::Fault;
+
+/// The estimate of the input tokens of a request.
+///
+/// # Errors
+/// A 400 when `messages` is no non-empty array of objects; a 403 for a `file_id`.
+pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
+    const EXPECTED: &str = "a non-empty array of objects";
+    let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(top.refuse("messages", EXPECTED));
+    }
+    let mut weight = Weight::default();
+    for (i, message) in messages.into_iter().enumerate() {
+        weight.message(i, message)?;
+    }
+    let declared = ["tools", "functions"].into_iter().filter_map(|name| top.raw(name));
+    weight.bytes += declared.map(|json| json.get().len() as u64).sum::<u64>();
+    Ok(input_estimate(weight.bytes, weight.images))
+}
+
+#[derive(Default)]
+struct Weight {
+    /// UTF-8 bytes of text.
+    bytes: u64,
+    images: u64,
+}
+
+impl Weight {
+    /// Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
+    fn message(&mut self, number: usize, message: &RawValue) -> Result<(), Fault> {
+        let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&format!("messages[{number}]"), "an object"))?;
+        for (name, value) in &fields.list {
+            match &**name {
+                "content" => self.content(number, value)?,
+                "refusal" | "reasoning_content" | "reasoning" => self.text(value),
+                "tool_calls" => elements(value).into_iter().for_each(|call| self.call(call)),
+                "function_call" => self.function(value),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, number: usize, content: &RawValue) -> Result<(), Fault> {
+        self.text(content);
+        for (i, part) in elements(content).into_iter().enumerate() {
+            for (name, value) in members(part) {
+                match &*name {
+                    "text" | "refusal" => self.text(value),
+                    "image_url" | "image" => self.images += 1,
+                    _ => {}
+                }
+                if let Some(path) = file_id(&name, value) {
+                    return Err(stored::not_allowed(&format!("messages[{number}].content[{i}].{path}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, call: &RawValue) {
+        for (name, value) in members(call) {
+            if matches!(&*name, "function" | "custom") {
+                self.function(value);
+            }
+        }
+    }
+
+    fn function(&mut self, function: &RawValue) {
+        members(function).iter().for_each(|(_, value)| self.text(value));
+    }
+
+    fn text(&mut self, value: &RawValue) {
+        self.bytes += text_bytes(value.get());
+    }
+}
+
+/// The path of a `file_id` in a part's member, or in what the member wraps.
+fn file_id(name: &str, value: &RawValue) -> Option<String> {
+    let refers = |name: &str, id: &RawValue| name == "file_id" && id.get() != "null";
+    if refers(name, value) {
+        return Some(name.to_owned());
+    }
+    members(value).iter().any(|(inner, id)| refers(inner, id)).then(|| format!("{name}.file_id"))
+}
+
+/// The elements of an array; none of anything else.
+fn elements(value: &RawValue) -> Vec<&RawValue> {
+    if value.get().starts_with('[') { read("", value, "").unwrap_or_default() } else { Vec::new() }
+}
+
+/// The members of an object; none of anything else.
+fn members(value: &RawValue) -> Vec<(std::borrow::Cow<'_, str>, &RawValue)> {
+    if value.get().starts_with('{') { Fields::of(value.get().as_bytes()).map(|fields| fields.list).unwrap_or_default() } else { Vec::new() }
+}
+
+/// The UTF-8 bytes of a JSON string, none of anything else. Nothing is copied, and broken surrogates do not matter.
+fn text_bytes(json: &str) -> u64 {
+    let Some(inside) = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return 0 };
+    let mut bytes = inside.as_bytes();
+    let mut count = 0;
+    while let Some(at) = memchr::memchr(b'\\', bytes) {
+        let (escape, written) = escape(bytes.get(at + 1..).unwrap_or_default());
+        count += at + written;
+        bytes = bytes.get(at + 1 + escape..).unwrap_or_default();
+    }
+    (count + bytes.len()) as u64
+}
+
+/// How many bytes an escape takes behind its backslash, and how many the text has for it.
+fn escape(behind: &[u8]) -> (usize, usize) {
+    let [b'u', hex @ ..] = behind else { return (1, 1) };
+    let code = hex.get(..4).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+    let written = match code {
+        Some(0..=0x7f) => 1,
+        // Two surrogates are one character of four bytes.
+        Some(0x80..=0x7ff | 0xd800..=0xdfff) => 2,
+        _ => 3,
+    };
+    (5, written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: &str) -> u64 {
+        input(&Object::body(body.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn text_is_counted_as_the_model_reads_it() {
+        for (json, bytes) in
+            [(r#""""#, 0), (r#""ab""#, 2), (r#""a\n\"\\""#, 4), (r#""\u00e9\ud83d\ude00é😀""#, 12), (r#""\u20ac\u0041""#, 4), ("12", 0)]
+        {
+            assert_eq!(text_bytes(json), bytes, "{json}");
+        }
+    }
+
+    #[test]
+    fn all_that_a_prompt_says_counts_and_an_image_is_a_thousand() {
+        assert_eq!(of(r#"{"messages":[{"role":"user","content":"12345678"}]}"#), 2);
+        assert_eq!(of(r#"{"messages":[{"role":"user","content":"123456789"}]}"#), 3);
+        let parts = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"1234"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}"#;
+        assert_eq!(of(parts), 1001);
+        let calls = r#"{"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"abcd","arguments":"{\"a\":1}"}}]}]}"#;
+        assert_eq!(of(calls), 3);
+        assert_eq!(of(r#"{"messages":[{"role":"user","content":""}],"tools":[1234567]}"#), 3);
+    }
+}

@@ -1,0 +1,245 @@
+//! A request as it stands at the door: the few fields that routing, metering and answering need. The rest is read only
+//! when a target speaks another wire.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::object::Object;
+use super::{chat, estimate, stored};
+use crate::model::ask::Ask;
+use crate::model::fault::Fault;
+use crate::model::wire::{Tongue, Wire};
+
+/// The longest model name, bytes: names stand in journals, metrics and error messages.
+const MAX_MODEL: usize = 256;
+
+/// Reads the body of a Chat Completions request that is to be answered in `tongue`.
+///
+/// # Errors
+/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+pub(super) fn ask(tongue: Tongue, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    let mut ask = read(tongue, &body)?;
+    ask.headers = passed_headers(headers);
+    ask.body = body;
+    Ok(ask)
+}
+
+/// Everything of the ask but body and headers.
+fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
+    let top = Object::body(body)?;
+    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
+        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    }
+    stored::refuse(&top)?;
+    let events = tongue == Tongue::Events;
+    Ok(Ask {
+        tongue,
+        shape: Wire::OpenaiChat,
+        body: Bytes::new(),
+        model: model(&top)?,
+        models: further_models(&top)?,
+        stream: top.read("stream", "true or false")?.unwrap_or(events),
+        choices: chat::choices(&top)?.unwrap_or(1),
+        max_output: chat::max_tokens(&top)?,
+        include_usage: include_usage(&top)? || events,
+        input_estimate: estimate::input(&top)?,
+        headers: Vec::new(),
+        translate: chat::translate,
+        chat: OnceLock::new(),
+    })
+}
+
+/// The model, as bytes of its own: a slice would keep the prompt alive as long as the journal.
+fn model(top: &Object<'_>) -> Result<ByteString, Fault> {
+    let model = top.filled("model")?;
+    if model.len() > MAX_MODEL {
+        return Err(top.refuse("model", "at most 256 bytes long"));
+    }
+    Ok(model.into())
+}
+
+fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
+    let Some(options) = top.object("stream_options")? else { return Ok(false) };
+    Ok(options.read("include_usage", "true or false")?.unwrap_or(false))
+}
+
+/// The models that the body names beside `model`: some APIs go on to these by themselves.
+fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+    let names: Vec<String> = top.read("models", "an array of strings")?.unwrap_or_default();
+    Ok(names.into_iter().map(Into::into).collect())
+}
+
+/// The headers that go along to an upstream.
+fn passed_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    const BETA: HeaderName = HeaderName::from_static("openai-beta");
+    const TRACE: HeaderName = HeaderName::from_static("traceparent");
+    let beta = headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
+    let trace = headers.get(&TRACE).filter(|value| is_traceparent(value.as_bytes())).map(|value| (TRACE, value.clone()));
+    beta.chain(trace).collect()
+}
+
+/// True for a W3C `traceparent` of the version in force: `00-<trace>-<parent>-<flags>` in lower-case hex, ids not zero.
+fn is_traceparent(value: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(value) else { return false };
+    let pieces: Vec<&str> = text.split('-').collect();
+    let hex = |piece: &str, len| piece.len() == len && piece.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let id = |piece: &str, len| hex(piece, len) && piece.bytes().any(|b| b != b'0');
+    matches!(pieces[..], ["00", trace, parent, flags] if id(trace, 32) && id(parent, 16) && hex(flags, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::fault::Code;
+
+    const MESSAGES: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
+
+    fn parsed(tongue: Tongue, body: &str) -> Result<Ask, Fault> {
+        ask(tongue, &HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    /// Status, field and message.
+    fn refused(body: &str) -> (u16, Option<String>, String) {
+        let fault = parsed(Tongue::OpenaiChat, body).unwrap_err();
+        assert_eq!(fault.status, fault.code.status());
+        (fault.status.as_u16(), fault.param, fault.message)
+    }
+
+    #[test]
+    fn what_is_needed_is_read_and_the_body_is_kept() {
+        let body = format!(
+            r#"{{"model":"smart",{MESSAGES},"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9,"stream_options":{{"include_usage":true}},"x":[1.0]}}"#
+        );
+        let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
+        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::OpenaiChat, Wire::OpenaiChat, "smart", true));
+        assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (3, Some(9), true, 1));
+        assert_eq!(ask.body, body.as_bytes());
+        assert_eq!(ask.chat().unwrap().max_tokens, Some(9));
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let body = format!(r#"{{"model":"m",{MESSAGES},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#);
+        let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
+        assert_eq!((ask.stream, ask.choices, ask.max_output, ask.include_usage), (false, 1, None, false));
+    }
+
+    #[test]
+    fn events_stream_unless_told_otherwise_and_always_tell_usage() {
+        let body = |more: &str| format!(r#"{{"model":"m",{MESSAGES}{more}}}"#);
+        let ask = parsed(Tongue::Events, &body("")).unwrap();
+        assert_eq!((ask.tongue, ask.shape, ask.stream, ask.include_usage), (Tongue::Events, Wire::OpenaiChat, true, true));
+        assert!(!parsed(Tongue::Events, &body(r#","stream":false"#)).unwrap().stream);
+    }
+
+    #[test]
+    fn broken_json_is_told_by_line_and_column() {
+        let (status, param, message) = refused("{\"model\":\"m\",\n \"messages\":[}");
+        assert_eq!((status, param), (400, None));
+        assert_eq!(message, "the request body is not valid JSON: expected value at line 2 column 14");
+        assert!(refused("").2.contains("line 1 column 0"));
+        assert!(refused("{} {}").2.contains("trailing characters at line 1 column 4"));
+        assert_eq!(refused("[\"secret\"]").2, "the request body must be a JSON object");
+    }
+
+    #[test]
+    fn every_field_that_is_read_is_checked() {
+        for (fields, param, expected) in [
+            (MESSAGES, "model", "a string"),
+            (r#""model":"","messages":[{}]"#, "model", "a non-empty string"),
+            (r#""model":7,"messages":[{}]"#, "model", "a string"),
+            (r#""model":"m""#, "messages", "a non-empty array of objects"),
+            (r#""model":"m","messages":null"#, "messages", "a non-empty array of objects"),
+            (r#""model":"m","messages":[]"#, "messages", "a non-empty array of objects"),
+            (r#""model":"m","messages":"hi""#, "messages", "a non-empty array of objects"),
+            (r#""model":"m","messages":[{},"hi"]"#, "messages[1]", "an object"),
+            (r#""model":"m","messages":[{}],"stream":"yes""#, "stream", "true or false"),
+            (r#""model":"m","messages":[{}],"n":0"#, "n", "an integer from 1 to 128"),
+            (r#""model":"m","messages":[{}],"n":129"#, "n", "an integer from 1 to 128"),
+            (r#""model":"m","messages":[{}],"n":70000"#, "n", "an integer from 1 to 128"),
+            (r#""model":"m","messages":[{}],"n":1.5"#, "n", "an integer from 1 to 128"),
+            (r#""model":"m","messages":[{}],"max_tokens":0"#, "max_tokens", "a positive integer"),
+            (r#""model":"m","messages":[{}],"max_tokens":-1"#, "max_tokens", "a positive integer"),
+            (r#""model":"m","messages":[{}],"max_completion_tokens":"9""#, "max_completion_tokens", "a positive integer"),
+            (r#""model":"m","messages":[{}],"stream_options":true"#, "stream_options", "an object"),
+            (r#""model":"m","messages":[{}],"stream_options":{"include_usage":1}"#, "stream_options.include_usage", "true or false"),
+        ] {
+            let told = (400, Some(param.to_owned()), format!("`{param}` must be {expected}"));
+            assert_eq!(refused(&format!("{{{fields}}}")), told, "{fields}");
+        }
+        let long = "m".repeat(MAX_MODEL + 1);
+        assert_eq!(refused(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2, "`model` must be at most 256 bytes long");
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_refused_in_any_spelling() {
+        let (status, param, message) = refused(&format!(r#"{{"model":"a","mod\u0065l":"b",{MESSAGES}}}"#));
+        assert_eq!((status, param.as_deref()), (400, Some("model")));
+        assert_eq!(message, "`model` comes more than once; send it once");
+        let (status, param, _) = refused(&format!(r#"{{"model":"a",{MESSAGES},"container":null,"container":"c"}}"#));
+        assert_eq!((status, param.as_deref()), (400, Some("container")));
+        assert!(parsed(Tongue::OpenaiChat, &format!(r#"{{"model":"a",{MESSAGES},"x":1,"x":2}}"#)).is_ok());
+    }
+
+    #[test]
+    fn objects_in_the_providers_account_are_refused() {
+        let part =
+            |part: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]}}"#);
+        for (body, param) in [
+            (format!(r#"{{"model":"m",{MESSAGES},"previous_response_id":"r"}}"#), "previous_response_id"),
+            (format!(r#"{{"model":"m",{MESSAGES},"container":{{}}}}"#), "container"),
+            (format!(r#"{{"model":"m",{MESSAGES},"tools":[{{"type":"x","vector_store_ids":["v"]}}]}}"#), "tools[0].vector_store_ids"),
+            (part(r#"{"type":"file","file":{"file_id":"file-1"}}"#), "messages[0].content[1].file.file_id"),
+            (part(r#"{"type":"file","file":{"f\u0069le_id":"file-1","file_id":null}}"#), "messages[0].content[1].file.file_id"),
+            (part(r#"{"type":"input_image","file_id":"file-1"}"#), "messages[0].content[1].file_id"),
+        ] {
+            let fault = parsed(Tongue::OpenaiChat, &body).unwrap_err();
+            assert_eq!((fault.status, fault.code), (StatusCode::FORBIDDEN, Code::FieldNotAllowed));
+            assert_eq!(fault.param.as_deref(), Some(param));
+        }
+        assert!(parsed(Tongue::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).is_ok());
+    }
+
+    #[test]
+    fn only_valid_headers_of_ours_go_along() {
+        const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("openai-beta", "a=v1"), ("authorization", "Bearer x"), ("traceparent", GOOD), ("cookie", "a")] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let names: Vec<String> = passed_headers(&headers).iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["openai-beta", "traceparent"]);
+        assert!(is_traceparent(GOOD.as_bytes()));
+        let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
+        for bad in ["", "00", zero, &GOOD.to_uppercase(), &GOOD.replace("00-", "ff-"), &format!("{GOOD}-x"), &GOOD.replace('7', "g")] {
+            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_message_repeats_what_was_sent() {
+        for body in [r#"{"model":"m","messages":"SECRET"}"#, r#""SECRET""#, r#"{"model":["SECRET"],"messages":[{}]}"#] {
+            assert!(!refused(body).2.contains("SECRET"));
+        }
+        let ask = parsed(Tongue::OpenaiChat, r#"{"model":"m","messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#).unwrap();
+        assert!(!ask.chat().unwrap_err().message.contains("SECRET"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_can_break_it(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
+            let wrapped = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{body}}}]}}"#);
+            for body in [&body, &wrapped] {
+                if let Ok(ask) = parsed(Tongue::OpenaiChat, body) {
+                    let _ = ask.chat();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Tools and tool choice, the legacy `functions` included.
+
+use serde_json::value::RawValue;
+
+use super::chat::raw_object;
+use super::object::Object;
+use crate::model::chat::{Tool, ToolChoice};
+use crate::model::fault::Fault;
+use crate::model::wire::Wire;
+
+/// The tools of a body.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
+    let raws: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
+    let tools = top.objects("tools")?;
+    let declared = tools.iter().zip(raws).map(|(tool, json)| declared(tool, json));
+    let legacy = top.objects("functions")?;
+    declared.chain(legacy.iter().map(function)).collect()
+}
+
+fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
+    let kind = tool.filled("type")?;
+    if kind == "function" {
+        return function(&tool.required_object("function")?);
+    }
+    Ok(Tool::Native { wire: Wire::OpenaiChat, kind, json: json.to_owned() })
+}
+
+fn function(function: &Object<'_>) -> Result<Tool, Fault> {
+    Ok(Tool::Function {
+        name: function.filled("name")?,
+        description: function.string("description")?,
+        parameters: raw_object(function, "parameters")?,
+        strict: function.read("strict", "true or false")?,
+    })
+}
+
+/// Whether tools must be called.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
+    if let Some(value) = top.raw("tool_choice") {
+        return if is_text(value) { word(top, "tool_choice").map(Some) } else { chosen(&top.required_object("tool_choice")?).map(Some) };
+    }
+    match top.raw("function_call") {
+        None => Ok(None),
+        Some(value) if is_text(value) => word(top, "function_call").map(Some),
+        Some(_) => Ok(Some(ToolChoice::Named(top.required_object("function_call")?.filled("name")?))),
+    }
+}
+
+fn is_text(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
+
+fn word(top: &Object<'_>, name: &str) -> Result<ToolChoice, Fault> {
+    match &*top.required(name)? {
+        "none" => Ok(ToolChoice::None),
+        "auto" => Ok(ToolChoice::Auto),
+        // Mistral's word.
+        "required" | "any" => Ok(ToolChoice::Required),
+        _ => Err(top.refuse(name, "`none`, `auto`, `required` or an object")),
+    }
+}
+
+fn chosen(choice: &Object<'_>) -> Result<ToolChoice, Fault> {
+    let kind = choice.required("type")?;
+    match &*kind {
+        "function" | "custom" => Ok(ToolChoice::Named(choice.required_object(&kind)?.filled("name")?)),
+        "allowed_tools" => allowed(&choice.required_object("allowed_tools")?),
+        _ => Err(choice.refuse("type", "`function`, `custom` or `allowed_tools`")),
+    }
+}
+
+fn allowed(allowed: &Object<'_>) -> Result<ToolChoice, Fault> {
+    let required = match &*allowed.required("mode")? {
+        "auto" => false,
+        "required" => true,
+        _ => return Err(allowed.refuse("mode", "`auto` or `required`")),
+    };
+    let names = allowed.objects("tools")?.iter().map(allowed_name).collect::<Result<_, _>>()?;
+    Ok(ToolChoice::Allowed { names, required })
+}
+
+fn allowed_name(tool: &Object<'_>) -> Result<String, Fault> {
+    let kind = tool.required("type")?;
+    match &*kind {
+        "function" | "custom" => tool.required_object(&kind)?.filled("name"),
+        _ => Err(tool.refuse("type", "`function` or `custom` for this target")),
+    }
+}
