@@ -1,0 +1,119 @@
+//! Neighbouring deltas merged, for a reader who has fallen behind: fewer, larger events with the same content.
+
+use bytestring::ByteString;
+use smallvec::smallvec;
+
+use crate::model::entry::Entry;
+use crate::model::event::Event;
+use crate::model::ids::Seq;
+
+/// The most bytes merged into one delta.
+const LARGEST: usize = 16 * 1024;
+
+/// A delta that grows.
+pub(super) struct Coalesce {
+    kind: Kind,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text(u16),
+    Reasoning(u16),
+    Refusal(u16),
+    Arguments(u16, u16),
+}
+
+impl Coalesce {
+    /// Shows the entries, merged, until `show` holds enough; gives the number of the first entry not shown. A merged
+    /// entry goes under the number of its last one.
+    pub(super) fn over<'a>(
+        entries: impl Iterator<Item = (Seq, &'a Entry)>,
+        enough: usize,
+        mut show: impl FnMut(Seq, u32, &Entry) -> usize,
+    ) -> Seq {
+        let mut open: Option<(Seq, Self)> = None;
+        let mut next = 0;
+        for (seq, entry) in entries {
+            let delta = delta_of(entry);
+            let joins = matches!((&open, &delta), (Some((_, it)), Some((kind, _))) if it.kind == *kind && it.text.len() < LARGEST);
+            if !joins && let Some((last, it)) = open.take() {
+                next = last + 1;
+                if show(last, 0, &it.entry()) >= enough {
+                    return next;
+                }
+            }
+            match delta {
+                Some((kind, text)) => {
+                    let (last, it) = open.get_or_insert_with(|| (seq, Self { kind, text: String::new() }));
+                    *last = seq;
+                    it.text.push_str(text);
+                }
+                None => {
+                    next = seq + 1;
+                    if show(seq, 0, entry) >= enough {
+                        return next;
+                    }
+                }
+            }
+        }
+        if let Some((last, it)) = open {
+            next = last + 1;
+            show(last, 0, &it.entry());
+        }
+        next
+    }
+
+    fn entry(self) -> Entry {
+        let delta = ByteString::from(self.text);
+        Entry::of(smallvec![match self.kind {
+            Kind::Text(choice) => Event::Text { choice, delta },
+            Kind::Reasoning(choice) => Event::Reasoning { choice, delta },
+            Kind::Refusal(choice) => Event::Refusal { choice, delta },
+            Kind::Arguments(choice, index) => Event::ToolArguments { choice, index, delta },
+        }])
+    }
+}
+
+/// The delta of an entry that is nothing else.
+fn delta_of(entry: &Entry) -> Option<(Kind, &str)> {
+    match entry.events.as_slice() {
+        [Event::Text { choice, delta }] => Some((Kind::Text(*choice), delta)),
+        [Event::Reasoning { choice, delta }] => Some((Kind::Reasoning(*choice), delta)),
+        [Event::Refusal { choice, delta }] => Some((Kind::Refusal(*choice), delta)),
+        [Event::ToolArguments { choice, index, delta }] => Some((Kind::Arguments(*choice, *index), delta)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(choice: u16, delta: &'static str) -> Entry {
+        Entry::of(smallvec![Event::Text { choice, delta: ByteString::from_static(delta) }])
+    }
+
+    #[test]
+    fn neighbours_merge_and_nothing_is_lost() {
+        let entries = [text(0, "a"), text(0, "b"), text(1, "c"), Entry::default(), text(0, "d"), text(0, "e")];
+        let mut shown = Vec::new();
+        let next = Coalesce::over((10..).zip(&entries), usize::MAX, |seq, _, entry| {
+            shown.push((seq, entry.clone()));
+            0
+        });
+        assert_eq!(next, 16);
+        assert_eq!(shown, [(11, text(0, "ab")), (12, text(1, "c")), (13, Entry::default()), (15, text(0, "de"))]);
+    }
+
+    #[test]
+    fn it_stops_when_there_is_enough() {
+        let entries = [text(0, "a"), text(1, "b"), text(0, "c")];
+        let mut shown = 0;
+        let next = Coalesce::over((0..).zip(&entries), 1, |_, _, _| {
+            shown += 1;
+            1
+        });
+        assert_eq!((next, shown), (1, 1));
+    }
+}

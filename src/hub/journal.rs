@@ -1,0 +1,90 @@
+//! The one hand that writes a stream's journal.
+
+use std::sync::Arc;
+
+use smallvec::smallvec;
+
+use super::log::Wakers;
+use super::stream::{Stream, UpstreamState};
+use crate::model::entry::Entry;
+use crate::model::event::{End, Event, Failure, Reason};
+use crate::model::fault::{Code, Fault};
+
+/// Writes one journal. Consumed by [`Writer::finish`]; dropped without it, it journals a failure: every journal ends.
+#[derive(Debug)]
+pub struct Writer {
+    stream: Arc<Stream>,
+    finished: bool,
+    /// Content was written: the stream's claims stay with it whatever comes.
+    content: bool,
+    /// Bytes the journal grew by (or lost) that are not booked yet.
+    unbooked: isize,
+}
+
+/// Bytes that may stay unbooked: all workers book into one place, which is not for every token.
+const UNBOOKED: usize = 2048;
+
+impl Writer {
+    pub(super) fn new(stream: Arc<Stream>) -> Self {
+        Self { stream, finished: false, content: false, unbooked: 0 }
+    }
+
+    /// The stream it writes.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<Stream> {
+        &self.stream
+    }
+
+    /// Adds entries, which is emptied, and wakes the readers.
+    pub fn append(&mut self, entries: &mut Vec<Entry>) {
+        if entries.is_empty() {
+            return;
+        }
+        self.content = self.content || entries.iter().flat_map(|entry| &entry.events).any(Event::is_content);
+        self.write(entries.drain(..));
+    }
+
+    /// Adds the last entry: its last event is an `End`.
+    pub fn finish(mut self, last: Entry) {
+        self.close(last);
+    }
+
+    fn close(&mut self, last: Entry) {
+        self.finished = true;
+        let failed = last.events.iter().any(|event| matches!(event, Event::End(end) if end.reason == Reason::Error));
+        if failed && !self.content {
+            self.stream.set_spent();
+        }
+        if self.stream.upstream() == UpstreamState::Open {
+            self.stream.set_upstream(UpstreamState::Closed);
+        }
+        self.write(std::iter::once(last));
+        self.stream.tell_ended();
+    }
+
+    fn write(&mut self, entries: impl Iterator<Item = Entry>) {
+        let (grown, freed, wakers) = self.push(entries);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+        self.unbooked += grown.cast_signed() - freed.cast_signed();
+        if self.finished || self.unbooked.unsigned_abs() >= UNBOOKED {
+            self.stream.hub.account(std::mem::take(&mut self.unbooked));
+        }
+    }
+
+    fn push(&self, entries: impl Iterator<Item = Entry>) -> (usize, usize, Wakers) {
+        let mut log = self.stream.log();
+        let grown = entries.map(|entry| log.push(entry)).sum();
+        let freed = log.trim(self.stream.birth().max_bytes);
+        (grown, freed, log.take_wakers())
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.finished {
+            let fault = Fault::new(Code::InternalError, "the generation stopped because of a bug in sluicegate");
+            let end = End { reason: Reason::Error, native: None, usage: None };
+            self.close(Entry::of(smallvec![Event::Error(Box::new(Failure { fault, passed_on: false })), Event::End(Box::new(end))]));
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The numbered entries of one stream, and who waits for the next.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use slab::Slab;
+use smallvec::SmallVec;
+use tokio::time::Instant;
+
+use super::skeleton::Skeleton;
+use super::stream::unix_now;
+use crate::model::entry::Entry;
+use crate::model::event::{End, Event, Route, Start};
+use crate::model::fault::Fault;
+use crate::model::fold::Answer;
+use crate::model::ids::Seq;
+
+/// Those to be woken once the lock is released. Nearly always one.
+pub(super) type Wakers = SmallVec<[Waker; 2]>;
+
+/// The log of one stream, behind the stream's lock.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// The number of the first entry that is kept.
+    base: Seq,
+    entries: VecDeque<Entry>,
+    /// What encoders must know of the entries before `base`.
+    skeleton: Skeleton,
+    bytes: usize,
+    /// A waker for each attached reader, while it waits.
+    readers: Slab<Option<Waker>>,
+    /// Grows with every reader that attaches: whoever left before one came is not the last.
+    attached: u64,
+    route: Option<Route>,
+    end: Option<End>,
+    fault: Option<Fault>,
+    ended_at: Option<(Instant, u64)>,
+}
+
+impl Log {
+    pub(super) fn begin(start: Start) -> Self {
+        let mut log = Self {
+            base: 0,
+            entries: VecDeque::with_capacity(4),
+            skeleton: Skeleton::default(),
+            bytes: 0,
+            readers: Slab::new(),
+            attached: 0,
+            route: None,
+            end: None,
+            fault: None,
+            ended_at: None,
+        };
+        log.push(Entry::of(smallvec::smallvec![Event::Start(Box::new(start))]));
+        log
+    }
+
+    /// Adds an entry; says how many bytes the log grew by.
+    pub(super) fn push(&mut self, entry: Entry) -> usize {
+        for event in &entry.events {
+            match event {
+                Event::Route(route) => self.route = Some((**route).clone()),
+                Event::Error(failure) => self.fault = Some(failure.fault.clone()),
+                Event::End(end) => self.close((**end).clone()),
+                _ => {}
+            }
+        }
+        let grown = entry.stored_bytes();
+        self.bytes += grown;
+        self.entries.push_back(entry);
+        grown
+    }
+
+    fn close(&mut self, end: End) {
+        self.end = Some(end);
+        self.ended_at = Some((Instant::now(), unix_now()));
+        // Nothing more comes: what was set aside for growth goes back.
+        self.entries.shrink_to_fit();
+    }
+
+    /// Lets the oldest entries go until at most `bytes` are kept; says how many bytes that freed. The newest entry
+    /// always stays: it may be the end.
+    pub(super) fn trim(&mut self, bytes: usize) -> usize {
+        let before = self.bytes;
+        while self.bytes > bytes && self.entries.len() > 1 {
+            if let Some(entry) = self.entries.pop_front() {
+                self.bytes -= entry.stored_bytes();
+                self.base += 1;
+                self.skeleton.add(&entry);
+            }
+        }
+        before - self.bytes
+    }
+
+    /// The wakers of all readers that wait.
+    pub(super) fn take_wakers(&mut self) -> Wakers {
+        self.readers.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+    }
+
+    pub(super) fn attach(&mut self) -> usize {
+        self.attached += 1;
+        self.readers.insert(None)
+    }
+
+    /// A reader leaves; says how many stay, and how many ever came.
+    pub(super) fn detach(&mut self, key: usize) -> (usize, u64) {
+        self.readers.try_remove(key);
+        (self.readers.len(), self.attached)
+    }
+
+    pub(super) fn wait(&mut self, key: usize, cx: &Context<'_>) {
+        if let Some(place) = self.readers.get_mut(key) {
+            match place {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => *place = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    pub(super) fn base(&self) -> Seq {
+        self.base
+    }
+
+    /// The number that the next entry will have.
+    pub(super) fn next_seq(&self) -> Seq {
+        self.base + self.entries.len() as Seq
+    }
+
+    /// The entries from `seq` on, as far as they are kept.
+    pub(super) fn from(&self, seq: Seq) -> impl Iterator<Item = (Seq, &Entry)> {
+        let skipped = usize::try_from(seq.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.entries.len());
+        let first = self.base + skipped as Seq;
+        (first..).zip(self.entries.range(skipped..))
+    }
+
+    pub(super) fn skeleton(&self) -> &Skeleton {
+        &self.skeleton
+    }
+
+    pub(super) fn readers(&self) -> usize {
+        self.readers.len()
+    }
+
+    pub(super) fn attached(&self) -> u64 {
+        self.attached
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn route(&self) -> Option<&Route> {
+        self.route.as_ref()
+    }
+
+    pub(super) fn end(&self) -> Option<&End> {
+        self.end.as_ref()
+    }
+
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    pub(super) fn ended_at(&self) -> Option<(Instant, u64)> {
+        self.ended_at
+    }
+
+    /// What it said, if its beginning is still kept.
+    pub(super) fn answer(&self) -> Option<Answer> {
+        (self.base == 0).then(|| Answer::of(self.entries.iter().flat_map(|entry| &entry.events)))
+    }
+}

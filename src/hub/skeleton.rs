@@ -1,0 +1,43 @@
+//! What is remembered of entries that were let go: which parts came in which order, without their text. An encoder
+//! run over it stands where it would stand after the entries themselves.
+
+use bytestring::ByteString;
+
+use crate::model::entry::Entry;
+use crate::model::event::Event;
+
+/// Parts remembered at the most: no honest answer changes its kind of content this often.
+const MOST: usize = 16 * 1024;
+
+/// The bones of a stream's beginning.
+#[derive(Debug, Default)]
+pub(super) struct Skeleton {
+    events: Vec<Event>,
+}
+
+impl Skeleton {
+    pub(super) fn add(&mut self, entry: &Entry) {
+        for event in &entry.events {
+            let bone = bare(event);
+            if self.events.last() != Some(&bone) && self.events.len() < MOST {
+                self.events.push(bone);
+            }
+        }
+    }
+
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+}
+
+/// The event without its text.
+fn bare(event: &Event) -> Event {
+    let nothing = ByteString::new();
+    match event {
+        Event::Text { choice, .. } => Event::Text { choice: *choice, delta: nothing },
+        Event::Reasoning { choice, .. } => Event::Reasoning { choice: *choice, delta: nothing },
+        Event::Refusal { choice, .. } => Event::Refusal { choice: *choice, delta: nothing },
+        Event::ToolArguments { choice, index, .. } => Event::ToolArguments { choice: *choice, index: *index, delta: nothing },
+        other => other.clone(),
+    }
+}

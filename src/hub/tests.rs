@@ -1,0 +1,335 @@
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use smallvec::smallvec;
+use tokio::time::advance;
+
+use super::*;
+use crate::model::entry::{ENTRY_OVERHEAD, Entry};
+use crate::model::event::{End, Event, Failure, Reason};
+use crate::model::ids::Position;
+use crate::model::usage::Usage;
+use crate::model::wire::Tongue;
+
+fn birth() -> Birth {
+    Birth {
+        owner: CallerId::Anonymous,
+        tongue: Tongue::Events,
+        model: "m".into(),
+        choices: 1,
+        include_usage: true,
+        streamed: true,
+        digest: digest("/p", b"body"),
+        on_disconnect: OnDisconnect::Cancel,
+        retention: Duration::from_secs(60),
+        max_bytes: 1 << 20,
+        max_readers: 3,
+    }
+}
+
+fn begin(hub: &Hub, birth: Birth) -> (Writer, Reader) {
+    let claim = hub.claim(&birth.owner, Vec::new());
+    hub.begin(claim, birth)
+}
+
+fn text(delta: &str) -> Entry {
+    Entry::of(smallvec![Event::Text { choice: 0, delta: delta.into() }])
+}
+
+fn end(reason: Reason) -> Entry {
+    Entry::of(smallvec![Event::End(Box::new(End { reason, native: None, usage: Some(Usage::default()) }))])
+}
+
+fn failed() -> Entry {
+    let failure = Failure { fault: Fault::new(Code::UpstreamError, "no"), passed_on: false };
+    let mut entry = end(Reason::Error);
+    entry.events.insert(0, Event::Error(Box::new(failure)));
+    entry
+}
+
+/// Everything a reader can read now: the text, and the last step.
+fn read(reader: &mut Reader) -> (String, Poll<Step>) {
+    let mut said = String::new();
+    loop {
+        let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |_, _, entry| {
+            said.extend(entry.events.iter().filter_map(|event| match event {
+                Event::Text { delta, .. } => Some(&**delta),
+                _ => None,
+            }));
+            0
+        });
+        if step != Poll::Ready(Step::Read) {
+            return (said, step);
+        }
+    }
+}
+
+fn names(text: &str) -> Vec<ClaimKey> {
+    vec![ClaimKey::Name(text.into())]
+}
+
+const NAME: &str = "a-name-of-22-characters";
+
+#[tokio::test]
+async fn every_reader_reads_everything_once_from_wherever_it_came() {
+    let hub = Hub::new(1 << 20);
+    let (mut writer, mut first) = begin(&hub, birth());
+    let mut said = String::new();
+    for word in ["a", "b", "c", "d", "e"] {
+        writer.append(&mut vec![text(word)]);
+        said.push_str(&read(&mut first).0);
+    }
+    assert_eq!(said, "abcde");
+    let stream = writer.stream().clone();
+    for (after, expected) in [(None, "abcde"), (Some(0), "abcde"), (Some(2), "cde"), (Some(5), "")] {
+        let mut late = Reader::attach(&stream, after.map(|seq| Position { seq, part: None })).unwrap();
+        assert_eq!(read(&mut late), (expected.to_owned(), Poll::Pending), "after {after:?}");
+    }
+    writer.finish(end(Reason::Stop));
+    assert_eq!(read(&mut first), (String::new(), Poll::Ready(Step::Ended)));
+    assert_eq!(Reader::attach(&stream, Some(Position { seq: 7, part: None })).unwrap_err().code, Code::BadEventId);
+}
+
+#[tokio::test]
+async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
+    let hub = Hub::new(1 << 20);
+    let (mut writer, mut reader) = begin(&hub, birth());
+    writer.append(&mut (0..1000).map(|n| text(&format!("{n},"))).collect());
+    let mut shown = 0;
+    let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |_, _, _| {
+        shown += 1;
+        0
+    });
+    assert_eq!((step, shown), (Poll::Ready(Step::Read), 2), "the start, and one text");
+    let expected: String = (0..1000).map(|n| format!("{n},")).collect();
+    assert_eq!(read(&mut Reader::attach(writer.stream(), None).unwrap()).0, expected);
+}
+
+#[tokio::test]
+async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
+    let hub = Hub::new(1 << 20);
+    let (mut writer, mut slow) = begin(&hub, Birth { max_bytes: 10 * (ENTRY_OVERHEAD + 1), ..birth() });
+    for _ in 0..100 {
+        writer.append(&mut vec![text("x")]);
+    }
+    let stream = writer.stream().clone();
+    assert_eq!(read(&mut slow).1, Poll::Ready(Step::Overtaken));
+    assert_eq!(Reader::attach(&stream, Some(Position { seq: 50, part: None })).unwrap_err().code, Code::ReplayExpired);
+    let mut late = Reader::attach(&stream, Some(Position { seq: 95, part: None })).unwrap();
+    assert_eq!(read(&mut late).0, "xxxxx");
+    let mut learnt = Vec::new();
+    late.show_past(|entry| learnt.extend(entry.events.iter().cloned()));
+    assert!(matches!(learnt[0], Event::Start(_)), "encoders still learn how it began");
+    assert!(stream.snapshot(true).answer.is_none());
+}
+
+#[tokio::test]
+async fn all_streams_together_keep_at_most_the_memory_finished_ones_go_first() {
+    let hub = Hub::new(68 * 1024);
+    let (mut done, done_reader) = begin(&hub, birth());
+    done.append(&mut vec![text(&"x".repeat(20_000))]);
+    let finished = done.stream().id().clone();
+    done.finish(end(Reason::Stop));
+    drop(done_reader);
+    let (mut running, _reader) = begin(&hub, birth());
+    for _ in 0..3 {
+        running.append(&mut vec![text(&"y".repeat(20_000))]);
+    }
+    assert!(hub.by_id(&CallerId::Anonymous, &finished).is_none());
+    let mut whole = Reader::attach(running.stream(), None).unwrap();
+    assert_eq!(read(&mut whole).0.len(), 60_000, "the running one kept all");
+    running.append(&mut vec![text(&"y".repeat(20_000))]);
+    assert_eq!(Reader::attach(running.stream(), None).unwrap_err().code, Code::ReplayExpired);
+}
+
+#[tokio::test]
+async fn a_dropped_writer_still_ends_its_journal() {
+    let hub = Hub::new(1 << 20);
+    let (writer, mut reader) = begin(&hub, birth());
+    let stream = writer.stream().clone();
+    drop(writer);
+    assert_eq!(read(&mut reader).1, Poll::Ready(Step::Ended));
+    assert_eq!(stream.snapshot(false).fault.unwrap().code, Code::InternalError);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_reader_decides_by_policy() {
+    let hub = Hub::new(1 << 20);
+    let with = |on_disconnect| begin(&hub, Birth { on_disconnect, ..birth() });
+    let (writer, reader) = with(OnDisconnect::Cancel);
+    let second = Reader::attach(writer.stream(), None).unwrap();
+    drop(reader);
+    assert_eq!(writer.stream().cancelled(), None, "somebody still reads");
+    drop(second);
+    assert_eq!(writer.stream().cancelled(), Some(Cause::Disconnect));
+
+    let (writer, reader) = with(OnDisconnect::Continue);
+    drop(reader);
+    advance(Duration::from_secs(3600)).await;
+    assert_eq!(writer.stream().cancelled(), None);
+
+    let (writer, reader) = with(OnDisconnect::Grace(Duration::from_secs(15)));
+    drop(reader);
+    tokio::task::yield_now().await;
+    advance(Duration::from_secs(14)).await;
+    let back = Reader::attach(writer.stream(), None).unwrap();
+    advance(Duration::from_secs(2)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(writer.stream().cancelled(), None, "it came back");
+    drop(back);
+    tokio::task::yield_now().await;
+    advance(Duration::from_secs(16)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(writer.stream().cancelled(), Some(Cause::Disconnect));
+}
+
+#[tokio::test(start_paused = true)]
+async fn finished_streams_are_forgotten_in_time() {
+    let hub = Hub::new(1 << 20);
+    let sweeper = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.sweep().await }
+    });
+    tokio::task::yield_now().await;
+    let (writer, _reader) = begin(&hub, birth());
+    let id = writer.stream().id().clone();
+    writer.finish(end(Reason::Stop));
+    tokio::time::sleep(Duration::from_secs(59)).await;
+    assert!(hub.by_id(&CallerId::Anonymous, &id).is_some());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(hub.by_id(&CallerId::Anonymous, &id).is_none());
+    sweeper.abort();
+}
+
+#[tokio::test]
+async fn the_same_claim_joins_and_another_body_conflicts() {
+    let hub = Hub::new(1 << 20);
+    let me = CallerId::Anonymous;
+    let claim = hub.claim(&me, names(NAME));
+    let waiting = tokio::spawn(hub.claim(&me, names(NAME)).settle("/p", b"body"));
+    tokio::task::yield_now().await;
+    let Settled::New(claim, digest) = claim.settle("/p", b"body").await.unwrap() else { panic!("nobody was there") };
+    let (mut writer, _reader) = hub.begin(claim, Birth { digest, ..birth() });
+    let Settled::Joined(stream) = waiting.await.unwrap().unwrap() else { panic!("it was there by then") };
+    assert!(Arc::ptr_eq(&stream, writer.stream()));
+    let other = hub.claim(&me, names(NAME)).settle("/p", b"other").await;
+    assert_eq!(other.unwrap_err().code, Code::StreamExists);
+    let by_id = hub.claim(&me, names(stream.id().as_str())).settle("/p", b"body").await.unwrap();
+    assert!(matches!(by_id, Settled::Joined(_)), "a server-made id is its stream's own claim");
+    let stranger = hub.claim(&CallerId::Key("k".into()), names(NAME)).settle("/p", b"body").await.unwrap();
+    assert!(matches!(stranger, Settled::New(..)));
+    writer.append(&mut vec![text("x")]);
+    writer.finish(failed());
+    let again = hub.claim(&me, names(NAME)).settle("/p", b"body").await.unwrap();
+    assert!(matches!(again, Settled::Joined(_)), "it failed after its first content: the claim stays");
+}
+
+#[tokio::test]
+async fn a_claim_is_given_back_when_refused_or_failed_before_content() {
+    let hub = Hub::new(1 << 20);
+    let me = CallerId::Anonymous;
+    drop(hub.claim(&me, names(NAME)));
+    let Settled::New(claim, digest) = hub.claim(&me, names(NAME)).settle("/p", b"x").await.unwrap() else { panic!("it was given back") };
+    let (writer, _reader) = hub.begin(claim, Birth { digest, ..birth() });
+    writer.finish(failed());
+    assert!(hub.find(&me, NAME).is_ok(), "until then the name finds the failed stream");
+    let again = hub.claim(&me, names(NAME)).settle("/p", b"another body").await.unwrap();
+    assert!(matches!(again, Settled::New(..)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_can_be_cancelled_before_it_comes() {
+    let hub = Hub::new(1 << 20);
+    let me = CallerId::Anonymous;
+    let start = async |hub: &Hub| {
+        let Settled::New(claim, digest) = hub.claim(&CallerId::Anonymous, names(NAME)).settle("/p", b"x").await.unwrap() else {
+            panic!("the name is vacant")
+        };
+        hub.begin(claim, Birth { digest, ..birth() })
+    };
+    assert_eq!(hub.cancel(&me, NAME).await.unwrap_err().code, Code::StreamNotFound);
+    let (writer, _reader) = start(&hub).await;
+    assert_eq!(writer.stream().cancelled(), Some(Cause::Client));
+    hub.forget(&writer.stream().clone());
+
+    assert!(hub.cancel(&me, NAME).await.is_err());
+    advance(Duration::from_secs(31)).await;
+    let (writer, _reader) = start(&hub).await;
+    assert_eq!(writer.stream().cancelled(), None, "it was remembered for 30 s");
+    hub.forget(&writer.stream().clone());
+
+    let claim = hub.claim(&me, names(NAME));
+    let cancelling = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.cancel(&CallerId::Anonymous, NAME).await }
+    });
+    tokio::task::yield_now().await;
+    let Settled::New(claim, digest) = claim.settle("/p", b"x").await.unwrap() else { panic!("the name is held") };
+    let (writer, _reader) = hub.begin(claim, Birth { digest, ..birth() });
+    assert_eq!(writer.stream().cancelled(), Some(Cause::Client), "cancelled while its body was read");
+    assert!(Arc::ptr_eq(&cancelling.await.unwrap().unwrap(), writer.stream()));
+}
+
+#[tokio::test]
+async fn nobody_finds_what_is_not_theirs() {
+    let hub = Hub::new(1 << 20);
+    let (writer, _reader) = begin(&hub, birth());
+    let id = writer.stream().id().to_string();
+    let stranger = CallerId::Key("other".into());
+    let foreign = hub.find(&stranger, &id).unwrap_err();
+    let unknown = hub.find(&stranger, &StreamId::random().to_string()).unwrap_err();
+    assert_eq!(foreign.code, unknown.code);
+    assert!(hub.list(&stranger).is_empty());
+    assert!(hub.cancel(&stranger, &id).await.is_err());
+    assert_eq!(writer.stream().cancelled(), None);
+}
+
+#[tokio::test]
+async fn a_stream_has_only_so_many_readers() {
+    let hub = Hub::new(1 << 20);
+    let (writer, _first) = begin(&hub, birth());
+    let more: Vec<_> = (0..2).map(|_| Reader::attach(writer.stream(), None).unwrap()).collect();
+    assert_eq!(Reader::attach(writer.stream(), None).unwrap_err().limit, Some("readers"));
+    drop(more);
+    assert!(Reader::attach(writer.stream(), None).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_name_stays_cancelled_when_its_request_is_refused() {
+    let hub = Hub::new(1 << 20);
+    assert_eq!(hub.cancel(&CallerId::Anonymous, NAME).await.unwrap_err().code, Code::StreamNotFound);
+    drop(hub.claim(&CallerId::Anonymous, names(NAME)));
+    let pending = hub.claim(&CallerId::Anonymous, names(NAME));
+    let cancel = tokio::spawn({
+        let hub = hub.clone();
+        async move { hub.cancel(&CallerId::Anonymous, NAME).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    drop(pending);
+    assert_eq!(cancel.await.unwrap().unwrap_err().code, Code::StreamNotFound);
+    let (writer, _reader) = hub.begin(hub.claim(&CallerId::Anonymous, names(NAME)), birth());
+    assert_eq!(writer.stream().cancelled(), Some(Cause::Client));
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_is_not_missed() {
+    let hub = Hub::new(1 << 20);
+    let (writer, first) = begin(&hub, Birth { on_disconnect: OnDisconnect::Cancel, ..birth() });
+    first.leave();
+    assert_eq!((writer.stream().readers(), writer.stream().cancelled()), (0, None));
+    drop(Reader::attach(writer.stream(), None).unwrap());
+    assert_eq!(writer.stream().cancelled(), Some(Cause::Disconnect));
+}
+
+#[tokio::test]
+async fn many_small_streams_count_for_what_they_cost() {
+    const KEPT: usize = 64;
+    assert!(size_of::<Stream>() <= super::retention::STREAM_OVERHEAD, "{}", size_of::<Stream>());
+    let hub = Hub::new(KEPT * super::retention::STREAM_OVERHEAD);
+    for _ in 0..1000 {
+        let (writer, _reader) = begin(&hub, birth());
+        writer.finish(end(Reason::Stop));
+    }
+    let kept = hub.list(&CallerId::Anonymous).len();
+    assert!((KEPT / 2..=KEPT).contains(&kept), "{kept} streams are kept");
+}
