@@ -1,0 +1,40 @@
+//! Globs over model names: `*` stands for any run of characters, everything else for itself.
+
+/// True where `glob` covers all of `text`.
+#[must_use]
+pub fn matches(glob: &str, text: &str) -> bool {
+    let mut pieces = glob.split('*');
+    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces {
+        match rest.split_once(piece) {
+            Some((_, tail)) => rest = tail,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        for (glob, text, expected) in [
+            ("*", "", true),
+            ("*", "gpt-5", true),
+            ("gpt-*", "gpt-5", true),
+            ("gpt-*", "xgpt-5", false),
+            ("*-mini", "gpt-5-mini", true),
+            ("*-mini", "gpt-5-mini-x", false),
+            ("a*b*c", "a1b2c", true),
+            ("a*b*c", "a1c2b", false),
+            ("ab*ba", "aba", false),
+            ("exact", "exact", true),
+            ("exact", "exactly", false),
+        ] {
+            assert_eq!(matches(glob, text), expected, "{glob} over {text}");
+        }
+    }
+}
