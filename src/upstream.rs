@@ -1,0 +1,92 @@
+//! One generation, from its plan to the end of its journal: attempts, retries and failover until the first content,
+//! then the pump.
+//!
+//! Invariants: only an opened answer writes content — a failed attempt journals no token, and nothing is tried again
+//! after one; whoever cancels is heard at every await; the upstream's request is dropped before the journal ends; the
+//! pass is given back when the generation is over, whatever became of the client.
+
+mod attempt;
+mod client;
+mod clock;
+mod closing;
+mod live;
+mod open;
+mod pump;
+mod replay;
+mod sign;
+mod transport;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::hub::{Cause, Writer};
+use crate::limits::Pass;
+use crate::model::ask::Ask;
+use crate::model::entry::Payload;
+use crate::model::fault::Fault;
+use crate::route::Plan;
+use crate::telemetry::access_log::{self, Summary};
+
+pub use client::{ClientProblem, Clients, set_worker};
+
+/// A generation to be run.
+#[derive(Debug)]
+pub struct Job {
+    /// What was asked.
+    pub ask: Arc<Ask>,
+    /// Who is asked for it.
+    pub plan: Plan,
+    /// Its journal.
+    pub writer: Writer,
+    /// The right to run it.
+    pub pass: Pass,
+    /// The HTTP clients of the moment.
+    pub clients: Arc<Clients>,
+    /// When frames held before the first content are let go.
+    pub commit_after: Duration,
+}
+
+/// How a generation ended.
+#[derive(Debug)]
+enum Ending {
+    Complete,
+    Cancelled(Cause),
+    /// With the upstream's own error payload, where it is passed on.
+    Failed(Box<Fault>, Option<Payload>),
+}
+
+impl From<Fault> for Ending {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(Box::new(fault), None)
+    }
+}
+
+/// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
+pub async fn run(job: Job) {
+    let began = Instant::now();
+    let Job { ask, plan, mut writer, pass, clients, commit_after } = job;
+    let mut tally = closing::Tally::new(&ask);
+    let opening = open::Opening { ask: &ask, plan: &plan, clients: &clients, stream: writer.stream().clone(), commit_after };
+    // Boxed, so that what opening needs is given back before the long part begins.
+    let opened = Box::pin(opening.open(&mut tally)).await;
+    let ending = match opened {
+        Ok(live) => pump::pump(live, &mut writer, &mut tally).await,
+        Err(ending) => ending,
+    };
+    let stream = writer.stream().clone();
+    let (last, end) = tally.close(&ending);
+    writer.finish(last);
+    drop(pass);
+    access_log::line(&Summary {
+        stream: stream.id(),
+        caller: stream.owner(),
+        dialect: stream.tongue().name(),
+        model: &ask.model,
+        target: tally.target.as_deref(),
+        attempts: tally.attempts,
+        fault: if let Ending::Failed(fault, _) = &ending { Some(fault) } else { None },
+        end: &end,
+        first_content: tally.first_content.map(|at| at.duration_since(began)),
+        took: began.elapsed(),
+    });
+}

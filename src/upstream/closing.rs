@@ -1,0 +1,140 @@
+//! What a generation used and how its journal is closed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytestring::ByteString;
+use smallvec::SmallVec;
+
+use super::Ending;
+use crate::hub::Cause;
+use crate::model::ask::Ask;
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{End, Event, Events, Failure, Finish, Reason};
+use crate::model::fault::{Code, Fault};
+use crate::model::usage::{self, Usage};
+
+/// What is kept count of while a generation runs.
+#[derive(Debug)]
+pub(super) struct Tally {
+    ask: Arc<Ask>,
+    /// The provider's own figures, the latest.
+    pub(super) usage: Option<Usage>,
+    /// Bytes of output seen.
+    output_bytes: u64,
+    /// Tool calls begun and not complete.
+    open_calls: SmallVec<[(u16, u16); 4]>,
+    /// How choice 0 finished.
+    finish: Option<Finish>,
+    /// Requests that went upstream.
+    pub(super) attempts: u32,
+    /// The target asked last.
+    pub(super) target: Option<String>,
+    /// When the first content came.
+    pub(super) first_content: Option<Instant>,
+}
+
+impl Tally {
+    pub(super) fn new(ask: &Arc<Ask>) -> Self {
+        Self {
+            ask: ask.clone(),
+            usage: None,
+            output_bytes: 0,
+            open_calls: SmallVec::new(),
+            finish: None,
+            attempts: 0,
+            target: None,
+            first_content: None,
+        }
+    }
+
+    /// Another attempt begins: what the one before has said does not count.
+    pub(super) fn begin_attempt(&mut self, target: String) {
+        self.attempts += 1;
+        self.target = Some(target);
+        self.usage = None;
+        self.output_bytes = 0;
+        self.open_calls.clear();
+        self.finish = None;
+    }
+
+    /// Takes in what is about to be journaled.
+    pub(super) fn count(&mut self, entries: &[Entry]) {
+        entries.iter().flat_map(|entry| &entry.events).for_each(|event| self.count_event(event));
+    }
+
+    fn count_event(&mut self, event: &Event) {
+        self.output_bytes += event.output_bytes();
+        match event {
+            Event::ToolCall(call) => self.open_calls.push((call.choice, call.index)),
+            Event::ToolCallEnd { choice, index } => self.open_calls.retain(|open| *open != (*choice, *index)),
+            Event::Finish(finish) if finish.choice == 0 => self.finish = Some((**finish).clone()),
+            _ => {}
+        }
+    }
+
+    /// What was used: the provider's figures where it gave them, else estimates; nothing where nobody was asked.
+    fn used(&self, complete: bool) -> Option<Usage> {
+        if self.attempts == 0 {
+            return None;
+        }
+        let streamed = usage::estimate(self.output_bytes);
+        let mut used = self.usage.unwrap_or_default();
+        if used.input.is_none() {
+            used.input = Some(self.ask.input_estimate);
+            used.estimated = true;
+        }
+        // A provider's figure before the end is that of the moment it was sent: what has come since counts.
+        if used.output.is_none() || !complete && used.output < Some(streamed) {
+            used.output = Some(streamed);
+            used.estimated = true;
+        }
+        if !complete {
+            used.estimated = true;
+        }
+        Some(used)
+    }
+
+    /// The last entry of the journal.
+    pub(super) fn close(&self, ending: &Ending) -> (Entry, End) {
+        let used = self.used(matches!(ending, Ending::Complete));
+        let mut events: Events =
+            self.open_calls.iter().map(|(choice, index)| Event::ToolCallEnd { choice: *choice, index: *index }).collect();
+        let (reason, native, raw) = self.outcome(ending, &mut events);
+        if let Some(used) = used {
+            events.push(Event::Usage(Box::new(used)));
+        }
+        let end = End { reason, native, usage: used };
+        events.push(Event::End(Box::new(end.clone())));
+        (Entry { raw, events }, end)
+    }
+
+    fn outcome(&self, ending: &Ending, events: &mut Events) -> (Reason, Option<ByteString>, Option<Payload>) {
+        let native = self.finish.as_ref().and_then(|finish| finish.native.clone());
+        match ending {
+            Ending::Complete => (self.finish.as_ref().map_or(Reason::Stop, |finish| finish.reason), native, None),
+            Ending::Cancelled(Cause::Client | Cause::Disconnect) => (Reason::Cancelled, None, None),
+            Ending::Cancelled(Cause::Shutdown) => (fail(events, shutting_down(), false), None, None),
+            Ending::Failed(fault, payload) => {
+                let reason = fail(events, (**fault).clone(), payload.is_some());
+                (reason, native, payload.clone())
+            }
+        }
+    }
+
+    /// Completed, but by the provider's own word in failure.
+    pub(super) fn failed_finish(&self) -> Option<Fault> {
+        let finish = self.finish.as_ref().filter(|finish| finish.reason == Reason::Error)?;
+        let native = finish.native.as_deref().unwrap_or("error");
+        Some(Fault::new(Code::UpstreamError, format!("the upstream ended its answer with `{native}`")))
+    }
+}
+
+fn fail(events: &mut Events, fault: Fault, passed_on: bool) -> Reason {
+    events.push(Event::Error(Box::new(Failure { fault, passed_on })));
+    Reason::Error
+}
+
+fn shutting_down() -> Fault {
+    Fault::new(Code::ShuttingDown, "this instance was stopped before the answer was complete: ask again")
+}

@@ -1,0 +1,144 @@
+//! Attempts in the order of the plan, until one of them gives its first content.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::client::Clients;
+use super::closing::Tally;
+use super::live::Live;
+use super::{Ending, attempt};
+use crate::hub::{Cause, Stream, UpstreamState};
+use crate::model::ask::Ask;
+use crate::model::fault::{Code, Fault};
+use crate::model::target::Target;
+use crate::route::Plan;
+
+/// The first wait before the same target is asked again; it doubles.
+const BACKOFF: Duration = Duration::from_millis(200);
+/// A target that wants more time than this is not waited for: the next one is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is needed to open an answer.
+pub(super) struct Opening<'a> {
+    pub(super) ask: &'a Arc<Ask>,
+    pub(super) plan: &'a Plan,
+    pub(super) clients: &'a Clients,
+    pub(super) stream: Arc<Stream>,
+    pub(super) commit_after: Duration,
+}
+
+impl Opening<'_> {
+    /// The first answer that has content.
+    ///
+    /// # Errors
+    /// How the generation ends without one: cancelled, or with the last target's failure.
+    pub(super) async fn open(&self, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+        let release = Instant::now() + self.commit_after;
+        let mut failure: Option<Box<Fault>> = None;
+        for target in self.plan.targets() {
+            match self.try_target(target, release, tally).await {
+                Err(Ending::Failed(fault, _)) => {
+                    let over = fault.ends_route();
+                    failure = Some(later(failure, fault));
+                    if over {
+                        break;
+                    }
+                }
+                other => return other,
+            }
+        }
+        let none = || Box::new(Fault::new(Code::InternalError, "the route has no target"));
+        Err(Ending::Failed(failure.unwrap_or_else(none), None))
+    }
+
+    /// One target, asked again as often as the plan says.
+    async fn try_target(&self, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+        let mut retries = 0;
+        loop {
+            let result = self.unless_cancelled(attempt::attempt(self, target, release, tally)).await?;
+            let Err(Ending::Failed(mut fault, _)) = result else { return result };
+            self.stream.set_upstream(UpstreamState::Closed);
+            self.note(target, &fault);
+            let wait = wait_before(retries, fault.retry_after);
+            if !fault.retryable || retries >= self.plan.retries || wait > PATIENCE {
+                fault.final_here = fault.final_here || retries > 0;
+                return Err(Ending::Failed(fault, None));
+            }
+            self.unless_cancelled(tokio::time::sleep(wait)).await?;
+            retries += 1;
+        }
+    }
+
+    /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they are left out.
+    fn note(&self, target: &Target, fault: &Fault) {
+        let (stream, provider, model) = (self.stream.id().as_str(), &*target.account.name, &*target.model);
+        if fault.code == Code::UpstreamAuth {
+            tracing::error!(stream, provider, model, "the provider refuses our credential: check its api_key");
+            return;
+        }
+        let (code, status, request) = (fault.code.as_str(), fault.status.as_u16(), fault.upstream_request_id.as_deref());
+        tracing::warn!(stream, provider, model, code, status, upstream_request_id = request, message = loggable(fault), "attempt failed");
+    }
+
+    /// Does something unless the stream is cancelled first; then what was begun is dropped.
+    async fn unless_cancelled<T>(&self, doing: impl Future<Output = T>) -> Result<T, Ending> {
+        let mut doing = pin!(doing);
+        poll_fn(|cx| match self.stream.poll_cancelled(cx) {
+            Poll::Ready(cause) => Poll::Ready(Err(Ending::Cancelled(cause))),
+            Poll::Pending => doing.as_mut().poll(cx).map(Ok),
+        })
+        .await
+    }
+}
+
+/// The wait before another try: what the provider asks for, else exponential with jitter.
+fn wait_before(retries: u32, asked: Option<Duration>) -> Duration {
+    let most = BACKOFF.saturating_mul(1 << retries.min(8));
+    // Without randomness every wait is the longest: later, but not wrong.
+    let jitter = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
+    asked.unwrap_or_else(|| most.mul_f64(0.5 + jitter / 2.0))
+}
+
+/// Of two failures the later one, with the longer of their waits.
+fn later(before: Option<Box<Fault>>, mut now: Box<Fault>) -> Box<Fault> {
+    if now.retryable {
+        now.retry_after = now.retry_after.max(before.and_then(|fault| fault.retry_after));
+    }
+    now
+}
+
+/// What a log may say of a fault: our own words.
+fn loggable(fault: &Fault) -> &str {
+    if fault.quotes { "the upstream said why, to the client alone" } else { &fault.message }
+}
+
+impl From<Cause> for Ending {
+    fn from(cause: Cause) -> Self {
+        Self::Cancelled(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, StatusCode};
+
+    use super::*;
+    use crate::provider::refusal;
+
+    #[test]
+    fn what_an_upstream_said_is_in_no_log() {
+        for status in [400, 429, 500, 503] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let said = Some("cannot read 'PROMPT'".to_owned());
+            let fault = refusal::fault(status, &HeaderMap::new(), said, None, None, None);
+            assert!(fault.message.contains("PROMPT") && !loggable(&fault).contains("PROMPT"), "{status}");
+            let silent = refusal::fault(status, &HeaderMap::new(), None, None, None, None);
+            assert_eq!(loggable(&silent), silent.message);
+        }
+    }
+}
