@@ -1,0 +1,199 @@
+//! The path of a request: who, what, may they — then a stream, and the answer that follows its journal.
+//!
+//! Invariants: one [`House`] for a request, so that a reload never changes it half-way; every stream is looked up under
+//! the caller that asks; an answer's status is decided once; nothing of a request is logged here.
+
+mod answer;
+mod body;
+mod decide;
+mod headers;
+mod heartbeat;
+pub mod lifecycle;
+mod live;
+mod models;
+mod options;
+pub mod pages;
+mod query;
+pub mod refuse;
+pub mod reply;
+mod routes;
+mod serve;
+mod status;
+mod streams;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use bytestring::ByteString;
+use http::{Method, Request, Response, header};
+use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Auth, Caller};
+use crate::hub::{self, Hub};
+use crate::limits::{self, Applied, Limit, Limits, Scope};
+use crate::model::fault::{Code, Fault};
+use crate::model::wire::Tongue;
+use crate::route::Routes;
+use crate::upstream::Clients;
+use lifecycle::Lifecycle;
+use refuse::refuse;
+use reply::Reply;
+use routes::Endpoint;
+
+/// The times of a reply, and what is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How long the status of a streaming answer may stay open.
+    pub commit_after: Duration,
+    /// Silence after which a connection is kept alive.
+    pub heartbeat: Duration,
+    /// The largest request body, bytes.
+    pub max_body: usize,
+    /// The page at `/`.
+    pub playground: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { commit_after: Duration::from_secs(10), heartbeat: Duration::from_secs(15), max_body: 20 << 20, playground: true }
+    }
+}
+
+/// What the edge knows of a request before anybody has read it.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// The request's id: the client's own where it is well-formed, else a new one.
+    pub request_id: ByteString,
+    /// The client's address, behind trusted proxies; the loopback address on Unix sockets.
+    pub client: IpAddr,
+    /// The listener is a loopback one.
+    pub loopback: bool,
+    /// A proxy has forwarded it.
+    pub forwarded: bool,
+}
+
+/// The configuration of the moment, ready for use.
+#[derive(Debug)]
+pub struct House {
+    /// Replies.
+    pub settings: Settings,
+    /// Journals.
+    pub hub: hub::Settings,
+    /// Callers.
+    pub auth: Auth,
+    /// Limits that do not belong to a key.
+    pub limits: limits::Settings,
+    /// Limits of keys, by key name.
+    pub key_limits: BTreeMap<ByteString, Limit>,
+    /// Models.
+    pub routes: Routes,
+    /// HTTP clients.
+    pub clients: Arc<Clients>,
+}
+
+impl House {
+    /// The limits that a generation of this caller has to pass.
+    fn applied(&self, caller: &Caller) -> Vec<Applied> {
+        let global = Applied { scope: Scope::Global, of: ByteString::new(), limit: self.limits.global };
+        let key = caller.key().and_then(|name| self.key_limits.get(name).map(|limit| (name, limit)));
+        let key = key.map(|(name, limit)| Applied { scope: Scope::Key, of: name.clone(), limit: *limit });
+        std::iter::once(global).chain(key).collect()
+    }
+}
+
+/// Everything behind the edge. Built once; reads the house of the moment for each request.
+#[derive(Debug)]
+pub struct Gateway {
+    house: ArcSwap<House>,
+    hub: Hub,
+    limits: Arc<Limits>,
+    lifecycle: Arc<Lifecycle>,
+    tasks: TaskTracker,
+    /// Unix seconds: when models came into being, as far as clients are told.
+    began: u64,
+}
+
+/// What is going on at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Streams that run.
+    pub running: usize,
+    /// Readers attached.
+    pub readers: usize,
+    /// Slots of concurrency that are taken.
+    pub permits: usize,
+}
+
+impl Gateway {
+    /// A gateway with this house.
+    #[must_use]
+    pub fn new(house: House, lifecycle: Arc<Lifecycle>) -> Self {
+        let hub = Hub::new(house.hub.memory);
+        let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Self { house: ArcSwap::from_pointee(house), hub, limits: Arc::default(), lifecycle, tasks: TaskTracker::new(), began }
+    }
+
+    /// Changes the house, for requests from now on. Streams and the fills of limits stay.
+    pub fn refurbish(&self, house: House) {
+        self.hub.set_memory(house.hub.memory);
+        self.house.store(Arc::new(house));
+    }
+
+    /// The streams.
+    #[must_use]
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// What is going on.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let (running, readers) = self.hub.counts();
+        Gauges { running, readers, permits: self.limits.permits() }
+    }
+
+    /// Answers one request that the edge has let in.
+    pub async fn handle(&self, visit: Visit, request: Request<Incoming>) -> Response<Reply> {
+        let house = self.house.load_full();
+        let endpoint = routes::find(request.method(), request.uri().path());
+        let tongue = endpoint.as_ref().map_or(Tongue::OpenaiChat, Endpoint::tongue);
+        let answered = match endpoint {
+            Ok(endpoint) => self.answer(&house, &visit, endpoint, request).await,
+            Err(fault) => Err(fault),
+        };
+        answered.unwrap_or_else(|fault| refuse(&fault, tongue, &visit.request_id))
+    }
+
+    async fn answer(&self, house: &House, visit: &Visit, endpoint: Endpoint, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
+        match endpoint {
+            Endpoint::Playground if house.settings.playground => Ok(pages::playground()),
+            Endpoint::Playground => Err(Fault::new(Code::NotFound, "the playground is switched off (`server.playground`)")),
+            Endpoint::Generate(tongue) => self.serve(house, visit, tongue, request).await,
+            Endpoint::Models => self.models(house, &self.identify(house, &request)?),
+            Endpoint::Model(name) => self.model(house, &self.identify(house, &request)?, &name),
+            Endpoint::List => self.list(visit, &self.identify(house, &request)?, &request),
+            Endpoint::Read(id) => self.read(house, &self.identify(house, &request)?, &id, &request),
+            Endpoint::Cancel(id) => self.cancel(&self.identify(house, &request)?, &id).await,
+            Endpoint::Forget(id) => self.forget(&self.identify(house, &request)?, &id).await,
+        }
+    }
+
+    fn identify<B>(&self, house: &House, request: &Request<B>) -> Result<Caller, Fault> {
+        house.auth.identify(request.headers())
+    }
+}
+
+/// True where the client wants the head alone.
+fn head_only<B>(request: &Request<B>) -> bool {
+    request.method() == Method::HEAD
+}
+
+/// True where the client reads event streams.
+fn wants_events<B>(request: &Request<B>) -> bool {
+    let accepts = |value: &http::HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/event-stream"));
+    request.headers().get_all(header::ACCEPT).iter().any(accepts)
+}

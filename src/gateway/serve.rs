@@ -1,0 +1,235 @@
+//! The path of a generation, top to bottom.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::decide::{Decision, decide};
+use super::heartbeat::Heartbeat;
+use super::lifecycle::Phase;
+use super::live::Live;
+use super::options::Options;
+use super::refuse::refuse;
+use super::reply::Reply;
+use super::{Gateway, House, Visit, answer, body, headers, status};
+use crate::auth::Caller;
+use crate::codec::sse_writer::{Ids, SseWriter};
+use crate::dialect;
+use crate::hub::{Birth, Claim, Digest, Reader, Settled, Stream};
+use crate::limits::Pass;
+use crate::limits::standing::Standing;
+use crate::model::ask::Ask;
+use crate::model::fault::{Code, Fault};
+use crate::model::target::Via;
+use crate::model::wire::Tongue;
+use crate::route::Plan;
+use crate::upstream::{self, Job};
+
+impl Gateway {
+    /// A new generation, or one that the same request has begun before.
+    pub(super) async fn serve(
+        &self,
+        house: &House,
+        visit: &Visit,
+        tongue: Tongue,
+        request: Request<Incoming>,
+    ) -> Result<Response<Reply>, Fault> {
+        let (head, incoming) = request.into_parts();
+        let caller = house.auth.identify(&head.headers)?;
+        body::require_json(&head.headers)?;
+        let options = Options::of(&head.headers)?;
+        let claim = self.hub.claim(&caller.id, options.claims.clone());
+        let body = body::collect(incoming, house.settings.max_body).await?;
+        if let Some(last) = &options.last_event_id {
+            return self.repost(house, &caller, tongue, last, &body);
+        }
+        let ask = Arc::new(dialect::of(tongue).parse(&head.headers, body)?);
+        match claim.settle(path(tongue), &ask.body).await? {
+            Settled::Joined(stream) => {
+                let reader = Reader::attach(&stream, None)?;
+                self.reply(house, visit, reader, &ask, &options, None).await
+            }
+            Settled::New(claim, digest) => {
+                let (plan, pass) = match self.admit(house, &caller, &ask) {
+                    Ok(admitted) => admitted,
+                    Err(refused) => return Ok(refused_response(&refused, tongue, visit)),
+                };
+                let standing = pass.standing;
+                let reader = self.begin(house, &caller, claim, digest, &ask, &options, plan, pass);
+                self.reply(house, visit, reader, &ask, &options, standing).await
+            }
+        }
+    }
+
+    /// All that may refuse a new generation, before an upstream is asked.
+    fn admit(&self, house: &House, caller: &Caller, ask: &Ask) -> Result<(Plan, Pass), Box<Refusal>> {
+        if self.lifecycle.phase() != Phase::Serving {
+            let fault = Fault::new(Code::ShuttingDown, "this instance is about to stop: ask again")
+                .with_retry_after(std::time::Duration::from_secs(1));
+            return Err(fault.into());
+        }
+        let plan = house.routes.plan(&ask.model, |model| caller.may_use(model))?;
+        if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
+            return Err(not_allowed(other).into());
+        }
+        let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if *wire != ask.shape);
+        if plan.targets().any(|target| foreign(&target.account.via)) {
+            // Said now, while it can still be a status.
+            ask.chat()?;
+        }
+        let pass =
+            self.limits.admit(&house.applied(caller)).map_err(|refused| Refusal { fault: refused.fault, standing: refused.standing })?;
+        Ok((plan, pass))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the end of the path: all that was found out on it")]
+    fn begin(
+        &self,
+        house: &House,
+        caller: &Caller,
+        claim: Claim,
+        digest: Digest,
+        ask: &Arc<Ask>,
+        options: &Options,
+        plan: Plan,
+        pass: Pass,
+    ) -> Reader {
+        let birth = Birth {
+            owner: caller.id.clone(),
+            tongue: ask.tongue,
+            model: ask.model.clone(),
+            choices: ask.choices,
+            include_usage: ask.include_usage,
+            streamed: ask.stream,
+            digest,
+            on_disconnect: options.on_disconnect(house.hub.on_disconnect, ask.tongue, options.detached(ask.tongue)),
+            retention: options.retention.map_or(house.hub.retention, |asked| asked.min(house.hub.retention)),
+            max_bytes: house.hub.max_stream,
+            max_readers: house.hub.readers,
+        };
+        let (writer, reader) = self.hub.begin(claim, birth);
+        let job = Job { ask: ask.clone(), plan, writer, pass, clients: house.clients.clone(), commit_after: house.settings.commit_after };
+        let working = self.lifecycle.work();
+        // It outlives the client: what happens then is the stream's own policy.
+        self.tasks.spawn(async move {
+            upstream::run(job).await;
+            let _done = working;
+        });
+        reader
+    }
+
+    /// The answer to a request for a generation, whether it began it or joined it.
+    async fn reply(
+        &self,
+        house: &House,
+        visit: &Visit,
+        reader: Reader,
+        ask: &Ask,
+        options: &Options,
+        standing: Option<Standing>,
+    ) -> Result<Response<Reply>, Fault> {
+        let stream = reader.stream().clone();
+        let mut response = if options.detached(ask.tongue) {
+            reader.leave();
+            Ok(accepted(&stream))
+        } else if ask.stream {
+            self.stream(house, reader, ask.tongue, options.event_ids || ask.tongue == Tongue::Events).await
+        } else {
+            answer::whole(reader, ask.tongue).await
+        }
+        .unwrap_or_else(|fault| refuse(&fault, ask.tongue, &visit.request_id));
+        headers::name_stream(&mut response, &stream);
+        if let Some(standing) = standing {
+            standing.write(response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    /// A streamed answer: its head when the status is decided.
+    async fn stream(&self, house: &House, reader: Reader, tongue: Tongue, ids: bool) -> Result<Response<Reply>, Fault> {
+        let mut early = false;
+        if tongue != Tongue::Events {
+            match decide(&reader, house.settings.commit_after).await {
+                Decision::Content => {}
+                Decision::Early => early = true,
+                Decision::Refused(fault) => return Err(*fault),
+            }
+        }
+        let stream = reader.stream().clone();
+        let mut live = self.live(house, reader, tongue, ids);
+        live.beat_now = early;
+        Ok(headers::event_stream(&stream, Reply::live(live)))
+    }
+
+    /// A reader's stream in a dialect, from the reader's place on.
+    pub(super) fn live(&self, house: &House, reader: Reader, tongue: Tongue, ids: bool) -> Live {
+        let dialect = dialect::of(tongue);
+        let view = answer::view(&reader, tongue);
+        let merge = !(view.raw && tongue.wire().is_some());
+        let ids = ids.then(|| Ids { stream: reader.stream().id().as_str().to_owned().into(), dialect: tongue.name() });
+        let mut encoder = dialect.encoder(view);
+        let mut out = SseWriter::new(ids);
+        out.mute(true);
+        reader.show_past(|entry| {
+            out.begin_entry(0, 0);
+            encoder.entry(entry, &mut out);
+            out.end_entry();
+        });
+        out.mute(false);
+        let mut live = Live::new(reader, encoder, out, dialect, Heartbeat::new(house.settings.heartbeat));
+        live.merge = merge;
+        live
+    }
+}
+
+impl Options {
+    /// The client does not wait: it was told where to look.
+    fn detached(&self, tongue: Tongue) -> bool {
+        self.respond_async && tongue == Tongue::Events
+    }
+}
+
+/// A model that the body names beside its own, so that the upstream may take it instead.
+fn not_allowed(model: &str) -> Fault {
+    let shown: String = model.chars().filter(|c| !c.is_control()).take(100).collect();
+    Fault::new(Code::ModelNotAllowed, format!("this key may not use the model `{shown}`")).with_param("models")
+}
+
+/// Why a new generation is refused.
+struct Refusal {
+    fault: Fault,
+    standing: Option<Standing>,
+}
+
+impl From<Fault> for Box<Refusal> {
+    fn from(fault: Fault) -> Self {
+        Box::new(Refusal { fault, standing: None })
+    }
+}
+
+fn refused_response(refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
+    let mut response = refuse(&refused.fault, tongue, &visit.request_id);
+    if let Some(standing) = refused.standing {
+        standing.write(response.headers_mut());
+    }
+    response
+}
+
+/// 202: the stream runs, and this is where it is.
+fn accepted(stream: &Stream) -> Response<Reply> {
+    let mut response = headers::json(StatusCode::ACCEPTED, status::of(stream, true));
+    if let Ok(place) = HeaderValue::try_from(format!("/v1/streams/{}", stream.id())) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    response.headers_mut().insert("preference-applied", HeaderValue::from_static("respond-async"));
+    response
+}
+
+/// The path that a digest is made over: the same for all spellings of it.
+pub(super) const fn path(tongue: Tongue) -> &'static str {
+    match tongue {
+        Tongue::OpenaiChat => "/v1/chat/completions",
+        Tongue::Events => "/v1/streams",
+    }
+}

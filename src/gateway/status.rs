@@ -1,0 +1,180 @@
+//! The status JSON of a stream. What is not known is null, never absent.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::hub::{State, Stream, UpstreamState};
+use crate::model::fault::Fault;
+use crate::model::fold::{Answer, Choice, Part};
+use crate::model::usage::Usage;
+
+#[derive(Serialize)]
+struct Status<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    status: &'a str,
+    model: Option<&'a str>,
+    provider: Option<&'a str>,
+    created: Option<u64>,
+    ended: Option<u64>,
+    reason: Option<&'a str>,
+    error: Option<ErrorBody<'a>>,
+    usage: Option<UsageBody>,
+    estimated: Option<bool>,
+    upstream: &'a str,
+    text: Option<String>,
+    reasoning: Option<String>,
+    tool_calls: Option<Vec<Call<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choices: Option<Vec<ChoiceBody<'a>>>,
+    readers: usize,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    retryable: bool,
+}
+
+#[derive(Serialize)]
+struct UsageBody {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cached_input_tokens: Option<u64>,
+    cache_write_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+    total_tokens: Option<u64>,
+    estimated: bool,
+}
+
+#[derive(Serialize)]
+struct Call<'a> {
+    index: u16,
+    id: &'a str,
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct ChoiceBody<'a> {
+    index: usize,
+    reason: Option<&'a str>,
+    text: String,
+    reasoning: String,
+    tool_calls: Vec<Call<'a>>,
+}
+
+#[derive(Serialize)]
+struct List<'a> {
+    object: &'a str,
+    data: Vec<Status<'a>>,
+    has_more: bool,
+}
+
+/// The status of a stream; with what it said, or without.
+pub(super) fn of(stream: &Stream, with_content: bool) -> Bytes {
+    let snapshot = stream.snapshot(with_content);
+    let mut status = bare(stream, &snapshot);
+    if let Some(answer) = &snapshot.answer {
+        fill(&mut status, answer, stream.start().choices);
+    }
+    json(&status)
+}
+
+/// A page of the caller's streams, without content.
+pub(super) fn list(page: &[&std::sync::Arc<Stream>], more: bool) -> Bytes {
+    let snapshots: Vec<_> = page.iter().map(|stream| stream.snapshot(false)).collect();
+    let data = page.iter().zip(&snapshots).map(|(stream, snapshot)| bare(stream, snapshot)).collect();
+    json(&List { object: "list", data, has_more: more })
+}
+
+/// The status of a name whose request is still being read.
+pub(super) fn pending(name: &str) -> Bytes {
+    json(&Status {
+        id: name,
+        name: Some(name),
+        status: State::Cancelling.name(),
+        model: None,
+        provider: None,
+        created: None,
+        ended: None,
+        reason: None,
+        error: None,
+        usage: None,
+        estimated: None,
+        upstream: UpstreamState::None.name(),
+        text: None,
+        reasoning: None,
+        tool_calls: None,
+        choices: None,
+        readers: 0,
+    })
+}
+
+fn bare<'a>(stream: &'a Stream, snapshot: &'a crate::hub::Snapshot) -> Status<'a> {
+    let usage = snapshot.end.as_ref().and_then(|end| end.usage);
+    Status {
+        id: stream.id().as_str(),
+        name: stream.name(),
+        status: snapshot.state.name(),
+        model: Some(&stream.start().model),
+        provider: snapshot.route.as_ref().map(|route| &*route.provider),
+        created: Some(stream.start().created),
+        ended: snapshot.ended,
+        reason: snapshot.end.as_ref().map(|end| end.reason.name()),
+        error: snapshot.fault.as_ref().map(error),
+        usage: usage.as_ref().map(usage_body),
+        estimated: usage.map(|usage| usage.estimated),
+        upstream: snapshot.upstream.name(),
+        text: None,
+        reasoning: None,
+        tool_calls: None,
+        choices: None,
+        readers: snapshot.readers,
+    }
+}
+
+fn fill<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
+    static NOTHING: Choice = Choice { parts: Vec::new(), finish: None };
+    let first = answer.choices.first().unwrap_or(&NOTHING);
+    status.text = Some(first.text());
+    status.reasoning = Some(first.reasoning());
+    status.tool_calls = Some(calls(first));
+    if choices > 1 {
+        status.choices = Some(answer.choices.iter().enumerate().map(choice).collect());
+    }
+}
+
+fn choice((index, it): (usize, &Choice)) -> ChoiceBody<'_> {
+    let reason = it.finish.as_ref().map(|finish| finish.reason.name());
+    ChoiceBody { index, reason, text: it.text(), reasoning: it.reasoning(), tool_calls: calls(it) }
+}
+
+fn calls(choice: &Choice) -> Vec<Call<'_>> {
+    let call = |part| match part {
+        &Part::ToolCall { index, ref id, ref name, ref arguments, .. } => Some(Call { index, id, name, arguments }),
+        _ => None,
+    };
+    choice.parts.iter().filter_map(call).collect()
+}
+
+fn error(fault: &Fault) -> ErrorBody<'_> {
+    ErrorBody { code: fault.told_code(), message: &fault.message, retryable: fault.retryable }
+}
+
+fn usage_body(usage: &Usage) -> UsageBody {
+    UsageBody {
+        input_tokens: usage.input,
+        output_tokens: usage.output,
+        cached_input_tokens: usage.cached_input,
+        cache_write_tokens: usage.cache_write,
+        reasoning_tokens: usage.reasoning,
+        total_tokens: usage.total(),
+        estimated: usage.estimated,
+    }
+}
+
+fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).expect("strings, numbers and lists are always JSON").into()
+}
