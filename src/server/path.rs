@@ -1,0 +1,88 @@
+//! What the edge has to know of paths: doubled slashes, and which requests stop a generation.
+
+use http::uri::PathAndQuery;
+use http::{Method, Uri};
+
+/// Makes one slash of several in the path; the query stays as it is.
+pub(super) fn collapse_slashes(uri: &mut Uri) {
+    if !uri.path().contains("//") {
+        return;
+    }
+    let mut path = String::with_capacity(uri.path().len());
+    for c in uri.path().chars() {
+        if c != '/' || !path.ends_with('/') {
+            path.push(c);
+        }
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    let mut parts = std::mem::take(uri).into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).expect("a path without some of its slashes is a path"));
+    *uri = Uri::from_parts(parts).expect("only the path of a valid address has changed");
+}
+
+/// True for the requests that stop a generation or forget it, which no limit refuses.
+pub(super) fn is_cancel(method: &Method, path: &str) -> bool {
+    let path = path.strip_prefix("/v1").unwrap_or(path);
+    let mut segments = path.split('/').skip(1);
+    let mut next = || segments.next().filter(|segment| !segment.is_empty());
+    matches!(
+        (method, next(), next(), next(), next(), next()),
+        (&Method::POST, Some("streams" | "responses"), Some(_), Some("cancel"), None, None)
+            | (&Method::DELETE, Some("streams" | "responses"), Some(_), None, None, None)
+            | (&Method::POST, Some("ui"), Some("chat"), Some(_), Some("stop"), None)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collapsed(uri: &str) -> String {
+        let mut uri: Uri = uri.parse().unwrap();
+        collapse_slashes(&mut uri);
+        uri.to_string()
+    }
+
+    #[test]
+    fn doubled_slashes_are_one_but_not_in_the_query() {
+        assert_eq!(collapsed("/v1//chat///completions?a=//b"), "/v1/chat/completions?a=//b");
+        assert_eq!(collapsed("//v1/models"), "/v1/models");
+        assert_eq!(collapsed("/v1/models"), "/v1/models");
+        assert_eq!(collapsed("http://host//v1//models/"), "http://host/v1/models/");
+    }
+
+    #[test]
+    fn cancels_are_recognised_and_nothing_else() {
+        for (method, path) in [
+            (Method::POST, "/v1/streams/abc/cancel"),
+            (Method::DELETE, "/v1/streams/abc"),
+            (Method::POST, "/responses/resp_1/cancel"),
+            (Method::POST, "/v1/ui/chat/c1/stop"),
+        ] {
+            assert!(is_cancel(&method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            (Method::GET, "/v1/streams/abc/cancel"),
+            (Method::POST, "/v1/streams"),
+            (Method::POST, "/v1/streams/cancel"),
+            (Method::DELETE, "/v1/streams/"),
+            (Method::POST, "/v1/streams/abc/ticket"),
+            (Method::POST, "/v1/streams/abc/cancel/more"),
+            (Method::POST, "/v1/chat/completions"),
+        ] {
+            assert!(!is_cancel(&method, path), "{method} {path}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn collapsing_leaves_no_doubled_slash_and_changes_nothing_else(path in "(/{1,3}[a-z%0-9.]{0,4}){1,6}") {
+            let uri = collapsed(&path);
+            proptest::prop_assert!(!uri.contains("//"));
+            proptest::prop_assert_eq!(uri.replace('/', ""), path.replace('/', ""));
+        }
+    }
+}

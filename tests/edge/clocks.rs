@@ -1,0 +1,79 @@
+//! Clients that say nothing, say it slowly, or have nothing more to say. In virtual time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::house::House;
+use crate::raw::{Raw, head};
+
+/// How long the server keeps a connection on which this was sent, and what it says meanwhile.
+async fn kept(bytes: &str) -> (u64, Option<String>) {
+    let house = House::plain();
+    let mut client = Raw::connect(house.clients).await;
+    client.send(bytes).await;
+    tokio::time::pause();
+    let start = Instant::now();
+    let said = client.rest().await;
+    (start.elapsed().as_secs(), said)
+}
+
+#[tokio::test]
+async fn a_silent_client_is_dropped_after_ten_seconds() {
+    assert_eq!(kept("").await, (10, Some(String::new())));
+}
+
+#[tokio::test]
+async fn a_beginning_of_the_http2_preface_is_not_enough() {
+    assert_eq!(kept("PRI * HT").await.0, 10);
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_end_is_dropped_after_fifteen_seconds() {
+    assert_eq!(kept("GET / HTTP/1.1\r\nHost: loc").await, (15, Some(String::new())));
+}
+
+#[tokio::test]
+async fn a_dribble_of_header_bytes_wins_no_time() {
+    let house = House::plain();
+    let mut client = Raw::connect(house.clients).await;
+    client.send("GET / HTTP/1.1\r\n").await;
+    tokio::time::pause();
+    let start = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_secs(4));
+    loop {
+        tokio::select! {
+            line = client.line() => break assert_eq!(line, ""),
+            _ = tick.tick() => client.send("x-a: b\r\n").await,
+        }
+    }
+    assert_eq!(start.elapsed().as_secs(), 15);
+}
+
+#[tokio::test]
+async fn between_requests_a_connection_is_kept_for_75_seconds() {
+    let house = House::plain();
+    let mut client = Raw::connect(house.clients).await;
+    assert_eq!(client.ask("GET /", &[]).await.status, 200);
+    tokio::time::pause();
+    // The client's own timer wakes first: the connection has to be there still.
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(client.ask("GET /", &[]).await.status, 200);
+    let start = Instant::now();
+    assert_eq!(client.rest().await, Some(String::new()));
+    assert!((74..=76).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_may_take_its_time() {
+    let mut house = House::plain();
+    let mut client = Raw::connect(house.clients).await;
+    client.send(head("GET /live", &[])).await;
+    let tokens = house.live.recv().await.unwrap();
+    client.answer_head().await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    tokens.send("late\n".into()).await.unwrap();
+    client.line().await;
+    assert_eq!(client.line().await, "late");
+}

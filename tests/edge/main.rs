@@ -1,0 +1,11 @@
+//! The edge over real sockets: everything between a client's bytes and the gateway.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod body;
+mod browsers;
+mod clocks;
+mod door;
+mod drain;
+mod house;
+mod protocols;
+mod raw;

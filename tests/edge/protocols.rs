@@ -1,0 +1,160 @@
+//! HTTP/1.1, HTTP/2 with prior knowledge, TLS with ALPN; heads, paths, ids.
+
+use sluicegate::limits::Limit;
+use sluicegate::model::ids::StreamId;
+use sluicegate::server::{Settings, Tls};
+
+use crate::house::{House, PANIC, settings};
+use crate::raw::{Raw, ask, head};
+
+fn http2() -> reqwest::Client {
+    reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()
+}
+
+#[tokio::test]
+async fn every_answer_carries_what_the_contract_says() {
+    let house = House::plain();
+    let answer = ask(house.clients, "GET /v1/models", &["x-request-id: abc-1._Z"]).await;
+    assert_eq!((answer.field("x-request-id"), answer.json()["id"].as_str()), ("abc-1._Z", Some("abc-1._Z")));
+    assert_eq!((answer.field("cache-control"), answer.field("x-content-type-options")), ("no-store", "nosniff"));
+    let answer = ask(house.clients, "GET /v1/models", &["x-request-id: not ok"]).await;
+    assert_eq!(answer.json()["id"].as_str().unwrap(), answer.field("x-request-id"));
+    assert!(!answer.field("x-request-id").contains(' ') && answer.field("x-request-id").len() > 20);
+}
+
+#[tokio::test]
+async fn a_stream_keeps_its_own_cache_control() {
+    let mut house = House::plain();
+    let mut client = Raw::connect(house.clients).await;
+    client.send(head("GET /live", &[])).await;
+    let tokens = house.live.recv().await.unwrap();
+    let (_, headers) = client.answer_head().await;
+    assert_eq!(
+        (&headers["cache-control"], &headers["x-content-type-options"]),
+        (&"no-cache, no-transform".parse().unwrap(), &"nosniff".parse().unwrap())
+    );
+    assert!(!headers.contains_key("content-length"));
+    drop(tokens);
+}
+
+#[tokio::test]
+async fn http1_and_http2_share_a_cleartext_port() {
+    let house = House::plain();
+    let url = format!("http://{}/v1//models?a=//b", house.clients);
+    let seen: serde_json::Value = serde_json::from_str(&http2().get(&url).send().await.unwrap().text().await.unwrap()).unwrap();
+    assert_eq!((seen["version"].as_str().unwrap(), seen["client"].as_str().unwrap()), ("HTTP/2.0", "127.0.0.1"));
+    assert!(seen["uri"].as_str().unwrap().ends_with("/v1/models?a=//b"), "{seen}");
+    let seen = ask(house.clients, "GET //v1///models?a=//b", &[]).await.json();
+    assert_eq!((seen["version"].as_str().unwrap(), seen["uri"].as_str().unwrap()), ("HTTP/1.1", "/v1/models?a=//b"));
+}
+
+#[tokio::test]
+async fn of_several_http2_streams_one_that_breaks_off_leaves_the_others_alone() {
+    let mut house = House::plain();
+    let (client, url) = (http2(), format!("http://{}/live", house.clients));
+    let mut broken = client.get(&url).send().await.unwrap();
+    let to_broken = house.live.recv().await.unwrap();
+    let mut whole = client.get(&url).send().await.unwrap();
+    let to_whole = house.live.recv().await.unwrap();
+    to_broken.send(PANIC.into()).await.unwrap();
+    assert!(broken.chunk().await.is_err());
+    to_whole.send("alive\n".into()).await.unwrap();
+    assert_eq!(whole.chunk().await.unwrap().unwrap(), "alive\n");
+    drop(to_whole);
+    assert_eq!(whole.bytes().await.unwrap(), "", "a proper end");
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body_on_both() {
+    let mut house = House::plain();
+    let mut raw = Raw::connect(house.clients).await;
+    let get = raw.ask("GET /v1/models", &["x-request-id: a"]).await;
+    let answer = raw.ask("HEAD /v1/models", &["x-request-id: a"]).await;
+    assert_eq!((answer.status.as_u16(), answer.field("content-length")), (200, get.field("content-length")));
+    assert_eq!(raw.ask("GET /v1/models", &[]).await.status, 200, "no byte too many on the connection");
+
+    let url = format!("http://{}/v1/models", house.clients);
+    let client = http2();
+    let length = client.get(&url).header("x-request-id", "a").send().await.unwrap().headers()["content-length"].clone();
+    let answer = client.head(&url).header("x-request-id", "a").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["content-length"]), (200, &length));
+    assert_eq!(answer.bytes().await.unwrap().len(), 0);
+    let live = client.head(format!("http://{}/live", house.clients)).send().await.unwrap();
+    assert!(!live.headers().contains_key("content-length"));
+    assert_eq!(live.bytes().await.unwrap().len(), 0);
+    assert!(raw.ask("HEAD /live", &[]).await.field("content-length").is_empty());
+    for _ in 0..2 {
+        house.live.recv().await.unwrap().closed().await;
+    }
+}
+
+#[tokio::test]
+async fn tls_speaks_what_the_client_offers() {
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let folder = std::env::temp_dir();
+    let path = |name: &str| folder.join(format!("sluicegate-{}-{name}", StreamId::random()));
+    let tls = Tls { cert: path("cert.pem"), key: path("key.pem") };
+    std::fs::write(&tls.cert, cert.pem()).unwrap();
+    std::fs::write(&tls.key, signing_key.serialize_pem()).unwrap();
+    let house = House::open(&Settings { tls: Some(tls.clone()), ..settings() }, &Limit::default());
+    let root = reqwest::Certificate::from_pem(cert.pem().as_bytes()).unwrap();
+    let client = || reqwest::Client::builder().tls_certs_only([root.clone()]).resolve("localhost", house.clients).no_proxy();
+    let url = format!("https://localhost:{}/", house.clients.port());
+    for (client, version) in [(client(), "HTTP/2.0"), (client().http1_only(), "HTTP/1.1")] {
+        let client = client.build().unwrap();
+        let answer = client.get(&url).header("origin", url.trim_end_matches('/')).send().await.unwrap();
+        assert_eq!(answer.headers()["access-control-allow-origin"], url.trim_end_matches('/'));
+        let seen: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        assert_eq!(seen["version"], version);
+    }
+    // The admin listener stays in the clear.
+    assert_eq!(ask(house.admin, "GET /healthz", &[]).await.body, "ok\n");
+    std::fs::remove_file(&tls.cert).unwrap();
+    std::fs::remove_file(&tls.key).unwrap();
+}
+
+fn padding(bytes: usize) -> String {
+    format!("x-padding: {}", "a".repeat(bytes))
+}
+
+#[tokio::test]
+async fn heads_over_32_kib_get_our_431_and_over_64_kib_the_librarys() {
+    let house = House::plain();
+    assert_eq!(ask(house.clients, "GET /", &[&padding(31 << 10)]).await.status, 200);
+    let answer = ask(house.clients, "GET /", &[&padding(33 << 10)]).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (431, "headers_too_large"));
+    assert!(!answer.field("x-request-id").is_empty());
+    let bare = ask(house.clients, "GET /", &[&padding(80 << 10)]).await;
+    assert_eq!((bare.status.as_u16(), bare.body.as_str()), (431, ""));
+    let many: Vec<_> = (0..300).map(|n| format!("x-{n}: 1")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    assert_eq!(ask(house.clients, "GET /", &many).await.status, 431);
+
+    let mut request = http2().get(format!("http://{}/", house.clients));
+    for n in 0..300 {
+        request = request.header(format!("x-{n}"), "1");
+    }
+    let answer = request.send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().contains("headers_too_large")), (431, true));
+}
+
+#[tokio::test]
+async fn the_admin_listener_says_how_it_is() {
+    let house = House::plain();
+    for (request, status) in [("GET /healthz", 200), ("HEAD /readyz", 200), ("POST /healthz", 405), ("GET /", 404), ("GET /metrics", 404)] {
+        let answer = ask(house.admin, request, &["Content-Length: 0"]).await;
+        assert_eq!(answer.status.as_u16(), status, "{request}");
+        assert_eq!(answer.field("allow").is_empty(), status != 405);
+        assert_eq!(status == 404, answer.body.contains("not_found"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_answered_and_closed() {
+    let house = House::plain();
+    let mut client = Raw::connect(house.clients).await;
+    client.send("\x16\x03\x01 this is a TLS hello, say\r\n\r\n").await;
+    let said = client.rest().await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said:?}");
+    assert_eq!(ask(house.clients, "GET /", &[]).await.status, 200);
+}
