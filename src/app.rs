@@ -1,0 +1,229 @@
+//! The keys: configuration → rooms → gateway → server; workers, signals, reload, drain.
+//!
+//! Each worker is a thread with a single-threaded runtime and sockets of its own: a token goes from its upstream's read to
+//! its client's write without waking another thread.
+
+mod signals;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::gateway::lifecycle::{Lifecycle, Phase};
+use crate::gateway::{Gateway, Gauges, House};
+use crate::route::Routes;
+use crate::server::listen::{Bound, Listeners};
+use crate::server::{self, Shared};
+use crate::upstream::Clients;
+use crate::{telemetry, upstream};
+
+/// Serves the configuration at `path` until the process is told to stop.
+///
+/// # Errors
+/// When it cannot begin: says why. What is wrong with the configuration is printed, and gives exit code 1.
+pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(problems) => {
+            tell(&format_args!("{problems}"))?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    telemetry::begin(&config.telemetry).map_err(anyhow::Error::msg)?;
+    server::edge::panics::log_place_only();
+    // Huge pages would be cleared and kept for a few small buffers: memory for each stream is what counts here.
+    nix::sys::prctl::set_thp_disable(true).context("huge pages cannot be switched off")?;
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let runtime = runtime()?;
+    let _inside = runtime.enter();
+    let (house, mut listeners) = Building::new(config, workers)?;
+    announce(&house)?;
+    let first = listeners.remove(0);
+    let threads: Vec<_> = listeners.into_iter().zip(1..).map(|(own, number)| worker(number, own, house.shared.clone())).collect();
+    runtime.block_on(async {
+        let keeper = tokio::spawn(signals::keep(house.clone(), path.to_owned()));
+        let sweeper = tokio::spawn(sweep(house.gateway.clone()));
+        let served = server::serve(first, house.shared.clone()).await;
+        keeper.abort();
+        sweeper.abort();
+        served
+    })?;
+    for thread in threads {
+        thread.join().map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A single-threaded runtime.
+///
+/// # Errors
+/// When the system gives no event queue.
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn worker(number: usize, listeners: Listeners, shared: Arc<Shared>) -> thread::JoinHandle<std::io::Result<()>> {
+    let run = move || {
+        upstream::set_worker(number);
+        runtime()?.block_on(server::serve(listeners, shared))
+    };
+    thread::Builder::new().name(format!("worker-{number}")).spawn(run).expect("a thread for each processor can be had")
+}
+
+/// Everything that was built from a configuration.
+#[derive(Debug)]
+struct Building {
+    /// The configuration of the moment, to compare a new one with.
+    config: parking_lot::Mutex<Config>,
+    gateway: Arc<Gateway>,
+    shared: Arc<Shared>,
+    lifecycle: Arc<Lifecycle>,
+    workers: usize,
+    addresses: Vec<SocketAddr>,
+    admin: Option<SocketAddr>,
+}
+
+impl Building {
+    fn new(config: Config, workers: usize) -> anyhow::Result<(Arc<Self>, Vec<Listeners>)> {
+        let bound: Bound = server::bind(&config.server, workers)?;
+        let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
+        let lifecycle = Lifecycle::new();
+        let gateway = Arc::new(Gateway::new(furnish(&config, workers)?, lifecycle.clone()));
+        let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
+        let config = parking_lot::Mutex::new(config);
+        Ok((Arc::new(Self { config, gateway, shared, lifecycle, workers, addresses, admin }), bound.split()))
+    }
+
+    /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
+    fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        let house = furnish(&config, self.workers)?;
+        let restart = self.config.lock().needs_restart(&config);
+        self.gateway.refurbish(house);
+        self.shared.reload(&config.server, &config.limits.ip);
+        *self.config.lock() = config;
+        Ok(restart)
+    }
+}
+
+/// The rooms behind the edge, from a configuration.
+fn furnish(config: &Config, workers: usize) -> anyhow::Result<House> {
+    let routes = Routes::new(config.route.clone());
+    let clients = Arc::new(Clients::new(routes.accounts(), workers)?);
+    Ok(House {
+        settings: config.gateway,
+        hub: config.hub,
+        auth: Auth::new(&config.auth),
+        limits: config.limits,
+        key_limits: config.key_limits.clone(),
+        routes,
+        clients,
+    })
+}
+
+/// Forgets what is due, and ends running streams when the process stops.
+async fn sweep(gateway: Arc<Gateway>) {
+    gateway.hub().sweep().await;
+}
+
+fn announce(house: &Building) -> std::io::Result<()> {
+    let (scheme, what) = {
+        let config = house.config.lock();
+        let what = if config.gateway.playground { "the playground, and the API under /v1" } else { "the API under /v1" };
+        (if config.server.tls.is_some() { "https" } else { "http" }, what)
+    };
+    for address in &house.addresses {
+        tracing::info!("serving on {scheme}://{address}/ ({what})");
+    }
+    if let Some(admin) = house.admin {
+        tracing::info!("health on http://{admin}/healthz");
+    }
+    Ok(())
+}
+
+fn tell(what: &dyn std::fmt::Display) -> std::io::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stderr(), "{what}")
+}
+
+/// A server on the current runtime, for embedding and for tests. Dropping it stops everything.
+#[derive(Debug)]
+pub struct Running {
+    house: Arc<Building>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Serves a configuration on the current runtime.
+///
+/// # Errors
+/// When it cannot begin: says why.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let (house, listeners) = Building::new(config, 1)?;
+    let serving = listeners.into_iter().map(|own| {
+        let shared = house.shared.clone();
+        tokio::spawn(async move {
+            if let Err(error) = server::serve(own, shared).await {
+                tracing::error!(%error, "a listener cannot be served");
+            }
+        })
+    });
+    let mut tasks: Vec<_> = serving.collect();
+    tasks.push(tokio::spawn(sweep(house.gateway.clone())));
+    tasks.push(tokio::spawn(signals::end_streams(house.clone())));
+    Ok(Running { house, tasks })
+}
+
+impl Running {
+    /// The address of the first client listener.
+    ///
+    /// # Panics
+    /// When there is none on TCP.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        *self.house.addresses.first().expect("there is a listener on TCP")
+    }
+
+    /// The address of the operator's listener.
+    #[must_use]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.house.admin
+    }
+
+    /// What is going on.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        self.house.gateway.gauges()
+    }
+
+    /// Takes a new configuration over; names what a restart would be needed for.
+    ///
+    /// # Errors
+    /// When it cannot be used; the one before stays.
+    pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
+        self.house.reload(config)
+    }
+
+    /// Drains, as SIGTERM does, and returns when it is over.
+    pub async fn drain(mut self) {
+        let limit = self.house.config.lock().server.drain;
+        server::drain::drain(&self.house.lifecycle, limit).await;
+        if let Some(serving) = self.tasks.first_mut() {
+            // Over when the last connection is gone; a panic in it has been logged.
+            let _over = serving.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.house.lifecycle.advance(Phase::Stopped);
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}

@@ -1,0 +1,154 @@
+//! The command line: what it takes, what it teaches, and `check`.
+//!
+//! Invariants: nothing is started here. Results go to standard output, complaints to standard error.
+
+pub mod chat;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use chat::ChatArgs;
+
+const TOUR: &str = "\
+Two minutes:
+  1. sluicegate                             serves config.toml: recordings, so no account is needed
+  2. open http://127.0.0.1:8080/            send a message, stop it, reload the page in mid-stream
+  3. sluicegate chat \"hello\"                the same in a terminal
+  4. curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
+       -d '{\"model\":\"demo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'
+  5. in config.toml, add a provider and a model; a good file is taken at once, a bad one is refused whole:
+       [providers.openai]
+       api_key = \"${OPENAI_API_KEY}\"
+       [models.smart]
+       route = [\"openai/gpt-5\"]
+
+Any OpenAI client works: give it http://127.0.0.1:8080/v1 as its base URL.
+
+The configuration:
+  Every key is explained, with its default, in the config.toml that comes with Sluicegate.
+  sluicegate check                          says everything that is wrong with it at once
+
+Signals:
+  SIGHUP reads the configuration again. SIGTERM and Ctrl-C let running streams finish (server.drain); a second one ends now.";
+
+/// An LLM token-streaming proxy
+#[derive(Debug, Parser)]
+#[command(name = "sluicegate", version, about, after_help = "`--help` says more, with a tour.", after_long_help = TOUR)]
+#[command(
+    long_about = "An LLM token-streaming proxy that owns the whole life of a stream: any provider in, any dialect out, resume, many \
+                        readers, real cancel.\n\nWithout a command it serves what the configuration says."
+)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// The configuration, a TOML file
+    #[arg(long, short, global = true, value_name = "FILE", default_value = "config.toml")]
+    pub config: PathBuf,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What to do instead of serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say everything that is wrong with the configuration
+    ///
+    /// Each problem comes with file, line, column, key, what was expected, and what to do. Environment variables and files
+    /// that the configuration refers to are read as they would be when serving. Exits with 0 when all is good, else with 1.
+    Check,
+    /// Ask a running Sluicegate, and watch the answer arrive
+    Chat(ChatArgs),
+}
+
+/// Checks the configuration at `path`: a summary to `out`, or all problems to `err`.
+///
+/// # Errors
+/// When neither can be written.
+pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+    match Config::load(path) {
+        Ok(config) => {
+            writeln!(out, "{} is good: {}", path.display(), summary(&config))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            writeln!(err, "{problems}\n{}", counted(problems.list().len(), "problem"))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn summary(config: &Config) -> String {
+    let listeners = config.server.listen.len() + 1;
+    let (providers, models) = (config.route.accounts.len(), config.route.models.len());
+    format!("{}, {}, {}", counted(listeners, "listener"), counted(providers, "provider"), counted(models, "model"))
+}
+
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::config::scratch::Scratch;
+
+    fn checked(path: &Path) -> (ExitCode, String, String) {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = check(path, &mut out, &mut err).unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_serves_config_toml() {
+        let cli = Cli::try_parse_from(["sluicegate"]).unwrap();
+        assert!(cli.command.is_none());
+        let cli = Cli::try_parse_from(["sluicegate", "check", "--config", "other.toml"]).unwrap();
+        assert!(matches!(cli.command, Some(Command::Check)) && cli.config == Path::new("other.toml"));
+    }
+
+    #[test]
+    fn the_short_help_is_short_and_the_long_one_has_the_tour() {
+        let (short, long) = (Cli::command().render_help().to_string(), Cli::command().render_long_help().to_string());
+        assert!(short.lines().count() <= 20, "{short}");
+        assert!(long.contains("Two minutes") && long.contains("sluicegate check") && !short.contains("Two minutes"), "{long}");
+    }
+
+    #[test]
+    fn a_good_configuration_is_summed_up_on_standard_output() {
+        let scratch = Scratch::new();
+        scratch.write("demo/tour.rec", "");
+        let path =
+            scratch.write("config.toml", "providers.demo = { wire = 'replay', dir = 'demo' }\nmodels.demo.route = ['demo/tour.rec']\n");
+        let (code, out, err) = checked(&path);
+        assert_eq!(out, format!("{} is good: 2 listeners, 1 provider, 1 model\n", path.display()), "{err}");
+        assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+    }
+
+    #[test]
+    fn all_problems_go_to_standard_error() {
+        let scratch = Scratch::new();
+        let path = scratch.write("config.toml", "[server]\nlisten = 1\ndrain = 2\n");
+        let (code, out, err) = checked(&path);
+        assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
+        assert!(err.contains(":2:10: server.listen:") && err.contains(":3:9: server.drain:") && err.ends_with("\n3 problems\n"), "{err}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_a_problem_too() {
+        let (code, _, err) = checked(Path::new("/nowhere/config.toml"));
+        assert_eq!(code, ExitCode::FAILURE);
+        assert!(err.starts_with("/nowhere/config.toml: cannot be read: No such file"), "{err}");
+    }
+}

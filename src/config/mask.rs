@@ -1,0 +1,113 @@
+//! What of a configuration file may be shown, and what could be a secret.
+//!
+//! Invariants: closed by default. A value is shown only when it was read as a public one, or says nothing but where its
+//! secret is (`"${NAME}"`). On lines that are not TOML, where no value has a key yet, only our own words are shown.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::{interpolate, schema};
+
+/// What stands for a masked value.
+pub(super) const MASK: &str = "***";
+
+/// The most digits that a number may have and still be no secret.
+const DIGITS: usize = 6;
+
+/// The places of all values in `value` that could be secrets.
+pub(super) fn values(value: &Spanned<DeValue<'_>>, out: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Boolean(_) => {}
+        DeValue::String(text) if interpolate::is_reference(text) => {}
+        DeValue::Array(list) => list.iter().for_each(|value| values(value, out)),
+        DeValue::Table(table) => table.iter().for_each(|(_, value)| values(value, out)),
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => out.push(value.span()),
+    }
+}
+
+/// The places in a line that is not TOML which could be parts of secrets.
+pub(super) fn line(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
+    let content = text.get(line.clone()).unwrap_or_default();
+    if is_header(content) {
+        return Vec::new();
+    }
+    let from = content.split_once('=').filter(|(key, _)| is_key(key)).map_or(0, |(key, _)| key.len() + 1);
+    words(content, from).filter(|word| !is_public(content, word)).map(|word| line.start + word.start..line.start + word.end).collect()
+}
+
+/// `[section` or `[[section`, whole or not.
+fn is_header(content: &str) -> bool {
+    let name = content.trim().trim_start_matches('[').trim_end_matches(']');
+    content.trim_start().starts_with('[') && is_key(name) && name.len() < 64
+}
+
+fn is_key(text: &str) -> bool {
+    text.trim().bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+fn words(content: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut at = from;
+    std::iter::from_fn(move || {
+        let rest = content.get(at..)?;
+        let start = at + rest.find(|c| !is_gap(c))?;
+        let rest = content.get(start..)?;
+        at = start + rest.find(is_gap).unwrap_or(rest.len());
+        Some(start..at)
+    })
+}
+
+fn is_gap(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '=' | ',' | '"' | '\'' | '{' | '}' | '[' | ']' | '#')
+}
+
+fn is_public(content: &str, word: &Range<usize>) -> bool {
+    let word = content.get(word.clone()).unwrap_or_default();
+    let digits = word.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = word.get(digits..).unwrap_or_default();
+    let number = digits > 0 && digits <= DIGITS && matches!(unit, "" | "ms" | "s" | "m" | "h" | "d" | "B" | "KiB" | "MiB" | "GiB");
+    number || schema::knows(word) || word.parse::<SocketAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(text: &str) -> String {
+        let mut shown = text.to_owned();
+        for place in line(text, 0..text.len()).into_iter().rev() {
+            shown.replace_range(place, "*");
+        }
+        shown
+    }
+
+    #[test]
+    fn lines_that_are_not_toml_show_our_words_alone() {
+        for (text, expected) in [
+            ("mode = none", "mode = none"),
+            ("api_key = sk-abc", "api_key = *"),
+            ("api_key = \"sk-abc=", "api_key = \"*="),
+            ("api_key \"sk-abc\"", "api_key \"*\""),
+            ("api_key \"sk=abc\"", "api_key \"*=*\""),
+            ("secret = \"one two", "secret = \"* *"),
+            ("heartbeat = 15s", "heartbeat = 15s"),
+            ("listen = 127.0.0.1:8080", "listen = 127.0.0.1:8080"),
+            ("[providers.mine", "[providers.mine"),
+            ("[\"sk-abc\",", "[\"*\","),
+        ] {
+            assert_eq!(masked(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_value_that_only_refers_to_its_secret_is_no_secret() {
+        let text = "a = \"${KEY}\"\nb = \"x${KEY}\"\nc = [12]\nd = true\ne = \"${KEY:-sk-default}\"";
+        let table = toml::de::DeTable::parse(text).unwrap();
+        let mut places = Vec::new();
+        table.get_ref().iter().for_each(|(_, value)| values(value, &mut places));
+        let hidden: Vec<_> = places.into_iter().map(|place| text.get(place).unwrap()).collect();
+        assert_eq!(hidden, ["\"x${KEY}\"", "12", "\"${KEY:-sk-default}\""]);
+    }
+}

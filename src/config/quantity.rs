@@ -1,0 +1,156 @@
+//! Durations, sizes and counts.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::node::{Node, Text};
+
+/// The longest duration, so that no clock overflows.
+pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+const DURATION: &str = "a duration like \"500ms\", \"15s\", \"5m\" or \"1h\"";
+const SIZE: &str = "a size like \"8MiB\", \"512KiB\" or a number of bytes";
+
+/// A duration, zero included.
+pub(super) fn duration(node: &Node<'_, '_>) -> Option<Duration> {
+    if let DeValue::Integer(digits) = node.value.get_ref() {
+        node.doc.publish(node.place());
+        return node.refuse_with(format!("expected {DURATION}, found a number"), format!("give it a unit: \"{}s\"", digits.as_str()));
+    }
+    let text = node.text_or(DURATION)?;
+    let Some(duration) = parse_duration(&text.value) else {
+        return node.refuse(format!("expected {DURATION}, found {}", text.quoted()));
+    };
+    if duration > LONGEST {
+        return node.refuse("it is longer than a year");
+    }
+    Some(duration)
+}
+
+/// A duration above zero.
+pub(super) fn span(node: &Node<'_, '_>) -> Option<Duration> {
+    let duration = duration(node)?;
+    if duration.is_zero() { node.refuse("it must be longer than zero") } else { Some(duration) }
+}
+
+/// `15s`; also used where a duration is part of a text.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let (count, unit) = split(text)?;
+    let seconds = match unit {
+        "ms" => return Some(Duration::from_millis(count)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 24 * 3600,
+        _ => return None,
+    };
+    count.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// A number of bytes, at least one.
+pub(super) fn size(node: &Node<'_, '_>) -> Option<usize> {
+    if matches!(node.value.get_ref(), DeValue::Integer(_)) {
+        return node.number(1, u64::try_from(isize::MAX).ok()?).and_then(|size| usize::try_from(size).ok());
+    }
+    let text = node.text_or(SIZE)?;
+    match parse_size(&text.value) {
+        Ok(size) if size > 0 => Some(size),
+        Ok(_) => node.refuse("it must be larger than zero"),
+        Err(help) => refuse_size(node, &text, help),
+    }
+}
+
+fn refuse_size<T>(node: &Node<'_, '_>, text: &Text, help: Option<String>) -> Option<T> {
+    let message = format!("expected {SIZE}, found {}", text.quoted());
+    match help {
+        Some(help) => node.refuse_with(message, help),
+        None => node.refuse(message),
+    }
+}
+
+/// `8MiB`, or why not, where there is something to say.
+fn parse_size(text: &str) -> Result<usize, Option<String>> {
+    let (count, unit) = split(text).ok_or(None)?;
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return Err(binary(unit).map(|unit| format!("write \"{count}{unit}\""))),
+    };
+    let count = usize::try_from(count).ok().filter(|count| *count <= isize::MAX.unsigned_abs() >> shift);
+    count.map(|count| count << shift).ok_or_else(|| Some("it is more than a machine can have".into()))
+}
+
+/// The unit that somebody meant who wrote a decimal or a short one.
+fn binary(unit: &str) -> Option<&'static str> {
+    match unit.to_ascii_lowercase().as_str() {
+        "k" | "kb" | "kib" => Some("KiB"),
+        "m" | "mb" | "mib" => Some("MiB"),
+        "g" | "gb" | "gib" => Some("GiB"),
+        _ => None,
+    }
+}
+
+/// A number and what follows it.
+fn split(text: &str) -> Option<(u64, &str)> {
+    let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    Some((digits.parse().ok()?, unit.strip_prefix(' ').unwrap_or(unit)))
+}
+
+/// A count of at least one.
+pub(super) fn count(node: &Node<'_, '_>) -> Option<usize> {
+    node.number(1, u32::MAX.into()).and_then(|count| usize::try_from(count).ok())
+}
+
+/// A limit's figure: at least one.
+pub(super) fn figure(node: &Node<'_, '_>) -> Option<NonZeroU32> {
+    node.number(1, u32::MAX.into()).and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        for (text, expected) in [
+            ("500ms", Some(Duration::from_millis(500))),
+            ("15s", Some(Duration::from_secs(15))),
+            ("5m", Some(Duration::from_secs(300))),
+            ("1h", Some(Duration::from_secs(3600))),
+            ("2 d", Some(Duration::from_secs(172_800))),
+            ("0s", Some(Duration::ZERO)),
+            ("", None),
+            ("15", None),
+            ("s", None),
+            ("-1s", None),
+            ("1.5s", None),
+            ("1h30m", None),
+            ("99999999999999999999s", None),
+            ("18446744073709551615d", None),
+        ] {
+            assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two_or_plain_bytes() {
+        for (text, expected) in [
+            ("8MiB", Ok(8 << 20)),
+            ("512KiB", Ok(512 << 10)),
+            ("2 GiB", Ok(2 << 30)),
+            ("100", Ok(100)),
+            ("7B", Ok(7)),
+            ("8MB", Err(Some("write \"8MiB\"".to_owned()))),
+            ("8k", Err(Some("write \"8KiB\"".to_owned()))),
+            ("18446744073709551615GiB", Err(Some("it is more than a machine can have".to_owned()))),
+            ("8 elephants", Err(None)),
+            ("MiB", Err(None)),
+        ] {
+            assert_eq!(parse_size(text), expected, "{text}");
+        }
+    }
+}

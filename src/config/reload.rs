@@ -1,0 +1,19 @@
+//! What a new configuration cannot change while the process runs.
+
+use super::Config;
+
+impl Config {
+    /// The settings that differ in `new` and only count after a restart, by their keys.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let (server, logs) = (&self.server, &self.telemetry);
+        let changed = [
+            ("server.listen", server.listen != new.server.listen),
+            ("server.admin_listen", server.admin_listen != new.server.admin_listen),
+            ("server.tls", server.tls != new.server.tls),
+            ("telemetry.log", logs.log != new.telemetry.log),
+            ("telemetry.format", logs.json != new.telemetry.json),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+}

@@ -1,0 +1,254 @@
+//! Every key and word of the configuration: those that work, and those whose part is not built yet.
+//!
+//! Invariants: the one list of keys. A reader asks only for keys of its section's list; what stands in no list is unknown.
+
+/// A key of a section.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Key {
+    /// It works.
+    Built(&'static str),
+    /// It is a key of the contract whose part is not built yet.
+    Later {
+        /// The key.
+        name: &'static str,
+        /// Its default: spelled out, it is accepted.
+        default: Option<&'static str>,
+        /// What to do instead.
+        instead: &'static str,
+    },
+}
+
+impl Key {
+    /// Its name.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Built(name) | Self::Later { name, .. } => name,
+        }
+    }
+}
+
+/// The keys of a section.
+pub(super) type Keys = &'static [Key];
+
+/// A word that a key takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Word {
+    /// It works.
+    Built(&'static str),
+    /// Its part is not built yet; what to do instead.
+    Later(&'static str, &'static str),
+}
+
+impl Word {
+    /// Its spelling.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Built(name) | Self::Later(name, _) => name,
+        }
+    }
+}
+
+const fn built(name: &'static str) -> Key {
+    Key::Built(name)
+}
+
+const fn later(name: &'static str, instead: &'static str) -> Key {
+    Key::Later { name, default: None, instead }
+}
+
+const fn later_but(name: &'static str, default: &'static str, instead: &'static str) -> Key {
+    Key::Later { name, default: Some(default), instead }
+}
+
+/// The file itself.
+pub(super) const ROOT: Keys = &[
+    built("server"),
+    built("auth"),
+    built("keys"),
+    built("limits"),
+    built("streams"),
+    built("providers"),
+    built("models"),
+    built("telemetry"),
+    later("ui", "leave it out; the dialects `openai-chat` and `events` are built"),
+    later("prices", "leave it out; usage is counted in tokens"),
+    later("redis", "leave it out; one instance keeps streams and limits in its memory"),
+    later("data_dir", "leave it out; nothing is kept on disk"),
+];
+
+/// `[server]`
+pub(super) const SERVER: Keys = &[
+    built("listen"),
+    built("admin_listen"),
+    built("admin_token"),
+    built("playground"),
+    built("hosts"),
+    built("allowed_origins"),
+    built("trusted_proxies"),
+    built("max_body"),
+    built("max_connections"),
+    built("drain"),
+    built("tls"),
+];
+
+/// `server.tls`
+pub(super) const TLS: Keys = &[built("cert"), built("key")];
+
+/// `[auth]`
+pub(super) const AUTH: Keys =
+    &[built("mode"), built("allow_public"), later("jwt", "use virtual keys: [keys.<name>] with a `secret` or its `sha256`")];
+
+/// `[keys.<name>]`
+pub(super) const KEY: Keys = &[
+    built("secret"),
+    built("sha256"),
+    built("team"),
+    built("models"),
+    built("limits"),
+    built("expires"),
+    built("disabled"),
+    later("budget", "use `limits`, and watch the usage that streams report"),
+    later_but("provider_objects", "false", "leave it out; references to objects in a provider's account are refused"),
+];
+
+/// `limits` of a key, `limits.global`
+pub(super) const LIMIT: Keys = &[
+    built("requests_per_minute"),
+    built("concurrent_streams"),
+    built("burst"),
+    later("tokens_per_minute", "use `requests_per_minute` and `concurrent_streams`"),
+];
+
+/// `limits.ip`
+pub(super) const IP_LIMIT: Keys = &[
+    built("requests_per_minute"),
+    built("burst"),
+    later("concurrent_streams", "use it in the `limits` of a key or in `limits.global`"),
+    later("tokens_per_minute", "use `requests_per_minute`"),
+];
+
+/// `[limits]`
+pub(super) const LIMITS: Keys = &[
+    built("global"),
+    built("ip"),
+    built("on_exceeded"),
+    later("user", "use the `limits` of a key"),
+    later("teams", "use the `limits` of a key"),
+    later("models", "use `limits.global` or the `limits` of a key"),
+    later_but("reserve_output", "1000", "leave it out; tokens are not limited yet"),
+];
+
+/// `[streams]`
+pub(super) const STREAMS: Keys = &[
+    built("commit_after"),
+    built("heartbeat"),
+    built("retention"),
+    built("memory"),
+    built("max_stream"),
+    built("readers"),
+    built("on_disconnect"),
+];
+
+const OF_PRESET: &str = "it belongs to a preset that is not built yet";
+
+/// `[providers.<name>]`
+pub(super) const PROVIDER: Keys = &[
+    built("preset"),
+    built("wire"),
+    built("base_url"),
+    built("api_key"),
+    built("headers"),
+    built("timeouts"),
+    built("http2"),
+    built("on_cancel"),
+    built("direct"),
+    built("max_output"),
+    built("proxy"),
+    built("ca_file"),
+    built("dir"),
+    built("pace"),
+    later("limits", "use `limits.global` or the `limits` of a key"),
+    later("record", "leave it out"),
+    later_but("record_max", "1GiB", "leave it out"),
+    later("resource", OF_PRESET),
+    later("api_version", OF_PRESET),
+    later("deployments", OF_PRESET),
+    later("region", OF_PRESET),
+    later("profile", OF_PRESET),
+    later("access_key_id", OF_PRESET),
+    later("secret_access_key", OF_PRESET),
+    later("session_token", OF_PRESET),
+    later("project", OF_PRESET),
+    later("location", OF_PRESET),
+    later("credentials", OF_PRESET),
+];
+
+/// `timeouts` of a provider
+pub(super) const TIMEOUTS: Keys = &[built("connect"), built("headers"), built("first_token"), built("idle"), built("total")];
+
+/// `[models.<name>]`
+pub(super) const MODEL: Keys = &[
+    built("route"),
+    built("retries"),
+    later("hedge_after", "leave it out; give the route a second target"),
+    later_but("sticky", "false", "leave it out"),
+];
+
+/// A target of a route, written as a table
+pub(super) const TARGET: Keys = &[built("target"), built("weight")];
+
+/// `[telemetry]`
+pub(super) const TELEMETRY: Keys = &[built("log"), built("format"), later("otlp", "leave it out; logs go to standard error")];
+
+/// Sections by the name a reader knows them under, to say where a misplaced key belongs.
+pub(super) const SECTIONS: &[(&str, Keys)] = &[
+    ("the top of the file", ROOT),
+    ("[server]", SERVER),
+    ("server.tls", TLS),
+    ("[auth]", AUTH),
+    ("[keys.<name>]", KEY),
+    ("limits", LIMIT),
+    ("[limits]", LIMITS),
+    ("[streams]", STREAMS),
+    ("[providers.<name>]", PROVIDER),
+    ("timeouts", TIMEOUTS),
+    ("[models.<name>]", MODEL),
+    ("a target of a route", TARGET),
+    ("[telemetry]", TELEMETRY),
+];
+
+/// `auth.mode`
+pub(super) const MODES: &[Word] = &[Word::Built("none"), Word::Built("required")];
+
+/// `limits.on_exceeded`
+pub(super) const ON_EXCEEDED: &[Word] = &[Word::Built("finish"), Word::Later("cut", "leave it out; streams run to their end")];
+
+/// `providers.<name>.on_cancel`
+pub(super) const ON_CANCEL: &[Word] =
+    &[Word::Built("abort"), Word::Later("finish", "leave it out; the upstream is closed at once and usage is estimated")];
+
+/// `providers.<name>.wire`
+pub(super) const WIRES: &[Word] = &[
+    Word::Built("openai-chat"),
+    Word::Later("openai-responses", "use \"openai-chat\""),
+    Word::Built("anthropic"),
+    Word::Built("gemini"),
+    Word::Later("bedrock", "use the provider's own API: \"anthropic\""),
+    Word::Later("ollama", "use \"openai-chat\" with base_url = \"http://127.0.0.1:11434/v1\""),
+    Word::Later("cohere", "use \"openai-chat\" with base_url = \"https://api.cohere.ai/compatibility/v1\""),
+    Word::Built("replay"),
+];
+
+/// `telemetry.format`
+pub(super) const FORMATS: &[Word] = &[Word::Built("text"), Word::Built("json")];
+
+/// Whether a bare word is one of the configuration's own, so that it is no secret.
+pub(super) fn knows(word: &str) -> bool {
+    const OTHER: [&str; 13] =
+        ["true", "false", "cancel", "continue", "grace", "info", "debug", "warn", "error", "trace", "off", "localhost", "unix"];
+    let words = [MODES, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
+    OTHER.contains(&word)
+        || SECTIONS.iter().flat_map(|(_, keys)| *keys).any(|key| key.name() == word)
+        || words.into_iter().flatten().any(|known| known.name() == word)
+        || super::presets::WORDS.iter().any(|known| known.name() == word)
+}

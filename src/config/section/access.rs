@@ -1,0 +1,115 @@
+//! `[auth]` and `[keys]`
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+use sha2::{Digest as _, Sha256};
+
+use super::{expiry, limits};
+use crate::auth::{Key, Settings};
+use crate::config::node::Node;
+use crate::config::schema::{AUTH, KEY, MODES};
+use crate::config::table::Table;
+use crate::limits::Limit;
+
+/// Who may ask, and the limits of each key.
+#[derive(Default)]
+pub(in crate::config) struct Access {
+    /// Modes and keys.
+    pub(in crate::config) auth: Settings,
+    /// Limits by key name.
+    pub(in crate::config) limits: BTreeMap<ByteString, Limit>,
+    /// Anybody who can reach the listeners may ask.
+    pub(in crate::config) public: bool,
+}
+
+/// Reads both sections.
+pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
+    let mut access = Access::default();
+    let mode = root.section("auth", AUTH, |table| {
+        access.public = table.read("allow_public", |node| node.boolean()).unwrap_or(false);
+        table.read("mode", |node| node.word(MODES))
+    });
+    access.auth.required = mode.flatten() == Some("required");
+    root.read("keys", |node| Table::open_any(node).map(|table| keys(&table, &mut access)));
+    if access.auth.required && access.auth.keys.is_empty() && !has_keys(root) {
+        let refuse =
+            |node: &Node<'_, '_>| node.refuse_with::<()>("there is no key: nobody could ask", "add one: [keys.<name>] with a `secret`");
+        root.read("auth", |node| Table::open_any(node)?.read("mode", refuse));
+    }
+    access
+}
+
+/// Keys that are there and wrong have been told about already.
+fn has_keys(root: &Table<'_, '_>) -> bool {
+    root.has("keys") && root.read("keys", |node| Some(!node.is_table() || !Table::open_any(node)?.names().is_empty())).unwrap_or(true)
+}
+
+fn keys(table: &Table<'_, '_>, access: &mut Access) {
+    let mut known: BTreeMap<[u8; 32], String> = BTreeMap::new();
+    table.each(|name, node| {
+        let table = Table::open(node, KEY)?;
+        let limit = table.read("limits", limits::limit).unwrap_or_default();
+        let key = key(name, &table)?;
+        if let Some(first) = known.get(&key.sha256) {
+            let place = if table.has("secret") { "secret" } else { "sha256" };
+            table.misplaced(place, format!("the same secret as {first}"), "give every key a secret of its own");
+        }
+        known.entry(key.sha256).or_insert_with(|| table.key.to_owned());
+        access.limits.insert(key.name.clone(), limit);
+        access.auth.keys.push(key);
+        Some(())
+    });
+}
+
+fn key(name: &str, table: &Table<'_, '_>) -> Option<Key> {
+    table.read("team", |node| node.text());
+    let models = table.read("models", |node| node.list("a list of model names", glob));
+    let expires = table.read("expires", expiry::instant);
+    let disabled = table.read("disabled", |node| node.boolean()).unwrap_or(false);
+    let sha256 = digest(table)?;
+    Some(Key { name: name.into(), sha256, models: models.unwrap_or_else(|| vec!["*".into()]), expires, disabled })
+}
+
+fn digest(table: &Table<'_, '_>) -> Option<[u8; 32]> {
+    const HELP: &str = "write `secret = \"${NAME}\"`, or `sha256` with the secret's SHA-256 in hex";
+    let secret = table.read("secret", token).map(|secret| Sha256::digest(secret).into());
+    let sha256 = table.read("sha256", hex);
+    match (table.has("secret"), table.has("sha256")) {
+        (false, false) => table.missing("", "it has no secret", HELP),
+        (true, true) if !table.doc.is_partial() => {
+            table.misplaced("sha256", "`secret` is given as well", "leave one of the two out");
+            None
+        }
+        _ => secret.or(sha256),
+    }
+}
+
+/// A secret that fits into a header.
+pub(in crate::config) fn token(node: &Node<'_, '_>) -> Option<String> {
+    let secret = node.secret()?.value;
+    if secret.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(secret);
+    }
+    node.refuse_with("it has spaces, line breaks or characters outside ASCII", "such a secret cannot be sent in a header: make another")
+}
+
+fn hex(node: &Node<'_, '_>) -> Option<[u8; 32]> {
+    let text = node.secret()?.value;
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digits: Option<Vec<u8>> = text.bytes().map(digit).collect();
+    let bytes = digits.map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect::<Vec<u8>>());
+    match bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok()) {
+        Some(digest) => Some(digest),
+        None => node.refuse_with("expected 64 hexadecimal digits", "make it with: printf %s \"$SECRET\" | sha256sum"),
+    }
+}
+
+fn glob(node: &Node<'_, '_>) -> Option<String> {
+    let text = node.text()?;
+    if text.value.is_empty() || text.value.contains(['?', '[', ']', '{', '}', '\\']) {
+        let help = "`*` stands for any characters, everything else for itself: \"gpt-*\"";
+        return node.refuse_with(format!("expected a model name or a pattern, found {}", text.quoted()), help);
+    }
+    Some(text.value)
+}

@@ -1,0 +1,101 @@
+//! `[models]`
+
+use std::collections::BTreeMap;
+
+use bytestring::ByteString;
+use toml::de::DeValue;
+
+use super::providers::Providers;
+use crate::config::nearest::nearest;
+use crate::config::node::{Node, Text};
+use crate::config::schema::{MODEL, TARGET};
+use crate::config::table::Table;
+use crate::model::target::{Target, Via};
+use crate::route::{Model, Weighted};
+
+/// The largest weight, so that no sum of weights overflows.
+const HEAVIEST: u64 = 1_000_000;
+
+/// The most retries of one target: more would hide a failure instead of overcoming it.
+const MOST_RETRIES: u64 = 10;
+
+/// The models by name.
+pub(in crate::config) fn models(root: &Table<'_, '_>, providers: &Providers) -> BTreeMap<ByteString, Model> {
+    let read = |node: &Node<'_, '_>| Table::open_any(node).map(|table| table.each(|name, node| model(name, node, providers)));
+    root.read("models", read).unwrap_or_default().into_iter().collect()
+}
+
+fn model(name: &str, node: &Node<'_, '_>, providers: &Providers) -> Option<(ByteString, Model)> {
+    let table = Table::open(node, MODEL)?;
+    if name.is_empty() || name.chars().any(char::is_control) {
+        table.missing::<()>("", "a model's name cannot be empty or have control characters", "clients ask for it by this name");
+    }
+    let retries = table.read("retries", |node| node.number(0, MOST_RETRIES)).and_then(|retries| u32::try_from(retries).ok());
+    if !table.has("route") {
+        return table.missing("route", "missing", "say who answers: route = [\"provider/model\"]");
+    }
+    let tiers = table.read("route", |node| route(node, providers))?;
+    Some((name.into(), Model { tiers, retries: retries.unwrap_or(1) }))
+}
+
+fn route(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Vec<Weighted>>> {
+    const EXPECTED: &str = "a list of targets like [\"provider/model\"]";
+    let tiers = node.list(EXPECTED, |node| tier(node, providers))?;
+    if tiers.is_empty() { node.refuse_with("it is empty", "name at least one target: [\"provider/model\"]") } else { Some(tiers) }
+}
+
+fn tier(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Weighted>> {
+    if node.is_list() {
+        let tier = node.list("a list of targets", |node| weighted(node, providers))?;
+        return if tier.is_empty() { node.refuse_with("this tier is empty", "name its targets, or leave it out") } else { Some(tier) };
+    }
+    let alone = weighted(node, providers);
+    if matches!(node.value.get_ref(), DeValue::Table(table) if table.contains_key("weight")) {
+        let help = "targets that share the load stand in one inner list: [[{ target = \"a/x\", weight = 3 }, \"b/y\"]]";
+        return node.refuse_with("a weight means nothing to a target that is alone in its tier", help);
+    }
+    alone.map(|target| vec![target])
+}
+
+fn weighted(node: &Node<'_, '_>, providers: &Providers) -> Option<Weighted> {
+    if !node.is_table() {
+        let text = node.text_or("a target like \"provider/model\"")?;
+        return Some(Weighted { target: target(node, &text, providers)?, weight: 1 });
+    }
+    let table = Table::open(node, TARGET)?;
+    if !table.has("target") {
+        table.missing::<()>("target", "missing", "name it: { target = \"provider/model\", weight = 3 }");
+    }
+    let weight = table.read("weight", |node| node.number(1, HEAVIEST)).and_then(|weight| u32::try_from(weight).ok());
+    let target = table.read("target", |node| target(node, &node.text()?, providers))?;
+    Some(Weighted { target, weight: weight.unwrap_or(1) })
+}
+
+fn target(node: &Node<'_, '_>, text: &Text, providers: &Providers) -> Option<Target> {
+    let Some((provider, model)) = text.value.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()) else {
+        return node.refuse(format!("expected a target like \"provider/model\", found {}", text.quoted()));
+    };
+    let Some(account) = providers.accounts.get(provider) else {
+        return unknown(node, text, provider, providers);
+    };
+    if let Via::Replay(replay) = &account.via {
+        let plain = !model.contains(['/', '\\']) && !model.starts_with('.');
+        if !plain || !replay.dir.join(model).is_file() {
+            let help = "a replay model is the name of one file in the provider's `dir`";
+            return node.refuse_with(format!("there is no recording {}", text.quoted()), help);
+        }
+    }
+    Some(Target { account: account.clone(), model: model.into() })
+}
+
+fn unknown<T>(node: &Node<'_, '_>, text: &Text, provider: &str, providers: &Providers) -> Option<T> {
+    // A provider that is there and wrong has been told about already.
+    if node.doc.is_partial() || providers.names.iter().any(|name| name == provider) {
+        return None;
+    }
+    let message = format!("no provider is configured for the target {}", text.quoted());
+    match nearest(provider, providers.names.iter().map(String::as_str)) {
+        Some(near) => node.refuse_with(message, format!("did you mean \"{near}/…\"?")),
+        None => node.refuse_with(message, "what stands before the first slash names a [providers.<name>]"),
+    }
+}

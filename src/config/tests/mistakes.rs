@@ -1,0 +1,215 @@
+//! What is said of files that are wrong, word for word.
+
+use std::fmt::Write as _;
+
+use super::super::scratch::Scratch;
+use super::super::{Config, FILE_BOUND};
+use super::{ENOUGH, WHOLE, bad, good, parse};
+
+/// Each case with what is said of it.
+fn said(cases: &[&str]) -> String {
+    let mut said = String::new();
+    for case in cases {
+        writeln!(said, "<<<\n{}\n>>>\n{}", case.trim(), bad(&format!("{}{ENOUGH}", case.trim()))).unwrap();
+    }
+    said
+}
+
+#[test]
+fn mistakes_in_the_server_section() {
+    let said = said(&[
+        "[server]\nlisten = 'localhost:8080'",
+        "[server]\nlisten = [8080]",
+        "[server]\nlisten = []",
+        "[server]\nlisten = 'unix:'",
+        "[server]\nlisten = '127.0.0.1:80'\nadmin_listen = '127.0.0.1:80'",
+        "[server]\nlisten = ['127.0.0.1:80', '127.0.0.1:80']",
+        "[server]\nlisten = '0.0.0.0:80'",
+        "[server]\nadmin_listen = '[::]:80'",
+        "[server]\nadmin_listen = '0.0.0.0:80'\nadmin_token = '${EMPTY}'",
+        "[server]\nlistn = '127.0.0.1:80'",
+        "[server]\nheartbeat = '5s'",
+        "[server]\nplayground = 'yes'",
+        "[server]\nhosts = ['http://chat.example', 'Chat.Example']",
+        "[server]\nallowed_origins = ['https://chat.example/', 'null', 'https://a.example']",
+        "[server]\nallowed_origins = 'https://chat.example'",
+        "[server]\ntrusted_proxies = ['10.0.0.0/8', '10.0.0.0/33']",
+        "[server]\nmax_body = '20MB'",
+        "[server]\nmax_body = 0",
+        "[server]\nmax_connections = -1",
+        "[server]\ndrain = 30",
+        "[server]\ndrain = '1000d'",
+        "[server]\ntls = { cert = 'nowhere.pem' }",
+        "server = 1",
+        "[srever]\nlisten = '127.0.0.1:80'",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn mistakes_in_access_and_limits() {
+    let said = said(&[
+        "[auth]\nmode = 'require'",
+        "[auth]\nmode = 'required'",
+        "[auth]\nmode = 'required'\n[keys]",
+        "[auth]\nmode = 'required'\n[keys.web]\nsercet = 'sk-1'",
+        "[auth]\njwt = { secret = 'hunter2' }",
+        "[keys.web]\nteam = 'growth'",
+        "[keys.web]\nsecret = 'one two'",
+        "[keys.web]\nsecret = '${NOT_SET}'",
+        "[keys.web]\nsecret = 'sk-1'\nsha256 = 'ab'",
+        "[keys.web]\nsha256 = 'xyz'",
+        "[keys.a]\nsecret = 'sk-web'\n[keys.b]\nsecret = '${WEB_KEY}'",
+        "[keys.web]\nsecret = 'sk-1'\nmodels = ['gpt-[45]', '']",
+        "[keys.web]\nsecret = 'sk-1'\nexpires = 2027-01-01",
+        "[keys.web]\nsecret = 'sk-1'\nexpires = 'tomorrow'",
+        "[keys.web]\nsecret = 'sk-1'\nbudget = { day = 20.0 }\nprovider_objects = true",
+        "[keys.web]\nsecret = 'sk-1'\nlimits = { requests_per_minute = 0, tokens_per_minute = 5, burst = 1.5 }",
+        "keys = { web = 'sk-1' }",
+        "[limits]\nip = { concurrent_streams = 5 }\nuser = { requests_per_minute = 5 }",
+        "[limits]\nglobal = { burst = 5 }",
+        "[limits]\non_exceeded = 'cut'\nreserve_output = 2000",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn mistakes_in_streams_and_the_rest() {
+    let said = said(&[
+        "[streams]\nheartbeat = '0s'",
+        "[streams]\nretention = 'five minutes'",
+        "[streams]\nmemory = '1 TB'\nmax_stream = '16mb'",
+        "[streams]\nreaders = 0",
+        "[streams]\non_disconnect = 'grace'",
+        "[streams]\non_disconnect = 'stop'",
+        "[telemetry]\nlog = 'verbose'\nformat = 'xml'\notlp = 'http://127.0.0.1:4318'",
+        "data_dir = '/var/lib/sluicegate'\n[ui]\nmodel = 'm'\n[redis]\nurl = 'redis://:hunter2@127.0.0.1'\n[prices.\"up/m\"]\ninput = 1",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn mistakes_in_providers() {
+    let said = said(&[
+        "[providers.mine]",
+        "[providers.openai]",
+        "[providers.groq]\napi_key = 'sk-1'",
+        "[providers.mine]\npreset = 'opnai'",
+        "[providers.mine]\npreset = 'azure'\nresource = 'r'",
+        "[providers.mine]\nwire = 'ollama'\nbase_url = 'http://127.0.0.1:11434'",
+        "[providers.mine]\nwire = 'anthropic'",
+        "[providers.mine]\npreset = 'openai'\nwire = 'anthropic'\napi_key = 'sk-1'",
+        "[providers.openai]\napi_kye = 'sk-1'",
+        "[providers.openai]\napi_key = '${EMPTY}'",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'api.example/v1'",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://user:hunter2@api.example/v1'",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1?key=1'",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1/chat/completions'",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\ndir = 'demo'\nproxy = 'socks5://127.0.0.1:1'\nca_file = 'nowhere.pem'",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\nheaders = { Host = 'a', 'x y' = 'b', x-c = \"d\\n\" }",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\ntimeouts = { idel = '1s', connect = '0s' }",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = 'finish'\nrecord = 'dir'\nrecord_max = '2GiB'\nlimits = {}",
+        "[providers.mine]\nwire = 'replay'",
+        "[providers.mine]\nwire = 'replay'\ndir = 'nowhere'\napi_key = 'sk-1'",
+        "[providers.\"a/b\"]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'",
+        "providers.mine = 'sk-1'",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn mistakes_in_models() {
+    let said = said(&[
+        "[models.a]",
+        "[models.a]\nroute = 'up/m'",
+        "[models.a]\nroute = []",
+        "[models.a]\nroute = [[]]",
+        "[models.a]\nroute = ['m', '/m', 'up/', 'upp/m', 'elsewhere/m']",
+        "[models.a]\nroute = [['up/a', { target = 'up/b', weight = 0 }, { weight = 1 }, { target = 'up/c', wieght = 1 }]]",
+        "[models.a]\nroute = [{ target = 'up/a', weight = 2 }]",
+        "[models.a]\nroute = ['up/a']\nretries = 100\nhedge_after = 'p95'\nsticky = true",
+        "[models.\"\"]\nroute = ['up/a']",
+        "[models.a]\nroute = ['wrong/a']\n[providers.wrong]\nwire = 'ollama'",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn nothing_to_ask_for_is_a_mistake() {
+    insta::assert_snapshot!([bad(""), bad("[providers.openai]\napi_key = 'k'"), bad("[models]")].join("---\n"), @r#"
+    config.toml:1:1: models: there is no model that anybody could ask for
+      help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
+    ---
+    config.toml:1:1: models: there is no model that anybody could ask for
+      help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
+    ---
+    config.toml:1:1: models: there is no model that anybody could ask for
+      help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
+    "#);
+    assert!(good("[providers.openai]\napi_key = 'k'\ndirect = true").route.models.is_empty());
+}
+
+const FIVE: &str = r#"[server]
+listen = "0.0.0.0"
+max_boddy = "20MiB"
+
+[keys.web]
+secret = "${NOT_SET}"
+
+[providers.openai]
+api_key = "${OPENAI_API_KEY}"
+timeouts = { idle = 5 }
+
+[models.smart]
+route = ["opneai/gpt-5"]
+"#;
+
+#[test]
+fn five_mistakes_are_told_at_once() {
+    let said = bad(FIVE);
+    insta::assert_snapshot!(said);
+    let problems = parse(FIVE).unwrap_err();
+    let keys: Vec<_> = problems.list().iter().map(|problem| (problem.line, problem.column, problem.key.as_str())).collect();
+    assert_eq!(
+        keys,
+        [
+            (2, 10, "server.listen"),
+            (3, 1, "server.max_boddy"),
+            (6, 11, "keys.web.secret"),
+            (10, 21, "providers.openai.timeouts.idle"),
+            (13, 10, "models.smart.route[0]"),
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_told_with_what_else_is_wrong() {
+    let said = said(&[
+        "[server]\nlisten = 127.0.0.1:80\ndrain = 30\n[auth]\nmode = none\n[steams]",
+        "[server\nlisten = '127.0.0.1:80'",
+        "[keys.web]\nsecret = \"sk-very-secret\nteam = 'a'",
+        "[keys.web]\nsecret = sk-very-secret\nsecret = 'sk-other-secret'",
+        "[server]\nhosts = [\n'sk-very-secret',\n[auth]\nmode = 'none'",
+        "[server]\ndrain = '1s'\ndrain = '2s'",
+        "[server]\nhosts = [one, two]\nlisten = 1",
+        "[server]\ntls = { cert = 'a', key = 'b'\n[auth]\nmode = 'none'",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
+    good(&format!("\u{FEFF}{}", WHOLE.replace('\n', "\r\n")));
+    let said = bad("[server]\r\nlisten = 1\r\n");
+    assert!(said.contains("config.toml:2:10: server.listen") && !said.contains('\r'), "{said:?}");
+}
+
+#[test]
+fn what_is_no_text_is_told_with_its_line() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("config.toml");
+    std::fs::write(&path, b"[server]\nlisten = '\xff'\n").unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("is not UTF-8 in line 2"));
+    std::fs::write(&path, " ".repeat(usize::try_from(FILE_BOUND).unwrap() + 1)).unwrap();
+    assert!(Config::load(&path).unwrap_err().to_string().contains("is larger than"));
+}
