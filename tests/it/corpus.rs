@@ -1,0 +1,194 @@
+//! Real recordings through the running proxy: what every provider really sent, in every dialect, says what it said.
+//!
+//! The recordings lie in `SLUICEGATE_CORPUS`, else in `../shared/corpus`; the repository's own (`tests/recordings`,
+//! `demo`) are played in any case. Bodies are cut at random places: `SLUICEGATE_SEED` repeats a run.
+
+mod expected;
+mod recording;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::rig::upstream::{Call, Head, Step, pieces};
+use crate::rig::{Ask, Client, Proxy, Setup, Speech, Told, Upstream, Wire};
+use expected::differences;
+use recording::{Dice, Recording};
+
+/// Recordings played at the same time.
+const AT_ONCE: usize = 12;
+/// The most places at which a body is cut.
+const CUTS: u64 = 40;
+
+/// What differs and may: the end of a recording's name, what of it, and why.
+const EXPLAINED: [(&str, &str, &str); 1] = [(
+    "test_snowflake_thinking_streaming.0-66cfc4",
+    "Events: reasoning: ",
+    "it sends its reasoning in `reasoning_details` alone, where the independent fold does not look",
+)];
+
+/// Where recordings are looked for besides the repository's own; and whether they must be there.
+fn corpus() -> (PathBuf, bool) {
+    match std::env::var_os("SLUICEGATE_CORPUS") {
+        Some(path) => (path.into(), true),
+        None => (PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), false),
+    }
+}
+
+fn all_recordings() -> Vec<Recording> {
+    let (path, wanted) = corpus();
+    let mut all = recording::under(&path);
+    assert!(!wanted || !all.is_empty(), "SLUICEGATE_CORPUS is set, and there is no recording in {}", path.display());
+    if all.is_empty() {
+        println!("no corpus in {}: only the repository's own recordings are played", path.display());
+    }
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    let before = all.len();
+    all.extend(recording::under(&own));
+    assert!(all.len() > before, "the repository's own recordings are in {}", own.display());
+    all
+}
+
+/// How a user's message names the recording that is to be played.
+fn request(number: usize) -> Value {
+    json!([{"role": "user", "content": format!("recording-{number}-")}])
+}
+
+/// The recording that a request asks for.
+fn asked_for(call: &Call) -> usize {
+    let body = std::str::from_utf8(&call.body).unwrap();
+    body.split("recording-").nth(1).and_then(|rest| rest.split('-').next()).unwrap().parse().unwrap()
+}
+
+async fn player(all: &Arc<Vec<Recording>>, seed: u64) -> Upstream {
+    let all = Arc::clone(all);
+    Upstream::start(move |call, n| {
+        let recording = &all[asked_for(call)];
+        let mut dice = Dice::new(seed.wrapping_add(n as u64));
+        let mut cuts: Vec<usize> = (0..dice.below(CUTS)).map(|_| dice.place(recording.body.len())).collect();
+        cuts.sort_unstable();
+        let mut steps = vec![Step::Head(Head::ok(&recording.content_type))];
+        steps.extend(pieces(&recording.body, cuts));
+        steps.push(Step::End);
+        steps
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_recording_says_what_it_said_in_every_dialect() {
+    let seed = std::env::var("SLUICEGATE_SEED").map_or_else(|_| recording::any_seed(), |text| text.parse().unwrap());
+    println!("SLUICEGATE_SEED={seed}");
+    let all = Arc::new(all_recordings());
+    let upstream = player(&all, seed).await;
+    let mut setup = Setup::new().section("limits", "");
+    for wire in Wire::ALL {
+        let name = wire.name();
+        setup = setup
+            .provider(name, wire, upstream.addr)
+            .model(name, &format!("[\"{name}/m\"]"))
+            .section(&format!("models.{name}"), "retries = 0");
+    }
+    let proxy = setup.start().await;
+    let mut found = Vec::new();
+    let mut running = JoinSet::new();
+    for number in 0..all.len() {
+        if running.len() == AT_ONCE {
+            found.extend(running.join_next().await.unwrap().unwrap());
+        }
+        running.spawn(played(Arc::clone(&all), number, proxy.client.clone()));
+    }
+    while let Some(done) = running.join_next().await {
+        found.extend(done.unwrap());
+    }
+    summary(&all);
+    found.retain(|it: &String| !EXPLAINED.iter().any(|(name, what, _)| it.contains(name) && it.contains(what)));
+    assert!(found.is_empty(), "{} differences (seed {seed}):\n{}", found.len(), found.join("\n"));
+    proxy.at_rest().await;
+}
+
+fn summary(all: &[Recording]) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for recording in all {
+        *counts.entry(&recording.folder).or_default() += 1;
+    }
+    for (folder, count) in counts {
+        println!("{folder}: {count} recordings compared");
+    }
+}
+
+/// Plays one recording to every kind of client; gives what was not as it should be.
+async fn played(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<String> {
+    let recording = &all[number];
+    let ask = |speech, stream| {
+        let ask = Ask::chat(speech, recording.wire.name(), stream).set("messages", request(number));
+        if recording.choices() > 1 { ask.set("n", recording.choices().into()) } else { ask }
+    };
+    let mut found = Vec::new();
+    for speech in Speech::ALL {
+        let mut reply = client.ask(&ask(speech, true)).await;
+        if reply.status != 200 {
+            let body = reply.json().await;
+            found.extend((!recording.fails()).then(|| format!("{speech:?}: {} {body}", reply.status)));
+            continue;
+        }
+        let (events, _) = reply.events().await;
+        if speech == Speech::Chat && recording.wire == Wire::OpenaiChat {
+            found.extend(recording.unchanged(&events));
+            continue;
+        }
+        found.extend(differences(recording, &Told::of(speech, &events)).into_iter().map(|it| format!("{speech:?}: {it}")));
+    }
+    if recording.wire != Wire::OpenaiChat {
+        for speech in Speech::ALL {
+            found.extend(whole(recording, speech, &client, &ask(speech, false)).await);
+        }
+    }
+    found.into_iter().map(|it| format!("{}: {it}", recording.name)).collect()
+}
+
+/// The same without a stream: over another wire it is the fold of one.
+async fn whole(recording: &Recording, speech: Speech, client: &Client, ask: &Ask) -> Vec<String> {
+    let mut reply = client.ask(ask).await;
+    let body = reply.json().await;
+    if recording.fails() || reply.status != 200 {
+        let same = recording.fails() == (reply.status >= 500);
+        return (!same).then(|| format!("{speech:?}, whole: {} {body}", reply.status)).into_iter().collect();
+    }
+    let told = match speech {
+        Speech::Chat => Told::of_completion(&body),
+        Speech::Events => Told::of_status(&body),
+    };
+    differences(recording, &told).into_iter().map(|it| format!("{speech:?}, whole: {it}")).collect()
+}
+
+#[tokio::test]
+async fn the_demo_recordings_play() {
+    let demo = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("demo");
+    let proxy = Setup::new()
+        .section("providers.demo", &format!("wire = \"replay\"\ndir = {:?}\npace = \"0s\"", demo.display().to_string()))
+        .model("demo", "[\"demo/tour.rec\"]")
+        .model("demo-tools", "[\"demo/tools.rec\"]")
+        .start()
+        .await;
+    for speech in Speech::ALL {
+        let told = demo_told(&proxy, speech, "demo").await;
+        assert!(told.text().len() > 500 && !told.first().reasoning.is_empty(), "{told:?}");
+        let told = demo_told(&proxy, speech, "demo-tools").await;
+        assert_eq!(told.first().finish.as_deref(), Some("tool_calls"));
+        for (_, (id, name, arguments)) in told.first().tools {
+            assert!(!id.is_empty() && !name.is_empty());
+            assert!(serde_json::from_str::<Value>(&arguments).is_ok(), "{arguments}");
+        }
+    }
+}
+
+async fn demo_told(proxy: &Proxy, speech: Speech, model: &str) -> Told {
+    let told = proxy.client.ask(&Ask::chat(speech, model, true)).await.told().await;
+    assert!(told.is_success(), "{told:?}");
+    assert!(told.usage.is_some_and(|it| !it.estimated && it.output > Some(0)), "{told:?}");
+    told
+}

@@ -1,0 +1,95 @@
+//! What a recording's independent fold says, in the proxy's words, beside what a client was told.
+
+use serde_json::Value;
+
+use super::recording::Recording;
+use crate::rig::told::{Choice, Usage};
+use crate::rig::{Told, Wire};
+
+/// Everything in which `told` is not what the recording says.
+pub fn differences(recording: &Recording, told: &Told) -> Vec<String> {
+    let expected = &recording.expected;
+    let mut found = Vec::new();
+    if recording.fails() {
+        let failed = told.is_failure();
+        return (!failed).then(|| format!("a failure was told as {told:?}")).into_iter().collect();
+    }
+    if !told.is_success() {
+        found.push(format!("a success was told as {:?}, done {}, ends {}", told.error, told.done, told.ends));
+    }
+    let single = [expected.clone()];
+    let choices = expected["choices"].as_array().map_or(&single[..], Vec::as_slice);
+    for (place, choice) in choices.iter().enumerate() {
+        let index = choice["index"].as_u64().unwrap_or(place as u64);
+        let told = told.choices.get(&index).cloned().unwrap_or_default();
+        found.extend(choice_differences(recording.wire, expected, choice, &told));
+    }
+    found.extend(usage_difference(recording.wire, expected, told.usage));
+    found
+}
+
+fn choice_differences(wire: Wire, whole: &Value, expected: &Value, told: &Choice) -> Vec<String> {
+    let mut found = Vec::new();
+    for (field, told) in [("text", &told.text), ("reasoning", &told.reasoning), ("refusal", &told.refusal)] {
+        if expected[field] != told.as_str() {
+            found.push(format!("{field}: {} was told as {told:?}", expected[field]));
+        }
+    }
+    let calls = expected["tool_calls"].as_array().unwrap();
+    let same = calls.len() == told.tools.len()
+        && calls.iter().zip(told.tools.values()).all(|(expected, told)| same_call(whole["arguments_form"] == "canonical", expected, told));
+    if !same {
+        found.push(format!("tool calls: {} was told as {:?}", expected["tool_calls"], told.tools));
+    }
+    let reason = reason(wire, whole, expected, !told.tools.is_empty());
+    if told.finish.as_deref() != Some(reason) {
+        found.push(format!("finish: {} ({reason}) was told as {:?}", expected["finish_reason"], told.finish));
+    }
+    found
+}
+
+fn same_call(canonical: bool, expected: &Value, (id, name, arguments): &(String, String, String)) -> bool {
+    let same_id = expected["id"].as_str().filter(|it| !it.is_empty()).map_or(!id.is_empty(), |it| it == id);
+    let wanted = expected["arguments"].as_str().unwrap();
+    let same_arguments = match canonical {
+        true => serde_json::from_str::<Value>(wanted).unwrap() == serde_json::from_str::<Value>(arguments).unwrap_or_default(),
+        false => wanted == arguments,
+    };
+    same_id && same_arguments && expected["name"] == name.as_str()
+}
+
+/// The normalized word for a provider's own.
+fn reason(wire: Wire, whole: &Value, expected: &Value, calls: bool) -> &'static str {
+    let native = expected["finish_reason"].as_str().or(whole["block_reason"].as_str());
+    match (wire, native) {
+        (Wire::Gemini, Some("STOP" | "1")) if calls => "tool_calls",
+        (Wire::Gemini, Some("RECITATION" | "SAFETY")) | (_, Some("content_filter" | "refusal")) => "content_filter",
+        (_, Some("length" | "max_tokens" | "MAX_TOKENS")) => "length",
+        (_, Some("tool_calls" | "function_call" | "tool_use")) => "tool_calls",
+        _ => "stop",
+    }
+}
+
+/// Input with its cached parts, output with its reasoning, as every provider means it when it is asked closely.
+fn usage_difference(wire: Wire, expected: &Value, told: Option<Usage>) -> Option<String> {
+    let number = |field: &str| expected["usage"][field].as_u64();
+    let add = |a: Option<u64>, b: Option<u64>| a.map(|a| a + b.unwrap_or(0)).or(b);
+    let (mut input, mut output, reasoning) = (number("input"), number("output"), number("reasoning"));
+    let outside = number("total").is_some() && number("total") == add(add(input, output), reasoning);
+    match wire {
+        Wire::Anthropic => input = add(add(input, number("cached")), number("cache_write")),
+        Wire::Gemini => {
+            input = add(input, expected["usage_raw"]["toolUsePromptTokenCount"].as_u64());
+            output = add(output, reasoning);
+        }
+        Wire::OpenaiChat if outside => output = add(output, reasoning),
+        Wire::OpenaiChat => {}
+    }
+    let told = told.unwrap_or_default();
+    if (input, output) == (None, None) {
+        return (!told.estimated).then(|| format!("usage was never said, and told as {told:?}"));
+    }
+    let known = |told: Option<u64>, expected: Option<u64>| expected.is_none_or(|it| told.unwrap_or(0) == it);
+    let same = (told.input, told.output) == (input, output) && known(told.cached, number("cached")) && known(told.reasoning, reasoning);
+    (!same).then(|| format!("usage: {} was told as {told:?}", expected["usage"]))
+}

@@ -1,0 +1,128 @@
+//! Recordings as they lie in their folders, and the payloads in them.
+
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::rig::Wire;
+use crate::rig::sse::Event;
+
+/// The folders of wires that are spoken.
+const FOLDERS: [(&str, Wire, &str); 4] = [
+    ("openai-chat", Wire::OpenaiChat, "text/event-stream"),
+    ("anthropic-messages", Wire::Anthropic, "text/event-stream"),
+    ("gemini", Wire::Gemini, "text/event-stream"),
+    ("gemini-json-array", Wire::Gemini, "application/json"),
+];
+
+/// One recorded answer.
+pub struct Recording {
+    /// Its folder's name.
+    pub name: String,
+    /// The folder of its wire.
+    pub folder: String,
+    /// Its wire.
+    pub wire: Wire,
+    /// Its content type.
+    pub content_type: String,
+    /// Its bytes.
+    pub body: Bytes,
+    /// What it says, by an independent fold.
+    pub expected: Value,
+}
+
+/// All recordings under `root`.
+pub fn under(root: &Path) -> Vec<Recording> {
+    FOLDERS.iter().flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), folder, *wire, usual)).collect()
+}
+
+fn of_wire(path: &Path, folder: &str, wire: Wire, usual: &str) -> Vec<Recording> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: &Path| {
+        let json = |name: &str| -> Value { serde_json::from_slice(&fs::read(path.join(name)).unwrap()).unwrap() };
+        Recording {
+            name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+            folder: folder.to_owned(),
+            wire,
+            content_type: json("meta.json")["content_type"].as_str().unwrap_or(usual).to_owned(),
+            body: fs::read(path.join("body")).unwrap().into(),
+            expected: json("expected.json"),
+        }
+    };
+    paths.iter().map(|path| read(path)).collect()
+}
+
+impl Recording {
+    /// True where the answer is a failure: it says so, or it ends before it is complete.
+    pub fn fails(&self) -> bool {
+        let field = |name: &str| !self.expected[name].is_null();
+        let ended = self.expected["terminated"] == true || field("finish_reason") || field("block_reason");
+        field("error") || !ended
+    }
+
+    /// How many choices were asked for.
+    pub fn choices(&self) -> usize {
+        self.expected["choices"].as_array().map_or(1, Vec::len)
+    }
+
+    /// Where a client of the same dialect did not get every payload as it was: what is different.
+    pub fn unchanged(&self, events: &[Event]) -> Option<String> {
+        let mut got: Vec<&str> = events.iter().map(|it| it.data.as_str()).collect();
+        if !self.fails() && got.pop() != Some("[DONE]") {
+            return Some("no [DONE] after a success".into());
+        }
+        if self.fails() && !got.last().is_some_and(|it| it.contains("\"error\"")) {
+            return Some("a failure without an error".into());
+        }
+        let sent = payloads(&self.body);
+        let error_of_ours = self.fails() && got.len() == sent.len() + 1;
+        let same = got.len() == sent.len() + usize::from(error_of_ours) && got.iter().zip(&sent).all(|(got, sent)| got == sent);
+        let first = got.iter().zip(&sent).position(|(got, sent)| got != sent);
+        (!same).then(|| format!("{} payloads became {}; the first that differs: {first:?}", sent.len(), got.len()))
+    }
+}
+
+/// The JSON payloads of an SSE body, as the standard reads it.
+fn payloads(body: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(body).replace("\r\n", "\n").replace('\r', "\n");
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let data = |block: &str| {
+        let value = |line: &str| line.strip_prefix("data:").map(|it| it.strip_prefix(' ').unwrap_or(it).to_owned());
+        block.lines().filter_map(value).collect::<Vec<_>>().join("\n")
+    };
+    text.split("\n\n").map(data).filter(|it| it.starts_with(['{', '['])).filter(|it| serde_json::from_str::<Value>(it).is_ok()).collect()
+}
+
+/// A small source of numbers that can be repeated.
+pub struct Dice(u64);
+
+impl Dice {
+    /// The numbers that follow from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `end` (splitmix64).
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end.max(1)
+    }
+
+    /// A place in something of that length.
+    pub fn place(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).unwrap()
+    }
+}
+
+/// A seed that is different every time.
+pub fn any_seed() -> u64 {
+    u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos())
+}

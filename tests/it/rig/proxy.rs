@@ -1,0 +1,101 @@
+//! The proxy under test, from a configuration text, on the test's own runtime.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use sluicegate::app::{self, Running};
+use sluicegate::config::Config;
+
+use super::Wire;
+use super::client::Client;
+use super::clock::within;
+use super::upstream::Upstream;
+
+/// A configuration in the making.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    sections: BTreeMap<String, String>,
+}
+
+impl Setup {
+    /// Nothing but listeners.
+    pub fn new() -> Self {
+        Self::default().section("server", "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"").section("telemetry", "log = \"off\"")
+    }
+
+    /// Adds lines to a section.
+    pub fn section(mut self, name: &str, lines: &str) -> Self {
+        let section = self.sections.entry(name.to_owned()).or_default();
+        section.push_str(lines);
+        section.push('\n');
+        self
+    }
+
+    /// Adds a provider.
+    pub fn provider(self, name: &str, wire: Wire, addr: SocketAddr) -> Self {
+        let base = match wire {
+            Wire::OpenaiChat => format!("http://{addr}/v1"),
+            Wire::Anthropic | Wire::Gemini => format!("http://{addr}"),
+        };
+        let lines = format!("wire = \"{}\"\nbase_url = \"{base}\"\napi_key = \"upstream-secret\"", wire.name());
+        self.section(&format!("providers.{name}"), &lines)
+    }
+
+    /// Adds a model; `route` is TOML.
+    pub fn model(self, name: &str, route: &str) -> Self {
+        self.section(&format!("models.{name}"), &format!("route = {route}"))
+    }
+
+    /// Adds model `m` over one provider `up`.
+    pub fn over(self, wire: Wire, upstream: &Upstream) -> Self {
+        self.provider("up", wire, upstream.addr).model("m", "[\"up/m-up\"]")
+    }
+
+    /// Adds model `m` over two providers: `up`, and where that fails `spare`.
+    pub fn over_two(self, wire: Wire, upstream: &Upstream, spare: &Upstream) -> Self {
+        self.provider("up", wire, upstream.addr).provider("spare", wire, spare.addr).model("m", "[\"up/m-up\", \"spare/m-spare\"]")
+    }
+
+    /// Starts the proxy.
+    pub async fn start(self) -> Proxy {
+        let mut text = String::new();
+        for (name, lines) in &self.sections {
+            write!(text, "[{name}]\n{lines}\n").unwrap();
+        }
+        let config = Config::parse(&text, Path::new("test.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        let running = within("the proxy to start", app::start(config)).await.unwrap();
+        let client = Client::of(running.addr());
+        Proxy { running, client }
+    }
+}
+
+/// A running proxy. Dropping it stops it.
+pub struct Proxy {
+    /// The proxy.
+    pub running: Running,
+    /// A client of it, without a key.
+    pub client: Client,
+}
+
+impl Proxy {
+    /// A proxy with model `m` over one upstream, everything else as it comes.
+    pub async fn over(wire: Wire, upstream: &Upstream) -> Self {
+        Setup::new().over(wire, upstream).start().await
+    }
+
+    /// Waits until nothing runs, nobody reads, and no slot is taken.
+    pub async fn at_rest(&self) {
+        let waiting = async {
+            loop {
+                let now = self.running.gauges();
+                if (now.running, now.readers, now.permits) == (0, 0, 0) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        within("the proxy to be at rest", waiting).await;
+    }
+}
