@@ -1,0 +1,42 @@
+"""One proxy and one upstream for all tests; a tag for each."""
+
+import itertools
+import os
+import random
+
+import pytest
+
+import stack as house
+
+tags = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def stack():
+    with house.stack() as running:
+        yield running
+
+
+@pytest.fixture
+def tag():
+    """A name that no other test has, and that begins no other one."""
+    return f"t{next(tags)}x"
+
+
+@pytest.fixture
+def dice():
+    """Chance that can be had again: the seed is in the output of a test that fails."""
+    seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
+    print(f"SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(params=house.WIRES)
+def wire(request):
+    return request.param
+
+
+def pytest_terminal_summary(terminalreporter):
+    stats = terminalreporter.stats
+    failed = len(stats.get("failed", [])) + len(stats.get("error", []))
+    terminalreporter.write_line(f"{len(stats.get('passed', []))} passed, {failed} failed")

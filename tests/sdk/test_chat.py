@@ -1,0 +1,82 @@
+"""`sluicegate chat`, the real binary: it streams, survives cuts without losing or doubling a token, and Ctrl-C stops the generation."""
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+
+import stack as house
+from asking import text
+from relay import Relay
+
+TIMEOUT = 60
+
+
+def chat(url, *arguments):
+    environment = os.environ | {"SLUICEGATE_URL": url, "SLUICEGATE_KEY": house.KEY}
+    command = [house.BINARY, "chat", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def finished(url, *arguments):
+    with chat(url, *arguments) as running:
+        out, err = running.communicate(timeout=TIMEOUT)
+    return running.returncode, out.decode(), err.decode()
+
+
+def ask(stack, path, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"authorization": f"Bearer {house.KEY}", "content-type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{stack.url}/v1/{path}", data, headers), timeout=TIMEOUT) as answer:
+        return json.load(answer)
+
+
+def tour(stack):
+    whole = ask(stack, "streams", {"model": "tour", "stream": False, "messages": [{"role": "user", "content": "Show me round"}]})
+    assert len(whole["text"]) > 1000
+    return whole["text"]
+
+
+def test_a_recording_is_streamed(stack):
+    code, out, err = finished(stack.url, "--model", "tour", "Show me round")
+    assert (code, out.rstrip("\n")) == (0, tour(stack).rstrip("\n")), err
+
+
+def test_cut_at_any_byte_no_token_is_lost_or_doubled(stack, wire, tag, dice):
+    cuts = [0, *(dice.randrange(1, 6000) for _ in range(4))]
+    with Relay(stack.url, cuts) as relay:
+        code, out, err = finished(relay.url, "--model", wire, f"script tag={tag} tokens=300 every=2")
+        assert relay.cut == len(cuts), f"{cuts}: {err}"
+    assert (code, out.rstrip("\n")) == (0, text(300).rstrip("\n")), f"{cuts}: {err}"
+    assert err.count("connection lost") == len(cuts)
+    assert [call["end"] for call in stack.ended(tag)] == ["done"]
+
+
+def test_a_cut_tour_is_the_whole_tour(stack, dice):
+    cuts = [dice.randrange(1, 20000) for _ in range(3)]
+    with Relay(stack.url, cuts) as relay:
+        code, out, err = finished(relay.url, "--model", "tour", "Show me round")
+        assert relay.cut == len(cuts), f"{cuts}: {err}"
+    assert (code, out.rstrip("\n")) == (0, tour(stack).rstrip("\n")), f"{cuts}: {err}"
+
+
+def test_ctrl_c_cancels(stack, wire, tag):
+    with chat(stack.url, "--json", "--model", wire, f"script tag={tag} tokens=5000 every=10") as running:
+        started = json.loads(running.stdout.readline())
+        while b"tok7" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=TIMEOUT)
+    assert running.returncode == 130, err
+    last = json.loads(out.splitlines()[-1])
+    assert "cancelled" in str(last), last
+    status = ask(stack, f"streams/{stream_of(started)}")
+    assert (status["status"], status["reason"], status["upstream"]) == ("cancelled", "cancelled", "closed")
+    [call] = stack.ended(tag)
+    assert call["end"] == "closed" and call["sent"] < 2000
+    assert text(call["sent"]).startswith(status["text"]), "what was streamed is what was kept"
+
+
+def stream_of(event):
+    return event.get("stream") or event["data"]["stream"]
