@@ -8,13 +8,26 @@ use bytes::Bytes;
 use http_body::Frame;
 
 use super::heartbeat::Heartbeat;
-use crate::codec::sse_writer::SseWriter;
+use crate::codec::sse_writer::{Ids, SseWriter};
 use crate::dialect::{Dialect, Encode};
 use crate::hub::{Reader, Step, expired};
 use crate::model::event::{End, Event, Failure, Reason};
 
 /// Bytes spelled before they are handed to the connection: enough for one write, little enough to be fair.
 const ENOUGH: usize = 32 * 1024;
+
+/// An encoder and its writer where this reader stands: run silently over all that came before.
+pub(super) fn caught_up(reader: &Reader, mut encoder: Box<dyn Encode>, ids: Option<Ids>) -> (Box<dyn Encode>, SseWriter) {
+    let mut out = SseWriter::new(ids);
+    out.mute(true);
+    reader.show_past(|entry| {
+        out.begin_entry(0, 0);
+        encoder.entry(entry, &mut out);
+        out.end_entry();
+    });
+    out.mute(false);
+    (encoder, out)
+}
 
 /// One reader's stream.
 pub(super) struct Live {

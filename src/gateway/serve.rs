@@ -8,13 +8,13 @@ use hyper::body::Incoming;
 use super::decide::{Decision, decide};
 use super::heartbeat::Heartbeat;
 use super::lifecycle::Phase;
-use super::live::Live;
+use super::live::{self, Live};
 use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
 use super::{Gateway, House, Visit, answer, body, headers, status};
 use crate::auth::Caller;
-use crate::codec::sse_writer::{Ids, SseWriter};
+use crate::codec::sse_writer::Ids;
 use crate::dialect;
 use crate::hub::{Birth, Claim, Digest, Reader, Settled, Stream};
 use crate::limits::Pass;
@@ -168,15 +168,7 @@ impl Gateway {
         let view = answer::view(&reader, tongue);
         let merge = !(view.raw && tongue.wire().is_some());
         let ids = ids.then(|| Ids { stream: reader.stream().id().as_str().to_owned().into(), dialect: tongue.name() });
-        let mut encoder = dialect.encoder(view);
-        let mut out = SseWriter::new(ids);
-        out.mute(true);
-        reader.show_past(|entry| {
-            out.begin_entry(0, 0);
-            encoder.entry(entry, &mut out);
-            out.end_entry();
-        });
-        out.mute(false);
+        let (encoder, out) = live::caught_up(&reader, dialect.encoder(view), ids);
         let mut live = Live::new(reader, encoder, out, dialect, Heartbeat::new(house.settings.heartbeat));
         live.merge = merge;
         live

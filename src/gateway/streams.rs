@@ -9,9 +9,8 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, head_only, headers, options, serve, status, wants_events};
+use super::{Gateway, House, Visit, head_only, headers, live, options, serve, status, wants_events};
 use crate::auth::Caller;
-use crate::codec::sse_writer::SseWriter;
 use crate::dialect;
 use crate::hub::{Reader, State, Stream, digest};
 use crate::model::fault::{Code, Fault};
@@ -39,7 +38,7 @@ impl Gateway {
         let after = after.map(|id| position(&stream, tongue, &id)).transpose()?;
         let resumed = after.is_some();
         let reader = Reader::attach(&stream, after)?;
-        if resumed && self.is_over(house, &reader, tongue) {
+        if resumed && is_over(&reader, tongue) {
             reader.leave();
             let mut response = Response::new(Reply::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -69,31 +68,6 @@ impl Gateway {
         }
         let reader = Reader::attach(&stream, Some(position(&stream, tongue, last)?))?;
         Ok(headers::event_stream(&stream, Reply::live(self.live(house, reader, tongue, true))))
-    }
-
-    /// True where the stream has ended and nothing more would be sent to this reader.
-    fn is_over(&self, _house: &House, reader: &Reader, tongue: Tongue) -> bool {
-        if reader.stream().is_running() {
-            return false;
-        }
-        let mut encoder = dialect::of(tongue).encoder(super::answer::view(reader, tongue));
-        let mut out = SseWriter::new(None);
-        let mut said = false;
-        out.mute(true);
-        reader.show_past(|entry| {
-            out.begin_entry(0, 0);
-            encoder.entry(entry, &mut out);
-            out.end_entry();
-        });
-        out.mute(false);
-        reader.peek(|seen, entry| {
-            out.begin_entry(0, seen);
-            encoder.entry(entry, &mut out);
-            out.end_entry();
-            said = !out.is_empty();
-            !said
-        });
-        !said
     }
 
     /// `POST /v1/streams/{id}/cancel`.
@@ -149,6 +123,24 @@ impl Gateway {
         headers::name_stream(&mut response, stream);
         response
     }
+}
+
+/// True where the stream has ended and nothing more would be sent to this reader.
+fn is_over(reader: &Reader, tongue: Tongue) -> bool {
+    if reader.stream().is_running() {
+        return false;
+    }
+    let encoder = dialect::of(tongue).encoder(super::answer::view(reader, tongue));
+    let (mut encoder, mut out) = live::caught_up(reader, encoder, None);
+    let mut said = false;
+    reader.peek(|seen, entry| {
+        out.begin_entry(0, seen);
+        encoder.entry(entry, &mut out);
+        out.end_entry();
+        said = !out.is_empty();
+        !said
+    });
+    !said
 }
 
 fn dialect_named(name: &str) -> Result<Tongue, Fault> {
