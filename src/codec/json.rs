@@ -96,6 +96,27 @@ pub fn put_opt_str(buf: &mut BytesMut, text: Option<&str>) {
     }
 }
 
+/// Writes a provider's JSON value in one line. Line breaks stand only between its tokens; what some readers of SSE
+/// take for line breaks stands only in its strings, where an escape means the same. Of no value it makes `null`.
+pub fn put_json(buf: &mut BytesMut, json: &str) {
+    if json.is_empty() {
+        buf.put_slice(b"null");
+        return;
+    }
+    for piece in json.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+        let mut chars = piece.chars();
+        let (plain, escape) = match chars.next_back() {
+            Some('\n' | '\r') => (chars.as_str(), ""),
+            Some('\u{85}') => (chars.as_str(), "\\u0085"),
+            Some('\u{2028}') => (chars.as_str(), "\\u2028"),
+            Some('\u{2029}') => (chars.as_str(), "\\u2029"),
+            _ => (piece, ""),
+        };
+        buf.put_slice(plain.as_bytes());
+        buf.put_slice(escape.as_bytes());
+    }
+}
+
 /// The top-level fields of a JSON object, in order, their values as they stand.
 #[derive(Debug)]
 pub struct Fields<'a> {
@@ -161,6 +182,30 @@ impl<'a> Fields<'a> {
         out.freeze()
     }
 
+    /// The body without that field, everything else as it was.
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "values are slices of the body, in order, behind its first brace")]
+    pub fn without(&self, name: &str) -> Bytes {
+        let open = memchr::memchr(b'{', self.body).map_or(0, |brace| brace + 1);
+        let mut out = BytesMut::with_capacity(self.body.len());
+        out.put_slice(&self.body[..open]);
+        let mut from = open;
+        let mut first = true;
+        for (key, value) in &self.list {
+            let end = self.offset_of(value) + value.get().len();
+            if key != name {
+                let member = &self.body[from..end];
+                // What comes first has no comma before it.
+                let comma = if first && from > open { memchr::memchr(b',', member).map_or(0, |comma| comma + 1) } else { 0 };
+                out.put_slice(&member[comma..]);
+                first = false;
+            }
+            from = end;
+        }
+        out.put_slice(&self.body[from..]);
+        out.freeze()
+    }
+
     /// Where a value stands in the body: values are slices of it.
     fn offset_of(&self, value: &RawValue) -> usize {
         value.get().as_ptr().addr() - self.body.as_ptr().addr()
@@ -210,6 +255,23 @@ mod tests {
         let out = fields.with(&[("model", r#""y""#), ("stream", "true")]);
         assert_eq!(&out[..], br#" { "a" : 1.50, "mo\u0064el":"y" ,"b":[1, 2] ,"stream":true} "#);
         assert_eq!(&Fields::of(b"{}").unwrap().with(&[("a", "1"), ("b", "2")])[..], br#"{"a":1,"b":2}"#);
+    }
+
+    #[test]
+    fn a_field_is_left_out_and_nothing_else() {
+        for (body, left) in [
+            (r#"{ "x" : {"x":1} }"#, "{ }"),
+            (r#"{"x":1,"a":2, "b":[1, 2] }"#, r#"{"a":2, "b":[1, 2] }"#),
+            (r#"{"a":2 , "x":1 ,"b":3}"#, r#"{"a":2 ,"b":3}"#),
+            (r#" {"a":2, "b,":3 , "\u0078":1 }"#, r#" {"a":2, "b,":3 }"#),
+            (r#"{"x":1,"x":2,"a,":3}"#, r#"{"a,":3}"#),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            ("{}", "{}"),
+        ] {
+            let out = Fields::of(body.as_bytes()).unwrap().without("x");
+            assert_eq!(std::str::from_utf8(&out).unwrap(), left, "{body}");
+            Fields::of(&out).unwrap();
+        }
     }
 
     #[test]

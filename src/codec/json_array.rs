@@ -7,7 +7,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
-use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing};
+use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, text};
 
 /// Cuts a JSON array into its elements.
 #[derive(Debug, Default)]
@@ -116,8 +116,7 @@ const fn is_separator(byte: u8) -> bool {
 }
 
 fn frame(bytes: &Bytes, kind: FrameKind) -> Frame {
-    let data = ByteString::try_from(bytes.clone()).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into());
-    Frame { name: ByteString::new(), data, kind }
+    Frame { name: ByteString::new(), data: text::of_bytes(bytes), kind }
 }
 
 #[cfg(test)]

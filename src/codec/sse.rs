@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
+use super::text::of_bytes as text;
 use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing};
 
 /// The most bytes of stray lines that are kept: enough for any error object.
@@ -220,11 +221,6 @@ fn skip_to_value(line: &mut BytesMut, colon: Option<usize>) {
 
 fn looks_like_json(line: &[u8]) -> bool {
     matches!(line.trim_ascii_start().first(), Some(b'{' | b'}' | b'[' | b']' | b'"'))
-}
-
-/// Bytes as text, without a copy where they are UTF-8.
-fn text(bytes: &Bytes) -> ByteString {
-    ByteString::try_from(bytes.clone()).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
 }
 
 #[cfg(test)]

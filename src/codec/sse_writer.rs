@@ -44,6 +44,12 @@ impl SseWriter {
         self.muted = muted;
     }
 
+    /// True where the next event of this entry would reach the reader.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        !self.muted && self.begun >= self.seen
+    }
+
     /// The entry with this number follows; its first `seen` events are left out, as the reader has them.
     pub fn begin_entry(&mut self, seq: u64, seen: u32) {
         self.seq = seq;

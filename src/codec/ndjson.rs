@@ -1,0 +1,189 @@
+//! Framing of JSON objects that come one a line: what Ollama sends.
+//!
+//! Invariants: a byte is searched for a line end once; a frame is a slice of the input, without the white space around
+//! it; what is kept never exceeds [`FRAME_BOUND`]; any split of the same bytes gives the same frames. Lines end with LF
+//! or CRLF; those that are blank, and a byte order mark before the first, are read over. Whether a line is JSON is the
+//! decoder's to say.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use bytestring::ByteString;
+use memchr::memchr;
+
+use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, text};
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Cuts lines apart.
+#[derive(Debug, Default)]
+pub struct Ndjson {
+    /// The beginning, where a byte order mark may stand, is behind us.
+    begun: bool,
+    /// How much of the unfinished line has been searched.
+    searched: usize,
+}
+
+impl Framing for Ndjson {
+    fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if !self.begin(buf) {
+            return Ok(None);
+        }
+        while let Some(end) = self.line_end(buf)? {
+            let line = buf.split_to(end).freeze();
+            buf.advance(1);
+            if let Some(frame) = frame(&line, FrameKind::Whole) {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
+        self.searched = 0;
+        frame(&buf.split().freeze(), FrameKind::Unended)
+    }
+}
+
+impl Ndjson {
+    /// Strips one byte order mark. False while it cannot be told whether there is one.
+    fn begin(&mut self, buf: &mut BytesMut) -> bool {
+        if self.begun {
+            return true;
+        }
+        if buf.len() < BOM.len() && BOM.starts_with(buf) {
+            return false;
+        }
+        if buf.starts_with(BOM) {
+            buf.advance(BOM.len());
+        }
+        self.begun = true;
+        true
+    }
+
+    /// The length of the line at the front, where it is complete.
+    fn line_end(&mut self, buf: &[u8]) -> Result<Option<usize>, FrameError> {
+        let unsearched = buf.get(self.searched..).unwrap_or_default();
+        let end = memchr(b'\n', unsearched).map(|at| self.searched + at);
+        self.searched = if end.is_some() { 0 } else { buf.len() };
+        if end.unwrap_or(buf.len()) > FRAME_BOUND { Err(FrameError::TooLong { bound: FRAME_BOUND }) } else { Ok(end) }
+    }
+}
+
+/// The line without the white space around it (the CR before its LF, for one); none where it is blank.
+fn frame(line: &Bytes, kind: FrameKind) -> Option<Frame> {
+    let trimmed = line.trim_ascii();
+    (!trimmed.is_empty()).then(|| Frame { name: ByteString::new(), data: text::of_bytes(&line.slice_ref(trimmed)), kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All frames of these pieces: kind and payload.
+    fn frames<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(FrameKind, String)> {
+        let (mut framing, mut buf, mut out) = (Ndjson::default(), BytesMut::new(), Vec::new());
+        let mut keep = |frame: Frame| out.push((frame.kind, frame.data.to_string()));
+        for piece in pieces {
+            buf.extend_from_slice(piece);
+            while let Some(frame) = framing.next(&mut buf).unwrap() {
+                keep(frame);
+            }
+        }
+        while let Some(frame) = framing.finish(&mut buf) {
+            keep(frame);
+        }
+        out
+    }
+
+    fn whole(text: &str) -> (FrameKind, String) {
+        (FrameKind::Whole, text.into())
+    }
+
+    fn unended(text: &str) -> (FrameKind, String) {
+        (FrameKind::Unended, text.into())
+    }
+
+    #[test]
+    fn lines_end_with_lf_or_crlf_and_blank_ones_say_nothing() {
+        let body = "\u{feff}\n \r\n{\"a\":\"é\\n\"}\n\t\n {\"b\": 1} \r\n\r\n{\"c\":\"\r\"}\n";
+        assert_eq!(frames([body.as_bytes()]), [whole("{\"a\":\"é\\n\"}"), whole("{\"b\": 1}"), whole("{\"c\":\"\r\"}")]);
+    }
+
+    #[test]
+    fn every_cut_gives_the_same_frames() {
+        let body = "\u{feff}{\"a\":1}\r\n\r\n{\"b\":\"😀\"}\n{\"c\"".as_bytes();
+        let expected = [whole("{\"a\":1}"), whole("{\"b\":\"😀\"}"), unended("{\"c\"")];
+        for cut in 0..=body.len() {
+            let (a, b) = body.split_at(cut);
+            assert_eq!(frames([a, b]), expected, "{cut}");
+        }
+        assert_eq!(frames(body.chunks(1)), expected);
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end_but_says_so() {
+        assert_eq!(frames([&b"{}\n{\"done\":true}"[..]]), [whole("{}"), unended("{\"done\":true}")]);
+        assert_eq!(frames([&b"{}\n \r"[..]]), [whole("{}")]);
+        assert_eq!(frames([&b""[..]]), []);
+        assert_eq!(frames([&b"\xef\xbb"[..]]), [unended("\u{fffd}")], "no byte order mark after all");
+    }
+
+    #[test]
+    fn one_byte_order_mark_is_stripped_and_no_other() {
+        assert_eq!(frames(["\u{feff}\u{feff}{}\n\u{feff}{}\n".as_bytes()]), [whole("\u{feff}{}"), whole("\u{feff}{}")]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced_and_others_shared() {
+        assert_eq!(frames([&b"{\"a\":\"\xff\"}\n"[..]]), [whole("{\"a\":\"\u{fffd}\"}")]);
+        let mut buf = BytesMut::from(&b" {\"a\":1}\r\n"[..]);
+        let place = buf.as_ptr_range();
+        let frame = Ndjson::default().next(&mut buf).unwrap().unwrap();
+        assert!(place.contains(&frame.data.as_bytes().as_ptr()));
+    }
+
+    #[test]
+    fn a_line_past_the_bound_is_refused_whole_or_not() {
+        let long = vec![b'x'; FRAME_BOUND + 1];
+        for body in [long.clone(), [long, b"\n".to_vec()].concat()] {
+            let mut buf = BytesMut::from(&body[..]);
+            assert_eq!(Ndjson::default().next(&mut buf), Err(FrameError::TooLong { bound: FRAME_BOUND }));
+        }
+        let mut buf = BytesMut::from(&[vec![b'x'; FRAME_BOUND], b"\n".to_vec()].concat()[..]);
+        assert_eq!(Ndjson::default().next(&mut buf).unwrap().unwrap().data.len(), FRAME_BOUND);
+    }
+
+    #[test]
+    fn no_byte_is_searched_twice() {
+        let (mut framing, mut buf) = (Ndjson::default(), BytesMut::from(&b"{\"a\""[..]));
+        assert_eq!(framing.next(&mut buf), Ok(None));
+        assert_eq!(framing.searched, buf.len());
+        buf.extend_from_slice(b":1}\n{");
+        assert!(framing.next(&mut buf).unwrap().is_some());
+        assert_eq!((framing.searched, &buf[..]), (0, &b"{"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_frames(
+            bytes in prop::collection::vec(prop::sample::select(b"\xef\xbb\xbf\r\n {}a\"\xc3\xa9".to_vec()), 0..60),
+            cuts in prop::collection::vec(0usize..70, 0..6),
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            cuts.insert(0, 0);
+            cuts.push(bytes.len());
+            let pieces = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]);
+            prop_assert_eq!(frames(pieces), frames([&bytes[..]]));
+        }
+
+        #[test]
+        fn lines_come_back_as_they_were(lines in prop::collection::vec(r#"\{"k":"([a-z{}é]|\\"|\\n)*"\}"#, 0..5), crlf in any::<bool>()) {
+            let end = if crlf { "\r\n" } else { "\n" };
+            let body: String = lines.iter().flat_map(|line| [line, end]).collect();
+            let expected: Vec<_> = lines.iter().map(|line| whole(line)).collect();
+            prop_assert_eq!(frames([body.as_bytes()]), expected);
+        }
+    }
+}
