@@ -9,6 +9,8 @@ pub mod event;
 pub mod fault;
 pub mod fold;
 pub mod ids;
+pub mod keepsake;
+pub mod quirks;
 pub mod target;
 pub mod usage;
 pub mod wire;

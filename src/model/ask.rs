@@ -1,6 +1,6 @@
 //! One request for a generation: what the dialect read from it, and its bytes as they came.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -11,16 +11,29 @@ use super::fault::Fault;
 use super::usage;
 use super::wire::{Tongue, Wire};
 
+/// What a request goes on with, by the client's own ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Thread {
+    /// The conversation.
+    pub chat: Option<ByteString>,
+    /// The assistant's message that the answer is a further step of.
+    pub message: Option<ByteString>,
+}
+
 /// A request for a generation.
 pub struct Ask {
     /// The dialect it came in, in which it is answered.
     pub tongue: Tongue,
-    /// The wire whose request shape `body` has: it can go to such an upstream as it came.
-    pub shape: Wire,
+    /// The wire whose request shape `body` has, if any: it can go to such an upstream as it came.
+    pub shape: Option<Wire>,
     /// The request body, byte for byte.
     pub body: Bytes,
-    /// The model by the name the client asked for.
+    /// The model by the name the client asked for; empty where it named none and the dialect has a default.
     pub model: ByteString,
+    /// What it goes on with, where the dialect has ids for that.
+    pub conversation: Option<Arc<Thread>>,
+    /// What the dialect `openai-responses` keeps of it.
+    pub asked: Option<Arc<Asked>>,
     /// Further models that the body names, which the caller must be allowed as well.
     pub models: Vec<ByteString>,
     /// True where the client wants a stream.
@@ -67,6 +80,36 @@ impl std::fmt::Debug for Ask {
             .field("model", &self.model)
             .field("stream", &self.stream)
             .finish_non_exhaustive()
+    }
+}
+
+/// What an answer in the dialect `openai-responses` repeats of its request, and what is kept of it for later ones.
+#[derive(Clone, Default)]
+pub struct Asked {
+    /// It is answered at once, and runs whether or not anybody reads it.
+    pub background: bool,
+    /// It can be gone on from, and its input asked for, within retention.
+    pub store: bool,
+    /// The response that it goes on from.
+    pub previous: Option<ByteString>,
+    /// The settings that a response object repeats: members of a JSON object, each with a comma before it.
+    pub echo: ByteString,
+    /// The input, that of earlier turns included: a JSON array of items. Empty where nothing is kept.
+    pub input: ByteString,
+}
+
+impl Asked {
+    /// The bytes it holds in memory, about.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.echo.len() + self.input.len() + self.previous.as_ref().map_or(0, |id| id.len())
+    }
+}
+
+impl std::fmt::Debug for Asked {
+    /// Never shows content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Asked").field("background", &self.background).field("store", &self.store).finish_non_exhaustive()
     }
 }
 

@@ -54,6 +54,10 @@ pub struct Chat {
     pub user: Option<String>,
     /// The provider's service tier.
     pub service_tier: Option<String>,
+    /// The provider chooses what it caches (Anthropic's `cache_control` at the top of a body).
+    pub cache: Option<CacheMark>,
+    /// The name of the prompt's cache (OpenAI's `prompt_cache_key`).
+    pub cache_key: Option<String>,
     /// Caller's own labels as they came.
     pub metadata: Option<Box<RawValue>>,
     /// What other wires cannot carry and must not drop silently: the names of top-level fields, as they came.
@@ -118,6 +122,15 @@ pub enum Part {
     ToolCall(PastCall),
     /// What a tool answered.
     ToolResult(ToolResult),
+    /// The prompt may be cached up to here.
+    CacheMark(CacheMark),
+}
+
+/// A mark up to which the prompt may be cached. Wires that cache by themselves, or not at all, leave it out.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheMark {
+    /// How long (`5m`, `1h`); the provider's default where not said.
+    pub ttl: Option<String>,
 }
 
 /// Where the bytes of an image or a file are.
@@ -194,6 +207,8 @@ pub enum Tool {
         parameters: Option<Box<RawValue>>,
         /// Arguments must match the schema.
         strict: Option<bool>,
+        /// The prompt may be cached up to this tool.
+        cache: Option<CacheMark>,
     },
     /// A tool of the wire's own (web search, custom grammar …): only that wire takes it.
     Native {

@@ -3,9 +3,12 @@
 //! Invariants: decoders give tool calls stable indexes from 0 in order of appearance and never an empty id or name;
 //! a `ToolArguments` follows its `ToolCall`; a `Finish` comes once per choice, after all content of that choice.
 
+use std::sync::Arc;
+
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
+use super::ask::Thread;
 use super::fault::Fault;
 use super::ids::StreamId;
 use super::usage::Usage;
@@ -135,6 +138,10 @@ pub struct Start {
     pub created: u64,
     /// How many choices were asked for.
     pub choices: u16,
+    /// What it goes on with.
+    pub thread: Option<Arc<Thread>>,
+    /// The estimate of the prompt's tokens, for dialects that tell of them at once.
+    pub input_estimate: u64,
 }
 
 /// The target that answered.
@@ -157,7 +164,8 @@ pub struct Route {
 pub struct Signature {
     /// The choice.
     pub choice: u16,
-    /// The signature of the reasoning block just ended (or of the text, where `on_text`).
+    /// The signature of the reasoning block just ended (or of the text, where `on_text`). Wires that sign nothing put a
+    /// mark of their own here, so that what they thought goes back to them and to nobody else.
     pub signature: Option<ByteString>,
     /// A whole block that came encrypted.
     pub redacted: Option<ByteString>,

@@ -126,6 +126,8 @@ pub struct Fault {
     pub final_here: bool,
     /// The methods a path takes (for 405).
     pub allow: Option<&'static str>,
+    /// The status that the upstream gave, or that its words stand for: the operator's affair where it is not kept.
+    pub upstream_status: Option<StatusCode>,
     /// The provider's request id.
     pub upstream_request_id: Option<String>,
     /// The message has an upstream's own words, which may repeat a prompt: it is for the client, and for no log.
@@ -155,6 +157,7 @@ impl Fault {
             retryable: side == Side::Upstream && code != Code::UpstreamAuth,
             final_here: status == StatusCode::CONFLICT,
             allow: None,
+            upstream_status: None,
             upstream_request_id: None,
             quotes: false,
         }

@@ -1,5 +1,7 @@
 //! Upstream accounts and the models asked of them.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use secrecy::SecretString;
 
 use super::wire::Wire;
 
+pub use super::quirks::Quirks;
+
 /// A configured upstream account.
 #[derive(Debug)]
 pub struct Account {
@@ -17,7 +21,7 @@ pub struct Account {
     /// How it is reached, and what it speaks.
     pub via: Via,
     /// Its credential.
-    pub key: Option<SecretString>,
+    pub credential: Credential,
     /// Headers the operator adds to every request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Its clocks.
@@ -28,12 +32,18 @@ pub struct Account {
     pub max_output: u64,
     /// Clients may name it: `provider/model`.
     pub direct: bool,
+    /// What it calls its models, where that is not how routes name them (Azure's deployments).
+    pub models: BTreeMap<ByteString, ByteString>,
+    /// What becomes of its request when nobody wants the answer any more.
+    pub on_cancel: OnCancel,
+    /// Where its answers are recorded.
+    pub record: Option<Record>,
     /// What it does its own way.
     pub quirks: Quirks,
     /// An HTTP proxy to go through; its URL may carry a password.
     pub proxy: Option<SecretString>,
     /// A file of further certificate authorities to trust, PEM.
-    pub ca_file: Option<std::path::PathBuf>,
+    pub ca_file: Option<PathBuf>,
 }
 
 /// How an account is reached.
@@ -43,31 +53,115 @@ pub enum Via {
     Http {
         /// The wire it speaks.
         wire: Wire,
-        /// Where it is, without a trailing slash: `https://api.openai.com/v1`.
+        /// Where it is, without a trailing slash: `https://api.openai.com/v1`. `{model}` stands for the model, as the
+        /// provider calls it, percent-encoded.
         base_url: String,
+        /// What every request has in its query, without the `?`: `api-version=2024-10-21`.
+        query: Option<String>,
     },
     /// It is a folder of recordings (`wire = "replay"`); each says which wire it was recorded from.
     Replay(Replay),
+}
+
+/// What shows an account's right to be served. Secrets are of a type that hides them.
+#[derive(Debug, Clone)]
+pub enum Credential {
+    /// Nothing: a server of one's own, or headers that the operator has set.
+    None,
+    /// A key.
+    Key {
+        /// The key.
+        key: SecretString,
+        /// How it is carried.
+        auth: Auth,
+    },
+    /// Requests are signed with keys of AWS (SigV4).
+    Aws(Aws),
+    /// A Google account, for whose tokens is asked.
+    Google(Google),
+    /// An application of Microsoft Entra, for whose tokens is asked.
+    Entra(Entra),
+}
+
+/// How a key is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// `Authorization: Bearer <key>`.
+    Bearer,
+    /// The key alone under this header.
+    Header(&'static str),
+}
+
+/// Where AWS keys come from.
+#[derive(Debug, Clone)]
+pub struct Aws {
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Keys that are configured; else they come from where AWS's own tools look for them: environment, profile,
+    /// web identity, container, instance.
+    pub keys: Option<AwsKeys>,
+    /// The profile of `~/.aws` to take.
+    pub profile: Option<String>,
+}
+
+/// Keys of AWS.
+#[derive(Debug, Clone)]
+pub struct AwsKeys {
+    /// Its id.
+    pub access_key_id: String,
+    /// Its secret.
+    pub secret_access_key: SecretString,
+    /// What makes a temporary key valid.
+    pub session_token: Option<SecretString>,
+}
+
+/// Where Google's tokens come from.
+#[derive(Debug, Clone)]
+pub struct Google {
+    /// A key file (`service_account` or `authorized_user`); else where Google's own tools look for one
+    /// (`GOOGLE_APPLICATION_CREDENTIALS`, gcloud's default), and last the metadata server.
+    pub credentials: Option<PathBuf>,
+}
+
+/// An application of Microsoft Entra.
+#[derive(Debug, Clone)]
+pub struct Entra {
+    /// Where its tokens are asked for: `https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token`.
+    pub token_url: String,
+    /// Its id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: SecretString,
+    /// What the token is for: `https://cognitiveservices.azure.com/.default`.
+    pub scope: String,
+}
+
+/// What becomes of an upstream's request when nobody wants the answer any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnCancel {
+    /// It is closed at once.
+    #[default]
+    Abort,
+    /// It is read on, bounded, for the true usage.
+    Finish,
+}
+
+/// Where an account's answers are recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The folder.
+    pub dir: PathBuf,
+    /// The most bytes that all recordings in it may have together.
+    pub max: u64,
 }
 
 /// What the `replay` wire plays, and how fast.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// The folder of recordings.
-    pub dir: std::path::PathBuf,
+    pub dir: PathBuf,
     /// A set time between frames; `None` plays at the recorded pace.
     pub pace: Option<Duration>,
-}
-
-/// What an account does its own way.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Quirks {
-    /// Refuses `stream_options` (it sends usage unasked).
-    pub no_stream_options: bool,
-    /// Takes `max_tokens` where OpenAI has `max_completion_tokens`.
-    pub max_tokens: bool,
-    /// Bills the whole answer after an abort.
-    pub bills_whole: bool,
 }
 
 /// The upstream clocks: each has its own error.
@@ -103,8 +197,40 @@ impl Default for Clocks {
 pub struct Target {
     /// The account.
     pub account: Arc<Account>,
-    /// The model as the provider calls it.
+    /// The model, as routes name it.
     pub model: ByteString,
+}
+
+impl Target {
+    /// The model as the provider calls it.
+    #[must_use]
+    pub fn upstream_model(&self) -> &ByteString {
+        self.account.models.get(&self.model).unwrap_or(&self.model)
+    }
+}
+
+#[cfg(test)]
+impl Account {
+    /// An account that tests fill in.
+    #[must_use]
+    pub fn example(wire: Wire, base_url: &str) -> Self {
+        Self {
+            name: "p".into(),
+            via: Via::Http { wire, base_url: base_url.into(), query: None },
+            credential: Credential::None,
+            headers: Vec::new(),
+            clocks: Clocks::default(),
+            http2: false,
+            max_output: 8192,
+            direct: false,
+            models: BTreeMap::new(),
+            on_cancel: OnCancel::Abort,
+            record: None,
+            quirks: Quirks::default(),
+            proxy: None,
+            ca_file: None,
+        }
+    }
 }
 
 impl std::fmt::Display for Target {

@@ -5,23 +5,36 @@
 pub enum Wire {
     /// OpenAI Chat Completions and everything compatible with it.
     OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
     /// Anthropic Messages.
     Anthropic,
     /// Google Gemini `streamGenerateContent`.
     Gemini,
+    /// AWS Bedrock `ConverseStream`.
+    Bedrock,
+    /// Ollama's own `/api/chat`.
+    Ollama,
+    /// Cohere v2 chat.
+    Cohere,
 }
 
 impl Wire {
     /// All wires, in the order of the documentation.
-    pub const ALL: [Self; 3] = [Self::OpenaiChat, Self::Anthropic, Self::Gemini];
+    pub const ALL: [Self; 7] =
+        [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Gemini, Self::Bedrock, Self::Ollama, Self::Cohere];
 
     /// The name used in the configuration, in metrics and in `raw` events.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenaiChat => "openai-chat",
+            Self::OpenaiResponses => "openai-responses",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+            Self::Bedrock => "bedrock",
+            Self::Ollama => "ollama",
+            Self::Cohere => "cohere",
         }
     }
 
@@ -37,20 +50,29 @@ impl Wire {
 pub enum Tongue {
     /// OpenAI Chat Completions.
     OpenaiChat,
+    /// OpenAI Responses.
+    OpenaiResponses,
+    /// Anthropic Messages.
+    Anthropic,
     /// Our own named events.
     Events,
+    /// The AI SDK's UI message stream.
+    Ui,
 }
 
 impl Tongue {
     /// All dialects that are spoken.
-    pub const ALL: [Self; 2] = [Self::OpenaiChat, Self::Events];
+    pub const ALL: [Self; 5] = [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Events, Self::Ui];
 
     /// The name used in `?dialect=`, in the journal and in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::OpenaiChat => "openai-chat",
+            Self::OpenaiResponses => "openai-responses",
+            Self::Anthropic => "anthropic",
             Self::Events => "events",
+            Self::Ui => "ui",
         }
     }
 
@@ -65,7 +87,16 @@ impl Tongue {
     pub const fn wire(self) -> Option<Wire> {
         match self {
             Self::OpenaiChat => Some(Wire::OpenaiChat),
-            Self::Events => None,
+            Self::OpenaiResponses => Some(Wire::OpenaiResponses),
+            Self::Anthropic => Some(Wire::Anthropic),
+            Self::Events | Self::Ui => None,
         }
+    }
+
+    /// True where a stream is answered with 200 as soon as it is admitted, so that it can be cancelled before its first
+    /// token, and where its events always carry ids: the dialects that are no vendor's.
+    #[must_use]
+    pub const fn answers_at_once(self) -> bool {
+        matches!(self, Self::Events | Self::Ui)
     }
 }
