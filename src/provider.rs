@@ -4,10 +4,17 @@
 //! Nothing here knows a dialect. Decoders never panic on input and keep bounded state.
 
 pub mod anthropic;
+pub mod bedrock;
+pub mod cohere;
 pub mod gemini;
+pub mod ollama;
 pub mod openai_chat;
+mod openai_error;
+pub mod openai_responses;
 pub mod recording;
 pub mod refusal;
+mod surrogates;
+mod written;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -16,20 +23,9 @@ use crate::codec::{Frame, Framing};
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
-use crate::model::target::Target;
+use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::Wire;
-
-/// What kind of credential a wire takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// `Authorization: Bearer <key>`.
-    Bearer,
-    /// The key alone under this header.
-    Header(&'static str),
-    /// None.
-    None,
-}
 
 /// A request ready to be signed and sent.
 #[derive(Debug)]
@@ -56,7 +52,7 @@ pub trait Provider: Send + Sync + 'static {
     /// Its name and identity.
     fn wire(&self) -> Wire;
 
-    /// The credential it takes.
+    /// How a key is carried, where the account's preset does not say otherwise.
     fn auth(&self) -> Auth;
 
     /// The request for `target`. Where the ask has this wire's shape its body goes out as it came, but for `model`,
@@ -65,6 +61,17 @@ pub trait Provider: Send + Sync + 'static {
     /// # Errors
     /// A 400 that names what this target cannot do.
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault>;
+
+    /// The request by which `target` counts the tokens of a prompt; `None` where this wire has none. As with
+    /// [`Provider::draft`], what the target cannot do is a 400.
+    fn count(&self, _ask: &Ask, _target: &Target) -> Option<Result<Draft, Fault>> {
+        None
+    }
+
+    /// The count in a good answer to that request.
+    fn counted(&self, _body: &[u8]) -> Option<u64> {
+        None
+    }
 
     /// The framing of a good answer with this content type.
     fn framing(&self, content_type: &str) -> Box<dyn Framing>;
@@ -95,6 +102,8 @@ pub struct Decoded {
     pub marker: bool,
     /// The payload's only news is usage (`choices: []`): left out for a raw reader who did not ask for it.
     pub usage_only: bool,
+    /// The payload is an error, but not as clients of its dialect look for one: they are told of it besides.
+    pub unspoken: bool,
 }
 
 impl Decoded {
@@ -105,6 +114,7 @@ impl Decoded {
         self.done = false;
         self.marker = false;
         self.usage_only = false;
+        self.unspoken = false;
     }
 }
 
@@ -142,12 +152,35 @@ pub enum DecodeError {
     CutShort,
 }
 
+impl DecodeError {
+    /// Something that this wire does not send; `what` holds no content.
+    #[must_use]
+    pub fn malformed(wire: Wire, what: impl Into<String>) -> Self {
+        Self::Malformed { wire: wire.name(), what: what.into() }
+    }
+
+    /// What serde could not read, by its place: its own words could hold pieces of the answer.
+    #[must_use]
+    pub fn unreadable(wire: Wire, what: &str, error: &serde_json::Error) -> Self {
+        use serde_json::error::Category;
+        let how = match error.classify() {
+            Category::Data => "has another shape than expected",
+            Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
+        };
+        Self::malformed(wire, format!("{what} {how}, at line {} column {}", error.line(), error.column()))
+    }
+}
+
 /// The provider of a wire.
 #[must_use]
 pub fn of(wire: Wire) -> &'static dyn Provider {
     match wire {
         Wire::OpenaiChat => &openai_chat::OpenaiChat,
+        Wire::OpenaiResponses => &openai_responses::OpenaiResponses,
         Wire::Anthropic => &anthropic::Anthropic,
         Wire::Gemini => &gemini::Gemini,
+        Wire::Bedrock => &bedrock::Bedrock,
+        Wire::Ollama => &ollama::Ollama,
+        Wire::Cohere => &cohere::Cohere,
     }
 }

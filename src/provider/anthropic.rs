@@ -8,19 +8,20 @@ mod decode;
 mod draft;
 mod refusal;
 mod shape;
+mod strip;
 mod tally;
 mod whole;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Auth, Decode, DecodeError, Draft, Mode, Provider};
+use super::{Decode, DecodeError, Draft, Mode, Provider};
 use crate::codec::Framing;
 use crate::codec::sse::Sse;
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
-use crate::model::target::Target;
+use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::Wire;
 
@@ -39,6 +40,14 @@ impl Provider for Anthropic {
 
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
         draft::draft(ask, target, mode)
+    }
+
+    fn count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
+        draft::count(ask, target)
+    }
+
+    fn counted(&self, body: &[u8]) -> Option<u64> {
+        whole::counted(body)
     }
 
     fn framing(&self, _content_type: &str) -> Box<dyn Framing> {

@@ -9,6 +9,7 @@ mod arguments;
 mod characters;
 mod choice;
 mod citation;
+mod count;
 mod decode;
 mod draft;
 mod finish;
@@ -21,14 +22,14 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, StatusCode};
 
-use super::{Auth, Decode, DecodeError, Decoded, Draft, Mode, Provider};
+use super::{Decode, DecodeError, Decoded, Draft, Mode, Provider};
 use crate::codec::json_array::JsonArray;
 use crate::codec::sse::Sse;
 use crate::codec::{Frame, FrameKind, Framing};
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
-use crate::model::target::Target;
+use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::Wire;
 
@@ -47,6 +48,14 @@ impl Provider for Gemini {
 
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
         draft::draft(ask, target, mode)
+    }
+
+    fn count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
+        Some(count::draft(ask, target))
+    }
+
+    fn counted(&self, body: &[u8]) -> Option<u64> {
+        count::read(body)
     }
 
     /// A JSON array where the answer says so, else SSE: what is no SSE comes out of it as stray lines.

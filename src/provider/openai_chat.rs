@@ -1,14 +1,13 @@
 //! The wire of OpenAI Chat Completions and of everything compatible with it.
 //!
 //! Invariant: what compatible servers do their own way is known in one place each: how tool calls come (`calls`), what
-//! the JSON may look like (`shape`), how usage is counted (`usage`), how errors are said (`complaint`).
+//! the JSON may look like (`shape`), how usage is counted (`usage`); how errors are said, beside it in `openai_error`.
 
 mod body;
 mod calls;
-mod complaint;
 mod decode;
 mod draft;
-mod repair;
+mod foreign;
 mod shape;
 mod sources;
 mod speech;
@@ -18,15 +17,17 @@ mod whole;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Auth, Decode, DecodeError, Draft, Mode, Provider};
+use super::{Decode, DecodeError, Draft, Mode, Provider, openai_error};
 use crate::codec::Framing;
 use crate::codec::sse::Sse;
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
-use crate::model::target::Target;
+use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::Wire;
+
+pub(super) use self::body::nearest_effort;
 
 /// The wire.
 #[derive(Debug)]
@@ -59,7 +60,7 @@ impl Provider for OpenaiChat {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        complaint::of_body(status, headers, body)
+        openai_error::of_body(status, headers, body)
     }
 }
 

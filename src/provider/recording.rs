@@ -21,7 +21,7 @@ use crate::model::wire::Wire;
 pub const SIZE_BOUND: usize = 64 * 1024 * 1024;
 
 /// The latest time a chunk may have. No upstream is waited for that long.
-const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest file name that common file systems take, bytes.
 const NAME_BOUND: usize = 255;
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_bad_header_says_what_is_wrong_with_it() {
         for (from, to, what) in [
-            ("openai-chat", "morse", "known are openai-chat, anthropic, gemini"),
+            ("openai-chat", "morse", "known are openai-chat, openai-responses, anthropic, gemini, bedrock, ollama, cohere"),
             ("\"recording\":1", "\"recording\":2", "version 2"),
             ("200", "99", "from 200 to 599"),
             ("text/event-stream", "a\\nb", "content type"),

@@ -68,6 +68,7 @@ pub fn fault(
     fault.quotes = said.is_some() && fault.code != Code::UpstreamAuth;
     fault.retry_after = retry_after(headers);
     fault.upstream_request_id = request_id(headers);
+    fault.upstream_status = Some(status);
     fault
 }
 
@@ -81,8 +82,9 @@ pub fn request_id(headers: &HeaderMap) -> Option<String> {
 /// The status that stands for an error told inside a stream, by its words, where it named none.
 #[must_use]
 pub fn status_of_words(words: &str) -> Option<StatusCode> {
-    const TABLE: [(&[&str], u16); 9] = [
+    const TABLE: [(&[&str], u16); 10] = [
         (&["insufficient_quota", "rate_limit", "rate limit", "too_many_requests", "too many requests", "resource_exhausted"], 429),
+        (&["usage_limit"], 429),
         (&["overloaded", "unavailable", "capacity", "slow_down"], 503),
         (&["auth", "api_key", "permission", "forbidden", "payment", "billing", "credit", "balance"], 401),
         (&["timeout"], 504),
@@ -90,7 +92,10 @@ pub fn status_of_words(words: &str) -> Option<StatusCode> {
         (&["too_large", "payload_too"], 413),
         (&["unprocessable"], 422),
         (&["invalid", "bad_request", "bad request", "context_length", "context_size", "token_limit", "tokens_exceeded"], 400),
-        (&["content_filter", "content_policy", "validation", "string_too_long", "tool_use_failed", "precondition"], 400),
+        (
+            &["content_filter", "content_policy", "validation", "string_too_long", "tool_use_failed", "precondition", "image", "_policy"],
+            400,
+        ),
     ];
     let words = words.to_ascii_lowercase();
     let (_, status) = TABLE.iter().find(|(marks, _)| marks.iter().any(|mark| words.contains(mark)))?;
@@ -232,6 +237,10 @@ mod tests {
             ("provider_overloaded", 503),
             ("context_length_exceeded", 400),
             ("model_not_found", 404),
+            ("image_parse_error", 400),
+            ("image_file_too_large", 413),
+            ("cyber_policy", 400),
+            ("usage_limit_reached", 429),
         ] {
             assert_eq!(status_of_words(words).map(|s| s.as_u16()), Some(status), "{words}");
         }

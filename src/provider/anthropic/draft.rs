@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::strip;
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::chat::Chat;
@@ -29,12 +30,12 @@ const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let body = if ask.shape == Wire::Anthropic { passed_on(ask, target, mode)? } else { written(ask.chat()?, target, mode)? };
+    let body = if ask.shape == Some(Wire::Anthropic) { passed_on(ask, target, mode)? } else { written(ask.chat()?, target, mode)? };
     Ok(Draft { path: "/messages".to_owned(), headers: headers(ask), body })
 }
 
 fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
-    let same = ask.shape == Wire::Anthropic;
+    let same = ask.shape == Some(Wire::Anthropic);
     let goes = |name: &HeaderName| *name == TRACE || same && (*name == VERSION || *name == BETA);
     let mut headers: Vec<_> = ask.headers.iter().filter(|(name, _)| goes(name)).cloned().collect();
     if !headers.iter().any(|(name, _)| *name == VERSION) {
@@ -43,11 +44,18 @@ fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
     headers
 }
 
-/// The body as it came, but for `model`, and `stream` where it says otherwise.
+/// The request by which a body of this shape is counted; nothing else is asked for a count here.
+pub(super) fn count(ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
+    let body = (ask.shape == Some(Wire::Anthropic)).then(|| passed_on(ask, target, Mode::Whole))?;
+    Some(body.map(|body| Draft { path: "/messages/count_tokens".to_owned(), headers: headers(ask), body }))
+}
+
+/// The body as it came, but for `model`, `stream` where it says otherwise, and what other wires have thought.
 fn passed_on(ask: &Ask, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     let invalid = |error| Fault::new(Code::InvalidRequest, format!("the body is not a JSON object: {error}"));
-    let fields = Fields::of(&ask.body).map_err(invalid)?;
-    let model = quoted(&target.model)?;
+    let stripped = strip::foreign(&ask.body);
+    let fields = Fields::of(stripped.as_ref().unwrap_or(&ask.body)).map_err(invalid)?;
+    let model = quoted(target.upstream_model())?;
     let mut changes = vec![("model", model.as_str())];
     match mode {
         Mode::Stream => changes.push(("stream", "true")),
@@ -63,7 +71,7 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     let conversation = turns::of(&chat.messages)?;
     let declared = tools::declared(chat)?;
     let body = Body {
-        model: &target.model,
+        model: target.upstream_model(),
         max_tokens: options::max_tokens(chat, target.account.max_output),
         system: conversation.system,
         messages: conversation.turns,
@@ -74,6 +82,7 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
         thinking,
         output_config: options::output(chat)?,
         metadata: chat.user.as_deref().map(|user_id| Metadata { user_id }),
+        cache_control: chat.cache.as_ref().map(turns::Ephemeral::of),
         stream: mode == Mode::Stream,
     };
     serde_json::to_vec(&body).map(Bytes::from).map_err(|error| unwritable(&error))
@@ -97,7 +106,7 @@ struct Body<'a> {
     model: &'a str,
     max_tokens: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    system: Vec<turns::Block<'a>>,
+    system: Vec<turns::Marked<'a>>,
     messages: Vec<turns::Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<tools::Declared<'a>>,
@@ -113,6 +122,8 @@ struct Body<'a> {
     output_config: Option<options::Output<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<turns::Ephemeral<'a>>,
     stream: bool,
 }
 
@@ -142,24 +153,11 @@ mod tests {
 
     use super::*;
     use crate::model::chat::{Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
-    use crate::model::target::{Account, Clocks, Quirks, Via};
+    use crate::model::target::Account;
     use crate::model::wire::Tongue;
 
     fn target() -> Target {
-        let via = Via::Http { wire: Wire::Anthropic, base_url: "https://upstream.test/v1".into() };
-        let account = Account {
-            name: "a".into(),
-            via,
-            key: None,
-            headers: Vec::new(),
-            clocks: Clocks::default(),
-            http2: false,
-            max_output: 8192,
-            direct: false,
-            quirks: Quirks::default(),
-            proxy: None,
-            ca_file: None,
-        };
+        let account = Account::example(Wire::Anthropic, "https://upstream.test/v1");
         Target { account: Arc::new(account), model: "claude".into() }
     }
 
@@ -167,9 +165,11 @@ mod tests {
         let header = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
         Ask {
             tongue: Tongue::Events,
-            shape,
+            shape: Some(shape),
             body: Bytes::from_static(body.as_bytes()),
             model: "smart".into(),
+            conversation: None,
+            asked: None,
             models: Vec::new(),
             stream: true,
             choices: 1,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     fn function(name: &str, parameters: Option<&str>) -> Tool {
-        Tool::Function { name: name.into(), description: None, parameters: parameters.map(raw), strict: None }
+        Tool::Function { name: name.into(), description: None, parameters: parameters.map(raw), strict: None, cache: None }
     }
 
     fn result(id: &str, parts: Vec<Part>, is_error: bool) -> Part {
@@ -258,6 +258,14 @@ mod tests {
         assert_eq!(names(&draft), [("anthropic-version", "2026-10-21"), ("anthropic-beta", "b"), ("traceparent", "t")]);
         assert_eq!(&shaped(r#"{"model":"smart"}"#, Mode::Whole).body[..], br#"{"model":"claude"}"#);
         assert_eq!(&shaped(r#"{"model":"smart","stream":true}"#, Mode::Whole).body[..], br#"{"model":"claude","stream":false}"#);
+    }
+
+    #[test]
+    fn a_prompt_is_counted_as_it_came() {
+        let draft = count(&ask(Wire::Anthropic, r#"{ "model":"smart","x":1.0 }"#, Chat::default()), &target()).unwrap().unwrap();
+        assert_eq!((&*draft.path, &draft.body[..]), ("/messages/count_tokens", br#"{ "model":"claude","x":1.0 }"#.as_slice()));
+        assert_eq!(names(&draft)[..2], [("anthropic-version", "2026-10-21"), ("anthropic-beta", "b")]);
+        assert!(count(&ask(Wire::OpenaiChat, "", hi()), &target()).is_none());
     }
 
     #[test]

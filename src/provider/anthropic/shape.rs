@@ -2,72 +2,13 @@
 //!
 //! Nothing here implements Debug: these are completions.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use bytestring::ByteString;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 
+pub(super) use crate::codec::text::Text;
 use crate::model::event::Reason;
 use crate::model::wire::Wire;
 use crate::provider::DecodeError;
-
-/// A string, borrowed where it holds no escapes. Halves of surrogate pairs become U+FFFD.
-pub(super) struct Text<'a>(Cow<'a, str>);
-
-impl Text<'_> {
-    /// The string as a slice of the `frame` it was read from, wherever it can be one.
-    pub(super) fn of(&self, frame: &ByteString) -> ByteString {
-        match &self.0 {
-            Cow::Borrowed(text) => frame.slice_ref(text),
-            Cow::Owned(text) => text.as_str().into(),
-        }
-    }
-
-    /// The string.
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    /// Read as bytes: serde_json refuses half a surrogate pair in a `str`, and models do break characters apart.
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_bytes(TextVisitor).map(Self)
-    }
-}
-
-struct TextVisitor;
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-        Ok(std::str::from_utf8(bytes).map_or_else(|_| Cow::Owned(mended(bytes)), Cow::Borrowed))
-    }
-
-    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(std::str::from_utf8(bytes).map_or_else(|_| mended(bytes), str::to_owned)))
-    }
-}
-
-/// The text with one U+FFFD for each half of a surrogate pair, which serde_json hands out as three bytes from 0xED on.
-fn mended(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        text.push_str(chunk.valid());
-        if chunk.invalid().first() == Some(&0xed) {
-            text.push(char::REPLACEMENT_CHARACTER);
-        }
-    }
-    text
-}
 
 /// One event of the stream.
 #[derive(Deserialize)]
@@ -187,19 +128,14 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<
     serde_json::from_str(json).map_err(|error| misfit(what, &error))
 }
 
-/// The error of something that serde could not read: its own words could hold pieces of the answer.
+/// The error of something that serde could not read.
 pub(super) fn misfit(what: &str, error: &serde_json::Error) -> DecodeError {
-    use serde_json::error::Category;
-    let how = match error.classify() {
-        Category::Data => "has another shape than expected",
-        Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
-    };
-    malformed(format!("{what} {how}, at line {} column {}", error.line(), error.column()))
+    DecodeError::unreadable(Wire::Anthropic, what, error)
 }
 
 /// The error of something that this wire does not send.
 pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
-    DecodeError::Malformed { wire: Wire::Anthropic.name(), what: what.into() }
+    DecodeError::malformed(Wire::Anthropic, what)
 }
 
 /// What a `stop_reason` means. What is newer than this is taken for a proper end, as its native word is told as well.
@@ -214,6 +150,8 @@ pub(super) fn reason(native: &str) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use bytestring::ByteString;
+
     use super::*;
 
     #[test]
@@ -225,15 +163,6 @@ mod tests {
         assert_eq!(text, "plain é");
         assert!(frame.as_bytes().as_ptr_range().contains(&text.as_bytes().as_ptr()));
         assert_eq!(delta.thinking.unwrap().of(&frame), "a\nb");
-    }
-
-    #[test]
-    fn halves_of_surrogate_pairs_are_replaced() {
-        let read = |json| serde_json::from_str::<Text<'_>>(json).map(|text| text.as_str().to_owned());
-        assert_eq!(read(r#""a\ud83db""#).unwrap(), "a\u{fffd}b");
-        assert_eq!(read(r#""\ude00\ud83d""#).unwrap(), "\u{fffd}\u{fffd}");
-        assert_eq!(read(r#""\ud83d\ude00\u00e9""#).unwrap(), "😀é");
-        assert!(read("1").is_err());
     }
 
     #[test]

@@ -1,20 +1,21 @@
 //! A non-streaming answer: the same blocks, all at once.
 
 use bytes::Bytes;
-use bytestring::ByteString;
+use serde::Deserialize;
 
 use super::blocks::Blocks;
 use super::decode::Ending;
 use super::refusal;
 use super::shape::{self, Message};
 use super::tally::Tally;
+use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::provider::DecodeError;
 
 /// The events and usage of a whole answer.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let body = ByteString::try_from(body.clone()).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
+    let body = text::of_bytes(body);
     let message: Message<'_> = shape::read(&body, "the answer")?;
     if message.error.is_some() || message.kind.is_some_and(|kind| kind.as_str() == "error") {
         return Err(DecodeError::Upstream(Box::new(refusal::told(&body))));
@@ -30,6 +31,15 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         tally.add(usage)?;
     }
     Ok((events, tally.settled()))
+}
+
+/// The count in the answer to `POST /messages/count_tokens`.
+pub(super) fn counted(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Count {
+        input_tokens: u64,
+    }
+    serde_json::from_slice::<Count>(body).ok().map(|count| count.input_tokens)
 }
 
 #[cfg(test)]
@@ -68,6 +78,12 @@ mod tests {
         assert_eq!(choice.finish.as_ref().unwrap().reason, Reason::ToolCalls);
         let usage = usage.unwrap();
         assert_eq!((usage.input, usage.cache_write, usage.output), (Some(7), Some(2), Some(9)));
+    }
+
+    #[test]
+    fn a_count_is_read() {
+        assert_eq!(counted(br#"{"input_tokens":2095,"x":{}}"#), Some(2095));
+        assert_eq!(counted(b"{}"), None);
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl Decode for Decoder {
         let text = frame.data.trim();
         match frame.kind {
             _ if text.is_empty() || text == "[DONE]" => out.marker = true,
-            FrameKind::Whole => self.json(text, &frame.data, out)?,
+            FrameKind::Whole | FrameKind::Exception => self.json(text, &frame.data, out)?,
             FrameKind::Unended => self.rest(text, &frame.data, out)?,
             FrameKind::Stray => match json_in(text) {
                 Some(json) => self.rest(json, &frame.data, out)?,

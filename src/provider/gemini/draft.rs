@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
 use super::request::{Body, Function, FunctionCalling, GenerationConfig, Thinking, Tool, ToolConfig};
 use super::turns;
@@ -21,14 +21,18 @@ const STOP_BOUND: usize = 5;
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let body = if ask.shape == Wire::Gemini { ask.body.clone() } else { spell(ask.chat()?, &target.model)? };
-    let headers = ask.headers.iter().filter(|(name, _)| *name == TRACE).cloned().collect();
-    Ok(Draft { path: path(&target.model, mode), headers, body })
+    let body = if ask.shape == Some(Wire::Gemini) { ask.body.clone() } else { spell(ask.chat()?, target.upstream_model())? };
+    Ok(Draft { path: path(target.upstream_model(), mode), headers: headers(ask), body })
+}
+
+/// The headers that go along.
+pub(super) fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
+    ask.headers.iter().filter(|(name, _)| *name == TRACE).cloned().collect()
 }
 
 /// The model is part of the path, so whatever could end or escape its segment is percent-encoded. Tuned models live
 /// under a folder of their own.
-fn path(model: &str, mode: Mode) -> String {
+pub(super) fn path(model: &str, mode: Mode) -> String {
     let (folder, name) = match model.split_once('/') {
         Some((folder @ ("models" | "tunedModels"), name)) => (folder, name),
         _ => ("models", model),
@@ -50,17 +54,26 @@ fn path(model: &str, mode: Mode) -> String {
 }
 
 fn spell(chat: &Chat, model: &str) -> Result<Bytes, Fault> {
+    write(&body(chat, model)?)
+}
+
+/// The request in this wire's words.
+pub(super) fn body<'a>(chat: &'a Chat, model: &str) -> Result<Body<'a>, Fault> {
     refuse_unsupported(chat)?;
     let (system_instruction, contents) = turns::of(chat, model)?;
-    let body = Body {
+    Ok(Body {
         system_instruction,
         contents,
         tools: tools(&chat.tools)?,
         tool_config: chat.tool_choice.as_ref().filter(|_| !chat.tools.is_empty()).map(tool_config),
         generation_config: generation_config(chat, model)?,
         service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
-    };
-    let json = serde_json::to_vec(&body).map_err(|_| Fault::new(Code::InternalError, "the request for gemini could not be written"))?;
+    })
+}
+
+/// The request as JSON.
+pub(super) fn write(body: &Body<'_>) -> Result<Bytes, Fault> {
+    let json = serde_json::to_vec(body).map_err(|_| Fault::new(Code::InternalError, "the request for gemini could not be written"))?;
     Ok(json.into())
 }
 
@@ -278,13 +291,13 @@ mod tests {
 
     fn function(name: &str) -> chat::Tool {
         let parameters = Some(raw(&json!({"type": "object"})));
-        chat::Tool::Function { name: name.into(), description: Some("d".into()), parameters, strict: Some(true) }
+        chat::Tool::Function { name: name.into(), description: Some("d".into()), parameters, strict: Some(true), cache: None }
     }
 
     #[test]
     fn tools_are_declared_together() {
         let search = chat::Tool::Native { wire: Wire::Gemini, kind: "googleSearch".into(), json: raw(&json!({"googleSearch": {}})) };
-        let bare = chat::Tool::Function { name: "b".into(), description: None, parameters: None, strict: None };
+        let bare = chat::Tool::Function { name: "b".into(), description: None, parameters: None, strict: None, cache: None };
         let tools = vec![search, function("a"), bare];
         let expected = json!([
             {"functionDeclarations": [{"name": "a", "description": "d", "parametersJsonSchema": {"type": "object"}}, {"name": "b"}]},

@@ -68,6 +68,7 @@ impl<'a> Origin<'a> {
         for part in &message.parts {
             match part {
                 chat::Part::Text(text) => parts.extend(words(text)),
+                chat::Part::CacheMark(_) => {}
                 _ => return Err(self.fault("instructions can only be text for this model's provider (gemini)")),
             }
         }
@@ -88,6 +89,7 @@ impl<'a> Origin<'a> {
                 chat::Part::ToolResult(result) => results.push(self.result(result)?),
                 chat::Part::ToolCall(call) => parts.push(self.call(call)?),
                 chat::Part::Refusal(text) => parts.extend(words(text)),
+                chat::Part::CacheMark(_) => {}
                 media => parts.push(self.media(media)?),
             }
         }
@@ -118,6 +120,7 @@ impl<'a> Origin<'a> {
                     text.push_str(if text.is_empty() { "" } else { "\n" });
                     text.push_str(more);
                 }
+                chat::Part::CacheMark(_) => {}
                 media => parts.push(self.media(media)?),
             }
         }

@@ -10,12 +10,12 @@ use super::calls::Calls;
 use super::shape::{Choice, Chunk, Delta};
 use super::sources::Sources;
 use super::speech::{Speech, is_news};
-use super::{complaint, malformed, repair, usage};
+use super::{malformed, usage};
 use crate::codec::{Frame, FrameKind};
 use crate::model::event::{Event, Finish, Reason};
 use crate::model::fault::Fault;
 use crate::model::usage::Usage;
-use crate::provider::{Decode, DecodeError, Decoded};
+use crate::provider::{Decode, DecodeError, Decoded, openai_error, surrogates};
 
 /// The most choices an answer may have (`n` is at most 128).
 const MAX_CHOICES: u64 = 128;
@@ -90,7 +90,7 @@ impl Decoder {
                 out.marker = true;
                 Ok(())
             }
-            Ok(()) if frame.name == "error" => Err(upstream(complaint::of_text(text))),
+            Ok(()) if frame.name == "error" => Err(upstream(openai_error::of_text(text))),
             read => read,
         }
     }
@@ -100,7 +100,7 @@ impl Decoder {
         match serde_json::from_str(data) {
             Ok(chunk) => self.take(chunk, data, out),
             Err(error) => {
-                let repaired = repair::lone_surrogates(data).ok_or_else(|| broken(&error))?;
+                let repaired = surrogates::replaced(data).ok_or_else(|| broken(&error))?;
                 let chunk = serde_json::from_str(&repaired).map_err(|error| broken(&error))?;
                 self.take(chunk, &repaired, out)
             }
@@ -111,7 +111,8 @@ impl Decoder {
         self.count(&chunk.x_groq.usage, out);
         self.count(&chunk.usage, out);
         let suspect = chunk.error.is_some() || chunk.x_groq.error.is_some() || chunk.choices.is_none();
-        if suspect && let Some(fault) = complaint::of_payload(data) {
+        if suspect && let Some(fault) = openai_error::of_payload(data) {
+            out.unspoken = chunk.error.is_none();
             return Err(upstream(fault));
         }
         self.sources.see(&chunk, data);
@@ -176,7 +177,7 @@ impl Decoder {
         }
         let failed = self.choices.iter().filter_map(|choice| choice.finish.as_deref()).find(|word| reason(word) == Reason::Error);
         if let Some(word) = failed {
-            return Err(upstream(complaint::of_finish(word)));
+            return Err(upstream(openai_error::of_finish(word)));
         }
         self.choices.sort_by_key(|choice| choice.number);
         let first = self.choices.first().map_or(0, |choice| choice.number);
@@ -205,22 +206,22 @@ impl Decoder {
 /// A payload that is no object: a marker, an error without form, or a list that may hold an error.
 fn other(frame: &Frame, text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
     let is_list = text.starts_with('[');
-    let error = if is_list { complaint::of_payload(text) } else { None };
+    let error = if is_list { openai_error::of_payload(text) } else { None };
     if let Some(fault) = error {
         return Err(upstream(fault));
     }
     out.marker = !is_list || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err();
-    if frame.name == "error" { Err(upstream(complaint::of_text(text))) } else { Ok(()) }
+    if frame.name == "error" { Err(upstream(openai_error::of_text(text))) } else { Ok(()) }
 }
 
 /// Lines outside of all events: a bare error object, or one behind `error:`.
 fn stray(text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
     out.marker = true;
     if let Some(error) = text.lines().find_map(|line| line.strip_prefix("error:")) {
-        return Err(upstream(complaint::of_text(error.trim_ascii())));
+        return Err(upstream(openai_error::of_text(error.trim_ascii())));
     }
     let object = text.find(['{', '[']).and_then(|at| text.get(at..));
-    object.and_then(complaint::of_payload).map_or(Ok(()), |fault| Err(upstream(fault)))
+    object.and_then(openai_error::of_payload).map_or(Ok(()), |fault| Err(upstream(fault)))
 }
 
 /// What a finish reason means; unknown ones are an ordinary end.

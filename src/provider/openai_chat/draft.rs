@@ -1,9 +1,9 @@
-//! The request: its body as it came, but for what mode and metering must set; or written anew from a translated chat.
+//! The request: its body as it came, but for what mode and metering must set and what of another wire we put there; or written anew from a translated chat.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::body;
+use super::{body, foreign};
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
@@ -16,7 +16,8 @@ const PASSED_ON: [&str; 2] = ["openai-beta", "traceparent"];
 
 /// The request for a target.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let body = if ask.shape == Wire::OpenaiChat { as_it_came(&ask.body, target, mode)? } else { body::write(ask.chat()?, target, mode)? };
+    let body =
+        if ask.shape == Some(Wire::OpenaiChat) { as_it_came(&ask.body, target, mode)? } else { body::write(ask.chat()?, target, mode)? };
     Ok(Draft { path: "/chat/completions".to_owned(), headers: headers(&ask.headers), body })
 }
 
@@ -25,20 +26,33 @@ fn headers(came: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)>
 }
 
 fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
-    let fields = Fields::of(body).map_err(|error| Fault::invalid("body", format!("the body is not a JSON object: {error}")))?;
-    let model = serde_json::Value::from(&*target.model).to_string();
+    let fields = fields(body)?;
+    let model = serde_json::Value::from(&**target.upstream_model()).to_string();
     let mut changes = vec![("model", model.as_str())];
+    let messages = foreign::taken_out(&fields);
+    if let Some(messages) = &messages {
+        changes.push(("messages", messages));
+    }
     if mode == Mode::Whole {
         return Ok(fields.with(&changes));
     }
     if fields.get("stream").is_none_or(|value| value.get() != "true") {
         changes.push(("stream", "true"));
     }
-    let options = if target.account.quirks.no_stream_options { None } else { stream_options(&fields)? };
+    if target.account.quirks.no_stream_options {
+        let body = fields.with(&changes);
+        // Usage comes unasked; what asks for it would be refused.
+        return if fields.get("stream_options").is_some() { Ok(self::fields(&body)?.without("stream_options")) } else { Ok(body) };
+    }
+    let options = stream_options(&fields)?;
     if let Some(options) = &options {
         changes.push(("stream_options", options));
     }
     Ok(fields.with(&changes))
+}
+
+fn fields(body: &[u8]) -> Result<Fields<'_>, Fault> {
+    Fields::of(body).map_err(|error| Fault::invalid("body", format!("the body is not a JSON object: {error}")))
 }
 
 /// The client's stream options, usage asked for; none where they ask for it already.
@@ -60,22 +74,13 @@ mod tests {
 
     use super::*;
     use crate::model::chat::Chat;
-    use crate::model::target::{Account, Clocks, Quirks, Via};
+    use crate::model::target::{Account, Quirks};
     use crate::model::wire::Tongue;
 
     fn target(no_stream_options: bool) -> Target {
         let account = Account {
-            name: "p".into(),
-            via: Via::Http { wire: Wire::OpenaiChat, base_url: "https://up.example/v1".into() },
-            key: None,
-            headers: Vec::new(),
-            clocks: Clocks::default(),
-            http2: false,
-            max_output: 8192,
-            direct: false,
             quirks: Quirks { no_stream_options, ..Quirks::default() },
-            proxy: None,
-            ca_file: None,
+            ..Account::example(Wire::OpenaiChat, "https://up.example/v1")
         };
         Target { account: Arc::new(account), model: "up\"stream".into() }
     }
@@ -83,9 +88,11 @@ mod tests {
     fn ask(body: &'static str) -> Ask {
         Ask {
             tongue: Tongue::OpenaiChat,
-            shape: Wire::OpenaiChat,
+            shape: Some(Wire::OpenaiChat),
             body: Bytes::from_static(body.as_bytes()),
             model: "m".into(),
+            conversation: None,
+            asked: None,
             models: Vec::new(),
             stream: true,
             choices: 1,
@@ -132,6 +139,14 @@ mod tests {
     #[test]
     fn targets_that_refuse_stream_options_get_none() {
         assert_eq!(body(r#"{"model":"m","stream":true}"#, true, Mode::Stream), r#"{"model":"up\"stream","stream":true}"#);
+        assert_eq!(
+            body(r#"{"model":"m","stream_options":{"include_usage":true}, "x":1.0}"#, true, Mode::Stream),
+            r#"{"model":"up\"stream", "x":1.0,"stream":true}"#
+        );
+        assert_eq!(
+            body(r#"{"model":"m","stream":false,"stream_options":null}"#, true, Mode::Whole),
+            r#"{"model":"up\"stream","stream":false,"stream_options":null}"#
+        );
     }
 
     #[test]

@@ -317,6 +317,7 @@ object! {
         thinking: Content<'a> = "thinking";
         data: Word<'a> = "data";
         signature: Word<'a> = "signature";
+        id: Word<'a> = "id";
     }
 }
 
@@ -341,6 +342,7 @@ object! {
         cached: Number = "cached_tokens" | "num_cached_tokens" | "prompt_cache_hit_tokens" | "cache_read_input_tokens";
         cache_write: Number = "cache_creation_input_tokens";
         reasoning: Number = "reasoning_tokens";
+        searched: Number = "num_search_queries" | "citation_tokens";
         input_details: Details<'a> = "prompt_tokens_details" | "prompt_token_details" | "input_tokens_details";
         output_details: Details<'a> = "completion_tokens_details" | "output_tokens_details";
     }

@@ -77,7 +77,12 @@ impl<'o> Speech<'o> {
         if let Some(words) = words.filter(|words| !plain && !words.is_empty()) {
             self.thought(words);
         }
-        self.signature(signature, redacted);
+        let item = if detail.id.said().is_some() { wordless(json) } else { None };
+        match (item, redacted) {
+            (Some(item), Some(_)) => self.signature(None, Some(item.into())),
+            (Some(item), None) if signature.is_some() => self.signature(Some(item.into()), None),
+            (_, redacted) => self.signature(signature, redacted),
+        }
     }
 
     /// One piece of a `content` list.
@@ -166,6 +171,15 @@ impl<'o> Speech<'o> {
         let data = format!("{{{name}:{open}{}{close}}}", value.get());
         self.out.push(Event::Raw(Box::new(Raw { choice: self.choice, wire: Wire::OpenaiChat, data: data.into() })));
     }
+}
+
+/// An item of `reasoning_details` without its words: where it has an id, its maker wants it back whole.
+fn wordless(json: &RawValue) -> Option<String> {
+    let mut item: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json.get()).ok()?;
+    for words in ["text", "summary"] {
+        item.remove(words);
+    }
+    Some(serde_json::Value::Object(item).to_string())
 }
 
 fn bare_citation(choice: u16, data: ByteString) -> Citation {

@@ -20,14 +20,17 @@ pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
     (usage != Usage::default()).then_some(usage)
 }
 
-/// xAI counts reasoning beside the output: it shows in the total.
+/// xAI counts reasoning beside the output: it shows in the total. Perplexity does too, and leaves it out of the total: what
+/// shows are its searches.
 fn with_reasoning(output: u64, reasoning: Option<u64>, wire: &shape::Usage<'_>) -> u64 {
     let Some(reasoning) = reasoning.filter(|tokens| *tokens > 0) else {
         return output;
     };
     let both = output.saturating_add(reasoning);
     let total = wire.input.0.map(|input| input.saturating_add(both));
-    if total.is_some() && total == wire.total.0 { both } else { output }
+    let in_total = total.is_some() && total == wire.total.0;
+    let searched = wire.reasoning.0.is_some() && wire.searched.0.is_some();
+    if in_total || searched { both } else { output }
 }
 
 #[cfg(test)]
@@ -65,6 +68,13 @@ mod tests {
         assert_eq!(of(inside).unwrap().output, Some(342));
         let untold = r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":14,"reasoning_tokens":340}"#;
         assert_eq!(of(untold).unwrap(), Usage { input: Some(12), output: Some(2), reasoning: Some(340), ..Usage::default() });
+    }
+
+    #[test]
+    fn perplexity_counts_reasoning_beside_output_and_total() {
+        let searched = r#"{"prompt_tokens":7,"completion_tokens":20,"total_tokens":27,"reasoning_tokens":9,"citation_tokens":5,"num_search_queries":3}"#;
+        let usage = of(searched).unwrap();
+        assert_eq!((usage.output, usage.reasoning), (Some(29), Some(9)));
     }
 
     #[test]

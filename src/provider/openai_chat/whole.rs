@@ -1,17 +1,17 @@
 //! A non-streaming answer: the same payload, whose choices hold a `message` where a stream has deltas.
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::decode::Decoder;
 use super::malformed;
+use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::provider::{DecodeError, Decoded};
 
 /// What the body means.
 pub(super) fn whole(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let body = ByteString::try_from(body.clone()).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
+    let body = text::of_bytes(body);
     let mut decoder = Decoder::new(seed);
     let mut out = Decoded::default();
     decoder.chunk(&body, &mut out)?;

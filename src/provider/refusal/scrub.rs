@@ -121,7 +121,8 @@ fn mixed(run: &str) -> bool {
 /// A host name or an address, with or without a port.
 fn is_host(word: &str) -> bool {
     let (name, port) = match word.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()) => (name, true),
+        // No server has a port of one digit; Bedrock's models end in one (`…-v1:0`).
+        Some((name, port)) if (2..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit()) => (name, true),
         _ => (word, false),
     };
     if word.parse::<Ipv6Addr>().is_ok() || name.parse::<Ipv4Addr>().is_ok() {
@@ -181,6 +182,7 @@ mod tests {
             "The model `gpt-4.1-2025-04-14` does not exist, use meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8",
             "This model's maximum context length is 128000 tokens. However, you requested 130000 tokens.",
             "Validation: Temperature must be between 0 and 2, got 100",
+            "Invocation of model ID us.anthropic.claude-3-haiku-20240307-v1:0 with on-demand throughput isn't supported.",
             "unknown variant `image_url`, expected `text` at line 1 column 335",
             "Invalid schema for function 'lookup.id': In context=('properties', 'a'), 'required' is missing.",
             "Missing bearer token, e.g. in the header. At 12:30:45 ask-me tools.0.function.name response_format.json_schema",

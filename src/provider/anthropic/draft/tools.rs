@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::turns::Ephemeral;
 use crate::codec::json::Fields;
 use crate::model::chat::{Chat, Tool, ToolChoice};
 use crate::model::fault::Fault;
@@ -20,6 +21,8 @@ pub(super) enum Declared<'a> {
         input_schema: Cow<'a, RawValue>,
         #[serde(skip_serializing_if = "Option::is_none")]
         strict: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Ephemeral<'a>>,
     },
     Native(&'a RawValue),
 }
@@ -55,11 +58,12 @@ fn goes_by(tool: &Tool, wanted: &str) -> bool {
 
 fn declare(tool: &Tool) -> Result<Declared<'_>, Fault> {
     match tool {
-        Tool::Function { name, description, parameters, strict } => Ok(Declared::Function {
+        Tool::Function { name, description, parameters, strict, cache } => Ok(Declared::Function {
             name,
             description: description.as_deref().filter(|text| !text.is_empty()),
             input_schema: input_schema(name, parameters.as_deref())?,
             strict: strict.filter(|strict| *strict),
+            cache_control: cache.as_ref().map(Ephemeral::of),
         }),
         Tool::Native { wire: Wire::Anthropic, json, .. } => Ok(Declared::Native(json)),
         Tool::Native { wire, kind, .. } => Err(invalid(&format!("tools of type {kind} exist on the {} wire only", wire.name()))),

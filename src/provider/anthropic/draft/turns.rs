@@ -12,13 +12,13 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::object;
-use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, Source, ToolResult};
+use crate::model::chat::{CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::wire::Wire;
 
 /// A conversation as this wire has it.
 pub(super) struct Conversation<'a> {
-    pub(super) system: Vec<Block<'a>>,
+    pub(super) system: Vec<Marked<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
 }
 
@@ -32,8 +32,22 @@ pub(super) struct Turn<'a> {
 /// Its blocks: what must stand first, and the rest.
 #[derive(Default)]
 struct Content<'a> {
-    first: Vec<Block<'a>>,
-    rest: Vec<Block<'a>>,
+    first: Vec<Marked<'a>>,
+    rest: Vec<Marked<'a>>,
+    /// Which of the two took the last block.
+    in_first: bool,
+}
+
+impl<'a> Content<'a> {
+    fn first(&mut self, block: Option<Block<'a>>) {
+        self.in_first = true;
+        self.first.extend(block.map(Marked::from));
+    }
+
+    fn rest(&mut self, block: Option<Block<'a>>) {
+        self.in_first = false;
+        self.rest.extend(block.map(Marked::from));
+    }
 }
 
 impl Serialize for Content<'_> {
@@ -41,6 +55,43 @@ impl Serialize for Content<'_> {
         let mut list = to.serialize_seq(Some(self.first.len() + self.rest.len()))?;
         self.first.iter().chain(&self.rest).try_for_each(|block| list.serialize_element(block))?;
         list.end()
+    }
+}
+
+/// A block, and whether the prompt may be cached up to it.
+#[derive(Serialize)]
+pub(super) struct Marked<'a> {
+    #[serde(flatten)]
+    block: Block<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<Ephemeral<'a>>,
+}
+
+impl<'a> From<Block<'a>> for Marked<'a> {
+    fn from(block: Block<'a>) -> Self {
+        Self { block, cache_control: None }
+    }
+}
+
+/// Marks the last of these blocks; thinking takes no mark.
+fn mark<'a>(blocks: &mut [Marked<'a>], mark: &'a CacheMark) {
+    if let Some(last) = blocks.last_mut().filter(|last| !matches!(last.block, Block::Thinking { .. } | Block::RedactedThinking { .. })) {
+        last.cache_control = Some(Ephemeral::of(mark));
+    }
+}
+
+/// What this wire calls a cache mark.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "ephemeral")]
+pub(super) struct Ephemeral<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<&'a str>,
+}
+
+impl<'a> Ephemeral<'a> {
+    pub(super) fn of(mark: &'a CacheMark) -> Self {
+        // OpenAI's marks know other spans than these two.
+        Self { ttl: mark.ttl.as_deref().filter(|ttl| matches!(*ttl, "5m" | "1h")) }
     }
 }
 
@@ -73,7 +124,7 @@ pub(super) enum Block<'a> {
     ToolResult {
         tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        content: Vec<Block<'a>>,
+        content: Vec<Marked<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
@@ -116,11 +167,12 @@ pub(super) fn of(messages: &[Message]) -> Result<Conversation<'_>, Fault> {
     Ok(conversation)
 }
 
-fn system<'a>(message: &'a Message, at: usize, blocks: &mut Vec<Block<'a>>) -> Result<(), Fault> {
+fn system<'a>(message: &'a Message, at: usize, blocks: &mut Vec<Marked<'a>>) -> Result<(), Fault> {
     for part in &message.parts {
         match part {
             Part::Text(text) if text.is_empty() => {}
-            Part::Text(text) => blocks.push(Block::Text { text }),
+            Part::Text(text) => blocks.push(Block::Text { text }.into()),
+            Part::CacheMark(it) => mark(blocks, it),
             _ => return Err(invalid(at, "system messages hold text only")),
         }
     }
@@ -135,13 +187,14 @@ fn turn<'a>(message: &'a Message, at: usize, turns: &mut Vec<Turn<'a>>) -> Resul
     let Some(Turn { content, .. }) = turns.last_mut() else { return Ok(()) };
     for part in &message.parts {
         match part {
-            Part::Reasoning(past) => content.first.extend(thinking(past)),
-            Part::ToolResult(result) => content.first.push(tool_result(result, at)?),
-            Part::ToolCall(call) => content.rest.push(tool_use(call, at)?),
+            Part::Reasoning(past) => content.first(thinking(past)),
+            Part::ToolResult(result) => content.first(Some(tool_result(result, at)?)),
+            Part::ToolCall(call) => content.rest(Some(tool_use(call, at)?)),
+            Part::CacheMark(it) => mark(if content.in_first { &mut content.first } else { &mut content.rest }, it),
             Part::Image { .. } | Part::File { .. } if role == "assistant" => {
                 return Err(invalid(at, "the anthropic wire takes images and files in user and tool messages only"));
             }
-            _ => content.rest.extend(said(part, at)?),
+            _ => content.rest(said(part, at)?),
         }
     }
     Ok(())
@@ -154,7 +207,7 @@ fn said(part: &Part, at: usize) -> Result<Option<Block<'_>>, Fault> {
         Part::Image { source, .. } => Ok(Some(Block::Image { source: image(source, at)? })),
         Part::File { source, filename } => document(source, filename.as_deref(), at).map(Some),
         Part::Audio { .. } => Err(invalid(at, "the anthropic wire takes no audio; send a transcript or choose another model")),
-        Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
+        Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CacheMark(_) => {
             Err(invalid(at, "a tool's answer holds text, images and files only"))
         }
     }
@@ -182,7 +235,13 @@ fn tool_use(call: &PastCall, at: usize) -> Result<Block<'_>, Fault> {
 }
 
 fn tool_result(result: &ToolResult, at: usize) -> Result<Block<'_>, Fault> {
-    let content = result.parts.iter().filter_map(|part| said(part, at).transpose()).collect::<Result<_, _>>()?;
+    let mut content: Vec<Marked<'_>> = Vec::new();
+    for part in &result.parts {
+        match part {
+            Part::CacheMark(it) => mark(&mut content, it),
+            part => content.extend(said(part, at)?.map(Marked::from)),
+        }
+    }
     Ok(Block::ToolResult { tool_use_id: call_id(&result.id), content, is_error: result.is_error })
 }
 

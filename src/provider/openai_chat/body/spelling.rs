@@ -1,9 +1,13 @@
 //! The shapes of the wire's request body.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::model::chat::PastCall;
+use crate::model::chat::{CacheMark, PastCall};
+use crate::model::wire::Wire;
 
 /// The body.
 #[derive(Serialize)]
@@ -25,19 +29,35 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) seed: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) presence_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) frequency_penalty: Option<f64>,
+    pub(super) top_k: Option<u64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(super) stop: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) n: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response_format: Option<Spelled<'a>>,
+    #[serde(flatten)]
+    pub(super) effort: Effort<'a>,
+    #[serde(flatten)]
+    pub(super) hints: Hinted<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reasoning_effort: Option<&'a str>,
+    pub(super) cache_control: Option<Ephemeral>,
+    pub(super) stream: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream_options: Option<Options>,
+}
+
+/// Wishes whose absence changes no meaning.
+#[derive(Serialize)]
+pub(super) struct Hinted<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) random_seed: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) frequency_penalty: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) verbosity: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,18 +69,59 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) prompt_cache_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) service_tier: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) metadata: Option<&'a RawValue>,
-    pub(super) stream: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) stream_options: Option<Options>,
 }
 
 /// `stream_options`.
 #[derive(Serialize)]
 pub(super) struct Options {
     pub(super) include_usage: bool,
+}
+
+/// How much the model is to think.
+#[derive(Serialize, Default)]
+pub(super) struct Effort<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning: Option<Wish<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) thinking: Option<Thinking>,
+}
+
+/// `reasoning`: one of the two.
+#[derive(Serialize)]
+pub(super) struct Wish<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_tokens: Option<u64>,
+}
+
+/// `thinking`.
+#[derive(Serialize)]
+pub(super) struct Thinking {
+    #[serde(rename = "type")]
+    pub(super) kind: &'static str,
+}
+
+/// `cache_control`.
+#[derive(Serialize)]
+pub(super) struct Ephemeral {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<String>,
+}
+
+impl Ephemeral {
+    pub(super) fn of(mark: &CacheMark) -> Self {
+        Self { kind: "ephemeral", ttl: mark.ttl.clone() }
+    }
 }
 
 /// One message.
@@ -73,10 +134,23 @@ pub(super) struct Turn<'a> {
     pub(super) name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refusal: Option<&'a str>,
+    #[serde(flatten)]
+    pub(super) past: Past,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tool_call_id: Option<&'a str>,
+    pub(super) tool_call_id: Option<Cow<'a, str>>,
+}
+
+/// Reasoning brought back, under one of its names.
+#[derive(Serialize, Default)]
+pub(super) struct Past {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasoning: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) reasoning_details: Vec<Value>,
 }
 
 /// What a message says.
@@ -94,7 +168,7 @@ impl<'a> Content<'a> {
     pub(super) fn of(pieces: Vec<Piece<'a>>) -> Self {
         match pieces[..] {
             [] => Self::Text(""),
-            [Piece::Text { text }] => Self::Text(text),
+            [Piece::Text { text, cache_control: None }] => Self::Text(text),
             _ => Self::Pieces(pieces),
         }
     }
@@ -105,13 +179,23 @@ impl<'a> Content<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Piece<'a> {
     /// Words.
-    Text { text: &'a str },
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Ephemeral>,
+    },
     /// A picture.
     ImageUrl { image_url: Link<'a> },
     /// Sound.
     InputAudio { input_audio: Sound<'a> },
     /// A document.
     File { file: File<'a> },
+    /// A document, as Mistral has it.
+    DocumentUrl {
+        document_url: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        document_name: Option<&'a str>,
+    },
 }
 
 /// Where a picture is.
@@ -124,9 +208,12 @@ pub(super) struct Link<'a> {
 
 /// Sound in base64.
 #[derive(Serialize)]
-pub(super) struct Sound<'a> {
-    pub(super) data: &'a str,
-    pub(super) format: &'a str,
+#[serde(untagged)]
+pub(super) enum Sound<'a> {
+    /// With the name of its format.
+    Of { data: &'a str, format: &'a str },
+    /// By itself.
+    Bare(&'a str),
 }
 
 /// A document.
@@ -145,20 +232,40 @@ pub(super) struct File<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Call<'a> {
     /// A function's.
-    Function { id: &'a str, function: CalledFunction<'a> },
+    Function {
+        id: Cow<'a, str>,
+        function: CalledFunction<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        extra_content: Option<Extra<'a>>,
+    },
     /// A custom tool's.
-    Custom { id: &'a str, custom: CalledTool<'a> },
+    Custom { id: Cow<'a, str>, custom: CalledTool<'a> },
 }
 
 impl<'a> Call<'a> {
-    pub(super) fn of(call: &'a PastCall) -> Self {
-        let (id, name, words) = (&*call.id, &*call.name, &*call.arguments);
+    /// The call, under this id.
+    pub(super) fn of(call: &'a PastCall, id: Cow<'a, str>) -> Self {
+        let (name, words) = (&*call.name, &*call.arguments);
         if call.custom {
             return Self::Custom { id, custom: CalledTool { name, input: words } };
         }
         let arguments = if words.is_empty() { "{}" } else { words };
-        Self::Function { id, function: CalledFunction { name, arguments } }
+        let thought_signature = call.signature.as_deref().filter(|_| call.wire == Some(Wire::OpenaiChat));
+        let extra_content = thought_signature.map(|thought_signature| Extra { google: Google { thought_signature } });
+        Self::Function { id, function: CalledFunction { name, arguments }, extra_content }
     }
+}
+
+/// What Google wants back with a call.
+#[derive(Serialize)]
+pub(super) struct Extra<'a> {
+    google: Google<'a>,
+}
+
+/// The signature of a call.
+#[derive(Serialize)]
+pub(super) struct Google<'a> {
+    thought_signature: &'a str,
 }
 
 /// A called function.
@@ -189,6 +296,8 @@ pub(super) enum Spelled<'a> {
         #[serde(rename = "type")]
         kind: &'static str,
         function: Function<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_control: Option<Ephemeral>,
     },
     Allowed {
         #[serde(rename = "type")]
@@ -204,7 +313,12 @@ pub(super) enum Spelled<'a> {
 
 impl<'a> Spelled<'a> {
     pub(super) fn function(function: Function<'a>) -> Self {
-        Self::Function { kind: "function", function }
+        Self::marked(function, None)
+    }
+
+    /// The function, and a mark up to which the prompt may be cached.
+    pub(super) fn marked(function: Function<'a>, cache_control: Option<Ephemeral>) -> Self {
+        Self::Function { kind: "function", function, cache_control }
     }
 
     pub(super) fn allowed(names: &'a [String], required: bool) -> Self {

@@ -180,7 +180,8 @@ fn signatures_and_encrypted_blocks_are_kept() {
     ]);
     let signature =
         Signature { choice: 0, signature: Some("sig".into()), redacted: None, wire: crate::model::wire::Wire::OpenaiChat, on_text: false };
-    let redacted = Signature { signature: None, redacted: Some("secret\n".into()), ..signature };
+    let item = r#"{"data":"secret\n","id":"r","type":"reasoning.encrypted"}"#;
+    let redacted = Signature { signature: None, redacted: Some(item.into()), ..signature };
     let parts = &heard.answer().choices[0].parts;
     assert_eq!(parts[..3], [Part::Reasoning("hm".into()), Part::Signature(signature), Part::Signature(redacted)]);
     assert!(
