@@ -4,6 +4,7 @@
 //! replay being the same loop; a stream knows its owner, and every look-up names one; every map, queue and log has a
 //! bound; no lock is held across an await, and the maps' lock is never taken while a log's is held.
 
+mod alias;
 mod cancel;
 mod claim;
 mod coalesce;
@@ -28,7 +29,7 @@ pub use cancel::Cause;
 pub use claim::{Claim, ClaimKey, Digest, Settled, digest};
 pub use journal::Writer;
 pub use maps::is_name;
-pub use reader::{Reader, Step, expired};
+pub use reader::{Past, Reader, Step, expired};
 pub use stream::{Birth, Snapshot, State, Stream, UpstreamState};
 
 use maps::Maps;
@@ -107,11 +108,26 @@ impl Hub {
             stream.cancel(Cause::Client);
         }
         drop(settling);
+        self.retire_older(&stream);
         // The log's lock is let go first: making room looks at every stream, this one too.
-        let held = stream.log().bytes() + retention::STREAM_OVERHEAD;
+        let held = stream.log().bytes() + stream.birth().asked_bytes() + retention::STREAM_OVERHEAD;
         self.inner.account(held.cast_signed());
         let reader = Reader::first(stream.clone());
         (Writer::new(stream), reader)
+    }
+
+    /// The answer that a conversation goes on from is cancelled when nobody reads it.
+    fn retire_older(&self, stream: &Arc<Stream>) {
+        let older = self.inner.maps.lock().go_on(stream);
+        if let Some(older) = older.filter(|older| older.is_running() && older.readers() == 0) {
+            older.cancel(Cause::Client);
+        }
+    }
+
+    /// The newest stream of the caller's conversation of that id.
+    #[must_use]
+    pub fn conversation(&self, owner: &CallerId, id: &str) -> Option<Arc<Stream>> {
+        self.inner.maps.lock().conversation(owner, id)
     }
 
     /// The caller's stream of that server-made id.

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
+use super::alias;
 use super::log::Wakers;
 use super::stream::{Stream, UpstreamState};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::fault::{Code, Fault};
+use crate::model::wire::Tongue;
 
 /// Writes one journal. Consumed by [`Writer::finish`]; dropped without it, it journals a failure: every journal ends.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Writer {
     content: bool,
     /// Bytes the journal grew by (or lost) that are not booked yet.
     unbooked: isize,
+    /// Payloads that may still be looked at for the provider's id.
+    looks: u8,
 }
 
 /// Bytes that may stay unbooked: all workers book into one place, which is not for every token.
@@ -26,7 +30,8 @@ const UNBOOKED: usize = 2048;
 
 impl Writer {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        Self { stream, finished: false, content: false, unbooked: 0 }
+        let looks = if stream.tongue() == Tongue::OpenaiResponses { alias::LOOKS } else { 0 };
+        Self { stream, finished: false, content: false, unbooked: 0, looks }
     }
 
     /// The stream it writes.
@@ -41,6 +46,7 @@ impl Writer {
             return;
         }
         self.content = self.content || entries.iter().flat_map(|entry| &entry.events).any(Event::is_content);
+        self.learn(entries);
         self.write(entries.drain(..));
     }
 
@@ -58,8 +64,25 @@ impl Writer {
         if self.stream.upstream() == UpstreamState::Open {
             self.stream.set_upstream(UpstreamState::Closed);
         }
+        self.learn(std::slice::from_ref(&last));
         self.write(std::iter::once(last));
         self.stream.tell_ended();
+    }
+
+    /// Learns the provider's id before any reader can tell it to a client, who may come back with it.
+    fn learn(&mut self, entries: &[Entry]) {
+        for entry in entries.iter().filter(|entry| entry.raw.is_some()) {
+            if self.looks == 0 {
+                return;
+            }
+            self.looks -= 1;
+            if let Some(alias) = alias::of(entry) {
+                self.looks = 0;
+                if self.stream.set_alias(alias.clone()) {
+                    self.stream.hub.maps.lock().know(&self.stream, &alias);
+                }
+            }
+        }
     }
 
     fn write(&mut self, entries: impl Iterator<Item = Entry>) {

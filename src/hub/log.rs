@@ -14,6 +14,7 @@ use crate::model::event::{End, Event, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::ids::Seq;
+use crate::model::usage::Usage;
 
 /// Those to be woken once the lock is released. Nearly always one.
 pub(super) type Wakers = SmallVec<[Waker; 2]>;
@@ -76,6 +77,13 @@ impl Log {
         self.ended_at = Some((Instant::now(), unix_now()));
         // Nothing more comes: what was set aside for growth goes back.
         self.entries.shrink_to_fit();
+    }
+
+    /// What was used turned out after the end.
+    pub(super) fn settle(&mut self, used: Option<Usage>) {
+        if let Some(end) = &mut self.end {
+            end.usage = used;
+        }
     }
 
     /// Lets the oldest entries go until at most `bytes` are kept; says how many bytes that freed. The newest entry

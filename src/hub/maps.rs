@@ -26,6 +26,10 @@ const TOMBS: usize = 10_000;
 pub(super) struct Maps {
     streams: HashMap<StreamId, Arc<Stream>>,
     claims: HashMap<(CallerId, ClaimKey), Standing>,
+    /// The newest stream of each conversation.
+    conversations: HashMap<(CallerId, ByteString), StreamId>,
+    /// Streams by the ids under which their providers know them, where clients are told those.
+    aliases: HashMap<(CallerId, ByteString), StreamId>,
     tombs: HashMap<(CallerId, ByteString), Instant>,
     tomb_order: VecDeque<((CallerId, ByteString), Instant)>,
     /// Ended streams by the time they are to be forgotten.
@@ -52,6 +56,19 @@ impl Maps {
             cancelled |= matches!(old, Some(Standing::Pending { cancelled: true, .. }));
         }
         cancelled
+    }
+
+    /// Notes a stream as the newest of its conversation; gives the one before it, if that is still there.
+    pub(super) fn go_on(&mut self, stream: &Arc<Stream>) -> Option<Arc<Stream>> {
+        let place = (stream.owner().clone(), stream.chat()?.clone());
+        let before = self.conversations.insert(place, stream.id().clone())?;
+        self.streams.get(&before).cloned()
+    }
+
+    /// The newest stream of a conversation.
+    pub(super) fn conversation(&self, owner: &CallerId, id: &str) -> Option<Arc<Stream>> {
+        let id = self.conversations.get(&(owner.clone(), id.into()))?;
+        self.by_id(owner, id)
     }
 
     /// Registers the names as pending if all are vacant.
@@ -100,12 +117,21 @@ impl Maps {
         self.streams.get(id).filter(|stream| stream.owner() == owner).cloned()
     }
 
+    /// By its id, bare or as that of a response; by the caller's name for it; by its provider's id.
     pub(super) fn find(&self, owner: &CallerId, name: &str) -> Option<Arc<Stream>> {
-        let by_id = StreamId::parse(name).and_then(|id| self.by_id(owner, &id));
-        by_id.or_else(|| match self.claims.get(&(owner.clone(), ClaimKey::Name(name.into()))) {
+        let bare = name.strip_prefix("resp_").unwrap_or(name);
+        let by_id = StreamId::parse(bare).and_then(|id| self.by_id(owner, &id));
+        let named = || match self.claims.get(&(owner.clone(), ClaimKey::Name(name.into()))) {
             Some(Standing::Taken(stream)) => Some(stream.clone()),
             _ => None,
-        })
+        };
+        let known = || self.by_id(owner, self.aliases.get(&(owner.clone(), name.into()))?);
+        by_id.or_else(named).or_else(known)
+    }
+
+    /// Notes the id under which the provider knows a stream. The latest stream has it.
+    pub(super) fn know(&mut self, stream: &Stream, alias: &ByteString) {
+        self.aliases.insert((stream.owner().clone(), alias.clone()), stream.id().clone());
     }
 
     /// Finds what a cancel means; a name that is not there yet is remembered.
@@ -156,6 +182,18 @@ impl Maps {
             let place = (stream.owner().clone(), key.clone());
             if matches!(self.claims.get(&place), Some(Standing::Taken(holder)) if Arc::ptr_eq(holder, &stream)) {
                 self.claims.remove(&place);
+            }
+        }
+        if let Some(alias) = stream.alias() {
+            let place = (stream.owner().clone(), alias.clone());
+            if self.aliases.get(&place) == Some(id) {
+                self.aliases.remove(&place);
+            }
+        }
+        if let Some(chat) = stream.chat() {
+            let place = (stream.owner().clone(), chat.clone());
+            if self.conversations.get(&place) == Some(id) {
+                self.conversations.remove(&place);
             }
         }
         Some(stream)

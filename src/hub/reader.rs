@@ -32,6 +32,15 @@ pub struct Reader {
     unnoticed: bool,
 }
 
+/// What came before a reader's place.
+#[derive(Debug, Clone, Copy)]
+pub enum Past<'a> {
+    /// What is remembered of entries that were let go, without their text. It comes first, and maybe holds nothing.
+    Bones(&'a Entry),
+    /// An entry that is kept.
+    Entry(&'a Entry),
+}
+
 /// What a look at the log gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -89,6 +98,27 @@ impl Reader {
         self.unnoticed = true;
     }
 
+    /// Shows all of it, so far as it has come. The lock is let go between batches.
+    ///
+    /// # Errors
+    /// 410 where the beginning is no longer kept.
+    pub fn show_all(stream: &Stream, mut show: impl FnMut(Seq, &Entry)) -> Result<(), Fault> {
+        let mut at = 0;
+        loop {
+            let log = stream.log();
+            if log.base() > at {
+                return Err(expired());
+            }
+            if at >= log.next_seq() {
+                return Ok(());
+            }
+            for (seq, entry) in log.from(at).take(BATCH) {
+                show(seq, entry);
+                at = seq + 1;
+            }
+        }
+    }
+
     /// The number of the next entry to read.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
@@ -97,7 +127,7 @@ impl Reader {
 
     /// Shows everything before the reader's place, so that an encoder can learn where it stands. The lock is let go
     /// between batches: a long past must not keep the writer waiting.
-    pub fn show_past(&self, mut show: impl FnMut(&Entry)) {
+    pub fn show_past(&self, mut show: impl FnMut(Past<'_>)) {
         if self.next == 0 {
             return;
         }
@@ -105,11 +135,11 @@ impl Reader {
             let log = self.stream.log();
             (Entry::of(log.skeleton().events().iter().cloned().collect()), log.base())
         };
-        show(&bones);
+        show(Past::Bones(&bones));
         while at < self.next {
             let log = self.stream.log();
             for (seq, entry) in log.from(at).take_while(|(seq, _)| *seq < self.next).take(BATCH) {
-                show(entry);
+                show(Past::Entry(entry));
                 at = seq + 1;
             }
             // Should entries be let go meanwhile, this reader is overtaken, and told so when it reads.
@@ -186,6 +216,9 @@ pub fn expired() -> Fault {
 impl Drop for Reader {
     fn drop(&mut self) {
         let (left, attached) = self.stream.log().detach(self.key);
+        if left == 0 && self.stream.birth().is_fleeting() && self.stream.end_read() {
+            self.stream.hub.maps.lock().remove(self.stream.id());
+        }
         if left > 0 || self.unnoticed || !self.stream.is_running() {
             return;
         }

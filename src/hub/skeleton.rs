@@ -19,7 +19,9 @@ impl Skeleton {
     pub(super) fn add(&mut self, entry: &Entry) {
         for event in &entry.events {
             let bone = bare(event);
-            if self.events.last() != Some(&bone) && self.events.len() < MOST {
+            // Of many deltas in a row one is enough; whatever else comes twice is there twice.
+            let repeats = is_delta(&bone) && self.events.last() == Some(&bone);
+            if !repeats && self.events.len() < MOST {
                 self.events.push(bone);
             }
         }
@@ -28,6 +30,10 @@ impl Skeleton {
     pub(super) fn events(&self) -> &[Event] {
         &self.events
     }
+}
+
+const fn is_delta(event: &Event) -> bool {
+    matches!(event, Event::Text { .. } | Event::Reasoning { .. } | Event::Refusal { .. } | Event::ToolArguments { .. })
 }
 
 /// The event without its text.

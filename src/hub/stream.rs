@@ -1,7 +1,7 @@
 //! One generation: who owns it, what becomes of it, and its log.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +14,12 @@ use super::cancel::{CancelFlag, Cause};
 use super::claim::{ClaimKey, Digest};
 use super::log::Log;
 use super::{Inner, OnDisconnect};
+use crate::model::ask::{Asked, Thread};
 use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::ids::{CallerId, StreamId};
+use crate::model::usage::Usage;
 use crate::model::wire::Tongue;
 
 /// What a stream is begun with.
@@ -29,8 +31,14 @@ pub struct Birth {
     pub tongue: Tongue,
     /// The model by the name the client asked for.
     pub model: ByteString,
+    /// What it goes on with.
+    pub conversation: Option<Arc<Thread>>,
+    /// What the dialect `openai-responses` keeps of its request.
+    pub asked: Option<Arc<Asked>>,
     /// How many choices.
     pub choices: u16,
+    /// The estimate of the prompt's tokens.
+    pub input_estimate: u64,
     /// The client wants usage in the stream.
     pub include_usage: bool,
     /// The client wants it streamed: payloads that are kept are frames, not one whole body.
@@ -47,6 +55,18 @@ pub struct Birth {
     pub max_readers: usize,
 }
 
+impl Birth {
+    /// The bytes that are kept of the request.
+    pub(super) fn asked_bytes(&self) -> usize {
+        self.asked.as_ref().map_or(0, |asked| asked.stored_bytes())
+    }
+
+    /// True where nothing is kept once it has been read.
+    pub(super) fn is_fleeting(&self) -> bool {
+        self.asked.as_ref().is_some_and(|asked| !asked.store)
+    }
+}
+
 /// How far the upstream's side is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -57,6 +77,8 @@ pub enum UpstreamState {
     Open = 1,
     /// It is over, or was dropped.
     Closed = 2,
+    /// The journal has ended by a cancel, and the upstream is read on for what it will say was used.
+    Finishing = 3,
 }
 
 impl UpstreamState {
@@ -67,6 +89,7 @@ impl UpstreamState {
             Self::None => "none",
             Self::Open => "open",
             Self::Closed => "closed",
+            Self::Finishing => "finishing",
         }
     }
 }
@@ -134,12 +157,18 @@ pub struct Stream {
     told_ended: Notify,
     /// It failed before its first content: its claims are vacant again.
     spent: AtomicBool,
+    /// A reader was given all of it.
+    end_read: AtomicBool,
+    /// The id under which its provider knows it, where clients are told that.
+    alias: OnceLock<ByteString>,
     pub(super) hub: Arc<Inner>,
 }
 
 impl Stream {
     pub(super) fn new(id: StreamId, birth: Birth, keys: Vec<ClaimKey>, hub: Arc<Inner>) -> Self {
-        let start = Start { stream: id, model: birth.model.clone(), created: unix_now(), choices: birth.choices };
+        let (model, choices, input_estimate) = (birth.model.clone(), birth.choices, birth.input_estimate);
+        let thread = birth.conversation.clone();
+        let start = Start { stream: id, model, created: unix_now(), choices, thread, input_estimate };
         Self {
             log: Mutex::new(Log::begin(start.clone())),
             start,
@@ -150,6 +179,8 @@ impl Stream {
             upstream: AtomicU8::new(UpstreamState::None as u8),
             told_ended: Notify::new(),
             spent: AtomicBool::new(false),
+            end_read: AtomicBool::new(false),
+            alias: OnceLock::new(),
             hub,
         }
     }
@@ -158,6 +189,12 @@ impl Stream {
     #[must_use]
     pub fn id(&self) -> &StreamId {
         &self.start.stream
+    }
+
+    /// The conversation that it goes on with, by the client's own id.
+    #[must_use]
+    pub fn chat(&self) -> Option<&ByteString> {
+        self.birth.conversation.as_ref()?.chat.as_ref()
     }
 
     /// How it began.
@@ -238,8 +275,18 @@ impl Stream {
         match self.upstream.load(Ordering::Acquire) {
             0 => UpstreamState::None,
             1 => UpstreamState::Open,
+            3 => UpstreamState::Finishing,
             _ => UpstreamState::Closed,
         }
+    }
+
+    /// What was used after all, once an upstream that was read on is over: from now on the status says so. The journal
+    /// stays as it was told.
+    pub fn settle(&self, used: Option<Usage>) {
+        let mut log = self.log();
+        log.settle(used);
+        // Under the lock: who sees it closed sees what was used.
+        self.set_upstream(UpstreamState::Closed);
     }
 
     /// What is known of it now; with what it said, if that is asked for and its beginning is still kept.
@@ -266,7 +313,7 @@ impl Stream {
         }
     }
 
-    /// Returns when its journal has ended and its upstream request was dropped.
+    /// Returns when its journal has ended and its upstream request was dropped, or is read on for its usage alone.
     pub async fn ended(&self) {
         let mut told = std::pin::pin!(self.told_ended.notified());
         // Enabled before the look: an end between look and wait is not missed.
@@ -296,6 +343,27 @@ impl Stream {
 
     pub(super) fn set_number(&self, number: u64) {
         self.number.store(number, Ordering::Relaxed);
+    }
+
+    /// True once a reader was given all of it.
+    #[must_use]
+    pub fn end_read(&self) -> bool {
+        self.end_read.load(Ordering::Acquire)
+    }
+
+    /// A reader was given all of it.
+    pub fn set_end_read(&self) {
+        self.end_read.store(true, Ordering::Release);
+    }
+
+    /// The id under which its provider knows it.
+    pub(super) fn alias(&self) -> Option<&ByteString> {
+        self.alias.get()
+    }
+
+    /// Notes it; the first one stands. True where it is news.
+    pub(super) fn set_alias(&self, alias: ByteString) -> bool {
+        self.alias.set(alias).is_ok()
     }
 
     pub(super) fn spent(&self) -> bool {

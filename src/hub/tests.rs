@@ -16,7 +16,10 @@ fn birth() -> Birth {
         owner: CallerId::Anonymous,
         tongue: Tongue::Events,
         model: "m".into(),
+        conversation: None,
+        asked: None,
         choices: 1,
+        input_estimate: 0,
         include_usage: true,
         streamed: true,
         digest: digest("/p", b"body"),
@@ -118,7 +121,7 @@ async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
     let mut late = Reader::attach(&stream, Some(Position { seq: 95, part: None })).unwrap();
     assert_eq!(read(&mut late).0, "xxxxx");
     let mut learnt = Vec::new();
-    late.show_past(|entry| learnt.extend(entry.events.iter().cloned()));
+    late.show_past(|(Past::Bones(entry) | Past::Entry(entry))| learnt.extend(entry.events.iter().cloned()));
     assert!(matches!(learnt[0], Event::Start(_)), "encoders still learn how it began");
     assert!(stream.snapshot(true).answer.is_none());
 }
