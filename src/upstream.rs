@@ -2,22 +2,34 @@
 //! then the pump.
 //!
 //! Invariants: only an opened answer writes content — a failed attempt journals no token, and nothing is tried again
-//! after one; whoever cancels is heard at every await; the upstream's request is dropped before the journal ends; the
-//! pass is given back when the generation is over, whatever became of the client.
+//! after one; whoever cancels is heard at every await; the upstream's request is dropped before the journal ends, unless
+//! its account wants it read to its end; the pass is given back when the journal ends, whatever became of the client; one
+//! line of the access log settles it, once nothing more can come.
 
+mod answer;
 mod attempt;
 mod client;
 mod clock;
 mod closing;
+mod count;
+mod credentials;
+mod discreet;
+mod finishing;
 mod live;
 mod open;
+mod probe;
 mod pump;
+mod recorder;
 mod replay;
+mod sent;
 mod sign;
 mod transport;
+mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use finishing::Unfinished;
 
 use crate::hub::{Cause, Writer};
 use crate::limits::Pass;
@@ -28,6 +40,10 @@ use crate::route::Plan;
 use crate::telemetry::access_log::{self, Summary};
 
 pub use client::{ClientProblem, Clients, set_worker};
+pub use count::count;
+pub use finishing::Finishing;
+pub use probe::probe;
+pub use recorder::{Recorder, RecorderProblem};
 
 /// A generation to be run.
 #[derive(Debug)]
@@ -42,15 +58,19 @@ pub struct Job {
     pub pass: Pass,
     /// The HTTP clients of the moment.
     pub clients: Arc<Clients>,
+    /// Has answers recorded.
+    pub recorder: Recorder,
+    /// The places of cancelled upstreams that are read on.
+    pub finishing: Arc<Finishing>,
     /// When frames held before the first content are let go.
     pub commit_after: Duration,
 }
 
 /// How a generation ended.
-#[derive(Debug)]
 enum Ending {
     Complete,
-    Cancelled(Cause),
+    /// With what is left of the upstream's answer, where its account wants that read.
+    Cancelled(Cause, Option<Unfinished>),
     /// With the upstream's own error payload, where it is passed on.
     Failed(Box<Fault>, Option<Payload>),
 }
@@ -64,19 +84,27 @@ impl From<Fault> for Ending {
 /// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
-    let Job { ask, plan, mut writer, pass, clients, commit_after } = job;
+    let Job { ask, plan, mut writer, pass, clients, recorder, finishing, commit_after } = job;
     let mut tally = closing::Tally::new(&ask);
-    let opening = open::Opening { ask: &ask, plan: &plan, clients: &clients, stream: writer.stream().clone(), commit_after };
+    let stream = writer.stream().clone();
+    let opening = open::Opening { ask: &ask, plan: &plan, clients: &clients, recorder: &recorder, stream: stream.clone(), commit_after };
     // Boxed, so that what opening needs is given back before the long part begins.
     let opened = Box::pin(opening.open(&mut tally)).await;
-    let ending = match opened {
+    let mut ending = match opened {
         Ok(live) => pump::pump(live, &mut writer, &mut tally).await,
         Err(ending) => ending,
     };
-    let stream = writer.stream().clone();
-    let (last, end) = tally.close(&ending);
+    if let Ending::Failed(fault, _) = &mut ending {
+        plan.targets().for_each(|target| discreet::hide(fault, &target.account));
+    }
+    let rest = finishing.admit(&mut ending, &stream);
+    let (last, mut end) = tally.close(&ending);
     writer.finish(last);
     drop(pass);
+    let took = began.elapsed();
+    if let Some(rest) = rest {
+        end.usage = Box::pin(rest.finish(&mut tally)).await;
+    }
     access_log::line(&Summary {
         stream: stream.id(),
         caller: stream.owner(),
@@ -87,6 +115,6 @@ pub async fn run(job: Job) {
         fault: if let Ending::Failed(fault, _) = &ending { Some(fault) } else { None },
         end: &end,
         first_content: tally.first_content.map(|at| at.duration_since(began)),
-        took: began.elapsed(),
+        took,
     });
 }

@@ -1,205 +1,163 @@
 //! One attempt: draft → sign → send → head → first content.
+//!
+//! Invariant: a cancel is heard wherever there is something to wait for; what the provider has been asked by then comes
+//! with the ending, where its account wants the usage all the same.
 
-use bytes::{Bytes, BytesMut};
-use bytestring::ByteString;
+use std::time::SystemTime;
+
 use http::{HeaderMap, HeaderValue, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
 use super::Ending;
-use super::clock::{Clock, Running};
+use super::answer::{Answer, Received};
+use super::client::Clients;
+use super::clock::Running;
 use super::closing::Tally;
-use super::live::{self, Live};
-use super::open::Opening;
-use super::replay::Player;
+use super::finishing::Unfinished;
+use super::live::Live;
+use super::open::{Opening, unless_cancelled};
+use super::recorder::Secrets;
+use super::replay;
+use super::sent::{Sent, Signed};
 use super::sign::sign;
-use super::transport::Body;
-use crate::hub::UpstreamState;
-use crate::model::entry::{Entry, Payload};
+use super::whole::Whole;
+use crate::hub::{Stream, UpstreamState};
+use crate::model::entry::Entry;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
 use crate::model::wire::Wire;
-use crate::provider::refusal::request_id;
-use crate::provider::{self, DecodeError, Decoded, Mode, Provider};
+use crate::provider::{self, Draft, Mode};
 
+/// What stands for the model in a base URL.
+const MODEL_PLACE: &str = "{model}";
 /// Frames held before the first content, at the most.
 const HELD_FRAMES: usize = 64;
 /// Bytes of them, at the most.
 const HELD_BYTES: usize = 256 * 1024;
-/// A refusal's body that is read, at the most: enough for any message.
-const REFUSAL_BYTES: usize = 64 * 1024;
-/// A whole answer that is read, at the most.
-const WHOLE_BYTES: usize = 64 * 1024 * 1024;
+
 /// Asks one target once.
 pub(super) async fn attempt(open: &Opening<'_>, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
-    match &target.account.via {
+    let answer = match &target.account.via {
         Via::Replay(replay) => {
-            tally.begin_attempt(target.to_string());
-            open.stream.set_upstream(UpstreamState::Open);
-            let (recording, player) = Player::open(replay, &target.model).await?;
-            let mut live = begin(open, target, recording, "text/event-stream", Body::Replay(player), None);
-            hold(&mut live, release, tally).await?;
-            Ok(live)
+            begin(open, target, tally);
+            replay::answer(replay, open.errand(target)).await?
         }
-        Via::Http { wire, base_url } => {
-            let wire = provider::of(*wire);
-            let whole = !open.ask.stream && open.ask.tongue.wire() == Some(wire.wire());
-            let mode = if whole { Mode::Whole } else { Mode::Stream };
-            let mut running = if whole { Running::whole(target.account.clocks) } else { Running::start(target.account.clocks) };
-            let response = send(open, target, wire, base_url, mode, &running, tally).await?;
-            running.head();
-            if whole {
-                read_whole(open, target, wire, response, running, tally).await
-            } else {
-                stream(open, target, wire, response, running, release, tally).await
-            }
+        Via::Http { wire, base_url, query } => {
+            let sent = prepare(open, target, *wire, Place { base_url, query: query.as_deref() }).await?;
+            begin(open, target, tally);
+            head(open, sent).await?
         }
+    };
+    match answer.receive(tally) {
+        Received::Stream(live) => hold(&open.stream, live, release, tally).await,
+        Received::Whole(whole) => read(&open.stream, whole, tally).await,
+        Received::Refused(refused) => Err(refused.refusal().await.into()),
     }
 }
 
-/// Sends the request and waits for a good head.
-async fn send(
-    open: &Opening<'_>,
-    target: &Target,
-    wire: &dyn Provider,
-    base_url: &str,
-    mode: Mode,
-    running: &Running,
-    tally: &mut Tally,
-) -> Result<reqwest::Response, Ending> {
-    let draft = wire.draft(open.ask, target, mode)?;
+fn begin(open: &Opening<'_>, target: &Target, tally: &mut Tally) {
+    tally.begin_attempt(target.to_string());
+    open.stream.set_upstream(UpstreamState::Open);
+}
+
+/// Where a target is.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) base_url: &'a str,
+    pub(super) query: Option<&'a str>,
+}
+
+impl Place<'_> {
+    /// The URL of a request: the model put where the base has room for it, the account's query behind the draft's own.
+    pub(super) fn url(self, model: &str, path: &str) -> String {
+        let mut url = if self.base_url.contains(MODEL_PLACE) {
+            let model = utf8_percent_encode(model, NON_ALPHANUMERIC).to_string();
+            self.base_url.replace(MODEL_PLACE, &model)
+        } else {
+            self.base_url.to_owned()
+        };
+        url.push_str(path);
+        if let Some(query) = self.query {
+            url.push(if path.contains('?') { '&' } else { '?' });
+            url.push_str(query);
+        }
+        url
+    }
+}
+
+/// Makes the request ready.
+async fn prepare(open: &Opening<'_>, target: &Target, wire: Wire, place: Place<'_>) -> Result<Box<Sent>, Ending> {
+    let (wire, account) = (provider::of(wire), &target.account);
+    let whole = !open.ask.stream && open.ask.tongue.wire() == Some(wire.wire());
+    let draft = wire.draft(open.ask, target, if whole { Mode::Whole } else { Mode::Stream })?;
+    let running = if whole { Running::whole(account.clocks) } else { Running::start(account.clocks) };
+    let signed = signed(open.clients, target, place, draft, &running).await?;
+    let mut errand = open.errand(target);
+    if account.record.is_some() {
+        errand.secrets = Secrets::of(account, signed.request.headers());
+    }
+    Ok(Box::new(Sent::new(errand, wire, whole, running, signed)))
+}
+
+/// The request of a draft, with the account's credential on it.
+pub(super) async fn signed(clients: &Clients, target: &Target, place: Place<'_>, draft: Draft, running: &Running) -> Result<Signed, Fault> {
+    let account = &target.account;
     let mut headers = HeaderMap::with_capacity(draft.headers.len() + 4);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.extend(draft.headers);
-    sign(&mut headers, &target.account, wire.auth())?;
-    let client = open.clients.of(&target.account)?;
-    let request = client.post(format!("{base_url}{}", draft.path)).headers(headers).body(draft.body);
-    tally.begin_attempt(target.to_string());
-    open.stream.set_upstream(UpstreamState::Open);
+    let client = clients.of(account)?;
+    let request = client.post(place.url(target.upstream_model(), &draft.path)).headers(headers).body(draft.body.clone());
+    let no_address = |_| Fault::new(Code::InternalError, format!("the address of provider `{}` is no URL", account.name));
+    let mut request = request.build().map_err(no_address)?;
     let (at, clock) = running.next();
-    let response = timeout_at(at, request.send()).await.map_err(|_| clock.ran_out(&running.clocks))?;
-    let response = response.map_err(|error| unreachable_fault(&error, running))?;
-    if response.status().is_success() { Ok(response) } else { Err(refusal(wire, response, running).await.into()) }
+    let shown = timeout_at(at, clients.credential(account)).await.map_err(|_| clock.ran_out(&running.clocks))??;
+    sign(&mut request, account, &shown, SystemTime::now())?;
+    Ok(Signed { client, request, body: draft.body, shown })
 }
 
-/// The request did not get through.
-fn unreachable_fault(error: &reqwest::Error, running: &Running) -> Fault {
-    if error.is_timeout() {
-        return Clock::Connect.ran_out(&running.clocks);
+/// Sends the request and waits for the head of its answer.
+async fn head(open: &Opening<'_>, mut sent: Box<Sent>) -> Result<Answer, Ending> {
+    match unless_cancelled(&open.stream, sent.head()).await {
+        Ok(answer) => Ok(answer?),
+        Err(cause) => Err(Ending::Cancelled(cause, sent.is_to_finish().then_some(Unfinished::Sent(sent)))),
     }
-    let what = if error.is_connect() { "could not be reached" } else { "broke the connection before it answered" };
-    Fault::new(Code::UpstreamError, format!("the upstream {what}"))
-}
-
-async fn refusal(wire: &dyn Provider, response: reqwest::Response, running: &Running) -> Fault {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let body = http::Response::from(response).into_body();
-    // A refusal whose body breaks off or does not come is a refusal all the same.
-    let text = timeout_at(running.next().0, collect(Body::Http(body), REFUSAL_BYTES)).await.ok().and_then(Result::ok).unwrap_or_default();
-    wire.refusal(status, &headers, &text)
-}
-
-/// Begins to read a streamed answer, up to its first content.
-async fn stream(
-    open: &Opening<'_>,
-    target: &Target,
-    wire: &dyn Provider,
-    response: reqwest::Response,
-    running: Running,
-    release: Instant,
-    tally: &mut Tally,
-) -> Result<Box<Live>, Ending> {
-    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default().to_owned();
-    let id = request_id(response.headers()).map(ByteString::from);
-    let body = Body::Http(http::Response::from(response).into_body());
-    let mut live = begin(open, target, wire.wire(), &content_type, body, id);
-    live.running = running;
-    hold(&mut live, release, tally).await?;
-    Ok(live)
-}
-
-fn begin(open: &Opening<'_>, target: &Target, wire: Wire, content_type: &str, body: Body, request_id: Option<ByteString>) -> Box<Live> {
-    let provider = provider::of(wire);
-    let mut running = Running::start(target.account.clocks);
-    running.head();
-    Box::new(Live {
-        ask: open.ask.clone(),
-        route: live::route(open.ask, &target.account.name, &target.model, wire, request_id),
-        body,
-        framing: provider.framing(content_type),
-        decoder: provider.decoder(target, open.stream.id().as_str()),
-        running,
-        buf: BytesMut::new(),
-        decoded: Decoded::default(),
-        decided: false,
-        done: false,
-        failed: None,
-        entries: Vec::new(),
-    })
 }
 
 /// Reads until the first content (or the terminal marker), or until held frames are to be let go.
-async fn hold(live: &mut Live, release: Instant, tally: &mut Tally) -> Result<(), Ending> {
+async fn hold(stream: &Stream, mut live: Box<Live>, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
     loop {
         let held = !live.entries.is_empty();
         let full = live.entries.len() >= HELD_FRAMES || live.entries.iter().map(Entry::stored_bytes).sum::<usize>() >= HELD_BYTES;
         if live.decided || full || held && Instant::now() >= release {
             tally.first_content = live.decided.then(std::time::Instant::now);
-            return Ok(());
+            return Ok(live);
         }
         let (at, clock) = live.running.next();
         let until = if held { at.min(release) } else { at };
-        match timeout_at(until, live.body.chunk()).await {
-            Ok(Some(chunk)) => {
+        match unless_cancelled(stream, timeout_at(until, live.body.chunk())).await {
+            Ok(Ok(Some(chunk))) => {
                 let taken = live.take(&chunk?, tally);
                 live.unless_decided(taken)?;
             }
-            Ok(None) => {
+            Ok(Ok(None)) => {
                 let ended = live.end(tally);
                 live.unless_decided(ended)?;
             }
-            Err(_) if held && until == release => {}
-            Err(_) => return Err(clock.ran_out(&live.running.clocks).into()),
+            Ok(Err(_)) if held && until == release => {}
+            Ok(Err(_)) => return Err(clock.ran_out(&live.running.clocks).into()),
+            Err(cause) => return Err(live.stopped(cause.into())),
         }
     }
 }
 
 /// Reads an answer that is not streamed.
-async fn read_whole(
-    open: &Opening<'_>,
-    target: &Target,
-    wire: &dyn Provider,
-    response: reqwest::Response,
-    running: Running,
-    tally: &mut Tally,
-) -> Result<Box<Live>, Ending> {
-    let id = request_id(response.headers()).map(ByteString::from);
-    let body = Body::Http(http::Response::from(response).into_body());
-    let (at, clock) = running.next();
-    let text = timeout_at(at, collect(body, WHOLE_BYTES)).await.map_err(|_| clock.ran_out(&running.clocks))??;
-    let (events, usage) = wire.whole(&text, open.stream.id().as_str()).map_err(|error| match error {
-        DecodeError::Upstream(fault) => *fault,
-        other => Fault::new(Code::UpstreamError, other.to_string()),
-    })?;
-    let data = ByteString::try_from(text).map_err(|_| Fault::new(Code::UpstreamError, "the upstream's answer is not UTF-8"))?;
-    let mut live = begin(open, target, wire.wire(), "", Body::Http(reqwest::Body::default()), id);
-    live.entries.push(Entry { raw: Some(Payload { name: ByteString::new(), data }), events });
-    live.done = true;
-    live.decided = true;
-    tally.usage = usage;
-    tally.count(&live.entries);
-    tally.first_content = Some(std::time::Instant::now());
-    Ok(live)
-}
-
-/// All of a body, if it is not too large.
-async fn collect(mut body: Body, most: usize) -> Result<Bytes, Fault> {
-    let mut all = BytesMut::new();
-    while let Some(chunk) = body.chunk().await {
-        let chunk = chunk?;
-        if all.len() + chunk.len() > most {
-            return Err(Fault::new(Code::UpstreamError, format!("the upstream's answer is larger than {most} bytes")));
+async fn read(stream: &Stream, mut whole: Box<Whole>, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+    match unless_cancelled(stream, whole.read()).await {
+        Ok(read) => {
+            read?;
+            Ok(whole.decode(tally)?)
         }
-        all.extend_from_slice(&chunk);
+        Err(cause) => Err(whole.stopped(cause)),
     }
-    Ok(all.freeze())
 }

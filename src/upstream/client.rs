@@ -1,4 +1,5 @@
-//! HTTP clients: one for each account and worker, so that a connection lives on the runtime that reads it.
+//! HTTP clients: one for each account and worker, so that a connection lives on the runtime that reads it. Beside them the
+//! account's credentials, one for all workers.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -8,8 +9,9 @@ use std::time::Duration;
 use bytestring::ByteString;
 use secrecy::ExposeSecret as _;
 
+use super::credentials::{Credentials, Environment, Shown};
 use crate::model::fault::{Code, Fault};
-use crate::model::target::Account;
+use crate::model::target::{Account, Credential, Via};
 
 /// Idle connections kept for each upstream host: a burst is over, most of its connections are not needed again.
 const IDLE_CONNECTIONS: usize = 64;
@@ -29,7 +31,14 @@ pub fn set_worker(worker: usize) {
 #[derive(Debug)]
 pub struct Clients {
     workers: usize,
-    accounts: HashMap<ByteString, Vec<OnceLock<reqwest::Client>>>,
+    accounts: HashMap<ByteString, Place>,
+}
+
+/// What an account has.
+#[derive(Debug)]
+struct Place {
+    clients: Vec<OnceLock<reqwest::Client>>,
+    credentials: Arc<Credentials>,
 }
 
 impl Clients {
@@ -37,27 +46,45 @@ impl Clients {
     /// now; those of the others when they are first needed.
     ///
     /// # Errors
-    /// When one cannot be built: names the account.
+    /// When one cannot be built, or a credential cannot be sent: names the account.
     pub fn new<'a>(accounts: impl Iterator<Item = &'a Arc<Account>>, workers: usize) -> Result<Self, ClientProblem> {
+        let environment = Environment::of_process();
         let mut all = Self { workers: workers.max(1), accounts: HashMap::new() };
         for account in accounts {
-            all.accounts.insert(account.name.clone(), (0..all.workers).map(|_| OnceLock::new()).collect());
-            all.of(account).map_err(|fault| ClientProblem { account: account.name.to_string(), what: fault.message })?;
+            let problem = |what| ClientProblem { account: account.name.to_string(), what };
+            let credentials = Arc::new(Credentials::new(account, environment.clone()).map_err(problem)?);
+            let clients = (0..all.workers).map(|_| OnceLock::new()).collect();
+            all.accounts.insert(account.name.clone(), Place { clients, credentials });
+            all.of(account).map_err(|fault| problem(fault.message))?;
         }
         Ok(all)
     }
 
     /// The client of an account for this worker.
     pub(super) fn of(&self, account: &Account) -> Result<reqwest::Client, Fault> {
-        let missing = || Fault::new(Code::InternalError, format!("the provider `{}` has no client", account.name));
-        let places = self.accounts.get(&account.name).ok_or_else(missing)?;
-        let place = places.get(WORKER.get() % self.workers).ok_or_else(missing)?;
+        let place = self.place(account)?.clients.get(WORKER.get() % self.workers).ok_or_else(|| missing(account))?;
         if let Some(client) = place.get() {
             return Ok(client.clone());
         }
         let client = build(account).map_err(|what| Fault::new(Code::InternalError, what))?;
         Ok(place.get_or_init(|| client).clone())
     }
+
+    /// A good credential of an account; it is fetched if it must be.
+    ///
+    /// # Errors
+    /// When there is none: says what its operator has to do.
+    pub(super) async fn credential(&self, account: &Account) -> Result<Shown, Fault> {
+        self.place(account)?.credentials.shown(&self.of(account)?).await
+    }
+
+    fn place(&self, account: &Account) -> Result<&Place, Fault> {
+        self.accounts.get(&account.name).ok_or_else(|| missing(account))
+    }
+}
+
+fn missing(account: &Account) -> Fault {
+    Fault::new(Code::InternalError, format!("the provider `{}` has no client", account.name))
 }
 
 /// A client that cannot be built.
@@ -84,9 +111,12 @@ fn build(account: &Account) -> Result<reqwest::Client, String> {
         .no_proxy();
     builder = match (account.http2, &account.via) {
         (false, _) => builder.http1_only(),
-        (true, crate::model::target::Via::Http { base_url, .. }) if base_url.starts_with("http:") => builder.http2_prior_knowledge(),
+        (true, Via::Http { base_url, .. }) if base_url.starts_with("http:") => builder.http2_prior_knowledge(),
         (true, _) => builder,
     };
+    if never_secured(account) {
+        builder = builder.tls_certs_only([]);
+    }
     if let Some(proxy) = &account.proxy {
         builder =
             builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(|_| "`proxy` is not a URL that can be used".to_owned())?);
@@ -95,6 +125,12 @@ fn build(account: &Account) -> Result<reqwest::Client, String> {
         builder = builder.tls_certs_merge(certificates(file)?);
     }
     builder.build().map_err(|error| format!("its HTTP client cannot be built: {error}"))
+}
+
+/// Nothing of it goes over TLS, so that no certificate authorities need be read and kept.
+fn never_secured(account: &Account) -> bool {
+    let plain = matches!(&account.via, Via::Http { base_url, .. } if base_url.starts_with("http:"));
+    plain && account.proxy.is_none() && account.ca_file.is_none() && matches!(account.credential, Credential::None | Credential::Key { .. })
 }
 
 fn certificates(file: &std::path::Path) -> Result<Vec<reqwest::Certificate>, String> {

@@ -28,6 +28,8 @@ pub(super) struct Tally {
     finish: Option<Finish>,
     /// Requests that went upstream.
     pub(super) attempts: u32,
+    /// Answers that are recorded.
+    pub(super) recorded: u32,
     /// The target asked last.
     pub(super) target: Option<String>,
     /// When the first content came.
@@ -43,6 +45,7 @@ impl Tally {
             open_calls: SmallVec::new(),
             finish: None,
             attempts: 0,
+            recorded: 0,
             target: None,
             first_content: None,
         }
@@ -74,7 +77,7 @@ impl Tally {
     }
 
     /// What was used: the provider's figures where it gave them, else estimates; nothing where nobody was asked.
-    fn used(&self, complete: bool) -> Option<Usage> {
+    pub(super) fn used(&self, complete: bool) -> Option<Usage> {
         if self.attempts == 0 {
             return None;
         }
@@ -113,8 +116,8 @@ impl Tally {
         let native = self.finish.as_ref().and_then(|finish| finish.native.clone());
         match ending {
             Ending::Complete => (self.finish.as_ref().map_or(Reason::Stop, |finish| finish.reason), native, None),
-            Ending::Cancelled(Cause::Client | Cause::Disconnect) => (Reason::Cancelled, None, None),
-            Ending::Cancelled(Cause::Shutdown) => (fail(events, shutting_down(), false), None, None),
+            Ending::Cancelled(Cause::Client | Cause::Disconnect, _) => (Reason::Cancelled, None, None),
+            Ending::Cancelled(Cause::Shutdown, _) => (fail(events, shutting_down(), false), None, None),
             Ending::Failed(fault, payload) => {
                 let reason = fail(events, (**fault).clone(), payload.is_some());
                 (reason, native, payload.clone())

@@ -8,16 +8,18 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::Ending;
+use super::answer::{Answer, Errand};
 use super::clock::Running;
 use super::closing::Tally;
+use super::finishing::Unfinished;
 use super::transport::Body;
 use crate::codec::{Frame, Framing};
 use crate::model::ask::Ask;
 use crate::model::entry::{Entry, Payload};
-use crate::model::event::{Event, Route};
+use crate::model::event::{Event, Events, Route};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Wire;
-use crate::provider::{Decode, DecodeError, Decoded};
+use crate::model::target::OnCancel;
+use crate::provider::{Decode, DecodeError, Decoded, Provider};
 
 /// How long an answer that is complete may take to end its body, so that its connection can be used again.
 const TAIL: Duration = Duration::from_millis(500);
@@ -43,9 +45,44 @@ pub(super) struct Live {
     pub(super) failed: Option<Ending>,
     /// Entries not yet journaled.
     pub(super) entries: Vec<Entry>,
+    on_cancel: OnCancel,
 }
 
 impl Live {
+    /// A streamed answer, of which nothing was read yet.
+    pub(super) fn new(answer: Answer) -> Self {
+        let framing = answer.wire.framing(answer.content_type());
+        let request_id = answer.request_id();
+        let Answer { errand, wire, running, body, .. } = answer;
+        let route = route(&errand, wire, request_id, errand.ask.stream);
+        Self::of(&errand, wire, route, body, framing, running)
+    }
+
+    /// An answer that came as one body, whose entry is still to be put in.
+    pub(super) fn done(errand: &Errand, wire: &'static dyn Provider, request_id: Option<ByteString>, running: Running) -> Self {
+        let route = route(errand, wire, request_id, !errand.ask.stream);
+        let body = Body::Http(reqwest::Body::default());
+        Self { done: true, decided: true, ..Self::of(errand, wire, route, body, wire.framing(""), running) }
+    }
+
+    fn of(errand: &Errand, wire: &'static dyn Provider, route: Route, body: Body, framing: Box<dyn Framing>, running: Running) -> Self {
+        Self {
+            ask: errand.ask.clone(),
+            route,
+            body,
+            framing,
+            decoder: wire.decoder(&errand.target, errand.stream.id().as_str()),
+            running,
+            buf: BytesMut::new(),
+            decoded: Decoded::default(),
+            decided: false,
+            done: false,
+            failed: None,
+            entries: Vec::new(),
+            on_cancel: errand.target.account.on_cancel,
+        }
+    }
+
     /// Takes bytes in. Entries are added to `entries`, also those before a failure.
     pub(super) fn take(&mut self, chunk: &Bytes, tally: &mut Tally) -> Result<(), Ending> {
         self.running.byte();
@@ -94,12 +131,16 @@ impl Live {
         Ok(())
     }
 
-    fn failed(&self, error: DecodeError, frame: Frame) -> Ending {
+    fn failed(&mut self, error: DecodeError, frame: Frame) -> Ending {
         match error {
             DecodeError::Upstream(fault) => {
                 let passed_on = self.route.raw && !self.decoded.marker && !frame.data.is_empty();
                 let payload = passed_on.then_some(Payload { name: frame.name, data: frame.data });
-                Ending::Failed(fault, payload)
+                if !self.decoded.unspoken {
+                    return Ending::Failed(fault, payload);
+                }
+                self.entries.extend(payload.map(|raw| Entry { raw: Some(raw), events: Events::new() }));
+                Ending::Failed(fault, None)
             }
             other => Fault::new(Code::UpstreamError, other.to_string()).into(),
         }
@@ -156,13 +197,23 @@ impl Live {
         Entry::of(smallvec::smallvec![Event::Route(Box::new(self.route.clone()))])
     }
 
+    /// It is to end like that: by a cancel it may have to be read on.
+    pub(super) fn stopped(self: Box<Self>, ending: Ending) -> Ending {
+        match ending {
+            Ending::Cancelled(cause, _) if self.on_cancel == OnCancel::Finish => Ending::Cancelled(cause, Some(Unfinished::Stream(self))),
+            other => other,
+        }
+    }
+
     /// Reads what is left of a complete answer's body, for a moment, so that its connection can serve again.
     pub(super) fn retire(mut self: Box<Self>) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         if let Poll::Ready(None) = self.body.poll_chunk(&mut cx) {
             return;
         }
-        let Body::Http(_) = self.body else { return };
+        if !self.body.has_connection() {
+            return;
+        }
         tokio::spawn(async move {
             let tail = async { while let Some(Ok(_)) = self.body.chunk().await {} };
             // Ended or not: the connection is given back or closed when the body is dropped.
@@ -171,7 +222,10 @@ impl Live {
     }
 }
 
-/// What the journal says of a target.
-pub(super) fn route(ask: &Ask, provider: &ByteString, model: &ByteString, wire: Wire, request_id: Option<ByteString>) -> Route {
-    Route { provider: provider.clone(), model: model.clone(), wire, raw: ask.tongue.wire() == Some(wire), request_id }
+/// What the journal says of who answers. What comes is passed on as it is where it has the form that was asked for, and
+/// the client speaks as the upstream does.
+fn route(errand: &Errand, wire: &'static dyn Provider, request_id: Option<ByteString>, as_asked: bool) -> Route {
+    let (target, wire) = (&errand.target, wire.wire());
+    let raw = as_asked && errand.ask.tongue.wire() == Some(wire);
+    Route { provider: target.account.name.clone(), model: target.model.clone(), wire, raw, request_id }
 }

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::answer::Errand;
 use super::client::Clients;
 use super::closing::Tally;
 use super::live::Live;
+use super::recorder::{Recorder, Secrets};
 use super::{Ending, attempt};
 use crate::hub::{Cause, Stream, UpstreamState};
 use crate::model::ask::Ask;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::{Code, Fault, Side};
 use crate::model::target::Target;
 use crate::route::Plan;
 
@@ -28,6 +30,7 @@ pub(super) struct Opening<'a> {
     pub(super) ask: &'a Arc<Ask>,
     pub(super) plan: &'a Plan,
     pub(super) clients: &'a Clients,
+    pub(super) recorder: &'a Recorder,
     pub(super) stream: Arc<Stream>,
     pub(super) commit_after: Duration,
 }
@@ -60,7 +63,7 @@ impl Opening<'_> {
     async fn try_target(&self, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
         let mut retries = 0;
         loop {
-            let result = self.unless_cancelled(attempt::attempt(self, target, release, tally)).await?;
+            let result = self.attempt(target, release, tally).await;
             let Err(Ending::Failed(mut fault, _)) = result else { return result };
             self.stream.set_upstream(UpstreamState::Closed);
             self.note(target, &fault);
@@ -69,7 +72,7 @@ impl Opening<'_> {
                 fault.final_here = fault.final_here || retries > 0;
                 return Err(Ending::Failed(fault, None));
             }
-            self.unless_cancelled(tokio::time::sleep(wait)).await?;
+            unless_cancelled(&self.stream, tokio::time::sleep(wait)).await?;
             retries += 1;
         }
     }
@@ -77,23 +80,51 @@ impl Opening<'_> {
     /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they are left out.
     fn note(&self, target: &Target, fault: &Fault) {
         let (stream, provider, model) = (self.stream.id().as_str(), &*target.account.name, &*target.model);
-        if fault.code == Code::UpstreamAuth {
-            tracing::error!(stream, provider, model, "the provider refuses our credential: check its api_key");
+        if fault.code == Code::UpstreamAuth && fault.side == Side::Upstream {
+            tracing::error!(stream, provider, model, "the provider refuses our credential: check its api_key, or whose rights it has");
             return;
         }
         let (code, status, request) = (fault.code.as_str(), fault.status.as_u16(), fault.upstream_request_id.as_deref());
         tracing::warn!(stream, provider, model, code, status, upstream_request_id = request, message = loggable(fault), "attempt failed");
     }
 
-    /// Does something unless the stream is cancelled first; then what was begun is dropped.
-    async fn unless_cancelled<T>(&self, doing: impl Future<Output = T>) -> Result<T, Ending> {
-        let mut doing = pin!(doing);
-        poll_fn(|cx| match self.stream.poll_cancelled(cx) {
-            Poll::Ready(cause) => Poll::Ready(Err(Ending::Cancelled(cause))),
-            Poll::Pending => doing.as_mut().poll(cx).map(Ok),
+    /// Asks a target once, unless the stream is cancelled by now. Cancelled while it is asked, the attempt says what is
+    /// left of its request; where it does not, all of it is dropped.
+    async fn attempt(&self, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+        if let Some(cause) = self.stream.cancelled() {
+            return Err(cause.into());
+        }
+        let mut attempt = pin!(attempt::attempt(self, target, release, tally));
+        poll_fn(|cx| {
+            let cancelled = self.stream.poll_cancelled(cx);
+            match (attempt.as_mut().poll(cx), cancelled) {
+                (Poll::Pending, Poll::Ready(cause)) => Poll::Ready(Err(cause.into())),
+                (polled, _) => polled,
+            }
         })
         .await
     }
+
+    /// What a request to this target is about.
+    pub(super) fn errand(&self, target: &Target) -> Errand {
+        Errand {
+            ask: self.ask.clone(),
+            stream: self.stream.clone(),
+            target: target.clone(),
+            recorder: self.recorder.clone(),
+            secrets: Secrets::default(),
+        }
+    }
+}
+
+/// Does something unless the stream is cancelled first; then what was begun is dropped.
+pub(super) async fn unless_cancelled<T>(stream: &Stream, doing: impl Future<Output = T>) -> Result<T, Cause> {
+    let mut doing = pin!(doing);
+    poll_fn(|cx| match stream.poll_cancelled(cx) {
+        Poll::Ready(cause) => Poll::Ready(Err(cause)),
+        Poll::Pending => doing.as_mut().poll(cx).map(Ok),
+    })
+    .await
 }
 
 /// The wait before another try: what the provider asks for, else exponential with jitter.
@@ -119,7 +150,7 @@ fn loggable(fault: &Fault) -> &str {
 
 impl From<Cause> for Ending {
     fn from(cause: Cause) -> Self {
-        Self::Cancelled(cause)
+        Self::Cancelled(cause, None)
     }
 }
 

@@ -24,7 +24,8 @@ enum Wake {
     RanOut(Clock),
 }
 
-/// Journals an opened answer until it ends. The upstream's body is dropped when this returns.
+/// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or comes with the ending
+/// of a cancel.
 pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut Tally) -> Ending {
     let mut entries = vec![live.route_entry()];
     entries.append(&mut live.entries);
@@ -44,7 +45,7 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
             Wake::Chunk(Some(Ok(chunk))) => live.take(&chunk, tally),
             Wake::Chunk(None) => live.end(tally),
             Wake::Chunk(Some(Err(fault))) => Err(fault.into()),
-            Wake::Cancelled(cause) => Err(Ending::Cancelled(cause)),
+            Wake::Cancelled(cause) => Err(cause.into()),
             Wake::RanOut(clock) => Err(clock.ran_out(&live.running.clocks).into()),
         };
         if result.is_ok() && live.running.is_hurried() {
@@ -55,7 +56,7 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
         }
         writer.append(&mut live.entries);
         if let Err(ending) = result {
-            return ending;
+            return live.stopped(ending);
         }
     }
     live.retire();

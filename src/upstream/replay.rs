@@ -1,16 +1,73 @@
-//! The built-in upstream: plays a recording from a file.
+//! The built-in upstream: plays a recording from a file, as if the provider answered again.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::de::IgnoredAny;
+use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::answer::{Answer, Errand};
+use super::clock::Running;
+use super::transport::Body;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Replay;
-use crate::model::wire::Wire;
-use crate::provider::recording::{self, Recording};
+use crate::provider;
+use crate::provider::recording::{self, Recording, SIZE_BOUND};
+
+/// The answer in the recording that the model names.
+///
+/// # Errors
+/// 404 `model_not_found` where there is no such file, or the name is none; 502 where it is no recording.
+pub(super) async fn answer(replay: &Replay, errand: Errand) -> Result<Answer, Fault> {
+    let model = &*errand.target.model;
+    let unknown =
+        || Fault::new(Code::ModelNotFound, format!("no recording `{model}`: name a file of the replay folder")).with_param("model");
+    let name = recording::file_name(model).ok_or_else(unknown)?;
+    let path = replay.dir.join(name);
+    let recording = tokio::task::spawn_blocking(move || read(path))
+        .await
+        .map_err(|_| Fault::new(Code::InternalError, "a recording could not be read"))?;
+    let recording =
+        recording.ok_or_else(unknown)?.map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
+    let Recording { wire, content_type, status, chunks } = recording;
+    let whole = is_json(&content_type) && is_one_object(&chunks);
+    let clocks = errand.target.account.clocks;
+    let mut running = if whole { Running::whole(clocks) } else { Running::start(clocks) };
+    running.head();
+    Ok(Answer {
+        errand,
+        wire: provider::of(wire),
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
+        headers: HeaderMap::from_iter(HeaderValue::try_from(content_type).map(|value| (header::CONTENT_TYPE, value))),
+        whole,
+        running,
+        body: Body::Replay(Player::new(chunks, replay.pace)),
+    })
+}
+
+/// Reads a file, not more of it than a recording may have; `None` where there is none.
+fn read(path: PathBuf) -> Option<Result<Recording, recording::RecordingError>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(SIZE_BOUND as u64 + 1).read_to_end(&mut bytes).ok()?;
+    Some(Recording::parse(&bytes))
+}
+
+fn is_json(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}
+
+/// A body that is one JSON object was no stream: those that are called JSON have events, lines or a list in them.
+fn is_one_object(chunks: &[recording::Chunk]) -> bool {
+    let body: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
+    body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok()
+}
 
 /// A recording being played.
 #[derive(Debug)]
@@ -24,23 +81,13 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// Opens the recording that the model names.
-    ///
-    /// # Errors
-    /// 404 `model_not_found` where there is no such file, or the name is none; 502 where it cannot be read.
-    pub(super) async fn open(replay: &Replay, model: &str) -> Result<(Wire, Self), Fault> {
-        let unknown =
-            || Fault::new(Code::ModelNotFound, format!("no recording `{model}`: name a file of the replay folder")).with_param("model");
-        let name = recording::file_name(model).ok_or_else(unknown)?;
-        let text = tokio::fs::read(replay.dir.join(name)).await.map_err(|_| unknown())?;
-        let Recording { wire, chunks, .. } =
-            Recording::parse(&text).map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
+    fn new(chunks: Vec<recording::Chunk>, pace: Option<Duration>) -> Self {
         let began = Instant::now();
         let mut chunks = chunks.into_iter();
         let next = chunks.next();
-        let mut player = Self { chunks, next, pace: replay.pace, began, played: 0, alarm: Box::pin(sleep_until(began)) };
+        let mut player = Self { chunks, next, pace, began, played: 0, alarm: Box::pin(sleep_until(began)) };
         player.set_alarm();
-        Ok((wire, player))
+        player
     }
 
     fn set_alarm(&mut self) {
@@ -50,11 +97,20 @@ impl Player {
         }
     }
 
+    /// Ready once it is time; what is due is not waited for until the next tick of a timer.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.alarm.deadline() > Instant::now() {
+            return self.alarm.as_mut().poll(cx);
+        }
+        // However much is due, others have their turn.
+        poll_proceed(cx).map(|turn| turn.made_progress())
+    }
+
     pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.next.is_none() {
             return Poll::Ready(None);
         }
-        std::task::ready!(self.alarm.as_mut().poll(cx));
+        std::task::ready!(self.poll_due(cx));
         let chunk = self.next.take();
         self.next = self.chunks.next();
         self.played += 1;

@@ -1,27 +1,42 @@
-//! Puts an account's credential on a request. The only place that looks at it.
+//! Puts an account's own headers and its credential on a request.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use secrecy::ExposeSecret as _;
+pub(super) mod aws;
 
+use std::time::SystemTime;
+
+use http::{HeaderName, header};
+
+use self::aws::Scope;
+use super::credentials::{Secret, Shown};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Account;
-use crate::provider::Auth;
 
-/// Adds the account's own headers and its credential.
-pub(super) fn sign(headers: &mut HeaderMap, account: &Account, auth: Auth) -> Result<(), Fault> {
+/// The service that Bedrock's requests are signed for.
+const BEDROCK: &str = "bedrock";
+/// Who pays for a request to Google.
+const PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+
+/// Adds the account's headers and shows its credential. The request is final but for that: it may be signed as a whole.
+pub(super) fn sign(request: &mut reqwest::Request, account: &Account, shown: &Shown, now: SystemTime) -> Result<(), Fault> {
+    let headers = request.headers_mut();
     for (name, value) in &account.headers {
         headers.insert(name.clone(), value.clone());
     }
-    let Some(key) = &account.key else { return Ok(()) };
-    let (name, text) = match auth {
-        Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-        Auth::Header(name) => (HeaderName::from_static(name), key.expose_secret().to_owned()),
-        Auth::None => return Ok(()),
-    };
-    let mut value = HeaderValue::try_from(text).map_err(|_| {
-        Fault::new(Code::UpstreamAuth, format!("the key of provider `{}` has characters no header can carry", account.name))
-    })?;
-    value.set_sensitive(true);
-    headers.insert(name, value);
+    match shown.secret() {
+        Secret::None => {}
+        Secret::Header(name, value) => {
+            headers.insert(name.clone(), value.clone());
+        }
+        Secret::Token { authorization, project } => {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+            if let Some(project) = project {
+                headers.entry(PROJECT).or_insert_with(|| project.clone());
+            }
+        }
+        Secret::Keys { keys, region } => {
+            let unsigned = |why: aws::Unsigned| Fault::new(Code::UpstreamAuth, format!("a request to provider `{}`: {why}", account.name));
+            aws::sign(request, keys, Scope { region, service: BEDROCK }, now).map_err(unsigned)?;
+        }
+    }
     Ok(())
 }

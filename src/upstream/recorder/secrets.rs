@@ -1,0 +1,185 @@
+//! Takes an account's own secrets out of what is recorded, wherever the bytes were cut.
+//!
+//! Invariant: what stands in their place is as long as they were, so that lengths that a format counts stay true.
+
+use std::cmp::Reverse;
+
+use http::HeaderMap;
+use memchr::memmem;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::model::target::{Account, Credential};
+
+/// What stands in a secret's place.
+const MASK: u8 = b'*';
+/// Shorter ones are no secrets, and are words of every answer.
+const SHORTEST: usize = 4;
+/// The beginning of a secret that an answer ends with is masked from this length on.
+const TELLING: usize = 8;
+/// Headers of which a part of the name is one of these carry secrets.
+const SECRET_HEADERS: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
+
+/// What must not be recorded.
+#[derive(Debug, Clone, Default)]
+pub(in crate::upstream) struct Secrets(Vec<SecretString>);
+
+impl Secrets {
+    /// Those of an account, and those that a request to it carried.
+    pub(in crate::upstream) fn of(account: &Account, sent: &HeaderMap) -> Self {
+        let mut all = Self::default();
+        match &account.credential {
+            Credential::Key { key, .. } => all.add(key.expose_secret()),
+            Credential::Aws(aws) => {
+                if let Some(keys) = &aws.keys {
+                    all.add(&keys.access_key_id);
+                    all.add(keys.secret_access_key.expose_secret());
+                    all.add(keys.session_token.as_ref().map_or("", |token| token.expose_secret()));
+                }
+            }
+            Credential::Entra(entra) => all.add(entra.client_secret.expose_secret()),
+            Credential::None | Credential::Google(_) => {}
+        }
+        for (name, value) in sent.iter().chain(account.headers.iter().map(|(name, value)| (name, value))) {
+            let secret = value.is_sensitive() && SECRET_HEADERS.iter().any(|part| name.as_str().contains(part));
+            // What stands before a space is a word like `Bearer`.
+            if let (true, Ok(text)) = (secret, value.to_str()) {
+                all.add(text.rsplit(' ').next().unwrap_or_default());
+            }
+        }
+        all
+    }
+
+    fn add(&mut self, secret: &str) {
+        if secret.len() < SHORTEST || self.0.iter().any(|known| known.expose_secret() == secret) {
+            return;
+        }
+        self.0.push(secret.into());
+        // Some servers escape slashes in their JSON.
+        if secret.contains('/') {
+            self.0.push(secret.replace('/', "\\/").into());
+        }
+    }
+}
+
+/// Masks secrets in the bytes of one recording, as they come.
+pub(super) struct Mask {
+    /// The longest first: one may begin with another.
+    secrets: Vec<SecretString>,
+    /// The end of what has come, where it may be the beginning of a secret.
+    held: Vec<u8>,
+}
+
+impl Mask {
+    pub(super) fn new(Secrets(mut secrets): Secrets) -> Self {
+        secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
+        Self { secrets, held: Vec::new() }
+    }
+
+    /// The bytes as they may be recorded. An end that may turn out to be secret is kept for the next call.
+    pub(super) fn mask(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.held);
+        all.extend_from_slice(bytes);
+        for secret in &self.secrets {
+            hide(&mut all, secret.expose_secret().as_bytes());
+        }
+        let held = self.secrets.iter().map(|secret| begun(&all, secret.expose_secret().as_bytes())).max().unwrap_or(0);
+        self.held = all.split_off(all.len() - held);
+        all
+    }
+
+    /// What was kept, as nothing more comes.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.held);
+        if rest.len() >= TELLING {
+            rest.fill(MASK);
+        }
+        rest
+    }
+}
+
+fn hide(text: &mut [u8], secret: &[u8]) {
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| memmem::find(rest, secret)) {
+        let (start, end) = (from + at, from + at + secret.len());
+        if let Some(place) = text.get_mut(start..end) {
+            place.fill(MASK);
+        }
+        from = end;
+    }
+}
+
+/// How many bytes at the end of the text may be the beginning of the secret.
+fn begun(text: &[u8], secret: &[u8]) -> usize {
+    let longest = (secret.len() - 1).min(text.len());
+    (1..=longest).rev().find(|length| secret.get(..*length).is_some_and(|start| text.ends_with(start))).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::target::Auth;
+    use crate::model::wire::Wire;
+
+    fn masked<'a>(secrets: &[&str], pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let mut all = Secrets::default();
+        secrets.iter().for_each(|secret| all.add(secret));
+        let mut mask = Mask::new(all);
+        let mut out: Vec<u8> = pieces.into_iter().flat_map(|piece| mask.mask(piece)).collect();
+        out.extend(mask.rest());
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_accounts_secrets_are_known() {
+        let mut account = Account::example(Wire::OpenaiChat, "http://a");
+        account.credential = Credential::Key { key: "sk-static".into(), auth: Auth::Bearer };
+        let sensitive = |text: &'static str| {
+            let mut value = HeaderValue::from_static(text);
+            value.set_sensitive(true);
+            value
+        };
+        account.headers = vec![
+            (HeaderName::from_static("x-team-token"), sensitive("team-secret")),
+            (HeaderName::from_static("x-team"), sensitive("growth")),
+        ];
+        let sent = HeaderMap::from_iter([(http::header::AUTHORIZATION, sensitive("Bearer fresh-token"))]);
+        let Secrets(all) = Secrets::of(&account, &sent);
+        let all: Vec<&str> = all.iter().map(|secret| secret.expose_secret()).collect();
+        assert_eq!(all, ["sk-static", "fresh-token", "team-secret"]);
+        assert!(!format!("{account:?} {sent:?}").contains("secret"));
+    }
+
+    #[test]
+    fn secrets_are_masked_in_every_spelling() {
+        for (secrets, text, expected) in [
+            (&["sk-one"][..], "a sk-one b sk-one", "a ****** b ******"),
+            (&["ab/cd"], r#"{"a":"ab/cd ab\/cd"}"#, r#"{"a":"***** ******"}"#),
+            (&["sk-one", "sk-one-two"], "sk-one-two sk-one", "********** ******"),
+            (&["abc"], "abc", "abc"),
+            (&[], "text", "text"),
+        ] {
+            assert_eq!(masked(secrets, [text.as_bytes()]), expected);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_cut_off_is_masked_as_far_as_it_came() {
+        assert_eq!(masked(&["sk-0123456789"], ["a sk-012345".as_bytes()]), "a *********");
+        assert_eq!(masked(&["sk-0123456789"], ["tasks".as_bytes()]), "tasks");
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_masks_the_same(text in "[a-c]{0,60}", secret in "[a-c]{4,8}", cuts in prop::collection::vec(0usize..60, 0..6)) {
+            let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < text.len()).chain([0, text.len()]).collect();
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &text.as_bytes()[pair[0]..pair[1]]).collect();
+            let out = masked(&[&secret], pieces);
+            prop_assert_eq!(out.len(), text.len());
+            prop_assert!(!out.contains(&secret), "{} in {}", secret, out);
+        }
+    }
+}
