@@ -1,19 +1,29 @@
 //! Dialects: how clients ask, and how they are answered. One file a dialect.
 //!
 //! Invariants: pure — no IO, no clock, no randomness. Encoding is total: every event is spelled or left out by name, so
-//! it cannot fail. Encoders are deterministic, and their state does not depend on the text of deltas: run silently over
-//! what came before, an encoder stands where it stood.
+//! it cannot fail. Encoders are deterministic, and their state does not depend on the text of deltas, but where they say
+//! so and can tell that it is missing: run silently over what came before, an encoder stands where it stood.
 
+pub mod anthropic;
+mod door;
 pub mod events;
 #[cfg(test)]
 mod journals;
+mod media;
+mod object;
 pub mod openai_chat;
+pub mod openai_responses;
+mod stored;
+pub mod ui;
+mod weight;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 
 use crate::codec::sse_writer::SseWriter;
-use crate::model::ask::Ask;
+use crate::model::ask::{Ask, Asked};
 use crate::model::entry::Entry;
 use crate::model::event::{Event, Start};
 use crate::model::fault::Fault;
@@ -30,6 +40,8 @@ pub struct View {
     /// The reader's dialect is that of the entries' payloads, and the stream was begun in it: they are passed on.
     /// Only then are `Entry::raw`s to be looked at.
     pub raw: bool,
+    /// What is kept of a request in the dialect `openai-responses`; none where the stream began in another.
+    pub asked: Option<Arc<Asked>>,
 }
 
 /// One dialect.
@@ -46,6 +58,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// The body of a refusal, in this dialect's shape (JSON).
     fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes;
 
+    /// The status of a refusal.
+    fn status(&self, fault: &Fault) -> StatusCode {
+        fault.status
+    }
+
     /// An encoder for one reader.
     fn encoder(&self, view: View) -> Box<dyn Encode>;
 
@@ -61,6 +78,12 @@ pub trait Encode: Send {
     /// Spells one event.
     fn event(&mut self, event: &Event, out: &mut SseWriter);
 
+    /// Takes in what is remembered of entries that were let go: what came in which order, the text of deltas left out.
+    /// Always the first of what comes silently.
+    fn remember(&mut self, bones: &Entry, out: &mut SseWriter) {
+        self.entry(bones, out);
+    }
+
     /// Spells one entry. Dialects that pass payloads on look at `entry.raw` first.
     fn entry(&mut self, entry: &Entry, out: &mut SseWriter) {
         for event in &entry.events {
@@ -74,6 +97,9 @@ pub trait Encode: Send {
 pub fn of(tongue: Tongue) -> &'static dyn Dialect {
     match tongue {
         Tongue::OpenaiChat => &openai_chat::OpenaiChat,
+        Tongue::OpenaiResponses => &openai_responses::OpenaiResponses,
+        Tongue::Anthropic => &anthropic::Anthropic,
         Tongue::Events => &events::Events,
+        Tongue::Ui => &ui::Ui,
     }
 }

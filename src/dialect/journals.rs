@@ -17,11 +17,18 @@ use crate::model::wire::Wire;
 const STREAM: &str = "abcdefghijklmnopqrstuvwxyz";
 
 pub(super) fn start_of(choices: u16) -> Start {
-    Start { stream: StreamId::parse(STREAM).unwrap(), model: "smart".into(), created: 1_767_000_000, choices }
+    Start {
+        stream: StreamId::parse(STREAM).unwrap(),
+        model: "smart".into(),
+        created: 1_767_000_000,
+        choices,
+        thread: None,
+        input_estimate: 10,
+    }
 }
 
 pub(super) fn view(choices: u16, raw: bool) -> View {
-    View { start: start_of(choices), include_usage: true, raw }
+    View { start: start_of(choices), include_usage: true, raw, asked: None }
 }
 
 pub(super) fn start(choices: u16) -> Event {
@@ -187,9 +194,11 @@ pub(super) fn journals(raw: bool) -> impl Strategy<Value = (u16, Vec<Entry>)> {
     })
 }
 
-fn grown((kind, choice, words): Seed, choices: u16, calls: &mut BTreeMap<u16, u16>) -> Option<Event> {
+/// `calls` has the latest call of each choice, and whether it goes on.
+fn grown((kind, choice, words): Seed, choices: u16, calls: &mut BTreeMap<u16, (u16, bool)>) -> Option<Event> {
     let choice = choice % choices;
-    let open = calls.get(&choice).copied();
+    let latest = calls.get(&choice).copied();
+    let open = latest.filter(|(_, open)| *open).map(|(index, _)| index);
     Some(match kind {
         0..=2 => text(choice, &words),
         3 | 4 => reasoning(choice, &words),
@@ -198,14 +207,18 @@ fn grown((kind, choice, words): Seed, choices: u16, calls: &mut BTreeMap<u16, u1
         7 if words.len().is_multiple_of(2) => redacted(choice, &words, Wire::Anthropic),
         7 => signature(choice, &words, Wire::Gemini, true),
         8 => {
-            let index = open.map_or(0, |index| index + 1);
-            calls.insert(choice, index);
+            let index = latest.map_or(0, |(index, _)| index + 1);
+            calls.insert(choice, (index, true));
             call(choice, index, words.len().is_multiple_of(2), (words.len() > 3).then_some(&words))
         }
         9 => arguments(choice, open?, &words),
         10 => citation(choice, (!words.len().is_multiple_of(3)).then_some("https://example.com/a")),
         _ if words.len() > 3 => raw(choice),
-        _ => Event::ToolCallEnd { choice, index: open? },
+        _ => {
+            let index = open?;
+            calls.insert(choice, (index, false));
+            Event::ToolCallEnd { choice, index }
+        }
     })
 }
 

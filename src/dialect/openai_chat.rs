@@ -4,7 +4,8 @@
 //! chunks of ours. Left out here, because the API has no word for it: `Raw` events, citations without a URL, and what a
 //! citation says beside its URL, title and place. After an error nothing is written.
 
-mod chat;
+mod cache;
+pub(super) mod chat;
 mod choices;
 mod content;
 mod encode;
@@ -13,19 +14,20 @@ mod estimate;
 mod goldens;
 #[cfg(test)]
 mod laws;
-mod object;
-mod parse;
+pub(super) mod parse;
 mod passed;
 mod pieces;
 mod reasoning;
 mod refusal;
-mod stored;
 mod tools;
 mod turns;
 mod whole;
 
 use bytes::Bytes;
 use http::HeaderMap;
+
+pub(super) use content::media_type_of;
+pub(super) use pieces::put_own;
 
 use super::{Dialect, Encode, View};
 use crate::model::ask::Ask;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut as _, BytesMut};
 
-use crate::codec::json::{put_opt_str, put_opt_u64, put_str, put_u64};
+use crate::codec::json::{put_json, put_opt_str, put_opt_u64, put_str, put_u64};
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::{Encode, View};
 use crate::model::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall};
@@ -119,7 +120,7 @@ fn route(route: &Route, out: &mut SseWriter) {
 fn piece(name: &str, choice: u16, delta: &str, out: &mut SseWriter) {
     let mut event = Members::of(out.event(name));
     put_str(event.value("delta"), delta);
-    event.end_of(choice);
+    end_of(event, choice);
 }
 
 fn signature(signature: &Signature, out: &mut SseWriter) {
@@ -129,7 +130,7 @@ fn signature(signature: &Signature, out: &mut SseWriter) {
             put_str(event.value(name), value);
         }
     }
-    event.end_of(signature.choice);
+    end_of(event, signature.choice);
 }
 
 fn tool_call(call: &ToolCall, out: &mut SseWriter) {
@@ -140,20 +141,20 @@ fn tool_call(call: &ToolCall, out: &mut SseWriter) {
     if let Some(signature) = &call.signature {
         put_str(event.value("signature"), signature);
     }
-    event.end_of(call.choice);
+    end_of(event, call.choice);
 }
 
 fn tool_arguments(choice: u16, index: u16, delta: &str, out: &mut SseWriter) {
     let mut event = Members::of(out.event("tool_arguments"));
     put_u64(event.value("index"), index.into());
     put_str(event.value("delta"), delta);
-    event.end_of(choice);
+    end_of(event, choice);
 }
 
 fn tool_call_end(choice: u16, index: u16, out: &mut SseWriter) {
     let mut event = Members::of(out.event("tool_call_end"));
     put_u64(event.value("index"), index.into());
-    event.end_of(choice);
+    end_of(event, choice);
 }
 
 fn citation(citation: &Citation, out: &mut SseWriter) {
@@ -164,14 +165,14 @@ fn citation(citation: &Citation, out: &mut SseWriter) {
     put_opt_u64(event.value("start"), citation.span.map(|(start, _)| start.into()));
     put_opt_u64(event.value("end"), citation.span.map(|(_, end)| end.into()));
     put_json(event.value("data"), &citation.data);
-    event.end_of(citation.choice);
+    end_of(event, citation.choice);
 }
 
 fn raw(raw: &Raw, out: &mut SseWriter) {
     let mut event = Members::of(out.event("raw"));
     put_str(event.value("wire"), raw.wire.name());
     put_json(event.value("data"), &raw.data);
-    event.end_of(raw.choice);
+    end_of(event, raw.choice);
 }
 
 fn put_usage(buf: &mut BytesMut, usage: &Usage) {
@@ -195,56 +196,10 @@ const fn truth(value: bool) -> &'static [u8] {
     if value { b"true" } else { b"false" }
 }
 
-/// Writes a provider's JSON value in one line. Line breaks stand only between its tokens; what some readers of SSE
-/// take for line breaks stands only in its strings, where an escape means the same.
-fn put_json(buf: &mut BytesMut, json: &str) {
-    if json.is_empty() {
-        buf.put_slice(b"null");
-        return;
+/// The end of a content event, with the choice where it is not the first.
+fn end_of(mut event: Members<'_>, choice: u16) {
+    if choice != 0 {
+        event.number("choice", choice.into());
     }
-    for piece in json.split_inclusive(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) {
-        let mut chars = piece.chars();
-        let (plain, escape) = match chars.next_back() {
-            Some('\n' | '\r') => (chars.as_str(), ""),
-            Some('\u{85}') => (chars.as_str(), "\\u0085"),
-            Some('\u{2028}') => (chars.as_str(), "\\u2028"),
-            Some('\u{2029}') => (chars.as_str(), "\\u2029"),
-            _ => (piece, ""),
-        };
-        buf.put_slice(plain.as_bytes());
-        buf.put_slice(escape.as_bytes());
-    }
-}
-
-/// The members of an object, as they are written.
-struct Members<'a> {
-    buf: &'a mut BytesMut,
-    next: u8,
-}
-
-impl<'a> Members<'a> {
-    fn of(buf: &'a mut BytesMut) -> Self {
-        Self { buf, next: b'{' }
-    }
-
-    /// Where the value of this member goes.
-    fn value(&mut self, name: &str) -> &mut BytesMut {
-        self.buf.put_u8(std::mem::replace(&mut self.next, b','));
-        self.buf.put_u8(b'"');
-        self.buf.put_slice(name.as_bytes());
-        self.buf.put_slice(b"\":");
-        self.buf
-    }
-
-    fn end(self) {
-        self.buf.put_slice(if self.next == b'{' { b"{}" } else { b"}" });
-    }
-
-    /// The end, with the choice where it is not the first.
-    fn end_of(mut self, choice: u16) {
-        if choice != 0 {
-            put_u64(self.value("choice"), choice.into());
-        }
-        self.end();
-    }
+    event.end();
 }

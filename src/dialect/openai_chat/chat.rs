@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::object::Object;
-use super::{tools, turns};
-use crate::model::chat::{Chat, Format};
+use super::{cache, tools, turns};
+use crate::dialect::object::Object;
+use crate::model::chat::{Chat, Format, Message};
 use crate::model::fault::Fault;
 
 /// The top-level fields that are read here or at the door; each may come once.
-pub(super) const FIELDS: &[&str] = &[
+pub(in crate::dialect) const FIELDS: &[&str] = &[
     "model",
     "models",
     "messages",
@@ -42,6 +42,8 @@ pub(super) const FIELDS: &[&str] = &[
     "user",
     "service_tier",
     "metadata",
+    "cache_control",
+    "prompt_cache_key",
     "parallel_tool_calls",
     "tools",
     "functions",
@@ -63,32 +65,43 @@ const MAX_CHOICES: u16 = 128;
 /// A 400 that names the field and what was expected.
 pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     let top = Object::body(body)?;
-    let (effort, reasoning_budget) = reasoning(&top)?;
+    let messages = turns::messages(&top)?;
+    settings(&top, messages)
+}
+
+/// Reads all of a body but its messages.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(in crate::dialect) fn settings(top: &Object<'_>, messages: Vec<Message>) -> Result<Chat, Fault> {
+    let (effort, reasoning_budget) = reasoning(top)?;
     Ok(Chat {
-        messages: turns::messages(&top)?,
-        tools: tools::list(&top)?,
-        tool_choice: tools::choice(&top)?,
+        messages,
+        tools: tools::list(top)?,
+        tool_choice: tools::choice(top)?,
         parallel_tools: top.read("parallel_tool_calls", "true or false")?,
-        max_tokens: max_tokens(&top)?,
-        temperature: number(&top, "temperature")?,
-        top_p: number(&top, "top_p")?,
+        max_tokens: max_tokens(top)?,
+        temperature: number(top, "temperature")?,
+        top_p: number(top, "top_p")?,
         top_k: top.read("top_k", "a non-negative integer")?,
         seed: top.read("seed", "an integer")?,
-        presence_penalty: number(&top, "presence_penalty")?,
-        frequency_penalty: number(&top, "frequency_penalty")?,
-        stop: stop(&top)?,
-        choices: choices(&top)?,
-        format: format(&top)?,
+        presence_penalty: number(top, "presence_penalty")?,
+        frequency_penalty: number(top, "frequency_penalty")?,
+        stop: stop(top)?,
+        choices: choices(top)?,
+        format: format(top)?,
         effort,
         reasoning_budget,
         verbosity: top.string("verbosity")?,
         logprobs: top.read("logprobs", "true or false")?,
         top_logprobs: top.read("top_logprobs", "a non-negative integer")?,
-        logit_bias: raw_object(&top, "logit_bias")?,
-        user: user(&top)?,
+        logit_bias: raw_object(top, "logit_bias")?,
+        user: user(top)?,
         service_tier: top.string("service_tier")?,
-        metadata: raw_object(&top, "metadata")?,
-        unsupported: unsupported(&top)?,
+        cache: cache::mark(top)?,
+        cache_key: top.string("prompt_cache_key")?,
+        metadata: raw_object(top, "metadata")?,
+        unsupported: unsupported(top)?,
     })
 }
 
@@ -96,7 +109,7 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
 ///
 /// # Errors
 /// A 400 when it is no positive integer.
-pub(super) fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
+pub(in crate::dialect) fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
     let mut found = None;
     for name in ["max_completion_tokens", "max_tokens"] {
         let max: Option<u64> = top.read(name, "a positive integer")?;

@@ -2,7 +2,9 @@
 
 use serde_json::value::RawValue;
 
-use super::object::Object;
+use super::cache;
+use crate::dialect::media::{is_data_uri, source};
+use crate::dialect::object::Object;
 use crate::model::chat::{Part, Source};
 use crate::model::fault::Fault;
 
@@ -22,7 +24,14 @@ pub(super) fn optional(message: &Object<'_>) -> Result<Option<Vec<Part>>, Fault>
     match message.raw("content").map(RawValue::get) {
         None => Ok(None),
         Some(json) if json.starts_with('"') => Ok(Some(vec![Part::Text(message.required("content")?)])),
-        Some(json) if json.starts_with('[') => message.objects("content")?.iter().map(part).collect::<Result<_, _>>().map(Some),
+        Some(json) if json.starts_with('[') => {
+            let mut parts = Vec::new();
+            for object in message.objects("content")? {
+                parts.push(part(&object)?);
+                parts.extend(cache::mark(&object)?.map(Part::CacheMark));
+            }
+            Ok(Some(parts))
+        }
         Some(_) => Err(message.refuse("content", EXPECTED)),
     }
 }
@@ -67,29 +76,8 @@ fn audio(audio: &Object<'_>) -> Result<Part, Fault> {
     Ok(Part::Audio { data: audio.filled("data")?, format: audio.filled("format")? })
 }
 
-/// A link, or the bytes that a data URI holds.
-fn source(object: &Object<'_>, name: &str) -> Result<Source, Fault> {
-    let url = object.filled(name)?;
-    if !is_data_uri(&url) {
-        return Ok(Source::Url(url));
-    }
-    data_uri(&url).ok_or_else(|| object.refuse(name, "a URL or a data URI of the form `data:<media type>;base64,<data>`"))
-}
-
-fn is_data_uri(url: &str) -> bool {
-    url.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
-}
-
-fn data_uri(url: &str) -> Option<Source> {
-    let (head, base64) = url.get(5..)?.split_once(',')?;
-    let mut pieces = head.split(';');
-    let media_type = pieces.next().filter(|kind| kind.contains('/'))?.to_ascii_lowercase();
-    let encoded = pieces.next_back().is_some_and(|last| last.eq_ignore_ascii_case("base64"));
-    encoded.then(|| Source::Data { media_type, base64: base64.to_owned() })
-}
-
 /// What a file is, by its name, where its bytes come bare.
-fn media_type_of(filename: &str) -> &'static str {
+pub(in crate::dialect) fn media_type_of(filename: &str) -> &'static str {
     match filename.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
         Some("pdf") => "application/pdf",
         Some("txt") => "text/plain",
@@ -140,6 +128,19 @@ mod tests {
         );
         assert!(matches!(txt, Part::File { source: Source::Data { media_type, .. }, .. } if media_type == "text/plain"));
         assert_eq!(format, "wav");
+    }
+
+    #[test]
+    fn a_cache_mark_stands_behind_its_part() {
+        let read = parts(
+            r#"[{"type":"text","text":"t","cache_control":{"type":"ephemeral","ttl":"1h"}},{"type":"text","text":"u"},
+                {"type":"text","text":"v","prompt_cache_breakpoint":{"mode":"explicit"}}]"#,
+        );
+        let read = read.unwrap();
+        let [Part::Text(_), Part::CacheMark(first), Part::Text(_), Part::Text(_), Part::CacheMark(second)] = &read[..] else {
+            panic!("{read:?}")
+        };
+        assert_eq!((first.ttl.as_deref(), second.ttl.as_deref()), (Some("1h"), None));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use serde_json::value::RawValue;
 
-use super::object::{Object, must_be, read};
-use super::stored;
 use crate::codec::json::Fields;
+use crate::dialect::object::{Object, must_be};
+use crate::dialect::stored;
+use crate::dialect::weight::{Weight, elements, members};
 use crate::model::ask::input_estimate;
 use crate::model::fault::Fault;
 
@@ -26,13 +27,6 @@ pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
     let declared = ["tools", "functions"].into_iter().filter_map(|name| top.raw(name));
     weight.bytes += declared.map(|json| json.get().len() as u64).sum::<u64>();
     Ok(input_estimate(weight.bytes, weight.images))
-}
-
-#[derive(Default)]
-struct Weight {
-    /// UTF-8 bytes of text.
-    bytes: u64,
-    images: u64,
 }
 
 impl Weight {
@@ -79,10 +73,6 @@ impl Weight {
     fn function(&mut self, function: &RawValue) {
         members(function).iter().for_each(|(_, value)| self.text(value));
     }
-
-    fn text(&mut self, value: &RawValue) {
-        self.bytes += text_bytes(value.get());
-    }
 }
 
 /// The path of a `file_id` in a part's member, or in what the member wraps.
@@ -94,57 +84,12 @@ fn file_id(name: &str, value: &RawValue) -> Option<String> {
     members(value).iter().any(|(inner, id)| refers(inner, id)).then(|| format!("{name}.file_id"))
 }
 
-/// The elements of an array; none of anything else.
-fn elements(value: &RawValue) -> Vec<&RawValue> {
-    if value.get().starts_with('[') { read("", value, "").unwrap_or_default() } else { Vec::new() }
-}
-
-/// The members of an object; none of anything else.
-fn members(value: &RawValue) -> Vec<(std::borrow::Cow<'_, str>, &RawValue)> {
-    if value.get().starts_with('{') { Fields::of(value.get().as_bytes()).map(|fields| fields.list).unwrap_or_default() } else { Vec::new() }
-}
-
-/// The UTF-8 bytes of a JSON string, none of anything else. Nothing is copied, and broken surrogates do not matter.
-fn text_bytes(json: &str) -> u64 {
-    let Some(inside) = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return 0 };
-    let mut bytes = inside.as_bytes();
-    let mut count = 0;
-    while let Some(at) = memchr::memchr(b'\\', bytes) {
-        let (escape, written) = escape(bytes.get(at + 1..).unwrap_or_default());
-        count += at + written;
-        bytes = bytes.get(at + 1 + escape..).unwrap_or_default();
-    }
-    (count + bytes.len()) as u64
-}
-
-/// How many bytes an escape takes behind its backslash, and how many the text has for it.
-fn escape(behind: &[u8]) -> (usize, usize) {
-    let [b'u', hex @ ..] = behind else { return (1, 1) };
-    let code = hex.get(..4).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u16::from_str_radix(hex, 16).ok());
-    let written = match code {
-        Some(0..=0x7f) => 1,
-        // Two surrogates are one character of four bytes.
-        Some(0x80..=0x7ff | 0xd800..=0xdfff) => 2,
-        _ => 3,
-    };
-    (5, written)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(body: &str) -> u64 {
         input(&Object::body(body.as_bytes()).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn text_is_counted_as_the_model_reads_it() {
-        for (json, bytes) in
-            [(r#""""#, 0), (r#""ab""#, 2), (r#""a\n\"\\""#, 4), (r#""\u00e9\ud83d\ude00é😀""#, 12), (r#""\u20ac\u0041""#, 4), ("12", 0)]
-        {
-            assert_eq!(text_bytes(json), bytes, "{json}");
-        }
     }
 
     #[test]

@@ -5,16 +5,17 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use super::object::Object;
-use super::{chat, estimate, stored};
+use super::{chat, estimate};
+use crate::dialect::object::Object;
+use crate::dialect::{door, stored};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::wire::{Tongue, Wire};
 
-/// The longest model name, bytes: names stand in journals, metrics and error messages.
-const MAX_MODEL: usize = 256;
+/// What goes along to an upstream of the same wire.
+const BETA: HeaderName = HeaderName::from_static("openai-beta");
 
 /// Reads the body of a Chat Completions request that is to be answered in `tongue`.
 ///
@@ -22,7 +23,7 @@ const MAX_MODEL: usize = 256;
 /// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
 pub(super) fn ask(tongue: Tongue, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(tongue, &body)?;
-    ask.headers = passed_headers(headers);
+    ask.headers = door::passed_headers(headers, &[BETA]);
     ask.body = body;
     Ok(ask)
 }
@@ -37,9 +38,11 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
     let events = tongue == Tongue::Events;
     Ok(Ask {
         tongue,
-        shape: Wire::OpenaiChat,
+        shape: Some(Wire::OpenaiChat),
         body: Bytes::new(),
-        model: model(&top)?,
+        model: door::model(&top)?,
+        conversation: None,
+        asked: None,
         models: further_models(&top)?,
         stream: top.read("stream", "true or false")?.unwrap_or(events),
         choices: chat::choices(&top)?.unwrap_or(1),
@@ -52,15 +55,6 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
     })
 }
 
-/// The model, as bytes of its own: a slice would keep the prompt alive as long as the journal.
-fn model(top: &Object<'_>) -> Result<ByteString, Fault> {
-    let model = top.filled("model")?;
-    if model.len() > MAX_MODEL {
-        return Err(top.refuse("model", "at most 256 bytes long"));
-    }
-    Ok(model.into())
-}
-
 fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
     let Some(options) = top.object("stream_options")? else { return Ok(false) };
     Ok(options.read("include_usage", "true or false")?.unwrap_or(false))
@@ -70,24 +64,6 @@ fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let names: Vec<String> = top.read("models", "an array of strings")?.unwrap_or_default();
     Ok(names.into_iter().map(Into::into).collect())
-}
-
-/// The headers that go along to an upstream.
-fn passed_headers(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    const BETA: HeaderName = HeaderName::from_static("openai-beta");
-    const TRACE: HeaderName = HeaderName::from_static("traceparent");
-    let beta = headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
-    let trace = headers.get(&TRACE).filter(|value| is_traceparent(value.as_bytes())).map(|value| (TRACE, value.clone()));
-    beta.chain(trace).collect()
-}
-
-/// True for a W3C `traceparent` of the version in force: `00-<trace>-<parent>-<flags>` in lower-case hex, ids not zero.
-fn is_traceparent(value: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(value) else { return false };
-    let pieces: Vec<&str> = text.split('-').collect();
-    let hex = |piece: &str, len| piece.len() == len && piece.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    let id = |piece: &str, len| hex(piece, len) && piece.bytes().any(|b| b != b'0');
-    matches!(pieces[..], ["00", trace, parent, flags] if id(trace, 32) && id(parent, 16) && hex(flags, 2))
 }
 
 #[cfg(test)]
@@ -117,7 +93,7 @@ mod tests {
             r#"{{"model":"smart",{MESSAGES},"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9,"stream_options":{{"include_usage":true}},"x":[1.0]}}"#
         );
         let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
-        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::OpenaiChat, Wire::OpenaiChat, "smart", true));
+        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::OpenaiChat, Some(Wire::OpenaiChat), "smart", true));
         assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (3, Some(9), true, 1));
         assert_eq!(ask.body, body.as_bytes());
         assert_eq!(ask.chat().unwrap().max_tokens, Some(9));
@@ -134,7 +110,7 @@ mod tests {
     fn events_stream_unless_told_otherwise_and_always_tell_usage() {
         let body = |more: &str| format!(r#"{{"model":"m",{MESSAGES}{more}}}"#);
         let ask = parsed(Tongue::Events, &body("")).unwrap();
-        assert_eq!((ask.tongue, ask.shape, ask.stream, ask.include_usage), (Tongue::Events, Wire::OpenaiChat, true, true));
+        assert_eq!((ask.tongue, ask.shape, ask.stream, ask.include_usage), (Tongue::Events, Some(Wire::OpenaiChat), true, true));
         assert!(!parsed(Tongue::Events, &body(r#","stream":false"#)).unwrap().stream);
     }
 
@@ -173,7 +149,7 @@ mod tests {
             let told = (400, Some(param.to_owned()), format!("`{param}` must be {expected}"));
             assert_eq!(refused(&format!("{{{fields}}}")), told, "{fields}");
         }
-        let long = "m".repeat(MAX_MODEL + 1);
+        let long = "m".repeat(door::MAX_MODEL + 1);
         assert_eq!(refused(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2, "`model` must be at most 256 bytes long");
     }
 
@@ -204,22 +180,6 @@ mod tests {
             assert_eq!(fault.param.as_deref(), Some(param));
         }
         assert!(parsed(Tongue::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).is_ok());
-    }
-
-    #[test]
-    fn only_valid_headers_of_ours_go_along() {
-        const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("openai-beta", "a=v1"), ("authorization", "Bearer x"), ("traceparent", GOOD), ("cookie", "a")] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        let names: Vec<String> = passed_headers(&headers).iter().map(|(name, _)| name.to_string()).collect();
-        assert_eq!(names, ["openai-beta", "traceparent"]);
-        assert!(is_traceparent(GOOD.as_bytes()));
-        let zero = "00-00000000000000000000000000000000-b7ad6b7169203331-01";
-        for bad in ["", "00", zero, &GOOD.to_uppercase(), &GOOD.replace("00-", "ff-"), &format!("{GOOD}-x"), &GOOD.replace('7', "g")] {
-            assert!(!is_traceparent(bad.as_bytes()), "{bad}");
-        }
     }
 
     #[test]

@@ -121,7 +121,7 @@ fn put_details(buf: &mut BytesMut, name: &str, counts: &[(&str, Option<u64>)]) {
 }
 
 /// Writes our own member, where there is something to say in it.
-pub(super) fn put_own(buf: &mut BytesMut, reason: Option<&str>, estimated: bool) {
+pub(in crate::dialect) fn put_own(buf: &mut BytesMut, reason: Option<&str>, estimated: bool) {
     if reason.is_none() && !estimated {
         return;
     }

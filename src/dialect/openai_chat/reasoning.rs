@@ -19,8 +19,15 @@ use crate::model::wire::Wire;
 pub(super) use back::brought_back;
 
 /// The word for who made a signature, as OpenRouter's clients know it.
-const FORMATS: [(Wire, &str); 3] =
-    [(Wire::Anthropic, "anthropic-claude-v1"), (Wire::Gemini, "google-gemini-v1"), (Wire::OpenaiChat, "openai-chat")];
+const FORMATS: [(Wire, &str); 7] = [
+    (Wire::OpenaiChat, "openai-chat"),
+    (Wire::OpenaiResponses, "openai-responses-v1"),
+    (Wire::Anthropic, "anthropic-claude-v1"),
+    (Wire::Gemini, "google-gemini-v1"),
+    (Wire::Bedrock, "amazon-bedrock-v1"),
+    (Wire::Ollama, "ollama"),
+    (Wire::Cohere, "cohere-v2"),
+];
 
 /// The wire that made what has this format.
 fn wire_of(format: &str) -> Option<Wire> {

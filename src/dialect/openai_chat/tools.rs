@@ -2,9 +2,10 @@
 
 use serde_json::value::RawValue;
 
+use super::cache;
 use super::chat::raw_object;
-use super::object::Object;
-use crate::model::chat::{Tool, ToolChoice};
+use crate::dialect::object::Object;
+use crate::model::chat::{CacheMark, Tool, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::wire::Wire;
 
@@ -23,9 +24,18 @@ pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     let kind = tool.filled("type")?;
     if kind == "function" {
-        return function(&tool.required_object("function")?);
+        let mark = cache::mark(tool)?;
+        return Ok(marked(function(&tool.required_object("function")?)?, mark));
     }
     Ok(Tool::Native { wire: Wire::OpenaiChat, kind, json: json.to_owned() })
+}
+
+/// The tool with a mark that stands beside it.
+fn marked(mut tool: Tool, mark: Option<CacheMark>) -> Tool {
+    if let (Tool::Function { cache, .. }, Some(mark)) = (&mut tool, mark) {
+        *cache = Some(mark);
+    }
+    tool
 }
 
 fn function(function: &Object<'_>) -> Result<Tool, Fault> {
@@ -34,6 +44,7 @@ fn function(function: &Object<'_>) -> Result<Tool, Fault> {
         description: function.string("description")?,
         parameters: raw_object(function, "parameters")?,
         strict: function.read("strict", "true or false")?,
+        cache: cache::mark(function)?,
     })
 }
 

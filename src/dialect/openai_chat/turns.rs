@@ -1,8 +1,9 @@
 //! The turns of a conversation.
 
+use super::cache;
 use super::content;
-use super::object::Object;
 use super::reasoning;
+use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, Role, ToolResult, made_call_id};
 use crate::model::fault::Fault;
 use crate::model::wire::Wire;
@@ -15,11 +16,14 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
     let mut legacy = Legacy::default();
     let turns = top.objects("messages")?;
     let turns = turns.iter().map(|message| turn(message, &mut legacy)).collect::<Result<Vec<_>, _>>()?;
-    Ok(turns.into_iter().filter(|turn| turn.role != Role::Assistant || !turn.parts.is_empty()).collect())
+    Ok(turns
+        .into_iter()
+        .filter(|turn| turn.role != Role::Assistant || turn.parts.iter().any(|part| !matches!(part, Part::CacheMark(_))))
+        .collect())
 }
 
 fn turn(message: &Object<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
-    let (role, parts) = match &*message.required("role")? {
+    let (role, mut parts) = match &*message.required("role")? {
         "system" | "developer" => (Role::System, content::required(message)?),
         "user" => (Role::User, content::required(message)?),
         "assistant" => (Role::Assistant, assistant(message, legacy)?),
@@ -27,6 +31,7 @@ fn turn(message: &Object<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
         "function" => (Role::Tool, vec![result(message, legacy.answered(&message.filled("name")?))?]),
         _ => return Err(message.refuse("role", "`system`, `developer`, `user`, `assistant`, `tool` or `function`")),
     };
+    parts.extend(cache::mark(message)?.map(Part::CacheMark));
     Ok(Message { role, name: message.string("name")?, parts })
 }
 

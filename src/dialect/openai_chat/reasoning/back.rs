@@ -1,8 +1,8 @@
 //! Reasoning that a client brings back: words and items become blocks again.
 
-use super::super::object::Object;
 use super::super::turns::google_signature;
 use super::wire_of;
+use crate::dialect::object::Object;
 use crate::model::chat::{Part, PastReasoning};
 use crate::model::fault::Fault;
 use crate::model::wire::Wire;
@@ -207,8 +207,7 @@ mod tests {
 
     #[test]
     fn what_nobody_known_has_signed_is_left_out() {
-        let fields =
-            r#""reasoning_content":"hm","reasoning_details":[{"type":"reasoning.encrypted","data":"d","format":"openai-responses-v1"}]"#;
+        let fields = r#""reasoning_content":"hm","reasoning_details":[{"type":"reasoning.encrypted","data":"d","format":"somebody-v1"}]"#;
         assert_eq!(back(fields, ""), [item("reasoning", "hm", "")]);
     }
 

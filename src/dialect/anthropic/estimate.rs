@@ -1,0 +1,150 @@
+//! How large a prompt is, about, without reading it: one light walk over the messages, the system prompt and the tools.
+//! On its way it finds what refers to the provider's account.
+
+use serde_json::value::RawValue;
+
+use crate::codec::json::Fields;
+use crate::dialect::object::{Object, must_be};
+use crate::dialect::stored;
+use crate::dialect::weight::{Weight, elements, members};
+use crate::model::ask::input_estimate;
+use crate::model::fault::Fault;
+
+/// Content in content that is looked at: a file in a document in the result of a tool is the deepest there is.
+const LEVELS: u8 = 8;
+
+/// The estimate of the input tokens of a request.
+///
+/// # Errors
+/// A 400 when `messages` is no non-empty array of objects; a 403 for a `file_id`.
+pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
+    const EXPECTED: &str = "a non-empty array of objects";
+    let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(top.refuse("messages", EXPECTED));
+    }
+    let mut weight = Weight::default();
+    for (i, message) in messages.into_iter().enumerate() {
+        let path = format!("messages[{i}]");
+        let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
+        // Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
+        for (_, value) in fields.list.iter().filter(|(name, _)| name == "content") {
+            content(&mut weight, &format!("{path}.content"), value, LEVELS)?;
+        }
+    }
+    if let Some(system) = top.raw("system") {
+        content(&mut weight, "system", system, LEVELS)?;
+    }
+    weight.bytes += top.raw("tools").map_or(0, |tools| tools.get().len() as u64);
+    Ok(input_estimate(weight.bytes, weight.images))
+}
+
+/// A string, blocks, or one block.
+fn content(weight: &mut Weight, path: &str, value: &RawValue, levels: u8) -> Result<(), Fault> {
+    if levels == 0 {
+        return Ok(());
+    }
+    weight.text(value);
+    block(weight, path, value, levels)?;
+    for (i, element) in elements(value).into_iter().enumerate() {
+        block(weight, &format!("{path}[{i}]"), element, levels)?;
+    }
+    Ok(())
+}
+
+fn block(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) -> Result<(), Fault> {
+    for (name, value) in members(json) {
+        match &*name {
+            "text" | "thinking" | "title" | "context" => weight.text(value),
+            "input" => weight.bytes += value.get().len() as u64,
+            "content" => content(weight, &format!("{path}.content"), value, levels - 1)?,
+            "source" => source(weight, &format!("{path}.source"), value, levels - 1)?,
+            "file_id" if value.get() != "null" => return Err(stored::not_allowed(&format!("{path}.file_id"))),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where an image or a document is: text weighs what it says, everything else as much as an image.
+fn source(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) -> Result<(), Fault> {
+    let members = members(json);
+    let is = |kind: &str| members.iter().any(|(name, value)| name == "type" && value.get() == kind);
+    if is("\"text\"") {
+        members.iter().filter(|(name, _)| name == "data").for_each(|(_, value)| weight.text(value));
+    } else if !is("\"content\"") && !members.is_empty() {
+        weight.images += 1;
+    }
+    content(weight, path, json, levels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(fields: &str) -> Result<u64, Fault> {
+        input(&Object::body(format!("{{{fields}}}").as_bytes()).unwrap())
+    }
+
+    fn messages(content: &str) -> String {
+        format!(r#""messages":[{{"role":"user","content":{content}}}]"#)
+    }
+
+    #[test]
+    fn all_that_a_prompt_says_counts_and_an_image_is_a_thousand() {
+        for (content, tokens) in [
+            (r#""12345678""#, 2),
+            (r#"[{"type":"text","text":"12345"}]"#, 2),
+            (r#"[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAAAAAAAAAA"}}]"#, 1000),
+            (r#"[{"type":"document","title":"1234","source":{"type":"text","media_type":"text/plain","data":"1234"}}]"#, 2),
+            (
+                r#"[{"type":"document","source":{"type":"content","content":[{"type":"text","text":"12345678"},{"type":"image","source":{"type":"url","url":"x"}}]}}]"#,
+                1002,
+            ),
+            (r#"[{"type":"tool_use","id":"a","name":"f","input":{"a":1}}]"#, 2),
+            (
+                r#"[{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"1234"}]},{"type":"tool_result","content":"1234"}]"#,
+                2,
+            ),
+            (r#"[{"type":"thinking","thinking":"1234","signature":"AAAAAAAAAAAAAAAA"}]"#, 1),
+            ("[]", 0),
+        ] {
+            assert_eq!(of(&messages(content)).unwrap(), tokens, "{content}");
+        }
+        assert_eq!(of(&format!(r#"{},"system":"1234","tools":[1234567]"#, messages(r#""""#))).unwrap(), 4);
+        assert_eq!(of(&format!(r#"{},"system":[{{"type":"text","text":"12345678"}}]"#, messages(r#""""#))).unwrap(), 2);
+    }
+
+    #[test]
+    fn files_in_the_account_are_found_wherever_they_stand_and_nothing_else() {
+        for (block, path) in [
+            (r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#, "source.file_id"),
+            (r#"{"type":"document","source":{"type":"file","f\u0069le_id":"f","file_id":null}}"#, "source.file_id"),
+            (r#"{"type":"container_upload","file_id":"f"}"#, "file_id"),
+            (r#"{"type":"tool_result","content":[{"type":"image","source":{"file_id":"f"}}]}"#, "content[0].source.file_id"),
+            (
+                r#"{"type":"document","source":{"type":"content","content":[{"source":{"file_id":"f"}}]}}"#,
+                "source.content[0].source.file_id",
+            ),
+            (r#"{"type":"code_execution_tool_result","content":{"content":[{"file_id":"f"}]}}"#, "content.content[0].file_id"),
+        ] {
+            let fault = of(&messages(&format!("[{block}]"))).unwrap_err();
+            assert_eq!((fault.status.as_u16(), fault.param), (403, Some(format!("messages[0].content[0].{path}"))), "{block}");
+        }
+        for block in [
+            r#"{"type":"tool_use","id":"a","name":"f","input":{"file_id":"f","source":{"file_id":"f"}}}"#,
+            r#"{"type":"image","source":{"type":"base64","file_id":null}}"#,
+        ] {
+            assert!(of(&messages(&format!("[{block}]"))).is_ok(), "{block}");
+        }
+    }
+
+    #[test]
+    fn the_deepest_content_costs_no_more_than_it_should() {
+        let deep = format!("{}{}", r#"{"content":["#.repeat(200), "]}".repeat(200));
+        assert!(of(&messages(&format!("[{deep}]"))).is_ok());
+        for fields in ["", r#""messages":[]"#, r#""messages":"hi""#, r#""messages":[7]"#] {
+            assert_eq!(of(fields).unwrap_err().status.as_u16(), 400, "{fields}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Hand-written journals and their exact spelling.
+
+use super::Anthropic;
+use crate::dialect::journals::*;
+use crate::dialect::{Dialect as _, View};
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{Citation, Event, Finish, Raw, Reason};
+use crate::model::fault::{Code, Fault};
+use crate::model::fold::Answer;
+use crate::model::wire::Wire;
+
+fn spell(view: View, journal: &[Entry]) -> String {
+    spelled(Anthropic.encoder(view), journal).join("\n\n")
+}
+
+fn translated(events: impl IntoIterator<Item = Event>) -> String {
+    spell(view(1, false), &entries(events))
+}
+
+/// Everything that Gemini, say, may come to.
+fn turn() -> Vec<Event> {
+    vec![
+        start(1),
+        route(Wire::Gemini, false),
+        reasoning(0, "hm, "),
+        reasoning(0, "é"),
+        signature(0, "c2ln", Wire::Gemini, false),
+        text(0, "Hi \"you\"\n"),
+        citation(0, Some("https://example.com/a")),
+        raw(0),
+        text(0, "there"),
+        signature(0, "dGV4dA", Wire::Gemini, true),
+        refusal(0, "no"),
+        text(1, "a second choice"),
+        call(0, 0, false, Some("dGg=")),
+        arguments(0, 0, "{\"a\":"),
+        arguments(0, 0, "1}"),
+        Event::ToolCallEnd { choice: 0, index: 0 },
+        call(0, 1, true, None),
+        arguments(0, 1, "free \"text\""),
+        Event::ToolCallEnd { choice: 0, index: 1 },
+        finish(0, Reason::ToolCalls),
+        usage(true),
+        end(Reason::ToolCalls),
+    ]
+}
+
+/// What only Anthropic's own wire says.
+fn own() -> Vec<Event> {
+    let source =
+        Citation { choice: 0, url: None, title: None, quote: None, span: None, data: "{\"type\":\"page_location\",\n\"x\":1}".into() };
+    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: Wire::Anthropic, data: data.into() }));
+    let paused = Finish { choice: 0, reason: Reason::Stop, native: Some("pause_turn".into()) };
+    vec![
+        start(1),
+        route(Wire::Anthropic, false),
+        raw(r#"{"type":"a_stray_delta"}"#),
+        signature(0, "S1", Wire::Anthropic, false),
+        reasoning(0, "hm"),
+        signature(0, "S2", Wire::Anthropic, false),
+        redacted(0, "ZW5j", Wire::Anthropic),
+        raw(r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#),
+        raw(r#"{"type":"input_json_delta","partial_json":"{\"q\":"}"#),
+        raw(r#"{"type":"input_json_delta","partial_json":"1}"}"#),
+        raw(r#"{"type":"web_search_tool_result","tool_use_id":"s","content":[]}"#),
+        text(0, "found"),
+        Event::Citation(Box::new(source)),
+        Event::Finish(Box::new(paused)),
+        usage(false),
+        end(Reason::Stop),
+    ]
+}
+
+#[test]
+fn a_turn_with_everything() {
+    insta::assert_snapshot!(translated(turn()));
+}
+
+#[test]
+fn a_whole_turn_with_everything() {
+    let whole = Anthropic.whole(&view(1, false), &Answer::of(&turn()));
+    insta::assert_snapshot!(std::str::from_utf8(&whole).unwrap());
+}
+
+#[test]
+fn what_anthropics_own_wire_says_is_told_as_it_came() {
+    insta::assert_snapshot!(translated(own()));
+}
+
+#[test]
+fn a_whole_turn_of_anthropics_own_wire() {
+    insta::assert_snapshot!(std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&own()))).unwrap());
+}
+
+#[test]
+fn calls_that_grow_side_by_side_are_told_one_after_another() {
+    let ended = |index| Event::ToolCallEnd { choice: 0, index };
+    insta::assert_snapshot!(translated([
+        start(1),
+        route(Wire::OpenaiChat, false),
+        call(0, 0, false, None),
+        call(0, 1, false, None),
+        arguments(0, 0, "{\"a\""),
+        arguments(0, 1, "{\"b\""),
+        arguments(0, 1, ":"),
+        text(0, "so"),
+        arguments(0, 0, ":1}"),
+        text(0, "!"),
+        arguments(0, 1, "2}"),
+        call(0, 2, false, Some("sig")),
+        ended(0),
+        arguments(0, 2, "{}"),
+        ended(2),
+        ended(1),
+        finish(0, Reason::ToolCalls),
+        usage(false),
+        end(Reason::ToolCalls),
+    ]));
+}
+
+#[test]
+fn a_refusal_is_text_that_ends_as_one() {
+    insta::assert_snapshot!(translated([
+        start(1),
+        route(Wire::OpenaiChat, false),
+        refusal(0, "I "),
+        refusal(0, "won't"),
+        finish(0, Reason::Stop),
+        end(Reason::Stop)
+    ]));
+}
+
+#[test]
+fn a_whole_answer_that_was_cancelled() {
+    let events = [start(1), route(Wire::OpenaiChat, false), text(0, "Hel"), usage(true), end(Reason::Cancelled)];
+    insta::assert_snapshot!(std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap());
+}
+
+#[test]
+fn input_that_is_no_object_is_wrapped_as_the_documentation_has_it() {
+    let whole = |input: &str| {
+        let events = [start(1), call(0, 0, false, None), arguments(0, 0, input), end(Reason::Length)];
+        let whole: serde_json::Value = serde_json::from_slice(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap();
+        whole["content"][0]["input"].to_string()
+    };
+    assert_eq!(whole("{\"a\":"), r#"{"INVALID_JSON":"{\"a\":"}"#);
+    assert_eq!((whole(""), whole("null"), whole(" {\"a\":1} ")), ("{}".into(), "{}".into(), r#"{"a":1}"#.into()));
+}
+
+#[test]
+fn cancelled_before_anything_had_come() {
+    insta::assert_snapshot!(translated([start(1), end_without_usage()]));
+}
+
+#[test]
+fn cancelled_in_the_middle_of_a_call() {
+    let ended = Event::ToolCallEnd { choice: 0, index: 0 };
+    let events = [start(1), route(Wire::OpenaiChat, false), call(0, 0, false, None), arguments(0, 0, "{"), call(0, 1, false, None), ended];
+    insta::assert_snapshot!(translated(events.into_iter().chain([usage(true), end(Reason::Cancelled)])));
+}
+
+fn end_without_usage() -> Event {
+    Event::End(Box::new(crate::model::event::End { reason: Reason::Cancelled, native: None, usage: None }))
+}
+
+#[test]
+fn an_error_ends_the_block_and_all() {
+    insta::assert_snapshot!(translated([
+        start(1),
+        route(Wire::Gemini, false),
+        text(0, "a"),
+        error(false),
+        usage(true),
+        end(Reason::Error)
+    ]));
+}
+
+#[test]
+fn an_end_by_an_error_is_never_silent() {
+    let spelled = translated([start(1), text(0, "a"), finish(0, Reason::Error), end(Reason::Error)]);
+    assert!(spelled.ends_with(r#""message":"the upstream ended the answer with an error; try again","details":{"error_code":"upstream_error"},"code":"upstream_error"}}"#), "{spelled}");
+}
+
+#[test]
+fn overload_has_its_type_in_the_stream_as_well() {
+    let failure = crate::model::event::Failure { fault: Fault::new(Code::Overloaded, "later"), passed_on: false };
+    let spelled = translated([start(1), Event::Error(Box::new(failure)), end(Reason::Error)]);
+    assert!(spelled.starts_with("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","), "{spelled}");
+}
+
+const START: &str = r#"{"type":"message_start","message":{"id":"msg_up","usage":{"input_tokens":1}}   }"#;
+const TEXT: &str = r#"{ "type": "content_block_start", "index": 3, "content_block": {"type":"text","text":""} }"#;
+const HELLO: &str = r#"{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"Hello"},"x":1}"#;
+const HELD: &str = r#"{"type":"content_block_stop","index":3}"#;
+const DELTA: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
+const STOP: &str = r#"{"type":"message_stop"}"#;
+
+fn passed_as(name: &str, data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
+    Entry { raw: Some(Payload { name: name.into(), data: data.into() }), ..passed(data, events) }
+}
+
+/// A stream of its own wire, as far as `payloads` go.
+fn own_wire(payloads: &[&str]) -> Vec<Entry> {
+    let mut journal = entries([start(1), route(Wire::Anthropic, true)]);
+    journal.extend(payloads.iter().map(|data| {
+        let json: serde_json::Value = serde_json::from_str(data).unwrap();
+        let content = (*data == HELLO).then(|| text(0, "Hello"));
+        passed_as(json["type"].as_str().unwrap(), data, content)
+    }));
+    journal
+}
+
+fn raw_spelled(journal: &[Entry]) -> Vec<String> {
+    spelled(Anthropic.encoder(view(1, true)), journal)
+}
+
+#[test]
+fn payloads_of_its_own_wire_pass_unchanged() {
+    let all = [START, TEXT, HELLO, HELD, DELTA, STOP];
+    let mut journal = own_wire(&all);
+    journal.extend(entries([finish(0, Reason::Stop), usage(false), end(Reason::Stop)]));
+    let sent = raw_spelled(&journal);
+    let data: Vec<&str> = sent.iter().map(|block| block.split_once("\ndata: ").unwrap().1).collect();
+    assert_eq!(data, all);
+    assert!(sent[2].starts_with("event: content_block_delta\n"));
+}
+
+#[test]
+fn a_payload_without_a_name_goes_under_its_type() {
+    let mut journal = own_wire(&[]);
+    journal.extend([START, HELLO, r#"{"type":"a\nb"}"#].map(|data| passed_as("", data, [])));
+    let sent = raw_spelled(&journal);
+    assert!(sent[0].starts_with("event: message_start\n") && sent[1].starts_with("event: content_block_delta\n"), "{sent:?}");
+    assert_eq!(sent[2], r#"data: {"type":"a\nb"}"#);
+}
+
+#[test]
+fn what_we_end_ourselves_is_closed_by_events_of_ours() {
+    let ended = |payloads: &[&str], last: Vec<Event>| {
+        let mut journal = own_wire(payloads);
+        journal.extend(entries(last));
+        raw_spelled(&journal)[payloads.len()..].join("\n\n")
+    };
+    let cancelled = || vec![usage(true), end(Reason::Cancelled)];
+    insta::assert_snapshot!("raw_cancelled_with_a_block_open", ended(&[START, TEXT, HELLO], cancelled()));
+    let between = ended(&[START, TEXT, HELLO, HELD], cancelled());
+    assert!(between.starts_with("event: message_delta\n") && !between.contains("message_start"), "{between}");
+    assert!(ended(&[], cancelled()).starts_with("event: message_start\n"));
+    let failed = ended(&[START, TEXT, HELLO], vec![error(false), end(Reason::Error)]);
+    assert!(
+        failed.starts_with("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":3}\n\nevent: error\n"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn an_error_payload_is_passed_on_and_no_second_one_added() {
+    let payload = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let mut journal = own_wire(&[START, TEXT, HELLO]);
+    journal.push(passed_as("error", payload, [error(true)]));
+    journal.extend(entries([usage(true), end(Reason::Error)]));
+    let sent = raw_spelled(&journal);
+    assert_eq!(sent[3..], [format!("event: error\ndata: {payload}")]);
+}
+
+#[test]
+fn a_fallback_to_another_wire_is_translated() {
+    let journal = entries([start(1), route(Wire::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
+    assert_eq!(spell(view(1, true), &journal), spell(view(1, false), &journal));
+}
+
+#[test]
+fn more_than_can_be_held_is_an_error_and_never_half_of_it() {
+    let mut journal = entries([start(1), route(Wire::OpenaiChat, false), call(0, 0, false, None), call(0, 1, false, None)]);
+    journal.extend((0..5).map(|_| Entry::of([arguments(0, 1, &"x".repeat(1 << 20))].into_iter().collect())));
+    journal.extend(entries([end(Reason::ToolCalls)]));
+    let sent = spelled(Anthropic.encoder(view(1, false)), &journal);
+    assert_eq!(sent.len(), 4, "{sent:?}");
+    assert!(sent[2].starts_with("event: content_block_stop\n"), "{}", sent[2]);
+    assert!(sent[3].starts_with("event: error\n") && sent[3].contains("parallel tool calls are too large"), "{}", sent[3]);
+}

@@ -1,0 +1,413 @@
+//! The laws of the dialect, over made-up journals.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Anthropic, chat};
+use crate::codec::sse_writer::SseWriter;
+use crate::codec::{Frame, FrameKind};
+use crate::dialect::journals::{
+    arguments, blocks, call, end, entries, finish, journals, reasoning, resumes_everywhere, route, signature, spelled, start, text, usage,
+    view,
+};
+use crate::dialect::{Dialect as _, View};
+use crate::model::chat::{Part as Said, PastReasoning};
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{Event, Reason};
+use crate::model::fold::{Answer, Choice, Part};
+use crate::model::target::{Account, Target};
+use crate::model::wire::Wire;
+use crate::provider::{self, Decoded};
+
+/// What the events of one stream say, as a client puts them together; as strict as clients are.
+#[derive(Default)]
+struct Folded {
+    message: Value,
+    open: bool,
+    input: String,
+    error: Option<Value>,
+    own: Value,
+    over: bool,
+}
+
+impl Folded {
+    fn of(sse: &[String], view: &View) -> Self {
+        let mut folded = Self::default();
+        for block in sse {
+            let (name, data) = block.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            assert!(!data.contains(['\n', '\u{85}', '\u{2028}']), "one line for every reader of lines: {data:?}");
+            let event: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(event["type"], name);
+            assert!(!folded.over && folded.error.is_none(), "nothing may follow the end: {block}");
+            folded.take(&event, view);
+        }
+        folded
+    }
+
+    fn take(&mut self, event: &Value, view: &View) {
+        let kind = event["type"].as_str().unwrap();
+        assert_eq!(self.message.is_null(), matches!(kind, "message_start") || kind == "error" && self.message.is_null(), "{event}");
+        match kind {
+            "message_start" => {
+                self.message = event["message"].clone();
+                assert_eq!((&self.message["id"], &self.message["model"]), (&json!(format!("msg_{}", view.start.stream)), &json!("smart")));
+            }
+            "content_block_start" => self.begin(event),
+            "content_block_delta" => {
+                assert_eq!((self.open, &event["index"]), (true, &json!(self.content().len() - 1)));
+                self.delta(&event["delta"]);
+            }
+            "content_block_stop" => {
+                assert_eq!((self.open, &event["index"]), (true, &json!(self.content().len() - 1)));
+                self.stop();
+            }
+            "message_delta" => self.ending(event),
+            "message_stop" => self.over = !self.message["stop_reason"].is_null(),
+            "error" => self.error = Some(event["error"].clone()),
+            _ => panic!("{event}"),
+        }
+    }
+
+    fn content(&mut self) -> &mut Vec<Value> {
+        self.message["content"].as_array_mut().unwrap()
+    }
+
+    fn begin(&mut self, event: &Value) {
+        assert!(!std::mem::replace(&mut self.open, true), "one block at a time: {event}");
+        assert_eq!(event["index"], self.content().len());
+        self.content().push(event["content_block"].clone());
+    }
+
+    fn delta(&mut self, delta: &Value) {
+        let piece = |name: &str| delta[name].as_str().unwrap().to_owned();
+        let (kind, field) = match delta["type"].as_str().unwrap() {
+            "text_delta" => ("text", "text"),
+            "thinking_delta" => ("thinking", "thinking"),
+            "signature_delta" => ("thinking", "signature"),
+            "input_json_delta" => {
+                assert_eq!(self.content().last().unwrap()["type"], "tool_use");
+                return self.input.push_str(&piece("partial_json"));
+            }
+            "citations_delta" => {
+                let block = self.content().last_mut().unwrap();
+                assert_eq!(block["type"], "text");
+                let mut citations = block["citations"].as_array().cloned().unwrap_or_default();
+                citations.push(delta["citation"].clone());
+                block["citations"] = citations.into();
+                return;
+            }
+            _ => panic!("{delta}"),
+        };
+        let block = self.content().last_mut().unwrap();
+        assert_eq!(block["type"], kind);
+        block[field] = (block[field].as_str().unwrap().to_owned() + &piece(field)).into();
+    }
+
+    fn stop(&mut self) {
+        self.open = false;
+        let input = std::mem::take(&mut self.input);
+        if !input.is_empty() {
+            let read = serde_json::from_str(&input).ok().filter(Value::is_object);
+            let empty = input.trim().is_empty() || input.trim() == "null";
+            let read = read.unwrap_or_else(|| if empty { json!({}) } else { json!({"INVALID_JSON": input}) });
+            self.content().last_mut().unwrap()["input"] = read;
+        }
+    }
+
+    fn ending(&mut self, event: &Value) {
+        assert!(!self.open, "blocks are ended before: {event}");
+        self.message["stop_reason"] = event["delta"]["stop_reason"].clone();
+        self.message["usage"] = event["usage"].clone();
+        self.own = event["sluicegate"].clone();
+    }
+}
+
+fn answer(journal: &[Entry]) -> Answer {
+    Answer::of(journal.iter().flat_map(|entry| &entry.events))
+}
+
+fn first(answer: &Answer) -> Choice {
+    answer.choices.first().cloned().unwrap_or_default()
+}
+
+/// True where no call grows once it has ended: there is no place for that here.
+fn is_honest(journal: &[Entry]) -> bool {
+    let mut ended = Vec::new();
+    journal.iter().flat_map(|entry| &entry.events).all(|event| match event {
+        Event::ToolCallEnd { choice, index } => {
+            ended.push((*choice, *index));
+            true
+        }
+        Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
+        _ => true,
+    })
+}
+
+/// The texts of all blocks of that type.
+fn words(message: &Value, kind: &str) -> String {
+    let blocks = message["content"].as_array().into_iter().flatten().filter(|block| block["type"] == kind);
+    blocks.map(|block| block[kind].as_str().unwrap()).collect()
+}
+
+fn same_as_events(folded: &Folded, answer: &Answer) {
+    let reason = answer.reason().unwrap();
+    let choice = first(answer);
+    assert_eq!((folded.over, folded.error.is_some()), (reason != Reason::Error, reason == Reason::Error));
+    assert_eq!(folded.own["reason"] == "cancelled", reason == Reason::Cancelled);
+    assert_eq!(words(&folded.message, "thinking"), choice.reasoning());
+    let said = choice.parts.iter().filter_map(|part| match part {
+        Part::Text(text) | Part::Refusal(text) => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(words(&folded.message, "text"), said.collect::<String>());
+    let calls = folded.message["content"].as_array().into_iter().flatten().filter(|block| block["type"] == "tool_use");
+    let calls: Vec<(&str, &str)> = calls.map(|block| (block["id"].as_str().unwrap(), block["name"].as_str().unwrap())).collect();
+    let expected: Vec<(&str, &str)> = choice
+        .parts
+        .iter()
+        .filter_map(|part| if let Part::ToolCall { id, name, .. } = part { Some((&**id, &**name)) } else { None })
+        .collect();
+    assert_eq!(calls, expected);
+    if reason != Reason::Error {
+        let used = answer.usage.unwrap();
+        let told = |name: &str| folded.message["usage"][name].as_u64();
+        let input =
+            told("input_tokens").unwrap() + told("cache_read_input_tokens").unwrap_or(0) + told("cache_creation_input_tokens").unwrap_or(0);
+        assert_eq!((Some(input), told("output_tokens")), (used.input, used.output));
+        assert_eq!(folded.own["estimated"] == true, used.estimated);
+    }
+}
+
+/// What a client brings back of a message is what the answer was; but thinking without a signature.
+fn comes_back(message: &Value, parts: &[Part]) {
+    let turn = json!({"role": "assistant", "content": message["content"]});
+    let body = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "?"}, turn]});
+    let chat = chat::translate(body.to_string().as_bytes()).unwrap();
+    let back = chat.messages.get(1).map(|turn| turn.parts.as_slice()).unwrap_or_default();
+    let joined = |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
+    let text = back.iter().filter_map(|part| if let Said::Text(text) = part { Some(text.as_str()) } else { None });
+    assert_eq!(text.collect::<String>(), joined(|part| if let Part::Text(text) | Part::Refusal(text) = part { Some(text) } else { None }));
+    let past: Vec<PastReasoning> =
+        back.iter().filter_map(|part| if let Said::Reasoning(it) = part { Some(it.clone()) } else { None }).collect();
+    let signed: Vec<_> =
+        parts.iter().enumerate().filter_map(|(at, part)| if let Part::Signature(it) = part { Some((at, it)) } else { None }).collect();
+    // An empty signature is none.
+    let signed: Vec<_> = signed.into_iter().filter(|(_, it)| it.wire != Wire::Anthropic || it.signature.as_deref() != Some("")).collect();
+    assert_eq!(past.len(), signed.len());
+    for (back, (at, it)) in past.iter().zip(signed) {
+        assert_eq!((back.signature.as_deref(), back.redacted.as_deref()), (it.signature.as_deref(), it.redacted.as_deref()));
+        assert_eq!((back.wire, back.on_text), (Some(it.wire), it.on_text));
+        if let (Some(Part::Reasoning(text)), None, false) = (parts[..at].last(), &it.redacted, it.on_text) {
+            assert!(back.text.ends_with(text), "{back:?} signs {text:?}");
+        }
+    }
+    let calls =
+        back.iter().filter_map(|part| if let Said::ToolCall(call) = part { Some((call.id.clone(), call.signature.clone())) } else { None });
+    let made = parts.iter().filter_map(|part| match part {
+        Part::ToolCall { id, signature, .. } => Some((id.to_string(), signature.as_ref().map(ToString::to_string))),
+        _ => None,
+    });
+    assert_eq!(calls.collect::<Vec<_>>(), made.collect::<Vec<_>>());
+}
+
+/// Journals in which calls grow side by side, with anything between their pieces.
+fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
+    let seed = (0u8..9, any::<prop::sample::Index>(), "[a-c\"\\\\é{}]{0,3}");
+    (prop::collection::vec(seed, 0..24), any::<bool>()).prop_map(|(seeds, completed)| {
+        let (mut events, mut open, mut begun) = (vec![start(1), route(Wire::OpenaiChat, false)], Vec::new(), 0);
+        for (kind, which, words) in seeds {
+            match kind {
+                0 | 1 => {
+                    events.push(call(0, begun, words.len() == 1, (words.len() == 2).then_some("sig")));
+                    open.push(begun);
+                    begun += 1;
+                }
+                2..=4 if !open.is_empty() => events.push(arguments(0, open[which.index(open.len())], &words)),
+                5 if !open.is_empty() => events.push(Event::ToolCallEnd { choice: 0, index: open.swap_remove(which.index(open.len())) }),
+                6 => events.push(reasoning(0, &words)),
+                7 => events.push(signature(0, &words, Wire::Gemini, words.len() == 3)),
+                _ => events.push(text(0, &words)),
+            }
+        }
+        events.extend(open.into_iter().map(|index| Event::ToolCallEnd { choice: 0, index }));
+        let reason = if completed { Reason::ToolCalls } else { Reason::Cancelled };
+        events.extend(completed.then(|| finish(0, reason)));
+        entries(events.into_iter().chain([usage(false), end(reason)]))
+    })
+}
+
+/// What the hub remembers of entries that were let go.
+fn bones(journal: &[Entry]) -> Entry {
+    let mut bare: Vec<Event> = Vec::new();
+    for event in journal.iter().flat_map(|entry| &entry.events) {
+        let bone = match event {
+            Event::Text { .. } => text(0, ""),
+            Event::Reasoning { .. } => reasoning(0, ""),
+            Event::ToolArguments { index, .. } => arguments(0, *index, ""),
+            other => other.clone(),
+        };
+        if matches!(bone, Event::Signature(_) | Event::ToolCall(_) | Event::ToolCallEnd { .. }) || bare.last() != Some(&bone) {
+            bare.push(bone);
+        }
+    }
+    Entry::of(bare.into_iter().collect())
+}
+
+/// What a reader from entry `seq` on is sent where the first `gone` entries were let go.
+fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
+    let (mut encoder, mut out) = (Anthropic.encoder(view(1, false)), SseWriter::new(None));
+    out.mute(true);
+    out.begin_entry(0, 0);
+    encoder.remember(&bones(&journal[..gone]), &mut out);
+    out.end_entry();
+    let mut sse = String::new();
+    for (at, entry) in journal.iter().enumerate().skip(gone) {
+        out.mute(at < seq);
+        out.begin_entry(at as u64, 0);
+        encoder.entry(entry, &mut out);
+        out.end_entry();
+        sse.push_str(std::str::from_utf8(&out.take()).unwrap());
+    }
+    blocks(&sse)
+}
+
+/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its frames.
+fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
+    let block = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 0..3));
+    (prop::collection::vec(block, 0..4), 0u8..3, any::<prop::sample::Index>()).prop_map(|(said, how, cut)| {
+        let frames = frames(&said);
+        let kept = if how == 0 { frames.len() } else { cut.index(frames.len()) };
+        let mut journal = entries([start(1), route(Wire::Anthropic, true)]);
+        journal.extend(decoded(&frames[..kept]));
+        let complete = kept == frames.len();
+        let last = match how {
+            _ if complete => vec![usage(false), end(Reason::Stop)],
+            1 => vec![usage(true), end(Reason::Cancelled)],
+            _ => vec![crate::dialect::journals::error(false), usage(true), end(Reason::Error)],
+        };
+        journal.extend(entries(last));
+        journal
+    })
+}
+
+fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
+    let mut frames = vec![
+        json!({"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 1}}}),
+        json!({"type": "ping"}),
+    ];
+    for (index, (kind, pieces)) in said.iter().enumerate() {
+        let (block, tag, field) = match kind {
+            0 => (json!({"type": "text", "text": ""}), "text_delta", "text"),
+            1 => (json!({"type": "thinking", "thinking": "", "signature": ""}), "thinking_delta", "thinking"),
+            2 => (json!({"type": "tool_use", "id": format!("t{index}"), "name": "f", "input": {}}), "input_json_delta", "partial_json"),
+            _ => (json!({"type": "server_tool_use", "id": "s", "name": "f", "input": {}}), "input_json_delta", "partial_json"),
+        };
+        frames.push(json!({"type": "content_block_start", "index": index, "content_block": block}));
+        frames.extend(
+            pieces.iter().map(|piece| json!({"type": "content_block_delta", "index": index, "delta": {"type": tag, field: piece}})),
+        );
+        frames.push(json!({"type": "content_block_stop", "index": index}));
+    }
+    frames.push(json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}));
+    frames.push(json!({"type": "message_stop"}));
+    frames
+}
+
+fn decoded(frames: &[Value]) -> Vec<Entry> {
+    let target = Target { account: Account::example(Wire::Anthropic, "http://127.0.0.1:1").into(), model: "m".into() };
+    let mut decoder = provider::of(Wire::Anthropic).decoder(&target, "seed");
+    let mut out = Decoded::default();
+    frames
+        .iter()
+        .map(|json| {
+            let frame = Frame { name: json["type"].as_str().unwrap().into(), data: json.to_string().into(), kind: FrameKind::Whole };
+            out.clear();
+            decoder.decode(&frame, &mut out).unwrap();
+            Entry { raw: Some(Payload { name: frame.name, data: frame.data }), events: std::mem::take(&mut out.events) }
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
+        resumes_everywhere(|| Anthropic.encoder(view(choices, false)), &journal);
+    }
+
+    #[test]
+    fn a_resumed_reader_of_calls_side_by_side_gets_exactly_the_rest(journal in interleaved()) {
+        resumes_everywhere(|| Anthropic.encoder(view(1, false)), &journal);
+    }
+
+    #[test]
+    fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire()) {
+        resumes_everywhere(|| Anthropic.encoder(view(1, true)), &journal);
+    }
+
+    #[test]
+    fn a_reader_behind_what_was_let_go_gets_the_rest_or_is_told_what_is_missing(journal in interleaved(), (gone, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
+        let gone = gone.index(journal.len());
+        let seq = gone + from.index(journal.len() - gone);
+        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, gone, seq));
+        if whole != got {
+            let (last, rest) = got.split_last().unwrap();
+            prop_assert!(last.starts_with("event: error\n") && last.contains("replay_expired"), "{got:?}");
+            let said = rest.iter().zip(&whole).take_while(|(got, whole)| got == whole).count();
+            prop_assert!(rest[said..].iter().all(|block| block.contains("content_block_stop")), "{got:?} instead of {whole:?}");
+        }
+    }
+
+    #[test]
+    fn the_blocks_say_what_the_events_say((choices, journal) in journals(false)) {
+        let view = view(choices, false);
+        same_as_events(&Folded::of(&spelled(Anthropic.encoder(view.clone()), &journal), &view), &answer(&journal));
+    }
+
+    #[test]
+    fn calls_side_by_side_are_told_whole(journal in interleaved()) {
+        let view = view(1, false);
+        same_as_events(&Folded::of(&spelled(Anthropic.encoder(view.clone()), &journal), &view), &answer(&journal));
+    }
+
+    #[test]
+    fn the_whole_answer_is_the_fold_of_its_events_and_comes_back(journal in prop_oneof![journals(false).prop_map(|(_, journal)| journal), interleaved()]) {
+        let view = view(1, false);
+        let folded = Folded::of(&spelled(Anthropic.encoder(view.clone()), &journal), &view);
+        let answer = answer(&journal);
+        if answer.reason() == Some(Reason::Error) || !is_honest(&journal) {
+            return Ok(());
+        }
+        let mut whole: Value = serde_json::from_slice(&Anthropic.whole(&view, &answer)).unwrap();
+        let own = whole.as_object_mut().unwrap().remove("sluicegate").unwrap_or_default();
+        prop_assert_eq!(&whole, &folded.message);
+        prop_assert_eq!(own, folded.own);
+        comes_back(&whole, &first(&answer).parts);
+    }
+
+    #[test]
+    fn payloads_pass_unchanged_and_only_an_end_of_ours_is_added(journal in own_wire()) {
+        let sse = spelled(Anthropic.encoder(view(1, true)), &journal);
+        let raws: Vec<String> = journal.iter().filter_map(|entry| entry.raw.as_ref()).map(|raw| format!("event: {}\ndata: {}", raw.name, raw.data)).collect();
+        prop_assert_eq!(&sse[..raws.len()], &raws);
+        let begun = raws.iter().filter(|block| block.starts_with("event: content_block_start")).count();
+        let open = begun > raws.iter().filter(|block| block.starts_with("event: content_block_stop")).count();
+        let names: Vec<&str> = sse[raws.len()..].iter().map(|block| block.lines().next().unwrap().strip_prefix("event: ").unwrap()).collect();
+        let stop = open.then_some("content_block_stop");
+        let expected: Vec<&str> = match answer(&journal).reason().unwrap() {
+            Reason::Cancelled => raws.is_empty().then_some("message_start").into_iter().chain(stop).chain(["message_delta", "message_stop"]).collect(),
+            Reason::Error => stop.into_iter().chain(["error"]).collect(),
+            _ => Vec::new(),
+        };
+        prop_assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_stream_of_its_own_wire_translated_says_the_same(journal in own_wire()) {
+        let view = view(1, false);
+        let sse = spelled(Anthropic.encoder(view.clone()), &journal);
+        // Pieces of a server tool are passed on as they came; the fold here knows none.
+        if !sse.iter().any(|block| block.contains("server_tool_use")) {
+            same_as_events(&Folded::of(&sse, &view), &answer(&journal));
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A request as it stands at the door: the few fields that routing, metering and answering need. The rest is read only
+//! when a target speaks another wire.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::{HeaderMap, HeaderName};
+
+use super::{chat, estimate};
+use crate::dialect::object::Object;
+use crate::dialect::{door, stored};
+use crate::model::ask::Ask;
+use crate::model::fault::Fault;
+use crate::model::wire::{Tongue, Wire};
+
+/// What goes along to an upstream of the same wire.
+const HEADERS: [HeaderName; 2] = [HeaderName::from_static("anthropic-version"), HeaderName::from_static("anthropic-beta")];
+
+/// Reads the body of `POST /v1/messages`.
+///
+/// # Errors
+/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+pub(super) fn generation(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    let ask = read(headers, body)?;
+    match ask.max_output {
+        Some(_) => Ok(ask),
+        None => Err(Fault::invalid("max_tokens", "`max_tokens` must be a non-negative integer")),
+    }
+}
+
+/// Reads the body of `POST /v1/messages/count_tokens`, which need not say how much is to be generated.
+///
+/// # Errors
+/// As for a generation.
+pub(super) fn count(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    read(headers, body)
+}
+
+fn read(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    let mut ask = fields(&body)?;
+    ask.headers = door::passed_headers(headers, &HEADERS);
+    ask.body = body;
+    Ok(ask)
+}
+
+/// Everything of the ask but body and headers.
+fn fields(body: &[u8]) -> Result<Ask, Fault> {
+    let top = Object::body(body)?;
+    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
+        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    }
+    stored::refuse(&top)?;
+    refuse_threads(&top)?;
+    Ok(Ask {
+        tongue: Tongue::Anthropic,
+        shape: Some(Wire::Anthropic),
+        body: Bytes::new(),
+        model: door::model(&top)?,
+        conversation: None,
+        asked: None,
+        models: further_models(&top)?,
+        stream: top.read("stream", "true or false")?.unwrap_or(false),
+        choices: 1,
+        max_output: top.read("max_tokens", "a non-negative integer")?,
+        include_usage: true,
+        input_estimate: estimate::input(&top)?,
+        headers: Vec::new(),
+        translate: chat::translate,
+        chat: OnceLock::new(),
+    })
+}
+
+/// A thread's turns are kept in the provider's account, and may be another caller's. The vendor's clients begin one by
+/// themselves, and send the whole conversation instead where they are told this code.
+fn refuse_threads(top: &Object<'_>) -> Result<(), Fault> {
+    if top.raw("thread").is_none_or(|value| value.get() == "false") {
+        return Ok(());
+    }
+    let message = "`thread` keeps the conversation in the provider's account; send all of it, and leave `thread` out";
+    Err(Fault { native_code: Some("thread_unsupported_request".to_owned()), ..Fault::invalid("thread", message) })
+}
+
+/// The models that the body names beside `model`: those the API goes on to by itself, and those that its tools ask.
+fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+    let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
+    let fallbacks = if listed { top.objects("fallbacks")? } else { Vec::new() };
+    let tools = top.objects("tools")?;
+    let models = fallbacks.iter().chain(&tools).map(|it| it.string("model"));
+    models.filter_map(Result::transpose).map(|model| model.map(Into::into)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, StatusCode};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::fault::Code;
+
+    const REST: &str = r#""max_tokens":5,"messages":[{"role":"user","content":"hi"}]"#;
+
+    fn parsed(body: &str) -> Result<Ask, Fault> {
+        generation(&HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    fn refused(body: &str) -> (u16, Option<String>, String) {
+        let fault = parsed(body).unwrap_err();
+        (fault.status.as_u16(), fault.param, fault.message)
+    }
+
+    #[test]
+    fn what_is_needed_is_read_and_the_body_is_kept() {
+        let body = format!(r#"{{"model":"smart",{REST},"stream":true,"x":[1.0]}}"#);
+        let ask = parsed(&body).unwrap();
+        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::Anthropic, Some(Wire::Anthropic), "smart", true));
+        assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (1, Some(5), true, 1));
+        assert_eq!(ask.body, body.as_bytes());
+        assert_eq!(ask.chat().unwrap().max_tokens, Some(5));
+    }
+
+    #[test]
+    fn how_much_is_to_be_generated_must_be_said_but_not_where_tokens_are_counted() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+        assert_eq!(refused(body), (400, Some("max_tokens".into()), "`max_tokens` must be a non-negative integer".into()));
+        assert_eq!(count(&HeaderMap::new(), Bytes::from_static(body.as_bytes())).unwrap().max_output, None);
+    }
+
+    #[test]
+    fn every_field_that_is_read_is_checked() {
+        for (fields, param) in [
+            (REST, "model"),
+            (r#""model":"","max_tokens":1,"messages":[{}]"#, "model"),
+            (r#""model":"m","max_tokens":1"#, "messages"),
+            (r#""model":"m","max_tokens":1,"messages":[]"#, "messages"),
+            (r#""model":"m","max_tokens":1,"messages":[{},7]"#, "messages[1]"),
+            (r#""model":"m","max_tokens":-1,"messages":[{}]"#, "max_tokens"),
+            (r#""model":"m","max_tokens":"5","messages":[{}]"#, "max_tokens"),
+            (r#""model":"m","max_tokens":1,"messages":[{}],"stream":"yes""#, "stream"),
+            (r#""model":"m","max_tokens":1,"messages":[{}],"tools":{}"#, "tools"),
+            (r#""model":"m","max_tokens":1,"messages":[{}],"fallbacks":[7]"#, "fallbacks[0]"),
+            (r#""model":"m","mod\u0065l":"n","max_tokens":1,"messages":[{}]"#, "model"),
+        ] {
+            let (status, told, message) = refused(&format!("{{{fields}}}"));
+            assert_eq!((status, told.as_deref()), (400, Some(param)), "{fields}: {message}");
+        }
+    }
+
+    #[test]
+    fn objects_in_the_providers_account_are_refused() {
+        for (field, param) in [(r#""container":"c""#, "container"), (r#""tools":[{"type":"x","container":"c"}]"#, "tools[0].container")] {
+            let fault = parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap_err();
+            assert_eq!((fault.status, fault.code, fault.param.as_deref()), (StatusCode::FORBIDDEN, Code::FieldNotAllowed, Some(param)));
+        }
+        for field in [r#""container":null"#, r#""tools":[{"name":"f","input_schema":{"container":"c","file_id":"f"}}]"#] {
+            assert!(parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).is_ok(), "{field}");
+        }
+    }
+
+    #[test]
+    fn threads_are_refused_by_the_code_that_clients_know() {
+        for thread in [r#"{"type":"create"}"#, r#"{"type":"continue","previous_message_id":"msg_1"}"#] {
+            let fault = parsed(&format!(r#"{{"model":"m",{REST},"thread":{thread}}}"#)).unwrap_err();
+            assert_eq!(
+                (fault.status.as_u16(), fault.told_code(), fault.param.as_deref()),
+                (400, "thread_unsupported_request", Some("thread"))
+            );
+        }
+        for thread in ["null", "false"] {
+            assert!(parsed(&format!(r#"{{"model":"m",{REST},"thread":{thread}}}"#)).is_ok(), "{thread}");
+        }
+    }
+
+    #[test]
+    fn every_model_that_is_named_is_known() {
+        let fields = r#""fallbacks":[{"model":"a"},{}],"tools":[{"type":"advisor_20260301","model":"b"},{"name":"f"}]"#;
+        assert_eq!(parsed(&format!(r#"{{"model":"m",{REST},{fields}}}"#)).unwrap().models, ["a", "b"]);
+        assert!(parsed(&format!(r#"{{"model":"m",{REST},"fallbacks":"default"}}"#)).unwrap().models.is_empty());
+    }
+
+    #[test]
+    fn the_apis_own_headers_go_along_and_no_others() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("anthropic-version", "2023-06-01"), ("anthropic-beta", "a"), ("openai-beta", "b"), ("x-api-key", "k")] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.append("anthropic-beta", HeaderValue::from_static("c"));
+        let ask = generation(&headers, Bytes::from(format!(r#"{{"model":"m",{REST}}}"#))).unwrap();
+        let passed: Vec<_> = ask.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(passed, [("anthropic-version", "2023-06-01"), ("anthropic-beta", "a"), ("anthropic-beta", "c")]);
+    }
+
+    #[test]
+    fn no_message_repeats_what_was_sent() {
+        for body in [
+            r#"{"model":"m","max_tokens":1,"messages":"SECRET"}"#,
+            r#"{"model":["SECRET"],"max_tokens":1,"messages":[{}]}"#,
+            r#"{"model":"m","max_tokens":"SECRET","messages":[{}]}"#,
+        ] {
+            assert!(!refused(body).2.contains("SECRET"));
+        }
+        let ask = parsed(r#"{"model":"m","max_tokens":1,"messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#).unwrap();
+        assert!(!ask.chat().unwrap_err().message.contains("SECRET"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_can_break_it(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
+            let wrapped = format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"assistant","content":{body}}}]}}"#);
+            for body in [&body, &wrapped] {
+                if let Ok(ask) = parsed(body) {
+                    let _ = ask.chat();
+                }
+            }
+        }
+    }
+}

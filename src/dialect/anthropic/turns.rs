@@ -1,0 +1,302 @@
+//! The turns of a conversation.
+//!
+//! Invariants: the results of tools are turns of their own, before what else the person says in the same turn; a turn of
+//! the model that says nothing is left out, as other APIs refuse empty turns.
+
+use std::collections::HashMap;
+
+use super::chat::mark;
+use super::content::{self, Content};
+use crate::dialect::object::Object;
+use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
+use crate::model::fault::Fault;
+use crate::model::keepsake::{Keepsake, Kept, is_ours};
+use crate::model::wire::Wire;
+
+/// The turns of a body, instructions first.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
+    let mut messages = Vec::new();
+    if let Some(system) = content::of(top, "system")? {
+        push(&mut messages, Role::System, content::said(system)?);
+    }
+    for message in top.objects("messages")? {
+        turn(&message, &mut messages)?;
+    }
+    Ok(messages)
+}
+
+fn push(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) {
+    if parts.iter().any(|part| !matches!(part, Part::CacheMark(_))) {
+        messages.push(Message { role, name: None, parts });
+    }
+}
+
+fn turn(message: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> {
+    let role = message.required("role")?;
+    let content = content::of(message, "content")?.ok_or_else(|| message.refuse("content", "a string or an array of blocks"))?;
+    match &*role {
+        "user" => user(content, messages)?,
+        "assistant" => push(messages, Role::Assistant, assistant(content)?),
+        "system" => push(messages, Role::System, content::said(content)?),
+        _ => return Err(message.refuse("role", "`user`, `assistant` or `system`")),
+    }
+    Ok(())
+}
+
+fn user(content: Content<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> {
+    let blocks = match content {
+        Content::Text(text) => {
+            push(messages, Role::User, vec![Part::Text(text)]);
+            return Ok(());
+        }
+        Content::Blocks(blocks) => blocks,
+    };
+    let mut said = Vec::new();
+    for block in &blocks {
+        if block.text("type")?.as_deref() == Some("tool_result") {
+            push(messages, Role::Tool, result(block)?);
+        } else {
+            content::block(block, &mut said)?;
+        }
+    }
+    push(messages, Role::User, said);
+    Ok(())
+}
+
+fn result(block: &Object<'_>) -> Result<Vec<Part>, Fault> {
+    let parts = content::of(block, "content")?.map(content::said).transpose()?.unwrap_or_default();
+    let is_error = block.read("is_error", "true or false")?.unwrap_or(false);
+    let result = ToolResult { id: block.filled("tool_use_id")?, name: None, parts, is_error };
+    Ok([Part::ToolResult(result)].into_iter().chain(mark(block)?.map(Part::CacheMark)).collect())
+}
+
+fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
+    let blocks = match content {
+        Content::Text(text) => return Ok(Some(text).filter(|text| !text.is_empty()).map(Part::Text).into_iter().collect()),
+        Content::Blocks(blocks) => blocks,
+    };
+    let mut turn = Turn { parts: Vec::new(), of_calls: signatures_of_calls(&blocks)? };
+    for block in &blocks {
+        turn.block(block)?;
+    }
+    Ok(turn.parts)
+}
+
+/// The signatures of calls in a turn, by the id of the call: clients may have put them elsewhere in the turn.
+fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (Wire, String)>, Fault> {
+    let mut found = HashMap::new();
+    for block in blocks {
+        let data = block.text("type")?.filter(|kind| kind == "redacted_thinking").map_or(Ok(None), |_| block.text("data"))?;
+        if let Some(Keepsake { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
+            data.as_deref().and_then(Keepsake::unwrap)
+        {
+            found.insert(id, (wire, signature));
+        }
+    }
+    Ok(found)
+}
+
+/// A turn of the model in the making.
+struct Turn {
+    parts: Vec<Part>,
+    of_calls: HashMap<String, (Wire, String)>,
+}
+
+impl Turn {
+    fn block(&mut self, block: &Object<'_>) -> Result<(), Fault> {
+        match &*block.required("type")? {
+            "text" => {
+                let text = block.required("text")?;
+                self.parts.extend(Some(text).filter(|text| !text.is_empty()).map(Part::Text));
+                self.parts.extend(mark(block)?.map(Part::CacheMark));
+            }
+            "thinking" => self.thinking(block.string("thinking")?.unwrap_or_default(), block.string("signature")?.unwrap_or_default()),
+            "redacted_thinking" => self.redacted(block.required("data")?),
+            "tool_use" => {
+                let call = self.call(block)?;
+                self.parts.push(Part::ToolCall(call));
+                self.parts.extend(mark(block)?.map(Part::CacheMark));
+            }
+            "image" | "document" | "search_result" => content::block(block, &mut self.parts)?,
+            _ => {
+                return Err(
+                    block.refuse("type", "`text`, `thinking`, `redacted_thinking` or `tool_use` in a turn of the model, for this target")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Thinking that nobody has signed is left out.
+    fn thinking(&mut self, text: String, signature: String) {
+        if is_ours(&signature) {
+            self.keepsake(text, Keepsake::unwrap(&signature));
+        } else if !signature.is_empty() {
+            self.reasoning(PastReasoning { text, signature: Some(signature), redacted: None, wire: Some(Wire::Anthropic), on_text: false });
+        }
+    }
+
+    fn redacted(&mut self, data: String) {
+        if is_ours(&data) {
+            self.keepsake(String::new(), Keepsake::unwrap(&data));
+        } else {
+            let redacted = Some(data);
+            self.reasoning(PastReasoning { text: String::new(), signature: None, redacted, wire: Some(Wire::Anthropic), on_text: false });
+        }
+    }
+
+    /// What another wire has made. That of a call stands with the call.
+    fn keepsake(&mut self, text: String, keepsake: Option<Keepsake>) {
+        if let Some(Keepsake { wire, kept: Kept { signature, redacted, on_text, call: None } }) = keepsake {
+            self.reasoning(PastReasoning { text, signature, redacted, wire: Some(wire), on_text });
+        }
+    }
+
+    /// A signature of text goes before the text that it signs.
+    fn reasoning(&mut self, past: PastReasoning) {
+        let last = self.parts.iter().rposition(|part| !matches!(part, Part::CacheMark(_)));
+        let signed = last.filter(|at| past.on_text && matches!(self.parts.get(*at), Some(Part::Text(_))));
+        self.parts.insert(signed.unwrap_or(self.parts.len()), Part::Reasoning(past));
+    }
+
+    fn call(&mut self, block: &Object<'_>) -> Result<PastCall, Fault> {
+        let id = block.filled("id")?;
+        let input = block.raw("input").map_or("{}", |input| input.get());
+        if !input.starts_with('{') {
+            return Err(block.refuse("input", "an object"));
+        }
+        let (wire, signature) = self.of_calls.remove(&id).unzip();
+        Ok(PastCall { id, name: block.filled("name")?, arguments: input.to_owned(), signature, wire, custom: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<Vec<Message>, Fault> {
+        messages(&Object::body(body.as_bytes()).unwrap())
+    }
+
+    fn turns(messages: &str) -> Result<Vec<Message>, Fault> {
+        read(&format!(r#"{{"messages":{messages}}}"#))
+    }
+
+    /// The parts of one turn of the model, in short.
+    fn model(blocks: &str) -> Vec<String> {
+        let turns = turns(&format!(r#"[{{"role":"assistant","content":{blocks}}}]"#)).unwrap();
+        let short = |part: &Part| match part {
+            Part::Text(text) => format!("text {text}"),
+            Part::Reasoning(it) => {
+                let kind = if it.on_text { "on_text" } else { "thinking" };
+                format!("{kind} {:?} {:?} {:?} {}", it.text, it.signature, it.redacted, it.wire.unwrap().name())
+            }
+            Part::ToolCall(it) => format!("call {} {} {} {:?} {:?}", it.id, it.name, it.arguments, it.signature, it.wire.map(Wire::name)),
+            Part::CacheMark(_) => "mark".to_owned(),
+            part => panic!("{part:?}"),
+        };
+        turns.iter().flat_map(|turn| &turn.parts).map(short).collect()
+    }
+
+    fn keepsake(wire: Wire, kept: Kept) -> String {
+        Keepsake { wire, kept }.wrap()
+    }
+
+    #[test]
+    fn instructions_come_first_and_stand_where_they_stood() {
+        let turns = read(
+            r#"{"system":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}},{"type":"text","text":"b"}],
+                "messages":[{"role":"user","content":"c"},{"role":"system","content":"d"},{"role":"assistant","content":"e"}]}"#,
+        )
+        .unwrap();
+        let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
+        assert_eq!(roles, [Role::System, Role::User, Role::System, Role::Assistant]);
+        assert!(matches!(&turns[0].parts[..], [Part::Text(_), Part::CacheMark(_), Part::Text(_)]));
+        assert_eq!(read(r#"{"system":"a","messages":[]}"#).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn results_are_turns_of_their_own_before_what_else_is_said() {
+        let turns = turns(
+            r#"[{"role":"user","content":[{"type":"text","text":"and?"},
+                {"type":"tool_result","tool_use_id":"1","content":"x","is_error":true,"cache_control":{"type":"ephemeral"}},
+                {"type":"tool_result","tool_use_id":"2","content":[{"type":"text","text":"y"},{"type":"image","source":{"type":"url","url":"u"}}]},
+                {"type":"tool_result","tool_use_id":"3"}]}]"#,
+        )
+        .unwrap();
+        let [first, second, third, said] = &turns[..] else { panic!("{turns:?}") };
+        assert!(
+            matches!(&first.parts[..], [Part::ToolResult(it), Part::CacheMark(_)] if it.id == "1" && it.is_error && it.parts.len() == 1)
+        );
+        assert!(matches!(&second.parts[..], [Part::ToolResult(it)] if it.id == "2" && !it.is_error && it.parts.len() == 2));
+        assert!(matches!(&third.parts[..], [Part::ToolResult(it)] if it.parts.is_empty()));
+        assert_eq!((first.role, third.role, said.role), (Role::Tool, Role::Tool, Role::User));
+    }
+
+    #[test]
+    fn what_anthropic_has_signed_is_for_anthropic() {
+        let blocks =
+            r#"[{"type":"thinking","thinking":"hm","signature":"S"},{"type":"redacted_thinking","data":"D"},{"type":"text","text":"t"}]"#;
+        assert_eq!(model(blocks), [r#"thinking "hm" Some("S") None anthropic"#, r#"thinking "" None Some("D") anthropic"#, "text t"]);
+    }
+
+    #[test]
+    fn thinking_that_nobody_has_signed_is_left_out() {
+        assert_eq!(
+            model(r#"[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"t"},{"type":"text","text":""}]"#),
+            ["text t"]
+        );
+        assert!(
+            model(r#"[{"type":"thinking","thinking":"hm"},{"type":"thinking","thinking":"","signature":"sluicegate:broken"}]"#).is_empty()
+        );
+        assert!(turns(r#"[{"role":"assistant","content":""},{"role":"assistant","content":[]}]"#).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_another_wire_has_made_is_for_that_wire() {
+        let signed = keepsake(Wire::Gemini, Kept { signature: Some("G".into()), ..Kept::default() });
+        let on_text = keepsake(Wire::Gemini, Kept { signature: Some("T".into()), on_text: true, ..Kept::default() });
+        let of_call = keepsake(Wire::Gemini, Kept { signature: Some("C".into()), call: Some("2".into()), ..Kept::default() });
+        let encrypted =
+            keepsake(Wire::OpenaiResponses, Kept { redacted: Some("E".into()), signature: Some("rs_1".into()), ..Kept::default() });
+        let blocks = format!(
+            r#"[{{"type":"thinking","thinking":"hm","signature":"{signed}"}},{{"type":"redacted_thinking","data":"{encrypted}"}},
+                {{"type":"text","text":"t"}},{{"type":"redacted_thinking","data":"{on_text}"}},
+                {{"type":"tool_use","id":"1","name":"f","input":{{"a": 1}}}},{{"type":"tool_use","id":"2","name":"g","input":{{}}}},
+                {{"type":"redacted_thinking","data":"{of_call}"}}]"#
+        );
+        let expected = [
+            r#"thinking "hm" Some("G") None gemini"#,
+            r#"thinking "" Some("rs_1") Some("E") openai-responses"#,
+            r#"on_text "" Some("T") None gemini"#,
+            "text t",
+            r#"call 1 f {"a": 1} None None"#,
+            r#"call 2 g {} Some("C") Some("gemini")"#,
+        ];
+        assert_eq!(model(&blocks), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (message, param) in [
+            (r#"{"content":"a"}"#, "messages[0].role"),
+            (r#"{"role":"tool","content":"a"}"#, "messages[0].role"),
+            (r#"{"role":"user"}"#, "messages[0].content"),
+            (r#"{"role":"user","content":[{"type":"tool_result"}]}"#, "messages[0].content[0].tool_use_id"),
+            (r#"{"role":"user","content":[{"type":"tool_use"}]}"#, "messages[0].content[0].type"),
+            (
+                r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"tool_reference"}]}]}"#,
+                "messages[0].content[0].content[0].type",
+            ),
+            (r#"{"role":"assistant","content":[{"type":"server_tool_use"}]}"#, "messages[0].content[0].type"),
+            (r#"{"role":"assistant","content":[{"type":"tool_use","name":"f"}]}"#, "messages[0].content[0].id"),
+            (r#"{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":"{}"}]}"#, "messages[0].content[0].input"),
+            (r#"{"role":"system","content":7}"#, "messages[0].content"),
+        ] {
+            assert_eq!(turns(&format!("[{message}]")).unwrap_err().param.as_deref(), Some(param), "{message}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Marks up to which the prompt may be cached, by the names that OpenAI, and gateways to Anthropic, have for them.
+
+use crate::dialect::object::Object;
+use crate::model::chat::CacheMark;
+use crate::model::fault::Fault;
+
+/// The names of a mark.
+const NAMES: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
+
+/// The mark that an object carries: a part of a turn, a turn, a tool, or the body.
+///
+/// # Errors
+/// A 400 that names the field and what was expected.
+pub(super) fn mark(object: &Object<'_>) -> Result<Option<CacheMark>, Fault> {
+    for name in NAMES {
+        if let Some(control) = object.object(name)? {
+            return Ok(Some(CacheMark { ttl: control.string("ttl")? }));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,89 @@
+//! Calls: any number of them may be open at once.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::super::super::keep;
+use super::super::super::pieces::{put_id, put_text_member};
+use super::{Items, word};
+use crate::codec::sse_writer::SseWriter;
+use crate::model::event::ToolCall;
+use crate::model::ids::StreamId;
+
+/// A call under way.
+pub(super) struct Call {
+    pub(super) place: usize,
+    pub(super) index: u16,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) arguments: String,
+    pub(super) custom: bool,
+}
+
+/// Calls.
+impl Items {
+    pub(super) fn call(&mut self, call: &ToolCall, out: &mut SseWriter) {
+        self.close_spoken(true, out);
+        if let Some(kept) = keep::of_call(call, self.wire) {
+            self.keepsake(&kept, out);
+        }
+        let (id, name) = (call.id.to_string(), call.name.to_string());
+        let mut begun = Call { place: 0, index: call.index, id, name, arguments: String::new(), custom: call.custom };
+        let first = |stream: &StreamId, place| {
+            begun.place = place;
+            begun.json(stream, "in_progress")
+        };
+        self.begin(first, out);
+        self.calls.push(begun);
+    }
+
+    pub(super) fn argue(&mut self, wanted: u16, delta: &str, out: &mut SseWriter) {
+        // Arguments of no call that is open have no place.
+        let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == wanted) else { return };
+        call.arguments.push_str(delta);
+        let (place, custom) = (call.place, call.custom);
+        let name = if custom { "response.custom_tool_call_input.delta" } else { "response.function_call_arguments.delta" };
+        self.item_event(out, name, (prefix(custom), place), |buf| put_text_member(buf, "delta", delta));
+    }
+
+    pub(super) fn end_call(&mut self, wanted: u16, out: &mut SseWriter) {
+        if let Some(at) = self.calls.iter().rposition(|call| call.index == wanted) {
+            let call = self.calls.remove(at);
+            self.finish_call(&call, true, out);
+        }
+    }
+
+    pub(super) fn finish_call(&mut self, call: &Call, complete: bool, out: &mut SseWriter) {
+        let (name, field) = if call.custom {
+            ("response.custom_tool_call_input.done", "input")
+        } else {
+            ("response.function_call_arguments.done", "arguments")
+        };
+        self.item_event(out, name, (prefix(call.custom), call.place), |buf| {
+            if !call.custom {
+                put_text_member(buf, "name", &call.name);
+            }
+            put_text_member(buf, field, &call.arguments);
+        });
+        let item = call.json(&self.stream, word(complete));
+        self.end(call.place, item, out);
+    }
+}
+
+const fn prefix(custom: bool) -> &'static str {
+    if custom { "ctc" } else { "fc" }
+}
+
+impl Call {
+    pub(super) fn json(&self, stream: &StreamId, status: &str) -> Bytes {
+        let mut buf = BytesMut::with_capacity(self.arguments.len() + 192);
+        buf.put_slice(b"{\"id\":");
+        put_id(&mut buf, prefix(self.custom), stream, self.place);
+        put_text_member(&mut buf, "type", if self.custom { "custom_tool_call" } else { "function_call" });
+        put_text_member(&mut buf, "status", status);
+        put_text_member(&mut buf, if self.custom { "input" } else { "arguments" }, &self.arguments);
+        put_text_member(&mut buf, "call_id", &self.id);
+        put_text_member(&mut buf, "name", &self.name);
+        buf.put_u8(b'}');
+        buf.freeze()
+    }
+}

@@ -1,0 +1,366 @@
+//! The laws of the dialect, over made-up journals.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{OpenaiResponses, Teller, chat};
+use crate::codec::sse_writer::SseWriter;
+use crate::codec::{Frame, FrameKind};
+use crate::dialect::journals::{blocks, end, entries, error, journals, resumes_everywhere, route, spelled, start, usage, view};
+use crate::dialect::{Dialect as _, View};
+use crate::model::chat::Part as Said;
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{Event, Reason};
+use crate::model::fold::{Answer, Choice, Part};
+use crate::model::target::{Account, Target};
+use crate::model::wire::Wire;
+use crate::provider::{self, Decoded};
+
+/// What the events of one stream say, as a client puts them together; as strict as the official helpers are.
+#[derive(Default)]
+struct Folded {
+    items: BTreeMap<u64, Value>,
+    over: BTreeMap<u64, bool>,
+    response: Value,
+    next: u64,
+}
+
+impl Folded {
+    fn of(sse: &[String]) -> Self {
+        let mut folded = Self::default();
+        for block in sse {
+            let (name, data) = block.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
+            assert!(!data.contains(['\n', '\u{85}', '\u{2028}']), "one line for every reader of lines: {data:?}");
+            let event: Value = serde_json::from_str(data).unwrap();
+            assert_eq!((&event["type"], &event["sequence_number"]), (&json!(name), &json!(folded.next)));
+            folded.next += 1;
+            assert!(folded.response.is_null(), "nothing may follow the end: {block}");
+            folded.take(name, &event);
+        }
+        folded
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm for each event of the API")]
+    fn take(&mut self, name: &str, event: &Value) {
+        let place = event["output_index"].as_u64();
+        if !matches!(name, "response.output_item.added")
+            && let Some(place) = place
+        {
+            assert!(!self.over[&place], "{event}");
+            let id = if name == "response.output_item.done" { &event["item"]["id"] } else { &event["item_id"] };
+            assert_eq!(id, &self.items[&place]["id"], "{event}");
+        }
+        let at = |field: &str| usize::try_from(event[field].as_u64().unwrap()).unwrap();
+        match name {
+            "response.output_item.added" => {
+                assert_eq!(place, Some(self.items.len() as u64));
+                self.items.insert(place.unwrap(), event["item"].clone());
+                self.over.insert(place.unwrap(), false);
+            }
+            "response.output_item.done" => {
+                let (mut begun, mut ended) = (self.items[&place.unwrap()].clone(), event["item"].clone());
+                self.items.insert(place.unwrap(), ended.clone());
+                for item in [&mut begun, &mut ended] {
+                    item.as_object_mut().unwrap().retain(|name, _| name != "status" && name != "encrypted_content");
+                }
+                assert_eq!(begun, ended, "an item ends as what was said of it");
+                self.over.insert(place.unwrap(), true);
+            }
+            "response.content_part.added" => {
+                let parts = self.items.get_mut(&place.unwrap()).unwrap()["content"].as_array_mut().unwrap();
+                assert_eq!(at("content_index"), parts.len());
+                parts.push(event["part"].clone());
+            }
+            "response.reasoning_summary_part.added" => {
+                self.items.get_mut(&place.unwrap()).unwrap()["summary"].as_array_mut().unwrap().push(event["part"].clone());
+            }
+            "response.output_text.delta" => self.grow(event, &format!("/content/{}/text", at("content_index"))),
+            "response.refusal.delta" => self.grow(event, &format!("/content/{}/refusal", at("content_index"))),
+            "response.reasoning_summary_text.delta" => self.grow(event, "/summary/0/text"),
+            "response.function_call_arguments.delta" => self.grow(event, "/arguments"),
+            "response.custom_tool_call_input.delta" => self.grow(event, "/input"),
+            "response.output_text.annotation.added" => {
+                let list = format!("/content/{}/annotations", at("content_index"));
+                let list = self.items.get_mut(&place.unwrap()).unwrap().pointer_mut(&list).unwrap().as_array_mut().unwrap();
+                assert_eq!(at("annotation_index"), list.len());
+                list.push(event["annotation"].clone());
+            }
+            "response.completed" | "response.incomplete" | "response.failed" => {
+                assert!(self.over.values().all(|over| *over), "{event}");
+                let items: Vec<Value> = self.items.values().cloned().collect();
+                assert_eq!(event["response"]["output"], Value::from(items));
+                self.response = event["response"].clone();
+            }
+            _ => {}
+        }
+    }
+
+    fn grow(&mut self, event: &Value, pointer: &str) {
+        let item = self.items.get_mut(&event["output_index"].as_u64().unwrap()).unwrap();
+        let text = item.pointer_mut(pointer).unwrap();
+        *text = (text.as_str().unwrap().to_owned() + event["delta"].as_str().unwrap()).into();
+    }
+}
+
+fn answer(journal: &[Entry]) -> Answer {
+    Answer::of(journal.iter().flat_map(|entry| &entry.events))
+}
+
+fn first(answer: &Answer) -> Choice {
+    answer.choices.first().cloned().unwrap_or_default()
+}
+
+/// True where no call grows once it has ended: there is no place for that here.
+fn is_honest(journal: &[Entry]) -> bool {
+    let mut ended = Vec::new();
+    journal.iter().flat_map(|entry| &entry.events).all(|event| match event {
+        Event::ToolCallEnd { choice, index } => {
+            ended.push((*choice, *index));
+            true
+        }
+        Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
+        _ => true,
+    })
+}
+
+fn same_as_events(folded: &Folded, answer: &Answer) {
+    let (reason, choice) = (answer.reason().unwrap(), first(answer));
+    let status = folded.response["status"].as_str().unwrap();
+    assert_eq!(status == "failed", reason == Reason::Error);
+    assert_eq!(status == "cancelled", reason == Reason::Cancelled);
+    let words = |list: &str, field: &str| -> String {
+        let parts = folded.items.values().flat_map(|item| item[list].as_array().into_iter().flatten());
+        parts.filter_map(|part| part[field].as_str()).collect()
+    };
+    assert_eq!((words("summary", "text"), words("content", "refusal")), (choice.reasoning(), choice.refusal()));
+    assert_eq!(words("content", "text"), choice.text());
+    let calls = folded.items.values().filter(|item| item["call_id"].is_string());
+    let calls: Vec<(&str, &str)> = calls.map(|it| (it["call_id"].as_str().unwrap(), it["name"].as_str().unwrap())).collect();
+    let made =
+        choice.parts.iter().filter_map(|part| if let Part::ToolCall { id, name, .. } = part { Some((&**id, &**name)) } else { None });
+    assert_eq!(calls, made.collect::<Vec<_>>());
+    let used = answer.usage.unwrap();
+    let told = |name: &str| folded.response["usage"][name].as_u64();
+    if reason != Reason::Error {
+        assert_eq!((told("input_tokens"), told("output_tokens")), (used.input, used.output));
+    }
+}
+
+/// What a client brings back of a response is what the answer was; but reasoning that nobody has signed.
+fn comes_back(output: &Value, parts: &[Part]) {
+    let body = json!({"model": "m", "input": output});
+    let messages = chat::translate(body.to_string().as_bytes()).unwrap().messages;
+    let back: Vec<&Said> = messages.iter().flat_map(|turn| &turn.parts).collect();
+    let text: String = back.iter().filter_map(|part| if let Said::Text(text) = part { Some(text.as_str()) } else { None }).collect();
+    assert_eq!(
+        text,
+        parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect::<String>()
+    );
+    let past = back.iter().filter_map(|part| if let Said::Reasoning(it) = part { Some(it) } else { None });
+    let past: Vec<_> = past.map(|it| (it.signature.clone(), it.redacted.clone(), it.wire, it.on_text)).collect();
+    let signed = parts.iter().filter_map(|part| if let Part::Signature(it) = part { Some(it) } else { None });
+    let string = |text: &Option<bytestring::ByteString>| text.as_ref().map(ToString::to_string);
+    let signed: Vec<_> = signed.map(|it| (string(&it.signature), string(&it.redacted), Some(it.wire), it.on_text)).collect();
+    assert_eq!(past, signed);
+    let calls =
+        back.iter().filter_map(|part| if let Said::ToolCall(it) = part { Some((it.id.clone(), it.signature.clone())) } else { None });
+    let made = parts.iter().filter_map(|part| match part {
+        Part::ToolCall { id, signature, .. } => Some((id.to_string(), string(signature))),
+        _ => None,
+    });
+    assert_eq!(calls.collect::<Vec<_>>(), made.collect::<Vec<_>>());
+}
+
+/// Without what only the stream knows: which of the items were cut off.
+fn without_status(mut response: Value) -> Value {
+    for item in response["output"].as_array_mut().into_iter().flatten() {
+        item.as_object_mut().unwrap().remove("status");
+    }
+    response
+}
+
+/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its frames.
+fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
+    let item = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 1..3));
+    (prop::collection::vec(item, 0..4), 0u8..3, any::<prop::sample::Index>()).prop_map(|(said, how, cut)| {
+        let frames = frames(&said);
+        let kept = if how == 0 { frames.len() } else { cut.index(frames.len()) };
+        let mut journal = entries([start(1), route(Wire::OpenaiResponses, true)]);
+        journal.extend(decoded(&frames[..kept]));
+        let last = match how {
+            _ if kept == frames.len() => vec![usage(false), end(Reason::Stop)],
+            1 => vec![usage(true), end(Reason::Cancelled)],
+            _ => vec![error(false), usage(true), end(Reason::Error)],
+        };
+        journal.extend(entries(last));
+        journal
+    })
+}
+
+#[expect(clippy::too_many_lines, reason = "the frames of every kind of item")]
+fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
+    let mut frames = vec![
+        json!({"type": "response.created", "response": {"id": "resp_up", "object": "response", "status": "in_progress", "output": []}}),
+    ];
+    let mut output = Vec::new();
+    for (place, (kind, pieces)) in said.iter().enumerate() {
+        let whole = pieces.concat();
+        let (name, mut item) = match kind {
+            0 => ("response.output_text.delta", json!({"type": "message", "role": "assistant", "content": []})),
+            1 => ("response.reasoning_summary_text.delta", json!({"type": "reasoning", "summary": []})),
+            2 => (
+                "response.function_call_arguments.delta",
+                json!({"type": "function_call", "call_id": format!("c{place}"), "name": "f", "arguments": ""}),
+            ),
+            _ => (
+                "response.custom_tool_call_input.delta",
+                json!({"type": "custom_tool_call", "call_id": format!("c{place}"), "name": "f", "input": ""}),
+            ),
+        };
+        item["id"] = format!("item_{place}").into();
+        frames.push(json!({"type": "response.output_item.added", "output_index": place, "item": item}));
+        for piece in pieces {
+            frames.push(
+                json!({"type": name, "item_id": item["id"], "output_index": place, "content_index": 0, "summary_index": 0, "delta": piece}),
+            );
+        }
+        match kind {
+            0 => item["content"] = json!([{"type": "output_text", "text": whole, "annotations": []}]),
+            1 => item["summary"] = json!([{"type": "summary_text", "text": whole}]),
+            2 => item["arguments"] = whole.into(),
+            _ => item["input"] = whole.into(),
+        }
+        frames.push(json!({"type": "response.output_item.done", "output_index": place, "item": item}));
+        output.push(item);
+    }
+    frames.push(
+        json!({"type": "response.completed", "response": {"id": "resp_up", "object": "response", "status": "completed", "output": output}}),
+    );
+    for (number, frame) in frames.iter_mut().enumerate() {
+        frame["sequence_number"] = number.into();
+    }
+    frames
+}
+
+fn decoded(frames: &[Value]) -> Vec<Entry> {
+    let target = Target { account: Account::example(Wire::OpenaiResponses, "http://127.0.0.1:1").into(), model: "m".into() };
+    let mut decoder = provider::of(Wire::OpenaiResponses).decoder(&target, "seed");
+    let mut out = Decoded::default();
+    let entry = |json: &Value| {
+        let frame = Frame { name: json["type"].as_str().unwrap().into(), data: json.to_string().into(), kind: FrameKind::Whole };
+        out.clear();
+        decoder.decode(&frame, &mut out).unwrap();
+        Entry { raw: Some(Payload { name: frame.name, data: frame.data }), events: std::mem::take(&mut out.events) }
+    };
+    frames.iter().map(entry).collect()
+}
+
+/// What a reader from entry `seq` on is sent where the first `gone` entries were let go.
+fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
+    let bones = Entry::of(journal[..gone].iter().flat_map(|entry| &entry.events).cloned().collect());
+    let (mut encoder, mut out) = (OpenaiResponses.encoder(view(1, false)), SseWriter::new(None));
+    out.mute(true);
+    out.begin_entry(0, 0);
+    encoder.remember(&bones, &mut out);
+    out.end_entry();
+    let mut sse = String::new();
+    for (at, entry) in journal.iter().enumerate().skip(gone) {
+        out.mute(at < seq);
+        out.begin_entry(at as u64, 0);
+        encoder.entry(entry, &mut out);
+        out.end_entry();
+        sse.push_str(std::str::from_utf8(&out.take()).unwrap());
+    }
+    blocks(&sse)
+}
+
+proptest! {
+    #[test]
+    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
+        resumes_everywhere(|| OpenaiResponses.encoder(view(choices, false)), &journal);
+    }
+
+    #[test]
+    fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire()) {
+        resumes_everywhere(|| OpenaiResponses.encoder(view(1, true)), &journal);
+    }
+
+    #[test]
+    fn the_items_say_what_the_events_say((choices, journal) in journals(false)) {
+        same_as_events(&Folded::of(&spelled(OpenaiResponses.encoder(view(choices, false)), &journal)), &answer(&journal));
+    }
+
+    #[test]
+    fn a_stream_of_its_own_wire_translated_says_the_same(journal in own_wire()) {
+        same_as_events(&Folded::of(&spelled(OpenaiResponses.encoder(view(1, false)), &journal)), &answer(&journal));
+    }
+
+    #[test]
+    fn the_whole_answer_is_the_fold_of_its_events_and_comes_back((choices, journal) in journals(false)) {
+        let view = view(choices, false);
+        let folded = Folded::of(&spelled(OpenaiResponses.encoder(view.clone()), &journal));
+        let answer = answer(&journal);
+        if answer.reason() == Some(Reason::Error) || !is_honest(&journal) {
+            return Ok(());
+        }
+        let whole: Value = serde_json::from_slice(&OpenaiResponses.whole(&view, &answer)).unwrap();
+        prop_assert_eq!(without_status(whole.clone()), without_status(folded.response));
+        comes_back(&whole["output"], &first(&answer).parts);
+    }
+
+    #[test]
+    fn who_reads_a_response_is_told_what_its_stream_told((raw, journal) in prop_oneof![own_wire().prop_map(|it| (true, it)), journals(false).prop_map(|(_, it)| (false, it))]) {
+        let mut teller = Teller::new(view(1, raw));
+        let mut number = 0;
+        for entry in &journal {
+            teller.take(entry);
+            prop_assert!(teller.next_number() >= number);
+            number = teller.next_number();
+        }
+        let sse = spelled(OpenaiResponses.encoder(view(1, raw)), &journal);
+        prop_assert_eq!(number, sse.len() as u64);
+        let last: Value = serde_json::from_str(sse.last().unwrap().split_once("data: ").unwrap().1).unwrap();
+        prop_assert_eq!(&serde_json::from_slice::<Value>(&teller.object()).unwrap(), &last["response"]);
+    }
+
+    #[test]
+    fn payloads_pass_unchanged_and_only_an_end_of_ours_is_added(journal in own_wire()) {
+        let sse = spelled(OpenaiResponses.encoder(view(1, true)), &journal);
+        let raws: Vec<String> = journal.iter().filter_map(|entry| entry.raw.as_ref()).map(|raw| format!("event: {}\ndata: {}", raw.name, raw.data)).collect();
+        prop_assert_eq!(&sse[..raws.len()], &raws);
+        let count = |name: &str| raws.iter().filter(|block| block.starts_with(&format!("event: {name}\n"))).count();
+        let open = count("response.output_item.added") - count("response.output_item.done");
+        let names: Vec<&str> = sse[raws.len()..].iter().map(|block| block.lines().next().unwrap().strip_prefix("event: ").unwrap()).collect();
+        let begun = if raws.is_empty() { vec!["response.created", "response.in_progress"] } else { Vec::new() };
+        let closed = vec!["response.output_item.done"; open];
+        let expected: Vec<&str> = match answer(&journal).reason().unwrap() {
+            Reason::Cancelled => begun.into_iter().chain(closed).chain(["response.incomplete"]).collect(),
+            Reason::Error => begun.into_iter().chain(closed).chain(["response.failed"]).collect(),
+            _ => Vec::new(),
+        };
+        prop_assert_eq!(names, expected);
+        for (number, block) in sse.iter().enumerate() {
+            let tag = format!("\"sequence_number\":{number}");
+            prop_assert!(block.contains(&tag), "{} in {}", tag, block);
+        }
+    }
+
+    #[test]
+    fn a_reader_behind_what_was_let_go_is_told_so((_, journal) in journals(false), (gone, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
+        let gone = gone.index(journal.len());
+        let seq = gone + from.index(journal.len() - gone);
+        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, gone, seq));
+        if whole != got {
+            let [told] = &got[..] else { panic!("{got:?} instead of {whole:?}") };
+            prop_assert!(told.starts_with("event: response.failed\n") && told.contains("replay_expired"), "{}", told);
+        }
+    }
+}
+
+#[test]
+fn a_view_of_nothing_is_a_response() {
+    let object: Value = serde_json::from_slice(&Teller::new(View { ..view(1, false) }).object()).unwrap();
+    assert_eq!((&object["object"], &object["status"], &object["output"]), (&json!("response"), &json!("in_progress"), &json!([])));
+}

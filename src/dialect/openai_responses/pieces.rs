@@ -1,0 +1,182 @@
+//! The pieces that a stream and a whole answer have in common: ids, items, usage, the response object.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use crate::codec::json::{put_json, put_str, put_u64};
+use crate::dialect::View;
+use crate::dialect::openai_chat::put_own;
+use crate::model::event::Citation;
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::StreamId;
+use crate::model::usage::Usage;
+
+/// What a response object says of its settings where nobody has asked for anything.
+const NO_ECHO: &str = r#","background":false,"instructions":null,"max_output_tokens":null,"metadata":{},"parallel_tool_calls":true,"previous_response_id":null,"reasoning":{"effort":null,"summary":null},"store":true,"temperature":null,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":null,"truncation":"disabled""#;
+
+/// Where a response is in its life.
+#[derive(Debug, Clone)]
+pub(super) enum Status {
+    /// Nobody has answered yet, and the client does not wait.
+    Queued,
+    /// More may come.
+    InProgress,
+    /// It came to its end.
+    Completed,
+    /// It was ended early; why, in this API's words.
+    Incomplete(&'static str),
+    /// It was stopped.
+    Cancelled,
+    /// It failed: code and message.
+    Failed(String, String),
+}
+
+impl Status {
+    /// The word for it.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+            Self::Incomplete(_) => "incomplete",
+            Self::Cancelled => "cancelled",
+            Self::Failed(..) => "failed",
+        }
+    }
+
+    /// The event that tells it.
+    pub(super) const fn event(&self) -> &'static str {
+        match self {
+            Self::Queued => "response.queued",
+            Self::InProgress => "response.in_progress",
+            Self::Completed => "response.completed",
+            Self::Incomplete(_) | Self::Cancelled => "response.incomplete",
+            Self::Failed(..) => "response.failed",
+        }
+    }
+
+    /// A failure. Of a bug of ours nothing is told but where it was.
+    pub(super) fn failed(fault: &Fault, stream: &StreamId) -> Self {
+        let bug = fault.code == Code::InternalError;
+        let message = if bug { format!("internal error in stream {stream}") } else { fault.message.clone() };
+        Self::Failed(fault.told_code().to_owned(), message)
+    }
+}
+
+/// Writes an id: `msg_<stream>_3`.
+pub(super) fn put_id(buf: &mut BytesMut, kind: &str, stream: &StreamId, place: usize) {
+    buf.put_u8(b'"');
+    buf.put_slice(kind.as_bytes());
+    buf.put_u8(b'_');
+    buf.put_slice(stream.as_str().as_bytes());
+    buf.put_u8(b'_');
+    put_u64(buf, place as u64);
+    buf.put_u8(b'"');
+}
+
+/// Writes a member that is a string, with the comma before it.
+pub(super) fn put_text_member(buf: &mut BytesMut, name: &str, text: &str) {
+    put_name(buf, name);
+    put_str(buf, text);
+}
+
+/// Writes a member's name, with the comma before it.
+pub(super) fn put_name(buf: &mut BytesMut, name: &str) {
+    buf.put_slice(b",\"");
+    buf.put_slice(name.as_bytes());
+    buf.put_slice(b"\":");
+}
+
+/// Writes a list of what is JSON already.
+pub(super) fn put_list<'a>(buf: &mut BytesMut, list: impl IntoIterator<Item = &'a [u8]>) {
+    buf.put_u8(b'[');
+    for (i, item) in list.into_iter().enumerate() {
+        if i > 0 {
+            buf.put_u8(b',');
+        }
+        buf.put_slice(item);
+    }
+    buf.put_u8(b']');
+}
+
+/// Writes a response object. `output` is a JSON array.
+pub(super) fn put_response(buf: &mut BytesMut, view: &View, status: &Status, output: &[u8], usage: Option<&Usage>) {
+    buf.put_slice(b"{\"id\":\"resp_");
+    buf.put_slice(view.start.stream.as_str().as_bytes());
+    buf.put_slice(b"\",\"object\":\"response\",\"created_at\":");
+    put_u64(buf, view.start.created);
+    put_text_member(buf, "status", status.word());
+    put_name(buf, "error");
+    put_error(buf, status);
+    put_name(buf, "incomplete_details");
+    match status {
+        Status::Incomplete(reason) => {
+            buf.put_slice(b"{\"reason\":");
+            put_str(buf, reason);
+            buf.put_u8(b'}');
+        }
+        _ => buf.put_slice(b"null"),
+    }
+    put_text_member(buf, "model", &view.start.model);
+    put_name(buf, "output");
+    buf.put_slice(output);
+    let echo = view.asked.as_ref().map_or(NO_ECHO, |asked| &asked.echo);
+    buf.put_slice(echo.as_bytes());
+    put_name(buf, "usage");
+    match usage {
+        Some(usage) => put_usage(buf, usage),
+        None => buf.put_slice(b"null"),
+    }
+    let cancelled = matches!(status, Status::Cancelled).then_some("cancelled");
+    put_own(buf, cancelled, usage.is_some_and(|usage| usage.estimated));
+    buf.put_u8(b'}');
+}
+
+fn put_error(buf: &mut BytesMut, status: &Status) {
+    let Status::Failed(code, message) = status else {
+        buf.put_slice(b"null");
+        return;
+    };
+    buf.put_slice(b"{\"code\":");
+    put_str(buf, code);
+    put_text_member(buf, "message", message);
+    buf.put_u8(b'}');
+}
+
+/// Writes usage. Clients count on every one of these numbers: what is not known is 0 here.
+pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
+    buf.put_slice(b"{\"input_tokens\":");
+    put_u64(buf, usage.input.unwrap_or(0));
+    buf.put_slice(b",\"input_tokens_details\":{\"cached_tokens\":");
+    put_u64(buf, usage.cached_input.unwrap_or(0));
+    if let Some(written) = usage.cache_write {
+        put_name(buf, "cache_write_tokens");
+        put_u64(buf, written);
+    }
+    buf.put_slice(b"},\"output_tokens\":");
+    put_u64(buf, usage.output.unwrap_or(0));
+    buf.put_slice(b",\"output_tokens_details\":{\"reasoning_tokens\":");
+    put_u64(buf, usage.reasoning.unwrap_or(0));
+    buf.put_slice(b"},\"total_tokens\":");
+    put_u64(buf, usage.total().unwrap_or(0));
+    buf.put_u8(b'}');
+}
+
+/// A citation as an annotation: the provider's own where it is of this API, else one with a URL. Places count from the
+/// start of the part, before which there were so many characters.
+pub(super) fn annotation(citation: &Citation, own: bool, before: u32) -> Option<Bytes> {
+    let mut buf = BytesMut::new();
+    if own {
+        put_json(&mut buf, &citation.data);
+        return Some(buf.freeze());
+    }
+    let url = citation.url.as_deref()?;
+    let (start, end) = citation.span.unwrap_or((before, before));
+    buf.put_slice(b"{\"type\":\"url_citation\",\"start_index\":");
+    put_u64(&mut buf, start.saturating_sub(before).into());
+    put_name(&mut buf, "end_index");
+    put_u64(&mut buf, end.saturating_sub(before).into());
+    put_text_member(&mut buf, "url", url);
+    put_text_member(&mut buf, "title", citation.title.as_deref().unwrap_or_default());
+    buf.put_u8(b'}');
+    Some(buf.freeze())
+}

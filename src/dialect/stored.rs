@@ -1,0 +1,115 @@
+//! References to objects in the provider's account. They may be another caller's, so nobody refers to one through us.
+//!
+//! `file_id`s in messages are found by the walk that weighs them.
+
+use serde_json::value::RawValue;
+
+use super::object::Object;
+use crate::codec::json::Fields;
+use crate::model::fault::{Code, Fault};
+
+/// The names under which a body refers to such an object; each may come once.
+pub(in crate::dialect) const FIELDS: &[&str] = &[
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "file_id",
+    "file_ids",
+    "container",
+    "vector_store_ids",
+    "cachedContent",
+    "cached_content",
+];
+/// The most levels of a tool that are looked at: the tool, and an object in it.
+const LEVELS: usize = 2;
+
+/// The members of a tool that say what its arguments are.
+const DECLARED: [&str; 4] = ["function", "parameters", "input_schema", "input_examples"];
+
+/// Refuses a body that refers to one, at its top or in a tool.
+///
+/// # Errors
+/// A 403 that names the field; a 400 when `tools` is no array of objects.
+pub(in crate::dialect) fn refuse(top: &Object<'_>) -> Result<(), Fault> {
+    refuse_but(top, "")
+}
+
+/// The same, but for a field that is resolved here.
+///
+/// # Errors
+/// As for all.
+pub(in crate::dialect) fn refuse_but(top: &Object<'_>, resolved: &str) -> Result<(), Fault> {
+    if let Some(name) = FIELDS.iter().find(|name| **name != resolved && top.raw(name).is_some()) {
+        return Err(not_allowed(name));
+    }
+    let tools: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
+    for (i, tool) in tools.into_iter().enumerate() {
+        if let Some(path) = reference(tool, LEVELS) {
+            return Err(not_allowed(&format!("tools[{i}].{path}")));
+        }
+    }
+    Ok(())
+}
+
+/// The path of a reference in a tool. What a function declares (its parameters may have any name) is not looked at, and
+/// a container that is made for this request alone is none.
+fn reference(object: &RawValue, levels: usize) -> Option<String> {
+    if levels == 0 || !object.get().starts_with('{') {
+        return None;
+    }
+    let members = Fields::of(object.get().as_bytes()).map(|fields| fields.list).unwrap_or_default();
+    members.iter().filter(|(name, value)| !DECLARED.contains(&&**name) && value.get() != "null").find_map(|(name, value)| {
+        let named = FIELDS.contains(&&**name);
+        let made_here = name == "container" && value.get().starts_with('{');
+        if named && !made_here {
+            return Some(name.to_string());
+        }
+        reference(value, levels - 1).map(|path| format!("{name}.{path}"))
+    })
+}
+
+/// A 403 about such a reference.
+pub(super) fn not_allowed(path: &str) -> Fault {
+    let message = format!("`{path}` refers to an object in the provider's account; send the content itself");
+    Fault::new(Code::FieldNotAllowed, message).with_param(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(fields: &str) -> Option<String> {
+        let body = format!("{{{fields}}}");
+        refuse(&Object::body(body.as_bytes()).unwrap()).err().map(|fault| {
+            assert_eq!(fault.code, Code::FieldNotAllowed);
+            fault.param.unwrap()
+        })
+    }
+
+    #[test]
+    fn references_are_found_at_the_top_and_in_tools() {
+        for name in FIELDS {
+            assert_eq!(refused(&format!(r#""{name}":"x""#)).as_deref(), Some(*name));
+            assert_eq!(refused(&format!(r#""{name}":null"#)), None);
+        }
+        for (tool, path) in [
+            (r#"{"type":"file_search","vector_store_ids":["v"]}"#, "tools[0].vector_store_ids"),
+            (r#"{"type":"file_search","file_search":{"vector_store_\u0069ds":["v"]}}"#, "tools[0].file_search.vector_store_ids"),
+            (r#"{"type":"code_interpreter","container":"c"}"#, "tools[0].container"),
+            (r#"{"type":"code_interpreter","container":{"type":"auto","file_ids":["f"]}}"#, "tools[0].container.file_ids"),
+        ] {
+            assert_eq!(refused(&format!(r#""tools":[{tool}]"#)).as_deref(), Some(path));
+        }
+    }
+
+    #[test]
+    fn what_a_function_declares_is_its_own() {
+        for tool in [
+            r#"{"type":"function","function":{"name":"f","parameters":{"properties":{"file_id":{}}},"container":"c"}}"#,
+            r#"{"type":"code_interpreter","container":{"type":"auto"}}"#,
+            r#"{"type":"custom","name":"prompt"}"#,
+        ] {
+            assert_eq!(refused(&format!(r#""tools":[{tool}]"#)), None, "{tool}");
+        }
+    }
+}

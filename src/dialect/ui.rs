@@ -1,0 +1,57 @@
+//! The AI SDK's UI message stream (v1) as `useChat` speaks it.
+//!
+//! A stream is one assistant message of one step. Text, refusals and reasoning are parts with ids of their own; what a
+//! provider wants back (signatures, encrypted blocks) stands in `providerMetadata.sluicegate` of the part it belongs to,
+//! where the SDK keeps it and brings it back. Content that the protocol has no part for goes out as `data-raw`; images as
+//! `file`. Left out, because a message has no place for them: choices other than the first, what a citation says beside
+//! its URL and title, and citations without a URL.
+//!
+//! Invariants: a part is ended before another of its kind begins; every stream that ends has exactly one `[DONE]`.
+
+mod calls;
+mod encode;
+#[cfg(test)]
+mod laws;
+mod messages;
+mod parse;
+mod parts;
+mod whole;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{Dialect, Encode, View, openai_chat};
+use crate::model::ask::Ask;
+use crate::model::fault::Fault;
+use crate::model::fold::Answer;
+use crate::model::wire::Tongue;
+
+/// The dialect `ui`.
+#[derive(Debug, Clone, Copy)]
+pub struct Ui;
+
+impl Dialect for Ui {
+    fn tongue(&self) -> Tongue {
+        Tongue::Ui
+    }
+
+    fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+        parse::ask(headers, body)
+    }
+
+    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
+        openai_chat::refusal_body(fault, request_id)
+    }
+
+    fn encoder(&self, view: View) -> Box<dyn Encode> {
+        Box::new(encode::Encoder::new(view))
+    }
+
+    fn whole(&self, view: &View, answer: &Answer) -> Bytes {
+        whole::message(view, answer)
+    }
+
+    fn heartbeat(&self) -> &'static [u8] {
+        openai_chat::HEARTBEAT
+    }
+}

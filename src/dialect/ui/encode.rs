@@ -1,0 +1,220 @@
+//! A journal as chunks of a UI message stream.
+
+use bytes::BufMut as _;
+
+use super::calls::Calls;
+use super::parts::{Media, finish_word, message_id, put_metadata, put_own, put_raw, put_signature};
+use crate::codec::members::Members;
+use crate::codec::sse_writer::SseWriter;
+use crate::dialect::{Encode, View};
+use crate::model::event::{Citation, End, Event, Failure, Raw, Reason, Signature};
+use crate::model::fault::Code;
+use crate::model::usage::Usage;
+
+/// Spells for one reader.
+pub(super) struct Encoder {
+    view: View,
+    /// The part that goes on.
+    open: Option<Kind>,
+    /// The id of the latest part: each has one of its own.
+    parts: u32,
+    calls: Calls,
+    sources: u32,
+    /// The step has begun.
+    stepped: bool,
+    usage: Option<Usage>,
+    over: bool,
+}
+
+/// A part that grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+    Refusal,
+}
+
+impl Kind {
+    /// The chunks that begin it, go on with it and end it.
+    const fn chunks(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Text | Self::Refusal => ("text-start", "text-delta", "text-end"),
+            Self::Reasoning => ("reasoning-start", "reasoning-delta", "reasoning-end"),
+        }
+    }
+}
+
+impl Encoder {
+    /// For a reader.
+    pub(super) fn new(view: View) -> Self {
+        Self { view, open: None, parts: 0, calls: Calls::default(), sources: 0, stepped: false, usage: None, over: false }
+    }
+
+    fn chunk<'o>(kind: &str, out: &'o mut SseWriter) -> Members<'o> {
+        let mut chunk = Members::of(out.event(""));
+        chunk.text("type", kind);
+        chunk
+    }
+
+    fn id(&self) -> String {
+        format!("part-{}", self.parts)
+    }
+
+    fn start(&self, out: &mut SseWriter) {
+        let mut chunk = Self::chunk("start", out);
+        chunk.text("messageId", &message_id(&self.view.start));
+        put_metadata(chunk.value("messageMetadata"), &self.view.start, None);
+        chunk.end();
+    }
+
+    fn step(&mut self, out: &mut SseWriter) {
+        if !std::mem::replace(&mut self.stepped, true) {
+            Self::chunk("start-step", out).end();
+        }
+    }
+
+    /// Begins a part of this kind, where it does not go on.
+    fn part(&mut self, kind: Kind, out: &mut SseWriter) {
+        self.step(out);
+        if self.open == Some(kind) {
+            return;
+        }
+        self.end_part(None, out);
+        self.parts += 1;
+        self.open = Some(kind);
+        let mut chunk = Self::chunk(kind.chunks().0, out);
+        chunk.text("id", &self.id());
+        if kind == Kind::Refusal {
+            put_own(chunk.value("providerMetadata"), None, &[("kind", Some("refusal"))]);
+        }
+        chunk.end();
+    }
+
+    fn grow(&mut self, kind: Kind, delta: &str, out: &mut SseWriter) {
+        self.part(kind, out);
+        let mut chunk = Self::chunk(kind.chunks().1, out);
+        chunk.text("id", &self.id());
+        chunk.text("delta", delta);
+        chunk.end();
+    }
+
+    fn end_part(&mut self, signature: Option<&Signature>, out: &mut SseWriter) {
+        let Some(kind) = self.open.take() else { return };
+        let mut chunk = Self::chunk(kind.chunks().2, out);
+        chunk.text("id", &self.id());
+        if let Some(signature) = signature {
+            put_signature(chunk.value("providerMetadata"), signature);
+        }
+        chunk.end();
+    }
+
+    /// A signature ends the part that it signs; one that signs nothing here has a part of its own.
+    fn signature(&mut self, signature: &Signature, out: &mut SseWriter) {
+        let kind = if signature.on_text { Kind::Text } else { Kind::Reasoning };
+        if signature.redacted.is_some() {
+            self.end_part(None, out);
+        }
+        self.part(kind, out);
+        self.end_part(Some(signature), out);
+    }
+
+    fn citation(&mut self, citation: &Citation, out: &mut SseWriter) {
+        let Some(url) = &citation.url else { return };
+        self.step(out);
+        let mut chunk = Self::chunk("source-url", out);
+        chunk.text("sourceId", &format!("source-{}", self.sources));
+        self.sources += 1;
+        chunk.text("url", url);
+        if let Some(title) = &citation.title {
+            chunk.text("title", title);
+        }
+        chunk.end();
+    }
+
+    fn raw(&mut self, raw: &Raw, out: &mut SseWriter) {
+        self.step(out);
+        if let Some(media) = Media::of(raw) {
+            let mut chunk = Self::chunk("file", out);
+            media.put(&mut chunk);
+            return chunk.end();
+        }
+        let mut chunk = Self::chunk("data-raw", out);
+        put_raw(&mut chunk, raw);
+        chunk.end();
+    }
+
+    fn close(&mut self, out: &mut SseWriter) {
+        self.end_part(None, out);
+        self.calls.end_all(out);
+    }
+
+    /// Of a bug of ours nothing is told but where it was.
+    fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
+        self.close(out);
+        let mut chunk = Self::chunk("error", out);
+        match failure.fault.code {
+            Code::InternalError => chunk.text("errorText", &format!("internal error in stream {}", self.view.start.stream)),
+            _ => chunk.text("errorText", &failure.fault.message),
+        }
+        // Beyond the protocol, for pages that tell faults apart.
+        chunk.text("code", failure.fault.told_code());
+        chunk.end();
+    }
+
+    fn end(&mut self, end: &End, out: &mut SseWriter) {
+        self.close(out);
+        match end.reason {
+            Reason::Cancelled => {
+                let mut chunk = Self::chunk("abort", out);
+                chunk.text("reason", "cancelled");
+                chunk.end();
+            }
+            Reason::Error => self.finish(end, out),
+            _ => {
+                self.step(out);
+                Self::chunk("finish-step", out).end();
+                self.finish(end, out);
+            }
+        }
+        out.event("").put_slice(b"[DONE]");
+        self.over = true;
+    }
+
+    fn finish(&self, end: &End, out: &mut SseWriter) {
+        let mut chunk = Self::chunk("finish", out);
+        chunk.text("finishReason", finish_word(end.reason));
+        let usage = self.usage.or(end.usage);
+        put_metadata(chunk.value("messageMetadata"), &self.view.start, Some((end.reason, usage.as_ref())));
+        chunk.end();
+    }
+}
+
+impl Encode for Encoder {
+    fn event(&mut self, event: &Event, out: &mut SseWriter) {
+        // A message has one answer.
+        if self.over || event.choice() != 0 {
+            return;
+        }
+        match event {
+            Event::Start(_) => self.start(out),
+            Event::Route(route) => self.calls.over(route.wire),
+            Event::Text { delta, .. } => self.grow(Kind::Text, delta, out),
+            Event::Reasoning { delta, .. } => self.grow(Kind::Reasoning, delta, out),
+            Event::Refusal { delta, .. } => self.grow(Kind::Refusal, delta, out),
+            Event::Signature(it) => self.signature(it, out),
+            Event::ToolCall(it) => {
+                self.step(out);
+                self.end_part(None, out);
+                self.calls.begin(it, out);
+            }
+            Event::ToolArguments { index, delta, .. } => self.calls.grow(*index, delta, out),
+            Event::ToolCallEnd { index, .. } => self.calls.end(*index, out),
+            Event::Citation(it) => self.citation(it, out),
+            Event::Raw(it) => self.raw(it, out),
+            Event::Finish(_) => self.close(out),
+            Event::Usage(it) => self.usage = Some(**it),
+            Event::Error(it) => self.error(it, out),
+            Event::End(it) => self.end(it, out),
+        }
+    }
+}

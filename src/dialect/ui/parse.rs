@@ -1,0 +1,186 @@
+//! What `useChat` posts: UI messages, and beside them whatever Chat Completions knows as a setting.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::HeaderMap;
+
+use super::messages;
+use crate::dialect::door::{MAX_MODEL, passed_headers};
+use crate::dialect::object::Object;
+use crate::dialect::openai_chat::chat;
+use crate::dialect::stored;
+use crate::model::ask::{Ask, Thread, input_estimate};
+use crate::model::chat::{Chat, Message, Part, Role, Tool};
+use crate::model::fault::Fault;
+use crate::model::wire::Tongue;
+
+/// The longest id of a chat, or of a message, bytes.
+const MAX_ID: usize = 256;
+
+/// Reads a request.
+///
+/// # Errors
+/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    let (mut ask, chat) = read(&body)?;
+    ask.headers = passed_headers(headers, &[]);
+    ask.body = body;
+    // It was needed for the estimate, and every target needs it.
+    ask.chat = OnceLock::from(Ok(chat));
+    Ok(ask)
+}
+
+fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
+    let top = Object::body(body)?;
+    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(&["id", "system"])) {
+        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    }
+    stored::refuse(&top)?;
+    let chat = chat_of(&top)?;
+    let ask = Ask {
+        tongue: Tongue::Ui,
+        shape: None,
+        body: Bytes::new(),
+        model: bounded(&top, "model", MAX_MODEL)?.unwrap_or_default(),
+        conversation: Some(Arc::new(Thread { chat: bounded(&top, "id", MAX_ID)?, message: continued(&top)? })),
+        asked: None,
+        models: Vec::new(),
+        stream: top.read("stream", "true or false")?.unwrap_or(true),
+        choices: 1,
+        max_output: chat.max_tokens,
+        include_usage: true,
+        input_estimate: estimate(&chat),
+        headers: Vec::new(),
+        translate,
+        chat: OnceLock::new(),
+    };
+    Ok((ask, chat))
+}
+
+fn translate(body: &[u8]) -> Result<Chat, Fault> {
+    chat_of(&Object::body(body)?)
+}
+
+/// One answer to the conversation, with the settings of Chat Completions and `system` before all messages.
+fn chat_of(top: &Object<'_>) -> Result<Chat, Fault> {
+    let mut all = Vec::new();
+    if let Some(system) = top.string("system")? {
+        all.push(Message { role: Role::System, name: None, parts: vec![Part::Text(system)] });
+    }
+    messages::read(top, &mut all)?;
+    let chat = chat::settings(top, all)?;
+    if chat.choices.is_some_and(|n| n > 1) {
+        return Err(top.refuse("n", "1: a message of the UI has one answer"));
+    }
+    Ok(chat)
+}
+
+/// The message that the answer is a further step of: the last one, where that is the assistant's.
+fn continued(top: &Object<'_>) -> Result<Option<ByteString>, Fault> {
+    match top.objects("messages")?.last() {
+        Some(message) if message.string("role")?.as_deref() == Some("assistant") => bounded(message, "id", MAX_ID),
+        _ => Ok(None),
+    }
+}
+
+fn bounded(top: &Object<'_>, name: &str, most: usize) -> Result<Option<ByteString>, Fault> {
+    let text = top.string(name)?.filter(|text| !text.is_empty());
+    if text.as_ref().is_some_and(|text| text.len() > most) {
+        return Err(top.refuse(name, &format!("at most {most} bytes long")));
+    }
+    Ok(text.map(Into::into))
+}
+
+/// Text and tools by their bytes, images by their number.
+fn estimate(chat: &Chat) -> u64 {
+    let parts = chat.messages.iter().flat_map(|message| &message.parts);
+    let (bytes, images) = parts.map(weight).fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    input_estimate(bytes + chat.tools.iter().map(declared).sum::<u64>(), images)
+}
+
+fn weight(part: &Part) -> (u64, u64) {
+    match part {
+        Part::Text(text) | Part::Refusal(text) => (text.len() as u64, 0),
+        Part::Reasoning(past) => (past.text.len() as u64, 0),
+        Part::ToolCall(call) => ((call.name.len() + call.arguments.len()) as u64, 0),
+        Part::ToolResult(result) => result.parts.iter().map(weight).fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1)),
+        Part::Image { .. } => (0, 1),
+        Part::File { .. } | Part::Audio { .. } | Part::CacheMark(_) => (0, 0),
+    }
+}
+
+fn declared(tool: &Tool) -> u64 {
+    let bytes = match tool {
+        Tool::Function { name, description, parameters, .. } => {
+            name.len() + description.as_ref().map_or(0, String::len) + parameters.as_ref().map_or(0, |it| it.get().len())
+        }
+        Tool::Native { json, .. } => json.get().len(),
+    };
+    bytes as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGES: &str = r#""messages":[{"id":"1","role":"user","parts":[{"type":"text","text":"hi"}]}]"#;
+
+    fn parsed(fields: &str) -> Result<Ask, Fault> {
+        ask(&HeaderMap::new(), Bytes::from(format!("{{{MESSAGES}{fields}}}")))
+    }
+
+    #[test]
+    fn settings_stand_beside_the_messages() {
+        let ask =
+            parsed(r#","id":"chat-1","model":"smart","trigger":"submit-message","system":"be kind","temperature":0.5,"max_tokens":9"#)
+                .unwrap();
+        assert_eq!(
+            (&*ask.model, ask.conversation.as_ref().unwrap().chat.as_deref(), ask.stream, ask.max_output),
+            ("smart", Some("chat-1"), true, Some(9))
+        );
+        let chat = ask.chat().unwrap();
+        assert_eq!((chat.temperature, chat.messages.len(), chat.messages[0].role), (Some(0.5), 2, Role::System));
+        assert_eq!((ask.input_estimate, ask.shape), (3, None));
+    }
+
+    #[test]
+    fn a_further_step_of_a_message_goes_by_its_id() {
+        let message = |messages: &str| {
+            let user = r#"{"id":"1","role":"user","parts":[{"type":"text","text":"hi"}]}"#;
+            let body = Bytes::from(format!(r#"{{"messages":[{user},{messages}]}}"#));
+            ask(&HeaderMap::new(), body).map(|ask| ask.conversation.unwrap().message.clone())
+        };
+        let said = r#""role":"assistant","parts":[{"type":"text","text":"so"}]}"#;
+        assert_eq!(message(&format!(r#"{{"id":"msg_1",{said}"#)).unwrap().as_deref(), Some("msg_1"));
+        assert_eq!(message(&format!("{{{said}")).unwrap(), None);
+        let asked = r#"{"id":"3","role":"user","parts":[{"type":"text","text":"and?"}]}"#;
+        assert_eq!(message(&format!(r#"{{"id":"msg_1",{said},{asked}"#)).unwrap(), None);
+        let long = "x".repeat(MAX_ID + 1);
+        assert_eq!(message(&format!(r#"{{"id":"{long}",{said}"#)).unwrap_err().param.as_deref(), Some("messages[1].id"));
+    }
+
+    #[test]
+    fn a_model_may_be_left_to_the_configuration() {
+        assert_eq!(&*parsed("").unwrap().model, "");
+        assert_eq!(&*parsed(r#","model":null"#).unwrap().model, "");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (fields, status, param) in [
+            (r#","model":7"#, 400, "model"),
+            (r#","id":["x"]"#, 400, "id"),
+            (r#","id":"a","id":"b""#, 400, "id"),
+            (r#","n":2"#, 400, "n"),
+            (r#","temperature":"hot""#, 400, "temperature"),
+            (r#","stream":1"#, 400, "stream"),
+            (r#","previous_response_id":"r""#, 403, "previous_response_id"),
+        ] {
+            let fault = parsed(fields).unwrap_err();
+            assert_eq!((fault.status.as_u16(), fault.param.as_deref()), (status, Some(param)), "{fields}");
+        }
+        assert_eq!(ask(&HeaderMap::new(), Bytes::from_static(b"{}")).unwrap_err().param.as_deref(), Some("messages"));
+    }
+}
