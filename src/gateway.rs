@@ -5,6 +5,8 @@
 
 mod answer;
 mod body;
+mod conversation;
+mod count;
 mod decide;
 mod headers;
 mod heartbeat;
@@ -16,6 +18,7 @@ pub mod pages;
 mod query;
 pub mod refuse;
 pub mod reply;
+mod responses;
 mod routes;
 mod serve;
 mod status;
@@ -36,16 +39,17 @@ use crate::auth::{Auth, Caller};
 use crate::hub::{self, Hub};
 use crate::limits::{self, Applied, Limit, Limits, Scope};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
 use crate::route::Routes;
-use crate::upstream::Clients;
+use crate::upstream::{Clients, Finishing, Recorder};
 use lifecycle::Lifecycle;
 use refuse::refuse;
 use reply::Reply;
 use routes::Endpoint;
 
+pub use routes::spoken;
+
 /// The times of a reply, and what is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// How long the status of a streaming answer may stay open.
     pub commit_after: Duration,
@@ -55,11 +59,19 @@ pub struct Settings {
     pub max_body: usize,
     /// The page at `/`.
     pub playground: bool,
+    /// The model of the dialect `ui` where the client names none (`ui.model`).
+    pub ui_model: Option<ByteString>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { commit_after: Duration::from_secs(10), heartbeat: Duration::from_secs(15), max_body: 20 << 20, playground: true }
+        Self {
+            commit_after: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            max_body: 20 << 20,
+            playground: true,
+            ui_model: None,
+        }
     }
 }
 
@@ -93,6 +105,8 @@ pub struct House {
     pub routes: Routes,
     /// HTTP clients.
     pub clients: Arc<Clients>,
+    /// Recordings.
+    pub recorder: Recorder,
 }
 
 impl House {
@@ -111,6 +125,7 @@ pub struct Gateway {
     house: ArcSwap<House>,
     hub: Hub,
     limits: Arc<Limits>,
+    finishing: Arc<Finishing>,
     lifecycle: Arc<Lifecycle>,
     tasks: TaskTracker,
     /// Unix seconds: when models came into being, as far as clients are told.
@@ -134,7 +149,8 @@ impl Gateway {
     pub fn new(house: House, lifecycle: Arc<Lifecycle>) -> Self {
         let hub = Hub::new(house.hub.memory);
         let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Self { house: ArcSwap::from_pointee(house), hub, limits: Arc::default(), lifecycle, tasks: TaskTracker::new(), began }
+        let (limits, finishing) = (Arc::default(), Arc::default());
+        Self { house: ArcSwap::from_pointee(house), hub, limits, finishing, lifecycle, tasks: TaskTracker::new(), began }
     }
 
     /// Changes the house, for requests from now on. Streams and the fills of limits stay.
@@ -149,6 +165,12 @@ impl Gateway {
         &self.hub
     }
 
+    /// Ends every running stream, and closes every upstream that is read on, as this instance is about to stop.
+    pub fn shut_down(&self) {
+        self.hub.shut_down();
+        self.finishing.stop();
+    }
+
     /// What is going on.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
@@ -160,7 +182,8 @@ impl Gateway {
     pub async fn handle(&self, visit: Visit, request: Request<Incoming>) -> Response<Reply> {
         let house = self.house.load_full();
         let endpoint = routes::find(request.method(), request.uri().path());
-        let tongue = endpoint.as_ref().map_or(Tongue::OpenaiChat, Endpoint::tongue);
+        let tongue = spoken(&request);
+        let tongue = endpoint.as_ref().map_or(tongue, |endpoint| endpoint.tongue(tongue));
         let answered = match endpoint {
             Ok(endpoint) => self.answer(&house, &visit, endpoint, request).await,
             Err(fault) => Err(fault),
@@ -172,12 +195,20 @@ impl Gateway {
         match endpoint {
             Endpoint::Playground if house.settings.playground => Ok(pages::playground()),
             Endpoint::Playground => Err(Fault::new(Code::NotFound, "the playground is switched off (`server.playground`)")),
+            Endpoint::Client => Ok(pages::client(request.headers())),
             Endpoint::Generate(tongue) => self.serve(house, visit, tongue, request).await,
-            Endpoint::Models => self.models(house, &self.identify(house, &request)?),
-            Endpoint::Model(name) => self.model(house, &self.identify(house, &request)?, &name),
+            Endpoint::Count => self.count(house, visit, request).await,
+            Endpoint::Models => self.models(house, &self.identify(house, &request)?, spoken(&request), request.uri()),
+            Endpoint::Model(name) => self.model(house, &self.identify(house, &request)?, &name, spoken(&request)),
             Endpoint::List => self.list(visit, &self.identify(house, &request)?, &request),
             Endpoint::Read(id) => self.read(house, &self.identify(house, &request)?, &id, &request),
             Endpoint::Cancel(id) => self.cancel(&self.identify(house, &request)?, &id).await,
+            Endpoint::ReadResponse(id) => self.read_response(house, &self.identify(house, &request)?, &id, &request),
+            Endpoint::CancelResponse(id) => self.cancel_response(&self.identify(house, &request)?, &id).await,
+            Endpoint::ForgetResponse(id) => self.forget_response(&self.identify(house, &request)?, &id).await,
+            Endpoint::InputItems(id) => self.input_items(&self.identify(house, &request)?, &id, request.uri()),
+            Endpoint::ResumeChat(chat) => self.resume(house, &self.identify(house, &request)?, &chat, &request),
+            Endpoint::StopChat(chat) => self.stop(&self.identify(house, &request)?, &chat, request).await,
             Endpoint::Forget(id) => self.forget(&self.identify(house, &request)?, &id).await,
         }
     }

@@ -50,6 +50,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// This target alone, asked once.
+    #[must_use]
+    pub fn of(target: Target) -> Self {
+        Self { first: target, rest: Vec::new(), retries: 0 }
+    }
+
     /// The targets in order; at least one.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         std::iter::once(&self.first).chain(&self.rest)
@@ -153,23 +159,10 @@ fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::target::{Clocks, Quirks, Via};
     use crate::model::wire::Wire;
 
     fn account(name: &str, direct: bool) -> Arc<Account> {
-        Arc::new(Account {
-            name: name.into(),
-            via: Via::Http { wire: Wire::OpenaiChat, base_url: "http://127.0.0.1:1".into() },
-            key: None,
-            headers: Vec::new(),
-            clocks: Clocks::default(),
-            http2: false,
-            max_output: 8192,
-            direct,
-            quirks: Quirks::default(),
-            proxy: None,
-            ca_file: None,
-        })
+        Arc::new(Account { name: name.into(), direct, ..Account::example(Wire::OpenaiChat, "http://127.0.0.1:1") })
     }
 
     fn routes() -> Routes {

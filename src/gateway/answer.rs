@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use super::reply::Reply;
 use super::{headers, status};
 use crate::dialect::{self, View};
-use crate::hub::{Reader, Step, expired};
+use crate::hub::{Reader, Step, Stream, expired};
 use crate::model::event::Reason;
 use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
@@ -31,6 +31,9 @@ pub(super) async fn whole(mut reader: Reader, tongue: Tongue) -> Result<Response
         return Err(failure.fault);
     }
     let stream = reader.stream().clone();
+    if tongue == Tongue::OpenaiResponses {
+        stream.set_end_read();
+    }
     let cancelled = answer.reason() == Some(Reason::Cancelled);
     let json = match (tongue, body) {
         (Tongue::Events, _) => status::of(&stream, true),
@@ -67,10 +70,15 @@ async fn follow(reader: &mut Reader) -> Result<Whole, Fault> {
 
 /// What this reader sees.
 pub(super) fn view(reader: &Reader, tongue: Tongue) -> View {
-    let stream = reader.stream();
+    view_of(reader.stream(), tongue)
+}
+
+/// What any reader of a stream sees.
+pub(super) fn view_of(stream: &Stream, tongue: Tongue) -> View {
     View {
         start: stream.start().clone(),
         include_usage: stream.birth().include_usage || tongue != stream.tongue(),
         raw: tongue == stream.tongue() && stream.birth().streamed,
+        asked: stream.birth().asked.clone(),
     }
 }

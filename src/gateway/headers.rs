@@ -16,6 +16,12 @@ pub(super) fn event_stream(stream: &Stream, body: Reply) -> Response<Reply> {
     response
 }
 
+/// The mark of a UI message stream.
+pub(super) fn ui(mut response: Response<Reply>) -> Response<Reply> {
+    response.headers_mut().insert(HeaderName::from_static("x-vercel-ai-ui-message-stream"), HeaderValue::from_static("v1"));
+    response
+}
+
 /// The head of a JSON answer.
 pub(super) fn json(status: StatusCode, body: impl Into<bytes::Bytes>) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(body));

@@ -10,7 +10,7 @@ use http_body::Frame;
 use super::heartbeat::Heartbeat;
 use crate::codec::sse_writer::{Ids, SseWriter};
 use crate::dialect::{Dialect, Encode};
-use crate::hub::{Reader, Step, expired};
+use crate::hub::{Past, Reader, Step, expired};
 use crate::model::event::{End, Event, Failure, Reason};
 
 /// Bytes spelled before they are handed to the connection: enough for one write, little enough to be fair.
@@ -20,9 +20,12 @@ const ENOUGH: usize = 32 * 1024;
 pub(super) fn caught_up(reader: &Reader, mut encoder: Box<dyn Encode>, ids: Option<Ids>) -> (Box<dyn Encode>, SseWriter) {
     let mut out = SseWriter::new(ids);
     out.mute(true);
-    reader.show_past(|entry| {
+    reader.show_past(|past| {
         out.begin_entry(0, 0);
-        encoder.entry(entry, &mut out);
+        match past {
+            Past::Bones(bones) => encoder.remember(bones, &mut out),
+            Past::Entry(entry) => encoder.entry(entry, &mut out),
+        }
         out.end_entry();
     });
     out.mute(false);
@@ -58,7 +61,10 @@ impl Live {
                 Poll::Pending => return self.heartbeat.poll(cx).map(|()| Some(Bytes::from_static(self.beat))),
                 Poll::Ready(Step::Read) => {}
                 Poll::Ready(Step::Overtaken) => self.overtaken(),
-                Poll::Ready(Step::Ended) => self.ended = true,
+                Poll::Ready(Step::Ended) => {
+                    self.reader.stream().set_end_read();
+                    self.ended = true;
+                }
             }
             if !self.out.is_empty() {
                 self.heartbeat.sent();

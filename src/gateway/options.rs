@@ -61,9 +61,8 @@ impl Options {
         let comes_back = self.event_ids || !self.claims.is_empty();
         let default = match tongue {
             _ if detached => OnDisconnect::Continue,
-            Tongue::Events => OnDisconnect::Grace(GRACE),
-            Tongue::OpenaiChat if comes_back => OnDisconnect::Grace(GRACE),
-            Tongue::OpenaiChat => OnDisconnect::Cancel,
+            _ if comes_back || tongue.answers_at_once() => OnDisconnect::Grace(GRACE),
+            _ => OnDisconnect::Cancel,
         };
         let configured = if detached { None } else { configured };
         self.on_disconnect.or(configured).unwrap_or(default)

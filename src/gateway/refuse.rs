@@ -22,7 +22,7 @@ const SOON: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn refuse(fault: &Fault, tongue: Tongue, request_id: &str) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(dialect::of(tongue).refusal(fault, request_id)));
-    *response.status_mut() = fault.status;
+    *response.status_mut() = dialect::of(tongue).status(fault);
     write_fields(fault, response.headers_mut());
     response
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use bytestring::ByteString;
-use http::Method;
+use http::{Method, Request};
 use matchit::Router;
 
 use crate::model::fault::{Code, Fault};
@@ -14,8 +14,12 @@ use crate::model::wire::Tongue;
 pub(super) enum Endpoint {
     /// The page at `/`.
     Playground,
+    /// The client for pages.
+    Client,
     /// A new generation, asked for and answered in this dialect.
     Generate(Tongue),
+    /// The tokens of a prompt, as Anthropic's clients ask for them.
+    Count,
     /// All models.
     Models,
     /// One model.
@@ -28,15 +32,39 @@ pub(super) enum Endpoint {
     Cancel(ByteString),
     /// Stop and forget a stream.
     Forget(ByteString),
+    /// A response, or its events.
+    ReadResponse(ByteString),
+    /// Stop a response.
+    CancelResponse(ByteString),
+    /// Stop and forget a response.
+    ForgetResponse(ByteString),
+    /// What a response was an answer to.
+    InputItems(ByteString),
+    /// The newest answer of a conversation.
+    ResumeChat(ByteString),
+    /// Stop it.
+    StopChat(ByteString),
 }
 
 impl Endpoint {
-    /// The dialect in which it is refused.
-    pub(super) fn tongue(&self) -> Tongue {
+    /// The dialect in which it is refused, where its address is of that one.
+    pub(super) fn tongue(&self, spoken: Tongue) -> Tongue {
         match self {
             Self::Generate(tongue) => *tongue,
-            _ => Tongue::OpenaiChat,
+            _ => spoken,
         }
+    }
+}
+
+/// The dialect of an address, whatever it is for: in which it is refused, and in whose shape models are told.
+#[must_use]
+pub fn spoken<B>(request: &Request<B>) -> Tongue {
+    let mut segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
+    let first = segments.next();
+    match if first == Some("v1") { segments.next() } else { first } {
+        Some("messages") => Tongue::Anthropic,
+        Some("models") if request.headers().contains_key("anthropic-version") => Tongue::Anthropic,
+        _ => Tongue::OpenaiChat,
     }
 }
 
@@ -44,7 +72,17 @@ impl Endpoint {
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Root,
+    Client,
     Chat,
+    Responses,
+    Response,
+    CancelResponse,
+    InputItems,
+    Messages,
+    CountTokens,
+    UiChat,
+    ResumeChat,
+    StopChat,
     Models,
     Model,
     Streams,
@@ -55,11 +93,13 @@ enum Place {
 }
 
 const NO_EMBEDDINGS: &str = "sluicegate streams chats: embeddings, audio, images and files are not its business";
-const NOT_YET: &str = "this dialect is not spoken yet: use /v1/chat/completions or /v1/streams";
+
+const NO_BATCHES: &str = "sluicegate streams chats: batches are not its business";
 
 static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
     let places = [
         ("/", Place::Root),
+        ("/client.js", Place::Client),
         ("/chat/completions", Place::Chat),
         ("/v1/chat/completions", Place::Chat),
         ("/models", Place::Models),
@@ -74,11 +114,25 @@ static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
         ("/v1/images/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
         ("/v1/files", Place::Elsewhere(NO_EMBEDDINGS)),
         ("/v1/completions", Place::Elsewhere("the old completions API is not spoken: use /v1/chat/completions")),
-        ("/v1/responses", Place::Elsewhere(NOT_YET)),
-        ("/responses", Place::Elsewhere(NOT_YET)),
-        ("/v1/messages", Place::Elsewhere(NOT_YET)),
-        ("/messages", Place::Elsewhere(NOT_YET)),
-        ("/v1/ui/chat", Place::Elsewhere(NOT_YET)),
+        ("/v1/responses", Place::Responses),
+        ("/responses", Place::Responses),
+        ("/v1/responses/{id}", Place::Response),
+        ("/responses/{id}", Place::Response),
+        ("/v1/responses/{id}/cancel", Place::CancelResponse),
+        ("/responses/{id}/cancel", Place::CancelResponse),
+        ("/v1/responses/{id}/input_items", Place::InputItems),
+        ("/responses/{id}/input_items", Place::InputItems),
+        ("/v1/responses/input_tokens", Place::Elsewhere("the input of a response is not counted here: its usage says what was used")),
+        ("/v1/responses/compact", Place::Elsewhere("conversations are not compacted here: send what the model is to know")),
+        ("/v1/messages", Place::Messages),
+        ("/messages", Place::Messages),
+        ("/v1/messages/count_tokens", Place::CountTokens),
+        ("/messages/count_tokens", Place::CountTokens),
+        ("/v1/messages/batches", Place::Elsewhere(NO_BATCHES)),
+        ("/v1/messages/batches/{*rest}", Place::Elsewhere(NO_BATCHES)),
+        ("/v1/ui/chat", Place::UiChat),
+        ("/v1/ui/chat/{id}/stream", Place::ResumeChat),
+        ("/v1/ui/chat/{id}/stop", Place::StopChat),
     ];
     let mut router = Router::new();
     for (path, place) in places {
@@ -100,9 +154,14 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
     let (allow, endpoint) = match (*found.value, method.as_str()) {
         (Place::Elsewhere(sentence), _) => return Err(Fault::new(Code::NotFound, sentence)),
         (Place::Root, "GET") => return Ok(Endpoint::Playground),
-        (Place::Root, _) => ("GET, HEAD", None),
+        (Place::Client, "GET") => return Ok(Endpoint::Client),
+        (Place::Root | Place::Client, _) => ("GET, HEAD", None),
         (Place::Chat, "POST") => ("", Some(Endpoint::Generate(Tongue::OpenaiChat))),
-        (Place::Chat, _) => ("POST", None),
+        (Place::Responses, "POST") => ("", Some(Endpoint::Generate(Tongue::OpenaiResponses))),
+        (Place::Messages, "POST") => ("", Some(Endpoint::Generate(Tongue::Anthropic))),
+        (Place::UiChat, "POST") => ("", Some(Endpoint::Generate(Tongue::Ui))),
+        (Place::CountTokens, "POST") => ("", Some(Endpoint::Count)),
+        (Place::Chat | Place::Responses | Place::Messages | Place::CountTokens | Place::UiChat, _) => ("POST", None),
         (Place::Models, "GET") => ("", Some(Endpoint::Models)),
         (Place::Model, "GET") => ("", Some(Endpoint::Model(text("name")))),
         (Place::Models | Place::Model, _) => ("GET, HEAD", None),
@@ -112,6 +171,11 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
         (Place::Stream, "GET") => ("", Some(Endpoint::Read(text("id")))),
         (Place::Stream, "DELETE") => ("", Some(Endpoint::Forget(text("id")))),
         (Place::Stream, _) => ("GET, HEAD, DELETE", None),
+        (place @ (Place::Response | Place::CancelResponse | Place::InputItems), method) => of_response(place, method, text("id")),
+        (Place::ResumeChat, "GET") => ("", Some(Endpoint::ResumeChat(text("id")))),
+        (Place::ResumeChat, _) => ("GET, HEAD", None),
+        (Place::StopChat, "POST") => ("", Some(Endpoint::StopChat(text("id")))),
+        (Place::StopChat, _) => ("POST", None),
         (Place::Cancel, "POST") => ("", Some(Endpoint::Cancel(text("id")))),
         (Place::Cancel, _) => ("POST", None),
     };
@@ -120,6 +184,19 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
         fault.allow = Some(allow);
         fault
     })
+}
+
+/// What a method means on the paths of a response, or the methods that they take.
+fn of_response(place: Place, method: &str, id: ByteString) -> (&'static str, Option<Endpoint>) {
+    match (place, method) {
+        (Place::CancelResponse, "POST") => ("", Some(Endpoint::CancelResponse(id))),
+        (Place::CancelResponse, _) => ("POST", None),
+        (Place::InputItems, "GET") => ("", Some(Endpoint::InputItems(id))),
+        (Place::InputItems, _) => ("GET, HEAD", None),
+        (_, "GET") => ("", Some(Endpoint::ReadResponse(id))),
+        (_, "DELETE") => ("", Some(Endpoint::ForgetResponse(id))),
+        (_, _) => ("GET, HEAD, DELETE", None),
+    }
 }
 
 fn unknown(path: &str) -> Fault {
@@ -140,9 +217,16 @@ mod tests {
     fn paths_and_methods_find_their_endpoint() {
         for (method, path, endpoint) in [
             (Method::GET, "/", Endpoint::Playground),
+            (Method::HEAD, "/client.js", Endpoint::Client),
             (Method::POST, "/v1/chat/completions", Endpoint::Generate(Tongue::OpenaiChat)),
             (Method::POST, "/chat/completions/", Endpoint::Generate(Tongue::OpenaiChat)),
             (Method::POST, "/v1/streams", Endpoint::Generate(Tongue::Events)),
+            (Method::POST, "/v1/messages", Endpoint::Generate(Tongue::Anthropic)),
+            (Method::POST, "/messages/count_tokens", Endpoint::Count),
+            (Method::GET, "/v1/responses/resp_1", Endpoint::ReadResponse("resp_1".into())),
+            (Method::DELETE, "/responses/resp_1", Endpoint::ForgetResponse("resp_1".into())),
+            (Method::POST, "/v1/responses/resp_1/cancel", Endpoint::CancelResponse("resp_1".into())),
+            (Method::GET, "/v1/responses/resp_1/input_items", Endpoint::InputItems("resp_1".into())),
             (Method::HEAD, "/v1/streams/abc", Endpoint::Read("abc".into())),
             (Method::DELETE, "/v1/streams/a%20c", Endpoint::Forget("a c".into())),
             (Method::POST, "/v1/streams/abc/cancel", Endpoint::Cancel("abc".into())),
@@ -153,11 +237,32 @@ mod tests {
     }
 
     #[test]
+    fn an_address_has_its_dialect_whatever_it_is_for() {
+        for (path, version, tongue) in [
+            ("/v1/messages", false, Tongue::Anthropic),
+            ("//messages//nope?x=1", false, Tongue::Anthropic),
+            ("/v1/models", true, Tongue::Anthropic),
+            ("/models/a/b", true, Tongue::Anthropic),
+            ("/v1/models", false, Tongue::OpenaiChat),
+            ("/v1/chat/completions", true, Tongue::OpenaiChat),
+            ("/v1", true, Tongue::OpenaiChat),
+        ] {
+            let request = Request::get(path);
+            let request = if version { request.header("anthropic-version", "2023-06-01") } else { request };
+            assert_eq!(spoken(&request.body(()).unwrap()), tongue, "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_not_there_says_so() {
         for (method, path, code, allow) in [
             (Method::GET, "/v1/chat/completions", Code::MethodNotAllowed, Some("POST")),
             (Method::PUT, "/v1/streams/x", Code::MethodNotAllowed, Some("GET, HEAD, DELETE")),
             (Method::POST, "/v1/embeddings", Code::NotFound, None),
+            (Method::GET, "/v1/messages/count_tokens", Code::MethodNotAllowed, Some("POST")),
+            (Method::POST, "/v1/messages/batches", Code::NotFound, None),
+            (Method::POST, "/v1/responses/compact", Code::NotFound, None),
+            (Method::PUT, "/v1/responses/resp_1", Code::MethodNotAllowed, Some("GET, HEAD, DELETE")),
             (Method::GET, "/nope", Code::NotFound, None),
         ] {
             let fault = find(&method, path).unwrap_err();

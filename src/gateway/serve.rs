@@ -12,7 +12,7 @@ use super::live::{self, Live};
 use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, answer, body, headers, status};
+use super::{Gateway, House, Visit, answer, body, conversation, headers, responses, status};
 use crate::auth::Caller;
 use crate::codec::sse_writer::Ids;
 use crate::dialect;
@@ -44,13 +44,15 @@ impl Gateway {
         if let Some(last) = &options.last_event_id {
             return self.repost(house, &caller, tongue, last, &body);
         }
-        let ask = Arc::new(dialect::of(tongue).parse(&head.headers, body)?);
-        match claim.settle(path(tongue), &ask.body).await? {
+        let mut ask = dialect::of(tongue).parse(&head.headers, body.clone())?;
+        ask.model = conversation::model(&ask.model, house.settings.ui_model.as_ref())?;
+        match claim.settle(path(tongue), &body).await? {
             Settled::Joined(stream) => {
                 let reader = Reader::attach(&stream, None)?;
                 self.reply(house, visit, reader, &ask, &options, None).await
             }
             Settled::New(claim, digest) => {
+                let ask = Arc::new(self.with_past(house, &caller, ask)?);
                 let (plan, pass) = match self.admit(house, &caller, &ask) {
                     Ok(admitted) => admitted,
                     Err(refused) => return Ok(refused_response(&refused, tongue, visit)),
@@ -63,7 +65,7 @@ impl Gateway {
     }
 
     /// All that may refuse a new generation, before an upstream is asked.
-    fn admit(&self, house: &House, caller: &Caller, ask: &Ask) -> Result<(Plan, Pass), Box<Refusal>> {
+    pub(super) fn admit(&self, house: &House, caller: &Caller, ask: &Ask) -> Result<(Plan, Pass), Box<Refusal>> {
         if self.lifecycle.phase() != Phase::Serving {
             let fault = Fault::new(Code::ShuttingDown, "this instance is about to stop: ask again")
                 .with_retry_after(std::time::Duration::from_secs(1));
@@ -73,7 +75,7 @@ impl Gateway {
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
             return Err(not_allowed(other).into());
         }
-        let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if *wire != ask.shape);
+        let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
         if plan.targets().any(|target| foreign(&target.account.via)) {
             // Said now, while it can still be a status.
             ask.chat()?;
@@ -99,17 +101,29 @@ impl Gateway {
             owner: caller.id.clone(),
             tongue: ask.tongue,
             model: ask.model.clone(),
+            conversation: ask.conversation.clone(),
+            asked: ask.asked.clone(),
             choices: ask.choices,
+            input_estimate: ask.input_estimate,
             include_usage: ask.include_usage,
             streamed: ask.stream,
             digest,
-            on_disconnect: options.on_disconnect(house.hub.on_disconnect, ask.tongue, options.detached(ask.tongue)),
+            on_disconnect: options.on_disconnect(house.hub.on_disconnect, ask.tongue, options.detached(ask.tongue) || in_background(ask)),
             retention: options.retention.map_or(house.hub.retention, |asked| asked.min(house.hub.retention)),
             max_bytes: house.hub.max_stream,
             max_readers: house.hub.readers,
         };
         let (writer, reader) = self.hub.begin(claim, birth);
-        let job = Job { ask: ask.clone(), plan, writer, pass, clients: house.clients.clone(), commit_after: house.settings.commit_after };
+        let job = Job {
+            ask: ask.clone(),
+            plan,
+            writer,
+            pass,
+            clients: house.clients.clone(),
+            recorder: house.recorder.clone(),
+            finishing: self.finishing.clone(),
+            commit_after: house.settings.commit_after,
+        };
         let working = self.lifecycle.work();
         // It outlives the client: what happens then is the stream's own policy.
         self.tasks.spawn(async move {
@@ -133,15 +147,18 @@ impl Gateway {
         let mut response = if options.detached(ask.tongue) {
             reader.leave();
             Ok(accepted(&stream))
+        } else if in_background(ask) && !ask.stream {
+            reader.leave();
+            responses::object_response(&stream)
         } else if ask.stream {
-            self.stream(house, reader, ask.tongue, options.event_ids || ask.tongue == Tongue::Events).await
+            self.stream(house, reader, ask.tongue, options.event_ids || ask.tongue.answers_at_once()).await
         } else {
             answer::whole(reader, ask.tongue).await
         }
         .unwrap_or_else(|fault| refuse(&fault, ask.tongue, &visit.request_id));
         headers::name_stream(&mut response, &stream);
         if let Some(standing) = standing {
-            standing.write(response.headers_mut());
+            standing.write(response.headers_mut(), ask.tongue);
         }
         Ok(response)
     }
@@ -149,7 +166,7 @@ impl Gateway {
     /// A streamed answer: its head when the status is decided.
     async fn stream(&self, house: &House, reader: Reader, tongue: Tongue, ids: bool) -> Result<Response<Reply>, Fault> {
         let mut early = false;
-        if tongue != Tongue::Events {
+        if !tongue.answers_at_once() {
             match decide(&reader, house.settings.commit_after).await {
                 Decision::Content => {}
                 Decision::Early => early = true,
@@ -159,14 +176,16 @@ impl Gateway {
         let stream = reader.stream().clone();
         let mut live = self.live(house, reader, tongue, ids);
         live.beat_now = early;
-        Ok(headers::event_stream(&stream, Reply::live(live)))
+        let response = headers::event_stream(&stream, Reply::live(live));
+        Ok(if tongue == Tongue::Ui { headers::ui(response) } else { response })
     }
 
     /// A reader's stream in a dialect, from the reader's place on.
     pub(super) fn live(&self, house: &House, reader: Reader, tongue: Tongue, ids: bool) -> Live {
         let dialect = dialect::of(tongue);
         let view = answer::view(&reader, tongue);
-        let merge = !(view.raw && tongue.wire().is_some());
+        // The events of a response are numbered, the same for all.
+        let merge = !(view.raw && tongue.wire().is_some()) && tongue != Tongue::OpenaiResponses;
         let ids = ids.then(|| Ids { stream: reader.stream().id().as_str().to_owned().into(), dialect: tongue.name() });
         let (encoder, out) = live::caught_up(&reader, dialect.encoder(view), ids);
         let mut live = Live::new(reader, encoder, out, dialect, Heartbeat::new(house.settings.heartbeat));
@@ -182,6 +201,11 @@ impl Options {
     }
 }
 
+/// The client has asked for an answer that runs whether or not anybody reads it.
+fn in_background(ask: &Ask) -> bool {
+    ask.asked.as_ref().is_some_and(|asked| asked.background)
+}
+
 /// A model that the body names beside its own, so that the upstream may take it instead.
 fn not_allowed(model: &str) -> Fault {
     let shown: String = model.chars().filter(|c| !c.is_control()).take(100).collect();
@@ -189,7 +213,7 @@ fn not_allowed(model: &str) -> Fault {
 }
 
 /// Why a new generation is refused.
-struct Refusal {
+pub(super) struct Refusal {
     fault: Fault,
     standing: Option<Standing>,
 }
@@ -200,10 +224,10 @@ impl From<Fault> for Box<Refusal> {
     }
 }
 
-fn refused_response(refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
+pub(super) fn refused_response(refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
     let mut response = refuse(&refused.fault, tongue, &visit.request_id);
     if let Some(standing) = refused.standing {
-        standing.write(response.headers_mut());
+        standing.write(response.headers_mut(), tongue);
     }
     response
 }
@@ -222,6 +246,9 @@ fn accepted(stream: &Stream) -> Response<Reply> {
 pub(super) const fn path(tongue: Tongue) -> &'static str {
     match tongue {
         Tongue::OpenaiChat => "/v1/chat/completions",
+        Tongue::OpenaiResponses => "/v1/responses",
+        Tongue::Anthropic => "/v1/messages",
         Tongue::Events => "/v1/streams",
+        Tongue::Ui => "/v1/ui/chat",
     }
 }

@@ -24,6 +24,7 @@ struct Status<'a> {
     upstream: &'a str,
     text: Option<String>,
     reasoning: Option<String>,
+    refusal: Option<String>,
     tool_calls: Option<Vec<Call<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     choices: Option<Vec<ChoiceBody<'a>>>,
@@ -62,6 +63,7 @@ struct ChoiceBody<'a> {
     reason: Option<&'a str>,
     text: String,
     reasoning: String,
+    refusal: String,
     tool_calls: Vec<Call<'a>>,
 }
 
@@ -106,6 +108,7 @@ pub(super) fn pending(name: &str) -> Bytes {
         upstream: UpstreamState::None.name(),
         text: None,
         reasoning: None,
+        refusal: None,
         tool_calls: None,
         choices: None,
         readers: 0,
@@ -129,6 +132,7 @@ fn bare<'a>(stream: &'a Stream, snapshot: &'a crate::hub::Snapshot) -> Status<'a
         upstream: snapshot.upstream.name(),
         text: None,
         reasoning: None,
+        refusal: None,
         tool_calls: None,
         choices: None,
         readers: snapshot.readers,
@@ -140,6 +144,7 @@ fn fill<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
     let first = answer.choices.first().unwrap_or(&NOTHING);
     status.text = Some(first.text());
     status.reasoning = Some(first.reasoning());
+    status.refusal = Some(first.refusal()).filter(|text| !text.is_empty());
     status.tool_calls = Some(calls(first));
     if choices > 1 {
         status.choices = Some(answer.choices.iter().enumerate().map(choice).collect());
@@ -148,7 +153,7 @@ fn fill<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
 
 fn choice((index, it): (usize, &Choice)) -> ChoiceBody<'_> {
     let reason = it.finish.as_ref().map(|finish| finish.reason.name());
-    ChoiceBody { index, reason, text: it.text(), reasoning: it.reasoning(), tool_calls: calls(it) }
+    ChoiceBody { index, reason, text: it.text(), reasoning: it.reasoning(), refusal: it.refusal(), tool_calls: calls(it) }
 }
 
 fn calls(choice: &Choice) -> Vec<Call<'_>> {

@@ -18,7 +18,7 @@ use crate::model::ids::{CallerId, EventId, Position, StreamId};
 use crate::model::wire::Tongue;
 
 /// How long a cancel waits for the upstream request to be dropped.
-const CONFIRM: Duration = Duration::from_secs(2);
+pub(super) const CONFIRM: Duration = Duration::from_secs(2);
 /// The most streams in one page of a list.
 const PAGE: usize = 100;
 

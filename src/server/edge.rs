@@ -37,7 +37,7 @@ use super::rules::Rules;
 use crate::gateway::lifecycle::Lifecycle;
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, Visit};
+use crate::gateway::{Gateway, Visit, spoken};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::Tongue;
 use admit::Admitted;
@@ -128,16 +128,25 @@ impl<H: Handler> Inner<H> {
         let rules = self.shared.rules.load_full();
         let request_id = request_id::of(request.headers());
         let page = Page::of(&request, &rules.origins);
-        let mut finish = Finish::new(&request, &page, &request_id, self.from.beyond_cap);
+        let tongue = self.tongue(&request);
+        let mut finish = Finish::new(&request, &page, &request_id, tongue, self.from.beyond_cap);
         let answered = AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request)).catch_unwind().await;
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%request_id, "a request ended in a panic; this is a bug");
-            refuse(&Fault::new(Code::InternalError, "internal error"), Tongue::OpenaiChat, &request_id)
+            refuse(&Fault::new(Code::InternalError, "internal error"), tongue, &request_id)
         });
         if finish.is_last(response.status()) {
             self.activity.close_after_this();
         }
         finish.apply(response, |reply| Outgoing::new(reply, request_id.clone(), in_hand, work))
+    }
+
+    /// The dialect in which a request is refused.
+    fn tongue(&self, request: &Request<Incoming>) -> Tongue {
+        match self.from.side {
+            Side::Clients => spoken(request),
+            Side::Admin => Tongue::OpenaiChat,
+        }
     }
 
     /// Everything that a bug may break.
@@ -150,9 +159,10 @@ impl<H: Handler> Inner<H> {
         request: Request<Incoming>,
     ) -> Response<Reply> {
         let client = rules.client(self.from.peer, request.headers());
+        let tongue = self.tongue(&request);
         let admitted = match self.admit(rules, page, client, request) {
             Ok(admitted) => admitted,
-            Err(refusal) => return refusal.into_response(request_id, finish),
+            Err(refusal) => return refusal.into_response(tongue, request_id, finish),
         };
         let Admitted { request, standing, forwarded } = admitted;
         finish.standing(standing);
@@ -161,19 +171,19 @@ impl<H: Handler> Inner<H> {
             Side::Clients => self.shared.clients.handle(visit, request).await,
             Side::Admin => self.shared.admin.handle(visit, request).await,
         };
-        self.count_failure(client, response, request_id)
+        self.count_failure(client, response, tongue, request_id)
     }
 
     /// Every 401 counts as a failed authentication. Only a cancel gets here from an address that had too many of them: with
     /// valid rights it is served, without it is told what everybody there is told.
-    fn count_failure(&self, client: IpAddr, response: Response<Reply>, request_id: &str) -> Response<Reply> {
+    fn count_failure(&self, client: IpAddr, response: Response<Reply>, tongue: Tongue, request_id: &str) -> Response<Reply> {
         if response.status() != http::StatusCode::UNAUTHORIZED {
             return response;
         }
         let blocked = self.shared.door.blocked(client);
         self.shared.door.failed_authentication(client);
         match blocked {
-            Some(after) => refuse(&admit::too_many_failures(after), Tongue::OpenaiChat, request_id),
+            Some(after) => refuse(&admit::too_many_failures(after), tongue, request_id),
             None => response,
         }
     }

@@ -42,11 +42,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    pub(super) fn into_response(self, request_id: &str, finish: &mut Finish) -> Response<Reply> {
+    pub(super) fn into_response(self, tongue: Tongue, request_id: &str, finish: &mut Finish) -> Response<Reply> {
         match self {
             Self::Fault(fault, standing) => {
                 finish.standing(standing);
-                refuse(&fault, Tongue::OpenaiChat, request_id)
+                refuse(&fault, tongue, request_id)
             }
             Self::Preflight => {
                 finish.preflight();

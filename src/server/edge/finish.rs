@@ -2,20 +2,25 @@
 
 use bytestring::ByteString;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::outgoing::Outgoing;
 use super::request_id;
 use crate::gateway::reply::Reply;
 use crate::limits::standing::Standing;
+use crate::model::wire::Tongue;
 use crate::server::cors;
 use crate::server::origin::Page;
+
+/// The name under which clients of Anthropic look for the id.
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// What is known of a request that its response depends on.
 pub(super) struct Finish {
     request_id: HeaderValue,
     page: Page,
+    tongue: Tongue,
     version: Version,
     head: bool,
     preflight: bool,
@@ -24,10 +29,11 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    pub(super) fn new<B>(request: &Request<B>, page: &Page, request_id: &ByteString, beyond_cap: bool) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, page: &Page, request_id: &ByteString, tongue: Tongue, beyond_cap: bool) -> Self {
         Self {
             request_id: HeaderValue::from_str(request_id).expect("a request id is made of letters, digits and `._-`"),
             page: page.clone(),
+            tongue,
             version: request.version(),
             head: request.method() == Method::HEAD,
             preflight: false,
@@ -59,6 +65,9 @@ impl Finish {
         let (mut parts, reply) = response.into_parts();
         let (last, http1) = (self.is_last(parts.status), self.is_http1());
         let headers = &mut parts.headers;
+        if self.tongue == Tongue::Anthropic {
+            headers.insert(REQUEST_ID, self.request_id.clone());
+        }
         headers.insert(request_id::NAME, self.request_id);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         let streams = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -66,7 +75,7 @@ impl Finish {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         if let Some(standing) = self.standing {
-            standing.write(headers);
+            standing.write(headers, self.tongue);
         }
         cors::write(&self.page, self.preflight, headers);
         if last && http1 {

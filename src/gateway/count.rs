@@ -1,0 +1,37 @@
+//! `POST /v1/messages/count_tokens`: how many tokens a prompt has, by the target's own count where it has one, else by
+//! our estimate, marked as such.
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::reply::Reply;
+use super::serve::refused_response;
+use super::{Gateway, House, Visit, body, headers};
+use crate::dialect::anthropic;
+use crate::model::fault::Fault;
+use crate::model::wire::Tongue;
+use crate::upstream;
+
+impl Gateway {
+    /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to resume or cancel.
+    pub(super) async fn count(&self, house: &House, visit: &Visit, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
+        let (head, incoming) = request.into_parts();
+        let caller = house.auth.identify(&head.headers)?;
+        body::require_json(&head.headers)?;
+        let body = body::collect(incoming, house.settings.max_body).await?;
+        let ask = anthropic::parse_count(&head.headers, body)?;
+        let (plan, pass) = match self.admit(house, &caller, &ask) {
+            Ok(admitted) => admitted,
+            Err(refused) => return Ok(refused_response(&refused, Tongue::Anthropic, visit)),
+        };
+        let json = match upstream::count(&ask, &plan, &house.clients).await? {
+            Some(tokens) => format!("{{\"input_tokens\":{tokens}}}"),
+            None => format!("{{\"input_tokens\":{},\"sluicegate\":{{\"estimated\":true}}}}", ask.input_estimate),
+        };
+        let mut response = headers::json(StatusCode::OK, json);
+        if let Some(standing) = pass.standing {
+            standing.write(response.headers_mut(), Tongue::Anthropic);
+        }
+        Ok(response)
+    }
+}
