@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::{Builder, Runtime};
@@ -22,8 +23,13 @@ use crate::gateway::{Gateway, Gauges, House};
 use crate::route::Routes;
 use crate::server::listen::{Bound, Listeners};
 use crate::server::{self, Shared};
-use crate::upstream::Clients;
+use crate::upstream::{Clients, Recorder};
 use crate::{telemetry, upstream};
+
+/// How long streams that were ended may take to close their books, once nobody is served any more.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+/// How long the end waits for recordings to be on the disk.
+const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// Serves the configuration at `path` until the process is told to stop.
 ///
@@ -47,11 +53,11 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     let (house, mut listeners) = Building::new(config, workers)?;
     announce(&house)?;
     let first = listeners.remove(0);
-    let threads: Vec<_> = listeners.into_iter().zip(1..).map(|(own, number)| worker(number, own, house.shared.clone())).collect();
+    let threads: Vec<_> = listeners.into_iter().zip(1..).map(|(own, number)| worker(number, own, house.clone())).collect();
     runtime.block_on(async {
         let keeper = tokio::spawn(signals::keep(house.clone(), path.to_owned()));
         let sweeper = tokio::spawn(sweep(house.gateway.clone()));
-        let served = server::serve(first, house.shared.clone()).await;
+        let served = house.serve(first).await;
         keeper.abort();
         sweeper.abort();
         served
@@ -59,6 +65,7 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     for thread in threads {
         thread.join().map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
     }
+    house.recorder.flush(LAST_WRITE);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -70,10 +77,10 @@ pub fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-fn worker(number: usize, listeners: Listeners, shared: Arc<Shared>) -> thread::JoinHandle<std::io::Result<()>> {
+fn worker(number: usize, listeners: Listeners, house: Arc<Building>) -> thread::JoinHandle<std::io::Result<()>> {
     let run = move || {
         upstream::set_worker(number);
-        runtime()?.block_on(server::serve(listeners, shared))
+        runtime()?.block_on(house.serve(listeners))
     };
     thread::Builder::new().name(format!("worker-{number}")).spawn(run).expect("a thread for each processor can be had")
 }
@@ -86,6 +93,7 @@ struct Building {
     gateway: Arc<Gateway>,
     shared: Arc<Shared>,
     lifecycle: Arc<Lifecycle>,
+    recorder: Recorder,
     workers: usize,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -96,15 +104,27 @@ impl Building {
         let bound: Bound = server::bind(&config.server, workers)?;
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
-        let gateway = Arc::new(Gateway::new(furnish(&config, workers)?, lifecycle.clone()));
+        let recorder = Recorder::default();
+        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder)?, lifecycle.clone()));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
-        Ok((Arc::new(Self { config, gateway, shared, lifecycle, workers, addresses, admin }), bound.split()))
+        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, workers, addresses, admin }), bound.split()))
+    }
+
+    /// Serves these listeners until the process stops and what it ended has been told of.
+    async fn serve(&self, listeners: Listeners) -> std::io::Result<()> {
+        let served = server::serve(listeners, self.shared.clone()).await;
+        if served.is_ok() {
+            self.gateway.shut_down();
+        }
+        // Whoever takes longer is cut off; its journal goes with the process.
+        let _late = tokio::time::timeout(LAST_MOMENT, self.lifecycle.quiet()).await;
+        served
     }
 
     /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let house = furnish(&config, self.workers)?;
+        let house = furnish(&config, self.workers, &self.recorder)?;
         let restart = self.config.lock().needs_restart(&config);
         self.gateway.refurbish(house);
         self.shared.reload(&config.server, &config.limits.ip);
@@ -114,17 +134,19 @@ impl Building {
 }
 
 /// The rooms behind the edge, from a configuration.
-fn furnish(config: &Config, workers: usize) -> anyhow::Result<House> {
+fn furnish(config: &Config, workers: usize, recorder: &Recorder) -> anyhow::Result<House> {
     let routes = Routes::new(config.route.clone());
     let clients = Arc::new(Clients::new(routes.accounts(), workers)?);
+    recorder.open(routes.accounts())?;
     Ok(House {
-        settings: config.gateway,
+        settings: config.gateway.clone(),
         hub: config.hub,
         auth: Auth::new(&config.auth),
         limits: config.limits,
         key_limits: config.key_limits.clone(),
         routes,
         clients,
+        recorder: recorder.clone(),
     })
 }
 
@@ -167,9 +189,9 @@ pub struct Running {
 pub async fn start(config: Config) -> anyhow::Result<Running> {
     let (house, listeners) = Building::new(config, 1)?;
     let serving = listeners.into_iter().map(|own| {
-        let shared = house.shared.clone();
+        let house = house.clone();
         tokio::spawn(async move {
-            if let Err(error) = server::serve(own, shared).await {
+            if let Err(error) = house.serve(own).await {
                 tracing::error!(%error, "a listener cannot be served");
             }
         })
@@ -218,6 +240,7 @@ impl Running {
             // Over when the last connection is gone; a panic in it has been logged.
             let _over = serving.await;
         }
+        self.house.recorder.flush(LAST_WRITE);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariants: nothing is started here. Results go to standard output, complaints to standard error.
 
 pub mod chat;
+pub mod probe;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, presets};
 use chat::ChatArgs;
 
 const TOUR: &str = "\
@@ -31,6 +32,8 @@ Any OpenAI client works: give it http://127.0.0.1:8080/v1 as its base URL.
 The configuration:
   Every key is explained, with its default, in the config.toml that comes with Sluicegate.
   sluicegate check                          says everything that is wrong with it at once
+  sluicegate check --probe                  asks every target for one token as well: address, key, model name
+  sluicegate providers                      lists the known providers: wires, addresses, keys
 
 Signals:
   SIGHUP reads the configuration again. SIGTERM and Ctrl-C let running streams finish (server.drain); a second one ends now.";
@@ -60,9 +63,32 @@ pub enum Command {
     ///
     /// Each problem comes with file, line, column, key, what was expected, and what to do. Environment variables and files
     /// that the configuration refers to are read as they would be when serving. Exits with 0 when all is good, else with 1.
-    Check,
+    Check {
+        /// Ask every target that a model routes to for one token, and say what came of it
+        ///
+        /// This costs what one token costs. Addresses, keys and model names are tried as they would be when serving. Exits with
+        /// 0 when all targets have answered.
+        #[arg(long)]
+        probe: bool,
+    },
     /// Ask a running Sluicegate, and watch the answer arrive
     Chat(ChatArgs),
+    /// List the known providers: their wires, addresses and keys
+    Providers {
+        /// As the table in the README
+        #[arg(long)]
+        markdown: bool,
+    },
+}
+
+/// Lists the known providers.
+///
+/// # Errors
+/// When the list cannot be written.
+pub fn providers(markdown: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
+    let table = if markdown { presets::markdown() } else { columns(&presets::rows()) };
+    out.write_all(table.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks the configuration at `path`: a summary to `out`, or all problems to `err`.
@@ -86,6 +112,21 @@ fn summary(config: &Config) -> String {
     let listeners = config.server.listen.len() + 1;
     let (providers, models) = (config.route.accounts.len(), config.route.models.len());
     format!("{}, {}, {}", counted(listeners, "listener"), counted(providers, "provider"), counted(models, "model"))
+}
+
+/// Lines of cells, each column as wide as its widest cell.
+fn columns<const N: usize>(lines: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for line in lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let row = |line: &[String; N]| {
+        let cells: Vec<_> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("{}\n", cells.join("  ").trim_end())
+    };
+    lines.iter().map(row).collect()
 }
 
 fn counted(count: usize, thing: &str) -> String {
@@ -115,7 +156,7 @@ mod tests {
         let cli = Cli::try_parse_from(["sluicegate"]).unwrap();
         assert!(cli.command.is_none());
         let cli = Cli::try_parse_from(["sluicegate", "check", "--config", "other.toml"]).unwrap();
-        assert!(matches!(cli.command, Some(Command::Check)) && cli.config == Path::new("other.toml"));
+        assert!(matches!(cli.command, Some(Command::Check { probe: false })) && cli.config == Path::new("other.toml"));
     }
 
     #[test]

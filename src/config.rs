@@ -2,7 +2,7 @@
 //!
 //! Invariants: a file is taken whole or refused whole, with everything that is wrong with it said at once, each with its
 //! place and what to do. No secret is in a problem. Nothing is read from anywhere but the file, and the environment and
-//! files that it names.
+//! files that it names (and AWS's region, from where AWS's own tools read it).
 //!
 //! `schema` lists every key; `section` reads them; `check` compares what belongs together; `doc`, `table` and `node` are
 //! the reader underneath, `mask` and `shown` keep secrets out of what it says.
@@ -14,7 +14,7 @@ mod interpolate;
 mod mask;
 mod nearest;
 mod node;
-mod presets;
+pub mod presets;
 mod problem;
 mod quantity;
 mod reload;
@@ -111,11 +111,12 @@ impl Config {
         let (server, page) = root.section("server", schema::SERVER, sockets).unwrap_or_else(|| sockets(&absent));
         let access = section::access::access(root);
         let limits = section::limits::limits(root);
-        let (hub, gateway) = section::streams::streams(root, page);
+        let (hub, mut gateway) = section::streams::streams(root, page);
         let providers = section::providers::providers(root);
         let models = section::models::models(root, &providers);
         let telemetry = section::telemetry::telemetry(root);
         let route = route::Settings { accounts: providers.accounts, models };
+        gateway.ui_model = section::ui::model(root, &route);
         let config = Self { server, gateway, auth: access.auth, limits, key_limits: access.limits, hub, route, telemetry };
         check::check(root, &config, access.public);
         config

@@ -21,7 +21,7 @@ pub(super) async fn keep(house: Arc<Building>, path: PathBuf) {
 /// When the process stops, streams that still run are ended with their terminal events.
 pub(super) async fn end_streams(house: Arc<Building>) {
     house.lifecycle.reached(Phase::Stopped).await;
-    house.gateway.hub().shut_down();
+    house.gateway.shut_down();
 }
 
 async fn stop(house: &Building) {

@@ -1,8 +1,17 @@
-//! What a known provider's name brings: its wire, its address, and what it does its own way.
+//! What a known provider's name brings: its wires, its addresses, how it is keyed, and what it does its own way.
+//!
+//! Invariants: `table` is the one list of presets; configuration, messages, documentation and tests iterate over it.
+
+mod shown;
+mod table;
 
 use super::schema::Word;
-use crate::model::target::Quirks;
+use crate::model::quirks::Quirks;
+use crate::model::target::Auth;
 use crate::model::wire::Wire;
+use table::PRESETS;
+
+pub use shown::{markdown, rows};
 
 /// What an account speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +38,14 @@ impl Speaks {
 
     /// Where the wire's maker has it.
     pub(super) fn home(self) -> &'static str {
-        PRESETS.iter().find(|preset| preset.speaks == self).and_then(|preset| preset.base_url).unwrap_or_default()
+        let usual = PRESETS.iter().filter_map(Preset::usual).find(|way| way.speaks == self);
+        usual.or_else(|| PRESETS.iter().find_map(|preset| preset.way(self))).map_or("", |way| way.address)
     }
 
     /// What a server of this wire is taken to do its own way where no preset says it.
     pub(super) fn quirks(self) -> Quirks {
         // Servers compatible with OpenAI's older API outnumber those that know its newer name for the output maximum.
-        Quirks { max_tokens: self == Self::Http(Wire::OpenaiChat), ..Quirks::default() }
+        Quirks { max_tokens: self == Self::Http(Wire::OpenaiChat), ..Quirks::NONE }
     }
 }
 
@@ -44,14 +54,61 @@ impl Speaks {
 pub(super) struct Preset {
     /// Its name.
     pub(super) name: &'static str,
+    /// How its address and credential are configured.
+    pub(super) kind: Kind,
+    /// The ways it may be asked, the usual one first.
+    pub(super) ways: &'static [Way],
+    /// The environment variable its key usually is in; empty where it has none.
+    pub(super) variable: &'static str,
+    /// What an abort does to its bill.
+    pub(super) abort: Abort,
+    /// What to know about it, in a few words of Markdown.
+    pub(super) note: &'static str,
+}
+
+/// How an account's address and credential are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One address, and a key that is needed there.
+    Keyed,
+    /// A server of one's own, which may want a key.
+    Local,
+    /// A resource of Azure, with a key or an application of Entra.
+    Azure,
+    /// A region of AWS, with a key or AWS's own credentials.
+    Bedrock,
+    /// A project of Google Cloud, or a key.
+    Vertex,
+    /// A folder.
+    Replay,
+}
+
+/// One way of asking a provider.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
     /// What it speaks.
     pub(super) speaks: Speaks,
-    /// Where it is.
-    pub(super) base_url: Option<&'static str>,
-    /// The environment variable its key usually is in.
-    pub(super) variable: &'static str,
+    /// Where it is. `<…>` stands for what the configuration says.
+    pub(super) address: &'static str,
+    /// How a key is carried, where that is not as the wire has it.
+    pub(super) auth: Option<Auth>,
     /// What it does its own way.
     pub(super) quirks: Quirks,
+}
+
+/// What becomes of the bill when a request is aborted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Abort {
+    /// What was generated until then is billed.
+    Stops,
+    /// The whole answer is billed.
+    GoesOn,
+    /// It depends.
+    Depends,
+    /// Nobody has said.
+    Unknown,
+    /// Nothing is billed.
+    Free,
 }
 
 impl Preset {
@@ -59,71 +116,65 @@ impl Preset {
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
     }
+
+    /// The way it is asked where nothing else is said.
+    pub(super) fn usual(&self) -> Option<&'static Way> {
+        self.ways.first()
+    }
+
+    /// The way that speaks so, if it has one.
+    pub(super) fn way(&self, speaks: Speaks) -> Option<&'static Way> {
+        self.ways.iter().find(|way| way.speaks == speaks)
+    }
+
+    /// What it does its own way, when asked in this one.
+    pub(super) fn quirks(&self, way: &Way) -> Quirks {
+        Quirks { bills_whole: self.abort == Abort::GoesOn, ..way.quirks }
+    }
 }
 
-const PLAIN: Quirks = Quirks { no_stream_options: false, max_tokens: false, bills_whole: false };
-
-const PRESETS: [Preset; 4] = [
-    Preset {
-        name: "openai",
-        speaks: Speaks::Http(Wire::OpenaiChat),
-        base_url: Some("https://api.openai.com/v1"),
-        variable: "OPENAI_API_KEY",
-        quirks: PLAIN,
-    },
-    Preset {
-        name: "anthropic",
-        speaks: Speaks::Http(Wire::Anthropic),
-        base_url: Some("https://api.anthropic.com/v1"),
-        variable: "ANTHROPIC_API_KEY",
-        quirks: PLAIN,
-    },
-    Preset {
-        name: "gemini",
-        speaks: Speaks::Http(Wire::Gemini),
-        base_url: Some("https://generativelanguage.googleapis.com/v1beta"),
-        variable: "GEMINI_API_KEY",
-        quirks: Quirks { bills_whole: true, ..PLAIN },
-    },
-    Preset { name: "replay", speaks: Speaks::Replay, base_url: None, variable: "", quirks: PLAIN },
-];
-
 /// The names of all known providers, in the order of the documentation.
-pub(super) const WORDS: &[Word] = &[
-    Word::Built("openai"),
-    Word::Later("azure", "use wire = \"openai-chat\" with base_url = \"https://<resource>.openai.azure.com/openai/v1\""),
-    Word::Built("anthropic"),
-    Word::Built("gemini"),
-    Word::Later("vertex", "use the preset \"gemini\", the same models with a key of Google AI Studio"),
-    Word::Later("bedrock", "use the provider's own API, such as the preset \"anthropic\""),
-    Word::Later("ollama", "use wire = \"openai-chat\" with base_url = \"http://127.0.0.1:11434/v1\""),
-    Word::Later("cohere", "use wire = \"openai-chat\" with base_url = \"https://api.cohere.ai/compatibility/v1\""),
-    Word::Later("mistral", "reach its models through wire = \"openai-chat\" and a service that serves them so"),
-    Word::Later("groq", "use wire = \"openai-chat\" with base_url = \"https://api.groq.com/openai/v1\""),
-    Word::Later("deepseek", "use wire = \"openai-chat\" with base_url = \"https://api.deepseek.com/v1\""),
-    Word::Later("xai", "use wire = \"openai-chat\" with base_url = \"https://api.x.ai/v1\""),
-    Word::Later("openrouter", "use wire = \"openai-chat\" with base_url = \"https://openrouter.ai/api/v1\""),
-    Word::Later("together", "use wire = \"openai-chat\" with base_url = \"https://api.together.xyz/v1\""),
-    Word::Later("fireworks", "use wire = \"openai-chat\" with base_url = \"https://api.fireworks.ai/inference/v1\""),
-    Word::Later("perplexity", "use wire = \"openai-chat\" with base_url = \"https://api.perplexity.ai\""),
-    Word::Later("vllm", "use wire = \"openai-chat\" with the base_url of your server, such as \"http://127.0.0.1:8000/v1\""),
-    Word::Later("llamacpp", "use wire = \"openai-chat\" with the base_url of your server, such as \"http://127.0.0.1:8080/v1\""),
-    Word::Later("huggingface", "use wire = \"openai-chat\" with base_url = \"https://router.huggingface.co/v1\""),
-    Word::Later("nvidia", "use wire = \"openai-chat\" with base_url = \"https://integrate.api.nvidia.com/v1\""),
-    Word::Later("cerebras", "use wire = \"openai-chat\" with base_url = \"https://api.cerebras.ai/v1\""),
-    Word::Later("sambanova", "use wire = \"openai-chat\" with base_url = \"https://api.sambanova.ai/v1\""),
-    Word::Built("replay"),
-];
+pub(super) const WORDS: &[Word] = &words();
+
+#[expect(clippy::indexing_slicing, reason = "a loop over both arrays, which are of one length, at compile time")]
+const fn words() -> [Word; PRESETS.len()] {
+    let mut words = [Word::Built(""); PRESETS.len()];
+    let mut at = 0;
+    while at < words.len() {
+        words[at] = Word::Built(PRESETS[at].name);
+        at += 1;
+    }
+    words
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_built_name_has_a_preset_and_no_other() {
-        for word in WORDS {
-            let built = matches!(word, Word::Built(_));
-            assert_eq!(Preset::named(word.name()).is_some(), built, "{}", word.name());
+    fn every_preset_can_be_asked_in_ways_of_its_own() {
+        for preset in &PRESETS {
+            assert!(std::ptr::eq(Preset::named(preset.name).unwrap(), preset), "{} is there twice", preset.name);
+            assert!(preset.usual().is_some(), "{}", preset.name);
+            for (at, way) in preset.ways.iter().enumerate() {
+                assert!(preset.ways[..at].iter().all(|other| other.speaks != way.speaks), "{} {:?}", preset.name, way.speaks);
+                assert!(!way.address.ends_with('/'), "{}", way.address);
+                assert_eq!(way.speaks == Speaks::Replay, preset.kind == Kind::Replay, "{}", preset.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_wire_has_a_home() {
+        for wire in Wire::ALL {
+            assert!(Speaks::Http(wire).home().starts_with("http"), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_needs_a_key_has_a_variable_for_it() {
+        for preset in PRESETS.iter().filter(|preset| preset.kind == Kind::Keyed) {
+            assert!(preset.variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') && !preset.variable.is_empty(), "{}", preset.name);
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) const ROOT: Keys = &[
     built("providers"),
     built("models"),
     built("telemetry"),
-    later("ui", "leave it out; the dialects `openai-chat` and `events` are built"),
+    built("ui"),
     later("prices", "leave it out; usage is counted in tokens"),
     later("redis", "leave it out; one instance keeps streams and limits in its memory"),
     later("data_dir", "leave it out; nothing is kept on disk"),
@@ -149,8 +149,6 @@ pub(super) const STREAMS: Keys = &[
     built("on_disconnect"),
 ];
 
-const OF_PRESET: &str = "it belongs to a preset that is not built yet";
-
 /// `[providers.<name>]`
 pub(super) const PROVIDER: Keys = &[
     built("preset"),
@@ -167,20 +165,26 @@ pub(super) const PROVIDER: Keys = &[
     built("ca_file"),
     built("dir"),
     built("pace"),
+    built("record"),
+    built("record_max"),
     later("limits", "use `limits.global` or the `limits` of a key"),
-    later("record", "leave it out"),
-    later_but("record_max", "1GiB", "leave it out"),
-    later("resource", OF_PRESET),
-    later("api_version", OF_PRESET),
-    later("deployments", OF_PRESET),
-    later("region", OF_PRESET),
-    later("profile", OF_PRESET),
-    later("access_key_id", OF_PRESET),
-    later("secret_access_key", OF_PRESET),
-    later("session_token", OF_PRESET),
-    later("project", OF_PRESET),
-    later("location", OF_PRESET),
-    later("credentials", OF_PRESET),
+    built("resource"),
+    built("api_version"),
+    built("deployments"),
+    built("entra_token"),
+    built("tenant_id"),
+    built("client_id"),
+    built("client_secret"),
+    built("token_url"),
+    built("scope"),
+    built("region"),
+    built("profile"),
+    built("access_key_id"),
+    built("secret_access_key"),
+    built("session_token"),
+    built("project"),
+    built("location"),
+    built("credentials"),
 ];
 
 /// `timeouts` of a provider
@@ -196,6 +200,9 @@ pub(super) const MODEL: Keys = &[
 
 /// A target of a route, written as a table
 pub(super) const TARGET: Keys = &[built("target"), built("weight")];
+
+/// `[ui]`
+pub(super) const UI: Keys = &[built("model")];
 
 /// `[telemetry]`
 pub(super) const TELEMETRY: Keys = &[built("log"), built("format"), later("otlp", "leave it out; logs go to standard error")];
@@ -214,6 +221,7 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
     ("timeouts", TIMEOUTS),
     ("[models.<name>]", MODEL),
     ("a target of a route", TARGET),
+    ("[ui]", UI),
     ("[telemetry]", TELEMETRY),
 ];
 
@@ -224,18 +232,17 @@ pub(super) const MODES: &[Word] = &[Word::Built("none"), Word::Built("required")
 pub(super) const ON_EXCEEDED: &[Word] = &[Word::Built("finish"), Word::Later("cut", "leave it out; streams run to their end")];
 
 /// `providers.<name>.on_cancel`
-pub(super) const ON_CANCEL: &[Word] =
-    &[Word::Built("abort"), Word::Later("finish", "leave it out; the upstream is closed at once and usage is estimated")];
+pub(super) const ON_CANCEL: &[Word] = &[Word::Built("abort"), Word::Built("finish")];
 
 /// `providers.<name>.wire`
 pub(super) const WIRES: &[Word] = &[
     Word::Built("openai-chat"),
-    Word::Later("openai-responses", "use \"openai-chat\""),
+    Word::Built("openai-responses"),
     Word::Built("anthropic"),
     Word::Built("gemini"),
-    Word::Later("bedrock", "use the provider's own API: \"anthropic\""),
-    Word::Later("ollama", "use \"openai-chat\" with base_url = \"http://127.0.0.1:11434/v1\""),
-    Word::Later("cohere", "use \"openai-chat\" with base_url = \"https://api.cohere.ai/compatibility/v1\""),
+    Word::Built("bedrock"),
+    Word::Built("ollama"),
+    Word::Built("cohere"),
     Word::Built("replay"),
 ];
 

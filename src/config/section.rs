@@ -11,3 +11,4 @@ pub(super) mod providers;
 pub(super) mod server;
 pub(super) mod streams;
 pub(super) mod telemetry;
+pub(super) mod ui;

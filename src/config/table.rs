@@ -70,6 +70,11 @@ impl<'n, 'a> Table<'n, 'a> {
         (!self.doc.is_broken(&value.span())).then(|| read(&node))?
     }
 
+    /// Reads the value of a key that may be left out: `Some(None)` where it is, `None` where it is wrong.
+    pub(super) fn optional<T>(&self, name: &str, read: impl FnOnce(&Node<'_, 'a>) -> Option<T>) -> Option<Option<T>> {
+        if self.has(name) { self.read(name, read).map(Some) } else { Some(None) }
+    }
+
     /// Reads the table of a key with `keys`; an absent one like an empty one.
     pub(super) fn section<T>(&self, name: &str, keys: Keys, read: impl FnOnce(&Table<'_, 'a>) -> T) -> Option<T> {
         match self.entry(name) {

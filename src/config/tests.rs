@@ -1,7 +1,9 @@
 //! What good files become, what is said of bad ones, and what is never said.
 
+mod accounts;
 mod laws;
 mod mistakes;
+mod requests;
 mod secrecy;
 mod settings;
 
@@ -81,11 +83,12 @@ api_key = "${OPENAI_API_KEY}"
 headers = { X-Team = "a" }
 timeouts = { connect = "1s", headers = "2s", first_token = "3s", idle = "4s", total = "5s" }
 http2 = true
-on_cancel = "abort"
+on_cancel = "finish"
 direct = true
 max_output = 100
 proxy = "http://127.0.0.1:3128"
-record_max = "1GiB"
+record = "recordings"
+record_max = "2GiB"
 [providers.mine]
 preset = "gemini"
 base_url = "http://127.0.0.1:1/v1beta/"
@@ -96,6 +99,8 @@ base_url = "http://127.0.0.1:2/v1"
 route = ["openai/a/b", [{ target = "mine/c", weight = 3 }, "anthropic/d"]]
 retries = 0
 sticky = false
+[ui]
+model = "smart"
 [telemetry]
 log = "info,sluicegate=debug"
 format = "json"

@@ -1,4 +1,9 @@
-//! `[providers]`
+//! `[providers]`: accounts, and how each is reached. What only one provider has is read in a file of its own.
+
+mod azure;
+mod bedrock;
+mod record;
+mod vertex;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,14 +11,18 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 
 use super::access;
 use crate::config::node::Node;
-use crate::config::presets::{Preset, Speaks, WORDS};
-use crate::config::schema::{ON_CANCEL, PROVIDER, TIMEOUTS, WIRES};
+use crate::config::presets::{Kind, Preset, Speaks, WORDS, Way};
+use crate::config::schema::{PROVIDER, TIMEOUTS, WIRES};
 use crate::config::table::Table;
 use crate::config::{address, quantity};
-use crate::model::target::{Account, Clocks, Replay, Via};
+use crate::model::quirks::Quirks;
+use crate::model::target::{Account, Auth, Clocks, Credential, Replay, Via};
+use crate::model::wire::Wire;
+use crate::provider;
 
 /// The accounts, and the names of all providers, those that are wrong included.
 #[derive(Default)]
@@ -29,6 +38,10 @@ const HTTP_ONLY: [&str; 8] = ["base_url", "api_key", "headers", "timeouts", "htt
 
 /// Keys that say what is played.
 const REPLAY_ONLY: [&str; 2] = ["dir", "pace"];
+
+/// Keys that one provider alone has: its preset's name, and they.
+const OF_ONE: [(Kind, &str, &[&str]); 3] =
+    [(Kind::Azure, "azure", &azure::KEYS), (Kind::Bedrock, "bedrock", &bedrock::KEYS), (Kind::Vertex, "vertex", &vertex::KEYS)];
 
 /// Headers that belong to the connection, to the body or to us.
 const OURS: [&str; 11] = [
@@ -62,21 +75,95 @@ pub(in crate::config) fn providers(root: &Table<'_, '_>) -> Providers {
 fn account(name: &str, node: &Node<'_, '_>) -> Option<Account> {
     let table = Table::open(node, PROVIDER)?;
     let named = check_name(name, &table);
-    table.read("on_cancel", |node| node.word(ON_CANCEL));
+    let key = table.read("api_key", access::token).map(SecretString::from);
     let rest = rest(&table);
-    let (speaks, preset) = speaks(name, &table)?;
-    let (foreign, kind): (&[&str], _) = if speaks == Speaks::Replay {
+    let asked = asked(name, &table)?;
+    misplaced(&table, asked);
+    let reached = reached(&table, asked, key);
+    named?;
+    let Reached { via, credential, models, quirks } = reached?;
+    Some(Account { name: name.into(), via, credential, models, quirks, ..rest })
+}
+
+/// What an account is asked for, and the preset that says how, where one does.
+#[derive(Clone, Copy)]
+struct Asked {
+    speaks: Speaks,
+    preset: Option<(&'static Preset, &'static Way)>,
+}
+
+impl Asked {
+    fn of(preset: &'static Preset, way: &'static Way) -> Self {
+        Self { speaks: way.speaks, preset: Some((preset, way)) }
+    }
+
+    fn kind(self) -> Option<Kind> {
+        self.preset.map(|(preset, _)| preset.kind)
+    }
+
+    /// How a message names it.
+    fn name(self) -> String {
+        match self.preset {
+            Some((preset, _)) if preset.kind != Kind::Replay => format!("the preset {:?}", preset.name),
+            _ => format!("the wire {:?}", self.speaks.name()),
+        }
+    }
+}
+
+/// How an account is reached.
+struct Reached {
+    via: Via,
+    credential: Credential,
+    models: BTreeMap<ByteString, ByteString>,
+    quirks: Quirks,
+}
+
+impl Reached {
+    /// Over HTTP, in this way.
+    fn http(wire: Wire, base_url: String, credential: Credential, quirks: Quirks) -> Self {
+        Self { via: Via::Http { wire, base_url, query: None }, credential, models: BTreeMap::new(), quirks }
+    }
+}
+
+/// Keys that mean nothing to what is asked.
+fn misplaced(table: &Table<'_, '_>, asked: Asked) {
+    let (foreign, kind): (&[&str], _) = if asked.speaks == Speaks::Replay {
         (&HTTP_ONLY, "recordings are played from a folder")
     } else {
         (&REPLAY_ONLY, "only `replay` plays recordings")
     };
     for key in foreign {
-        table.misplaced(key, format!("it means nothing to the wire {:?}", speaks.name()), format!("leave it out: {kind}"));
+        table.misplaced(key, format!("it means nothing to {}", asked.name()), format!("leave it out: {kind}"));
     }
-    let via = via(&table, speaks, preset);
-    named?;
-    let quirks = preset.map_or_else(|| speaks.quirks(), |preset| preset.quirks);
-    Some(Account { name: name.into(), via: via?, quirks, ..rest })
+    for (_, name, keys) in OF_ONE.iter().filter(|(kind, ..)| asked.kind() != Some(*kind)) {
+        for key in *keys {
+            table.misplaced(key, format!("it means nothing to {}", asked.name()), format!("leave it out: only the preset {name:?} has it"));
+        }
+    }
+}
+
+fn reached(table: &Table<'_, '_>, asked: Asked, key: Option<SecretString>) -> Option<Reached> {
+    let Speaks::Http(wire) = asked.speaks else {
+        let via = Via::Replay(replay(table)?);
+        return Some(Reached { via, credential: Credential::None, models: BTreeMap::new(), quirks: Quirks::NONE });
+    };
+    let Some((preset, way)) = asked.preset else {
+        let base_url = base_url(table, asked)?;
+        return Some(Reached::http(wire, base_url, carried(key, provider::of(wire).auth()), asked.speaks.quirks()));
+    };
+    let auth = way.auth.unwrap_or_else(|| provider::of(wire).auth());
+    let quirks = preset.quirks(way);
+    match preset.kind {
+        Kind::Azure => azure::reached(table, wire, auth, quirks, key),
+        Kind::Bedrock => bedrock::reached(table, wire, auth, quirks, key),
+        Kind::Vertex => vertex::reached(table, wire, auth, quirks, key),
+        Kind::Keyed | Kind::Local | Kind::Replay => Some(Reached::http(wire, base_url(table, asked)?, carried(key, auth), quirks)),
+    }
+}
+
+/// A key, if there is one, and how it is carried.
+fn carried(key: Option<SecretString>, auth: Auth) -> Credential {
+    key.map_or(Credential::None, |key| Credential::Key { key, auth })
 }
 
 fn check_name(name: &str, table: &Table<'_, '_>) -> Option<()> {
@@ -96,73 +183,89 @@ fn rest(table: &Table<'_, '_>) -> Account {
     Account {
         name: ByteString::new(),
         via: Via::Replay(Replay { dir: std::path::PathBuf::new(), pace: None }),
-        key: table.read("api_key", access::token).map(Into::into),
+        credential: Credential::None,
         headers: table.read("headers", headers).unwrap_or_default(),
         clocks: table.section("timeouts", TIMEOUTS, clocks).unwrap_or_default(),
         http2: table.read("http2", |node| node.boolean()).unwrap_or(false),
         max_output: table.read("max_output", |node| node.number(1, u32::MAX.into())).unwrap_or(MAX_OUTPUT),
         direct: table.read("direct", |node| node.boolean()).unwrap_or(false),
-        quirks: crate::model::target::Quirks::default(),
+        models: BTreeMap::new(),
+        on_cancel: record::on_cancel(table),
+        record: record::record(table),
+        quirks: Quirks::NONE,
         proxy: table.read("proxy", address::proxy),
         ca_file: table.read("ca_file", address::file),
     }
 }
 
 /// What it speaks, and the preset that says so where one does.
-fn speaks(name: &str, table: &Table<'_, '_>) -> Option<(Speaks, Option<&'static Preset>)> {
+fn asked(name: &str, table: &Table<'_, '_>) -> Option<Asked> {
+    // A wire that is wrong has been told, and says nothing of what was meant.
     let wire = table.read("wire", |node| Some(node.word(WIRES).and_then(Speaks::named)));
     if table.has("preset") {
-        let preset = table.read("preset", |node| node.word(WORDS)).and_then(Preset::named);
-        // A wire that is wrong has been told; one that is not the preset's is told here.
-        if let (Some(preset), Some(Some(wire))) = (preset, wire)
-            && preset.speaks != wire
-        {
-            let message = format!("the preset {:?} speaks {:?}", preset.name, preset.speaks.name());
-            table.misplaced("wire", message, "leave out `wire` or `preset`");
-        }
-        return preset.map(|preset| (preset.speaks, Some(preset)));
+        let preset = table.read("preset", |node| node.word(WORDS)).and_then(Preset::named)?;
+        let usual = preset.usual()?;
+        return Some(Asked::of(
+            preset,
+            wire.flatten().map_or(usual, |wire| preset.way(wire).unwrap_or_else(|| wrong_wire(table, preset, usual))),
+        ));
     }
-    match wire {
-        Some(wire) => wire.map(|wire| (wire, Preset::named(name).filter(|preset| preset.speaks == wire))),
-        None => by_name(name, table).map(|preset| (preset.speaks, Some(preset))),
-    }
+    let Some(wire) = wire else {
+        return by_name(name, table);
+    };
+    let wire = wire?;
+    // Nobody but AWS speaks Bedrock's wire, and it takes a region.
+    let named = if wire == Speaks::Http(Wire::Bedrock) { Preset::named("bedrock") } else { Preset::named(name) };
+    let way = named.and_then(|preset| Some((preset, preset.way(wire)?)));
+    Some(Asked { speaks: wire, preset: way })
+}
+
+/// Says which wires the preset speaks.
+fn wrong_wire(table: &Table<'_, '_>, preset: &Preset, usual: &'static Way) -> &'static Way {
+    let wires: Vec<_> = preset.ways.iter().map(|way| format!("{:?}", way.speaks.name())).collect();
+    let message = format!("the preset {:?} speaks {}", preset.name, wires.join(", "));
+    table.misplaced("wire", message, "leave out `wire` or `preset`");
+    usual
 }
 
 /// A table's name is its preset where it is a known one.
-fn by_name(name: &str, table: &Table<'_, '_>) -> Option<&'static Preset> {
-    use crate::config::schema::Word;
-    match WORDS.iter().find(|word| word.name() == name) {
-        Some(Word::Built(name)) => Preset::named(name),
-        Some(Word::Later(name, instead)) => table.missing("", format!("the preset `{name}` is not built yet"), *instead),
-        None => {
-            let help = "set `preset = \"openai\"` (or anthropic, gemini, replay), or `wire` and `base_url`";
-            table.missing("", "it has neither `preset` nor `wire`, and its name is no known preset", help)
-        }
-    }
+fn by_name(name: &str, table: &Table<'_, '_>) -> Option<Asked> {
+    let Some((preset, usual)) = Preset::named(name).and_then(|preset| Some((preset, preset.usual()?))) else {
+        let help = "set `preset` to a known provider (`sluicegate providers` lists them), or `wire` and `base_url`";
+        return table.missing("", "it has neither `preset` nor `wire`, and its name is no known preset", help);
+    };
+    Some(Asked::of(preset, usual))
 }
 
-fn via(table: &Table<'_, '_>, speaks: Speaks, preset: Option<&Preset>) -> Option<Via> {
-    match speaks {
-        Speaks::Replay => replay(table).map(Via::Replay),
-        Speaks::Http(wire) => {
-            let base_url = base_url(table, speaks, preset);
-            Some(Via::Http { wire, base_url: base_url? })
-        }
-    }
-}
-
-fn base_url(table: &Table<'_, '_>, speaks: Speaks, preset: Option<&Preset>) -> Option<String> {
+fn base_url(table: &Table<'_, '_>, asked: Asked) -> Option<String> {
     if table.has("base_url") {
         return table.read("base_url", address::base_url);
     }
-    let Some((preset, base_url)) = preset.and_then(|preset| Some((preset, preset.base_url?))) else {
-        return table.missing("base_url", "missing", format!("say where the upstream is: base_url = {:?}", speaks.home()));
+    let Some((preset, way)) = asked.preset else {
+        return table.missing("base_url", "missing", format!("say where the upstream is: base_url = {:?}", asked.speaks.home()));
     };
-    // At its own address a preset's provider answers nobody without a key.
-    if !table.has("api_key") && !table.has("headers") {
+    // At its own address such a provider answers nobody without a key.
+    if preset.kind == Kind::Keyed && !table.has("api_key") && !table.has("headers") {
         return table.missing("api_key", "missing", format!("write api_key = \"${{{}}}\"", preset.variable));
     }
-    Some(base_url.to_owned())
+    Some(way.address.to_owned())
+}
+
+/// The configured address: whole where it has a path, else with the path that belongs to it.
+fn overridden(table: &Table<'_, '_>, path: impl FnOnce() -> Option<String>) -> Option<String> {
+    let url = table.read("base_url", address::base_url)?;
+    let bare = url.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'));
+    if bare { Some(url + &path()?) } else { Some(url) }
+}
+
+/// A word that becomes part of a host or of a path: letters, digits, `-`, `_`, `.`, and `:`.
+fn plain(node: &Node<'_, '_>) -> Option<String> {
+    let text = node.text()?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    if !text.value.is_empty() && text.value.bytes().all(plain) {
+        return Some(text.value);
+    }
+    node.refuse(format!("expected a name of letters, digits, `-`, `_`, `.` and `:`, found {}", text.quoted()))
 }
 
 fn replay(table: &Table<'_, '_>) -> Option<Replay> {

@@ -83,7 +83,10 @@ fn mistakes_in_streams_and_the_rest() {
         "[streams]\non_disconnect = 'grace'",
         "[streams]\non_disconnect = 'stop'",
         "[telemetry]\nlog = 'verbose'\nformat = 'xml'\notlp = 'http://127.0.0.1:4318'",
-        "data_dir = '/var/lib/sluicegate'\n[ui]\nmodel = 'm'\n[redis]\nurl = 'redis://:hunter2@127.0.0.1'\n[prices.\"up/m\"]\ninput = 1",
+        "[ui]\nmodel = 'smrt'\n[models.smart]\nroute = ['up/m']",
+        "[ui]\nmodel = 'up/other'",
+        "[ui]\nmodel = 7\nmodle = 'm'",
+        "data_dir = '/var/lib/sluicegate'\n[redis]\nurl = 'redis://:hunter2@127.0.0.1'\n[prices.\"up/m\"]\ninput = 1",
     ]);
     insta::assert_snapshot!(said);
 }
@@ -93,10 +96,9 @@ fn mistakes_in_providers() {
     let said = said(&[
         "[providers.mine]",
         "[providers.openai]",
-        "[providers.groq]\napi_key = 'sk-1'",
+        "[providers.groq]",
         "[providers.mine]\npreset = 'opnai'",
-        "[providers.mine]\npreset = 'azure'\nresource = 'r'",
-        "[providers.mine]\nwire = 'ollama'\nbase_url = 'http://127.0.0.1:11434'",
+        "[providers.mine]\nwire = 'ollama'",
         "[providers.mine]\nwire = 'anthropic'",
         "[providers.mine]\npreset = 'openai'\nwire = 'anthropic'\napi_key = 'sk-1'",
         "[providers.openai]\napi_kye = 'sk-1'",
@@ -108,11 +110,39 @@ fn mistakes_in_providers() {
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\ndir = 'demo'\nproxy = 'socks5://127.0.0.1:1'\nca_file = 'nowhere.pem'",
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\nheaders = { Host = 'a', 'x y' = 'b', x-c = \"d\\n\" }",
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\ntimeouts = { idel = '1s', connect = '0s' }",
-        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = 'finish'\nrecord = 'dir'\nrecord_max = '2GiB'\nlimits = {}",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = 'finsh'\nrecord = ''\nrecord_max = '2GB'\nlimits = {}",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = true\nrecord = 'Cargo.toml'\nrecord_max = 0",
         "[providers.mine]\nwire = 'replay'",
         "[providers.mine]\nwire = 'replay'\ndir = 'nowhere'\napi_key = 'sk-1'",
         "[providers.\"a/b\"]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'",
         "providers.mine = 'sk-1'",
+    ]);
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn mistakes_in_what_one_provider_has() {
+    let said = said(&[
+        "[providers.azure]",
+        "[providers.azure]\nresource = 'https://r.example/openai'\napi_key = 'sk-1'\napi_version = '2024'\ndeployments = { a = '', b = 1 }",
+        "[providers.azure]\nresource = 'r'\nclient_id = 'c'\napi_key = 'sk-1'",
+        "[providers.azure]\nresource = 'r'\ntenant_id = 'a/b'\nclient_id = 'c'\nclient_secret = '${EMPTY}'",
+        "[providers.azure]\nresource = 'r'\napi_key = 'sk-1'\nentra_token = 'hunter2'",
+        "[providers.azure]\nwire = 'openai-responses'\nresource = 'r'\napi_key = 'sk-1'\napi_version = '2024-10-21'",
+        "[providers.azure]\nresource = 'r'\napi_key = 'sk-1'\nregion = 'eu'\nproject = 'p'",
+        "[providers.bedrock]",
+        "[providers.bedrock]\nregion = 'us east 1'",
+        "[providers.bedrock]\nregion = 'us-east-1'\naccess_key_id = 'AKID'\nprofile = 'a'",
+        "[providers.bedrock]\nregion = 'us-east-1'\nsession_token = 'hunter2'",
+        "[providers.bedrock]\nregion = 'us-east-1'\napi_key = 'sk-1'\nsecret_access_key = 'hunter2'",
+        "[providers.bedrock]\nregion = 'us-east-1'\nwire = 'openai-chat'",
+        "[providers.aws]\nwire = 'bedrock'",
+        "[providers.vertex]",
+        "[providers.vertex]\nproject = 'p/q'\nlocation = ''\ncredentials = 'nowhere.json'",
+        "[providers.vertex]\nproject = 'p'\napi_key = 'sk-1'",
+        "[providers.vertex]\nbase_url = 'http://127.0.0.1:1'",
+        "[providers.local]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\nresource = 'r'",
+        "[providers.openai]\nresorce = 'r'\napi_key = 'sk-1'",
     ]);
     insta::assert_snapshot!(said);
 }

@@ -3,6 +3,7 @@
 use super::{ENOUGH, good, parse};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of files with secrets in wrong places")]
 fn no_problem_shows_a_secret() {
     const SECRET: &str = "hunter2";
     for text in [
@@ -39,6 +40,14 @@ fn no_problem_shows_a_secret() {
         "[server]\nlisten = '${WORD}'\nallowed_origins = ['${WORD}']\ndrain = '${WORD}'\nmax_body = '${WORD}'\nhosts = ['${WORD}/']",
         "[telemetry]\nlog = '${WORD}'\nformat = '${WORD}'",
         "[models.a]\nroute = ['${WORD}', '${WORD}/x']",
+        "[providers.azure]\nresource = 'r'\ntenant_id = 't'\nclient_secret = 'hunter2'",
+        "[providers.azure]\nresource = 'r'\nentra_token = 'hunter2 '",
+        "[providers.azure]\nresource = 'r'\nclient_id = 'c'\nclient_sceret = 'hunter2'",
+        "[providers.azure]\nresource = 'https://a:hunter2@r.example'\napi_key = 'k'",
+        "[providers.bedrock]\nregion = 'r'\nsecret_access_key = 'hunter2'",
+        "[providers.bedrock]\nregion = 'r'\naccess_key_id = 'hunter2'\nsession_token = 'hunter2 '",
+        "[providers.openai]\napi_key = 'k'\nclient_secret = 'hunter2'\nsession_token = 'hunter2'",
+        "[providers.vertex]\nproject = 'p'\ncredentials = { private_key = 'hunter2' }",
     ] {
         let problems = parse(&format!("{text}\n{ENOUGH}")).expect_err(text);
         assert!(!problems.to_string().contains(SECRET), "{text}\n{problems}");
@@ -50,7 +59,11 @@ fn no_problem_shows_a_secret() {
 fn a_config_does_not_show_its_secrets() {
     let config = good(
         "[server]\nadmin_token = 'hunter2'\n[keys.web]\nsecret = 'hunter2'\n[providers.openai]\napi_key = 'hunter2'\n\
-         proxy = 'http://a:hunter2@b'\nheaders = { x-key = 'hunter2' }\ndirect = true",
+         proxy = 'http://a:hunter2@b'\nheaders = { x-key = 'hunter2' }\ndirect = true\n\
+         [providers.azure]\nresource = 'r'\ntenant_id = 't'\nclient_id = 'c'\nclient_secret = 'hunter2'\n\
+         [providers.token]\npreset = 'azure'\nresource = 'r'\nentra_token = 'hunter2'\n\
+         [providers.bedrock]\nregion = 'r'\naccess_key_id = 'id'\nsecret_access_key = 'hunter2'\nsession_token = 'hunter2'\n\
+         [providers.vertex]\napi_key = 'hunter2'",
     );
     assert!(!format!("{config:?}").contains("hunter2"));
 }

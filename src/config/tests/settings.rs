@@ -10,7 +10,7 @@ use super::super::scratch::Scratch;
 use super::{ENOUGH, WHOLE, env, good};
 use crate::hub::OnDisconnect;
 use crate::limits::{self, Limit};
-use crate::model::target::{Clocks, Via};
+use crate::model::target::{Auth, Clocks, Credential, OnCancel, Record, Via};
 use crate::model::wire::Wire;
 use crate::server::{Listen, Origins};
 
@@ -24,7 +24,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
     assert_eq!(server.allowed_origins, Origins::Exact(Vec::new()));
     assert_eq!((server.max_connections, server.drain), (10_000, Duration::from_secs(30)));
     let gateway = config.gateway;
-    assert_eq!((gateway.max_body, gateway.playground), (20 * 1024 * 1024, true));
+    assert_eq!((gateway.max_body, gateway.playground, gateway.ui_model), (20 * 1024 * 1024, true, None));
     assert_eq!((gateway.commit_after, gateway.heartbeat), (Duration::from_secs(10), Duration::from_secs(15)));
     let hub = config.hub;
     assert_eq!((hub.retention, hub.readers, hub.on_disconnect), (Duration::from_secs(300), 64, None));
@@ -33,8 +33,14 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
     assert_eq!(config.limits, limits::Settings::default());
     assert_eq!((config.telemetry.log.as_str(), config.telemetry.json), ("info", false));
     let account = &config.route.accounts["up"];
-    assert!(!account.http2 && !account.direct && account.key.is_none() && account.headers.is_empty() && account.proxy.is_none());
-    assert_eq!(account.max_output, 8192);
+    assert!(
+        !account.http2
+            && !account.direct
+            && matches!(account.credential, Credential::None)
+            && account.headers.is_empty()
+            && account.proxy.is_none()
+    );
+    assert_eq!((account.max_output, account.on_cancel, &account.record), (8192, OnCancel::Abort, &None));
     let minute = Duration::from_secs(60);
     let clocks =
         Clocks { connect: Duration::from_secs(5), headers: 5 * minute, first_token: 5 * minute, idle: 2 * minute, total: 60 * minute };
@@ -54,6 +60,7 @@ fn every_key_that_works_reaches_its_room() {
     assert_eq!(server.trusted_proxies, ["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]);
     assert_eq!((server.max_connections, server.drain), (9999, Duration::from_secs(60)));
     assert_eq!((config.gateway.max_body, config.gateway.playground), (1 << 20, false));
+    assert_eq!(config.gateway.ui_model.as_deref(), Some("smart"));
     assert_eq!((config.gateway.commit_after, config.gateway.heartbeat), (Duration::ZERO, Duration::from_millis(500)));
     assert_eq!((config.hub.retention, config.hub.readers), (Duration::ZERO, 2));
     assert_eq!((config.hub.memory, config.hub.max_stream), (1 << 30, 1 << 20));
@@ -84,7 +91,7 @@ fn keys_are_known_by_their_digest() {
 fn accounts_have_what_their_preset_brings() {
     let config = good(WHOLE);
     let way = |name: &str| match &config.route.accounts[name].via {
-        Via::Http { wire, base_url } => (*wire, base_url.clone()),
+        Via::Http { wire, base_url, .. } => (*wire, base_url.clone()),
         Via::Replay(_) => panic!("{name} is no replay"),
     };
     assert_eq!(way("openai"), (Wire::OpenaiChat, "https://api.openai.com/v1".to_owned()));
@@ -92,11 +99,15 @@ fn accounts_have_what_their_preset_brings() {
     assert_eq!(way("anthropic"), (Wire::OpenaiChat, "http://127.0.0.1:2/v1".to_owned()));
     assert!(config.route.accounts["mine"].quirks.bills_whole && config.route.accounts["anthropic"].quirks.max_tokens);
     let openai = &config.route.accounts["openai"];
-    assert_eq!(openai.key.as_ref().unwrap().expose_secret(), "sk-from-the-environment");
+    let Credential::Key { key, auth } = &openai.credential else { panic!("no key") };
+    assert_eq!((key.expose_secret(), *auth), ("sk-from-the-environment", Auth::Bearer));
     assert!(openai.http2 && openai.direct && openai.max_output == 100 && !openai.quirks.max_tokens);
     assert_eq!(openai.proxy.as_ref().unwrap().expose_secret(), "http://127.0.0.1:3128");
     assert_eq!((openai.headers[0].0.as_str(), openai.headers[0].1.to_str().unwrap()), ("x-team", "a"));
     assert_eq!(openai.clocks.total, Duration::from_secs(5));
+    assert_eq!((openai.on_cancel, openai.record.clone()), (OnCancel::Finish, Some(Record { dir: "recordings".into(), max: 2 << 30 })));
+    let bound = good(&WHOLE.replace("record_max = \"2GiB\"\n", ""));
+    assert_eq!(bound.route.accounts["openai"].record.as_ref().map(|record| record.max), Some(1 << 30));
     let smart = &config.route.models["smart"];
     let tiers: Vec<Vec<_>> = smart.tiers.iter().map(|tier| tier.iter().map(|w| (w.target.to_string(), w.weight)).collect()).collect();
     assert_eq!(tiers, [vec![("openai/a/b".into(), 1)], vec![("mine/c".to_owned(), 3), ("anthropic/d".into(), 1)]]);
@@ -128,6 +139,7 @@ fn the_examples_of_the_shipped_file_work() {
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     scratch.write("cert.pem", &signed.cert.pem());
     scratch.write("key.pem", &signed.signing_key.serialize_pem());
+    scratch.write("service-account.json", "{}");
     let env = |name: &str| Some(format!("sk-{name}"));
     Config::parse(&text, &scratch.path().join("config.toml"), &env).unwrap_or_else(|problems| panic!("{problems}"));
 }
