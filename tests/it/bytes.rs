@@ -1,6 +1,5 @@
 //! Bytes: however they are cut, whatever they say, what reaches the client is all of it, once, and never a false end.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,52 +7,27 @@ use serde_json::{Value, json};
 
 use crate::rig::sse::Event;
 use crate::rig::upstream::{Framing, Head, Step, json as whole, pieces};
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say};
+use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say, speeches, wires};
 
 /// What is asked without a stream, as the dialect answers it: status, and what was told where that is 200.
 async fn ask_whole(client: &Client, speech: Speech) -> (u16, Value, Told) {
     let mut reply = client.ask(&Ask::chat(speech, "m", false)).await;
     let body = reply.json().await;
     let told = match (reply.status, speech) {
-        (200, Speech::Chat) => Told::of_completion(&body),
-        (200, Speech::Events) => Told::of_status(&body),
+        (200, _) => Told::of_whole(speech, &body),
         _ => Told::default(),
     };
     (reply.status, body, told)
-}
-
-/// The same stream as the strangest server might send it: byte order mark, all three line ends, comments, fields
-/// without a space, data over several lines, fields of no meaning.
-fn strange(stream: &str) -> String {
-    let mut out = String::from("\u{feff}: hello\r\n\r\n");
-    for (n, block) in stream.replace("\r\n", "\n").split_terminator("\n\n").enumerate() {
-        let lines = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-        let (event, data) = (lines("event: "), lines("data: ").unwrap());
-        let end = ["\r\n", "\r", "\n"][n % 3];
-        if let Some(event) = event {
-            write!(out, "event:{event}{end}").unwrap();
-        }
-        match serde_json::from_str::<Value>(&data) {
-            Ok(json) if n % 2 == 1 => {
-                for line in serde_json::to_string_pretty(&json).unwrap().lines() {
-                    write!(out, "data: {line}{end}").unwrap();
-                }
-            }
-            _ => write!(out, "data:{data}{end}").unwrap(),
-        }
-        write!(out, ": a comment{end}id: {n}{end}retry: 5{end}{end}").unwrap();
-    }
-    out
 }
 
 #[tokio::test]
 async fn b17_every_split_of_the_strangest_bytes_says_the_same() {
     let said = Say { tokens: vec!["é😀\u{2028}".into(), "\n\n\r\ttwo".into()], ..Say::tokens(0) };
     for (n, (speech, wire)) in pairs().enumerate() {
-        let body = Bytes::from(strange(std::str::from_utf8(&said.stream(wire)).unwrap()));
+        let body = say::of(wire).strange(&said.stream(wire));
         let cut = body.clone();
         let upstream = Upstream::start(move |_, call| {
-            let mut steps = vec![Step::Head(Head::sse())];
+            let mut steps = vec![Step::Head(say::head(wire))];
             steps.extend(pieces(&cut, [call]));
             steps.push(Step::End);
             steps
@@ -72,13 +46,11 @@ async fn b17_every_split_of_the_strangest_bytes_says_the_same() {
 }
 
 #[tokio::test]
-async fn b17_the_last_event_needs_no_blank_line() {
+async fn b17_the_last_frame_needs_no_end() {
     for (speech, wire) in pairs() {
-        for end in ["", "\n"] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, ended by {end:?}"));
-            let body = Say::tokens(2).stream(wire);
-            let body = format!("{}{end}", std::str::from_utf8(&body).unwrap().trim_end());
-            let upstream = Upstream::always(vec![Step::Head(Head::sse()), Step::Write(body.into()), Step::End]).await;
+        for (n, body) in say::of(wire).unended(&Say::tokens(2).stream(wire)).into_iter().enumerate() {
+            let _scene = Scene::of(format!("{speech:?} over {wire:?}, way {n}"));
+            let upstream = Upstream::always(vec![Step::Head(say::head(wire)), Step::Write(body), Step::End]).await;
             let proxy = Proxy::over(wire, &upstream).await;
             let told = proxy.client.ask(&Ask::chat(speech, "m", true)).await.told().await;
             assert!(told.is_success(), "{told:?}");
@@ -92,7 +64,7 @@ async fn b18_a_large_event_in_small_pieces() {
     for (speech, wire) in pairs() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let said = Say { tokens: vec!["x".repeat(1 << 20)], ..Say::tokens(0) };
-        let mut steps = vec![Step::Head(Head::sse())];
+        let mut steps = vec![Step::Head(say::head(wire))];
         steps.extend(pieces(&said.stream(wire), (1..1100).map(|n| n * 1024)));
         steps.push(Step::End);
         let upstream = Upstream::always(steps).await;
@@ -104,13 +76,13 @@ async fn b18_a_large_event_in_small_pieces() {
 }
 
 #[tokio::test]
-async fn b18_an_endless_line_ends_with_an_error_at_the_bound() {
+async fn b18_an_endless_frame_ends_with_an_error_at_the_bound() {
     let flood = Bytes::from(vec![b'x'; 256 * 1024]);
-    for wire in Wire::ALL {
-        for speech in Speech::ALL {
+    for wire in wires() {
+        for speech in speeches() {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
             let mut steps = Say::tokens(2).steps_until(wire, Pace::Flat, 2);
-            steps.push(Step::Write("data: {\"x\":\"".into()));
+            steps.push(Step::Write(say::of(wire).endless()));
             steps.extend((0..80).map(|_| Step::Write(flood.clone())));
             steps.push(Step::Hang);
             let upstream = Upstream::always(steps).await;
@@ -165,10 +137,12 @@ async fn b19_two_interleaved_tool_calls_streaming_and_whole() {
 async fn b19_a_provider_that_repeats_index_zero_is_repaired() {
     let call = |id: &str, name: &str, arguments: &str| {
         let call = json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
-        say::chat(&json!({"tool_calls": [call]}), None)
+        say::chat::chunk(&json!({"tool_calls": [call]}), None)
     };
-    let body =
-        call("a", "look", "{\"x\":1}") + &call("b", "count", "{\"y\":2}") + &say::chat(&json!({}), Some("tool_calls")) + "data: [DONE]\n\n";
+    let body = call("a", "look", "{\"x\":1}")
+        + &call("b", "count", "{\"y\":2}")
+        + &say::chat::chunk(&json!({}), Some("tool_calls"))
+        + "data: [DONE]\n\n";
     let upstream = Upstream::always(vec![Step::Head(Head::sse()), Step::Write(body.into()), Step::End]).await;
     let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
     let told = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await.told().await;
@@ -211,7 +185,7 @@ fn add_call(calls: &mut Vec<Value>, piece: &Value) {
 #[tokio::test]
 async fn b20_reasoning_and_its_signature_come_back_in_the_next_turn() {
     let said = Say::tokens(1).reasoning("let me see", "c2lnbmF0dXJl").tool("call_1", "look", &["{\"at\":1}"]);
-    for wire in Wire::ALL {
+    for wire in wires() {
         let _scene = Scene::of(format!("{wire:?}"));
         let upstream = Upstream::start(said.clone().script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
@@ -229,7 +203,21 @@ async fn b20_reasoning_and_its_signature_come_back_in_the_next_turn() {
                 let block = json!({"type": "thinking", "thinking": "let me see", "signature": "c2lnbmF0dXJl"});
                 assert_eq!(sent["messages"][1]["content"][0], block, "{sent}");
             }
-            Wire::Gemini => {
+            Wire::Ollama => assert_eq!(sent["messages"][1]["thinking"], "let me see", "{sent}"),
+            Wire::Cohere => {
+                let block = json!({"type": "thinking", "thinking": "let me see"});
+                assert_eq!(sent["messages"][1]["content"][0], block, "{sent}");
+            }
+            Wire::OpenaiResponses => {
+                let item = json!({"type": "reasoning", "id": "rs_up", "summary": [], "encrypted_content": "c2lnbmF0dXJl"});
+                assert_eq!(sent["input"][1], item, "{sent}");
+                assert_eq!(sent["input"][3]["call_id"], sent["input"][4]["call_id"], "{sent}");
+            }
+            Wire::Bedrock => {
+                let block = json!({"reasoningContent": {"reasoningText": {"text": "let me see", "signature": "c2lnbmF0dXJl"}}});
+                assert_eq!(sent["messages"][1]["content"][0], block, "{sent}");
+            }
+            _ => {
                 let parts = sent["contents"][1]["parts"].as_array().unwrap();
                 let call = parts.iter().find(|part| part["functionCall"].is_object()).unwrap();
                 assert_eq!(call["thoughtSignature"], "c2lnbmF0dXJl", "{sent}");
@@ -238,22 +226,79 @@ async fn b20_reasoning_and_its_signature_come_back_in_the_next_turn() {
     }
 }
 
+/// The content of a message as a client that keeps everything brings it back: the fold of the vendor's own SDKs.
+fn content_of(events: &[Event]) -> Value {
+    let mut content: Vec<Value> = Vec::new();
+    let mut input = String::new();
+    for event in events.iter().map(Event::json) {
+        let (delta, block) = (&event["delta"], content.last_mut());
+        match (event["type"].as_str().unwrap(), block) {
+            ("content_block_start", _) => content.push(event["content_block"].clone()),
+            ("content_block_delta", Some(block)) => {
+                for (field, value) in delta.as_object().unwrap().iter().filter(|(field, _)| *field != "type") {
+                    let text = value.as_str().unwrap();
+                    match field.as_str() {
+                        "partial_json" => input.push_str(text),
+                        field => block[field] = (block[field].as_str().unwrap().to_owned() + text).into(),
+                    }
+                }
+            }
+            ("content_block_stop", Some(block)) if !input.is_empty() => {
+                block["input"] = serde_json::from_str(&std::mem::take(&mut input)).unwrap();
+            }
+            _ => {}
+        }
+    }
+    content.into()
+}
+
+#[tokio::test]
+async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_and_to_no_other() {
+    const SIGNATURE: &str = "c2lnbmF0dXJl";
+    if !speeches().contains(&Speech::Messages) {
+        return;
+    }
+    let said = Say::tokens(1).reasoning("let me see", SIGNATURE).tool("call_1", "look", &["{\"at\":1}"]);
+    for (first, second) in wires().into_iter().flat_map(|first| wires().into_iter().map(move |second| (first, second))) {
+        let _scene = Scene::of(format!("{first:?}, then {second:?}"));
+        let upstream = Upstream::start(said.clone().script(first, Pace::Flat)).await;
+        let other = Upstream::start(said.clone().script(second, Pace::Flat)).await;
+        let setup = Setup::new().provider("one", first, upstream.addr).provider("two", second, other.addr);
+        let proxy = setup.model("m", "[\"one/m-up\"]").model("n", "[\"two/m-up\"]").start().await;
+        let (events, _) = proxy.client.ask(&Ask::chat(Speech::Messages, "m", true)).await.events().await;
+        let content = content_of(&events);
+        let call = content.as_array().unwrap().iter().find(|block| block["type"] == "tool_use").unwrap()["id"].clone();
+        let result = json!([{"type": "tool_result", "tool_use_id": call, "content": "there"}]);
+        let turns = json!([{"role": "user", "content": "Say something."}, {"role": "assistant", "content": content}, {"role": "user", "content": result}]);
+        let ask = Ask::chat(Speech::Messages, "n", true).set("messages", turns.clone());
+        let told = proxy.client.ask(&ask).await.told().await;
+        assert!(told.is_success(), "{told:?}");
+        let sent = other.call(0).json();
+        let signs = matches!(first, Wire::Anthropic | Wire::Gemini | Wire::Bedrock | Wire::OpenaiResponses);
+        assert_eq!(sent.to_string().contains(SIGNATURE), signs && first == second, "{sent}");
+        assert!(!sent.to_string().contains("sluicegate"), "what is wrapped is for us alone: {sent}");
+        if second == Wire::Anthropic {
+            assert_eq!(
+                sent["messages"] == turns,
+                first == second,
+                "the same wire gets it as it came, and nothing that it has not made: {sent}"
+            );
+        }
+        if (first, second) == (Wire::Gemini, Wire::Gemini) {
+            let parts = sent["contents"][1]["parts"].as_array().unwrap();
+            let call = parts.iter().find(|part| part["functionCall"].is_object()).unwrap();
+            assert_eq!(call["thoughtSignature"], SIGNATURE, "{sent}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn b20_content_of_an_unknown_kind_is_carried() {
-    let unknown = |wire| match wire {
-        Wire::OpenaiChat => say::chat(&json!({"audio": {"id": "a", "data": "AAAA"}}), None),
-        Wire::Anthropic => {
-            let block = json!({"type": "a_new_block", "mystery": 42});
-            say::named(&json!({"type": "content_block_start", "index": 7, "content_block": block}))
-                + &say::named(&json!({"type": "content_block_stop", "index": 7}))
-        }
-        Wire::Gemini => say::gemini(&json!([{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]), None, None),
-    };
-    for wire in Wire::ALL {
+    for wire in wires() {
         let _scene = Scene::of(format!("{wire:?}"));
         let said = Say::tokens(2);
-        let body = said.opening(wire) + &unknown(wire) + &said.content(wire).concat() + &said.closing(wire);
-        let upstream = Upstream::always(vec![Step::Head(Head::sse()), Step::Write(body.into()), Step::End]).await;
+        let body = say::joined(&[vec![said.opening(wire), say::unknown(wire)], said.content(wire), vec![said.closing(wire)]].concat());
+        let upstream = Upstream::always(vec![Step::Head(say::head(wire)), Step::Write(body), Step::End]).await;
         let proxy = Proxy::over(wire, &upstream).await;
         let told = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await.told().await;
         assert!(told.is_success(), "{told:?}");
@@ -264,19 +309,19 @@ async fn b20_content_of_an_unknown_kind_is_carried() {
 }
 
 /// The ways in which an answer can break off.
-fn breaks() -> [(&'static str, Head, Step); 4] {
+fn breaks(wire: Wire) -> [(&'static str, Head, Step); 4] {
     [
-        ("a proper end", Head::sse(), Step::End),
-        ("an end of the connection", Head::sse().until_close(), Step::End),
-        ("a cut", Head::sse(), Step::Truncate),
-        ("a reset", Head::sse(), Step::Reset),
+        ("a proper end", say::head(wire), Step::End),
+        ("an end of the connection", say::head(wire).until_close(), Step::End),
+        ("a cut", say::head(wire), Step::Truncate),
+        ("a reset", say::head(wire), Step::Reset),
     ]
 }
 
 #[tokio::test]
 async fn b21_only_the_terminal_marker_is_a_success() {
     for (speech, wire) in pairs() {
-        for (what, head, end) in breaks() {
+        for (what, head, end) in breaks(wire) {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, {what}"));
             let mut steps = Say::tokens(9).steps_until(wire, Pace::Flat, 3);
             steps[0] = Step::Head(head.clone());
@@ -296,7 +341,7 @@ async fn b21_only_the_terminal_marker_is_a_success() {
 
 /// Half of a non-streaming answer.
 fn whole_cut_short(head: &Head, end: Step) -> Vec<Step> {
-    let body = Say::tokens(9).whole().to_string();
+    let body = Say::tokens(9).whole(Wire::OpenaiChat).to_string();
     let half = Bytes::from(body).slice(..150);
     let framing = if head.framing == Framing::Close { Framing::Close } else { Framing::Length(1000) };
     let head = Head { framing, ..Head::ok("application/json") };
@@ -309,9 +354,9 @@ async fn b21_no_success_after_an_error() {
     for (speech, wire) in pairs() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let mut steps = Say::tokens(9).steps_until(wire, Pace::Flat, 3);
-        steps.push(Step::Write(say::error(wire, "it broke").into()));
+        steps.push(Step::Write(say::error(wire, "it broke")));
         if wire != Wire::Gemini {
-            steps.push(Step::Write(Say::tokens(9).closing(wire).into()));
+            steps.push(Step::Write(Say::tokens(9).closing(wire)));
         }
         steps.push(Step::End);
         let upstream = Upstream::always(steps).await;
@@ -334,18 +379,17 @@ async fn b22_an_error_in_the_first_event_is_a_status() {
                 if !call.wants_stream() {
                     return whole(200, say::refusal(wire, 500, "it broke").to_string());
                 }
-                let before = if opening { Say::tokens(1).opening(wire) } else { String::new() };
-                vec![Step::Head(Head::sse()), Step::Write((before + &say::error(wire, "it broke")).into()), Step::End]
+                let before = if opening { Say::tokens(1).opening(wire) } else { Bytes::new() };
+                vec![Step::Head(say::head(wire)), Step::Write(say::joined(&[before, say::error(wire, "it broke")])), Step::End]
             })
             .await;
             let proxy = Setup::new().over(wire, &upstream).section("models.m", "retries = 0").start().await;
             let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true)).await;
-            match speech {
-                Speech::Chat => {
-                    let body = reply.json().await;
-                    assert_eq!((reply.status, body["error"]["code"].as_str()), (502, Some("upstream_error")), "{body}");
-                }
-                Speech::Events => assert!(reply.told().await.is_failure()),
+            if speech.answers_at_once() {
+                assert!(reply.told().await.is_failure());
+            } else {
+                let body = reply.json().await;
+                assert_eq!((reply.status, body["error"]["code"].as_str()), (502, Some("upstream_error")), "{body}");
             }
             let (status, body, _) = ask_whole(&proxy.client, speech).await;
             assert_eq!(status, 502, "{body}");
@@ -360,7 +404,7 @@ async fn b22_an_error_in_the_first_event_falls_back() {
         for stream in [true, false] {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}"));
             let error = say::error(wire, "it broke");
-            let upstream = Upstream::always(vec![Step::Head(Head::sse()), Step::Write(error.into()), Step::End]).await;
+            let upstream = Upstream::always(vec![Step::Head(say::head(wire)), Step::Write(error), Step::End]).await;
             let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
             let proxy = Setup::new().over_two(wire, &upstream, &spare).start().await;
             let asked = async {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::rig::upstream::{Head, Step};
+use crate::rig::upstream::Step;
 use crate::rig::{Ask, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, name, pairs, say, within};
 
 #[tokio::test]
@@ -14,8 +14,8 @@ async fn content_and_an_error_in_one_read_are_an_answer_that_failed() {
     for (speech, wire) in pairs() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let words = Say::tokens(2);
-        let read = words.opening(wire) + &words.content(wire).concat() + &say::error(wire, "it broke");
-        let upstream = Upstream::always(vec![Step::Head(Head::sse()), Step::Write(read.into()), Step::End]).await;
+        let read = say::joined(&[vec![words.opening(wire)], words.content(wire), vec![say::error(wire, "it broke")]].concat());
+        let upstream = Upstream::always(vec![Step::Head(say::head(wire)), Step::Write(read), Step::End]).await;
         let spare = Upstream::silent().await;
         let proxy = Setup::new().over_two(wire, &upstream, &spare).start().await;
         let told = proxy.client.ask(&Ask::chat(speech, "m", true)).await.told().await;

@@ -50,7 +50,7 @@ async fn a_whole_stream_is_told_and_its_end_is_proper() {
     assert_eq!(first.finish.as_deref(), Some("tool_calls"));
     upstream.ended(0).await;
     let mut whole = straight(&upstream).ask(&Ask::chat(Speech::Chat, "m", false)).await;
-    let whole = Told::of_completion(&whole.json().await);
+    let whole = Told::of_whole(Speech::Chat, &whole.json().await);
     assert_eq!((whole.first(), whole.usage), (first, told.usage));
 }
 

@@ -9,9 +9,19 @@
 
 mod bytes;
 mod contract;
+mod conversations;
 mod corpus;
+mod credentials;
+mod errors;
+mod finishing;
 mod honest;
+mod messages;
+mod midstream;
 mod money;
+mod presets;
+mod probing;
+mod recording;
+mod responses;
 mod resuming;
 mod rig;
 mod secrets;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::rig::upstream::{Step, json as whole};
-use crate::rig::{Ask, Client, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, pairs, say};
+use crate::rig::{Ask, Client, Pace, Say, Scene, Setup, Upstream, Virtual, pairs, say, speeches, wires};
 
 fn keys(setup: Setup, ann: &str, bob: &str) -> Setup {
     setup
@@ -104,8 +104,9 @@ async fn b36_a_fallback_gets_the_body_as_it_was() {
 #[tokio::test]
 async fn b36_a_fallback_over_another_wire_asks_the_same() {
     let clock = Virtual::start();
-    for (first, second) in [(Wire::OpenaiChat, Wire::Anthropic), (Wire::Anthropic, Wire::Gemini), (Wire::Gemini, Wire::OpenaiChat)] {
-        for speech in Speech::ALL {
+    let wires = wires();
+    for (first, second) in wires.iter().copied().zip(wires.iter().copied().cycle().skip(1)) {
+        for speech in speeches() {
             let _scene = Scene::of(format!("{speech:?}, {first:?} then {second:?}"));
             let upstream = Upstream::always(whole(500, say::refusal(first, 500, "not now").to_string())).await;
             let spare = Upstream::start(Say::tokens(3).script(second, Pace::Flat)).await;

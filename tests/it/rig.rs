@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod clock;
+pub mod log;
 pub mod proxy;
 pub mod relay;
 pub mod say;
@@ -18,9 +19,36 @@ pub use upstream::Upstream;
 
 pub use sluicegate::model::wire::Wire;
 
+/// Every wire, or those that `SLUICEGATE_WIRES` names with commas: for work on one of them.
+pub fn wires() -> Vec<Wire> {
+    match std::env::var("SLUICEGATE_WIRES") {
+        Ok(names) => names.split(',').map(|name| Wire::named(name).unwrap_or_else(|| panic!("no wire is called {name}"))).collect(),
+        Err(_) => Wire::ALL.to_vec(),
+    }
+}
+
+/// Every dialect, or those that `SLUICEGATE_DIALECTS` names with commas: for work on one of them.
+pub fn speeches() -> Vec<Speech> {
+    match std::env::var("SLUICEGATE_DIALECTS") {
+        Ok(names) => Speech::ALL.into_iter().filter(|it| names.split(',').any(|name| name == it.name())).collect(),
+        Err(_) => Speech::ALL.to_vec(),
+    }
+}
+
+/// One of them after the other.
+pub fn by_turns(n: usize) -> Speech {
+    let all = speeches();
+    all[n % all.len()]
+}
+
 /// Every dialect over every wire.
 pub fn pairs() -> impl Iterator<Item = (Speech, Wire)> {
-    Speech::ALL.into_iter().flat_map(|speech| Wire::ALL.into_iter().map(move |wire| (speech, wire)))
+    speeches().into_iter().flat_map(|speech| wires().into_iter().map(move |wire| (speech, wire)))
+}
+
+/// The dialects that take Chat Completions' body, over every wire.
+pub fn chat_pairs() -> impl Iterator<Item = (Speech, Wire)> {
+    pairs().filter(|(speech, _)| speech.has_choices())
 }
 
 /// A name for a stream of the caller's own, different for every number.

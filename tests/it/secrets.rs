@@ -24,9 +24,9 @@ async fn the_upstream_gets_our_credential_and_nothing_of_the_clients() {
         assert!(told.is_success(), "{told:?}");
         let call = upstream.call(0);
         let (field, value) = match wire {
-            Wire::OpenaiChat => ("authorization", "Bearer upstream-secret"),
             Wire::Anthropic => ("x-api-key", "upstream-secret"),
             Wire::Gemini => ("x-goog-api-key", "upstream-secret"),
+            _ => ("authorization", "Bearer upstream-secret"),
         };
         assert_eq!(call.header(field), Some(value));
         for (name, value) in OWN {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::rig::relay::Relay;
 use crate::rig::upstream::{Head, Step, json as whole, refusing, unreachable};
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, name, pairs, say, within,
+    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, by_turns, name, pairs, say, within,
 };
 
 /// Ninety seconds.
@@ -66,13 +66,13 @@ async fn b25_ninety_seconds_of_silence_behind_an_impatient_intermediary() {
 #[tokio::test]
 async fn b26_an_early_200_hides_no_error() {
     let clock = Virtual::start();
-    for wire in Wire::ALL {
+    for (speech, wire) in pairs().filter(|(speech, _)| !speech.answers_at_once()) {
         for opening in [false, true] {
             for (seconds, status) in [(5, 502), (9, 502), (11, 200), (25, 200)] {
-                let _scene = Scene::of(format!("{wire:?}, an error after {seconds} s, after an opening: {opening}"));
+                let _scene = Scene::of(format!("{speech:?} over {wire:?}, an error after {seconds} s, after an opening: {opening}"));
                 let upstream = Upstream::always(late_error(wire, opening, Duration::from_secs(seconds))).await;
                 let proxy = Setup::new().over(wire, &upstream).section("models.m", "retries = 0").start().await;
-                let ask = Ask::chat(Speech::Chat, "m", true);
+                let ask = Ask::chat(speech, "m", true);
                 let mut reply = clock.takes_at_most(LONG, "the head", proxy.client.ask(&ask)).await;
                 assert_eq!(reply.status, status);
                 if status == 200 {
@@ -93,7 +93,7 @@ fn late_error(wire: Wire, opening: bool, after: Duration) -> Vec<Step> {
         return [vec![Step::Pause(after)], whole(500, say::refusal(wire, 500, "it broke").to_string())].concat();
     }
     let mut steps = Say::tokens(1).steps_until(wire, Pace::Flat, 0);
-    steps.extend([Step::Pause(after), Step::Write(say::error(wire, "it broke").into()), Step::End]);
+    steps.extend([Step::Pause(after), Step::Write(say::error(wire, "it broke")), Step::End]);
     steps
 }
 
@@ -212,7 +212,7 @@ async fn timed_out(clock: &Virtual, speech: Speech, client: &Client, name: &str)
     };
     let (status, (code, message)) = clock.takes_at_most(Duration::from_secs(10), name, asked).await;
     let early = matches!(name, "connect" | "headers" | "first");
-    assert_eq!(status, if early && speech == Speech::Chat { 504 } else { 200 }, "{name}: {message}");
+    assert_eq!(status, if early && !speech.answers_at_once() { 504 } else { 200 }, "{name}: {message}");
     assert_eq!(code, "upstream_timeout", "{name}: {message}");
     assert!(message.contains(name), "the message names the clock {name}: {message}");
 }
@@ -366,11 +366,10 @@ fn ending(kind: &str) -> Vec<Step> {
 
 /// Lives through stream number `n`, to the end of its kind.
 async fn live(client: Client, n: usize) {
-    let speech = Speech::ALL[n / KINDS.len() % 2];
+    let speech = by_turns(n / KINDS.len());
     let kind = KINDS[n % KINDS.len()];
-    let messages = json!([{"role": "user", "content": kind}]);
     let _scene = Scene::of(format!("stream {n}, {kind}, {speech:?}"));
-    let ask = Ask::chat(speech, "m", kind != "whole").set("messages", messages);
+    let ask = Ask::chat(speech, "m", kind != "whole").saying(kind);
     match kind {
         "left early" => drop(client.send(&ask).await),
         "left" => {

@@ -1,21 +1,25 @@
 //! Recordings as they lie in their folders, and the payloads in them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::rig::Wire;
 use crate::rig::sse::Event;
+use crate::rig::{Speech, Wire, wires};
 
 /// The folders of wires that are spoken.
-const FOLDERS: [(&str, Wire, &str); 4] = [
+const FOLDERS: [(&str, Wire, &str); 8] = [
     ("openai-chat", Wire::OpenaiChat, "text/event-stream"),
+    ("openai-responses", Wire::OpenaiResponses, "text/event-stream"),
     ("anthropic-messages", Wire::Anthropic, "text/event-stream"),
     ("gemini", Wire::Gemini, "text/event-stream"),
     ("gemini-json-array", Wire::Gemini, "application/json"),
+    ("bedrock-converse", Wire::Bedrock, "application/vnd.amazon.eventstream"),
+    ("ollama-chat", Wire::Ollama, "application/x-ndjson"),
+    ("cohere-v2", Wire::Cohere, "text/event-stream"),
 ];
 
 /// One recorded answer.
@@ -34,9 +38,37 @@ pub struct Recording {
     pub expected: Value,
 }
 
+/// A recorded HTTP error.
+pub struct Refusal {
+    /// Its folder's name.
+    pub name: String,
+    /// The wire it was an answer on.
+    pub wire: Wire,
+    /// Its status.
+    pub status: u16,
+    /// Its bytes.
+    pub body: Bytes,
+}
+
+/// The recorded errors under `root`, of the wires that are spoken.
+pub fn refusals(root: &Path) -> Vec<Refusal> {
+    let wanted = wires();
+    let read = |path: PathBuf| {
+        let meta: Value = serde_json::from_slice(&fs::read(path.join("meta.json")).unwrap()).unwrap();
+        let wire = FOLDERS.iter().find(|(folder, ..)| meta["for_wire"] == *folder)?.1;
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let status = u16::try_from(meta["status"].as_u64().unwrap()).unwrap();
+        Some(Refusal { name, wire, status, body: fs::read(path.join("body")).unwrap().into() })
+    };
+    let entries = fs::read_dir(root.join("errors")).into_iter().flatten();
+    entries.filter_map(|it| read(it.unwrap().path())).filter(|it| wanted.contains(&it.wire)).collect()
+}
+
 /// All recordings under `root`.
 pub fn under(root: &Path) -> Vec<Recording> {
-    FOLDERS.iter().flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), folder, *wire, usual)).collect()
+    let wanted = wires();
+    let folders = FOLDERS.iter().filter(|(_, wire, _)| wanted.contains(wire));
+    folders.flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), folder, *wire, usual)).collect()
 }
 
 fn of_wire(path: &Path, folder: &str, wire: Wire, usual: &str) -> Vec<Recording> {
@@ -71,17 +103,35 @@ impl Recording {
     }
 
     /// Where a client of the same dialect did not get every payload as it was: what is different.
-    pub fn unchanged(&self, events: &[Event]) -> Option<String> {
+    pub fn unchanged(&self, speech: Speech, events: &[Event]) -> Option<String> {
         let mut got: Vec<&str> = events.iter().map(|it| it.data.as_str()).collect();
-        if !self.fails() && got.pop() != Some("[DONE]") {
+        if matches!(speech, Speech::Messages | Speech::Responses) {
+            // Some servers name no events, or other ones.
+            if let Some(event) = events.iter().find(|it| it.json()["type"] != it.name.as_str() && speech == Speech::Messages) {
+                return Some(format!("the payload {} goes under the name {:?}", event.data, event.name));
+            }
+        } else if !self.fails() && got.pop() != Some("[DONE]") {
             return Some("no [DONE] after a success".into());
         }
         if self.fails() && !got.last().is_some_and(|it| it.contains("\"error\"")) {
             return Some("a failure without an error".into());
         }
         let sent = payloads(&self.body);
-        let error_of_ours = self.fails() && got.len() == sent.len() + 1;
-        let same = got.len() == sent.len() + usize::from(error_of_ours) && got.iter().zip(&sent).all(|(got, sent)| got == sent);
+        // The error, and what ends a block before it.
+        let ours = got.len().saturating_sub(sent.len());
+        let may_be_ours = if !self.fails() {
+            0
+        } else if speech == Speech::Messages {
+            2
+        } else if speech == Speech::Responses {
+            // Items that were open.
+            8
+        } else {
+            1
+        };
+        // Behind an error of its own an upstream may say that it has failed.
+        let told = speech == Speech::Responses && self.fails();
+        let same = (got.len() >= sent.len() || told) && ours <= may_be_ours && got.iter().zip(&sent).all(|(got, sent)| got == sent);
         let first = got.iter().zip(&sent).position(|(got, sent)| got != sent);
         (!same).then(|| format!("{} payloads became {}; the first that differs: {first:?}", sent.len(), got.len()))
     }

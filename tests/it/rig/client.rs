@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::Wire;
 use super::clock::within;
 use super::sse::{Event, Parser};
 use super::told::Told;
@@ -20,19 +21,31 @@ const READ: usize = 64 * 1024;
 pub enum Speech {
     /// OpenAI's Chat Completions.
     Chat,
+    /// OpenAI's Responses.
+    Responses,
+    /// Anthropic's Messages.
+    Messages,
     /// Our own events.
     Events,
+    /// The AI SDK's UI message stream.
+    Ui,
 }
 
 impl Speech {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Chat, Self::Events];
+    pub const ALL: [Self; 5] = [Self::Chat, Self::Responses, Self::Messages, Self::Events, Self::Ui];
+
+    /// Those that take Chat Completions' body.
+    pub const CHATS: [Self; 2] = [Self::Chat, Self::Events];
 
     /// The name in `?dialect=`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Chat => "openai-chat",
+            Self::Responses => "openai-responses",
+            Self::Messages => "anthropic",
             Self::Events => "events",
+            Self::Ui => "ui",
         }
     }
 
@@ -40,7 +53,48 @@ impl Speech {
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/v1/chat/completions",
+            Self::Responses => "/v1/responses",
+            Self::Messages => "/v1/messages",
             Self::Events => "/v1/streams",
+            Self::Ui => "/v1/ui/chat",
+        }
+    }
+
+    /// The wire whose payloads it passes on.
+    pub fn wire(self) -> Option<Wire> {
+        match self {
+            Self::Chat => Some(Wire::OpenaiChat),
+            Self::Responses => Some(Wire::OpenaiResponses),
+            Self::Messages => Some(Wire::Anthropic),
+            Self::Events | Self::Ui => None,
+        }
+    }
+
+    /// True where an answer may have several choices.
+    pub const fn has_choices(self) -> bool {
+        matches!(self, Self::Chat | Self::Events)
+    }
+
+    /// True where a stream is answered with 200 as soon as it is admitted.
+    pub const fn answers_at_once(self) -> bool {
+        matches!(self, Self::Events | Self::Ui)
+    }
+
+    /// A body with one short message.
+    fn body(self, model: &str, stream: bool) -> Value {
+        let messages = json!([{"role": "user", "content": "Say something."}]);
+        match self {
+            Self::Chat | Self::Events if stream => {
+                json!({"model": model, "messages": messages, "stream": true, "stream_options": {"include_usage": true}})
+            }
+            Self::Chat | Self::Events => json!({"model": model, "messages": messages, "stream": false}),
+            Self::Responses => json!({"model": model, "input": "Say something.", "stream": stream}),
+            Self::Messages => json!({"model": model, "max_tokens": 1000, "messages": messages, "stream": stream}),
+            Self::Ui => {
+                let parts = json!([{"type": "text", "text": "Say something."}]);
+                json!({"model": model, "stream": stream, "trigger": "submit-message",
+                    "messages": [{"id": "m1", "role": "user", "parts": parts}]})
+            }
         }
     }
 }
@@ -64,11 +118,19 @@ impl Ask {
 
     /// A chat with one short message.
     pub fn chat(speech: Speech, model: &str, stream: bool) -> Self {
-        let mut body = json!({"model": model, "messages": [{"role": "user", "content": "Say something."}], "stream": stream});
-        if stream {
-            body["stream_options"] = json!({"include_usage": true});
+        Self { speech, ..Self::new("POST", speech.path()) }.json(&speech.body(model, stream))
+    }
+
+    /// The same with these words of the user.
+    pub fn saying(self, words: &str) -> Self {
+        match self.speech {
+            Speech::Responses => self.set("input", words.into()),
+            Speech::Ui => {
+                let parts = json!([{"type": "text", "text": words}]);
+                self.set("messages", json!([{"id": "m1", "role": "user", "parts": parts}]))
+            }
+            Speech::Chat | Speech::Messages | Speech::Events => self.set("messages", json!([{"role": "user", "content": words}])),
         }
-        Self { speech, ..Self::new("POST", speech.path()) }.json(&body)
     }
 
     /// The same with this field of its body set.
@@ -76,6 +138,19 @@ impl Ask {
         let mut body: Value = serde_json::from_slice(self.body.as_ref().unwrap()).unwrap();
         body[field] = value;
         self.json(&body)
+    }
+
+    /// The same without this field of its body.
+    pub fn without(self, field: &str) -> Self {
+        let mut body: Value = serde_json::from_slice(self.body.as_ref().unwrap()).unwrap();
+        body.as_object_mut().unwrap().remove(field);
+        self.json(&body)
+    }
+
+    /// The same at another address.
+    pub fn at(mut self, path: &str) -> Self {
+        self.path = path.into();
+        self
     }
 
     /// The same with this JSON body.
@@ -283,7 +358,7 @@ impl Connection {
         let body = if chunked { Body::Chunk(0) } else { left.map_or(Body::UntilClose, Body::Length) };
         let body = if status == 204 { Body::Ended(Ending::Proper) } else { body };
         let raw_bytes = self.raw.len();
-        Reply { status, headers, connection: self, body, sse: Parser::default(), waiting: Default::default(), raw_bytes }
+        Reply { status, headers, connection: self, body, sse: Parser::default(), waiting: Default::default(), raw_bytes, pings: 0 }
     }
 }
 
@@ -312,6 +387,7 @@ pub struct Reply {
     sse: Parser,
     waiting: std::collections::VecDeque<Event>,
     raw_bytes: usize,
+    pings: usize,
 }
 
 impl Reply {
@@ -327,7 +403,7 @@ impl Reply {
 
     /// Heartbeats read so far.
     pub fn heartbeats(&self) -> usize {
-        self.sse.comments
+        self.sse.comments + self.pings
     }
 
     /// Body bytes as they stood on the wire, framing included, read so far.
@@ -410,6 +486,7 @@ impl Reply {
     pub async fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
+                self.pings += usize::from(event.name == "ping" && event.id.is_none());
                 return Some(event);
             }
             match self.bytes().await {

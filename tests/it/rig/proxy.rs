@@ -37,7 +37,7 @@ impl Setup {
     pub fn provider(self, name: &str, wire: Wire, addr: SocketAddr) -> Self {
         let base = match wire {
             Wire::OpenaiChat => format!("http://{addr}/v1"),
-            Wire::Anthropic | Wire::Gemini => format!("http://{addr}"),
+            _ => format!("http://{addr}"),
         };
         let lines = format!("wire = \"{}\"\nbase_url = \"{base}\"\napi_key = \"upstream-secret\"", wire.name());
         self.section(&format!("providers.{name}"), &lines)
@@ -58,13 +58,24 @@ impl Setup {
         self.provider("up", wire, upstream.addr).provider("spare", wire, spare.addr).model("m", "[\"up/m-up\", \"spare/m-spare\"]")
     }
 
-    /// Starts the proxy.
-    pub async fn start(self) -> Proxy {
+    /// The configuration, as it is read.
+    pub fn config(&self) -> Config {
         let mut text = String::new();
         for (name, lines) in &self.sections {
             write!(text, "[{name}]\n{lines}\n").unwrap();
         }
-        let config = Config::parse(&text, Path::new("test.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        Config::parse(&text, Path::new("test.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// Starts the proxy.
+    pub async fn start(self) -> Proxy {
+        self.start_with(|_| {}).await
+    }
+
+    /// Starts the proxy after a change to what was read.
+    pub async fn start_with(self, change: impl FnOnce(&mut Config)) -> Proxy {
+        let mut config = self.config();
+        change(&mut config);
         let running = within("the proxy to start", app::start(config)).await.unwrap();
         let client = Client::of(running.addr());
         Proxy { running, client }

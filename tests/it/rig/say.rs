@@ -1,9 +1,18 @@
-//! What a model says, spelled on each wire, streaming or not, as fast as a test wants it.
+//! What a model says, spelled on each wire, streaming or not, as fast as a test wants it. One file a wire.
 
+pub mod anthropic;
+pub mod bedrock;
+pub mod chat;
+pub mod cohere;
+pub mod gemini;
+pub mod ollama;
+pub mod responses;
+
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Wire;
 use super::upstream::{Call, Head, Step, json as whole_json};
@@ -32,6 +41,89 @@ pub struct Say {
     pub usage: (u64, u64),
 }
 
+/// How a wire spells what is said.
+pub trait Spell {
+    /// The content type of its streams.
+    fn content_type(&self) -> &'static str {
+        "text/event-stream"
+    }
+
+    /// What comes before the first token; empty where the wire has nothing there.
+    fn opening(&self, say: &Say) -> Bytes;
+
+    /// Each piece of content, in order.
+    fn content(&self, say: &Say) -> Vec<Bytes>;
+
+    /// What comes after the last token, terminal marker included.
+    fn closing(&self, say: &Say) -> Bytes;
+
+    /// Content of a kind that nobody has heard of, so that exactly one `raw` event comes of it.
+    fn unknown(&self) -> Bytes;
+
+    /// The whole body of a non-streaming answer.
+    fn whole(&self, say: &Say) -> Value {
+        panic!("nobody asks this wire for a whole answer: {say:?}")
+    }
+
+    /// An error under a 200.
+    fn error(&self, message: &str) -> Bytes;
+
+    /// The body of an HTTP error.
+    fn refusal(&self, status: u16, message: &str) -> Value;
+
+    /// The same stream as the strangest server might send it that keeps to the framing.
+    fn strange(&self, stream: &[u8]) -> Bytes {
+        strange_events(std::str::from_utf8(stream).unwrap()).into()
+    }
+
+    /// The same stream with the end of its last frame left off, in every way in which the frame is still complete.
+    fn unended(&self, stream: &[u8]) -> Vec<Bytes> {
+        let body = std::str::from_utf8(stream).unwrap().trim_end();
+        ["", "\n"].map(|end| format!("{body}{end}").into()).to_vec()
+    }
+
+    /// How a frame begins that never ends, whatever letters follow.
+    fn endless(&self) -> Bytes {
+        "data: {\"x\":\"".into()
+    }
+}
+
+/// Byte order mark, all three line ends, comments, fields without a space, data over several lines, fields of no meaning.
+fn strange_events(stream: &str) -> String {
+    let mut out = String::from("\u{feff}: hello\r\n\r\n");
+    for (n, block) in stream.replace("\r\n", "\n").split_terminator("\n\n").enumerate() {
+        let lines = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+        let (event, data) = (lines("event: "), lines("data: ").unwrap());
+        let end = ["\r\n", "\r", "\n"][n % 3];
+        if let Some(event) = event {
+            write!(out, "event:{event}{end}").unwrap();
+        }
+        match serde_json::from_str::<Value>(&data) {
+            Ok(json) if n % 2 == 1 => {
+                for line in serde_json::to_string_pretty(&json).unwrap().lines() {
+                    write!(out, "data: {line}{end}").unwrap();
+                }
+            }
+            _ => write!(out, "data:{data}{end}").unwrap(),
+        }
+        write!(out, ": a comment{end}id: {n}{end}retry: 5{end}{end}").unwrap();
+    }
+    out
+}
+
+/// The spelling of a wire.
+pub fn of(wire: Wire) -> &'static dyn Spell {
+    match wire {
+        Wire::Anthropic => &anthropic::Anthropic,
+        Wire::Gemini => &gemini::Gemini,
+        Wire::Ollama => &ollama::Ollama,
+        Wire::Cohere => &cohere::Cohere,
+        Wire::OpenaiResponses => &responses::Responses,
+        Wire::Bedrock => &bedrock::Bedrock,
+        _ => &chat::Chat,
+    }
+}
+
 impl Say {
     /// So many different tokens.
     pub fn tokens(count: usize) -> Self {
@@ -57,85 +149,46 @@ impl Say {
     }
 
     /// What comes before the first token.
-    pub fn opening(&self, wire: Wire) -> String {
-        match wire {
-            Wire::OpenaiChat => chat(&json!({"role": "assistant", "content": ""}), None),
-            Wire::Anthropic => {
-                let usage = json!({"input_tokens": self.usage.0, "output_tokens": 1});
-                let message = json!({"id": "msg_up", "type": "message", "role": "assistant", "model": "m-up", "content": [],
-                    "stop_reason": null, "stop_sequence": null, "usage": usage});
-                named(&json!({"type": "message_start", "message": message}))
-            }
-            Wire::Gemini => String::new(),
-        }
+    pub fn opening(&self, wire: Wire) -> Bytes {
+        of(wire).opening(self)
     }
 
     /// Each piece of content, in order.
-    pub fn content(&self, wire: Wire) -> Vec<String> {
-        match wire {
-            Wire::OpenaiChat => self.chat_content(),
-            Wire::Anthropic => self.anthropic_content(),
-            Wire::Gemini => self.gemini_content(),
-        }
+    pub fn content(&self, wire: Wire) -> Vec<Bytes> {
+        of(wire).content(self)
     }
 
     /// What comes after the last token, terminal marker included.
-    pub fn closing(&self, wire: Wire) -> String {
-        let calls = !self.tools.is_empty();
-        match wire {
-            Wire::OpenaiChat => {
-                let finish = chat(&json!({}), Some(if calls { "tool_calls" } else { "stop" }));
-                let usage = json!({"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m-up",
-                    "choices": [], "usage": self.chat_usage()});
-                format!("{finish}data: {usage}\n\ndata: [DONE]\n\n")
-            }
-            Wire::Anthropic => {
-                let reason = if calls { "tool_use" } else { "end_turn" };
-                let delta = json!({"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": null},
-                    "usage": {"output_tokens": self.usage.1}});
-                named(&delta) + &named(&json!({"type": "message_stop"}))
-            }
-            Wire::Gemini => gemini(&json!([]), Some("STOP"), Some(&self.gemini_usage())),
-        }
+    pub fn closing(&self, wire: Wire) -> Bytes {
+        of(wire).closing(self)
     }
 
     /// The whole stream.
     pub fn stream(&self, wire: Wire) -> Bytes {
-        (self.opening(wire) + &self.content(wire).concat() + &self.closing(wire)).into()
+        joined(&[vec![self.opening(wire)], self.content(wire), vec![self.closing(wire)]].concat())
     }
 
-    /// The whole body of a non-streaming answer of OpenAI's wire; others are always streamed.
-    pub fn whole(&self) -> Value {
-        let calls: Vec<Value> = self.tools.iter().map(|(id, name, pieces)| tool_call(id, name, &pieces.concat())).collect();
-        let mut message = json!({"role": "assistant", "content": self.text()});
-        if !calls.is_empty() {
-            message["tool_calls"] = calls.into();
-        }
-        if let Some((reasoning, _)) = &self.reasoning {
-            message["reasoning_content"] = reasoning.as_str().into();
-        }
-        let finish = if self.tools.is_empty() { "stop" } else { "tool_calls" };
-        json!({"id": "chatcmpl-up", "object": "chat.completion", "created": 1_700_000_000, "model": "m-up",
-            "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": self.chat_usage()})
+    /// The whole body of a non-streaming answer, of the wires that are the own ones of a dialect; others are always
+    /// streamed.
+    pub fn whole(&self, wire: Wire) -> Value {
+        of(wire).whole(self)
     }
 
     /// The steps of one whole stream, head and end included.
     pub fn steps(&self, wire: Wire, pace: Pace) -> Vec<Step> {
         let mut steps = self.steps_until(wire, pace, usize::MAX);
         steps.extend(pause(pace));
-        steps.extend([Step::Write(self.closing(wire).into()), Step::End]);
+        steps.extend([Step::Write(self.closing(wire)), Step::End]);
         steps
     }
 
     /// The head, the opening and the first `count` pieces of content.
     pub fn steps_until(&self, wire: Wire, pace: Pace, count: usize) -> Vec<Step> {
-        let mut steps = vec![Step::Head(Head::sse())];
-        if wire != Wire::Gemini {
-            steps.push(Step::Write(self.opening(wire).into()));
-        }
+        let mut steps = vec![Step::Head(head(wire))];
+        steps.extend(Some(self.opening(wire)).filter(|it| !it.is_empty()).map(Step::Write));
         for piece in self.content(wire).into_iter().take(count) {
             steps.extend(pause(pace));
-            steps.push(Step::Write(piece.into()));
+            steps.push(Step::Write(piece));
         }
         steps
     }
@@ -147,77 +200,9 @@ impl Say {
                 return self.steps(wire, pace);
             }
             let mut steps: Vec<Step> = pause(pace).into_iter().collect();
-            steps.extend(whole_json(200, self.whole().to_string()));
+            steps.extend(whole_json(200, self.whole(wire).to_string()));
             steps
         }
-    }
-
-    fn chat_usage(&self) -> Value {
-        let (input, output) = self.usage;
-        json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
-    }
-
-    fn chat_content(&self) -> Vec<String> {
-        let reasoning = self.reasoning.iter().map(|(text, _)| chat(&json!({"reasoning_content": text}), None));
-        let tokens = self.tokens.iter().map(|token| chat(&json!({"content": token}), None));
-        reasoning.chain(tokens).chain(self.chat_tools()).collect()
-    }
-
-    /// The calls' pieces by turns: first all openings, then the pieces interleaved.
-    fn chat_tools(&self) -> Vec<String> {
-        let delta = |index: usize, mut call: Value| {
-            call["index"] = index.into();
-            chat(&json!({"tool_calls": [call]}), None)
-        };
-        let openings = self.tools.iter().enumerate().map(|(index, (id, name, _))| delta(index, tool_call(id, name, "")));
-        let longest = self.tools.iter().map(|(_, _, pieces)| pieces.len()).max().unwrap_or(0);
-        let pieces = (0..longest).flat_map(|turn| {
-            let piece = move |(index, it): (usize, &(String, String, Vec<String>))| {
-                it.2.get(turn).map(|piece| delta(index, json!({"function": {"arguments": piece}})))
-            };
-            self.tools.iter().enumerate().filter_map(piece)
-        });
-        openings.chain(pieces).collect()
-    }
-
-    /// Blocks begin with their first piece and end with their last.
-    fn anthropic_content(&self) -> Vec<String> {
-        let text = |kind: &str, field: &str, text: &str| json!({"type": kind, field: text});
-        let mut blocks = Vec::new();
-        if let Some((thought, signature)) = &self.reasoning {
-            let deltas = vec![text("thinking_delta", "thinking", thought), text("signature_delta", "signature", signature)];
-            blocks.push((json!({"type": "thinking", "thinking": "", "signature": ""}), deltas));
-        }
-        if !self.tokens.is_empty() {
-            let deltas = self.tokens.iter().map(|token| text("text_delta", "text", token)).collect();
-            blocks.push((text("text", "text", ""), deltas));
-        }
-        for (id, name, pieces) in &self.tools {
-            let deltas = pieces.iter().map(|piece| text("input_json_delta", "partial_json", piece)).collect();
-            blocks.push((json!({"type": "tool_use", "id": id, "name": name, "input": {}}), deltas));
-        }
-        blocks.iter().enumerate().flat_map(|(index, (content, deltas))| block(index, content, deltas)).collect()
-    }
-
-    fn gemini_content(&self) -> Vec<String> {
-        let part = |part: Value| gemini(&json!([part]), None, None);
-        let reasoning = self.reasoning.iter().map(|(text, _)| part(json!({"text": text, "thought": true})));
-        let tokens = self.tokens.iter().map(|token| part(json!({"text": token})));
-        let signature = self.reasoning.as_ref().map(|(_, signature)| signature);
-        let tools = self.tools.iter().map(|(_, name, pieces)| {
-            let args: Value = serde_json::from_str(&pieces.concat()).unwrap();
-            let mut call = json!({"functionCall": {"name": name, "args": args}});
-            if let Some(signature) = signature {
-                call["thoughtSignature"] = signature.as_str().into();
-            }
-            part(call)
-        });
-        reasoning.chain(tokens).chain(tools).collect()
-    }
-
-    fn gemini_usage(&self) -> Value {
-        let (input, output) = self.usage;
-        json!({"promptTokenCount": input, "candidatesTokenCount": output, "totalTokenCount": input + output})
     }
 }
 
@@ -229,60 +214,27 @@ fn pause(pace: Pace) -> Option<Step> {
     }
 }
 
-fn tool_call(id: &str, name: &str, arguments: &str) -> Value {
-    json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+/// Bytes behind one another.
+pub fn joined(pieces: &[Bytes]) -> Bytes {
+    pieces.concat().into()
 }
 
-/// One chunk of OpenAI's wire.
-pub fn chat(delta: &Value, finish: Option<&str>) -> String {
-    let chunk = json!({"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m-up",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
-    format!("data: {chunk}\n\n")
+/// 200 with a chunked stream of this wire.
+pub fn head(wire: Wire) -> Head {
+    Head::ok(of(wire).content_type())
 }
 
-/// One event of Anthropic's wire.
-pub fn named(data: &Value) -> String {
-    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())
-}
-
-/// One block of Anthropic's wire, a piece for each delta.
-fn block(index: usize, content: &Value, deltas: &[Value]) -> Vec<String> {
-    let delta = |delta: &Value| named(&json!({"type": "content_block_delta", "index": index, "delta": delta}));
-    let mut pieces: Vec<String> = deltas.iter().map(delta).collect();
-    pieces[0].insert_str(0, &named(&json!({"type": "content_block_start", "index": index, "content_block": content})));
-    pieces.last_mut().unwrap().push_str(&named(&json!({"type": "content_block_stop", "index": index})));
-    pieces
-}
-
-/// One chunk of Gemini's wire.
-pub fn gemini(parts: &Value, finish: Option<&str>, usage: Option<&Value>) -> String {
-    let mut candidate = json!({"content": {"role": "model", "parts": parts}, "index": 0});
-    if let Some(finish) = finish {
-        candidate["finishReason"] = finish.into();
-    }
-    let mut chunk = json!({"candidates": [candidate], "modelVersion": "m-up", "responseId": "up"});
-    if let Some(usage) = usage {
-        chunk["usageMetadata"] = usage.clone();
-    }
-    format!("data: {chunk}\r\n\r\n")
+/// Content of a kind that nobody has heard of.
+pub fn unknown(wire: Wire) -> Bytes {
+    of(wire).unknown()
 }
 
 /// An error as each wire spells it under a 200.
-pub fn error(wire: Wire, message: &str) -> String {
-    match wire {
-        Wire::OpenaiChat => {
-            format!("data: {}\n\n", json!({"error": {"message": message, "type": "server_error", "param": null, "code": null}}))
-        }
-        Wire::Anthropic => named(&json!({"type": "error", "error": {"type": "api_error", "message": message}})),
-        Wire::Gemini => format!("{}\r\n", refusal(wire, 500, message)),
-    }
+pub fn error(wire: Wire, message: &str) -> Bytes {
+    of(wire).error(message)
 }
 
 /// The body of an HTTP error as each wire spells it.
 pub fn refusal(wire: Wire, status: u16, message: &str) -> Value {
-    match wire {
-        Wire::OpenaiChat => json!({"error": {"message": message, "type": "server_error", "param": null, "code": null}}),
-        Wire::Anthropic => json!({"type": "error", "error": {"type": "api_error", "message": message}}),
-        Wire::Gemini => json!({"error": {"code": status, "message": message, "status": "INTERNAL"}}),
-    }
+    of(wire).refusal(status, message)
 }

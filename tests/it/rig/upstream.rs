@@ -138,7 +138,8 @@ impl Call {
 
     /// True where a stream was asked for, by body or by path.
     pub fn wants_stream(&self) -> bool {
-        self.line.contains("streamGenerateContent") || self.json().get("stream").is_some_and(|it| it == true)
+        let by_path = ["streamGenerateContent", "converse-stream"].iter().any(|it| self.line.contains(it));
+        by_path || self.json().get("stream").is_some_and(|it| it == true)
     }
 }
 

@@ -1,0 +1,147 @@
+//! Credentials that are more than a key: requests are signed, tokens are fetched, kept and replaced.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sha2::{Digest as _, Sha256};
+use sluicegate::config::Config;
+use sluicegate::model::target::{Aws, AwsKeys, Credential, Entra};
+use sluicegate::route::Weighted;
+
+use crate::rig::upstream::{Call, json};
+use crate::rig::{Ask, Pace, Proxy, Say, Setup, Speech, Told, Upstream, Wire};
+
+/// The proxy with model `m` over an upstream that wants this credential.
+async fn proxy(upstream: &Upstream, credential: Credential) -> Proxy {
+    let setup = Setup::new().provider("up", Wire::OpenaiChat, upstream.addr).model("m", "[\"up/m:1\"]");
+    setup.start_with(|config| give(config, credential)).await
+}
+
+/// Gives the one account another credential.
+fn give(config: &mut Config, credential: Credential) {
+    let models = std::mem::take(&mut config.route.models);
+    // The account is held by its targets as well: what they are is noted, and they are made anew.
+    let noted: Vec<_> = models.into_iter().map(|(name, mut model)| (name, model.tiers.remove(0).remove(0).target.model, model)).collect();
+    let (name, account) = config.route.accounts.pop_first().unwrap();
+    let mut account = Arc::try_unwrap(account).unwrap();
+    account.credential = credential;
+    let account = Arc::new(account);
+    config.route.accounts.insert(name, account.clone());
+    for (name, model, mut route) in noted {
+        let target = sluicegate::model::target::Target { account: account.clone(), model };
+        route.tiers = vec![vec![Weighted { target, weight: 1 }]];
+        config.route.models.insert(name, route);
+    }
+}
+
+/// The code and message of a request that fails before any content.
+async fn refusal(proxy: &Proxy) -> (String, String) {
+    let mut reply = proxy.client.ask(&Ask::chat(Speech::Chat, "m", true)).await;
+    assert_eq!(reply.status, 502);
+    let body = reply.json().await;
+    let text = |name: &str| body["error"][name].as_str().unwrap().to_owned();
+    (text("code"), text("message"))
+}
+
+async fn ask(proxy: &Proxy) -> Told {
+    proxy.client.ask(&Ask::chat(Speech::Chat, "m", true)).await.told().await
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn hmac(key: &[u8], message: &str) -> Vec<u8> {
+    assert!(key.len() <= 64);
+    let pad = |with: u8| -> Vec<u8> { (0..64).map(|at| key.get(at).unwrap_or(&0) ^ with).collect() };
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+}
+
+/// The signature that AWS would expect of a request, by its own description of how it is made.
+fn signature(call: &Call, secret: &str, region: &str) -> String {
+    let mut line = call.line.split(' ');
+    let (method, path) = (line.next().unwrap(), line.next().unwrap().replace('%', "%25").replace(':', "%3A"));
+    let date = call.header("x-amz-date").unwrap();
+    let names = ["content-type", "host", "x-amz-date", "x-amz-security-token"];
+    let fields: String = names.iter().map(|name| format!("{name}:{}\n", call.header(name).unwrap())).collect();
+    let canonical = format!("{method}\n{path}\n\n{fields}\n{}\n{}", names.join(";"), hex(&Sha256::digest(&call.body)));
+    let (day, _) = date.split_once('T').unwrap();
+    let text = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/bedrock/aws4_request\n{}", hex(&Sha256::digest(canonical)));
+    let chain = [day, region, "bedrock", "aws4_request"];
+    hex(&hmac(&chain.iter().fold(format!("AWS4{secret}").into_bytes(), |key, part| hmac(&key, part)), &text))
+}
+
+#[tokio::test]
+async fn requests_are_signed_with_aws_keys() {
+    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let keys = AwsKeys {
+        access_key_id: "AKIAGATE".into(),
+        secret_access_key: "aws-s3cret".to_owned().into(),
+        session_token: Some("s3ssion==".to_owned().into()),
+    };
+    let proxy = proxy(&upstream, Credential::Aws(Aws { region: "eu-west-1".into(), keys: Some(keys), profile: None })).await;
+    let told = ask(&proxy).await;
+    assert!(told.is_success(), "{told:?}");
+    let call = upstream.call(0);
+    let (day, _) = call.header("x-amz-date").unwrap().split_once('T').unwrap();
+    assert_eq!(
+        call.header("authorization").unwrap(),
+        format!(
+            "AWS4-HMAC-SHA256 Credential=AKIAGATE/{day}/eu-west-1/bedrock/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-date;x-amz-security-token, Signature={}",
+            signature(&call, "aws-s3cret", "eu-west-1")
+        )
+    );
+    assert!(call.headers.iter().all(|(_, value)| !value.contains("aws-s3cret")));
+}
+
+fn entra(tokens: &Upstream) -> Credential {
+    Credential::Entra(Entra {
+        token_url: format!("http://{}/tenant/oauth2/v2.0/token", tokens.addr),
+        client_id: "gate".into(),
+        client_secret: "cl1ent".to_owned().into(),
+        scope: "https://cognitiveservices.azure.com/.default".into(),
+    })
+}
+
+/// Gives tokens `t0ken-0`, `t0ken-1` …
+async fn tokens() -> Upstream {
+    Upstream::start(|_, n| json(200, format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"t0ken-{n}"}}"#))).await
+}
+
+#[tokio::test]
+async fn a_token_serves_many_requests_until_it_is_refused() {
+    let tokens = tokens().await;
+    let refuse = Arc::new(AtomicUsize::new(0));
+    let (refused, good) = (refuse.clone(), Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat));
+    let upstream = Upstream::start(move |call, n| {
+        if refused.load(Ordering::SeqCst) == n && n > 0 { json(401, r#"{"error":{"message":"expired"}}"#) } else { good(call, n) }
+    })
+    .await;
+    let proxy = proxy(&upstream, entra(&tokens)).await;
+    let both = tokio::join!(ask(&proxy), ask(&proxy));
+    assert!(both.0.is_success() && both.1.is_success(), "{both:?}");
+    refuse.store(2, Ordering::SeqCst);
+    assert_eq!(refusal(&proxy).await.0, "upstream_auth");
+    assert_eq!(tokens.count(), 1);
+    assert!(ask(&proxy).await.is_success());
+    assert_eq!(tokens.count(), 2);
+    for (call, token) in ["Bearer t0ken-0", "Bearer t0ken-0", "Bearer t0ken-0", "Bearer t0ken-1"].into_iter().enumerate() {
+        assert_eq!(upstream.call(call).header("authorization"), Some(token), "call {call}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_nobody_is_asked() {
+    let tokens = Upstream::always(json(401, r#"{"error":"invalid_client"}"#)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let proxy = proxy(&upstream, entra(&tokens)).await;
+    for _ in 0..3 {
+        let (code, message) = refusal(&proxy).await;
+        assert_eq!(code, "upstream_auth");
+        assert!(message.contains("provider `up`") && message.contains("check `tenant_id`, `client_id` and `client_secret`"), "{message}");
+    }
+    assert_eq!((upstream.count(), tokens.count()), (0, 1), "and the token endpoint is left in peace for a moment");
+    proxy.at_rest().await;
+}

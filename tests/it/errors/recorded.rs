@@ -1,0 +1,46 @@
+//! The refusals that were recorded: `errors/` of the corpus.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::Refusal;
+use crate::corpus::corpus;
+use crate::rig::Wire;
+
+/// All of them of this wire; none where there is no corpus.
+pub fn all(wire: Wire) -> Vec<Refusal> {
+    let (path, _) = corpus();
+    let Ok(entries) = fs::read_dir(path.join("errors")) else { return Vec::new() };
+    let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let meta: Value = serde_json::from_slice(&fs::read(path.join("meta.json")).unwrap()).unwrap();
+        let mut headers = Vec::new();
+        for (field, name) in [("content_type", "content-type"), ("x_amzn_errortype", "x-amzn-errortype")] {
+            headers.extend(meta[field].as_str().map(|value| (name.to_owned(), value.to_owned())));
+        }
+        let refusal = || Refusal {
+            name: meta["name"].as_str().unwrap().to_owned(),
+            status: u16::try_from(meta["status"].as_u64().unwrap()).unwrap(),
+            headers,
+            body: fs::read(path.join("body")).unwrap().into(),
+        };
+        (wire_of(&meta) == wire).then(refusal)
+    };
+    paths.iter().filter_map(read).collect()
+}
+
+/// The wire in whose name it came; where that is not said, the provider's usual one.
+fn wire_of(meta: &Value) -> Wire {
+    match meta["for_wire"].as_str().or(meta["provider"].as_str()).unwrap() {
+        "openai-responses" => Wire::OpenaiResponses,
+        "anthropic-messages" => Wire::Anthropic,
+        "google-aistudio" | "google-vertex" | "gemini" => Wire::Gemini,
+        "aws-bedrock" | "bedrock-converse" => Wire::Bedrock,
+        "ollama-chat" => Wire::Ollama,
+        "cohere-v1" | "cohere-v2" => Wire::Cohere,
+        _ => Wire::OpenaiChat,
+    }
+}
