@@ -10,7 +10,7 @@ TIMEOUT = 20
 
 def client(stack, kind=openai.OpenAI, **options):
     """The SDK as its users make it; retries only where a test wants them."""
-    url = options.pop("url", stack.url)
+    url = options.pop("url", None) or stack.url
     return kind(**({"base_url": f"{url}/v1", "api_key": house.KEY, "timeout": TIMEOUT, "max_retries": 0} | options))
 
 

@@ -25,9 +25,19 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINARY = os.environ.get("SLUICEGATE_BIN") or str(ROOT / "target/debug/sluicegate")
 KEY, ONE_REQUEST, UPSTREAM_KEY = "sk-web", "sk-one-request", "sk-upstream"
-# Each wire, and a model that is at its strictest.
-MODELS = {"openai-chat": "gpt-5", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-3-pro-preview"}
-WIRES = list(MODELS)
+# One request a minute for each SDK that asks for it.
+ONE_MESSAGE = "sk-one-message"
+# Each wire, and a model that is at its strictest; `SLUICEGATE_WIRES` names some of them with commas.
+MODELS = {
+    "openai-chat": "gpt-5",
+    "openai-responses": "gpt-5",
+    "anthropic": "claude-sonnet-4-5",
+    "gemini": "gemini-3-pro-preview",
+    "bedrock": "anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "ollama": "gpt-oss:20b",
+    "cohere": "command-a-reasoning-08-2025",
+}
+WIRES = [wire for wire in MODELS if wire in os.environ.get("SLUICEGATE_WIRES", wire).split(",")]
 START, DRAIN, END = 20, 3, 10
 
 SERVER = """
@@ -42,6 +52,9 @@ mode = "{mode}"
 secret = "{key}"
 [keys.one-request]
 secret = "{one_request}"
+limits = {{ requests_per_minute = 1, burst = 1 }}
+[keys.one-message]
+secret = "{one_message}"
 limits = {{ requests_per_minute = 1, burst = 1 }}
 [streams]
 commit_after = "2s"
@@ -154,6 +167,16 @@ def stack(open=False, tls=False, shipped=False):
         yield Stack(f"{'https' if tls else 'http'}://{host}", upstream, folder)
 
 
+@contextmanager
+def serving(config):
+    """The URL of a proxy with this configuration."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.toml"
+        path.write_text(config)
+        with process([BINARY, "--config", str(path)], re.compile(r"serving on https?://([\d.:]+)/")) as host:
+            yield f"http://{host}"
+
+
 def as_shipped(folder):
     """The repository's own configuration, on ports of its own."""
     (folder / "demo").symlink_to(ROOT / "demo")
@@ -167,8 +190,8 @@ def written(folder, upstream, open, tls):
         certificate(folder)
     secured = 'tls = { cert = "cert.pem", key = "key.pem" }' if tls else ""
     mode = "none" if open else "required"
-    server = SERVER.format(tls=secured, mode=mode, key=KEY, one_request=ONE_REQUEST, demo=json.dumps(str(ROOT / "demo")))
-    return server + "".join(WIRE.format(wire=wire, model=model, upstream=upstream, key=UPSTREAM_KEY) for wire, model in MODELS.items())
+    server = SERVER.format(tls=secured, mode=mode, key=KEY, one_request=ONE_REQUEST, one_message=ONE_MESSAGE, demo=json.dumps(str(ROOT / "demo")))
+    return server + "".join(WIRE.format(wire=wire, model=model, upstream=upstream, key=UPSTREAM_KEY) for wire, model in MODELS.items() if wire in WIRES)
 
 
 def certificate(folder):
@@ -183,7 +206,7 @@ def main(arguments):
     at = arguments.index("--")
     options = {option.removeprefix("--"): True for option in arguments[:at]}
     with stack(**options) as running:
-        names = {"SLUICEGATE_URL": running.url, "SLUICEGATE_KEY": KEY, "UPSTREAM_URL": running.upstream, "SLUICEGATE_BIN": BINARY}
+        names = {"SLUICEGATE_URL": running.url, "SLUICEGATE_KEY": KEY, "UPSTREAM_URL": running.upstream, "SLUICEGATE_BIN": BINARY, "SLUICEGATE_WIRES": ",".join(WIRES)}
         return subprocess.run(arguments[at + 1 :], env=os.environ | names).returncode
 
 

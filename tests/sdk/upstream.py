@@ -1,4 +1,4 @@
-"""A scripted model API: openai-chat, anthropic and gemini over raw HTTP/1.1, told by the user's message what to do.
+"""A scripted model API: every wire over raw HTTP/1.1, told by the user's message what to do.
 
     python3 upstream.py            prints its port, then serves on 127.0.0.1 until it is ended
 
@@ -8,6 +8,7 @@ A message is a script, words with values: `script tag=a1 tokens=20 every=5`.
     tokens=N    so many tokens (3)              every=MS    the pause before each token (0)
     stall=MS    the pause before the first one  gate=G      after five tokens, wait until /control/gate?name=G
     tools=1     two parallel tool calls; their results, brought back, are said as text
+    think=1     a thought before the first token
     status=N    an HTTP error                   error=N     an error under a 200, after N tokens (0: the first event)
     never=head  no answer at all                never=body  a head and nothing more
 
@@ -105,9 +106,11 @@ class Upstream:
             return whole(status, wire.refusal(status, f"scripted refusal {status}"))
         if complaint := wire.complaint(call.body):
             return whole(400, wire.refusal(400, complaint))
+        if counted := wire.counted(call.target):
+            return whole(200, counted)
         streamed = wire.wants_stream(call.target, call.body)
         if asked.get("never") == "body" or streamed:
-            kind = b"text/event-stream" if streamed else b"application/json"
+            kind = wire.KIND.encode() if streamed else b"application/json"
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ntransfer-encoding: chunked\r\nx-request-id: up-1\r\n\r\n" % kind)
         if asked.get("never") == "body":
             await asyncio.Event().wait()
@@ -116,9 +119,9 @@ class Upstream:
         if not streamed:
             async for _ in self.pieces(call):
                 pass
-            return whole(200, wire.whole(call.said, self.calls_tools(call), call.sent))
+            return whole(200, wire.whole(call.body, call.said, self.calls_tools(call), call.sent))
         async for piece in self.pieces(call):
-            data = piece.encode()
+            data = piece if isinstance(piece, bytes) else piece.encode()
             writer.write(b"%x\r\n%s\r\n" % (len(data), data))
             await writer.drain()
         return b"0\r\n\r\n"
@@ -144,6 +147,11 @@ class Upstream:
         if self.calls_tools(call):
             for piece in wire.calls(call.body):
                 yield piece
+        # Where blocks are numbered, that of the text is the second behind a thought.
+        place = int("think" in asked)
+        if place:
+            for piece in wire.thought():
+                yield piece
         for index, text in enumerate(self.tokens(call)):
             if index == error:
                 yield wire.error("scripted error")
@@ -153,8 +161,8 @@ class Upstream:
             await asyncio.sleep(int(asked.get("every", 0)) / 1000)
             call.said += text
             call.sent += 1
-            yield wire.token(text, index)
-        yield wire.closing(self.calls_tools(call), call.sent)
+            yield wire.token(text, index, place)
+        yield wire.closing(self.calls_tools(call), call.sent, place)
 
     def gate(self, name):
         return self.gates.setdefault(name, asyncio.Event())

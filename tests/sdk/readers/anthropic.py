@@ -1,0 +1,33 @@
+"""anthropic: its own accumulator of Messages events."""
+
+import json
+
+import anthropic
+
+from heard import Heard, REASONS
+
+
+class Reader:
+    def __init__(self, url):
+        self.client = anthropic.Anthropic(base_url=url, api_key="sk", max_retries=0, timeout=20)
+
+    def read(self, model):
+        with self.client.messages.stream(model=model, max_tokens=9, messages=[{"role": "user", "content": "x"}]) as stream:
+            return of_message(stream.get_final_message())
+
+
+def of_message(answer):
+    heard = Heard()
+    to = heard.choice()
+    for block in answer.content:
+        if block.type == "text":
+            to.text += block.text
+        elif block.type == "thinking":
+            to.reasoning += block.thinking
+        elif block.type == "tool_use":
+            to.call(block.id, block.id, block.name, json.dumps(block.input))
+    to.finish = REASONS.get(answer.stop_reason, answer.stop_reason)
+    told = answer.usage
+    cached, written = told.cache_read_input_tokens or 0, told.cache_creation_input_tokens or 0
+    heard.usage = {"input": told.input_tokens + cached + written, "output": told.output_tokens, "cached": cached}
+    return heard

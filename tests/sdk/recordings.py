@@ -1,0 +1,114 @@
+"""Real recordings of what providers streamed, and a server that plays them.
+
+They lie in `SLUICEGATE_CORPUS`, else in `../shared/corpus` beside the repository; where neither is, the repository's own
+are played. `SLUICEGATE_WIRES` names some wires with commas.
+"""
+
+import json
+import os
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# Folder, wire, and the content type where none was recorded. (Gemini as a JSON array is no SDK's way.)
+FOLDERS = [
+    ("openai-chat", "openai-chat", "text/event-stream"),
+    ("openai-responses", "openai-responses", "text/event-stream"),
+    ("anthropic-messages", "anthropic", "text/event-stream"),
+    ("gemini", "gemini", "text/event-stream"),
+    ("bedrock-converse", "bedrock", "application/vnd.amazon.eventstream"),
+    ("ollama-chat", "ollama", "application/x-ndjson"),
+    ("cohere-v2", "cohere", "text/event-stream"),
+]
+PIECE = 997
+
+
+@dataclass
+class Recording:
+    folder: str
+    wire: str
+    name: str
+    provider: str
+    content_type: str
+    body: bytes
+    expected: dict
+
+    @property
+    def fails(self):
+        """It says that it failed, or ends before it is complete."""
+        said = self.expected
+        return said["error"] is not None or not (said["terminated"] or said["finish_reason"] or said.get("block_reason"))
+
+
+def wanted(wire):
+    names = os.environ.get("SLUICEGATE_WIRES")
+    return names is None or wire in names.split(",")
+
+
+def corpus():
+    named = os.environ.get("SLUICEGATE_CORPUS")
+    return Path(named) if named else ROOT.parent / "shared/corpus"
+
+
+def all_recordings():
+    own = under(ROOT / "tests/recordings")
+    found = under(corpus())
+    assert found or not os.environ.get("SLUICEGATE_CORPUS"), "SLUICEGATE_CORPUS is set, and there is no recording in it"
+    return found + own
+
+
+def under(root):
+    folders = [(root / folder, wire, kind) for folder, wire, kind in FOLDERS if wanted(wire) and (root / folder).is_dir()]
+    return [read(path, wire, kind) for folder, wire, kind in folders for path in sorted(folder.iterdir())]
+
+
+def read(path, wire, kind):
+    meta = json.loads((path / "meta.json").read_text())
+    expected = json.loads((path / "expected.json").read_text())
+    content_type = meta.get("content_type") or kind
+    return Recording(path.parent.name, wire, path.name, meta.get("provider") or "", content_type, (path / "body").read_bytes(), expected)
+
+
+@contextmanager
+def playing(recordings):
+    """The URL of a server that answers with the recording whose number is in the path, or else in the message."""
+
+    class Player(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            number = re.search(rb"recording-(\d+)-", self.path.encode() + b" " + body)
+            recording = recordings[int(number[1])]
+            self.send_response(200)
+            self.send_header("content-type", recording.content_type)
+            self.send_header("transfer-encoding", "chunked")
+            self.end_headers()
+            for at in range(0, len(recording.body), PIECE):
+                piece = recording.body[at : at + PIECE]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.write(b"0\r\n\r\n")
+
+        def log_message(self, *_):
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+        def handle_error(self, *_):
+            """Clients may leave in the middle: the tests say what they missed."""
+
+    server = Server(("127.0.0.1", 0), Player)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()

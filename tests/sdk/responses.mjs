@@ -1,0 +1,82 @@
+// openai-js's Responses, as published, against the real binary and the scripted upstream, over every wire.
+//
+//   python3 stack.py -- node responses.mjs [part of a test's name]
+import assert from 'node:assert/strict';
+import OpenAI from 'openai';
+
+const { SLUICEGATE_URL: URL, SLUICEGATE_KEY: KEY, UPSTREAM_URL: UPSTREAM } = process.env;
+const WIRES = ['openai-chat', 'anthropic', 'gemini', 'bedrock', 'cohere'];
+const PARAMETERS = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: false };
+const WEATHER = { type: 'function', name: 'weather', description: 'The weather.', parameters: PARAMETERS, strict: true };
+
+const client = () => new OpenAI({ baseURL: `${URL}/v1`, apiKey: KEY, timeout: 20_000, maxRetries: 0 });
+const text = (count) => Array.from({ length: count }, (_, index) => `tok${index}${['', ' ', 'ü ', '€ ', '😀 '][index % 5]}`).join('');
+const asks = (model, tag, words = {}, more = {}) => ({ model, input: `script tag=${tag} ${Object.entries(words).map((it) => it.join('=')).join(' ')}`, ...more });
+const answer = (streamed, body) => (streamed ? client().responses.stream(body).finalResponse() : client().responses.create(body));
+const control = (what, query) => fetch(`${UPSTREAM}/control/${what}?${new URLSearchParams(query)}`).then((it) => it.json());
+
+const perWire = {
+  async 'a response'({ wire, tag }) {
+    for (const streamed of [true, false]) {
+      const response = await answer(streamed, asks(wire, tag, { tokens: 20 }));
+      assert.deepEqual([response.output_text, response.status, response.usage.output_tokens], [text(20), 'completed', 20]);
+    }
+  },
+  async 'tools over two turns'({ wire, tag }) {
+    for (const streamed of [true, false]) {
+      const first = await answer(streamed, asks(wire, tag, { tools: 1 }, { tools: [WEATHER] }));
+      const calls = first.output.filter((item) => item.type === 'function_call');
+      assert.equal(calls.length, 2);
+      const input = calls.map((call) => ({ type: 'function_call_output', call_id: call.call_id, output: `${JSON.parse(call.arguments).city}: 20 degrees` }));
+      const second = await answer(streamed, { model: wire, input, previous_response_id: first.id, tools: [WEATHER] });
+      for (const call of calls) assert.ok(second.output_text.includes(JSON.parse(call.arguments).city), second.output_text);
+      const items = [];
+      for await (const item of client().responses.inputItems.list(second.id, { order: 'asc' })) items.push(item.type);
+      assert.deepEqual(items.slice(-2), ['function_call_output', 'function_call_output']);
+    }
+  },
+  async 'the background, a cut, and the rest'({ wire, tag }) {
+    const seen = [];
+    const stream = await client().responses.create(asks(wire, tag, { tokens: 20, gate: tag }, { background: true, stream: true }));
+    for await (const event of stream) {
+      seen.push(event);
+      if (event.type === 'response.output_text.delta') break;
+    }
+    await control('gate', { name: tag });
+    const id = seen[0].response.id;
+    for await (const event of await client().responses.retrieve(id, { stream: true, starting_after: seen.at(-1).sequence_number })) seen.push(event);
+    assert.deepEqual(seen.map((event) => event.sequence_number), seen.map((_, index) => index));
+    assert.equal(seen.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : [])).join(''), text(20));
+    assert.equal((await client().responses.retrieve(id)).output_text, text(20));
+  },
+  async 'a cancel, and what is forgotten'({ wire, tag }) {
+    const { id } = await client().responses.create(asks(wire, tag, { tokens: 20, gate: tag }, { background: true }));
+    assert.equal((await client().responses.cancel(id)).status, 'cancelled');
+    await control('gate', { name: tag });
+    await client().responses.delete(id);
+    await assert.rejects(client().responses.retrieve(id), (error) => error instanceof OpenAI.NotFoundError && error.code === 'stream_not_found');
+  },
+  async 'errors before the head and behind it'({ wire, tag }) {
+    await assert.rejects(answer(false, asks(wire, `${tag}a`, { status: 429 })), OpenAI.RateLimitError);
+    const events = [];
+    for await (const event of await client().responses.create(asks(wire, `${tag}b`, { tokens: 9, error: 3 }, { stream: true }))) events.push(event);
+    assert.equal(events.at(-1).type, 'response.failed');
+  },
+};
+
+const wanted = process.argv[2] ?? '';
+let [passed, failed, number] = [0, 0, 0];
+for (const [name, test] of Object.entries(perWire)) {
+  for (const wire of WIRES) {
+    if (!`${name} ${wire}`.includes(wanted)) continue;
+    try {
+      await test({ wire, tag: `r${number++}x` });
+      passed += 1;
+    } catch (error) {
+      failed += 1;
+      console.error(`FAILED ${name} (${wire}): ${error.stack}`);
+    }
+  }
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,32 @@
+"""The README's recipes for Python, as they are printed; only the address is this server's."""
+
+import json
+import re
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from stack import ROOT, stack
+
+RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    with stack(shipped=True) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_recipe(shipped, name):
+    code = RECIPES[name].replace("http://127.0.0.1:8080", shipped.url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    with urllib.request.urlopen(f"{shipped.url}/v1/streams?limit=1", timeout=10) as answer:
+        newest = json.load(answer)["data"][0]
+    with urllib.request.urlopen(f"{shipped.url}/v1/streams/{newest['id']}", timeout=10) as answer:
+        told = json.load(answer)
+    assert told["status"] == "completed"
+    assert done.stdout == told["text"] and len(done.stdout) > 1000

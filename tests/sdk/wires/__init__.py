@@ -1,0 +1,13 @@
+"""How each model API spells an answer, and what it wants to see again in the next turn. One file a wire."""
+
+from .anthropic import Anthropic
+from .bedrock import Bedrock
+from .cohere import Cohere
+from .common import COUNTED, TOOLS, ScriptError, texts
+from .gemini import Gemini
+from .ollama import Ollama
+from .openai_chat import OpenaiChat
+from .openai_responses import OpenaiResponses
+
+WIRES = [OpenaiChat, OpenaiResponses, Anthropic, Gemini, Bedrock, Ollama, Cohere]
+BY_NAME = {wire.NAME: wire for wire in WIRES}
