@@ -30,9 +30,13 @@ pub fn wires() -> Vec<Wire> {
 /// Every dialect, or those that `SLUICEGATE_DIALECTS` names with commas: for work on one of them.
 pub fn speeches() -> Vec<Speech> {
     match std::env::var("SLUICEGATE_DIALECTS") {
-        Ok(names) => Speech::ALL.into_iter().filter(|it| names.split(',').any(|name| name == it.name())).collect(),
+        Ok(names) => names.split(',').map(speech).collect(),
         Err(_) => Speech::ALL.to_vec(),
     }
+}
+
+fn speech(name: &str) -> Speech {
+    Speech::ALL.into_iter().find(|it| it.name() == name).unwrap_or_else(|| panic!("no dialect is called {name}"))
 }
 
 /// One of them after the other.

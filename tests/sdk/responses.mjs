@@ -79,4 +79,4 @@ for (const [name, test] of Object.entries(perWire)) {
   }
 }
 console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed ? 1 : 0);
+process.exit(failed || !passed ? 1 : 0);

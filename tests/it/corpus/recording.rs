@@ -113,7 +113,8 @@ impl Recording {
         } else if !self.fails() && got.pop() != Some("[DONE]") {
             return Some("no [DONE] after a success".into());
         }
-        if self.fails() && !got.last().is_some_and(|it| it.contains("\"error\"")) {
+        let is_error = |it: &&str| if speech == Speech::Responses { is_failure(it) } else { it.contains("\"error\"") };
+        if self.fails() && !got.last().is_some_and(is_error) {
             return Some("a failure without an error".into());
         }
         let sent = payloads(&self.body);
@@ -129,12 +130,18 @@ impl Recording {
         } else {
             1
         };
-        // Behind an error of its own an upstream may say that it has failed.
-        let told = speech == Speech::Responses && self.fails();
-        let same = (got.len() >= sent.len() || told) && ours <= may_be_ours && got.iter().zip(&sent).all(|(got, sent)| got == sent);
+        // Behind an error of its own an upstream may say that it has failed: that need not come.
+        let needed = sent.iter().position(|it| speech == Speech::Responses && is_failure(it)).map_or(sent.len(), |at| at + 1);
+        let same = got.len() >= needed && ours <= may_be_ours && got.iter().zip(&sent).all(|(got, sent)| got == sent);
         let first = got.iter().zip(&sent).position(|(got, sent)| got != sent);
         (!same).then(|| format!("{} payloads became {}; the first that differs: {first:?}", sent.len(), got.len()))
     }
+}
+
+/// True for a payload of the Responses API that ends a response as one that failed.
+fn is_failure(payload: &str) -> bool {
+    let event: Value = serde_json::from_str(payload).unwrap();
+    matches!(event["type"].as_str(), Some("error" | "response.failed"))
 }
 
 /// The JSON payloads of an SSE body, as the standard reads it.
