@@ -100,8 +100,17 @@ fn search_result(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Fault>
     Ok(())
 }
 
+/// What is inside a document or a search result: texts and images alone, so that nothing nests without end.
 fn required(of: &Object<'_>) -> Result<Vec<Part>, Fault> {
-    self::of(of, "content")?.map(said).transpose()?.ok_or_else(|| of.refuse("content", "a string or an array of blocks"))
+    let content = self::of(of, "content")?.ok_or_else(|| of.refuse("content", "a string or an array of blocks"))?;
+    if let Content::Blocks(blocks) = &content {
+        for inner in blocks {
+            if !matches!(&*inner.required("type")?, "text" | "image") {
+                return Err(inner.refuse("type", "`text` or `image` inside a document or a search result"));
+            }
+        }
+    }
+    said(content)
 }
 
 /// Parts between two lines that say what they are.
@@ -186,5 +195,12 @@ mod tests {
         ] {
             assert_eq!(read(json).unwrap_err().param.as_deref(), Some(param), "{json}");
         }
+    }
+
+    #[test]
+    fn blocks_inside_blocks_are_refused_at_the_second_however_many_there_are() {
+        let levels = 100_000;
+        let nested = r#"[{"type":"search_result","content":"#.repeat(levels) + "[]" + &"}]".repeat(levels);
+        assert_eq!(read(&nested).unwrap_err().param.as_deref(), Some("content[0].content[0].type"));
     }
 }
