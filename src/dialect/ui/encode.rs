@@ -4,9 +4,11 @@ use bytes::BufMut as _;
 
 use super::calls::Calls;
 use super::parts::{Media, finish_word, message_id, put_metadata, put_own, put_raw, put_signature};
+use crate::codec::json::put_u64;
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::{Encode, View};
+use crate::model::entry::Entry;
 use crate::model::event::{Citation, End, Event, Failure, Raw, Reason, Signature};
 use crate::model::fault::Code;
 use crate::model::usage::Usage;
@@ -56,8 +58,11 @@ impl Encoder {
         chunk
     }
 
-    fn id(&self) -> String {
-        format!("part-{}", self.parts)
+    fn put_id(&self, chunk: &mut Members<'_>) {
+        let buf = chunk.value("id");
+        buf.put_slice(b"\"part-");
+        put_u64(buf, self.parts.into());
+        buf.put_u8(b'"');
     }
 
     fn start(&self, out: &mut SseWriter) {
@@ -83,7 +88,7 @@ impl Encoder {
         self.parts += 1;
         self.open = Some(kind);
         let mut chunk = Self::chunk(kind.chunks().0, out);
-        chunk.text("id", &self.id());
+        self.put_id(&mut chunk);
         if kind == Kind::Refusal {
             put_own(chunk.value("providerMetadata"), None, &[("kind", Some("refusal"))]);
         }
@@ -93,7 +98,7 @@ impl Encoder {
     fn grow(&mut self, kind: Kind, delta: &str, out: &mut SseWriter) {
         self.part(kind, out);
         let mut chunk = Self::chunk(kind.chunks().1, out);
-        chunk.text("id", &self.id());
+        self.put_id(&mut chunk);
         chunk.text("delta", delta);
         chunk.end();
     }
@@ -101,7 +106,7 @@ impl Encoder {
     fn end_part(&mut self, signature: Option<&Signature>, out: &mut SseWriter) {
         let Some(kind) = self.open.take() else { return };
         let mut chunk = Self::chunk(kind.chunks().2, out);
-        chunk.text("id", &self.id());
+        self.put_id(&mut chunk);
         if let Some(signature) = signature {
             put_signature(chunk.value("providerMetadata"), signature);
         }
@@ -190,6 +195,12 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
+    fn remember(&mut self, bones: &Entry, out: &mut SseWriter) {
+        self.calls.bare(true);
+        self.entry(bones, out);
+        self.calls.bare(false);
+    }
+
     fn event(&mut self, event: &Event, out: &mut SseWriter) {
         // A message has one answer.
         if self.over || event.choice() != 0 {

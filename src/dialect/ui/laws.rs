@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 
 use super::Ui;
 use super::messages;
+use crate::codec::sse_writer::SseWriter;
 use crate::dialect::Dialect as _;
-use crate::dialect::journals::{journals, resumes_everywhere, spelled, view};
+use crate::dialect::journals::{arguments, blocks, call, entries, journals, resumes_everywhere, spelled, view};
 use crate::dialect::object::Object;
 use crate::model::chat::Part as Said;
-use crate::model::event::Reason;
+use crate::model::entry::Entry;
+use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Part};
 
 /// The message that the SDK makes of a stream, as strict as it is.
@@ -155,6 +157,28 @@ fn comes_back(message: &Value, said: &[Part]) {
         .map(|it| (it.signature.as_deref().map(str::to_owned), it.redacted.as_deref().map(str::to_owned), Some(it.wire), it.on_text))
         .collect();
     assert_eq!(marks(&back), expected);
+}
+
+/// A page must never run a tool with arguments of which a part is missing.
+#[test]
+fn a_call_whose_beginning_was_let_go_is_an_error() {
+    for (custom, tail) in [(false, ""), (false, "{}"), (true, "end"), (true, "")] {
+        let (mut encoder, mut out) = (Ui.encoder(view(1, false)), SseWriter::new(None));
+        out.mute(true);
+        out.begin_entry(0, 0);
+        encoder.remember(&Entry::of([call(0, 0, custom, None), arguments(0, 0, "")].into_iter().collect()), &mut out);
+        out.end_entry();
+        out.mute(false);
+        let (call, choice) = (0, 0);
+        for (seq, entry) in (1..).zip(&entries([arguments(choice, call, tail), Event::ToolCallEnd { choice, index: call }])) {
+            out.begin_entry(seq, 0);
+            encoder.entry(entry, &mut out);
+            out.end_entry();
+        }
+        let told = blocks(std::str::from_utf8(&out.take()).unwrap());
+        let last: Value = serde_json::from_str(told.last().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!((&last["type"], &last["input"]), (&json!("tool-input-error"), &json!(tail)), "{told:?}");
+    }
 }
 
 proptest! {
