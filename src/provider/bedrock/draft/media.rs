@@ -1,6 +1,6 @@
 //! Pictures, documents, sound and films: their formats by their media types, and the names that documents must have.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde::Serialize;
 
@@ -95,21 +95,22 @@ const ENDINGS: [(&str, &str); 5] = [("jpg", "jpeg"), ("htm", "html"), ("markdown
 
 /// The names documents have in one request: each is unlike the others.
 #[derive(Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names(HashMap<String, usize>);
 
 impl Names {
     /// A name for a document: that of its file as far as the API takes its characters.
     fn give(&mut self, filename: Option<&str>) -> String {
         let name = plain_name(filename.unwrap_or_default());
-        let mut unique = name.clone();
-        for number in 2.. {
-            if self.0.insert(unique.clone()) {
-                break;
-            }
+        let (mut unique, mut number) = (name.clone(), self.0.get(&name).copied().unwrap_or(1));
+        while self.0.contains_key(&unique) {
+            number += 1;
             let suffix = format!(" ({number})");
             let room = NAME_BOUND - suffix.len();
             unique = name.get(..room).unwrap_or(&name).trim_end().to_owned() + &suffix;
         }
+        self.0.insert(unique.clone(), 1);
+        // Many of one name do not look for theirs from the first number on again.
+        self.0.insert(name, number);
         unique
     }
 }
@@ -183,6 +184,8 @@ fn format(media_type: &str, filename: Option<&str>) -> Option<(Kind, &'static st
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -213,6 +216,8 @@ mod tests {
         ] {
             assert_eq!(names.give(filename), expected);
         }
+        let given: HashSet<String> = (0..2000).map(|_| names.give(Some("same"))).collect();
+        assert!(given.len() == 2000 && given.contains("same (2000)"));
         let long = "x".repeat(300);
         let given = [names.give(Some(&long)), names.give(Some(&long))];
         assert_ne!(given[0], given[1]);
