@@ -250,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_stays_with_the_block_before_it_where_one_between_is_left_out() {
+        let mark = || Part::CacheMark(crate::model::chat::CacheMark::default());
+        let foreign = past("thought", Some("s"), None, Some(Wire::Gemini));
+        let model = say(Role::Assistant, vec![text("said"), foreign, mark()]);
+        let user = say(Role::User, vec![result("c", vec![text("r")], false), text(""), mark()]);
+        let body = body(Chat { messages: vec![say(Role::User, vec![text("hi")]), model, user], ..Chat::default() });
+        for at in [1, 2] {
+            assert_eq!(body["messages"][at]["content"][0]["cache_control"]["type"], "ephemeral", "{body}");
+        }
+    }
+
+    #[test]
     fn a_body_of_this_shape_goes_out_as_it_came() {
         let shaped = |body, mode| draft(&ask(Wire::Anthropic, body, Chat::default()), &target(), mode).unwrap();
         let draft = shaped(r#"{ "model":"smart", "stream":false,"x":1.0 }"#, Mode::Stream);

@@ -40,13 +40,17 @@ struct Content<'a> {
 
 impl<'a> Content<'a> {
     fn first(&mut self, block: Option<Block<'a>>) {
-        self.in_first = true;
-        self.first.extend(block.map(Marked::from));
+        if let Some(block) = block {
+            self.in_first = true;
+            self.first.push(block.into());
+        }
     }
 
     fn rest(&mut self, block: Option<Block<'a>>) {
-        self.in_first = false;
-        self.rest.extend(block.map(Marked::from));
+        if let Some(block) = block {
+            self.in_first = false;
+            self.rest.push(block.into());
+        }
     }
 }
 
