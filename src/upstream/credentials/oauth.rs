@@ -69,7 +69,7 @@ pub(super) fn token(answer: &Answer) -> Result<Token, Problem> {
     let given: Given = answer.json()?;
     let mut authorization = HeaderValue::try_from(format!("Bearer {}", given.access_token)).map_err(|_| answer.unreadable())?;
     authorization.set_sensitive(true);
-    let lifetime = given.expires_in.as_ref().and_then(Seconds::duration).unwrap_or(UNSAID);
+    let lifetime = given.expires_in.as_ref().and_then(Seconds::duration).filter(|it| !it.is_zero()).unwrap_or(UNSAID);
     Ok(Token { authorization, lifetime })
 }
 

@@ -41,9 +41,11 @@ impl Secrets {
         }
         for (name, value) in sent.iter().chain(account.headers.iter().map(|(name, value)| (name, value))) {
             let secret = value.is_sensitive() && SECRET_HEADERS.iter().any(|part| name.as_str().contains(part));
+            let (true, Ok(text)) = (secret, value.to_str()) else { continue };
             // What stands before a space is a word like `Bearer`.
-            if let (true, Ok(text)) = (secret, value.to_str()) {
-                all.add(text.rsplit(' ').next().unwrap_or_default());
+            all.add(text.rsplit(' ').next().unwrap_or_default());
+            if name.as_str().contains("cookie") {
+                text.split(';').filter_map(|pair| pair.split_once('=')).for_each(|(_, value)| all.add(value.trim()));
             }
         }
         all
@@ -144,11 +146,12 @@ mod tests {
         account.headers = vec![
             (HeaderName::from_static("x-team-token"), sensitive("team-secret")),
             (HeaderName::from_static("x-team"), sensitive("growth")),
+            (HeaderName::from_static("cookie"), sensitive("session=hidden; lang=en")),
         ];
         let sent = HeaderMap::from_iter([(http::header::AUTHORIZATION, sensitive("Bearer fresh-token"))]);
         let Secrets(all) = Secrets::of(&account, &sent);
         let all: Vec<&str> = all.iter().map(|secret| secret.expose_secret()).collect();
-        assert_eq!(all, ["sk-static", "fresh-token", "team-secret"]);
+        assert_eq!(all, ["sk-static", "fresh-token", "team-secret", "lang=en", "hidden"]);
         assert!(!format!("{account:?} {sent:?}").contains("secret"));
     }
 

@@ -127,7 +127,7 @@ fn host(node: &Node<'_, '_>) -> Option<String> {
     if !is_host {
         return node.refuse(format!("expected a resource's name like \"my-resource\", or its whole host, found {}", text.quoted()));
     }
-    Some(if name.contains('.') { name.to_owned() } else { format!("{name}.openai.azure.com") })
+    Some(if name.contains(['.', ':']) { name.to_owned() } else { format!("{name}.openai.azure.com") })
 }
 
 /// What Azure calls the models that routes name.
