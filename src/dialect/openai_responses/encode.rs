@@ -235,7 +235,7 @@ fn put_event(out: &mut SseWriter, number: &mut u64, name: &str, rest: impl FnOnc
     put_u64(buf, *number);
     rest(buf);
     buf.put_u8(b'}');
-    *number += 1;
+    *number = number.saturating_add(1);
 }
 
 /// An end by an error that nobody has told.

@@ -124,7 +124,7 @@ impl Passed {
             (item.json, item.over) = (ended.to_string(), true);
             let event = json!({"type": "response.output_item.done", "sequence_number": self.next, "output_index": place, "item": ended});
             out.payload("response.output_item.done", &event.to_string());
-            self.next += 1;
+            self.next = self.next.saturating_add(1);
         }
     }
 
