@@ -35,6 +35,8 @@ pub struct Key {
     pub name: ByteString,
     /// The SHA-256 of its secret.
     pub sha256: [u8; 32],
+    /// The team whose limits and budget it shares.
+    pub team: Option<ByteString>,
     /// Globs over the model names it may ask for.
     pub models: Vec<String>,
     /// It ends then.
@@ -62,6 +64,12 @@ impl Caller {
     #[must_use]
     pub fn key(&self) -> Option<&ByteString> {
         self.key.as_ref().map(|key| &key.name)
+    }
+
+    /// The team whose limits the caller shares.
+    #[must_use]
+    pub fn team(&self) -> Option<&ByteString> {
+        self.key.as_ref().and_then(|key| key.team.as_ref())
     }
 }
 
@@ -123,7 +131,14 @@ mod tests {
     }
 
     fn key() -> Key {
-        Key { name: "web".into(), sha256: Sha256::digest(b"sk-1").into(), models: vec!["gpt-*".into()], expires: None, disabled: false }
+        Key {
+            name: "web".into(),
+            sha256: Sha256::digest(b"sk-1").into(),
+            team: None,
+            models: vec!["gpt-*".into()],
+            expires: None,
+            disabled: false,
+        }
     }
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {

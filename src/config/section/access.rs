@@ -63,12 +63,12 @@ fn keys(table: &Table<'_, '_>, access: &mut Access) {
 }
 
 fn key(name: &str, table: &Table<'_, '_>) -> Option<Key> {
-    table.read("team", |node| node.text());
+    let team = table.read("team", |node| node.text()).map(|team| ByteString::from(team.value));
     let models = table.read("models", |node| node.list("a list of model names", glob));
     let expires = table.read("expires", expiry::instant);
     let disabled = table.read("disabled", |node| node.boolean()).unwrap_or(false);
     let sha256 = digest(table)?;
-    Some(Key { name: name.into(), sha256, models: models.unwrap_or_else(|| vec!["*".into()]), expires, disabled })
+    Some(Key { name: name.into(), sha256, team, models: models.unwrap_or_else(|| vec!["*".into()]), expires, disabled })
 }
 
 fn digest(table: &Table<'_, '_>) -> Option<[u8; 32]> {
