@@ -29,6 +29,8 @@ use crate::model::target::{Account, Record};
 const WAITING: usize = 16 * 1024 * 1024;
 /// What a piece that waits costs beside its bytes, about.
 const PIECE: usize = 96;
+/// What a recording that waits to begin costs beside its head, about: its names, its secrets, and its end.
+const BEGINNING: usize = 4096;
 
 /// Has answers recorded. Clones share one thread, which begins with the first account that records.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +41,8 @@ struct Desk {
     writer: Mutex<Option<Sender<Message>>>,
     waiting: Arc<AtomicUsize>,
     begun: AtomicU64,
+    /// The last answer went unrecorded, as too much waits.
+    behind: AtomicBool,
 }
 
 /// Why a provider cannot be recorded.
@@ -107,9 +111,16 @@ impl Recorder {
         Ok(place.insert(sender).clone())
     }
 
-    /// Begins a recording whose clock runs from now; `None` where nothing records.
+    /// Begins a recording whose clock runs from now; `None` where nothing records, or the disk is too far behind.
     pub(super) fn tape(&self, record: &Record, name: String, head: Vec<u8>, secrets: Secrets) -> Option<Tape> {
         let writer = self.0.writer.lock().clone()?;
+        if !charge(&self.0.waiting, beginning_cost(&head)) {
+            if !self.0.behind.swap(true, Ordering::Relaxed) {
+                tracing::error!(dir = %record.dir.display(), "the disk is too slow: answers go unrecorded until it has caught up");
+            }
+            return None;
+        }
+        self.0.behind.store(false, Ordering::Relaxed);
         let number = self.0.begun.fetch_add(1, Ordering::Relaxed);
         let over = Arc::new(AtomicBool::new(false));
         writer.send(Message::Begin(number, Beginning { record: record.clone(), name, head, secrets, over: over.clone() })).ok()?;
@@ -125,6 +136,20 @@ impl Recorder {
             tracing::warn!("the last of what was recorded may not be on the disk");
         }
     }
+}
+
+/// Takes room for what is to wait; false where there is none.
+fn charge(waiting: &AtomicUsize, cost: usize) -> bool {
+    let fits = waiting.fetch_add(cost, Ordering::Relaxed) + cost <= WAITING;
+    if !fits {
+        waiting.fetch_sub(cost, Ordering::Relaxed);
+    }
+    fits
+}
+
+/// What a recording's beginning costs until it is written. Its end is paid with it: there is one for each.
+fn beginning_cost(head: &[u8]) -> usize {
+    head.len() + BEGINNING
 }
 
 /// One recording. It ends where this is dropped.
@@ -145,9 +170,7 @@ impl Tape {
         if self.over.load(Ordering::Relaxed) {
             return;
         }
-        let cost = bytes.len() + PIECE;
-        if self.waiting.fetch_add(cost, Ordering::Relaxed) + cost > WAITING {
-            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        if !charge(&self.waiting, bytes.len() + PIECE) {
             self.over.store(true, Ordering::Relaxed);
             self.whole = false;
             return;

@@ -143,6 +143,8 @@ fn mistakes_in_what_one_provider_has() {
         "[providers.vertex]\nbase_url = 'http://127.0.0.1:1'",
         "[providers.local]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\nresource = 'r'",
         "[providers.openai]\nresorce = 'r'\napi_key = 'sk-1'",
+        "[providers.openai]\napi_key = 'sk-1'\nrecord_max = '1MiB'",
+        "[providers.bedrock]\nregion = 'us_east:1'",
     ]);
     insta::assert_snapshot!(said);
 }

@@ -44,6 +44,9 @@ impl Secrets {
             let (true, Ok(text)) = (secret, value.to_str()) else { continue };
             // What stands before a space is a word like `Bearer`.
             all.add(text.rsplit(' ').next().unwrap_or_default());
+            // AWS's signatures name the access key before its scope: `Credential=AKIA…/20260101/…, …, Signature=…`.
+            let named = |name| text.split_once(name).and_then(|(_, rest)| rest.split(['/', ',', ' ']).next());
+            ["Credential=", "Signature="].into_iter().filter_map(named).for_each(|part| all.add(part));
             if name.as_str().contains("cookie") {
                 text.split(';').filter_map(|pair| pair.split_once('=')).for_each(|(_, value)| all.add(value.trim()));
             }
@@ -149,6 +152,12 @@ mod tests {
             (HeaderName::from_static("cookie"), sensitive("session=hidden; lang=en")),
         ];
         let sent = HeaderMap::from_iter([(http::header::AUTHORIZATION, sensitive("Bearer fresh-token"))]);
+        let signed =
+            sensitive("AWS4-HMAC-SHA256 Credential=AKIAFETCHED/20260101/a/bedrock/aws4_request, SignedHeaders=host, Signature=5f5f");
+        let Secrets(signed) =
+            Secrets::of(&Account::example(Wire::Bedrock, "http://a"), &HeaderMap::from_iter([(http::header::AUTHORIZATION, signed)]));
+        let signed: Vec<&str> = signed.iter().map(|secret| secret.expose_secret()).collect();
+        assert_eq!(signed, ["Signature=5f5f", "AKIAFETCHED", "5f5f"]);
         let Secrets(all) = Secrets::of(&account, &sent);
         let all: Vec<&str> = all.iter().map(|secret| secret.expose_secret()).collect();
         assert_eq!(all, ["sk-static", "fresh-token", "team-secret", "lang=en", "hidden"]);

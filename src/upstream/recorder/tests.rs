@@ -68,6 +68,24 @@ async fn what_the_disk_cannot_keep_up_with_is_given_up_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_waits_to_begin_is_bounded_too() {
+    let (scratch, (recorder, messages)) = (Scratch::new(), stopped());
+    let begin = |n: usize| {
+        recorder.tape(&Record { dir: scratch.path().join("deep/er"), max: MAX }, n.to_string(), vec![b'\n'; 64 << 10], Secrets::default())
+    };
+    let begun: Vec<_> = (0..1000).map_while(begin).collect();
+    assert!((100..257).contains(&begun.len()), "{} of at most 256", begun.len());
+    drop(begun);
+    while let Ok(message) = messages.try_recv() {
+        if let Message::Begin(_, beginning) = &message {
+            recorder.0.waiting.fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
+        }
+    }
+    assert!(begin(0).is_some(), "once it has caught up it records again");
+    drop(messages);
+}
+
+#[tokio::test]
 async fn what_could_not_be_played_is_given_up() {
     let (scratch, recorder) = (Scratch::new(), Recorder::default());
     drop(recorder.writer().unwrap());

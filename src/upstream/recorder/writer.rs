@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::folder::{PARTIAL, WHOLE};
 use super::secrets::Mask;
-use super::{Beginning, Message, PIECE, folder};
+use super::{Beginning, Message, PIECE, beginning_cost, folder};
 use crate::provider::recording::{self, Chunk, chunk_line};
 
 /// Writes what it is told until nobody can tell it anything any more.
@@ -76,7 +76,10 @@ impl Writer {
     pub(super) fn take(&mut self, message: Message) {
         match message {
             Message::Folder(dir) => self.count(&dir),
-            Message::Begin(number, beginning) => self.begin(number, beginning),
+            Message::Begin(number, beginning) => {
+                self.waiting.fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
+                self.begin(number, beginning);
+            }
             Message::Read(number, at, bytes) => {
                 self.waiting.fetch_sub(bytes.len() + PIECE, Ordering::Relaxed);
                 self.read(number, at, &bytes);

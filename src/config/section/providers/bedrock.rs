@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Reached, overridden, plain};
+use super::{Reached, overridden};
 use crate::config::node::Node;
 use crate::config::section::access;
 use crate::config::table::Table;
@@ -15,6 +15,8 @@ pub(super) const KEYS: [&str; 5] = ["region", "profile", "access_key_id", "secre
 
 /// Where AWS's own tools look for the region.
 const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+
+const REGION_HELP: &str = "write region = \"us-east-1\", or set AWS_REGION";
 
 /// How a region's models are reached.
 pub(super) fn reached(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
@@ -50,11 +52,24 @@ const fn path(wire: Wire) -> &'static str {
 /// The configured region, else that of the environment.
 fn region(table: &Table<'_, '_>) -> Option<String> {
     if table.has("region") {
-        return table.read("region", plain);
+        return table.read("region", named_region);
     }
     let env = table.doc.surroundings().env;
-    let found = REGION_VARIABLES.iter().find_map(|name| env(name)).filter(|region| is_region(region));
-    found.or_else(|| table.missing("region", "missing", "write region = \"us-east-1\", or set AWS_REGION"))
+    let found = REGION_VARIABLES.iter().find_map(|name| env(name).map(|region| (name, region)));
+    match found {
+        Some((_, region)) if is_region(&region) => Some(region),
+        Some((name, _)) => table.missing("region", format!("what {name} holds is no region"), REGION_HELP),
+        None => table.missing("region", "missing", REGION_HELP),
+    }
+}
+
+fn named_region(node: &Node<'_, '_>) -> Option<String> {
+    let text = node.text()?;
+    if is_region(&text.value) {
+        Some(text.value)
+    } else {
+        node.refuse_with(format!("expected a region, found {}", text.quoted()), REGION_HELP)
+    }
 }
 
 fn is_region(text: &str) -> bool {

@@ -14,6 +14,9 @@ const MAX: u64 = 1 << 30;
 /// Where the answers are recorded.
 pub(super) fn record(table: &Table<'_, '_>) -> Option<Record> {
     let max = table.read("record_max", quantity::size).map_or(MAX, |max| max as u64);
+    if !table.has("record") && !table.doc.is_partial() {
+        table.misplaced("record_max", "nothing is recorded", "name the folder: record = \"recordings\"");
+    }
     Some(Record { dir: table.read("record", folder)?, max })
 }
 
