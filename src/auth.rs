@@ -4,6 +4,7 @@
 //! told to who sent it.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -43,6 +44,8 @@ pub struct Key {
     pub expires: Option<SystemTime>,
     /// It is switched off.
     pub disabled: bool,
+    /// Its holders may refer to objects in the accounts of providers.
+    pub provider_objects: bool,
 }
 
 /// Somebody identified.
@@ -51,13 +54,16 @@ pub struct Caller {
     /// Who.
     pub id: CallerId,
     key: Option<Arc<Key>>,
+    grant: Option<Arc<Grant>>,
 }
 
 impl Caller {
     /// True where the caller may ask for the model of that name.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
-        self.key.as_ref().is_none_or(|key| key.models.iter().any(|glob| matches(glob, model)))
+        let allowed = |globs: &[String]| globs.iter().any(|glob| matches(glob, model));
+        let by_token = self.grant.as_ref().and_then(|grant| grant.models.as_deref()).is_none_or(allowed);
+        by_token && self.key.as_ref().is_none_or(|key| allowed(&key.models))
     }
 
     /// The name of the virtual key.
@@ -66,11 +72,54 @@ impl Caller {
         self.key.as_ref().map(|key| &key.name)
     }
 
-    /// The team whose limits the caller shares.
+    /// The team whose limits the caller shares: that of the key, which no token leads out of, else the token's.
     #[must_use]
     pub fn team(&self) -> Option<&ByteString> {
-        self.key.as_ref().and_then(|key| key.team.as_ref())
+        let of_key = self.key.as_ref().and_then(|key| key.team.as_ref());
+        of_key.or_else(|| self.grant.as_ref().and_then(|grant| grant.team.as_ref()))
     }
+
+    /// The verified `sub` of a token. What a body says of its user is no such thing.
+    #[must_use]
+    pub fn user(&self) -> Option<&ByteString> {
+        match &self.id {
+            CallerId::User { sub, .. } => Some(sub),
+            CallerId::Anonymous | CallerId::Key(_) => None,
+        }
+    }
+
+    /// The limits that a token brings for its user, beside all that are configured.
+    #[must_use]
+    pub fn limits(&self) -> Option<&Figures> {
+        self.grant.as_ref().and_then(|grant| grant.limits.as_ref())
+    }
+
+    /// True where the caller may refer to objects in the accounts of providers.
+    #[must_use]
+    pub fn provider_objects(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.provider_objects)
+    }
+}
+
+/// What a verified token grants beside the rights of its key.
+#[derive(Debug, Clone, Default)]
+struct Grant {
+    team: Option<ByteString>,
+    models: Option<Vec<String>>,
+    limits: Option<Figures>,
+}
+
+/// The figures of a limit that a token brings. What is `None` is not limited by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Generations per minute.
+    pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens per minute.
+    pub tokens_per_minute: Option<NonZeroU32>,
+    /// Generations at a time.
+    pub concurrent_streams: Option<NonZeroU32>,
+    /// Requests that may come at once.
+    pub burst: Option<NonZeroU32>,
 }
 
 /// Tells who is asking.
@@ -94,13 +143,13 @@ impl Auth {
     /// 401 in the same words for every reason.
     pub fn identify(&self, headers: &HeaderMap) -> Result<Caller, Fault> {
         if !self.required {
-            return Ok(Caller { id: CallerId::Anonymous, key: None });
+            return Ok(Caller { id: CallerId::Anonymous, key: None, grant: None });
         }
         let secret = secret(headers).ok_or_else(missing)?;
         let sha256: [u8; 32] = Sha256::digest(secret).into();
         let found = self.keys.get(&sha256).filter(|key| bool::from(key.sha256.ct_eq(&sha256)));
         let key = found.filter(|key| !key.disabled && key.expires.is_none_or(|at| SystemTime::now() < at)).ok_or_else(wrong)?;
-        Ok(Caller { id: CallerId::Key(key.name.clone()), key: Some(key.clone()) })
+        Ok(Caller { id: CallerId::Key(key.name.clone()), key: Some(key.clone()), grant: None })
     }
 }
 
@@ -138,6 +187,7 @@ mod tests {
             models: vec!["gpt-*".into()],
             expires: None,
             disabled: false,
+            provider_objects: false,
         }
     }
 

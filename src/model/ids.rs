@@ -59,6 +59,13 @@ pub enum CallerId {
     Anonymous,
     /// The holder of the virtual key of this name.
     Key(ByteString),
+    /// The subject of a verified token.
+    User {
+        /// The virtual key that the token names.
+        key: Option<ByteString>,
+        /// Its `sub`.
+        sub: ByteString,
+    },
 }
 
 impl fmt::Display for CallerId {
@@ -66,6 +73,7 @@ impl fmt::Display for CallerId {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
             Self::Key(name) => f.write_str(name),
+            Self::User { key, sub } => write!(f, "{}/{sub}", key.as_deref().unwrap_or("-")),
         }
     }
 }

@@ -67,8 +67,10 @@ fn key(name: &str, table: &Table<'_, '_>) -> Option<Key> {
     let models = table.read("models", |node| node.list("a list of model names", glob));
     let expires = table.read("expires", expiry::instant);
     let disabled = table.read("disabled", |node| node.boolean()).unwrap_or(false);
+    let provider_objects = table.read("provider_objects", |node| node.boolean()).unwrap_or(false);
     let sha256 = digest(table)?;
-    Some(Key { name: name.into(), sha256, team, models: models.unwrap_or_else(|| vec!["*".into()]), expires, disabled })
+    let models = models.unwrap_or_else(|| vec!["*".into()]);
+    Some(Key { name: name.into(), sha256, team, models, expires, disabled, provider_objects })
 }
 
 fn digest(table: &Table<'_, '_>) -> Option<[u8; 32]> {
