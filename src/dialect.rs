@@ -5,6 +5,7 @@
 //! so and can tell that it is missing: run silently over what came before, an encoder stands where it stood.
 
 pub mod anthropic;
+mod cost;
 mod door;
 pub mod events;
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod fold;
 pub mod ids;
 pub mod keepsake;
+pub mod money;
 pub mod quirks;
 pub mod target;
 pub mod usage;

@@ -110,7 +110,7 @@ pub async fn run(job: Job) {
         caller: stream.owner(),
         dialect: stream.tongue().name(),
         model: &ask.model,
-        target: tally.target.as_deref(),
+        target: tally.target.as_ref(),
         attempts: tally.attempts,
         fault: if let Ending::Failed(fault, _) = &ending { Some(fault) } else { None },
         end: &end,

@@ -98,7 +98,14 @@ impl<'n> Node<'n, '_> {
         Some(text)
     }
 
-    fn publish(&self) {
+    /// It is of another type than `expected`, and no secret.
+    pub(super) fn unlike<T>(&self, expected: &str) -> Option<T> {
+        self.publish();
+        self.mismatch(expected)
+    }
+
+    /// It may be shown.
+    pub(super) fn publish(&self) {
         // A URL may carry a password before its host.
         let hidden = matches!(self.value.get_ref(), DeValue::String(text) if has_credentials(text));
         if !hidden {

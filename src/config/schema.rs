@@ -71,7 +71,7 @@ pub(super) const ROOT: Keys = &[
     built("models"),
     built("telemetry"),
     built("ui"),
-    later("prices", "leave it out; usage is counted in tokens"),
+    built("prices"),
     later("redis", "leave it out; one instance keeps streams and limits in its memory"),
     later("data_dir", "leave it out; nothing is kept on disk"),
 ];
@@ -201,6 +201,10 @@ pub(super) const MODEL: Keys = &[
 /// A target of a route, written as a table
 pub(super) const TARGET: Keys = &[built("target"), built("weight")];
 
+/// `[prices."provider/model"]`
+pub(super) const PRICE: Keys =
+    &[built("input"), built("cached_input"), built("cache_write"), built("output"), built("reasoning"), built("request")];
+
 /// `[ui]`
 pub(super) const UI: Keys = &[built("model")];
 
@@ -221,6 +225,7 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
     ("timeouts", TIMEOUTS),
     ("[models.<name>]", MODEL),
     ("a target of a route", TARGET),
+    ("[prices.\"provider/model\"]", PRICE),
     ("[ui]", UI),
     ("[telemetry]", TELEMETRY),
 ];

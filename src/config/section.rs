@@ -7,6 +7,7 @@ pub(super) mod access;
 pub(super) mod expiry;
 pub(super) mod limits;
 pub(super) mod models;
+pub(super) mod prices;
 pub(super) mod providers;
 pub(super) mod server;
 pub(super) mod streams;

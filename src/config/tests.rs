@@ -3,6 +3,7 @@
 mod accounts;
 mod laws;
 mod mistakes;
+mod money;
 mod requests;
 mod secrecy;
 mod settings;
@@ -99,6 +100,15 @@ base_url = "http://127.0.0.1:2/v1"
 route = ["openai/a/b", [{ target = "mine/c", weight = 3 }, "anthropic/d"]]
 retries = 0
 sticky = false
+[prices."openai/a/b"]
+input = 1.25
+cached_input = 0.125
+cache_write = 1
+output = "${PORT}"
+reasoning = 2e1
+request = 0.005
+[prices."openai/*"]
+output = 3
 [ui]
 model = "smart"
 [telemetry]

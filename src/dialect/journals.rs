@@ -82,7 +82,7 @@ pub(super) fn finish(choice: u16, reason: Reason) -> Event {
 }
 
 pub(super) fn used() -> Usage {
-    Usage { input: Some(12), output: Some(5), cached_input: Some(8), cache_write: None, reasoning: Some(3), estimated: false }
+    Usage { input: Some(12), output: Some(5), cached_input: Some(8), cache_write: None, reasoning: Some(3), estimated: false, cost: None }
 }
 
 pub(super) fn usage(estimated: bool) -> Event {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::hub::{State, Stream, UpstreamState};
 use crate::model::fault::Fault;
 use crate::model::fold::{Answer, Choice, Part};
+use crate::model::money::Money;
 use crate::model::usage::Usage;
 
 #[derive(Serialize)]
@@ -21,6 +22,7 @@ struct Status<'a> {
     error: Option<ErrorBody<'a>>,
     usage: Option<UsageBody>,
     estimated: Option<bool>,
+    cost: Option<Money>,
     upstream: &'a str,
     text: Option<String>,
     reasoning: Option<String>,
@@ -105,6 +107,7 @@ pub(super) fn pending(name: &str) -> Bytes {
         error: None,
         usage: None,
         estimated: None,
+        cost: None,
         upstream: UpstreamState::None.name(),
         text: None,
         reasoning: None,
@@ -129,6 +132,7 @@ fn bare<'a>(stream: &'a Stream, snapshot: &'a crate::hub::Snapshot) -> Status<'a
         error: snapshot.fault.as_ref().map(error),
         usage: usage.as_ref().map(usage_body),
         estimated: usage.map(|usage| usage.estimated),
+        cost: usage.and_then(|usage| usage.cost),
         upstream: snapshot.upstream.name(),
         text: None,
         reasoning: None,

@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
+use super::money::Price;
 use super::wire::Wire;
 
 pub use super::quirks::Quirks;
@@ -34,6 +35,8 @@ pub struct Account {
     pub direct: bool,
     /// What it calls its models, where that is not how routes name them (Azure's deployments).
     pub models: BTreeMap<ByteString, ByteString>,
+    /// What its models cost.
+    pub prices: Prices,
     /// What becomes of its request when nobody wants the answer any more.
     pub on_cancel: OnCancel,
     /// Where its answers are recorded.
@@ -192,6 +195,15 @@ impl Default for Clocks {
     }
 }
 
+/// What an account's models cost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// By the model, as routes name it.
+    pub models: BTreeMap<ByteString, Price>,
+    /// Of all others.
+    pub others: Option<Price>,
+}
+
 /// A model of an account.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -206,6 +218,13 @@ impl Target {
     #[must_use]
     pub fn upstream_model(&self) -> &ByteString {
         self.account.models.get(&self.model).unwrap_or(&self.model)
+    }
+
+    /// What it costs, where the operator has said so.
+    #[must_use]
+    pub fn price(&self) -> Option<Price> {
+        let Prices { models, others } = &self.account.prices;
+        models.get(&self.model).or(others.as_ref()).copied()
     }
 }
 
@@ -224,6 +243,7 @@ impl Account {
             max_output: 8192,
             direct: false,
             models: BTreeMap::new(),
+            prices: Prices::default(),
             on_cancel: OnCancel::Abort,
             record: None,
             quirks: Quirks::default(),

@@ -1,5 +1,7 @@
 //! Token counts with one meaning for every provider.
 
+use super::money::Money;
+
 /// Tokens used by one generation, normalized: `input` includes cached and cache-write tokens,
 /// `output` includes reasoning. What a provider did not say is `None`, never zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,6 +18,9 @@ pub struct Usage {
     pub reasoning: Option<u64>,
     /// True when any figure rests on our estimate rather than on the provider's word.
     pub estimated: bool,
+    /// What it costs by the operator's prices; `None` where the target has none. No provider says it: it is filled in when
+    /// the stream is settled, and journaled with the figures it was reckoned from.
+    pub cost: Option<Money>,
 }
 
 impl Usage {

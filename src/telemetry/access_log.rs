@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::model::ids::{CallerId, StreamId};
+use crate::model::target::Target;
 
 /// What the line says. Never content.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub struct Summary<'a> {
     /// The model asked for.
     pub model: &'a str,
     /// The target that answered, or was asked last.
-    pub target: Option<&'a str>,
+    pub target: Option<&'a Target>,
     /// How many requests went upstream.
     pub attempts: u32,
     /// How it failed.
@@ -40,7 +41,7 @@ pub fn line(it: &Summary<'_>) {
         caller = %it.caller,
         dialect = it.dialect,
         model = it.model,
-        target = it.target.unwrap_or("-"),
+        target = it.target.map_or_else(|| "-".to_owned(), ToString::to_string),
         attempts = it.attempts,
         status = status(it),
         reason = it.end.reason.name(),
@@ -50,6 +51,7 @@ pub fn line(it: &Summary<'_>) {
         input_tokens = usage.input,
         output_tokens = usage.output,
         estimated = usage.estimated,
+        cost = usage.cost.map(tracing::field::display),
         "stream"
     );
 }

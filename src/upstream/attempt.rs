@@ -57,7 +57,7 @@ pub(super) async fn attempt(open: &Opening<'_>, target: &Target, release: Instan
 }
 
 fn begin(open: &Opening<'_>, target: &Target, tally: &mut Tally) {
-    tally.begin_attempt(target.to_string());
+    tally.begin_attempt(target);
     open.stream.set_upstream(UpstreamState::Open);
 }
 

@@ -12,6 +12,7 @@ use crate::model::ask::Ask;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{End, Event, Events, Failure, Finish, Reason};
 use crate::model::fault::{Code, Fault};
+use crate::model::target::Target;
 use crate::model::usage::{self, Usage};
 
 /// What is kept count of while a generation runs.
@@ -31,7 +32,7 @@ pub(super) struct Tally {
     /// Answers that are recorded.
     pub(super) recorded: u32,
     /// The target asked last.
-    pub(super) target: Option<String>,
+    pub(super) target: Option<Target>,
     /// When the first content came.
     pub(super) first_content: Option<Instant>,
 }
@@ -52,9 +53,9 @@ impl Tally {
     }
 
     /// Another attempt begins: what the one before has said does not count.
-    pub(super) fn begin_attempt(&mut self, target: String) {
+    pub(super) fn begin_attempt(&mut self, target: &Target) {
         self.attempts += 1;
-        self.target = Some(target);
+        self.target = Some(target.clone());
         self.usage = None;
         self.output_bytes = 0;
         self.open_calls.clear();
@@ -95,6 +96,7 @@ impl Tally {
         if !complete {
             used.estimated = true;
         }
+        used.cost = self.target.as_ref().and_then(Target::price).map(|price| price.cost(&used));
         Some(used)
     }
 

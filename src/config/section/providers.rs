@@ -14,13 +14,14 @@ use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use super::access;
+use super::prices::PriceList;
 use crate::config::node::Node;
 use crate::config::presets::{Kind, Preset, Speaks, WORDS, Way};
 use crate::config::schema::{PROVIDER, TIMEOUTS, WIRES};
 use crate::config::table::Table;
 use crate::config::{address, quantity};
 use crate::model::quirks::Quirks;
-use crate::model::target::{Account, Auth, Clocks, Credential, Replay, Via};
+use crate::model::target::{Account, Auth, Clocks, Credential, Prices, Replay, Via};
 use crate::model::wire::Wire;
 use crate::provider;
 
@@ -65,8 +66,10 @@ const MAX_OUTPUT: u64 = 8192;
 pub(in crate::config) fn providers(root: &Table<'_, '_>) -> Providers {
     let read = |node: &Node<'_, '_>| {
         let table = Table::open_any(node)?;
+        let prices = PriceList::read(root, &table.names());
         let names = table.names().into_iter().map(str::to_owned).collect();
-        let accounts = table.each(account).into_iter().map(|account| (account.name.clone(), Arc::new(account))).collect();
+        let priced = |account: Account| Account { prices: prices.of(&account.name), ..account };
+        let accounts = table.each(account).into_iter().map(|it| (it.name.clone(), Arc::new(priced(it)))).collect();
         Some(Providers { accounts, names })
     };
     root.read("providers", read).unwrap_or_default()
@@ -190,6 +193,7 @@ fn rest(table: &Table<'_, '_>) -> Account {
         max_output: table.read("max_output", |node| node.number(1, u32::MAX.into())).unwrap_or(MAX_OUTPUT),
         direct: table.read("direct", |node| node.boolean()).unwrap_or(false),
         models: BTreeMap::new(),
+        prices: Prices::default(),
         on_cancel: record::on_cancel(table),
         record: record::record(table),
         quirks: Quirks::NONE,

@@ -128,6 +128,7 @@ mod tests {
             cache_write: Some(30),
             reasoning: Some(4),
             estimated: false,
+            cost: None,
         };
         assert_eq!(
             usage(all),

@@ -7,6 +7,7 @@ use bytes::{BufMut as _, BytesMut};
 use crate::codec::json::{put_json, put_opt_str, put_opt_u64, put_str, put_u64};
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::cost::put_cost;
 use crate::dialect::{Encode, View};
 use crate::model::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall};
 use crate::model::fault::Code;
@@ -184,6 +185,7 @@ fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     put_opt_u64(event.value("reasoning_tokens"), usage.reasoning);
     put_opt_u64(event.value("total_tokens"), usage.total());
     event.value("estimated").put_slice(truth(usage.estimated));
+    put_cost(event.value("cost"), usage.cost);
     event.end();
 }
 

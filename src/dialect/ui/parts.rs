@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::json::{put_json, put_opt_u64, put_str};
 use crate::codec::members::Members;
+use crate::dialect::cost::put_cost;
 use crate::model::event::{Raw, Reason, Signature, Start};
 use crate::model::usage::Usage;
 use crate::model::wire::Wire;
@@ -33,7 +34,7 @@ pub(super) fn put_metadata(buf: &mut BytesMut, start: &Start, end: Option<(Reaso
     metadata.end();
 }
 
-/// By the AI SDK's names, with two of ours.
+/// By the AI SDK's names, with three of ours.
 fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     let mut object = Members::of(buf);
     for (name, count) in [
@@ -47,6 +48,7 @@ fn put_usage(buf: &mut BytesMut, usage: &Usage) {
         put_opt_u64(object.value(name), count);
     }
     object.value("estimated").put_slice(if usage.estimated { b"true" } else { b"false" });
+    put_cost(object.value("cost"), usage.cost);
     object.end();
 }
 

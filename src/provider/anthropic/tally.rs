@@ -76,6 +76,7 @@ impl Tally {
             cache_write: counts.cache_creation_input_tokens,
             reasoning: counts.output_tokens_details.and_then(|details| details.thinking_tokens),
             estimated: false,
+            cost: None,
         }
     }
 }

@@ -138,6 +138,7 @@ impl Counts {
             cache_write: self.cache_write_input_tokens,
             reasoning: None,
             estimated: false,
+            cost: None,
         }
     }
 }

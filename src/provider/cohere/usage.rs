@@ -19,6 +19,7 @@ pub(super) fn read(usage: &RawValue) -> Option<Usage> {
         cache_write: None,
         reasoning: tokens("reasoning_tokens"),
         estimated: false,
+        cost: None,
     };
     (read != Usage::default()).then_some(read)
 }

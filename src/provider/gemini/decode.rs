@@ -158,6 +158,7 @@ fn usage_of(told: &UsageMetadata) -> Option<Usage> {
         cache_write: None,
         reasoning: told.thoughts_token_count.0,
         estimated: false,
+        cost: None,
     };
     (usage != Usage::default()).then_some(usage)
 }

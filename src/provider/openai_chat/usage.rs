@@ -16,6 +16,7 @@ pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
         cache_write: wire.input_details.cache_write.0.or(wire.cache_write.0.filter(|tokens| *tokens > 0)),
         reasoning,
         estimated: false,
+        cost: None,
     };
     (usage != Usage::default()).then_some(usage)
 }

@@ -33,6 +33,7 @@ pub(super) fn normalized(usage: Json<'_>) -> Option<Usage> {
         cache_write: input.cache_write_tokens.number(),
         reasoning: output.reasoning_tokens.number(),
         estimated: false,
+        cost: None,
     };
     (usage != Usage::default()).then_some(usage)
 }
@@ -50,7 +51,7 @@ mod tests {
         let usage = of(r#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":7,"cache_write_tokens":1},"output_tokens":5,
             "output_tokens_details":{"reasoning_tokens":4},"total_tokens":14}"#);
         let all =
-            Usage { input: Some(9), output: Some(5), cached_input: Some(7), cache_write: Some(1), reasoning: Some(4), estimated: false };
+            Usage { input: Some(9), output: Some(5), cached_input: Some(7), cache_write: Some(1), reasoning: Some(4), ..Usage::default() };
         assert_eq!(usage, Some(all));
     }
 
