@@ -20,6 +20,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 use crate::gateway::{Gateway, Gauges, House};
+use crate::limits::{Board, Limits};
 use crate::route::Routes;
 use crate::server::listen::{Bound, Listeners};
 use crate::server::{self, Shared};
@@ -94,6 +95,8 @@ struct Building {
     shared: Arc<Shared>,
     lifecycle: Arc<Lifecycle>,
     recorder: Recorder,
+    /// The fills of all limits.
+    limits: Arc<Limits>,
     workers: usize,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -104,11 +107,11 @@ impl Building {
         let bound: Bound = server::bind(&config.server, workers)?;
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
-        let recorder = Recorder::default();
-        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder)?, lifecycle.clone()));
+        let (recorder, limits) = (Recorder::default(), Arc::default());
+        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits)?, lifecycle.clone()));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
-        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, workers, addresses, admin }), bound.split()))
+        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, workers, addresses, admin }), bound.split()))
     }
 
     /// Serves these listeners until the process stops and what it ended has been told of.
@@ -124,7 +127,7 @@ impl Building {
 
     /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let house = furnish(&config, self.workers, &self.recorder)?;
+        let house = furnish(&config, self.workers, &self.recorder, &self.limits)?;
         let restart = self.config.lock().needs_restart(&config);
         self.gateway.refurbish(house);
         self.shared.reload(&config.server, &config.limits.ip);
@@ -134,7 +137,7 @@ impl Building {
 }
 
 /// The rooms behind the edge, from a configuration.
-fn furnish(config: &Config, workers: usize, recorder: &Recorder) -> anyhow::Result<House> {
+fn furnish(config: &Config, workers: usize, recorder: &Recorder, limits: &Arc<Limits>) -> anyhow::Result<House> {
     let routes = Routes::new(config.route.clone());
     let clients = Arc::new(Clients::new(routes.accounts(), workers)?);
     recorder.open(routes.accounts())?;
@@ -142,8 +145,7 @@ fn furnish(config: &Config, workers: usize, recorder: &Recorder) -> anyhow::Resu
         settings: config.gateway.clone(),
         hub: config.hub,
         auth: Auth::new(&config.auth),
-        limits: config.limits,
-        key_limits: config.key_limits.clone(),
+        limits: Arc::new(Board::new(limits, config.limits.clone())),
         routes,
         clients,
         recorder: recorder.clone(),

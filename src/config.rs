@@ -29,16 +29,12 @@ mod table;
 mod tests;
 pub mod watch;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use bytestring::ByteString;
-
 pub use problem::{Problem, Problems};
 
-use crate::limits::Limit;
 use crate::{auth, gateway, hub, limits, route, server, telemetry};
 use doc::Doc;
 use node::Node;
@@ -56,10 +52,8 @@ pub struct Config {
     pub gateway: gateway::Settings,
     /// Callers.
     pub auth: auth::Settings,
-    /// Limits; those of keys by key name.
+    /// Limits.
     pub limits: limits::Settings,
-    /// Limits of keys, by key name.
-    pub key_limits: BTreeMap<ByteString, Limit>,
     /// Journals.
     pub hub: hub::Settings,
     /// Models and accounts.
@@ -110,14 +104,15 @@ impl Config {
         let absent = Table::absent(root.doc, "server");
         let (server, page) = root.section("server", schema::SERVER, sockets).unwrap_or_else(|| sockets(&absent));
         let access = section::access::access(root);
-        let limits = section::limits::limits(root);
+        let mut limits = section::limits::limits(root);
         let (hub, mut gateway) = section::streams::streams(root, page);
         let providers = section::providers::providers(root);
+        (limits.keys, limits.providers) = (access.limits, providers.limits.clone());
         let models = section::models::models(root, &providers);
         let telemetry = section::telemetry::telemetry(root);
         let route = route::Settings { accounts: providers.accounts, models };
         gateway.ui_model = section::ui::model(root, &route);
-        let config = Self { server, gateway, auth: access.auth, limits, key_limits: access.limits, hub, route, telemetry };
+        let config = Self { server, gateway, auth: access.auth, limits, hub, route, telemetry };
         check::check(root, &config, access.public);
         config
     }

@@ -24,7 +24,6 @@ mod serve;
 mod status;
 mod streams;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Auth, Caller};
 use crate::hub::{self, Hub};
-use crate::limits::{self, Applied, Limit, Limits, Scope};
+use crate::limits::Board;
 use crate::model::fault::{Code, Fault};
 use crate::route::Routes;
 use crate::upstream::{Clients, Finishing, Recorder};
@@ -97,10 +96,8 @@ pub struct House {
     pub hub: hub::Settings,
     /// Callers.
     pub auth: Auth,
-    /// Limits that do not belong to a key.
-    pub limits: limits::Settings,
-    /// Limits of keys, by key name.
-    pub key_limits: BTreeMap<ByteString, Limit>,
+    /// Limits.
+    pub limits: Arc<Board>,
     /// Models.
     pub routes: Routes,
     /// HTTP clients.
@@ -109,22 +106,11 @@ pub struct House {
     pub recorder: Recorder,
 }
 
-impl House {
-    /// The limits that a generation of this caller has to pass.
-    fn applied(&self, caller: &Caller) -> Vec<Applied> {
-        let global = Applied { scope: Scope::Global, of: ByteString::new(), limit: self.limits.global };
-        let key = caller.key().and_then(|name| self.key_limits.get(name).map(|limit| (name, limit)));
-        let key = key.map(|(name, limit)| Applied { scope: Scope::Key, of: name.clone(), limit: *limit });
-        std::iter::once(global).chain(key).collect()
-    }
-}
-
 /// Everything behind the edge. Built once; reads the house of the moment for each request.
 #[derive(Debug)]
 pub struct Gateway {
     house: ArcSwap<House>,
     hub: Hub,
-    limits: Arc<Limits>,
     finishing: Arc<Finishing>,
     lifecycle: Arc<Lifecycle>,
     tasks: TaskTracker,
@@ -139,8 +125,10 @@ pub struct Gauges {
     pub running: usize,
     /// Readers attached.
     pub readers: usize,
-    /// Slots of concurrency that are taken.
+    /// Slots of concurrency that are taken, over all limits.
     pub permits: usize,
+    /// Tokens that are reserved for what runs, or taken for it and not settled, over all limits.
+    pub reserved: u64,
 }
 
 impl Gateway {
@@ -149,8 +137,7 @@ impl Gateway {
     pub fn new(house: House, lifecycle: Arc<Lifecycle>) -> Self {
         let hub = Hub::new(house.hub.memory);
         let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (limits, finishing) = (Arc::default(), Arc::default());
-        Self { house: ArcSwap::from_pointee(house), hub, limits, finishing, lifecycle, tasks: TaskTracker::new(), began }
+        Self { house: ArcSwap::from_pointee(house), hub, finishing: Arc::default(), lifecycle, tasks: TaskTracker::new(), began }
     }
 
     /// Changes the house, for requests from now on. Streams and the fills of limits stay.
@@ -175,7 +162,8 @@ impl Gateway {
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let (running, readers) = self.hub.counts();
-        Gauges { running, readers, permits: self.limits.permits() }
+        let held = self.house.load().limits.held();
+        Gauges { running, readers, permits: held.slots, reserved: held.reserved }
     }
 
     /// Answers one request that the edge has let in.

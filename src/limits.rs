@@ -1,53 +1,142 @@
-//! Limits: who may ask how often, and how much at a time.
+//! Limits: who may ask how often, for how much, and how much at a time.
 //!
-//! Invariants: one decision over all limits, in one step — a refused request takes nothing from any of them; a slot is
-//! held by its [`Pass`] and freed when that is dropped, on every way out; fills survive a reload. The door (per address,
-//! before anything is read) is `governor`'s.
+//! Invariants: one decision over all limits, in one step — a refused request takes nothing from any of them; what a
+//! generation has taken is settled once, when its [`Pass`] ends, on every way out; fills survive a reload, and memory is
+//! bounded whatever comes. The door (per address, before anything is read) is `governor`'s.
+//!
+//! `fill` is the reckoning of one figure, `account` of one limit; `crowd` keeps those that no configuration names; `board`
+//! finds the accounts of a request, `decision` draws on all of them or on none, `pass` and `part` hold what was taken.
 
 mod account;
+mod board;
+mod clock;
+mod crowd;
+mod decision;
 pub mod door;
+mod fill;
+mod part;
+mod pass;
+mod refusal;
 pub mod standing;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use account::Account;
-use standing::Standing;
+use clock::Clock;
+use crowd::Crowd;
+use part::Applied;
+use standing::Standings;
+
+pub use account::Need;
+pub use board::{Board, Who};
+pub use pass::{Charge, Lane, Pass};
 
 /// One limit's figures. What is `None` is not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limit {
     /// Generations per minute.
     pub requests_per_minute: Option<NonZeroU32>,
+    /// Tokens per minute, those of prompts and of answers; one minute's worth may come at once.
+    pub tokens_per_minute: Option<NonZeroU32>,
     /// Generations at a time.
     pub concurrent_streams: Option<NonZeroU32>,
     /// Requests that may come at once; one minute's worth where not said.
     pub burst: Option<NonZeroU32>,
 }
 
-/// The limits that do not belong to a key.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+impl Limit {
+    /// It limits anything.
+    #[must_use]
+    pub const fn is_any(&self) -> bool {
+        self.requests_per_minute.is_some() || self.tokens_per_minute.is_some() || self.concurrent_streams.is_some()
+    }
+
+    /// Both limits at once.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let tighter = |one: Option<NonZeroU32>, other: Option<NonZeroU32>| one.into_iter().chain(other).min();
+        Self {
+            requests_per_minute: tighter(self.requests_per_minute, other.requests_per_minute),
+            tokens_per_minute: tighter(self.tokens_per_minute, other.tokens_per_minute),
+            concurrent_streams: tighter(self.concurrent_streams, other.concurrent_streams),
+            burst: tighter(self.burst, other.burst),
+        }
+    }
+
+    /// Requests per minute, and at once.
+    fn requests(&self) -> Option<(NonZeroU32, NonZeroU32)> {
+        let per_minute = self.requests_per_minute?;
+        Some((per_minute, self.burst.unwrap_or(per_minute)))
+    }
+}
+
+/// What is limited.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Over everything.
     pub global: Limit,
-    /// For each client address (IPv6 by /64), at the door. Only `requests_per_minute` and `burst` count there.
+    /// For each client address (IPv6 by /64): requests at the door, the rest with all others.
     pub ip: Limit,
+    /// For each end user.
+    pub user: Limit,
+    /// For virtual keys, by name.
+    pub keys: BTreeMap<ByteString, Limit>,
+    /// For teams, by name.
+    pub teams: BTreeMap<ByteString, Limit>,
+    /// For models, by public name.
+    pub models: BTreeMap<ByteString, Limit>,
+    /// For providers, by name.
+    pub providers: BTreeMap<ByteString, Limit>,
+    /// What is reserved for an answer, tokens, at most.
+    pub reserve_output: u64,
+    /// A stream is ended when one of its accounts runs dry; else it runs on into debt.
+    pub cut: bool,
 }
 
-/// Which limit it is, as clients are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What is reserved for an answer where the configuration does not say, tokens.
+pub const RESERVE_OUTPUT: u64 = 1000;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            global: Limit::default(),
+            ip: Limit::default(),
+            user: Limit::default(),
+            keys: BTreeMap::new(),
+            teams: BTreeMap::new(),
+            models: BTreeMap::new(),
+            providers: BTreeMap::new(),
+            reserve_output: RESERVE_OUTPUT,
+            cut: false,
+        }
+    }
+}
+
+/// Which limit it is. In a decision accounts are held in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// Over everything.
-    Global,
+    /// Of a client address.
+    Ip,
     /// Of one virtual key.
     Key,
+    /// Of one team.
+    Team,
+    /// Of one end user.
+    User,
+    /// Of one model.
+    Model,
+    /// Over everything.
+    Global,
+    /// Of one provider.
+    Provider,
 }
 
 impl Scope {
@@ -55,160 +144,79 @@ impl Scope {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Global => "global",
+            Self::Ip => "ip",
             Self::Key => "key",
+            Self::Team => "team",
+            Self::User => "user",
+            Self::Model => "model",
+            Self::Global => "global",
+            Self::Provider => "provider",
         }
     }
 }
 
-/// A limit that applies to a request.
-#[derive(Debug, Clone)]
-pub struct Applied {
-    /// Which it is.
-    pub scope: Scope,
-    /// Whose it is (a key's name); empty for the global one.
-    pub of: ByteString,
-    /// Its figures.
-    pub limit: Limit,
-}
-
-/// The fills of all limits.
-#[derive(Debug, Default)]
-pub struct Limits {
-    accounts: Mutex<HashMap<(Scope, ByteString), Account>>,
-}
-
-/// The right to run one generation. Its slots are freed when it is dropped.
-#[derive(Debug)]
-pub struct Pass {
-    limits: Arc<Limits>,
-    slots: Vec<(Scope, ByteString)>,
-    /// What is left of the tightest limit.
-    pub standing: Option<Standing>,
-}
-
-/// A refusal, with what is left of the limit that refused.
+/// A refusal, with what is left of the limits.
 #[derive(Debug)]
 pub struct Refused {
-    /// 429, with which limit, and when to try again.
+    /// 429, with which limit, and when to try again; 400 where it never makes sense.
     pub fault: Fault,
     /// For the rate headers.
-    pub standing: Option<Standing>,
+    pub standings: Standings,
+}
+
+/// All accounts.
+#[derive(Debug)]
+pub struct Limits {
+    named: Mutex<HashMap<(Scope, ByteString), Arc<Account>>>,
+    addresses: Crowd,
+    users: Crowd,
+    clock: Clock,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let [addresses, users] = [Scope::Ip, Scope::User].map(|scope| Crowd::new(scope, crowd::KEPT));
+        Self { named: Mutex::default(), addresses, users, clock: Clock::default() }
+    }
+}
+
+/// What is held of all accounts at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Slots that are taken, over all accounts.
+    pub slots: usize,
+    /// Tokens that were taken and are not settled, over all accounts.
+    pub reserved: u64,
 }
 
 impl Limits {
-    /// Decides over all limits at once.
-    ///
-    /// # Errors
-    /// 429 `rate_limited` when one of them has nothing left: then none of them gives anything.
-    pub fn admit(self: &Arc<Self>, applied: &[Applied]) -> Result<Pass, Box<Refused>> {
-        let now = Instant::now();
-        let mut accounts = self.accounts.lock();
-        for it in applied {
-            let account = accounts.entry((it.scope, it.of.clone())).or_default();
-            if let Err(wait) = account.look(&it.limit, now) {
-                let standing = account.standing(it, now);
-                return Err(Box::new(Refused { fault: refusal(it, wait), standing }));
-            }
-        }
-        let mut standing: Option<Standing> = None;
-        let mut slots = Vec::with_capacity(applied.len());
-        for it in applied {
-            let account = accounts.entry((it.scope, it.of.clone())).or_default();
-            account.take(&it.limit, now);
-            slots.push((it.scope, it.of.clone()));
-            standing = tighter(standing, account.standing(it, now));
-        }
-        drop(accounts);
-        Ok(Pass { limits: self.clone(), slots, standing })
-    }
-
-    /// Slots that are taken, over all limits.
+    /// What is held. Looks at every account: not for every request.
     #[must_use]
-    pub fn permits(&self) -> usize {
-        self.accounts.lock().values().map(Account::running).sum()
-    }
-}
-
-/// Why a limit has nothing left.
-#[derive(Clone, Copy)]
-enum Wait {
-    /// Until then.
-    For(Duration),
-    /// Until a generation ends.
-    Slot,
-}
-
-fn refusal(it: &Applied, wait: Wait) -> Fault {
-    let scope = it.scope.name();
-    let (message, after) = match wait {
-        Wait::For(wait) => (format!("the {scope} limit of requests per minute is used up: try again in {:.1} s", wait.as_secs_f64()), wait),
-        Wait::Slot => (
-            format!("the {scope} limit of streams at a time is reached: try again when one has ended"),
-            // Nobody knows when a stream ends; a second is what clients wait anyway.
-            Duration::from_secs(1),
-        ),
-    };
-    Fault::new(Code::RateLimited, message).with_limit(scope).with_retry_after(after)
-}
-
-/// Of two standings the one with less left.
-fn tighter(one: Option<Standing>, other: Option<Standing>) -> Option<Standing> {
-    match (one, other) {
-        (Some(one), Some(other)) if other.remaining < one.remaining => Some(other),
-        (None, other) => other,
-        (one, _) => one,
-    }
-}
-
-impl Drop for Pass {
-    fn drop(&mut self) {
-        let mut accounts = self.limits.accounts.lock();
-        for slot in &self.slots {
-            if let Some(account) = accounts.get_mut(slot) {
-                account.release();
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn applied(scope: Scope, per_minute: u32, streams: u32, burst: u32) -> Applied {
-        let limit = Limit {
-            requests_per_minute: NonZeroU32::new(per_minute),
-            concurrent_streams: NonZeroU32::new(streams),
-            burst: NonZeroU32::new(burst),
+    pub fn held(&self) -> Held {
+        let mut held = Held::default();
+        let mut add = |account: &Account| {
+            let state = account.state();
+            held.slots += state.running as usize;
+            held.reserved = held.reserved.saturating_add(state.reserved);
         };
-        Applied { scope, of: ByteString::new(), limit }
+        self.named.lock().values().for_each(|account| add(account));
+        self.addresses.each(&mut add);
+        self.users.each(&mut add);
+        held
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_refused_request_takes_nothing_from_the_others() {
-        let limits = Arc::new(Limits::default());
-        let both = [applied(Scope::Global, 60, 0, 2), applied(Scope::Key, 0, 1, 0)];
-        let pass = limits.admit(&both).unwrap();
-        for _ in 0..10 {
-            assert_eq!(limits.admit(&both).unwrap_err().fault.limit, Some("key"));
-        }
-        drop(pass);
-        assert_eq!(limits.admit(&both).unwrap().standing.unwrap().remaining, 0);
-        assert_eq!(limits.permits(), 0);
-        let refused = limits.admit(&both).unwrap_err();
-        assert_eq!(refused.fault.limit, Some("global"));
-        tokio::time::advance(refused.fault.retry_after.unwrap()).await;
-        assert!(limits.admit(&both).is_ok());
+    /// The account of that name, as full as it was left, under these figures.
+    fn named(&self, scope: Scope, name: &ByteString, limit: Limit) -> Applied {
+        let now = self.clock.now();
+        let mut named = self.named.lock();
+        let account = named.entry((scope, name.clone())).or_insert_with(|| Arc::new(Account::new(scope, limit, now))).clone();
+        drop(account.under(&limit, now));
+        Applied { account, limit }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_is_what_was_configured() {
-        let limits = Arc::new(Limits::default());
-        let rule = [applied(Scope::Global, 60, 0, 0)];
-        let admitted = |limits: &Arc<Limits>| (0..200).filter(|_| limits.admit(&rule).is_ok()).count();
-        assert_eq!(admitted(&limits), 60);
-        tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(admitted(&limits), 10);
+    /// Forgets accounts that no configuration and no stream has any more, once they say nothing.
+    fn forget_unnamed(&self) {
+        let now = self.clock.now();
+        self.named.lock().retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
     }
 }

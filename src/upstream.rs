@@ -3,7 +3,7 @@
 //!
 //! Invariants: only an opened answer writes content — a failed attempt journals no token, and nothing is tried again
 //! after one; whoever cancels is heard at every await; the upstream's request is dropped before the journal ends, unless
-//! its account wants it read to its end; the pass is given back when the journal ends, whatever became of the client; one
+//! its account wants it read to its end; the pass is settled when the journal ends, or when what is read on is, whatever became of the client; one
 //! line of the access log settles it, once nothing more can come.
 
 mod answer;
@@ -84,14 +84,14 @@ impl From<Fault> for Ending {
 /// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
-    let Job { ask, plan, mut writer, pass, clients, recorder, finishing, commit_after } = job;
+    let Job { ask, plan, mut writer, mut pass, clients, recorder, finishing, commit_after } = job;
     let mut tally = closing::Tally::new(&ask);
     let stream = writer.stream().clone();
     let opening = open::Opening { ask: &ask, plan: &plan, clients: &clients, recorder: &recorder, stream: stream.clone(), commit_after };
     // Boxed, so that what opening needs is given back before the long part begins.
-    let opened = Box::pin(opening.open(&mut tally)).await;
+    let opened = Box::pin(opening.open(&mut tally, &mut pass)).await;
     let mut ending = match opened {
-        Ok(live) => pump::pump(live, &mut writer, &mut tally).await,
+        Ok(live) => pump::pump(live, &mut writer, &mut tally, &mut pass).await,
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {
@@ -99,11 +99,16 @@ pub async fn run(job: Job) {
     }
     let rest = finishing.admit(&mut ending, &stream);
     let (last, mut end) = tally.close(&ending);
+    // Before anybody can see the end, and come again: what is read on holds no slot, and is paid for when it is known.
+    match &rest {
+        None => pass.settle(tally.charge(&ending, end.usage)),
+        Some(_) => pass.release(),
+    }
     writer.finish(last);
-    drop(pass);
     let took = began.elapsed();
     if let Some(rest) = rest {
         end.usage = Box::pin(rest.finish(&mut tally)).await;
+        pass.settle(tally.charge(&ending, end.usage));
     }
     access_log::line(&Summary {
         stream: stream.id(),

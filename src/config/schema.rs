@@ -36,6 +36,7 @@ pub(super) enum Word {
     /// It works.
     Built(&'static str),
     /// Its part is not built yet; what to do instead.
+    #[expect(dead_code, reason = "all words that there are work")]
     Later(&'static str, &'static str),
 }
 
@@ -111,32 +112,12 @@ pub(super) const KEY: Keys = &[
     later_but("provider_objects", "false", "leave it out; references to objects in a provider's account are refused"),
 ];
 
-/// `limits` of a key, `limits.global`
-pub(super) const LIMIT: Keys = &[
-    built("requests_per_minute"),
-    built("concurrent_streams"),
-    built("burst"),
-    later("tokens_per_minute", "use `requests_per_minute` and `concurrent_streams`"),
-];
-
-/// `limits.ip`
-pub(super) const IP_LIMIT: Keys = &[
-    built("requests_per_minute"),
-    built("burst"),
-    later("concurrent_streams", "use it in the `limits` of a key or in `limits.global`"),
-    later("tokens_per_minute", "use `requests_per_minute`"),
-];
+/// One limit: `limits` of a key or a provider, `limits.global`, `.ip`, `.user`, `.teams.<name>`, `.models.<name>`
+pub(super) const LIMIT: Keys = &[built("requests_per_minute"), built("tokens_per_minute"), built("concurrent_streams"), built("burst")];
 
 /// `[limits]`
-pub(super) const LIMITS: Keys = &[
-    built("global"),
-    built("ip"),
-    built("on_exceeded"),
-    later("user", "use the `limits` of a key"),
-    later("teams", "use the `limits` of a key"),
-    later("models", "use `limits.global` or the `limits` of a key"),
-    later_but("reserve_output", "1000", "leave it out; tokens are not limited yet"),
-];
+pub(super) const LIMITS: Keys =
+    &[built("global"), built("ip"), built("user"), built("teams"), built("models"), built("on_exceeded"), built("reserve_output")];
 
 /// `[streams]`
 pub(super) const STREAMS: Keys = &[
@@ -167,7 +148,7 @@ pub(super) const PROVIDER: Keys = &[
     built("pace"),
     built("record"),
     built("record_max"),
-    later("limits", "use `limits.global` or the `limits` of a key"),
+    built("limits"),
     built("resource"),
     built("api_version"),
     built("deployments"),
@@ -234,7 +215,7 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
 pub(super) const MODES: &[Word] = &[Word::Built("none"), Word::Built("required")];
 
 /// `limits.on_exceeded`
-pub(super) const ON_EXCEEDED: &[Word] = &[Word::Built("finish"), Word::Later("cut", "leave it out; streams run to their end")];
+pub(super) const ON_EXCEEDED: &[Word] = &[Word::Built("finish"), Word::Built("cut")];
 
 /// `providers.<name>.on_cancel`
 pub(super) const ON_CANCEL: &[Word] = &[Word::Built("abort"), Word::Built("finish")];

@@ -60,7 +60,7 @@ allow_public = "${ON}"
 secret = "${WEB_KEY}"
 team = "growth"
 models = ["gpt-*"]
-limits = { requests_per_minute = 600, concurrent_streams = 50, burst = 10 }
+limits = { requests_per_minute = 600, tokens_per_minute = 200000, concurrent_streams = 50, burst = 10 }
 expires = 2027-01-01T00:00:00Z
 disabled = true
 provider_objects = false

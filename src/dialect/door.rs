@@ -2,12 +2,16 @@
 
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest as _, Sha256};
 
 use super::object::Object;
 use crate::model::fault::Fault;
 
 /// The longest model name, bytes: names stand in journals, metrics and error messages.
 pub(super) const MAX_MODEL: usize = 256;
+
+/// The longest name of an end user that is kept as it is, bytes: it is held as long as the request.
+const MAX_USER: usize = 256;
 
 /// The model, as bytes of its own: a slice would keep the prompt alive as long as the journal.
 ///
@@ -19,6 +23,15 @@ pub(super) fn model(top: &Object<'_>) -> Result<ByteString, Fault> {
         return Err(top.refuse("model", "at most 256 bytes long"));
     }
     Ok(model.into())
+}
+
+/// The end user that a request names, as limits know it: by the digest of a name that is too long to be kept.
+pub(super) fn user(name: &str) -> Option<ByteString> {
+    match name.len() {
+        0 => None,
+        1..=MAX_USER => Some(name.into()),
+        _ => Some(Sha256::digest(name).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")).into()),
+    }
 }
 
 /// The headers that go along to an upstream: a dialect's `own`, for its own wire, and `traceparent`.
@@ -41,6 +54,14 @@ fn is_traceparent(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_are_told_apart_by_names_of_any_length() {
+        let long = "u".repeat(MAX_USER + 1);
+        assert_eq!((user(""), user("ann").as_deref()), (None, Some("ann")));
+        assert_eq!(user(&long).unwrap().len(), 64);
+        assert_ne!(user(&long), user(&format!("{long}u")));
+    }
 
     #[test]
     fn only_valid_headers_of_a_dialects_own_go_along() {

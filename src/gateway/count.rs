@@ -8,30 +8,31 @@ use super::reply::Reply;
 use super::serve::refused_response;
 use super::{Gateway, House, Visit, body, headers};
 use crate::dialect::anthropic;
+use crate::limits::Need;
 use crate::model::fault::Fault;
 use crate::model::wire::Tongue;
 use crate::upstream;
 
 impl Gateway {
-    /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to resume or cancel.
+    /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to resume or cancel; it
+    /// counts as a request, and takes no tokens.
     pub(super) async fn count(&self, house: &House, visit: &Visit, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
         let (head, incoming) = request.into_parts();
         let caller = house.auth.identify(&head.headers)?;
         body::require_json(&head.headers)?;
         let body = body::collect(incoming, house.settings.max_body).await?;
         let ask = anthropic::parse_count(&head.headers, body)?;
-        let (plan, pass) = match self.admit(house, &caller, &ask) {
+        let (plan, mut pass) = match self.admit(house, visit, &caller, &ask, Need::default()) {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(refused_response(&refused, Tongue::Anthropic, visit)),
         };
+        pass.asked();
         let json = match upstream::count(&ask, &plan, &house.clients).await? {
             Some(tokens) => format!("{{\"input_tokens\":{tokens}}}"),
             None => format!("{{\"input_tokens\":{},\"sluicegate\":{{\"estimated\":true}}}}", ask.input_estimate),
         };
         let mut response = headers::json(StatusCode::OK, json);
-        if let Some(standing) = pass.standing {
-            standing.write(response.headers_mut(), Tongue::Anthropic);
-        }
+        response.extensions_mut().insert(pass.standings);
         Ok(response)
     }
 }

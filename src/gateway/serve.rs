@@ -13,12 +13,12 @@ use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
 use super::{Gateway, House, Visit, answer, body, conversation, headers, responses, status};
-use crate::auth::Caller;
+use crate::auth::{Caller, Figures};
 use crate::codec::sse_writer::Ids;
 use crate::dialect;
 use crate::hub::{Birth, Claim, Digest, Reader, Settled, Stream};
-use crate::limits::Pass;
-use crate::limits::standing::Standing;
+use crate::limits::standing::Standings;
+use crate::limits::{Limit, Need, Pass, Who};
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Via;
@@ -49,23 +49,23 @@ impl Gateway {
         match claim.settle(path(tongue), &body).await? {
             Settled::Joined(stream) => {
                 let reader = Reader::attach(&stream, None)?;
-                self.reply(house, visit, reader, &ask, &options, None).await
+                self.reply(house, visit, reader, &ask, &options, Standings::default()).await
             }
             Settled::New(claim, digest) => {
                 let ask = Arc::new(self.with_past(house, &caller, ask)?);
-                let (plan, pass) = match self.admit(house, &caller, &ask) {
+                let (plan, pass) = match self.admit(house, visit, &caller, &ask, need(house, &ask)) {
                     Ok(admitted) => admitted,
                     Err(refused) => return Ok(refused_response(&refused, tongue, visit)),
                 };
-                let standing = pass.standing;
+                let standings = pass.standings;
                 let reader = self.begin(house, &caller, claim, digest, &ask, &options, plan, pass);
-                self.reply(house, visit, reader, &ask, &options, standing).await
+                self.reply(house, visit, reader, &ask, &options, standings).await
             }
         }
     }
 
     /// All that may refuse a new generation, before an upstream is asked.
-    pub(super) fn admit(&self, house: &House, caller: &Caller, ask: &Ask) -> Result<(Plan, Pass), Box<Refusal>> {
+    pub(super) fn admit(&self, house: &House, visit: &Visit, caller: &Caller, ask: &Ask, need: Need) -> Result<(Plan, Pass), Box<Refusal>> {
         if self.lifecycle.phase() != Phase::Serving {
             let fault = Fault::new(Code::ShuttingDown, "this instance is about to stop: ask again")
                 .with_retry_after(std::time::Duration::from_secs(1));
@@ -80,8 +80,7 @@ impl Gateway {
             // Said now, while it can still be a status.
             ask.chat()?;
         }
-        let pass =
-            self.limits.admit(&house.applied(caller)).map_err(|refused| Refusal { fault: refused.fault, standing: refused.standing })?;
+        let pass = limited(house, visit, caller, ask, &plan, need)?;
         Ok((plan, pass))
     }
 
@@ -141,7 +140,7 @@ impl Gateway {
         reader: Reader,
         ask: &Ask,
         options: &Options,
-        standing: Option<Standing>,
+        standings: Standings,
     ) -> Result<Response<Reply>, Fault> {
         let stream = reader.stream().clone();
         let mut response = if options.detached(ask.tongue) {
@@ -157,9 +156,7 @@ impl Gateway {
         }
         .unwrap_or_else(|fault| refuse(&fault, ask.tongue, &visit.request_id));
         headers::name_stream(&mut response, &stream);
-        if let Some(standing) = standing {
-            standing.write(response.headers_mut(), ask.tongue);
-        }
+        response.extensions_mut().insert(standings);
         Ok(response)
     }
 
@@ -206,6 +203,33 @@ fn in_background(ask: &Ask) -> bool {
     ask.asked.as_ref().is_some_and(|asked| asked.background)
 }
 
+/// The figures that a token brings.
+const fn of_token(figures: &Figures) -> Limit {
+    let Figures { requests_per_minute, tokens_per_minute, concurrent_streams, burst } = *figures;
+    Limit { requests_per_minute, tokens_per_minute, concurrent_streams, burst }
+}
+
+/// The tokens that are reserved for it.
+fn need(house: &House, ask: &Ask) -> Need {
+    Need { input: ask.input_estimate, output: ask.expected_output(house.limits.reserve_output()) }
+}
+
+/// What the limits say to it.
+fn limited(house: &House, visit: &Visit, caller: &Caller, ask: &Ask, plan: &Plan, need: Need) -> Result<Pass, Box<Refusal>> {
+    let who = Who {
+        client: visit.client,
+        caller: &caller.id,
+        key: caller.key(),
+        team: caller.team(),
+        user: caller.user().or(ask.user.as_ref()).map(|user| &**user),
+        model: &ask.model,
+        own: caller.limits().map(of_token),
+    };
+    let providers = plan.targets().map(|target| &target.account.name);
+    let admitted = house.limits.admit(&who, providers, need);
+    admitted.map_err(|refused| Box::new(Refusal { fault: refused.fault, standings: refused.standings }))
+}
+
 /// A model that the body names beside its own, so that the upstream may take it instead.
 fn not_allowed(model: &str) -> Fault {
     let shown: String = model.chars().filter(|c| !c.is_control()).take(100).collect();
@@ -215,20 +239,18 @@ fn not_allowed(model: &str) -> Fault {
 /// Why a new generation is refused.
 pub(super) struct Refusal {
     fault: Fault,
-    standing: Option<Standing>,
+    standings: Standings,
 }
 
 impl From<Fault> for Box<Refusal> {
     fn from(fault: Fault) -> Self {
-        Box::new(Refusal { fault, standing: None })
+        Box::new(Refusal { fault, standings: Standings::default() })
     }
 }
 
 pub(super) fn refused_response(refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
     let mut response = refuse(&refused.fault, tongue, &visit.request_id);
-    if let Some(standing) = refused.standing {
-        standing.write(response.headers_mut(), tongue);
-    }
+    response.extensions_mut().insert(refused.standings);
     response
 }
 

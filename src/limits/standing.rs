@@ -1,5 +1,5 @@
-//! Where somebody stands with a limit, as header fields: OpenAI's `x-ratelimit-*-requests` or, for its clients, Anthropic's
-//! `anthropic-ratelimit-requests-*`; and the IETF's `RateLimit`.
+//! Where somebody stands with their limits, as header fields: OpenAI's `x-ratelimit-*` or, for its clients, Anthropic's
+//! `anthropic-ratelimit-*`; and the IETF's `RateLimit` and `RateLimit-Policy`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,48 +8,101 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::codec::date::rfc3339;
 use crate::model::wire::Tongue;
 
-/// The requests of one limit.
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Generations.
+    Requests,
+    /// Tokens of prompts and answers.
+    Tokens,
+}
+
+/// One figure of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
     /// Which limit: `ip`, `key`, `global` …
     pub limit: &'static str,
-    /// Requests it gives per minute.
+    /// What it gives per minute.
     pub per_minute: u32,
-    /// Requests that would be let in now.
+    /// What would be let in now.
     pub remaining: u32,
     /// When it will be as full as it gets.
     pub reset: Duration,
 }
 
-impl Standing {
-    /// Writes the fields as clients of that dialect know them, unless those of another (tighter) limit stand there
-    /// already.
+/// The tightest limit of each kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// Of requests.
+    pub requests: Option<Standing>,
+    /// Of tokens. What is reserved for running streams is not among what remains.
+    pub tokens: Option<Standing>,
+}
+
+impl Standings {
+    /// The same, unless the door is tighter.
+    #[must_use]
+    pub fn or_door(self, door: Option<Standing>) -> Self {
+        let tighter = |door: &Standing| self.requests.is_none_or(|own| door.remaining < own.remaining);
+        Self { requests: door.filter(tighter).or(self.requests), ..self }
+    }
+
+    /// Writes the fields as clients of that dialect know them.
     pub fn write(&self, headers: &mut HeaderMap, tongue: Tongue) {
-        if headers.contains_key("ratelimit") {
-            return;
+        let kinds = [(self.requests, Kind::Requests), (self.tokens, Kind::Tokens)];
+        let known = kinds.into_iter().filter_map(|(standing, kind)| Some((standing?, kind)));
+        let (mut policies, mut states) = (Vec::new(), Vec::new());
+        for (standing, kind) in known {
+            standing.write(headers, kind, tongue);
+            policies.push(standing.policy(kind));
+            states.push(standing.state(kind));
         }
-        let ([limit, remaining, reset], moment) = match tongue {
-            Tongue::Anthropic => (ANTHROPIC, moment(self.reset)),
-            _ => (OPENAI, spell(self.reset)),
-        };
-        let seconds = self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0);
-        let fields = [
-            (limit, self.per_minute.to_string()),
-            (remaining, self.remaining.to_string()),
-            (reset, moment),
-            ("ratelimit-policy", format!("\"{}\";q={};w=60", self.limit, self.per_minute)),
-            ("ratelimit", format!("\"{}\";r={};t={seconds}", self.limit, self.remaining)),
-        ];
-        for (name, value) in fields {
-            let value = HeaderValue::from_str(&value).expect("digits and names of limits are visible ASCII");
-            headers.insert(HeaderName::from_static(name), value);
+        if !policies.is_empty() {
+            put(headers, "ratelimit-policy", &policies.join(", "));
+            put(headers, "ratelimit", &states.join(", "));
         }
     }
 }
 
-const OPENAI: [&str; 3] = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-const ANTHROPIC: [&str; 3] =
+impl Standing {
+    fn write(&self, headers: &mut HeaderMap, kind: Kind, tongue: Tongue) {
+        let ([limit, remaining, reset], moment) = match (tongue, kind) {
+            (Tongue::Anthropic, Kind::Requests) => (ANTHROPIC_REQUESTS, moment(self.reset)),
+            (Tongue::Anthropic, Kind::Tokens) => (ANTHROPIC_TOKENS, moment(self.reset)),
+            (_, Kind::Requests) => (OPENAI_REQUESTS, spell(self.reset)),
+            (_, Kind::Tokens) => (OPENAI_TOKENS, spell(self.reset)),
+        };
+        headers.insert(HeaderName::from_static(limit), self.per_minute.into());
+        headers.insert(HeaderName::from_static(remaining), self.remaining.into());
+        put(headers, reset, &moment);
+    }
+
+    /// A policy of the IETF's field. Tokens are no unit of its registry: theirs is our own.
+    fn policy(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Requests => format!("\"{}\";q={};w=60", self.limit, self.per_minute),
+            Kind::Tokens => format!("\"{}-tokens\";q={};qu=\"sluicegate-tokens\";w=60", self.limit, self.per_minute),
+        }
+    }
+
+    fn state(&self, kind: Kind) -> String {
+        let of = if kind == Kind::Tokens { "-tokens" } else { "" };
+        let seconds = self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0);
+        format!("\"{}{of}\";r={};t={seconds}", self.limit, self.remaining)
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    let value = HeaderValue::from_str(value).expect("digits and names of limits are visible ASCII");
+    headers.insert(HeaderName::from_static(name), value);
+}
+
+const OPENAI_REQUESTS: [&str; 3] = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+const OPENAI_TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+const ANTHROPIC_REQUESTS: [&str; 3] =
     ["anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"];
+const ANTHROPIC_TOKENS: [&str; 3] =
+    ["anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"];
 
 /// The moment that is so far away, as Anthropic writes it; never too early.
 fn moment(after: Duration) -> String {
@@ -84,25 +137,43 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_fields_tell_the_limit_and_give_way_to_a_tighter_one() {
-        let standing = Standing { limit: "ip", per_minute: 120, remaining: 7, reset: Duration::from_millis(1500) };
+    const REQUESTS: Standing = Standing { limit: "key", per_minute: 60, remaining: 9, reset: Duration::from_millis(1500) };
+    const TOKENS: Standing = Standing { limit: "team", per_minute: 200_000, remaining: 1500, reset: Duration::from_secs(90) };
+    const BOTH: Standings = Standings { requests: Some(REQUESTS), tokens: Some(TOKENS) };
+
+    fn written(standings: Standings, tongue: Tongue) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        standing.write(&mut headers, Tongue::Events);
-        assert_eq!(headers["ratelimit-policy"], "\"ip\";q=120;w=60");
-        assert_eq!(headers["ratelimit"], "\"ip\";r=7;t=2");
-        assert_eq!(headers["x-ratelimit-reset-requests"], "1.5s");
-        Standing { remaining: 3, ..standing }.write(&mut headers, Tongue::Events);
-        assert_eq!(headers["x-ratelimit-remaining-requests"], "7");
+        standings.write(&mut headers, tongue);
+        headers
+    }
+
+    #[test]
+    fn the_fields_tell_the_tightest_limit_of_each_kind() {
+        let headers = written(BOTH, Tongue::Events);
+        assert_eq!(headers["ratelimit-policy"], "\"key\";q=60;w=60, \"team-tokens\";q=200000;qu=\"sluicegate-tokens\";w=60");
+        assert_eq!(headers["ratelimit"], "\"key\";r=9;t=2, \"team-tokens\";r=1500;t=90");
+        let of = |name: &str| headers[format!("x-ratelimit-{name}")].to_str().unwrap();
+        assert_eq!((of("limit-requests"), of("remaining-requests"), of("reset-requests")), ("60", "9", "1.5s"));
+        assert_eq!((of("limit-tokens"), of("remaining-tokens"), of("reset-tokens")), ("200000", "1500", "1m30s"));
+        assert!(written(Standings::default(), Tongue::Events).is_empty());
+    }
+
+    #[test]
+    fn a_tighter_door_goes_before() {
+        let door = |remaining| Some(Standing { limit: "ip", remaining, ..REQUESTS });
+        let tightest = |remaining| written(BOTH.or_door(door(remaining)), Tongue::Ui)["ratelimit"].clone();
+        assert!(tightest(8).to_str().unwrap().starts_with("\"ip\";r=8"));
+        assert!(tightest(9).to_str().unwrap().starts_with("\"key\";r=9"));
+        assert_eq!(written(Standings::default().or_door(door(7)), Tongue::Ui)["x-ratelimit-remaining-requests"], "7");
     }
 
     #[test]
     fn clients_of_anthropic_read_their_own_fields() {
-        let mut headers = HeaderMap::new();
-        Standing { limit: "key", per_minute: 60, remaining: 9, reset: Duration::from_secs(90) }.write(&mut headers, Tongue::Anthropic);
-        let field = |name: &str| headers[format!("anthropic-ratelimit-requests-{name}")].to_str().unwrap();
-        assert_eq!((field("limit"), field("remaining")), ("60", "9"));
-        assert!(field("reset").ends_with('Z') && field("reset") > &*rfc3339(1_760_000_000), "{headers:?}");
+        let headers = written(BOTH, Tongue::Anthropic);
+        let field = |name: &str| headers[format!("anthropic-ratelimit-{name}")].to_str().unwrap();
+        assert_eq!((field("requests-limit"), field("requests-remaining")), ("60", "9"));
+        assert_eq!((field("tokens-limit"), field("tokens-remaining")), ("200000", "1500"));
+        assert!(field("tokens-reset").ends_with('Z') && field("tokens-reset") > &*rfc3339(1_760_000_000), "{headers:?}");
         assert!(headers.contains_key("ratelimit") && !headers.contains_key("x-ratelimit-limit-requests"));
     }
 }

@@ -46,6 +46,8 @@ pub struct Ask {
     pub include_usage: bool,
     /// The estimate of its input tokens.
     pub input_estimate: u64,
+    /// The end user that it names: counts for limits, never for access.
+    pub user: Option<ByteString>,
     /// Request headers that go along to an upstream of the same wire, and `traceparent`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How the body becomes a [`Chat`] when a target speaks another wire.
@@ -63,12 +65,10 @@ impl Ask {
         self.chat.get_or_init(|| (self.translate)(&self.body)).as_ref().map_err(Clone::clone)
     }
 
-    /// The tokens this request is expected to use: its prompt and `reserve` output tokens for each choice,
-    /// or its own maximum where that is smaller.
+    /// The tokens that its answer is expected to have: its own maximum for all choices, but `most` at the most.
     #[must_use]
-    pub fn estimate(&self, reserve: u64) -> u64 {
-        let output = self.max_output.map_or(reserve, |max| max.saturating_mul(u64::from(self.choices)).min(reserve));
-        self.input_estimate.saturating_add(output)
+    pub fn expected_output(&self, most: u64) -> u64 {
+        self.max_output.map_or(most, |max| max.saturating_mul(u64::from(self.choices)).min(most))
     }
 }
 

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::Ending;
 use crate::hub::Cause;
+use crate::limits::Charge;
 use crate::model::ask::Ask;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{End, Event, Events, Failure, Finish, Reason};
@@ -22,7 +23,7 @@ pub(super) struct Tally {
     /// The provider's own figures, the latest.
     pub(super) usage: Option<Usage>,
     /// Bytes of output seen.
-    output_bytes: u64,
+    pub(super) output_bytes: u64,
     /// Tool calls begun and not complete.
     open_calls: SmallVec<[(u16, u16); 4]>,
     /// How choice 0 finished.
@@ -98,6 +99,17 @@ impl Tally {
         }
         used.cost = self.target.as_ref().and_then(Target::price).map(|price| price.cost(&used));
         Some(used)
+    }
+
+    /// What the limits are told of it. What a provider bills for an attempt that failed before it gave anything is not
+    /// known: nothing.
+    pub(super) fn charge(&self, ending: &Ending, used: Option<Usage>) -> Charge {
+        let gave_nothing = self.usage.is_none() && self.output_bytes == 0;
+        match used {
+            _ if self.attempts == 0 => Charge::Nothing,
+            _ if matches!(ending, Ending::Failed(..)) && gave_nothing => Charge::Tokens(0),
+            used => Charge::Tokens(used.and_then(|used| used.total()).unwrap_or(0)),
+        }
     }
 
     /// The last entry of the journal.

@@ -15,6 +15,7 @@ use super::live::Live;
 use super::recorder::{Recorder, Secrets};
 use super::{Ending, attempt};
 use crate::hub::{Cause, Stream, UpstreamState};
+use crate::limits::Pass;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault, Side};
 use crate::model::target::Target;
@@ -40,19 +41,34 @@ impl Opening<'_> {
     ///
     /// # Errors
     /// How the generation ends without one: cancelled, or with the last target's failure.
-    pub(super) async fn open(&self, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+    pub(super) async fn open(&self, tally: &mut Tally, pass: &mut Pass) -> Result<Box<Live>, Ending> {
         let release = Instant::now() + self.commit_after;
         let mut failure: Option<Box<Fault>> = None;
         for target in self.plan.targets() {
+            let mut lane = match pass.lane(&target.account.name) {
+                Ok(lane) => lane,
+                Err(full) => {
+                    failure = Some(later(failure, full));
+                    continue;
+                }
+            };
+            let before = tally.attempts;
+            pass.asked();
             match self.try_target(target, release, tally).await {
                 Err(Ending::Failed(fault, _)) => {
+                    if tally.attempts > before {
+                        lane.asked();
+                    }
                     let over = fault.ends_route();
                     failure = Some(later(failure, fault));
                     if over {
                         break;
                     }
                 }
-                other => return other,
+                other => {
+                    pass.keep(lane);
+                    return other;
+                }
             }
         }
         let none = || Box::new(Fault::new(Code::InternalError, "the route has no target"));

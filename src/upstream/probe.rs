@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Clients, Finishing, Job, Recorder, run};
 use crate::hub::{Birth, Cause, Hub, OnDisconnect, Reader};
-use crate::limits::Limits;
+use crate::limits::Pass;
 use crate::model::ask::Ask;
 use crate::model::chat::{Chat, Message, Part, Role};
 use crate::model::event::Event;
@@ -35,7 +35,6 @@ pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) ->
     let ask = Arc::new(ask(&target));
     let hub = Hub::new(MEMORY);
     let (writer, reader) = hub.begin(hub.claim(&CallerId::Anonymous, Vec::new()), birth(&ask));
-    let pass = Arc::new(Limits::default()).admit(&[]).map_err(|refused| Box::new(refused.fault))?;
     let stream = reader.stream().clone();
     let began = Instant::now();
     // What it goes on to say is of no interest, to no account.
@@ -45,7 +44,7 @@ pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) ->
         ask,
         plan: Plan::of(target),
         writer,
-        pass,
+        pass: Pass::unlimited(),
         clients,
         recorder: Recorder::default(),
         finishing: Arc::new(finishing),
@@ -99,6 +98,7 @@ fn ask(target: &Target) -> Ask {
         max_output: max_tokens,
         include_usage: true,
         input_estimate: 1,
+        user: None,
         headers: Vec::new(),
         translate: |_| Err(Fault::new(Code::InternalError, "a probe has no body")),
         chat: OnceLock::from(Ok(chat)),

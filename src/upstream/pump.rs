@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::closing::Tally;
 use super::live::Live;
 use crate::hub::{Cause, Stream, Writer};
+use crate::limits::Pass;
 use crate::model::fault::Fault;
 
 /// Chunks taken together at the most, before readers hear of them.
@@ -26,7 +27,7 @@ enum Wake {
 
 /// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or comes with the ending
 /// of a cancel.
-pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut Tally) -> Ending {
+pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut Tally, pass: &mut Pass) -> Ending {
     let mut entries = vec![live.route_entry()];
     entries.append(&mut live.entries);
     writer.append(&mut entries);
@@ -50,6 +51,9 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
         };
         if result.is_ok() && live.running.is_hurried() {
             (result, next) = gather(&mut live, tally).await;
+        }
+        if result.is_ok() && !live.done {
+            result = pass.streamed(tally.output_bytes).map_err(|dry| Ending::Failed(dry, None));
         }
         if tally.first_content.is_none() && live.decided {
             tally.first_content = Some(std::time::Instant::now());

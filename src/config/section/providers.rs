@@ -13,13 +13,14 @@ use bytestring::ByteString;
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-use super::access;
 use super::prices::PriceList;
+use super::{access, limits};
 use crate::config::node::Node;
 use crate::config::presets::{Kind, Preset, Speaks, WORDS, Way};
 use crate::config::schema::{PROVIDER, TIMEOUTS, WIRES};
 use crate::config::table::Table;
 use crate::config::{address, quantity};
+use crate::limits::Limit;
 use crate::model::quirks::Quirks;
 use crate::model::target::{Account, Auth, Clocks, Credential, Prices, Replay, Via};
 use crate::model::wire::Wire;
@@ -30,6 +31,8 @@ use crate::provider;
 pub(in crate::config) struct Providers {
     /// The accounts by name.
     pub(in crate::config) accounts: BTreeMap<ByteString, Arc<Account>>,
+    /// Limits by provider name.
+    pub(in crate::config) limits: BTreeMap<ByteString, Limit>,
     /// Every name that the file gives to a provider.
     pub(in crate::config) names: Vec<String>,
 }
@@ -68,15 +71,18 @@ pub(in crate::config) fn providers(root: &Table<'_, '_>) -> Providers {
         let table = Table::open_any(node)?;
         let prices = PriceList::read(root, &table.names());
         let names = table.names().into_iter().map(str::to_owned).collect();
+        let mut limits = BTreeMap::new();
+        let accounts = table.each(|name, node| account(name, node, &mut limits));
         let priced = |account: Account| Account { prices: prices.of(&account.name), ..account };
-        let accounts = table.each(account).into_iter().map(|it| (it.name.clone(), Arc::new(priced(it)))).collect();
-        Some(Providers { accounts, names })
+        let accounts = accounts.into_iter().map(|it| (it.name.clone(), Arc::new(priced(it)))).collect();
+        Some(Providers { accounts, limits, names })
     };
     root.read("providers", read).unwrap_or_default()
 }
 
-fn account(name: &str, node: &Node<'_, '_>) -> Option<Account> {
+fn account(name: &str, node: &Node<'_, '_>, limits: &mut BTreeMap<ByteString, Limit>) -> Option<Account> {
     let table = Table::open(node, PROVIDER)?;
+    limits.extend(table.read("limits", limits::limit).map(|limit| (name.into(), limit)));
     let named = check_name(name, &table);
     let key = table.read("api_key", access::token).map(SecretString::from);
     let rest = rest(&table);

@@ -64,11 +64,11 @@ fn mistakes_in_access_and_limits() {
         "[keys.web]\nsecret = 'sk-1'\nexpires = 2027-01-01",
         "[keys.web]\nsecret = 'sk-1'\nexpires = 'tomorrow'",
         "[keys.web]\nsecret = 'sk-1'\nbudget = { day = 20.0 }\nprovider_objects = true",
-        "[keys.web]\nsecret = 'sk-1'\nlimits = { requests_per_minute = 0, tokens_per_minute = 5, burst = 1.5 }",
+        "[keys.web]\nsecret = 'sk-1'\nlimits = { requests_per_minute = 0, tokens_per_minute = -5, burst = 1.5 }",
         "keys = { web = 'sk-1' }",
-        "[limits]\nip = { concurrent_streams = 5 }\nuser = { requests_per_minute = 5 }",
+        "[limits]\nip = { streams = 5 }\nuser = { request_per_minute = 5 }\nteams = { growth = 5 }\nmodels = { a = { tokens_per_minute = 0 } }",
         "[limits]\nglobal = { burst = 5 }",
-        "[limits]\non_exceeded = 'cut'\nreserve_output = 2000",
+        "[limits]\non_exceeded = 'cot'\nreserve_output = 'all'\nteams = []",
     ]);
     insta::assert_snapshot!(said);
 }
@@ -110,7 +110,7 @@ fn mistakes_in_providers() {
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\ndir = 'demo'\nproxy = 'socks5://127.0.0.1:1'\nca_file = 'nowhere.pem'",
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\nheaders = { Host = 'a', 'x y' = 'b', x-c = \"d\\n\" }",
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\ntimeouts = { idel = '1s', connect = '0s' }",
-        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = 'finsh'\nrecord = ''\nrecord_max = '2GB'\nlimits = {}",
+        "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = 'finsh'\nrecord = ''\nrecord_max = '2GB'\nlimits = { burst = 1 }",
         "[providers.mine]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'\non_cancel = true\nrecord = 'Cargo.toml'\nrecord_max = 0",
         "[providers.mine]\nwire = 'replay'",
         "[providers.mine]\nwire = 'replay'\ndir = 'nowhere'\napi_key = 'sk-1'",

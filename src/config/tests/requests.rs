@@ -73,6 +73,7 @@ fn ask(chat: Chat) -> Ask {
         max_output: None,
         include_usage: true,
         input_estimate: 1,
+        user: None,
         headers: Vec::new(),
         translate: |_| Ok(Chat::default()),
         chat: OnceLock::from(Ok(chat)),

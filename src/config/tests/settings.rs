@@ -29,7 +29,7 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
     let hub = config.hub;
     assert_eq!((hub.retention, hub.readers, hub.on_disconnect), (Duration::from_secs(300), 64, None));
     assert_eq!((hub.memory, hub.max_stream), (512 * 1024 * 1024, 16 * 1024 * 1024));
-    assert!(!config.auth.required && config.auth.keys.is_empty() && config.key_limits.is_empty());
+    assert!(!config.auth.required && config.auth.keys.is_empty() && config.limits.keys.is_empty());
     assert_eq!(config.limits, limits::Settings::default());
     assert_eq!((config.telemetry.log.as_str(), config.telemetry.json), ("info", false));
     let account = &config.route.accounts["up"];
@@ -69,8 +69,8 @@ fn every_key_that_works_reaches_its_room() {
     let limit = |n| std::num::NonZeroU32::new(n);
     assert_eq!(config.limits.global, Limit { concurrent_streams: limit(5), ..Limit::default() });
     assert_eq!(config.limits.ip, Limit { requests_per_minute: limit(120), burst: limit(3), ..Limit::default() });
-    let web = Limit { requests_per_minute: limit(600), concurrent_streams: limit(50), burst: limit(10) };
-    assert_eq!(config.key_limits["web"], web);
+    let web = Limit { requests_per_minute: limit(600), tokens_per_minute: limit(200_000), concurrent_streams: limit(50), burst: limit(10) };
+    assert_eq!(config.limits.keys["web"], web);
 }
 
 #[test]

@@ -99,7 +99,8 @@ fn format(top: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<Format
     Ok(Some(Format::Schema { name: FORMAT_NAME.to_owned(), description: None, schema: Some(schema), strict: Some(true) }))
 }
 
-fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
+/// The end user that a request names.
+pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
     top.object("metadata")?.map_or(Ok(None), |metadata| metadata.string("user_id"))
 }
 

@@ -65,6 +65,7 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         max_output: top.read("max_tokens", "a non-negative integer")?,
         include_usage: true,
         input_estimate: estimate::input(&top)?,
+        user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
         chat: OnceLock::new(),

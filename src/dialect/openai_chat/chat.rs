@@ -161,7 +161,8 @@ fn stop(top: &Object<'_>) -> Result<Vec<String>, Fault> {
     }
 }
 
-fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
+/// The end user that a request names.
+pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
     Ok(top.string("safety_identifier")?.or(top.string("user")?))
 }
 

@@ -49,6 +49,7 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
         max_output: chat::max_tokens(&top)?,
         include_usage: include_usage(&top)? || events,
         input_estimate: estimate::input(&top)?,
+        user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
         chat: OnceLock::new(),

@@ -45,7 +45,6 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     let top = Object::body(body)?;
     let reasoning = top.object("reasoning")?;
     let text = top.object("text")?;
-    let safety = top.string("safety_identifier")?;
     let included: Vec<String> = top.read("include", "an array of strings")?.unwrap_or_default();
     let top_logprobs: Option<u32> = top.read("top_logprobs", "a non-negative integer")?;
     Ok(Chat {
@@ -61,13 +60,18 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
         effort: reasoning.map_or(Ok(None), |reasoning| reasoning.string("effort"))?,
         logprobs: included.iter().any(|it| it == "message.output_text.logprobs").then_some(true),
         top_logprobs: top_logprobs.filter(|count| *count > 0),
-        user: safety.map_or_else(|| top.string("user"), |user| Ok(Some(user)))?,
+        user: user(&top)?,
         service_tier: top.string("service_tier")?,
         cache_key: top.string("prompt_cache_key")?,
         metadata: metadata(&top)?,
         unsupported: unsupported(&top),
         ..Chat::default()
     })
+}
+
+/// The end user that a request names.
+pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
+    Ok(top.string("safety_identifier")?.or(top.string("user")?))
 }
 
 /// The most output tokens that are wanted.

@@ -86,6 +86,7 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
         max_output: chat::max_tokens(&top)?,
         include_usage: true,
         input_estimate: weight.tokens,
+        user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
         chat: OnceLock::new(),

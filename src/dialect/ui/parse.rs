@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use http::HeaderMap;
 
 use super::messages;
-use crate::dialect::door::{MAX_MODEL, passed_headers};
+use crate::dialect::door::{MAX_MODEL, passed_headers, user};
 use crate::dialect::object::Object;
 use crate::dialect::openai_chat::chat;
 use crate::dialect::stored;
@@ -52,6 +52,7 @@ fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
         max_output: chat.max_tokens,
         include_usage: true,
         input_estimate: estimate(&chat),
+        user: chat.user.as_deref().and_then(user),
         headers: Vec::new(),
         translate,
         chat: OnceLock::new(),

@@ -176,6 +176,7 @@ mod tests {
             max_output: None,
             include_usage: false,
             input_estimate: 0,
+            user: None,
             headers: vec![
                 header("anthropic-version", "2026-10-21"),
                 header("anthropic-beta", "b"),

@@ -179,6 +179,7 @@ mod tests {
             max_output: None,
             include_usage: false,
             input_estimate: 0,
+            user: None,
             headers: Vec::new(),
             translate: |_| Err(Fault::new(Code::InternalError, "never called")),
             chat: OnceLock::from(Ok(chat)),

@@ -78,6 +78,7 @@ mod tests {
             max_output: None,
             include_usage: true,
             input_estimate: 0,
+            user: None,
             headers: Vec::new(),
             translate: |_| Ok(Chat::default()),
             chat: OnceLock::from(Ok(chat)),

@@ -182,6 +182,7 @@ mod tests {
             max_output: None,
             include_usage: false,
             input_estimate: 0,
+            user: None,
             headers: vec![header("traceparent", "t"), header("openai-beta", "b")],
             translate: |_| Err(Fault::new(Code::InternalError, "never called")),
             chat: OnceLock::from(Ok(chat)),

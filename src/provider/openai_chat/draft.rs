@@ -99,6 +99,7 @@ mod tests {
             max_output: None,
             include_usage: false,
             input_estimate: 1,
+            user: None,
             headers: [("openai-beta", "x"), ("traceparent", "t"), ("anthropic-beta", "a"), ("cookie", "c")]
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .to_vec(),

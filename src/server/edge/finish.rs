@@ -8,7 +8,7 @@ use http_body::Body;
 use super::outgoing::Outgoing;
 use super::request_id;
 use crate::gateway::reply::Reply;
-use crate::limits::standing::Standing;
+use crate::limits::standing::{Standing, Standings};
 use crate::model::wire::Tongue;
 use crate::server::cors;
 use crate::server::origin::Page;
@@ -74,9 +74,7 @@ impl Finish {
         if !streams {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        if let Some(standing) = self.standing {
-            standing.write(headers, self.tongue);
-        }
+        parts.extensions.remove::<Standings>().unwrap_or_default().or_door(self.standing).write(headers, self.tongue);
         cors::write(&self.page, self.preflight, headers);
         if last && http1 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -31,6 +31,7 @@ fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
         max_output: None,
         include_usage: false,
         input_estimate: 0,
+        user: None,
         headers: vec![header("anthropic-beta", "b"), header("traceparent", "t"), header("cookie", "c")],
         translate: |_| Err(Fault::new(Code::InternalError, "never called")),
         chat: OnceLock::from(Ok(chat)),

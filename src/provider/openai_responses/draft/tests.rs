@@ -25,6 +25,7 @@ fn ask(shape: Wire, body: &'static str, chat: Chat) -> Ask {
         max_output: None,
         include_usage: false,
         input_estimate: 0,
+        user: None,
         headers: [("openai-beta", "x"), ("traceparent", "t"), ("anthropic-beta", "a"), ("cookie", "c")]
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .to_vec(),

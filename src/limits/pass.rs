@@ -1,0 +1,179 @@
+//! The right to run one generation, and what becomes of it.
+//!
+//! Invariants: its accounts are settled exactly once, whatever happens: by [`Pass::settle`], or, dropped without it, with
+//! what it was told until then. A provider is drawn on only while it is asked, by the [`Lane`] of the attempt.
+
+use std::sync::Arc;
+
+use bytestring::ByteString;
+use smallvec::SmallVec;
+
+use super::Settings;
+use super::account::Need;
+use super::board::Board;
+use super::part::Part;
+use super::standing::Standings;
+use crate::model::fault::Fault;
+use crate::model::usage;
+
+/// Output beyond what is paid for that may be on its way before the accounts hear of it, bytes: a look at each of them
+/// costs as much as a token, and 64 tokens are nothing to an account that counts them by the minute.
+const STEP: u64 = 256;
+
+/// The most tokens that one generation is charged: no model has room for so many, and a figure beyond would be an
+/// upstream's mistake that closes an account for days.
+const MOST: u64 = 100_000_000;
+
+/// What a generation has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    /// No upstream was asked: everything is given back, the request included.
+    Nothing,
+    /// So many tokens; what was taken beyond is given back.
+    Tokens(u64),
+}
+
+/// The right to run one generation.
+#[derive(Debug)]
+pub struct Pass {
+    board: Arc<Board>,
+    need: Need,
+    parts: SmallVec<[Part; 7]>,
+    /// The provider's part that was taken with all others, until an attempt needs it.
+    first: Option<Lane>,
+    /// What it has come to, once that is known.
+    charge: Option<Charge>,
+    /// An upstream was asked.
+    asked: bool,
+    /// The bytes of output that there are.
+    streamed: u64,
+    /// The bytes of output that are paid for.
+    paid: u64,
+    /// Where its caller stands.
+    pub standings: Standings,
+}
+
+/// The right to ask one provider for one generation, as long as an attempt lasts. Dropped, its slot is free, and nothing
+/// but the request itself was used.
+#[derive(Debug)]
+pub struct Lane {
+    provider: ByteString,
+    part: Option<Part>,
+}
+
+impl Lane {
+    pub(super) const fn new(provider: ByteString, part: Option<Part>) -> Self {
+        Self { provider, part }
+    }
+
+    /// The provider.
+    #[must_use]
+    pub const fn provider(&self) -> &ByteString {
+        &self.provider
+    }
+
+    /// Says that the provider is asked: the request counts, whatever becomes of it.
+    pub fn asked(&mut self) {
+        if let Some(part) = &mut self.part {
+            part.owe(0);
+        }
+    }
+}
+
+impl Pass {
+    pub(super) fn new(board: Arc<Board>, need: Need, parts: SmallVec<[Part; 7]>, first: Lane, standings: Standings) -> Self {
+        let mut pass = Self { board, need, parts, first: Some(first), charge: None, asked: false, streamed: 0, paid: u64::MAX, standings };
+        pass.reckon();
+        pass
+    }
+
+    /// A pass that no limit has anything to do with.
+    #[must_use]
+    pub fn unlimited() -> Self {
+        let board = Arc::new(Board::new(&Arc::default(), Settings::default()));
+        Self::new(board, Need::default(), SmallVec::new(), Lane::new(ByteString::new(), None), Standings::default())
+    }
+
+    /// The right to ask that provider: the one that came with the pass, or another in its place. Two may be held at a time.
+    ///
+    /// # Errors
+    /// 429 with the limit `provider` where it has nothing left: to be skipped, as if it had said so itself.
+    pub fn lane(&mut self, provider: &ByteString) -> Result<Lane, Box<Fault>> {
+        if let Some(first) = self.first.take_if(|first| first.provider == *provider) {
+            return Ok(first);
+        }
+        let part = self.board.provider(provider, self.need)?;
+        self.first = None;
+        Ok(Lane::new(provider.clone(), part))
+    }
+
+    /// Says that an upstream is asked: from now on the prompt is owed.
+    pub const fn asked(&mut self) {
+        self.asked = true;
+    }
+
+    /// The attempt of that lane answers: its provider is settled with, as all others are.
+    pub fn keep(&mut self, lane: Lane) {
+        self.first = None;
+        self.parts.extend(lane.part);
+        self.reckon();
+    }
+
+    /// Hears how much output there is, bytes. Cheap enough for every token.
+    ///
+    /// # Errors
+    /// 429 when an account has run dry by it, and the stream is to end then (`on_exceeded = "cut"`).
+    pub fn streamed(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
+        self.streamed = bytes;
+        if bytes > self.paid { self.keep_up(bytes) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn keep_up(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
+        let owes = self.owes();
+        self.paid = bytes.saturating_add(STEP);
+        let mut dry = Ok(());
+        for part in &mut self.parts {
+            dry = dry.and(part.keep_up(owes));
+        }
+        if self.board.cuts() { dry } else { Ok(()) }
+    }
+
+    /// Frees the slots: the generation is over, though what it used is not known yet.
+    pub fn release(&mut self) {
+        self.first = None;
+        self.parts.iter_mut().for_each(Part::release);
+    }
+
+    /// Settles with all accounts. Whatever comes afterwards changes nothing.
+    pub fn settle(&mut self, charge: Charge) {
+        self.charge.get_or_insert(charge);
+        self.close();
+    }
+
+    fn close(&mut self) {
+        self.first = None;
+        let told = if self.asked { Charge::Tokens(self.owes()) } else { Charge::Nothing };
+        if let Charge::Tokens(tokens) = self.charge.unwrap_or(told) {
+            self.parts.iter_mut().for_each(|part| part.owe(tokens.min(MOST)));
+        }
+        self.parts.clear();
+    }
+
+    /// The tokens that are owed as far as is known.
+    fn owes(&self) -> u64 {
+        self.need.input.saturating_add(usage::estimate(self.streamed)).min(MOST)
+    }
+
+    /// Finds out up to how many bytes of output all accounts are paid.
+    fn reckon(&mut self) {
+        let output = |part: &Part| part.taken().map(|taken| taken.saturating_sub(self.need.input).saturating_mul(4));
+        self.paid = self.parts.iter().filter_map(output).min().unwrap_or(u64::MAX);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
