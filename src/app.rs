@@ -136,6 +136,14 @@ impl Building {
     }
 }
 
+/// The gateway of a configuration, without sockets: for who brings it requests by hand. Must be called within a runtime.
+///
+/// # Errors
+/// When it cannot begin: says why.
+pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
+    Ok(Gateway::new(furnish(config, 1, &Recorder::default())?, Lifecycle::new()))
+}
+
 /// The rooms behind the edge, from a configuration.
 fn furnish(config: &Config, workers: usize, recorder: &Recorder, limits: &Arc<Limits>) -> anyhow::Result<House> {
     let routes = Routes::new(config.route.clone());

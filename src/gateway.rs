@@ -29,9 +29,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use bytestring::ByteString;
 use http::{Method, Request, Response, header};
-use hyper::body::Incoming;
+use http_body::Body;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{Auth, Caller};
@@ -166,8 +167,11 @@ impl Gateway {
         Gauges { running, readers, permits: held.slots, reserved: held.reserved }
     }
 
-    /// Answers one request that the edge has let in.
-    pub async fn handle(&self, visit: Visit, request: Request<Incoming>) -> Response<Reply> {
+    /// Answers one request that the edge has let in, wherever its body comes from.
+    pub async fn handle<B>(&self, visit: Visit, request: Request<B>) -> Response<Reply>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let house = self.house.load_full();
         let endpoint = routes::find(request.method(), request.uri().path());
         let tongue = spoken(&request);
@@ -179,7 +183,10 @@ impl Gateway {
         answered.unwrap_or_else(|fault| refuse(&fault, tongue, &visit.request_id))
     }
 
-    async fn answer(&self, house: &House, visit: &Visit, endpoint: Endpoint, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
+    async fn answer<B>(&self, house: &House, visit: &Visit, endpoint: Endpoint, request: Request<B>) -> Result<Response<Reply>, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         match endpoint {
             Endpoint::Playground if house.settings.playground => Ok(pages::playground()),
             Endpoint::Playground => Err(Fault::new(Code::NotFound, "the playground is switched off (`server.playground`)")),

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
-use http_body::Body as _;
+use http_body::Body;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::fault::{Code, Fault};
@@ -22,7 +21,7 @@ const ROOM: usize = 64 * 1024;
 ///
 /// # Errors
 /// 413 past `most` bytes; 408 when it pauses for 30 s or takes 5 minutes; 400 when the connection breaks.
-pub(super) async fn collect(mut body: Incoming, most: usize) -> Result<Bytes, Fault> {
+pub(super) async fn collect(mut body: impl Body<Data = Bytes> + Unpin, most: usize) -> Result<Bytes, Fault> {
     let announced = body.size_hint().lower();
     if announced > most as u64 {
         return Err(too_large(most));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http_body::Body;
 use serde::Deserialize;
 use tokio::time::timeout;
 
@@ -41,7 +41,10 @@ impl Gateway {
     }
 
     /// `POST /v1/ui/chat/{chat}/stop`: stops the newest answer, or the one that the body names.
-    pub(super) async fn stop(&self, caller: &Caller, chat: &str, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
+    pub(super) async fn stop<B>(&self, caller: &Caller, chat: &str, request: Request<B>) -> Result<Response<Reply>, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         if chat.len() < SAFE_ID {
             let message =
                 format!("the id of a chat that can be stopped by it has {SAFE_ID} characters or more: stop its stream by the stream's id");

@@ -1,8 +1,9 @@
 //! `POST /v1/messages/count_tokens`: how many tokens a prompt has, by the target's own count where it has one, else by
 //! our estimate, marked as such.
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http_body::Body;
 
 use super::reply::Reply;
 use super::serve::refused_response;
@@ -16,7 +17,10 @@ use crate::upstream;
 impl Gateway {
     /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to resume or cancel; it
     /// counts as a request, and takes no tokens.
-    pub(super) async fn count(&self, house: &House, visit: &Visit, request: Request<Incoming>) -> Result<Response<Reply>, Fault> {
+    pub(super) async fn count<B>(&self, house: &House, visit: &Visit, request: Request<B>) -> Result<Response<Reply>, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let (head, incoming) = request.into_parts();
         let caller = house.auth.identify(&head.headers)?;
         body::require_json(&head.headers)?;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http_body::Body;
 
 use super::decide::{Decision, decide};
 use super::heartbeat::Heartbeat;
@@ -28,13 +29,10 @@ use crate::upstream::{self, Job};
 
 impl Gateway {
     /// A new generation, or one that the same request has begun before.
-    pub(super) async fn serve(
-        &self,
-        house: &House,
-        visit: &Visit,
-        tongue: Tongue,
-        request: Request<Incoming>,
-    ) -> Result<Response<Reply>, Fault> {
+    pub(super) async fn serve<B>(&self, house: &House, visit: &Visit, tongue: Tongue, request: Request<B>) -> Result<Response<Reply>, Fault>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let (head, incoming) = request.into_parts();
         let caller = house.auth.identify(&head.headers)?;
         body::require_json(&head.headers)?;
