@@ -29,7 +29,7 @@ pub use cancel::Cause;
 pub use claim::{Claim, ClaimKey, Digest, Settled, digest};
 pub use journal::Writer;
 pub use maps::is_name;
-pub use reader::{Past, Reader, Step, expired};
+pub use reader::{Past, Reader, Shown, Step, expired};
 pub use stream::{Birth, Snapshot, State, Stream, UpstreamState};
 
 use maps::Maps;

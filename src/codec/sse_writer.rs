@@ -1,7 +1,8 @@
 //! Spells SSE events, with ids that name stream and position where they are asked for.
 //!
 //! Invariants: an event is written in one piece, ended by one blank line; every event carries data; the last event of
-//! an entry carries the entry's position, an earlier one position and part.
+//! an entry carries the entry's position, an earlier one position and part. Of entries that were merged into one, the last
+//! event carries the position of the last; an earlier one stands in the first.
 
 use std::io::Write as _;
 
@@ -12,7 +13,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 pub struct SseWriter {
     buf: BytesMut,
     ids: Option<Ids>,
-    seq: u64,
+    /// The entry at hand; of merged ones the first, and the last.
+    first: u64,
+    last: u64,
     /// Events begun in this entry.
     begun: u32,
     /// Where the open event began.
@@ -36,7 +39,7 @@ impl SseWriter {
     /// A writer of events, with ids where given.
     #[must_use]
     pub fn new(ids: Option<Ids>) -> Self {
-        Self { buf: BytesMut::new(), ids, seq: 0, begun: 0, open_at: 0, seen: 0, muted: false }
+        Self { buf: BytesMut::new(), ids, first: 0, last: 0, begun: 0, open_at: 0, seen: 0, muted: false }
     }
 
     /// From here on (or no longer) nothing is kept of what is written.
@@ -52,7 +55,12 @@ impl SseWriter {
 
     /// The entry with this number follows; its first `seen` events are left out, as the reader has them.
     pub fn begin_entry(&mut self, seq: u64, seen: u32) {
-        self.seq = seq;
+        self.begin_entries(seq, seq, seen);
+    }
+
+    /// The entries from `first` to `last` follow as one; of the first of them `seen` events are left out.
+    pub fn begin_entries(&mut self, first: u64, last: u64, seen: u32) {
+        (self.first, self.last) = (first, last);
         self.begun = 0;
         self.seen = seen;
     }
@@ -131,7 +139,8 @@ impl SseWriter {
             self.buf.put_slice(b"id: ");
             self.buf.put_slice(&ids.stream);
             self.buf.put_u8(b'.');
-            self.buf.put_slice(itoa::Buffer::new().format(self.seq).as_bytes());
+            let seq = if last { self.last } else { self.first };
+            self.buf.put_slice(itoa::Buffer::new().format(seq).as_bytes());
             if !last {
                 self.buf.put_u8(b'.');
                 self.buf.put_slice(itoa::Buffer::new().format(self.begun - 1).as_bytes());
@@ -173,6 +182,16 @@ mod tests {
         out.event("").put_slice(b"[1]");
         out.end_entry();
         assert_eq!(&out.take()[..], b"event: text\ndata: {}\nid: abc.7.0.events\n\ndata: [1]\nid: abc.7\n\n");
+    }
+
+    #[test]
+    fn an_event_inside_merged_entries_stands_in_the_first() {
+        let mut out = SseWriter::new(Some(ids()));
+        out.begin_entries(7, 9, 0);
+        out.event("a").put_slice(b"1");
+        out.event("b").put_slice(b"2");
+        out.end_entry();
+        assert_eq!(&out.take()[..], b"event: a\ndata: 1\nid: abc.7.0.events\n\nevent: b\ndata: 2\nid: abc.9\n\n");
     }
 
     #[test]

@@ -52,7 +52,7 @@ async fn follow(reader: &mut Reader) -> Result<Whole, Fault> {
     let mut whole = Whole { answer: Answer::default(), body: None };
     loop {
         let step = poll_fn(|cx| {
-            reader.poll_read(cx, usize::MAX, false, |_, _, entry| {
+            reader.poll_read(cx, usize::MAX, false, |_, entry| {
                 entry.events.iter().for_each(|event| whole.answer.add(event));
                 if let Some(raw) = &entry.raw {
                     whole.body = Some(raw.data.clone());

@@ -76,8 +76,8 @@ impl Live {
 
     fn read(&mut self, cx: &Context<'_>) -> Poll<Step> {
         let (encoder, out) = (&mut self.encoder, &mut self.out);
-        self.reader.poll_read(cx, ENOUGH, self.merge, |seq, seen, entry| {
-            out.begin_entry(seq, seen);
+        self.reader.poll_read(cx, ENOUGH, self.merge, |shown, entry| {
+            out.begin_entries(shown.first, shown.last, shown.seen);
             encoder.entry(entry, out);
             out.end_entry();
             out.len()

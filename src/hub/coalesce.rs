@@ -3,6 +3,7 @@
 use bytestring::ByteString;
 use smallvec::smallvec;
 
+use super::reader::Shown;
 use crate::model::entry::Entry;
 use crate::model::event::Event;
 use crate::model::ids::Seq;
@@ -12,6 +13,9 @@ const LARGEST: usize = 16 * 1024;
 
 /// A delta that grows.
 pub(super) struct Coalesce {
+    /// The entries it is made of.
+    first: Seq,
+    last: Seq,
     kind: Kind,
     text: String,
 }
@@ -26,42 +30,46 @@ enum Kind {
 
 impl Coalesce {
     /// Shows the entries, merged, until `show` holds enough; gives the number of the first entry not shown. A merged
-    /// entry goes under the number of its last one.
+    /// entry goes under the numbers of its first and its last one.
     pub(super) fn over<'a>(
         entries: impl Iterator<Item = (Seq, &'a Entry)>,
         enough: usize,
-        mut show: impl FnMut(Seq, u32, &Entry) -> usize,
+        mut show: impl FnMut(Shown, &Entry) -> usize,
     ) -> Seq {
-        let mut open: Option<(Seq, Self)> = None;
+        let mut open: Option<Self> = None;
         let mut next = 0;
         for (seq, entry) in entries {
             let delta = delta_of(entry);
-            let joins = matches!((&open, &delta), (Some((_, it)), Some((kind, _))) if it.kind == *kind && it.text.len() < LARGEST);
-            if !joins && let Some((last, it)) = open.take() {
-                next = last + 1;
-                if show(last, 0, &it.entry()) >= enough {
+            let joins = matches!((&open, &delta), (Some(it), Some((kind, _))) if it.kind == *kind && it.text.len() < LARGEST);
+            if !joins && let Some(it) = open.take() {
+                next = it.last + 1;
+                if show(it.shown(), &it.entry()) >= enough {
                     return next;
                 }
             }
             match delta {
                 Some((kind, text)) => {
-                    let (last, it) = open.get_or_insert_with(|| (seq, Self { kind, text: String::new() }));
-                    *last = seq;
+                    let it = open.get_or_insert_with(|| Self { first: seq, last: seq, kind, text: String::new() });
+                    it.last = seq;
                     it.text.push_str(text);
                 }
                 None => {
                     next = seq + 1;
-                    if show(seq, 0, entry) >= enough {
+                    if show(Shown::one(seq, 0), entry) >= enough {
                         return next;
                     }
                 }
             }
         }
-        if let Some((last, it)) = open {
-            next = last + 1;
-            show(last, 0, &it.entry());
+        if let Some(it) = open {
+            next = it.last + 1;
+            show(it.shown(), &it.entry());
         }
         next
+    }
+
+    const fn shown(&self) -> Shown {
+        Shown { first: self.first, last: self.last, seen: 0 }
     }
 
     fn entry(self) -> Entry {
@@ -98,19 +106,20 @@ mod tests {
     fn neighbours_merge_and_nothing_is_lost() {
         let entries = [text(0, "a"), text(0, "b"), text(1, "c"), Entry::default(), text(0, "d"), text(0, "e")];
         let mut shown = Vec::new();
-        let next = Coalesce::over((10..).zip(&entries), usize::MAX, |seq, _, entry| {
-            shown.push((seq, entry.clone()));
+        let next = Coalesce::over((10..).zip(&entries), usize::MAX, |it, entry| {
+            shown.push((it.first, it.last, entry.clone()));
             0
         });
         assert_eq!(next, 16);
-        assert_eq!(shown, [(11, text(0, "ab")), (12, text(1, "c")), (13, Entry::default()), (15, text(0, "de"))]);
+        let expected = [(10, 11, text(0, "ab")), (12, 12, text(1, "c")), (13, 13, Entry::default()), (14, 15, text(0, "de"))];
+        assert_eq!(shown, expected);
     }
 
     #[test]
     fn it_stops_when_there_is_enough() {
         let entries = [text(0, "a"), text(1, "b"), text(0, "c")];
         let mut shown = 0;
-        let next = Coalesce::over((0..).zip(&entries), 1, |_, _, _| {
+        let next = Coalesce::over((0..).zip(&entries), 1, |_, _| {
             shown += 1;
             1
         });

@@ -41,6 +41,24 @@ pub enum Past<'a> {
     Entry(&'a Entry),
 }
 
+/// The entry that is shown, by its number; of entries merged into one, the first and the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// The first: an event inside the merged one stands in it, as it begins like it.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
+    /// Events of the first which the reader already has.
+    pub seen: u32,
+}
+
+impl Shown {
+    /// One entry, of which the reader has `seen` events.
+    pub(super) const fn one(seq: Seq, seen: u32) -> Self {
+        Self { first: seq, last: seq, seen }
+    }
+}
+
 /// What a look at the log gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -150,13 +168,7 @@ impl Reader {
     /// Shows what has come since, entry by entry, with its number and how many of its events the reader has seen;
     /// `show` says how many bytes it holds by now, and is shown no more past `enough`. With `merge`, a reader that has
     /// fallen behind is shown neighbouring deltas as one.
-    pub fn poll_read(
-        &mut self,
-        cx: &Context<'_>,
-        enough: usize,
-        merge: bool,
-        mut show: impl FnMut(Seq, u32, &Entry) -> usize,
-    ) -> Poll<Step> {
+    pub fn poll_read(&mut self, cx: &Context<'_>, enough: usize, merge: bool, mut show: impl FnMut(Shown, &Entry) -> usize) -> Poll<Step> {
         let mut log = self.stream.log();
         if self.next < log.base() {
             return Poll::Ready(Step::Overtaken);
@@ -174,7 +186,7 @@ impl Reader {
             return Poll::Ready(Step::Read);
         }
         for (seq, entry) in log.from(self.next).take(BATCH) {
-            let held = show(seq, self.seen, entry);
+            let held = show(Shown::one(seq, self.seen), entry);
             self.seen = 0;
             self.next = seq + 1;
             if held >= enough {

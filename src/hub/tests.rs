@@ -54,7 +54,7 @@ fn failed() -> Entry {
 fn read(reader: &mut Reader) -> (String, Poll<Step>) {
     let mut said = String::new();
     loop {
-        let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |_, _, entry| {
+        let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |_, entry| {
             said.extend(entry.events.iter().filter_map(|event| match event {
                 Event::Text { delta, .. } => Some(&**delta),
                 _ => None,
@@ -98,12 +98,12 @@ async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
     let hub = Hub::new(1 << 20);
     let (mut writer, mut reader) = begin(&hub, birth());
     writer.append(&mut (0..1000).map(|n| text(&format!("{n},"))).collect());
-    let mut shown = 0;
-    let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |_, _, _| {
-        shown += 1;
+    let mut shown = Vec::new();
+    let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |entries, _| {
+        shown.push((entries.first, entries.last));
         0
     });
-    assert_eq!((step, shown), (Poll::Ready(Step::Read), 2), "the start, and one text");
+    assert_eq!((step, shown), (Poll::Ready(Step::Read), vec![(0, 0), (1, 1000)]), "the start, and one text");
     let expected: String = (0..1000).map(|n| format!("{n},")).collect();
     assert_eq!(read(&mut Reader::attach(writer.stream(), None).unwrap()).0, expected);
 }
