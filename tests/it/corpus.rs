@@ -4,7 +4,7 @@
 //! `demo`) are played in any case. Bodies are cut at random places: `SLUICEGATE_SEED` repeats a run.
 
 mod expected;
-mod recording;
+pub mod recording;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,7 +49,8 @@ pub fn corpus() -> (PathBuf, bool) {
     }
 }
 
-fn all_recordings() -> Vec<Recording> {
+/// All recordings that can be had; the repository's own are the last.
+pub fn all_recordings() -> Vec<Recording> {
     let (path, wanted) = corpus();
     let mut all = recording::under(&path);
     assert!(!wanted || !all.is_empty(), "SLUICEGATE_CORPUS is set, and there is no recording in {}", path.display());
@@ -91,8 +92,7 @@ async fn player(all: &Arc<Vec<Recording>>, seed: u64) -> Upstream {
 
 #[tokio::test]
 async fn every_recording_says_what_it_said_in_every_dialect() {
-    let seed = std::env::var("SLUICEGATE_SEED").map_or_else(|_| recording::any_seed(), |text| text.parse().unwrap());
-    println!("SLUICEGATE_SEED={seed}");
+    let seed = recording::seed();
     let all = Arc::new(all_recordings());
     let upstream = player(&all, seed).await;
     let mut setup = Setup::new().section("limits", "");

@@ -26,4 +26,5 @@ mod resuming;
 mod rig;
 mod secrets;
 mod stopping;
+mod views;
 mod waiting;

@@ -3,83 +3,24 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sluicegate::model::ids::StreamId;
 use sluicegate::provider::recording::Recording;
 
 use crate::rig::log::Log;
 use crate::rig::told::Choice;
 use crate::rig::upstream::{Head, Step, json as whole, pieces};
 use crate::rig::{
-    Ask, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, chat_pairs, say, wires, within,
+    Ask, Ending, Folder, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, chat_pairs, say, wires, within,
 };
 
 /// Between two tokens of what is recorded.
 const GAP: Duration = Duration::from_millis(700);
 /// Longer than any recording here.
 const LATER: Duration = Duration::from_secs(60);
-
-/// A folder to record into, which is not there yet, and which is removed in the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        Self(std::env::temp_dir().join(format!("sluicegate-{}", StreamId::random())))
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The names in it.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(&self.0).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    /// Waits for a file.
-    async fn file(&self, name: &str) -> Vec<u8> {
-        let path = self.0.join(name);
-        let waiting = async {
-            while !path.exists() {
-                tokio::task::yield_now().await;
-            }
-        };
-        within(&format!("the recording {name}"), waiting).await;
-        fs::read(path).unwrap()
-    }
-
-    async fn recording(&self, name: &str) -> Recording {
-        Recording::parse(&self.file(name).await).unwrap()
-    }
-
-    /// Waits until no recording is being written.
-    async fn settled(&self) {
-        let waiting = async {
-            while self.names().iter().any(|name| name.ends_with(".part")) {
-                tokio::task::yield_now().await;
-            }
-        };
-        within("the recordings to be whole", waiting).await;
-    }
-
-    fn write(&self, name: &str, recording: &str) {
-        fs::create_dir_all(&self.0).unwrap();
-        fs::write(self.0.join(name), recording).unwrap();
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // A folder left behind in the system's temporary one harms nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn recorded(setup: Setup, provider: &str, folder: &Folder) -> Setup {
     setup.section(&format!("providers.{provider}"), &format!("record = {:?}", folder.path()))
@@ -208,7 +149,7 @@ async fn a_streamed_recording_is_folded_where_one_body_was_asked_for() {
     for wire in wires() {
         let head = json!({"recording": 1, "wire": wire.name(), "content_type": say::of(wire).content_type(), "status": 200});
         let encoded = base64(&Say::tokens(3).stream(wire));
-        folder.write(wire.name(), &format!("{head}\n{{\"at\":0,\"base64\":\"{encoded}\"}}\n"));
+        folder.write(wire.name(), format!("{head}\n{{\"at\":0,\"base64\":\"{encoded}\"}}\n"));
         let replay = player(&folder, "").await;
         let mut reply = replay.client.ask(&Ask::chat(Speech::Chat, &format!("replay/{}", wire.name()), false)).await;
         let told = Told::of_whole(Speech::Chat, &reply.json().await);
@@ -237,7 +178,7 @@ async fn the_content_type_of_a_recording_says_how_it_is_framed() {
     for (name, text) in [("list", list), ("whole", whole)] {
         let (front, back) = text.split_at(40);
         let head = r#"{"recording":1,"wire":"gemini","content_type":"application/json; charset=UTF-8","status":200}"#;
-        folder.write(name, &format!("{head}\n{}\n{}\n", json!({"at": 0, "text": front}), json!({"at": 9, "text": back})));
+        folder.write(name, format!("{head}\n{}\n{}\n", json!({"at": 0, "text": front}), json!({"at": 9, "text": back})));
         let replay = player(&folder, "").await;
         for speech in Speech::CHATS {
             let told = replay.client.ask(&Ask::chat(speech, &format!("replay/{name}"), true)).await.told().await;
@@ -297,7 +238,7 @@ async fn a_refusal_that_is_played_falls_back_like_a_real_one() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let folder = Folder::new();
         let head = json!({"recording": 1, "wire": wire.name(), "content_type": "application/json", "status": 503});
-        folder.write("busy", &format!("{head}\n{}\n", json!({"at": 5, "text": say::refusal(wire, 503, "busy").to_string()})));
+        folder.write("busy", format!("{head}\n{}\n", json!({"at": 5, "text": say::refusal(wire, 503, "busy").to_string()})));
         let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
         let setup = Setup::new().section("providers.replay", &format!("dir = {:?}", folder.path())).provider("spare", wire, spare.addr);
         let proxy = setup.model("m", "[\"replay/busy\", \"spare/m\"]").start().await;
@@ -371,8 +312,8 @@ async fn recording_stops_at_its_bound_and_disturbs_nobody() {
     let _listening = log.listen();
     let wire = wires()[0];
     let folder = Folder::new();
-    folder.write("mine.rec", &"x".repeat(1000));
-    folder.write("notes.txt", &"x".repeat(100_000));
+    folder.write("mine.rec", "x".repeat(1000));
+    folder.write("notes.txt", "x".repeat(100_000));
     let upstream = Upstream::start(Say::tokens(6).script(wire, Pace::Flat)).await;
     let bound: u64 = 8000;
     let setup = recorded(Setup::new().over(wire, &upstream), "up", &folder).section("providers.up", &format!("record_max = {bound}"));

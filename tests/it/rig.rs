@@ -2,18 +2,22 @@
 
 pub mod client;
 pub mod clock;
+pub mod folder;
 pub mod log;
 pub mod proxy;
 pub mod relay;
 pub mod say;
 pub mod sse;
+pub mod stage;
 pub mod told;
 pub mod upstream;
 
 pub use client::{Ask, Client, Ending, Reply, Speech};
 pub use clock::{Scene, Virtual, settle, within};
+pub use folder::Folder;
 pub use proxy::{Proxy, Setup};
 pub use say::{Pace, Say};
+pub use stage::Stage;
 pub use told::Told;
 pub use upstream::Upstream;
 

@@ -179,7 +179,10 @@ impl Dice {
     }
 }
 
-/// A seed that is different every time.
-pub fn any_seed() -> u64 {
-    u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos())
+/// The seed of this run, told so that it can be repeated: `SLUICEGATE_SEED`, else one that is different every time.
+pub fn seed() -> u64 {
+    let any = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
+    let seed = std::env::var("SLUICEGATE_SEED").map_or_else(|_| any(), |text| text.parse().unwrap());
+    println!("SLUICEGATE_SEED={seed}");
+    seed
 }

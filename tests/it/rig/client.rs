@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use http::Request;
+use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -191,6 +193,15 @@ impl Ask {
     /// With a name of the caller's own.
     pub fn named(self, name: &str) -> Self {
         self.header("x-stream-id", name)
+    }
+
+    /// As somebody hands it on who has read it.
+    pub fn request(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(self.method).uri(&self.path).header("content-type", self.content_type);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        request.body(Full::new(self.body.clone().unwrap_or_default())).unwrap()
     }
 
     /// Its bytes.
