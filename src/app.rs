@@ -141,7 +141,7 @@ impl Building {
 /// # Errors
 /// When it cannot begin: says why.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
-    Ok(Gateway::new(furnish(config, 1, &Recorder::default())?, Lifecycle::new()))
+    Ok(Gateway::new(furnish(config, 1, &Recorder::default(), &Arc::default())?, Lifecycle::new()))
 }
 
 /// The rooms behind the edge, from a configuration.
