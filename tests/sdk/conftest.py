@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+import recordings as recorded
 import stack as house
 
 tags = itertools.count()
@@ -15,6 +16,25 @@ tags = itertools.count()
 def stack():
     with house.stack() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def all_recordings():
+    return recorded.all_recordings()
+
+
+@pytest.fixture(scope="session")
+def player(all_recordings):
+    """The URL of a server that plays them."""
+    with recorded.playing(all_recordings) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def recordings_proxy(player):
+    """The URL of a proxy in front of that server, with a model a wire."""
+    with house.serving(recorded.config(player)) as url:
+        yield url
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ REASONS = {
     "content_filter": "content_filter", "refusal": "content_filter", "SAFETY": "content_filter", "RECITATION": "content_filter",
     "PROHIBITED_CONTENT": "content_filter", "BLOCKLIST": "content_filter", "content_filtered": "content_filter",
     "guardrail_intervened": "content_filter", "OTHER": "content_filter",
+    "tool-calls": "tool_calls", "content-filter": "content_filter",
 }
 
 
@@ -23,6 +24,12 @@ class Choice:
     # Id, name, arguments as they were sent.
     calls: dict = field(default_factory=dict)
     finish: str | None = None
+    # The same as it was spelled.
+    word: str | None = None
+
+    def ended(self, word):
+        """It ended for this reason."""
+        self.word, self.finish = word, REASONS.get(word, word)
 
     def call(self, key, id=None, name=None, arguments=""):
         """Adds to the call of that key."""

@@ -26,6 +26,17 @@ FOLDERS = [
 ]
 PIECE = 997
 
+SERVER = '[server]\nlisten = "127.0.0.1:0"\nadmin_listen = "127.0.0.1:0"\ndrain = "1s"\n'
+PROVIDER = """
+[providers.{wire}]
+wire = "{wire}"
+base_url = "{url}"
+api_key = "sk-upstream-of-recordings"
+[models.{wire}]
+route = ["{wire}/m"]
+retries = 0
+"""
+
 
 @dataclass
 class Recording:
@@ -71,6 +82,11 @@ def read(path, wire, kind):
     expected = json.loads((path / "expected.json").read_text())
     content_type = meta.get("content_type") or kind
     return Recording(path.parent.name, wire, path.name, meta.get("provider") or "", content_type, (path / "body").read_bytes(), expected)
+
+
+def config(url):
+    """A proxy in front of the server that plays them, with a model for each wire."""
+    return SERVER + "".join(PROVIDER.format(wire=wire, url=url) for _, wire, _ in FOLDERS if wanted(wire))
 
 
 @contextmanager

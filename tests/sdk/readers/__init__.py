@@ -1,4 +1,5 @@
-"""How the provider's own SDK reads each wire: asks `url` for a model, which names a recording, gives what it heard.
+"""How the provider's own SDK reads each wire: asks `url` for a model, which names a recording, gives what it heard; and how
+each dialect's own SDK reads the proxy, where a recording is named by the prompt.
 
 One file an SDK; each is imported where it is needed, as they take their time.
 """
@@ -13,3 +14,13 @@ def name_of(recording):
 
 def reader(name, url):
     return import_module(f"readers.{name.replace('-', '_')}").Reader(url)
+
+
+def of_dialect(dialect, url):
+    """The SDK for a dialect, with the accumulator that it has."""
+    match dialect:
+        case "openai-responses":
+            return import_module("readers.openai_responses").Accumulator(f"{url}/v1")
+        case "openai-chat":
+            return reader(dialect, f"{url}/v1")
+    return reader(dialect, url)

@@ -3,29 +3,41 @@
 import openai
 from openai.lib.streaming.chat import ChatCompletionStreamState
 
-from heard import Heard, REASONS
+from heard import Heard
 
 
 class Reader:
     def __init__(self, url):
         self.client = openai.OpenAI(base_url=url, api_key="sk", max_retries=0, timeout=20)
 
-    def read(self, model):
-        heard, state = Heard(), ChatCompletionStreamState()
-        with self.client.chat.completions.create(model=model, messages=[{"role": "user", "content": "x"}], stream=True) as stream:
-            for chunk in stream:
-                state.handle_chunk(chunk)
-        answer = state.current_completion_snapshot
-        for choice in answer.choices:
-            of_choice(heard.choice(choice.index), choice)
-        heard.usage = usage(answer.usage)
+    def read(self, model, prompt="x", **more):
+        messages, state, begun, heard = [{"role": "user", "content": prompt}], ChatCompletionStreamState(), False, Heard()
+        with self.client.chat.completions.create(model=model, messages=messages, stream=True, stream_options={"include_usage": True}, **more) as stream:
+            try:
+                for chunk in stream:
+                    state.handle_chunk(chunk)
+                    begun = True
+            except openai.APIError as error:
+                heard.failure = error
+        if begun:
+            of_answer(heard, state.current_completion_snapshot)
         return heard
+
+    def close(self):
+        self.client.close()
+
+
+def of_answer(heard, answer):
+    for choice in answer.choices:
+        of_choice(heard.choice(choice.index), choice)
+    heard.usage = usage(answer.usage)
 
 
 def of_choice(to, choice):
     message = choice.message
     extra = message.model_extra or {}
-    to.text, to.refusal, to.finish = message.content or "", message.refusal or "", REASONS.get(choice.finish_reason, choice.finish_reason)
+    to.text, to.refusal = message.content or "", message.refusal or ""
+    to.ended(choice.finish_reason)
     details = "".join(it.get("text") or it.get("summary") or "" for it in extra.get("reasoning_details") or [])
     to.reasoning = extra.get("reasoning_content") or extra.get("reasoning") or details
     if message.function_call:

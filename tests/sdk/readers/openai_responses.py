@@ -1,12 +1,12 @@
-"""openai-python: events of its own types, and the items that they bring when these are done.
+"""openai-python: events of its own types, and the items that they bring when these are done; and its own accumulator.
 
-Its accumulator refuses what several servers send: an answer that was cut short, events before `response.created`, items
+The accumulator refuses what several servers send: an answer that was cut short, events before `response.created`, items
 whose ids change, a final response without output (ChatGPT's own backend).
 """
 
 import openai
 
-from heard import Heard, REASONS
+from heard import Heard
 
 
 class Reader:
@@ -29,13 +29,43 @@ class Reader:
         return heard
 
 
+class Accumulator:
+    """The stream helper, which is strict about the order of events and the identity of items."""
+
+    def __init__(self, url):
+        self.client = openai.OpenAI(base_url=url, api_key="sk", max_retries=0, timeout=20)
+
+    def read(self, model, prompt="x"):
+        said, last, failure = "", None, None
+        with self.client.responses.stream(model=model, input=prompt) as stream:
+            try:
+                for event in stream:
+                    if event.type == "response.output_text.delta":
+                        said = event.snapshot
+                    elif event.type in ("response.completed", "response.incomplete", "response.failed"):
+                        last = event.response
+            except openai.APIError as error:
+                failure = error
+            if last is not None and last.status == "completed":
+                last = stream.get_final_response()
+        heard = of_response(last, last.output) if last else Heard()
+        heard.failure = failure or (last and last.error)
+        heard.choice().text = heard.choice().text or said
+        return heard
+
+    def close(self):
+        self.client.close()
+
+
 def of_response(answer, items):
     heard = Heard()
     to = heard.choice()
     for item in items:
         of_item(to, item)
     reason = answer.incomplete_details.reason if answer.incomplete_details else None
-    to.finish = REASONS.get(reason) or ("tool_calls" if to.calls else REASONS.get(answer.status, answer.status))
+    to.ended(reason or answer.status)
+    if answer.status == "completed" and to.calls:
+        to.finish = "tool_calls"
     told = answer.usage
     if told:
         heard.usage = {"input": told.input_tokens, "output": told.output_tokens, "cached": getattr(told.input_tokens_details, "cached_tokens", 0),
