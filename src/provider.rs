@@ -62,6 +62,12 @@ pub trait Provider: Send + Sync + 'static {
     /// A 400 that names what this target cannot do.
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault>;
 
+    /// True where this refusal of a request that was written here is of a wish which `target` can do without: that is noted
+    /// of its account, and the same request, written anew, lacks it.
+    fn learn(&self, _refusal: &Fault, _target: &Target) -> bool {
+        false
+    }
+
     /// The request by which `target` counts the tokens of a prompt; `None` where this wire has none. As with
     /// [`Provider::draft`], what the target cannot do is a 400.
     fn count(&self, _ask: &Ask, _target: &Target) -> Option<Result<Draft, Fault>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -47,6 +48,8 @@ pub struct Account {
     pub proxy: Option<SecretString>,
     /// A file of further certificate authorities to trust, PEM.
     pub ca_file: Option<PathBuf>,
+    /// It has refused to summarize its reasoning, and is not asked to any more.
+    pub no_summaries: AtomicBool,
 }
 
 /// How an account is reached.
@@ -249,6 +252,7 @@ impl Account {
             quirks: Quirks::default(),
             proxy: None,
             ca_file: None,
+            no_summaries: AtomicBool::new(false),
         }
     }
 }

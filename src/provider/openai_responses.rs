@@ -1,7 +1,7 @@
 //! The wire `openai-responses`: OpenAI Responses (`POST /responses`) and what is compatible with it.
 //!
 //! Invariants: a request of this shape goes out as it came but for `model` and `stream`; a translated one leaves nothing
-//! stored at the provider; success is a terminal event of the response itself, never `[DONE]` or an end of the body;
+//! stored at the provider, and asks for summaries of reasoning until the account refuses them; success is a terminal event of the response itself, never `[DONE]` or an end of the body;
 //! items are known by their place in the output, as some servers change their ids between events.
 
 mod decode;
@@ -11,6 +11,8 @@ mod shape;
 mod speech;
 mod usage;
 mod whole;
+
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -40,6 +42,14 @@ impl Provider for OpenaiResponses {
 
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
         draft::draft(ask, target, mode)
+    }
+
+    fn learn(&self, refusal: &Fault, target: &Target) -> bool {
+        let learned = draft::refuses_summaries(refusal);
+        if learned {
+            target.account.no_summaries.store(true, Ordering::Relaxed);
+        }
+        learned
     }
 
     fn framing(&self, _: &str) -> Box<dyn Framing> {

@@ -18,7 +18,8 @@ use crate::hub::{Cause, Stream, UpstreamState};
 use crate::limits::Pass;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault, Side};
-use crate::model::target::Target;
+use crate::model::target::{Target, Via};
+use crate::provider;
 use crate::route::Plan;
 
 /// The first wait before the same target is asked again; it doubles.
@@ -78,11 +79,16 @@ impl Opening<'_> {
     /// One target, asked again as often as the plan says.
     async fn try_target(&self, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
         let mut retries = 0;
+        let mut learned = false;
         loop {
             let result = self.attempt(target, release, tally).await;
             let Err(Ending::Failed(mut fault, _)) = result else { return result };
             self.stream.set_upstream(UpstreamState::Closed);
             self.note(target, &fault);
+            if !learned && self.learn(target, &fault) {
+                learned = true;
+                continue;
+            }
             let wait = wait_before(retries, fault.retry_after);
             if !fault.retryable || retries >= self.plan.retries || wait > PATIENCE {
                 fault.final_here = fault.final_here || retries > 0;
@@ -91,6 +97,17 @@ impl Opening<'_> {
             unless_cancelled(&self.stream, tokio::time::sleep(wait)).await?;
             retries += 1;
         }
+    }
+
+    /// True where the request was refused for a wish of ours that can be left out: it is asked again without.
+    fn learn(&self, target: &Target, fault: &Fault) -> bool {
+        let Via::Http { wire, .. } = &target.account.via else { return false };
+        let learned = self.ask.shape != Some(*wire) && provider::of(*wire).learn(fault, target);
+        if learned {
+            let (stream, provider) = (self.stream.id().as_str(), &*target.account.name);
+            tracing::info!(stream, provider, "the provider refuses what we wished for besides: it is asked again without, from now on");
+        }
+        learned
     }
 
     /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they are left out.

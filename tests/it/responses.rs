@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::rig::told::Told;
+use crate::rig::upstream::json as whole_json;
 use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Wire, wires};
 
 const WIRES: [Wire; 3] = [Wire::OpenaiChat, Wire::OpenaiResponses, Wire::Anthropic];
@@ -184,6 +185,12 @@ async fn a_cancel_answers_with_the_response() {
         let (rest, _) = reply.events().await;
         let last = rest.last().unwrap().json();
         assert_eq!((last["type"].as_str(), &last["response"]), (Some("response.incomplete"), &body));
+        // What was open is ended from the inside out, also where all else has passed as it came.
+        let names: Vec<&str> = rest.iter().map(|event| event.name.as_str()).filter(|name| !name.ends_with(".delta")).collect();
+        // The upstream here tells of no parts.
+        let part = (wire != Wire::OpenaiResponses).then_some("response.content_part.done");
+        let ends = [Some("response.output_text.done"), part, Some("response.output_item.done"), Some("response.incomplete")];
+        assert_eq!(names, ends.into_iter().flatten().collect::<Vec<_>>());
         assert_eq!(got(&proxy.client, "POST", &format!("{path}/cancel")).await, (200, body.clone()));
         assert_eq!(got(&proxy.client, "GET", &path).await, (200, body));
     }
@@ -204,4 +211,33 @@ async fn what_is_not_to_be_stored_is_forgotten_once_it_was_read() {
             assert_eq!(proxy.client.get(&format!("/v1/streams/{stream_id}")).await.status, 404);
         }
     }
+}
+
+/// OpenAI summarizes reasoning for organizations alone that it has verified, and others do not know the word.
+#[tokio::test]
+async fn an_account_that_refuses_to_summarize_is_asked_without_from_then_on() {
+    if !wires().contains(&Wire::OpenaiResponses) {
+        return;
+    }
+    let refusal = json!({"error": {"message": "Your organization must be verified to generate reasoning summaries.",
+        "type": "invalid_request_error", "param": "reasoning.summary", "code": "unsupported_value"}});
+    let say = Say::tokens(2);
+    let upstream = Upstream::start(move |call, _| match call.json()["reasoning"]["summary"].as_str() {
+        Some(_) => whole_json(400, refusal.to_string()),
+        None => say.steps(Wire::OpenaiResponses, Pace::Flat),
+    })
+    .await;
+    let proxy = Proxy::over(Wire::OpenaiResponses, &upstream).await;
+    let thinking = Ask::chat(Speech::Chat, "m", true).set("reasoning_effort", "low".into());
+    for asked in [2, 3] {
+        let told = proxy.client.ask(&thinking).await.told().await;
+        assert!(told.is_success() && told.text() == "tok0 tok1 ", "{told:?}");
+        assert_eq!(upstream.count(), asked);
+    }
+    assert_eq!(upstream.call(0).json()["reasoning"], json!({"effort": "low", "summary": "auto"}));
+    assert_eq!(upstream.call(1).json()["reasoning"], json!({"effort": "low"}));
+    // What a client asks for in the wire's own words is its own affair.
+    let own = ask(true).set("reasoning", json!({"effort": "low", "summary": "auto"}));
+    let reply = proxy.client.ask(&own).await;
+    assert_eq!((reply.status, upstream.count()), (400, 4));
 }

@@ -198,8 +198,10 @@ async function twoTurns(turn, messages, { wire, tag }) {
   const { content } = (await turn()).message;
   for (const part of [...PLACES, 'sun 0', 'sun 1']) assert.ok(content.includes(part), content);
   assert.ok(content.indexOf('sun 0') < content.indexOf('Paris'));
-  // The upstream would have refused a turn without what it has signed.
-  assert.equal((await calls(tag)).length, 2);
+  // The upstreams refuse a turn without what they have signed; Gemini's takes a stand-in as well, where nobody kept it.
+  const [, second, ...more] = await calls(tag);
+  assert.equal(more.length, 0, 'the upstream is asked twice');
+  if (wire === 'gemini') assert.ok(JSON.stringify(second.body).includes('c2lnbmVkIGJ5IEdvb2dsZQ=='), 'its own signature comes back');
 }
 
 const once = {

@@ -8,7 +8,7 @@ A message is a script, words with values: `script tag=a1 tokens=20 every=5`.
     tokens=N    so many tokens (3)              every=MS    the pause before each token (0)
     stall=MS    the pause before the first one  gate=G      after five tokens, wait until /control/gate?name=G
     tools=1     two parallel tool calls; their results, brought back, are said as text
-    think=1     a thought before the first token
+    think=1     a thought before the first token    say=TEXT  this text (without blanks) instead of tokens
     status=N    an HTTP error                   error=N     an error under a 200, after N tokens (0: the first event)
     never=head  no answer at all                never=body  a head and nothing more
 
@@ -27,6 +27,7 @@ from wires import WIRES, ScriptError
 BODY_BOUND = 4 << 20
 CONTROL_WAIT = 20.0
 AT_THE_GATE = 5
+SAID_AT_ONCE = 4
 
 
 def token(index: int) -> str:
@@ -42,6 +43,8 @@ class Call:
         self.wire = next((wire for wire in WIRES if wire.owns(target)), None)
         self.script = script(self.wire.asked(body)) if self.wire else {}
         self.said, self.sent, self.end = "", 0, None
+        # What the wire notes of it.
+        self.events, self.items = 0, []
 
     def seen(self):
         return {
@@ -121,6 +124,7 @@ class Upstream:
                 pass
             return whole(200, wire.whole(call.body, call.said, self.calls_tools(call), call.sent))
         async for piece in self.pieces(call):
+            piece = wire.stamped(call, piece)
             data = piece if isinstance(piece, bytes) else piece.encode()
             writer.write(b"%x\r\n%s\r\n" % (len(data), data))
             await writer.drain()
@@ -132,6 +136,8 @@ class Upstream:
     def tokens(self, call):
         if "tools" in call.script:
             return call.wire.results(call.body)
+        if said := call.script.get("say"):
+            return [said[at : at + SAID_AT_ONCE] for at in range(0, len(said), SAID_AT_ONCE)]
         return [token(index) for index in range(int(call.script.get("tokens", 3)))]
 
     async def pieces(self, call):
@@ -162,7 +168,7 @@ class Upstream:
             call.said += text
             call.sent += 1
             yield wire.token(text, index, place)
-        yield wire.closing(self.calls_tools(call), call.sent, place)
+        yield wire.closing(self.calls_tools(call), call.sent, place, call.said)
 
     def gate(self, name):
         return self.gates.setdefault(name, asyncio.Event())

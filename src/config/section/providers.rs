@@ -7,6 +7,7 @@ mod vertex;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -205,6 +206,7 @@ fn rest(table: &Table<'_, '_>) -> Account {
         quirks: Quirks::NONE,
         proxy: table.read("proxy", address::proxy),
         ca_file: table.read("ca_file", address::file),
+        no_summaries: AtomicBool::new(false),
     }
 }
 

@@ -221,10 +221,31 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
         };
         item["id"] = format!("item_{place}").into();
         frames.push(json!({"type": "response.output_item.added", "output_index": place, "item": item}));
+        let at = |kind: &str| json!({"type": kind, "item_id": format!("item_{place}"), "output_index": place, "content_index": 0, "summary_index": 0});
+        let part = match kind {
+            0 => Some(("response.content_part", json!({"type": "output_text", "text": "", "annotations": []}), "text")),
+            1 => Some(("response.reasoning_summary_part", json!({"type": "summary_text", "text": ""}), "text")),
+            _ => None,
+        };
+        if let Some((name, part, _)) = &part {
+            let mut begun = at(&format!("{name}.added"));
+            begun["part"] = part.clone();
+            frames.push(begun);
+        }
         for piece in pieces {
             frames.push(
                 json!({"type": name, "item_id": item["id"], "output_index": place, "content_index": 0, "summary_index": 0, "delta": piece}),
             );
+        }
+        let field = part.as_ref().map_or(if *kind == 2 { "arguments" } else { "input" }, |part| part.2);
+        let mut all = at(&name.replace(".delta", ".done"));
+        all[field] = whole.as_str().into();
+        frames.push(all);
+        if let Some((name, mut part, field)) = part {
+            let mut ended = at(&format!("{name}.done"));
+            part[field] = whole.as_str().into();
+            ended["part"] = part;
+            frames.push(ended);
         }
         match kind {
             0 => item["content"] = json!([{"type": "output_text", "text": whole, "annotations": []}]),
@@ -334,7 +355,17 @@ proptest! {
         let open = count("response.output_item.added") - count("response.output_item.done");
         let names: Vec<&str> = sse[raws.len()..].iter().map(|block| block.lines().next().unwrap().strip_prefix("event: ").unwrap()).collect();
         let begun = if raws.is_empty() { vec!["response.created", "response.in_progress"] } else { Vec::new() };
-        let closed = vec!["response.output_item.done"; open];
+        let calls = |kind: &str| raws.iter().filter(|block| block.contains("output_item.added") && block.contains(&format!("\"type\":\"{kind}\""))).count();
+        let due = [
+            ("response.output_text.done", count("response.content_part.added")),
+            ("response.content_part.done", count("response.content_part.added")),
+            ("response.reasoning_summary_text.done", count("response.reasoning_summary_part.added")),
+            ("response.reasoning_summary_part.done", count("response.reasoning_summary_part.added")),
+            ("response.function_call_arguments.done", calls("function_call")),
+            ("response.custom_tool_call_input.done", calls("custom_tool_call")),
+        ];
+        let mut closed: Vec<&str> = due.into_iter().flat_map(|(name, begun)| vec![name; begun - count(name)]).collect();
+        closed.extend(vec!["response.output_item.done"; open]);
         let expected: Vec<&str> = match answer(&journal).reason().unwrap() {
             Reason::Cancelled => begun.into_iter().chain(closed).chain(["response.incomplete"]).collect(),
             Reason::Error => begun.into_iter().chain(closed).chain(["response.failed"]).collect(),

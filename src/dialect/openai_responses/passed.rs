@@ -1,6 +1,8 @@
 //! What payloads that were passed on have told the client: the response, its items as far as they came, and the last
 //! number. It is what an end of ours has to go on from.
 
+mod item;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -9,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use self::item::{Item, Words, step};
 use super::pieces::{Status, put_usage};
 use crate::codec::json::Fields;
 use crate::codec::sse_writer::SseWriter;
@@ -17,8 +20,6 @@ use crate::model::usage::Usage;
 
 /// The items that are followed, at the most: no honest answer has as many.
 const MOST_ITEMS: usize = 4096;
-/// The parts of one item that are followed, at the most.
-const MOST_PARTS: usize = 4096;
 
 /// What was passed on.
 #[derive(Debug, Default)]
@@ -30,26 +31,6 @@ pub(super) struct Passed {
     /// That event was its last.
     terminal: bool,
     items: BTreeMap<u64, Item>,
-}
-
-/// An item as it was told.
-#[derive(Debug)]
-struct Item {
-    /// As it began or, once it is over, ended.
-    json: String,
-    over: bool,
-    /// What has streamed of it, by voice and place.
-    parts: Vec<(Voice, u64, String)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Voice {
-    Text,
-    Refusal,
-    Summary,
-    Thought,
-    Arguments,
-    Input,
 }
 
 /// The little that is read of an event.
@@ -68,9 +49,27 @@ struct Told<'a> {
     #[serde(borrow, default)]
     delta: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    part: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     item: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response: Option<&'a RawValue>,
+}
+
+impl<'a> Told<'a> {
+    /// What it says of a part of an item.
+    fn words(&self) -> Words<'a> {
+        let words = self.delta.or(self.text).or(self.refusal).or(self.arguments).or(self.input);
+        Words { at: self.summary_index.or(self.content_index), words, part: self.part }
+    }
 }
 
 impl Passed {
@@ -81,8 +80,10 @@ impl Passed {
         let name = if payload.name.is_empty() { name(&told.kind) } else { &payload.name };
         out.payload(name, &payload.data);
         self.next = told.sequence_number.unwrap_or(self.next).saturating_add(1);
-        if let Some(voice) = voice(&told.kind) {
-            self.hear(voice, &told);
+        if let Some((voice, step)) = step(&told.kind) {
+            if let Some(item) = told.output_index.and_then(|place| self.items.get_mut(&place)) {
+                item.hear(voice, step, &told.words());
+            }
             return;
         }
         let place = told.output_index.unwrap_or_default();
@@ -99,32 +100,18 @@ impl Passed {
 
     fn keep(&mut self, place: u64, item: &RawValue, over: bool) {
         if self.items.len() < MOST_ITEMS || self.items.contains_key(&place) {
-            self.items.insert(place, Item { json: item.get().to_owned(), over, parts: Vec::new() });
-        }
-    }
-
-    fn hear(&mut self, voice: Voice, told: &Told<'_>) {
-        let Some(item) = told.output_index.and_then(|place| self.items.get_mut(&place)).filter(|item| !item.over) else { return };
-        let Some(delta) = told.delta.and_then(|delta| serde_json::from_str::<Cow<'_, str>>(delta.get()).ok()) else { return };
-        let at = if voice == Voice::Summary { told.summary_index } else { told.content_index }.unwrap_or_default();
-        let room = item.parts.len() < MOST_PARTS;
-        match item.parts.iter_mut().rev().find(|part| (part.0, part.1) == (voice, at)) {
-            Some((_, _, text)) => text.push_str(&delta),
-            None if room => item.parts.push((voice, at, delta.into_owned())),
-            None => {}
+            self.items.insert(place, Item::new(item.get().to_owned(), over));
         }
     }
 
     /// Ends the items that are open, as incomplete.
     pub(super) fn close(&mut self, out: &mut SseWriter) {
-        let open: Vec<u64> = self.items.iter().filter(|(_, item)| !item.over).map(|(place, _)| *place).collect();
-        for place in open {
-            let Some(item) = self.items.get_mut(&place) else { continue };
-            let ended = item.value("incomplete");
-            (item.json, item.over) = (ended.to_string(), true);
-            let event = json!({"type": "response.output_item.done", "sequence_number": self.next, "output_index": place, "item": ended});
-            out.payload("response.output_item.done", &event.to_string());
-            self.next = self.next.saturating_add(1);
+        for (place, item) in self.items.iter_mut().filter(|(_, item)| item.is_open()) {
+            for mut event in item.end(*place) {
+                event["sequence_number"] = self.next.into();
+                self.next = self.next.saturating_add(1);
+                out.payload(event["type"].as_str().unwrap_or_default(), &event.to_string());
+            }
         }
     }
 
@@ -169,7 +156,7 @@ impl Passed {
         let has_output = fields.as_ref().and_then(|fields| fields.get("output")).is_some_and(|output| output.get().len() > "[]".len());
         match fields {
             Some(fields) if !has_output && !self.items.is_empty() => {
-                let items: Vec<&str> = self.items.values().map(|item| &*item.json).collect();
+                let items: Vec<&str> = self.items.values().map(Item::json).collect();
                 fields.with(&[("output", &format!("[{}]", items.join(",")))])
             }
             _ => told.to_owned().into(),
@@ -181,49 +168,6 @@ fn value_of(usage: &Usage) -> Value {
     let mut buf = bytes::BytesMut::new();
     put_usage(&mut buf, usage);
     serde_json::from_slice(&buf).unwrap_or_default()
-}
-
-impl Item {
-    /// The item with all that has streamed of it.
-    fn value(&self, status: &str) -> Value {
-        let begun: Value = serde_json::from_str(&self.json).unwrap_or_default();
-        let mut item = match begun {
-            Value::Object(item) if !self.over => item,
-            other => return other,
-        };
-        let mut set = |name: &str, value: Value| drop(item.insert(name.to_owned(), value));
-        let (mut content, mut summary) = (Vec::new(), Vec::new());
-        for (voice, _, text) in &self.parts {
-            match voice {
-                Voice::Text => content.push(json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})),
-                Voice::Refusal => content.push(json!({"type": "refusal", "refusal": text})),
-                Voice::Thought => content.push(json!({"type": "reasoning_text", "text": text})),
-                Voice::Summary => summary.push(json!({"type": "summary_text", "text": text})),
-                Voice::Arguments => set("arguments", text.as_str().into()),
-                Voice::Input => set("input", text.as_str().into()),
-            }
-        }
-        if !content.is_empty() {
-            set("content", content.into());
-        }
-        if !summary.is_empty() {
-            set("summary", summary.into());
-        }
-        set("status", status.into());
-        item.into()
-    }
-}
-
-fn voice(kind: &str) -> Option<Voice> {
-    Some(match kind {
-        "response.output_text.delta" => Voice::Text,
-        "response.refusal.delta" => Voice::Refusal,
-        "response.reasoning_summary_text.delta" => Voice::Summary,
-        "response.reasoning_text.delta" => Voice::Thought,
-        "response.function_call_arguments.delta" => Voice::Arguments,
-        "response.custom_tool_call_input.delta" => Voice::Input,
-        _ => return None,
-    })
 }
 
 /// A type as the name of an event, where it can be one.

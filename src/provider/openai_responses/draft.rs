@@ -10,6 +10,8 @@ mod options;
 mod tools;
 mod turns;
 
+pub(super) use options::refuses_summaries;
+
 use std::borrow::Cow;
 
 use bytes::Bytes;
@@ -70,7 +72,7 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_logprobs: chat.top_logprobs,
-        reasoning: options::reasoning(chat),
+        reasoning: options::reasoning(chat, target),
         text: options::text(chat)?,
         include: options::include(chat, target),
         store: false,

@@ -72,7 +72,7 @@ class Anthropic(Wire):
         return out
 
     @classmethod
-    def closing(cls, tools, output, place):
+    def closing(cls, tools, output, place, said):
         stop = "" if tools or not output else cls.event("content_block_stop", index=place)
         delta = {"stop_reason": "tool_use" if tools else "end_turn", "stop_sequence": None}
         return stop + cls.event("message_delta", delta=delta, usage={"output_tokens": output}) + cls.event("message_stop")

@@ -91,7 +91,7 @@ class Bedrock(Wire):
         return out
 
     @classmethod
-    def closing(cls, tools, output, place):
+    def closing(cls, tools, output, place, said):
         stop = b"" if tools or not output else cls.stop(place)
         usage = {"inputTokens": INPUT_TOKENS, "outputTokens": output, "totalTokens": INPUT_TOKENS + output}
         end = event("messageStop", {"stopReason": "tool_use" if tools else "end_turn"})

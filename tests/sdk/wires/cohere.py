@@ -58,7 +58,7 @@ class Cohere(Wire):
         return out
 
     @classmethod
-    def closing(cls, tools, output, place):
+    def closing(cls, tools, output, place, said):
         stop = "" if tools or not output else cls.event("content-end", index=place)
         tokens = {"input_tokens": INPUT_TOKENS, "output_tokens": output}
         delta = {"finish_reason": "TOOL_CALL" if tools else "COMPLETE", "usage": {"billed_units": tokens, "tokens": tokens}}

@@ -115,8 +115,13 @@ class Wire:
         raise NotImplementedError
 
     @classmethod
-    def closing(cls, tools, output, place):
+    def closing(cls, tools, output, place, said):
         raise NotImplementedError
+
+    @classmethod
+    def stamped(cls, call, piece):
+        """A piece as this call's: where an API numbers its events, or repeats at the end what it said."""
+        return piece
 
     @classmethod
     def whole(cls, body, said, tools, output):

@@ -78,7 +78,7 @@ class Gemini(Wire):
         return cls.thought() + [cls.chunk([part]) for part in parts]
 
     @classmethod
-    def closing(cls, _, output, __):
+    def closing(cls, _, output, __, said):
         usage = {"promptTokenCount": INPUT_TOKENS, "candidatesTokenCount": output, "totalTokenCount": INPUT_TOKENS + output}
         return cls.chunk([], "STOP", usage)
 

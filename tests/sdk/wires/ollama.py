@@ -42,7 +42,7 @@ class Ollama(Wire):
         return cls.thought() + [cls.line({"tool_calls": [call]}) for call in calls]
 
     @classmethod
-    def closing(cls, _, output, __):
+    def closing(cls, _, output, __, said):
         counts = {"prompt_eval_count": INPUT_TOKENS, "eval_count": output} if output else {"prompt_eval_count": INPUT_TOKENS}
         return cls.line({}, done=True, done_reason="stop", total_duration=1, **counts)
 

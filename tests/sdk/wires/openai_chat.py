@@ -49,7 +49,7 @@ class OpenaiChat(Wire):
         return cls.thought() + [sse(cls.chunk(delta)) for delta in deltas]
 
     @classmethod
-    def closing(cls, tools, output, _):
+    def closing(cls, tools, output, _, said):
         end = sse(cls.chunk({}, "tool_calls" if tools else "stop"))
         return end + sse(cls.chunk({}) | {"choices": [], "usage": cls.usage(output)}) + "data: [DONE]\n\n"
 

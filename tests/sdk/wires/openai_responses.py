@@ -1,5 +1,6 @@
 """OpenAI Responses: reasoning comes encrypted, and must stand before its calls again."""
 
+import itertools
 import json
 
 from .common import INPUT_TOKENS, Wire, pieces, sse, texts
@@ -10,18 +11,26 @@ class OpenaiResponses(Wire):
     THOUGHT = "Two cities, two calls, says OpenAI."
     SIGNATURE = "c2lnbmVkIGJ5IE9wZW5BSQ=="
 
+    numbers = itertools.count()
+
     @classmethod
     def owns(cls, target):
         return target.endswith("/responses")
 
+    @staticmethod
+    def input(body):
+        """A text is a message of the user."""
+        said = body["input"]
+        return [{"role": "user", "content": said}] if isinstance(said, str) else said
+
     @classmethod
     def asked(cls, body):
-        said = [item for item in body["input"] if item.get("role") == "user"]
+        said = [item for item in cls.input(body) if item.get("role") == "user"]
         return [text for item in said for text in texts(item["content"], "input_text")]
 
     @classmethod
     def items(cls, body, kind):
-        return [item for item in body["input"] if item.get("type") == kind]
+        return [item for item in cls.input(body) if item.get("type") == kind]
 
     @classmethod
     def called(cls, body):
@@ -34,7 +43,7 @@ class OpenaiResponses(Wire):
 
     @classmethod
     def unsigned(cls, body):
-        kinds = [item.get("type") for item in body["input"]]
+        kinds = [item.get("type") for item in cls.input(body)]
         thoughts = [item["encrypted_content"] for item in cls.items(body, "reasoning")]
         if not cls.thinks(body) or thoughts == [cls.SIGNATURE] and kinds.index("reasoning") + 1 == kinds.index("function_call"):
             return None
@@ -49,14 +58,34 @@ class OpenaiResponses(Wire):
         return sse({"type": kind, "sequence_number": 0} | fields, kind)
 
     @classmethod
+    def stamped(cls, call, piece):
+        """Each response has an id of its own and says how it was asked, events are numbered, the last one has all items."""
+        blocks = [block.split("\n") for block in piece.split("\n\n")[:-1]]
+        return "".join(cls.numbered(call, name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks)
+
+    @classmethod
+    def numbered(cls, call, kind, event):
+        event["sequence_number"] = call.events
+        call.events += 1
+        if kind == "response.output_item.done":
+            call.items.append(event["item"])
+        if "response" in event:
+            event["response"] |= cls.echo(call.body) | {"id": f"resp_up{call.number}", "output": [] if call.events < 3 else call.items}
+        return sse(event, kind)
+
+    @staticmethod
+    def echo(body):
+        return {"metadata": body.get("metadata") or {}, "store": body.get("store", True), "background": body.get("background", False)}
+
+    @classmethod
     def response(cls, status, usage=None, output=()):
         return {"id": "resp_up", "object": "response", "created_at": 1700000000, "status": status, "model": "m-up", "error": None,
-                "incomplete_details": None, "instructions": None, "metadata": {}, "output": list(output), "parallel_tool_calls": True,
+                "incomplete_details": None, "instructions": None, "output": list(output), "parallel_tool_calls": True,
                 "temperature": 1, "tool_choice": "auto", "tools": [], "top_p": 1, "usage": usage}
 
     @classmethod
     def opening(cls):
-        return cls.event("response.created", response=cls.response("in_progress")) + cls.event("response.in_progress", response=cls.response("in_progress"))
+        return "".join(cls.event(kind, response=cls.response("in_progress")) for kind in ("response.created", "response.in_progress"))
 
     @classmethod
     def begun(cls, at, item):
@@ -67,37 +96,72 @@ class OpenaiResponses(Wire):
         return cls.event("response.output_item.done", output_index=at, item=item)
 
     @classmethod
+    def reasoning(cls, text, **more):
+        return {"id": "rs_up", "type": "reasoning", "summary": [{"type": "summary_text", "text": text}] if text else []} | more
+
+    @classmethod
     def thought(cls):
-        thought = {"id": "rs_up", "type": "reasoning", "summary": []}
         place = {"item_id": "rs_up", "output_index": 0, "summary_index": 0}
-        told = thought | {"summary": [{"type": "summary_text", "text": cls.THOUGHT}], "encrypted_content": cls.SIGNATURE}
-        return [cls.begun(0, thought), cls.event("response.reasoning_summary_text.delta", delta=cls.THOUGHT, **place), cls.ended(0, told)]
+        part = lambda text: {"type": "summary_text", "text": text}
+        return [cls.begun(0, cls.reasoning("")),
+                cls.event("response.reasoning_summary_part.added", part=part(""), **place),
+                cls.event("response.reasoning_summary_text.delta", delta=cls.THOUGHT, **place),
+                cls.event("response.reasoning_summary_text.done", text=cls.THOUGHT, **place),
+                cls.event("response.reasoning_summary_part.done", part=part(cls.THOUGHT), **place),
+                cls.ended(0, cls.reasoning(cls.THOUGHT, encrypted_content=cls.SIGNATURE))]
+
+    @staticmethod
+    def part(text):
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    @classmethod
+    def message(cls, status, *parts):
+        return {"id": "msg_up", "type": "message", "role": "assistant", "status": status, "content": list(parts)}
 
     @classmethod
     def token(cls, text, index, at):
-        message = {"id": "msg_up", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
         place = {"item_id": "msg_up", "output_index": at, "content_index": 0}
-        part = {"type": "output_text", "text": "", "annotations": []}
-        start = cls.begun(at, message) + cls.event("response.content_part.added", part=part, **place) if index == 0 else ""
-        return start + cls.event("response.output_text.delta", delta=text, logprobs=[], **place)
+        start = cls.begun(at, cls.message("in_progress")) + cls.event("response.content_part.added", part=cls.part(""), **place)
+        return (start if index == 0 else "") + cls.event("response.output_text.delta", delta=text, logprobs=[], **place)
+
+    @staticmethod
+    def call(at, tool, status, arguments):
+        id, name, _ = tool
+        return {"id": f"fc_{at}", "type": "function_call", "call_id": id, "name": name, "arguments": arguments, "status": status}
 
     @classmethod
     def calls(cls, body):
         out = cls.thought() if cls.thinks(body) else []
-        for at, (id, name, arguments) in enumerate(cls.tools(), cls.thinks(body)):
-            item = {"id": f"fc_{at}", "type": "function_call", "call_id": id, "name": name, "arguments": "", "status": "in_progress"}
+        for at, tool in enumerate(cls.tools(), cls.thinks(body)):
             place = {"item_id": f"fc_{at}", "output_index": at}
-            out.append(cls.begun(at, item))
-            out += (cls.event("response.function_call_arguments.delta", delta=piece, **place) for piece in pieces(arguments))
-            out.append(cls.event("response.function_call_arguments.done", arguments=json.dumps(arguments), **place))
-            out.append(cls.ended(at, item | {"arguments": json.dumps(arguments), "status": "completed"}))
+            arguments = json.dumps(tool[2])
+            out.append(cls.begun(at, cls.call(at, tool, "in_progress", "")))
+            out += (cls.event("response.function_call_arguments.delta", delta=piece, **place) for piece in pieces(tool[2]))
+            out.append(cls.event("response.function_call_arguments.done", arguments=arguments, name=tool[1], **place))
+            out.append(cls.ended(at, cls.call(at, tool, "completed", arguments)))
         return out
 
     @classmethod
-    def closing(cls, _, output, __):
-        usage = {"input_tokens": INPUT_TOKENS, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": output,
-                 "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": INPUT_TOKENS + output}
-        return cls.event("response.completed", response=cls.response("completed", usage))
+    def closing(cls, tools, output, at, said):
+        end = ""
+        if output and not tools:
+            place = {"item_id": "msg_up", "output_index": at, "content_index": 0}
+            end = cls.event("response.output_text.done", text=said, logprobs=[], **place)
+            end += cls.event("response.content_part.done", part=cls.part(said), **place)
+            end += cls.ended(at, cls.message("completed", cls.part(said)))
+        return end + cls.event("response.completed", response=cls.response("completed", cls.usage(output)))
+
+    @classmethod
+    def whole(cls, body, said, tools, output):
+        thought = [cls.reasoning(cls.THOUGHT, encrypted_content=cls.SIGNATURE)] if tools and cls.thinks(body) else []
+        calls = [cls.call(at, tool, "completed", json.dumps(tool[2])) for at, tool in enumerate(cls.tools(), len(thought))]
+        items = [*thought, *calls] if tools else [cls.message("completed", cls.part(said))]
+        return cls.response("completed", cls.usage(output), items) | cls.echo(body) | {"id": f"resp_whole{next(cls.numbers)}"}
+
+    @staticmethod
+    def usage(output):
+        return {"input_tokens": INPUT_TOKENS, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": output,
+                "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": INPUT_TOKENS + output}
 
     @classmethod
     def error(cls, message):

@@ -1,5 +1,8 @@
 //! Reasoning, the form of the answer, and what is to come with it.
 
+use std::sync::atomic::Ordering;
+
+use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -17,12 +20,23 @@ const UNREASONING: [&str; 4] = ["gpt-3", "gpt-4", "gpt-5-chat", "chatgpt-"];
 #[derive(Serialize)]
 pub(super) struct Reasoning<'a> {
     effort: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<&'static str>,
 }
 
-/// How hard to think; a budget is as much effort as comes nearest to it.
-pub(super) fn reasoning(chat: &Chat) -> Option<Reasoning<'_>> {
+/// How hard to think; a budget is as much effort as comes nearest to it. Thoughts come as summaries alone, and those only
+/// where they are asked for; which OpenAI refuses to organizations that it has not verified.
+pub(super) fn reasoning<'a>(chat: &'a Chat, target: &Target) -> Option<Reasoning<'a>> {
     let effort = chat.effort.as_deref().or_else(|| chat.reasoning_budget.map(effort))?;
-    Some(Reasoning { effort })
+    let summary = effort != "none" && !target.account.no_summaries.load(Ordering::Relaxed);
+    Some(Reasoning { effort, summary: summary.then_some("auto") })
+}
+
+/// True for the refusal of a summary.
+pub(in crate::provider::openai_responses) fn refuses_summaries(refusal: &Fault) -> bool {
+    let says = |words: &str| refusal.message.contains(words);
+    let named = refusal.param.as_deref() == Some("reasoning.summary") || says("reasoning.summary") || says("reasoning summar");
+    named && refusal.upstream_status.unwrap_or(refusal.status) == StatusCode::BAD_REQUEST
 }
 
 #[derive(Serialize)]

@@ -1,11 +1,14 @@
 use std::sync::{Arc, OnceLock};
 
+use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::model::chat::{CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
 use crate::model::target::Account;
 use crate::model::wire::Tongue;
+use crate::provider::Provider as _;
+use crate::provider::openai_responses::OpenaiResponses;
 
 fn target_named(model: &str) -> Target {
     Target { account: Arc::new(Account::example(Wire::OpenaiResponses, "https://up.example/v1")), model: model.into() }
@@ -362,7 +365,7 @@ fn wishes_have_this_wires_names() {
     let mut told = body(chat);
     told.as_object_mut().unwrap().remove("input");
     let expected = json!({"model": "gpt-5", "max_output_tokens": 16, "temperature": 0.5, "top_p": 0.9, "top_logprobs": 2,
-        "reasoning": {"effort": "high"}, "text": {"verbosity": "low"},
+        "reasoning": {"effort": "high", "summary": "auto"}, "text": {"verbosity": "low"},
         "include": ["reasoning.encrypted_content", "message.output_text.logprobs"], "store": false, "metadata": {"a": "b"},
         "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "u", "stream": true});
     assert_eq!(told, expected);
@@ -371,9 +374,30 @@ fn wishes_have_this_wires_names() {
 
 #[test]
 fn a_budget_is_an_effort() {
+    let auto = json!("auto");
     for (budget, effort) in [(0, "none"), (1024, "low"), (8000, "medium"), (32_000, "high")] {
-        assert_eq!(body(Chat { reasoning_budget: Some(budget), ..hi() })["reasoning"], json!({"effort": effort}));
+        let told = &body(Chat { reasoning_budget: Some(budget), ..hi() })["reasoning"];
+        assert_eq!((&told["effort"], told.get("summary")), (&json!(effort), (budget > 0).then_some(&auto)));
     }
+    assert_eq!(body(hi()).get("reasoning"), None);
+}
+
+#[test]
+fn summaries_are_asked_for_until_the_account_refuses_them() {
+    let target = target_named("gpt-5");
+    let reasoning = || {
+        let thinking = Chat { effort: Some("low".into()), ..hi() };
+        let draft = draft(&ask(Wire::OpenaiChat, "", thinking), &target, Mode::Stream).unwrap();
+        serde_json::from_slice::<Value>(&draft.body).unwrap()["reasoning"].clone()
+    };
+    let refusal = |body: &str| OpenaiResponses.refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes());
+    let other =
+        r#"{"error":{"message":"no such effort","type":"invalid_request_error","param":"reasoning.effort","code":"unsupported_value"}}"#;
+    assert!(!OpenaiResponses.learn(&refusal(other), &target));
+    assert_eq!(reasoning(), json!({"effort": "low", "summary": "auto"}));
+    let unverified = r#"{"error":{"message":"Your organization must be verified to generate reasoning summaries.","type":"invalid_request_error","param":"reasoning.summary","code":"unsupported_value"}}"#;
+    assert!(OpenaiResponses.learn(&refusal(unverified), &target));
+    assert_eq!(reasoning(), json!({"effort": "low"}));
 }
 
 #[test]
