@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 use crate::gateway::{Gateway, Gauges, House};
 use crate::limits::{Board, Limits};
-use crate::route::Routes;
+use crate::route::{Book, Routes};
 use crate::server::listen::{Bound, Listeners};
 use crate::server::{self, Shared};
 use crate::upstream::{Clients, Recorder};
@@ -97,6 +97,8 @@ struct Building {
     recorder: Recorder,
     /// The fills of all limits.
     limits: Arc<Limits>,
+    /// What is known of upstreams.
+    book: Book,
     workers: usize,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
@@ -107,11 +109,11 @@ impl Building {
         let bound: Bound = server::bind(&config.server, workers)?;
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
-        let (recorder, limits) = (Recorder::default(), Arc::default());
-        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits)?, lifecycle.clone()));
+        let (recorder, limits, book) = (Recorder::default(), Arc::default(), Book::default());
+        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book)?, lifecycle.clone()));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
-        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, workers, addresses, admin }), bound.split()))
+        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, book, workers, addresses, admin }), bound.split()))
     }
 
     /// Serves these listeners until the process stops and what it ended has been told of.
@@ -127,7 +129,7 @@ impl Building {
 
     /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let house = furnish(&config, self.workers, &self.recorder, &self.limits)?;
+        let house = furnish(&config, self.workers, &self.recorder, &self.limits, &self.book)?;
         let restart = self.config.lock().needs_restart(&config);
         self.gateway.refurbish(house);
         self.shared.reload(&config.server, &config.limits.ip);
@@ -141,12 +143,12 @@ impl Building {
 /// # Errors
 /// When it cannot begin: says why.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
-    Ok(Gateway::new(furnish(config, 1, &Recorder::default(), &Arc::default())?, Lifecycle::new()))
+    Ok(Gateway::new(furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default())?, Lifecycle::new()))
 }
 
 /// The rooms behind the edge, from a configuration.
-fn furnish(config: &Config, workers: usize, recorder: &Recorder, limits: &Arc<Limits>) -> anyhow::Result<House> {
-    let routes = Routes::new(config.route.clone());
+fn furnish(config: &Config, workers: usize, recorder: &Recorder, limits: &Arc<Limits>, book: &Book) -> anyhow::Result<House> {
+    let routes = Routes::new(config.route.clone(), book);
     let clients = Arc::new(Clients::new(routes.accounts(), workers)?);
     recorder.open(routes.accounts())?;
     Ok(House {

@@ -3,6 +3,7 @@
 //! Invariants: one [`House`] for a request, so that a reload never changes it half-way; every stream is looked up under
 //! the caller that asks; an answer's status is decided once; nothing of a request is logged here.
 
+mod affinity;
 mod answer;
 mod body;
 mod conversation;

@@ -15,6 +15,7 @@ mod reader;
 mod retention;
 mod skeleton;
 mod stream;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,5 +13,6 @@ pub mod keepsake;
 pub mod money;
 pub mod quirks;
 pub mod target;
+pub mod trail;
 pub mod usage;
 pub mod wire;

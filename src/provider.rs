@@ -11,6 +11,7 @@ pub mod ollama;
 pub mod openai_chat;
 mod openai_error;
 pub mod openai_responses;
+pub mod quota;
 pub mod recording;
 pub mod refusal;
 mod surrogates;

@@ -1,101 +1,90 @@
-//! Which targets answer for a model.
+//! Which targets answer for a model, in which order, and which of them are left alone for now.
 //!
-//! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload changes nothing half-way.
+//! `table` is what is configured, `balance` orders a tier, `plan` is that order for one request. Of each target is known how
+//! it is (`health`): its `breaker`, its `latency`, what it has in hand, what its provider has asked for. Of each route its
+//! `pulse`: the budgets of `retry`, the times of first contents. `book` keeps both over a reload.
+//!
+//! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload changes nothing half-way; no
+//! lock is held across an await; everything that is kept has a bound.
+
+mod balance;
+mod book;
+mod breaker;
+mod health;
+mod latency;
+mod plan;
+mod pulse;
+mod retry;
+mod rules;
+mod table;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytestring::ByteString;
 
+pub use book::Book;
+pub use health::{Health, Permit, Skip};
+pub use plan::{Candidate, Plan};
+pub use pulse::Pulse;
+pub use retry::wait_before;
+pub use rules::Rules;
+pub use table::{HedgeAfter, Model, Settings, Weighted};
+
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Account, Target};
-
-/// The models and accounts that are configured.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    /// The accounts by name.
-    pub accounts: BTreeMap<ByteString, Arc<Account>>,
-    /// The models by the name clients ask for.
-    pub models: BTreeMap<ByteString, Model>,
-}
-
-/// A model's route.
-#[derive(Debug, Clone)]
-pub struct Model {
-    /// The tiers in order: the next one is asked when all of one have failed before their first content.
-    pub tiers: Vec<Vec<Weighted>>,
-    /// How often one target is asked again.
-    pub retries: u32,
-}
-
-/// A target and its share of its tier.
-#[derive(Debug, Clone)]
-pub struct Weighted {
-    /// The target.
-    pub target: Target,
-    /// Its share; 1 where not said.
-    pub weight: u32,
-}
+use table::Row;
 
 /// How often one target is asked again where the configuration does not say.
 pub const RETRIES: u32 = 1;
 
-/// The targets to ask, in order.
-#[derive(Debug, Clone)]
-pub struct Plan {
-    first: Target,
-    rest: Vec<Target>,
-    /// How often each is asked again.
-    pub retries: u32,
-}
-
-impl Plan {
-    /// This target alone, asked once.
-    #[must_use]
-    pub fn of(target: Target) -> Self {
-        Self { first: target, rest: Vec::new(), retries: 0 }
-    }
-
-    /// The targets in order; at least one.
-    pub fn targets(&self) -> impl Iterator<Item = &Target> {
-        std::iter::once(&self.first).chain(&self.rest)
-    }
-}
-
 /// The routes of the moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Routes {
-    settings: Settings,
+    accounts: BTreeMap<ByteString, Arc<Account>>,
+    rows: BTreeMap<ByteString, Row>,
+    rules: Rules,
+    book: Book,
+    /// What is kept of all targets together that clients name themselves.
+    direct: Arc<Pulse>,
 }
 
 impl Routes {
-    /// From the configuration.
+    /// From the configuration, with what the book knows already.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { settings }
+    pub fn new(settings: Settings, book: &Book) -> Self {
+        let Settings { accounts, models, rules } = settings;
+        let mut turning = book.turn();
+        let rows = models.iter().map(|(name, model)| (name.clone(), Row::new(name, model, rules, &mut turning))).collect();
+        // No model has an empty name.
+        let direct = turning.route(&ByteString::new(), rules);
+        turning.done();
+        Self { accounts, rows, rules, book: book.clone(), direct }
     }
 
     /// All accounts.
     pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.settings.accounts.values()
+        self.accounts.values()
     }
 
     /// The names clients may ask for (those of `direct` accounts not among them, as nobody lists them).
     pub fn names(&self) -> impl Iterator<Item = &ByteString> {
-        self.settings.models.keys()
+        self.rows.keys()
     }
 
     /// True where a client may ask for that name.
     #[must_use]
     pub fn knows(&self, model: &str) -> bool {
-        self.settings.models.contains_key(model) || self.direct(model).is_some()
+        self.rows.contains_key(model) || self.direct(model).is_some()
     }
 
-    /// The targets for a model that `may_use` lets this caller have.
+    /// The targets for a model that `may_use` lets this caller have. `key` says what is to stick to one target; it is
+    /// asked only where the route is sticky.
     ///
     /// # Errors
     /// 403 `model_not_allowed`; 404 `model_not_found` with the nearest names the caller may use.
-    pub fn plan(&self, model: &str, may_use: impl Fn(&str) -> bool) -> Result<Plan, Fault> {
+    pub fn plan(&self, model: &str, may_use: impl Fn(&str) -> bool, key: impl FnOnce() -> u64) -> Result<Plan, Fault> {
         if !self.knows(model) {
             return Err(self.unknown(model, may_use));
         }
@@ -103,16 +92,22 @@ impl Routes {
             let message = format!("this key may not use the model `{model}`");
             return Err(Fault::new(Code::ModelNotAllowed, message).with_param("model"));
         }
-        let configured = self.settings.models.get(model).and_then(|model| ordered(&model.tiers).map(|targets| (targets, model.retries)));
-        let direct = || self.direct(model).map(|target| ((target, Vec::new()), RETRIES));
-        let ((first, rest), retries) = configured.or_else(direct).ok_or_else(|| self.unknown(model, may_use))?;
-        Ok(Plan { first, rest, retries })
+        let configured = self.rows.get(model).map(|row| row.plan(row.sticky.then(key)));
+        configured.unwrap_or_else(|| self.named(model)).ok_or_else(|| self.unknown(model, may_use))
+    }
+
+    /// The plan of `provider/model`.
+    fn named(&self, model: &str) -> Option<Plan> {
+        let target = self.direct(model)?;
+        let health = self.book.direct(&target, self.rules);
+        let alone = [Arc::new(Candidate { target, health })].into_iter().collect();
+        Plan::new(alone, RETRIES, None, self.direct.clone())
     }
 
     /// `provider/model` of an account that allows it.
     fn direct(&self, model: &str) -> Option<Target> {
         let (provider, model) = model.split_once('/')?;
-        let account = self.settings.accounts.get(provider).filter(|account| account.direct && !model.is_empty())?;
+        let account = self.accounts.get(provider).filter(|account| account.direct && !model.is_empty())?;
         Some(Target { account: account.clone(), model: model.into() })
     }
 
@@ -124,36 +119,6 @@ impl Routes {
         let hint = if near.is_empty() { "GET /v1/models lists what there is".into() } else { format!("did you mean {}?", near.join(", ")) };
         Fault::new(Code::ModelNotFound, format!("no model `{shown}` here: {hint}")).with_param("model")
     }
-}
-
-/// The targets of all tiers, each tier in a random order by weight; `None` where there is none.
-fn ordered(tiers: &[Vec<Weighted>]) -> Option<(Target, Vec<Target>)> {
-    let mut all = tiers.iter().flat_map(|tier| drawn(tier));
-    let first = all.next()?;
-    Some((first, all.collect()))
-}
-
-/// A tier's targets in a random order, the heavier ones likelier first.
-fn drawn(tier: &[Weighted]) -> Vec<Target> {
-    let mut left: Vec<&Weighted> = tier.iter().collect();
-    let mut order = Vec::with_capacity(left.len());
-    while left.len() > 1 {
-        let total: u64 = left.iter().map(|it| u64::from(it.weight)).sum();
-        let mut ticket = random() % total.max(1);
-        let at = left.iter().position(|it| {
-            let hit = ticket < u64::from(it.weight);
-            ticket = ticket.saturating_sub(u64::from(it.weight));
-            hit
-        });
-        order.push(left.swap_remove(at.unwrap_or(0)).target.clone());
-    }
-    order.extend(left.first().map(|it| it.target.clone()));
-    order
-}
-
-/// A random number; where the system has none, the first target is as good as any.
-fn random() -> u64 {
-    getrandom::u64().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -171,14 +136,16 @@ mod tests {
             target: Target { account: account.clone(), model: model.into() },
             weight,
         };
-        let smart = Model { tiers: vec![vec![one(&a, "x", 1)], vec![one(&b, "y", 1), one(&b, "z", 3)]], retries: 2 };
+        let tiers = vec![vec![one(&a, "x", 1)], vec![one(&b, "y", 1), one(&b, "z", 3)]];
+        let smart = Model { tiers, retries: 2, hedge_after: None, sticky: false };
         let models = [("smart".into(), smart)].into();
-        Routes::new(Settings { accounts: [("a".into(), a), ("b".into(), b)].into(), models })
+        let accounts = [("a".into(), a), ("b".into(), b)].into();
+        Routes::new(Settings { accounts, models, rules: Rules::default() }, &Book::default())
     }
 
     #[test]
     fn tiers_are_asked_in_order_and_nobody_is_left_out() {
-        let plan = routes().plan("smart", |_| true).unwrap();
+        let plan = routes().plan("smart", |_| true, || 0).unwrap();
         let names: Vec<_> = plan.targets().map(ToString::to_string).collect();
         assert_eq!((names[0].as_str(), plan.retries), ("a/x", 2));
         assert!(names[1..] == ["b/y", "b/z"] || names[1..] == ["b/z", "b/y"]);
@@ -187,18 +154,18 @@ mod tests {
     #[test]
     fn weights_draw_the_first_of_a_tier() {
         let routes = routes();
-        let firsts = (0..4000).filter(|_| routes.plan("smart", |_| true).unwrap().targets().nth(1).unwrap().model == "z").count();
+        let firsts = (0..4000).filter(|_| routes.plan("smart", |_| true, || 0).unwrap().targets().nth(1).unwrap().model == "z").count();
         assert!((2700..3300).contains(&firsts), "{firsts} of 4000 for three quarters");
     }
 
     #[test]
     fn direct_names_only_where_allowed() {
-        assert_eq!(routes().plan("a/any/model", |_| true).unwrap().targets().next().unwrap().model, "any/model");
+        assert_eq!(routes().plan("a/any/model", |_| true, || 0).unwrap().targets().next().unwrap().model, "any/model");
         for (model, code) in [("b/any", Code::ModelNotFound), ("a/", Code::ModelNotFound), ("nope", Code::ModelNotFound)] {
-            assert_eq!(routes().plan(model, |_| true).unwrap_err().code, code, "{model}");
+            assert_eq!(routes().plan(model, |_| true, || 0).unwrap_err().code, code, "{model}");
         }
-        assert_eq!(routes().plan("smart", |_| false).unwrap_err().code, Code::ModelNotAllowed);
-        assert!(routes().plan("smrt", |_| true).unwrap_err().message.contains("did you mean `smart`"));
-        assert!(!routes().plan("smrt", |_| false).unwrap_err().message.contains("smart`?"));
+        assert_eq!(routes().plan("smart", |_| false, || 0).unwrap_err().code, Code::ModelNotAllowed);
+        assert!(routes().plan("smrt", |_| true, || 0).unwrap_err().message.contains("did you mean `smart`"));
+        assert!(!routes().plan("smrt", |_| false, || 0).unwrap_err().message.contains("smart`?"));
     }
 }

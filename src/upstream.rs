@@ -15,6 +15,7 @@ mod count;
 mod credentials;
 mod discreet;
 mod finishing;
+mod lane;
 mod live;
 mod open;
 mod probe;
@@ -24,12 +25,14 @@ mod replay;
 mod sent;
 mod sign;
 mod transport;
+mod verdict;
 mod whole;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use finishing::Unfinished;
+use lane::Opened;
 
 use crate::hub::{Cause, Writer};
 use crate::limits::Pass;
@@ -81,17 +84,27 @@ impl From<Fault> for Ending {
     }
 }
 
+/// Journals an opened answer to its end; one that breaks off is told of its target.
+async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally, pass: &mut Pass) -> Ending {
+    let Opened { live, mut permit } = opened;
+    let ending = pump::pump(live, writer, tally, pass).await;
+    if let Ending::Failed(fault, _) = &ending {
+        permit.failed(fault);
+    }
+    ending
+}
+
 /// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
     let Job { ask, plan, mut writer, mut pass, clients, recorder, finishing, commit_after } = job;
     let mut tally = closing::Tally::new(&ask);
     let stream = writer.stream().clone();
-    let opening = open::Opening { ask: &ask, plan: &plan, clients: &clients, recorder: &recorder, stream: stream.clone(), commit_after };
+    let opening = open::Opening::new(&ask, &plan, &clients, &recorder, stream.clone(), commit_after);
     // Boxed, so that what opening needs is given back before the long part begins.
     let opened = Box::pin(opening.open(&mut tally, &mut pass)).await;
     let mut ending = match opened {
-        Ok(live) => pump::pump(live, &mut writer, &mut tally, &mut pass).await,
+        Ok(opened) => pumped(opened, &mut writer, &mut tally, &mut pass).await,
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {
@@ -116,7 +129,8 @@ pub async fn run(job: Job) {
         dialect: stream.tongue().name(),
         model: &ask.model,
         target: tally.target.as_ref(),
-        attempts: tally.attempts,
+        attempts: tally.attempts(),
+        route: &stream.trail(),
         fault: if let Ending::Failed(fault, _) = &ending { Some(fault) } else { None },
         end: &end,
         first_content: tally.first_content.map(|at| at.duration_since(began)),

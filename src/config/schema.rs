@@ -172,12 +172,7 @@ pub(super) const PROVIDER: Keys = &[
 pub(super) const TIMEOUTS: Keys = &[built("connect"), built("headers"), built("first_token"), built("idle"), built("total")];
 
 /// `[models.<name>]`
-pub(super) const MODEL: Keys = &[
-    built("route"),
-    built("retries"),
-    later("hedge_after", "leave it out; give the route a second target"),
-    later_but("sticky", "false", "leave it out"),
-];
+pub(super) const MODEL: Keys = &[built("route"), built("retries"), built("hedge_after"), built("sticky")];
 
 /// A target of a route, written as a table
 pub(super) const TARGET: Keys = &[built("target"), built("weight")];
@@ -237,8 +232,8 @@ pub(super) const FORMATS: &[Word] = &[Word::Built("text"), Word::Built("json")];
 
 /// Whether a bare word is one of the configuration's own, so that it is no secret.
 pub(super) fn knows(word: &str) -> bool {
-    const OTHER: [&str; 13] =
-        ["true", "false", "cancel", "continue", "grace", "info", "debug", "warn", "error", "trace", "off", "localhost", "unix"];
+    const OTHER: [&str; 14] =
+        ["true", "false", "cancel", "continue", "grace", "info", "debug", "warn", "error", "trace", "off", "localhost", "unix", "p95"];
     let words = [MODES, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
     OTHER.contains(&word)
         || SECTIONS.iter().flat_map(|(_, keys)| *keys).any(|key| key.name() == word)

@@ -31,16 +31,19 @@ pub(super) fn json(status: StatusCode, body: impl Into<bytes::Bytes>) -> Respons
     response
 }
 
-/// Tells the stream's id; where they are known by now, the target that answers and the provider's id of the request.
+/// Tells the stream's id; where they are known by now, what became of the route's targets and the provider's id of the request.
 pub(super) fn name_stream(response: &mut Response<Reply>, stream: &Stream) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(stream.id().as_str()) {
         headers.insert(HeaderName::from_static("x-stream-id"), id);
     }
-    let Some(route) = stream.snapshot(false).route else { return };
-    if let Ok(target) = HeaderValue::try_from(format!("{}/{}", route.provider, route.model)) {
-        headers.insert(HeaderName::from_static("x-sluicegate-route"), target);
+    let trail = stream.trail();
+    if trail.is_telling()
+        && let Ok(trail) = HeaderValue::try_from(trail.to_string())
+    {
+        headers.insert(HeaderName::from_static("x-sluicegate-route"), trail);
     }
+    let Some(route) = stream.snapshot(false).route else { return };
     if let Some(id) = route.request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         headers.insert(HeaderName::from_static("x-upstream-request-id"), id);
     }

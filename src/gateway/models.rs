@@ -54,7 +54,7 @@ impl Gateway {
             return Ok(json(&self.row(name, tongue)));
         }
         // The same sentence for what is not there and what is not allowed, unless the plan knows better.
-        house.routes.plan(name, |model| caller.may_use(model)).map(drop)?;
+        house.routes.plan(name, |model| caller.may_use(model), || 0).map(drop)?;
         Err(Fault::new(Code::ModelNotFound, "no such model here").with_param("model"))
     }
 

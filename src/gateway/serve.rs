@@ -13,7 +13,7 @@ use super::live::{self, Live};
 use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, answer, body, conversation, headers, responses, status};
+use super::{Gateway, House, Visit, affinity, answer, body, conversation, headers, responses, status};
 use crate::auth::{Caller, Figures};
 use crate::codec::sse_writer::Ids;
 use crate::dialect;
@@ -69,13 +69,13 @@ impl Gateway {
                 .with_retry_after(std::time::Duration::from_secs(1));
             return Err(fault.into());
         }
-        let plan = house.routes.plan(&ask.model, |model| caller.may_use(model))?;
+        let plan = house.routes.plan(&ask.model, |model| caller.may_use(model), || affinity::key(&caller.id, ask))?;
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
             return Err(not_allowed(other).into());
         }
         let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
-        if plan.targets().any(|target| foreign(&target.account.via)) {
-            // Said now, while it can still be a status.
+        if plan.targets().all(|target| foreign(&target.account.via)) {
+            // Said now, while it can still be a status. Where some take it as it came, the others are passed over.
             ask.chat()?;
         }
         let pass = limited(house, visit, caller, ask, &plan, need)?;

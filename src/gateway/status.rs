@@ -7,6 +7,7 @@ use crate::hub::{State, Stream, UpstreamState};
 use crate::model::fault::Fault;
 use crate::model::fold::{Answer, Choice, Part};
 use crate::model::money::Money;
+use crate::model::trail::{Step, Trail};
 use crate::model::usage::Usage;
 
 #[derive(Serialize)]
@@ -31,6 +32,19 @@ struct Status<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     choices: Option<Vec<ChoiceBody<'a>>>,
     readers: usize,
+    route: Vec<RouteStep>,
+}
+
+/// What became of a target of the route.
+#[derive(Serialize)]
+struct RouteStep {
+    provider: String,
+    model: String,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    hedge: bool,
+    tries: u32,
+    ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +129,7 @@ pub(super) fn pending(name: &str) -> Bytes {
         tool_calls: None,
         choices: None,
         readers: 0,
+        route: Vec::new(),
     })
 }
 
@@ -140,6 +155,7 @@ fn bare<'a>(stream: &'a Stream, snapshot: &'a crate::hub::Snapshot) -> Status<'a
         tool_calls: None,
         choices: None,
         readers: snapshot.readers,
+        route: steps(&stream.trail()),
     }
 }
 
@@ -166,6 +182,22 @@ fn calls(choice: &Choice) -> Vec<Call<'_>> {
         _ => None,
     };
     choice.parts.iter().filter_map(call).collect()
+}
+
+fn steps(trail: &Trail) -> Vec<RouteStep> {
+    trail.steps().iter().map(step).collect()
+}
+
+fn step(it: &Step) -> RouteStep {
+    RouteStep {
+        provider: it.provider.to_string(),
+        model: it.model.to_string(),
+        outcome: it.outcome.name(),
+        reason: it.outcome.reason(),
+        hedge: it.hedge,
+        tries: it.tries,
+        ms: it.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+    }
 }
 
 fn error(fault: &Fault) -> ErrorBody<'_> {

@@ -19,6 +19,7 @@ use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::ids::{CallerId, StreamId};
+use crate::model::trail::Trail;
 use crate::model::usage::Usage;
 use crate::model::wire::Tongue;
 
@@ -161,6 +162,8 @@ pub struct Stream {
     end_read: AtomicBool,
     /// The id under which its provider knows it, where clients are told that.
     alias: OnceLock<ByteString>,
+    /// What became of the targets of its route.
+    pub(super) trail: Mutex<Trail>,
     pub(super) hub: Arc<Inner>,
 }
 
@@ -181,6 +184,7 @@ impl Stream {
             spent: AtomicBool::new(false),
             end_read: AtomicBool::new(false),
             alias: OnceLock::new(),
+            trail: Mutex::default(),
             hub,
         }
     }

@@ -6,6 +6,7 @@ use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::model::ids::{CallerId, StreamId};
 use crate::model::target::Target;
+use crate::model::trail::Trail;
 
 /// What the line says. Never content.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Summary<'a> {
     pub target: Option<&'a Target>,
     /// How many requests went upstream.
     pub attempts: u32,
+    /// What became of the targets of its route.
+    pub route: &'a Trail,
     /// How it failed.
     pub fault: Option<&'a Fault>,
     /// How it ended.
@@ -43,6 +46,7 @@ pub fn line(it: &Summary<'_>) {
         model = it.model,
         target = it.target.map_or_else(|| "-".to_owned(), ToString::to_string),
         attempts = it.attempts,
+        route = %it.route,
         status = status(it),
         reason = it.end.reason.name(),
         code = it.fault.map_or("-", |fault| fault.code.as_str()),

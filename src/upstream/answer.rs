@@ -67,11 +67,10 @@ impl Answer {
         }
     }
 
-    fn recorded(mut self, tally: &mut Tally) -> Self {
+    fn recorded(mut self, tally: &Tally) -> Self {
         let Some(record) = &self.errand.target.account.record else { return self };
-        tally.recorded += 1;
-        let id = self.errand.stream.id();
-        let name = if tally.recorded > 1 { format!("{id}-{}", tally.recorded) } else { id.to_string() };
+        let (id, number) = (self.errand.stream.id(), tally.recorded());
+        let name = if number > 1 { format!("{id}-{number}") } else { id.to_string() };
         let head = header_line(self.wire.wire(), self.content_type(), self.status.as_u16());
         match self.errand.recorder.tape(record, name, head, std::mem::take(&mut self.errand.secrets)) {
             Some(tape) => Self { body: Body::Taped(Box::new((self.body, tape))), ..self },

@@ -23,11 +23,13 @@ use super::sent::{Sent, Signed};
 use super::sign::sign;
 use super::whole::Whole;
 use crate::hub::{Stream, UpstreamState};
+use crate::model::ask::Ask;
 use crate::model::entry::Entry;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
 use crate::model::wire::Wire;
-use crate::provider::{self, Draft, Mode};
+use crate::provider::{self, Draft, Mode, quota};
+use crate::route::Candidate;
 
 /// What stands for the model in a base URL.
 const MODEL_PLACE: &str = "{model}";
@@ -36,19 +38,52 @@ const HELD_FRAMES: usize = 64;
 /// Bytes of them, at the most.
 const HELD_BYTES: usize = 256 * 1024;
 
+/// What a target is to be sent, made from the request as it came: whatever was tried before changes nothing of it.
+pub(super) struct Wish {
+    draft: Option<Draft>,
+}
+
+impl Wish {
+    /// The request in the target's words.
+    ///
+    /// # Errors
+    /// A 400 where they have none for it.
+    pub(super) fn of(ask: &Ask, target: &Target) -> Result<Self, Fault> {
+        let Via::Http { wire, .. } = &target.account.via else { return Ok(Self { draft: None }) };
+        let mode = if is_whole(ask, *wire) { Mode::Whole } else { Mode::Stream };
+        Ok(Self { draft: Some(provider::of(*wire).draft(ask, target, mode)?) })
+    }
+}
+
+/// The answer comes as one body: nothing of it is seen before all of it is there.
+pub(super) fn is_whole(ask: &Ask, wire: Wire) -> bool {
+    !ask.stream && ask.tongue.wire() == Some(wire)
+}
+
 /// Asks one target once.
-pub(super) async fn attempt(open: &Opening<'_>, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
-    let answer = match &target.account.via {
-        Via::Replay(replay) => {
-            begin(open, target, tally);
-            replay::answer(replay, open.errand(target)).await?
-        }
-        Via::Http { wire, base_url, query } => {
-            let sent = prepare(open, target, *wire, Place { base_url, query: query.as_deref() }).await?;
+pub(super) async fn attempt(
+    open: &Opening<'_>,
+    candidate: &Candidate,
+    wish: Wish,
+    release: Instant,
+    tally: &mut Tally,
+) -> Result<Box<Live>, Ending> {
+    let target = &candidate.target;
+    let answer = match (&target.account.via, wish.draft) {
+        (Via::Http { wire, base_url, query }, Some(draft)) => {
+            let sent = prepare(open, target, *wire, Place { base_url, query: query.as_deref() }, draft).await?;
             begin(open, target, tally);
             head(open, sent).await?
         }
+        (Via::Replay(replay), _) => {
+            begin(open, target, tally);
+            replay::answer(replay, open.errand(target)).await?
+        }
+        (Via::Http { .. }, None) => return Err(Fault::new(Code::InternalError, "a target was asked for nothing").into()),
     };
+    if let Some(reset) = quota::full_for(&answer.headers, SystemTime::now()) {
+        candidate.health.fill(reset);
+    }
     match answer.receive(tally) {
         Received::Stream(live) => hold(&open.stream, live, release, tally).await,
         Received::Whole(whole) => read(&open.stream, whole, tally).await,
@@ -58,6 +93,7 @@ pub(super) async fn attempt(open: &Opening<'_>, target: &Target, release: Instan
 
 fn begin(open: &Opening<'_>, target: &Target, tally: &mut Tally) {
     tally.begin_attempt(target);
+    open.stream.step_tried(tally.step);
     open.stream.set_upstream(UpstreamState::Open);
 }
 
@@ -87,10 +123,8 @@ impl Place<'_> {
 }
 
 /// Makes the request ready.
-async fn prepare(open: &Opening<'_>, target: &Target, wire: Wire, place: Place<'_>) -> Result<Box<Sent>, Ending> {
-    let (wire, account) = (provider::of(wire), &target.account);
-    let whole = !open.ask.stream && open.ask.tongue.wire() == Some(wire.wire());
-    let draft = wire.draft(open.ask, target, if whole { Mode::Whole } else { Mode::Stream })?;
+async fn prepare(open: &Opening<'_>, target: &Target, wire: Wire, place: Place<'_>, draft: Draft) -> Result<Box<Sent>, Ending> {
+    let (whole, wire, account) = (is_whole(open.ask, wire), provider::of(wire), &target.account);
     let running = if whole { Running::whole(account.clocks) } else { Running::start(account.clocks) };
     let signed = signed(open.clients, target, place, draft, &running).await?;
     let mut errand = open.errand(target);

@@ -1,6 +1,7 @@
 //! What a generation used and how its journal is closed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use bytestring::ByteString;
@@ -28,34 +29,67 @@ pub(super) struct Tally {
     open_calls: SmallVec<[(u16, u16); 4]>,
     /// How choice 0 finished.
     finish: Option<Finish>,
-    /// Requests that went upstream.
-    pub(super) attempts: u32,
-    /// Answers that are recorded.
-    pub(super) recorded: u32,
+    /// Of all lanes together.
+    counts: Arc<Counts>,
+    /// The step of the trail that it counts for.
+    pub(super) step: usize,
     /// The target asked last.
     pub(super) target: Option<Target>,
     /// When the first content came.
     pub(super) first_content: Option<Instant>,
 }
 
+/// What is counted of all that is asked for one generation, two targets at a time included.
+#[derive(Debug, Default)]
+struct Counts {
+    attempts: AtomicU32,
+    recorded: AtomicU32,
+}
+
 impl Tally {
     pub(super) fn new(ask: &Arc<Ask>) -> Self {
+        Self::counting(ask, Arc::default())
+    }
+
+    fn counting(ask: &Arc<Ask>, counts: Arc<Counts>) -> Self {
         Self {
             ask: ask.clone(),
             usage: None,
             output_bytes: 0,
             open_calls: SmallVec::new(),
             finish: None,
-            attempts: 0,
-            recorded: 0,
+            counts,
+            step: 0,
             target: None,
             first_content: None,
         }
     }
 
+    /// That of a target which may be asked beside another one.
+    pub(super) fn fork(&self) -> Self {
+        Self::counting(&self.ask, self.counts.clone())
+    }
+
+    /// Goes on with what became of a target.
+    pub(super) fn adopt(&mut self, fork: Self) {
+        let asked_before = self.target.take();
+        *self = fork;
+        self.target = self.target.take().or(asked_before);
+    }
+
+    /// Requests that went upstream.
+    pub(super) fn attempts(&self) -> u32 {
+        self.counts.attempts.load(Ordering::Relaxed)
+    }
+
+    /// One answer more is recorded; how many there are with it.
+    pub(super) fn recorded(&self) -> u32 {
+        self.counts.recorded.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Another attempt begins: what the one before has said does not count.
     pub(super) fn begin_attempt(&mut self, target: &Target) {
-        self.attempts += 1;
+        self.counts.attempts.fetch_add(1, Ordering::Relaxed);
         self.target = Some(target.clone());
         self.usage = None;
         self.output_bytes = 0;
@@ -80,7 +114,7 @@ impl Tally {
 
     /// What was used: the provider's figures where it gave them, else estimates; nothing where nobody was asked.
     pub(super) fn used(&self, complete: bool) -> Option<Usage> {
-        if self.attempts == 0 {
+        if self.attempts() == 0 {
             return None;
         }
         let streamed = usage::estimate(self.output_bytes);

@@ -1,31 +1,33 @@
-//! Attempts in the order of the plan, until one of them gives its first content.
+//! The targets of a plan in their order, until one of them gives its first content: one after the other, and where the route
+//! says so a second one beside a first that takes too long.
+//!
+//! Invariants: never more than two targets are asked at a time, never the same one twice; of two the first with a first content
+//! wins, and the other's request is dropped at that moment; whoever cancels has all of them dropped; a target that is not
+//! to be asked now counts as failed.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::Errand;
+use super::attempt::{Wish, is_whole};
 use super::client::Clients;
 use super::closing::Tally;
+use super::lane::{Finished, Lane, Opened, Setback};
 use super::live::Live;
 use super::recorder::{Recorder, Secrets};
+use super::verdict::Verdict;
 use super::{Ending, attempt};
-use crate::hub::{Cause, Stream, UpstreamState};
-use crate::limits::Pass;
+use crate::hub::{Cause, Stream};
 use crate::model::ask::Ask;
-use crate::model::fault::{Code, Fault, Side};
 use crate::model::target::{Target, Via};
-use crate::provider;
-use crate::route::Plan;
-
-/// The first wait before the same target is asked again; it doubles.
-const BACKOFF: Duration = Duration::from_millis(200);
-/// A target that wants more time than this is not waited for: the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::model::trail::Outcome;
+use crate::route::{Candidate, Plan};
 
 /// What is needed to open an answer.
 pub(super) struct Opening<'a> {
@@ -34,100 +36,70 @@ pub(super) struct Opening<'a> {
     pub(super) clients: &'a Clients,
     pub(super) recorder: &'a Recorder,
     pub(super) stream: Arc<Stream>,
-    pub(super) commit_after: Duration,
+    /// When what is held before the first content is let go.
+    release: Instant,
+    /// How many targets are asked at this moment.
+    pub(super) lanes: AtomicU8,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    pub(super) fn new(
+        ask: &'a Arc<Ask>,
+        plan: &'a Plan,
+        clients: &'a Clients,
+        recorder: &'a Recorder,
+        stream: Arc<Stream>,
+        commit_after: Duration,
+    ) -> Self {
+        Self { ask, plan, clients, recorder, stream, release: Instant::now() + commit_after, lanes: AtomicU8::new(0) }
+    }
+
     /// The first answer that has content.
     ///
     /// # Errors
     /// How the generation ends without one: cancelled, or with the last target's failure.
-    pub(super) async fn open(&self, tally: &mut Tally, pass: &mut Pass) -> Result<Box<Live>, Ending> {
-        let release = Instant::now() + self.commit_after;
-        let mut failure: Option<Box<Fault>> = None;
-        for target in self.plan.targets() {
-            let mut lane = match pass.lane(&target.account.name) {
-                Ok(lane) => lane,
-                Err(full) => {
-                    failure = Some(later(failure, full));
-                    continue;
-                }
-            };
-            let before = tally.attempts;
-            pass.asked();
-            match self.try_target(target, release, tally).await {
-                Err(Ending::Failed(fault, _)) => {
-                    if tally.attempts > before {
-                        lane.asked();
-                    }
-                    let over = fault.ends_route();
-                    failure = Some(later(failure, fault));
-                    if over {
-                        break;
-                    }
-                }
-                other => {
-                    pass.keep(lane);
-                    return other;
-                }
-            }
-        }
-        let none = || Box::new(Fault::new(Code::InternalError, "the route has no target"));
-        Err(Ending::Failed(failure.unwrap_or_else(none), None))
-    }
-
-    /// One target, asked again as often as the plan says.
-    async fn try_target(&self, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
-        let mut retries = 0;
-        let mut learned = false;
+    pub(super) async fn open(&self, tally: &mut Tally) -> Result<Opened, Ending> {
+        self.plan.pulse.begin();
+        let mut course = Course::new(self);
+        let mut alarm = pin!(sleep_until(Instant::now()));
+        let mut hedge = self.plan.hedge_wait();
         loop {
-            let result = self.attempt(target, release, tally).await;
-            let Err(Ending::Failed(mut fault, _)) = result else { return result };
-            self.stream.set_upstream(UpstreamState::Closed);
-            self.note(target, &fault);
-            if !learned && self.learn(target, &fault) {
-                learned = true;
-                continue;
+            if course.is_idle() {
+                if !course.begin(tally, false) {
+                    return Err(Ending::Failed(std::mem::take(&mut course.verdict).fault(), None));
+                }
+                // One request is hedged once at the most, and where its first target answers in pieces.
+                hedge = hedge.filter(|_| course.streams());
+                alarm.as_mut().reset(Instant::now() + hedge.unwrap_or_default());
             }
-            let wait = wait_before(retries, fault.retry_after);
-            if !fault.retryable || retries >= self.plan.retries || wait > PATIENCE {
-                fault.final_here = fault.final_here || retries > 0;
-                return Err(Ending::Failed(fault, None));
+            match poll_fn(|cx| course.poll(hedge.is_some(), alarm.as_mut(), cx)).await {
+                Woke::Alarm => {
+                    hedge = None;
+                    if course.left.is_empty() || !self.plan.pulse.may_hedge() {
+                        continue;
+                    }
+                    course.begin(tally, true);
+                }
+                Woke::Finished(finished) => {
+                    tally.adopt(finished.tally);
+                    match finished.result {
+                        Ok(opened) => return Ok(opened),
+                        Err(Setback::Cancelled(ending)) => return Err(ending),
+                        Err(Setback::Failed(fault)) => course.verdict.failed(fault),
+                        Err(Setback::Unfit(fault)) => course.verdict.unfit(fault),
+                    }
+                }
             }
-            unless_cancelled(&self.stream, tokio::time::sleep(wait)).await?;
-            retries += 1;
         }
-    }
-
-    /// True where the request was refused for a wish of ours that can be left out: it is asked again without.
-    fn learn(&self, target: &Target, fault: &Fault) -> bool {
-        let Via::Http { wire, .. } = &target.account.via else { return false };
-        let learned = self.ask.shape != Some(*wire) && provider::of(*wire).learn(fault, target);
-        if learned {
-            let (stream, provider) = (self.stream.id().as_str(), &*target.account.name);
-            tracing::info!(stream, provider, "the provider refuses what we wished for besides: it is asked again without, from now on");
-        }
-        learned
-    }
-
-    /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they are left out.
-    fn note(&self, target: &Target, fault: &Fault) {
-        let (stream, provider, model) = (self.stream.id().as_str(), &*target.account.name, &*target.model);
-        if fault.code == Code::UpstreamAuth && fault.side == Side::Upstream {
-            tracing::error!(stream, provider, model, "the provider refuses our credential: check its api_key, or whose rights it has");
-            return;
-        }
-        let (code, status, request) = (fault.code.as_str(), fault.status.as_u16(), fault.upstream_request_id.as_deref());
-        tracing::warn!(stream, provider, model, code, status, upstream_request_id = request, message = loggable(fault), "attempt failed");
     }
 
     /// Asks a target once, unless the stream is cancelled by now. Cancelled while it is asked, the attempt says what is
     /// left of its request; where it does not, all of it is dropped.
-    async fn attempt(&self, target: &Target, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+    pub(super) async fn attempt(&self, candidate: &Candidate, wish: Wish, tally: &mut Tally) -> Result<Box<Live>, Ending> {
         if let Some(cause) = self.stream.cancelled() {
             return Err(cause.into());
         }
-        let mut attempt = pin!(attempt::attempt(self, target, release, tally));
+        let mut attempt = pin!(attempt::attempt(self, candidate, wish, self.release, tally));
         poll_fn(|cx| {
             let cancelled = self.stream.poll_cancelled(cx);
             match (attempt.as_mut().poll(cx), cancelled) {
@@ -150,6 +122,97 @@ impl Opening<'_> {
     }
 }
 
+/// How far the plan was gone through. Dropped, it drops what is under way, and says so in the trail.
+struct Course<'a> {
+    open: &'a Opening<'a>,
+    /// Those not looked at yet.
+    left: std::collections::VecDeque<&'a Arc<Candidate>>,
+    lanes: [Option<Lane<'a>>; 2],
+    verdict: Verdict,
+    /// What became of those that are still under way when it is dropped.
+    outcome: Outcome,
+}
+
+/// What a course woke for.
+enum Woke {
+    /// The first target takes too long.
+    Alarm,
+    Finished(Box<Finished>),
+}
+
+impl<'a> Course<'a> {
+    fn new(open: &'a Opening<'a>) -> Self {
+        Self { open, left: open.plan.candidates().collect(), lanes: [None, None], verdict: Verdict::default(), outcome: Outcome::Cancelled }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.lanes.iter().all(Option::is_none)
+    }
+
+    /// The target that is asked streams its answer.
+    fn streams(&self) -> bool {
+        let whole = |lane: &Lane<'_>| matches!(lane.candidate.target.account.via, Via::Http { wire, .. } if is_whole(self.open.ask, wire));
+        !self.lanes.iter().flatten().any(whole)
+    }
+
+    /// Begins to ask the next target that can be asked; false where there is none.
+    fn begin(&mut self, tally: &Tally, hedge: bool) -> bool {
+        while !self.verdict.is_over()
+            && let Some(candidate) = self.left.pop_front()
+        {
+            let same = |lane: &Lane<'_>| Arc::ptr_eq(&lane.candidate.health, &candidate.health);
+            if self.lanes.iter().flatten().any(same) {
+                continue;
+            }
+            match candidate.health.admit() {
+                Ok(permit) => {
+                    let lane = Lane::new(self.open, candidate, permit, hedge, tally.fork());
+                    if let Some(place) = self.lanes.iter_mut().find(|place| place.is_none()) {
+                        *place = Some(lane);
+                        self.open.lanes.fetch_add(1, Ordering::Relaxed);
+                        return true;
+                    }
+                }
+                Err(skip) => {
+                    self.open.stream.step(&candidate.target, hedge, Outcome::Skipped(skip.why));
+                    self.verdict.skipped(skip.fault);
+                }
+            }
+        }
+        false
+    }
+
+    fn poll(&mut self, hedges: bool, alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Woke> {
+        for place in &mut self.lanes {
+            let Some(lane) = place else { continue };
+            if let Poll::Ready(finished) = lane.run.as_mut().poll(cx) {
+                let outcome = finished.result.as_ref().map_or_else(Setback::outcome, |_| Outcome::Answered);
+                self.open.stream.step_over(lane.step, outcome, lane.began.elapsed());
+                self.open.lanes.fetch_sub(1, Ordering::Relaxed);
+                *place = None;
+                if outcome == Outcome::Answered {
+                    self.outcome = Outcome::Lost;
+                }
+                return Poll::Ready(Woke::Finished(Box::new(finished)));
+            }
+        }
+        if hedges && alarm.poll(cx).is_ready() { Poll::Ready(Woke::Alarm) } else { Poll::Pending }
+    }
+}
+
+impl Drop for Course<'_> {
+    fn drop(&mut self) {
+        // Who has lost would have taken longer: without it the slowest would never be seen.
+        let slow = self.outcome == Outcome::Lost && self.streams();
+        for lane in self.lanes.iter_mut().filter_map(Option::take) {
+            self.open.stream.step_over(lane.step, self.outcome, lane.began.elapsed());
+            if slow {
+                self.open.plan.pulse.observe(lane.began.elapsed());
+            }
+        }
+    }
+}
+
 /// Does something unless the stream is cancelled first; then what was begun is dropped.
 pub(super) async fn unless_cancelled<T>(stream: &Stream, doing: impl Future<Output = T>) -> Result<T, Cause> {
     let mut doing = pin!(doing);
@@ -160,49 +223,8 @@ pub(super) async fn unless_cancelled<T>(stream: &Stream, doing: impl Future<Outp
     .await
 }
 
-/// The wait before another try: what the provider asks for, else exponential with jitter.
-fn wait_before(retries: u32, asked: Option<Duration>) -> Duration {
-    let most = BACKOFF.saturating_mul(1 << retries.min(8));
-    // Without randomness every wait is the longest: later, but not wrong.
-    let jitter = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
-    asked.unwrap_or_else(|| most.mul_f64(0.5 + jitter / 2.0))
-}
-
-/// Of two failures the later one, with the longer of their waits.
-fn later(before: Option<Box<Fault>>, mut now: Box<Fault>) -> Box<Fault> {
-    if now.retryable {
-        now.retry_after = now.retry_after.max(before.and_then(|fault| fault.retry_after));
-    }
-    now
-}
-
-/// What a log may say of a fault: our own words.
-fn loggable(fault: &Fault) -> &str {
-    if fault.quotes { "the upstream said why, to the client alone" } else { &fault.message }
-}
-
 impl From<Cause> for Ending {
     fn from(cause: Cause) -> Self {
         Self::Cancelled(cause, None)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderMap, StatusCode};
-
-    use super::*;
-    use crate::provider::refusal;
-
-    #[test]
-    fn what_an_upstream_said_is_in_no_log() {
-        for status in [400, 429, 500, 503] {
-            let status = StatusCode::from_u16(status).unwrap();
-            let said = Some("cannot read 'PROMPT'".to_owned());
-            let fault = refusal::fault(status, &HeaderMap::new(), said, None, None, None);
-            assert!(fault.message.contains("PROMPT") && !loggable(&fault).contains("PROMPT"), "{status}");
-            let silent = refusal::fault(status, &HeaderMap::new(), None, None, None, None);
-            assert_eq!(loggable(&silent), silent.message);
-        }
     }
 }

@@ -151,6 +151,7 @@ async fn told(clock: &Virtual, wire: Wire, all: Arc<Vec<Refusal>>) -> Vec<String
         .provider("spare", wire, spare.addr)
         .model("spared", "[\"up/m-up\", \"spare/m-spare\"]")
         .section("models.spared", "retries = 1")
+        .forgiving()
         .start()
         .await;
     let mut asking = JoinSet::new();

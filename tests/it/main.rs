@@ -24,6 +24,7 @@ mod recording;
 mod responses;
 mod resuming;
 mod rig;
+mod routes;
 mod secrets;
 mod stopping;
 mod views;

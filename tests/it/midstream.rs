@@ -34,7 +34,7 @@ fn failing(wire: Wire, failing: &Failing, tokens: usize) -> Vec<Step> {
 /// An upstream with so many answers, and a proxy before it.
 async fn serving(wire: Wire, answers: Vec<Vec<Step>>) -> (Upstream, Proxy) {
     let upstream = Upstream::start(move |call, _| answers[asked_for(&call.body)].clone()).await;
-    let proxy = Setup::new().over(wire, &upstream).section("models.m", "retries = 0").start().await;
+    let proxy = Setup::new().over(wire, &upstream).section("models.m", "retries = 0").forgiving().start().await;
     (upstream, proxy)
 }
 

@@ -289,7 +289,7 @@ async fn b30_a_hostile_upstream_harms_only_its_own_stream() {
         .await;
         let setup = Setup::new().provider("calm", wire, calm.addr).provider("wild", wire, wild.addr);
         let setup = setup.model("calm", "[\"calm/m\"]").model("wild", "[\"wild/m\"]").section("models.wild", "retries = 0");
-        let proxy = setup.start().await;
+        let proxy = setup.forgiving().start().await;
         calm.open(1);
         let mut good = proxy.client.ask(&Ask::chat(speech, "calm", true)).await;
         for n in 0..hostile(wire).len() * 2 {
@@ -331,7 +331,8 @@ async fn b31_two_thousand_streams_of_every_ending_leave_nothing_behind() {
     let clock = Virtual::start();
     let upstream = Upstream::start(|call, _| ending(call.json()["messages"][0]["content"].as_str().unwrap())).await;
     let setup = clocks(Setup::new().over(Wire::OpenaiChat, &upstream));
-    let proxy = setup.section("limits", "global = { concurrent_streams = 200 }").section("streams", "retention = \"1s\"").start().await;
+    let proxy =
+        setup.section("limits", "global = { concurrent_streams = 200 }").section("streams", "retention = \"1s\"").forgiving().start().await;
     for wave in 0..STREAMS / AT_ONCE {
         let (mut timed, mut others) = (JoinSet::new(), JoinSet::new());
         for n in wave * AT_ONCE..(wave + 1) * AT_ONCE {

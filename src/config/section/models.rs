@@ -8,10 +8,11 @@ use toml::de::DeValue;
 use super::providers::Providers;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, Text};
+use crate::config::quantity::{self, parse_duration};
 use crate::config::schema::{MODEL, TARGET};
 use crate::config::table::Table;
 use crate::model::target::{Target, Via};
-use crate::route::{Model, Weighted};
+use crate::route::{HedgeAfter, Model, RETRIES, Weighted};
 
 /// The largest weight, so that no sum of weights overflows.
 const HEAVIEST: u64 = 1_000_000;
@@ -35,7 +36,29 @@ fn model(name: &str, node: &Node<'_, '_>, providers: &Providers) -> Option<(Byte
         return table.missing("route", "missing", "say who answers: route = [\"provider/model\"]");
     }
     let tiers = table.read("route", |node| route(node, providers))?;
-    Some((name.into(), Model { tiers, retries: retries.unwrap_or(1) }))
+    let several = tiers.iter().map(Vec::len).sum::<usize>() > 1;
+    let hedge_after = table.read("hedge_after", |node| hedge_after(node, several));
+    let sticky = table.read("sticky", |node| node.boolean()).unwrap_or(false);
+    Some((name.into(), Model { tiers, retries: retries.unwrap_or(RETRIES), hedge_after, sticky }))
+}
+
+fn hedge_after(node: &Node<'_, '_>, several: bool) -> Option<HedgeAfter> {
+    const EXPECTED: &str = "\"p95\" or a duration like \"800ms\"";
+    let text = node.text_or(EXPECTED)?;
+    if !several {
+        return node
+            .refuse_with("this route has one target: there is none to ask beside it", "give the route a second target, or leave it out");
+    }
+    if text.value == "p95" {
+        return Some(HedgeAfter::P95);
+    }
+    match parse_duration(&text.value) {
+        Some(time) if time.is_zero() => {
+            node.refuse_with("it would ask two targets for everything", "say how long the first may take: \"800ms\"")
+        }
+        Some(time) if time <= quantity::LONGEST => Some(HedgeAfter::Time(time)),
+        _ => node.refuse(format!("expected {EXPECTED}, found {}", text.quoted())),
+    }
 }
 
 fn route(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Vec<Weighted>>> {

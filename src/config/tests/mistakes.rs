@@ -159,7 +159,10 @@ fn mistakes_in_models() {
         "[models.a]\nroute = ['m', '/m', 'up/', 'upp/m', 'elsewhere/m']",
         "[models.a]\nroute = [['up/a', { target = 'up/b', weight = 0 }, { weight = 1 }, { target = 'up/c', wieght = 1 }]]",
         "[models.a]\nroute = [{ target = 'up/a', weight = 2 }]",
-        "[models.a]\nroute = ['up/a']\nretries = 100\nhedge_after = 'p95'\nsticky = true",
+        "[models.a]\nroute = ['up/a']\nretries = 100\nhedge_after = 'p95'\nsticky = 'yes'",
+        "[models.a]\nroute = ['up/a', 'up/b']\nhedge_after = '0ms'",
+        "[models.a]\nroute = [['up/a', 'up/b']]\nhedge_after = 'p99'",
+        "[models.a]\nroute = ['up/a', 'up/b']\nhedge_after = 800",
         "[models.\"\"]\nroute = ['up/a']",
         "[models.a]\nroute = ['wrong/a']\n[providers.wrong]\nwire = 'ollama'",
     ]);

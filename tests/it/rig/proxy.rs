@@ -7,6 +7,7 @@ use std::path::Path;
 
 use sluicegate::app::{self, Running};
 use sluicegate::config::Config;
+use sluicegate::route::Rules;
 
 use super::Wire;
 use super::client::Client;
@@ -17,6 +18,7 @@ use super::upstream::Upstream;
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     sections: BTreeMap<String, String>,
+    forgiving: bool,
 }
 
 impl Setup {
@@ -58,13 +60,22 @@ impl Setup {
         self.provider("up", wire, upstream.addr).provider("spare", wire, spare.addr).model("m", "[\"up/m-up\", \"spare/m-spare\"]")
     }
 
+    /// Nothing is held against upstreams, however often they fail: for tests of what one failure is told as.
+    pub fn forgiving(self) -> Self {
+        Self { forgiving: true, ..self }
+    }
+
     /// The configuration, as it is read.
     pub fn config(&self) -> Config {
         let mut text = String::new();
         for (name, lines) in &self.sections {
             write!(text, "[{name}]\n{lines}\n").unwrap();
         }
-        Config::parse(&text, Path::new("test.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+        let mut config = Config::parse(&text, Path::new("test.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        if self.forgiving {
+            config.route.rules = Rules::forgiving();
+        }
+        config
     }
 
     /// Starts the proxy.

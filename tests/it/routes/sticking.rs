@@ -1,0 +1,87 @@
+//! The same conversation finds the same target.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde_json::json;
+
+use super::*;
+
+/// Model `m` over a sticky tier of three.
+fn over(addrs: [SocketAddr; 3]) -> Setup {
+    let mut setup = Setup::new();
+    for (n, addr) in addrs.into_iter().enumerate() {
+        setup = setup.provider(&format!("p{n}"), WIRE, addr);
+    }
+    setup.model("m", "[[\"p0/m\", \"p1/m\", \"p2/m\"]]").section("models.m", "sticky = true\nretries = 0")
+}
+
+/// Three that answer.
+async fn three() -> [Upstream; 3] {
+    [good().await, good().await, good().await]
+}
+
+/// Turn `turns` of a conversation that begins with `words`.
+fn turn(words: &str, turns: usize) -> Ask {
+    let mut messages = vec![json!({"role": "system", "content": "Be brief."}), json!({"role": "user", "content": words})];
+    for n in 0..turns {
+        messages.push(json!({"role": "assistant", "content": format!("answer {n}")}));
+        messages.push(json!({"role": "user", "content": format!("and {n}?")}));
+    }
+    Ask::chat(Speech::Chat, "m", true).set("messages", json!(messages))
+}
+
+#[tokio::test]
+async fn every_turn_of_a_conversation_goes_where_the_first_went() {
+    let ups = three().await;
+    let proxy = over(ups.each_ref().map(|up| up.addr)).start().await;
+    let mut found = BTreeSet::new();
+    for conversation in 0..20 {
+        let words = format!("question {conversation}");
+        let first = got(&proxy.client, &turn(&words, 0)).await.route;
+        for turns in 1..4 {
+            assert_eq!(got(&proxy.client, &turn(&words, turns)).await.route, first);
+        }
+        found.insert(first);
+    }
+    assert_eq!(found.len(), 3, "and conversations are spread");
+}
+
+#[tokio::test]
+async fn ids_of_conversations_come_before_their_words() {
+    let ups = three().await;
+    let proxy = over(ups.each_ref().map(|up| up.addr)).start().await;
+    let of = async |ask: Ask| got(&proxy.client, &ask).await;
+    let first = of(turn("a", 0).set("prompt_cache_key", "k".into())).await.route;
+    for words in 0..10 {
+        assert_eq!(of(turn(&words.to_string(), 0).set("prompt_cache_key", "k".into())).await.route, first);
+    }
+    let chat = |chat: &str, words: usize| Ask::chat(Speech::Ui, "m", true).set("id", chat.into()).saying(&words.to_string());
+    let mut answered = BTreeSet::new();
+    for words in 0..10 {
+        let got = of(chat("a-chat-of-the-callers-own", words)).await;
+        answered.insert(steps(&proxy.client.status(&got.id).await).join(", "));
+    }
+    assert_eq!(answered.len(), 1, "{answered:?}");
+}
+
+#[tokio::test]
+async fn where_its_target_is_away_a_conversation_finds_the_same_next_one() {
+    let (ups, away) = (three().await, refusing().await);
+    let addrs = ups.each_ref().map(|up| up.addr);
+    let proxy = over(addrs).start().await;
+    for words in (0..6).map(|n| format!("question {n}")) {
+        let home = got(&proxy.client, &turn(&words, 0)).await.route;
+        let number: usize = home[1..2].parse().unwrap();
+        let mut without = addrs;
+        without[number] = away;
+        let proxy = over(without).start().await;
+        let first = got(&proxy.client, &turn(&words, 0)).await.route;
+        let next = first.rsplit(", ").next().unwrap();
+        assert!(first.starts_with(&format!("{home};failed=upstream_error")) && next != home, "{first}");
+        for _ in 0..8 {
+            let route = got(&proxy.client, &turn(&words, 1)).await.route;
+            assert_eq!(route.rsplit(", ").next(), Some(next), "also when its breaker is open: {route}");
+        }
+    }
+}
