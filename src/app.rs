@@ -148,9 +148,11 @@ pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
 
 /// The rooms behind the edge, from a configuration.
 fn furnish(config: &Config, workers: usize, recorder: &Recorder, limits: &Arc<Limits>, book: &Book) -> anyhow::Result<House> {
+    let accounts = || config.route.accounts.values();
+    let clients = Arc::new(Clients::new(accounts(), workers)?);
+    recorder.open(accounts())?;
+    // Last: what is known of upstreams is that of the house that is lived in.
     let routes = Routes::new(config.route.clone(), book);
-    let clients = Arc::new(Clients::new(routes.accounts(), workers)?);
-    recorder.open(routes.accounts())?;
     Ok(House {
         settings: config.gateway.clone(),
         hub: config.hub,

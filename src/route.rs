@@ -63,11 +63,6 @@ impl Routes {
         Self { accounts, rows, rules, book: book.clone(), direct }
     }
 
-    /// All accounts.
-    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.accounts.values()
-    }
-
     /// The names clients may ask for (those of `direct` accounts not among them, as nobody lists them).
     pub fn names(&self) -> impl Iterator<Item = &ByteString> {
         self.rows.keys()

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::retry::jittered;
 use super::rules::Rules;
 use super::window::Window;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, Side};
 
 /// The breaker.
 #[derive(Debug)]
@@ -154,7 +154,18 @@ impl Breaker {
 pub(super) fn told_of(fault: &Fault) -> Fault {
     let what = fault.upstream_status.map_or_else(String::new, |status| format!(", last with status {}", status.as_u16()));
     let message = format!("the upstream has failed too often{what}: it is not asked for a while");
-    Fault { message, quotes: false, param: None, native_type: None, upstream_request_id: None, retryable: true, ..fault.clone() }
+    // The words of a refusal that tells a client of its own request are that client's.
+    let native_code = fault.native_code.clone().filter(|_| fault.side != Side::Client);
+    Fault {
+        message,
+        native_code,
+        quotes: false,
+        param: None,
+        native_type: None,
+        upstream_request_id: None,
+        retryable: true,
+        ..fault.clone()
+    }
 }
 
 #[cfg(test)]

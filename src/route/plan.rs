@@ -62,6 +62,13 @@ impl Plan {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
+    /// A target gave its first content after this time, or would have taken longer.
+    pub fn observe(&self, took: Duration) {
+        if self.hedge_after == Some(HedgeAfter::P95) {
+            self.pulse.observe(took);
+        }
+    }
+
     /// How long the first target may take before a second one is asked; `None`: as long as its clocks have it.
     #[must_use]
     pub fn hedge_wait(&self) -> Option<Duration> {

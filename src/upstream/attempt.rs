@@ -28,6 +28,7 @@ use crate::model::entry::Entry;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
 use crate::model::wire::Wire;
+use crate::provider::refusal::retry_after;
 use crate::provider::{self, Draft, Mode, quota};
 use crate::route::Candidate;
 
@@ -81,7 +82,10 @@ pub(super) async fn attempt(
         }
         (Via::Http { .. }, None) => return Err(Fault::new(Code::InternalError, "a target was asked for nothing").into()),
     };
-    if let Some(reset) = quota::full_for(&answer.headers, SystemTime::now()) {
+    // A `retry-after` is the provider's better word.
+    if let Some(reset) = quota::full_for(&answer.headers, SystemTime::now())
+        && retry_after(&answer.headers).is_none()
+    {
         candidate.health.fill(reset);
     }
     match answer.receive(tally) {

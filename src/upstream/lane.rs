@@ -118,7 +118,7 @@ impl Opening<'_> {
         let took = Some(began.elapsed()).filter(|_| live.decided && streamed);
         permit.answered(took);
         if let Some(took) = took {
-            self.plan.pulse.observe(took);
+            self.plan.observe(took);
         }
         Opened { live, permit }
     }

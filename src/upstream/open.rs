@@ -207,7 +207,7 @@ impl Drop for Course<'_> {
         for lane in self.lanes.iter_mut().filter_map(Option::take) {
             self.open.stream.step_over(lane.step, self.outcome, lane.began.elapsed());
             if slow {
-                self.open.plan.pulse.observe(lane.began.elapsed());
+                self.open.plan.observe(lane.began.elapsed());
             }
         }
     }

@@ -90,7 +90,7 @@ fn failures() -> Vec<(&'static str, Vec<Step>)> {
         ("upstream_error", vec![Step::Head(Head::sse()), Step::End]),
         ("upstream_timeout", vec![Step::Hang]),
         ("upstream_timeout", opened),
-        ("overloaded", early),
+        ("upstream_error", early),
     ];
     let statuses = [
         (401, "upstream_auth"),
