@@ -162,7 +162,7 @@ impl Permit {
             Some(pass) if counts(fault) => self.health.failed(pass, self.began, fault),
             // The request was at fault: a target that says so is there again.
             Some(pass @ Pass::Probe(_)) if fault.upstream_status.is_some() => {
-                self.health.state.lock().breaker.succeed(Instant::now(), pass)
+                self.health.state.lock().breaker.succeed(Instant::now(), pass);
             }
             Some(pass) => self.health.state.lock().breaker.abandon(Instant::now(), pass),
             None if counts(fault) => self.health.state.lock().breaker.fail_midway(Instant::now(), fault),
