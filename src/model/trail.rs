@@ -21,6 +21,8 @@ pub enum Why {
     RetryAfter,
     /// Its provider's headers say that nothing remains of a limit.
     Full,
+    /// Nothing remains of what our own configuration lets its provider be asked.
+    Limit,
     /// The request cannot be said in its wire.
     Unfit,
 }
@@ -33,6 +35,7 @@ impl Why {
             Self::Breaker => "breaker",
             Self::RetryAfter => "retry_after",
             Self::Full => "full",
+            Self::Limit => "limit",
             Self::Unfit => "unfit",
         }
     }

@@ -140,7 +140,7 @@ impl Tally {
     pub(super) fn charge(&self, ending: &Ending, used: Option<Usage>) -> Charge {
         let gave_nothing = self.usage.is_none() && self.output_bytes == 0;
         match used {
-            _ if self.attempts == 0 => Charge::Nothing,
+            _ if self.attempts() == 0 => Charge::Nothing,
             _ if matches!(ending, Ending::Failed(..)) && gave_nothing => Charge::Tokens(0),
             used => Charge::Tokens(used.and_then(|used| used.total()).unwrap_or(0)),
         }

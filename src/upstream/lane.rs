@@ -14,9 +14,11 @@ use super::closing::Tally;
 use super::live::Live;
 use super::open::{Opening, unless_cancelled};
 use crate::hub::UpstreamState;
+use crate::limits;
 use crate::model::fault::{Code, Fault, Side};
-use crate::model::target::Target;
+use crate::model::target::{Target, Via};
 use crate::model::trail::{Outcome, Why};
+use crate::provider;
 use crate::route::{Candidate, Permit, wait_before};
 
 /// A target that wants more time than this is not waited for: the next one is asked.
@@ -35,6 +37,8 @@ pub(super) struct Lane<'a> {
     pub(super) step: usize,
     pub(super) began: Instant,
     pub(super) candidate: Arc<Candidate>,
+    /// What it draws on of its provider's limits.
+    pub(super) share: limits::Lane,
     pub(super) run: Pin<Box<dyn Future<Output = Finished> + Send + 'a>>,
 }
 
@@ -56,7 +60,14 @@ pub(super) enum Setback {
 
 impl<'a> Lane<'a> {
     /// Begins to ask a target; nothing happens before it is polled.
-    pub(super) fn new(open: &'a Opening<'a>, candidate: &Arc<Candidate>, permit: Permit, hedge: bool, mut tally: Tally) -> Self {
+    pub(super) fn new(
+        open: &'a Opening<'a>,
+        candidate: &Arc<Candidate>,
+        rights: (Permit, limits::Lane),
+        hedge: bool,
+        mut tally: Tally,
+    ) -> Self {
+        let (permit, share) = rights;
         let step = open.stream.step(&candidate.target, hedge, Outcome::Asked);
         let asked = candidate.clone();
         tally.step = step;
@@ -64,14 +75,14 @@ impl<'a> Lane<'a> {
             let result = open.ask_target(&asked, permit, &mut tally).await;
             Finished { tally, result }
         });
-        Self { step, began: Instant::now(), candidate: candidate.clone(), run }
+        Self { step, began: Instant::now(), candidate: candidate.clone(), share, run }
     }
 }
 
 impl Opening<'_> {
     /// One target, asked again as often as the plan, the route's budget and the target itself allow.
     async fn ask_target(&self, candidate: &Arc<Candidate>, mut permit: Permit, tally: &mut Tally) -> Result<Opened, Setback> {
-        let mut retries = 0;
+        let (mut retries, mut learned) = (0, false);
         loop {
             let wish = Wish::of(self.ask, &candidate.target).map_err(|fault| Setback::Unfit(Box::new(fault)))?;
             let began = Instant::now();
@@ -85,21 +96,33 @@ impl Opening<'_> {
                 self.stream.set_upstream(UpstreamState::Closed);
             }
             self.note(&candidate.target, &fault);
-            let again = match self.retry_wait(retries, &fault) {
-                Some(wait) => {
-                    let waited = unless_cancelled(&self.stream, tokio::time::sleep(wait)).await;
-                    waited.map_err(|cause| Setback::Cancelled(cause.into()))?;
-                    candidate.health.admit().ok()
-                }
-                None => None,
-            };
-            let Some(next) = again else {
+            if !learned && self.learn(&candidate.target, &fault) {
+                learned = true;
+            } else if let Some(wait) = self.retry_wait(retries, &fault) {
+                let waited = unless_cancelled(&self.stream, tokio::time::sleep(wait)).await;
+                waited.map_err(|cause| Setback::Cancelled(cause.into()))?;
+                retries += 1;
+            } else {
                 fault.final_here = fault.final_here || retries > 0;
                 return Err(Setback::Failed(fault));
+            }
+            // Others may have found out meanwhile that it is not to be asked.
+            permit = match candidate.health.admit() {
+                Ok(permit) => permit,
+                Err(_) => return Err(Setback::Failed(fault)),
             };
-            permit = next;
-            retries += 1;
         }
+    }
+
+    /// True where the request was refused for a wish of ours that can be left out: it is asked again without.
+    fn learn(&self, target: &Target, fault: &Fault) -> bool {
+        let Via::Http { wire, .. } = &target.account.via else { return false };
+        let learned = self.ask.shape != Some(*wire) && provider::of(*wire).learn(fault, target);
+        if learned {
+            let (stream, provider) = (self.stream.id().as_str(), &*target.account.name);
+            tracing::info!(stream, provider, "the provider refuses what we wished for besides: it is asked again without, from now on");
+        }
+        learned
     }
 
     /// The wait before the same target is asked again, if it is: not where another one is asked already.

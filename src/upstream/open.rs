@@ -24,9 +24,10 @@ use super::recorder::{Recorder, Secrets};
 use super::verdict::Verdict;
 use super::{Ending, attempt};
 use crate::hub::{Cause, Stream};
+use crate::limits::{self, Pass};
 use crate::model::ask::Ask;
 use crate::model::target::{Target, Via};
-use crate::model::trail::Outcome;
+use crate::model::trail::{Outcome, Why};
 use crate::route::{Candidate, Plan};
 
 /// What is needed to open an answer.
@@ -58,14 +59,14 @@ impl<'a> Opening<'a> {
     ///
     /// # Errors
     /// How the generation ends without one: cancelled, or with the last target's failure.
-    pub(super) async fn open(&self, tally: &mut Tally) -> Result<Opened, Ending> {
+    pub(super) async fn open(&self, tally: &mut Tally, pass: &mut Pass) -> Result<Opened, Ending> {
         self.plan.pulse.begin();
         let mut course = Course::new(self);
         let mut alarm = pin!(sleep_until(Instant::now()));
         let mut hedge = self.plan.hedge_wait();
         loop {
             if course.is_idle() {
-                if !course.begin(tally, false) {
+                if !course.begin(tally, pass, false) {
                     return Err(Ending::Failed(std::mem::take(&mut course.verdict).fault(), None));
                 }
                 // One request is hedged once at the most, and where its first target answers in pieces.
@@ -78,14 +79,26 @@ impl<'a> Opening<'a> {
                     if course.left.is_empty() || !self.plan.pulse.may_hedge() {
                         continue;
                     }
-                    course.begin(tally, true);
+                    course.begin(tally, pass, true);
                 }
-                Woke::Finished(finished) => {
+                Woke::Finished(finished, mut share) => {
+                    let asked = finished.tally.target.is_some();
                     tally.adopt(finished.tally);
                     match finished.result {
-                        Ok(opened) => return Ok(opened),
-                        Err(Setback::Cancelled(ending)) => return Err(ending),
-                        Err(Setback::Failed(fault)) => course.verdict.failed(fault),
+                        Ok(opened) => {
+                            pass.keep(share);
+                            return Ok(opened);
+                        }
+                        Err(Setback::Cancelled(ending)) => {
+                            pass.keep(share);
+                            return Err(ending);
+                        }
+                        Err(Setback::Failed(fault)) => {
+                            if asked {
+                                share.asked();
+                            }
+                            course.verdict.failed(fault);
+                        }
                         Err(Setback::Unfit(fault)) => course.verdict.unfit(fault),
                     }
                 }
@@ -137,7 +150,7 @@ struct Course<'a> {
 enum Woke {
     /// The first target takes too long.
     Alarm,
-    Finished(Box<Finished>),
+    Finished(Box<Finished>, limits::Lane),
 }
 
 impl<'a> Course<'a> {
@@ -156,7 +169,7 @@ impl<'a> Course<'a> {
     }
 
     /// Begins to ask the next target that can be asked; false where there is none.
-    fn begin(&mut self, tally: &Tally, hedge: bool) -> bool {
+    fn begin(&mut self, tally: &Tally, pass: &mut Pass, hedge: bool) -> bool {
         while !self.verdict.is_over()
             && let Some(candidate) = self.left.pop_front()
         {
@@ -164,18 +177,21 @@ impl<'a> Course<'a> {
             if self.lanes.iter().flatten().any(same) {
                 continue;
             }
-            match candidate.health.admit() {
-                Ok(permit) => {
-                    let lane = Lane::new(self.open, candidate, permit, hedge, tally.fork());
-                    if let Some(place) = self.lanes.iter_mut().find(|place| place.is_none()) {
-                        *place = Some(lane);
-                        self.open.lanes.fetch_add(1, Ordering::Relaxed);
-                        return true;
-                    }
+            let admitted = candidate.health.admit().map_err(|skip| (skip.why, skip.fault)).and_then(|permit| {
+                let share = pass.lane(&candidate.target.account.name).map_err(|full| (Why::Limit, full))?;
+                Ok((permit, share))
+            });
+            match (admitted, self.lanes.iter_mut().find(|place| place.is_none())) {
+                (Ok(rights), Some(place)) => {
+                    pass.asked();
+                    *place = Some(Lane::new(self.open, candidate, rights, hedge, tally.fork()));
+                    self.open.lanes.fetch_add(1, Ordering::Relaxed);
+                    return true;
                 }
-                Err(skip) => {
-                    self.open.stream.step(&candidate.target, hedge, Outcome::Skipped(skip.why));
-                    self.verdict.skipped(skip.fault);
+                (Ok(_), None) => return false,
+                (Err((why, fault)), _) => {
+                    self.open.stream.step(&candidate.target, hedge, Outcome::Skipped(why));
+                    self.verdict.skipped(fault);
                 }
             }
         }
@@ -189,11 +205,12 @@ impl<'a> Course<'a> {
                 let outcome = finished.result.as_ref().map_or_else(Setback::outcome, |_| Outcome::Answered);
                 self.open.stream.step_over(lane.step, outcome, lane.began.elapsed());
                 self.open.lanes.fetch_sub(1, Ordering::Relaxed);
-                *place = None;
                 if outcome == Outcome::Answered {
                     self.outcome = Outcome::Lost;
                 }
-                return Poll::Ready(Woke::Finished(Box::new(finished)));
+                if let Some(lane) = place.take() {
+                    return Poll::Ready(Woke::Finished(Box::new(finished), lane.share));
+                }
             }
         }
         if hedges && alarm.poll(cx).is_ready() { Poll::Ready(Woke::Alarm) } else { Poll::Pending }
@@ -204,7 +221,9 @@ impl Drop for Course<'_> {
     fn drop(&mut self) {
         // Who has lost would have taken longer: without it the slowest would never be seen.
         let slow = self.outcome == Outcome::Lost && self.streams();
-        for lane in self.lanes.iter_mut().filter_map(Option::take) {
+        for mut lane in self.lanes.iter_mut().filter_map(Option::take) {
+            // Its provider has the request, if not always all of it; what it used is not known, and charged to nobody.
+            lane.share.asked();
             self.open.stream.step_over(lane.step, self.outcome, lane.began.elapsed());
             if slow {
                 self.open.plan.observe(lane.began.elapsed());
