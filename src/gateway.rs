@@ -209,6 +209,12 @@ impl Gateway {
         }
     }
 
+    /// Counts a read, as soon as it is known whose it is.
+    fn count_read(&self, caller: &Caller) -> Result<(), Fault> {
+        let own = caller.limits().map(serve::of_token);
+        self.house.load().limits.read(&caller.id, caller.key(), own).map_err(|fault| *fault)
+    }
+
     fn identify<B>(&self, house: &House, request: &Request<B>) -> Result<Caller, Fault> {
         house.auth.identify(request.headers())
     }

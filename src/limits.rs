@@ -170,13 +170,14 @@ pub struct Limits {
     named: Mutex<HashMap<(Scope, ByteString), Arc<Account>>>,
     addresses: Crowd,
     users: Crowd,
+    readers: Crowd,
     clock: Clock,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let [addresses, users] = [Scope::Ip, Scope::User].map(|scope| Crowd::new(scope, crowd::KEPT));
-        Self { named: Mutex::default(), addresses, users, clock: Clock::default() }
+        let [addresses, users, readers] = [Scope::Ip, Scope::User, Scope::Key].map(|scope| Crowd::new(scope, crowd::KEPT));
+        Self { named: Mutex::default(), addresses, users, readers, clock: Clock::default() }
     }
 }
 

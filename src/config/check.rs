@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::Config;
+use super::nearest::nearest;
 use super::node::Node;
 use super::table::Table;
 use crate::server::Listen;
@@ -18,6 +19,7 @@ pub(super) fn check(root: &Table<'_, '_>, config: &Config, public: bool) {
     admin(root, config);
     twice(root, config);
     nothing_to_ask(root, config);
+    limits_of_nobody(root, config);
 }
 
 /// Without authentication only this machine may ask, unless the operator says otherwise.
@@ -69,6 +71,46 @@ fn nothing_to_ask(root: &Table<'_, '_>, config: &Config) {
         let help = "name one: [models.smart] with route = [\"provider/model\"], or set `direct = true` on a provider";
         root.missing::<()>("models", "there is no model that anybody could ask for", help);
     }
+}
+
+/// A limit under a name that nobody has would be no limit, and nobody would know.
+fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
+    let names = |key: &str| {
+        let read = |node: &Node<'_, '_>| node.is_table().then(|| Table::open_any(node).map(|table| table.names().len()))?;
+        root.read(key, read).unwrap_or_default()
+    };
+    let models: Vec<&str> = config.route.models.keys().map(|name| &**name).collect();
+    let direct = |name: &str| {
+        let account = name.split_once('/').and_then(|(provider, _)| config.route.accounts.get(provider));
+        account.is_some_and(|account| account.direct)
+    };
+    // Models and keys that are there and wrong have been told about already.
+    if names("models") == models.len() {
+        each_known(root, "models", &models, direct, "no model has this name", "limits.models takes the names of [models.<name>]");
+    }
+    let tokens = root.read("auth", |node| Table::open_any(node).map(|table| table.has("jwt"))).unwrap_or(false);
+    let teams: Vec<&str> = config.auth.keys.iter().filter_map(|key| key.team.as_deref()).collect();
+    if !tokens && names("keys") == config.auth.keys.len() {
+        each_known(
+            root,
+            "teams",
+            &teams,
+            |_| false,
+            "no key has this team",
+            "limits.teams takes what stands under `team` in [keys.<name>]",
+        );
+    }
+}
+
+fn each_known(root: &Table<'_, '_>, key: &str, names: &[&str], known: impl Fn(&str) -> bool, message: &str, help: &str) {
+    let look = |name: &str, node: &Node<'_, '_>| {
+        if names.contains(&name) || known(name) {
+            return None;
+        }
+        let near = nearest(name, names.iter().copied());
+        node.refuse_with::<()>(message, near.map_or_else(|| help.to_owned(), |near| format!("did you mean `{near}`?")))
+    };
+    root.read("limits", |node| Table::open_any(node)?.read(key, |node| Some(Table::open_any(node)?.each(look))));
 }
 
 fn is_empty(node: &Node<'_, '_>) -> bool {

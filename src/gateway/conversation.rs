@@ -30,6 +30,7 @@ impl Gateway {
     /// `GET /v1/ui/chat/{chat}/stream`: the newest answer from its start; 204 where there is none, or where somebody has
     /// had its end.
     pub(super) fn resume<B>(&self, house: &House, caller: &Caller, chat: &str, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         let newest = Some(chat).filter(|chat| chat.len() >= SAFE_ID).and_then(|chat| self.hub.conversation(&caller.id, chat));
         let Some(stream) = newest.filter(|stream| !stream.end_read()) else { return Ok(nothing()) };
         let reader = Reader::attach(&stream, None)?;

@@ -39,6 +39,7 @@ struct Page<'a> {
 impl Gateway {
     /// `GET /v1/models`.
     pub(super) fn models(&self, house: &House, caller: &Caller, tongue: Tongue, uri: &Uri) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         let names: Vec<&ByteString> = house.routes.names().filter(|name| caller.may_use(name)).collect();
         if tongue != Tongue::Anthropic {
             return Ok(json(&List { object: "list", data: self.rows(&names, tongue) }));
@@ -50,6 +51,7 @@ impl Gateway {
 
     /// `GET /v1/models/{name}`.
     pub(super) fn model(&self, house: &House, caller: &Caller, name: &str, tongue: Tongue) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         if house.routes.knows(name) && caller.may_use(name) {
             return Ok(json(&self.row(name, tongue)));
         }

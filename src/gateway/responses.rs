@@ -35,6 +35,7 @@ impl Gateway {
         id: &str,
         request: &Request<B>,
     ) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         let stream = self.response(caller, id)?;
         let query = Query::of(request.uri());
         if query.get("stream") != Some("true") {
@@ -79,6 +80,7 @@ impl Gateway {
 
     /// `GET /v1/responses/{id}/input_items`: what it was an answer to, newest first unless asked otherwise.
     pub(super) fn input_items(&self, caller: &Caller, id: &str, uri: &Uri) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         let stream = self.response(caller, id)?;
         let query = Query::of(uri);
         let limit = query.get("limit").map_or(Ok(20), limit)?;

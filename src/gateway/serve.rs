@@ -202,7 +202,7 @@ fn in_background(ask: &Ask) -> bool {
 }
 
 /// The figures that a token brings.
-const fn of_token(figures: &Figures) -> Limit {
+pub(super) const fn of_token(figures: &Figures) -> Limit {
     let Figures { requests_per_minute, tokens_per_minute, concurrent_streams, burst } = *figures;
     Limit { requests_per_minute, tokens_per_minute, concurrent_streams, burst }
 }

@@ -25,6 +25,7 @@ const PAGE: usize = 100;
 impl Gateway {
     /// `GET /v1/streams/{id}`: the stream from the beginning or a position, or its status.
     pub(super) fn read<B>(&self, house: &House, caller: &Caller, id: &str, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         let stream = self.hub.find(&caller.id, id)?;
         let query = Query::of(request.uri());
         if !(wants_events(request) || query.get("stream") == Some("true")) {
@@ -99,6 +100,7 @@ impl Gateway {
 
     /// `GET /v1/streams`.
     pub(super) fn list<B>(&self, visit: &Visit, caller: &Caller, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+        self.count_read(caller)?;
         if caller.id == CallerId::Anonymous && (!visit.loopback || visit.forwarded) {
             let message = "without keys everybody is one caller: streams are listed to this machine alone";
             return Err(Fault::new(Code::NotFound, message));

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use bytestring::ByteString;
@@ -14,9 +15,14 @@ use super::account::{Account, Need};
 use super::door::address::Address;
 use super::part::{Applied, Part};
 use super::pass::{Lane, Pass};
-use super::{Held, Limit, Limits, Refused, Scope, Settings, decision};
+use super::{Held, Limit, Limits, Refused, Scope, Settings, decision, refusal};
 use crate::model::fault::Fault;
 use crate::model::ids::CallerId;
+
+/// Reads for each request that a caller may have.
+const READS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+/// Reads a minute that every caller may have: a page that is loaded again, a client that polls.
+const FEWEST_READS: NonZeroU32 = NonZeroU32::new(600).expect("six hundred is not zero");
 
 /// Who asks, as limits see it.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +109,22 @@ impl Board {
         let taken = decision::take(&applied, accounts, need, self.limits.clock)?;
         let lane = Lane::new(taken.provider, taken.of_provider);
         Ok(Pass::new(self.clone(), need, taken.parts, lane, taken.standings))
+    }
+
+    /// Counts a read of a caller who has a limit of requests: it may have ten times as many.
+    ///
+    /// # Errors
+    /// 429 when it has had them.
+    pub fn read(&self, caller: &CallerId, key: Option<&ByteString>, own: Option<Limit>) -> Result<(), Box<Fault>> {
+        let of_key = key.and_then(|name| self.settings.keys.get(name)).copied().unwrap_or_default();
+        let Some(requests) = of_key.and(own.unwrap_or_default()).requests_per_minute else { return Ok(()) };
+        let limit = Limit { requests_per_minute: Some(requests.saturating_mul(READS).max(FEWEST_READS)), ..Limit::default() };
+        let now = self.limits.clock.now();
+        let account = self.limits.readers.find(caller, limit, now);
+        let mut state = account.under(&limit, now);
+        state.look(Need::default()).map_err(|short| Box::new(refusal::reads(short.wait(), &state)))?;
+        state.requests.take(1);
+        Ok(())
     }
 
     /// The accounts of a request, in the order of their scopes.

@@ -48,6 +48,13 @@ fn tokens(name: &str, wait: Duration, need: Need, state: &State) -> Fault {
     Fault { native_type: Some(TOKENS.to_owned()), ..Fault::new(Code::RateLimited, message) }
 }
 
+/// A caller reads too often.
+pub(super) fn reads(wait: Duration, state: &State) -> Fault {
+    let figure = state.limit.requests_per_minute.map_or(0, NonZeroU32::get);
+    let message = format!("this key reads more than {figure} times a minute: {}", again(wait));
+    Fault::new(Code::RateLimited, message).with_limit(Scope::Key.name()).with_retry_after(wait)
+}
+
 /// A running stream is cut, as an account has run dry.
 pub(super) fn dry(scope: Scope, holds: NonZeroU32, wait: Duration) -> Fault {
     let name = scope.name();

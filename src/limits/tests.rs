@@ -316,6 +316,22 @@ async fn users_of_different_callers_are_different_users() {
     assert_eq!(bring(limit(9, 0, 0)).unwrap_err(), Some("user"), "what a token allows is no more than what is configured");
 }
 
+#[tokio::test(start_paused = true)]
+async fn reads_are_limited_generously_and_only_where_requests_are() {
+    let (it, caller) = (ByteString::from_static("it"), CallerId::Key("it".into()));
+    let reads = |requests: u32| {
+        let board = board(settings("key", limit(requests, 100, 1)));
+        (0..2000).filter(|_| board.read(&caller, Some(&it), None).is_ok()).count()
+    };
+    assert_eq!((reads(1), reads(100), reads(0)), (600, 1000, 2000));
+    let board = board(settings("key", limit(1, 0, 0)));
+    while board.read(&caller, Some(&it), None).is_ok() {}
+    let fault = board.read(&caller, Some(&it), None).unwrap_err();
+    assert_eq!((fault.limit, fault.status.as_u16(), fault.retry_after), (Some("key"), 429, Some(Duration::from_millis(100))));
+    assert!(board.read(&CallerId::Key("other".into()), Some(&it), None).is_ok(), "each caller has reads of its own");
+    assert!(ask(&board, 0, 0).is_ok(), "what reads does not count as asking");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Begin { input: u64, output: u64 },

@@ -15,6 +15,7 @@ mod credentials;
 mod errors;
 mod finishing;
 mod honest;
+mod limits;
 mod messages;
 mod midstream;
 mod money;

@@ -99,6 +99,9 @@ impl Encoder {
             _ => put_str(event.value("message"), &fault.message),
         }
         event.value("retryable").put_slice(truth(fault.retryable));
+        if let Some(limit) = fault.limit {
+            put_str(event.value("limit"), limit);
+        }
         event.end();
     }
 }

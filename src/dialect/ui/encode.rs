@@ -163,6 +163,9 @@ impl Encoder {
         }
         // Beyond the protocol, for pages that tell faults apart.
         chunk.text("code", failure.fault.told_code());
+        if let Some(limit) = failure.fault.limit {
+            chunk.text("limit", limit);
+        }
         chunk.end();
     }
 

@@ -107,12 +107,12 @@ impl Proxy {
         Setup::new().over(wire, upstream).start().await
     }
 
-    /// Waits until nothing runs, nobody reads, and no slot is taken.
+    /// Waits until nothing runs, nobody reads, no slot is taken and no token is reserved.
     pub async fn at_rest(&self) {
         let waiting = async {
             loop {
                 let now = self.running.gauges();
-                if (now.running, now.readers, now.permits) == (0, 0, 0) {
+                if (now.running, now.readers, now.permits, now.reserved) == (0, 0, 0, 0) {
                     return;
                 }
                 tokio::task::yield_now().await;
