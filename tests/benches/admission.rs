@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue};
 use sluicegate::auth::Auth;
 use sluicegate::config::Config;
 use sluicegate::limits::{Board, Charge, Need, Who};
-use sluicegate::route::Routes;
+use sluicegate::route::{Book, Routes};
 
 const CONFIG: &str = r#"
 [auth]
@@ -59,13 +59,13 @@ impl House {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static("Bearer sk-benchmark-0123456789"));
         let board = Arc::new(Board::new(&Arc::default(), config.limits));
-        Self { auth: Auth::new(&config.auth), routes: Routes::new(config.route), board, headers }
+        Self { auth: Auth::new(&config.auth), routes: Routes::new(config.route, &Book::default()), board, headers }
     }
 
     /// One generation's life, as far as it is not an upstream's.
     fn pass(&self, number: u32, user: &str) {
         let caller = self.auth.identify(&self.headers).unwrap();
-        let plan = self.routes.plan("smart", |model| caller.may_use(model)).unwrap();
+        let plan = self.routes.plan("smart", |model| caller.may_use(model), || u64::from(number)).unwrap();
         let who = Who {
             client: IpAddr::V4(Ipv4Addr::from(number)),
             caller: &caller.id,
