@@ -107,10 +107,11 @@ impl Passed {
     /// Ends the items that are open, as incomplete.
     pub(super) fn close(&mut self, out: &mut SseWriter) {
         for (place, item) in self.items.iter_mut().filter(|(_, item)| item.is_open()) {
-            for mut event in item.end(*place) {
-                event["sequence_number"] = self.next.into();
+            for (name, mut event) in item.end(*place) {
+                event.insert("type".to_owned(), name.into());
+                event.insert("sequence_number".to_owned(), self.next.into());
                 self.next = self.next.saturating_add(1);
-                out.payload(event["type"].as_str().unwrap_or_default(), &event.to_string());
+                out.payload(name, &Value::from(event).to_string());
             }
         }
     }

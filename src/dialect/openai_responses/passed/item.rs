@@ -6,7 +6,10 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// The members of an event, its type and number aside.
+pub(super) type Members = Map<String, Value>;
 
 /// The parts of one item that are followed, at the most.
 const MOST_PARTS: usize = 4096;
@@ -149,27 +152,23 @@ impl Item {
         self.parts.get_mut(found.unwrap_or(last))
     }
 
-    /// Ends it as incomplete, at this place in the output: the events that tell it, without their numbers.
-    pub(super) fn end(&mut self, place: u64) -> Vec<Value> {
+    /// Ends it as incomplete, at this place in the output: the events that tell it, each with its name, without numbers.
+    pub(super) fn end(&mut self, place: u64) -> Vec<(&'static str, Members)> {
         self.expect_arguments();
         let ended = self.value("incomplete");
-        let id = ended["id"].clone();
-        let mut events: Vec<Value> = self.parts.iter().flat_map(Part::endings).collect();
-        for event in &mut events {
-            event["item_id"] = id.clone();
-        }
+        let id = ended.get("id").cloned().unwrap_or_default();
+        let parts = self.parts.iter().flat_map(Part::endings).map(|(name, members)| (name, with(members, "item_id", id.clone())));
+        let mut events: Vec<_> = parts.collect();
+        events.push(("response.output_item.done", with(Members::new(), "item", ended.clone())));
         (self.json, self.over) = (ended.to_string(), true);
-        events.push(json!({"type": "response.output_item.done", "item": ended}));
-        for event in &mut events {
-            event["output_index"] = place.into();
-        }
-        events
+        events.into_iter().map(|(name, members)| (name, with(members, "output_index", place.into()))).collect()
     }
 
     /// A call has arguments, also where none have come yet.
     fn expect_arguments(&mut self) {
         let begun: Value = serde_json::from_str(&self.json).unwrap_or_default();
-        let voice = match begun["type"].as_str() {
+        let field = |name: &str| begun.get(name).and_then(Value::as_str);
+        let voice = match field("type") {
             Some("function_call") => Voice::Arguments,
             Some("custom_tool_call") => Voice::Input,
             _ => return,
@@ -177,7 +176,7 @@ impl Item {
         if self.parts.iter().all(|part| part.voice != voice)
             && let Some(part) = self.part(voice, 0)
         {
-            part.text = begun[voice.field()].as_str().unwrap_or_default().to_owned();
+            part.text = field(voice.field()).unwrap_or_default().to_owned();
         }
     }
 
@@ -222,24 +221,28 @@ impl Part {
     }
 
     /// The events that are still due: of its words, and of itself where its beginning was told.
-    fn endings(&self) -> Vec<Value> {
+    fn endings(&self) -> Vec<(&'static str, Members)> {
         let (said, over) = self.voice.endings();
-        let words = (!self.said).then(|| {
-            let mut event = json!({"type": said, self.voice.field(): self.text});
-            if self.voice == Voice::Text {
-                event["logprobs"] = json!([]);
-            }
-            event
-        });
-        let end = over.filter(|_| self.begun && !self.over).map(|name| json!({"type": name, "part": self.value()}));
-        let mut events: Vec<Value> = words.into_iter().chain(end).collect();
-        if let Some(index) = self.voice.index() {
-            for event in &mut events {
-                event[index] = self.at.into();
-            }
-        }
-        events
+        let words = (!self.said).then(|| (said, self.words()));
+        let end = over.filter(|_| self.begun && !self.over).map(|name| (name, with(Members::new(), "part", self.value())));
+        let placed = |(name, members)| match self.voice.index() {
+            Some(index) => (name, with(members, index, self.at.into())),
+            None => (name, members),
+        };
+        words.into_iter().chain(end).map(placed).collect()
     }
+
+    /// All its words.
+    fn words(&self) -> Members {
+        let words = with(Members::new(), self.voice.field(), self.text.as_str().into());
+        if self.voice == Voice::Text { with(words, "logprobs", json!([])) } else { words }
+    }
+}
+
+/// These members with one more.
+fn with(mut members: Members, name: &str, value: Value) -> Members {
+    members.insert(name.to_owned(), value);
+    members
 }
 
 impl Voice {
@@ -308,7 +311,7 @@ mod tests {
             let (words, part) = (raw("words"), raw("part"));
             open.hear(voice, step, &Words { at: event["at"].as_u64(), words: words.as_deref(), part: part.as_deref() });
         }
-        open.end(3)
+        open.end(3).into_iter().map(|(name, members)| with(members, "type", name.into()).into()).collect()
     }
 
     #[test]
