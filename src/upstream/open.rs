@@ -81,25 +81,9 @@ impl<'a> Opening<'a> {
                     }
                     course.begin(tally, pass, true);
                 }
-                Woke::Finished(finished, mut share) => {
-                    let asked = finished.tally.target.is_some();
-                    tally.adopt(finished.tally);
-                    match finished.result {
-                        Ok(opened) => {
-                            pass.keep(share);
-                            return Ok(opened);
-                        }
-                        Err(Setback::Cancelled(ending)) => {
-                            pass.keep(share);
-                            return Err(ending);
-                        }
-                        Err(Setback::Failed(fault)) => {
-                            if asked {
-                                share.asked();
-                            }
-                            course.verdict.failed(fault);
-                        }
-                        Err(Setback::Unfit(fault)) => course.verdict.unfit(fault),
+                Woke::Finished(finished, share) => {
+                    if let Some(opened) = course.end(*finished, share, tally, pass) {
+                        return opened;
                     }
                 }
             }
@@ -196,6 +180,30 @@ impl<'a> Course<'a> {
             }
         }
         false
+    }
+
+    /// Takes in how asking a target ended; `None` where the next one is to be asked.
+    fn end(&mut self, finished: Finished, mut share: limits::Lane, tally: &mut Tally, pass: &mut Pass) -> Option<Result<Opened, Ending>> {
+        let asked = finished.tally.target.is_some();
+        tally.adopt(finished.tally);
+        match finished.result {
+            Ok(opened) => {
+                pass.keep(share);
+                return Some(Ok(opened));
+            }
+            Err(Setback::Cancelled(ending)) => {
+                pass.keep(share);
+                return Some(Err(ending));
+            }
+            Err(Setback::Failed(fault)) => {
+                if asked {
+                    share.asked();
+                }
+                self.verdict.failed(fault);
+            }
+            Err(Setback::Unfit(fault)) => self.verdict.unfit(fault),
+        }
+        None
     }
 
     fn poll(&mut self, hedges: bool, alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Woke> {
