@@ -110,7 +110,7 @@ impl Building {
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
         let (recorder, limits, book) = (Recorder::default(), Arc::default(), Book::default());
-        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book)?, lifecycle.clone()));
+        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book, None)?, lifecycle.clone()));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
         Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, book, workers, addresses, admin }), bound.split()))
@@ -129,7 +129,7 @@ impl Building {
 
     /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let house = furnish(&config, self.workers, &self.recorder, &self.limits, &self.book)?;
+        let house = furnish(&config, self.workers, &self.recorder, &self.limits, &self.book, Some(&self.gateway.house()))?;
         let restart = self.config.lock().needs_restart(&config);
         self.gateway.refurbish(house);
         self.shared.reload(&config.server, &config.limits.ip);
@@ -143,20 +143,29 @@ impl Building {
 /// # Errors
 /// When it cannot begin: says why.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
-    Ok(Gateway::new(furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default())?, Lifecycle::new()))
+    Ok(Gateway::new(furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default(), None)?, Lifecycle::new()))
 }
 
-/// The rooms behind the edge, from a configuration.
-fn furnish(config: &Config, workers: usize, recorder: &Recorder, limits: &Arc<Limits>, book: &Book) -> anyhow::Result<House> {
+/// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of issuers, and tickets.
+fn furnish(
+    config: &Config,
+    workers: usize,
+    recorder: &Recorder,
+    limits: &Arc<Limits>,
+    book: &Book,
+    before: Option<&House>,
+) -> anyhow::Result<House> {
     let accounts = || config.route.accounts.values();
     let clients = Arc::new(Clients::new(accounts(), workers)?);
     recorder.open(accounts())?;
+    let auth = Auth::new(&config.auth, before.map(|house| &house.auth)).map_err(anyhow::Error::msg)?;
+    auth.warm();
     // Last: what is known of upstreams is that of the house that is lived in.
     let routes = Routes::new(config.route.clone(), book);
     Ok(House {
         settings: config.gateway.clone(),
         hub: config.hub,
-        auth: Auth::new(&config.auth),
+        auth,
         limits: Arc::new(Board::new(limits, config.limits.clone())),
         routes,
         clients,

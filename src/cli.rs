@@ -3,6 +3,7 @@
 //! Invariants: nothing is started here. Results go to standard output, complaints to standard error.
 
 pub mod chat;
+pub mod keys;
 pub mod probe;
 
 use std::io::{self, Write};
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, presets};
 use chat::ChatArgs;
+use keys::KeysCommand;
 
 const TOUR: &str = "\
 Two minutes:
@@ -33,6 +35,7 @@ The configuration:
   Every key is explained, with its default, in the config.toml that comes with Sluicegate.
   sluicegate check                          says everything that is wrong with it at once
   sluicegate check --probe                  asks every target for one token as well: address, key, model name
+  sluicegate keys new web                   makes a virtual key, for auth.mode = \"required\"
   sluicegate providers                      lists the known providers: wires, addresses, keys
 
 Signals:
@@ -73,6 +76,12 @@ pub enum Command {
     },
     /// Ask a running Sluicegate, and watch the answer arrive
     Chat(ChatArgs),
+    /// Make virtual keys
+    Keys {
+        /// What to do with them
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// List the known providers: their wires, addresses and keys
     Providers {
         /// As the table in the README

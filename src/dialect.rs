@@ -31,6 +31,8 @@ use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::wire::Tongue;
 
+pub use stored::not_allowed;
+
 /// What one reader asked for, and how the stream began.
 #[derive(Debug, Clone)]
 pub struct View {

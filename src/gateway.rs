@@ -24,6 +24,7 @@ mod routes;
 mod serve;
 mod status;
 mod streams;
+mod tickets;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -32,11 +33,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Auth, Caller};
+use crate::auth::{Asking, Auth, Caller};
 use crate::hub::{self, Hub};
 use crate::limits::Board;
 use crate::model::fault::{Code, Fault};
@@ -46,6 +47,7 @@ use lifecycle::Lifecycle;
 use refuse::refuse;
 use reply::Reply;
 use routes::Endpoint;
+use tickets::Right;
 
 pub use routes::spoken;
 
@@ -87,6 +89,15 @@ pub struct Visit {
     pub loopback: bool,
     /// A proxy has forwarded it.
     pub forwarded: bool,
+    /// It comes from a page of the listener's own, or of an origin that is allowed by name.
+    pub trusted_page: bool,
+}
+
+impl Visit {
+    /// What of its request tells who asks.
+    fn asking<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Asking<'a> {
+        Asking { method, headers, trusted_page: self.trusted_page }
+    }
 }
 
 /// The configuration of the moment, ready for use.
@@ -148,6 +159,12 @@ impl Gateway {
         self.house.store(Arc::new(house));
     }
 
+    /// The house of the moment.
+    #[must_use]
+    pub fn house(&self) -> Arc<House> {
+        self.house.load_full()
+    }
+
     /// The streams.
     #[must_use]
     pub fn hub(&self) -> &Hub {
@@ -194,18 +211,19 @@ impl Gateway {
             Endpoint::Client => Ok(pages::client(request.headers())),
             Endpoint::Generate(tongue) => self.serve(house, visit, tongue, request).await,
             Endpoint::Count => self.count(house, visit, request).await,
-            Endpoint::Models => self.models(house, &self.identify(house, &request)?, spoken(&request), request.uri()),
-            Endpoint::Model(name) => self.model(house, &self.identify(house, &request)?, &name, spoken(&request)),
-            Endpoint::List => self.list(visit, &self.identify(house, &request)?, &request),
-            Endpoint::Read(id) => self.read(house, &self.identify(house, &request)?, &id, &request),
-            Endpoint::Cancel(id) => self.cancel(&self.identify(house, &request)?, &id).await,
-            Endpoint::ReadResponse(id) => self.read_response(house, &self.identify(house, &request)?, &id, &request),
-            Endpoint::CancelResponse(id) => self.cancel_response(&self.identify(house, &request)?, &id).await,
-            Endpoint::ForgetResponse(id) => self.forget_response(&self.identify(house, &request)?, &id).await,
-            Endpoint::InputItems(id) => self.input_items(&self.identify(house, &request)?, &id, request.uri()),
-            Endpoint::ResumeChat(chat) => self.resume(house, &self.identify(house, &request)?, &chat, &request),
-            Endpoint::StopChat(chat) => self.stop(&self.identify(house, &request)?, &chat, request).await,
-            Endpoint::Forget(id) => self.forget(&self.identify(house, &request)?, &id).await,
+            Endpoint::Models => self.models(house, &self.identify(house, visit, &request).await?, spoken(&request), request.uri()),
+            Endpoint::Model(name) => self.model(house, &self.identify(house, visit, &request).await?, &name, spoken(&request)),
+            Endpoint::List => self.list(visit, &self.identify(house, visit, &request).await?, &request),
+            Endpoint::Read(id) => self.read(house, &self.holder(house, visit, &request, &id, Right::Read).await?, &id, &request),
+            Endpoint::Cancel(id) => self.cancel(&self.holder(house, visit, &request, &id, Right::Cancel).await?, &id).await,
+            Endpoint::Ticket(id) => self.ticket(house, &self.identify(house, visit, &request).await?, &id, request).await,
+            Endpoint::ReadResponse(id) => self.read_response(house, &self.identify(house, visit, &request).await?, &id, &request),
+            Endpoint::CancelResponse(id) => self.cancel_response(&self.identify(house, visit, &request).await?, &id).await,
+            Endpoint::ForgetResponse(id) => self.forget_response(&self.identify(house, visit, &request).await?, &id).await,
+            Endpoint::InputItems(id) => self.input_items(&self.identify(house, visit, &request).await?, &id, request.uri()),
+            Endpoint::ResumeChat(chat) => self.resume(house, &self.identify(house, visit, &request).await?, &chat, &request),
+            Endpoint::StopChat(chat) => self.stop(&self.identify(house, visit, &request).await?, &chat, request).await,
+            Endpoint::Forget(id) => self.forget(&self.identify(house, visit, &request).await?, &id).await,
         }
     }
 
@@ -215,8 +233,8 @@ impl Gateway {
         self.house.load().limits.read(&caller.id, caller.key(), own).map_err(|fault| *fault)
     }
 
-    fn identify<B>(&self, house: &House, request: &Request<B>) -> Result<Caller, Fault> {
-        house.auth.identify(request.headers())
+    async fn identify<B>(&self, house: &House, visit: &Visit, request: &Request<B>) -> Result<Caller, Fault> {
+        house.auth.identify(&visit.asking(request.method(), request.headers())).await
     }
 }
 

@@ -145,6 +145,18 @@ impl Hub {
         self.inner.maps.lock().find(owner, name).ok_or_else(|| not_found(name))
     }
 
+    /// Whose the stream of that id is. Only for who has proof of a right to it that does not depend on the answer.
+    #[must_use]
+    pub fn owner_of(&self, id: &StreamId) -> Option<CallerId> {
+        self.inner.maps.lock().owner_of(id)
+    }
+
+    /// The answer to who asks for a stream that is not theirs to find.
+    #[must_use]
+    pub fn not_found(name: &str) -> Fault {
+        not_found(name)
+    }
+
     /// Stops whatever the caller has under that id or name; a name not yet there is remembered for a while.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Check { probe: true }) => {
             Ok(sluicegate::app::runtime()?.block_on(cli::probe::check(&arguments.config, &mut stdout(), &mut stderr()))?)
         }
+        Some(Command::Keys { command }) => Ok(cli::keys::run(&command, &mut stdout(), &mut stderr())?),
         Some(Command::Providers { markdown }) => Ok(cli::providers(markdown, &mut stdout())?),
         Some(Command::Chat(chat)) => sluicegate::app::runtime()?.block_on(cli::chat::run(chat)),
     }

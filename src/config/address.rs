@@ -138,7 +138,8 @@ pub(super) fn has_credentials(url: &str) -> bool {
     url.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')))
 }
 
-fn is_http(text: &str) -> bool {
+/// An http or https URL with a host.
+pub(super) fn is_http(text: &str) -> bool {
     let url = text.parse::<Uri>();
     url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty()))
 }

@@ -57,10 +57,6 @@ const fn later(name: &'static str, instead: &'static str) -> Key {
     Key::Later { name, default: None, instead }
 }
 
-const fn later_but(name: &'static str, default: &'static str, instead: &'static str) -> Key {
-    Key::Later { name, default: Some(default), instead }
-}
-
 /// The file itself.
 pub(super) const ROOT: Keys = &[
     built("server"),
@@ -96,8 +92,25 @@ pub(super) const SERVER: Keys = &[
 pub(super) const TLS: Keys = &[built("cert"), built("key")];
 
 /// `[auth]`
-pub(super) const AUTH: Keys =
-    &[built("mode"), built("allow_public"), later("jwt", "use virtual keys: [keys.<name>] with a `secret` or its `sha256`")];
+pub(super) const AUTH: Keys = &[built("mode"), built("allow_public"), built("jwt"), built("ticket_secret")];
+
+/// `auth.jwt`
+pub(super) const JWT: Keys = &[
+    built("jwks_url"),
+    built("ca_file"),
+    built("public_key"),
+    built("secret"),
+    built("algorithms"),
+    built("issuer"),
+    built("audience"),
+    built("leeway"),
+    built("cookie"),
+    built("default_key"),
+    built("claims"),
+];
+
+/// `auth.jwt.claims`
+pub(super) const JWT_CLAIMS: Keys = &[built("key"), built("team"), built("user"), built("models"), built("limits")];
 
 /// `[keys.<name>]`
 pub(super) const KEY: Keys = &[
@@ -109,7 +122,7 @@ pub(super) const KEY: Keys = &[
     built("expires"),
     built("disabled"),
     later("budget", "use `limits`, and watch the usage that streams report"),
-    later_but("provider_objects", "false", "leave it out; references to objects in a provider's account are refused"),
+    built("provider_objects"),
 ];
 
 /// One limit: `limits` of a key or a provider, `limits.global`, `.ip`, `.user`, `.teams.<name>`, `.models.<name>`
@@ -193,6 +206,8 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
     ("[server]", SERVER),
     ("server.tls", TLS),
     ("[auth]", AUTH),
+    ("auth.jwt", JWT),
+    ("auth.jwt.claims", JWT_CLAIMS),
     ("[keys.<name>]", KEY),
     ("limits", LIMIT),
     ("[limits]", LIMITS),
@@ -208,6 +223,9 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
 
 /// `auth.mode`
 pub(super) const MODES: &[Word] = &[Word::Built("none"), Word::Built("required")];
+
+/// `auth.jwt.algorithms`
+pub(super) const ALGORITHMS: &[Word] = &[Word::Built("RS256"), Word::Built("ES256"), Word::Built("HS256")];
 
 /// `limits.on_exceeded`
 pub(super) const ON_EXCEEDED: &[Word] = &[Word::Built("finish"), Word::Built("cut")];
@@ -234,7 +252,7 @@ pub(super) const FORMATS: &[Word] = &[Word::Built("text"), Word::Built("json")];
 pub(super) fn knows(word: &str) -> bool {
     const OTHER: [&str; 14] =
         ["true", "false", "cancel", "continue", "grace", "info", "debug", "warn", "error", "trace", "off", "localhost", "unix", "p95"];
-    let words = [MODES, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
+    let words = [MODES, ALGORITHMS, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
     OTHER.contains(&word)
         || SECTIONS.iter().flat_map(|(_, keys)| *keys).any(|key| key.name() == word)
         || words.into_iter().flatten().any(|known| known.name() == word)

@@ -5,6 +5,7 @@
 
 pub(super) mod access;
 pub(super) mod expiry;
+mod jwt;
 pub(super) mod limits;
 pub(super) mod models;
 pub(super) mod prices;

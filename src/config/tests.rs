@@ -56,6 +56,16 @@ drain = "1m"
 [auth]
 mode = "required"
 allow_public = "${ON}"
+ticket_secret = "a secret that all the instances have"
+[auth.jwt]
+jwks_url = "https://id.example/keys"
+issuer = ["https://id.example", "id.example"]
+audience = "sluicegate"
+algorithms = ["ES256"]
+leeway = "0s"
+cookie = "__Host-session"
+default_key = "web"
+claims = { user = "email", models = "https://example.com/models" }
 [keys.web]
 secret = "${WEB_KEY}"
 team = "growth"
@@ -63,7 +73,7 @@ models = ["gpt-*"]
 limits = { requests_per_minute = 600, tokens_per_minute = 200000, concurrent_streams = 50, burst = 10 }
 expires = 2027-01-01T00:00:00Z
 disabled = true
-provider_objects = false
+provider_objects = true
 [keys.other]
 sha256 = "2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824"
 [limits]

@@ -34,6 +34,15 @@ pub(super) fn user(name: &str) -> Option<ByteString> {
     }
 }
 
+/// The models that a body's tools name: some ask one of their own.
+///
+/// # Errors
+/// A 400 when `tools` is no array of objects, or names a model by something else than a string.
+pub(super) fn models_of_tools(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+    let models = top.objects("tools")?.into_iter().map(|tool| tool.string("model"));
+    models.filter_map(Result::transpose).map(|model| model.map(Into::into)).collect()
+}
+
 /// The headers that go along to an upstream: a dialect's `own`, for its own wire, and `traceparent`.
 pub(super) fn passed_headers(headers: &HeaderMap, own: &[HeaderName]) -> Vec<(HeaderName, HeaderValue)> {
     const TRACE: HeaderName = HeaderName::from_static("traceparent");

@@ -1,11 +1,15 @@
-//! References to objects in the provider's account. They may be another caller's, so nobody refers to one through us.
+//! References to objects in the provider's account. They may be another caller's, so that only who is allowed to refers to
+//! one through us, and only on the wire that knows it.
 //!
 //! `file_id`s in messages are found by the walk that weighs them.
+
+use std::sync::OnceLock;
 
 use serde_json::value::RawValue;
 
 use super::object::Object;
 use crate::codec::json::Fields;
+use crate::model::chat::Chat;
 use crate::model::fault::{Code, Fault};
 
 /// The names under which a body refers to such an object; each may come once.
@@ -31,24 +35,25 @@ const DECLARED: [&str; 4] = ["function", "parameters", "input_schema", "input_ex
 /// # Errors
 /// A 403 that names the field; a 400 when `tools` is no array of objects.
 pub(in crate::dialect) fn refuse(top: &Object<'_>) -> Result<(), Fault> {
-    refuse_but(top, "")
+    find(top, "")?.map_or(Ok(()), |path| Err(not_allowed(&path)))
 }
 
-/// The same, but for a field that is resolved here.
+/// The path of the first reference at the top of a body or in a tool; `resolved` is a field that is resolved here.
 ///
 /// # Errors
-/// As for all.
-pub(in crate::dialect) fn refuse_but(top: &Object<'_>, resolved: &str) -> Result<(), Fault> {
+/// A 400 when `tools` is no array of objects.
+pub(in crate::dialect) fn find(top: &Object<'_>, resolved: &str) -> Result<Option<String>, Fault> {
     if let Some(name) = FIELDS.iter().find(|name| **name != resolved && top.raw(name).is_some()) {
-        return Err(not_allowed(name));
+        return Ok(Some((*name).to_owned()));
     }
     let tools: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
-    for (i, tool) in tools.into_iter().enumerate() {
-        if let Some(path) = reference(tool, LEVELS) {
-            return Err(not_allowed(&format!("tools[{i}].{path}")));
-        }
-    }
-    Ok(())
+    let in_tool = |(i, tool)| reference(tool, LEVELS).map(|path| format!("tools[{i}].{path}"));
+    Ok(tools.into_iter().enumerate().find_map(in_tool))
+}
+
+/// The translation of a body, known from the beginning where it refers to such an object: there is none.
+pub(in crate::dialect) fn translation(reference: Option<&str>) -> OnceLock<Result<Chat, Fault>> {
+    reference.map_or_else(OnceLock::new, |path| OnceLock::from(Err(not_allowed(path))))
 }
 
 /// The path of a reference in a tool. What a function declares (its parameters may have any name) is not looked at, and
@@ -69,7 +74,8 @@ fn reference(object: &RawValue, levels: usize) -> Option<String> {
 }
 
 /// A 403 about such a reference.
-pub(super) fn not_allowed(path: &str) -> Fault {
+#[must_use]
+pub fn not_allowed(path: &str) -> Fault {
     let message = format!("`{path}` refers to an object in the provider's account; send the content itself");
     Fault::new(Code::FieldNotAllowed, message).with_param(path)
 }

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use super::object::read;
 use crate::codec::json::Fields;
+use crate::model::ask::input_estimate;
 
 /// What a prompt is made of, for an estimate.
 #[derive(Debug, Default)]
@@ -14,9 +15,21 @@ pub(super) struct Weight {
     pub(super) bytes: u64,
     /// Pictures, and whatever counts as one.
     pub(super) images: u64,
+    /// The path of the first thing in it that stands in the provider's account.
+    pub(super) reference: Option<String>,
 }
 
 impl Weight {
+    /// The estimate of its tokens.
+    pub(super) const fn tokens(&self) -> u64 {
+        input_estimate(self.bytes, self.images)
+    }
+
+    /// Notes something that stands in the provider's account.
+    pub(super) fn refer(&mut self, path: String) {
+        self.reference.get_or_insert(path);
+    }
+
     /// Adds a text; nothing where it is none.
     pub(super) fn text(&mut self, value: &RawValue) {
         self.bytes += text_bytes(value.get());

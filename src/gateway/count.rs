@@ -22,7 +22,7 @@ impl Gateway {
         B: Body<Data = Bytes> + Unpin,
     {
         let (head, incoming) = request.into_parts();
-        let caller = house.auth.identify(&head.headers)?;
+        let caller = house.auth.identify(&visit.asking(&head.method, &head.headers)).await?;
         body::require_json(&head.headers)?;
         let body = body::collect(incoming, house.settings.max_body).await?;
         let ask = anthropic::parse_count(&head.headers, body)?;

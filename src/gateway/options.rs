@@ -113,7 +113,7 @@ fn retention(text: &str) -> Result<Duration, Fault> {
 }
 
 /// A duration such as `500ms`, `15s`, `5m`, `1h`; no longer than a day.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;

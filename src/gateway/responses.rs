@@ -4,7 +4,7 @@
 //! Invariants: all of it is a stream's journal, read again; a response is its caller's alone, and another's is as if it
 //! never was.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -16,12 +16,13 @@ use super::reply::Reply;
 use super::streams::CONFIRM;
 use super::{Gateway, House, answer, head_only, headers};
 use crate::auth::Caller;
+use crate::dialect::not_allowed;
 use crate::dialect::openai_responses::{Teller, go_on, numbered, output_of, renamed};
 use crate::hub::{Reader, State, Stream};
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
-use crate::model::wire::Tongue;
+use crate::model::wire::{Tongue, Wire};
 
 /// The most items in one page of an input.
 const PAGE: usize = 100;
@@ -109,7 +110,11 @@ impl Gateway {
             let asked = stream.birth().asked.clone().filter(|asked| asked.store)?;
             Some((stream, asked))
         });
-        let (stream, asked) = kept.ok_or_else(|| previous_not_found(&previous))?;
+        let Some((stream, asked)) = kept else {
+            // It is none of ours; who may refer to the provider's objects goes on from one of its own.
+            let theirs = caller.provider_objects() && ask.shape == Some(Wire::OpenaiResponses);
+            return if theirs { Ok(of_provider(ask)) } else { Err(previous_not_found(&previous)) };
+        };
         match stream.snapshot(false).state {
             State::Completed | State::Cancelled => {}
             State::Running | State::Cancelling => return Err(bad_previous("is not complete: wait for its end, or cancel it")),
@@ -202,6 +207,11 @@ fn page(items: &[(String, Bytes)], more: bool) -> Bytes {
 
 fn nothing_kept(id: &str) -> Fault {
     Fault::new(Code::StreamNotFound, format!("nothing is kept of the input of `{}`: it was not to be stored", shown(id)))
+}
+
+/// A request that goes on from a response which only its provider knows: it is for no other wire.
+fn of_provider(ask: Ask) -> Ask {
+    Ask { chat: OnceLock::from(Err(not_allowed("previous_response_id"))), ..ask }
 }
 
 /// The one answer for a response that this caller cannot go on from, under the code that clients know.

@@ -30,6 +30,8 @@ pub(super) enum Endpoint {
     Read(ByteString),
     /// Stop a stream.
     Cancel(ByteString),
+    /// A right to a stream, for somebody without a key.
+    Ticket(ByteString),
     /// Stop and forget a stream.
     Forget(ByteString),
     /// A response, or its events.
@@ -88,6 +90,7 @@ enum Place {
     Streams,
     Stream,
     Cancel,
+    Ticket,
     /// Known of other gateways, and not here: with the sentence that says so.
     Elsewhere(&'static str),
 }
@@ -109,6 +112,7 @@ static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
         ("/v1/streams", Place::Streams),
         ("/v1/streams/{id}", Place::Stream),
         ("/v1/streams/{id}/cancel", Place::Cancel),
+        ("/v1/streams/{id}/ticket", Place::Ticket),
         ("/v1/embeddings", Place::Elsewhere(NO_EMBEDDINGS)),
         ("/v1/audio/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
         ("/v1/images/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
@@ -178,6 +182,8 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
         (Place::StopChat, _) => ("POST", None),
         (Place::Cancel, "POST") => ("", Some(Endpoint::Cancel(text("id")))),
         (Place::Cancel, _) => ("POST", None),
+        (Place::Ticket, "POST") => ("", Some(Endpoint::Ticket(text("id")))),
+        (Place::Ticket, _) => ("POST", None),
     };
     endpoint.ok_or_else(|| {
         let mut fault = Fault::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
@@ -230,6 +236,7 @@ mod tests {
             (Method::HEAD, "/v1/streams/abc", Endpoint::Read("abc".into())),
             (Method::DELETE, "/v1/streams/a%20c", Endpoint::Forget("a c".into())),
             (Method::POST, "/v1/streams/abc/cancel", Endpoint::Cancel("abc".into())),
+            (Method::POST, "/v1/streams/abc/ticket", Endpoint::Ticket("abc".into())),
             (Method::GET, "/v1/models/local/llama", Endpoint::Model("local/llama".into())),
         ] {
             assert_eq!(find(&method, path).unwrap(), endpoint, "{path}");

@@ -34,7 +34,7 @@ impl Gateway {
         B: Body<Data = Bytes> + Unpin,
     {
         let (head, incoming) = request.into_parts();
-        let caller = house.auth.identify(&head.headers)?;
+        let caller = house.auth.identify(&visit.asking(&head.method, &head.headers)).await?;
         body::require_json(&head.headers)?;
         let options = Options::of(&head.headers)?;
         let claim = self.hub.claim(&caller.id, options.claims.clone());
@@ -72,6 +72,9 @@ impl Gateway {
         let plan = house.routes.plan(&ask.model, |model| caller.may_use(model), || affinity::key(&caller.id, ask))?;
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
             return Err(not_allowed(other).into());
+        }
+        if let Some(fault) = ask.refers().filter(|_| !caller.provider_objects()) {
+            return Err(fault.clone().into());
         }
         let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
         if plan.targets().all(|target| foreign(&target.account.via)) {

@@ -117,6 +117,10 @@ impl Maps {
         self.streams.get(id).filter(|stream| stream.owner() == owner).cloned()
     }
 
+    pub(super) fn owner_of(&self, id: &StreamId) -> Option<CallerId> {
+        self.streams.get(id).map(|stream| stream.owner().clone())
+    }
+
     /// By its id, bare or as that of a response; by the caller's name for it; by its provider's id.
     pub(super) fn find(&self, owner: &CallerId, name: &str) -> Option<Arc<Stream>> {
         let bare = name.strip_prefix("resp_").unwrap_or(name);

@@ -11,7 +11,7 @@ use super::Inner;
 use super::stream::Stream;
 
 /// What a stream costs beside its entries, bytes, about: itself, and its places in the maps.
-pub(super) const STREAM_OVERHEAD: usize = 1024;
+pub(super) const STREAM_OVERHEAD: usize = 1152;
 
 /// The bytes of all journals.
 #[derive(Debug)]

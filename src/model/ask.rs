@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use http::{HeaderName, HeaderValue};
 
 use super::chat::Chat;
-use super::fault::Fault;
+use super::fault::{Code, Fault};
 use super::usage;
 use super::wire::{Tongue, Wire};
 
@@ -52,7 +52,7 @@ pub struct Ask {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How the body becomes a [`Chat`] when a target speaks another wire.
     pub translate: fn(&[u8]) -> Result<Chat, Fault>,
-    /// What `translate` made of the body, once it was needed.
+    /// What `translate` made of the body, once it was needed; from the beginning where it cannot be translated at all.
     pub chat: OnceLock<Result<Chat, Fault>>,
 }
 
@@ -63,6 +63,13 @@ impl Ask {
     /// A 400 that names the field which cannot be understood.
     pub fn chat(&self) -> Result<&Chat, Fault> {
         self.chat.get_or_init(|| (self.translate)(&self.body)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Why only somebody may send it who may refer to objects in the accounts of providers, where it does: a 403 that names
+    /// the field. It goes to targets of its own wire as it came, and to no others.
+    #[must_use]
+    pub fn refers(&self) -> Option<&Fault> {
+        self.chat.get()?.as_ref().err().filter(|fault| fault.code == Code::FieldNotAllowed)
     }
 
     /// The tokens that its answer is expected to have: its own maximum for all choices, but `most` at the most.

@@ -1,6 +1,7 @@
 //! Identities: unguessable stream ids, callers, names that callers give, positions in a journal.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytestring::ByteString;
 
@@ -59,13 +60,17 @@ pub enum CallerId {
     Anonymous,
     /// The holder of the virtual key of this name.
     Key(ByteString),
-    /// The subject of a verified token.
-    User {
-        /// The virtual key that the token names.
-        key: Option<ByteString>,
-        /// Its `sub`.
-        sub: ByteString,
-    },
+    /// The subject of a verified token. Shared, as it stands in every stream and name of its own.
+    User(Arc<Subject>),
+}
+
+/// Who a verified token is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Subject {
+    /// The virtual key that the token names.
+    pub key: Option<ByteString>,
+    /// Its `sub`.
+    pub sub: ByteString,
 }
 
 impl fmt::Display for CallerId {
@@ -73,7 +78,7 @@ impl fmt::Display for CallerId {
         match self {
             Self::Anonymous => f.write_str("anonymous"),
             Self::Key(name) => f.write_str(name),
-            Self::User { key, sub } => write!(f, "{}/{sub}", key.as_deref().unwrap_or("-")),
+            Self::User(user) => write!(f, "{}/{}", user.key.as_deref().unwrap_or("-"), user.sub),
         }
     }
 }

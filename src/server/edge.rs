@@ -166,7 +166,8 @@ impl<H: Handler> Inner<H> {
         };
         let Admitted { request, standing, forwarded } = admitted;
         finish.standing(standing);
-        let visit = Visit { request_id: request_id.clone(), client, loopback: self.from.loopback, forwarded };
+        let visit =
+            Visit { request_id: request_id.clone(), client, loopback: self.from.loopback, forwarded, trusted_page: page.is_trusted() };
         let response = match self.from.side {
             Side::Clients => self.shared.clients.handle(visit, request).await,
             Side::Admin => self.shared.admin.handle(visit, request).await,

@@ -38,6 +38,11 @@ impl Page {
         }
     }
 
+    /// True for a page of our own, and for one that is allowed by name: it may use its visitor's cookies.
+    pub(super) const fn is_trusted(&self) -> bool {
+        matches!(self, Self::Allowed(_))
+    }
+
     /// Refuses foreign pages.
     ///
     /// # Errors

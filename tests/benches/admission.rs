@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use http::{HeaderMap, HeaderValue};
-use sluicegate::auth::Auth;
+use futures_util::FutureExt as _;
+use http::{HeaderMap, HeaderValue, Method};
+use sluicegate::auth::{Asking, Auth};
 use sluicegate::config::Config;
 use sluicegate::limits::{Board, Charge, Need, Who};
 use sluicegate::route::{Book, Routes};
@@ -59,12 +60,14 @@ impl House {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static("Bearer sk-benchmark-0123456789"));
         let board = Arc::new(Board::new(&Arc::default(), config.limits));
-        Self { auth: Auth::new(&config.auth), routes: Routes::new(config.route, &Book::default()), board, headers }
+        Self { auth: Auth::new(&config.auth, None).unwrap(), routes: Routes::new(config.route, &Book::default()), board, headers }
     }
 
     /// One generation's life, as far as it is not an upstream's.
     fn pass(&self, number: u32, user: &str) {
-        let caller = self.auth.identify(&self.headers).unwrap();
+        let asking = Asking { method: &Method::POST, headers: &self.headers, trusted_page: false };
+        // A virtual key waits for nobody.
+        let caller = self.auth.identify(&asking).now_or_never().unwrap().unwrap();
         let plan = self.routes.plan("smart", |model| caller.may_use(model), || u64::from(number)).unwrap();
         let who = Who {
             client: IpAddr::V4(Ipv4Addr::from(number)),

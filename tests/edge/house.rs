@@ -136,7 +136,7 @@ fn stream_of(body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send
 }
 
 fn echo(visit: &Visit, request: &Request<Incoming>) -> Response<Reply> {
-    let Visit { request_id, client, loopback, forwarded } = visit;
+    let Visit { request_id, client, loopback, forwarded, .. } = visit;
     let seen = serde_json::json!({
         "id": &**request_id, "client": client, "loopback": loopback, "forwarded": forwarded,
         "uri": request.uri().to_string(), "version": format!("{:?}", request.version()),

@@ -3,6 +3,7 @@
 pub mod client;
 pub mod clock;
 pub mod folder;
+pub mod issuer;
 pub mod log;
 pub mod proxy;
 pub mod relay;

@@ -22,7 +22,7 @@ async function read({ id, url, model, prompt }) {
     const onError = (error) => told.failures.push(error.message);
     for await (const message of readUIMessageStream({ stream: stream.pipeThrough(noting(told)), onError })) told.message = message;
   } catch (error) {
-    told.failures.push([error.message, error.cause?.message, error.cause?.code].filter(Boolean).join(': ') || String(error));
+    told.failures.push(error.message || String(error));
   }
   console.log(JSON.stringify(told));
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytestring::ByteString;
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
-use super::{expiry, limits};
+use super::{expiry, jwt, limits};
 use crate::auth::{Key, Settings};
 use crate::config::node::Node;
 use crate::config::schema::{AUTH, KEY, MODES};
@@ -26,15 +27,25 @@ pub(in crate::config) struct Access {
 /// Reads both sections.
 pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
     let mut access = Access::default();
-    let mode = root.section("auth", AUTH, |table| {
+    let names = |node: &Node<'_, '_>| -> Option<Vec<String>> {
+        node.is_table().then(|| Table::open_any(node).map(|table| table.names().into_iter().map(str::to_owned).collect()))?
+    };
+    let names = root.read("keys", names).unwrap_or_default();
+    root.section("auth", AUTH, |table| {
         access.public = table.read("allow_public", |node| node.boolean()).unwrap_or(false);
-        table.read("mode", |node| node.word(MODES))
+        let mode = table.optional("mode", |node| node.word(MODES));
+        access.auth.required = mode == Some(Some("required"));
+        access.auth.jwt = table.read("jwt", |node| jwt::jwt(node, &names));
+        access.auth.ticket_secret = table.read("ticket_secret", ticket_secret);
+        if table.has("jwt") && matches!(mode, Some(None | Some("none"))) {
+            table.misplaced("jwt", "auth.mode is \"none\": everybody may ask, with or without a token", "set mode = \"required\"");
+        }
     });
-    access.auth.required = mode.flatten() == Some("required");
     root.read("keys", |node| Table::open_any(node).map(|table| keys(&table, &mut access)));
-    if access.auth.required && access.auth.keys.is_empty() && !has_keys(root) {
-        let refuse =
-            |node: &Node<'_, '_>| node.refuse_with::<()>("there is no key: nobody could ask", "add one: [keys.<name>] with a `secret`");
+    if access.auth.required && access.auth.keys.is_empty() && !has_keys(root) && !has_jwt(root) {
+        let refuse = |node: &Node<'_, '_>| {
+            node.refuse_with::<()>("there is no key: nobody could ask", "add one: [keys.<name>] with a `secret`, or set auth.jwt")
+        };
         root.read("auth", |node| Table::open_any(node)?.read("mode", refuse));
     }
     access
@@ -43,6 +54,21 @@ pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
 /// Keys that are there and wrong have been told about already.
 fn has_keys(root: &Table<'_, '_>) -> bool {
     root.has("keys") && root.read("keys", |node| Some(!node.is_table() || !Table::open_any(node)?.names().is_empty())).unwrap_or(true)
+}
+
+/// A `jwt` that is there and wrong has been told about already.
+fn has_jwt(root: &Table<'_, '_>) -> bool {
+    root.read("auth", |node| Table::open_any(node).map(|table| table.has("jwt"))).unwrap_or(false)
+}
+
+/// Whoever finds it out makes tickets for every stream.
+fn ticket_secret(node: &Node<'_, '_>) -> Option<SecretString> {
+    const SHORTEST: usize = 32;
+    let secret = node.secret()?.value;
+    if secret.len() < SHORTEST {
+        return node.refuse_with("it is shorter than 32 characters", "make one with: openssl rand -hex 32");
+    }
+    Some(secret.into())
 }
 
 fn keys(table: &Table<'_, '_>, access: &mut Access) {

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use super::super::Config;
 use super::super::scratch::Scratch;
 use super::{ENOUGH, WHOLE, env, good};
+use crate::auth::jwt::{Algorithm, Source};
 use crate::hub::OnDisconnect;
 use crate::limits::{self, Limit};
 use crate::model::target::{Auth, Clocks, Credential, OnCancel, Record, Via};
@@ -71,6 +72,17 @@ fn every_key_that_works_reaches_its_room() {
     assert_eq!(config.limits.ip, Limit { requests_per_minute: limit(120), burst: limit(3), ..Limit::default() });
     let web = Limit { requests_per_minute: limit(600), tokens_per_minute: limit(200_000), concurrent_streams: limit(50), burst: limit(10) };
     assert_eq!(config.limits.keys["web"], web);
+}
+
+#[test]
+fn tokens_are_read_as_they_are_configured() {
+    let config = good(WHOLE);
+    assert!(config.auth.ticket_secret.is_some());
+    let jwt = config.auth.jwt.as_ref().unwrap();
+    assert!(matches!(&jwt.source, Source::Jwks { url, ca_file: None } if url == "https://id.example/keys"));
+    assert_eq!((jwt.issuer.len(), &jwt.audience[..], &jwt.algorithms[..]), (2, &["sluicegate".to_owned()][..], &[Algorithm::Es256][..]));
+    assert_eq!((jwt.leeway, jwt.cookie.as_deref(), jwt.default_key.as_deref()), (Duration::ZERO, Some("__Host-session"), Some("web")));
+    assert_eq!((&*jwt.claims.user, &*jwt.claims.models, &*jwt.claims.key), ("email", "https://example.com/models", "key"));
 }
 
 #[test]

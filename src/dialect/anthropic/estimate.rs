@@ -5,19 +5,17 @@ use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
 use crate::dialect::object::{Object, must_be};
-use crate::dialect::stored;
 use crate::dialect::weight::{Weight, elements, members};
-use crate::model::ask::input_estimate;
 use crate::model::fault::Fault;
 
 /// Content in content that is looked at: a file in a document in the result of a tool is the deepest there is.
 const LEVELS: u8 = 8;
 
-/// The estimate of the input tokens of a request.
+/// What a request weighs, and the first file in the provider's account that it names.
 ///
 /// # Errors
-/// A 400 when `messages` is no non-empty array of objects; a 403 for a `file_id`.
-pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
+/// A 400 when `messages` is no non-empty array of objects.
+pub(super) fn input(top: &Object<'_>) -> Result<Weight, Fault> {
     const EXPECTED: &str = "a non-empty array of objects";
     let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
     if messages.is_empty() {
@@ -29,45 +27,43 @@ pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
         let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
         // Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
         for (_, value) in fields.list.iter().filter(|(name, _)| name == "content") {
-            content(&mut weight, &format!("{path}.content"), value, LEVELS)?;
+            content(&mut weight, &format!("{path}.content"), value, LEVELS);
         }
     }
     if let Some(system) = top.raw("system") {
-        content(&mut weight, "system", system, LEVELS)?;
+        content(&mut weight, "system", system, LEVELS);
     }
     weight.bytes += top.raw("tools").map_or(0, |tools| tools.get().len() as u64);
-    Ok(input_estimate(weight.bytes, weight.images))
+    Ok(weight)
 }
 
 /// A string, blocks, or one block.
-fn content(weight: &mut Weight, path: &str, value: &RawValue, levels: u8) -> Result<(), Fault> {
+fn content(weight: &mut Weight, path: &str, value: &RawValue, levels: u8) {
     if levels == 0 {
-        return Ok(());
+        return;
     }
     weight.text(value);
-    block(weight, path, value, levels)?;
+    block(weight, path, value, levels);
     for (i, element) in elements(value).into_iter().enumerate() {
-        block(weight, &format!("{path}[{i}]"), element, levels)?;
+        block(weight, &format!("{path}[{i}]"), element, levels);
     }
-    Ok(())
 }
 
-fn block(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) -> Result<(), Fault> {
+fn block(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) {
     for (name, value) in members(json) {
         match &*name {
             "text" | "thinking" | "title" | "context" => weight.text(value),
             "input" => weight.bytes += value.get().len() as u64,
-            "content" => content(weight, &format!("{path}.content"), value, levels - 1)?,
-            "source" => source(weight, &format!("{path}.source"), value, levels - 1)?,
-            "file_id" if value.get() != "null" => return Err(stored::not_allowed(&format!("{path}.file_id"))),
+            "content" => content(weight, &format!("{path}.content"), value, levels - 1),
+            "source" => source(weight, &format!("{path}.source"), value, levels - 1),
+            "file_id" if value.get() != "null" => weight.refer(format!("{path}.file_id")),
             _ => {}
         }
     }
-    Ok(())
 }
 
 /// Where an image or a document is: text weighs what it says, everything else as much as an image.
-fn source(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) -> Result<(), Fault> {
+fn source(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) {
     let members = members(json);
     let is = |kind: &str| members.iter().any(|(name, value)| name == "type" && value.get() == kind);
     if is("\"text\"") {
@@ -75,15 +71,19 @@ fn source(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) -> Resul
     } else if !is("\"content\"") && !members.is_empty() {
         weight.images += 1;
     }
-    content(weight, path, json, levels)
+    content(weight, path, json, levels);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(fields: &str) -> Result<u64, Fault> {
+    fn weighed(fields: &str) -> Result<Weight, Fault> {
         input(&Object::body(format!("{{{fields}}}").as_bytes()).unwrap())
+    }
+
+    fn of(fields: &str) -> Result<u64, Fault> {
+        weighed(fields).map(|weight| weight.tokens())
     }
 
     fn messages(content: &str) -> String {
@@ -128,14 +128,14 @@ mod tests {
             ),
             (r#"{"type":"code_execution_tool_result","content":{"content":[{"file_id":"f"}]}}"#, "content.content[0].file_id"),
         ] {
-            let fault = of(&messages(&format!("[{block}]"))).unwrap_err();
-            assert_eq!((fault.status.as_u16(), fault.param), (403, Some(format!("messages[0].content[0].{path}"))), "{block}");
+            let found = weighed(&messages(&format!("[{block}]"))).unwrap().reference;
+            assert_eq!(found, Some(format!("messages[0].content[0].{path}")), "{block}");
         }
         for block in [
             r#"{"type":"tool_use","id":"a","name":"f","input":{"file_id":"f","source":{"file_id":"f"}}}"#,
             r#"{"type":"image","source":{"type":"base64","file_id":null}}"#,
         ] {
-            assert!(of(&messages(&format!("[{block}]"))).is_ok(), "{block}");
+            assert_eq!(weighed(&messages(&format!("[{block}]"))).unwrap().reference, None, "{block}");
         }
     }
 

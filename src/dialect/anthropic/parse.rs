@@ -1,8 +1,6 @@
 //! A request as it stands at the door: the few fields that routing, metering and answering need. The rest is read only
 //! when a target speaks another wire.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
@@ -20,7 +18,7 @@ const HEADERS: [HeaderName; 2] = [HeaderName::from_static("anthropic-version"), 
 /// Reads the body of `POST /v1/messages`.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+/// A 400 that names the field and what was expected.
 pub(super) fn generation(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let ask = read(headers, body)?;
     match ask.max_output {
@@ -50,8 +48,9 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
     if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    stored::refuse(&top)?;
     refuse_threads(&top)?;
+    let weight = estimate::input(&top)?;
+    let reference = stored::find(&top, "")?.or_else(|| weight.reference.clone());
     Ok(Ask {
         tongue: Tongue::Anthropic,
         shape: Some(Wire::Anthropic),
@@ -64,11 +63,11 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         choices: 1,
         max_output: top.read("max_tokens", "a non-negative integer")?,
         include_usage: true,
-        input_estimate: estimate::input(&top)?,
+        input_estimate: weight.tokens(),
         user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: OnceLock::new(),
+        chat: stored::translation(reference.as_deref()),
     })
 }
 
@@ -86,9 +85,9 @@ fn refuse_threads(top: &Object<'_>) -> Result<(), Fault> {
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
     let fallbacks = if listed { top.objects("fallbacks")? } else { Vec::new() };
-    let tools = top.objects("tools")?;
-    let models = fallbacks.iter().chain(&tools).map(|it| it.string("model"));
-    models.filter_map(Result::transpose).map(|model| model.map(Into::into)).collect()
+    let models = fallbacks.iter().map(|it| it.string("model"));
+    let models: Result<Vec<_>, _> = models.filter_map(Result::transpose).map(|model| model.map(Into::into)).collect();
+    Ok([models?, door::models_of_tools(top)?].concat())
 }
 
 #[cfg(test)]
@@ -148,13 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_the_providers_account_are_refused() {
+    fn objects_in_the_providers_account_are_found() {
         for (field, param) in [(r#""container":"c""#, "container"), (r#""tools":[{"type":"x","container":"c"}]"#, "tools[0].container")] {
-            let fault = parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap_err();
+            let ask = parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap();
+            let fault = ask.refers().unwrap();
             assert_eq!((fault.status, fault.code, fault.param.as_deref()), (StatusCode::FORBIDDEN, Code::FieldNotAllowed, Some(param)));
         }
         for field in [r#""container":null"#, r#""tools":[{"name":"f","input_schema":{"container":"c","file_id":"f"}}]"#] {
-            assert!(parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).is_ok(), "{field}");
+            assert!(parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap().refers().is_none(), "{field}");
         }
     }
 

@@ -5,16 +5,14 @@ use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
 use crate::dialect::object::{Object, must_be};
-use crate::dialect::stored;
 use crate::dialect::weight::{Weight, elements, members};
-use crate::model::ask::input_estimate;
 use crate::model::fault::Fault;
 
-/// The estimate of the input tokens of a request.
+/// What a request weighs, and the first file in the provider's account that it names.
 ///
 /// # Errors
-/// A 400 when `messages` is no non-empty array of objects; a 403 for a `file_id`.
-pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
+/// A 400 when `messages` is no non-empty array of objects.
+pub(super) fn input(top: &Object<'_>) -> Result<Weight, Fault> {
     const EXPECTED: &str = "a non-empty array of objects";
     let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
     if messages.is_empty() {
@@ -26,7 +24,7 @@ pub(super) fn input(top: &Object<'_>) -> Result<u64, Fault> {
     }
     let declared = ["tools", "functions"].into_iter().filter_map(|name| top.raw(name));
     weight.bytes += declared.map(|json| json.get().len() as u64).sum::<u64>();
-    Ok(input_estimate(weight.bytes, weight.images))
+    Ok(weight)
 }
 
 impl Weight {
@@ -35,7 +33,7 @@ impl Weight {
         let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&format!("messages[{number}]"), "an object"))?;
         for (name, value) in &fields.list {
             match &**name {
-                "content" => self.content(number, value)?,
+                "content" => self.content(number, value),
                 "refusal" | "reasoning_content" | "reasoning" => self.text(value),
                 "tool_calls" => elements(value).into_iter().for_each(|call| self.call(call)),
                 "function_call" => self.function(value),
@@ -45,7 +43,7 @@ impl Weight {
         Ok(())
     }
 
-    fn content(&mut self, number: usize, content: &RawValue) -> Result<(), Fault> {
+    fn content(&mut self, number: usize, content: &RawValue) {
         self.text(content);
         for (i, part) in elements(content).into_iter().enumerate() {
             for (name, value) in members(part) {
@@ -55,11 +53,10 @@ impl Weight {
                     _ => {}
                 }
                 if let Some(path) = file_id(&name, value) {
-                    return Err(stored::not_allowed(&format!("messages[{number}].content[{i}].{path}")));
+                    self.refer(format!("messages[{number}].content[{i}].{path}"));
                 }
             }
         }
-        Ok(())
     }
 
     fn call(&mut self, call: &RawValue) {
@@ -89,7 +86,7 @@ mod tests {
     use super::*;
 
     fn of(body: &str) -> u64 {
-        input(&Object::body(body.as_bytes()).unwrap()).unwrap()
+        input(&Object::body(body.as_bytes()).unwrap()).unwrap().tokens()
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! A request as it stands at the door: the few fields that routing, metering and answering need. The rest is read only
 //! when a target speaks another wire.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
@@ -20,7 +18,7 @@ const BETA: HeaderName = HeaderName::from_static("openai-beta");
 /// Reads the body of a Chat Completions request that is to be answered in `tongue`.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+/// A 400 that names the field and what was expected.
 pub(super) fn ask(tongue: Tongue, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(tongue, &body)?;
     ask.headers = door::passed_headers(headers, &[BETA]);
@@ -34,7 +32,8 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
     if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    stored::refuse(&top)?;
+    let weight = estimate::input(&top)?;
+    let reference = stored::find(&top, "")?.or_else(|| weight.reference.clone());
     let events = tongue == Tongue::Events;
     Ok(Ask {
         tongue,
@@ -48,11 +47,11 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
         choices: chat::choices(&top)?.unwrap_or(1),
         max_output: chat::max_tokens(&top)?,
         include_usage: include_usage(&top)? || events,
-        input_estimate: estimate::input(&top)?,
+        input_estimate: weight.tokens(),
         user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: OnceLock::new(),
+        chat: stored::translation(reference.as_deref()),
     })
 }
 
@@ -64,7 +63,7 @@ fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
 /// The models that the body names beside `model`: some APIs go on to these by themselves.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let names: Vec<String> = top.read("models", "an array of strings")?.unwrap_or_default();
-    Ok(names.into_iter().map(Into::into).collect())
+    Ok(names.into_iter().map(Into::into).chain(door::models_of_tools(top)?).collect())
 }
 
 #[cfg(test)]
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_the_providers_account_are_refused() {
+    fn objects_in_the_providers_account_are_found() {
         let part =
             |part: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]}}"#);
         for (body, param) in [
@@ -176,11 +175,14 @@ mod tests {
             (part(r#"{"type":"file","file":{"f\u0069le_id":"file-1","file_id":null}}"#), "messages[0].content[1].file.file_id"),
             (part(r#"{"type":"input_image","file_id":"file-1"}"#), "messages[0].content[1].file_id"),
         ] {
-            let fault = parsed(Tongue::OpenaiChat, &body).unwrap_err();
+            let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
+            let fault = ask.refers().unwrap();
             assert_eq!((fault.status, fault.code), (StatusCode::FORBIDDEN, Code::FieldNotAllowed));
             assert_eq!(fault.param.as_deref(), Some(param));
+            assert_eq!(ask.chat().unwrap_err().param.as_deref(), Some(param), "another wire cannot be told of it");
         }
-        assert!(parsed(Tongue::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).is_ok());
+        let own = parsed(Tongue::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).unwrap();
+        assert!(own.refers().is_none());
     }
 
     #[test]

@@ -5,9 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
 use crate::dialect::object::{Object, must_be};
-use crate::dialect::stored;
 use crate::dialect::weight::{Weight, elements, members};
-use crate::model::ask::input_estimate;
 use crate::model::fault::Fault;
 use crate::model::keepsake::is_ours;
 
@@ -17,13 +15,14 @@ pub(super) struct Found {
     pub(super) tokens: u64,
     /// There is reasoning of another wire in it.
     pub(super) foreign: bool,
+    /// The path of the first item or file in the provider's account that it names.
+    pub(super) reference: Option<String>,
 }
 
 /// Walks over a request. One that goes on from another response needs no input of its own.
 ///
 /// # Errors
-/// A 400 when `input` is neither a string nor a non-empty array of objects; a 403 for an item or a file in the provider's
-/// account.
+/// A 400 when `input` is neither a string nor a non-empty array of objects.
 pub(super) fn input(top: &Object<'_>, goes_on: bool) -> Result<Found, Fault> {
     const EXPECTED: &str = "a string or a non-empty array of items";
     let mut weight = Weight::default();
@@ -46,7 +45,7 @@ pub(super) fn input(top: &Object<'_>, goes_on: bool) -> Result<Found, Fault> {
         weight.text(instructions);
     }
     weight.bytes += top.raw("tools").map_or(0, |json| json.get().len() as u64);
-    Ok(Found { tokens: input_estimate(weight.bytes, weight.images), foreign })
+    Ok(Found { tokens: weight.tokens(), foreign, reference: weight.reference })
 }
 
 impl Weight {
@@ -57,9 +56,9 @@ impl Weight {
         let mut foreign = false;
         for (name, value) in &fields.list {
             match &**name {
-                "type" if value.get() == "\"item_reference\"" => return Err(stored::not_allowed(&path)),
-                "file_id" if value.get() != "null" => return Err(stored::not_allowed(&format!("{path}.file_id"))),
-                "content" | "output" | "summary" => self.parts(&format!("{path}.{name}"), value)?,
+                "type" if value.get() == "\"item_reference\"" => self.refer(path.clone()),
+                "file_id" if value.get() != "null" => self.refer(format!("{path}.file_id")),
+                "content" | "output" | "summary" => self.parts(&format!("{path}.{name}"), value),
                 "arguments" | "input" | "name" => self.text(value),
                 "encrypted_content" => foreign |= value.get().strip_prefix('"').is_some_and(is_ours),
                 _ => {}
@@ -68,18 +67,17 @@ impl Weight {
         Ok(foreign)
     }
 
-    fn parts(&mut self, path: &str, content: &RawValue) -> Result<(), Fault> {
+    fn parts(&mut self, path: &str, content: &RawValue) {
         self.text(content);
         for (i, part) in elements(content).into_iter().enumerate() {
             for (name, value) in members(part) {
                 match &*name {
                     "text" | "refusal" => self.text(value),
                     "image_url" if value.get() != "null" => self.images += 1,
-                    "file_id" if value.get() != "null" => return Err(stored::not_allowed(&format!("{path}[{i}].file_id"))),
+                    "file_id" if value.get() != "null" => self.refer(format!("{path}[{i}].file_id")),
                     _ => {}
                 }
             }
         }
-        Ok(())
     }
 }

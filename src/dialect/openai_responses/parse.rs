@@ -1,7 +1,7 @@
 //! A request as it stands at the door: the few fields that routing, metering and answering need, what a response repeats
 //! of it, and what is kept for later turns. The rest is read only when a target speaks another wire.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
@@ -50,7 +50,7 @@ const ECHO: [(&str, &str); 20] = [
 /// Reads the body of `POST /v1/responses`.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+/// A 400 that names the field and what was expected.
 pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(&body)?;
     ask.headers = door::passed_headers(headers, &[BETA]);
@@ -69,9 +69,10 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    stored::refuse_but(&top, PREVIOUS)?;
+    let at_top = stored::find(&top, PREVIOUS)?;
     let asked = asked(&top)?;
     let weight = estimate::input(&top, asked.previous.is_some())?;
+    let reference = at_top.or(weight.reference);
     Ok(Ask {
         tongue: Tongue::OpenaiResponses,
         // What another wire has made goes back to that wire alone: such a body is written anew for each.
@@ -80,7 +81,7 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
         model: door::model(&top)?,
         conversation: None,
         asked: Some(Arc::new(asked)),
-        models: Vec::new(),
+        models: door::models_of_tools(&top)?,
         stream: top.read("stream", "true or false")?.unwrap_or(false),
         choices: 1,
         max_output: chat::max_tokens(&top)?,
@@ -89,7 +90,7 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
         user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: OnceLock::new(),
+        chat: stored::translation(reference.as_deref()),
     })
 }
 
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_the_providers_account_are_refused() {
+    fn objects_in_the_providers_account_are_found() {
         for (fields, param) in [
             (r#""input":"a","conversation":"c""#, "conversation"),
             (r#""input":"a","prompt":{"id":"p"}"#, "prompt"),
@@ -191,7 +192,8 @@ mod tests {
             ),
             (r#""input":"a","tools":[{"type":"file_search","vector_store_ids":["v"]}]"#, "tools[0].vector_store_ids"),
         ] {
-            let fault = parsed(&format!(r#"{{"model":"m",{fields}}}"#)).unwrap_err();
+            let ask = parsed(&format!(r#"{{"model":"m",{fields}}}"#)).unwrap();
+            let fault = ask.refers().unwrap();
             assert_eq!((fault.code, fault.param.as_deref()), (Code::FieldNotAllowed, Some(param)), "{fields}");
         }
     }

@@ -53,7 +53,13 @@ impl Stage {
 
     /// Answers a request.
     pub async fn ask(&self, ask: &Ask) -> Answered {
-        let visit = Visit { request_id: "request".into(), client: IpAddr::V4(Ipv4Addr::LOCALHOST), loopback: true, forwarded: false };
+        let visit = Visit {
+            request_id: "request".into(),
+            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            loopback: true,
+            forwarded: false,
+            trusted_page: false,
+        };
         let (head, body) = within("an answer", self.gateway.handle(visit, ask.request())).await.into_parts();
         let body = within("the end of an answer", body.collect()).await.unwrap_or_else(|never| match never {}).to_bytes();
         Answered { status: head.status.as_u16(), headers: head.headers, body }
