@@ -20,6 +20,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 use crate::gateway::{Gateway, Gauges, House};
+use crate::ledger::Ledger;
 use crate::limits::{Board, Limits};
 use crate::route::{Book, Routes};
 use crate::server::listen::{Bound, Listeners};
@@ -66,6 +67,7 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     for thread in threads {
         thread.join().map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
     }
+    house.gateway.ledger().flush(LAST_WRITE);
     house.recorder.flush(LAST_WRITE);
     Ok(ExitCode::SUCCESS)
 }
@@ -110,7 +112,8 @@ impl Building {
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
         let (recorder, limits, book) = (Recorder::default(), Arc::default(), Book::default());
-        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book, None)?, lifecycle.clone()));
+        let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
+        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book, None)?, ledger, lifecycle.clone()));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
         Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, book, workers, addresses, admin }), bound.split()))
@@ -143,7 +146,9 @@ impl Building {
 /// # Errors
 /// When it cannot begin: says why.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
-    Ok(Gateway::new(furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default(), None)?, Lifecycle::new()))
+    let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
+    let house = furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default(), None)?;
+    Ok(Gateway::new(house, ledger, Lifecycle::new()))
 }
 
 /// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of issuers, and tickets.
@@ -167,6 +172,7 @@ fn furnish(
         hub: config.hub,
         auth,
         limits: Arc::new(Board::new(limits, config.limits.clone())),
+        budgets: config.budgets.clone(),
         routes,
         clients,
         recorder: recorder.clone(),
@@ -187,6 +193,7 @@ fn announce(house: &Building) -> std::io::Result<()> {
     for address in &house.addresses {
         tracing::info!("serving on {scheme}://{address}/ ({what})");
     }
+    house.config.lock().warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(admin) = house.admin {
         tracing::info!("health on http://{admin}/healthz");
     }
@@ -241,6 +248,12 @@ impl Running {
         self.house.admin
     }
 
+    /// What was spent.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        self.house.gateway.ledger()
+    }
+
     /// What is going on.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
@@ -263,6 +276,7 @@ impl Running {
             // Over when the last connection is gone; a panic in it has been logged.
             let _over = serving.await;
         }
+        self.house.gateway.ledger().flush(LAST_WRITE);
         self.house.recorder.flush(LAST_WRITE);
     }
 }

@@ -5,6 +5,7 @@
 pub mod chat;
 pub mod keys;
 pub mod probe;
+pub mod usage;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, presets};
 use chat::ChatArgs;
 use keys::KeysCommand;
+use usage::UsageArgs;
 
 const TOUR: &str = "\
 Two minutes:
@@ -36,6 +38,7 @@ The configuration:
   sluicegate check                          says everything that is wrong with it at once
   sluicegate check --probe                  asks every target for one token as well: address, key, model name
   sluicegate keys new web                   makes a virtual key, for auth.mode = \"required\"
+  sluicegate usage --by key                 sums what was used and spent, as CSV or JSON lines (data_dir)
   sluicegate providers                      lists the known providers: wires, addresses, keys
 
 Signals:
@@ -82,6 +85,10 @@ pub enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Tell what was used and what it cost, from the ledger in `data_dir`
+    ///
+    /// A line for each stream, or sums. A running server is not disturbed; its last tenth of a second may be missing.
+    Usage(UsageArgs),
     /// List the known providers: their wires, addresses and keys
     Providers {
         /// As the table in the README
@@ -108,6 +115,7 @@ pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
     match Config::load(path) {
         Ok(config) => {
             writeln!(out, "{} is good: {}", path.display(), summary(&config))?;
+            config.warnings().iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {

@@ -27,14 +27,16 @@ mod syntax;
 mod table;
 #[cfg(test)]
 mod tests;
+mod warnings;
 pub mod watch;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use problem::{Problem, Problems};
 
+use crate::ledger::Budgets;
 use crate::{auth, gateway, hub, limits, route, server, telemetry};
 use doc::Doc;
 use node::Node;
@@ -54,6 +56,10 @@ pub struct Config {
     pub auth: auth::Settings,
     /// Limits.
     pub limits: limits::Settings,
+    /// What may be spent.
+    pub budgets: Budgets,
+    /// Where the usage ledger is kept; without it what was spent is forgotten at a restart.
+    pub data_dir: Option<PathBuf>,
     /// Journals.
     pub hub: hub::Settings,
     /// Models and accounts.
@@ -104,6 +110,7 @@ impl Config {
         let absent = Table::absent(root.doc, "server");
         let (server, page) = root.section("server", schema::SERVER, sockets).unwrap_or_else(|| sockets(&absent));
         let access = section::access::access(root);
+        let (budgets, data_dir) = (section::budgets::budgets(root, access.budgets), section::budgets::data_dir(root));
         let mut limits = section::limits::limits(root);
         let (hub, mut gateway) = section::streams::streams(root, page);
         let providers = section::providers::providers(root);
@@ -112,7 +119,7 @@ impl Config {
         let telemetry = section::telemetry::telemetry(root);
         let route = route::Settings { accounts: providers.accounts, models, rules: route::Rules::default() };
         gateway.ui_model = section::ui::model(root, &route);
-        let config = Self { server, gateway, auth: access.auth, limits, hub, route, telemetry };
+        let config = Self { server, gateway, auth: access.auth, limits, budgets, data_dir, hub, route, telemetry };
         check::check(root, &config, access.public);
         config
     }

@@ -16,6 +16,7 @@ mod live;
 mod models;
 mod options;
 pub mod pages;
+mod purse;
 mod query;
 pub mod refuse;
 pub mod reply;
@@ -39,8 +40,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Asking, Auth, Caller};
 use crate::hub::{self, Hub};
+use crate::ledger::{Budgets, Ledger};
 use crate::limits::Board;
 use crate::model::fault::{Code, Fault};
+use crate::model::money::Money;
 use crate::route::Routes;
 use crate::upstream::{Clients, Finishing, Recorder};
 use lifecycle::Lifecycle;
@@ -111,6 +114,8 @@ pub struct House {
     pub auth: Auth,
     /// Limits.
     pub limits: Arc<Board>,
+    /// What may be spent.
+    pub budgets: Budgets,
     /// Models.
     pub routes: Routes,
     /// HTTP clients.
@@ -124,6 +129,7 @@ pub struct House {
 pub struct Gateway {
     house: ArcSwap<House>,
     hub: Hub,
+    ledger: Arc<Ledger>,
     finishing: Arc<Finishing>,
     lifecycle: Arc<Lifecycle>,
     tasks: TaskTracker,
@@ -142,15 +148,17 @@ pub struct Gauges {
     pub permits: usize,
     /// Tokens that are reserved for what runs, or taken for it and not settled, over all limits.
     pub reserved: u64,
+    /// Money that is reserved for what runs, over all budgets.
+    pub reserved_money: Money,
 }
 
 impl Gateway {
     /// A gateway with this house.
     #[must_use]
-    pub fn new(house: House, lifecycle: Arc<Lifecycle>) -> Self {
+    pub fn new(house: House, ledger: Arc<Ledger>, lifecycle: Arc<Lifecycle>) -> Self {
         let hub = Hub::new(house.hub.memory);
         let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Self { house: ArcSwap::from_pointee(house), hub, finishing: Arc::default(), lifecycle, tasks: TaskTracker::new(), began }
+        Self { house: ArcSwap::from_pointee(house), hub, ledger, finishing: Arc::default(), lifecycle, tasks: TaskTracker::new(), began }
     }
 
     /// Changes the house, for requests from now on. Streams and the fills of limits stay.
@@ -171,6 +179,12 @@ impl Gateway {
         &self.hub
     }
 
+    /// What was spent.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
     /// Ends every running stream, and closes every upstream that is read on, as this instance is about to stop.
     pub fn shut_down(&self) {
         self.hub.shut_down();
@@ -182,7 +196,7 @@ impl Gateway {
     pub fn gauges(&self) -> Gauges {
         let (running, readers) = self.hub.counts();
         let held = self.house.load().limits.held();
-        Gauges { running, readers, permits: held.slots, reserved: held.reserved }
+        Gauges { running, readers, permits: held.slots, reserved: held.reserved, reserved_money: self.ledger.reserved() }
     }
 
     /// Answers one request that the edge has let in, wherever its body comes from.

@@ -37,6 +37,7 @@ pub mod config;
 pub mod dialect;
 pub mod gateway;
 pub mod hub;
+pub mod ledger;
 pub mod limits;
 pub mod model;
 pub mod provider;

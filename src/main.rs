@@ -19,6 +19,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Some(Command::Keys { command }) => Ok(cli::keys::run(&command, &mut stdout(), &mut stderr())?),
         Some(Command::Providers { markdown }) => Ok(cli::providers(markdown, &mut stdout())?),
+        Some(Command::Usage(usage)) => cli::usage::usage(&arguments.config, &usage, &mut stdout(), &mut stderr()),
         Some(Command::Chat(chat)) => sluicegate::app::runtime()?.block_on(cli::chat::run(chat)),
     }
 }

@@ -35,9 +35,11 @@ use finishing::Unfinished;
 use lane::Opened;
 
 use crate::hub::{Cause, Writer};
+use crate::ledger::{Bill, Settlement};
 use crate::limits::Pass;
 use crate::model::ask::Ask;
 use crate::model::entry::Payload;
+use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::route::Plan;
 use crate::telemetry::access_log::{self, Summary};
@@ -59,6 +61,8 @@ pub struct Job {
     pub writer: Writer,
     /// The right to run it.
     pub pass: Pass,
+    /// What it is charged to; none where nobody pays.
+    pub bill: Option<Bill>,
     /// The HTTP clients of the moment.
     pub clients: Arc<Clients>,
     /// Has answers recorded.
@@ -76,6 +80,12 @@ enum Ending {
     Cancelled(Cause, Option<Unfinished>),
     /// With the upstream's own error payload, where it is passed on.
     Failed(Box<Fault>, Option<Payload>),
+}
+
+impl Ending {
+    fn fault(&self) -> Option<&Fault> {
+        if let Self::Failed(fault, _) = self { Some(fault) } else { None }
+    }
 }
 
 impl From<Fault> for Ending {
@@ -97,7 +107,7 @@ async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally,
 /// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
-    let Job { ask, plan, mut writer, mut pass, clients, recorder, finishing, commit_after } = job;
+    let Job { ask, plan, mut writer, mut pass, mut bill, clients, recorder, finishing, commit_after } = job;
     let mut tally = closing::Tally::new(&ask);
     let stream = writer.stream().clone();
     let opening = open::Opening::new(&ask, &plan, &clients, &recorder, stream.clone(), commit_after);
@@ -112,16 +122,16 @@ pub async fn run(job: Job) {
     }
     let rest = finishing.admit(&mut ending, &stream);
     let (last, mut end) = tally.close(&ending);
+    let times = Times { first_content: tally.first_content.map(|at| at.duration_since(began)), took: began.elapsed() };
     // Before anybody can see the end, and come again: what is read on holds no slot, and is paid for when it is known.
     match &rest {
-        None => pass.settle(tally.charge(&ending, end.usage)),
+        None => settle(&mut pass, bill.take(), &tally, &ending, &end, times),
         Some(_) => pass.release(),
     }
     writer.finish(last);
-    let took = began.elapsed();
     if let Some(rest) = rest {
         end.usage = Box::pin(rest.finish(&mut tally)).await;
-        pass.settle(tally.charge(&ending, end.usage));
+        settle(&mut pass, bill, &tally, &ending, &end, times);
     }
     access_log::line(&Summary {
         stream: stream.id(),
@@ -131,9 +141,26 @@ pub async fn run(job: Job) {
         target: tally.target.as_ref(),
         attempts: tally.attempts(),
         route: &stream.trail(),
-        fault: if let Ending::Failed(fault, _) = &ending { Some(fault) } else { None },
+        fault: ending.fault(),
         end: &end,
-        first_content: tally.first_content.map(|at| at.duration_since(began)),
-        took,
+        first_content: times.first_content,
+        took: times.took,
     });
+}
+
+/// How long it took.
+#[derive(Clone, Copy)]
+struct Times {
+    first_content: Option<Duration>,
+    took: Duration,
+}
+
+/// Charges what was used, to limits and to budgets.
+fn settle(pass: &mut Pass, bill: Option<Bill>, tally: &closing::Tally, ending: &Ending, end: &End, times: Times) {
+    pass.settle(tally.charge(ending, end.usage));
+    if let Some(bill) = bill {
+        let Times { first_content, took } = times;
+        let (target, attempts) = (tally.target.as_ref(), tally.attempts());
+        bill.settle(&Settlement { end, fault: ending.fault(), target, attempts, first_content, took });
+    }
 }

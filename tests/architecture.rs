@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The rooms, from the ground up. A room may import from lower floors and from itself; rooms on one floor do not know each other.
 const FLOORS: [&[&str]; 9] = [
     &["model", "codec"],
-    &["provider", "dialect", "hub", "route", "limits", "auth", "telemetry"],
+    &["provider", "dialect", "hub", "route", "limits", "ledger", "auth", "telemetry"],
     &["upstream"],
     &["gateway"],
     &["server"],

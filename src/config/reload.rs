@@ -11,6 +11,7 @@ impl Config {
             ("server.listen", server.listen != new.server.listen),
             ("server.admin_listen", server.admin_listen != new.server.admin_listen),
             ("server.tls", server.tls != new.server.tls),
+            ("data_dir", self.data_dir != new.data_dir),
             ("telemetry.log", logs.log != new.telemetry.log),
             ("telemetry.format", logs.json != new.telemetry.json),
         ];

@@ -69,8 +69,9 @@ pub(super) const ROOT: Keys = &[
     built("telemetry"),
     built("ui"),
     built("prices"),
+    built("budgets"),
     later("redis", "leave it out; one instance keeps streams and limits in its memory"),
-    later("data_dir", "leave it out; nothing is kept on disk"),
+    built("data_dir"),
 ];
 
 /// `[server]`
@@ -121,7 +122,7 @@ pub(super) const KEY: Keys = &[
     built("limits"),
     built("expires"),
     built("disabled"),
-    later("budget", "use `limits`, and watch the usage that streams report"),
+    built("budget"),
     built("provider_objects"),
 ];
 
@@ -194,6 +195,12 @@ pub(super) const TARGET: Keys = &[built("target"), built("weight")];
 pub(super) const PRICE: Keys =
     &[built("input"), built("cached_input"), built("cache_write"), built("output"), built("reasoning"), built("request")];
 
+/// `[budgets]`
+pub(super) const BUDGETS: Keys = &[built("global"), built("user"), built("teams"), built("warn_at")];
+
+/// One budget: `budget` of a key, `budgets.global`, `.user`, `.teams.<name>`
+pub(super) const BUDGET: Keys = &[built("day"), built("month")];
+
 /// `[ui]`
 pub(super) const UI: Keys = &[built("model")];
 
@@ -217,6 +224,8 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
     ("[models.<name>]", MODEL),
     ("a target of a route", TARGET),
     ("[prices.\"provider/model\"]", PRICE),
+    ("[budgets]", BUDGETS),
+    ("a budget", BUDGET),
     ("[ui]", UI),
     ("[telemetry]", TELEMETRY),
 ];

@@ -4,6 +4,7 @@
 //! never used.
 
 pub(super) mod access;
+pub(super) mod budgets;
 pub(super) mod expiry;
 mod jwt;
 pub(super) mod limits;

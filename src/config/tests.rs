@@ -42,6 +42,7 @@ fn bad(text: &str) -> String {
 
 /// All keys that work, at values other than their defaults, and the spelled-out defaults of those that do not yet.
 const WHOLE: &str = r#"
+data_dir = "data"
 [server]
 listen = ["127.0.0.1:1", "unix:/run/s.sock", "unix:s.sock"]
 admin_listen = "0.0.0.0:2"
@@ -71,6 +72,7 @@ secret = "${WEB_KEY}"
 team = "growth"
 models = ["gpt-*"]
 limits = { requests_per_minute = 600, tokens_per_minute = 200000, concurrent_streams = 50, burst = 10 }
+budget = { day = 20.0, month = 300 }
 expires = 2027-01-01T00:00:00Z
 disabled = true
 provider_objects = true
@@ -110,6 +112,11 @@ base_url = "http://127.0.0.1:2/v1"
 route = ["openai/a/b", [{ target = "mine/c", weight = 3 }, "anthropic/d"]]
 retries = 0
 sticky = false
+[budgets]
+global = { month = "${PORT}" }
+user = { day = 0.5 }
+teams = { growth = { day = 50 } }
+warn_at = 0.9
 [prices."openai/a/b"]
 input = 1.25
 cached_input = 0.125

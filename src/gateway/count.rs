@@ -26,7 +26,7 @@ impl Gateway {
         body::require_json(&head.headers)?;
         let body = body::collect(incoming, house.settings.max_body).await?;
         let ask = anthropic::parse_count(&head.headers, body)?;
-        let (plan, mut pass) = match self.admit(house, visit, &caller, &ask, Need::default()) {
+        let (plan, mut pass, ()) = match self.admit(house, visit, &caller, &ask, Need::default(), |_| Ok(())) {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(refused_response(&refused, Tongue::Anthropic, visit)),
         };

@@ -13,11 +13,12 @@ use super::live::{self, Live};
 use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, affinity, answer, body, conversation, headers, responses, status};
+use super::{Gateway, House, Visit, affinity, answer, body, conversation, headers, purse, responses, status};
 use crate::auth::{Caller, Figures};
 use crate::codec::sse_writer::Ids;
 use crate::dialect;
 use crate::hub::{Birth, Claim, Digest, Reader, Settled, Stream};
+use crate::ledger::{Begun, Hold};
 use crate::limits::standing::Standings;
 use crate::limits::{Limit, Need, Pass, Who};
 use crate::model::ask::Ask;
@@ -51,19 +52,31 @@ impl Gateway {
             }
             Settled::New(claim, digest) => {
                 let ask = Arc::new(self.with_past(house, &caller, ask)?);
-                let (plan, pass) = match self.admit(house, visit, &caller, &ask, need(house, &ask)) {
+                let (need, afford) = (need(house, &ask), |plan: &Plan| self.afford(house, &caller, &ask, plan));
+                let (plan, pass, hold) = match self.admit(house, visit, &caller, &ask, need, afford) {
                     Ok(admitted) => admitted,
                     Err(refused) => return Ok(refused_response(&refused, tongue, visit)),
                 };
-                let standings = pass.standings;
-                let reader = self.begin(house, &caller, claim, digest, &ask, &options, plan, pass);
-                self.reply(house, visit, reader, &ask, &options, standings).await
+                let (standings, warnings) = (pass.standings, hold.warnings.clone());
+                let reader = self.begin(house, &caller, claim, digest, &ask, &options, (plan, pass, hold));
+                let mut response = self.reply(house, visit, reader, &ask, &options, standings).await?;
+                purse::warn(&warnings, &mut response);
+                Ok(response)
             }
         }
     }
 
-    /// All that may refuse a new generation, before an upstream is asked.
-    pub(super) fn admit(&self, house: &House, visit: &Visit, caller: &Caller, ask: &Ask, need: Need) -> Result<(Plan, Pass), Box<Refusal>> {
+    /// All that may refuse a new generation, before an upstream is asked. What `afford` reserves comes before limits take
+    /// anything, and is given back where they refuse.
+    pub(super) fn admit<T>(
+        &self,
+        house: &House,
+        visit: &Visit,
+        caller: &Caller,
+        ask: &Ask,
+        need: Need,
+        afford: impl FnOnce(&Plan) -> Result<T, Fault>,
+    ) -> Result<(Plan, Pass, T), Box<Refusal>> {
         if self.lifecycle.phase() != Phase::Serving {
             let fault = Fault::new(Code::ShuttingDown, "this instance is about to stop: ask again")
                 .with_retry_after(std::time::Duration::from_secs(1));
@@ -81,8 +94,9 @@ impl Gateway {
             // Said now, while it can still be a status. Where some take it as it came, the others are passed over.
             ask.chat()?;
         }
+        let held = afford(&plan)?;
         let pass = limited(house, visit, caller, ask, &plan, need)?;
-        Ok((plan, pass))
+        Ok((plan, pass, held))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the end of the path: all that was found out on it")]
@@ -94,8 +108,7 @@ impl Gateway {
         digest: Digest,
         ask: &Arc<Ask>,
         options: &Options,
-        plan: Plan,
-        pass: Pass,
+        (plan, pass, hold): (Plan, Pass, Hold),
     ) -> Reader {
         let birth = Birth {
             owner: caller.id.clone(),
@@ -114,11 +127,15 @@ impl Gateway {
             max_readers: house.hub.readers,
         };
         let (writer, reader) = self.hub.begin(claim, birth);
+        let begun =
+            Begun { stream: writer.stream().id(), dialect: ask.tongue.name(), model: &ask.model, input_estimate: ask.input_estimate };
+        let bill = Some(hold.begin(&begun));
         let job = Job {
             ask: ask.clone(),
             plan,
             writer,
             pass,
+            bill,
             clients: house.clients.clone(),
             recorder: house.recorder.clone(),
             finishing: self.finishing.clone(),

@@ -29,7 +29,7 @@ const EXPOSED: &str = "x-stream-id, x-request-id, request-id, location, retry-af
     anthropic-ratelimit-tokens-remaining, anthropic-ratelimit-tokens-reset, anthropic-ratelimit-input-tokens-limit, \
     anthropic-ratelimit-input-tokens-remaining, anthropic-ratelimit-input-tokens-reset, \
     anthropic-ratelimit-output-tokens-limit, anthropic-ratelimit-output-tokens-remaining, \
-    anthropic-ratelimit-output-tokens-reset, www-authenticate, x-upstream-request-id, x-sluicegate-route";
+    anthropic-ratelimit-output-tokens-reset, www-authenticate, x-upstream-request-id, x-sluicegate-route, x-budget-warning";
 
 /// How long a browser may remember a preflight, seconds; two hours is the most that any remembers.
 const REMEMBER: &str = "7200";

@@ -14,6 +14,7 @@ use crate::model::ask::Ask;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{End, Event, Events, Failure, Finish, Reason};
 use crate::model::fault::{Code, Fault};
+use crate::model::money::Money;
 use crate::model::target::Target;
 use crate::model::usage::{self, Usage};
 
@@ -138,17 +139,24 @@ impl Tally {
     /// What the limits are told of it. What a provider bills for an attempt that failed before it gave anything is not
     /// known: nothing.
     pub(super) fn charge(&self, ending: &Ending, used: Option<Usage>) -> Charge {
-        let gave_nothing = self.usage.is_none() && self.output_bytes == 0;
         match used {
             _ if self.attempts() == 0 => Charge::Nothing,
-            _ if matches!(ending, Ending::Failed(..)) && gave_nothing => Charge::Tokens(0),
+            _ if self.failed_empty(ending) => Charge::Tokens(0),
             used => Charge::Tokens(used.and_then(|used| used.total()).unwrap_or(0)),
         }
     }
 
+    /// It failed before it gave anything.
+    fn failed_empty(&self, ending: &Ending) -> bool {
+        matches!(ending, Ending::Failed(..)) && self.usage.is_none() && self.output_bytes == 0
+    }
+
     /// The last entry of the journal.
     pub(super) fn close(&self, ending: &Ending) -> (Entry, End) {
-        let used = self.used(matches!(ending, Ending::Complete));
+        let mut used = self.used(matches!(ending, Ending::Complete));
+        if let Some(used) = used.as_mut().filter(|_| self.failed_empty(ending)) {
+            used.cost = used.cost.map(|_| Money::ZERO);
+        }
         let mut events: Events =
             self.open_calls.iter().map(|(choice, index)| Event::ToolCallEnd { choice: *choice, index: *index }).collect();
         let (reason, native, raw) = self.outcome(ending, &mut events);

@@ -45,6 +45,7 @@ pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) ->
         plan: Plan::of(target),
         writer,
         pass: Pass::unlimited(),
+        bill: None,
         clients,
         recorder: Recorder::default(),
         finishing: Arc::new(finishing),

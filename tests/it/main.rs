@@ -28,6 +28,7 @@ mod resuming;
 mod rig;
 mod routes;
 mod secrets;
+mod spending;
 mod stopping;
 mod tickets;
 mod tokens;

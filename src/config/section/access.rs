@@ -6,11 +6,12 @@ use bytestring::ByteString;
 use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
-use super::{expiry, jwt, limits};
+use super::{budgets, expiry, jwt, limits};
 use crate::auth::{Key, Settings};
 use crate::config::node::Node;
 use crate::config::schema::{AUTH, KEY, MODES};
 use crate::config::table::Table;
+use crate::ledger::Budget;
 use crate::limits::Limit;
 
 /// Who may ask, and the limits of each key.
@@ -20,6 +21,8 @@ pub(in crate::config) struct Access {
     pub(in crate::config) auth: Settings,
     /// Limits by key name.
     pub(in crate::config) limits: BTreeMap<ByteString, Limit>,
+    /// Budgets by key name.
+    pub(in crate::config) budgets: BTreeMap<ByteString, Budget>,
     /// Anybody who can reach the listeners may ask.
     pub(in crate::config) public: bool,
 }
@@ -83,6 +86,7 @@ fn keys(table: &Table<'_, '_>, access: &mut Access) {
         }
         known.entry(key.sha256).or_insert_with(|| table.key.to_owned());
         access.limits.insert(key.name.clone(), limit);
+        access.budgets.extend(table.read("budget", budgets::budget).map(|budget| (key.name.clone(), budget)));
         access.auth.keys.push(key);
         Some(())
     });

@@ -70,7 +70,7 @@ fn mistakes_in_access_and_limits() {
         "[keys.web]\nsecret = 'sk-1'\nmodels = ['gpt-[45]', '']",
         "[keys.web]\nsecret = 'sk-1'\nexpires = 2027-01-01",
         "[keys.web]\nsecret = 'sk-1'\nexpires = 'tomorrow'",
-        "[keys.web]\nsecret = 'sk-1'\nbudget = { day = 20.0 }\nprovider_objects = true",
+        "[keys.web]\nsecret = 'sk-1'\nbudget = { day = 0 }\nprovider_objects = 'yes'",
         "[keys.web]\nsecret = 'sk-1'\nlimits = { requests_per_minute = 0, tokens_per_minute = -5, burst = 1.5 }",
         "keys = { web = 'sk-1' }",
         "[limits]\nip = { streams = 5 }\nuser = { request_per_minute = 5 }\nteams = { growth = 5 }\nmodels = { a = { tokens_per_minute = 0 } }",

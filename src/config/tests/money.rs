@@ -4,6 +4,7 @@ use bytestring::ByteString;
 
 use super::super::Config;
 use super::{ENOUGH, WHOLE, bad, good};
+use crate::ledger::Budget;
 use crate::model::money::{Money, Price};
 use crate::model::target::Target;
 
@@ -33,6 +34,30 @@ fn a_price_is_found_by_its_target_and_else_by_its_provider() {
     assert_eq!(price(&config, "mine", "c"), None);
 }
 
+#[test]
+fn budgets_reach_their_room() {
+    let config = good(WHOLE);
+    let budget = |day: Option<&str>, month: Option<&str>| Budget { day: day.map(money), month: month.map(money), warn_at: 90 };
+    assert_eq!(config.data_dir.as_deref(), Some(std::path::Path::new("data")));
+    assert_eq!(config.budgets.keys, [("web".into(), budget(Some("20"), Some("300")))].into());
+    assert_eq!(config.budgets.teams, [("growth".into(), budget(Some("50"), None))].into());
+    assert_eq!((config.budgets.global, config.budgets.user), (budget(None, Some("9999")), budget(Some("0.5"), None)));
+    let plain = good(ENOUGH);
+    assert!(!plain.budgets.are_set() && plain.data_dir.is_none());
+    assert_eq!(plain.budgets.global.warn_at, 80);
+}
+
+#[test]
+fn what_will_surprise_is_said() {
+    assert_eq!(good(ENOUGH).warnings(), [""; 0]);
+    let budget = format!("[budgets]\nuser = {{ day = 1 }}{ENOUGH}");
+    insta::assert_snapshot!(good(&budget).warnings().join("\n"));
+    let priced = format!("data_dir = 'data'\n{budget}[prices.'up/*']\ninput = 1\n");
+    assert_eq!(good(&priced).warnings(), [""; 0]);
+    assert_eq!(good(WHOLE).warnings().len(), 1, "targets without a price");
+    assert_eq!(good(ENOUGH).needs_restart(&good(&priced)), ["data_dir"]);
+}
+
 /// Each case with what is said of it.
 fn said(cases: &[&str]) -> String {
     cases.iter().map(|case| format!("<<<\n{case}\n>>>\n{}\n", bad(&format!("{case}{ENOUGH}")))).collect()
@@ -49,5 +74,20 @@ fn mistakes_in_prices() {
         "[prices.\"up/m\"]",
         "[prices.\"up/m\"]\ninptu = 1",
         "[prices.\"up/m\"]\ninput = -1.0\noutput = nan\ncached_input = 1e99\ncache_write = '1'\nreasoning = 0x10\nrequest = 0.0000000001",
+    ]));
+}
+
+#[test]
+fn mistakes_in_budgets() {
+    insta::assert_snapshot!(said(&[
+        "data_dir = ''",
+        "data_dir = 5",
+        "data_dir = 'Cargo.toml'",
+        "[keys.web]\nsecret = 'sk-1'\nbudget = 20",
+        "[keys.web]\nsecret = 'sk-1'\nbudget = {}",
+        "[keys.web]\nsecret = 'sk-1'\nbudget = { day = 0, week = 3 }",
+        "[budgets]\nglobal = { day = 5, month = 4 }\nusers = { day = 1 }\nteams = 7",
+        "[budgets]\nteams = { red = { month = '5' } }\nwarn_at = 80",
+        "[budgets]\nwarn_at = '80%'",
     ]));
 }

@@ -17,6 +17,8 @@ use super::upstream::Upstream;
 /// A configuration in the making.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
+    /// What stands before the first section.
+    top: String,
     sections: BTreeMap<String, String>,
     forgiving: bool,
 }
@@ -32,6 +34,13 @@ impl Setup {
         let section = self.sections.entry(name.to_owned()).or_default();
         section.push_str(lines);
         section.push('\n');
+        self
+    }
+
+    /// Adds a line that belongs to no section.
+    pub fn top(mut self, line: &str) -> Self {
+        self.top.push_str(line);
+        self.top.push('\n');
         self
     }
 
@@ -67,7 +76,7 @@ impl Setup {
 
     /// The configuration, as it is read.
     pub fn config(&self) -> Config {
-        let mut text = String::new();
+        let mut text = self.top.clone();
         for (name, lines) in &self.sections {
             write!(text, "[{name}]\n{lines}\n").unwrap();
         }
@@ -107,12 +116,13 @@ impl Proxy {
         Setup::new().over(wire, upstream).start().await
     }
 
-    /// Waits until nothing runs, nobody reads, no slot is taken and no token is reserved.
+    /// Waits until nothing runs, nobody reads, no slot is taken, and neither tokens nor money are reserved.
     pub async fn at_rest(&self) {
         let waiting = async {
             loop {
                 let now = self.running.gauges();
-                if (now.running, now.readers, now.permits, now.reserved) == (0, 0, 0, 0) {
+                let reserved = (now.reserved, now.reserved_money.as_nanos());
+                if (now.running, now.readers, now.permits, reserved) == (0, 0, 0, (0, 0)) {
                     return;
                 }
                 tokio::task::yield_now().await;

@@ -1,0 +1,80 @@
+//! Answers whose usage has every kind of token that their wire can tell of.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::rig::upstream::Step;
+use crate::rig::{Pace, Say, Wire, say};
+
+/// Input, of these cached, of these written to a cache; output, of these reasoning: in the one meaning.
+pub fn tokens(wire: Wire) -> [u64; 5] {
+    match wire {
+        Wire::OpenaiChat | Wire::OpenaiResponses => [100, 60, 10, 30, 20],
+        Wire::Anthropic => [100, 60, 10, 30, 20],
+        Wire::Bedrock => [100, 60, 10, 30, 0],
+        Wire::Gemini => [100, 60, 0, 30, 20],
+        Wire::Cohere => [100, 60, 0, 30, 0],
+        Wire::Ollama => [100, 0, 0, 30, 0],
+    }
+}
+
+/// The steps of such an answer.
+pub fn steps(wire: Wire) -> Vec<Step> {
+    let mut say = Say::tokens(2);
+    say.usage = (100, 30);
+    if wire == Wire::Bedrock {
+        let usage =
+            json!({"inputTokens": 30, "outputTokens": 30, "totalTokens": 130, "cacheReadInputTokens": 60, "cacheWriteInputTokens": 10});
+        let closing = [
+            say::bedrock::event("messageStop", &json!({"stopReason": "end_turn"})),
+            say::bedrock::event("metadata", &json!({"usage": usage, "metrics": {"latencyMs": 7}})),
+        ];
+        let mut steps = say.steps_until(wire, Pace::Flat, usize::MAX);
+        steps.extend([Step::Write(closing.concat().into()), Step::End]);
+        return steps;
+    }
+    let changed = |step| match step {
+        Step::Write(bytes) => Step::Write(lines(&bytes, wire)),
+        other => other,
+    };
+    say.steps(wire, Pace::Flat).into_iter().map(changed).collect()
+}
+
+/// The same text, the usage of its JSON lines made richer.
+fn lines(bytes: &Bytes, wire: Wire) -> Bytes {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let line = |line: &str| {
+        let (before, data) = line.find('{').map_or((line, ""), |at| line.split_at(at));
+        match serde_json::from_str::<Value>(data) {
+            Ok(mut value) => {
+                enrich(&mut value, wire);
+                format!("{before}{value}")
+            }
+            Err(_) => line.to_owned(),
+        }
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n").into()
+}
+
+fn enrich(value: &mut Value, wire: Wire) {
+    match wire {
+        Wire::OpenaiChat if value["usage"].is_object() => {
+            value["usage"]["prompt_tokens_details"] = json!({"cached_tokens": 60, "cache_write_tokens": 10});
+            value["usage"]["completion_tokens_details"] = json!({"reasoning_tokens": 20});
+        }
+        Wire::OpenaiResponses if value["response"]["usage"].is_object() => {
+            value["response"]["usage"]["input_tokens_details"] = json!({"cached_tokens": 60, "cache_write_tokens": 10});
+            value["response"]["usage"]["output_tokens_details"] = json!({"reasoning_tokens": 20});
+        }
+        Wire::Anthropic if value["message"]["usage"].is_object() => {
+            value["message"]["usage"] =
+                json!({"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 1});
+        }
+        Wire::Anthropic if value["usage"].is_object() => value["usage"]["output_tokens_details"] = json!({"thinking_tokens": 20}),
+        Wire::Gemini if value["usageMetadata"].is_object() => {
+            value["usageMetadata"] = json!({"promptTokenCount": 100, "cachedContentTokenCount": 60, "candidatesTokenCount": 10, "thoughtsTokenCount": 20, "totalTokenCount": 130});
+        }
+        Wire::Cohere if value["delta"]["usage"].is_object() => value["delta"]["usage"]["cached_tokens"] = json!(60),
+        _ => {}
+    }
+}
