@@ -18,6 +18,7 @@ mod honest;
 mod limits;
 mod messages;
 mod midstream;
+mod mixes;
 mod money;
 mod presets;
 mod probing;

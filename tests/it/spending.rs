@@ -25,14 +25,14 @@ const COST: &str = "0.000025";
 const SOON: Duration = Duration::from_secs(20);
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub struct Folder(pub PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(std::env::temp_dir().join(format!("sluicegate-spending-{}", StreamId::random())))
     }
 
-    fn rows(&self) -> Vec<Value> {
+    pub fn rows(&self) -> Vec<Value> {
         rows_of(&self.0)
     }
 
@@ -73,7 +73,7 @@ fn keys(setup: Setup, ann: &str, bob: &str) -> Setup {
         .section("keys.bob", &format!("secret = \"{BOB}\"\nmodels = [\"*\"]\n{bob}"))
 }
 
-fn money(value: &Value) -> Money {
+pub fn money(value: &Value) -> Money {
     value.to_string().parse().unwrap_or_else(|_| panic!("{value} is no amount"))
 }
 
