@@ -260,7 +260,7 @@ async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
         }
         let over = async {
             while let Some(life) = lives.join_next().await {
-                life.unwrap()
+                life.unwrap();
             }
         };
         clock.takes_at_most(LONG, "every client's end", over).await;
