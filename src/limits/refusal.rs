@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Scope;
 use super::account::{Need, Short, State};
 use super::standing::Kind;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::{Code, Fault, Side};
 
 /// The type by which clients of OpenAI know what they have used up.
 const TOKENS: &str = "tokens";
@@ -60,7 +60,8 @@ pub(super) fn dry(scope: Scope, holds: NonZeroU32, wait: Duration) -> Fault {
     let name = scope.name();
     let message = format!("the {name} limit of {holds} tokens per minute ran out while this was streamed, and it was cut: {}", again(wait));
     let fault = Fault::new(Code::RateLimited, message).with_limit(name).with_retry_after(wait);
-    Fault { native_type: Some(TOKENS.to_owned()), retryable: true, ..fault }
+    // Neither the request nor the upstream was at fault: nothing is to be concluded of them.
+    Fault { native_type: Some(TOKENS.to_owned()), retryable: true, side: Side::Ours, ..fault }
 }
 
 fn again(wait: Duration) -> String {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::breaker::{Breaker, Pass, told_of};
 use super::latency::Latency;
 use super::rules::Rules;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::{Code, Fault, Side};
 use crate::model::trail::Why;
 
 /// What is known of a target.
@@ -80,11 +80,7 @@ impl Health {
     /// The account's own headers say that nothing remains until then.
     pub fn fill(&self, reset: Duration) {
         let fault = Fault::new(Code::RateLimited, "the upstream's rate limit is reached: try again later").with_limit("provider");
-        self.pause(
-            reset.min(self.rules.longest_full),
-            Why::Full,
-            Fault { retryable: true, side: crate::model::fault::Side::Upstream, ..fault },
-        );
+        self.pause(reset.min(self.rules.longest_full), Why::Full, Fault { retryable: true, side: Side::Upstream, ..fault });
     }
 
     /// Requests that it has in hand, streams that run included.
@@ -128,7 +124,8 @@ impl Health {
 
 /// True where a failure says something of the target: neither the request was at fault, nor we.
 fn counts(fault: &Fault) -> bool {
-    !fault.ends_route() && fault.code != Code::InternalError
+    let cut_here = fault.code == Code::RateLimited && fault.side == Side::Ours;
+    !fault.ends_route() && fault.code != Code::InternalError && !cut_here
 }
 
 /// The right to ask a target once; in hand until it is dropped.
@@ -194,7 +191,6 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::model::fault::Side;
 
     fn of(status: u16, code: Code, after: Option<u64>) -> Fault {
         let status = StatusCode::from_u16(status).unwrap();

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::rig::upstream::{Step, json as whole};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say, settle, speeches};
+use crate::rig::{
+    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say, settle, speeches, wires,
+};
 
 const SECRET: &str = "ann-0123456789abcdef";
 /// What the prompt of every request here is estimated at, "Say something." as it is.
@@ -494,4 +496,23 @@ async fn reads_are_counted_generously_and_cancels_are_not() {
     assert_eq!((refused.status, &body["error"]["limit"]), (429, &json!("key")), "{body}");
     assert_eq!(client.ask(&Ask::chat(Speech::Events, "m", true)).await.status, 200, "asking is another matter");
     assert_eq!(client.cancel(&id).await.status, 200);
+}
+
+#[tokio::test]
+async fn one_callers_cut_says_nothing_of_the_provider() {
+    let _clock = Virtual::start();
+    for wire in wires() {
+        let _scene = Scene::of(format!("{wire:?}"));
+        let say = Say { tokens: vec!["0123456789".repeat(20); 40], ..Say::tokens(0) };
+        let upstream = Upstream::always(unending(wire, &say)).await;
+        let setup = keyed(Setup::new().over(wire, &upstream), "{ tokens_per_minute = 1000 }")
+            .section("keys.bob", "secret = \"bob-0123456789abcdef\"");
+        let (proxy, ann) = start(setup.section("limits", "on_exceeded = \"cut\"\nreserve_output = 10")).await;
+        let told = ann.ask(&Ask::chat(Speech::Events, "m", true)).await.told().await;
+        assert_eq!(told.code(), "rate_limited", "{told:?}");
+        upstream.closed(0).await;
+        let mut reply = proxy.client.with_key("bob-0123456789abcdef").ask(&Ask::chat(Speech::Events, "m", true)).await;
+        reply.until(|told| !told.text().is_empty()).await;
+        assert_eq!(upstream.count(), 2, "the target is asked as if nothing had been");
+    }
 }
