@@ -70,7 +70,8 @@ async fn a_fast_first_target_has_no_rival() {
     let proxy = hedged(&up, &spare, None).start().await;
     let asking = proxy.client.send(&Ask::chat(Speech::Chat, "m", true)).await;
     up.requests(1).await;
-    clock.pass(Duration::from_millis(700)).await;
+    // A moment longer: timers count whole milliseconds.
+    clock.pass(Duration::from_millis(740)).await;
     let reply = asking.head().await;
     clock.pass(Duration::from_secs(5)).await;
     assert_eq!((reply.header("x-sluicegate-route"), spare.count()), (Some("up/m-up"), 0));
