@@ -6,11 +6,13 @@
 
 use std::collections::VecDeque;
 
+use bytestring::ByteString;
+
 use crate::model::event::{Event, ToolCall};
 
 /// The most bytes held: more than any honest answer says in tool calls that grow side by side.
 const MOST_BYTES: usize = 4 << 20;
-/// What an item costs besides its text, about.
+/// What an item costs besides what it holds, about.
 const ITEM_BYTES: usize = 128;
 
 /// What is held.
@@ -62,7 +64,7 @@ impl Held {
     /// What has been held longest.
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
-        self.bytes -= item.text.len() + ITEM_BYTES;
+        self.bytes -= item.text.len() + weight(&item.event);
         Some(item)
     }
 
@@ -70,8 +72,8 @@ impl Held {
         let joins = self.items.back().is_some_and(|last| is_same_text(&last.event, event));
         if !joins {
             let item = Item { event: without_text(event), text: String::new(), grown: false, lost: false, ended: false };
+            self.bytes += weight(&item.event);
             self.items.push_back(item);
-            self.bytes += ITEM_BYTES;
         }
         if let (Some(delta), Some(last)) = (delta_of(event), self.items.back_mut()) {
             last.grow(delta, self.bare);
@@ -106,6 +108,19 @@ impl Item {
     }
 }
 
+/// What an event costs while it is held, its text left out.
+fn weight(event: &Event) -> usize {
+    let of = |text: &Option<ByteString>| text.as_ref().map_or(0, |text| text.len());
+    ITEM_BYTES
+        + match event {
+            Event::ToolCall(it) => it.id.len() + it.name.len() + of(&it.signature),
+            Event::Signature(it) => of(&it.signature) + of(&it.redacted),
+            Event::Citation(it) => it.data.len() + of(&it.url) + of(&it.title) + of(&it.quote),
+            Event::Raw(it) => it.data.len(),
+            _ => 0,
+        }
+}
+
 fn is_same_text(one: &Event, other: &Event) -> bool {
     matches!(
         (one, other),
@@ -128,5 +143,34 @@ fn without_text(event: &Event) -> Event {
         Event::Reasoning { choice, .. } => Event::Reasoning { choice: *choice, delta: "".into() },
         Event::Refusal { choice, .. } => Event::Refusal { choice: *choice, delta: "".into() },
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::journals::{call, redacted, signature};
+    use crate::model::event::{Citation, Raw};
+    use crate::model::wire::Wire;
+
+    #[test]
+    fn everything_that_is_held_counts() {
+        let large = "x".repeat(MOST_BYTES / 4);
+        let data = || ByteString::from(large.as_str());
+        let citation = Citation { choice: 0, url: None, title: None, quote: None, span: None, data: data() };
+        let of_call = call(0, 0, false, Some(&large));
+        for event in [
+            Event::Raw(Box::new(Raw { choice: 0, wire: Wire::Anthropic, data: data() })),
+            Event::Citation(Box::new(citation)),
+            signature(0, &large, Wire::Anthropic, false),
+            redacted(0, &large, Wire::Anthropic),
+            of_call,
+        ] {
+            let mut held = Held::default();
+            let taken = (0..8).take_while(|_| held.push(&event).is_ok()).count();
+            assert_eq!(taken, 3, "{event:?}");
+            while held.pop().is_some() {}
+            assert_eq!(held.bytes, 0, "what leaves counts no more");
+        }
     }
 }
