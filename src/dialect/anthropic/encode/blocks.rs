@@ -25,6 +25,8 @@ pub(super) struct Blocks {
     begun: u64,
     open: Open,
     held: Held,
+    /// A custom tool's text on its way into a string of a string.
+    escaped: BytesMut,
     /// Why no more can be said.
     failed: Option<Fault>,
 }
@@ -43,7 +45,7 @@ enum Open {
 impl Blocks {
     pub(super) fn new() -> Self {
         // Until a target has answered nothing is said; of the wires that sign calls this is the one.
-        Self { wire: Wire::Gemini, begun: 0, open: Open::Nothing, held: Held::default(), failed: None }
+        Self { wire: Wire::Gemini, begun: 0, open: Open::Nothing, held: Held::default(), escaped: BytesMut::new(), failed: None }
     }
 
     /// What comes now is remembered without its text, or (again) whole.
@@ -198,9 +200,9 @@ impl Blocks {
         match self.open {
             Open::Tool { index: open, custom: false } if open == index => self.input(out, |buf| put_str(buf, delta)),
             Open::Tool { index: open, custom: true } if open == index => {
-                let mut escaped = BytesMut::with_capacity(delta.len() + 8);
-                put_escaped(&mut escaped, delta);
-                let escaped = String::from_utf8_lossy(&escaped);
+                self.escaped.clear();
+                put_escaped(&mut self.escaped, delta);
+                let escaped = String::from_utf8_lossy(&self.escaped);
                 self.input(out, |buf| put_str(buf, &escaped));
             }
             _ => {}
