@@ -77,10 +77,11 @@ impl<'o> Speech<'o> {
         if let Some(words) = words.filter(|words| !plain && !words.is_empty()) {
             self.thought(words);
         }
-        let item = if detail.id.said().is_some() { wordless(json) } else { None };
+        let signs = signature.is_some() || redacted.is_some();
+        let item = if signs && detail.id.said().is_some() { wordless(json) } else { None };
         match (item, redacted) {
             (Some(item), Some(_)) => self.signature(None, Some(item.into())),
-            (Some(item), None) if signature.is_some() => self.signature(Some(item.into()), None),
+            (Some(item), None) => self.signature(Some(item.into()), None),
             (_, redacted) => self.signature(signature, redacted),
         }
     }
