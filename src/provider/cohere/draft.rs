@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::turns;
 use crate::model::ask::Ask;
-use crate::model::chat::{Chat, Format, Tool, ToolChoice};
+use crate::model::chat::{Chat, Format, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::Wire;
@@ -62,7 +62,7 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     Ok(Body {
         model: target.upstream_model(),
         messages: turns::of(&chat.messages)?,
-        strict_tools: !tools.is_empty() && chat.tools.iter().any(|tool| matches!(tool, Tool::Function { strict: Some(true), .. })),
+        strict_tools: tools.iter().any(|tool| tool.strict),
         tool_choice: tool_choice(chat, tools.is_empty())?,
         tools,
         response_format: form(chat)?,
@@ -300,7 +300,9 @@ mod tests {
         assert_eq!(options(Chat { tool_choice: Some(ToolChoice::None), ..Chat::default() }), json!({}));
         assert_eq!(refused(Chat { tool_choice: Some(ToolChoice::Required), ..Chat::default() }), "tool_choice");
         let strict = Chat { tools: vec![function("a", None), function("b", Some(true))], ..Chat::default() };
-        assert_eq!(options(strict)["strict_tools"], true);
+        assert_eq!(options(strict.clone())["strict_tools"], true);
+        let only = |name: &str| Chat { tool_choice: Some(ToolChoice::Named(name.into())), ..strict.clone() };
+        assert_eq!((options(only("a")).get("strict_tools"), &options(only("b"))["strict_tools"]), (None, &json!(true)));
     }
 
     #[test]

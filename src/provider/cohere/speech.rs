@@ -60,12 +60,18 @@ impl Speech {
             Some(_) if self.odd.len() == MAX_OPEN => return Err(too_many()),
             Some(_) => self.odd.push(index),
         }
-        self.content(index, json, data, out)
+        self.said(index, content, json, data, out);
+        Ok(())
     }
 
     /// A piece of a content block.
     pub(super) fn content(&mut self, index: u32, json: &RawValue, data: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
         let content: Content<'_> = shape::read(json.get(), "a content block")?;
+        self.said(index, content, json, data, out);
+        Ok(())
+    }
+
+    fn said(&mut self, index: u32, content: Content<'_>, json: &RawValue, data: &ByteString, out: &mut Events) {
         match content {
             _ if self.odd.contains(&index) => self.raw(json, data, out),
             Content { text: None, thinking: None, .. } => self.raw(json, data, out),
@@ -74,7 +80,6 @@ impl Speech {
                 text.iter().for_each(|text| self.text(text, data, out));
             }
         }
-        Ok(())
     }
 
     /// A content block has ended.

@@ -15,6 +15,9 @@ use crate::model::wire::Wire;
 #[serde(tag = "type", rename = "function")]
 pub(in crate::provider) struct Declared<'a> {
     function: Function<'a>,
+    /// Its arguments must match its schema.
+    #[serde(skip)]
+    pub(in crate::provider) strict: bool,
 }
 
 #[derive(Serialize)]
@@ -48,10 +51,10 @@ fn name_of(tool: &Tool) -> &str {
 
 fn declare(tool: &Tool, wire: Wire) -> Result<Declared<'_>, Fault> {
     match tool {
-        Tool::Function { name, description, parameters, .. } => {
+        Tool::Function { name, description, parameters, strict, .. } => {
             let description = description.as_deref().filter(|text| !text.is_empty());
             let parameters = parameters.as_deref().unwrap_or_else(|| json(r#"{"type":"object","properties":{}}"#));
-            Ok(Declared { function: Function { name, description, parameters } })
+            Ok(Declared { function: Function { name, description, parameters }, strict: *strict == Some(true) })
         }
         Tool::Native { kind, .. } => {
             let message = format!("tools: the {} wire knows no tools of type {kind}; use functions", wire.name());
