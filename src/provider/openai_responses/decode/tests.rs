@@ -150,6 +150,33 @@ fn what_stands_at_an_end_alone_is_told_there() {
 }
 
 #[test]
+fn a_part_that_stands_at_the_end_alone_is_told_beside_what_streamed() {
+    let item = |parts: &str| format!(r#"{{"type":"message","content":[{parts}]}}"#);
+    let said = |text: &str| {
+        format!(
+            r#"{{"type":"output_text","text":{text:?},"annotations":[{{"type":"url_citation","url":"https://a.b","start_index":0,"end_index":1}}]}}"#
+        )
+    };
+    let refused = r#"{"type":"refusal","refusal":"No."}"#;
+    let words = |content: &[String]| {
+        let said = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Refusal(text) => format!("refused: {text}"),
+            Part::Citation(it) => format!("{:?}", it.span.unwrap()),
+            other => panic!("{other:?}"),
+        };
+        parts(content).iter().map(said).collect::<Vec<_>>()
+    };
+    let both = item(&format!("{},{refused}", said("one")));
+    assert_eq!(words(&[text(0, 0, "one"), done(0, &both)]), ["one", "(0, 1)", "refused: No."]);
+    let second = item(&format!("{},{}", said("one"), said("two")));
+    assert_eq!(words(&[text(0, 0, "one"), done(0, &second)]), ["one", "(0, 1)", "two", "(3, 4)"]);
+    assert_eq!(words(&[text(0, 1, "two"), done(0, &second)]), ["twoone", "(3, 4)", "(0, 1)"]);
+    // Whose indexes are not those of the item has streamed as many parts as it has numbered.
+    assert_eq!(words(&[text(0, 7, "one"), text(0, 8, "two"), done(0, &second)]), ["onetwo", "(0, 1)", "(3, 4)"]);
+}
+
+#[test]
 fn an_output_that_was_never_streamed_is_told_at_the_end() {
     let whole = |items: &str| format!(r#"{{"type":"response.completed","response":{{"status":"completed","output":[{items}]}}}}"#);
     let (message, function) = (message("hi"), function("a", "{}"));

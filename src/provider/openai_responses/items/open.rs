@@ -73,6 +73,16 @@ impl Open {
         self.told.iter().rev().any(|told| told.voice == voice && part.is_none_or(|part| part == told.index))
     }
 
+    /// True where a part has been told: the one with this number among those of its voice, which have these indexes in
+    /// the item. Some servers give parts other indexes in their events: then it goes by how many have been told.
+    pub(super) fn has_told_part(&self, voice: Voice, indexes: &[u64], number: usize) -> bool {
+        let told = || self.told.iter().filter(|told| told.voice == voice);
+        if told().all(|it| indexes.binary_search(&it.index).is_ok()) {
+            return indexes.get(number).is_some_and(|index| self.has_told(voice, Some(*index)));
+        }
+        number < told().count()
+    }
+
     /// Words of a part are being told, with so many characters of text before them.
     pub(super) fn hear(&mut self, voice: Voice, index: u64, from: u32) -> Result<(), DecodeError> {
         if self.has_told(voice, Some(index)) {

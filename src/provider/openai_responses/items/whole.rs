@@ -27,29 +27,46 @@ impl Items {
         Ok(())
     }
 
+    /// A part that has not streamed is told now, whatever stands beside it.
     fn message(&mut self, place: u64, item: &Item<'_>, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
-        let (silent, uncited) = self.find(place, Kind::Message).map_or((true, true), |open| (open.told.is_empty(), !open.cited));
-        let mut texts = 0;
-        for (index, json) in (0..).zip(item.content.list()) {
-            let part: Part<'_> = json.read();
-            let at = Place { item: place, part: index };
-            match part.kind.text().as_deref() {
-                Some("output_text" | "text") => {
-                    if silent {
-                        self.say(at, Voice::Text, part.text, speech)?;
-                    }
-                    if uncited {
-                        let from = self.text_before(place, texts);
-                        part.annotations.list().into_iter().for_each(|source| speech.citation(source, from));
-                    }
-                    texts += 1;
+        let parts: Vec<_> = (0..).zip(item.content.list()).map(|(index, json)| Said::of(index, json)).collect();
+        let cited = self.find(place, Kind::Message).is_some_and(|open| open.cited);
+        let told = self.told(place, &parts);
+        let mut streamed = 0;
+        for (Said { index, json, part, voice }, told) in parts.into_iter().zip(told) {
+            let mut from = self.characters;
+            match voice {
+                None => speech.raw(json),
+                Some(Voice::Text) if told => {
+                    from = self.text_before(place, streamed);
+                    streamed += 1;
                 }
-                Some("refusal") if silent => self.say(at, Voice::Refusal, part.refusal, speech)?,
-                Some("refusal") => {}
-                _ => speech.raw(json),
+                Some(_) if told => {}
+                Some(voice) => {
+                    let words = if voice == Voice::Refusal { part.refusal } else { part.text };
+                    self.say(Place { item: place, part: index }, voice, words, speech)?;
+                }
+            }
+            if voice == Some(Voice::Text) && !cited {
+                part.annotations.list().into_iter().for_each(|source| speech.citation(source, from));
             }
         }
         Ok(())
+    }
+
+    /// Which of a message's parts have streamed.
+    fn told(&mut self, place: u64, parts: &[Said<'_>]) -> Vec<bool> {
+        let indexes = |voice| parts.iter().filter(move |it| it.voice == Some(voice)).map(|it| it.index).collect::<Vec<u64>>();
+        let (texts, refusals) = (indexes(Voice::Text), indexes(Voice::Refusal));
+        let Some(open) = self.find(place, Kind::Message) else { return vec![false; parts.len()] };
+        let has_told = |said: &Said<'_>| match said.voice {
+            Some(voice) => {
+                let indexes = if voice == Voice::Refusal { &refusals } else { &texts };
+                indexes.binary_search(&said.index).is_ok_and(|number| open.has_told_part(voice, indexes, number))
+            }
+            None => false,
+        };
+        parts.iter().map(has_told).collect()
     }
 
     fn reasoning(&mut self, place: u64, item: &Item<'_>, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
@@ -86,5 +103,26 @@ impl Items {
     fn text_before(&mut self, place: u64, number: usize) -> u32 {
         let now = self.characters;
         self.find(place, Kind::Message).and_then(|open| open.texts().nth(number).map(|told| told.from)).unwrap_or(now)
+    }
+}
+
+/// A part of a message, as its item has it.
+struct Said<'a> {
+    index: u64,
+    json: Json<'a>,
+    part: Part<'a>,
+    /// How it speaks; nothing where it has no normalized form.
+    voice: Option<Voice>,
+}
+
+impl<'a> Said<'a> {
+    fn of(index: u64, json: Json<'a>) -> Self {
+        let part: Part<'a> = json.read();
+        let voice = match part.kind.text().as_deref() {
+            Some("output_text" | "text") => Some(Voice::Text),
+            Some("refusal") => Some(Voice::Refusal),
+            _ => None,
+        };
+        Self { index, json, part, voice }
     }
 }
