@@ -26,8 +26,8 @@ use http::{HeaderMap, StatusCode};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::ask::{Ask, Asked};
 use crate::model::entry::Entry;
-use crate::model::event::{Event, Start};
-use crate::model::fault::Fault;
+use crate::model::event::{End, Event, Start};
+use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
 use crate::model::wire::Tongue;
 
@@ -105,4 +105,10 @@ pub fn of(tongue: Tongue) -> &'static dyn Dialect {
         Tongue::Events => &events::Events,
         Tongue::Ui => &ui::Ui,
     }
+}
+
+/// What an end says that is an error nobody has told of.
+fn unsaid(end: &End) -> Fault {
+    let native = end.native.as_deref().map(|word| format!(": {word}")).unwrap_or_default();
+    Fault::new(Code::UpstreamError, format!("the upstream ended the answer with an error{native}; try again"))
 }

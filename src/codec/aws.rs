@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use crc32fast::Hasher;
 
 use self::headers::Headers;
-use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, json};
+use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, json, text};
 
 /// The most bytes of headers a message may have: the format's own bound.
 pub const HEADERS_BOUND: usize = 128 * 1024;
@@ -110,11 +110,11 @@ impl Prelude {
 /// The frame of a message: an event by its type, an exception or error by its own name.
 fn frame(headers: &Headers<'_>, payload: &Bytes, message: &Bytes) -> Frame {
     let (name, data, kind) = match headers.message_type {
-        Some("exception") => (headers.exception_type, text(payload), FrameKind::Exception),
+        Some("exception") => (headers.exception_type, text::of_bytes(payload), FrameKind::Exception),
         Some("error") => (headers.error_code, told(headers.error_message), FrameKind::Exception),
-        _ => (headers.event_type, text(payload), FrameKind::Whole),
+        _ => (headers.event_type, text::of_bytes(payload), FrameKind::Whole),
     };
-    let name = name.map(|name| text(&message.slice_ref(name.as_bytes()))).unwrap_or_default();
+    let name = name.map(|name| text::of_bytes(&message.slice_ref(name.as_bytes()))).unwrap_or_default();
     Frame { name, data, kind }
 }
 
@@ -124,12 +124,7 @@ fn told(words: Option<&str>) -> ByteString {
     data.put_slice(b"{\"message\":");
     json::put_str(&mut data, words.unwrap_or_default());
     data.put_u8(b'}');
-    text(&data.freeze())
-}
-
-/// Bytes as text, without a copy where they are UTF-8.
-fn text(bytes: &Bytes) -> ByteString {
-    ByteString::try_from(bytes.clone()).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
+    text::of_bytes(&data.freeze())
 }
 
 fn number(bytes: &[u8]) -> u32 {

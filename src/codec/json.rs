@@ -234,6 +234,12 @@ impl<'de> Visitor<'de> for ListVisitor {
 #[derive(serde::Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// False for JSON that says nothing: `null`, `false`, and what is empty.
+#[must_use]
+pub fn says_something(value: &RawValue) -> bool {
+    !matches!(value.get(), "null" | "false" | "\"\"" | "[]" | "{}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,8 +7,9 @@ mod functions;
 mod media;
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 pub(super) use functions::{Declared, arguments, declared};
 pub(super) use media::{Media, media};
@@ -16,7 +17,7 @@ pub(super) use media::{Media, media};
 use super::{Draft, Mode};
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
-use crate::model::chat::Chat;
+use crate::model::chat::{Chat, Format, Role};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
 use crate::model::wire::Wire;
@@ -39,8 +40,42 @@ pub(super) fn draft<'a, B: Serialize>(
         refuse_unsupported(chat, wire)?;
         Bytes::from(serde_json::to_vec(&write(chat)?).map_err(|error| unwritable(&error))?)
     };
-    let headers = ask.headers.iter().filter(|(name, _)| *name == TRACE).cloned().collect();
-    Ok(Draft { path: path.to_owned(), headers, body })
+    Ok(Draft { path: path.to_owned(), headers: trace(ask), body })
+}
+
+/// The header that goes along to every wire.
+pub(super) fn trace(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
+    ask.headers.iter().filter(|(name, _)| *name == TRACE).cloned().collect()
+}
+
+/// Who speaks, in OpenAI's words. What a message with a tool's answer says besides is the person's.
+pub(super) const fn role(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::Assistant => "assistant",
+        Role::User | Role::Tool => "user",
+    }
+}
+
+/// The form of an answer that is JSON.
+#[derive(Clone, Copy)]
+pub(super) enum JsonForm<'a> {
+    /// Any object.
+    Any,
+    /// By this schema.
+    Schema(&'a RawValue),
+}
+
+/// The form that the answer is to have, where it is to be JSON.
+pub(super) fn json_form(chat: &Chat) -> Result<Option<JsonForm<'_>>, Fault> {
+    match &chat.format {
+        None | Some(Format::Text) => Ok(None),
+        Some(Format::Json) => Ok(Some(JsonForm::Any)),
+        Some(Format::Schema { schema: Some(schema), .. }) => Ok(Some(JsonForm::Schema(schema))),
+        Some(Format::Schema { schema: None, .. }) => {
+            Err(Fault::invalid("response_format", "response_format: a json_schema format needs its schema"))
+        }
+    }
 }
 
 /// The body as it came, but for `model` and `stream`: whether an answer streams unasked is different on every wire.

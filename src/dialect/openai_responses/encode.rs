@@ -12,7 +12,7 @@ use super::passed::Passed;
 use super::pieces::{Status, put_response};
 use crate::codec::json::put_u64;
 use crate::codec::sse_writer::SseWriter;
-use crate::dialect::{Encode, View};
+use crate::dialect::{Encode, View, unsaid};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Finish, Reason};
 use crate::model::fault::{Code, Fault};
@@ -236,12 +236,6 @@ fn put_event(out: &mut SseWriter, number: &mut u64, name: &str, rest: impl FnOnc
     rest(buf);
     buf.put_u8(b'}');
     *number = number.saturating_add(1);
-}
-
-/// An end by an error that nobody has told.
-fn unsaid(end: &End) -> Fault {
-    let native = end.native.as_deref().map(|word| format!(": {word}")).unwrap_or_default();
-    Fault::new(Code::UpstreamError, format!("the upstream ended the answer with an error{native}; try again"))
 }
 
 fn lost() -> Fault {

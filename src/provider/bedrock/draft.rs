@@ -13,7 +13,6 @@ mod tools;
 mod turns;
 
 use bytes::Bytes;
-use http::HeaderName;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -22,9 +21,8 @@ use crate::model::ask::Ask;
 use crate::model::chat::Chat;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
+use crate::provider::written::trace;
 use crate::provider::{Draft, Mode};
-
-const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 /// What is encoded in the path: models may be resource names, with colons and slashes.
 const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,8 +30,7 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let path = path(target.upstream_model(), mode)?;
-    let headers = ask.headers.iter().filter(|(name, _)| *name == TRACE).cloned().collect();
-    Ok(Draft { path, headers, body: written(ask.chat()?, Family::of(target.upstream_model()))? })
+    Ok(Draft { path, headers: trace(ask), body: written(ask.chat()?, Family::of(target.upstream_model()))? })
 }
 
 fn path(model: &str, mode: Mode) -> Result<String, Fault> {

@@ -9,6 +9,7 @@ use super::blocks::{self, Blocks};
 use super::decode::Ending;
 use super::refusal;
 use super::shape::{self, Counts, Quote, Reasoning, Text, ToolUse};
+use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::provider::DecodeError;
@@ -68,7 +69,7 @@ struct Cited<'a> {
 
 /// The events and usage of a whole answer.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let body = ByteString::try_from(body.clone()).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
+    let body = text::of_bytes(body);
     let answer: Answer<'_> = shape::read(&body, "the answer")?;
     let Some(output) = answer.output else {
         return Err(DecodeError::Upstream(Box::new(refusal::told("", &body))));

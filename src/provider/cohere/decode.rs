@@ -5,9 +5,10 @@
 
 use serde_json::value::RawValue;
 
-use super::shape::{self, Delta, Envelope, Message, Tagged, says_something};
+use super::shape::{self, Delta, Envelope, Message, Tagged};
 use super::speech::{PLAN, Speech};
 use super::{ending, refusal, usage};
+use crate::codec::json::says_something;
 use crate::codec::text::Text;
 use crate::codec::{Frame, FrameKind};
 use crate::model::wire::Wire;

@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 use super::turns;
 use crate::model::ask::Ask;
-use crate::model::chat::{Chat, Format, ToolChoice};
+use crate::model::chat::{Chat, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::Wire;
-use crate::provider::written::{self, Declared, declared};
+use crate::provider::written::{self, Declared, JsonForm, declared, json_form};
 use crate::provider::{Draft, Mode};
 
 /// The most stop sequences the API takes.
@@ -65,7 +65,7 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
         strict_tools: tools.iter().any(|tool| tool.strict),
         tool_choice: tool_choice(chat, tools.is_empty())?,
         tools,
-        response_format: form(chat)?,
+        response_format: json_form(chat)?.map(Form::from),
         max_tokens: chat.max_tokens,
         stop_sequences: &chat.stop,
         sampling: Sampling::of(chat),
@@ -94,13 +94,11 @@ struct Form<'a> {
     json_schema: Option<&'a RawValue>,
 }
 
-fn form(chat: &Chat) -> Result<Option<Form<'_>>, Fault> {
-    match &chat.format {
-        None | Some(Format::Text) => Ok(None),
-        Some(Format::Json) => Ok(Some(Form { json_schema: None })),
-        Some(Format::Schema { schema: Some(schema), .. }) => Ok(Some(Form { json_schema: Some(schema) })),
-        Some(Format::Schema { schema: None, .. }) => {
-            Err(Fault::invalid("response_format", "response_format: a json_schema format needs its schema"))
+impl<'a> From<JsonForm<'a>> for Form<'a> {
+    fn from(form: JsonForm<'a>) -> Self {
+        match form {
+            JsonForm::Any => Self { json_schema: None },
+            JsonForm::Schema(schema) => Self { json_schema: Some(schema) },
         }
     }
 }
@@ -160,7 +158,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Message, Part, Role};
+    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
     use crate::model::fault::Code;
     use crate::model::target::Account;
     use crate::model::wire::Tongue;

@@ -4,7 +4,7 @@ use bytestring::ByteString;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
-use super::shape::says_something;
+use crate::codec::json::says_something;
 use crate::codec::text::Text;
 use crate::model::event::{Event, Finish, Reason};
 use crate::provider::{DecodeError, refusal};

@@ -119,8 +119,3 @@ pub(super) struct WholeMessage<'a> {
 pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<T, DecodeError> {
     serde_json::from_str(json).map_err(|error| DecodeError::unreadable(Wire::Cohere, what, &error))
 }
-
-/// False for `null` and what is empty.
-pub(super) fn says_something(value: &RawValue) -> bool {
-    !matches!(value.get(), "null" | "\"\"" | "[]" | "{}")
-}

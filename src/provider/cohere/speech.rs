@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::citation;
-use super::shape::{self, Call, Content, says_something};
+use super::shape::{self, Call, Content};
+use crate::codec::json::says_something;
 use crate::codec::text::Text;
 use crate::model::chat::made_call_id;
 use crate::model::event::{Event, Events, Raw, Signature, ToolCall};

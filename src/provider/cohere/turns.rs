@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::speech::PLAN;
-use crate::model::chat::{self, Part, PastCall, PastReasoning, Role, ToolResult};
+use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::wire::Wire;
-use crate::provider::written::{Media, Place, arguments, filled, media};
+use crate::provider::written::{Media, Place, arguments, filled, media, role};
 
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
@@ -98,15 +98,6 @@ pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> 
     filled(all, Wire::Cohere)
 }
 
-/// What a message with a tool's answer says besides is the person's.
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::Assistant => "assistant",
-        Role::User | Role::Tool => "user",
-    }
-}
-
 fn answer(result: &ToolResult, place: Place) -> Result<Message<'_>, Fault> {
     let content = Some(Content::default());
     let mut answer = Message { role: "tool", tool_call_id: Some(&result.id), content, ..Message::default() };
@@ -183,7 +174,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Source};
+    use crate::model::chat::{CacheMark, Role, Source};
 
     fn say(role: Role, parts: Vec<Part>) -> chat::Message {
         chat::Message { role, name: Some("ann".into()), parts }

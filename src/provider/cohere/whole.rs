@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 
-use super::shape::{self, Answer, says_something};
+use super::shape::{self, Answer};
 use super::speech::{PLAN, Speech};
 use super::{ending, refusal, usage};
+use crate::codec::json::says_something;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;

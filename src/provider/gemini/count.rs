@@ -5,13 +5,13 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::draft::{headers, path, write};
+use super::draft::{path, write};
 use super::request::Body;
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
-use crate::provider::{Draft, Mode};
+use crate::provider::{Draft, Mode, written};
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
@@ -21,7 +21,7 @@ pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
     let body = if is_vertex(target) { pieces(body)? } else { whole(&body, model)? };
     let path = path(model, Mode::Whole);
     let folder = path.strip_suffix(":generateContent").unwrap_or(&path);
-    Ok(Draft { path: format!("{folder}:countTokens"), headers: headers(ask), body })
+    Ok(Draft { path: format!("{folder}:countTokens"), headers: written::trace(ask), body })
 }
 
 fn is_vertex(target: &Target) -> bool {

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
 
 use super::request::{Body, Function, FunctionCalling, GenerationConfig, Thinking, Tool, ToolConfig};
 use super::turns;
@@ -12,9 +11,7 @@ use crate::model::chat::{self, Chat, Format, ToolChoice};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
 use crate::model::wire::Wire;
-use crate::provider::{Draft, Mode};
-
-const TRACE: HeaderName = HeaderName::from_static("traceparent");
+use crate::provider::{Draft, Mode, written};
 
 /// The most stop sequences Gemini takes.
 const STOP_BOUND: usize = 5;
@@ -22,12 +19,7 @@ const STOP_BOUND: usize = 5;
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let body = if ask.shape == Some(Wire::Gemini) { ask.body.clone() } else { spell(ask.chat()?, target.upstream_model())? };
-    Ok(Draft { path: path(target.upstream_model(), mode), headers: headers(ask), body })
-}
-
-/// The headers that go along.
-pub(super) fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
-    ask.headers.iter().filter(|(name, _)| *name == TRACE).cloned().collect()
+    Ok(Draft { path: path(target.upstream_model(), mode), headers: written::trace(ask), body })
 }
 
 /// The model is part of the path, so whatever could end or escape its segment is percent-encoded. Tuned models live

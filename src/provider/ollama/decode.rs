@@ -7,7 +7,8 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::refusal;
-use super::shape::{self, Call, Line, Message, says_something};
+use super::shape::{self, Call, Line, Message};
+use crate::codec::json::says_something;
 use crate::codec::text::Text;
 use crate::codec::{Frame, FrameKind};
 use crate::model::chat::made_call_id;

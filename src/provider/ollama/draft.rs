@@ -10,11 +10,11 @@ use serde_json::value::RawValue;
 
 use super::turns;
 use crate::model::ask::Ask;
-use crate::model::chat::{Chat, Format, ToolChoice};
+use crate::model::chat::{Chat, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::Wire;
-use crate::provider::written::{self, Declared, declared};
+use crate::provider::written::{self, Declared, JsonForm, declared, json_form};
 use crate::provider::{Draft, Mode};
 
 /// The request for `target`.
@@ -47,7 +47,7 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
         model: target.upstream_model(),
         messages: turns::of(&chat.messages)?,
         tools: tools(chat)?,
-        format: form(chat)?,
+        format: json_form(chat)?.map(Form::from),
         think: think(chat)?,
         options: Options::of(chat),
         logprobs,
@@ -75,13 +75,11 @@ enum Form<'a> {
     Schema(&'a RawValue),
 }
 
-fn form(chat: &Chat) -> Result<Option<Form<'_>>, Fault> {
-    match &chat.format {
-        None | Some(Format::Text) => Ok(None),
-        Some(Format::Json) => Ok(Some(Form::Json("json"))),
-        Some(Format::Schema { schema: Some(schema), .. }) => Ok(Some(Form::Schema(schema))),
-        Some(Format::Schema { schema: None, .. }) => {
-            Err(Fault::invalid("response_format", "response_format: a json_schema format needs its schema"))
+impl<'a> From<JsonForm<'a>> for Form<'a> {
+    fn from(form: JsonForm<'a>) -> Self {
+        match form {
+            JsonForm::Any => Self::Json("json"),
+            JsonForm::Schema(schema) => Self::Schema(schema),
         }
     }
 }
@@ -162,7 +160,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Message, Part, Role, Tool};
+    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
     use crate::model::fault::Code;
     use crate::model::target::Account;
     use crate::model::wire::Tongue;

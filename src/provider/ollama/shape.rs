@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::codec::json::says_something;
 use crate::codec::text::Text;
 
 /// One line.
@@ -90,11 +91,6 @@ pub(super) struct Function<'a> {
     pub(super) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-}
-
-/// False for `null` and what is empty.
-pub(super) fn says_something(value: &RawValue) -> bool {
-    !matches!(value.get(), "null" | "\"\"" | "[]" | "{}" | "false")
 }
 
 /// A count of tokens; none where it is no whole number.

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::chat::{self, Part, PastCall, PastReasoning, Role, ToolResult, tool_name_of};
+use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult, tool_name_of};
 use crate::model::fault::Fault;
 use crate::model::wire::Wire;
-use crate::provider::written::{Media, Place, arguments, filled, media};
+use crate::provider::written::{Media, Place, arguments, filled, media, role};
 
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
@@ -56,15 +56,6 @@ pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> 
         all.extend(Some(turn).filter(Message::says_something));
     }
     filled(all, Wire::Ollama)
-}
-
-/// What a message with a tool's answer says besides is the person's.
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::Assistant => "assistant",
-        Role::User | Role::Tool => "user",
-    }
 }
 
 fn answer<'a>(result: &'a ToolResult, messages: &'a [chat::Message], place: Place) -> Result<Message<'a>, Fault> {
@@ -127,7 +118,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Source};
+    use crate::model::chat::{CacheMark, Role, Source};
 
     fn say(role: Role, parts: Vec<Part>) -> chat::Message {
         chat::Message { role, name: Some("ann".into()), parts }

@@ -1,20 +1,20 @@
 //! A non-streaming answer: the response as a terminal event of a stream has it.
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::decode::{complete, upstream};
 use super::items::Items;
 use super::shape::{Response, broken, malformed};
 use super::speech::Speech;
 use super::usage;
+use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::provider::{DecodeError, openai_error};
 
 /// The events and usage of a whole answer.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let data = ByteString::try_from(body.clone()).unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned().into());
+    let data = text::of_bytes(body);
     let response: Response<'_> = serde_json::from_str(&data).map_err(|error| broken(&error))?;
     let status = response.status.text();
     let status = status.as_deref().unwrap_or("completed");

@@ -9,8 +9,9 @@ use super::{Encoder, blocks};
 use crate::codec::json::put_str;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::openai_chat::put_own;
+use crate::dialect::unsaid;
 use crate::model::event::{End, Failure, Reason};
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use crate::model::usage::Usage;
 
 impl Encoder {
@@ -76,10 +77,4 @@ impl Encoder {
         put_own(buf, cancelled.then_some("cancelled"), usage.estimated);
         buf.put_u8(b'}');
     }
-}
-
-/// An end by an error that nobody has told.
-fn unsaid(end: &End) -> Fault {
-    let native = end.native.as_deref().map(|word| format!(": {word}")).unwrap_or_default();
-    Fault::new(Code::UpstreamError, format!("the upstream ended the answer with an error{native}; try again"))
 }

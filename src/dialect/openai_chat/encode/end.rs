@@ -6,8 +6,9 @@ use super::super::pieces::{finish_word, put_own, put_usage};
 use super::super::refusal;
 use super::{Encoder, head, put_chunk};
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::unsaid;
 use crate::model::event::{End, Failure, Reason};
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 
 impl Encoder {
     pub(super) fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
@@ -68,10 +69,4 @@ impl Encoder {
         put_own(buf, None, usage.estimated);
         buf.put_u8(b'}');
     }
-}
-
-/// An end by an error that nobody has told.
-fn unsaid(end: &End) -> Fault {
-    let native = end.native.as_deref().map(|word| format!(": {word}")).unwrap_or_default();
-    Fault::new(Code::UpstreamError, format!("the upstream ended the answer with an error{native}; try again"))
 }

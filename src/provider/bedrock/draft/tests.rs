@@ -1,6 +1,6 @@
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
