@@ -17,6 +17,8 @@ pub mod openai_responses;
 mod stored;
 pub mod ui;
 mod weight;
+#[cfg(test)]
+mod words;
 
 use std::sync::Arc;
 

@@ -134,6 +134,9 @@ fn signature(signature: &Signature, out: &mut SseWriter) {
             put_str(event.value(name), value);
         }
     }
+    if signature.on_text {
+        event.value("on_text").put_slice(truth(true));
+    }
     end_of(event, signature.choice);
 }
 
@@ -144,6 +147,9 @@ fn tool_call(call: &ToolCall, out: &mut SseWriter) {
     put_str(event.value("name"), &call.name);
     if let Some(signature) = &call.signature {
         put_str(event.value("signature"), signature);
+    }
+    if call.custom {
+        event.value("custom").put_slice(truth(true));
     }
     end_of(event, call.choice);
 }
