@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::rig::upstream::{Call, Head, Step, pieces};
 use crate::rig::{Ask, Client, Proxy, Setup, Speech, Told, Upstream, Wire, speeches, wires};
-use expected::differences;
+use expected::{differences, failure};
 use recording::{Dice, Recording};
 
 /// Recordings played at the same time.
@@ -52,14 +52,14 @@ pub fn corpus() -> (PathBuf, bool) {
 /// All recordings that can be had; the repository's own are the last.
 pub fn all_recordings() -> Vec<Recording> {
     let (path, wanted) = corpus();
-    let mut all = recording::under(&path);
+    let mut all = recording::under(&path, false);
     assert!(!wanted || !all.is_empty(), "SLUICEGATE_CORPUS is set, and there is no recording in {}", path.display());
     if all.is_empty() {
         println!("no corpus in {}: only the repository's own recordings are played", path.display());
     }
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let before = all.len();
-    all.extend(recording::under(&own));
+    all.extend(recording::under(&own, true));
     assert!(all.len() > before, "the repository's own recordings are in {}", own.display());
     all
 }
@@ -164,9 +164,11 @@ async fn played(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<
 async fn whole(recording: &Recording, speech: Speech, client: &Client, ask: &Ask) -> Vec<String> {
     let mut reply = client.ask(ask).await;
     let body = reply.json().await;
-    if recording.fails() || reply.status != 200 {
-        let same = recording.fails() == (reply.status >= 400);
-        return (!same).then(|| format!("{speech:?}, whole: {} {body}", reply.status)).into_iter().collect();
+    let expected = failure(recording, speech);
+    if expected.is_some() || reply.status != 200 {
+        let got = (reply.status, body["error"]["code"].as_str().unwrap_or(""));
+        let same = expected.as_ref().is_some_and(|(status, code)| (*status, code.as_str()) == got);
+        return (!same).then(|| format!("{speech:?}, whole: {} {body} instead of {expected:?}", reply.status)).into_iter().collect();
     }
     let told = Told::of_whole(speech, &body);
     differences(recording, speech, &told).into_iter().map(|it| format!("{speech:?}, whole: {it}")).collect()

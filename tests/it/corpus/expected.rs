@@ -31,6 +31,30 @@ pub fn differences(recording: &Recording, speech: Speech, told: &Told) -> Vec<St
     found
 }
 
+/// The status and the code with which a recording's failure is told where nothing has been sent yet; `None` where it does
+/// not fail. Behind content nothing is asked again, so whatever it was is the upstream's, unless it says otherwise itself.
+pub fn failure(recording: &Recording, speech: Speech) -> Option<(u16, String)> {
+    if !recording.fails() {
+        return None;
+    }
+    let error = &recording.expected["error"];
+    let own = error["code"].as_str().or(error["type"].as_str()).unwrap_or("");
+    let status = error["status_code"].as_u64().or(error["code"].as_u64());
+    let told = match (status, own) {
+        (_, code @ ("insufficient_quota" | "context_length_exceeded" | "content_filter")) => {
+            (if code == "insufficient_quota" { 429 } else { 400 }, code)
+        }
+        (Some(429), _) | (_, "rate_limit_exceeded" | "rate_limit_error" | "RESOURCE_EXHAUSTED") => (429, "rate_limited"),
+        (Some(503 | 529), _) | (_, "overloaded_error" | "UNAVAILABLE" | "server_overloaded") => {
+            (if speech == Speech::Messages { 529 } else { 503 }, "overloaded")
+        }
+        (Some(status @ (400 | 422)), "") => (u16::try_from(status).unwrap(), "invalid_request"),
+        (Some(status @ (400 | 422)), code) => (u16::try_from(status).unwrap(), code),
+        _ => (502, "upstream_error"),
+    };
+    Some((told.0, told.1.to_owned()))
+}
+
 /// A choice in which a refusal is text that ends as one.
 fn as_message(choice: &Value) -> Value {
     let mut choice = choice.clone();

@@ -32,6 +32,8 @@ pub struct Recording {
     pub wire: Wire,
     /// Its content type.
     pub content_type: String,
+    /// It is one of the repository's.
+    pub own: bool,
     /// Its bytes.
     pub body: Bytes,
     /// What it says, by an independent fold.
@@ -64,14 +66,14 @@ pub fn refusals(root: &Path) -> Vec<Refusal> {
     entries.filter_map(|it| read(it.unwrap().path())).filter(|it| wanted.contains(&it.wire)).collect()
 }
 
-/// All recordings under `root`.
-pub fn under(root: &Path) -> Vec<Recording> {
+/// All recordings under `root`, which is the repository's own or is not.
+pub fn under(root: &Path, own: bool) -> Vec<Recording> {
     let wanted = wires();
     let folders = FOLDERS.iter().filter(|(_, wire, _)| wanted.contains(wire));
-    folders.flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), folder, *wire, usual)).collect()
+    folders.flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), own, folder, *wire, usual)).collect()
 }
 
-fn of_wire(path: &Path, folder: &str, wire: Wire, usual: &str) -> Vec<Recording> {
+fn of_wire(path: &Path, own: bool, folder: &str, wire: Wire, usual: &str) -> Vec<Recording> {
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
     paths.sort();
@@ -81,6 +83,7 @@ fn of_wire(path: &Path, folder: &str, wire: Wire, usual: &str) -> Vec<Recording>
             name: path.file_name().unwrap().to_str().unwrap().to_owned(),
             folder: folder.to_owned(),
             wire,
+            own,
             content_type: json("meta.json")["content_type"].as_str().unwrap_or(usual).to_owned(),
             body: fs::read(path.join("body")).unwrap().into(),
             expected: json("expected.json"),
