@@ -14,6 +14,7 @@ mod corpus;
 mod credentials;
 mod errors;
 mod finishing;
+mod goldens;
 mod honest;
 mod limits;
 mod messages;

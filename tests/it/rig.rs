@@ -10,6 +10,7 @@ pub mod relay;
 pub mod say;
 pub mod sse;
 pub mod stage;
+pub mod timeless;
 pub mod told;
 pub mod upstream;
 

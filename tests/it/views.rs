@@ -15,8 +15,9 @@ use crate::corpus::all_recordings;
 use crate::corpus::recording::{Dice, Recording, seed};
 use crate::rig::sse::Parser;
 use crate::rig::stage::{Answered, events};
+use crate::rig::timeless::timeless;
 use crate::rig::{Ask, Scene, Speech, Stage, Told, speeches};
-use fold::{fold, timeless, whole};
+use fold::{fold, whole};
 
 /// Recordings played at the same time: each has some tasks.
 const AT_ONCE: usize = 8;
