@@ -57,7 +57,7 @@ pub fn sketch(events: &[Event], stream: &str) -> String {
     for event in events {
         let line = Line::of(event, stream, &mut before);
         match lines.last_mut() {
-            Some(last) if last.joins(&line) => last.join(line),
+            Some(last) if last.joins(&line) => last.join(&line),
             _ => lines.push(line),
         }
     }
@@ -98,7 +98,7 @@ impl Line {
         !self.grown.is_empty() && self.name == next.name && self.bones == next.bones
     }
 
-    fn join(&mut self, next: Self) {
+    fn join(&mut self, next: &Self) {
         self.grown.iter_mut().zip(&next.grown).for_each(|(all, piece)| all.push_str(piece));
         self.count += 1;
     }
