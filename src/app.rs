@@ -25,6 +25,7 @@ use crate::limits::{Board, Limits};
 use crate::route::{Book, Routes};
 use crate::server::listen::{Bound, Listeners};
 use crate::server::{self, Shared};
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Clients, Recorder};
 use crate::{telemetry, upstream};
 
@@ -112,8 +113,9 @@ impl Building {
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
         let (recorder, limits, book) = (Recorder::default(), Arc::default(), Book::default());
-        let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
-        let gateway = Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book, None)?, ledger, lifecycle.clone()));
+        let (ledger, metrics) = (Ledger::open(config.data_dir.as_deref(), &config.budgets)?, Metrics::default());
+        let gateway =
+            Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book, None)?, ledger, lifecycle.clone(), metrics));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
         Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, book, workers, addresses, admin }), bound.split()))
@@ -148,7 +150,7 @@ impl Building {
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
     let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
     let house = furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default(), None)?;
-    Ok(Gateway::new(house, ledger, Lifecycle::new()))
+    Ok(Gateway::new(house, ledger, Lifecycle::new(), Metrics::default()))
 }
 
 /// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of issuers, and tickets.
@@ -195,7 +197,7 @@ fn announce(house: &Building) -> std::io::Result<()> {
     }
     house.config.lock().warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Some(admin) = house.admin {
-        tracing::info!("health on http://{admin}/healthz");
+        tracing::info!("health on http://{admin}/healthz, metrics on http://{admin}/metrics");
     }
     Ok(())
 }

@@ -45,6 +45,7 @@ use crate::limits::Board;
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
 use crate::route::Routes;
+use crate::telemetry::metrics::{Format, Levels, Metrics};
 use crate::upstream::{Clients, Finishing, Recorder};
 use lifecycle::Lifecycle;
 use refuse::refuse;
@@ -132,6 +133,7 @@ pub struct Gateway {
     ledger: Arc<Ledger>,
     finishing: Arc<Finishing>,
     lifecycle: Arc<Lifecycle>,
+    metrics: Metrics,
     tasks: TaskTracker,
     /// Unix seconds: when models came into being, as far as clients are told.
     began: u64,
@@ -153,12 +155,13 @@ pub struct Gauges {
 }
 
 impl Gateway {
-    /// A gateway with this house.
+    /// A gateway with this house, which counts by these metrics.
     #[must_use]
-    pub fn new(house: House, ledger: Arc<Ledger>, lifecycle: Arc<Lifecycle>) -> Self {
+    pub fn new(house: House, ledger: Arc<Ledger>, lifecycle: Arc<Lifecycle>, metrics: Metrics) -> Self {
         let hub = Hub::new(house.hub.memory);
         let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Self { house: ArcSwap::from_pointee(house), hub, ledger, finishing: Arc::default(), lifecycle, tasks: TaskTracker::new(), began }
+        let (house, finishing, tasks) = (ArcSwap::from_pointee(house), Arc::default(), TaskTracker::new());
+        Self { house, hub, ledger, finishing, lifecycle, metrics, tasks, began }
     }
 
     /// Changes the house, for requests from now on. Streams and the fills of limits stay.
@@ -199,6 +202,21 @@ impl Gateway {
         Gauges { running, readers, permits: held.slots, reserved: held.reserved, reserved_money: self.ledger.reserved() }
     }
 
+    /// What has been counted, and what is going on, as scrapers read it.
+    ///
+    /// # Errors
+    /// A bug of ours, where it cannot be written.
+    pub fn scrape(&self, format: Format) -> Result<String, Fault> {
+        let Gauges { running, readers, permits, reserved: reserved_tokens, reserved_money: reserved_cost } = self.gauges();
+        let now = Levels { running, readers, permits, reserved_tokens, reserved_cost };
+        self.metrics.written(&now, format).map_err(|_| Fault::new(Code::InternalError, "the metrics cannot be written"))
+    }
+
+    /// Counts a request that is refused, here or at the edge.
+    pub fn count_refused(&self, fault: &Fault) {
+        self.metrics.refused(fault);
+    }
+
     /// Answers one request that the edge has let in, wherever its body comes from.
     pub async fn handle<B>(&self, visit: Visit, request: Request<B>) -> Response<Reply>
     where
@@ -212,7 +230,10 @@ impl Gateway {
             Ok(endpoint) => self.answer(&house, &visit, endpoint, request).await,
             Err(fault) => Err(fault),
         };
-        answered.unwrap_or_else(|fault| refuse(&fault, tongue, &visit.request_id))
+        answered.unwrap_or_else(|fault| {
+            self.count_refused(&fault);
+            refuse(&fault, tongue, &visit.request_id)
+        })
     }
 
     async fn answer<B>(&self, house: &House, visit: &Visit, endpoint: Endpoint, request: Request<B>) -> Result<Response<Reply>, Fault>

@@ -94,9 +94,9 @@ impl Routes {
     /// The plan of `provider/model`.
     fn named(&self, model: &str) -> Option<Plan> {
         let target = self.direct(model)?;
-        let health = self.book.direct(&target, self.rules);
+        let (health, label) = (self.book.direct(&target, self.rules), format!("{}/*", target.account.name).into());
         let alone = [Arc::new(Candidate { target, health })].into_iter().collect();
-        Plan::new(alone, RETRIES, None, self.direct.clone())
+        Plan::new(alone, RETRIES, None, self.direct.clone(), label)
     }
 
     /// `provider/model` of an account that allows it.
@@ -158,6 +158,9 @@ mod tests {
         assert_eq!(routes().plan("a/any/model", |_| true, || 0).unwrap().targets().next().unwrap().model, "any/model");
         for (model, code) in [("b/any", Code::ModelNotFound), ("a/", Code::ModelNotFound), ("nope", Code::ModelNotFound)] {
             assert_eq!(routes().plan(model, |_| true, || 0).unwrap_err().code, code, "{model}");
+        }
+        for (model, label) in [("a/any/model", "a/*"), ("smart", "smart")] {
+            assert_eq!(routes().plan(model, |_| true, || 0).unwrap().label, label, "metrics have no word of a client's");
         }
         assert_eq!(routes().plan("smart", |_| false, || 0).unwrap_err().code, Code::ModelNotAllowed);
         assert!(routes().plan("smrt", |_| true, || 0).unwrap_err().message.contains("did you mean `smart`"));

@@ -1,8 +1,9 @@
-//! Logs. Handles are passed in or are `tracing`'s own; nothing here holds content.
+//! Logs and metrics. Handles are passed in or are `tracing`'s own; nothing here holds content.
 //!
-//! Invariants: no prompt, completion, secret or query string is ever logged; streams go by their server-made id.
+//! Invariants: no prompt, completion, secret or query string is ever logged or counted by; streams go by their server-made id.
 
 pub mod access_log;
+pub mod metrics;
 
 use tracing_subscriber::EnvFilter;
 

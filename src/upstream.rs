@@ -31,10 +31,11 @@ mod whole;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytestring::ByteString;
 use finishing::Unfinished;
 use lane::Opened;
 
-use crate::hub::{Cause, Writer};
+use crate::hub::{Cause, Stream, Writer};
 use crate::ledger::{Bill, Settlement};
 use crate::limits::Pass;
 use crate::model::ask::Ask;
@@ -43,6 +44,7 @@ use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::route::Plan;
 use crate::telemetry::access_log::{self, Summary};
+use crate::telemetry::metrics::{Ended, Metrics};
 
 pub use client::{ClientProblem, Clients, set_worker};
 pub use count::count;
@@ -67,6 +69,8 @@ pub struct Job {
     pub clients: Arc<Clients>,
     /// Has answers recorded.
     pub recorder: Recorder,
+    /// Counts what became of it.
+    pub metrics: Metrics,
     /// The places of cancelled upstreams that are read on.
     pub finishing: Arc<Finishing>,
     /// When frames held before the first content are let go.
@@ -107,9 +111,10 @@ async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally,
 /// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
-    let Job { ask, plan, mut writer, mut pass, mut bill, clients, recorder, finishing, commit_after } = job;
+    let Job { ask, plan, mut writer, mut pass, mut bill, clients, recorder, metrics, finishing, commit_after } = job;
     let mut tally = closing::Tally::new(&ask);
     let stream = writer.stream().clone();
+    let books = Books { metrics: &metrics, model: &plan.label, stream: &stream };
     let opening = open::Opening::new(&ask, &plan, &clients, &recorder, stream.clone(), commit_after);
     // Boxed, so that what opening needs is given back before the long part begins.
     let opened = Box::pin(opening.open(&mut tally, &mut pass)).await;
@@ -125,13 +130,13 @@ pub async fn run(job: Job) {
     let times = Times { first_content: tally.first_content.map(|at| at.duration_since(began)), took: began.elapsed() };
     // Before anybody can see the end, and come again: what is read on holds no slot, and is paid for when it is known.
     match &rest {
-        None => settle(&mut pass, bill.take(), &tally, &ending, &end, times),
+        None => books.settle(&mut pass, bill.take(), &tally, &ending, &end, times),
         Some(_) => pass.release(),
     }
     writer.finish(last);
     if let Some(rest) = rest {
         end.usage = Box::pin(rest.finish(&mut tally)).await;
-        settle(&mut pass, bill, &tally, &ending, &end, times);
+        books.settle(&mut pass, bill, &tally, &ending, &end, times);
     }
     access_log::line(&Summary {
         stream: stream.id(),
@@ -155,12 +160,24 @@ struct Times {
     took: Duration,
 }
 
-/// Charges what was used, to limits and to budgets.
-fn settle(pass: &mut Pass, bill: Option<Bill>, tally: &closing::Tally, ending: &Ending, end: &End, times: Times) {
-    pass.settle(tally.charge(ending, end.usage));
-    if let Some(bill) = bill {
+/// Where it is written down what a generation came to.
+struct Books<'a> {
+    metrics: &'a Metrics,
+    /// What metrics call its model.
+    model: &'a ByteString,
+    stream: &'a Stream,
+}
+
+impl Books<'_> {
+    /// Charges what was used, to limits and to budgets, and counts it.
+    fn settle(&self, pass: &mut Pass, bill: Option<Bill>, tally: &closing::Tally, ending: &Ending, end: &End, times: Times) {
+        pass.settle(tally.charge(ending, end.usage));
         let Times { first_content, took } = times;
         let (target, attempts) = (tally.target.as_ref(), tally.attempts());
-        bill.settle(&Settlement { end, fault: ending.fault(), target, attempts, first_content, took });
+        if let Some(bill) = bill {
+            bill.settle(&Settlement { end, fault: ending.fault(), target, attempts, first_content, took });
+        }
+        let provider = target.map(|target| &target.account.name);
+        self.metrics.ended(&Ended { model: self.model, provider, route: &self.stream.trail(), end, first_content, took });
     }
 }

@@ -6,7 +6,6 @@ use http::{Request, Response, StatusCode};
 use http_body::Body;
 
 use super::reply::Reply;
-use super::serve::refused_response;
 use super::{Gateway, House, Visit, body, headers};
 use crate::dialect::anthropic;
 use crate::limits::Need;
@@ -28,7 +27,7 @@ impl Gateway {
         let ask = anthropic::parse_count(&head.headers, body)?;
         let (plan, mut pass, ()) = match self.admit(house, visit, &caller, &ask, Need::default(), |_| Ok(())) {
             Ok(admitted) => admitted,
-            Err(refused) => return Ok(refused_response(&refused, Tongue::Anthropic, visit)),
+            Err(refused) => return Ok(self.refused_response(&refused, Tongue::Anthropic, visit)),
         };
         pass.asked();
         let json = match upstream::count(&ask, &plan, &house.clients).await? {

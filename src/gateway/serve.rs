@@ -55,7 +55,7 @@ impl Gateway {
                 let (need, afford) = (need(house, &ask), |plan: &Plan| self.afford(house, &caller, &ask, plan));
                 let (plan, pass, hold) = match self.admit(house, visit, &caller, &ask, need, afford) {
                     Ok(admitted) => admitted,
-                    Err(refused) => return Ok(refused_response(&refused, tongue, visit)),
+                    Err(refused) => return Ok(self.refused_response(&refused, tongue, visit)),
                 };
                 let (standings, warnings) = (pass.standings, hold.warnings.clone());
                 let reader = self.begin(house, &caller, claim, digest, &ask, &options, (plan, pass, hold));
@@ -99,6 +99,14 @@ impl Gateway {
         Ok((plan, pass, held))
     }
 
+    /// What a client is told whose generation is refused.
+    pub(super) fn refused_response(&self, refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
+        self.count_refused(&refused.fault);
+        let mut response = refuse(&refused.fault, tongue, &visit.request_id);
+        response.extensions_mut().insert(refused.standings);
+        response
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the end of the path: all that was found out on it")]
     fn begin(
         &self,
@@ -138,6 +146,7 @@ impl Gateway {
             bill,
             clients: house.clients.clone(),
             recorder: house.recorder.clone(),
+            metrics: self.metrics.clone(),
             finishing: self.finishing.clone(),
             commit_after: house.settings.commit_after,
         };
@@ -264,12 +273,6 @@ impl From<Fault> for Box<Refusal> {
     fn from(fault: Fault) -> Self {
         Box::new(Refusal { fault, standings: Standings::default() })
     }
-}
-
-pub(super) fn refused_response(refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
-    let mut response = refuse(&refused.fault, tongue, &visit.request_id);
-    response.extensions_mut().insert(refused.standings);
-    response
 }
 
 /// 202: the stream runs, and this is where it is.

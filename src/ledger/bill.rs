@@ -115,7 +115,7 @@ impl Bill {
             ended: Some(now_ms()),
             provider: it.target.map(|target| cut(&target.account.name)),
             target: it.target.map(|target| cut(&target.model)),
-            status: Cow::Borrowed(status(it.end.reason)),
+            status: Cow::Borrowed(it.end.reason.outcome()),
             reason: Some(Cow::Borrowed(it.end.reason.name())),
             code: it.fault.map(|fault| Cow::Borrowed(fault.code.as_str())),
             input_tokens: used.input,
@@ -152,19 +152,11 @@ impl Drop for Bill {
 pub(super) fn unsettled<'a>(row: Row<'a>, code: &'static str) -> Row<'a> {
     Row {
         ended: Some(now_ms()),
-        status: Cow::Borrowed(status(Reason::Error)),
+        status: Cow::Borrowed(Reason::Error.outcome()),
         reason: Some(Cow::Borrowed(Reason::Error.name())),
         code: Some(Cow::Borrowed(code)),
         estimated: true,
         ..row
-    }
-}
-
-const fn status(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Cancelled => "cancelled",
-        Reason::Error => "failed",
-        _ => "completed",
     }
 }
 

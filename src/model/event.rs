@@ -250,6 +250,16 @@ impl Reason {
             Self::Error => "error",
         }
     }
+
+    /// What became of the stream, in the ledger and in metrics: `completed`, `cancelled` or `failed`.
+    #[must_use]
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Cancelled => "cancelled",
+            Self::Error => "failed",
+            Self::Stop | Self::Length | Self::ToolCalls | Self::ContentFilter => "completed",
+        }
+    }
 }
 
 /// A choice is complete.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
+
 use super::balance::Order;
 use super::health::Health;
 use super::pulse::Pulse;
@@ -33,6 +35,8 @@ pub struct Plan {
     pub hedge_after: Option<HedgeAfter>,
     /// What is kept of the route.
     pub pulse: Arc<Pulse>,
+    /// What metrics call the model: its name where it is configured, `provider/*` where a client has named the target.
+    pub label: ByteString,
 }
 
 impl Plan {
@@ -40,16 +44,23 @@ impl Plan {
     #[must_use]
     pub fn of(target: Target) -> Self {
         let alone = Arc::new(Candidate { target, health: Arc::new(Health::new(Rules::default())) });
-        Self { first: alone, rest: Order::new(), retries: 0, hedge_after: None, pulse: Arc::new(Pulse::new(Rules::default())) }
+        let pulse = Arc::new(Pulse::new(Rules::default()));
+        Self { first: alone, rest: Order::new(), retries: 0, hedge_after: None, pulse, label: ByteString::new() }
     }
 
     /// These, where there is one.
-    pub(super) fn new(mut order: Order, retries: u32, hedge_after: Option<HedgeAfter>, pulse: Arc<Pulse>) -> Option<Self> {
+    pub(super) fn new(
+        mut order: Order,
+        retries: u32,
+        hedge_after: Option<HedgeAfter>,
+        pulse: Arc<Pulse>,
+        label: ByteString,
+    ) -> Option<Self> {
         if order.is_empty() {
             return None;
         }
         let first = order.remove(0);
-        Some(Self { first, rest: order, retries, hedge_after, pulse })
+        Some(Self { first, rest: order, retries, hedge_after, pulse, label })
     }
 
     /// The targets in order; at least one.

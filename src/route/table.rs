@@ -59,6 +59,7 @@ pub struct Weighted {
 /// A model's route, ready for use.
 #[derive(Debug)]
 pub(super) struct Row {
+    name: ByteString,
     tiers: Vec<Vec<Share>>,
     retries: u32,
     hedge_after: Option<HedgeAfter>,
@@ -91,7 +92,7 @@ impl Row {
         };
         let tiers = model.tiers.iter().map(|tier| tier.iter().map(&mut share).collect()).collect();
         let pulse = turning.route(name, rules);
-        Self { tiers, retries: model.retries, hedge_after: model.hedge_after, sticky: model.sticky, pulse }
+        Self { name: name.clone(), tiers, retries: model.retries, hedge_after: model.hedge_after, sticky: model.sticky, pulse }
     }
 
     /// The order for one request; `key` is what is to stick.
@@ -104,6 +105,6 @@ impl Row {
                 (tier, None) => balance::by_load(tier, &mut order),
             }
         }
-        Plan::new(order, self.retries, self.hedge_after, self.pulse.clone())
+        Plan::new(order, self.retries, self.hedge_after, self.pulse.clone(), self.name.clone())
     }
 }

@@ -40,6 +40,7 @@ use crate::gateway::reply::Reply;
 use crate::gateway::{Gateway, Visit, spoken};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::Tongue;
+use crate::telemetry::metrics::Format;
 use admit::Admitted;
 use finish::Finish;
 use outgoing::Outgoing;
@@ -48,11 +49,28 @@ use outgoing::Outgoing;
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request that the edge has let in.
     fn handle(&self, visit: Visit, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
+
+    /// Hears of a request that the edge has refused.
+    fn refused(&self, fault: &Fault);
+
+    /// Its metrics, for the admin listener.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    fn scrape(&self, format: Format) -> Result<String, Fault>;
 }
 
 impl Handler for Arc<Gateway> {
     fn handle(&self, visit: Visit, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send {
         Gateway::handle(self, visit, request)
+    }
+
+    fn refused(&self, fault: &Fault) {
+        self.count_refused(fault);
+    }
+
+    fn scrape(&self, format: Format) -> Result<String, Fault> {
+        Gateway::scrape(self, format)
     }
 }
 
@@ -133,7 +151,9 @@ impl<H: Handler> Inner<H> {
         let answered = AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request)).catch_unwind().await;
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%request_id, "a request ended in a panic; this is a bug");
-            refuse(&Fault::new(Code::InternalError, "internal error"), tongue, &request_id)
+            let fault = Fault::new(Code::InternalError, "internal error");
+            self.count_refused(&fault);
+            refuse(&fault, tongue, &request_id)
         });
         if finish.is_last(response.status()) {
             self.activity.close_after_this();
@@ -162,7 +182,10 @@ impl<H: Handler> Inner<H> {
         let tongue = self.tongue(&request);
         let admitted = match self.admit(rules, page, client, request) {
             Ok(admitted) => admitted,
-            Err(refusal) => return refusal.into_response(tongue, request_id, finish),
+            Err(refusal) => {
+                refusal.fault().into_iter().for_each(|fault| self.count_refused(fault));
+                return refusal.into_response(tongue, request_id, finish);
+            }
         };
         let Admitted { request, standing, forwarded } = admitted;
         finish.standing(standing);
@@ -170,9 +193,16 @@ impl<H: Handler> Inner<H> {
             Visit { request_id: request_id.clone(), client, loopback: self.from.loopback, forwarded, trusted_page: page.is_trusted() };
         let response = match self.from.side {
             Side::Clients => self.shared.clients.handle(visit, request).await,
-            Side::Admin => self.shared.admin.handle(visit, request).await,
+            Side::Admin => self.shared.admin.answer(&self.shared.clients, request_id, &request),
         };
         self.count_failure(client, response, tongue, request_id)
+    }
+
+    /// The operator's own requests are not counted.
+    fn count_refused(&self, fault: &Fault) {
+        if self.from.side == Side::Clients {
+            self.shared.clients.refused(fault);
+        }
     }
 
     /// Every 401 counts as a failed authentication. Only a cancel gets here from an address that had too many of them: with

@@ -20,6 +20,7 @@ use crate::model::ids::CallerId;
 use crate::model::target::{Target, Via};
 use crate::model::wire::{Tongue, Wire};
 use crate::route::Plan;
+use crate::telemetry::metrics::Metrics;
 
 /// Memory for one probe's journal: an answer of a few tokens.
 const MEMORY: usize = 1 << 20;
@@ -48,6 +49,7 @@ pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) ->
         bill: None,
         clients,
         recorder: Recorder::default(),
+        metrics: Metrics::default(),
         finishing: Arc::new(finishing),
         commit_after: patience * 2,
     };

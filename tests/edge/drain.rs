@@ -10,7 +10,7 @@ use sluicegate::server::{self, Shared};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::house::{House, Script, settings};
+use crate::house::{House, Refused, Script, settings};
 use crate::raw::{Raw, ask, head};
 
 #[tokio::test]
@@ -79,7 +79,7 @@ fn several_workers_share_a_port_and_drain_together() {
     let address = bound.client_addresses()[0];
     let lifecycle = Lifecycle::new();
     let (tokens, _live) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared::new(&settings, &Limit::default(), Script(tokens), Arc::clone(&lifecycle)));
+    let shared = Arc::new(Shared::new(&settings, &Limit::default(), Script(tokens, Refused::default()), Arc::clone(&lifecycle)));
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let workers: Vec<_> = bound
         .split()

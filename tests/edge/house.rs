@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use sluicegate::model::fault::{Code, Fault};
 use sluicegate::model::wire::Tongue;
 use sluicegate::server::edge::Handler;
 use sluicegate::server::{self, Listen, Origins, Settings, Shared};
+use sluicegate::telemetry::metrics::Format;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -39,6 +40,7 @@ pub(crate) struct House {
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     /// Each request to `/live` hands over the tokens of its answer here.
     pub(crate) live: mpsc::UnboundedReceiver<mpsc::Sender<Bytes>>,
+    pub(crate) refused: Refused,
 }
 
 pub(crate) fn settings() -> Settings {
@@ -67,10 +69,11 @@ impl House {
         let (clients, admin) = (bound.client_addresses().first().copied(), bound.admin_address().unwrap());
         let lifecycle = Lifecycle::new();
         let (tokens, live) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(settings, ip, Script(tokens), Arc::clone(&lifecycle)));
+        let refused = Refused::default();
+        let shared = Arc::new(Shared::new(settings, ip, Script(tokens, Arc::clone(&refused)), Arc::clone(&lifecycle)));
         let listeners = bound.split().pop().unwrap();
         let serving = tokio::spawn(server::serve(listeners, Arc::clone(&shared)));
-        Self { clients: clients.unwrap_or(admin), admin, lifecycle, shared, serving, live }
+        Self { clients: clients.unwrap_or(admin), admin, lifecycle, shared, serving, live, refused }
     }
 
     pub(crate) fn plain() -> Self {
@@ -93,8 +96,11 @@ fn watch_over() {
     ALIVE.with_borrow_mut(|all| all.push(alive));
 }
 
-/// Answers by path.
-pub(crate) struct Script(pub(crate) mpsc::UnboundedSender<mpsc::Sender<Bytes>>);
+/// Answers by path, and keeps what the edge has refused.
+pub(crate) struct Script(pub(crate) mpsc::UnboundedSender<mpsc::Sender<Bytes>>, pub(crate) Refused);
+
+/// The codes of what the edge has refused, in order.
+pub(crate) type Refused = Arc<Mutex<Vec<Code>>>;
 
 impl Handler for Script {
     async fn handle(&self, visit: Visit, request: Request<Incoming>) -> Response<Reply> {
@@ -111,6 +117,14 @@ impl Handler for Script {
             }
             _ => echo(&visit, &request),
         }
+    }
+
+    fn refused(&self, fault: &Fault) {
+        self.1.lock().unwrap().push(fault.code);
+    }
+
+    fn scrape(&self, format: Format) -> Result<String, Fault> {
+        Ok(format!("{format:?}"))
     }
 }
 

@@ -1,10 +1,11 @@
 //! HTTP/1.1, HTTP/2 with prior knowledge, TLS with ALPN; heads, paths, ids.
 
 use sluicegate::limits::Limit;
+use sluicegate::model::fault::Code;
 use sluicegate::model::ids::StreamId;
 use sluicegate::server::{Settings, Tls};
 
-use crate::house::{House, PANIC, settings};
+use crate::house::{House, PANIC, per_minute, settings};
 use crate::raw::{Raw, ask, head};
 
 fn http2() -> reqwest::Client {
@@ -141,12 +142,50 @@ async fn heads_over_32_kib_get_our_431_and_over_64_kib_the_librarys() {
 #[tokio::test]
 async fn the_admin_listener_says_how_it_is() {
     let house = House::plain();
-    for (request, status) in [("GET /healthz", 200), ("HEAD /readyz", 200), ("POST /healthz", 405), ("GET /", 404), ("GET /metrics", 404)] {
+    for (request, status) in [
+        ("GET /healthz", 200),
+        ("HEAD /readyz", 200),
+        ("POST /healthz", 405),
+        ("GET /", 404),
+        ("GET /metrics", 200),
+        ("HEAD /metrics", 200),
+        ("POST /metrics", 405),
+    ] {
         let answer = ask(house.admin, request, &["Content-Length: 0"]).await;
         assert_eq!(answer.status.as_u16(), status, "{request}");
         assert_eq!(answer.field("allow").is_empty(), status != 405);
         assert_eq!(status == 404, answer.body.contains("not_found"));
     }
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for_and_to_no_foreign_page() {
+    let house = House::plain();
+    let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
+    for (accept, content_type, body) in [
+        (prometheus, "application/openmetrics-text; version=1.0.0; charset=utf-8", "OpenMetrics"),
+        ("Accept: */*", "text/plain; version=0.0.4; charset=utf-8", "Text"),
+    ] {
+        let answer = ask(house.admin, "GET /metrics", &[accept]).await;
+        assert_eq!((answer.status.as_u16(), answer.field("content-type"), answer.body.as_str()), (200, content_type, body));
+        assert!(answer.field("vary").to_lowercase().contains("accept"), "{answer:?}");
+        let head = ask(house.admin, "HEAD /metrics", &[accept]).await;
+        assert_eq!((head.status.as_u16(), head.field("content-type"), head.body.as_str()), (200, content_type, ""));
+    }
+    assert_eq!(ask(house.admin, "GET /metrics", &["Host: rebound.example"]).await.status, 403);
+    assert_eq!(ask(house.clients, "GET /metrics", &[]).await.json()["uri"], "/metrics", "the clients' side has none");
+    assert!(house.refused.lock().unwrap().is_empty(), "the operator's own are not counted");
+}
+
+#[tokio::test]
+async fn what_the_edge_refuses_is_counted() {
+    let house = House::open(&settings(), &per_minute(2));
+    assert_eq!(ask(house.clients, "GET /", &["Host: rebound.example"]).await.status, 403);
+    assert_eq!(ask(house.clients, "GET /panic", &[]).await.status, 500);
+    assert_eq!(ask(house.clients, "OPTIONS /", &["Origin: https://chat.example"]).await.status, 204);
+    assert_eq!(ask(house.clients, "GET /", &[]).await.status, 200);
+    assert_eq!(ask(house.clients, "GET /", &[]).await.status, 429);
+    assert_eq!(*house.refused.lock().unwrap(), [Code::HostNotAllowed, Code::InternalError, Code::RateLimited]);
 }
 
 #[tokio::test]

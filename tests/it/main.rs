@@ -18,6 +18,7 @@ mod goldens;
 mod honest;
 mod limits;
 mod messages;
+mod metrics;
 mod midstream;
 mod mixes;
 mod money;

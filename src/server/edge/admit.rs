@@ -42,6 +42,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// Why; nothing is wrong with a preflight.
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        if let Self::Fault(fault, _) = self { Some(fault) } else { None }
+    }
+
     pub(super) fn into_response(self, tongue: Tongue, request_id: &str, finish: &mut Finish) -> Response<Reply> {
         match self {
             Self::Fault(fault, standing) => {

@@ -1,0 +1,119 @@
+use super::*;
+use crate::model::event::Reason;
+use crate::model::fault::Code;
+use crate::model::trail::{Step, Why};
+use crate::model::usage::Usage;
+
+fn end(reason: Reason, usage: Option<Usage>) -> End {
+    End { reason, native: None, usage }
+}
+
+fn used(input: u64, output: u64, cost: u64) -> Usage {
+    Usage { input: Some(input), output: Some(output), cost: Some(Money::nanos(cost)), ..Usage::default() }
+}
+
+fn count(metrics: &Metrics, model: &'static str, provider: Option<&'static str>, end: &End, route: &Trail) {
+    let (model, provider) = (ByteString::from(model), provider.map(ByteString::from));
+    let (first_content, took) = (Some(Duration::from_millis(300)), Duration::from_secs(700));
+    metrics.ended(&Ended { model: &model, provider: provider.as_ref(), route, end, first_content, took });
+}
+
+fn written(metrics: &Metrics, format: Format) -> String {
+    let now = Levels { running: 2, readers: 3, permits: 4, reserved_tokens: 5, reserved_cost: Money::nanos(1_500_000_000) };
+    metrics.written(&now, format).unwrap()
+}
+
+#[test]
+fn every_series_is_told_in_both_formats() {
+    let metrics = Metrics::default();
+    let whole = Usage { cached_input: Some(4), cache_write: Some(3), reasoning: Some(2), ..used(11, 7, 25_000) };
+    count(&metrics, "m", Some("up"), &end(Reason::Length, Some(whole)), &Trail::default());
+    count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 300))), &Trail::default());
+    count(&metrics, "m", None, &end(Reason::Error, None), &Trail::default());
+    metrics.refused(&Fault::new(Code::RateLimited, "slow down").with_limit("team"));
+    metrics.refused(&Fault::new(Code::ModelNotFound, "no `x\"y`"));
+    for format in [Format::OpenMetrics, Format::Text] {
+        let text = written(&metrics, format);
+        for line in [
+            "# TYPE sluicegate_first_content_seconds histogram",
+            r#"sluicegate_streams_total{model="m",provider="up",status="completed"} 2"#,
+            r#"sluicegate_streams_total{model="m",provider="",status="failed"} 1"#,
+            r#"sluicegate_tokens_total{model="m",provider="up",type="input"} 12"#,
+            r#"sluicegate_tokens_total{model="m",provider="up",type="cached_input"} 4"#,
+            r#"sluicegate_tokens_total{model="m",provider="up",type="cache_write"} 3"#,
+            r#"sluicegate_tokens_total{model="m",provider="up",type="output"} 8"#,
+            r#"sluicegate_tokens_total{model="m",provider="up",type="reasoning"} 2"#,
+            r#"sluicegate_cost_total{model="m",provider="up"} 0.0000253"#,
+            r#"sluicegate_refused_total{code="rate_limited",limit="team"} 1"#,
+            r#"sluicegate_refused_total{code="model_not_found",limit=""} 1"#,
+            r#"sluicegate_duration_seconds_count{model="m",provider="up"} 2"#,
+            "sluicegate_running 2",
+            "sluicegate_readers 3",
+            "sluicegate_permits 4",
+            "sluicegate_reserved_tokens 5",
+            "sluicegate_reserved_cost 1.5",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
+        }
+        for (metric, le, count) in
+            [("first_content", "0.16", 0), ("first_content", "0.32", 2), ("duration", "655.36", 0), ("duration", "+Inf", 2)]
+        {
+            // Where `le` stands among the labels differs, and means nothing.
+            let labels = match format {
+                Format::OpenMetrics => format!(r#"le="{le}",model="m",provider="up""#),
+                Format::Text => format!(r#"model="m",provider="up",le="{le}""#),
+            };
+            let line = format!("sluicegate_{metric}_seconds_bucket{{{labels}}} {count}");
+            assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
+        }
+        assert_eq!(text.ends_with("# EOF\n"), format == Format::OpenMetrics);
+    }
+}
+
+#[test]
+fn money_is_added_up_exactly() {
+    let metrics = Metrics::default();
+    for _ in 0..1000 {
+        count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 100_000_001))), &Trail::default());
+    }
+    assert!(written(&metrics, Format::OpenMetrics).contains("cost_total{model=\"m\",provider=\"up\"} 100.000001\n"));
+}
+
+#[test]
+fn each_request_to_a_provider_counts_by_what_became_of_it() {
+    let step = |provider: &'static str, tries, outcome| Step {
+        provider: provider.into(),
+        model: "x".into(),
+        hedge: false,
+        tries,
+        outcome,
+        took: None,
+    };
+    let mut route = Trail::default();
+    route.add(step("a", 3, Outcome::Failed("upstream_error")));
+    route.add(step("b", 0, Outcome::Skipped(Why::Breaker)));
+    route.add(step("a", 1, Outcome::Lost));
+    route.add(step("c", 2, Outcome::Answered));
+    let metrics = Metrics::default();
+    count(&metrics, "m", Some("c"), &end(Reason::Stop, None), &route);
+    let text = written(&metrics, Format::Text);
+    let mut attempts: Vec<_> = text.lines().filter(|line| line.starts_with("sluicegate_attempts_total{")).collect();
+    attempts.sort_unstable();
+    assert_eq!(
+        attempts,
+        [
+            r#"sluicegate_attempts_total{provider="a",outcome="failed"} 3"#,
+            r#"sluicegate_attempts_total{provider="a",outcome="lost"} 1"#,
+            r#"sluicegate_attempts_total{provider="c",outcome="answered"} 1"#,
+            r#"sluicegate_attempts_total{provider="c",outcome="failed"} 1"#,
+        ]
+    );
+}
+
+#[test]
+fn the_format_is_what_the_scraper_accepts() {
+    let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1";
+    for (accept, format) in [(prometheus, Format::OpenMetrics), ("text/plain", Format::Text), ("*/*", Format::Text), ("", Format::Text)] {
+        assert_eq!(Format::accepted(accept), format, "{accept}");
+    }
+}
