@@ -293,6 +293,12 @@ impl Auth {
     }
 }
 
+/// The secret that a head shows, in `Authorization: Bearer` or `x-api-key`.
+#[must_use]
+pub fn secret_in(headers: &http::HeaderMap) -> Option<&[u8]> {
+    presented::in_header(headers)
+}
+
 fn wrong() -> Fault {
     Fault::new(Code::Unauthenticated, "this key or token is not valid here")
 }

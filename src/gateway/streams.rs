@@ -12,7 +12,7 @@ use super::reply::Reply;
 use super::{Gateway, House, Visit, head_only, headers, live, options, serve, status, wants_events};
 use crate::auth::Caller;
 use crate::dialect;
-use crate::hub::{Reader, State, Stream, digest};
+use crate::hub::{Cause, Hub, Reader, State, Stream, digest};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{CallerId, EventId, Position, StreamId};
 use crate::model::wire::Tongue;
@@ -85,6 +85,23 @@ impl Gateway {
                 Err(_) => Ok(headers::json(StatusCode::ACCEPTED, status::pending(id))),
             },
         }
+    }
+
+    /// The operator's cancel: of anybody's stream, by its server-made id. What the stream said is its caller's, and not told.
+    ///
+    /// # Errors
+    /// 404 where there is no stream of that id.
+    pub async fn operator_cancel(&self, id: &str) -> Result<Response<Reply>, Fault> {
+        let found = StreamId::parse(id).and_then(|id| self.hub.by_id(&self.hub.owner_of(&id)?, &id));
+        let stream = found.ok_or_else(|| Hub::not_found(id))?;
+        if stream.is_running() {
+            tracing::info!(stream = stream.id().as_str(), "the operator stops it");
+        }
+        stream.cancel(Cause::Client);
+        let confirmed = timeout(CONFIRM, stream.ended()).await.is_ok();
+        let mut response = headers::json(if confirmed { StatusCode::OK } else { StatusCode::ACCEPTED }, status::of(&stream, false));
+        headers::name_stream(&mut response, &stream);
+        Ok(response)
     }
 
     /// `DELETE /v1/streams/{id}`.

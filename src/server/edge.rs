@@ -58,6 +58,9 @@ pub trait Handler: Send + Sync + 'static {
     /// # Errors
     /// Where they cannot be written.
     fn scrape(&self, format: Format) -> Result<String, Fault>;
+
+    /// Stops the stream of that server-made id for the operator, whoever's it is; 404 where there is none.
+    fn stop(&self, id: &str) -> impl Future<Output = Result<Response<Reply>, Fault>> + Send;
 }
 
 impl Handler for Arc<Gateway> {
@@ -71,6 +74,10 @@ impl Handler for Arc<Gateway> {
 
     fn scrape(&self, format: Format) -> Result<String, Fault> {
         Gateway::scrape(self, format)
+    }
+
+    fn stop(&self, id: &str) -> impl Future<Output = Result<Response<Reply>, Fault>> + Send {
+        self.operator_cancel(id)
     }
 }
 
@@ -193,7 +200,7 @@ impl<H: Handler> Inner<H> {
             Visit { request_id: request_id.clone(), client, loopback: self.from.loopback, forwarded, trusted_page: page.is_trusted() };
         let response = match self.from.side {
             Side::Clients => self.shared.clients.handle(visit, request).await,
-            Side::Admin => self.shared.admin.answer(&self.shared.clients, request_id, &request),
+            Side::Admin => self.shared.admin.answer(&self.shared.clients, rules.admin_token.as_ref(), &visit, &request).await,
         };
         self.count_failure(client, response, tongue, request_id)
     }

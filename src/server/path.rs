@@ -36,6 +36,11 @@ pub(super) fn is_cancel(method: &Method, path: &str) -> bool {
     )
 }
 
+/// The id of the stream that the operator stops by this path of the admin listener.
+pub(super) fn operator_cancel(path: &str) -> Option<&str> {
+    path.strip_prefix("/api/streams/")?.strip_suffix("/cancel").filter(|id| !id.is_empty() && !id.contains('/'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +79,15 @@ mod tests {
             (Method::POST, "/v1/chat/completions"),
         ] {
             assert!(!is_cancel(&method, path), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_operators_cancel_names_one_stream() {
+        assert_eq!(operator_cancel("/api/streams/abc/cancel"), Some("abc"));
+        for path in ["/api/streams//cancel", "/api/streams/cancel", "/api/streams/a/b/cancel", "/api/streams/abc", "/v1/streams/abc/cancel"]
+        {
+            assert_eq!(operator_cancel(path), None, "{path}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
+use secrecy::SecretString;
 
 use super::{Origins, Settings};
 
@@ -13,11 +14,17 @@ pub(super) struct Rules {
     pub(super) origins: Origins,
     pub(super) hosts: Vec<String>,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) admin_token: Option<SecretString>,
 }
 
 impl Rules {
     pub(super) fn of(settings: &Settings) -> Self {
-        Self { origins: settings.allowed_origins.clone(), hosts: settings.hosts.clone(), trusted_proxies: settings.trusted_proxies.clone() }
+        Self {
+            origins: settings.allowed_origins.clone(),
+            hosts: settings.hosts.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            admin_token: settings.admin_token.clone(),
+        }
     }
 
     /// The client's address: the peer's own, or behind trusted proxies the last address in `X-Forwarded-For` that is none of
@@ -58,6 +65,7 @@ mod tests {
             origins: Origins::Exact(vec![]),
             hosts: vec![],
             trusted_proxies: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+            admin_token: None,
         };
         let mut headers = HeaderMap::new();
         for field in fields {

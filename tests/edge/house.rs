@@ -103,6 +103,10 @@ pub(crate) struct Script(pub(crate) mpsc::UnboundedSender<mpsc::Sender<Bytes>>, 
 pub(crate) type Refused = Arc<Mutex<Vec<Code>>>;
 
 impl Handler for Script {
+    async fn stop(&self, id: &str) -> Result<Response<Reply>, Fault> {
+        Ok(Response::new(Reply::whole(format!("{id} stopped"))))
+    }
+
     async fn handle(&self, visit: Visit, request: Request<Incoming>) -> Response<Reply> {
         match request.uri().path() {
             "/panic" => panic!("with a secret in it"),

@@ -7,5 +7,6 @@ mod clocks;
 mod door;
 mod drain;
 mod house;
+mod operator;
 mod protocols;
 mod raw;

@@ -263,3 +263,26 @@ async fn where_nobody_needs_a_key_tickets_work_the_same() {
     assert_eq!(status(&proxy.client, &read(&id, &bound)).await, 403);
     assert_eq!(status(&proxy.client, &read(&id, "wrong")).await, 401);
 }
+
+#[tokio::test]
+async fn the_operator_stops_what_a_revoked_key_began() {
+    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let proxy = setup(&upstream).start().await;
+    let id = running(&upstream, &proxy).await;
+    let ann = proxy.client.with_key(ANN);
+    let mut reader = ann.follow(Speech::Events, &id).await;
+    reader.until(|told| !told.text().is_empty()).await;
+    proxy.running.reload(setup(&upstream).section("keys.ann", "disabled = true").config()).unwrap();
+    assert_eq!(ann.cancel(&id).await.status, 401, "her own cancel needs a valid key");
+
+    let operator = Client::of(proxy.running.admin_addr().unwrap());
+    let order = Ask::new("POST", format!("/api/streams/{id}/cancel"));
+    let mut stopped = operator.ask(&order).await;
+    let told = stopped.json().await;
+    assert_eq!((stopped.status, &told["status"], &told["upstream"]), (200, &json!("cancelled"), &json!("closed")), "{told}");
+    assert!(told["text"].is_null(), "what it said is not the operator's: {told}");
+    assert!(reader.told().await.is_cancelled());
+    assert_eq!(status(&operator, &order).await, 200, "again");
+    let unknown = Ask::new("POST", "/api/streams/aaaaaaaaaaaaaaaaaaaaaaaaaa/cancel");
+    assert_eq!(status(&operator, &unknown).await, 404);
+}

@@ -93,7 +93,10 @@ impl<H: Handler> Inner<H> {
             return Err(Refusal::Preflight);
         }
         path::collapse_slashes(request.uri_mut());
-        let cancel = self.from.side == Side::Clients && path::is_cancel(request.method(), request.uri().path());
+        let cancel = match self.from.side {
+            Side::Clients => path::is_cancel(request.method(), request.uri().path()),
+            Side::Admin => request.method() == Method::POST && path::operator_cancel(request.uri().path()).is_some(),
+        };
         if self.from.beyond_cap && !cancel {
             let fault = Fault::new(Code::Overloaded, "too many connections here (`server.max_connections`); try again in a moment");
             return Err(fault.with_retry_after(ROOM_AGAIN).into());
