@@ -2,6 +2,7 @@
 
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::object::Object;
@@ -39,8 +40,16 @@ pub(super) fn user(name: &str) -> Option<ByteString> {
 /// # Errors
 /// A 400 when `tools` is no array of objects, or names a model by something else than a string.
 pub(super) fn models_of_tools(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
-    let models = top.objects("tools")?.into_iter().map(|tool| tool.string("model"));
-    models.filter_map(Result::transpose).map(|model| model.map(Into::into)).collect()
+    models_in(&top.objects("tools")?)
+}
+
+/// The models that these objects name. Where one says several, which of them counts is the upstream's to say: all do.
+pub(super) fn models_in(objects: &[Object<'_>]) -> Result<Vec<ByteString>, Fault> {
+    let said = |object: &Object<'_>, value: &RawValue| {
+        serde_json::from_str::<String>(value.get()).map(Into::into).map_err(|_| object.refuse("model", "a string"))
+    };
+    let members = objects.iter().flat_map(|object| object.fields.list.iter().map(move |(name, value)| (object, name, *value)));
+    members.filter(|(_, name, value)| *name == "model" && value.get() != "null").map(|(object, _, value)| said(object, value)).collect()
 }
 
 /// The headers that go along to an upstream: a dialect's `own`, for its own wire, and `traceparent`.

@@ -85,9 +85,7 @@ fn refuse_threads(top: &Object<'_>) -> Result<(), Fault> {
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
     let fallbacks = if listed { top.objects("fallbacks")? } else { Vec::new() };
-    let models = fallbacks.iter().map(|it| it.string("model"));
-    let models: Result<Vec<_>, _> = models.filter_map(Result::transpose).map(|model| model.map(Into::into)).collect();
-    Ok([models?, door::models_of_tools(top)?].concat())
+    Ok([door::models_in(&fallbacks)?, door::models_of_tools(top)?].concat())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::model::fault::Fault;
 pub(in crate::dialect) const FIELDS: &[&str] = &[
     "model",
     "models",
+    "fallbacks",
     "messages",
     "stream",
     "stream_options",

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
+use serde_json::value::RawValue;
 
 use super::{chat, estimate};
 use crate::dialect::object::Object;
@@ -63,7 +64,17 @@ fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
 /// The models that the body names beside `model`: some APIs go on to these by themselves.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let names: Vec<String> = top.read("models", "an array of strings")?.unwrap_or_default();
-    Ok(names.into_iter().map(Into::into).chain(door::models_of_tools(top)?).collect())
+    Ok(names.into_iter().map(Into::into).chain(fallbacks(top)?).chain(door::models_of_tools(top)?).collect())
+}
+
+/// Those that gateways behind us go on to: names, or objects that name one. It is no field of OpenAI's, so that any other
+/// shape is the upstream's to refuse.
+fn fallbacks(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+    let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
+    let each: Vec<&RawValue> = if listed { top.read("fallbacks", "an array")?.unwrap_or_default() } else { Vec::new() };
+    let objects: Vec<_> = each.iter().filter_map(|it| Object::at("fallbacks", it).ok()).collect();
+    let strings = each.iter().filter_map(|it| serde_json::from_str::<String>(it.get()).ok());
+    Ok(strings.map(Into::into).chain(door::models_in(&objects)?).collect())
 }
 
 #[cfg(test)]
@@ -97,6 +108,18 @@ mod tests {
         assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (3, Some(9), true, 1));
         assert_eq!(ask.body, body.as_bytes());
         assert_eq!(ask.chat().unwrap().max_tokens, Some(9));
+    }
+
+    #[test]
+    fn every_model_that_is_named_is_known() {
+        let twice = r#""tools":[{"type":"image_generation","model":"a","mod\u0065l":"b"}]"#;
+        let of = |fields: &str| parsed(Tongue::OpenaiChat, &format!(r#"{{"model":"m",{MESSAGES},{fields}}}"#)).map(|ask| ask.models);
+        assert_eq!(of(r#""models":["a"],"fallbacks":["b",{"mod\u0065l":"c","messages":[]},{},7]"#).unwrap(), ["a", "b", "c"]);
+        assert_eq!(of(twice).unwrap(), ["a", "b"]);
+        assert_eq!(of(r#""fallbacks":[{"model":7}]"#).unwrap_err().param.as_deref(), Some("fallbacks.model"));
+        assert!(of(r#""fallbacks":"default""#).unwrap().is_empty());
+        assert_eq!(of(r#""fallbacks":[],"fallbacks":["b"]"#).unwrap_err().param.as_deref(), Some("fallbacks"));
+        assert_eq!(of(r#""fallbacks":[{"model":"a","model":"b"}]"#).unwrap(), ["a", "b"]);
     }
 
     #[test]
