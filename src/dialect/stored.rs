@@ -24,7 +24,9 @@ pub(in crate::dialect) const FIELDS: &[&str] = &[
     "cachedContent",
     "cached_content",
 ];
-/// The most levels of a tool that are looked at: the tool, and an object in it.
+/// Where providers read fields of their own: `{"google": {"cached_content": …}}`.
+const EXTRA: &str = "extra_body";
+/// The most levels of a tool, or of what is extra, that are looked at: the object, and an object in it.
 const LEVELS: usize = 2;
 
 /// The members of a tool that say what its arguments are.
@@ -45,6 +47,11 @@ pub(in crate::dialect) fn refuse(top: &Object<'_>) -> Result<(), Fault> {
 pub(in crate::dialect) fn find(top: &Object<'_>, resolved: &str) -> Result<Option<String>, Fault> {
     if let Some(name) = FIELDS.iter().find(|name| **name != resolved && top.raw(name).is_some()) {
         return Ok(Some((*name).to_owned()));
+    }
+    // Gemini's chat completions read their own fields there. Every one that comes is looked at: which counts is theirs to say.
+    let mut extras = top.fields.list.iter().filter(|(name, _)| name == EXTRA);
+    if let Some(path) = extras.find_map(|(_, value)| reference(value, LEVELS)) {
+        return Ok(Some(format!("{EXTRA}.{path}")));
     }
     let tools: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
     let in_tool = |(i, tool)| reference(tool, LEVELS).map(|path| format!("tools[{i}].{path}"));
@@ -83,6 +90,16 @@ pub fn not_allowed(path: &str) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_provider_s_own_fields_are_looked_at() {
+        let cached = r#""extra_body":{"google":{"cached\u005fcontent":"cachedContents/1"}}"#;
+        assert_eq!(refused(cached).unwrap(), "extra_body.google.cached_content");
+        assert_eq!(refused(&format!(r#"{cached},"extra_body":{{}}"#)).unwrap(), "extra_body.google.cached_content");
+        assert_eq!(refused(r#""extra_body":{"file_id":"f"}"#).unwrap(), "extra_body.file_id");
+        assert_eq!(refused(r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true}}}"#), None);
+        assert_eq!(refused(r#""extra_body":7"#), None);
+    }
 
     fn refused(fields: &str) -> Option<String> {
         let body = format!("{{{fields}}}");
