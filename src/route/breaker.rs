@@ -146,14 +146,19 @@ impl Breaker {
         let span = self.rules.shortest.saturating_mul(1 << self.opened.min(16)).min(self.rules.longest);
         self.opened = self.opened.saturating_add(1);
         self.failures = 0;
-        self.state = State::Open { until: now + jittered(span), probe: None, fault: Box::new(told_of(fault)) };
+        self.state = State::Open { until: now + jittered(span), probe: None, fault: Box::new(told_of(fault, FAILED)) };
     }
 }
 
+/// Why nobody is asked: by a breaker, …
+const FAILED: &str = "the upstream has failed too often, last with";
+/// … by an answer that said when to come back.
+pub(super) const ASKED_TO_WAIT: &str = "the upstream wants to be left alone, as it said with";
+
 /// What is kept of a failure, to be told to others than the one who met it: never an upstream's own words.
-pub(super) fn told_of(fault: &Fault) -> Fault {
-    let what = fault.upstream_status.map_or_else(String::new, |status| format!(", last with status {}", status.as_u16()));
-    let message = format!("the upstream has failed too often{what}: it is not asked for a while");
+pub(super) fn told_of(fault: &Fault, why: &str) -> Fault {
+    let what = fault.upstream_status.map_or_else(|| format!("`{}`", fault.code.as_str()), |status| format!("status {}", status.as_u16()));
+    let message = format!("{why} {what}: it is not asked for a while");
     // The words of a refusal that tells a client of its own request are that client's.
     let native_code = fault.native_code.clone().filter(|_| fault.side != Side::Client);
     Fault {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Pass, told_of};
+use super::breaker::{ASKED_TO_WAIT, Breaker, Pass, told_of};
 use super::latency::Latency;
 use super::rules::Rules;
 use crate::model::fault::{Code, Fault, Side};
@@ -153,7 +153,7 @@ impl Permit {
     /// It has failed, before or after it had answered.
     pub fn failed(&mut self, fault: &Fault) {
         if let Some(after) = fault.retry_after.filter(|_| counts(fault)) {
-            self.health.pause(after.min(self.health.rules.longest_pause), Why::RetryAfter, told_of(fault));
+            self.health.pause(after.min(self.health.rules.longest_pause), Why::RetryAfter, told_of(fault, ASKED_TO_WAIT));
         }
         match self.pass.take() {
             Some(pass) if counts(fault) => self.health.failed(pass, self.began, fault),
