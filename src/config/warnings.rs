@@ -13,6 +13,12 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if !self.auth.required && !self.auth.keys.is_empty() {
+            warnings.push(
+                "there are keys, and auth.mode is \"none\": everybody may ask, and no key, nor what is limited by it, counts; set mode = \"required\""
+                    .to_owned(),
+            );
+        }
         if !self.budgets.are_set() {
             return warnings;
         }

@@ -55,6 +55,9 @@ fn what_will_surprise_is_said() {
     let priced = format!("data_dir = 'data'\n{budget}[prices.'up/*']\ninput = 1\n");
     assert_eq!(good(&priced).warnings(), [""; 0]);
     assert_eq!(good(WHOLE).warnings().len(), 1, "targets without a price");
+    let key = format!("[keys.web]\nsecret = 'a-secret-of-some-length'\n{ENOUGH}");
+    assert!(matches!(&*good(&key).warnings(), [said] if said.starts_with("there are keys, and auth.mode is \"none\"")));
+    assert_eq!(good(&format!("[auth]\nmode = 'required'\n{key}")).warnings(), [""; 0]);
     assert_eq!(good(ENOUGH).needs_restart(&good(&priced)), ["data_dir"]);
 }
 
