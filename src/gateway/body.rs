@@ -46,7 +46,7 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Fault> {
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(Fault::new(Code::UnsupportedMediaType, "send the chat as JSON, with `content-type: application/json`"))
+    Err(Fault::new(Code::UnsupportedMediaType, "send the body as JSON, with `content-type: application/json`"))
 }
 
 fn too_large(most: usize) -> Fault {
