@@ -138,6 +138,11 @@ pub async fn run(job: Job) {
         end.usage = Box::pin(rest.finish(&mut tally)).await;
         books.settle(&mut pass, bill, &tally, &ending, &end, times);
     }
+    log(&stream, &ask, &tally, &ending, &end, times);
+}
+
+/// Its line in the access log.
+fn log(stream: &Stream, ask: &Ask, tally: &closing::Tally, ending: &Ending, end: &End, times: Times) {
     access_log::line(&Summary {
         stream: stream.id(),
         caller: stream.owner(),
@@ -147,7 +152,7 @@ pub async fn run(job: Job) {
         attempts: tally.attempts(),
         route: &stream.trail(),
         fault: ending.fault(),
-        end: &end,
+        end,
         first_content: times.first_content,
         took: times.took,
     });

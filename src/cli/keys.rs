@@ -42,7 +42,7 @@ pub enum KeysCommand {
 /// A key to be.
 #[derive(Debug, Args)]
 pub struct NewKey {
-    /// Its name: [keys.<name>], in logs, limits and metrics
+    /// Its name: that of its section in the file, and in logs, limits and metrics
     pub name: Option<String>,
     /// The team whose limits and budget it shares
     #[arg(long)]

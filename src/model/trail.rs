@@ -1,6 +1,6 @@
 //! What became of the targets of a route: which were asked, which were passed over, and why.
 //!
-//! Invariants: names and words of ours alone — nothing an upstream said; at most [`MOST`] steps.
+//! Invariants: names and words of ours alone — nothing an upstream said; at most 32 steps.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;

@@ -19,7 +19,7 @@ async fn this_machine_is_the_operator_and_a_page_is_not() {
     for path in ["POST /api/streams//cancel", "POST /api/streams/abc", "POST /api/streams/a/b/cancel", "GET /api/"] {
         assert_eq!(ask(house.admin, path, &[NOTHING]).await.status, 404, "{path}");
     }
-    assert_eq!(ask(house.clients, STOP, &[NOTHING]).await.body.contains("stopped"), false, "clients have no such path");
+    assert!(!ask(house.clients, STOP, &[NOTHING]).await.body.contains("stopped"), "clients have no such path");
 }
 
 #[tokio::test]

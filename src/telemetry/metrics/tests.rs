@@ -24,6 +24,7 @@ fn written(metrics: &Metrics, format: Format) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one list of lines")]
 fn every_series_is_told_in_both_formats() {
     let metrics = Metrics::default();
     let whole = Usage { cached_input: Some(4), cache_write: Some(3), reasoning: Some(2), ..used(11, 7, 25_000) };
