@@ -59,6 +59,7 @@ fn setup(wire: Wire, upstream: &Upstream) -> Setup {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one mix, and all that is to be said of it")]
 async fn a_scrape_after_a_mix_says_what_came_of_it() {
     let clock = Virtual::start();
     let wire = Wire::OpenaiChat;
