@@ -52,8 +52,11 @@ def dice():
 
 
 @pytest.fixture(params=house.WIRES)
-def wire(request):
-    return request.param
+def wire(request, stack):
+    tag = request.getfixturevalue("tag") if "tag" in request.fixturenames else None
+    yield request.param
+    if tag:
+        stack.calm(request.param, tag)
 
 
 def pytest_terminal_summary(terminalreporter):

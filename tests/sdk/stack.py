@@ -39,6 +39,8 @@ MODELS = {
 }
 WIRES = [wire for wire in MODELS if wire in os.environ.get("SLUICEGATE_WIRES", wire).split(",")]
 START, DRAIN, END = 20, 3, 10
+# What in a script makes a call fail.
+FAILURES = {"status", "error", "never"}
 
 SERVER = """
 [server]
@@ -111,6 +113,15 @@ class Stack:
         calls = self.control("wait", tag=tag, ended=count)
         assert sum(call["end"] is not None for call in calls) >= count, calls
         return calls
+
+    def calm(self, wire, tag):
+        """Each failure that was scripted is outweighed, or the target's breaker would open for the tests that follow."""
+        bad = [call["script"] for call in self.calls(tag) if FAILURES & set(call["script"])]
+        for model in [wire] * 2 * len(bad) + [f"{wire}-hasty"] * 2 * sum("never" in script for script in bad):
+            body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "script tag=calm tokens=1"}]}
+            headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
+            with urllib.request.urlopen(urllib.request.Request(f"{self.url}/v1/streams", json.dumps(body).encode(), headers), timeout=60) as answer:
+                assert b"event: error" not in answer.read(), "the breaker is open already"
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class Call:
     def seen(self):
         return {
             "number": self.number, "method": self.method, "target": self.target, "headers": self.headers, "body": self.body,
-            "said": self.said, "sent": self.sent, "end": self.end, "wire": self.wire and self.wire.NAME,
+            "script": self.script, "said": self.said, "sent": self.sent, "end": self.end, "wire": self.wire and self.wire.NAME,
         }
 
 
