@@ -128,8 +128,12 @@ impl Passed {
         let mut set = |name: &str, value: Value| drop(response.insert(name.to_owned(), value));
         set("output", self.items.values().map(|item| item.value("in_progress")).collect());
         set("status", status.word().into());
-        if let Status::Failed(code, message) = status {
-            set("error", json!({"code": code, "message": message}));
+        if let Status::Failed(code, message, limit) = status {
+            let mut error = json!({"code": code, "message": message});
+            if let Some(limit) = limit {
+                error["limit"] = (*limit).into();
+            }
+            set("error", error);
         }
         if let Status::Incomplete(reason) = status {
             set("incomplete_details", json!({"reason": reason}));

@@ -26,8 +26,8 @@ pub(super) enum Status {
     Incomplete(&'static str),
     /// It was stopped.
     Cancelled,
-    /// It failed: code and message.
-    Failed(String, String),
+    /// It failed: code, message, and whose limit it was.
+    Failed(String, String, Option<&'static str>),
 }
 
 impl Status {
@@ -58,7 +58,7 @@ impl Status {
     pub(super) fn failed(fault: &Fault, stream: &StreamId) -> Self {
         let bug = fault.code == Code::InternalError;
         let message = if bug { format!("internal error in stream {stream}") } else { fault.message.clone() };
-        Self::Failed(fault.told_code().to_owned(), message)
+        Self::Failed(fault.told_code().to_owned(), message, fault.limit)
     }
 }
 
@@ -132,13 +132,16 @@ pub(super) fn put_response(buf: &mut BytesMut, view: &View, status: &Status, out
 }
 
 fn put_error(buf: &mut BytesMut, status: &Status) {
-    let Status::Failed(code, message) = status else {
+    let Status::Failed(code, message, limit) = status else {
         buf.put_slice(b"null");
         return;
     };
     buf.put_slice(b"{\"code\":");
     put_str(buf, code);
     put_text_member(buf, "message", message);
+    if let Some(limit) = limit {
+        put_text_member(buf, "limit", limit);
+    }
     buf.put_u8(b'}');
 }
 
