@@ -110,8 +110,9 @@ impl Config {
         let absent = Table::absent(root.doc, "server");
         let (server, page) = root.section("server", schema::SERVER, sockets).unwrap_or_else(|| sockets(&absent));
         let access = section::access::access(root);
-        let (budgets, data_dir) = (section::budgets::budgets(root, access.budgets), section::budgets::data_dir(root));
+        let (mut budgets, data_dir) = (section::budgets::budgets(root, access.budgets), section::budgets::data_dir(root));
         let mut limits = section::limits::limits(root);
+        budgets.cut = limits.cut;
         let (hub, mut gateway) = section::streams::streams(root, page);
         let providers = section::providers::providers(root);
         (limits.keys, limits.providers) = (access.limits, providers.limits.clone());

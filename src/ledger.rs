@@ -12,6 +12,7 @@ mod accounts;
 mod bill;
 pub mod files;
 pub mod period;
+mod refusal;
 pub mod report;
 mod restore;
 pub mod row;
@@ -29,7 +30,7 @@ use parking_lot::Mutex;
 
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
-use accounts::{Accounts, Exceeded, Payers};
+use accounts::{Accounts, Outgrown, Payers};
 use period::{Day, Month, now_ms};
 use row::Row;
 use store::Store;
@@ -76,6 +77,8 @@ pub struct Budgets {
     pub keys: BTreeMap<ByteString, Budget>,
     /// By team.
     pub teams: BTreeMap<ByteString, Budget>,
+    /// A stream is ended when one of its budgets is spent; else it runs on (`limits.on_exceeded`).
+    pub cut: bool,
 }
 
 impl Budgets {
@@ -236,8 +239,12 @@ impl Ledger {
         }
         let began = now_ms();
         let payers = budgets.payers(&customer);
-        let warnings = self.accounts.lock().reserve(&payers, (estimate.prompt, estimate.cost), began).map_err(|it| refusal(&it))?;
-        Ok(Hold { ledger: self.clone(), payers, customer, began, estimate, warnings, over: false })
+        let warnings =
+            self.accounts.lock().reserve(&payers, (estimate.prompt, estimate.cost), began).map_err(|it| refusal::refused(&it))?;
+        let (reserved, figures) = (estimate.cost, payers.iter().flat_map(|(_, budget)| [budget.day, budget.month]));
+        // Reserved may be more than a budget holds: that of a stream which was let in alone.
+        let safe = figures.flatten().fold(reserved, Money::min);
+        Ok(Hold { ledger: self.clone(), payers, customer, began, estimate, reserved, safe, cut: budgets.cut, warnings, over: false })
     }
 
     /// What an account has spent today and this month.
@@ -260,6 +267,10 @@ impl Ledger {
         }
     }
 
+    fn raise(&self, payers: &Payers, began: u64, money: (Money, Money)) -> Result<(), Outgrown> {
+        self.accounts.lock().raise(payers, (began, now_ms()), money)
+    }
+
     fn settle(&self, payers: &Payers, period: Period, reserved: Money, cost: Money) {
         self.accounts.lock().settle(payers, period, reserved, cost);
     }
@@ -276,28 +287,4 @@ impl Ledger {
 pub fn warning_header(warnings: &[Warning]) -> Option<String> {
     let one = |it: &Warning| format!("{};period={};used={}", it.scope, it.period, it.percent);
     (!warnings.is_empty()).then(|| warnings.iter().map(one).collect::<Vec<_>>().join(", "))
-}
-
-fn refusal(exceeded: &Exceeded) -> Fault {
-    match exceeded {
-        Exceeded::Spent(scope, period, left) => {
-            let message =
-                format!("the {scope} budget for this {period} does not cover this request any more: the next {period} (UTC) begins anew");
-            let mut fault = Fault::new(Code::BudgetExceeded, message).with_limit(scope).with_retry_after(*left);
-            // Nothing comes back to it within any time that an SDK would wait.
-            fault.final_here = true;
-            fault
-        }
-        Exceeded::Reserved(scope, period) => {
-            let message = format!(
-                "what is left of the {scope} budget for this {period} is reserved for streams that run: try again when one has ended"
-            );
-            // Nobody knows when a stream ends; a second is what clients wait anyway.
-            Fault::new(Code::BudgetExceeded, message).with_limit(scope).with_retry_after(Duration::from_secs(1))
-        }
-        Exceeded::TooDear(scope, period) => {
-            let message = format!("the prompt alone costs more than the {scope} budget for a whole {period}: send less");
-            Fault::new(Code::InvalidRequest, message).with_limit(scope)
-        }
-    }
 }

@@ -99,9 +99,9 @@ impl From<Fault> for Ending {
 }
 
 /// Journals an opened answer to its end; one that breaks off is told of its target.
-async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally, pass: &mut Pass) -> Ending {
+async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally, pass: &mut Pass, bill: &mut Option<Bill>) -> Ending {
     let Opened { live, mut permit } = opened;
-    let ending = pump::pump(live, writer, tally, pass).await;
+    let ending = pump::pump(live, writer, tally, pass, bill).await;
     if let Ending::Failed(fault, _) = &ending {
         permit.failed(fault);
     }
@@ -119,7 +119,7 @@ pub async fn run(job: Job) {
     // Boxed, so that what opening needs is given back before the long part begins.
     let opened = Box::pin(opening.open(&mut tally, &mut pass)).await;
     let mut ending = match opened {
-        Ok(opened) => pumped(opened, &mut writer, &mut tally, &mut pass).await,
+        Ok(opened) => pumped(opened, &mut writer, &mut tally, &mut pass, &mut bill).await,
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {

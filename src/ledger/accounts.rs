@@ -44,6 +44,17 @@ impl<P: Copy + Ord + Default> Fill<P> {
         self.spent.plus(self.reserved)
     }
 
+    /// What others have of it, once the reservation of a stream that began in `period` is raised; `None` where that period
+    /// is over, and its budget with it.
+    fn raise(&mut self, (period, now): (P, P), from: Money, to: Money) -> Option<Self> {
+        if self.at(now).period != period {
+            return None;
+        }
+        let others = Self { reserved: self.reserved.minus(from), ..*self };
+        self.reserved = others.reserved.plus(to);
+        Some(others)
+    }
+
     fn settle(&mut self, period: P, reserved: Money, cost: Money) {
         if self.at(period).period == period {
             self.reserved = self.reserved.minus(reserved);
@@ -68,6 +79,15 @@ pub(super) enum Exceeded {
     Reserved(&'static str, &'static str),
     /// The prompt alone costs more than this budget ever holds.
     TooDear(&'static str, &'static str),
+}
+
+/// A budget that does not hold what a running stream has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outgrown {
+    pub(super) scope: &'static str,
+    pub(super) period: &'static str,
+    /// Until it begins anew, where it is spent; `None` where what is left of it is reserved for others.
+    pub(super) left: Option<Duration>,
 }
 
 /// All accounts.
@@ -109,6 +129,23 @@ impl Accounts {
             warn(&mut account.month, budget.month, budget.warn_at, (payer, scope, "month"), &mut warnings);
         }
         Ok(warnings)
+    }
+
+    /// Raises what is `reserved` for a stream that `costs` so much by now, and says which budget does not hold that. It is
+    /// reserved all the same, as it is owed.
+    pub(super) fn raise(&mut self, payers: &Payers, (began, now): (u64, u64), (reserved, costs): (Money, Money)) -> Result<(), Outgrown> {
+        let (then, today, raised) = (Period::of(began), Period::of(now), reserved.max(costs));
+        let mut outgrown = None;
+        for (payer, budget) in payers {
+            let (account, scope) = (self.account(payer), payer.scope());
+            let day = account.day.raise((then.day, today.day), reserved, raised);
+            let month = account.month.raise((then.month, today.month), reserved, raised);
+            let day = day.and_then(|others| outgrows(&others, budget.day, costs, (scope, "day"), || Day::left(now)));
+            let month = month.and_then(|others| outgrows(&others, budget.month, costs, (scope, "month"), || Month::left(now)));
+            // The one that stands longest is told.
+            outgrown = outgrown.into_iter().chain(day).chain(month).max_by_key(|it: &Outgrown| it.left);
+        }
+        outgrown.map_or(Ok(()), Err)
     }
 
     /// Gives a reservation back and takes what was spent instead.
@@ -169,6 +206,19 @@ fn look<P: Copy + Ord + Default>(
     } else {
         Ok(())
     }
+}
+
+/// That budget, where a stream costs more than others have left of it.
+fn outgrows<P: Copy + Ord + Default>(
+    others: &Fill<P>,
+    budget: Option<Money>,
+    costs: Money,
+    (scope, period): (&'static str, &'static str),
+    left: impl Fn() -> Duration,
+) -> Option<Outgrown> {
+    let most = budget?;
+    let is_spent = others.spent.plus(costs) > most;
+    (others.used().plus(costs) > most).then(|| Outgrown { scope, period, left: is_spent.then(left) })
 }
 
 /// Of two refusals the one that stands longer.
@@ -294,6 +344,76 @@ mod tests {
         assert!(accounts.reserve(&payers, (money("0.5"), money("9")), now).is_ok());
         assert_eq!(accounts.reserve(&payers, (Money::ZERO, money("0.1")), now), Err(Exceeded::Reserved("key", "day")));
         assert_eq!(accounts.reserve(&payers, (Money::ZERO, Money::ZERO), now), Err(Exceeded::Reserved("key", "day")));
+    }
+
+    fn outgrown(scope: &'static str, period: &'static str, left: Option<Duration>) -> Result<(), Outgrown> {
+        Err(Outgrown { scope, period, left })
+    }
+
+    #[test]
+    fn what_a_stream_outgrows_is_reserved_and_others_see_it() {
+        let (mut accounts, payers) = (Accounts::default(), payers(&[(key(), Some("1"), Some("9"))]));
+        let now = at("2026-11-26", 1);
+        let cost = (Money::ZERO, money("0.3"));
+        accounts.reserve(&payers, cost, now).unwrap();
+        accounts.reserve(&payers, cost, now).unwrap();
+        let raise = |accounts: &mut Accounts, from, costs| accounts.raise(&payers, (now, now), (money(from), money(costs)));
+        assert_eq!(raise(&mut accounts, "0.3", "0.2"), Ok(()), "less than is reserved");
+        assert_eq!(raise(&mut accounts, "0.3", "0.5"), Ok(()));
+        assert_eq!(accounts.reserve(&payers, cost, now), Err(Exceeded::Reserved("key", "day")), "0.8 of 1 are reserved");
+        assert_eq!(raise(&mut accounts, "0.5", "0.7"), Ok(()), "all of it");
+        assert_eq!(raise(&mut accounts, "0.7", "0.8"), outgrown("key", "day", None), "the rest is the other's");
+        assert_eq!(accounts.spent(&key(), now), [Money::ZERO, Money::ZERO, money("1.1"), money("1.1")], "it is owed all the same");
+        accounts.settle(&payers, Period::of(now), money("0.3"), money("0.3"));
+        assert_eq!(raise(&mut accounts, "0.8", "0.8"), outgrown("key", "day", Some(Day::left(now))), "the rest is spent");
+        accounts.settle(&payers, Period::of(now), money("0.8"), money("0.8"));
+        assert_eq!(accounts.spent(&key(), now), [money("1.1"), money("1.1"), Money::ZERO, Money::ZERO]);
+    }
+
+    #[test]
+    fn every_budget_is_outgrown_for_itself_and_the_longest_is_told() {
+        let now = at("2026-11-26", 1);
+        let user = || Payer::User { key: "web".into(), user: "ann".into() };
+        let spent = |budgets: &[_], costs| {
+            let (mut accounts, payers) = (Accounts::default(), payers(budgets));
+            accounts.reserve(&payers, (Money::ZERO, money("0.1")), now).unwrap();
+            accounts.raise(&payers, (now, now), (money("0.1"), money(costs)))
+        };
+        for payer in [Payer::Global, key(), team(), user()] {
+            let rich = (Payer::Key("rich".into()), Some("9"), Some("9"));
+            let scope = payer.scope();
+            assert_eq!(spent(&[rich.clone(), (payer.clone(), Some("1"), None)], "1"), Ok(()));
+            assert_eq!(spent(&[rich.clone(), (payer.clone(), Some("1"), None)], "1.01"), outgrown(scope, "day", Some(Day::left(now))));
+            assert_eq!(spent(&[(payer, None, Some("1")), rich], "1.01"), outgrown(scope, "month", Some(Month::left(now))));
+        }
+        let several = [(Payer::Global, Some("1"), Some("2")), (key(), Some("1"), Some("1")), (team(), Some("1"), None)];
+        assert_eq!(spent(&several, "1.5"), outgrown("key", "month", Some(Month::left(now))));
+        assert_eq!(spent(&[(Payer::Global, None, None), (key(), None, None)], "9999"), Ok(()), "nobody has a budget");
+    }
+
+    #[test]
+    fn a_stream_that_was_let_in_alone_ends_with_its_budget() {
+        let (mut accounts, payers) = (Accounts::default(), payers(&[(key(), None, Some("1"))]));
+        let now = at("2026-11-26", 1);
+        accounts.reserve(&payers, (Money::ZERO, money("9")), now).unwrap();
+        assert_eq!(accounts.raise(&payers, (now, now), (money("9"), money("1"))), Ok(()));
+        let left = Some(Month::left(now));
+        assert_eq!(accounts.raise(&payers, (now, now), (money("9"), money("1.1"))), outgrown("key", "month", left));
+        accounts.settle(&payers, Period::of(now), money("9"), money("1.1"));
+        assert_eq!(accounts.reserved(), Money::ZERO);
+    }
+
+    #[test]
+    fn a_period_that_is_over_ends_no_stream_and_takes_nothing() {
+        let (mut accounts, payers) = (Accounts::default(), payers(&[(key(), Some("1"), Some("2"))]));
+        let (evening, morning) = (at("2026-11-29", 23), at("2026-11-30", 1));
+        accounts.reserve(&payers, (Money::ZERO, money("0.5")), evening).unwrap();
+        assert_eq!(accounts.raise(&payers, (evening, morning), (money("0.5"), money("1.5"))), Ok(()), "its day is over");
+        assert_eq!(accounts.spent(&key(), morning), [Money::ZERO, Money::ZERO, Money::ZERO, money("1.5")]);
+        let left = Some(Month::left(morning));
+        assert_eq!(accounts.raise(&payers, (evening, morning), (money("1.5"), money("2.5"))), outgrown("key", "month", left));
+        accounts.settle(&payers, Period::of(evening), money("2.5"), money("2.5"));
+        assert_eq!(accounts.spent(&key(), morning), [Money::ZERO, money("2.5"), Money::ZERO, Money::ZERO]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The bill of one generation: reserved, begun, settled.
 //!
 //! Invariants: dropped before it began, a reservation is given back; begun, it is settled once — where nobody did (a bug of
-//! ours), what was reserved is charged.
+//! ours), what was reserved is charged. A reservation is never less than what has been streamed costs, a moment late; it is
+//! given back as it was raised.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,12 +13,15 @@ use smallvec::SmallVec;
 use super::accounts::Payers;
 use super::period::now_ms;
 use super::row::{Row, cut};
-use super::{Customer, Estimate, Ledger, Period, Warning};
+use super::{Customer, Estimate, Ledger, Period, Warning, refusal};
 use crate::model::event::{End, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
 use crate::model::money::Money;
 use crate::model::target::Target;
+
+/// Output that may be on its way before budgets hear of it, bytes: 64 tokens, as for limits.
+const STEP: u64 = 256;
 
 /// Money that is reserved for a generation.
 #[derive(Debug)]
@@ -28,6 +32,12 @@ pub struct Hold {
     /// Milliseconds since 1970.
     pub(super) began: u64,
     pub(super) estimate: Estimate,
+    /// What is reserved of every budget.
+    pub(super) reserved: Money,
+    /// It may cost so much before any budget has to be asked.
+    pub(super) safe: Money,
+    /// It is ended when a budget does not hold it any more.
+    pub(super) cut: bool,
     /// The budgets that are nearly spent.
     pub warnings: SmallVec<[Warning; 1]>,
     pub(super) over: bool,
@@ -84,12 +94,25 @@ impl Hold {
             ..Row::default()
         };
         self.ledger.write(&row);
-        Bill { hold: self, row }
+        Bill { written: self.reserved, hold: self, row, heard: 0 }
+    }
+
+    /// Has all of what it costs by now reserved.
+    fn raise(&mut self, costs: Money) -> Result<(), Box<Fault>> {
+        if costs <= self.safe {
+            return Ok(());
+        }
+        let held = self.ledger.raise(&self.payers, self.began, (self.reserved, costs));
+        self.reserved = self.reserved.max(costs);
+        match held {
+            Err(outgrown) if self.cut => Err(Box::new(refusal::cut(outgrown))),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     fn settle(&mut self, cost: Money) {
         if !std::mem::replace(&mut self.over, true) {
-            self.ledger.settle(&self.payers, Period::of(self.began), self.estimate.cost, cost);
+            self.ledger.settle(&self.payers, Period::of(self.began), self.reserved, cost);
         }
     }
 }
@@ -105,9 +128,39 @@ impl Drop for Hold {
 pub struct Bill {
     hold: Hold,
     row: Row<'static>,
+    /// What its last row in the ledger says that it costs.
+    written: Money,
+    /// Up to so many bytes of output nothing is to be done.
+    heard: u64,
 }
 
 impl Bill {
+    /// Hears how much output there is, bytes; what all of it `costs` is asked now and then. Cheap enough for every token.
+    ///
+    /// # Errors
+    /// 429 when a budget does not hold that any more, and the stream is to end then (`on_exceeded = "cut"`).
+    pub fn streamed(&mut self, bytes: u64, costs: impl FnOnce() -> Option<Money>) -> Result<(), Box<Fault>> {
+        if bytes > self.heard { self.keep_up(bytes, costs()) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn keep_up(&mut self, bytes: u64, costs: Option<Money>) -> Result<(), Box<Fault>> {
+        let Some(costs) = costs else {
+            // Its target has no price, and no other one answers now.
+            self.heard = u64::MAX;
+            return Ok(());
+        };
+        self.heard = bytes.saturating_add(STEP);
+        let held = self.hold.raise(costs);
+        // Not at every step: what a crash leaves to be charged is half of it at the least.
+        if self.hold.reserved > self.written.plus(self.written) {
+            self.written = self.hold.reserved;
+            self.row.cost = Some(self.written);
+            self.hold.ledger.write(&self.row);
+        }
+        held
+    }
+
     /// Charges what was used, and writes the row.
     pub fn settle(mut self, it: &Settlement<'_>) {
         let used = it.end.usage.unwrap_or_default();
@@ -143,6 +196,7 @@ impl Drop for Bill {
     fn drop(&mut self) {
         if !self.hold.over {
             let row = unsettled(std::mem::take(&mut self.row), Code::InternalError.as_str());
+            let row = Row { cost: row.cost.map(|_| self.hold.reserved), ..row };
             self.close(&row);
         }
     }

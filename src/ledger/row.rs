@@ -1,7 +1,7 @@
 //! A row of the ledger: one generation, who asked for it, and what it came to. No prompt, no completion.
 //!
 //! Invariants: a row is one line of JSON. It is written when its stream begins, with what is reserved for it as its cost,
-//! and again in full when it is settled; the later line counts. Texts that clients choose are cut to a bound.
+//! again when that has doubled, and in full when it is settled; the later line counts. Texts that clients choose are cut to a bound.
 
 use std::borrow::Cow;
 

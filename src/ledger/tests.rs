@@ -26,6 +26,14 @@ impl Scratch {
         files::months(&self.0).unwrap().pop().unwrap().1
     }
 
+    /// As a process that is killed leaves it: nothing is dropped, the lock goes.
+    fn killed(&self) -> Self {
+        let copy = Self::new();
+        fs::create_dir_all(copy.0.join("ledger")).unwrap();
+        fs::copy(self.file(), copy.0.join("ledger").join(self.file().file_name().unwrap())).unwrap();
+        copy
+    }
+
     fn told(&self, question: &Question) -> String {
         let mut out = Vec::new();
         report::write(&self.0, question, &mut out).unwrap();
@@ -90,10 +98,7 @@ fn a_restart_finds_what_was_spent_and_closes_what_was_cut_off() {
     let lost = begin(&ledger, "1.5");
     ledger.flush(SOON);
     assert_eq!((month_of(&ledger, &key()), ledger.reserved()), ("0.75".into(), money("12")), "four accounts, day and month");
-    // As a process that is killed leaves it: nothing is dropped, the lock goes.
-    let copy = Scratch::new();
-    fs::create_dir_all(copy.0.join("ledger")).unwrap();
-    fs::copy(scratch.file(), copy.0.join("ledger").join(scratch.file().file_name().unwrap())).unwrap();
+    let copy = scratch.killed();
     let again = Ledger::open(Some(&copy.0), &budgets()).unwrap();
     again.flush(SOON);
     let user = Payer::User { key: "web".into(), user: "=ann, \"x\"".into() };
@@ -119,6 +124,96 @@ fn a_bill_that_nobody_settles_is_charged_what_was_reserved() {
     }));
     assert!(text.is_err());
     assert_eq!((month_of(&ledger, &key()), ledger.reserved()), ("1.5".into(), Money::ZERO));
+}
+
+/// A stream of a hundred steps, each of which costs that much more, until it is cut.
+fn streamed(bill: &mut Bill, each: &str) -> (Money, Option<Fault>) {
+    let mut costs = Money::ZERO;
+    for step in 1..=100 {
+        costs = costs.plus(money(each));
+        if let Err(fault) = bill.streamed(step * 300, || Some(costs)) {
+            return (costs, Some(*fault));
+        }
+    }
+    (costs, None)
+}
+
+#[test]
+fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
+    let month = |most: &str| Budget { month: Some(money(most)), ..Budget::default() };
+    let (none, ten) = (Budget::default(), month("10"));
+    let of = |global, user, web, red| Budgets {
+        global,
+        user,
+        keys: [("web".into(), web)].into(),
+        teams: [("growth".into(), red)].into(),
+        cut: true,
+    };
+    for (scope, budgets) in [
+        ("global", of(ten, none, none, none)),
+        ("user", of(none, ten, none, none)),
+        ("key", of(none, none, ten, none)),
+        ("team", of(month("11"), month("11"), month("11"), ten)),
+    ] {
+        for cut in [true, false] {
+            let budgets = Budgets { cut, ..budgets.clone() };
+            let ledger = Ledger::open(None, &budgets).unwrap();
+            let estimate = Estimate { prompt: Money::ZERO, cost: money("1"), priced: true };
+            let hold = || ledger.hold(&budgets, customer(), estimate);
+            let begun = Begun { stream: &StreamId::random(), dialect: "events", model: "m", input_estimate: 5 };
+            let mut bill = hold().unwrap().begin(&begun);
+            let (costs, fault) = streamed(&mut bill, "0.25");
+            assert_eq!(costs, money(if cut { "10.25" } else { "25" }), "{scope}");
+            assert_eq!(hold().unwrap_err().retry_after, Some(Duration::from_secs(1)), "{scope}: all of it is reserved");
+            if let Some(fault) = fault {
+                assert_eq!((fault.code, fault.limit, fault.final_here), (Code::BudgetExceeded, Some(scope), true));
+                assert!(fault.message.contains(&format!("the {scope} budget for this month ran out")), "{fault}");
+                assert!(fault.retry_after.unwrap() <= Month::left(now_ms()) + SOON);
+            }
+            settle(bill, &costs.to_string());
+            assert_eq!((month_of(&ledger, &key()), ledger.reserved()), (costs.to_string(), Money::ZERO), "{scope}");
+        }
+    }
+}
+
+#[test]
+fn costs_are_looked_at_by_the_step_and_not_at_all_without_a_price() {
+    let ledger = Ledger::open(None, &budgets()).unwrap();
+    let mut bill = begin(&ledger, "1");
+    let mut looks = 0;
+    for bytes in 1..=10 * 257 {
+        let look = || {
+            looks += 1;
+            Some(money("0.5"))
+        };
+        bill.streamed(bytes, look).unwrap();
+    }
+    assert_eq!(looks, 10);
+    drop(bill);
+    let mut unpriced = begin(&ledger, "1");
+    unpriced.streamed(1, || None).unwrap();
+    unpriced.streamed(1 << 40, || unreachable!("its target has no price")).unwrap();
+}
+
+#[test]
+fn a_raised_reservation_outlives_a_crash_by_half_and_a_panic_whole() {
+    let scratch = Scratch::new();
+    let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
+    let mut bill = begin(&ledger, "1");
+    let lines = || {
+        ledger.flush(SOON);
+        fs::read_to_string(scratch.file()).unwrap().lines().count()
+    };
+    assert_eq!(lines(), 1);
+    let (costs, _) = streamed(&mut bill, "0.09");
+    assert_eq!((costs, lines()), (money("9"), 4), "at 2.07, 4.23 and 8.55: what more than doubles it");
+    let copy = scratch.killed();
+    let again = Ledger::open(Some(&copy.0), &budgets()).unwrap();
+    assert_eq!(month_of(&again, &key()), "8.55", "the last of its lines");
+    drop(bill);
+    assert_eq!((month_of(&ledger, &key()), ledger.reserved()), ("9".into(), Money::ZERO));
+    ledger.flush(SOON);
+    assert_eq!((scratch.rows().len(), money(&scratch.rows()[0]["cost"].to_string())), (1, money("9")));
 }
 
 #[test]

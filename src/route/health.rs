@@ -124,7 +124,7 @@ impl Health {
 
 /// True where a failure says something of the target: neither the request was at fault, nor we.
 fn counts(fault: &Fault) -> bool {
-    let cut_here = fault.code == Code::RateLimited && fault.side == Side::Ours;
+    let cut_here = matches!(fault.code, Code::RateLimited | Code::BudgetExceeded) && fault.side == Side::Ours;
     !fault.ends_route() && fault.code != Code::InternalError && !cut_here
 }
 
@@ -258,6 +258,10 @@ mod tests {
             (0..10).for_each(|_| fail(&health, &fault));
         }
         (0..10).for_each(|_| fail(&health, &Fault::new(Code::InternalError, "ours")));
+        for code in [Code::RateLimited, Code::BudgetExceeded] {
+            let cut = Fault { side: Side::Ours, ..of(429, code, Some(50)) };
+            (0..10).for_each(|_| fail(&health, &cut));
+        }
         (0..10).for_each(|_| drop(health.admit().unwrap()));
         assert!(health.is_at_peace());
         for status in [401, 404, 500] {

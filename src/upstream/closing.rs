@@ -136,6 +136,11 @@ impl Tally {
         Some(used)
     }
 
+    /// What it has cost until now; `None` where its target has no price.
+    pub(super) fn cost(&self) -> Option<Money> {
+        self.used(false).and_then(|used| used.cost)
+    }
+
     /// What the limits are told of it. What a provider bills for an attempt that failed before it gave anything is not
     /// known: nothing.
     pub(super) fn charge(&self, ending: &Ending, used: Option<Usage>) -> Charge {

@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::closing::Tally;
 use super::live::Live;
 use crate::hub::{Cause, Stream, Writer};
+use crate::ledger::Bill;
 use crate::limits::Pass;
 use crate::model::fault::Fault;
 
@@ -27,7 +28,7 @@ enum Wake {
 
 /// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or comes with the ending
 /// of a cancel.
-pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut Tally, pass: &mut Pass) -> Ending {
+pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut Tally, pass: &mut Pass, bill: &mut Option<Bill>) -> Ending {
     let mut entries = vec![live.route_entry()];
     entries.append(&mut live.entries);
     writer.append(&mut entries);
@@ -53,7 +54,7 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
             (result, next) = gather(&mut live, tally).await;
         }
         if result.is_ok() && !live.done {
-            result = pass.streamed(tally.output_bytes).map_err(|dry| Ending::Failed(dry, None));
+            result = owed(tally, pass, bill.as_mut()).map_err(|spent| Ending::Failed(spent, None));
         }
         if tally.first_content.is_none() && live.decided {
             tally.first_content = Some(std::time::Instant::now());
@@ -65,6 +66,12 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
     }
     live.retire();
     tally.failed_finish().map_or(Ending::Complete, Ending::from)
+}
+
+/// Tells limits and budgets how much there is: a comparison for each, nearly always.
+fn owed(tally: &Tally, pass: &mut Pass, bill: Option<&mut Bill>) -> Result<(), Box<Fault>> {
+    pass.streamed(tally.output_bytes)?;
+    bill.map_or(Ok(()), |bill| bill.streamed(tally.output_bytes, || tally.cost()))
 }
 
 /// In a flood, takes what comes within the same turn of the event loop, so that one entry of the lock and one write to each

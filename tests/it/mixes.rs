@@ -1,5 +1,5 @@
 //! Random mixes of all that can become of a stream: finished, left, stopped, timed out, failed, fallen back, raced for,
-//! panicked. Afterwards nothing is held anywhere, and everything was settled once.
+//! cut as a budget is spent, panicked. Afterwards nothing is held anywhere, and everything was settled once.
 //!
 //! `SLUICEGATE_SEED` repeats a run.
 
@@ -22,8 +22,10 @@ use crate::spending::{Folder, money};
 const STREAMS: usize = 150;
 /// Mixes, each over two wires of its own.
 const MIXES: u64 = 6;
-/// The secrets of two callers; the second may run few streams at a time.
-const KEYS: [(&str, &str); 2] = [("ann", "ann-0123456789abcdef"), ("bob", "bob-0123456789abcdef")];
+/// The secrets of the callers; the second may run few streams at a time, the third soon has nothing left to spend.
+const KEYS: [(&str, &str); 3] = [("ann", "ann-0123456789abcdef"), ("bob", "bob-0123456789abcdef"), ("cyd", "cyd-0123456789abcdef")];
+/// What the third may spend: a few long answers.
+const BUDGET: &str = "budget = { month = 0.01 }";
 /// Longer than the longest of all clocks, with its retries.
 const LONG: Duration = Duration::from_secs(120);
 const LIMIT: &str = "{ requests_per_minute = 100000, tokens_per_minute = 100000000, concurrent_streams = 1000 }";
@@ -31,13 +33,15 @@ const LIMIT: &str = "{ requests_per_minute = 100000, tokens_per_minute = 1000000
 const POISON: &str = "poison";
 
 /// What an upstream does with a request; more often well than not, or its breaker would have the last word of it all.
-const DEEDS: &str = "ffffffffsssrtuehwb";
+const DEEDS: &str = "fffffflllsssrtuehwb";
 
 fn deed(wire: Wire, deed: &str) -> Vec<Step> {
     let said = Say::tokens(6);
+    let long = Say { tokens: vec!["words ".repeat(100); 12], usage: (11, 1800), ..Say::tokens(0) };
     let partly = |count, end| [said.steps_until(wire, Pace::Every(Duration::from_millis(50)), count), vec![end]].concat();
     let refused = |status: u16| whole(status, say::refusal(wire, status, "not now").to_string());
     match deed {
+        "l" => long.steps(wire, Pace::Every(Duration::from_millis(100))),
         "s" => said.steps(wire, Pace::Every(Duration::from_millis(400))),
         "r" => partly(3, Step::Reset),
         "t" => partly(2, Step::Truncate),
@@ -201,14 +205,15 @@ async fn mixed(wires: [Wire; 2], ups: &[Upstream; 2], folder: &Folder) -> Proxy 
         .section("prices.\"up/*\"", "input = 1\noutput = 2")
         .section("prices.\"spare/*\"", "input = 3\noutput = 5")
         .section("auth", "mode = \"required\"")
-        .section("limits", &format!("global = {LIMIT}\nip = {LIMIT}\nuser = {LIMIT}\nmodels.m = {LIMIT}\nteams.red = {LIMIT}"));
+        .section("limits", &format!("on_exceeded = \"cut\"\nreserve_output = 50\nglobal = {LIMIT}\nip = {LIMIT}\nuser = {LIMIT}\nmodels.m = {LIMIT}\nteams.red = {LIMIT}"));
     for name in ["up", "spare"] {
         let lines = format!("timeouts = {{ headers = \"3s\", first_token = \"5s\", idle = \"4s\", total = \"30s\" }}\nlimits = {LIMIT}");
         setup = setup.section(&format!("providers.{name}"), &lines);
     }
     let few = "{ concurrent_streams = 8 }";
-    for ((name, secret), limits) in KEYS.into_iter().zip([LIMIT, few]) {
-        setup = setup.section(&format!("keys.{name}"), &format!("secret = \"{secret}\"\nteam = \"red\"\nlimits = {limits}"));
+    for ((name, secret), (limits, budget)) in KEYS.into_iter().zip([(LIMIT, ""), (few, ""), (LIMIT, BUDGET)]) {
+        let lines = format!("secret = \"{secret}\"\nteam = \"red\"\nlimits = {limits}\n{budget}");
+        setup = setup.section(&format!("keys.{name}"), &lines);
     }
     setup.start().await
 }
@@ -253,7 +258,7 @@ async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
         let clients = KEYS.map(|(_, secret)| proxy.client.with_key(secret));
         let mut lives = JoinSet::new();
         for number in 0..STREAMS {
-            lives.spawn(Fate::drawn(number, &mut dice).live(clients[dice.place(2)].clone()));
+            lives.spawn(Fate::drawn(number, &mut dice).live(clients[dice.place(KEYS.len())].clone()));
             if dice.below(8) == 0 {
                 clock.pass(Duration::from_millis(dice.below(300))).await;
             }
@@ -271,11 +276,11 @@ async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
         }
         settled(&proxy, &folder, &clients, &mut outcomes).await;
     }
-    assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["answered", "cancelled", "failed", "lost", "skipped"]);
+    assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["answered", "cancelled", "cut", "failed", "lost", "skipped"]);
 }
 
 /// The books: one row a stream, which says what the stream says, and whose sum is what each account has spent.
-async fn settled(proxy: &Proxy, folder: &Folder, clients: &[Client; 2], outcomes: &mut BTreeSet<String>) {
+async fn settled(proxy: &Proxy, folder: &Folder, clients: &[Client; 3], outcomes: &mut BTreeSet<String>) {
     let now = proxy.running.gauges();
     assert_eq!((now.running, now.readers, now.permits, now.reserved, now.reserved_money), (0, 0, 0, 0, Money::ZERO));
     proxy.running.ledger().flush(Duration::from_secs(20));
@@ -294,6 +299,9 @@ async fn settled(proxy: &Proxy, folder: &Folder, clients: &[Client; 2], outcomes
             // Of a stream that a panic has ended nobody can say what it used: it is charged what was reserved.
             if row["code"] != "internal_error" {
                 same(row, status);
+            }
+            if row["code"] == "budget_exceeded" {
+                outcomes.insert("cut".to_owned());
             }
             let cost = if row["cost"].is_null() { Money::ZERO } else { money(&row["cost"]) };
             let sum = spent.entry(*key).or_insert(Money::ZERO);

@@ -1,5 +1,6 @@
 //! What streams cost, who pays, and when nothing more is to be spent: prices, budgets, the ledger.
 
+mod cut;
 mod killed;
 mod metered;
 

@@ -23,6 +23,7 @@ pub(in crate::config) fn budgets(root: &Table<'_, '_>, keys: BTreeMap<ByteString
             user: one("user"),
             keys: BTreeMap::new(),
             teams: teams.unwrap_or_default().into_iter().collect(),
+            cut: false,
         };
         (budgets, table.read("warn_at", share))
     };
