@@ -3,6 +3,7 @@
 mod cut;
 mod killed;
 mod metered;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
