@@ -16,6 +16,7 @@ mod live;
 mod models;
 mod options;
 pub mod pages;
+mod past;
 mod purse;
 mod query;
 pub mod refuse;

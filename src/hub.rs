@@ -11,6 +11,7 @@ mod coalesce;
 mod journal;
 mod log;
 mod maps;
+mod objects;
 mod reader;
 mod retention;
 mod skeleton;
@@ -143,6 +144,12 @@ impl Hub {
     /// 404 in the same words whether it never was, is forgotten, or is somebody else's.
     pub fn find(&self, owner: &CallerId, name: &str) -> Result<Arc<Stream>, Fault> {
         self.inner.maps.lock().find(owner, name).ok_or_else(|| not_found(name))
+    }
+
+    /// The caller's stream in which a provider made the object of that id.
+    #[must_use]
+    pub fn maker(&self, owner: &CallerId, object: &str) -> Option<Arc<Stream>> {
+        self.inner.maps.lock().maker(owner, object)
     }
 
     /// Whose the stream of that id is. Only for who has proof of a right to it that does not depend on the answer.

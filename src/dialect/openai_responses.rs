@@ -21,6 +21,7 @@ mod keep;
 mod kept;
 #[cfg(test)]
 mod laws;
+mod named;
 mod parse;
 mod passed;
 mod pieces;
@@ -39,6 +40,7 @@ use crate::model::fold::Answer;
 use crate::model::wire::Tongue;
 
 pub use kept::{go_on, numbered, output_of, renamed};
+pub use named::{Items, home_of, named, output_by_id, spelled_out};
 
 /// The dialect `openai-responses`.
 #[derive(Debug, Clone, Copy)]

@@ -1,10 +1,9 @@
-//! Responses that are there, as OpenAI's clients ask for them: read, followed from a number, stopped, forgotten, and gone
-//! on from.
+//! Responses that are there, as OpenAI's clients ask for them: read, followed from a number, stopped and forgotten.
 //!
 //! Invariants: all of it is a stream's journal, read again; a response is its caller's alone, and another's is as if it
 //! never was.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -16,13 +15,11 @@ use super::reply::Reply;
 use super::streams::CONFIRM;
 use super::{Gateway, House, answer, head_only, headers};
 use crate::auth::Caller;
-use crate::dialect::not_allowed;
-use crate::dialect::openai_responses::{Teller, go_on, numbered, output_of, renamed};
+use crate::dialect::openai_responses::{Teller, numbered, renamed};
 use crate::hub::{Reader, State, Stream};
-use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
-use crate::model::wire::{Tongue, Wire};
+use crate::model::wire::Tongue;
 
 /// The most items in one page of an input.
 const PAGE: usize = 100;
@@ -102,31 +99,6 @@ impl Gateway {
         Ok(headers::json(StatusCode::OK, page(&items, more)))
     }
 
-    /// The request with the turns that it goes on from before its own.
-    pub(super) fn with_past(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
-        let Some(previous) = ask.asked.as_ref().and_then(|asked| asked.previous.clone()) else { return Ok(ask) };
-        let found = self.hub.find(&caller.id, &previous).ok();
-        let kept = found.and_then(|stream| {
-            let asked = stream.birth().asked.clone().filter(|asked| asked.store)?;
-            Some((stream, asked))
-        });
-        let Some((stream, asked)) = kept else {
-            // It is none of ours; who may refer to the provider's objects goes on from one of its own.
-            let theirs = caller.provider_objects() && ask.shape == Some(Wire::OpenaiResponses);
-            return if theirs { Ok(of_provider(ask)) } else { Err(previous_not_found(&previous)) };
-        };
-        match stream.snapshot(false).state {
-            State::Completed | State::Cancelled => {}
-            State::Running | State::Cancelling => return Err(bad_previous("is not complete: wait for its end, or cancel it")),
-            State::Failed => return Err(bad_previous("has failed: go on from the one before it")),
-        }
-        // What has lost its beginning can no longer be gone on from.
-        let object = object(&stream).map_err(|_| previous_not_found(&previous))?;
-        let model = ask.model.clone();
-        let again = go_on(ask, &asked.input, &output_of(&object), house.settings.max_body)?;
-        Ok(Ask { model, ..again })
-    }
-
     fn response(&self, caller: &Caller, id: &str) -> Result<Arc<Stream>, Fault> {
         self.hub.find(&caller.id, id)
     }
@@ -140,7 +112,7 @@ pub(super) fn object_response(stream: &Arc<Stream>) -> Result<Response<Reply>, F
 }
 
 /// The response as it is (JSON): the provider's own body where that was passed on.
-fn object(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
+pub(super) fn object(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
     let view = answer::view_of(stream, Tongue::OpenaiResponses);
     let own_body = stream.tongue() == Tongue::OpenaiResponses && !stream.birth().streamed;
     let mut teller = Teller::new(view);
@@ -209,23 +181,6 @@ fn nothing_kept(id: &str) -> Fault {
     Fault::new(Code::StreamNotFound, format!("nothing is kept of the input of `{}`: it was not to be stored", shown(id)))
 }
 
-/// A request that goes on from a response which only its provider knows: it is for no other wire.
-fn of_provider(ask: Ask) -> Ask {
-    Ask { chat: OnceLock::from(Err(not_allowed("previous_response_id"))), ..ask }
-}
-
-/// The one answer for a response that this caller cannot go on from, under the code that clients know.
-fn previous_not_found(id: &str) -> Fault {
-    let message =
-        format!("no response `{}` here to go on from: it never was, was not stored, or has been forgotten; send all turns", shown(id));
-    let fault = Fault::new(Code::StreamNotFound, message).with_param("previous_response_id");
-    Fault { native_code: Some("previous_response_not_found".to_owned()), ..fault }
-}
-
-fn bad_previous(what: &str) -> Fault {
-    Fault::invalid("previous_response_id", format!("the response of `previous_response_id` {what}"))
-}
-
-fn shown(id: &str) -> String {
+pub(super) fn shown(id: &str) -> String {
     id.chars().filter(char::is_ascii_graphic).take(100).collect()
 }

@@ -51,7 +51,7 @@ impl Gateway {
                 self.reply(house, visit, reader, &ask, &options, Standings::default()).await
             }
             Settled::New(claim, digest) => {
-                let ask = Arc::new(self.with_past(house, &caller, ask)?);
+                let ask = Arc::new(self.with_past(house, &caller, ask).await?);
                 let (need, afford) = (need(house, &ask), |plan: &Plan| self.afford(house, &caller, &ask, plan));
                 let (plan, pass, hold) = match self.admit(house, visit, &caller, &ask, need, afford) {
                     Ok(admitted) => admitted,

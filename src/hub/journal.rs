@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use smallvec::smallvec;
 
-use super::alias;
 use super::log::Wakers;
 use super::stream::{Stream, UpstreamState};
+use super::{alias, objects};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::fault::{Code, Fault};
@@ -65,6 +65,7 @@ impl Writer {
             self.stream.set_upstream(UpstreamState::Closed);
         }
         self.learn(std::slice::from_ref(&last));
+        self.note_objects(&last);
         self.write(std::iter::once(last));
         self.stream.tell_ended();
     }
@@ -82,6 +83,26 @@ impl Writer {
                     self.stream.hub.maps.lock().know(&self.stream, &alias);
                 }
             }
+        }
+    }
+
+    /// Notes what the provider has made, before any reader can come back with it: a client goes on from an answer that
+    /// has ended.
+    fn note_objects(&mut self, last: &Entry) {
+        let tongue = self.stream.tongue();
+        if !objects::made_in(tongue) {
+            return;
+        }
+        let mut made = Vec::new();
+        let mut note = |entry: &Entry| made.extend(objects::of(tongue, entry));
+        self.stream.log().from(0).for_each(|(_, entry)| note(entry));
+        note(last);
+        made.sort_unstable();
+        made.dedup();
+        made.truncate(objects::MOST);
+        if !made.is_empty() {
+            self.stream.hub.maps.lock().made(&self.stream, &made);
+            self.unbooked += self.stream.set_objects(made).cast_signed();
         }
     }
 

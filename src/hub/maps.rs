@@ -30,6 +30,8 @@ pub(super) struct Maps {
     conversations: HashMap<(CallerId, ByteString), StreamId>,
     /// Streams by the ids under which their providers know them, where clients are told those.
     aliases: HashMap<(CallerId, ByteString), StreamId>,
+    /// Streams by what their providers made in them.
+    objects: HashMap<(CallerId, ByteString), StreamId>,
     tombs: HashMap<(CallerId, ByteString), Instant>,
     tomb_order: VecDeque<((CallerId, ByteString), Instant)>,
     /// Ended streams by the time they are to be forgotten.
@@ -133,9 +135,25 @@ impl Maps {
         by_id.or_else(named).or_else(known)
     }
 
-    /// Notes the id under which the provider knows a stream. The latest stream has it.
+    /// Notes the id under which the provider knows a stream, while that is kept. The latest stream has it.
     pub(super) fn know(&mut self, stream: &Stream, alias: &ByteString) {
-        self.aliases.insert((stream.owner().clone(), alias.clone()), stream.id().clone());
+        if self.streams.contains_key(stream.id()) {
+            self.aliases.insert((stream.owner().clone(), alias.clone()), stream.id().clone());
+        }
+    }
+
+    /// Notes what a provider has made in a stream. The latest stream has it.
+    pub(super) fn made(&mut self, stream: &Stream, objects: &[ByteString]) {
+        // What is forgotten already would never be taken out.
+        let kept = self.streams.contains_key(stream.id());
+        for object in objects.iter().filter(|_| kept) {
+            self.objects.insert((stream.owner().clone(), object.clone()), stream.id().clone());
+        }
+    }
+
+    /// The stream in which that was made.
+    pub(super) fn maker(&self, owner: &CallerId, object: &str) -> Option<Arc<Stream>> {
+        self.by_id(owner, self.objects.get(&(owner.clone(), object.into()))?)
     }
 
     /// Finds what a cancel means; a name that is not there yet is remembered.
@@ -188,17 +206,15 @@ impl Maps {
                 self.claims.remove(&place);
             }
         }
+        let place = |id: &ByteString| (stream.owner().clone(), id.clone());
         if let Some(alias) = stream.alias() {
-            let place = (stream.owner().clone(), alias.clone());
-            if self.aliases.get(&place) == Some(id) {
-                self.aliases.remove(&place);
-            }
+            forget(&mut self.aliases, &place(alias), id);
+        }
+        for object in stream.objects() {
+            forget(&mut self.objects, &place(object), id);
         }
         if let Some(chat) = stream.chat() {
-            let place = (stream.owner().clone(), chat.clone());
-            if self.conversations.get(&place) == Some(id) {
-                self.conversations.remove(&place);
-            }
+            forget(&mut self.conversations, &place(chat), id);
         }
         Some(stream)
     }
@@ -227,6 +243,13 @@ impl Maps {
 
     pub(super) fn all(&self) -> Vec<Arc<Stream>> {
         self.streams.values().cloned().collect()
+    }
+}
+
+/// Takes an entry out, if it still is of that stream.
+fn forget(map: &mut HashMap<(CallerId, ByteString), StreamId>, place: &(CallerId, ByteString), id: &StreamId) {
+    if map.get(place) == Some(id) {
+        map.remove(place);
     }
 }
 

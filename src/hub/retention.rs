@@ -101,7 +101,7 @@ impl Inner {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let held = self.log().bytes() + self.birth().asked_bytes() + STREAM_OVERHEAD;
+        let held = self.log().bytes() + self.birth().asked_bytes() + self.objects_bytes() + STREAM_OVERHEAD;
         self.hub.ledger.held.fetch_sub(held, Ordering::Relaxed);
     }
 }

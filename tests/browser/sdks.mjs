@@ -15,16 +15,17 @@ import { relay } from '../sdk/relay.mjs';
 import { control } from './chromium.mjs';
 
 const URL_ = process.env.SLUICEGATE_URL;
-const WIRES = ['openai-chat', 'anthropic', 'gemini', 'bedrock', 'cohere'];
+const WIRES = ['openai-chat', 'openai-responses', 'anthropic', 'gemini', 'bedrock', 'cohere'];
 const settings = { baseURL: `${URL_}/v1`, apiKey: 'none' };
 const PROVIDERS = {
   openai: (model) => createOpenAI(settings).chat(model),
-  'openai responses': (model) => createOpenAI(settings).responses(model),
+  'openai responses': (model) => createOpenAI(settings)(model),
+  'openai responses, nothing stored': (model) => createOpenAI(settings).responses(model),
   anthropic: (model) => createAnthropic(settings)(model),
   compatible: (model) => createOpenAICompatible({ ...settings, name: 'sluicegate', includeUsage: true })(model),
 };
-// By default this one names past items by their ids in OpenAI's account, where we have nothing.
-const providerOptions = { openai: { store: false } };
+// By default this one names past items by their ids; else it brings them back itself.
+const OPTIONS = { 'openai responses': { openai: { forceReasoning: true, reasoningEffort: 'low' } }, 'openai responses, nothing stored': { openai: { store: false } } };
 // Models of ours are not in the SDK's lists, and it says so.
 globalThis.AI_SDK_LOG_WARNINGS = false;
 const city = z.object({ city: z.string() });
@@ -41,7 +42,7 @@ async function all(stream) {
 }
 const script = (tag, words) => `script tag=${tag} ${words}`;
 
-const aiSdk = (make) => ({
+const aiSdk = (make, providerOptions) => ({
   async 'text and usage'(wire, tag) {
     const result = streamText({ model: make(wire), prompt: script(tag, 'tokens=20'), maxRetries: 0, providerOptions, onError() {} });
     const pieces = await all(result.textStream);
@@ -62,6 +63,9 @@ const aiSdk = (make) => ({
     assert.equal(text, calls[1].said);
     assert.ok(text.includes('sun in Paris'), text);
     assert.equal((await result.steps).length, 2);
+    if (wire !== 'openai-chat' && wire !== 'openai-responses') return;
+    const sent = JSON.stringify(calls[1].body);
+    assert.ok(!sent.includes('item_reference') && sent.includes('Zürich'), sent);
   },
   async 'aborted: the upstream is closed'(wire, tag) {
     const leaving = new AbortController();
@@ -137,7 +141,7 @@ const eventSource = {
   },
 };
 
-const rooms = { ...Object.fromEntries(Object.entries(PROVIDERS).map(([name, make]) => [`ai-sdk ${name}`, aiSdk(make)])), langchain, 'fetch-event-source': eventSource };
+const rooms = { ...Object.fromEntries(Object.entries(PROVIDERS).map(([name, make]) => [`ai-sdk ${name}`, aiSdk(make, OPTIONS[name])])), langchain, 'fetch-event-source': eventSource };
 const tests = Object.entries(rooms).flatMap(([room, its], r) => WIRES.flatMap((wire) => Object.entries(its).map(([name, test], n) => [`${room}: ${name} (${wire})`, () => test(wire, `s${r}${n}${wire}x`)])));
 const wanted = tests.filter(([name]) => name.includes(process.argv[2] ?? ''));
 let failed = 0;

@@ -22,6 +22,7 @@ mod metrics;
 mod midstream;
 mod mixes;
 mod money;
+mod named;
 mod presets;
 mod probing;
 mod recording;

@@ -3,6 +3,7 @@
 
 use serde_json::value::RawValue;
 
+use super::named;
 use crate::codec::json::Fields;
 use crate::dialect::object::{Object, must_be};
 use crate::dialect::weight::{Weight, elements, members};
@@ -56,13 +57,15 @@ impl Weight {
         let mut foreign = false;
         for (name, value) in &fields.list {
             match &**name {
-                "type" if value.get() == "\"item_reference\"" => self.refer(path.clone()),
                 "file_id" if value.get() != "null" => self.refer(format!("{path}.file_id")),
                 "content" | "output" | "summary" => self.parts(&format!("{path}.{name}"), value),
                 "arguments" | "input" | "name" => self.text(value),
                 "encrypted_content" => foreign |= value.get().strip_prefix('"').is_some_and(is_ours),
                 _ => {}
             }
+        }
+        if named::id_of(&fields).is_some() {
+            self.refer(path);
         }
         Ok(foreign)
     }

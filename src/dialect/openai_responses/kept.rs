@@ -3,6 +3,8 @@
 //! Invariants: kept turns are sent again, never named to a provider: what goes out has no ids by which it would look for
 //! them, but for reasoning, which comes back whole or not at all.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use serde_json::value::RawValue;
@@ -38,7 +40,6 @@ pub(super) fn items(top: &Object<'_>) -> Result<ByteString, Fault> {
 /// # Errors
 /// A 413 when all turns together are too large; a 400 where this is no request.
 pub fn go_on(ask: Ask, input: &str, output: &str, most: usize) -> Result<Ask, Fault> {
-    let Some(asked) = ask.asked.clone() else { return Ok(ask) };
     let own = items(&Object::body(&ask.body)?)?;
     let all = join([input, output, &own]);
     let body = Fields::of(&ask.body).map_err(|_| Fault::invalid("input", "`input` must be valid JSON"))?.with(&[("input", &all)]);
@@ -47,10 +48,17 @@ pub fn go_on(ask: Ask, input: &str, output: &str, most: usize) -> Result<Ask, Fa
         let message = format!("the turns that this goes on from are together larger than {most} bytes (`server.max_body`)");
         return Err(Fault::new(Code::BodyTooLarge, message).with_param("previous_response_id"));
     }
+    again(ask, body)
+}
+
+/// The request anew, with another body; what it asked of us stands.
+pub(super) fn again(ask: Ask, body: Bytes) -> Result<Ask, Fault> {
+    let Some(asked) = ask.asked else { return Ok(ask) };
     let mut again = parse::read(&body)?;
     let input = again.asked.as_ref().map(|again| again.input.clone()).unwrap_or_default();
-    again.asked = Some(std::sync::Arc::new(Asked { input, ..(*asked).clone() }));
+    again.asked = Some(Arc::new(Asked { input, ..(*asked).clone() }));
     again.headers = ask.headers;
+    again.model = ask.model;
     again.body = body;
     Ok(again)
 }
@@ -69,23 +77,23 @@ pub fn output_of(object: &[u8]) -> String {
     let output = fields.as_ref().and_then(|fields| fields.get("output"));
     let items: Vec<&RawValue> = output.and_then(|output| serde_json::from_str(output.get()).ok()).unwrap_or_default();
     let mut buf = BytesMut::new();
-    let back: Vec<Bytes> = items.into_iter().filter_map(back).collect();
+    let back: Vec<Bytes> = items.into_iter().filter_map(|item| back(item.get().as_bytes())).collect();
     put_list(&mut buf, back.iter().map(|item| &**item));
     String::from_utf8(buf.to_vec()).unwrap_or_else(|_| "[]".to_owned())
 }
 
 /// An item as it goes back. Reasoning that nobody can read again, and calls that were cut off, stay behind.
-fn back(item: &RawValue) -> Option<Bytes> {
-    let fields = Fields::of(item.get().as_bytes()).ok()?;
+pub(super) fn back(item: &[u8]) -> Option<Bytes> {
+    let fields = Fields::of(item).ok()?;
     let text = |name: &str| fields.get(name).and_then(|value| serde_json::from_str::<String>(value.get()).ok());
     match text("type").as_deref() {
-        Some("reasoning") => text("encrypted_content").map(|_| Bytes::copy_from_slice(item.get().as_bytes())),
+        Some("reasoning") => text("encrypted_content").map(|_| Bytes::copy_from_slice(item)),
         Some("function_call" | "custom_tool_call") if text("status").as_deref() == Some("incomplete") => None,
         Some("message" | "function_call" | "custom_tool_call") => {
             let nameless = fields.without("id");
             Some(Fields::of(&nameless).ok()?.without("status"))
         }
-        _ => Some(Bytes::copy_from_slice(item.get().as_bytes())),
+        _ => Some(Bytes::copy_from_slice(item)),
     }
 }
 

@@ -1,0 +1,127 @@
+//! What a request goes on from, where it does not bring it itself: an earlier response, or items of earlier ones.
+//!
+//! Invariant: whether another's response is there, or never was, is told in the same words.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use super::responses::{object, shown};
+use super::{Gateway, House};
+use crate::auth::Caller;
+use crate::dialect::not_allowed;
+use crate::dialect::openai_responses::{Items, go_on, home_of, named, numbered, output_by_id, output_of, spelled_out};
+use crate::hub::{State, Stream};
+use crate::model::ask::{Ask, Asked};
+use crate::model::fault::{Code, Fault};
+use crate::model::wire::Wire;
+
+/// The most earlier responses whose items one request may name.
+const MOST: usize = 256;
+
+impl Gateway {
+    /// The request with all that it goes on from in it.
+    pub(super) async fn with_past(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
+        let ask = self.with_items(house, caller, ask).await?;
+        self.with_turns(house, caller, ask)
+    }
+
+    /// The request with the items that it names, where they are of responses that are kept here.
+    async fn with_items(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
+        if ask.asked.is_none() || ask.refers().is_none() {
+            return Ok(ask);
+        }
+        let (mut known, mut read) = (Items::new(), HashSet::new());
+        for (path, id) in named(&ask)? {
+            let Some(stream) = self.maker(caller, &path, &id)? else { continue };
+            if read.insert(stream.id().clone()) {
+                if read.len() > MOST {
+                    return Err(Fault::invalid(
+                        &path,
+                        format!("the input names items of more than {MOST} responses: send the items themselves"),
+                    ));
+                }
+                known.extend(items_of(&stream).ok_or_else(|| item_not_found(&path, &id))?);
+                // Each may be long.
+                tokio::task::yield_now().await;
+            }
+            if !known.contains_key(&id) {
+                return Err(item_not_found(&path, &id));
+            }
+        }
+        if read.is_empty() { Ok(ask) } else { spelled_out(ask, &known, house.settings.max_body) }
+    }
+
+    /// The caller's response that an item is of; none where only a provider may know it.
+    fn maker(&self, caller: &Caller, path: &str, id: &str) -> Result<Option<Arc<Stream>>, Fault> {
+        let home = home_of(id);
+        let found = match &home {
+            Some(home) => self.hub.by_id(&caller.id, home),
+            None => self.hub.maker(&caller.id, id),
+        };
+        match found.filter(|stream| kept(stream).is_some()) {
+            Some(stream) if stream.is_running() => {
+                Err(Fault::invalid(path, format!("the response of `{}` is not complete: wait for its end, or cancel it", shown(id))))
+            }
+            None if home.is_some() => Err(item_not_found(path, id)),
+            found => Ok(found),
+        }
+    }
+
+    /// The request with the turns that it goes on from before its own.
+    fn with_turns(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
+        let Some(previous) = ask.asked.as_ref().and_then(|asked| asked.previous.clone()) else { return Ok(ask) };
+        let found = self.hub.find(&caller.id, &previous).ok();
+        let kept = found.and_then(|stream| kept(&stream).cloned().map(|asked| (stream, asked)));
+        let Some((stream, asked)) = kept else {
+            // It is none of ours; who may refer to the provider's objects goes on from one of its own.
+            let theirs = caller.provider_objects() && ask.shape == Some(Wire::OpenaiResponses);
+            return if theirs { Ok(of_provider(ask)) } else { Err(previous_not_found(&previous)) };
+        };
+        match stream.snapshot(false).state {
+            State::Completed | State::Cancelled => {}
+            State::Running | State::Cancelling => return Err(bad_previous("is not complete: wait for its end, or cancel it")),
+            State::Failed => return Err(bad_previous("has failed: go on from the one before it")),
+        }
+        // What has lost its beginning can no longer be gone on from.
+        let object = object(&stream).map_err(|_| previous_not_found(&previous))?;
+        go_on(ask, &asked.input, &output_of(&object), house.settings.max_body)
+    }
+}
+
+/// What is kept of the request that a response answers.
+fn kept(stream: &Stream) -> Option<&Arc<Asked>> {
+    stream.birth().asked.as_ref().filter(|asked| asked.store)
+}
+
+/// The items of a response and of its input, by their ids; none once its beginning is no longer kept.
+fn items_of(stream: &Arc<Stream>) -> Option<Items> {
+    let mut items: Items = kept(stream).map(|asked| numbered(&asked.input, stream.id())).into_iter().flatten().collect();
+    items.extend(output_by_id(&object(stream).ok()?));
+    Some(items)
+}
+
+/// The one answer for an item that this caller cannot name.
+fn item_not_found(path: &str, id: &str) -> Fault {
+    let message = format!(
+        "no item `{}` here: its response never was, was not stored, or has been forgotten; send the item itself (with the AI SDK: `store: false`)",
+        shown(id)
+    );
+    Fault::new(Code::StreamNotFound, message).with_param(path)
+}
+
+/// A request that goes on from a response which only its provider knows: it is for no other wire.
+fn of_provider(ask: Ask) -> Ask {
+    Ask { chat: OnceLock::from(Err(not_allowed("previous_response_id"))), ..ask }
+}
+
+/// The one answer for a response that this caller cannot go on from, under the code that clients know.
+fn previous_not_found(id: &str) -> Fault {
+    let message =
+        format!("no response `{}` here to go on from: it never was, was not stored, or has been forgotten; send all turns", shown(id));
+    let fault = Fault::new(Code::StreamNotFound, message).with_param("previous_response_id");
+    Fault { native_code: Some("previous_response_not_found".to_owned()), ..fault }
+}
+
+fn bad_previous(what: &str) -> Fault {
+    Fault::invalid("previous_response_id", format!("the response of `previous_response_id` {what}"))
+}
