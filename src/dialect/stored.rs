@@ -5,10 +5,12 @@
 
 use std::sync::OnceLock;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::object::Object;
 use crate::codec::json::Fields;
+use crate::model::ask::Reference;
 use crate::model::chat::Chat;
 use crate::model::fault::{Code, Fault};
 
@@ -20,6 +22,7 @@ pub(in crate::dialect) const FIELDS: &[&str] = &[
     "file_id",
     "file_ids",
     "container",
+    "container_id",
     "vector_store_ids",
     "cachedContent",
     "cached_content",
@@ -37,47 +40,68 @@ const DECLARED: [&str; 4] = ["function", "parameters", "input_schema", "input_ex
 /// # Errors
 /// A 403 that names the field; a 400 when `tools` is no array of objects.
 pub(in crate::dialect) fn refuse(top: &Object<'_>) -> Result<(), Fault> {
-    find(top, "")?.map_or(Ok(()), |path| Err(not_allowed(&path)))
+    find(top, "")?.first().map_or(Ok(()), |first| Err(not_allowed(&first.path)))
 }
 
-/// The path of the first reference at the top of a body or in a tool; `resolved` is a field that is resolved here.
+/// The references at the top of a body and in its tools; `resolved` is a field that is resolved here.
 ///
 /// # Errors
 /// A 400 when `tools` is no array of objects.
-pub(in crate::dialect) fn find(top: &Object<'_>, resolved: &str) -> Result<Option<String>, Fault> {
-    if let Some(name) = FIELDS.iter().find(|name| **name != resolved && top.raw(name).is_some()) {
-        return Ok(Some((*name).to_owned()));
-    }
-    // Gemini's chat completions read their own fields there. Every one that comes is looked at: which counts is theirs to say.
-    let mut extras = top.fields.list.iter().filter(|(name, _)| name == EXTRA);
-    if let Some(path) = extras.find_map(|(_, value)| reference(value, LEVELS)) {
-        return Ok(Some(format!("{EXTRA}.{path}")));
+pub(in crate::dialect) fn find(top: &Object<'_>, resolved: &str) -> Result<Vec<Reference>, Fault> {
+    let mut found = Vec::new();
+    for (name, value) in &top.fields.list {
+        // Gemini's chat completions read their own fields there. Every one that comes is looked at: which counts is theirs to say.
+        if name == EXTRA {
+            inside(EXTRA, value, LEVELS, &mut found);
+        } else if FIELDS.contains(&&**name) && name != resolved {
+            found.extend(named(name.to_string(), value));
+        }
     }
     let tools: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
-    let in_tool = |(i, tool)| reference(tool, LEVELS).map(|path| format!("tools[{i}].{path}"));
-    Ok(tools.into_iter().enumerate().find_map(in_tool))
+    tools.into_iter().enumerate().for_each(|(i, tool)| inside(&format!("tools[{i}]"), tool, LEVELS, &mut found));
+    Ok(found)
 }
 
-/// The translation of a body, known from the beginning where it refers to such an object: there is none.
-pub(in crate::dialect) fn translation(reference: Option<&str>) -> OnceLock<Result<Chat, Fault>> {
-    reference.map_or_else(OnceLock::new, |path| OnceLock::from(Err(not_allowed(path))))
+/// The translation of a body, known from the beginning where it refers to such objects: there is none.
+pub(in crate::dialect) fn translation(references: &[Reference]) -> OnceLock<Result<Chat, Fault>> {
+    references.first().map_or_else(OnceLock::new, |first| OnceLock::from(Err(not_allowed(&first.path))))
 }
 
-/// The path of a reference in a tool. What a function declares (its parameters may have any name) is not looked at, and
-/// a container that is made for this request alone is none.
-fn reference(object: &RawValue, levels: usize) -> Option<String> {
+/// Notes the references in a tool. What a function declares (its parameters may have any name) is not looked at, and a
+/// container that is made for this request alone is none.
+fn inside(path: &str, object: &RawValue, levels: usize, found: &mut Vec<Reference>) {
     if levels == 0 || !object.get().starts_with('{') {
-        return None;
+        return;
     }
     let members = Fields::of(object.get().as_bytes()).map(|fields| fields.list).unwrap_or_default();
-    members.iter().filter(|(name, value)| !DECLARED.contains(&&**name) && value.get() != "null").find_map(|(name, value)| {
-        let named = FIELDS.contains(&&**name);
+    for (name, value) in members.iter().filter(|(name, _)| !DECLARED.contains(&&**name)) {
+        let path = format!("{path}.{name}");
         let made_here = name == "container" && value.get().starts_with('{');
-        if named && !made_here {
-            return Some(name.to_string());
+        if FIELDS.contains(&&**name) && !made_here {
+            found.extend(named(path, value));
+        } else {
+            inside(&path, value, levels - 1, found);
         }
-        reference(value, levels - 1).map(|path| format!("{name}.{path}"))
-    })
+    }
+}
+
+/// What the value of a field refers to: an id, several, or an object that has nothing but one. Of anything else it is not
+/// known what it may be.
+pub(in crate::dialect) fn named(path: String, value: &RawValue) -> Vec<Reference> {
+    #[derive(Deserialize)]
+    #[serde(untagged, deny_unknown_fields)]
+    enum Named {
+        Nothing,
+        One(String),
+        Many(Vec<String>),
+        Object { id: String },
+    }
+    match serde_json::from_str(value.get()) {
+        Ok(Named::Nothing) => Vec::new(),
+        Ok(Named::One(id) | Named::Object { id }) => vec![Reference { path, id: Some(id) }],
+        Ok(Named::Many(ids)) => ids.into_iter().map(|id| Reference { path: path.clone(), id: Some(id) }).collect(),
+        Err(_) => vec![Reference { path, id: None }],
+    }
 }
 
 /// A 403 about such a reference.
@@ -119,9 +143,23 @@ mod tests {
             (r#"{"type":"file_search","vector_store_ids":["v"]}"#, "tools[0].vector_store_ids"),
             (r#"{"type":"file_search","file_search":{"vector_store_\u0069ds":["v"]}}"#, "tools[0].file_search.vector_store_ids"),
             (r#"{"type":"code_interpreter","container":"c"}"#, "tools[0].container"),
+            (r#"{"type":"shell","environment":{"type":"container_reference","container_id":"c"}}"#, "tools[0].environment.container_id"),
             (r#"{"type":"code_interpreter","container":{"type":"auto","file_ids":["f"]}}"#, "tools[0].container.file_ids"),
         ] {
             assert_eq!(refused(&format!(r#""tools":[{tool}]"#)).as_deref(), Some(path));
+        }
+    }
+
+    #[test]
+    fn the_ids_are_told_where_there_is_nothing_else() {
+        let ids = |value: &str| named("p".into(), serde_json::from_str(value).unwrap()).into_iter().map(|it| it.id).collect::<Vec<_>>();
+        let known = |id: &str| Some(id.to_owned());
+        assert_eq!(ids(r#""a""#), [known("a")]);
+        assert_eq!(ids(r#"["a","b"]"#), [known("a"), known("b")]);
+        assert_eq!(ids(r#"{"id":"a"}"#), [known("a")]);
+        assert_eq!(ids("null"), []);
+        for more in [r#"{"id":"a","skills":[]}"#, r#"{"id":"a","id":"b"}"#, r#"["a",7]"#, "7"] {
+            assert_eq!(ids(more), [None], "{more}");
         }
     }
 

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 
 use super::object::read;
+use super::stored;
 use crate::codec::json::Fields;
-use crate::model::ask::input_estimate;
+use crate::model::ask::{Reference, input_estimate};
 
 /// What a prompt is made of, for an estimate.
 #[derive(Debug, Default)]
@@ -15,8 +16,8 @@ pub(super) struct Weight {
     pub(super) bytes: u64,
     /// Pictures, and whatever counts as one.
     pub(super) images: u64,
-    /// The path of the first thing in it that stands in the provider's account.
-    pub(super) reference: Option<String>,
+    /// What it names in the provider's account.
+    pub(super) references: Vec<Reference>,
 }
 
 impl Weight {
@@ -25,9 +26,9 @@ impl Weight {
         input_estimate(self.bytes, self.images)
     }
 
-    /// Notes something that stands in the provider's account.
-    pub(super) fn refer(&mut self, path: String) {
-        self.reference.get_or_insert(path);
+    /// Notes something that stands in the provider's account, by the value that says so; nothing where that is `null`.
+    pub(super) fn refer(&mut self, path: String, value: &RawValue) {
+        self.references.extend(stored::named(path, value));
     }
 
     /// Adds a text; nothing where it is none.

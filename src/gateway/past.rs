@@ -27,7 +27,7 @@ impl Gateway {
 
     /// The request with the items that it names, where they are of responses that are kept here.
     async fn with_items(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
-        if ask.asked.is_none() || ask.refers().is_none() {
+        if ask.asked.is_none() || ask.references.is_empty() {
             return Ok(ask);
         }
         let (mut known, mut read) = (Items::new(), HashSet::new());
@@ -49,6 +49,16 @@ impl Gateway {
             }
         }
         if read.is_empty() { Ok(ask) } else { spelled_out(ask, &known, house.settings.max_body) }
+    }
+
+    /// Refuses references to what is in a provider's account, but to who may send any, and to whom its id was told.
+    pub(super) fn may_refer(&self, caller: &Caller, ask: &Ask) -> Result<(), Fault> {
+        if caller.provider_objects() {
+            return Ok(());
+        }
+        let told = |id: &String| self.hub.maker(&caller.id, id).is_some();
+        let foreign = ask.references.iter().find(|reference| !reference.id.as_ref().is_some_and(told));
+        foreign.map_or(Ok(()), |foreign| Err(not_allowed(&foreign.path)))
     }
 
     /// The caller's response that an item is of; none where only a provider may know it.

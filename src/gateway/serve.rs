@@ -86,9 +86,7 @@ impl Gateway {
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
             return Err(not_allowed(other).into());
         }
-        if let Some(fault) = ask.refers().filter(|_| !caller.provider_objects()) {
-            return Err(fault.clone().into());
-        }
+        self.may_refer(caller, ask)?;
         let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
         if plan.targets().all(|target| foreign(&target.account.via)) {
             // Said now, while it can still be a status. Where some take it as it came, the others are passed over.

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use http::{HeaderName, HeaderValue};
 
 use super::chat::Chat;
-use super::fault::{Code, Fault};
+use super::fault::Fault;
 use super::usage;
 use super::wire::{Tongue, Wire};
 
@@ -18,6 +18,15 @@ pub struct Thread {
     pub chat: Option<ByteString>,
     /// The assistant's message that the answer is a further step of.
     pub message: Option<ByteString>,
+}
+
+/// Something in a provider's account that a request names. It goes to targets of its own wire as it came, and to no others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// The path of the field that names it.
+    pub path: String,
+    /// Its id there, where that is all that is said of it.
+    pub id: Option<String>,
 }
 
 /// A request for a generation.
@@ -36,6 +45,8 @@ pub struct Ask {
     pub asked: Option<Arc<Asked>>,
     /// Further models that the body names, which the caller must be allowed as well.
     pub models: Vec<ByteString>,
+    /// What it names in the account of its provider instead of bringing it.
+    pub references: Vec<Reference>,
     /// True where the client wants a stream.
     pub stream: bool,
     /// How many choices it wants.
@@ -63,13 +74,6 @@ impl Ask {
     /// A 400 that names the field which cannot be understood.
     pub fn chat(&self) -> Result<&Chat, Fault> {
         self.chat.get_or_init(|| (self.translate)(&self.body)).as_ref().map_err(Clone::clone)
-    }
-
-    /// Why only somebody may send it who may refer to objects in the accounts of providers, where it does: a 403 that names
-    /// the field. It goes to targets of its own wire as it came, and to no others.
-    #[must_use]
-    pub fn refers(&self) -> Option<&Fault> {
-        self.chat.get()?.as_ref().err().filter(|fault| fault.code == Code::FieldNotAllowed)
     }
 
     /// The tokens that its answer is expected to have: its own maximum for all choices, but `most` at the most.

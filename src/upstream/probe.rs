@@ -96,6 +96,7 @@ fn ask(target: &Target) -> Ask {
         conversation: None,
         asked: None,
         models: Vec::new(),
+        references: Vec::new(),
         stream: true,
         choices: 1,
         max_output: max_tokens,

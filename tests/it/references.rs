@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::rig::upstream::json as whole_json;
 use crate::rig::{Ask, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Wire, speeches};
 
 const PLAIN: &str = "plain-0123456789abcdef";
+const OTHER: &str = "other-0123456789abcdef";
 const TRUSTED: &str = "trusted-0123456789abcdef";
 
 async fn proxy(wire: Wire, upstream: &Upstream) -> Proxy {
@@ -97,6 +99,57 @@ async fn objects_in_the_providers_account_are_for_who_may_refer_to_them() {
             refused += 1;
         }
         assert_eq!((elsewhere.count(), refused), (0, references(speech).len()));
+    }
+}
+
+/// What a provider answers who has made a container and a file in it, and what names them afterwards.
+fn made(speech: Speech) -> (Value, Vec<(&'static str, Value)>) {
+    if speech == Speech::Responses {
+        let cited = json!({"type": "container_file_citation", "container_id": "cntr_1", "file_id": "cfile_1"});
+        let output = json!([
+            {"id": "ci_1", "type": "code_interpreter_call", "status": "completed", "container_id": "cntr_1", "code": "1"},
+            {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
+                "content": [{"type": "output_text", "text": "done", "annotations": [cited]}]},
+        ]);
+        let whole = json!({"id": "resp_1", "object": "response", "status": "completed", "model": "m-up", "output": output});
+        let tool = json!([{"type": "code_interpreter", "container": "cntr_1"}]);
+        let file = json!([{"role": "user", "content": [{"type": "input_file", "file_id": "cfile_1"}]}]);
+        (whole, vec![("tools", tool), ("input", file)])
+    } else {
+        let output =
+            json!({"type": "bash_code_execution_result", "content": [{"type": "bash_code_execution_output", "file_id": "file_1"}]});
+        let content = json!([{"type": "bash_code_execution_tool_result", "tool_use_id": "srvtoolu_1", "content": output}]);
+        let whole = json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "m-up", "content": content,
+            "stop_reason": "end_turn", "container": {"id": "container_1"}, "usage": {"input_tokens": 1, "output_tokens": 1}});
+        let file = json!([{"role": "user", "content": [{"type": "container_upload", "file_id": "file_1"}]}]);
+        (whole, vec![("container", json!("container_1")), ("container", json!({"id": "container_1"})), ("messages", file)])
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_through_us_may_be_named_by_whom_it_was_told() {
+    for speech in [Speech::Responses, Speech::Messages] {
+        let (whole, named) = made(speech);
+        let upstream = Upstream::always(whole_json(200, whole.to_string())).await;
+        let wire = speech.wire().unwrap();
+        let other = format!("secret = \"{OTHER}\"\nmodels = [\"m\"]");
+        let plain = format!("secret = \"{PLAIN}\"\nmodels = [\"m\"]");
+        let setup = Setup::new().over(wire, &upstream).section("auth", "mode = \"required\"");
+        let proxy = setup.section("keys.plain", &plain).section("keys.other", &other).start().await;
+        let (mine, others) = (proxy.client.with_key(PLAIN), proxy.client.with_key(OTHER));
+        let ask = |field: &'static str, value: &Value| Ask::chat(speech, "m", false).set(field, value.clone());
+        for (field, value) in &named {
+            assert_eq!(said(mine.ask(&ask(field, value)).await).await.0, 403, "{field}: nobody has been told of it");
+        }
+        assert_eq!(said(mine.ask(&Ask::chat(speech, "m", false)).await).await.0, 200);
+        for (field, value) in &named {
+            let _scene = Scene::of(format!("{speech:?} {value}"));
+            let before = upstream.count();
+            assert_eq!(said(others.ask(&ask(field, value)).await).await.0, 403, "it was told to somebody else");
+            assert_eq!(upstream.count(), before);
+            assert_eq!(said(mine.ask(&ask(field, value)).await).await.0, 200);
+            assert_eq!(upstream.call(before).json()[field], *value, "it goes on as it came");
+        }
     }
 }
 

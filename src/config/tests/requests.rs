@@ -68,6 +68,7 @@ fn ask(chat: Chat) -> Ask {
         conversation: None,
         asked: None,
         models: Vec::new(),
+        references: Vec::new(),
         stream: true,
         choices: 1,
         max_output: None,

@@ -11,7 +11,7 @@ use crate::model::fault::Fault;
 /// Content in content that is looked at: a file in a document in the result of a tool is the deepest there is.
 const LEVELS: u8 = 8;
 
-/// What a request weighs, and the first file in the provider's account that it names.
+/// What a request weighs, and the files in the provider's account that it names.
 ///
 /// # Errors
 /// A 400 when `messages` is no non-empty array of objects.
@@ -56,7 +56,7 @@ fn block(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) {
             "input" => weight.bytes += value.get().len() as u64,
             "content" => content(weight, &format!("{path}.content"), value, levels - 1),
             "source" => source(weight, &format!("{path}.source"), value, levels - 1),
-            "file_id" if value.get() != "null" => weight.refer(format!("{path}.file_id")),
+            "file_id" => weight.refer(format!("{path}.file_id"), value),
             _ => {}
         }
     }
@@ -77,6 +77,7 @@ fn source(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ask::Reference;
 
     fn weighed(fields: &str) -> Result<Weight, Fault> {
         input(&Object::body(format!("{{{fields}}}").as_bytes()).unwrap())
@@ -128,14 +129,15 @@ mod tests {
             ),
             (r#"{"type":"code_execution_tool_result","content":{"content":[{"file_id":"f"}]}}"#, "content.content[0].file_id"),
         ] {
-            let found = weighed(&messages(&format!("[{block}]"))).unwrap().reference;
-            assert_eq!(found, Some(format!("messages[0].content[0].{path}")), "{block}");
+            let found = weighed(&messages(&format!("[{block}]"))).unwrap().references;
+            let expected = Reference { path: format!("messages[0].content[0].{path}"), id: Some("f".to_owned()) };
+            assert_eq!(found, [expected], "{block}");
         }
         for block in [
             r#"{"type":"tool_use","id":"a","name":"f","input":{"file_id":"f","source":{"file_id":"f"}}}"#,
             r#"{"type":"image","source":{"type":"base64","file_id":null}}"#,
         ] {
-            assert_eq!(weighed(&messages(&format!("[{block}]"))).unwrap().reference, None, "{block}");
+            assert_eq!(weighed(&messages(&format!("[{block}]"))).unwrap().references, [], "{block}");
         }
     }
 

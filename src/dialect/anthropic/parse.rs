@@ -50,7 +50,8 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
     }
     refuse_threads(&top)?;
     let weight = estimate::input(&top)?;
-    let reference = stored::find(&top, "")?.or_else(|| weight.reference.clone());
+    let mut references = stored::find(&top, "")?;
+    references.extend_from_slice(&weight.references);
     Ok(Ask {
         tongue: Tongue::Anthropic,
         shape: Some(Wire::Anthropic),
@@ -67,7 +68,8 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: stored::translation(reference.as_deref()),
+        chat: stored::translation(&references),
+        references,
     })
 }
 
@@ -148,11 +150,12 @@ mod tests {
     fn objects_in_the_providers_account_are_found() {
         for (field, param) in [(r#""container":"c""#, "container"), (r#""tools":[{"type":"x","container":"c"}]"#, "tools[0].container")] {
             let ask = parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap();
-            let fault = ask.refers().unwrap();
+            let fault = ask.chat().unwrap_err();
+            assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
             assert_eq!((fault.status, fault.code, fault.param.as_deref()), (StatusCode::FORBIDDEN, Code::FieldNotAllowed, Some(param)));
         }
         for field in [r#""container":null"#, r#""tools":[{"name":"f","input_schema":{"container":"c","file_id":"f"}}]"#] {
-            assert!(parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap().refers().is_none(), "{field}");
+            assert!(parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap().references.is_empty(), "{field}");
         }
     }
 

@@ -52,10 +52,18 @@ impl Weight {
                     "image_url" | "image" => self.images += 1,
                     _ => {}
                 }
-                if let Some(path) = file_id(&name, value) {
-                    self.refer(format!("messages[{number}].content[{i}].{path}"));
-                }
+                self.file(&format!("messages[{number}].content[{i}]"), &name, value);
             }
+        }
+    }
+
+    /// Notes the `file_id` in a part's member, or in what the member wraps.
+    fn file(&mut self, part: &str, name: &str, value: &RawValue) {
+        if name == "file_id" {
+            self.refer(format!("{part}.{name}"), value);
+        }
+        for (_, id) in members(value).into_iter().filter(|(inner, _)| inner == "file_id") {
+            self.refer(format!("{part}.{name}.file_id"), id);
         }
     }
 
@@ -70,15 +78,6 @@ impl Weight {
     fn function(&mut self, function: &RawValue) {
         members(function).iter().for_each(|(_, value)| self.text(value));
     }
-}
-
-/// The path of a `file_id` in a part's member, or in what the member wraps.
-fn file_id(name: &str, value: &RawValue) -> Option<String> {
-    let refers = |name: &str, id: &RawValue| name == "file_id" && id.get() != "null";
-    if refers(name, value) {
-        return Some(name.to_owned());
-    }
-    members(value).iter().any(|(inner, id)| refers(inner, id)).then(|| format!("{name}.file_id"))
 }
 
 #[cfg(test)]

@@ -34,7 +34,8 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
     let weight = estimate::input(&top)?;
-    let reference = stored::find(&top, "")?.or_else(|| weight.reference.clone());
+    let mut references = stored::find(&top, "")?;
+    references.extend_from_slice(&weight.references);
     let events = tongue == Tongue::Events;
     Ok(Ask {
         tongue,
@@ -52,7 +53,8 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
         user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: stored::translation(reference.as_deref()),
+        chat: stored::translation(&references),
+        references,
     })
 }
 
@@ -199,13 +201,14 @@ mod tests {
             (part(r#"{"type":"input_image","file_id":"file-1"}"#), "messages[0].content[1].file_id"),
         ] {
             let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
-            let fault = ask.refers().unwrap();
+            let fault = ask.chat().unwrap_err();
+            assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
             assert_eq!((fault.status, fault.code), (StatusCode::FORBIDDEN, Code::FieldNotAllowed));
             assert_eq!(fault.param.as_deref(), Some(param));
             assert_eq!(ask.chat().unwrap_err().param.as_deref(), Some(param), "another wire cannot be told of it");
         }
         let own = parsed(Tongue::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).unwrap();
-        assert!(own.refers().is_none());
+        assert!(own.references.is_empty());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::named;
 use crate::codec::json::Fields;
 use crate::dialect::object::{Object, must_be};
 use crate::dialect::weight::{Weight, elements, members};
+use crate::model::ask::Reference;
 use crate::model::fault::Fault;
 use crate::model::keepsake::is_ours;
 
@@ -16,8 +17,8 @@ pub(super) struct Found {
     pub(super) tokens: u64,
     /// There is reasoning of another wire in it.
     pub(super) foreign: bool,
-    /// The path of the first item or file in the provider's account that it names.
-    pub(super) reference: Option<String>,
+    /// The items and files in the provider's account that it names.
+    pub(super) references: Vec<Reference>,
 }
 
 /// Walks over a request. One that goes on from another response needs no input of its own.
@@ -46,7 +47,7 @@ pub(super) fn input(top: &Object<'_>, goes_on: bool) -> Result<Found, Fault> {
         weight.text(instructions);
     }
     weight.bytes += top.raw("tools").map_or(0, |json| json.get().len() as u64);
-    Ok(Found { tokens: weight.tokens(), foreign, reference: weight.reference })
+    Ok(Found { tokens: weight.tokens(), foreign, references: weight.references })
 }
 
 impl Weight {
@@ -57,16 +58,15 @@ impl Weight {
         let mut foreign = false;
         for (name, value) in &fields.list {
             match &**name {
-                "file_id" if value.get() != "null" => self.refer(format!("{path}.file_id")),
+                "file_id" => self.refer(format!("{path}.file_id"), value),
                 "content" | "output" | "summary" => self.parts(&format!("{path}.{name}"), value),
                 "arguments" | "input" | "name" => self.text(value),
                 "encrypted_content" => foreign |= value.get().strip_prefix('"').is_some_and(is_ours),
                 _ => {}
             }
         }
-        if named::id_of(&fields).is_some() {
-            self.refer(path);
-        }
+        // One that is known here is put in its place; this is about the others.
+        self.references.extend(named::id_of(&fields).map(|_| Reference { path, id: None }));
         Ok(foreign)
     }
 
@@ -77,7 +77,7 @@ impl Weight {
                 match &*name {
                     "text" | "refusal" => self.text(value),
                     "image_url" if value.get() != "null" => self.images += 1,
-                    "file_id" if value.get() != "null" => self.refer(format!("{path}[{i}].file_id")),
+                    "file_id" => self.refer(format!("{path}[{i}].file_id"), value),
                     _ => {}
                 }
             }

@@ -146,7 +146,7 @@ mod tests {
             std::str::from_utf8(&spelled.body).unwrap(),
             r#"{"model":"m","input":[{"role":"user","content":"a"},{"id":"rs_1","type":"reasoning","summary":[],"encrypted_content":"E"},{"type":"function_call","call_id":"c"},{"type":"item_reference","id":"theirs"}]}"#
         );
-        assert_eq!(spelled.refers().unwrap().param.as_deref(), Some("input[3]"));
+        assert_eq!(spelled.references[0].path, "input[3]");
         let asked = spelled.asked.unwrap();
         assert!(asked.background && asked.input.contains("function_call"));
     }

@@ -69,10 +69,10 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    let at_top = stored::find(&top, PREVIOUS)?;
+    let mut references = stored::find(&top, PREVIOUS)?;
     let asked = asked(&top)?;
     let weight = estimate::input(&top, asked.previous.is_some())?;
-    let reference = at_top.or(weight.reference);
+    references.extend(weight.references);
     Ok(Ask {
         tongue: Tongue::OpenaiResponses,
         // What another wire has made goes back to that wire alone: such a body is written anew for each.
@@ -90,7 +90,8 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
         user: chat::user(&top)?.as_deref().and_then(door::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: stored::translation(reference.as_deref()),
+        chat: stored::translation(&references),
+        references,
     })
 }
 
@@ -193,7 +194,8 @@ mod tests {
             (r#""input":"a","tools":[{"type":"file_search","vector_store_ids":["v"]}]"#, "tools[0].vector_store_ids"),
         ] {
             let ask = parsed(&format!(r#"{{"model":"m",{fields}}}"#)).unwrap();
-            let fault = ask.refers().unwrap();
+            let fault = ask.chat().unwrap_err();
+            assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
             assert_eq!((fault.code, fault.param.as_deref()), (Code::FieldNotAllowed, Some(param)), "{fields}");
         }
     }

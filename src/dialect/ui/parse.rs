@@ -47,6 +47,7 @@ fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
         conversation: Some(Arc::new(Thread { chat: bounded(&top, "id", MAX_ID)?, message: continued(&top)? })),
         asked: None,
         models: Vec::new(),
+        references: Vec::new(),
         stream: top.read("stream", "true or false")?.unwrap_or(true),
         choices: 1,
         max_output: chat.max_tokens,

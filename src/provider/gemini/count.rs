@@ -73,6 +73,7 @@ mod tests {
             conversation: None,
             asked: None,
             models: Vec::new(),
+            references: Vec::new(),
             stream: false,
             choices: 1,
             max_output: None,

@@ -175,6 +175,7 @@ mod tests {
             conversation: None,
             asked: None,
             models: Vec::new(),
+            references: Vec::new(),
             stream: true,
             choices: 1,
             max_output: None,

@@ -26,6 +26,7 @@ fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
         conversation: None,
         asked: None,
         models: Vec::new(),
+        references: Vec::new(),
         stream: true,
         choices: 1,
         max_output: None,

@@ -23,6 +23,7 @@ fn ask(shape: Wire, body: &'static str, chat: Chat) -> Ask {
         conversation: None,
         asked: None,
         models: Vec::new(),
+        references: Vec::new(),
         stream: true,
         choices: 1,
         max_output: None,
