@@ -1,8 +1,9 @@
 //! Which targets answer for a model, in which order, and which of them are left alone for now.
 //!
-//! `table` is what is configured, `balance` orders a tier, `plan` is that order for one request. Of each target is known how
-//! it is (`health`): its `breaker`, its `latency`, what it has in hand, what its provider has asked for. Of each route its
-//! `pulse`: the budgets of `retry`, the times of first contents. `book` keeps both over a reload.
+//! `table` is what is configured, `balance` orders a tier (a sticky one by a `stable` hash), `plan` is that order for one
+//! request. Of each target is known how it is (`health`): its `breaker`, its `latency`, what it has in hand, what its
+//! provider has asked for. Of each route its `pulse`: the budgets of `retry`, the times of first contents. `book` keeps
+//! both over a reload.
 //!
 //! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload changes nothing half-way; no
 //! lock is held across an await; everything that is kept has a bound.
@@ -16,6 +17,7 @@ mod plan;
 mod pulse;
 mod retry;
 mod rules;
+mod stable;
 mod table;
 mod window;
 
@@ -30,6 +32,7 @@ pub use plan::{Candidate, Plan};
 pub use pulse::Pulse;
 pub use retry::wait_before;
 pub use rules::Rules;
+pub use stable::Stable;
 pub use table::{HedgeAfter, Model, Settings, Weighted};
 
 use crate::model::fault::{Code, Fault};

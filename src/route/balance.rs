@@ -152,6 +152,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_key_likes_never_changes() {
+        let tier = tier(&[1, 3, 4]);
+        let first = |key: u64| {
+            let mut order = Order::new();
+            by_key(&tier, mixed(key), &mut order);
+            order[0].target.model.to_string()
+        };
+        // Another value here moves conversations of a fleet that is being updated.
+        assert_eq!((0..24).map(first).collect::<String>(), "020021122220121012222221");
+    }
+
+    #[test]
     fn keys_stick_and_spread_by_weight() {
         let tier = tier(&[1, 3, 4]);
         let mut counts = HashMap::new();

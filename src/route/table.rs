@@ -1,7 +1,6 @@
 //! What is configured: accounts, models and their tiers.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::book::Turning;
 use super::plan::{Candidate, Plan};
 use super::pulse::Pulse;
 use super::rules::Rules;
+use super::stable::Stable;
 use crate::model::target::{Account, Target};
 
 /// The models and accounts that are configured.
@@ -78,9 +78,10 @@ pub(super) struct Share {
 
 impl Share {
     pub(super) fn new(candidate: Arc<Candidate>, weight: u32) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (&candidate.target.account.name, &candidate.target.model).hash(&mut hasher);
-        Self { candidate, weight: weight.max(1), hash: hasher.finish() }
+        let mut name = Stable::default();
+        name.field(&candidate.target.account.name);
+        name.field(&candidate.target.model);
+        Self { candidate, weight: weight.max(1), hash: name.hash() }
     }
 }
 
