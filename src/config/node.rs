@@ -177,19 +177,16 @@ impl<'n> Node<'n, '_> {
     }
 
     /// One of `words`.
-    pub(super) fn word(&self, words: &'static [Word]) -> Option<&'static str> {
-        let expected = expected(words);
+    pub(super) fn word(&self, words: &[Word]) -> Option<Word> {
+        let expected = format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "));
         let text = self.text_or(&expected)?;
-        match words.iter().find(|word| word.name() == text.value) {
-            Some(Word::Built(name)) => Some(name),
-            Some(Word::Later(name, instead)) => self.refuse_with(format!("`{name}` is not built yet"), *instead),
-            None => {
-                let message = format!("expected {expected}, found {}", text.quoted());
-                match nearest(&text.value, words.iter().map(Word::name)) {
-                    Some(near) => self.refuse_with(message, format!("did you mean \"{near}\"?")),
-                    None => self.refuse(message),
-                }
-            }
+        if let Some(word) = words.iter().find(|word| **word == text.value) {
+            return Some(word);
+        }
+        let message = format!("expected {expected}, found {}", text.quoted());
+        match nearest(&text.value, words.iter().copied()) {
+            Some(near) => self.refuse_with(message, format!("did you mean \"{near}\"?")),
+            None => self.refuse(message),
         }
     }
 
@@ -214,12 +211,4 @@ impl<'n> Node<'n, '_> {
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value.get_ref(), DeValue::Table(_))
     }
-}
-
-/// How a message names the words that a key takes. Of many, only those that work are listed.
-fn expected(words: &[Word]) -> String {
-    const MANY: usize = 8;
-    let built = |word: &&Word| words.len() <= MANY || matches!(word, Word::Built(_));
-    let listed: Vec<_> = words.iter().filter(built).map(|word| format!("{:?}", word.name())).collect();
-    format!("one of {}", listed.join(", "))
 }

@@ -138,10 +138,10 @@ pub(super) const WORDS: &[Word] = &words();
 
 #[expect(clippy::indexing_slicing, reason = "a loop over both arrays, which are of one length, at compile time")]
 const fn words() -> [Word; PRESETS.len()] {
-    let mut words = [Word::Built(""); PRESETS.len()];
+    let mut words = [""; PRESETS.len()];
     let mut at = 0;
     while at < words.len() {
-        words[at] = Word::Built(PRESETS[at].name);
+        words[at] = PRESETS[at].name;
         at += 1;
     }
     words

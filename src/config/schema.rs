@@ -1,4 +1,4 @@
-//! Every key and word of the configuration: those that work, and those whose part is not built yet.
+//! Every key and word of the configuration: those that work, and keys whose part is not built yet.
 //!
 //! Invariants: the one list of keys. A reader asks only for keys of its section's list; what stands in no list is unknown.
 
@@ -11,8 +11,6 @@ pub(super) enum Key {
     Later {
         /// The key.
         name: &'static str,
-        /// Its default: spelled out, it is accepted.
-        default: Option<&'static str>,
         /// What to do instead.
         instead: &'static str,
     },
@@ -31,30 +29,14 @@ impl Key {
 pub(super) type Keys = &'static [Key];
 
 /// A word that a key takes.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Word {
-    /// It works.
-    Built(&'static str),
-    /// Its part is not built yet; what to do instead.
-    #[expect(dead_code, reason = "all words that there are work")]
-    Later(&'static str, &'static str),
-}
-
-impl Word {
-    /// Its spelling.
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Built(name) | Self::Later(name, _) => name,
-        }
-    }
-}
+pub(super) type Word = &'static str;
 
 const fn built(name: &'static str) -> Key {
     Key::Built(name)
 }
 
 const fn later(name: &'static str, instead: &'static str) -> Key {
-    Key::Later { name, default: None, instead }
+    Key::Later { name, instead }
 }
 
 /// The file itself.
@@ -231,31 +213,22 @@ pub(super) const SECTIONS: &[(&str, Keys)] = &[
 ];
 
 /// `auth.mode`
-pub(super) const MODES: &[Word] = &[Word::Built("none"), Word::Built("required")];
+pub(super) const MODES: &[Word] = &["none", "required"];
 
 /// `auth.jwt.algorithms`
-pub(super) const ALGORITHMS: &[Word] = &[Word::Built("RS256"), Word::Built("ES256"), Word::Built("HS256")];
+pub(super) const ALGORITHMS: &[Word] = &["RS256", "ES256", "HS256"];
 
 /// `limits.on_exceeded`
-pub(super) const ON_EXCEEDED: &[Word] = &[Word::Built("finish"), Word::Built("cut")];
+pub(super) const ON_EXCEEDED: &[Word] = &["finish", "cut"];
 
 /// `providers.<name>.on_cancel`
-pub(super) const ON_CANCEL: &[Word] = &[Word::Built("abort"), Word::Built("finish")];
+pub(super) const ON_CANCEL: &[Word] = &["abort", "finish"];
 
 /// `providers.<name>.wire`
-pub(super) const WIRES: &[Word] = &[
-    Word::Built("openai-chat"),
-    Word::Built("openai-responses"),
-    Word::Built("anthropic"),
-    Word::Built("gemini"),
-    Word::Built("bedrock"),
-    Word::Built("ollama"),
-    Word::Built("cohere"),
-    Word::Built("replay"),
-];
+pub(super) const WIRES: &[Word] = &["openai-chat", "openai-responses", "anthropic", "gemini", "bedrock", "ollama", "cohere", "replay"];
 
 /// `telemetry.format`
-pub(super) const FORMATS: &[Word] = &[Word::Built("text"), Word::Built("json")];
+pub(super) const FORMATS: &[Word] = &["text", "json"];
 
 /// Whether a bare word is one of the configuration's own, so that it is no secret.
 pub(super) fn knows(word: &str) -> bool {
@@ -264,6 +237,6 @@ pub(super) fn knows(word: &str) -> bool {
     let words = [MODES, ALGORITHMS, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
     OTHER.contains(&word)
         || SECTIONS.iter().flat_map(|(_, keys)| *keys).any(|key| key.name() == word)
-        || words.into_iter().flatten().any(|known| known.name() == word)
-        || super::presets::WORDS.iter().any(|known| known.name() == word)
+        || words.into_iter().flatten().any(|known| *known == word)
+        || super::presets::WORDS.contains(&word)
 }

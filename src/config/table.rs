@@ -27,8 +27,8 @@ impl<'n, 'a> Table<'n, 'a> {
     /// The table that `node` is, if it is one. Its keys are checked against `keys`.
     pub(super) fn open(node: &Node<'n, 'a>, keys: Keys) -> Option<Self> {
         let table = Self { keys, ..Self::open_any(node)? };
-        for (name, value) in table.entries.into_iter().flatten() {
-            table.check(name, value);
+        for (name, _) in table.entries.into_iter().flatten() {
+            table.check(name);
         }
         Some(table)
     }
@@ -114,11 +114,10 @@ impl<'n, 'a> Table<'n, 'a> {
         self.entries?.get_key_value(name)
     }
 
-    fn check(&self, name: &Spanned<DeString<'a>>, value: &Spanned<DeValue<'a>>) {
+    fn check(&self, name: &Spanned<DeString<'a>>) {
         let text = name.get_ref().as_ref();
         match self.keys.iter().find(|key| key.name() == text) {
             Some(Key::Built(_)) => {}
-            Some(Key::Later { default, .. }) if default.is_some_and(|default| says(value, default)) => {}
             Some(Key::Later { instead, .. }) => {
                 self.wrong(name.span(), text, format!("`{text}` is not built yet"), Some((*instead).to_owned()));
             }
@@ -139,16 +138,6 @@ impl<'n, 'a> Table<'n, 'a> {
         if !self.doc.is_broken(&place) {
             self.doc.problem(Some(place), &path(self.key, name), message, help);
         }
-    }
-}
-
-/// The value is spelled like `default`.
-fn says(value: &Spanned<DeValue<'_>>, default: &str) -> bool {
-    match value.get_ref() {
-        DeValue::String(text) => text == default,
-        DeValue::Integer(digits) => digits.radix() == 10 && digits.as_str() == default,
-        DeValue::Boolean(value) => value.to_string() == default,
-        _ => false,
     }
 }
 
