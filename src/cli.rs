@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, presets};
+use crate::model::plural::counted;
 use chat::ChatArgs;
 use keys::KeysCommand;
 use usage::UsageArgs;
@@ -144,10 +145,6 @@ fn columns<const N: usize>(lines: &[[String; N]]) -> String {
         format!("{}\n", cells.join("  ").trim_end())
     };
     lines.iter().map(row).collect()
-}
-
-fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 #[cfg(test)]

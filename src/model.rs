@@ -11,6 +11,7 @@ pub mod fold;
 pub mod ids;
 pub mod keepsake;
 pub mod money;
+pub mod plural;
 pub mod quirks;
 pub mod target;
 pub mod trail;

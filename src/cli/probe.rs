@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::{columns, counted, summary};
+use super::{columns, summary};
 use crate::config::Config;
 use crate::model::fault::{Code, Fault};
+use crate::model::plural::counted;
 use crate::model::target::Target;
 use crate::upstream::{self, Clients};
 

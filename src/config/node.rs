@@ -3,6 +3,7 @@
 //! Invariants: a reader gives `None` only after it has said why, or where the text itself is broken (which has been said
 //! already). It publishes what it reads, secrets excepted; so a value of the wrong type that no reader took stays masked.
 
+use std::num::IntErrorKind;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -159,20 +160,23 @@ impl<'n> Node<'n, '_> {
 
     /// A whole number from `from` to `to`, also as the text that a reference gives.
     pub(super) fn number(&self, from: u64, to: u64) -> Option<u64> {
-        let expected =
-            if to < u32::MAX.into() { format!("a whole number from {from} to {to}") } else { format!("a whole number of at least {from}") };
-        let number = match self.value.get_ref() {
-            DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
-            DeValue::String(text) if text.contains("${") => self.text()?.value.parse().ok(),
+        let range = format!("a whole number from {from} to {to}");
+        // How far it may go is of interest only to who goes beyond.
+        let usual = if to < u32::MAX.into() { range.clone() } else { format!("a whole number of at least {from}") };
+        let read = match self.value.get_ref() {
+            DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()),
+            DeValue::String(text) if text.contains("${") => self.text()?.value.parse(),
             _ => {
                 self.publish();
-                return self.mismatch(&expected);
+                return self.mismatch(&usual);
             }
         };
         self.publish();
-        match number.filter(|number| (from..=to).contains(number)) {
-            Some(number) => Some(number),
-            None => self.refuse(format!("expected {expected}")),
+        match read {
+            Ok(number) if (from..=to).contains(&number) => Some(number),
+            Ok(number) if number > to => self.refuse(format!("expected {range}")),
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => self.refuse(format!("expected {range}")),
+            _ => self.refuse(format!("expected {usual}")),
         }
     }
 

@@ -20,6 +20,7 @@ fn env(name: &str) -> Option<String> {
         "OPENAI_API_KEY" => "sk-from-the-environment",
         "WEB_KEY" => "sk-web",
         "EMPTY" => "",
+        "BIG" => "99999999999",
         "PORT" => "9999",
         "ON" => "true",
         "WORD" => "hunter2",

@@ -11,6 +11,7 @@ use crate::model::entry::Entry;
 use crate::model::event::Event;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
+use crate::model::plural::counted;
 
 /// A reader this many entries behind is slow: neighbouring deltas are merged for it.
 const SLOW: Seq = 128;
@@ -96,7 +97,7 @@ impl Reader {
             return Err(expired());
         }
         if log.readers() >= stream.birth().max_readers {
-            let message = format!("the stream has {} readers, the most it may have: try again when one has left", log.readers());
+            let message = format!("the stream has {}, the most it may have: try again when one has left", counted(log.readers(), "reader"));
             return Err(Fault::new(Code::RateLimited, message).with_limit("readers").with_retry_after(std::time::Duration::from_secs(1)));
         }
         let live_from = log.next_seq();

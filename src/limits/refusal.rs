@@ -7,6 +7,7 @@ use super::Scope;
 use super::account::{Need, Short, State};
 use super::standing::Kind;
 use crate::model::fault::{Code, Fault, Side};
+use crate::model::plural::counted;
 
 /// The type by which clients of OpenAI know what they have used up.
 const TOKENS: &str = "tokens";
@@ -17,18 +18,20 @@ pub(super) fn refused(scope: Scope, short: Short, need: Need, state: &State) -> 
     let fault = match short {
         Short::Never(holds) => {
             let message = format!(
-                "the prompt is about {} tokens, and the {name} limit is {holds} tokens per minute: no wait makes it fit; send a shorter one",
-                need.input
+                "the prompt is about {} tokens, and the {name} limit is {} per minute: no wait makes it fit; send a shorter one",
+                need.input,
+                counted(holds, "token")
             );
             return Fault::new(Code::InvalidRequest, message).with_limit(name);
         }
         Short::Out(Kind::Requests, wait) => {
-            let figure = state.limit.requests_per_minute.map_or(0, NonZeroU32::get);
-            Fault::new(Code::RateLimited, format!("the {name} limit of {figure} requests per minute is used up: {}", again(wait)))
+            let figure = counted(state.limit.requests_per_minute.map_or(0, NonZeroU32::get), "request");
+            Fault::new(Code::RateLimited, format!("the {name} limit of {figure} per minute is used up: {}", again(wait)))
         }
         Short::Out(Kind::Tokens, wait) => tokens(name, wait, need, state),
         Short::Slots(most) => {
-            let message = format!("the {name} limit of {most} streams at a time is reached: try again when one has ended");
+            let most = counted(most, "stream");
+            let message = format!("the {name} limit of {most} at a time is reached: try again when one has ended");
             Fault::new(Code::RateLimited, message)
         }
     };
@@ -41,7 +44,8 @@ fn tokens(name: &str, wait: Duration, need: Need, state: &State) -> Fault {
     let holds = state.limit.tokens_per_minute.unwrap_or(NonZeroU32::MIN);
     let (left, reserve) = (state.tokens.remaining(holds), state.reserve(need).unwrap_or_default());
     let message = format!(
-        "the {name} limit of {holds} tokens per minute has {left} left, and this request needs about {reserve} (its prompt {}, the rest reserved for the answer): {}",
+        "the {name} limit of {} per minute has {left} left, and this request needs about {reserve} (its prompt {}, the rest reserved for the answer): {}",
+        counted(holds, "token"),
         need.input,
         again(wait)
     );
@@ -58,7 +62,8 @@ pub(super) fn reads(wait: Duration, state: &State) -> Fault {
 /// A running stream is cut, as an account has run dry.
 pub(super) fn dry(scope: Scope, holds: NonZeroU32, wait: Duration) -> Fault {
     let name = scope.name();
-    let message = format!("the {name} limit of {holds} tokens per minute ran out while this was streamed, and it was cut: {}", again(wait));
+    let holds = counted(holds, "token");
+    let message = format!("the {name} limit of {holds} per minute ran out while this was streamed, and it was cut: {}", again(wait));
     let fault = Fault::new(Code::RateLimited, message).with_limit(name).with_retry_after(wait);
     // Neither the request nor the upstream was at fault: nothing is to be concluded of them.
     Fault { native_type: Some(TOKENS.to_owned()), retryable: true, side: Side::Ours, ..fault }

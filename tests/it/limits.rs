@@ -270,9 +270,9 @@ async fn every_limit_of_every_scope_refuses_before_the_upstream_is_asked() {
     for speech in speeches() {
         for scope in ["key", "team", "global", "model", "provider", "user", "ip"] {
             for (limit, words) in [
-                ("{ requests_per_minute = 1 }", "1 requests per minute is used up"),
+                ("{ requests_per_minute = 1 }", "1 request per minute is used up"),
                 ("{ tokens_per_minute = 1500 }", "1500 tokens per minute has 496 left, and this request needs about 1004"),
-                ("{ concurrent_streams = 1 }", "1 streams at a time is reached"),
+                ("{ concurrent_streams = 1 }", "1 stream at a time is reached"),
             ] {
                 let _scene = Scene::of(format!("{speech:?}, {scope}: {limit}"));
                 if scope == "ip" && limit.contains("requests") {
