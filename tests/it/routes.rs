@@ -1,5 +1,6 @@
 //! Routes: which targets are asked, in which order, which are left alone, and how that is told.
 
+mod balancing;
 mod hedging;
 mod leaving;
 mod sticking;
@@ -203,16 +204,4 @@ async fn retries_end_where_the_routes_budget_does() {
     }
     // The first request's ten retries took longer than ten seconds; a few more were given back since.
     assert!((20..=60).contains(&up.count()), "{} requests for 10, not 110", up.count());
-}
-
-#[tokio::test]
-async fn shares_are_kept_to() {
-    let (a, b) = (good().await, good().await);
-    let setup = Setup::new().provider("a", WIRE, a.addr).provider("b", WIRE, b.addr);
-    let proxy = setup.model("m", "[[\"a/x\", { target = \"b/y\", weight = 3 }]]").start().await;
-    for _ in 0..80 {
-        assert_eq!(ask(&proxy.client, Speech::Chat).await.told.text(), SAID);
-    }
-    // Drawn by weight, and then the faster of two: from the square of a quarter to what is left of three quarters squared.
-    assert!((1..=45).contains(&a.count()) && b.count() == 80 - a.count(), "{} of 80", a.count());
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -83,5 +85,37 @@ async fn where_its_target_is_away_a_conversation_finds_the_same_next_one() {
             let route = got(&proxy.client, &turn(&words, 1)).await.route;
             assert_eq!(route.rsplit(", ").next(), Some(next), "also when its breaker is open: {route}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_returns_to_its_target_when_that_works_again() {
+    const NONE: usize = usize::MAX;
+    let clock = Virtual::start();
+    let broken = Arc::new(AtomicUsize::new(NONE));
+    let up = async |number: usize| {
+        let broken = broken.clone();
+        Upstream::start(move |_, _| if broken.load(Ordering::Relaxed) == number { refused(500, &[]) } else { answered(&[]) }).await
+    };
+    let ups = [up(0).await, up(1).await, up(2).await];
+    let proxy = over(ups.each_ref().map(|up| up.addr)).start().await;
+    let route = async |turns| got(&proxy.client, &turn("Hello", turns)).await.route;
+    let home = route(0).await;
+    let number = usize::from(home.as_bytes()[1] - b'0');
+    broken.store(number, Ordering::Relaxed);
+    let mut nexts = BTreeSet::new();
+    for turns in 1..=8 {
+        let route = route(turns).await;
+        let (first, next) = route.split_once(", ").unwrap();
+        let outcome = if turns <= 5 { ";failed=upstream_error" } else { ";skipped=breaker" };
+        assert!(first.starts_with(&format!("{home}{outcome}")), "{route}");
+        nexts.insert(next.to_owned());
+    }
+    assert_eq!((nexts.len(), ups[number].count()), (1, 6), "{nexts:?}");
+    broken.store(NONE, Ordering::Relaxed);
+    assert_ne!(route(9).await, home, "its breaker is still open");
+    clock.pass(Duration::from_millis(2100)).await;
+    for turns in 10..13 {
+        assert_eq!(route(turns).await, home);
     }
 }
