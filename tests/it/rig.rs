@@ -11,6 +11,7 @@ pub mod say;
 pub mod sse;
 pub mod stage;
 pub mod timeless;
+pub mod tls;
 pub mod told;
 pub mod upstream;
 

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::rig::issuer::{AUDIENCE, ISSUER, Issuer, Signer, now};
+use crate::rig::tls::Tls;
 use crate::rig::upstream::{Framing, Head, Step, json as whole};
 use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, within};
 
@@ -60,6 +61,25 @@ async fn tokens_of_every_algorithm_say_who_asks_wherever_they_stand() {
     let cookie = Ask::new("GET", "/v1/models").header("cookie", &format!("a=b; session={token}"));
     assert_eq!(status(&by_jwks.client, &cookie).await, 200);
     assert_eq!(issuer.asked(), 1, "the keys are fetched once");
+}
+
+#[tokio::test]
+async fn keys_come_over_tls_from_who_is_trusted() {
+    let upstream = upstream().await;
+    let signer = Signer::ec("e");
+    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let tls = Tls::before(issuer.server.addr).await;
+    let auth = |more: &str| {
+        let url = format!("https://localhost:{}/keys", tls.port);
+        format!("mode = \"required\"\njwt = {{ jwks_url = \"{url}\", issuer = \"{ISSUER}\", audience = \"{AUDIENCE}\"{more} }}")
+    };
+    let trusting = setup(&upstream, &auth(&format!(", ca_file = \"{}\"", tls.authority().display()))).start().await;
+    let wary = setup(&upstream, &auth("")).start().await;
+    let token = signer.token("ann", &json!({}));
+    assert_eq!(said(wary.client.with_key(&token).ask(&chat("m")).await).await.0, 503, "who signed it is not known");
+    assert_eq!(issuer.asked(), 0, "nothing is asked of a server that is not trusted");
+    assert_eq!(status(&trusting.client.with_key(&token), &chat("m")).await, 200);
+    assert_eq!(issuer.asked(), 1);
 }
 
 #[tokio::test]
