@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use memchr::memmem::find;
 use serde::Deserialize;
 
+use super::stream::Stream;
 use crate::model::entry::{Entry, Payload};
 use crate::model::wire::Tongue;
 
@@ -17,7 +18,24 @@ const LONGEST: usize = 128;
 /// The most of one stream.
 pub(super) const MOST: usize = 256;
 /// What one costs beside its bytes, about: its place in the maps.
-pub(super) const OVERHEAD: usize = 160;
+const OVERHEAD: usize = 160;
+
+impl Stream {
+    /// What its provider made in it.
+    pub(super) fn objects(&self) -> &[ByteString] {
+        self.objects.get().map_or(&[], |objects| objects)
+    }
+
+    /// Notes that, once; says how many bytes it takes.
+    pub(super) fn set_objects(&self, objects: Vec<ByteString>) -> usize {
+        if self.objects.set(objects.into()).is_ok() { self.objects_bytes() } else { 0 }
+    }
+
+    /// The bytes it takes, about.
+    pub(super) fn objects_bytes(&self) -> usize {
+        self.objects().iter().map(|id| id.len() + OVERHEAD).sum()
+    }
+}
 
 /// True where clients of a dialect are told of any.
 pub(super) const fn made_in(tongue: Tongue) -> bool {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::cancel::{CancelFlag, Cause};
 use super::claim::{ClaimKey, Digest};
 use super::log::Log;
-use super::{Inner, OnDisconnect, objects};
+use super::{Inner, OnDisconnect};
 use crate::model::ask::{Asked, Thread};
 use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
@@ -163,7 +163,7 @@ pub struct Stream {
     /// The id under which its provider knows it, where clients are told that.
     alias: OnceLock<ByteString>,
     /// What its provider made in it, where clients are told that.
-    objects: OnceLock<Box<[ByteString]>>,
+    pub(super) objects: OnceLock<Box<[ByteString]>>,
     /// What became of the targets of its route.
     pub(super) trail: Mutex<Trail>,
     pub(super) hub: Arc<Inner>,
@@ -371,21 +371,6 @@ impl Stream {
     /// Notes it; the first one stands. True where it is news.
     pub(super) fn set_alias(&self, alias: ByteString) -> bool {
         self.alias.set(alias).is_ok()
-    }
-
-    /// What its provider made in it.
-    pub(super) fn objects(&self) -> &[ByteString] {
-        self.objects.get().map_or(&[], |objects| objects)
-    }
-
-    /// Notes that, once; says how many bytes it takes.
-    pub(super) fn set_objects(&self, objects: Vec<ByteString>) -> usize {
-        if self.objects.set(objects.into()).is_ok() { self.objects_bytes() } else { 0 }
-    }
-
-    /// The bytes it takes, about.
-    pub(super) fn objects_bytes(&self) -> usize {
-        self.objects().iter().map(|id| id.len() + objects::OVERHEAD).sum()
     }
 
     pub(super) fn spent(&self) -> bool {

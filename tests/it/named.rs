@@ -108,7 +108,7 @@ async fn another_s_items_are_as_if_they_never_were() {
         assert_eq!(upstream.count(), asked, "none of it reaches the upstream");
         assert_eq!(posted(&ann, &ask().set("input", named(&kept).into())).await.0, 200);
         let id = kept["id"].as_str().unwrap();
-        assert_eq!(posted(&ann, &Ask::new("DELETE", &format!("/v1/responses/{id}"))).await.0, 200);
+        assert_eq!(posted(&ann, &Ask::new("DELETE", format!("/v1/responses/{id}"))).await.0, 200);
         assert_eq!(refused(&ann, named(&kept).into()).await.0, expected.0, "forgotten with its response");
     }
 }

@@ -129,11 +129,9 @@ impl Passed {
         set("output", self.items.values().map(|item| item.value("in_progress")).collect());
         set("status", status.word().into());
         if let Status::Failed(code, message, limit) = status {
-            let mut error = json!({"code": code, "message": message});
-            if let Some(limit) = limit {
-                error["limit"] = (*limit).into();
-            }
-            set("error", error);
+            let mut error = Map::from_iter([("code".to_owned(), json!(code)), ("message".to_owned(), json!(message))]);
+            error.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
+            set("error", error.into());
         }
         if let Status::Incomplete(reason) = status {
             set("incomplete_details", json!({"reason": reason}));

@@ -78,6 +78,12 @@ async fn refused(client: &Client, ask: &Ask, scope: &str) -> String {
     reply.header("retry-after").unwrap().to_owned()
 }
 
+/// The row of a stream that was cut after so many tokens.
+fn says_it_was_cut(row: &Value, tokens: u64, costs: Money) {
+    assert_eq!([&row["status"], &row["reason"], &row["code"]], ["failed", "error", "budget_exceeded"], "{row}");
+    assert_eq!((row["output_tokens"].as_u64(), &row["estimated"], money(&row["cost"])), (Some(tokens), &json!(true), costs), "{row}");
+}
+
 #[tokio::test]
 async fn a_stream_is_cut_in_its_dialects_own_words_when_a_budget_is_spent() {
     let _clock = Virtual::start();
@@ -107,12 +113,7 @@ async fn a_stream_is_cut_in_its_dialects_own_words_when_a_budget_is_spent() {
             let status = ann.until_status(&reply.stream_id(), "failed").await;
             assert_eq!((&status["upstream"], &status["error"]["code"]), (&json!("closed"), &json!("budget_exceeded")), "{status}");
             let (row, costs) = row_of(&proxy, &folder, "ann");
-            assert_eq!([&row["status"], &row["reason"], &row["code"]], ["failed", "error", "budget_exceeded"], "{row}");
-            assert_eq!(
-                (row["output_tokens"].as_u64(), &row["estimated"], money(&row["cost"])),
-                (Some(tokens), &json!(true), costs),
-                "{row}"
-            );
+            says_it_was_cut(&row, tokens, costs);
             assert_eq!((money(&status["cost"]), proxy.running.ledger().spent(&Payer::Key("ann".into())).1), (costs, costs));
             let after: u64 = refused(&ann, &ask, scope).await.parse().unwrap();
             assert!(after <= 31 * 86_400, "{after} s to the next month");
