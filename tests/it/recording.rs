@@ -28,7 +28,11 @@ fn recorded(setup: Setup, provider: &str, folder: &Folder) -> Setup {
 
 /// A proxy that plays the folder: `replay/<file>` is a model.
 async fn player(folder: &Folder, more: &str) -> Proxy {
-    Setup::new().section("providers.replay", &format!("dir = {:?}\ndirect = true\n{more}", folder.path())).start().await
+    player_with(Setup::new(), folder, more).await
+}
+
+async fn player_with(setup: Setup, folder: &Folder, more: &str) -> Proxy {
+    setup.section("providers.replay", &format!("dir = {:?}\ndirect = true\n{more}", folder.path())).start().await
 }
 
 fn body(recording: &Recording) -> Bytes {
@@ -208,7 +212,8 @@ async fn refusals_are_recorded_and_played_each_attempt_under_its_own_name() {
             folder.settled().await;
             assert_eq!(folder.names().len(), 1 + usize::from(again));
 
-            let replay = player(&folder, "").await;
+            // Files are read in real time: the virtual one, which passes meanwhile, must not commit to an answer.
+            let replay = player_with(Setup::new().section("streams", "commit_after = \"2m\""), &folder, "").await;
             let (second, _) = refused(&clock, &replay, &Ask::chat(speech, &format!("replay/{name}"), true)).await;
             assert_eq!(second.1["error"]["code"], code, "{}", second.1);
             assert_eq!(first, second);
