@@ -28,11 +28,12 @@ needs_modules() {
   [ ! -x node_modules/.bin/node ] || node=node_modules/.bin/node
 }
 
-# part SECONDS COMMAND…: runs a part, whose last words are `N passed, N failed`, and counts. An interrupt lets it tidy up.
+# part SECONDS COMMAND…: runs a part, whose last words are `N passed, N failed`, and counts. An interrupt lets it tidy up,
+# also where this runs in the background of a script, which would have it ignored.
 part() {
   local log status=0 counts
   log=$(mktemp)
-  timeout --signal=INT --kill-after=30 "$@" </dev/null 2>&1 | tee "$log" || status=$?
+  timeout --signal=INT --kill-after=30 "$1" env --default-signal=INT "${@:2}" </dev/null 2>&1 | tee "$log" || status=$?
   counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1 || true)
   rm -f "$log"
   read -r good _ bad _ <<<"${counts:-0 passed, 0 failed}"
