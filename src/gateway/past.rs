@@ -5,6 +5,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use super::responses::{object, shown};
 use super::{Gateway, House};
 use crate::auth::Caller;
@@ -13,6 +15,7 @@ use crate::dialect::openai_responses::{Items, go_on, home_of, named, numbered, o
 use crate::hub::{State, Stream};
 use crate::model::ask::{Ask, Asked};
 use crate::model::fault::{Code, Fault};
+use crate::model::ids::StreamId;
 use crate::model::wire::Wire;
 
 /// The most earlier responses whose items one request may name.
@@ -30,25 +33,21 @@ impl Gateway {
         if ask.asked.is_none() || ask.references.is_empty() {
             return Ok(ask);
         }
-        let (mut known, mut read) = (Items::new(), HashSet::new());
-        for (path, id) in named(&ask)? {
-            let Some(stream) = self.maker(caller, &path, &id)? else { continue };
-            if read.insert(stream.id().clone()) {
-                if read.len() > MOST {
-                    return Err(Fault::invalid(
-                        &path,
-                        format!("the input names items of more than {MOST} responses: send the items themselves"),
-                    ));
-                }
-                known.extend(items_of(&stream).ok_or_else(|| item_not_found(&path, &id))?);
+        let (named, most) = (named(&ask)?, house.settings.max_body);
+        let mut known = Known { items: Items::new(), wanted: named.iter().map(|(_, id)| &**id).collect(), read: HashSet::new(), bytes: 0 };
+        for (path, id) in &named {
+            let Some(stream) = self.maker(caller, path, id)? else { continue };
+            if known.read.insert(stream.id().clone()) {
+                known.read_from(&stream, (path, id), most)?;
                 // Each may be long.
                 tokio::task::yield_now().await;
             }
-            if !known.contains_key(&id) {
-                return Err(item_not_found(&path, &id));
+            if !known.items.contains_key(id) {
+                return Err(item_not_found(path, id));
             }
         }
-        if read.is_empty() { Ok(ask) } else { spelled_out(ask, &known, house.settings.max_body) }
+        let items = known.items;
+        if items.is_empty() { Ok(ask) } else { spelled_out(ask, &items, most) }
     }
 
     /// Refuses references to what is in a provider's account, but to who may send any, and to whom its id was told.
@@ -95,6 +94,34 @@ impl Gateway {
         // What has lost its beginning can no longer be gone on from.
         let object = object(&stream).map_err(|_| previous_not_found(&previous))?;
         go_on(ask, &asked.input, &output_of(&object), house.settings.max_body)
+    }
+}
+
+/// What is known by now of the items that a request names. What it does not name is let go at once, so that a few names never
+/// hold more memory than a body may.
+struct Known<'a> {
+    items: Items,
+    wanted: HashSet<&'a str>,
+    read: HashSet<StreamId>,
+    bytes: usize,
+}
+
+impl Known<'_> {
+    /// Takes the items that are wanted out of a response; it is the one that `id` at `path` names.
+    fn read_from(&mut self, stream: &Arc<Stream>, (path, id): (&str, &str), most: usize) -> Result<(), Fault> {
+        if self.read.len() > MOST {
+            let message = format!("the input names items of more than {MOST} responses: send the items themselves");
+            return Err(Fault::invalid(path, message));
+        }
+        let mut items = items_of(stream).ok_or_else(|| item_not_found(path, id))?;
+        items.retain(|id, _| self.wanted.contains(&**id));
+        self.bytes += items.values().map(Bytes::len).sum::<usize>();
+        self.items.extend(items);
+        if self.bytes > most {
+            let message = format!("the items that the input names are together larger than {most} bytes (`server.max_body`)");
+            return Err(Fault::new(Code::BodyTooLarge, message).with_param(path));
+        }
+        Ok(())
     }
 }
 

@@ -123,3 +123,15 @@ async fn what_is_no_item_of_a_response_is_not_found_in_it() {
     let wrong = json!([{"role": "user", "content": "a"}, {"type": "item_reference", "id": format!("{stem}_7")}]);
     assert_eq!(refused(&proxy.client, wrong).await, (404, json!("stream_not_found"), json!("input[1]")));
 }
+
+#[tokio::test]
+async fn a_few_names_bring_no_more_than_a_body_may_hold() {
+    let upstream = Upstream::start(Say::tokens(200).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let proxy = Setup::new().over(Wire::OpenaiChat, &upstream).section("server", "max_body = \"2KiB\"").start().await;
+    let (_, first) = posted(&proxy.client, &ask()).await;
+    let (_, second) = posted(&proxy.client, &ask()).await;
+    assert_eq!(posted(&proxy.client, &ask().set("input", named(&first).into())).await.0, 200, "one of them is small enough");
+    let both: Vec<Value> = named(&first).into_iter().chain(named(&second)).collect();
+    assert_eq!(refused(&proxy.client, both.into()).await, (413, json!("body_too_large"), json!("input[1]")));
+    assert_eq!(upstream.count(), 3);
+}
