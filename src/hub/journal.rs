@@ -101,8 +101,9 @@ impl Writer {
         made.dedup();
         made.truncate(objects::MOST);
         if !made.is_empty() {
-            self.stream.hub.maps.lock().made(&self.stream, &made);
+            // Before the map has them: should the stream be forgotten in between, it is known what to take out.
             self.unbooked += self.stream.set_objects(made).cast_signed();
+            self.stream.hub.maps.lock().made(&self.stream);
         }
     }
 

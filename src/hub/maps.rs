@@ -143,10 +143,10 @@ impl Maps {
     }
 
     /// Notes what a provider has made in a stream. The latest stream has it.
-    pub(super) fn made(&mut self, stream: &Stream, objects: &[ByteString]) {
+    pub(super) fn made(&mut self, stream: &Stream) {
         // What is forgotten already would never be taken out.
         let kept = self.streams.contains_key(stream.id());
-        for object in objects.iter().filter(|_| kept) {
+        for object in stream.objects().iter().filter(|_| kept) {
             self.objects.insert((stream.owner().clone(), object.clone()), stream.id().clone());
         }
     }
