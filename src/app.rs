@@ -19,10 +19,10 @@ use tokio::task::JoinHandle;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
-use crate::gateway::{Gateway, Gauges, House};
+use crate::gateway::{Gateway, Gauges, Snapshot};
 use crate::ledger::Ledger;
-use crate::limits::{Board, Limits};
-use crate::route::{Book, Routes};
+use crate::limits::{LimitTable, Limits};
+use crate::route::{HealthRegistry, Routes};
 use crate::server::listen::{Bound, Listeners};
 use crate::server::{self, Shared};
 use crate::telemetry::metrics::Metrics;
@@ -53,14 +53,14 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let runtime = runtime()?;
     let _inside = runtime.enter();
-    let (house, mut listeners) = Building::new(config, workers)?;
-    announce(&house)?;
+    let (snapshot, mut listeners) = App::new(config, workers)?;
+    announce(&snapshot)?;
     let first = listeners.remove(0);
-    let threads: Vec<_> = listeners.into_iter().zip(1..).map(|(own, number)| worker(number, own, house.clone())).collect();
+    let threads: Vec<_> = listeners.into_iter().zip(1..).map(|(own, number)| worker(number, own, snapshot.clone())).collect();
     runtime.block_on(async {
-        let keeper = tokio::spawn(signals::keep(house.clone(), path.to_owned()));
-        let sweeper = tokio::spawn(sweep(house.gateway.clone()));
-        let served = house.serve(first).await;
+        let keeper = tokio::spawn(signals::keep(snapshot.clone(), path.to_owned()));
+        let sweeper = tokio::spawn(sweep(snapshot.gateway.clone()));
+        let served = snapshot.serve(first).await;
         keeper.abort();
         sweeper.abort();
         served
@@ -68,8 +68,8 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     for thread in threads {
         thread.join().map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
     }
-    house.gateway.ledger().flush(LAST_WRITE);
-    house.recorder.flush(LAST_WRITE);
+    snapshot.gateway.ledger().flush(LAST_WRITE);
+    snapshot.recorder.flush(LAST_WRITE);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -81,17 +81,17 @@ pub fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-fn worker(number: usize, listeners: Listeners, house: Arc<Building>) -> thread::JoinHandle<std::io::Result<()>> {
+fn worker(number: usize, listeners: Listeners, snapshot: Arc<App>) -> thread::JoinHandle<std::io::Result<()>> {
     let run = move || {
         upstream::set_worker(number);
-        runtime()?.block_on(house.serve(listeners))
+        runtime()?.block_on(snapshot.serve(listeners))
     };
     thread::Builder::new().name(format!("worker-{number}")).spawn(run).expect("a thread for each processor can be had")
 }
 
 /// Everything that was built from a configuration.
 #[derive(Debug)]
-struct Building {
+struct App {
     /// The configuration of the moment, to compare a new one with.
     config: parking_lot::Mutex<Config>,
     gateway: Arc<Gateway>,
@@ -101,24 +101,24 @@ struct Building {
     /// The fills of all limits.
     limits: Arc<Limits>,
     /// What is known of upstreams.
-    book: Book,
+    registry: HealthRegistry,
     workers: usize,
     addresses: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
 }
 
-impl Building {
+impl App {
     fn new(config: Config, workers: usize) -> anyhow::Result<(Arc<Self>, Vec<Listeners>)> {
         let bound: Bound = server::bind(&config.server, workers)?;
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
-        let (recorder, limits, book) = (Recorder::default(), Arc::default(), Book::default());
+        let (recorder, limits, registry) = (Recorder::default(), Arc::default(), HealthRegistry::default());
         let (ledger, metrics) = (Ledger::open(config.data_dir.as_deref(), &config.budgets)?, Metrics::default());
         let gateway =
-            Arc::new(Gateway::new(furnish(&config, workers, &recorder, &limits, &book, None)?, ledger, lifecycle.clone(), metrics));
+            Arc::new(Gateway::new(build(&config, workers, &recorder, &limits, &registry, None)?, ledger, lifecycle.clone(), metrics));
         let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
         let config = parking_lot::Mutex::new(config);
-        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, book, workers, addresses, admin }), bound.split()))
+        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, registry, workers, addresses, admin }), bound.split()))
     }
 
     /// Serves these listeners until the process stops and what it ended has been told of.
@@ -134,9 +134,9 @@ impl Building {
 
     /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let house = furnish(&config, self.workers, &self.recorder, &self.limits, &self.book, Some(&self.gateway.house()))?;
+        let snapshot = build(&config, self.workers, &self.recorder, &self.limits, &self.registry, Some(&self.gateway.snapshot()))?;
         let restart = self.config.lock().needs_restart(&config);
-        self.gateway.refurbish(house);
+        self.gateway.replace(snapshot);
         self.shared.reload(&config.server, &config.limits.ip);
         *self.config.lock() = config;
         Ok(restart)
@@ -149,31 +149,31 @@ impl Building {
 /// When it cannot begin: says why.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
     let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
-    let house = furnish(config, 1, &Recorder::default(), &Arc::default(), &Book::default(), None)?;
-    Ok(Gateway::new(house, ledger, Lifecycle::new(), Metrics::default()))
+    let snapshot = build(config, 1, &Recorder::default(), &Arc::default(), &HealthRegistry::default(), None)?;
+    Ok(Gateway::new(snapshot, ledger, Lifecycle::new(), Metrics::default()))
 }
 
 /// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of issuers, and tickets.
-fn furnish(
+fn build(
     config: &Config,
     workers: usize,
     recorder: &Recorder,
     limits: &Arc<Limits>,
-    book: &Book,
-    before: Option<&House>,
-) -> anyhow::Result<House> {
-    let accounts = || config.route.accounts.values();
-    let clients = Arc::new(Clients::new(accounts(), workers)?);
-    recorder.open(accounts())?;
-    let auth = Auth::new(&config.auth, before.map(|house| &house.auth)).map_err(anyhow::Error::msg)?;
+    registry: &HealthRegistry,
+    before: Option<&Snapshot>,
+) -> anyhow::Result<Snapshot> {
+    let providers = || config.route.providers.values();
+    let clients = Arc::new(Clients::new(providers(), workers)?);
+    recorder.open(providers())?;
+    let auth = Auth::new(&config.auth, before.map(|snapshot| &snapshot.auth)).map_err(anyhow::Error::msg)?;
     auth.warm();
     // Last: what is known of upstreams is that of the house that is lived in.
-    let routes = Routes::new(config.route.clone(), book);
-    Ok(House {
+    let routes = Routes::new(config.route.clone(), registry);
+    Ok(Snapshot {
         settings: config.gateway.clone(),
         hub: config.hub,
         auth,
-        limits: Arc::new(Board::new(limits, config.limits.clone())),
+        limits: Arc::new(LimitTable::new(limits, config.limits.clone())),
         budgets: config.budgets.clone(),
         routes,
         clients,
@@ -186,17 +186,17 @@ async fn sweep(gateway: Arc<Gateway>) {
     gateway.hub().sweep().await;
 }
 
-fn announce(house: &Building) -> std::io::Result<()> {
+fn announce(snapshot: &App) -> std::io::Result<()> {
     let (scheme, what) = {
-        let config = house.config.lock();
+        let config = snapshot.config.lock();
         let what = if config.gateway.playground { "the playground, and the API under /v1" } else { "the API under /v1" };
         (if config.server.tls.is_some() { "https" } else { "http" }, what)
     };
-    for address in &house.addresses {
+    for address in &snapshot.addresses {
         tracing::info!("serving on {scheme}://{address}/ ({what})");
     }
-    house.config.lock().warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    if let Some(admin) = house.admin {
+    snapshot.config.lock().warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    if let Some(admin) = snapshot.admin {
         tracing::info!("health on http://{admin}/healthz, metrics on http://{admin}/metrics");
     }
     Ok(())
@@ -210,7 +210,7 @@ fn tell(what: &dyn std::fmt::Display) -> std::io::Result<()> {
 /// A server on the current runtime, for embedding and for tests. Dropping it stops everything.
 #[derive(Debug)]
 pub struct Running {
-    house: Arc<Building>,
+    snapshot: Arc<App>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -219,19 +219,19 @@ pub struct Running {
 /// # Errors
 /// When it cannot begin: says why.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let (house, listeners) = Building::new(config, 1)?;
+    let (snapshot, listeners) = App::new(config, 1)?;
     let serving = listeners.into_iter().map(|own| {
-        let house = house.clone();
+        let snapshot = snapshot.clone();
         tokio::spawn(async move {
-            if let Err(error) = house.serve(own).await {
+            if let Err(error) = snapshot.serve(own).await {
                 tracing::error!(%error, "a listener cannot be served");
             }
         })
     });
     let mut tasks: Vec<_> = serving.collect();
-    tasks.push(tokio::spawn(sweep(house.gateway.clone())));
-    tasks.push(tokio::spawn(signals::end_streams(house.clone())));
-    Ok(Running { house, tasks })
+    tasks.push(tokio::spawn(sweep(snapshot.gateway.clone())));
+    tasks.push(tokio::spawn(signals::end_streams(snapshot.clone())));
+    Ok(Running { snapshot, tasks })
 }
 
 impl Running {
@@ -241,25 +241,25 @@ impl Running {
     /// When there is none on TCP.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        *self.house.addresses.first().expect("there is a listener on TCP")
+        *self.snapshot.addresses.first().expect("there is a listener on TCP")
     }
 
     /// The address of the operator's listener.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.house.admin
+        self.snapshot.admin
     }
 
     /// What was spent.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
-        self.house.gateway.ledger()
+        self.snapshot.gateway.ledger()
     }
 
     /// What is going on.
     #[must_use]
     pub fn gauges(&self) -> Gauges {
-        self.house.gateway.gauges()
+        self.snapshot.gateway.gauges()
     }
 
     /// Takes a new configuration over; names what a restart would be needed for.
@@ -267,25 +267,25 @@ impl Running {
     /// # Errors
     /// When it cannot be used; the one before stays.
     pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        self.house.reload(config)
+        self.snapshot.reload(config)
     }
 
     /// Drains, as SIGTERM does, and returns when it is over.
     pub async fn drain(mut self) {
-        let limit = self.house.config.lock().server.drain;
-        server::drain::drain(&self.house.lifecycle, limit).await;
+        let limit = self.snapshot.config.lock().server.drain;
+        server::drain::drain(&self.snapshot.lifecycle, limit).await;
         if let Some(serving) = self.tasks.first_mut() {
             // Over when the last connection is gone; a panic in it has been logged.
             let _over = serving.await;
         }
-        self.house.gateway.ledger().flush(LAST_WRITE);
-        self.house.recorder.flush(LAST_WRITE);
+        self.snapshot.gateway.ledger().flush(LAST_WRITE);
+        self.snapshot.recorder.flush(LAST_WRITE);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.house.lifecycle.advance(Phase::Stopped);
+        self.snapshot.lifecycle.advance(Phase::Stopped);
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }

@@ -128,7 +128,7 @@ pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
 
 fn summary(config: &Config) -> String {
     let listeners = config.server.listen.len() + 1;
-    let (providers, models) = (config.route.accounts.len(), config.route.models.len());
+    let (providers, models) = (config.route.providers.len(), config.route.models.len());
     format!("{}, {}, {}", counted(listeners, "listener"), counted(providers, "provider"), counted(models, "model"))
 }
 

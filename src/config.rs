@@ -118,7 +118,7 @@ impl Config {
         (limits.keys, limits.providers) = (access.limits, providers.limits.clone());
         let models = section::models::models(root, &providers);
         let telemetry = section::telemetry::telemetry(root);
-        let route = route::Settings { accounts: providers.accounts, models, rules: route::Rules::default() };
+        let route = route::Settings { providers: providers.providers, models, rules: route::Rules::default() };
         gateway.ui_model = section::ui::model(root, &route);
         let config = Self { server, gateway, auth: access.auth, limits, budgets, data_dir, hub, route, telemetry };
         check::check(root, &config, access.public);

@@ -6,17 +6,17 @@
 
 pub mod anthropic;
 mod cost;
-mod door;
+mod estimate;
 pub mod events;
+mod head_fields;
 #[cfg(test)]
 mod journals;
 mod media;
 mod object;
 pub mod openai_chat;
 pub mod openai_responses;
-mod stored;
+mod references;
 pub mod ui;
-mod weight;
 #[cfg(test)]
 mod words;
 
@@ -31,9 +31,9 @@ use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Start};
 use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
-pub use stored::not_allowed;
+pub use references::not_allowed;
 
 /// What one reader asked for, and how the stream began.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub struct View {
 /// One dialect.
 pub trait Dialect: Send + Sync + 'static {
     /// Its name and identity.
-    fn tongue(&self) -> Tongue;
+    fn id(&self) -> DialectId;
 
     /// Reads a request. The body is the whole body.
     ///
@@ -85,8 +85,8 @@ pub trait Encode: Send {
 
     /// Takes in what is remembered of entries that were let go: what came in which order, the text of deltas left out.
     /// Always the first of what comes silently.
-    fn remember(&mut self, bones: &Entry, out: &mut SseWriter) {
-        self.entry(bones, out);
+    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
+        self.entry(summary, out);
     }
 
     /// Spells one entry. Dialects that pass payloads on look at `entry.raw` first.
@@ -99,13 +99,13 @@ pub trait Encode: Send {
 
 /// The dialect of that name.
 #[must_use]
-pub fn of(tongue: Tongue) -> &'static dyn Dialect {
-    match tongue {
-        Tongue::OpenaiChat => &openai_chat::OpenaiChat,
-        Tongue::OpenaiResponses => &openai_responses::OpenaiResponses,
-        Tongue::Anthropic => &anthropic::Anthropic,
-        Tongue::Events => &events::Events,
-        Tongue::Ui => &ui::Ui,
+pub fn of(dialect: DialectId) -> &'static dyn Dialect {
+    match dialect {
+        DialectId::OpenaiChat => &openai_chat::OpenaiChat,
+        DialectId::OpenaiResponses => &openai_responses::OpenaiResponses,
+        DialectId::Anthropic => &anthropic::Anthropic,
+        DialectId::Events => &events::Events,
+        DialectId::Ui => &ui::Ui,
     }
 }
 

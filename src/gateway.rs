@@ -1,11 +1,12 @@
 //! The path of a request: who, what, may they — then a stream, and the answer that follows its journal.
 //!
-//! Invariants: one [`House`] for a request, so that a reload never changes it half-way; every stream is looked up under
+//! Invariants: one [`Snapshot`] for a request, so that a reload never changes it half-way; every stream is looked up under
 //! the caller that asks; an answer's status is decided once; nothing of a request is logged here.
 
 mod affinity;
 mod answer;
 mod body;
+mod budget_reservation;
 mod conversation;
 mod count;
 mod decide;
@@ -17,7 +18,6 @@ mod models;
 mod options;
 pub mod pages;
 mod past;
-mod purse;
 mod query;
 pub mod refuse;
 pub mod reply;
@@ -42,7 +42,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Asking, Auth, Caller};
 use crate::hub::{self, Hub};
 use crate::ledger::{Budgets, Ledger};
-use crate::limits::Board;
+use crate::limits::LimitTable;
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
 use crate::route::Routes;
@@ -85,7 +85,7 @@ impl Default for Settings {
 
 /// What the edge knows of a request before anybody has read it.
 #[derive(Debug, Clone)]
-pub struct Visit {
+pub struct RequestContext {
     /// The request's id: the client's own where it is well-formed, else a new one.
     pub request_id: ByteString,
     /// The client's address, behind trusted proxies; the loopback address on Unix sockets.
@@ -98,7 +98,7 @@ pub struct Visit {
     pub trusted_page: bool,
 }
 
-impl Visit {
+impl RequestContext {
     /// What of its request tells who asks.
     fn asking<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Asking<'a> {
         Asking { method, headers, trusted_page: self.trusted_page }
@@ -107,7 +107,7 @@ impl Visit {
 
 /// The configuration of the moment, ready for use.
 #[derive(Debug)]
-pub struct House {
+pub struct Snapshot {
     /// Replies.
     pub settings: Settings,
     /// Journals.
@@ -115,7 +115,7 @@ pub struct House {
     /// Callers.
     pub auth: Auth,
     /// Limits.
-    pub limits: Arc<Board>,
+    pub limits: Arc<LimitTable>,
     /// What may be spent.
     pub budgets: Budgets,
     /// Models.
@@ -129,7 +129,7 @@ pub struct House {
 /// Everything behind the edge. Built once; reads the house of the moment for each request.
 #[derive(Debug)]
 pub struct Gateway {
-    house: ArcSwap<House>,
+    snapshot: ArcSwap<Snapshot>,
     hub: Hub,
     ledger: Arc<Ledger>,
     finishing: Arc<Finishing>,
@@ -158,23 +158,23 @@ pub struct Gauges {
 impl Gateway {
     /// A gateway with this house, which counts by these metrics.
     #[must_use]
-    pub fn new(house: House, ledger: Arc<Ledger>, lifecycle: Arc<Lifecycle>, metrics: Metrics) -> Self {
-        let hub = Hub::new(house.hub.memory);
+    pub fn new(snapshot: Snapshot, ledger: Arc<Ledger>, lifecycle: Arc<Lifecycle>, metrics: Metrics) -> Self {
+        let hub = Hub::new(snapshot.hub.memory);
         let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (house, finishing, tasks) = (ArcSwap::from_pointee(house), Arc::default(), TaskTracker::new());
-        Self { house, hub, ledger, finishing, lifecycle, metrics, tasks, began }
+        let (snapshot, finishing, tasks) = (ArcSwap::from_pointee(snapshot), Arc::default(), TaskTracker::new());
+        Self { snapshot, hub, ledger, finishing, lifecycle, metrics, tasks, began }
     }
 
     /// Changes the house, for requests from now on. Streams and the fills of limits stay.
-    pub fn refurbish(&self, house: House) {
-        self.hub.set_memory(house.hub.memory);
-        self.house.store(Arc::new(house));
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.hub.set_memory(snapshot.hub.memory);
+        self.snapshot.store(Arc::new(snapshot));
     }
 
     /// The house of the moment.
     #[must_use]
-    pub fn house(&self) -> Arc<House> {
-        self.house.load_full()
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     /// The streams.
@@ -199,7 +199,7 @@ impl Gateway {
     #[must_use]
     pub fn gauges(&self) -> Gauges {
         let (running, readers) = self.hub.counts();
-        let held = self.house.load().limits.held();
+        let held = self.snapshot.load().limits.held();
         Gauges { running, readers, permits: held.slots, reserved: held.reserved, reserved_money: self.ledger.reserved() }
     }
 
@@ -219,58 +219,64 @@ impl Gateway {
     }
 
     /// Answers one request that the edge has let in, wherever its body comes from.
-    pub async fn handle<B>(&self, visit: Visit, request: Request<B>) -> Response<Reply>
+    pub async fn handle<B>(&self, context: RequestContext, request: Request<B>) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let house = self.house.load_full();
+        let snapshot = self.snapshot.load_full();
         let endpoint = routes::find(request.method(), request.uri().path());
-        let tongue = spoken(&request);
-        let tongue = endpoint.as_ref().map_or(tongue, |endpoint| endpoint.tongue(tongue));
+        let dialect = spoken(&request);
+        let dialect = endpoint.as_ref().map_or(dialect, |endpoint| endpoint.dialect(dialect));
         let answered = match endpoint {
-            Ok(endpoint) => self.answer(&house, &visit, endpoint, request).await,
+            Ok(endpoint) => self.answer(&snapshot, &context, endpoint, request).await,
             Err(fault) => Err(fault),
         };
         answered.unwrap_or_else(|fault| {
             self.count_refused(&fault);
-            refuse(&fault, tongue, &visit.request_id)
+            refuse(&fault, dialect, &context.request_id)
         })
     }
 
-    async fn answer<B>(&self, house: &House, visit: &Visit, endpoint: Endpoint, request: Request<B>) -> Result<Response<Reply>, Fault>
+    async fn answer<B>(
+        &self,
+        snapshot: &Snapshot,
+        context: &RequestContext,
+        endpoint: Endpoint,
+        request: Request<B>,
+    ) -> Result<Response<Reply>, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         match endpoint {
-            Endpoint::Playground if house.settings.playground => Ok(pages::playground()),
+            Endpoint::Playground if snapshot.settings.playground => Ok(pages::playground()),
             Endpoint::Playground => Err(Fault::new(Code::NotFound, "the playground is switched off (`server.playground`)")),
             Endpoint::Client => Ok(pages::client(request.headers())),
-            Endpoint::Generate(tongue) => self.serve(house, visit, tongue, request).await,
-            Endpoint::Count => self.count(house, visit, request).await,
-            Endpoint::Models => self.models(house, &self.identify(house, visit, &request).await?, spoken(&request), request.uri()),
-            Endpoint::Model(name) => self.model(house, &self.identify(house, visit, &request).await?, &name, spoken(&request)),
-            Endpoint::List => self.list(visit, &self.identify(house, visit, &request).await?, &request),
-            Endpoint::Read(id) => self.read(house, &self.holder(house, visit, &request, &id, Right::Read).await?, &id, &request),
-            Endpoint::Cancel(id) => self.cancel(&self.holder(house, visit, &request, &id, Right::Cancel).await?, &id).await,
-            Endpoint::Ticket(id) => self.ticket(house, &self.identify(house, visit, &request).await?, &id, request).await,
-            Endpoint::ReadResponse(id) => self.read_response(house, &self.identify(house, visit, &request).await?, &id, &request),
-            Endpoint::CancelResponse(id) => self.cancel_response(&self.identify(house, visit, &request).await?, &id).await,
-            Endpoint::ForgetResponse(id) => self.forget_response(&self.identify(house, visit, &request).await?, &id).await,
-            Endpoint::InputItems(id) => self.input_items(&self.identify(house, visit, &request).await?, &id, request.uri()),
-            Endpoint::ResumeChat(chat) => self.resume(house, &self.identify(house, visit, &request).await?, &chat, &request),
-            Endpoint::StopChat(chat) => self.stop(&self.identify(house, visit, &request).await?, &chat, request).await,
-            Endpoint::Forget(id) => self.forget(&self.identify(house, visit, &request).await?, &id).await,
+            Endpoint::Generate(dialect) => self.serve(snapshot, context, dialect, request).await,
+            Endpoint::Count => self.count(snapshot, context, request).await,
+            Endpoint::Models => self.models(snapshot, &self.identify(snapshot, context, &request).await?, spoken(&request), request.uri()),
+            Endpoint::Model(name) => self.model(snapshot, &self.identify(snapshot, context, &request).await?, &name, spoken(&request)),
+            Endpoint::List => self.list(context, &self.identify(snapshot, context, &request).await?, &request),
+            Endpoint::Read(id) => self.read(snapshot, &self.holder(snapshot, context, &request, &id, Right::Read).await?, &id, &request),
+            Endpoint::Cancel(id) => self.cancel(&self.holder(snapshot, context, &request, &id, Right::Cancel).await?, &id).await,
+            Endpoint::Ticket(id) => self.ticket(snapshot, &self.identify(snapshot, context, &request).await?, &id, request).await,
+            Endpoint::ReadResponse(id) => self.read_response(snapshot, &self.identify(snapshot, context, &request).await?, &id, &request),
+            Endpoint::CancelResponse(id) => self.cancel_response(&self.identify(snapshot, context, &request).await?, &id).await,
+            Endpoint::ForgetResponse(id) => self.forget_response(&self.identify(snapshot, context, &request).await?, &id).await,
+            Endpoint::InputItems(id) => self.input_items(&self.identify(snapshot, context, &request).await?, &id, request.uri()),
+            Endpoint::ResumeChat(chat) => self.resume(snapshot, &self.identify(snapshot, context, &request).await?, &chat, &request),
+            Endpoint::StopChat(chat) => self.stop(&self.identify(snapshot, context, &request).await?, &chat, request).await,
+            Endpoint::Forget(id) => self.forget(&self.identify(snapshot, context, &request).await?, &id).await,
         }
     }
 
     /// Counts a read, as soon as it is known whose it is.
     fn count_read(&self, caller: &Caller) -> Result<(), Fault> {
         let own = caller.limits().map(serve::of_token);
-        self.house.load().limits.read(&caller.id, caller.key(), own).map_err(|fault| *fault)
+        self.snapshot.load().limits.read(&caller.id, caller.key(), own).map_err(|fault| *fault)
     }
 
-    async fn identify<B>(&self, house: &House, visit: &Visit, request: &Request<B>) -> Result<Caller, Fault> {
-        house.auth.identify(&visit.asking(request.method(), request.headers())).await
+    async fn identify<B>(&self, snapshot: &Snapshot, context: &RequestContext, request: &Request<B>) -> Result<Caller, Fault> {
+        snapshot.auth.identify(&context.asking(request.method(), request.headers())).await
     }
 }
 

@@ -14,9 +14,9 @@ mod maps;
 mod objects;
 mod reader;
 mod retention;
-mod skeleton;
+mod route_trace;
 mod stream;
-mod trail;
+mod summary;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +32,10 @@ pub use claim::{Claim, ClaimKey, Digest, Settled, digest};
 pub use journal::Writer;
 pub use maps::is_name;
 pub use reader::{Past, Reader, Shown, Step, expired};
-pub use stream::{Birth, Snapshot, State, Stream, UpstreamState};
+pub use stream::{State, Stream, StreamSpec, StreamStatus, UpstreamState};
 
 use maps::Maps;
-use retention::Ledger;
+use retention::MemoryBudget;
 
 /// The bounds of journals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub struct Hub {
 #[derive(Debug)]
 struct Inner {
     maps: Mutex<Maps>,
-    ledger: Ledger,
+    memory_budget: MemoryBudget,
     /// Wakes the sweeper when a stream has ended.
     ended: Notify,
 }
@@ -87,12 +87,12 @@ impl Hub {
     /// A hub without streams, which keeps at most `memory` bytes of journals.
     #[must_use]
     pub fn new(memory: usize) -> Self {
-        Self { inner: Arc::new(Inner { maps: Mutex::default(), ledger: Ledger::new(memory), ended: Notify::new() }) }
+        Self { inner: Arc::new(Inner { maps: Mutex::default(), memory_budget: MemoryBudget::new(memory), ended: Notify::new() }) }
     }
 
     /// Changes the bound on all journals together, for what is written from now on.
     pub fn set_memory(&self, memory: usize) {
-        self.inner.ledger.set_limit(memory);
+        self.inner.memory_budget.set_limit(memory);
     }
 
     /// Registers the names that a request brings, before its body is read.
@@ -103,16 +103,16 @@ impl Hub {
 
     /// Begins a stream under a settled claim: its journal with the first entry, the writer, and the first reader.
     #[must_use]
-    pub fn begin(&self, claim: Claim, birth: Birth) -> (Writer, Reader) {
+    pub fn begin(&self, claim: Claim, spec: StreamSpec) -> (Writer, Reader) {
         let (keys, settling) = claim.commit();
-        let stream = Arc::new(Stream::new(StreamId::random(), birth, keys, self.inner.clone()));
+        let stream = Arc::new(Stream::new(StreamId::random(), spec, keys, self.inner.clone()));
         if self.inner.maps.lock().insert(&stream) {
             stream.cancel(Cause::Client);
         }
         drop(settling);
         self.retire_older(&stream);
         // The log's lock is let go first: making room looks at every stream, this one too.
-        let held = stream.log().bytes() + stream.birth().asked_bytes() + retention::STREAM_OVERHEAD;
+        let held = stream.log().bytes() + stream.spec().asked_bytes() + retention::STREAM_OVERHEAD;
         self.inner.account(held.cast_signed());
         let reader = Reader::first(stream.clone());
         (Writer::new(stream), reader)

@@ -35,7 +35,7 @@ use period::{Day, Month, now_ms};
 use row::Row;
 use store::Store;
 
-pub use bill::{Begun, Bill, Hold, Settlement};
+pub use bill::{Begun, Bill, BudgetReservation, Settlement};
 pub use files::{FileProblem, Files};
 
 /// From which share of a budget on callers are warned, in percent, where nobody says.
@@ -232,7 +232,7 @@ impl Ledger {
     /// # Errors
     /// 429 `budget_exceeded` with whose budget, and until when; 400 where no budget of a period could ever pay for the
     /// prompt; 503 where the disk does not keep up.
-    pub fn hold(self: &Arc<Self>, budgets: &Budgets, customer: Customer, estimate: Estimate) -> Result<Hold, Fault> {
+    pub fn hold(self: &Arc<Self>, budgets: &Budgets, customer: Customer, estimate: Estimate) -> Result<BudgetReservation, Fault> {
         if self.store.as_ref().is_some_and(Store::is_full) {
             let message = "the usage ledger cannot be written: nothing new begins until it can";
             return Err(Fault::new(Code::StoreUnavailable, message).with_retry_after(Duration::from_secs(1)));
@@ -244,7 +244,18 @@ impl Ledger {
         let (reserved, figures) = (estimate.cost, payers.iter().flat_map(|(_, budget)| [budget.day, budget.month]));
         // Reserved may be more than a budget holds: that of a stream which was let in alone.
         let safe = figures.flatten().fold(reserved, Money::min);
-        Ok(Hold { ledger: self.clone(), payers, customer, began, estimate, reserved, safe, cut: budgets.cut, warnings, over: false })
+        Ok(BudgetReservation {
+            ledger: self.clone(),
+            payers,
+            customer,
+            began,
+            estimate,
+            reserved,
+            safe,
+            cut: budgets.cut,
+            warnings,
+            over: false,
+        })
     }
 
     /// What an account has spent today and this month.

@@ -8,16 +8,16 @@
 //! finds the accounts of a request, `decision` draws on all of them or on none, `pass` and `part` hold what was taken.
 
 mod account;
-mod board;
+mod bounded;
 mod clock;
-mod crowd;
 mod decision;
 pub mod door;
 mod fill;
-mod part;
+pub mod limit_state;
 mod pass;
 mod refusal;
-pub mod standing;
+mod reservation;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -30,14 +30,14 @@ use parking_lot::Mutex;
 
 use crate::model::fault::Fault;
 use account::Account;
+use bounded::BoundedAccounts;
 use clock::Clock;
-use crowd::Crowd;
-use part::Applied;
-use standing::Standings;
+use limit_state::LimitStates;
+use reservation::Applied;
 
 pub use account::Need;
-pub use board::{Board, Who};
 pub use pass::{Charge, Lane, Pass};
+pub use table::{LimitTable, Who};
 
 /// One limit's figures. What is `None` is not limited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -161,22 +161,22 @@ pub struct Refused {
     /// 429, with which limit, and when to try again; 400 where it never makes sense.
     pub fault: Fault,
     /// For the rate headers.
-    pub standings: Standings,
+    pub limit_states: LimitStates,
 }
 
 /// All accounts.
 #[derive(Debug)]
 pub struct Limits {
     named: Mutex<HashMap<(Scope, ByteString), Arc<Account>>>,
-    addresses: Crowd,
-    users: Crowd,
-    readers: Crowd,
+    addresses: BoundedAccounts,
+    users: BoundedAccounts,
+    readers: BoundedAccounts,
     clock: Clock,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let [addresses, users, readers] = [Scope::Ip, Scope::User, Scope::Key].map(|scope| Crowd::new(scope, crowd::KEPT));
+        let [addresses, users, readers] = [Scope::Ip, Scope::User, Scope::Key].map(|scope| BoundedAccounts::new(scope, bounded::KEPT));
         Self { named: Mutex::default(), addresses, users, readers, clock: Clock::default() }
     }
 }

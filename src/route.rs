@@ -9,15 +9,15 @@
 //! lock is held across an await; everything that is kept has a bound.
 
 mod balance;
-mod book;
 mod breaker;
 mod health;
 mod latency;
 mod plan;
-mod pulse;
+mod registry;
 mod retry;
 mod rules;
 mod stable;
+mod stats;
 mod table;
 mod window;
 
@@ -26,17 +26,17 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
-pub use book::Book;
 pub use health::{Health, Permit, Skip};
 pub use plan::{Candidate, Plan};
-pub use pulse::Pulse;
+pub use registry::HealthRegistry;
 pub use retry::wait_before;
 pub use rules::Rules;
 pub use stable::Stable;
+pub use stats::RouteStats;
 pub use table::{HedgeAfter, Model, Settings, Weighted};
 
 use crate::model::fault::{Code, Fault};
-use crate::model::target::{Account, Target};
+use crate::model::target::{Provider, Target};
 use table::Row;
 
 /// How often one target is asked again where the configuration does not say.
@@ -45,25 +45,25 @@ pub const RETRIES: u32 = 1;
 /// The routes of the moment.
 #[derive(Debug)]
 pub struct Routes {
-    accounts: BTreeMap<ByteString, Arc<Account>>,
+    providers: BTreeMap<ByteString, Arc<Provider>>,
     rows: BTreeMap<ByteString, Row>,
     rules: Rules,
-    book: Book,
+    registry: HealthRegistry,
     /// What is kept of all targets together that clients name themselves.
-    direct: Arc<Pulse>,
+    direct: Arc<RouteStats>,
 }
 
 impl Routes {
     /// From the configuration, with what the book knows already.
     #[must_use]
-    pub fn new(settings: Settings, book: &Book) -> Self {
-        let Settings { accounts, models, rules } = settings;
-        let mut turning = book.turn();
+    pub fn new(settings: Settings, registry: &HealthRegistry) -> Self {
+        let Settings { providers, models, rules } = settings;
+        let mut turning = registry.turn();
         let rows = models.iter().map(|(name, model)| (name.clone(), Row::new(name, model, rules, &mut turning))).collect();
         // No model has an empty name.
         let direct = turning.route(&ByteString::new(), rules);
         turning.done();
-        Self { accounts, rows, rules, book: book.clone(), direct }
+        Self { providers, rows, rules, registry: registry.clone(), direct }
     }
 
     /// The names clients may ask for (those of `direct` accounts not among them, as nobody lists them).
@@ -97,7 +97,7 @@ impl Routes {
     /// The plan of `provider/model`.
     fn named(&self, model: &str) -> Option<Plan> {
         let target = self.direct(model)?;
-        let (health, label) = (self.book.direct(&target, self.rules), format!("{}/*", target.account.name).into());
+        let (health, label) = (self.registry.direct(&target, self.rules), format!("{}/*", target.provider.name).into());
         let alone = [Arc::new(Candidate { target, health })].into_iter().collect();
         Plan::new(alone, RETRIES, None, self.direct.clone(), label)
     }
@@ -105,8 +105,8 @@ impl Routes {
     /// `provider/model` of an account that allows it.
     fn direct(&self, model: &str) -> Option<Target> {
         let (provider, model) = model.split_once('/')?;
-        let account = self.accounts.get(provider).filter(|account| account.direct && !model.is_empty())?;
-        Some(Target { account: account.clone(), model: model.into() })
+        let provider = self.providers.get(provider).filter(|provider| provider.direct && !model.is_empty())?;
+        Some(Target { provider: provider.clone(), model: model.into() })
     }
 
     fn unknown(&self, model: &str, may_use: impl Fn(&str) -> bool) -> Fault {
@@ -122,23 +122,23 @@ impl Routes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::wire::Wire;
+    use crate::model::wire::WireId;
 
-    fn account(name: &str, direct: bool) -> Arc<Account> {
-        Arc::new(Account { name: name.into(), direct, ..Account::example(Wire::OpenaiChat, "http://127.0.0.1:1") })
+    fn provider(name: &str, direct: bool) -> Arc<Provider> {
+        Arc::new(Provider { name: name.into(), direct, ..Provider::example(WireId::OpenaiChat, "http://127.0.0.1:1") })
     }
 
     fn routes() -> Routes {
-        let (a, b) = (account("a", true), account("b", false));
-        let one = |account: &Arc<Account>, model: &str, weight| Weighted {
-            target: Target { account: account.clone(), model: model.into() },
+        let (a, b) = (provider("a", true), provider("b", false));
+        let one = |provider: &Arc<Provider>, model: &str, weight| Weighted {
+            target: Target { provider: provider.clone(), model: model.into() },
             weight,
         };
         let tiers = vec![vec![one(&a, "x", 1)], vec![one(&b, "y", 1), one(&b, "z", 3)]];
         let smart = Model { tiers, retries: 2, hedge_after: None, sticky: false };
         let models = [("smart".into(), smart)].into();
-        let accounts = [("a".into(), a), ("b".into(), b)].into();
-        Routes::new(Settings { accounts, models, rules: Rules::default() }, &Book::default())
+        let providers = [("a".into(), a), ("b".into(), b)].into();
+        Routes::new(Settings { providers, models, rules: Rules::default() }, &HealthRegistry::default())
     }
 
     #[test]

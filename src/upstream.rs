@@ -13,7 +13,6 @@ mod clock;
 mod closing;
 mod count;
 mod credentials;
-mod discreet;
 mod finishing;
 mod lane;
 mod live;
@@ -21,6 +20,7 @@ mod open;
 mod probe;
 mod pump;
 mod recorder;
+mod redact;
 mod replay;
 mod sent;
 mod sign;
@@ -99,9 +99,15 @@ impl From<Fault> for Ending {
 }
 
 /// Journals an opened answer to its end; one that breaks off is told of its target.
-async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally, pass: &mut Pass, bill: &mut Option<Bill>) -> Ending {
+async fn pumped(
+    opened: Opened,
+    writer: &mut Writer,
+    accounting: &mut closing::Accounting,
+    pass: &mut Pass,
+    bill: &mut Option<Bill>,
+) -> Ending {
     let Opened { live, mut permit } = opened;
-    let ending = pump::pump(live, writer, tally, pass, bill).await;
+    let ending = pump::pump(live, writer, accounting, pass, bill).await;
     if let Ending::Failed(fault, _) = &ending {
         permit.failed(fault);
     }
@@ -112,45 +118,45 @@ async fn pumped(opened: Opened, writer: &mut Writer, tally: &mut closing::Tally,
 pub async fn run(job: Job) {
     let began = Instant::now();
     let Job { ask, plan, mut writer, mut pass, mut bill, clients, recorder, metrics, finishing, commit_after } = job;
-    let mut tally = closing::Tally::new(&ask);
+    let mut accounting = closing::Accounting::new(&ask);
     let stream = writer.stream().clone();
     let books = Books { metrics: &metrics, model: &plan.label, stream: &stream };
     let opening = open::Opening::new(&ask, &plan, &clients, &recorder, stream.clone(), commit_after);
     // Boxed, so that what opening needs is given back before the long part begins.
-    let opened = Box::pin(opening.open(&mut tally, &mut pass)).await;
+    let opened = Box::pin(opening.open(&mut accounting, &mut pass)).await;
     let mut ending = match opened {
-        Ok(opened) => pumped(opened, &mut writer, &mut tally, &mut pass, &mut bill).await,
+        Ok(opened) => pumped(opened, &mut writer, &mut accounting, &mut pass, &mut bill).await,
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {
-        plan.targets().for_each(|target| discreet::hide(fault, &target.account));
+        plan.targets().for_each(|target| redact::hide(fault, &target.provider));
     }
     let rest = finishing.admit(&mut ending, &stream);
-    let (last, mut end) = tally.close(&ending);
-    let times = Times { first_content: tally.first_content.map(|at| at.duration_since(began)), took: began.elapsed() };
+    let (last, mut end) = accounting.close(&ending);
+    let times = Times { first_content: accounting.first_content.map(|at| at.duration_since(began)), took: began.elapsed() };
     // Before anybody can see the end, and come again: what is read on holds no slot, and is paid for when it is known.
     match &rest {
-        None => books.settle(&mut pass, bill.take(), &tally, &ending, &end, times),
+        None => books.settle(&mut pass, bill.take(), &accounting, &ending, &end, times),
         Some(_) => pass.release(),
     }
     writer.finish(last);
     if let Some(rest) = rest {
-        end.usage = Box::pin(rest.finish(&mut tally)).await;
-        books.settle(&mut pass, bill, &tally, &ending, &end, times);
+        end.usage = Box::pin(rest.finish(&mut accounting)).await;
+        books.settle(&mut pass, bill, &accounting, &ending, &end, times);
     }
-    log(&stream, &ask, &tally, &ending, &end, times);
+    log(&stream, &ask, &accounting, &ending, &end, times);
 }
 
 /// Its line in the access log.
-fn log(stream: &Stream, ask: &Ask, tally: &closing::Tally, ending: &Ending, end: &End, times: Times) {
+fn log(stream: &Stream, ask: &Ask, accounting: &closing::Accounting, ending: &Ending, end: &End, times: Times) {
     access_log::line(&Summary {
         stream: stream.id(),
         caller: stream.owner(),
-        dialect: stream.tongue().name(),
+        dialect: stream.dialect().name(),
         model: &ask.model,
-        target: tally.target.as_ref(),
-        attempts: tally.attempts(),
-        route: &stream.trail(),
+        target: accounting.target.as_ref(),
+        attempts: accounting.attempts(),
+        route: &stream.trace(),
         fault: ending.fault(),
         end,
         first_content: times.first_content,
@@ -175,14 +181,14 @@ struct Books<'a> {
 
 impl Books<'_> {
     /// Charges what was used, to limits and to budgets, and counts it.
-    fn settle(&self, pass: &mut Pass, bill: Option<Bill>, tally: &closing::Tally, ending: &Ending, end: &End, times: Times) {
-        pass.settle(tally.charge(ending, end.usage));
+    fn settle(&self, pass: &mut Pass, bill: Option<Bill>, accounting: &closing::Accounting, ending: &Ending, end: &End, times: Times) {
+        pass.settle(accounting.charge(ending, end.usage));
         let Times { first_content, took } = times;
-        let (target, attempts) = (tally.target.as_ref(), tally.attempts());
+        let (target, attempts) = (accounting.target.as_ref(), accounting.attempts());
         if let Some(bill) = bill {
             bill.settle(&Settlement { end, fault: ending.fault(), target, attempts, first_content, took });
         }
-        let provider = target.map(|target| &target.account.name);
-        self.metrics.ended(&Ended { model: self.model, provider, route: &self.stream.trail(), end, first_content, took });
+        let provider = target.map(|target| &target.provider.name);
+        self.metrics.ended(&Ended { model: self.model, provider, route: &self.stream.trace(), end, first_content, took });
     }
 }

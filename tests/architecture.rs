@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The rooms, from the ground up. A room may import from lower floors and from itself; rooms on one floor do not know each other.
 const FLOORS: [&[&str]; 9] = [
     &["model", "codec"],
-    &["provider", "dialect", "hub", "route", "limits", "ledger", "auth", "telemetry"],
+    &["wire", "dialect", "hub", "route", "limits", "ledger", "auth", "telemetry"],
     &["upstream"],
     &["gateway"],
     &["server"],
@@ -258,7 +258,7 @@ fn faults_of(path: &str, text: &str) -> Vec<String> {
 #[test]
 fn upward_and_sideways_imports_are_found() {
     for (path, text) in [
-        ("model/chat.rs", "use crate::provider::Draft;"),
+        ("model/chat.rs", "use crate::wire::Draft;"),
         ("hub.rs", "use crate::{\n    model::ids::StreamId,\n    route::Plan,\n};"),
         ("hub.rs", "use super::limits::Pass;"),
         ("hub/journal.rs", "fn f() { super::super::gateway::serve() }"),

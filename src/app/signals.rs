@@ -6,34 +6,34 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::Building;
+use super::App;
 use crate::config::{Config, watch};
 use crate::gateway::lifecycle::Phase;
 use crate::server::drain::{Drained, drain};
 
 /// Obeys signals and changes of the configuration, until the process stops.
-pub(super) async fn keep(house: Arc<Building>, path: PathBuf) {
-    let ending = tokio::spawn(end_streams(house.clone()));
-    tokio::join!(stop(&house), reload(&house, &path));
+pub(super) async fn keep(snapshot: Arc<App>, path: PathBuf) {
+    let ending = tokio::spawn(end_streams(snapshot.clone()));
+    tokio::join!(stop(&snapshot), reload(&snapshot, &path));
     ending.abort();
 }
 
 /// When the process stops, streams that still run are ended with their terminal events.
-pub(super) async fn end_streams(house: Arc<Building>) {
-    house.lifecycle.reached(Phase::Stopped).await;
-    house.gateway.shut_down();
+pub(super) async fn end_streams(snapshot: Arc<App>) {
+    snapshot.lifecycle.reached(Phase::Stopped).await;
+    snapshot.gateway.shut_down();
 }
 
-async fn stop(house: &Building) {
+async fn stop(snapshot: &App) {
     let (Some(mut terminate), Some(mut interrupt)) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt())) else { return };
     either(&mut terminate, &mut interrupt).await;
-    let limit = house.config.lock().server.drain;
-    tracing::info!(live = house.lifecycle.live(), ?limit, "draining: new generations are refused, running ones finish");
+    let limit = snapshot.config.lock().server.drain;
+    tracing::info!(live = snapshot.lifecycle.live(), ?limit, "draining: new generations are refused, running ones finish");
     let drained = tokio::select! {
-        drained = drain(&house.lifecycle, limit) => drained,
+        drained = drain(&snapshot.lifecycle, limit) => drained,
         () = either(&mut terminate, &mut interrupt) => {
-            let live = house.lifecycle.live();
-            house.lifecycle.advance(Phase::Stopped);
+            let live = snapshot.lifecycle.live();
+            snapshot.lifecycle.advance(Phase::Stopped);
             Drained::CutShort(live)
         }
     };
@@ -55,7 +55,7 @@ fn listen(kind: SignalKind) -> Option<Signal> {
 }
 
 /// Reads the configuration again on SIGHUP and when its file changes.
-async fn reload(house: &Building, path: &Path) {
+async fn reload(snapshot: &App, path: &Path) {
     let Some(mut hangup) = listen(SignalKind::hangup()) else { return };
     let watched =
         watch::watch(path.to_owned()).inspect_err(|error| tracing::warn!(%error, "the configuration is not watched: SIGHUP reloads it"));
@@ -67,16 +67,16 @@ async fn reload(house: &Building, path: &Path) {
         tokio::select! {
             _ = hangup.recv() => {}
             Some(()) = changes.recv() => {}
-            () = house.lifecycle.reached(Phase::Stopped) => return,
+            () = snapshot.lifecycle.reached(Phase::Stopped) => return,
         }
-        take_over(house, path);
+        take_over(snapshot, path);
     }
 }
 
-fn take_over(house: &Building, path: &Path) {
+fn take_over(snapshot: &App, path: &Path) {
     match Config::load(path) {
         Err(problems) => tracing::error!("the new configuration is refused, the running one stays:\n{problems}"),
-        Ok(config) => match house.reload(config) {
+        Ok(config) => match snapshot.reload(config) {
             Err(error) => tracing::error!(%error, "the new configuration is refused, the running one stays"),
             Ok(restart) if restart.is_empty() => tracing::info!("configuration reloaded"),
             Ok(restart) => tracing::warn!(keys = restart.join(", "), "configuration reloaded, but for what needs a restart"),

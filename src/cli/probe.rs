@@ -46,7 +46,7 @@ pub async fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io:
 /// # Errors
 /// When the table cannot be written.
 pub async fn probe(config: &Config, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
-    let clients = match Clients::new(config.route.accounts.values(), 1) {
+    let clients = match Clients::new(config.route.providers.values(), 1) {
         Ok(clients) => Arc::new(clients),
         Err(problem) => {
             writeln!(err, "{problem}")?;
@@ -81,10 +81,10 @@ fn line(name: &str, result: &Result<Duration, Box<Fault>>) -> [String; 4] {
 
 /// Providers that no route names.
 fn idle(config: &Config, targets: &BTreeMap<String, Target>) -> Vec<[String; 4]> {
-    let idle = config.route.accounts.values().filter(|account| !targets.values().any(|target| target.account.name == account.name));
-    let line = |account: &Arc<crate::model::target::Account>| {
-        let why = if account.direct { "clients name its models themselves" } else { "no route names it" };
-        [account.name.to_string(), "not asked".to_owned(), "-".to_owned(), why.to_owned()]
+    let idle = config.route.providers.values().filter(|provider| !targets.values().any(|target| target.provider.name == provider.name));
+    let line = |provider: &Arc<crate::model::target::Provider>| {
+        let why = if provider.direct { "clients name its models themselves" } else { "no route names it" };
+        [provider.name.to_string(), "not asked".to_owned(), "-".to_owned(), why.to_owned()]
     };
     idle.map(line).collect()
 }
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
     use crate::config::scratch::Scratch;
-    use crate::provider::refusal;
+    use crate::wire::refusal;
 
     async fn checked(text: &str) -> (ExitCode, String, String) {
         let scratch = Scratch::new();

@@ -66,8 +66,8 @@ fn twice(root: &Table<'_, '_>, config: &Config) {
 fn nothing_to_ask(root: &Table<'_, '_>, config: &Config) {
     // Models and providers that are there and wrong have been told about already.
     let none = root.read("models", |node| Some(is_empty(node))).unwrap_or(!root.has("models"));
-    let wrong = root.read("providers", |node| Some(!is_empty(node))).unwrap_or(false) && config.route.accounts.is_empty();
-    if none && !wrong && !config.route.accounts.values().any(|account| account.direct) {
+    let wrong = root.read("providers", |node| Some(!is_empty(node))).unwrap_or(false) && config.route.providers.is_empty();
+    if none && !wrong && !config.route.providers.values().any(|provider| provider.direct) {
         let help = "name one: [models.smart] with route = [\"provider/model\"], or set `direct = true` on a provider";
         root.missing::<()>("models", "there is no model that anybody could ask for", help);
     }
@@ -81,8 +81,8 @@ fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
     };
     let models: Vec<&str> = config.route.models.keys().map(|name| &**name).collect();
     let direct = |name: &str| {
-        let account = name.split_once('/').and_then(|(provider, _)| config.route.accounts.get(provider));
-        account.is_some_and(|account| account.direct)
+        let provider = name.split_once('/').and_then(|(provider, _)| config.route.providers.get(provider));
+        provider.is_some_and(|provider| provider.direct)
     };
     // Models and keys that are there and wrong have been told about already.
     if names("models") == models.len() {

@@ -8,7 +8,7 @@ mod table;
 use super::schema::Word;
 use crate::model::quirks::Quirks;
 use crate::model::target::Auth;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 use table::PRESETS;
 
 pub use shown::{markdown, rows};
@@ -17,7 +17,7 @@ pub use shown::{markdown, rows};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Speaks {
     /// A wire over HTTP.
-    Http(Wire),
+    Http(WireId),
     /// It plays recordings.
     Replay,
 }
@@ -33,7 +33,7 @@ impl Speaks {
 
     /// What goes by that name in the configuration.
     pub(super) fn named(name: &str) -> Option<Self> {
-        if name == "replay" { Some(Self::Replay) } else { Wire::named(name).map(Self::Http) }
+        if name == "replay" { Some(Self::Replay) } else { WireId::named(name).map(Self::Http) }
     }
 
     /// Where the wire's maker has it.
@@ -45,7 +45,7 @@ impl Speaks {
     /// What a server of this wire is taken to do its own way where no preset says it.
     pub(super) fn quirks(self) -> Quirks {
         // Servers compatible with OpenAI's older API outnumber those that know its newer name for the output maximum.
-        Quirks { max_tokens: self == Self::Http(Wire::OpenaiChat), ..Quirks::NONE }
+        Quirks { max_tokens: self == Self::Http(WireId::OpenaiChat), ..Quirks::NONE }
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn every_wire_has_a_home() {
-        for wire in Wire::ALL {
+        for wire in WireId::ALL {
             assert!(Speaks::Http(wire).home().starts_with("http"), "{wire:?}");
         }
     }

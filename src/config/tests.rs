@@ -1,9 +1,9 @@
 //! What good files become, what is said of bad ones, and what is never said.
 
-mod accounts;
 mod laws;
 mod mistakes;
 mod money;
+mod providers;
 mod requests;
 mod secrecy;
 mod settings;

@@ -41,8 +41,8 @@ impl Config {
     /// The targets that have no price: those of routes, and `provider/*` of an account that clients may name.
     fn unpriced(&self) -> BTreeSet<String> {
         let routed = self.route.models.values().flat_map(|model| model.tiers.iter().flatten()).map(|weighted| weighted.target.clone());
-        let direct = self.route.accounts.values().filter(|account| account.direct);
-        let direct = direct.map(|account| Target { account: account.clone(), model: "*".into() });
+        let direct = self.route.providers.values().filter(|provider| provider.direct);
+        let direct = direct.map(|provider| Target { provider: provider.clone(), model: "*".into() });
         routed.chain(direct).filter(|target| target.price().is_none()).map(|target| target.to_string()).collect()
     }
 }

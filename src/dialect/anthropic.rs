@@ -7,7 +7,7 @@
 //!
 //! Thinking of other wires goes out with an empty signature, and is left out when it comes back. What such a wire wants
 //! back with it (signatures, encrypted blocks) is wrapped, and unwrapped for that wire alone: a
-//! [`Keepsake`](crate::model::keepsake::Keepsake).
+//! [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature).
 
 mod chat;
 mod content;
@@ -34,15 +34,15 @@ use super::{Dialect, Encode, View};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The dialect `anthropic`.
 #[derive(Debug, Clone, Copy)]
 pub struct Anthropic;
 
 impl Dialect for Anthropic {
-    fn tongue(&self) -> Tongue {
-        Tongue::Anthropic
+    fn id(&self) -> DialectId {
+        DialectId::Anthropic
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

@@ -13,7 +13,7 @@ use super::{Dialect, Encode, View, openai_chat};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 pub use whole::put_content;
 
@@ -22,12 +22,12 @@ pub use whole::put_content;
 pub struct Events;
 
 impl Dialect for Events {
-    fn tongue(&self) -> Tongue {
-        Tongue::Events
+    fn id(&self) -> DialectId {
+        DialectId::Events
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
-        openai_chat::parse_for(Tongue::Events, headers, body)
+        openai_chat::parse_for(DialectId::Events, headers, body)
     }
 
     fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
@@ -58,7 +58,7 @@ mod tests {
     use crate::model::entry::Entry;
     use crate::model::event::{Event, Reason};
     use crate::model::fold::Answer;
-    use crate::model::wire::Wire;
+    use crate::model::wire::WireId;
 
     fn golden(choices: u16, events: impl IntoIterator<Item = Event>) -> String {
         spelled(Events.encoder(view(choices, false)), &entries(events)).join("\n\n")
@@ -68,8 +68,8 @@ mod tests {
     fn every_event_has_its_own_name() {
         let content = [
             reasoning(0, "hm"),
-            signature(0, "c2ln", Wire::Anthropic, false),
-            redacted(0, "ZW5j", Wire::Anthropic),
+            signature(0, "c2ln", WireId::Anthropic, false),
+            redacted(0, "ZW5j", WireId::Anthropic),
             text(0, "Hi \"you\"\n"),
             refusal(0, "no"),
             citation(0, Some("https://example.com/a")),
@@ -80,7 +80,7 @@ mod tests {
             Event::ToolCallEnd { choice: 0, index: 0 },
         ];
         let ending = [finish(0, Reason::ToolCalls), usage(true), end(Reason::ToolCalls)];
-        let all = [start(1), route(Wire::Anthropic, false)].into_iter().chain(content).chain(ending);
+        let all = [start(1), route(WireId::Anthropic, false)].into_iter().chain(content).chain(ending);
         insta::assert_snapshot!(golden(1, all));
     }
 

@@ -12,7 +12,7 @@ use crate::model::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Ro
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 const STREAM: &str = "abcdefghijklmnopqrstuvwxyz";
 
@@ -35,7 +35,7 @@ pub(super) fn start(choices: u16) -> Event {
     Event::Start(Box::new(start_of(choices)))
 }
 
-pub(super) fn route(wire: Wire, raw: bool) -> Event {
+pub(super) fn route(wire: WireId, raw: bool) -> Event {
     Event::Route(Box::new(Route { provider: "acme".into(), model: "acme-1".into(), wire, raw, request_id: None }))
 }
 
@@ -51,11 +51,11 @@ pub(super) fn refusal(choice: u16, delta: &str) -> Event {
     Event::Refusal { choice, delta: delta.into() }
 }
 
-pub(super) fn signature(choice: u16, signature: &str, wire: Wire, on_text: bool) -> Event {
+pub(super) fn signature(choice: u16, signature: &str, wire: WireId, on_text: bool) -> Event {
     Event::Signature(Box::new(Signature { choice, signature: Some(signature.into()), redacted: None, wire, on_text }))
 }
 
-pub(super) fn redacted(choice: u16, data: &str, wire: Wire) -> Event {
+pub(super) fn redacted(choice: u16, data: &str, wire: WireId) -> Event {
     Event::Signature(Box::new(Signature { choice, signature: None, redacted: Some(data.into()), wire, on_text: false }))
 }
 
@@ -74,7 +74,7 @@ pub(super) fn citation(choice: u16, url: Option<&str>) -> Event {
 }
 
 pub(super) fn raw(choice: u16) -> Event {
-    Event::Raw(Box::new(Raw { choice, wire: Wire::Gemini, data: "{\r\n\"inlineData\":{}}".into() }))
+    Event::Raw(Box::new(Raw { choice, wire: WireId::Gemini, data: "{\r\n\"inlineData\":{}}".into() }))
 }
 
 pub(super) fn finish(choice: u16, reason: Reason) -> Event {
@@ -183,7 +183,7 @@ pub(super) fn journals(raw: bool) -> impl Strategy<Value = (u16, Vec<Entry>)> {
     let seeds = prop::collection::vec(prop::collection::vec((0u8..12, 0u16..3, words()), 1..3), 0..12);
     (1u16..=3, seeds, ending(), any::<bool>()).prop_map(move |(choices, seeds, ending, together)| {
         let mut calls = BTreeMap::new();
-        let mut journal = entries([start(choices), route(if raw { Wire::OpenaiChat } else { Wire::Anthropic }, raw)]);
+        let mut journal = entries([start(choices), route(if raw { WireId::OpenaiChat } else { WireId::Anthropic }, raw)]);
         for seeds in seeds {
             let events: Vec<Event> = seeds.into_iter().filter_map(|seed| grown(seed, choices, &mut calls)).collect();
             journal.push(if raw { passed(&payload(&events), events) } else { Entry::of(events.into_iter().collect()) });
@@ -203,9 +203,9 @@ fn grown((kind, choice, words): Seed, choices: u16, calls: &mut BTreeMap<u16, (u
         0..=2 => text(choice, &words),
         3 | 4 => reasoning(choice, &words),
         5 => refusal(choice, &words),
-        6 => signature(choice, &words, Wire::Anthropic, false),
-        7 if words.len().is_multiple_of(2) => redacted(choice, &words, Wire::Anthropic),
-        7 => signature(choice, &words, Wire::Gemini, true),
+        6 => signature(choice, &words, WireId::Anthropic, false),
+        7 if words.len().is_multiple_of(2) => redacted(choice, &words, WireId::Anthropic),
+        7 => signature(choice, &words, WireId::Gemini, true),
         8 => {
             let index = latest.map_or(0, |(index, _)| index + 1);
             calls.insert(choice, (index, true));

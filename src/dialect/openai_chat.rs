@@ -33,19 +33,19 @@ use super::{Dialect, Encode, View};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The dialect `openai-chat`.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenaiChat;
 
 impl Dialect for OpenaiChat {
-    fn tongue(&self) -> Tongue {
-        Tongue::OpenaiChat
+    fn id(&self) -> DialectId {
+        DialectId::OpenaiChat
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
-        parse::ask(Tongue::OpenaiChat, headers, body)
+        parse::ask(DialectId::OpenaiChat, headers, body)
     }
 
     fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
@@ -68,12 +68,12 @@ impl Dialect for OpenaiChat {
 /// A comment, ended by one newline: no SSE reader dispatches anything for it.
 pub(super) const HEARTBEAT: &[u8] = b": keep-alive\n";
 
-/// Reads a Chat Completions body that is to be answered in `tongue`.
+/// Reads a Chat Completions body that is to be answered in `dialect`.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected; a 403 for objects in the provider's account.
-pub(super) fn parse_for(tongue: Tongue, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
-    parse::ask(tongue, headers, body)
+pub(super) fn parse_for(dialect: DialectId, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    parse::ask(dialect, headers, body)
 }
 
 /// The body of a refusal in OpenAI's shape.

@@ -8,7 +8,7 @@
 //! answers, and citations without a URL.
 //!
 //! What another wire wants back with its reasoning, its text or its calls is the `encrypted_content` of a reasoning item,
-//! wrapped into a [`Keepsake`](crate::model::keepsake::Keepsake), and unwrapped for that wire alone.
+//! wrapped into a [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature), and unwrapped for that wire alone.
 
 mod chat;
 mod content;
@@ -37,7 +37,7 @@ use crate::model::ask::Ask;
 use crate::model::entry::Entry;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 pub use kept::{go_on, numbered, output_of, renamed};
 pub use named::{Items, home_of, named, output_by_id, spelled_out};
@@ -47,8 +47,8 @@ pub use named::{Items, home_of, named, output_by_id, spelled_out};
 pub struct OpenaiResponses;
 
 impl Dialect for OpenaiResponses {
-    fn tongue(&self) -> Tongue {
-        Tongue::OpenaiResponses
+    fn id(&self) -> DialectId {
+        DialectId::OpenaiResponses
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
@@ -73,12 +73,12 @@ impl Dialect for OpenaiResponses {
 }
 
 /// Goes over a journal without spelling it, for what a response is at a moment, and for the numbers of its events.
-pub struct Teller {
+pub struct ResponseView {
     encoder: encode::Encoder,
     out: SseWriter,
 }
 
-impl Teller {
+impl ResponseView {
     /// At the beginning of a journal.
     #[must_use]
     pub fn new(view: View) -> Self {

@@ -24,15 +24,15 @@ use super::{Dialect, Encode, View, openai_chat};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The dialect `ui`.
 #[derive(Debug, Clone, Copy)]
 pub struct Ui;
 
 impl Dialect for Ui {
-    fn tongue(&self) -> Tongue {
-        Tongue::Ui
+    fn id(&self) -> DialectId {
+        DialectId::Ui
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

@@ -9,7 +9,7 @@ use super::journals::{
 };
 use crate::model::event::{End, Event, Finish, Raw, Reason};
 use crate::model::usage::Usage;
-use crate::model::wire::{Tongue, Wire};
+use crate::model::wire::{DialectId, WireId};
 
 const README: &str = include_str!("../../README.md");
 /// The head of the table.
@@ -64,7 +64,7 @@ fn native(native: Option<&str>) -> Vec<Event> {
 
 fn media() -> Event {
     let data = r#"{"inlineData":{"mimeType":"image/png","data":"AAAA"}}"#.into();
-    Event::Raw(Box::new(Raw { choice: 0, wire: Wire::Gemini, data }))
+    Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Gemini, data }))
 }
 
 fn rows() -> Vec<Row> {
@@ -74,9 +74,9 @@ fn rows() -> Vec<Row> {
     vec![
         said("text", [text(0, "b")]),
         said("reasoning", [reasoning(0, "b")]),
-        said("the signature of reasoning", [reasoning(0, "b"), signature(0, "c2ln", Wire::Gemini, false)]),
-        said("encrypted reasoning", [redacted(0, "ZW5j", Wire::Gemini)]),
-        said("the signature of a text", [signature(0, "c2ln", Wire::Gemini, true)]),
+        said("the signature of reasoning", [reasoning(0, "b"), signature(0, "c2ln", WireId::Gemini, false)]),
+        said("encrypted reasoning", [redacted(0, "ZW5j", WireId::Gemini)]),
+        said("the signature of a text", [signature(0, "c2ln", WireId::Gemini, true)]),
         said("a tool call", [call(0, 0, false, None), arguments(0, 0, "{}"), Event::ToolCallEnd { choice: 0, index: 0 }]),
         said("a custom tool call", [call(0, 0, true, None), arguments(0, 0, "free"), Event::ToolCallEnd { choice: 0, index: 0 }]),
         said("the signature of a tool call", [call(0, 0, false, Some("c2ln")), Event::ToolCallEnd { choice: 0, index: 0 }]),
@@ -102,11 +102,11 @@ fn rows() -> Vec<Row> {
 }
 
 /// The events that only the second journal gives.
-fn more(row: &Row, tongue: Tongue) -> String {
+fn more(row: &Row, dialect: DialectId) -> String {
     let told = |events: &[Event]| {
-        let begun = [Event::Start(Box::new(start_of(row.choices))), route(Wire::Gemini, false)];
+        let begun = [Event::Start(Box::new(start_of(row.choices))), route(WireId::Gemini, false)];
         let view = View { ..view(row.choices, false) };
-        spelled(super::of(tongue).encoder(view), &entries(begun.into_iter().chain(events.iter().cloned())))
+        spelled(super::of(dialect).encoder(view), &entries(begun.into_iter().chain(events.iter().cloned())))
     };
     let mut before: BTreeMap<String, usize> = BTreeMap::new();
     for block in told(&row.without) {
@@ -148,13 +148,13 @@ fn the_readme_says_what_each_dialect_has_words_for() {
     let mut wrong = Vec::new();
     for row in &rows {
         let cells = documented.get(row.what).unwrap_or_else(|| panic!("no row says `{}`", row.what));
-        let tongues = [Tongue::OpenaiChat, Tongue::OpenaiResponses, Tongue::Anthropic, Tongue::Events, Tongue::Ui];
-        assert_eq!(cells.len(), tongues.len(), "{}", row.what);
-        for (tongue, cell) in tongues.into_iter().zip(cells) {
-            let told = more(row, tongue);
+        let dialects = [DialectId::OpenaiChat, DialectId::OpenaiResponses, DialectId::Anthropic, DialectId::Events, DialectId::Ui];
+        assert_eq!(cells.len(), dialects.len(), "{}", row.what);
+        for (dialect, cell) in dialects.into_iter().zip(cells) {
+            let told = more(row, dialect);
             let true_word = words(cell).count() > 0 && words(cell).all(|word| told.contains(word));
             if !(true_word || *cell == NOTHING && told.is_empty()) {
-                wrong.push(format!("{} in {}: {cell}, but what is told is\n{told}", row.what, tongue.name()));
+                wrong.push(format!("{} in {}: {cell}, but what is told is\n{told}", row.what, dialect.name()));
             }
         }
     }

@@ -97,15 +97,15 @@ mod tests {
 
     use super::*;
     use crate::dialect;
-    use crate::model::wire::Tongue;
+    use crate::model::wire::DialectId;
 
-    fn of(tongue: Tongue, body: &Value) -> u64 {
-        let ask = dialect::of(tongue).parse(&HeaderMap::new(), Bytes::from(body.to_string())).unwrap();
+    fn of(dialect: DialectId, body: &Value) -> u64 {
+        let ask = dialect::of(dialect).parse(&HeaderMap::new(), Bytes::from(body.to_string())).unwrap();
         key(&CallerId::Key("web".into()), &ask)
     }
 
     fn chat(messages: &Value) -> u64 {
-        of(Tongue::OpenaiChat, &json!({"model": "smart", "messages": messages}))
+        of(DialectId::OpenaiChat, &json!({"model": "smart", "messages": messages}))
     }
 
     fn system() -> Value {
@@ -131,16 +131,16 @@ mod tests {
         assert_ne!(chat(&json!([system(), user("Hello!")])), first);
         assert_ne!(chat(&json!([user("Hello")])), first);
         let other = json!({"model": "quick", "messages": [system(), user("Hello")]});
-        assert_ne!(of(Tongue::OpenaiChat, &other), first);
+        assert_ne!(of(DialectId::OpenaiChat, &other), first);
     }
 
     #[test]
     fn every_dialect_has_the_same_key_for_the_same_words() {
         let first = chat(&json!([system(), user("Hello")]));
         let messages = json!({"model": "smart", "max_tokens": 9, "system": "Be brief.", "messages": [user("Hello")]});
-        assert_eq!(of(Tongue::Anthropic, &messages), first);
+        assert_eq!(of(DialectId::Anthropic, &messages), first);
         let responses = json!({"model": "smart", "instructions": "Be brief.", "input": "Hello"});
-        assert_eq!(of(Tongue::OpenaiResponses, &responses), first);
+        assert_eq!(of(DialectId::OpenaiResponses, &responses), first);
     }
 
     #[test]
@@ -155,8 +155,8 @@ mod tests {
         let body = |messages: Value| json!({"model": "smart", "max_tokens": 9, "messages": messages});
         let answer = json!({"role": "assistant", "content": "Hi."});
         assert_eq!(
-            of(Tongue::Anthropic, &body(json!([turn("Hello", true)]))),
-            of(Tongue::Anthropic, &body(json!([turn("Hello", false), answer, turn("And now?", true)])))
+            of(DialectId::Anthropic, &body(json!([turn("Hello", true)]))),
+            of(DialectId::Anthropic, &body(json!([turn("Hello", false), answer, turn("And now?", true)])))
         );
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn ids_of_conversations_come_before_their_words() {
         let named = |words: &str, key: &str| json!({"model": "smart", "messages": [user(words)], "prompt_cache_key": key});
-        assert_eq!(of(Tongue::OpenaiChat, &named("a", "k")), of(Tongue::OpenaiChat, &named("b", "k")));
-        assert_ne!(of(Tongue::OpenaiChat, &named("a", "k")), of(Tongue::OpenaiChat, &named("a", "l")));
+        assert_eq!(of(DialectId::OpenaiChat, &named("a", "k")), of(DialectId::OpenaiChat, &named("b", "k")));
+        assert_ne!(of(DialectId::OpenaiChat, &named("a", "k")), of(DialectId::OpenaiChat, &named("a", "l")));
     }
 }

@@ -12,7 +12,7 @@ use crate::hub::{Reader, Step, Stream, expired};
 use crate::model::event::Reason;
 use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// What a journal came to.
 struct Whole {
@@ -25,23 +25,23 @@ struct Whole {
 ///
 /// # Errors
 /// The failure of the generation; 409 when it was cancelled before anything had come.
-pub(super) async fn whole(mut reader: Reader, tongue: Tongue) -> Result<Response<Reply>, Fault> {
+pub(super) async fn whole(mut reader: Reader, dialect: DialectId) -> Result<Response<Reply>, Fault> {
     let Whole { answer, body } = follow(&mut reader).await?;
     if let Some(failure) = answer.failure {
         return Err(failure.fault);
     }
     let stream = reader.stream().clone();
-    if tongue == Tongue::OpenaiResponses {
+    if dialect == DialectId::OpenaiResponses {
         stream.set_end_read();
     }
     let cancelled = answer.reason() == Some(Reason::Cancelled);
-    let json = match (tongue, body) {
-        (Tongue::Events, _) => status::of(&stream, true),
+    let json = match (dialect, body) {
+        (DialectId::Events, _) => status::of(&stream, true),
         (_, Some(body)) if !cancelled => body.into_bytes(),
         _ if cancelled && !answer.has_content() => {
             return Err(Fault::new(Code::StreamCancelled, "the stream was cancelled before anything had come"));
         }
-        _ => dialect::of(tongue).whole(&view(&reader, tongue), &answer),
+        _ => dialect::of(dialect).whole(&view(&reader, dialect), &answer),
     };
     let mut response = headers::json(StatusCode::OK, json);
     headers::name_stream(&mut response, &stream);
@@ -69,16 +69,16 @@ async fn follow(reader: &mut Reader) -> Result<Whole, Fault> {
 }
 
 /// What this reader sees.
-pub(super) fn view(reader: &Reader, tongue: Tongue) -> View {
-    view_of(reader.stream(), tongue)
+pub(super) fn view(reader: &Reader, dialect: DialectId) -> View {
+    view_of(reader.stream(), dialect)
 }
 
 /// What any reader of a stream sees.
-pub(super) fn view_of(stream: &Stream, tongue: Tongue) -> View {
+pub(super) fn view_of(stream: &Stream, dialect: DialectId) -> View {
     View {
         start: stream.start().clone(),
-        include_usage: stream.birth().include_usage || tongue != stream.tongue(),
-        raw: tongue == stream.tongue() && stream.birth().streamed,
-        asked: stream.birth().asked.clone(),
+        include_usage: stream.spec().include_usage || dialect != stream.dialect(),
+        raw: dialect == stream.dialect() && stream.spec().streamed,
+        asked: stream.spec().asked.clone(),
     }
 }

@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::reply::Reply;
 use super::streams::CONFIRM;
-use super::{Gateway, House, body, head_only, headers};
+use super::{Gateway, Snapshot, body, head_only, headers};
 use crate::auth::Caller;
 use crate::hub::{Reader, Stream};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The largest body of a `stop`, bytes.
 const STOP_BODY: usize = 4096;
@@ -29,7 +29,13 @@ struct Stop {
 impl Gateway {
     /// `GET /v1/ui/chat/{chat}/stream`: the newest answer from its start; 204 where there is none, or where somebody has
     /// had its end.
-    pub(super) fn resume<B>(&self, house: &House, caller: &Caller, chat: &str, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+    pub(super) fn resume<B>(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        chat: &str,
+        request: &Request<B>,
+    ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         let newest = Some(chat).filter(|chat| chat.len() >= SAFE_ID).and_then(|chat| self.hub.conversation(&caller.id, chat));
         let Some(stream) = newest.filter(|stream| !stream.end_read()) else { return Ok(nothing()) };
@@ -38,7 +44,7 @@ impl Gateway {
             reader.leave();
             return Ok(headers::ui(headers::event_stream(&stream, Reply::empty())));
         }
-        Ok(headers::ui(headers::event_stream(&stream, Reply::live(self.live(house, reader, Tongue::Ui, true)))))
+        Ok(headers::ui(headers::event_stream(&stream, Reply::live(self.live(snapshot, reader, DialectId::Ui, true)))))
     }
 
     /// `POST /v1/ui/chat/{chat}/stop`: stops the newest answer, or the one that the body names.

@@ -37,13 +37,13 @@ pub(super) fn name_stream(response: &mut Response<Reply>, stream: &Stream) {
     if let Ok(id) = HeaderValue::from_str(stream.id().as_str()) {
         headers.insert(HeaderName::from_static("x-stream-id"), id);
     }
-    let trail = stream.trail();
-    if trail.is_telling()
-        && let Ok(trail) = HeaderValue::try_from(trail.to_string())
+    let trace = stream.trace();
+    if trace.is_telling()
+        && let Ok(trace) = HeaderValue::try_from(trace.to_string())
     {
-        headers.insert(HeaderName::from_static("x-sluicegate-route"), trail);
+        headers.insert(HeaderName::from_static("x-sluicegate-route"), trace);
     }
-    let Some(route) = stream.snapshot(false).route else { return };
+    let Some(route) = stream.status(false).route else { return };
     if let Some(id) = route.request_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
         headers.insert(HeaderName::from_static("x-upstream-request-id"), id);
     }

@@ -23,7 +23,7 @@ pub(super) fn caught_up(reader: &Reader, mut encoder: Box<dyn Encode>, ids: Opti
     reader.show_past(|past| {
         out.begin_entry(0, 0);
         match past {
-            Past::Bones(bones) => encoder.remember(bones, &mut out),
+            Past::Summary(summary) => encoder.remember(summary, &mut out),
             Past::Entry(entry) => encoder.entry(entry, &mut out),
         }
         out.end_entry();

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::query::Query;
 use super::reply::Reply;
-use super::{Gateway, House, headers};
+use super::{Gateway, Snapshot, headers};
 use crate::auth::Caller;
 use crate::codec::date::rfc3339;
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The most models in one page; what Anthropic's API has.
 const PAGE: usize = 1000;
@@ -38,34 +38,34 @@ struct Page<'a> {
 
 impl Gateway {
     /// `GET /v1/models`.
-    pub(super) fn models(&self, house: &House, caller: &Caller, tongue: Tongue, uri: &Uri) -> Result<Response<Reply>, Fault> {
+    pub(super) fn models(&self, snapshot: &Snapshot, caller: &Caller, dialect: DialectId, uri: &Uri) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
-        let names: Vec<&ByteString> = house.routes.names().filter(|name| caller.may_use(name)).collect();
-        if tongue != Tongue::Anthropic {
-            return Ok(json(&List { object: "list", data: self.rows(&names, tongue) }));
+        let names: Vec<&ByteString> = snapshot.routes.names().filter(|name| caller.may_use(name)).collect();
+        if dialect != DialectId::Anthropic {
+            return Ok(json(&List { object: "list", data: self.rows(&names, dialect) }));
         }
         let (page, has_more) = page(&names, &Query::of(uri))?;
         let (first_id, last_id) = (page.first().map(|id| &***id), page.last().map(|id| &***id));
-        Ok(json(&Page { data: self.rows(page, tongue), has_more, first_id, last_id }))
+        Ok(json(&Page { data: self.rows(page, dialect), has_more, first_id, last_id }))
     }
 
     /// `GET /v1/models/{name}`.
-    pub(super) fn model(&self, house: &House, caller: &Caller, name: &str, tongue: Tongue) -> Result<Response<Reply>, Fault> {
+    pub(super) fn model(&self, snapshot: &Snapshot, caller: &Caller, name: &str, dialect: DialectId) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
-        if house.routes.knows(name) && caller.may_use(name) {
-            return Ok(json(&self.row(name, tongue)));
+        if snapshot.routes.knows(name) && caller.may_use(name) {
+            return Ok(json(&self.row(name, dialect)));
         }
         // The same sentence for what is not there and what is not allowed, unless the plan knows better.
-        house.routes.plan(name, |model| caller.may_use(model), || 0).map(drop)?;
+        snapshot.routes.plan(name, |model| caller.may_use(model), || 0).map(drop)?;
         Err(Fault::new(Code::ModelNotFound, "no such model here").with_param("model"))
     }
 
-    fn rows<'a>(&self, names: &[&'a ByteString], tongue: Tongue) -> Vec<Model<'a>> {
-        names.iter().map(|name| self.row(name, tongue)).collect()
+    fn rows<'a>(&self, names: &[&'a ByteString], dialect: DialectId) -> Vec<Model<'a>> {
+        names.iter().map(|name| self.row(name, dialect)).collect()
     }
 
-    fn row<'a>(&self, name: &'a str, tongue: Tongue) -> Model<'a> {
-        if tongue == Tongue::Anthropic {
+    fn row<'a>(&self, name: &'a str, dialect: DialectId) -> Model<'a> {
+        if dialect == DialectId::Anthropic {
             let created_at = rfc3339(self.began);
             return Model::Anthropic { r#type: "model", id: name, display_name: name, created_at, lifecycle: "active" };
         }

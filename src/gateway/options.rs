@@ -9,7 +9,7 @@ use crate::hub::{ClaimKey, OnDisconnect};
 use crate::model::fault::Code;
 use crate::model::fault::Fault;
 use crate::model::ids::EventId;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// How long a stream waits for somebody to come back, where that is the default.
 const GRACE: Duration = Duration::from_secs(15);
@@ -57,11 +57,11 @@ impl Options {
 
     /// What happens when the last reader is gone: as the request says, else the configuration, else the dialect and
     /// whether the client means to come back.
-    pub(super) fn on_disconnect(&self, configured: Option<OnDisconnect>, tongue: Tongue, detached: bool) -> OnDisconnect {
+    pub(super) fn on_disconnect(&self, configured: Option<OnDisconnect>, dialect: DialectId, detached: bool) -> OnDisconnect {
         let comes_back = self.event_ids || !self.claims.is_empty();
-        let default = match tongue {
+        let default = match dialect {
             _ if detached => OnDisconnect::Continue,
-            _ if comes_back || tongue.answers_at_once() => OnDisconnect::Grace(GRACE),
+            _ if comes_back || dialect.answers_at_once() => OnDisconnect::Grace(GRACE),
             _ => OnDisconnect::Cancel,
         };
         let configured = if detached { None } else { configured };
@@ -139,14 +139,14 @@ mod tests {
     #[test]
     fn the_policy_is_the_requests_then_the_operators_then_the_dialects() {
         let none = Options::of(&HeaderMap::new()).unwrap();
-        assert_eq!(none.on_disconnect(None, Tongue::OpenaiChat, false), OnDisconnect::Cancel);
-        assert_eq!(none.on_disconnect(None, Tongue::Events, false), OnDisconnect::Grace(GRACE));
-        assert_eq!(none.on_disconnect(None, Tongue::Events, true), OnDisconnect::Continue);
-        assert_eq!(none.on_disconnect(Some(OnDisconnect::Continue), Tongue::OpenaiChat, false), OnDisconnect::Continue);
+        assert_eq!(none.on_disconnect(None, DialectId::OpenaiChat, false), OnDisconnect::Cancel);
+        assert_eq!(none.on_disconnect(None, DialectId::Events, false), OnDisconnect::Grace(GRACE));
+        assert_eq!(none.on_disconnect(None, DialectId::Events, true), OnDisconnect::Continue);
+        assert_eq!(none.on_disconnect(Some(OnDisconnect::Continue), DialectId::OpenaiChat, false), OnDisconnect::Continue);
         let back = options("x-event-ids", "true").unwrap();
-        assert_eq!(back.on_disconnect(None, Tongue::OpenaiChat, false), OnDisconnect::Grace(GRACE));
+        assert_eq!(back.on_disconnect(None, DialectId::OpenaiChat, false), OnDisconnect::Grace(GRACE));
         let own = options("x-on-disconnect", "grace 500ms").unwrap();
-        assert_eq!(own.on_disconnect(Some(OnDisconnect::Cancel), Tongue::Events, true), OnDisconnect::Grace(Duration::from_millis(500)));
+        assert_eq!(own.on_disconnect(Some(OnDisconnect::Cancel), DialectId::Events, true), OnDisconnect::Grace(Duration::from_millis(500)));
     }
 
     #[test]

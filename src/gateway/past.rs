@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::responses::{object, shown};
-use super::{Gateway, House};
+use super::{Gateway, Snapshot};
 use crate::auth::Caller;
 use crate::dialect::not_allowed;
 use crate::dialect::openai_responses::{Items, go_on, home_of, named, numbered, output_by_id, output_of, spelled_out};
@@ -16,24 +16,24 @@ use crate::hub::{State, Stream};
 use crate::model::ask::{Ask, Asked};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The most earlier responses whose items one request may name.
 const MOST: usize = 256;
 
 impl Gateway {
     /// The request with all that it goes on from in it.
-    pub(super) async fn with_past(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
-        let ask = self.with_items(house, caller, ask).await?;
-        self.with_turns(house, caller, ask)
+    pub(super) async fn with_past(&self, snapshot: &Snapshot, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
+        let ask = self.with_items(snapshot, caller, ask).await?;
+        self.with_turns(snapshot, caller, ask)
     }
 
     /// The request with the items that it names, where they are of responses that are kept here.
-    async fn with_items(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
+    async fn with_items(&self, snapshot: &Snapshot, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
         if ask.asked.is_none() || ask.references.is_empty() {
             return Ok(ask);
         }
-        let (named, most) = (named(&ask)?, house.settings.max_body);
+        let (named, most) = (named(&ask)?, snapshot.settings.max_body);
         let mut known = Known { items: Items::new(), wanted: named.iter().map(|(_, id)| &**id).collect(), read: HashSet::new(), bytes: 0 };
         for (path, id) in &named {
             let Some(stream) = self.maker(caller, path, id)? else { continue };
@@ -77,23 +77,23 @@ impl Gateway {
     }
 
     /// The request with the turns that it goes on from before its own.
-    fn with_turns(&self, house: &House, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
+    fn with_turns(&self, snapshot: &Snapshot, caller: &Caller, ask: Ask) -> Result<Ask, Fault> {
         let Some(previous) = ask.asked.as_ref().and_then(|asked| asked.previous.clone()) else { return Ok(ask) };
         let found = self.hub.find(&caller.id, &previous).ok();
         let kept = found.and_then(|stream| kept(&stream).cloned().map(|asked| (stream, asked)));
         let Some((stream, asked)) = kept else {
             // It is none of ours; who may refer to the provider's objects goes on from one of its own.
-            let theirs = caller.provider_objects() && ask.shape == Some(Wire::OpenaiResponses);
+            let theirs = caller.provider_objects() && ask.shape == Some(WireId::OpenaiResponses);
             return if theirs { Ok(of_provider(ask)) } else { Err(previous_not_found(&previous)) };
         };
-        match stream.snapshot(false).state {
+        match stream.status(false).state {
             State::Completed | State::Cancelled => {}
             State::Running | State::Cancelling => return Err(bad_previous("is not complete: wait for its end, or cancel it")),
             State::Failed => return Err(bad_previous("has failed: go on from the one before it")),
         }
         // What has lost its beginning can no longer be gone on from.
         let object = object(&stream).map_err(|_| previous_not_found(&previous))?;
-        go_on(ask, &asked.input, &output_of(&object), house.settings.max_body)
+        go_on(ask, &asked.input, &output_of(&object), snapshot.settings.max_body)
     }
 }
 
@@ -127,7 +127,7 @@ impl Known<'_> {
 
 /// What is kept of the request that a response answers.
 fn kept(stream: &Stream) -> Option<&Arc<Asked>> {
-    stream.birth().asked.as_ref().filter(|asked| asked.store)
+    stream.spec().asked.as_ref().filter(|asked| asked.store)
 }
 
 /// The items of a response and of its input, by their ids; none once its beginning is no longer kept.

@@ -1,4 +1,4 @@
-//! A fault as a whole response: status, header fields and the body in the client's own tongue.
+//! A fault as a whole response: status, header fields and the body in the client's own dialect.
 //!
 //! The edge adds what every response carries (`x-request-id`, CORS, `cache-control`).
 
@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use super::reply::Reply;
 use crate::dialect;
 use crate::model::fault::Fault;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -20,9 +20,9 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// The response that tells a client of this fault.
 #[must_use]
-pub fn refuse(fault: &Fault, tongue: Tongue, request_id: &str) -> Response<Reply> {
-    let mut response = Response::new(Reply::whole(dialect::of(tongue).refusal(fault, request_id)));
-    *response.status_mut() = dialect::of(tongue).status(fault);
+pub fn refuse(fault: &Fault, dialect: DialectId, request_id: &str) -> Response<Reply> {
+    let mut response = Response::new(Reply::whole(dialect::of(dialect).refusal(fault, request_id)));
+    *response.status_mut() = dialect::of(dialect).status(fault);
     write_fields(fault, response.headers_mut());
     response
 }

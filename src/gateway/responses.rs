@@ -13,13 +13,13 @@ use tokio::time::timeout;
 use super::query::Query;
 use super::reply::Reply;
 use super::streams::CONFIRM;
-use super::{Gateway, House, answer, head_only, headers};
+use super::{Gateway, Snapshot, answer, head_only, headers};
 use crate::auth::Caller;
-use crate::dialect::openai_responses::{Teller, numbered, renamed};
+use crate::dialect::openai_responses::{ResponseView, numbered, renamed};
 use crate::hub::{Reader, State, Stream};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The most items in one page of an input.
 const PAGE: usize = 100;
@@ -28,7 +28,7 @@ impl Gateway {
     /// `GET /v1/responses/{id}`: the response as it is, or its events behind a number.
     pub(super) fn read_response<B>(
         &self,
-        house: &House,
+        snapshot: &Snapshot,
         caller: &Caller,
         id: &str,
         request: &Request<B>,
@@ -39,7 +39,7 @@ impl Gateway {
         if query.get("stream") != Some("true") {
             return object_response(&stream);
         }
-        if !stream.birth().streamed && stream.tongue() == Tongue::OpenaiResponses {
+        if !stream.spec().streamed && stream.dialect() == DialectId::OpenaiResponses {
             return Err(Fault::invalid("stream", "this response was not begun as a stream: read it without `stream`"));
         }
         let after = query.get("starting_after").map(number).transpose()?;
@@ -49,7 +49,7 @@ impl Gateway {
             reader.leave();
             return Ok(headers::event_stream(&stream, Reply::empty()));
         }
-        let live = self.live(house, reader, Tongue::OpenaiResponses, false);
+        let live = self.live(snapshot, reader, DialectId::OpenaiResponses, false);
         Ok(headers::event_stream(&stream, Reply::live(live)))
     }
 
@@ -82,7 +82,7 @@ impl Gateway {
         let stream = self.response(caller, id)?;
         let query = Query::of(uri);
         let limit = query.get("limit").map_or(Ok(20), limit)?;
-        let kept = stream.birth().asked.as_ref().filter(|asked| asked.store).ok_or_else(|| nothing_kept(id))?;
+        let kept = stream.spec().asked.as_ref().filter(|asked| asked.store).ok_or_else(|| nothing_kept(id))?;
         let mut items = numbered(&kept.input, stream.id());
         match query.get("order") {
             None | Some("desc") => items.reverse(),
@@ -113,36 +113,36 @@ pub(super) fn object_response(stream: &Arc<Stream>) -> Result<Response<Reply>, F
 
 /// The response as it is (JSON): the provider's own body where that was passed on.
 pub(super) fn object(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
-    let view = answer::view_of(stream, Tongue::OpenaiResponses);
-    let own_body = stream.tongue() == Tongue::OpenaiResponses && !stream.birth().streamed;
-    let mut teller = Teller::new(view);
+    let view = answer::view_of(stream, DialectId::OpenaiResponses);
+    let own_body = stream.dialect() == DialectId::OpenaiResponses && !stream.spec().streamed;
+    let mut response_view = ResponseView::new(view);
     let mut body = None;
     Reader::show_all(stream, |_, entry| {
         body = entry.raw.as_ref().filter(|_| own_body).map(|raw| raw.data.clone()).or(body.take());
-        teller.take(entry);
+        response_view.take(entry);
     })?;
-    match body.filter(|_| stream.snapshot(false).state == State::Completed) {
+    match body.filter(|_| stream.status(false).state == State::Completed) {
         Some(body) => Ok(own(stream, body)),
-        None => Ok(teller.object()),
+        None => Ok(response_view.object()),
     }
 }
 
 /// The provider's own body; in the background under the id that the client was told.
 fn own(stream: &Stream, body: ByteString) -> Bytes {
-    let background = stream.birth().asked.as_ref().is_some_and(|asked| asked.background);
+    let background = stream.spec().asked.as_ref().is_some_and(|asked| asked.background);
     let body = body.into_bytes();
     if background { renamed(&body, stream.id()) } else { body }
 }
 
 /// Where the event of that number is.
 fn position(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
-    let mut teller = Teller::new(answer::view_of(stream, Tongue::OpenaiResponses));
+    let mut response_view = ResponseView::new(answer::view_of(stream, DialectId::OpenaiResponses));
     let mut found = None;
     Reader::show_all(stream, |seq, entry| {
-        let before = teller.next_number();
-        teller.take(entry);
-        if found.is_none() && after < teller.next_number() {
-            found = Some(place(seq, after.saturating_sub(before), teller.next_number() - after.max(before)));
+        let before = response_view.next_number();
+        response_view.take(entry);
+        if found.is_none() && after < response_view.next_number() {
+            found = Some(place(seq, after.saturating_sub(before), response_view.next_number() - after.max(before)));
         }
     })?;
     found.ok_or_else(|| {

@@ -7,7 +7,7 @@ use http::{Method, Request};
 use matchit::Router;
 
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Endpoint {
     /// The client for pages.
     Client,
     /// A new generation, asked for and answered in this dialect.
-    Generate(Tongue),
+    Generate(DialectId),
     /// The tokens of a prompt, as Anthropic's clients ask for them.
     Count,
     /// All models.
@@ -50,9 +50,9 @@ pub(super) enum Endpoint {
 
 impl Endpoint {
     /// The dialect in which it is refused, where its address is of that one.
-    pub(super) fn tongue(&self, spoken: Tongue) -> Tongue {
+    pub(super) fn dialect(&self, spoken: DialectId) -> DialectId {
         match self {
-            Self::Generate(tongue) => *tongue,
+            Self::Generate(dialect) => *dialect,
             _ => spoken,
         }
     }
@@ -60,13 +60,13 @@ impl Endpoint {
 
 /// The dialect of an address, whatever it is for: in which it is refused, and in whose shape models are told.
 #[must_use]
-pub fn spoken<B>(request: &Request<B>) -> Tongue {
+pub fn spoken<B>(request: &Request<B>) -> DialectId {
     let mut segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
     let first = segments.next();
     match if first == Some("v1") { segments.next() } else { first } {
-        Some("messages") => Tongue::Anthropic,
-        Some("models") if request.headers().contains_key("anthropic-version") => Tongue::Anthropic,
-        _ => Tongue::OpenaiChat,
+        Some("messages") => DialectId::Anthropic,
+        Some("models") if request.headers().contains_key("anthropic-version") => DialectId::Anthropic,
+        _ => DialectId::OpenaiChat,
     }
 }
 
@@ -160,17 +160,17 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
         (Place::Root, "GET") => return Ok(Endpoint::Playground),
         (Place::Client, "GET") => return Ok(Endpoint::Client),
         (Place::Root | Place::Client, _) => ("GET, HEAD", None),
-        (Place::Chat, "POST") => ("", Some(Endpoint::Generate(Tongue::OpenaiChat))),
-        (Place::Responses, "POST") => ("", Some(Endpoint::Generate(Tongue::OpenaiResponses))),
-        (Place::Messages, "POST") => ("", Some(Endpoint::Generate(Tongue::Anthropic))),
-        (Place::UiChat, "POST") => ("", Some(Endpoint::Generate(Tongue::Ui))),
+        (Place::Chat, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiChat))),
+        (Place::Responses, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiResponses))),
+        (Place::Messages, "POST") => ("", Some(Endpoint::Generate(DialectId::Anthropic))),
+        (Place::UiChat, "POST") => ("", Some(Endpoint::Generate(DialectId::Ui))),
         (Place::CountTokens, "POST") => ("", Some(Endpoint::Count)),
         (Place::Chat | Place::Responses | Place::Messages | Place::CountTokens | Place::UiChat, _) => ("POST", None),
         (Place::Models, "GET") => ("", Some(Endpoint::Models)),
         (Place::Model, "GET") => ("", Some(Endpoint::Model(text("name")))),
         (Place::Models | Place::Model, _) => ("GET, HEAD", None),
         (Place::Streams, "GET") => ("", Some(Endpoint::List)),
-        (Place::Streams, "POST") => ("", Some(Endpoint::Generate(Tongue::Events))),
+        (Place::Streams, "POST") => ("", Some(Endpoint::Generate(DialectId::Events))),
         (Place::Streams, _) => ("GET, HEAD, POST", None),
         (Place::Stream, "GET") => ("", Some(Endpoint::Read(text("id")))),
         (Place::Stream, "DELETE") => ("", Some(Endpoint::Forget(text("id")))),
@@ -224,10 +224,10 @@ mod tests {
         for (method, path, endpoint) in [
             (Method::GET, "/", Endpoint::Playground),
             (Method::HEAD, "/client.js", Endpoint::Client),
-            (Method::POST, "/v1/chat/completions", Endpoint::Generate(Tongue::OpenaiChat)),
-            (Method::POST, "/chat/completions/", Endpoint::Generate(Tongue::OpenaiChat)),
-            (Method::POST, "/v1/streams", Endpoint::Generate(Tongue::Events)),
-            (Method::POST, "/v1/messages", Endpoint::Generate(Tongue::Anthropic)),
+            (Method::POST, "/v1/chat/completions", Endpoint::Generate(DialectId::OpenaiChat)),
+            (Method::POST, "/chat/completions/", Endpoint::Generate(DialectId::OpenaiChat)),
+            (Method::POST, "/v1/streams", Endpoint::Generate(DialectId::Events)),
+            (Method::POST, "/v1/messages", Endpoint::Generate(DialectId::Anthropic)),
             (Method::POST, "/messages/count_tokens", Endpoint::Count),
             (Method::GET, "/v1/responses/resp_1", Endpoint::ReadResponse("resp_1".into())),
             (Method::DELETE, "/responses/resp_1", Endpoint::ForgetResponse("resp_1".into())),
@@ -245,18 +245,18 @@ mod tests {
 
     #[test]
     fn an_address_has_its_dialect_whatever_it_is_for() {
-        for (path, version, tongue) in [
-            ("/v1/messages", false, Tongue::Anthropic),
-            ("//messages//nope?x=1", false, Tongue::Anthropic),
-            ("/v1/models", true, Tongue::Anthropic),
-            ("/models/a/b", true, Tongue::Anthropic),
-            ("/v1/models", false, Tongue::OpenaiChat),
-            ("/v1/chat/completions", true, Tongue::OpenaiChat),
-            ("/v1", true, Tongue::OpenaiChat),
+        for (path, version, dialect) in [
+            ("/v1/messages", false, DialectId::Anthropic),
+            ("//messages//nope?x=1", false, DialectId::Anthropic),
+            ("/v1/models", true, DialectId::Anthropic),
+            ("/models/a/b", true, DialectId::Anthropic),
+            ("/v1/models", false, DialectId::OpenaiChat),
+            ("/v1/chat/completions", true, DialectId::OpenaiChat),
+            ("/v1", true, DialectId::OpenaiChat),
         ] {
             let request = Request::get(path);
             let request = if version { request.header("anthropic-version", "2023-06-01") } else { request };
-            assert_eq!(spoken(&request.body(()).unwrap()), tongue, "{path}");
+            assert_eq!(spoken(&request.body(()).unwrap()), dialect, "{path}");
         }
     }
 

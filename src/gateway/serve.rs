@@ -13,54 +13,60 @@ use super::live::{self, Live};
 use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, affinity, answer, body, conversation, headers, purse, responses, status};
+use super::{Gateway, RequestContext, Snapshot, affinity, answer, body, budget_reservation, conversation, headers, responses, status};
 use crate::auth::{Caller, Figures};
 use crate::codec::sse_writer::Ids;
 use crate::dialect;
-use crate::hub::{Birth, Claim, Digest, Reader, Settled, Stream};
-use crate::ledger::{Begun, Hold};
-use crate::limits::standing::Standings;
+use crate::hub::{Claim, Digest, Reader, Settled, Stream, StreamSpec};
+use crate::ledger::{Begun, BudgetReservation};
+use crate::limits::limit_state::LimitStates;
 use crate::limits::{Limit, Need, Pass, Who};
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Via;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 use crate::route::Plan;
 use crate::upstream::{self, Job};
 
 impl Gateway {
     /// A new generation, or one that the same request has begun before.
-    pub(super) async fn serve<B>(&self, house: &House, visit: &Visit, tongue: Tongue, request: Request<B>) -> Result<Response<Reply>, Fault>
+    pub(super) async fn serve<B>(
+        &self,
+        snapshot: &Snapshot,
+        context: &RequestContext,
+        dialect: DialectId,
+        request: Request<B>,
+    ) -> Result<Response<Reply>, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         let (head, incoming) = request.into_parts();
-        let caller = house.auth.identify(&visit.asking(&head.method, &head.headers)).await?;
+        let caller = snapshot.auth.identify(&context.asking(&head.method, &head.headers)).await?;
         body::require_json(&head.headers)?;
         let options = Options::of(&head.headers)?;
         let claim = self.hub.claim(&caller.id, options.claims.clone());
-        let body = body::collect(incoming, house.settings.max_body).await?;
+        let body = body::collect(incoming, snapshot.settings.max_body).await?;
         if let Some(last) = &options.last_event_id {
-            return self.repost(house, &caller, tongue, last, &body);
+            return self.repost(snapshot, &caller, dialect, last, &body);
         }
-        let mut ask = dialect::of(tongue).parse(&head.headers, body.clone())?;
-        ask.model = conversation::model(&ask.model, house.settings.ui_model.as_ref())?;
-        match claim.settle(path(tongue), &body).await? {
+        let mut ask = dialect::of(dialect).parse(&head.headers, body.clone())?;
+        ask.model = conversation::model(&ask.model, snapshot.settings.ui_model.as_ref())?;
+        match claim.settle(path(dialect), &body).await? {
             Settled::Joined(stream) => {
                 let reader = Reader::attach(&stream, None)?;
-                self.reply(house, visit, reader, &ask, &options, Standings::default()).await
+                self.reply(snapshot, context, reader, &ask, &options, LimitStates::default()).await
             }
             Settled::New(claim, digest) => {
-                let ask = Arc::new(self.with_past(house, &caller, ask).await?);
-                let (need, afford) = (need(house, &ask), |plan: &Plan| self.afford(house, &caller, &ask, plan));
-                let (plan, pass, hold) = match self.admit(house, visit, &caller, &ask, need, afford) {
+                let ask = Arc::new(self.with_past(snapshot, &caller, ask).await?);
+                let (need, afford) = (need(snapshot, &ask), |plan: &Plan| self.afford(snapshot, &caller, &ask, plan));
+                let (plan, pass, hold) = match self.admit(snapshot, context, &caller, &ask, need, afford) {
                     Ok(admitted) => admitted,
-                    Err(refused) => return Ok(self.refused_response(&refused, tongue, visit)),
+                    Err(refused) => return Ok(self.refused_response(&refused, dialect, context)),
                 };
-                let (standings, warnings) = (pass.standings, hold.warnings.clone());
-                let reader = self.begin(house, &caller, claim, digest, &ask, &options, (plan, pass, hold));
-                let mut response = self.reply(house, visit, reader, &ask, &options, standings).await?;
-                purse::warn(&warnings, &mut response);
+                let (limit_states, warnings) = (pass.limit_states, hold.warnings.clone());
+                let reader = self.begin(snapshot, &caller, claim, digest, &ask, &options, (plan, pass, hold));
+                let mut response = self.reply(snapshot, context, reader, &ask, &options, limit_states).await?;
+                budget_reservation::warn(&warnings, &mut response);
                 Ok(response)
             }
         }
@@ -70,8 +76,8 @@ impl Gateway {
     /// anything, and is given back where they refuse.
     pub(super) fn admit<T>(
         &self,
-        house: &House,
-        visit: &Visit,
+        snapshot: &Snapshot,
+        context: &RequestContext,
         caller: &Caller,
         ask: &Ask,
         need: Need,
@@ -82,43 +88,43 @@ impl Gateway {
                 .with_retry_after(std::time::Duration::from_secs(1));
             return Err(fault.into());
         }
-        let plan = house.routes.plan(&ask.model, |model| caller.may_use(model), || affinity::key(&caller.id, ask))?;
+        let plan = snapshot.routes.plan(&ask.model, |model| caller.may_use(model), || affinity::key(&caller.id, ask))?;
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
             return Err(not_allowed(other).into());
         }
         self.may_refer(caller, ask)?;
         let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
-        if plan.targets().all(|target| foreign(&target.account.via)) {
+        if plan.targets().all(|target| foreign(&target.provider.via)) {
             // Said now, while it can still be a status. Where some take it as it came, the others are passed over.
             ask.chat()?;
         }
         let held = afford(&plan)?;
-        let pass = limited(house, visit, caller, ask, &plan, need)?;
+        let pass = limited(snapshot, context, caller, ask, &plan, need)?;
         Ok((plan, pass, held))
     }
 
     /// What a client is told whose generation is refused.
-    pub(super) fn refused_response(&self, refused: &Refusal, tongue: Tongue, visit: &Visit) -> Response<Reply> {
+    pub(super) fn refused_response(&self, refused: &Refusal, dialect: DialectId, context: &RequestContext) -> Response<Reply> {
         self.count_refused(&refused.fault);
-        let mut response = refuse(&refused.fault, tongue, &visit.request_id);
-        response.extensions_mut().insert(refused.standings);
+        let mut response = refuse(&refused.fault, dialect, &context.request_id);
+        response.extensions_mut().insert(refused.limit_states);
         response
     }
 
     #[expect(clippy::too_many_arguments, reason = "the end of the path: all that was found out on it")]
     fn begin(
         &self,
-        house: &House,
+        snapshot: &Snapshot,
         caller: &Caller,
         claim: Claim,
         digest: Digest,
         ask: &Arc<Ask>,
         options: &Options,
-        (plan, pass, hold): (Plan, Pass, Hold),
+        (plan, pass, hold): (Plan, Pass, BudgetReservation),
     ) -> Reader {
-        let birth = Birth {
+        let spec = StreamSpec {
             owner: caller.id.clone(),
-            tongue: ask.tongue,
+            dialect: ask.dialect,
             model: ask.model.clone(),
             conversation: ask.conversation.clone(),
             asked: ask.asked.clone(),
@@ -127,14 +133,18 @@ impl Gateway {
             include_usage: ask.include_usage,
             streamed: ask.stream,
             digest,
-            on_disconnect: options.on_disconnect(house.hub.on_disconnect, ask.tongue, options.detached(ask.tongue) || in_background(ask)),
-            retention: options.retention.map_or(house.hub.retention, |asked| asked.min(house.hub.retention)),
-            max_bytes: house.hub.max_stream,
-            max_readers: house.hub.readers,
+            on_disconnect: options.on_disconnect(
+                snapshot.hub.on_disconnect,
+                ask.dialect,
+                options.detached(ask.dialect) || in_background(ask),
+            ),
+            retention: options.retention.map_or(snapshot.hub.retention, |asked| asked.min(snapshot.hub.retention)),
+            max_bytes: snapshot.hub.max_stream,
+            max_readers: snapshot.hub.readers,
         };
-        let (writer, reader) = self.hub.begin(claim, birth);
+        let (writer, reader) = self.hub.begin(claim, spec);
         let begun =
-            Begun { stream: writer.stream().id(), dialect: ask.tongue.name(), model: &ask.model, input_estimate: ask.input_estimate };
+            Begun { stream: writer.stream().id(), dialect: ask.dialect.name(), model: &ask.model, input_estimate: ask.input_estimate };
         let bill = Some(hold.begin(&begun));
         let job = Job {
             ask: ask.clone(),
@@ -142,11 +152,11 @@ impl Gateway {
             writer,
             pass,
             bill,
-            clients: house.clients.clone(),
-            recorder: house.recorder.clone(),
+            clients: snapshot.clients.clone(),
+            recorder: snapshot.recorder.clone(),
             metrics: self.metrics.clone(),
             finishing: self.finishing.clone(),
-            commit_after: house.settings.commit_after,
+            commit_after: snapshot.settings.commit_after,
         };
         let working = self.lifecycle.work();
         // It outlives the client: what happens then is the stream's own policy.
@@ -160,57 +170,57 @@ impl Gateway {
     /// The answer to a request for a generation, whether it began it or joined it.
     async fn reply(
         &self,
-        house: &House,
-        visit: &Visit,
+        snapshot: &Snapshot,
+        context: &RequestContext,
         reader: Reader,
         ask: &Ask,
         options: &Options,
-        standings: Standings,
+        limit_states: LimitStates,
     ) -> Result<Response<Reply>, Fault> {
         let stream = reader.stream().clone();
-        let mut response = if options.detached(ask.tongue) {
+        let mut response = if options.detached(ask.dialect) {
             reader.leave();
             Ok(accepted(&stream))
         } else if in_background(ask) && !ask.stream {
             reader.leave();
             responses::object_response(&stream)
         } else if ask.stream {
-            self.stream(house, reader, ask.tongue, options.event_ids || ask.tongue.answers_at_once()).await
+            self.stream(snapshot, reader, ask.dialect, options.event_ids || ask.dialect.answers_at_once()).await
         } else {
-            answer::whole(reader, ask.tongue).await
+            answer::whole(reader, ask.dialect).await
         }
-        .unwrap_or_else(|fault| refuse(&fault, ask.tongue, &visit.request_id));
+        .unwrap_or_else(|fault| refuse(&fault, ask.dialect, &context.request_id));
         headers::name_stream(&mut response, &stream);
-        response.extensions_mut().insert(standings);
+        response.extensions_mut().insert(limit_states);
         Ok(response)
     }
 
     /// A streamed answer: its head when the status is decided.
-    async fn stream(&self, house: &House, reader: Reader, tongue: Tongue, ids: bool) -> Result<Response<Reply>, Fault> {
+    async fn stream(&self, snapshot: &Snapshot, reader: Reader, dialect: DialectId, ids: bool) -> Result<Response<Reply>, Fault> {
         let mut early = false;
-        if !tongue.answers_at_once() {
-            match decide(&reader, house.settings.commit_after).await {
+        if !dialect.answers_at_once() {
+            match decide(&reader, snapshot.settings.commit_after).await {
                 Decision::Content => {}
                 Decision::Early => early = true,
                 Decision::Refused(fault) => return Err(*fault),
             }
         }
         let stream = reader.stream().clone();
-        let mut live = self.live(house, reader, tongue, ids);
+        let mut live = self.live(snapshot, reader, dialect, ids);
         live.beat_now = early;
         let response = headers::event_stream(&stream, Reply::live(live));
-        Ok(if tongue == Tongue::Ui { headers::ui(response) } else { response })
+        Ok(if dialect == DialectId::Ui { headers::ui(response) } else { response })
     }
 
     /// A reader's stream in a dialect, from the reader's place on.
-    pub(super) fn live(&self, house: &House, reader: Reader, tongue: Tongue, ids: bool) -> Live {
-        let dialect = dialect::of(tongue);
-        let view = answer::view(&reader, tongue);
+    pub(super) fn live(&self, snapshot: &Snapshot, reader: Reader, dialect: DialectId, ids: bool) -> Live {
+        let speaker = dialect::of(dialect);
+        let view = answer::view(&reader, dialect);
         // The events of a response are numbered, the same for all.
-        let merge = !(view.raw && tongue.wire().is_some()) && tongue != Tongue::OpenaiResponses;
-        let ids = ids.then(|| Ids { stream: reader.stream().id().as_str().to_owned().into(), dialect: tongue.name() });
-        let (encoder, out) = live::caught_up(&reader, dialect.encoder(view), ids);
-        let mut live = Live::new(reader, encoder, out, dialect, Heartbeat::new(house.settings.heartbeat));
+        let merge = !(view.raw && dialect.wire().is_some()) && dialect != DialectId::OpenaiResponses;
+        let ids = ids.then(|| Ids { stream: reader.stream().id().as_str().to_owned().into(), dialect: dialect.name() });
+        let (encoder, out) = live::caught_up(&reader, speaker.encoder(view), ids);
+        let mut live = Live::new(reader, encoder, out, speaker, Heartbeat::new(snapshot.settings.heartbeat));
         live.merge = merge;
         live
     }
@@ -218,8 +228,8 @@ impl Gateway {
 
 impl Options {
     /// The client does not wait: it was told where to look.
-    fn detached(&self, tongue: Tongue) -> bool {
-        self.respond_async && tongue == Tongue::Events
+    fn detached(&self, dialect: DialectId) -> bool {
+        self.respond_async && dialect == DialectId::Events
     }
 }
 
@@ -235,14 +245,21 @@ pub(super) const fn of_token(figures: &Figures) -> Limit {
 }
 
 /// The tokens that are reserved for it.
-fn need(house: &House, ask: &Ask) -> Need {
-    Need { input: ask.input_estimate, output: ask.expected_output(house.limits.reserve_output()) }
+fn need(snapshot: &Snapshot, ask: &Ask) -> Need {
+    Need { input: ask.input_estimate, output: ask.expected_output(snapshot.limits.reserve_output()) }
 }
 
 /// What the limits say to it.
-fn limited(house: &House, visit: &Visit, caller: &Caller, ask: &Ask, plan: &Plan, need: Need) -> Result<Pass, Box<Refusal>> {
+fn limited(
+    snapshot: &Snapshot,
+    context: &RequestContext,
+    caller: &Caller,
+    ask: &Ask,
+    plan: &Plan,
+    need: Need,
+) -> Result<Pass, Box<Refusal>> {
     let who = Who {
-        client: visit.client,
+        client: context.client,
         caller: &caller.id,
         key: caller.key(),
         team: caller.team(),
@@ -250,9 +267,9 @@ fn limited(house: &House, visit: &Visit, caller: &Caller, ask: &Ask, plan: &Plan
         model: &ask.model,
         own: caller.limits().map(of_token),
     };
-    let providers = plan.targets().map(|target| &target.account.name);
-    let admitted = house.limits.admit(&who, providers, need);
-    admitted.map_err(|refused| Box::new(Refusal { fault: refused.fault, standings: refused.standings }))
+    let providers = plan.targets().map(|target| &target.provider.name);
+    let admitted = snapshot.limits.admit(&who, providers, need);
+    admitted.map_err(|refused| Box::new(Refusal { fault: refused.fault, limit_states: refused.limit_states }))
 }
 
 /// A model that the body names beside its own, so that the upstream may take it instead.
@@ -264,12 +281,12 @@ fn not_allowed(model: &str) -> Fault {
 /// Why a new generation is refused.
 pub(super) struct Refusal {
     fault: Fault,
-    standings: Standings,
+    limit_states: LimitStates,
 }
 
 impl From<Fault> for Box<Refusal> {
     fn from(fault: Fault) -> Self {
-        Box::new(Refusal { fault, standings: Standings::default() })
+        Box::new(Refusal { fault, limit_states: LimitStates::default() })
     }
 }
 
@@ -284,12 +301,12 @@ fn accepted(stream: &Stream) -> Response<Reply> {
 }
 
 /// The path that a digest is made over: the same for all spellings of it.
-pub(super) const fn path(tongue: Tongue) -> &'static str {
-    match tongue {
-        Tongue::OpenaiChat => "/v1/chat/completions",
-        Tongue::OpenaiResponses => "/v1/responses",
-        Tongue::Anthropic => "/v1/messages",
-        Tongue::Events => "/v1/streams",
-        Tongue::Ui => "/v1/ui/chat",
+pub(super) const fn path(dialect: DialectId) -> &'static str {
+    match dialect {
+        DialectId::OpenaiChat => "/v1/chat/completions",
+        DialectId::OpenaiResponses => "/v1/responses",
+        DialectId::Anthropic => "/v1/messages",
+        DialectId::Events => "/v1/streams",
+        DialectId::Ui => "/v1/ui/chat",
     }
 }

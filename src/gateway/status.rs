@@ -7,7 +7,7 @@ use crate::hub::{State, Stream, UpstreamState};
 use crate::model::fault::Fault;
 use crate::model::fold::{Answer, Choice, Part};
 use crate::model::money::Money;
-use crate::model::trail::{Step, Trail};
+use crate::model::route_trace::{RouteTrace, Step};
 use crate::model::usage::Usage;
 
 #[derive(Serialize)]
@@ -92,18 +92,18 @@ struct List<'a> {
 
 /// The status of a stream; with what it said, or without.
 pub(super) fn of(stream: &Stream, with_content: bool) -> Bytes {
-    let snapshot = stream.snapshot(with_content);
-    let mut status = bare(stream, &snapshot);
-    if let Some(answer) = &snapshot.answer {
-        fill(&mut status, answer, stream.start().choices);
+    let status = stream.status(with_content);
+    let mut body = bare(stream, &status);
+    if let Some(answer) = &status.answer {
+        fill(&mut body, answer, stream.start().choices);
     }
-    json(&status)
+    json(&body)
 }
 
 /// A page of the caller's streams, without content.
 pub(super) fn list(page: &[&std::sync::Arc<Stream>], more: bool) -> Bytes {
-    let snapshots: Vec<_> = page.iter().map(|stream| stream.snapshot(false)).collect();
-    let data = page.iter().zip(&snapshots).map(|(stream, snapshot)| bare(stream, snapshot)).collect();
+    let statuses: Vec<_> = page.iter().map(|stream| stream.status(false)).collect();
+    let data = page.iter().zip(&statuses).map(|(stream, status)| bare(stream, status)).collect();
     json(&List { object: "list", data, has_more: more })
 }
 
@@ -133,29 +133,29 @@ pub(super) fn pending(name: &str) -> Bytes {
     })
 }
 
-fn bare<'a>(stream: &'a Stream, snapshot: &'a crate::hub::Snapshot) -> Status<'a> {
-    let usage = snapshot.end.as_ref().and_then(|end| end.usage);
+fn bare<'a>(stream: &'a Stream, status: &'a crate::hub::StreamStatus) -> Status<'a> {
+    let usage = status.end.as_ref().and_then(|end| end.usage);
     Status {
         id: stream.id().as_str(),
         name: stream.name(),
-        status: snapshot.state.name(),
+        status: status.state.name(),
         model: Some(&stream.start().model),
-        provider: snapshot.route.as_ref().map(|route| &*route.provider),
+        provider: status.route.as_ref().map(|route| &*route.provider),
         created: Some(stream.start().created),
-        ended: snapshot.ended,
-        reason: snapshot.end.as_ref().map(|end| end.reason.name()),
-        error: snapshot.fault.as_ref().map(error),
+        ended: status.ended,
+        reason: status.end.as_ref().map(|end| end.reason.name()),
+        error: status.fault.as_ref().map(error),
         usage: usage.as_ref().map(usage_body),
         estimated: usage.map(|usage| usage.estimated),
         cost: usage.and_then(|usage| usage.cost),
-        upstream: snapshot.upstream.name(),
+        upstream: status.upstream.name(),
         text: None,
         reasoning: None,
         refusal: None,
         tool_calls: None,
         choices: None,
-        readers: snapshot.readers,
-        route: steps(&stream.trail()),
+        readers: status.readers,
+        route: steps(&stream.trace()),
     }
 }
 
@@ -184,8 +184,8 @@ fn calls(choice: &Choice) -> Vec<Call<'_>> {
     choice.parts.iter().filter_map(call).collect()
 }
 
-fn steps(trail: &Trail) -> Vec<RouteStep> {
-    trail.steps().iter().map(step).collect()
+fn steps(trace: &RouteTrace) -> Vec<RouteStep> {
+    trace.steps().iter().map(step).collect()
 }
 
 fn step(it: &Step) -> RouteStep {

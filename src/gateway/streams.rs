@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, head_only, headers, live, options, serve, status, wants_events};
+use super::{Gateway, RequestContext, Snapshot, head_only, headers, live, options, serve, status, wants_events};
 use crate::auth::Caller;
 use crate::dialect;
 use crate::hub::{Cause, Hub, Reader, State, Stream, digest};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{CallerId, EventId, Position, StreamId};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// How long a cancel waits for the upstream request to be dropped.
 pub(super) const CONFIRM: Duration = Duration::from_secs(2);
@@ -24,22 +24,22 @@ const PAGE: usize = 100;
 
 impl Gateway {
     /// `GET /v1/streams/{id}`: the stream from the beginning or a position, or its status.
-    pub(super) fn read<B>(&self, house: &House, caller: &Caller, id: &str, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+    pub(super) fn read<B>(&self, snapshot: &Snapshot, caller: &Caller, id: &str, request: &Request<B>) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         let stream = self.hub.find(&caller.id, id)?;
         let query = Query::of(request.uri());
         if !(wants_events(request) || query.get("stream") == Some("true")) {
             return Ok(self.status_response(&stream, StatusCode::OK));
         }
-        let tongue = query.get("dialect").map_or(Ok(Tongue::Events), dialect_named)?;
+        let dialect = query.get("dialect").map_or(Ok(DialectId::Events), dialect_named)?;
         let after = match options::last_event_id(request.headers())? {
             Some(id) => Some(id),
             None => query.get("after").filter(|id| !id.is_empty()).map(options::event_id).transpose()?,
         };
-        let after = after.map(|id| position(&stream, tongue, &id)).transpose()?;
+        let after = after.map(|id| position(&stream, dialect, &id)).transpose()?;
         let resumed = after.is_some();
         let reader = Reader::attach(&stream, after)?;
-        if resumed && is_over(&reader, tongue) {
+        if resumed && is_over(&reader, dialect) {
             reader.leave();
             let mut response = Response::new(Reply::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -50,25 +50,25 @@ impl Gateway {
             reader.leave();
             return Ok(headers::event_stream(&stream, Reply::empty()));
         }
-        Ok(headers::event_stream(&stream, Reply::live(self.live(house, reader, tongue, true))))
+        Ok(headers::event_stream(&stream, Reply::live(self.live(snapshot, reader, dialect, true))))
     }
 
     /// A POST that names the last event it has: it goes on there, if it is the request that the stream began with.
     pub(super) fn repost(
         &self,
-        house: &House,
+        snapshot: &Snapshot,
         caller: &Caller,
-        tongue: Tongue,
+        dialect: DialectId,
         last: &EventId,
         body: &Bytes,
     ) -> Result<Response<Reply>, Fault> {
         let stream = self.hub.find(&caller.id, last.stream.as_str())?;
-        if *stream.digest() != digest(serve::path(tongue), body) {
+        if *stream.digest() != digest(serve::path(dialect), body) {
             let message = "the `Last-Event-ID` is of a stream that began with another request: send the same body, or leave the header out";
             return Err(Fault::new(Code::IdempotencyConflict, message));
         }
-        let reader = Reader::attach(&stream, Some(position(&stream, tongue, last)?))?;
-        Ok(headers::event_stream(&stream, Reply::live(self.live(house, reader, tongue, true))))
+        let reader = Reader::attach(&stream, Some(position(&stream, dialect, last)?))?;
+        Ok(headers::event_stream(&stream, Reply::live(self.live(snapshot, reader, dialect, true))))
     }
 
     /// `POST /v1/streams/{id}/cancel`.
@@ -116,9 +116,9 @@ impl Gateway {
     }
 
     /// `GET /v1/streams`.
-    pub(super) fn list<B>(&self, visit: &Visit, caller: &Caller, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+    pub(super) fn list<B>(&self, context: &RequestContext, caller: &Caller, request: &Request<B>) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
-        if caller.id == CallerId::Anonymous && (!visit.loopback || visit.forwarded) {
+        if caller.id == CallerId::Anonymous && (!context.loopback || context.forwarded) {
             let message = "without keys everybody is one caller: streams are listed to this machine alone";
             return Err(Fault::new(Code::NotFound, message));
         }
@@ -131,7 +131,7 @@ impl Gateway {
             let at = at.ok_or_else(|| Fault::invalid("after", "`after` takes the id of a stream of yours"))?;
             all.drain(..=at);
         }
-        let mut rows = all.iter().filter(|stream| wanted.is_none_or(|wanted| stream.snapshot(false).state == wanted));
+        let mut rows = all.iter().filter(|stream| wanted.is_none_or(|wanted| stream.status(false).state == wanted));
         let page: Vec<&Arc<Stream>> = rows.by_ref().take(limit).collect();
         let more = rows.next().is_some();
         Ok(headers::json(StatusCode::OK, status::list(&page, more)))
@@ -145,11 +145,11 @@ impl Gateway {
 }
 
 /// True where the stream has ended and nothing more would be sent to this reader.
-fn is_over(reader: &Reader, tongue: Tongue) -> bool {
+fn is_over(reader: &Reader, dialect: DialectId) -> bool {
     if reader.stream().is_running() {
         return false;
     }
-    let encoder = dialect::of(tongue).encoder(super::answer::view(reader, tongue));
+    let encoder = dialect::of(dialect).encoder(super::answer::view(reader, dialect));
     let (mut encoder, mut out) = live::caught_up(reader, encoder, None);
     let mut said = false;
     reader.peek(|seen, entry| {
@@ -162,18 +162,18 @@ fn is_over(reader: &Reader, tongue: Tongue) -> bool {
     !said
 }
 
-fn dialect_named(name: &str) -> Result<Tongue, Fault> {
-    let known = || Tongue::ALL.map(|tongue| format!("`{}`", tongue.name())).join(", ");
-    Tongue::named(name).ok_or_else(|| Fault::invalid("dialect", format!("`dialect` takes {}", known())))
+fn dialect_named(name: &str) -> Result<DialectId, Fault> {
+    let known = || DialectId::ALL.map(|dialect| format!("`{}`", dialect.name())).join(", ");
+    DialectId::named(name).ok_or_else(|| Fault::invalid("dialect", format!("`dialect` takes {}", known())))
 }
 
 /// Where in this stream an event id is.
-fn position(stream: &Stream, tongue: Tongue, id: &EventId) -> Result<Position, Fault> {
+fn position(stream: &Stream, dialect: DialectId, id: &EventId) -> Result<Position, Fault> {
     let bad = |message: &str| Err(Fault::new(Code::BadEventId, message));
     if id.stream != *stream.id() {
         return bad("the event id is of another stream");
     }
-    if id.dialect.as_deref().is_some_and(|dialect| dialect != tongue.name()) {
+    if id.dialect.as_deref().is_some_and(|issuer| issuer != dialect.name()) {
         return bad(
             "this event id lies inside an entry, and is valid only in the dialect that issued it: send an earlier one, or ask in that dialect",
         );

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::query::Query;
 use super::reply::Reply;
-use super::{Gateway, House, Visit, body, headers, options};
+use super::{Gateway, RequestContext, Snapshot, body, headers, options};
 use crate::auth::Caller;
 use crate::auth::ticket::{MAX_ORIGIN, Rights, Ticket};
 use crate::hub::Hub;
@@ -43,7 +43,13 @@ struct Order {
 
 impl Gateway {
     /// `POST /v1/streams/{id}/ticket`.
-    pub(super) async fn ticket<B>(&self, house: &House, caller: &Caller, id: &str, request: Request<B>) -> Result<Response<Reply>, Fault>
+    pub(super) async fn ticket<B>(
+        &self,
+        snapshot: &Snapshot,
+        caller: &Caller,
+        id: &str,
+        request: Request<B>,
+    ) -> Result<Response<Reply>, Fault>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -56,7 +62,7 @@ impl Gateway {
         let order = order_of(&body)?;
         let (rights, origin) = (rights(order.rights.as_deref())?, order.origin.as_deref().map(origin).transpose()?);
         let ends = SystemTime::now() + order.ttl.as_deref().map_or(Ok(LIFE), life)?;
-        let ticket = house.auth.issue(caller, stream.id(), rights, origin.as_deref(), ends);
+        let ticket = snapshot.auth.issue(caller, stream.id(), rights, origin.as_deref(), ends);
         let expires = ends.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let told = serde_json::json!({"ticket": ticket, "expires": expires});
         Ok(headers::json(StatusCode::CREATED, told.to_string()))
@@ -65,21 +71,21 @@ impl Gateway {
     /// Who asks for the stream `id`: who a header says, else who holds the ticket in the address, else as everywhere.
     pub(super) async fn holder<B>(
         &self,
-        house: &House,
-        visit: &Visit,
+        snapshot: &Snapshot,
+        context: &RequestContext,
         request: &Request<B>,
         id: &str,
         right: Right,
     ) -> Result<Caller, Fault> {
-        let asking = visit.asking(request.method(), request.headers());
+        let asking = context.asking(request.method(), request.headers());
         let query = Query::of(request.uri());
-        match query.get("ticket").filter(|_| !house.auth.is_named(&asking)) {
-            Some(text) => self.by_ticket(house, request, &house.auth.ticket(text)?, id, right),
-            None => house.auth.identify(&asking).await,
+        match query.get("ticket").filter(|_| !snapshot.auth.is_named(&asking)) {
+            Some(text) => self.by_ticket(snapshot, request, &snapshot.auth.ticket(text)?, id, right),
+            None => snapshot.auth.identify(&asking).await,
         }
     }
 
-    fn by_ticket<B>(&self, house: &House, request: &Request<B>, ticket: &Ticket, id: &str, right: Right) -> Result<Caller, Fault> {
+    fn by_ticket<B>(&self, snapshot: &Snapshot, request: &Request<B>, ticket: &Ticket, id: &str, right: Right) -> Result<Caller, Fault> {
         let Rights { read, cancel } = ticket.rights;
         if !(right == Right::Read && read || right == Right::Cancel && cancel) {
             let message = "this ticket is for reading only; ask for one with {\"rights\": [\"read\", \"cancel\"]}";
@@ -93,7 +99,7 @@ impl Gateway {
         if *self.hub.find(&owner, id)?.id() != ticket.stream {
             return Err(Hub::not_found(id));
         }
-        house.auth.holder(ticket, &owner)
+        snapshot.auth.holder(ticket, &owner)
     }
 }
 

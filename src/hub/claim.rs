@@ -60,7 +60,7 @@ impl Settling {
 
 /// What a name stands for.
 #[derive(Debug, Clone)]
-pub(super) enum Standing {
+pub(super) enum ClaimState {
     /// A request is being read under it.
     Pending { settling: Settling, cancelled: bool },
     /// A stream began under it.
@@ -127,12 +127,12 @@ impl Claim {
         let maps = self.hub.inner.maps.lock();
         let mut join = None;
         for key in &self.keys {
-            match maps.standing(&self.owner, key) {
+            match maps.claim_state(&self.owner, key) {
                 None => {}
-                Some(Standing::Pending { settling, .. }) => return Ok(Look::Wait(settling)),
-                Some(Standing::Taken(stream)) if stream.spent() => {}
-                Some(Standing::Taken(stream)) if *stream.digest() == digest => join = Some(stream),
-                Some(Standing::Taken(_)) => return Err(key.conflict()),
+                Some(ClaimState::Pending { settling, .. }) => return Ok(Look::Wait(settling)),
+                Some(ClaimState::Taken(stream)) if stream.spent() => {}
+                Some(ClaimState::Taken(stream)) if *stream.digest() == digest => join = Some(stream),
+                Some(ClaimState::Taken(_)) => return Err(key.conflict()),
             }
         }
         Ok(join.map_or(Look::Vacant, Look::Join))

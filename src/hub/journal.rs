@@ -10,7 +10,7 @@ use super::{alias, objects};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// Writes one journal. Consumed by [`Writer::finish`]; dropped without it, it journals a failure: every journal ends.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ const UNBOOKED: usize = 2048;
 
 impl Writer {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        let looks = if stream.tongue() == Tongue::OpenaiResponses { alias::LOOKS } else { 0 };
+        let looks = if stream.dialect() == DialectId::OpenaiResponses { alias::LOOKS } else { 0 };
         Self { stream, finished: false, content: false, unbooked: 0, looks }
     }
 
@@ -89,12 +89,12 @@ impl Writer {
     /// Notes what the provider has made, before any reader can come back with it: a client goes on from an answer that
     /// has ended.
     fn note_objects(&mut self, last: &Entry) {
-        let tongue = self.stream.tongue();
-        if !objects::made_in(tongue) {
+        let dialect = self.stream.dialect();
+        if !objects::made_in(dialect) {
             return;
         }
         let mut made = Vec::new();
-        let mut note = |entry: &Entry| made.extend(objects::of(tongue, entry));
+        let mut note = |entry: &Entry| made.extend(objects::of(dialect, entry));
         self.stream.log().from(0).for_each(|(_, entry)| note(entry));
         note(last);
         made.sort_unstable();
@@ -119,7 +119,7 @@ impl Writer {
     fn push(&self, entries: impl Iterator<Item = Entry>) -> (usize, usize, Wakers) {
         let mut log = self.stream.log();
         let grown = entries.map(|entry| log.push(entry)).sum();
-        let freed = log.trim(self.stream.birth().max_bytes);
+        let freed = log.trim(self.stream.spec().max_bytes);
         (grown, freed, log.take_wakers())
     }
 }

@@ -7,8 +7,8 @@ use slab::Slab;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::skeleton::Skeleton;
 use super::stream::unix_now;
+use super::summary::StreamSummary;
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Route, Start};
 use crate::model::fault::Fault;
@@ -26,7 +26,7 @@ pub(super) struct Log {
     base: Seq,
     entries: VecDeque<Entry>,
     /// What encoders must know of the entries before `base`.
-    skeleton: Skeleton,
+    summary: StreamSummary,
     bytes: usize,
     /// A waker for each attached reader, while it waits.
     readers: Slab<Option<Waker>>,
@@ -43,7 +43,7 @@ impl Log {
         let mut log = Self {
             base: 0,
             entries: VecDeque::with_capacity(4),
-            skeleton: Skeleton::default(),
+            summary: StreamSummary::default(),
             bytes: 0,
             readers: Slab::new(),
             attached: 0,
@@ -94,7 +94,7 @@ impl Log {
             if let Some(entry) = self.entries.pop_front() {
                 self.bytes -= entry.stored_bytes();
                 self.base += 1;
-                self.skeleton.add(&entry);
+                self.summary.add(&entry);
             }
         }
         before - self.bytes
@@ -141,8 +141,8 @@ impl Log {
         (first..).zip(self.entries.range(skipped..))
     }
 
-    pub(super) fn skeleton(&self) -> &Skeleton {
-        &self.skeleton
+    pub(super) fn summary(&self) -> &StreamSummary {
+        &self.summary
     }
 
     pub(super) fn readers(&self) -> usize {

@@ -12,7 +12,7 @@ use bytestring::ByteString;
 use tokio::time::Instant;
 
 use super::cancel::Cause;
-use super::claim::{ClaimKey, Settling, Standing};
+use super::claim::{ClaimKey, ClaimState, Settling};
 use super::stream::Stream;
 use crate::model::ids::{CallerId, StreamId};
 
@@ -25,7 +25,7 @@ const TOMBS: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Maps {
     streams: HashMap<StreamId, Arc<Stream>>,
-    claims: HashMap<(CallerId, ClaimKey), Standing>,
+    claims: HashMap<(CallerId, ClaimKey), ClaimState>,
     /// The newest stream of each conversation.
     conversations: HashMap<(CallerId, ByteString), StreamId>,
     /// Streams by the ids under which their providers know them, where clients are told those.
@@ -54,8 +54,8 @@ impl Maps {
         self.streams.insert(stream.id().clone(), stream.clone());
         let mut cancelled = false;
         for key in stream.keys() {
-            let old = self.claims.insert((stream.owner().clone(), key.clone()), Standing::Taken(stream.clone()));
-            cancelled |= matches!(old, Some(Standing::Pending { cancelled: true, .. }));
+            let old = self.claims.insert((stream.owner().clone(), key.clone()), ClaimState::Taken(stream.clone()));
+            cancelled |= matches!(old, Some(ClaimState::Pending { cancelled: true, .. }));
         }
         cancelled
     }
@@ -75,28 +75,28 @@ impl Maps {
 
     /// Registers the names as pending if all are vacant.
     pub(super) fn hold(&mut self, owner: &CallerId, keys: &[ClaimKey], settling: &Settling) -> bool {
-        let taken = |standing: Option<Standing>| match standing {
+        let taken = |claim_state: Option<ClaimState>| match claim_state {
             None => false,
-            Some(Standing::Taken(stream)) => !stream.spent(),
-            Some(Standing::Pending { .. }) => true,
+            Some(ClaimState::Taken(stream)) => !stream.spent(),
+            Some(ClaimState::Pending { .. }) => true,
         };
-        if keys.iter().any(|key| taken(self.standing(owner, key))) {
+        if keys.iter().any(|key| taken(self.claim_state(owner, key))) {
             return false;
         }
         for key in keys {
             let cancelled = self.take_tomb(owner, key);
-            let standing = Standing::Pending { settling: settling.clone(), cancelled };
-            self.claims.insert((owner.clone(), key.clone()), standing);
+            let claim_state = ClaimState::Pending { settling: settling.clone(), cancelled };
+            self.claims.insert((owner.clone(), key.clone()), claim_state);
         }
         true
     }
 
     /// What a name stands for. A server-made id sent as a name is that stream's own claim.
-    pub(super) fn standing(&self, owner: &CallerId, key: &ClaimKey) -> Option<Standing> {
+    pub(super) fn claim_state(&self, owner: &CallerId, key: &ClaimKey) -> Option<ClaimState> {
         if let ClaimKey::Name(name) = key
             && let Some(stream) = StreamId::parse(name).and_then(|id| self.by_id(owner, &id))
         {
-            return Some(Standing::Taken(stream));
+            return Some(ClaimState::Taken(stream));
         }
         self.claims.get(&(owner.clone(), key.clone())).cloned()
     }
@@ -106,7 +106,7 @@ impl Maps {
     pub(super) fn give_back(&mut self, owner: &CallerId, keys: &[ClaimKey]) {
         for key in keys {
             let place = (owner.clone(), key.clone());
-            let Some(Standing::Pending { cancelled, .. }) = self.claims.get(&place) else { continue };
+            let Some(ClaimState::Pending { cancelled, .. }) = self.claims.get(&place) else { continue };
             let cancelled = *cancelled;
             self.claims.remove(&place);
             if let (true, ClaimKey::Name(name)) = (cancelled, key) {
@@ -128,7 +128,7 @@ impl Maps {
         let bare = name.strip_prefix("resp_").unwrap_or(name);
         let by_id = StreamId::parse(bare).and_then(|id| self.by_id(owner, &id));
         let named = || match self.claims.get(&(owner.clone(), ClaimKey::Name(name.into()))) {
-            Some(Standing::Taken(stream)) => Some(stream.clone()),
+            Some(ClaimState::Taken(stream)) => Some(stream.clone()),
             _ => None,
         };
         let known = || self.by_id(owner, self.aliases.get(&(owner.clone(), name.into()))?);
@@ -162,7 +162,7 @@ impl Maps {
             stream.cancel(Cause::Client);
             return Named::Stream(stream);
         }
-        if let Some(Standing::Pending { cancelled, settling }) = self.claims.get_mut(&(owner.clone(), ClaimKey::Name(name.into()))) {
+        if let Some(ClaimState::Pending { cancelled, settling }) = self.claims.get_mut(&(owner.clone(), ClaimKey::Name(name.into()))) {
             *cancelled = true;
             return Named::Pending(settling.clone());
         }
@@ -202,7 +202,7 @@ impl Maps {
         let stream = self.streams.remove(id)?;
         for key in stream.keys() {
             let place = (stream.owner().clone(), key.clone());
-            if matches!(self.claims.get(&place), Some(Standing::Taken(holder)) if Arc::ptr_eq(holder, &stream)) {
+            if matches!(self.claims.get(&place), Some(ClaimState::Taken(holder)) if Arc::ptr_eq(holder, &stream)) {
                 self.claims.remove(&place);
             }
         }

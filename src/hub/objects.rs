@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::stream::Stream;
 use crate::model::entry::{Entry, Payload};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The longest such id, bytes.
 const LONGEST: usize = 128;
@@ -38,15 +38,15 @@ impl Stream {
 }
 
 /// True where clients of a dialect are told of any.
-pub(super) const fn made_in(tongue: Tongue) -> bool {
-    matches!(tongue, Tongue::OpenaiResponses | Tongue::Anthropic)
+pub(super) const fn made_in(dialect: DialectId) -> bool {
+    matches!(dialect, DialectId::OpenaiResponses | DialectId::Anthropic)
 }
 
 /// The ids in an entry that is passed on.
-pub(super) fn of(tongue: Tongue, entry: &Entry) -> Vec<ByteString> {
-    let Some(payload) = entry.raw.as_ref().filter(|payload| may_hold(tongue, payload)) else { return Vec::new() };
-    let ids = match tongue {
-        Tongue::OpenaiResponses => serde_json::from_str::<Response<'_>>(&payload.data).map(Response::ids),
+pub(super) fn of(dialect: DialectId, entry: &Entry) -> Vec<ByteString> {
+    let Some(payload) = entry.raw.as_ref().filter(|payload| may_hold(dialect, payload)) else { return Vec::new() };
+    let ids = match dialect {
+        DialectId::OpenaiResponses => serde_json::from_str::<Response<'_>>(&payload.data).map(Response::ids),
         _ => serde_json::from_str::<Message<'_>>(&payload.data).map(Message::ids),
     };
     // What is no such JSON holds none.
@@ -54,12 +54,12 @@ pub(super) fn of(tongue: Tongue, entry: &Entry) -> Vec<ByteString> {
 }
 
 /// A quick look, as nearly every payload is a delta, and says so by its name.
-fn may_hold(tongue: Tongue, payload: &Payload) -> bool {
+fn may_hold(dialect: DialectId, payload: &Payload) -> bool {
     let holds = |word: &str| find(payload.data.as_bytes(), word.as_bytes()).is_some();
-    match (tongue, &*payload.name) {
-        (Tongue::OpenaiResponses, "response.output_item.done") => true,
-        (Tongue::OpenaiResponses, "") => holds("response.output_item.done") || holds("\"output\""),
-        (Tongue::Anthropic, "" | "message_start" | "message_delta" | "content_block_start") => {
+    match (dialect, &*payload.name) {
+        (DialectId::OpenaiResponses, "response.output_item.done") => true,
+        (DialectId::OpenaiResponses, "") => holds("response.output_item.done") || holds("\"output\""),
+        (DialectId::Anthropic, "" | "message_start" | "message_delta" | "content_block_start") => {
             holds("\"container\"") || holds("\"file_id\"")
         }
         _ => false,
@@ -196,20 +196,20 @@ impl<'a> Block<'a> {
 mod tests {
     use super::*;
 
-    fn told(tongue: Tongue, data: &str) -> Vec<String> {
+    fn told(dialect: DialectId, data: &str) -> Vec<String> {
         let raw = Some(Payload { name: "".into(), data: data.into() });
-        of(tongue, &Entry { raw, events: Default::default() }).iter().map(ToString::to_string).collect()
+        of(dialect, &Entry { raw, events: Default::default() }).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn what_a_response_has_made_is_known() {
         let item = r#"{"id":"ci_1","type":"code_interpreter_call","container_id":"cntr_1"}"#;
         let event = format!(r#"{{"type":"response.output_item.done","item":{item}}}"#);
-        assert_eq!(told(Tongue::OpenaiResponses, &event), ["ci_1", "cntr_1"]);
+        assert_eq!(told(DialectId::OpenaiResponses, &event), ["ci_1", "cntr_1"]);
         let cited = r#"{"id":"msg_1","content":[{"type":"output_text","annotations":[{"type":"container_file_citation","container_id":"cntr_2","file_id":"cfile_1"},{"type":"file_citation","file_id":"file_1"}]}]}"#;
         let shell = r#"{"id":"sh_1","environment":{"type":"container_reference","container_id":"cntr_3"}}"#;
         let whole = format!(r#"{{"id":"resp_1","output":[{cited},{shell}]}}"#);
-        assert_eq!(told(Tongue::OpenaiResponses, &whole), ["msg_1", "cntr_2", "cfile_1", "sh_1", "cntr_3"]);
+        assert_eq!(told(DialectId::OpenaiResponses, &whole), ["msg_1", "cntr_2", "cfile_1", "sh_1", "cntr_3"]);
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
                 vec!["file_1"],
             ),
         ] {
-            assert_eq!(told(Tongue::Anthropic, data), ids, "{data}");
+            assert_eq!(told(DialectId::Anthropic, data), ids, "{data}");
         }
     }
 
@@ -236,8 +236,8 @@ mod tests {
             r#"{"container":"container_1"}"#,
             r#"{"container":{"id":"a b"}}"#,
         ] {
-            assert_eq!(told(Tongue::Anthropic, data), Vec::<String>::new(), "{data}");
+            assert_eq!(told(DialectId::Anthropic, data), Vec::<String>::new(), "{data}");
         }
-        assert_eq!(told(Tongue::OpenaiChat, r#"{"container":{"id":"container_1"}}"#), Vec::<String>::new());
+        assert_eq!(told(DialectId::OpenaiChat, r#"{"container":{"id":"container_1"}}"#), Vec::<String>::new());
     }
 }

@@ -37,7 +37,7 @@ pub struct Reader {
 #[derive(Debug, Clone, Copy)]
 pub enum Past<'a> {
     /// What is remembered of entries that were let go, without their text. It comes first, and maybe holds nothing.
-    Bones(&'a Entry),
+    Summary(&'a Entry),
     /// An entry that is kept.
     Entry(&'a Entry),
 }
@@ -96,7 +96,7 @@ impl Reader {
         if next < log.base() {
             return Err(expired());
         }
-        if log.readers() >= stream.birth().max_readers {
+        if log.readers() >= stream.spec().max_readers {
             let message = format!("the stream has {}, the most it may have: try again when one has left", counted(log.readers(), "reader"));
             return Err(Fault::new(Code::RateLimited, message).with_limit("readers").with_retry_after(std::time::Duration::from_secs(1)));
         }
@@ -150,11 +150,11 @@ impl Reader {
         if self.next == 0 {
             return;
         }
-        let (bones, mut at) = {
+        let (summary, mut at) = {
             let log = self.stream.log();
-            (Entry::of(log.skeleton().events().iter().cloned().collect()), log.base())
+            (Entry::of(log.summary().events().iter().cloned().collect()), log.base())
         };
-        show(Past::Bones(&bones));
+        show(Past::Summary(&summary));
         while at < self.next {
             let log = self.stream.log();
             for (seq, entry) in log.from(at).take_while(|(seq, _)| *seq < self.next).take(BATCH) {
@@ -229,13 +229,13 @@ pub fn expired() -> Fault {
 impl Drop for Reader {
     fn drop(&mut self) {
         let (left, attached) = self.stream.log().detach(self.key);
-        if left == 0 && self.stream.birth().is_fleeting() && self.stream.end_read() {
+        if left == 0 && self.stream.spec().is_fleeting() && self.stream.end_read() {
             self.stream.hub.maps.lock().remove(self.stream.id());
         }
         if left > 0 || self.unnoticed || !self.stream.is_running() {
             return;
         }
-        match self.stream.birth().on_disconnect {
+        match self.stream.spec().on_disconnect {
             OnDisconnect::Cancel => self.stream.cancel(Cause::Disconnect),
             OnDisconnect::Continue => {}
             OnDisconnect::Grace(grace) => wait_for_return(self.stream.clone(), attached, grace),

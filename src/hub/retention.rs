@@ -15,12 +15,12 @@ pub(super) const STREAM_OVERHEAD: usize = 1152;
 
 /// The bytes of all journals.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct MemoryBudget {
     held: AtomicUsize,
     limit: AtomicUsize,
 }
 
-impl Ledger {
+impl MemoryBudget {
     pub(super) fn new(limit: usize) -> Self {
         Self { held: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
     }
@@ -44,11 +44,11 @@ impl Inner {
     /// Books what a journal grew by and what it let go, and makes room when all together are too large.
     pub(super) fn account(&self, change: isize) {
         if change >= 0 {
-            self.ledger.held.fetch_add(change.unsigned_abs(), Ordering::Relaxed);
+            self.memory_budget.held.fetch_add(change.unsigned_abs(), Ordering::Relaxed);
         } else {
-            self.ledger.held.fetch_sub(change.unsigned_abs(), Ordering::Relaxed);
+            self.memory_budget.held.fetch_sub(change.unsigned_abs(), Ordering::Relaxed);
         }
-        if self.ledger.is_over() {
+        if self.memory_budget.is_over() {
             self.make_room();
         }
     }
@@ -58,7 +58,7 @@ impl Inner {
         // Once for each: a stream that ends while they are sorted must not stand in two places.
         all.sort_by_cached_key(|stream| (stream.is_running(), stream.expiry(), stream.number()));
         for stream in all {
-            if self.ledger.has_room() {
+            if self.memory_budget.has_room() {
                 return;
             }
             if stream.is_running() {
@@ -77,7 +77,7 @@ impl Inner {
             let half = log.bytes() / 2;
             log.trim(half)
         };
-        self.ledger.held.fetch_sub(freed, Ordering::Relaxed);
+        self.memory_budget.held.fetch_sub(freed, Ordering::Relaxed);
     }
 
     /// Forgets what is due; says when the next is.
@@ -101,7 +101,7 @@ impl Inner {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let held = self.log().bytes() + self.birth().asked_bytes() + self.objects_bytes() + STREAM_OVERHEAD;
-        self.hub.ledger.held.fetch_sub(held, Ordering::Relaxed);
+        let held = self.log().bytes() + self.spec().asked_bytes() + self.objects_bytes() + STREAM_OVERHEAD;
+        self.hub.memory_budget.held.fetch_sub(held, Ordering::Relaxed);
     }
 }

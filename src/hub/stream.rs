@@ -19,17 +19,17 @@ use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::ids::{CallerId, StreamId};
-use crate::model::trail::Trail;
+use crate::model::route_trace::RouteTrace;
 use crate::model::usage::Usage;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// What a stream is begun with.
 #[derive(Debug, Clone)]
-pub struct Birth {
+pub struct StreamSpec {
     /// Whose it is.
     pub owner: CallerId,
     /// The dialect it was asked in.
-    pub tongue: Tongue,
+    pub dialect: DialectId,
     /// The model by the name the client asked for.
     pub model: ByteString,
     /// What it goes on with.
@@ -56,7 +56,7 @@ pub struct Birth {
     pub max_readers: usize,
 }
 
-impl Birth {
+impl StreamSpec {
     /// The bytes that are kept of the request.
     pub(super) fn asked_bytes(&self) -> usize {
         self.asked.as_ref().map_or(0, |asked| asked.stored_bytes())
@@ -126,7 +126,7 @@ impl State {
 
 /// What is known of a stream at one moment.
 #[derive(Debug, Clone)]
-pub struct Snapshot {
+pub struct StreamStatus {
     /// Where it is in its life.
     pub state: State,
     /// Unix seconds of its end.
@@ -149,7 +149,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Stream {
     start: Start,
-    birth: Birth,
+    spec: StreamSpec,
     keys: Vec<ClaimKey>,
     number: AtomicU64,
     log: Mutex<Log>,
@@ -165,19 +165,19 @@ pub struct Stream {
     /// What its provider made in it, where clients are told that.
     pub(super) objects: OnceLock<Box<[ByteString]>>,
     /// What became of the targets of its route.
-    pub(super) trail: Mutex<Trail>,
+    pub(super) trace: Mutex<RouteTrace>,
     pub(super) hub: Arc<Inner>,
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, birth: Birth, keys: Vec<ClaimKey>, hub: Arc<Inner>) -> Self {
-        let (model, choices, input_estimate) = (birth.model.clone(), birth.choices, birth.input_estimate);
-        let thread = birth.conversation.clone();
+    pub(super) fn new(id: StreamId, spec: StreamSpec, keys: Vec<ClaimKey>, hub: Arc<Inner>) -> Self {
+        let (model, choices, input_estimate) = (spec.model.clone(), spec.choices, spec.input_estimate);
+        let thread = spec.conversation.clone();
         let start = Start { stream: id, model, created: unix_now(), choices, thread, input_estimate };
         Self {
             log: Mutex::new(Log::begin(start.clone())),
             start,
-            birth,
+            spec,
             keys,
             number: AtomicU64::new(0),
             cancel: CancelFlag::default(),
@@ -187,7 +187,7 @@ impl Stream {
             end_read: AtomicBool::new(false),
             alias: OnceLock::new(),
             objects: OnceLock::new(),
-            trail: Mutex::default(),
+            trace: Mutex::default(),
             hub,
         }
     }
@@ -201,7 +201,7 @@ impl Stream {
     /// The conversation that it goes on with, by the client's own id.
     #[must_use]
     pub fn chat(&self) -> Option<&ByteString> {
-        self.birth.conversation.as_ref()?.chat.as_ref()
+        self.spec.conversation.as_ref()?.chat.as_ref()
     }
 
     /// How it began.
@@ -213,25 +213,25 @@ impl Stream {
     /// Whose it is.
     #[must_use]
     pub fn owner(&self) -> &CallerId {
-        &self.birth.owner
+        &self.spec.owner
     }
 
     /// The dialect it was asked in.
     #[must_use]
-    pub fn tongue(&self) -> Tongue {
-        self.birth.tongue
+    pub fn dialect(&self) -> DialectId {
+        self.spec.dialect
     }
 
     /// What it was begun with.
     #[must_use]
-    pub fn birth(&self) -> &Birth {
-        &self.birth
+    pub fn spec(&self) -> &StreamSpec {
+        &self.spec
     }
 
     /// Path and body it began with.
     #[must_use]
     pub fn digest(&self) -> &Digest {
-        &self.birth.digest
+        &self.spec.digest
     }
 
     /// The caller's own name for it.
@@ -298,7 +298,7 @@ impl Stream {
 
     /// What is known of it now; with what it said, if that is asked for and its beginning is still kept.
     #[must_use]
-    pub fn snapshot(&self, with_answer: bool) -> Snapshot {
+    pub fn status(&self, with_answer: bool) -> StreamStatus {
         let log = self.log();
         let end = log.end().cloned();
         let state = match &end {
@@ -308,7 +308,7 @@ impl Stream {
             Some(end) if end.reason == Reason::Error => State::Failed,
             Some(_) => State::Completed,
         };
-        Snapshot {
+        StreamStatus {
             state,
             ended: log.ended_at().map(|(_, unix)| unix),
             route: log.route().cloned(),
@@ -383,7 +383,7 @@ impl Stream {
 
     /// When it is to be forgotten, once it has ended.
     pub(super) fn expiry(&self) -> Option<Instant> {
-        self.log().ended_at().map(|(at, _)| at + self.birth.retention)
+        self.log().ended_at().map(|(at, _)| at + self.spec.retention)
     }
 }
 

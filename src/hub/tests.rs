@@ -9,12 +9,12 @@ use crate::model::entry::{ENTRY_OVERHEAD, Entry};
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::ids::Position;
 use crate::model::usage::Usage;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
-fn birth() -> Birth {
-    Birth {
+fn spec() -> StreamSpec {
+    StreamSpec {
         owner: CallerId::Anonymous,
-        tongue: Tongue::Events,
+        dialect: DialectId::Events,
         model: "m".into(),
         conversation: None,
         asked: None,
@@ -30,9 +30,9 @@ fn birth() -> Birth {
     }
 }
 
-fn begin(hub: &Hub, birth: Birth) -> (Writer, Reader) {
-    let claim = hub.claim(&birth.owner, Vec::new());
-    hub.begin(claim, birth)
+fn begin(hub: &Hub, spec: StreamSpec) -> (Writer, Reader) {
+    let claim = hub.claim(&spec.owner, Vec::new());
+    hub.begin(claim, spec)
 }
 
 fn text(delta: &str) -> Entry {
@@ -76,7 +76,7 @@ const NAME: &str = "a-name-of-22-characters";
 #[tokio::test]
 async fn every_reader_reads_everything_once_from_wherever_it_came() {
     let hub = Hub::new(1 << 20);
-    let (mut writer, mut first) = begin(&hub, birth());
+    let (mut writer, mut first) = begin(&hub, spec());
     let mut said = String::new();
     for word in ["a", "b", "c", "d", "e"] {
         writer.append(&mut vec![text(word)]);
@@ -96,7 +96,7 @@ async fn every_reader_reads_everything_once_from_wherever_it_came() {
 #[tokio::test]
 async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
     let hub = Hub::new(1 << 20);
-    let (mut writer, mut reader) = begin(&hub, birth());
+    let (mut writer, mut reader) = begin(&hub, spec());
     writer.append(&mut (0..1000).map(|n| text(&format!("{n},"))).collect());
     let mut shown = Vec::new();
     let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |entries, _| {
@@ -111,7 +111,7 @@ async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
 #[tokio::test]
 async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
     let hub = Hub::new(1 << 20);
-    let (mut writer, mut slow) = begin(&hub, Birth { max_bytes: 10 * (ENTRY_OVERHEAD + 1), ..birth() });
+    let (mut writer, mut slow) = begin(&hub, StreamSpec { max_bytes: 10 * (ENTRY_OVERHEAD + 1), ..spec() });
     for _ in 0..100 {
         writer.append(&mut vec![text("x")]);
     }
@@ -121,20 +121,20 @@ async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
     let mut late = Reader::attach(&stream, Some(Position { seq: 95, part: None })).unwrap();
     assert_eq!(read(&mut late).0, "xxxxx");
     let mut learnt = Vec::new();
-    late.show_past(|(Past::Bones(entry) | Past::Entry(entry))| learnt.extend(entry.events.iter().cloned()));
+    late.show_past(|(Past::Summary(entry) | Past::Entry(entry))| learnt.extend(entry.events.iter().cloned()));
     assert!(matches!(learnt[0], Event::Start(_)), "encoders still learn how it began");
-    assert!(stream.snapshot(true).answer.is_none());
+    assert!(stream.status(true).answer.is_none());
 }
 
 #[tokio::test]
 async fn all_streams_together_keep_at_most_the_memory_finished_ones_go_first() {
     let hub = Hub::new(68 * 1024);
-    let (mut done, done_reader) = begin(&hub, birth());
+    let (mut done, done_reader) = begin(&hub, spec());
     done.append(&mut vec![text(&"x".repeat(20_000))]);
     let finished = done.stream().id().clone();
     done.finish(end(Reason::Stop));
     drop(done_reader);
-    let (mut running, _reader) = begin(&hub, birth());
+    let (mut running, _reader) = begin(&hub, spec());
     for _ in 0..3 {
         running.append(&mut vec![text(&"y".repeat(20_000))]);
     }
@@ -148,17 +148,17 @@ async fn all_streams_together_keep_at_most_the_memory_finished_ones_go_first() {
 #[tokio::test]
 async fn a_dropped_writer_still_ends_its_journal() {
     let hub = Hub::new(1 << 20);
-    let (writer, mut reader) = begin(&hub, birth());
+    let (writer, mut reader) = begin(&hub, spec());
     let stream = writer.stream().clone();
     drop(writer);
     assert_eq!(read(&mut reader).1, Poll::Ready(Step::Ended));
-    assert_eq!(stream.snapshot(false).fault.unwrap().code, Code::InternalError);
+    assert_eq!(stream.status(false).fault.unwrap().code, Code::InternalError);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_reader_decides_by_policy() {
     let hub = Hub::new(1 << 20);
-    let with = |on_disconnect| begin(&hub, Birth { on_disconnect, ..birth() });
+    let with = |on_disconnect| begin(&hub, StreamSpec { on_disconnect, ..spec() });
     let (writer, reader) = with(OnDisconnect::Cancel);
     let second = Reader::attach(writer.stream(), None).unwrap();
     drop(reader);
@@ -194,7 +194,7 @@ async fn finished_streams_are_forgotten_in_time() {
         async move { hub.sweep().await }
     });
     tokio::task::yield_now().await;
-    let (writer, _reader) = begin(&hub, birth());
+    let (writer, _reader) = begin(&hub, spec());
     let id = writer.stream().id().clone();
     writer.finish(end(Reason::Stop));
     tokio::time::sleep(Duration::from_secs(59)).await;
@@ -212,7 +212,7 @@ async fn the_same_claim_joins_and_another_body_conflicts() {
     let waiting = tokio::spawn(hub.claim(&me, names(NAME)).settle("/p", b"body"));
     tokio::task::yield_now().await;
     let Settled::New(claim, digest) = claim.settle("/p", b"body").await.unwrap() else { panic!("nobody was there") };
-    let (mut writer, _reader) = hub.begin(claim, Birth { digest, ..birth() });
+    let (mut writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
     let Settled::Joined(stream) = waiting.await.unwrap().unwrap() else { panic!("it was there by then") };
     assert!(Arc::ptr_eq(&stream, writer.stream()));
     let other = hub.claim(&me, names(NAME)).settle("/p", b"other").await;
@@ -233,7 +233,7 @@ async fn a_claim_is_given_back_when_refused_or_failed_before_content() {
     let me = CallerId::Anonymous;
     drop(hub.claim(&me, names(NAME)));
     let Settled::New(claim, digest) = hub.claim(&me, names(NAME)).settle("/p", b"x").await.unwrap() else { panic!("it was given back") };
-    let (writer, _reader) = hub.begin(claim, Birth { digest, ..birth() });
+    let (writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
     writer.finish(failed());
     assert!(hub.find(&me, NAME).is_ok(), "until then the name finds the failed stream");
     let again = hub.claim(&me, names(NAME)).settle("/p", b"another body").await.unwrap();
@@ -248,7 +248,7 @@ async fn a_name_can_be_cancelled_before_it_comes() {
         let Settled::New(claim, digest) = hub.claim(&CallerId::Anonymous, names(NAME)).settle("/p", b"x").await.unwrap() else {
             panic!("the name is vacant")
         };
-        hub.begin(claim, Birth { digest, ..birth() })
+        hub.begin(claim, StreamSpec { digest, ..spec() })
     };
     assert_eq!(hub.cancel(&me, NAME).await.unwrap_err().code, Code::StreamNotFound);
     let (writer, _reader) = start(&hub).await;
@@ -268,7 +268,7 @@ async fn a_name_can_be_cancelled_before_it_comes() {
     });
     tokio::task::yield_now().await;
     let Settled::New(claim, digest) = claim.settle("/p", b"x").await.unwrap() else { panic!("the name is held") };
-    let (writer, _reader) = hub.begin(claim, Birth { digest, ..birth() });
+    let (writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
     assert_eq!(writer.stream().cancelled(), Some(Cause::Client), "cancelled while its body was read");
     assert!(Arc::ptr_eq(&cancelling.await.unwrap().unwrap(), writer.stream()));
 }
@@ -276,7 +276,7 @@ async fn a_name_can_be_cancelled_before_it_comes() {
 #[tokio::test]
 async fn nobody_finds_what_is_not_theirs() {
     let hub = Hub::new(1 << 20);
-    let (writer, _reader) = begin(&hub, birth());
+    let (writer, _reader) = begin(&hub, spec());
     let id = writer.stream().id().to_string();
     let stranger = CallerId::Key("other".into());
     let foreign = hub.find(&stranger, &id).unwrap_err();
@@ -290,7 +290,7 @@ async fn nobody_finds_what_is_not_theirs() {
 #[tokio::test]
 async fn a_stream_has_only_so_many_readers() {
     let hub = Hub::new(1 << 20);
-    let (writer, _first) = begin(&hub, birth());
+    let (writer, _first) = begin(&hub, spec());
     let more: Vec<_> = (0..2).map(|_| Reader::attach(writer.stream(), None).unwrap()).collect();
     assert_eq!(Reader::attach(writer.stream(), None).unwrap_err().limit, Some("readers"));
     drop(more);
@@ -310,14 +310,14 @@ async fn a_cancelled_name_stays_cancelled_when_its_request_is_refused() {
     tokio::task::yield_now().await;
     drop(pending);
     assert_eq!(cancel.await.unwrap().unwrap_err().code, Code::StreamNotFound);
-    let (writer, _reader) = hub.begin(hub.claim(&CallerId::Anonymous, names(NAME)), birth());
+    let (writer, _reader) = hub.begin(hub.claim(&CallerId::Anonymous, names(NAME)), spec());
     assert_eq!(writer.stream().cancelled(), Some(Cause::Client));
 }
 
 #[tokio::test]
 async fn a_reader_that_leaves_is_not_missed() {
     let hub = Hub::new(1 << 20);
-    let (writer, first) = begin(&hub, Birth { on_disconnect: OnDisconnect::Cancel, ..birth() });
+    let (writer, first) = begin(&hub, StreamSpec { on_disconnect: OnDisconnect::Cancel, ..spec() });
     first.leave();
     assert_eq!((writer.stream().readers(), writer.stream().cancelled()), (0, None));
     drop(Reader::attach(writer.stream(), None).unwrap());
@@ -330,7 +330,7 @@ async fn many_small_streams_count_for_what_they_cost() {
     assert!(size_of::<Stream>() <= super::retention::STREAM_OVERHEAD, "{}", size_of::<Stream>());
     let hub = Hub::new(KEPT * super::retention::STREAM_OVERHEAD);
     for _ in 0..1000 {
-        let (writer, _reader) = begin(&hub, birth());
+        let (writer, _reader) = begin(&hub, spec());
         writer.finish(end(Reason::Stop));
     }
     let kept = hub.list(&CallerId::Anonymous).len();

@@ -25,7 +25,7 @@ const STEP: u64 = 256;
 
 /// Money that is reserved for a generation.
 #[derive(Debug)]
-pub struct Hold {
+pub struct BudgetReservation {
     pub(super) ledger: Arc<Ledger>,
     pub(super) payers: Payers,
     pub(super) customer: Customer,
@@ -73,7 +73,7 @@ pub struct Settlement<'a> {
     pub took: Duration,
 }
 
-impl Hold {
+impl BudgetReservation {
     /// The generation begins: its row is in the ledger from now on.
     #[must_use]
     pub fn begin(mut self, begun: &Begun<'_>) -> Bill {
@@ -117,7 +117,7 @@ impl Hold {
     }
 }
 
-impl Drop for Hold {
+impl Drop for BudgetReservation {
     fn drop(&mut self) {
         self.settle(Money::ZERO);
     }
@@ -126,7 +126,7 @@ impl Drop for Hold {
 /// The bill of a generation that has begun.
 #[derive(Debug)]
 pub struct Bill {
-    hold: Hold,
+    hold: BudgetReservation,
     row: Row<'static>,
     /// What its last row in the ledger says that it costs.
     written: Money,
@@ -166,7 +166,7 @@ impl Bill {
         let used = it.end.usage.unwrap_or_default();
         let row = Row {
             ended: Some(now_ms()),
-            provider: it.target.map(|target| cut(&target.account.name)),
+            provider: it.target.map(|target| cut(&target.provider.name)),
             target: it.target.map(|target| cut(&target.model)),
             status: Cow::Borrowed(it.end.reason.outcome()),
             reason: Some(Cow::Borrowed(it.end.reason.name())),

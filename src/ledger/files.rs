@@ -138,7 +138,7 @@ fn whole(file: &File) -> io::Result<u64> {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read<E: From<FileProblem>>(path: &Path, mut visit: impl FnMut(Row<'_>) -> Result<(), E>) -> Result<usize, E> {
+pub fn read<E: From<FileProblem>>(path: &Path, mut context: impl FnMut(Row<'_>) -> Result<(), E>) -> Result<usize, E> {
     let unreadable = || FileProblem::new("cannot read", path);
     let mut file = File::open(path).map_err(unreadable())?;
     let length = whole(&file).map_err(unreadable())?;
@@ -153,7 +153,7 @@ pub fn read<E: From<FileProblem>>(path: &Path, mut visit: impl FnMut(Row<'_>) ->
         // What is longer than any row is passed over, up to its end.
         let cut = line.last() != Some(&b'\n');
         match Row::parse(&line) {
-            Ok(row) if !cut && !skipping => visit(row)?,
+            Ok(row) if !cut && !skipping => context(row)?,
             _ if skipping => {}
             _ => damaged += 1,
         }

@@ -108,7 +108,7 @@ fn write_sums(data_dir: &Path, question: &Question, by: By, out: &mut dyn Write)
 fn each(
     data_dir: &Path,
     question: &Question,
-    mut visit: impl FnMut(&Row<'_>) -> Result<(), ReportProblem>,
+    mut context: impl FnMut(&Row<'_>) -> Result<(), ReportProblem>,
 ) -> Result<usize, ReportProblem> {
     let asked = |row: &Row<'_>| question.from.is_none_or(|from| row.day() >= from) && question.to.is_none_or(|to| row.day() <= to);
     let mut damaged = 0;
@@ -122,14 +122,14 @@ fn each(
                 open.insert(row.id.clone().into_owned(), row.into_owned());
                 Ok(())
             } else if open.remove(&*row.id).is_some() && asked(&row) {
-                visit(&row)
+                context(&row)
             } else {
                 Ok(())
             }
         })?;
         let mut running: Vec<_> = open.into_values().filter(|row| asked(row)).collect();
         running.sort_by(|a, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
-        running.iter().try_for_each(&mut visit)?;
+        running.iter().try_for_each(&mut context)?;
     }
     Ok(damaged)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::fill::Fill;
-use super::standing::{Kind, Standing};
+use super::limit_state::{Kind, LimitState};
 use super::{Limit, Scope};
 
 /// When a slot may be free again: nobody knows when a stream ends, and a second is what clients wait anyway.
@@ -188,13 +188,13 @@ impl State {
     }
 
     /// Where its callers stand with that kind.
-    pub(super) fn standing(&self, scope: Scope, kind: Kind) -> Option<Standing> {
+    pub(super) fn limit_state(&self, scope: Scope, kind: Kind) -> Option<LimitState> {
         let (fill, per_minute, holds) = match kind {
             Kind::Requests => self.limit.requests().map(|(per_minute, burst)| (self.requests, per_minute, burst))?,
             Kind::Tokens => self.limit.tokens_per_minute.map(|holds| (self.tokens, holds, holds))?,
         };
         let (remaining, reset) = (fill.remaining(holds), fill.reset(per_minute));
-        Some(Standing { limit: scope.name(), per_minute: per_minute.get(), remaining, reset })
+        Some(LimitState { limit: scope.name(), per_minute: per_minute.get(), remaining, reset })
     }
 }
 

@@ -12,20 +12,20 @@ use smallvec::SmallVec;
 
 use super::account::{Account, Need, Short, State};
 use super::clock::Clock;
-use super::part::{Applied, Part};
-use super::standing::{Kind, Standing, Standings};
+use super::limit_state::{Kind, LimitState, LimitStates};
+use super::reservation::{Applied, Reservation};
 use super::{Refused, refusal};
 
 /// What was taken.
 pub(super) struct Taken {
     /// From all accounts but the provider's.
-    pub(super) parts: SmallVec<[Part; 7]>,
+    pub(super) reservations: SmallVec<[Reservation; 7]>,
     /// Which provider has room.
     pub(super) provider: ByteString,
     /// What was taken there, if it has a limit.
-    pub(super) of_provider: Option<Part>,
+    pub(super) of_provider: Option<Reservation>,
     /// Where the caller stands now.
-    pub(super) standings: Standings,
+    pub(super) limit_states: LimitStates,
 }
 
 /// An account that nobody else can draw on meanwhile.
@@ -35,7 +35,7 @@ struct Held<'a> {
 }
 
 /// A provider that may be asked, and its account if it has one.
-pub(super) type Provider<'a> = (&'a ByteString, Option<&'a Applied>);
+pub(super) type ProviderAccount<'a> = (&'a ByteString, Option<&'a Applied>);
 
 type All<'a> = SmallVec<[Held<'a>; 7]>;
 
@@ -45,7 +45,7 @@ type All<'a> = SmallVec<[Held<'a>; 7]>;
 /// When one of them, or every provider, has not enough: then nothing is taken.
 pub(super) fn take<'a>(
     applied: &'a [Applied],
-    providers: impl Iterator<Item = Provider<'a>>,
+    providers: impl Iterator<Item = ProviderAccount<'a>>,
     need: Need,
     clock: Clock,
 ) -> Result<Taken, Box<Refused>> {
@@ -59,9 +59,10 @@ pub(super) fn take<'a>(
     let (provider, theirs) = with_room(&held, providers, need, now)?;
     let limited = theirs.is_some();
     held.extend(theirs);
-    let mut parts: SmallVec<[Part; 7]> = held.iter_mut().map(|it| Part::new(it.account, clock, it.state.take(need))).collect();
-    let of_provider = if limited { parts.pop() } else { None };
-    Ok(Taken { parts, provider, of_provider, standings: standings(&held) })
+    let mut reservations: SmallVec<[Reservation; 7]> =
+        held.iter_mut().map(|it| Reservation::new(it.account, clock, it.state.take(need))).collect();
+    let of_provider = if limited { reservations.pop() } else { None };
+    Ok(Taken { reservations, provider, of_provider, limit_states: limit_states(&held) })
 }
 
 fn hold(applied: &Applied, now: u64) -> Held<'_> {
@@ -71,7 +72,7 @@ fn hold(applied: &Applied, now: u64) -> Held<'_> {
 /// The first provider that has room; where none has, the refusal of the one that has some soonest.
 fn with_room<'a>(
     held: &All<'a>,
-    providers: impl Iterator<Item = Provider<'a>>,
+    providers: impl Iterator<Item = ProviderAccount<'a>>,
     need: Need,
     now: u64,
 ) -> Result<(ByteString, Option<Held<'a>>), Box<Refused>> {
@@ -89,21 +90,21 @@ fn with_room<'a>(
 
 fn refused(held: &All<'_>, by: &Held<'_>, short: Short, need: Need) -> Box<Refused> {
     let scope = by.account.scope;
-    let mut standings = standings(held);
+    let mut limit_states = limit_states(held);
     match short {
-        Short::Out(Kind::Requests, _) => standings.requests = by.state.standing(scope, Kind::Requests),
-        Short::Out(Kind::Tokens, _) | Short::Never(_) => standings.tokens = by.state.standing(scope, Kind::Tokens),
+        Short::Out(Kind::Requests, _) => limit_states.requests = by.state.limit_state(scope, Kind::Requests),
+        Short::Out(Kind::Tokens, _) | Short::Never(_) => limit_states.tokens = by.state.limit_state(scope, Kind::Tokens),
         Short::Slots(_) => {}
     }
-    Box::new(Refused { fault: refusal::refused(scope, short, need, &by.state), standings })
+    Box::new(Refused { fault: refusal::refused(scope, short, need, &by.state), limit_states })
 }
 
 /// Where the caller stands with the tightest limit of each kind.
-fn standings(held: &All<'_>) -> Standings {
-    Standings { requests: tightest(held, Kind::Requests), tokens: tightest(held, Kind::Tokens) }
+fn limit_states(held: &All<'_>) -> LimitStates {
+    LimitStates { requests: tightest(held, Kind::Requests), tokens: tightest(held, Kind::Tokens) }
 }
 
-fn tightest(held: &All<'_>, kind: Kind) -> Option<Standing> {
+fn tightest(held: &All<'_>, kind: Kind) -> Option<LimitState> {
     let rooms = held.iter().filter_map(|it| Some((it, it.state.room(kind)?)));
-    rooms.min_by_key(|(_, room)| *room).and_then(|(it, _)| it.state.standing(it.account.scope, kind))
+    rooms.min_by_key(|(_, room)| *room).and_then(|(it, _)| it.state.limit_state(it.account.scope, kind))
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 
 use super::Limit;
-use super::standing::Standing;
+use super::limit_state::LimitState;
 use address::Address;
 use failures::Failures;
 use requests::Requests;
@@ -29,7 +29,7 @@ pub struct Door {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
     /// The limit, now empty.
-    pub standing: Standing,
+    pub limit_state: LimitState,
     /// When the next request will be let in.
     pub retry_after: Duration,
 }
@@ -56,7 +56,7 @@ impl Door {
     ///
     /// # Errors
     /// When the address has used up its requests.
-    pub fn request(&self, client: IpAddr) -> Result<Option<Standing>, Refused> {
+    pub fn request(&self, client: IpAddr) -> Result<Option<LimitState>, Refused> {
         self.requests.load().as_deref().map(|requests| requests.check(Address::of(client))).transpose()
     }
 

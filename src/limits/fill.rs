@@ -39,12 +39,12 @@ impl Fill {
 
     /// More was taken than it holds.
     pub(super) fn is_in_debt(self, holds: NonZeroU32) -> bool {
-        self.missing > parts(holds)
+        self.missing > reservations(holds)
     }
 
     /// How long until that many units are there, if it holds `holds` of them; at the least until it is out of debt.
     pub(super) fn wait(self, units: u64, holds: NonZeroU32, per_minute: NonZeroU32) -> Duration {
-        duration((self.missing + u128::from(units) * PARTS).saturating_sub(parts(holds)), per_minute)
+        duration((self.missing + u128::from(units) * PARTS).saturating_sub(reservations(holds)), per_minute)
     }
 
     /// How long until it is full.
@@ -54,7 +54,7 @@ impl Fill {
 
     /// What is there, in parts: to compare accounts by.
     pub(super) fn room(self, holds: NonZeroU32) -> u128 {
-        parts(holds).saturating_sub(self.missing)
+        reservations(holds).saturating_sub(self.missing)
     }
 
     /// The whole units that are there.
@@ -63,13 +63,13 @@ impl Fill {
     }
 }
 
-fn parts(units: NonZeroU32) -> u128 {
+fn reservations(units: NonZeroU32) -> u128 {
     u128::from(units.get()) * PARTS
 }
 
 /// The time in which so many parts come back, rounded up: who waits that long is not too early.
-fn duration(parts: u128, per_minute: NonZeroU32) -> Duration {
-    Duration::from_nanos(u64::try_from(parts.div_ceil(u128::from(per_minute.get()))).unwrap_or(u64::MAX))
+fn duration(reservations: u128, per_minute: NonZeroU32) -> Duration {
+    Duration::from_nanos(u64::try_from(reservations.div_ceil(u128::from(per_minute.get()))).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

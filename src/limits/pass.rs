@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 
 use super::Settings;
 use super::account::Need;
-use super::board::Board;
-use super::part::Part;
-use super::standing::Standings;
+use super::limit_state::LimitStates;
+use super::reservation::Reservation;
+use super::table::LimitTable;
 use crate::model::fault::Fault;
 use crate::model::usage;
 
@@ -36,9 +36,9 @@ pub enum Charge {
 /// The right to run one generation.
 #[derive(Debug)]
 pub struct Pass {
-    board: Arc<Board>,
+    table: Arc<LimitTable>,
     need: Need,
-    parts: SmallVec<[Part; 7]>,
+    reservations: SmallVec<[Reservation; 7]>,
     /// The provider's part that was taken with all others, until an attempt needs it.
     first: Option<Lane>,
     /// What it has come to, once that is known.
@@ -50,7 +50,7 @@ pub struct Pass {
     /// The bytes of output that are paid for.
     paid: u64,
     /// Where its caller stands.
-    pub standings: Standings,
+    pub limit_states: LimitStates,
 }
 
 /// The right to ask one provider for one generation, as long as an attempt lasts. Dropped, its slot is free, and nothing
@@ -58,12 +58,12 @@ pub struct Pass {
 #[derive(Debug)]
 pub struct Lane {
     provider: ByteString,
-    part: Option<Part>,
+    reservation: Option<Reservation>,
 }
 
 impl Lane {
-    pub(super) const fn new(provider: ByteString, part: Option<Part>) -> Self {
-        Self { provider, part }
+    pub(super) const fn new(provider: ByteString, reservation: Option<Reservation>) -> Self {
+        Self { provider, reservation }
     }
 
     /// The provider.
@@ -74,15 +74,22 @@ impl Lane {
 
     /// Says that the provider is asked: the request counts, whatever becomes of it.
     pub fn asked(&mut self) {
-        if let Some(part) = &mut self.part {
-            part.owe(0);
+        if let Some(reservation) = &mut self.reservation {
+            reservation.owe(0);
         }
     }
 }
 
 impl Pass {
-    pub(super) fn new(board: Arc<Board>, need: Need, parts: SmallVec<[Part; 7]>, first: Lane, standings: Standings) -> Self {
-        let mut pass = Self { board, need, parts, first: Some(first), charge: None, asked: false, streamed: 0, paid: u64::MAX, standings };
+    pub(super) fn new(
+        table: Arc<LimitTable>,
+        need: Need,
+        reservations: SmallVec<[Reservation; 7]>,
+        first: Lane,
+        limit_states: LimitStates,
+    ) -> Self {
+        let mut pass =
+            Self { table, need, reservations, first: Some(first), charge: None, asked: false, streamed: 0, paid: u64::MAX, limit_states };
         pass.reckon();
         pass
     }
@@ -90,8 +97,8 @@ impl Pass {
     /// A pass that no limit has anything to do with.
     #[must_use]
     pub fn unlimited() -> Self {
-        let board = Arc::new(Board::new(&Arc::default(), Settings::default()));
-        Self::new(board, Need::default(), SmallVec::new(), Lane::new(ByteString::new(), None), Standings::default())
+        let table = Arc::new(LimitTable::new(&Arc::default(), Settings::default()));
+        Self::new(table, Need::default(), SmallVec::new(), Lane::new(ByteString::new(), None), LimitStates::default())
     }
 
     /// The right to ask that provider: the one that came with the pass, or another in its place. Two may be held at a time.
@@ -102,9 +109,9 @@ impl Pass {
         if let Some(first) = self.first.take_if(|first| first.provider == *provider) {
             return Ok(first);
         }
-        let part = self.board.provider(provider, self.need)?;
+        let reservation = self.table.provider(provider, self.need)?;
         self.first = None;
-        Ok(Lane::new(provider.clone(), part))
+        Ok(Lane::new(provider.clone(), reservation))
     }
 
     /// Says that an upstream is asked: from now on the prompt is owed.
@@ -115,7 +122,7 @@ impl Pass {
     /// The attempt of that lane answers: its provider is settled with, as all others are.
     pub fn keep(&mut self, lane: Lane) {
         self.first = None;
-        self.parts.extend(lane.part);
+        self.reservations.extend(lane.reservation);
         self.reckon();
     }
 
@@ -133,16 +140,16 @@ impl Pass {
         let owes = self.owes();
         self.paid = bytes.saturating_add(STEP);
         let mut dry = Ok(());
-        for part in &mut self.parts {
-            dry = dry.and(part.keep_up(owes));
+        for reservation in &mut self.reservations {
+            dry = dry.and(reservation.keep_up(owes));
         }
-        if self.board.cuts() { dry } else { Ok(()) }
+        if self.table.cuts() { dry } else { Ok(()) }
     }
 
     /// Frees the slots: the generation is over, though what it used is not known yet.
     pub fn release(&mut self) {
         self.first = None;
-        self.parts.iter_mut().for_each(Part::release);
+        self.reservations.iter_mut().for_each(Reservation::release);
     }
 
     /// Settles with all accounts. Whatever comes afterwards changes nothing.
@@ -155,9 +162,9 @@ impl Pass {
         self.first = None;
         let told = if self.asked { Charge::Tokens(self.owes()) } else { Charge::Nothing };
         if let Charge::Tokens(tokens) = self.charge.unwrap_or(told) {
-            self.parts.iter_mut().for_each(|part| part.owe(tokens.min(MOST)));
+            self.reservations.iter_mut().for_each(|reservation| reservation.owe(tokens.min(MOST)));
         }
-        self.parts.clear();
+        self.reservations.clear();
     }
 
     /// The tokens that are owed as far as is known.
@@ -167,8 +174,8 @@ impl Pass {
 
     /// Finds out up to how many bytes of output all accounts are paid.
     fn reckon(&mut self) {
-        let output = |part: &Part| part.taken().map(|taken| taken.saturating_sub(self.need.input).saturating_mul(4));
-        self.paid = self.parts.iter().filter_map(output).min().unwrap_or(u64::MAX);
+        let output = |reservation: &Reservation| reservation.taken().map(|taken| taken.saturating_sub(self.need.input).saturating_mul(4));
+        self.paid = self.reservations.iter().filter_map(output).min().unwrap_or(u64::MAX);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Scope;
 use super::account::{Need, Short, State};
-use super::standing::Kind;
+use super::limit_state::Kind;
 use crate::model::fault::{Code, Fault, Side};
 use crate::model::plural::counted;
 

@@ -41,12 +41,12 @@ fn set(settings: &mut Settings, scope: &str, limit: Limit) {
     }
 }
 
-fn board(settings: Settings) -> Arc<Board> {
-    Arc::new(Board::new(&Arc::default(), settings))
+fn table(settings: Settings) -> Arc<LimitTable> {
+    Arc::new(LimitTable::new(&Arc::default(), settings))
 }
 
 /// One request of everybody's.
-fn ask_for(board: &Arc<Board>, need: Need, providers: &[ByteString]) -> Result<Pass, Fault> {
+fn ask_for(table: &Arc<LimitTable>, need: Need, providers: &[ByteString]) -> Result<Pass, Fault> {
     let it = ByteString::from_static("it");
     let who = Who {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -57,11 +57,11 @@ fn ask_for(board: &Arc<Board>, need: Need, providers: &[ByteString]) -> Result<P
         model: &it,
         own: None,
     };
-    board.admit(&who, providers.iter(), need).map_err(|refused| refused.fault)
+    table.admit(&who, providers.iter(), need).map_err(|refused| refused.fault)
 }
 
-fn ask(board: &Arc<Board>, input: u64, output: u64) -> Result<Pass, Fault> {
-    ask_for(board, Need { input, output }, &["it".into()])
+fn ask(table: &Arc<LimitTable>, input: u64, output: u64) -> Result<Pass, Fault> {
+    ask_for(table, Need { input, output }, &["it".into()])
 }
 
 /// Asks an upstream, and has it answer.
@@ -72,14 +72,14 @@ fn opened(mut pass: Pass) -> Pass {
     pass
 }
 
-fn remaining(board: &Arc<Board>) -> u32 {
-    ask(board, 0, 0).unwrap().standings.tokens.unwrap().remaining
+fn remaining(table: &Arc<LimitTable>) -> u32 {
+    ask(table, 0, 0).unwrap().limit_states.tokens.unwrap().remaining
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_limit_counts_what_it_says_and_names_itself() {
     for scope in NAMES {
-        let requests = board(settings(scope, limit(2, 0, 0)));
+        let requests = table(settings(scope, limit(2, 0, 0)));
         // At the door, not here.
         if scope != "ip" {
             drop([opened(ask(&requests, 1, 1).unwrap()), opened(ask(&requests, 1, 1).unwrap())]);
@@ -88,12 +88,12 @@ async fn each_limit_counts_what_it_says_and_names_itself() {
             advance(Duration::from_secs(30)).await;
             assert!(ask(&requests, 1, 1).is_ok());
         }
-        let streams = board(settings(scope, limit(0, 0, 1)));
+        let streams = table(settings(scope, limit(0, 0, 1)));
         let one = ask(&streams, 1, 1).unwrap();
         assert_eq!(ask(&streams, 1, 1).unwrap_err().limit, Some(scope));
         drop(one);
         assert!(ask(&streams, 1, 1).is_ok());
-        let tokens = board(settings(scope, limit(0, 600, 0)));
+        let tokens = table(settings(scope, limit(0, 600, 0)));
         let mut first = opened(ask(&tokens, 100, 300).unwrap());
         let fault = ask(&tokens, 100, 300).unwrap_err();
         assert_eq!(
@@ -117,15 +117,15 @@ async fn what_one_limit_refuses_takes_nothing_from_another() {
                 }
                 let mut settings = settings(short, spent);
                 set(&mut settings, other, limit(5, 1000, 5));
-                let board = board(settings);
-                let held = opened(ask(&board, 10, 0).unwrap());
+                let table = table(settings);
+                let held = opened(ask(&table, 10, 0).unwrap());
                 for _ in 0..20 {
-                    assert_eq!(ask(&board, 10, 0).unwrap_err().limit, Some(short), "{short} before {other}");
+                    assert_eq!(ask(&table, 10, 0).unwrap_err().limit, Some(short), "{short} before {other}");
                 }
-                let (slots, taken) = (board.held().slots, if spent.tokens_per_minute.is_some() { 20 } else { 10 });
-                assert_eq!((slots, board.held().reserved), (2, taken), "{short} before {other}: one request's, of each");
+                let (slots, taken) = (table.held().slots, if spent.tokens_per_minute.is_some() { 20 } else { 10 });
+                assert_eq!((slots, table.held().reserved), (2, taken), "{short} before {other}: one request's, of each");
                 drop(held);
-                assert_eq!(board.held(), Held::default());
+                assert_eq!(table.held(), Held::default());
             }
         }
     }
@@ -133,11 +133,11 @@ async fn what_one_limit_refuses_takes_nothing_from_another() {
 
 #[tokio::test(start_paused = true)]
 async fn fifty_at_once_on_a_budget_for_ten() {
-    let board = board(settings("key", limit(0, 11_000, 0)));
-    let passes: Vec<_> = (0..50).filter_map(|_| ask(&board, 100, 1000).ok()).collect();
+    let table = table(settings("key", limit(0, 11_000, 0)));
+    let passes: Vec<_> = (0..50).filter_map(|_| ask(&table, 100, 1000).ok()).collect();
     assert_eq!(passes.len(), 10);
     drop(passes);
-    assert_eq!((remaining(&board), board.held()), (11_000, Held::default()), "nobody was asked: all of it is given back");
+    assert_eq!((remaining(&table), table.held()), (11_000, Held::default()), "nobody was asked: all of it is given back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,86 +145,86 @@ async fn many_threads_are_given_no_more_than_there_is() {
     let mut settings = settings("global", limit(0, 11_000, 0));
     set(&mut settings, "key", limit(1000, 1_000_000, 1000));
     set(&mut settings, "provider", limit(1000, 1_000_000, 1000));
-    let board = board(settings);
+    let table = table(settings);
     let admitted: usize = std::thread::scope(|scope| {
-        let fifty = || (0..50).filter_map(|_| ask(&board, 100, 1000).ok()).map(std::mem::forget).count();
+        let fifty = || (0..50).filter_map(|_| ask(&table, 100, 1000).ok()).map(std::mem::forget).count();
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(fifty)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    assert_eq!((admitted, board.held().slots), (10, 30));
+    assert_eq!((admitted, table.held().slots), (10, 30));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_prompt_that_never_fits_is_told_so() {
     for scope in NAMES {
-        let board = board(settings(scope, limit(0, 100, 0)));
-        let fault = ask(&board, 101, 0).unwrap_err();
+        let table = table(settings(scope, limit(0, 100, 0)));
+        let fault = ask(&table, 101, 0).unwrap_err();
         assert_eq!((fault.code, fault.limit, fault.status.as_u16()), (Code::InvalidRequest, Some(scope), 400));
         assert!(fault.message.contains("about 101 tokens") && fault.message.contains("100 tokens per minute"), "{}", fault.message);
-        assert!(ask(&board, 100, 1_000_000).is_ok(), "never more is reserved than there can be");
+        assert!(ask(&table, 100, 1_000_000).is_ok(), "never more is reserved than there can be");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn output_beyond_what_was_reserved_is_taken_as_it_streams_and_the_rest_is_settled() {
-    let board = board(settings("key", limit(0, 10_000, 0)));
-    let mut pass = opened(ask(&board, 100, 100).unwrap());
-    assert_eq!(remaining(&board), 9800);
+    let table = table(settings("key", limit(0, 10_000, 0)));
+    let mut pass = opened(ask(&table, 100, 100).unwrap());
+    assert_eq!(remaining(&table), 9800);
     pass.streamed(400).unwrap();
-    assert_eq!(remaining(&board), 9800, "this much is paid for");
+    assert_eq!(remaining(&table), 9800, "this much is paid for");
     for bytes in 401..=8000 {
         pass.streamed(bytes).unwrap();
         let owed = 100 + bytes.div_ceil(4);
-        let lag = u64::from(remaining(&board)) + owed - 10_000;
+        let lag = u64::from(remaining(&table)) + owed - 10_000;
         assert!(lag <= 64, "{lag} tokens behind");
     }
     pass.settle(Charge::Tokens(2500));
     pass.settle(Charge::Tokens(9000));
     drop(pass);
-    assert_eq!((remaining(&board), board.held()), (7500, Held::default()), "once, and the first time");
+    assert_eq!((remaining(&table), table.held()), (7500, Held::default()), "once, and the first time");
 }
 
 #[tokio::test(start_paused = true)]
 async fn debt_has_to_be_waited_for() {
-    let board = board(settings("key", limit(0, 6000, 0)));
-    let mut pass = opened(ask(&board, 100, 100).unwrap());
+    let table = table(settings("key", limit(0, 6000, 0)));
+    let mut pass = opened(ask(&table, 100, 100).unwrap());
     pass.settle(Charge::Tokens(12_000));
-    let fault = ask(&board, 100, 0).unwrap_err();
+    let fault = ask(&table, 100, 0).unwrap_err();
     assert_eq!(fault.retry_after, Some(Duration::from_secs(61)));
     advance(Duration::from_secs(61)).await;
-    assert!(ask(&board, 100, 0).is_ok() && ask(&board, 101, 0).is_err());
+    assert!(ask(&table, 100, 0).is_ok() && ask(&table, 101, 0).is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_is_dropped_pays_what_it_was_told() {
-    let board = board(settings("key", limit(10, 10_000, 1)));
-    drop(ask(&board, 100, 1000).unwrap());
-    assert_eq!(ask(&board, 0, 0).unwrap().standings.requests.unwrap().remaining, 9, "nobody was asked: the request does not count");
-    drop(opened(ask(&board, 100, 1000).unwrap()));
-    assert_eq!(remaining(&board), 9900, "asked: the prompt is paid");
-    let mut pass = opened(ask(&board, 100, 1000).unwrap());
+    let table = table(settings("key", limit(10, 10_000, 1)));
+    drop(ask(&table, 100, 1000).unwrap());
+    assert_eq!(ask(&table, 0, 0).unwrap().limit_states.requests.unwrap().remaining, 9, "nobody was asked: the request does not count");
+    drop(opened(ask(&table, 100, 1000).unwrap()));
+    assert_eq!(remaining(&table), 9900, "asked: the prompt is paid");
+    let mut pass = opened(ask(&table, 100, 1000).unwrap());
     pass.streamed(8000).unwrap();
     drop(pass);
-    assert_eq!((remaining(&board), board.held()), (7800, Held::default()), "streamed: what came is paid");
-    assert_eq!(ask(&board, 0, 0).unwrap().standings.requests.unwrap().remaining, 7);
-    let mut pass = opened(ask(&board, 100, 1000).unwrap());
+    assert_eq!((remaining(&table), table.held()), (7800, Held::default()), "streamed: what came is paid");
+    assert_eq!(ask(&table, 0, 0).unwrap().limit_states.requests.unwrap().remaining, 7);
+    let mut pass = opened(ask(&table, 100, 1000).unwrap());
     pass.release();
-    assert!(ask(&board, 100, 1000).is_ok(), "the slot is free before it is known what was used");
+    assert!(ask(&table, 100, 1000).is_ok(), "the slot is free before it is known what was used");
     pass.settle(Charge::Tokens(100));
-    assert_eq!((remaining(&board), board.held()), (7700, Held::default()));
+    assert_eq!((remaining(&table), table.held()), (7700, Held::default()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_cut_when_an_account_runs_dry_and_only_then() {
     for scope in NAMES {
-        let board = board(Settings { cut: true, ..settings(scope, limit(0, 1000, 0)) });
-        let mut pass = opened(ask(&board, 100, 100).unwrap());
+        let table = table(Settings { cut: true, ..settings(scope, limit(0, 1000, 0)) });
+        let mut pass = opened(ask(&table, 100, 100).unwrap());
         let told: Vec<_> = (0..2000).map(|at| pass.streamed(at * 4)).collect();
         let cut = told.iter().position(Result::is_err).unwrap();
         assert!((901..=965).contains(&cut), "cut after {cut} tokens");
         let fault = told.into_iter().find_map(Result::err).unwrap();
         assert_eq!((fault.code, fault.limit), (Code::RateLimited, Some(scope)));
-        let finishing = Arc::new(Board::new(&Arc::default(), settings(scope, limit(0, 1000, 0))));
+        let finishing = Arc::new(LimitTable::new(&Arc::default(), settings(scope, limit(0, 1000, 0))));
         let mut pass = opened(ask(&finishing, 100, 100).unwrap());
         assert!((0..2000).all(|at| pass.streamed(at * 4).is_ok()));
     }
@@ -235,35 +235,35 @@ async fn a_provider_without_room_is_passed_over_and_one_is_held_at_a_time() {
     let both = ["a".into(), "b".into()];
     let one = limit(0, 0, 1);
     let settings = Settings { providers: both.iter().cloned().map(|name| (name, one)).collect(), ..Settings::default() };
-    let board = board(settings);
+    let table = table(settings);
     let [a, b]: [ByteString; 2] = both.clone();
-    let ask = || ask_for(&board, Need::default(), &both);
+    let ask = || ask_for(&table, Need::default(), &both);
     let mut first = ask().unwrap();
     let mut second = ask().unwrap();
     let fault = ask().unwrap_err();
     assert_eq!((fault.limit, fault.status.as_u16()), (Some("provider"), 429));
     assert_eq!(second.lane(&a).unwrap_err().limit, Some("provider"), "the first has it");
     let lane = second.lane(&b).unwrap();
-    assert_eq!((lane.provider(), board.held().slots), (&b, 2));
+    assert_eq!((lane.provider(), table.held().slots), (&b, 2));
     drop(lane);
     let lane = first.lane(&a).unwrap();
     let hedge = first.lane(&b).unwrap();
-    assert_eq!(board.held().slots, 2, "an attempt each");
+    assert_eq!(table.held().slots, 2, "an attempt each");
     drop(lane);
     first.keep(hedge);
-    assert_eq!(board.held().slots, 1);
-    assert_eq!(ask_for(&board, Need::default(), &both).unwrap().lane(&a).unwrap().provider(), &a);
+    assert_eq!(table.held().slots, 1);
+    assert_eq!(ask_for(&table, Need::default(), &both).unwrap().lane(&a).unwrap().provider(), &a);
     drop(first);
-    assert_eq!(board.held(), Held::default());
-    assert!(ask_for(&board, Need::default(), &[b, "free".into()]).is_ok() && ask_for(&board, Need::default(), &["free".into()]).is_ok());
+    assert_eq!(table.held(), Held::default());
+    assert!(ask_for(&table, Need::default(), &[b, "free".into()]).is_ok() && ask_for(&table, Need::default(), &["free".into()]).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_attempt_pays_nothing_but_the_request() {
     let settings =
         Settings { providers: [("a".into(), limit(10, 1000, 0)), ("b".into(), limit(10, 1000, 0))].into(), ..Settings::default() };
-    let board = board(settings);
-    let mut pass = ask_for(&board, Need { input: 100, output: 100 }, &["a".into(), "b".into()]).unwrap();
+    let table = table(settings);
+    let mut pass = ask_for(&table, Need { input: 100, output: 100 }, &["a".into(), "b".into()]).unwrap();
     let mut lane = pass.lane(&"a".into()).unwrap();
     lane.asked();
     drop(lane);
@@ -271,8 +271,8 @@ async fn a_failed_attempt_pays_nothing_but_the_request() {
     pass.keep(lane);
     pass.settle(Charge::Tokens(150));
     let left = |name: &str| {
-        let standings = ask_for(&board, Need::default(), &[name.into()]).unwrap().standings;
-        (standings.requests.unwrap().remaining, standings.tokens.unwrap().remaining)
+        let limit_states = ask_for(&table, Need::default(), &[name.into()]).unwrap().limit_states;
+        (limit_states.requests.unwrap().remaining, limit_states.tokens.unwrap().remaining)
     };
     assert_eq!((left("a"), left("b")), ((8, 1000), (8, 850)));
 }
@@ -280,29 +280,29 @@ async fn a_failed_attempt_pays_nothing_but_the_request() {
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_fills_and_its_figures_count_at_once() {
     let limits = Arc::default();
-    let before = Arc::new(Board::new(&limits, settings("key", limit(0, 1000, 2))));
+    let before = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 1000, 2))));
     let mut running = opened(ask(&before, 100, 700).unwrap());
-    let after = Arc::new(Board::new(&limits, settings("key", limit(0, 2000, 2))));
-    assert_eq!(ask(&after, 0, 0).unwrap().standings.tokens.unwrap().remaining, 1200, "what was taken stays taken");
+    let after = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 2000, 2))));
+    assert_eq!(ask(&after, 0, 0).unwrap().limit_states.tokens.unwrap().remaining, 1200, "what was taken stays taken");
     let second = ask(&after, 0, 0).unwrap();
     assert_eq!(ask(&after, 0, 0).unwrap_err().limit, Some("key"), "one that began before the reload counts");
     running.settle(Charge::Tokens(500));
     drop((running, second));
     assert_eq!((remaining(&after), after.held()), (1500, Held::default()));
-    let smaller = Arc::new(Board::new(&limits, settings("key", limit(0, 100, 0))));
+    let smaller = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 100, 0))));
     assert!(ask(&smaller, 1, 0).is_err(), "400 are missing to a full hundred");
-    let none = Arc::new(Board::new(&limits, Settings::default()));
+    let none = Arc::new(LimitTable::new(&limits, Settings::default()));
     assert!((0..100).all(|_| ask(&none, 1_000_000, 0).is_ok()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn users_of_different_callers_are_different_users() {
-    let board = board(settings("user", limit(1, 0, 0)));
+    let table = table(settings("user", limit(1, 0, 0)));
     let (it, one, other) = (ByteString::from_static("it"), CallerId::Key("one".into()), CallerId::Key("other".into()));
     let ask = |caller: &CallerId, user: Option<&str>| {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let who = Who { client, caller, key: None, team: None, user, model: &it, own: None };
-        board.admit(&who, [&it].into_iter(), Need::default()).map(opened).is_ok()
+        table.admit(&who, [&it].into_iter(), Need::default()).map(opened).is_ok()
     };
     assert!(ask(&one, Some("ann")) && !ask(&one, Some("ann")) && ask(&one, Some("bob")));
     assert!(ask(&other, Some("ann")), "another caller's ann");
@@ -310,7 +310,7 @@ async fn users_of_different_callers_are_different_users() {
     let bring = |own: Limit| {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let who = Who { client, caller: &one, key: None, team: None, user: Some("carl"), model: &it, own: Some(own) };
-        board.admit(&who, [&it].into_iter(), Need::default()).map(opened).map_err(|refused| refused.fault.limit)
+        table.admit(&who, [&it].into_iter(), Need::default()).map(opened).map_err(|refused| refused.fault.limit)
     };
     assert!(bring(limit(9, 0, 0)).is_ok());
     assert_eq!(bring(limit(9, 0, 0)).unwrap_err(), Some("user"), "what a token allows is no more than what is configured");
@@ -320,16 +320,16 @@ async fn users_of_different_callers_are_different_users() {
 async fn reads_are_limited_generously_and_only_where_requests_are() {
     let (it, caller) = (ByteString::from_static("it"), CallerId::Key("it".into()));
     let reads = |requests: u32| {
-        let board = board(settings("key", limit(requests, 100, 1)));
-        (0..2000).filter(|_| board.read(&caller, Some(&it), None).is_ok()).count()
+        let table = table(settings("key", limit(requests, 100, 1)));
+        (0..2000).filter(|_| table.read(&caller, Some(&it), None).is_ok()).count()
     };
     assert_eq!((reads(1), reads(100), reads(0)), (600, 1000, 2000));
-    let board = board(settings("key", limit(1, 0, 0)));
-    while board.read(&caller, Some(&it), None).is_ok() {}
-    let fault = board.read(&caller, Some(&it), None).unwrap_err();
+    let table = table(settings("key", limit(1, 0, 0)));
+    while table.read(&caller, Some(&it), None).is_ok() {}
+    let fault = table.read(&caller, Some(&it), None).unwrap_err();
     assert_eq!((fault.limit, fault.status.as_u16(), fault.retry_after), (Some("key"), 429, Some(Duration::from_millis(100))));
-    assert!(board.read(&CallerId::Key("other".into()), Some(&it), None).is_ok(), "each caller has reads of its own");
-    assert!(ask(&board, 0, 0).is_ok(), "what reads does not count as asking");
+    assert!(table.read(&CallerId::Key("other".into()), Some(&it), None).is_ok(), "each caller has reads of its own");
+    assert!(ask(&table, 0, 0).is_ok(), "what reads does not count as asking");
 }
 
 #[derive(Debug, Clone)]
@@ -362,14 +362,14 @@ proptest! {
         const HOLDS: u32 = 1_000_000;
         let mut all = Settings { cut, ..Settings::default() };
         NAMES.iter().for_each(|scope| set(&mut all, scope, limit(1000, HOLDS, 1000)));
-        let board = board(all);
+        let table = table(all);
         let mut running: Vec<(Pass, u64, u64, bool)> = Vec::new();
         let (mut used, mut requests) = (0, 0);
         for step in steps {
             let index = |which: usize, running: &Vec<_>| (!running.is_empty()).then(|| which % running.len());
             match step {
                 Step::Begin { input, output } => {
-                    if let Ok(pass) = ask(&board, input, output) {
+                    if let Ok(pass) = ask(&table, input, output) {
                         running.push((opened(pass), input, 0, false));
                         requests += 1;
                     }
@@ -394,18 +394,18 @@ proptest! {
                 },
             }
             let slots = running.iter().filter(|(.., released)| !released).count();
-            prop_assert_eq!(board.held().slots, slots * NAMES.len());
+            prop_assert_eq!(table.held().slots, slots * NAMES.len());
         }
         for (mut pass, ..) in running.drain(..) {
             pass.settle(Charge::Tokens(7));
             used += 7;
         }
-        prop_assert_eq!(board.held(), Held::default());
-        let all = ask_for(&board, Need::default(), &["it".into()]);
+        prop_assert_eq!(table.held(), Held::default());
+        let all = ask_for(&table, Need::default(), &["it".into()]);
         if used < u64::from(HOLDS) {
-            let standings = all.unwrap().standings;
-            prop_assert_eq!(u64::from(standings.tokens.unwrap().remaining), u64::from(HOLDS) - used);
-            prop_assert_eq!(standings.requests.unwrap().remaining, 999 - requests);
+            let limit_states = all.unwrap().limit_states;
+            prop_assert_eq!(u64::from(limit_states.tokens.unwrap().remaining), u64::from(HOLDS) - used);
+            prop_assert_eq!(limit_states.requests.unwrap().remaining, 999 - requests);
         } else {
             let wait = Duration::from_nanos(u64::try_from((u128::from(used - u64::from(HOLDS)) * 60_000_000_000).div_ceil(u128::from(HOLDS))).unwrap());
             prop_assert_eq!(all.map_or_else(|fault| fault.retry_after.unwrap(), |_| Duration::ZERO), wait);

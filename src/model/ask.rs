@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue};
 use super::chat::Chat;
 use super::fault::Fault;
 use super::usage;
-use super::wire::{Tongue, Wire};
+use super::wire::{DialectId, WireId};
 
 /// What a request goes on with, by the client's own ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,9 +32,9 @@ pub struct Reference {
 /// A request for a generation.
 pub struct Ask {
     /// The dialect it came in, in which it is answered.
-    pub tongue: Tongue,
+    pub dialect: DialectId,
     /// The wire whose request shape `body` has, if any: it can go to such an upstream as it came.
-    pub shape: Option<Wire>,
+    pub shape: Option<WireId>,
     /// The request body, byte for byte.
     pub body: Bytes,
     /// The model by the name the client asked for; empty where it named none and the dialect has a default.
@@ -87,7 +87,7 @@ impl std::fmt::Debug for Ask {
     /// Never shows content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ask")
-            .field("tongue", &self.tongue)
+            .field("dialect", &self.dialect)
             .field("model", &self.model)
             .field("stream", &self.stream)
             .finish_non_exhaustive()

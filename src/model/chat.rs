@@ -5,7 +5,7 @@
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::wire::Wire;
+use super::wire::WireId;
 
 /// One conversation and what is wanted of the model.
 #[derive(Debug, Clone, Default)]
@@ -159,7 +159,7 @@ pub struct PastReasoning {
     /// A block that came encrypted.
     pub redacted: Option<String>,
     /// The wire that made signature and block; `None` where the client did not say.
-    pub wire: Option<Wire>,
+    pub wire: Option<WireId>,
     /// True where the signature is that of the text after it (Gemini).
     pub on_text: bool,
 }
@@ -176,7 +176,7 @@ pub struct PastCall {
     /// What the provider wanted back with it.
     pub signature: Option<String>,
     /// The wire that made the signature.
-    pub wire: Option<Wire>,
+    pub wire: Option<WireId>,
     /// True for a custom tool.
     pub custom: bool,
 }
@@ -213,7 +213,7 @@ pub enum Tool {
     /// A tool of the wire's own (web search, custom grammar …): only that wire takes it.
     Native {
         /// The wire that knows it.
-        wire: Wire,
+        wire: WireId,
         /// Its type there.
         kind: String,
         /// The declaration as it came.

@@ -12,7 +12,7 @@ use super::ask::Thread;
 use super::fault::Fault;
 use super::ids::StreamId;
 use super::usage::Usage;
-use super::wire::Wire;
+use super::wire::WireId;
 
 /// The events of one entry. One upstream frame nearly always decodes to one event.
 pub type Events = SmallVec<[Event; 1]>;
@@ -152,7 +152,7 @@ pub struct Route {
     /// The model as the provider calls it.
     pub model: ByteString,
     /// The wire it speaks.
-    pub wire: Wire,
+    pub wire: WireId,
     /// True where entries keep the upstream's payloads, because the stream was begun in this wire's own dialect.
     pub raw: bool,
     /// The provider's id of the request.
@@ -170,7 +170,7 @@ pub struct Signature {
     /// A whole block that came encrypted.
     pub redacted: Option<ByteString>,
     /// The wire that made it: no other provider can read it.
-    pub wire: Wire,
+    pub wire: WireId,
     /// True where it signs the text before it rather than reasoning.
     pub on_text: bool,
 }
@@ -215,7 +215,7 @@ pub struct Raw {
     /// The choice.
     pub choice: u16,
     /// The wire it came from.
-    pub wire: Wire,
+    pub wire: WireId,
     /// The JSON value as it came.
     pub data: ByteString,
 }

@@ -11,13 +11,13 @@ use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use super::money::Price;
-use super::wire::Wire;
+use super::wire::WireId;
 
 pub use super::quirks::Quirks;
 
 /// A configured upstream account.
 #[derive(Debug)]
-pub struct Account {
+pub struct Provider {
     /// Its name in the configuration.
     pub name: ByteString,
     /// How it is reached, and what it speaks.
@@ -58,7 +58,7 @@ pub enum Via {
     /// Over HTTP.
     Http {
         /// The wire it speaks.
-        wire: Wire,
+        wire: WireId,
         /// Where it is, without a trailing slash: `https://api.openai.com/v1`. `{model}` stands for the model, as the
         /// provider calls it, percent-encoded.
         base_url: String,
@@ -211,7 +211,7 @@ pub struct Prices {
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The account.
-    pub account: Arc<Account>,
+    pub provider: Arc<Provider>,
     /// The model, as routes name it.
     pub model: ByteString,
 }
@@ -220,22 +220,22 @@ impl Target {
     /// The model as the provider calls it.
     #[must_use]
     pub fn upstream_model(&self) -> &ByteString {
-        self.account.models.get(&self.model).unwrap_or(&self.model)
+        self.provider.models.get(&self.model).unwrap_or(&self.model)
     }
 
     /// What it costs, where the operator has said so.
     #[must_use]
     pub fn price(&self) -> Option<Price> {
-        let Prices { models, others } = &self.account.prices;
+        let Prices { models, others } = &self.provider.prices;
         models.get(&self.model).or(others.as_ref()).copied()
     }
 }
 
 #[cfg(test)]
-impl Account {
+impl Provider {
     /// An account that tests fill in.
     #[must_use]
-    pub fn example(wire: Wire, base_url: &str) -> Self {
+    pub fn example(wire: WireId, base_url: &str) -> Self {
         Self {
             name: "p".into(),
             via: Via::Http { wire, base_url: base_url.into(), query: None },
@@ -259,6 +259,6 @@ impl Account {
 
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.account.name, self.model)
+        write!(f, "{}/{}", self.provider.name, self.model)
     }
 }

@@ -1,8 +1,8 @@
-//! The streaming formats that upstreams speak, and the tongues that clients speak.
+//! The streaming formats that upstreams speak, and the dialects that clients speak.
 
 /// A streaming format spoken by an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wire {
+pub enum WireId {
     /// OpenAI Chat Completions and everything compatible with it.
     OpenaiChat,
     /// OpenAI Responses.
@@ -19,7 +19,7 @@ pub enum Wire {
     Cohere,
 }
 
-impl Wire {
+impl WireId {
     /// All wires, in the order of the documentation.
     pub const ALL: [Self; 7] =
         [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Gemini, Self::Bedrock, Self::Ollama, Self::Cohere];
@@ -47,7 +47,7 @@ impl Wire {
 
 /// An API shape spoken to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tongue {
+pub enum DialectId {
     /// OpenAI Chat Completions.
     OpenaiChat,
     /// OpenAI Responses.
@@ -60,7 +60,7 @@ pub enum Tongue {
     Ui,
 }
 
-impl Tongue {
+impl DialectId {
     /// All dialects that are spoken.
     pub const ALL: [Self; 5] = [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Events, Self::Ui];
 
@@ -79,16 +79,16 @@ impl Tongue {
     /// The dialect of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tongue| tongue.name() == name)
+        Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
     /// The wire whose frames are this dialect's own, so that they can be passed on unchanged.
     #[must_use]
-    pub const fn wire(self) -> Option<Wire> {
+    pub const fn wire(self) -> Option<WireId> {
         match self {
-            Self::OpenaiChat => Some(Wire::OpenaiChat),
-            Self::OpenaiResponses => Some(Wire::OpenaiResponses),
-            Self::Anthropic => Some(Wire::Anthropic),
+            Self::OpenaiChat => Some(WireId::OpenaiChat),
+            Self::OpenaiResponses => Some(WireId::OpenaiResponses),
+            Self::Anthropic => Some(WireId::Anthropic),
             Self::Events | Self::Ui => None,
         }
     }

@@ -84,15 +84,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::target::{Account, Target};
-    use crate::model::wire::Wire;
+    use crate::model::target::{Provider, Target};
+    use crate::model::wire::WireId;
     use crate::route::health::Health;
     use crate::route::rules::Rules;
 
     fn tier(weights: &[u32]) -> Vec<Share> {
         let share = |(n, weight): (usize, &u32)| {
-            let account = Arc::new(Account::example(Wire::OpenaiChat, "http://127.0.0.1:1"));
-            let target = Target { account, model: n.to_string().into() };
+            let provider = Arc::new(Provider::example(WireId::OpenaiChat, "http://127.0.0.1:1"));
+            let target = Target { provider, model: n.to_string().into() };
             Share::new(Arc::new(Candidate { target, health: Arc::new(Health::new(Rules::default())) }), *weight)
         };
         weights.iter().enumerate().map(share).collect()

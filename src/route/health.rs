@@ -14,7 +14,7 @@ use super::breaker::{ASKED_TO_WAIT, Breaker, Pass, told_of};
 use super::latency::Latency;
 use super::rules::Rules;
 use crate::model::fault::{Code, Fault, Side};
-use crate::model::trail::Why;
+use crate::model::route_trace::Why;
 
 /// What is known of a target.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use bytestring::ByteString;
 
 use super::balance::Order;
 use super::health::Health;
-use super::pulse::Pulse;
 use super::rules::Rules;
+use super::stats::RouteStats;
 use super::table::HedgeAfter;
 use crate::model::target::Target;
 
@@ -34,7 +34,7 @@ pub struct Plan {
     /// When a second one is asked beside the first.
     pub hedge_after: Option<HedgeAfter>,
     /// What is kept of the route.
-    pub pulse: Arc<Pulse>,
+    pub stats: Arc<RouteStats>,
     /// What metrics call the model: its name where it is configured, `provider/*` where a client has named the target.
     pub label: ByteString,
 }
@@ -44,8 +44,8 @@ impl Plan {
     #[must_use]
     pub fn of(target: Target) -> Self {
         let alone = Arc::new(Candidate { target, health: Arc::new(Health::new(Rules::default())) });
-        let pulse = Arc::new(Pulse::new(Rules::default()));
-        Self { first: alone, rest: Order::new(), retries: 0, hedge_after: None, pulse, label: ByteString::new() }
+        let stats = Arc::new(RouteStats::new(Rules::default()));
+        Self { first: alone, rest: Order::new(), retries: 0, hedge_after: None, stats, label: ByteString::new() }
     }
 
     /// These, where there is one.
@@ -53,14 +53,14 @@ impl Plan {
         mut order: Order,
         retries: u32,
         hedge_after: Option<HedgeAfter>,
-        pulse: Arc<Pulse>,
+        stats: Arc<RouteStats>,
         label: ByteString,
     ) -> Option<Self> {
         if order.is_empty() {
             return None;
         }
         let first = order.remove(0);
-        Some(Self { first, rest: order, retries, hedge_after, pulse, label })
+        Some(Self { first, rest: order, retries, hedge_after, stats, label })
     }
 
     /// The targets in order; at least one.
@@ -76,7 +76,7 @@ impl Plan {
     /// A target gave its first content after this time, or would have taken longer.
     pub fn observe(&self, took: Duration) {
         if self.hedge_after == Some(HedgeAfter::P95) {
-            self.pulse.observe(took);
+            self.stats.observe(took);
         }
     }
 
@@ -85,7 +85,7 @@ impl Plan {
     pub fn hedge_wait(&self) -> Option<Duration> {
         match self.hedge_after.filter(|_| !self.rest.is_empty())? {
             HedgeAfter::Time(time) => Some(time),
-            HedgeAfter::P95 => self.pulse.p95().map(|time| time.max(SOONEST)),
+            HedgeAfter::P95 => self.stats.p95().map(|time| time.max(SOONEST)),
         }
     }
 }

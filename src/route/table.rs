@@ -7,18 +7,18 @@ use std::time::Duration;
 use bytestring::ByteString;
 
 use super::balance::{self, Order};
-use super::book::Turning;
 use super::plan::{Candidate, Plan};
-use super::pulse::Pulse;
+use super::registry::RegistryUpdate;
 use super::rules::Rules;
 use super::stable::Stable;
-use crate::model::target::{Account, Target};
+use super::stats::RouteStats;
+use crate::model::target::{Provider, Target};
 
 /// The models and accounts that are configured.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// The accounts by name.
-    pub accounts: BTreeMap<ByteString, Arc<Account>>,
+    pub providers: BTreeMap<ByteString, Arc<Provider>>,
     /// The models by the name clients ask for.
     pub models: BTreeMap<ByteString, Model>,
     /// When a target that fails is left alone.
@@ -64,7 +64,7 @@ pub(super) struct Row {
     retries: u32,
     hedge_after: Option<HedgeAfter>,
     pub(super) sticky: bool,
-    pulse: Arc<Pulse>,
+    stats: Arc<RouteStats>,
 }
 
 /// A target of a tier.
@@ -79,21 +79,21 @@ pub(super) struct Share {
 impl Share {
     pub(super) fn new(candidate: Arc<Candidate>, weight: u32) -> Self {
         let mut name = Stable::default();
-        name.field(&candidate.target.account.name);
+        name.field(&candidate.target.provider.name);
         name.field(&candidate.target.model);
         Self { candidate, weight: weight.max(1), hash: name.hash() }
     }
 }
 
 impl Row {
-    pub(super) fn new(name: &ByteString, model: &Model, rules: Rules, turning: &mut Turning) -> Self {
+    pub(super) fn new(name: &ByteString, model: &Model, rules: Rules, turning: &mut RegistryUpdate) -> Self {
         let mut share = |it: &Weighted| {
             let (target, health) = (it.target.clone(), turning.target(&it.target, rules));
             Share::new(Arc::new(Candidate { target, health }), it.weight)
         };
         let tiers = model.tiers.iter().map(|tier| tier.iter().map(&mut share).collect()).collect();
-        let pulse = turning.route(name, rules);
-        Self { name: name.clone(), tiers, retries: model.retries, hedge_after: model.hedge_after, sticky: model.sticky, pulse }
+        let stats = turning.route(name, rules);
+        Self { name: name.clone(), tiers, retries: model.retries, hedge_after: model.hedge_after, sticky: model.sticky, stats }
     }
 
     /// The order for one request; `key` is what is to stick.
@@ -106,6 +106,6 @@ impl Row {
                 (tier, None) => balance::by_load(tier, &mut order),
             }
         }
-        Plan::new(order, self.retries, self.hedge_after, self.pulse.clone(), self.name.clone())
+        Plan::new(order, self.retries, self.hedge_after, self.stats.clone(), self.name.clone())
     }
 }

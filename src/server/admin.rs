@@ -14,12 +14,12 @@ use subtle::ConstantTimeEq;
 use super::edge::Handler;
 use super::path;
 use crate::auth;
-use crate::gateway::Visit;
+use crate::gateway::RequestContext;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
 
 /// What a probe is told is plain text.
@@ -42,19 +42,19 @@ impl Admin {
         &self,
         clients: &H,
         token: Option<&SecretString>,
-        visit: &Visit,
+        context: &RequestContext,
         request: &Request<B>,
     ) -> Response<Reply> {
         let path = request.uri().path();
         let answered = if path.starts_with("/api/") {
-            match permit(token, visit, request.headers()) {
+            match permit(token, context, request.headers()) {
                 Ok(()) => api(clients, request.method(), path).await,
                 Err(fault) => Err(fault),
             }
         } else {
             self.page(clients, request)
         };
-        answered.unwrap_or_else(|fault| refuse(&fault, Tongue::OpenaiChat, &visit.request_id))
+        answered.unwrap_or_else(|fault| refuse(&fault, DialectId::OpenaiChat, &context.request_id))
     }
 
     fn page<H: Handler, B>(&self, clients: &H, request: &Request<B>) -> Result<Response<Reply>, Fault> {
@@ -84,8 +84,8 @@ async fn api<H: Handler>(clients: &H, method: &Method, path: &str) -> Result<Res
 }
 
 /// Lets the operator in: by the token, or because it is this machine itself that asks.
-fn permit(token: Option<&SecretString>, visit: &Visit, headers: &HeaderMap) -> Result<(), Fault> {
-    if visit.loopback && !visit.forwarded {
+fn permit(token: Option<&SecretString>, context: &RequestContext, headers: &HeaderMap) -> Result<(), Fault> {
+    if context.loopback && !context.forwarded {
         return Ok(());
     }
     let digest = |secret: &[u8]| Sha256::digest(secret);

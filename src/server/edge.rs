@@ -37,9 +37,9 @@ use super::rules::Rules;
 use crate::gateway::lifecycle::Lifecycle;
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, Visit, spoken};
+use crate::gateway::{Gateway, RequestContext, spoken};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
 use admit::Admitted;
 use finish::Finish;
@@ -48,7 +48,7 @@ use outgoing::Outgoing;
 /// What stands behind the edge of the client listeners.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request that the edge has let in.
-    fn handle(&self, visit: Visit, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
+    fn handle(&self, context: RequestContext, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
 
     /// Hears of a request that the edge has refused.
     fn refused(&self, fault: &Fault);
@@ -64,8 +64,8 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 impl Handler for Arc<Gateway> {
-    fn handle(&self, visit: Visit, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send {
-        Gateway::handle(self, visit, request)
+    fn handle(&self, context: RequestContext, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send {
+        Gateway::handle(self, context, request)
     }
 
     fn refused(&self, fault: &Fault) {
@@ -153,14 +153,14 @@ impl<H: Handler> Inner<H> {
         let rules = self.shared.rules.load_full();
         let request_id = request_id::of(request.headers());
         let page = Page::of(&request, &rules.origins);
-        let tongue = self.tongue(&request);
-        let mut finish = Finish::new(&request, &page, &request_id, tongue, self.from.beyond_cap);
+        let dialect = self.dialect(&request);
+        let mut finish = Finish::new(&request, &page, &request_id, dialect, self.from.beyond_cap);
         let answered = AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request)).catch_unwind().await;
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%request_id, "a request ended in a panic; this is a bug");
             let fault = Fault::new(Code::InternalError, "internal error");
             self.count_refused(&fault);
-            refuse(&fault, tongue, &request_id)
+            refuse(&fault, dialect, &request_id)
         });
         if finish.is_last(response.status()) {
             self.activity.close_after_this();
@@ -169,10 +169,10 @@ impl<H: Handler> Inner<H> {
     }
 
     /// The dialect in which a request is refused.
-    fn tongue(&self, request: &Request<Incoming>) -> Tongue {
+    fn dialect(&self, request: &Request<Incoming>) -> DialectId {
         match self.from.side {
             Side::Clients => spoken(request),
-            Side::Admin => Tongue::OpenaiChat,
+            Side::Admin => DialectId::OpenaiChat,
         }
     }
 
@@ -186,23 +186,28 @@ impl<H: Handler> Inner<H> {
         request: Request<Incoming>,
     ) -> Response<Reply> {
         let client = rules.client(self.from.peer, request.headers());
-        let tongue = self.tongue(&request);
+        let dialect = self.dialect(&request);
         let admitted = match self.admit(rules, page, client, request) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 refusal.fault().into_iter().for_each(|fault| self.count_refused(fault));
-                return refusal.into_response(tongue, request_id, finish);
+                return refusal.into_response(dialect, request_id, finish);
             }
         };
-        let Admitted { request, standing, forwarded } = admitted;
-        finish.standing(standing);
-        let visit =
-            Visit { request_id: request_id.clone(), client, loopback: self.from.loopback, forwarded, trusted_page: page.is_trusted() };
-        let response = match self.from.side {
-            Side::Clients => self.shared.clients.handle(visit, request).await,
-            Side::Admin => self.shared.admin.answer(&self.shared.clients, rules.admin_token.as_ref(), &visit, &request).await,
+        let Admitted { request, limit_state, forwarded } = admitted;
+        finish.limit_state(limit_state);
+        let context = RequestContext {
+            request_id: request_id.clone(),
+            client,
+            loopback: self.from.loopback,
+            forwarded,
+            trusted_page: page.is_trusted(),
         };
-        self.count_failure(client, response, tongue, request_id)
+        let response = match self.from.side {
+            Side::Clients => self.shared.clients.handle(context, request).await,
+            Side::Admin => self.shared.admin.answer(&self.shared.clients, rules.admin_token.as_ref(), &context, &request).await,
+        };
+        self.count_failure(client, response, dialect, request_id)
     }
 
     /// The operator's own requests are not counted.
@@ -214,14 +219,14 @@ impl<H: Handler> Inner<H> {
 
     /// Every 401 counts as a failed authentication. Only a cancel gets here from an address that had too many of them: with
     /// valid rights it is served, without it is told what everybody there is told.
-    fn count_failure(&self, client: IpAddr, response: Response<Reply>, tongue: Tongue, request_id: &str) -> Response<Reply> {
+    fn count_failure(&self, client: IpAddr, response: Response<Reply>, dialect: DialectId, request_id: &str) -> Response<Reply> {
         if response.status() != http::StatusCode::UNAUTHORIZED {
             return response;
         }
         let blocked = self.shared.door.blocked(client);
         self.shared.door.failed_authentication(client);
         match blocked {
-            Some(after) => refuse(&admit::too_many_failures(after), tongue, request_id),
+            Some(after) => refuse(&admit::too_many_failures(after), dialect, request_id),
             None => response,
         }
     }

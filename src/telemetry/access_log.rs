@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::model::ids::{CallerId, StreamId};
+use crate::model::route_trace::RouteTrace;
 use crate::model::target::Target;
-use crate::model::trail::Trail;
 
 /// What the line says. Never content.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Summary<'a> {
     /// How many requests went upstream.
     pub attempts: u32,
     /// What became of the targets of its route.
-    pub route: &'a Trail,
+    pub route: &'a RouteTrace,
     /// How it failed.
     pub fault: Option<&'a Fault>,
     /// How it ended.

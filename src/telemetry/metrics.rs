@@ -23,7 +23,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::model::money::Money;
-use crate::model::trail::{Outcome, Trail};
+use crate::model::route_trace::{RouteTrace, TargetOutcome};
 use labels::{Attempt, Billionths, Flow, Name, Refusal, Status, Tokens};
 
 /// Upper bounds, seconds: those of the OpenTelemetry conventions for generative AI, and three more for models that reason
@@ -68,7 +68,7 @@ pub struct Ended<'a> {
     /// The account that answered, or was asked last.
     pub provider: Option<&'a ByteString>,
     /// What became of the targets of its route.
-    pub route: &'a Trail,
+    pub route: &'a RouteTrace,
     /// How it ended, and what it used.
     pub end: &'a End,
     /// Until the first content.
@@ -191,14 +191,14 @@ impl Metrics {
     }
 
     /// A target that was asked several times has failed each time but the last.
-    fn asked(&self, route: &Trail) {
+    fn asked(&self, route: &RouteTrace) {
         for step in route.steps().iter().filter(|step| step.tries > 0) {
             let count = |outcome: &'static str, times: u32| {
                 if times > 0 {
                     self.0.attempts.get_or_create(&Attempt { provider: Name(step.provider.clone()), outcome }).inc_by(times.into());
                 }
             };
-            let failed = matches!(step.outcome, Outcome::Failed(_) | Outcome::Skipped(_));
+            let failed = matches!(step.outcome, TargetOutcome::Failed(_) | TargetOutcome::Skipped(_));
             count("failed", step.tries - u32::from(!failed));
             count(step.outcome.name(), u32::from(!failed));
         }

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::time::timeout_at;
 
 use super::clock::Running;
-use super::closing::Tally;
+use super::closing::Accounting;
 use super::live::Live;
 use super::recorder::{Recorder, Secrets};
 use super::transport::Body;
@@ -17,16 +17,16 @@ use crate::hub::Stream;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
-use crate::provider::Provider;
-use crate::provider::recording::header_line;
-use crate::provider::refusal::request_id;
+use crate::wire::Wire;
+use crate::wire::recording::header_line;
+use crate::wire::refusal::request_id;
 
 /// A refusal's body that is read, at the most: enough for any message.
 const REFUSAL_BYTES: usize = 64 * 1024;
 
 /// What a request is about.
 #[derive(Debug, Clone)]
-pub(super) struct Errand {
+pub(super) struct AttemptContext {
     pub(super) ask: Arc<Ask>,
     pub(super) stream: Arc<Stream>,
     pub(super) target: Target,
@@ -37,8 +37,8 @@ pub(super) struct Errand {
 
 /// An answer as it begins.
 pub(super) struct Answer {
-    pub(super) errand: Errand,
-    pub(super) wire: &'static dyn Provider,
+    pub(super) context: AttemptContext,
+    pub(super) wire: &'static dyn Wire,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     /// It comes as one body, not as a stream.
@@ -56,8 +56,8 @@ pub(super) enum Received {
 
 impl Answer {
     /// Takes the answer for what its head says it is, and has it recorded where its account wants that.
-    pub(super) fn receive(self, tally: &mut Tally) -> Received {
-        let answer = self.recorded(tally);
+    pub(super) fn receive(self, accounting: &mut Accounting) -> Received {
+        let answer = self.recorded(accounting);
         if !answer.status.is_success() {
             Received::Refused(Box::new(answer))
         } else if answer.whole {
@@ -67,12 +67,12 @@ impl Answer {
         }
     }
 
-    fn recorded(mut self, tally: &Tally) -> Self {
-        let Some(record) = &self.errand.target.account.record else { return self };
-        let (id, number) = (self.errand.stream.id(), tally.recorded());
+    fn recorded(mut self, accounting: &Accounting) -> Self {
+        let Some(record) = &self.context.target.provider.record else { return self };
+        let (id, number) = (self.context.stream.id(), accounting.recorded());
         let name = if number > 1 { format!("{id}-{number}") } else { id.to_string() };
-        let head = header_line(self.wire.wire(), self.content_type(), self.status.as_u16());
-        match self.errand.recorder.tape(record, name, head, std::mem::take(&mut self.errand.secrets)) {
+        let head = header_line(self.wire.id(), self.content_type(), self.status.as_u16());
+        match self.context.recorder.tape(record, name, head, std::mem::take(&mut self.context.secrets)) {
             Some(tape) => Self { body: Body::Taped(Box::new((self.body, tape))), ..self },
             None => self,
         }

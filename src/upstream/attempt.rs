@@ -13,7 +13,7 @@ use super::Ending;
 use super::answer::{Answer, Received};
 use super::client::Clients;
 use super::clock::Running;
-use super::closing::Tally;
+use super::closing::Accounting;
 use super::finishing::Unfinished;
 use super::live::Live;
 use super::open::{Opening, unless_cancelled};
@@ -27,10 +27,10 @@ use crate::model::ask::Ask;
 use crate::model::entry::Entry;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
-use crate::model::wire::Wire;
-use crate::provider::refusal::retry_after;
-use crate::provider::{self, Draft, Mode, quota};
+use crate::model::wire::WireId;
 use crate::route::Candidate;
+use crate::wire::refusal::retry_after;
+use crate::wire::{self, Draft, Mode, quota};
 
 /// What stands for the model in a base URL.
 const MODEL_PLACE: &str = "{model}";
@@ -40,45 +40,45 @@ const HELD_FRAMES: usize = 64;
 const HELD_BYTES: usize = 256 * 1024;
 
 /// What a target is to be sent, made from the request as it came: whatever was tried before changes nothing of it.
-pub(super) struct Wish {
+pub(super) struct PreparedRequest {
     draft: Option<Draft>,
 }
 
-impl Wish {
+impl PreparedRequest {
     /// The request in the target's words.
     ///
     /// # Errors
     /// A 400 where they have none for it.
     pub(super) fn of(ask: &Ask, target: &Target) -> Result<Self, Fault> {
-        let Via::Http { wire, .. } = &target.account.via else { return Ok(Self { draft: None }) };
+        let Via::Http { wire, .. } = &target.provider.via else { return Ok(Self { draft: None }) };
         let mode = if is_whole(ask, *wire) { Mode::Whole } else { Mode::Stream };
-        Ok(Self { draft: Some(provider::of(*wire).draft(ask, target, mode)?) })
+        Ok(Self { draft: Some(wire::of(*wire).draft(ask, target, mode)?) })
     }
 }
 
 /// The answer comes as one body: nothing of it is seen before all of it is there.
-pub(super) fn is_whole(ask: &Ask, wire: Wire) -> bool {
-    !ask.stream && ask.tongue.wire() == Some(wire)
+pub(super) fn is_whole(ask: &Ask, wire: WireId) -> bool {
+    !ask.stream && ask.dialect.wire() == Some(wire)
 }
 
 /// Asks one target once.
 pub(super) async fn attempt(
     open: &Opening<'_>,
     candidate: &Candidate,
-    wish: Wish,
+    prepared: PreparedRequest,
     release: Instant,
-    tally: &mut Tally,
+    accounting: &mut Accounting,
 ) -> Result<Box<Live>, Ending> {
     let target = &candidate.target;
-    let answer = match (&target.account.via, wish.draft) {
+    let answer = match (&target.provider.via, prepared.draft) {
         (Via::Http { wire, base_url, query }, Some(draft)) => {
             let sent = prepare(open, target, *wire, Place { base_url, query: query.as_deref() }, draft).await?;
-            begin(open, target, tally);
+            begin(open, target, accounting);
             head(open, sent).await?
         }
         (Via::Replay(replay), _) => {
-            begin(open, target, tally);
-            replay::answer(replay, open.errand(target)).await?
+            begin(open, target, accounting);
+            replay::answer(replay, open.context(target)).await?
         }
         (Via::Http { .. }, None) => return Err(Fault::new(Code::InternalError, "a target was asked for nothing").into()),
     };
@@ -88,16 +88,16 @@ pub(super) async fn attempt(
     {
         candidate.health.fill(reset);
     }
-    match answer.receive(tally) {
-        Received::Stream(live) => hold(&open.stream, live, release, tally).await,
-        Received::Whole(whole) => read(&open.stream, whole, tally).await,
+    match answer.receive(accounting) {
+        Received::Stream(live) => hold(&open.stream, live, release, accounting).await,
+        Received::Whole(whole) => read(&open.stream, whole, accounting).await,
         Received::Refused(refused) => Err(refused.refusal().await.into()),
     }
 }
 
-fn begin(open: &Opening<'_>, target: &Target, tally: &mut Tally) {
-    tally.begin_attempt(target);
-    open.stream.step_tried(tally.step);
+fn begin(open: &Opening<'_>, target: &Target, accounting: &mut Accounting) {
+    accounting.begin_attempt(target);
+    open.stream.step_tried(accounting.step);
     open.stream.set_upstream(UpstreamState::Open);
 }
 
@@ -127,30 +127,30 @@ impl Place<'_> {
 }
 
 /// Makes the request ready.
-async fn prepare(open: &Opening<'_>, target: &Target, wire: Wire, place: Place<'_>, draft: Draft) -> Result<Box<Sent>, Ending> {
-    let (whole, wire, account) = (is_whole(open.ask, wire), provider::of(wire), &target.account);
-    let running = if whole { Running::whole(account.clocks) } else { Running::start(account.clocks) };
+async fn prepare(open: &Opening<'_>, target: &Target, wire: WireId, place: Place<'_>, draft: Draft) -> Result<Box<Sent>, Ending> {
+    let (whole, wire, provider) = (is_whole(open.ask, wire), wire::of(wire), &target.provider);
+    let running = if whole { Running::whole(provider.clocks) } else { Running::start(provider.clocks) };
     let signed = signed(open.clients, target, place, draft, &running).await?;
-    let mut errand = open.errand(target);
-    if account.record.is_some() {
-        errand.secrets = Secrets::of(account, signed.request.headers());
+    let mut context = open.context(target);
+    if provider.record.is_some() {
+        context.secrets = Secrets::of(provider, signed.request.headers());
     }
-    Ok(Box::new(Sent::new(errand, wire, whole, running, signed)))
+    Ok(Box::new(Sent::new(context, wire, whole, running, signed)))
 }
 
 /// The request of a draft, with the account's credential on it.
 pub(super) async fn signed(clients: &Clients, target: &Target, place: Place<'_>, draft: Draft, running: &Running) -> Result<Signed, Fault> {
-    let account = &target.account;
+    let provider = &target.provider;
     let mut headers = HeaderMap::with_capacity(draft.headers.len() + 4);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.extend(draft.headers);
-    let client = clients.of(account)?;
+    let client = clients.of(provider)?;
     let request = client.post(place.url(target.upstream_model(), &draft.path)).headers(headers).body(draft.body.clone());
-    let no_address = |_| Fault::new(Code::InternalError, format!("the address of provider `{}` is no URL", account.name));
+    let no_address = |_| Fault::new(Code::InternalError, format!("the address of provider `{}` is no URL", provider.name));
     let mut request = request.build().map_err(no_address)?;
     let (at, clock) = running.next();
-    let shown = timeout_at(at, clients.credential(account)).await.map_err(|_| clock.ran_out(&running.clocks))??;
-    sign(&mut request, account, &shown, SystemTime::now())?;
+    let shown = timeout_at(at, clients.credential(provider)).await.map_err(|_| clock.ran_out(&running.clocks))??;
+    sign(&mut request, provider, &shown, SystemTime::now())?;
     Ok(Signed { client, request, body: draft.body, shown })
 }
 
@@ -163,23 +163,23 @@ async fn head(open: &Opening<'_>, mut sent: Box<Sent>) -> Result<Answer, Ending>
 }
 
 /// Reads until the first content (or the terminal marker), or until held frames are to be let go.
-async fn hold(stream: &Stream, mut live: Box<Live>, release: Instant, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+async fn hold(stream: &Stream, mut live: Box<Live>, release: Instant, accounting: &mut Accounting) -> Result<Box<Live>, Ending> {
     loop {
         let held = !live.entries.is_empty();
         let full = live.entries.len() >= HELD_FRAMES || live.entries.iter().map(Entry::stored_bytes).sum::<usize>() >= HELD_BYTES;
         if live.decided || full || held && Instant::now() >= release {
-            tally.first_content = live.decided.then(std::time::Instant::now);
+            accounting.first_content = live.decided.then(std::time::Instant::now);
             return Ok(live);
         }
         let (at, clock) = live.running.next();
         let until = if held { at.min(release) } else { at };
         match unless_cancelled(stream, timeout_at(until, live.body.chunk())).await {
             Ok(Ok(Some(chunk))) => {
-                let taken = live.take(&chunk?, tally);
+                let taken = live.take(&chunk?, accounting);
                 live.unless_decided(taken)?;
             }
             Ok(Ok(None)) => {
-                let ended = live.end(tally);
+                let ended = live.end(accounting);
                 live.unless_decided(ended)?;
             }
             Ok(Err(_)) if held && until == release => {}
@@ -190,11 +190,11 @@ async fn hold(stream: &Stream, mut live: Box<Live>, release: Instant, tally: &mu
 }
 
 /// Reads an answer that is not streamed.
-async fn read(stream: &Stream, mut whole: Box<Whole>, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+async fn read(stream: &Stream, mut whole: Box<Whole>, accounting: &mut Accounting) -> Result<Box<Live>, Ending> {
     match unless_cancelled(stream, whole.read()).await {
         Ok(read) => {
             read?;
-            Ok(whole.decode(tally)?)
+            Ok(whole.decode(accounting)?)
         }
         Err(cause) => Err(whole.stopped(cause)),
     }

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 
 use super::credentials::{Credentials, Environment, Shown};
 use crate::model::fault::{Code, Fault};
-use crate::model::target::{Account, Credential, Via};
+use crate::model::target::{Credential, Provider, Via};
 
 /// Idle connections kept for each upstream host: a burst is over, most of its connections are not needed again.
 const IDLE_CONNECTIONS: usize = 64;
@@ -31,7 +31,7 @@ pub fn set_worker(worker: usize) {
 #[derive(Debug)]
 pub struct Clients {
     workers: usize,
-    accounts: HashMap<ByteString, Place>,
+    providers: HashMap<ByteString, Place>,
 }
 
 /// What an account has.
@@ -47,26 +47,26 @@ impl Clients {
     ///
     /// # Errors
     /// When one cannot be built, or a credential cannot be sent: names the account.
-    pub fn new<'a>(accounts: impl Iterator<Item = &'a Arc<Account>>, workers: usize) -> Result<Self, ClientProblem> {
+    pub fn new<'a>(providers: impl Iterator<Item = &'a Arc<Provider>>, workers: usize) -> Result<Self, ClientProblem> {
         let environment = Environment::of_process();
-        let mut all = Self { workers: workers.max(1), accounts: HashMap::new() };
-        for account in accounts {
-            let problem = |what| ClientProblem { account: account.name.to_string(), what };
-            let credentials = Arc::new(Credentials::new(account, environment.clone()).map_err(problem)?);
+        let mut all = Self { workers: workers.max(1), providers: HashMap::new() };
+        for provider in providers {
+            let problem = |what| ClientProblem { provider: provider.name.to_string(), what };
+            let credentials = Arc::new(Credentials::new(provider, environment.clone()).map_err(problem)?);
             let clients = (0..all.workers).map(|_| OnceLock::new()).collect();
-            all.accounts.insert(account.name.clone(), Place { clients, credentials });
-            all.of(account).map_err(|fault| problem(fault.message))?;
+            all.providers.insert(provider.name.clone(), Place { clients, credentials });
+            all.of(provider).map_err(|fault| problem(fault.message))?;
         }
         Ok(all)
     }
 
     /// The client of an account for this worker.
-    pub(super) fn of(&self, account: &Account) -> Result<reqwest::Client, Fault> {
-        let place = self.place(account)?.clients.get(WORKER.get() % self.workers).ok_or_else(|| missing(account))?;
+    pub(super) fn of(&self, provider: &Provider) -> Result<reqwest::Client, Fault> {
+        let place = self.place(provider)?.clients.get(WORKER.get() % self.workers).ok_or_else(|| missing(provider))?;
         if let Some(client) = place.get() {
             return Ok(client.clone());
         }
-        let client = build(account).map_err(|what| Fault::new(Code::InternalError, what))?;
+        let client = build(provider).map_err(|what| Fault::new(Code::InternalError, what))?;
         Ok(place.get_or_init(|| client).clone())
     }
 
@@ -74,32 +74,32 @@ impl Clients {
     ///
     /// # Errors
     /// When there is none: says what its operator has to do.
-    pub(super) async fn credential(&self, account: &Account) -> Result<Shown, Fault> {
-        self.place(account)?.credentials.shown(&self.of(account)?).await
+    pub(super) async fn credential(&self, provider: &Provider) -> Result<Shown, Fault> {
+        self.place(provider)?.credentials.shown(&self.of(provider)?).await
     }
 
-    fn place(&self, account: &Account) -> Result<&Place, Fault> {
-        self.accounts.get(&account.name).ok_or_else(|| missing(account))
+    fn place(&self, provider: &Provider) -> Result<&Place, Fault> {
+        self.providers.get(&provider.name).ok_or_else(|| missing(provider))
     }
 }
 
-fn missing(account: &Account) -> Fault {
-    Fault::new(Code::InternalError, format!("the provider `{}` has no client", account.name))
+fn missing(provider: &Provider) -> Fault {
+    Fault::new(Code::InternalError, format!("the provider `{}` has no client", provider.name))
 }
 
 /// A client that cannot be built.
 #[derive(Debug, thiserror::Error)]
-#[error("provider `{account}`: {what}")]
+#[error("provider `{provider}`: {what}")]
 pub struct ClientProblem {
     /// The account.
-    pub account: String,
+    pub provider: String,
     /// What is wrong.
     pub what: String,
 }
 
-fn build(account: &Account) -> Result<reqwest::Client, String> {
+fn build(provider: &Provider) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
-        .connect_timeout(account.clocks.connect)
+        .connect_timeout(provider.clocks.connect)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .retry(reqwest::retry::never())
@@ -109,28 +109,31 @@ fn build(account: &Account) -> Result<reqwest::Client, String> {
         .pool_idle_timeout(IDLE_FOR)
         .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
         .no_proxy();
-    builder = match (account.http2, &account.via) {
+    builder = match (provider.http2, &provider.via) {
         (false, _) => builder.http1_only(),
         (true, Via::Http { base_url, .. }) if base_url.starts_with("http:") => builder.http2_prior_knowledge(),
         (true, _) => builder,
     };
-    if never_secured(account) {
+    if never_secured(provider) {
         builder = builder.tls_certs_only([]);
     }
-    if let Some(proxy) = &account.proxy {
+    if let Some(proxy) = &provider.proxy {
         builder =
             builder.proxy(reqwest::Proxy::all(proxy.expose_secret()).map_err(|_| "`proxy` is not a URL that can be used".to_owned())?);
     }
-    if let Some(file) = &account.ca_file {
+    if let Some(file) = &provider.ca_file {
         builder = builder.tls_certs_merge(certificates(file)?);
     }
     builder.build().map_err(|error| format!("its HTTP client cannot be built: {error}"))
 }
 
 /// Nothing of it goes over TLS, so that no certificate authorities need be read and kept.
-fn never_secured(account: &Account) -> bool {
-    let plain = matches!(&account.via, Via::Http { base_url, .. } if base_url.starts_with("http:"));
-    plain && account.proxy.is_none() && account.ca_file.is_none() && matches!(account.credential, Credential::None | Credential::Key { .. })
+fn never_secured(provider: &Provider) -> bool {
+    let plain = matches!(&provider.via, Via::Http { base_url, .. } if base_url.starts_with("http:"));
+    plain
+        && provider.proxy.is_none()
+        && provider.ca_file.is_none()
+        && matches!(provider.credential, Credential::None | Credential::Key { .. })
 }
 
 fn certificates(file: &std::path::Path) -> Result<Vec<reqwest::Certificate>, String> {

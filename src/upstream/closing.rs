@@ -20,7 +20,7 @@ use crate::model::usage::{self, Usage};
 
 /// What is kept count of while a generation runs.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Accounting {
     ask: Arc<Ask>,
     /// The provider's own figures, the latest.
     pub(super) usage: Option<Usage>,
@@ -47,7 +47,7 @@ struct Counts {
     recorded: AtomicU32,
 }
 
-impl Tally {
+impl Accounting {
     pub(super) fn new(ask: &Arc<Ask>) -> Self {
         Self::counting(ask, Arc::default())
     }

@@ -12,8 +12,8 @@ use super::transport::Body;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
-use crate::provider::{self, Draft, Provider};
 use crate::route::Plan;
+use crate::wire::{self, Draft, Wire};
 
 /// An answer that is read, at the most: it is one number.
 const ANSWER_BYTES: usize = 64 * 1024;
@@ -35,15 +35,15 @@ pub async fn count(ask: &Ask, plan: &Plan, clients: &Clients) -> Result<Option<u
 }
 
 async fn by_target(ask: &Ask, target: &Target, clients: &Clients) -> Result<Option<u64>, Fault> {
-    let Via::Http { wire, base_url, query } = &target.account.via else { return Ok(None) };
-    let wire = provider::of(*wire);
+    let Via::Http { wire, base_url, query } = &target.provider.via else { return Ok(None) };
+    let wire = wire::of(*wire);
     let Some(draft) = wire.count(ask, target) else { return Ok(None) };
     let place = Place { base_url, query: query.as_deref() };
     ask_once(wire, draft?, target, place, clients).await
 }
 
-async fn ask_once(wire: &dyn Provider, draft: Draft, target: &Target, place: Place<'_>, clients: &Clients) -> Result<Option<u64>, Fault> {
-    let running = Running::start(target.account.clocks);
+async fn ask_once(wire: &dyn Wire, draft: Draft, target: &Target, place: Place<'_>, clients: &Clients) -> Result<Option<u64>, Fault> {
+    let running = Running::start(target.provider.clocks);
     let signed = signed(clients, target, place, draft, &running).await?;
     let (at, clock) = running.next();
     let response = timeout_at(at, signed.client.execute(signed.request)).await.map_err(|_| clock.ran_out(&running.clocks))?;

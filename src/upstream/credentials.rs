@@ -28,7 +28,7 @@ pub(super) use self::local::Environment;
 use self::problem::Problem;
 use self::web::{Direct, Web};
 use crate::model::fault::{Code, Fault, Side};
-use crate::model::target::{Account, Auth, Aws, AwsKeys, Credential, Entra, Google};
+use crate::model::target::{Auth, Aws, AwsKeys, Credential, Entra, Google, Provider};
 
 /// The longest that a fetch may take, everything that it asks included.
 const FETCH: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ pub(super) enum Secret {
 /// The credentials of one account.
 #[derive(Debug)]
 pub(super) struct Credentials {
-    account: ByteString,
+    provider: ByteString,
     source: Source,
     environment: Environment,
     cache: Arc<Cache>,
@@ -97,10 +97,10 @@ impl Credentials {
     ///
     /// # Errors
     /// When what is configured cannot be sent: says why.
-    pub(super) fn new(account: &Account, environment: Environment) -> Result<Self, String> {
+    pub(super) fn new(provider: &Provider, environment: Environment) -> Result<Self, String> {
         let given = |secret| Source::Given(Arc::new(secret));
         let asked = |asked| Source::Asked(Arc::new(asked));
-        let source = match &account.credential {
+        let source = match &provider.credential {
             Credential::None => given(Secret::None),
             Credential::Key { key, auth } => given(header_of(key.expose_secret(), *auth)?),
             Credential::Aws(Aws { keys: Some(keys), region, .. }) => given(Secret::Keys { keys: configured(keys), region: region.clone() }),
@@ -108,7 +108,7 @@ impl Credentials {
             Credential::Google(google) => asked(Asked::Google(google.clone())),
             Credential::Entra(entra) => asked(Asked::Entra(entra.clone())),
         };
-        Ok(Self { account: account.name.clone(), source, environment, cache: Arc::default(), direct: Direct::default() })
+        Ok(Self { provider: provider.name.clone(), source, environment, cache: Arc::default(), direct: Direct::default() })
     }
 
     /// A good secret; it is fetched through `client` if it must be.
@@ -126,7 +126,7 @@ impl Credentials {
     }
 
     async fn fetch(self: Arc<Self>, asked: Arc<Asked>, client: reqwest::Client) -> Result<Fetched, Problem> {
-        let web = Web { account: client, direct: &self.direct };
+        let web = Web { provider: client, direct: &self.direct };
         let asking = async {
             match &*asked {
                 Asked::Aws(aws) => aws::fetch(aws, &self.environment, &web).await,
@@ -137,7 +137,7 @@ impl Credentials {
         let slow = |_| Problem::new(format!("it did not come within {FETCH:?}: check the way to where it is asked for"));
         let outcome = tokio::time::timeout(FETCH, asking).await.map_err(slow).flatten();
         if let Err(problem) = &outcome {
-            let (provider, reason, detail) = (&*self.account, &*problem.what, problem.detail.as_deref());
+            let (provider, reason, detail) = (&*self.provider, &*problem.what, problem.detail.as_deref());
             tracing::error!(provider, reason, detail, "the provider's credential cannot be had");
         }
         outcome
@@ -145,7 +145,7 @@ impl Credentials {
 
     /// What a client is told: the operator has more in the log.
     fn fault(&self, problem: &Problem) -> Fault {
-        let message = format!("there is no credential for provider `{}`: {}", self.account, problem.what);
+        let message = format!("there is no credential for provider `{}`: {}", self.provider, problem.what);
         Fault { side: Side::Ours, ..Fault::new(Code::UpstreamAuth, message) }
     }
 }

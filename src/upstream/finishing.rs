@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Ending;
 use super::answer::Received;
-use super::closing::Tally;
+use super::closing::Accounting;
 use super::live::Live;
 use super::sent::Sent;
 use super::whole::Whole;
@@ -77,15 +77,15 @@ pub(super) struct Rest {
 
 impl Rest {
     /// Reads to the end, as far as it comes in time; what was used then stands in the stream's status.
-    pub(super) async fn finish(self, tally: &mut Tally) -> Option<Usage> {
+    pub(super) async fn finish(self, accounting: &mut Accounting) -> Option<Usage> {
         let Self { what, stream, stopped, _place } = self;
         let closing = Closing(&stream);
         let complete = tokio::select! {
             biased;
             () = stopped.cancelled() => false,
-            read = timeout(LONGEST, what.read(tally)) => read.unwrap_or(false),
+            read = timeout(LONGEST, what.read(accounting)) => read.unwrap_or(false),
         };
-        let used = tally.used(complete);
+        let used = accounting.used(complete);
         closing.0.settle(used);
         used
     }
@@ -102,27 +102,27 @@ impl Drop for Closing<'_> {
 
 impl Unfinished {
     /// True once it is complete.
-    async fn read(self, tally: &mut Tally) -> bool {
+    async fn read(self, accounting: &mut Accounting) -> bool {
         match self {
             Self::Sent(mut sent) => match sent.head().await {
-                Ok(answer) => match answer.receive(tally) {
-                    Received::Stream(live) => read_stream(live, tally).await,
-                    Received::Whole(whole) => read_whole(whole, tally).await,
+                Ok(answer) => match answer.receive(accounting) {
+                    Received::Stream(live) => read_stream(live, accounting).await,
+                    Received::Whole(whole) => read_whole(whole, accounting).await,
                     Received::Refused(_) => false,
                 },
                 Err(_) => false,
             },
-            Self::Stream(live) => read_stream(live, tally).await,
-            Self::Whole(whole) => read_whole(whole, tally).await,
+            Self::Stream(live) => read_stream(live, accounting).await,
+            Self::Whole(whole) => read_whole(whole, accounting).await,
         }
     }
 }
 
-async fn read_stream(mut live: Box<Live>, tally: &mut Tally) -> bool {
+async fn read_stream(mut live: Box<Live>, accounting: &mut Accounting) -> bool {
     while !live.done {
         let taken = match timeout_at(live.running.next().0, live.body.chunk()).await {
-            Ok(Some(Ok(chunk))) => live.take(&chunk, tally),
-            Ok(None) => live.end(tally),
+            Ok(Some(Ok(chunk))) => live.take(&chunk, accounting),
+            Ok(None) => live.end(accounting),
             Ok(Some(Err(_))) | Err(_) => return false,
         };
         live.entries.clear();
@@ -134,6 +134,6 @@ async fn read_stream(mut live: Box<Live>, tally: &mut Tally) -> bool {
     true
 }
 
-async fn read_whole(mut whole: Box<Whole>, tally: &mut Tally) -> bool {
-    whole.read().await.is_ok() && whole.decode(tally).is_ok()
+async fn read_whole(mut whole: Box<Whole>, accounting: &mut Accounting) -> bool {
+    whole.read().await.is_ok() && whole.decode(accounting).is_ok()
 }

@@ -9,17 +9,17 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Ending;
-use super::attempt::Wish;
-use super::closing::Tally;
+use super::attempt::PreparedRequest;
+use super::closing::Accounting;
 use super::live::Live;
 use super::open::{Opening, unless_cancelled};
 use crate::hub::UpstreamState;
 use crate::limits;
 use crate::model::fault::{Code, Fault, Side};
+use crate::model::route_trace::{TargetOutcome, Why};
 use crate::model::target::{Target, Via};
-use crate::model::trail::{Outcome, Why};
-use crate::provider;
 use crate::route::{Candidate, Permit, wait_before};
+use crate::wire;
 
 /// A target that wants more time than this is not waited for: the next one is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ pub(super) struct Lane<'a> {
 
 /// How a lane came to its end.
 pub(super) struct Finished {
-    pub(super) tally: Tally,
+    pub(super) accounting: Accounting,
     pub(super) result: Result<Opened, Setback>,
 }
 
@@ -65,15 +65,15 @@ impl<'a> Lane<'a> {
         candidate: &Arc<Candidate>,
         rights: (Permit, limits::Lane),
         hedge: bool,
-        mut tally: Tally,
+        mut accounting: Accounting,
     ) -> Self {
         let (permit, share) = rights;
-        let step = open.stream.step(&candidate.target, hedge, Outcome::Asked);
+        let step = open.stream.step(&candidate.target, hedge, TargetOutcome::Asked);
         let asked = candidate.clone();
-        tally.step = step;
+        accounting.step = step;
         let run = Box::pin(async move {
-            let result = open.ask_target(&asked, permit, &mut tally).await;
-            Finished { tally, result }
+            let result = open.ask_target(&asked, permit, &mut accounting).await;
+            Finished { accounting, result }
         });
         Self { step, began: Instant::now(), candidate: candidate.clone(), share, run }
     }
@@ -81,12 +81,12 @@ impl<'a> Lane<'a> {
 
 impl Opening<'_> {
     /// One target, asked again as often as the plan, the route's budget and the target itself allow.
-    async fn ask_target(&self, candidate: &Arc<Candidate>, mut permit: Permit, tally: &mut Tally) -> Result<Opened, Setback> {
+    async fn ask_target(&self, candidate: &Arc<Candidate>, mut permit: Permit, accounting: &mut Accounting) -> Result<Opened, Setback> {
         let (mut retries, mut learned) = (0, false);
         loop {
-            let wish = Wish::of(self.ask, &candidate.target).map_err(|fault| Setback::Unfit(Box::new(fault)))?;
+            let prepared = PreparedRequest::of(self.ask, &candidate.target).map_err(|fault| Setback::Unfit(Box::new(fault)))?;
             let began = Instant::now();
-            let mut fault = match self.attempt(candidate, wish, tally).await {
+            let mut fault = match self.attempt(candidate, prepared, accounting).await {
                 Ok(live) => return Ok(self.opened(live, permit, began)),
                 Err(Ending::Failed(fault, _)) => fault,
                 Err(cancelled) => return Err(Setback::Cancelled(cancelled)),
@@ -116,10 +116,10 @@ impl Opening<'_> {
 
     /// True where the request was refused for a wish of ours that can be left out: it is asked again without.
     fn learn(&self, target: &Target, fault: &Fault) -> bool {
-        let Via::Http { wire, .. } = &target.account.via else { return false };
-        let learned = self.ask.shape != Some(*wire) && provider::of(*wire).learn(fault, target);
+        let Via::Http { wire, .. } = &target.provider.via else { return false };
+        let learned = self.ask.shape != Some(*wire) && wire::of(*wire).learn(fault, target);
         if learned {
-            let (stream, provider) = (self.stream.id().as_str(), &*target.account.name);
+            let (stream, provider) = (self.stream.id().as_str(), &*target.provider.name);
             tracing::info!(stream, provider, "the provider refuses what we wished for besides: it is asked again without, from now on");
         }
         learned
@@ -131,7 +131,7 @@ impl Opening<'_> {
             return None;
         }
         let wait = wait_before(retries, fault.retry_after);
-        (wait <= PATIENCE && self.plan.pulse.may_retry()).then_some(wait)
+        (wait <= PATIENCE && self.plan.stats.may_retry()).then_some(wait)
     }
 
     /// An answer has begun: by its first content, or as what was held of it is let go.
@@ -153,7 +153,7 @@ impl Opening<'_> {
 
     /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they are left out.
     fn note(&self, target: &Target, fault: &Fault) {
-        let (stream, provider, model) = (self.stream.id().as_str(), &*target.account.name, &*target.model);
+        let (stream, provider, model) = (self.stream.id().as_str(), &*target.provider.name, &*target.model);
         if fault.code == Code::UpstreamAuth && fault.side == Side::Upstream {
             tracing::error!(stream, provider, model, "the provider refuses our credential: check its api_key, or whose rights it has");
             return;
@@ -170,11 +170,11 @@ fn loggable(fault: &Fault) -> &str {
 
 impl Setback {
     /// What it is called in the trail.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> TargetOutcome {
         match self {
-            Self::Failed(fault) => Outcome::Failed(fault.code.as_str()),
-            Self::Unfit(_) => Outcome::Skipped(Why::Unfit),
-            Self::Cancelled(_) => Outcome::Cancelled,
+            Self::Failed(fault) => TargetOutcome::Failed(fault.code.as_str()),
+            Self::Unfit(_) => TargetOutcome::Skipped(Why::Unfit),
+            Self::Cancelled(_) => TargetOutcome::Cancelled,
         }
     }
 }
@@ -184,7 +184,7 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     use super::*;
-    use crate::provider::refusal;
+    use crate::wire::refusal;
 
     #[test]
     fn what_an_upstream_said_is_in_no_log() {

@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::Ending;
-use super::answer::{Answer, Errand};
+use super::answer::{Answer, AttemptContext};
 use super::clock::Running;
-use super::closing::Tally;
+use super::closing::Accounting;
 use super::finishing::Unfinished;
 use super::transport::Body;
 use crate::codec::{Frame, Framing};
@@ -19,7 +19,7 @@ use crate::model::entry::{Entry, Payload};
 use crate::model::event::{Event, Events, Route};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::OnCancel;
-use crate::provider::{Decode, DecodeError, Decoded, Provider};
+use crate::wire::{Decode, DecodeError, Decoded, Wire};
 
 /// How long an answer that is complete may take to end its body, so that its connection can be used again.
 const TAIL: Duration = Duration::from_millis(500);
@@ -53,25 +53,32 @@ impl Live {
     pub(super) fn new(answer: Answer) -> Self {
         let framing = answer.wire.framing(answer.content_type());
         let request_id = answer.request_id();
-        let Answer { errand, wire, running, body, .. } = answer;
-        let route = route(&errand, wire, request_id, errand.ask.stream);
-        Self::of(&errand, wire, route, body, framing, running)
+        let Answer { context, wire, running, body, .. } = answer;
+        let route = route(&context, wire, request_id, context.ask.stream);
+        Self::of(&context, wire, route, body, framing, running)
     }
 
     /// An answer that came as one body, whose entry is still to be put in.
-    pub(super) fn done(errand: &Errand, wire: &'static dyn Provider, request_id: Option<ByteString>, running: Running) -> Self {
-        let route = route(errand, wire, request_id, !errand.ask.stream);
+    pub(super) fn done(context: &AttemptContext, wire: &'static dyn Wire, request_id: Option<ByteString>, running: Running) -> Self {
+        let route = route(context, wire, request_id, !context.ask.stream);
         let body = Body::Http(reqwest::Body::default());
-        Self { done: true, decided: true, ..Self::of(errand, wire, route, body, wire.framing(""), running) }
+        Self { done: true, decided: true, ..Self::of(context, wire, route, body, wire.framing(""), running) }
     }
 
-    fn of(errand: &Errand, wire: &'static dyn Provider, route: Route, body: Body, framing: Box<dyn Framing>, running: Running) -> Self {
+    fn of(
+        context: &AttemptContext,
+        wire: &'static dyn Wire,
+        route: Route,
+        body: Body,
+        framing: Box<dyn Framing>,
+        running: Running,
+    ) -> Self {
         Self {
-            ask: errand.ask.clone(),
+            ask: context.ask.clone(),
             route,
             body,
             framing,
-            decoder: wire.decoder(&errand.target, errand.stream.id().as_str()),
+            decoder: wire.decoder(&context.target, context.stream.id().as_str()),
             running,
             buf: BytesMut::new(),
             decoded: Decoded::default(),
@@ -79,27 +86,27 @@ impl Live {
             done: false,
             failed: None,
             entries: Vec::new(),
-            on_cancel: errand.target.account.on_cancel,
+            on_cancel: context.target.provider.on_cancel,
         }
     }
 
     /// Takes bytes in. Entries are added to `entries`, also those before a failure.
-    pub(super) fn take(&mut self, chunk: &Bytes, tally: &mut Tally) -> Result<(), Ending> {
+    pub(super) fn take(&mut self, chunk: &Bytes, accounting: &mut Accounting) -> Result<(), Ending> {
         self.running.byte();
         if self.buf.capacity() - self.buf.len() < chunk.len() {
             self.buf.reserve(chunk.len().max(BLOCK));
         }
         self.buf.extend_from_slice(chunk);
         let before = self.entries.len();
-        let result = self.drain(tally);
-        tally.count(self.entries.get(before..).unwrap_or_default());
+        let result = self.drain(accounting);
+        accounting.count(self.entries.get(before..).unwrap_or_default());
         result
     }
 
-    fn drain(&mut self, tally: &mut Tally) -> Result<(), Ending> {
+    fn drain(&mut self, accounting: &mut Accounting) -> Result<(), Ending> {
         while !self.done {
             match self.framing.next(&mut self.buf) {
-                Ok(Some(frame)) => self.frame(frame, tally)?,
+                Ok(Some(frame)) => self.frame(frame, accounting)?,
                 Ok(None) => break,
                 Err(error) => return Err(Fault::new(Code::UpstreamError, format!("the upstream's stream: {error}")).into()),
             }
@@ -107,12 +114,12 @@ impl Live {
         Ok(())
     }
 
-    fn frame(&mut self, frame: Frame, tally: &mut Tally) -> Result<(), Ending> {
+    fn frame(&mut self, frame: Frame, accounting: &mut Accounting) -> Result<(), Ending> {
         self.decoded.clear();
         let result = self.decoder.decode(&frame, &mut self.decoded);
         let decoded = &mut self.decoded;
         if decoded.usage.is_some() {
-            tally.usage = decoded.usage;
+            accounting.usage = decoded.usage;
         }
         if let Err(error) = result {
             return Err(self.failed(error, frame));
@@ -147,16 +154,16 @@ impl Live {
     }
 
     /// The body has ended: what is left of it, and whether it was complete.
-    pub(super) fn end(&mut self, tally: &mut Tally) -> Result<(), Ending> {
+    pub(super) fn end(&mut self, accounting: &mut Accounting) -> Result<(), Ending> {
         let before = self.entries.len();
-        let result = self.end_frames(tally);
-        tally.count(self.entries.get(before..).unwrap_or_default());
+        let result = self.end_frames(accounting);
+        accounting.count(self.entries.get(before..).unwrap_or_default());
         result
     }
 
-    fn end_frames(&mut self, tally: &mut Tally) -> Result<(), Ending> {
+    fn end_frames(&mut self, accounting: &mut Accounting) -> Result<(), Ending> {
         while let Some(frame) = self.framing.finish(&mut self.buf) {
-            self.frame(frame, tally)?;
+            self.frame(frame, accounting)?;
         }
         if self.done {
             return Ok(());
@@ -171,7 +178,7 @@ impl Live {
                 self.done = true;
                 self.decided = true;
                 if self.decoded.usage.is_some() {
-                    tally.usage = self.decoded.usage;
+                    accounting.usage = self.decoded.usage;
                 }
                 Ok(())
             }
@@ -224,8 +231,8 @@ impl Live {
 
 /// What the journal says of who answers. What comes is passed on as it is where it has the form that was asked for, and
 /// the client speaks as the upstream does.
-fn route(errand: &Errand, wire: &'static dyn Provider, request_id: Option<ByteString>, as_asked: bool) -> Route {
-    let (target, wire) = (&errand.target, wire.wire());
-    let raw = as_asked && errand.ask.tongue.wire() == Some(wire);
-    Route { provider: target.account.name.clone(), model: target.model.clone(), wire, raw, request_id }
+fn route(context: &AttemptContext, wire: &'static dyn Wire, request_id: Option<ByteString>, as_asked: bool) -> Route {
+    let (target, wire) = (&context.target, wire.id());
+    let raw = as_asked && context.ask.dialect.wire() == Some(wire);
+    Route { provider: target.provider.name.clone(), model: target.model.clone(), wire, raw, request_id }
 }

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::answer::Errand;
-use super::attempt::{Wish, is_whole};
+use super::answer::AttemptContext;
+use super::attempt::{PreparedRequest, is_whole};
 use super::client::Clients;
-use super::closing::Tally;
+use super::closing::Accounting;
 use super::lane::{Finished, Lane, Opened, Setback};
 use super::live::Live;
 use super::recorder::{Recorder, Secrets};
@@ -26,8 +26,8 @@ use super::{Ending, attempt};
 use crate::hub::{Cause, Stream};
 use crate::limits::{self, Pass};
 use crate::model::ask::Ask;
+use crate::model::route_trace::{TargetOutcome, Why};
 use crate::model::target::{Target, Via};
-use crate::model::trail::{Outcome, Why};
 use crate::route::{Candidate, Plan};
 
 /// What is needed to open an answer.
@@ -59,30 +59,30 @@ impl<'a> Opening<'a> {
     ///
     /// # Errors
     /// How the generation ends without one: cancelled, or with the last target's failure.
-    pub(super) async fn open(&self, tally: &mut Tally, pass: &mut Pass) -> Result<Opened, Ending> {
-        self.plan.pulse.begin();
-        let mut course = Course::new(self);
+    pub(super) async fn open(&self, accounting: &mut Accounting, pass: &mut Pass) -> Result<Opened, Ending> {
+        self.plan.stats.begin();
+        let mut race = Race::new(self);
         let mut alarm = pin!(sleep_until(Instant::now()));
         let mut hedge = self.plan.hedge_wait();
         loop {
-            if course.is_idle() {
-                if !course.begin(tally, pass, false) {
-                    return Err(Ending::Failed(std::mem::take(&mut course.verdict).fault(), None));
+            if race.is_idle() {
+                if !race.begin(accounting, pass, false) {
+                    return Err(Ending::Failed(std::mem::take(&mut race.verdict).fault(), None));
                 }
                 // One request is hedged once at the most, and where its first target answers in pieces.
-                hedge = hedge.filter(|_| course.streams());
+                hedge = hedge.filter(|_| race.streams());
                 alarm.as_mut().reset(Instant::now() + hedge.unwrap_or_default());
             }
-            match poll_fn(|cx| course.poll(hedge.is_some(), alarm.as_mut(), cx)).await {
+            match poll_fn(|cx| race.poll(hedge.is_some(), alarm.as_mut(), cx)).await {
                 Woke::Alarm => {
                     hedge = None;
-                    if course.left.is_empty() || !self.plan.pulse.may_hedge() {
+                    if race.left.is_empty() || !self.plan.stats.may_hedge() {
                         continue;
                     }
-                    course.begin(tally, pass, true);
+                    race.begin(accounting, pass, true);
                 }
                 Woke::Finished(finished, share) => {
-                    if let Some(opened) = course.end(*finished, share, tally, pass) {
+                    if let Some(opened) = race.end(*finished, share, accounting, pass) {
                         return opened;
                     }
                 }
@@ -92,11 +92,16 @@ impl<'a> Opening<'a> {
 
     /// Asks a target once, unless the stream is cancelled by now. Cancelled while it is asked, the attempt says what is
     /// left of its request; where it does not, all of it is dropped.
-    pub(super) async fn attempt(&self, candidate: &Candidate, wish: Wish, tally: &mut Tally) -> Result<Box<Live>, Ending> {
+    pub(super) async fn attempt(
+        &self,
+        candidate: &Candidate,
+        prepared: PreparedRequest,
+        accounting: &mut Accounting,
+    ) -> Result<Box<Live>, Ending> {
         if let Some(cause) = self.stream.cancelled() {
             return Err(cause.into());
         }
-        let mut attempt = pin!(attempt::attempt(self, candidate, wish, self.release, tally));
+        let mut attempt = pin!(attempt::attempt(self, candidate, prepared, self.release, accounting));
         poll_fn(|cx| {
             let cancelled = self.stream.poll_cancelled(cx);
             match (attempt.as_mut().poll(cx), cancelled) {
@@ -108,8 +113,8 @@ impl<'a> Opening<'a> {
     }
 
     /// What a request to this target is about.
-    pub(super) fn errand(&self, target: &Target) -> Errand {
-        Errand {
+    pub(super) fn context(&self, target: &Target) -> AttemptContext {
+        AttemptContext {
             ask: self.ask.clone(),
             stream: self.stream.clone(),
             target: target.clone(),
@@ -120,14 +125,14 @@ impl<'a> Opening<'a> {
 }
 
 /// How far the plan was gone through. Dropped, it drops what is under way, and says so in the trail.
-struct Course<'a> {
+struct Race<'a> {
     open: &'a Opening<'a>,
     /// Those not looked at yet.
     left: std::collections::VecDeque<&'a Arc<Candidate>>,
     lanes: [Option<Lane<'a>>; 2],
     verdict: Verdict,
     /// What became of those that are still under way when it is dropped.
-    outcome: Outcome,
+    outcome: TargetOutcome,
 }
 
 /// What a course woke for.
@@ -137,9 +142,15 @@ enum Woke {
     Finished(Box<Finished>, limits::Lane),
 }
 
-impl<'a> Course<'a> {
+impl<'a> Race<'a> {
     fn new(open: &'a Opening<'a>) -> Self {
-        Self { open, left: open.plan.candidates().collect(), lanes: [None, None], verdict: Verdict::default(), outcome: Outcome::Cancelled }
+        Self {
+            open,
+            left: open.plan.candidates().collect(),
+            lanes: [None, None],
+            verdict: Verdict::default(),
+            outcome: TargetOutcome::Cancelled,
+        }
     }
 
     fn is_idle(&self) -> bool {
@@ -148,12 +159,12 @@ impl<'a> Course<'a> {
 
     /// The target that is asked streams its answer.
     fn streams(&self) -> bool {
-        let whole = |lane: &Lane<'_>| matches!(lane.candidate.target.account.via, Via::Http { wire, .. } if is_whole(self.open.ask, wire));
+        let whole = |lane: &Lane<'_>| matches!(lane.candidate.target.provider.via, Via::Http { wire, .. } if is_whole(self.open.ask, wire));
         !self.lanes.iter().flatten().any(whole)
     }
 
     /// Begins to ask the next target that can be asked; false where there is none.
-    fn begin(&mut self, tally: &Tally, pass: &mut Pass, hedge: bool) -> bool {
+    fn begin(&mut self, accounting: &Accounting, pass: &mut Pass, hedge: bool) -> bool {
         while !self.verdict.is_over()
             && let Some(candidate) = self.left.pop_front()
         {
@@ -162,19 +173,19 @@ impl<'a> Course<'a> {
                 continue;
             }
             let admitted = candidate.health.admit().map_err(|skip| (skip.why, skip.fault)).and_then(|permit| {
-                let share = pass.lane(&candidate.target.account.name).map_err(|full| (Why::Limit, full))?;
+                let share = pass.lane(&candidate.target.provider.name).map_err(|full| (Why::Limit, full))?;
                 Ok((permit, share))
             });
             match (admitted, self.lanes.iter_mut().find(|place| place.is_none())) {
                 (Ok(rights), Some(place)) => {
                     pass.asked();
-                    *place = Some(Lane::new(self.open, candidate, rights, hedge, tally.fork()));
+                    *place = Some(Lane::new(self.open, candidate, rights, hedge, accounting.fork()));
                     self.open.lanes.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
                 (Ok(_), None) => return false,
                 (Err((why, fault)), _) => {
-                    self.open.stream.step(&candidate.target, hedge, Outcome::Skipped(why));
+                    self.open.stream.step(&candidate.target, hedge, TargetOutcome::Skipped(why));
                     self.verdict.skipped(fault);
                 }
             }
@@ -183,9 +194,15 @@ impl<'a> Course<'a> {
     }
 
     /// Takes in how asking a target ended; `None` where the next one is to be asked.
-    fn end(&mut self, finished: Finished, mut share: limits::Lane, tally: &mut Tally, pass: &mut Pass) -> Option<Result<Opened, Ending>> {
-        let asked = finished.tally.target.is_some();
-        tally.adopt(finished.tally);
+    fn end(
+        &mut self,
+        finished: Finished,
+        mut share: limits::Lane,
+        accounting: &mut Accounting,
+        pass: &mut Pass,
+    ) -> Option<Result<Opened, Ending>> {
+        let asked = finished.accounting.target.is_some();
+        accounting.adopt(finished.accounting);
         match finished.result {
             Ok(opened) => {
                 pass.keep(share);
@@ -210,11 +227,11 @@ impl<'a> Course<'a> {
         for place in &mut self.lanes {
             let Some(lane) = place else { continue };
             if let Poll::Ready(finished) = lane.run.as_mut().poll(cx) {
-                let outcome = finished.result.as_ref().map_or_else(Setback::outcome, |_| Outcome::Answered);
+                let outcome = finished.result.as_ref().map_or_else(Setback::outcome, |_| TargetOutcome::Answered);
                 self.open.stream.step_over(lane.step, outcome, lane.began.elapsed());
                 self.open.lanes.fetch_sub(1, Ordering::Relaxed);
-                if outcome == Outcome::Answered {
-                    self.outcome = Outcome::Lost;
+                if outcome == TargetOutcome::Answered {
+                    self.outcome = TargetOutcome::Lost;
                 }
                 if let Some(lane) = place.take() {
                     return Poll::Ready(Woke::Finished(Box::new(finished), lane.share));
@@ -225,10 +242,10 @@ impl<'a> Course<'a> {
     }
 }
 
-impl Drop for Course<'_> {
+impl Drop for Race<'_> {
     fn drop(&mut self) {
         // Who has lost would have taken longer: without it the slowest would never be seen.
-        let slow = self.outcome == Outcome::Lost && self.streams();
+        let slow = self.outcome == TargetOutcome::Lost && self.streams();
         for mut lane in self.lanes.iter_mut().filter_map(Option::take) {
             // Its provider has the request, if not always all of it; what it used is not known, and charged to nobody.
             lane.share.asked();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 use super::{Clients, Finishing, Job, Recorder, run};
-use crate::hub::{Birth, Cause, Hub, OnDisconnect, Reader};
+use crate::hub::{Cause, Hub, OnDisconnect, Reader, StreamSpec};
 use crate::limits::Pass;
 use crate::model::ask::Ask;
 use crate::model::chat::{Chat, Message, Part, Role};
@@ -18,7 +18,7 @@ use crate::model::event::Event;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::CallerId;
 use crate::model::target::{Target, Via};
-use crate::model::wire::{Tongue, Wire};
+use crate::model::wire::{DialectId, WireId};
 use crate::route::Plan;
 use crate::telemetry::metrics::Metrics;
 
@@ -35,7 +35,7 @@ const KEPT: Duration = Duration::from_secs(60);
 pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) -> Result<Duration, Box<Fault>> {
     let ask = Arc::new(ask(&target));
     let hub = Hub::new(MEMORY);
-    let (writer, reader) = hub.begin(hub.claim(&CallerId::Anonymous, Vec::new()), birth(&ask));
+    let (writer, reader) = hub.begin(hub.claim(&CallerId::Anonymous, Vec::new()), spec(&ask));
     let stream = reader.stream().clone();
     let began = Instant::now();
     // What it goes on to say is of no interest, to no account.
@@ -72,7 +72,7 @@ pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) ->
 async fn answer(reader: &Reader) -> Option<Box<Fault>> {
     let decides = |event: &Event| (event.is_content() || matches!(event, Event::Error(_) | Event::End(_))).then_some(());
     poll_fn(|cx| reader.poll_found(cx, decides)).await;
-    reader.stream().snapshot(false).fault.map(Box::new)
+    reader.stream().status(false).fault.map(Box::new)
 }
 
 /// OpenAI's reasoning models answer so when a maximum is too small for a thought: they do answer.
@@ -82,14 +82,14 @@ fn is_cut_short(fault: &Fault) -> bool {
 
 /// The smallest wish, in the target's words: as a request of another shape, it is written anew.
 fn ask(target: &Target) -> Ask {
-    let wire = if let Via::Http { wire, .. } = target.account.via { Some(wire) } else { None };
-    let shape = if wire == Some(Wire::OpenaiChat) { Wire::Anthropic } else { Wire::OpenaiChat };
+    let wire = if let Via::Http { wire, .. } = target.provider.via { Some(wire) } else { None };
+    let shape = if wire == Some(WireId::OpenaiChat) { WireId::Anthropic } else { WireId::OpenaiChat };
     // The Responses API takes no maximum below this.
-    let max_tokens = Some(if wire == Some(Wire::OpenaiResponses) { 16 } else { 1 });
+    let max_tokens = Some(if wire == Some(WireId::OpenaiResponses) { 16 } else { 1 });
     let hello = Message { role: Role::User, name: None, parts: vec![Part::Text("Hi".to_owned())] };
     let chat = Chat { messages: vec![hello], max_tokens, ..Chat::default() };
     Ask {
-        tongue: Tongue::Events,
+        dialect: DialectId::Events,
         shape: Some(shape),
         body: Bytes::new(),
         model: target.model.clone(),
@@ -109,10 +109,10 @@ fn ask(target: &Target) -> Ask {
     }
 }
 
-fn birth(ask: &Ask) -> Birth {
-    Birth {
+fn spec(ask: &Ask) -> StreamSpec {
+    StreamSpec {
         owner: CallerId::Anonymous,
-        tongue: ask.tongue,
+        dialect: ask.dialect,
         model: ask.model.clone(),
         conversation: None,
         asked: None,
@@ -133,8 +133,8 @@ mod tests {
     use http::{HeaderMap, StatusCode};
 
     use super::*;
-    use crate::model::target::Account;
-    use crate::provider::refusal;
+    use crate::model::target::Provider;
+    use crate::wire::refusal;
 
     #[test]
     fn a_maximum_too_small_for_a_thought_is_an_answer() {
@@ -145,9 +145,9 @@ mod tests {
 
     #[test]
     fn the_wish_is_written_anew_for_every_wire() {
-        for wire in Wire::ALL {
-            let ask = ask(&Target { account: Arc::new(Account::example(wire, "http://127.0.0.1:1")), model: "m".into() });
-            let most = if wire == Wire::OpenaiResponses { 16 } else { 1 };
+        for wire in WireId::ALL {
+            let ask = ask(&Target { provider: Arc::new(Provider::example(wire, "http://127.0.0.1:1")), model: "m".into() });
+            let most = if wire == WireId::OpenaiResponses { 16 } else { 1 };
             assert_ne!(ask.shape, Some(wire));
             assert_eq!(ask.chat().unwrap().max_tokens, Some(most), "{wire:?}");
         }

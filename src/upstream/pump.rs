@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Ending;
 use super::clock::Clock;
-use super::closing::Tally;
+use super::closing::Accounting;
 use super::live::Live;
 use crate::hub::{Cause, Stream, Writer};
 use crate::ledger::Bill;
@@ -28,7 +28,13 @@ enum Wake {
 
 /// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or comes with the ending
 /// of a cancel.
-pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut Tally, pass: &mut Pass, bill: &mut Option<Bill>) -> Ending {
+pub(super) async fn pump(
+    mut live: Box<Live>,
+    writer: &mut Writer,
+    accounting: &mut Accounting,
+    pass: &mut Pass,
+    bill: &mut Option<Bill>,
+) -> Ending {
     let mut entries = vec![live.route_entry()];
     entries.append(&mut live.entries);
     writer.append(&mut entries);
@@ -44,20 +50,20 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
             None => poll_fn(|cx| wake(&mut live, &stream, alarm.as_mut(), cx)).await,
         };
         let mut result = match woke {
-            Wake::Chunk(Some(Ok(chunk))) => live.take(&chunk, tally),
-            Wake::Chunk(None) => live.end(tally),
+            Wake::Chunk(Some(Ok(chunk))) => live.take(&chunk, accounting),
+            Wake::Chunk(None) => live.end(accounting),
             Wake::Chunk(Some(Err(fault))) => Err(fault.into()),
             Wake::Cancelled(cause) => Err(cause.into()),
             Wake::RanOut(clock) => Err(clock.ran_out(&live.running.clocks).into()),
         };
         if result.is_ok() && live.running.is_hurried() {
-            (result, next) = gather(&mut live, tally).await;
+            (result, next) = gather(&mut live, accounting).await;
         }
         if result.is_ok() && !live.done {
-            result = owed(tally, pass, bill.as_mut()).map_err(|spent| Ending::Failed(spent, None));
+            result = owed(accounting, pass, bill.as_mut()).map_err(|spent| Ending::Failed(spent, None));
         }
-        if tally.first_content.is_none() && live.decided {
-            tally.first_content = Some(std::time::Instant::now());
+        if accounting.first_content.is_none() && live.decided {
+            accounting.first_content = Some(std::time::Instant::now());
         }
         writer.append(&mut live.entries);
         if let Err(ending) = result {
@@ -65,18 +71,18 @@ pub(super) async fn pump(mut live: Box<Live>, writer: &mut Writer, tally: &mut T
         }
     }
     live.retire();
-    tally.failed_finish().map_or(Ending::Complete, Ending::from)
+    accounting.failed_finish().map_or(Ending::Complete, Ending::from)
 }
 
 /// Tells limits and budgets how much there is: a comparison for each, nearly always.
-fn owed(tally: &Tally, pass: &mut Pass, bill: Option<&mut Bill>) -> Result<(), Box<Fault>> {
-    pass.streamed(tally.output_bytes)?;
-    bill.map_or(Ok(()), |bill| bill.streamed(tally.output_bytes, || tally.cost()))
+fn owed(accounting: &Accounting, pass: &mut Pass, bill: Option<&mut Bill>) -> Result<(), Box<Fault>> {
+    pass.streamed(accounting.output_bytes)?;
+    bill.map_or(Ok(()), |bill| bill.streamed(accounting.output_bytes, || accounting.cost()))
 }
 
 /// In a flood, takes what comes within the same turn of the event loop, so that one entry of the lock and one write to each
 /// client carry many tokens. No clock is waited for: the first turn without bytes ends it.
-async fn gather(live: &mut Live, tally: &mut Tally) -> (Result<(), Ending>, Option<Wake>) {
+async fn gather(live: &mut Live, accounting: &mut Accounting) -> (Result<(), Ending>, Option<Wake>) {
     for _ in 0..GATHERED {
         if live.done {
             break;
@@ -87,7 +93,7 @@ async fn gather(live: &mut Live, tally: &mut Tally) -> (Result<(), Ending>, Opti
             Poll::Ready(Some(Ok(chunk))) => chunk,
             Poll::Ready(ended) => return (Ok(()), Some(Wake::Chunk(ended))),
         };
-        if let Err(ending) = live.take(&chunk, tally) {
+        if let Err(ending) = live.take(&chunk, accounting) {
             return (Err(ending), None);
         }
     }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub(super) use secrets::Secrets;
 
-use crate::model::target::{Account, Record};
+use crate::model::target::{Provider, Record};
 
 /// Bytes that may wait to be written, of all recordings together: seconds of what a slow disk takes.
 const WAITING: usize = 16 * 1024 * 1024;
@@ -47,10 +47,10 @@ struct Desk {
 
 /// Why a provider cannot be recorded.
 #[derive(Debug, thiserror::Error)]
-#[error("provider `{account}`: {what}")]
+#[error("provider `{provider}`: {what}")]
 pub struct RecorderProblem {
     /// The account.
-    pub account: String,
+    pub provider: String,
     /// What is wrong.
     pub what: String,
 }
@@ -83,15 +83,15 @@ impl Recorder {
     ///
     /// # Errors
     /// When a folder cannot be made, or nothing can be written into it: names the account.
-    pub fn open<'a>(&self, accounts: impl Iterator<Item = &'a Arc<Account>>) -> Result<(), RecorderProblem> {
-        for account in accounts {
-            let Some(Record { dir, max }) = &account.record else { continue };
-            let problem = |what| RecorderProblem { account: account.name.to_string(), what };
+    pub fn open<'a>(&self, providers: impl Iterator<Item = &'a Arc<Provider>>) -> Result<(), RecorderProblem> {
+        for provider in providers {
+            let Some(Record { dir, max }) = &provider.record else { continue };
+            let problem = |what| RecorderProblem { provider: provider.name.to_string(), what };
             folder::make(dir).map_err(problem)?;
             let writer = self.writer().map_err(|error| problem(format!("the thread that records cannot begin: {error}")))?;
             // A thread that has gone was told of when it went.
             let _gone = writer.send(Message::Folder(dir.clone()));
-            let (provider, dir) = (&*account.name, dir.display());
+            let (provider, dir) = (&*provider.name, dir.display());
             tracing::warn!(provider, %dir, max_bytes = max, "recording: every completion of this provider is written to disk");
         }
         Ok(())

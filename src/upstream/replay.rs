@@ -13,20 +13,20 @@ use serde::de::IgnoredAny;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::answer::{Answer, Errand};
+use super::answer::{Answer, AttemptContext};
 use super::clock::Running;
 use super::transport::Body;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Replay;
-use crate::provider;
-use crate::provider::recording::{self, Recording, SIZE_BOUND};
+use crate::wire;
+use crate::wire::recording::{self, Recording, SIZE_BOUND};
 
 /// The answer in the recording that the model names.
 ///
 /// # Errors
 /// 404 `model_not_found` where there is no such file, or the name is none; 502 where it is no recording.
-pub(super) async fn answer(replay: &Replay, errand: Errand) -> Result<Answer, Fault> {
-    let model = &*errand.target.model;
+pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<Answer, Fault> {
+    let model = &*context.target.model;
     let unknown =
         || Fault::new(Code::ModelNotFound, format!("no recording `{model}`: name a file of the replay folder")).with_param("model");
     let name = recording::file_name(model).ok_or_else(unknown)?;
@@ -38,12 +38,12 @@ pub(super) async fn answer(replay: &Replay, errand: Errand) -> Result<Answer, Fa
         recording.ok_or_else(unknown)?.map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
     let Recording { wire, content_type, status, chunks } = recording;
     let whole = is_json(&content_type) && is_one_object(&chunks);
-    let clocks = errand.target.account.clocks;
+    let clocks = context.target.provider.clocks;
     let mut running = if whole { Running::whole(clocks) } else { Running::start(clocks) };
     running.head();
     Ok(Answer {
-        errand,
-        wire: provider::of(wire),
+        context,
+        wire: wire::of(wire),
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
         headers: HeaderMap::from_iter(HeaderValue::try_from(content_type).map(|value| (header::CONTENT_TYPE, value))),
         whole,

@@ -11,18 +11,18 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::timeout_at;
 
-use super::answer::{Answer, Errand};
+use super::answer::{Answer, AttemptContext};
 use super::clock::{Clock, Running};
 use super::credentials::Shown;
 use super::transport::Body;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::OnCancel;
-use crate::provider::Provider;
+use crate::wire::Wire;
 
 /// A request under way.
 pub(super) struct Sent {
-    errand: Errand,
-    wire: &'static dyn Provider,
+    context: AttemptContext,
+    wire: &'static dyn Wire,
     /// It asks for one body, not for a stream.
     whole: bool,
     running: Running,
@@ -43,14 +43,14 @@ pub(super) struct Signed {
 
 impl Sent {
     /// Makes the request ready. It goes out when its head is waited for.
-    pub(super) fn new(errand: Errand, wire: &'static dyn Provider, whole: bool, running: Running, signed: Signed) -> Self {
+    pub(super) fn new(context: AttemptContext, wire: &'static dyn Wire, whole: bool, running: Running, signed: Signed) -> Self {
         let Signed { client, mut request, body, shown } = signed;
         let written = Arc::new(AtomicBool::new(false));
-        if errand.target.account.on_cancel == OnCancel::Finish {
+        if context.target.provider.on_cancel == OnCancel::Finish {
             *request.body_mut() = Some(reqwest::Body::wrap(Watched { bytes: Some(body), written: written.clone() }));
         }
         let answering = Box::pin(client.execute(request));
-        Self { errand, wire, whole, running, answering, written, shown }
+        Self { context, wire, whole, running, answering, written, shown }
     }
 
     /// The answer as it begins. Whoever stops waiting may come back.
@@ -64,7 +64,7 @@ impl Sent {
             self.shown.learn(head.status, &head.headers);
         }
         Ok(Answer {
-            errand: self.errand.clone(),
+            context: self.context.clone(),
             wire: self.wire,
             status: head.status,
             headers: head.headers,

@@ -9,7 +9,7 @@ use http::{HeaderName, header};
 use self::aws::Scope;
 use super::credentials::{Secret, Shown};
 use crate::model::fault::{Code, Fault};
-use crate::model::target::Account;
+use crate::model::target::Provider;
 
 /// The service that Bedrock's requests are signed for.
 const BEDROCK: &str = "bedrock";
@@ -17,9 +17,9 @@ const BEDROCK: &str = "bedrock";
 const PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
 
 /// Adds the account's headers and shows its credential. The request is final but for that: it may be signed as a whole.
-pub(super) fn sign(request: &mut reqwest::Request, account: &Account, shown: &Shown, now: SystemTime) -> Result<(), Fault> {
+pub(super) fn sign(request: &mut reqwest::Request, provider: &Provider, shown: &Shown, now: SystemTime) -> Result<(), Fault> {
     let headers = request.headers_mut();
-    for (name, value) in &account.headers {
+    for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
     match shown.secret() {
@@ -34,7 +34,7 @@ pub(super) fn sign(request: &mut reqwest::Request, account: &Account, shown: &Sh
             }
         }
         Secret::Keys { keys, region } => {
-            let unsigned = |why: aws::Unsigned| Fault::new(Code::UpstreamAuth, format!("a request to provider `{}`: {why}", account.name));
+            let unsigned = |why: aws::Unsigned| Fault::new(Code::UpstreamAuth, format!("a request to provider `{}`: {why}", provider.name));
             aws::sign(request, keys, Scope { region, service: BEDROCK }, now).map_err(unsigned)?;
         }
     }

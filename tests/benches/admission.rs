@@ -15,8 +15,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method};
 use sluicegate::auth::{Asking, Auth};
 use sluicegate::config::Config;
-use sluicegate::limits::{Board, Charge, Need, Who};
-use sluicegate::route::{Book, Routes};
+use sluicegate::limits::{Charge, LimitTable, Need, Who};
+use sluicegate::route::{HealthRegistry, Routes};
 
 const CONFIG: &str = r#"
 [auth]
@@ -47,20 +47,20 @@ const ROUNDS: u32 = 300_000;
 /// Different end users and addresses.
 const CROWD: u32 = 100_000;
 
-struct House {
+struct Bench {
     auth: Auth,
     routes: Routes,
-    board: Arc<Board>,
+    table: Arc<LimitTable>,
     headers: HeaderMap,
 }
 
-impl House {
+impl Bench {
     fn build() -> Self {
         let config = Config::parse(CONFIG, Path::new("bench.toml"), &|_| None).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_static("Bearer sk-benchmark-0123456789"));
-        let board = Arc::new(Board::new(&Arc::default(), config.limits));
-        Self { auth: Auth::new(&config.auth, None).unwrap(), routes: Routes::new(config.route, &Book::default()), board, headers }
+        let table = Arc::new(LimitTable::new(&Arc::default(), config.limits));
+        Self { auth: Auth::new(&config.auth, None).unwrap(), routes: Routes::new(config.route, &HealthRegistry::default()), table, headers }
     }
 
     /// One generation's life, as far as it is not an upstream's.
@@ -79,9 +79,9 @@ impl House {
             own: None,
         };
         let need = Need { input: 800, output: 1000 };
-        let mut pass = self.board.admit(&who, plan.targets().map(|target| &target.account.name), need).unwrap();
+        let mut pass = self.table.admit(&who, plan.targets().map(|target| &target.provider.name), need).unwrap();
         pass.asked();
-        let lane = pass.lane(&plan.targets().next().unwrap().account.name).unwrap();
+        let lane = pass.lane(&plan.targets().next().unwrap().provider.name).unwrap();
         pass.keep(lane);
         pass.settle(Charge::Tokens(1234));
     }
@@ -96,11 +96,11 @@ fn cpu() -> u64 {
 fn main() {
     let users: Vec<String> = (0..CROWD).map(|number| format!("user-{number}")).collect();
     for threads in [1, 2, 4] {
-        let (house, spent) = (House::build(), AtomicU64::new(0));
+        let (bench, spent) = (Bench::build(), AtomicU64::new(0));
         let measure = || {
             for round in 0..2 {
                 let began = cpu();
-                (0..ROUNDS).zip((0..CROWD).zip(&users).cycle()).for_each(|(_, (number, user))| house.pass(number, user));
+                (0..ROUNDS).zip((0..CROWD).zip(&users).cycle()).for_each(|(_, (number, user))| bench.pass(number, user));
                 // The first round makes the accounts that the second finds.
                 if round > 0 {
                     spent.fetch_add(cpu() - began, Ordering::Relaxed);
@@ -110,6 +110,6 @@ fn main() {
         thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(measure))));
         let each = spent.load(Ordering::Relaxed) / (u64::from(ROUNDS) * threads);
         println!("{threads} threads: {:.2} µs of CPU for each generation", each as f64 / 1000.0);
-        assert_eq!(house.board.held(), sluicegate::limits::Held::default());
+        assert_eq!(bench.table.held(), sluicegate::limits::Held::default());
     }
 }

@@ -4,13 +4,13 @@ use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-use crate::house::{House, PANIC};
 use crate::raw::{Raw, ask, head};
+use crate::server::{PANIC, TestServer};
 
 #[tokio::test]
 async fn a_panic_is_a_500_with_the_request_id_and_nothing_else() {
-    let house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     let answer = client.ask("GET /panic", &["x-request-id: my-id.1", "Origin: https://chat.example"]).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal_error"));
     assert_eq!((answer.field("x-request-id"), answer.field("access-control-allow-origin")), ("my-id.1", "https://chat.example"));
@@ -20,16 +20,16 @@ async fn a_panic_is_a_500_with_the_request_id_and_nothing_else() {
 
 #[tokio::test]
 async fn a_panic_in_the_body_breaks_that_answer_off() {
-    let mut house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[])).await;
-    let tokens = house.live.recv().await.unwrap();
+    let tokens = server.live.recv().await.unwrap();
     assert_eq!(client.answer_head().await.0, 200);
     tokens.send(PANIC.into()).await.unwrap();
     let rest = client.rest().await.unwrap_or_default();
     assert_eq!(rest, "", "it must not look like a proper end");
-    assert_eq!(ask(house.clients, "GET /", &[]).await.status, 200);
-    assert_eq!(house.lifecycle.live(), 0, "nothing is counted for ever");
+    assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200);
+    assert_eq!(server.lifecycle.live(), 0, "nothing is counted for ever");
 }
 
 /// Sends tokens until somebody notices that nobody takes them. Each send lets the connection write once.
@@ -41,24 +41,24 @@ async fn noticed(tokens: mpsc::Sender<Bytes>) {
 
 #[tokio::test]
 async fn a_client_that_pipelined_more_and_closed_is_revealed_by_the_next_write() {
-    let mut house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[]) + "GET /more HTTP/1.1\r\nHost: loc").await;
-    let tokens = house.live.recv().await.unwrap();
+    let tokens = server.live.recv().await.unwrap();
     tokens.send("first\n".into()).await.unwrap();
     client.answer_head().await;
     // Only the sending side: the kernel would go on taking our writes.
     client.0.get_mut().shutdown().await.unwrap();
     noticed(tokens).await;
-    house.lifecycle.quiet().await;
+    server.lifecycle.quiet().await;
 }
 
 #[tokio::test]
 async fn a_client_that_goes_is_noticed_without_a_write() {
-    let mut house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[])).await;
-    let tokens = house.live.recv().await.unwrap();
+    let tokens = server.live.recv().await.unwrap();
     client.answer_head().await;
     drop(client);
     tokens.closed().await;
@@ -66,8 +66,8 @@ async fn a_client_that_goes_is_noticed_without_a_write() {
 
 #[tokio::test]
 async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
-    let house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     let size = 8 << 20;
     client.send(head("POST /too-large", &[&format!("Content-Length: {size}")])).await;
     // All of it is sent before the answer is read, as simple clients do.
@@ -82,8 +82,8 @@ async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
 
 #[tokio::test]
 async fn a_body_of_any_size_passes_in_pieces() {
-    let house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send(head("POST /swallow", &["Content-Length: 3000000"])).await;
     client.send(vec![b'x'; 3_000_000]).await;
     assert_eq!(client.answer(false).await.body, "Ok(3000000)");

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::house::House;
 use crate::raw::{Raw, head};
+use crate::server::TestServer;
 
 /// How long the server keeps a connection on which this was sent, and what it says meanwhile.
 async fn kept(bytes: &str) -> (u64, Option<String>) {
-    let house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send(bytes).await;
     tokio::time::pause();
     let start = Instant::now();
@@ -35,8 +35,8 @@ async fn a_head_that_does_not_end_is_dropped_after_fifteen_seconds() {
 
 #[tokio::test]
 async fn a_dribble_of_header_bytes_wins_no_time() {
-    let house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send("GET / HTTP/1.1\r\n").await;
     tokio::time::pause();
     let start = Instant::now();
@@ -52,8 +52,8 @@ async fn a_dribble_of_header_bytes_wins_no_time() {
 
 #[tokio::test]
 async fn between_requests_a_connection_is_kept_for_75_seconds() {
-    let house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     assert_eq!(client.ask("GET /", &[]).await.status, 200);
     tokio::time::pause();
     // The client's own timer wakes first: the connection has to be there still.
@@ -66,10 +66,10 @@ async fn between_requests_a_connection_is_kept_for_75_seconds() {
 
 #[tokio::test]
 async fn an_answer_may_take_its_time() {
-    let mut house = House::plain();
-    let mut client = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[])).await;
-    let tokens = house.live.recv().await.unwrap();
+    let tokens = server.live.recv().await.unwrap();
     client.answer_head().await;
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(3600)).await;

@@ -10,49 +10,49 @@ use sluicegate::server::{self, Shared};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use crate::house::{House, Refused, Script, settings};
 use crate::raw::{Raw, ask, head};
+use crate::server::{Refused, Script, TestServer, settings};
 
 #[tokio::test]
 async fn while_it_drains_streams_run_on_and_cancels_are_served() {
-    let mut house = House::plain();
-    let mut reader = Raw::connect(house.clients).await;
-    let mut idle = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut reader = Raw::connect(server.clients).await;
+    let mut idle = Raw::connect(server.clients).await;
     assert_eq!(idle.ask("GET /", &[]).await.status, 200);
     reader.send(head("GET /live", &[])).await;
-    let tokens = house.live.recv().await.unwrap();
+    let tokens = server.live.recv().await.unwrap();
     reader.answer_head().await;
-    assert_eq!(ask(house.admin, "GET /readyz", &[]).await.status, 200);
+    assert_eq!(ask(server.admin, "GET /readyz", &[]).await.status, 200);
 
-    let lifecycle = Arc::clone(&house.lifecycle);
+    let lifecycle = Arc::clone(&server.lifecycle);
     let draining = tokio::spawn(async move { drain(&lifecycle, Duration::from_secs(3600)).await });
-    house.lifecycle.reached(Phase::Draining).await;
-    assert_eq!(ask(house.admin, "GET /readyz", &[]).await.status, 503);
-    assert_eq!(ask(house.admin, "GET /healthz", &[]).await.status, 200);
-    assert_eq!(ask(house.clients, "POST /v1/streams/a/cancel", &["Content-Length: 0"]).await.status, 200);
+    server.lifecycle.reached(Phase::Draining).await;
+    assert_eq!(ask(server.admin, "GET /readyz", &[]).await.status, 503);
+    assert_eq!(ask(server.admin, "GET /healthz", &[]).await.status, 200);
+    assert_eq!(ask(server.clients, "POST /v1/streams/a/cancel", &["Content-Length: 0"]).await.status, 200);
     tokens.send("last\n".into()).await.unwrap();
     drop(tokens);
     assert_eq!(reader.rest().await.as_deref(), Some("5\r\nlast\n\r\n0\r\n\r\n"));
     assert_eq!(draining.await.unwrap(), Drained::Quiet);
-    house.serving.await.unwrap().unwrap();
+    server.serving.await.unwrap().unwrap();
     assert_eq!(idle.rest().await, Some(String::new()), "idle connections are closed");
-    assert!(TcpStream::connect(house.clients).await.is_err() && TcpStream::connect(house.admin).await.is_err());
+    assert!(TcpStream::connect(server.clients).await.is_err() && TcpStream::connect(server.admin).await.is_err());
 }
 
 #[tokio::test]
 async fn when_time_is_up_it_ends_whatever_a_client_does() {
-    let mut house = House::plain();
-    let mut reader = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut reader = Raw::connect(server.clients).await;
     reader.send(head("GET /live", &[])).await;
-    let tokens = house.live.recv().await.unwrap();
-    let mut half = Raw::connect(house.clients).await;
+    let tokens = server.live.recv().await.unwrap();
+    let mut half = Raw::connect(server.clients).await;
     half.send("GET / HT").await;
-    let silent = Raw::connect(house.clients).await;
-    assert_eq!(ask(house.clients, "GET /", &[]).await.status, 200, "the three before it are accepted");
+    let silent = Raw::connect(server.clients).await;
+    assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200, "the three before it are accepted");
     tokio::time::pause();
-    assert_eq!(drain(&house.lifecycle, Duration::from_secs(30)).await, Drained::CutShort(1));
+    assert_eq!(drain(&server.lifecycle, Duration::from_secs(30)).await, Drained::CutShort(1));
     let start = tokio::time::Instant::now();
-    house.serving.await.unwrap().unwrap();
+    server.serving.await.unwrap().unwrap();
     assert!(start.elapsed() <= Duration::from_secs(3), "{:?}", start.elapsed());
     assert!(tokens.is_closed(), "the stream's reader is gone");
     drop((reader, half, silent));
@@ -60,16 +60,16 @@ async fn when_time_is_up_it_ends_whatever_a_client_does() {
 
 #[tokio::test]
 async fn a_stream_that_ends_in_time_ends_properly_after_the_stop() {
-    let mut house = House::plain();
-    let mut reader = Raw::connect(house.clients).await;
+    let mut server = TestServer::plain();
+    let mut reader = Raw::connect(server.clients).await;
     reader.send(head("GET /live", &[])).await;
-    let tokens = house.live.recv().await.unwrap();
-    house.lifecycle.advance(Phase::Stopped);
+    let tokens = server.live.recv().await.unwrap();
+    server.lifecycle.advance(Phase::Stopped);
     tokens.send("end\n".into()).await.unwrap();
     drop(tokens);
     assert_eq!(reader.answer_head().await.0, 200);
     assert_eq!(reader.rest().await.as_deref(), Some("4\r\nend\n\r\n0\r\n\r\n"));
-    house.serving.await.unwrap().unwrap();
+    server.serving.await.unwrap().unwrap();
 }
 
 #[test]

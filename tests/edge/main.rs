@@ -6,7 +6,7 @@ mod browsers;
 mod clocks;
 mod door;
 mod drain;
-mod house;
 mod operator;
 mod protocols;
 mod raw;
+mod server;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::rig::sse::Event;
 use crate::rig::upstream::{Framing, Head, Step, json as whole, pieces};
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say, speeches, wires};
+use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, pairs, say, speeches, wires};
 
 /// What is asked without a stream, as the dialect answers it: status, and what was told where that is 200.
 async fn ask_whole(client: &Client, speech: Speech) -> (u16, Value, Told) {
@@ -102,10 +102,10 @@ fn two_calls() -> Say {
 }
 
 /// The calls with their arguments read, ids aside where the wire has none.
-fn calls(told: &Told, wire: Wire) -> Vec<(String, String, Value)> {
+fn calls(told: &Told, wire: WireId) -> Vec<(String, String, Value)> {
     let read = |(id, name, arguments): (String, String, String)| {
         assert!(!id.is_empty(), "every call has an id");
-        let id = if wire == Wire::Gemini { String::new() } else { id };
+        let id = if wire == WireId::Gemini { String::new() } else { id };
         (id, name, serde_json::from_str(&arguments).unwrap())
     };
     told.first().tools.into_values().map(read).collect()
@@ -121,7 +121,7 @@ async fn b19_two_interleaved_tool_calls_streaming_and_whole() {
         let (status, body, whole) = ask_whole(&proxy.client, speech).await;
         assert_eq!(status, 200, "{body}");
         assert!(told.is_success(), "{told:?}");
-        let id = |id: &str| if wire == Wire::Gemini { String::new() } else { id.to_owned() };
+        let id = |id: &str| if wire == WireId::Gemini { String::new() } else { id.to_owned() };
         let expected =
             vec![(id("call_a"), "look".to_owned(), json!({"at": "São Paulo"})), (id("call_b"), "count".to_owned(), json!({"n": [1, 2]}))];
         assert_eq!(calls(&told, wire), expected);
@@ -144,7 +144,7 @@ async fn b19_a_provider_that_repeats_index_zero_is_repaired() {
         + &say::chat::chunk(&json!({}), Some("tool_calls"))
         + "data: [DONE]\n\n";
     let upstream = Upstream::always(vec![Step::Head(Head::sse()), Step::Write(body.into()), Step::End]).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let told = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await.told().await;
     let tools: Vec<_> = told.first().tools.into_iter().collect();
     let expect = |n: u64, id: &str, name: &str, arguments: &str| (n, (id.to_owned(), name.to_owned(), arguments.to_owned()));
@@ -198,22 +198,22 @@ async fn b20_reasoning_and_its_signature_come_back_in_the_next_turn() {
         assert!(told.is_success(), "{told:?}");
         let sent = upstream.call(1).json();
         match wire {
-            Wire::OpenaiChat => assert_eq!(sent["messages"], turns, "the same wire gets it as it came"),
-            Wire::Anthropic => {
+            WireId::OpenaiChat => assert_eq!(sent["messages"], turns, "the same wire gets it as it came"),
+            WireId::Anthropic => {
                 let block = json!({"type": "thinking", "thinking": "let me see", "signature": "c2lnbmF0dXJl"});
                 assert_eq!(sent["messages"][1]["content"][0], block, "{sent}");
             }
-            Wire::Ollama => assert_eq!(sent["messages"][1]["thinking"], "let me see", "{sent}"),
-            Wire::Cohere => {
+            WireId::Ollama => assert_eq!(sent["messages"][1]["thinking"], "let me see", "{sent}"),
+            WireId::Cohere => {
                 let block = json!({"type": "thinking", "thinking": "let me see"});
                 assert_eq!(sent["messages"][1]["content"][0], block, "{sent}");
             }
-            Wire::OpenaiResponses => {
+            WireId::OpenaiResponses => {
                 let item = json!({"type": "reasoning", "id": "rs_up", "summary": [], "encrypted_content": "c2lnbmF0dXJl"});
                 assert_eq!(sent["input"][1], item, "{sent}");
                 assert_eq!(sent["input"][3]["call_id"], sent["input"][4]["call_id"], "{sent}");
             }
-            Wire::Bedrock => {
+            WireId::Bedrock => {
                 let block = json!({"reasoningContent": {"reasoningText": {"text": "let me see", "signature": "c2lnbmF0dXJl"}}});
                 assert_eq!(sent["messages"][1]["content"][0], block, "{sent}");
             }
@@ -274,17 +274,17 @@ async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_
         let told = proxy.client.ask(&ask).await.told().await;
         assert!(told.is_success(), "{told:?}");
         let sent = other.call(0).json();
-        let signs = matches!(first, Wire::Anthropic | Wire::Gemini | Wire::Bedrock | Wire::OpenaiResponses);
+        let signs = matches!(first, WireId::Anthropic | WireId::Gemini | WireId::Bedrock | WireId::OpenaiResponses);
         assert_eq!(sent.to_string().contains(SIGNATURE), signs && first == second, "{sent}");
         assert!(!sent.to_string().contains("sluicegate"), "what is wrapped is for us alone: {sent}");
-        if second == Wire::Anthropic {
+        if second == WireId::Anthropic {
             assert_eq!(
                 sent["messages"] == turns,
                 first == second,
                 "the same wire gets it as it came, and nothing that it has not made: {sent}"
             );
         }
-        if (first, second) == (Wire::Gemini, Wire::Gemini) {
+        if (first, second) == (WireId::Gemini, WireId::Gemini) {
             let parts = sent["contents"][1]["parts"].as_array().unwrap();
             let call = parts.iter().find(|part| part["functionCall"].is_object()).unwrap();
             assert_eq!(call["thoughtSignature"], SIGNATURE, "{sent}");
@@ -309,7 +309,7 @@ async fn b20_content_of_an_unknown_kind_is_carried() {
 }
 
 /// The ways in which an answer can break off.
-fn breaks(wire: Wire) -> [(&'static str, Head, Step); 4] {
+fn breaks(wire: WireId) -> [(&'static str, Head, Step); 4] {
     [
         ("a proper end", say::head(wire), Step::End),
         ("an end of the connection", say::head(wire).until_close(), Step::End),
@@ -341,7 +341,7 @@ async fn b21_only_the_terminal_marker_is_a_success() {
 
 /// Half of a non-streaming answer.
 fn whole_cut_short(head: &Head, end: Step) -> Vec<Step> {
-    let body = Say::tokens(9).whole(Wire::OpenaiChat).to_string();
+    let body = Say::tokens(9).whole(WireId::OpenaiChat).to_string();
     let half = Bytes::from(body).slice(..150);
     let framing = if head.framing == Framing::Close { Framing::Close } else { Framing::Length(1000) };
     let head = Head { framing, ..Head::ok("application/json") };
@@ -355,7 +355,7 @@ async fn b21_no_success_after_an_error() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let mut steps = Say::tokens(9).steps_until(wire, Pace::Flat, 3);
         steps.push(Step::Write(say::error(wire, "it broke")));
-        if wire != Wire::Gemini {
+        if wire != WireId::Gemini {
             steps.push(Step::Write(Say::tokens(9).closing(wire)));
         }
         steps.push(Step::End);

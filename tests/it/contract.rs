@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::rig::upstream::Step;
-use crate::rig::{Ask, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, name, pairs, say, within};
+use crate::rig::{Ask, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, name, pairs, say, within};
 
 #[tokio::test]
 async fn content_and_an_error_in_one_read_are_an_answer_that_failed() {
@@ -28,9 +28,9 @@ async fn content_and_an_error_in_one_read_are_an_answer_that_failed() {
 #[tokio::test]
 async fn a_whole_answer_of_the_same_wire_takes_as_long_as_the_total_clock() {
     let clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(3).script(Wire::OpenaiChat, Pace::Every(Duration::from_secs(8)))).await;
+    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(8)))).await;
     let clocks = "timeouts = { headers = \"2s\", first_token = \"3s\", idle = \"4s\", total = \"9s\" }";
-    let proxy = Setup::new().over(Wire::OpenaiChat, &upstream).section("providers.up", clocks).start().await;
+    let proxy = Setup::new().over(WireId::OpenaiChat, &upstream).section("providers.up", clocks).start().await;
     let ask = Ask::chat(Speech::Chat, "m", false);
     let answered = async {
         let mut reply = proxy.client.ask(&ask).await;
@@ -42,8 +42,8 @@ async fn a_whole_answer_of_the_same_wire_takes_as_long_as_the_total_clock() {
 
 #[tokio::test]
 async fn a_detached_generation_has_no_reader_to_lose() {
-    let upstream = Upstream::start(Say::tokens(3).script(Wire::OpenaiChat, Pace::Gate)).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Gate)).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let ask = Ask::chat(Speech::Events, "m", true).named(&name(1)).header("prefer", "respond-async").header("x-on-disconnect", "cancel");
     let mut reply = proxy.client.ask(&ask).await;
     let body = reply.json().await;
@@ -54,8 +54,8 @@ async fn a_detached_generation_has_no_reader_to_lose() {
 
 #[tokio::test]
 async fn a_head_request_is_told_what_a_get_would_be() {
-    let upstream = Upstream::start(Say::tokens(3).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut reply = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
     let (events, _) = reply.events().await;
     let (id, last) = (reply.stream_id(), events.last().unwrap().id.clone().unwrap());
@@ -83,7 +83,7 @@ async fn an_answer_names_the_target_that_gave_it() {
 async fn a_body_that_drips_is_too_slow_in_the_end() {
     let clock = Virtual::start();
     let upstream = Upstream::silent().await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let ask = Ask::chat(Speech::Chat, "m", true).json(&"x".repeat(100).into());
     let spelled = ask.spell(proxy.running.addr());
     let mut socket = TcpStream::connect(proxy.running.addr()).await.unwrap();

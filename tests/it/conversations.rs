@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::rig::upstream::Close;
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, name, say, wires, within,
+    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, name, say, wires, within,
 };
 
 /// An id as `useChat` makes them: 16 characters.
@@ -56,7 +56,7 @@ fn ui_head(reply: &Reply) {
 }
 
 /// A proxy whose upstream waits at a gate before each token.
-async fn gated(wire: Wire) -> (Upstream, Proxy) {
+async fn gated(wire: WireId) -> (Upstream, Proxy) {
     let upstream = Upstream::start(Say::tokens(TOKENS).script(wire, Pace::Gate)).await;
     let proxy = Proxy::over(wire, &upstream).await;
     (upstream, proxy)
@@ -102,7 +102,7 @@ async fn a_running_answer_is_replayed_from_its_start() {
 
 #[tokio::test]
 async fn an_answer_that_ended_unread_is_replayed_once() {
-    let (upstream, proxy) = gated(Wire::OpenaiChat).await;
+    let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let mut reply = proxy.client.ask(&post(CHAT)).await;
     upstream.open(1);
     first_token(&mut reply).await;
@@ -120,7 +120,7 @@ async fn an_answer_that_ended_unread_is_replayed_once() {
 
 #[tokio::test]
 async fn a_chat_that_nobody_knows_has_nothing() {
-    let (_upstream, proxy) = gated(Wire::OpenaiChat).await;
+    let (_upstream, proxy) = gated(WireId::OpenaiChat).await;
     nothing(&proxy.client, CHAT).await;
     assert_eq!(stop(&proxy.client, CHAT, None).await, stopped(false));
     assert_eq!(stop(&proxy.client, CHAT, Some("whatever")).await, stopped(false));
@@ -137,7 +137,7 @@ async fn a_new_message_ends_the_older_answer_only_where_nobody_reads_it() {
     let clock = Virtual::start();
     for read in [false, true] {
         let _scene = Scene::of(format!("the older one is read: {read}"));
-        let (upstream, proxy) = gated(Wire::OpenaiChat).await;
+        let (upstream, proxy) = gated(WireId::OpenaiChat).await;
         let mut older = proxy.client.ask(&post(CHAT)).await;
         upstream.open(1);
         first_token(&mut older).await;
@@ -184,7 +184,7 @@ async fn a_stop_ends_the_answer_and_its_upstream() {
 
 #[tokio::test]
 async fn a_late_stop_leaves_the_newer_answer_alone() {
-    let (upstream, proxy) = gated(Wire::OpenaiChat).await;
+    let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let mut older = proxy.client.ask(&post(CHAT)).await;
     upstream.open(2 * TOKENS);
     assert!(older.told().await.is_success());
@@ -197,7 +197,7 @@ async fn a_late_stop_leaves_the_newer_answer_alone() {
 
 #[tokio::test]
 async fn a_short_id_is_no_secret() {
-    let (upstream, proxy) = gated(Wire::OpenaiChat).await;
+    let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let short = CHAT.trim_start_matches('k');
     let mut reply = proxy.client.ask(&post(short)).await;
     upstream.open(1);
@@ -211,8 +211,8 @@ async fn a_short_id_is_no_secret() {
 
 #[tokio::test]
 async fn another_callers_chat_is_none() {
-    let upstream = Upstream::start(Say::tokens(TOKENS).script(Wire::OpenaiChat, Pace::Gate)).await;
-    let setup = Setup::new().over(Wire::OpenaiChat, &upstream).section("auth", "mode = \"required\"");
+    let upstream = Upstream::start(Say::tokens(TOKENS).script(WireId::OpenaiChat, Pace::Gate)).await;
+    let setup = Setup::new().over(WireId::OpenaiChat, &upstream).section("auth", "mode = \"required\"");
     let setup = setup.section("keys.ann", &format!("secret = \"{ANN}\"")).section("keys.bob", &format!("secret = \"{BOB}\""));
     let proxy = setup.start().await;
     let (ann, bob) = (proxy.client.with_key(ANN), proxy.client.with_key(BOB));
@@ -233,14 +233,14 @@ async fn another_callers_chat_is_none() {
 
 #[tokio::test]
 async fn the_model_is_the_configurations_where_the_page_names_none() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let ask = post(CHAT).without("model");
-    let proxy = Setup::new().over(Wire::OpenaiChat, &upstream).start().await;
+    let proxy = Setup::new().over(WireId::OpenaiChat, &upstream).start().await;
     let mut reply = proxy.client.ask(&ask).await;
     let body = reply.json().await;
     assert_eq!((reply.status, &body["error"]["param"]), (400, &json!("model")));
     assert!(body["error"]["message"].as_str().is_some_and(|it| it.contains("ui.model")), "{body}");
-    let setup = Setup::new().over(Wire::OpenaiChat, &upstream).section("ui", "model = \"m\"");
+    let setup = Setup::new().over(WireId::OpenaiChat, &upstream).section("ui", "model = \"m\"");
     let proxy = setup.model("other", "[\"up/other-up\"]").start().await;
     assert!(proxy.client.ask(&ask).await.told().await.is_success());
     assert_eq!(upstream.call(0).json()["model"], "m-up");
@@ -252,8 +252,8 @@ async fn the_model_is_the_configurations_where_the_page_names_none() {
 
 #[tokio::test]
 async fn a_further_step_is_of_the_same_message() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let asked = json!({"id": "m1", "role": "user", "parts": [{"type": "text", "text": "The time?"}]});
     let call = json!({"type": "tool-clock", "toolCallId": "c1", "state": "output-available", "input": {}, "output": "noon"});
     let said = json!({"id": "msg_of_before", "role": "assistant", "parts": [{"type": "step-start"}, call]});
@@ -269,7 +269,7 @@ async fn a_further_step_is_of_the_same_message() {
 #[tokio::test]
 async fn a_reader_that_leaves_is_waited_for() {
     let clock = Virtual::start();
-    let (upstream, proxy) = gated(Wire::OpenaiChat).await;
+    let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let mut reply = proxy.client.ask(&post(CHAT)).await;
     upstream.open(1);
     first_token(&mut reply).await;
@@ -287,9 +287,9 @@ async fn a_reader_that_leaves_is_waited_for() {
 
 #[tokio::test]
 async fn a_failure_is_resumed_like_any_end() {
-    let refusal = say::refusal(Wire::OpenaiChat, 500, "not now").to_string();
+    let refusal = say::refusal(WireId::OpenaiChat, 500, "not now").to_string();
     let upstream = Upstream::always(crate::rig::upstream::json(500, refusal)).await;
-    let proxy = Setup::new().over(Wire::OpenaiChat, &upstream).section("models.m", "retries = 0").start().await;
+    let proxy = Setup::new().over(WireId::OpenaiChat, &upstream).section("models.m", "retries = 0").start().await;
     let reply = proxy.client.ask(&post(CHAT)).await;
     ui_head(&reply);
     let id = reply.stream_id();

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use sluicegate::model::fault::Side;
-use sluicegate::provider;
+use sluicegate::wire;
 use tokio::task::JoinSet;
 
 use crate::rig::upstream::{Call, Head, Step, pieces};
-use crate::rig::{Ask, Client, Proxy, Setup, Speech, Told, Upstream, Wire, speeches, wires};
+use crate::rig::{Ask, Client, Proxy, Setup, Speech, Told, Upstream, WireId, speeches, wires};
 use expected::{differences, failure};
 use recording::{Dice, Recording};
 
@@ -181,13 +181,13 @@ fn every_recorded_refusal_is_blamed_on_whoever_it_must_be() {
     assert!(!wanted || !all.is_empty(), "SLUICEGATE_CORPUS is set, and there is no error in {}", path.display());
     for recorded in &all {
         let status = StatusCode::from_u16(recorded.status).unwrap();
-        let fault = provider::of(recorded.wire).refusal(status, &HeaderMap::new(), &recorded.body);
+        let fault = wire::of(recorded.wire).refusal(status, &HeaderMap::new(), &recorded.body);
         let told = (fault.status.as_u16(), fault.code.as_str());
         let name = &recorded.name;
         match recorded.status {
             401 | 403 => assert_eq!(told, (502, "upstream_auth"), "{name}"),
             // Google has no other status for a key that is not valid.
-            400 if recorded.wire == Wire::Gemini && told.1 == "upstream_auth" => {}
+            400 if recorded.wire == WireId::Gemini && told.1 == "upstream_auth" => {}
             400 | 404 | 413 | 422 => {
                 assert_eq!((told.0, fault.side), (recorded.status, Side::Client), "{name}");
                 assert!(fault.quotes, "the upstream's words are told: {name}: {fault}");

@@ -9,26 +9,26 @@ use sluicegate::model::target::{Aws, AwsKeys, Credential, Entra};
 use sluicegate::route::Weighted;
 
 use crate::rig::upstream::{Call, json};
-use crate::rig::{Ask, Pace, Proxy, Say, Setup, Speech, Told, Upstream, Wire};
+use crate::rig::{Ask, Pace, Proxy, Say, Setup, Speech, Told, Upstream, WireId};
 
 /// The proxy with model `m` over an upstream that wants this credential.
 async fn proxy(upstream: &Upstream, credential: Credential) -> Proxy {
-    let setup = Setup::new().provider("up", Wire::OpenaiChat, upstream.addr).model("m", "[\"up/m:1\"]");
+    let setup = Setup::new().provider("up", WireId::OpenaiChat, upstream.addr).model("m", "[\"up/m:1\"]");
     setup.start_with(|config| give(config, credential)).await
 }
 
-/// Gives the one account another credential.
+/// Gives the one provider another credential.
 fn give(config: &mut Config, credential: Credential) {
     let models = std::mem::take(&mut config.route.models);
-    // The account is held by its targets as well: what they are is noted, and they are made anew.
+    // The provider is held by its targets as well: what they are is noted, and they are made anew.
     let noted: Vec<_> = models.into_iter().map(|(name, mut model)| (name, model.tiers.remove(0).remove(0).target.model, model)).collect();
-    let (name, account) = config.route.accounts.pop_first().unwrap();
-    let mut account = Arc::try_unwrap(account).unwrap();
-    account.credential = credential;
-    let account = Arc::new(account);
-    config.route.accounts.insert(name, account.clone());
+    let (name, provider) = config.route.providers.pop_first().unwrap();
+    let mut provider = Arc::try_unwrap(provider).unwrap();
+    provider.credential = credential;
+    let provider = Arc::new(provider);
+    config.route.providers.insert(name, provider.clone());
     for (name, model, mut route) in noted {
-        let target = sluicegate::model::target::Target { account: account.clone(), model };
+        let target = sluicegate::model::target::Target { provider: provider.clone(), model };
         route.tiers = vec![vec![Weighted { target, weight: 1 }]];
         config.route.models.insert(name, route);
     }
@@ -74,7 +74,7 @@ fn signature(call: &Call, secret: &str, region: &str) -> String {
 
 #[tokio::test]
 async fn requests_are_signed_with_aws_keys() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let keys = AwsKeys {
         access_key_id: "AKIAGATE".into(),
         secret_access_key: "aws-s3cret".to_owned().into(),
@@ -114,7 +114,7 @@ async fn tokens() -> Upstream {
 async fn a_token_serves_many_requests_until_it_is_refused() {
     let tokens = tokens().await;
     let refuse = Arc::new(AtomicUsize::new(0));
-    let (refused, good) = (refuse.clone(), Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat));
+    let (refused, good) = (refuse.clone(), Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat));
     let upstream = Upstream::start(move |call, n| {
         if refused.load(Ordering::SeqCst) == n && n > 0 { json(401, r#"{"error":{"message":"expired"}}"#) } else { good(call, n) }
     })
@@ -135,7 +135,7 @@ async fn a_token_serves_many_requests_until_it_is_refused() {
 #[tokio::test]
 async fn without_a_token_nobody_is_asked() {
     let tokens = Upstream::always(json(401, r#"{"error":"invalid_client"}"#)).await;
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = proxy(&upstream, entra(&tokens)).await;
     for _ in 0..3 {
         let (code, message) = refusal(&proxy).await;

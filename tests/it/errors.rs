@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::rig::upstream::{Call, Framing, Head, Step};
-use crate::rig::{Ask, Client, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, wires};
+use crate::rig::{Ask, Client, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, wires};
 use expected::Expected;
 
 /// So many are asked for at the same time.
@@ -127,7 +127,7 @@ async fn got(client: &Client, way: Way) -> Got {
 }
 
 /// Everything in which these refusals were told otherwise than they should be.
-async fn differences(clock: &Virtual, wire: Wire, all: Vec<Refusal>) -> Vec<String> {
+async fn differences(clock: &Virtual, wire: WireId, all: Vec<Refusal>) -> Vec<String> {
     let mut found = Vec::new();
     for some in all.chunks(TOGETHER) {
         found.extend(told(clock, wire, Arc::new(some.to_vec())).await);
@@ -136,7 +136,7 @@ async fn differences(clock: &Virtual, wire: Wire, all: Vec<Refusal>) -> Vec<Stri
 }
 
 /// The same of some that are asked for at the same time.
-async fn told(clock: &Virtual, wire: Wire, all: Arc<Vec<Refusal>>) -> Vec<String> {
+async fn told(clock: &Virtual, wire: WireId, all: Arc<Vec<Refusal>>) -> Vec<String> {
     let _scene = Scene::of(format!("{wire:?}, from {:?}", all[0]));
     let answers = Arc::clone(&all);
     let upstream = Upstream::start(move |call, _| {

@@ -8,7 +8,7 @@ use crate::rig::log::Log;
 use crate::rig::told::Usage;
 use crate::rig::upstream::{Step, json};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, chat_pairs, name, say, settle, within,
+    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, chat_pairs, name, say, settle, within,
 };
 
 /// How long an upstream is read on at the most.
@@ -22,12 +22,12 @@ fn five(told: &Told) -> bool {
     told.text().matches("tok").count() >= 5
 }
 
-fn finishing(wire: Wire, upstream: &Upstream) -> Setup {
+fn finishing(wire: WireId, upstream: &Upstream) -> Setup {
     Setup::new().over(wire, upstream).section("providers.up", "on_cancel = \"finish\"")
 }
 
 /// The same with another upstream behind it, and retries.
-async fn stubborn(wire: Wire, upstream: &Upstream, spare: &Upstream) -> Proxy {
+async fn stubborn(wire: WireId, upstream: &Upstream, spare: &Upstream) -> Proxy {
     let setup = Setup::new().over_two(wire, upstream, spare).section("providers.up", "on_cancel = \"finish\"");
     setup.section("models.m", "retries = 3").start().await
 }
@@ -76,7 +76,7 @@ async fn b07_a_cancelled_upstream_is_read_on_for_its_usage_and_nobody_waits() {
     }
 }
 
-async fn cancelled_mid_stream(clock: &Virtual, speech: Speech, wire: Wire, by: By) {
+async fn cancelled_mid_stream(clock: &Virtual, speech: Speech, wire: WireId, by: By) {
     let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
     let spare = Upstream::silent().await;
     let proxy = stubborn(wire, &upstream, &spare).await;
@@ -147,7 +147,7 @@ async fn b07_what_was_asked_is_read_to_its_end_also_before_anything_came() {
     }
 }
 
-async fn cancelled_waiting(clock: &Virtual, speech: Speech, wire: Wire, stream: bool, wait: Wait) {
+async fn cancelled_waiting(clock: &Virtual, speech: Speech, wire: WireId, stream: bool, wait: Wait) {
     let upstream = Upstream::start(move |call, n| {
         let mut steps = Say::tokens(9).script(wire, Pace::Flat)(call, n);
         match wait {
@@ -197,7 +197,7 @@ async fn finished(client: &Client, upstream: &Upstream, before: &Value) {
 async fn a_request_that_has_not_gone_out_does_not_go_out_for_its_usage() {
     let clock = Virtual::start();
     let (addr, _held) = crate::rig::upstream::unreachable();
-    let setup = Setup::new().provider("up", Wire::OpenaiChat, addr).model("m", "[\"up/m-up\"]");
+    let setup = Setup::new().provider("up", WireId::OpenaiChat, addr).model("m", "[\"up/m-up\"]");
     let proxy = setup.section("providers.up", "on_cancel = \"finish\"").start().await;
     let _waiting = proxy.client.send(&Ask::chat(Speech::Events, "m", true).named(&name(1))).await;
     until_upstream(&proxy.client, &name(1), "open").await;
@@ -270,7 +270,7 @@ async fn b32_reading_on_is_bounded_in_time() {
 }
 
 /// Five tokens at once, then so many, one a second, then silence.
-fn five_and_more(wire: Wire, more: usize) -> Vec<Step> {
+fn five_and_more(wire: WireId, more: usize) -> Vec<Step> {
     let words = Say::tokens(5 + more);
     let mut steps = words.steps_until(wire, Pace::Flat, 5);
     for piece in words.content(wire).into_iter().skip(5) {

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::rig::relay::Relay;
 use crate::rig::sse::Parser;
 use crate::rig::upstream::{Close, Head, Step, pieces, refusing, unreachable};
-use crate::rig::{Ask, Client, Ending, Pace, Say, Speech, Told, Upstream, Virtual, Wire, settle, within};
+use crate::rig::{Ask, Client, Ending, Pace, Say, Speech, Told, Upstream, Virtual, WireId, settle, within};
 
 /// A client that talks to the upstream itself.
 fn straight(upstream: &Upstream) -> Client {
@@ -21,7 +21,7 @@ fn chat() -> Ask {
 #[tokio::test]
 async fn an_upstream_sees_how_and_when_a_client_leaves() {
     let _clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(9).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(9).script(WireId::OpenaiChat, Pace::Gate)).await;
     for n in 0..2 {
         let mut reply = straight(&upstream).ask(&chat()).await;
         upstream.open(2);
@@ -40,7 +40,7 @@ async fn an_upstream_sees_how_and_when_a_client_leaves() {
 #[tokio::test]
 async fn a_whole_stream_is_told_and_its_end_is_proper() {
     let said = Say::tokens(3).reasoning("hm", "sig").tool("a", "f", &["{", "}"]).tool("b", "g", &["{}"]);
-    let upstream = Upstream::start(said.script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(said.script(WireId::OpenaiChat, Pace::Flat)).await;
     let told = straight(&upstream).ask(&chat()).await.told().await;
     assert!(told.is_success(), "{told:?}");
     let first = told.first();
@@ -57,7 +57,7 @@ async fn a_whole_stream_is_told_and_its_end_is_proper() {
 #[tokio::test]
 async fn endings_are_told_apart() {
     for (step, ending) in [(Step::End, Ending::Proper), (Step::Truncate, Ending::Cut), (Step::Reset, Ending::Reset)] {
-        let steps = [Say::tokens(3).steps_until(Wire::OpenaiChat, Pace::Flat, 3), vec![Step::Yield, step]].concat();
+        let steps = [Say::tokens(3).steps_until(WireId::OpenaiChat, Pace::Flat, 3), vec![Step::Yield, step]].concat();
         let upstream = Upstream::always(steps).await;
         let mut reply = straight(&upstream).ask(&chat()).await;
         reply.until(|told| told.text().contains("tok2")).await;
@@ -67,7 +67,7 @@ async fn endings_are_told_apart() {
 
 #[tokio::test]
 async fn pieces_are_read_one_by_one() {
-    let body = Say::tokens(1).stream(Wire::OpenaiChat);
+    let body = Say::tokens(1).stream(WireId::OpenaiChat);
     let mut steps = vec![Step::Head(Head::sse())];
     steps.extend(pieces(&body, [1, 2, 10, 10]));
     steps.push(Step::End);
@@ -82,7 +82,7 @@ async fn pieces_are_read_one_by_one() {
 
 #[tokio::test]
 async fn a_cut_gives_the_events_that_were_whole() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Flat)).await;
     let mut reply = straight(&upstream).ask(&chat()).await;
     let (all, _) = reply.events().await;
     let mut counts = Vec::new();
@@ -97,7 +97,7 @@ async fn a_cut_gives_the_events_that_were_whole() {
 #[tokio::test]
 async fn the_virtual_clock_moves_only_when_told() {
     let clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(3).script(Wire::OpenaiChat, Pace::Every(Duration::from_secs(30)))).await;
+    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(30)))).await;
     let begun = tokio::time::Instant::now();
     let mut reply = straight(&upstream).ask(&chat()).await;
     settle().await;
@@ -124,7 +124,7 @@ async fn addresses_that_do_not_answer() {
 async fn the_relay_cuts_what_is_silent() {
     let clock = Virtual::start();
     for (seconds, ending) in [(4, Ending::Proper), (6, Ending::Cut)] {
-        let upstream = Upstream::start(Say::tokens(3).script(Wire::OpenaiChat, Pace::Every(Duration::from_secs(seconds)))).await;
+        let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(seconds)))).await;
         let relay = Relay::start(upstream.addr, Duration::from_secs(5)).await;
         let client = straight(&upstream).through(relay.addr);
         let read = async { client.ask(&chat()).await.events().await.1 };

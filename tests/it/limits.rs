@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::rig::upstream::{Step, json as whole};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say, settle, speeches, wires,
+    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, pairs, say, settle, speeches, wires,
 };
 
 const SECRET: &str = "ann-0123456789abcdef";
@@ -52,7 +52,7 @@ async fn left(proxy: &Proxy, client: &Client, upstream: &Upstream) -> u64 {
 }
 
 /// All that a model says, and then nothing any more.
-fn unending(wire: Wire, say: &Say) -> Vec<Step> {
+fn unending(wire: WireId, say: &Say) -> Vec<Step> {
     let mut steps = say.steps_until(wire, Pace::Flat, usize::MAX);
     steps.push(Step::Hang);
     steps
@@ -128,7 +128,7 @@ async fn b32_who_hangs_up_before_the_usage_pays_what_was_streamed() {
 #[tokio::test]
 async fn b32_a_thousand_streams_cut_one_event_before_their_usage_are_all_paid() {
     let _clock = Virtual::start();
-    let (wire, said) = (Wire::OpenaiChat, Say::tokens(3));
+    let (wire, said) = (WireId::OpenaiChat, Say::tokens(3));
     let upstream = Upstream::always(unending(wire, &said)).await;
     let (proxy, client) = start(keyed(Setup::new().over(wire, &upstream), "{ tokens_per_minute = 1000000 }")).await;
     let ask = Ask::chat(Speech::Chat, "m", true).cancel_on_disconnect();
@@ -165,7 +165,7 @@ async fn b33_the_providers_figures_settle_and_the_rest_is_given_back() {
 }
 
 /// A request that costs nothing.
-async fn costs_nothing(speech: Speech, wire: Wire, upstream: &Upstream, status: u16, retries: u32) {
+async fn costs_nothing(speech: Speech, wire: WireId, upstream: &Upstream, status: u16, retries: u32) {
     let setup = keyed(Setup::new().over(wire, upstream), "{ tokens_per_minute = 100000, concurrent_streams = 1 }");
     let (proxy, client) = start(setup.section("models.m", &format!("retries = {retries}"))).await;
     let reply = client.ask(&Ask::chat(speech, "m", false)).await;
@@ -228,7 +228,7 @@ async fn a_stream_is_cut_in_its_dialects_own_words_when_the_account_runs_dry() {
 }
 
 /// A limit of that scope over model `m`.
-fn scoped(wire: Wire, upstream: &Upstream, scope: &str, limit: &str) -> Setup {
+fn scoped(wire: WireId, upstream: &Upstream, scope: &str, limit: &str) -> Setup {
     let setup = keyed(Setup::new().over(wire, upstream), if scope == "key" { limit } else { "{}" });
     match scope {
         "key" => setup,
@@ -278,7 +278,7 @@ async fn every_limit_of_every_scope_refuses_before_the_upstream_is_asked() {
                 if scope == "ip" && limit.contains("requests") {
                     continue;
                 }
-                let wire = Wire::OpenaiChat;
+                let wire = WireId::OpenaiChat;
                 let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Gate)).await;
                 let (_proxy, client) = start(scoped(wire, &upstream, scope, limit)).await;
                 let ask = by(Ask::chat(speech, "m", true), speech, "ann");
@@ -317,7 +317,7 @@ async fn a_prompt_larger_than_a_limit_can_hold_is_told_so() {
     for speech in speeches() {
         let _scene = Scene::of(format!("{speech:?}"));
         let upstream = Upstream::silent().await;
-        let (_proxy, client) = start(keyed(Setup::new().over(Wire::OpenaiChat, &upstream), "{ tokens_per_minute = 100 }")).await;
+        let (_proxy, client) = start(keyed(Setup::new().over(WireId::OpenaiChat, &upstream), "{ tokens_per_minute = 100 }")).await;
         let mut reply = client.ask(&Ask::chat(speech, "m", true).saying(&"word ".repeat(100))).await;
         let body = reply.json().await;
         assert_eq!(
@@ -334,8 +334,8 @@ async fn the_fields_tell_the_tightest_limit_of_each_kind() {
     let _clock = Virtual::start();
     for speech in speeches() {
         let _scene = Scene::of(format!("{speech:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Flat)).await;
-        let setup = keyed(Setup::new().over(Wire::OpenaiChat, &upstream), "{ requests_per_minute = 60, tokens_per_minute = 200000 }");
+        let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
+        let setup = keyed(Setup::new().over(WireId::OpenaiChat, &upstream), "{ requests_per_minute = 60, tokens_per_minute = 200000 }");
         let setup = setup
             .section("limits", "global = { requests_per_minute = 600, tokens_per_minute = 100000 }\nip = { requests_per_minute = 1000 }");
         let (_proxy, client) = start(setup).await;
@@ -361,9 +361,9 @@ async fn joining_a_stream_takes_nothing_and_a_cancel_is_never_refused() {
     let _clock = Virtual::start();
     for speech in speeches() {
         let _scene = Scene::of(format!("{speech:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Gate)).await;
+        let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Gate)).await;
         let one = "{ requests_per_minute = 1, tokens_per_minute = 1100, concurrent_streams = 1 }";
-        let (proxy, client) = start(keyed(Setup::new().over(Wire::OpenaiChat, &upstream), one)).await;
+        let (proxy, client) = start(keyed(Setup::new().over(WireId::OpenaiChat, &upstream), one)).await;
         let ask = Ask::chat(speech, "m", true).header("idempotency-key", "once");
         let first = client.send(&ask).await;
         upstream.requests(1).await;
@@ -383,7 +383,7 @@ async fn joining_a_stream_takes_nothing_and_a_cancel_is_never_refused() {
 #[tokio::test]
 async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slot_back() {
     let clock = Virtual::start();
-    for wire in [Wire::OpenaiChat, Wire::Anthropic] {
+    for wire in [WireId::OpenaiChat, WireId::Anthropic] {
         let _scene = Scene::of(format!("{wire:?}"));
         let gated = Say::tokens(2).script(wire, Pace::Gate);
         let refusal = whole(500, say::refusal(wire, 500, "not now").to_string());
@@ -422,7 +422,7 @@ async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slo
 #[tokio::test]
 async fn what_is_read_on_after_a_cancel_holds_no_slot_and_is_paid_by_its_true_usage() {
     let _clock = Virtual::start();
-    for wire in [Wire::OpenaiChat, Wire::Anthropic] {
+    for wire in [WireId::OpenaiChat, WireId::Anthropic] {
         let _scene = Scene::of(format!("{wire:?}"));
         let say = Say { usage: (11, 700), ..Say::tokens(3) };
         let upstream = Upstream::start(say.script(wire, Pace::Gate)).await;
@@ -450,7 +450,7 @@ async fn what_is_read_on_after_a_cancel_holds_no_slot_and_is_paid_by_its_true_us
 #[tokio::test]
 async fn a_reload_keeps_what_was_used_and_changes_figures_at_once() {
     let _clock = Virtual::start();
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(Say { usage: (100, 900), ..Say::tokens(2) }.script(wire, Pace::Flat)).await;
     let setup = |figures: &str| keyed(Setup::new().over(wire, &upstream), figures);
     let (proxy, client) = start(setup("{ tokens_per_minute = 3000, requests_per_minute = 3 }")).await;
@@ -469,7 +469,7 @@ async fn a_reload_keeps_what_was_used_and_changes_figures_at_once() {
 async fn counting_a_prompt_is_a_request_and_takes_no_tokens() {
     let _clock = Virtual::start();
     let upstream = Upstream::always(whole(200, json!({"input_tokens": 5}).to_string())).await;
-    let setup = keyed(Setup::new().over(Wire::Anthropic, &upstream), "{ tokens_per_minute = 3000, requests_per_minute = 3 }");
+    let setup = keyed(Setup::new().over(WireId::Anthropic, &upstream), "{ tokens_per_minute = 3000, requests_per_minute = 3 }");
     let (proxy, client) = start(setup).await;
     let body: Value = json!({"model": "m", "messages": [{"role": "user", "content": "Say something."}]});
     for left in [2, 1, 0] {
@@ -484,8 +484,8 @@ async fn counting_a_prompt_is_a_request_and_takes_no_tokens() {
 #[tokio::test]
 async fn reads_are_counted_generously_and_cancels_are_not() {
     let _clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Gate)).await;
-    let (_proxy, client) = start(keyed(Setup::new().over(Wire::OpenaiChat, &upstream), "{ requests_per_minute = 5 }")).await;
+    let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Gate)).await;
+    let (_proxy, client) = start(keyed(Setup::new().over(WireId::OpenaiChat, &upstream), "{ requests_per_minute = 5 }")).await;
     let id = client.ask(&Ask::chat(Speech::Events, "m", true)).await.stream_id();
     for n in 0..600 {
         let path = [format!("/v1/streams/{id}"), "/v1/models".into(), "/v1/streams".into(), "/v1/models/m".into()][n % 4].clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::rig::upstream::{Call, Step, json as whole};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, say};
+use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, say};
 
 const COUNT: &str = "/v1/messages/count_tokens";
 
@@ -31,7 +31,7 @@ fn counted(model: &str) -> Ask {
 #[tokio::test]
 async fn every_path_of_theirs_refuses_in_their_shape() {
     let upstream = Upstream::silent().await;
-    let setup = Setup::new().over(Wire::OpenaiChat, &upstream).section("server", "max_body = \"1KiB\"");
+    let setup = Setup::new().over(WireId::OpenaiChat, &upstream).section("server", "max_body = \"1KiB\"");
     let setup = setup.section("auth", "mode = \"required\"").section("keys.ann", "secret = \"ann-0123456789abcdef\"\nmodels = [\"*\"]");
     let proxy = setup.start().await;
     let (client, ann) = (&proxy.client, proxy.client.with_key("ann-0123456789abcdef"));
@@ -60,7 +60,7 @@ async fn every_path_of_theirs_refuses_in_their_shape() {
 #[tokio::test]
 async fn other_paths_keep_their_own_shape() {
     let upstream = Upstream::silent().await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut reply = proxy.client.get("/v1/nope").await;
     let body = reply.json().await;
     assert!(reply.status == 404 && body["type"].is_null() && reply.header("request-id").is_none(), "{body}");
@@ -73,7 +73,7 @@ async fn overload_is_529_here_and_503_elsewhere() {
             let _scene = Scene::of(format!("{speech:?}, {upstream_status}"));
             let refusal = json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
             let upstream = Upstream::always(whole(upstream_status, refusal.to_string())).await;
-            let proxy = Setup::new().over(Wire::Anthropic, &upstream).section("models.m", "retries = 0").start().await;
+            let proxy = Setup::new().over(WireId::Anthropic, &upstream).section("models.m", "retries = 0").start().await;
             for stream in [true, false] {
                 let mut reply = proxy.client.ask(&Ask::chat(speech, "m", stream)).await;
                 let body = reply.json().await;
@@ -88,8 +88,8 @@ async fn overload_is_529_here_and_503_elsewhere() {
 #[tokio::test]
 async fn their_rate_fields_are_told_and_a_refusal_names_its_limit() {
     let _clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::Gemini, Pace::Flat)).await;
-    let setup = Setup::new().over(Wire::Gemini, &upstream).section("limits", "global = { requests_per_minute = 2, burst = 2 }");
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::Gemini, Pace::Flat)).await;
+    let setup = Setup::new().over(WireId::Gemini, &upstream).section("limits", "global = { requests_per_minute = 2, burst = 2 }");
     let proxy = setup.start().await;
     let ask = Ask::chat(Speech::Messages, "m", true);
     for left in ["1", "0"] {
@@ -109,7 +109,7 @@ async fn their_rate_fields_are_told_and_a_refusal_names_its_limit() {
 
 #[tokio::test]
 async fn their_headers_go_along_to_their_own_wire_and_to_no_other() {
-    for wire in [Wire::Anthropic, Wire::OpenaiChat, Wire::Gemini] {
+    for wire in [WireId::Anthropic, WireId::OpenaiChat, WireId::Gemini] {
         let _scene = Scene::of(format!("{wire:?}"));
         let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
@@ -117,7 +117,7 @@ async fn their_headers_go_along_to_their_own_wire_and_to_no_other() {
         let ask = ask.header("anthropic-version", "2026-10-21").header("anthropic-beta", "a,b").header("openai-beta", "c");
         assert!(proxy.client.ask(&ask).await.told().await.is_success());
         let call = upstream.call(0);
-        let own = wire == Wire::Anthropic;
+        let own = wire == WireId::Anthropic;
         assert_eq!(call.header("anthropic-version"), own.then_some("2026-10-21"));
         assert_eq!(call.header("anthropic-beta"), own.then_some("a,b"));
         assert_eq!(call.header("openai-beta"), None);
@@ -137,9 +137,9 @@ fn counting(call: &Call, _: usize) -> Vec<Step> {
 #[tokio::test]
 async fn tokens_are_counted_by_the_target_where_it_can() {
     for (wire, expected) in [
-        (Wire::Anthropic, json!({"input_tokens": 2095})),
-        (Wire::Gemini, json!({"input_tokens": 31})),
-        (Wire::OpenaiChat, json!({"input_tokens": 3, "sluicegate": {"estimated": true}})),
+        (WireId::Anthropic, json!({"input_tokens": 2095})),
+        (WireId::Gemini, json!({"input_tokens": 31})),
+        (WireId::OpenaiChat, json!({"input_tokens": 3, "sluicegate": {"estimated": true}})),
     ] {
         let _scene = Scene::of(format!("{wire:?}"));
         let upstream = Upstream::start(counting).await;
@@ -149,7 +149,7 @@ async fn tokens_are_counted_by_the_target_where_it_can() {
         assert_eq!((reply.status, reply.json().await), (200, expected));
         assert!(reply.header("x-stream-id").is_none() && reply.header("request-id").is_some(), "it is no generation");
         match wire {
-            Wire::Anthropic => {
+            WireId::Anthropic => {
                 let call = upstream.call(0);
                 let body = json!({"model": "m-up", "messages": [{"role": "user", "content": "12345678"}], "system": "1234", "x": [1.5]});
                 assert_eq!(call.json(), body, "the body goes out as it came");
@@ -159,7 +159,7 @@ async fn tokens_are_counted_by_the_target_where_it_can() {
                 );
                 assert_eq!(call.header("anthropic-version"), Some("2023-06-01"));
             }
-            Wire::Gemini => {
+            WireId::Gemini => {
                 let request = &upstream.call(0).json()["generateContentRequest"];
                 assert_eq!((&request["model"], &request["contents"][0]["parts"][0]["text"]), (&json!("models/m-up"), &json!("12345678")));
             }
@@ -173,7 +173,7 @@ async fn tokens_are_counted_by_the_target_where_it_can() {
 async fn a_target_without_a_count_of_its_own_is_estimated() {
     for status in [404, 405, 501] {
         let upstream = Upstream::always(whole(status, "no such path")).await;
-        let proxy = Proxy::over(Wire::Anthropic, &upstream).await;
+        let proxy = Proxy::over(WireId::Anthropic, &upstream).await;
         let mut reply = proxy.client.ask(&counted("m")).await;
         assert_eq!((reply.status, reply.json().await), (200, json!({"input_tokens": 3, "sluicegate": {"estimated": true}})));
         assert_eq!(upstream.count(), 1);
@@ -183,12 +183,12 @@ async fn a_target_without_a_count_of_its_own_is_estimated() {
 #[tokio::test]
 async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
     let clock = Virtual::start();
-    let broken = Upstream::always(whole(500, say::refusal(Wire::Anthropic, 500, "not now").to_string())).await;
-    let strict = Upstream::always(whole(400, say::refusal(Wire::Anthropic, 400, "not like this").to_string())).await;
+    let broken = Upstream::always(whole(500, say::refusal(WireId::Anthropic, 500, "not now").to_string())).await;
+    let strict = Upstream::always(whole(400, say::refusal(WireId::Anthropic, 400, "not like this").to_string())).await;
     let (silent, good) = (Upstream::silent().await, Upstream::start(counting).await);
-    let setup = Setup::new().provider("broken", Wire::Anthropic, broken.addr).provider("strict", Wire::Anthropic, strict.addr);
-    let setup = setup.provider("silent", Wire::Anthropic, silent.addr).section("providers.silent", "timeouts = { headers = \"2s\" }");
-    let setup = setup.provider("good", Wire::Anthropic, good.addr).model("next", "[\"broken/a\", \"silent/b\", \"good/c\"]");
+    let setup = Setup::new().provider("broken", WireId::Anthropic, broken.addr).provider("strict", WireId::Anthropic, strict.addr);
+    let setup = setup.provider("silent", WireId::Anthropic, silent.addr).section("providers.silent", "timeouts = { headers = \"2s\" }");
+    let setup = setup.provider("good", WireId::Anthropic, good.addr).model("next", "[\"broken/a\", \"silent/b\", \"good/c\"]");
     let proxy = setup
         .model("strict", "[\"strict/a\", \"good/c\"]")
         .model("broken", "[\"broken/a\"]")
@@ -215,7 +215,7 @@ async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
 #[tokio::test]
 async fn models_have_the_shape_that_is_asked_for() {
     let upstream = Upstream::silent().await;
-    let setup = Setup::new().over(Wire::Gemini, &upstream).model("a", "[\"up/x\"]").model("\"b/c\"", "[\"up/y\"]");
+    let setup = Setup::new().over(WireId::Gemini, &upstream).model("a", "[\"up/x\"]").model("\"b/c\"", "[\"up/y\"]");
     let proxy = setup.start().await;
     let get = async |path: &str, version: bool| {
         let ask = Ask::new("GET", path);
@@ -249,8 +249,8 @@ async fn a_stream_of_several_choices_is_followed_as_its_first() {
     let finish =
         |choice: u16| format!("data: {}\n\n", json!({"id": "c", "choices": [{"index": choice, "delta": {}, "finish_reason": "stop"}]}));
     let body = chunk(0, "one ") + &chunk(1, "two ") + &chunk(0, "three") + &finish(1) + &finish(0) + "data: [DONE]\n\n";
-    let upstream = Upstream::always(vec![Step::Head(say::head(Wire::OpenaiChat)), Step::Write(body.into()), Step::End]).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::always(vec![Step::Head(say::head(WireId::OpenaiChat)), Step::Write(body.into()), Step::End]).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut reply = proxy.client.ask(&Ask::chat(Speech::Events, "m", true).set("n", 2.into())).await;
     let id = reply.stream_id();
     reply.events().await;

@@ -5,7 +5,7 @@ use sluicegate::ledger::Payer;
 use sluicegate::model::money::Money;
 
 use crate::rig::upstream::Step;
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Setup, Speech, Upstream, Virtual, Wire, name, say};
+use crate::rig::{Ask, Client, Pace, Proxy, Say, Setup, Speech, Upstream, Virtual, WireId, name, say};
 
 const KEY: &str = "ann-0123456789abcdef";
 
@@ -37,7 +37,7 @@ impl Scrape {
 }
 
 /// Three streams that complete, one that is cancelled, one that breaks off, one that is asked for twice in vain.
-async fn upstream(wire: Wire) -> Upstream {
+async fn upstream(wire: WireId) -> Upstream {
     let script = move |_: &crate::rig::upstream::Call, n: usize| match n {
         3 => [Say::tokens(9).steps_until(wire, Pace::Flat, 2), vec![Step::Hang]].concat(),
         4 => [Say::tokens(9).steps_until(wire, Pace::Flat, 2), vec![Step::Yield, Step::Reset]].concat(),
@@ -47,7 +47,7 @@ async fn upstream(wire: Wire) -> Upstream {
     Upstream::start(script).await
 }
 
-fn setup(wire: Wire, upstream: &Upstream) -> Setup {
+fn setup(wire: WireId, upstream: &Upstream) -> Setup {
     Setup::new()
         .over(wire, upstream)
         .forgiving()
@@ -62,7 +62,7 @@ fn setup(wire: Wire, upstream: &Upstream) -> Setup {
 #[expect(clippy::too_many_lines, reason = "one mix, and all that is to be said of it")]
 async fn a_scrape_after_a_mix_says_what_came_of_it() {
     let clock = Virtual::start();
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let upstream = upstream(wire).await;
     let proxy = setup(wire, &upstream).start().await;
     let ann = proxy.client.with_key(KEY);
@@ -118,7 +118,7 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
 #[tokio::test]
 async fn no_client_makes_a_series_of_its_own() {
     let _clock = Virtual::start();
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
     let proxy = setup(wire, &upstream).start().await;
     let ann = proxy.client.with_key(KEY);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::rig::upstream::{Head, Step};
-use crate::rig::{Ask, Client, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Wire, say, wires};
+use crate::rig::{Ask, Client, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, WireId, say, wires};
 use shapes::{Failing, Odd, oddities};
 
 /// Where in an answer an error comes.
@@ -20,7 +20,7 @@ fn said(tokens: usize) -> Say {
 }
 
 /// The stream up to the error: opening, so many tokens, the error, and what should not count any more.
-fn failing(wire: Wire, failing: &Failing, tokens: usize) -> Vec<Step> {
+fn failing(wire: WireId, failing: &Failing, tokens: usize) -> Vec<Step> {
     let say = said(tokens);
     let mut pieces = vec![say.opening(wire)];
     pieces.extend(say.content(wire));
@@ -32,7 +32,7 @@ fn failing(wire: Wire, failing: &Failing, tokens: usize) -> Vec<Step> {
 }
 
 /// An upstream with so many answers, and a proxy before it.
-async fn serving(wire: Wire, answers: Vec<Vec<Step>>) -> (Upstream, Proxy) {
+async fn serving(wire: WireId, answers: Vec<Vec<Step>>) -> (Upstream, Proxy) {
     let upstream = Upstream::start(move |call, _| answers[asked_for(&call.body)].clone()).await;
     let proxy = Setup::new().over(wire, &upstream).section("models.m", "retries = 0").forgiving().start().await;
     (upstream, proxy)
@@ -65,7 +65,7 @@ async fn an_error_after_any_number_of_tokens_is_typed_and_no_success() {
     }
 }
 
-async fn told_as_failure(client: &Client, ask: &Ask, speech: Speech, wire: Wire, shape: &Failing, tokens: usize) {
+async fn told_as_failure(client: &Client, ask: &Ask, speech: Speech, wire: WireId, shape: &Failing, tokens: usize) {
     let mut reply = client.ask(ask).await;
     if speech == Speech::Chat && tokens == 0 {
         let body = reply.json().await;
@@ -79,7 +79,7 @@ async fn told_as_failure(client: &Client, ask: &Ask, speech: Speech, wire: Wire,
     assert!(told.is_failure(), "{told:?}");
     assert_eq!(told.text(), said(tokens).text());
     let (code, message) = told.error.clone().unwrap();
-    let passed_on = speech == Speech::Chat && wire == Wire::OpenaiChat;
+    let passed_on = speech == Speech::Chat && wire == WireId::OpenaiChat;
     assert!(passed_on || code == shape.code, "{code}, not {}: {message}", shape.code);
     assert!(passed_on || !message.is_empty() && !message.contains(SECRET), "{message}");
     let status = client.status(&id).await;
@@ -107,9 +107,9 @@ async fn bytes_that_nobody_has_recorded_are_survived() {
     }
 }
 
-async fn told_in_full(mut reply: Reply, speech: Speech, wire: Wire, odd: &Odd) {
+async fn told_in_full(mut reply: Reply, speech: Speech, wire: WireId, odd: &Odd) {
     assert_eq!(reply.status, 200);
-    if speech == Speech::Chat && wire == Wire::OpenaiChat && odd.unreadable {
+    if speech == Speech::Chat && wire == WireId::OpenaiChat && odd.unreadable {
         let raw = reply.text().await;
         assert!(raw.ends_with("data: [DONE]\n\n") && raw.matches("[DONE]").count() == 1, "{raw}");
         return;

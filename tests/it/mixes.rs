@@ -15,7 +15,7 @@ use tracing::subscriber::{DefaultGuard, set_default};
 
 use crate::corpus::recording::{Dice, seed};
 use crate::rig::upstream::{Call, Step, json as whole, refusing};
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, say, speeches, wires, within};
+use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, say, speeches, wires, within};
 use crate::spending::{Folder, money};
 
 /// Streams of a mix.
@@ -35,7 +35,7 @@ const POISON: &str = "poison";
 /// What an upstream does with a request; more often well than not, or its breaker would have the last word of it all.
 const DEEDS: &str = "fffffflllsssrtuehwb";
 
-fn deed(wire: Wire, deed: &str) -> Vec<Step> {
+fn deed(wire: WireId, deed: &str) -> Vec<Step> {
     let said = Say::tokens(6);
     let long = Say { tokens: vec!["words ".repeat(100); 12], usage: (11, 1800), ..Say::tokens(0) };
     let partly = |count, end| [said.steps_until(wire, Pace::Every(Duration::from_millis(50)), count), vec![end]].concat();
@@ -152,7 +152,7 @@ impl Fate {
 }
 
 /// What an upstream is to do, by the words of the user in the request.
-fn script(wire: Wire, place: usize) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
+fn script(wire: WireId, place: usize) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
     move |call, _| {
         let body = String::from_utf8_lossy(&call.body).into_owned();
         let wish = body.split("deeds:").nth(1).unwrap().split(':').nth(place).unwrap().to_owned();
@@ -190,13 +190,13 @@ impl Write for Poisoned {
     }
 }
 
-async fn mixed(wires: [Wire; 2], ups: &[Upstream; 2], folder: &Folder) -> Proxy {
+async fn mixed(wires: [WireId; 2], ups: &[Upstream; 2], folder: &Folder) -> Proxy {
     let away = refusing().await;
     let mut setup = Setup::new()
         .top(&format!("data_dir = {:?}", folder.0))
         .provider("up", wires[0], ups[0].addr)
         .provider("spare", wires[1], ups[1].addr)
-        .provider("away", Wire::OpenaiChat, away)
+        .provider("away", WireId::OpenaiChat, away)
         .model("m", "[\"up/m-up\", \"spare/m-spare\"]")
         .model("raced", "[\"up/m-raced\", \"spare/m-raced\"]")
         .section("models.raced", "hedge_after = \"300ms\"")

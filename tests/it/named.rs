@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Wire, wires};
+use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, WireId, wires};
 
-const WIRES: [Wire; 4] = [Wire::OpenaiChat, Wire::OpenaiResponses, Wire::Anthropic, Wire::Gemini];
+const WIRES: [WireId; 4] = [WireId::OpenaiChat, WireId::OpenaiResponses, WireId::Anthropic, WireId::Gemini];
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
 
@@ -29,7 +29,7 @@ fn named(response: &Value) -> Vec<Value> {
 }
 
 /// Two callers before an upstream.
-async fn shared(wire: Wire, upstream: &Upstream) -> (Proxy, Client, Client) {
+async fn shared(wire: WireId, upstream: &Upstream) -> (Proxy, Client, Client) {
     let key = |secret: &str| format!("secret = \"{secret}\"\nmodels = [\"*\"]");
     let setup = Setup::new().over(wire, upstream).section("auth", "mode = \"required\"");
     let proxy = setup.section("keys.ann", &key(ANN)).section("keys.bob", &key(BOB)).start().await;
@@ -71,8 +71,8 @@ async fn a_turn_brings_items_by_their_names() {
 
 #[tokio::test]
 async fn items_are_named_with_a_response_that_is_gone_on_from() {
-    let upstream = Upstream::start(Say::tokens(2).script(Wire::Anthropic, Pace::Flat)).await;
-    let proxy = Proxy::over(Wire::Anthropic, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(2).script(WireId::Anthropic, Pace::Flat)).await;
+    let proxy = Proxy::over(WireId::Anthropic, &upstream).await;
     let (_, first) = posted(&proxy.client, &ask().saying("one")).await;
     let (_, second) = posted(&proxy.client, &ask().saying("two")).await;
     let mut input = named(&first);
@@ -86,12 +86,12 @@ async fn items_are_named_with_a_response_that_is_gone_on_from() {
 
 #[tokio::test]
 async fn another_s_items_are_as_if_they_never_were() {
-    for wire in [Wire::Anthropic, Wire::OpenaiResponses] {
+    for wire in [WireId::Anthropic, WireId::OpenaiResponses] {
         let _scene = Scene::of(format!("{wire:?}"));
         let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
         let (_proxy, ann, bob) = shared(wire, &upstream).await;
         let (_, kept) = posted(&ann, &ask()).await;
-        let ours = wire == Wire::Anthropic;
+        let ours = wire == WireId::Anthropic;
         let expected = if ours { (404, json!("stream_not_found")) } else { (403, json!("field_not_allowed")) };
         let unknown = json!([{"type": "item_reference", "id": if ours { "msg_abcdefghijklmnopqrstuvwxyz_0" } else { "msg_nobody" }}]);
         let mut cases = vec![(&bob, Value::from(named(&kept))), (&bob, unknown)];
@@ -115,8 +115,8 @@ async fn another_s_items_are_as_if_they_never_were() {
 
 #[tokio::test]
 async fn what_is_no_item_of_a_response_is_not_found_in_it() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let (_, first) = posted(&proxy.client, &ask()).await;
     let id = first["output"][0]["id"].as_str().unwrap();
     let (stem, _) = id.rsplit_once('_').unwrap();
@@ -126,8 +126,8 @@ async fn what_is_no_item_of_a_response_is_not_found_in_it() {
 
 #[tokio::test]
 async fn a_few_names_bring_no_more_than_a_body_may_hold() {
-    let upstream = Upstream::start(Say::tokens(200).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = Setup::new().over(Wire::OpenaiChat, &upstream).section("server", "max_body = \"2KiB\"").start().await;
+    let upstream = Upstream::start(Say::tokens(200).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = Setup::new().over(WireId::OpenaiChat, &upstream).section("server", "max_body = \"2KiB\"").start().await;
     let (_, first) = posted(&proxy.client, &ask()).await;
     let (_, second) = posted(&proxy.client, &ask()).await;
     assert_eq!(posted(&proxy.client, &ask().set("input", named(&first).into())).await.0, 200, "one of them is small enough");

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::rig::{Ask, Pace, Say, Setup, Speech, Upstream, Wire};
+use crate::rig::{Ask, Pace, Say, Setup, Speech, Upstream, WireId};
 
 /// The request that `lines` of a provider make; `{at}` in them is the upstream's address.
-async fn asked(wire: Wire, lines: &str) -> crate::rig::upstream::Call {
+async fn asked(wire: WireId, lines: &str) -> crate::rig::upstream::Call {
     let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
     let lines = lines.replace("{at}", &format!("http://{}", upstream.addr));
     let proxy = Setup::new().section("providers.up", &lines).model("m", "[\"up/gpt-5\"]").start().await;
@@ -18,7 +18,7 @@ async fn asked(wire: Wire, lines: &str) -> crate::rig::upstream::Call {
 async fn azure_by_date_has_the_deployment_in_the_path() {
     let lines =
         "preset = \"azure\"\nbase_url = \"{at}\"\napi_key = \"k\"\napi_version = \"2024-10-21\"\ndeployments = { gpt-5 = \"prod 5\" }";
-    let call = asked(Wire::OpenaiChat, lines).await;
+    let call = asked(WireId::OpenaiChat, lines).await;
     assert_eq!(call.line, "POST /openai/deployments/prod%205/chat/completions?api-version=2024-10-21 HTTP/1.1");
     assert_eq!((call.header("api-key"), call.header("authorization")), (Some("k"), None));
     assert_eq!(call.json()["stream_options"], json!({"include_usage": true}));
@@ -27,28 +27,28 @@ async fn azure_by_date_has_the_deployment_in_the_path() {
 #[tokio::test]
 async fn azure_of_an_old_date_is_not_asked_for_usage() {
     let lines = "preset = \"azure\"\nbase_url = \"{at}\"\napi_key = \"k\"\napi_version = \"2024-02-01\"";
-    assert_eq!(asked(Wire::OpenaiChat, lines).await.json().get("stream_options"), None);
+    assert_eq!(asked(WireId::OpenaiChat, lines).await.json().get("stream_options"), None);
 }
 
 #[tokio::test]
 async fn azure_v1_has_the_deployment_in_the_body() {
     let lines =
         "preset = \"azure\"\nbase_url = \"{at}\"\nentra_token = \"jwt\"\napi_version = \"preview\"\ndeployments = { gpt-5 = \"prod-5\" }";
-    let call = asked(Wire::OpenaiChat, lines).await;
+    let call = asked(WireId::OpenaiChat, lines).await;
     assert_eq!(call.line, "POST /openai/v1/chat/completions?api-version=preview HTTP/1.1");
     assert_eq!((call.header("authorization"), &call.json()["model"]), (Some("Bearer jwt"), &json!("prod-5")));
 }
 
 #[tokio::test]
 async fn vertex_takes_a_key_in_express_mode() {
-    let call = asked(Wire::Gemini, "preset = \"vertex\"\nbase_url = \"{at}\"\napi_key = \"k\"").await;
+    let call = asked(WireId::Gemini, "preset = \"vertex\"\nbase_url = \"{at}\"\napi_key = \"k\"").await;
     assert_eq!(call.line, "POST /v1/publishers/google/models/gpt-5:streamGenerateContent?alt=sse HTTP/1.1");
     assert_eq!(call.header("x-goog-api-key"), Some("k"));
 }
 
 #[tokio::test]
 async fn mistral_gets_no_stream_options_even_from_a_client_that_sends_them() {
-    let upstream = Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
     let lines = format!("preset = \"mistral\"\nbase_url = \"http://{}\"\napi_key = \"k\"", upstream.addr);
     let proxy = Setup::new().section("providers.up", &lines).model("m", "[\"up/mistral-small\"]").start().await;
     let body = json!({

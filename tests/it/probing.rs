@@ -6,7 +6,7 @@ use std::time::Duration;
 use sluicegate::cli::probe::probe;
 
 use crate::rig::upstream::{self, json, refusing};
-use crate::rig::{Pace, Say, Scene, Setup, Upstream, Virtual, Wire, wires};
+use crate::rig::{Pace, Say, Scene, Setup, Upstream, Virtual, WireId, wires};
 
 /// The exit code, and what is told of each target: result, and why.
 async fn probed(setup: &Setup) -> (ExitCode, Vec<(String, String, String)>) {
@@ -38,8 +38,8 @@ async fn an_upstream_that_answers_is_asked_for_one_token_and_let_go() {
 
 #[tokio::test]
 async fn one_token_is_asked_for() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
-    probed(&Setup::new().over(Wire::OpenaiChat, &upstream)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    probed(&Setup::new().over(WireId::OpenaiChat, &upstream)).await;
     let body = upstream.call(0).json();
     assert_eq!((&body["max_tokens"], &body["model"], &body["messages"][0]["role"]), (&1.into(), &"m-up".into(), &"user".into()));
 }
@@ -54,7 +54,7 @@ async fn each_way_to_fail_is_told_by_its_reason() {
             format!(r#"{{"error":{{"message":"sk-proj-abcdefghijklmnop1234567890 cannot","type":"t","code":"{code}"}}}}"#),
         ))
     };
-    let chat = Wire::OpenaiChat;
+    let chat = WireId::OpenaiChat;
     let good = Upstream::start(Say::tokens(3).script(chat, Pace::Flat)).await;
     let (auth, model, busy, hangs) =
         (refusal(401, "invalid_api_key").await, refusal(404, "model_not_found").await, refusal(429, "x").await, Upstream::silent().await);

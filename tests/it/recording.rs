@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use sluicegate::provider::recording::Recording;
+use sluicegate::wire::recording::Recording;
 
 use crate::rig::log::Log;
 use crate::rig::told::Choice;
 use crate::rig::upstream::{Head, Step, json as whole, pieces};
 use crate::rig::{
-    Ask, Ending, Folder, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, chat_pairs, say, wires, within,
+    Ask, Ending, Folder, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, chat_pairs, say, wires, within,
 };
 
 /// Between two tokens of what is recorded.
@@ -168,7 +168,7 @@ fn base64(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn the_content_type_of_a_recording_says_how_it_is_framed() {
-    if !wires().contains(&Wire::Gemini) {
+    if !wires().contains(&WireId::Gemini) {
         return;
     }
     let folder = Folder::new();

@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::rig::upstream::json as whole_json;
-use crate::rig::{Ask, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Wire, speeches};
+use crate::rig::{Ask, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, WireId, speeches};
 
 const PLAIN: &str = "plain-0123456789abcdef";
 const OTHER: &str = "other-0123456789abcdef";
 const TRUSTED: &str = "trusted-0123456789abcdef";
 
-async fn proxy(wire: Wire, upstream: &Upstream) -> Proxy {
+async fn proxy(wire: WireId, upstream: &Upstream) -> Proxy {
     Setup::new()
         .over(wire, upstream)
         .section("auth", "mode = \"required\"")
@@ -68,8 +68,8 @@ fn references(speech: Speech) -> Vec<(&'static str, Value, &'static str)> {
 #[tokio::test]
 async fn objects_in_the_providers_account_are_for_who_may_refer_to_them() {
     for speech in speeches() {
-        let wire = speech.wire().unwrap_or(Wire::OpenaiChat);
-        let foreign = if wire == Wire::Anthropic { Wire::OpenaiChat } else { Wire::Anthropic };
+        let wire = speech.wire().unwrap_or(WireId::OpenaiChat);
+        let foreign = if wire == WireId::Anthropic { WireId::OpenaiChat } else { WireId::Anthropic };
         let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
         let elsewhere = Upstream::start(Say::tokens(1).script(foreign, Pace::Flat)).await;
         let (same, other) = (proxy(wire, &upstream).await, proxy(foreign, &elsewhere).await);
@@ -155,8 +155,8 @@ async fn what_was_made_through_us_may_be_named_by_whom_it_was_told() {
 
 #[tokio::test]
 async fn what_is_made_for_one_request_is_no_reference() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiResponses, Pace::Flat)).await;
-    let proxy = proxy(Wire::OpenaiResponses, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiResponses, Pace::Flat)).await;
+    let proxy = proxy(WireId::OpenaiResponses, &upstream).await;
     let tools = json!([{"type": "code_interpreter", "container": {"type": "auto"}}]);
     let ask = Ask::chat(Speech::Responses, "m", true).set("tools", tools).set("conversation", Value::Null);
     assert_eq!(said(proxy.client.with_key(PLAIN).ask(&ask).await).await.0, 200);
@@ -165,7 +165,7 @@ async fn what_is_made_for_one_request_is_no_reference() {
 #[tokio::test]
 async fn a_field_that_comes_twice_reaches_nobody() {
     for speech in speeches() {
-        let wire = speech.wire().unwrap_or(Wire::OpenaiChat);
+        let wire = speech.wire().unwrap_or(WireId::OpenaiChat);
         let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
         let proxy = proxy(wire, &upstream).await;
         let plain = Ask::chat(speech, "m", true);
@@ -198,7 +198,7 @@ async fn every_model_that_a_body_names_must_be_allowed() {
         (Speech::Messages, "tools", json!([{"type": "advisor_20260301", "name": "advisor", "model": "dear"}])),
     ] {
         let _scene = Scene::of(format!("{speech:?} {field}"));
-        let wire = speech.wire().unwrap_or(Wire::OpenaiChat);
+        let wire = speech.wire().unwrap_or(WireId::OpenaiChat);
         let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
         let proxy = proxy(wire, &upstream).await;
         let reply = proxy.client.with_key(PLAIN).ask(&Ask::chat(speech, "m", true).set(field, value)).await;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use crate::rig::told::Told;
 use crate::rig::upstream::json as whole_json;
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Wire, wires};
+use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, WireId, wires};
 
-const WIRES: [Wire; 3] = [Wire::OpenaiChat, Wire::OpenaiResponses, Wire::Anthropic];
+const WIRES: [WireId; 3] = [WireId::OpenaiChat, WireId::OpenaiResponses, WireId::Anthropic];
 
-fn spoken() -> impl Iterator<Item = Wire> {
+fn spoken() -> impl Iterator<Item = WireId> {
     WIRES.into_iter().filter(|wire| wires().contains(wire))
 }
 
@@ -70,9 +70,9 @@ async fn turns_are_gone_on_from() {
 
 #[tokio::test]
 async fn what_is_not_there_is_not_gone_on_from() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let keys = |name: &str| (format!("keys.{name}"), format!("secret = \"{name}-0123456789abcdef\"\nmodels = [\"*\"]"));
-    let mut setup = Setup::new().over(Wire::OpenaiChat, &upstream).section("auth", "mode = \"required\"");
+    let mut setup = Setup::new().over(WireId::OpenaiChat, &upstream).section("auth", "mode = \"required\"");
     for (name, lines) in ["ann", "bob"].map(keys) {
         setup = setup.section(&name, &lines);
     }
@@ -103,7 +103,7 @@ async fn behind(client: &Client, id: &str, number: u64) -> Reply {
 
 #[tokio::test]
 async fn a_stream_is_followed_from_any_number() {
-    for wire in spoken().filter(|wire| *wire != Wire::OpenaiResponses) {
+    for wire in spoken().filter(|wire| *wire != WireId::OpenaiResponses) {
         let _scene = Scene::of(format!("{wire:?}"));
         let said = Say::tokens(3).reasoning("hm", "c2ln").tool("call_1", "look", &["{\"a\":", "1}"]);
         let upstream = Upstream::start(said.script(wire, Pace::Flat)).await;
@@ -188,7 +188,7 @@ async fn a_cancel_answers_with_the_response() {
         // What was open is ended from the inside out, also where all else has passed as it came.
         let names: Vec<&str> = rest.iter().map(|event| event.name.as_str()).filter(|name| !name.ends_with(".delta")).collect();
         // The upstream here tells of no parts.
-        let part = (wire != Wire::OpenaiResponses).then_some("response.content_part.done");
+        let part = (wire != WireId::OpenaiResponses).then_some("response.content_part.done");
         let ends = [Some("response.output_text.done"), part, Some("response.output_item.done"), Some("response.incomplete")];
         assert_eq!(names, ends.into_iter().flatten().collect::<Vec<_>>());
         assert_eq!(got(&proxy.client, "POST", &format!("{path}/cancel")).await, (200, body.clone()));
@@ -216,7 +216,7 @@ async fn what_is_not_to_be_stored_is_forgotten_once_it_was_read() {
 /// OpenAI summarizes reasoning for organizations alone that it has verified, and others do not know the word.
 #[tokio::test]
 async fn an_account_that_refuses_to_summarize_is_asked_without_from_then_on() {
-    if !wires().contains(&Wire::OpenaiResponses) {
+    if !wires().contains(&WireId::OpenaiResponses) {
         return;
     }
     let refusal = json!({"error": {"message": "Your organization must be verified to generate reasoning summaries.",
@@ -224,10 +224,10 @@ async fn an_account_that_refuses_to_summarize_is_asked_without_from_then_on() {
     let say = Say::tokens(2);
     let upstream = Upstream::start(move |call, _| match call.json()["reasoning"]["summary"].as_str() {
         Some(_) => whole_json(400, refusal.to_string()),
-        None => say.steps(Wire::OpenaiResponses, Pace::Flat),
+        None => say.steps(WireId::OpenaiResponses, Pace::Flat),
     })
     .await;
-    let proxy = Proxy::over(Wire::OpenaiResponses, &upstream).await;
+    let proxy = Proxy::over(WireId::OpenaiResponses, &upstream).await;
     let thinking = Ask::chat(Speech::Chat, "m", true).set("reasoning_effort", "low".into());
     for asked in [2, 3] {
         let told = proxy.client.ask(&thinking).await.told().await;

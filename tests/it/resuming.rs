@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::rig::sse::Event;
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, by_turns, name, pairs, speeches,
+    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, by_turns, name, pairs, speeches,
     wires, within,
 };
 
@@ -36,7 +36,7 @@ async fn b09_cut_at_any_byte_and_resumed() {
         let (whole, bytes) = replay(&proxy.client, speech, &id).await;
         assert!(whole.iter().all(|event| event.id.is_some()), "every event of a replay has an id");
         assert_eq!(first, whole, "{speech:?} over {wire:?}: live and replay are one");
-        let stride = if wire == Wire::OpenaiChat { 1 } else { 5 };
+        let stride = if wire == WireId::OpenaiChat { 1 } else { 5 };
         for at in (n..=bytes).step_by(stride) {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, cut at byte {at} of {bytes}"));
             let mut seen = proxy.client.follow(speech, &id).await.cut_at(at).await;
@@ -133,8 +133,8 @@ async fn b10_many_readers_each_get_every_event_once() {
 #[tokio::test]
 async fn b10_a_reader_who_does_not_read_slows_nobody() {
     const TOKENS: usize = 20_000;
-    let upstream = Upstream::start(Say::tokens(TOKENS).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(TOKENS).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut idle = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
     let id = idle.stream_id();
     for speech in speeches() {
@@ -169,11 +169,11 @@ async fn b11_no_reader_hangs_whenever_it_comes() {
 
 #[tokio::test]
 async fn b12_ids_are_never_reused_and_do_not_survive_a_restart() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let mut ids = HashSet::new();
     let mut last = None;
     for _ in 0..2 {
-        let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+        let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
         for _ in 0..50 {
             let mut reply = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
             assert!(ids.insert(reply.stream_id()), "an id came twice");
@@ -181,7 +181,7 @@ async fn b12_ids_are_never_reused_and_do_not_survive_a_restart() {
             last = events.last().and_then(|it| it.id.clone());
         }
     }
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let calls = upstream.count();
     for id in &ids {
         for reply in [proxy.client.get(&format!("/v1/streams/{id}")).await, proxy.client.cancel(id).await] {

@@ -24,13 +24,13 @@ pub use stage::Stage;
 pub use told::Told;
 pub use upstream::Upstream;
 
-pub use sluicegate::model::wire::Wire;
+pub use sluicegate::model::wire::WireId;
 
 /// Every wire, or those that `SLUICEGATE_WIRES` names with commas: for work on one of them.
-pub fn wires() -> Vec<Wire> {
+pub fn wires() -> Vec<WireId> {
     match std::env::var("SLUICEGATE_WIRES") {
-        Ok(names) => names.split(',').map(|name| Wire::named(name).unwrap_or_else(|| panic!("no wire is called {name}"))).collect(),
-        Err(_) => Wire::ALL.to_vec(),
+        Ok(names) => names.split(',').map(|name| WireId::named(name).unwrap_or_else(|| panic!("no wire is called {name}"))).collect(),
+        Err(_) => WireId::ALL.to_vec(),
     }
 }
 
@@ -53,12 +53,12 @@ pub fn by_turns(n: usize) -> Speech {
 }
 
 /// Every dialect over every wire.
-pub fn pairs() -> impl Iterator<Item = (Speech, Wire)> {
+pub fn pairs() -> impl Iterator<Item = (Speech, WireId)> {
     speeches().into_iter().flat_map(|speech| wires().into_iter().map(move |wire| (speech, wire)))
 }
 
 /// The dialects that take Chat Completions' body, over every wire.
-pub fn chat_pairs() -> impl Iterator<Item = (Speech, Wire)> {
+pub fn chat_pairs() -> impl Iterator<Item = (Speech, WireId)> {
     pairs().filter(|(speech, _)| speech.has_choices())
 }
 

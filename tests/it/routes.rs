@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::rig::upstream::{Head, Step, json as whole, refusing, unreachable};
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, say, speeches, within};
+use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, say, speeches, within};
 
-const WIRE: Wire = Wire::OpenaiChat;
+const WIRE: WireId = WireId::OpenaiChat;
 /// What an upstream that works says.
 const SAID: &str = "tok0 tok1 tok2 ";
 /// Longer than anything here may take.

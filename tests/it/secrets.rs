@@ -1,6 +1,6 @@
 //! What an upstream is sent, and what it must never see.
 
-use crate::rig::{Ask, Pace, Say, Scene, Setup, Upstream, Wire, pairs};
+use crate::rig::{Ask, Pace, Say, Scene, Setup, Upstream, WireId, pairs};
 
 /// What clients send about themselves.
 const OWN: [(&str, &str); 6] = [
@@ -24,8 +24,8 @@ async fn the_upstream_gets_our_credential_and_nothing_of_the_clients() {
         assert!(told.is_success(), "{told:?}");
         let call = upstream.call(0);
         let (field, value) = match wire {
-            Wire::Anthropic => ("x-api-key", "upstream-secret"),
-            Wire::Gemini => ("x-goog-api-key", "upstream-secret"),
+            WireId::Anthropic => ("x-api-key", "upstream-secret"),
+            WireId::Gemini => ("x-goog-api-key", "upstream-secret"),
             _ => ("authorization", "Bearer upstream-secret"),
         };
         assert_eq!(call.header(field), Some(value));

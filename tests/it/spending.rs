@@ -16,7 +16,7 @@ use sluicegate::model::money::Money;
 
 use crate::rig::upstream::Step;
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, by_turns, name, pairs, say, speeches, wires, within,
+    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, by_turns, name, pairs, say, speeches, wires, within,
 };
 
 const ANN: &str = "ann-0123456789abcdef";
@@ -189,7 +189,7 @@ async fn b34_fifty_at_once_against_a_budget_for_ten() {
     let _clock = Virtual::start();
     for speech in speeches() {
         let _scene = Scene::of(format!("{speech:?}"));
-        let wire = Wire::OpenaiChat;
+        let wire = WireId::OpenaiChat;
         let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Gate)).await;
         let setup = keys(Setup::new().over(wire, &upstream), "budget = { month = 1.0 }", "");
         let proxy = setup.section("prices.\"up/m-up\"", "request = 0.1").start().await;
@@ -217,7 +217,7 @@ async fn b34_fifty_at_once_against_a_budget_for_ten() {
 #[tokio::test]
 async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothing() {
     let _clock = Virtual::start();
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
     let setup = keys(Setup::new().over(wire, &upstream), "budget = { day = 9 }", "limits = { requests_per_minute = 1 }");
     let setup = setup
@@ -247,7 +247,7 @@ async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothi
 #[tokio::test]
 async fn a_restart_keeps_what_was_spent() {
     let _clock = Virtual::start();
-    let (folder, wire) = (Folder::new(), Wire::OpenaiChat);
+    let (folder, wire) = (Folder::new(), WireId::OpenaiChat);
     let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
     let setup = || {
         let setup = keys(Setup::new().over(wire, &upstream), "budget = { month = 2.0 }", "");
@@ -272,7 +272,7 @@ async fn a_restart_keeps_what_was_spent() {
 #[tokio::test]
 async fn without_prices_nothing_is_charged_and_the_cost_is_unknown() {
     let _clock = Virtual::start();
-    let (folder, wire) = (Folder::new(), Wire::Anthropic);
+    let (folder, wire) = (Folder::new(), WireId::Anthropic);
     let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
     let setup = keys(Setup::new().over(wire, &upstream), "budget = { day = 0.000000001 }", "").top(&format!("data_dir = {:?}", folder.0));
     let proxy = setup.start().await;
@@ -290,7 +290,7 @@ async fn without_prices_nothing_is_charged_and_the_cost_is_unknown() {
 async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() {
     let clock = Virtual::start();
     let folder = Folder::new();
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let script = move |_: &crate::rig::upstream::Call, n: usize| match n % 5 {
         0 => Say::tokens(3).steps(wire, Pace::Flat),
         1 => [Say::tokens(9).steps_until(wire, Pace::Flat, 2), vec![Step::Yield, Step::Reset]].concat(),
@@ -327,7 +327,7 @@ async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() 
 #[tokio::test]
 async fn what_is_refused_or_joined_has_no_row() {
     let _clock = Virtual::start();
-    let (folder, wire) = (Folder::new(), Wire::OpenaiChat);
+    let (folder, wire) = (Folder::new(), WireId::OpenaiChat);
     let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
     let proxy = priced(Setup::new().over(wire, &upstream), &folder).start().await;
     let ask = Ask::chat(Speech::Chat, "m", true).named(&name(1));
@@ -350,8 +350,8 @@ async fn usage(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
 #[tokio::test]
 async fn the_ledger_is_told_while_the_server_runs() {
     let folder = Folder::new();
-    let upstream = Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = priced(keys(Setup::new().over(Wire::OpenaiChat, &upstream), "", ""), &folder).start().await;
+    let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = priced(keys(Setup::new().over(WireId::OpenaiChat, &upstream), "", ""), &folder).start().await;
     for key in [ANN, ANN, BOB] {
         assert_eq!(asked(&proxy.client.with_key(key), &Ask::chat(Speech::Chat, "m", false)).await.0, 200);
     }

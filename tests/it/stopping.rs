@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::rig::upstream::{Close, Head, Step, json};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, name, pairs, say, settle};
+use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, name, pairs, say, settle};
 
 /// What the issue allows between a client's leaving and the upstream's seeing it.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -57,7 +57,7 @@ enum Wait {
 }
 
 impl Wait {
-    fn script(self, wire: Wire) -> Vec<Step> {
+    fn script(self, wire: WireId) -> Vec<Step> {
         match self {
             Self::Head => vec![Step::Hang],
             Self::Content => [Say::tokens(0).steps_until(wire, Pace::Flat, 0), vec![Step::Hang]].concat(),
@@ -76,7 +76,7 @@ impl Wait {
 }
 
 /// A proxy that would ask the upstream three times, then another one.
-async fn stubborn(wire: Wire, upstream: &Upstream, spare: &Upstream) -> Proxy {
+async fn stubborn(wire: WireId, upstream: &Upstream, spare: &Upstream) -> Proxy {
     Setup::new().over_two(wire, upstream, spare).section("models.m", "retries = 3").start().await
 }
 
@@ -91,7 +91,7 @@ async fn b02_the_client_leaves_while_nothing_has_come() {
 }
 
 /// The client asks, waits, and leaves without having had anything.
-async fn left_waiting(clock: &Virtual, speech: Speech, wire: Wire, wait: Wait, stream: bool) {
+async fn left_waiting(clock: &Virtual, speech: Speech, wire: WireId, wait: Wait, stream: bool) {
     let _scene = Scene::of(format!("{speech:?} over {wire:?}, waiting for {wait:?}, stream: {stream}"));
     let upstream = Upstream::always(wait.script(wire)).await;
     let spare = Upstream::silent().await;
@@ -130,7 +130,7 @@ async fn b03_the_client_of_a_non_streaming_request_leaves() {
 }
 
 /// The first half of an answer, and silence.
-fn half(wire: Wire, stream: bool) -> Vec<Step> {
+fn half(wire: WireId, stream: bool) -> Vec<Step> {
     let mut steps = if stream {
         Say::tokens(9).steps_until(wire, Pace::Flat, 5)
     } else {
@@ -153,7 +153,7 @@ enum Moment {
 impl Moment {
     const ALL: [Self; 5] = [Self::BeforeRegistration, Self::BeforeHeaders, Self::BetweenAttempts, Self::MidStream, Self::AfterTheEnd];
 
-    async fn upstream(self, wire: Wire) -> Upstream {
+    async fn upstream(self, wire: WireId) -> Upstream {
         match self {
             Self::BeforeRegistration | Self::BeforeHeaders => Upstream::silent().await,
             Self::BetweenAttempts => Upstream::always(Wait::NextAttempt.script(wire)).await,
@@ -192,7 +192,7 @@ async fn b04_cancel_by_id_at_every_moment() {
     }
 }
 
-async fn cancelled_at(clock: &Virtual, speech: Speech, wire: Wire, stream: bool, moment: Moment) {
+async fn cancelled_at(clock: &Virtual, speech: Speech, wire: WireId, stream: bool, moment: Moment) {
     let upstream = moment.upstream(wire).await;
     let spare = Upstream::silent().await;
     let proxy = stubborn(wire, &upstream, &spare).await;

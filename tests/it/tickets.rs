@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use sluicegate::auth::ticket::Rights;
 use sluicegate::auth::{Asking, Auth};
 
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Wire};
+use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, WireId};
 
 const ANN: &str = "ann-0123456789abcdef";
 const SHARED: &str = "a secret that all the instances have";
 
 fn setup(upstream: &Upstream) -> Setup {
     Setup::new()
-        .over(Wire::OpenaiChat, upstream)
+        .over(WireId::OpenaiChat, upstream)
         .section("server", "allowed_origins = [\"https://chat.example\", \"https://other.example\"]")
         .section("auth", &format!("mode = \"required\"\nticket_secret = \"{SHARED}\""))
         .section("keys.ann", &format!("secret = \"{ANN}\""))
@@ -53,7 +53,7 @@ async fn running(upstream: &Upstream, proxy: &Proxy) -> String {
 
 #[tokio::test]
 async fn a_stream_is_followed_in_any_dialect_and_stopped_by_ticket() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ann = proxy.client.with_key(ANN);
@@ -90,7 +90,7 @@ async fn a_stream_is_followed_in_any_dialect_and_stopped_by_ticket() {
 
 #[tokio::test]
 async fn an_eventsource_comes_back_with_its_ticket() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ticket = ticket(&proxy.client.with_key(ANN), &id, json!({})).await;
@@ -113,7 +113,7 @@ async fn an_eventsource_comes_back_with_its_ticket() {
 
 #[tokio::test]
 async fn a_ticket_opens_nothing_but_its_own_stream() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let (one, other) = (running(&upstream, &proxy).await, running(&upstream, &proxy).await);
     let ann = proxy.client.with_key(ANN);
@@ -158,7 +158,7 @@ async fn made_elsewhere(setup: &Setup, secret: &str, id: &str, ends: SystemTime)
 
 #[tokio::test]
 async fn a_ticket_ends_and_cannot_be_changed() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let setup = setup(&upstream);
     let proxy = setup.clone().start().await;
     let id = running(&upstream, &proxy).await;
@@ -183,7 +183,7 @@ async fn a_ticket_ends_and_cannot_be_changed() {
 
 #[tokio::test]
 async fn a_ticket_for_a_page_is_good_from_no_other() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ann = proxy.client.with_key(ANN);
@@ -212,7 +212,7 @@ async fn a_ticket_for_a_page_is_good_from_no_other() {
 
 #[tokio::test]
 async fn bad_orders_are_named() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = setup(&upstream).start().await;
     let ann = proxy.client.with_key(ANN);
     let id = ann.ask(&Ask::chat(Speech::Events, "m", false)).await.stream_id();
@@ -236,7 +236,7 @@ async fn bad_orders_are_named() {
 
 #[tokio::test]
 async fn a_revoked_key_ends_its_tickets_and_not_its_streams() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let setup = setup(&upstream);
     let proxy = setup.clone().start().await;
     let id = running(&upstream, &proxy).await;
@@ -254,8 +254,8 @@ async fn a_revoked_key_ends_its_tickets_and_not_its_streams() {
 
 #[tokio::test]
 async fn where_nobody_needs_a_key_tickets_work_the_same() {
-    let upstream = Upstream::start(Say::tokens(1).script(Wire::OpenaiChat, Pace::Flat)).await;
-    let proxy = Proxy::over(Wire::OpenaiChat, &upstream).await;
+    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let id = proxy.client.ask(&Ask::chat(Speech::Events, "m", false)).await.stream_id();
     let bound = ticket(&proxy.client, &id, json!({"origin": "https://chat.example"})).await;
     let free = ticket(&proxy.client, &id, json!({})).await;
@@ -266,7 +266,7 @@ async fn where_nobody_needs_a_key_tickets_work_the_same() {
 
 #[tokio::test]
 async fn the_operator_stops_what_a_revoked_key_began() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ann = proxy.client.with_key(ANN);

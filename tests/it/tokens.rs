@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use crate::rig::issuer::{AUDIENCE, ISSUER, Issuer, Signer, now};
 use crate::rig::tls::Tls;
 use crate::rig::upstream::{Framing, Head, Step, json as whole};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, within};
+use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, within};
 
 const KEY: &str = "web-0123456789abcdef";
 
 async fn upstream() -> Upstream {
-    Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Flat)).await
+    Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await
 }
 
 fn setup(upstream: &Upstream, auth: &str) -> Setup {
     let web = format!("secret = \"{KEY}\"\nmodels = [\"m\", \"x\"]");
-    Setup::new().over(Wire::OpenaiChat, upstream).model("x", "[\"up/x-up\"]").section("auth", auth).section("keys.web", &web)
+    Setup::new().over(WireId::OpenaiChat, upstream).model("x", "[\"up/x-up\"]").section("auth", auth).section("keys.web", &web)
 }
 
 fn chat(model: &str) -> Ask {
@@ -363,7 +363,7 @@ async fn a_token_narrows_its_key_and_never_widens_it() {
 
 #[tokio::test]
 async fn a_reload_keeps_the_keys_and_a_revoked_key_ends_what_rests_on_it_but_no_stream() {
-    let upstream = Upstream::start(Say::tokens(4).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let signer = Signer::ec("e");
     let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
     let first = setup(&upstream, &issuer.jwt(""));

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::rig::relay::Relay;
 use crate::rig::upstream::{Head, Step, json as whole, refusing, unreachable};
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, by_turns, name, pairs, say, within,
+    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, by_turns, name, pairs, say, within,
 };
 
 /// Ninety seconds.
@@ -17,7 +17,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 const LONG: Duration = Duration::from_secs(300);
 
 /// An answer with that silence before its head, and one with it after two tokens.
-fn silences(wire: Wire) -> [Vec<Step>; 2] {
+fn silences(wire: WireId) -> [Vec<Step>; 2] {
     let early = [vec![Step::Pause(SILENCE)], Say::tokens(4).steps(wire, Pace::Flat)].concat();
     let mut late = Say::tokens(4).steps(wire, Pace::Flat);
     let middle = late.len() - 4;
@@ -88,7 +88,7 @@ async fn b26_an_early_200_hides_no_error() {
     }
 }
 
-fn late_error(wire: Wire, opening: bool, after: Duration) -> Vec<Step> {
+fn late_error(wire: WireId, opening: bool, after: Duration) -> Vec<Step> {
     if !opening {
         return [vec![Step::Pause(after)], whole(500, say::refusal(wire, 500, "it broke").to_string())].concat();
     }
@@ -138,8 +138,8 @@ async fn b28_a_reader_that_reads_nothing_costs_what_is_configured_and_delays_nob
     const TOKENS: usize = 1200;
     let large = |n: usize| format!("{n} {}", "x".repeat(32 * 1024));
     let said = Say { tokens: (0..TOKENS).map(large).collect(), ..Say::tokens(0) };
-    let upstream = Upstream::start(said.script(Wire::Anthropic, Pace::Gate)).await;
-    let setup = Setup::new().over(Wire::Anthropic, &upstream).section("streams", "max_stream = \"1MiB\"\nmemory = \"4MiB\"");
+    let upstream = Upstream::start(said.script(WireId::Anthropic, Pace::Gate)).await;
+    let setup = Setup::new().over(WireId::Anthropic, &upstream).section("streams", "max_stream = \"1MiB\"\nmemory = \"4MiB\"");
     let proxy = setup.start().await;
     let mut idle = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
     let id = idle.stream_id();
@@ -165,7 +165,7 @@ async fn b28_a_reader_that_reads_nothing_costs_what_is_configured_and_delays_nob
 }
 
 /// A clock that runs out: its name, and an upstream that lets it.
-fn slow_ones(wire: Wire) -> [(&'static str, Vec<Step>); 4] {
+fn slow_ones(wire: WireId) -> [(&'static str, Vec<Step>); 4] {
     let opened = |count| Say::tokens(99).steps_until(wire, Pace::Flat, count);
     [
         ("headers", vec![Step::Hang]),
@@ -235,7 +235,7 @@ async fn b29_an_early_clock_falls_back() {
     }
 }
 
-async fn fell_back(clock: &Virtual, speech: Speech, wire: Wire, first: std::net::SocketAddr) {
+async fn fell_back(clock: &Virtual, speech: Speech, wire: WireId, first: std::net::SocketAddr) {
     let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
     let setup = Setup::new().provider("up", wire, first).provider("spare", wire, spare.addr);
     let proxy = clocks(setup.model("m", "[\"up/m-up\", \"spare/m-spare\"]")).start().await;
@@ -247,7 +247,7 @@ async fn fell_back(clock: &Virtual, speech: Speech, wire: Wire, first: std::net:
 }
 
 /// What no upstream should send.
-fn hostile(wire: Wire) -> Vec<Vec<u8>> {
+fn hostile(wire: WireId) -> Vec<Vec<u8>> {
     let name = "\u{0}".repeat(3);
     let deep = format!("data: {}\n\n", "[".repeat(100_000));
     let mut all: Vec<Vec<u8>> = [
@@ -330,7 +330,7 @@ async fn b31_two_thousand_streams_of_every_ending_leave_nothing_behind() {
     const AT_ONCE: usize = 100;
     let clock = Virtual::start();
     let upstream = Upstream::start(|call, _| ending(call.json()["messages"][0]["content"].as_str().unwrap())).await;
-    let setup = clocks(Setup::new().over(Wire::OpenaiChat, &upstream));
+    let setup = clocks(Setup::new().over(WireId::OpenaiChat, &upstream));
     let proxy =
         setup.section("limits", "global = { concurrent_streams = 200 }").section("streams", "retention = \"1s\"").forgiving().start().await;
     for wave in 0..STREAMS / AT_ONCE {
@@ -353,7 +353,7 @@ async fn b31_two_thousand_streams_of_every_ending_leave_nothing_behind() {
 
 /// What the upstream does for a stream of this kind.
 fn ending(kind: &str) -> Vec<Step> {
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let opened = |last| [Say::tokens(9).steps_until(wire, Pace::Flat, 5), vec![Step::Yield, last]].concat();
     match kind {
         "reset" => opened(Step::Reset),

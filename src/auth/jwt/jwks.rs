@@ -144,13 +144,13 @@ impl Jwks {
     }
 
     async fn fetch(&self) -> Result<KeySet, String> {
-        let discreet = |error: reqwest::Error| told(&error.without_url());
-        let mut response = self.client.get(&self.url).header("accept", "application/json").send().await.map_err(discreet)?;
+        let redact = |error: reqwest::Error| told(&error.without_url());
+        let mut response = self.client.get(&self.url).header("accept", "application/json").send().await.map_err(redact)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(format!("the answer was {}", response.status()));
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(discreet)? {
+        while let Some(chunk) = response.chunk().await.map_err(redact)? {
             if body.len() + chunk.len() > MAX_BYTES {
                 return Err(format!("the answer is longer than {MAX_BYTES} bytes"));
             }

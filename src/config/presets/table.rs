@@ -3,23 +3,23 @@
 use super::{Abort, Kind, Preset, Speaks, Way};
 use crate::model::quirks::{Formats, Hints, PastReasonings, Quirks, Spelling, ToolChoices};
 use crate::model::target::Auth;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
-const fn http(wire: Wire, address: &'static str, quirks: Quirks) -> Way {
+const fn http(wire: WireId, address: &'static str, quirks: Quirks) -> Way {
     Way { speaks: Speaks::Http(wire), address, auth: None, quirks }
 }
 
 const fn chat(address: &'static str, quirks: Quirks) -> Way {
-    http(Wire::OpenaiChat, address, quirks)
+    http(WireId::OpenaiChat, address, quirks)
 }
 
 const fn responses(address: &'static str) -> Way {
-    http(Wire::OpenaiResponses, address, Quirks::NONE)
+    http(WireId::OpenaiResponses, address, Quirks::NONE)
 }
 
 /// Anthropic's API by somebody else, who takes a key as OpenAI does.
 const fn messages(address: &'static str) -> Way {
-    Way { auth: Some(Auth::Bearer), ..http(Wire::Anthropic, address, Quirks::NONE) }
+    Way { auth: Some(Auth::Bearer), ..http(WireId::Anthropic, address, Quirks::NONE) }
 }
 
 /// A key in Azure's own header.
@@ -153,11 +153,11 @@ pub(super) static PRESETS: [Preset; 23] = [
         abort: Abort::Stops,
         note: "`resource`, `api_version`, `deployments`; or Entra: `tenant_id`, `client_id`, `client_secret`",
     },
-    keyed("anthropic", &[http(Wire::Anthropic, "https://api.anthropic.com/v1", Quirks::NONE)], "ANTHROPIC_API_KEY", Abort::Stops, ""),
+    keyed("anthropic", &[http(WireId::Anthropic, "https://api.anthropic.com/v1", Quirks::NONE)], "ANTHROPIC_API_KEY", Abort::Stops, ""),
     keyed(
         "gemini",
         &[
-            http(Wire::Gemini, "https://generativelanguage.googleapis.com/v1beta", Quirks::NONE),
+            http(WireId::Gemini, "https://generativelanguage.googleapis.com/v1beta", Quirks::NONE),
             chat("https://generativelanguage.googleapis.com/v1beta/openai", GEMINI_CHAT),
         ],
         "GEMINI_API_KEY",
@@ -168,7 +168,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         name: "vertex",
         kind: Kind::Vertex,
         ways: &[http(
-            Wire::Gemini,
+            WireId::Gemini,
             "https://<location>-aiplatform.googleapis.com/v1/projects/<project>/locations/<location>/publishers/google",
             Quirks::NONE,
         )],
@@ -180,7 +180,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         name: "bedrock",
         kind: Kind::Bedrock,
         ways: &[
-            http(Wire::Bedrock, "https://bedrock-runtime.<region>.amazonaws.com", Quirks::NONE),
+            http(WireId::Bedrock, "https://bedrock-runtime.<region>.amazonaws.com", Quirks::NONE),
             chat("https://bedrock-mantle.<region>.api.aws/openai/v1", BARE),
             responses("https://bedrock-mantle.<region>.api.aws/openai/v1"),
             messages("https://bedrock-mantle.<region>.api.aws/anthropic/v1"),
@@ -193,7 +193,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         name: "ollama",
         kind: Kind::Local,
         ways: &[
-            http(Wire::Ollama, "http://127.0.0.1:11434", Quirks::NONE),
+            http(WireId::Ollama, "http://127.0.0.1:11434", Quirks::NONE),
             chat("http://127.0.0.1:11434/v1", OLLAMA_CHAT),
             responses("http://127.0.0.1:11434/v1"),
             messages("http://127.0.0.1:11434/v1"),
@@ -202,7 +202,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         abort: Abort::Stops,
         note: "its cloud: `base_url = \"https://ollama.com\"` and a key",
     },
-    keyed("cohere", &[http(Wire::Cohere, "https://api.cohere.com/v2", Quirks::NONE)], "COHERE_API_KEY", Abort::Stops, ""),
+    keyed("cohere", &[http(WireId::Cohere, "https://api.cohere.com/v2", Quirks::NONE)], "COHERE_API_KEY", Abort::Stops, ""),
     keyed(
         "mistral",
         &[chat("https://api.mistral.ai/v1", MISTRAL)],
@@ -219,7 +219,7 @@ pub(super) static PRESETS: [Preset; 23] = [
     ),
     keyed(
         "deepseek",
-        &[chat("https://api.deepseek.com/v1", DEEPSEEK), http(Wire::Anthropic, "https://api.deepseek.com/anthropic/v1", Quirks::NONE)],
+        &[chat("https://api.deepseek.com/v1", DEEPSEEK), http(WireId::Anthropic, "https://api.deepseek.com/anthropic/v1", Quirks::NONE)],
         "DEEPSEEK_API_KEY",
         Abort::Stops,
         "one choice, no JSON schema",

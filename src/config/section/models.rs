@@ -98,17 +98,17 @@ fn target(node: &Node<'_, '_>, text: &Text, providers: &Providers) -> Option<Tar
     let Some((provider, model)) = text.value.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()) else {
         return node.refuse(format!("expected a target like \"provider/model\", found {}", text.quoted()));
     };
-    let Some(account) = providers.accounts.get(provider) else {
+    let Some(provider) = providers.providers.get(provider) else {
         return unknown(node, text, provider, providers);
     };
-    if let Via::Replay(replay) = &account.via {
+    if let Via::Replay(replay) = &provider.via {
         let plain = !model.contains(['/', '\\']) && !model.starts_with('.');
         if !plain || !replay.dir.join(model).is_file() {
             let help = "a replay model is the name of one file in the provider's `dir`";
             return node.refuse_with(format!("there is no recording {}", text.quoted()), help);
         }
     }
-    Some(Target { account: account.clone(), model: model.into() })
+    Some(Target { provider: provider.clone(), model: model.into() })
 }
 
 fn unknown<T>(node: &Node<'_, '_>, text: &Text, provider: &str, providers: &Providers) -> Option<T> {

@@ -1,4 +1,4 @@
-//! `[providers]`: accounts, and how each is reached. What only one provider has is read in a file of its own.
+//! `[providers]`: providers, and how each is reached. What only one provider has is read in a file of its own.
 
 mod azure;
 mod bedrock;
@@ -23,15 +23,15 @@ use crate::config::table::Table;
 use crate::config::{address, quantity};
 use crate::limits::Limit;
 use crate::model::quirks::Quirks;
-use crate::model::target::{Account, Auth, Clocks, Credential, Prices, Replay, Via};
-use crate::model::wire::Wire;
-use crate::provider;
+use crate::model::target::{Auth, Clocks, Credential, Prices, Provider, Replay, Via};
+use crate::model::wire::WireId;
+use crate::wire;
 
-/// The accounts, and the names of all providers, those that are wrong included.
+/// The providers, and the names of all providers, those that are wrong included.
 #[derive(Default)]
 pub(in crate::config) struct Providers {
-    /// The accounts by name.
-    pub(in crate::config) accounts: BTreeMap<ByteString, Arc<Account>>,
+    /// The providers by name.
+    pub(in crate::config) providers: BTreeMap<ByteString, Arc<Provider>>,
     /// Limits by provider name.
     pub(in crate::config) limits: BTreeMap<ByteString, Limit>,
     /// Every name that the file gives to a provider.
@@ -73,15 +73,15 @@ pub(in crate::config) fn providers(root: &Table<'_, '_>) -> Providers {
         let prices = PriceList::read(root, &table.names());
         let names = table.names().into_iter().map(str::to_owned).collect();
         let mut limits = BTreeMap::new();
-        let accounts = table.each(|name, node| account(name, node, &mut limits));
-        let priced = |account: Account| Account { prices: prices.of(&account.name), ..account };
-        let accounts = accounts.into_iter().map(|it| (it.name.clone(), Arc::new(priced(it)))).collect();
-        Some(Providers { accounts, limits, names })
+        let providers = table.each(|name, node| provider(name, node, &mut limits));
+        let priced = |provider: Provider| Provider { prices: prices.of(&provider.name), ..provider };
+        let providers = providers.into_iter().map(|it| (it.name.clone(), Arc::new(priced(it)))).collect();
+        Some(Providers { providers, limits, names })
     };
     root.read("providers", read).unwrap_or_default()
 }
 
-fn account(name: &str, node: &Node<'_, '_>, limits: &mut BTreeMap<ByteString, Limit>) -> Option<Account> {
+fn provider(name: &str, node: &Node<'_, '_>, limits: &mut BTreeMap<ByteString, Limit>) -> Option<Provider> {
     let table = Table::open(node, PROVIDER)?;
     limits.extend(table.read("limits", limits::limit).map(|limit| (name.into(), limit)));
     let named = check_name(name, &table);
@@ -92,7 +92,7 @@ fn account(name: &str, node: &Node<'_, '_>, limits: &mut BTreeMap<ByteString, Li
     let reached = reached(&table, asked, key);
     named?;
     let Reached { via, credential, models, quirks } = reached?;
-    Some(Account { name: name.into(), via, credential, models, quirks, ..rest })
+    Some(Provider { name: name.into(), via, credential, models, quirks, ..rest })
 }
 
 /// What an account is asked for, and the preset that says how, where one does.
@@ -130,7 +130,7 @@ struct Reached {
 
 impl Reached {
     /// Over HTTP, in this way.
-    fn http(wire: Wire, base_url: String, credential: Credential, quirks: Quirks) -> Self {
+    fn http(wire: WireId, base_url: String, credential: Credential, quirks: Quirks) -> Self {
         Self { via: Via::Http { wire, base_url, query: None }, credential, models: BTreeMap::new(), quirks }
     }
 }
@@ -159,9 +159,9 @@ fn reached(table: &Table<'_, '_>, asked: Asked, key: Option<SecretString>) -> Op
     };
     let Some((preset, way)) = asked.preset else {
         let base_url = base_url(table, asked)?;
-        return Some(Reached::http(wire, base_url, carried(key, provider::of(wire).auth()), asked.speaks.quirks()));
+        return Some(Reached::http(wire, base_url, carried(key, wire::of(wire).auth()), asked.speaks.quirks()));
     };
-    let auth = way.auth.unwrap_or_else(|| provider::of(wire).auth());
+    let auth = way.auth.unwrap_or_else(|| wire::of(wire).auth());
     let quirks = preset.quirks(way);
     match preset.kind {
         Kind::Azure => azure::reached(table, wire, auth, quirks, key),
@@ -189,8 +189,8 @@ fn check_name(name: &str, table: &Table<'_, '_>) -> Option<()> {
 }
 
 /// What does not depend on the wire. Name, way and quirks are filled in by the caller.
-fn rest(table: &Table<'_, '_>) -> Account {
-    Account {
+fn rest(table: &Table<'_, '_>) -> Provider {
+    Provider {
         name: ByteString::new(),
         via: Via::Replay(Replay { dir: std::path::PathBuf::new(), pace: None }),
         credential: Credential::None,
@@ -227,7 +227,7 @@ fn asked(name: &str, table: &Table<'_, '_>) -> Option<Asked> {
     };
     let wire = wire?;
     // Nobody but AWS speaks Bedrock's wire, and it takes a region.
-    let named = if wire == Speaks::Http(Wire::Bedrock) { Preset::named("bedrock") } else { Preset::named(name) };
+    let named = if wire == Speaks::Http(WireId::Bedrock) { Preset::named("bedrock") } else { Preset::named(name) };
     let way = named.and_then(|preset| Some((preset, preset.way(wire)?)));
     Some(Asked { speaks: wire, preset: way })
 }

@@ -13,8 +13,8 @@ fn money(text: &str) -> Money {
 }
 
 fn price(config: &Config, provider: &str, model: &'static str) -> Option<Price> {
-    let account = config.route.accounts[provider].clone();
-    Target { account, model: ByteString::from_static(model) }.price()
+    let provider = config.route.providers[provider].clone();
+    Target { provider, model: ByteString::from_static(model) }.price()
 }
 
 #[test]

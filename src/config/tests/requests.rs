@@ -11,8 +11,8 @@ use super::good;
 use crate::model::ask::Ask;
 use crate::model::chat::{CacheMark, Chat, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
 use crate::model::target::Target;
-use crate::model::wire::{Tongue, Wire};
-use crate::provider::{self, Mode};
+use crate::model::wire::{DialectId, WireId};
+use crate::wire::{self, Mode};
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
     Message { role, name: Some("ann".into()), parts }
@@ -24,7 +24,7 @@ fn raw(json: &str) -> Option<Box<RawValue>> {
 
 /// A wish with everything in it that a provider may not know.
 fn wish() -> Chat {
-    let thought = PastReasoning { text: "hm".into(), signature: None, redacted: None, wire: Some(Wire::OpenaiChat), on_text: false };
+    let thought = PastReasoning { text: "hm".into(), signature: None, redacted: None, wire: Some(WireId::OpenaiChat), on_text: false };
     let call = PastCall { id: "call_1".into(), name: "f".into(), arguments: String::new(), signature: None, wire: None, custom: false };
     let result = ToolResult { id: "call_1".into(), name: None, parts: vec![Part::Text("42".into())], is_error: false };
     let picture = Part::Image { source: Source::Url("https://a.example/b.png".into()), detail: Some("low".into()) };
@@ -61,8 +61,8 @@ fn wish() -> Chat {
 
 fn ask(chat: Chat) -> Ask {
     Ask {
-        tongue: Tongue::Events,
-        shape: Some(Wire::Anthropic),
+        dialect: DialectId::Events,
+        shape: Some(WireId::Anthropic),
         body: Bytes::new(),
         model: "m".into(),
         conversation: None,
@@ -86,7 +86,7 @@ fn sent(target: &Target) -> String {
     let mut out = String::new();
     let mut chat = wish();
     loop {
-        match provider::of(Wire::OpenaiChat).draft(&ask(chat.clone()), target, Mode::Stream) {
+        match wire::of(WireId::OpenaiChat).draft(&ask(chat.clone()), target, Mode::Stream) {
             Ok(draft) => {
                 let body = std::str::from_utf8(&draft.body).unwrap().to_owned();
                 return out + &body + "\n";
@@ -115,8 +115,8 @@ fn one_wish_as_each_provider_takes_it() {
         let lines = format!(
             "[providers.{name}]\npreset = '{name}'\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\napi_key = 'k'\ndirect = true"
         );
-        let account = good(&lines).route.accounts[name].clone();
-        writeln!(said, "{name}\n{}", sent(&Target { account, model: "m".into() })).unwrap();
+        let provider = good(&lines).route.providers[name].clone();
+        writeln!(said, "{name}\n{}", sent(&Target { provider, model: "m".into() })).unwrap();
     }
     insta::assert_snapshot!(said);
 }

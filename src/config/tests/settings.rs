@@ -12,7 +12,7 @@ use crate::auth::jwt::{Algorithm, Source};
 use crate::hub::OnDisconnect;
 use crate::limits::{self, Limit};
 use crate::model::target::{Auth, Clocks, Credential, OnCancel, Record, Via};
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 use crate::server::{Listen, Origins};
 
 #[test]
@@ -33,19 +33,19 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
     assert!(!config.auth.required && config.auth.keys.is_empty() && config.limits.keys.is_empty());
     assert_eq!(config.limits, limits::Settings::default());
     assert_eq!((config.telemetry.log.as_str(), config.telemetry.json), ("info", false));
-    let account = &config.route.accounts["up"];
+    let provider = &config.route.providers["up"];
     assert!(
-        !account.http2
-            && !account.direct
-            && matches!(account.credential, Credential::None)
-            && account.headers.is_empty()
-            && account.proxy.is_none()
+        !provider.http2
+            && !provider.direct
+            && matches!(provider.credential, Credential::None)
+            && provider.headers.is_empty()
+            && provider.proxy.is_none()
     );
-    assert_eq!((account.max_output, account.on_cancel, &account.record), (8192, OnCancel::Abort, &None));
+    assert_eq!((provider.max_output, provider.on_cancel, &provider.record), (8192, OnCancel::Abort, &None));
     let minute = Duration::from_secs(60);
     let clocks =
         Clocks { connect: Duration::from_secs(5), headers: 5 * minute, first_token: 5 * minute, idle: 2 * minute, total: 60 * minute };
-    assert_eq!(account.clocks, clocks);
+    assert_eq!(provider.clocks, clocks);
     assert_eq!((config.route.models["m"].retries, config.route.models["m"].tiers[0][0].weight), (1, 1));
 }
 
@@ -102,15 +102,15 @@ fn keys_are_known_by_their_digest() {
 #[test]
 fn accounts_have_what_their_preset_brings() {
     let config = good(WHOLE);
-    let way = |name: &str| match &config.route.accounts[name].via {
+    let way = |name: &str| match &config.route.providers[name].via {
         Via::Http { wire, base_url, .. } => (*wire, base_url.clone()),
         Via::Replay(_) => panic!("{name} is no replay"),
     };
-    assert_eq!(way("openai"), (Wire::OpenaiChat, "https://api.openai.com/v1".to_owned()));
-    assert_eq!(way("mine"), (Wire::Gemini, "http://127.0.0.1:1/v1beta".to_owned()));
-    assert_eq!(way("anthropic"), (Wire::OpenaiChat, "http://127.0.0.1:2/v1".to_owned()));
-    assert!(config.route.accounts["mine"].quirks.bills_whole && config.route.accounts["anthropic"].quirks.max_tokens);
-    let openai = &config.route.accounts["openai"];
+    assert_eq!(way("openai"), (WireId::OpenaiChat, "https://api.openai.com/v1".to_owned()));
+    assert_eq!(way("mine"), (WireId::Gemini, "http://127.0.0.1:1/v1beta".to_owned()));
+    assert_eq!(way("anthropic"), (WireId::OpenaiChat, "http://127.0.0.1:2/v1".to_owned()));
+    assert!(config.route.providers["mine"].quirks.bills_whole && config.route.providers["anthropic"].quirks.max_tokens);
+    let openai = &config.route.providers["openai"];
     let Credential::Key { key, auth } = &openai.credential else { panic!("no key") };
     assert_eq!((key.expose_secret(), *auth), ("sk-from-the-environment", Auth::Bearer));
     assert!(openai.http2 && openai.direct && openai.max_output == 100 && !openai.quirks.max_tokens);
@@ -119,7 +119,7 @@ fn accounts_have_what_their_preset_brings() {
     assert_eq!(openai.clocks.total, Duration::from_secs(5));
     assert_eq!((openai.on_cancel, openai.record.clone()), (OnCancel::Finish, Some(Record { dir: "recordings".into(), max: 2 << 30 })));
     let bound = good(&WHOLE.replace("record_max = \"2GiB\"\n", ""));
-    assert_eq!(bound.route.accounts["openai"].record.as_ref().map(|record| record.max), Some(1 << 30));
+    assert_eq!(bound.route.providers["openai"].record.as_ref().map(|record| record.max), Some(1 << 30));
     let smart = &config.route.models["smart"];
     let tiers: Vec<Vec<_>> = smart.tiers.iter().map(|tier| tier.iter().map(|w| (w.target.to_string(), w.weight)).collect()).collect();
     assert_eq!(tiers, [vec![("openai/a/b".into(), 1)], vec![("mine/c".to_owned(), 3), ("anthropic/d".into(), 1)]]);
@@ -134,7 +134,7 @@ fn the_shipped_file_is_good_and_asks_for_nothing() {
     scratch.write("demo/tools.rec", "");
     let config = Config::parse(shipped, &scratch.path().join("config.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(config.route.models.keys().map(AsRef::as_ref).collect::<Vec<&str>>(), ["demo", "demo-tools"]);
-    assert!(matches!(&config.route.accounts["demo"].via, Via::Replay(replay) if replay.dir == scratch.path().join("demo")));
+    assert!(matches!(&config.route.providers["demo"].via, Via::Replay(replay) if replay.dir == scratch.path().join("demo")));
 }
 
 /// The examples of the shipped file, comment signs taken off, are good as well: what it teaches works.
@@ -184,7 +184,7 @@ fn replay_targets_are_recordings_in_their_folder() {
         Config::parse(&text, &scratch.path().join("config.toml"), &env)
     };
     let config = parse("chat.rec").unwrap();
-    assert!(matches!(&config.route.accounts["demo"].via, Via::Replay(replay) if replay.pace == Some(Duration::from_millis(20))));
+    assert!(matches!(&config.route.providers["demo"].via, Via::Replay(replay) if replay.pace == Some(Duration::from_millis(20))));
     for target in ["none.rec", "../secret.rec", ".hidden", "..", "./chat.rec"] {
         assert!(parse(target).is_err_and(|problems| problems.to_string().contains("there is no recording")), "{target}");
     }

@@ -132,7 +132,7 @@ fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
 mod tests {
     use super::*;
     use crate::model::chat::{Tool, ToolChoice};
-    use crate::model::wire::Wire;
+    use crate::model::wire::WireId;
 
     const MESSAGES: &str = r#""model":"m","messages":[{"role":"user","content":"hi"}]"#;
 
@@ -211,7 +211,7 @@ mod tests {
             ("f", r#"{"type":"object"}"#, Some(true), &Some(CacheMark::default()), "g")
         );
         assert!(
-            matches!(native, Tool::Native { wire: Wire::Anthropic, kind, json } if kind == "web_search_20250305" && json.get().contains("web_search"))
+            matches!(native, Tool::Native { wire: WireId::Anthropic, kind, json } if kind == "web_search_20250305" && json.get().contains("web_search"))
         );
         for (fields, param) in [
             (r#""tools":{}"#, "tools"),

@@ -58,9 +58,9 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
-    fn remember(&mut self, bones: &Entry, out: &mut SseWriter) {
+    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
         self.blocks.bare(true);
-        self.entry(bones, out);
+        self.entry(summary, out);
         self.blocks.bare(false);
     }
 

@@ -4,8 +4,8 @@
 use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
+use crate::dialect::estimate::{Estimate, elements, members};
 use crate::dialect::object::{Object, must_be};
-use crate::dialect::weight::{Weight, elements, members};
 use crate::model::fault::Fault;
 
 /// Content in content that is looked at: a file in a document in the result of a tool is the deepest there is.
@@ -15,63 +15,63 @@ const LEVELS: u8 = 8;
 ///
 /// # Errors
 /// A 400 when `messages` is no non-empty array of objects.
-pub(super) fn input(top: &Object<'_>) -> Result<Weight, Fault> {
+pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
     const EXPECTED: &str = "a non-empty array of objects";
     let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
     if messages.is_empty() {
         return Err(top.refuse("messages", EXPECTED));
     }
-    let mut weight = Weight::default();
+    let mut estimate = Estimate::default();
     for (i, message) in messages.into_iter().enumerate() {
         let path = format!("messages[{i}]");
         let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
         // Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
         for (_, value) in fields.list.iter().filter(|(name, _)| name == "content") {
-            content(&mut weight, &format!("{path}.content"), value, LEVELS);
+            content(&mut estimate, &format!("{path}.content"), value, LEVELS);
         }
     }
     if let Some(system) = top.raw("system") {
-        content(&mut weight, "system", system, LEVELS);
+        content(&mut estimate, "system", system, LEVELS);
     }
-    weight.bytes += top.raw("tools").map_or(0, |tools| tools.get().len() as u64);
-    Ok(weight)
+    estimate.bytes += top.raw("tools").map_or(0, |tools| tools.get().len() as u64);
+    Ok(estimate)
 }
 
 /// A string, blocks, or one block.
-fn content(weight: &mut Weight, path: &str, value: &RawValue, levels: u8) {
+fn content(estimate: &mut Estimate, path: &str, value: &RawValue, levels: u8) {
     if levels == 0 {
         return;
     }
-    weight.text(value);
-    block(weight, path, value, levels);
+    estimate.text(value);
+    block(estimate, path, value, levels);
     for (i, element) in elements(value).into_iter().enumerate() {
-        block(weight, &format!("{path}[{i}]"), element, levels);
+        block(estimate, &format!("{path}[{i}]"), element, levels);
     }
 }
 
-fn block(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) {
+fn block(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
     for (name, value) in members(json) {
         match &*name {
-            "text" | "thinking" | "title" | "context" => weight.text(value),
-            "input" => weight.bytes += value.get().len() as u64,
-            "content" => content(weight, &format!("{path}.content"), value, levels - 1),
-            "source" => source(weight, &format!("{path}.source"), value, levels - 1),
-            "file_id" => weight.refer(format!("{path}.file_id"), value),
+            "text" | "thinking" | "title" | "context" => estimate.text(value),
+            "input" => estimate.bytes += value.get().len() as u64,
+            "content" => content(estimate, &format!("{path}.content"), value, levels - 1),
+            "source" => source(estimate, &format!("{path}.source"), value, levels - 1),
+            "file_id" => estimate.refer(format!("{path}.file_id"), value),
             _ => {}
         }
     }
 }
 
 /// Where an image or a document is: text weighs what it says, everything else as much as an image.
-fn source(weight: &mut Weight, path: &str, json: &RawValue, levels: u8) {
+fn source(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
     let members = members(json);
     let is = |kind: &str| members.iter().any(|(name, value)| name == "type" && value.get() == kind);
     if is("\"text\"") {
-        members.iter().filter(|(name, _)| name == "data").for_each(|(_, value)| weight.text(value));
+        members.iter().filter(|(name, _)| name == "data").for_each(|(_, value)| estimate.text(value));
     } else if !is("\"content\"") && !members.is_empty() {
-        weight.images += 1;
+        estimate.images += 1;
     }
-    content(weight, path, json, levels);
+    content(estimate, path, json, levels);
 }
 
 #[cfg(test)]
@@ -79,12 +79,12 @@ mod tests {
     use super::*;
     use crate::model::ask::Reference;
 
-    fn weighed(fields: &str) -> Result<Weight, Fault> {
+    fn weighed(fields: &str) -> Result<Estimate, Fault> {
         input(&Object::body(format!("{{{fields}}}").as_bytes()).unwrap())
     }
 
     fn of(fields: &str) -> Result<u64, Fault> {
-        weighed(fields).map(|weight| weight.tokens())
+        weighed(fields).map(|estimate| estimate.tokens())
     }
 
     fn messages(content: &str) -> String {

@@ -7,7 +7,7 @@ use crate::model::entry::{Entry, Payload};
 use crate::model::event::{Citation, Event, Finish, Raw, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 fn spell(view: View, journal: &[Entry]) -> String {
     spelled(Anthropic.encoder(view), journal).join("\n\n")
@@ -21,15 +21,15 @@ fn translated(events: impl IntoIterator<Item = Event>) -> String {
 fn turn() -> Vec<Event> {
     vec![
         start(1),
-        route(Wire::Gemini, false),
+        route(WireId::Gemini, false),
         reasoning(0, "hm, "),
         reasoning(0, "é"),
-        signature(0, "c2ln", Wire::Gemini, false),
+        signature(0, "c2ln", WireId::Gemini, false),
         text(0, "Hi \"you\"\n"),
         citation(0, Some("https://example.com/a")),
         raw(0),
         text(0, "there"),
-        signature(0, "dGV4dA", Wire::Gemini, true),
+        signature(0, "dGV4dA", WireId::Gemini, true),
         refusal(0, "no"),
         text(1, "a second choice"),
         call(0, 0, false, Some("dGg=")),
@@ -49,16 +49,16 @@ fn turn() -> Vec<Event> {
 fn own() -> Vec<Event> {
     let source =
         Citation { choice: 0, url: None, title: None, quote: None, span: None, data: "{\"type\":\"page_location\",\n\"x\":1}".into() };
-    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: Wire::Anthropic, data: data.into() }));
+    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Anthropic, data: data.into() }));
     let paused = Finish { choice: 0, reason: Reason::Stop, native: Some("pause_turn".into()) };
     vec![
         start(1),
-        route(Wire::Anthropic, false),
+        route(WireId::Anthropic, false),
         raw(r#"{"type":"a_stray_delta"}"#),
-        signature(0, "S1", Wire::Anthropic, false),
+        signature(0, "S1", WireId::Anthropic, false),
         reasoning(0, "hm"),
-        signature(0, "S2", Wire::Anthropic, false),
-        redacted(0, "ZW5j", Wire::Anthropic),
+        signature(0, "S2", WireId::Anthropic, false),
+        redacted(0, "ZW5j", WireId::Anthropic),
         raw(r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#),
         raw(r#"{"type":"input_json_delta","partial_json":"{\"q\":"}"#),
         raw(r#"{"type":"input_json_delta","partial_json":"1}"}"#),
@@ -97,7 +97,7 @@ fn calls_that_grow_side_by_side_are_told_one_after_another() {
     let ended = |index| Event::ToolCallEnd { choice: 0, index };
     insta::assert_snapshot!(translated([
         start(1),
-        route(Wire::OpenaiChat, false),
+        route(WireId::OpenaiChat, false),
         call(0, 0, false, None),
         call(0, 1, false, None),
         arguments(0, 0, "{\"a\""),
@@ -122,7 +122,7 @@ fn calls_that_grow_side_by_side_are_told_one_after_another() {
 fn a_refusal_is_text_that_ends_as_one() {
     insta::assert_snapshot!(translated([
         start(1),
-        route(Wire::OpenaiChat, false),
+        route(WireId::OpenaiChat, false),
         refusal(0, "I "),
         refusal(0, "won't"),
         finish(0, Reason::Stop),
@@ -132,7 +132,7 @@ fn a_refusal_is_text_that_ends_as_one() {
 
 #[test]
 fn a_whole_answer_that_was_cancelled() {
-    let events = [start(1), route(Wire::OpenaiChat, false), text(0, "Hel"), usage(true), end(Reason::Cancelled)];
+    let events = [start(1), route(WireId::OpenaiChat, false), text(0, "Hel"), usage(true), end(Reason::Cancelled)];
     insta::assert_snapshot!(std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap());
 }
 
@@ -155,7 +155,8 @@ fn cancelled_before_anything_had_come() {
 #[test]
 fn cancelled_in_the_middle_of_a_call() {
     let ended = Event::ToolCallEnd { choice: 0, index: 0 };
-    let events = [start(1), route(Wire::OpenaiChat, false), call(0, 0, false, None), arguments(0, 0, "{"), call(0, 1, false, None), ended];
+    let events =
+        [start(1), route(WireId::OpenaiChat, false), call(0, 0, false, None), arguments(0, 0, "{"), call(0, 1, false, None), ended];
     insta::assert_snapshot!(translated(events.into_iter().chain([usage(true), end(Reason::Cancelled)])));
 }
 
@@ -167,7 +168,7 @@ fn end_without_usage() -> Event {
 fn an_error_ends_the_block_and_all() {
     insta::assert_snapshot!(translated([
         start(1),
-        route(Wire::Gemini, false),
+        route(WireId::Gemini, false),
         text(0, "a"),
         error(false),
         usage(true),
@@ -201,7 +202,7 @@ fn passed_as(name: &str, data: &str, events: impl IntoIterator<Item = Event>) ->
 
 /// A stream of its own wire, as far as `payloads` go.
 fn own_wire(payloads: &[&str]) -> Vec<Entry> {
-    let mut journal = entries([start(1), route(Wire::Anthropic, true)]);
+    let mut journal = entries([start(1), route(WireId::Anthropic, true)]);
     journal.extend(payloads.iter().map(|data| {
         let json: serde_json::Value = serde_json::from_str(data).unwrap();
         let content = (*data == HELLO).then(|| text(0, "Hello"));
@@ -265,13 +266,13 @@ fn an_error_payload_is_passed_on_and_no_second_one_added() {
 
 #[test]
 fn a_fallback_to_another_wire_is_translated() {
-    let journal = entries([start(1), route(Wire::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
+    let journal = entries([start(1), route(WireId::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
     assert_eq!(spell(view(1, true), &journal), spell(view(1, false), &journal));
 }
 
 #[test]
 fn more_than_can_be_held_is_an_error_and_never_half_of_it() {
-    let mut journal = entries([start(1), route(Wire::OpenaiChat, false), call(0, 0, false, None), call(0, 1, false, None)]);
+    let mut journal = entries([start(1), route(WireId::OpenaiChat, false), call(0, 0, false, None), call(0, 1, false, None)]);
     journal.extend((0..5).map(|_| Entry::of([arguments(0, 1, &"x".repeat(1 << 20))].into_iter().collect())));
     journal.extend(entries([end(Reason::ToolCalls)]));
     let sent = spelled(Anthropic.encoder(view(1, false)), &journal);

@@ -15,9 +15,9 @@ use crate::model::chat::{Part as Said, PastReasoning};
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Choice, Part};
-use crate::model::target::{Account, Target};
-use crate::model::wire::Wire;
-use crate::provider::{self, Decoded};
+use crate::model::target::{Provider, Target};
+use crate::model::wire::WireId;
+use crate::wire::{self, Decoded};
 
 /// What the events of one stream say, as a client puts them together; as strict as clients are.
 #[derive(Default)]
@@ -192,7 +192,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
     let signed: Vec<_> =
         parts.iter().enumerate().filter_map(|(at, part)| if let Part::Signature(it) = part { Some((at, it)) } else { None }).collect();
     // An empty signature is none.
-    let signed: Vec<_> = signed.into_iter().filter(|(_, it)| it.wire != Wire::Anthropic || it.signature.as_deref() != Some("")).collect();
+    let signed: Vec<_> = signed.into_iter().filter(|(_, it)| it.wire != WireId::Anthropic || it.signature.as_deref() != Some("")).collect();
     assert_eq!(past.len(), signed.len());
     for (back, (at, it)) in past.iter().zip(signed) {
         assert_eq!((back.signature.as_deref(), back.redacted.as_deref()), (it.signature.as_deref(), it.redacted.as_deref()));
@@ -214,7 +214,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
 fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
     let seed = (0u8..9, any::<prop::sample::Index>(), "[a-c\"\\\\é{}]{0,3}");
     (prop::collection::vec(seed, 0..24), any::<bool>()).prop_map(|(seeds, completed)| {
-        let (mut events, mut open, mut begun) = (vec![start(1), route(Wire::OpenaiChat, false)], Vec::new(), 0);
+        let (mut events, mut open, mut begun) = (vec![start(1), route(WireId::OpenaiChat, false)], Vec::new(), 0);
         for (kind, which, words) in seeds {
             match kind {
                 0 | 1 => {
@@ -225,7 +225,7 @@ fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
                 2..=4 if !open.is_empty() => events.push(arguments(0, open[which.index(open.len())], &words)),
                 5 if !open.is_empty() => events.push(Event::ToolCallEnd { choice: 0, index: open.swap_remove(which.index(open.len())) }),
                 6 => events.push(reasoning(0, &words)),
-                7 => events.push(signature(0, &words, Wire::Gemini, words.len() == 3)),
+                7 => events.push(signature(0, &words, WireId::Gemini, words.len() == 3)),
                 _ => events.push(text(0, &words)),
             }
         }
@@ -237,7 +237,7 @@ fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
 }
 
 /// What the hub remembers of entries that were let go.
-fn bones(journal: &[Entry]) -> Entry {
+fn summary(journal: &[Entry]) -> Entry {
     let mut bare: Vec<Event> = Vec::new();
     for event in journal.iter().flat_map(|entry| &entry.events) {
         let bone = match event {
@@ -258,7 +258,7 @@ fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
     let (mut encoder, mut out) = (Anthropic.encoder(view(1, false)), SseWriter::new(None));
     out.mute(true);
     out.begin_entry(0, 0);
-    encoder.remember(&bones(&journal[..gone]), &mut out);
+    encoder.remember(&summary(&journal[..gone]), &mut out);
     out.end_entry();
     let mut sse = String::new();
     for (at, entry) in journal.iter().enumerate().skip(gone) {
@@ -277,7 +277,7 @@ fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
     (prop::collection::vec(block, 0..4), 0u8..3, any::<prop::sample::Index>()).prop_map(|(said, how, cut)| {
         let frames = frames(&said);
         let kept = if how == 0 { frames.len() } else { cut.index(frames.len()) };
-        let mut journal = entries([start(1), route(Wire::Anthropic, true)]);
+        let mut journal = entries([start(1), route(WireId::Anthropic, true)]);
         journal.extend(decoded(&frames[..kept]));
         let complete = kept == frames.len();
         let last = match how {
@@ -314,8 +314,8 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
 }
 
 fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target { account: Account::example(Wire::Anthropic, "http://127.0.0.1:1").into(), model: "m".into() };
-    let mut decoder = provider::of(Wire::Anthropic).decoder(&target, "seed");
+    let target = Target { provider: Provider::example(WireId::Anthropic, "http://127.0.0.1:1").into(), model: "m".into() };
+    let mut decoder = wire::of(WireId::Anthropic).decoder(&target, "seed");
     let mut out = Decoded::default();
     frames
         .iter()

@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderName};
 
 use super::{chat, estimate};
 use crate::dialect::object::Object;
-use crate::dialect::{door, stored};
+use crate::dialect::{head_fields, references};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
-use crate::model::wire::{Tongue, Wire};
+use crate::model::wire::{DialectId, WireId};
 
 /// What goes along to an upstream of the same wire.
 const HEADERS: [HeaderName; 2] = [HeaderName::from_static("anthropic-version"), HeaderName::from_static("anthropic-beta")];
@@ -37,7 +37,7 @@ pub(super) fn count(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 
 fn read(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = fields(&body)?;
-    ask.headers = door::passed_headers(headers, &HEADERS);
+    ask.headers = head_fields::passed_headers(headers, &HEADERS);
     ask.body = body;
     Ok(ask)
 }
@@ -45,18 +45,18 @@ fn read(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 /// Everything of the ask but body and headers.
 fn fields(body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
+    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(references::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
     refuse_threads(&top)?;
-    let weight = estimate::input(&top)?;
-    let mut references = stored::find(&top, "")?;
-    references.extend_from_slice(&weight.references);
+    let estimate = estimate::input(&top)?;
+    let mut references = references::find(&top, "")?;
+    references.extend_from_slice(&estimate.references);
     Ok(Ask {
-        tongue: Tongue::Anthropic,
-        shape: Some(Wire::Anthropic),
+        dialect: DialectId::Anthropic,
+        shape: Some(WireId::Anthropic),
         body: Bytes::new(),
-        model: door::model(&top)?,
+        model: head_fields::model(&top)?,
         conversation: None,
         asked: None,
         models: further_models(&top)?,
@@ -64,11 +64,11 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         choices: 1,
         max_output: top.read("max_tokens", "a non-negative integer")?,
         include_usage: true,
-        input_estimate: weight.tokens(),
-        user: chat::user(&top)?.as_deref().and_then(door::user),
+        input_estimate: estimate.tokens(),
+        user: chat::user(&top)?.as_deref().and_then(head_fields::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: stored::translation(&references),
+        chat: references::translation(&references),
         references,
     })
 }
@@ -87,7 +87,7 @@ fn refuse_threads(top: &Object<'_>) -> Result<(), Fault> {
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
     let fallbacks = if listed { top.objects("fallbacks")? } else { Vec::new() };
-    Ok([door::models_in(&fallbacks)?, door::models_of_tools(top)?].concat())
+    Ok([head_fields::models_in(&fallbacks)?, head_fields::models_of_tools(top)?].concat())
 }
 
 #[cfg(test)]
@@ -113,7 +113,7 @@ mod tests {
     fn what_is_needed_is_read_and_the_body_is_kept() {
         let body = format!(r#"{{"model":"smart",{REST},"stream":true,"x":[1.0]}}"#);
         let ask = parsed(&body).unwrap();
-        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::Anthropic, Some(Wire::Anthropic), "smart", true));
+        assert_eq!((ask.dialect, ask.shape, &*ask.model, ask.stream), (DialectId::Anthropic, Some(WireId::Anthropic), "smart", true));
         assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (1, Some(5), true, 1));
         assert_eq!(ask.body, body.as_bytes());
         assert_eq!(ask.chat().unwrap().max_tokens, Some(5));

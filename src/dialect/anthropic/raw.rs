@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::model::event::Raw;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// What such content is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ struct Tagged<'a> {
 
 /// What it is.
 pub(super) fn kind(raw: &Raw) -> Kind {
-    if raw.wire != Wire::Anthropic {
+    if raw.wire != WireId::Anthropic {
         return Kind::Foreign;
     }
     match serde_json::from_str::<Tagged<'_>>(&raw.data) {

@@ -6,7 +6,7 @@ use super::chat::mark;
 use crate::dialect::object::Object;
 use crate::model::chat::{Tool, ToolChoice};
 use crate::model::fault::Fault;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The tools of a body. Those with a type of their own are this API's alone.
 ///
@@ -20,7 +20,7 @@ pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     let kind = tool.string("type")?;
     match kind.filter(|kind| kind != "custom") {
-        Some(kind) => Ok(Tool::Native { wire: Wire::Anthropic, kind, json: json.to_owned() }),
+        Some(kind) => Ok(Tool::Native { wire: WireId::Anthropic, kind, json: json.to_owned() }),
         None => Ok(Tool::Function {
             name: tool.filled("name")?,
             description: tool.string("description")?,

@@ -10,8 +10,8 @@ use super::content::{self, Content};
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::keepsake::{Keepsake, Kept, is_ours};
-use crate::model::wire::Wire;
+use crate::model::opaque_signature::{Kept, OpaqueSignature, is_ours};
+use crate::model::wire::WireId;
 
 /// The turns of a body, instructions first.
 ///
@@ -86,12 +86,12 @@ fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
 }
 
 /// The signatures of calls in a turn, by the id of the call: clients may have put them elsewhere in the turn.
-fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (Wire, String)>, Fault> {
+fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
     let mut found = HashMap::new();
     for block in blocks {
         let data = block.text("type")?.filter(|kind| kind == "redacted_thinking").map_or(Ok(None), |_| block.text("data"))?;
-        if let Some(Keepsake { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
-            data.as_deref().and_then(Keepsake::unwrap)
+        if let Some(OpaqueSignature { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
+            data.as_deref().and_then(OpaqueSignature::unwrap)
         {
             found.insert(id, (wire, signature));
         }
@@ -102,7 +102,7 @@ fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (Wire, S
 /// A turn of the model in the making.
 struct Turn {
     parts: Vec<Part>,
-    of_calls: HashMap<String, (Wire, String)>,
+    of_calls: HashMap<String, (WireId, String)>,
 }
 
 impl Turn {
@@ -133,24 +133,30 @@ impl Turn {
     /// Thinking that nobody has signed is left out.
     fn thinking(&mut self, text: String, signature: String) {
         if is_ours(&signature) {
-            self.keepsake(text, Keepsake::unwrap(&signature));
+            self.opaque(text, OpaqueSignature::unwrap(&signature));
         } else if !signature.is_empty() {
-            self.reasoning(PastReasoning { text, signature: Some(signature), redacted: None, wire: Some(Wire::Anthropic), on_text: false });
+            self.reasoning(PastReasoning {
+                text,
+                signature: Some(signature),
+                redacted: None,
+                wire: Some(WireId::Anthropic),
+                on_text: false,
+            });
         }
     }
 
     fn redacted(&mut self, data: String) {
         if is_ours(&data) {
-            self.keepsake(String::new(), Keepsake::unwrap(&data));
+            self.opaque(String::new(), OpaqueSignature::unwrap(&data));
         } else {
             let redacted = Some(data);
-            self.reasoning(PastReasoning { text: String::new(), signature: None, redacted, wire: Some(Wire::Anthropic), on_text: false });
+            self.reasoning(PastReasoning { text: String::new(), signature: None, redacted, wire: Some(WireId::Anthropic), on_text: false });
         }
     }
 
     /// What another wire has made. That of a call stands with the call.
-    fn keepsake(&mut self, text: String, keepsake: Option<Keepsake>) {
-        if let Some(Keepsake { wire, kept: Kept { signature, redacted, on_text, call: None } }) = keepsake {
+    fn opaque(&mut self, text: String, opaque: Option<OpaqueSignature>) {
+        if let Some(OpaqueSignature { wire, kept: Kept { signature, redacted, on_text, call: None } }) = opaque {
             self.reasoning(PastReasoning { text, signature, redacted, wire: Some(wire), on_text });
         }
     }
@@ -194,15 +200,15 @@ mod tests {
                 let kind = if it.on_text { "on_text" } else { "thinking" };
                 format!("{kind} {:?} {:?} {:?} {}", it.text, it.signature, it.redacted, it.wire.unwrap().name())
             }
-            Part::ToolCall(it) => format!("call {} {} {} {:?} {:?}", it.id, it.name, it.arguments, it.signature, it.wire.map(Wire::name)),
+            Part::ToolCall(it) => format!("call {} {} {} {:?} {:?}", it.id, it.name, it.arguments, it.signature, it.wire.map(WireId::name)),
             Part::CacheMark(_) => "mark".to_owned(),
             part => panic!("{part:?}"),
         };
         turns.iter().flat_map(|turn| &turn.parts).map(short).collect()
     }
 
-    fn keepsake(wire: Wire, kept: Kept) -> String {
-        Keepsake { wire, kept }.wrap()
+    fn opaque(wire: WireId, kept: Kept) -> String {
+        OpaqueSignature { wire, kept }.wrap()
     }
 
     #[test]
@@ -257,11 +263,11 @@ mod tests {
 
     #[test]
     fn what_another_wire_has_made_is_for_that_wire() {
-        let signed = keepsake(Wire::Gemini, Kept { signature: Some("G".into()), ..Kept::default() });
-        let on_text = keepsake(Wire::Gemini, Kept { signature: Some("T".into()), on_text: true, ..Kept::default() });
-        let of_call = keepsake(Wire::Gemini, Kept { signature: Some("C".into()), call: Some("2".into()), ..Kept::default() });
+        let signed = opaque(WireId::Gemini, Kept { signature: Some("G".into()), ..Kept::default() });
+        let on_text = opaque(WireId::Gemini, Kept { signature: Some("T".into()), on_text: true, ..Kept::default() });
+        let of_call = opaque(WireId::Gemini, Kept { signature: Some("C".into()), call: Some("2".into()), ..Kept::default() });
         let encrypted =
-            keepsake(Wire::OpenaiResponses, Kept { redacted: Some("E".into()), signature: Some("rs_1".into()), ..Kept::default() });
+            opaque(WireId::OpenaiResponses, Kept { redacted: Some("E".into()), signature: Some("rs_1".into()), ..Kept::default() });
         let blocks = format!(
             r#"[{{"type":"thinking","thinking":"hm","signature":"{signed}"}},{{"type":"redacted_thinking","data":"{encrypted}"}},
                 {{"type":"text","text":"t"}},{{"type":"redacted_thinking","data":"{on_text}"}},

@@ -13,7 +13,7 @@ use crate::dialect::openai_chat::put_own;
 use crate::model::event::{Raw, Reason, Signature};
 use crate::model::fold::{Answer, Choice, Part};
 use crate::model::usage::Usage;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The member under which the vendor's documentation has input that is no JSON object.
 const INVALID: &str = "INVALID_JSON";
@@ -24,7 +24,7 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     let choice = answer.choices.first().unwrap_or(&NOTHING);
     let mut buf = BytesMut::with_capacity(1024);
     pieces::put_head(&mut buf, &view.start.stream, &view.start.model);
-    let wire = answer.route.as_ref().map_or(Wire::Gemini, |route| route.wire);
+    let wire = answer.route.as_ref().map_or(WireId::Gemini, |route| route.wire);
     put_content(&mut buf, choice, wire);
     put_end(&mut buf, choice, answer);
     buf.freeze()
@@ -54,7 +54,7 @@ enum Block<'a> {
     Raw { json: &'a str, input: String },
 }
 
-fn put_content(buf: &mut BytesMut, choice: &Choice, wire: Wire) {
+fn put_content(buf: &mut BytesMut, choice: &Choice, wire: WireId) {
     for (i, block) in Blocks::of(choice, wire).0.iter().enumerate() {
         if i > 0 {
             buf.put_u8(b',');
@@ -81,13 +81,13 @@ fn put_block(buf: &mut BytesMut, block: &Block<'_>) {
 struct Blocks<'a>(Vec<Block<'a>>);
 
 impl<'a> Blocks<'a> {
-    fn of(choice: &'a Choice, wire: Wire) -> Self {
+    fn of(choice: &'a Choice, wire: WireId) -> Self {
         let mut blocks = Self(Vec::new());
         choice.parts.iter().for_each(|part| blocks.add(part, wire));
         blocks
     }
 
-    fn add(&mut self, part: &'a Part, wire: Wire) {
+    fn add(&mut self, part: &'a Part, wire: WireId) {
         match part {
             Part::Text(more) => self.text().0.push_str(more),
             Part::Refusal(more) => match self.0.last_mut() {
@@ -103,7 +103,7 @@ impl<'a> Blocks<'a> {
                 self.0.extend(signature.as_ref().map(|signature| Block::Redacted(keep::of_call(id, signature, wire))));
                 self.0.push(Block::Tool { id, name, input: if *custom { free(arguments) } else { object(arguments) } });
             }
-            Part::Citation(it) if wire == Wire::Anthropic => self.text().1.push(&it.data),
+            Part::Citation(it) if wire == WireId::Anthropic => self.text().1.push(&it.data),
             Part::Citation(_) => {}
             Part::Raw(it) => self.raw(it),
         }

@@ -4,30 +4,30 @@
 use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
+use crate::dialect::estimate::{Estimate, elements, members};
 use crate::dialect::object::{Object, must_be};
-use crate::dialect::weight::{Weight, elements, members};
 use crate::model::fault::Fault;
 
 /// What a request weighs, and the first file in the provider's account that it names.
 ///
 /// # Errors
 /// A 400 when `messages` is no non-empty array of objects.
-pub(super) fn input(top: &Object<'_>) -> Result<Weight, Fault> {
+pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
     const EXPECTED: &str = "a non-empty array of objects";
     let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
     if messages.is_empty() {
         return Err(top.refuse("messages", EXPECTED));
     }
-    let mut weight = Weight::default();
+    let mut estimate = Estimate::default();
     for (i, message) in messages.into_iter().enumerate() {
-        weight.message(i, message)?;
+        estimate.message(i, message)?;
     }
     let declared = ["tools", "functions"].into_iter().filter_map(|name| top.raw(name));
-    weight.bytes += declared.map(|json| json.get().len() as u64).sum::<u64>();
-    Ok(weight)
+    estimate.bytes += declared.map(|json| json.get().len() as u64).sum::<u64>();
+    Ok(estimate)
 }
 
-impl Weight {
+impl Estimate {
     /// Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
     fn message(&mut self, number: usize, message: &RawValue) -> Result<(), Fault> {
         let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&format!("messages[{number}]"), "an object"))?;

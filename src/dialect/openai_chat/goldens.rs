@@ -6,7 +6,7 @@ use crate::dialect::{Dialect as _, View};
 use crate::model::entry::Entry;
 use crate::model::event::{Event, Reason};
 use crate::model::fold::Answer;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 fn spell(view: View, journal: &[Entry]) -> String {
     spelled(OpenaiChat.encoder(view), journal).join("\n\n")
@@ -19,11 +19,11 @@ fn translated(choices: u16, events: impl IntoIterator<Item = Event>) -> String {
 fn turn() -> Vec<Event> {
     vec![
         start(1),
-        route(Wire::Anthropic, false),
+        route(WireId::Anthropic, false),
         reasoning(0, "hm, "),
         reasoning(0, "é"),
-        signature(0, "c2ln", Wire::Anthropic, false),
-        redacted(0, "ZW5j", Wire::Anthropic),
+        signature(0, "c2ln", WireId::Anthropic, false),
+        redacted(0, "ZW5j", WireId::Anthropic),
         text(0, "Hi \"you\"\n"),
         refusal(0, "no"),
         citation(0, Some("https://example.com/a")),
@@ -103,7 +103,7 @@ const FILTER: &str = r#"{"id":"","model":"","choices":[],"prompt_filter_results"
 
 /// What follows the payloads of a raw stream that was cancelled after them.
 fn cancelled_after(payloads: &[&str], told: bool) -> String {
-    let mut journal = entries([start(1), route(Wire::OpenaiChat, true)]);
+    let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     for payload in payloads {
         let content = payload.contains("content").then(|| text(0, "Hello"));
         journal.push(passed(payload, content));
@@ -140,7 +140,7 @@ fn a_raw_stream_without_payloads_is_opened_and_closed() {
 
 #[test]
 fn a_complete_raw_stream_gets_done_and_no_more() {
-    let mut journal = entries([start(1), route(Wire::OpenaiChat, true)]);
+    let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     journal.extend([passed(ROLE, []), passed(HELLO, [text(0, "Hello")]), passed(STOP, []), passed(USED, [])]);
     journal.extend(entries([finish(0, Reason::Stop), usage(false), end(Reason::Stop)]));
     let expected = [ROLE, HELLO, STOP, USED, "[DONE]"].map(|payload| format!("data: {payload}"));
@@ -150,7 +150,7 @@ fn a_complete_raw_stream_gets_done_and_no_more() {
 #[test]
 fn an_error_payload_that_was_passed_on_is_the_last_word() {
     let payload = r#"{"error":{"message":"boom"}}"#;
-    let mut journal = entries([start(1), route(Wire::OpenaiChat, true)]);
+    let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     journal.push(passed(payload, [error(true)]));
     journal.extend(entries([usage(true), end(Reason::Error)]));
     assert_eq!(spelled(OpenaiChat.encoder(view(1, true)), &journal), [format!("data: {payload}")]);
@@ -161,13 +161,13 @@ fn an_error_payload_that_was_passed_on_is_the_last_word() {
 
 #[test]
 fn a_fallback_to_another_wire_is_translated() {
-    let journal = entries([start(1), route(Wire::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
+    let journal = entries([start(1), route(WireId::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
     assert_eq!(spell(view(1, true), &journal), spell(view(1, false), &journal));
 }
 
 #[test]
 fn a_complete_raw_stream_without_a_finish_reason_stays_as_it_was() {
-    let mut journal = entries([start(1), route(Wire::OpenaiChat, true)]);
+    let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     journal.extend([passed(ROLE, []), passed(HELLO, [text(0, "Hello")])]);
     journal.extend(entries([end(Reason::Stop)]));
     let expected = [ROLE, HELLO, "[DONE]"].map(|payload| format!("data: {payload}"));
@@ -182,9 +182,9 @@ fn a_finish_reason_beside_content_closes_the_choice() {
 
 #[test]
 fn a_signature_is_that_of_the_block_just_ended() {
-    let signed = |before: Vec<Event>| translated(1, before.into_iter().chain([signature(0, "s", Wire::Anthropic, false)]));
+    let signed = |before: Vec<Event>| translated(1, before.into_iter().chain([signature(0, "s", WireId::Anthropic, false)]));
     assert!(signed(vec![reasoning(0, "a"), text(0, "x"), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
     assert!(signed(vec![reasoning(0, "a"), call(0, 0, false, None), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
-    assert!(signed(vec![reasoning(0, "a"), redacted(0, "d", Wire::Anthropic), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
+    assert!(signed(vec![reasoning(0, "a"), redacted(0, "d", WireId::Anthropic), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
     assert!(signed(vec![reasoning(0, "a"), citation(0, None), reasoning(0, "bc")]).contains(r#""range":[0,3]"#));
 }

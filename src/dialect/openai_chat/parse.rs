@@ -8,40 +8,40 @@ use serde_json::value::RawValue;
 
 use super::{chat, estimate};
 use crate::dialect::object::Object;
-use crate::dialect::{door, stored};
+use crate::dialect::{head_fields, references};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
-use crate::model::wire::{Tongue, Wire};
+use crate::model::wire::{DialectId, WireId};
 
 /// What goes along to an upstream of the same wire.
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
 
-/// Reads the body of a Chat Completions request that is to be answered in `tongue`.
+/// Reads the body of a Chat Completions request that is to be answered in `dialect`.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(super) fn ask(tongue: Tongue, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
-    let mut ask = read(tongue, &body)?;
-    ask.headers = door::passed_headers(headers, &[BETA]);
+pub(super) fn ask(dialect: DialectId, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+    let mut ask = read(dialect, &body)?;
+    ask.headers = head_fields::passed_headers(headers, &[BETA]);
     ask.body = body;
     Ok(ask)
 }
 
 /// Everything of the ask but body and headers.
-fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
+fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
+    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(references::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    let weight = estimate::input(&top)?;
-    let mut references = stored::find(&top, "")?;
-    references.extend_from_slice(&weight.references);
-    let events = tongue == Tongue::Events;
+    let estimate = estimate::input(&top)?;
+    let mut references = references::find(&top, "")?;
+    references.extend_from_slice(&estimate.references);
+    let events = dialect == DialectId::Events;
     Ok(Ask {
-        tongue,
-        shape: Some(Wire::OpenaiChat),
+        dialect,
+        shape: Some(WireId::OpenaiChat),
         body: Bytes::new(),
-        model: door::model(&top)?,
+        model: head_fields::model(&top)?,
         conversation: None,
         asked: None,
         models: further_models(&top)?,
@@ -49,11 +49,11 @@ fn read(tongue: Tongue, body: &[u8]) -> Result<Ask, Fault> {
         choices: chat::choices(&top)?.unwrap_or(1),
         max_output: chat::max_tokens(&top)?,
         include_usage: include_usage(&top)? || events,
-        input_estimate: weight.tokens(),
-        user: chat::user(&top)?.as_deref().and_then(door::user),
+        input_estimate: estimate.tokens(),
+        user: chat::user(&top)?.as_deref().and_then(head_fields::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: stored::translation(&references),
+        chat: references::translation(&references),
         references,
     })
 }
@@ -66,7 +66,7 @@ fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
 /// The models that the body names beside `model`: some APIs go on to these by themselves.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let names: Vec<String> = top.read("models", "an array of strings")?.unwrap_or_default();
-    Ok(names.into_iter().map(Into::into).chain(fallbacks(top)?).chain(door::models_of_tools(top)?).collect())
+    Ok(names.into_iter().map(Into::into).chain(fallbacks(top)?).chain(head_fields::models_of_tools(top)?).collect())
 }
 
 /// Those that gateways behind us go on to: names, or objects that name one. It is no field of OpenAI's, so that any other
@@ -76,7 +76,7 @@ fn fallbacks(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let each: Vec<&RawValue> = if listed { top.read("fallbacks", "an array")?.unwrap_or_default() } else { Vec::new() };
     let objects: Vec<_> = each.iter().filter_map(|it| Object::at("fallbacks", it).ok()).collect();
     let strings = each.iter().filter_map(|it| serde_json::from_str::<String>(it.get()).ok());
-    Ok(strings.map(Into::into).chain(door::models_in(&objects)?).collect())
+    Ok(strings.map(Into::into).chain(head_fields::models_in(&objects)?).collect())
 }
 
 #[cfg(test)]
@@ -89,13 +89,13 @@ mod tests {
 
     const MESSAGES: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
 
-    fn parsed(tongue: Tongue, body: &str) -> Result<Ask, Fault> {
-        ask(tongue, &HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
+    fn parsed(dialect: DialectId, body: &str) -> Result<Ask, Fault> {
+        ask(dialect, &HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
     }
 
     /// Status, field and message.
     fn refused(body: &str) -> (u16, Option<String>, String) {
-        let fault = parsed(Tongue::OpenaiChat, body).unwrap_err();
+        let fault = parsed(DialectId::OpenaiChat, body).unwrap_err();
         assert_eq!(fault.status, fault.code.status());
         (fault.status.as_u16(), fault.param, fault.message)
     }
@@ -105,8 +105,8 @@ mod tests {
         let body = format!(
             r#"{{"model":"smart",{MESSAGES},"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9,"stream_options":{{"include_usage":true}},"x":[1.0]}}"#
         );
-        let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
-        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::OpenaiChat, Some(Wire::OpenaiChat), "smart", true));
+        let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
+        assert_eq!((ask.dialect, ask.shape, &*ask.model, ask.stream), (DialectId::OpenaiChat, Some(WireId::OpenaiChat), "smart", true));
         assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (3, Some(9), true, 1));
         assert_eq!(ask.body, body.as_bytes());
         assert_eq!(ask.chat().unwrap().max_tokens, Some(9));
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn every_model_that_is_named_is_known() {
         let twice = r#""tools":[{"type":"image_generation","model":"a","mod\u0065l":"b"}]"#;
-        let of = |fields: &str| parsed(Tongue::OpenaiChat, &format!(r#"{{"model":"m",{MESSAGES},{fields}}}"#)).map(|ask| ask.models);
+        let of = |fields: &str| parsed(DialectId::OpenaiChat, &format!(r#"{{"model":"m",{MESSAGES},{fields}}}"#)).map(|ask| ask.models);
         assert_eq!(of(r#""models":["a"],"fallbacks":["b",{"mod\u0065l":"c","messages":[]},{},7]"#).unwrap(), ["a", "b", "c"]);
         assert_eq!(of(twice).unwrap(), ["a", "b"]);
         assert_eq!(of(r#""fallbacks":[{"model":7}]"#).unwrap_err().param.as_deref(), Some("fallbacks.model"));
@@ -127,16 +127,16 @@ mod tests {
     #[test]
     fn null_is_as_good_as_absent() {
         let body = format!(r#"{{"model":"m",{MESSAGES},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#);
-        let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
+        let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
         assert_eq!((ask.stream, ask.choices, ask.max_output, ask.include_usage), (false, 1, None, false));
     }
 
     #[test]
     fn events_stream_unless_told_otherwise_and_always_tell_usage() {
         let body = |more: &str| format!(r#"{{"model":"m",{MESSAGES}{more}}}"#);
-        let ask = parsed(Tongue::Events, &body("")).unwrap();
-        assert_eq!((ask.tongue, ask.shape, ask.stream, ask.include_usage), (Tongue::Events, Some(Wire::OpenaiChat), true, true));
-        assert!(!parsed(Tongue::Events, &body(r#","stream":false"#)).unwrap().stream);
+        let ask = parsed(DialectId::Events, &body("")).unwrap();
+        assert_eq!((ask.dialect, ask.shape, ask.stream, ask.include_usage), (DialectId::Events, Some(WireId::OpenaiChat), true, true));
+        assert!(!parsed(DialectId::Events, &body(r#","stream":false"#)).unwrap().stream);
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
             let told = (400, Some(param.to_owned()), format!("`{param}` must be {expected}"));
             assert_eq!(refused(&format!("{{{fields}}}")), told, "{fields}");
         }
-        let long = "m".repeat(door::MAX_MODEL + 1);
+        let long = "m".repeat(head_fields::MAX_MODEL + 1);
         assert_eq!(refused(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2, "`model` must be at most 256 bytes long");
     }
 
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(message, "`model` comes more than once; send it once");
         let (status, param, _) = refused(&format!(r#"{{"model":"a",{MESSAGES},"container":null,"container":"c"}}"#));
         assert_eq!((status, param.as_deref()), (400, Some("container")));
-        assert!(parsed(Tongue::OpenaiChat, &format!(r#"{{"model":"a",{MESSAGES},"x":1,"x":2}}"#)).is_ok());
+        assert!(parsed(DialectId::OpenaiChat, &format!(r#"{{"model":"a",{MESSAGES},"x":1,"x":2}}"#)).is_ok());
     }
 
     #[test]
@@ -200,14 +200,14 @@ mod tests {
             (part(r#"{"type":"file","file":{"f\u0069le_id":"file-1","file_id":null}}"#), "messages[0].content[1].file.file_id"),
             (part(r#"{"type":"input_image","file_id":"file-1"}"#), "messages[0].content[1].file_id"),
         ] {
-            let ask = parsed(Tongue::OpenaiChat, &body).unwrap();
+            let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
             let fault = ask.chat().unwrap_err();
             assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
             assert_eq!((fault.status, fault.code), (StatusCode::FORBIDDEN, Code::FieldNotAllowed));
             assert_eq!(fault.param.as_deref(), Some(param));
             assert_eq!(ask.chat().unwrap_err().param.as_deref(), Some(param), "another wire cannot be told of it");
         }
-        let own = parsed(Tongue::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).unwrap();
+        let own = parsed(DialectId::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).unwrap();
         assert!(own.references.is_empty());
     }
 
@@ -216,7 +216,7 @@ mod tests {
         for body in [r#"{"model":"m","messages":"SECRET"}"#, r#""SECRET""#, r#"{"model":["SECRET"],"messages":[{}]}"#] {
             assert!(!refused(body).2.contains("SECRET"));
         }
-        let ask = parsed(Tongue::OpenaiChat, r#"{"model":"m","messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#).unwrap();
+        let ask = parsed(DialectId::OpenaiChat, r#"{"model":"m","messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#).unwrap();
         assert!(!ask.chat().unwrap_err().message.contains("SECRET"));
     }
 
@@ -225,7 +225,7 @@ mod tests {
         fn no_body_can_break_it(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
             let wrapped = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{body}}}]}}"#);
             for body in [&body, &wrapped] {
-                if let Ok(ask) = parsed(Tongue::OpenaiChat, body) {
+                if let Ok(ask) = parsed(DialectId::OpenaiChat, body) {
                     let _ = ask.chat();
                 }
             }

@@ -14,27 +14,27 @@ use bytes::{BufMut as _, BytesMut};
 
 use crate::codec::json::{put_str, put_u64};
 use crate::model::event::Signature;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 pub(super) use back::brought_back;
 
 /// The word for who made a signature, as OpenRouter's clients know it.
-const FORMATS: [(Wire, &str); 7] = [
-    (Wire::OpenaiChat, "openai-chat"),
-    (Wire::OpenaiResponses, "openai-responses-v1"),
-    (Wire::Anthropic, "anthropic-claude-v1"),
-    (Wire::Gemini, "google-gemini-v1"),
-    (Wire::Bedrock, "amazon-bedrock-v1"),
-    (Wire::Ollama, "ollama"),
-    (Wire::Cohere, "cohere-v2"),
+const FORMATS: [(WireId, &str); 7] = [
+    (WireId::OpenaiChat, "openai-chat"),
+    (WireId::OpenaiResponses, "openai-responses-v1"),
+    (WireId::Anthropic, "anthropic-claude-v1"),
+    (WireId::Gemini, "google-gemini-v1"),
+    (WireId::Bedrock, "amazon-bedrock-v1"),
+    (WireId::Ollama, "ollama"),
+    (WireId::Cohere, "cohere-v2"),
 ];
 
 /// The wire that made what has this format.
-fn wire_of(format: &str) -> Option<Wire> {
+fn wire_of(format: &str) -> Option<WireId> {
     FORMATS.iter().find(|(_, name)| *name == format).map(|(wire, _)| *wire)
 }
 
-fn format_of(wire: Wire) -> &'static str {
+fn format_of(wire: WireId) -> &'static str {
     FORMATS.iter().find(|(of, _)| *of == wire).map_or("unknown", |(_, name)| name)
 }
 

@@ -7,7 +7,7 @@ use super::chat::raw_object;
 use crate::dialect::object::Object;
 use crate::model::chat::{CacheMark, Tool, ToolChoice};
 use crate::model::fault::Fault;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The tools of a body.
 ///
@@ -27,7 +27,7 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
         let mark = cache::mark(tool)?;
         return Ok(marked(function(&tool.required_object("function")?)?, mark));
     }
-    Ok(Tool::Native { wire: Wire::OpenaiChat, kind, json: json.to_owned() })
+    Ok(Tool::Native { wire: WireId::OpenaiChat, kind, json: json.to_owned() })
 }
 
 /// The tool with a mark that stands beside it.

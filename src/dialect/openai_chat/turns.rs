@@ -6,7 +6,7 @@ use super::reasoning;
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, Role, ToolResult, made_call_id};
 use crate::model::fault::Fault;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The turns of a body. A turn of the model that says nothing is left out: other APIs refuse empty turns.
 ///
@@ -69,7 +69,7 @@ fn past_call(object: &Object<'_>) -> Result<PastCall, Fault> {
         _ => return Err(object.refuse("type", "`function` or `custom`")),
     };
     past.signature = google_signature(object)?;
-    past.wire = past.signature.is_some().then_some(Wire::Gemini);
+    past.wire = past.signature.is_some().then_some(WireId::Gemini);
     Ok(past)
 }
 
@@ -159,7 +159,7 @@ mod tests {
         let [Part::Text(_), Part::Refusal(_), Part::ToolCall(f), Part::ToolCall(g), Part::ToolCall(c)] = &turns[0].parts[..] else {
             panic!("{turns:?}")
         };
-        assert_eq!((&*f.arguments, f.signature.as_deref(), f.wire), (r#"{"a":1}"#, Some("sig"), Some(Wire::Gemini)));
+        assert_eq!((&*f.arguments, f.signature.as_deref(), f.wire), (r#"{"a":1}"#, Some("sig"), Some(WireId::Gemini)));
         assert_eq!((&*g.arguments, &g.signature, g.wire, g.custom), (r#"{"b": 2}"#, &None, None, false));
         assert_eq!((&*c.id, &*c.arguments, c.custom), ("3", "free", true));
     }

@@ -117,7 +117,7 @@ fn unsupported(top: &Object<'_>) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use crate::model::chat::{Tool, ToolChoice};
-    use crate::model::wire::Wire;
+    use crate::model::wire::WireId;
 
     fn read(fields: &str) -> Result<Chat, Fault> {
         translate(format!(r#"{{"model":"m","input":"hi",{fields}}}"#).as_bytes())
@@ -145,7 +145,7 @@ mod tests {
         )
         .unwrap();
         assert!(matches!(&chat.tools[0], Tool::Function { name, strict: Some(true), parameters: Some(_), .. } if name == "f"));
-        assert!(matches!(&chat.tools[1], Tool::Native { wire: Wire::OpenaiResponses, kind, .. } if kind == "custom"));
+        assert!(matches!(&chat.tools[1], Tool::Native { wire: WireId::OpenaiResponses, kind, .. } if kind == "custom"));
         assert!(matches!(&chat.tools[2], Tool::Native { kind, .. } if kind == "web_search"));
         for (choice, expected) in [
             (r#""none""#, ToolChoice::None),

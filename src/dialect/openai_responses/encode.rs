@@ -78,9 +78,9 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
-    fn remember(&mut self, bones: &Entry, out: &mut SseWriter) {
-        self.items.lost = bones.events.iter().any(Event::is_content);
-        self.entry(bones, out);
+    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
+        self.items.lost = summary.events.iter().any(Event::is_content);
+        self.entry(summary, out);
     }
 
     fn entry(&mut self, entry: &Entry, out: &mut SseWriter) {

@@ -5,11 +5,11 @@ use serde_json::value::RawValue;
 
 use super::named;
 use crate::codec::json::Fields;
+use crate::dialect::estimate::{Estimate, elements, members};
 use crate::dialect::object::{Object, must_be};
-use crate::dialect::weight::{Weight, elements, members};
 use crate::model::ask::Reference;
 use crate::model::fault::Fault;
-use crate::model::keepsake::is_ours;
+use crate::model::opaque_signature::is_ours;
 
 /// What the walk found.
 pub(super) struct Found {
@@ -27,30 +27,30 @@ pub(super) struct Found {
 /// A 400 when `input` is neither a string nor a non-empty array of objects.
 pub(super) fn input(top: &Object<'_>, goes_on: bool) -> Result<Found, Fault> {
     const EXPECTED: &str = "a string or a non-empty array of items";
-    let mut weight = Weight::default();
+    let mut estimate = Estimate::default();
     let mut foreign = false;
     match top.raw("input") {
         None if goes_on => {}
-        Some(text) if text.get().starts_with('"') => weight.text(text),
+        Some(text) if text.get().starts_with('"') => estimate.text(text),
         Some(list) if list.get().starts_with('[') => {
             let items: Vec<&RawValue> = top.read("input", EXPECTED)?.unwrap_or_default();
             if items.is_empty() && !goes_on {
                 return Err(top.refuse("input", EXPECTED));
             }
             for (i, item) in items.into_iter().enumerate() {
-                foreign |= weight.item(i, item)?;
+                foreign |= estimate.item(i, item)?;
             }
         }
         _ => return Err(top.refuse("input", EXPECTED)),
     }
     if let Some(instructions) = top.raw("instructions") {
-        weight.text(instructions);
+        estimate.text(instructions);
     }
-    weight.bytes += top.raw("tools").map_or(0, |json| json.get().len() as u64);
-    Ok(Found { tokens: weight.tokens(), foreign, references: weight.references })
+    estimate.bytes += top.raw("tools").map_or(0, |json| json.get().len() as u64);
+    Ok(Found { tokens: estimate.tokens(), foreign, references: estimate.references })
 }
 
-impl Weight {
+impl Estimate {
     /// True where another wire has made the item.
     fn item(&mut self, number: usize, item: &RawValue) -> Result<bool, Fault> {
         let path = format!("input[{number}]");

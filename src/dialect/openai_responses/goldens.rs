@@ -6,7 +6,7 @@ use crate::dialect::{Dialect as _, View};
 use crate::model::entry::Entry;
 use crate::model::event::{Event, Raw, Reason};
 use crate::model::fold::Answer;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 fn spell(view: View, journal: &[Entry]) -> String {
     spelled(OpenaiResponses.encoder(view), journal).join("\n\n")
@@ -20,10 +20,10 @@ fn translated(events: impl IntoIterator<Item = Event>) -> String {
 fn turn() -> Vec<Event> {
     vec![
         start(1),
-        route(Wire::Gemini, false),
+        route(WireId::Gemini, false),
         reasoning(0, "hm, "),
         reasoning(0, "é"),
-        signature(0, "c2ln", Wire::Gemini, false),
+        signature(0, "c2ln", WireId::Gemini, false),
         text(0, "Hi \"you\"\n"),
         citation(0, Some("https://example.com/a")),
         citation(0, None),
@@ -59,7 +59,7 @@ fn the_whole_of_it() {
 fn a_cancelled_answer_ends_cleanly() {
     insta::assert_snapshot!(translated([
         start(1),
-        route(Wire::Anthropic, false),
+        route(WireId::Anthropic, false),
         text(0, "Hi"),
         call(0, 0, false, None),
         arguments(0, 0, "{\"a"),
@@ -75,10 +75,10 @@ fn an_error_is_the_end_whenever_it_comes() {
 
 #[test]
 fn what_a_provider_ran_is_the_item_that_it_was() {
-    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: Wire::OpenaiResponses, data: data.into() }));
+    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: WireId::OpenaiResponses, data: data.into() }));
     insta::assert_snapshot!(translated([
         start(1),
-        route(Wire::OpenaiResponses, false),
+        route(WireId::OpenaiResponses, false),
         raw("{\"type\":\"web_search_call\",\n\"id\":\"ws_1\",\"status\":\"completed\"}"),
         raw("{\"logprobs\":[]}"),
         raw("{\"type\":\"response.news\"}"),

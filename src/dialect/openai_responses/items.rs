@@ -11,8 +11,8 @@ use super::content;
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::keepsake::{Keepsake, Kept, is_ours};
-use crate::model::wire::Wire;
+use crate::model::opaque_signature::{Kept, OpaqueSignature, is_ours};
+use crate::model::wire::WireId;
 
 /// The turns of a body, instructions first.
 ///
@@ -37,15 +37,15 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
 }
 
 /// The signatures of calls, by the id of the call.
-fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (Wire, String)>, Fault> {
+fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
     let mut found = HashMap::new();
     for item in items {
         if item.text("type")?.as_deref() != Some("reasoning") {
             continue;
         }
         let kept = item.text("encrypted_content")?;
-        if let Some(Keepsake { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
-            kept.as_deref().and_then(Keepsake::unwrap)
+        if let Some(OpaqueSignature { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
+            kept.as_deref().and_then(OpaqueSignature::unwrap)
         {
             found.insert(id, (wire, signature));
         }
@@ -56,7 +56,7 @@ fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (Wire, St
 #[derive(Default)]
 struct Turns {
     messages: Vec<Message>,
-    of_calls: HashMap<String, (Wire, String)>,
+    of_calls: HashMap<String, (WireId, String)>,
 }
 
 impl Turns {
@@ -119,13 +119,15 @@ impl Turns {
         }
         let past = if is_ours(&encrypted) {
             // That of a call stands with the call; what was changed on its way is nobody's.
-            let Some(Keepsake { wire, kept: Kept { signature, redacted, on_text, call: None } }) = Keepsake::unwrap(&encrypted) else {
+            let Some(OpaqueSignature { wire, kept: Kept { signature, redacted, on_text, call: None } }) =
+                OpaqueSignature::unwrap(&encrypted)
+            else {
                 return Ok(());
             };
             PastReasoning { text, signature, redacted, wire: Some(wire), on_text }
         } else {
             let (signature, redacted) = (item.string("id")?, Some(encrypted));
-            PastReasoning { text, signature, redacted, wire: Some(Wire::OpenaiResponses), on_text: false }
+            PastReasoning { text, signature, redacted, wire: Some(WireId::OpenaiResponses), on_text: false }
         };
         self.thought(past);
         Ok(())
@@ -168,14 +170,14 @@ mod tests {
         let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(_), Part::ToolCall(custom)] = &turns[2].parts[..] else { panic!() };
         assert_eq!(
             (past.signature.as_deref(), past.redacted.as_deref(), past.wire),
-            (Some("rs_1"), Some("E"), Some(Wire::OpenaiResponses))
+            (Some("rs_1"), Some("E"), Some(WireId::OpenaiResponses))
         );
         assert!(custom.custom && custom.arguments == "go" && past.text == "hm");
     }
 
     #[test]
     fn what_another_wire_has_made_is_for_that_wire() {
-        let wrap = |kept: Kept| Keepsake { wire: Wire::Gemini, kept }.wrap();
+        let wrap = |kept: Kept| OpaqueSignature { wire: WireId::Gemini, kept }.wrap();
         let on_text = wrap(Kept { signature: Some("T".into()), on_text: true, ..Kept::default() });
         let of_call = wrap(Kept { signature: Some("C".into()), call: Some("c".into()), ..Kept::default() });
         let turns = read(&format!(
@@ -185,8 +187,8 @@ mod tests {
         ))
         .unwrap();
         let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(call)] = &turns[0].parts[..] else { panic!("{turns:?}") };
-        assert!(past.on_text && past.signature.as_deref() == Some("T") && past.wire == Some(Wire::Gemini));
-        assert_eq!((call.signature.as_deref(), call.wire), (Some("C"), Some(Wire::Gemini)));
+        assert!(past.on_text && past.signature.as_deref() == Some("T") && past.wire == Some(WireId::Gemini));
+        assert_eq!((call.signature.as_deref(), call.wire), (Some("C"), Some(WireId::Gemini)));
     }
 
     #[test]

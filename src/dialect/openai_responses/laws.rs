@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{OpenaiResponses, Teller, chat};
+use super::{OpenaiResponses, ResponseView, chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::codec::{Frame, FrameKind};
 use crate::dialect::journals::{blocks, end, entries, error, journals, resumes_everywhere, route, spelled, start, usage, view};
@@ -14,9 +14,9 @@ use crate::model::chat::Part as Said;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Choice, Part};
-use crate::model::target::{Account, Target};
-use crate::model::wire::Wire;
-use crate::provider::{self, Decoded};
+use crate::model::target::{Provider, Target};
+use crate::model::wire::WireId;
+use crate::wire::{self, Decoded};
 
 /// What the events of one stream say, as a client puts them together; as strict as the official helpers are.
 #[derive(Default)]
@@ -187,7 +187,7 @@ fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
     (prop::collection::vec(item, 0..4), 0u8..3, any::<prop::sample::Index>()).prop_map(|(said, how, cut)| {
         let frames = frames(&said);
         let kept = if how == 0 { frames.len() } else { cut.index(frames.len()) };
-        let mut journal = entries([start(1), route(Wire::OpenaiResponses, true)]);
+        let mut journal = entries([start(1), route(WireId::OpenaiResponses, true)]);
         journal.extend(decoded(&frames[..kept]));
         let last = match how {
             _ if kept == frames.len() => vec![usage(false), end(Reason::Stop)],
@@ -266,8 +266,8 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
 }
 
 fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target { account: Account::example(Wire::OpenaiResponses, "http://127.0.0.1:1").into(), model: "m".into() };
-    let mut decoder = provider::of(Wire::OpenaiResponses).decoder(&target, "seed");
+    let target = Target { provider: Provider::example(WireId::OpenaiResponses, "http://127.0.0.1:1").into(), model: "m".into() };
+    let mut decoder = wire::of(WireId::OpenaiResponses).decoder(&target, "seed");
     let mut out = Decoded::default();
     let entry = |json: &Value| {
         let frame = Frame { name: json["type"].as_str().unwrap().into(), data: json.to_string().into(), kind: FrameKind::Whole };
@@ -280,11 +280,11 @@ fn decoded(frames: &[Value]) -> Vec<Entry> {
 
 /// What a reader from entry `seq` on is sent where the first `gone` entries were let go.
 fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
-    let bones = Entry::of(journal[..gone].iter().flat_map(|entry| &entry.events).cloned().collect());
+    let summary = Entry::of(journal[..gone].iter().flat_map(|entry| &entry.events).cloned().collect());
     let (mut encoder, mut out) = (OpenaiResponses.encoder(view(1, false)), SseWriter::new(None));
     out.mute(true);
     out.begin_entry(0, 0);
-    encoder.remember(&bones, &mut out);
+    encoder.remember(&summary, &mut out);
     out.end_entry();
     let mut sse = String::new();
     for (at, entry) in journal.iter().enumerate().skip(gone) {
@@ -333,17 +333,17 @@ proptest! {
 
     #[test]
     fn who_reads_a_response_is_told_what_its_stream_told((raw, journal) in prop_oneof![own_wire().prop_map(|it| (true, it)), journals(false).prop_map(|(_, it)| (false, it))]) {
-        let mut teller = Teller::new(view(1, raw));
+        let mut response_view = ResponseView::new(view(1, raw));
         let mut number = 0;
         for entry in &journal {
-            teller.take(entry);
-            prop_assert!(teller.next_number() >= number);
-            number = teller.next_number();
+            response_view.take(entry);
+            prop_assert!(response_view.next_number() >= number);
+            number = response_view.next_number();
         }
         let sse = spelled(OpenaiResponses.encoder(view(1, raw)), &journal);
         prop_assert_eq!(number, sse.len() as u64);
         let last: Value = serde_json::from_str(sse.last().unwrap().split_once("data: ").unwrap().1).unwrap();
-        prop_assert_eq!(&serde_json::from_slice::<Value>(&teller.object()).unwrap(), &last["response"]);
+        prop_assert_eq!(&serde_json::from_slice::<Value>(&response_view.object()).unwrap(), &last["response"]);
     }
 
     #[test]
@@ -392,6 +392,6 @@ proptest! {
 
 #[test]
 fn a_view_of_nothing_is_a_response() {
-    let object: Value = serde_json::from_slice(&Teller::new(View { ..view(1, false) }).object()).unwrap();
+    let object: Value = serde_json::from_slice(&ResponseView::new(View { ..view(1, false) }).object()).unwrap();
     assert_eq!((&object["object"], &object["status"], &object["output"]), (&json!("response"), &json!("in_progress"), &json!([])));
 }

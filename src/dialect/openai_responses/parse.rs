@@ -11,10 +11,10 @@ use super::pieces::put_name;
 use super::{chat, estimate, kept};
 use crate::codec::json::put_json;
 use crate::dialect::object::Object;
-use crate::dialect::{door, stored};
+use crate::dialect::{head_fields, references};
 use crate::model::ask::{Ask, Asked};
 use crate::model::fault::Fault;
-use crate::model::wire::{Tongue, Wire};
+use crate::model::wire::{DialectId, WireId};
 
 /// What goes along to an upstream of the same wire.
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
@@ -53,7 +53,7 @@ const ECHO: [(&str, &str); 20] = [
 /// A 400 that names the field and what was expected.
 pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(&body)?;
-    ask.headers = door::passed_headers(headers, &[BETA]);
+    ask.headers = head_fields::passed_headers(headers, &[BETA]);
     let background = ask.asked.as_ref().is_some_and(|asked| asked.background);
     // It runs in the background here: no upstream is to be polled.
     ask.body = if background { Object::body(&body)?.fields.without("background") } else { body };
@@ -66,31 +66,31 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 /// As for the whole.
 pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(stored::FIELDS)) {
+    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(references::FIELDS)) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    let mut references = stored::find(&top, PREVIOUS)?;
+    let mut references = references::find(&top, PREVIOUS)?;
     let asked = asked(&top)?;
-    let weight = estimate::input(&top, asked.previous.is_some())?;
-    references.extend(weight.references);
+    let estimate = estimate::input(&top, asked.previous.is_some())?;
+    references.extend(estimate.references);
     Ok(Ask {
-        tongue: Tongue::OpenaiResponses,
+        dialect: DialectId::OpenaiResponses,
         // What another wire has made goes back to that wire alone: such a body is written anew for each.
-        shape: (!weight.foreign).then_some(Wire::OpenaiResponses),
+        shape: (!estimate.foreign).then_some(WireId::OpenaiResponses),
         body: Bytes::new(),
-        model: door::model(&top)?,
+        model: head_fields::model(&top)?,
         conversation: None,
         asked: Some(Arc::new(asked)),
-        models: door::models_of_tools(&top)?,
+        models: head_fields::models_of_tools(&top)?,
         stream: top.read("stream", "true or false")?.unwrap_or(false),
         choices: 1,
         max_output: chat::max_tokens(&top)?,
         include_usage: true,
-        input_estimate: weight.tokens,
-        user: chat::user(&top)?.as_deref().and_then(door::user),
+        input_estimate: estimate.tokens,
+        user: chat::user(&top)?.as_deref().and_then(head_fields::user),
         headers: Vec::new(),
         translate: chat::translate,
-        chat: stored::translation(&references),
+        chat: references::translation(&references),
         references,
     })
 }
@@ -142,7 +142,10 @@ mod tests {
     fn what_is_needed_is_read_and_the_body_is_kept() {
         let body = r#"{"model":"smart","input":"12345678","stream":true,"max_output_tokens":50,"x":[1.0]}"#;
         let ask = parsed(body).unwrap();
-        assert_eq!((ask.tongue, ask.shape, &*ask.model, ask.stream), (Tongue::OpenaiResponses, Some(Wire::OpenaiResponses), "smart", true));
+        assert_eq!(
+            (ask.dialect, ask.shape, &*ask.model, ask.stream),
+            (DialectId::OpenaiResponses, Some(WireId::OpenaiResponses), "smart", true)
+        );
         assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (1, Some(50), true, 2));
         assert_eq!(ask.body, body.as_bytes());
         let asked = ask.asked.unwrap();

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::dialect::object::Object;
 use crate::model::chat::{Tool, ToolChoice};
 use crate::model::fault::Fault;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The tools of a body. All but functions are this API's alone.
 ///
@@ -19,7 +19,7 @@ pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     let kind = tool.filled("type")?;
     if kind != "function" {
-        return Ok(Tool::Native { wire: Wire::OpenaiResponses, kind, json: json.to_owned() });
+        return Ok(Tool::Native { wire: WireId::OpenaiResponses, kind, json: json.to_owned() });
     }
     let parameters = tool.raw("parameters");
     if parameters.is_some_and(|value| !value.get().starts_with('{')) {

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use smallvec::smallvec;
 
-use super::Teller;
+use super::ResponseView;
 use crate::dialect::View;
 use crate::model::entry::Entry;
 use crate::model::event::{Event, ToolCall};
@@ -12,8 +12,8 @@ use crate::model::fold::{Answer, Part};
 
 /// The answer as JSON, completed or cancelled.
 pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
-    let mut teller = Teller::new(View { raw: false, ..view.clone() });
-    let mut tell = |event: Event| teller.take(&Entry::of(smallvec![event]));
+    let mut response_view = ResponseView::new(View { raw: false, ..view.clone() });
+    let mut tell = |event: Event| response_view.take(&Entry::of(smallvec![event]));
     if let Some(route) = &answer.route {
         tell(Event::Route(Box::new(route.clone())));
     }
@@ -35,7 +35,7 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     if let Some(end) = &answer.end {
         tell(Event::End(Box::new(end.clone())));
     }
-    teller.object()
+    response_view.object()
 }
 
 /// What a part was told by. A call behind which more came is taken to be complete.

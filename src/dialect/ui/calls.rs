@@ -8,13 +8,13 @@ use super::parts::{input, put_input, put_own};
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::ToolCall;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The calls by their place.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: BTreeMap<u16, Open>,
-    wire: Option<Wire>,
+    wire: Option<WireId>,
     /// What comes now has lost its text.
     bare: bool,
 }
@@ -32,7 +32,7 @@ struct Open {
 
 impl Calls {
     /// The wire that the signatures of calls are of.
-    pub(super) fn over(&mut self, wire: Wire) {
+    pub(super) fn over(&mut self, wire: WireId) {
         self.wire = Some(wire);
     }
 

@@ -198,9 +198,9 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
-    fn remember(&mut self, bones: &Entry, out: &mut SseWriter) {
+    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
         self.calls.bare(true);
-        self.entry(bones, out);
+        self.entry(summary, out);
         self.calls.bare(false);
     }
 

@@ -11,7 +11,7 @@ use crate::dialect::media::source;
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, Source, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// Adds the turns of a body.
 ///
@@ -192,7 +192,7 @@ fn output(json: Option<&RawValue>) -> String {
 /// What we had put into a part's metadata.
 #[derive(Default)]
 struct Own {
-    wire: Option<Wire>,
+    wire: Option<WireId>,
     signature: Option<String>,
     redacted: Option<String>,
     kind: Option<String>,
@@ -202,7 +202,7 @@ impl Own {
     fn of(part: &Object<'_>, field: &str) -> Result<Self, Fault> {
         let Some(metadata) = part.object(field)? else { return Ok(Self::default()) };
         let Some(own) = metadata.object(OWN)? else { return Ok(Self::default()) };
-        let wire = own.string("wire")?.as_deref().and_then(Wire::named);
+        let wire = own.string("wire")?.as_deref().and_then(WireId::named);
         let signed = |value: Option<String>| value.filter(|_| wire.is_some());
         Ok(Self { wire, signature: signed(own.string("signature")?), redacted: signed(own.string("redacted")?), kind: own.string("kind")? })
     }
@@ -237,7 +237,7 @@ mod tests {
         let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(f), Part::ToolCall(g)] = &turns[1].parts[..] else {
             panic!("{:?}", turns[1])
         };
-        assert_eq!((past.signature.as_deref(), past.wire), (Some("s"), Some(Wire::Anthropic)));
+        assert_eq!((past.signature.as_deref(), past.wire), (Some("s"), Some(WireId::Anthropic)));
         assert_eq!((&*f.arguments, &*g.name), (r#"{"x": 1}"#, "g"));
         let [Part::ToolResult(y), Part::ToolResult(no)] = &turns[2].parts[..] else { panic!("{:?}", turns[2]) };
         assert!(matches!(&y.parts[..], [Part::Text(text)] if text == r#"{"y":2}"#) && !y.is_error);
@@ -275,6 +275,6 @@ mod tests {
         )
         .unwrap();
         let [Part::Reasoning(past), Part::Text(_), Part::Refusal(_)] = &turns[0].parts[..] else { panic!("{turns:?}") };
-        assert!(past.on_text && past.wire == Some(Wire::Gemini));
+        assert!(past.on_text && past.wire == Some(WireId::Gemini));
     }
 }

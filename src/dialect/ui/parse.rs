@@ -7,14 +7,14 @@ use bytestring::ByteString;
 use http::HeaderMap;
 
 use super::messages;
-use crate::dialect::door::{MAX_MODEL, passed_headers, user};
+use crate::dialect::head_fields::{MAX_MODEL, passed_headers, user};
 use crate::dialect::object::Object;
 use crate::dialect::openai_chat::chat;
-use crate::dialect::stored;
+use crate::dialect::references;
 use crate::model::ask::{Ask, Thread, input_estimate};
 use crate::model::chat::{Chat, Message, Part, Role, Tool};
 use crate::model::fault::Fault;
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 
 /// The longest id of a chat, or of a message, bytes.
 const MAX_ID: usize = 256;
@@ -37,10 +37,10 @@ fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
     if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(&["id", "system"])) {
         return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
     }
-    stored::refuse(&top)?;
+    references::refuse(&top)?;
     let chat = chat_of(&top)?;
     let ask = Ask {
-        tongue: Tongue::Ui,
+        dialect: DialectId::Ui,
         shape: None,
         body: Bytes::new(),
         model: bounded(&top, "model", MAX_MODEL)?.unwrap_or_default(),

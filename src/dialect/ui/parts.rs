@@ -9,7 +9,7 @@ use crate::codec::members::Members;
 use crate::dialect::cost::put_cost;
 use crate::model::event::{Raw, Reason, Signature, Start};
 use crate::model::usage::Usage;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The name under which what is ours stands in `providerMetadata`.
 pub(super) const OWN: &str = "sluicegate";
@@ -71,7 +71,7 @@ pub(super) fn put_signature(buf: &mut BytesMut, signature: &Signature) {
 }
 
 /// `{"sluicegate":{…}}` with these members.
-pub(super) fn put_own(buf: &mut BytesMut, wire: Option<Wire>, members: &[(&str, Option<&str>)]) {
+pub(super) fn put_own(buf: &mut BytesMut, wire: Option<WireId>, members: &[(&str, Option<&str>)]) {
     let mut metadata = Members::of(buf);
     let mut own = Members::of(metadata.value(OWN));
     if let Some(wire) = wire {

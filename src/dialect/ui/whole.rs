@@ -7,7 +7,7 @@ use crate::codec::members::Members;
 use crate::dialect::View;
 use crate::model::event::{Citation, Raw, Reason, Signature};
 use crate::model::fold::{Answer, Part};
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The message.
 pub(super) fn message(view: &View, answer: &Answer) -> Bytes {
@@ -89,7 +89,7 @@ fn grow(all: &mut Vec<Piece<'_>>, open: &mut Option<usize>, (reasoning, refusal)
 }
 
 impl Piece<'_> {
-    fn put(&self, buf: &mut BytesMut, wire: Option<Wire>, sources: &mut u32) {
+    fn put(&self, buf: &mut BytesMut, wire: Option<WireId>, sources: &mut u32) {
         let mut object = Members::of(buf);
         match self {
             Self::Words(words) => words.put(&mut object),
@@ -131,7 +131,7 @@ impl Words<'_> {
     }
 }
 
-fn put_call(object: &mut Members<'_>, part: &Part, wire: Option<Wire>) {
+fn put_call(object: &mut Members<'_>, part: &Part, wire: Option<WireId>) {
     let Part::ToolCall { id, name, arguments, signature, custom, .. } = part else { return };
     let whole = *custom || input(arguments).is_some();
     object.text("type", &format!("tool-{name}"));

@@ -15,7 +15,7 @@ use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
 use super::super::Limit;
-use super::super::standing::Standing;
+use super::super::limit_state::LimitState;
 use super::Refused;
 use super::address::Address;
 
@@ -77,25 +77,29 @@ impl<C: Clock> Requests<C> {
     ///
     /// # Errors
     /// When the account is empty; nothing is taken then.
-    pub fn check(&self, address: Address) -> Result<Standing, Refused> {
+    pub fn check(&self, address: Address) -> Result<LimitState, Refused> {
         self.look_after();
         let key = if self.full.load(Ordering::Relaxed) { address.shared(&self.secret) } else { address };
         match self.accounts.check_key(&key) {
-            Ok(state) => Ok(self.standing(&state)),
+            Ok(state) => Ok(self.limit_state(&state)),
             Err(early) => Err(Refused {
-                standing: Standing { remaining: 0, reset: full_again(&early.quota(), early.quota().burst_size().get()), ..self.empty() },
+                limit_state: LimitState {
+                    remaining: 0,
+                    reset: full_again(&early.quota(), early.quota().burst_size().get()),
+                    ..self.empty()
+                },
                 retry_after: early.wait_time_from(self.accounts.clock().now()),
             }),
         }
     }
 
-    fn standing(&self, state: &StateSnapshot) -> Standing {
+    fn limit_state(&self, state: &StateSnapshot) -> LimitState {
         let (quota, remaining) = (state.quota(), state.remaining_burst_capacity());
-        Standing { remaining, reset: full_again(&quota, quota.burst_size().get().saturating_sub(remaining)), ..self.empty() }
+        LimitState { remaining, reset: full_again(&quota, quota.burst_size().get().saturating_sub(remaining)), ..self.empty() }
     }
 
-    fn empty(&self) -> Standing {
-        Standing { limit: "ip", per_minute: self.per_minute.get(), remaining: 0, reset: Duration::ZERO }
+    fn empty(&self) -> LimitState {
+        LimitState { limit: "ip", per_minute: self.per_minute.get(), remaining: 0, reset: Duration::ZERO }
     }
 
     /// Lets accounts go that say nothing any more, and notes whether there is room for new ones.
@@ -141,7 +145,7 @@ mod tests {
         assert_eq!((first.per_minute, first.remaining, first.reset), (60, 59, Duration::from_secs(1)));
         assert!((1..60).all(|_| requests.check(Address::V4(1)).is_ok()));
         let refused = requests.check(Address::V4(1)).unwrap_err();
-        assert_eq!((refused.retry_after, refused.standing.remaining), (Duration::from_secs(1), 0));
+        assert_eq!((refused.retry_after, refused.limit_state.remaining), (Duration::from_secs(1), 0));
         assert!(requests.check(Address::V4(2)).is_ok(), "another client has an account of its own");
         clock.advance(Duration::from_secs(1));
         assert!(requests.check(Address::V4(1)).is_ok());

@@ -11,9 +11,9 @@ use super::{Handler, Inner, Side};
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
 use crate::limits::door::Refused;
-use crate::limits::standing::Standing;
+use crate::limits::limit_state::LimitState;
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Tongue;
+use crate::model::wire::DialectId;
 use crate::server::origin::{self, Page};
 use crate::server::path;
 use crate::server::rules::Rules;
@@ -29,14 +29,14 @@ const ROOM_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Admitted {
     pub(super) request: Request<Incoming>,
     /// Where its address stands at the door.
-    pub(super) standing: Option<Standing>,
+    pub(super) limit_state: Option<LimitState>,
     /// A proxy has forwarded it.
     pub(super) forwarded: bool,
 }
 
 /// Why a request goes no further.
 pub(super) enum Refusal {
-    Fault(Box<Fault>, Option<Standing>),
+    Fault(Box<Fault>, Option<LimitState>),
     /// It is a preflight, and answered.
     Preflight,
 }
@@ -47,11 +47,11 @@ impl Refusal {
         if let Self::Fault(fault, _) = self { Some(fault) } else { None }
     }
 
-    pub(super) fn into_response(self, tongue: Tongue, request_id: &str, finish: &mut Finish) -> Response<Reply> {
+    pub(super) fn into_response(self, dialect: DialectId, request_id: &str, finish: &mut Finish) -> Response<Reply> {
         match self {
-            Self::Fault(fault, standing) => {
-                finish.standing(standing);
-                refuse(&fault, tongue, request_id)
+            Self::Fault(fault, limit_state) => {
+                finish.limit_state(limit_state);
+                refuse(&fault, dialect, request_id)
             }
             Self::Preflight => {
                 finish.preflight();
@@ -72,7 +72,7 @@ impl From<Fault> for Refusal {
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         let fault = Fault::new(Code::RateLimited, "too many requests from this address; wait as long as `retry-after` says");
-        Self::Fault(Box::new(fault.with_limit("ip").with_retry_after(refused.retry_after)), Some(refused.standing))
+        Self::Fault(Box::new(fault.with_limit("ip").with_retry_after(refused.retry_after)), Some(refused.limit_state))
     }
 }
 
@@ -101,14 +101,14 @@ impl<H: Handler> Inner<H> {
             let fault = Fault::new(Code::Overloaded, "too many connections here (`server.max_connections`); try again in a moment");
             return Err(fault.with_retry_after(ROOM_AGAIN).into());
         }
-        let standing = if cancel { None } else { self.pass_door(client)? };
+        let limit_state = if cancel { None } else { self.pass_door(client)? };
         check_head(&request)?;
         let forwarded = is_forwarded(request.headers());
-        Ok(Admitted { request, standing, forwarded })
+        Ok(Admitted { request, limit_state, forwarded })
     }
 
     /// The admin listener has no limit on requests: probes come from one address, and must never be refused.
-    fn pass_door(&self, client: IpAddr) -> Result<Option<Standing>, Refusal> {
+    fn pass_door(&self, client: IpAddr) -> Result<Option<LimitState>, Refusal> {
         if let Some(after) = self.shared.door.blocked(client) {
             return Err(too_many_failures(after).into());
         }

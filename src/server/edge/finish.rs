@@ -8,8 +8,8 @@ use http_body::Body;
 use super::outgoing::Outgoing;
 use super::request_id;
 use crate::gateway::reply::Reply;
-use crate::limits::standing::{Standing, Standings};
-use crate::model::wire::Tongue;
+use crate::limits::limit_state::{LimitState, LimitStates};
+use crate::model::wire::DialectId;
 use crate::server::cors;
 use crate::server::origin::Page;
 
@@ -20,25 +20,25 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub(super) struct Finish {
     request_id: HeaderValue,
     page: Page,
-    tongue: Tongue,
+    dialect: DialectId,
     version: Version,
     head: bool,
     preflight: bool,
     beyond_cap: bool,
-    standing: Option<Standing>,
+    limit_state: Option<LimitState>,
 }
 
 impl Finish {
-    pub(super) fn new<B>(request: &Request<B>, page: &Page, request_id: &ByteString, tongue: Tongue, beyond_cap: bool) -> Self {
+    pub(super) fn new<B>(request: &Request<B>, page: &Page, request_id: &ByteString, dialect: DialectId, beyond_cap: bool) -> Self {
         Self {
             request_id: HeaderValue::from_str(request_id).expect("a request id is made of letters, digits and `._-`"),
             page: page.clone(),
-            tongue,
+            dialect,
             version: request.version(),
             head: request.method() == Method::HEAD,
             preflight: false,
             beyond_cap,
-            standing: None,
+            limit_state: None,
         }
     }
 
@@ -48,8 +48,8 @@ impl Finish {
     }
 
     /// Where the client's address stands at the door.
-    pub(super) const fn standing(&mut self, standing: Option<Standing>) {
-        self.standing = standing;
+    pub(super) const fn limit_state(&mut self, limit_state: Option<LimitState>) {
+        self.limit_state = limit_state;
     }
 
     /// True when the connection must not be used again: it is one too many, or the rest of a body is still on its way.
@@ -65,7 +65,7 @@ impl Finish {
         let (mut parts, reply) = response.into_parts();
         let (last, http1) = (self.is_last(parts.status), self.is_http1());
         let headers = &mut parts.headers;
-        if self.tongue == Tongue::Anthropic {
+        if self.dialect == DialectId::Anthropic {
             headers.insert(REQUEST_ID, self.request_id.clone());
         }
         headers.insert(request_id::NAME, self.request_id);
@@ -74,7 +74,7 @@ impl Finish {
         if !streams {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        parts.extensions.remove::<Standings>().unwrap_or_default().or_door(self.standing).write(headers, self.tongue);
+        parts.extensions.remove::<LimitStates>().unwrap_or_default().or_door(self.limit_state).write(headers, self.dialect);
         cors::write(&self.page, self.preflight, headers);
         if last && http1 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::event::Reason;
 use crate::model::fault::Code;
-use crate::model::trail::{Step, Why};
+use crate::model::route_trace::{Step, Why};
 use crate::model::usage::Usage;
 
 fn end(reason: Reason, usage: Option<Usage>) -> End {
@@ -12,7 +12,7 @@ fn used(input: u64, output: u64, cost: u64) -> Usage {
     Usage { input: Some(input), output: Some(output), cost: Some(Money::nanos(cost)), ..Usage::default() }
 }
 
-fn count(metrics: &Metrics, model: &'static str, provider: Option<&'static str>, end: &End, route: &Trail) {
+fn count(metrics: &Metrics, model: &'static str, provider: Option<&'static str>, end: &End, route: &RouteTrace) {
     let (model, provider) = (ByteString::from(model), provider.map(ByteString::from));
     let (first_content, took) = (Some(Duration::from_millis(300)), Duration::from_secs(700));
     metrics.ended(&Ended { model: &model, provider: provider.as_ref(), route, end, first_content, took });
@@ -28,9 +28,9 @@ fn written(metrics: &Metrics, format: Format) -> String {
 fn every_series_is_told_in_both_formats() {
     let metrics = Metrics::default();
     let whole = Usage { cached_input: Some(4), cache_write: Some(3), reasoning: Some(2), ..used(11, 7, 25_000) };
-    count(&metrics, "m", Some("up"), &end(Reason::Length, Some(whole)), &Trail::default());
-    count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 300))), &Trail::default());
-    count(&metrics, "m", None, &end(Reason::Error, None), &Trail::default());
+    count(&metrics, "m", Some("up"), &end(Reason::Length, Some(whole)), &RouteTrace::default());
+    count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 300))), &RouteTrace::default());
+    count(&metrics, "m", None, &end(Reason::Error, None), &RouteTrace::default());
     metrics.refused(&Fault::new(Code::RateLimited, "slow down").with_limit("team"));
     metrics.refused(&Fault::new(Code::ModelNotFound, "no `x\"y`"));
     for format in [Format::OpenMetrics, Format::Text] {
@@ -75,7 +75,7 @@ fn every_series_is_told_in_both_formats() {
 fn money_is_added_up_exactly() {
     let metrics = Metrics::default();
     for _ in 0..1000 {
-        count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 100_000_001))), &Trail::default());
+        count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 100_000_001))), &RouteTrace::default());
     }
     assert!(written(&metrics, Format::OpenMetrics).contains("cost_total{model=\"m\",provider=\"up\"} 100.000001\n"));
 }
@@ -90,11 +90,11 @@ fn each_request_to_a_provider_counts_by_what_became_of_it() {
         outcome,
         took: None,
     };
-    let mut route = Trail::default();
-    route.add(step("a", 3, Outcome::Failed("upstream_error")));
-    route.add(step("b", 0, Outcome::Skipped(Why::Breaker)));
-    route.add(step("a", 1, Outcome::Lost));
-    route.add(step("c", 2, Outcome::Answered));
+    let mut route = RouteTrace::default();
+    route.add(step("a", 3, TargetOutcome::Failed("upstream_error")));
+    route.add(step("b", 0, TargetOutcome::Skipped(Why::Breaker)));
+    route.add(step("a", 1, TargetOutcome::Lost));
+    route.add(step("c", 2, TargetOutcome::Answered));
     let metrics = Metrics::default();
     count(&metrics, "m", Some("c"), &end(Reason::Stop, None), &route);
     let text = written(&metrics, Format::Text);

@@ -47,7 +47,7 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn sts(&self) -> Sts<'_> {
-        Sts { region: &self.aws.region, environment: self.environment, client: &self.web.account }
+        Sts { region: &self.aws.region, environment: self.environment, client: &self.web.provider }
     }
 
     /// The first place that has keys.

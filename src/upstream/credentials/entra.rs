@@ -17,7 +17,7 @@ pub(super) async fn fetch(entra: &Entra, web: &Web<'_>) -> Result<Fetched, Probl
         ("client_secret", entra.client_secret.expose_secret()),
         ("scope", &entra.scope),
     ];
-    let token = oauth::grant(web.account.post(&entra.token_url), &form, WHOSE).await?;
+    let token = oauth::grant(web.provider.post(&entra.token_url), &form, WHOSE).await?;
     let secret = Secret::Token { authorization: token.authorization, project: None };
     Ok(Fetched { secret, lifetime: Some(token.lifetime) })
 }

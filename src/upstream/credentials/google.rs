@@ -120,7 +120,7 @@ async fn by_file(text: &str, environment: &Environment, web: &Web<'_>) -> Result
 
 async fn by_assertion(account: &ServiceAccount, web: &Web<'_>) -> Result<Token, Problem> {
     let assertion = assertion(account, SystemTime::now())?;
-    oauth::grant(web.account.post(&account.token_uri), &[("grant_type", JWT_BEARER), ("assertion", &assertion)], ENDPOINT).await
+    oauth::grant(web.provider.post(&account.token_uri), &[("grant_type", JWT_BEARER), ("assertion", &assertion)], ENDPOINT).await
 }
 
 /// A service account's word, signed with its key.
@@ -146,7 +146,7 @@ async fn by_refresh_token(user: &AuthorizedUser, web: &Web<'_>) -> Result<Token,
         ("client_secret", &user.client_secret),
         ("refresh_token", &*user.refresh_token),
     ];
-    oauth::grant(web.account.post(user.token_uri.as_deref().unwrap_or(TOKEN_URI)), &form, ENDPOINT).await
+    oauth::grant(web.provider.post(user.token_uri.as_deref().unwrap_or(TOKEN_URI)), &form, ENDPOINT).await
 }
 
 async fn by_metadata(environment: &Environment, web: &Web<'_>) -> Result<Token, Problem> {

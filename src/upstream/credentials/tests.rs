@@ -9,12 +9,12 @@ mod server;
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The credentials of an account that has this one, in this environment.
 fn credentials(credential: Credential, environment: &[(&str, &str)]) -> Arc<Credentials> {
-    let account = Account { credential, ..Account::example(Wire::OpenaiChat, "http://upstream.test") };
-    Arc::new(Credentials::new(&account, Environment::of(environment)).unwrap())
+    let provider = Provider { credential, ..Provider::example(WireId::OpenaiChat, "http://upstream.test") };
+    Arc::new(Credentials::new(&provider, Environment::of(environment)).unwrap())
 }
 
 /// A client as accounts have it, without a proxy.
@@ -88,8 +88,8 @@ async fn what_is_configured_is_shown_as_it_is() {
         assert!(!format!("{shown:?}").contains("s3cret"));
     }
     assert!(matches!(got(Credential::None, &[]).await.secret(), Secret::None));
-    let account = Account { credential: key(Auth::Bearer), ..Account::example(Wire::OpenaiChat, "http://upstream.test") };
-    let broken = Account { credential: Credential::Key { key: "a\nb".to_owned().into(), auth: Auth::Bearer }, ..account };
+    let provider = Provider { credential: key(Auth::Bearer), ..Provider::example(WireId::OpenaiChat, "http://upstream.test") };
+    let broken = Provider { credential: Credential::Key { key: "a\nb".to_owned().into(), auth: Auth::Bearer }, ..provider };
     assert!(Credentials::new(&broken, Environment::of(&[])).unwrap_err().contains("no header"));
 }
 

@@ -47,7 +47,7 @@ impl Direct {
 #[derive(Debug)]
 pub(super) struct Web<'a> {
     /// The account's own client: through its proxy, with its certificates.
-    pub(super) account: Client,
+    pub(super) provider: Client,
     /// The way to metadata servers.
     pub(super) direct: &'a Direct,
 }

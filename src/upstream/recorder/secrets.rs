@@ -8,7 +8,7 @@ use http::HeaderMap;
 use memchr::memmem;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::model::target::{Account, Credential};
+use crate::model::target::{Credential, Provider};
 
 /// What stands in a secret's place.
 const MASK: u8 = b'*';
@@ -25,9 +25,9 @@ pub(in crate::upstream) struct Secrets(Vec<SecretString>);
 
 impl Secrets {
     /// Those of an account, and those that a request to it carried.
-    pub(in crate::upstream) fn of(account: &Account, sent: &HeaderMap) -> Self {
+    pub(in crate::upstream) fn of(provider: &Provider, sent: &HeaderMap) -> Self {
         let mut all = Self::default();
-        match &account.credential {
+        match &provider.credential {
             Credential::Key { key, .. } => all.add(key.expose_secret()),
             Credential::Aws(aws) => {
                 if let Some(keys) = &aws.keys {
@@ -39,7 +39,7 @@ impl Secrets {
             Credential::Entra(entra) => all.add(entra.client_secret.expose_secret()),
             Credential::None | Credential::Google(_) => {}
         }
-        for (name, value) in sent.iter().chain(account.headers.iter().map(|(name, value)| (name, value))) {
+        for (name, value) in sent.iter().chain(provider.headers.iter().map(|(name, value)| (name, value))) {
             let secret = value.is_sensitive() && SECRET_HEADERS.iter().any(|part| name.as_str().contains(part));
             let (true, Ok(text)) = (secret, value.to_str()) else { continue };
             // What stands before a space is a word like `Bearer`.
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
     use crate::model::target::Auth;
-    use crate::model::wire::Wire;
+    use crate::model::wire::WireId;
 
     fn masked<'a>(secrets: &[&str], pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
         let mut all = Secrets::default();
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn an_accounts_secrets_are_known() {
-        let mut account = Account::example(Wire::OpenaiChat, "http://a");
-        account.credential = Credential::Key { key: "sk-static".into(), auth: Auth::Bearer };
+        let mut provider = Provider::example(WireId::OpenaiChat, "http://a");
+        provider.credential = Credential::Key { key: "sk-static".into(), auth: Auth::Bearer };
         let sensitive = |text: &'static str| {
             let mut value = HeaderValue::from_static(text);
             value.set_sensitive(true);
             value
         };
-        account.headers = vec![
+        provider.headers = vec![
             (HeaderName::from_static("x-team-token"), sensitive("team-secret")),
             (HeaderName::from_static("x-team"), sensitive("growth")),
             (HeaderName::from_static("cookie"), sensitive("session=hidden; lang=en")),
@@ -155,13 +155,13 @@ mod tests {
         let signed =
             sensitive("AWS4-HMAC-SHA256 Credential=AKIAFETCHED/20260101/a/bedrock/aws4_request, SignedHeaders=host, Signature=5f5f");
         let Secrets(signed) =
-            Secrets::of(&Account::example(Wire::Bedrock, "http://a"), &HeaderMap::from_iter([(http::header::AUTHORIZATION, signed)]));
+            Secrets::of(&Provider::example(WireId::Bedrock, "http://a"), &HeaderMap::from_iter([(http::header::AUTHORIZATION, signed)]));
         let signed: Vec<&str> = signed.iter().map(|secret| secret.expose_secret()).collect();
         assert_eq!(signed, ["Signature=5f5f", "AKIAFETCHED", "5f5f"]);
-        let Secrets(all) = Secrets::of(&account, &sent);
+        let Secrets(all) = Secrets::of(&provider, &sent);
         let all: Vec<&str> = all.iter().map(|secret| secret.expose_secret()).collect();
         assert_eq!(all, ["sk-static", "fresh-token", "team-secret", "lang=en", "hidden"]);
-        assert!(!format!("{account:?} {sent:?}").contains("secret"));
+        assert!(!format!("{provider:?} {sent:?}").contains("secret"));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::fs;
 
 use super::*;
 use crate::config::scratch::Scratch;
-use crate::model::wire::Wire;
-use crate::provider::recording::{Recording, SIZE_BOUND, header_line};
+use crate::model::wire::WireId;
+use crate::wire::recording::{Recording, SIZE_BOUND, header_line};
 
 const MAX: u64 = 1 << 30;
 
@@ -27,7 +27,7 @@ fn work(recorder: Recorder, messages: &mpsc::Receiver<Message>) {
 
 fn tape(recorder: &Recorder, scratch: &Scratch, max: u64, name: &str) -> Tape {
     let record = Record { dir: scratch.path().join("deep/er"), max };
-    recorder.tape(&record, name.into(), header_line(Wire::OpenaiChat, "text/event-stream", 200), Secrets::default()).unwrap()
+    recorder.tape(&record, name.into(), header_line(WireId::OpenaiChat, "text/event-stream", 200), Secrets::default()).unwrap()
 }
 
 fn names(scratch: &Scratch) -> Vec<String> {

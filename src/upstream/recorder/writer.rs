@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::folder::{PARTIAL, WHOLE};
 use super::secrets::Mask;
 use super::{Beginning, Message, PIECE, beginning_cost, folder};
-use crate::provider::recording::{self, Chunk, chunk_line};
+use crate::wire::recording::{self, Chunk, chunk_line};
 
 /// Writes what it is told until nobody can tell it anything any more.
 pub(super) struct Writer {

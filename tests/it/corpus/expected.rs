@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::recording::Recording;
 use crate::rig::told::{Choice, Usage};
-use crate::rig::{Speech, Told, Wire};
+use crate::rig::{Speech, Told, WireId};
 
 /// Everything in which `told` is not what the recording says.
 pub fn differences(recording: &Recording, speech: Speech, told: &Told) -> Vec<String> {
@@ -67,7 +67,7 @@ fn as_message(choice: &Value) -> Value {
     choice
 }
 
-fn choice_differences(wire: Wire, whole: &Value, expected: &Value, told: &Choice, objects: bool) -> Vec<String> {
+fn choice_differences(wire: WireId, whole: &Value, expected: &Value, told: &Choice, objects: bool) -> Vec<String> {
     let mut found = Vec::new();
     let said = |field: &str| expected[field].as_str().unwrap_or_default();
     // The fold keeps the words before tool calls apart; here they are reasoning like any other.
@@ -111,14 +111,14 @@ fn same_call(canonical: bool, objects: bool, expected: &Value, (id, name, argume
 }
 
 /// The normalized word for a provider's own.
-fn reason(wire: Wire, whole: &Value, expected: &Value, calls: bool) -> &'static str {
+fn reason(wire: WireId, whole: &Value, expected: &Value, calls: bool) -> &'static str {
     let native = expected["finish_reason"].as_str().or(whole["block_reason"].as_str());
     match (wire, native) {
-        (Wire::Gemini, Some("STOP" | "1")) | (Wire::Ollama, Some("stop")) if calls => "tool_calls",
-        (Wire::Gemini, Some("RECITATION" | "SAFETY"))
+        (WireId::Gemini, Some("STOP" | "1")) | (WireId::Ollama, Some("stop")) if calls => "tool_calls",
+        (WireId::Gemini, Some("RECITATION" | "SAFETY"))
         | (_, Some("content_filter" | "refusal" | "content_filtered" | "guardrail_intervened")) => "content_filter",
-        (Wire::OpenaiResponses, Some("completed")) if calls => "tool_calls",
-        (Wire::OpenaiResponses, Some("incomplete")) if whole["incomplete_reason"] == "content_filter" => "content_filter",
+        (WireId::OpenaiResponses, Some("completed")) if calls => "tool_calls",
+        (WireId::OpenaiResponses, Some("incomplete")) if whole["incomplete_reason"] == "content_filter" => "content_filter",
         (_, Some("length" | "max_tokens" | "MAX_TOKENS" | "incomplete" | "model_context_window_exceeded")) => "length",
         (_, Some("tool_calls" | "function_call" | "tool_use" | "TOOL_CALL")) => "tool_calls",
         _ => "stop",
@@ -126,18 +126,18 @@ fn reason(wire: Wire, whole: &Value, expected: &Value, calls: bool) -> &'static 
 }
 
 /// Input with its cached parts, output with its reasoning, as every provider means it when it is asked closely.
-fn usage_difference(wire: Wire, expected: &Value, told: Option<Usage>) -> Option<String> {
+fn usage_difference(wire: WireId, expected: &Value, told: Option<Usage>) -> Option<String> {
     let number = |field: &str| expected["usage"][field].as_u64();
     let add = |a: Option<u64>, b: Option<u64>| a.map(|a| a + b.unwrap_or(0)).or(b);
     let (mut input, mut output, reasoning) = (number("input"), number("output"), number("reasoning"));
     let outside = number("total").is_some() && number("total") == add(add(input, output), reasoning);
     match wire {
-        Wire::Anthropic | Wire::Bedrock => input = add(add(input, number("cached")), number("cache_write")),
-        Wire::Gemini => {
+        WireId::Anthropic | WireId::Bedrock => input = add(add(input, number("cached")), number("cache_write")),
+        WireId::Gemini => {
             input = add(input, expected["usage_raw"]["toolUsePromptTokenCount"].as_u64());
             output = add(output, reasoning);
         }
-        Wire::OpenaiChat if outside => output = add(output, reasoning),
+        WireId::OpenaiChat if outside => output = add(output, reasoning),
         _ => {}
     }
     let told = told.unwrap_or_default();

@@ -8,18 +8,18 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::rig::sse::Event;
-use crate::rig::{Speech, Wire, wires};
+use crate::rig::{Speech, WireId, wires};
 
 /// The folders of wires that are spoken.
-const FOLDERS: [(&str, Wire, &str); 8] = [
-    ("openai-chat", Wire::OpenaiChat, "text/event-stream"),
-    ("openai-responses", Wire::OpenaiResponses, "text/event-stream"),
-    ("anthropic-messages", Wire::Anthropic, "text/event-stream"),
-    ("gemini", Wire::Gemini, "text/event-stream"),
-    ("gemini-json-array", Wire::Gemini, "application/json"),
-    ("bedrock-converse", Wire::Bedrock, "application/vnd.amazon.eventstream"),
-    ("ollama-chat", Wire::Ollama, "application/x-ndjson"),
-    ("cohere-v2", Wire::Cohere, "text/event-stream"),
+const FOLDERS: [(&str, WireId, &str); 8] = [
+    ("openai-chat", WireId::OpenaiChat, "text/event-stream"),
+    ("openai-responses", WireId::OpenaiResponses, "text/event-stream"),
+    ("anthropic-messages", WireId::Anthropic, "text/event-stream"),
+    ("gemini", WireId::Gemini, "text/event-stream"),
+    ("gemini-json-array", WireId::Gemini, "application/json"),
+    ("bedrock-converse", WireId::Bedrock, "application/vnd.amazon.eventstream"),
+    ("ollama-chat", WireId::Ollama, "application/x-ndjson"),
+    ("cohere-v2", WireId::Cohere, "text/event-stream"),
 ];
 
 /// One recorded answer.
@@ -29,7 +29,7 @@ pub struct Recording {
     /// The folder of its wire.
     pub folder: String,
     /// Its wire.
-    pub wire: Wire,
+    pub wire: WireId,
     /// Its content type.
     pub content_type: String,
     /// It is one of the repository's.
@@ -45,7 +45,7 @@ pub struct Refusal {
     /// Its folder's name.
     pub name: String,
     /// The wire it was an answer on.
-    pub wire: Wire,
+    pub wire: WireId,
     /// Its status.
     pub status: u16,
     /// Its bytes.
@@ -73,7 +73,7 @@ pub fn under(root: &Path, own: bool) -> Vec<Recording> {
     folders.flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), own, folder, *wire, usual)).collect()
 }
 
-fn of_wire(path: &Path, own: bool, folder: &str, wire: Wire, usual: &str) -> Vec<Recording> {
+fn of_wire(path: &Path, own: bool, folder: &str, wire: WireId, usual: &str) -> Vec<Recording> {
     let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
     paths.sort();

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use crate::rig::{Wire, say};
+use crate::rig::{WireId, say};
 
 /// Each status there is a rule for, and some there is none for.
 const STATUSES: [u16; 25] =
@@ -18,7 +18,7 @@ const PAGE: &str =
     "<!DOCTYPE html>\r\n<html><head><title>planted.internal</title></head><body><h1>Bad Gateway</h1><hr>cloud edge</body></html>";
 
 /// All of a wire.
-pub fn of(wire: Wire) -> Vec<Refusal> {
+pub fn of(wire: WireId) -> Vec<Refusal> {
     let mut all = Vec::new();
     let refusal = |status, message: &str| say::refusal(wire, status, message).to_string();
     all.extend(STATUSES.map(|status| made(status, "in its own shape", &[], refusal(status, "Scripted refusal, see `messages`."))));
@@ -41,7 +41,7 @@ fn made(status: u16, name: &str, headers: Fields<'_>, body: impl Into<Bytes>) ->
 }
 
 /// What an edge in front of a provider says, and what breaks on the way.
-fn unreadable(wire: Wire) -> Vec<Refusal> {
+fn unreadable(wire: WireId) -> Vec<Refusal> {
     let html = [("content-type", "text/html; charset=UTF-8")];
     let mut all = Vec::new();
     for status in [400, 401, 413, 429, 502, 503, 524] {
@@ -70,7 +70,7 @@ fn unreadable(wire: Wire) -> Vec<Refusal> {
 }
 
 /// When to come back.
-fn waits(wire: Wire) -> Vec<Refusal> {
+fn waits(wire: WireId) -> Vec<Refusal> {
     let date = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
     let fields: [(&str, Fields<'_>); 8] = [
         ("in 30 s", &[("retry-after", "30")]),
@@ -89,15 +89,15 @@ fn waits(wire: Wire) -> Vec<Refusal> {
 }
 
 /// What only this provider says.
-fn own(wire: Wire) -> Vec<Refusal> {
+fn own(wire: WireId) -> Vec<Refusal> {
     match wire {
-        Wire::OpenaiChat => [openais(), compatible()].concat(),
-        Wire::OpenaiResponses => openais(),
-        Wire::Anthropic => anthropics(),
-        Wire::Gemini => googles(),
-        Wire::Bedrock => amazons(),
-        Wire::Ollama => ollamas(),
-        Wire::Cohere => coheres(),
+        WireId::OpenaiChat => [openais(), compatible()].concat(),
+        WireId::OpenaiResponses => openais(),
+        WireId::Anthropic => anthropics(),
+        WireId::Gemini => googles(),
+        WireId::Bedrock => amazons(),
+        WireId::Ollama => ollamas(),
+        WireId::Cohere => coheres(),
     }
 }
 

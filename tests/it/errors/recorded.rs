@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::Refusal;
 use crate::corpus::corpus;
-use crate::rig::Wire;
+use crate::rig::WireId;
 
 /// All of them of this wire; none where there is no corpus.
-pub fn all(wire: Wire) -> Vec<Refusal> {
+pub fn all(wire: WireId) -> Vec<Refusal> {
     let (path, _) = corpus();
     let Ok(entries) = fs::read_dir(path.join("errors")) else { return Vec::new() };
     let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
@@ -33,14 +33,14 @@ pub fn all(wire: Wire) -> Vec<Refusal> {
 }
 
 /// The wire in whose name it came; where that is not said, the provider's usual one.
-fn wire_of(meta: &Value) -> Wire {
+fn wire_of(meta: &Value) -> WireId {
     match meta["for_wire"].as_str().or(meta["provider"].as_str()).unwrap() {
-        "openai-responses" => Wire::OpenaiResponses,
-        "anthropic-messages" => Wire::Anthropic,
-        "google-aistudio" | "google-vertex" | "gemini" => Wire::Gemini,
-        "aws-bedrock" | "bedrock-converse" => Wire::Bedrock,
-        "ollama-chat" => Wire::Ollama,
-        "cohere-v1" | "cohere-v2" => Wire::Cohere,
-        _ => Wire::OpenaiChat,
+        "openai-responses" => WireId::OpenaiResponses,
+        "anthropic-messages" => WireId::Anthropic,
+        "google-aistudio" | "google-vertex" | "gemini" => WireId::Gemini,
+        "aws-bedrock" | "bedrock-converse" => WireId::Bedrock,
+        "ollama-chat" => WireId::Ollama,
+        "cohere-v1" | "cohere-v2" => WireId::Cohere,
+        _ => WireId::OpenaiChat,
     }
 }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use bytes::BytesMut;
 use serde_json::Value;
 use sluicegate::codec::Frame;
-use sluicegate::provider;
+use sluicegate::wire;
 
 use crate::corpus::recording::Recording;
-use crate::rig::Wire;
+use crate::rig::WireId;
 use crate::rig::sse::Event;
 
 /// One frame of a recording.
@@ -41,13 +41,13 @@ impl<'a> Seen<'a> {
     }
 
     /// True for a recording of this wire.
-    pub fn is(&self, wire: Wire) -> bool {
+    pub fn is(&self, wire: WireId) -> bool {
         self.recording.wire == wire
     }
 
     /// True for a body of server-sent events.
     pub fn is_sse(&self) -> bool {
-        !matches!(self.recording.wire, Wire::Bedrock | Wire::Ollama) && self.recording.folder != "gemini-json-array"
+        !matches!(self.recording.wire, WireId::Bedrock | WireId::Ollama) && self.recording.folder != "gemini-json-array"
     }
 
     /// The lines of the body.
@@ -61,7 +61,7 @@ impl<'a> Seen<'a> {
     }
 
     /// True where a frame of this wire is like that.
-    pub fn any(&self, wire: Wire, like: impl Fn(&Value) -> bool) -> bool {
+    pub fn any(&self, wire: WireId, like: impl Fn(&Value) -> bool) -> bool {
         self.is(wire) && self.jsons().any(like)
     }
 
@@ -72,7 +72,7 @@ impl<'a> Seen<'a> {
 
     /// The choices in the chunks of Chat Completions.
     pub fn choices(&self) -> impl Iterator<Item = &Value> {
-        let chunks = self.jsons().filter(|_| self.is(Wire::OpenaiChat));
+        let chunks = self.jsons().filter(|_| self.is(WireId::OpenaiChat));
         chunks.flat_map(|chunk| chunk["choices"].as_array().into_iter().flatten())
     }
 
@@ -88,12 +88,12 @@ impl<'a> Seen<'a> {
 
     /// The chunks that tell of usage.
     pub fn usages(&self) -> impl Iterator<Item = &Value> {
-        self.jsons().filter(|chunk| self.is(Wire::OpenaiChat) && chunk["usage"].is_object())
+        self.jsons().filter(|chunk| self.is(WireId::OpenaiChat) && chunk["usage"].is_object())
     }
 
     /// The candidates of Gemini.
     pub fn candidates(&self) -> impl Iterator<Item = &Value> {
-        let chunks = self.jsons().filter(|_| self.is(Wire::Gemini));
+        let chunks = self.jsons().filter(|_| self.is(WireId::Gemini));
         chunks.flat_map(|chunk| chunk["candidates"].as_array().into_iter().flatten())
     }
 
@@ -115,7 +115,7 @@ impl<'a> Seen<'a> {
 
 /// The frames of a body, as the wire's own framing cuts them.
 fn payloads(recording: &Recording) -> Vec<Payload> {
-    let mut framing = provider::of(recording.wire).framing(&recording.content_type);
+    let mut framing = wire::of(recording.wire).framing(&recording.content_type);
     let mut bytes = BytesMut::from(&recording.body[..]);
     let mut frames = Vec::new();
     while let Ok(Some(frame)) = framing.next(&mut bytes) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::SECRET;
-use crate::rig::{Say, Wire, say};
+use crate::rig::{Say, WireId, say};
 
 /// An error in a stream.
 pub struct Failing {
@@ -44,16 +44,16 @@ fn named(name: &str, json: &Value) -> String {
 }
 
 /// Every shape in which this wire tells of an error in a stream.
-pub fn failing(wire: Wire) -> Vec<Failing> {
+pub fn failing(wire: WireId) -> Vec<Failing> {
     let mut all = vec![Failing::new("the usual one", 502, "upstream_error", say::error(wire, &message()))];
     all.extend(match wire {
-        Wire::OpenaiChat => openai_chat(),
-        Wire::OpenaiResponses => openai_responses(),
-        Wire::Anthropic => anthropic(),
-        Wire::Gemini => gemini(),
-        Wire::Bedrock => bedrock(),
-        Wire::Ollama => ollama(),
-        Wire::Cohere => cohere(),
+        WireId::OpenaiChat => openai_chat(),
+        WireId::OpenaiResponses => openai_responses(),
+        WireId::Anthropic => anthropic(),
+        WireId::Gemini => gemini(),
+        WireId::Bedrock => bedrock(),
+        WireId::Ollama => ollama(),
+        WireId::Cohere => cohere(),
     });
     all
 }
@@ -185,7 +185,7 @@ pub struct Odd {
 }
 
 impl Odd {
-    fn new(wire: Wire, name: &'static str, bytes: Vec<u8>, text: &str) -> Self {
+    fn new(wire: WireId, name: &'static str, bytes: Vec<u8>, text: &str) -> Self {
         let kind = say::of(wire).content_type();
         Self { name, kind, bytes: bytes.into(), text: text.to_owned(), call: None, unreadable: false }
     }
@@ -195,10 +195,10 @@ impl Odd {
 const MARK: &str = "MARK";
 
 /// The streams of this wire with oddities in them, as far as its framing has room for them.
-pub fn oddities(wire: Wire) -> Vec<Odd> {
+pub fn oddities(wire: WireId) -> Vec<Odd> {
     let odd = |name, bytes: Vec<u8>, text: &str| Odd::new(wire, name, bytes, text);
     let mut all = Vec::new();
-    if wire == Wire::Bedrock {
+    if wire == WireId::Bedrock {
         return all;
     }
     let marked = Say { tokens: vec!["a ".into(), MARK.into(), " b".into()], ..Say::tokens(0) }.stream(wire);
@@ -210,19 +210,19 @@ pub fn oddities(wire: Wire) -> Vec<Odd> {
     all.push(Odd { unreadable: true, ..odd("half of a pair as an escape", with(b"\\ud83d"), "a \u{fffd} b") });
     all.push(Odd { unreadable: true, ..odd("the other half", with(b"\\ude00x"), "a \u{fffd}x b") });
     all.push(odd("a pair as escapes", with(b"\\ud83d\\ude00"), "a \u{1f600} b"));
-    if wire == Wire::Ollama {
+    if wire == WireId::Ollama {
         all.push(odd("blank lines", replace(&marked, b"\n", b"\n\n\r\n"), "a MARK b"));
         return all;
     }
     all.extend(framing_oddities(wire));
-    if wire == Wire::OpenaiChat {
+    if wire == WireId::OpenaiChat {
         all.extend(chat_oddities());
     }
     all
 }
 
 /// What server-sent events can be besides what they are.
-fn framing_oddities(wire: Wire) -> Vec<Odd> {
+fn framing_oddities(wire: WireId) -> Vec<Odd> {
     let odd = |name, bytes: Vec<u8>, text: &str| Odd::new(wire, name, bytes, text);
     let mut all = Vec::new();
     let plain = Say::tokens(2).stream(wire);
@@ -240,7 +240,7 @@ fn framing_oddities(wire: Wire) -> Vec<Odd> {
     all.push(odd("a mark before all", [b"\xef\xbb\xbf", plain.as_bytes()].concat(), text));
     all.push(odd("blank lines before all", [b"\n\r\n\r\r\n\n", plain.as_bytes()].concat(), text));
     // Gemini's end is the end of the body: what follows a finish reason is more of the answer.
-    if wire != Wire::Gemini {
+    if wire != WireId::Gemini {
         all.push(odd("the same again after the end", plain.repeat(2).into_bytes(), text));
         all.push(odd("rubbish after the end", [plain.as_bytes(), b"data: {\"half\n\n\xff\xfe"].concat(), text));
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::Wire;
+use super::WireId;
 use super::clock::within;
 use super::sse::{Event, Parser};
 use super::told::Told;
@@ -63,11 +63,11 @@ impl Speech {
     }
 
     /// The wire whose payloads it passes on.
-    pub fn wire(self) -> Option<Wire> {
+    pub fn wire(self) -> Option<WireId> {
         match self {
-            Self::Chat => Some(Wire::OpenaiChat),
-            Self::Responses => Some(Wire::OpenaiResponses),
-            Self::Messages => Some(Wire::Anthropic),
+            Self::Chat => Some(WireId::OpenaiChat),
+            Self::Responses => Some(WireId::OpenaiResponses),
+            Self::Messages => Some(WireId::Anthropic),
             Self::Events | Self::Ui => None,
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sluicegate::model::ids::StreamId;
-use sluicegate::provider::recording::Recording;
+use sluicegate::wire::recording::Recording;
 
 use super::within;
 

@@ -9,7 +9,7 @@ use sluicegate::app::{self, Running};
 use sluicegate::config::Config;
 use sluicegate::route::Rules;
 
-use super::Wire;
+use super::WireId;
 use super::client::Client;
 use super::clock::within;
 use super::upstream::Upstream;
@@ -45,9 +45,9 @@ impl Setup {
     }
 
     /// Adds a provider.
-    pub fn provider(self, name: &str, wire: Wire, addr: SocketAddr) -> Self {
+    pub fn provider(self, name: &str, wire: WireId, addr: SocketAddr) -> Self {
         let base = match wire {
-            Wire::OpenaiChat => format!("http://{addr}/v1"),
+            WireId::OpenaiChat => format!("http://{addr}/v1"),
             _ => format!("http://{addr}"),
         };
         let lines = format!("wire = \"{}\"\nbase_url = \"{base}\"\napi_key = \"upstream-secret\"", wire.name());
@@ -60,12 +60,12 @@ impl Setup {
     }
 
     /// Adds model `m` over one provider `up`.
-    pub fn over(self, wire: Wire, upstream: &Upstream) -> Self {
+    pub fn over(self, wire: WireId, upstream: &Upstream) -> Self {
         self.provider("up", wire, upstream.addr).model("m", "[\"up/m-up\"]")
     }
 
     /// Adds model `m` over two providers: `up`, and where that fails `spare`.
-    pub fn over_two(self, wire: Wire, upstream: &Upstream, spare: &Upstream) -> Self {
+    pub fn over_two(self, wire: WireId, upstream: &Upstream, spare: &Upstream) -> Self {
         self.provider("up", wire, upstream.addr).provider("spare", wire, spare.addr).model("m", "[\"up/m-up\", \"spare/m-spare\"]")
     }
 
@@ -112,7 +112,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy with model `m` over one upstream, everything else as it comes.
-    pub async fn over(wire: Wire, upstream: &Upstream) -> Self {
+    pub async fn over(wire: WireId, upstream: &Upstream) -> Self {
         Setup::new().over(wire, upstream).start().await
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::Wire;
+use super::WireId;
 use super::upstream::{Call, Head, Step, json as whole_json};
 
 /// Between two tokens.
@@ -112,14 +112,14 @@ fn strange_events(stream: &str) -> String {
 }
 
 /// The spelling of a wire.
-pub fn of(wire: Wire) -> &'static dyn Spell {
+pub fn of(wire: WireId) -> &'static dyn Spell {
     match wire {
-        Wire::Anthropic => &anthropic::Anthropic,
-        Wire::Gemini => &gemini::Gemini,
-        Wire::Ollama => &ollama::Ollama,
-        Wire::Cohere => &cohere::Cohere,
-        Wire::OpenaiResponses => &responses::Responses,
-        Wire::Bedrock => &bedrock::Bedrock,
+        WireId::Anthropic => &anthropic::Anthropic,
+        WireId::Gemini => &gemini::Gemini,
+        WireId::Ollama => &ollama::Ollama,
+        WireId::Cohere => &cohere::Cohere,
+        WireId::OpenaiResponses => &responses::Responses,
+        WireId::Bedrock => &bedrock::Bedrock,
         _ => &chat::Chat,
     }
 }
@@ -149,33 +149,33 @@ impl Say {
     }
 
     /// What comes before the first token.
-    pub fn opening(&self, wire: Wire) -> Bytes {
+    pub fn opening(&self, wire: WireId) -> Bytes {
         of(wire).opening(self)
     }
 
     /// Each piece of content, in order.
-    pub fn content(&self, wire: Wire) -> Vec<Bytes> {
+    pub fn content(&self, wire: WireId) -> Vec<Bytes> {
         of(wire).content(self)
     }
 
     /// What comes after the last token, terminal marker included.
-    pub fn closing(&self, wire: Wire) -> Bytes {
+    pub fn closing(&self, wire: WireId) -> Bytes {
         of(wire).closing(self)
     }
 
     /// The whole stream.
-    pub fn stream(&self, wire: Wire) -> Bytes {
+    pub fn stream(&self, wire: WireId) -> Bytes {
         joined(&[vec![self.opening(wire)], self.content(wire), vec![self.closing(wire)]].concat())
     }
 
     /// The whole body of a non-streaming answer, of the wires that are the own ones of a dialect; others are always
     /// streamed.
-    pub fn whole(&self, wire: Wire) -> Value {
+    pub fn whole(&self, wire: WireId) -> Value {
         of(wire).whole(self)
     }
 
     /// The steps of one whole stream, head and end included.
-    pub fn steps(&self, wire: Wire, pace: Pace) -> Vec<Step> {
+    pub fn steps(&self, wire: WireId, pace: Pace) -> Vec<Step> {
         let mut steps = self.steps_until(wire, pace, usize::MAX);
         steps.extend(pause(pace));
         steps.extend([Step::Write(self.closing(wire)), Step::End]);
@@ -183,7 +183,7 @@ impl Say {
     }
 
     /// The head, the opening and the first `count` pieces of content.
-    pub fn steps_until(&self, wire: Wire, pace: Pace, count: usize) -> Vec<Step> {
+    pub fn steps_until(&self, wire: WireId, pace: Pace, count: usize) -> Vec<Step> {
         let mut steps = vec![Step::Head(head(wire))];
         steps.extend(Some(self.opening(wire)).filter(|it| !it.is_empty()).map(Step::Write));
         for piece in self.content(wire).into_iter().take(count) {
@@ -194,7 +194,7 @@ impl Say {
     }
 
     /// A script that answers as it was asked, streaming or not.
-    pub fn script(self, wire: Wire, pace: Pace) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
+    pub fn script(self, wire: WireId, pace: Pace) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
         move |call, _| {
             if call.wants_stream() {
                 return self.steps(wire, pace);
@@ -220,21 +220,21 @@ pub fn joined(pieces: &[Bytes]) -> Bytes {
 }
 
 /// 200 with a chunked stream of this wire.
-pub fn head(wire: Wire) -> Head {
+pub fn head(wire: WireId) -> Head {
     Head::ok(of(wire).content_type())
 }
 
 /// Content of a kind that nobody has heard of.
-pub fn unknown(wire: Wire) -> Bytes {
+pub fn unknown(wire: WireId) -> Bytes {
     of(wire).unknown()
 }
 
 /// An error as each wire spells it under a 200.
-pub fn error(wire: Wire, message: &str) -> Bytes {
+pub fn error(wire: WireId, message: &str) -> Bytes {
     of(wire).error(message)
 }
 
 /// The body of an HTTP error as each wire spells it.
-pub fn refusal(wire: Wire, status: u16, message: &str) -> Value {
+pub fn refusal(wire: WireId, status: u16, message: &str) -> Value {
     of(wire).refusal(status, message)
 }

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use sluicegate::gateway::{Gateway, Visit};
-use sluicegate::provider::recording::{Chunk, Recording};
+use sluicegate::gateway::{Gateway, RequestContext};
 use sluicegate::route::Rules;
+use sluicegate::wire::recording::{Chunk, Recording};
 
 use super::client::{Ask, Speech};
 use super::sse::{Event, Parser};
-use super::{Folder, Setup, Wire, within};
+use super::{Folder, Setup, WireId, within};
 
 /// A gateway before a folder of recordings.
 pub struct Stage {
@@ -48,7 +48,7 @@ impl Stage {
     }
 
     /// Puts an answer there, cut in these pieces; gives the name of its model.
-    pub fn put(&self, name: &str, wire: Wire, content_type: &str, pieces: impl IntoIterator<Item = Bytes>) -> String {
+    pub fn put(&self, name: &str, wire: WireId, content_type: &str, pieces: impl IntoIterator<Item = Bytes>) -> String {
         let chunks = pieces.into_iter().map(|bytes| Chunk { at: Duration::ZERO, bytes }).collect();
         let recording = Recording { wire, content_type: content_type.to_owned(), status: 200, chunks };
         self.folder.write(name, recording.write());
@@ -57,14 +57,14 @@ impl Stage {
 
     /// Answers a request.
     pub async fn ask(&self, ask: &Ask) -> Answered {
-        let visit = Visit {
+        let context = RequestContext {
             request_id: "request".into(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
             loopback: true,
             forwarded: false,
             trusted_page: false,
         };
-        let (head, body) = within("an answer", self.gateway.handle(visit, ask.request())).await.into_parts();
+        let (head, body) = within("an answer", self.gateway.handle(context, ask.request())).await.into_parts();
         let body = within("the end of an answer", body.collect()).await.unwrap_or_else(|never| match never {}).to_bytes();
         Answered { status: head.status.as_u16(), headers: head.headers, body }
     }

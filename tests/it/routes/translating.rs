@@ -6,9 +6,10 @@ use super::*;
 
 #[tokio::test]
 async fn each_target_is_asked_afresh_from_what_the_client_sent() {
-    let (first, second, third) = (refused(500, &[]), whole(500, say::refusal(Wire::Anthropic, 500, "no").to_string()), answered(&[]));
+    let (first, second, third) = (refused(500, &[]), whole(500, say::refusal(WireId::Anthropic, 500, "no").to_string()), answered(&[]));
     let ups = [Upstream::always(first).await, Upstream::always(second).await, Upstream::always(third).await];
-    let setup = Setup::new().provider("a", WIRE, ups[0].addr).provider("b", Wire::Anthropic, ups[1].addr).provider("c", WIRE, ups[2].addr);
+    let setup =
+        Setup::new().provider("a", WIRE, ups[0].addr).provider("b", WireId::Anthropic, ups[1].addr).provider("c", WIRE, ups[2].addr);
     let proxy = setup.model("m", "[\"a/m\", \"b/m\", \"c/m\"]").section("models.m", "retries = 0").start().await;
     let body = r#"{ "messages" : [{"role":"user","content":"caf\u00e9 \ud83d\ude00"}],"stream":true, "x_odd":[1.0,1e2,{"b":1,"a":2}],
         "stream_options":{"include_usage":true},"model":"m","temperature":0.50}"#;
@@ -30,8 +31,8 @@ fn with_link(stream: bool) -> Ask {
 
 #[tokio::test]
 async fn a_target_that_has_no_words_for_a_request_is_passed_over_where_others_have() {
-    let (lama, chat) = (Upstream::start(Say::tokens(3).script(Wire::Ollama, Pace::Flat)).await, good().await);
-    let setup = Setup::new().provider("lama", Wire::Ollama, lama.addr).provider("chat", WIRE, chat.addr);
+    let (lama, chat) = (Upstream::start(Say::tokens(3).script(WireId::Ollama, Pace::Flat)).await, good().await);
+    let setup = Setup::new().provider("lama", WireId::Ollama, lama.addr).provider("chat", WIRE, chat.addr);
     let proxy = setup.clone().model("m", "[\"lama/m\", \"chat/m\"]").start().await;
     let got = got(&proxy.client, &with_link(true)).await;
     assert_eq!((got.told.text(), &*got.route), (SAID, "lama/m;skipped=unfit, chat/m"));

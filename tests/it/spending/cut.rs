@@ -8,7 +8,7 @@ use sluicegate::model::money::Money;
 
 use super::{ANN, BOB, Folder, PRICE, SOON, keys, money, sum_of};
 use crate::rig::upstream::{Step, json as json_of};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, Wire, pairs, say, settle};
+use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, pairs, say, settle};
 
 /// A month's budget: 1000 tokens of output.
 const BUDGET: &str = "{ month = 0.002 }";
@@ -33,7 +33,7 @@ async fn let_through(upstream: &Upstream, pieces: usize) {
 }
 
 /// Model `m` of ann over `upstream`, and model `n` over `other`; both have a price.
-async fn start(wire: Wire, upstream: &Upstream, other: &Upstream, folder: &Folder, limits: &str, scope: &str) -> Proxy {
+async fn start(wire: WireId, upstream: &Upstream, other: &Upstream, folder: &Folder, limits: &str, scope: &str) -> Proxy {
     let setup = Setup::new().over(wire, upstream).provider("other", wire, other.addr).model("n", "[\"other/m-up\"]");
     let of_key = if scope == "key" { format!("budget = {BUDGET}") } else { String::new() };
     let setup = keys(setup, &of_key, "").section("limits", limits).top(&format!("data_dir = {:?}", folder.0));
@@ -198,7 +198,7 @@ async fn who_waits_for_a_whole_answer_is_told_by_a_status_unless_the_provider_ga
 #[tokio::test]
 async fn streams_of_one_budget_see_each_other_and_end_where_it_does() {
     let _clock = Virtual::start();
-    for wire in [Wire::OpenaiChat, Wire::Anthropic, Wire::Gemini] {
+    for wire in [WireId::OpenaiChat, WireId::Anthropic, WireId::Gemini] {
         let _scene = Scene::of(format!("{wire:?}"));
         let mut steps = long().steps_until(wire, Pace::Gate, usize::MAX);
         steps.push(Step::Hang);
@@ -227,7 +227,7 @@ async fn streams_of_one_budget_see_each_other_and_end_where_it_does() {
 #[tokio::test]
 async fn a_fallback_is_charged_and_cut_by_its_own_price() {
     let clock = Virtual::start();
-    for wire in [Wire::OpenaiChat, Wire::Anthropic] {
+    for wire in [WireId::OpenaiChat, WireId::Anthropic] {
         let _scene = Scene::of(format!("{wire:?}"));
         let failing = Upstream::always(json_of(500, say::refusal(wire, 500, "not now").to_string())).await;
         let mut steps = long().steps_until(wire, Pace::Gate, usize::MAX);
@@ -252,7 +252,7 @@ async fn a_fallback_is_charged_and_cut_by_its_own_price() {
 #[tokio::test]
 async fn a_stream_keeps_the_switch_that_it_began_with() {
     let _clock = Virtual::start();
-    let wire = Wire::OpenaiChat;
+    let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(long().script(wire, Pace::Gate)).await;
     let setup = |limits: &str| {
         let setup = keys(Setup::new().over(wire, &upstream), &format!("budget = {BUDGET}"), &format!("budget = {BUDGET}"));

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use super::{Folder, money, rows_of};
-use crate::rig::{Ask, Client, Pace, Say, Speech, Upstream, Wire, within};
+use crate::rig::{Ask, Client, Pace, Say, Speech, Upstream, WireId, within};
 
 /// A server in a process of its own, killed when it is dropped.
 struct Server {
@@ -66,7 +66,7 @@ async fn three_rows(data: &Path, running: usize) -> Vec<Value> {
 #[tokio::test]
 async fn a_killed_process_leaves_a_ledger_that_is_read_and_adds_up() {
     let folder = Folder::new();
-    let upstream = Upstream::start(Say::tokens(3).script(Wire::OpenaiChat, Pace::Gate)).await;
+    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Gate)).await;
     let (path, data) = (configured(&folder, &upstream), folder.0.join("data"));
     let mut server = serve(&path).await;
     let ask = Ask::chat(Speech::Events, "m", true);

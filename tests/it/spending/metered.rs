@@ -4,25 +4,25 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::rig::upstream::Step;
-use crate::rig::{Pace, Say, Wire, say};
+use crate::rig::{Pace, Say, WireId, say};
 
 /// Input, of these cached, of these written to a cache; output, of these reasoning: in the one meaning.
-pub fn tokens(wire: Wire) -> [u64; 5] {
+pub fn tokens(wire: WireId) -> [u64; 5] {
     match wire {
-        Wire::OpenaiChat | Wire::OpenaiResponses => [100, 60, 10, 30, 20],
-        Wire::Anthropic => [100, 60, 10, 30, 20],
-        Wire::Bedrock => [100, 60, 10, 30, 0],
-        Wire::Gemini => [100, 60, 0, 30, 20],
-        Wire::Cohere => [100, 60, 0, 30, 0],
-        Wire::Ollama => [100, 0, 0, 30, 0],
+        WireId::OpenaiChat | WireId::OpenaiResponses => [100, 60, 10, 30, 20],
+        WireId::Anthropic => [100, 60, 10, 30, 20],
+        WireId::Bedrock => [100, 60, 10, 30, 0],
+        WireId::Gemini => [100, 60, 0, 30, 20],
+        WireId::Cohere => [100, 60, 0, 30, 0],
+        WireId::Ollama => [100, 0, 0, 30, 0],
     }
 }
 
 /// The steps of such an answer.
-pub fn steps(wire: Wire) -> Vec<Step> {
+pub fn steps(wire: WireId) -> Vec<Step> {
     let mut say = Say::tokens(2);
     say.usage = (100, 30);
-    if wire == Wire::Bedrock {
+    if wire == WireId::Bedrock {
         let usage =
             json!({"inputTokens": 30, "outputTokens": 30, "totalTokens": 130, "cacheReadInputTokens": 60, "cacheWriteInputTokens": 10});
         let closing = [
@@ -41,7 +41,7 @@ pub fn steps(wire: Wire) -> Vec<Step> {
 }
 
 /// The same text, the usage of its JSON lines made richer.
-fn lines(bytes: &Bytes, wire: Wire) -> Bytes {
+fn lines(bytes: &Bytes, wire: WireId) -> Bytes {
     let text = std::str::from_utf8(bytes).unwrap();
     let line = |line: &str| {
         let (before, data) = line.find('{').map_or((line, ""), |at| line.split_at(at));
@@ -56,25 +56,25 @@ fn lines(bytes: &Bytes, wire: Wire) -> Bytes {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n").into()
 }
 
-fn enrich(value: &mut Value, wire: Wire) {
+fn enrich(value: &mut Value, wire: WireId) {
     match wire {
-        Wire::OpenaiChat if value["usage"].is_object() => {
+        WireId::OpenaiChat if value["usage"].is_object() => {
             value["usage"]["prompt_tokens_details"] = json!({"cached_tokens": 60, "cache_write_tokens": 10});
             value["usage"]["completion_tokens_details"] = json!({"reasoning_tokens": 20});
         }
-        Wire::OpenaiResponses if value["response"]["usage"].is_object() => {
+        WireId::OpenaiResponses if value["response"]["usage"].is_object() => {
             value["response"]["usage"]["input_tokens_details"] = json!({"cached_tokens": 60, "cache_write_tokens": 10});
             value["response"]["usage"]["output_tokens_details"] = json!({"reasoning_tokens": 20});
         }
-        Wire::Anthropic if value["message"]["usage"].is_object() => {
+        WireId::Anthropic if value["message"]["usage"].is_object() => {
             value["message"]["usage"] =
                 json!({"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 1});
         }
-        Wire::Anthropic if value["usage"].is_object() => value["usage"]["output_tokens_details"] = json!({"thinking_tokens": 20}),
-        Wire::Gemini if value["usageMetadata"].is_object() => {
+        WireId::Anthropic if value["usage"].is_object() => value["usage"]["output_tokens_details"] = json!({"thinking_tokens": 20}),
+        WireId::Gemini if value["usageMetadata"].is_object() => {
             value["usageMetadata"] = json!({"promptTokenCount": 100, "cachedContentTokenCount": 60, "candidatesTokenCount": 10, "thoughtsTokenCount": 20, "totalTokenCount": 130});
         }
-        Wire::Cohere if value["delta"]["usage"].is_object() => value["delta"]["usage"]["cached_tokens"] = json!(60),
+        WireId::Cohere if value["delta"]["usage"].is_object() => value["delta"]["usage"]["cached_tokens"] = json!(60),
         _ => {}
     }
 }

@@ -5,14 +5,14 @@ use sluicegate::ledger::Payer;
 
 use super::{Folder, asked, sum_of};
 use crate::rig::issuer::{ISSUER, Signer};
-use crate::rig::{Ask, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, Wire, speeches};
+use crate::rig::{Ask, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, speeches};
 
 const SECRET: &str = "a secret of thirty-two characters";
 
 /// A key that users share by their tokens; an answer costs 0.4 of the 1 that each may spend.
 fn setup(upstream: &Upstream, folder: &Folder) -> Setup {
     Setup::new()
-        .over(Wire::OpenaiChat, upstream)
+        .over(WireId::OpenaiChat, upstream)
         .section("auth", &format!("mode = \"required\"\njwt = {{ secret = \"{SECRET}\", issuer = \"{ISSUER}\" }}"))
         .section("keys.web", "secret = \"web-0123456789abcdef\"\nmodels = [\"*\"]")
         .section("prices.\"up/*\"", "request = 0.4")
@@ -35,7 +35,7 @@ async fn users_of_one_key_spend_their_own_and_a_restart_knows_it() {
     for speech in speeches() {
         let _scene = Scene::of(format!("{speech:?}"));
         let folder = Folder::new();
-        let upstream = Upstream::start(Say::tokens(2).script(Wire::OpenaiChat, Pace::Flat)).await;
+        let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
         let proxy = setup(&upstream, &folder).start().await;
         let ask = Ask::chat(speech, "m", true);
         for expected in [None, Some("user;period=month;used=80")] {

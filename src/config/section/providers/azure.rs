@@ -15,7 +15,7 @@ use crate::config::section::access;
 use crate::config::table::Table;
 use crate::model::quirks::{Hints, Quirks};
 use crate::model::target::{Auth, Credential, Entra, Via};
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// Keys that Azure alone has.
 pub(super) const KEYS: [&str; 9] =
@@ -36,7 +36,7 @@ const WITH_USAGE: &str = "2024-09-01";
 const WITH_EFFORT: &str = "2024-12-01";
 
 /// How a resource is reached.
-pub(super) fn reached(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
+pub(super) fn reached(table: &Table<'_, '_>, wire: WireId, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
     let version = table.optional("api_version", |node| version(node, wire)).map(|given| given.unwrap_or(Version::V1));
     let base_url = base_url(table, version.as_ref());
     let models = table.optional("deployments", deployments);
@@ -85,7 +85,7 @@ impl Version {
     }
 }
 
-fn version(node: &Node<'_, '_>, wire: Wire) -> Option<Version> {
+fn version(node: &Node<'_, '_>, wire: WireId) -> Option<Version> {
     const EXPECTED: &str = "\"v1\", \"preview\", or a date like \"2024-10-21\" or \"2025-04-01-preview\"";
     let text = node.text_or(EXPECTED)?;
     match &*text.value {
@@ -94,7 +94,7 @@ fn version(node: &Node<'_, '_>, wire: Wire) -> Option<Version> {
         date if !is_date(date.strip_suffix("-preview").unwrap_or(date)) => {
             node.refuse(format!("expected {EXPECTED}, found {}", text.quoted()))
         }
-        _ if wire != Wire::OpenaiChat => {
+        _ if wire != WireId::OpenaiChat => {
             node.refuse_with(format!("the wire {:?} is not to be had by a date", wire.name()), "leave it out, or set it to \"v1\"")
         }
         date => Some(Version::Dated(date.to_owned())),

@@ -8,7 +8,7 @@ use crate::config::section::access;
 use crate::config::table::Table;
 use crate::model::quirks::Quirks;
 use crate::model::target::{Auth, Aws, AwsKeys, Credential};
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// Keys that Bedrock alone has.
 pub(super) const KEYS: [&str; 5] = ["region", "profile", "access_key_id", "secret_access_key", "session_token"];
@@ -19,7 +19,7 @@ const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 const REGION_HELP: &str = "write region = \"us-east-1\", or set AWS_REGION";
 
 /// How a region's models are reached.
-pub(super) fn reached(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
+pub(super) fn reached(table: &Table<'_, '_>, wire: WireId, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
     let (keyed, moved) = (table.has("api_key"), table.has("base_url"));
     // A key that goes elsewhere needs no region.
     let region = if keyed && moved && !table.has("region") { None } else { region(table) };
@@ -33,18 +33,18 @@ pub(super) fn reached(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Qui
 }
 
 /// The wire of Bedrock's own; the others are spoken by another service.
-fn host(wire: Wire, region: &str) -> String {
+fn host(wire: WireId, region: &str) -> String {
     match wire {
-        Wire::Bedrock if region.starts_with("cn-") => format!("https://bedrock-runtime.{region}.amazonaws.com.cn"),
-        Wire::Bedrock => format!("https://bedrock-runtime.{region}.amazonaws.com"),
+        WireId::Bedrock if region.starts_with("cn-") => format!("https://bedrock-runtime.{region}.amazonaws.com.cn"),
+        WireId::Bedrock => format!("https://bedrock-runtime.{region}.amazonaws.com"),
         _ => format!("https://bedrock-mantle.{region}.api.aws"),
     }
 }
 
-const fn path(wire: Wire) -> &'static str {
+const fn path(wire: WireId) -> &'static str {
     match wire {
-        Wire::Bedrock => "",
-        Wire::Anthropic => "/anthropic/v1",
+        WireId::Bedrock => "",
+        WireId::Anthropic => "/anthropic/v1",
         _ => "/openai/v1",
     }
 }
@@ -84,8 +84,8 @@ fn bearer(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> Optio
     key.map(|key| Credential::Key { key, auth })
 }
 
-fn signing(table: &Table<'_, '_>, wire: Wire, region: Option<String>) -> Option<Credential> {
-    if wire != Wire::Bedrock {
+fn signing(table: &Table<'_, '_>, wire: WireId, region: Option<String>) -> Option<Credential> {
+    if wire != WireId::Bedrock {
         let help = "write api_key = \"${AWS_BEARER_TOKEN_BEDROCK}\"";
         return table.missing("api_key", format!("missing: the wire {:?} is not spoken for AWS's own credentials", wire.name()), help);
     }

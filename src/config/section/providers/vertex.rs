@@ -7,7 +7,7 @@ use crate::config::address;
 use crate::config::table::Table;
 use crate::model::quirks::Quirks;
 use crate::model::target::{Auth, Credential, Google};
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// Keys that Vertex alone has.
 pub(super) const KEYS: [&str; 3] = ["project", "location", "credentials"];
@@ -18,7 +18,7 @@ const GLOBAL: &str = "global";
 const EXPRESS: &str = "/v1/publishers/google";
 
 /// How a project's models are reached.
-pub(super) fn reached(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
+pub(super) fn reached(table: &Table<'_, '_>, wire: WireId, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
     if table.has("api_key") {
         return express(table, wire, auth, quirks, key);
     }
@@ -29,7 +29,7 @@ pub(super) fn reached(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Qui
 }
 
 /// A key belongs to no project: it knows its own.
-fn express(table: &Table<'_, '_>, wire: Wire, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
+fn express(table: &Table<'_, '_>, wire: WireId, auth: Auth, quirks: Quirks, key: Option<SecretString>) -> Option<Reached> {
     for other in KEYS {
         table.misplaced(other, "`api_key` is given as well: it stands for project, location and credentials", "leave one of the two out");
     }

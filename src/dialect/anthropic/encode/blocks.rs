@@ -14,13 +14,13 @@ use crate::codec::sse_writer::SseWriter;
 use crate::dialect::anthropic::raw::{self, Kind};
 use crate::model::event::{Event, Signature, ToolCall};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The blocks of one answer.
 #[derive(Debug)]
 pub(super) struct Blocks {
     /// The wire that says them.
-    pub(super) wire: Wire,
+    pub(super) wire: WireId,
     /// How many have begun.
     begun: u64,
     open: Open,
@@ -45,7 +45,7 @@ enum Open {
 impl Blocks {
     pub(super) fn new() -> Self {
         // Until a target has answered nothing is said; of the wires that sign calls this is the one.
-        Self { wire: Wire::Gemini, begun: 0, open: Open::Nothing, held: Held::default(), escaped: BytesMut::new(), failed: None }
+        Self { wire: WireId::Gemini, begun: 0, open: Open::Nothing, held: Held::default(), escaped: BytesMut::new(), failed: None }
     }
 
     /// What comes now is remembered without its text, or (again) whole.
@@ -95,7 +95,7 @@ impl Blocks {
     /// What this API has no place for, here.
     fn is_left_out(&self, event: &Event) -> bool {
         match event {
-            Event::Citation(_) => self.wire != Wire::Anthropic,
+            Event::Citation(_) => self.wire != WireId::Anthropic,
             Event::Raw(it) => match raw::kind(it) {
                 Kind::Block => false,
                 Kind::Delta => self.open == Open::Nothing,

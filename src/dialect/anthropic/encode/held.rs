@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::dialect::journals::{call, redacted, signature};
     use crate::model::event::{Citation, Raw};
-    use crate::model::wire::Wire;
+    use crate::model::wire::WireId;
 
     #[test]
     fn everything_that_is_held_counts() {
@@ -160,10 +160,10 @@ mod tests {
         let citation = Citation { choice: 0, url: None, title: None, quote: None, span: None, data: data() };
         let of_call = call(0, 0, false, Some(&large));
         for event in [
-            Event::Raw(Box::new(Raw { choice: 0, wire: Wire::Anthropic, data: data() })),
+            Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Anthropic, data: data() })),
             Event::Citation(Box::new(citation)),
-            signature(0, &large, Wire::Anthropic, false),
-            redacted(0, &large, Wire::Anthropic),
+            signature(0, &large, WireId::Anthropic, false),
+            redacted(0, &large, WireId::Anthropic),
             of_call,
         ] {
             let mut held = Held::default();

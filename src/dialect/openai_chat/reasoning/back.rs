@@ -5,7 +5,7 @@ use super::wire_of;
 use crate::dialect::object::Object;
 use crate::model::chat::{Part, PastReasoning};
 use crate::model::fault::Fault;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The parts of a turn of the model, calls excepted: its reasoning, then `said` with the signatures of its text.
 ///
@@ -21,7 +21,7 @@ pub(in super::super) fn brought_back(message: &Object<'_>, said: Vec<Part>) -> R
         parts.extend(said);
         return Ok(parts);
     }
-    parts.extend(bare.map(|signature| past_text(Some(signature), Wire::Gemini)));
+    parts.extend(bare.map(|signature| past_text(Some(signature), WireId::Gemini)));
     parts.extend(signed_text(said, on_text));
     Ok(parts)
 }
@@ -31,7 +31,7 @@ struct Item {
     text: Option<String>,
     data: Option<String>,
     signature: Option<String>,
-    wire: Option<Wire>,
+    wire: Option<WireId>,
     range: Option<(usize, usize)>,
     on_text: bool,
 }
@@ -117,7 +117,7 @@ fn piece(words: Option<&str>, parts: &mut Vec<Part>) {
 }
 
 /// The signature of the text after it.
-fn past_text(signature: Option<String>, wire: Wire) -> Part {
+fn past_text(signature: Option<String>, wire: WireId) -> Part {
     Part::Reasoning(PastReasoning { text: String::new(), signature, redacted: None, wire: Some(wire), on_text: true })
 }
 

@@ -17,13 +17,13 @@ use crate::codec::json::{put_json, put_u64};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::{Event, Raw};
 use crate::model::ids::StreamId;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// The items of one response.
 pub(super) struct Items {
     stream: StreamId,
     /// The wire that says them.
-    pub(super) wire: Wire,
+    pub(super) wire: WireId,
     /// The number of the next event.
     pub(super) next: u64,
     /// What came before a reader's place was let go: neither numbers nor words are known.
@@ -43,7 +43,7 @@ impl Items {
     pub(super) fn new(stream: StreamId) -> Self {
         Self {
             stream,
-            wire: Wire::Gemini,
+            wire: WireId::Gemini,
             next: 0,
             lost: false,
             failed: false,
@@ -119,7 +119,7 @@ impl Items {
             kind: std::borrow::Cow<'a, str>,
         }
         let tagged = || serde_json::from_str::<Tagged<'_>>(&raw.data);
-        raw.wire == Wire::OpenaiResponses && tagged().is_ok_and(|it| !it.kind.is_empty() && !it.kind.starts_with("response."))
+        raw.wire == WireId::OpenaiResponses && tagged().is_ok_and(|it| !it.kind.is_empty() && !it.kind.starts_with("response."))
     }
 
     fn event(&mut self, out: &mut SseWriter, name: &str, rest: impl FnOnce(&mut BytesMut)) {

@@ -23,7 +23,7 @@ const WHOSE: Whose = Whose { name: "the container's credential endpoint", check:
 pub(super) async fn fetch(environment: &Environment, web: &Web<'_>) -> Result<Option<Found>, Problem> {
     let Some(url) = endpoint(environment)? else { return Ok(None) };
     // A server elsewhere, which TLS protects, is reached as everything elsewhere is.
-    let client = if url.scheme() == "https" { &web.account } else { web.direct.client()? };
+    let client = if url.scheme() == "https" { &web.provider } else { web.direct.client()? };
     let mut request = client.get(url);
     if let Some(token) = token(environment).await? {
         request = request.header(header::AUTHORIZATION, token);

@@ -46,13 +46,13 @@ async fn nothing_secret_is_logged_or_shown() {
         Credential::Entra(Entra { token_url: url, client_id: "c".into(), client_secret: "cl1ent".to_owned().into(), scope: "s".into() })
     };
     for credential in [aws, entra(tokens.url("/"))] {
-        let account = Account { credential, ..Account::example(Wire::OpenaiChat, "http://upstream.test") };
-        let credentials = Arc::new(Credentials::new(&account, Environment::of(&environment)).unwrap());
+        let provider = Provider { credential, ..Provider::example(WireId::OpenaiChat, "http://upstream.test") };
+        let credentials = Arc::new(Credentials::new(&provider, Environment::of(&environment)).unwrap());
         let shown = credentials.shown(&client()).await.unwrap();
         let mut request = client().post("http://upstream.test/model/m/converse").body("{}").build().unwrap();
-        sign(&mut request, &account, &shown, SystemTime::now()).unwrap();
+        sign(&mut request, &provider, &shown, SystemTime::now()).unwrap();
         assert!(request.headers().contains_key("authorization"));
-        assert_silent(&format!("{credentials:?} {shown:?} {request:?} {account:?}"));
+        assert_silent(&format!("{credentials:?} {shown:?} {request:?} {provider:?}"));
     }
     let refused = Server::always(400, r#"{"error":"t0ken s3cret"}"#).await;
     let fault = fault(entra(refused.url("/")), &[]).await;

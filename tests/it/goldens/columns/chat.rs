@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::Column;
 use crate::goldens::seen::Seen;
-use crate::rig::Wire;
+use crate::rig::WireId;
 
 /// How many different values a member has that is there.
 fn kinds(seen: &Seen<'_>, member: &str) -> usize {
-    seen.jsons().filter(|_| seen.is(Wire::OpenaiChat)).filter_map(|json| json[member].as_str()).collect::<BTreeSet<_>>().len()
+    seen.jsons().filter(|_| seen.is(WireId::OpenaiChat)).filter_map(|json| json[member].as_str()).collect::<BTreeSet<_>>().len()
 }
 
 fn finishes(seen: &Seen<'_>) -> usize {
@@ -41,24 +41,28 @@ fn is_cut(seen: &Seen<'_>) -> bool {
 
 pub const CHAT: [Column; 49] = [
     ("chat: Azure's first chunk", |seen| {
-        seen.any(Wire::OpenaiChat, |json| is_empty_list(&json["choices"]) && json["prompt_filter_results"].is_array())
+        seen.any(WireId::OpenaiChat, |json| is_empty_list(&json["choices"]) && json["prompt_filter_results"].is_array())
     }),
     ("chat: a choice without `delta`", |seen| seen.choices().any(|choice| choice["delta"].is_null())),
-    ("chat: a chunk without `choices`", |seen| seen.any(Wire::OpenaiChat, |json| json.is_object() && json["choices"].is_null())),
-    ("chat: an error beside `choices`", |seen| seen.any(Wire::OpenaiChat, |json| json["error"].is_object() && json["choices"].is_array())),
+    ("chat: a chunk without `choices`", |seen| seen.any(WireId::OpenaiChat, |json| json.is_object() && json["choices"].is_null())),
+    ("chat: an error beside `choices`", |seen| {
+        seen.any(WireId::OpenaiChat, |json| json["error"].is_object() && json["choices"].is_array())
+    }),
     ("chat: usage in a chunk of its own", |seen| seen.usages().any(|chunk| is_empty_list(&chunk["choices"]))),
     ("chat: usage in the chunk that finishes", |seen| {
         finishes(seen) == 1 && seen.usages().any(|chunk| chunk["choices"][0]["finish_reason"].is_string())
     }),
     ("chat: finish_reason repeated", |seen| finishes(seen) > 1),
-    ("chat: usage twice", |seen| seen.any(Wire::OpenaiChat, |json| json["x_groq"]["usage"].is_object()) && seen.usages().next().is_some()),
+    ("chat: usage twice", |seen| {
+        seen.any(WireId::OpenaiChat, |json| json["x_groq"]["usage"].is_object()) && seen.usages().next().is_some()
+    }),
     ("chat: `x_groq.usage` alone", |seen| {
-        seen.any(Wire::OpenaiChat, |json| json["x_groq"]["usage"].is_object()) && seen.usages().next().is_none()
+        seen.any(WireId::OpenaiChat, |json| json["x_groq"]["usage"].is_object()) && seen.usages().next().is_none()
     }),
     ("chat: usage in every chunk", |seen| seen.usages().count() > 2),
-    ("chat: `usage: null`", |seen| seen.any(Wire::OpenaiChat, |json| json.get("usage").is_some_and(Value::is_null))),
-    ("chat: no usage", |seen| seen.is(Wire::OpenaiChat) && seen.usages().next().is_none()),
-    ("chat: `timings`", |seen| seen.any(Wire::OpenaiChat, |json| json["timings"].is_object())),
+    ("chat: `usage: null`", |seen| seen.any(WireId::OpenaiChat, |json| json.get("usage").is_some_and(Value::is_null))),
+    ("chat: no usage", |seen| seen.is(WireId::OpenaiChat) && seen.usages().next().is_none()),
+    ("chat: `timings`", |seen| seen.any(WireId::OpenaiChat, |json| json["timings"].is_object())),
     ("chat: `prompt_cache_hit_tokens`", |seen| seen.usages().any(|chunk| !chunk["usage"]["prompt_cache_hit_tokens"].is_null())),
     ("chat: `cached_tokens` at the top of usage", |seen| seen.usages().any(|chunk| !chunk["usage"]["cached_tokens"].is_null())),
     ("chat: `cost` in usage", |seen| seen.usages().any(|chunk| !chunk["usage"]["cost"].is_null())),
@@ -85,14 +89,16 @@ pub const CHAT: [Column; 49] = [
     ("chat: `function_call`", |seen| delta(seen, |delta| delta["function_call"].is_object())),
     ("chat: several ids", |seen| kinds(seen, "id") > 1),
     ("chat: several models", |seen| kinds(seen, "model") > 1),
-    ("chat: a chunk without `created`", |seen| seen.any(Wire::OpenaiChat, |json| json["choices"].is_array() && json["created"].is_null())),
+    ("chat: a chunk without `created`", |seen| {
+        seen.any(WireId::OpenaiChat, |json| json["choices"].is_array() && json["created"].is_null())
+    }),
     ("chat: another `object`", |seen| {
-        seen.any(Wire::OpenaiChat, |json| json["object"].as_str().is_some_and(|it| it != "chat.completion.chunk"))
+        seen.any(WireId::OpenaiChat, |json| json["object"].as_str().is_some_and(|it| it != "chat.completion.chunk"))
     }),
     ("chat: `text` beside `delta`", |seen| seen.choices().any(|choice| choice["text"].is_string() && choice["delta"].is_object())),
     ("chat: `message` beside `delta`", |seen| seen.choices().any(|choice| choice["message"].is_object() && choice["delta"].is_object())),
     ("chat: `eos_token`", |seen| finished_with(seen, "eos_token")),
-    ("chat: no finish_reason", |seen| seen.is(Wire::OpenaiChat) && seen.deltas().count() > 1 && finishes(seen) == 0),
+    ("chat: no finish_reason", |seen| seen.is(WireId::OpenaiChat) && seen.deltas().count() > 1 && finishes(seen) == 0),
     ("chat: several choices, interleaved", |seen| {
         let indexes: Vec<u64> = seen.choices().filter_map(|choice| choice["index"].as_u64()).collect();
         indexes.windows(2).filter(|pair| pair[0] > pair[1]).count() > 1

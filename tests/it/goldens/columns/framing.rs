@@ -2,7 +2,7 @@
 
 use super::Column;
 use crate::goldens::seen::Seen;
-use crate::rig::Wire;
+use crate::rig::WireId;
 
 const LONG_LINE: usize = 64 * 1024;
 
@@ -29,25 +29,25 @@ pub const FRAMING: [Column; 24] = [
     ("framing: CRLF", |seen| seen.is_sse() && seen.body.contains("\r\n")),
     ("framing: six blank lines first", |seen| seen.is_sse() && seen.body.starts_with("\n\n\n\n\n\n")),
     ("framing: `data:` without a blank", |seen| seen.is_sse() && seen.lines().any(|line| line.starts_with("data:{"))),
-    ("framing: no `[DONE]`", |seen| seen.is(Wire::OpenaiChat) && !has_done(seen)),
-    ("framing: `[DONE]` from Cohere", |seen| seen.is(Wire::Cohere) && has_done(seen)),
-    ("framing: `[DONE]` behind a response", |seen| seen.is(Wire::OpenaiResponses) && has_done(seen)),
-    ("framing: `[DONE]` behind a message", |seen| seen.is(Wire::Anthropic) && has_done(seen)),
+    ("framing: no `[DONE]`", |seen| seen.is(WireId::OpenaiChat) && !has_done(seen)),
+    ("framing: `[DONE]` from Cohere", |seen| seen.is(WireId::Cohere) && has_done(seen)),
+    ("framing: `[DONE]` behind a response", |seen| seen.is(WireId::OpenaiResponses) && has_done(seen)),
+    ("framing: `[DONE]` behind a message", |seen| seen.is(WireId::Anthropic) && has_done(seen)),
     ("framing: the last event without its blank line", |seen| {
         seen.is_sse() && !seen.body.ends_with("\n\n") && !seen.body.ends_with("\r\n\r\n")
     }),
     ("framing: a response without `event:` lines", |seen| {
-        seen.is(Wire::OpenaiResponses) && !seen.lines().any(|line| line.starts_with("event:"))
+        seen.is(WireId::OpenaiResponses) && !seen.lines().any(|line| line.starts_with("event:"))
     }),
     ("framing: a response without `sequence_number`", |seen| {
-        seen.is(Wire::OpenaiResponses) && seen.jsons().all(|json| json["sequence_number"].is_null())
+        seen.is(WireId::OpenaiResponses) && seen.jsons().all(|json| json["sequence_number"].is_null())
     }),
     ("framing: blanks before the last brace", |seen| {
-        seen.is(Wire::Anthropic) && seen.payloads.iter().any(|it| it.text.trim_end_matches('}').ends_with(' '))
+        seen.is(WireId::Anthropic) && seen.payloads.iter().any(|it| it.text.trim_end_matches('}').ends_with(' '))
     }),
     ("framing: `obfuscation`", |seen| seen.jsons().any(|json| json["obfuscation"].is_string())),
-    ("framing: `p` of Mistral", |seen| seen.any(Wire::OpenaiChat, |json| json["p"].is_string())),
-    ("framing: `p` of Bedrock", |seen| seen.any(Wire::Bedrock, |json| json["p"].is_string())),
+    ("framing: `p` of Mistral", |seen| seen.any(WireId::OpenaiChat, |json| json["p"].is_string())),
+    ("framing: `p` of Bedrock", |seen| seen.any(WireId::Bedrock, |json| json["p"].is_string())),
     ("framing: a line over 64 KiB", |seen| seen.payloads.iter().any(|payload| payload.text.len() > LONG_LINE)),
     ("framing: events called application/json", |seen| seen.is_sse() && is_typed(seen, "application/json")),
     ("framing: a charset without a blank", |seen| is_typed(seen, "text/event-stream;charset")),

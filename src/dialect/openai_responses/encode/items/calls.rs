@@ -24,7 +24,7 @@ impl Items {
     pub(super) fn call(&mut self, call: &ToolCall, out: &mut SseWriter) {
         self.close_spoken(true, out);
         if let Some(kept) = keep::of_call(call, self.wire) {
-            self.keepsake(&kept, out);
+            self.opaque(&kept, out);
         }
         let (id, name) = (call.id.to_string(), call.name.to_string());
         let mut begun = Call { place: 0, index: call.index, id, name, arguments: String::new(), custom: call.custom };

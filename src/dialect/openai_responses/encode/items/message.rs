@@ -8,7 +8,7 @@ use crate::codec::json::{put_str, put_u64};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::Citation;
 use crate::model::ids::StreamId;
-use crate::model::wire::Wire;
+use crate::model::wire::WireId;
 
 /// A message under way. Its last part is open.
 pub(super) struct Message {
@@ -109,7 +109,7 @@ impl Items {
     }
 
     pub(super) fn cite(&mut self, it: &Citation, out: &mut SseWriter) {
-        let own = self.wire == Wire::OpenaiResponses;
+        let own = self.wire == WireId::OpenaiResponses;
         if !own && it.url.is_none() {
             return;
         }

@@ -71,10 +71,10 @@ impl Items {
         if it.on_text {
             self.close_spoken(true, out);
         }
-        self.keepsake(&kept, out);
+        self.opaque(&kept, out);
     }
 
-    pub(super) fn keepsake(&mut self, kept: &str, out: &mut SseWriter) {
+    pub(super) fn opaque(&mut self, kept: &str, out: &mut SseWriter) {
         self.open_reasoning(out);
         self.close_reasoning(Some(kept), out);
     }

@@ -1,0 +1,68 @@
+//! The wire `anthropic`: Anthropic Messages (`POST /messages`).
+//!
+//! Invariants: pure; a request of this shape goes out as it came but for `model` and `stream`; success is `message_stop`
+//! and nothing else; every content block and delta becomes an event, known or [`Event::Raw`](crate::model::event::Event).
+
+mod blocks;
+mod decode;
+mod draft;
+mod refusal;
+mod shape;
+mod strip;
+mod usage;
+mod whole;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{Decode, DecodeError, Draft, Mode, Wire};
+use crate::codec::Framing;
+use crate::codec::sse::Sse;
+use crate::model::ask::Ask;
+use crate::model::event::Events;
+use crate::model::fault::Fault;
+use crate::model::target::{Auth, Target};
+use crate::model::usage::Usage;
+use crate::model::wire::WireId;
+
+/// Anthropic Messages.
+#[derive(Debug)]
+pub struct Anthropic;
+
+impl Wire for Anthropic {
+    fn id(&self) -> WireId {
+        WireId::Anthropic
+    }
+
+    fn auth(&self) -> Auth {
+        Auth::Header("x-api-key")
+    }
+
+    fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+        draft::draft(ask, target, mode)
+    }
+
+    fn count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
+        draft::count(ask, target)
+    }
+
+    fn counted(&self, body: &[u8]) -> Option<u64> {
+        whole::counted(body)
+    }
+
+    fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
+        Box::<Sse>::default()
+    }
+
+    fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
+        Box::new(decode::Decoder::new(seed))
+    }
+
+    fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+        whole::read(body, seed)
+    }
+
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+        refusal::read(status, headers, body)
+    }
+}

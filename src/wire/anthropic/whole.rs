@@ -1,0 +1,111 @@
+//! A non-streaming answer: the same blocks, all at once.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::blocks::Blocks;
+use super::decode::Ending;
+use super::refusal;
+use super::shape::{self, Message};
+use super::usage::UsageCounter;
+use crate::codec::text;
+use crate::model::event::Events;
+use crate::model::usage::Usage;
+use crate::wire::DecodeError;
+
+/// The events and usage of a whole answer.
+pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+    let body = text::of_bytes(body);
+    let message: Message<'_> = shape::read(&body, "the answer")?;
+    if message.error.is_some() || message.kind.is_some_and(|kind| kind.as_str() == "error") {
+        return Err(DecodeError::Upstream(Box::new(refusal::told(&body))));
+    }
+    let content = message.content.ok_or_else(|| shape::malformed("the answer has no content"))?;
+    let (mut events, mut blocks, mut ending, mut counter) = (Events::new(), Blocks::new(seed), Ending::default(), UsageCounter::default());
+    for block in content {
+        blocks.whole(block, &body, &mut events)?;
+    }
+    ending.read(message.stop_reason.as_ref(), message.stop_details, &body, &mut events);
+    events.push(ending.finish(blocks.has_calls()));
+    if let Some(usage) = message.usage {
+        counter.add(usage)?;
+    }
+    Ok((events, counter.settled()))
+}
+
+/// The count in the answer to `POST /messages/count_tokens`.
+pub(super) fn counted(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Count {
+        input_tokens: u64,
+    }
+    serde_json::from_slice::<Count>(body).ok().map(|count| count.input_tokens)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Reason;
+    use crate::model::fault::Code;
+    use crate::model::fold::{Answer, Part};
+
+    fn of(body: &str) -> (Answer, Option<Usage>) {
+        let (events, usage) = read(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
+        (Answer::of(&events), usage)
+    }
+
+    #[test]
+    fn every_kind_of_block_is_read() {
+        let (answer, usage) = of(r#"{"id":"msg","type":"message","content":[
+            {"type":"thinking","thinking":"hm","signature":"S"},{"type":"redacted_thinking","data":"R"},
+            {"type":"text","text":"Hi","citations":[{"type":"x","url":"u"}]},
+            {"type":"server_tool_use","id":"s","name":"web_search","input":{"q":1}},
+            {"type":"tool_use","id":"a","name":"f","input":{"x":[1, 2]}},{"type":"tool_use","id":"b","name":"g","input":{}}],
+            "stop_reason":"tool_use","usage":{"input_tokens":5,"cache_creation_input_tokens":2,"output_tokens":9}}"#);
+        let choice = &answer.choices[0];
+        assert_eq!((choice.reasoning(), choice.text()), ("hm".to_owned(), "Hi".to_owned()));
+        assert_eq!(choice.parts.len(), 8, "{:?}", choice.parts);
+        assert!(matches!(&choice.parts[5], Part::Raw(raw) if raw.data.ends_with(r#""input":{"q":1}}"#)));
+        let calls: Vec<_> = choice
+            .parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::ToolCall { index, name, arguments, .. } => Some((*index, &**name, arguments.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(calls, [(0, "f", r#"{"x":[1, 2]}"#), (1, "g", "")]);
+        assert_eq!(choice.finish.as_ref().unwrap().reason, Reason::ToolCalls);
+        let usage = usage.unwrap();
+        assert_eq!((usage.input, usage.cache_write, usage.output), (Some(7), Some(2), Some(9)));
+    }
+
+    #[test]
+    fn a_count_is_read() {
+        assert_eq!(counted(br#"{"input_tokens":2095,"x":{}}"#), Some(2095));
+        assert_eq!(counted(b"{}"), None);
+    }
+
+    #[test]
+    fn an_error_under_a_good_status_is_an_error() {
+        let body = Bytes::from_static(br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#);
+        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else { panic!("an error") };
+        assert_eq!(fault.code, Code::Overloaded);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_malformed() {
+        for body in ["", "<html>", "{}", "[]", r#"{"content":"text"}"#, r#"{"content":[{"type":"text","text":1}]}"#] {
+            let read = read(&Bytes::copy_from_slice(body.as_bytes()), "s");
+            assert!(matches!(read, Err(DecodeError::Malformed { .. })), "{body}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let body = Bytes::from_static(b"{\"content\":[{\"type\":\"text\",\"text\":\"a\xffb\"}],\"stop_reason\":\"end_turn\"}");
+        let (events, usage) = read(&body, "s").unwrap();
+        assert_eq!(Answer::of(&events).choices[0].text(), "a\u{fffd}b");
+        assert_eq!(usage, None);
+    }
+}

@@ -1,0 +1,63 @@
+//! The wire `cohere`: Cohere's chat of version 2 (`POST /chat` behind `https://api.cohere.com/v2`).
+//!
+//! Invariants: pure; success is `message-end` without an error and nothing else; every content block and delta becomes an
+//! event, known or [`Event::Raw`](crate::model::event::Event). Thinking and tool plans come with a mark of ours that says
+//! who made them and which they are, and go back to this wire only.
+
+mod citation;
+mod decode;
+mod draft;
+mod ending;
+mod refusal;
+mod shape;
+mod speech;
+mod turns;
+mod usage;
+mod whole;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use super::{Decode, DecodeError, Draft, Mode, Wire};
+use crate::codec::Framing;
+use crate::codec::sse::Sse;
+use crate::model::ask::Ask;
+use crate::model::event::Events;
+use crate::model::fault::Fault;
+use crate::model::target::{Auth, Target};
+use crate::model::usage::Usage;
+use crate::model::wire::WireId;
+
+/// Cohere.
+#[derive(Debug)]
+pub struct Cohere;
+
+impl Wire for Cohere {
+    fn id(&self) -> WireId {
+        WireId::Cohere
+    }
+
+    fn auth(&self) -> Auth {
+        Auth::Bearer
+    }
+
+    fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+        draft::draft(ask, target, mode)
+    }
+
+    fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
+        Box::<Sse>::default()
+    }
+
+    fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
+        Box::new(decode::Decoder::new(seed))
+    }
+
+    fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+        whole::read(body, seed)
+    }
+
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+        refusal::read(status, headers, body)
+    }
+}

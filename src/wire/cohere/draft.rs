@@ -1,0 +1,324 @@
+//! A request for this wire, written from the neutral chat.
+//!
+//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose absence changes no meaning:
+//! parallel tool calls, efforts (models that can think do so unless told not to), `top_logprobs`, verbosity, service tier,
+//! labels, end users, cache marks, participants' names, and that a tool failed (its words say so). Penalties, `top_p` and
+//! `top_k` are held within what the API takes.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::turns;
+use crate::model::ask::Ask;
+use crate::model::chat::{Chat, ToolChoice};
+use crate::model::fault::Fault;
+use crate::model::target::Target;
+use crate::model::wire::WireId;
+use crate::wire::written::{self, Declared, JsonForm, declared, json_form};
+use crate::wire::{Draft, Mode};
+
+/// The most stop sequences the API takes.
+const STOP_BOUND: usize = 5;
+
+/// The most candidates the API samples among.
+const K_BOUND: u64 = 500;
+
+/// The request for `target`.
+pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+    written::draft(WireId::Cohere, "/chat", ask, target, mode, |chat| body(chat, target, mode))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<turns::Message<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Declared<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strict_tools: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Form<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop_sequences: &'a [String],
+    #[serde(flatten)]
+    sampling: Sampling,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking: Option<Thinking>,
+    stream: bool,
+}
+
+fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, Fault> {
+    let tools = declared(chat, WireId::Cohere)?;
+    if chat.stop.len() > STOP_BOUND {
+        let message = format!("stop: the cohere wire takes at most {STOP_BOUND} sequences, not {}", chat.stop.len());
+        return Err(Fault::invalid("stop", message));
+    }
+    Ok(Body {
+        model: target.upstream_model(),
+        messages: turns::of(&chat.messages)?,
+        strict_tools: tools.iter().any(|tool| tool.strict),
+        tool_choice: tool_choice(chat, tools.is_empty())?,
+        tools,
+        response_format: json_form(chat)?.map(Form::from),
+        max_tokens: chat.max_tokens,
+        stop_sequences: &chat.stop,
+        sampling: Sampling::of(chat),
+        logprobs: chat.logprobs.filter(|wanted| *wanted),
+        thinking: thinking(chat),
+        stream: mode == Mode::Stream,
+    })
+}
+
+/// Whether tools must be called; said only where there are any. One of them is told by declaring no other.
+fn tool_choice(chat: &Chat, untooled: bool) -> Result<Option<&'static str>, Fault> {
+    match &chat.tool_choice {
+        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) if untooled => {
+            Err(Fault::invalid("tool_choice", "tool_choice: no tool to be called is declared in tools"))
+        }
+        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) => Ok(Some("REQUIRED")),
+        Some(ToolChoice::None) if !untooled => Ok(Some("NONE")),
+        Some(ToolChoice::None | ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) | None => Ok(None),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "json_object")]
+struct Form<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json_schema: Option<&'a RawValue>,
+}
+
+impl<'a> From<JsonForm<'a>> for Form<'a> {
+    fn from(form: JsonForm<'a>) -> Self {
+        match form {
+            JsonForm::Any => Self { json_schema: None },
+            JsonForm::Schema(schema) => Self { json_schema: Some(schema) },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Sampling {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    k: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+}
+
+impl Sampling {
+    fn of(chat: &Chat) -> Self {
+        let penalty = |penalty: Option<f64>| penalty.map(|it| it.clamp(0.0, 1.0));
+        Self {
+            temperature: chat.temperature,
+            p: chat.top_p.map(|it| it.clamp(0.01, 0.99)),
+            k: chat.top_k.map(|it| it.min(K_BOUND)),
+            // The same seed must give the same sample; which one it is means nothing.
+            seed: chat.seed.map(i64::unsigned_abs),
+            frequency_penalty: penalty(chat.frequency_penalty),
+            presence_penalty: penalty(chat.presence_penalty),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Thinking {
+    Enabled { token_budget: u64 },
+    Disabled,
+}
+
+/// Thinking with the budget asked for; without, where nobody wants any.
+fn thinking(chat: &Chat) -> Option<Thinking> {
+    match (chat.reasoning_budget, chat.effort.as_deref()) {
+        (Some(0), _) | (None, Some("none")) => Some(Thinking::Disabled),
+        (Some(token_budget), _) => Some(Thinking::Enabled { token_budget }),
+        (None, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, OnceLock};
+
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
+    use crate::model::fault::Code;
+    use crate::model::target::Provider;
+    use crate::model::wire::DialectId;
+
+    fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
+        let ask = Ask {
+            dialect: DialectId::Events,
+            shape: Some(shape),
+            body: Bytes::from_static(body.as_bytes()),
+            model: "smart".into(),
+            conversation: None,
+            asked: None,
+            models: Vec::new(),
+            references: Vec::new(),
+            stream: true,
+            choices: 1,
+            max_output: None,
+            include_usage: false,
+            input_estimate: 0,
+            user: None,
+            headers: Vec::new(),
+            translate: |_| Err(Fault::new(Code::InternalError, "never called")),
+            chat: OnceLock::from(Ok(chat)),
+        };
+        let provider = Provider::example(WireId::Cohere, "https://api.cohere.com/v2");
+        draft(&ask, &Target { provider: Arc::new(provider), model: "command-a".into() }, mode)
+    }
+
+    /// The body that a chat becomes, but for model, messages and stream.
+    fn options(chat: Chat) -> Value {
+        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap();
+        let mut body: Value = serde_json::from_slice(&draft.body).unwrap();
+        ["model", "messages", "stream"].iter().for_each(|name| assert!(body.as_object_mut().unwrap().remove(*name).is_some()));
+        body
+    }
+
+    fn refused(chat: Chat) -> String {
+        let fault = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap_err();
+        assert_eq!(fault.status.as_u16(), 400);
+        fault.param.unwrap()
+    }
+
+    fn hi() -> Vec<Message> {
+        vec![Message { role: Role::User, name: None, parts: vec![Part::Text("hi".into())] }]
+    }
+
+    fn function(name: &str, strict: Option<bool>) -> Tool {
+        Tool::Function { name: name.into(), description: None, parameters: None, strict, cache: Some(CacheMark::default()) }
+    }
+
+    fn raw(json: &str) -> Option<Box<RawValue>> {
+        Some(RawValue::from_string(json.into()).unwrap())
+    }
+
+    #[test]
+    fn a_body_of_this_shape_goes_out_as_it_came() {
+        let draft = drafted(WireId::Cohere, r#"{ "model":"smart","k":0 }"#, Chat::default(), Mode::Stream).unwrap();
+        assert_eq!((&*draft.path, &draft.body[..]), ("/chat", &br#"{ "model":"command-a","k":0 ,"stream":true}"#[..]));
+    }
+
+    #[test]
+    fn a_chat_is_written_with_nothing_that_was_not_asked_for() {
+        for (mode, stream) in [(Mode::Stream, true), (Mode::Whole, false)] {
+            let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..Chat::default() }, mode).unwrap();
+            let expected = json!({"model": "command-a", "messages": [{"role": "user", "content": "hi"}], "stream": stream});
+            assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn settings_have_their_own_names_and_bounds() {
+        let chat = Chat {
+            max_tokens: Some(9),
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            top_k: Some(40),
+            seed: Some(7),
+            stop: vec!["x".into()],
+            presence_penalty: Some(0.1),
+            frequency_penalty: Some(0.2),
+            logprobs: Some(true),
+            top_logprobs: Some(3),
+            ..Chat::default()
+        };
+        let expected = json!({"max_tokens": 9, "temperature": 0.5, "p": 0.9, "k": 40, "seed": 7, "stop_sequences": ["x"],
+            "presence_penalty": 0.1, "frequency_penalty": 0.2, "logprobs": true});
+        assert_eq!(options(chat), expected);
+        let chat = Chat {
+            top_p: Some(1.0),
+            top_k: Some(9000),
+            seed: Some(-7),
+            presence_penalty: Some(-2.0),
+            frequency_penalty: Some(2.0),
+            logprobs: Some(false),
+            ..Chat::default()
+        };
+        assert_eq!(options(chat), json!({"p": 0.99, "k": 500, "seed": 7, "presence_penalty": 0.0, "frequency_penalty": 1.0}));
+    }
+
+    #[test]
+    fn thinking_has_a_budget_or_none() {
+        let thinking =
+            |effort: Option<&str>, reasoning_budget| options(Chat { effort: effort.map(Into::into), reasoning_budget, ..Chat::default() });
+        let off = json!({"thinking": {"type": "disabled"}});
+        assert_eq!(thinking(Some("none"), None), off);
+        assert_eq!(thinking(Some("high"), Some(0)), off);
+        assert_eq!(thinking(Some("none"), Some(500)), json!({"thinking": {"type": "enabled", "token_budget": 500}}));
+        assert_eq!(thinking(Some("high"), None), json!({}));
+    }
+
+    #[test]
+    fn the_form_of_the_answer() {
+        let schema = |schema| Some(Format::Schema { name: "n".into(), description: None, schema, strict: Some(true) });
+        let expected = json!({"response_format": {"type": "json_object", "json_schema": {"type": "object"}}});
+        assert_eq!(options(Chat { format: schema(raw(r#"{"type":"object"}"#)), ..Chat::default() }), expected);
+        assert_eq!(options(Chat { format: Some(Format::Json), ..Chat::default() }), json!({"response_format": {"type": "json_object"}}));
+        assert_eq!(options(Chat { format: Some(Format::Text), ..Chat::default() }), json!({}));
+        assert_eq!(refused(Chat { format: schema(None), ..Chat::default() }), "response_format");
+    }
+
+    #[test]
+    fn tool_choices_are_spelled() {
+        let tools = |choice| Chat { tools: vec![function("a", None), function("b", Some(false))], tool_choice: choice, ..Chat::default() };
+        let allowed = |required| Some(ToolChoice::Allowed { names: vec!["b".into()], required });
+        for (choice, word, declared) in [
+            (None, json!(null), 2),
+            (Some(ToolChoice::Auto), json!(null), 2),
+            (Some(ToolChoice::None), json!("NONE"), 2),
+            (Some(ToolChoice::Required), json!("REQUIRED"), 2),
+            (Some(ToolChoice::Named("a".into())), json!("REQUIRED"), 1),
+            (allowed(true), json!("REQUIRED"), 1),
+            (allowed(false), json!(null), 1),
+        ] {
+            let body = options(tools(choice.clone()));
+            assert_eq!((&body["tool_choice"], body["tools"].as_array().unwrap().len()), (&word, declared), "{choice:?}");
+            assert_eq!(body.get("strict_tools"), None);
+        }
+        assert_eq!(options(Chat { tool_choice: Some(ToolChoice::None), ..Chat::default() }), json!({}));
+        assert_eq!(refused(Chat { tool_choice: Some(ToolChoice::Required), ..Chat::default() }), "tool_choice");
+        let strict = Chat { tools: vec![function("a", None), function("b", Some(true))], ..Chat::default() };
+        assert_eq!(options(strict.clone())["strict_tools"], true);
+        let only = |name: &str| Chat { tool_choice: Some(ToolChoice::Named(name.into())), ..strict.clone() };
+        assert_eq!((options(only("a")).get("strict_tools"), &options(only("b"))["strict_tools"]), (None, &json!(true)));
+    }
+
+    #[test]
+    fn what_it_cannot_do_is_refused_by_name() {
+        assert_eq!(refused(Chat { stop: vec!["x".into(); 6], ..Chat::default() }), "stop");
+        assert_eq!(refused(Chat { choices: Some(2), ..Chat::default() }), "n");
+        assert_eq!(refused(Chat { unsupported: vec!["web_search_options"], ..Chat::default() }), "web_search_options");
+        assert_eq!(refused(Chat { logit_bias: raw(r#"{"1":-100}"#), ..Chat::default() }), "logit_bias");
+        let advice = Chat {
+            parallel_tools: Some(false),
+            verbosity: Some("low".into()),
+            user: Some("u".into()),
+            service_tier: Some("flex".into()),
+            cache: Some(CacheMark::default()),
+            metadata: raw(r#"{"a":"b"}"#),
+            ..Chat::default()
+        };
+        assert_eq!(options(advice), json!({}));
+    }
+}

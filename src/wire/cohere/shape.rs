@@ -1,0 +1,121 @@
+//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is missing.
+//!
+//! What is a list in one event and an object in another is kept as it came. Nothing here implements Debug: these are
+//! completions.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::codec::text::Text;
+use crate::model::wire::WireId;
+use crate::wire::DecodeError;
+
+/// One event of the stream.
+#[derive(Deserialize)]
+pub(super) struct Envelope<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<Text<'a>>,
+    pub(super) index: Option<u32>,
+    #[serde(borrow)]
+    pub(super) delta: Option<Delta<'a>>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
+    /// An error's words.
+    #[serde(borrow)]
+    pub(super) message: Option<&'a RawValue>,
+}
+
+/// What is new.
+#[derive(Deserialize, Default)]
+pub(super) struct Delta<'a> {
+    #[serde(borrow)]
+    pub(super) message: Option<Message<'a>>,
+    #[serde(borrow)]
+    pub(super) finish_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) error: Option<&'a RawValue>,
+}
+
+/// What is new of the message.
+#[derive(Deserialize, Default)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tool_plan: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) citations: Option<&'a RawValue>,
+}
+
+/// Anything with a type, and maybe a delta of an unknown shape.
+#[derive(Deserialize)]
+pub(super) struct Tagged<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) delta: Option<&'a RawValue>,
+}
+
+/// A content block, or a piece of one.
+#[derive(Deserialize)]
+pub(super) struct Content<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) thinking: Option<Text<'a>>,
+}
+
+/// A tool call, or a piece of one.
+#[derive(Deserialize)]
+pub(super) struct Call<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) function: Option<Function<'a>>,
+}
+
+/// What is called.
+#[derive(Deserialize)]
+pub(super) struct Function<'a> {
+    #[serde(borrow)]
+    pub(super) name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) arguments: Option<Text<'a>>,
+}
+
+/// A whole answer.
+#[derive(Deserialize)]
+pub(super) struct Answer<'a> {
+    #[serde(borrow)]
+    pub(super) message: Option<WholeMessage<'a>>,
+    #[serde(borrow)]
+    pub(super) finish_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) logprobs: Option<&'a RawValue>,
+}
+
+/// The message of a whole answer.
+#[derive(Deserialize)]
+pub(super) struct WholeMessage<'a> {
+    #[serde(borrow)]
+    pub(super) content: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) tool_plan: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) tool_calls: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    pub(super) citations: Option<Vec<&'a RawValue>>,
+}
+
+/// Reads `json`; `what` says in an error which part of the stream it is.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<T, DecodeError> {
+    serde_json::from_str(json).map_err(|error| DecodeError::unreadable(WireId::Cohere, what, &error))
+}

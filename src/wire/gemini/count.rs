@@ -1,0 +1,107 @@
+//! How many tokens a prompt has: `:countTokens`.
+//!
+//! Google AI Studio counts a whole request; Vertex, whose addresses have the publisher in them, takes its pieces.
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use super::draft::{path, write};
+use super::request::Body;
+use crate::codec::json::Fields;
+use crate::model::ask::Ask;
+use crate::model::fault::{Code, Fault};
+use crate::model::target::{Target, Via};
+use crate::wire::{Draft, Mode, written};
+
+/// The request for `target`.
+pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
+    let model = target.upstream_model();
+    let mut body = super::draft::body(ask.chat()?, model)?;
+    body.service_tier = None;
+    let body = if is_vertex(target) { pieces(body)? } else { whole(&body, model)? };
+    let path = path(model, Mode::Whole);
+    let folder = path.strip_suffix(":generateContent").unwrap_or(&path);
+    Ok(Draft { path: format!("{folder}:countTokens"), headers: written::trace(ask), body })
+}
+
+fn is_vertex(target: &Target) -> bool {
+    matches!(&target.provider.via, Via::Http { base_url, .. } if base_url.contains("/publishers/"))
+}
+
+fn pieces(mut body: Body<'_>) -> Result<Bytes, Fault> {
+    body.tool_config = None;
+    write(&body)
+}
+
+fn whole(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
+    let json = write(body)?;
+    let name = if model.contains('/') { model.to_owned() } else { format!("models/{model}") };
+    let unwritable = |_| Fault::new(Code::InternalError, "the request for gemini could not be written");
+    let request = Fields::of(&json).map_err(unwritable)?.with(&[("model", &serde_json::Value::from(name).to_string())]);
+    Ok([b"{\"generateContentRequest\":".as_slice(), &request, b"}"].concat().into())
+}
+
+/// The count in an answer.
+pub(super) fn read(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Count {
+        #[serde(rename = "totalTokens")]
+        total: u64,
+    }
+    serde_json::from_slice::<Count>(body).ok().map(|count| count.total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::chat::{Chat, Message, Part, Role, ToolChoice};
+    use crate::model::target::Provider;
+    use crate::model::wire::{DialectId, WireId};
+
+    fn counted(base_url: &str, model: &str) -> (String, Value) {
+        let hi = Message { role: Role::User, name: None, parts: vec![Part::Text("hi".into())] };
+        let chat = Chat { messages: vec![hi], tool_choice: Some(ToolChoice::Auto), ..Chat::default() };
+        let ask = Ask {
+            dialect: DialectId::Anthropic,
+            shape: Some(WireId::Anthropic),
+            body: Bytes::new(),
+            model: "m".into(),
+            conversation: None,
+            asked: None,
+            models: Vec::new(),
+            references: Vec::new(),
+            stream: false,
+            choices: 1,
+            max_output: None,
+            include_usage: true,
+            input_estimate: 0,
+            user: None,
+            headers: Vec::new(),
+            translate: |_| Ok(Chat::default()),
+            chat: OnceLock::from(Ok(chat)),
+        };
+        let target = Target { provider: Provider::example(WireId::Gemini, base_url).into(), model: model.into() };
+        let draft = draft(&ask, &target).unwrap();
+        (draft.path, serde_json::from_slice(&draft.body).unwrap())
+    }
+
+    #[test]
+    fn each_service_counts_what_it_takes() {
+        let contents = json!([{"role": "user", "parts": [{"text": "hi"}]}]);
+        let (path, body) = counted("https://example.com/v1beta", "gemini-3");
+        let request = json!({"model": "models/gemini-3", "contents": contents, "generationConfig": {}});
+        assert_eq!((path.as_str(), body), ("/models/gemini-3:countTokens", json!({"generateContentRequest": request})));
+        let (path, body) = counted("https://example.com/v1/projects/p/locations/l/publishers/google", "gemini-3");
+        assert_eq!((path.as_str(), body), ("/models/gemini-3:countTokens", json!({"contents": contents, "generationConfig": {}})));
+    }
+
+    #[test]
+    fn a_count_is_read() {
+        assert_eq!(read(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#), Some(31));
+        assert_eq!(read(b"{}"), None);
+    }
+}

@@ -1,0 +1,330 @@
+//! A request for this wire, written from the neutral chat.
+//!
+//! What the target cannot do is a 400 that names it; a tool that must be called is such a thing. Left out without a word
+//! are wishes whose absence changes no meaning: parallel tool calls, strictness of tools, the size of a thinking budget,
+//! verbosity, service tier, image detail, labels, end users, cache marks, participants' names, and that a tool failed
+//! (its words say so).
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::turns;
+use crate::model::ask::Ask;
+use crate::model::chat::{Chat, ToolChoice};
+use crate::model::fault::Fault;
+use crate::model::target::Target;
+use crate::model::wire::WireId;
+use crate::wire::written::{self, Declared, JsonForm, declared, json_form};
+use crate::wire::{Draft, Mode};
+
+/// The request for `target`.
+pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+    written::draft(WireId::Ollama, "/api/chat", ask, target, mode, |chat| body(chat, target, mode))
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    messages: Vec<turns::Message<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tools: Vec<Declared<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Form<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    think: Option<Think>,
+    #[serde(skip_serializing_if = "Options::is_empty")]
+    options: Options<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_logprobs: Option<u32>,
+    stream: bool,
+}
+
+fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, Fault> {
+    let logprobs = chat.logprobs.filter(|wanted| *wanted);
+    Ok(Body {
+        model: target.upstream_model(),
+        messages: turns::of(&chat.messages)?,
+        tools: tools(chat)?,
+        format: json_form(chat)?.map(Form::from),
+        think: think(chat)?,
+        options: Options::of(chat),
+        logprobs,
+        top_logprobs: chat.top_logprobs.filter(|_| logprobs.is_some()),
+        stream: mode == Mode::Stream,
+    })
+}
+
+/// Tools that may not be called are not declared, as this wire has no choice among them.
+fn tools(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
+    match &chat.tool_choice {
+        Some(ToolChoice::None) => Ok(Vec::new()),
+        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) => {
+            let message = "tool_choice: the ollama wire cannot make a model call a tool; send auto or choose another model";
+            Err(Fault::invalid("tool_choice", message))
+        }
+        Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) | None => declared(chat, WireId::Ollama),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Form<'a> {
+    Json(&'static str),
+    Schema(&'a RawValue),
+}
+
+impl<'a> From<JsonForm<'a>> for Form<'a> {
+    fn from(form: JsonForm<'a>) -> Self {
+        match form {
+            JsonForm::Any => Self::Json("json"),
+            JsonForm::Schema(schema) => Self::Schema(schema),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Think {
+    Whether(bool),
+    Level(&'static str),
+}
+
+/// Whether to think, and how hard. Said only where it is asked for: models that cannot think refuse any word of it.
+fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
+    let level = match chat.effort.as_deref() {
+        None => None,
+        Some("none") => Some(Think::Whether(false)),
+        Some("minimal" | "low") => Some(Think::Level("low")),
+        Some("medium") => Some(Think::Level("medium")),
+        Some("high" | "xhigh") => Some(Think::Level("high")),
+        Some("max") => Some(Think::Level("max")),
+        Some(_) => {
+            let message = "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
+            return Err(Fault::invalid("reasoning_effort", message));
+        }
+    };
+    Ok(match (chat.reasoning_budget, level) {
+        (Some(0), _) => Some(Think::Whether(false)),
+        (Some(_), None | Some(Think::Whether(_))) => Some(Think::Whether(true)),
+        (_, level) => level,
+    })
+}
+
+#[derive(Serialize, Default, PartialEq)]
+struct Options<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    num_predict: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_p: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top_k: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<i64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    stop: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    presence_penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frequency_penalty: Option<f64>,
+}
+
+impl<'a> Options<'a> {
+    fn of(chat: &'a Chat) -> Self {
+        Self {
+            num_predict: chat.max_tokens,
+            temperature: chat.temperature,
+            top_p: chat.top_p,
+            top_k: chat.top_k,
+            seed: chat.seed,
+            stop: &chat.stop,
+            presence_penalty: chat.presence_penalty,
+            frequency_penalty: chat.frequency_penalty,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, OnceLock};
+
+    use bytes::Bytes;
+    use http::{HeaderName, HeaderValue};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
+    use crate::model::fault::Code;
+    use crate::model::target::Provider;
+    use crate::model::wire::DialectId;
+
+    fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
+        let header = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let ask = Ask {
+            dialect: DialectId::Events,
+            shape: Some(shape),
+            body: Bytes::from_static(body.as_bytes()),
+            model: "smart".into(),
+            conversation: None,
+            asked: None,
+            models: Vec::new(),
+            references: Vec::new(),
+            stream: true,
+            choices: 1,
+            max_output: None,
+            include_usage: false,
+            input_estimate: 0,
+            user: None,
+            headers: vec![header("traceparent", "t"), header("openai-beta", "b")],
+            translate: |_| Err(Fault::new(Code::InternalError, "never called")),
+            chat: OnceLock::from(Ok(chat)),
+        };
+        let provider = Provider::example(WireId::Ollama, "http://127.0.0.1:11434");
+        draft(&ask, &Target { provider: Arc::new(provider), model: "qwen3:4b".into() }, mode)
+    }
+
+    /// The body that a chat becomes, but for model, messages and stream.
+    fn options(chat: Chat) -> Value {
+        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap();
+        let mut body: Value = serde_json::from_slice(&draft.body).unwrap();
+        ["model", "messages", "stream"].iter().for_each(|name| assert!(body.as_object_mut().unwrap().remove(*name).is_some()));
+        body
+    }
+
+    fn refused(chat: Chat) -> String {
+        let fault = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap_err();
+        assert_eq!(fault.status.as_u16(), 400);
+        fault.param.unwrap()
+    }
+
+    fn hi() -> Vec<Message> {
+        vec![Message { role: Role::User, name: Some("ann".into()), parts: vec![Part::Text("hi".into())] }]
+    }
+
+    fn function(name: &str) -> Tool {
+        Tool::Function { name: name.into(), description: None, parameters: None, strict: Some(true), cache: Some(CacheMark::default()) }
+    }
+
+    fn schema(schema: Option<Value>) -> Option<Format> {
+        let schema = schema.map(|it| RawValue::from_string(it.to_string()).unwrap());
+        Some(Format::Schema { name: "n".into(), description: None, schema, strict: Some(true) })
+    }
+
+    #[test]
+    fn a_body_of_this_shape_goes_out_as_it_came() {
+        let body = r#"{ "model":"smart","x":1.0 }"#;
+        let draft = drafted(WireId::Ollama, body, Chat::default(), Mode::Stream).unwrap();
+        assert_eq!((&*draft.path, &draft.body[..]), ("/api/chat", &br#"{ "model":"qwen3:4b","x":1.0 ,"stream":true}"#[..]));
+        let draft = drafted(WireId::Ollama, r#"{"stream":true,"model":""}"#, Chat::default(), Mode::Whole).unwrap();
+        assert_eq!(&draft.body[..], br#"{"stream":false,"model":"qwen3:4b"}"#);
+        assert!(drafted(WireId::Ollama, "[]", Chat::default(), Mode::Whole).is_err());
+    }
+
+    #[test]
+    fn a_chat_is_written_with_nothing_that_was_not_asked_for() {
+        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..Chat::default() }, Mode::Stream).unwrap();
+        let expected = json!({"model": "qwen3:4b", "messages": [{"role": "user", "content": "hi"}], "stream": true});
+        assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap(), expected);
+        let names: Vec<&str> = draft.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["traceparent"]);
+        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..Chat::default() }, Mode::Whole).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap()["stream"], false);
+    }
+
+    #[test]
+    fn settings_are_options() {
+        let chat = Chat {
+            max_tokens: Some(9),
+            temperature: Some(0.5),
+            top_p: Some(0.9),
+            top_k: Some(40),
+            seed: Some(-7),
+            stop: vec!["x".into()],
+            presence_penalty: Some(0.1),
+            frequency_penalty: Some(-0.2),
+            logprobs: Some(true),
+            top_logprobs: Some(3),
+            choices: Some(1),
+            ..Chat::default()
+        };
+        let expected = json!({
+            "options": {"num_predict": 9, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": -7, "stop": ["x"],
+                "presence_penalty": 0.1, "frequency_penalty": -0.2},
+            "logprobs": true, "top_logprobs": 3});
+        assert_eq!(options(chat), expected);
+        assert_eq!(options(Chat { logprobs: Some(false), top_logprobs: Some(3), ..Chat::default() }), json!({}));
+    }
+
+    #[test]
+    fn thinking_is_asked_for_by_effort_or_budget() {
+        let think = |effort: Option<&str>, reasoning_budget| {
+            options(Chat { effort: effort.map(Into::into), reasoning_budget, ..Chat::default() }).get("think").cloned()
+        };
+        for (effort, expected) in [
+            ("none", json!(false)),
+            ("minimal", json!("low")),
+            ("low", json!("low")),
+            ("medium", json!("medium")),
+            ("high", json!("high")),
+            ("xhigh", json!("high")),
+            ("max", json!("max")),
+        ] {
+            assert_eq!(think(Some(effort), None), Some(expected), "{effort}");
+        }
+        assert_eq!(think(None, None), None);
+        assert_eq!(think(None, Some(2000)), Some(json!(true)));
+        assert_eq!(think(None, Some(0)), Some(json!(false)));
+        assert_eq!(think(Some("high"), Some(2000)), Some(json!("high")));
+        assert_eq!(think(Some("none"), Some(2000)), Some(json!(true)));
+        assert_eq!(refused(Chat { effort: Some("some".into()), ..Chat::default() }), "reasoning_effort");
+    }
+
+    #[test]
+    fn the_form_of_the_answer() {
+        let shape = json!({"type": "object"});
+        assert_eq!(options(Chat { format: schema(Some(shape.clone())), ..Chat::default() }), json!({"format": shape}));
+        assert_eq!(options(Chat { format: Some(Format::Json), ..Chat::default() }), json!({"format": "json"}));
+        assert_eq!(options(Chat { format: Some(Format::Text), ..Chat::default() }), json!({}));
+        assert_eq!(refused(Chat { format: schema(None), ..Chat::default() }), "response_format");
+    }
+
+    #[test]
+    fn tools_may_be_called_and_never_must() {
+        let tools = |choice| Chat { tools: vec![function("a"), function("b")], tool_choice: choice, ..Chat::default() };
+        let count = |choice| options(tools(choice)).get("tools").map_or(0, |list| list.as_array().unwrap().len());
+        let allowed = |required| Some(ToolChoice::Allowed { names: vec!["b".into()], required });
+        for (choice, declared) in [(None, 2), (Some(ToolChoice::Auto), 2), (allowed(false), 1), (Some(ToolChoice::None), 0)] {
+            assert_eq!(count(choice), declared);
+        }
+        for choice in [Some(ToolChoice::Required), Some(ToolChoice::Named("a".into())), allowed(true)] {
+            assert_eq!(refused(tools(choice)), "tool_choice");
+        }
+    }
+
+    #[test]
+    fn what_it_cannot_do_is_refused_by_name() {
+        let bias = |json: &str| Some(RawValue::from_string(json.into()).unwrap());
+        assert_eq!(refused(Chat { choices: Some(2), ..Chat::default() }), "n");
+        assert_eq!(refused(Chat { unsupported: vec!["prediction"], ..Chat::default() }), "prediction");
+        assert_eq!(refused(Chat { logit_bias: bias(r#"{"1":-100}"#), ..Chat::default() }), "logit_bias");
+        let advice = Chat {
+            parallel_tools: Some(false),
+            verbosity: Some("low".into()),
+            user: Some("u".into()),
+            service_tier: Some("flex".into()),
+            cache_key: Some("k".into()),
+            cache: Some(CacheMark::default()),
+            metadata: bias(r#"{"a":"b"}"#),
+            logit_bias: bias("{}"),
+            ..Chat::default()
+        };
+        assert_eq!(options(advice), json!({}));
+    }
+}

@@ -1,0 +1,77 @@
+//! A non-streaming answer: the same payload, whose choices hold a `message` where a stream has deltas.
+
+use bytes::Bytes;
+
+use super::decode::Decoder;
+use super::malformed;
+use crate::codec::text;
+use crate::model::event::Events;
+use crate::model::usage::Usage;
+use crate::wire::{DecodeError, Decoded};
+
+/// What the body means.
+pub(super) fn whole(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+    let body = text::of_bytes(body);
+    let mut decoder = Decoder::new(seed);
+    let mut out = Decoded::default();
+    decoder.chunk(&body, &mut out)?;
+    if !decoder.has_begun() {
+        return Err(malformed("an answer without choices"));
+    }
+    decoder.end(&mut out)?;
+    Ok((out.events, decoder.usage()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Reason;
+    use crate::model::fold::{Answer, Part};
+
+    fn of(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
+        whole(&Bytes::from_static(body.as_bytes()), "seed").map(|(events, usage)| (Answer::of(&events), usage))
+    }
+
+    #[test]
+    fn a_message_is_its_events() {
+        let (answer, usage) = of(r#"
+
+            {"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi","refusal":null,
+            "reasoning_content":"hm","annotations":[{"type":"url_citation","url_citation":{"url":"https://a.example","title":"A","start_index":0,"end_index":2}}],
+            "tool_calls":[{"id":"t1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}},{"id":"t2","type":"custom","custom":{"name":"g","input":"go"}}]},
+            "finish_reason":"tool_calls"},{"index":1,"message":{"content":null,"refusal":"no"},"finish_reason":"stop"}],
+            "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#)
+        .unwrap();
+        let [first, second] = &answer.choices[..] else { panic!("two choices") };
+        assert_eq!((&*first.text(), &*first.reasoning(), &*second.refusal()), ("hi", "hm", "no"));
+        assert_eq!(first.finish.as_ref().unwrap().reason, Reason::ToolCalls);
+        let calls: Vec<_> = first
+            .parts
+            .iter()
+            .filter_map(|part| match part {
+                Part::ToolCall { index, id, name, arguments, custom, .. } => Some((*index, &**id, &**name, &**arguments, *custom)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(calls, [(0, "t1", "f", "{\"a\":1}", false), (1, "t2", "g", "go", true)]);
+        assert!(
+            first.parts.iter().any(
+                |part| matches!(part, Part::Citation(it) if it.url.as_deref() == Some("https://a.example") && it.span == Some((0, 2)))
+            )
+        );
+        assert_eq!(usage.unwrap().total(), Some(7));
+    }
+
+    #[test]
+    fn an_error_under_a_good_status_is_an_error() {
+        let error = of(r#"{"error":{"message":"bad upstream","code":502}}"#).unwrap_err();
+        assert!(matches!(error, DecodeError::Upstream(fault) if fault.status == 502));
+    }
+
+    #[test]
+    fn what_is_no_answer_is_refused() {
+        for body in ["", "<html>", "{}", r#"{"choices":[]}"#, r#"{"choices":[{"message":"#] {
+            assert!(matches!(of(body), Err(DecodeError::Malformed { .. })), "{body}");
+        }
+    }
+}

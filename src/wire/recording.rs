@@ -1,0 +1,383 @@
+//! Recordings: one upstream answer with its timing, as a file that can be read, edited and played again.
+//!
+//! UTF-8 text, one JSON object a line. The first line is the header:
+//! `{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}`; each further line is one read
+//! of the body: `{"at":120,"text":"data: …\n\n"}`, `at` in milliseconds since the response head, or `"base64"` in place of
+//! `"text"` where the bytes are not UTF-8.
+//!
+//! Invariants: pure, no IO; whatever the bytes are, parsing gives a recording or says which line is wrong and why;
+//! a recording written and parsed again is the same one; times never run backwards.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::model::wire::WireId;
+
+/// The largest recording that is read, bytes: about half a million frames.
+pub const SIZE_BOUND: usize = 64 * 1024 * 1024;
+
+/// The latest time a chunk may have. No upstream is waited for that long.
+pub const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest file name that common file systems take, bytes.
+const NAME_BOUND: usize = 255;
+
+const VERSION: u32 = 1;
+
+const CONVERT: &str = "it looks like a bare event stream; to convert it: jq -Rsc \
+'{recording:1,wire:\"openai-chat\",content_type:\"text/event-stream\",status:200}, \
+(split(\"\\n\\n\")|map(select(.!=\"\"))|to_entries[]|{at:(.key*30),text:(.value+\"\\n\\n\")})' body.txt > name.rec";
+
+/// One upstream answer with its timing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recording {
+    /// The wire it was recorded from.
+    pub wire: WireId,
+    /// The `Content-Type` it came with.
+    pub content_type: String,
+    /// The HTTP status it came with.
+    pub status: u16,
+    /// The body, as it was read.
+    pub chunks: Vec<Chunk>,
+}
+
+/// What one read of the body gave.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// When it came, since the response head. Whole milliseconds.
+    pub at: Duration,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chunk({} bytes at {:?})", self.bytes.len(), self.at)
+    }
+}
+
+/// Why a file is not a recording. It quotes nothing of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordingError {
+    /// The file is larger than [`SIZE_BOUND`].
+    #[error("the recording has {size} bytes, more than the {SIZE_BOUND} that are read; cut it in pieces")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+    },
+    /// A line is not what the format has there.
+    #[error("line {line} of the recording: {what}")]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it, and what to do.
+        what: String,
+    },
+}
+
+impl Recording {
+    /// The recording in `file`.
+    ///
+    /// # Errors
+    /// When it is too large, or a line is not what the format has there.
+    pub fn parse(file: &[u8]) -> Result<Self, RecordingError> {
+        if file.len() > SIZE_BOUND {
+            return Err(RecordingError::TooLarge { size: file.len() });
+        }
+        let mut lines = file.split(|&byte| byte == b'\n').enumerate().map(|(at, line)| (at + 1, line.trim_ascii()));
+        let mut recording = lines.next().map_or_else(|| Err(missing_header(b"")), |(_, line)| header(line)).map_err(|what| at(1, what))?;
+        let mut latest = Duration::ZERO;
+        for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
+            let chunk = chunk(line, latest).map_err(|what| at(number, what))?;
+            latest = chunk.at;
+            recording.chunks.push(chunk);
+        }
+        Ok(recording)
+    }
+
+    /// The file that [`Recording::parse`] reads.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let mut file = header_line(self.wire, &self.content_type, self.status);
+        for chunk in &self.chunks {
+            file.extend_from_slice(&chunk_line(chunk));
+        }
+        file
+    }
+}
+
+/// The first line of a file, its line break included: for a recorder that writes as it reads.
+#[must_use]
+pub fn header_line(wire: WireId, content_type: &str, status: u16) -> Vec<u8> {
+    line_of(&Header { recording: VERSION, wire: wire.name().into(), content_type: content_type.into(), status })
+}
+
+/// One further line of a file, its line break included.
+#[must_use]
+pub fn chunk_line(chunk: &Chunk) -> Vec<u8> {
+    let at = u64::try_from(chunk.at.as_millis()).unwrap_or(u64::MAX);
+    line_of(&match std::str::from_utf8(&chunk.bytes) {
+        Ok(text) => Line { at, text: Some(text.into()), base64: None },
+        Err(_) => Line { at, text: None, base64: Some(BASE64.encode(&chunk.bytes)) },
+    })
+}
+
+/// The file that a replay model names: one plain file name, with no way out of its folder.
+#[must_use]
+pub fn file_name(model: &str) -> Option<&str> {
+    let plain = !model.contains(['/', '\\', ':']) && !model.chars().any(char::is_control);
+    (plain && !model.is_empty() && !model.starts_with('.') && model.len() <= NAME_BOUND).then_some(model)
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    recording: u32,
+    wire: String,
+    content_type: String,
+    status: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base64: Option<String>,
+}
+
+fn line_of(value: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(value).expect("numbers and strings are always JSON");
+    line.push(b'\n');
+    line
+}
+
+fn at(line: usize, what: String) -> RecordingError {
+    RecordingError::Line { line, what }
+}
+
+fn header(line: &[u8]) -> Result<Recording, String> {
+    let header: Header = match serde_json::from_slice(line) {
+        Ok(header) => header,
+        Err(error) if line.starts_with(b"{\"recording\"") => return Err(reason(&error)),
+        Err(_) => return Err(missing_header(line)),
+    };
+    if header.recording != VERSION {
+        return Err(format!("version {} of the format is not known here, only version {VERSION}", header.recording));
+    }
+    let wire = WireId::named(&header.wire).ok_or_else(|| format!("no such wire; known are {}", known_wires()))?;
+    if !(200..=599).contains(&header.status) {
+        return Err("the status must be from 200 to 599".into());
+    }
+    if http::HeaderValue::from_str(&header.content_type).is_err() {
+        return Err("the content type cannot be a header's value".into());
+    }
+    Ok(Recording { wire, content_type: header.content_type, status: header.status, chunks: Vec::new() })
+}
+
+fn chunk(line: &[u8], latest: Duration) -> Result<Chunk, String> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| reason(&error))?;
+    let bytes = match (line.text, line.base64) {
+        (Some(text), None) => Bytes::from(text),
+        (None, Some(base64)) => BASE64.decode(base64).map(Bytes::from).map_err(|_| "its `base64` is not base64".to_owned())?,
+        (Some(_), Some(_)) | (None, None) => return Err("needs either `text` or `base64`".into()),
+    };
+    let at = Duration::from_millis(line.at);
+    if at < latest {
+        return Err(format!("`at` runs backwards: {} ms after {} ms", at.as_millis(), latest.as_millis()));
+    }
+    if at > LATEST {
+        return Err("`at` is later than a day, in milliseconds since the response head".into());
+    }
+    Ok(Chunk { at, bytes })
+}
+
+/// What serde_json says, without the line it counts (always 1 here) and without the file's own words.
+fn reason(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => format!("a field is missing, unknown or of the wrong type at column {}", error.column()),
+        Category::Syntax | Category::Eof | Category::Io => format!("is not one JSON object at column {}", error.column()),
+    }
+}
+
+fn missing_header(line: &[u8]) -> String {
+    const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let hint = if FIELDS.iter().any(|field| line.starts_with(field)) { CONVERT } else { "is this a recording?" };
+    format!("the header {{\"recording\":1,\"wire\":…,\"content_type\":…,\"status\":…}} is missing: {hint}")
+}
+
+fn known_wires() -> String {
+    WireId::ALL.map(WireId::name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const HEADER: &str = r#"{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}"#;
+
+    fn error(file: &str) -> String {
+        Recording::parse(file.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_recording_is_read_as_it_stands() {
+        let file = format!("{HEADER}\n{{\"at\":5,\"text\":\"data: é\\n\\n\"}}\n\n{{\"at\":5,\"base64\":\"/w==\"}}");
+        let recording = Recording::parse(file.as_bytes()).unwrap();
+        let five = Duration::from_millis(5);
+        let chunks = vec![Chunk { at: five, bytes: "data: é\n\n".into() }, Chunk { at: five, bytes: Bytes::from_static(b"\xff") }];
+        assert_eq!(recording, Recording { wire: WireId::OpenaiChat, content_type: "text/event-stream".into(), status: 200, chunks });
+    }
+
+    #[test]
+    fn every_mistake_names_its_line() {
+        for (tail, line, what) in [
+            ("{}", 2, "column 2"),
+            ("{\"at\":1}", 2, "either `text` or `base64`"),
+            ("{\"at\":1,\"text\":\"\",\"base64\":\"\"}", 2, "either `text` or `base64`"),
+            ("{\"at\":1,\"base64\":\"?\"}", 2, "not base64"),
+            ("{\"at\":2,\"text\":\"\"}\n\n{\"at\":1,\"text\":\"\"}", 4, "runs backwards"),
+            ("{\"at\":86400001,\"text\":\"\"}", 2, "later than a day"),
+            ("{\"at\":1,\"text\":\"\",\"x\":1}", 2, "unknown"),
+            ("data: {}", 2, "not one JSON object"),
+        ] {
+            let error = error(&format!("{HEADER}\n{tail}"));
+            assert!(error.starts_with(&format!("line {line} of the recording: ")) && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_header_says_what_is_wrong_with_it() {
+        for (from, to, what) in [
+            ("openai-chat", "morse", "known are openai-chat, openai-responses, anthropic, gemini, bedrock, ollama, cohere"),
+            ("\"recording\":1", "\"recording\":2", "version 2"),
+            ("200", "99", "from 200 to 599"),
+            ("text/event-stream", "a\\nb", "content type"),
+            ("\"status\":200", "\"state\":200", "unknown"),
+        ] {
+            let error = error(&HEADER.replace(from, to));
+            assert!(error.starts_with("line 1 of the recording: ") && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bare_event_stream_is_not_guessed_but_explained() {
+        for body in ["data: {}\n\n", "event: x\n", ": hello\n", "\u{feff}data: {}\n\n"] {
+            assert!(error(body).contains("to convert it: jq"), "{body:?}");
+        }
+        for body in ["", "{}", "[]", "hello"] {
+            assert!(error(body).contains("is this a recording?"), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_not_read() {
+        let file = vec![b'\n'; SIZE_BOUND + 1];
+        assert_eq!(Recording::parse(&file), Err(RecordingError::TooLarge { size: SIZE_BOUND + 1 }));
+    }
+
+    #[test]
+    fn a_model_names_one_plain_file() {
+        assert_eq!(file_name("tour.rec"), Some("tour.rec"));
+        for name in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "C:a", "a\0", "a\n"] {
+            assert_eq!(file_name(name), None, "{name:?}");
+        }
+        assert_eq!(file_name(&"a".repeat(NAME_BOUND + 1)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn written_and_parsed_it_is_the_same(
+            wire in prop::sample::select(WireId::ALL.to_vec()),
+            content_type in "[ -~]{0,30}",
+            status in 200u16..=599,
+            gaps in prop::collection::vec((0u64..5_000, prop::collection::vec(any::<u8>(), 0..20)), 0..20),
+        ) {
+            let mut at = Duration::ZERO;
+            let chunks = gaps.into_iter().map(|(gap, bytes)| {
+                at += Duration::from_millis(gap);
+                Chunk { at, bytes: bytes.into() }
+            }).collect();
+            let recording = Recording { wire, content_type, status, chunks };
+            prop_assert_eq!(Recording::parse(&recording.write()), Ok(recording));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), headed in any::<bool>()) {
+            let mut file = if headed { format!("{HEADER}\n").into_bytes() } else { Vec::new() };
+            file.extend(&bytes);
+            if let Ok(recording) = Recording::parse(&file) {
+                prop_assert!(headed && recording.status == 200);
+            }
+        }
+    }
+
+    /// The JSON payloads of a recorded openai-chat stream, which must end in `[DONE]`.
+    fn payloads(file: &[u8]) -> Vec<Value> {
+        let recording = Recording::parse(file).unwrap();
+        assert_eq!((recording.wire, recording.status), (WireId::OpenaiChat, 200));
+        let body = recording.chunks.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect::<Vec<_>>();
+        let body = String::from_utf8(body).unwrap();
+        let body = body.strip_suffix("data: [DONE]\n\n").expect("the terminal marker is last");
+        body.split_terminator("\n\n").map(|frame| serde_json::from_str(frame.strip_prefix("data: ").unwrap()).unwrap()).collect()
+    }
+
+    /// All the strings at `path` of the first choice's delta, joined.
+    fn joined(payloads: &[Value], path: &str) -> String {
+        payloads.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta")?.pointer(path)?.as_str()).collect()
+    }
+
+    /// Usage comes last, after the reason why the answer ended.
+    fn assert_ended(payloads: &[Value], reason: &str) {
+        let [.., finish, usage] = payloads else { panic!("no end") };
+        assert_eq!(finish.pointer("/choices/0/finish_reason"), Some(&Value::from(reason)));
+        assert_eq!(usage.pointer("/choices"), Some(&Value::Array(Vec::new())));
+        assert!(usage.pointer("/usage/completion_tokens").and_then(Value::as_u64).is_some_and(|tokens| tokens > 0));
+    }
+
+    fn length(file: &[u8]) -> Duration {
+        Recording::parse(file).unwrap().chunks.last().unwrap().at
+    }
+
+    #[test]
+    fn the_tour_thinks_then_tells() {
+        let file = include_bytes!("../../demo/tour.rec");
+        let payloads = payloads(file);
+        assert_ended(&payloads, "stop");
+        assert!(joined(&payloads, "/reasoning_content").len() > 200);
+        let text = joined(&payloads, "/content");
+        for word in ["reload", "second tab", "Stop", "Last-Event-ID"] {
+            assert!(text.contains(word), "{word}");
+        }
+        assert!((20..=30).contains(&length(file).as_secs()));
+    }
+
+    #[test]
+    fn the_tools_recording_calls_two_tools_at_once() {
+        let file = include_bytes!("../../demo/tools.rec");
+        let payloads = payloads(file);
+        assert_ended(&payloads, "tool_calls");
+        assert!(joined(&payloads, "/content").len() > 200);
+        let mut arguments = [String::new(), String::new()];
+        let calls = payloads.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/tool_calls/0"));
+        for call in calls {
+            let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+            arguments[index].push_str(call.pointer("/function/arguments").and_then(Value::as_str).unwrap());
+        }
+        for arguments in arguments {
+            assert!(serde_json::from_str::<Value>(&arguments).unwrap().is_object());
+        }
+        assert!((20..=30).contains(&length(file).as_secs()));
+    }
+}
