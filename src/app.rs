@@ -1,7 +1,7 @@
 //! The keys: configuration → rooms → gateway → server; workers, signals, reload, drain.
 //!
-//! Each worker is a thread with a single-threaded runtime and sockets of its own: a token goes from its upstream's read to
-//! its client's write without waking another thread.
+//! Each worker is a thread with a single-threaded runtime and sockets of its own: a token goes from
+//! its upstream's read to its client's write without waking another thread.
 
 mod signals;
 
@@ -37,7 +37,8 @@ const LAST_WRITE: Duration = Duration::from_secs(5);
 /// Serves the configuration at `path` until the process is told to stop.
 ///
 /// # Errors
-/// When it cannot begin: says why. What is wrong with the configuration is printed, and gives exit code 1.
+/// When it cannot begin: says why. What is wrong with the configuration is printed, and gives exit
+/// code 1.
 pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     let config = match Config::load(path) {
         Ok(config) => config,
@@ -48,7 +49,8 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     };
     telemetry::begin(&config.telemetry).map_err(anyhow::Error::msg)?;
     server::edge::panics::log_place_only();
-    // Huge pages would be cleared and kept for a few small buffers: memory for each stream is what counts here.
+    // Huge pages would be cleared and kept for a few small buffers: memory for each stream is what
+    // counts here.
     nix::sys::prctl::set_thp_disable(true).context("huge pages cannot be switched off")?;
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let runtime = runtime()?;
@@ -56,7 +58,11 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     let (snapshot, mut listeners) = App::new(config, workers)?;
     announce(&snapshot)?;
     let first = listeners.remove(0);
-    let threads: Vec<_> = listeners.into_iter().zip(1..).map(|(own, number)| worker(number, own, snapshot.clone())).collect();
+    let threads: Vec<_> = listeners
+        .into_iter()
+        .zip(1..)
+        .map(|(own, number)| worker(number, own, snapshot.clone()))
+        .collect();
     runtime.block_on(async {
         let keeper = tokio::spawn(signals::keep(snapshot.clone(), path.to_owned()));
         let sweeper = tokio::spawn(sweep(snapshot.gateway.clone()));
@@ -66,7 +72,9 @@ pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
         served
     })?;
     for thread in threads {
-        thread.join().map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
+        thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
     }
     snapshot.gateway.ledger().flush(LAST_WRITE);
     snapshot.recorder.flush(LAST_WRITE);
@@ -81,12 +89,19 @@ pub fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-fn worker(number: usize, listeners: Listeners, snapshot: Arc<App>) -> thread::JoinHandle<std::io::Result<()>> {
+fn worker(
+    number: usize,
+    listeners: Listeners,
+    snapshot: Arc<App>,
+) -> thread::JoinHandle<std::io::Result<()>> {
     let run = move || {
         upstream::set_worker(number);
         runtime()?.block_on(snapshot.serve(listeners))
     };
-    thread::Builder::new().name(format!("worker-{number}")).spawn(run).expect("a thread for each processor can be had")
+    thread::Builder::new()
+        .name(format!("worker-{number}"))
+        .spawn(run)
+        .expect("a thread for each processor can be had")
 }
 
 /// Everything that was built from a configuration.
@@ -112,13 +127,43 @@ impl App {
         let bound: Bound = server::bind(&config.server, workers)?;
         let (addresses, admin) = (bound.client_addresses().to_vec(), bound.admin_address());
         let lifecycle = Lifecycle::new();
-        let (recorder, limits, registry) = (Recorder::default(), Arc::default(), HealthRegistry::default());
-        let (ledger, metrics) = (Ledger::open(config.data_dir.as_deref(), &config.budgets)?, Metrics::default());
-        let gateway =
-            Arc::new(Gateway::new(build(&config, workers, &recorder, &limits, &registry, None)?, ledger, lifecycle.clone(), metrics));
-        let shared = Arc::new(Shared::new(&config.server, &config.limits.ip, gateway.clone(), lifecycle.clone()));
+        let (recorder, limits, registry) = (
+            Recorder::default(),
+            Arc::default(),
+            HealthRegistry::default(),
+        );
+        let (ledger, metrics) = (
+            Ledger::open(config.data_dir.as_deref(), &config.budgets)?,
+            Metrics::default(),
+        );
+        let gateway = Arc::new(Gateway::new(
+            build(&config, workers, &recorder, &limits, &registry, None)?,
+            ledger,
+            lifecycle.clone(),
+            metrics,
+        ));
+        let shared = Arc::new(Shared::new(
+            &config.server,
+            &config.limits.ip,
+            gateway.clone(),
+            lifecycle.clone(),
+        ));
         let config = parking_lot::Mutex::new(config);
-        Ok((Arc::new(Self { config, gateway, shared, lifecycle, recorder, limits, registry, workers, addresses, admin }), bound.split()))
+        Ok((
+            Arc::new(Self {
+                config,
+                gateway,
+                shared,
+                lifecycle,
+                recorder,
+                limits,
+                registry,
+                workers,
+                addresses,
+                admin,
+            }),
+            bound.split(),
+        ))
     }
 
     /// Serves these listeners until the process stops and what it ended has been told of.
@@ -132,9 +177,17 @@ impl App {
         served
     }
 
-    /// Takes a new configuration over, whole or not at all; running streams keep what they began with.
+    /// Takes a new configuration over, whole or not at all; running streams keep what they began
+    /// with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let snapshot = build(&config, self.workers, &self.recorder, &self.limits, &self.registry, Some(&self.gateway.snapshot()))?;
+        let snapshot = build(
+            &config,
+            self.workers,
+            &self.recorder,
+            &self.limits,
+            &self.registry,
+            Some(&self.gateway.snapshot()),
+        )?;
         let restart = self.config.lock().needs_restart(&config);
         self.gateway.replace(snapshot);
         self.shared.reload(&config.server, &config.limits.ip);
@@ -143,17 +196,31 @@ impl App {
     }
 }
 
-/// The gateway of a configuration, without sockets: for who brings it requests by hand. Must be called within a runtime.
+/// The gateway of a configuration, without sockets: for who brings it requests by hand. Must be
+/// called within a runtime.
 ///
 /// # Errors
 /// When it cannot begin: says why.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
     let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
-    let snapshot = build(config, 1, &Recorder::default(), &Arc::default(), &HealthRegistry::default(), None)?;
-    Ok(Gateway::new(snapshot, ledger, Lifecycle::new(), Metrics::default()))
+    let snapshot = build(
+        config,
+        1,
+        &Recorder::default(),
+        &Arc::default(),
+        &HealthRegistry::default(),
+        None,
+    )?;
+    Ok(Gateway::new(
+        snapshot,
+        ledger,
+        Lifecycle::new(),
+        Metrics::default(),
+    ))
 }
 
-/// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of issuers, and tickets.
+/// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of
+/// issuers, and tickets.
 fn build(
     config: &Config,
     workers: usize,
@@ -165,7 +232,8 @@ fn build(
     let providers = || config.route.providers.values();
     let clients = Arc::new(Clients::new(providers(), workers)?);
     recorder.open(providers())?;
-    let auth = Auth::new(&config.auth, before.map(|snapshot| &snapshot.auth)).map_err(anyhow::Error::msg)?;
+    let auth = Auth::new(&config.auth, before.map(|snapshot| &snapshot.auth))
+        .map_err(anyhow::Error::msg)?;
     auth.warm();
     // Last: what is known of upstreams is that of the house that is lived in.
     let routes = Routes::new(config.route.clone(), registry);
@@ -189,13 +257,29 @@ async fn sweep(gateway: Arc<Gateway>) {
 fn announce(snapshot: &App) -> std::io::Result<()> {
     let (scheme, what) = {
         let config = snapshot.config.lock();
-        let what = if config.gateway.playground { "the playground, and the API under /v1" } else { "the API under /v1" };
-        (if config.server.tls.is_some() { "https" } else { "http" }, what)
+        let what = if config.gateway.playground {
+            "the playground, and the API under /v1"
+        } else {
+            "the API under /v1"
+        };
+        (
+            if config.server.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            },
+            what,
+        )
     };
     for address in &snapshot.addresses {
         tracing::info!("serving on {scheme}://{address}/ ({what})");
     }
-    snapshot.config.lock().warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    snapshot
+        .config
+        .lock()
+        .warnings()
+        .iter()
+        .for_each(|warning| tracing::warn!("{warning}"));
     if let Some(admin) = snapshot.admin {
         tracing::info!("health on http://{admin}/healthz, metrics on http://{admin}/metrics");
     }
@@ -241,7 +325,11 @@ impl Running {
     /// When there is none on TCP.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        *self.snapshot.addresses.first().expect("there is a listener on TCP")
+        *self
+            .snapshot
+            .addresses
+            .first()
+            .expect("there is a listener on TCP")
     }
 
     /// The address of the operator's listener.

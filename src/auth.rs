@@ -1,7 +1,9 @@
-//! Who is asking: virtual keys, tokens, and tickets for one stream. Only this room makes a [`Caller`].
+//! Who is asking: virtual keys, tokens, and tickets for one stream. Only this room makes a
+//! [`Caller`].
 //!
-//! Invariants: secrets are known by their SHA-256 alone and compared in constant time; what is wrong with a key, a token or
-//! a ticket is not told to who sent it; a token can narrow the rights of the key that it names, and never widen them.
+//! Invariants: secrets are known by their SHA-256 alone and compared in constant time; what is
+//! wrong with a key, a token or a ticket is not told to who sent it; a token can narrow the rights
+//! of the key that it names, and never widen them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -80,7 +82,11 @@ impl Caller {
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
         let allowed = |globs: &[String]| globs.iter().any(|glob| matches(glob, model));
-        let by_token = self.grant.as_ref().and_then(|grant| grant.models.as_deref()).is_none_or(allowed);
+        let by_token = self
+            .grant
+            .as_ref()
+            .and_then(|grant| grant.models.as_deref())
+            .is_none_or(allowed);
         by_token && self.key.as_ref().is_none_or(|key| allowed(&key.models))
     }
 
@@ -90,7 +96,8 @@ impl Caller {
         self.key.as_ref().map(|key| &key.name)
     }
 
-    /// The team whose limits the caller shares: that of the key, which no token leads out of, else the token's.
+    /// The team whose limits the caller shares: that of the key, which no token leads out of, else
+    /// the token's.
     #[must_use]
     pub fn team(&self) -> Option<&ByteString> {
         let of_key = self.key.as_ref().and_then(|key| key.team.as_ref());
@@ -132,8 +139,15 @@ struct Grant {
 impl Grant {
     /// Its caller, unless the key has ended that it rests on.
     fn caller(self: Arc<Self>, now: SystemTime) -> Option<Caller> {
-        self.key.as_ref().is_none_or(|key| key.stands(now)).then_some(())?;
-        Some(Caller { id: self.id.clone(), key: self.key.clone(), grant: Some(self) })
+        self.key
+            .as_ref()
+            .is_none_or(|key| key.stands(now))
+            .then_some(())?;
+        Some(Caller {
+            id: self.id.clone(),
+            key: self.key.clone(),
+            grant: Some(self),
+        })
     }
 }
 
@@ -163,20 +177,29 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// From the configuration. Keys that `before` has fetched, and tickets that it has made, stay good.
+    /// From the configuration. Keys that `before` has fetched, and tickets that it has made, stay
+    /// good.
     ///
     /// # Errors
     /// When a file that verifies tokens cannot be used: says which.
     pub fn new(settings: &Settings, before: Option<&Self>) -> Result<Self, String> {
         let all = settings.keys.iter().map(|key| Arc::new(key.clone()));
-        let (keys, names) = all.map(|key| ((key.sha256, key.clone()), (key.name.clone(), key))).unzip();
+        let (keys, names) = all
+            .map(|key| ((key.sha256, key.clone()), (key.name.clone(), key)))
+            .unzip();
         let shared = settings.ticket_secret.as_ref();
-        let kept = before.filter(|before| shared.is_none() && !before.shared_tickets).map(|before| before.tickets.clone());
+        let kept = before
+            .filter(|before| shared.is_none() && !before.shared_tickets)
+            .map(|before| before.tickets.clone());
         Ok(Self {
             required: settings.required,
             keys,
             names,
-            jwt: settings.jwt.as_ref().map(|jwt| Jwt::new(jwt, before.and_then(|before| before.jwt.as_ref()))).transpose()?,
+            jwt: settings
+                .jwt
+                .as_ref()
+                .map(|jwt| Jwt::new(jwt, before.and_then(|before| before.jwt.as_ref())))
+                .transpose()?,
             verified: Verified::default(),
             tickets: kept.unwrap_or_else(|| Arc::new(Tickets::new(shared))),
             shared_tickets: shared.is_some(),
@@ -193,12 +216,20 @@ impl Auth {
     /// Who asks. Where nobody has to say who they are, nothing is looked at.
     ///
     /// # Errors
-    /// 401 in the same words for every reason; 503 where tokens cannot be verified for want of keys.
+    /// 401 in the same words for every reason; 503 where tokens cannot be verified for want of
+    /// keys.
     pub async fn identify(&self, asking: &Asking<'_>) -> Result<Caller, Fault> {
         if !self.required {
-            return Ok(Caller { id: CallerId::Anonymous, key: None, grant: None });
+            return Ok(Caller {
+                id: CallerId::Anonymous,
+                key: None,
+                grant: None,
+            });
         }
-        let cookie = self.jwt.as_ref().and_then(|jwt| jwt.settings().cookie.as_deref());
+        let cookie = self
+            .jwt
+            .as_ref()
+            .and_then(|jwt| jwt.settings().cookie.as_deref());
         match presented::of(asking, cookie) {
             Presented::Header(secret) => self.by_header(secret).await,
             Presented::Cookie(token) => self.by_token(token).await,
@@ -215,10 +246,16 @@ impl Auth {
 
     async fn by_header(&self, secret: &[u8]) -> Result<Caller, Fault> {
         let sha256: [u8; 32] = Sha256::digest(secret).into();
-        match self.keys.get(&sha256).filter(|key| bool::from(key.sha256.ct_eq(&sha256))) {
-            Some(key) if key.stands(SystemTime::now()) => {
-                Ok(Caller { id: CallerId::Key(key.name.clone()), key: Some(key.clone()), grant: None })
-            }
+        match self
+            .keys
+            .get(&sha256)
+            .filter(|key| bool::from(key.sha256.ct_eq(&sha256)))
+        {
+            Some(key) if key.stands(SystemTime::now()) => Ok(Caller {
+                id: CallerId::Key(key.name.clone()),
+                key: Some(key.clone()),
+                grant: None,
+            }),
             Some(_) => Err(wrong()),
             None => self.by_digested_token(secret, sha256).await,
         }
@@ -228,11 +265,16 @@ impl Auth {
         if !jwt::is_token(token) {
             return Err(wrong());
         }
-        self.by_digested_token(token, Sha256::digest(token).into()).await
+        self.by_digested_token(token, Sha256::digest(token).into())
+            .await
     }
 
     async fn by_digested_token(&self, token: &[u8], digest: [u8; 32]) -> Result<Caller, Fault> {
-        let jwt = self.jwt.as_ref().filter(|_| jwt::is_token(token)).ok_or_else(wrong)?;
+        let jwt = self
+            .jwt
+            .as_ref()
+            .filter(|_| jwt::is_token(token))
+            .ok_or_else(wrong)?;
         let keys = jwt.keys().await.map_err(told)?;
         let now = SystemTime::now();
         if let Some(grant) = self.verified.find(&digest, &keys, now) {
@@ -246,17 +288,45 @@ impl Auth {
     }
 
     fn grant(&self, jwt: &Jwt, claims: Claims) -> Result<Grant, Refused> {
-        let Claims { sub, key, team, models, limits, .. } = claims;
+        let Claims {
+            sub,
+            key,
+            team,
+            models,
+            limits,
+            ..
+        } = claims;
         let named = key.as_ref().or(jwt.settings().default_key.as_ref());
-        let key = named.map(|name| self.names.get(name).cloned().ok_or(Refused::Bad("there is no key of the name that it claims")));
+        let key = named.map(|name| {
+            self.names
+                .get(name)
+                .cloned()
+                .ok_or(Refused::Bad("there is no key of the name that it claims"))
+        });
         let key = key.transpose()?;
-        let id = CallerId::User(Arc::new(Subject { key: key.as_ref().map(|key| key.name.clone()), sub }));
-        Ok(Grant { id, key, team, models, limits })
+        let id = CallerId::User(Arc::new(Subject {
+            key: key.as_ref().map(|key| key.name.clone()),
+            sub,
+        }));
+        Ok(Grant {
+            id,
+            key,
+            team,
+            models,
+            limits,
+        })
     }
 
     /// A ticket for a stream of this caller's, good until `ends`.
     #[must_use]
-    pub fn issue(&self, caller: &Caller, stream: &StreamId, rights: Rights, origin: Option<&str>, ends: SystemTime) -> String {
+    pub fn issue(
+        &self,
+        caller: &Caller,
+        stream: &StreamId,
+        rights: Rights,
+        origin: Option<&str>,
+        ends: SystemTime,
+    ) -> String {
         self.tickets.issue(&caller.id, stream, rights, origin, ends)
     }
 
@@ -265,7 +335,9 @@ impl Auth {
     /// # Errors
     /// 401 where it is none of ours, was changed, or has ended.
     pub fn ticket(&self, text: &str) -> Result<Ticket, Fault> {
-        self.tickets.read(text, SystemTime::now()).ok_or_else(no_ticket)
+        self.tickets
+            .read(text, SystemTime::now())
+            .ok_or_else(no_ticket)
     }
 
     /// The caller that a ticket stands for: the owner of its stream.
@@ -283,12 +355,22 @@ impl Auth {
         if !(open && stands && self.tickets.is_of(ticket, owner)) {
             return Err(no_ticket());
         }
-        Ok(Caller { id: owner.clone(), key: key.cloned(), grant: None })
+        Ok(Caller {
+            id: owner.clone(),
+            key: key.cloned(),
+            grant: None,
+        })
     }
 
     fn missing(&self) -> Fault {
-        let what = if self.jwt.is_some() { "key or token" } else { "key" };
-        let message = format!("no {what}: send one as `Authorization: Bearer <{what}>` or `x-api-key: <{what}>`");
+        let what = if self.jwt.is_some() {
+            "key or token"
+        } else {
+            "key"
+        };
+        let message = format!(
+            "no {what}: send one as `Authorization: Bearer <{what}>` or `x-api-key: <{what}>`"
+        );
         Fault::new(Code::Unauthenticated, message)
     }
 }
@@ -309,7 +391,10 @@ fn untrusted() -> Fault {
 }
 
 fn no_ticket() -> Fault {
-    Fault::new(Code::Unauthenticated, "this ticket is not valid here: it has ended, or is not for this")
+    Fault::new(
+        Code::Unauthenticated,
+        "this ticket is not valid here: it has ended, or is not for this",
+    )
 }
 
 /// What somebody is told of a token that does not count. The reason is the log's.
@@ -336,11 +421,24 @@ mod tests {
     use super::*;
 
     fn auth(key: Key) -> Auth {
-        Auth::new(&Settings { required: true, keys: vec![key], ..Settings::default() }, None).unwrap()
+        Auth::new(
+            &Settings {
+                required: true,
+                keys: vec![key],
+                ..Settings::default()
+            },
+            None,
+        )
+        .unwrap()
     }
 
     async fn identify(auth: &Auth, headers: &HeaderMap) -> Result<Caller, Fault> {
-        auth.identify(&Asking { method: &Method::POST, headers, trusted_page: false }).await
+        auth.identify(&Asking {
+            method: &Method::POST,
+            headers,
+            trusted_page: false,
+        })
+        .await
     }
 
     fn key() -> Key {
@@ -361,7 +459,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_is_known_in_either_header() {
-        for sent in [headers("authorization", "bearer sk-1"), headers("x-api-key", "sk-1")] {
+        for sent in [
+            headers("authorization", "bearer sk-1"),
+            headers("x-api-key", "sk-1"),
+        ] {
             let caller = identify(&auth(key()), &sent).await.unwrap();
             assert_eq!(caller.id, CallerId::Key("web".into()));
             assert!(caller.may_use("gpt-5") && !caller.may_use("claude"));
@@ -376,10 +477,25 @@ mod tests {
             (auth(key()), headers("x-api-key", "sk-2")),
             (auth(key()), headers("authorization", "Basic sk-1")),
             (auth(key()), HeaderMap::new()),
-            (auth(Key { disabled: true, ..key() }), good.clone()),
-            (auth(Key { expires: past, ..key() }), good),
+            (
+                auth(Key {
+                    disabled: true,
+                    ..key()
+                }),
+                good.clone(),
+            ),
+            (
+                auth(Key {
+                    expires: past,
+                    ..key()
+                }),
+                good,
+            ),
         ] {
-            assert_eq!(identify(&auth, &sent).await.unwrap_err().code, Code::Unauthenticated);
+            assert_eq!(
+                identify(&auth, &sent).await.unwrap_err().code,
+                Code::Unauthenticated
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: what it takes, what it teaches, and `check`.
 //!
-//! Invariants: nothing is started here. Results go to standard output, complaints to standard error.
+//! Invariants: nothing is started here. Results go to standard output, complaints to standard
+//! error.
 
 pub mod chat;
 pub mod keys;
@@ -55,7 +56,13 @@ Signals:
 #[command(disable_help_subcommand = true)]
 pub struct Cli {
     /// The configuration, a TOML file
-    #[arg(long, short, global = true, value_name = "FILE", default_value = "config.toml")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        default_value = "config.toml"
+    )]
     pub config: PathBuf,
 
     /// What to do instead of serving
@@ -68,13 +75,14 @@ pub struct Cli {
 pub enum Command {
     /// Say everything that is wrong with the configuration
     ///
-    /// Each problem comes with file, line, column, key, what was expected, and what to do. Environment variables and files
-    /// that the configuration refers to are read as they would be when serving. Exits with 0 when all is good, else with 1.
+    /// Each problem comes with file, line, column, key, what was expected, and what to do.
+    /// Environment variables and files that the configuration refers to are read as they would be
+    /// when serving. Exits with 0 when all is good, else with 1.
     Check {
         /// Ask every target that a model routes to for one token, and say what came of it
         ///
-        /// This costs what one token costs. Addresses, keys and model names are tried as they would be when serving. Exits with
-        /// 0 when all targets have answered.
+        /// This costs what one token costs. Addresses, keys and model names are tried as they would
+        /// be when serving. Exits with 0 when all targets have answered.
         #[arg(long)]
         probe: bool,
     },
@@ -88,7 +96,8 @@ pub enum Command {
     },
     /// Tell what was used and what it cost, from the ledger in `data_dir`
     ///
-    /// A line for each stream, or sums. A running server is not disturbed; its last tenth of a second may be missing.
+    /// A line for each stream, or sums. A running server is not disturbed; its last tenth of a
+    /// second may be missing.
     Usage(UsageArgs),
     /// List the known providers: their wires, addresses and keys
     Providers {
@@ -103,7 +112,11 @@ pub enum Command {
 /// # Errors
 /// When the list cannot be written.
 pub fn providers(markdown: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
-    let table = if markdown { presets::markdown() } else { columns(&presets::rows()) };
+    let table = if markdown {
+        presets::markdown()
+    } else {
+        columns(&presets::rows())
+    };
     out.write_all(table.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -116,11 +129,18 @@ pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
     match Config::load(path) {
         Ok(config) => {
             writeln!(out, "{} is good: {}", path.display(), summary(&config))?;
-            config.warnings().iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
+            config
+                .warnings()
+                .iter()
+                .try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
-            writeln!(err, "{problems}\n{}", counted(problems.list().len(), "problem"))?;
+            writeln!(
+                err,
+                "{problems}\n{}",
+                counted(problems.list().len(), "problem")
+            )?;
             Ok(ExitCode::FAILURE)
         }
     }
@@ -129,7 +149,12 @@ pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
 fn summary(config: &Config) -> String {
     let listeners = config.server.listen.len() + 1;
     let (providers, models) = (config.route.providers.len(), config.route.models.len());
-    format!("{}, {}, {}", counted(listeners, "listener"), counted(providers, "provider"), counted(models, "model"))
+    format!(
+        "{}, {}, {}",
+        counted(listeners, "listener"),
+        counted(providers, "provider"),
+        counted(models, "model")
+    )
 }
 
 /// Lines of cells, each column as wide as its widest cell.
@@ -141,7 +166,11 @@ fn columns<const N: usize>(lines: &[[String; N]]) -> String {
         }
     }
     let row = |line: &[String; N]| {
-        let cells: Vec<_> = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        let cells: Vec<_> = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
         format!("{}\n", cells.join("  ").trim_end())
     };
     lines.iter().map(row).collect()
@@ -157,7 +186,11 @@ mod tests {
     fn checked(path: &Path) -> (ExitCode, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = check(path, &mut out, &mut err).unwrap();
-        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        (
+            code,
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
     }
 
     #[test]
@@ -170,14 +203,25 @@ mod tests {
         let cli = Cli::try_parse_from(["sluicegate"]).unwrap();
         assert!(cli.command.is_none());
         let cli = Cli::try_parse_from(["sluicegate", "check", "--config", "other.toml"]).unwrap();
-        assert!(matches!(cli.command, Some(Command::Check { probe: false })) && cli.config == Path::new("other.toml"));
+        assert!(
+            matches!(cli.command, Some(Command::Check { probe: false }))
+                && cli.config == Path::new("other.toml")
+        );
     }
 
     #[test]
     fn the_short_help_is_short_and_the_long_one_has_the_tour() {
-        let (short, long) = (Cli::command().render_help().to_string(), Cli::command().render_long_help().to_string());
+        let (short, long) = (
+            Cli::command().render_help().to_string(),
+            Cli::command().render_long_help().to_string(),
+        );
         assert!(short.lines().count() <= 20, "{short}");
-        assert!(long.contains("Two minutes") && long.contains("sluicegate check") && !short.contains("Two minutes"), "{long}");
+        assert!(
+            long.contains("Two minutes")
+                && long.contains("sluicegate check")
+                && !short.contains("Two minutes"),
+            "{long}"
+        );
     }
 
     #[test]
@@ -187,7 +231,14 @@ mod tests {
         let path =
             scratch.write("config.toml", "providers.demo = { wire = 'replay', dir = 'demo' }\nmodels.demo.route = ['demo/tour.rec']\n");
         let (code, out, err) = checked(&path);
-        assert_eq!(out, format!("{} is good: 2 listeners, 1 provider, 1 model\n", path.display()), "{err}");
+        assert_eq!(
+            out,
+            format!(
+                "{} is good: 2 listeners, 1 provider, 1 model\n",
+                path.display()
+            ),
+            "{err}"
+        );
         assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
     }
 
@@ -197,13 +248,21 @@ mod tests {
         let path = scratch.write("config.toml", "[server]\nlisten = 1\ndrain = 2\n");
         let (code, out, err) = checked(&path);
         assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
-        assert!(err.contains(":2:10: server.listen:") && err.contains(":3:9: server.drain:") && err.ends_with("\n3 problems\n"), "{err}");
+        assert!(
+            err.contains(":2:10: server.listen:")
+                && err.contains(":3:9: server.drain:")
+                && err.ends_with("\n3 problems\n"),
+            "{err}"
+        );
     }
 
     #[test]
     fn a_file_that_is_not_there_is_a_problem_too() {
         let (code, _, err) = checked(Path::new("/nowhere/config.toml"));
         assert_eq!(code, ExitCode::FAILURE);
-        assert!(err.starts_with("/nowhere/config.toml: cannot be read: No such file"), "{err}");
+        assert!(
+            err.starts_with("/nowhere/config.toml: cannot be read: No such file"),
+            "{err}"
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! Dialects: how clients ask, and how they are answered. One file a dialect.
 //!
-//! Invariants: pure — no IO, no clock, no randomness. Encoding is total: every event is spelled or left out by name, so
-//! it cannot fail. Encoders are deterministic, and their state does not depend on the text of deltas, but where they say
-//! so and can tell that it is missing: run silently over what came before, an encoder stands where it stood.
+//! Invariants: pure — no IO, no clock, no randomness. Encoding is total: every event is spelled or
+//! left out by name, so it cannot fail. Encoders are deterministic, and their state does not depend
+//! on the text of deltas, but where they say so and can tell that it is missing: run silently over
+//! what came before, an encoder stands where it stood.
 
 pub mod anthropic;
 mod cost;
@@ -42,10 +43,11 @@ pub struct View {
     pub start: Start,
     /// The reader wants usage in the stream (where the dialect makes it optional).
     pub include_usage: bool,
-    /// The reader's dialect is that of the entries' payloads, and the stream was begun in it: they are passed on.
-    /// Only then are `Entry::raw`s to be looked at.
+    /// The reader's dialect is that of the entries' payloads, and the stream was begun in it: they
+    /// are passed on. Only then are `Entry::raw`s to be looked at.
     pub raw: bool,
-    /// What is kept of a request in the dialect `openai-responses`; none where the stream began in another.
+    /// What is kept of a request in the dialect `openai-responses`; none where the stream began in
+    /// another.
     pub asked: Option<Arc<Asked>>,
 }
 
@@ -74,7 +76,8 @@ pub trait Dialect: Send + Sync + 'static {
     /// The whole answer of a non-streaming request (JSON), completed or cancelled with content.
     fn whole(&self, view: &View, answer: &Answer) -> Bytes;
 
-    /// What keeps a silent connection alive: a comment ended by ONE newline, or the dialect's own ping.
+    /// What keeps a silent connection alive: a comment ended by ONE newline, or the dialect's own
+    /// ping.
     fn heartbeat(&self) -> &'static [u8];
 }
 
@@ -83,8 +86,8 @@ pub trait Encode: Send {
     /// Spells one event.
     fn event(&mut self, event: &Event, out: &mut SseWriter);
 
-    /// Takes in what is remembered of entries that were let go: what came in which order, the text of deltas left out.
-    /// Always the first of what comes silently.
+    /// Takes in what is remembered of entries that were let go: what came in which order, the text
+    /// of deltas left out. Always the first of what comes silently.
     fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
         self.entry(summary, out);
     }
@@ -111,6 +114,13 @@ pub fn of(dialect: DialectId) -> &'static dyn Dialect {
 
 /// What an end says that is an error nobody has told of.
 fn unsaid(end: &End) -> Fault {
-    let native = end.native.as_deref().map(|word| format!(": {word}")).unwrap_or_default();
-    Fault::new(Code::UpstreamError, format!("the upstream ended the answer with an error{native}; try again"))
+    let native = end
+        .native
+        .as_deref()
+        .map(|word| format!(": {word}"))
+        .unwrap_or_default();
+    Fault::new(
+        Code::UpstreamError,
+        format!("the upstream ended the answer with an error{native}; try again"),
+    )
 }

@@ -1,7 +1,9 @@
-//! The path of a request: who, what, may they — then a stream, and the answer that follows its journal.
+//! The path of a request: who, what, may they — then a stream, and the answer that follows its
+//! journal.
 //!
-//! Invariants: one [`Snapshot`] for a request, so that a reload never changes it half-way; every stream is looked up under
-//! the caller that asks; an answer's status is decided once; nothing of a request is logged here.
+//! Invariants: one [`Snapshot`] for a request, so that a reload never changes it half-way; every
+//! stream is looked up under the caller that asks; an answer's status is decided once; nothing of a
+//! request is logged here.
 
 mod affinity;
 mod answer;
@@ -101,7 +103,11 @@ pub struct RequestContext {
 impl RequestContext {
     /// What of its request tells who asks.
     fn asking<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Asking<'a> {
-        Asking { method, headers, trusted_page: self.trusted_page }
+        Asking {
+            method,
+            headers,
+            trusted_page: self.trusted_page,
+        }
     }
 }
 
@@ -158,11 +164,31 @@ pub struct Gauges {
 impl Gateway {
     /// A gateway with this house, which counts by these metrics.
     #[must_use]
-    pub fn new(snapshot: Snapshot, ledger: Arc<Ledger>, lifecycle: Arc<Lifecycle>, metrics: Metrics) -> Self {
+    pub fn new(
+        snapshot: Snapshot,
+        ledger: Arc<Ledger>,
+        lifecycle: Arc<Lifecycle>,
+        metrics: Metrics,
+    ) -> Self {
         let hub = Hub::new(snapshot.hub.memory);
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let (snapshot, finishing, tasks) = (ArcSwap::from_pointee(snapshot), Arc::default(), TaskTracker::new());
-        Self { snapshot, hub, ledger, finishing, lifecycle, metrics, tasks, began }
+        let began = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        let (snapshot, finishing, tasks) = (
+            ArcSwap::from_pointee(snapshot),
+            Arc::default(),
+            TaskTracker::new(),
+        );
+        Self {
+            snapshot,
+            hub,
+            ledger,
+            finishing,
+            lifecycle,
+            metrics,
+            tasks,
+            began,
+        }
     }
 
     /// Changes the house, for requests from now on. Streams and the fills of limits stay.
@@ -189,7 +215,8 @@ impl Gateway {
         &self.ledger
     }
 
-    /// Ends every running stream, and closes every upstream that is read on, as this instance is about to stop.
+    /// Ends every running stream, and closes every upstream that is read on, as this instance is
+    /// about to stop.
     pub fn shut_down(&self) {
         self.hub.shut_down();
         self.finishing.stop();
@@ -200,7 +227,13 @@ impl Gateway {
     pub fn gauges(&self) -> Gauges {
         let (running, readers) = self.hub.counts();
         let held = self.snapshot.load().limits.held();
-        Gauges { running, readers, permits: held.slots, reserved: held.reserved, reserved_money: self.ledger.reserved() }
+        Gauges {
+            running,
+            readers,
+            permits: held.slots,
+            reserved: held.reserved,
+            reserved_money: self.ledger.reserved(),
+        }
     }
 
     /// What has been counted, and what is going on, as scrapers read it.
@@ -208,9 +241,23 @@ impl Gateway {
     /// # Errors
     /// A bug of ours, where it cannot be written.
     pub fn scrape(&self, format: Format) -> Result<String, Fault> {
-        let Gauges { running, readers, permits, reserved: reserved_tokens, reserved_money: reserved_cost } = self.gauges();
-        let now = Levels { running, readers, permits, reserved_tokens, reserved_cost };
-        self.metrics.written(&now, format).map_err(|_| Fault::new(Code::InternalError, "the metrics cannot be written"))
+        let Gauges {
+            running,
+            readers,
+            permits,
+            reserved: reserved_tokens,
+            reserved_money: reserved_cost,
+        } = self.gauges();
+        let now = Levels {
+            running,
+            readers,
+            permits,
+            reserved_tokens,
+            reserved_cost,
+        };
+        self.metrics
+            .written(&now, format)
+            .map_err(|_| Fault::new(Code::InternalError, "the metrics cannot be written"))
     }
 
     /// Counts a request that is refused, here or at the edge.
@@ -226,7 +273,9 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let endpoint = routes::find(request.method(), request.uri().path());
         let dialect = spoken(&request);
-        let dialect = endpoint.as_ref().map_or(dialect, |endpoint| endpoint.dialect(dialect));
+        let dialect = endpoint
+            .as_ref()
+            .map_or(dialect, |endpoint| endpoint.dialect(dialect));
         let answered = match endpoint {
             Ok(endpoint) => self.answer(&snapshot, &context, endpoint, request).await,
             Err(fault) => Err(fault),
@@ -249,34 +298,116 @@ impl Gateway {
     {
         match endpoint {
             Endpoint::Playground if snapshot.settings.playground => Ok(pages::playground()),
-            Endpoint::Playground => Err(Fault::new(Code::NotFound, "the playground is switched off (`server.playground`)")),
+            Endpoint::Playground => Err(Fault::new(
+                Code::NotFound,
+                "the playground is switched off (`server.playground`)",
+            )),
             Endpoint::Client => Ok(pages::client(request.headers())),
             Endpoint::Generate(dialect) => self.serve(snapshot, context, dialect, request).await,
             Endpoint::Count => self.count(snapshot, context, request).await,
-            Endpoint::Models => self.models(snapshot, &self.identify(snapshot, context, &request).await?, spoken(&request), request.uri()),
-            Endpoint::Model(name) => self.model(snapshot, &self.identify(snapshot, context, &request).await?, &name, spoken(&request)),
-            Endpoint::List => self.list(context, &self.identify(snapshot, context, &request).await?, &request),
-            Endpoint::Read(id) => self.read(snapshot, &self.holder(snapshot, context, &request, &id, Right::Read).await?, &id, &request),
-            Endpoint::Cancel(id) => self.cancel(&self.holder(snapshot, context, &request, &id, Right::Cancel).await?, &id).await,
-            Endpoint::Ticket(id) => self.ticket(snapshot, &self.identify(snapshot, context, &request).await?, &id, request).await,
-            Endpoint::ReadResponse(id) => self.read_response(snapshot, &self.identify(snapshot, context, &request).await?, &id, &request),
-            Endpoint::CancelResponse(id) => self.cancel_response(&self.identify(snapshot, context, &request).await?, &id).await,
-            Endpoint::ForgetResponse(id) => self.forget_response(&self.identify(snapshot, context, &request).await?, &id).await,
-            Endpoint::InputItems(id) => self.input_items(&self.identify(snapshot, context, &request).await?, &id, request.uri()),
-            Endpoint::ResumeChat(chat) => self.resume(snapshot, &self.identify(snapshot, context, &request).await?, &chat, &request),
-            Endpoint::StopChat(chat) => self.stop(&self.identify(snapshot, context, &request).await?, &chat, request).await,
-            Endpoint::Forget(id) => self.forget(&self.identify(snapshot, context, &request).await?, &id).await,
+            Endpoint::Models => self.models(
+                snapshot,
+                &self.identify(snapshot, context, &request).await?,
+                spoken(&request),
+                request.uri(),
+            ),
+            Endpoint::Model(name) => self.model(
+                snapshot,
+                &self.identify(snapshot, context, &request).await?,
+                &name,
+                spoken(&request),
+            ),
+            Endpoint::List => self.list(
+                context,
+                &self.identify(snapshot, context, &request).await?,
+                &request,
+            ),
+            Endpoint::Read(id) => self.read(
+                snapshot,
+                &self
+                    .holder(snapshot, context, &request, &id, Right::Read)
+                    .await?,
+                &id,
+                &request,
+            ),
+            Endpoint::Cancel(id) => {
+                self.cancel(
+                    &self
+                        .holder(snapshot, context, &request, &id, Right::Cancel)
+                        .await?,
+                    &id,
+                )
+                .await
+            }
+            Endpoint::Ticket(id) => {
+                self.ticket(
+                    snapshot,
+                    &self.identify(snapshot, context, &request).await?,
+                    &id,
+                    request,
+                )
+                .await
+            }
+            Endpoint::ReadResponse(id) => self.read_response(
+                snapshot,
+                &self.identify(snapshot, context, &request).await?,
+                &id,
+                &request,
+            ),
+            Endpoint::CancelResponse(id) => {
+                self.cancel_response(&self.identify(snapshot, context, &request).await?, &id)
+                    .await
+            }
+            Endpoint::ForgetResponse(id) => {
+                self.forget_response(&self.identify(snapshot, context, &request).await?, &id)
+                    .await
+            }
+            Endpoint::InputItems(id) => self.input_items(
+                &self.identify(snapshot, context, &request).await?,
+                &id,
+                request.uri(),
+            ),
+            Endpoint::ResumeChat(chat) => self.resume(
+                snapshot,
+                &self.identify(snapshot, context, &request).await?,
+                &chat,
+                &request,
+            ),
+            Endpoint::StopChat(chat) => {
+                self.stop(
+                    &self.identify(snapshot, context, &request).await?,
+                    &chat,
+                    request,
+                )
+                .await
+            }
+            Endpoint::Forget(id) => {
+                self.forget(&self.identify(snapshot, context, &request).await?, &id)
+                    .await
+            }
         }
     }
 
     /// Counts a read, as soon as it is known whose it is.
     fn count_read(&self, caller: &Caller) -> Result<(), Fault> {
         let own = caller.limits().map(serve::of_token);
-        self.snapshot.load().limits.read(&caller.id, caller.key(), own).map_err(|fault| *fault)
+        self.snapshot
+            .load()
+            .limits
+            .read(&caller.id, caller.key(), own)
+            .map_err(|fault| *fault)
     }
 
-    async fn identify<B>(&self, snapshot: &Snapshot, context: &RequestContext, request: &Request<B>) -> Result<Caller, Fault> {
-        snapshot.auth.identify(&context.asking(request.method(), request.headers())).await
+    async fn identify<B>(
+        &self,
+        snapshot: &Snapshot,
+        context: &RequestContext,
+        request: &Request<B>,
+    ) -> Result<Caller, Fault> {
+        snapshot
+            .auth
+            .identify(&context.asking(request.method(), request.headers()))
+            .await
     }
 }
 
@@ -287,6 +418,14 @@ fn head_only<B>(request: &Request<B>) -> bool {
 
 /// True where the client reads event streams.
 fn wants_events<B>(request: &Request<B>) -> bool {
-    let accepts = |value: &http::HeaderValue| value.to_str().is_ok_and(|text| text.contains("text/event-stream"));
-    request.headers().get_all(header::ACCEPT).iter().any(accepts)
+    let accepts = |value: &http::HeaderValue| {
+        value
+            .to_str()
+            .is_ok_and(|text| text.contains("text/event-stream"))
+    };
+    request
+        .headers()
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(accepts)
 }

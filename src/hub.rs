@@ -1,8 +1,10 @@
-//! The seam: streams and their journals. Upstreams write a journal, readers follow it; neither knows the other.
+//! The seam: streams and their journals. Upstreams write a journal, readers follow it; neither
+//! knows the other.
 //!
-//! Invariants: a journal has one [`Writer`], and ends however that ends; a reader is a cursor over the log, live and
-//! replay being the same loop; a stream knows its owner, and every look-up names one; every map, queue and log has a
-//! bound; no lock is held across an await, and the maps' lock is never taken while a log's is held.
+//! Invariants: a journal has one [`Writer`], and ends however that ends; a reader is a cursor over
+//! the log, live and replay being the same loop; a stream knows its owner, and every look-up names
+//! one; every map, queue and log has a bound; no lock is held across an await, and the maps' lock
+//! is never taken while a log's is held.
 
 mod alias;
 mod cancel;
@@ -54,7 +56,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { retention: Duration::from_secs(300), memory: 512 << 20, max_stream: 16 << 20, readers: 64, on_disconnect: None }
+        Self {
+            retention: Duration::from_secs(300),
+            memory: 512 << 20,
+            max_stream: 16 << 20,
+            readers: 64,
+            on_disconnect: None,
+        }
     }
 }
 
@@ -87,7 +95,13 @@ impl Hub {
     /// A hub without streams, which keeps at most `memory` bytes of journals.
     #[must_use]
     pub fn new(memory: usize) -> Self {
-        Self { inner: Arc::new(Inner { maps: Mutex::default(), memory_budget: MemoryBudget::new(memory), ended: Notify::new() }) }
+        Self {
+            inner: Arc::new(Inner {
+                maps: Mutex::default(),
+                memory_budget: MemoryBudget::new(memory),
+                ended: Notify::new(),
+            }),
+        }
     }
 
     /// Changes the bound on all journals together, for what is written from now on.
@@ -101,11 +115,17 @@ impl Hub {
         Claim::register(self.clone(), owner.clone(), keys)
     }
 
-    /// Begins a stream under a settled claim: its journal with the first entry, the writer, and the first reader.
+    /// Begins a stream under a settled claim: its journal with the first entry, the writer, and the
+    /// first reader.
     #[must_use]
     pub fn begin(&self, claim: Claim, spec: StreamSpec) -> (Writer, Reader) {
         let (keys, settling) = claim.commit();
-        let stream = Arc::new(Stream::new(StreamId::random(), spec, keys, self.inner.clone()));
+        let stream = Arc::new(Stream::new(
+            StreamId::random(),
+            spec,
+            keys,
+            self.inner.clone(),
+        ));
         if self.inner.maps.lock().insert(&stream) {
             stream.cancel(Cause::Client);
         }
@@ -143,7 +163,11 @@ impl Hub {
     /// # Errors
     /// 404 in the same words whether it never was, is forgotten, or is somebody else's.
     pub fn find(&self, owner: &CallerId, name: &str) -> Result<Arc<Stream>, Fault> {
-        self.inner.maps.lock().find(owner, name).ok_or_else(|| not_found(name))
+        self.inner
+            .maps
+            .lock()
+            .find(owner, name)
+            .ok_or_else(|| not_found(name))
     }
 
     /// The caller's stream in which a provider made the object of that id.
@@ -152,7 +176,8 @@ impl Hub {
         self.inner.maps.lock().maker(owner, object)
     }
 
-    /// Whose the stream of that id is. Only for who has proof of a right to it that does not depend on the answer.
+    /// Whose the stream of that id is. Only for who has proof of a right to it that does not depend
+    /// on the answer.
     #[must_use]
     pub fn owner_of(&self, id: &StreamId) -> Option<CallerId> {
         self.inner.maps.lock().owner_of(id)
@@ -164,7 +189,8 @@ impl Hub {
         not_found(name)
     }
 
-    /// Stops whatever the caller has under that id or name; a name not yet there is remembered for a while.
+    /// Stops whatever the caller has under that id or name; a name not yet there is remembered for
+    /// a while.
     ///
     /// # Errors
     /// 404 where there is nothing, as for [`Hub::find`].
@@ -196,7 +222,12 @@ impl Hub {
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         let all = self.inner.maps.lock().all();
-        all.iter().fold((0, 0), |(running, readers), stream| (running + usize::from(stream.is_running()), readers + stream.readers()))
+        all.iter().fold((0, 0), |(running, readers), stream| {
+            (
+                running + usize::from(stream.is_running()),
+                readers + stream.readers(),
+            )
+        })
     }
 
     /// Ends every running stream, as this instance is about to stop.
@@ -220,8 +251,15 @@ impl Hub {
 
 /// The one answer for a stream that this caller cannot have.
 fn not_found(name: &str) -> Fault {
-    let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-    Fault::new(Code::StreamNotFound, format!("no stream `{shown}` here: it never was, or has been forgotten"))
+    let shown: String = name
+        .chars()
+        .filter(|c| c.is_ascii_graphic())
+        .take(64)
+        .collect();
+    Fault::new(
+        Code::StreamNotFound,
+        format!("no stream `{shown}` here: it never was, or has been forgotten"),
+    )
 }
 
 #[cfg(test)]

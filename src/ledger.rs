@@ -1,12 +1,13 @@
 //! The ledger: what generations cost, who pays, and how much of a budget is left.
 //!
-//! Invariants: one row for each stream that began, and one settlement; what an account has spent is the sum of its rows,
-//! as it is reckoned from them when the process begins; nobody waits for the disk, and where it does not keep up nothing
-//! new begins; a request that is refused takes nothing. No prompt, no completion.
+//! Invariants: one row for each stream that began, and one settlement; what an account has spent is
+//! the sum of its rows, as it is reckoned from them when the process begins; nobody waits for the
+//! disk, and where it does not keep up nothing new begins; a request that is refused takes nothing.
+//! No prompt, no completion.
 //!
-//! The rows stand in one file of JSON lines for each month, under `data_dir`: they can be read while the process runs,
-//! copied and deleted by the month, and lose at most the last moment in a crash. Budgets have no store of their own that
-//! could disagree.
+//! The rows stand in one file of JSON lines for each month, under `data_dir`: they can be read
+//! while the process runs, copied and deleted by the month, and lose at most the last moment in a
+//! crash. Budgets have no store of their own that could disagree.
 
 mod accounts;
 mod bill;
@@ -54,7 +55,11 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { day: None, month: None, warn_at: WARN_AT }
+        Self {
+            day: None,
+            month: None,
+            warn_at: WARN_AT,
+        }
     }
 }
 
@@ -89,18 +94,31 @@ impl Budgets {
         named.chain([&self.global, &self.user]).any(Budget::is_set)
     }
 
-    /// The accounts that pay for a generation of this caller. Those of end users are kept only where they have a budget.
+    /// The accounts that pay for a generation of this caller. Those of end users are kept only
+    /// where they have a budget.
     fn payers(&self, customer: &Customer) -> Payers {
         let mut payers = Payers::new();
         payers.push((Payer::Global, self.global));
         if let Some(key) = &customer.key {
-            payers.push((Payer::Key(key.clone()), self.keys.get(key).copied().unwrap_or_default()));
+            payers.push((
+                Payer::Key(key.clone()),
+                self.keys.get(key).copied().unwrap_or_default(),
+            ));
         }
         if let Some(team) = &customer.team {
-            payers.push((Payer::Team(team.clone()), self.teams.get(team).copied().unwrap_or_default()));
+            payers.push((
+                Payer::Team(team.clone()),
+                self.teams.get(team).copied().unwrap_or_default(),
+            ));
         }
         if let (Some(user), true) = (&customer.user, self.user.is_set()) {
-            payers.push((Payer::User { key: customer.key.clone().unwrap_or_default(), user: user.clone() }, self.user));
+            payers.push((
+                Payer::User {
+                    key: customer.key.clone().unwrap_or_default(),
+                    user: user.clone(),
+                },
+                self.user,
+            ));
         }
         payers
     }
@@ -165,7 +183,10 @@ struct Period {
 
 impl Period {
     fn of(ms: u64) -> Self {
-        Self { day: Day::of(ms), month: Month::of(ms) }
+        Self {
+            day: Day::of(ms),
+            month: Month::of(ms),
+        }
     }
 }
 
@@ -200,17 +221,24 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger in `data_dir`, and reckons from its rows what has been spent of `budgets`. What a crash has cut off
-    /// is closed: such a stream is charged what was reserved for it.
+    /// Opens the ledger in `data_dir`, and reckons from its rows what has been spent of `budgets`.
+    /// What a crash has cut off is closed: such a stream is charged what was reserved for it.
     ///
     /// # Errors
     /// When the folder cannot be used, or another process uses it: says which.
     pub fn open(data_dir: Option<&Path>, budgets: &Budgets) -> Result<Arc<Self>, FileProblem> {
         let Some(dir) = data_dir else {
-            return Ok(Arc::new(Self { accounts: Mutex::default(), store: None }));
+            return Ok(Arc::new(Self {
+                accounts: Mutex::default(),
+                store: None,
+            }));
         };
         let files = Files::open(dir)?;
-        let restore::Restored { accounts, lost, damaged } = restore::restore(&files, budgets, now_ms())?;
+        let restore::Restored {
+            accounts,
+            lost,
+            damaged,
+        } = restore::restore(&files, budgets, now_ms())?;
         if damaged > 0 {
             tracing::warn!(lines = damaged, dir = %dir.display(), "lines of the ledger cannot be read: they are left as they are and not counted");
         }
@@ -224,24 +252,42 @@ impl Ledger {
         for row in &lost {
             store.push(row.month(), &row.line());
         }
-        Ok(Arc::new(Self { accounts: Mutex::new(accounts), store: Some(store) }))
+        Ok(Arc::new(Self {
+            accounts: Mutex::new(accounts),
+            store: Some(store),
+        }))
     }
 
-    /// Reserves what a generation is expected to cost, of every budget of its customer. Given back when it is dropped.
+    /// Reserves what a generation is expected to cost, of every budget of its customer. Given back
+    /// when it is dropped.
     ///
     /// # Errors
-    /// 429 `budget_exceeded` with whose budget, and until when; 400 where no budget of a period could ever pay for the
-    /// prompt; 503 where the disk does not keep up.
-    pub fn hold(self: &Arc<Self>, budgets: &Budgets, customer: Customer, estimate: Estimate) -> Result<BudgetReservation, Fault> {
+    /// 429 `budget_exceeded` with whose budget, and until when; 400 where no budget of a period
+    /// could ever pay for the prompt; 503 where the disk does not keep up.
+    pub fn hold(
+        self: &Arc<Self>,
+        budgets: &Budgets,
+        customer: Customer,
+        estimate: Estimate,
+    ) -> Result<BudgetReservation, Fault> {
         if self.store.as_ref().is_some_and(Store::is_full) {
             let message = "the usage ledger cannot be written: nothing new begins until it can";
-            return Err(Fault::new(Code::StoreUnavailable, message).with_retry_after(Duration::from_secs(1)));
+            return Err(Fault::new(Code::StoreUnavailable, message)
+                .with_retry_after(Duration::from_secs(1)));
         }
         let began = now_ms();
         let payers = budgets.payers(&customer);
-        let warnings =
-            self.accounts.lock().reserve(&payers, (estimate.prompt, estimate.cost), began).map_err(|it| refusal::refused(&it))?;
-        let (reserved, figures) = (estimate.cost, payers.iter().flat_map(|(_, budget)| [budget.day, budget.month]));
+        let warnings = self
+            .accounts
+            .lock()
+            .reserve(&payers, (estimate.prompt, estimate.cost), began)
+            .map_err(|it| refusal::refused(&it))?;
+        let (reserved, figures) = (
+            estimate.cost,
+            payers
+                .iter()
+                .flat_map(|(_, budget)| [budget.day, budget.month]),
+        );
         // Reserved may be more than a budget holds: that of a stream which was let in alone.
         let safe = figures.flatten().fold(reserved, Money::min);
         Ok(BudgetReservation {
@@ -293,7 +339,8 @@ impl Ledger {
     }
 }
 
-/// `x-budget-warning`: a list of whose budget, each with the period and how many percent of it are used.
+/// `x-budget-warning`: a list of whose budget, each with the period and how many percent of it are
+/// used.
 #[must_use]
 pub fn warning_header(warnings: &[Warning]) -> Option<String> {
     let one = |it: &Warning| format!("{};period={};used={}", it.scope, it.period, it.percent);

@@ -2,7 +2,8 @@
 //!
 //! # The map
 //!
-//! Imports only ever point down, and rooms on one floor do not know each other (`tests/architecture.rs` guards it):
+//! Imports only ever point down, and rooms on one floor do not know each other
+//! (`tests/architecture.rs` guards it):
 //!
 //! | floor | rooms | what for |
 //! |---|---|---|
@@ -16,10 +17,11 @@
 //!
 //! # The path
 //!
-//! A request passes the edge (`server`), is identified, claims its names, is parsed by its dialect, routed and admitted
-//! (`gateway`). Then a stream begins in the [`hub`]: one writer, which the generation's own task holds (`upstream`:
-//! attempts until the first content, then the pump), and readers, each a cursor over the same numbered entries. The reply
-//! spells those entries in the reader's dialect. Whoever leaves, the generation goes by the stream's own policy.
+//! A request passes the edge (`server`), is identified, claims its names, is parsed by its dialect,
+//! routed and admitted (`gateway`). Then a stream begins in the [`hub`]: one writer, which the
+//! generation's own task holds (`upstream`: attempts until the first content, then the pump), and
+//! readers, each a cursor over the same numbered entries. The reply spells those entries in the
+//! reader's dialect. Whoever leaves, the generation goes by the stream's own policy.
 //!
 //! # What never happens
 //!

@@ -1,11 +1,13 @@
 //! Limits: who may ask how often, for how much, and how much at a time.
 //!
-//! Invariants: one decision over all limits, in one step — a refused request takes nothing from any of them; what a
-//! generation has taken is settled once, when its [`Pass`] ends, on every way out; fills survive a reload, and memory is
-//! bounded whatever comes. The door (per address, before anything is read) is `governor`'s.
+//! Invariants: one decision over all limits, in one step — a refused request takes nothing from any
+//! of them; what a generation has taken is settled once, when its [`Pass`] ends, on every way out;
+//! fills survive a reload, and memory is bounded whatever comes. The door (per address, before
+//! anything is read) is `governor`'s.
 //!
-//! `fill` is the reckoning of one figure, `account` of one limit; `crowd` keeps those that no configuration names; `board`
-//! finds the accounts of a request, `decision` draws on all of them or on none, `pass` and `part` hold what was taken.
+//! `fill` is the reckoning of one figure, `account` of one limit; `crowd` keeps those that no
+//! configuration names; `board` finds the accounts of a request, `decision` draws on all of them or
+//! on none, `pass` and `part` hold what was taken.
 
 mod account;
 mod bounded;
@@ -56,13 +58,16 @@ impl Limit {
     /// It limits anything.
     #[must_use]
     pub const fn is_any(&self) -> bool {
-        self.requests_per_minute.is_some() || self.tokens_per_minute.is_some() || self.concurrent_streams.is_some()
+        self.requests_per_minute.is_some()
+            || self.tokens_per_minute.is_some()
+            || self.concurrent_streams.is_some()
     }
 
     /// Both limits at once.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let tighter = |one: Option<NonZeroU32>, other: Option<NonZeroU32>| one.into_iter().chain(other).min();
+        let tighter =
+            |one: Option<NonZeroU32>, other: Option<NonZeroU32>| one.into_iter().chain(other).min();
         Self {
             requests_per_minute: tighter(self.requests_per_minute, other.requests_per_minute),
             tokens_per_minute: tighter(self.tokens_per_minute, other.tokens_per_minute),
@@ -176,8 +181,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let [addresses, users, readers] = [Scope::Ip, Scope::User, Scope::Key].map(|scope| BoundedAccounts::new(scope, bounded::KEPT));
-        Self { named: Mutex::default(), addresses, users, readers, clock: Clock::default() }
+        let [addresses, users, readers] = [Scope::Ip, Scope::User, Scope::Key]
+            .map(|scope| BoundedAccounts::new(scope, bounded::KEPT));
+        Self {
+            named: Mutex::default(),
+            addresses,
+            users,
+            readers,
+            clock: Clock::default(),
+        }
     }
 }
 
@@ -210,7 +222,10 @@ impl Limits {
     fn named(&self, scope: Scope, name: &ByteString, limit: Limit) -> Applied {
         let now = self.clock.now();
         let mut named = self.named.lock();
-        let account = named.entry((scope, name.clone())).or_insert_with(|| Arc::new(Account::new(scope, limit, now))).clone();
+        let account = named
+            .entry((scope, name.clone()))
+            .or_insert_with(|| Arc::new(Account::new(scope, limit, now)))
+            .clone();
         drop(account.under(&limit, now));
         Applied { account, limit }
     }
@@ -218,6 +233,8 @@ impl Limits {
     /// Forgets accounts that no configuration and no stream has any more, once they say nothing.
     fn forget_unnamed(&self) {
         let now = self.clock.now();
-        self.named.lock().retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
+        self.named
+            .lock()
+            .retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
     }
 }

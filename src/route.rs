@@ -1,12 +1,12 @@
 //! Which targets answer for a model, in which order, and which of them are left alone for now.
 //!
-//! `table` is what is configured, `balance` orders a tier (a sticky one by a `stable` hash), `plan` is that order for one
-//! request. Of each target is known how it is (`health`): its `breaker`, its `latency`, what it has in hand, what its
-//! provider has asked for. Of each route its `pulse`: the budgets of `retry`, the times of first contents. `book` keeps
-//! both over a reload.
+//! `table` is what is configured, `balance` orders a tier (a sticky one by a `stable` hash), `plan`
+//! is that order for one request. Of each target is known how it is (`health`): its `breaker`, its
+//! `latency`, what it has in hand, what its provider has asked for. Of each route its `pulse`: the
+//! budgets of `retry`, the times of first contents. `book` keeps both over a reload.
 //!
-//! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload changes nothing half-way; no
-//! lock is held across an await; everything that is kept has a bound.
+//! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload changes
+//! nothing half-way; no lock is held across an await; everything that is kept has a bound.
 
 mod balance;
 mod breaker;
@@ -57,16 +57,30 @@ impl Routes {
     /// From the configuration, with what the book knows already.
     #[must_use]
     pub fn new(settings: Settings, registry: &HealthRegistry) -> Self {
-        let Settings { providers, models, rules } = settings;
+        let Settings {
+            providers,
+            models,
+            rules,
+        } = settings;
         let mut turning = registry.turn();
-        let rows = models.iter().map(|(name, model)| (name.clone(), Row::new(name, model, rules, &mut turning))).collect();
+        let rows = models
+            .iter()
+            .map(|(name, model)| (name.clone(), Row::new(name, model, rules, &mut turning)))
+            .collect();
         // No model has an empty name.
         let direct = turning.route(&ByteString::new(), rules);
         turning.done();
-        Self { providers, rows, rules, registry: registry.clone(), direct }
+        Self {
+            providers,
+            rows,
+            rules,
+            registry: registry.clone(),
+            direct,
+        }
     }
 
-    /// The names clients may ask for (those of `direct` accounts not among them, as nobody lists them).
+    /// The names clients may ask for (those of `direct` accounts not among them, as nobody lists
+    /// them).
     pub fn names(&self) -> impl Iterator<Item = &ByteString> {
         self.rows.keys()
     }
@@ -77,12 +91,17 @@ impl Routes {
         self.rows.contains_key(model) || self.direct(model).is_some()
     }
 
-    /// The targets for a model that `may_use` lets this caller have. `key` says what is to stick to one target; it is
-    /// asked only where the route is sticky.
+    /// The targets for a model that `may_use` lets this caller have. `key` says what is to stick to
+    /// one target; it is asked only where the route is sticky.
     ///
     /// # Errors
     /// 403 `model_not_allowed`; 404 `model_not_found` with the nearest names the caller may use.
-    pub fn plan(&self, model: &str, may_use: impl Fn(&str) -> bool, key: impl FnOnce() -> u64) -> Result<Plan, Fault> {
+    pub fn plan(
+        &self,
+        model: &str,
+        may_use: impl Fn(&str) -> bool,
+        key: impl FnOnce() -> u64,
+    ) -> Result<Plan, Fault> {
         if !self.knows(model) {
             return Err(self.unknown(model, may_use));
         }
@@ -90,32 +109,69 @@ impl Routes {
             let message = format!("this key may not use the model `{model}`");
             return Err(Fault::new(Code::ModelNotAllowed, message).with_param("model"));
         }
-        let configured = self.rows.get(model).map(|row| row.plan(row.sticky.then(key)));
-        configured.unwrap_or_else(|| self.named(model)).ok_or_else(|| self.unknown(model, may_use))
+        let configured = self
+            .rows
+            .get(model)
+            .map(|row| row.plan(row.sticky.then(key)));
+        configured
+            .unwrap_or_else(|| self.named(model))
+            .ok_or_else(|| self.unknown(model, may_use))
     }
 
     /// The plan of `provider/model`.
     fn named(&self, model: &str) -> Option<Plan> {
         let target = self.direct(model)?;
-        let (health, label) = (self.registry.direct(&target, self.rules), format!("{}/*", target.provider.name).into());
-        let alone = [Arc::new(Candidate { target, health })].into_iter().collect();
+        let (health, label) = (
+            self.registry.direct(&target, self.rules),
+            format!("{}/*", target.provider.name).into(),
+        );
+        let alone = [Arc::new(Candidate { target, health })]
+            .into_iter()
+            .collect();
         Plan::new(alone, RETRIES, None, self.direct.clone(), label)
     }
 
     /// `provider/model` of an account that allows it.
     fn direct(&self, model: &str) -> Option<Target> {
         let (provider, model) = model.split_once('/')?;
-        let provider = self.providers.get(provider).filter(|provider| provider.direct && !model.is_empty())?;
-        Some(Target { provider: provider.clone(), model: model.into() })
+        let provider = self
+            .providers
+            .get(provider)
+            .filter(|provider| provider.direct && !model.is_empty())?;
+        Some(Target {
+            provider: provider.clone(),
+            model: model.into(),
+        })
     }
 
     fn unknown(&self, model: &str, may_use: impl Fn(&str) -> bool) -> Fault {
-        let mut near: Vec<_> = self.names().filter(|name| may_use(name)).map(|name| (strsim::jaro_winkler(model, name), name)).collect();
+        let mut near: Vec<_> = self
+            .names()
+            .filter(|name| may_use(name))
+            .map(|name| (strsim::jaro_winkler(model, name), name))
+            .collect();
         near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let near: Vec<_> = near.iter().filter(|(likeness, _)| *likeness > 0.6).take(3).map(|(_, name)| format!("`{name}`")).collect();
-        let shown: String = model.chars().filter(|c| !c.is_control()).take(100).collect();
-        let hint = if near.is_empty() { "GET /v1/models lists what there is".into() } else { format!("did you mean {}?", near.join(", ")) };
-        Fault::new(Code::ModelNotFound, format!("no model `{shown}` here: {hint}")).with_param("model")
+        let near: Vec<_> = near
+            .iter()
+            .filter(|(likeness, _)| *likeness > 0.6)
+            .take(3)
+            .map(|(_, name)| format!("`{name}`"))
+            .collect();
+        let shown: String = model
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(100)
+            .collect();
+        let hint = if near.is_empty() {
+            "GET /v1/models lists what there is".into()
+        } else {
+            format!("did you mean {}?", near.join(", "))
+        };
+        Fault::new(
+            Code::ModelNotFound,
+            format!("no model `{shown}` here: {hint}"),
+        )
+        .with_param("model")
     }
 }
 
@@ -125,20 +181,42 @@ mod tests {
     use crate::model::wire::WireId;
 
     fn provider(name: &str, direct: bool) -> Arc<Provider> {
-        Arc::new(Provider { name: name.into(), direct, ..Provider::example(WireId::OpenaiChat, "http://127.0.0.1:1") })
+        Arc::new(Provider {
+            name: name.into(),
+            direct,
+            ..Provider::example(WireId::OpenaiChat, "http://127.0.0.1:1")
+        })
     }
 
     fn routes() -> Routes {
         let (a, b) = (provider("a", true), provider("b", false));
         let one = |provider: &Arc<Provider>, model: &str, weight| Weighted {
-            target: Target { provider: provider.clone(), model: model.into() },
+            target: Target {
+                provider: provider.clone(),
+                model: model.into(),
+            },
             weight,
         };
-        let tiers = vec![vec![one(&a, "x", 1)], vec![one(&b, "y", 1), one(&b, "z", 3)]];
-        let smart = Model { tiers, retries: 2, hedge_after: None, sticky: false };
+        let tiers = vec![
+            vec![one(&a, "x", 1)],
+            vec![one(&b, "y", 1), one(&b, "z", 3)],
+        ];
+        let smart = Model {
+            tiers,
+            retries: 2,
+            hedge_after: None,
+            sticky: false,
+        };
         let models = [("smart".into(), smart)].into();
         let providers = [("a".into(), a), ("b".into(), b)].into();
-        Routes::new(Settings { providers, models, rules: Rules::default() }, &HealthRegistry::default())
+        Routes::new(
+            Settings {
+                providers,
+                models,
+                rules: Rules::default(),
+            },
+            &HealthRegistry::default(),
+        )
     }
 
     #[test]
@@ -152,21 +230,71 @@ mod tests {
     #[test]
     fn weights_draw_the_first_of_a_tier() {
         let routes = routes();
-        let firsts = (0..4000).filter(|_| routes.plan("smart", |_| true, || 0).unwrap().targets().nth(1).unwrap().model == "z").count();
-        assert!((2700..3300).contains(&firsts), "{firsts} of 4000 for three quarters");
+        let firsts = (0..4000)
+            .filter(|_| {
+                routes
+                    .plan("smart", |_| true, || 0)
+                    .unwrap()
+                    .targets()
+                    .nth(1)
+                    .unwrap()
+                    .model
+                    == "z"
+            })
+            .count();
+        assert!(
+            (2700..3300).contains(&firsts),
+            "{firsts} of 4000 for three quarters"
+        );
     }
 
     #[test]
     fn direct_names_only_where_allowed() {
-        assert_eq!(routes().plan("a/any/model", |_| true, || 0).unwrap().targets().next().unwrap().model, "any/model");
-        for (model, code) in [("b/any", Code::ModelNotFound), ("a/", Code::ModelNotFound), ("nope", Code::ModelNotFound)] {
-            assert_eq!(routes().plan(model, |_| true, || 0).unwrap_err().code, code, "{model}");
+        assert_eq!(
+            routes()
+                .plan("a/any/model", |_| true, || 0)
+                .unwrap()
+                .targets()
+                .next()
+                .unwrap()
+                .model,
+            "any/model"
+        );
+        for (model, code) in [
+            ("b/any", Code::ModelNotFound),
+            ("a/", Code::ModelNotFound),
+            ("nope", Code::ModelNotFound),
+        ] {
+            assert_eq!(
+                routes().plan(model, |_| true, || 0).unwrap_err().code,
+                code,
+                "{model}"
+            );
         }
         for (model, label) in [("a/any/model", "a/*"), ("smart", "smart")] {
-            assert_eq!(routes().plan(model, |_| true, || 0).unwrap().label, label, "metrics have no word of a client's");
+            assert_eq!(
+                routes().plan(model, |_| true, || 0).unwrap().label,
+                label,
+                "metrics have no word of a client's"
+            );
         }
-        assert_eq!(routes().plan("smart", |_| false, || 0).unwrap_err().code, Code::ModelNotAllowed);
-        assert!(routes().plan("smrt", |_| true, || 0).unwrap_err().message.contains("did you mean `smart`"));
-        assert!(!routes().plan("smrt", |_| false, || 0).unwrap_err().message.contains("smart`?"));
+        assert_eq!(
+            routes().plan("smart", |_| false, || 0).unwrap_err().code,
+            Code::ModelNotAllowed
+        );
+        assert!(
+            routes()
+                .plan("smrt", |_| true, || 0)
+                .unwrap_err()
+                .message
+                .contains("did you mean `smart`")
+        );
+        assert!(
+            !routes()
+                .plan("smrt", |_| false, || 0)
+                .unwrap_err()
+                .message
+                .contains("smart`?")
+        );
     }
 }

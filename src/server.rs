@@ -1,7 +1,8 @@
 //! Sockets, TLS, HTTP, drain: everything between a client's bytes and the gateway.
 //!
-//! Invariants: nothing from the network panics, spins or grows without bound; every request passes the edge, and every
-//! response leaves through it; a worker is one single-threaded runtime with sockets of its own.
+//! Invariants: nothing from the network panics, spins or grows without bound; every request passes
+//! the edge, and every response leaves through it; a worker is one single-threaded runtime with
+//! sockets of its own.
 
 mod accept;
 pub mod activity;
@@ -66,8 +67,8 @@ impl<H: Handler> Shared<H> {
         }
     }
 
-    /// Takes over what may change while connections are open: origins, hosts, trusted proxies, the cap on connections and the
-    /// limit at the door. An unchanged limit keeps its fill.
+    /// Takes over what may change while connections are open: origins, hosts, trusted proxies, the
+    /// cap on connections and the limit at the door. An unchanged limit keeps its fill.
     pub fn reload(&self, settings: &Settings, ip: &Limit) {
         self.rules.store(Arc::new(Rules::of(settings)));
         self.places.set_cap(settings.max_connections);
@@ -75,12 +76,20 @@ impl<H: Handler> Shared<H> {
     }
 }
 
-/// Serves these listeners on the runtime it is called in, until the process has stopped and the last connection is gone.
+/// Serves these listeners on the runtime it is called in, until the process has stopped and the
+/// last connection is gone.
 ///
 /// # Errors
 /// When the runtime cannot take a socket.
-pub async fn serve<H: Handler>(listeners: Listeners, shared: Arc<Shared<H>>) -> std::io::Result<()> {
-    let acceptors = listeners.0.into_iter().map(Acceptor::new).collect::<std::io::Result<Vec<_>>>()?;
+pub async fn serve<H: Handler>(
+    listeners: Listeners,
+    shared: Arc<Shared<H>>,
+) -> std::io::Result<()> {
+    let acceptors = listeners
+        .0
+        .into_iter()
+        .map(Acceptor::new)
+        .collect::<std::io::Result<Vec<_>>>()?;
     let tasks = TaskTracker::new();
     for acceptor in acceptors {
         tasks.spawn(acceptor.run(Arc::clone(&shared), tasks.clone()));
@@ -97,7 +106,8 @@ pub struct Settings {
     pub listen: Vec<Listen>,
     /// Where the operator comes in.
     pub admin_listen: Listen,
-    /// What the operator shows for the pages behind it; needed where they can be reached from other machines.
+    /// What the operator shows for the pages behind it; needed where they can be reached from other
+    /// machines.
     pub admin_token: Option<SecretString>,
     /// Further `Host` names accepted on loopback listeners.
     pub hosts: Vec<String>,

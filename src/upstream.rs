@@ -1,10 +1,11 @@
-//! One generation, from its plan to the end of its journal: attempts, retries and failover until the first content,
-//! then the pump.
+//! One generation, from its plan to the end of its journal: attempts, retries and failover until
+//! the first content, then the pump.
 //!
-//! Invariants: only an opened answer writes content — a failed attempt journals no token, and nothing is tried again
-//! after one; whoever cancels is heard at every await; the upstream's request is dropped before the journal ends, unless
-//! its account wants it read to its end; the pass is settled when the journal ends, or when what is read on is, whatever became of the client; one
-//! line of the access log settles it, once nothing more can come.
+//! Invariants: only an opened answer writes content — a failed attempt journals no token, and
+//! nothing is tried again after one; whoever cancels is heard at every await; the upstream's
+//! request is dropped before the journal ends, unless its account wants it read to its end; the
+//! pass is settled when the journal ends, or when what is read on is, whatever became of the
+//! client; one line of the access log settles it, once nothing more can come.
 
 mod answer;
 mod attempt;
@@ -88,7 +89,11 @@ enum Ending {
 
 impl Ending {
     fn fault(&self) -> Option<&Fault> {
-        if let Self::Failed(fault, _) = self { Some(fault) } else { None }
+        if let Self::Failed(fault, _) = self {
+            Some(fault)
+        } else {
+            None
+        }
     }
 }
 
@@ -114,14 +119,37 @@ async fn pumped(
     ending
 }
 
-/// Runs a generation to its end. Everything it did stands in the journal, and in one line of the access log.
+/// Runs a generation to its end. Everything it did stands in the journal, and in one line of the
+/// access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
-    let Job { ask, plan, mut writer, mut pass, mut bill, clients, recorder, metrics, finishing, commit_after } = job;
+    let Job {
+        ask,
+        plan,
+        mut writer,
+        mut pass,
+        mut bill,
+        clients,
+        recorder,
+        metrics,
+        finishing,
+        commit_after,
+    } = job;
     let mut accounting = closing::Accounting::new(&ask);
     let stream = writer.stream().clone();
-    let books = Books { metrics: &metrics, model: &plan.label, stream: &stream };
-    let opening = open::Opening::new(&ask, &plan, &clients, &recorder, stream.clone(), commit_after);
+    let books = Books {
+        metrics: &metrics,
+        model: &plan.label,
+        stream: &stream,
+    };
+    let opening = open::Opening::new(
+        &ask,
+        &plan,
+        &clients,
+        &recorder,
+        stream.clone(),
+        commit_after,
+    );
     // Boxed, so that what opening needs is given back before the long part begins.
     let opened = Box::pin(opening.open(&mut accounting, &mut pass)).await;
     let mut ending = match opened {
@@ -129,12 +157,17 @@ pub async fn run(job: Job) {
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {
-        plan.targets().for_each(|target| redact::hide(fault, &target.provider));
+        plan.targets()
+            .for_each(|target| redact::hide(fault, &target.provider));
     }
     let rest = finishing.admit(&mut ending, &stream);
     let (last, mut end) = accounting.close(&ending);
-    let times = Times { first_content: accounting.first_content.map(|at| at.duration_since(began)), took: began.elapsed() };
-    // Before anybody can see the end, and come again: what is read on holds no slot, and is paid for when it is known.
+    let times = Times {
+        first_content: accounting.first_content.map(|at| at.duration_since(began)),
+        took: began.elapsed(),
+    };
+    // Before anybody can see the end, and come again: what is read on holds no slot, and is paid
+    // for when it is known.
     match &rest {
         None => books.settle(&mut pass, bill.take(), &accounting, &ending, &end, times),
         Some(_) => pass.release(),
@@ -148,7 +181,14 @@ pub async fn run(job: Job) {
 }
 
 /// Its line in the access log.
-fn log(stream: &Stream, ask: &Ask, accounting: &closing::Accounting, ending: &Ending, end: &End, times: Times) {
+fn log(
+    stream: &Stream,
+    ask: &Ask,
+    accounting: &closing::Accounting,
+    ending: &Ending,
+    end: &End,
+    times: Times,
+) {
     access_log::line(&Summary {
         stream: stream.id(),
         caller: stream.owner(),
@@ -181,14 +221,39 @@ struct Books<'a> {
 
 impl Books<'_> {
     /// Charges what was used, to limits and to budgets, and counts it.
-    fn settle(&self, pass: &mut Pass, bill: Option<Bill>, accounting: &closing::Accounting, ending: &Ending, end: &End, times: Times) {
+    fn settle(
+        &self,
+        pass: &mut Pass,
+        bill: Option<Bill>,
+        accounting: &closing::Accounting,
+        ending: &Ending,
+        end: &End,
+        times: Times,
+    ) {
         pass.settle(accounting.charge(ending, end.usage));
-        let Times { first_content, took } = times;
+        let Times {
+            first_content,
+            took,
+        } = times;
         let (target, attempts) = (accounting.target.as_ref(), accounting.attempts());
         if let Some(bill) = bill {
-            bill.settle(&Settlement { end, fault: ending.fault(), target, attempts, first_content, took });
+            bill.settle(&Settlement {
+                end,
+                fault: ending.fault(),
+                target,
+                attempts,
+                first_content,
+                took,
+            });
         }
         let provider = target.map(|target| &target.provider.name);
-        self.metrics.ended(&Ended { model: self.model, provider, route: &self.stream.trace(), end, first_content, took });
+        self.metrics.ended(&Ended {
+            model: self.model,
+            provider,
+            route: &self.stream.trace(),
+            end,
+            first_content,
+            took,
+        });
     }
 }

@@ -1,7 +1,8 @@
 //! Wires: how each upstream wants to be asked, and what its frames mean. One file a wire.
 //!
-//! Invariants: pure — no IO, no clock, no randomness, no credentials (a wire says what kind it takes; `upstream` signs).
-//! Nothing here knows a dialect. Decoders never panic on input and keep bounded state.
+//! Invariants: pure — no IO, no clock, no randomness, no credentials (a wire says what kind it
+//! takes; `upstream` signs). Nothing here knows a dialect. Decoders never panic on input and keep
+//! bounded state.
 
 pub mod anthropic;
 pub mod bedrock;
@@ -56,21 +57,21 @@ pub trait Wire: Send + Sync + 'static {
     /// How a key is carried, where the account's preset does not say otherwise.
     fn auth(&self) -> Auth;
 
-    /// The request for `target`. Where the ask has this wire's shape its body goes out as it came, but for `model`,
-    /// and what mode and metering must set.
+    /// The request for `target`. Where the ask has this wire's shape its body goes out as it came,
+    /// but for `model`, and what mode and metering must set.
     ///
     /// # Errors
     /// A 400 that names what this target cannot do.
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault>;
 
-    /// True where this refusal of a request that was written here is of a wish which `target` can do without: that is noted
-    /// of its account, and the same request, written anew, lacks it.
+    /// True where this refusal of a request that was written here is of a wish which `target` can
+    /// do without: that is noted of its account, and the same request, written anew, lacks it.
     fn learn(&self, _refusal: &Fault, _target: &Target) -> bool {
         false
     }
 
-    /// The request by which `target` counts the tokens of a prompt; `None` where this wire has none. As with
-    /// [`Wire::draft`], what the target cannot do is a 400.
+    /// The request by which `target` counts the tokens of a prompt; `None` where this wire has
+    /// none. As with [`Wire::draft`], what the target cannot do is a 400.
     fn count(&self, _ask: &Ask, _target: &Target) -> Option<Result<Draft, Fault>> {
         None
     }
@@ -83,33 +84,40 @@ pub trait Wire: Send + Sync + 'static {
     /// The framing of a good answer with this content type.
     fn framing(&self, content_type: &str) -> Box<dyn Framing>;
 
-    /// A decoder for one stream. `seed` makes ids where the provider sent none: unique to the stream.
+    /// A decoder for one stream. `seed` makes ids where the provider sent none: unique to the
+    /// stream.
     fn decoder(&self, target: &Target, seed: &str) -> Box<dyn Decode>;
 
-    /// What a good non-streaming body means: its events (content and one `Finish` per choice) and its usage.
+    /// What a good non-streaming body means: its events (content and one `Finish` per choice) and
+    /// its usage.
     ///
     /// # Errors
     /// When it cannot be read, or is an error after all (some providers answer errors under 200).
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError>;
 
-    /// What an answer with a bad status means. The body may be anything; secrets and hosts are removed here.
+    /// What an answer with a bad status means. The body may be anything; secrets and hosts are
+    /// removed here.
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault;
 }
 
 /// What one frame decoded to. The decoder fills it; it is cleared before each frame.
 #[derive(Debug, Default)]
 pub struct Decoded {
-    /// Content and `Finish` events. (`Start`, `Route`, `Usage`, `Error` and `End` are never a decoder's.)
+    /// Content and `Finish` events. (`Start`, `Route`, `Usage`, `Error` and `End` are never a
+    /// decoder's.)
     pub events: Events,
-    /// The usage known so far, where this frame told something new of it: the whole of it, never a difference.
+    /// The usage known so far, where this frame told something new of it: the whole of it, never a
+    /// difference.
     pub usage: Option<Usage>,
     /// The wire's terminal marker has come: the stream is complete.
     pub done: bool,
     /// The payload is not for raw readers: a terminal or foreign marker, or a block without JSON.
     pub marker: bool,
-    /// The payload's only news is usage (`choices: []`): left out for a raw reader who did not ask for it.
+    /// The payload's only news is usage (`choices: []`): left out for a raw reader who did not ask
+    /// for it.
     pub usage_only: bool,
-    /// The payload is an error, but not as clients of its dialect look for one: they are told of it besides.
+    /// The payload is an error, but not as clients of its dialect look for one: they are told of it
+    /// besides.
     pub unspoken: bool,
 }
 
@@ -163,7 +171,10 @@ impl DecodeError {
     /// Something that this wire does not send; `what` holds no content.
     #[must_use]
     pub fn malformed(wire: WireId, what: impl Into<String>) -> Self {
-        Self::Malformed { wire: wire.name(), what: what.into() }
+        Self::Malformed {
+            wire: wire.name(),
+            what: what.into(),
+        }
     }
 
     /// What serde could not read, by its place: its own words could hold pieces of the answer.
@@ -174,7 +185,14 @@ impl DecodeError {
             Category::Data => "has another shape than expected",
             Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
         };
-        Self::malformed(wire, format!("{what} {how}, at line {} column {}", error.line(), error.column()))
+        Self::malformed(
+            wire,
+            format!(
+                "{what} {how}, at line {} column {}",
+                error.line(),
+                error.column()
+            ),
+        )
     }
 }
 

@@ -25,10 +25,19 @@ pub(super) async fn end_streams(snapshot: Arc<App>) {
 }
 
 async fn stop(snapshot: &App) {
-    let (Some(mut terminate), Some(mut interrupt)) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt())) else { return };
+    let (Some(mut terminate), Some(mut interrupt)) = (
+        listen(SignalKind::terminate()),
+        listen(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
     either(&mut terminate, &mut interrupt).await;
     let limit = snapshot.config.lock().server.drain;
-    tracing::info!(live = snapshot.lifecycle.live(), ?limit, "draining: new generations are refused, running ones finish");
+    tracing::info!(
+        live = snapshot.lifecycle.live(),
+        ?limit,
+        "draining: new generations are refused, running ones finish"
+    );
     let drained = tokio::select! {
         drained = drain(&snapshot.lifecycle, limit) => drained,
         () = either(&mut terminate, &mut interrupt) => {
@@ -39,7 +48,9 @@ async fn stop(snapshot: &App) {
     };
     match drained {
         Drained::Quiet => tracing::info!("stopped: nothing was going on any more"),
-        Drained::CutShort(live) => tracing::warn!(live, "stopped: what was still going on was cut short"),
+        Drained::CutShort(live) => {
+            tracing::warn!(live, "stopped: what was still going on was cut short");
+        }
     }
 }
 
@@ -51,14 +62,19 @@ async fn either(one: &mut Signal, other: &mut Signal) {
 }
 
 fn listen(kind: SignalKind) -> Option<Signal> {
-    signal(kind).inspect_err(|error| tracing::error!(%error, "a signal cannot be listened for")).ok()
+    signal(kind)
+        .inspect_err(|error| tracing::error!(%error, "a signal cannot be listened for"))
+        .ok()
 }
 
 /// Reads the configuration again on SIGHUP and when its file changes.
 async fn reload(snapshot: &App, path: &Path) {
-    let Some(mut hangup) = listen(SignalKind::hangup()) else { return };
-    let watched =
-        watch::watch(path.to_owned()).inspect_err(|error| tracing::warn!(%error, "the configuration is not watched: SIGHUP reloads it"));
+    let Some(mut hangup) = listen(SignalKind::hangup()) else {
+        return;
+    };
+    let watched = watch::watch(path.to_owned()).inspect_err(
+        |error| tracing::warn!(%error, "the configuration is not watched: SIGHUP reloads it"),
+    );
     let (_watch, mut changes) = match watched {
         Ok((watch, changes)) => (Some(watch), changes),
         Err(_) => (None, mpsc::channel(1).1),
@@ -75,11 +91,18 @@ async fn reload(snapshot: &App, path: &Path) {
 
 fn take_over(snapshot: &App, path: &Path) {
     match Config::load(path) {
-        Err(problems) => tracing::error!("the new configuration is refused, the running one stays:\n{problems}"),
+        Err(problems) => {
+            tracing::error!("the new configuration is refused, the running one stays:\n{problems}");
+        }
         Ok(config) => match snapshot.reload(config) {
-            Err(error) => tracing::error!(%error, "the new configuration is refused, the running one stays"),
+            Err(error) => {
+                tracing::error!(%error, "the new configuration is refused, the running one stays");
+            }
             Ok(restart) if restart.is_empty() => tracing::info!("configuration reloaded"),
-            Ok(restart) => tracing::warn!(keys = restart.join(", "), "configuration reloaded, but for what needs a restart"),
+            Ok(restart) => tracing::warn!(
+                keys = restart.join(", "),
+                "configuration reloaded, but for what needs a restart"
+            ),
         },
     }
 }

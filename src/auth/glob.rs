@@ -4,8 +4,12 @@
 #[must_use]
 pub fn matches(glob: &str, text: &str) -> bool {
     let mut pieces = glob.split('*');
-    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else { return false };
-    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    let Some(mut rest) = text.strip_prefix(pieces.next().unwrap_or_default()) else {
+        return false;
+    };
+    let Some(last) = pieces.next_back() else {
+        return rest.is_empty();
+    };
     for piece in pieces {
         match rest.split_once(piece) {
             Some((_, tail)) => rest = tail,

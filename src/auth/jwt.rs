@@ -1,8 +1,8 @@
 //! Tokens (JWT): who a signature says is asking.
 //!
-//! Invariants: which algorithms count is the configuration's to say, and which of them a key is for is the key's: a token
-//! chooses neither. Its size is bounded before anything is computed. Why one was refused is for the log; who sent it is
-//! told nothing but that.
+//! Invariants: which algorithms count is the configuration's to say, and which of them a key is for
+//! is the key's: a token chooses neither. Its size is bounded before anything is computed. Why one
+//! was refused is for the log; who sent it is told nothing but that.
 
 mod claims;
 mod jwks;
@@ -26,10 +26,12 @@ pub use keyset::Algorithm;
 use keyset::{Choice, KeySet, VerifyingKey};
 pub(super) use verified::Verified;
 
-/// The longest token, bytes: more than any header holds that a browser or a load balancer lets pass.
+/// The longest token, bytes: more than any header holds that a browser or a load balancer lets
+/// pass.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// Secrets of this many characters cannot be guessed from tokens that were signed with them (RFC 7518, 3.2).
+/// Secrets of this many characters cannot be guessed from tokens that were signed with them (RFC
+/// 7518, 3.2).
 const GOOD_SECRET: usize = 32;
 
 /// Which tokens are good.
@@ -117,13 +119,21 @@ impl Jwt {
         let fixed = |key| Keys::Fixed(Arc::new(KeySet::one(key)));
         let keys = match &settings.source {
             Source::Secret(secret) => fixed(VerifyingKey::of_secret(secret.expose_secret())),
-            Source::PublicKey(pem) => fixed(VerifyingKey::of_pem(pem).ok_or("auth.jwt.public_key is no RSA or P-256 public key in PEM")?),
+            Source::PublicKey(pem) => fixed(
+                VerifyingKey::of_pem(pem)
+                    .ok_or("auth.jwt.public_key is no RSA or P-256 public key in PEM")?,
+            ),
             Source::Jwks { url, ca_file } => {
-                let kept = before.and_then(|before| before.fetched()).filter(|kept| kept.is_of(url, ca_file.as_deref()));
+                let kept = before
+                    .and_then(|before| before.fetched())
+                    .filter(|kept| kept.is_of(url, ca_file.as_deref()));
                 Keys::Fetched(kept.map_or_else(|| Jwks::new(url, ca_file.as_deref()), Ok)?)
             }
         };
-        Ok(Self { settings: settings.clone(), keys })
+        Ok(Self {
+            settings: settings.clone(),
+            keys,
+        })
     }
 
     fn fetched(&self) -> Option<Arc<Jwks>> {
@@ -137,8 +147,8 @@ impl Jwt {
         &self.settings
     }
 
-    /// Asks for the keys now, so that the first caller need not wait, and says what the operator should know. Needs a
-    /// runtime.
+    /// Asks for the keys now, so that the first caller need not wait, and says what the operator
+    /// should know. Needs a runtime.
     pub(super) fn warm(&self) {
         self.caution();
         if let Keys::Fetched(jwks) = &self.keys {
@@ -150,15 +160,21 @@ impl Jwt {
     fn caution(&self) {
         match &self.settings.source {
             Source::Secret(secret) if secret.expose_secret().len() < GOOD_SECRET => {
-                tracing::warn!("auth.jwt.secret is shorter than {GOOD_SECRET} characters: whoever sees a token can guess it");
+                tracing::warn!(
+                    "auth.jwt.secret is shorter than {GOOD_SECRET} characters: whoever sees a token can guess it"
+                );
             }
             Source::Jwks { url, .. } if url.starts_with("http:") && !is_loopback(url) => {
-                tracing::warn!("auth.jwt.jwks_url is not https: whoever is on the way can send keys of their own");
+                tracing::warn!(
+                    "auth.jwt.jwks_url is not https: whoever is on the way can send keys of their own"
+                );
             }
             _ => {}
         }
         if self.settings.audience.is_empty() && !matches!(self.settings.source, Source::Secret(_)) {
-            tracing::warn!("auth.jwt.audience is not set: tokens that its issuer made for other applications count here as well");
+            tracing::warn!(
+                "auth.jwt.audience is not set: tokens that its issuer made for other applications count here as well"
+            );
         }
     }
 
@@ -173,16 +189,29 @@ impl Jwt {
         }
     }
 
-    /// What a token claims, once its signature and its times were found good, and the keys of which one did.
+    /// What a token claims, once its signature and its times were found good, and the keys of which
+    /// one did.
     ///
     /// # Errors
     /// Why it does not count.
-    pub(super) async fn verify(&self, token: &[u8], keys: Arc<KeySet>) -> Result<(Claims, Arc<KeySet>), Refused> {
+    pub(super) async fn verify(
+        &self,
+        token: &[u8],
+        keys: Arc<KeySet>,
+    ) -> Result<(Claims, Arc<KeySet>), Refused> {
         let header = header_of(token).ok_or(Refused::Bad("it is no token"))?;
-        let algorithm = self.settings.algorithms.iter().copied().find(|known| known.name() == header.alg);
-        let algorithm = algorithm.ok_or(Refused::Bad("its algorithm is not one that is configured"))?;
+        let algorithm = self
+            .settings
+            .algorithms
+            .iter()
+            .copied()
+            .find(|known| known.name() == header.alg);
+        let algorithm =
+            algorithm.ok_or(Refused::Bad("its algorithm is not one that is configured"))?;
         if header.crit.is_some() {
-            return Err(Refused::Bad("it has critical extensions, which are not known here"));
+            return Err(Refused::Bad(
+                "it has critical extensions, which are not known here",
+            ));
         }
         let kid = header.kid.as_deref();
         let keys = match (keys.choose(kid, algorithm), &self.keys) {
@@ -200,14 +229,28 @@ impl Jwt {
 
     fn check(&self, token: &[u8], key: &VerifyingKey) -> Result<Claims, Refused> {
         let validation = self.validation(key.algorithm());
-        let claims = decode::<serde_json::Map<String, serde_json::Value>>(token, key.key(), &validation);
+        let claims =
+            decode::<serde_json::Map<String, serde_json::Value>>(token, key.key(), &validation);
         let claims = claims.map_err(|error| Refused::Bad(reason(&error)))?.claims;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Claims::read(&claims, &self.settings.claims, now, self.settings.leeway.as_secs()).map_err(Refused::Bad)
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs());
+        Claims::read(
+            &claims,
+            &self.settings.claims,
+            now,
+            self.settings.leeway.as_secs(),
+        )
+        .map_err(Refused::Bad)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
-        let Settings { issuer, audience, leeway, .. } = &self.settings;
+        let Settings {
+            issuer,
+            audience,
+            leeway,
+            ..
+        } = &self.settings;
         let mut validation = Validation::new(algorithm.into());
         let mut required = vec!["exp"];
         validation.leeway = leeway.as_secs();
@@ -227,8 +270,16 @@ impl Jwt {
 }
 
 fn is_loopback(url: &str) -> bool {
-    let host = url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default();
-    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    let host = url
+        .parse::<http::Uri>()
+        .ok()
+        .and_then(|url| url.host().map(str::to_owned))
+        .unwrap_or_default();
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 /// True for what has the form of a token: three parts, and not longer than one may be.
@@ -252,8 +303,12 @@ fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
         ErrorKind::InvalidSignature => "its signature is wrong",
         ErrorKind::InvalidIssuer => "its issuer is another",
         ErrorKind::InvalidAudience => "it is for another audience",
-        ErrorKind::MissingRequiredClaim(_) => "it lacks `exp`, `iss` or `aud`, or has it in another form",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => "its algorithm is not that of the key",
+        ErrorKind::MissingRequiredClaim(_) => {
+            "it lacks `exp`, `iss` or `aud`, or has it in another form"
+        }
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            "its algorithm is not that of the key"
+        }
         _ => "it cannot be read",
     }
 }

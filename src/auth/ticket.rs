@@ -1,8 +1,9 @@
 //! Tickets: short-lived rights to one stream, for who holds no key.
 //!
-//! Invariants: a ticket is an HMAC over stream, caller, rights, origin and end, compared in constant time, and nothing of it
-//! is believed before that; it names its caller by a keyed digest alone, as it stands in addresses. It says nothing of
-//! whether the stream is there, or its caller still may.
+//! Invariants: a ticket is an HMAC over stream, caller, rights, origin and end, compared in
+//! constant time, and nothing of it is believed before that; it names its caller by a keyed digest
+//! alone, as it stands in addresses. It says nothing of whether the stream is there, or its caller
+//! still may.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -63,13 +64,29 @@ impl Tickets {
             getrandom::fill(&mut key).expect("the operating system gives random bytes");
             SecretString::from(URL_SAFE_NO_PAD.encode(key))
         };
-        Self { key: shared.cloned().unwrap_or_else(random) }
+        Self {
+            key: shared.cloned().unwrap_or_else(random),
+        }
     }
 
     /// A ticket, good until `ends`.
-    pub(super) fn issue(&self, caller: &CallerId, stream: &StreamId, rights: Rights, origin: Option<&str>, ends: SystemTime) -> String {
-        let mut bytes = vec![VERSION, if rights.read { READ } else { 0 } | if rights.cancel { CANCEL } else { 0 }];
-        bytes.extend(ends.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()).to_be_bytes());
+    pub(super) fn issue(
+        &self,
+        caller: &CallerId,
+        stream: &StreamId,
+        rights: Rights,
+        origin: Option<&str>,
+        ends: SystemTime,
+    ) -> String {
+        let mut bytes = vec![
+            VERSION,
+            if rights.read { READ } else { 0 } | if rights.cancel { CANCEL } else { 0 },
+        ];
+        bytes.extend(
+            ends.duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs())
+                .to_be_bytes(),
+        );
         bytes.extend(self.tag(caller));
         bytes.extend(stream.as_str().as_bytes());
         bytes.extend(origin.unwrap_or_default().as_bytes());
@@ -83,7 +100,9 @@ impl Tickets {
         let bytes = (text.len() <= MAX_TICKET).then(|| URL_SAFE_NO_PAD.decode(text).ok())??;
         let (said, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
         self.mac(b"ticket", said).verify_slice(signature).ok()?;
-        let ([VERSION, rights], rest) = said.split_first_chunk::<2>()? else { return None };
+        let ([VERSION, rights], rest) = said.split_first_chunk::<2>()? else {
+            return None;
+        };
         let (ends, rest) = rest.split_first_chunk::<8>()?;
         let (caller, rest) = rest.split_first_chunk::<TAG>()?;
         let (stream, origin) = rest.split_first_chunk::<STREAM>()?;
@@ -92,7 +111,10 @@ impl Tickets {
         (now < ends).then_some(())?;
         Some(Ticket {
             stream: StreamId::parse(std::str::from_utf8(stream).ok()?)?,
-            rights: Rights { read: rights & READ != 0, cancel: rights & CANCEL != 0 },
+            rights: Rights {
+                read: rights & READ != 0,
+                cancel: rights & CANCEL != 0,
+            },
             origin: (!origin.is_empty()).then(|| origin.to_owned()),
             caller: *caller,
         })
@@ -103,12 +125,17 @@ impl Tickets {
         self.tag(caller).ct_eq(&ticket.caller).into()
     }
 
-    /// The digest that stands for a caller. Each part says how long it is, so that no two callers are spelled the same.
+    /// The digest that stands for a caller. Each part says how long it is, so that no two callers
+    /// are spelled the same.
     fn tag(&self, caller: &CallerId) -> [u8; TAG] {
         let (kind, key, sub) = match caller {
             CallerId::Anonymous => (0, None, ""),
             CallerId::Key(name) => (1, Some(name), ""),
-            CallerId::User(user) => (if user.key.is_some() { 3 } else { 2 }, user.key.as_ref(), &*user.sub),
+            CallerId::User(user) => (
+                if user.key.is_some() { 3 } else { 2 },
+                user.key.as_ref(),
+                &*user.sub,
+            ),
         };
         let key = key.map_or("", |name| &**name);
         let mut bytes = vec![kind];
@@ -116,12 +143,15 @@ impl Tickets {
         bytes.extend(key.as_bytes());
         bytes.extend(sub.as_bytes());
         let digest: [u8; SIGNATURE] = self.mac(b"caller", &bytes).finalize().into_bytes().into();
-        *digest.first_chunk().expect("a digest is longer than its beginning")
+        *digest
+            .first_chunk()
+            .expect("a digest is longer than its beginning")
     }
 
     /// `use_for` keeps what is signed for one purpose from counting for another.
     fn mac(&self, use_for: &[u8; 6], bytes: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes()).expect("an HMAC takes keys of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes())
+            .expect("an HMAC takes keys of any length");
         mac.update(use_for);
         mac.update(bytes);
         mac
@@ -135,7 +165,10 @@ mod tests {
     use super::*;
     use crate::model::ids::Subject;
 
-    const BOTH: Rights = Rights { read: true, cancel: true };
+    const BOTH: Rights = Rights {
+        read: true,
+        cancel: true,
+    };
 
     fn soon() -> SystemTime {
         SystemTime::now() + Duration::from_secs(60)
@@ -143,41 +176,89 @@ mod tests {
 
     #[test]
     fn a_ticket_says_what_it_was_made_for_and_ends() {
-        let (tickets, stream, caller) = (Tickets::new(None), StreamId::random(), CallerId::Key("web".into()));
-        for (rights, origin) in [(BOTH, Some("https://chat.example")), (Rights { read: true, cancel: false }, None)] {
+        let (tickets, stream, caller) = (
+            Tickets::new(None),
+            StreamId::random(),
+            CallerId::Key("web".into()),
+        );
+        for (rights, origin) in [
+            (BOTH, Some("https://chat.example")),
+            (
+                Rights {
+                    read: true,
+                    cancel: false,
+                },
+                None,
+            ),
+        ] {
             let text = tickets.issue(&caller, &stream, rights, origin, soon());
             let ticket = tickets.read(&text, SystemTime::now()).unwrap();
-            assert_eq!((&ticket.stream, ticket.rights, ticket.origin.as_deref()), (&stream, rights, origin));
-            assert!(tickets.is_of(&ticket, &caller) && !tickets.is_of(&ticket, &CallerId::Anonymous));
+            assert_eq!(
+                (&ticket.stream, ticket.rights, ticket.origin.as_deref()),
+                (&stream, rights, origin)
+            );
+            assert!(
+                tickets.is_of(&ticket, &caller) && !tickets.is_of(&ticket, &CallerId::Anonymous)
+            );
             assert_eq!(tickets.read(&text, soon() + Duration::from_secs(1)), None);
-            assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+            assert!(
+                text.bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            );
         }
     }
 
     #[test]
     fn nothing_of_it_can_be_changed() {
         let (tickets, now) = (Tickets::new(None), SystemTime::now());
-        let text = tickets.issue(&CallerId::Anonymous, &StreamId::random(), BOTH, Some("https://a.example"), soon());
+        let text = tickets.issue(
+            &CallerId::Anonymous,
+            &StreamId::random(),
+            BOTH,
+            Some("https://a.example"),
+            soon(),
+        );
         let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(tickets.read(&URL_SAFE_NO_PAD.encode(other), now), None, "bit {bit}");
+            assert_eq!(
+                tickets.read(&URL_SAFE_NO_PAD.encode(other), now),
+                None,
+                "bit {bit}"
+            );
         }
         for cut in 0..bytes.len() {
-            assert_eq!(tickets.read(&URL_SAFE_NO_PAD.encode(&bytes[..cut]), now), None);
+            assert_eq!(
+                tickets.read(&URL_SAFE_NO_PAD.encode(&bytes[..cut]), now),
+                None
+            );
         }
         assert_eq!(tickets.read(&"A".repeat(MAX_TICKET + 1), now), None);
         assert_eq!(Tickets::new(None).read(&text, now), None, "another key");
         let shared = SecretString::from("shared");
-        let theirs = Tickets::new(Some(&shared)).issue(&CallerId::Anonymous, &StreamId::random(), BOTH, None, soon());
-        assert!(Tickets::new(Some(&shared)).read(&theirs, now).is_some(), "the same key elsewhere");
+        let theirs = Tickets::new(Some(&shared)).issue(
+            &CallerId::Anonymous,
+            &StreamId::random(),
+            BOTH,
+            None,
+            soon(),
+        );
+        assert!(
+            Tickets::new(Some(&shared)).read(&theirs, now).is_some(),
+            "the same key elsewhere"
+        );
     }
 
     #[test]
     fn callers_are_told_apart() {
         let tickets = Tickets::new(None);
-        let user = |key: Option<&str>, sub: &str| CallerId::User(Arc::new(Subject { key: key.map(Into::into), sub: sub.into() }));
+        let user = |key: Option<&str>, sub: &str| {
+            CallerId::User(Arc::new(Subject {
+                key: key.map(Into::into),
+                sub: sub.into(),
+            }))
+        };
         let all = [
             CallerId::Anonymous,
             CallerId::Key("a".into()),
@@ -188,7 +269,8 @@ mod tests {
             user(Some("ab"), ""),
             user(Some(""), "ab"),
         ];
-        let tags: std::collections::HashSet<_> = all.iter().map(|caller| tickets.tag(caller)).collect();
+        let tags: std::collections::HashSet<_> =
+            all.iter().map(|caller| tickets.tag(caller)).collect();
         assert_eq!(tags.len(), all.len());
     }
 }

@@ -1,7 +1,8 @@
 //! `sluicegate chat`: a terminal client that streams, resumes and cancels.
 //!
-//! Invariants: whatever happens to the connection, no token is lost and none is printed twice; Ctrl-C stops the
-//! generation, not only the printing; nothing that a server sends can panic it, stall it or make it grow without bound.
+//! Invariants: whatever happens to the connection, no token is lost and none is printed twice;
+//! Ctrl-C stops the generation, not only the printing; nothing that a server sends can panic it,
+//! stall it or make it grow without bound.
 
 mod follow;
 mod lines;
@@ -34,8 +35,9 @@ const MESSAGE_BOUND: u64 = 20 << 20;
 
 /// Ask a running Sluicegate, and watch the answer arrive
 ///
-/// The answer goes to standard output, everything else to standard error. A connection that is cut is resumed where it
-/// left off. Ctrl-C stops the generation at the provider; pressed twice, it leaves at once.
+/// The answer goes to standard output, everything else to standard error. A connection that is cut
+/// is resumed where it left off. Ctrl-C stops the generation at the provider; pressed twice, it
+/// leaves at once.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ChatArgs {
     /// What to ask; `-` reads it from standard input
@@ -47,11 +49,21 @@ pub struct ChatArgs {
     pub model: Option<String>,
 
     /// Where Sluicegate is
-    #[arg(long, value_name = "URL", env = "SLUICEGATE_URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SLUICEGATE_URL",
+        default_value = "http://127.0.0.1:8080"
+    )]
     pub url: String,
 
     /// Your key; better given in the environment, where other users of the machine do not see it
-    #[arg(long, value_name = "KEY", env = "SLUICEGATE_KEY", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "KEY",
+        env = "SLUICEGATE_KEY",
+        hide_env_values = true
+    )]
     pub key: Option<SecretString>,
 
     /// Show what the model thinks, too
@@ -66,13 +78,26 @@ pub struct ChatArgs {
 /// Asks, prints, and says how it went: 0 for an answer, 130 when interrupted, else 1.
 ///
 /// # Errors
-/// When the message cannot be read or signals cannot be listened to. All else is told on standard error.
+/// When the message cannot be read or signals cannot be listened to. All else is told on standard
+/// error.
 pub async fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
     let (out, err) = (std::io::stdout(), std::io::stderr());
-    let look = Look { reasoning: args.reasoning, json: args.json, out_terminal: out.is_terminal(), err_terminal: err.is_terminal() };
+    let look = Look {
+        reasoning: args.reasoning,
+        json: args.json,
+        out_terminal: out.is_terminal(),
+        err_terminal: err.is_terminal(),
+    };
     let message = message(&args.message)?;
     let interrupt = Interrupt::new(interrupts()?);
-    let code = chat(&args, &message, interrupt, &mut Screen::new(out, err, look), Patience::default()).await;
+    let code = chat(
+        &args,
+        &message,
+        interrupt,
+        &mut Screen::new(out, err, look),
+        Patience::default(),
+    )
+    .await;
     Ok(ExitCode::from(code))
 }
 
@@ -103,7 +128,10 @@ async fn ask<O: Write, E: Write>(
     patience: Patience,
 ) -> Result<End, Trouble> {
     // An empty variable in the environment is no key.
-    let key = args.key.as_ref().filter(|key| !key.expose_secret().is_empty());
+    let key = args
+        .key
+        .as_ref()
+        .filter(|key| !key.expose_secret().is_empty());
     let session = Session::new(&args.url, key)?;
     let model = match &args.model {
         Some(model) => model.clone(),
@@ -112,24 +140,39 @@ async fn ask<O: Write, E: Write>(
             () = interrupt.pressed() => return Ok(End { reason: "cancelled".into() }),
         },
     };
-    let question = Question { claim: StreamId::random().to_string(), body: body(&model, message) };
-    Follow::new(&session, &question, interrupt, screen, patience).until_end().await
+    let question = Question {
+        claim: StreamId::random().to_string(),
+        body: body(&model, message),
+    };
+    Follow::new(&session, &question, interrupt, screen, patience)
+        .until_end()
+        .await
 }
 
 fn body(model: &str, message: &str) -> Bytes {
     let message = serde_json::json!({ "role": "user", "content": message });
-    serde_json::json!({ "model": model, "messages": [message], "stream": true }).to_string().into()
+    serde_json::json!({ "model": model, "messages": [message], "stream": true })
+        .to_string()
+        .into()
 }
 
 fn message(given: &str) -> anyhow::Result<String> {
     let mut message = given.to_owned();
     if given == "-" {
         message.clear();
-        let read = std::io::stdin().take(MESSAGE_BOUND + 1).read_to_string(&mut message);
+        let read = std::io::stdin()
+            .take(MESSAGE_BOUND + 1)
+            .read_to_string(&mut message);
         let size = read.context("cannot read the message from standard input")?;
-        ensure!(size as u64 <= MESSAGE_BOUND, "the message on standard input is larger than {MESSAGE_BOUND} bytes");
+        ensure!(
+            size as u64 <= MESSAGE_BOUND,
+            "the message on standard input is larger than {MESSAGE_BOUND} bytes"
+        );
     }
-    ensure!(!message.trim().is_empty(), "the message is empty: say what to ask, or `-` to read it from standard input");
+    ensure!(
+        !message.trim().is_empty(),
+        "the message is empty: say what to ask, or `-` to read it from standard input"
+    );
     Ok(message)
 }
 
@@ -165,20 +208,44 @@ mod tests {
     }
 
     fn args(line: &[&str]) -> ChatArgs {
-        Line::try_parse_from([&["chat"], line].concat()).unwrap().chat
+        Line::try_parse_from([&["chat"], line].concat())
+            .unwrap()
+            .chat
     }
 
     async fn code(line: &[&str], interrupt: Interrupt) -> (u8, String) {
         let mut err = Vec::new();
         let mut screen = Screen::new(std::io::sink(), &mut err, Look::default());
-        let code = chat(&args(line), "hello", interrupt, &mut screen, Patience::default()).await;
+        let code = chat(
+            &args(line),
+            "hello",
+            interrupt,
+            &mut screen,
+            Patience::default(),
+        )
+        .await;
         (code, String::from_utf8(err).unwrap())
     }
 
     #[test]
     fn the_command_line_is_read() {
-        let args = args(&["hello", "--model", "m", "--url", "http://a", "--key", "sk-secret"]);
-        assert_eq!((args.message.as_str(), args.model.as_deref(), args.url.as_str()), ("hello", Some("m"), "http://a"));
+        let args = args(&[
+            "hello",
+            "--model",
+            "m",
+            "--url",
+            "http://a",
+            "--key",
+            "sk-secret",
+        ]);
+        assert_eq!(
+            (
+                args.message.as_str(),
+                args.model.as_deref(),
+                args.url.as_str()
+            ),
+            ("hello", Some("m"), "http://a")
+        );
         assert!(!format!("{args:?}").contains("sk-secret"));
         assert!(Line::try_parse_from(["chat", "hello", "--json", "--reasoning"]).is_err());
     }
@@ -224,7 +291,10 @@ mod tests {
                       event: end\ndata: {\"reason\":\"error\"}\nid: s.2\n\n";
         let serve = async {
             let mut asked = Vec::new();
-            for answer in [whole(r#"{"data":[{"id":"one"},{"id":"two"}]}"#), closed(failed)] {
+            for answer in [
+                whole(r#"{"data":[{"id":"one"},{"id":"two"}]}"#),
+                closed(failed),
+            ] {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 asked.push(read_request(&mut stream).await);
                 stream.write_all(&answer).await.unwrap();
@@ -235,8 +305,14 @@ mod tests {
         let line = ["hello", "--url", &url];
         let (asked, (code, err)) = tokio::join!(serve, code(&line, Interrupt::new(pressed)));
         assert_eq!(asked[0].line, "GET /v1/models HTTP/1.1");
-        assert_eq!(asked[1].body, r#"{"messages":[{"content":"hello","role":"user"}],"model":"one","stream":true}"#);
+        assert_eq!(
+            asked[1].body,
+            r#"{"messages":[{"content":"hello","role":"user"}],"model":"one","stream":true}"#
+        );
         assert_eq!(code, 1);
-        assert!(err.starts_with("error: upstream_error: no\n  help: "), "{err}");
+        assert!(
+            err.starts_with("error: upstream_error: no\n  help: "),
+            "{err}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! `sluicegate keys`: new virtual keys.
 //!
-//! Invariants: a key is shown once and kept nowhere; what goes to standard output can be put behind a configuration as it
-//! is, and holds no secret.
+//! Invariants: a key is shown once and kept nowhere; what goes to standard output can be put behind
+//! a configuration as it is, and holds no secret.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -19,7 +19,8 @@ const PREFIX: &str = "sg-";
 /// Random bytes in a key: 256 bits.
 const RANDOM: usize = 32;
 /// What a section is read with to find what is wrong in it: a configuration needs somebody to ask.
-const ENOUGH: &str = "\n[providers.up]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1'\ndirect = true\n";
+const ENOUGH: &str =
+    "\n[providers.up]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1'\ndirect = true\n";
 
 const NEW: &str = "\
 Examples:
@@ -34,7 +35,8 @@ The section holds the key's SHA-256 only: nobody can read the key off it. Limits
 /// What to do with keys.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a virtual key: shown once on standard error, with its section of the configuration on standard output
+    /// Make a virtual key: shown once on standard error, with its section of the configuration on
+    /// standard output
     #[command(after_help = NEW)]
     New(NewKey),
 }
@@ -59,13 +61,21 @@ pub struct NewKey {
 ///
 /// # Errors
 /// When neither can be written, or the system has no randomness to give.
-pub fn run(command: &KeysCommand, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
+pub fn run(
+    command: &KeysCommand,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> io::Result<ExitCode> {
     let KeysCommand::New(new) = command;
     let mut random = [0u8; RANDOM];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
     let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let section = section(new, &key);
-    if let Err(problems) = Config::parse(&format!("{section}{ENOUGH}"), Path::new("the new section"), &|_| None) {
+    if let Err(problems) = Config::parse(
+        &format!("{section}{ENOUGH}"),
+        Path::new("the new section"),
+        &|_| None,
+    ) {
         writeln!(err, "{problems}")?;
         return Ok(ExitCode::FAILURE);
     }
@@ -80,13 +90,27 @@ pub fn run(command: &KeysCommand, out: &mut dyn Write, err: &mut dyn Write) -> i
     Ok(ExitCode::SUCCESS)
 }
 
-/// Its section of the configuration (TOML). A value that could be a reference (`${…}`) is a literal.
+/// Its section of the configuration (TOML). A value that could be a reference (`${…}`) is a
+/// literal.
 fn section(new: &NewKey, key: &str) -> String {
-    let sha256: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
-    let named = new.name.clone().unwrap_or_else(|| format!("key-{}", sha256.chars().take(8).collect::<String>()));
+    let sha256: String = Sha256::digest(key)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let named = new
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("key-{}", sha256.chars().take(8).collect::<String>()));
     let text = |text: &str| toml::Value::from(text.replace("${", "$${")).to_string();
-    let bare = !named.is_empty() && named.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    let name = if bare { named } else { toml::Value::from(named).to_string() };
+    let bare = !named.is_empty()
+        && named
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let name = if bare {
+        named
+    } else {
+        toml::Value::from(named).to_string()
+    };
     let mut section = format!("\n[keys.{name}]\nsha256 = \"{sha256}\"\n");
     if let Some(team) = &new.team {
         section.push_str(&format!("team = {}\n", text(team)));
@@ -105,51 +129,90 @@ fn section(new: &NewKey, key: &str) -> String {
 mod tests {
     use super::*;
 
-    fn new(name: Option<&str>, team: Option<&str>, models: &[&str], expires: Option<&str>) -> (ExitCode, String, String) {
+    fn new(
+        name: Option<&str>,
+        team: Option<&str>,
+        models: &[&str],
+        expires: Option<&str>,
+    ) -> (ExitCode, String, String) {
         let owned = |text: &str| text.to_owned();
         let models = models.iter().copied().map(owned).collect();
-        let command = KeysCommand::New(NewKey { name: name.map(owned), team: team.map(owned), models, expires: expires.map(owned) });
+        let command = KeysCommand::New(NewKey {
+            name: name.map(owned),
+            team: team.map(owned),
+            models,
+            expires: expires.map(owned),
+        });
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = run(&command, &mut out, &mut err).unwrap();
-        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        (
+            code,
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+        )
     }
 
     fn config(section: &str) -> Config {
         let text = format!("auth.mode = 'required'\n{section}{ENOUGH}");
-        Config::parse(&text, Path::new("config.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"))
+        Config::parse(&text, Path::new("config.toml"), &|_| None)
+            .unwrap_or_else(|problems| panic!("{problems}"))
     }
 
     fn shown(err: &str) -> &str {
-        err.lines().map(str::trim).find(|line| line.starts_with(PREFIX)).unwrap()
+        err.lines()
+            .map(str::trim)
+            .find(|line| line.starts_with(PREFIX))
+            .unwrap()
     }
 
     #[test]
     fn the_section_goes_into_a_configuration_and_knows_the_key() {
-        let (code, out, err) = new(Some("web"), Some("growth \"a\""), &["gpt-*", "o3"], Some("2127-01-01T00:00:00Z"));
+        let (code, out, err) = new(
+            Some("web"),
+            Some("growth \"a\""),
+            &["gpt-*", "o3"],
+            Some("2127-01-01T00:00:00Z"),
+        );
         assert_eq!(code, ExitCode::SUCCESS);
         let config = config(&out);
         let key = &config.auth.keys[0];
         assert_eq!(
             (&*key.name, key.team.as_deref(), &key.models[..]),
-            ("web", Some("growth \"a\""), &["gpt-*".to_owned(), "o3".to_owned()][..])
+            (
+                "web",
+                Some("growth \"a\""),
+                &["gpt-*".to_owned(), "o3".to_owned()][..]
+            )
         );
         assert!(key.expires.is_some());
         assert_eq!(key.sha256, <[u8; 32]>::from(Sha256::digest(shown(&err))));
-        assert!(!out.contains(shown(&err)), "the configuration holds no secret");
+        assert!(
+            !out.contains(shown(&err)),
+            "the configuration holds no secret"
+        );
         assert_eq!(shown(&err).len(), PREFIX.len() + 43);
     }
 
     #[test]
     fn every_key_is_another_also_without_a_name() {
-        let ((_, one, first), (_, other, second)) = (new(None, None, &[], None), new(None, None, &[], None));
+        let ((_, one, first), (_, other, second)) =
+            (new(None, None, &[], None), new(None, None, &[], None));
         assert_ne!(shown(&first), shown(&second));
         assert_eq!(config(&format!("{one}{other}")).auth.keys.len(), 2);
-        assert_eq!(&*config(&new(Some("a b.c"), None, &[], None).1).auth.keys[0].name, "a b.c");
+        assert_eq!(
+            &*config(&new(Some("a b.c"), None, &[], None).1).auth.keys[0].name,
+            "a b.c"
+        );
     }
 
     #[test]
     fn what_a_configuration_would_refuse_is_refused_and_no_key_is_shown() {
-        for (models, expires) in [(&["gpt-[45]"][..], None), (&[""], None), (&[], Some("tomorrow")), (&[], Some("2027-01-01"))] {
+        for (models, expires) in [
+            (&["gpt-[45]"][..], None),
+            (&[""], None),
+            (&[], Some("tomorrow")),
+            (&[], Some("2027-01-01")),
+        ] {
             let (code, out, err) = new(Some("web"), None, models, expires);
             assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
             assert!(err.contains("keys.web") && !err.contains(PREFIX), "{err}");

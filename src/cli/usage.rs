@@ -86,29 +86,49 @@ impl From<Format> for report::Format {
 ///
 /// # Errors
 /// When there is no ledger, or it cannot be read.
-pub fn usage(config: &Path, args: &UsageArgs, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub fn usage(
+    config: &Path,
+    args: &UsageArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     let dir = match &args.data_dir {
         Some(dir) => dir.clone(),
         None => match Config::load(config) {
-            Ok(config) => config.data_dir.ok_or_else(|| anyhow::anyhow!("the configuration has no `data_dir`: no ledger is kept"))?,
+            Ok(config) => config.data_dir.ok_or_else(|| {
+                anyhow::anyhow!("the configuration has no `data_dir`: no ledger is kept")
+            })?,
             Err(problems) => bail!("{problems}\n(--data-dir FOLDER does without a configuration)"),
         },
     };
     if !dir.is_dir() {
-        bail!("there is no folder {}: no ledger has been kept there", dir.display());
+        bail!(
+            "there is no folder {}: no ledger has been kept there",
+            dir.display()
+        );
     }
     if args.from > args.to && args.to.is_some() {
         bail!("--from is later than --to");
     }
-    let question = Question { from: args.from, to: args.to, by: args.by.map(Into::into), format: args.format.into() };
+    let question = Question {
+        from: args.from,
+        to: args.to,
+        by: args.by.map(Into::into),
+        format: args.format.into(),
+    };
     match report::write(&dir, &question, out) {
         Ok(0) => Ok(ExitCode::SUCCESS),
         Ok(damaged) => {
-            writeln!(err, "{damaged} lines of the ledger cannot be read, and are left out")?;
+            writeln!(
+                err,
+                "{damaged} lines of the ledger cannot be read, and are left out"
+            )?;
             Ok(ExitCode::SUCCESS)
         }
         // Whoever read it has seen enough.
-        Err(ReportProblem::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(ReportProblem::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -1,11 +1,11 @@
 //! Cuts AWS event streams (`application/vnd.amazon.eventstream`) into frames.
 //!
-//! A message is a prelude (its length, its headers' length, a checksum of these two), headers, a payload, and a checksum
-//! of everything before it; all numbers are big-endian.
+//! A message is a prelude (its length, its headers' length, a checksum of these two), headers, a
+//! payload, and a checksum of everything before it; all numbers are big-endian.
 //!
-//! Invariants: no length is believed before its checksum was right; a message is checksummed once, when all of it is
-//! there; frames are slices of the input; what is kept never exceeds [`HEADERS_BOUND`] and [`PAYLOAD_BOUND`]; any split
-//! of the same bytes gives the same frames.
+//! Invariants: no length is believed before its checksum was right; a message is checksummed once,
+//! when all of it is there; frames are slices of the input; what is kept never exceeds
+//! [`HEADERS_BOUND`] and [`PAYLOAD_BOUND`]; any split of the same bytes gives the same frames.
 
 mod headers;
 
@@ -47,14 +47,20 @@ impl Framing for AwsEventStream {
             return Ok(None);
         }
         self.begun = None;
-        prelude.frame(&buf.split_to(prelude.total).freeze()).map(Some)
+        prelude
+            .frame(&buf.split_to(prelude.total).freeze())
+            .map(Some)
     }
 
     /// Nothing of a message that was cut off can be trusted: it is told as an empty frame.
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
         self.begun = None;
         let rest = buf.split();
-        (!rest.is_empty()).then(|| Frame { name: ByteString::new(), data: ByteString::new(), kind: FrameKind::Unended })
+        (!rest.is_empty()).then(|| Frame {
+            name: ByteString::new(),
+            data: ByteString::new(),
+            kind: FrameKind::Unended,
+        })
     }
 }
 
@@ -72,23 +78,37 @@ struct Prelude {
 impl Prelude {
     /// The prelude at the front of `bytes`, once it is there as a whole.
     fn read(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
-        let Some(prelude) = bytes.get(..PRELUDE) else { return Ok(None) };
+        let Some(prelude) = bytes.get(..PRELUDE) else {
+            return Ok(None);
+        };
         let (lengths, checksum) = prelude.split_at(PRELUDE - CHECKSUM);
         let checksum = number(checksum);
         if crc32fast::hash(lengths) != checksum {
             return Err(FrameError::Corrupt { part: "prelude" });
         }
         let (total, headers) = lengths.split_at(lengths.len() / 2);
-        Self { total: length(total), headers: length(headers), checksum }.checked().map(Some)
+        Self {
+            total: length(total),
+            headers: length(headers),
+            checksum,
+        }
+        .checked()
+        .map(Some)
     }
 
     fn checked(self) -> Result<Self, FrameError> {
         let Self { total, headers, .. } = self;
-        let payload = total.checked_sub(PRELUDE + CHECKSUM).and_then(|rest| rest.checked_sub(headers));
+        let payload = total
+            .checked_sub(PRELUDE + CHECKSUM)
+            .and_then(|rest| rest.checked_sub(headers));
         match payload {
             None => Err(FrameError::Lengths { total, headers }),
-            Some(_) if headers > HEADERS_BOUND => Err(FrameError::TooLong { bound: HEADERS_BOUND }),
-            Some(payload) if payload > PAYLOAD_BOUND => Err(FrameError::TooLong { bound: PAYLOAD_BOUND }),
+            Some(_) if headers > HEADERS_BOUND => Err(FrameError::TooLong {
+                bound: HEADERS_BOUND,
+            }),
+            Some(payload) if payload > PAYLOAD_BOUND => Err(FrameError::TooLong {
+                bound: PAYLOAD_BOUND,
+            }),
             Some(_) => Ok(self),
         }
     }
@@ -110,11 +130,25 @@ impl Prelude {
 /// The frame of a message: an event by its type, an exception or error by its own name.
 fn frame(headers: &Headers<'_>, payload: &Bytes, message: &Bytes) -> Frame {
     let (name, data, kind) = match headers.message_type {
-        Some("exception") => (headers.exception_type, text::of_bytes(payload), FrameKind::Exception),
-        Some("error") => (headers.error_code, told(headers.error_message), FrameKind::Exception),
-        _ => (headers.event_type, text::of_bytes(payload), FrameKind::Whole),
+        Some("exception") => (
+            headers.exception_type,
+            text::of_bytes(payload),
+            FrameKind::Exception,
+        ),
+        Some("error") => (
+            headers.error_code,
+            told(headers.error_message),
+            FrameKind::Exception,
+        ),
+        _ => (
+            headers.event_type,
+            text::of_bytes(payload),
+            FrameKind::Whole,
+        ),
     };
-    let name = name.map(|name| text::of_bytes(&message.slice_ref(name.as_bytes()))).unwrap_or_default();
+    let name = name
+        .map(|name| text::of_bytes(&message.slice_ref(name.as_bytes())))
+        .unwrap_or_default();
     Frame { name, data, kind }
 }
 
@@ -128,10 +162,13 @@ fn told(words: Option<&str>) -> ByteString {
 }
 
 fn number(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+    bytes
+        .iter()
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// A length, which on no platform is larger than can be counted: bounds are checked against far smaller ones.
+/// A length, which on no platform is larger than can be counted: bounds are checked against far
+/// smaller ones.
 fn length(bytes: &[u8]) -> usize {
     usize::try_from(number(bytes)).unwrap_or(usize::MAX)
 }

@@ -5,10 +5,16 @@
 pub fn rfc3339(unix: u64) -> String {
     let (days, seconds) = (unix / 86_400, unix % 86_400);
     let (year, month, day) = civil(days);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
-/// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that a leap day is the last one.
+/// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that a leap
+/// day is the last one.
 fn civil(days: u64) -> (u64, u64, u64) {
     // From 0000-03-01; 146 097 days are 400 years.
     let days = days + 719_468;
@@ -17,7 +23,11 @@ fn civil(days: u64) -> (u64, u64, u64) {
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
     (era * 400 + year + next, month, day)
 }
 

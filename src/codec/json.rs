@@ -1,5 +1,5 @@
-//! JSON as bytes: strings written straight into a buffer, and top-level fields found or replaced in a raw body, so
-//! that everything else in it stays byte for byte what it was.
+//! JSON as bytes: strings written straight into a buffer, and top-level fields found or replaced in
+//! a raw body, so that everything else in it stays byte for byte what it was.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 /// Writes `text` as a JSON string, quotes included.
 ///
-/// Line and paragraph separators and NEL are escaped as well: some SSE readers take them for line ends.
+/// Line and paragraph separators and NEL are escaped as well: some SSE readers take them for line
+/// ends.
 pub fn put_str(buf: &mut BytesMut, text: &str) {
     buf.reserve(text.len() + 2);
     buf.put_u8(b'"');
@@ -20,7 +21,10 @@ pub fn put_str(buf: &mut BytesMut, text: &str) {
 }
 
 /// Writes `text` as the inside of a JSON string.
-#[expect(clippy::indexing_slicing, reason = "`at` and `plain` never pass `bytes.len()`")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "`at` and `plain` never pass `bytes.len()`"
+)]
 pub fn put_escaped(buf: &mut BytesMut, text: &str) {
     let bytes = text.as_bytes();
     let mut plain = 0;
@@ -46,7 +50,10 @@ enum Escape {
     Unicode(u16),
 }
 
-#[expect(clippy::indexing_slicing, reason = "the caller's `at` is inside `bytes`")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the caller's `at` is inside `bytes`"
+)]
 /// The escape that must stand for what begins at `at`, and how many bytes it stands for.
 fn escape_at(bytes: &[u8], at: usize) -> Option<(Escape, usize)> {
     match bytes[at] {
@@ -96,8 +103,9 @@ pub fn put_opt_str(buf: &mut BytesMut, text: Option<&str>) {
     }
 }
 
-/// Writes a provider's JSON value in one line. Line breaks stand only between its tokens; what some readers of SSE
-/// take for line breaks stands only in its strings, where an escape means the same. Of no value it makes `null`.
+/// Writes a provider's JSON value in one line. Line breaks stand only between its tokens; what some
+/// readers of SSE take for line breaks stands only in its strings, where an escape means the same.
+/// Of no value it makes `null`.
 pub fn put_json(buf: &mut BytesMut, json: &str) {
     if json.is_empty() {
         buf.put_slice(b"null");
@@ -141,21 +149,34 @@ impl<'a> Fields<'a> {
     /// The value of a field; of the last one where it comes twice.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.list.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)
+        self.list
+            .iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| *value)
     }
 
     /// The first of `names` that comes more than once.
     #[must_use]
     pub fn doubled<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
-        names.iter().find(|name| self.list.iter().filter(|(key, _)| key == *name).count() > 1).copied()
+        names
+            .iter()
+            .find(|name| self.list.iter().filter(|(key, _)| key == *name).count() > 1)
+            .copied()
     }
 
-    /// The body with these fields set to these JSON texts, everything else as it was. Fields that are missing are
-    /// added at the end.
+    /// The body with these fields set to these JSON texts, everything else as it was. Fields that
+    /// are missing are added at the end.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "values are slices of the body, in order, and the last brace is behind them")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "values are slices of the body, in order, and the last brace is behind them"
+    )]
     pub fn with(&self, changes: &[(&str, &str)]) -> Bytes {
-        let extra: usize = changes.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let extra: usize = changes
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
         let mut out = BytesMut::with_capacity(self.body.len() + extra);
         let mut copied = 0;
         for (key, value) in &self.list {
@@ -184,7 +205,10 @@ impl<'a> Fields<'a> {
 
     /// The body without that field, everything else as it was.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "values are slices of the body, in order, behind its first brace")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "values are slices of the body, in order, behind its first brace"
+    )]
     pub fn without(&self, name: &str) -> Bytes {
         let open = memchr::memchr(b'{', self.body).map_or(0, |brace| brace + 1);
         let mut out = BytesMut::with_capacity(self.body.len());
@@ -196,7 +220,11 @@ impl<'a> Fields<'a> {
             if key != name {
                 let member = &self.body[from..end];
                 // What comes first has no comma before it.
-                let comma = if first && from > open { memchr::memchr(b',', member).map_or(0, |comma| comma + 1) } else { 0 };
+                let comma = if first && from > open {
+                    memchr::memchr(b',', member).map_or(0, |comma| comma + 1)
+                } else {
+                    0
+                };
                 out.put_slice(&member[comma..]);
                 first = false;
             }
@@ -259,8 +287,14 @@ mod tests {
         let body = br#" { "a" : 1.50, "mo\u0064el":"x" ,"b":[1, 2] } "#;
         let fields = Fields::of(body).unwrap();
         let out = fields.with(&[("model", r#""y""#), ("stream", "true")]);
-        assert_eq!(&out[..], br#" { "a" : 1.50, "mo\u0064el":"y" ,"b":[1, 2] ,"stream":true} "#);
-        assert_eq!(&Fields::of(b"{}").unwrap().with(&[("a", "1"), ("b", "2")])[..], br#"{"a":1,"b":2}"#);
+        assert_eq!(
+            &out[..],
+            br#" { "a" : 1.50, "mo\u0064el":"y" ,"b":[1, 2] ,"stream":true} "#
+        );
+        assert_eq!(
+            &Fields::of(b"{}").unwrap().with(&[("a", "1"), ("b", "2")])[..],
+            br#"{"a":1,"b":2}"#
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Framing of a JSON array that arrives in pieces, one frame an element: what Gemini sends without `alt=sse`.
+//! Framing of a JSON array that arrives in pieces, one frame an element: what Gemini sends without
+//! `alt=sse`.
 //!
-//! Invariants: every byte is looked at once, whatever the cuts; a frame is a slice of what was read and is never larger
-//! than the bound. Only objects are elements: a bare object (an error body) is one frame, as is each object that stands
-//! behind the array. From the first byte that begins anything else, all is stray.
+//! Invariants: every byte is looked at once, whatever the cuts; a frame is a slice of what was read
+//! and is never larger than the bound. Only objects are elements: a bare object (an error body) is
+//! one frame, as is each object that stands behind the array. From the first byte that begins
+//! anything else, all is stray.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -13,8 +15,8 @@ use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, text};
 #[derive(Debug, Default)]
 pub struct JsonArray {
     place: Place,
-    /// How much of the element at the front of the buffer was looked at. One more than there is, where the last byte
-    /// was a backslash: the byte it escapes is passed over unseen.
+    /// How much of the element at the front of the buffer was looked at. One more than there is,
+    /// where the last byte was a backslash: the byte it escapes is passed over unseen.
     scanned: usize,
     depth: usize,
     in_string: bool,
@@ -37,7 +39,11 @@ impl Framing for JsonArray {
         if self.place == Place::Between {
             self.begin(buf);
         }
-        let end = if self.place == Place::Element { self.scan(buf) } else { None };
+        let end = if self.place == Place::Element {
+            self.scan(buf)
+        } else {
+            None
+        };
         match end {
             Some(end) if end <= FRAME_BOUND => {
                 *self = Self::default();
@@ -49,7 +55,11 @@ impl Framing for JsonArray {
     }
 
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
-        let kind = if self.place == Place::Stray { FrameKind::Stray } else { FrameKind::Unended };
+        let kind = if self.place == Place::Stray {
+            FrameKind::Stray
+        } else {
+            FrameKind::Unended
+        };
         *self = Self::default();
         let rest = buf.split().freeze();
         (!rest.is_empty()).then(|| frame(&rest, kind))
@@ -112,11 +122,18 @@ impl JsonArray {
 
 /// Brackets and commas of the array, JSON's white space, and the bytes of a byte order mark.
 const fn is_separator(byte: u8) -> bool {
-    matches!(byte, b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf)
+    matches!(
+        byte,
+        b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf
+    )
 }
 
 fn frame(bytes: &Bytes, kind: FrameKind) -> Frame {
-    Frame { name: ByteString::new(), data: text::of_bytes(bytes), kind }
+    Frame {
+        name: ByteString::new(),
+        data: text::of_bytes(bytes),
+        kind,
+    }
 }
 
 #[cfg(test)]
@@ -147,18 +164,27 @@ mod tests {
 
     #[test]
     fn an_array_becomes_its_elements() {
-        let body = "[{\n  \"a\": [1, {\"b\": \"}]\\\"{\\\\\"}]\r\n}\n,\r\n{\"c\":\"é\"}\n,\r\n{}]\n";
+        let body =
+            "[{\n  \"a\": [1, {\"b\": \"}]\\\"{\\\\\"}]\r\n}\n,\r\n{\"c\":\"é\"}\n,\r\n{}]\n";
         assert_eq!(
             frames(&[body.as_bytes()]),
-            [whole("{\n  \"a\": [1, {\"b\": \"}]\\\"{\\\\\"}]\r\n}"), whole("{\"c\":\"é\"}"), whole("{}")]
+            [
+                whole("{\n  \"a\": [1, {\"b\": \"}]\\\"{\\\\\"}]\r\n}"),
+                whole("{\"c\":\"é\"}"),
+                whole("{}")
+            ]
         );
     }
 
     #[test]
     fn every_cut_gives_the_same_frames() {
         let body = "[{\"a\":\"\\\\\\\"}\"}\n,\r\n{\"b\":{\"c\":[\"[\"]}}\n]{\"error\":1} x";
-        let expected =
-            [whole("{\"a\":\"\\\\\\\"}\"}"), whole("{\"b\":{\"c\":[\"[\"]}}"), whole("{\"error\":1}"), (FrameKind::Stray, "x".into())];
+        let expected = [
+            whole("{\"a\":\"\\\\\\\"}\"}"),
+            whole("{\"b\":{\"c\":[\"[\"]}}"),
+            whole("{\"error\":1}"),
+            (FrameKind::Stray, "x".into()),
+        ];
         for cut in 0..=body.len() {
             let (a, b) = body.as_bytes().split_at(cut);
             assert_eq!(frames(&[a, b]), expected, "{cut}");
@@ -169,19 +195,31 @@ mod tests {
 
     #[test]
     fn a_bare_object_is_one_frame() {
-        assert_eq!(frames(&[b"\xef\xbb\xbf{\"error\": {}}\n"]), [whole("{\"error\": {}}")]);
+        assert_eq!(
+            frames(&[b"\xef\xbb\xbf{\"error\": {}}\n"]),
+            [whole("{\"error\": {}}")]
+        );
     }
 
     #[test]
     fn what_is_left_at_the_end_says_what_it_is() {
-        assert_eq!(frames(&[b"[{\"a\":1},{\"b\":"]), [whole("{\"a\":1}"), (FrameKind::Unended, "{\"b\":".into())]);
-        assert_eq!(frames(&[b"<html>{}</html>"]), [(FrameKind::Stray, "<html>{}</html>".into())]);
+        assert_eq!(
+            frames(&[b"[{\"a\":1},{\"b\":"]),
+            [whole("{\"a\":1}"), (FrameKind::Unended, "{\"b\":".into())]
+        );
+        assert_eq!(
+            frames(&[b"<html>{}</html>"]),
+            [(FrameKind::Stray, "<html>{}</html>".into())]
+        );
         assert_eq!(frames(&[b" [\r\n", b"] "]), []);
     }
 
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
-        assert_eq!(frames(&[b"{\"a\":\"\xff\"}"]), [whole("{\"a\":\"\u{fffd}\"}")]);
+        assert_eq!(
+            frames(&[b"{\"a\":\"\xff\"}"]),
+            [whole("{\"a\":\"\u{fffd}\"}")]
+        );
     }
 
     #[test]
@@ -190,7 +228,10 @@ mod tests {
         let whole = [long.clone(), b"\"}".to_vec()].concat();
         for body in [long, whole, vec![b'x'; FRAME_BOUND + 1]] {
             let mut buf = BytesMut::from(&body[..]);
-            assert_eq!(JsonArray::default().next(&mut buf), Err(FrameError::TooLong { bound: FRAME_BOUND }));
+            assert_eq!(
+                JsonArray::default().next(&mut buf),
+                Err(FrameError::TooLong { bound: FRAME_BOUND })
+            );
         }
     }
 

@@ -39,7 +39,8 @@ impl<'a> Members<'a> {
 
     /// The object is complete.
     pub fn end(self) {
-        self.buf.put_slice(if self.next == b'{' { b"{}" } else { b"}" });
+        self.buf
+            .put_slice(if self.next == b'{' { b"{}" } else { b"}" });
     }
 }
 

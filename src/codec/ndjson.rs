@@ -1,9 +1,9 @@
 //! Framing of JSON objects that come one a line: what Ollama sends.
 //!
-//! Invariants: a byte is searched for a line end once; a frame is a slice of the input, without the white space around
-//! it; what is kept never exceeds [`FRAME_BOUND`]; any split of the same bytes gives the same frames. Lines end with LF
-//! or CRLF; those that are blank, and a byte order mark before the first, are read over. Whether a line is JSON is the
-//! decoder's to say.
+//! Invariants: a byte is searched for a line end once; a frame is a slice of the input, without the
+//! white space around it; what is kept never exceeds [`FRAME_BOUND`]; any split of the same bytes
+//! gives the same frames. Lines end with LF or CRLF; those that are blank, and a byte order mark
+//! before the first, are read over. Whether a line is JSON is the decoder's to say.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -64,14 +64,23 @@ impl Ndjson {
         let unsearched = buf.get(self.searched..).unwrap_or_default();
         let end = memchr(b'\n', unsearched).map(|at| self.searched + at);
         self.searched = if end.is_some() { 0 } else { buf.len() };
-        if end.unwrap_or(buf.len()) > FRAME_BOUND { Err(FrameError::TooLong { bound: FRAME_BOUND }) } else { Ok(end) }
+        if end.unwrap_or(buf.len()) > FRAME_BOUND {
+            Err(FrameError::TooLong { bound: FRAME_BOUND })
+        } else {
+            Ok(end)
+        }
     }
 }
 
-/// The line without the white space around it (the CR before its LF, for one); none where it is blank.
+/// The line without the white space around it (the CR before its LF, for one); none where it is
+/// blank.
 fn frame(line: &Bytes, kind: FrameKind) -> Option<Frame> {
     let trimmed = line.trim_ascii();
-    (!trimmed.is_empty()).then(|| Frame { name: ByteString::new(), data: text::of_bytes(&line.slice_ref(trimmed)), kind })
+    (!trimmed.is_empty()).then(|| Frame {
+        name: ByteString::new(),
+        data: text::of_bytes(&line.slice_ref(trimmed)),
+        kind,
+    })
 }
 
 #[cfg(test)]
@@ -107,13 +116,24 @@ mod tests {
     #[test]
     fn lines_end_with_lf_or_crlf_and_blank_ones_say_nothing() {
         let body = "\u{feff}\n \r\n{\"a\":\"é\\n\"}\n\t\n {\"b\": 1} \r\n\r\n{\"c\":\"\r\"}\n";
-        assert_eq!(frames([body.as_bytes()]), [whole("{\"a\":\"é\\n\"}"), whole("{\"b\": 1}"), whole("{\"c\":\"\r\"}")]);
+        assert_eq!(
+            frames([body.as_bytes()]),
+            [
+                whole("{\"a\":\"é\\n\"}"),
+                whole("{\"b\": 1}"),
+                whole("{\"c\":\"\r\"}")
+            ]
+        );
     }
 
     #[test]
     fn every_cut_gives_the_same_frames() {
         let body = "\u{feff}{\"a\":1}\r\n\r\n{\"b\":\"😀\"}\n{\"c\"".as_bytes();
-        let expected = [whole("{\"a\":1}"), whole("{\"b\":\"😀\"}"), unended("{\"c\"")];
+        let expected = [
+            whole("{\"a\":1}"),
+            whole("{\"b\":\"😀\"}"),
+            unended("{\"c\""),
+        ];
         for cut in 0..=body.len() {
             let (a, b) = body.split_at(cut);
             assert_eq!(frames([a, b]), expected, "{cut}");
@@ -123,20 +143,33 @@ mod tests {
 
     #[test]
     fn the_last_line_needs_no_end_but_says_so() {
-        assert_eq!(frames([&b"{}\n{\"done\":true}"[..]]), [whole("{}"), unended("{\"done\":true}")]);
+        assert_eq!(
+            frames([&b"{}\n{\"done\":true}"[..]]),
+            [whole("{}"), unended("{\"done\":true}")]
+        );
         assert_eq!(frames([&b"{}\n \r"[..]]), [whole("{}")]);
         assert_eq!(frames([&b""[..]]), []);
-        assert_eq!(frames([&b"\xef\xbb"[..]]), [unended("\u{fffd}")], "no byte order mark after all");
+        assert_eq!(
+            frames([&b"\xef\xbb"[..]]),
+            [unended("\u{fffd}")],
+            "no byte order mark after all"
+        );
     }
 
     #[test]
     fn one_byte_order_mark_is_stripped_and_no_other() {
-        assert_eq!(frames(["\u{feff}\u{feff}{}\n\u{feff}{}\n".as_bytes()]), [whole("\u{feff}{}"), whole("\u{feff}{}")]);
+        assert_eq!(
+            frames(["\u{feff}\u{feff}{}\n\u{feff}{}\n".as_bytes()]),
+            [whole("\u{feff}{}"), whole("\u{feff}{}")]
+        );
     }
 
     #[test]
     fn bytes_that_are_no_text_are_replaced_and_others_shared() {
-        assert_eq!(frames([&b"{\"a\":\"\xff\"}\n"[..]]), [whole("{\"a\":\"\u{fffd}\"}")]);
+        assert_eq!(
+            frames([&b"{\"a\":\"\xff\"}\n"[..]]),
+            [whole("{\"a\":\"\u{fffd}\"}")]
+        );
         let mut buf = BytesMut::from(&b" {\"a\":1}\r\n"[..]);
         let place = buf.as_ptr_range();
         let frame = Ndjson::default().next(&mut buf).unwrap().unwrap();
@@ -148,10 +181,21 @@ mod tests {
         let long = vec![b'x'; FRAME_BOUND + 1];
         for body in [long.clone(), [long, b"\n".to_vec()].concat()] {
             let mut buf = BytesMut::from(&body[..]);
-            assert_eq!(Ndjson::default().next(&mut buf), Err(FrameError::TooLong { bound: FRAME_BOUND }));
+            assert_eq!(
+                Ndjson::default().next(&mut buf),
+                Err(FrameError::TooLong { bound: FRAME_BOUND })
+            );
         }
         let mut buf = BytesMut::from(&[vec![b'x'; FRAME_BOUND], b"\n".to_vec()].concat()[..]);
-        assert_eq!(Ndjson::default().next(&mut buf).unwrap().unwrap().data.len(), FRAME_BOUND);
+        assert_eq!(
+            Ndjson::default()
+                .next(&mut buf)
+                .unwrap()
+                .unwrap()
+                .data
+                .len(),
+            FRAME_BOUND
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Cuts server-sent events into frames, by the rules of the WHATWG HTML standard.
 //!
-//! Invariants: a byte is searched for a line end once; an event of one `data:` line is a slice of the input; what is
-//! kept never exceeds [`FRAME_BOUND`] (comments are kept not at all, stray lines up to [`STRAY_BOUND`]); any split of
-//! the same bytes gives the same frames. Ids and reconnection times are read over.
+//! Invariants: a byte is searched for a line end once; an event of one `data:` line is a slice of
+//! the input; what is kept never exceeds [`FRAME_BOUND`] (comments are kept not at all, stray lines
+//! up to [`STRAY_BOUND`]); any split of the same bytes gives the same frames. Ids and reconnection
+//! times are read over.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -35,7 +36,10 @@ pub struct Sse {
 impl std::fmt::Debug for Sse {
     /// Never shows content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Sse").field("searched", &self.searched).field("pending", &self.data.len()).finish_non_exhaustive()
+        f.debug_struct("Sse")
+            .field("searched", &self.searched)
+            .field("pending", &self.data.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,7 +68,11 @@ impl Framing for Sse {
         }
         if !self.stray.is_empty() {
             let data = text(&std::mem::take(&mut self.stray).into());
-            return Some(Frame { name: ByteString::new(), data, kind: FrameKind::Stray });
+            return Some(Frame {
+                name: ByteString::new(),
+                data,
+                kind: FrameKind::Stray,
+            });
         }
         self.dispatch(FrameKind::Unended)
     }
@@ -128,7 +136,11 @@ impl Sse {
     }
 
     fn check(&self, line: usize) -> Result<(), FrameError> {
-        if line + self.data.len() > FRAME_BOUND { Err(FrameError::TooLong { bound: FRAME_BOUND }) } else { Ok(()) }
+        if line + self.data.len() > FRAME_BOUND {
+            Err(FrameError::TooLong { bound: FRAME_BOUND })
+        } else {
+            Ok(())
+        }
     }
 
     fn field(&mut self, mut line: BytesMut) {
@@ -156,13 +168,18 @@ impl Sse {
             self.stray.push(b'\n');
         }
         let room = STRAY_BOUND - self.stray.len();
-        self.stray.extend_from_slice(line.get(..room).unwrap_or(line));
+        self.stray
+            .extend_from_slice(line.get(..room).unwrap_or(line));
     }
 
     fn dispatch(&mut self, kind: FrameKind) -> Option<Frame> {
         let name = std::mem::take(&mut self.name);
         let data = std::mem::take(&mut self.data).join()?;
-        Some(Frame { name, data: text(&data), kind })
+        Some(Frame {
+            name,
+            data: text(&data),
+            kind,
+        })
     }
 }
 
@@ -220,7 +237,10 @@ fn skip_to_value(line: &mut BytesMut, colon: Option<usize>) {
 }
 
 fn looks_like_json(line: &[u8]) -> bool {
-    matches!(line.trim_ascii_start().first(), Some(b'{' | b'}' | b'[' | b']' | b'"'))
+    matches!(
+        line.trim_ascii_start().first(),
+        Some(b'{' | b'}' | b'[' | b']' | b'"')
+    )
 }
 
 #[cfg(test)]

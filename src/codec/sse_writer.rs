@@ -1,8 +1,9 @@
 //! Spells SSE events, with ids that name stream and position where they are asked for.
 //!
-//! Invariants: an event is written in one piece, ended by one blank line; every event carries data; the last event of
-//! an entry carries the entry's position, an earlier one position and part. Of entries that were merged into one, the last
-//! event carries the position of the last; an earlier one stands in the first.
+//! Invariants: an event is written in one piece, ended by one blank line; every event carries data;
+//! the last event of an entry carries the entry's position, an earlier one position and part. Of
+//! entries that were merged into one, the last event carries the position of the last; an earlier
+//! one stands in the first.
 
 use std::io::Write as _;
 
@@ -39,7 +40,16 @@ impl SseWriter {
     /// A writer of events, with ids where given.
     #[must_use]
     pub fn new(ids: Option<Ids>) -> Self {
-        Self { buf: BytesMut::new(), ids, first: 0, last: 0, begun: 0, open_at: 0, seen: 0, muted: false }
+        Self {
+            buf: BytesMut::new(),
+            ids,
+            first: 0,
+            last: 0,
+            begun: 0,
+            open_at: 0,
+            seen: 0,
+            muted: false,
+        }
     }
 
     /// From here on (or no longer) nothing is kept of what is written.
@@ -53,12 +63,14 @@ impl SseWriter {
         !self.muted && self.begun >= self.seen
     }
 
-    /// The entry with this number follows; its first `seen` events are left out, as the reader has them.
+    /// The entry with this number follows; its first `seen` events are left out, as the reader has
+    /// them.
     pub fn begin_entry(&mut self, seq: u64, seen: u32) {
         self.begin_entries(seq, seq, seen);
     }
 
-    /// The entries from `first` to `last` follow as one; of the first of them `seen` events are left out.
+    /// The entries from `first` to `last` follow as one; of the first of them `seen` events are
+    /// left out.
     pub fn begin_entries(&mut self, first: u64, last: u64, seen: u32) {
         (self.first, self.last) = (first, last);
         self.begun = 0;
@@ -87,7 +99,10 @@ impl SseWriter {
     /// Like [`SseWriter::event`], with a reconnection time in milliseconds.
     pub fn event_with_retry(&mut self, name: &str, retry_ms: u32) -> &mut BytesMut {
         self.begin();
-        let named = write!((&mut self.buf).writer(), "event: {name}\nretry: {retry_ms}\ndata: ");
+        let named = write!(
+            (&mut self.buf).writer(),
+            "event: {name}\nretry: {retry_ms}\ndata: "
+        );
         debug_assert!(named.is_ok(), "a buffer takes what is written to it");
         &mut self.buf
     }
@@ -140,10 +155,12 @@ impl SseWriter {
             self.buf.put_slice(&ids.stream);
             self.buf.put_u8(b'.');
             let seq = if last { self.last } else { self.first };
-            self.buf.put_slice(itoa::Buffer::new().format(seq).as_bytes());
+            self.buf
+                .put_slice(itoa::Buffer::new().format(seq).as_bytes());
             if !last {
                 self.buf.put_u8(b'.');
-                self.buf.put_slice(itoa::Buffer::new().format(self.begun - 1).as_bytes());
+                self.buf
+                    .put_slice(itoa::Buffer::new().format(self.begun - 1).as_bytes());
                 self.buf.put_u8(b'.');
                 self.buf.put_slice(ids.dialect.as_bytes());
             }
@@ -171,7 +188,10 @@ mod tests {
     use super::*;
 
     fn ids() -> Ids {
-        Ids { stream: Bytes::from_static(b"abc"), dialect: "events" }
+        Ids {
+            stream: Bytes::from_static(b"abc"),
+            dialect: "events",
+        }
     }
 
     #[test]
@@ -181,7 +201,10 @@ mod tests {
         out.event("text").put_slice(b"{}");
         out.event("").put_slice(b"[1]");
         out.end_entry();
-        assert_eq!(&out.take()[..], b"event: text\ndata: {}\nid: abc.7.0.events\n\ndata: [1]\nid: abc.7\n\n");
+        assert_eq!(
+            &out.take()[..],
+            b"event: text\ndata: {}\nid: abc.7.0.events\n\ndata: [1]\nid: abc.7\n\n"
+        );
     }
 
     #[test]
@@ -191,7 +214,10 @@ mod tests {
         out.event("a").put_slice(b"1");
         out.event("b").put_slice(b"2");
         out.end_entry();
-        assert_eq!(&out.take()[..], b"event: a\ndata: 1\nid: abc.7.0.events\n\nevent: b\ndata: 2\nid: abc.9\n\n");
+        assert_eq!(
+            &out.take()[..],
+            b"event: a\ndata: 1\nid: abc.7.0.events\n\nevent: b\ndata: 2\nid: abc.9\n\n"
+        );
     }
 
     #[test]
@@ -215,6 +241,9 @@ mod tests {
         out.begin_entry(0, 0);
         out.payload("x", "a\r\nb\rc\nd\n");
         out.end_entry();
-        assert_eq!(&out.take()[..], b"event: x\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n");
+        assert_eq!(
+            &out.take()[..],
+            b"event: x\ndata: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Text as it comes over a wire: bytes that should be UTF-8, and JSON strings as slices of the frame they stand in.
+//! Text as it comes over a wire: bytes that should be UTF-8, and JSON strings as slices of the
+//! frame they stand in.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +12,8 @@ use serde::de::{Deserializer, Error, Visitor};
 /// Bytes as text, without a copy where they are UTF-8. What is not becomes U+FFFD.
 #[must_use]
 pub fn of_bytes(bytes: &Bytes) -> ByteString {
-    ByteString::try_from(bytes.clone()).unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
+    ByteString::try_from(bytes.clone())
+        .unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())
 }
 
 /// A JSON string, borrowed where it holds no escapes. Halves of surrogate pairs become U+FFFD.
@@ -43,7 +45,8 @@ impl Text<'_> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    /// Read as bytes: serde_json refuses half a surrogate pair in a `str`, and models do break characters apart.
+    /// Read as bytes: serde_json refuses half a surrogate pair in a `str`, and models do break
+    /// characters apart.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_bytes(TextVisitor).map(Self)
     }
@@ -63,11 +66,14 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(std::str::from_utf8(bytes).map_or_else(|_| mended(bytes), str::to_owned)))
+        Ok(Cow::Owned(
+            std::str::from_utf8(bytes).map_or_else(|_| mended(bytes), str::to_owned),
+        ))
     }
 }
 
-/// The text with one U+FFFD for each half of a surrogate pair, which serde_json hands out as three bytes from 0xED on.
+/// The text with one U+FFFD for each half of a surrogate pair, which serde_json hands out as three
+/// bytes from 0xED on.
 fn mended(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -89,13 +95,19 @@ mod tests {
         let texts: Vec<Text<'_>> = serde_json::from_str(&frame).unwrap();
         let plain = texts[0].of(&frame);
         assert_eq!(plain, "plain é");
-        assert!(frame.as_bytes().as_ptr_range().contains(&plain.as_bytes().as_ptr()));
+        assert!(
+            frame
+                .as_bytes()
+                .as_ptr_range()
+                .contains(&plain.as_bytes().as_ptr())
+        );
         assert_eq!(texts[1].of(&frame), "a\nb");
     }
 
     #[test]
     fn halves_of_surrogate_pairs_are_replaced() {
-        let read = |json| serde_json::from_str::<Text<'_>>(json).map(|text| text.as_str().to_owned());
+        let read =
+            |json| serde_json::from_str::<Text<'_>>(json).map(|text| text.as_str().to_owned());
         assert_eq!(read(r#""a\ud83db""#).unwrap(), "a\u{fffd}b");
         assert_eq!(read(r#""\ude00\ud83d""#).unwrap(), "\u{fffd}\u{fffd}");
         assert_eq!(read(r#""\ud83d\ude00\u00e9""#).unwrap(), "😀é");

@@ -10,13 +10,18 @@ use secrecy::SecretString;
 use super::node::{Node, Text};
 use crate::server::{Listen, Origins};
 
-const LISTEN: &str = "an address and a port like \"127.0.0.1:8080\", or \"unix:/run/sluicegate.sock\"";
+const LISTEN: &str =
+    "an address and a port like \"127.0.0.1:8080\", or \"unix:/run/sluicegate.sock\"";
 
 /// A place to listen.
 pub(super) fn listen(node: &Node<'_, '_>) -> Option<Listen> {
     let text = node.text_or(LISTEN)?;
     if let Some(path) = text.value.strip_prefix("unix:") {
-        return if path.is_empty() { node.refuse("`unix:` names no socket") } else { Some(Listen::Unix(node.doc.resolve(path))) };
+        return if path.is_empty() {
+            node.refuse("`unix:` names no socket")
+        } else {
+            Some(Listen::Unix(node.doc.resolve(path)))
+        };
     }
     if let Ok(address) = text.value.parse::<SocketAddr>() {
         return Some(Listen::Tcp(address));
@@ -30,7 +35,10 @@ pub(super) fn listen(node: &Node<'_, '_>) -> Option<Listen> {
 
 /// The address that somebody meant who left the host out, or named it.
 fn meant(text: &str) -> Option<SocketAddr> {
-    let port = text.strip_prefix("localhost:").or(text.strip_prefix(':')).unwrap_or(text);
+    let port = text
+        .strip_prefix("localhost:")
+        .or(text.strip_prefix(':'))
+        .unwrap_or(text);
     let host = text.parse::<IpAddr>().ok();
     match (host, port.parse::<u16>()) {
         (Some(host), _) => Some(SocketAddr::new(host, 8080)),
@@ -43,12 +51,21 @@ fn meant(text: &str) -> Option<SocketAddr> {
 pub(super) fn host(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     let name = text.value.to_ascii_lowercase();
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
-    let well_formed = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(&name);
+    let well_formed = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if well_formed || bare.parse::<IpAddr>().is_ok() {
         return Some(name);
     }
-    node.refuse_with(format!("expected a host name, found {}", text.quoted()), "name the host alone: no scheme, no port, no path")
+    node.refuse_with(
+        format!("expected a host name, found {}", text.quoted()),
+        "name the host alone: no scheme, no port, no path",
+    )
 }
 
 /// `"*"`, or a list of origins.
@@ -57,13 +74,22 @@ pub(super) fn origins(node: &Node<'_, '_>) -> Option<Origins> {
     if !node.is_list() {
         let text = node.text_or(EXPECTED)?;
         let help = "write a list: [\"https://chat.example\"]";
-        return if text.value == "*" { Some(Origins::Any) } else { node.refuse_with(format!("expected {EXPECTED}"), help) };
+        return if text.value == "*" {
+            Some(Origins::Any)
+        } else {
+            node.refuse_with(format!("expected {EXPECTED}"), help)
+        };
     }
     let list = node.list(EXPECTED, origin)?;
-    Some(if list.iter().any(|origin| origin == "*") { Origins::Any } else { Origins::Exact(list) })
+    Some(if list.iter().any(|origin| origin == "*") {
+        Origins::Any
+    } else {
+        Origins::Exact(list)
+    })
 }
 
-/// `scheme://host[:port]` as browsers send it: in lower case, without a port that its scheme implies.
+/// `scheme://host[:port]` as browsers send it: in lower case, without a port that its scheme
+/// implies.
 fn origin(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     let origin = text.value.to_ascii_lowercase();
@@ -86,40 +112,65 @@ fn origin(node: &Node<'_, '_>) -> Option<String> {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'))
+        && text.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.')
+        })
 }
 
 fn is_authority(text: &str) -> bool {
-    !text.contains('@') && text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.host().is_empty())
+    !text.contains('@')
+        && text
+            .parse::<http::uri::Authority>()
+            .is_ok_and(|authority| !authority.host().is_empty())
 }
 
 /// A network, or a single address.
 pub(super) fn network(node: &Node<'_, '_>) -> Option<IpNet> {
     let text = node.text()?;
     let network = text.value.parse::<IpNet>().map(|network| network.trunc());
-    match network.ok().or_else(|| text.value.parse::<IpAddr>().ok().map(IpNet::from)) {
+    match network
+        .ok()
+        .or_else(|| text.value.parse::<IpAddr>().ok().map(IpNet::from))
+    {
         Some(network) => Some(network),
-        None => node.refuse(format!("expected a network like \"10.0.0.0/8\", found {}", text.quoted())),
+        None => node.refuse(format!(
+            "expected a network like \"10.0.0.0/8\", found {}",
+            text.quoted()
+        )),
     }
 }
 
-/// A URL that paths can be put behind: http or https, without credentials, query and slash at the end.
+/// A URL that paths can be put behind: http or https, without credentials, query and slash at the
+/// end.
 pub(super) fn base_url(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if has_credentials(&text.value) {
-        return node.refuse_with("it has credentials in it", "put them into `api_key` or `headers`");
+        return node.refuse_with(
+            "it has credentials in it",
+            "put them into `api_key` or `headers`",
+        );
     }
     if text.value.contains(['?', '#']) {
-        return node.refuse_with("it has a query", "leave out everything from the `?` or `#` on");
+        return node.refuse_with(
+            "it has a query",
+            "leave out everything from the `?` or `#` on",
+        );
     }
     if !is_http(&text.value) {
-        return node.refuse(format!("expected a URL like \"https://api.example/v1\", found {}", text.quoted()));
+        return node.refuse(format!(
+            "expected a URL like \"https://api.example/v1\", found {}",
+            text.quoted()
+        ));
     }
     let url = text.value.trim_end_matches('/');
-    match ["/chat/completions", "/messages", "/responses"].iter().find(|path| url.ends_with(*path)) {
-        Some(path) => {
-            node.refuse_with(format!("it names the endpoint `{path}`"), format!("leave out `{path}`: it is added to each request"))
-        }
+    match ["/chat/completions", "/messages", "/responses"]
+        .iter()
+        .find(|path| url.ends_with(*path))
+    {
+        Some(path) => node.refuse_with(
+            format!("it names the endpoint `{path}`"),
+            format!("leave out `{path}`: it is added to each request"),
+        ),
         None => Some(url.to_owned()),
     }
 }
@@ -130,18 +181,28 @@ pub(super) fn proxy(node: &Node<'_, '_>) -> Option<SecretString> {
     if is_http(&text.value) {
         return Some(text.value.into());
     }
-    node.refuse_with("expected the URL of an HTTP proxy like \"http://127.0.0.1:3128\"", "only http and https proxies are built")
+    node.refuse_with(
+        "expected the URL of an HTTP proxy like \"http://127.0.0.1:3128\"",
+        "only http and https proxies are built",
+    )
 }
 
 /// A URL that says who asks before its host.
 pub(super) fn has_credentials(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@')))
+    url.split_once("://").is_some_and(|(_, rest)| {
+        rest.split(['/', '?', '#'])
+            .next()
+            .is_some_and(|authority| authority.contains('@'))
+    })
 }
 
 /// An http or https URL with a host.
 pub(super) fn is_http(text: &str) -> bool {
     let url = text.parse::<Uri>();
-    url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty()))
+    url.is_ok_and(|url| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.host().is_some_and(|host| !host.is_empty())
+    })
 }
 
 /// A folder that is there.
@@ -156,11 +217,19 @@ pub(super) fn file(node: &Node<'_, '_>) -> Option<PathBuf> {
     existing(node, &text, Path::is_file, "file")
 }
 
-fn existing(node: &Node<'_, '_>, text: &Text, is: fn(&Path) -> bool, kind: &str) -> Option<PathBuf> {
+fn existing(
+    node: &Node<'_, '_>,
+    text: &Text,
+    is: fn(&Path) -> bool,
+    kind: &str,
+) -> Option<PathBuf> {
     let path = node.doc.resolve(&text.value);
     if text.value.is_empty() || !is(&path) {
         let message = format!("there is no {kind} {}", text.quoted());
-        return node.refuse_with(message, "relative paths begin at the configuration's folder");
+        return node.refuse_with(
+            message,
+            "relative paths begin at the configuration's folder",
+        );
     }
     Some(path)
 }
@@ -180,14 +249,26 @@ mod tests {
             ("example.org:80", None),
             ("99999", None),
         ] {
-            assert_eq!(meant(text), expected.map(|address| address.parse().unwrap()), "{text}");
+            assert_eq!(
+                meant(text),
+                expected.map(|address| address.parse().unwrap()),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn only_http_urls_with_a_host_are_base_urls() {
         assert!(is_http("http://127.0.0.1:11434/v1") && is_http("https://[::1]/x"));
-        for text in ["", "api.openai.com/v1", "/v1", "ftp://a/b", "http://", "https:///v1", "http://a b/"] {
+        for text in [
+            "",
+            "api.openai.com/v1",
+            "/v1",
+            "ftp://a/b",
+            "http://",
+            "https:///v1",
+            "http://a b/",
+        ] {
             assert!(!is_http(text), "{text}");
         }
     }

@@ -1,6 +1,7 @@
 //! What only the whole configuration can tell: sections that do not go together.
 //!
-//! Invariants: nothing is said here of a file that could not be read whole, as what it lacks may be in the other part.
+//! Invariants: nothing is said here of a file that could not be read whole, as what it lacks may be
+//! in the other part.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +28,16 @@ fn open_door(root: &Table<'_, '_>, config: &Config, public: bool) {
     if config.auth.required || public {
         return;
     }
-    if let Some(address) = config.server.listen.iter().find(|listen| !is_loopback(listen)) {
-        let message = format!("everybody who can reach {} could ask, as auth.mode is \"none\"", name(address));
+    if let Some(address) = config
+        .server
+        .listen
+        .iter()
+        .find(|listen| !is_loopback(listen))
+    {
+        let message = format!(
+            "everybody who can reach {} could ask, as auth.mode is \"none\"",
+            name(address)
+        );
         let help = "set auth.mode = \"required\" and add [keys.<name>], listen on 127.0.0.1, or set auth.allow_public = true";
         say(root, "listen", &message, help);
     }
@@ -36,9 +45,17 @@ fn open_door(root: &Table<'_, '_>, config: &Config, public: bool) {
 
 fn admin(root: &Table<'_, '_>, config: &Config) {
     let server = &config.server;
-    if !is_loopback(&server.admin_listen) && server.admin_token.is_none() && !given(root, "admin_token") {
+    if !is_loopback(&server.admin_listen)
+        && server.admin_token.is_none()
+        && !given(root, "admin_token")
+    {
         let message = "an admin_token is needed where the operator's pages can be reached from other machines";
-        say(root, "admin_listen", message, "set server.admin_token = \"${ADMIN_TOKEN}\", or listen on 127.0.0.1");
+        say(
+            root,
+            "admin_listen",
+            message,
+            "set server.admin_token = \"${ADMIN_TOKEN}\", or listen on 127.0.0.1",
+        );
     }
 }
 
@@ -48,12 +65,21 @@ fn twice(root: &Table<'_, '_>, config: &Config) {
     let mut names = BTreeSet::new();
     for listen in config.server.listen.iter().filter(fixed) {
         if !names.insert(name(listen)) {
-            say(root, "listen", &format!("{} is named twice", name(listen)), "name each address once");
+            say(
+                root,
+                "listen",
+                &format!("{} is named twice", name(listen)),
+                "name each address once",
+            );
         }
     }
     let admin = &config.server.admin_listen;
     if fixed(&admin) && names.contains(&name(admin)) {
-        let key = if given(root, "admin_listen") { "admin_listen" } else { "listen" };
+        let key = if given(root, "admin_listen") {
+            "admin_listen"
+        } else {
+            "listen"
+        };
         say(
             root,
             key,
@@ -65,31 +91,68 @@ fn twice(root: &Table<'_, '_>, config: &Config) {
 
 fn nothing_to_ask(root: &Table<'_, '_>, config: &Config) {
     // Models and providers that are there and wrong have been told about already.
-    let none = root.read("models", |node| Some(is_empty(node))).unwrap_or(!root.has("models"));
-    let wrong = root.read("providers", |node| Some(!is_empty(node))).unwrap_or(false) && config.route.providers.is_empty();
-    if none && !wrong && !config.route.providers.values().any(|provider| provider.direct) {
+    let none = root
+        .read("models", |node| Some(is_empty(node)))
+        .unwrap_or(!root.has("models"));
+    let wrong = root
+        .read("providers", |node| Some(!is_empty(node)))
+        .unwrap_or(false)
+        && config.route.providers.is_empty();
+    if none
+        && !wrong
+        && !config
+            .route
+            .providers
+            .values()
+            .any(|provider| provider.direct)
+    {
         let help = "name one: [models.smart] with route = [\"provider/model\"], or set `direct = true` on a provider";
-        root.missing::<()>("models", "there is no model that anybody could ask for", help);
+        root.missing::<()>(
+            "models",
+            "there is no model that anybody could ask for",
+            help,
+        );
     }
 }
 
 /// A limit under a name that nobody has would be no limit, and nobody would know.
 fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
     let names = |key: &str| {
-        let read = |node: &Node<'_, '_>| node.is_table().then(|| Table::open_any(node).map(|table| table.names().len()))?;
+        let read = |node: &Node<'_, '_>| {
+            node.is_table()
+                .then(|| Table::open_any(node).map(|table| table.names().len()))?
+        };
         root.read(key, read).unwrap_or_default()
     };
     let models: Vec<&str> = config.route.models.keys().map(|name| &**name).collect();
     let direct = |name: &str| {
-        let provider = name.split_once('/').and_then(|(provider, _)| config.route.providers.get(provider));
+        let provider = name
+            .split_once('/')
+            .and_then(|(provider, _)| config.route.providers.get(provider));
         provider.is_some_and(|provider| provider.direct)
     };
     // Models and keys that are there and wrong have been told about already.
     if names("models") == models.len() {
-        each_known(root, "models", &models, direct, "no model has this name", "limits.models takes the names of [models.<name>]");
+        each_known(
+            root,
+            "models",
+            &models,
+            direct,
+            "no model has this name",
+            "limits.models takes the names of [models.<name>]",
+        );
     }
-    let tokens = root.read("auth", |node| Table::open_any(node).map(|table| table.has("jwt"))).unwrap_or(false);
-    let teams: Vec<&str> = config.auth.keys.iter().filter_map(|key| key.team.as_deref()).collect();
+    let tokens = root
+        .read("auth", |node| {
+            Table::open_any(node).map(|table| table.has("jwt"))
+        })
+        .unwrap_or(false);
+    let teams: Vec<&str> = config
+        .auth
+        .keys
+        .iter()
+        .filter_map(|key| key.team.as_deref())
+        .collect();
     if !tokens && names("keys") == config.auth.keys.len() {
         each_known(
             root,
@@ -102,15 +165,27 @@ fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
     }
 }
 
-fn each_known(root: &Table<'_, '_>, key: &str, names: &[&str], known: impl Fn(&str) -> bool, message: &str, help: &str) {
+fn each_known(
+    root: &Table<'_, '_>,
+    key: &str,
+    names: &[&str],
+    known: impl Fn(&str) -> bool,
+    message: &str,
+    help: &str,
+) {
     let look = |name: &str, node: &Node<'_, '_>| {
         if names.contains(&name) || known(name) {
             return None;
         }
         let near = nearest(name, names.iter().copied());
-        node.refuse_with::<()>(message, near.map_or_else(|| help.to_owned(), |near| format!("did you mean `{near}`?")))
+        node.refuse_with::<()>(
+            message,
+            near.map_or_else(|| help.to_owned(), |near| format!("did you mean `{near}`?")),
+        )
     };
-    root.read("limits", |node| Table::open_any(node)?.read(key, |node| Some(Table::open_any(node)?.each(look))));
+    root.read("limits", |node| {
+        Table::open_any(node)?.read(key, |node| Some(Table::open_any(node)?.each(look)))
+    });
 }
 
 fn is_empty(node: &Node<'_, '_>) -> bool {
@@ -132,11 +207,16 @@ fn name(listen: &Listen) -> String {
 }
 
 fn given(root: &Table<'_, '_>, key: &str) -> bool {
-    root.read("server", |node| Table::open_any(node).map(|table| table.has(key))).unwrap_or(false)
+    root.read("server", |node| {
+        Table::open_any(node).map(|table| table.has(key))
+    })
+    .unwrap_or(false)
 }
 
 fn say(root: &Table<'_, '_>, key: &str, message: &str, help: &str) {
-    let told = root.read("server", |node| Table::open_any(node)?.read(key, |node| Some(node.refuse_with::<()>(message, help))));
+    let told = root.read("server", |node| {
+        Table::open_any(node)?.read(key, |node| Some(node.refuse_with::<()>(message, help)))
+    });
     if told.is_none() {
         root.missing::<()>(&format!("server.{key}"), message, help);
     }

@@ -1,7 +1,8 @@
 //! `${NAME}`, `${NAME:-default}` and `${file:PATH}` in strings; `$${` is a literal `${`.
 //!
-//! Invariants: works on parsed strings, never on the file's text, so that a value cannot become a key or a comment; what
-//! was put in is not looked at again; mistakes name the reference, never a value.
+//! Invariants: works on parsed strings, never on the file's text, so that a value cannot become a
+//! key or a comment; what was put in is not looked at again; mistakes name the reference, never a
+//! value.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -43,7 +44,10 @@ enum Piece<'a> {
 ///
 /// # Errors
 /// All references that could not be followed.
-pub(super) fn interpolate(text: &str, around: Surroundings<'_>) -> Result<Option<String>, Vec<Mistake>> {
+pub(super) fn interpolate(
+    text: &str,
+    around: Surroundings<'_>,
+) -> Result<Option<String>, Vec<Mistake>> {
     if !text.contains("${") {
         return Ok(None);
     }
@@ -62,7 +66,11 @@ pub(super) fn interpolate(text: &str, around: Surroundings<'_>) -> Result<Option
             }),
         }
     }
-    if mistakes.is_empty() { Ok(Some(out)) } else { Err(mistakes) }
+    if mistakes.is_empty() {
+        Ok(Some(out))
+    } else {
+        Err(mistakes)
+    }
 }
 
 /// Whether `text` says where its value is, and nothing of the value itself.
@@ -94,15 +102,20 @@ fn piece(text: &str) -> Option<(Piece<'_>, &str)> {
         });
     }
     // The first character is looked at already: it begins no reference.
-    let next =
-        text.char_indices().skip(1).find(|(at, _)| text.get(*at..).is_some_and(|rest| rest.starts_with("$${") || rest.starts_with("${")));
+    let next = text.char_indices().skip(1).find(|(at, _)| {
+        text.get(*at..)
+            .is_some_and(|rest| rest.starts_with("$${") || rest.starts_with("${"))
+    });
     let (head, after) = text.split_at(next.map_or(text.len(), |(at, _)| at));
     Some((Piece::Text(head), after))
 }
 
 fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_') && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    bytes
+        .next()
+        .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn follow(inner: &str, around: Surroundings<'_>) -> Result<String, Mistake> {
@@ -118,7 +131,11 @@ fn follow(inner: &str, around: Surroundings<'_>) -> Result<String, Mistake> {
     }
     if default.is_some_and(|default| default.contains("${")) {
         let message = format!("the default of `${{{name}:-…}}` has a reference in it");
-        return Err(Mistake { written: format!("${{{name}"), message, help: "references cannot be nested: write the default out".into() });
+        return Err(Mistake {
+            written: format!("${{{name}"),
+            message,
+            help: "references cannot be nested: write the default out".into(),
+        });
     }
     match ((around.env)(name), default) {
         // As in a shell, an empty variable counts as not set where there is a default.
@@ -134,26 +151,38 @@ fn follow(inner: &str, around: Surroundings<'_>) -> Result<String, Mistake> {
 }
 
 fn malformed(name: &str) -> Mistake {
-    // What stands between the braces may be a secret put there by mistake; it is quoted only where it looks like a name.
-    let looks_like_name = name.len() <= 40 && name.bytes().all(|b| b.is_ascii_uppercase() || matches!(b, b'_' | b'-' | b'.'));
+    // What stands between the braces may be a secret put there by mistake; it is quoted only where
+    // it looks like a name.
+    let looks_like_name = name.len() <= 40
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || matches!(b, b'_' | b'-' | b'.'));
     let message = if looks_like_name && !name.is_empty() {
         format!("`${{{name}}}` does not name an environment variable")
     } else {
         "a `${…}` does not name an environment variable".to_owned()
     };
     let help = "write `${NAME}`, `${NAME:-default}` or `${file:PATH}`, or `$${` for a literal `${`";
-    Mistake { written: "${".into(), message, help: help.into() }
+    Mistake {
+        written: "${".into(),
+        message,
+        help: help.into(),
+    }
 }
 
 fn file(path: &str, folder: &Path) -> Result<String, Mistake> {
     let full = folder.join(path);
-    let mistake = |what: String| Mistake {
+    let mistake = |what: String| {
+        Mistake {
         written: format!("${{file:{path}"),
         message: format!("{} cannot be read: {what}", full.display()),
         help: "name a small text file that Sluicegate may read; relative paths begin at the configuration's folder".into(),
+    }
     };
     let mut text = String::new();
-    File::open(&full).and_then(|file| file.take(FILE_BOUND + 1).read_to_string(&mut text)).map_err(|error| mistake(error.to_string()))?;
+    File::open(&full)
+        .and_then(|file| file.take(FILE_BOUND + 1).read_to_string(&mut text))
+        .map_err(|error| mistake(error.to_string()))?;
     if text.len() as u64 > FILE_BOUND {
         return Err(mistake(format!("it is larger than {FILE_BOUND} bytes")));
     }
@@ -196,14 +225,21 @@ mod tests {
             ("$$${KEY}", Some("$${KEY}")),
             ("ü$${é${EMPTY}", Some("ü${é")),
         ] {
-            assert_eq!(done(text, Path::new("")).unwrap().as_deref(), expected, "{text}");
+            assert_eq!(
+                done(text, Path::new("")).unwrap().as_deref(),
+                expected,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn all_mistakes_are_told_and_none_quotes_a_value() {
         let mistakes = done("${ONE} ${KEY} ${TWO} ${sk-secret} ${", Path::new("")).unwrap_err();
-        let messages: Vec<_> = mistakes.iter().map(|mistake| mistake.message.as_str()).collect();
+        let messages: Vec<_> = mistakes
+            .iter()
+            .map(|mistake| mistake.message.as_str())
+            .collect();
         assert_eq!(
             messages,
             [
@@ -213,28 +249,48 @@ mod tests {
                 "a `${` is not closed",
             ]
         );
-        assert!(done("${A:-${B}}", Path::new("")).unwrap_err()[0].message.contains("has a reference in it"));
+        assert!(
+            done("${A:-${B}}", Path::new("")).unwrap_err()[0]
+                .message
+                .contains("has a reference in it")
+        );
     }
 
     #[test]
     fn files_are_read_without_their_last_line_break() {
         let scratch = Scratch::new();
         scratch.write("token", "sk-file\r\n");
-        assert_eq!(done("x${file:token}", scratch.path()).unwrap().as_deref(), Some("xsk-file"));
+        assert_eq!(
+            done("x${file:token}", scratch.path()).unwrap().as_deref(),
+            Some("xsk-file")
+        );
         let missing = done("${file:none}", scratch.path()).unwrap_err();
-        assert!(missing[0].message.contains("none cannot be read: No such file"), "{missing:?}");
+        assert!(
+            missing[0]
+                .message
+                .contains("none cannot be read: No such file"),
+            "{missing:?}"
+        );
     }
 
     #[test]
     fn a_file_too_large_for_a_secret_is_refused() {
         let scratch = Scratch::new();
         scratch.write("big", &"x".repeat(usize::try_from(FILE_BOUND).unwrap() + 1));
-        assert!(done("${file:big}", scratch.path()).unwrap_err()[0].message.contains("larger than"));
+        assert!(
+            done("${file:big}", scratch.path()).unwrap_err()[0]
+                .message
+                .contains("larger than")
+        );
     }
 
     #[test]
     fn only_bare_references_are_public() {
-        assert!(is_reference("${KEY}") && is_reference("${file:/run/secret}") && is_reference("${A}${B}"));
+        assert!(
+            is_reference("${KEY}")
+                && is_reference("${file:/run/secret}")
+                && is_reference("${A}${B}")
+        );
         for text in ["", "x${KEY}", "${KEY:-default}", "$${KEY}", "${", "${sk-1}"] {
             assert!(!is_reference(text), "{text}");
         }

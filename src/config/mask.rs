@@ -1,7 +1,8 @@
 //! What of a configuration file may be shown, and what could be a secret.
 //!
-//! Invariants: closed by default. A value is shown only when it was read as a public one, or says nothing but where its
-//! secret is (`"${NAME}"`). On lines that are not TOML, where no value has a key yet, only our own words are shown.
+//! Invariants: closed by default. A value is shown only when it was read as a public one, or says
+//! nothing but where its secret is (`"${NAME}"`). On lines that are not TOML, where no value has a
+//! key yet, only our own words are shown.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -24,7 +25,9 @@ pub(super) fn values(value: &Spanned<DeValue<'_>>, out: &mut Vec<Range<usize>>) 
         DeValue::String(text) if interpolate::is_reference(text) => {}
         DeValue::Array(list) => list.iter().for_each(|value| values(value, out)),
         DeValue::Table(table) => table.iter().for_each(|(_, value)| values(value, out)),
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => out.push(value.span()),
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
+            out.push(value.span());
+        }
     }
 }
 
@@ -34,8 +37,14 @@ pub(super) fn line(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
     if is_header(content) {
         return Vec::new();
     }
-    let from = content.split_once('=').filter(|(key, _)| is_key(key)).map_or(0, |(key, _)| key.len() + 1);
-    words(content, from).filter(|word| !is_public(content, word)).map(|word| line.start + word.start..line.start + word.end).collect()
+    let from = content
+        .split_once('=')
+        .filter(|(key, _)| is_key(key))
+        .map_or(0, |(key, _)| key.len() + 1);
+    words(content, from)
+        .filter(|word| !is_public(content, word))
+        .map(|word| line.start + word.start..line.start + word.end)
+        .collect()
 }
 
 /// `[section` or `[[section`, whole or not.
@@ -45,7 +54,9 @@ fn is_header(content: &str) -> bool {
 }
 
 fn is_key(text: &str) -> bool {
-    text.trim().bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+    text.trim()
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
 fn words(content: &str, from: usize) -> impl Iterator<Item = Range<usize>> {
@@ -67,7 +78,12 @@ fn is_public(content: &str, word: &Range<usize>) -> bool {
     let word = content.get(word.clone()).unwrap_or_default();
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let unit = word.get(digits..).unwrap_or_default();
-    let number = digits > 0 && digits <= DIGITS && matches!(unit, "" | "ms" | "s" | "m" | "h" | "d" | "B" | "KiB" | "MiB" | "GiB");
+    let number = digits > 0
+        && digits <= DIGITS
+        && matches!(
+            unit,
+            "" | "ms" | "s" | "m" | "h" | "d" | "B" | "KiB" | "MiB" | "GiB"
+        );
     number || schema::knows(word) || word.parse::<SocketAddr>().is_ok()
 }
 
@@ -103,11 +119,18 @@ mod tests {
 
     #[test]
     fn a_value_that_only_refers_to_its_secret_is_no_secret() {
-        let text = "a = \"${KEY}\"\nb = \"x${KEY}\"\nc = [12]\nd = true\ne = \"${KEY:-sk-default}\"";
+        let text =
+            "a = \"${KEY}\"\nb = \"x${KEY}\"\nc = [12]\nd = true\ne = \"${KEY:-sk-default}\"";
         let table = toml::de::DeTable::parse(text).unwrap();
         let mut places = Vec::new();
-        table.get_ref().iter().for_each(|(_, value)| values(value, &mut places));
-        let hidden: Vec<_> = places.into_iter().map(|place| text.get(place).unwrap()).collect();
+        table
+            .get_ref()
+            .iter()
+            .for_each(|(_, value)| values(value, &mut places));
+        let hidden: Vec<_> = places
+            .into_iter()
+            .map(|place| text.get(place).unwrap())
+            .collect();
         assert_eq!(hidden, ["\"x${KEY}\"", "12", "\"${KEY:-sk-default}\""]);
     }
 }

@@ -1,7 +1,10 @@
 //! The name that somebody probably meant.
 
 /// The one of `names` that is nearest to `wrong`, if any is near enough to be meant.
-pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn nearest<'n>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'n str>,
+) -> Option<&'n str> {
     // Long texts are no misspelt names, and the distance costs the product of both lengths.
     const LONGEST: usize = 64;
     if wrong.len() > LONGEST {
@@ -9,7 +12,12 @@ pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
     }
     let lower = wrong.to_lowercase();
     let near = |name: &&str| name.len() <= LONGEST;
-    let measured = names.into_iter().filter(near).map(|name| (strsim::damerau_levenshtein(&lower, &name.to_lowercase()), name));
+    let measured = names.into_iter().filter(near).map(|name| {
+        (
+            strsim::damerau_levenshtein(&lower, &name.to_lowercase()),
+            name,
+        )
+    });
     let (distance, name) = measured.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + name.chars().count() / 4 && distance < name.chars().count()).then_some(name)
 }

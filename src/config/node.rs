@@ -1,7 +1,8 @@
 //! A value of the file with its key and place, and how plain values are read from it.
 //!
-//! Invariants: a reader gives `None` only after it has said why, or where the text itself is broken (which has been said
-//! already). It publishes what it reads, secrets excepted; so a value of the wrong type that no reader took stays masked.
+//! Invariants: a reader gives `None` only after it has said why, or where the text itself is broken
+//! (which has been said already). It publishes what it reads, secrets excepted; so a value of the
+//! wrong type that no reader took stays masked.
 
 use std::num::IntErrorKind;
 use std::ops::Range;
@@ -33,7 +34,8 @@ pub(super) struct Text {
 }
 
 impl Text {
-    /// How a message names it: quoted where it stands in the file, described where it came from elsewhere.
+    /// How a message names it: quoted where it stands in the file, described where it came from
+    /// elsewhere.
     pub(super) fn quoted(&self) -> String {
         const LONGEST: usize = 60;
         match self.value.char_indices().nth(LONGEST) {
@@ -52,13 +54,23 @@ impl<'n> Node<'n, '_> {
 
     /// Says what is wrong with it.
     pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
-        self.doc.problem(Some(self.place()), self.key, message.into(), None);
+        self.doc
+            .problem(Some(self.place()), self.key, message.into(), None);
         None
     }
 
     /// Says what is wrong with it, and what to do.
-    pub(super) fn refuse_with<T>(&self, message: impl Into<String>, help: impl Into<String>) -> Option<T> {
-        self.doc.problem(Some(self.place()), self.key, message.into(), Some(help.into()));
+    pub(super) fn refuse_with<T>(
+        &self,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Option<T> {
+        self.doc.problem(
+            Some(self.place()),
+            self.key,
+            message.into(),
+            Some(help.into()),
+        );
         None
     }
 
@@ -119,12 +131,19 @@ impl<'n> Node<'n, '_> {
             return self.mismatch(expected);
         };
         match interpolate::interpolate(text, self.doc.surroundings()) {
-            Ok(None) => Some(Text { value: text.as_ref().to_owned(), literal: true }),
-            Ok(Some(value)) => Some(Text { value, literal: false }),
+            Ok(None) => Some(Text {
+                value: text.as_ref().to_owned(),
+                literal: true,
+            }),
+            Ok(Some(value)) => Some(Text {
+                value,
+                literal: false,
+            }),
             Err(mistakes) => {
                 for mistake in mistakes {
                     let place = self.find(&mistake.written);
-                    self.doc.problem(Some(place), self.key, mistake.message, Some(mistake.help));
+                    self.doc
+                        .problem(Some(place), self.key, mistake.message, Some(mistake.help));
                 }
                 None
             }
@@ -138,7 +157,11 @@ impl<'n> Node<'n, '_> {
             return place;
         };
         let start = place.start + at;
-        let end = self.doc.text_at(start..place.end).find('}').map_or(place.end, |brace| start + brace + 1);
+        let end = self
+            .doc
+            .text_at(start..place.end)
+            .find('}')
+            .map_or(place.end, |brace| start + brace + 1);
         start..end
     }
 
@@ -149,7 +172,9 @@ impl<'n> Node<'n, '_> {
             DeValue::String(text) if text.contains("${") => match self.text()?.value.as_str() {
                 "true" => Some(true),
                 "false" => Some(false),
-                _ => self.refuse("expected true or false, found something else behind its reference"),
+                _ => {
+                    self.refuse("expected true or false, found something else behind its reference")
+                }
             },
             _ => {
                 self.publish();
@@ -162,7 +187,11 @@ impl<'n> Node<'n, '_> {
     pub(super) fn number(&self, from: u64, to: u64) -> Option<u64> {
         let range = format!("a whole number from {from} to {to}");
         // How far it may go is of interest only to who goes beyond.
-        let usual = if to < u32::MAX.into() { range.clone() } else { format!("a whole number of at least {from}") };
+        let usual = if to < u32::MAX.into() {
+            range.clone()
+        } else {
+            format!("a whole number of at least {from}")
+        };
         let read = match self.value.get_ref() {
             DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()),
             DeValue::String(text) if text.contains("${") => self.text()?.value.parse(),
@@ -175,14 +204,23 @@ impl<'n> Node<'n, '_> {
         match read {
             Ok(number) if (from..=to).contains(&number) => Some(number),
             Ok(number) if number > to => self.refuse(format!("expected {range}")),
-            Err(error) if *error.kind() == IntErrorKind::PosOverflow => self.refuse(format!("expected {range}")),
+            Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
+                self.refuse(format!("expected {range}"))
+            }
             _ => self.refuse(format!("expected {usual}")),
         }
     }
 
     /// One of `words`.
     pub(super) fn word(&self, words: &[Word]) -> Option<Word> {
-        let expected = format!("one of {}", words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", "));
+        let expected = format!(
+            "one of {}",
+            words
+                .iter()
+                .map(|word| format!("{word:?}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
         let text = self.text_or(&expected)?;
         if let Some(word) = words.iter().find(|word| **word == text.value) {
             return Some(word);
@@ -195,14 +233,32 @@ impl<'n> Node<'n, '_> {
     }
 
     /// A list, each item read by `read`. All items are read, also after one that is wrong.
-    pub(super) fn list<T>(&self, expected: &str, read: impl Fn(&Node<'_, '_>) -> Option<T>) -> Option<Vec<T>> {
+    pub(super) fn list<T>(
+        &self,
+        expected: &str,
+        read: impl Fn(&Node<'_, '_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let DeValue::Array(items) = self.value.get_ref() else {
             self.publish();
             let message = format!("expected {expected}, found {}", self.kind());
-            return if self.is_table() { self.refuse(message) } else { self.refuse_with(message, "write a list: [ … ]") };
+            return if self.is_table() {
+                self.refuse(message)
+            } else {
+                self.refuse_with(message, "write a list: [ … ]")
+            };
         };
         let keys = (0..items.len()).map(|n| format!("{}[{n}]", self.key));
-        let read: Vec<_> = items.iter().zip(keys).map(|(value, key)| read(&Node { doc: self.doc, key: &key, value })).collect();
+        let read: Vec<_> = items
+            .iter()
+            .zip(keys)
+            .map(|(value, key)| {
+                read(&Node {
+                    doc: self.doc,
+                    key: &key,
+                    value,
+                })
+            })
+            .collect();
         read.into_iter().collect()
     }
 

@@ -1,6 +1,8 @@
-//! What a known provider's name brings: its wires, its addresses, how it is keyed, and what it does its own way.
+//! What a known provider's name brings: its wires, its addresses, how it is keyed, and what it does
+//! its own way.
 //!
-//! Invariants: `table` is the one list of presets; configuration, messages, documentation and tests iterate over it.
+//! Invariants: `table` is the one list of presets; configuration, messages, documentation and tests
+//! iterate over it.
 
 mod shown;
 mod table;
@@ -33,19 +35,32 @@ impl Speaks {
 
     /// What goes by that name in the configuration.
     pub(super) fn named(name: &str) -> Option<Self> {
-        if name == "replay" { Some(Self::Replay) } else { WireId::named(name).map(Self::Http) }
+        if name == "replay" {
+            Some(Self::Replay)
+        } else {
+            WireId::named(name).map(Self::Http)
+        }
     }
 
     /// Where the wire's maker has it.
     pub(super) fn home(self) -> &'static str {
-        let usual = PRESETS.iter().filter_map(Preset::usual).find(|way| way.speaks == self);
-        usual.or_else(|| PRESETS.iter().find_map(|preset| preset.way(self))).map_or("", |way| way.address)
+        let usual = PRESETS
+            .iter()
+            .filter_map(Preset::usual)
+            .find(|way| way.speaks == self);
+        usual
+            .or_else(|| PRESETS.iter().find_map(|preset| preset.way(self)))
+            .map_or("", |way| way.address)
     }
 
     /// What a server of this wire is taken to do its own way where no preset says it.
     pub(super) fn quirks(self) -> Quirks {
-        // Servers compatible with OpenAI's older API outnumber those that know its newer name for the output maximum.
-        Quirks { max_tokens: self == Self::Http(WireId::OpenaiChat), ..Quirks::NONE }
+        // Servers compatible with OpenAI's older API outnumber those that know its newer name for
+        // the output maximum.
+        Quirks {
+            max_tokens: self == Self::Http(WireId::OpenaiChat),
+            ..Quirks::NONE
+        }
     }
 }
 
@@ -129,14 +144,20 @@ impl Preset {
 
     /// What it does its own way, when asked in this one.
     pub(super) fn quirks(&self, way: &Way) -> Quirks {
-        Quirks { bills_whole: self.abort == Abort::GoesOn, ..way.quirks }
+        Quirks {
+            bills_whole: self.abort == Abort::GoesOn,
+            ..way.quirks
+        }
     }
 }
 
 /// The names of all known providers, in the order of the documentation.
 pub(super) const WORDS: &[Word] = &words();
 
-#[expect(clippy::indexing_slicing, reason = "a loop over both arrays, which are of one length, at compile time")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a loop over both arrays, which are of one length, at compile time"
+)]
 const fn words() -> [Word; PRESETS.len()] {
     let mut words = [""; PRESETS.len()];
     let mut at = 0;
@@ -154,12 +175,28 @@ mod tests {
     #[test]
     fn every_preset_can_be_asked_in_ways_of_its_own() {
         for preset in &PRESETS {
-            assert!(std::ptr::eq(Preset::named(preset.name).unwrap(), preset), "{} is there twice", preset.name);
+            assert!(
+                std::ptr::eq(Preset::named(preset.name).unwrap(), preset),
+                "{} is there twice",
+                preset.name
+            );
             assert!(preset.usual().is_some(), "{}", preset.name);
             for (at, way) in preset.ways.iter().enumerate() {
-                assert!(preset.ways[..at].iter().all(|other| other.speaks != way.speaks), "{} {:?}", preset.name, way.speaks);
+                assert!(
+                    preset.ways[..at]
+                        .iter()
+                        .all(|other| other.speaks != way.speaks),
+                    "{} {:?}",
+                    preset.name,
+                    way.speaks
+                );
                 assert!(!way.address.ends_with('/'), "{}", way.address);
-                assert_eq!(way.speaks == Speaks::Replay, preset.kind == Kind::Replay, "{}", preset.name);
+                assert_eq!(
+                    way.speaks == Speaks::Replay,
+                    preset.kind == Kind::Replay,
+                    "{}",
+                    preset.name
+                );
             }
         }
     }
@@ -174,7 +211,15 @@ mod tests {
     #[test]
     fn whoever_needs_a_key_has_a_variable_for_it() {
         for preset in PRESETS.iter().filter(|preset| preset.kind == Kind::Keyed) {
-            assert!(preset.variable.bytes().all(|b| b.is_ascii_uppercase() || b == b'_') && !preset.variable.is_empty(), "{}", preset.name);
+            assert!(
+                preset
+                    .variable
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b == b'_')
+                    && !preset.variable.is_empty(),
+                "{}",
+                preset.name
+            );
         }
     }
 }

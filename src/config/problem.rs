@@ -1,7 +1,8 @@
-//! What is wrong with a configuration: all of it at once, each problem with its place and what to do.
+//! What is wrong with a configuration: all of it at once, each problem with its place and what to
+//! do.
 //!
-//! Invariants: a problem holds no secret. The source line it shows has been masked (`shown`), and messages quote only
-//! what a reader has read as public.
+//! Invariants: a problem holds no secret. The source line it shows has been masked (`shown`), and
+//! messages quote only what a reader has read as public.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,14 @@ pub struct Problem {
 impl Problem {
     /// A problem with the file as a whole.
     pub(super) fn of_file(message: String, help: &str) -> Self {
-        Self { line: 0, column: 0, key: String::new(), message, help: Some(help.to_owned()), shown: None }
+        Self {
+            line: 0,
+            column: 0,
+            key: String::new(),
+            message,
+            help: Some(help.to_owned()),
+            shown: None,
+        }
     }
 }
 
@@ -44,7 +52,10 @@ impl Problems {
     pub(super) fn new(file: &Path, mut list: Vec<Problem>) -> Self {
         list.sort_by_key(|problem| (problem.line, problem.column));
         list.dedup();
-        Self { file: file.to_path_buf(), list }
+        Self {
+            file: file.to_path_buf(),
+            list,
+        }
     }
 
     /// The one problem of `file`.
@@ -91,7 +102,15 @@ fn write_one(f: &mut fmt::Formatter<'_>, file: &Path, problem: &Problem) -> fmt:
     if let Some(shown) = &problem.shown {
         let number = problem.line.to_string();
         writeln!(f, "  {number} | {}", shown.line)?;
-        writeln!(f, "  {:gutter$} | {:caret$}{}", "", "", "^".repeat(shown.width.max(1)), gutter = number.len(), caret = shown.caret)?;
+        writeln!(
+            f,
+            "  {:gutter$} | {:caret$}{}",
+            "",
+            "",
+            "^".repeat(shown.width.max(1)),
+            gutter = number.len(),
+            caret = shown.caret
+        )?;
     }
     match &problem.help {
         Some(help) => writeln!(f, "  help: {help}"),
@@ -105,14 +124,30 @@ mod tests {
 
     #[test]
     fn a_problem_of_the_whole_file_has_no_place() {
-        let problems = Problems::one(Path::new("c.toml"), Problem::of_file("cannot be read".into(), "name another"));
-        assert_eq!(problems.to_string(), "c.toml: cannot be read\n  help: name another\n");
+        let problems = Problems::one(
+            Path::new("c.toml"),
+            Problem::of_file("cannot be read".into(), "name another"),
+        );
+        assert_eq!(
+            problems.to_string(),
+            "c.toml: cannot be read\n  help: name another\n"
+        );
     }
 
     #[test]
     fn problems_come_in_the_order_of_lines_and_once() {
-        let at = |line| Problem { line, column: 1, key: "k".into(), message: "m".into(), help: None, shown: None };
+        let at = |line| Problem {
+            line,
+            column: 1,
+            key: "k".into(),
+            message: "m".into(),
+            help: None,
+            shown: None,
+        };
         let problems = Problems::new(Path::new("c.toml"), vec![at(3), at(1), at(3)]);
-        assert_eq!(problems.to_string(), "c.toml:1:1: k: m\n\nc.toml:3:1: k: m\n");
+        assert_eq!(
+            problems.to_string(),
+            "c.toml:1:1: k: m\n\nc.toml:3:1: k: m\n"
+        );
     }
 }

@@ -17,7 +17,10 @@ const SIZE: &str = "a size like \"8MiB\", \"512KiB\" or a number of bytes";
 pub(super) fn duration(node: &Node<'_, '_>) -> Option<Duration> {
     if let DeValue::Integer(digits) = node.value.get_ref() {
         node.doc.publish(node.place());
-        return node.refuse_with(format!("expected {DURATION}, found a number"), format!("give it a unit: \"{}s\"", digits.as_str()));
+        return node.refuse_with(
+            format!("expected {DURATION}, found a number"),
+            format!("give it a unit: \"{}s\"", digits.as_str()),
+        );
     }
     let text = node.text_or(DURATION)?;
     let Some(duration) = parse_duration(&text.value) else {
@@ -32,7 +35,11 @@ pub(super) fn duration(node: &Node<'_, '_>) -> Option<Duration> {
 /// A duration above zero.
 pub(super) fn span(node: &Node<'_, '_>) -> Option<Duration> {
     let duration = duration(node)?;
-    if duration.is_zero() { node.refuse("it must be longer than zero") } else { Some(duration) }
+    if duration.is_zero() {
+        node.refuse("it must be longer than zero")
+    } else {
+        Some(duration)
+    }
 }
 
 /// `15s`; also used where a duration is part of a text.
@@ -52,7 +59,9 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
 /// A number of bytes, at least one.
 pub(super) fn size(node: &Node<'_, '_>) -> Option<usize> {
     if matches!(node.value.get_ref(), DeValue::Integer(_)) {
-        return node.number(1, u64::try_from(isize::MAX).ok()?).and_then(|size| usize::try_from(size).ok());
+        return node
+            .number(1, u64::try_from(isize::MAX).ok()?)
+            .and_then(|size| usize::try_from(size).ok());
     }
     let text = node.text_or(SIZE)?;
     match parse_size(&text.value) {
@@ -80,8 +89,12 @@ fn parse_size(text: &str) -> Result<usize, Option<String>> {
         "GiB" => 30,
         _ => return Err(binary(unit).map(|unit| format!("write \"{count}{unit}\""))),
     };
-    let count = usize::try_from(count).ok().filter(|count| *count <= isize::MAX.unsigned_abs() >> shift);
-    count.map(|count| count << shift).ok_or_else(|| Some("it is more than a machine can have".into()))
+    let count = usize::try_from(count)
+        .ok()
+        .filter(|count| *count <= isize::MAX.unsigned_abs() >> shift);
+    count
+        .map(|count| count << shift)
+        .ok_or_else(|| Some("it is more than a machine can have".into()))
 }
 
 /// The unit that somebody meant who wrote a decimal or a short one.
@@ -102,12 +115,15 @@ fn split(text: &str) -> Option<(u64, &str)> {
 
 /// A count of at least one.
 pub(super) fn count(node: &Node<'_, '_>) -> Option<usize> {
-    node.number(1, u32::MAX.into()).and_then(|count| usize::try_from(count).ok())
+    node.number(1, u32::MAX.into())
+        .and_then(|count| usize::try_from(count).ok())
 }
 
 /// A limit's figure: at least one.
 pub(super) fn figure(node: &Node<'_, '_>) -> Option<NonZeroU32> {
-    node.number(1, u32::MAX.into()).and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new)
+    node.number(1, u32::MAX.into())
+        .and_then(|count| u32::try_from(count).ok())
+        .and_then(NonZeroU32::new)
 }
 
 #[cfg(test)]
@@ -146,7 +162,10 @@ mod tests {
             ("7B", Ok(7)),
             ("8MB", Err(Some("write \"8MiB\"".to_owned()))),
             ("8k", Err(Some("write \"8KiB\"".to_owned()))),
-            ("18446744073709551615GiB", Err(Some("it is more than a machine can have".to_owned()))),
+            (
+                "18446744073709551615GiB",
+                Err(Some("it is more than a machine can have".to_owned())),
+            ),
             ("8 elephants", Err(None)),
             ("MiB", Err(None)),
         ] {

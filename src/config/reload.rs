@@ -9,12 +9,19 @@ impl Config {
         let (server, logs) = (&self.server, &self.telemetry);
         let changed = [
             ("server.listen", server.listen != new.server.listen),
-            ("server.admin_listen", server.admin_listen != new.server.admin_listen),
+            (
+                "server.admin_listen",
+                server.admin_listen != new.server.admin_listen,
+            ),
             ("server.tls", server.tls != new.server.tls),
             ("data_dir", self.data_dir != new.data_dir),
             ("telemetry.log", logs.log != new.telemetry.log),
             ("telemetry.format", logs.json != new.telemetry.json),
         ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+        changed
+            .into_iter()
+            .filter(|(_, changed)| *changed)
+            .map(|(key, _)| key)
+            .collect()
     }
 }

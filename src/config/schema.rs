@@ -1,6 +1,7 @@
 //! Every key and word of the configuration: those that work, and keys whose part is not built yet.
 //!
-//! Invariants: the one list of keys. A reader asks only for keys of its section's list; what stands in no list is unknown.
+//! Invariants: the one list of keys. A reader asks only for keys of its section's list; what stands
+//! in no list is unknown.
 
 /// A key of a section.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +53,10 @@ pub(super) const ROOT: Keys = &[
     built("ui"),
     built("prices"),
     built("budgets"),
-    later("redis", "leave it out; one instance keeps streams and limits in its memory"),
+    later(
+        "redis",
+        "leave it out; one instance keeps streams and limits in its memory",
+    ),
     built("data_dir"),
 ];
 
@@ -75,7 +79,12 @@ pub(super) const SERVER: Keys = &[
 pub(super) const TLS: Keys = &[built("cert"), built("key")];
 
 /// `[auth]`
-pub(super) const AUTH: Keys = &[built("mode"), built("allow_public"), built("jwt"), built("ticket_secret")];
+pub(super) const AUTH: Keys = &[
+    built("mode"),
+    built("allow_public"),
+    built("jwt"),
+    built("ticket_secret"),
+];
 
 /// `auth.jwt`
 pub(super) const JWT: Keys = &[
@@ -93,7 +102,13 @@ pub(super) const JWT: Keys = &[
 ];
 
 /// `auth.jwt.claims`
-pub(super) const JWT_CLAIMS: Keys = &[built("key"), built("team"), built("user"), built("models"), built("limits")];
+pub(super) const JWT_CLAIMS: Keys = &[
+    built("key"),
+    built("team"),
+    built("user"),
+    built("models"),
+    built("limits"),
+];
 
 /// `[keys.<name>]`
 pub(super) const KEY: Keys = &[
@@ -108,12 +123,25 @@ pub(super) const KEY: Keys = &[
     built("provider_objects"),
 ];
 
-/// One limit: `limits` of a key or a provider, `limits.global`, `.ip`, `.user`, `.teams.<name>`, `.models.<name>`
-pub(super) const LIMIT: Keys = &[built("requests_per_minute"), built("tokens_per_minute"), built("concurrent_streams"), built("burst")];
+/// One limit: `limits` of a key or a provider, `limits.global`, `.ip`, `.user`, `.teams.<name>`,
+/// `.models.<name>`
+pub(super) const LIMIT: Keys = &[
+    built("requests_per_minute"),
+    built("tokens_per_minute"),
+    built("concurrent_streams"),
+    built("burst"),
+];
 
 /// `[limits]`
-pub(super) const LIMITS: Keys =
-    &[built("global"), built("ip"), built("user"), built("teams"), built("models"), built("on_exceeded"), built("reserve_output")];
+pub(super) const LIMITS: Keys = &[
+    built("global"),
+    built("ip"),
+    built("user"),
+    built("teams"),
+    built("models"),
+    built("on_exceeded"),
+    built("reserve_output"),
+];
 
 /// `[streams]`
 pub(super) const STREAMS: Keys = &[
@@ -165,20 +193,42 @@ pub(super) const PROVIDER: Keys = &[
 ];
 
 /// `timeouts` of a provider
-pub(super) const TIMEOUTS: Keys = &[built("connect"), built("headers"), built("first_token"), built("idle"), built("total")];
+pub(super) const TIMEOUTS: Keys = &[
+    built("connect"),
+    built("headers"),
+    built("first_token"),
+    built("idle"),
+    built("total"),
+];
 
 /// `[models.<name>]`
-pub(super) const MODEL: Keys = &[built("route"), built("retries"), built("hedge_after"), built("sticky")];
+pub(super) const MODEL: Keys = &[
+    built("route"),
+    built("retries"),
+    built("hedge_after"),
+    built("sticky"),
+];
 
 /// A target of a route, written as a table
 pub(super) const TARGET: Keys = &[built("target"), built("weight")];
 
 /// `[prices."provider/model"]`
-pub(super) const PRICE: Keys =
-    &[built("input"), built("cached_input"), built("cache_write"), built("output"), built("reasoning"), built("request")];
+pub(super) const PRICE: Keys = &[
+    built("input"),
+    built("cached_input"),
+    built("cache_write"),
+    built("output"),
+    built("reasoning"),
+    built("request"),
+];
 
 /// `[budgets]`
-pub(super) const BUDGETS: Keys = &[built("global"), built("user"), built("teams"), built("warn_at")];
+pub(super) const BUDGETS: Keys = &[
+    built("global"),
+    built("user"),
+    built("teams"),
+    built("warn_at"),
+];
 
 /// One budget: `budget` of a key, `budgets.global`, `.user`, `.teams.<name>`
 pub(super) const BUDGET: Keys = &[built("day"), built("month")];
@@ -187,7 +237,11 @@ pub(super) const BUDGET: Keys = &[built("day"), built("month")];
 pub(super) const UI: Keys = &[built("model")];
 
 /// `[telemetry]`
-pub(super) const TELEMETRY: Keys = &[built("log"), built("format"), later("otlp", "leave it out; logs go to standard error")];
+pub(super) const TELEMETRY: Keys = &[
+    built("log"),
+    built("format"),
+    later("otlp", "leave it out; logs go to standard error"),
+];
 
 /// Sections by the name a reader knows them under, to say where a misplaced key belongs.
 pub(super) const SECTIONS: &[(&str, Keys)] = &[
@@ -225,18 +279,44 @@ pub(super) const ON_EXCEEDED: &[Word] = &["finish", "cut"];
 pub(super) const ON_CANCEL: &[Word] = &["abort", "finish"];
 
 /// `providers.<name>.wire`
-pub(super) const WIRES: &[Word] = &["openai-chat", "openai-responses", "anthropic", "gemini", "bedrock", "ollama", "cohere", "replay"];
+pub(super) const WIRES: &[Word] = &[
+    "openai-chat",
+    "openai-responses",
+    "anthropic",
+    "gemini",
+    "bedrock",
+    "ollama",
+    "cohere",
+    "replay",
+];
 
 /// `telemetry.format`
 pub(super) const FORMATS: &[Word] = &["text", "json"];
 
 /// Whether a bare word is one of the configuration's own, so that it is no secret.
 pub(super) fn knows(word: &str) -> bool {
-    const OTHER: [&str; 14] =
-        ["true", "false", "cancel", "continue", "grace", "info", "debug", "warn", "error", "trace", "off", "localhost", "unix", "p95"];
+    const OTHER: [&str; 14] = [
+        "true",
+        "false",
+        "cancel",
+        "continue",
+        "grace",
+        "info",
+        "debug",
+        "warn",
+        "error",
+        "trace",
+        "off",
+        "localhost",
+        "unix",
+        "p95",
+    ];
     let words = [MODES, ALGORITHMS, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
     OTHER.contains(&word)
-        || SECTIONS.iter().flat_map(|(_, keys)| *keys).any(|key| key.name() == word)
+        || SECTIONS
+            .iter()
+            .flat_map(|(_, keys)| *keys)
+            .any(|key| key.name() == word)
         || words.into_iter().flatten().any(|known| *known == word)
         || super::presets::WORDS.contains(&word)
 }

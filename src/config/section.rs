@@ -1,7 +1,7 @@
 //! The sections of the file, one file each: what the reader gives becomes the settings of a room.
 //!
-//! Invariants: a default stands where its key is read. What is wrong has been told; what is given back in its place is
-//! never used.
+//! Invariants: a default stands where its key is read. What is wrong has been told; what is given
+//! back in its place is never used.
 
 pub(super) mod access;
 pub(super) mod budgets;

@@ -1,5 +1,5 @@
-//! A source line as a problem may show it: what could be a secret is masked, control characters are not passed on to the
-//! terminal, and a long line is cut to the part that matters.
+//! A source line as a problem may show it: what could be a secret is masked, control characters are
+//! not passed on to the terminal, and a long line is cut to the part that matters.
 
 use std::ops::Range;
 
@@ -27,27 +27,56 @@ type Cell = (usize, char);
 
 impl Shown {
     /// The part of `text` in `line` with `masks` (sorted) left out and `span` underlined.
-    pub(super) fn new(text: &str, line: Range<usize>, span: &Range<usize>, masks: &[Range<usize>]) -> Self {
+    pub(super) fn new(
+        text: &str,
+        line: Range<usize>,
+        span: &Range<usize>,
+        masks: &[Range<usize>],
+    ) -> Self {
         let cells = cells(text, line, masks);
         let column = |at: usize| cells.partition_point(|(offset, _)| *offset < at);
         let (caret, end) = (column(span.start), column(span.end));
-        let from = if cells.len() > WIDTH { caret.saturating_sub(LEAD) } else { 0 };
-        let mut line: String = cells.iter().skip(from).take(WIDTH).map(|(_, c)| *c).collect();
+        let from = if cells.len() > WIDTH {
+            caret.saturating_sub(LEAD)
+        } else {
+            0
+        };
+        let mut line: String = cells
+            .iter()
+            .skip(from)
+            .take(WIDTH)
+            .map(|(_, c)| *c)
+            .collect();
         let mut caret = caret - from;
         if from > 0 {
             line.insert(0, '…');
             caret += 1;
         }
-        let width = end.saturating_sub(from).min(WIDTH + 1).saturating_sub(caret);
-        Self { line, caret, width: width.max(1) }
+        let width = end
+            .saturating_sub(from)
+            .min(WIDTH + 1)
+            .saturating_sub(caret);
+        Self {
+            line,
+            caret,
+            width: width.max(1),
+        }
     }
 }
 
 fn cells(text: &str, line: Range<usize>, masks: &[Range<usize>]) -> Vec<Cell> {
     let mut cells = Vec::new();
-    let mut masks = masks.iter().skip_while(|mask| mask.end <= line.start).peekable();
+    let mut masks = masks
+        .iter()
+        .skip_while(|mask| mask.end <= line.start)
+        .peekable();
     let mut hidden_to = line.start;
-    for (offset, c) in text.get(line.clone()).unwrap_or_default().char_indices().map(|(n, c)| (line.start + n, c)) {
+    for (offset, c) in text
+        .get(line.clone())
+        .unwrap_or_default()
+        .char_indices()
+        .map(|(n, c)| (line.start + n, c))
+    {
         if offset < hidden_to {
             continue;
         }
@@ -77,7 +106,10 @@ mod tests {
 
     fn shown(text: &str, span: Range<usize>, masks: &[Range<usize>]) -> (String, String) {
         let shown = Shown::new(text, 0..text.len(), &span, masks);
-        (shown.line, format!("{}{}", " ".repeat(shown.caret), "^".repeat(shown.width)))
+        (
+            shown.line,
+            format!("{}{}", " ".repeat(shown.caret), "^".repeat(shown.width)),
+        )
     }
 
     #[test]
@@ -98,7 +130,12 @@ mod tests {
     #[test]
     fn a_mask_that_began_on_an_earlier_line_hides_its_part_of_this_one() {
         let text = "k = \"\"\"one\ntwo\"\"\" # x";
-        let shown = Shown::new(text, 11..text.len(), &(18..19), std::slice::from_ref(&(4..17)));
+        let shown = Shown::new(
+            text,
+            11..text.len(),
+            &(18..19),
+            std::slice::from_ref(&(4..17)),
+        );
         assert_eq!(shown.line, "*** # x");
     }
 
@@ -106,7 +143,10 @@ mod tests {
     fn long_lines_are_cut_around_the_caret_and_control_characters_replaced() {
         let text = format!("{}\u{1b}X{}", "a".repeat(300), "b".repeat(300));
         let (line, caret) = shown(&text, 301..302, &[]);
-        assert!(line.chars().count() <= WIDTH + 1 && line.starts_with('…') && !line.contains('\u{1b}'), "{line}");
+        assert!(
+            line.chars().count() <= WIDTH + 1 && line.starts_with('…') && !line.contains('\u{1b}'),
+            "{line}"
+        );
         assert_eq!(line.chars().nth(caret.find('^').unwrap()), Some('X'));
         assert_eq!(caret.matches('^').count(), 1);
     }

@@ -12,7 +12,8 @@ use std::path::Path;
 
 use super::{Config, Problems};
 
-/// What a file needs at least; put behind each case, so that lines count from the case's own first one.
+/// What a file needs at least; put behind each case, so that lines count from the case's own first
+/// one.
 const ENOUGH: &str = "\n[providers.up]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\n[models.m]\nroute = ['up/m']\n";
 
 fn env(name: &str) -> Option<String> {
@@ -38,10 +39,14 @@ fn good(text: &str) -> Config {
 }
 
 fn bad(text: &str) -> String {
-    parse(text).err().unwrap_or_else(|| panic!("nothing is wrong with {text}")).to_string()
+    parse(text)
+        .err()
+        .unwrap_or_else(|| panic!("nothing is wrong with {text}"))
+        .to_string()
 }
 
-/// All keys that work, at values other than their defaults, and the spelled-out defaults of those that do not yet.
+/// All keys that work, at values other than their defaults, and the spelled-out defaults of those
+/// that do not yet.
 const WHOLE: &str = r#"
 data_dir = "data"
 [server]

@@ -31,18 +31,43 @@ impl Config {
         let unpriced = self.unpriced();
         if !unpriced.is_empty() {
             let more = unpriced.len().saturating_sub(NAMED);
-            let named = unpriced.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let named = unpriced
+                .into_iter()
+                .take(NAMED)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
             warnings.push(format!("there are budgets, and no price for {named}{more}: what these answer is charged to no budget; add [prices.\"provider/model\"]"));
         }
         warnings
     }
 
-    /// The targets that have no price: those of routes, and `provider/*` of an account that clients may name.
+    /// The targets that have no price: those of routes, and `provider/*` of an account that clients
+    /// may name.
     fn unpriced(&self) -> BTreeSet<String> {
-        let routed = self.route.models.values().flat_map(|model| model.tiers.iter().flatten()).map(|weighted| weighted.target.clone());
-        let direct = self.route.providers.values().filter(|provider| provider.direct);
-        let direct = direct.map(|provider| Target { provider: provider.clone(), model: "*".into() });
-        routed.chain(direct).filter(|target| target.price().is_none()).map(|target| target.to_string()).collect()
+        let routed = self
+            .route
+            .models
+            .values()
+            .flat_map(|model| model.tiers.iter().flatten())
+            .map(|weighted| weighted.target.clone());
+        let direct = self
+            .route
+            .providers
+            .values()
+            .filter(|provider| provider.direct);
+        let direct = direct.map(|provider| Target {
+            provider: provider.clone(),
+            model: "*".into(),
+        });
+        routed
+            .chain(direct)
+            .filter(|target| target.price().is_none())
+            .map(|target| target.to_string())
+            .collect()
     }
 }

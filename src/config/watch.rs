@@ -1,8 +1,9 @@
 //! Tells when the configuration's file has changed.
 //!
-//! Invariants: the folder is watched, not the file, as editors and orchestrators put a new file in the old one's place.
-//! A change is told once the folder has been quiet for a moment, and only when the file's content is another one. A file
-//! that is gone for now is no change. Nothing queues: what has not been looked at yet is one change.
+//! Invariants: the folder is watched, not the file, as editors and orchestrators put a new file in
+//! the old one's place. A change is told once the folder has been quiet for a moment, and only when
+//! the file's content is another one. A file that is gone for now is no change. Nothing queues:
+//! what has not been looked at yet is one change.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,7 +34,8 @@ impl Drop for Watch {
     }
 }
 
-/// Watches the file at `path`. The receiver gets a message after each change of its content; it ends with the guard.
+/// Watches the file at `path`. The receiver gets a message after each change of its content; it
+/// ends with the guard.
 ///
 /// # Errors
 /// When the folder cannot be watched.
@@ -41,7 +43,11 @@ impl Drop for Watch {
 /// # Panics
 /// Outside of a tokio runtime.
 pub fn watch(path: PathBuf) -> notify::Result<(Watch, mpsc::Receiver<()>)> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_path_buf();
     let (stir, stirred) = mpsc::channel(1);
     let (tell, told) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
@@ -53,7 +59,13 @@ pub fn watch(path: PathBuf) -> notify::Result<(Watch, mpsc::Receiver<()>)> {
     watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     let known = digest(&path);
     let task = tokio::spawn(settle(stirred, tell, known, move || digest(&path)));
-    Ok((Watch { _watcher: watcher, task }, told))
+    Ok((
+        Watch {
+            _watcher: watcher,
+            task,
+        },
+        told,
+    ))
 }
 
 /// Reading is no news, our own reading least of all.
@@ -63,14 +75,24 @@ fn is_news(event: &Event) -> bool {
 
 /// The file's digest; `None` while it cannot be read.
 fn digest(path: &Path) -> Option<[u8; 32]> {
-    std::fs::read(path).ok().map(|content| Sha256::digest(content).into())
+    std::fs::read(path)
+        .ok()
+        .map(|content| Sha256::digest(content).into())
 }
 
-/// Waits for quiet after each stir, and tells when `look` then sees another content than the one known.
-async fn settle<D: PartialEq>(mut stirred: mpsc::Receiver<()>, tell: mpsc::Sender<()>, mut known: Option<D>, look: impl Fn() -> Option<D>) {
+/// Waits for quiet after each stir, and tells when `look` then sees another content than the one
+/// known.
+async fn settle<D: PartialEq>(
+    mut stirred: mpsc::Receiver<()>,
+    tell: mpsc::Sender<()>,
+    mut known: Option<D>,
+    look: impl Fn() -> Option<D>,
+) {
     while stirred.recv().await.is_some() {
         let latest = Instant::now() + LONGEST_WAIT;
-        while let Ok(Some(())) = timeout_at(latest.min(Instant::now() + QUIET), stirred.recv()).await {}
+        while let Ok(Some(())) =
+            timeout_at(latest.min(Instant::now() + QUIET), stirred.recv()).await
+        {}
         let seen = look();
         if seen.is_some() && seen != known {
             known = seen;
@@ -109,7 +131,12 @@ mod tests {
             look.send(Instant::now()).unwrap();
             Some(seen.load(Ordering::Relaxed)).filter(|content| *content != GONE)
         }));
-        Rig { stir, told, content, looked }
+        Rig {
+            stir,
+            told,
+            content,
+            looked,
+        }
     }
 
     impl Rig {
@@ -131,14 +158,26 @@ mod tests {
         }
         rig.told.recv().await.unwrap();
         let looked = rig.looked.recv().await.unwrap();
-        assert!(looked - begun >= QUIET * 3 && looked - begun < QUIET * 4, "looked after {:?}", looked - begun);
+        assert!(
+            looked - begun >= QUIET * 3 && looked - begun < QUIET * 4,
+            "looked after {:?}",
+            looked - begun
+        );
         assert!(rig.told.try_recv().is_err() && rig.looked.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_same_content_and_a_missing_file_are_no_change() {
         let mut rig = rig();
-        for (content, change) in [(1, false), (GONE, false), (1, false), (7, true), (GONE, false), (7, false), (8, true)] {
+        for (content, change) in [
+            (1, false),
+            (GONE, false),
+            (1, false),
+            (7, true),
+            (GONE, false),
+            (7, false),
+            (8, true),
+        ] {
             rig.write(content).await;
             rig.looked.recv().await.unwrap();
             tokio::task::yield_now().await;
@@ -176,10 +215,19 @@ mod tests {
         let path = scratch.write("config.toml", "a = 1");
         let (watch, mut told) = watch(path.clone()).unwrap();
         std::fs::rename(scratch.write("config.toml.new", "a = 2"), &path).unwrap();
-        tokio::time::timeout(DEADLINE, told.recv()).await.unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, told.recv())
+            .await
+            .unwrap()
+            .unwrap();
         scratch.write("config.toml", "a = 3");
-        tokio::time::timeout(DEADLINE, told.recv()).await.unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, told.recv())
+            .await
+            .unwrap()
+            .unwrap();
         drop(watch);
-        assert_eq!(tokio::time::timeout(DEADLINE, told.recv()).await.unwrap(), None);
+        assert_eq!(
+            tokio::time::timeout(DEADLINE, told.recv()).await.unwrap(),
+            None
+        );
     }
 }

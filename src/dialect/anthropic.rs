@@ -1,13 +1,14 @@
 //! Anthropic Messages as clients speak it.
 //!
-//! Invariants: over its own wire payloads go to the client as they came, and only what we end ourselves is closed by
-//! events of ours; blocks come one after another, each ended before the next; after an error nothing is written. Left out
-//! here, because the API has no word for it: choices but the first, content of other wires without a normalized form,
-//! and citations of other wires (clients would bring them back, and the API refuses what it has not made).
+//! Invariants: over its own wire payloads go to the client as they came, and only what we end
+//! ourselves is closed by events of ours; blocks come one after another, each ended before the
+//! next; after an error nothing is written. Left out here, because the API has no word for it:
+//! choices but the first, content of other wires without a normalized form, and citations of other
+//! wires (clients would bring them back, and the API refuses what it has not made).
 //!
-//! Thinking of other wires goes out with an empty signature, and is left out when it comes back. What such a wire wants
-//! back with it (signatures, encrypted blocks) is wrapped, and unwrapped for that wire alone: a
-//! [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature).
+//! Thinking of other wires goes out with an empty signature, and is left out when it comes back.
+//! What such a wire wants back with it (signatures, encrypted blocks) is wrapped, and unwrapped for
+//! that wire alone: a [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature).
 
 mod chat;
 mod content;
@@ -70,8 +71,8 @@ impl Dialect for Anthropic {
     }
 }
 
-/// Reads the body of a request that counts a prompt's tokens: that of a generation, which need not say how much is to be
-/// generated.
+/// Reads the body of a request that counts a prompt's tokens: that of a generation, which need not
+/// say how much is to be generated.
 ///
 /// # Errors
 /// As for a generation.

@@ -26,7 +26,8 @@ impl Estimate {
         input_estimate(self.bytes, self.images)
     }
 
-    /// Notes something that stands in the provider's account, by the value that says so; nothing where that is `null`.
+    /// Notes something that stands in the provider's account, by the value that says so; nothing
+    /// where that is `null`.
     pub(super) fn refer(&mut self, path: String, value: &RawValue) {
         self.references.extend(references::named(path, value));
     }
@@ -39,17 +40,33 @@ impl Estimate {
 
 /// The elements of an array; none of anything else.
 pub(super) fn elements(value: &RawValue) -> Vec<&RawValue> {
-    if value.get().starts_with('[') { read("", value, "").unwrap_or_default() } else { Vec::new() }
+    if value.get().starts_with('[') {
+        read("", value, "").unwrap_or_default()
+    } else {
+        Vec::new()
+    }
 }
 
 /// The members of an object; none of anything else.
 pub(super) fn members(value: &RawValue) -> Vec<(Cow<'_, str>, &RawValue)> {
-    if value.get().starts_with('{') { Fields::of(value.get().as_bytes()).map(|fields| fields.list).unwrap_or_default() } else { Vec::new() }
+    if value.get().starts_with('{') {
+        Fields::of(value.get().as_bytes())
+            .map(|fields| fields.list)
+            .unwrap_or_default()
+    } else {
+        Vec::new()
+    }
 }
 
-/// The UTF-8 bytes of a JSON string, none of anything else. Nothing is copied, and broken surrogates do not matter.
+/// The UTF-8 bytes of a JSON string, none of anything else. Nothing is copied, and broken
+/// surrogates do not matter.
 fn text_bytes(json: &str) -> u64 {
-    let Some(inside) = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return 0 };
+    let Some(inside) = json
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+    else {
+        return 0;
+    };
     let mut bytes = inside.as_bytes();
     let mut count = 0;
     while let Some(at) = memchr::memchr(b'\\', bytes) {
@@ -62,8 +79,13 @@ fn text_bytes(json: &str) -> u64 {
 
 /// How many bytes an escape takes behind its backslash, and how many the text has for it.
 fn escape(behind: &[u8]) -> (usize, usize) {
-    let [b'u', hex @ ..] = behind else { return (1, 1) };
-    let code = hex.get(..4).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u16::from_str_radix(hex, 16).ok());
+    let [b'u', hex @ ..] = behind else {
+        return (1, 1);
+    };
+    let code = hex
+        .get(..4)
+        .and_then(|hex| std::str::from_utf8(hex).ok())
+        .and_then(|hex| u16::from_str_radix(hex, 16).ok());
     let written = match code {
         Some(0..=0x7f) => 1,
         // Two surrogates are one character of four bytes.
@@ -79,9 +101,14 @@ mod tests {
 
     #[test]
     fn text_is_counted_as_the_model_reads_it() {
-        for (json, bytes) in
-            [(r#""""#, 0), (r#""ab""#, 2), (r#""a\n\"\\""#, 4), (r#""\u00e9\ud83d\ude00é😀""#, 12), (r#""\u20ac\u0041""#, 4), ("12", 0)]
-        {
+        for (json, bytes) in [
+            (r#""""#, 0),
+            (r#""ab""#, 2),
+            (r#""a\n\"\\""#, 4),
+            (r#""\u00e9\ud83d\ude00é😀""#, 12),
+            (r#""\u20ac\u0041""#, 4),
+            ("12", 0),
+        ] {
             assert_eq!(text_bytes(json), bytes, "{json}");
         }
     }

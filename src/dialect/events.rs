@@ -1,7 +1,7 @@
 //! Sluicegate's own dialect: every event under its own name, with small JSON.
 //!
-//! Invariants: nothing is left out; every stream that ends has exactly one `end`; what is not known is null. Requests
-//! and refusals have OpenAI's shape.
+//! Invariants: nothing is left out; every stream that ends has exactly one `end`; what is not known
+//! is null. Requests and refusals have OpenAI's shape.
 
 mod encode;
 mod whole;
@@ -38,7 +38,8 @@ impl Dialect for Events {
         Box::new(encode::Encoder::new(&view))
     }
 
-    /// Only the content: `text`, `reasoning`, `refusal` and `tool_calls`. The status JSON around it is the gateway's.
+    /// Only the content: `text`, `reasoning`, `refusal` and `tool_calls`. The status JSON around it
+    /// is the gateway's.
     fn whole(&self, _: &View, answer: &Answer) -> Bytes {
         whole::body(answer)
     }
@@ -77,42 +78,88 @@ mod tests {
             raw(0),
             call(0, 0, false, Some("dGg=")),
             arguments(0, 0, "{}"),
-            Event::ToolCallEnd { choice: 0, index: 0 },
+            Event::ToolCallEnd {
+                choice: 0,
+                index: 0,
+            },
         ];
-        let ending = [finish(0, Reason::ToolCalls), usage(true), end(Reason::ToolCalls)];
-        let all = [start(1), route(WireId::Anthropic, false)].into_iter().chain(content).chain(ending);
+        let ending = [
+            finish(0, Reason::ToolCalls),
+            usage(true),
+            end(Reason::ToolCalls),
+        ];
+        let all = [start(1), route(WireId::Anthropic, false)]
+            .into_iter()
+            .chain(content)
+            .chain(ending);
         insta::assert_snapshot!(golden(1, all));
     }
 
     #[test]
     fn every_choice_of_several_has_its_end() {
-        let all = [start(2), text(0, "a"), text(1, "b"), finish(1, Reason::Length), usage(false), end(Reason::Cancelled)];
+        let all = [
+            start(2),
+            text(0, "a"),
+            text(1, "b"),
+            finish(1, Reason::Length),
+            usage(false),
+            end(Reason::Cancelled),
+        ];
         insta::assert_snapshot!(golden(2, all));
     }
 
     #[test]
     fn an_error_is_followed_by_usage_and_end() {
-        insta::assert_snapshot!(golden(1, [start(1), text(0, "a"), error(true), usage(true), end(Reason::Error)]));
+        insta::assert_snapshot!(golden(
+            1,
+            [
+                start(1),
+                text(0, "a"),
+                error(true),
+                usage(true),
+                end(Reason::Error)
+            ]
+        ));
     }
 
     #[test]
     fn the_content_of_an_answer_is_told() {
-        let events = [start(1), text(0, "Hi"), reasoning(0, "hm"), call(0, 0, false, None), arguments(0, 0, "{}")];
+        let events = [
+            start(1),
+            text(0, "Hi"),
+            reasoning(0, "hm"),
+            call(0, 0, false, None),
+            arguments(0, 0, "{}"),
+        ];
         let told = Events.whole(&view(1, false), &Answer::of(&events));
         insta::assert_snapshot!(std::str::from_utf8(&told).unwrap());
         let events = [start(2), text(1, "b"), finish(1, Reason::Stop)];
-        insta::assert_snapshot!(std::str::from_utf8(&Events.whole(&view(2, false), &Answer::of(&events))).unwrap());
+        insta::assert_snapshot!(
+            std::str::from_utf8(&Events.whole(&view(2, false), &Answer::of(&events))).unwrap()
+        );
     }
 
     /// The data of every event, by its name.
     fn told(choices: u16, journal: &[Entry]) -> Vec<(String, Value)> {
         let event = |block: String| {
-            let (name, rest) = block.strip_prefix("event: ").unwrap().split_once('\n').unwrap();
-            let data = rest.strip_prefix("retry: 1000\n").filter(|_| name == "start").unwrap_or(rest).strip_prefix("data: ").unwrap();
+            let (name, rest) = block
+                .strip_prefix("event: ")
+                .unwrap()
+                .split_once('\n')
+                .unwrap();
+            let data = rest
+                .strip_prefix("retry: 1000\n")
+                .filter(|_| name == "start")
+                .unwrap_or(rest)
+                .strip_prefix("data: ")
+                .unwrap();
             assert!(!data.contains(['\n', '\r', '\u{85}', '\u{2028}']));
             (name.to_owned(), serde_json::from_str(data).unwrap())
         };
-        spelled(Events.encoder(view(choices, false)), journal).into_iter().map(event).collect()
+        spelled(Events.encoder(view(choices, false)), journal)
+            .into_iter()
+            .map(event)
+            .collect()
     }
 
     proptest! {

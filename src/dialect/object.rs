@@ -1,5 +1,5 @@
-//! A JSON object of a request, read field by field. What is not as it should be is a 400 that names the field by its
-//! path; no message repeats a value.
+//! A JSON object of a request, read field by field. What is not as it should be is a 400 that names
+//! the field by its path; no message repeats a value.
 //!
 //! `null` counts as absent, as it does with OpenAI.
 
@@ -26,8 +26,12 @@ impl<'a> Object<'a> {
     /// # Errors
     /// A 400 that says where the JSON is broken.
     pub(super) fn body(body: &'a [u8]) -> Result<Self, Fault> {
-        let fields = Fields::of(body).map_err(|error| Fault::new(Code::InvalidRequest, body_message(&error)))?;
-        Ok(Self { prefix: String::new(), fields })
+        let fields = Fields::of(body)
+            .map_err(|error| Fault::new(Code::InvalidRequest, body_message(&error)))?;
+        Ok(Self {
+            prefix: String::new(),
+            fields,
+        })
     }
 
     /// The object that `value` at `path` is.
@@ -36,7 +40,10 @@ impl<'a> Object<'a> {
     /// A 400 when it is none.
     pub(super) fn at(path: &str, value: &'a RawValue) -> Result<Self, Fault> {
         let fields = Fields::of(value.get().as_bytes()).map_err(|_| must_be(path, "an object"))?;
-        Ok(Self { prefix: format!("{path}."), fields })
+        Ok(Self {
+            prefix: format!("{path}."),
+            fields,
+        })
     }
 
     /// The path of a field.
@@ -58,8 +65,14 @@ impl<'a> Object<'a> {
     ///
     /// # Errors
     /// A 400 that says what was expected.
-    pub(super) fn read<T: Deserialize<'a>>(&self, name: &str, expected: &str) -> Result<Option<T>, Fault> {
-        self.raw(name).map(|value| read(&self.path(name), value, expected)).transpose()
+    pub(super) fn read<T: Deserialize<'a>>(
+        &self,
+        name: &str,
+        expected: &str,
+    ) -> Result<Option<T>, Fault> {
+        self.raw(name)
+            .map(|value| read(&self.path(name), value, expected))
+            .transpose()
     }
 
     /// A field as a string.
@@ -67,7 +80,9 @@ impl<'a> Object<'a> {
     /// # Errors
     /// A 400 when it is none.
     pub(super) fn text(&self, name: &str) -> Result<Option<Cow<'a, str>>, Fault> {
-        Ok(self.read::<Text<'a>>(name, "a string")?.map(|Text(text)| text))
+        Ok(self
+            .read::<Text<'a>>(name, "a string")?
+            .map(|Text(text)| text))
     }
 
     /// A field as a string of its own.
@@ -83,7 +98,8 @@ impl<'a> Object<'a> {
     /// # Errors
     /// A 400 when it is none or absent.
     pub(super) fn required(&self, name: &str) -> Result<String, Fault> {
-        self.string(name)?.ok_or_else(|| self.refuse(name, "a string"))
+        self.string(name)?
+            .ok_or_else(|| self.refuse(name, "a string"))
     }
 
     /// A field that must be a string and not empty.
@@ -91,7 +107,9 @@ impl<'a> Object<'a> {
     /// # Errors
     /// A 400 when it is none, absent or empty.
     pub(super) fn filled(&self, name: &str) -> Result<String, Fault> {
-        Some(self.required(name)?).filter(|text| !text.is_empty()).ok_or_else(|| self.refuse(name, "a non-empty string"))
+        Some(self.required(name)?)
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| self.refuse(name, "a non-empty string"))
     }
 
     /// A field as an object.
@@ -99,7 +117,9 @@ impl<'a> Object<'a> {
     /// # Errors
     /// A 400 when it is none.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, Fault> {
-        self.raw(name).map(|value| Self::at(&self.path(name), value)).transpose()
+        self.raw(name)
+            .map(|value| Self::at(&self.path(name), value))
+            .transpose()
     }
 
     /// A field that must be an object.
@@ -107,7 +127,8 @@ impl<'a> Object<'a> {
     /// # Errors
     /// A 400 when it is none or absent.
     pub(super) fn required_object(&self, name: &str) -> Result<Self, Fault> {
-        self.object(name)?.ok_or_else(|| self.refuse(name, "an object"))
+        self.object(name)?
+            .ok_or_else(|| self.refuse(name, "an object"))
     }
 
     /// A field as an array of objects.
@@ -117,7 +138,10 @@ impl<'a> Object<'a> {
     pub(super) fn objects(&self, name: &str) -> Result<Vec<Self>, Fault> {
         let list: Vec<&'a RawValue> = self.read(name, "an array of objects")?.unwrap_or_default();
         let path = self.path(name);
-        list.into_iter().enumerate().map(|(i, value)| Self::at(&format!("{path}[{i}]"), value)).collect()
+        list.into_iter()
+            .enumerate()
+            .map(|(i, value)| Self::at(&format!("{path}[{i}]"), value))
+            .collect()
     }
 }
 
@@ -125,10 +149,16 @@ impl<'a> Object<'a> {
 ///
 /// # Errors
 /// A 400 that says what was expected, or how its JSON is broken.
-pub(super) fn read<'a, T: Deserialize<'a>>(path: &str, value: &'a RawValue, expected: &str) -> Result<T, Fault> {
+pub(super) fn read<'a, T: Deserialize<'a>>(
+    path: &str,
+    value: &'a RawValue,
+    expected: &str,
+) -> Result<T, Fault> {
     serde_json::from_str(value.get()).map_err(|error| match error.classify() {
         Category::Data => must_be(path, expected),
-        Category::Io | Category::Syntax | Category::Eof => Fault::invalid(path, format!("`{path}` is not valid JSON: {error}")),
+        Category::Io | Category::Syntax | Category::Eof => {
+            Fault::invalid(path, format!("`{path}` is not valid JSON: {error}"))
+        }
     })
 }
 
@@ -144,6 +174,8 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 fn body_message(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Data => "the request body must be a JSON object".to_owned(),
-        Category::Io | Category::Syntax | Category::Eof => format!("the request body is not valid JSON: {error}"),
+        Category::Io | Category::Syntax | Category::Eof => {
+            format!("the request body is not valid JSON: {error}")
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! OpenAI Chat Completions as clients speak it.
 //!
-//! Invariants: over its own wire payloads go to the client as they came, and only what we end ourselves is closed by
-//! chunks of ours. Left out here, because the API has no word for it: `Raw` events, citations without a URL, and what a
-//! citation says beside its URL, title and place. After an error nothing is written.
+//! Invariants: over its own wire payloads go to the client as they came, and only what we end
+//! ourselves is closed by chunks of ours. Left out here, because the API has no word for it: `Raw`
+//! events, citations without a URL, and what a citation says beside its URL, title and place. After
+//! an error nothing is written.
 
 mod cache;
 pub(super) mod chat;
@@ -72,7 +73,11 @@ pub(super) const HEARTBEAT: &[u8] = b": keep-alive\n";
 ///
 /// # Errors
 /// A 400 that names the field and what was expected; a 403 for objects in the provider's account.
-pub(super) fn parse_for(dialect: DialectId, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
+pub(super) fn parse_for(
+    dialect: DialectId,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Ask, Fault> {
     parse::ask(dialect, headers, body)
 }
 

@@ -1,14 +1,17 @@
 //! OpenAI Responses as clients speak it.
 //!
-//! Invariants: over its own wire payloads go to the client as they came, and only what we end ourselves is closed by
-//! events of ours; events are numbered from 0 without gaps, the same for every reader, so no deltas are ever merged; an
-//! item keeps its id and its place, and the terminal event repeats every item as its end told it, which is why this
-//! encoder keeps the text of what it spells; nothing follows the terminal event. Left out here, because the API has no
-//! word for it: choices but the first, content of other wires without a normalized form, log probabilities of translated
-//! answers, and citations without a URL.
+//! Invariants: over its own wire payloads go to the client as they came, and only what we end
+//! ourselves is closed by events of ours; events are numbered from 0 without gaps, the same for
+//! every reader, so no deltas are ever merged; an item keeps its id and its place, and the terminal
+//! event repeats every item as its end told it, which is why this encoder keeps the text of what it
+//! spells; nothing follows the terminal event. Left out here, because the API has no word for it:
+//! choices but the first, content of other wires without a normalized form, log probabilities of
+//! translated answers, and citations without a URL.
 //!
-//! What another wire wants back with its reasoning, its text or its calls is the `encrypted_content` of a reasoning item,
-//! wrapped into a [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature), and unwrapped for that wire alone.
+//! What another wire wants back with its reasoning, its text or its calls is the
+//! `encrypted_content` of a reasoning item, wrapped into a
+//! [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature), and unwrapped for that
+//! wire alone.
 
 mod chat;
 mod content;
@@ -72,7 +75,8 @@ impl Dialect for OpenaiResponses {
     }
 }
 
-/// Goes over a journal without spelling it, for what a response is at a moment, and for the numbers of its events.
+/// Goes over a journal without spelling it, for what a response is at a moment, and for the numbers
+/// of its events.
 pub struct ResponseView {
     encoder: encode::Encoder,
     out: SseWriter,
@@ -84,7 +88,10 @@ impl ResponseView {
     pub fn new(view: View) -> Self {
         let mut out = SseWriter::new(None);
         out.mute(true);
-        Self { encoder: encode::Encoder::new(view), out }
+        Self {
+            encoder: encode::Encoder::new(view),
+            out,
+        }
     }
 
     /// Takes in the next entry.

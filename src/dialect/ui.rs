@@ -1,12 +1,14 @@
 //! The AI SDK's UI message stream (v1) as `useChat` speaks it.
 //!
-//! A stream is one assistant message of one step. Text, refusals and reasoning are parts with ids of their own; what a
-//! provider wants back (signatures, encrypted blocks) stands in `providerMetadata.sluicegate` of the part it belongs to,
-//! where the SDK keeps it and brings it back. Content that the protocol has no part for goes out as `data-raw`; images as
-//! `file`. Left out, because a message has no place for them: choices other than the first, what a citation says beside
-//! its URL and title, and citations without a URL.
+//! A stream is one assistant message of one step. Text, refusals and reasoning are parts with ids
+//! of their own; what a provider wants back (signatures, encrypted blocks) stands in
+//! `providerMetadata.sluicegate` of the part it belongs to, where the SDK keeps it and brings it
+//! back. Content that the protocol has no part for goes out as `data-raw`; images as `file`. Left
+//! out, because a message has no place for them: choices other than the first, what a citation says
+//! beside its URL and title, and citations without a URL.
 //!
-//! Invariants: a part is ended before another of its kind begins; every stream that ends has exactly one `[DONE]`.
+//! Invariants: a part is ended before another of its kind begins; every stream that ends has
+//! exactly one `[DONE]`.
 
 mod calls;
 mod encode;

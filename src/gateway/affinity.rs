@@ -1,18 +1,21 @@
-//! What of a request is to stick to one target, so that the provider's prompt cache is met again: the conversation.
+//! What of a request is to stick to one target, so that the provider's prompt cache is met again:
+//! the conversation.
 //!
-//! Providers cache by the beginning of a prompt. So it is told by the client's own id of the conversation where there is one
-//! (`useChat`'s chat, `prompt_cache_key`), else by what all turns of it begin with: the instructions and the user's first
-//! words. The caller is part of it: two callers' equal prompts need not meet.
+//! Providers cache by the beginning of a prompt. So it is told by the client's own id of the
+//! conversation where there is one (`useChat`'s chat, `prompt_cache_key`), else by what all turns
+//! of it begin with: the instructions and the user's first words. The caller is part of it: two
+//! callers' equal prompts need not meet.
 //!
-//! Invariant: the same request has the same key in every build and on every machine. Only what it says goes in, never how
-//! our types are laid out or printed.
+//! Invariant: the same request has the same key in every build and on every machine. Only what it
+//! says goes in, never how our types are laid out or printed.
 
 use crate::model::ask::Ask;
 use crate::model::chat::{Chat, Message, Part, Role, Source};
 use crate::model::ids::CallerId;
 use crate::route::Stable;
 
-/// Bytes of a message that are looked at, at the most: conversations that are alike so far may share a target.
+/// Bytes of a message that are looked at, at the most: conversations that are alike so far may
+/// share a target.
 const LOOKED_AT: usize = 16 * 1024;
 
 /// The key of a conversation.
@@ -20,13 +23,21 @@ pub(super) fn key(caller: &CallerId, ask: &Ask) -> u64 {
     let mut key = Stable::default();
     key.field(caller.to_string());
     key.field(&ask.model);
-    if let Some(chat) = ask.conversation.as_ref().and_then(|thread| thread.chat.as_ref()) {
+    if let Some(chat) = ask
+        .conversation
+        .as_ref()
+        .and_then(|thread| thread.chat.as_ref())
+    {
         key.field("chat");
         key.field(chat);
         return key.hash();
     }
     // Parsed for this alone it is not kept: a stream may run for long.
-    let parsed = if ask.chat.get().is_none() { Some((ask.translate)(&ask.body)) } else { None };
+    let parsed = if ask.chat.get().is_none() {
+        Some((ask.translate)(&ask.body))
+    } else {
+        None
+    };
     match ask.chat.get().or(parsed.as_ref()) {
         Some(Ok(chat)) => by_prompt(chat, &mut key),
         _ => {
@@ -68,7 +79,8 @@ fn beginning(bytes: &[u8], most: usize) -> &[u8] {
     bytes.get(..most).unwrap_or(bytes)
 }
 
-/// What a part is and says. Marks of the cache say nothing: clients move them along from turn to turn.
+/// What a part is and says. Marks of the cache say nothing: clients move them along from turn to
+/// turn.
 fn said(part: &Part) -> Option<(&'static str, &str)> {
     Some(match part {
         Part::Text(text) => ("text", text),
@@ -100,12 +112,17 @@ mod tests {
     use crate::model::wire::DialectId;
 
     fn of(dialect: DialectId, body: &Value) -> u64 {
-        let ask = dialect::of(dialect).parse(&HeaderMap::new(), Bytes::from(body.to_string())).unwrap();
+        let ask = dialect::of(dialect)
+            .parse(&HeaderMap::new(), Bytes::from(body.to_string()))
+            .unwrap();
         key(&CallerId::Key("web".into()), &ask)
     }
 
     fn chat(messages: &Value) -> u64 {
-        of(DialectId::OpenaiChat, &json!({"model": "smart", "messages": messages}))
+        of(
+            DialectId::OpenaiChat,
+            &json!({"model": "smart", "messages": messages}),
+        )
     }
 
     fn system() -> Value {
@@ -118,16 +135,23 @@ mod tests {
 
     #[test]
     fn it_is_pinned() {
-        // The first eight bytes of the SHA-256 of each of: web, smart, system, text, Be brief., user, text, Hello
-        // behind its length in eight bytes. Another value here moves all conversations of a fleet that is being updated.
-        assert_eq!(chat(&json!([system(), user("Hello")])), 0x01b9_fb17_2239_ebb8);
+        // The first eight bytes of the SHA-256 of each of: web, smart, system, text, Be brief.,
+        // user, text, Hello behind its length in eight bytes. Another value here moves all
+        // conversations of a fleet that is being updated.
+        assert_eq!(
+            chat(&json!([system(), user("Hello")])),
+            0x01b9_fb17_2239_ebb8
+        );
     }
 
     #[test]
     fn further_turns_have_the_same_key() {
         let first = chat(&json!([system(), user("Hello")]));
         let answer = json!({"role": "assistant", "content": "Hi."});
-        assert_eq!(chat(&json!([system(), user("Hello"), answer, user("And now?")])), first);
+        assert_eq!(
+            chat(&json!([system(), user("Hello"), answer, user("And now?")])),
+            first
+        );
         assert_ne!(chat(&json!([system(), user("Hello!")])), first);
         assert_ne!(chat(&json!([user("Hello")])), first);
         let other = json!({"model": "quick", "messages": [system(), user("Hello")]});
@@ -152,27 +176,47 @@ mod tests {
             }
             json!({"role": "user", "content": [block]})
         };
-        let body = |messages: Value| json!({"model": "smart", "max_tokens": 9, "messages": messages});
+        let body =
+            |messages: Value| json!({"model": "smart", "max_tokens": 9, "messages": messages});
         let answer = json!({"role": "assistant", "content": "Hi."});
         assert_eq!(
             of(DialectId::Anthropic, &body(json!([turn("Hello", true)]))),
-            of(DialectId::Anthropic, &body(json!([turn("Hello", false), answer, turn("And now?", true)])))
+            of(
+                DialectId::Anthropic,
+                &body(json!([
+                    turn("Hello", false),
+                    answer,
+                    turn("And now?", true)
+                ]))
+            )
         );
     }
 
     #[test]
     fn pictures_count_and_what_is_beyond_the_bound_does_not() {
         let picture = |url: &str| json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]);
-        assert_ne!(chat(&picture("https://a.example/1.png")), chat(&picture("https://a.example/2.png")));
+        assert_ne!(
+            chat(&picture("https://a.example/1.png")),
+            chat(&picture("https://a.example/2.png"))
+        );
         let long = |end: &str| chat(&json!([user(&("é".repeat(LOOKED_AT / 2) + end))]));
         assert_eq!(long("a"), long("b"));
-        assert_ne!(long("a"), chat(&json!([user(&"é".repeat(LOOKED_AT / 2 - 1))])));
+        assert_ne!(
+            long("a"),
+            chat(&json!([user(&"é".repeat(LOOKED_AT / 2 - 1))]))
+        );
     }
 
     #[test]
     fn ids_of_conversations_come_before_their_words() {
         let named = |words: &str, key: &str| json!({"model": "smart", "messages": [user(words)], "prompt_cache_key": key});
-        assert_eq!(of(DialectId::OpenaiChat, &named("a", "k")), of(DialectId::OpenaiChat, &named("b", "k")));
-        assert_ne!(of(DialectId::OpenaiChat, &named("a", "k")), of(DialectId::OpenaiChat, &named("a", "l")));
+        assert_eq!(
+            of(DialectId::OpenaiChat, &named("a", "k")),
+            of(DialectId::OpenaiChat, &named("b", "k"))
+        );
+        assert_ne!(
+            of(DialectId::OpenaiChat, &named("a", "k")),
+            of(DialectId::OpenaiChat, &named("a", "l"))
+        );
     }
 }

@@ -25,7 +25,10 @@ struct Whole {
 ///
 /// # Errors
 /// The failure of the generation; 409 when it was cancelled before anything had come.
-pub(super) async fn whole(mut reader: Reader, dialect: DialectId) -> Result<Response<Reply>, Fault> {
+pub(super) async fn whole(
+    mut reader: Reader,
+    dialect: DialectId,
+) -> Result<Response<Reply>, Fault> {
     let Whole { answer, body } = follow(&mut reader).await?;
     if let Some(failure) = answer.failure {
         return Err(failure.fault);
@@ -39,7 +42,10 @@ pub(super) async fn whole(mut reader: Reader, dialect: DialectId) -> Result<Resp
         (DialectId::Events, _) => status::of(&stream, true),
         (_, Some(body)) if !cancelled => body.into_bytes(),
         _ if cancelled && !answer.has_content() => {
-            return Err(Fault::new(Code::StreamCancelled, "the stream was cancelled before anything had come"));
+            return Err(Fault::new(
+                Code::StreamCancelled,
+                "the stream was cancelled before anything had come",
+            ));
         }
         _ => dialect::of(dialect).whole(&view(&reader, dialect), &answer),
     };
@@ -49,11 +55,17 @@ pub(super) async fn whole(mut reader: Reader, dialect: DialectId) -> Result<Resp
 }
 
 async fn follow(reader: &mut Reader) -> Result<Whole, Fault> {
-    let mut whole = Whole { answer: Answer::default(), body: None };
+    let mut whole = Whole {
+        answer: Answer::default(),
+        body: None,
+    };
     loop {
         let step = poll_fn(|cx| {
             reader.poll_read(cx, usize::MAX, false, |_, entry| {
-                entry.events.iter().for_each(|event| whole.answer.add(event));
+                entry
+                    .events
+                    .iter()
+                    .for_each(|event| whole.answer.add(event));
                 if let Some(raw) = &entry.raw {
                     whole.body = Some(raw.data.clone());
                 }

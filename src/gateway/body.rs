@@ -20,8 +20,12 @@ const ROOM: usize = 64 * 1024;
 /// All of a body.
 ///
 /// # Errors
-/// 413 past `most` bytes; 408 when it pauses for 30 s or takes 5 minutes; 400 when the connection breaks.
-pub(super) async fn collect(mut body: impl Body<Data = Bytes> + Unpin, most: usize) -> Result<Bytes, Fault> {
+/// 413 past `most` bytes; 408 when it pauses for 30 s or takes 5 minutes; 400 when the connection
+/// breaks.
+pub(super) async fn collect(
+    mut body: impl Body<Data = Bytes> + Unpin,
+    most: usize,
+) -> Result<Bytes, Fault> {
     let announced = body.size_hint().lower();
     if announced > most as u64 {
         return Err(too_large(most));
@@ -29,8 +33,16 @@ pub(super) async fn collect(mut body: impl Body<Data = Bytes> + Unpin, most: usi
     // What is announced is not yet there: room for more is made as it comes.
     let mut all = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(ROOM));
     let deadline = Instant::now() + DEADLINE;
-    while let Some(frame) = timeout_at(deadline.min(Instant::now() + PATIENCE), body.frame()).await.map_err(|_| too_slow())? {
-        let Ok(data) = frame.map_err(|_| Fault::new(Code::InvalidRequest, "the request body broke off"))?.into_data() else { continue };
+    while let Some(frame) = timeout_at(deadline.min(Instant::now() + PATIENCE), body.frame())
+        .await
+        .map_err(|_| too_slow())?
+    {
+        let Ok(data) = frame
+            .map_err(|_| Fault::new(Code::InvalidRequest, "the request body broke off"))?
+            .into_data()
+        else {
+            continue;
+        };
         if all.len() + data.len() > most {
             return Err(too_large(most));
         }
@@ -39,23 +51,35 @@ pub(super) async fn collect(mut body: impl Body<Data = Bytes> + Unpin, most: usi
     Ok(all.freeze())
 }
 
-/// Refuses what is not announced as JSON: a page of another site can send anything else without being asked first.
+/// Refuses what is not announced as JSON: a page of another site can send anything else without
+/// being asked first.
 pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Fault> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(Fault::new(Code::UnsupportedMediaType, "send the body as JSON, with `content-type: application/json`"))
+    Err(Fault::new(
+        Code::UnsupportedMediaType,
+        "send the body as JSON, with `content-type: application/json`",
+    ))
 }
 
 fn too_large(most: usize) -> Fault {
-    Fault::new(Code::BodyTooLarge, format!("the request body is larger than {most} bytes (`server.max_body`)"))
+    Fault::new(
+        Code::BodyTooLarge,
+        format!("the request body is larger than {most} bytes (`server.max_body`)"),
+    )
 }
 
 fn too_slow() -> Fault {
     Fault::new(
         Code::RequestTimeout,
-        format!("the request body paused for {PATIENCE:?}, or was not there after {DEADLINE:?}; send it faster"),
+        format!(
+            "the request body paused for {PATIENCE:?}, or was not there after {DEADLINE:?}; send it faster"
+        ),
     )
 }

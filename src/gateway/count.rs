@@ -1,5 +1,5 @@
-//! `POST /v1/messages/count_tokens`: how many tokens a prompt has, by the target's own count where it has one, else by
-//! our estimate, marked as such.
+//! `POST /v1/messages/count_tokens`: how many tokens a prompt has, by the target's own count where
+//! it has one, else by our estimate, marked as such.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -14,8 +14,8 @@ use crate::model::wire::DialectId;
 use crate::upstream;
 
 impl Gateway {
-    /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to resume or cancel; it
-    /// counts as a request, and takes no tokens.
+    /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to
+    /// resume or cancel; it counts as a request, and takes no tokens.
     pub(super) async fn count<B>(
         &self,
         snapshot: &Snapshot,
@@ -26,18 +26,33 @@ impl Gateway {
         B: Body<Data = Bytes> + Unpin,
     {
         let (head, incoming) = request.into_parts();
-        let caller = snapshot.auth.identify(&context.asking(&head.method, &head.headers)).await?;
+        let caller = snapshot
+            .auth
+            .identify(&context.asking(&head.method, &head.headers))
+            .await?;
         body::require_json(&head.headers)?;
         let body = body::collect(incoming, snapshot.settings.max_body).await?;
         let ask = anthropic::parse_count(&head.headers, body)?;
-        let (plan, mut pass, ()) = match self.admit(snapshot, context, &caller, &ask, Need::default(), |_| Ok(())) {
+        let (plan, mut pass, ()) = match self.admit(
+            snapshot,
+            context,
+            &caller,
+            &ask,
+            Need::default(),
+            |_| Ok(()),
+        ) {
             Ok(admitted) => admitted,
-            Err(refused) => return Ok(self.refused_response(&refused, DialectId::Anthropic, context)),
+            Err(refused) => {
+                return Ok(self.refused_response(&refused, DialectId::Anthropic, context));
+            }
         };
         pass.asked();
         let json = match upstream::count(&ask, &plan, &snapshot.clients).await? {
             Some(tokens) => format!("{{\"input_tokens\":{tokens}}}"),
-            None => format!("{{\"input_tokens\":{},\"sluicegate\":{{\"estimated\":true}}}}", ask.input_estimate),
+            None => format!(
+                "{{\"input_tokens\":{},\"sluicegate\":{{\"estimated\":true}}}}",
+                ask.input_estimate
+            ),
         };
         let mut response = headers::json(StatusCode::OK, json);
         response.extensions_mut().insert(pass.limit_states);

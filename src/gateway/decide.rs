@@ -1,4 +1,5 @@
-//! When the status of a streaming answer is decided: at the first content, at a failure, or at `commit_after`.
+//! When the status of a streaming answer is decided: at the first content, at a failure, or at
+//! `commit_after`.
 
 use std::future::poll_fn;
 use std::time::Duration;
@@ -31,7 +32,10 @@ pub(super) async fn decide(reader: &Reader, commit_after: Duration) -> Decision 
 }
 
 /// What an event says of the head: somebody answers, or it failed, or it was cancelled.
-#[expect(clippy::option_option, reason = "decided or not; and if so, refused or not")]
+#[expect(
+    clippy::option_option,
+    reason = "decided or not; and if so, refused or not"
+)]
 fn verdict(event: &Event) -> Option<Option<Box<Fault>>> {
     match event {
         Event::Route(_) | Event::End(_) => Some(None),

@@ -17,10 +17,15 @@ pub(super) struct Heartbeat {
 impl Heartbeat {
     pub(super) fn new(every: Duration) -> Self {
         let last = Instant::now();
-        Self { every, last, alarm: Box::pin(sleep_until(last + every)) }
+        Self {
+            every,
+            last,
+            alarm: Box::pin(sleep_until(last + every)),
+        }
     }
 
-    /// Something was sent: the silence is over. The alarm stays where it is, so that a token costs no timer.
+    /// Something was sent: the silence is over. The alarm stays where it is, so that a token costs
+    /// no timer.
     pub(super) fn sent(&mut self) {
         self.last = Instant::now();
     }

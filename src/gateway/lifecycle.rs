@@ -1,7 +1,7 @@
 //! The life of the process: serving, draining, stopped; and how much is still being done.
 //!
-//! Invariants: the phase only ever goes forward; work that is counted is given back when its guard is dropped, on every
-//! way out.
+//! Invariants: the phase only ever goes forward; work that is counted is given back when its guard
+//! is dropped, on every way out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,8 @@ pub enum Phase {
     Serving,
     /// No new generation begins; running ones go on, and cancel, status and resume are served.
     Draining,
-    /// Streams that still run are ended now, with their terminal events, and no connection is accepted any more.
+    /// Streams that still run are ended now, with their terminal events, and no connection is
+    /// accepted any more.
     Stopped,
 }
 
@@ -72,7 +73,10 @@ impl Lifecycle {
     /// Waits until that phase, or a later one, is reached.
     pub async fn reached(&self, phase: Phase) {
         let mut phases = self.phase.subscribe();
-        phases.wait_for(|now| *now >= phase).await.expect("the sender lives as long as the borrow of self");
+        phases
+            .wait_for(|now| *now >= phase)
+            .await
+            .expect("the sender lives as long as the borrow of self");
     }
 
     /// Counts one piece of work until the guard is dropped.

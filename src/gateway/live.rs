@@ -13,11 +13,16 @@ use crate::dialect::{Dialect, Encode};
 use crate::hub::{Past, Reader, Step, expired};
 use crate::model::event::{End, Event, Failure, Reason};
 
-/// Bytes spelled before they are handed to the connection: enough for one write, little enough to be fair.
+/// Bytes spelled before they are handed to the connection: enough for one write, little enough to
+/// be fair.
 const ENOUGH: usize = 32 * 1024;
 
 /// An encoder and its writer where this reader stands: run silently over all that came before.
-pub(super) fn caught_up(reader: &Reader, mut encoder: Box<dyn Encode>, ids: Option<Ids>) -> (Box<dyn Encode>, SseWriter) {
+pub(super) fn caught_up(
+    reader: &Reader,
+    mut encoder: Box<dyn Encode>,
+    ids: Option<Ids>,
+) -> (Box<dyn Encode>, SseWriter) {
     let mut out = SseWriter::new(ids);
     out.mute(true);
     reader.show_past(|past| {
@@ -48,8 +53,23 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(reader: Reader, encoder: Box<dyn Encode>, out: SseWriter, dialect: &dyn Dialect, heartbeat: Heartbeat) -> Self {
-        Self { reader, encoder, out, heartbeat, beat: dialect.heartbeat(), beat_now: false, merge: true, ended: false }
+    pub(super) fn new(
+        reader: Reader,
+        encoder: Box<dyn Encode>,
+        out: SseWriter,
+        dialect: &dyn Dialect,
+        heartbeat: Heartbeat,
+    ) -> Self {
+        Self {
+            reader,
+            encoder,
+            out,
+            heartbeat,
+            beat: dialect.heartbeat(),
+            beat_now: false,
+            merge: true,
+            ended: false,
+        }
     }
 
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -58,7 +78,12 @@ impl Live {
         }
         while !self.ended {
             match self.read(cx) {
-                Poll::Pending => return self.heartbeat.poll(cx).map(|()| Some(Bytes::from_static(self.beat))),
+                Poll::Pending => {
+                    return self
+                        .heartbeat
+                        .poll(cx)
+                        .map(|()| Some(Bytes::from_static(self.beat)));
+                }
                 Poll::Ready(Step::Read) => {}
                 Poll::Ready(Step::Overtaken) => self.overtaken(),
                 Poll::Ready(Step::Ended) => {
@@ -76,20 +101,33 @@ impl Live {
 
     fn read(&mut self, cx: &Context<'_>) -> Poll<Step> {
         let (encoder, out) = (&mut self.encoder, &mut self.out);
-        self.reader.poll_read(cx, ENOUGH, self.merge, |shown, entry| {
-            out.begin_entries(shown.first, shown.last, shown.seen);
-            encoder.entry(entry, out);
-            out.end_entry();
-            out.len()
-        })
+        self.reader
+            .poll_read(cx, ENOUGH, self.merge, |shown, entry| {
+                out.begin_entries(shown.first, shown.last, shown.seen);
+                encoder.entry(entry, out);
+                out.end_entry();
+                out.len()
+            })
     }
 
     /// What the reader wants next is no longer kept: it is told, and that is its end.
     fn overtaken(&mut self) {
-        let failure = Failure { fault: expired(), passed_on: false };
-        self.out.begin_entry(self.reader.next_seq().saturating_sub(1), 0);
-        self.encoder.event(&Event::Error(Box::new(failure)), &mut self.out);
-        self.encoder.event(&Event::End(Box::new(End { reason: Reason::Error, native: None, usage: None })), &mut self.out);
+        let failure = Failure {
+            fault: expired(),
+            passed_on: false,
+        };
+        self.out
+            .begin_entry(self.reader.next_seq().saturating_sub(1), 0);
+        self.encoder
+            .event(&Event::Error(Box::new(failure)), &mut self.out);
+        self.encoder.event(
+            &Event::End(Box::new(End {
+                reason: Reason::Error,
+                native: None,
+                usage: None,
+            })),
+            &mut self.out,
+        );
         self.out.end_entry();
         self.ended = true;
     }
@@ -99,8 +137,12 @@ impl http_body::Body for Live {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.poll_bytes(cx).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.poll_bytes(cx)
+            .map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -21,7 +21,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// The response that tells a client of this fault.
 #[must_use]
 pub fn refuse(fault: &Fault, dialect: DialectId, request_id: &str) -> Response<Reply> {
-    let mut response = Response::new(Reply::whole(dialect::of(dialect).refusal(fault, request_id)));
+    let mut response = Response::new(Reply::whole(
+        dialect::of(dialect).refusal(fault, request_id),
+    ));
     *response.status_mut() = dialect::of(dialect).status(fault);
     write_fields(fault, response.headers_mut());
     response
@@ -42,19 +44,30 @@ fn write_fields(fault: &Fault, headers: &mut HeaderMap) {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
     // A provider's id that is no header value (it came in JSON) is told in no header.
-    if let Some(id) = fault.upstream_request_id.as_deref().and_then(|id| HeaderValue::from_str(id).ok()) {
+    if let Some(id) = fault
+        .upstream_request_id
+        .as_deref()
+        .and_then(|id| HeaderValue::from_str(id).ok())
+    {
         headers.insert(UPSTREAM_REQUEST_ID, id);
     }
 }
 
 fn retry_after(fault: &Fault) -> Option<Duration> {
-    let says_when = matches!(fault.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let says_when = matches!(
+        fault.status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+    );
     fault.retry_after.or_else(|| says_when.then_some(SOON))
 }
 
-/// Both forms, rounded up: a client that waits exactly so long is not too early. Never 0, which means "at once".
+/// Both forms, rounded up: a client that waits exactly so long is not too early. Never 0, which
+/// means "at once".
 fn write_retry_after(after: Duration, headers: &mut HeaderMap) {
-    let millis = after.as_nanos().div_ceil(1_000_000).clamp(1, u128::from(u64::MAX)) as u64;
+    let millis = after
+        .as_nanos()
+        .div_ceil(1_000_000)
+        .clamp(1, u128::from(u64::MAX)) as u64;
     headers.insert(RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
     headers.insert(RETRY_AFTER_MS, HeaderValue::from(millis));
 }
@@ -72,22 +85,49 @@ mod tests {
 
     #[test]
     fn waits_are_rounded_up_and_never_zero() {
-        for (millis, seconds, told) in [(0, "1", "1"), (1, "1", "1"), (1000, "1", "1000"), (1001, "2", "1001"), (59_999, "60", "59999")] {
-            let headers = fields(&Fault::new(Code::RateLimited, "slow down").with_retry_after(Duration::from_millis(millis)));
-            assert_eq!((headers["retry-after"].to_str().unwrap(), headers["retry-after-ms"].to_str().unwrap()), (seconds, told));
+        for (millis, seconds, told) in [
+            (0, "1", "1"),
+            (1, "1", "1"),
+            (1000, "1", "1000"),
+            (1001, "2", "1001"),
+            (59_999, "60", "59999"),
+        ] {
+            let headers = fields(
+                &Fault::new(Code::RateLimited, "slow down")
+                    .with_retry_after(Duration::from_millis(millis)),
+            );
+            assert_eq!(
+                (
+                    headers["retry-after"].to_str().unwrap(),
+                    headers["retry-after-ms"].to_str().unwrap()
+                ),
+                (seconds, told)
+            );
         }
-        assert_eq!(fields(&Fault::new(Code::StoreUnavailable, "away"))["retry-after"], "1");
+        assert_eq!(
+            fields(&Fault::new(Code::StoreUnavailable, "away"))["retry-after"],
+            "1"
+        );
         assert!(!fields(&Fault::new(Code::UpstreamError, "broke")).contains_key("retry-after"));
     }
 
     #[test]
     fn each_fault_brings_the_fields_of_its_status() {
-        assert_eq!(fields(&Fault::new(Code::Unauthenticated, "no key"))["www-authenticate"], "Bearer");
-        assert_eq!(fields(&Fault::new(Code::IdempotencyConflict, "another body"))["x-should-retry"], "false");
+        assert_eq!(
+            fields(&Fault::new(Code::Unauthenticated, "no key"))["www-authenticate"],
+            "Bearer"
+        );
+        assert_eq!(
+            fields(&Fault::new(Code::IdempotencyConflict, "another body"))["x-should-retry"],
+            "false"
+        );
         let mut fault = Fault::new(Code::MethodNotAllowed, "post it");
         (fault.allow, fault.upstream_request_id) = (Some("POST"), Some("req_1\n".into()));
         let headers = fields(&fault);
         assert_eq!(headers["allow"], "POST");
-        assert!(!headers.contains_key("x-upstream-request-id"), "no header value, no header");
+        assert!(
+            !headers.contains_key("x-upstream-request-id"),
+            "no header value, no header"
+        );
     }
 }

@@ -20,7 +20,10 @@ impl fmt::Debug for Reply {
     /// Says how much there is, never what.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole(bytes) => f.debug_tuple("Whole").field(&bytes.as_ref().map(Bytes::len)).finish(),
+            Self::Whole(bytes) => f
+                .debug_tuple("Whole")
+                .field(&bytes.as_ref().map(Bytes::len))
+                .finish(),
             Self::Live(_) => f.write_str("Live"),
         }
     }
@@ -40,7 +43,9 @@ impl Reply {
     }
 
     /// A body that is made while it is sent.
-    pub fn live(body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Self {
+    pub fn live(
+        body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    ) -> Self {
         Self::Live(Box::pin(body))
     }
 }
@@ -49,7 +54,10 @@ impl http_body::Body for Reply {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Live(body) => body.as_mut().poll_frame(cx),
@@ -65,7 +73,9 @@ impl http_body::Body for Reply {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Self::Live(body) => body.size_hint(),
         }
     }

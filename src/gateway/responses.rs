@@ -1,7 +1,8 @@
-//! Responses that are there, as OpenAI's clients ask for them: read, followed from a number, stopped and forgotten.
+//! Responses that are there, as OpenAI's clients ask for them: read, followed from a number,
+//! stopped and forgotten.
 //!
-//! Invariants: all of it is a stream's journal, read again; a response is its caller's alone, and another's is as if it
-//! never was.
+//! Invariants: all of it is a stream's journal, read again; a response is its caller's alone, and
+//! another's is as if it never was.
 
 use std::sync::Arc;
 
@@ -40,7 +41,10 @@ impl Gateway {
             return object_response(&stream);
         }
         if !stream.spec().streamed && stream.dialect() == DialectId::OpenaiResponses {
-            return Err(Fault::invalid("stream", "this response was not begun as a stream: read it without `stream`"));
+            return Err(Fault::invalid(
+                "stream",
+                "this response was not begun as a stream: read it without `stream`",
+            ));
         }
         let after = query.get("starting_after").map(number).transpose()?;
         let after = after.map(|after| position(&stream, after)).transpose()?;
@@ -54,7 +58,11 @@ impl Gateway {
     }
 
     /// `POST /v1/responses/{id}/cancel`, whether or not it runs in the background.
-    pub(super) async fn cancel_response(&self, caller: &Caller, id: &str) -> Result<Response<Reply>, Fault> {
+    pub(super) async fn cancel_response(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Response<Reply>, Fault> {
         let stopped = timeout(CONFIRM, async {
             let stream = self.hub.cancel(&caller.id, id).await?;
             stream.ended().await;
@@ -67,22 +75,38 @@ impl Gateway {
     }
 
     /// `DELETE /v1/responses/{id}`.
-    pub(super) async fn forget_response(&self, caller: &Caller, id: &str) -> Result<Response<Reply>, Fault> {
+    pub(super) async fn forget_response(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<Response<Reply>, Fault> {
         let stream = self.response(caller, id)?;
         self.hub.forget(&stream);
-        // Whether or not the upstream's side is closed within the time, nobody finds the stream any more.
+        // Whether or not the upstream's side is closed within the time, nobody finds the stream any
+        // more.
         let _confirmed = timeout(CONFIRM, stream.ended()).await;
         let told = serde_json::json!({"id": id, "object": "response", "deleted": true});
         Ok(headers::json(StatusCode::OK, told.to_string()))
     }
 
-    /// `GET /v1/responses/{id}/input_items`: what it was an answer to, newest first unless asked otherwise.
-    pub(super) fn input_items(&self, caller: &Caller, id: &str, uri: &Uri) -> Result<Response<Reply>, Fault> {
+    /// `GET /v1/responses/{id}/input_items`: what it was an answer to, newest first unless asked
+    /// otherwise.
+    pub(super) fn input_items(
+        &self,
+        caller: &Caller,
+        id: &str,
+        uri: &Uri,
+    ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         let stream = self.response(caller, id)?;
         let query = Query::of(uri);
         let limit = query.get("limit").map_or(Ok(20), limit)?;
-        let kept = stream.spec().asked.as_ref().filter(|asked| asked.store).ok_or_else(|| nothing_kept(id))?;
+        let kept = stream
+            .spec()
+            .asked
+            .as_ref()
+            .filter(|asked| asked.store)
+            .ok_or_else(|| nothing_kept(id))?;
         let mut items = numbered(&kept.input, stream.id());
         match query.get("order") {
             None | Some("desc") => items.reverse(),
@@ -91,7 +115,9 @@ impl Gateway {
         }
         if let Some(after) = query.get("after") {
             let at = items.iter().position(|(id, _)| id == after);
-            let at = at.ok_or_else(|| Fault::invalid("after", "`after` takes the id of an item of this input"))?;
+            let at = at.ok_or_else(|| {
+                Fault::invalid("after", "`after` takes the id of an item of this input")
+            })?;
             items.drain(..=at);
         }
         let more = items.len() > limit;
@@ -118,7 +144,12 @@ pub(super) fn object(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
     let mut response_view = ResponseView::new(view);
     let mut body = None;
     Reader::show_all(stream, |_, entry| {
-        body = entry.raw.as_ref().filter(|_| own_body).map(|raw| raw.data.clone()).or(body.take());
+        body = entry
+            .raw
+            .as_ref()
+            .filter(|_| own_body)
+            .map(|raw| raw.data.clone())
+            .or(body.take());
         response_view.take(entry);
     })?;
     match body.filter(|_| stream.status(false).state == State::Completed) {
@@ -129,9 +160,17 @@ pub(super) fn object(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
 
 /// The provider's own body; in the background under the id that the client was told.
 fn own(stream: &Stream, body: ByteString) -> Bytes {
-    let background = stream.spec().asked.as_ref().is_some_and(|asked| asked.background);
+    let background = stream
+        .spec()
+        .asked
+        .as_ref()
+        .is_some_and(|asked| asked.background);
     let body = body.into_bytes();
-    if background { renamed(&body, stream.id()) } else { body }
+    if background {
+        renamed(&body, stream.id())
+    } else {
+        body
+    }
 }
 
 /// Where the event of that number is.
@@ -142,7 +181,11 @@ fn position(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
         let before = response_view.next_number();
         response_view.take(entry);
         if found.is_none() && after < response_view.next_number() {
-            found = Some(place(seq, after.saturating_sub(before), response_view.next_number() - after.max(before)));
+            found = Some(place(
+                seq,
+                after.saturating_sub(before),
+                response_view.next_number() - after.max(before),
+            ));
         }
     })?;
     found.ok_or_else(|| {
@@ -152,16 +195,32 @@ fn position(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
 
 /// The place behind event `part` of an entry, which has `left` events from that one on.
 fn place(seq: Seq, part: u64, left: u64) -> Position {
-    Position { seq, part: if left <= 1 { None } else { u32::try_from(part).ok() } }
+    Position {
+        seq,
+        part: if left <= 1 {
+            None
+        } else {
+            u32::try_from(part).ok()
+        },
+    }
 }
 
 fn number(text: &str) -> Result<u64, Fault> {
-    text.parse().map_err(|_| Fault::invalid("starting_after", "`starting_after` takes a `sequence_number`"))
+    text.parse().map_err(|_| {
+        Fault::invalid(
+            "starting_after",
+            "`starting_after` takes a `sequence_number`",
+        )
+    })
 }
 
 fn limit(text: &str) -> Result<usize, Fault> {
-    let number = text.parse().ok().filter(|number| (1..=PAGE).contains(number));
-    number.ok_or_else(|| Fault::invalid("limit", format!("`limit` takes a number from 1 to {PAGE}")))
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=PAGE).contains(number));
+    number
+        .ok_or_else(|| Fault::invalid("limit", format!("`limit` takes a number from 1 to {PAGE}")))
 }
 
 fn page(items: &[(String, Bytes)], more: bool) -> Bytes {
@@ -172,15 +231,28 @@ fn page(items: &[(String, Bytes)], more: bool) -> Bytes {
         buf.put_slice(if i > 0 { b"," } else { b"" });
         buf.put_slice(item);
     }
-    let rest = format!("],\"first_id\":{},\"last_id\":{},\"has_more\":{more}}}", id(items.first()), id(items.last()));
+    let rest = format!(
+        "],\"first_id\":{},\"last_id\":{},\"has_more\":{more}}}",
+        id(items.first()),
+        id(items.last())
+    );
     buf.put_slice(rest.as_bytes());
     buf.freeze()
 }
 
 fn nothing_kept(id: &str) -> Fault {
-    Fault::new(Code::StreamNotFound, format!("nothing is kept of the input of `{}`: it was not to be stored", shown(id)))
+    Fault::new(
+        Code::StreamNotFound,
+        format!(
+            "nothing is kept of the input of `{}`: it was not to be stored",
+            shown(id)
+        ),
+    )
 }
 
 pub(super) fn shown(id: &str) -> String {
-    id.chars().filter(char::is_ascii_graphic).take(100).collect()
+    id.chars()
+        .filter(char::is_ascii_graphic)
+        .take(100)
+        .collect()
 }

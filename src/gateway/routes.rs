@@ -58,14 +58,25 @@ impl Endpoint {
     }
 }
 
-/// The dialect of an address, whatever it is for: in which it is refused, and in whose shape models are told.
+/// The dialect of an address, whatever it is for: in which it is refused, and in whose shape models
+/// are told.
 #[must_use]
 pub fn spoken<B>(request: &Request<B>) -> DialectId {
-    let mut segments = request.uri().path().split('/').filter(|segment| !segment.is_empty());
+    let mut segments = request
+        .uri()
+        .path()
+        .split('/')
+        .filter(|segment| !segment.is_empty());
     let first = segments.next();
-    match if first == Some("v1") { segments.next() } else { first } {
+    match if first == Some("v1") {
+        segments.next()
+    } else {
+        first
+    } {
         Some("messages") => DialectId::Anthropic,
-        Some("models") if request.headers().contains_key("anthropic-version") => DialectId::Anthropic,
+        Some("models") if request.headers().contains_key("anthropic-version") => {
+            DialectId::Anthropic
+        }
         _ => DialectId::OpenaiChat,
     }
 }
@@ -95,7 +106,8 @@ enum Place {
     Elsewhere(&'static str),
 }
 
-const NO_EMBEDDINGS: &str = "sluicegate streams chats: embeddings, audio, images and files are not its business";
+const NO_EMBEDDINGS: &str =
+    "sluicegate streams chats: embeddings, audio, images and files are not its business";
 
 const NO_BATCHES: &str = "sluicegate streams chats: batches are not its business";
 
@@ -117,7 +129,10 @@ static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
         ("/v1/audio/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
         ("/v1/images/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
         ("/v1/files", Place::Elsewhere(NO_EMBEDDINGS)),
-        ("/v1/completions", Place::Elsewhere("the old completions API is not spoken: use /v1/chat/completions")),
+        (
+            "/v1/completions",
+            Place::Elsewhere("the old completions API is not spoken: use /v1/chat/completions"),
+        ),
         ("/v1/responses", Place::Responses),
         ("/responses", Place::Responses),
         ("/v1/responses/{id}", Place::Response),
@@ -126,8 +141,18 @@ static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
         ("/responses/{id}/cancel", Place::CancelResponse),
         ("/v1/responses/{id}/input_items", Place::InputItems),
         ("/responses/{id}/input_items", Place::InputItems),
-        ("/v1/responses/input_tokens", Place::Elsewhere("the input of a response is not counted here: its usage says what was used")),
-        ("/v1/responses/compact", Place::Elsewhere("conversations are not compacted here: send what the model is to know")),
+        (
+            "/v1/responses/input_tokens",
+            Place::Elsewhere(
+                "the input of a response is not counted here: its usage says what was used",
+            ),
+        ),
+        (
+            "/v1/responses/compact",
+            Place::Elsewhere(
+                "conversations are not compacted here: send what the model is to know",
+            ),
+        ),
         ("/v1/messages", Place::Messages),
         ("/messages", Place::Messages),
         ("/v1/messages/count_tokens", Place::CountTokens),
@@ -140,7 +165,9 @@ static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
     ];
     let mut router = Router::new();
     for (path, place) in places {
-        router.insert(path, place).expect("the paths of the API do not overlap");
+        router
+            .insert(path, place)
+            .expect("the paths of the API do not overlap");
     }
     router
 });
@@ -151,10 +178,18 @@ static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
 /// 404 for paths that are not ours, 405 with `Allow` for methods that a path does not take.
 pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
     // A trailing slash means nothing.
-    let path = if path.len() > 1 { path.trim_end_matches('/') } else { path };
+    let path = if path.len() > 1 {
+        path.trim_end_matches('/')
+    } else {
+        path
+    };
     let found = PLACES.at(path).map_err(|_| unknown(path))?;
     let text = |name: &str| ByteString::from(decoded(found.params.get(name).unwrap_or_default()));
-    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
     let (allow, endpoint) = match (*found.value, method.as_str()) {
         (Place::Elsewhere(sentence), _) => return Err(Fault::new(Code::NotFound, sentence)),
         (Place::Root, "GET") => return Ok(Endpoint::Playground),
@@ -165,7 +200,10 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
         (Place::Messages, "POST") => ("", Some(Endpoint::Generate(DialectId::Anthropic))),
         (Place::UiChat, "POST") => ("", Some(Endpoint::Generate(DialectId::Ui))),
         (Place::CountTokens, "POST") => ("", Some(Endpoint::Count)),
-        (Place::Chat | Place::Responses | Place::Messages | Place::CountTokens | Place::UiChat, _) => ("POST", None),
+        (
+            Place::Chat | Place::Responses | Place::Messages | Place::CountTokens | Place::UiChat,
+            _,
+        ) => ("POST", None),
         (Place::Models, "GET") => ("", Some(Endpoint::Models)),
         (Place::Model, "GET") => ("", Some(Endpoint::Model(text("name")))),
         (Place::Models | Place::Model, _) => ("GET, HEAD", None),
@@ -175,7 +213,9 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
         (Place::Stream, "GET") => ("", Some(Endpoint::Read(text("id")))),
         (Place::Stream, "DELETE") => ("", Some(Endpoint::Forget(text("id")))),
         (Place::Stream, _) => ("GET, HEAD, DELETE", None),
-        (place @ (Place::Response | Place::CancelResponse | Place::InputItems), method) => of_response(place, method, text("id")),
+        (place @ (Place::Response | Place::CancelResponse | Place::InputItems), method) => {
+            of_response(place, method, text("id"))
+        }
         (Place::ResumeChat, "GET") => ("", Some(Endpoint::ResumeChat(text("id")))),
         (Place::ResumeChat, _) => ("GET, HEAD", None),
         (Place::StopChat, "POST") => ("", Some(Endpoint::StopChat(text("id")))),
@@ -206,13 +246,22 @@ fn of_response(place: Place, method: &str, id: ByteString) -> (&'static str, Opt
 }
 
 fn unknown(path: &str) -> Fault {
-    let shown: String = path.chars().filter(char::is_ascii_graphic).take(100).collect();
-    Fault::new(Code::NotFound, format!("no path `{shown}` here: the API is under /v1, see the README"))
+    let shown: String = path
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(100)
+        .collect();
+    Fault::new(
+        Code::NotFound,
+        format!("no path `{shown}` here: the API is under /v1, see the README"),
+    )
 }
 
 /// The path segment with its percent-encoding resolved.
 fn decoded(text: &str) -> String {
-    percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 #[cfg(test)]
@@ -224,20 +273,72 @@ mod tests {
         for (method, path, endpoint) in [
             (Method::GET, "/", Endpoint::Playground),
             (Method::HEAD, "/client.js", Endpoint::Client),
-            (Method::POST, "/v1/chat/completions", Endpoint::Generate(DialectId::OpenaiChat)),
-            (Method::POST, "/chat/completions/", Endpoint::Generate(DialectId::OpenaiChat)),
-            (Method::POST, "/v1/streams", Endpoint::Generate(DialectId::Events)),
-            (Method::POST, "/v1/messages", Endpoint::Generate(DialectId::Anthropic)),
+            (
+                Method::POST,
+                "/v1/chat/completions",
+                Endpoint::Generate(DialectId::OpenaiChat),
+            ),
+            (
+                Method::POST,
+                "/chat/completions/",
+                Endpoint::Generate(DialectId::OpenaiChat),
+            ),
+            (
+                Method::POST,
+                "/v1/streams",
+                Endpoint::Generate(DialectId::Events),
+            ),
+            (
+                Method::POST,
+                "/v1/messages",
+                Endpoint::Generate(DialectId::Anthropic),
+            ),
             (Method::POST, "/messages/count_tokens", Endpoint::Count),
-            (Method::GET, "/v1/responses/resp_1", Endpoint::ReadResponse("resp_1".into())),
-            (Method::DELETE, "/responses/resp_1", Endpoint::ForgetResponse("resp_1".into())),
-            (Method::POST, "/v1/responses/resp_1/cancel", Endpoint::CancelResponse("resp_1".into())),
-            (Method::GET, "/v1/responses/resp_1/input_items", Endpoint::InputItems("resp_1".into())),
-            (Method::HEAD, "/v1/streams/abc", Endpoint::Read("abc".into())),
-            (Method::DELETE, "/v1/streams/a%20c", Endpoint::Forget("a c".into())),
-            (Method::POST, "/v1/streams/abc/cancel", Endpoint::Cancel("abc".into())),
-            (Method::POST, "/v1/streams/abc/ticket", Endpoint::Ticket("abc".into())),
-            (Method::GET, "/v1/models/local/llama", Endpoint::Model("local/llama".into())),
+            (
+                Method::GET,
+                "/v1/responses/resp_1",
+                Endpoint::ReadResponse("resp_1".into()),
+            ),
+            (
+                Method::DELETE,
+                "/responses/resp_1",
+                Endpoint::ForgetResponse("resp_1".into()),
+            ),
+            (
+                Method::POST,
+                "/v1/responses/resp_1/cancel",
+                Endpoint::CancelResponse("resp_1".into()),
+            ),
+            (
+                Method::GET,
+                "/v1/responses/resp_1/input_items",
+                Endpoint::InputItems("resp_1".into()),
+            ),
+            (
+                Method::HEAD,
+                "/v1/streams/abc",
+                Endpoint::Read("abc".into()),
+            ),
+            (
+                Method::DELETE,
+                "/v1/streams/a%20c",
+                Endpoint::Forget("a c".into()),
+            ),
+            (
+                Method::POST,
+                "/v1/streams/abc/cancel",
+                Endpoint::Cancel("abc".into()),
+            ),
+            (
+                Method::POST,
+                "/v1/streams/abc/ticket",
+                Endpoint::Ticket("abc".into()),
+            ),
+            (
+                Method::GET,
+                "/v1/models/local/llama",
+                Endpoint::Model("local/llama".into()),
+            ),
         ] {
             assert_eq!(find(&method, path).unwrap(), endpoint, "{path}");
         }
@@ -255,7 +356,11 @@ mod tests {
             ("/v1", true, DialectId::OpenaiChat),
         ] {
             let request = Request::get(path);
-            let request = if version { request.header("anthropic-version", "2023-06-01") } else { request };
+            let request = if version {
+                request.header("anthropic-version", "2023-06-01")
+            } else {
+                request
+            };
             assert_eq!(spoken(&request.body(()).unwrap()), dialect, "{path}");
         }
     }
@@ -263,13 +368,33 @@ mod tests {
     #[test]
     fn what_is_not_there_says_so() {
         for (method, path, code, allow) in [
-            (Method::GET, "/v1/chat/completions", Code::MethodNotAllowed, Some("POST")),
-            (Method::PUT, "/v1/streams/x", Code::MethodNotAllowed, Some("GET, HEAD, DELETE")),
+            (
+                Method::GET,
+                "/v1/chat/completions",
+                Code::MethodNotAllowed,
+                Some("POST"),
+            ),
+            (
+                Method::PUT,
+                "/v1/streams/x",
+                Code::MethodNotAllowed,
+                Some("GET, HEAD, DELETE"),
+            ),
             (Method::POST, "/v1/embeddings", Code::NotFound, None),
-            (Method::GET, "/v1/messages/count_tokens", Code::MethodNotAllowed, Some("POST")),
+            (
+                Method::GET,
+                "/v1/messages/count_tokens",
+                Code::MethodNotAllowed,
+                Some("POST"),
+            ),
             (Method::POST, "/v1/messages/batches", Code::NotFound, None),
             (Method::POST, "/v1/responses/compact", Code::NotFound, None),
-            (Method::PUT, "/v1/responses/resp_1", Code::MethodNotAllowed, Some("GET, HEAD, DELETE")),
+            (
+                Method::PUT,
+                "/v1/responses/resp_1",
+                Code::MethodNotAllowed,
+                Some("GET, HEAD, DELETE"),
+            ),
             (Method::GET, "/nope", Code::NotFound, None),
         ] {
             let fault = find(&method, path).unwrap_err();

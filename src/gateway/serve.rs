@@ -13,7 +13,10 @@ use super::live::{self, Live};
 use super::options::Options;
 use super::refuse::refuse;
 use super::reply::Reply;
-use super::{Gateway, RequestContext, Snapshot, affinity, answer, body, budget_reservation, conversation, headers, responses, status};
+use super::{
+    Gateway, RequestContext, Snapshot, affinity, answer, body, budget_reservation, conversation,
+    headers, responses, status,
+};
 use crate::auth::{Caller, Figures};
 use crate::codec::sse_writer::Ids;
 use crate::dialect;
@@ -41,7 +44,10 @@ impl Gateway {
         B: Body<Data = Bytes> + Unpin,
     {
         let (head, incoming) = request.into_parts();
-        let caller = snapshot.auth.identify(&context.asking(&head.method, &head.headers)).await?;
+        let caller = snapshot
+            .auth
+            .identify(&context.asking(&head.method, &head.headers))
+            .await?;
         body::require_json(&head.headers)?;
         let options = Options::of(&head.headers)?;
         let claim = self.hub.claim(&caller.id, options.claims.clone());
@@ -54,26 +60,48 @@ impl Gateway {
         match claim.settle(path(dialect), &body).await? {
             Settled::Joined(stream) => {
                 let reader = Reader::attach(&stream, None)?;
-                self.reply(snapshot, context, reader, &ask, &options, LimitStates::default()).await
+                self.reply(
+                    snapshot,
+                    context,
+                    reader,
+                    &ask,
+                    &options,
+                    LimitStates::default(),
+                )
+                .await
             }
             Settled::New(claim, digest) => {
                 let ask = Arc::new(self.with_past(snapshot, &caller, ask).await?);
-                let (need, afford) = (need(snapshot, &ask), |plan: &Plan| self.afford(snapshot, &caller, &ask, plan));
-                let (plan, pass, hold) = match self.admit(snapshot, context, &caller, &ask, need, afford) {
+                let (need, afford) = (need(snapshot, &ask), |plan: &Plan| {
+                    self.afford(snapshot, &caller, &ask, plan)
+                });
+                let (plan, pass, hold) = match self
+                    .admit(snapshot, context, &caller, &ask, need, afford)
+                {
                     Ok(admitted) => admitted,
                     Err(refused) => return Ok(self.refused_response(&refused, dialect, context)),
                 };
                 let (limit_states, warnings) = (pass.limit_states, hold.warnings.clone());
-                let reader = self.begin(snapshot, &caller, claim, digest, &ask, &options, (plan, pass, hold));
-                let mut response = self.reply(snapshot, context, reader, &ask, &options, limit_states).await?;
+                let reader = self.begin(
+                    snapshot,
+                    &caller,
+                    claim,
+                    digest,
+                    &ask,
+                    &options,
+                    (plan, pass, hold),
+                );
+                let mut response = self
+                    .reply(snapshot, context, reader, &ask, &options, limit_states)
+                    .await?;
                 budget_reservation::warn(&warnings, &mut response);
                 Ok(response)
             }
         }
     }
 
-    /// All that may refuse a new generation, before an upstream is asked. What `afford` reserves comes before limits take
-    /// anything, and is given back where they refuse.
+    /// All that may refuse a new generation, before an upstream is asked. What `afford` reserves
+    /// comes before limits take anything, and is given back where they refuse.
     pub(super) fn admit<T>(
         &self,
         snapshot: &Snapshot,
@@ -84,18 +112,26 @@ impl Gateway {
         afford: impl FnOnce(&Plan) -> Result<T, Fault>,
     ) -> Result<(Plan, Pass, T), Box<Refusal>> {
         if self.lifecycle.phase() != Phase::Serving {
-            let fault = Fault::new(Code::ShuttingDown, "this instance is about to stop: ask again")
-                .with_retry_after(std::time::Duration::from_secs(1));
+            let fault = Fault::new(
+                Code::ShuttingDown,
+                "this instance is about to stop: ask again",
+            )
+            .with_retry_after(std::time::Duration::from_secs(1));
             return Err(fault.into());
         }
-        let plan = snapshot.routes.plan(&ask.model, |model| caller.may_use(model), || affinity::key(&caller.id, ask))?;
+        let plan = snapshot.routes.plan(
+            &ask.model,
+            |model| caller.may_use(model),
+            || affinity::key(&caller.id, ask),
+        )?;
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
             return Err(not_allowed(other).into());
         }
         self.may_refer(caller, ask)?;
         let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
         if plan.targets().all(|target| foreign(&target.provider.via)) {
-            // Said now, while it can still be a status. Where some take it as it came, the others are passed over.
+            // Said now, while it can still be a status. Where some take it as it came, the others
+            // are passed over.
             ask.chat()?;
         }
         let held = afford(&plan)?;
@@ -104,14 +140,22 @@ impl Gateway {
     }
 
     /// What a client is told whose generation is refused.
-    pub(super) fn refused_response(&self, refused: &Refusal, dialect: DialectId, context: &RequestContext) -> Response<Reply> {
+    pub(super) fn refused_response(
+        &self,
+        refused: &Refusal,
+        dialect: DialectId,
+        context: &RequestContext,
+    ) -> Response<Reply> {
         self.count_refused(&refused.fault);
         let mut response = refuse(&refused.fault, dialect, &context.request_id);
         response.extensions_mut().insert(refused.limit_states);
         response
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the end of the path: all that was found out on it")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the end of the path: all that was found out on it"
+    )]
     fn begin(
         &self,
         snapshot: &Snapshot,
@@ -138,13 +182,19 @@ impl Gateway {
                 ask.dialect,
                 options.detached(ask.dialect) || in_background(ask),
             ),
-            retention: options.retention.map_or(snapshot.hub.retention, |asked| asked.min(snapshot.hub.retention)),
+            retention: options.retention.map_or(snapshot.hub.retention, |asked| {
+                asked.min(snapshot.hub.retention)
+            }),
             max_bytes: snapshot.hub.max_stream,
             max_readers: snapshot.hub.readers,
         };
         let (writer, reader) = self.hub.begin(claim, spec);
-        let begun =
-            Begun { stream: writer.stream().id(), dialect: ask.dialect.name(), model: &ask.model, input_estimate: ask.input_estimate };
+        let begun = Begun {
+            stream: writer.stream().id(),
+            dialect: ask.dialect.name(),
+            model: &ask.model,
+            input_estimate: ask.input_estimate,
+        };
         let bill = Some(hold.begin(&begun));
         let job = Job {
             ask: ask.clone(),
@@ -185,7 +235,13 @@ impl Gateway {
             reader.leave();
             responses::object_response(&stream)
         } else if ask.stream {
-            self.stream(snapshot, reader, ask.dialect, options.event_ids || ask.dialect.answers_at_once()).await
+            self.stream(
+                snapshot,
+                reader,
+                ask.dialect,
+                options.event_ids || ask.dialect.answers_at_once(),
+            )
+            .await
         } else {
             answer::whole(reader, ask.dialect).await
         }
@@ -196,7 +252,13 @@ impl Gateway {
     }
 
     /// A streamed answer: its head when the status is decided.
-    async fn stream(&self, snapshot: &Snapshot, reader: Reader, dialect: DialectId, ids: bool) -> Result<Response<Reply>, Fault> {
+    async fn stream(
+        &self,
+        snapshot: &Snapshot,
+        reader: Reader,
+        dialect: DialectId,
+        ids: bool,
+    ) -> Result<Response<Reply>, Fault> {
         let mut early = false;
         if !dialect.answers_at_once() {
             match decide(&reader, snapshot.settings.commit_after).await {
@@ -209,18 +271,38 @@ impl Gateway {
         let mut live = self.live(snapshot, reader, dialect, ids);
         live.beat_now = early;
         let response = headers::event_stream(&stream, Reply::live(live));
-        Ok(if dialect == DialectId::Ui { headers::ui(response) } else { response })
+        Ok(if dialect == DialectId::Ui {
+            headers::ui(response)
+        } else {
+            response
+        })
     }
 
     /// A reader's stream in a dialect, from the reader's place on.
-    pub(super) fn live(&self, snapshot: &Snapshot, reader: Reader, dialect: DialectId, ids: bool) -> Live {
+    pub(super) fn live(
+        &self,
+        snapshot: &Snapshot,
+        reader: Reader,
+        dialect: DialectId,
+        ids: bool,
+    ) -> Live {
         let speaker = dialect::of(dialect);
         let view = answer::view(&reader, dialect);
         // The events of a response are numbered, the same for all.
-        let merge = !(view.raw && dialect.wire().is_some()) && dialect != DialectId::OpenaiResponses;
-        let ids = ids.then(|| Ids { stream: reader.stream().id().as_str().to_owned().into(), dialect: dialect.name() });
+        let merge =
+            !(view.raw && dialect.wire().is_some()) && dialect != DialectId::OpenaiResponses;
+        let ids = ids.then(|| Ids {
+            stream: reader.stream().id().as_str().to_owned().into(),
+            dialect: dialect.name(),
+        });
         let (encoder, out) = live::caught_up(&reader, speaker.encoder(view), ids);
-        let mut live = Live::new(reader, encoder, out, speaker, Heartbeat::new(snapshot.settings.heartbeat));
+        let mut live = Live::new(
+            reader,
+            encoder,
+            out,
+            speaker,
+            Heartbeat::new(snapshot.settings.heartbeat),
+        );
         live.merge = merge;
         live
     }
@@ -240,13 +322,26 @@ fn in_background(ask: &Ask) -> bool {
 
 /// The figures that a token brings.
 pub(super) const fn of_token(figures: &Figures) -> Limit {
-    let Figures { requests_per_minute, tokens_per_minute, concurrent_streams, burst } = *figures;
-    Limit { requests_per_minute, tokens_per_minute, concurrent_streams, burst }
+    let Figures {
+        requests_per_minute,
+        tokens_per_minute,
+        concurrent_streams,
+        burst,
+    } = *figures;
+    Limit {
+        requests_per_minute,
+        tokens_per_minute,
+        concurrent_streams,
+        burst,
+    }
 }
 
 /// The tokens that are reserved for it.
 fn need(snapshot: &Snapshot, ask: &Ask) -> Need {
-    Need { input: ask.input_estimate, output: ask.expected_output(snapshot.limits.reserve_output()) }
+    Need {
+        input: ask.input_estimate,
+        output: ask.expected_output(snapshot.limits.reserve_output()),
+    }
 }
 
 /// What the limits say to it.
@@ -269,13 +364,26 @@ fn limited(
     };
     let providers = plan.targets().map(|target| &target.provider.name);
     let admitted = snapshot.limits.admit(&who, providers, need);
-    admitted.map_err(|refused| Box::new(Refusal { fault: refused.fault, limit_states: refused.limit_states }))
+    admitted.map_err(|refused| {
+        Box::new(Refusal {
+            fault: refused.fault,
+            limit_states: refused.limit_states,
+        })
+    })
 }
 
 /// A model that the body names beside its own, so that the upstream may take it instead.
 fn not_allowed(model: &str) -> Fault {
-    let shown: String = model.chars().filter(|c| !c.is_control()).take(100).collect();
-    Fault::new(Code::ModelNotAllowed, format!("this key may not use the model `{shown}`")).with_param("models")
+    let shown: String = model
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(100)
+        .collect();
+    Fault::new(
+        Code::ModelNotAllowed,
+        format!("this key may not use the model `{shown}`"),
+    )
+    .with_param("models")
 }
 
 /// Why a new generation is refused.
@@ -286,7 +394,10 @@ pub(super) struct Refusal {
 
 impl From<Fault> for Box<Refusal> {
     fn from(fault: Fault) -> Self {
-        Box::new(Refusal { fault, limit_states: LimitStates::default() })
+        Box::new(Refusal {
+            fault,
+            limit_states: LimitStates::default(),
+        })
     }
 }
 
@@ -296,7 +407,10 @@ fn accepted(stream: &Stream) -> Response<Reply> {
     if let Ok(place) = HeaderValue::try_from(format!("/v1/streams/{}", stream.id())) {
         response.headers_mut().insert(header::LOCATION, place);
     }
-    response.headers_mut().insert("preference-applied", HeaderValue::from_static("respond-async"));
+    response.headers_mut().insert(
+        "preference-applied",
+        HeaderValue::from_static("respond-async"),
+    );
     response
 }
 

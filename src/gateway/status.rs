@@ -103,8 +103,16 @@ pub(super) fn of(stream: &Stream, with_content: bool) -> Bytes {
 /// A page of the caller's streams, without content.
 pub(super) fn list(page: &[&std::sync::Arc<Stream>], more: bool) -> Bytes {
     let statuses: Vec<_> = page.iter().map(|stream| stream.status(false)).collect();
-    let data = page.iter().zip(&statuses).map(|(stream, status)| bare(stream, status)).collect();
-    json(&List { object: "list", data, has_more: more })
+    let data = page
+        .iter()
+        .zip(&statuses)
+        .map(|(stream, status)| bare(stream, status))
+        .collect();
+    json(&List {
+        object: "list",
+        data,
+        has_more: more,
+    })
 }
 
 /// The status of a name whose request is still being read.
@@ -160,7 +168,10 @@ fn bare<'a>(stream: &'a Stream, status: &'a crate::hub::StreamStatus) -> Status<
 }
 
 fn fill<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
-    static NOTHING: Choice = Choice { parts: Vec::new(), finish: None };
+    static NOTHING: Choice = Choice {
+        parts: Vec::new(),
+        finish: None,
+    };
     let first = answer.choices.first().unwrap_or(&NOTHING);
     status.text = Some(first.text());
     status.reasoning = Some(first.reasoning());
@@ -173,12 +184,30 @@ fn fill<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
 
 fn choice((index, it): (usize, &Choice)) -> ChoiceBody<'_> {
     let reason = it.finish.as_ref().map(|finish| finish.reason.name());
-    ChoiceBody { index, reason, text: it.text(), reasoning: it.reasoning(), refusal: it.refusal(), tool_calls: calls(it) }
+    ChoiceBody {
+        index,
+        reason,
+        text: it.text(),
+        reasoning: it.reasoning(),
+        refusal: it.refusal(),
+        tool_calls: calls(it),
+    }
 }
 
 fn calls(choice: &Choice) -> Vec<Call<'_>> {
     let call = |part| match part {
-        &Part::ToolCall { index, ref id, ref name, ref arguments, .. } => Some(Call { index, id, name, arguments }),
+        &Part::ToolCall {
+            index,
+            ref id,
+            ref name,
+            ref arguments,
+            ..
+        } => Some(Call {
+            index,
+            id,
+            name,
+            arguments,
+        }),
         _ => None,
     };
     choice.parts.iter().filter_map(call).collect()
@@ -196,12 +225,18 @@ fn step(it: &Step) -> RouteStep {
         reason: it.outcome.reason(),
         hedge: it.hedge,
         tries: it.tries,
-        ms: it.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+        ms: it
+            .took
+            .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 
 fn error(fault: &Fault) -> ErrorBody<'_> {
-    ErrorBody { code: fault.told_code(), message: &fault.message, retryable: fault.retryable }
+    ErrorBody {
+        code: fault.told_code(),
+        message: &fault.message,
+        retryable: fault.retryable,
+    }
 }
 
 fn usage_body(usage: &Usage) -> UsageBody {
@@ -217,5 +252,7 @@ fn usage_body(usage: &Usage) -> UsageBody {
 }
 
 fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).expect("strings, numbers and lists are always JSON").into()
+    serde_json::to_vec(value)
+        .expect("strings, numbers and lists are always JSON")
+        .into()
 }

@@ -1,4 +1,5 @@
-//! The id under which a provider knows a response: clients that are passed its payloads are told no other.
+//! The id under which a provider knows a response: clients that are passed its payloads are told no
+//! other.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,8 @@ use crate::model::entry::Entry;
 
 /// The longest such id, bytes.
 const LONGEST: usize = 128;
-/// Payloads that are looked at for it: it stands in the first, and a server that has not told it by then never will.
+/// Payloads that are looked at for it: it stands in the first, and a server that has not told it by
+/// then never will.
 pub(super) const LOOKS: u8 = 8;
 
 /// The id in the payload of an entry: that of a response, or of the response in an event.
@@ -39,8 +41,17 @@ mod tests {
 
     #[test]
     fn it_stands_in_an_event_or_in_the_whole() {
-        let entry = |data: &'static str| Entry { raw: Some(Payload { name: "".into(), data: data.into() }), events: Default::default() };
-        for data in [r#"{"type":"response.created","response":{"id":"resp_1"}}"#, r#"{"id":"resp_1","output":[]}"#] {
+        let entry = |data: &'static str| Entry {
+            raw: Some(Payload {
+                name: "".into(),
+                data: data.into(),
+            }),
+            events: Default::default(),
+        };
+        for data in [
+            r#"{"type":"response.created","response":{"id":"resp_1"}}"#,
+            r#"{"id":"resp_1","output":[]}"#,
+        ] {
             assert_eq!(of(&entry(data)).as_deref(), Some("resp_1"));
         }
         for data in [r#"{"type":"x"}"#, "{", r#"{"id":""}"#, r#"{"id":"a b"}"#] {

@@ -37,7 +37,11 @@ pub(super) struct CancelFlag {
 
 impl CancelFlag {
     pub(super) fn set(&self, cause: Cause) {
-        if self.cause.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self
+            .cause
+            .compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
             self.waker.wake();
         }
     }

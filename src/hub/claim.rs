@@ -1,7 +1,8 @@
 //! Names that callers give: `x-stream-id` and `Idempotency-Key` are one mechanism.
 //!
-//! A claim is registered before the body is read, so that it can be cancelled from then on. It is kept by the stream
-//! that begins under it, or given back when the request is refused (this guard is dropped).
+//! A claim is registered before the body is read, so that it can be cancelled from then on. It is
+//! kept by the stream that begins under it, or given back when the request is refused (this guard
+//! is dropped).
 
 use std::sync::Arc;
 
@@ -20,7 +21,12 @@ pub type Digest = [u8; 32];
 /// The digest of a request: its path and the bytes of its body.
 #[must_use]
 pub fn digest(path: &str, body: &[u8]) -> Digest {
-    Sha256::new().chain_update(path.as_bytes()).chain_update([0]).chain_update(body).finalize().into()
+    Sha256::new()
+        .chain_update(path.as_bytes())
+        .chain_update([0])
+        .chain_update(body)
+        .finalize()
+        .into()
 }
 
 /// A name given by a caller.
@@ -36,12 +42,14 @@ impl ClaimKey {
     /// The conflict when it stands for another body.
     fn conflict(&self) -> Fault {
         match self {
-            Self::Name(_) => {
-                Fault::new(Code::StreamExists, "a stream of this `x-stream-id` exists, begun with another body: choose another id")
-            }
-            Self::Idempotency(_) => {
-                Fault::new(Code::IdempotencyConflict, "this `Idempotency-Key` was used with another body: choose another key")
-            }
+            Self::Name(_) => Fault::new(
+                Code::StreamExists,
+                "a stream of this `x-stream-id` exists, begun with another body: choose another id",
+            ),
+            Self::Idempotency(_) => Fault::new(
+                Code::IdempotencyConflict,
+                "this `Idempotency-Key` was used with another body: choose another key",
+            ),
         }
     }
 }
@@ -88,7 +96,12 @@ pub enum Settled {
 
 impl Claim {
     pub(super) fn register(hub: Hub, owner: CallerId, keys: Vec<ClaimKey>) -> Self {
-        let mut claim = Self { hub, owner, keys, held: None };
+        let mut claim = Self {
+            hub,
+            owner,
+            keys,
+            held: None,
+        };
         claim.try_hold();
         claim
     }
@@ -131,15 +144,17 @@ impl Claim {
                 None => {}
                 Some(ClaimState::Pending { settling, .. }) => return Ok(Look::Wait(settling)),
                 Some(ClaimState::Taken(stream)) if stream.spent() => {}
-                Some(ClaimState::Taken(stream)) if *stream.digest() == digest => join = Some(stream),
+                Some(ClaimState::Taken(stream)) if *stream.digest() == digest => {
+                    join = Some(stream);
+                }
                 Some(ClaimState::Taken(_)) => return Err(key.conflict()),
             }
         }
         Ok(join.map_or(Look::Vacant, Look::Join))
     }
 
-    /// The names pass to a stream, which is to be put in their place before the returned guard is dropped: that
-    /// wakes those who wait for it.
+    /// The names pass to a stream, which is to be put in their place before the returned guard is
+    /// dropped: that wakes those who wait for it.
     pub(super) fn commit(mut self) -> (Vec<ClaimKey>, Option<watch::Sender<()>>) {
         (std::mem::take(&mut self.keys), self.held.take())
     }
@@ -154,7 +169,11 @@ enum Look {
 impl Drop for Claim {
     fn drop(&mut self) {
         if self.held.is_some() && !self.keys.is_empty() {
-            self.hub.inner.maps.lock().give_back(&self.owner, &self.keys);
+            self.hub
+                .inner
+                .maps
+                .lock()
+                .give_back(&self.owner, &self.keys);
         }
     }
 }

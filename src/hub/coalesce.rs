@@ -1,4 +1,5 @@
-//! Neighbouring deltas merged, for a reader who has fallen behind: fewer, larger events with the same content.
+//! Neighbouring deltas merged, for a reader who has fallen behind: fewer, larger events with the
+//! same content.
 
 use bytestring::ByteString;
 use smallvec::smallvec;
@@ -29,8 +30,8 @@ enum Kind {
 }
 
 impl Coalesce {
-    /// Shows the entries, merged, until `show` holds enough; gives the number of the first entry not shown. A merged
-    /// entry goes under the numbers of its first and its last one.
+    /// Shows the entries, merged, until `show` holds enough; gives the number of the first entry
+    /// not shown. A merged entry goes under the numbers of its first and its last one.
     pub(super) fn over<'a>(
         entries: impl Iterator<Item = (Seq, &'a Entry)>,
         enough: usize,
@@ -49,7 +50,12 @@ impl Coalesce {
             }
             match delta {
                 Some((kind, text)) => {
-                    let it = open.get_or_insert_with(|| Self { first: seq, last: seq, kind, text: String::new() });
+                    let it = open.get_or_insert_with(|| Self {
+                        first: seq,
+                        last: seq,
+                        kind,
+                        text: String::new(),
+                    });
                     it.last = seq;
                     it.text.push_str(text);
                 }
@@ -69,7 +75,11 @@ impl Coalesce {
     }
 
     const fn shown(&self) -> Shown {
-        Shown { first: self.first, last: self.last, seen: 0 }
+        Shown {
+            first: self.first,
+            last: self.last,
+            seen: 0,
+        }
     }
 
     fn entry(self) -> Entry {
@@ -78,7 +88,11 @@ impl Coalesce {
             Kind::Text(choice) => Event::Text { choice, delta },
             Kind::Reasoning(choice) => Event::Reasoning { choice, delta },
             Kind::Refusal(choice) => Event::Refusal { choice, delta },
-            Kind::Arguments(choice, index) => Event::ToolArguments { choice, index, delta },
+            Kind::Arguments(choice, index) => Event::ToolArguments {
+                choice,
+                index,
+                delta
+            },
         }])
     }
 }
@@ -89,7 +103,13 @@ fn delta_of(entry: &Entry) -> Option<(Kind, &str)> {
         [Event::Text { choice, delta }] => Some((Kind::Text(*choice), delta)),
         [Event::Reasoning { choice, delta }] => Some((Kind::Reasoning(*choice), delta)),
         [Event::Refusal { choice, delta }] => Some((Kind::Refusal(*choice), delta)),
-        [Event::ToolArguments { choice, index, delta }] => Some((Kind::Arguments(*choice, *index), delta)),
+        [
+            Event::ToolArguments {
+                choice,
+                index,
+                delta,
+            },
+        ] => Some((Kind::Arguments(*choice, *index), delta)),
         _ => None,
     }
 }
@@ -99,19 +119,34 @@ mod tests {
     use super::*;
 
     fn text(choice: u16, delta: &'static str) -> Entry {
-        Entry::of(smallvec![Event::Text { choice, delta: ByteString::from_static(delta) }])
+        Entry::of(smallvec![Event::Text {
+            choice,
+            delta: ByteString::from_static(delta)
+        }])
     }
 
     #[test]
     fn neighbours_merge_and_nothing_is_lost() {
-        let entries = [text(0, "a"), text(0, "b"), text(1, "c"), Entry::default(), text(0, "d"), text(0, "e")];
+        let entries = [
+            text(0, "a"),
+            text(0, "b"),
+            text(1, "c"),
+            Entry::default(),
+            text(0, "d"),
+            text(0, "e"),
+        ];
         let mut shown = Vec::new();
         let next = Coalesce::over((10..).zip(&entries), usize::MAX, |it, entry| {
             shown.push((it.first, it.last, entry.clone()));
             0
         });
         assert_eq!(next, 16);
-        let expected = [(10, 11, text(0, "ab")), (12, 12, text(1, "c")), (13, 13, Entry::default()), (14, 15, text(0, "de"))];
+        let expected = [
+            (10, 11, text(0, "ab")),
+            (12, 12, text(1, "c")),
+            (13, 13, Entry::default()),
+            (14, 15, text(0, "de")),
+        ];
         assert_eq!(shown, expected);
     }
 

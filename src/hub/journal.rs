@@ -12,7 +12,8 @@ use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
-/// Writes one journal. Consumed by [`Writer::finish`]; dropped without it, it journals a failure: every journal ends.
+/// Writes one journal. Consumed by [`Writer::finish`]; dropped without it, it journals a failure:
+/// every journal ends.
 #[derive(Debug)]
 pub struct Writer {
     stream: Arc<Stream>,
@@ -30,8 +31,18 @@ const UNBOOKED: usize = 2048;
 
 impl Writer {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        let looks = if stream.dialect() == DialectId::OpenaiResponses { alias::LOOKS } else { 0 };
-        Self { stream, finished: false, content: false, unbooked: 0, looks }
+        let looks = if stream.dialect() == DialectId::OpenaiResponses {
+            alias::LOOKS
+        } else {
+            0
+        };
+        Self {
+            stream,
+            finished: false,
+            content: false,
+            unbooked: 0,
+            looks,
+        }
     }
 
     /// The stream it writes.
@@ -45,7 +56,11 @@ impl Writer {
         if entries.is_empty() {
             return;
         }
-        self.content = self.content || entries.iter().flat_map(|entry| &entry.events).any(Event::is_content);
+        self.content = self.content
+            || entries
+                .iter()
+                .flat_map(|entry| &entry.events)
+                .any(Event::is_content);
         self.learn(entries);
         self.write(entries.drain(..));
     }
@@ -57,7 +72,10 @@ impl Writer {
 
     fn close(&mut self, last: Entry) {
         self.finished = true;
-        let failed = last.events.iter().any(|event| matches!(event, Event::End(end) if end.reason == Reason::Error));
+        let failed = last
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::End(end) if end.reason == Reason::Error));
         if failed && !self.content {
             self.stream.set_spent();
         }
@@ -70,7 +88,8 @@ impl Writer {
         self.stream.tell_ended();
     }
 
-    /// Learns the provider's id before any reader can tell it to a client, who may come back with it.
+    /// Learns the provider's id before any reader can tell it to a client, who may come back with
+    /// it.
     fn learn(&mut self, entries: &[Entry]) {
         for entry in entries.iter().filter(|entry| entry.raw.is_some()) {
             if self.looks == 0 {
@@ -86,8 +105,8 @@ impl Writer {
         }
     }
 
-    /// Notes what the provider has made, before any reader can come back with it: a client goes on from an answer that
-    /// has ended.
+    /// Notes what the provider has made, before any reader can come back with it: a client goes on
+    /// from an answer that has ended.
     fn note_objects(&mut self, last: &Entry) {
         let dialect = self.stream.dialect();
         if !objects::made_in(dialect) {
@@ -101,7 +120,8 @@ impl Writer {
         made.dedup();
         made.truncate(objects::MOST);
         if !made.is_empty() {
-            // Before the map has them: should the stream be forgotten in between, it is known what to take out.
+            // Before the map has them: should the stream be forgotten in between, it is known what
+            // to take out.
             self.unbooked += self.stream.set_objects(made).cast_signed();
             self.stream.hub.maps.lock().made(&self.stream);
         }
@@ -127,9 +147,22 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.finished {
-            let fault = Fault::new(Code::InternalError, "the generation stopped because of a bug in sluicegate");
-            let end = End { reason: Reason::Error, native: None, usage: None };
-            self.close(Entry::of(smallvec![Event::Error(Box::new(Failure { fault, passed_on: false })), Event::End(Box::new(end))]));
+            let fault = Fault::new(
+                Code::InternalError,
+                "the generation stopped because of a bug in sluicegate",
+            );
+            let end = End {
+                reason: Reason::Error,
+                native: None,
+                usage: None,
+            };
+            self.close(Entry::of(smallvec![
+                Event::Error(Box::new(Failure {
+                    fault,
+                    passed_on: false
+                })),
+                Event::End(Box::new(end))
+            ]));
         }
     }
 }

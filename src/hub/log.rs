@@ -52,7 +52,9 @@ impl Log {
             fault: None,
             ended_at: None,
         };
-        log.push(Entry::of(smallvec::smallvec![Event::Start(Box::new(start))]));
+        log.push(Entry::of(smallvec::smallvec![Event::Start(Box::new(
+            start
+        ))]));
         log
     }
 
@@ -86,8 +88,8 @@ impl Log {
         }
     }
 
-    /// Lets the oldest entries go until at most `bytes` are kept; says how many bytes that freed. The newest entry
-    /// always stays: it may be the end.
+    /// Lets the oldest entries go until at most `bytes` are kept; says how many bytes that freed.
+    /// The newest entry always stays: it may be the end.
     pub(super) fn trim(&mut self, bytes: usize) -> usize {
         let before = self.bytes;
         while self.bytes > bytes && self.entries.len() > 1 {
@@ -102,7 +104,10 @@ impl Log {
 
     /// The wakers of all readers that wait.
     pub(super) fn take_wakers(&mut self) -> Wakers {
-        self.readers.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+        self.readers
+            .iter_mut()
+            .filter_map(|(_, waker)| waker.take())
+            .collect()
     }
 
     pub(super) fn attach(&mut self) -> usize {
@@ -136,7 +141,9 @@ impl Log {
 
     /// The entries from `seq` on, as far as they are kept.
     pub(super) fn from(&self, seq: Seq) -> impl Iterator<Item = (Seq, &Entry)> {
-        let skipped = usize::try_from(seq.saturating_sub(self.base)).unwrap_or(usize::MAX).min(self.entries.len());
+        let skipped = usize::try_from(seq.saturating_sub(self.base))
+            .unwrap_or(usize::MAX)
+            .min(self.entries.len());
         let first = self.base + skipped as Seq;
         (first..).zip(self.entries.range(skipped..))
     }

@@ -1,7 +1,7 @@
 //! Who has which stream, under which names.
 //!
-//! Invariants: every look-up names an owner and compares it before anything else; names that were cancelled before
-//! they came are bounded in number and time.
+//! Invariants: every look-up names an owner and compares it before anything else; names that were
+//! cancelled before they came are bounded in number and time.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -54,13 +54,23 @@ impl Maps {
         self.streams.insert(stream.id().clone(), stream.clone());
         let mut cancelled = false;
         for key in stream.keys() {
-            let old = self.claims.insert((stream.owner().clone(), key.clone()), ClaimState::Taken(stream.clone()));
-            cancelled |= matches!(old, Some(ClaimState::Pending { cancelled: true, .. }));
+            let old = self.claims.insert(
+                (stream.owner().clone(), key.clone()),
+                ClaimState::Taken(stream.clone()),
+            );
+            cancelled |= matches!(
+                old,
+                Some(ClaimState::Pending {
+                    cancelled: true,
+                    ..
+                })
+            );
         }
         cancelled
     }
 
-    /// Notes a stream as the newest of its conversation; gives the one before it, if that is still there.
+    /// Notes a stream as the newest of its conversation; gives the one before it, if that is still
+    /// there.
     pub(super) fn go_on(&mut self, stream: &Arc<Stream>) -> Option<Arc<Stream>> {
         let place = (stream.owner().clone(), stream.chat()?.clone());
         let before = self.conversations.insert(place, stream.id().clone())?;
@@ -74,7 +84,12 @@ impl Maps {
     }
 
     /// Registers the names as pending if all are vacant.
-    pub(super) fn hold(&mut self, owner: &CallerId, keys: &[ClaimKey], settling: &Settling) -> bool {
+    pub(super) fn hold(
+        &mut self,
+        owner: &CallerId,
+        keys: &[ClaimKey],
+        settling: &Settling,
+    ) -> bool {
         let taken = |claim_state: Option<ClaimState>| match claim_state {
             None => false,
             Some(ClaimState::Taken(stream)) => !stream.spent(),
@@ -85,8 +100,12 @@ impl Maps {
         }
         for key in keys {
             let cancelled = self.take_tomb(owner, key);
-            let claim_state = ClaimState::Pending { settling: settling.clone(), cancelled };
-            self.claims.insert((owner.clone(), key.clone()), claim_state);
+            let claim_state = ClaimState::Pending {
+                settling: settling.clone(),
+                cancelled,
+            };
+            self.claims
+                .insert((owner.clone(), key.clone()), claim_state);
         }
         true
     }
@@ -101,12 +120,14 @@ impl Maps {
         self.claims.get(&(owner.clone(), key.clone())).cloned()
     }
 
-    /// The request was refused: its names are vacant again. One that was cancelled in the meantime stays so, as nothing
-    /// has begun under it.
+    /// The request was refused: its names are vacant again. One that was cancelled in the meantime
+    /// stays so, as nothing has begun under it.
     pub(super) fn give_back(&mut self, owner: &CallerId, keys: &[ClaimKey]) {
         for key in keys {
             let place = (owner.clone(), key.clone());
-            let Some(ClaimState::Pending { cancelled, .. }) = self.claims.get(&place) else { continue };
+            let Some(ClaimState::Pending { cancelled, .. }) = self.claims.get(&place) else {
+                continue;
+            };
             let cancelled = *cancelled;
             self.claims.remove(&place);
             if let (true, ClaimKey::Name(name)) = (cancelled, key) {
@@ -116,7 +137,10 @@ impl Maps {
     }
 
     pub(super) fn by_id(&self, owner: &CallerId, id: &StreamId) -> Option<Arc<Stream>> {
-        self.streams.get(id).filter(|stream| stream.owner() == owner).cloned()
+        self.streams
+            .get(id)
+            .filter(|stream| stream.owner() == owner)
+            .cloned()
     }
 
     pub(super) fn owner_of(&self, id: &StreamId) -> Option<CallerId> {
@@ -127,7 +151,10 @@ impl Maps {
     pub(super) fn find(&self, owner: &CallerId, name: &str) -> Option<Arc<Stream>> {
         let bare = name.strip_prefix("resp_").unwrap_or(name);
         let by_id = StreamId::parse(bare).and_then(|id| self.by_id(owner, &id));
-        let named = || match self.claims.get(&(owner.clone(), ClaimKey::Name(name.into()))) {
+        let named = || match self
+            .claims
+            .get(&(owner.clone(), ClaimKey::Name(name.into())))
+        {
             Some(ClaimState::Taken(stream)) => Some(stream.clone()),
             _ => None,
         };
@@ -135,10 +162,12 @@ impl Maps {
         by_id.or_else(named).or_else(known)
     }
 
-    /// Notes the id under which the provider knows a stream, while that is kept. The latest stream has it.
+    /// Notes the id under which the provider knows a stream, while that is kept. The latest stream
+    /// has it.
     pub(super) fn know(&mut self, stream: &Stream, alias: &ByteString) {
         if self.streams.contains_key(stream.id()) {
-            self.aliases.insert((stream.owner().clone(), alias.clone()), stream.id().clone());
+            self.aliases
+                .insert((stream.owner().clone(), alias.clone()), stream.id().clone());
         }
     }
 
@@ -147,7 +176,10 @@ impl Maps {
         // What is forgotten already would never be taken out.
         let kept = self.streams.contains_key(stream.id());
         for object in stream.objects().iter().filter(|_| kept) {
-            self.objects.insert((stream.owner().clone(), object.clone()), stream.id().clone());
+            self.objects.insert(
+                (stream.owner().clone(), object.clone()),
+                stream.id().clone(),
+            );
         }
     }
 
@@ -162,7 +194,13 @@ impl Maps {
             stream.cancel(Cause::Client);
             return Named::Stream(stream);
         }
-        if let Some(ClaimState::Pending { cancelled, settling }) = self.claims.get_mut(&(owner.clone(), ClaimKey::Name(name.into()))) {
+        if let Some(ClaimState::Pending {
+            cancelled,
+            settling,
+        }) = self
+            .claims
+            .get_mut(&(owner.clone(), ClaimKey::Name(name.into())))
+        {
             *cancelled = true;
             return Named::Pending(settling.clone());
         }
@@ -190,11 +228,15 @@ impl Maps {
     }
 
     fn take_tomb(&mut self, owner: &CallerId, key: &ClaimKey) -> bool {
-        let ClaimKey::Name(name) = key else { return false };
+        let ClaimKey::Name(name) = key else {
+            return false;
+        };
         if self.tombs.is_empty() {
             return false;
         }
-        self.tombs.remove(&(owner.clone(), name.clone())).is_some_and(|at| at.elapsed() < TOMB_AGE)
+        self.tombs
+            .remove(&(owner.clone(), name.clone()))
+            .is_some_and(|at| at.elapsed() < TOMB_AGE)
     }
 
     /// Takes a stream and its names out.
@@ -202,7 +244,8 @@ impl Maps {
         let stream = self.streams.remove(id)?;
         for key in stream.keys() {
             let place = (stream.owner().clone(), key.clone());
-            if matches!(self.claims.get(&place), Some(ClaimState::Taken(holder)) if Arc::ptr_eq(holder, &stream)) {
+            if matches!(self.claims.get(&place), Some(ClaimState::Taken(holder)) if Arc::ptr_eq(holder, &stream))
+            {
                 self.claims.remove(&place);
             }
         }
@@ -220,7 +263,12 @@ impl Maps {
     }
 
     pub(super) fn of_owner(&self, owner: &CallerId) -> Vec<Arc<Stream>> {
-        let mut list: Vec<_> = self.streams.values().filter(|stream| stream.owner() == owner).cloned().collect();
+        let mut list: Vec<_> = self
+            .streams
+            .values()
+            .filter(|stream| stream.owner() == owner)
+            .cloned()
+            .collect();
         list.sort_by_key(|stream| Reverse(stream.number()));
         list
     }
@@ -247,7 +295,11 @@ impl Maps {
 }
 
 /// Takes an entry out, if it still is of that stream.
-fn forget(map: &mut HashMap<(CallerId, ByteString), StreamId>, place: &(CallerId, ByteString), id: &StreamId) {
+fn forget(
+    map: &mut HashMap<(CallerId, ByteString), StreamId>,
+    place: &(CallerId, ByteString),
+    id: &StreamId,
+) {
     if map.get(place) == Some(id) {
         map.remove(place);
     }
@@ -256,5 +308,8 @@ fn forget(map: &mut HashMap<(CallerId, ByteString), StreamId>, place: &(CallerId
 /// True for what may be an `x-stream-id`: 22..64 of `[A-Za-z0-9_-]`.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
-    (22..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (22..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }

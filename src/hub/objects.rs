@@ -1,7 +1,9 @@
-//! What a provider has made in its own account while it answered, by the ids that clients are told: items of a response,
-//! containers, files in them. Who was told may name them later; nobody else may.
+//! What a provider has made in its own account while it answered, by the ids that clients are told:
+//! items of a response, containers, files in them. Who was told may name them later; nobody else
+//! may.
 //!
-//! Invariant: ids are read only where a provider writes them of its own, never where a model may write what it likes.
+//! Invariant: ids are read only where a provider writes them of its own, never where a model may
+//! write what it likes.
 
 use std::borrow::Cow;
 
@@ -28,7 +30,11 @@ impl Stream {
 
     /// Notes that, once; says how many bytes it takes.
     pub(super) fn set_objects(&self, objects: Vec<ByteString>) -> usize {
-        if self.objects.set(objects.into()).is_ok() { self.objects_bytes() } else { 0 }
+        if self.objects.set(objects.into()).is_ok() {
+            self.objects_bytes()
+        } else {
+            0
+        }
     }
 
     /// The bytes it takes, about.
@@ -44,13 +50,25 @@ pub(super) const fn made_in(dialect: DialectId) -> bool {
 
 /// The ids in an entry that is passed on.
 pub(super) fn of(dialect: DialectId, entry: &Entry) -> Vec<ByteString> {
-    let Some(payload) = entry.raw.as_ref().filter(|payload| may_hold(dialect, payload)) else { return Vec::new() };
+    let Some(payload) = entry
+        .raw
+        .as_ref()
+        .filter(|payload| may_hold(dialect, payload))
+    else {
+        return Vec::new();
+    };
     let ids = match dialect {
-        DialectId::OpenaiResponses => serde_json::from_str::<Response<'_>>(&payload.data).map(Response::ids),
+        DialectId::OpenaiResponses => {
+            serde_json::from_str::<Response<'_>>(&payload.data).map(Response::ids)
+        }
         _ => serde_json::from_str::<Message<'_>>(&payload.data).map(Message::ids),
     };
     // What is no such JSON holds none.
-    ids.unwrap_or_default().into_iter().filter(|id| good(id)).map(|id| (&*id).into()).collect()
+    ids.unwrap_or_default()
+        .into_iter()
+        .filter(|id| good(id))
+        .map(|id| (&*id).into())
+        .collect()
 }
 
 /// A quick look, as nearly every payload is a delta, and says so by its name.
@@ -58,7 +76,9 @@ fn may_hold(dialect: DialectId, payload: &Payload) -> bool {
     let holds = |word: &str| find(payload.data.as_bytes(), word.as_bytes()).is_some();
     match (dialect, &*payload.name) {
         (DialectId::OpenaiResponses, "response.output_item.done") => true,
-        (DialectId::OpenaiResponses, "") => holds("response.output_item.done") || holds("\"output\""),
+        (DialectId::OpenaiResponses, "") => {
+            holds("response.output_item.done") || holds("\"output\"")
+        }
         (DialectId::Anthropic, "" | "message_start" | "message_delta" | "content_block_start") => {
             holds("\"container\"") || holds("\"file_id\"")
         }
@@ -115,15 +135,29 @@ struct Annotation<'a> {
 
 impl<'a> Response<'a> {
     fn ids(self) -> Vec<Cow<'a, str>> {
-        self.item.into_iter().chain(self.output).flat_map(Item::ids).collect()
+        self.item
+            .into_iter()
+            .chain(self.output)
+            .flat_map(Item::ids)
+            .collect()
     }
 }
 
 impl<'a> Item<'a> {
     fn ids(self) -> Vec<Cow<'a, str>> {
-        let cited = self.content.into_iter().flatten().flat_map(|words| words.annotations);
-        let cited = cited.filter(|it| it.container_id.is_some()).flat_map(|it| [it.container_id, it.file_id]);
-        let own = [self.id, self.container_id, self.environment.and_then(|it| it.container_id)];
+        let cited = self
+            .content
+            .into_iter()
+            .flatten()
+            .flat_map(|words| words.annotations);
+        let cited = cited
+            .filter(|it| it.container_id.is_some())
+            .flat_map(|it| [it.container_id, it.file_id]);
+        let own = [
+            self.id,
+            self.container_id,
+            self.environment.and_then(|it| it.container_id),
+        ];
         own.into_iter().chain(cited).flatten().collect()
     }
 }
@@ -178,17 +212,34 @@ struct Output<'a> {
 
 impl<'a> Message<'a> {
     fn ids(self) -> Vec<Cow<'a, str>> {
-        let held = [self.message, self.delta].into_iter().flatten().filter_map(|held| held.container);
+        let held = [self.message, self.delta]
+            .into_iter()
+            .flatten()
+            .filter_map(|held| held.container);
         let containers = held.chain(self.container).filter_map(|it| it.id);
-        containers.chain(self.content_block.into_iter().chain(self.content).flat_map(Block::files)).collect()
+        containers
+            .chain(
+                self.content_block
+                    .into_iter()
+                    .chain(self.content)
+                    .flat_map(Block::files),
+            )
+            .collect()
     }
 }
 
 impl<'a> Block<'a> {
     fn files(self) -> Vec<Cow<'a, str>> {
-        let content = self.content.filter(|_| self.kind.ends_with("code_execution_tool_result"));
-        let outcome = content.and_then(|content| serde_json::from_str::<Outcome<'a>>(content.get()).ok());
-        outcome.into_iter().flat_map(|it| it.content).filter_map(|it| it.file_id).collect()
+        let content = self
+            .content
+            .filter(|_| self.kind.ends_with("code_execution_tool_result"));
+        let outcome =
+            content.and_then(|content| serde_json::from_str::<Outcome<'a>>(content.get()).ok());
+        outcome
+            .into_iter()
+            .flat_map(|it| it.content)
+            .filter_map(|it| it.file_id)
+            .collect()
     }
 }
 
@@ -197,8 +248,20 @@ mod tests {
     use super::*;
 
     fn told(dialect: DialectId, data: &str) -> Vec<String> {
-        let raw = Some(Payload { name: "".into(), data: data.into() });
-        of(dialect, &Entry { raw, events: Default::default() }).iter().map(ToString::to_string).collect()
+        let raw = Some(Payload {
+            name: "".into(),
+            data: data.into(),
+        });
+        of(
+            dialect,
+            &Entry {
+                raw,
+                events: Default::default(),
+            },
+        )
+        .iter()
+        .map(ToString::to_string)
+        .collect()
     }
 
     #[test]
@@ -207,17 +270,30 @@ mod tests {
         let event = format!(r#"{{"type":"response.output_item.done","item":{item}}}"#);
         assert_eq!(told(DialectId::OpenaiResponses, &event), ["ci_1", "cntr_1"]);
         let cited = r#"{"id":"msg_1","content":[{"type":"output_text","annotations":[{"type":"container_file_citation","container_id":"cntr_2","file_id":"cfile_1"},{"type":"file_citation","file_id":"file_1"}]}]}"#;
-        let shell = r#"{"id":"sh_1","environment":{"type":"container_reference","container_id":"cntr_3"}}"#;
+        let shell =
+            r#"{"id":"sh_1","environment":{"type":"container_reference","container_id":"cntr_3"}}"#;
         let whole = format!(r#"{{"id":"resp_1","output":[{cited},{shell}]}}"#);
-        assert_eq!(told(DialectId::OpenaiResponses, &whole), ["msg_1", "cntr_2", "cfile_1", "sh_1", "cntr_3"]);
+        assert_eq!(
+            told(DialectId::OpenaiResponses, &whole),
+            ["msg_1", "cntr_2", "cfile_1", "sh_1", "cntr_3"]
+        );
     }
 
     #[test]
     fn what_a_message_has_made_is_known() {
         for (data, ids) in [
-            (r#"{"type":"message_start","message":{"container":{"id":"container_1"}}}"#, vec!["container_1"]),
-            (r#"{"type":"message_delta","delta":{"container":{"id":"container_1","expires_at":"x"}}}"#, vec!["container_1"]),
-            (r#"{"type":"message_start","message":{"container":null}}"#, vec![]),
+            (
+                r#"{"type":"message_start","message":{"container":{"id":"container_1"}}}"#,
+                vec!["container_1"],
+            ),
+            (
+                r#"{"type":"message_delta","delta":{"container":{"id":"container_1","expires_at":"x"}}}"#,
+                vec!["container_1"],
+            ),
+            (
+                r#"{"type":"message_start","message":{"container":null}}"#,
+                vec![],
+            ),
             (
                 r#"{"type":"content_block_start","content_block":{"type":"bash_code_execution_tool_result","content":{"content":[{"type":"bash_code_execution_output","file_id":"file_1"}]}}}"#,
                 vec!["file_1"],
@@ -236,8 +312,18 @@ mod tests {
             r#"{"container":"container_1"}"#,
             r#"{"container":{"id":"a b"}}"#,
         ] {
-            assert_eq!(told(DialectId::Anthropic, data), Vec::<String>::new(), "{data}");
+            assert_eq!(
+                told(DialectId::Anthropic, data),
+                Vec::<String>::new(),
+                "{data}"
+            );
         }
-        assert_eq!(told(DialectId::OpenaiChat, r#"{"container":{"id":"container_1"}}"#), Vec::<String>::new());
+        assert_eq!(
+            told(
+                DialectId::OpenaiChat,
+                r#"{"container":{"id":"container_1"}}"#
+            ),
+            Vec::<String>::new()
+        );
     }
 }

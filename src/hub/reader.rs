@@ -1,4 +1,5 @@
-//! A cursor over a log. Replay and live are the same loop: what is there is read, then the next is waited for.
+//! A cursor over a log. Replay and live are the same loop: what is there is read, then the next is
+//! waited for.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,13 +37,15 @@ pub struct Reader {
 /// What came before a reader's place.
 #[derive(Debug, Clone, Copy)]
 pub enum Past<'a> {
-    /// What is remembered of entries that were let go, without their text. It comes first, and maybe holds nothing.
+    /// What is remembered of entries that were let go, without their text. It comes first, and
+    /// maybe holds nothing.
     Summary(&'a Entry),
     /// An entry that is kept.
     Entry(&'a Entry),
 }
 
-/// The entry that is shown, by its number; of entries merged into one, the first and the last of them.
+/// The entry that is shown, by its number; of entries merged into one, the first and the last of
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
     /// The first: an event inside the merged one stands in it, as it begins like it.
@@ -56,7 +59,11 @@ pub struct Shown {
 impl Shown {
     /// One entry, of which the reader has `seen` events.
     pub(super) const fn one(seq: Seq, seen: u32) -> Self {
-        Self { first: seq, last: seq, seen }
+        Self {
+            first: seq,
+            last: seq,
+            seen,
+        }
     }
 }
 
@@ -75,35 +82,60 @@ impl Reader {
     /// The reader that a stream begins with.
     pub(super) fn first(stream: Arc<Stream>) -> Self {
         let key = stream.log().attach();
-        Self { stream, key, next: 0, seen: 0, live_from: 0, unnoticed: false }
+        Self {
+            stream,
+            key,
+            next: 0,
+            seen: 0,
+            live_from: 0,
+            unnoticed: false,
+        }
     }
 
     /// Another reader, right after `after`, or from the beginning.
     ///
     /// # Errors
-    /// 429 when the stream has all the readers it may have; 410 when the position is behind what is kept; 400 when it
-    /// is still to come.
+    /// 429 when the stream has all the readers it may have; 410 when the position is behind what is
+    /// kept; 400 when it is still to come.
     pub fn attach(stream: &Arc<Stream>, after: Option<Position>) -> Result<Self, Fault> {
         let mut log = stream.log();
         let (next, seen) = match after {
             None => (0, 0),
             Some(Position { seq, part: None }) => (seq + 1, 0),
-            Some(Position { seq, part: Some(part) }) => (seq, part + 1),
+            Some(Position {
+                seq,
+                part: Some(part),
+            }) => (seq, part + 1),
         };
         if next > log.next_seq() || (next == log.next_seq() && seen > 0) {
-            return Err(Fault::new(Code::BadEventId, "the event id is ahead of the stream: send the last id that was received"));
+            return Err(Fault::new(
+                Code::BadEventId,
+                "the event id is ahead of the stream: send the last id that was received",
+            ));
         }
         if next < log.base() {
             return Err(expired());
         }
         if log.readers() >= stream.spec().max_readers {
-            let message = format!("the stream has {}, the most it may have: try again when one has left", counted(log.readers(), "reader"));
-            return Err(Fault::new(Code::RateLimited, message).with_limit("readers").with_retry_after(std::time::Duration::from_secs(1)));
+            let message = format!(
+                "the stream has {}, the most it may have: try again when one has left",
+                counted(log.readers(), "reader")
+            );
+            return Err(Fault::new(Code::RateLimited, message)
+                .with_limit("readers")
+                .with_retry_after(std::time::Duration::from_secs(1)));
         }
         let live_from = log.next_seq();
         let key = log.attach();
         drop(log);
-        Ok(Self { stream: stream.clone(), key, next, seen, live_from, unnoticed: false })
+        Ok(Self {
+            stream: stream.clone(),
+            key,
+            next,
+            seen,
+            live_from,
+            unnoticed: false,
+        })
     }
 
     /// The stream it reads.
@@ -112,7 +144,8 @@ impl Reader {
         &self.stream
     }
 
-    /// Goes without being missed: nobody has read with it, so the stream's policy for its last reader does not count.
+    /// Goes without being missed: nobody has read with it, so the stream's policy for its last
+    /// reader does not count.
     pub fn leave(mut self) {
         self.unnoticed = true;
     }
@@ -144,32 +177,46 @@ impl Reader {
         self.next
     }
 
-    /// Shows everything before the reader's place, so that an encoder can learn where it stands. The lock is let go
-    /// between batches: a long past must not keep the writer waiting.
+    /// Shows everything before the reader's place, so that an encoder can learn where it stands.
+    /// The lock is let go between batches: a long past must not keep the writer waiting.
     pub fn show_past(&self, mut show: impl FnMut(Past<'_>)) {
         if self.next == 0 {
             return;
         }
         let (summary, mut at) = {
             let log = self.stream.log();
-            (Entry::of(log.summary().events().iter().cloned().collect()), log.base())
+            (
+                Entry::of(log.summary().events().iter().cloned().collect()),
+                log.base(),
+            )
         };
         show(Past::Summary(&summary));
         while at < self.next {
             let log = self.stream.log();
-            for (seq, entry) in log.from(at).take_while(|(seq, _)| *seq < self.next).take(BATCH) {
+            for (seq, entry) in log
+                .from(at)
+                .take_while(|(seq, _)| *seq < self.next)
+                .take(BATCH)
+            {
                 show(Past::Entry(entry));
                 at = seq + 1;
             }
-            // Should entries be let go meanwhile, this reader is overtaken, and told so when it reads.
+            // Should entries be let go meanwhile, this reader is overtaken, and told so when it
+            // reads.
             at = at.max(log.base());
         }
     }
 
-    /// Shows what has come since, entry by entry, with its number and how many of its events the reader has seen;
-    /// `show` says how many bytes it holds by now, and is shown no more past `enough`. With `merge`, a reader that has
-    /// fallen behind is shown neighbouring deltas as one.
-    pub fn poll_read(&mut self, cx: &Context<'_>, enough: usize, merge: bool, mut show: impl FnMut(Shown, &Entry) -> usize) -> Poll<Step> {
+    /// Shows what has come since, entry by entry, with its number and how many of its events the
+    /// reader has seen; `show` says how many bytes it holds by now, and is shown no more past
+    /// `enough`. With `merge`, a reader that has fallen behind is shown neighbouring deltas as one.
+    pub fn poll_read(
+        &mut self,
+        cx: &Context<'_>,
+        enough: usize,
+        merge: bool,
+        mut show: impl FnMut(Shown, &Entry) -> usize,
+    ) -> Poll<Step> {
         let mut log = self.stream.log();
         if self.next < log.base() {
             return Poll::Ready(Step::Overtaken);
@@ -208,10 +255,18 @@ impl Reader {
         }
     }
 
-    /// Ready with what `look` finds among the entries behind the start, as soon as it finds something.
-    pub fn poll_found<T>(&self, cx: &Context<'_>, look: impl Fn(&Event) -> Option<T>) -> Poll<Option<T>> {
+    /// Ready with what `look` finds among the entries behind the start, as soon as it finds
+    /// something.
+    pub fn poll_found<T>(
+        &self,
+        cx: &Context<'_>,
+        look: impl Fn(&Event) -> Option<T>,
+    ) -> Poll<Option<T>> {
         let mut log = self.stream.log();
-        let found = log.from(1).flat_map(|(_, entry)| &entry.events).find_map(look);
+        let found = log
+            .from(1)
+            .flat_map(|(_, entry)| &entry.events)
+            .find_map(look);
         if found.is_some() || log.ended_at().is_some() {
             return Poll::Ready(found);
         }
@@ -223,7 +278,10 @@ impl Reader {
 /// The place asked for is no longer kept.
 #[must_use]
 pub fn expired() -> Fault {
-    Fault::new(Code::ReplayExpired, "what follows this position is no longer kept: read the stream's status, or begin a new one")
+    Fault::new(
+        Code::ReplayExpired,
+        "what follows this position is no longer kept: read the stream's status, or begin a new one",
+    )
 }
 
 impl Drop for Reader {
@@ -246,7 +304,8 @@ impl Drop for Reader {
 /// Cancels the stream when nobody has come back in time.
 fn wait_for_return(stream: Arc<Stream>, attached: u64, grace: std::time::Duration) {
     let waiting = async move {
-        let back = tokio::time::timeout(grace, stream.ended()).await.is_ok() || stream.log().attached() != attached;
+        let back = tokio::time::timeout(grace, stream.ended()).await.is_ok()
+            || stream.log().attached() != attached;
         if !back {
             stream.cancel(Cause::Disconnect);
         }

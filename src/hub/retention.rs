@@ -22,7 +22,10 @@ pub(super) struct MemoryBudget {
 
 impl MemoryBudget {
     pub(super) fn new(limit: usize) -> Self {
-        Self { held: AtomicUsize::new(0), limit: AtomicUsize::new(limit) }
+        Self {
+            held: AtomicUsize::new(0),
+            limit: AtomicUsize::new(limit),
+        }
     }
 
     pub(super) fn set_limit(&self, limit: usize) {
@@ -41,12 +44,17 @@ impl MemoryBudget {
 }
 
 impl Inner {
-    /// Books what a journal grew by and what it let go, and makes room when all together are too large.
+    /// Books what a journal grew by and what it let go, and makes room when all together are too
+    /// large.
     pub(super) fn account(&self, change: isize) {
         if change >= 0 {
-            self.memory_budget.held.fetch_add(change.unsigned_abs(), Ordering::Relaxed);
+            self.memory_budget
+                .held
+                .fetch_add(change.unsigned_abs(), Ordering::Relaxed);
         } else {
-            self.memory_budget.held.fetch_sub(change.unsigned_abs(), Ordering::Relaxed);
+            self.memory_budget
+                .held
+                .fetch_sub(change.unsigned_abs(), Ordering::Relaxed);
         }
         if self.memory_budget.is_over() {
             self.make_room();
@@ -101,7 +109,11 @@ impl Inner {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let held = self.log().bytes() + self.spec().asked_bytes() + self.objects_bytes() + STREAM_OVERHEAD;
-        self.hub.memory_budget.held.fetch_sub(held, Ordering::Relaxed);
+        let held =
+            self.log().bytes() + self.spec().asked_bytes() + self.objects_bytes() + STREAM_OVERHEAD;
+        self.hub
+            .memory_budget
+            .held
+            .fetch_sub(held, Ordering::Relaxed);
     }
 }

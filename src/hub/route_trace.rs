@@ -7,10 +7,18 @@ use crate::model::route_trace::{RouteTrace, Step, TargetOutcome};
 use crate::model::target::Target;
 
 impl Stream {
-    /// A target is looked at; the number of its step. `hedge`: beside another one that takes too long.
+    /// A target is looked at; the number of its step. `hedge`: beside another one that takes too
+    /// long.
     pub fn step(&self, target: &Target, hedge: bool, outcome: TargetOutcome) -> usize {
         let (provider, model) = (target.provider.name.clone(), target.model.clone());
-        self.trace.lock().add(Step { provider, model, hedge, tries: 0, outcome, took: None })
+        self.trace.lock().add(Step {
+            provider,
+            model,
+            hedge,
+            tries: 0,
+            outcome,
+            took: None,
+        })
     }
 
     /// It is asked, once more.

@@ -78,7 +78,8 @@ pub enum UpstreamState {
     Open = 1,
     /// It is over, or was dropped.
     Closed = 2,
-    /// The journal has ended by a cancel, and the upstream is read on for what it will say was used.
+    /// The journal has ended by a cancel, and the upstream is read on for what it will say was
+    /// used.
     Finishing = 3,
 }
 
@@ -170,10 +171,23 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(id: StreamId, spec: StreamSpec, keys: Vec<ClaimKey>, hub: Arc<Inner>) -> Self {
-        let (model, choices, input_estimate) = (spec.model.clone(), spec.choices, spec.input_estimate);
+    pub(super) fn new(
+        id: StreamId,
+        spec: StreamSpec,
+        keys: Vec<ClaimKey>,
+        hub: Arc<Inner>,
+    ) -> Self {
+        let (model, choices, input_estimate) =
+            (spec.model.clone(), spec.choices, spec.input_estimate);
         let thread = spec.conversation.clone();
-        let start = Start { stream: id, model, created: unix_now(), choices, thread, input_estimate };
+        let start = Start {
+            stream: id,
+            model,
+            created: unix_now(),
+            choices,
+            thread,
+            input_estimate,
+        };
         Self {
             log: Mutex::new(Log::begin(start.clone())),
             start,
@@ -287,8 +301,8 @@ impl Stream {
         }
     }
 
-    /// What was used after all, once an upstream that was read on is over: from now on the status says so. The journal
-    /// stays as it was told.
+    /// What was used after all, once an upstream that was read on is over: from now on the status
+    /// says so. The journal stays as it was told.
     pub fn settle(&self, used: Option<Usage>) {
         let mut log = self.log();
         log.settle(used);
@@ -296,7 +310,8 @@ impl Stream {
         self.set_upstream(UpstreamState::Closed);
     }
 
-    /// What is known of it now; with what it said, if that is asked for and its beginning is still kept.
+    /// What is known of it now; with what it said, if that is asked for and its beginning is still
+    /// kept.
     #[must_use]
     pub fn status(&self, with_answer: bool) -> StreamStatus {
         let log = self.log();
@@ -320,7 +335,8 @@ impl Stream {
         }
     }
 
-    /// Returns when its journal has ended and its upstream request was dropped, or is read on for its usage alone.
+    /// Returns when its journal has ended and its upstream request was dropped, or is read on for
+    /// its usage alone.
     pub async fn ended(&self) {
         let mut told = std::pin::pin!(self.told_ended.notified());
         // Enabled before the look: an end between look and wait is not missed.
@@ -383,11 +399,15 @@ impl Stream {
 
     /// When it is to be forgotten, once it has ended.
     pub(super) fn expiry(&self) -> Option<Instant> {
-        self.log().ended_at().map(|(at, _)| at + self.spec.retention)
+        self.log()
+            .ended_at()
+            .map(|(at, _)| at + self.spec.retention)
     }
 }
 
 /// Unix seconds.
 pub(super) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

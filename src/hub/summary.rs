@@ -1,5 +1,5 @@
-//! What is remembered of entries that were let go: which parts came in which order, without their text. An encoder
-//! run over it stands where it would stand after the entries themselves.
+//! What is remembered of entries that were let go: which parts came in which order, without their
+//! text. An encoder run over it stands where it would stand after the entries themselves.
 
 use bytestring::ByteString;
 
@@ -33,17 +33,36 @@ impl StreamSummary {
 }
 
 const fn is_delta(event: &Event) -> bool {
-    matches!(event, Event::Text { .. } | Event::Reasoning { .. } | Event::Refusal { .. } | Event::ToolArguments { .. })
+    matches!(
+        event,
+        Event::Text { .. }
+            | Event::Reasoning { .. }
+            | Event::Refusal { .. }
+            | Event::ToolArguments { .. }
+    )
 }
 
 /// The event without its text.
 fn bare(event: &Event) -> Event {
     let nothing = ByteString::new();
     match event {
-        Event::Text { choice, .. } => Event::Text { choice: *choice, delta: nothing },
-        Event::Reasoning { choice, .. } => Event::Reasoning { choice: *choice, delta: nothing },
-        Event::Refusal { choice, .. } => Event::Refusal { choice: *choice, delta: nothing },
-        Event::ToolArguments { choice, index, .. } => Event::ToolArguments { choice: *choice, index: *index, delta: nothing },
+        Event::Text { choice, .. } => Event::Text {
+            choice: *choice,
+            delta: nothing,
+        },
+        Event::Reasoning { choice, .. } => Event::Reasoning {
+            choice: *choice,
+            delta: nothing,
+        },
+        Event::Refusal { choice, .. } => Event::Refusal {
+            choice: *choice,
+            delta: nothing,
+        },
+        Event::ToolArguments { choice, index, .. } => Event::ToolArguments {
+            choice: *choice,
+            index: *index,
+            delta: nothing,
+        },
         other => other.clone(),
     }
 }

@@ -36,15 +36,25 @@ fn begin(hub: &Hub, spec: StreamSpec) -> (Writer, Reader) {
 }
 
 fn text(delta: &str) -> Entry {
-    Entry::of(smallvec![Event::Text { choice: 0, delta: delta.into() }])
+    Entry::of(smallvec![Event::Text {
+        choice: 0,
+        delta: delta.into()
+    }])
 }
 
 fn end(reason: Reason) -> Entry {
-    Entry::of(smallvec![Event::End(Box::new(End { reason, native: None, usage: Some(Usage::default()) }))])
+    Entry::of(smallvec![Event::End(Box::new(End {
+        reason,
+        native: None,
+        usage: Some(Usage::default())
+    }))])
 }
 
 fn failed() -> Entry {
-    let failure = Failure { fault: Fault::new(Code::UpstreamError, "no"), passed_on: false };
+    let failure = Failure {
+        fault: Fault::new(Code::UpstreamError, "no"),
+        passed_on: false,
+    };
     let mut entry = end(Reason::Error);
     entry.events.insert(0, Event::Error(Box::new(failure)));
     entry
@@ -54,13 +64,18 @@ fn failed() -> Entry {
 fn read(reader: &mut Reader) -> (String, Poll<Step>) {
     let mut said = String::new();
     loop {
-        let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |_, entry| {
-            said.extend(entry.events.iter().filter_map(|event| match event {
-                Event::Text { delta, .. } => Some(&**delta),
-                _ => None,
-            }));
-            0
-        });
+        let step = reader.poll_read(
+            &Context::from_waker(Waker::noop()),
+            usize::MAX,
+            true,
+            |_, entry| {
+                said.extend(entry.events.iter().filter_map(|event| match event {
+                    Event::Text { delta, .. } => Some(&**delta),
+                    _ => None,
+                }));
+                0
+            },
+        );
         if step != Poll::Ready(Step::Read) {
             return (said, step);
         }
@@ -84,13 +99,28 @@ async fn every_reader_reads_everything_once_from_wherever_it_came() {
     }
     assert_eq!(said, "abcde");
     let stream = writer.stream().clone();
-    for (after, expected) in [(None, "abcde"), (Some(0), "abcde"), (Some(2), "cde"), (Some(5), "")] {
-        let mut late = Reader::attach(&stream, after.map(|seq| Position { seq, part: None })).unwrap();
-        assert_eq!(read(&mut late), (expected.to_owned(), Poll::Pending), "after {after:?}");
+    for (after, expected) in [
+        (None, "abcde"),
+        (Some(0), "abcde"),
+        (Some(2), "cde"),
+        (Some(5), ""),
+    ] {
+        let mut late =
+            Reader::attach(&stream, after.map(|seq| Position { seq, part: None })).unwrap();
+        assert_eq!(
+            read(&mut late),
+            (expected.to_owned(), Poll::Pending),
+            "after {after:?}"
+        );
     }
     writer.finish(end(Reason::Stop));
     assert_eq!(read(&mut first), (String::new(), Poll::Ready(Step::Ended)));
-    assert_eq!(Reader::attach(&stream, Some(Position { seq: 7, part: None })).unwrap_err().code, Code::BadEventId);
+    assert_eq!(
+        Reader::attach(&stream, Some(Position { seq: 7, part: None }))
+            .unwrap_err()
+            .code,
+        Code::BadEventId
+    );
 }
 
 #[tokio::test]
@@ -99,30 +129,71 @@ async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
     let (mut writer, mut reader) = begin(&hub, spec());
     writer.append(&mut (0..1000).map(|n| text(&format!("{n},"))).collect());
     let mut shown = Vec::new();
-    let step = reader.poll_read(&Context::from_waker(Waker::noop()), usize::MAX, true, |entries, _| {
-        shown.push((entries.first, entries.last));
-        0
-    });
-    assert_eq!((step, shown), (Poll::Ready(Step::Read), vec![(0, 0), (1, 1000)]), "the start, and one text");
+    let step = reader.poll_read(
+        &Context::from_waker(Waker::noop()),
+        usize::MAX,
+        true,
+        |entries, _| {
+            shown.push((entries.first, entries.last));
+            0
+        },
+    );
+    assert_eq!(
+        (step, shown),
+        (Poll::Ready(Step::Read), vec![(0, 0), (1, 1000)]),
+        "the start, and one text"
+    );
     let expected: String = (0..1000).map(|n| format!("{n},")).collect();
-    assert_eq!(read(&mut Reader::attach(writer.stream(), None).unwrap()).0, expected);
+    assert_eq!(
+        read(&mut Reader::attach(writer.stream(), None).unwrap()).0,
+        expected
+    );
 }
 
 #[tokio::test]
 async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
     let hub = Hub::new(1 << 20);
-    let (mut writer, mut slow) = begin(&hub, StreamSpec { max_bytes: 10 * (ENTRY_OVERHEAD + 1), ..spec() });
+    let (mut writer, mut slow) = begin(
+        &hub,
+        StreamSpec {
+            max_bytes: 10 * (ENTRY_OVERHEAD + 1),
+            ..spec()
+        },
+    );
     for _ in 0..100 {
         writer.append(&mut vec![text("x")]);
     }
     let stream = writer.stream().clone();
     assert_eq!(read(&mut slow).1, Poll::Ready(Step::Overtaken));
-    assert_eq!(Reader::attach(&stream, Some(Position { seq: 50, part: None })).unwrap_err().code, Code::ReplayExpired);
-    let mut late = Reader::attach(&stream, Some(Position { seq: 95, part: None })).unwrap();
+    assert_eq!(
+        Reader::attach(
+            &stream,
+            Some(Position {
+                seq: 50,
+                part: None
+            })
+        )
+        .unwrap_err()
+        .code,
+        Code::ReplayExpired
+    );
+    let mut late = Reader::attach(
+        &stream,
+        Some(Position {
+            seq: 95,
+            part: None,
+        }),
+    )
+    .unwrap();
     assert_eq!(read(&mut late).0, "xxxxx");
     let mut learnt = Vec::new();
-    late.show_past(|(Past::Summary(entry) | Past::Entry(entry))| learnt.extend(entry.events.iter().cloned()));
-    assert!(matches!(learnt[0], Event::Start(_)), "encoders still learn how it began");
+    late.show_past(|(Past::Summary(entry) | Past::Entry(entry))| {
+        learnt.extend(entry.events.iter().cloned());
+    });
+    assert!(
+        matches!(learnt[0], Event::Start(_)),
+        "encoders still learn how it began"
+    );
     assert!(stream.status(true).answer.is_none());
 }
 
@@ -142,7 +213,10 @@ async fn all_streams_together_keep_at_most_the_memory_finished_ones_go_first() {
     let mut whole = Reader::attach(running.stream(), None).unwrap();
     assert_eq!(read(&mut whole).0.len(), 60_000, "the running one kept all");
     running.append(&mut vec![text(&"y".repeat(20_000))]);
-    assert_eq!(Reader::attach(running.stream(), None).unwrap_err().code, Code::ReplayExpired);
+    assert_eq!(
+        Reader::attach(running.stream(), None).unwrap_err().code,
+        Code::ReplayExpired
+    );
 }
 
 #[tokio::test]
@@ -152,13 +226,24 @@ async fn a_dropped_writer_still_ends_its_journal() {
     let stream = writer.stream().clone();
     drop(writer);
     assert_eq!(read(&mut reader).1, Poll::Ready(Step::Ended));
-    assert_eq!(stream.status(false).fault.unwrap().code, Code::InternalError);
+    assert_eq!(
+        stream.status(false).fault.unwrap().code,
+        Code::InternalError
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_last_reader_decides_by_policy() {
     let hub = Hub::new(1 << 20);
-    let with = |on_disconnect| begin(&hub, StreamSpec { on_disconnect, ..spec() });
+    let with = |on_disconnect| {
+        begin(
+            &hub,
+            StreamSpec {
+                on_disconnect,
+                ..spec()
+            },
+        )
+    };
     let (writer, reader) = with(OnDisconnect::Cancel);
     let second = Reader::attach(writer.stream(), None).unwrap();
     drop(reader);
@@ -211,20 +296,42 @@ async fn the_same_claim_joins_and_another_body_conflicts() {
     let claim = hub.claim(&me, names(NAME));
     let waiting = tokio::spawn(hub.claim(&me, names(NAME)).settle("/p", b"body"));
     tokio::task::yield_now().await;
-    let Settled::New(claim, digest) = claim.settle("/p", b"body").await.unwrap() else { panic!("nobody was there") };
+    let Settled::New(claim, digest) = claim.settle("/p", b"body").await.unwrap() else {
+        panic!("nobody was there")
+    };
     let (mut writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
-    let Settled::Joined(stream) = waiting.await.unwrap().unwrap() else { panic!("it was there by then") };
+    let Settled::Joined(stream) = waiting.await.unwrap().unwrap() else {
+        panic!("it was there by then")
+    };
     assert!(Arc::ptr_eq(&stream, writer.stream()));
     let other = hub.claim(&me, names(NAME)).settle("/p", b"other").await;
     assert_eq!(other.unwrap_err().code, Code::StreamExists);
-    let by_id = hub.claim(&me, names(stream.id().as_str())).settle("/p", b"body").await.unwrap();
-    assert!(matches!(by_id, Settled::Joined(_)), "a server-made id is its stream's own claim");
-    let stranger = hub.claim(&CallerId::Key("k".into()), names(NAME)).settle("/p", b"body").await.unwrap();
+    let by_id = hub
+        .claim(&me, names(stream.id().as_str()))
+        .settle("/p", b"body")
+        .await
+        .unwrap();
+    assert!(
+        matches!(by_id, Settled::Joined(_)),
+        "a server-made id is its stream's own claim"
+    );
+    let stranger = hub
+        .claim(&CallerId::Key("k".into()), names(NAME))
+        .settle("/p", b"body")
+        .await
+        .unwrap();
     assert!(matches!(stranger, Settled::New(..)));
     writer.append(&mut vec![text("x")]);
     writer.finish(failed());
-    let again = hub.claim(&me, names(NAME)).settle("/p", b"body").await.unwrap();
-    assert!(matches!(again, Settled::Joined(_)), "it failed after its first content: the claim stays");
+    let again = hub
+        .claim(&me, names(NAME))
+        .settle("/p", b"body")
+        .await
+        .unwrap();
+    assert!(
+        matches!(again, Settled::Joined(_)),
+        "it failed after its first content: the claim stays"
+    );
 }
 
 #[tokio::test]
@@ -232,11 +339,25 @@ async fn a_claim_is_given_back_when_refused_or_failed_before_content() {
     let hub = Hub::new(1 << 20);
     let me = CallerId::Anonymous;
     drop(hub.claim(&me, names(NAME)));
-    let Settled::New(claim, digest) = hub.claim(&me, names(NAME)).settle("/p", b"x").await.unwrap() else { panic!("it was given back") };
+    let Settled::New(claim, digest) = hub
+        .claim(&me, names(NAME))
+        .settle("/p", b"x")
+        .await
+        .unwrap()
+    else {
+        panic!("it was given back")
+    };
     let (writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
     writer.finish(failed());
-    assert!(hub.find(&me, NAME).is_ok(), "until then the name finds the failed stream");
-    let again = hub.claim(&me, names(NAME)).settle("/p", b"another body").await.unwrap();
+    assert!(
+        hub.find(&me, NAME).is_ok(),
+        "until then the name finds the failed stream"
+    );
+    let again = hub
+        .claim(&me, names(NAME))
+        .settle("/p", b"another body")
+        .await
+        .unwrap();
     assert!(matches!(again, Settled::New(..)));
 }
 
@@ -245,12 +366,20 @@ async fn a_name_can_be_cancelled_before_it_comes() {
     let hub = Hub::new(1 << 20);
     let me = CallerId::Anonymous;
     let start = async |hub: &Hub| {
-        let Settled::New(claim, digest) = hub.claim(&CallerId::Anonymous, names(NAME)).settle("/p", b"x").await.unwrap() else {
+        let Settled::New(claim, digest) = hub
+            .claim(&CallerId::Anonymous, names(NAME))
+            .settle("/p", b"x")
+            .await
+            .unwrap()
+        else {
             panic!("the name is vacant")
         };
         hub.begin(claim, StreamSpec { digest, ..spec() })
     };
-    assert_eq!(hub.cancel(&me, NAME).await.unwrap_err().code, Code::StreamNotFound);
+    assert_eq!(
+        hub.cancel(&me, NAME).await.unwrap_err().code,
+        Code::StreamNotFound
+    );
     let (writer, _reader) = start(&hub).await;
     assert_eq!(writer.stream().cancelled(), Some(Cause::Client));
     hub.forget(&writer.stream().clone());
@@ -258,7 +387,11 @@ async fn a_name_can_be_cancelled_before_it_comes() {
     assert!(hub.cancel(&me, NAME).await.is_err());
     advance(Duration::from_secs(31)).await;
     let (writer, _reader) = start(&hub).await;
-    assert_eq!(writer.stream().cancelled(), None, "it was remembered for 30 s");
+    assert_eq!(
+        writer.stream().cancelled(),
+        None,
+        "it was remembered for 30 s"
+    );
     hub.forget(&writer.stream().clone());
 
     let claim = hub.claim(&me, names(NAME));
@@ -267,10 +400,19 @@ async fn a_name_can_be_cancelled_before_it_comes() {
         async move { hub.cancel(&CallerId::Anonymous, NAME).await }
     });
     tokio::task::yield_now().await;
-    let Settled::New(claim, digest) = claim.settle("/p", b"x").await.unwrap() else { panic!("the name is held") };
+    let Settled::New(claim, digest) = claim.settle("/p", b"x").await.unwrap() else {
+        panic!("the name is held")
+    };
     let (writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
-    assert_eq!(writer.stream().cancelled(), Some(Cause::Client), "cancelled while its body was read");
-    assert!(Arc::ptr_eq(&cancelling.await.unwrap().unwrap(), writer.stream()));
+    assert_eq!(
+        writer.stream().cancelled(),
+        Some(Cause::Client),
+        "cancelled while its body was read"
+    );
+    assert!(Arc::ptr_eq(
+        &cancelling.await.unwrap().unwrap(),
+        writer.stream()
+    ));
 }
 
 #[tokio::test]
@@ -280,7 +422,9 @@ async fn nobody_finds_what_is_not_theirs() {
     let id = writer.stream().id().to_string();
     let stranger = CallerId::Key("other".into());
     let foreign = hub.find(&stranger, &id).unwrap_err();
-    let unknown = hub.find(&stranger, &StreamId::random().to_string()).unwrap_err();
+    let unknown = hub
+        .find(&stranger, &StreamId::random().to_string())
+        .unwrap_err();
     assert_eq!(foreign.code, unknown.code);
     assert!(hub.list(&stranger).is_empty());
     assert!(hub.cancel(&stranger, &id).await.is_err());
@@ -291,8 +435,13 @@ async fn nobody_finds_what_is_not_theirs() {
 async fn a_stream_has_only_so_many_readers() {
     let hub = Hub::new(1 << 20);
     let (writer, _first) = begin(&hub, spec());
-    let more: Vec<_> = (0..2).map(|_| Reader::attach(writer.stream(), None).unwrap()).collect();
-    assert_eq!(Reader::attach(writer.stream(), None).unwrap_err().limit, Some("readers"));
+    let more: Vec<_> = (0..2)
+        .map(|_| Reader::attach(writer.stream(), None).unwrap())
+        .collect();
+    assert_eq!(
+        Reader::attach(writer.stream(), None).unwrap_err().limit,
+        Some("readers")
+    );
     drop(more);
     assert!(Reader::attach(writer.stream(), None).is_ok());
 }
@@ -300,7 +449,13 @@ async fn a_stream_has_only_so_many_readers() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_name_stays_cancelled_when_its_request_is_refused() {
     let hub = Hub::new(1 << 20);
-    assert_eq!(hub.cancel(&CallerId::Anonymous, NAME).await.unwrap_err().code, Code::StreamNotFound);
+    assert_eq!(
+        hub.cancel(&CallerId::Anonymous, NAME)
+            .await
+            .unwrap_err()
+            .code,
+        Code::StreamNotFound
+    );
     drop(hub.claim(&CallerId::Anonymous, names(NAME)));
     let pending = hub.claim(&CallerId::Anonymous, names(NAME));
     let cancel = tokio::spawn({
@@ -309,7 +464,10 @@ async fn a_cancelled_name_stays_cancelled_when_its_request_is_refused() {
     });
     tokio::task::yield_now().await;
     drop(pending);
-    assert_eq!(cancel.await.unwrap().unwrap_err().code, Code::StreamNotFound);
+    assert_eq!(
+        cancel.await.unwrap().unwrap_err().code,
+        Code::StreamNotFound
+    );
     let (writer, _reader) = hub.begin(hub.claim(&CallerId::Anonymous, names(NAME)), spec());
     assert_eq!(writer.stream().cancelled(), Some(Cause::Client));
 }
@@ -317,9 +475,18 @@ async fn a_cancelled_name_stays_cancelled_when_its_request_is_refused() {
 #[tokio::test]
 async fn a_reader_that_leaves_is_not_missed() {
     let hub = Hub::new(1 << 20);
-    let (writer, first) = begin(&hub, StreamSpec { on_disconnect: OnDisconnect::Cancel, ..spec() });
+    let (writer, first) = begin(
+        &hub,
+        StreamSpec {
+            on_disconnect: OnDisconnect::Cancel,
+            ..spec()
+        },
+    );
     first.leave();
-    assert_eq!((writer.stream().readers(), writer.stream().cancelled()), (0, None));
+    assert_eq!(
+        (writer.stream().readers(), writer.stream().cancelled()),
+        (0, None)
+    );
     drop(Reader::attach(writer.stream(), None).unwrap());
     assert_eq!(writer.stream().cancelled(), Some(Cause::Disconnect));
 }
@@ -327,7 +494,11 @@ async fn a_reader_that_leaves_is_not_missed() {
 #[tokio::test]
 async fn many_small_streams_count_for_what_they_cost() {
     const KEPT: usize = 64;
-    assert!(size_of::<Stream>() <= super::retention::STREAM_OVERHEAD, "{}", size_of::<Stream>());
+    assert!(
+        size_of::<Stream>() <= super::retention::STREAM_OVERHEAD,
+        "{}",
+        size_of::<Stream>()
+    );
     let hub = Hub::new(KEPT * super::retention::STREAM_OVERHEAD);
     for _ in 0..1000 {
         let (writer, _reader) = begin(&hub, spec());

@@ -1,8 +1,8 @@
 //! The bill of one generation: reserved, begun, settled.
 //!
-//! Invariants: dropped before it began, a reservation is given back; begun, it is settled once — where nobody did (a bug of
-//! ours), what was reserved is charged. A reservation is never less than what has been streamed costs, a moment late; it is
-//! given back as it was raised.
+//! Invariants: dropped before it began, a reservation is given back; begun, it is settled once —
+//! where nobody did (a bug of ours), what was reserved is charged. A reservation is never less than
+//! what has been streamed costs, a moment late; it is given back as it was raised.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -94,7 +94,12 @@ impl BudgetReservation {
             ..Row::default()
         };
         self.ledger.write(&row);
-        Bill { written: self.reserved, hold: self, row, heard: 0 }
+        Bill {
+            written: self.reserved,
+            hold: self,
+            row,
+            heard: 0,
+        }
     }
 
     /// Has all of what it costs by now reserved.
@@ -102,7 +107,9 @@ impl BudgetReservation {
         if costs <= self.safe {
             return Ok(());
         }
-        let held = self.ledger.raise(&self.payers, self.began, (self.reserved, costs));
+        let held = self
+            .ledger
+            .raise(&self.payers, self.began, (self.reserved, costs));
         self.reserved = self.reserved.max(costs);
         match held {
             Err(outgrown) if self.cut => Err(Box::new(refusal::cut(outgrown))),
@@ -112,7 +119,8 @@ impl BudgetReservation {
 
     fn settle(&mut self, cost: Money) {
         if !std::mem::replace(&mut self.over, true) {
-            self.ledger.settle(&self.payers, Period::of(self.began), self.reserved, cost);
+            self.ledger
+                .settle(&self.payers, Period::of(self.began), self.reserved, cost);
         }
     }
 }
@@ -135,12 +143,22 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// Hears how much output there is, bytes; what all of it `costs` is asked now and then. Cheap enough for every token.
+    /// Hears how much output there is, bytes; what all of it `costs` is asked now and then. Cheap
+    /// enough for every token.
     ///
     /// # Errors
-    /// 429 when a budget does not hold that any more, and the stream is to end then (`on_exceeded = "cut"`).
-    pub fn streamed(&mut self, bytes: u64, costs: impl FnOnce() -> Option<Money>) -> Result<(), Box<Fault>> {
-        if bytes > self.heard { self.keep_up(bytes, costs()) } else { Ok(()) }
+    /// 429 when a budget does not hold that any more, and the stream is to end then
+    /// (`on_exceeded = "cut"`).
+    pub fn streamed(
+        &mut self,
+        bytes: u64,
+        costs: impl FnOnce() -> Option<Money>,
+    ) -> Result<(), Box<Fault>> {
+        if bytes > self.heard {
+            self.keep_up(bytes, costs())
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -196,7 +214,10 @@ impl Drop for Bill {
     fn drop(&mut self) {
         if !self.hold.over {
             let row = unsettled(std::mem::take(&mut self.row), Code::InternalError.as_str());
-            let row = Row { cost: row.cost.map(|_| self.hold.reserved), ..row };
+            let row = Row {
+                cost: row.cost.map(|_| self.hold.reserved),
+                ..row
+            };
             self.close(&row);
         }
     }

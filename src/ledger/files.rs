@@ -1,7 +1,8 @@
 //! The ledger's folder: a file of JSON lines for each month, and who may write it.
 //!
-//! Invariants: one process writes (a lock that ends with it); folders are for this user alone (0700), files as well
-//! (0600); a line is whole once its line break is there, and what is behind the last one is no line.
+//! Invariants: one process writes (a lock that ends with it); folders are for this user alone
+//! (0700), files as well (0600); a line is whole once its line break is there, and what is behind
+//! the last one is no line.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -40,7 +41,11 @@ pub enum FileProblem {
 
 impl FileProblem {
     pub(super) fn new(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |error| Self::Io { what, path: path.to_owned(), error }
+        move |error| Self::Io {
+            what,
+            path: path.to_owned(),
+            error,
+        }
     }
 }
 
@@ -58,12 +63,24 @@ impl Files {
     /// When it cannot be made or used, or another process has it.
     pub fn open(data_dir: &Path) -> Result<Self, FileProblem> {
         let folder = data_dir.join(FOLDER);
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(FileProblem::new("cannot make", &folder))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(FileProblem::new("cannot make", &folder))?;
         let path = data_dir.join(LOCK);
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
         let lock = lock.map_err(FileProblem::new("cannot open", &path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, _lock: lock }),
+            Ok(()) => Ok(Self {
+                folder,
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(FileProblem::InUse(data_dir.to_owned())),
             Err(TryLockError::Error(error)) => Err(FileProblem::new("cannot lock", &path)(error)),
         }
@@ -77,11 +94,17 @@ impl Files {
         list(&self.folder)
     }
 
-    /// Opens a month's file to be written on, without a last line that was cut short; how long it is then, in bytes.
+    /// Opens a month's file to be written on, without a last line that was cut short; how long it
+    /// is then, in bytes.
     pub(super) fn append(&self, month: Month) -> io::Result<(File, u64)> {
         let path = self.folder.join(format!("{month}{ENDING}"));
         let fresh = !path.exists();
-        let file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .mode(0o600)
+            .open(&path)?;
         if fresh {
             // Its name is to be there after a crash as well.
             File::open(&self.folder)?.sync_all()?;
@@ -109,7 +132,9 @@ fn list(folder: &Path) -> Result<Vec<(Month, PathBuf)>, FileProblem> {
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable())?.path();
-        let month = path.file_name().and_then(|name| name.to_str()?.strip_suffix(ENDING)?.parse::<Month>().ok());
+        let month = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_suffix(ENDING)?.parse::<Month>().ok());
         found.extend(month.map(|month| (month, path)));
     }
     found.sort();
@@ -123,7 +148,9 @@ fn whole(file: &File) -> io::Result<u64> {
     let mut end = file.metadata()?.len();
     while end > 0 {
         let start = end.saturating_sub(BLOCK as u64);
-        let piece = block.get_mut(..usize::try_from(end - start).unwrap_or(BLOCK)).unwrap_or_default();
+        let piece = block
+            .get_mut(..usize::try_from(end - start).unwrap_or(BLOCK))
+            .unwrap_or_default();
         file.read_exact_at(piece, start)?;
         if let Some(at) = memchr::memrchr(b'\n', piece) {
             return Ok(start + at as u64 + 1);
@@ -133,12 +160,15 @@ fn whole(file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Gives every row of a file to `visit`, in order, as far as it was whole when the reading began; says how many lines were
-/// no rows.
+/// Gives every row of a file to `visit`, in order, as far as it was whole when the reading began;
+/// says how many lines were no rows.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read<E: From<FileProblem>>(path: &Path, mut context: impl FnMut(Row<'_>) -> Result<(), E>) -> Result<usize, E> {
+pub fn read<E: From<FileProblem>>(
+    path: &Path,
+    mut context: impl FnMut(Row<'_>) -> Result<(), E>,
+) -> Result<usize, E> {
     let unreadable = || FileProblem::new("cannot read", path);
     let mut file = File::open(path).map_err(unreadable())?;
     let length = whole(&file).map_err(unreadable())?;
@@ -147,7 +177,12 @@ pub fn read<E: From<FileProblem>>(path: &Path, mut context: impl FnMut(Row<'_>) 
     let (mut line, mut damaged, mut skipping) = (Vec::new(), 0, false);
     loop {
         line.clear();
-        if (&mut reader).take(LONGEST).read_until(b'\n', &mut line).map_err(unreadable())? == 0 {
+        if (&mut reader)
+            .take(LONGEST)
+            .read_until(b'\n', &mut line)
+            .map_err(unreadable())?
+            == 0
+        {
             return Ok(damaged);
         }
         // What is longer than any row is passed over, up to its end.

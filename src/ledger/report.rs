@@ -1,7 +1,8 @@
 //! What the ledger says, for people and their spreadsheets: every row, or sums.
 //!
-//! Invariants: it reads while another process writes; what is not settled yet is a row that runs; sums are of rows as they
-//! are told, so that both agree. Cells of CSV that a spreadsheet would take for a formula begin with an apostrophe.
+//! Invariants: it reads while another process writes; what is not settled yet is a row that runs;
+//! sums are of rows as they are told, so that both agree. Cells of CSV that a spreadsheet would
+//! take for a formula begin with an apostrophe.
 
 mod columns;
 mod table;
@@ -74,21 +75,36 @@ pub enum ReportProblem {
 ///
 /// # Errors
 /// When the ledger cannot be read or the report not be written.
-pub fn write(data_dir: &Path, question: &Question, out: &mut dyn Write) -> Result<usize, ReportProblem> {
+pub fn write(
+    data_dir: &Path,
+    question: &Question,
+    out: &mut dyn Write,
+) -> Result<usize, ReportProblem> {
     match question.by {
         None => write_rows(data_dir, question, out),
         Some(by) => write_sums(data_dir, question, by, out),
     }
 }
 
-fn write_rows(data_dir: &Path, question: &Question, out: &mut dyn Write) -> Result<usize, ReportProblem> {
+fn write_rows(
+    data_dir: &Path,
+    question: &Question,
+    out: &mut dyn Write,
+) -> Result<usize, ReportProblem> {
     let mut table = Table::begin(out, question.format, columns::ROW.iter().map(Column::name))?;
-    let damaged = each(data_dir, question, |row| Ok(table.line(columns::ROW.iter().map(|column| column.of(row)))?))?;
+    let damaged = each(data_dir, question, |row| {
+        Ok(table.line(columns::ROW.iter().map(|column| column.of(row)))?)
+    })?;
     table.end()?;
     Ok(damaged)
 }
 
-fn write_sums(data_dir: &Path, question: &Question, by: By, out: &mut dyn Write) -> Result<usize, ReportProblem> {
+fn write_sums(
+    data_dir: &Path,
+    question: &Question,
+    by: By,
+    out: &mut dyn Write,
+) -> Result<usize, ReportProblem> {
     let mut sums: BTreeMap<[String; 2], Sum> = BTreeMap::new();
     let damaged = each(data_dir, question, |row| {
         sums.entry(group(by, row)).or_default().add(row);
@@ -97,23 +113,32 @@ fn write_sums(data_dir: &Path, question: &Question, by: By, out: &mut dyn Write)
     let names: Vec<&str> = group_names(by).iter().copied().chain(Sum::NAMES).collect();
     let mut table = Table::begin(out, question.format, names.into_iter())?;
     for (group, sum) in &sums {
-        let groups = group.iter().take(group_names(by).len()).map(|name| Some(name).filter(|name| !name.is_empty()).cloned().into());
+        let groups = group
+            .iter()
+            .take(group_names(by).len())
+            .map(|name| Some(name).filter(|name| !name.is_empty()).cloned().into());
         table.line(groups.chain(sum.cells()))?;
     }
     table.end()?;
     Ok(damaged)
 }
 
-/// Every row of the days asked for, each once: settled ones in the order of their ends, then those that run.
+/// Every row of the days asked for, each once: settled ones in the order of their ends, then those
+/// that run.
 fn each(
     data_dir: &Path,
     question: &Question,
     mut context: impl FnMut(&Row<'_>) -> Result<(), ReportProblem>,
 ) -> Result<usize, ReportProblem> {
-    let asked = |row: &Row<'_>| question.from.is_none_or(|from| row.day() >= from) && question.to.is_none_or(|to| row.day() <= to);
+    let asked = |row: &Row<'_>| {
+        question.from.is_none_or(|from| row.day() >= from)
+            && question.to.is_none_or(|to| row.day() <= to)
+    };
     let mut damaged = 0;
     for (month, path) in files::months(data_dir)? {
-        if question.from.is_some_and(|from| month < from.month()) || question.to.is_some_and(|to| month > to.month()) {
+        if question.from.is_some_and(|from| month < from.month())
+            || question.to.is_some_and(|to| month > to.month())
+        {
             continue;
         }
         let mut open: HashMap<String, Row<'static>> = HashMap::new();
@@ -135,7 +160,8 @@ fn each(
 }
 
 fn group(by: By, row: &Row<'_>) -> [String; 2] {
-    let text = |it: &Option<std::borrow::Cow<'_, str>>| it.as_deref().unwrap_or_default().to_owned();
+    let text =
+        |it: &Option<std::borrow::Cow<'_, str>>| it.as_deref().unwrap_or_default().to_owned();
     match by {
         By::Key => [text(&row.key), String::new()],
         By::Team => [text(&row.team), String::new()],
@@ -203,7 +229,19 @@ impl Sum {
     }
 
     fn cells(&self) -> impl Iterator<Item = table::Cell> {
-        let before = [self.streams, self.input, self.cached, self.write, self.output, self.reasoning].map(table::Cell::Number);
-        before.into_iter().chain([table::Cell::Money(self.cost), table::Cell::Number(self.estimated), table::Cell::Number(self.unpriced)])
+        let before = [
+            self.streams,
+            self.input,
+            self.cached,
+            self.write,
+            self.output,
+            self.reasoning,
+        ]
+        .map(table::Cell::Number);
+        before.into_iter().chain([
+            table::Cell::Money(self.cost),
+            table::Cell::Number(self.estimated),
+            table::Cell::Number(self.unpriced),
+        ])
     }
 }

@@ -12,8 +12,8 @@ use crate::model::money::Money;
 
 /// The code of a stream that a crash cut off.
 const LOST: &str = "lost";
-/// The files that are read, from the newest on: this month's for what is spent, and that before, whose last streams may
-/// have run when the process ended.
+/// The files that are read, from the newest on: this month's for what is spent, and that before,
+/// whose last streams may have run when the process ended.
 const READ: usize = 2;
 
 /// What was found.
@@ -27,7 +27,11 @@ pub(super) struct Restored {
 
 /// Reads what has been spent in the month of `now`.
 pub(super) fn restore(files: &Files, budgets: &Budgets, now: u64) -> Result<Restored, FileProblem> {
-    let mut found = Restored { accounts: Accounts::default(), lost: Vec::new(), damaged: 0 };
+    let mut found = Restored {
+        accounts: Accounts::default(),
+        lost: Vec::new(),
+        damaged: 0,
+    };
     let months = files.months()?;
     for (month, path) in months.iter().skip(months.len().saturating_sub(READ)) {
         let mut open: HashMap<String, Row<'static>> = HashMap::new();
@@ -46,7 +50,8 @@ pub(super) fn restore(files: &Files, budgets: &Budgets, now: u64) -> Result<Rest
         let mut lost: Vec<_> = open.into_values().map(|row| unsettled(row, LOST)).collect();
         lost.sort_by(|a, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
         if counts {
-            lost.iter().for_each(|row| charge(&mut found.accounts, budgets, row));
+            lost.iter()
+                .for_each(|row| charge(&mut found.accounts, budgets, row));
         }
         found.lost.extend(lost);
     }
@@ -56,6 +61,15 @@ pub(super) fn restore(files: &Files, budgets: &Budgets, now: u64) -> Result<Rest
 fn charge(accounts: &mut Accounts, budgets: &Budgets, row: &Row<'_>) {
     let Some(cost) = row.cost else { return };
     let own = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(Into::into);
-    let customer = Customer { key: own(&row.key), team: own(&row.team), user: own(&row.user) };
-    accounts.settle(&budgets.payers(&customer), Period::of(row.began), Money::ZERO, cost);
+    let customer = Customer {
+        key: own(&row.key),
+        team: own(&row.team),
+        user: own(&row.user),
+    };
+    accounts.settle(
+        &budgets.payers(&customer),
+        Period::of(row.began),
+        Money::ZERO,
+        cost,
+    );
 }

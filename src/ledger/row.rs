@@ -1,7 +1,9 @@
-//! A row of the ledger: one generation, who asked for it, and what it came to. No prompt, no completion.
+//! A row of the ledger: one generation, who asked for it, and what it came to. No prompt, no
+//! completion.
 //!
-//! Invariants: a row is one line of JSON. It is written when its stream begins, with what is reserved for it as its cost,
-//! again when that has doubled, and in full when it is settled; the later line counts. Texts that clients choose are cut to a bound.
+//! Invariants: a row is one line of JSON. It is written when its stream begins, with what is
+//! reserved for it as its cost, again when that has doubled, and in full when it is settled; the
+//! later line counts. Texts that clients choose are cut to a bound.
 
 use std::borrow::Cow;
 
@@ -160,7 +162,10 @@ impl Row<'_> {
 
 /// A text that a client chose, cut to what a row holds of it.
 pub(super) fn cut(text: &str) -> Cow<'static, str> {
-    let end = (0..=text.len().min(LONGEST)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=text.len().min(LONGEST))
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
     Cow::Owned(text.get(..end).unwrap_or_default().to_owned())
 }
 
@@ -181,7 +186,11 @@ mod tests {
             ..Row::default()
         };
         let line = row.line();
-        assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1, "a row is one line whatever a client calls itself");
+        assert_eq!(
+            line.iter().filter(|b| **b == b'\n').count(),
+            1,
+            "a row is one line whatever a client calls itself"
+        );
         assert_eq!(Row::parse(&line).unwrap(), row);
         assert_eq!(row.clone().into_owned(), row);
     }

@@ -1,8 +1,9 @@
 //! The one hand that writes the ledger: a thread with a bounded backlog.
 //!
-//! Invariants: whoever has a row to write never waits for the disk; what came within [`GATHER`] is written and synced
-//! together; a row that cannot be written stays in memory and is tried again, and while more than [`MOST`] bytes wait,
-//! nothing new begins (rows of streams that already run are taken all the same: there are only so many).
+//! Invariants: whoever has a row to write never waits for the disk; what came within [`GATHER`] is
+//! written and synced together; a row that cannot be written stays in memory and is tried again,
+//! and while more than [`MOST`] bytes wait, nothing new begins (rows of streams that already run
+//! are taken all the same: there are only so many).
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -20,7 +21,8 @@ use super::period::Month;
 const GATHER: Duration = Duration::from_millis(100);
 /// Bytes that are worth a write of their own.
 const ENOUGH: usize = 1 << 20;
-/// Bytes that may wait before nothing new begins: about 20 000 rows, a minute of a busy instance whose disk hangs.
+/// Bytes that may wait before nothing new begins: about 20 000 rows, a minute of a busy instance
+/// whose disk hangs.
 const MOST: usize = 8 << 20;
 /// After a write that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -61,13 +63,24 @@ impl Store {
     /// Begins to write.
     pub(super) fn begin(files: Files) -> Result<Self, FileProblem> {
         let shared = Arc::new(Shared::default());
-        let writer = Writer { shared: shared.clone(), files, open: VecDeque::with_capacity(OPEN), failing: false };
+        let writer = Writer {
+            shared: shared.clone(),
+            files,
+            open: VecDeque::with_capacity(OPEN),
+            failing: false,
+        };
         // It logs where whoever began it does.
         let log = tracing::dispatcher::get_default(Clone::clone);
         let work = move || tracing::dispatcher::with_default(&log, || writer.run());
         let thread = thread::Builder::new().name("ledger".into()).spawn(work);
-        let thread = thread.map_err(FileProblem::new("cannot begin the thread that writes", std::path::Path::new("the ledger")))?;
-        Ok(Self { shared, thread: Some(thread) })
+        let thread = thread.map_err(FileProblem::new(
+            "cannot begin the thread that writes",
+            std::path::Path::new("the ledger"),
+        ))?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
     }
 
     /// Takes a line, which is written soon.
@@ -98,7 +111,10 @@ impl Store {
         self.shared.work.notify_one();
         while backlog.bytes + backlog.writing > 0 && !backlog.gone {
             if self.shared.idle.wait_until(&mut backlog, until).timed_out() {
-                tracing::error!(bytes = backlog.bytes + backlog.writing, "the last rows of the ledger are not on the disk");
+                tracing::error!(
+                    bytes = backlog.bytes + backlog.writing,
+                    "the last rows of the ledger are not on the disk"
+                );
                 break;
             }
         }
@@ -158,12 +174,17 @@ impl Writer {
             }
             let lost: usize = left.iter().map(|(_, lines)| lines.len()).sum();
             if backlog.stop {
-                tracing::error!(bytes = lost + backlog.bytes, "rows of the ledger are lost: they cannot be written, and the process ends");
+                tracing::error!(
+                    bytes = lost + backlog.bytes,
+                    "rows of the ledger are lost: they cannot be written, and the process ends"
+                );
                 return;
             }
             backlog.bytes += lost;
             // In front of what has come since.
-            left.into_iter().rev().for_each(|it| backlog.lines.push_front(it));
+            left.into_iter()
+                .rev()
+                .for_each(|it| backlog.lines.push_front(it));
             shared.work.wait_for(&mut backlog, RETRY);
         }
     }
@@ -204,7 +225,12 @@ impl Writer {
         } else {
             let (file, length) = self.files.append(month)?;
             self.open.truncate(OPEN - 1);
-            self.open.push_front(Open { month, file, length, dirty: false });
+            self.open.push_front(Open {
+                month,
+                file,
+                length,
+                dirty: false,
+            });
         }
         Ok(self.open.front_mut().expect("one was put in front"))
     }

@@ -30,7 +30,11 @@ impl Scratch {
     fn killed(&self) -> Self {
         let copy = Self::new();
         fs::create_dir_all(copy.0.join("ledger")).unwrap();
-        fs::copy(self.file(), copy.0.join("ledger").join(self.file().file_name().unwrap())).unwrap();
+        fs::copy(
+            self.file(),
+            copy.0.join("ledger").join(self.file().file_name().unwrap()),
+        )
+        .unwrap();
         copy
     }
 
@@ -41,10 +45,13 @@ impl Scratch {
     }
 
     fn rows(&self) -> Vec<serde_json::Value> {
-        self.told(&Question { format: Format::Json, ..Question::default() })
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        self.told(&Question {
+            format: Format::Json,
+            ..Question::default()
+        })
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
     }
 }
 
@@ -59,25 +66,62 @@ fn money(text: &str) -> Money {
 }
 
 fn budgets() -> Budgets {
-    let budget = |month: &str| Budget { month: Some(money(month)), ..Budget::default() };
-    Budgets { user: budget("100"), keys: [("web".into(), budget("10"))].into(), ..Budgets::default() }
+    let budget = |month: &str| Budget {
+        month: Some(money(month)),
+        ..Budget::default()
+    };
+    Budgets {
+        user: budget("100"),
+        keys: [("web".into(), budget("10"))].into(),
+        ..Budgets::default()
+    }
 }
 
 fn customer() -> Customer {
-    Customer { key: Some("web".into()), team: Some("growth".into()), user: Some("=ann, \"x\"".into()) }
+    Customer {
+        key: Some("web".into()),
+        team: Some("growth".into()),
+        user: Some("=ann, \"x\"".into()),
+    }
 }
 
 fn begin(ledger: &Arc<Ledger>, estimate: &str) -> Bill {
-    let estimate = Estimate { prompt: Money::ZERO, cost: money(estimate), priced: true };
+    let estimate = Estimate {
+        prompt: Money::ZERO,
+        cost: money(estimate),
+        priced: true,
+    };
     let hold = ledger.hold(&budgets(), customer(), estimate).unwrap();
-    hold.begin(&Begun { stream: &StreamId::random(), dialect: "events", model: "m", input_estimate: 5 })
+    hold.begin(&Begun {
+        stream: &StreamId::random(),
+        dialect: "events",
+        model: "m",
+        input_estimate: 5,
+    })
 }
 
 fn settle(bill: Bill, cost: &str) {
-    let usage = Usage { input: Some(10), output: Some(3), cached_input: Some(4), cost: Some(money(cost)), ..Usage::default() };
-    let end = End { reason: Reason::Stop, native: None, usage: Some(usage) };
+    let usage = Usage {
+        input: Some(10),
+        output: Some(3),
+        cached_input: Some(4),
+        cost: Some(money(cost)),
+        ..Usage::default()
+    };
+    let end = End {
+        reason: Reason::Stop,
+        native: None,
+        usage: Some(usage),
+    };
     let first_content = Some(Duration::from_millis(12));
-    bill.settle(&Settlement { end: &end, fault: None, target: None, attempts: 1, first_content, took: Duration::from_millis(34) });
+    bill.settle(&Settlement {
+        end: &end,
+        fault: None,
+        target: None,
+        attempts: 1,
+        first_content,
+        took: Duration::from_millis(34),
+    });
 }
 
 fn key() -> Payer {
@@ -94,23 +138,49 @@ fn a_restart_finds_what_was_spent_and_closes_what_was_cut_off() {
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     settle(begin(&ledger, "5"), "0.25");
     settle(begin(&ledger, "5"), "0.5");
-    drop(ledger.hold(&budgets(), customer(), Estimate::default()).unwrap());
+    drop(
+        ledger
+            .hold(&budgets(), customer(), Estimate::default())
+            .unwrap(),
+    );
     let lost = begin(&ledger, "1.5");
     ledger.flush(SOON);
-    assert_eq!((month_of(&ledger, &key()), ledger.reserved()), ("0.75".into(), money("12")), "four accounts, day and month");
+    assert_eq!(
+        (month_of(&ledger, &key()), ledger.reserved()),
+        ("0.75".into(), money("12")),
+        "four accounts, day and month"
+    );
     let copy = scratch.killed();
     let again = Ledger::open(Some(&copy.0), &budgets()).unwrap();
     again.flush(SOON);
-    let user = Payer::User { key: "web".into(), user: "=ann, \"x\"".into() };
+    let user = Payer::User {
+        key: "web".into(),
+        user: "=ann, \"x\"".into(),
+    };
     for payer in [key(), user, Payer::Team("growth".into()), Payer::Global] {
         assert_eq!(month_of(&again, &payer), "2.25", "{payer:?}");
     }
     let rows = copy.rows();
-    assert_eq!(rows.len(), 3, "a row for each stream that began, none for what was not begun");
-    assert_eq!((&rows[2]["status"], &rows[2]["code"], rows[2]["cost"].as_f64()), (&"failed".into(), &"lost".into(), Some(1.5)));
+    assert_eq!(
+        rows.len(),
+        3,
+        "a row for each stream that began, none for what was not begun"
+    );
+    assert_eq!(
+        (
+            &rows[2]["status"],
+            &rows[2]["code"],
+            rows[2]["cost"].as_f64()
+        ),
+        (&"failed".into(), &"lost".into(), Some(1.5))
+    );
     drop(again);
     let third = Ledger::open(Some(&copy.0), &budgets()).unwrap();
-    assert_eq!((month_of(&third, &key()), copy.rows().len()), ("2.25".into(), 3), "what was closed stays closed");
+    assert_eq!(
+        (month_of(&third, &key()), copy.rows().len()),
+        ("2.25".into(), 3),
+        "what was closed stays closed"
+    );
     drop(lost);
     assert_eq!(ledger.reserved(), Money::ZERO);
 }
@@ -123,7 +193,10 @@ fn a_bill_that_nobody_settles_is_charged_what_was_reserved() {
         panic!("a bug");
     }));
     assert!(text.is_err());
-    assert_eq!((month_of(&ledger, &key()), ledger.reserved()), ("1.5".into(), Money::ZERO));
+    assert_eq!(
+        (month_of(&ledger, &key()), ledger.reserved()),
+        ("1.5".into(), Money::ZERO)
+    );
 }
 
 /// A stream of a hundred steps, each of which costs that much more, until it is cut.
@@ -140,7 +213,10 @@ fn streamed(bill: &mut Bill, each: &str) -> (Money, Option<Fault>) {
 
 #[test]
 fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
-    let month = |most: &str| Budget { month: Some(money(most)), ..Budget::default() };
+    let month = |most: &str| Budget {
+        month: Some(money(most)),
+        ..Budget::default()
+    };
     let (none, ten) = (Budget::default(), month("10"));
     let of = |global, user, web, red| Budgets {
         global,
@@ -156,22 +232,50 @@ fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
         ("team", of(month("11"), month("11"), month("11"), ten)),
     ] {
         for cut in [true, false] {
-            let budgets = Budgets { cut, ..budgets.clone() };
+            let budgets = Budgets {
+                cut,
+                ..budgets.clone()
+            };
             let ledger = Ledger::open(None, &budgets).unwrap();
-            let estimate = Estimate { prompt: Money::ZERO, cost: money("1"), priced: true };
+            let estimate = Estimate {
+                prompt: Money::ZERO,
+                cost: money("1"),
+                priced: true,
+            };
             let hold = || ledger.hold(&budgets, customer(), estimate);
-            let begun = Begun { stream: &StreamId::random(), dialect: "events", model: "m", input_estimate: 5 };
+            let begun = Begun {
+                stream: &StreamId::random(),
+                dialect: "events",
+                model: "m",
+                input_estimate: 5,
+            };
             let mut bill = hold().unwrap().begin(&begun);
             let (costs, fault) = streamed(&mut bill, "0.25");
             assert_eq!(costs, money(if cut { "10.25" } else { "25" }), "{scope}");
-            assert_eq!(hold().unwrap_err().retry_after, Some(Duration::from_secs(1)), "{scope}: all of it is reserved");
+            assert_eq!(
+                hold().unwrap_err().retry_after,
+                Some(Duration::from_secs(1)),
+                "{scope}: all of it is reserved"
+            );
             if let Some(fault) = fault {
-                assert_eq!((fault.code, fault.limit, fault.final_here), (Code::BudgetExceeded, Some(scope), true));
-                assert!(fault.message.contains(&format!("the {scope} budget for this month ran out")), "{fault}");
+                assert_eq!(
+                    (fault.code, fault.limit, fault.final_here),
+                    (Code::BudgetExceeded, Some(scope), true)
+                );
+                assert!(
+                    fault
+                        .message
+                        .contains(&format!("the {scope} budget for this month ran out")),
+                    "{fault}"
+                );
                 assert!(fault.retry_after.unwrap() <= Month::left(now_ms()) + SOON);
             }
             settle(bill, &costs.to_string());
-            assert_eq!((month_of(&ledger, &key()), ledger.reserved()), (costs.to_string(), Money::ZERO), "{scope}");
+            assert_eq!(
+                (month_of(&ledger, &key()), ledger.reserved()),
+                (costs.to_string(), Money::ZERO),
+                "{scope}"
+            );
         }
     }
 }
@@ -192,7 +296,9 @@ fn costs_are_looked_at_by_the_step_and_not_at_all_without_a_price() {
     drop(bill);
     let mut unpriced = begin(&ledger, "1");
     unpriced.streamed(1, || None).unwrap();
-    unpriced.streamed(1 << 40, || unreachable!("its target has no price")).unwrap();
+    unpriced
+        .streamed(1 << 40, || unreachable!("its target has no price"))
+        .unwrap();
 }
 
 #[test]
@@ -206,14 +312,27 @@ fn a_raised_reservation_outlives_a_crash_by_half_and_a_panic_whole() {
     };
     assert_eq!(lines(), 1);
     let (costs, _) = streamed(&mut bill, "0.09");
-    assert_eq!((costs, lines()), (money("9"), 4), "at 2.07, 4.23 and 8.55: what more than doubles it");
+    assert_eq!(
+        (costs, lines()),
+        (money("9"), 4),
+        "at 2.07, 4.23 and 8.55: what more than doubles it"
+    );
     let copy = scratch.killed();
     let again = Ledger::open(Some(&copy.0), &budgets()).unwrap();
     assert_eq!(month_of(&again, &key()), "8.55", "the last of its lines");
     drop(bill);
-    assert_eq!((month_of(&ledger, &key()), ledger.reserved()), ("9".into(), Money::ZERO));
+    assert_eq!(
+        (month_of(&ledger, &key()), ledger.reserved()),
+        ("9".into(), Money::ZERO)
+    );
     ledger.flush(SOON);
-    assert_eq!((scratch.rows().len(), money(&scratch.rows()[0]["cost"].to_string())), (1, money("9")));
+    assert_eq!(
+        (
+            scratch.rows().len(),
+            money(&scratch.rows()[0]["cost"].to_string())
+        ),
+        (1, money("9"))
+    );
 }
 
 #[test]
@@ -223,17 +342,34 @@ fn a_torn_tail_and_lines_that_are_none_cost_nothing_else() {
     settle(begin(&ledger, "5"), "0.25");
     drop(ledger);
     let whole = fs::read(scratch.file()).unwrap();
-    let end = whole.strip_suffix(b"\n").unwrap().iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    let end = whole
+        .strip_suffix(b"\n")
+        .unwrap()
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .unwrap()
+        + 1;
     for cut in end..whole.len() {
         fs::write(scratch.file(), &whole[..cut]).unwrap();
         let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
-        assert_eq!(month_of(&ledger, &key()), "5", "cut at {cut}: it began and its end is not known");
+        assert_eq!(
+            month_of(&ledger, &key()),
+            "5",
+            "cut at {cut}: it began and its end is not known"
+        );
         settle(begin(&ledger, "1"), "0.125");
         drop(ledger);
         let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
-        assert_eq!((month_of(&ledger, &key()), scratch.rows().len()), ("5.125".into(), 2), "cut at {cut}");
+        assert_eq!(
+            (month_of(&ledger, &key()), scratch.rows().len()),
+            ("5.125".into(), 2),
+            "cut at {cut}"
+        );
     }
-    let mut file = OpenOptions::new().append(true).open(scratch.file()).unwrap();
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(scratch.file())
+        .unwrap();
     file.write_all(b"\0\0\0\0\n{\"id\":1}\n").unwrap();
     file.write_all(&[b'x'; 200_000]).unwrap();
     file.write_all(b"\n").unwrap();
@@ -241,7 +377,11 @@ fn a_torn_tail_and_lines_that_are_none_cost_nothing_else() {
     settle(begin(&ledger, "1"), "0.25");
     drop(ledger);
     let mut out = Vec::new();
-    assert_eq!(report::write(&scratch.0, &Question::default(), &mut out).unwrap(), 3, "damaged lines are counted");
+    assert_eq!(
+        report::write(&scratch.0, &Question::default(), &mut out).unwrap(),
+        3,
+        "damaged lines are counted"
+    );
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     assert_eq!(month_of(&ledger, &key()), "5.375");
 }
@@ -250,7 +390,9 @@ fn a_torn_tail_and_lines_that_are_none_cost_nothing_else() {
 fn one_process_writes_and_others_read() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
-    let refused = Ledger::open(Some(&scratch.0), &budgets()).unwrap_err().to_string();
+    let refused = Ledger::open(Some(&scratch.0), &budgets())
+        .unwrap_err()
+        .to_string();
     assert!(refused.contains("another sluicegate uses"), "{refused}");
     let bill = begin(&ledger, "1");
     ledger.flush(SOON);
@@ -259,7 +401,10 @@ fn one_process_writes_and_others_read() {
     ledger.flush(SOON);
     assert_eq!(scratch.rows()[0]["status"], "completed");
     drop(ledger);
-    assert!(Ledger::open(Some(&scratch.0), &budgets()).is_ok(), "its end gives the folder back");
+    assert!(
+        Ledger::open(Some(&scratch.0), &budgets()).is_ok(),
+        "its end gives the folder back"
+    );
 }
 
 #[test]
@@ -269,8 +414,14 @@ fn nobody_else_may_read_it() {
     settle(begin(&ledger, "1"), "0.5");
     drop(ledger);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(&scratch.0), mode(&scratch.0.join("ledger"))), (0o700, 0o700));
-    assert_eq!((mode(&scratch.file()), mode(&scratch.0.join("lock"))), (0o600, 0o600));
+    assert_eq!(
+        (mode(&scratch.0), mode(&scratch.0.join("ledger"))),
+        (0o700, 0o700)
+    );
+    assert_eq!(
+        (mode(&scratch.file()), mode(&scratch.0.join("lock"))),
+        (0o600, 0o600)
+    );
 }
 
 #[test]
@@ -285,19 +436,31 @@ fn a_disk_that_refuses_loses_nothing_and_lets_nothing_new_begin() {
     let mut streams = 1;
     let refused = loop {
         match ledger.hold(&Budgets::default(), customer(), Estimate::default()) {
-            Ok(hold) => drop(hold.begin(&Begun { stream: &StreamId::random(), dialect: "events", model: "m", input_estimate: 5 })),
+            Ok(hold) => drop(hold.begin(&Begun {
+                stream: &StreamId::random(),
+                dialect: "events",
+                model: "m",
+                input_estimate: 5,
+            })),
             Err(fault) => break fault,
         }
         streams += 1;
         assert!(streams < 100_000, "memory is bounded");
     };
-    assert_eq!((refused.code, refused.retry_after.is_some()), (Code::StoreUnavailable, true));
+    assert_eq!(
+        (refused.code, refused.retry_after.is_some()),
+        (Code::StoreUnavailable, true)
+    );
     settle(bill, "0.5");
     fs::remove_file(&folder).unwrap();
     fs::create_dir(&folder).unwrap();
     ledger.flush(SOON);
     assert_eq!(scratch.rows().len(), streams);
-    assert!(ledger.hold(&budgets(), customer(), Estimate::default()).is_ok());
+    assert!(
+        ledger
+            .hold(&budgets(), customer(), Estimate::default())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -309,22 +472,45 @@ fn many_hands_write_and_the_sum_of_the_rows_is_what_was_spent() {
             let ledger = ledger.clone();
             std::thread::spawn(move || {
                 for number in 0..500 {
-                    let hold =
-                        ledger.hold(&Budgets::default(), customer(), Estimate { cost: Money::nanos(7), ..Estimate::default() }).unwrap();
-                    let bill = hold.begin(&Begun { stream: &StreamId::random(), dialect: "events", model: "m", input_estimate: 5 });
+                    let hold = ledger
+                        .hold(
+                            &Budgets::default(),
+                            customer(),
+                            Estimate {
+                                cost: Money::nanos(7),
+                                ..Estimate::default()
+                            },
+                        )
+                        .unwrap();
+                    let bill = hold.begin(&Begun {
+                        stream: &StreamId::random(),
+                        dialect: "events",
+                        model: "m",
+                        input_estimate: 5,
+                    });
                     settle(bill, &Money::nanos(number * 13 + thread).to_string());
                 }
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    threads
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
     ledger.flush(SOON);
     let rows = scratch.rows();
-    let sum = rows.iter().fold(Money::ZERO, |sum, row| sum.plus(money(&row["cost"].to_string())));
+    let sum = rows.iter().fold(Money::ZERO, |sum, row| {
+        sum.plus(money(&row["cost"].to_string()))
+    });
     assert_eq!((rows.len(), sum), (2000, ledger.spent(&key()).1));
     assert_eq!(ledger.reserved(), Money::ZERO);
-    let sums = scratch.told(&Question { by: Some(By::Key), ..Question::default() });
-    assert_eq!(sums, format!("key,{}\r\nweb,2000,20000,8000,0,6000,0,{sum},0,0\r\n", SUMS));
+    let sums = scratch.told(&Question {
+        by: Some(By::Key),
+        ..Question::default()
+    });
+    assert_eq!(
+        sums,
+        format!("key,{}\r\nweb,2000,20000,8000,0,6000,0,{sum},0,0\r\n", SUMS)
+    );
 }
 
 const SUMS: &str = "streams,input_tokens,cached_input_tokens,cache_write_tokens,output_tokens,reasoning_tokens,cost,estimated,unpriced";
@@ -347,9 +533,28 @@ fn history() -> Scratch {
     const NOVEMBER: u64 = 1_793_491_200_000;
     for (month, rows) in [
         ("2026-10", vec![row("a", NOVEMBER - 1, "1")]),
-        ("2026-11", vec![row("b", NOVEMBER, "0.1"), row("c", NOVEMBER + 86_400_000, "0.2")]),
+        (
+            "2026-11",
+            vec![
+                row("b", NOVEMBER, "0.1"),
+                row("c", NOVEMBER + 86_400_000, "0.2"),
+            ],
+        ),
     ] {
-        let text: Vec<u8> = rows.iter().flat_map(|row| [Row { ended: None, ..row.clone() }.line(), row.line()].concat()).collect();
+        let text: Vec<u8> = rows
+            .iter()
+            .flat_map(|row| {
+                [
+                    Row {
+                        ended: None,
+                        ..row.clone()
+                    }
+                    .line(),
+                    row.line(),
+                ]
+                .concat()
+            })
+            .collect();
         fs::write(scratch.0.join(format!("ledger/{month}.jsonl")), text).unwrap();
     }
     fs::write(scratch.0.join("ledger/notes.txt"), "not a month").unwrap();
@@ -360,12 +565,22 @@ fn history() -> Scratch {
 fn reports_are_by_days_and_in_both_forms() {
     let scratch = history();
     let day = |text: &str| Some(text.parse().unwrap());
-    let question = |from, to, by, format| Question { from, to, by, format };
+    let question = |from, to, by, format| Question {
+        from,
+        to,
+        by,
+        format,
+    };
     insta::assert_snapshot!(
         [
             question(None, None, None, Format::Csv),
             question(None, day("2026-10-31"), None, Format::Json),
-            question(day("2026-11-01"), day("2026-11-01"), Some(By::Model), Format::Csv),
+            question(
+                day("2026-11-01"),
+                day("2026-11-01"),
+                Some(By::Model),
+                Format::Csv
+            ),
             question(day("2026-11-01"), None, Some(By::User), Format::Json),
             question(None, None, Some(By::Day), Format::Csv),
             question(None, None, Some(By::Month), Format::Json),
@@ -380,14 +595,35 @@ fn reports_are_by_days_and_in_both_forms() {
 fn budgets_say_when_they_begin_anew() {
     let ledger = Ledger::open(None, &budgets()).unwrap();
     settle(begin(&ledger, "1"), "9.5");
-    let estimate = |prompt: &str, cost: &str| Estimate { prompt: money(prompt), cost: money(cost), priced: true };
-    let spent = ledger.hold(&budgets(), customer(), estimate("0", "0.6")).unwrap_err();
-    assert_eq!((spent.code, spent.limit, spent.final_here), (Code::BudgetExceeded, Some("key"), true));
+    let estimate = |prompt: &str, cost: &str| Estimate {
+        prompt: money(prompt),
+        cost: money(cost),
+        priced: true,
+    };
+    let spent = ledger
+        .hold(&budgets(), customer(), estimate("0", "0.6"))
+        .unwrap_err();
+    assert_eq!(
+        (spent.code, spent.limit, spent.final_here),
+        (Code::BudgetExceeded, Some("key"), true)
+    );
     assert!(spent.retry_after.unwrap() <= Month::left(now_ms()) + SOON);
-    let hold = ledger.hold(&budgets(), customer(), estimate("0", "0.4")).unwrap();
-    assert_eq!(warning_header(&hold.warnings).unwrap(), "key;period=month;used=99");
-    let reserved = ledger.hold(&budgets(), customer(), estimate("0", "0.2")).unwrap_err();
-    assert_eq!((reserved.code, reserved.final_here, reserved.retry_after), (Code::BudgetExceeded, false, Some(Duration::from_secs(1))));
-    let dear = ledger.hold(&budgets(), customer(), estimate("11", "12")).unwrap_err();
+    let hold = ledger
+        .hold(&budgets(), customer(), estimate("0", "0.4"))
+        .unwrap();
+    assert_eq!(
+        warning_header(&hold.warnings).unwrap(),
+        "key;period=month;used=99"
+    );
+    let reserved = ledger
+        .hold(&budgets(), customer(), estimate("0", "0.2"))
+        .unwrap_err();
+    assert_eq!(
+        (reserved.code, reserved.final_here, reserved.retry_after),
+        (Code::BudgetExceeded, false, Some(Duration::from_secs(1)))
+    );
+    let dear = ledger
+        .hold(&budgets(), customer(), estimate("11", "12"))
+        .unwrap_err();
     assert_eq!((dear.code, dear.limit), (Code::InvalidRequest, Some("key")));
 }

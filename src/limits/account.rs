@@ -11,7 +11,8 @@ use super::fill::Fill;
 use super::limit_state::{Kind, LimitState};
 use super::{Limit, Scope};
 
-/// When a slot may be free again: nobody knows when a stream ends, and a second is what clients wait anyway.
+/// When a slot may be free again: nobody knows when a stream ends, and a second is what clients
+/// wait anyway.
 const SLOT_AGAIN: Duration = Duration::from_secs(1);
 
 /// An account, shared by all who draw on it.
@@ -54,7 +55,14 @@ impl Short {
 
 impl Account {
     pub(super) fn new(scope: Scope, limit: Limit, now: u64) -> Self {
-        Self { scope, state: Mutex::new(State { limit, at: now, ..State::default() }) }
+        Self {
+            scope,
+            state: Mutex::new(State {
+                limit,
+                at: now,
+                ..State::default()
+            }),
+        }
     }
 
     /// The account as it is now, under these figures. Others wait meanwhile.
@@ -105,13 +113,25 @@ impl State {
     /// What is to be reserved for a request: no more than there can be.
     pub(super) fn reserve(&self, need: Need) -> Option<u64> {
         let holds = self.limit.tokens_per_minute?;
-        Some(need.input.saturating_add(need.output).min(holds.get().into()))
+        Some(
+            need.input
+                .saturating_add(need.output)
+                .min(holds.get().into()),
+        )
     }
 
     /// Whether one more request may come; of several reasons against it the one that lasts longest.
     pub(super) fn look(&self, need: Need) -> Result<(), Short> {
-        let worst = [self.look_for_tokens(need), self.look_for_requests(), self.look_for_slots()];
-        worst.into_iter().flatten().max_by_key(|short| short.wait()).map_or(Ok(()), Err)
+        let worst = [
+            self.look_for_tokens(need),
+            self.look_for_requests(),
+            self.look_for_slots(),
+        ];
+        worst
+            .into_iter()
+            .flatten()
+            .max_by_key(|short| short.wait())
+            .map_or(Ok(()), Err)
     }
 
     fn look_for_tokens(&self, need: Need) -> Option<Short> {
@@ -132,7 +152,8 @@ impl State {
         (self.running >= most.get()).then_some(Short::Slots(most))
     }
 
-    /// Takes one request, a slot, and what is to be reserved; says how much that was, where tokens are counted.
+    /// Takes one request, a slot, and what is to be reserved; says how much that was, where tokens
+    /// are counted.
     pub(super) fn take(&mut self, need: Need) -> Option<u64> {
         self.running = self.running.saturating_add(1);
         if self.limit.requests_per_minute.is_some() {
@@ -166,7 +187,10 @@ impl State {
 
     /// How long it will be in debt, where it is.
     pub(super) fn debt(&self) -> Option<(NonZeroU32, Duration)> {
-        let holds = self.limit.tokens_per_minute.filter(|holds| self.tokens.is_in_debt(*holds))?;
+        let holds = self
+            .limit
+            .tokens_per_minute
+            .filter(|holds| self.tokens.is_in_debt(*holds))?;
         Some((holds, self.tokens.wait(0, holds, holds)))
     }
 
@@ -182,19 +206,36 @@ impl State {
     /// What it has left of that kind, to compare accounts by.
     pub(super) fn room(&self, kind: Kind) -> Option<u128> {
         match kind {
-            Kind::Requests => self.limit.requests().map(|(_, burst)| self.requests.room(burst)),
-            Kind::Tokens => self.limit.tokens_per_minute.map(|holds| self.tokens.room(holds)),
+            Kind::Requests => self
+                .limit
+                .requests()
+                .map(|(_, burst)| self.requests.room(burst)),
+            Kind::Tokens => self
+                .limit
+                .tokens_per_minute
+                .map(|holds| self.tokens.room(holds)),
         }
     }
 
     /// Where its callers stand with that kind.
     pub(super) fn limit_state(&self, scope: Scope, kind: Kind) -> Option<LimitState> {
         let (fill, per_minute, holds) = match kind {
-            Kind::Requests => self.limit.requests().map(|(per_minute, burst)| (self.requests, per_minute, burst))?,
-            Kind::Tokens => self.limit.tokens_per_minute.map(|holds| (self.tokens, holds, holds))?,
+            Kind::Requests => self
+                .limit
+                .requests()
+                .map(|(per_minute, burst)| (self.requests, per_minute, burst))?,
+            Kind::Tokens => self
+                .limit
+                .tokens_per_minute
+                .map(|holds| (self.tokens, holds, holds))?,
         };
         let (remaining, reset) = (fill.remaining(holds), fill.reset(per_minute));
-        Some(LimitState { limit: scope.name(), per_minute: per_minute.get(), remaining, reset })
+        Some(LimitState {
+            limit: scope.name(),
+            per_minute: per_minute.get(),
+            remaining,
+            reset,
+        })
     }
 }
 

@@ -1,8 +1,9 @@
 //! The accounts of those whom no configuration names: addresses and end users.
 //!
-//! Invariants: memory is bounded, however many come: an account that is full again and that nobody holds says nothing and
-//! is forgotten; at most [`KEPT`] are remembered, and who comes when there is no room shares one of a few spare accounts
-//! with others, so that the limit holds for them too, together. Names are known by a keyed digest alone.
+//! Invariants: memory is bounded, however many come: an account that is full again and that nobody
+//! holds says nothing and is forgotten; at most [`KEPT`] are remembered, and who comes when there
+//! is no room shares one of a few spare accounts with others, so that the limit holds for them too,
+//! together. Names are known by a keyed digest alone.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
@@ -45,7 +46,12 @@ struct Shard {
 impl BoundedAccounts {
     pub(super) fn new(scope: Scope, kept: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { scope, shards, room: kept.div_ceil(SHARDS), secrets: [RandomState::new(), RandomState::new()] }
+        Self {
+            scope,
+            shards,
+            room: kept.div_ceil(SHARDS),
+            secrets: [RandomState::new(), RandomState::new()],
+        }
     }
 
     /// The account of that one.
@@ -53,27 +59,49 @@ impl BoundedAccounts {
         let [one, other] = &self.secrets;
         let digest = u128::from(one.hash_one(&who)) << 64 | u128::from(other.hash_one(&who));
         let number = usize::try_from(digest % SHARDS as u128).unwrap_or_default();
-        let mut shard = self.shards.get(number).expect("a remainder is a shard's number").lock();
+        let mut shard = self
+            .shards
+            .get(number)
+            .expect("a remainder is a shard's number")
+            .lock();
         if let Some(account) = shard.accounts.get(&digest) {
             return account.clone();
         }
         shard.forget(self.room, now);
-        let key = if shard.accounts.len() < self.room { digest } else { spare(digest) };
-        shard.accounts.entry(key).or_insert_with(|| Arc::new(Account::new(self.scope, limit, now))).clone()
+        let key = if shard.accounts.len() < self.room {
+            digest
+        } else {
+            spare(digest)
+        };
+        shard
+            .accounts
+            .entry(key)
+            .or_insert_with(|| Arc::new(Account::new(self.scope, limit, now)))
+            .clone()
     }
 
     /// Calls `look` with every account.
     pub(super) fn each(&self, mut look: impl FnMut(&Account)) {
-        self.shards.iter().for_each(|shard| shard.lock().accounts.values().for_each(|account| look(account)));
+        self.shards.iter().for_each(|shard| {
+            shard
+                .lock()
+                .accounts
+                .values()
+                .for_each(|account| look(account));
+        });
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().accounts.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| shard.lock().accounts.len())
+            .sum()
     }
 }
 
-/// The key of the spare account for a digest: far from what a digest is, but for a chance that nobody meets.
+/// The key of the spare account for a digest: far from what a digest is, but for a chance that
+/// nobody meets.
 const fn spare(digest: u128) -> u128 {
     (digest >> 64) % SPARE
 }
@@ -90,7 +118,8 @@ impl Shard {
         }
         self.looked = now.max(1);
         // Whoever has found an account and not yet taken from it holds it.
-        self.accounts.retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
+        self.accounts
+            .retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
         self.look_at = self.accounts.len().saturating_mul(2);
         if self.accounts.capacity() / 4 > self.accounts.len() {
             self.accounts.shrink_to(self.look_at);
@@ -108,7 +137,10 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn limit() -> Limit {
-        Limit { requests_per_minute: NonZeroU32::new(1), ..Limit::default() }
+        Limit {
+            requests_per_minute: NonZeroU32::new(1),
+            ..Limit::default()
+        }
     }
 
     fn drawn(bounded: &BoundedAccounts, who: u32, now: u64) -> bool {
@@ -134,21 +166,41 @@ mod tests {
         }
         let bound = KEPT + SHARDS * 17;
         assert!(most <= bound && bounded.len() <= bound, "{most} accounts");
-        assert!((0..1000).all(|who| !drawn(&bounded, who, 1_000_000)), "those who are known have used up theirs");
-        let strangers = (2_000_000..2_100_000).filter(|who| drawn(&bounded, *who, 1_000_000)).count();
-        assert!(strangers <= SHARDS * 16, "{strangers} strangers were let in by spare accounts");
+        assert!(
+            (0..1000).all(|who| !drawn(&bounded, who, 1_000_000)),
+            "those who are known have used up theirs"
+        );
+        let strangers = (2_000_000..2_100_000)
+            .filter(|who| drawn(&bounded, *who, 1_000_000))
+            .count();
+        assert!(
+            strangers <= SHARDS * 16,
+            "{strangers} strangers were let in by spare accounts"
+        );
     }
 
     #[test]
     fn accounts_that_are_full_again_are_forgotten() {
         let bounded = BoundedAccounts::new(Scope::User, 1 << 10);
-        (0..1_000_000).for_each(|who| assert!(drawn(&bounded, who, u64::from(who) * SECOND), "each is let in as room is made for it"));
+        (0..1_000_000).for_each(|who| {
+            assert!(
+                drawn(&bounded, who, u64::from(who) * SECOND),
+                "each is let in as room is made for it"
+            );
+        });
         assert!(bounded.len() <= 1 << 10, "{} accounts", bounded.len());
         let later = 1_000_000 * SECOND;
-        bounded.find(7, limit(), later).under(&limit(), later).take(Need::default());
+        bounded
+            .find(7, limit(), later)
+            .under(&limit(), later)
+            .take(Need::default());
         (0..100_000).for_each(|who| {
             drawn(&bounded, 2_000_000 + who, later + u64::from(who) * SECOND);
         });
-        assert_eq!(bounded.find(7, limit(), later).state().running, 1, "who runs something is remembered");
+        assert_eq!(
+            bounded.find(7, limit(), later).state().running,
+            1,
+            "who runs something is remembered"
+        );
     }
 }

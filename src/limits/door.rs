@@ -1,6 +1,7 @@
 //! The door: what one client address may do before anything of its request is read.
 //!
-//! Invariants: memory is bounded whatever comes; an IPv6 client is its /64; nothing here waits; a check that refuses takes nothing.
+//! Invariants: memory is bounded whatever comes; an IPv6 client is its /64; nothing here waits; a
+//! check that refuses takes nothing.
 
 pub mod address;
 pub mod failures;
@@ -38,10 +39,14 @@ impl Door {
     /// A door with this limit on requests; without `requests_per_minute` there is none.
     #[must_use]
     pub fn new(limit: &Limit) -> Self {
-        Self { requests: ArcSwapOption::new(Requests::of(limit).map(Arc::new)), failures: Failures::default() }
+        Self {
+            requests: ArcSwapOption::new(Requests::of(limit).map(Arc::new)),
+            failures: Failures::default(),
+        }
     }
 
-    /// Puts another limit in place. An unchanged one keeps its fill; failed authentications are kept in any case.
+    /// Puts another limit in place. An unchanged one keeps its fill; failed authentications are
+    /// kept in any case.
     pub fn reload(&self, limit: &Limit) {
         let unchanged = match self.requests.load().as_deref() {
             Some(requests) => requests.limit() == limit,
@@ -52,12 +57,17 @@ impl Door {
         }
     }
 
-    /// Lets one request of that address in, and says where the address stands where there is a limit.
+    /// Lets one request of that address in, and says where the address stands where there is a
+    /// limit.
     ///
     /// # Errors
     /// When the address has used up its requests.
     pub fn request(&self, client: IpAddr) -> Result<Option<LimitState>, Refused> {
-        self.requests.load().as_deref().map(|requests| requests.check(Address::of(client))).transpose()
+        self.requests
+            .load()
+            .as_deref()
+            .map(|requests| requests.check(Address::of(client)))
+            .transpose()
     }
 
     /// Counts one failed authentication of that address.
@@ -85,7 +95,10 @@ mod tests {
     use super::*;
 
     fn per_minute(requests: u32) -> Limit {
-        Limit { requests_per_minute: NonZeroU32::new(requests), ..Limit::default() }
+        Limit {
+            requests_per_minute: NonZeroU32::new(requests),
+            ..Limit::default()
+        }
     }
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));

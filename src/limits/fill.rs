@@ -1,13 +1,14 @@
 //! What an account lacks to be full: GCRA, in its form as a leaky bucket of what is missing.
 //!
-//! Invariants: exact integers, so that what is given back is what was taken, also after other figures came into force;
-//! what is missing may be more than the account holds (debt), and is never negative.
+//! Invariants: exact integers, so that what is given back is what was taken, also after other
+//! figures came into force; what is missing may be more than the account holds (debt), and is never
+//! negative.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The nanoseconds of a minute: a unit is counted as so many parts, of which as many come back in a nanosecond as units
-/// in a minute.
+/// The nanoseconds of a minute: a unit is counted as so many parts, of which as many come back in a
+/// nanosecond as units in a minute.
 const PARTS: u128 = 60_000_000_000;
 
 /// The fill of one account.
@@ -19,7 +20,9 @@ pub(super) struct Fill {
 impl Fill {
     /// Time has passed, nanoseconds.
     pub(super) const fn recover(&mut self, elapsed: u64, per_minute: NonZeroU32) {
-        self.missing = self.missing.saturating_sub(elapsed as u128 * per_minute.get() as u128);
+        self.missing = self
+            .missing
+            .saturating_sub(elapsed as u128 * per_minute.get() as u128);
     }
 
     /// Takes units, whether or not they are there.
@@ -42,9 +45,13 @@ impl Fill {
         self.missing > reservations(holds)
     }
 
-    /// How long until that many units are there, if it holds `holds` of them; at the least until it is out of debt.
+    /// How long until that many units are there, if it holds `holds` of them; at the least until it
+    /// is out of debt.
     pub(super) fn wait(self, units: u64, holds: NonZeroU32, per_minute: NonZeroU32) -> Duration {
-        duration((self.missing + u128::from(units) * PARTS).saturating_sub(reservations(holds)), per_minute)
+        duration(
+            (self.missing + u128::from(units) * PARTS).saturating_sub(reservations(holds)),
+            per_minute,
+        )
     }
 
     /// How long until it is full.
@@ -69,7 +76,9 @@ fn reservations(units: NonZeroU32) -> u128 {
 
 /// The time in which so many parts come back, rounded up: who waits that long is not too early.
 fn duration(reservations: u128, per_minute: NonZeroU32) -> Duration {
-    Duration::from_nanos(u64::try_from(reservations.div_ceil(u128::from(per_minute.get()))).unwrap_or(u64::MAX))
+    Duration::from_nanos(
+        u64::try_from(reservations.div_ceil(u128::from(per_minute.get()))).unwrap_or(u64::MAX),
+    )
 }
 
 #[cfg(test)]
@@ -87,9 +96,21 @@ mod tests {
             let wait = u64::try_from(fill.wait(1, per_minute, per_minute).as_nanos()).unwrap();
             let mut early = fill;
             early.recover(wait - 1, per_minute);
-            assert_ne!((early.remaining(per_minute), early.wait(1, per_minute, per_minute)), (1, Duration::ZERO));
+            assert_ne!(
+                (
+                    early.remaining(per_minute),
+                    early.wait(1, per_minute, per_minute)
+                ),
+                (1, Duration::ZERO)
+            );
             fill.recover(wait, per_minute);
-            assert_eq!((fill.remaining(per_minute) >= 1, fill.wait(1, per_minute, per_minute)), (true, Duration::ZERO));
+            assert_eq!(
+                (
+                    fill.remaining(per_minute) >= 1,
+                    fill.wait(1, per_minute, per_minute)
+                ),
+                (true, Duration::ZERO)
+            );
         }
     }
 
@@ -98,7 +119,10 @@ mod tests {
         let mut fill = Fill::default();
         fill.take(21);
         assert!(fill.is_in_debt(SEVEN));
-        assert_eq!((fill.remaining(SEVEN), fill.wait(0, SEVEN, SEVEN)), (0, Duration::from_secs(120)));
+        assert_eq!(
+            (fill.remaining(SEVEN), fill.wait(0, SEVEN, SEVEN)),
+            (0, Duration::from_secs(120))
+        );
         assert_eq!(fill.reset(SEVEN), Duration::from_secs(180));
         fill.give(20);
         assert_eq!((fill.remaining(SEVEN), fill.is_in_debt(SEVEN)), (6, false));
@@ -110,7 +134,10 @@ mod tests {
     fn no_figure_overflows() {
         let mut fill = Fill::default();
         (0..4).for_each(|_| fill.take(u64::MAX));
-        assert!(fill.is_in_debt(MANY) && fill.wait(u64::MAX, MANY, SEVEN) == Duration::from_nanos(u64::MAX));
+        assert!(
+            fill.is_in_debt(MANY)
+                && fill.wait(u64::MAX, MANY, SEVEN) == Duration::from_nanos(u64::MAX)
+        );
         fill.recover(u64::MAX, MANY);
     }
 }

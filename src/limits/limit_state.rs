@@ -1,5 +1,5 @@
-//! Where somebody stands with their limits, as header fields: OpenAI's `x-ratelimit-*` or, for its clients, Anthropic's
-//! `anthropic-ratelimit-*`; and the IETF's `RateLimit` and `RateLimit-Policy`.
+//! Where somebody stands with their limits, as header fields: OpenAI's `x-ratelimit-*` or, for its
+//! clients, Anthropic's `anthropic-ratelimit-*`; and the IETF's `RateLimit` and `RateLimit-Policy`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -43,14 +43,22 @@ impl LimitStates {
     /// The same, unless the door is tighter.
     #[must_use]
     pub fn or_door(self, door: Option<LimitState>) -> Self {
-        let tighter = |door: &LimitState| self.requests.is_none_or(|own| door.remaining < own.remaining);
-        Self { requests: door.filter(tighter).or(self.requests), ..self }
+        let tighter = |door: &LimitState| {
+            self.requests
+                .is_none_or(|own| door.remaining < own.remaining)
+        };
+        Self {
+            requests: door.filter(tighter).or(self.requests),
+            ..self
+        }
     }
 
     /// Writes the fields as clients of that dialect know them.
     pub fn write(&self, headers: &mut HeaderMap, dialect: DialectId) {
         let kinds = [(self.requests, Kind::Requests), (self.tokens, Kind::Tokens)];
-        let known = kinds.into_iter().filter_map(|(limit_state, kind)| Some((limit_state?, kind)));
+        let known = kinds
+            .into_iter()
+            .filter_map(|(limit_state, kind)| Some((limit_state?, kind)));
         let (mut policies, mut states) = (Vec::new(), Vec::new());
         for (limit_state, kind) in known {
             limit_state.write(headers, kind, dialect);
@@ -81,7 +89,10 @@ impl LimitState {
     fn policy(&self, kind: Kind) -> String {
         match kind {
             Kind::Requests => format!("\"{}\";q={};w=60", self.limit, self.per_minute),
-            Kind::Tokens => format!("\"{}-tokens\";q={};qu=\"sluicegate-tokens\";w=60", self.limit, self.per_minute),
+            Kind::Tokens => format!(
+                "\"{}-tokens\";q={};qu=\"sluicegate-tokens\";w=60",
+                self.limit, self.per_minute
+            ),
         }
     }
 
@@ -97,16 +108,32 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     headers.insert(HeaderName::from_static(name), value);
 }
 
-const OPENAI_REQUESTS: [&str; 3] = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-const OPENAI_TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
-const ANTHROPIC_REQUESTS: [&str; 3] =
-    ["anthropic-ratelimit-requests-limit", "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-reset"];
-const ANTHROPIC_TOKENS: [&str; 3] =
-    ["anthropic-ratelimit-tokens-limit", "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-reset"];
+const OPENAI_REQUESTS: [&str; 3] = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+];
+const OPENAI_TOKENS: [&str; 3] = [
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
+];
+const ANTHROPIC_REQUESTS: [&str; 3] = [
+    "anthropic-ratelimit-requests-limit",
+    "anthropic-ratelimit-requests-remaining",
+    "anthropic-ratelimit-requests-reset",
+];
+const ANTHROPIC_TOKENS: [&str; 3] = [
+    "anthropic-ratelimit-tokens-limit",
+    "anthropic-ratelimit-tokens-remaining",
+    "anthropic-ratelimit-tokens-reset",
+];
 
 /// The moment that is so far away, as Anthropic writes it; never too early.
 fn moment(after: Duration) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let then = now.saturating_add(after);
     rfc3339(then.as_secs() + u64::from(then.subsec_nanos() > 0))
 }
@@ -121,7 +148,11 @@ fn spell(duration: Duration) -> String {
     let fraction = format!("{:03}", rest % 1000);
     let seconds = format!("{}.{fraction}", rest / 1000);
     let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
-    let minutes = if minutes > 0 { format!("{minutes}m") } else { String::new() };
+    let minutes = if minutes > 0 {
+        format!("{minutes}m")
+    } else {
+        String::new()
+    };
     format!("{minutes}{seconds}s")
 }
 
@@ -131,15 +162,35 @@ mod tests {
 
     #[test]
     fn durations_are_spelled_as_openai_does() {
-        for (millis, text) in [(0, "0ms"), (20, "20ms"), (1000, "1s"), (1500, "1.5s"), (8640, "8.64s"), (10_000, "10s"), (360_000, "6m0s")]
-        {
+        for (millis, text) in [
+            (0, "0ms"),
+            (20, "20ms"),
+            (1000, "1s"),
+            (1500, "1.5s"),
+            (8640, "8.64s"),
+            (10_000, "10s"),
+            (360_000, "6m0s"),
+        ] {
             assert_eq!(spell(Duration::from_millis(millis)), text);
         }
     }
 
-    const REQUESTS: LimitState = LimitState { limit: "key", per_minute: 60, remaining: 9, reset: Duration::from_millis(1500) };
-    const TOKENS: LimitState = LimitState { limit: "team", per_minute: 200_000, remaining: 1500, reset: Duration::from_secs(90) };
-    const BOTH: LimitStates = LimitStates { requests: Some(REQUESTS), tokens: Some(TOKENS) };
+    const REQUESTS: LimitState = LimitState {
+        limit: "key",
+        per_minute: 60,
+        remaining: 9,
+        reset: Duration::from_millis(1500),
+    };
+    const TOKENS: LimitState = LimitState {
+        limit: "team",
+        per_minute: 200_000,
+        remaining: 1500,
+        reset: Duration::from_secs(90),
+    };
+    const BOTH: LimitStates = LimitStates {
+        requests: Some(REQUESTS),
+        tokens: Some(TOKENS),
+    };
 
     fn written(limit_states: LimitStates, dialect: DialectId) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -150,30 +201,77 @@ mod tests {
     #[test]
     fn the_fields_tell_the_tightest_limit_of_each_kind() {
         let headers = written(BOTH, DialectId::Events);
-        assert_eq!(headers["ratelimit-policy"], "\"key\";q=60;w=60, \"team-tokens\";q=200000;qu=\"sluicegate-tokens\";w=60");
-        assert_eq!(headers["ratelimit"], "\"key\";r=9;t=2, \"team-tokens\";r=1500;t=90");
+        assert_eq!(
+            headers["ratelimit-policy"],
+            "\"key\";q=60;w=60, \"team-tokens\";q=200000;qu=\"sluicegate-tokens\";w=60"
+        );
+        assert_eq!(
+            headers["ratelimit"],
+            "\"key\";r=9;t=2, \"team-tokens\";r=1500;t=90"
+        );
         let of = |name: &str| headers[format!("x-ratelimit-{name}")].to_str().unwrap();
-        assert_eq!((of("limit-requests"), of("remaining-requests"), of("reset-requests")), ("60", "9", "1.5s"));
-        assert_eq!((of("limit-tokens"), of("remaining-tokens"), of("reset-tokens")), ("200000", "1500", "1m30s"));
+        assert_eq!(
+            (
+                of("limit-requests"),
+                of("remaining-requests"),
+                of("reset-requests")
+            ),
+            ("60", "9", "1.5s")
+        );
+        assert_eq!(
+            (
+                of("limit-tokens"),
+                of("remaining-tokens"),
+                of("reset-tokens")
+            ),
+            ("200000", "1500", "1m30s")
+        );
         assert!(written(LimitStates::default(), DialectId::Events).is_empty());
     }
 
     #[test]
     fn a_tighter_door_goes_before() {
-        let door = |remaining| Some(LimitState { limit: "ip", remaining, ..REQUESTS });
-        let tightest = |remaining| written(BOTH.or_door(door(remaining)), DialectId::Ui)["ratelimit"].clone();
+        let door = |remaining| {
+            Some(LimitState {
+                limit: "ip",
+                remaining,
+                ..REQUESTS
+            })
+        };
+        let tightest =
+            |remaining| written(BOTH.or_door(door(remaining)), DialectId::Ui)["ratelimit"].clone();
         assert!(tightest(8).to_str().unwrap().starts_with("\"ip\";r=8"));
         assert!(tightest(9).to_str().unwrap().starts_with("\"key\";r=9"));
-        assert_eq!(written(LimitStates::default().or_door(door(7)), DialectId::Ui)["x-ratelimit-remaining-requests"], "7");
+        assert_eq!(
+            written(LimitStates::default().or_door(door(7)), DialectId::Ui)["x-ratelimit-remaining-requests"],
+            "7"
+        );
     }
 
     #[test]
     fn clients_of_anthropic_read_their_own_fields() {
         let headers = written(BOTH, DialectId::Anthropic);
-        let field = |name: &str| headers[format!("anthropic-ratelimit-{name}")].to_str().unwrap();
-        assert_eq!((field("requests-limit"), field("requests-remaining")), ("60", "9"));
-        assert_eq!((field("tokens-limit"), field("tokens-remaining")), ("200000", "1500"));
-        assert!(field("tokens-reset").ends_with('Z') && field("tokens-reset") > &*rfc3339(1_760_000_000), "{headers:?}");
-        assert!(headers.contains_key("ratelimit") && !headers.contains_key("x-ratelimit-limit-requests"));
+        let field = |name: &str| {
+            headers[format!("anthropic-ratelimit-{name}")]
+                .to_str()
+                .unwrap()
+        };
+        assert_eq!(
+            (field("requests-limit"), field("requests-remaining")),
+            ("60", "9")
+        );
+        assert_eq!(
+            (field("tokens-limit"), field("tokens-remaining")),
+            ("200000", "1500")
+        );
+        assert!(
+            field("tokens-reset").ends_with('Z')
+                && field("tokens-reset") > &*rfc3339(1_760_000_000),
+            "{headers:?}"
+        );
+        assert!(
+            headers.contains_key("ratelimit")
+                && !headers.contains_key("x-ratelimit-limit-requests")
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! The right to run one generation, and what becomes of it.
 //!
-//! Invariants: its accounts are settled exactly once, whatever happens: by [`Pass::settle`], or, dropped without it, with
-//! what it was told until then. A provider is drawn on only while it is asked, by the [`Lane`] of the attempt.
+//! Invariants: its accounts are settled exactly once, whatever happens: by [`Pass::settle`], or,
+//! dropped without it, with what it was told until then. A provider is drawn on only while it is
+//! asked, by the [`Lane`] of the attempt.
 
 use std::sync::Arc;
 
@@ -16,12 +17,13 @@ use super::table::LimitTable;
 use crate::model::fault::Fault;
 use crate::model::usage;
 
-/// Output beyond what is paid for that may be on its way before the accounts hear of it, bytes: a look at each of them
-/// costs as much as a token, and 64 tokens are nothing to an account that counts them by the minute.
+/// Output beyond what is paid for that may be on its way before the accounts hear of it, bytes: a
+/// look at each of them costs as much as a token, and 64 tokens are nothing to an account that
+/// counts them by the minute.
 const STEP: u64 = 256;
 
-/// The most tokens that one generation is charged: no model has room for so many, and a figure beyond would be an
-/// upstream's mistake that closes an account for days.
+/// The most tokens that one generation is charged: no model has room for so many, and a figure
+/// beyond would be an upstream's mistake that closes an account for days.
 const MOST: u64 = 100_000_000;
 
 /// What a generation has come to.
@@ -53,8 +55,8 @@ pub struct Pass {
     pub limit_states: LimitStates,
 }
 
-/// The right to ask one provider for one generation, as long as an attempt lasts. Dropped, its slot is free, and nothing
-/// but the request itself was used.
+/// The right to ask one provider for one generation, as long as an attempt lasts. Dropped, its slot
+/// is free, and nothing but the request itself was used.
 #[derive(Debug)]
 pub struct Lane {
     provider: ByteString,
@@ -63,7 +65,10 @@ pub struct Lane {
 
 impl Lane {
     pub(super) const fn new(provider: ByteString, reservation: Option<Reservation>) -> Self {
-        Self { provider, reservation }
+        Self {
+            provider,
+            reservation,
+        }
     }
 
     /// The provider.
@@ -88,8 +93,17 @@ impl Pass {
         first: Lane,
         limit_states: LimitStates,
     ) -> Self {
-        let mut pass =
-            Self { table, need, reservations, first: Some(first), charge: None, asked: false, streamed: 0, paid: u64::MAX, limit_states };
+        let mut pass = Self {
+            table,
+            need,
+            reservations,
+            first: Some(first),
+            charge: None,
+            asked: false,
+            streamed: 0,
+            paid: u64::MAX,
+            limit_states,
+        };
         pass.reckon();
         pass
     }
@@ -98,13 +112,21 @@ impl Pass {
     #[must_use]
     pub fn unlimited() -> Self {
         let table = Arc::new(LimitTable::new(&Arc::default(), Settings::default()));
-        Self::new(table, Need::default(), SmallVec::new(), Lane::new(ByteString::new(), None), LimitStates::default())
+        Self::new(
+            table,
+            Need::default(),
+            SmallVec::new(),
+            Lane::new(ByteString::new(), None),
+            LimitStates::default(),
+        )
     }
 
-    /// The right to ask that provider: the one that came with the pass, or another in its place. Two may be held at a time.
+    /// The right to ask that provider: the one that came with the pass, or another in its place.
+    /// Two may be held at a time.
     ///
     /// # Errors
-    /// 429 with the limit `provider` where it has nothing left: to be skipped, as if it had said so itself.
+    /// 429 with the limit `provider` where it has nothing left: to be skipped, as if it had said so
+    /// itself.
     pub fn lane(&mut self, provider: &ByteString) -> Result<Lane, Box<Fault>> {
         if let Some(first) = self.first.take_if(|first| first.provider == *provider) {
             return Ok(first);
@@ -129,10 +151,15 @@ impl Pass {
     /// Hears how much output there is, bytes. Cheap enough for every token.
     ///
     /// # Errors
-    /// 429 when an account has run dry by it, and the stream is to end then (`on_exceeded = "cut"`).
+    /// 429 when an account has run dry by it, and the stream is to end then
+    /// (`on_exceeded = "cut"`).
     pub fn streamed(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
         self.streamed = bytes;
-        if bytes > self.paid { self.keep_up(bytes) } else { Ok(()) }
+        if bytes > self.paid {
+            self.keep_up(bytes)
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -160,22 +187,40 @@ impl Pass {
 
     fn close(&mut self) {
         self.first = None;
-        let told = if self.asked { Charge::Tokens(self.owes()) } else { Charge::Nothing };
+        let told = if self.asked {
+            Charge::Tokens(self.owes())
+        } else {
+            Charge::Nothing
+        };
         if let Charge::Tokens(tokens) = self.charge.unwrap_or(told) {
-            self.reservations.iter_mut().for_each(|reservation| reservation.owe(tokens.min(MOST)));
+            self.reservations
+                .iter_mut()
+                .for_each(|reservation| reservation.owe(tokens.min(MOST)));
         }
         self.reservations.clear();
     }
 
     /// The tokens that are owed as far as is known.
     fn owes(&self) -> u64 {
-        self.need.input.saturating_add(usage::estimate(self.streamed)).min(MOST)
+        self.need
+            .input
+            .saturating_add(usage::estimate(self.streamed))
+            .min(MOST)
     }
 
     /// Finds out up to how many bytes of output all accounts are paid.
     fn reckon(&mut self) {
-        let output = |reservation: &Reservation| reservation.taken().map(|taken| taken.saturating_sub(self.need.input).saturating_mul(4));
-        self.paid = self.reservations.iter().filter_map(output).min().unwrap_or(u64::MAX);
+        let output = |reservation: &Reservation| {
+            reservation
+                .taken()
+                .map(|taken| taken.saturating_sub(self.need.input).saturating_mul(4))
+        };
+        self.paid = self
+            .reservations
+            .iter()
+            .filter_map(output)
+            .min()
+            .unwrap_or(u64::MAX);
     }
 }
 

@@ -34,7 +34,14 @@ pub(super) struct Reservation {
 impl Reservation {
     /// What was taken from an account just now.
     pub(super) fn new(account: &Arc<Account>, clock: Clock, taken: Option<u64>) -> Self {
-        Self { account: account.clone(), clock, taken, owes: 0, asked: false, slot: true }
+        Self {
+            account: account.clone(),
+            clock,
+            taken,
+            owes: 0,
+            asked: false,
+            slot: true,
+        }
     }
 
     /// Takes a part of one account alone.
@@ -43,7 +50,9 @@ impl Reservation {
     /// 429 where it has nothing left, 400 where it can never hold so much.
     pub(super) fn take(applied: &Applied, need: Need, clock: Clock) -> Result<Self, Box<Fault>> {
         let mut state = applied.account.under(&applied.limit, clock.now());
-        state.look(need).map_err(|short| Box::new(refusal::refused(applied.account.scope, short, need, &state)))?;
+        state.look(need).map_err(|short| {
+            Box::new(refusal::refused(applied.account.scope, short, need, &state))
+        })?;
         let taken = state.take(need);
         drop(state);
         Ok(Self::new(&applied.account, clock, taken))
@@ -64,7 +73,9 @@ impl Reservation {
     /// # Errors
     /// When the account is in debt then; it is taken all the same.
     pub(super) fn keep_up(&mut self, owes: u64) -> Result<(), Box<Fault>> {
-        let Some(taken) = self.taken.as_mut().filter(|taken| **taken < owes) else { return Ok(()) };
+        let Some(taken) = self.taken.as_mut().filter(|taken| **taken < owes) else {
+            return Ok(());
+        };
         let mut state = self.account.now(self.clock.now());
         state.take_tokens(owes - *taken);
         *taken = owes;

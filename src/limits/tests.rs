@@ -57,7 +57,9 @@ fn ask_for(table: &Arc<LimitTable>, need: Need, providers: &[ByteString]) -> Res
         model: &it,
         own: None,
     };
-    table.admit(&who, providers.iter(), need).map_err(|refused| refused.fault)
+    table
+        .admit(&who, providers.iter(), need)
+        .map_err(|refused| refused.fault)
 }
 
 fn ask(table: &Arc<LimitTable>, input: u64, output: u64) -> Result<Pass, Fault> {
@@ -73,7 +75,12 @@ fn opened(mut pass: Pass) -> Pass {
 }
 
 fn remaining(table: &Arc<LimitTable>) -> u32 {
-    ask(table, 0, 0).unwrap().limit_states.tokens.unwrap().remaining
+    ask(table, 0, 0)
+        .unwrap()
+        .limit_states
+        .tokens
+        .unwrap()
+        .remaining
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,9 +89,19 @@ async fn each_limit_counts_what_it_says_and_names_itself() {
         let requests = table(settings(scope, limit(2, 0, 0)));
         // At the door, not here.
         if scope != "ip" {
-            drop([opened(ask(&requests, 1, 1).unwrap()), opened(ask(&requests, 1, 1).unwrap())]);
+            drop([
+                opened(ask(&requests, 1, 1).unwrap()),
+                opened(ask(&requests, 1, 1).unwrap()),
+            ]);
             let fault = ask(&requests, 1, 1).unwrap_err();
-            assert_eq!((fault.limit, fault.code, fault.retry_after), (Some(scope), Code::RateLimited, Some(Duration::from_secs(30))));
+            assert_eq!(
+                (fault.limit, fault.code, fault.retry_after),
+                (
+                    Some(scope),
+                    Code::RateLimited,
+                    Some(Duration::from_secs(30))
+                )
+            );
             advance(Duration::from_secs(30)).await;
             assert!(ask(&requests, 1, 1).is_ok());
         }
@@ -100,10 +117,19 @@ async fn each_limit_counts_what_it_says_and_names_itself() {
             (fault.limit, fault.native_type.as_deref(), fault.retry_after),
             (Some(scope), Some("tokens"), Some(Duration::from_secs(20)))
         );
-        assert!(fault.message.contains("600 tokens per minute has 200 left, and this request needs about 400"), "{}", fault.message);
+        assert!(
+            fault
+                .message
+                .contains("600 tokens per minute has 200 left, and this request needs about 400"),
+            "{}",
+            fault.message
+        );
         first.settle(Charge::Tokens(150));
         assert!(ask(&tokens, 100, 300).is_ok());
-        assert_eq!((tokens.held(), streams.held()), (Held::default(), Held::default()));
+        assert_eq!(
+            (tokens.held(), streams.held()),
+            (Held::default(), Held::default())
+        );
     }
 }
 
@@ -120,10 +146,25 @@ async fn what_one_limit_refuses_takes_nothing_from_another() {
                 let table = table(settings);
                 let held = opened(ask(&table, 10, 0).unwrap());
                 for _ in 0..20 {
-                    assert_eq!(ask(&table, 10, 0).unwrap_err().limit, Some(short), "{short} before {other}");
+                    assert_eq!(
+                        ask(&table, 10, 0).unwrap_err().limit,
+                        Some(short),
+                        "{short} before {other}"
+                    );
                 }
-                let (slots, taken) = (table.held().slots, if spent.tokens_per_minute.is_some() { 20 } else { 10 });
-                assert_eq!((slots, table.held().reserved), (2, taken), "{short} before {other}: one request's, of each");
+                let (slots, taken) = (
+                    table.held().slots,
+                    if spent.tokens_per_minute.is_some() {
+                        20
+                    } else {
+                        10
+                    },
+                );
+                assert_eq!(
+                    (slots, table.held().reserved),
+                    (2, taken),
+                    "{short} before {other}: one request's, of each"
+                );
                 drop(held);
                 assert_eq!(table.held(), Held::default());
             }
@@ -134,10 +175,16 @@ async fn what_one_limit_refuses_takes_nothing_from_another() {
 #[tokio::test(start_paused = true)]
 async fn fifty_at_once_on_a_budget_for_ten() {
     let table = table(settings("key", limit(0, 11_000, 0)));
-    let passes: Vec<_> = (0..50).filter_map(|_| ask(&table, 100, 1000).ok()).collect();
+    let passes: Vec<_> = (0..50)
+        .filter_map(|_| ask(&table, 100, 1000).ok())
+        .collect();
     assert_eq!(passes.len(), 10);
     drop(passes);
-    assert_eq!((remaining(&table), table.held()), (11_000, Held::default()), "nobody was asked: all of it is given back");
+    assert_eq!(
+        (remaining(&table), table.held()),
+        (11_000, Held::default()),
+        "nobody was asked: all of it is given back"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,9 +194,17 @@ async fn many_threads_are_given_no_more_than_there_is() {
     set(&mut settings, "provider", limit(1000, 1_000_000, 1000));
     let table = table(settings);
     let admitted: usize = std::thread::scope(|scope| {
-        let fifty = || (0..50).filter_map(|_| ask(&table, 100, 1000).ok()).map(std::mem::forget).count();
+        let fifty = || {
+            (0..50)
+                .filter_map(|_| ask(&table, 100, 1000).ok())
+                .map(std::mem::forget)
+                .count()
+        };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(fifty)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
     });
     assert_eq!((admitted, table.held().slots), (10, 30));
 }
@@ -159,9 +214,20 @@ async fn a_prompt_that_never_fits_is_told_so() {
     for scope in NAMES {
         let table = table(settings(scope, limit(0, 100, 0)));
         let fault = ask(&table, 101, 0).unwrap_err();
-        assert_eq!((fault.code, fault.limit, fault.status.as_u16()), (Code::InvalidRequest, Some(scope), 400));
-        assert!(fault.message.contains("about 101 tokens") && fault.message.contains("100 tokens per minute"), "{}", fault.message);
-        assert!(ask(&table, 100, 1_000_000).is_ok(), "never more is reserved than there can be");
+        assert_eq!(
+            (fault.code, fault.limit, fault.status.as_u16()),
+            (Code::InvalidRequest, Some(scope), 400)
+        );
+        assert!(
+            fault.message.contains("about 101 tokens")
+                && fault.message.contains("100 tokens per minute"),
+            "{}",
+            fault.message
+        );
+        assert!(
+            ask(&table, 100, 1_000_000).is_ok(),
+            "never more is reserved than there can be"
+        );
     }
 }
 
@@ -181,7 +247,11 @@ async fn output_beyond_what_was_reserved_is_taken_as_it_streams_and_the_rest_is_
     pass.settle(Charge::Tokens(2500));
     pass.settle(Charge::Tokens(9000));
     drop(pass);
-    assert_eq!((remaining(&table), table.held()), (7500, Held::default()), "once, and the first time");
+    assert_eq!(
+        (remaining(&table), table.held()),
+        (7500, Held::default()),
+        "once, and the first time"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,17 +269,41 @@ async fn debt_has_to_be_waited_for() {
 async fn a_pass_that_is_dropped_pays_what_it_was_told() {
     let table = table(settings("key", limit(10, 10_000, 1)));
     drop(ask(&table, 100, 1000).unwrap());
-    assert_eq!(ask(&table, 0, 0).unwrap().limit_states.requests.unwrap().remaining, 9, "nobody was asked: the request does not count");
+    assert_eq!(
+        ask(&table, 0, 0)
+            .unwrap()
+            .limit_states
+            .requests
+            .unwrap()
+            .remaining,
+        9,
+        "nobody was asked: the request does not count"
+    );
     drop(opened(ask(&table, 100, 1000).unwrap()));
     assert_eq!(remaining(&table), 9900, "asked: the prompt is paid");
     let mut pass = opened(ask(&table, 100, 1000).unwrap());
     pass.streamed(8000).unwrap();
     drop(pass);
-    assert_eq!((remaining(&table), table.held()), (7800, Held::default()), "streamed: what came is paid");
-    assert_eq!(ask(&table, 0, 0).unwrap().limit_states.requests.unwrap().remaining, 7);
+    assert_eq!(
+        (remaining(&table), table.held()),
+        (7800, Held::default()),
+        "streamed: what came is paid"
+    );
+    assert_eq!(
+        ask(&table, 0, 0)
+            .unwrap()
+            .limit_states
+            .requests
+            .unwrap()
+            .remaining,
+        7
+    );
     let mut pass = opened(ask(&table, 100, 1000).unwrap());
     pass.release();
-    assert!(ask(&table, 100, 1000).is_ok(), "the slot is free before it is known what was used");
+    assert!(
+        ask(&table, 100, 1000).is_ok(),
+        "the slot is free before it is known what was used"
+    );
     pass.settle(Charge::Tokens(100));
     assert_eq!((remaining(&table), table.held()), (7700, Held::default()));
 }
@@ -217,14 +311,20 @@ async fn a_pass_that_is_dropped_pays_what_it_was_told() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_is_cut_when_an_account_runs_dry_and_only_then() {
     for scope in NAMES {
-        let table = table(Settings { cut: true, ..settings(scope, limit(0, 1000, 0)) });
+        let table = table(Settings {
+            cut: true,
+            ..settings(scope, limit(0, 1000, 0))
+        });
         let mut pass = opened(ask(&table, 100, 100).unwrap());
         let told: Vec<_> = (0..2000).map(|at| pass.streamed(at * 4)).collect();
         let cut = told.iter().position(Result::is_err).unwrap();
         assert!((901..=965).contains(&cut), "cut after {cut} tokens");
         let fault = told.into_iter().find_map(Result::err).unwrap();
         assert_eq!((fault.code, fault.limit), (Code::RateLimited, Some(scope)));
-        let finishing = Arc::new(LimitTable::new(&Arc::default(), settings(scope, limit(0, 1000, 0))));
+        let finishing = Arc::new(LimitTable::new(
+            &Arc::default(),
+            settings(scope, limit(0, 1000, 0)),
+        ));
         let mut pass = opened(ask(&finishing, 100, 100).unwrap());
         assert!((0..2000).all(|at| pass.streamed(at * 4).is_ok()));
     }
@@ -234,15 +334,25 @@ async fn a_stream_is_cut_when_an_account_runs_dry_and_only_then() {
 async fn a_provider_without_room_is_passed_over_and_one_is_held_at_a_time() {
     let both = ["a".into(), "b".into()];
     let one = limit(0, 0, 1);
-    let settings = Settings { providers: both.iter().cloned().map(|name| (name, one)).collect(), ..Settings::default() };
+    let settings = Settings {
+        providers: both.iter().cloned().map(|name| (name, one)).collect(),
+        ..Settings::default()
+    };
     let table = table(settings);
     let [a, b]: [ByteString; 2] = both.clone();
     let ask = || ask_for(&table, Need::default(), &both);
     let mut first = ask().unwrap();
     let mut second = ask().unwrap();
     let fault = ask().unwrap_err();
-    assert_eq!((fault.limit, fault.status.as_u16()), (Some("provider"), 429));
-    assert_eq!(second.lane(&a).unwrap_err().limit, Some("provider"), "the first has it");
+    assert_eq!(
+        (fault.limit, fault.status.as_u16()),
+        (Some("provider"), 429)
+    );
+    assert_eq!(
+        second.lane(&a).unwrap_err().limit,
+        Some("provider"),
+        "the first has it"
+    );
     let lane = second.lane(&b).unwrap();
     assert_eq!((lane.provider(), table.held().slots), (&b, 2));
     drop(lane);
@@ -252,18 +362,42 @@ async fn a_provider_without_room_is_passed_over_and_one_is_held_at_a_time() {
     drop(lane);
     first.keep(hedge);
     assert_eq!(table.held().slots, 1);
-    assert_eq!(ask_for(&table, Need::default(), &both).unwrap().lane(&a).unwrap().provider(), &a);
+    assert_eq!(
+        ask_for(&table, Need::default(), &both)
+            .unwrap()
+            .lane(&a)
+            .unwrap()
+            .provider(),
+        &a
+    );
     drop(first);
     assert_eq!(table.held(), Held::default());
-    assert!(ask_for(&table, Need::default(), &[b, "free".into()]).is_ok() && ask_for(&table, Need::default(), &["free".into()]).is_ok());
+    assert!(
+        ask_for(&table, Need::default(), &[b, "free".into()]).is_ok()
+            && ask_for(&table, Need::default(), &["free".into()]).is_ok()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_attempt_pays_nothing_but_the_request() {
-    let settings =
-        Settings { providers: [("a".into(), limit(10, 1000, 0)), ("b".into(), limit(10, 1000, 0))].into(), ..Settings::default() };
+    let settings = Settings {
+        providers: [
+            ("a".into(), limit(10, 1000, 0)),
+            ("b".into(), limit(10, 1000, 0)),
+        ]
+        .into(),
+        ..Settings::default()
+    };
     let table = table(settings);
-    let mut pass = ask_for(&table, Need { input: 100, output: 100 }, &["a".into(), "b".into()]).unwrap();
+    let mut pass = ask_for(
+        &table,
+        Need {
+            input: 100,
+            output: 100,
+        },
+        &["a".into(), "b".into()],
+    )
+    .unwrap();
     let mut lane = pass.lane(&"a".into()).unwrap();
     lane.asked();
     drop(lane);
@@ -271,8 +405,13 @@ async fn a_failed_attempt_pays_nothing_but_the_request() {
     pass.keep(lane);
     pass.settle(Charge::Tokens(150));
     let left = |name: &str| {
-        let limit_states = ask_for(&table, Need::default(), &[name.into()]).unwrap().limit_states;
-        (limit_states.requests.unwrap().remaining, limit_states.tokens.unwrap().remaining)
+        let limit_states = ask_for(&table, Need::default(), &[name.into()])
+            .unwrap()
+            .limit_states;
+        (
+            limit_states.requests.unwrap().remaining,
+            limit_states.tokens.unwrap().remaining,
+        )
     };
     assert_eq!((left("a"), left("b")), ((8, 1000), (8, 850)));
 }
@@ -283,14 +422,30 @@ async fn a_reload_keeps_fills_and_its_figures_count_at_once() {
     let before = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 1000, 2))));
     let mut running = opened(ask(&before, 100, 700).unwrap());
     let after = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 2000, 2))));
-    assert_eq!(ask(&after, 0, 0).unwrap().limit_states.tokens.unwrap().remaining, 1200, "what was taken stays taken");
+    assert_eq!(
+        ask(&after, 0, 0)
+            .unwrap()
+            .limit_states
+            .tokens
+            .unwrap()
+            .remaining,
+        1200,
+        "what was taken stays taken"
+    );
     let second = ask(&after, 0, 0).unwrap();
-    assert_eq!(ask(&after, 0, 0).unwrap_err().limit, Some("key"), "one that began before the reload counts");
+    assert_eq!(
+        ask(&after, 0, 0).unwrap_err().limit,
+        Some("key"),
+        "one that began before the reload counts"
+    );
     running.settle(Charge::Tokens(500));
     drop((running, second));
     assert_eq!((remaining(&after), after.held()), (1500, Held::default()));
     let smaller = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 100, 0))));
-    assert!(ask(&smaller, 1, 0).is_err(), "400 are missing to a full hundred");
+    assert!(
+        ask(&smaller, 1, 0).is_err(),
+        "400 are missing to a full hundred"
+    );
     let none = Arc::new(LimitTable::new(&limits, Settings::default()));
     assert!((0..100).all(|_| ask(&none, 1_000_000, 0).is_ok()));
 }
@@ -298,22 +453,55 @@ async fn a_reload_keeps_fills_and_its_figures_count_at_once() {
 #[tokio::test(start_paused = true)]
 async fn users_of_different_callers_are_different_users() {
     let table = table(settings("user", limit(1, 0, 0)));
-    let (it, one, other) = (ByteString::from_static("it"), CallerId::Key("one".into()), CallerId::Key("other".into()));
+    let (it, one, other) = (
+        ByteString::from_static("it"),
+        CallerId::Key("one".into()),
+        CallerId::Key("other".into()),
+    );
     let ask = |caller: &CallerId, user: Option<&str>| {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let who = Who { client, caller, key: None, team: None, user, model: &it, own: None };
-        table.admit(&who, [&it].into_iter(), Need::default()).map(opened).is_ok()
+        let who = Who {
+            client,
+            caller,
+            key: None,
+            team: None,
+            user,
+            model: &it,
+            own: None,
+        };
+        table
+            .admit(&who, [&it].into_iter(), Need::default())
+            .map(opened)
+            .is_ok()
     };
     assert!(ask(&one, Some("ann")) && !ask(&one, Some("ann")) && ask(&one, Some("bob")));
     assert!(ask(&other, Some("ann")), "another caller's ann");
-    assert!((0..10).all(|_| ask(&one, None)), "nobody is named, nobody is limited");
+    assert!(
+        (0..10).all(|_| ask(&one, None)),
+        "nobody is named, nobody is limited"
+    );
     let bring = |own: Limit| {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let who = Who { client, caller: &one, key: None, team: None, user: Some("carl"), model: &it, own: Some(own) };
-        table.admit(&who, [&it].into_iter(), Need::default()).map(opened).map_err(|refused| refused.fault.limit)
+        let who = Who {
+            client,
+            caller: &one,
+            key: None,
+            team: None,
+            user: Some("carl"),
+            model: &it,
+            own: Some(own),
+        };
+        table
+            .admit(&who, [&it].into_iter(), Need::default())
+            .map(opened)
+            .map_err(|refused| refused.fault.limit)
     };
     assert!(bring(limit(9, 0, 0)).is_ok());
-    assert_eq!(bring(limit(9, 0, 0)).unwrap_err(), Some("user"), "what a token allows is no more than what is configured");
+    assert_eq!(
+        bring(limit(9, 0, 0)).unwrap_err(),
+        Some("user"),
+        "what a token allows is no more than what is configured"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,15 +509,28 @@ async fn reads_are_limited_generously_and_only_where_requests_are() {
     let (it, caller) = (ByteString::from_static("it"), CallerId::Key("it".into()));
     let reads = |requests: u32| {
         let table = table(settings("key", limit(requests, 100, 1)));
-        (0..2000).filter(|_| table.read(&caller, Some(&it), None).is_ok()).count()
+        (0..2000)
+            .filter(|_| table.read(&caller, Some(&it), None).is_ok())
+            .count()
     };
     assert_eq!((reads(1), reads(100), reads(0)), (600, 1000, 2000));
     let table = table(settings("key", limit(1, 0, 0)));
     while table.read(&caller, Some(&it), None).is_ok() {}
     let fault = table.read(&caller, Some(&it), None).unwrap_err();
-    assert_eq!((fault.limit, fault.status.as_u16(), fault.retry_after), (Some("key"), 429, Some(Duration::from_millis(100))));
-    assert!(table.read(&CallerId::Key("other".into()), Some(&it), None).is_ok(), "each caller has reads of its own");
-    assert!(ask(&table, 0, 0).is_ok(), "what reads does not count as asking");
+    assert_eq!(
+        (fault.limit, fault.status.as_u16(), fault.retry_after),
+        (Some("key"), 429, Some(Duration::from_millis(100)))
+    );
+    assert!(
+        table
+            .read(&CallerId::Key("other".into()), Some(&it), None)
+            .is_ok(),
+        "each caller has reads of its own"
+    );
+    assert!(
+        ask(&table, 0, 0).is_ok(),
+        "what reads does not count as asking"
+    );
 }
 
 #[derive(Debug, Clone)]
@@ -354,7 +555,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// On a clock that stands still: what every account lacks in the end is what all generations have used.
+    /// On a clock that stands still: what every account lacks in the end is what all generations
+    /// have used.
     #[test]
     fn whatever_happens_each_generation_is_settled_once(steps in steps(), cut in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().start_paused(true).enable_time().build().unwrap();

@@ -20,7 +20,8 @@ pub struct Thread {
     pub message: Option<ByteString>,
 }
 
-/// Something in a provider's account that a request names. It goes to targets of its own wire as it came, and to no others.
+/// Something in a provider's account that a request names. It goes to targets of its own wire as it
+/// came, and to no others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     /// The path of the field that names it.
@@ -37,7 +38,8 @@ pub struct Ask {
     pub shape: Option<WireId>,
     /// The request body, byte for byte.
     pub body: Bytes,
-    /// The model by the name the client asked for; empty where it named none and the dialect has a default.
+    /// The model by the name the client asked for; empty where it named none and the dialect has a
+    /// default.
     pub model: ByteString,
     /// What it goes on with, where the dialect has ids for that.
     pub conversation: Option<Arc<Thread>>,
@@ -63,7 +65,8 @@ pub struct Ask {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How the body becomes a [`Chat`] when a target speaks another wire.
     pub translate: fn(&[u8]) -> Result<Chat, Fault>,
-    /// What `translate` made of the body, once it was needed; from the beginning where it cannot be translated at all.
+    /// What `translate` made of the body, once it was needed; from the beginning where it cannot be
+    /// translated at all.
     pub chat: OnceLock<Result<Chat, Fault>>,
 }
 
@@ -73,13 +76,19 @@ impl Ask {
     /// # Errors
     /// A 400 that names the field which cannot be understood.
     pub fn chat(&self) -> Result<&Chat, Fault> {
-        self.chat.get_or_init(|| (self.translate)(&self.body)).as_ref().map_err(Clone::clone)
+        self.chat
+            .get_or_init(|| (self.translate)(&self.body))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
-    /// The tokens that its answer is expected to have: its own maximum for all choices, but `most` at the most.
+    /// The tokens that its answer is expected to have: its own maximum for all choices, but `most`
+    /// at the most.
     #[must_use]
     pub fn expected_output(&self, most: u64) -> u64 {
-        self.max_output.map_or(most, |max| max.saturating_mul(u64::from(self.choices)).min(most))
+        self.max_output.map_or(most, |max| {
+            max.saturating_mul(u64::from(self.choices)).min(most)
+        })
     }
 }
 
@@ -94,7 +103,8 @@ impl std::fmt::Debug for Ask {
     }
 }
 
-/// What an answer in the dialect `openai-responses` repeats of its request, and what is kept of it for later ones.
+/// What an answer in the dialect `openai-responses` repeats of its request, and what is kept of it
+/// for later ones.
 #[derive(Clone, Default)]
 pub struct Asked {
     /// It is answered at once, and runs whether or not anybody reads it.
@@ -103,9 +113,11 @@ pub struct Asked {
     pub store: bool,
     /// The response that it goes on from.
     pub previous: Option<ByteString>,
-    /// The settings that a response object repeats: members of a JSON object, each with a comma before it.
+    /// The settings that a response object repeats: members of a JSON object, each with a comma
+    /// before it.
     pub echo: ByteString,
-    /// The input, that of earlier turns included: a JSON array of items. Empty where nothing is kept.
+    /// The input, that of earlier turns included: a JSON array of items. Empty where nothing is
+    /// kept.
     pub input: ByteString,
 }
 
@@ -120,7 +132,10 @@ impl Asked {
 impl std::fmt::Debug for Asked {
     /// Never shows content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asked").field("background", &self.background).field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("Asked")
+            .field("background", &self.background)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! A chat request in no provider's words: what dialects parse to and wires draft from.
 //!
-//! A request that goes to an upstream of its own dialect never passes through here: its bytes go out as they came.
+//! A request that goes to an upstream of its own dialect never passes through here: its bytes go
+//! out as they came.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
@@ -60,7 +61,8 @@ pub struct Chat {
     pub cache_key: Option<String>,
     /// Caller's own labels as they came.
     pub metadata: Option<Box<RawValue>>,
-    /// What other wires cannot carry and must not drop silently: the names of top-level fields, as they came.
+    /// What other wires cannot carry and must not drop silently: the names of top-level fields, as
+    /// they came.
     pub unsupported: Vec<&'static str>,
 }
 
@@ -126,7 +128,8 @@ pub enum Part {
     CacheMark(CacheMark),
 }
 
-/// A mark up to which the prompt may be cached. Wires that cache by themselves, or not at all, leave it out.
+/// A mark up to which the prompt may be cached. Wires that cache by themselves, or not at all,
+/// leave it out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CacheMark {
     /// How long (`5m`, `1h`); the provider's default where not said.
@@ -261,17 +264,27 @@ pub enum Format {
     },
 }
 
-/// The name a participant may be told apart by; kept apart from [`Message`] so that wires can look calls up.
+/// The name a participant may be told apart by; kept apart from [`Message`] so that wires can look
+/// calls up.
 #[must_use]
 pub fn tool_name_of<'a>(messages: &'a [Message], id: &str) -> Option<&'a str> {
-    messages.iter().rev().flat_map(|m| m.parts.iter().rev()).find_map(|part| match part {
-        Part::ToolCall(call) if call.id == id => Some(call.name.as_str()),
-        _ => None,
-    })
+    messages
+        .iter()
+        .rev()
+        .flat_map(|m| m.parts.iter().rev())
+        .find_map(|part| match part {
+            Part::ToolCall(call) if call.id == id => Some(call.name.as_str()),
+            _ => None,
+        })
 }
 
-/// The id of a tool call that came without one: the same for the same stream and place, and unlike any other.
+/// The id of a tool call that came without one: the same for the same stream and place, and unlike
+/// any other.
 #[must_use]
 pub fn made_call_id(seed: &str, choice: u16, index: u16) -> ByteString {
-    if choice == 0 { format!("call_{seed}_{index}").into() } else { format!("call_{seed}_{choice}_{index}").into() }
+    if choice == 0 {
+        format!("call_{seed}_{index}").into()
+    } else {
+        format!("call_{seed}_{choice}_{index}").into()
+    }
 }

@@ -19,7 +19,8 @@ pub struct Payload {
 /// One entry. Its number is its place in the journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entry {
-    /// Kept only where the stream was begun in the dialect of its wire, and not for what raw readers are not sent.
+    /// Kept only where the stream was begun in the dialect of its wire, and not for what raw
+    /// readers are not sent.
     pub raw: Option<Payload>,
     /// What it means.
     pub events: Events,
@@ -32,12 +33,17 @@ impl Entry {
         Self { raw: None, events }
     }
 
-    /// The bytes it holds in memory, about; deltas that are slices of the kept payload are not counted twice.
+    /// The bytes it holds in memory, about; deltas that are slices of the kept payload are not
+    /// counted twice.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         let held = match &self.raw {
             Some(raw) => raw.data.len() + raw.name.len(),
-            None => self.events.iter().map(|e| usize::try_from(e.output_bytes()).unwrap_or(usize::MAX)).sum(),
+            None => self
+                .events
+                .iter()
+                .map(|e| usize::try_from(e.output_bytes()).unwrap_or(usize::MAX))
+                .sum(),
         };
         held + ENTRY_OVERHEAD + self.extra_bytes()
     }
@@ -45,11 +51,18 @@ impl Entry {
     fn extra_bytes(&self) -> usize {
         use super::event::Event;
         let extra = |event: &Event| match event {
-            Event::Signature(s) => s.signature.as_ref().map_or(0, |it| it.len()) + s.redacted.as_ref().map_or(0, |it| it.len()),
+            Event::Signature(s) => {
+                s.signature.as_ref().map_or(0, |it| it.len())
+                    + s.redacted.as_ref().map_or(0, |it| it.len())
+            }
             Event::Citation(c) => c.data.len(),
             Event::Raw(r) => r.data.len(),
             _ => 0,
         };
-        if self.raw.is_some() { 0 } else { self.events.iter().map(extra).sum() }
+        if self.raw.is_some() {
+            0
+        } else {
+            self.events.iter().map(extra).sum()
+        }
     }
 }

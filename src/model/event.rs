@@ -1,7 +1,9 @@
-//! The normalized things that happen in a stream: what every wire decodes to and every dialect spells.
+//! The normalized things that happen in a stream: what every wire decodes to and every dialect
+//! spells.
 //!
-//! Invariants: decoders give tool calls stable indexes from 0 in order of appearance and never an empty id or name;
-//! a `ToolArguments` follows its `ToolCall`; a `Finish` comes once per choice, after all content of that choice.
+//! Invariants: decoders give tool calls stable indexes from 0 in order of appearance and never an
+//! empty id or name; a `ToolArguments` follows its `ToolCall`; a `Finish` comes once per choice,
+//! after all content of that choice.
 
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use super::wire::WireId;
 /// The events of one entry. One upstream frame nearly always decodes to one event.
 pub type Events = SmallVec<[Event; 1]>;
 
-/// One normalized thing that happened. Deltas are slices of the upstream's frame wherever it held them unescaped.
+/// One normalized thing that happened. Deltas are slices of the upstream's frame wherever it held
+/// them unescaped.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The generation began. Always entry 0.
@@ -80,7 +83,8 @@ pub enum Event {
 }
 
 impl Event {
-    /// True for what makes a target's answer final: text, reasoning, refusal, tool call, raw content.
+    /// True for what makes a target's answer final: text, reasoning, refusal, tool call, raw
+    /// content.
     #[must_use]
     pub const fn is_content(&self) -> bool {
         matches!(
@@ -114,20 +118,23 @@ impl Event {
         }
     }
 
-    /// The bytes that an answer grew by (text, reasoning, arguments, refusal): what estimates count.
+    /// The bytes that an answer grew by (text, reasoning, arguments, refusal): what estimates
+    /// count.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
         match self {
-            Self::Text { delta, .. } | Self::Reasoning { delta, .. } | Self::ToolArguments { delta, .. } | Self::Refusal { delta, .. } => {
-                delta.len() as u64
-            }
+            Self::Text { delta, .. }
+            | Self::Reasoning { delta, .. }
+            | Self::ToolArguments { delta, .. }
+            | Self::Refusal { delta, .. } => delta.len() as u64,
             Self::ToolCall(call) => call.name.len() as u64,
             _ => 0,
         }
     }
 }
 
-/// How a stream began. Everything an encoder needs that is not content: encoders know no clock and no randomness.
+/// How a stream began. Everything an encoder needs that is not content: encoders know no clock and
+/// no randomness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
     /// The stream.
@@ -153,7 +160,8 @@ pub struct Route {
     pub model: ByteString,
     /// The wire it speaks.
     pub wire: WireId,
-    /// True where entries keep the upstream's payloads, because the stream was begun in this wire's own dialect.
+    /// True where entries keep the upstream's payloads, because the stream was begun in this wire's
+    /// own dialect.
     pub raw: bool,
     /// The provider's id of the request.
     pub request_id: Option<ByteString>,
@@ -164,8 +172,9 @@ pub struct Route {
 pub struct Signature {
     /// The choice.
     pub choice: u16,
-    /// The signature of the reasoning block just ended (or of the text, where `on_text`). Wires that sign nothing put a
-    /// mark of their own here, so that what they thought goes back to them and to nobody else.
+    /// The signature of the reasoning block just ended (or of the text, where `on_text`). Wires
+    /// that sign nothing put a mark of their own here, so that what they thought goes back to them
+    /// and to nobody else.
     pub signature: Option<ByteString>,
     /// A whole block that came encrypted.
     pub redacted: Option<ByteString>,
@@ -192,7 +201,8 @@ pub struct ToolCall {
     pub custom: bool,
 }
 
-/// A source. `data` is the provider's own JSON object; the other fields are what could be read from it.
+/// A source. `data` is the provider's own JSON object; the other fields are what could be read from
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
     /// The choice.
@@ -251,7 +261,8 @@ impl Reason {
         }
     }
 
-    /// What became of the stream, in the ledger and in metrics: `completed`, `cancelled` or `failed`.
+    /// What became of the stream, in the ledger and in metrics: `completed`, `cancelled` or
+    /// `failed`.
     #[must_use]
     pub const fn outcome(self) -> &'static str {
         match self {
@@ -278,7 +289,8 @@ pub struct Finish {
 pub struct Failure {
     /// What happened.
     pub fault: Fault,
-    /// True where the upstream's own error payload stands in this entry: raw readers are sent no second one.
+    /// True where the upstream's own error payload stands in this entry: raw readers are sent no
+    /// second one.
     pub passed_on: bool,
 }
 

@@ -98,19 +98,22 @@ codes! {
 
 /// One failure, as every room speaks of it; dialects spell it for clients.
 ///
-/// The message is for the client: it never holds a secret, a host of ours or an upstream's credential.
+/// The message is for the client: it never holds a secret, a host of ours or an upstream's
+/// credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct Fault {
     /// What kind of failure it is.
     pub code: Code,
-    /// The HTTP status before a response head was sent (an upstream's own 400, 404, 413, 415 and 422 are kept).
+    /// The HTTP status before a response head was sent (an upstream's own 400, 404, 413, 415 and
+    /// 422 are kept).
     pub status: StatusCode,
     /// Whose fault it was.
     pub side: Side,
     /// Lower case: what, where, and what to do.
     pub message: String,
-    /// The upstream's own code where clients know it (`context_length_exceeded` …), told instead of ours.
+    /// The upstream's own code where clients know it (`context_length_exceeded` …), told instead of
+    /// ours.
     pub native_code: Option<String>,
     /// The upstream's own error type, where it is passed on.
     pub native_type: Option<String>,
@@ -122,15 +125,18 @@ pub struct Fault {
     pub retry_after: Option<Duration>,
     /// True where another target, or the same one a little later, may do better.
     pub retryable: bool,
-    /// True where the client's SDK should not try again by itself (409s, and where our own retries are used up).
+    /// True where the client's SDK should not try again by itself (409s, and where our own retries
+    /// are used up).
     pub final_here: bool,
     /// The methods a path takes (for 405).
     pub allow: Option<&'static str>,
-    /// The status that the upstream gave, or that its words stand for: the operator's affair where it is not kept.
+    /// The status that the upstream gave, or that its words stand for: the operator's affair where
+    /// it is not kept.
     pub upstream_status: Option<StatusCode>,
     /// The provider's request id.
     pub upstream_request_id: Option<String>,
-    /// The message has an upstream's own words, which may repeat a prompt: it is for the client, and for no log.
+    /// The message has an upstream's own words, which may repeat a prompt: it is for the client,
+    /// and for no log.
     pub quotes: bool,
 }
 
@@ -190,7 +196,8 @@ impl Fault {
         self
     }
 
-    /// True when the route ends here: the request itself is wrong, and no other target would take it.
+    /// True when the route ends here: the request itself is wrong, and no other target would take
+    /// it.
     #[must_use]
     pub fn ends_route(&self) -> bool {
         matches!(self.status.as_u16(), 400 | 413 | 415 | 422) || self.code == Code::FieldNotAllowed

@@ -1,4 +1,5 @@
-//! Events → the whole answer. What a stream said is what its fold says: one law for every wire and dialect.
+//! Events → the whole answer. What a stream said is what its fold says: one law for every wire and
+//! dialect.
 
 use bytestring::ByteString;
 
@@ -133,13 +134,20 @@ impl Choice {
             }),
             Event::ToolArguments { index, delta, .. } => self.add_arguments(*index, delta),
             Event::Finish(it) => self.finish = Some((**it).clone()),
-            Event::ToolCallEnd { .. } | Event::Start(_) | Event::Route(_) | Event::Usage(_) | Event::Error(_) | Event::End(_) => {}
+            Event::ToolCallEnd { .. }
+            | Event::Start(_)
+            | Event::Route(_)
+            | Event::Usage(_)
+            | Event::Error(_)
+            | Event::End(_) => {}
         }
     }
 
     fn add_arguments(&mut self, wanted: u16, delta: &str) {
         let call = self.parts.iter_mut().rev().find_map(|part| match part {
-            Part::ToolCall { index, arguments, .. } if *index == wanted => Some(arguments),
+            Part::ToolCall {
+                index, arguments, ..
+            } if *index == wanted => Some(arguments),
             _ => None,
         });
         if let Some(arguments) = call {
@@ -150,22 +158,44 @@ impl Choice {
     /// All its text.
     #[must_use]
     pub fn text(&self) -> String {
-        self.join(|part| if let Part::Text(text) = part { Some(text) } else { None })
+        self.join(|part| {
+            if let Part::Text(text) = part {
+                Some(text)
+            } else {
+                None
+            }
+        })
     }
 
     /// All its reasoning text.
     #[must_use]
     pub fn reasoning(&self) -> String {
-        self.join(|part| if let Part::Reasoning(text) = part { Some(text) } else { None })
+        self.join(|part| {
+            if let Part::Reasoning(text) = part {
+                Some(text)
+            } else {
+                None
+            }
+        })
     }
 
     /// All its refusal.
     #[must_use]
     pub fn refusal(&self) -> String {
-        self.join(|part| if let Part::Refusal(text) = part { Some(text) } else { None })
+        self.join(|part| {
+            if let Part::Refusal(text) = part {
+                Some(text)
+            } else {
+                None
+            }
+        })
     }
 
     fn join<'a>(&'a self, pick: impl Fn(&'a Part) -> Option<&'a String>) -> String {
-        self.parts.iter().filter_map(pick).map(String::as_str).collect()
+        self.parts
+            .iter()
+            .filter_map(pick)
+            .map(String::as_str)
+            .collect()
     }
 }

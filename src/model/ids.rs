@@ -18,11 +18,17 @@ impl StreamId {
     /// # Panics
     /// When the operating system has no randomness to give: no id would be safe then.
     #[must_use]
-    #[expect(clippy::indexing_slicing, reason = "five bits index thirty-two letters")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "five bits index thirty-two letters"
+    )]
     pub fn random() -> Self {
         let mut bytes = [0u8; ID_CHARS];
         getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-        let text: String = bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 31)])).collect();
+        let text: String = bytes
+            .iter()
+            .map(|b| char::from(ALPHABET[usize::from(b & 31)]))
+            .collect();
         Self(text.into())
     }
 
@@ -52,8 +58,8 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// Who owns streams, names and claims: the virtual key (by its configured name) and, with a token, its subject.
-/// A changed secret keeps it.
+/// Who owns streams, names and claims: the virtual key (by its configured name) and, with a token,
+/// its subject. A changed secret keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallerId {
     /// Everybody, where no authentication is asked for.
@@ -86,13 +92,14 @@ impl fmt::Display for CallerId {
 /// The number of an entry in a journal, from 0.
 pub type Seq = u64;
 
-/// A place in a stream as an SSE event id names it: right after an entry, or inside it, after one of the events
-/// that a dialect spelled for it.
+/// A place in a stream as an SSE event id names it: right after an entry, or inside it, after one
+/// of the events that a dialect spelled for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The entry.
     pub seq: Seq,
-    /// `None`: the whole entry was read. `Some(n)`: event number `n` (from 0) of that entry was the last one read.
+    /// `None`: the whole entry was read. `Some(n)`: event number `n` (from 0) of that entry was the
+    /// last one read.
     pub part: Option<u32>,
 }
 
@@ -135,15 +142,27 @@ impl EventId {
         match part {
             _ if !whole => None,
             Some(None) => None,
-            Some(Some(part)) => Some(Self { stream, position: Position { seq, part: Some(part) }, dialect: dialect.map(Into::into) }),
-            None => Some(Self { stream, position: Position { seq, part: None }, dialect: None }),
+            Some(Some(part)) => Some(Self {
+                stream,
+                position: Position {
+                    seq,
+                    part: Some(part),
+                },
+                dialect: dialect.map(Into::into),
+            }),
+            None => Some(Self {
+                stream,
+                position: Position { seq, part: None },
+                dialect: None,
+            }),
         }
     }
 }
 
 /// A decimal number in its one canonical spelling.
 fn number(text: &str) -> Option<u64> {
-    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    let canonical =
+        text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
     canonical.then(|| text.parse().ok())?
 }
 
@@ -165,14 +184,30 @@ mod tests {
         for (part, dialect) in [(None, None), (Some(3), Some("openai-chat".into()))] {
             let position = Position { seq: 42, part };
             let text = position.event_id(&stream, "openai-chat");
-            assert_eq!(EventId::parse(&text), Some(EventId { stream: stream.clone(), position, dialect }));
+            assert_eq!(
+                EventId::parse(&text),
+                Some(EventId {
+                    stream: stream.clone(),
+                    position,
+                    dialect
+                })
+            );
         }
     }
 
     #[test]
     fn malformed_event_ids_are_refused() {
         let id = StreamId::random();
-        for tail in ["", ".", ".x", ".01", ".1.2", ".1.2.a.b", ".-1", ".99999999999999999999999"] {
+        for tail in [
+            "",
+            ".",
+            ".x",
+            ".01",
+            ".1.2",
+            ".1.2.a.b",
+            ".-1",
+            ".99999999999999999999999",
+        ] {
             assert_eq!(EventId::parse(&format!("{id}{tail}")), None, "{tail}");
         }
     }

@@ -1,7 +1,8 @@
 //! Money, in whole billionths of the operator's currency, and what tokens cost.
 //!
-//! Invariants: sums are of whole numbers, so no sum depends on its order; a price is for a million tokens, and a cost is
-//! rounded once, to the nearest billionth. No currency is known here: all prices and budgets are in the same one.
+//! Invariants: sums are of whole numbers, so no sum depends on its order; a price is for a million
+//! tokens, and a cost is rounded once, to the nearest billionth. No currency is known here: all
+//! prices and budgets are in the same one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -82,7 +83,12 @@ impl FromStr for Money {
             None => (plain.as_str(), 0),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        if whole.is_empty()
+            || !whole
+                .bytes()
+                .chain(fraction.bytes())
+                .all(|b| b.is_ascii_digit())
+        {
             return Err(NoMoney);
         }
         let all = format!("{whole}{fraction}");
@@ -90,12 +96,21 @@ impl FromStr for Money {
         let dropped = whole.len() + fraction.len() - all.len();
         // Where the last digit that counts stands, in powers of ten.
         let power = exponent.saturating_sub(i32::try_from(fraction.len()).map_err(|_| NoMoney)?);
-        let power = power.saturating_add(i32::try_from(dropped).map_err(|_| NoMoney)?).saturating_add(DIGITS as i32);
-        let number: u64 = if all.is_empty() { 0 } else { all.parse().map_err(|_| NoMoney)? };
+        let power = power
+            .saturating_add(i32::try_from(dropped).map_err(|_| NoMoney)?)
+            .saturating_add(DIGITS as i32);
+        let number: u64 = if all.is_empty() {
+            0
+        } else {
+            all.parse().map_err(|_| NoMoney)?
+        };
         if number == 0 {
             return Ok(Self::ZERO);
         }
-        let scale = u32::try_from(power).ok().and_then(|power| 10_u64.checked_pow(power)).ok_or(NoMoney)?;
+        let scale = u32::try_from(power)
+            .ok()
+            .and_then(|power| 10_u64.checked_pow(power))
+            .ok_or(NoMoney)?;
         number.checked_mul(scale).map(Self).ok_or(NoMoney)
     }
 }
@@ -115,7 +130,8 @@ impl fmt::Display for Money {
 impl Serialize for Money {
     /// As a JSON number with all its digits.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let number = serde_json::value::RawValue::from_string(self.to_string()).expect("a decimal number is JSON");
+        let number = serde_json::value::RawValue::from_string(self.to_string())
+            .expect("a decimal number is JSON");
         number.serialize(serializer)
     }
 }
@@ -160,7 +176,9 @@ impl Price {
             (output - reasoning, self.output),
             (reasoning, self.reasoning.unwrap_or(self.output)),
         ];
-        let millionths = parts.iter().fold(0_u128, |sum, (tokens, price)| sum.saturating_add(u128::from(*tokens) * u128::from(price.0)));
+        let millionths = parts.iter().fold(0_u128, |sum, (tokens, price)| {
+            sum.saturating_add(u128::from(*tokens) * u128::from(price.0))
+        });
         let nanos = millionths.saturating_add(MILLION / 2) / MILLION;
         Money(u64::try_from(nanos).unwrap_or(u64::MAX)).plus(self.request)
     }
@@ -168,14 +186,23 @@ impl Price {
     /// The dearest that this many tokens can come to, by what is known before they are asked for.
     #[must_use]
     pub fn at_most(&self, input: u64, output: u64) -> Money {
-        let dearest_in = [self.cached_input, self.cache_write].into_iter().flatten().fold(self.input, Money::max);
+        let dearest_in = [self.cached_input, self.cache_write]
+            .into_iter()
+            .flatten()
+            .fold(self.input, Money::max);
         let dearest = Self {
             input: dearest_in,
-            output: self.reasoning.map_or(self.output, |reasoning| reasoning.max(self.output)),
+            output: self
+                .reasoning
+                .map_or(self.output, |reasoning| reasoning.max(self.output)),
             request: self.request,
             ..Self::default()
         };
-        dearest.cost(&Usage { input: Some(input), output: Some(output), ..Usage::default() })
+        dearest.cost(&Usage {
+            input: Some(input),
+            output: Some(output),
+            ..Usage::default()
+        })
     }
 }
 
@@ -206,7 +233,20 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Money(nanos)), "{text}");
         }
-        for text in ["", "-1", "1.2.3", "nan", "inf", "1e", "1e99", "0.0000000001", "99999999999999999999", "18446744074", ".5e", "a"] {
+        for text in [
+            "",
+            "-1",
+            "1.2.3",
+            "nan",
+            "inf",
+            "1e",
+            "1e99",
+            "0.0000000001",
+            "99999999999999999999",
+            "18446744074",
+            ".5e",
+            "a",
+        ] {
             assert_eq!(text.parse::<Money>(), Err(NoMoney), "{text}");
         }
     }
@@ -237,15 +277,28 @@ mod tests {
         };
         // 300 × 1.25 + 600 × 0.125 + 100 × 1.5625 + 50 × 10, in millionths
         assert_eq!(price.cost(&usage).to_string(), "0.00110625");
-        let reasoned = Price { reasoning: Some(money("20")), request: money("0.005"), ..price };
+        let reasoned = Price {
+            reasoning: Some(money("20")),
+            request: money("0.005"),
+            ..price
+        };
         assert_eq!(reasoned.cost(&usage).to_string(), "0.00650625");
-        let plain = Price { cached_input: None, cache_write: None, ..price };
+        let plain = Price {
+            cached_input: None,
+            cache_write: None,
+            ..price
+        };
         assert_eq!(plain.cost(&usage).to_string(), "0.00175");
     }
 
     #[test]
     fn nothing_is_paid_twice_where_the_parts_are_more_than_the_sum() {
-        let price = Price { input: money("1"), cached_input: Some(money("0.5")), output: money("2"), ..Price::default() };
+        let price = Price {
+            input: money("1"),
+            cached_input: Some(money("0.5")),
+            output: money("2"),
+            ..Price::default()
+        };
         let odd = Usage {
             input: Some(10),
             cached_input: Some(90),
@@ -259,16 +312,33 @@ mod tests {
 
     #[test]
     fn the_largest_of_everything_is_the_most_and_no_overflow() {
-        let price = Price { input: Money(u64::MAX), output: Money(u64::MAX), request: Money(u64::MAX), ..Price::default() };
-        let usage = Usage { input: Some(u64::MAX), output: Some(u64::MAX), ..Usage::default() };
+        let price = Price {
+            input: Money(u64::MAX),
+            output: Money(u64::MAX),
+            request: Money(u64::MAX),
+            ..Price::default()
+        };
+        let usage = Usage {
+            input: Some(u64::MAX),
+            output: Some(u64::MAX),
+            ..Usage::default()
+        };
         assert_eq!(price.cost(&usage), Money(u64::MAX));
         assert_eq!(Price::default().cost(&usage), Money::ZERO);
     }
 
     #[test]
     fn less_than_a_billionth_is_rounded_once() {
-        let price = Price { input: money("0.0375"), output: money("0.0005"), ..Price::default() };
-        let usage = Usage { input: Some(1), output: Some(1), ..Usage::default() };
+        let price = Price {
+            input: money("0.0375"),
+            output: money("0.0005"),
+            ..Price::default()
+        };
+        let usage = Usage {
+            input: Some(1),
+            output: Some(1),
+            ..Usage::default()
+        };
         // 37.5 + 0.5 billionths
         assert_eq!(price.cost(&usage), Money(38));
     }

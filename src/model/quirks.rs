@@ -1,7 +1,7 @@
 //! What providers do their own way where they speak a wire that another one made.
 //!
-//! The default is that of the wire's maker. Most of it concerns requests that are written anew, for a client of another
-//! dialect: a request of the wire's own shape goes out as it came.
+//! The default is that of the wire's maker. Most of it concerns requests that are written anew, for
+//! a client of another dialect: a request of the wire's own shape goes out as it came.
 
 /// What an account does its own way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -172,7 +172,18 @@ mod tests {
     #[test]
     fn hints_are_a_set() {
         let lacks = Hints::SEED.and(Hints::PENALTIES);
-        assert!(lacks.has(Hints::SEED) && lacks.has(lacks) && !lacks.has(Hints::USER) && !Hints::default().has(Hints::SEED));
-        assert_eq!((lacks.unless(Hints::SEED, Some(1)), lacks.unless(Hints::USER, Some(1))), (None, Some(1)));
+        assert!(
+            lacks.has(Hints::SEED)
+                && lacks.has(lacks)
+                && !lacks.has(Hints::USER)
+                && !Hints::default().has(Hints::SEED)
+        );
+        assert_eq!(
+            (
+                lacks.unless(Hints::SEED, Some(1)),
+                lacks.unless(Hints::USER, Some(1))
+            ),
+            (None, Some(1))
+        );
     }
 }

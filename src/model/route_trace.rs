@@ -136,13 +136,16 @@ impl RouteTrace {
     /// True once something is decided.
     #[must_use]
     pub fn is_telling(&self) -> bool {
-        self.steps.iter().any(|step| step.outcome != TargetOutcome::Asked)
+        self.steps
+            .iter()
+            .any(|step| step.outcome != TargetOutcome::Asked)
     }
 }
 
 impl fmt::Display for RouteTrace {
-    /// The form of `x-sluicegate-route`: the targets with commas between, each with what there is to say of it. One that
-    /// simply answered is its name alone. Cut between targets where it would be too long.
+    /// The form of `x-sluicegate-route`: the targets with commas between, each with what there is
+    /// to say of it. One that simply answered is its name alone. Cut between targets where it would
+    /// be too long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut text, mut piece) = (String::new(), String::new());
         for step in &self.steps {
@@ -179,7 +182,9 @@ impl Step {
             out.push_str(";hedge");
         }
         // Where several were asked, it is of interest how long each took.
-        if let (Some(took), TargetOutcome::Failed(_) | TargetOutcome::Lost) = (self.took, self.outcome) {
+        if let (Some(took), TargetOutcome::Failed(_) | TargetOutcome::Lost) =
+            (self.took, self.outcome)
+        {
             write!(out, ";ms={}", took.as_millis())?;
         }
         Ok(())
@@ -189,7 +194,17 @@ impl Step {
 /// A name without what has a meaning in the header, or has no place in one.
 fn escape(out: &mut String, name: &str) -> fmt::Result {
     name.bytes().try_for_each(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/' | b':' | b'@' | b'+' | b'~' => out.write_char(char::from(byte)),
+        b'a'..=b'z'
+        | b'A'..=b'Z'
+        | b'0'..=b'9'
+        | b'.'
+        | b'_'
+        | b'-'
+        | b'/'
+        | b':'
+        | b'@'
+        | b'+'
+        | b'~' => out.write_char(char::from(byte)),
         _ => write!(out, "%{byte:02X}"),
     })
 }
@@ -199,7 +214,14 @@ mod tests {
     use super::*;
 
     fn step(model: &str, outcome: TargetOutcome) -> Step {
-        Step { provider: "p".into(), model: model.into(), hedge: false, tries: 1, outcome, took: Some(Duration::from_millis(412)) }
+        Step {
+            provider: "p".into(),
+            model: model.into(),
+            hedge: false,
+            tries: 1,
+            outcome,
+            took: Some(Duration::from_millis(412)),
+        }
     }
 
     fn text(steps: &[Step]) -> String {
@@ -212,22 +234,46 @@ mod tests {
 
     #[test]
     fn one_that_simply_answered_is_its_name() {
-        assert_eq!(text(&[step("a/b-1.5:free", TargetOutcome::Answered)]), "p/a/b-1.5:free");
+        assert_eq!(
+            text(&[step("a/b-1.5:free", TargetOutcome::Answered)]),
+            "p/a/b-1.5:free"
+        );
     }
 
     #[test]
     fn what_became_of_each_is_told() {
-        let hedge = Step { hedge: true, ..step("d", TargetOutcome::Answered) };
-        let tries = Step { tries: 2, ..step("b", TargetOutcome::Failed("upstream_error")) };
-        let steps = [step("a", TargetOutcome::Skipped(Why::Breaker)), tries, step("c", TargetOutcome::Lost), hedge];
-        assert_eq!(text(&steps), "p/a;skipped=breaker, p/b;failed=upstream_error;tries=2;ms=412, p/c;lost;ms=412, p/d;hedge");
+        let hedge = Step {
+            hedge: true,
+            ..step("d", TargetOutcome::Answered)
+        };
+        let tries = Step {
+            tries: 2,
+            ..step("b", TargetOutcome::Failed("upstream_error"))
+        };
+        let steps = [
+            step("a", TargetOutcome::Skipped(Why::Breaker)),
+            tries,
+            step("c", TargetOutcome::Lost),
+            hedge,
+        ];
+        assert_eq!(
+            text(&steps),
+            "p/a;skipped=breaker, p/b;failed=upstream_error;tries=2;ms=412, p/c;lost;ms=412, p/d;hedge"
+        );
     }
 
     #[test]
     fn no_name_breaks_a_header() {
-        assert_eq!(text(&[step("a;b, \u{e9}\r\n%", TargetOutcome::Answered)]), "p/a%3Bb%2C%20%C3%A9%0D%0A%25");
+        assert_eq!(
+            text(&[step("a;b, \u{e9}\r\n%", TargetOutcome::Answered)]),
+            "p/a%3Bb%2C%20%C3%A9%0D%0A%25"
+        );
         let long = vec![step(&"x".repeat(90), TargetOutcome::Failed("upstream_timeout")); 200];
         let text = text(&long);
-        assert!(text.len() <= LONGEST && text.ends_with(", ..."), "{}", text.len());
+        assert!(
+            text.len() <= LONGEST && text.ends_with(", ..."),
+            "{}",
+            text.len()
+        );
     }
 }

@@ -59,8 +59,8 @@ pub enum Via {
     Http {
         /// The wire it speaks.
         wire: WireId,
-        /// Where it is, without a trailing slash: `https://api.openai.com/v1`. `{model}` stands for the model, as the
-        /// provider calls it, percent-encoded.
+        /// Where it is, without a trailing slash: `https://api.openai.com/v1`. `{model}` stands for
+        /// the model, as the provider calls it, percent-encoded.
         base_url: String,
         /// What every request has in its query, without the `?`: `api-version=2024-10-21`.
         query: Option<String>,
@@ -103,8 +103,8 @@ pub enum Auth {
 pub struct Aws {
     /// The region that requests are signed for.
     pub region: String,
-    /// Keys that are configured; else they come from where AWS's own tools look for them: environment, profile,
-    /// web identity, container, instance.
+    /// Keys that are configured; else they come from where AWS's own tools look for them:
+    /// environment, profile, web identity, container, instance.
     pub keys: Option<AwsKeys>,
     /// The profile of `~/.aws` to take.
     pub profile: Option<String>,
@@ -124,15 +124,16 @@ pub struct AwsKeys {
 /// Where Google's tokens come from.
 #[derive(Debug, Clone)]
 pub struct Google {
-    /// A key file (`service_account` or `authorized_user`); else where Google's own tools look for one
-    /// (`GOOGLE_APPLICATION_CREDENTIALS`, gcloud's default), and last the metadata server.
+    /// A key file (`service_account` or `authorized_user`); else where Google's own tools look for
+    /// one (`GOOGLE_APPLICATION_CREDENTIALS`, gcloud's default), and last the metadata server.
     pub credentials: Option<PathBuf>,
 }
 
 /// An application of Microsoft Entra.
 #[derive(Debug, Clone)]
 pub struct Entra {
-    /// Where its tokens are asked for: `https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token`.
+    /// Where its tokens are asked for:
+    /// `https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token`.
     pub token_url: String,
     /// Its id.
     pub client_id: String,
@@ -238,7 +239,11 @@ impl Provider {
     pub fn example(wire: WireId, base_url: &str) -> Self {
         Self {
             name: "p".into(),
-            via: Via::Http { wire, base_url: base_url.into(), query: None },
+            via: Via::Http {
+                wire,
+                base_url: base_url.into(),
+                query: None,
+            },
             credential: Credential::None,
             headers: Vec::new(),
             clocks: Clocks::default(),

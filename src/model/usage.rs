@@ -18,8 +18,9 @@ pub struct Usage {
     pub reasoning: Option<u64>,
     /// True when any figure rests on our estimate rather than on the provider's word.
     pub estimated: bool,
-    /// What it costs by the operator's prices; `None` where the target has none. No provider says it: it is filled in when
-    /// the stream is settled, and journaled with the figures it was reckoned from.
+    /// What it costs by the operator's prices; `None` where the target has none. No provider says
+    /// it: it is filled in when the stream is settled, and journaled with the figures it was
+    /// reckoned from.
     pub cost: Option<Money>,
 }
 

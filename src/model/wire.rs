@@ -21,8 +21,15 @@ pub enum WireId {
 
 impl WireId {
     /// All wires, in the order of the documentation.
-    pub const ALL: [Self; 7] =
-        [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Gemini, Self::Bedrock, Self::Ollama, Self::Cohere];
+    pub const ALL: [Self; 7] = [
+        Self::OpenaiChat,
+        Self::OpenaiResponses,
+        Self::Anthropic,
+        Self::Gemini,
+        Self::Bedrock,
+        Self::Ollama,
+        Self::Cohere,
+    ];
 
     /// The name used in the configuration, in metrics and in `raw` events.
     #[must_use]
@@ -62,7 +69,13 @@ pub enum DialectId {
 
 impl DialectId {
     /// All dialects that are spoken.
-    pub const ALL: [Self; 5] = [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Events, Self::Ui];
+    pub const ALL: [Self; 5] = [
+        Self::OpenaiChat,
+        Self::OpenaiResponses,
+        Self::Anthropic,
+        Self::Events,
+        Self::Ui,
+    ];
 
     /// The name used in `?dialect=`, in the journal and in logs.
     #[must_use]
@@ -93,8 +106,9 @@ impl DialectId {
         }
     }
 
-    /// True where a stream is answered with 200 as soon as it is admitted, so that it can be cancelled before its first
-    /// token, and where its events always carry ids: the dialects that are no vendor's.
+    /// True where a stream is answered with 200 as soon as it is admitted, so that it can be
+    /// cancelled before its first token, and where its events always carry ids: the dialects that
+    /// are no vendor's.
     #[must_use]
     pub const fn answers_at_once(self) -> bool {
         matches!(self, Self::Events | Self::Ui)

@@ -1,9 +1,10 @@
 //! The order in which a tier's targets are asked.
 //!
-//! Two are drawn by weight, and the one that is likely to answer sooner goes first: its moving time to the first token, times
-//! what it has in hand. So a target of share `s` gets between `s²` and `1 − (1−s)²` of the requests, and `s` where all are
-//! alike. Sticky tiers are ordered by the hash of what is to stick instead (rendezvous hashing by weight): the same key finds
-//! the same target, on every instance, and where that one is away the same next one.
+//! Two are drawn by weight, and the one that is likely to answer sooner goes first: its moving time
+//! to the first token, times what it has in hand. So a target of share `s` gets between `s²` and
+//! `1 − (1−s)²` of the requests, and `s` where all are alike. Sticky tiers are ordered by the hash
+//! of what is to stick instead (rendezvous hashing by weight): the same key finds the same target,
+//! on every instance, and where that one is away the same next one.
 
 use std::sync::Arc;
 
@@ -23,7 +24,11 @@ pub(super) fn by_load(tier: &[Share], order: &mut Order) {
     let now = Instant::now();
     while left.len() > 1 {
         let (one, other) = (drawn(&left), drawn(&left));
-        let at = if other != one && sooner(left.get(other), left.get(one), &left, now) { other } else { one };
+        let at = if other != one && sooner(left.get(other), left.get(one), &left, now) {
+            other
+        } else {
+            one
+        };
         order.push(left.remove(at).candidate.clone());
     }
     order.extend(left.first().map(|share| share.candidate.clone()));
@@ -31,12 +36,16 @@ pub(super) fn by_load(tier: &[Share], order: &mut Order) {
 
 /// Appends a tier by what this key likes best.
 pub(super) fn by_key(tier: &[Share], key: u64, order: &mut Order) {
-    let mut liked: SmallVec<[(f64, &Share); 8]> = tier.iter().map(|share| (liking(key, share), share)).collect();
+    let mut liked: SmallVec<[(f64, &Share); 8]> = tier
+        .iter()
+        .map(|share| (liking(key, share), share))
+        .collect();
     liked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     order.extend(liked.iter().map(|(_, share)| share.candidate.clone()));
 }
 
-/// How much a key likes a target: the highest of all is it for a share of keys that is its weight's.
+/// How much a key likes a target: the highest of all is it for a share of keys that is its
+/// weight's.
 fn liking(key: u64, share: &Share) -> f64 {
     // 53 bits, from above 0 up to 1.
     let bits = mixed(key ^ share.hash) >> 11;
@@ -59,8 +68,13 @@ fn drawn(shares: &[&Share]) -> usize {
 
 /// True where `one` is likely to answer sooner than `other`.
 fn sooner(one: Option<&&Share>, other: Option<&&Share>, all: &[&Share], now: Instant) -> bool {
-    let (Some(one), Some(other)) = (one, other) else { return false };
-    let (of_one, of_other) = (one.candidate.health.seconds(now), other.candidate.health.seconds(now));
+    let (Some(one), Some(other)) = (one, other) else {
+        return false;
+    };
+    let (of_one, of_other) = (
+        one.candidate.health.seconds(now),
+        other.candidate.health.seconds(now),
+    );
     // One of which nothing is known is tried; while it is, the other's time is taken for its own.
     let known = of_one.or(of_other).unwrap_or(1.0);
     let cost = |share: &Share, seconds: Option<f64>| match seconds {
@@ -70,7 +84,8 @@ fn sooner(one: Option<&&Share>, other: Option<&&Share>, all: &[&Share], now: Ins
     cost(one, of_one) < cost(other, of_other)
 }
 
-/// What a target has in hand, by its weight: where all have their share of the load it is the same for all.
+/// What a target has in hand, by its weight: where all have their share of the load it is the same
+/// for all.
 fn load(share: &Share, all: &[&Share]) -> f64 {
     let total: f64 = all.iter().map(|share| f64::from(share.weight)).sum();
     let count = u32::try_from(all.len()).map_or(1.0, f64::from);
@@ -92,14 +107,28 @@ mod tests {
     fn tier(weights: &[u32]) -> Vec<Share> {
         let share = |(n, weight): (usize, &u32)| {
             let provider = Arc::new(Provider::example(WireId::OpenaiChat, "http://127.0.0.1:1"));
-            let target = Target { provider, model: n.to_string().into() };
-            Share::new(Arc::new(Candidate { target, health: Arc::new(Health::new(Rules::default())) }), *weight)
+            let target = Target {
+                provider,
+                model: n.to_string().into(),
+            };
+            Share::new(
+                Arc::new(Candidate {
+                    target,
+                    health: Arc::new(Health::new(Rules::default())),
+                }),
+                *weight,
+            )
         };
         weights.iter().enumerate().map(share).collect()
     }
 
     fn answer(share: &Share, millis: u64) {
-        share.candidate.health.admit().unwrap().answered(Some(Duration::from_millis(millis)));
+        share
+            .candidate
+            .health
+            .admit()
+            .unwrap()
+            .answered(Some(Duration::from_millis(millis)));
     }
 
     /// How many of a thousand go first to each.
@@ -120,8 +149,14 @@ mod tests {
         assert!((200..300).contains(&firsts(&tier)[0]), "nothing is known");
         tier.iter().for_each(|share| answer(share, 400));
         assert!((200..300).contains(&firsts(&tier)[0]), "both are as fast");
-        let busy: Vec<_> = [0, 1, 1, 1].iter().map(|n| tier[*n].candidate.health.admit().unwrap()).collect();
-        assert!((200..300).contains(&firsts(&tier)[0]), "both have their share in hand");
+        let busy: Vec<_> = [0, 1, 1, 1]
+            .iter()
+            .map(|n| tier[*n].candidate.health.admit().unwrap())
+            .collect();
+        assert!(
+            (200..300).contains(&firsts(&tier)[0]),
+            "both have their share in hand"
+        );
         drop(busy);
     }
 
@@ -131,15 +166,26 @@ mod tests {
         answer(&tier[0], 400);
         answer(&tier[1], 1600);
         let slow = firsts(&tier)[1];
-        assert!((190..310).contains(&slow), "{slow}: a quarter, when it is drawn twice");
-        let busy: Vec<_> = (0..9).map(|_| tier[0].candidate.health.admit().unwrap()).collect();
-        assert!(firsts(&tier)[1] > 690, "ten times the load outweighs four times the speed");
+        assert!(
+            (190..310).contains(&slow),
+            "{slow}: a quarter, when it is drawn twice"
+        );
+        let busy: Vec<_> = (0..9)
+            .map(|_| tier[0].candidate.health.admit().unwrap())
+            .collect();
+        assert!(
+            firsts(&tier)[1] > 690,
+            "ten times the load outweighs four times the speed"
+        );
         drop(busy);
         tokio::time::advance(Duration::from_secs(30)).await;
         answer(&tier[0], 400);
         tokio::time::advance(Duration::from_secs(60)).await;
         answer(&tier[0], 400);
-        assert!(firsts(&tier)[1] > 690, "what was slow long ago is tried again");
+        assert!(
+            firsts(&tier)[1] > 690,
+            "what was slow long ago is tried again"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -147,7 +193,9 @@ mod tests {
         let tier = tier(&[1, 1]);
         answer(&tier[0], 100);
         assert!(firsts(&tier)[1] > 690);
-        let _busy: Vec<_> = (0..3).map(|_| tier[1].candidate.health.admit().unwrap()).collect();
+        let _busy: Vec<_> = (0..3)
+            .map(|_| tier[1].candidate.health.admit().unwrap())
+            .collect();
         assert!(firsts(&tier)[1] < 310);
     }
 
@@ -160,7 +208,10 @@ mod tests {
             order[0].target.model.to_string()
         };
         // Another value here moves conversations of a fleet that is being updated.
-        assert_eq!((0..24).map(first).collect::<String>(), "020021122220121012222221");
+        assert_eq!(
+            (0..24).map(first).collect::<String>(),
+            "020021122220121012222221"
+        );
     }
 
     #[test]
@@ -172,14 +223,24 @@ mod tests {
             let order = |tier: &[Share]| {
                 let mut order = Order::new();
                 by_key(tier, key, &mut order);
-                order.iter().map(|it| it.target.model.to_string()).collect::<Vec<_>>()
+                order
+                    .iter()
+                    .map(|it| it.target.model.to_string())
+                    .collect::<Vec<_>>()
             };
             let liked = order(&tier);
             assert_eq!(liked, order(&tier));
             *counts.entry(liked[0].clone()).or_insert(0) += 1;
             // Without one target only its own keys move, each to what it liked next.
             let without: Vec<_> = order(&tier[..2]);
-            assert_eq!(without, liked.iter().filter(|it| **it != "2").cloned().collect::<Vec<_>>());
+            assert_eq!(
+                without,
+                liked
+                    .iter()
+                    .filter(|it| **it != "2")
+                    .cloned()
+                    .collect::<Vec<_>>()
+            );
         }
         for (model, share) in [("0", 1000), ("1", 3000), ("2", 4000)] {
             let count: i32 = counts[model];

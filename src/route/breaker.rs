@@ -1,8 +1,8 @@
-//! The breaker of one target: closed, it lets requests through; open, it refuses them for a while; then one request at a
-//! time goes through as a probe, and what becomes of it decides.
+//! The breaker of one target: closed, it lets requests through; open, it refuses them for a while;
+//! then one request at a time goes through as a probe, and what becomes of it decides.
 //!
-//! Invariants: pure — whoever asks brings the time; only failures that are the target's are told here; what a failure
-//! before the opening comes to afterwards changes nothing.
+//! Invariants: pure — whoever asks brings the time; only failures that are the target's are told
+//! here; what a failure before the opening comes to afterwards changes nothing.
 
 use std::time::Duration;
 
@@ -68,7 +68,15 @@ const BAD: usize = 1;
 
 impl Breaker {
     pub(super) fn new(rules: Rules, now: Instant) -> Self {
-        Self { rules, state: State::Closed, failures: 0, outcomes: Window::new(rules.window, now), opened: 0, closed_at: None, probes: 0 }
+        Self {
+            rules,
+            state: State::Closed,
+            failures: 0,
+            outcomes: Window::new(rules.window, now),
+            opened: 0,
+            closed_at: None,
+            probes: 0,
+        }
     }
 
     /// True where nothing is in anybody's way.
@@ -78,11 +86,25 @@ impl Breaker {
 
     /// May a request go through?
     pub(super) fn admit(&mut self, now: Instant) -> Result<Pass, Refused> {
-        let State::Open { until, probe, fault } = &mut self.state else { return Ok(Pass::Plain) };
+        let State::Open {
+            until,
+            probe,
+            fault,
+        } = &mut self.state
+        else {
+            return Ok(Pass::Plain);
+        };
         let waits_until = probe.map_or(*until, |(began, _)| (began + self.rules.probe).max(*until));
         if now < waits_until {
-            let left = if probe.is_some() { SOON } else { waits_until - now };
-            return Err(Refused { left, fault: fault.clone() });
+            let left = if probe.is_some() {
+                SOON
+            } else {
+                waits_until - now
+            };
+            return Err(Refused {
+                left,
+                fault: fault.clone(),
+            });
         }
         self.probes = self.probes.wrapping_add(1);
         *probe = Some((now, self.probes));
@@ -105,7 +127,13 @@ impl Breaker {
         self.outcomes.add(now, BAD);
         match (&self.state, pass) {
             (State::Closed, _) => self.failed(now, fault),
-            (State::Open { probe: Some((_, running)), .. }, Pass::Probe(number)) if *running == number => self.open(now, fault),
+            (
+                State::Open {
+                    probe: Some((_, running)),
+                    ..
+                },
+                Pass::Probe(number),
+            ) if *running == number => self.open(now, fault),
             // It began before the opening, or others probe by now: nothing new.
             (State::Open { .. }, _) => {}
         }
@@ -133,20 +161,32 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         let [good, bad] = self.outcomes.counts(now);
         let all = u64::from(good) + u64::from(bad);
-        let too_many = all >= u64::from(self.rules.least) && u64::from(bad) * 100 >= all * u64::from(self.rules.percent);
+        let too_many = all >= u64::from(self.rules.least)
+            && u64::from(bad) * 100 >= all * u64::from(self.rules.percent);
         if self.failures >= self.rules.consecutive || too_many {
             self.open(now, fault);
         }
     }
 
     fn open(&mut self, now: Instant, fault: &Fault) {
-        if self.closed_at.is_some_and(|at| now.saturating_duration_since(at) >= self.rules.longest) {
+        if self
+            .closed_at
+            .is_some_and(|at| now.saturating_duration_since(at) >= self.rules.longest)
+        {
             self.opened = 0;
         }
-        let span = self.rules.shortest.saturating_mul(1 << self.opened.min(16)).min(self.rules.longest);
+        let span = self
+            .rules
+            .shortest
+            .saturating_mul(1 << self.opened.min(16))
+            .min(self.rules.longest);
         self.opened = self.opened.saturating_add(1);
         self.failures = 0;
-        self.state = State::Open { until: now + jittered(span), probe: None, fault: Box::new(told_of(fault, FAILED)) };
+        self.state = State::Open {
+            until: now + jittered(span),
+            probe: None,
+            fault: Box::new(told_of(fault, FAILED)),
+        };
     }
 }
 
@@ -155,12 +195,19 @@ const FAILED: &str = "the upstream has failed too often, last with";
 /// … by an answer that said when to come back.
 pub(super) const ASKED_TO_WAIT: &str = "the upstream wants to be left alone, as it said with";
 
-/// What is kept of a failure, to be told to others than the one who met it: never an upstream's own words.
+/// What is kept of a failure, to be told to others than the one who met it: never an upstream's own
+/// words.
 pub(super) fn told_of(fault: &Fault, why: &str) -> Fault {
-    let what = fault.upstream_status.map_or_else(|| format!("`{}`", fault.code.as_str()), |status| format!("status {}", status.as_u16()));
+    let what = fault.upstream_status.map_or_else(
+        || format!("`{}`", fault.code.as_str()),
+        |status| format!("status {}", status.as_u16()),
+    );
     let message = format!("{why} {what}: it is not asked for a while");
     // The words of a refusal that tells a client of its own request are that client's.
-    let native_code = fault.native_code.clone().filter(|_| fault.side != Side::Client);
+    let native_code = fault
+        .native_code
+        .clone()
+        .filter(|_| fault.side != Side::Client);
     Fault {
         message,
         native_code,
@@ -179,7 +226,13 @@ mod tests {
     use crate::model::fault::Code;
 
     fn fault() -> Fault {
-        Fault { quotes: true, ..Fault::new(Code::UpstreamError, "the upstream failed: cannot read 'PROMPT'") }
+        Fault {
+            quotes: true,
+            ..Fault::new(
+                Code::UpstreamError,
+                "the upstream failed: cannot read 'PROMPT'",
+            )
+        }
     }
 
     struct Scene {
@@ -190,7 +243,10 @@ mod tests {
     impl Scene {
         fn new() -> Self {
             let now = Instant::now();
-            Self { breaker: Breaker::new(Rules::default(), now), now }
+            Self {
+                breaker: Breaker::new(Rules::default(), now),
+                now,
+            }
         }
 
         fn pass(&mut self, seconds: u64) {
@@ -224,13 +280,24 @@ mod tests {
         (0..4).for_each(|_| scene.fail());
         scene.succeed();
         (0..4).for_each(|_| scene.fail());
-        assert!(scene.breaker.is_closed(), "an answer between them begins the count anew");
+        assert!(
+            scene.breaker.is_closed(),
+            "an answer between them begins the count anew"
+        );
         scene.fail();
         assert!(!scene.breaker.is_closed());
         let refused = scene.breaker.admit(scene.now).unwrap_err();
-        assert!((Duration::from_millis(1500)..=Duration::from_secs(2)).contains(&refused.left), "{:?}", refused.left);
+        assert!(
+            (Duration::from_millis(1500)..=Duration::from_secs(2)).contains(&refused.left),
+            "{:?}",
+            refused.left
+        );
         assert_eq!(refused.fault.code, Code::UpstreamError);
-        assert!(!refused.fault.message.contains("PROMPT") && !refused.fault.quotes, "{}", refused.fault.message);
+        assert!(
+            !refused.fault.message.contains("PROMPT") && !refused.fault.quotes,
+            "{}",
+            refused.fault.message
+        );
     }
 
     #[test]
@@ -263,7 +330,10 @@ mod tests {
             scene.succeed();
             scene.breaker.fail_midway(scene.now, &fault());
         }
-        assert!(!scene.breaker.is_closed(), "5 answers, all of which broke off: 5 of 10 outcomes");
+        assert!(
+            !scene.breaker.is_closed(),
+            "5 answers, all of which broke off: 5 of 10 outcomes"
+        );
     }
 
     #[test]
@@ -289,14 +359,20 @@ mod tests {
             scene.now += left;
             scene.fail();
             let left = scene.left();
-            assert!(left <= Duration::from_secs(most) && left >= Duration::from_secs(most) * 3 / 4, "{left:?} of {most}");
+            assert!(
+                left <= Duration::from_secs(most) && left >= Duration::from_secs(most) * 3 / 4,
+                "{left:?} of {most}"
+            );
         }
         let left = scene.left();
         scene.now += left;
         scene.succeed();
         scene.pass(61);
         scene.open();
-        assert!(scene.left() <= Duration::from_secs(2), "after a quiet time it begins again");
+        assert!(
+            scene.left() <= Duration::from_secs(2),
+            "after a quiet time it begins again"
+        );
     }
 
     #[test]
@@ -313,7 +389,11 @@ mod tests {
         scene.pass(1);
         let third = scene.breaker.admit(scene.now).unwrap();
         scene.breaker.abandon(scene.now, second);
-        assert_eq!(scene.left(), SOON, "one that is no longer waited for frees nobody's place");
+        assert_eq!(
+            scene.left(),
+            SOON,
+            "one that is no longer waited for frees nobody's place"
+        );
         scene.breaker.succeed(scene.now, third);
         assert!(scene.breaker.is_closed());
     }
@@ -321,7 +401,9 @@ mod tests {
     #[test]
     fn failures_of_requests_that_began_before_the_opening_change_nothing() {
         let mut scene = Scene::new();
-        let early: Vec<_> = (0..50).map(|_| scene.breaker.admit(scene.now).unwrap()).collect();
+        let early: Vec<_> = (0..50)
+            .map(|_| scene.breaker.admit(scene.now).unwrap())
+            .collect();
         for pass in &early[..5] {
             scene.breaker.fail(scene.now, *pass, &fault());
         }

@@ -1,7 +1,9 @@
-//! What is known of one target: whether it may be asked now, how soon it answers, how much it has in hand.
+//! What is known of one target: whether it may be asked now, how soon it answers, how much it has
+//! in hand.
 //!
-//! Invariants: every request that was let through is told of once — answered, failed, or neither where its [`Permit`] is
-//! dropped; no lock is held across an await; what is kept of a failure is never an upstream's own words.
+//! Invariants: every request that was let through is told of once — answered, failed, or neither
+//! where its [`Permit`] is dropped; no lock is held across an await; what is kept of a failure is
+//! never an upstream's own words.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -52,8 +54,16 @@ impl Health {
     /// Nothing is known.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        let state = State { breaker: Breaker::new(rules, Instant::now()), latency: Latency::default(), pause: None };
-        Self { state: Mutex::new(state), in_hand: AtomicU32::new(0), rules }
+        let state = State {
+            breaker: Breaker::new(rules, Instant::now()),
+            latency: Latency::default(),
+            pause: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            in_hand: AtomicU32::new(0),
+            rules,
+        }
     }
 
     /// Lets a request through, or says why not.
@@ -64,23 +74,51 @@ impl Health {
         let now = Instant::now();
         let mut state = self.state.lock();
         if let Some(pause) = state.pause.as_ref().filter(|pause| now < pause.until) {
-            let fault = Box::new(Fault { retry_after: Some(pause.until - now), ..(*pause.fault).clone() });
-            return Err(Skip { why: pause.why, fault });
+            let fault = Box::new(Fault {
+                retry_after: Some(pause.until - now),
+                ..(*pause.fault).clone()
+            });
+            return Err(Skip {
+                why: pause.why,
+                fault,
+            });
         }
         state.pause = None;
         let pass = state.breaker.admit(now).map_err(|refused| {
-            let fault = Box::new(Fault { retry_after: Some(refused.left), ..*refused.fault });
-            Skip { why: Why::Breaker, fault }
+            let fault = Box::new(Fault {
+                retry_after: Some(refused.left),
+                ..*refused.fault
+            });
+            Skip {
+                why: Why::Breaker,
+                fault,
+            }
         })?;
         drop(state);
         self.in_hand.fetch_add(1, Ordering::Relaxed);
-        Ok(Permit { health: self.clone(), pass: Some(pass), began: now })
+        Ok(Permit {
+            health: self.clone(),
+            pass: Some(pass),
+            began: now,
+        })
     }
 
     /// The account's own headers say that nothing remains until then.
     pub fn fill(&self, reset: Duration) {
-        let fault = Fault::new(Code::RateLimited, "the upstream's rate limit is reached: try again later").with_limit("provider");
-        self.pause(reset.min(self.rules.longest_full), Why::Full, Fault { retryable: true, side: Side::Upstream, ..fault });
+        let fault = Fault::new(
+            Code::RateLimited,
+            "the upstream's rate limit is reached: try again later",
+        )
+        .with_limit("provider");
+        self.pause(
+            reset.min(self.rules.longest_full),
+            Why::Full,
+            Fault {
+                retryable: true,
+                side: Side::Upstream,
+                ..fault
+            },
+        );
     }
 
     /// Requests that it has in hand, streams that run included.
@@ -93,7 +131,11 @@ impl Health {
     #[must_use]
     pub fn is_at_peace(&self) -> bool {
         let state = self.state.lock();
-        state.breaker.is_closed() && state.pause.as_ref().is_none_or(|pause| pause.until <= Instant::now())
+        state.breaker.is_closed()
+            && state
+                .pause
+                .as_ref()
+                .is_none_or(|pause| pause.until <= Instant::now())
     }
 
     /// How soon it is expected to answer, seconds; `None` where nothing is known.
@@ -105,7 +147,11 @@ impl Health {
         let until = Instant::now() + time;
         let mut state = self.state.lock();
         if !time.is_zero() && state.pause.as_ref().is_none_or(|pause| pause.until < until) {
-            state.pause = Some(Pause { until, why, fault: Box::new(fault) });
+            state.pause = Some(Pause {
+                until,
+                why,
+                fault: Box::new(fault),
+            });
         }
     }
 
@@ -124,7 +170,8 @@ impl Health {
 
 /// True where a failure says something of the target: neither the request was at fault, nor we.
 fn counts(fault: &Fault) -> bool {
-    let cut_here = matches!(fault.code, Code::RateLimited | Code::BudgetExceeded) && fault.side == Side::Ours;
+    let cut_here =
+        matches!(fault.code, Code::RateLimited | Code::BudgetExceeded) && fault.side == Side::Ours;
     !fault.ends_route() && fault.code != Code::InternalError && !cut_here
 }
 
@@ -153,16 +200,34 @@ impl Permit {
     /// It has failed, before or after it had answered.
     pub fn failed(&mut self, fault: &Fault) {
         if let Some(after) = fault.retry_after.filter(|_| counts(fault)) {
-            self.health.pause(after.min(self.health.rules.longest_pause), Why::RetryAfter, told_of(fault, ASKED_TO_WAIT));
+            self.health.pause(
+                after.min(self.health.rules.longest_pause),
+                Why::RetryAfter,
+                told_of(fault, ASKED_TO_WAIT),
+            );
         }
         match self.pass.take() {
             Some(pass) if counts(fault) => self.health.failed(pass, self.began, fault),
             // The request was at fault: a target that says so is there again.
             Some(pass @ Pass::Probe(_)) if fault.upstream_status.is_some() => {
-                self.health.state.lock().breaker.succeed(Instant::now(), pass);
+                self.health
+                    .state
+                    .lock()
+                    .breaker
+                    .succeed(Instant::now(), pass);
             }
-            Some(pass) => self.health.state.lock().breaker.abandon(Instant::now(), pass),
-            None if counts(fault) => self.health.state.lock().breaker.fail_midway(Instant::now(), fault),
+            Some(pass) => self
+                .health
+                .state
+                .lock()
+                .breaker
+                .abandon(Instant::now(), pass),
+            None if counts(fault) => self
+                .health
+                .state
+                .lock()
+                .breaker
+                .fail_midway(Instant::now(), fault),
             None => {}
         }
     }
@@ -196,7 +261,13 @@ mod tests {
         let status = StatusCode::from_u16(status).unwrap();
         let fault = Fault::new(code, "the upstream said: PROMPT");
         let side = Side::Upstream;
-        Fault { upstream_status: Some(status), retry_after: after.map(Duration::from_secs), side, quotes: true, ..fault }
+        Fault {
+            upstream_status: Some(status),
+            retry_after: after.map(Duration::from_secs),
+            side,
+            quotes: true,
+            ..fault
+        }
     }
 
     fn health() -> Arc<Health> {
@@ -209,7 +280,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_retry_after_is_kept_to() {
-        for (fault, why) in [(of(429, Code::RateLimited, Some(20)), 429), (of(503, Code::Overloaded, Some(20)), 503)] {
+        for (fault, why) in [
+            (of(429, Code::RateLimited, Some(20)), 429),
+            (of(503, Code::Overloaded, Some(20)), 503),
+        ] {
             let health = health();
             fail(&health, &fault);
             tokio::time::advance(Duration::from_secs(5)).await;
@@ -228,13 +302,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn no_header_blocks_a_target_for_long() {
         let health = health();
-        fail(&health, &of(429, Code::RateLimited, Some(365 * 24 * 60 * 60)));
-        assert_eq!(health.admit().unwrap_err().fault.retry_after, Some(Rules::default().longest_pause));
+        fail(
+            &health,
+            &of(429, Code::RateLimited, Some(365 * 24 * 60 * 60)),
+        );
+        assert_eq!(
+            health.admit().unwrap_err().fault.retry_after,
+            Some(Rules::default().longest_pause)
+        );
         let health = self::health();
         health.fill(Duration::from_secs(365 * 24 * 60 * 60));
         let skip = health.admit().unwrap_err();
-        assert_eq!((skip.why, skip.fault.retry_after), (Why::Full, Some(Rules::default().longest_full)));
-        assert_eq!((skip.fault.told_code(), skip.fault.limit, skip.fault.status.as_u16()), ("rate_limited", Some("provider"), 429));
+        assert_eq!(
+            (skip.why, skip.fault.retry_after),
+            (Why::Full, Some(Rules::default().longest_full))
+        );
+        assert_eq!(
+            (
+                skip.fault.told_code(),
+                skip.fault.limit,
+                skip.fault.status.as_u16()
+            ),
+            ("rate_limited", Some("provider"), 429)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -246,7 +336,11 @@ mod tests {
         }
         assert!(health.admit().is_ok());
         (0..5).for_each(|_| fail(&health, &of(429, Code::RateLimited, None)));
-        assert_eq!(health.admit().unwrap_err().why, Why::Breaker, "one that does not say is");
+        assert_eq!(
+            health.admit().unwrap_err().why,
+            Why::Breaker,
+            "one that does not say is"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -254,12 +348,18 @@ mod tests {
         let health = health();
         for status in [400, 413, 415, 422] {
             let status = StatusCode::from_u16(status).unwrap();
-            let fault = Fault { status, ..of(status.as_u16(), Code::InvalidRequest, Some(50)) };
+            let fault = Fault {
+                status,
+                ..of(status.as_u16(), Code::InvalidRequest, Some(50))
+            };
             (0..10).for_each(|_| fail(&health, &fault));
         }
         (0..10).for_each(|_| fail(&health, &Fault::new(Code::InternalError, "ours")));
         for code in [Code::RateLimited, Code::BudgetExceeded] {
-            let cut = Fault { side: Side::Ours, ..of(429, code, Some(50)) };
+            let cut = Fault {
+                side: Side::Ours,
+                ..of(429, code, Some(50))
+            };
             (0..10).for_each(|_| fail(&health, &cut));
         }
         (0..10).for_each(|_| drop(health.admit().unwrap()));
@@ -274,7 +374,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_in_hand_is_given_back_on_every_way() {
         let health = health();
-        let (mut one, mut two, three) = (health.admit().unwrap(), health.admit().unwrap(), health.admit().unwrap());
+        let (mut one, mut two, three) = (
+            health.admit().unwrap(),
+            health.admit().unwrap(),
+            health.admit().unwrap(),
+        );
         assert_eq!(health.in_hand(), 3);
         one.answered(Some(Duration::from_millis(300)));
         two.failed(&of(500, Code::UpstreamError, None));

@@ -1,4 +1,5 @@
-//! How soon a target gives its first token: a moving average, which fades where nothing new is known.
+//! How soon a target gives its first token: a moving average, which fades where nothing new is
+//! known.
 
 use std::time::Duration;
 
@@ -6,7 +7,8 @@ use tokio::time::Instant;
 
 /// How much of the average a new time is.
 const SHARE: f64 = 0.2;
-/// In this time without news half of an average is forgotten: a target that was slow is tried again.
+/// In this time without news half of an average is forgotten: a target that was slow is tried
+/// again.
 const HALF_LIFE: f64 = 30.0;
 /// What a failure counts as, at the least: a target that fails at once is not a fast one.
 const FAILURE: f64 = 1.0;
@@ -47,7 +49,9 @@ impl Latency {
 
     fn take(&mut self, now: Instant, seconds: f64) {
         // An average that has faded weighs less than one of a moment ago.
-        let age = self.average.map_or(f64::INFINITY, |(_, at)| now.saturating_duration_since(at).as_secs_f64());
+        let age = self.average.map_or(f64::INFINITY, |(_, at)| {
+            now.saturating_duration_since(at).as_secs_f64()
+        });
         let share = SHARE.max(1.0 - (-age / HALF_LIFE).exp2());
         let before = self.average.map_or(0.0, |(average, _)| average);
         self.average = Some((before + (seconds - before) * share, now));
@@ -79,9 +83,15 @@ mod tests {
         let mut latency = Latency::default();
         latency.observe(now, MS(8000));
         let later = now + Duration::from_secs(90);
-        assert!((latency.seconds(later).unwrap() - 1.0).abs() < 1e-6, "three half-lives");
+        assert!(
+            (latency.seconds(later).unwrap() - 1.0).abs() < 1e-6,
+            "three half-lives"
+        );
         latency.observe(later, MS(400));
-        assert!(latency.seconds(later).unwrap() < 1.5, "and the new weighs more");
+        assert!(
+            latency.seconds(later).unwrap() < 1.5,
+            "and the new weighs more"
+        );
     }
 
     #[test]

@@ -12,7 +12,8 @@ use super::stats::RouteStats;
 use super::table::HedgeAfter;
 use crate::model::target::Target;
 
-/// A second target is not asked sooner by the measured times: less than a round trip tells a slow target from no other.
+/// A second target is not asked sooner by the measured times: less than a round trip tells a slow
+/// target from no other.
 const SOONEST: Duration = Duration::from_millis(10);
 
 /// A target, and what is known of it.
@@ -35,7 +36,8 @@ pub struct Plan {
     pub hedge_after: Option<HedgeAfter>,
     /// What is kept of the route.
     pub stats: Arc<RouteStats>,
-    /// What metrics call the model: its name where it is configured, `provider/*` where a client has named the target.
+    /// What metrics call the model: its name where it is configured, `provider/*` where a client
+    /// has named the target.
     pub label: ByteString,
 }
 
@@ -43,9 +45,19 @@ impl Plan {
     /// This target alone, asked once; nothing is known of it.
     #[must_use]
     pub fn of(target: Target) -> Self {
-        let alone = Arc::new(Candidate { target, health: Arc::new(Health::new(Rules::default())) });
+        let alone = Arc::new(Candidate {
+            target,
+            health: Arc::new(Health::new(Rules::default())),
+        });
         let stats = Arc::new(RouteStats::new(Rules::default()));
-        Self { first: alone, rest: Order::new(), retries: 0, hedge_after: None, stats, label: ByteString::new() }
+        Self {
+            first: alone,
+            rest: Order::new(),
+            retries: 0,
+            hedge_after: None,
+            stats,
+            label: ByteString::new(),
+        }
     }
 
     /// These, where there is one.
@@ -60,7 +72,14 @@ impl Plan {
             return None;
         }
         let first = order.remove(0);
-        Some(Self { first, rest: order, retries, hedge_after, stats, label })
+        Some(Self {
+            first,
+            rest: order,
+            retries,
+            hedge_after,
+            stats,
+            label,
+        })
     }
 
     /// The targets in order; at least one.
@@ -80,7 +99,8 @@ impl Plan {
         }
     }
 
-    /// How long the first target may take before a second one is asked; `None`: as long as its clocks have it.
+    /// How long the first target may take before a second one is asked; `None`: as long as its
+    /// clocks have it.
     #[must_use]
     pub fn hedge_wait(&self) -> Option<Duration> {
         match self.hedge_after.filter(|_| !self.rest.is_empty())? {

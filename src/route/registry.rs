@@ -1,7 +1,7 @@
 //! What is known of targets and routes, by name: it outlives the configuration that named them.
 //!
-//! Invariants: a target whose account was changed begins anew; what no configuration names any more is forgotten;
-//! targets that clients name themselves are at most [`MOST_DIRECT`].
+//! Invariants: a target whose account was changed begins anew; what no configuration names any more
+//! is forgotten; targets that clients name themselves are at most [`MOST_DIRECT`].
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,8 +16,8 @@ use super::rules::Rules;
 use super::stats::RouteStats;
 use crate::model::target::{Credential, Provider, Target, Via};
 
-/// Targets remembered that clients have named (`provider/model` of a `direct` account): whoever invents names may not
-/// fill the memory with them.
+/// Targets remembered that clients have named (`provider/model` of a `direct` account): whoever
+/// invents names may not fill the memory with them.
 const MOST_DIRECT: usize = 1024;
 
 /// What is known of all targets and routes. Clones are the same book.
@@ -42,26 +42,39 @@ struct TargetEntry {
 
 impl TargetEntry {
     fn new(digest: u64, rules: Rules) -> Self {
-        Self { digest, health: Arc::new(Health::new(rules)) }
+        Self {
+            digest,
+            health: Arc::new(Health::new(rules)),
+        }
     }
 }
 
 impl HealthRegistry {
     /// Turns to a new configuration: what it does not name is forgotten, once the old one is gone.
     pub(super) fn turn(&self) -> RegistryUpdate {
-        RegistryUpdate { registry: self.clone(), targets: HashMap::new(), routes: HashMap::new() }
+        RegistryUpdate {
+            registry: self.clone(),
+            targets: HashMap::new(),
+            routes: HashMap::new(),
+        }
     }
 
     /// The health of a target that a client has named.
     pub(super) fn direct(&self, target: &Target, rules: Rules) -> Arc<Health> {
         let (key, digest) = (key_of(target), digest(&target.provider));
         let mut state = self.state.lock();
-        let known = state.targets.get(&key).or_else(|| state.direct.get(&key)).filter(|entry| entry.digest == digest);
+        let known = state
+            .targets
+            .get(&key)
+            .or_else(|| state.direct.get(&key))
+            .filter(|entry| entry.digest == digest);
         if let Some(entry) = known {
             return entry.health.clone();
         }
         if state.direct.len() >= MOST_DIRECT {
-            state.direct.retain(|_, entry| Arc::strong_count(&entry.health) > 1 || !entry.health.is_at_peace());
+            state.direct.retain(|_, entry| {
+                Arc::strong_count(&entry.health) > 1 || !entry.health.is_at_peace()
+            });
         }
         let entry = TargetEntry::new(digest, rules);
         let health = entry.health.clone();
@@ -85,8 +98,20 @@ impl RegistryUpdate {
     pub(super) fn target(&mut self, target: &Target, rules: Rules) -> Arc<Health> {
         let (key, digest) = (key_of(target), digest(&target.provider));
         let state = self.registry.state.lock();
-        let known = || state.targets.get(&key).or_else(|| state.direct.get(&key)).filter(|entry| entry.digest == digest).cloned();
-        let entry = self.targets.get(&key).cloned().or_else(known).unwrap_or_else(|| TargetEntry::new(digest, rules));
+        let known = || {
+            state
+                .targets
+                .get(&key)
+                .or_else(|| state.direct.get(&key))
+                .filter(|entry| entry.digest == digest)
+                .cloned()
+        };
+        let entry = self
+            .targets
+            .get(&key)
+            .cloned()
+            .or_else(known)
+            .unwrap_or_else(|| TargetEntry::new(digest, rules));
         self.targets.insert(key, entry.clone());
         entry.health
     }
@@ -111,22 +136,34 @@ fn key_of(target: &Target) -> (ByteString, ByteString) {
     (target.provider.name.clone(), target.model.clone())
 }
 
-/// What an account is asked by: with another address or credential it is another one, whatever its name.
+/// What an account is asked by: with another address or credential it is another one, whatever its
+/// name.
 fn digest(provider: &Provider) -> u64 {
     let mut hasher = DefaultHasher::new();
     match &provider.via {
-        Via::Http { wire, base_url, query } => (wire.name(), base_url, query).hash(&mut hasher),
+        Via::Http {
+            wire,
+            base_url,
+            query,
+        } => (wire.name(), base_url, query).hash(&mut hasher),
         Via::Replay(replay) => replay.dir.hash(&mut hasher),
     }
     match &provider.credential {
         Credential::Key { key, .. } => key.expose_secret().hash(&mut hasher),
-        // Keys among these are of a type that hides them: one that is changed alone is tried again when its time comes.
+        // Keys among these are of a type that hides them: one that is changed alone is tried again
+        // when its time comes.
         other => format!("{other:?}").hash(&mut hasher),
     }
     for (name, value) in &provider.headers {
         (name, value.as_bytes()).hash(&mut hasher);
     }
-    (provider.http2, provider.proxy.as_ref().map(|it| it.expose_secret()), &provider.ca_file, &provider.models).hash(&mut hasher);
+    (
+        provider.http2,
+        provider.proxy.as_ref().map(|it| it.expose_secret()),
+        &provider.ca_file,
+        &provider.models,
+    )
+        .hash(&mut hasher);
     hasher.finish()
 }
 
@@ -136,12 +173,18 @@ mod tests {
     use crate::model::wire::WireId;
 
     fn target(url: &str, model: &str) -> Target {
-        Target { provider: Arc::new(Provider::example(WireId::OpenaiChat, url)), model: model.into() }
+        Target {
+            provider: Arc::new(Provider::example(WireId::OpenaiChat, url)),
+            model: model.into(),
+        }
     }
 
     fn turned(registry: &HealthRegistry, target: &Target) -> (Arc<Health>, Arc<RouteStats>) {
         let mut turning = registry.turn();
-        let found = (turning.target(target, Rules::default()), turning.route(&"m".into(), Rules::default()));
+        let found = (
+            turning.target(target, Rules::default()),
+            turning.route(&"m".into(), Rules::default()),
+        );
         turning.done();
         found
     }
@@ -156,7 +199,10 @@ mod tests {
         assert!(!Arc::ptr_eq(&health, &moved));
         turned(&registry, &target("http://a", "y"));
         let (back, _) = turned(&registry, &target("http://a", "x"));
-        assert!(!Arc::ptr_eq(&health, &back), "what was not named is forgotten");
+        assert!(
+            !Arc::ptr_eq(&health, &back),
+            "what was not named is forgotten"
+        );
     }
 
     #[test]
@@ -167,8 +213,16 @@ mod tests {
             registry.direct(&target("http://a", &format!("m{n}")), Rules::default());
         }
         assert!(registry.state.lock().direct.len() <= MOST_DIRECT);
-        assert!(Arc::ptr_eq(&known, &registry.direct(&target("http://a", "known"), Rules::default())), "one that is in use stays");
-        let held: Vec<_> = (0..2 * MOST_DIRECT).map(|n| registry.direct(&target("http://a", &format!("h{n}")), Rules::default())).collect();
+        assert!(
+            Arc::ptr_eq(
+                &known,
+                &registry.direct(&target("http://a", "known"), Rules::default())
+            ),
+            "one that is in use stays"
+        );
+        let held: Vec<_> = (0..2 * MOST_DIRECT)
+            .map(|n| registry.direct(&target("http://a", &format!("h{n}")), Rules::default()))
+            .collect();
         assert!(registry.state.lock().direct.len() <= MOST_DIRECT && held.len() == 2 * MOST_DIRECT);
     }
 }

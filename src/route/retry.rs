@@ -1,5 +1,5 @@
-//! How often and how soon a target is asked again: a share of the requests, so that an outage does not double the load,
-//! and later each time.
+//! How often and how soon a target is asked again: a share of the requests, so that an outage does
+//! not double the load, and later each time.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,12 +30,20 @@ const EXTRA: usize = 1;
 impl Budget {
     /// That of retries: a fifth of the requests, and so many in ten seconds.
     pub(super) fn retries(least: u32, now: Instant) -> Self {
-        Self { percent: 20, least, counts: Window::new(SPAN, now) }
+        Self {
+            percent: 20,
+            least,
+            counts: Window::new(SPAN, now),
+        }
     }
 
     /// That of hedges: a tenth of the requests, and one a second.
     pub(super) fn hedges(now: Instant) -> Self {
-        Self { percent: 10, least: 10, counts: Window::new(SPAN, now) }
+        Self {
+            percent: 10,
+            least: 10,
+            counts: Window::new(SPAN, now),
+        }
     }
 
     /// A request has come.
@@ -65,7 +73,8 @@ pub fn wait_before(retries: u32, asked: Option<Duration>) -> Duration {
     })
 }
 
-/// Between three quarters of a time and all of it, so that those who wait for the same do not come back together.
+/// Between three quarters of a time and all of it, so that those who wait for the same do not come
+/// back together.
 pub(super) fn jittered(time: Duration) -> Duration {
     time.mul_f64(0.75 + fraction() / 4.0)
 }
@@ -77,8 +86,13 @@ fn fraction() -> f64 {
 
 /// A number that nobody relies on not being guessed: SplitMix64, begun where the system says.
 pub(super) fn random() -> u64 {
-    static STATE: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(getrandom::u64().unwrap_or(0x5851_f42d_4c95_7f2d)));
-    mixed(STATE.fetch_add(GOLDEN, Ordering::Relaxed).wrapping_add(GOLDEN))
+    static STATE: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(getrandom::u64().unwrap_or(0x5851_f42d_4c95_7f2d)));
+    mixed(
+        STATE
+            .fetch_add(GOLDEN, Ordering::Relaxed)
+            .wrapping_add(GOLDEN),
+    )
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -106,7 +120,10 @@ mod tests {
             retries += u32::from(budget.take(now));
         }
         let share = f64::from(retries) / f64::from(requests);
-        assert!((0.2..0.24).contains(&share), "{share}: a fifth, and ten a second");
+        assert!(
+            (0.2..0.24).contains(&share),
+            "{share}: a fifth, and ten a second"
+        );
     }
 
     #[test]
@@ -126,14 +143,24 @@ mod tests {
             let wait = wait_before(retries, None);
             assert!(wait >= most / 2 && wait <= most, "{wait:?} of {most:?}");
         }
-        assert_eq!(wait_before(3, Some(Duration::from_secs(9))), Duration::from_secs(9));
+        assert_eq!(
+            wait_before(3, Some(Duration::from_secs(9))),
+            Duration::from_secs(9)
+        );
         let time = Duration::from_secs(100);
-        assert!((0..1000).map(|_| jittered(time)).all(|it| it >= time * 3 / 4 && it <= time));
+        assert!(
+            (0..1000)
+                .map(|_| jittered(time))
+                .all(|it| it >= time * 3 / 4 && it <= time)
+        );
     }
 
     #[test]
     fn random_numbers_are_spread() {
         let low = (0..10_000).filter(|_| random() % 10 < 3).count();
-        assert!((2700..3300).contains(&low), "{low} of 10000 for three tenths");
+        assert!(
+            (2700..3300).contains(&low),
+            "{low} of 10000 for three tenths"
+        );
     }
 }

@@ -17,14 +17,18 @@ pub struct Rules {
     pub shortest: Duration,
     /// … up to this. Closed for so long, it begins again with the shortest.
     pub longest: Duration,
-    /// How long a probe keeps others from probing: one that takes longer may be a model that thinks.
+    /// How long a probe keeps others from probing: one that takes longer may be a model that
+    /// thinks.
     pub probe: Duration,
-    /// The longest a provider's own `retry-after` keeps a target from being asked: what says more is more likely wrong.
+    /// The longest a provider's own `retry-after` keeps a target from being asked: what says more
+    /// is more likely wrong.
     pub longest_pause: Duration,
-    /// The longest that an account is taken to be full because its headers say that nothing remains: providers count by the
-    /// minute, and the time they give is mostly that until all of it is back.
+    /// The longest that an account is taken to be full because its headers say that nothing
+    /// remains: providers count by the minute, and the time they give is mostly that until all of
+    /// it is back.
     pub longest_full: Duration,
-    /// Retries in ten seconds that a route has whatever a fifth of its requests is: so that a quiet one has some at all.
+    /// Retries in ten seconds that a route has whatever a fifth of its requests is: so that a quiet
+    /// one has some at all.
     pub least_retries: u32,
 }
 

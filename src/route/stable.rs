@@ -1,8 +1,8 @@
-//! A hash that is the same for the same content in every build and on every machine, so that all instances that share
-//! the traffic, old and new ones, send a conversation to the same target.
+//! A hash that is the same for the same content in every build and on every machine, so that all
+//! instances that share the traffic, old and new ones, send a conversation to the same target.
 //!
-//! It is the first eight bytes, big endian, of the SHA-256 of all fields, each behind its length in eight bytes, big endian.
-//! To change it moves every conversation once: away from its prompt cache.
+//! It is the first eight bytes, big endian, of the SHA-256 of all fields, each behind its length in
+//! eight bytes, big endian. To change it moves every conversation once: away from its prompt cache.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,8 @@ impl Stable {
     /// Adds a field.
     pub fn field(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();
-        self.0.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0
+            .update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
         self.0.update(bytes);
     }
 
@@ -22,7 +23,10 @@ impl Stable {
     #[must_use]
     pub fn hash(self) -> u64 {
         let digest: [u8; 32] = self.0.finalize().into();
-        digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
+        digest
+            .iter()
+            .take(8)
+            .fold(0, |hash, byte| hash << 8 | u64::from(*byte))
     }
 }
 

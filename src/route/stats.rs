@@ -1,4 +1,5 @@
-//! What is kept of one route: how much was asked beyond one request each, and how soon first contents come.
+//! What is kept of one route: how much was asked beyond one request each, and how soon first
+//! contents come.
 
 use std::time::Duration;
 
@@ -34,8 +35,19 @@ impl RouteStats {
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let now = Instant::now();
-        let (retries, hedges) = (Budget::retries(rules.least_retries, now), Budget::hedges(now));
-        Self { state: Mutex::new(State { retries, hedges, times: Vec::new(), oldest: 0, p95: None }) }
+        let (retries, hedges) = (
+            Budget::retries(rules.least_retries, now),
+            Budget::hedges(now),
+        );
+        Self {
+            state: Mutex::new(State {
+                retries,
+                hedges,
+                times: Vec::new(),
+                oldest: 0,
+                p95: None,
+            }),
+        }
     }
 
     /// A request has come.
@@ -62,7 +74,8 @@ impl RouteStats {
         self.state.lock().observe(took);
     }
 
-    /// The time in which nineteen of twenty first contents have come lately; `None` while there were too few.
+    /// The time in which nineteen of twenty first contents have come lately; `None` while there
+    /// were too few.
     #[must_use]
     pub fn p95(&self) -> Option<Duration> {
         self.state.lock().p95
@@ -78,7 +91,8 @@ impl State {
             self.oldest = (self.oldest + 1) % KEPT;
         }
         if self.times.len() >= ENOUGH {
-            let mut times: smallvec::SmallVec<[Duration; KEPT]> = self.times.iter().copied().collect();
+            let mut times: smallvec::SmallVec<[Duration; KEPT]> =
+                self.times.iter().copied().collect();
             let at = times.len() * 95 / 100;
             self.p95 = Some(*times.select_nth_unstable(at).1);
         }

@@ -28,7 +28,8 @@ pub struct Settings {
 /// A model's route.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// The tiers in order: the next one is asked when all of one have failed before their first content.
+    /// The tiers in order: the next one is asked when all of one have failed before their first
+    /// content.
     pub tiers: Vec<Vec<Weighted>>,
     /// How often one target is asked again.
     pub retries: u32,
@@ -81,19 +82,39 @@ impl Share {
         let mut name = Stable::default();
         name.field(&candidate.target.provider.name);
         name.field(&candidate.target.model);
-        Self { candidate, weight: weight.max(1), hash: name.hash() }
+        Self {
+            candidate,
+            weight: weight.max(1),
+            hash: name.hash(),
+        }
     }
 }
 
 impl Row {
-    pub(super) fn new(name: &ByteString, model: &Model, rules: Rules, turning: &mut RegistryUpdate) -> Self {
+    pub(super) fn new(
+        name: &ByteString,
+        model: &Model,
+        rules: Rules,
+        turning: &mut RegistryUpdate,
+    ) -> Self {
         let mut share = |it: &Weighted| {
             let (target, health) = (it.target.clone(), turning.target(&it.target, rules));
             Share::new(Arc::new(Candidate { target, health }), it.weight)
         };
-        let tiers = model.tiers.iter().map(|tier| tier.iter().map(&mut share).collect()).collect();
+        let tiers = model
+            .tiers
+            .iter()
+            .map(|tier| tier.iter().map(&mut share).collect())
+            .collect();
         let stats = turning.route(name, rules);
-        Self { name: name.clone(), tiers, retries: model.retries, hedge_after: model.hedge_after, sticky: model.sticky, stats }
+        Self {
+            name: name.clone(),
+            tiers,
+            retries: model.retries,
+            hedge_after: model.hedge_after,
+            sticky: model.sticky,
+            stats,
+        }
     }
 
     /// The order for one request; `key` is what is to stick.
@@ -106,6 +127,12 @@ impl Row {
                 (tier, None) => balance::by_load(tier, &mut order),
             }
         }
-        Plan::new(order, self.retries, self.hedge_after, self.stats.clone(), self.name.clone())
+        Plan::new(
+            order,
+            self.retries,
+            self.hedge_after,
+            self.stats.clone(),
+            self.name.clone(),
+        )
     }
 }

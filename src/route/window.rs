@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// `N` counts over between half and all of a span: those of its running half, and those of the half before.
+/// `N` counts over between half and all of a span: those of its running half, and those of the half
+/// before.
 #[derive(Debug)]
 pub(super) struct Window<const N: usize> {
     half: Duration,
@@ -15,7 +16,12 @@ pub(super) struct Window<const N: usize> {
 
 impl<const N: usize> Window<N> {
     pub(super) fn new(span: Duration, now: Instant) -> Self {
-        Self { half: span / 2, began: now, running: [0; N], before: [0; N] }
+        Self {
+            half: span / 2,
+            began: now,
+            running: [0; N],
+            before: [0; N],
+        }
     }
 
     /// Counts one.

@@ -1,7 +1,7 @@
 //! Accepting connections.
 //!
-//! Invariants: an error of `accept` ends nothing and makes nobody spin; accepting goes on while the process drains (for
-//! cancel, status and resume) and ends when it stops.
+//! Invariants: an error of `accept` ends nothing and makes nobody spin; accepting goes on while the
+//! process drains (for cancel, status and resume) and ends when it stops.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -40,12 +40,24 @@ enum AsyncListener {
 impl Acceptor {
     /// Hands the socket to the runtime this is called in.
     pub(super) fn new(listener: Listener) -> io::Result<Self> {
-        let Listener { socket, side, loopback, tls, _file } = listener;
+        let Listener {
+            socket,
+            side,
+            loopback,
+            tls,
+            _file,
+        } = listener;
         let socket = match socket {
             Accepting::Tcp(socket) => AsyncListener::Tcp(TcpListener::from_std(socket)?),
             Accepting::Unix(socket) => AsyncListener::Unix(UnixListener::from_std(socket)?),
         };
-        Ok(Self { socket, side, loopback, tls, _file })
+        Ok(Self {
+            socket,
+            side,
+            loopback,
+            tls,
+            _file,
+        })
     }
 
     /// Accepts until the process stops.
@@ -92,7 +104,13 @@ impl Acceptor {
         }
     }
 
-    async fn receive<H: Handler>(&self, shared: &Arc<Shared<H>>, connections: &TaskTracker, socket: Socket, peer: IpAddr) {
+    async fn receive<H: Handler>(
+        &self,
+        shared: &Arc<Shared<H>>,
+        connections: &TaskTracker,
+        socket: Socket,
+        peer: IpAddr,
+    ) {
         let place = match self.side {
             Side::Clients => shared.places.client().await,
             Side::Admin => shared.places.admin().await,
@@ -114,6 +132,17 @@ impl Acceptor {
 
 /// True for errors of the one connection that was to be accepted.
 fn is_peers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput | NotConnected)
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput,
+        NotConnected,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | Interrupted
+            | InvalidInput
+            | NotConnected
+    )
 }

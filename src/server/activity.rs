@@ -1,7 +1,8 @@
 //! What goes on on one connection, and by when something has to.
 //!
-//! Invariants: a connection without a request in hand always has a deadline, so a silent or a slow client holds nothing for
-//! long; while a request is answered only the gateway's clocks count. Nothing here keeps a timer: the connection asks.
+//! Invariants: a connection without a request in hand always has a deadline, so a silent or a slow
+//! client holds nothing for long; while a request is answered only the gateway's clocks count.
+//! Nothing here keeps a timer: the connection asks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -24,7 +25,8 @@ pub struct Activity {
     heads: AtomicBool,
     /// Requests in hand.
     requests: AtomicU32,
-    /// When the head that is being read began; milliseconds since the start, plus one; 0: there is none.
+    /// When the head that is being read began; milliseconds since the start, plus one; 0: there is
+    /// none.
     head: AtomicU64,
     /// When the last request was done; the same form; 0: there was none.
     done: AtomicU64,
@@ -80,7 +82,8 @@ impl Activity {
             return;
         }
         self.begun.store(true, Ordering::Relaxed);
-        let begins_head = self.heads.load(Ordering::Relaxed) && self.requests.load(Ordering::Relaxed) == 0;
+        let begins_head =
+            self.heads.load(Ordering::Relaxed) && self.requests.load(Ordering::Relaxed) == 0;
         if begins_head && self.head.load(Ordering::Relaxed) == 0 {
             self.head.store(self.stamp(), Ordering::Relaxed);
         }
@@ -137,15 +140,24 @@ impl Activity {
             return Some(Deadline::Idle(done + IDLE));
         }
         let begun = self.begun.load(Ordering::Relaxed);
-        Some(if begun { Deadline::Idle(self.start + IDLE) } else { Deadline::Hear(self.start + FIRST_BYTE) })
+        Some(if begun {
+            Deadline::Idle(self.start + IDLE)
+        } else {
+            Deadline::Hear(self.start + FIRST_BYTE)
+        })
     }
 
     fn stamp(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+        u64::try_from(self.start.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1)
     }
 
     fn moment(&self, stamp: &AtomicU64) -> Option<Instant> {
-        stamp.load(Ordering::Relaxed).checked_sub(1).map(|millis| self.start + Duration::from_millis(millis))
+        stamp
+            .load(Ordering::Relaxed)
+            .checked_sub(1)
+            .map(|millis| self.start + Duration::from_millis(millis))
     }
 }
 
@@ -168,27 +180,43 @@ mod tests {
     async fn each_state_has_its_deadline() {
         let activity = Arc::new(Activity::new(true));
         let start = Instant::now();
-        assert_eq!(activity.deadline(), Some(Deadline::Hear(start + FIRST_BYTE)));
+        assert_eq!(
+            activity.deadline(),
+            Some(Deadline::Hear(start + FIRST_BYTE))
+        );
         tokio::time::advance(Duration::from_secs(3)).await;
         activity.received(1);
         tokio::time::advance(Duration::from_secs(1)).await;
         activity.received(1);
-        assert_eq!(activity.deadline(), Some(Deadline::Hear(start + Duration::from_secs(3) + HEAD)), "a dribble wins no time");
+        assert_eq!(
+            activity.deadline(),
+            Some(Deadline::Hear(start + Duration::from_secs(3) + HEAD)),
+            "a dribble wins no time"
+        );
         let request = activity.request();
         activity.received(100);
         assert_eq!(activity.deadline(), None);
         tokio::time::advance(Duration::from_secs(6)).await;
         drop(request);
-        assert_eq!(activity.deadline(), Some(Deadline::Idle(start + Duration::from_secs(10) + IDLE)));
+        assert_eq!(
+            activity.deadline(),
+            Some(Deadline::Idle(start + Duration::from_secs(10) + IDLE))
+        );
         activity.received(1);
-        assert_eq!(activity.deadline(), Some(Deadline::Hear(start + Duration::from_secs(10) + HEAD)));
+        assert_eq!(
+            activity.deadline(),
+            Some(Deadline::Hear(start + Duration::from_secs(10) + HEAD))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn http2_has_no_heads_to_wait_for() {
         let activity = Arc::new(Activity::new(false));
         activity.received(24);
-        assert_eq!(activity.deadline(), Some(Deadline::Idle(Instant::now() + IDLE)));
+        assert_eq!(
+            activity.deadline(),
+            Some(Deadline::Idle(Instant::now() + IDLE))
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
-//! The operator's listener: is the process alive, is it ready, what has it counted; and stopping anybody's stream.
+//! The operator's listener: is the process alive, is it ready, what has it counted; and stopping
+//! anybody's stream.
 //!
-//! Invariants: what probes and scrapers ask is open; everything under `/api` needs the `admin_token`, unless it was asked on a
-//! loopback listener and no proxy forwarded it.
+//! Invariants: what probes and scrapers ask is open; everything under `/api` needs the
+//! `admin_token`, unless it was asked on a loopback listener and no proxy forwarded it.
 
 use std::sync::Arc;
 
@@ -36,8 +37,8 @@ impl Admin {
         Self { lifecycle }
     }
 
-    /// Answers one request that the edge has let in; streams and figures are those of the client listeners' handler, `token` is
-    /// what the operator shows.
+    /// Answers one request that the edge has let in; streams and figures are those of the client
+    /// listeners' handler, `token` is what the operator shows.
     pub(super) async fn answer<H: Handler, B: Sync>(
         &self,
         clients: &H,
@@ -57,7 +58,11 @@ impl Admin {
         answered.unwrap_or_else(|fault| refuse(&fault, DialectId::OpenaiChat, &context.request_id))
     }
 
-    fn page<H: Handler, B>(&self, clients: &H, request: &Request<B>) -> Result<Response<Reply>, Fault> {
+    fn page<H: Handler, B>(
+        &self,
+        clients: &H,
+        request: &Request<B>,
+    ) -> Result<Response<Reply>, Fault> {
         let path = request.uri().path();
         if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
             return Err(nothing_there());
@@ -75,7 +80,11 @@ impl Admin {
     }
 }
 
-async fn api<H: Handler>(clients: &H, method: &Method, path: &str) -> Result<Response<Reply>, Fault> {
+async fn api<H: Handler>(
+    clients: &H,
+    method: &Method,
+    path: &str,
+) -> Result<Response<Reply>, Fault> {
     let id = path::operator_cancel(path).ok_or_else(nothing_there)?;
     if *method != Method::POST {
         return Err(takes(path, "POST", "POST"));
@@ -84,14 +93,25 @@ async fn api<H: Handler>(clients: &H, method: &Method, path: &str) -> Result<Res
 }
 
 /// Lets the operator in: by the token, or because it is this machine itself that asks.
-fn permit(token: Option<&SecretString>, context: &RequestContext, headers: &HeaderMap) -> Result<(), Fault> {
+fn permit(
+    token: Option<&SecretString>,
+    context: &RequestContext,
+    headers: &HeaderMap,
+) -> Result<(), Fault> {
     if context.loopback && !context.forwarded {
         return Ok(());
     }
     let digest = |secret: &[u8]| Sha256::digest(secret);
     match (token, auth::secret_in(headers)) {
-        (Some(token), Some(shown)) if bool::from(digest(token.expose_secret().as_bytes()).ct_eq(&digest(shown))) => Ok(()),
-        _ => Err(Fault::new(Code::Unauthenticated, "this is the operator's: send `server.admin_token` as `Authorization: Bearer <token>`")),
+        (Some(token), Some(shown))
+            if bool::from(digest(token.expose_secret().as_bytes()).ct_eq(&digest(shown))) =>
+        {
+            Ok(())
+        }
+        _ => Err(Fault::new(
+            Code::Unauthenticated,
+            "this is the operator's: send `server.admin_token` as `Authorization: Bearer <token>`",
+        )),
     }
 }
 
@@ -108,16 +128,36 @@ fn takes(path: &str, method: &str, allow: &'static str) -> Fault {
 
 /// In the format that the scraper asks for.
 fn metrics<H: Handler>(clients: &H, headers: &HeaderMap) -> Result<Response<Reply>, Fault> {
-    let accepts = |value: &HeaderValue| value.to_str().is_ok_and(|it| Format::accepted(it) == Format::OpenMetrics);
-    let format = if headers.get_all(ACCEPT).iter().any(accepts) { Format::OpenMetrics } else { Format::Text };
-    let mut response = text(StatusCode::OK, format.content_type(), clients.scrape(format)?);
-    response.headers_mut().append(VARY, HeaderValue::from_name(ACCEPT));
+    let accepts = |value: &HeaderValue| {
+        value
+            .to_str()
+            .is_ok_and(|it| Format::accepted(it) == Format::OpenMetrics)
+    };
+    let format = if headers.get_all(ACCEPT).iter().any(accepts) {
+        Format::OpenMetrics
+    } else {
+        Format::Text
+    };
+    let mut response = text(
+        StatusCode::OK,
+        format.content_type(),
+        clients.scrape(format)?,
+    );
+    response
+        .headers_mut()
+        .append(VARY, HeaderValue::from_name(ACCEPT));
     Ok(response)
 }
 
-fn text(status: StatusCode, content_type: &'static str, body: impl Into<bytes::Bytes>) -> Response<Reply> {
+fn text(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<bytes::Bytes>,
+) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

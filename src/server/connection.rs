@@ -1,8 +1,9 @@
 //! One connection: TLS, HTTP/2 or HTTP/1, and when it ends.
 //!
-//! Invariants: plain HTTP/1, the most common case of a long answer, holds no more than it needs: what only TLS or HTTP/2
-//! need is boxed; every connection ends when its deadline passes, when the process stops, or when its peer goes; an answer
-//! given before all of a request was read still reaches the client.
+//! Invariants: plain HTTP/1, the most common case of a long answer, holds no more than it needs:
+//! what only TLS or HTTP/2 need is boxed; every connection ends when its deadline passes, when the
+//! process stops, or when its peer goes; an answer given before all of a request was read still
+//! reaches the client.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -23,7 +24,8 @@ use super::edge::{Edge, Handler};
 use super::io::{Socket, Watched};
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 
-/// Heads up to this size become requests (and get our own 431 where they are over the edge's bound).
+/// Heads up to this size become requests (and get our own 431 where they are over the edge's
+/// bound).
 const HEAD_BYTES: usize = 64 << 10;
 /// Header fields of one request.
 const HEAD_FIELDS: usize = 256;
@@ -40,7 +42,8 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a connection may take to end once it was told to.
 pub(super) const FLUSH: Duration = Duration::from_secs(2);
-/// How long the rest of a refused request is read and thrown away, so that its sender comes to reading the answer.
+/// How long the rest of a refused request is read and thrown away, so that its sender comes to
+/// reading the answer.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection to its end.
@@ -63,7 +66,11 @@ async fn serve_clear<H: Handler>(socket: Socket, edge: Edge<H>) -> io::Result<()
         told = timeout(FIRST_BYTE, io.speaks_http2()) => told.map_err(|_| silent())??,
         () = lifecycle.reached(Phase::Stopped) => return Ok(()),
     };
-    if http2 { Box::pin(serve_http2(io, edge)).await } else { serve_http1(io, edge).await }
+    if http2 {
+        Box::pin(serve_http2(io, edge)).await
+    } else {
+        serve_http1(io, edge).await
+    }
 }
 
 async fn serve_tls<H: Handler>(socket: Socket, tls: TlsAcceptor, edge: Edge<H>) -> io::Result<()> {
@@ -75,7 +82,11 @@ async fn serve_tls<H: Handler>(socket: Socket, tls: TlsAcceptor, edge: Edge<H>) 
     };
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = Watched::new(stream, Arc::clone(edge.activity()));
-    if http2 { serve_http2(io, edge).await } else { serve_http1(io, edge).await }
+    if http2 {
+        serve_http2(io, edge).await
+    } else {
+        serve_http1(io, edge).await
+    }
 }
 
 fn silent() -> io::Error {
@@ -88,7 +99,8 @@ where
     H: Handler,
 {
     let (activity, lifecycle) = (Arc::clone(edge.activity()), Arc::clone(edge.lifecycle()));
-    // Its own head timeout would run between requests as well, so ours (`Activity`) does the work of it.
+    // Its own head timeout would run between requests as well, so ours (`Activity`) does the work
+    // of it.
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(HEAD_BYTES)
@@ -122,7 +134,9 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(HEAD_BYTES as u32)
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(edge));
-    drive(&mut connection, &activity, &lifecycle).await.into_result()
+    drive(&mut connection, &activity, &lifecycle)
+        .await
+        .into_result()
 }
 
 /// A connection as hyper drives it.
@@ -184,14 +198,19 @@ impl End {
     fn into_result(self) -> io::Result<()> {
         match self {
             Self::Done(result) => result.map_err(io::Error::other),
-            Self::Late => Err(io::Error::new(io::ErrorKind::TimedOut, "the client was too slow")),
+            Self::Late => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client was too slow",
+            )),
         }
     }
 }
 
 /// Drives a connection, and ends it when its time has come.
 async fn drive<C: Talk>(connection: &mut C, activity: &Activity, lifecycle: &Lifecycle) -> End {
-    let mut alarm = pin!(sleep_until(activity.deadline().map_or_else(later, Deadline::at)));
+    let mut alarm = pin!(sleep_until(
+        activity.deadline().map_or_else(later, Deadline::at)
+    ));
     let mut stop = pin!(lifecycle.reached(Phase::Stopped));
     let mut winding = Winding::No;
     let mut listening = false;
@@ -202,13 +221,15 @@ async fn drive<C: Talk>(connection: &mut C, activity: &Activity, lifecycle: &Lif
             }
             // Asked once, it wakes this task; asked again only when there is something to hear.
             let ask = !std::mem::replace(&mut listening, true) || lifecycle.is_ending();
-            let stopped = ask && !matches!(winding, Winding::Stopped(_)) && stop.as_mut().poll(cx).is_ready();
+            let stopped =
+                ask && !matches!(winding, Winding::Stopped(_)) && stop.as_mut().poll(cx).is_ready();
             if winding.turn(activity, stopped) {
                 connection.wind_up();
                 continue;
             }
             let due = winding.due(activity);
-            // A deadline that moved away is looked at when the old one is reached: no timer is touched per token.
+            // A deadline that moved away is looked at when the old one is reached: no timer is
+            // touched per token.
             if let Some(due) = due.filter(|due| *due < alarm.deadline()) {
                 alarm.as_mut().reset(due);
             }
@@ -256,14 +277,17 @@ impl Winding {
     fn due(self, activity: &Activity) -> Option<Instant> {
         match self {
             Self::No => activity.deadline().map(Deadline::at),
-            Self::Closing(by) => activity.deadline().map(|_| by.max(activity.done_at() + FLUSH)),
+            Self::Closing(by) => activity
+                .deadline()
+                .map(|_| by.max(activity.done_at() + FLUSH)),
             Self::Stopped(by) => Some(by),
         }
     }
 }
 
-/// Closes our side, then reads and throws away what the client still sends. Closed at once, a socket with unread bytes
-/// would reset the connection, and the client would lose the answer on its way.
+/// Closes our side, then reads and throws away what the client still sends. Closed at once, a
+/// socket with unread bytes would reset the connection, and the client would lose the answer on its
+/// way.
 async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut io: I) {
     let rest = async {
         io.shutdown().await?;

@@ -1,8 +1,9 @@
 //! The end of the process, in order.
 //!
-//! First no new generation begins (`/readyz` says so, the gateway refuses them) while everything else is served; when no
-//! stream runs and no reader is served, or time is up, the process stops: what still runs is ended with its terminal events,
-//! listeners close, idle connections are closed, and those that are busy get a moment to send what they have.
+//! First no new generation begins (`/readyz` says so, the gateway refuses them) while everything
+//! else is served; when no stream runs and no reader is served, or time is up, the process stops:
+//! what still runs is ended with its terminal events, listeners close, idle connections are closed,
+//! and those that are busy get a moment to send what they have.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ pub enum Drained {
     CutShort(usize),
 }
 
-/// Drains the process for at most that long, then stops it. A second signal calls [`Lifecycle::advance`] with
-/// [`Phase::Stopped`], which ends this at once.
+/// Drains the process for at most that long, then stops it. A second signal calls
+/// [`Lifecycle::advance`] with [`Phase::Stopped`], which ends this at once.
 pub async fn drain(lifecycle: &Lifecycle, limit: Duration) -> Drained {
     lifecycle.advance(Phase::Draining);
     let quiet = tokio::select! {
@@ -30,7 +31,11 @@ pub async fn drain(lifecycle: &Lifecycle, limit: Duration) -> Drained {
     };
     let live = lifecycle.live();
     lifecycle.advance(Phase::Stopped);
-    if quiet { Drained::Quiet } else { Drained::CutShort(live) }
+    if quiet {
+        Drained::Quiet
+    } else {
+        Drained::CutShort(live)
+    }
 }
 
 #[cfg(test)]
@@ -65,7 +70,12 @@ mod tests {
         let lifecycle = Lifecycle::new();
         let _work = lifecycle.work();
         let start = tokio::time::Instant::now();
-        let (drained, ()) = tokio::join!(drain(&lifecycle, LIMIT), async { lifecycle.advance(Phase::Stopped) });
-        assert_eq!((drained, start.elapsed()), (Drained::CutShort(1), Duration::ZERO));
+        let (drained, ()) = tokio::join!(drain(&lifecycle, LIMIT), async {
+            lifecycle.advance(Phase::Stopped);
+        });
+        assert_eq!(
+            (drained, start.elapsed()),
+            (Drained::CutShort(1), Duration::ZERO)
+        );
     }
 }

@@ -1,13 +1,16 @@
-//! What happens to every request before the gateway sees it, and to every response before the client does.
+//! What happens to every request before the gateway sees it, and to every response before the
+//! client does.
 //!
 //! The order, outermost first, and why:
 //! 1. the request's id, and whose page asks: all that follows needs them to answer;
-//! 2. the finish: id, CORS, `nosniff`, `no-store` on whatever comes back, refusals and panics included;
+//! 2. the finish: id, CORS, `nosniff`, `no-store` on whatever comes back, refusals and panics
+//!    included;
 //! 3. the panic guard: a bug ends one request;
 //! 4. `Host` and `Origin`: a foreign page does nothing here, not even use up its visitor's limit;
 //! 5. preflights: answered without a key, and not counted;
 //! 6. the cap on connections: those beyond it are told so, and may do nothing but cancel;
-//! 7. the door: requests and failed authentications of one address; a cancel passes, as no limit refuses it;
+//! 7. the door: requests and failed authentications of one address; a cancel passes, as no limit
+//!    refuses it;
 //! 8. the size of the head; doubled slashes;
 //! 9. the gateway, or the admin page.
 
@@ -48,7 +51,11 @@ use outgoing::Outgoing;
 /// What stands behind the edge of the client listeners.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request that the edge has let in.
-    fn handle(&self, context: RequestContext, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send;
+    fn handle(
+        &self,
+        context: RequestContext,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Reply>> + Send;
 
     /// Hears of a request that the edge has refused.
     fn refused(&self, fault: &Fault);
@@ -59,12 +66,17 @@ pub trait Handler: Send + Sync + 'static {
     /// Where they cannot be written.
     fn scrape(&self, format: Format) -> Result<String, Fault>;
 
-    /// Stops the stream of that server-made id for the operator, whoever's it is; 404 where there is none.
+    /// Stops the stream of that server-made id for the operator, whoever's it is; 404 where there
+    /// is none.
     fn stop(&self, id: &str) -> impl Future<Output = Result<Response<Reply>, Fault>> + Send;
 }
 
 impl Handler for Arc<Gateway> {
-    fn handle(&self, context: RequestContext, request: Request<Incoming>) -> impl Future<Output = Response<Reply>> + Send {
+    fn handle(
+        &self,
+        context: RequestContext,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Reply>> + Send {
         Gateway::handle(self, context, request)
     }
 
@@ -113,7 +125,11 @@ struct Inner<H> {
 
 impl<H: Handler> Edge<H> {
     pub(super) fn new(shared: Arc<Shared<H>>, from: Origin) -> Self {
-        Self(Arc::new(Inner { shared, from, activity: Arc::new(Activity::new(true)) }))
+        Self(Arc::new(Inner {
+            shared,
+            from,
+            activity: Arc::new(Activity::new(true)),
+        }))
     }
 
     pub(super) fn activity(&self) -> &Arc<Activity> {
@@ -134,7 +150,8 @@ impl<H> Clone for Edge<H> {
 impl<H: Handler> tower::Service<Request<Incoming>> for Edge<H> {
     type Response = Response<Outgoing>;
     type Error = Infallible;
-    /// Boxed, so that what a request needs is given back at its response head, and a long answer does not hold it.
+    /// Boxed, so that what a request needs is given back at its response head, and a long answer
+    /// does not hold it.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
@@ -155,7 +172,10 @@ impl<H: Handler> Inner<H> {
         let page = Page::of(&request, &rules.origins);
         let dialect = self.dialect(&request);
         let mut finish = Finish::new(&request, &page, &request_id, dialect, self.from.beyond_cap);
-        let answered = AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request)).catch_unwind().await;
+        let answered =
+            AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request))
+                .catch_unwind()
+                .await;
         let response = answered.unwrap_or_else(|_| {
             tracing::error!(%request_id, "a request ended in a panic; this is a bug");
             let fault = Fault::new(Code::InternalError, "internal error");
@@ -165,7 +185,9 @@ impl<H: Handler> Inner<H> {
         if finish.is_last(response.status()) {
             self.activity.close_after_this();
         }
-        finish.apply(response, |reply| Outgoing::new(reply, request_id.clone(), in_hand, work))
+        finish.apply(response, |reply| {
+            Outgoing::new(reply, request_id.clone(), in_hand, work)
+        })
     }
 
     /// The dialect in which a request is refused.
@@ -190,11 +212,18 @@ impl<H: Handler> Inner<H> {
         let admitted = match self.admit(rules, page, client, request) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                refusal.fault().into_iter().for_each(|fault| self.count_refused(fault));
+                refusal
+                    .fault()
+                    .into_iter()
+                    .for_each(|fault| self.count_refused(fault));
                 return refusal.into_response(dialect, request_id, finish);
             }
         };
-        let Admitted { request, limit_state, forwarded } = admitted;
+        let Admitted {
+            request,
+            limit_state,
+            forwarded,
+        } = admitted;
         finish.limit_state(limit_state);
         let context = RequestContext {
             request_id: request_id.clone(),
@@ -205,7 +234,17 @@ impl<H: Handler> Inner<H> {
         };
         let response = match self.from.side {
             Side::Clients => self.shared.clients.handle(context, request).await,
-            Side::Admin => self.shared.admin.answer(&self.shared.clients, rules.admin_token.as_ref(), &context, &request).await,
+            Side::Admin => {
+                self.shared
+                    .admin
+                    .answer(
+                        &self.shared.clients,
+                        rules.admin_token.as_ref(),
+                        &context,
+                        &request,
+                    )
+                    .await
+            }
         };
         self.count_failure(client, response, dialect, request_id)
     }
@@ -217,9 +256,16 @@ impl<H: Handler> Inner<H> {
         }
     }
 
-    /// Every 401 counts as a failed authentication. Only a cancel gets here from an address that had too many of them: with
-    /// valid rights it is served, without it is told what everybody there is told.
-    fn count_failure(&self, client: IpAddr, response: Response<Reply>, dialect: DialectId, request_id: &str) -> Response<Reply> {
+    /// Every 401 counts as a failed authentication. Only a cancel gets here from an address that
+    /// had too many of them: with valid rights it is served, without it is told what everybody
+    /// there is told.
+    fn count_failure(
+        &self,
+        client: IpAddr,
+        response: Response<Reply>,
+        dialect: DialectId,
+        request_id: &str,
+    ) -> Response<Reply> {
         if response.status() != http::StatusCode::UNAUTHORIZED {
             return response;
         }

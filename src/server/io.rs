@@ -1,8 +1,9 @@
-//! The bytes of a connection: one socket type for TCP and Unix, and a layer that watches what comes in.
+//! The bytes of a connection: one socket type for TCP and Unix, and a layer that watches what comes
+//! in.
 //!
-//! Invariants: a write to a peer that has closed its side fails, even where bytes it sent before are still unread (an
-//! HTTP/1 server that does not read during an answer would never learn of it); the watching layer keeps no buffer but the
-//! 24 bytes that tell HTTP/2 from HTTP/1.
+//! Invariants: a write to a peer that has closed its side fails, even where bytes it sent before
+//! are still unread (an HTTP/1 server that does not read during an answer would never learn of it);
+//! the watching layer keeps no buffer but the 24 bytes that tell HTTP/2 from HTTP/1.
 
 use std::future::Future;
 use std::io;
@@ -28,8 +29,8 @@ pub enum Socket {
 }
 
 impl Socket {
-    /// Fails when the peer has closed its side. The kernel's hang-up event says so whatever bytes are unread; asking costs
-    /// no system call.
+    /// Fails when the peer has closed its side. The kernel's hang-up event says so whatever bytes
+    /// are unread; asking costs no system call.
     fn check_peer(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let quiet = match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx).is_pending(),
@@ -44,7 +45,9 @@ impl Socket {
             Self::Unix(stream) => pin!(stream.ready(Interest::READABLE)).poll(cx),
         };
         match ready {
-            Poll::Ready(Ok(ready)) if ready.is_read_closed() => Err(io::ErrorKind::BrokenPipe.into()),
+            Poll::Ready(Ok(ready)) if ready.is_read_closed() => {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Ready(Ok(_)) | Poll::Pending => Ok(()),
         }
@@ -52,7 +55,11 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
@@ -61,7 +68,11 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check_peer(cx)?;
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
@@ -69,7 +80,11 @@ impl AsyncWrite for Socket {
         }
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         self.check_peer(cx)?;
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
@@ -110,10 +125,17 @@ pub struct Watched<I> {
 impl<I: AsyncRead + Unpin> Watched<I> {
     /// Watches a stream that nobody has read from.
     pub fn new(io: I, activity: Arc<Activity>) -> Self {
-        Self { io, activity, seen: [0; PREFACE.len()], from: 0, to: 0 }
+        Self {
+            io,
+            activity,
+            seen: [0; PREFACE.len()],
+            from: 0,
+            to: 0,
+        }
     }
 
-    /// Reads until it is clear whether the peer speaks HTTP/2 with prior knowledge. What was read will be read again.
+    /// Reads until it is clear whether the peer speaks HTTP/2 with prior knowledge. What was read
+    /// will be read again.
     ///
     /// # Errors
     /// Those of the stream, and an unexpected end where the peer closes before it is clear.
@@ -141,19 +163,28 @@ impl<I: AsyncRead + Unpin> Watched<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if buf.remaining() == 0 {
             // Nothing can come, which must not be taken for an end.
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        if let Some(waiting) = this.seen.get(usize::from(this.from)..usize::from(this.to)).filter(|waiting| !waiting.is_empty()) {
+        if let Some(waiting) = this
+            .seen
+            .get(usize::from(this.from)..usize::from(this.to))
+            .filter(|waiting| !waiting.is_empty())
+        {
             let n = waiting.len().min(buf.remaining());
             buf.put_slice(waiting.get(..n).unwrap_or_default());
             this.from += n as u8;
-            // The rest in the same turn: a reader that got 24 bytes only would double its buffer for what follows. Whatever
-            // comes of it, there is something to read now; an end or an error will be met again.
+            // The rest in the same turn: a reader that got 24 bytes only would double its buffer
+            // for what follows. Whatever comes of it, there is something to read now; an end or an
+            // error will be met again.
             if buf.remaining() > 0 {
                 drop(Pin::new(&mut this.io).poll_read(cx, buf));
             }
@@ -166,11 +197,19 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
     }
 
@@ -196,7 +235,9 @@ mod tests {
 
     async fn tcp_pair() -> (TcpStream, Socket) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         (client, Socket::Tcp(listener.accept().await.unwrap().0))
     }
 
@@ -213,24 +254,36 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_closed_behind_unread_bytes_is_revealed_by_a_write() {
         let (mut client, mut server) = tcp_pair().await;
-        client.write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n").await.unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n")
+            .await
+            .unwrap();
         server.read_exact(&mut [0; 18]).await.unwrap();
         server.write_all(b"token\n").await.unwrap();
         // Only the sending side is closed: the kernel would take our writes for ever.
         client.shutdown().await.unwrap();
-        assert_eq!(first_failure(&mut server).await.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            first_failure(&mut server).await.kind(),
+            io::ErrorKind::BrokenPipe
+        );
     }
 
     #[tokio::test]
     async fn a_unix_peer_that_closed_is_revealed_as_well() {
-        let folder = std::env::temp_dir().join(format!("sluicegate-io-{}", crate::model::ids::StreamId::random()));
+        let folder = std::env::temp_dir().join(format!(
+            "sluicegate-io-{}",
+            crate::model::ids::StreamId::random()
+        ));
         let listener = UnixListener::bind(&folder).unwrap();
         let mut client = UnixStream::connect(&folder).await.unwrap();
         let mut server = Socket::Unix(listener.accept().await.unwrap().0);
         std::fs::remove_file(&folder).unwrap();
         client.write_all(b"more").await.unwrap();
         client.shutdown().await.unwrap();
-        assert_eq!(first_failure(&mut server).await.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(
+            first_failure(&mut server).await.kind(),
+            io::ErrorKind::BrokenPipe
+        );
     }
 
     /// Sends `bytes` cut at `cut`; says what was told apart and what can be read afterwards.
@@ -258,7 +311,11 @@ mod tests {
         let odd = b"PRI * HTTP/1.1\r\n\r\n";
         for (bytes, expected) in [(http2.as_slice(), true), (post, false), (odd, false)] {
             for cut in 0..=bytes.len() {
-                assert_eq!(told_apart(bytes, cut).await, (expected, bytes.to_vec()), "cut at {cut}");
+                assert_eq!(
+                    told_apart(bytes, cut).await,
+                    (expected, bytes.to_vec()),
+                    "cut at {cut}"
+                );
             }
         }
     }
@@ -268,7 +325,10 @@ mod tests {
         let (mut near, far) = tokio::io::duplex(64);
         near.write_all(b"PRI").await.unwrap();
         drop(near);
-        let error = Watched::new(far, Arc::new(Activity::new(true))).speaks_http2().await.unwrap_err();
+        let error = Watched::new(far, Arc::new(Activity::new(true)))
+            .speaks_http2()
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

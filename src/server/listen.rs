@@ -1,8 +1,8 @@
 //! Listening sockets, bound once, before anything else starts.
 //!
-//! Invariants: with several workers each has its own TCP socket on the same port (`SO_REUSEPORT`), and no other process
-//! is let onto it unnoticed; a Unix socket that somebody serves is never taken over, a stale one is removed, ours is removed
-//! when we stop.
+//! Invariants: with several workers each has its own TCP socket on the same port (`SO_REUSEPORT`),
+//! and no other process is let onto it unnoticed; a Unix socket that somebody serves is never taken
+//! over, a stale one is removed, ours is removed when we stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,7 +44,13 @@ pub(super) struct Listener {
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { socket, side, loopback, tls, _file } = self;
+        let Self {
+            socket,
+            side,
+            loopback,
+            tls,
+            _file,
+        } = self;
         f.debug_struct("Listener")
             .field("socket", socket)
             .field("side", side)
@@ -77,13 +83,21 @@ impl Drop for SocketFile {
 pub fn bind(settings: &Settings, workers: usize) -> io::Result<Bound> {
     let workers = workers.max(1);
     let tls = settings.tls.as_ref().map(tls::load).transpose()?;
-    let mut bound = Bound { clients: Vec::new(), admin: None, workers: (0..workers).map(|_| Listeners::default()).collect() };
+    let mut bound = Bound {
+        clients: Vec::new(),
+        admin: None,
+        workers: (0..workers).map(|_| Listeners::default()).collect(),
+    };
     for listen in &settings.listen {
-        let address = bound.add(listen, Side::Clients, tls.as_ref(), workers).map_err(|error| cannot(listen, "server.listen", &error))?;
+        let address = bound
+            .add(listen, Side::Clients, tls.as_ref(), workers)
+            .map_err(|error| cannot(listen, "server.listen", &error))?;
         bound.clients.extend(address);
     }
     let admin = &settings.admin_listen;
-    bound.admin = bound.add(admin, Side::Admin, None, 1).map_err(|error| cannot(admin, "server.admin_listen", &error))?;
+    bound.admin = bound
+        .add(admin, Side::Admin, None, 1)
+        .map_err(|error| cannot(admin, "server.admin_listen", &error))?;
     Ok(bound)
 }
 
@@ -92,7 +106,9 @@ fn cannot(listen: &Listen, key: &str, error: &io::Error) -> io::Error {
         Listen::Tcp(address) => address.to_string(),
         Listen::Unix(path) => format!("unix:{}", path.display()),
     };
-    let message = format!("cannot listen on {place}: {error}; choose another `{key}`, or stop what stands in the way");
+    let message = format!(
+        "cannot listen on {place}: {error}; choose another `{key}`, or stop what stands in the way"
+    );
     io::Error::new(error.kind(), message)
 }
 
@@ -116,24 +132,43 @@ impl Bound {
     }
 
     /// Binds one address for the first so many workers.
-    fn add(&mut self, listen: &Listen, side: Side, tls: Option<&TlsAcceptor>, workers: usize) -> io::Result<Option<SocketAddr>> {
+    fn add(
+        &mut self,
+        listen: &Listen,
+        side: Side,
+        tls: Option<&TlsAcceptor>,
+        workers: usize,
+    ) -> io::Result<Option<SocketAddr>> {
         match listen {
             Listen::Tcp(address) => self.add_tcp(*address, side, tls, workers).map(Some),
             Listen::Unix(path) => self.add_unix(path, side, workers).map(|()| None),
         }
     }
 
-    fn add_tcp(&mut self, mut address: SocketAddr, side: Side, tls: Option<&TlsAcceptor>, workers: usize) -> io::Result<SocketAddr> {
+    fn add_tcp(
+        &mut self,
+        mut address: SocketAddr,
+        side: Side,
+        tls: Option<&TlsAcceptor>,
+        workers: usize,
+    ) -> io::Result<SocketAddr> {
         let shared = workers > 1;
         if shared && address.port() != 0 {
-            // A socket that does not share its port finds out whether anybody has it already, another Sluicegate included.
+            // A socket that does not share its port finds out whether anybody has it already,
+            // another Sluicegate included.
             drop(tcp(address, false)?);
         }
         for Listeners(listeners) in self.workers.iter_mut().take(workers) {
             let socket = tcp(address, shared)?;
             address = socket.local_addr()?;
             let loopback = address.ip().to_canonical().is_loopback();
-            listeners.push(Listener { socket: Accepting::Tcp(socket), side, loopback, tls: tls.cloned(), _file: None });
+            listeners.push(Listener {
+                socket: Accepting::Tcp(socket),
+                side,
+                loopback,
+                tls: tls.cloned(),
+                _file: None,
+            });
         }
         Ok(address)
     }
@@ -145,14 +180,24 @@ impl Bound {
         let file = Arc::new(SocketFile(path.to_owned()));
         for Listeners(listeners) in self.workers.iter_mut().take(workers) {
             let socket = Accepting::Unix(socket.try_clone()?);
-            listeners.push(Listener { socket, side, loopback: true, tls: None, _file: Some(Arc::clone(&file)) });
+            listeners.push(Listener {
+                socket,
+                side,
+                loopback: true,
+                tls: None,
+                _file: Some(Arc::clone(&file)),
+            });
         }
         Ok(())
     }
 }
 
 fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     // A restart must not wait for the last connections of the process before.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
@@ -166,13 +211,19 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if !found.file_type().is_socket() => {
-            Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket has that name"))
-        }
+        Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "a file that is no socket has that name",
+        )),
         Ok(_) => match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)
+            }
             Err(error) => Err(error),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "somebody serves on that socket")),
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "somebody serves on that socket",
+            )),
         },
     }
 }
@@ -183,7 +234,10 @@ mod tests {
     use crate::server::Origins;
 
     fn settings(listen: Vec<Listen>) -> Settings {
-        Settings { listen, ..crate::server::tests::settings() }
+        Settings {
+            listen,
+            ..crate::server::tests::settings()
+        }
     }
 
     fn somewhere() -> Listen {
@@ -191,7 +245,10 @@ mod tests {
     }
 
     fn path() -> PathBuf {
-        std::env::temp_dir().join(format!("sluicegate-{}.sock", crate::model::ids::StreamId::random()))
+        std::env::temp_dir().join(format!(
+            "sluicegate-{}.sock",
+            crate::model::ids::StreamId::random()
+        ))
     }
 
     #[test]
@@ -202,10 +259,22 @@ mod tests {
         for workers in [1, 2] {
             let error = bind(&settings(vec![Listen::Tcp(address)]), workers).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-            assert!(error.to_string().contains(&address.to_string()) && error.to_string().contains("server.listen"), "{error}");
+            assert!(
+                error.to_string().contains(&address.to_string())
+                    && error.to_string().contains("server.listen"),
+                "{error}"
+            );
         }
-        let counts: Vec<_> = bound.split().iter().map(|listeners| listeners.0.len()).collect();
-        assert_eq!(counts, [2, 1, 1], "the first worker has the admin listener as well");
+        let counts: Vec<_> = bound
+            .split()
+            .iter()
+            .map(|listeners| listeners.0.len())
+            .collect();
+        assert_eq!(
+            counts,
+            [2, 1, 1],
+            "the first worker has the admin listener as well"
+        );
     }
 
     #[test]
@@ -221,23 +290,44 @@ mod tests {
         let path = path();
         let unix = || settings(vec![Listen::Unix(path.clone())]);
         let bound = bind(&unix(), 2).unwrap();
-        assert_eq!(bind(&unix(), 1).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            bind(&unix(), 1).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
         drop(bound);
         assert!(!path.exists(), "ours is removed");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists(), "a socket left behind");
         drop(bind(&unix(), 1).unwrap());
         std::fs::write(&path, "precious").unwrap();
-        assert_eq!(bind(&unix(), 1).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            bind(&unix(), 1).unwrap_err().kind(),
+            io::ErrorKind::AlreadyExists
+        );
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
         std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn what_is_loopback_is_known() {
-        let listen = vec![Listen::Tcp("0.0.0.0:0".parse().unwrap()), somewhere(), Listen::Unix(path())];
-        let bound = bind(&Settings { allowed_origins: Origins::Any, ..settings(listen) }, 1).unwrap();
-        let loopback: Vec<_> = bound.split()[0].0.iter().map(|listener| listener.loopback).collect();
+        let listen = vec![
+            Listen::Tcp("0.0.0.0:0".parse().unwrap()),
+            somewhere(),
+            Listen::Unix(path()),
+        ];
+        let bound = bind(
+            &Settings {
+                allowed_origins: Origins::Any,
+                ..settings(listen)
+            },
+            1,
+        )
+        .unwrap();
+        let loopback: Vec<_> = bound.split()[0]
+            .0
+            .iter()
+            .map(|listener| listener.loopback)
+            .collect();
         assert_eq!(loopback, [false, true, true, true]);
     }
 }

@@ -1,7 +1,7 @@
 //! Whose page asks, and under which name: the guard against other people's web pages.
 //!
-//! Invariants: a request without `Origin` is no page's and passes; `null` is nobody's own; where several fields contradict
-//! each other, the request is refused.
+//! Invariants: a request without `Origin` is no page's and passes; `null` is nobody's own; where
+//! several fields contradict each other, the request is refused.
 
 use std::net::IpAddr;
 
@@ -28,17 +28,24 @@ impl Page {
     /// The page that sent this request.
     pub(super) fn of<B>(request: &Request<B>, allowed: &Origins) -> Self {
         let mut origins = request.headers().get_all(ORIGIN).iter();
-        let Some(origin) = origins.next() else { return Self::None };
-        let Some(text) = origin.to_str().ok().filter(|_| origins.next().is_none()) else { return Self::Foreign };
+        let Some(origin) = origins.next() else {
+            return Self::None;
+        };
+        let Some(text) = origin.to_str().ok().filter(|_| origins.next().is_none()) else {
+            return Self::Foreign;
+        };
         match allowed {
             _ if is_own(text, request) => Self::Allowed(origin.clone()),
-            Origins::Exact(list) if list.iter().any(|entry| is_same(entry, text)) => Self::Allowed(origin.clone()),
+            Origins::Exact(list) if list.iter().any(|entry| is_same(entry, text)) => {
+                Self::Allowed(origin.clone())
+            }
             Origins::Exact(_) => Self::Foreign,
             Origins::Any => Self::Anyone,
         }
     }
 
-    /// True for a page of our own, and for one that is allowed by name: it may use its visitor's cookies.
+    /// True for a page of our own, and for one that is allowed by name: it may use its visitor's
+    /// cookies.
     pub(super) const fn is_trusted(&self) -> bool {
         matches!(self, Self::Allowed(_))
     }
@@ -58,13 +65,15 @@ impl Page {
     }
 }
 
-/// Refuses names that do not belong to a loopback listener: a foreign page whose name was made to point here.
+/// Refuses names that do not belong to a loopback listener: a foreign page whose name was made to
+/// point here.
 ///
 /// # Errors
 /// `host_not_allowed`.
 pub(super) fn check_host<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Fault> {
     let mut names = authorities(request).peekable();
-    let known = names.peek().is_some() && names.all(|name| name.is_some_and(|name| is_local(name, hosts)));
+    let known =
+        names.peek().is_some() && names.all(|name| name.is_some_and(|name| is_local(name, hosts)));
     if known {
         return Ok(());
     }
@@ -72,19 +81,38 @@ pub(super) fn check_host<B>(request: &Request<B>, hosts: &[String]) -> Result<()
     Err(Fault::new(Code::HostNotAllowed, message))
 }
 
-/// The names a request is addressed to: `:authority` or the absolute address, and `Host`. `None`: not text.
+/// The names a request is addressed to: `:authority` or the absolute address, and `Host`. `None`:
+/// not text.
 fn authorities<B>(request: &Request<B>) -> impl Iterator<Item = Option<&str>> {
-    let target = request.uri().authority().map(|authority| Some(authority.as_str()));
-    target.into_iter().chain(request.headers().get_all(HOST).iter().map(|value| value.to_str().ok()))
+    let target = request
+        .uri()
+        .authority()
+        .map(|authority| Some(authority.as_str()));
+    target.into_iter().chain(
+        request
+            .headers()
+            .get_all(HOST)
+            .iter()
+            .map(|value| value.to_str().ok()),
+    )
 }
 
 fn is_local(authority: &str, hosts: &[String]) -> bool {
-    let Some((host, _)) = split(authority) else { return false };
-    is_loopback(host) || hosts.iter().any(|entry| entry.eq_ignore_ascii_case(host) || entry.eq_ignore_ascii_case(authority))
+    let Some((host, _)) = split(authority) else {
+        return false;
+    };
+    is_loopback(host)
+        || hosts
+            .iter()
+            .any(|entry| entry.eq_ignore_ascii_case(host) || entry.eq_ignore_ascii_case(authority))
 }
 
 fn is_loopback(host: &str) -> bool {
-    if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    if let Ok(address) = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
         return address.to_canonical().is_loopback();
     }
     let name = host.strip_suffix('.').unwrap_or(host);
@@ -93,20 +121,25 @@ fn is_loopback(host: &str) -> bool {
     last.eq_ignore_ascii_case("localhost")
 }
 
-/// The listener's own origin: the same host and port, the scheme's default port left out. The scheme itself may differ, as
-/// TLS may end in front of us.
+/// The listener's own origin: the same host and port, the scheme's default port left out. The
+/// scheme itself may differ, as TLS may end in front of us.
 fn is_own<B>(origin: &str, request: &Request<B>) -> bool {
-    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
     let default = match scheme {
         "http" => 80,
         "https" => 443,
         _ => return false,
     };
-    let Some(ours) = place(authority, default) else { return false };
+    let Some(ours) = place(authority, default) else {
+        return false;
+    };
     let mut names = authorities(request).peekable();
     names.peek().is_some()
         && names.all(|name| {
-            name.and_then(|name| place(name, default)).is_some_and(|(host, port)| host.eq_ignore_ascii_case(ours.0) && port == ours.1)
+            name.and_then(|name| place(name, default))
+                .is_some_and(|(host, port)| host.eq_ignore_ascii_case(ours.0) && port == ours.1)
         })
 }
 
@@ -131,7 +164,8 @@ fn split(authority: &str) -> Option<(&str, Option<u16>)> {
     (!host.is_empty()).then_some((host, port))
 }
 
-/// An entry of `server.allowed_origins` and an `Origin`. Browsers leave default ports out; people may not.
+/// An entry of `server.allowed_origins` and an `Origin`. Browsers leave default ports out; people
+/// may not.
 fn is_same(entry: &str, origin: &str) -> bool {
     bare(entry).eq_ignore_ascii_case(bare(origin))
 }
@@ -162,7 +196,10 @@ mod tests {
     }
 
     fn page(host: &str, origin: &str) -> Page {
-        Page::of(&request("/", &[host], &[origin]), &Origins::Exact(vec!["https://chat.example".into(), "app://x".into()]))
+        Page::of(
+            &request("/", &[host], &[origin]),
+            &Origins::Exact(vec!["https://chat.example".into(), "app://x".into()]),
+        )
     }
 
     fn allowed(origin: &str) -> Page {
@@ -205,19 +242,32 @@ mod tests {
 
     #[test]
     fn listed_origins_are_exact() {
-        for origin in ["https://chat.example", "https://chat.example:443", "HTTPS://CHAT.example", "app://x"] {
-            let expected =
-                if origin.starts_with("HTTPS") { Page::Allowed(HeaderValue::from_static("HTTPS://CHAT.example")) } else { allowed(origin) };
+        for origin in [
+            "https://chat.example",
+            "https://chat.example:443",
+            "HTTPS://CHAT.example",
+            "app://x",
+        ] {
+            let expected = if origin.starts_with("HTTPS") {
+                Page::Allowed(HeaderValue::from_static("HTTPS://CHAT.example"))
+            } else {
+                allowed(origin)
+            };
             assert_eq!(page("proxy.example", origin), expected);
         }
-        for origin in ["http://chat.example", "https://chat.example:8443", "https://a.chat.example"] {
+        for origin in [
+            "http://chat.example",
+            "https://chat.example:8443",
+            "https://a.chat.example",
+        ] {
             assert_eq!(page("proxy.example", origin), Page::Foreign, "{origin}");
         }
     }
 
     #[test]
     fn with_a_star_everybody_may_but_only_own_pages_by_name() {
-        let any = |host: &str, origin: &str| Page::of(&request("/", &[host], &[origin]), &Origins::Any);
+        let any =
+            |host: &str, origin: &str| Page::of(&request("/", &[host], &[origin]), &Origins::Any);
         assert_eq!(any("a", "null"), Page::Anyone);
         assert_eq!(any("a", "https://b"), Page::Anyone);
         assert_eq!(any("a", "https://a"), allowed("https://a"));
@@ -226,11 +276,26 @@ mod tests {
     #[test]
     fn contradictions_are_foreign() {
         let none = Origins::Exact(vec![]);
-        assert_eq!(Page::of(&request("/", &["a"], &["http://a", "http://a"]), &none), Page::Foreign);
-        assert_eq!(Page::of(&request("/", &["a", "b"], &["http://a"]), &none), Page::Foreign);
-        assert_eq!(Page::of(&request("http://b/", &["a"], &["http://a"]), &none), Page::Foreign);
-        assert_eq!(Page::of(&request("http://a/", &["a"], &["http://a"]), &none), allowed("http://a"));
-        assert_eq!(Page::of(&request("http://a/", &[], &["http://a"]), &none), allowed("http://a"));
+        assert_eq!(
+            Page::of(&request("/", &["a"], &["http://a", "http://a"]), &none),
+            Page::Foreign
+        );
+        assert_eq!(
+            Page::of(&request("/", &["a", "b"], &["http://a"]), &none),
+            Page::Foreign
+        );
+        assert_eq!(
+            Page::of(&request("http://b/", &["a"], &["http://a"]), &none),
+            Page::Foreign
+        );
+        assert_eq!(
+            Page::of(&request("http://a/", &["a"], &["http://a"]), &none),
+            allowed("http://a")
+        );
+        assert_eq!(
+            Page::of(&request("http://a/", &[], &["http://a"]), &none),
+            allowed("http://a")
+        );
         assert_eq!(Page::of(&request("/", &["a"], &[]), &none), Page::None);
     }
 
@@ -265,7 +330,11 @@ mod tests {
         ] {
             assert!(!ok("/", &[host]), "{host}");
         }
-        assert!(!ok("/", &[]) && !ok("/", &["localhost", "evil.example"]) && !ok("http://evil.example/", &["localhost"]));
+        assert!(
+            !ok("/", &[])
+                && !ok("/", &["localhost", "evil.example"])
+                && !ok("http://evil.example/", &["localhost"])
+        );
         assert!(ok("http://localhost/", &[]));
     }
 }

@@ -19,7 +19,8 @@ pub(super) fn collapse_slashes(uri: &mut Uri) {
         path.push_str(query);
     }
     let mut parts = std::mem::take(uri).into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).expect("a path without some of its slashes is a path"));
+    parts.path_and_query =
+        Some(PathAndQuery::try_from(path).expect("a path without some of its slashes is a path"));
     *uri = Uri::from_parts(parts).expect("only the path of a valid address has changed");
 }
 
@@ -30,15 +31,36 @@ pub(super) fn is_cancel(method: &Method, path: &str) -> bool {
     let mut next = || segments.next().filter(|segment| !segment.is_empty());
     matches!(
         (method, next(), next(), next(), next(), next()),
-        (&Method::POST, Some("streams" | "responses"), Some(_), Some("cancel"), None, None)
-            | (&Method::DELETE, Some("streams" | "responses"), Some(_), None, None, None)
-            | (&Method::POST, Some("ui"), Some("chat"), Some(_), Some("stop"), None)
+        (
+            &Method::POST,
+            Some("streams" | "responses"),
+            Some(_),
+            Some("cancel"),
+            None,
+            None
+        ) | (
+            &Method::DELETE,
+            Some("streams" | "responses"),
+            Some(_),
+            None,
+            None,
+            None
+        ) | (
+            &Method::POST,
+            Some("ui"),
+            Some("chat"),
+            Some(_),
+            Some("stop"),
+            None
+        )
     )
 }
 
 /// The id of the stream that the operator stops by this path of the admin listener.
 pub(super) fn operator_cancel(path: &str) -> Option<&str> {
-    path.strip_prefix("/api/streams/")?.strip_suffix("/cancel").filter(|id| !id.is_empty() && !id.contains('/'))
+    path.strip_prefix("/api/streams/")?
+        .strip_suffix("/cancel")
+        .filter(|id| !id.is_empty() && !id.contains('/'))
 }
 
 #[cfg(test)]
@@ -53,10 +75,16 @@ mod tests {
 
     #[test]
     fn doubled_slashes_are_one_but_not_in_the_query() {
-        assert_eq!(collapsed("/v1//chat///completions?a=//b"), "/v1/chat/completions?a=//b");
+        assert_eq!(
+            collapsed("/v1//chat///completions?a=//b"),
+            "/v1/chat/completions?a=//b"
+        );
         assert_eq!(collapsed("//v1/models"), "/v1/models");
         assert_eq!(collapsed("/v1/models"), "/v1/models");
-        assert_eq!(collapsed("http://host//v1//models/"), "http://host/v1/models/");
+        assert_eq!(
+            collapsed("http://host//v1//models/"),
+            "http://host/v1/models/"
+        );
     }
 
     #[test]
@@ -85,8 +113,13 @@ mod tests {
     #[test]
     fn the_operators_cancel_names_one_stream() {
         assert_eq!(operator_cancel("/api/streams/abc/cancel"), Some("abc"));
-        for path in ["/api/streams//cancel", "/api/streams/cancel", "/api/streams/a/b/cancel", "/api/streams/abc", "/v1/streams/abc/cancel"]
-        {
+        for path in [
+            "/api/streams//cancel",
+            "/api/streams/cancel",
+            "/api/streams/a/b/cancel",
+            "/api/streams/abc",
+            "/v1/streams/abc/cancel",
+        ] {
             assert_eq!(operator_cancel(path), None, "{path}");
         }
     }

@@ -1,8 +1,8 @@
 //! How many connections there may be at a time.
 //!
-//! Beyond the cap a connection is still accepted, so that it is told why it gets nothing, can be told so in a way its page
-//! can read, and can still cancel a stream. There are few places for that; when they are taken too, connections wait in the
-//! kernel, where they cost us nothing.
+//! Beyond the cap a connection is still accepted, so that it is told why it gets nothing, can be
+//! told so in a way its page can read, and can still cancel a stream. There are few places for
+//! that; when they are taken too, connections wait in the kernel, where they cost us nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -43,7 +43,12 @@ impl Drop for Regular {
 impl Places {
     pub(super) fn new(cap: usize) -> Arc<Self> {
         let semaphore = |places| Arc::new(Semaphore::new(places));
-        Arc::new(Self { cap: AtomicUsize::new(cap), taken: AtomicUsize::new(0), beyond: semaphore(BEYOND), admin: semaphore(ADMIN) })
+        Arc::new(Self {
+            cap: AtomicUsize::new(cap),
+            taken: AtomicUsize::new(0),
+            beyond: semaphore(BEYOND),
+            admin: semaphore(ADMIN),
+        })
     }
 
     /// Another cap for those who come from now on.
@@ -55,7 +60,10 @@ impl Places {
     pub(super) async fn client(self: &Arc<Self>) -> Place {
         let cap = self.cap.load(Ordering::Acquire);
         let room = |taken: usize| (taken < cap).then_some(taken + 1);
-        match self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, room) {
+        match self
+            .taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
+        {
             Ok(_) => Place::Regular(Regular(Arc::clone(self))),
             Err(_) => Place::Beyond(acquire(&self.beyond).await),
         }
@@ -68,7 +76,10 @@ impl Places {
 }
 
 async fn acquire(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
-    Arc::clone(places).acquire_owned().await.expect("this semaphore is never closed")
+    Arc::clone(places)
+        .acquire_owned()
+        .await
+        .expect("this semaphore is never closed")
 }
 
 #[cfg(test)]
@@ -83,13 +94,23 @@ mod tests {
         let first = places.client().await;
         let _second = places.client().await;
         assert!(matches!(first, Place::Regular(_)));
-        let mut beyond: Vec<_> = (0..BEYOND).filter_map(|_| places.client().now_or_never()).collect();
-        assert!(beyond.len() == BEYOND && beyond.iter().all(|place| matches!(place, Place::Beyond(_))));
+        let mut beyond: Vec<_> = (0..BEYOND)
+            .filter_map(|_| places.client().now_or_never())
+            .collect();
+        assert!(
+            beyond.len() == BEYOND && beyond.iter().all(|place| matches!(place, Place::Beyond(_)))
+        );
         assert!(places.client().now_or_never().is_none());
-        assert!(places.admin().now_or_never().is_some(), "the admin listener has places of its own");
+        assert!(
+            places.admin().now_or_never().is_some(),
+            "the admin listener has places of its own"
+        );
         beyond.pop();
         assert!(places.client().now_or_never().is_some());
         drop(first);
-        assert!(matches!(places.client().now_or_never(), Some(Place::Regular(_))));
+        assert!(matches!(
+            places.client().now_or_never(),
+            Some(Place::Regular(_))
+        ));
     }
 }

@@ -27,30 +27,47 @@ impl Rules {
         }
     }
 
-    /// The client's address: the peer's own, or behind trusted proxies the last address in `X-Forwarded-For` that is none of
-    /// theirs. What stands left of it anybody can have written.
+    /// The client's address: the peer's own, or behind trusted proxies the last address in
+    /// `X-Forwarded-For` that is none of theirs. What stands left of it anybody can have written.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer.to_canonical();
-        let fields: Vec<&[u8]> = headers.get_all("x-forwarded-for").iter().map(|value| value.as_bytes()).collect();
-        let mut hops = fields.iter().rev().flat_map(|field| field.rsplit(|b| *b == b','));
+        let fields: Vec<&[u8]> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .map(|value| value.as_bytes())
+            .collect();
+        let mut hops = fields
+            .iter()
+            .rev()
+            .flat_map(|field| field.rsplit(|b| *b == b','));
         while self.trusts(client) {
             // An entry that is no address is nobody's: the proxy that wrote it speaks for itself.
-            let Some(hop) = hops.next().and_then(address) else { break };
+            let Some(hop) = hops.next().and_then(address) else {
+                break;
+            };
             client = hop;
         }
         client
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|network| network.contains(&address))
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(&address))
     }
 }
 
 /// The address of one entry: bare, in brackets, or with a port.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
-    let bare = entry.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(entry);
-    let address = bare.parse().ok().or_else(|| entry.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
+    let bare = entry
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(entry);
+    let address = bare
+        .parse()
+        .ok()
+        .or_else(|| entry.parse::<SocketAddr>().ok().map(|socket| socket.ip()));
     address.map(|address: IpAddr| address.to_canonical())
 }
 
@@ -64,7 +81,10 @@ mod tests {
         let rules = Rules {
             origins: Origins::Exact(vec![]),
             hosts: vec![],
-            trusted_proxies: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+            trusted_proxies: trusted
+                .iter()
+                .map(|network| network.parse().unwrap())
+                .collect(),
             admin_token: None,
         };
         let mut headers = HeaderMap::new();
@@ -77,7 +97,10 @@ mod tests {
     #[test]
     fn a_forged_field_of_an_untrusted_peer_says_nothing() {
         assert_eq!(client(&[], "203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
-        assert_eq!(client(&["10.0.0.0/8"], "203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
+        assert_eq!(
+            client(&["10.0.0.0/8"], "203.0.113.9", &["198.51.100.1"]),
+            "203.0.113.9"
+        );
     }
 
     #[test]
@@ -86,7 +109,10 @@ mod tests {
         for (fields, expected) in [
             (&["198.51.100.1"][..], "198.51.100.1"),
             (&["1.2.3.4, 198.51.100.1, 10.0.0.2"], "198.51.100.1"),
-            (&["1.2.3.4", "198.51.100.1", "10.0.0.2 ,fd00::7"], "198.51.100.1"),
+            (
+                &["1.2.3.4", "198.51.100.1", "10.0.0.2 ,fd00::7"],
+                "198.51.100.1",
+            ),
             (&["198.51.100.1:4711"], "198.51.100.1"),
             (&["[2001:db8::1]:4711"], "2001:db8::1"),
             (&["[2001:db8::1]"], "2001:db8::1"),
@@ -99,6 +125,10 @@ mod tests {
         ] {
             assert_eq!(client(trusted, "10.0.0.1", fields), expected, "{fields:?}");
         }
-        assert_eq!(client(trusted, "::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1", "a dual-stack listener's peer");
+        assert_eq!(
+            client(trusted, "::ffff:10.0.0.1", &["198.51.100.1"]),
+            "198.51.100.1",
+            "a dual-stack listener's peer"
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! Every series of `GET /metrics`.
 //!
-//! Invariants: label values are names of the configuration and words of ours alone, so that no client makes a series of
-//! its own; money is added up in whole billionths; nothing is counted while tokens flow, but once, when a stream is settled.
+//! Invariants: label values are names of the configuration and words of ours alone, so that no
+//! client makes a series of its own; money is added up in whole billionths; nothing is counted
+//! while tokens flow, but once, when a stream is settled.
 
 mod labels;
 #[cfg(test)]
@@ -26,9 +27,12 @@ use crate::model::money::Money;
 use crate::model::route_trace::{RouteTrace, TargetOutcome};
 use labels::{Attempt, Billionths, Flow, Name, Refusal, Status, Tokens};
 
-/// Upper bounds, seconds: those of the OpenTelemetry conventions for generative AI, and three more for models that reason
-/// for minutes.
-const SECONDS: [f64; 17] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68, 655.36];
+/// Upper bounds, seconds: those of the OpenTelemetry conventions for generative AI, and three more
+/// for models that reason for minutes.
+const SECONDS: [f64; 17] = [
+    0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
+    327.68, 655.36,
+];
 
 type Sum<L> = Family<L, Counter>;
 type Level = Gauge<u64, AtomicU64>;
@@ -47,7 +51,11 @@ impl Format {
     /// The one to answer a scraper with that accepts this.
     #[must_use]
     pub fn accepted(accept: &str) -> Self {
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
+        if accept.contains("application/openmetrics-text") {
+            Self::OpenMetrics
+        } else {
+            Self::Text
+        }
     }
 
     /// Its content type.
@@ -153,7 +161,8 @@ impl Registering {
     }
 
     fn seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        self.0
+            .register_with_unit(name, help, Unit::Seconds, metric.clone());
         metric
     }
 }
@@ -161,13 +170,28 @@ impl Registering {
 impl Metrics {
     /// Counts a stream, once, when it is settled.
     pub fn ended(&self, it: &Ended<'_>) {
-        let flow = Flow { model: Name(it.model.clone()), provider: Name(it.provider.cloned().unwrap_or_default()) };
-        self.0.streams.get_or_create(&Status { flow: flow.clone(), status: it.end.reason.outcome() }).inc();
+        let flow = Flow {
+            model: Name(it.model.clone()),
+            provider: Name(it.provider.cloned().unwrap_or_default()),
+        };
+        self.0
+            .streams
+            .get_or_create(&Status {
+                flow: flow.clone(),
+                status: it.end.reason.outcome(),
+            })
+            .inc();
         self.used(&flow, it.end);
         if let Some(after) = it.first_content {
-            self.0.first_content.get_or_create(&flow).observe(after.as_secs_f64());
+            self.0
+                .first_content
+                .get_or_create(&flow)
+                .observe(after.as_secs_f64());
         }
-        self.0.duration.get_or_create(&flow).observe(it.took.as_secs_f64());
+        self.0
+            .duration
+            .get_or_create(&flow)
+            .observe(it.took.as_secs_f64());
         self.asked(it.route);
     }
 
@@ -182,7 +206,13 @@ impl Metrics {
         ];
         for (kind, tokens) in kinds {
             if let Some(tokens) = tokens {
-                self.0.tokens.get_or_create(&Tokens { flow: flow.clone(), r#type: kind }).inc_by(tokens);
+                self.0
+                    .tokens
+                    .get_or_create(&Tokens {
+                        flow: flow.clone(),
+                        r#type: kind,
+                    })
+                    .inc_by(tokens);
             }
         }
         if let Some(cost) = used.cost {
@@ -195,10 +225,19 @@ impl Metrics {
         for step in route.steps().iter().filter(|step| step.tries > 0) {
             let count = |outcome: &'static str, times: u32| {
                 if times > 0 {
-                    self.0.attempts.get_or_create(&Attempt { provider: Name(step.provider.clone()), outcome }).inc_by(times.into());
+                    self.0
+                        .attempts
+                        .get_or_create(&Attempt {
+                            provider: Name(step.provider.clone()),
+                            outcome,
+                        })
+                        .inc_by(times.into());
                 }
             };
-            let failed = matches!(step.outcome, TargetOutcome::Failed(_) | TargetOutcome::Skipped(_));
+            let failed = matches!(
+                step.outcome,
+                TargetOutcome::Failed(_) | TargetOutcome::Skipped(_)
+            );
             count("failed", step.tries - u32::from(!failed));
             count(step.outcome.name(), u32::from(!failed));
         }
@@ -206,7 +245,13 @@ impl Metrics {
 
     /// Counts a request that was refused.
     pub fn refused(&self, fault: &Fault) {
-        self.0.refused.get_or_create(&Refusal { code: fault.code.as_str(), limit: fault.limit.unwrap_or_default() }).inc();
+        self.0
+            .refused
+            .get_or_create(&Refusal {
+                code: fault.code.as_str(),
+                limit: fault.limit.unwrap_or_default(),
+            })
+            .inc();
     }
 
     /// All of it, as scrapers read it.
@@ -220,7 +265,9 @@ impl Metrics {
         series.readers.set(count(now.readers));
         series.permits.set(count(now.permits));
         series.reserved_tokens.set(now.reserved_tokens);
-        series.reserved_cost.set(Billionths::of(now.reserved_cost).units());
+        series
+            .reserved_cost
+            .set(Billionths::of(now.reserved_cost).units());
         let mut out = String::new();
         match format {
             Format::OpenMetrics => text::encode(&mut out, &series.registry)?,

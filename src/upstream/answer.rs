@@ -55,7 +55,8 @@ pub(super) enum Received {
 }
 
 impl Answer {
-    /// Takes the answer for what its head says it is, and has it recorded where its account wants that.
+    /// Takes the answer for what its head says it is, and has it recorded where its account wants
+    /// that.
     pub(super) fn receive(self, accounting: &mut Accounting) -> Received {
         let answer = self.recorded(accounting);
         if !answer.status.is_success() {
@@ -68,19 +69,36 @@ impl Answer {
     }
 
     fn recorded(mut self, accounting: &Accounting) -> Self {
-        let Some(record) = &self.context.target.provider.record else { return self };
+        let Some(record) = &self.context.target.provider.record else {
+            return self;
+        };
         let (id, number) = (self.context.stream.id(), accounting.recorded());
-        let name = if number > 1 { format!("{id}-{number}") } else { id.to_string() };
+        let name = if number > 1 {
+            format!("{id}-{number}")
+        } else {
+            id.to_string()
+        };
         let head = header_line(self.wire.id(), self.content_type(), self.status.as_u16());
-        match self.context.recorder.tape(record, name, head, std::mem::take(&mut self.context.secrets)) {
-            Some(tape) => Self { body: Body::Taped(Box::new((self.body, tape))), ..self },
+        match self.context.recorder.tape(
+            record,
+            name,
+            head,
+            std::mem::take(&mut self.context.secrets),
+        ) {
+            Some(tape) => Self {
+                body: Body::Taped(Box::new((self.body, tape))),
+                ..self
+            },
             None => self,
         }
     }
 
     /// The body's type; empty where the head says none.
     pub(super) fn content_type(&self) -> &str {
-        self.headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default()
+        self.headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|it| it.to_str().ok())
+            .unwrap_or_default()
     }
 
     /// The provider's request id.
@@ -91,18 +109,34 @@ impl Answer {
     /// What a refusal means. One whose body breaks off or does not come is a refusal all the same.
     pub(super) async fn refusal(mut self) -> Fault {
         let mut text = BytesMut::new();
-        let read = timeout_at(self.running.next().0, collect(&mut self.body, &mut text, REFUSAL_BYTES)).await;
-        let text = if matches!(read, Ok(Ok(()))) { text.freeze() } else { Bytes::new() };
+        let read = timeout_at(
+            self.running.next().0,
+            collect(&mut self.body, &mut text, REFUSAL_BYTES),
+        )
+        .await;
+        let text = if matches!(read, Ok(Ok(()))) {
+            text.freeze()
+        } else {
+            Bytes::new()
+        };
         self.wire.refusal(self.status, &self.headers, &text)
     }
 }
 
-/// Reads a body to its end, if it is not too large. Whoever stops may go on later: nothing that was read is lost.
-pub(super) async fn collect(body: &mut Body, into: &mut BytesMut, most: usize) -> Result<(), Fault> {
+/// Reads a body to its end, if it is not too large. Whoever stops may go on later: nothing that was
+/// read is lost.
+pub(super) async fn collect(
+    body: &mut Body,
+    into: &mut BytesMut,
+    most: usize,
+) -> Result<(), Fault> {
     while let Some(chunk) = body.chunk().await {
         let chunk = chunk?;
         if into.len() + chunk.len() > most {
-            return Err(Fault::new(Code::UpstreamError, format!("the upstream's answer is larger than {most} bytes")));
+            return Err(Fault::new(
+                Code::UpstreamError,
+                format!("the upstream's answer is larger than {most} bytes"),
+            ));
         }
         into.extend_from_slice(&chunk);
     }

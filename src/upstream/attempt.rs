@@ -1,7 +1,7 @@
 //! One attempt: draft → sign → send → head → first content.
 //!
-//! Invariant: a cancel is heard wherever there is something to wait for; what the provider has been asked by then comes
-//! with the ending, where its account wants the usage all the same.
+//! Invariant: a cancel is heard wherever there is something to wait for; what the provider has been
+//! asked by then comes with the ending, where its account wants the usage all the same.
 
 use std::time::SystemTime;
 
@@ -39,7 +39,8 @@ const HELD_FRAMES: usize = 64;
 /// Bytes of them, at the most.
 const HELD_BYTES: usize = 256 * 1024;
 
-/// What a target is to be sent, made from the request as it came: whatever was tried before changes nothing of it.
+/// What a target is to be sent, made from the request as it came: whatever was tried before changes
+/// nothing of it.
 pub(super) struct PreparedRequest {
     draft: Option<Draft>,
 }
@@ -50,9 +51,17 @@ impl PreparedRequest {
     /// # Errors
     /// A 400 where they have none for it.
     pub(super) fn of(ask: &Ask, target: &Target) -> Result<Self, Fault> {
-        let Via::Http { wire, .. } = &target.provider.via else { return Ok(Self { draft: None }) };
-        let mode = if is_whole(ask, *wire) { Mode::Whole } else { Mode::Stream };
-        Ok(Self { draft: Some(wire::of(*wire).draft(ask, target, mode)?) })
+        let Via::Http { wire, .. } = &target.provider.via else {
+            return Ok(Self { draft: None });
+        };
+        let mode = if is_whole(ask, *wire) {
+            Mode::Whole
+        } else {
+            Mode::Stream
+        };
+        Ok(Self {
+            draft: Some(wire::of(*wire).draft(ask, target, mode)?),
+        })
     }
 }
 
@@ -71,8 +80,25 @@ pub(super) async fn attempt(
 ) -> Result<Box<Live>, Ending> {
     let target = &candidate.target;
     let answer = match (&target.provider.via, prepared.draft) {
-        (Via::Http { wire, base_url, query }, Some(draft)) => {
-            let sent = prepare(open, target, *wire, Place { base_url, query: query.as_deref() }, draft).await?;
+        (
+            Via::Http {
+                wire,
+                base_url,
+                query,
+            },
+            Some(draft),
+        ) => {
+            let sent = prepare(
+                open,
+                target,
+                *wire,
+                Place {
+                    base_url,
+                    query: query.as_deref(),
+                },
+                draft,
+            )
+            .await?;
             begin(open, target, accounting);
             head(open, sent).await?
         }
@@ -80,7 +106,9 @@ pub(super) async fn attempt(
             begin(open, target, accounting);
             replay::answer(replay, open.context(target)).await?
         }
-        (Via::Http { .. }, None) => return Err(Fault::new(Code::InternalError, "a target was asked for nothing").into()),
+        (Via::Http { .. }, None) => {
+            return Err(Fault::new(Code::InternalError, "a target was asked for nothing").into());
+        }
     };
     // A `retry-after` is the provider's better word.
     if let Some(reset) = quota::full_for(&answer.headers, SystemTime::now())
@@ -109,7 +137,8 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The URL of a request: the model put where the base has room for it, the account's query behind the draft's own.
+    /// The URL of a request: the model put where the base has room for it, the account's query
+    /// behind the draft's own.
     pub(super) fn url(self, model: &str, path: &str) -> String {
         let mut url = if self.base_url.contains(MODEL_PLACE) {
             let model = utf8_percent_encode(model, NON_ALPHANUMERIC).to_string();
@@ -127,9 +156,19 @@ impl Place<'_> {
 }
 
 /// Makes the request ready.
-async fn prepare(open: &Opening<'_>, target: &Target, wire: WireId, place: Place<'_>, draft: Draft) -> Result<Box<Sent>, Ending> {
+async fn prepare(
+    open: &Opening<'_>,
+    target: &Target,
+    wire: WireId,
+    place: Place<'_>,
+    draft: Draft,
+) -> Result<Box<Sent>, Ending> {
     let (whole, wire, provider) = (is_whole(open.ask, wire), wire::of(wire), &target.provider);
-    let running = if whole { Running::whole(provider.clocks) } else { Running::start(provider.clocks) };
+    let running = if whole {
+        Running::whole(provider.clocks)
+    } else {
+        Running::start(provider.clocks)
+    };
     let signed = signed(open.clients, target, place, draft, &running).await?;
     let mut context = open.context(target);
     if provider.record.is_some() {
@@ -139,34 +178,67 @@ async fn prepare(open: &Opening<'_>, target: &Target, wire: WireId, place: Place
 }
 
 /// The request of a draft, with the account's credential on it.
-pub(super) async fn signed(clients: &Clients, target: &Target, place: Place<'_>, draft: Draft, running: &Running) -> Result<Signed, Fault> {
+pub(super) async fn signed(
+    clients: &Clients,
+    target: &Target,
+    place: Place<'_>,
+    draft: Draft,
+    running: &Running,
+) -> Result<Signed, Fault> {
     let provider = &target.provider;
     let mut headers = HeaderMap::with_capacity(draft.headers.len() + 4);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     headers.extend(draft.headers);
     let client = clients.of(provider)?;
-    let request = client.post(place.url(target.upstream_model(), &draft.path)).headers(headers).body(draft.body.clone());
-    let no_address = |_| Fault::new(Code::InternalError, format!("the address of provider `{}` is no URL", provider.name));
+    let request = client
+        .post(place.url(target.upstream_model(), &draft.path))
+        .headers(headers)
+        .body(draft.body.clone());
+    let no_address = |_| {
+        Fault::new(
+            Code::InternalError,
+            format!("the address of provider `{}` is no URL", provider.name),
+        )
+    };
     let mut request = request.build().map_err(no_address)?;
     let (at, clock) = running.next();
-    let shown = timeout_at(at, clients.credential(provider)).await.map_err(|_| clock.ran_out(&running.clocks))??;
+    let shown = timeout_at(at, clients.credential(provider))
+        .await
+        .map_err(|_| clock.ran_out(&running.clocks))??;
     sign(&mut request, provider, &shown, SystemTime::now())?;
-    Ok(Signed { client, request, body: draft.body, shown })
+    Ok(Signed {
+        client,
+        request,
+        body: draft.body,
+        shown,
+    })
 }
 
 /// Sends the request and waits for the head of its answer.
 async fn head(open: &Opening<'_>, mut sent: Box<Sent>) -> Result<Answer, Ending> {
     match unless_cancelled(&open.stream, sent.head()).await {
         Ok(answer) => Ok(answer?),
-        Err(cause) => Err(Ending::Cancelled(cause, sent.is_to_finish().then_some(Unfinished::Sent(sent)))),
+        Err(cause) => Err(Ending::Cancelled(
+            cause,
+            sent.is_to_finish().then_some(Unfinished::Sent(sent)),
+        )),
     }
 }
 
 /// Reads until the first content (or the terminal marker), or until held frames are to be let go.
-async fn hold(stream: &Stream, mut live: Box<Live>, release: Instant, accounting: &mut Accounting) -> Result<Box<Live>, Ending> {
+async fn hold(
+    stream: &Stream,
+    mut live: Box<Live>,
+    release: Instant,
+    accounting: &mut Accounting,
+) -> Result<Box<Live>, Ending> {
     loop {
         let held = !live.entries.is_empty();
-        let full = live.entries.len() >= HELD_FRAMES || live.entries.iter().map(Entry::stored_bytes).sum::<usize>() >= HELD_BYTES;
+        let full = live.entries.len() >= HELD_FRAMES
+            || live.entries.iter().map(Entry::stored_bytes).sum::<usize>() >= HELD_BYTES;
         if live.decided || full || held && Instant::now() >= release {
             accounting.first_content = live.decided.then(std::time::Instant::now);
             return Ok(live);
@@ -190,7 +262,11 @@ async fn hold(stream: &Stream, mut live: Box<Live>, release: Instant, accounting
 }
 
 /// Reads an answer that is not streamed.
-async fn read(stream: &Stream, mut whole: Box<Whole>, accounting: &mut Accounting) -> Result<Box<Live>, Ending> {
+async fn read(
+    stream: &Stream,
+    mut whole: Box<Whole>,
+    accounting: &mut Accounting,
+) -> Result<Box<Live>, Ending> {
     match unless_cancelled(stream, whole.read()).await {
         Ok(read) => {
             read?;

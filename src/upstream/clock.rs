@@ -40,12 +40,17 @@ impl Clock {
 
     /// The failure when it ran out.
     pub(super) fn ran_out(self, clocks: &Clocks) -> Fault {
-        let message = format!("the upstream's `{}` clock ran out after {:?}", self.name(), self.of(clocks));
+        let message = format!(
+            "the upstream's `{}` clock ran out after {:?}",
+            self.name(),
+            self.of(clocks)
+        );
         Fault::new(Code::UpstreamTimeout, message)
     }
 }
 
-/// Bytes that come within this time of each other may come in a flood; most models' tokens are further apart.
+/// Bytes that come within this time of each other may come in a flood; most models' tokens are
+/// further apart.
 const HURRY: Duration = Duration::from_millis(2);
 
 /// The clocks of one attempt, running.
@@ -64,12 +69,23 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn start(clocks: Clocks) -> Self {
         let now = Instant::now();
-        Self { clocks, began: now, head: None, last_byte: now, content: false, whole: false, hurried: false }
+        Self {
+            clocks,
+            began: now,
+            head: None,
+            last_byte: now,
+            content: false,
+            whole: false,
+            hurried: false,
+        }
     }
 
     /// Those of an answer that comes as one body.
     pub(super) fn whole(clocks: Clocks) -> Self {
-        Self { whole: true, ..Self::start(clocks) }
+        Self {
+            whole: true,
+            ..Self::start(clocks)
+        }
     }
 
     /// The response head has come.
@@ -85,7 +101,8 @@ impl Running {
         self.last_byte = now;
     }
 
-    /// True where the latest bytes came right behind those before them: more are likely on their way.
+    /// True where the latest bytes came right behind those before them: more are likely on their
+    /// way.
     pub(super) fn is_hurried(&self) -> bool {
         self.hurried
     }
@@ -105,7 +122,11 @@ impl Running {
             return earlier(total, (self.began + self.clocks.headers, Clock::Headers));
         };
         let next = earlier(total, (self.last_byte + self.clocks.idle, Clock::Idle));
-        if self.content { next } else { earlier(next, (head + self.clocks.first_token, Clock::FirstToken)) }
+        if self.content {
+            next
+        } else {
+            earlier(next, (head + self.clocks.first_token, Clock::FirstToken))
+        }
     }
 }
 
@@ -121,12 +142,19 @@ mod tests {
     async fn each_stretch_of_an_answer_has_its_clock() {
         let clocks = Clocks::default();
         let mut running = Running::start(clocks);
-        assert_eq!(running.next(), (running.began + clocks.headers, Clock::Headers));
+        assert_eq!(
+            running.next(),
+            (running.began + clocks.headers, Clock::Headers)
+        );
         running.head();
         assert_eq!(running.next().1, Clock::Idle);
         tokio::time::advance(clocks.first_token - Duration::from_secs(1)).await;
         running.byte();
-        assert_eq!(running.next().1, Clock::FirstToken, "bytes feed `idle`, and only content ends `first_token`");
+        assert_eq!(
+            running.next().1,
+            Clock::FirstToken,
+            "bytes feed `idle`, and only content ends `first_token`"
+        );
         running.content();
         assert_eq!(running.next().1, Clock::Idle);
     }
@@ -134,7 +162,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_one_body_has_no_clock_but_the_total_one() {
         let mut running = Running::whole(Clocks::default());
-        assert_eq!(running.next(), (running.began + running.clocks.total, Clock::Total));
+        assert_eq!(
+            running.next(),
+            (running.began + running.clocks.total, Clock::Total)
+        );
         running.head();
         assert_eq!(running.next().1, Clock::Total);
     }

@@ -100,20 +100,26 @@ impl Accounting {
 
     /// Takes in what is about to be journaled.
     pub(super) fn count(&mut self, entries: &[Entry]) {
-        entries.iter().flat_map(|entry| &entry.events).for_each(|event| self.count_event(event));
+        entries
+            .iter()
+            .flat_map(|entry| &entry.events)
+            .for_each(|event| self.count_event(event));
     }
 
     fn count_event(&mut self, event: &Event) {
         self.output_bytes += event.output_bytes();
         match event {
             Event::ToolCall(call) => self.open_calls.push((call.choice, call.index)),
-            Event::ToolCallEnd { choice, index } => self.open_calls.retain(|open| *open != (*choice, *index)),
+            Event::ToolCallEnd { choice, index } => {
+                self.open_calls.retain(|open| *open != (*choice, *index));
+            }
             Event::Finish(finish) if finish.choice == 0 => self.finish = Some((**finish).clone()),
             _ => {}
         }
     }
 
-    /// What was used: the provider's figures where it gave them, else estimates; nothing where nobody was asked.
+    /// What was used: the provider's figures where it gave them, else estimates; nothing where
+    /// nobody was asked.
     pub(super) fn used(&self, complete: bool) -> Option<Usage> {
         if self.attempts() == 0 {
             return None;
@@ -124,7 +130,8 @@ impl Accounting {
             used.input = Some(self.ask.input_estimate);
             used.estimated = true;
         }
-        // A provider's figure before the end is that of the moment it was sent: what has come since counts.
+        // A provider's figure before the end is that of the moment it was sent: what has come since
+        // counts.
         if used.output.is_none() || !complete && used.output < Some(streamed) {
             used.output = Some(streamed);
             used.estimated = true;
@@ -132,7 +139,11 @@ impl Accounting {
         if !complete {
             used.estimated = true;
         }
-        used.cost = self.target.as_ref().and_then(Target::price).map(|price| price.cost(&used));
+        used.cost = self
+            .target
+            .as_ref()
+            .and_then(Target::price)
+            .map(|price| price.cost(&used));
         Some(used)
     }
 
@@ -141,8 +152,8 @@ impl Accounting {
         self.used(false).and_then(|used| used.cost)
     }
 
-    /// What the limits are told of it. What a provider bills for an attempt that failed before it gave anything is not
-    /// known: nothing.
+    /// What the limits are told of it. What a provider bills for an attempt that failed before it
+    /// gave anything is not known: nothing.
     pub(super) fn charge(&self, ending: &Ending, used: Option<Usage>) -> Charge {
         match used {
             _ if self.attempts() == 0 => Charge::Nothing,
@@ -162,23 +173,50 @@ impl Accounting {
         if let Some(used) = used.as_mut().filter(|_| self.failed_empty(ending)) {
             used.cost = used.cost.map(|_| Money::ZERO);
         }
-        let mut events: Events =
-            self.open_calls.iter().map(|(choice, index)| Event::ToolCallEnd { choice: *choice, index: *index }).collect();
+        let mut events: Events = self
+            .open_calls
+            .iter()
+            .map(|(choice, index)| Event::ToolCallEnd {
+                choice: *choice,
+                index: *index,
+            })
+            .collect();
         let (reason, native, raw) = self.outcome(ending, &mut events);
         if let Some(used) = used {
             events.push(Event::Usage(Box::new(used)));
         }
-        let end = End { reason, native, usage: used };
+        let end = End {
+            reason,
+            native,
+            usage: used,
+        };
         events.push(Event::End(Box::new(end.clone())));
         (Entry { raw, events }, end)
     }
 
-    fn outcome(&self, ending: &Ending, events: &mut Events) -> (Reason, Option<ByteString>, Option<Payload>) {
-        let native = self.finish.as_ref().and_then(|finish| finish.native.clone());
+    fn outcome(
+        &self,
+        ending: &Ending,
+        events: &mut Events,
+    ) -> (Reason, Option<ByteString>, Option<Payload>) {
+        let native = self
+            .finish
+            .as_ref()
+            .and_then(|finish| finish.native.clone());
         match ending {
-            Ending::Complete => (self.finish.as_ref().map_or(Reason::Stop, |finish| finish.reason), native, None),
-            Ending::Cancelled(Cause::Client | Cause::Disconnect, _) => (Reason::Cancelled, None, None),
-            Ending::Cancelled(Cause::Shutdown, _) => (fail(events, shutting_down(), false), None, None),
+            Ending::Complete => (
+                self.finish
+                    .as_ref()
+                    .map_or(Reason::Stop, |finish| finish.reason),
+                native,
+                None,
+            ),
+            Ending::Cancelled(Cause::Client | Cause::Disconnect, _) => {
+                (Reason::Cancelled, None, None)
+            }
+            Ending::Cancelled(Cause::Shutdown, _) => {
+                (fail(events, shutting_down(), false), None, None)
+            }
             Ending::Failed(fault, payload) => {
                 let reason = fail(events, (**fault).clone(), payload.is_some());
                 (reason, native, payload.clone())
@@ -188,9 +226,15 @@ impl Accounting {
 
     /// Completed, but by the provider's own word in failure.
     pub(super) fn failed_finish(&self) -> Option<Fault> {
-        let finish = self.finish.as_ref().filter(|finish| finish.reason == Reason::Error)?;
+        let finish = self
+            .finish
+            .as_ref()
+            .filter(|finish| finish.reason == Reason::Error)?;
         let native = finish.native.as_deref().unwrap_or("error");
-        Some(Fault::new(Code::UpstreamError, format!("the upstream ended its answer with `{native}`")))
+        Some(Fault::new(
+            Code::UpstreamError,
+            format!("the upstream ended its answer with `{native}`"),
+        ))
     }
 }
 
@@ -200,5 +244,8 @@ fn fail(events: &mut Events, fault: Fault, passed_on: bool) -> Reason {
 }
 
 fn shutting_down() -> Fault {
-    Fault::new(Code::ShuttingDown, "this instance was stopped before the answer was complete: ask again")
+    Fault::new(
+        Code::ShuttingDown,
+        "this instance was stopped before the answer was complete: ask again",
+    )
 }

@@ -18,7 +18,8 @@ use crate::wire::{self, Draft, Wire};
 /// An answer that is read, at the most: it is one number.
 const ANSWER_BYTES: usize = 64 * 1024;
 
-/// The count of the first target of the plan that gives one; `None` where one comes first that has no way to count.
+/// The count of the first target of the plan that gives one; `None` where one comes first that has
+/// no way to count.
 ///
 /// # Errors
 /// The last target's failure; of one that says the request itself is wrong no other is asked.
@@ -35,32 +36,70 @@ pub async fn count(ask: &Ask, plan: &Plan, clients: &Clients) -> Result<Option<u
 }
 
 async fn by_target(ask: &Ask, target: &Target, clients: &Clients) -> Result<Option<u64>, Fault> {
-    let Via::Http { wire, base_url, query } = &target.provider.via else { return Ok(None) };
+    let Via::Http {
+        wire,
+        base_url,
+        query,
+    } = &target.provider.via
+    else {
+        return Ok(None);
+    };
     let wire = wire::of(*wire);
-    let Some(draft) = wire.count(ask, target) else { return Ok(None) };
-    let place = Place { base_url, query: query.as_deref() };
+    let Some(draft) = wire.count(ask, target) else {
+        return Ok(None);
+    };
+    let place = Place {
+        base_url,
+        query: query.as_deref(),
+    };
     ask_once(wire, draft?, target, place, clients).await
 }
 
-async fn ask_once(wire: &dyn Wire, draft: Draft, target: &Target, place: Place<'_>, clients: &Clients) -> Result<Option<u64>, Fault> {
+async fn ask_once(
+    wire: &dyn Wire,
+    draft: Draft,
+    target: &Target,
+    place: Place<'_>,
+    clients: &Clients,
+) -> Result<Option<u64>, Fault> {
     let running = Running::start(target.provider.clocks);
     let signed = signed(clients, target, place, draft, &running).await?;
     let (at, clock) = running.next();
-    let response = timeout_at(at, signed.client.execute(signed.request)).await.map_err(|_| clock.ran_out(&running.clocks))?;
+    let response = timeout_at(at, signed.client.execute(signed.request))
+        .await
+        .map_err(|_| clock.ran_out(&running.clocks))?;
     let response = response.map_err(|error| unreachable_fault(&error, &running))?;
     let (status, headers) = (response.status(), response.headers().clone());
     // Compatible servers often have no such path.
     if matches!(status.as_u16(), 404 | 405 | 501) {
         return Ok(None);
     }
-    let (mut body, mut answer) = (Body::Http(http::Response::from(response).into_body()), BytesMut::new());
-    let read = timeout_at(at, collect(&mut body, &mut answer, ANSWER_BYTES)).await.map_err(|_| clock.ran_out(&running.clocks));
+    let (mut body, mut answer) = (
+        Body::Http(http::Response::from(response).into_body()),
+        BytesMut::new(),
+    );
+    let read = timeout_at(at, collect(&mut body, &mut answer, ANSWER_BYTES))
+        .await
+        .map_err(|_| clock.ran_out(&running.clocks));
     if !status.is_success() {
         signed.shown.learn(status, &headers);
         // A refusal whose body breaks off is a refusal all the same.
-        return Err(wire.refusal(status, &headers, if matches!(read, Ok(Ok(()))) { &answer } else { b"" }));
+        return Err(wire.refusal(
+            status,
+            &headers,
+            if matches!(read, Ok(Ok(()))) {
+                &answer
+            } else {
+                b""
+            },
+        ));
     }
     read??;
     let counted = wire.counted(&answer);
-    counted.map(Some).ok_or_else(|| Fault::new(Code::UpstreamError, "the upstream's answer holds no count of tokens"))
+    counted.map(Some).ok_or_else(|| {
+        Fault::new(
+            Code::UpstreamError,
+            "the upstream's answer holds no count of tokens",
+        )
+    })
 }

@@ -1,8 +1,9 @@
-//! The credentials of accounts at run time: those that are configured, and those that are asked for and renewed.
+//! The credentials of accounts at run time: those that are configured, and those that are asked for
+//! and renewed.
 //!
-//! Invariants: an account's secret is fetched once for all workers, and renewed while the one before is still good; a fetch
-//! takes bounded time and memory; secrets are in no log, no error and no `Debug`; the environment is read through
-//! [`Environment`] alone.
+//! Invariants: an account's secret is fetched once for all workers, and renewed while the one
+//! before is still good; a fetch takes bounded time and memory; secrets are in no log, no error and
+//! no `Debug`; the environment is read through [`Environment`] alone.
 
 mod aws;
 mod cache;
@@ -44,7 +45,8 @@ pub(super) enum Secret {
     Token {
         /// The header `Authorization`.
         authorization: HeaderValue,
-        /// The Google project that pays for the request, where the account does not say it by itself.
+        /// The Google project that pays for the request, where the account does not say it by
+        /// itself.
         project: Option<HeaderValue>,
     },
     /// Keys of AWS, which requests are signed with.
@@ -103,12 +105,25 @@ impl Credentials {
         let source = match &provider.credential {
             Credential::None => given(Secret::None),
             Credential::Key { key, auth } => given(header_of(key.expose_secret(), *auth)?),
-            Credential::Aws(Aws { keys: Some(keys), region, .. }) => given(Secret::Keys { keys: configured(keys), region: region.clone() }),
+            Credential::Aws(Aws {
+                keys: Some(keys),
+                region,
+                ..
+            }) => given(Secret::Keys {
+                keys: configured(keys),
+                region: region.clone(),
+            }),
             Credential::Aws(aws) => asked(Asked::Aws(aws.clone())),
             Credential::Google(google) => asked(Asked::Google(google.clone())),
             Credential::Entra(entra) => asked(Asked::Entra(entra.clone())),
         };
-        Ok(Self { provider: provider.name.clone(), source, environment, cache: Arc::default(), direct: Direct::default() })
+        Ok(Self {
+            provider: provider.name.clone(),
+            source,
+            environment,
+            cache: Arc::default(),
+            direct: Direct::default(),
+        })
     }
 
     /// A good secret; it is fetched through `client` if it must be.
@@ -121,12 +136,23 @@ impl Credentials {
             Source::Asked(asked) => asked,
         };
         let fetch = || self.clone().fetch(asked.clone(), client.clone());
-        let held = self.cache.take(fetch).await.map_err(|problem| self.fault(&problem))?;
+        let held = self
+            .cache
+            .take(fetch)
+            .await
+            .map_err(|problem| self.fault(&problem))?;
         Ok(Shown::Asked(self.cache.clone(), held))
     }
 
-    async fn fetch(self: Arc<Self>, asked: Arc<Asked>, client: reqwest::Client) -> Result<Fetched, Problem> {
-        let web = Web { provider: client, direct: &self.direct };
+    async fn fetch(
+        self: Arc<Self>,
+        asked: Arc<Asked>,
+        client: reqwest::Client,
+    ) -> Result<Fetched, Problem> {
+        let web = Web {
+            provider: client,
+            direct: &self.direct,
+        };
         let asking = async {
             match &*asked {
                 Asked::Aws(aws) => aws::fetch(aws, &self.environment, &web).await,
@@ -134,19 +160,38 @@ impl Credentials {
                 Asked::Entra(entra) => entra::fetch(entra, &web).await,
             }
         };
-        let slow = |_| Problem::new(format!("it did not come within {FETCH:?}: check the way to where it is asked for"));
-        let outcome = tokio::time::timeout(FETCH, asking).await.map_err(slow).flatten();
+        let slow = |_| {
+            Problem::new(format!(
+                "it did not come within {FETCH:?}: check the way to where it is asked for"
+            ))
+        };
+        let outcome = tokio::time::timeout(FETCH, asking)
+            .await
+            .map_err(slow)
+            .flatten();
         if let Err(problem) = &outcome {
-            let (provider, reason, detail) = (&*self.provider, &*problem.what, problem.detail.as_deref());
-            tracing::error!(provider, reason, detail, "the provider's credential cannot be had");
+            let (provider, reason, detail) =
+                (&*self.provider, &*problem.what, problem.detail.as_deref());
+            tracing::error!(
+                provider,
+                reason,
+                detail,
+                "the provider's credential cannot be had"
+            );
         }
         outcome
     }
 
     /// What a client is told: the operator has more in the log.
     fn fault(&self, problem: &Problem) -> Fault {
-        let message = format!("there is no credential for provider `{}`: {}", self.provider, problem.what);
-        Fault { side: Side::Ours, ..Fault::new(Code::UpstreamAuth, message) }
+        let message = format!(
+            "there is no credential for provider `{}`: {}",
+            self.provider, problem.what
+        );
+        Fault {
+            side: Side::Ours,
+            ..Fault::new(Code::UpstreamAuth, message)
+        }
     }
 }
 
@@ -169,11 +214,23 @@ impl Shown {
     }
 }
 
-/// Whether an answer says that the secret itself is bad. AWS says it with the status that it has for missing rights too.
+/// Whether an answer says that the secret itself is bad. AWS says it with the status that it has
+/// for missing rights too.
 fn refuses(status: StatusCode, headers: &HeaderMap) -> bool {
-    const BAD_KEYS: [&str; 4] = ["ExpiredToken", "InvalidClientTokenId", "InvalidSignature", "UnrecognizedClient"];
-    let kind = || headers.get("x-amzn-errortype").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN && BAD_KEYS.iter().any(|bad| kind().starts_with(bad))
+    const BAD_KEYS: [&str; 4] = [
+        "ExpiredToken",
+        "InvalidClientTokenId",
+        "InvalidSignature",
+        "UnrecognizedClient",
+    ];
+    let kind = || {
+        headers
+            .get("x-amzn-errortype")
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default()
+    };
+    status == StatusCode::UNAUTHORIZED
+        || status == StatusCode::FORBIDDEN && BAD_KEYS.iter().any(|bad| kind().starts_with(bad))
 }
 
 fn header_of(key: &str, auth: Auth) -> Result<Secret, String> {
@@ -181,12 +238,22 @@ fn header_of(key: &str, auth: Auth) -> Result<Secret, String> {
         Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
         Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
     };
-    let mut value = HeaderValue::try_from(text).map_err(|_| "its key has characters that no header can carry".to_owned())?;
+    let mut value = HeaderValue::try_from(text)
+        .map_err(|_| "its key has characters that no header can carry".to_owned())?;
     value.set_sensitive(true);
     Ok(Secret::Header(name, value))
 }
 
 fn configured(keys: &AwsKeys) -> Keys {
-    let token = keys.session_token.as_ref().map(|token| token.expose_secret().to_owned());
-    Keys::new(&*keys.access_key_id, keys.secret_access_key.expose_secret(), token, None, "configuration")
+    let token = keys
+        .session_token
+        .as_ref()
+        .map(|token| token.expose_secret().to_owned());
+    Keys::new(
+        &*keys.access_key_id,
+        keys.secret_access_key.expose_secret(),
+        token,
+        None,
+        "configuration",
+    )
 }

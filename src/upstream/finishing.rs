@@ -1,8 +1,9 @@
-//! After a cancel: where the account says `on_cancel = "finish"`, the upstream is read on for its true usage.
+//! After a cancel: where the account says `on_cancel = "finish"`, the upstream is read on for its
+//! true usage.
 //!
-//! Invariants: readers, journal and pass are not waited with; bounded in time ([`LONGEST`], and by the account's own
-//! clocks) and in number ([`MOST`]), past which an upstream is closed at once as everywhere else; nothing that is read
-//! is journaled, and no other target is asked.
+//! Invariants: readers, journal and pass are not waited with; bounded in time ([`LONGEST`], and by
+//! the account's own clocks) and in number ([`MOST`]), past which an upstream is closed at once as
+//! everywhere else; nothing that is read is journaled, and no other target is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,10 @@ pub struct Finishing {
 
 impl Default for Finishing {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(MOST)), stopped: CancellationToken::new() }
+        Self {
+            places: Arc::new(Semaphore::new(MOST)),
+            stopped: CancellationToken::new(),
+        }
     }
 }
 
@@ -44,16 +48,30 @@ impl Finishing {
         self.stopped.cancel();
     }
 
-    /// What is to be read on after this ending, if there is a place for it; else the upstream is closed now.
+    /// What is to be read on after this ending, if there is a place for it; else the upstream is
+    /// closed now.
     pub(super) fn admit(&self, ending: &mut Ending, stream: &Arc<Stream>) -> Option<Rest> {
-        let Ending::Cancelled(cause, rest) = ending else { return None };
-        let what = rest.take().filter(|_| *cause != Cause::Shutdown && !self.stopped.is_cancelled())?;
+        let Ending::Cancelled(cause, rest) = ending else {
+            return None;
+        };
+        let what = rest
+            .take()
+            .filter(|_| *cause != Cause::Shutdown && !self.stopped.is_cancelled())?;
         let Ok(place) = self.places.clone().try_acquire_owned() else {
-            tracing::warn!(stream = stream.id().as_str(), most = MOST, "not read to its end after the cancel: too many are");
+            tracing::warn!(
+                stream = stream.id().as_str(),
+                most = MOST,
+                "not read to its end after the cancel: too many are"
+            );
             return None;
         };
         stream.set_upstream(UpstreamState::Finishing);
-        Some(Rest { what, stream: stream.clone(), stopped: self.stopped.clone(), _place: place })
+        Some(Rest {
+            what,
+            stream: stream.clone(),
+            stopped: self.stopped.clone(),
+            _place: place,
+        })
     }
 }
 
@@ -76,9 +94,15 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// Reads to the end, as far as it comes in time; what was used then stands in the stream's status.
+    /// Reads to the end, as far as it comes in time; what was used then stands in the stream's
+    /// status.
     pub(super) async fn finish(self, accounting: &mut Accounting) -> Option<Usage> {
-        let Self { what, stream, stopped, _place } = self;
+        let Self {
+            what,
+            stream,
+            stopped,
+            _place,
+        } = self;
         let closing = Closing(&stream);
         let complete = tokio::select! {
             biased;

@@ -1,4 +1,5 @@
-//! One target of a plan: asked, asked again as often as it may be, until it has answered or is given up.
+//! One target of a plan: asked, asked again as often as it may be, until it has answered or is
+//! given up.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -68,23 +69,38 @@ impl<'a> Lane<'a> {
         mut accounting: Accounting,
     ) -> Self {
         let (permit, share) = rights;
-        let step = open.stream.step(&candidate.target, hedge, TargetOutcome::Asked);
+        let step = open
+            .stream
+            .step(&candidate.target, hedge, TargetOutcome::Asked);
         let asked = candidate.clone();
         accounting.step = step;
         let run = Box::pin(async move {
             let result = open.ask_target(&asked, permit, &mut accounting).await;
             Finished { accounting, result }
         });
-        Self { step, began: Instant::now(), candidate: candidate.clone(), share, run }
+        Self {
+            step,
+            began: Instant::now(),
+            candidate: candidate.clone(),
+            share,
+            run,
+        }
     }
 }
 
 impl Opening<'_> {
-    /// One target, asked again as often as the plan, the route's budget and the target itself allow.
-    async fn ask_target(&self, candidate: &Arc<Candidate>, mut permit: Permit, accounting: &mut Accounting) -> Result<Opened, Setback> {
+    /// One target, asked again as often as the plan, the route's budget and the target itself
+    /// allow.
+    async fn ask_target(
+        &self,
+        candidate: &Arc<Candidate>,
+        mut permit: Permit,
+        accounting: &mut Accounting,
+    ) -> Result<Opened, Setback> {
         let (mut retries, mut learned) = (0, false);
         loop {
-            let prepared = PreparedRequest::of(self.ask, &candidate.target).map_err(|fault| Setback::Unfit(Box::new(fault)))?;
+            let prepared = PreparedRequest::of(self.ask, &candidate.target)
+                .map_err(|fault| Setback::Unfit(Box::new(fault)))?;
             let began = Instant::now();
             let mut fault = match self.attempt(candidate, prepared, accounting).await {
                 Ok(live) => return Ok(self.opened(live, permit, began)),
@@ -114,18 +130,26 @@ impl Opening<'_> {
         }
     }
 
-    /// True where the request was refused for a wish of ours that can be left out: it is asked again without.
+    /// True where the request was refused for a wish of ours that can be left out: it is asked
+    /// again without.
     fn learn(&self, target: &Target, fault: &Fault) -> bool {
-        let Via::Http { wire, .. } = &target.provider.via else { return false };
+        let Via::Http { wire, .. } = &target.provider.via else {
+            return false;
+        };
         let learned = self.ask.shape != Some(*wire) && wire::of(*wire).learn(fault, target);
         if learned {
             let (stream, provider) = (self.stream.id().as_str(), &*target.provider.name);
-            tracing::info!(stream, provider, "the provider refuses what we wished for besides: it is asked again without, from now on");
+            tracing::info!(
+                stream,
+                provider,
+                "the provider refuses what we wished for besides: it is asked again without, from now on"
+            );
         }
         learned
     }
 
-    /// The wait before the same target is asked again, if it is: not where another one is asked already.
+    /// The wait before the same target is asked again, if it is: not where another one is asked
+    /// already.
     fn retry_wait(&self, retries: u32, fault: &Fault) -> Option<Duration> {
         if !fault.retryable || retries >= self.plan.retries || self.is_hedged() {
             return None;
@@ -151,21 +175,48 @@ impl Opening<'_> {
         self.lanes.load(Ordering::Relaxed) > 1
     }
 
-    /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they are left out.
+    /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they
+    /// are left out.
     fn note(&self, target: &Target, fault: &Fault) {
-        let (stream, provider, model) = (self.stream.id().as_str(), &*target.provider.name, &*target.model);
+        let (stream, provider, model) = (
+            self.stream.id().as_str(),
+            &*target.provider.name,
+            &*target.model,
+        );
         if fault.code == Code::UpstreamAuth && fault.side == Side::Upstream {
-            tracing::error!(stream, provider, model, "the provider refuses our credential: check its api_key, or whose rights it has");
+            tracing::error!(
+                stream,
+                provider,
+                model,
+                "the provider refuses our credential: check its api_key, or whose rights it has"
+            );
             return;
         }
-        let (code, status, request) = (fault.code.as_str(), fault.status.as_u16(), fault.upstream_request_id.as_deref());
-        tracing::warn!(stream, provider, model, code, status, upstream_request_id = request, message = loggable(fault), "attempt failed");
+        let (code, status, request) = (
+            fault.code.as_str(),
+            fault.status.as_u16(),
+            fault.upstream_request_id.as_deref(),
+        );
+        tracing::warn!(
+            stream,
+            provider,
+            model,
+            code,
+            status,
+            upstream_request_id = request,
+            message = loggable(fault),
+            "attempt failed"
+        );
     }
 }
 
 /// What a log may say of a fault: our own words.
 fn loggable(fault: &Fault) -> &str {
-    if fault.quotes { "the upstream said why, to the client alone" } else { &fault.message }
+    if fault.quotes {
+        "the upstream said why, to the client alone"
+    } else {
+        &fault.message
+    }
 }
 
 impl Setback {
@@ -192,7 +243,10 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             let said = Some("cannot read 'PROMPT'".to_owned());
             let fault = refusal::fault(status, &HeaderMap::new(), said, None, None, None);
-            assert!(fault.message.contains("PROMPT") && !loggable(&fault).contains("PROMPT"), "{status}");
+            assert!(
+                fault.message.contains("PROMPT") && !loggable(&fault).contains("PROMPT"),
+                "{status}"
+            );
             let silent = refusal::fault(status, &HeaderMap::new(), None, None, None, None);
             assert_eq!(loggable(&silent), silent.message);
         }

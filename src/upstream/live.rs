@@ -21,7 +21,8 @@ use crate::model::fault::{Code, Fault};
 use crate::model::target::OnCancel;
 use crate::wire::{Decode, DecodeError, Decoded, Wire};
 
-/// How long an answer that is complete may take to end its body, so that its connection can be used again.
+/// How long an answer that is complete may take to end its body, so that its connection can be used
+/// again.
 const TAIL: Duration = Duration::from_millis(500);
 
 /// Room made for bytes at a time: some tokens share one allocation, and little of it lies idle.
@@ -53,16 +54,31 @@ impl Live {
     pub(super) fn new(answer: Answer) -> Self {
         let framing = answer.wire.framing(answer.content_type());
         let request_id = answer.request_id();
-        let Answer { context, wire, running, body, .. } = answer;
+        let Answer {
+            context,
+            wire,
+            running,
+            body,
+            ..
+        } = answer;
         let route = route(&context, wire, request_id, context.ask.stream);
         Self::of(&context, wire, route, body, framing, running)
     }
 
     /// An answer that came as one body, whose entry is still to be put in.
-    pub(super) fn done(context: &AttemptContext, wire: &'static dyn Wire, request_id: Option<ByteString>, running: Running) -> Self {
+    pub(super) fn done(
+        context: &AttemptContext,
+        wire: &'static dyn Wire,
+        request_id: Option<ByteString>,
+        running: Running,
+    ) -> Self {
         let route = route(context, wire, request_id, !context.ask.stream);
         let body = Body::Http(reqwest::Body::default());
-        Self { done: true, decided: true, ..Self::of(context, wire, route, body, wire.framing(""), running) }
+        Self {
+            done: true,
+            decided: true,
+            ..Self::of(context, wire, route, body, wire.framing(""), running)
+        }
     }
 
     fn of(
@@ -91,7 +107,11 @@ impl Live {
     }
 
     /// Takes bytes in. Entries are added to `entries`, also those before a failure.
-    pub(super) fn take(&mut self, chunk: &Bytes, accounting: &mut Accounting) -> Result<(), Ending> {
+    pub(super) fn take(
+        &mut self,
+        chunk: &Bytes,
+        accounting: &mut Accounting,
+    ) -> Result<(), Ending> {
         self.running.byte();
         if self.buf.capacity() - self.buf.len() < chunk.len() {
             self.buf.reserve(chunk.len().max(BLOCK));
@@ -108,7 +128,13 @@ impl Live {
             match self.framing.next(&mut self.buf) {
                 Ok(Some(frame)) => self.frame(frame, accounting)?,
                 Ok(None) => break,
-                Err(error) => return Err(Fault::new(Code::UpstreamError, format!("the upstream's stream: {error}")).into()),
+                Err(error) => {
+                    return Err(Fault::new(
+                        Code::UpstreamError,
+                        format!("the upstream's stream: {error}"),
+                    )
+                    .into());
+                }
             }
         }
         Ok(())
@@ -129,11 +155,19 @@ impl Live {
             self.decided = true;
             self.running.content();
         }
-        let withheld = decoded.marker || decoded.usage_only && !self.ask.include_usage || frame.data.is_empty();
-        let raw = (self.route.raw && !withheld).then(|| Payload { name: frame.name, data: frame.data });
+        let withheld = decoded.marker
+            || decoded.usage_only && !self.ask.include_usage
+            || frame.data.is_empty();
+        let raw = (self.route.raw && !withheld).then(|| Payload {
+            name: frame.name,
+            data: frame.data,
+        });
         // What is left out of a raw stream keeps its number; elsewhere nothing came of it.
         if raw.is_some() || !decoded.events.is_empty() || self.route.raw && decoded.usage_only {
-            self.entries.push(Entry { raw, events: std::mem::take(&mut decoded.events) });
+            self.entries.push(Entry {
+                raw,
+                events: std::mem::take(&mut decoded.events),
+            });
         }
         Ok(())
     }
@@ -142,11 +176,17 @@ impl Live {
         match error {
             DecodeError::Upstream(fault) => {
                 let passed_on = self.route.raw && !self.decoded.marker && !frame.data.is_empty();
-                let payload = passed_on.then_some(Payload { name: frame.name, data: frame.data });
+                let payload = passed_on.then_some(Payload {
+                    name: frame.name,
+                    data: frame.data,
+                });
                 if !self.decoded.unspoken {
                     return Ending::Failed(fault, payload);
                 }
-                self.entries.extend(payload.map(|raw| Entry { raw: Some(raw), events: Events::new() }));
+                self.entries.extend(payload.map(|raw| Entry {
+                    raw: Some(raw),
+                    events: Events::new(),
+                }));
                 Ending::Failed(fault, None)
             }
             other => Fault::new(Code::UpstreamError, other.to_string()).into(),
@@ -171,7 +211,8 @@ impl Live {
         self.decoded.clear();
         let finished = self.decoder.finish(&mut self.decoded);
         if !self.decoded.events.is_empty() {
-            self.entries.push(Entry::of(std::mem::take(&mut self.decoded.events)));
+            self.entries
+                .push(Entry::of(std::mem::take(&mut self.decoded.events)));
         }
         match finished {
             Ok(()) => {
@@ -187,8 +228,8 @@ impl Live {
         }
     }
 
-    /// A failure before the first content is the attempt's; one behind it belongs to the answer, however the bytes were
-    /// cut into reads.
+    /// A failure before the first content is the attempt's; one behind it belongs to the answer,
+    /// however the bytes were cut into reads.
     pub(super) fn unless_decided(&mut self, read: Result<(), Ending>) -> Result<(), Ending> {
         match read {
             Err(ending) if self.decided => {
@@ -201,18 +242,23 @@ impl Live {
 
     /// The entry that says who answers.
     pub(super) fn route_entry(&self) -> Entry {
-        Entry::of(smallvec::smallvec![Event::Route(Box::new(self.route.clone()))])
+        Entry::of(smallvec::smallvec![Event::Route(Box::new(
+            self.route.clone()
+        ))])
     }
 
     /// It is to end like that: by a cancel it may have to be read on.
     pub(super) fn stopped(self: Box<Self>, ending: Ending) -> Ending {
         match ending {
-            Ending::Cancelled(cause, _) if self.on_cancel == OnCancel::Finish => Ending::Cancelled(cause, Some(Unfinished::Stream(self))),
+            Ending::Cancelled(cause, _) if self.on_cancel == OnCancel::Finish => {
+                Ending::Cancelled(cause, Some(Unfinished::Stream(self)))
+            }
             other => other,
         }
     }
 
-    /// Reads what is left of a complete answer's body, for a moment, so that its connection can serve again.
+    /// Reads what is left of a complete answer's body, for a moment, so that its connection can
+    /// serve again.
     pub(super) fn retire(mut self: Box<Self>) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         if let Poll::Ready(None) = self.body.poll_chunk(&mut cx) {
@@ -229,10 +275,21 @@ impl Live {
     }
 }
 
-/// What the journal says of who answers. What comes is passed on as it is where it has the form that was asked for, and
-/// the client speaks as the upstream does.
-fn route(context: &AttemptContext, wire: &'static dyn Wire, request_id: Option<ByteString>, as_asked: bool) -> Route {
+/// What the journal says of who answers. What comes is passed on as it is where it has the form
+/// that was asked for, and the client speaks as the upstream does.
+fn route(
+    context: &AttemptContext,
+    wire: &'static dyn Wire,
+    request_id: Option<ByteString>,
+    as_asked: bool,
+) -> Route {
     let (target, wire) = (&context.target, wire.id());
     let raw = as_asked && context.ask.dialect.wire() == Some(wire);
-    Route { provider: target.provider.name.clone(), model: target.model.clone(), wire, raw, request_id }
+    Route {
+        provider: target.provider.name.clone(),
+        model: target.model.clone(),
+        wire,
+        raw,
+        request_id,
+    }
 }

@@ -1,9 +1,9 @@
-//! The targets of a plan in their order, until one of them gives its first content: one after the other, and where the route
-//! says so a second one beside a first that takes too long.
+//! The targets of a plan in their order, until one of them gives its first content: one after the
+//! other, and where the route says so a second one beside a first that takes too long.
 //!
-//! Invariants: never more than two targets are asked at a time, never the same one twice; of two the first with a first content
-//! wins, and the other's request is dropped at that moment; whoever cancels has all of them dropped; a target that is not
-//! to be asked now counts as failed.
+//! Invariants: never more than two targets are asked at a time, never the same one twice; of two
+//! the first with a first content wins, and the other's request is dropped at that moment; whoever
+//! cancels has all of them dropped; a target that is not to be asked now counts as failed.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -52,14 +52,26 @@ impl<'a> Opening<'a> {
         stream: Arc<Stream>,
         commit_after: Duration,
     ) -> Self {
-        Self { ask, plan, clients, recorder, stream, release: Instant::now() + commit_after, lanes: AtomicU8::new(0) }
+        Self {
+            ask,
+            plan,
+            clients,
+            recorder,
+            stream,
+            release: Instant::now() + commit_after,
+            lanes: AtomicU8::new(0),
+        }
     }
 
     /// The first answer that has content.
     ///
     /// # Errors
     /// How the generation ends without one: cancelled, or with the last target's failure.
-    pub(super) async fn open(&self, accounting: &mut Accounting, pass: &mut Pass) -> Result<Opened, Ending> {
+    pub(super) async fn open(
+        &self,
+        accounting: &mut Accounting,
+        pass: &mut Pass,
+    ) -> Result<Opened, Ending> {
         self.plan.stats.begin();
         let mut race = Race::new(self);
         let mut alarm = pin!(sleep_until(Instant::now()));
@@ -67,11 +79,17 @@ impl<'a> Opening<'a> {
         loop {
             if race.is_idle() {
                 if !race.begin(accounting, pass, false) {
-                    return Err(Ending::Failed(std::mem::take(&mut race.verdict).fault(), None));
+                    return Err(Ending::Failed(
+                        std::mem::take(&mut race.verdict).fault(),
+                        None,
+                    ));
                 }
-                // One request is hedged once at the most, and where its first target answers in pieces.
+                // One request is hedged once at the most, and where its first target answers in
+                // pieces.
                 hedge = hedge.filter(|_| race.streams());
-                alarm.as_mut().reset(Instant::now() + hedge.unwrap_or_default());
+                alarm
+                    .as_mut()
+                    .reset(Instant::now() + hedge.unwrap_or_default());
             }
             match poll_fn(|cx| race.poll(hedge.is_some(), alarm.as_mut(), cx)).await {
                 Woke::Alarm => {
@@ -90,8 +108,8 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Asks a target once, unless the stream is cancelled by now. Cancelled while it is asked, the attempt says what is
-    /// left of its request; where it does not, all of it is dropped.
+    /// Asks a target once, unless the stream is cancelled by now. Cancelled while it is asked, the
+    /// attempt says what is left of its request; where it does not, all of it is dropped.
     pub(super) async fn attempt(
         &self,
         candidate: &Candidate,
@@ -101,7 +119,13 @@ impl<'a> Opening<'a> {
         if let Some(cause) = self.stream.cancelled() {
             return Err(cause.into());
         }
-        let mut attempt = pin!(attempt::attempt(self, candidate, prepared, self.release, accounting));
+        let mut attempt = pin!(attempt::attempt(
+            self,
+            candidate,
+            prepared,
+            self.release,
+            accounting
+        ));
         poll_fn(|cx| {
             let cancelled = self.stream.poll_cancelled(cx);
             match (attempt.as_mut().poll(cx), cancelled) {
@@ -124,7 +148,8 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// How far the plan was gone through. Dropped, it drops what is under way, and says so in the trail.
+/// How far the plan was gone through. Dropped, it drops what is under way, and says so in the
+/// trail.
 struct Race<'a> {
     open: &'a Opening<'a>,
     /// Those not looked at yet.
@@ -172,20 +197,37 @@ impl<'a> Race<'a> {
             if self.lanes.iter().flatten().any(same) {
                 continue;
             }
-            let admitted = candidate.health.admit().map_err(|skip| (skip.why, skip.fault)).and_then(|permit| {
-                let share = pass.lane(&candidate.target.provider.name).map_err(|full| (Why::Limit, full))?;
-                Ok((permit, share))
-            });
-            match (admitted, self.lanes.iter_mut().find(|place| place.is_none())) {
+            let admitted = candidate
+                .health
+                .admit()
+                .map_err(|skip| (skip.why, skip.fault))
+                .and_then(|permit| {
+                    let share = pass
+                        .lane(&candidate.target.provider.name)
+                        .map_err(|full| (Why::Limit, full))?;
+                    Ok((permit, share))
+                });
+            match (
+                admitted,
+                self.lanes.iter_mut().find(|place| place.is_none()),
+            ) {
                 (Ok(rights), Some(place)) => {
                     pass.asked();
-                    *place = Some(Lane::new(self.open, candidate, rights, hedge, accounting.fork()));
+                    *place = Some(Lane::new(
+                        self.open,
+                        candidate,
+                        rights,
+                        hedge,
+                        accounting.fork(),
+                    ));
                     self.open.lanes.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
                 (Ok(_), None) => return false,
                 (Err((why, fault)), _) => {
-                    self.open.stream.step(&candidate.target, hedge, TargetOutcome::Skipped(why));
+                    self.open
+                        .stream
+                        .step(&candidate.target, hedge, TargetOutcome::Skipped(why));
                     self.verdict.skipped(fault);
                 }
             }
@@ -227,8 +269,13 @@ impl<'a> Race<'a> {
         for place in &mut self.lanes {
             let Some(lane) = place else { continue };
             if let Poll::Ready(finished) = lane.run.as_mut().poll(cx) {
-                let outcome = finished.result.as_ref().map_or_else(Setback::outcome, |_| TargetOutcome::Answered);
-                self.open.stream.step_over(lane.step, outcome, lane.began.elapsed());
+                let outcome = finished
+                    .result
+                    .as_ref()
+                    .map_or_else(Setback::outcome, |_| TargetOutcome::Answered);
+                self.open
+                    .stream
+                    .step_over(lane.step, outcome, lane.began.elapsed());
                 self.open.lanes.fetch_sub(1, Ordering::Relaxed);
                 if outcome == TargetOutcome::Answered {
                     self.outcome = TargetOutcome::Lost;
@@ -238,7 +285,11 @@ impl<'a> Race<'a> {
                 }
             }
         }
-        if hedges && alarm.poll(cx).is_ready() { Poll::Ready(Woke::Alarm) } else { Poll::Pending }
+        if hedges && alarm.poll(cx).is_ready() {
+            Poll::Ready(Woke::Alarm)
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -247,9 +298,12 @@ impl Drop for Race<'_> {
         // Who has lost would have taken longer: without it the slowest would never be seen.
         let slow = self.outcome == TargetOutcome::Lost && self.streams();
         for mut lane in self.lanes.iter_mut().filter_map(Option::take) {
-            // Its provider has the request, if not always all of it; what it used is not known, and charged to nobody.
+            // Its provider has the request, if not always all of it; what it used is not known, and
+            // charged to nobody.
             lane.share.asked();
-            self.open.stream.step_over(lane.step, self.outcome, lane.began.elapsed());
+            self.open
+                .stream
+                .step_over(lane.step, self.outcome, lane.began.elapsed());
             if slow {
                 self.open.plan.observe(lane.began.elapsed());
             }
@@ -258,7 +312,10 @@ impl Drop for Race<'_> {
 }
 
 /// Does something unless the stream is cancelled first; then what was begun is dropped.
-pub(super) async fn unless_cancelled<T>(stream: &Stream, doing: impl Future<Output = T>) -> Result<T, Cause> {
+pub(super) async fn unless_cancelled<T>(
+    stream: &Stream,
+    doing: impl Future<Output = T>,
+) -> Result<T, Cause> {
     let mut doing = pin!(doing);
     poll_fn(|cx| match stream.poll_cancelled(cx) {
         Poll::Ready(cause) => Poll::Ready(Err(cause)),

@@ -1,6 +1,8 @@
-//! A probe: one target is asked for one token, in the way of any generation, and it is watched what comes of it.
+//! A probe: one target is asked for one token, in the way of any generation, and it is watched what
+//! comes of it.
 //!
-//! Invariants: nothing but the target's answer decides; a probe that is over has no request at the upstream any more.
+//! Invariants: nothing but the target's answer decides; a probe that is over has no request at the
+//! upstream any more.
 
 use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
@@ -32,7 +34,11 @@ const KEPT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Why it did not give one.
-pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) -> Result<Duration, Box<Fault>> {
+pub async fn probe(
+    target: Target,
+    clients: Arc<Clients>,
+    patience: Duration,
+) -> Result<Duration, Box<Fault>> {
     let ask = Arc::new(ask(&target));
     let hub = Hub::new(MEMORY);
     let (writer, reader) = hub.begin(hub.claim(&CallerId::Anonymous, Vec::new()), spec(&ask));
@@ -60,34 +66,65 @@ pub async fn probe(target: Target, clients: Arc<Clients>, patience: Duration) ->
     stream.cancel(Cause::Client);
     let over = running.await;
     match (answered, over) {
-        (_, Err(_)) => Err(Box::new(Fault::new(Code::InternalError, "the probe broke off"))),
+        (_, Err(_)) => Err(Box::new(Fault::new(
+            Code::InternalError,
+            "the probe broke off",
+        ))),
         (Ok(None), _) => Ok(took),
         (Ok(Some(fault)), _) if is_cut_short(&fault) => Ok(took),
         (Ok(Some(fault)), _) => Err(fault),
-        (Err(_), _) => Err(Box::new(Fault::new(Code::UpstreamTimeout, format!("no first token came within {patience:?}")))),
+        (Err(_), _) => Err(Box::new(Fault::new(
+            Code::UpstreamTimeout,
+            format!("no first token came within {patience:?}"),
+        ))),
     }
 }
 
 /// Waits for the first content, or for an end; the fault where it failed.
 async fn answer(reader: &Reader) -> Option<Box<Fault>> {
-    let decides = |event: &Event| (event.is_content() || matches!(event, Event::Error(_) | Event::End(_))).then_some(());
+    let decides = |event: &Event| {
+        (event.is_content() || matches!(event, Event::Error(_) | Event::End(_))).then_some(())
+    };
     poll_fn(|cx| reader.poll_found(cx, decides)).await;
     reader.stream().status(false).fault.map(Box::new)
 }
 
 /// OpenAI's reasoning models answer so when a maximum is too small for a thought: they do answer.
 fn is_cut_short(fault: &Fault) -> bool {
-    fault.status.as_u16() == 400 && fault.message.contains("max_tokens or model output limit was reached")
+    fault.status.as_u16() == 400
+        && fault
+            .message
+            .contains("max_tokens or model output limit was reached")
 }
 
 /// The smallest wish, in the target's words: as a request of another shape, it is written anew.
 fn ask(target: &Target) -> Ask {
-    let wire = if let Via::Http { wire, .. } = target.provider.via { Some(wire) } else { None };
-    let shape = if wire == Some(WireId::OpenaiChat) { WireId::Anthropic } else { WireId::OpenaiChat };
+    let wire = if let Via::Http { wire, .. } = target.provider.via {
+        Some(wire)
+    } else {
+        None
+    };
+    let shape = if wire == Some(WireId::OpenaiChat) {
+        WireId::Anthropic
+    } else {
+        WireId::OpenaiChat
+    };
     // The Responses API takes no maximum below this.
-    let max_tokens = Some(if wire == Some(WireId::OpenaiResponses) { 16 } else { 1 });
-    let hello = Message { role: Role::User, name: None, parts: vec![Part::Text("Hi".to_owned())] };
-    let chat = Chat { messages: vec![hello], max_tokens, ..Chat::default() };
+    let max_tokens = Some(if wire == Some(WireId::OpenaiResponses) {
+        16
+    } else {
+        1
+    });
+    let hello = Message {
+        role: Role::User,
+        name: None,
+        parts: vec![Part::Text("Hi".to_owned())],
+    };
+    let chat = Chat {
+        messages: vec![hello],
+        max_tokens,
+        ..Chat::default()
+    };
     Ask {
         dialect: DialectId::Events,
         shape: Some(shape),
@@ -138,16 +175,34 @@ mod tests {
 
     #[test]
     fn a_maximum_too_small_for_a_thought_is_an_answer() {
-        let of = |said: &str| refusal::fault(StatusCode::BAD_REQUEST, &HeaderMap::new(), Some(said.to_owned()), None, None, None);
-        assert!(is_cut_short(&of("Could not finish the message because max_tokens or model output limit was reached.")));
+        let of = |said: &str| {
+            refusal::fault(
+                StatusCode::BAD_REQUEST,
+                &HeaderMap::new(),
+                Some(said.to_owned()),
+                None,
+                None,
+                None,
+            )
+        };
+        assert!(is_cut_short(&of(
+            "Could not finish the message because max_tokens or model output limit was reached."
+        )));
         assert!(!is_cut_short(&of("max_tokens is not a number")));
     }
 
     #[test]
     fn the_wish_is_written_anew_for_every_wire() {
         for wire in WireId::ALL {
-            let ask = ask(&Target { provider: Arc::new(Provider::example(wire, "http://127.0.0.1:1")), model: "m".into() });
-            let most = if wire == WireId::OpenaiResponses { 16 } else { 1 };
+            let ask = ask(&Target {
+                provider: Arc::new(Provider::example(wire, "http://127.0.0.1:1")),
+                model: "m".into(),
+            });
+            let most = if wire == WireId::OpenaiResponses {
+                16
+            } else {
+                1
+            };
             assert_ne!(ask.shape, Some(wire));
             assert_eq!(ask.chat().unwrap().max_tokens, Some(most), "{wire:?}");
         }

@@ -1,4 +1,5 @@
-//! The loop of an opened answer: bytes → frames → events → journal. One wake for a read, none for a clock.
+//! The loop of an opened answer: bytes → frames → events → journal. One wake for a read, none for a
+//! clock.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -26,8 +27,8 @@ enum Wake {
     RanOut(Clock),
 }
 
-/// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or comes with the ending
-/// of a cancel.
+/// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or
+/// comes with the ending of a cancel.
 pub(super) async fn pump(
     mut live: Box<Live>,
     writer: &mut Writer,
@@ -60,7 +61,8 @@ pub(super) async fn pump(
             (result, next) = gather(&mut live, accounting).await;
         }
         if result.is_ok() && !live.done {
-            result = owed(accounting, pass, bill.as_mut()).map_err(|spent| Ending::Failed(spent, None));
+            result =
+                owed(accounting, pass, bill.as_mut()).map_err(|spent| Ending::Failed(spent, None));
         }
         if accounting.first_content.is_none() && live.decided {
             accounting.first_content = Some(std::time::Instant::now());
@@ -71,18 +73,30 @@ pub(super) async fn pump(
         }
     }
     live.retire();
-    accounting.failed_finish().map_or(Ending::Complete, Ending::from)
+    accounting
+        .failed_finish()
+        .map_or(Ending::Complete, Ending::from)
 }
 
 /// Tells limits and budgets how much there is: a comparison for each, nearly always.
-fn owed(accounting: &Accounting, pass: &mut Pass, bill: Option<&mut Bill>) -> Result<(), Box<Fault>> {
+fn owed(
+    accounting: &Accounting,
+    pass: &mut Pass,
+    bill: Option<&mut Bill>,
+) -> Result<(), Box<Fault>> {
     pass.streamed(accounting.output_bytes)?;
-    bill.map_or(Ok(()), |bill| bill.streamed(accounting.output_bytes, || accounting.cost()))
+    bill.map_or(Ok(()), |bill| {
+        bill.streamed(accounting.output_bytes, || accounting.cost())
+    })
 }
 
-/// In a flood, takes what comes within the same turn of the event loop, so that one entry of the lock and one write to each
-/// client carry many tokens. No clock is waited for: the first turn without bytes ends it.
-async fn gather(live: &mut Live, accounting: &mut Accounting) -> (Result<(), Ending>, Option<Wake>) {
+/// In a flood, takes what comes within the same turn of the event loop, so that one entry of the
+/// lock and one write to each client carry many tokens. No clock is waited for: the first turn
+/// without bytes ends it.
+async fn gather(
+    live: &mut Live,
+    accounting: &mut Accounting,
+) -> (Result<(), Ending>, Option<Wake>) {
     for _ in 0..GATHERED {
         if live.done {
             break;
@@ -113,14 +127,20 @@ async fn turn() {
     .await;
 }
 
-fn wake(live: &mut Live, stream: &Stream, mut alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Wake> {
+fn wake(
+    live: &mut Live,
+    stream: &Stream,
+    mut alarm: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<Wake> {
     if let Poll::Ready(cause) = stream.poll_cancelled(cx) {
         return Poll::Ready(Wake::Cancelled(cause));
     }
     if let Poll::Ready(chunk) = live.body.poll_chunk(cx) {
         return Poll::Ready(Wake::Chunk(chunk));
     }
-    // The alarm is not moved for every token: when it rings, it is looked whether bytes have come since.
+    // The alarm is not moved for every token: when it rings, it is looked whether bytes have come
+    // since.
     while alarm.as_mut().poll(cx).is_ready() {
         let (at, clock) = live.running.next();
         if at <= Instant::now() {

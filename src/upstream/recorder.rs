@@ -1,8 +1,10 @@
-//! Recordings of what providers answer, for `replay` to play: one thread of the process writes them.
+//! Recordings of what providers answer, for `replay` to play: one thread of the process writes
+//! them.
 //!
-//! Invariants: no stream waits for the disk — what is read is handed over and at most [`WAITING`] bytes of it lie there,
-//! past which a recording is given up, never a stream; only bodies are recorded, without the account's own secrets, never
-//! a prompt; a file has its name once it is whole, and no file of the operator's is touched.
+//! Invariants: no stream waits for the disk — what is read is handed over and at most [`WAITING`]
+//! bytes of it lie there, past which a recording is given up, never a stream; only bodies are
+//! recorded, without the account's own secrets, never a prompt; a file has its name once it is
+//! whole, and no file of the operator's is touched.
 
 mod folder;
 mod secrets;
@@ -25,11 +27,13 @@ pub(super) use secrets::Secrets;
 
 use crate::model::target::{Provider, Record};
 
-/// Bytes that may wait to be written, of all recordings together: seconds of what a slow disk takes.
+/// Bytes that may wait to be written, of all recordings together: seconds of what a slow disk
+/// takes.
 const WAITING: usize = 16 * 1024 * 1024;
 /// What a piece that waits costs beside its bytes, about.
 const PIECE: usize = 96;
-/// What a recording that waits to begin costs beside its head, about: its names, its secrets, and its end.
+/// What a recording that waits to begin costs beside its head, about: its names, its secrets, and
+/// its end.
 const BEGINNING: usize = 4096;
 
 /// Has answers recorded. Clones share one thread, which begins with the first account that records.
@@ -78,17 +82,27 @@ struct Beginning {
 }
 
 impl Recorder {
-    /// Makes the folders of those accounts ready that are recorded, and says so in the log. What is in a folder is
-    /// counted anew.
+    /// Makes the folders of those accounts ready that are recorded, and says so in the log. What is
+    /// in a folder is counted anew.
     ///
     /// # Errors
     /// When a folder cannot be made, or nothing can be written into it: names the account.
-    pub fn open<'a>(&self, providers: impl Iterator<Item = &'a Arc<Provider>>) -> Result<(), RecorderProblem> {
+    pub fn open<'a>(
+        &self,
+        providers: impl Iterator<Item = &'a Arc<Provider>>,
+    ) -> Result<(), RecorderProblem> {
         for provider in providers {
-            let Some(Record { dir, max }) = &provider.record else { continue };
-            let problem = |what| RecorderProblem { provider: provider.name.to_string(), what };
+            let Some(Record { dir, max }) = &provider.record else {
+                continue;
+            };
+            let problem = |what| RecorderProblem {
+                provider: provider.name.to_string(),
+                what,
+            };
             folder::make(dir).map_err(problem)?;
-            let writer = self.writer().map_err(|error| problem(format!("the thread that records cannot begin: {error}")))?;
+            let writer = self.writer().map_err(|error| {
+                problem(format!("the thread that records cannot begin: {error}"))
+            })?;
             // A thread that has gone was told of when it went.
             let _gone = writer.send(Message::Folder(dir.clone()));
             let (provider, dir) = (&*provider.name, dir.display());
@@ -111,8 +125,15 @@ impl Recorder {
         Ok(place.insert(sender).clone())
     }
 
-    /// Begins a recording whose clock runs from now; `None` where nothing records, or the disk is too far behind.
-    pub(super) fn tape(&self, record: &Record, name: String, head: Vec<u8>, secrets: Secrets) -> Option<Tape> {
+    /// Begins a recording whose clock runs from now; `None` where nothing records, or the disk is
+    /// too far behind.
+    pub(super) fn tape(
+        &self,
+        record: &Record,
+        name: String,
+        head: Vec<u8>,
+        secrets: Secrets,
+    ) -> Option<Tape> {
         let writer = self.0.writer.lock().clone()?;
         if !charge(&self.0.waiting, beginning_cost(&head)) {
             if !self.0.behind.swap(true, Ordering::Relaxed) {
@@ -123,13 +144,33 @@ impl Recorder {
         self.0.behind.store(false, Ordering::Relaxed);
         let number = self.0.begun.fetch_add(1, Ordering::Relaxed);
         let over = Arc::new(AtomicBool::new(false));
-        writer.send(Message::Begin(number, Beginning { record: record.clone(), name, head, secrets, over: over.clone() })).ok()?;
-        Some(Tape { number, began: Instant::now(), writer, waiting: self.0.waiting.clone(), over, whole: true })
+        writer
+            .send(Message::Begin(
+                number,
+                Beginning {
+                    record: record.clone(),
+                    name,
+                    head,
+                    secrets,
+                    over: over.clone(),
+                },
+            ))
+            .ok()?;
+        Some(Tape {
+            number,
+            began: Instant::now(),
+            writer,
+            waiting: self.0.waiting.clone(),
+            over,
+            whole: true,
+        })
     }
 
     /// Waits until all that was read is on the disk, or for that long; for the end of the process.
     pub fn flush(&self, at_most: Duration) {
-        let Some(writer) = self.0.writer.lock().clone() else { return };
+        let Some(writer) = self.0.writer.lock().clone() else {
+            return;
+        };
         let (done, flushed) = mpsc::sync_channel(1);
         let begun = writer.send(Message::Flush(done)).is_ok();
         if !begun || flushed.recv_timeout(at_most).is_err() {
@@ -147,7 +188,8 @@ fn charge(waiting: &AtomicUsize, cost: usize) -> bool {
     fits
 }
 
-/// What a recording's beginning costs until it is written. Its end is paid with it: there is one for each.
+/// What a recording's beginning costs until it is written. Its end is paid with it: there is one
+/// for each.
 fn beginning_cost(head: &[u8]) -> usize {
     head.len() + BEGINNING
 }
@@ -176,7 +218,11 @@ impl Tape {
             return;
         }
         // A copy: what was read is a piece of a larger buffer, which the connection wants back.
-        let piece = Message::Read(self.number, self.began.elapsed(), Bytes::copy_from_slice(bytes));
+        let piece = Message::Read(
+            self.number,
+            self.began.elapsed(),
+            Bytes::copy_from_slice(bytes),
+        );
         if self.writer.send(piece).is_err() {
             self.over.store(true, Ordering::Relaxed);
         }

@@ -24,28 +24,46 @@ use crate::wire::recording::{self, Recording, SIZE_BOUND};
 /// The answer in the recording that the model names.
 ///
 /// # Errors
-/// 404 `model_not_found` where there is no such file, or the name is none; 502 where it is no recording.
+/// 404 `model_not_found` where there is no such file, or the name is none; 502 where it is no
+/// recording.
 pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<Answer, Fault> {
     let model = &*context.target.model;
-    let unknown =
-        || Fault::new(Code::ModelNotFound, format!("no recording `{model}`: name a file of the replay folder")).with_param("model");
+    let unknown = || {
+        Fault::new(
+            Code::ModelNotFound,
+            format!("no recording `{model}`: name a file of the replay folder"),
+        )
+        .with_param("model")
+    };
     let name = recording::file_name(model).ok_or_else(unknown)?;
     let path = replay.dir.join(name);
     let recording = tokio::task::spawn_blocking(move || read(path))
         .await
         .map_err(|_| Fault::new(Code::InternalError, "a recording could not be read"))?;
-    let recording =
-        recording.ok_or_else(unknown)?.map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
-    let Recording { wire, content_type, status, chunks } = recording;
+    let recording = recording
+        .ok_or_else(unknown)?
+        .map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
+    let Recording {
+        wire,
+        content_type,
+        status,
+        chunks,
+    } = recording;
     let whole = is_json(&content_type) && is_one_object(&chunks);
     let clocks = context.target.provider.clocks;
-    let mut running = if whole { Running::whole(clocks) } else { Running::start(clocks) };
+    let mut running = if whole {
+        Running::whole(clocks)
+    } else {
+        Running::start(clocks)
+    };
     running.head();
     Ok(Answer {
         context,
         wire: wire::of(wire),
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
-        headers: HeaderMap::from_iter(HeaderValue::try_from(content_type).map(|value| (header::CONTENT_TYPE, value))),
+        headers: HeaderMap::from_iter(
+            HeaderValue::try_from(content_type).map(|value| (header::CONTENT_TYPE, value)),
+        ),
         whole,
         running,
         body: Body::Replay(Player::new(chunks, replay.pace)),
@@ -55,17 +73,30 @@ pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<A
 /// Reads a file, not more of it than a recording may have; `None` where there is none.
 fn read(path: PathBuf) -> Option<Result<Recording, recording::RecordingError>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(SIZE_BOUND as u64 + 1).read_to_end(&mut bytes).ok()?;
+    File::open(path)
+        .ok()?
+        .take(SIZE_BOUND as u64 + 1)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(Recording::parse(&bytes))
 }
 
 fn is_json(content_type: &str) -> bool {
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .eq_ignore_ascii_case("application/json")
 }
 
-/// A body that is one JSON object was no stream: those that are called JSON have events, lines or a list in them.
+/// A body that is one JSON object was no stream: those that are called JSON have events, lines or a
+/// list in them.
 fn is_one_object(chunks: &[recording::Chunk]) -> bool {
-    let body: Vec<u8> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
+    let body: Vec<u8> = chunks
+        .iter()
+        .flat_map(|chunk| chunk.bytes.iter().copied())
+        .collect();
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok()
 }
 
@@ -85,7 +116,14 @@ impl Player {
         let began = Instant::now();
         let mut chunks = chunks.into_iter();
         let next = chunks.next();
-        let mut player = Self { chunks, next, pace, began, played: 0, alarm: Box::pin(sleep_until(began)) };
+        let mut player = Self {
+            chunks,
+            next,
+            pace,
+            began,
+            played: 0,
+            alarm: Box::pin(sleep_until(began)),
+        };
         player.set_alarm();
         player
     }

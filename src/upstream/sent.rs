@@ -43,20 +43,44 @@ pub(super) struct Signed {
 
 impl Sent {
     /// Makes the request ready. It goes out when its head is waited for.
-    pub(super) fn new(context: AttemptContext, wire: &'static dyn Wire, whole: bool, running: Running, signed: Signed) -> Self {
-        let Signed { client, mut request, body, shown } = signed;
+    pub(super) fn new(
+        context: AttemptContext,
+        wire: &'static dyn Wire,
+        whole: bool,
+        running: Running,
+        signed: Signed,
+    ) -> Self {
+        let Signed {
+            client,
+            mut request,
+            body,
+            shown,
+        } = signed;
         let written = Arc::new(AtomicBool::new(false));
         if context.target.provider.on_cancel == OnCancel::Finish {
-            *request.body_mut() = Some(reqwest::Body::wrap(Watched { bytes: Some(body), written: written.clone() }));
+            *request.body_mut() = Some(reqwest::Body::wrap(Watched {
+                bytes: Some(body),
+                written: written.clone(),
+            }));
         }
         let answering = Box::pin(client.execute(request));
-        Self { context, wire, whole, running, answering, written, shown }
+        Self {
+            context,
+            wire,
+            whole,
+            running,
+            answering,
+            written,
+            shown,
+        }
     }
 
     /// The answer as it begins. Whoever stops waiting may come back.
     pub(super) async fn head(&mut self) -> Result<Answer, Fault> {
         let (at, clock) = self.running.next();
-        let response = timeout_at(at, self.answering.as_mut()).await.map_err(|_| clock.ran_out(&self.running.clocks))?;
+        let response = timeout_at(at, self.answering.as_mut())
+            .await
+            .map_err(|_| clock.ran_out(&self.running.clocks))?;
         let response = response.map_err(|error| unreachable_fault(&error, &self.running))?;
         self.running.head();
         let (head, body) = http::Response::from(response).into_parts();
@@ -74,7 +98,8 @@ impl Sent {
         })
     }
 
-    /// The provider has the request, or some of it, and the account wants its usage whatever becomes of the client.
+    /// The provider has the request, or some of it, and the account wants its usage whatever
+    /// becomes of the client.
     pub(super) fn is_to_finish(&self) -> bool {
         self.written.load(Ordering::Relaxed)
     }
@@ -85,11 +110,16 @@ pub(super) fn unreachable_fault(error: &reqwest::Error, running: &Running) -> Fa
     if error.is_timeout() {
         return Clock::Connect.ran_out(&running.clocks);
     }
-    let what = if error.is_connect() { "could not be reached" } else { "broke the connection before it answered" };
+    let what = if error.is_connect() {
+        "could not be reached"
+    } else {
+        "broke the connection before it answered"
+    };
     Fault::new(Code::UpstreamError, format!("the upstream {what}"))
 }
 
-/// A request's body that tells when it is taken to be written: from then on the provider may have it.
+/// A request's body that tells when it is taken to be written: from then on the provider may have
+/// it.
 struct Watched {
     bytes: Option<Bytes>,
     written: Arc<AtomicBool>,
@@ -99,7 +129,10 @@ impl http_body::Body for Watched {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.written.store(true, Ordering::Relaxed);
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
@@ -123,8 +156,14 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_seen_when_it_goes_out() {
         let written = Arc::new(AtomicBool::new(false));
-        let body = Watched { bytes: Some(Bytes::from_static(b"{}")), written: written.clone() };
-        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(2), false));
+        let body = Watched {
+            bytes: Some(Bytes::from_static(b"{}")),
+            written: written.clone(),
+        };
+        assert_eq!(
+            (body.size_hint().exact(), body.is_end_stream()),
+            (Some(2), false)
+        );
         assert!(!written.load(Ordering::Relaxed));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "{}");
         assert!(written.load(Ordering::Relaxed));

@@ -21,7 +21,10 @@ pub(super) enum Body {
 
 impl Body {
     /// The next bytes; `None` at a proper end.
-    pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+    pub(super) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Fault>>> {
         match self {
             Self::Replay(player) => player.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
             Self::Taped(taped) => poll_taped(taped, cx),
@@ -53,7 +56,10 @@ impl Body {
     }
 }
 
-fn poll_taped((body, tape): &mut (Body, Tape), cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+fn poll_taped(
+    (body, tape): &mut (Body, Tape),
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, Fault>>> {
     let chunk = std::task::ready!(body.poll_chunk(cx));
     if let Some(Ok(bytes)) = &chunk {
         tape.read(bytes);
@@ -62,5 +68,8 @@ fn poll_taped((body, tape): &mut (Body, Tape), cx: &mut Context<'_>) -> Poll<Opt
 }
 
 fn broken() -> Fault {
-    Fault::new(Code::UpstreamError, "the upstream's connection broke in the middle of its answer")
+    Fault::new(
+        Code::UpstreamError,
+        "the upstream's connection broke in the middle of its answer",
+    )
 }

@@ -30,10 +30,15 @@ impl Verdict {
         self.failure = Some(later(self.failure.take(), fault));
     }
 
-    /// A target is not asked now, and counts as failed. Where none is asked, the one to come back first is told of.
+    /// A target is not asked now, and counts as failed. Where none is asked, the one to come back
+    /// first is told of.
     pub(super) fn skipped(&mut self, fault: Box<Fault>) {
         self.failure = match self.failure.take() {
-            Some(before) if !self.asked => Some(if fault.retry_after < before.retry_after { fault } else { before }),
+            Some(before) if !self.asked => Some(if fault.retry_after < before.retry_after {
+                fault
+            } else {
+                before
+            }),
             before => Some(later(before, fault)),
         };
     }
@@ -45,14 +50,18 @@ impl Verdict {
 
     /// How the generation has failed.
     pub(super) fn fault(self) -> Box<Fault> {
-        self.failure.or(self.unfit).unwrap_or_else(|| Box::new(Fault::new(Code::InternalError, "the route has no target")))
+        self.failure
+            .or(self.unfit)
+            .unwrap_or_else(|| Box::new(Fault::new(Code::InternalError, "the route has no target")))
     }
 }
 
 /// Of two failures the later one, with the longer of their waits.
 fn later(before: Option<Box<Fault>>, mut now: Box<Fault>) -> Box<Fault> {
     if now.retryable {
-        now.retry_after = now.retry_after.max(before.and_then(|fault| fault.retry_after));
+        now.retry_after = now
+            .retry_after
+            .max(before.and_then(|fault| fault.retry_after));
     }
     now
 }
@@ -64,7 +73,11 @@ mod tests {
     use super::*;
 
     fn fault(code: Code, after: Option<u64>) -> Box<Fault> {
-        Box::new(Fault { retryable: code.status() != http::StatusCode::BAD_REQUEST, ..Fault::new(code, "x") }).after(after)
+        Box::new(Fault {
+            retryable: code.status() != http::StatusCode::BAD_REQUEST,
+            ..Fault::new(code, "x")
+        })
+        .after(after)
     }
 
     trait After {
@@ -95,7 +108,9 @@ mod tests {
     fn where_nobody_is_asked_the_first_to_come_back_is_told_of() {
         for order in [[20, 5, 9], [5, 20, 9], [9, 20, 5]] {
             let mut verdict = Verdict::default();
-            order.iter().for_each(|after| verdict.skipped(fault(Code::RateLimited, Some(*after))));
+            order
+                .iter()
+                .for_each(|after| verdict.skipped(fault(Code::RateLimited, Some(*after))));
             assert_eq!(told(verdict), (Code::RateLimited, Some(5)));
         }
     }
@@ -114,7 +129,11 @@ mod tests {
         verdict.failed(fault(Code::InvalidRequest, None));
         assert!(verdict.is_over());
         verdict.failed(fault(Code::UpstreamError, None));
-        assert_eq!(told(verdict).0, Code::InvalidRequest, "whoever was still asked then changes nothing");
+        assert_eq!(
+            told(verdict).0,
+            Code::InvalidRequest,
+            "whoever was still asked then changes nothing"
+        );
     }
 
     #[test]

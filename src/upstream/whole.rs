@@ -33,14 +33,29 @@ pub(super) struct Whole {
 impl Whole {
     pub(super) fn new(answer: Answer) -> Self {
         let request_id = answer.request_id();
-        let Answer { context, wire, running, body, .. } = answer;
-        Self { context, wire, request_id, body, text: BytesMut::new(), running }
+        let Answer {
+            context,
+            wire,
+            running,
+            body,
+            ..
+        } = answer;
+        Self {
+            context,
+            wire,
+            request_id,
+            body,
+            text: BytesMut::new(),
+            running,
+        }
     }
 
     /// Reads it to its end. Whoever stops may go on later.
     pub(super) async fn read(&mut self) -> Result<(), Fault> {
         let (at, clock) = self.running.next();
-        timeout_at(at, collect(&mut self.body, &mut self.text, BYTES)).await.map_err(|_| clock.ran_out(&self.running.clocks))?
+        timeout_at(at, collect(&mut self.body, &mut self.text, BYTES))
+            .await
+            .map_err(|_| clock.ran_out(&self.running.clocks))?
     }
 
     /// It is cancelled: it may have to be read on.
@@ -51,17 +66,31 @@ impl Whole {
 
     /// What it says, once it is read.
     pub(super) fn decode(self, accounting: &mut Accounting) -> Result<Box<Live>, Fault> {
-        let Self { context, wire, request_id, body, text, running } = self;
+        let Self {
+            context,
+            wire,
+            request_id,
+            body,
+            text,
+            running,
+        } = self;
         drop(body);
         let text = text.freeze();
-        let (events, usage) = wire.whole(&text, context.stream.id().as_str()).map_err(|error| match error {
-            DecodeError::Upstream(fault) => *fault,
-            other => Fault::new(Code::UpstreamError, other.to_string()),
-        })?;
+        let (events, usage) = wire
+            .whole(&text, context.stream.id().as_str())
+            .map_err(|error| match error {
+                DecodeError::Upstream(fault) => *fault,
+                other => Fault::new(Code::UpstreamError, other.to_string()),
+            })?;
         let mut live = Live::done(&context, wire, request_id, running);
         let raw = if live.route.raw {
-            let data = ByteString::try_from(text).map_err(|_| Fault::new(Code::UpstreamError, "the upstream's answer is not UTF-8"))?;
-            Some(Payload { name: ByteString::new(), data })
+            let data = ByteString::try_from(text).map_err(|_| {
+                Fault::new(Code::UpstreamError, "the upstream's answer is not UTF-8")
+            })?;
+            Some(Payload {
+                name: ByteString::new(),
+                data,
+            })
         } else {
             None
         };

@@ -1,7 +1,8 @@
 //! The wire `anthropic`: Anthropic Messages (`POST /messages`).
 //!
-//! Invariants: pure; a request of this shape goes out as it came but for `model` and `stream`; success is `message_stop`
-//! and nothing else; every content block and delta becomes an event, known or [`Event::Raw`](crate::model::event::Event).
+//! Invariants: pure; a request of this shape goes out as it came but for `model` and `stream`;
+//! success is `message_stop` and nothing else; every content block and delta becomes an event,
+//! known or [`Event::Raw`](crate::model::event::Event).
 
 mod blocks;
 mod decode;

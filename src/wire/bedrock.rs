@@ -1,9 +1,10 @@
 //! The wire `bedrock`: AWS Bedrock Converse (`POST /model/{model}/converse-stream`).
 //!
-//! Invariants: pure; what a target of this wire cannot do is a 400 that names the field, never a silent change of
-//! meaning. Success is `metadata` after `messageStop`; as nothing of the answer can come between the two, a body that
-//! properly ends there without its `metadata` is complete as well, and its usage estimated. What a server's own tools do,
-//! and pictures that a model makes, are [`Event::Raw`](crate::model::event::Event), never calls for the client.
+//! Invariants: pure; what a target of this wire cannot do is a 400 that names the field, never a
+//! silent change of meaning. Success is `metadata` after `messageStop`; as nothing of the answer
+//! can come between the two, a body that properly ends there without its `metadata` is complete as
+//! well, and its usage estimated. What a server's own tools do, and pictures that a model makes,
+//! are [`Event::Raw`](crate::model::event::Event), never calls for the client.
 
 mod blocks;
 mod decode;

@@ -1,8 +1,9 @@
 //! The wire `cohere`: Cohere's chat of version 2 (`POST /chat` behind `https://api.cohere.com/v2`).
 //!
-//! Invariants: pure; success is `message-end` without an error and nothing else; every content block and delta becomes an
-//! event, known or [`Event::Raw`](crate::model::event::Event). Thinking and tool plans come with a mark of ours that says
-//! who made them and which they are, and go back to this wire only.
+//! Invariants: pure; success is `message-end` without an error and nothing else; every content
+//! block and delta becomes an event, known or [`Event::Raw`](crate::model::event::Event). Thinking
+//! and tool plans come with a mark of ours that says who made them and which they are, and go back
+//! to this wire only.
 
 mod citation;
 mod decode;

@@ -1,8 +1,8 @@
 //! The wire `ollama`: Ollama's own chat (`POST /api/chat`), one JSON object a line.
 //!
-//! Invariants: pure; success is an object with `done: true` and nothing else; every member of a message becomes an event,
-//! known or [`Event::Raw`](crate::model::event::Event). Thinking comes with a mark of ours that says who made it, and
-//! goes back to this wire only.
+//! Invariants: pure; success is an object with `done: true` and nothing else; every member of a
+//! message becomes an event, known or [`Event::Raw`](crate::model::event::Event). Thinking comes
+//! with a mark of ours that says who made it, and goes back to this wire only.
 
 mod decode;
 mod draft;
@@ -68,7 +68,9 @@ mod tests {
     use crate::model::fold::{Answer, Part};
 
     fn whole(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
-        Ollama.whole(&Bytes::from_static(body.as_bytes()), "seed").map(|(events, usage)| (Answer::of(&events), usage))
+        Ollama
+            .whole(&Bytes::from_static(body.as_bytes()), "seed")
+            .map(|(events, usage)| (Answer::of(&events), usage))
     }
 
     #[test]
@@ -90,10 +92,19 @@ mod tests {
 
     #[test]
     fn a_whole_body_can_be_an_error_or_nothing() {
-        assert!(matches!(whole(r#"{"error":"busy"}"#), Err(DecodeError::Upstream(_))));
-        assert!(matches!(whole(r#"{"message":{"content":"Hi"},"done":false}"#), Err(DecodeError::CutShort)));
+        assert!(matches!(
+            whole(r#"{"error":"busy"}"#),
+            Err(DecodeError::Upstream(_))
+        ));
+        assert!(matches!(
+            whole(r#"{"message":{"content":"Hi"},"done":false}"#),
+            Err(DecodeError::CutShort)
+        ));
         for body in ["", "<html>", "[]", r#"{"done":true"#] {
-            assert!(matches!(whole(body), Err(DecodeError::Malformed { .. })), "{body}");
+            assert!(
+                matches!(whole(body), Err(DecodeError::Malformed { .. })),
+                "{body}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The wire of OpenAI Chat Completions and of everything compatible with it.
 //!
-//! Invariant: what compatible servers do their own way is known in one place each: how tool calls come (`calls`), what
-//! the JSON may look like (`shape`), how usage is counted (`usage`); how errors are said, beside it in `openai_error`.
+//! Invariant: what compatible servers do their own way is known in one place each: how tool calls
+//! come (`calls`), what the JSON may look like (`shape`), how usage is counted (`usage`); how
+//! errors are said, beside it in `openai_error`.
 
 mod body;
 mod calls;
@@ -65,5 +66,8 @@ impl Wire for OpenaiChat {
 }
 
 fn malformed(what: &str) -> DecodeError {
-    DecodeError::Malformed { wire: WireId::OpenaiChat.name(), what: what.to_owned() }
+    DecodeError::Malformed {
+        wire: WireId::OpenaiChat.name(),
+        what: what.to_owned(),
+    }
 }

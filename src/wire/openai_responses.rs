@@ -1,8 +1,11 @@
-//! The wire `openai-responses`: OpenAI Responses (`POST /responses`) and what is compatible with it.
+//! The wire `openai-responses`: OpenAI Responses (`POST /responses`) and what is compatible with
+//! it.
 //!
-//! Invariants: a request of this shape goes out as it came but for `model` and `stream`; a translated one leaves nothing
-//! stored at the provider, and asks for summaries of reasoning until the account refuses them; success is a terminal event of the response itself, never `[DONE]` or an end of the body;
-//! items are known by their place in the output, as some servers change their ids between events.
+//! Invariants: a request of this shape goes out as it came but for `model` and `stream`; a
+//! translated one leaves nothing stored at the provider, and asks for summaries of reasoning until
+//! the account refuses them; success is a terminal event of the response itself, never `[DONE]` or
+//! an end of the body; items are known by their place in the output, as some servers change their
+//! ids between events.
 
 mod decode;
 mod draft;

@@ -1,12 +1,13 @@
-//! Recordings: one upstream answer with its timing, as a file that can be read, edited and played again.
+//! Recordings: one upstream answer with its timing, as a file that can be read, edited and played
+//! again.
 //!
 //! UTF-8 text, one JSON object a line. The first line is the header:
-//! `{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}`; each further line is one read
-//! of the body: `{"at":120,"text":"data: …\n\n"}`, `at` in milliseconds since the response head, or `"base64"` in place of
-//! `"text"` where the bytes are not UTF-8.
+//! `{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}`; each
+//! further line is one read of the body: `{"at":120,"text":"data: …\n\n"}`, `at` in milliseconds
+//! since the response head, or `"base64"` in place of `"text"` where the bytes are not UTF-8.
 //!
-//! Invariants: pure, no IO; whatever the bytes are, parsing gives a recording or says which line is wrong and why;
-//! a recording written and parsed again is the same one; times never run backwards.
+//! Invariants: pure, no IO; whatever the bytes are, parsing gives a recording or says which line is
+//! wrong and why; a recording written and parsed again is the same one; times never run backwards.
 
 use std::time::Duration;
 
@@ -64,7 +65,9 @@ impl std::fmt::Debug for Chunk {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordingError {
     /// The file is larger than [`SIZE_BOUND`].
-    #[error("the recording has {size} bytes, more than the {SIZE_BOUND} that are read; cut it in pieces")]
+    #[error(
+        "the recording has {size} bytes, more than the {SIZE_BOUND} that are read; cut it in pieces"
+    )]
     TooLarge {
         /// Its size.
         size: usize,
@@ -88,8 +91,14 @@ impl Recording {
         if file.len() > SIZE_BOUND {
             return Err(RecordingError::TooLarge { size: file.len() });
         }
-        let mut lines = file.split(|&byte| byte == b'\n').enumerate().map(|(at, line)| (at + 1, line.trim_ascii()));
-        let mut recording = lines.next().map_or_else(|| Err(missing_header(b"")), |(_, line)| header(line)).map_err(|what| at(1, what))?;
+        let mut lines = file
+            .split(|&byte| byte == b'\n')
+            .enumerate()
+            .map(|(at, line)| (at + 1, line.trim_ascii()));
+        let mut recording = lines
+            .next()
+            .map_or_else(|| Err(missing_header(b"")), |(_, line)| header(line))
+            .map_err(|what| at(1, what))?;
         let mut latest = Duration::ZERO;
         for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
             let chunk = chunk(line, latest).map_err(|what| at(number, what))?;
@@ -113,7 +122,12 @@ impl Recording {
 /// The first line of a file, its line break included: for a recorder that writes as it reads.
 #[must_use]
 pub fn header_line(wire: WireId, content_type: &str, status: u16) -> Vec<u8> {
-    line_of(&Header { recording: VERSION, wire: wire.name().into(), content_type: content_type.into(), status })
+    line_of(&Header {
+        recording: VERSION,
+        wire: wire.name().into(),
+        content_type: content_type.into(),
+        status,
+    })
 }
 
 /// One further line of a file, its line break included.
@@ -121,8 +135,16 @@ pub fn header_line(wire: WireId, content_type: &str, status: u16) -> Vec<u8> {
 pub fn chunk_line(chunk: &Chunk) -> Vec<u8> {
     let at = u64::try_from(chunk.at.as_millis()).unwrap_or(u64::MAX);
     line_of(&match std::str::from_utf8(&chunk.bytes) {
-        Ok(text) => Line { at, text: Some(text.into()), base64: None },
-        Err(_) => Line { at, text: None, base64: Some(BASE64.encode(&chunk.bytes)) },
+        Ok(text) => Line {
+            at,
+            text: Some(text.into()),
+            base64: None,
+        },
+        Err(_) => Line {
+            at,
+            text: None,
+            base64: Some(BASE64.encode(&chunk.bytes)),
+        },
     })
 }
 
@@ -130,7 +152,8 @@ pub fn chunk_line(chunk: &Chunk) -> Vec<u8> {
 #[must_use]
 pub fn file_name(model: &str) -> Option<&str> {
     let plain = !model.contains(['/', '\\', ':']) && !model.chars().any(char::is_control);
-    (plain && !model.is_empty() && !model.starts_with('.') && model.len() <= NAME_BOUND).then_some(model)
+    (plain && !model.is_empty() && !model.starts_with('.') && model.len() <= NAME_BOUND)
+        .then_some(model)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,28 +192,44 @@ fn header(line: &[u8]) -> Result<Recording, String> {
         Err(_) => return Err(missing_header(line)),
     };
     if header.recording != VERSION {
-        return Err(format!("version {} of the format is not known here, only version {VERSION}", header.recording));
+        return Err(format!(
+            "version {} of the format is not known here, only version {VERSION}",
+            header.recording
+        ));
     }
-    let wire = WireId::named(&header.wire).ok_or_else(|| format!("no such wire; known are {}", known_wires()))?;
+    let wire = WireId::named(&header.wire)
+        .ok_or_else(|| format!("no such wire; known are {}", known_wires()))?;
     if !(200..=599).contains(&header.status) {
         return Err("the status must be from 200 to 599".into());
     }
     if http::HeaderValue::from_str(&header.content_type).is_err() {
         return Err("the content type cannot be a header's value".into());
     }
-    Ok(Recording { wire, content_type: header.content_type, status: header.status, chunks: Vec::new() })
+    Ok(Recording {
+        wire,
+        content_type: header.content_type,
+        status: header.status,
+        chunks: Vec::new(),
+    })
 }
 
 fn chunk(line: &[u8], latest: Duration) -> Result<Chunk, String> {
     let line: Line = serde_json::from_slice(line).map_err(|error| reason(&error))?;
     let bytes = match (line.text, line.base64) {
         (Some(text), None) => Bytes::from(text),
-        (None, Some(base64)) => BASE64.decode(base64).map(Bytes::from).map_err(|_| "its `base64` is not base64".to_owned())?,
+        (None, Some(base64)) => BASE64
+            .decode(base64)
+            .map(Bytes::from)
+            .map_err(|_| "its `base64` is not base64".to_owned())?,
         (Some(_), Some(_)) | (None, None) => return Err("needs either `text` or `base64`".into()),
     };
     let at = Duration::from_millis(line.at);
     if at < latest {
-        return Err(format!("`at` runs backwards: {} ms after {} ms", at.as_millis(), latest.as_millis()));
+        return Err(format!(
+            "`at` runs backwards: {} ms after {} ms",
+            at.as_millis(),
+            latest.as_millis()
+        ));
     }
     if at > LATEST {
         return Err("`at` is later than a day, in milliseconds since the response head".into());
@@ -198,20 +237,32 @@ fn chunk(line: &[u8], latest: Duration) -> Result<Chunk, String> {
     Ok(Chunk { at, bytes })
 }
 
-/// What serde_json says, without the line it counts (always 1 here) and without the file's own words.
+/// What serde_json says, without the line it counts (always 1 here) and without the file's own
+/// words.
 fn reason(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     match error.classify() {
-        Category::Data => format!("a field is missing, unknown or of the wrong type at column {}", error.column()),
-        Category::Syntax | Category::Eof | Category::Io => format!("is not one JSON object at column {}", error.column()),
+        Category::Data => format!(
+            "a field is missing, unknown or of the wrong type at column {}",
+            error.column()
+        ),
+        Category::Syntax | Category::Eof | Category::Io => {
+            format!("is not one JSON object at column {}", error.column())
+        }
     }
 }
 
 fn missing_header(line: &[u8]) -> String {
     const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let hint = if FIELDS.iter().any(|field| line.starts_with(field)) { CONVERT } else { "is this a recording?" };
-    format!("the header {{\"recording\":1,\"wire\":…,\"content_type\":…,\"status\":…}} is missing: {hint}")
+    let hint = if FIELDS.iter().any(|field| line.starts_with(field)) {
+        CONVERT
+    } else {
+        "is this a recording?"
+    };
+    format!(
+        "the header {{\"recording\":1,\"wire\":…,\"content_type\":…,\"status\":…}} is missing: {hint}"
+    )
 }
 
 fn known_wires() -> String {
@@ -225,7 +276,8 @@ mod tests {
 
     use super::*;
 
-    const HEADER: &str = r#"{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}"#;
+    const HEADER: &str =
+        r#"{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}"#;
 
     fn error(file: &str) -> String {
         Recording::parse(file.as_bytes()).unwrap_err().to_string()
@@ -233,11 +285,30 @@ mod tests {
 
     #[test]
     fn a_recording_is_read_as_it_stands() {
-        let file = format!("{HEADER}\n{{\"at\":5,\"text\":\"data: é\\n\\n\"}}\n\n{{\"at\":5,\"base64\":\"/w==\"}}");
+        let file = format!(
+            "{HEADER}\n{{\"at\":5,\"text\":\"data: é\\n\\n\"}}\n\n{{\"at\":5,\"base64\":\"/w==\"}}"
+        );
         let recording = Recording::parse(file.as_bytes()).unwrap();
         let five = Duration::from_millis(5);
-        let chunks = vec![Chunk { at: five, bytes: "data: é\n\n".into() }, Chunk { at: five, bytes: Bytes::from_static(b"\xff") }];
-        assert_eq!(recording, Recording { wire: WireId::OpenaiChat, content_type: "text/event-stream".into(), status: 200, chunks });
+        let chunks = vec![
+            Chunk {
+                at: five,
+                bytes: "data: é\n\n".into(),
+            },
+            Chunk {
+                at: five,
+                bytes: Bytes::from_static(b"\xff"),
+            },
+        ];
+        assert_eq!(
+            recording,
+            Recording {
+                wire: WireId::OpenaiChat,
+                content_type: "text/event-stream".into(),
+                status: 200,
+                chunks
+            }
+        );
     }
 
     #[test]
@@ -245,35 +316,59 @@ mod tests {
         for (tail, line, what) in [
             ("{}", 2, "column 2"),
             ("{\"at\":1}", 2, "either `text` or `base64`"),
-            ("{\"at\":1,\"text\":\"\",\"base64\":\"\"}", 2, "either `text` or `base64`"),
+            (
+                "{\"at\":1,\"text\":\"\",\"base64\":\"\"}",
+                2,
+                "either `text` or `base64`",
+            ),
             ("{\"at\":1,\"base64\":\"?\"}", 2, "not base64"),
-            ("{\"at\":2,\"text\":\"\"}\n\n{\"at\":1,\"text\":\"\"}", 4, "runs backwards"),
+            (
+                "{\"at\":2,\"text\":\"\"}\n\n{\"at\":1,\"text\":\"\"}",
+                4,
+                "runs backwards",
+            ),
             ("{\"at\":86400001,\"text\":\"\"}", 2, "later than a day"),
             ("{\"at\":1,\"text\":\"\",\"x\":1}", 2, "unknown"),
             ("data: {}", 2, "not one JSON object"),
         ] {
             let error = error(&format!("{HEADER}\n{tail}"));
-            assert!(error.starts_with(&format!("line {line} of the recording: ")) && error.contains(what), "{error}");
+            assert!(
+                error.starts_with(&format!("line {line} of the recording: "))
+                    && error.contains(what),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_bad_header_says_what_is_wrong_with_it() {
         for (from, to, what) in [
-            ("openai-chat", "morse", "known are openai-chat, openai-responses, anthropic, gemini, bedrock, ollama, cohere"),
+            (
+                "openai-chat",
+                "morse",
+                "known are openai-chat, openai-responses, anthropic, gemini, bedrock, ollama, cohere",
+            ),
             ("\"recording\":1", "\"recording\":2", "version 2"),
             ("200", "99", "from 200 to 599"),
             ("text/event-stream", "a\\nb", "content type"),
             ("\"status\":200", "\"state\":200", "unknown"),
         ] {
             let error = error(&HEADER.replace(from, to));
-            assert!(error.starts_with("line 1 of the recording: ") && error.contains(what), "{error}");
+            assert!(
+                error.starts_with("line 1 of the recording: ") && error.contains(what),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_bare_event_stream_is_not_guessed_but_explained() {
-        for body in ["data: {}\n\n", "event: x\n", ": hello\n", "\u{feff}data: {}\n\n"] {
+        for body in [
+            "data: {}\n\n",
+            "event: x\n",
+            ": hello\n",
+            "\u{feff}data: {}\n\n",
+        ] {
             assert!(error(body).contains("to convert it: jq"), "{body:?}");
         }
         for body in ["", "{}", "[]", "hello"] {
@@ -284,13 +379,20 @@ mod tests {
     #[test]
     fn what_is_too_large_is_not_read() {
         let file = vec![b'\n'; SIZE_BOUND + 1];
-        assert_eq!(Recording::parse(&file), Err(RecordingError::TooLarge { size: SIZE_BOUND + 1 }));
+        assert_eq!(
+            Recording::parse(&file),
+            Err(RecordingError::TooLarge {
+                size: SIZE_BOUND + 1
+            })
+        );
     }
 
     #[test]
     fn a_model_names_one_plain_file() {
         assert_eq!(file_name("tour.rec"), Some("tour.rec"));
-        for name in ["", ".", "..", ".hidden", "a/b", "../a", "a\\b", "C:a", "a\0", "a\n"] {
+        for name in [
+            "", ".", "..", ".hidden", "a/b", "../a", "a\\b", "C:a", "a\0", "a\n",
+        ] {
             assert_eq!(file_name(name), None, "{name:?}");
         }
         assert_eq!(file_name(&"a".repeat(NAME_BOUND + 1)), None);
@@ -326,24 +428,48 @@ mod tests {
     /// The JSON payloads of a recorded openai-chat stream, which must end in `[DONE]`.
     fn payloads(file: &[u8]) -> Vec<Value> {
         let recording = Recording::parse(file).unwrap();
-        assert_eq!((recording.wire, recording.status), (WireId::OpenaiChat, 200));
-        let body = recording.chunks.iter().flat_map(|chunk| chunk.bytes.to_vec()).collect::<Vec<_>>();
+        assert_eq!(
+            (recording.wire, recording.status),
+            (WireId::OpenaiChat, 200)
+        );
+        let body = recording
+            .chunks
+            .iter()
+            .flat_map(|chunk| chunk.bytes.to_vec())
+            .collect::<Vec<_>>();
         let body = String::from_utf8(body).unwrap();
-        let body = body.strip_suffix("data: [DONE]\n\n").expect("the terminal marker is last");
-        body.split_terminator("\n\n").map(|frame| serde_json::from_str(frame.strip_prefix("data: ").unwrap()).unwrap()).collect()
+        let body = body
+            .strip_suffix("data: [DONE]\n\n")
+            .expect("the terminal marker is last");
+        body.split_terminator("\n\n")
+            .map(|frame| serde_json::from_str(frame.strip_prefix("data: ").unwrap()).unwrap())
+            .collect()
     }
 
     /// All the strings at `path` of the first choice's delta, joined.
     fn joined(payloads: &[Value], path: &str) -> String {
-        payloads.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta")?.pointer(path)?.as_str()).collect()
+        payloads
+            .iter()
+            .filter_map(|chunk| chunk.pointer("/choices/0/delta")?.pointer(path)?.as_str())
+            .collect()
     }
 
     /// Usage comes last, after the reason why the answer ended.
     fn assert_ended(payloads: &[Value], reason: &str) {
-        let [.., finish, usage] = payloads else { panic!("no end") };
-        assert_eq!(finish.pointer("/choices/0/finish_reason"), Some(&Value::from(reason)));
+        let [.., finish, usage] = payloads else {
+            panic!("no end")
+        };
+        assert_eq!(
+            finish.pointer("/choices/0/finish_reason"),
+            Some(&Value::from(reason))
+        );
         assert_eq!(usage.pointer("/choices"), Some(&Value::Array(Vec::new())));
-        assert!(usage.pointer("/usage/completion_tokens").and_then(Value::as_u64).is_some_and(|tokens| tokens > 0));
+        assert!(
+            usage
+                .pointer("/usage/completion_tokens")
+                .and_then(Value::as_u64)
+                .is_some_and(|tokens| tokens > 0)
+        );
     }
 
     fn length(file: &[u8]) -> Duration {
@@ -370,13 +496,23 @@ mod tests {
         assert_ended(&payloads, "tool_calls");
         assert!(joined(&payloads, "/content").len() > 200);
         let mut arguments = [String::new(), String::new()];
-        let calls = payloads.iter().filter_map(|chunk| chunk.pointer("/choices/0/delta/tool_calls/0"));
+        let calls = payloads
+            .iter()
+            .filter_map(|chunk| chunk.pointer("/choices/0/delta/tool_calls/0"));
         for call in calls {
             let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
-            arguments[index].push_str(call.pointer("/function/arguments").and_then(Value::as_str).unwrap());
+            arguments[index].push_str(
+                call.pointer("/function/arguments")
+                    .and_then(Value::as_str)
+                    .unwrap(),
+            );
         }
         for arguments in arguments {
-            assert!(serde_json::from_str::<Value>(&arguments).unwrap().is_object());
+            assert!(
+                serde_json::from_str::<Value>(&arguments)
+                    .unwrap()
+                    .is_object()
+            );
         }
         assert!((20..=30).contains(&length(file).as_secs()));
     }

@@ -1,7 +1,8 @@
-//! What an upstream's refusal means to us and to the client: blame, status and retry decided here, once, for every wire.
+//! What an upstream's refusal means to us and to the client: blame, status and retry decided here,
+//! once, for every wire.
 //!
-//! Invariants: nothing is told that could be a secret, a host or a link; nothing is longer than [`MESSAGE_BOUND`]; where
-//! the upstream refused our own credential, none of its words are told.
+//! Invariants: nothing is told that could be a secret, a host or a link; nothing is longer than
+//! [`MESSAGE_BOUND`]; where the upstream refused our own credential, none of its words are told.
 
 mod after;
 mod scrub;
@@ -20,7 +21,11 @@ pub const MESSAGE_BOUND: usize = 4096;
 const WORD_BOUND: usize = 256;
 
 /// The upstream codes that clients know, whatever the status.
-const KNOWN_CODES: [&str; 3] = ["context_length_exceeded", "insufficient_quota", "content_filter"];
+const KNOWN_CODES: [&str; 3] = [
+    "context_length_exceeded",
+    "insufficient_quota",
+    "content_filter",
+];
 
 /// The headers under which providers send their request id, the likeliest first.
 const REQUEST_IDS: [&str; 10] = [
@@ -36,10 +41,13 @@ const REQUEST_IDS: [&str; 10] = [
     "x-generation-id",
 ];
 
-/// What an answer with a bad status means. The words are the upstream's own, as far as its body could be read;
-/// `native_code` and `native_type` are its `error.code` and `error.type`.
+/// What an answer with a bad status means. The words are the upstream's own, as far as its body
+/// could be read; `native_code` and `native_type` are its `error.code` and `error.type`.
 #[must_use]
-#[expect(clippy::needless_pass_by_value, reason = "the words are made for this call and given away with it")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the words are made for this call and given away with it"
+)]
 pub fn fault(
     status: StatusCode,
     headers: &HeaderMap,
@@ -48,9 +56,12 @@ pub fn fault(
     native_code: Option<String>,
     param: Option<String>,
 ) -> Fault {
-    let said =
-        message.map(|message| bounded(&scrub(&bounded(&message, 4 * MESSAGE_BOUND)), MESSAGE_BOUND)).filter(|message| !message.is_empty());
-    let spent = native_code.as_deref().is_some_and(|code| code.contains("quota") || code.contains("spend"));
+    let said = message
+        .map(|message| bounded(&scrub(&bounded(&message, 4 * MESSAGE_BOUND)), MESSAGE_BOUND))
+        .filter(|message| !message.is_empty());
+    let spent = native_code
+        .as_deref()
+        .is_some_and(|code| code.contains("quota") || code.contains("spend"));
     let mut fault = kind_of(status, said.as_deref());
     if fault.side == Side::Client {
         fault.native_code = native_code.as_deref().map(word);
@@ -75,30 +86,79 @@ pub fn fault(
 /// The provider's request id, if it sent one that can be passed on.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = REQUEST_IDS.iter().find_map(|name| headers.get(*name))?.to_str().ok()?;
-    (!id.is_empty() && id.len() <= WORD_BOUND && id.bytes().all(|b| b.is_ascii_graphic())).then(|| id.to_owned())
+    let id = REQUEST_IDS
+        .iter()
+        .find_map(|name| headers.get(*name))?
+        .to_str()
+        .ok()?;
+    (!id.is_empty() && id.len() <= WORD_BOUND && id.bytes().all(|b| b.is_ascii_graphic()))
+        .then(|| id.to_owned())
 }
 
 /// The status that stands for an error told inside a stream, by its words, where it named none.
 #[must_use]
 pub fn status_of_words(words: &str) -> Option<StatusCode> {
     const TABLE: [(&[&str], u16); 10] = [
-        (&["insufficient_quota", "rate_limit", "rate limit", "too_many_requests", "too many requests", "resource_exhausted"], 429),
+        (
+            &[
+                "insufficient_quota",
+                "rate_limit",
+                "rate limit",
+                "too_many_requests",
+                "too many requests",
+                "resource_exhausted",
+            ],
+            429,
+        ),
         (&["usage_limit"], 429),
         (&["overloaded", "unavailable", "capacity", "slow_down"], 503),
-        (&["auth", "api_key", "permission", "forbidden", "payment", "billing", "credit", "balance"], 401),
+        (
+            &[
+                "auth",
+                "api_key",
+                "permission",
+                "forbidden",
+                "payment",
+                "billing",
+                "credit",
+                "balance",
+            ],
+            401,
+        ),
         (&["timeout"], 504),
         (&["not_found", "notfound"], 404),
         (&["too_large", "payload_too"], 413),
         (&["unprocessable"], 422),
-        (&["invalid", "bad_request", "bad request", "context_length", "context_size", "token_limit", "tokens_exceeded"], 400),
         (
-            &["content_filter", "content_policy", "validation", "string_too_long", "tool_use_failed", "precondition", "image", "_policy"],
+            &[
+                "invalid",
+                "bad_request",
+                "bad request",
+                "context_length",
+                "context_size",
+                "token_limit",
+                "tokens_exceeded",
+            ],
+            400,
+        ),
+        (
+            &[
+                "content_filter",
+                "content_policy",
+                "validation",
+                "string_too_long",
+                "tool_use_failed",
+                "precondition",
+                "image",
+                "_policy",
+            ],
             400,
         ),
     ];
     let words = words.to_ascii_lowercase();
-    let (_, status) = TABLE.iter().find(|(marks, _)| marks.iter().any(|mark| words.contains(mark)))?;
+    let (_, status) = TABLE
+        .iter()
+        .find(|(marks, _)| marks.iter().any(|mark| words.contains(mark)))?;
     StatusCode::from_u16(*status).ok()
 }
 
@@ -106,12 +166,20 @@ fn kind_of(status: StatusCode, said: Option<&str>) -> Fault {
     match status.as_u16() {
         400 | 404 | 413 | 415 | 422 => clients(status, said),
         401 | 402 | 403 | 407 => {
-            let message =
-                format!("the upstream refused our credential or account with status {}: the operator has to see to it", status.as_u16());
+            let message = format!(
+                "the upstream refused our credential or account with status {}: the operator has to see to it",
+                status.as_u16()
+            );
             Fault::new(Code::UpstreamAuth, message)
         }
-        429 => Fault { retryable: true, ..upstreams(Code::RateLimited, status, said).with_limit("provider") },
-        498 | 503 | 529 => Fault { retryable: true, ..upstreams(Code::Overloaded, status, said) },
+        429 => Fault {
+            retryable: true,
+            ..upstreams(Code::RateLimited, status, said).with_limit("provider")
+        },
+        498 | 503 | 529 => Fault {
+            retryable: true,
+            ..upstreams(Code::Overloaded, status, said)
+        },
         _ => upstreams(Code::UpstreamError, status, said),
     }
 }
@@ -124,20 +192,38 @@ fn clients(status: StatusCode, said: Option<&str>) -> Fault {
         415 => Code::UnsupportedMediaType,
         _ => Code::InvalidRequest,
     };
-    let message = said.map_or_else(|| format!("the upstream refused the request with status {}", status.as_u16()), str::to_owned);
-    Fault { status, side: Side::Client, retryable: false, ..Fault::new(code, message) }
+    let message = said.map_or_else(
+        || {
+            format!(
+                "the upstream refused the request with status {}",
+                status.as_u16()
+            )
+        },
+        str::to_owned,
+    );
+    Fault {
+        status,
+        side: Side::Client,
+        retryable: false,
+        ..Fault::new(code, message)
+    }
 }
 
 fn upstreams(code: Code, status: StatusCode, said: Option<&str>) -> Fault {
     let message = match (code, said) {
-        (Code::RateLimited, None) => "the upstream's rate limit is reached: try again later".to_owned(),
+        (Code::RateLimited, None) => {
+            "the upstream's rate limit is reached: try again later".to_owned()
+        }
         (Code::Overloaded, None) => "the upstream is overloaded: try again later".to_owned(),
         (_, None) => format!("the upstream failed with status {}", status.as_u16()),
         (Code::RateLimited, Some(said)) => format!("the upstream's rate limit is reached: {said}"),
         (Code::Overloaded, Some(said)) => format!("the upstream is overloaded: {said}"),
         (_, Some(said)) => format!("the upstream failed: {said}"),
     };
-    Fault { side: Side::Upstream, ..Fault::new(code, message) }
+    Fault {
+        side: Side::Upstream,
+        ..Fault::new(code, message)
+    }
 }
 
 fn word(text: &str) -> String {
@@ -150,7 +236,11 @@ fn bounded(text: &str, bound: usize) -> String {
         return text.to_owned();
     }
     let room = bound - '…'.len_utf8();
-    let fits = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= room).last();
+    let fits = text
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= room)
+        .last();
     let mut short = text.get(..fits.unwrap_or(0)).unwrap_or_default().to_owned();
     short.push('…');
     short
@@ -165,25 +255,54 @@ mod tests {
     fn of(status: u16, code: Option<&str>) -> Fault {
         let status = StatusCode::from_u16(status).unwrap();
         let own = |text: &str| Some(text.to_owned());
-        fault(status, &HeaderMap::new(), own("Sorry."), own("some_type"), code.map(str::to_owned), own("messages[0].content"))
+        fault(
+            status,
+            &HeaderMap::new(),
+            own("Sorry."),
+            own("some_type"),
+            code.map(str::to_owned),
+            own("messages[0].content"),
+        )
     }
 
     #[test]
     fn what_is_wrong_with_the_request_is_told_as_it_was() {
-        for (status, code) in [(400, "invalid_request"), (404, "not_found"), (413, "body_too_large"), (422, "invalid_request")] {
+        for (status, code) in [
+            (400, "invalid_request"),
+            (404, "not_found"),
+            (413, "body_too_large"),
+            (422, "invalid_request"),
+        ] {
             let fault = of(status, None);
-            assert_eq!((fault.status.as_u16(), fault.side, fault.told_code(), &*fault.message), (status, Side::Client, code, "Sorry."));
-            assert_eq!((fault.native_type.as_deref(), fault.param.as_deref()), (Some("some_type"), Some("messages[0].content")));
+            assert_eq!(
+                (
+                    fault.status.as_u16(),
+                    fault.side,
+                    fault.told_code(),
+                    &*fault.message
+                ),
+                (status, Side::Client, code, "Sorry.")
+            );
+            assert_eq!(
+                (fault.native_type.as_deref(), fault.param.as_deref()),
+                (Some("some_type"), Some("messages[0].content"))
+            );
             assert_eq!(fault.ends_route(), status != 404);
         }
-        assert_eq!(of(400, Some("unsupported_value")).told_code(), "unsupported_value");
+        assert_eq!(
+            of(400, Some("unsupported_value")).told_code(),
+            "unsupported_value"
+        );
     }
 
     #[test]
     fn our_own_credential_is_the_operators_business() {
         for status in [401, 402, 403, 407] {
             let fault = of(status, Some("invalid_api_key"));
-            assert_eq!((fault.status.as_u16(), fault.told_code(), fault.retryable), (502, "upstream_auth", false));
+            assert_eq!(
+                (fault.status.as_u16(), fault.told_code(), fault.retryable),
+                (502, "upstream_auth", false)
+            );
             assert!(!fault.message.contains("Sorry") && !fault.ends_route());
         }
     }
@@ -192,7 +311,11 @@ mod tests {
     fn upstream_failures_are_bad_gateways() {
         for status in [301, 408, 409, 418, 424, 425, 500, 502, 504, 520, 599] {
             let fault = of(status, Some("server_error"));
-            assert_eq!((fault.status.as_u16(), fault.told_code(), fault.retryable), (502, "upstream_error", true), "{status}");
+            assert_eq!(
+                (fault.status.as_u16(), fault.told_code(), fault.retryable),
+                (502, "upstream_error", true),
+                "{status}"
+            );
             assert_eq!((fault.side, fault.param), (Side::Upstream, None));
         }
     }
@@ -200,13 +323,22 @@ mod tests {
     #[test]
     fn limits_and_overload_are_told_apart() {
         let limited = of(429, Some("rate_limit_exceeded"));
-        assert_eq!((limited.status.as_u16(), limited.told_code(), limited.limit), (429, "rate_limited", Some("provider")));
+        assert_eq!(
+            (limited.status.as_u16(), limited.told_code(), limited.limit),
+            (429, "rate_limited", Some("provider"))
+        );
         assert!(limited.retryable && !limited.ends_route());
         let quota = of(429, Some("insufficient_quota"));
-        assert_eq!((quota.told_code(), quota.retryable), ("insufficient_quota", false));
+        assert_eq!(
+            (quota.told_code(), quota.retryable),
+            ("insufficient_quota", false)
+        );
         for status in [503, 529] {
             let fault = of(status, None);
-            assert_eq!((fault.status.as_u16(), fault.told_code(), fault.retryable), (503, "overloaded", true));
+            assert_eq!(
+                (fault.status.as_u16(), fault.told_code(), fault.retryable),
+                (503, "overloaded", true)
+            );
             assert!(!fault.ends_route());
         }
     }
@@ -216,15 +348,32 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("apim-request-id", "r-1".parse().unwrap());
         headers.insert("retry-after", "2".parse().unwrap());
-        let fault = fault(StatusCode::TOO_MANY_REQUESTS, &headers, None, None, None, None);
-        assert_eq!((fault.upstream_request_id.as_deref(), fault.retry_after), (Some("r-1"), Some(Duration::from_secs(2))));
+        let fault = fault(
+            StatusCode::TOO_MANY_REQUESTS,
+            &headers,
+            None,
+            None,
+            None,
+            None,
+        );
+        assert_eq!(
+            (fault.upstream_request_id.as_deref(), fault.retry_after),
+            (Some("r-1"), Some(Duration::from_secs(2)))
+        );
         headers.insert("x-request-id", "has space".parse().unwrap());
         assert_eq!(request_id(&headers), None);
     }
 
     #[test]
     fn long_messages_are_cut_between_characters() {
-        let fault = fault(StatusCode::BAD_REQUEST, &HeaderMap::new(), Some("é".repeat(5000)), None, None, None);
+        let fault = fault(
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            Some("é".repeat(5000)),
+            None,
+            None,
+            None,
+        );
         assert!(fault.message.len() <= MESSAGE_BOUND && fault.message.ends_with('…'));
     }
 
@@ -242,7 +391,11 @@ mod tests {
             ("cyber_policy", 400),
             ("usage_limit_reached", 429),
         ] {
-            assert_eq!(status_of_words(words).map(|s| s.as_u16()), Some(status), "{words}");
+            assert_eq!(
+                status_of_words(words).map(|s| s.as_u16()),
+                Some(status),
+                "{words}"
+            );
         }
         assert_eq!(status_of_words("server_error"), None);
     }

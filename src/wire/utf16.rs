@@ -1,5 +1,5 @@
-//! Payloads that JSON readers refuse although only one character is broken: halves of UTF-16 pairs, which senders that
-//! cut text between them escape alone.
+//! Payloads that JSON readers refuse although only one character is broken: halves of UTF-16 pairs,
+//! which senders that cut text between them escape alone.
 
 use bytestring::ByteString;
 
@@ -31,7 +31,10 @@ pub(super) fn replaced(json: &str) -> Option<ByteString> {
 /// The code of the `\uXXXX` at a place.
 fn escape_at(json: &str, at: usize) -> Option<u32> {
     let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
-    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_hexdigit())
+        .then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
 fn is_high(code: u32) -> bool {
@@ -52,7 +55,10 @@ mod tests {
     fn only_halves_are_replaced() {
         let json = r#""a\ud83d\ude00 \ud83d \udc00 \\ud83d \u00e9 \ud83d\u0041""#;
         let fixed = replaced(json).unwrap();
-        assert_eq!(serde_json::from_str::<String>(&fixed).unwrap(), "a😀 \u{fffd} \u{fffd} \\ud83d é \u{fffd}A");
+        assert_eq!(
+            serde_json::from_str::<String>(&fixed).unwrap(),
+            "a😀 \u{fffd} \u{fffd} \\ud83d é \u{fffd}A"
+        );
         assert_eq!(replaced(r#""a\ud83d\ude00\n""#), None);
     }
 

@@ -1,6 +1,7 @@
-//! What it costs to admit one generation with every limit on, and to settle it: the key looked up, the route planned, one
-//! decision over seven accounts, the provider's lane, and all of it given back. CPU time, not the clock on the wall, so
-//! that a busy machine changes little. `cargo bench --bench admission`.
+//! What it costs to admit one generation with every limit on, and to settle it: the key looked up,
+//! the route planned, one decision over seven accounts, the provider's lane, and all of it given
+//! back. CPU time, not the clock on the wall, so that a busy machine changes little.
+//! `cargo bench --bench admission`.
 #![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that is surprised fails")]
 
@@ -58,17 +59,32 @@ impl Bench {
     fn build() -> Self {
         let config = Config::parse(CONFIG, Path::new("bench.toml"), &|_| None).unwrap();
         let mut headers = HeaderMap::new();
-        headers.insert("authorization", HeaderValue::from_static("Bearer sk-benchmark-0123456789"));
+        headers.insert(
+            "authorization",
+            HeaderValue::from_static("Bearer sk-benchmark-0123456789"),
+        );
         let table = Arc::new(LimitTable::new(&Arc::default(), config.limits));
-        Self { auth: Auth::new(&config.auth, None).unwrap(), routes: Routes::new(config.route, &HealthRegistry::default()), table, headers }
+        Self {
+            auth: Auth::new(&config.auth, None).unwrap(),
+            routes: Routes::new(config.route, &HealthRegistry::default()),
+            table,
+            headers,
+        }
     }
 
     /// One generation's life, as far as it is not an upstream's.
     fn pass(&self, number: u32, user: &str) {
-        let asking = Asking { method: &Method::POST, headers: &self.headers, trusted_page: false };
+        let asking = Asking {
+            method: &Method::POST,
+            headers: &self.headers,
+            trusted_page: false,
+        };
         // A virtual key waits for nobody.
         let caller = self.auth.identify(&asking).now_or_never().unwrap().unwrap();
-        let plan = self.routes.plan("smart", |model| caller.may_use(model), || u64::from(number)).unwrap();
+        let plan = self
+            .routes
+            .plan("smart", |model| caller.may_use(model), || u64::from(number))
+            .unwrap();
         let who = Who {
             client: IpAddr::V4(Ipv4Addr::from(number)),
             caller: &caller.id,
@@ -78,10 +94,22 @@ impl Bench {
             model: &"smart".into(),
             own: None,
         };
-        let need = Need { input: 800, output: 1000 };
-        let mut pass = self.table.admit(&who, plan.targets().map(|target| &target.provider.name), need).unwrap();
+        let need = Need {
+            input: 800,
+            output: 1000,
+        };
+        let mut pass = self
+            .table
+            .admit(
+                &who,
+                plan.targets().map(|target| &target.provider.name),
+                need,
+            )
+            .unwrap();
         pass.asked();
-        let lane = pass.lane(&plan.targets().next().unwrap().provider.name).unwrap();
+        let lane = pass
+            .lane(&plan.targets().next().unwrap().provider.name)
+            .unwrap();
         pass.keep(lane);
         pass.settle(Charge::Tokens(1234));
     }
@@ -100,7 +128,9 @@ fn main() {
         let measure = || {
             for round in 0..2 {
                 let began = cpu();
-                (0..ROUNDS).zip((0..CROWD).zip(&users).cycle()).for_each(|(_, (number, user))| bench.pass(number, user));
+                (0..ROUNDS)
+                    .zip((0..CROWD).zip(&users).cycle())
+                    .for_each(|(_, (number, user))| bench.pass(number, user));
                 // The first round makes the accounts that the second finds.
                 if round > 0 {
                     spent.fetch_add(cpu() - began, Ordering::Relaxed);
@@ -109,7 +139,10 @@ fn main() {
         };
         thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(measure))));
         let each = spent.load(Ordering::Relaxed) / (u64::from(ROUNDS) * threads);
-        println!("{threads} threads: {:.2} µs of CPU for each generation", each as f64 / 1000.0);
+        println!(
+            "{threads} threads: {:.2} µs of CPU for each generation",
+            each as f64 / 1000.0
+        );
         assert_eq!(bench.table.held(), sluicegate::limits::Held::default());
     }
 }

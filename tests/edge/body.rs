@@ -11,11 +11,29 @@ use crate::server::{PANIC, TestServer};
 async fn a_panic_is_a_500_with_the_request_id_and_nothing_else() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
-    let answer = client.ask("GET /panic", &["x-request-id: my-id.1", "Origin: https://chat.example"]).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (500, "internal_error"));
-    assert_eq!((answer.field("x-request-id"), answer.field("access-control-allow-origin")), ("my-id.1", "https://chat.example"));
+    let answer = client
+        .ask(
+            "GET /panic",
+            &["x-request-id: my-id.1", "Origin: https://chat.example"],
+        )
+        .await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (500, "internal_error")
+    );
+    assert_eq!(
+        (
+            answer.field("x-request-id"),
+            answer.field("access-control-allow-origin")
+        ),
+        ("my-id.1", "https://chat.example")
+    );
     assert!(!answer.body.contains("secret"));
-    assert_eq!(client.ask("GET /", &[]).await.status, 200, "the connection lives on");
+    assert_eq!(
+        client.ask("GET /", &[]).await.status,
+        200,
+        "the connection lives on"
+    );
 }
 
 #[tokio::test]
@@ -32,7 +50,8 @@ async fn a_panic_in_the_body_breaks_that_answer_off() {
     assert_eq!(server.lifecycle.live(), 0, "nothing is counted for ever");
 }
 
-/// Sends tokens until somebody notices that nobody takes them. Each send lets the connection write once.
+/// Sends tokens until somebody notices that nobody takes them. Each send lets the connection write
+/// once.
 async fn noticed(tokens: mpsc::Sender<Bytes>) {
     while tokens.send("token\n".into()).await.is_ok() {
         tokio::task::yield_now().await;
@@ -43,7 +62,9 @@ async fn noticed(tokens: mpsc::Sender<Bytes>) {
 async fn a_client_that_pipelined_more_and_closed_is_revealed_by_the_next_write() {
     let mut server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
-    client.send(head("GET /live", &[]) + "GET /more HTTP/1.1\r\nHost: loc").await;
+    client
+        .send(head("GET /live", &[]) + "GET /more HTTP/1.1\r\nHost: loc")
+        .await;
     let tokens = server.live.recv().await.unwrap();
     tokens.send("first\n".into()).await.unwrap();
     client.answer_head().await;
@@ -69,14 +90,22 @@ async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     let size = 8 << 20;
-    client.send(head("POST /too-large", &[&format!("Content-Length: {size}")])).await;
+    client
+        .send(head(
+            "POST /too-large",
+            &[&format!("Content-Length: {size}")],
+        ))
+        .await;
     // All of it is sent before the answer is read, as simple clients do.
     let waste = vec![b'x'; 64 << 10];
     for _ in 0..size / waste.len() {
         client.send(&waste).await;
     }
     let answer = client.answer(false).await;
-    assert_eq!((answer.status.as_u16(), answer.field("connection")), (413, "close"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.field("connection")),
+        (413, "close")
+    );
     assert_eq!(client.rest().await, Some(String::new()));
 }
 
@@ -84,7 +113,9 @@ async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
 async fn a_body_of_any_size_passes_in_pieces() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
-    client.send(head("POST /swallow", &["Content-Length: 3000000"])).await;
+    client
+        .send(head("POST /swallow", &["Content-Length: 3000000"]))
+        .await;
     client.send(vec![b'x'; 3_000_000]).await;
     assert_eq!(client.answer(false).await.body, "Ok(3000000)");
 }

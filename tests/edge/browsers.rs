@@ -73,17 +73,36 @@ fn names(list: &str) -> Vec<&str> {
 #[tokio::test]
 async fn every_field_of_the_contract_passes_its_preflight_on_every_path() {
     let server = TestServer::plain();
-    for path in ["/v1/chat/completions", "/v1/streams/x/cancel", "/no/such/path"] {
+    for path in [
+        "/v1/chat/completions",
+        "/v1/streams/x/cancel",
+        "/no/such/path",
+    ] {
         for field in REQUEST_FIELDS {
             let wanted = format!("Access-Control-Request-Headers: {field}");
-            let answer = ask(server.clients, &format!("OPTIONS {path}"), &[LISTED, "Access-Control-Request-Method: POST", &wanted]).await;
+            let answer = ask(
+                server.clients,
+                &format!("OPTIONS {path}"),
+                &[LISTED, "Access-Control-Request-Method: POST", &wanted],
+            )
+            .await;
             assert_eq!(answer.status, 204);
-            assert!(names(answer.field("access-control-allow-headers")).contains(field), "{field}");
-            assert_eq!(answer.field("access-control-allow-origin"), "https://chat.example");
+            assert!(
+                names(answer.field("access-control-allow-headers")).contains(field),
+                "{field}"
+            );
+            assert_eq!(
+                answer.field("access-control-allow-origin"),
+                "https://chat.example"
+            );
             assert_eq!(answer.field("access-control-allow-credentials"), "true");
             assert_eq!(answer.field("vary"), "Origin");
             let methods = names(answer.field("access-control-allow-methods"));
-            assert!(["GET", "POST", "DELETE"].iter().all(|method| methods.contains(method)));
+            assert!(
+                ["GET", "POST", "DELETE"]
+                    .iter()
+                    .all(|method| methods.contains(method))
+            );
         }
     }
 }
@@ -94,34 +113,93 @@ async fn an_answer_shows_every_field_of_the_contract_to_an_allowed_page() {
     for path in ["/v1/models", "/panic"] {
         let answer = ask(server.clients, &format!("GET {path}"), &[LISTED]).await;
         let exposed = answer.field("access-control-expose-headers");
-        assert!(RESPONSE_FIELDS.iter().all(|field| names(exposed).contains(field)), "{exposed}");
+        assert!(
+            RESPONSE_FIELDS
+                .iter()
+                .all(|field| names(exposed).contains(field)),
+            "{exposed}"
+        );
         assert!(!exposed.contains('*'));
-        assert_eq!((answer.field("access-control-allow-origin"), answer.field("vary")), ("https://chat.example", "Origin"));
+        assert_eq!(
+            (
+                answer.field("access-control-allow-origin"),
+                answer.field("vary")
+            ),
+            ("https://chat.example", "Origin")
+        );
     }
 }
 
 #[tokio::test]
 async fn a_foreign_page_gets_nothing_and_does_nothing() {
     let server = TestServer::plain();
-    for (method, origin) in [("POST", "https://evil.example"), ("OPTIONS", "https://evil.example"), ("GET", "null")] {
-        let answer = ask(server.clients, &format!("{method} /panic"), &[&format!("Origin: {origin}")]).await;
-        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "origin_not_allowed"));
-        assert_eq!((answer.field("access-control-allow-origin"), answer.field("vary")), ("", "Origin"));
+    for (method, origin) in [
+        ("POST", "https://evil.example"),
+        ("OPTIONS", "https://evil.example"),
+        ("GET", "null"),
+    ] {
+        let answer = ask(
+            server.clients,
+            &format!("{method} /panic"),
+            &[&format!("Origin: {origin}")],
+        )
+        .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.code().as_str()),
+            (403, "origin_not_allowed")
+        );
+        assert_eq!(
+            (
+                answer.field("access-control-allow-origin"),
+                answer.field("vary")
+            ),
+            ("", "Origin")
+        );
     }
 }
 
 #[tokio::test]
 async fn its_own_page_may_and_any_page_where_all_are_allowed() {
     let server = TestServer::plain();
-    let (host, origin) = (format!("Host: {}", server.clients), format!("http://{}", server.clients));
-    let answer = ask(server.clients, "GET /", &[&host, &format!("Origin: {origin}")]).await;
-    assert_eq!((answer.status.as_u16(), answer.field("access-control-allow-origin")), (200, origin.as_str()));
+    let (host, origin) = (
+        format!("Host: {}", server.clients),
+        format!("http://{}", server.clients),
+    );
+    let answer = ask(
+        server.clients,
+        "GET /",
+        &[&host, &format!("Origin: {origin}")],
+    )
+    .await;
+    assert_eq!(
+        (
+            answer.status.as_u16(),
+            answer.field("access-control-allow-origin")
+        ),
+        (200, origin.as_str())
+    );
 
-    let server = TestServer::open(&Settings { allowed_origins: Origins::Any, ..settings() }, &Limit::default());
+    let server = TestServer::open(
+        &Settings {
+            allowed_origins: Origins::Any,
+            ..settings()
+        },
+        &Limit::default(),
+    );
     for origin in ["https://anybody.example", "null"] {
         let answer = ask(server.clients, "GET /", &[&format!("Origin: {origin}")]).await;
-        assert_eq!((answer.status.as_u16(), answer.field("access-control-allow-origin")), (200, "*"));
-        assert_eq!(answer.field("access-control-allow-credentials"), "", "credentials are for origins allowed by name");
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.field("access-control-allow-origin")
+            ),
+            (200, "*")
+        );
+        assert_eq!(
+            answer.field("access-control-allow-credentials"),
+            "",
+            "credentials are for origins allowed by name"
+        );
     }
 }
 
@@ -129,38 +207,104 @@ async fn its_own_page_may_and_any_page_where_all_are_allowed() {
 async fn a_reload_changes_who_may_ask_on_an_open_connection() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
-    assert_eq!(client.ask("GET /", &["Origin: https://new.example"]).await.status, 403);
-    let settings = Settings { allowed_origins: Origins::Exact(vec!["https://new.example".into()]), ..settings() };
+    assert_eq!(
+        client
+            .ask("GET /", &["Origin: https://new.example"])
+            .await
+            .status,
+        403
+    );
+    let settings = Settings {
+        allowed_origins: Origins::Exact(vec!["https://new.example".into()]),
+        ..settings()
+    };
     server.shared.reload(&settings, &Limit::default());
-    assert_eq!(client.ask("GET /", &["Origin: https://new.example"]).await.status, 200);
+    assert_eq!(
+        client
+            .ask("GET /", &["Origin: https://new.example"])
+            .await
+            .status,
+        200
+    );
     assert_eq!(client.ask("GET /", &[LISTED]).await.status, 403);
 }
 
 #[tokio::test]
 async fn a_rebound_name_is_refused_on_loopback_listeners_and_the_admin_listener() {
-    let server = TestServer::open(&Settings { hosts: vec!["proxy.test".into()], ..settings() }, &Limit::default());
+    let server = TestServer::open(
+        &Settings {
+            hosts: vec!["proxy.test".into()],
+            ..settings()
+        },
+        &Limit::default(),
+    );
     for address in [server.clients, server.admin] {
         for host in ["evil.example", "evil.example:8080", "0.0.0.0"] {
             let answer = ask(address, "GET /healthz", &[&format!("Host: {host}")]).await;
-            assert_eq!((answer.status.as_u16(), answer.code().as_str()), (403, "host_not_allowed"), "{host}");
+            assert_eq!(
+                (answer.status.as_u16(), answer.code().as_str()),
+                (403, "host_not_allowed"),
+                "{host}"
+            );
         }
         for host in ["proxy.test", "127.0.0.1:1", "[::1]"] {
-            assert_eq!(ask(address, "GET /healthz", &[&format!("Host: {host}")]).await.status, 200, "{host}");
+            assert_eq!(
+                ask(address, "GET /healthz", &[&format!("Host: {host}")])
+                    .await
+                    .status,
+                200,
+                "{host}"
+            );
         }
     }
-    assert_eq!(ask(server.admin, "GET /healthz", &["Origin: https://evil.example"]).await.code(), "origin_not_allowed");
+    assert_eq!(
+        ask(
+            server.admin,
+            "GET /healthz",
+            &["Origin: https://evil.example"]
+        )
+        .await
+        .code(),
+        "origin_not_allowed"
+    );
 }
 
 #[tokio::test]
 async fn a_unix_socket_is_loopback_and_asks_for_no_host() {
-    let path = std::env::temp_dir().join(format!("sluicegate-{}.sock", sluicegate::model::ids::StreamId::random()));
-    let server = TestServer::open(&Settings { listen: vec![Listen::Unix(path.clone())], ..settings() }, &Limit::default());
+    let path = std::env::temp_dir().join(format!(
+        "sluicegate-{}.sock",
+        sluicegate::model::ids::StreamId::random()
+    ));
+    let server = TestServer::open(
+        &Settings {
+            listen: vec![Listen::Unix(path.clone())],
+            ..settings()
+        },
+        &Limit::default(),
+    );
     let mut client = Raw(BufReader::new(UnixStream::connect(&path).await.unwrap()));
-    let seen = client.ask("GET /", &["Host: whatever.example"]).await.json();
-    assert_eq!((&seen["client"], &seen["loopback"]), (&"127.0.0.1".into(), &true.into()));
-    assert_eq!(client.ask("GET /", &["Host: whatever.example", "Origin: https://evil.example"]).await.status, 403);
+    let seen = client
+        .ask("GET /", &["Host: whatever.example"])
+        .await
+        .json();
+    assert_eq!(
+        (&seen["client"], &seen["loopback"]),
+        (&"127.0.0.1".into(), &true.into())
+    );
+    assert_eq!(
+        client
+            .ask(
+                "GET /",
+                &["Host: whatever.example", "Origin: https://evil.example"]
+            )
+            .await
+            .status,
+        403
+    );
     drop(client);
-    server.lifecycle.advance(sluicegate::gateway::lifecycle::Phase::Stopped);
+    server
+        .lifecycle
+        .advance(sluicegate::gateway::lifecycle::Phase::Stopped);
     server.serving.await.unwrap().unwrap();
     assert!(!path.exists());
 }

@@ -30,7 +30,10 @@ async fn a_beginning_of_the_http2_preface_is_not_enough() {
 
 #[tokio::test]
 async fn a_head_that_does_not_end_is_dropped_after_fifteen_seconds() {
-    assert_eq!(kept("GET / HTTP/1.1\r\nHost: loc").await, (15, Some(String::new())));
+    assert_eq!(
+        kept("GET / HTTP/1.1\r\nHost: loc").await,
+        (15, Some(String::new()))
+    );
 }
 
 #[tokio::test]
@@ -61,7 +64,11 @@ async fn between_requests_a_connection_is_kept_for_75_seconds() {
     assert_eq!(client.ask("GET /", &[]).await.status, 200);
     let start = Instant::now();
     assert_eq!(client.rest().await, Some(String::new()));
-    assert!((74..=76).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!(
+        (74..=76).contains(&start.elapsed().as_secs()),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[tokio::test]

@@ -29,14 +29,33 @@ async fn while_it_drains_streams_run_on_and_cancels_are_served() {
     server.lifecycle.reached(Phase::Draining).await;
     assert_eq!(ask(server.admin, "GET /readyz", &[]).await.status, 503);
     assert_eq!(ask(server.admin, "GET /healthz", &[]).await.status, 200);
-    assert_eq!(ask(server.clients, "POST /v1/streams/a/cancel", &["Content-Length: 0"]).await.status, 200);
+    assert_eq!(
+        ask(
+            server.clients,
+            "POST /v1/streams/a/cancel",
+            &["Content-Length: 0"]
+        )
+        .await
+        .status,
+        200
+    );
     tokens.send("last\n".into()).await.unwrap();
     drop(tokens);
-    assert_eq!(reader.rest().await.as_deref(), Some("5\r\nlast\n\r\n0\r\n\r\n"));
+    assert_eq!(
+        reader.rest().await.as_deref(),
+        Some("5\r\nlast\n\r\n0\r\n\r\n")
+    );
     assert_eq!(draining.await.unwrap(), Drained::Quiet);
     server.serving.await.unwrap().unwrap();
-    assert_eq!(idle.rest().await, Some(String::new()), "idle connections are closed");
-    assert!(TcpStream::connect(server.clients).await.is_err() && TcpStream::connect(server.admin).await.is_err());
+    assert_eq!(
+        idle.rest().await,
+        Some(String::new()),
+        "idle connections are closed"
+    );
+    assert!(
+        TcpStream::connect(server.clients).await.is_err()
+            && TcpStream::connect(server.admin).await.is_err()
+    );
 }
 
 #[tokio::test]
@@ -48,12 +67,23 @@ async fn when_time_is_up_it_ends_whatever_a_client_does() {
     let mut half = Raw::connect(server.clients).await;
     half.send("GET / HT").await;
     let silent = Raw::connect(server.clients).await;
-    assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200, "the three before it are accepted");
+    assert_eq!(
+        ask(server.clients, "GET /", &[]).await.status,
+        200,
+        "the three before it are accepted"
+    );
     tokio::time::pause();
-    assert_eq!(drain(&server.lifecycle, Duration::from_secs(30)).await, Drained::CutShort(1));
+    assert_eq!(
+        drain(&server.lifecycle, Duration::from_secs(30)).await,
+        Drained::CutShort(1)
+    );
     let start = tokio::time::Instant::now();
     server.serving.await.unwrap().unwrap();
-    assert!(start.elapsed() <= Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() <= Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
     assert!(tokens.is_closed(), "the stream's reader is gone");
     drop((reader, half, silent));
 }
@@ -68,7 +98,10 @@ async fn a_stream_that_ends_in_time_ends_properly_after_the_stop() {
     tokens.send("end\n".into()).await.unwrap();
     drop(tokens);
     assert_eq!(reader.answer_head().await.0, 200);
-    assert_eq!(reader.rest().await.as_deref(), Some("4\r\nend\n\r\n0\r\n\r\n"));
+    assert_eq!(
+        reader.rest().await.as_deref(),
+        Some("4\r\nend\n\r\n0\r\n\r\n")
+    );
     server.serving.await.unwrap().unwrap();
 }
 
@@ -79,8 +112,18 @@ fn several_workers_share_a_port_and_drain_together() {
     let address = bound.client_addresses()[0];
     let lifecycle = Lifecycle::new();
     let (tokens, _live) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared::new(&settings, &Limit::default(), Script(tokens, Refused::default()), Arc::clone(&lifecycle)));
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let shared = Arc::new(Shared::new(
+        &settings,
+        &Limit::default(),
+        Script(tokens, Refused::default()),
+        Arc::clone(&lifecycle),
+    ));
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let workers: Vec<_> = bound
         .split()
         .into_iter()
@@ -93,7 +136,10 @@ fn several_workers_share_a_port_and_drain_together() {
         for _ in 0..64 {
             assert_eq!(ask(address, "GET /", &[]).await.status, 200);
         }
-        assert_eq!(drain(&lifecycle, Duration::from_secs(3600)).await, Drained::Quiet);
+        assert_eq!(
+            drain(&lifecycle, Duration::from_secs(3600)).await,
+            Drained::Quiet
+        );
     });
     for worker in workers {
         worker.join().unwrap().unwrap();

@@ -1,5 +1,10 @@
 //! The edge over real sockets: everything between a client's bytes and the gateway.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod body;
 mod browsers;

@@ -12,14 +12,41 @@ const FORWARDED: &str = "X-Forwarded-For: 203.0.113.7";
 async fn this_machine_is_the_operator_and_a_page_is_not() {
     let server = TestServer::plain();
     let stopped = ask(server.admin, STOP, &[NOTHING]).await;
-    assert_eq!((stopped.status.as_u16(), &*stopped.body), (200, "abc stopped"));
-    assert_eq!(ask(server.admin, STOP, &[NOTHING, "Origin: https://evil.example"]).await.code(), "origin_not_allowed");
+    assert_eq!(
+        (stopped.status.as_u16(), &*stopped.body),
+        (200, "abc stopped")
+    );
+    assert_eq!(
+        ask(
+            server.admin,
+            STOP,
+            &[NOTHING, "Origin: https://evil.example"]
+        )
+        .await
+        .code(),
+        "origin_not_allowed"
+    );
     let wrong = ask(server.admin, "GET /api/streams/abc/cancel", &[]).await;
     assert_eq!((wrong.status.as_u16(), wrong.field("allow")), (405, "POST"));
-    for path in ["POST /api/streams//cancel", "POST /api/streams/abc", "POST /api/streams/a/b/cancel", "GET /api/"] {
-        assert_eq!(ask(server.admin, path, &[NOTHING]).await.status, 404, "{path}");
+    for path in [
+        "POST /api/streams//cancel",
+        "POST /api/streams/abc",
+        "POST /api/streams/a/b/cancel",
+        "GET /api/",
+    ] {
+        assert_eq!(
+            ask(server.admin, path, &[NOTHING]).await.status,
+            404,
+            "{path}"
+        );
     }
-    assert!(!ask(server.clients, STOP, &[NOTHING]).await.body.contains("stopped"), "clients have no such path");
+    assert!(
+        !ask(server.clients, STOP, &[NOTHING])
+            .await
+            .body
+            .contains("stopped"),
+        "clients have no such path"
+    );
 }
 
 #[tokio::test]
@@ -27,18 +54,47 @@ async fn what_a_proxy_forwarded_needs_the_token() {
     let mut with_token = settings();
     with_token.admin_token = Some("hunter2-hunter2".into());
     let server = TestServer::open(&with_token, &per_minute(1));
-    for shown in ["Authorization: Bearer hunter2-hunter2", "X-Api-Key: hunter2-hunter2"] {
-        assert_eq!(ask(server.admin, STOP, &[NOTHING, FORWARDED, shown]).await.status, 200, "{shown}");
+    for shown in [
+        "Authorization: Bearer hunter2-hunter2",
+        "X-Api-Key: hunter2-hunter2",
+    ] {
+        assert_eq!(
+            ask(server.admin, STOP, &[NOTHING, FORWARDED, shown])
+                .await
+                .status,
+            200,
+            "{shown}"
+        );
     }
-    for shown in ["Authorization: Bearer hunter2-hunter", "Authorization: hunter2-hunter2", "Cookie: admin_token=hunter2-hunter2"] {
+    for shown in [
+        "Authorization: Bearer hunter2-hunter",
+        "Authorization: hunter2-hunter2",
+        "Cookie: admin_token=hunter2-hunter2",
+    ] {
         let refused = ask(server.admin, STOP, &[NOTHING, FORWARDED, shown]).await;
-        assert_eq!((refused.status.as_u16(), refused.field("www-authenticate")), (401, "Bearer"), "{shown}");
+        assert_eq!(
+            (refused.status.as_u16(), refused.field("www-authenticate")),
+            (401, "Bearer"),
+            "{shown}"
+        );
         assert!(!refused.body.contains("hunter2"));
     }
-    assert_eq!(ask(server.admin, "GET /healthz", &[FORWARDED]).await.status, 200);
+    assert_eq!(
+        ask(server.admin, "GET /healthz", &[FORWARDED]).await.status,
+        200
+    );
 
     let without = TestServer::plain();
-    assert_eq!(ask(without.admin, STOP, &[NOTHING, FORWARDED, "Authorization: Bearer "]).await.status, 401);
+    assert_eq!(
+        ask(
+            without.admin,
+            STOP,
+            &[NOTHING, FORWARDED, "Authorization: Bearer "]
+        )
+        .await
+        .status,
+        401
+    );
 }
 
 #[tokio::test]
@@ -48,8 +104,24 @@ async fn guessing_the_token_ends_and_stopping_does_not() {
     let server = TestServer::open(&with_token, &per_minute(1000));
     let mut statuses = Vec::new();
     for _ in 0..70 {
-        statuses.push(ask(server.admin, STOP, &[NOTHING, FORWARDED, "Authorization: Bearer guess"]).await.status.as_u16());
+        statuses.push(
+            ask(
+                server.admin,
+                STOP,
+                &[NOTHING, FORWARDED, "Authorization: Bearer guess"],
+            )
+            .await
+            .status
+            .as_u16(),
+        );
     }
-    assert_eq!((statuses.first(), statuses.last()), (Some(&401), Some(&429)));
-    assert_eq!(ask(server.admin, STOP, &[NOTHING]).await.status, 200, "no limit refuses the operator's cancel");
+    assert_eq!(
+        (statuses.first(), statuses.last()),
+        (Some(&401), Some(&429))
+    );
+    assert_eq!(
+        ask(server.admin, STOP, &[NOTHING]).await.status,
+        200,
+        "no limit refuses the operator's cancel"
+    );
 }

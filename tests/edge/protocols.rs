@@ -9,17 +9,38 @@ use crate::raw::{Raw, ask, head};
 use crate::server::{PANIC, TestServer, per_minute, settings};
 
 fn http2() -> reqwest::Client {
-    reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()
+    reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap()
 }
 
 #[tokio::test]
 async fn every_answer_carries_what_the_contract_says() {
     let server = TestServer::plain();
-    let answer = ask(server.clients, "GET /v1/models", &["x-request-id: abc-1._Z"]).await;
-    assert_eq!((answer.field("x-request-id"), answer.json()["id"].as_str()), ("abc-1._Z", Some("abc-1._Z")));
-    assert_eq!((answer.field("cache-control"), answer.field("x-content-type-options")), ("no-store", "nosniff"));
+    let answer = ask(
+        server.clients,
+        "GET /v1/models",
+        &["x-request-id: abc-1._Z"],
+    )
+    .await;
+    assert_eq!(
+        (answer.field("x-request-id"), answer.json()["id"].as_str()),
+        ("abc-1._Z", Some("abc-1._Z"))
+    );
+    assert_eq!(
+        (
+            answer.field("cache-control"),
+            answer.field("x-content-type-options")
+        ),
+        ("no-store", "nosniff")
+    );
     let answer = ask(server.clients, "GET /v1/models", &["x-request-id: not ok"]).await;
-    assert_eq!(answer.json()["id"].as_str().unwrap(), answer.field("x-request-id"));
+    assert_eq!(
+        answer.json()["id"].as_str().unwrap(),
+        answer.field("x-request-id")
+    );
     assert!(!answer.field("x-request-id").contains(' ') && answer.field("x-request-id").len() > 20);
 }
 
@@ -31,8 +52,14 @@ async fn a_stream_keeps_its_own_cache_control() {
     let tokens = server.live.recv().await.unwrap();
     let (_, headers) = client.answer_head().await;
     assert_eq!(
-        (&headers["cache-control"], &headers["x-content-type-options"]),
-        (&"no-cache, no-transform".parse().unwrap(), &"nosniff".parse().unwrap())
+        (
+            &headers["cache-control"],
+            &headers["x-content-type-options"]
+        ),
+        (
+            &"no-cache, no-transform".parse().unwrap(),
+            &"nosniff".parse().unwrap()
+        )
     );
     assert!(!headers.contains_key("content-length"));
     drop(tokens);
@@ -42,11 +69,38 @@ async fn a_stream_keeps_its_own_cache_control() {
 async fn http1_and_http2_share_a_cleartext_port() {
     let server = TestServer::plain();
     let url = format!("http://{}/v1//models?a=//b", server.clients);
-    let seen: serde_json::Value = serde_json::from_str(&http2().get(&url).send().await.unwrap().text().await.unwrap()).unwrap();
-    assert_eq!((seen["version"].as_str().unwrap(), seen["client"].as_str().unwrap()), ("HTTP/2.0", "127.0.0.1"));
-    assert!(seen["uri"].as_str().unwrap().ends_with("/v1/models?a=//b"), "{seen}");
-    let seen = ask(server.clients, "GET //v1///models?a=//b", &[]).await.json();
-    assert_eq!((seen["version"].as_str().unwrap(), seen["uri"].as_str().unwrap()), ("HTTP/1.1", "/v1/models?a=//b"));
+    let seen: serde_json::Value = serde_json::from_str(
+        &http2()
+            .get(&url)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(
+        (
+            seen["version"].as_str().unwrap(),
+            seen["client"].as_str().unwrap()
+        ),
+        ("HTTP/2.0", "127.0.0.1")
+    );
+    assert!(
+        seen["uri"].as_str().unwrap().ends_with("/v1/models?a=//b"),
+        "{seen}"
+    );
+    let seen = ask(server.clients, "GET //v1///models?a=//b", &[])
+        .await
+        .json();
+    assert_eq!(
+        (
+            seen["version"].as_str().unwrap(),
+            seen["uri"].as_str().unwrap()
+        ),
+        ("HTTP/1.1", "/v1/models?a=//b")
+    );
 }
 
 #[tokio::test]
@@ -71,19 +125,53 @@ async fn head_is_get_without_the_body_on_both() {
     let mut raw = Raw::connect(server.clients).await;
     let get = raw.ask("GET /v1/models", &["x-request-id: a"]).await;
     let answer = raw.ask("HEAD /v1/models", &["x-request-id: a"]).await;
-    assert_eq!((answer.status.as_u16(), answer.field("content-length")), (200, get.field("content-length")));
-    assert_eq!(raw.ask("GET /v1/models", &[]).await.status, 200, "no byte too many on the connection");
+    assert_eq!(
+        (answer.status.as_u16(), answer.field("content-length")),
+        (200, get.field("content-length"))
+    );
+    assert_eq!(
+        raw.ask("GET /v1/models", &[]).await.status,
+        200,
+        "no byte too many on the connection"
+    );
 
     let url = format!("http://{}/v1/models", server.clients);
     let client = http2();
-    let length = client.get(&url).header("x-request-id", "a").send().await.unwrap().headers()["content-length"].clone();
-    let answer = client.head(&url).header("x-request-id", "a").send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), &answer.headers()["content-length"]), (200, &length));
+    let length = client
+        .get(&url)
+        .header("x-request-id", "a")
+        .send()
+        .await
+        .unwrap()
+        .headers()["content-length"]
+        .clone();
+    let answer = client
+        .head(&url)
+        .header("x-request-id", "a")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            &answer.headers()["content-length"]
+        ),
+        (200, &length)
+    );
     assert_eq!(answer.bytes().await.unwrap().len(), 0);
-    let live = client.head(format!("http://{}/live", server.clients)).send().await.unwrap();
+    let live = client
+        .head(format!("http://{}/live", server.clients))
+        .send()
+        .await
+        .unwrap();
     assert!(!live.headers().contains_key("content-length"));
     assert_eq!(live.bytes().await.unwrap().len(), 0);
-    assert!(raw.ask("HEAD /live", &[]).await.field("content-length").is_empty());
+    assert!(
+        raw.ask("HEAD /live", &[])
+            .await
+            .field("content-length")
+            .is_empty()
+    );
     for _ in 0..2 {
         server.live.recv().await.unwrap().closed().await;
     }
@@ -91,20 +179,43 @@ async fn head_is_get_without_the_body_on_both() {
 
 #[tokio::test]
 async fn tls_speaks_what_the_client_offers() {
-    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = std::env::temp_dir();
     let path = |name: &str| folder.join(format!("sluicegate-{}-{name}", StreamId::random()));
-    let tls = Tls { cert: path("cert.pem"), key: path("key.pem") };
+    let tls = Tls {
+        cert: path("cert.pem"),
+        key: path("key.pem"),
+    };
     std::fs::write(&tls.cert, cert.pem()).unwrap();
     std::fs::write(&tls.key, signing_key.serialize_pem()).unwrap();
-    let server = TestServer::open(&Settings { tls: Some(tls.clone()), ..settings() }, &Limit::default());
+    let server = TestServer::open(
+        &Settings {
+            tls: Some(tls.clone()),
+            ..settings()
+        },
+        &Limit::default(),
+    );
     let root = reqwest::Certificate::from_pem(cert.pem().as_bytes()).unwrap();
-    let client = || reqwest::Client::builder().tls_certs_only([root.clone()]).resolve("localhost", server.clients).no_proxy();
+    let client = || {
+        reqwest::Client::builder()
+            .tls_certs_only([root.clone()])
+            .resolve("localhost", server.clients)
+            .no_proxy()
+    };
     let url = format!("https://localhost:{}/", server.clients.port());
     for (client, version) in [(client(), "HTTP/2.0"), (client().http1_only(), "HTTP/1.1")] {
         let client = client.build().unwrap();
-        let answer = client.get(&url).header("origin", url.trim_end_matches('/')).send().await.unwrap();
-        assert_eq!(answer.headers()["access-control-allow-origin"], url.trim_end_matches('/'));
+        let answer = client
+            .get(&url)
+            .header("origin", url.trim_end_matches('/'))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            answer.headers()["access-control-allow-origin"],
+            url.trim_end_matches('/')
+        );
         let seen: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(seen["version"], version);
     }
@@ -121,9 +232,17 @@ fn padding(bytes: usize) -> String {
 #[tokio::test]
 async fn heads_over_32_kib_get_our_431_and_over_64_kib_the_librarys() {
     let server = TestServer::plain();
-    assert_eq!(ask(server.clients, "GET /", &[&padding(31 << 10)]).await.status, 200);
+    assert_eq!(
+        ask(server.clients, "GET /", &[&padding(31 << 10)])
+            .await
+            .status,
+        200
+    );
     let answer = ask(server.clients, "GET /", &[&padding(33 << 10)]).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (431, "headers_too_large"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str()),
+        (431, "headers_too_large")
+    );
     assert!(!answer.field("x-request-id").is_empty());
     let bare = ask(server.clients, "GET /", &[&padding(80 << 10)]).await;
     assert_eq!((bare.status.as_u16(), bare.body.as_str()), (431, ""));
@@ -136,7 +255,13 @@ async fn heads_over_32_kib_get_our_431_and_over_64_kib_the_librarys() {
         request = request.header(format!("x-{n}"), "1");
     }
     let answer = request.send().await.unwrap();
-    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().contains("headers_too_large")), (431, true));
+    assert_eq!(
+        (
+            answer.status().as_u16(),
+            answer.text().await.unwrap().contains("headers_too_large")
+        ),
+        (431, true)
+    );
 }
 
 #[tokio::test]
@@ -163,36 +288,92 @@ async fn metrics_come_in_the_format_that_is_asked_for_and_to_no_foreign_page() {
     let server = TestServer::plain();
     let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
     for (accept, content_type, body) in [
-        (prometheus, "application/openmetrics-text; version=1.0.0; charset=utf-8", "OpenMetrics"),
-        ("Accept: */*", "text/plain; version=0.0.4; charset=utf-8", "Text"),
+        (
+            prometheus,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "OpenMetrics",
+        ),
+        (
+            "Accept: */*",
+            "text/plain; version=0.0.4; charset=utf-8",
+            "Text",
+        ),
     ] {
         let answer = ask(server.admin, "GET /metrics", &[accept]).await;
-        assert_eq!((answer.status.as_u16(), answer.field("content-type"), answer.body.as_str()), (200, content_type, body));
-        assert!(answer.field("vary").to_lowercase().contains("accept"), "{answer:?}");
+        assert_eq!(
+            (
+                answer.status.as_u16(),
+                answer.field("content-type"),
+                answer.body.as_str()
+            ),
+            (200, content_type, body)
+        );
+        assert!(
+            answer.field("vary").to_lowercase().contains("accept"),
+            "{answer:?}"
+        );
         let head = ask(server.admin, "HEAD /metrics", &[accept]).await;
-        assert_eq!((head.status.as_u16(), head.field("content-type"), head.body.as_str()), (200, content_type, ""));
+        assert_eq!(
+            (
+                head.status.as_u16(),
+                head.field("content-type"),
+                head.body.as_str()
+            ),
+            (200, content_type, "")
+        );
     }
-    assert_eq!(ask(server.admin, "GET /metrics", &["Host: rebound.example"]).await.status, 403);
-    assert_eq!(ask(server.clients, "GET /metrics", &[]).await.json()["uri"], "/metrics", "the clients' side has none");
-    assert!(server.refused.lock().unwrap().is_empty(), "the operator's own are not counted");
+    assert_eq!(
+        ask(server.admin, "GET /metrics", &["Host: rebound.example"])
+            .await
+            .status,
+        403
+    );
+    assert_eq!(
+        ask(server.clients, "GET /metrics", &[]).await.json()["uri"],
+        "/metrics",
+        "the clients' side has none"
+    );
+    assert!(
+        server.refused.lock().unwrap().is_empty(),
+        "the operator's own are not counted"
+    );
 }
 
 #[tokio::test]
 async fn what_the_edge_refuses_is_counted() {
     let server = TestServer::open(&settings(), &per_minute(2));
-    assert_eq!(ask(server.clients, "GET /", &["Host: rebound.example"]).await.status, 403);
+    assert_eq!(
+        ask(server.clients, "GET /", &["Host: rebound.example"])
+            .await
+            .status,
+        403
+    );
     assert_eq!(ask(server.clients, "GET /panic", &[]).await.status, 500);
-    assert_eq!(ask(server.clients, "OPTIONS /", &["Origin: https://chat.example"]).await.status, 204);
+    assert_eq!(
+        ask(
+            server.clients,
+            "OPTIONS /",
+            &["Origin: https://chat.example"]
+        )
+        .await
+        .status,
+        204
+    );
     assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200);
     assert_eq!(ask(server.clients, "GET /", &[]).await.status, 429);
-    assert_eq!(*server.refused.lock().unwrap(), [Code::HostNotAllowed, Code::InternalError, Code::RateLimited]);
+    assert_eq!(
+        *server.refused.lock().unwrap(),
+        [Code::HostNotAllowed, Code::InternalError, Code::RateLimited]
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_http_is_answered_and_closed() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
-    client.send("\x16\x03\x01 this is a TLS hello, say\r\n\r\n").await;
+    client
+        .send("\x16\x03\x01 this is a TLS hello, say\r\n\r\n")
+        .await;
     let said = client.rest().await.unwrap();
     assert!(said.starts_with("HTTP/1.1 400 "), "{said:?}");
     assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200);

@@ -19,16 +19,22 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn field(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 
     /// `error.code`, from a body in OpenAI's shape.
     pub(crate) fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+        self.json()["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("{error} in {:?}", self.body))
     }
 }
 
@@ -49,7 +55,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.0.flush().await.unwrap();
     }
 
-    /// A request without a body (`GET /path`) and these fields; `Host` is added where none is given.
+    /// A request without a body (`GET /path`) and these fields; `Host` is added where none is
+    /// given.
     pub(crate) async fn ask(&mut self, request: &str, fields: &[&str]) -> Answer {
         self.send(head(request, fields)).await;
         self.answer(request.starts_with("HEAD ")).await
@@ -57,20 +64,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 
     pub(crate) async fn answer(&mut self, head_only: bool) -> Answer {
         let (status, headers) = self.answer_head().await;
-        let length = headers.get("content-length").map_or(0, |value| value.to_str().unwrap().parse().unwrap());
+        let length = headers
+            .get("content-length")
+            .map_or(0, |value| value.to_str().unwrap().parse().unwrap());
         let mut body = vec![0; if head_only { 0 } else { length }];
         self.0.read_exact(&mut body).await.unwrap();
-        Answer { status, headers, body: String::from_utf8(body).unwrap() }
+        Answer {
+            status,
+            headers,
+            body: String::from_utf8(body).unwrap(),
+        }
     }
 
     pub(crate) async fn answer_head(&mut self) -> (StatusCode, HeaderMap) {
         let status = self.line().await;
-        let status = status.split(' ').nth(1).unwrap_or_else(|| panic!("no status in {status:?}")).parse().unwrap();
+        let status = status
+            .split(' ')
+            .nth(1)
+            .unwrap_or_else(|| panic!("no status in {status:?}"))
+            .parse()
+            .unwrap();
         let mut headers = HeaderMap::new();
         loop {
             let line = self.line().await;
-            let Some((name, value)) = line.split_once(": ") else { return (status, headers) };
-            headers.append(HeaderName::try_from(name).unwrap(), HeaderValue::from_str(value).unwrap());
+            let Some((name, value)) = line.split_once(": ") else {
+                return (status, headers);
+            };
+            headers.append(
+                HeaderName::try_from(name).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
         }
     }
 
@@ -90,7 +113,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
 }
 
 pub(crate) fn head(request: &str, fields: &[&str]) -> String {
-    let host = if fields.iter().any(|field| field.to_ascii_lowercase().starts_with("host:")) { "" } else { "Host: localhost\r\n" };
+    let host = if fields
+        .iter()
+        .any(|field| field.to_ascii_lowercase().starts_with("host:"))
+    {
+        ""
+    } else {
+        "Host: localhost\r\n"
+    };
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     format!("{request} HTTP/1.1\r\n{host}{fields}\r\n")
 }

@@ -59,21 +59,40 @@ pub(crate) fn settings() -> Settings {
 }
 
 pub(crate) fn per_minute(requests: u32) -> Limit {
-    Limit { requests_per_minute: NonZeroU32::new(requests), ..Limit::default() }
+    Limit {
+        requests_per_minute: NonZeroU32::new(requests),
+        ..Limit::default()
+    }
 }
 
 impl TestServer {
     pub(crate) fn open(settings: &Settings, ip: &Limit) -> Self {
         watch_over();
         let bound = server::bind(settings, 1).unwrap();
-        let (clients, admin) = (bound.client_addresses().first().copied(), bound.admin_address().unwrap());
+        let (clients, admin) = (
+            bound.client_addresses().first().copied(),
+            bound.admin_address().unwrap(),
+        );
         let lifecycle = Lifecycle::new();
         let (tokens, live) = mpsc::unbounded_channel();
         let refused = Refused::default();
-        let shared = Arc::new(Shared::new(settings, ip, Script(tokens, Arc::clone(&refused)), Arc::clone(&lifecycle)));
+        let shared = Arc::new(Shared::new(
+            settings,
+            ip,
+            Script(tokens, Arc::clone(&refused)),
+            Arc::clone(&lifecycle),
+        ));
         let listeners = bound.split().pop().unwrap();
         let serving = tokio::spawn(server::serve(listeners, Arc::clone(&shared)));
-        Self { clients: clients.unwrap_or(admin), admin, lifecycle, shared, serving, live, refused }
+        Self {
+            clients: clients.unwrap_or(admin),
+            admin,
+            lifecycle,
+            shared,
+            serving,
+            live,
+            refused,
+        }
     }
 
     pub(crate) fn plain() -> Self {
@@ -81,14 +100,17 @@ impl TestServer {
     }
 }
 
-/// Ends the process of a hanging test in real time, whatever the test's clock says. One thread a test; it dies with it.
+/// Ends the process of a hanging test in real time, whatever the test's clock says. One thread a
+/// test; it dies with it.
 fn watch_over() {
     let (alive, gone) = std::sync::mpsc::channel::<()>();
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     std::thread::spawn(move || {
         if gone.recv_timeout(WATCHDOG) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
             // Past the harness, which would keep it to itself.
-            std::io::stderr().write_all(format!("{test} hangs\n").as_bytes()).unwrap();
+            std::io::stderr()
+                .write_all(format!("{test} hangs\n").as_bytes())
+                .unwrap();
             std::process::exit(101);
         }
     });
@@ -97,7 +119,10 @@ fn watch_over() {
 }
 
 /// Answers by path, and keeps what the edge has refused.
-pub(crate) struct Script(pub(crate) mpsc::UnboundedSender<mpsc::Sender<Bytes>>, pub(crate) Refused);
+pub(crate) struct Script(
+    pub(crate) mpsc::UnboundedSender<mpsc::Sender<Bytes>>,
+    pub(crate) Refused,
+);
 
 /// The codes of what the edge has refused, in order.
 pub(crate) type Refused = Arc<Mutex<Vec<Code>>>;
@@ -111,12 +136,26 @@ impl Handler for Script {
         match request.uri().path() {
             "/panic" => panic!("with a secret in it"),
             "/live" => self.live(),
-            "/unauthenticated" | "/v1/streams/a/cancel" if request.headers().contains_key("x-wrong-key") => {
-                refuse(&Fault::new(Code::Unauthenticated, "wrong key"), DialectId::OpenaiChat, &context.request_id)
+            "/unauthenticated" | "/v1/streams/a/cancel"
+                if request.headers().contains_key("x-wrong-key") =>
+            {
+                refuse(
+                    &Fault::new(Code::Unauthenticated, "wrong key"),
+                    DialectId::OpenaiChat,
+                    &context.request_id,
+                )
             }
-            "/too-large" => refuse(&Fault::new(Code::BodyTooLarge, "too much"), DialectId::OpenaiChat, &context.request_id),
+            "/too-large" => refuse(
+                &Fault::new(Code::BodyTooLarge, "too much"),
+                DialectId::OpenaiChat,
+                &context.request_id,
+            ),
             "/swallow" => {
-                let size = request.into_body().collect().await.map(|body| body.to_bytes().len());
+                let size = request
+                    .into_body()
+                    .collect()
+                    .await
+                    .map(|body| body.to_bytes().len());
                 Response::new(Reply::whole(format!("{size:?}")))
             }
             _ => echo(&context, &request),
@@ -146,15 +185,29 @@ fn frame(token: Bytes) -> Result<Frame<Bytes>, Infallible> {
     Ok(Frame::data(token))
 }
 
-fn stream_of(body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static) -> Response<Reply> {
+fn stream_of(
+    body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+) -> Response<Reply> {
     let mut response = Response::new(Reply::live(body));
-    response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    response.headers_mut().insert("cache-control", HeaderValue::from_static("no-cache, no-transform"));
+    response.headers_mut().insert(
+        "content-type",
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
+    response.headers_mut().insert(
+        "cache-control",
+        HeaderValue::from_static("no-cache, no-transform"),
+    );
     response
 }
 
 fn echo(context: &RequestContext, request: &Request<Incoming>) -> Response<Reply> {
-    let RequestContext { request_id, client, loopback, forwarded, .. } = context;
+    let RequestContext {
+        request_id,
+        client,
+        loopback,
+        forwarded,
+        ..
+    } = context;
     let seen = serde_json::json!({
         "id": &**request_id, "client": client, "loopback": loopback, "forwarded": forwarded,
         "uri": request.uri().to_string(), "version": format!("{:?}", request.version()),

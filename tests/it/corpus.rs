@@ -1,7 +1,9 @@
-//! Real recordings through the running proxy: what every provider really sent, in every dialect, says what it said.
+//! Real recordings through the running proxy: what every provider really sent, in every dialect,
+//! says what it said.
 //!
-//! The recordings lie in `SLUICEGATE_CORPUS`, else in `../shared/corpus`; the repository's own (`tests/recordings`,
-//! `demo`) are played in any case. Bodies are cut at random places: `SLUICEGATE_SEED` repeats a run.
+//! The recordings lie in `SLUICEGATE_CORPUS`, else in `../shared/corpus`; the repository's own
+//! (`tests/recordings`, `demo`) are played in any case. Bodies are cut at random places:
+//! `SLUICEGATE_SEED` repeats a run.
 
 mod expected;
 pub mod recording;
@@ -33,7 +35,11 @@ const EXPLAINED: [(&str, &str, &str); 3] = [
         ": reasoning: ",
         "it sends its reasoning in `reasoning_details` alone, where the independent fold does not look",
     ),
-    ("_azure_grok-4-1-fast-non-reasoning_", "Messages", "it counts more cached input than input, and a message has no words for that"),
+    (
+        "_azure_grok-4-1-fast-non-reasoning_",
+        "Messages",
+        "it counts more cached input than input, and a message has no words for that",
+    ),
     (
         "xai-x-search-tool.chunks.0-7e5c6f",
         "Messages",
@@ -45,7 +51,10 @@ const EXPLAINED: [(&str, &str, &str); 3] = [
 pub fn corpus() -> (PathBuf, bool) {
     match std::env::var_os("SLUICEGATE_CORPUS") {
         Some(path) => (path.into(), true),
-        None => (PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"), false),
+        None => (
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus"),
+            false,
+        ),
     }
 }
 
@@ -53,14 +62,25 @@ pub fn corpus() -> (PathBuf, bool) {
 pub fn all_recordings() -> Vec<Recording> {
     let (path, wanted) = corpus();
     let mut all = recording::under(&path, false);
-    assert!(!wanted || !all.is_empty(), "SLUICEGATE_CORPUS is set, and there is no recording in {}", path.display());
+    assert!(
+        !wanted || !all.is_empty(),
+        "SLUICEGATE_CORPUS is set, and there is no recording in {}",
+        path.display()
+    );
     if all.is_empty() {
-        println!("no corpus in {}: only the repository's own recordings are played", path.display());
+        println!(
+            "no corpus in {}: only the repository's own recordings are played",
+            path.display()
+        );
     }
     let own = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     let before = all.len();
     all.extend(recording::under(&own, true));
-    assert!(all.len() > before, "the repository's own recordings are in {}", own.display());
+    assert!(
+        all.len() > before,
+        "the repository's own recordings are in {}",
+        own.display()
+    );
     all
 }
 
@@ -72,7 +92,12 @@ fn request(number: usize) -> String {
 /// The recording that a request asks for.
 fn asked_for(call: &Call) -> usize {
     let body = std::str::from_utf8(&call.body).unwrap();
-    body.split("recording-").nth(1).and_then(|rest| rest.split('-').next()).unwrap().parse().unwrap()
+    body.split("recording-")
+        .nth(1)
+        .and_then(|rest| rest.split('-').next())
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 async fn player(all: &Arc<Vec<Recording>>, seed: u64) -> Upstream {
@@ -80,7 +105,9 @@ async fn player(all: &Arc<Vec<Recording>>, seed: u64) -> Upstream {
     Upstream::start(move |call, n| {
         let recording = &all[asked_for(call)];
         let mut dice = Dice::new(seed.wrapping_add(n as u64));
-        let mut cuts: Vec<usize> = (0..dice.below(CUTS)).map(|_| dice.place(recording.body.len())).collect();
+        let mut cuts: Vec<usize> = (0..dice.below(CUTS))
+            .map(|_| dice.place(recording.body.len()))
+            .collect();
         cuts.sort_unstable();
         let mut steps = vec![Step::Head(Head::ok(&recording.content_type))];
         steps.extend(pieces(&recording.body, cuts));
@@ -116,8 +143,17 @@ async fn every_recording_says_what_it_said_in_every_dialect() {
         found.extend(done.unwrap());
     }
     summary(&all);
-    found.retain(|it: &String| !EXPLAINED.iter().any(|(name, what, _)| it.contains(name) && it.contains(what)));
-    assert!(found.is_empty(), "{} differences (seed {seed}):\n{}", found.len(), found.join("\n"));
+    found.retain(|it: &String| {
+        !EXPLAINED
+            .iter()
+            .any(|(name, what, _)| it.contains(name) && it.contains(what))
+    });
+    assert!(
+        found.is_empty(),
+        "{} differences (seed {seed}):\n{}",
+        found.len(),
+        found.join("\n")
+    );
     proxy.at_rest().await;
 }
 
@@ -136,14 +172,20 @@ async fn played(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<
     let recording = &all[number];
     let ask = |speech, stream| {
         let ask = Ask::chat(speech, recording.wire.name(), stream).saying(&request(number));
-        if recording.choices() > 1 && speech.has_choices() { ask.set("n", recording.choices().into()) } else { ask }
+        if recording.choices() > 1 && speech.has_choices() {
+            ask.set("n", recording.choices().into())
+        } else {
+            ask
+        }
     };
     let mut found = Vec::new();
     for speech in speeches() {
         let mut reply = client.ask(&ask(speech, true)).await;
         if reply.status != 200 {
             let body = reply.json().await;
-            found.extend((!recording.fails()).then(|| format!("{speech:?}: {} {body}", reply.status)));
+            found.extend(
+                (!recording.fails()).then(|| format!("{speech:?}: {} {body}", reply.status)),
+            );
             continue;
         }
         let (events, _) = reply.events().await;
@@ -151,13 +193,23 @@ async fn played(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<
             found.extend(recording.unchanged(speech, &events));
             continue;
         }
-        found.extend(differences(recording, speech, &Told::of(speech, &events)).into_iter().map(|it| format!("{speech:?}: {it}")));
+        found.extend(
+            differences(recording, speech, &Told::of(speech, &events))
+                .into_iter()
+                .map(|it| format!("{speech:?}: {it}")),
+        );
     }
     // Of its own wire a whole answer is asked, and no recording is one.
-    for speech in speeches().into_iter().filter(|speech| speech.wire() != Some(recording.wire)) {
+    for speech in speeches()
+        .into_iter()
+        .filter(|speech| speech.wire() != Some(recording.wire))
+    {
         found.extend(whole(recording, speech, &client, &ask(speech, false)).await);
     }
-    found.into_iter().map(|it| format!("{}: {it}", recording.name)).collect()
+    found
+        .into_iter()
+        .map(|it| format!("{}: {it}", recording.name))
+        .collect()
 }
 
 /// The same without a stream: over another wire it is the fold of one.
@@ -167,18 +219,35 @@ async fn whole(recording: &Recording, speech: Speech, client: &Client, ask: &Ask
     let expected = failure(recording, speech);
     if expected.is_some() || reply.status != 200 {
         let got = (reply.status, body["error"]["code"].as_str().unwrap_or(""));
-        let same = expected.as_ref().is_some_and(|(status, code)| (*status, code.as_str()) == got);
-        return (!same).then(|| format!("{speech:?}, whole: {} {body} instead of {expected:?}", reply.status)).into_iter().collect();
+        let same = expected
+            .as_ref()
+            .is_some_and(|(status, code)| (*status, code.as_str()) == got);
+        return (!same)
+            .then(|| {
+                format!(
+                    "{speech:?}, whole: {} {body} instead of {expected:?}",
+                    reply.status
+                )
+            })
+            .into_iter()
+            .collect();
     }
     let told = Told::of_whole(speech, &body);
-    differences(recording, speech, &told).into_iter().map(|it| format!("{speech:?}, whole: {it}")).collect()
+    differences(recording, speech, &told)
+        .into_iter()
+        .map(|it| format!("{speech:?}, whole: {it}"))
+        .collect()
 }
 
 #[test]
 fn every_recorded_refusal_is_blamed_on_whoever_it_must_be() {
     let (path, wanted) = corpus();
     let all = recording::refusals(&path);
-    assert!(!wanted || !all.is_empty(), "SLUICEGATE_CORPUS is set, and there is no error in {}", path.display());
+    assert!(
+        !wanted || !all.is_empty(),
+        "SLUICEGATE_CORPUS is set, and there is no error in {}",
+        path.display()
+    );
     for recorded in &all {
         let status = StatusCode::from_u16(recorded.status).unwrap();
         let fault = wire::of(recorded.wire).refusal(status, &HeaderMap::new(), &recorded.body);
@@ -189,8 +258,15 @@ fn every_recorded_refusal_is_blamed_on_whoever_it_must_be() {
             // Google has no other status for a key that is not valid.
             400 if recorded.wire == WireId::Gemini && told.1 == "upstream_auth" => {}
             400 | 404 | 413 | 422 => {
-                assert_eq!((told.0, fault.side), (recorded.status, Side::Client), "{name}");
-                assert!(fault.quotes, "the upstream's words are told: {name}: {fault}");
+                assert_eq!(
+                    (told.0, fault.side),
+                    (recorded.status, Side::Client),
+                    "{name}"
+                );
+                assert!(
+                    fault.quotes,
+                    "the upstream's words are told: {name}: {fault}"
+                );
             }
             _ => assert_eq!(fault.side, Side::Upstream, "{name}"),
         }
@@ -202,26 +278,47 @@ fn every_recorded_refusal_is_blamed_on_whoever_it_must_be() {
 async fn the_demo_recordings_play() {
     let demo = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("demo");
     let proxy = Setup::new()
-        .section("providers.demo", &format!("wire = \"replay\"\ndir = {:?}\npace = \"0s\"", demo.display().to_string()))
+        .section(
+            "providers.demo",
+            &format!(
+                "wire = \"replay\"\ndir = {:?}\npace = \"0s\"",
+                demo.display().to_string()
+            ),
+        )
         .model("demo", "[\"demo/tour.rec\"]")
         .model("demo-tools", "[\"demo/tools.rec\"]")
         .start()
         .await;
     for speech in speeches() {
         let told = demo_told(&proxy, speech, "demo").await;
-        assert!(told.text().len() > 500 && !told.first().reasoning.is_empty(), "{told:?}");
+        assert!(
+            told.text().len() > 500 && !told.first().reasoning.is_empty(),
+            "{told:?}"
+        );
         let told = demo_told(&proxy, speech, "demo-tools").await;
         assert_eq!(told.first().finish.as_deref(), Some("tool_calls"));
         for (_, (id, name, arguments)) in told.first().tools {
             assert!(!id.is_empty() && !name.is_empty());
-            assert!(serde_json::from_str::<Value>(&arguments).is_ok(), "{arguments}");
+            assert!(
+                serde_json::from_str::<Value>(&arguments).is_ok(),
+                "{arguments}"
+            );
         }
     }
 }
 
 async fn demo_told(proxy: &Proxy, speech: Speech, model: &str) -> Told {
-    let told = proxy.client.ask(&Ask::chat(speech, model, true)).await.told().await;
+    let told = proxy
+        .client
+        .ask(&Ask::chat(speech, model, true))
+        .await
+        .told()
+        .await;
     assert!(told.is_success(), "{told:?}");
-    assert!(told.usage.is_some_and(|it| !it.estimated && it.output > Some(0)), "{told:?}");
+    assert!(
+        told.usage
+            .is_some_and(|it| !it.estimated && it.output > Some(0)),
+        "{told:?}"
+    );
     told
 }

@@ -1,4 +1,5 @@
-//! Credentials that are more than a key: requests are signed, tokens are fetched, kept and replaced.
+//! Credentials that are more than a key: requests are signed, tokens are fetched, kept and
+//! replaced.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,9 @@ use crate::rig::{Ask, Pace, Proxy, Say, Setup, Speech, Told, Upstream, WireId};
 
 /// The proxy with model `m` over an upstream that wants this credential.
 async fn proxy(upstream: &Upstream, credential: Credential) -> Proxy {
-    let setup = Setup::new().provider("up", WireId::OpenaiChat, upstream.addr).model("m", "[\"up/m:1\"]");
+    let setup = Setup::new()
+        .provider("up", WireId::OpenaiChat, upstream.addr)
+        .model("m", "[\"up/m:1\"]");
     setup.start_with(|config| give(config, credential)).await
 }
 
@@ -21,14 +24,20 @@ async fn proxy(upstream: &Upstream, credential: Credential) -> Proxy {
 fn give(config: &mut Config, credential: Credential) {
     let models = std::mem::take(&mut config.route.models);
     // The provider is held by its targets as well: what they are is noted, and they are made anew.
-    let noted: Vec<_> = models.into_iter().map(|(name, mut model)| (name, model.tiers.remove(0).remove(0).target.model, model)).collect();
+    let noted: Vec<_> = models
+        .into_iter()
+        .map(|(name, mut model)| (name, model.tiers.remove(0).remove(0).target.model, model))
+        .collect();
     let (name, provider) = config.route.providers.pop_first().unwrap();
     let mut provider = Arc::try_unwrap(provider).unwrap();
     provider.credential = credential;
     let provider = Arc::new(provider);
     config.route.providers.insert(name, provider.clone());
     for (name, model, mut route) in noted {
-        let target = sluicegate::model::target::Target { provider: provider.clone(), model };
+        let target = sluicegate::model::target::Target {
+            provider: provider.clone(),
+            model,
+        };
         route.tiers = vec![vec![Weighted { target, weight: 1 }]];
         config.route.models.insert(name, route);
     }
@@ -44,7 +53,12 @@ async fn refusal(proxy: &Proxy) -> (String, String) {
 }
 
 async fn ask(proxy: &Proxy) -> Told {
-    proxy.client.ask(&Ask::chat(Speech::Chat, "m", true)).await.told().await
+    proxy
+        .client
+        .ask(&Ask::chat(Speech::Chat, "m", true))
+        .await
+        .told()
+        .await
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -53,23 +67,51 @@ fn hex(bytes: &[u8]) -> String {
 
 fn hmac(key: &[u8], message: &str) -> Vec<u8> {
     assert!(key.len() <= 64);
-    let pad = |with: u8| -> Vec<u8> { (0..64).map(|at| key.get(at).unwrap_or(&0) ^ with).collect() };
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+    let pad =
+        |with: u8| -> Vec<u8> { (0..64).map(|at| key.get(at).unwrap_or(&0) ^ with).collect() };
+    let inner = Sha256::new()
+        .chain_update(pad(0x36))
+        .chain_update(message)
+        .finalize();
+    Sha256::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner)
+        .finalize()
+        .to_vec()
 }
 
 /// The signature that AWS would expect of a request, by its own description of how it is made.
 fn signature(call: &Call, secret: &str, region: &str) -> String {
     let mut line = call.line.split(' ');
-    let (method, path) = (line.next().unwrap(), line.next().unwrap().replace('%', "%25").replace(':', "%3A"));
+    let (method, path) = (
+        line.next().unwrap(),
+        line.next().unwrap().replace('%', "%25").replace(':', "%3A"),
+    );
     let date = call.header("x-amz-date").unwrap();
     let names = ["content-type", "host", "x-amz-date", "x-amz-security-token"];
-    let fields: String = names.iter().map(|name| format!("{name}:{}\n", call.header(name).unwrap())).collect();
-    let canonical = format!("{method}\n{path}\n\n{fields}\n{}\n{}", names.join(";"), hex(&Sha256::digest(&call.body)));
+    let fields: String = names
+        .iter()
+        .map(|name| format!("{name}:{}\n", call.header(name).unwrap()))
+        .collect();
+    let canonical = format!(
+        "{method}\n{path}\n\n{fields}\n{}\n{}",
+        names.join(";"),
+        hex(&Sha256::digest(&call.body))
+    );
     let (day, _) = date.split_once('T').unwrap();
-    let text = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/bedrock/aws4_request\n{}", hex(&Sha256::digest(canonical)));
+    let text = format!(
+        "AWS4-HMAC-SHA256\n{date}\n{day}/{region}/bedrock/aws4_request\n{}",
+        hex(&Sha256::digest(canonical))
+    );
     let chain = [day, region, "bedrock", "aws4_request"];
-    hex(&hmac(&chain.iter().fold(format!("AWS4{secret}").into_bytes(), |key, part| hmac(&key, part)), &text))
+    hex(&hmac(
+        &chain
+            .iter()
+            .fold(format!("AWS4{secret}").into_bytes(), |key, part| {
+                hmac(&key, part)
+            }),
+        &text,
+    ))
 }
 
 #[tokio::test]
@@ -80,7 +122,15 @@ async fn requests_are_signed_with_aws_keys() {
         secret_access_key: "aws-s3cret".to_owned().into(),
         session_token: Some("s3ssion==".to_owned().into()),
     };
-    let proxy = proxy(&upstream, Credential::Aws(Aws { region: "eu-west-1".into(), keys: Some(keys), profile: None })).await;
+    let proxy = proxy(
+        &upstream,
+        Credential::Aws(Aws {
+            region: "eu-west-1".into(),
+            keys: Some(keys),
+            profile: None,
+        }),
+    )
+    .await;
     let told = ask(&proxy).await;
     assert!(told.is_success(), "{told:?}");
     let call = upstream.call(0);
@@ -93,7 +143,11 @@ async fn requests_are_signed_with_aws_keys() {
             signature(&call, "aws-s3cret", "eu-west-1")
         )
     );
-    assert!(call.headers.iter().all(|(_, value)| !value.contains("aws-s3cret")));
+    assert!(
+        call.headers
+            .iter()
+            .all(|(_, value)| !value.contains("aws-s3cret"))
+    );
 }
 
 fn entra(tokens: &Upstream) -> Credential {
@@ -107,16 +161,29 @@ fn entra(tokens: &Upstream) -> Credential {
 
 /// Gives tokens `t0ken-0`, `t0ken-1` …
 async fn tokens() -> Upstream {
-    Upstream::start(|_, n| json(200, format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"t0ken-{n}"}}"#))).await
+    Upstream::start(|_, n| {
+        json(
+            200,
+            format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"t0ken-{n}"}}"#),
+        )
+    })
+    .await
 }
 
 #[tokio::test]
 async fn a_token_serves_many_requests_until_it_is_refused() {
     let tokens = tokens().await;
     let refuse = Arc::new(AtomicUsize::new(0));
-    let (refused, good) = (refuse.clone(), Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat));
+    let (refused, good) = (
+        refuse.clone(),
+        Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat),
+    );
     let upstream = Upstream::start(move |call, n| {
-        if refused.load(Ordering::SeqCst) == n && n > 0 { json(401, r#"{"error":{"message":"expired"}}"#) } else { good(call, n) }
+        if refused.load(Ordering::SeqCst) == n && n > 0 {
+            json(401, r#"{"error":{"message":"expired"}}"#)
+        } else {
+            good(call, n)
+        }
     })
     .await;
     let proxy = proxy(&upstream, entra(&tokens)).await;
@@ -127,8 +194,20 @@ async fn a_token_serves_many_requests_until_it_is_refused() {
     assert_eq!(tokens.count(), 1);
     assert!(ask(&proxy).await.is_success());
     assert_eq!(tokens.count(), 2);
-    for (call, token) in ["Bearer t0ken-0", "Bearer t0ken-0", "Bearer t0ken-0", "Bearer t0ken-1"].into_iter().enumerate() {
-        assert_eq!(upstream.call(call).header("authorization"), Some(token), "call {call}");
+    for (call, token) in [
+        "Bearer t0ken-0",
+        "Bearer t0ken-0",
+        "Bearer t0ken-0",
+        "Bearer t0ken-1",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(
+            upstream.call(call).header("authorization"),
+            Some(token),
+            "call {call}"
+        );
     }
 }
 
@@ -140,8 +219,16 @@ async fn without_a_token_nobody_is_asked() {
     for _ in 0..3 {
         let (code, message) = refusal(&proxy).await;
         assert_eq!(code, "upstream_auth");
-        assert!(message.contains("provider `up`") && message.contains("check `tenant_id`, `client_id` and `client_secret`"), "{message}");
+        assert!(
+            message.contains("provider `up`")
+                && message.contains("check `tenant_id`, `client_id` and `client_secret`"),
+            "{message}"
+        );
     }
-    assert_eq!((upstream.count(), tokens.count()), (0, 1), "and the token endpoint is left in peace for a moment");
+    assert_eq!(
+        (upstream.count(), tokens.count()),
+        (0, 1),
+        "and the token endpoint is left in peace for a moment"
+    );
     proxy.at_rest().await;
 }

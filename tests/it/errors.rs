@@ -1,7 +1,9 @@
-//! Refusals: what every provider really answers when it does not answer, and what it could; told as the contract says.
+//! Refusals: what every provider really answers when it does not answer, and what it could; told as
+//! the contract says.
 //!
-//! Each is served to both dialects, one of them streaming, by an upstream that is asked alone and by one with a spare
-//! behind it: status, code, words, wait, and how often who was asked are compared with a reading of the body of their own.
+//! Each is served to both dialects, one of them streaming, by an upstream that is asked alone and
+//! by one with a spare behind it: status, code, words, wait, and how often who was asked are
+//! compared with a reading of the body of their own.
 
 mod expected;
 mod made;
@@ -39,7 +41,11 @@ pub struct Refusal {
 
 impl Refusal {
     fn steps(&self) -> Vec<Step> {
-        let head = Head { status: self.status, headers: self.headers.clone(), framing: Framing::Length(self.body.len()) };
+        let head = Head {
+            status: self.status,
+            headers: self.headers.clone(),
+            framing: Framing::Length(self.body.len()),
+        };
         vec![Step::Head(head), Step::Write(self.body.clone()), Step::End]
     }
 }
@@ -54,15 +60,31 @@ struct Way {
 }
 
 impl Way {
-    /// Every dialect, alone and with a spare; with a stream in one of them and without in the other, by turns.
+    /// Every dialect, alone and with a spare; with a stream in one of them and without in the
+    /// other, by turns.
     fn all(number: usize) -> impl Iterator<Item = Self> {
-        let ways = Speech::CHATS.into_iter().map(move |speech| (speech, (speech == Speech::Chat) == number.is_multiple_of(2)));
-        ways.flat_map(move |(speech, stream)| ["m", "spared"].map(|model| Self { number, speech, stream, model }))
+        let ways = Speech::CHATS
+            .into_iter()
+            .map(move |speech| (speech, (speech == Speech::Chat) == number.is_multiple_of(2)));
+        ways.flat_map(move |(speech, stream)| {
+            ["m", "spared"].map(|model| Self {
+                number,
+                speech,
+                stream,
+                model,
+            })
+        })
     }
 
     /// How the upstream tells requests apart.
     fn mark(self) -> String {
-        format!("refusal-{}-{}-{}-{}-", self.number, self.speech.name(), self.stream, self.model)
+        format!(
+            "refusal-{}-{}-{}-{}-",
+            self.number,
+            self.speech.name(),
+            self.stream,
+            self.model
+        )
     }
 
     fn ask(self) -> Ask {
@@ -73,21 +95,31 @@ impl Way {
 
 impl std::fmt::Display for Way {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {}", self.speech.name(), if self.stream { "streamed" } else { "whole" }, self.model)
+        write!(
+            f,
+            "{} {} {}",
+            self.speech.name(),
+            if self.stream { "streamed" } else { "whole" },
+            self.model
+        )
     }
 }
 
 /// The mark of a request.
 fn mark_of(call: &Call) -> &str {
     let body = std::str::from_utf8(&call.body).unwrap();
-    body.split('"').find(|it| it.starts_with("refusal-")).unwrap()
+    body.split('"')
+        .find(|it| it.starts_with("refusal-"))
+        .unwrap()
 }
 
 /// How often each was asked for.
 fn counts(upstream: &Upstream) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for n in 0..upstream.count() {
-        *counts.entry(mark_of(&upstream.call(n)).to_owned()).or_default() += 1;
+        *counts
+            .entry(mark_of(&upstream.call(n)).to_owned())
+            .or_default() += 1;
     }
     counts
 }
@@ -107,7 +139,10 @@ pub struct Got {
 
 impl Got {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -116,14 +151,35 @@ async fn got(client: &Client, way: Way) -> Got {
     let headers = reply.headers.clone();
     if way.stream && reply.status == 200 {
         let (events, _) = reply.events().await;
-        let all = events.iter().map(|it| it.data.as_str()).collect::<Vec<_>>().join("\n");
-        let error = events.iter().find(|it| it.name == "error").map(crate::rig::sse::Event::json).unwrap_or_default();
-        let ends = events.iter().filter(|it| it.name == "end" || it.data == "[DONE]").count();
+        let all = events
+            .iter()
+            .map(|it| it.data.as_str())
+            .collect::<Vec<_>>()
+            .join("\n");
+        let error = events
+            .iter()
+            .find(|it| it.name == "error")
+            .map(crate::rig::sse::Event::json)
+            .unwrap_or_default();
+        let ends = events
+            .iter()
+            .filter(|it| it.name == "end" || it.data == "[DONE]")
+            .count();
         assert_eq!(ends, 1, "{all}");
-        return Got { status: None, headers, error, all };
+        return Got {
+            status: None,
+            headers,
+            error,
+            all,
+        };
     }
     let body = reply.json().await;
-    Got { status: Some(reply.status), headers, error: body["error"].clone(), all: body.to_string() }
+    Got {
+        status: Some(reply.status),
+        headers,
+        error: body["error"].clone(),
+        all: body.to_string(),
+    }
 }
 
 /// Everything in which these refusals were told otherwise than they should be.
@@ -159,23 +215,41 @@ async fn told(clock: &Virtual, wire: WireId, all: Arc<Vec<Refusal>>) -> Vec<Stri
         let client = proxy.client.clone();
         asking.spawn(async move { (way, got(&client, way).await) });
     }
-    let answers = clock.takes_at_most(Duration::from_secs(30), "all answers", asking.join_all()).await;
+    let answers = clock
+        .takes_at_most(Duration::from_secs(30), "all answers", asking.join_all())
+        .await;
     let (calls, spare_calls) = (counts(&upstream), counts(&spare));
-    let count = |counts: &BTreeMap<String, usize>, way: Way| counts.get(&way.mark()).copied().unwrap_or(0);
+    let count =
+        |counts: &BTreeMap<String, usize>, way: Way| counts.get(&way.mark()).copied().unwrap_or(0);
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (way, got) in answers {
         let refusal = &all[way.number];
         let calls = (count(&calls, way), count(&spare_calls, way));
-        let what = Expected::of(refusal).differences(way.model == "spared", way.speech, &got, calls);
+        let what =
+            Expected::of(refusal).differences(way.model == "spared", way.speech, &got, calls);
         for it in what {
-            found.entry(format!("{wire:?} {} {}: {it}", refusal.status, refusal.name)).or_default().push(way.to_string());
+            found
+                .entry(format!(
+                    "{wire:?} {} {}: {it}",
+                    refusal.status, refusal.name
+                ))
+                .or_default()
+                .push(way.to_string());
         }
     }
-    found.into_iter().map(|(what, ways)| format!("{what} [{}]", ways.join(", "))).collect()
+    found
+        .into_iter()
+        .map(|(what, ways)| format!("{what} [{}]", ways.join(", ")))
+        .collect()
 }
 
 fn assert_none(found: &[String]) {
-    assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "{} differences:\n{}",
+        found.len(),
+        found.join("\n")
+    );
 }
 
 #[tokio::test]
@@ -189,7 +263,11 @@ async fn every_recorded_refusal_is_told_as_the_contract_says() {
         found.extend(differences(&clock, wire, all).await);
     }
     let (path, wanted) = crate::corpus::corpus();
-    assert!(!wanted || count > 0, "SLUICEGATE_CORPUS is set, and there is no error in {}", path.display());
+    assert!(
+        !wanted || count > 0,
+        "SLUICEGATE_CORPUS is set, and there is no error in {}",
+        path.display()
+    );
     assert_none(&found);
 }
 

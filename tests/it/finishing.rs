@@ -1,4 +1,5 @@
-//! `on_cancel = "finish"`: a cancelled upstream is read on for its true usage, and nobody waits for that.
+//! `on_cancel = "finish"`: a cancelled upstream is read on for its true usage, and nobody waits for
+//! that.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use crate::rig::log::Log;
 use crate::rig::told::Usage;
 use crate::rig::upstream::{Step, json};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, chat_pairs, name, say, settle, within,
+    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId,
+    chat_pairs, name, say, settle, within,
 };
 
 /// How long an upstream is read on at the most.
@@ -23,12 +25,16 @@ fn five(told: &Told) -> bool {
 }
 
 fn finishing(wire: WireId, upstream: &Upstream) -> Setup {
-    Setup::new().over(wire, upstream).section("providers.up", "on_cancel = \"finish\"")
+    Setup::new()
+        .over(wire, upstream)
+        .section("providers.up", "on_cancel = \"finish\"")
 }
 
 /// The same with another upstream behind it, and retries.
 async fn stubborn(wire: WireId, upstream: &Upstream, spare: &Upstream) -> Proxy {
-    let setup = Setup::new().over_two(wire, upstream, spare).section("providers.up", "on_cancel = \"finish\"");
+    let setup = Setup::new()
+        .over_two(wire, upstream, spare)
+        .section("providers.up", "on_cancel = \"finish\"");
     setup.section("models.m", "retries = 3").start().await
 }
 
@@ -47,7 +53,10 @@ async fn until_upstream(client: &Client, id: &str, state: &str) -> Value {
 }
 
 fn usage(status: &Value) -> Usage {
-    assert_eq!(status["estimated"], status["usage"]["estimated"], "{status}");
+    assert_eq!(
+        status["estimated"], status["usage"]["estimated"],
+        "{status}"
+    );
     Told::of_whole(Speech::Events, status).usage.unwrap()
 }
 
@@ -81,26 +90,50 @@ async fn cancelled_mid_stream(clock: &Virtual, speech: Speech, wire: WireId, by:
     let spare = Upstream::silent().await;
     let proxy = stubborn(wire, &upstream, &spare).await;
     upstream.open(5);
-    let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true).cancel_on_disconnect()).await;
+    let mut reply = proxy
+        .client
+        .ask(&Ask::chat(speech, "m", true).cancel_on_disconnect())
+        .await;
     let id = reply.stream_id();
     reply.until(five).await;
     cancelled(&proxy.client, reply, by).await;
     proxy.at_rest().await;
-    assert_eq!(upstream.call(0).closed, None, "the upstream sees nothing of it");
+    assert_eq!(
+        upstream.call(0).closed,
+        None,
+        "the upstream sees nothing of it"
+    );
     upstream.open(99);
     upstream.ended(0).await;
     clock.pass(LATER).await;
-    assert_eq!((upstream.count(), spare.count(), upstream.call(0).closed), (1, 0, None), "read to its end, and nobody is asked again");
+    assert_eq!(
+        (upstream.count(), spare.count(), upstream.call(0).closed),
+        (1, 0, None),
+        "read to its end, and nobody is asked again"
+    );
     if by == By::Forgotten {
-        assert_eq!(proxy.client.get(&format!("/v1/streams/{id}")).await.status, 404);
+        assert_eq!(
+            proxy.client.get(&format!("/v1/streams/{id}")).await.status,
+            404
+        );
         return;
     }
     let status = proxy.client.status(&id).await;
-    assert_eq!((&status["status"], &status["upstream"]), (&"cancelled".into(), &"closed".into()), "{status}");
+    assert_eq!(
+        (&status["status"], &status["upstream"]),
+        (&"cancelled".into(), &"closed".into()),
+        "{status}"
+    );
     assert!(is_true(&status), "{status}");
-    assert!(!status["text"].as_str().unwrap().contains("tok5"), "what was read on is told to nobody: {status}");
+    assert!(
+        !status["text"].as_str().unwrap().contains("tok5"),
+        "what was read on is told to nobody: {status}"
+    );
     let told = proxy.client.follow(Speech::Events, &id).await.told().await;
-    assert!(told.is_cancelled() && told.usage.is_some_and(|used| used.estimated), "the journal stays as it was told: {told:?}");
+    assert!(
+        told.is_cancelled() && told.usage.is_some_and(|used| used.estimated),
+        "the journal stays as it was told: {told:?}"
+    );
 }
 
 /// Cancels the stream, and sees that nobody waits for the upstream.
@@ -109,15 +142,32 @@ async fn cancelled(client: &Client, mut reply: Reply, by: By) {
     match by {
         By::Id => {
             let first = client.cancel(&id).await.json().await;
-            assert_eq!((&first["status"], &first["upstream"]), (&"cancelled".into(), &"finishing".into()), "{first}");
-            assert!(usage(&first).estimated && usage(&first).output > Some(0), "{first}");
-            assert!(reply.told().await.is_cancelled(), "the reader has its end at once");
+            assert_eq!(
+                (&first["status"], &first["upstream"]),
+                (&"cancelled".into(), &"finishing".into()),
+                "{first}"
+            );
+            assert!(
+                usage(&first).estimated && usage(&first).output > Some(0),
+                "{first}"
+            );
+            assert!(
+                reply.told().await.is_cancelled(),
+                "the reader has its end at once"
+            );
             let again = client.cancel(&id).await.json().await;
-            assert_eq!((&first["status"], &first["usage"]), (&again["status"], &again["usage"]), "cancelling again changes nothing");
+            assert_eq!(
+                (&first["status"], &first["usage"]),
+                (&again["status"], &again["usage"]),
+                "cancelling again changes nothing"
+            );
         }
         By::Disconnect => {
             drop(reply);
-            assert_eq!(client.until_status(&id, "cancelled").await["upstream"], "finishing");
+            assert_eq!(
+                client.until_status(&id, "cancelled").await["upstream"],
+                "finishing"
+            );
         }
         By::Forgotten => {
             assert_eq!(client.forget(&id).await.status, 204);
@@ -140,14 +190,22 @@ async fn b07_what_was_asked_is_read_to_its_end_also_before_anything_came() {
     for (speech, wire) in chat_pairs() {
         for stream in [true, false] {
             for wait in [Wait::Head, Wait::Content, Wait::NextAttempt] {
-                let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}, waiting for {wait:?}"));
+                let _scene = Scene::of(format!(
+                    "{speech:?} over {wire:?}, stream: {stream}, waiting for {wait:?}"
+                ));
                 cancelled_waiting(&clock, speech, wire, stream, wait).await;
             }
         }
     }
 }
 
-async fn cancelled_waiting(clock: &Virtual, speech: Speech, wire: WireId, stream: bool, wait: Wait) {
+async fn cancelled_waiting(
+    clock: &Virtual,
+    speech: Speech,
+    wire: WireId,
+    stream: bool,
+    wait: Wait,
+) {
     let upstream = Upstream::start(move |call, n| {
         let mut steps = Say::tokens(9).script(wire, Pace::Flat)(call, n);
         match wait {
@@ -160,7 +218,10 @@ async fn cancelled_waiting(clock: &Virtual, speech: Speech, wire: WireId, stream
     .await;
     let spare = Upstream::silent().await;
     let proxy = stubborn(wire, &upstream, &spare).await;
-    let connection = proxy.client.send(&Ask::chat(speech, "m", stream).named(&name(1))).await;
+    let connection = proxy
+        .client
+        .send(&Ask::chat(speech, "m", stream).named(&name(1)))
+        .await;
     upstream.requests(1).await;
     if wait == Wait::NextAttempt {
         upstream.ended(0).await;
@@ -171,7 +232,11 @@ async fn cancelled_waiting(clock: &Virtual, speech: Speech, wire: WireId, stream
     if stream {
         assert!(reply.told().await.is_cancelled());
     }
-    assert!(matches!((stream, reply.status), (_, 200) | (false, 409)), "{}", reply.status);
+    assert!(
+        matches!((stream, reply.status), (_, 200) | (false, 409)),
+        "{}",
+        reply.status
+    );
     proxy.at_rest().await;
     if wait == Wait::NextAttempt {
         assert_eq!(status["upstream"], "closed", "there is nothing to be read");
@@ -179,12 +244,20 @@ async fn cancelled_waiting(clock: &Virtual, speech: Speech, wire: WireId, stream
         finished(&proxy.client, &upstream, &status).await;
     }
     clock.pass(LATER).await;
-    assert_eq!((upstream.count(), spare.count()), (1, 0), "no other attempt is made");
+    assert_eq!(
+        (upstream.count(), spare.count()),
+        (1, 0),
+        "no other attempt is made"
+    );
 }
 
 /// The upstream may go on, and is read to its end.
 async fn finished(client: &Client, upstream: &Upstream, before: &Value) {
-    assert_eq!((&before["upstream"], upstream.call(0).closed), (&"finishing".into(), None), "{before}");
+    assert_eq!(
+        (&before["upstream"], upstream.call(0).closed),
+        (&"finishing".into(), None),
+        "{before}"
+    );
     assert!(usage(before).estimated, "{before}");
     upstream.open(1);
     upstream.ended(0).await;
@@ -197,13 +270,25 @@ async fn finished(client: &Client, upstream: &Upstream, before: &Value) {
 async fn a_request_that_has_not_gone_out_does_not_go_out_for_its_usage() {
     let clock = Virtual::start();
     let (addr, _held) = crate::rig::upstream::unreachable();
-    let setup = Setup::new().provider("up", WireId::OpenaiChat, addr).model("m", "[\"up/m-up\"]");
-    let proxy = setup.section("providers.up", "on_cancel = \"finish\"").start().await;
-    let _waiting = proxy.client.send(&Ask::chat(Speech::Events, "m", true).named(&name(1))).await;
+    let setup = Setup::new()
+        .provider("up", WireId::OpenaiChat, addr)
+        .model("m", "[\"up/m-up\"]");
+    let proxy = setup
+        .section("providers.up", "on_cancel = \"finish\"")
+        .start()
+        .await;
+    let _waiting = proxy
+        .client
+        .send(&Ask::chat(Speech::Events, "m", true).named(&name(1)))
+        .await;
     until_upstream(&proxy.client, &name(1), "open").await;
     clock.pass(Duration::from_secs(1)).await;
     let status = proxy.client.cancel(&name(1)).await.json().await;
-    assert_eq!((&status["status"], &status["upstream"]), (&"cancelled".into(), &"closed".into()), "{status}");
+    assert_eq!(
+        (&status["status"], &status["upstream"]),
+        (&"cancelled".into(), &"closed".into()),
+        "{status}"
+    );
 }
 
 #[tokio::test]
@@ -218,7 +303,10 @@ async fn an_upstream_that_refuses_or_fails_after_the_cancel_leaves_the_estimate(
         .await;
         let spare = Upstream::silent().await;
         let proxy = stubborn(wire, &upstream, &spare).await;
-        let _waiting = proxy.client.send(&Ask::chat(speech, "m", true).named(&name(1))).await;
+        let _waiting = proxy
+            .client
+            .send(&Ask::chat(speech, "m", true).named(&name(1)))
+            .await;
         upstream.requests(1).await;
         settle().await;
         let before = proxy.client.cancel(&name(1)).await.json().await;
@@ -226,7 +314,11 @@ async fn an_upstream_that_refuses_or_fails_after_the_cancel_leaves_the_estimate(
         let after = until_upstream(&proxy.client, &name(1), "closed").await;
         assert_eq!(before["usage"], after["usage"]);
         clock.pass(LATER).await;
-        assert_eq!((upstream.count(), spare.count()), (1, 0), "nothing is tried again");
+        assert_eq!(
+            (upstream.count(), spare.count()),
+            (1, 0),
+            "nothing is tried again"
+        );
 
         let _scene = Scene::of(format!("{speech:?} over {wire:?}, broken off"));
         let upstream = Upstream::start(move |_, _| {
@@ -242,7 +334,10 @@ async fn an_upstream_that_refuses_or_fails_after_the_cancel_leaves_the_estimate(
         let before = usage(&proxy.client.cancel(&reply.stream_id()).await.json().await);
         upstream.open(4);
         let after = usage(&until_upstream(&proxy.client, &reply.stream_id(), "closed").await);
-        assert!(after.estimated && after.output > before.output, "what was read on counts: {before:?}, {after:?}");
+        assert!(
+            after.estimated && after.output > before.output,
+            "what was read on counts: {before:?}, {after:?}"
+        );
     }
 }
 
@@ -250,21 +345,43 @@ async fn an_upstream_that_refuses_or_fails_after_the_cancel_leaves_the_estimate(
 async fn b32_reading_on_is_bounded_in_time() {
     let clock = Virtual::start();
     for (speech, wire) in chat_pairs() {
-        for (clocks, bound) in [("", LONGEST), ("total = \"90s\"", Duration::from_secs(90)), ("idle = \"5s\"", Duration::from_secs(5))] {
+        for (clocks, bound) in [
+            ("", LONGEST),
+            ("total = \"90s\"", Duration::from_secs(90)),
+            ("idle = \"5s\"", Duration::from_secs(5)),
+        ] {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, {clocks}"));
             let silent = clocks.starts_with("idle");
-            let upstream = Upstream::always(five_and_more(wire, if silent { 0 } else { 1000 })).await;
-            let proxy = finishing(wire, &upstream).section("providers.up", &format!("timeouts = {{ {clocks} }}")).start().await;
-            let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true).named(&name(1))).await;
+            let upstream =
+                Upstream::always(five_and_more(wire, if silent { 0 } else { 1000 })).await;
+            let proxy = finishing(wire, &upstream)
+                .section("providers.up", &format!("timeouts = {{ {clocks} }}"))
+                .start()
+                .await;
+            let mut reply = proxy
+                .client
+                .ask(&Ask::chat(speech, "m", true).named(&name(1)))
+                .await;
             reply.until(five).await;
             let before = usage(&proxy.client.cancel(&name(1)).await.json().await);
             let early = Duration::from_secs(2);
             clock.pass(bound - early).await;
-            assert_eq!((&proxy.client.status(&name(1)).await["upstream"], upstream.call(0).closed), (&"finishing".into(), None));
-            clock.takes_at_most(2 * early, "the upstream to be let go", upstream.closed(0)).await;
+            assert_eq!(
+                (
+                    &proxy.client.status(&name(1)).await["upstream"],
+                    upstream.call(0).closed
+                ),
+                (&"finishing".into(), None)
+            );
+            clock
+                .takes_at_most(2 * early, "the upstream to be let go", upstream.closed(0))
+                .await;
             let status = until_upstream(&proxy.client, &name(1), "closed").await;
             let after = usage(&status);
-            assert!(after.estimated && (silent || after.output > before.output), "{before:?}, {status}");
+            assert!(
+                after.estimated && (silent || after.output > before.output),
+                "{before:?}, {status}"
+            );
         }
     }
 }
@@ -288,13 +405,22 @@ async fn b32_reading_on_is_bounded_in_number() {
     let proxy = finishing(wire, &upstream).start().await;
     let mut readers = Vec::new();
     for number in 0..=MOST {
-        readers.push(proxy.client.send(&Ask::chat(Speech::Events, "m", true).named(&name(number))).await);
+        readers.push(
+            proxy
+                .client
+                .send(&Ask::chat(Speech::Events, "m", true).named(&name(number)))
+                .await,
+        );
         upstream.requests(number + 1).await;
     }
     settle().await;
     for number in 0..=MOST {
         let status = proxy.client.cancel(&name(number)).await.json().await;
-        assert_eq!(status["upstream"], if number < MOST { "finishing" } else { "closed" }, "number {number}: {status}");
+        assert_eq!(
+            status["upstream"],
+            if number < MOST { "finishing" } else { "closed" },
+            "number {number}: {status}"
+        );
     }
     upstream.closed(MOST).await;
     upstream.open(10 * MOST);
@@ -310,12 +436,21 @@ async fn a_slot_is_free_while_its_upstream_is_read_on() {
     for (speech, wire) in chat_pairs() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
-        let proxy = finishing(wire, &upstream).section("limits", "global = { concurrent_streams = 1 }").start().await;
+        let proxy = finishing(wire, &upstream)
+            .section("limits", "global = { concurrent_streams = 1 }")
+            .start()
+            .await;
         for number in 0..3 {
-            let connection = proxy.client.send(&Ask::chat(speech, "m", true).named(&name(number))).await;
+            let connection = proxy
+                .client
+                .send(&Ask::chat(speech, "m", true).named(&name(number)))
+                .await;
             upstream.requests(number + 1).await;
             settle().await;
-            assert_eq!(proxy.client.cancel(&name(number)).await.json().await["upstream"], "finishing");
+            assert_eq!(
+                proxy.client.cancel(&name(number)).await.json().await["upstream"],
+                "finishing"
+            );
             assert!(connection.head().await.told().await.is_cancelled());
         }
     }
@@ -328,8 +463,14 @@ async fn draining_waits_for_what_is_read_on_but_no_longer_than_it_may() {
     for in_time in [true, false] {
         let _scene = Scene::of(format!("in time: {in_time}"));
         let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
-        let proxy = finishing(wire, &upstream).section("server", "drain = \"5s\"").start().await;
-        let connection = proxy.client.send(&Ask::chat(Speech::Events, "m", true).named(&name(1))).await;
+        let proxy = finishing(wire, &upstream)
+            .section("server", "drain = \"5s\"")
+            .start()
+            .await;
+        let connection = proxy
+            .client
+            .send(&Ask::chat(Speech::Events, "m", true).named(&name(1)))
+            .await;
         upstream.requests(1).await;
         settle().await;
         proxy.client.cancel(&name(1)).await;
@@ -338,11 +479,20 @@ async fn draining_waits_for_what_is_read_on_but_no_longer_than_it_may() {
         let draining = proxy.running.drain();
         if in_time {
             upstream.open(99);
-            let ((), ()) =
-                clock.takes_at_most(Duration::from_secs(1), "the end", async { tokio::join!(draining, upstream.ended(0)) }).await;
+            let ((), ()) = clock
+                .takes_at_most(Duration::from_secs(1), "the end", async {
+                    tokio::join!(draining, upstream.ended(0))
+                })
+                .await;
         } else {
-            clock.takes_at_most(Duration::from_secs(6), "the end", draining).await;
-            assert!(begun.elapsed() >= Duration::from_secs(5), "{:?}", begun.elapsed());
+            clock
+                .takes_at_most(Duration::from_secs(6), "the end", draining)
+                .await;
+            assert!(
+                begun.elapsed() >= Duration::from_secs(5),
+                "{:?}",
+                begun.elapsed()
+            );
             upstream.closed(0).await;
         }
     }
@@ -356,22 +506,37 @@ async fn b33_a_stream_is_settled_once_with_the_true_usage() {
     let wire = crate::rig::wires()[0];
     for (policy, input, estimated) in [("finish", 11, false), ("abort", 4, true)] {
         let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
-        let setup = Setup::new().over(wire, &upstream).section("providers.up", &format!("on_cancel = {policy:?}"));
+        let setup = Setup::new()
+            .over(wire, &upstream)
+            .section("providers.up", &format!("on_cancel = {policy:?}"));
         let proxy = setup.start().await;
         upstream.open(5);
-        let mut reply = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+        let mut reply = proxy
+            .client
+            .ask(&Ask::chat(Speech::Events, "m", true))
+            .await;
         reply.until(five).await;
         let id = reply.stream_id();
         proxy.client.cancel(&id).await;
         reply.told().await;
-        assert_eq!(log.of_stream(&id).len(), usize::from(policy == "abort"), "it is settled when nothing more can come");
+        assert_eq!(
+            log.of_stream(&id).len(),
+            usize::from(policy == "abort"),
+            "it is settled when nothing more can come"
+        );
         upstream.open(99);
         until_upstream(&proxy.client, &id, "closed").await;
         settle().await;
         let lines = log.of_stream(&id);
-        let [line] = lines.as_slice() else { panic!("one line for a stream: {lines:?}") };
-        for part in [format!("input_tokens={input}"), format!("estimated={estimated}"), "status=499".into(), "reason=\"cancelled\"".into()]
-        {
+        let [line] = lines.as_slice() else {
+            panic!("one line for a stream: {lines:?}")
+        };
+        for part in [
+            format!("input_tokens={input}"),
+            format!("estimated={estimated}"),
+            "status=499".into(),
+            "reason=\"cancelled\"".into(),
+        ] {
             assert!(line.contains(&part), "{part} in {line}");
         }
     }

@@ -7,7 +7,9 @@ use tokio::net::TcpStream;
 use crate::rig::relay::Relay;
 use crate::rig::sse::Parser;
 use crate::rig::upstream::{Close, Head, Step, pieces, refusing, unreachable};
-use crate::rig::{Ask, Client, Ending, Pace, Say, Speech, Told, Upstream, Virtual, WireId, settle, within};
+use crate::rig::{
+    Ask, Client, Ending, Pace, Say, Speech, Told, Upstream, Virtual, WireId, settle, within,
+};
 
 /// A client that talks to the upstream itself.
 fn straight(upstream: &Upstream) -> Client {
@@ -39,25 +41,41 @@ async fn an_upstream_sees_how_and_when_a_client_leaves() {
 
 #[tokio::test]
 async fn a_whole_stream_is_told_and_its_end_is_proper() {
-    let said = Say::tokens(3).reasoning("hm", "sig").tool("a", "f", &["{", "}"]).tool("b", "g", &["{}"]);
+    let said = Say::tokens(3)
+        .reasoning("hm", "sig")
+        .tool("a", "f", &["{", "}"])
+        .tool("b", "g", &["{}"]);
     let upstream = Upstream::start(said.script(WireId::OpenaiChat, Pace::Flat)).await;
     let told = straight(&upstream).ask(&chat()).await.told().await;
     assert!(told.is_success(), "{told:?}");
     let first = told.first();
-    assert_eq!((first.text.as_str(), first.reasoning.as_str()), ("tok0 tok1 tok2 ", "hm"));
+    assert_eq!(
+        (first.text.as_str(), first.reasoning.as_str()),
+        ("tok0 tok1 tok2 ", "hm")
+    );
     assert_eq!(first.tools[&0], ("a".into(), "f".into(), "{}".into()));
     assert_eq!(first.tools[&1], ("b".into(), "g".into(), "{}".into()));
     assert_eq!(first.finish.as_deref(), Some("tool_calls"));
     upstream.ended(0).await;
-    let mut whole = straight(&upstream).ask(&Ask::chat(Speech::Chat, "m", false)).await;
+    let mut whole = straight(&upstream)
+        .ask(&Ask::chat(Speech::Chat, "m", false))
+        .await;
     let whole = Told::of_whole(Speech::Chat, &whole.json().await);
     assert_eq!((whole.first(), whole.usage), (first, told.usage));
 }
 
 #[tokio::test]
 async fn endings_are_told_apart() {
-    for (step, ending) in [(Step::End, Ending::Proper), (Step::Truncate, Ending::Cut), (Step::Reset, Ending::Reset)] {
-        let steps = [Say::tokens(3).steps_until(WireId::OpenaiChat, Pace::Flat, 3), vec![Step::Yield, step]].concat();
+    for (step, ending) in [
+        (Step::End, Ending::Proper),
+        (Step::Truncate, Ending::Cut),
+        (Step::Reset, Ending::Reset),
+    ] {
+        let steps = [
+            Say::tokens(3).steps_until(WireId::OpenaiChat, Pace::Flat, 3),
+            vec![Step::Yield, step],
+        ]
+        .concat();
         let upstream = Upstream::always(steps).await;
         let mut reply = straight(&upstream).ask(&chat()).await;
         reply.until(|told| told.text().contains("tok2")).await;
@@ -91,20 +109,28 @@ async fn a_cut_gives_the_events_that_were_whole() {
         assert_eq!(seen, all[..seen.len()]);
         counts.push(seen.len());
     }
-    assert!(counts.is_sorted() && counts[0] == 0 && *counts.last().unwrap() >= all.len() - 1, "{counts:?}");
+    assert!(
+        counts.is_sorted() && counts[0] == 0 && *counts.last().unwrap() >= all.len() - 1,
+        "{counts:?}"
+    );
 }
 
 #[tokio::test]
 async fn the_virtual_clock_moves_only_when_told() {
     let clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(30)))).await;
+    let upstream = Upstream::start(
+        Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(30))),
+    )
+    .await;
     let begun = tokio::time::Instant::now();
     let mut reply = straight(&upstream).ask(&chat()).await;
     settle().await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
     clock.pass(Duration::from_secs(31)).await;
     assert_eq!(upstream.call(0).events, 2, "the opening and one token");
-    let told = clock.takes_at_most(Duration::from_secs(100), "the end", reply.told()).await;
+    let told = clock
+        .takes_at_most(Duration::from_secs(100), "the end", reply.told())
+        .await;
     assert!(told.is_success());
     assert!(begun.elapsed() >= Duration::from_secs(120));
 }
@@ -112,7 +138,11 @@ async fn the_virtual_clock_moves_only_when_told() {
 #[tokio::test]
 async fn addresses_that_do_not_answer() {
     let clock = Virtual::start();
-    assert!(within("a refusal", TcpStream::connect(refusing().await)).await.is_err());
+    assert!(
+        within("a refusal", TcpStream::connect(refusing().await))
+            .await
+            .is_err()
+    );
     let (blackhole, _held) = unreachable();
     tokio::select! {
         connected = TcpStream::connect(blackhole) => panic!("{connected:?}"),
@@ -124,24 +154,43 @@ async fn addresses_that_do_not_answer() {
 async fn the_relay_cuts_what_is_silent() {
     let clock = Virtual::start();
     for (seconds, ending) in [(4, Ending::Proper), (6, Ending::Cut)] {
-        let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(seconds)))).await;
+        let upstream = Upstream::start(Say::tokens(3).script(
+            WireId::OpenaiChat,
+            Pace::Every(Duration::from_secs(seconds)),
+        ))
+        .await;
         let relay = Relay::start(upstream.addr, Duration::from_secs(5)).await;
         let client = straight(&upstream).through(relay.addr);
         let read = async { client.ask(&chat()).await.events().await.1 };
-        assert_eq!(clock.takes_at_most(Duration::from_secs(60), "the end", read).await, ending);
+        assert_eq!(
+            clock
+                .takes_at_most(Duration::from_secs(60), "the end", read)
+                .await,
+            ending
+        );
     }
 }
 
 #[test]
 fn what_crashes_clients_is_noticed() {
-    for bad in
-        ["\n", "id: 1\n\n", "retry: 5\n\n", "event: x\n\n", "data: 1\r\n\r\n", "data: 1\n: ping\n\n", ": ping\n\n", "other: 1\ndata: 2\n\n"]
-    {
+    for bad in [
+        "\n",
+        "id: 1\n\n",
+        "retry: 5\n\n",
+        "event: x\n\n",
+        "data: 1\r\n\r\n",
+        "data: 1\n: ping\n\n",
+        ": ping\n\n",
+        "other: 1\ndata: 2\n\n",
+    ] {
         let fed = std::panic::catch_unwind(|| Parser::default().feed(bad.as_bytes()));
         assert!(fed.is_err(), "{bad:?} passed");
     }
     let mut good = Parser::default();
     let events = good.feed(b": ping\nid: 7\nevent: x\ndata: a\ndata: b\n\n: ping\n");
-    assert_eq!((events.len(), events[0].data.as_str(), good.comments), (1, "a\nb", 2));
+    assert_eq!(
+        (events.len(), events[0].data.as_str(), good.comments),
+        (1, "a\nb", 2)
+    );
     assert!(good.is_empty());
 }

@@ -1,11 +1,14 @@
-//! What the operator's listener counts: every stream once, money to the billionth, and no word of a client's.
+//! What the operator's listener counts: every stream once, money to the billionth, and no word of a
+//! client's.
 
 use serde_json::json;
 use sluicegate::ledger::Payer;
 use sluicegate::model::money::Money;
 
 use crate::rig::upstream::Step;
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Setup, Speech, Upstream, Virtual, WireId, name, say};
+use crate::rig::{
+    Ask, Client, Pace, Proxy, Say, Setup, Speech, Upstream, Virtual, WireId, name, say,
+};
 
 const KEY: &str = "ann-0123456789abcdef";
 
@@ -14,33 +17,54 @@ struct Scrape(String);
 
 impl Scrape {
     async fn of(proxy: &Proxy) -> Self {
-        let mut reply = Client::of(proxy.running.admin_addr().unwrap()).get("/metrics").await;
+        let mut reply = Client::of(proxy.running.admin_addr().unwrap())
+            .get("/metrics")
+            .await;
         assert_eq!(reply.status, 200);
         Self(reply.text().await)
     }
 
     /// The value of a series, to the letter.
     fn value(&self, series: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.strip_prefix(&format!("sluicegate_{series} ")))
+        self.0
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("sluicegate_{series} ")))
     }
 
     /// How many series there are of a metric.
     fn series(&self, metric: &str) -> usize {
-        self.0.lines().filter(|line| line.starts_with(&format!("sluicegate_{metric}{{"))).count()
+        self.0
+            .lines()
+            .filter(|line| line.starts_with(&format!("sluicegate_{metric}{{")))
+            .count()
     }
 
     /// The sum of a metric of amounts.
     fn sum(&self, metric: &str) -> Money {
-        let amounts = self.0.lines().filter(|line| line.starts_with(&format!("sluicegate_{metric}{{")));
-        amounts.fold(Money::ZERO, |sum, line| sum.plus(line.rsplit(' ').next().unwrap().parse().unwrap()))
+        let amounts = self
+            .0
+            .lines()
+            .filter(|line| line.starts_with(&format!("sluicegate_{metric}{{")));
+        amounts.fold(Money::ZERO, |sum, line| {
+            sum.plus(line.rsplit(' ').next().unwrap().parse().unwrap())
+        })
     }
 }
 
-/// Three streams that complete, one that is cancelled, one that breaks off, one that is asked for twice in vain.
+/// Three streams that complete, one that is cancelled, one that breaks off, one that is asked for
+/// twice in vain.
 async fn upstream(wire: WireId) -> Upstream {
     let script = move |_: &crate::rig::upstream::Call, n: usize| match n {
-        3 => [Say::tokens(9).steps_until(wire, Pace::Flat, 2), vec![Step::Hang]].concat(),
-        4 => [Say::tokens(9).steps_until(wire, Pace::Flat, 2), vec![Step::Yield, Step::Reset]].concat(),
+        3 => [
+            Say::tokens(9).steps_until(wire, Pace::Flat, 2),
+            vec![Step::Hang],
+        ]
+        .concat(),
+        4 => [
+            Say::tokens(9).steps_until(wire, Pace::Flat, 2),
+            vec![Step::Yield, Step::Reset],
+        ]
+        .concat(),
         5 | 6 => crate::rig::upstream::json(500, say::refusal(wire, 500, "not now").to_string()),
         _ => Say::tokens(3).steps(wire, Pace::Flat),
     };
@@ -59,7 +83,10 @@ fn setup(wire: WireId, upstream: &Upstream) -> Setup {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one mix, and all that is to be said of it")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one mix, and all that is to be said of it"
+)]
 async fn a_scrape_after_a_mix_says_what_came_of_it() {
     let clock = Virtual::start();
     let wire = WireId::OpenaiChat;
@@ -68,22 +95,53 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
     let ann = proxy.client.with_key(KEY);
     let ask = |speech| Ask::chat(speech, "m", true).set("user", json!("user-of-ann"));
     for speech in [Speech::Chat, Speech::Events, Speech::Messages] {
-        assert!(ann.ask(&Ask::chat(speech, "m", true)).await.told().await.is_success());
+        assert!(
+            ann.ask(&Ask::chat(speech, "m", true))
+                .await
+                .told()
+                .await
+                .is_success()
+        );
     }
     let mut running = ann.ask(&ask(Speech::Events).named(&name(3))).await;
     running.until(|told| told.text().contains("tok1")).await;
     let scrape = Scrape::of(&proxy).await;
-    assert_eq!((scrape.value("running"), scrape.value("readers"), scrape.value("permits")), (Some("1"), Some("1"), Some("1")));
-    assert!(scrape.value("reserved_cost").unwrap().parse::<f64>().unwrap() > 0.0);
+    assert_eq!(
+        (
+            scrape.value("running"),
+            scrape.value("readers"),
+            scrape.value("permits")
+        ),
+        (Some("1"), Some("1"), Some("1"))
+    );
+    assert!(
+        scrape
+            .value("reserved_cost")
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
+            > 0.0
+    );
     ann.cancel(&name(3)).await;
     running.text().await;
     assert!(ann.ask(&ask(Speech::Chat)).await.told().await.is_failure());
     let failing = ask(Speech::Chat);
-    let failed = clock.takes_at_most(std::time::Duration::from_secs(30), "two failures", ann.ask(&failing)).await;
+    let failed = clock
+        .takes_at_most(
+            std::time::Duration::from_secs(30),
+            "two failures",
+            ann.ask(&failing),
+        )
+        .await;
     assert!(failed.status >= 500, "{}", failed.status);
     for n in 0..3 {
         assert_eq!(ann.ask(&ask(Speech::Chat)).await.status, 429);
-        assert_eq!(ann.ask(&Ask::chat(Speech::Chat, &format!("made-up-{n}"), true)).await.status, 404);
+        assert_eq!(
+            ann.ask(&Ask::chat(Speech::Chat, &format!("made-up-{n}"), true))
+                .await
+                .status,
+            404
+        );
     }
     assert_eq!(proxy.client.ask(&ask(Speech::Chat)).await.status, 401);
     proxy.at_rest().await;
@@ -93,23 +151,47 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
     assert!(spent > Money::ZERO);
     assert_eq!(scrape.sum("cost_total"), spent, "{}", scrape.0);
     for (series, value) in [
-        (r#"streams_total{model="m",provider="up",status="completed"}"#, "3"),
-        (r#"streams_total{model="m",provider="up",status="cancelled"}"#, "1"),
-        (r#"streams_total{model="m",provider="up",status="failed"}"#, "2"),
+        (
+            r#"streams_total{model="m",provider="up",status="completed"}"#,
+            "3",
+        ),
+        (
+            r#"streams_total{model="m",provider="up",status="cancelled"}"#,
+            "1",
+        ),
+        (
+            r#"streams_total{model="m",provider="up",status="failed"}"#,
+            "2",
+        ),
         (r#"attempts_total{provider="up",outcome="answered"}"#, "5"),
         (r#"attempts_total{provider="up",outcome="failed"}"#, "2"),
         (r#"refused_total{code="rate_limited",limit="model"}"#, "3"),
         (r#"refused_total{code="model_not_found",limit=""}"#, "3"),
         (r#"refused_total{code="unauthenticated",limit=""}"#, "1"),
-        (r#"first_content_seconds_count{model="m",provider="up"}"#, "5"),
+        (
+            r#"first_content_seconds_count{model="m",provider="up"}"#,
+            "5",
+        ),
         (r#"duration_seconds_count{model="m",provider="up"}"#, "6"),
         ("running", "0"),
         ("readers", "0"),
         ("reserved_tokens", "0"),
     ] {
-        assert_eq!(scrape.value(series), Some(value), "{series} in\n{}", scrape.0);
+        assert_eq!(
+            scrape.value(series),
+            Some(value),
+            "{series} in\n{}",
+            scrape.0
+        );
     }
-    assert_eq!((scrape.series("streams_total"), scrape.series("refused_total")), (3, 3), "and nothing else");
+    assert_eq!(
+        (
+            scrape.series("streams_total"),
+            scrape.series("refused_total")
+        ),
+        (3, 3),
+        "and nothing else"
+    );
     for word in [KEY, "ann", "user-of-ann", "made-up", "127.0.0.1"] {
         assert!(!scrape.0.contains(word), "{word} in\n{}", scrape.0);
     }
@@ -123,15 +205,33 @@ async fn no_client_makes_a_series_of_its_own() {
     let proxy = setup(wire, &upstream).start().await;
     let ann = proxy.client.with_key(KEY);
     for n in 0..20 {
-        let ask = Ask::chat(Speech::Chat, &format!("up/named-{n}"), n % 2 == 0).set("user", json!(format!("named-{n}")));
+        let ask = Ask::chat(Speech::Chat, &format!("up/named-{n}"), n % 2 == 0)
+            .set("user", json!(format!("named-{n}")));
         assert!(ann.ask(&ask).await.text().await.contains("tok2"));
     }
     proxy.at_rest().await;
     let scrape = Scrape::of(&proxy).await;
     let direct = r#"{model="up/*",provider="up",status="completed"}"#;
-    assert_eq!((scrape.value(&format!("streams_total{direct}")), scrape.series("streams_total")), (Some("20"), 1), "{}", scrape.0);
-    assert_eq!(scrape.value(r#"tokens_total{model="up/*",provider="up",type="input"}"#), Some("220"));
-    assert_eq!(scrape.value(r#"tokens_total{model="up/*",provider="up",type="output"}"#), Some("140"));
-    assert_eq!(scrape.value(r#"cost_total{model="up/*",provider="up"}"#), Some("0.0005"));
+    assert_eq!(
+        (
+            scrape.value(&format!("streams_total{direct}")),
+            scrape.series("streams_total")
+        ),
+        (Some("20"), 1),
+        "{}",
+        scrape.0
+    );
+    assert_eq!(
+        scrape.value(r#"tokens_total{model="up/*",provider="up",type="input"}"#),
+        Some("220")
+    );
+    assert_eq!(
+        scrape.value(r#"tokens_total{model="up/*",provider="up",type="output"}"#),
+        Some("140")
+    );
+    assert_eq!(
+        scrape.value(r#"cost_total{model="up/*",provider="up"}"#),
+        Some("0.0005")
+    );
     assert!(!scrape.0.contains("named-"), "{}", scrape.0);
 }

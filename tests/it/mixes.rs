@@ -1,5 +1,6 @@
-//! Random mixes of all that can become of a stream: finished, left, stopped, timed out, failed, fallen back, raced for,
-//! cut as a budget is spent, panicked. Afterwards nothing is held anywhere, and everything was settled once.
+//! Random mixes of all that can become of a stream: finished, left, stopped, timed out, failed,
+//! fallen back, raced for, cut as a budget is spent, panicked. Afterwards nothing is held anywhere,
+//! and everything was settled once.
 //!
 //! `SLUICEGATE_SEED` repeats a run.
 
@@ -15,30 +16,50 @@ use tracing::subscriber::{DefaultGuard, set_default};
 
 use crate::corpus::recording::{Dice, seed};
 use crate::rig::upstream::{Call, Step, json as whole, refusing};
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, say, speeches, wires, within};
+use crate::rig::{
+    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, say, speeches,
+    wires, within,
+};
 use crate::spending::{Folder, money};
 
 /// Streams of a mix.
 const STREAMS: usize = 150;
 /// Mixes, each over two wires of its own.
 const MIXES: u64 = 6;
-/// The secrets of the callers; the second may run few streams at a time, the third soon has nothing left to spend.
-const KEYS: [(&str, &str); 3] = [("ann", "ann-0123456789abcdef"), ("bob", "bob-0123456789abcdef"), ("cyd", "cyd-0123456789abcdef")];
+/// The secrets of the callers; the second may run few streams at a time, the third soon has nothing
+/// left to spend.
+const KEYS: [(&str, &str); 3] = [
+    ("ann", "ann-0123456789abcdef"),
+    ("bob", "bob-0123456789abcdef"),
+    ("cyd", "cyd-0123456789abcdef"),
+];
 /// What the third may spend: a few long answers.
 const BUDGET: &str = "budget = { month = 0.01 }";
 /// Longer than the longest of all clocks, with its retries.
 const LONG: Duration = Duration::from_secs(120);
-const LIMIT: &str = "{ requests_per_minute = 100000, tokens_per_minute = 100000000, concurrent_streams = 1000 }";
+const LIMIT: &str =
+    "{ requests_per_minute = 100000, tokens_per_minute = 100000000, concurrent_streams = 1000 }";
 /// The model of a target at whose failure the log panics.
 const POISON: &str = "poison";
 
-/// What an upstream does with a request; more often well than not, or its breaker would have the last word of it all.
+/// What an upstream does with a request; more often well than not, or its breaker would have the
+/// last word of it all.
 const DEEDS: &str = "fffffflllsssrtuehwb";
 
 fn deed(wire: WireId, deed: &str) -> Vec<Step> {
     let said = Say::tokens(6);
-    let long = Say { tokens: vec!["words ".repeat(100); 12], usage: (11, 1800), ..Say::tokens(0) };
-    let partly = |count, end| [said.steps_until(wire, Pace::Every(Duration::from_millis(50)), count), vec![end]].concat();
+    let long = Say {
+        tokens: vec!["words ".repeat(100); 12],
+        usage: (11, 1800),
+        ..Say::tokens(0)
+    };
+    let partly = |count, end| {
+        [
+            said.steps_until(wire, Pace::Every(Duration::from_millis(50)), count),
+            vec![end],
+        ]
+        .concat()
+    };
     let refused = |status: u16| whole(status, say::refusal(wire, status, "not now").to_string());
     match deed {
         "l" => long.steps(wire, Pace::Every(Duration::from_millis(100))),
@@ -46,7 +67,11 @@ fn deed(wire: WireId, deed: &str) -> Vec<Step> {
         "r" => partly(3, Step::Reset),
         "t" => partly(2, Step::Truncate),
         "u" => refused(503),
-        "e" => [partly(0, Step::Write(say::of(wire).error("overloaded"))), vec![Step::End]].concat(),
+        "e" => [
+            partly(0, Step::Write(say::of(wire).error("overloaded"))),
+            vec![Step::End],
+        ]
+        .concat(),
         "h" => vec![Step::Hang],
         "w" => partly(4, Step::Hang),
         "b" => refused(400),
@@ -105,7 +130,9 @@ impl Fate {
     fn ask(&self) -> Ask {
         let [up, spare] = self.deeds;
         let ask = Ask::chat(self.speech, self.model, self.doing != Doing::WantsItWhole);
-        let ask = ask.saying(&format!("deeds:{up}:{spare}:{}:", self.number)).named(&format!("stream-of-the-mix-{:06}", self.number));
+        let ask = ask
+            .saying(&format!("deeds:{up}:{spare}:{}:", self.number))
+            .named(&format!("stream-of-the-mix-{:06}", self.number));
         match self.doing {
             Doing::LetsItRun => ask.header("x-on-disconnect", "continue"),
             Doing::ComesBack => ask.header("x-on-disconnect", "grace 2s").with_ids(),
@@ -132,13 +159,19 @@ impl Fate {
         }
         let mut last = None;
         for _ in 0..events {
-            let Some(event) = reply.event().await else { return };
+            let Some(event) = reply.event().await else {
+                return;
+            };
             last = event.id.or(last);
         }
         match self.doing {
             Doing::Stops => {
                 let stopped = client.cancel(&id).await;
-                assert!([200, 202].contains(&stopped.status), "{self:?}: {}", stopped.status);
+                assert!(
+                    [200, 202].contains(&stopped.status),
+                    "{self:?}: {}",
+                    stopped.status
+                );
                 reply.whole().await;
             }
             Doing::ComesBack => {
@@ -152,10 +185,20 @@ impl Fate {
 }
 
 /// What an upstream is to do, by the words of the user in the request.
-fn script(wire: WireId, place: usize) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
+fn script(
+    wire: WireId,
+    place: usize,
+) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
     move |call, _| {
         let body = String::from_utf8_lossy(&call.body).into_owned();
-        let wish = body.split("deeds:").nth(1).unwrap().split(':').nth(place).unwrap().to_owned();
+        let wish = body
+            .split("deeds:")
+            .nth(1)
+            .unwrap()
+            .split(':')
+            .nth(place)
+            .unwrap()
+            .to_owned();
         match (call.wants_stream(), wish.as_str()) {
             (true, wish) => deed(wire, wish),
             (false, "h" | "w") => vec![Step::Hang],
@@ -172,7 +215,12 @@ struct Poisoned;
 
 impl Poisoned {
     fn listen() -> DefaultGuard {
-        set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(|| Self).finish())
+        set_default(
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(|| Self)
+                .finish(),
+        )
     }
 }
 
@@ -181,7 +229,10 @@ impl Write for Poisoned {
         // After a panic the lines before it are written once more.
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_end().lines().next_back().unwrap_or_default();
-        assert!(!(text.contains("attempt failed") && text.contains(POISON)), "a log that cannot be written to");
+        assert!(
+            !(text.contains("attempt failed") && text.contains(POISON)),
+            "a log that cannot be written to"
+        );
         Ok(bytes.len())
     }
 
@@ -207,11 +258,16 @@ async fn mixed(wires: [WireId; 2], ups: &[Upstream; 2], folder: &Folder) -> Prox
         .section("auth", "mode = \"required\"")
         .section("limits", &format!("on_exceeded = \"cut\"\nreserve_output = 50\nglobal = {LIMIT}\nip = {LIMIT}\nuser = {LIMIT}\nmodels.m = {LIMIT}\nteams.red = {LIMIT}"));
     for name in ["up", "spare"] {
-        let lines = format!("timeouts = {{ headers = \"3s\", first_token = \"5s\", idle = \"4s\", total = \"30s\" }}\nlimits = {LIMIT}");
+        let lines = format!(
+            "timeouts = {{ headers = \"3s\", first_token = \"5s\", idle = \"4s\", total = \"30s\" }}\nlimits = {LIMIT}"
+        );
         setup = setup.section(&format!("providers.{name}"), &lines);
     }
     let few = "{ concurrent_streams = 8 }";
-    for ((name, secret), (limits, budget)) in KEYS.into_iter().zip([(LIMIT, ""), (few, ""), (LIMIT, BUDGET)]) {
+    for ((name, secret), (limits, budget)) in
+        KEYS.into_iter()
+            .zip([(LIMIT, ""), (few, ""), (LIMIT, BUDGET)])
+    {
         let lines = format!("secret = \"{secret}\"\nteam = \"red\"\nlimits = {limits}\n{budget}");
         setup = setup.section(&format!("keys.{name}"), &lines);
     }
@@ -225,18 +281,28 @@ async fn listed(client: &Client) -> BTreeMap<String, Value> {
     loop {
         let page = client.get(&path).await.json().await;
         let streams = page["data"].as_array().unwrap();
-        all.extend(streams.iter().map(|it| (it["id"].as_str().unwrap().to_owned(), it.clone())));
+        all.extend(
+            streams
+                .iter()
+                .map(|it| (it["id"].as_str().unwrap().to_owned(), it.clone())),
+        );
         if page["has_more"] != true {
             return all;
         }
-        path = format!("/v1/streams?limit=100&after={}", streams.last().unwrap()["id"].as_str().unwrap());
+        path = format!(
+            "/v1/streams?limit=100&after={}",
+            streams.last().unwrap()["id"].as_str().unwrap()
+        );
     }
 }
 
 /// Every request was answered in full, or closed by us.
 async fn closed(upstream: &Upstream) {
     let all = async {
-        while (0..upstream.count()).map(|n| upstream.call(n)).any(|call| !call.ended && call.closed.is_none()) {
+        while (0..upstream.count())
+            .map(|n| upstream.call(n))
+            .any(|call| !call.ended && call.closed.is_none())
+        {
             tokio::task::yield_now().await;
         }
     };
@@ -253,12 +319,20 @@ async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
         let mut dice = Dice::new(seed.wrapping_add(mix));
         let pair = [0; 2].map(|_| wires()[dice.place(wires().len())]);
         let _scene = Scene::of(format!("SLUICEGATE_SEED={seed}, mix {mix}, over {pair:?}"));
-        let (ups, folder) = ([Upstream::start(script(pair[0], 0)).await, Upstream::start(script(pair[1], 1)).await], Folder::new());
+        let (ups, folder) = (
+            [
+                Upstream::start(script(pair[0], 0)).await,
+                Upstream::start(script(pair[1], 1)).await,
+            ],
+            Folder::new(),
+        );
         let proxy = mixed(pair, &ups, &folder).await;
         let clients = KEYS.map(|(_, secret)| proxy.client.with_key(secret));
         let mut lives = JoinSet::new();
         for number in 0..STREAMS {
-            lives.spawn(Fate::drawn(number, &mut dice).live(clients[dice.place(KEYS.len())].clone()));
+            lives.spawn(
+                Fate::drawn(number, &mut dice).live(clients[dice.place(KEYS.len())].clone()),
+            );
             if dice.below(8) == 0 {
                 clock.pass(Duration::from_millis(dice.below(300))).await;
             }
@@ -276,13 +350,31 @@ async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
         }
         settled(&proxy, &folder, &clients, &mut outcomes).await;
     }
-    assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["answered", "cancelled", "cut", "failed", "lost", "skipped"]);
+    assert_eq!(
+        outcomes.into_iter().collect::<Vec<_>>(),
+        ["answered", "cancelled", "cut", "failed", "lost", "skipped"]
+    );
 }
 
-/// The books: one row a stream, which says what the stream says, and whose sum is what each account has spent.
-async fn settled(proxy: &Proxy, folder: &Folder, clients: &[Client; 3], outcomes: &mut BTreeSet<String>) {
+/// The books: one row a stream, which says what the stream says, and whose sum is what each account
+/// has spent.
+async fn settled(
+    proxy: &Proxy,
+    folder: &Folder,
+    clients: &[Client; 3],
+    outcomes: &mut BTreeSet<String>,
+) {
     let now = proxy.running.gauges();
-    assert_eq!((now.running, now.readers, now.permits, now.reserved, now.reserved_money), (0, 0, 0, 0, Money::ZERO));
+    assert_eq!(
+        (
+            now.running,
+            now.readers,
+            now.permits,
+            now.reserved,
+            now.reserved_money
+        ),
+        (0, 0, 0, 0, Money::ZERO)
+    );
     proxy.running.ledger().flush(Duration::from_secs(20));
     let rows = folder.rows();
     let mut spent = BTreeMap::new();
@@ -290,38 +382,77 @@ async fn settled(proxy: &Proxy, folder: &Folder, clients: &[Client; 3], outcomes
     for ((key, _), client) in KEYS.iter().zip(clients) {
         let mine: Vec<&Value> = rows.iter().filter(|row| row["key"] == *key).collect();
         let streams = listed(client).await;
-        assert_eq!(mine.len(), streams.len(), "one row for each stream that began");
+        assert_eq!(
+            mine.len(),
+            streams.len(),
+            "one row for each stream that began"
+        );
         for row in mine {
             let status = &streams[row["id"].as_str().unwrap()];
             assert_eq!(row["status"], status["status"], "{row} {status}");
-            kinds.insert(if row["code"] == "internal_error" { "panicked" } else { row["status"].as_str().unwrap() });
-            outcomes.extend(status["route"].as_array().unwrap().iter().map(|step| step["outcome"].as_str().unwrap().to_owned()));
-            // Of a stream that a panic has ended nobody can say what it used: it is charged what was reserved.
+            kinds.insert(if row["code"] == "internal_error" {
+                "panicked"
+            } else {
+                row["status"].as_str().unwrap()
+            });
+            outcomes.extend(
+                status["route"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|step| step["outcome"].as_str().unwrap().to_owned()),
+            );
+            // Of a stream that a panic has ended nobody can say what it used: it is charged what
+            // was reserved.
             if row["code"] != "internal_error" {
                 same(row, status);
             }
             if row["code"] == "budget_exceeded" {
                 outcomes.insert("cut".to_owned());
             }
-            let cost = if row["cost"].is_null() { Money::ZERO } else { money(&row["cost"]) };
+            let cost = if row["cost"].is_null() {
+                Money::ZERO
+            } else {
+                money(&row["cost"])
+            };
             let sum = spent.entry(*key).or_insert(Money::ZERO);
             *sum = sum.plus(cost);
         }
-        assert_eq!(spent[key], proxy.running.ledger().spent(&Payer::Key((*key).into())).1, "what {key} has spent");
+        assert_eq!(
+            spent[key],
+            proxy.running.ledger().spent(&Payer::Key((*key).into())).1,
+            "what {key} has spent"
+        );
     }
     let all = spent.values().fold(Money::ZERO, |sum, one| sum.plus(*one));
-    assert_eq!(all, proxy.running.ledger().spent(&Payer::Team("red".into())).1);
+    assert_eq!(
+        all,
+        proxy.running.ledger().spent(&Payer::Team("red".into())).1
+    );
     assert_eq!(all, proxy.running.ledger().spent(&Payer::Global).1);
-    assert!(!all.is_zero() && rows.len() > STREAMS / 3, "{} rows, {all:?}", rows.len());
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["cancelled", "completed", "failed", "panicked"]);
+    assert!(
+        !all.is_zero() && rows.len() > STREAMS / 3,
+        "{} rows, {all:?}",
+        rows.len()
+    );
+    assert_eq!(
+        kinds.into_iter().collect::<Vec<_>>(),
+        ["cancelled", "completed", "failed", "panicked"]
+    );
 }
 
 /// A row says of a stream what its status says.
 fn same(row: &Value, status: &Value) {
     for field in ["cost", "estimated"] {
-        assert!(row[field] == status[field] || status["usage"].is_null() && status[field].is_null(), "{field}: {row} {status}");
+        assert!(
+            row[field] == status[field] || status["usage"].is_null() && status[field].is_null(),
+            "{field}: {row} {status}"
+        );
     }
     for field in ["input_tokens", "output_tokens"] {
-        assert_eq!(row[field], status["usage"][field], "{field}: {row} {status}");
+        assert_eq!(
+            row[field], status["usage"][field],
+            "{field}: {row} {status}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Resuming and watching: cut anywhere, read by many, joined by a second request, known to its owner alone.
+//! Resuming and watching: cut anywhere, read by many, joined by a second request, known to its
+//! owner alone.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -7,13 +8,17 @@ use serde_json::{Value, json};
 
 use crate::rig::sse::Event;
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, by_turns, name, pairs, speeches,
-    wires, within,
+    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual,
+    WireId, by_turns, name, pairs, speeches, wires, within,
 };
 
 /// An answer with all that a journal can hold, and short enough to be cut at every byte.
 fn answer() -> Say {
-    Say::tokens(3).reasoning("hm \u{2028} é", "c2ln").tool("call_1", "look", &["{\"at\":", "\"😀\"}"])
+    Say::tokens(3).reasoning("hm \u{2028} é", "c2ln").tool(
+        "call_1",
+        "look",
+        &["{\"at\":", "\"😀\"}"],
+    )
 }
 
 /// The whole replay of a finished stream, and the raw bytes of its body.
@@ -30,15 +35,26 @@ async fn b09_cut_at_any_byte_and_resumed() {
     for (n, (speech, wire)) in pairs().enumerate() {
         let upstream = Upstream::start(answer().script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true).with_ids()).await;
+        let mut reply = proxy
+            .client
+            .ask(&Ask::chat(speech, "m", true).with_ids())
+            .await;
         let id = reply.stream_id();
         let (first, _) = reply.events().await;
         let (whole, bytes) = replay(&proxy.client, speech, &id).await;
-        assert!(whole.iter().all(|event| event.id.is_some()), "every event of a replay has an id");
-        assert_eq!(first, whole, "{speech:?} over {wire:?}: live and replay are one");
+        assert!(
+            whole.iter().all(|event| event.id.is_some()),
+            "every event of a replay has an id"
+        );
+        assert_eq!(
+            first, whole,
+            "{speech:?} over {wire:?}: live and replay are one"
+        );
         let stride = if wire == WireId::OpenaiChat { 1 } else { 5 };
         for at in (n..=bytes).step_by(stride) {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, cut at byte {at} of {bytes}"));
+            let _scene = Scene::of(format!(
+                "{speech:?} over {wire:?}, cut at byte {at} of {bytes}"
+            ));
             let mut seen = proxy.client.follow(speech, &id).await.cut_at(at).await;
             seen.extend(rest(&proxy.client, speech, &id, seen.last()).await);
             assert_eq!(seen, whole);
@@ -49,10 +65,16 @@ async fn b09_cut_at_any_byte_and_resumed() {
 
 /// What comes after `last`.
 async fn rest(client: &Client, speech: Speech, id: &str, last: Option<&Event>) -> Vec<Event> {
-    let mut reply = client.resume(speech, id, last.and_then(|it| it.id.as_deref())).await;
+    let mut reply = client
+        .resume(speech, id, last.and_then(|it| it.id.as_deref()))
+        .await;
     let (events, ending) = reply.events().await;
     assert_eq!(ending, Ending::Proper);
-    assert_eq!(reply.status, if events.is_empty() { 204 } else { 200 }, "a GET at the very end has nothing to say");
+    assert_eq!(
+        reply.status,
+        if events.is_empty() { 204 } else { 200 },
+        "a GET at the very end has nothing to say"
+    );
     events
 }
 
@@ -62,11 +84,16 @@ async fn b09_cut_at_the_seam_of_replay_and_live() {
     for (speech, wire) in pairs() {
         for cut in 0..=TOKENS {
             for early in [false, true] {
-                let _scene = Scene::of(format!("{speech:?} over {wire:?}, cut after {cut} tokens, early: {early}"));
+                let _scene = Scene::of(format!(
+                    "{speech:?} over {wire:?}, cut after {cut} tokens, early: {early}"
+                ));
                 let upstream = Upstream::start(Say::tokens(TOKENS).script(wire, Pace::Gate)).await;
                 let proxy = Proxy::over(wire, &upstream).await;
                 upstream.open(cut);
-                let connection = proxy.client.send(&Ask::chat(speech, "m", true).with_ids().named(&name(cut))).await;
+                let connection = proxy
+                    .client
+                    .send(&Ask::chat(speech, "m", true).with_ids().named(&name(cut)))
+                    .await;
                 upstream.requests(1).await;
                 let mut seen = match (cut, speech) {
                     (0, speech) if !speech.answers_at_once() => drop_unanswered(connection),
@@ -75,7 +102,14 @@ async fn b09_cut_at_the_seam_of_replay_and_live() {
                 if early {
                     upstream.open(TOKENS + 1 - cut);
                 }
-                let mut reply = proxy.client.resume(speech, &name(cut), seen.last().and_then(|it| it.id.as_deref())).await;
+                let mut reply = proxy
+                    .client
+                    .resume(
+                        speech,
+                        &name(cut),
+                        seen.last().and_then(|it| it.id.as_deref()),
+                    )
+                    .await;
                 if !early {
                     upstream.open(TOKENS + 1 - cut);
                 }
@@ -98,7 +132,9 @@ fn drop_unanswered(connection: crate::rig::client::Connection) -> Vec<Event> {
 
 /// Reads so many tokens, and goes.
 async fn read(mut reply: Reply, tokens: usize) -> Vec<Event> {
-    reply.until(|told| told.text().matches("tok").count() >= tokens).await
+    reply
+        .until(|told| told.text().matches("tok").count() >= tokens)
+        .await
 }
 
 #[tokio::test]
@@ -109,7 +145,10 @@ async fn b10_many_readers_each_get_every_event_once() {
         let upstream = Upstream::start(Say::tokens(TOKENS).script(wire, Pace::Gate)).await;
         let proxy = Proxy::over(wire, &upstream).await;
         let client = &proxy.client;
-        let mut readers = vec![(Speech::Events, client.ask(&Ask::chat(Speech::Events, "m", true)).await)];
+        let mut readers = vec![(
+            Speech::Events,
+            client.ask(&Ask::chat(Speech::Events, "m", true)).await,
+        )];
         let id = readers[0].1.stream_id();
         for n in 0..TOKENS {
             upstream.open(1);
@@ -119,7 +158,11 @@ async fn b10_many_readers_each_get_every_event_once() {
                 readers.push((speech, client.follow(speech, &id).await));
             }
         }
-        assert_eq!(client.status(&id).await["readers"], readers.len(), "all of them read");
+        assert_eq!(
+            client.status(&id).await["readers"],
+            readers.len(),
+            "all of them read"
+        );
         upstream.open(1);
         for (speech, mut reply) in readers {
             let told = reply.told().await;
@@ -133,16 +176,24 @@ async fn b10_many_readers_each_get_every_event_once() {
 #[tokio::test]
 async fn b10_a_reader_who_does_not_read_slows_nobody() {
     const TOKENS: usize = 20_000;
-    let upstream = Upstream::start(Say::tokens(TOKENS).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let upstream =
+        Upstream::start(Say::tokens(TOKENS).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
-    let mut idle = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+    let mut idle = proxy
+        .client
+        .ask(&Ask::chat(Speech::Events, "m", true))
+        .await;
     let id = idle.stream_id();
     for speech in speeches() {
         let told = proxy.client.follow(speech, &id).await.told().await;
         assert!(told.is_success());
         assert_eq!(told.text(), Say::tokens(TOKENS).text());
     }
-    assert_eq!(proxy.client.status(&id).await["status"], "completed", "the generation did not wait");
+    assert_eq!(
+        proxy.client.status(&id).await["status"],
+        "completed",
+        "the generation did not wait"
+    );
     let told = idle.told().await;
     assert!(told.is_success(), "it can still read it all");
     assert_eq!(told.text(), Say::tokens(TOKENS).text());
@@ -155,13 +206,22 @@ async fn b11_no_reader_hangs_whenever_it_comes() {
             let _scene = Scene::of(format!("{wire:?}, a reader after {turns} turns"));
             let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
             let proxy = Proxy::over(wire, &upstream).await;
-            let mut first = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+            let mut first = proxy
+                .client
+                .ask(&Ask::chat(Speech::Events, "m", true))
+                .await;
             for _ in 0..turns {
                 tokio::task::yield_now().await;
             }
-            let mut second = proxy.client.follow(by_turns(turns), &first.stream_id()).await;
+            let mut second = proxy
+                .client
+                .follow(by_turns(turns), &first.stream_id())
+                .await;
             let (first, second) = tokio::join!(first.told(), second.told());
-            assert!(first.is_success() && second.is_success(), "{first:?} {second:?}");
+            assert!(
+                first.is_success() && second.is_success(),
+                "{first:?} {second:?}"
+            );
             assert_eq!(first.text(), second.text());
         }
     }
@@ -175,7 +235,10 @@ async fn b12_ids_are_never_reused_and_do_not_survive_a_restart() {
     for _ in 0..2 {
         let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
         for _ in 0..50 {
-            let mut reply = proxy.client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+            let mut reply = proxy
+                .client
+                .ask(&Ask::chat(Speech::Events, "m", true))
+                .await;
             assert!(ids.insert(reply.stream_id()), "an id came twice");
             let (events, _) = reply.events().await;
             last = events.last().and_then(|it| it.id.clone());
@@ -184,18 +247,30 @@ async fn b12_ids_are_never_reused_and_do_not_survive_a_restart() {
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let calls = upstream.count();
     for id in &ids {
-        for reply in [proxy.client.get(&format!("/v1/streams/{id}")).await, proxy.client.cancel(id).await] {
+        for reply in [
+            proxy.client.get(&format!("/v1/streams/{id}")).await,
+            proxy.client.cancel(id).await,
+        ] {
             refused(reply, 404, "stream_not_found").await;
         }
     }
-    let again = Ask::chat(Speech::Events, "m", true).header("last-event-id", last.as_deref().unwrap());
+    let again =
+        Ask::chat(Speech::Events, "m", true).header("last-event-id", last.as_deref().unwrap());
     refused(proxy.client.ask(&again).await, 404, "stream_not_found").await;
-    assert_eq!(upstream.count(), calls, "an id from before never begins a generation");
+    assert_eq!(
+        upstream.count(),
+        calls,
+        "an id from before never begins a generation"
+    );
 }
 
 async fn refused(mut reply: Reply, status: u16, code: &str) -> Value {
     let body = reply.json().await;
-    assert_eq!((reply.status, body["error"]["code"].as_str()), (status, Some(code)), "{body}");
+    assert_eq!(
+        (reply.status, body["error"]["code"].as_str()),
+        (status, Some(code)),
+        "{body}"
+    );
     body
 }
 
@@ -203,35 +278,63 @@ async fn refused(mut reply: Reply, status: u16, code: &str) -> Value {
 async fn b13_only_the_owner_can_read_watch_or_stop() {
     let keys = Setup::new()
         .section("auth", "mode = \"required\"")
-        .section("keys.ann", "secret = \"ann-0123456789abcdef\"\nmodels = [\"*\"]")
-        .section("keys.bob", "secret = \"bob-0123456789abcdef\"\nmodels = [\"*\"]");
+        .section(
+            "keys.ann",
+            "secret = \"ann-0123456789abcdef\"\nmodels = [\"*\"]",
+        )
+        .section(
+            "keys.bob",
+            "secret = \"bob-0123456789abcdef\"\nmodels = [\"*\"]",
+        );
     for (speech, wire) in pairs() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Gate)).await;
         let proxy = keys.clone().over(wire, &upstream).start().await;
-        let (ann, bob) = (proxy.client.with_key("ann-0123456789abcdef"), proxy.client.with_key("bob-0123456789abcdef"));
+        let (ann, bob) = (
+            proxy.client.with_key("ann-0123456789abcdef"),
+            proxy.client.with_key("bob-0123456789abcdef"),
+        );
         upstream.open(2);
-        let mut reply = ann.ask(&Ask::chat(speech, "m", true).with_ids().named(&name(3))).await;
+        let mut reply = ann
+            .ask(&Ask::chat(speech, "m", true).with_ids().named(&name(3)))
+            .await;
         let id = reply.stream_id();
         let event = reply.event().await.unwrap();
         let unknown = "abcdefghijklmnopqrstuvwxyz";
         let known = bodies(&bob, &id, &event.id.unwrap()).await;
         let guessed = bodies(&bob, unknown, &format!("{unknown}.1")).await;
         assert_eq!(known, guessed, "nothing tells a foreign stream from none");
-        assert_eq!(bodies(&bob, &name(3), &format!("{unknown}.1")).await[..5], guessed[..5]);
+        assert_eq!(
+            bodies(&bob, &name(3), &format!("{unknown}.1")).await[..5],
+            guessed[..5]
+        );
         for nobody in [&proxy.client, &proxy.client.with_key("wrong")] {
-            refused(nobody.get(&format!("/v1/streams/{id}")).await, 401, "unauthenticated").await;
+            refused(
+                nobody.get(&format!("/v1/streams/{id}")).await,
+                401,
+                "unauthenticated",
+            )
+            .await;
             refused(nobody.cancel(&id).await, 401, "unauthenticated").await;
         }
-        assert_eq!(bob.get("/v1/streams").await.json().await["data"], json!([]), "nor does a list");
-        assert_eq!(ann.status(&name(3)).await["status"], "running", "nobody stopped it");
+        assert_eq!(
+            bob.get("/v1/streams").await.json().await["data"],
+            json!([]),
+            "nor does a list"
+        );
+        assert_eq!(
+            ann.status(&name(3)).await["status"],
+            "running",
+            "nobody stopped it"
+        );
         upstream.open(2);
         reply.events().await;
         assert_eq!(ann.status(&id).await["status"], "completed");
     }
 }
 
-/// What somebody is told who tries everything with an id: the bodies, with what was asked for left out.
+/// What somebody is told who tries everything with an id: the bodies, with what was asked for left
+/// out.
 async fn bodies(client: &Client, id: &str, event: &str) -> Vec<String> {
     let post = Ask::chat(Speech::Events, "m", true).header("last-event-id", event);
     let replies = [
@@ -259,7 +362,9 @@ async fn b15_a_repeated_post_joins_the_running_stream() {
             let upstream = Upstream::start(Say::tokens(4).script(wire, Pace::Gate)).await;
             let proxy = Proxy::over(wire, &upstream).await;
             let client = &proxy.client;
-            let ask = Ask::chat(speech, "m", true).header(claim, &name(15)).with_ids();
+            let ask = Ask::chat(speech, "m", true)
+                .header(claim, &name(15))
+                .with_ids();
             let lost = client.send(&ask).await;
             upstream.requests(1).await;
             lost.abort();
@@ -268,7 +373,9 @@ async fn b15_a_repeated_post_joins_the_running_stream() {
             let seen = second.until(|told| told.text().contains("tok1")).await;
             drop(second);
             let last = seen.last().and_then(|it| it.id.clone()).unwrap();
-            let mut third = client.ask(&ask.clone().header("last-event-id", &last)).await;
+            let mut third = client
+                .ask(&ask.clone().header("last-event-id", &last))
+                .await;
             assert_eq!(third.status, 200);
             upstream.open(3);
             let (tail, _) = third.events().await;
@@ -304,12 +411,26 @@ async fn b15_a_post_with_a_last_event_id_resumes() {
         let all = [seen, tail].concat();
         assert_eq!(Told::of(speech, &all).text(), Say::tokens(4).text());
         let mut over = proxy.client.ask(&again(&all)).await;
-        assert_eq!((over.status, over.whole().await.len()), (200, 0), "at the very end: an empty event stream");
+        assert_eq!(
+            (over.status, over.whole().await.len()),
+            (200, 0),
+            "at the very end: an empty event stream"
+        );
         let other = again(&all).set("temperature", json!(0));
         refused(proxy.client.ask(&other).await, 409, "idempotency_conflict").await;
-        for bad in ["x", "..", "a-b.c.d", &format!("{}.99999", last(&all).split('.').next().unwrap())] {
+        for bad in [
+            "x",
+            "..",
+            "a-b.c.d",
+            &format!("{}.99999", last(&all).split('.').next().unwrap()),
+        ] {
             let ask = ask.clone().header("last-event-id", bad);
-            refused(within("a refusal", proxy.client.ask(&ask)).await, 400, "bad_event_id").await;
+            refused(
+                within("a refusal", proxy.client.ask(&ask)).await,
+                400,
+                "bad_event_id",
+            )
+            .await;
         }
         assert_eq!(upstream.count(), 1);
     }

@@ -1,4 +1,5 @@
-//! What the tests stand on: scripted upstreams, hand-written clients, the proxy between them, and time.
+//! What the tests stand on: scripted upstreams, hand-written clients, the proxy between them, and
+//! time.
 
 pub mod client;
 pub mod clock;
@@ -29,7 +30,10 @@ pub use sluicegate::model::wire::WireId;
 /// Every wire, or those that `SLUICEGATE_WIRES` names with commas: for work on one of them.
 pub fn wires() -> Vec<WireId> {
     match std::env::var("SLUICEGATE_WIRES") {
-        Ok(names) => names.split(',').map(|name| WireId::named(name).unwrap_or_else(|| panic!("no wire is called {name}"))).collect(),
+        Ok(names) => names
+            .split(',')
+            .map(|name| WireId::named(name).unwrap_or_else(|| panic!("no wire is called {name}")))
+            .collect(),
         Err(_) => WireId::ALL.to_vec(),
     }
 }
@@ -43,7 +47,10 @@ pub fn speeches() -> Vec<Speech> {
 }
 
 fn speech(name: &str) -> Speech {
-    Speech::ALL.into_iter().find(|it| it.name() == name).unwrap_or_else(|| panic!("no dialect is called {name}"))
+    Speech::ALL
+        .into_iter()
+        .find(|it| it.name() == name)
+        .unwrap_or_else(|| panic!("no dialect is called {name}"))
 }
 
 /// One of them after the other.
@@ -54,7 +61,9 @@ pub fn by_turns(n: usize) -> Speech {
 
 /// Every dialect over every wire.
 pub fn pairs() -> impl Iterator<Item = (Speech, WireId)> {
-    speeches().into_iter().flat_map(|speech| wires().into_iter().map(move |wire| (speech, wire)))
+    speeches()
+        .into_iter()
+        .flat_map(|speech| wires().into_iter().map(move |wire| (speech, wire)))
 }
 
 /// The dialects that take Chat Completions' body, over every wire.

@@ -16,7 +16,8 @@ use sluicegate::model::money::Money;
 
 use crate::rig::upstream::Step;
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, by_turns, name, pairs, say, speeches, wires, within,
+    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, by_turns, name,
+    pairs, say, speeches, wires, within,
 };
 
 const ANN: &str = "ann-0123456789abcdef";
@@ -58,40 +59,74 @@ impl Drop for Folder {
 
 fn rows_of(folder: &Path) -> Vec<Value> {
     let mut out = Vec::new();
-    let damaged = report::write(folder, &Question { format: Format::Json, ..Question::default() }, &mut out).unwrap();
+    let damaged = report::write(
+        folder,
+        &Question {
+            format: Format::Json,
+            ..Question::default()
+        },
+        &mut out,
+    )
+    .unwrap();
     assert_eq!(damaged, 0);
-    String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn priced(setup: Setup, folder: &Folder) -> Setup {
-    setup.section("prices.\"up/m-up\"", PRICE).top(&format!("data_dir = {:?}", folder.0))
+    setup
+        .section("prices.\"up/m-up\"", PRICE)
+        .top(&format!("data_dir = {:?}", folder.0))
 }
 
 /// Ann of the team red, and Bob.
 fn keys(setup: Setup, ann: &str, bob: &str) -> Setup {
     setup
         .section("auth", "mode = \"required\"")
-        .section("keys.ann", &format!("secret = \"{ANN}\"\nteam = \"red\"\nmodels = [\"*\"]\n{ann}"))
-        .section("keys.bob", &format!("secret = \"{BOB}\"\nmodels = [\"*\"]\n{bob}"))
+        .section(
+            "keys.ann",
+            &format!("secret = \"{ANN}\"\nteam = \"red\"\nmodels = [\"*\"]\n{ann}"),
+        )
+        .section(
+            "keys.bob",
+            &format!("secret = \"{BOB}\"\nmodels = [\"*\"]\n{bob}"),
+        )
 }
 
 pub fn money(value: &Value) -> Money {
-    value.to_string().parse().unwrap_or_else(|_| panic!("{value} is no amount"))
+    value
+        .to_string()
+        .parse()
+        .unwrap_or_else(|_| panic!("{value} is no amount"))
 }
 
 /// What the rows come to, which has to be what the proxy has counted.
 fn sum_of(proxy: &Proxy, folder: &Folder) -> (usize, Money) {
     proxy.running.ledger().flush(SOON);
     let rows = folder.rows();
-    let sum = rows.iter().filter(|row| !row["cost"].is_null()).fold(Money::ZERO, |sum, row| sum.plus(money(&row["cost"])));
-    assert_eq!(sum, proxy.running.ledger().spent(&Payer::Global).1, "the sum of the rows is what was spent");
+    let sum = rows
+        .iter()
+        .filter(|row| !row["cost"].is_null())
+        .fold(Money::ZERO, |sum, row| sum.plus(money(&row["cost"])));
+    assert_eq!(
+        sum,
+        proxy.running.ledger().spent(&Payer::Global).1,
+        "the sum of the rows is what was spent"
+    );
     (rows.len(), sum)
 }
 
 /// Status, head and body of an answer, read to its end.
 async fn asked(client: &Client, ask: &Ask) -> (u16, crate::rig::Reply, Value) {
     let mut reply = client.ask(ask).await;
-    let body = if reply.status == 200 { json!(reply.text().await) } else { reply.json().await };
+    let body = if reply.status == 200 {
+        json!(reply.text().await)
+    } else {
+        reply.json().await
+    };
     (reply.status, reply, body)
 }
 
@@ -103,25 +138,51 @@ async fn a_price_is_told_wherever_there_is_a_place_for_it() {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}"));
             let folder = Folder::new();
             let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
-            let proxy = priced(Setup::new().over(wire, &upstream), &folder).start().await;
+            let proxy = priced(Setup::new().over(wire, &upstream), &folder)
+                .start()
+                .await;
             let (status, reply, body) = asked(&proxy.client, &Ask::chat(speech, "m", stream)).await;
             assert_eq!(status, 200, "{body}");
             let id = reply.stream_id();
             proxy.at_rest().await;
             let status = proxy.client.status(&id).await;
-            assert_eq!((status["cost"].to_string().as_str(), &status["estimated"]), (COST, &json!(false)), "{status}");
+            assert_eq!(
+                (status["cost"].to_string().as_str(), &status["estimated"]),
+                (COST, &json!(false)),
+                "{status}"
+            );
             let told = body.as_str().unwrap();
             match (speech, stream) {
-                (Speech::Events, true) => assert_eq!(told.matches(&format!("\"cost\":{COST}")).count(), 2, "`usage`, and `end`: {told}"),
-                (Speech::Ui, _) | (Speech::Events, false) => assert_eq!(told.matches(&format!("\"cost\":{COST}")).count(), 1, "{told}"),
-                _ => assert!(!told.contains("\"cost\""), "no dialect has a word added to it: {told}"),
+                (Speech::Events, true) => assert_eq!(
+                    told.matches(&format!("\"cost\":{COST}")).count(),
+                    2,
+                    "`usage`, and `end`: {told}"
+                ),
+                (Speech::Ui, _) | (Speech::Events, false) => assert_eq!(
+                    told.matches(&format!("\"cost\":{COST}")).count(),
+                    1,
+                    "{told}"
+                ),
+                _ => assert!(
+                    !told.contains("\"cost\""),
+                    "no dialect has a word added to it: {told}"
+                ),
             }
             let (count, sum) = sum_of(&proxy, &folder);
             assert_eq!((count, sum.to_string().as_str()), (1, COST));
             let row = &folder.rows()[0];
-            let figures = ["input_tokens", "output_tokens", "attempts"].map(|name| row[name].as_u64().unwrap());
-            assert_eq!((figures, &row["status"], &row["id"]), ([11, 7, 1], &json!("completed"), &json!(id)), "{row}");
-            assert_eq!((&row["provider"], &row["target"], &row["dialect"]), (&json!("up"), &json!("m-up"), &json!(speech.name())), "{row}");
+            let figures = ["input_tokens", "output_tokens", "attempts"]
+                .map(|name| row[name].as_u64().unwrap());
+            assert_eq!(
+                (figures, &row["status"], &row["id"]),
+                ([11, 7, 1], &json!("completed"), &json!(id)),
+                "{row}"
+            );
+            assert_eq!(
+                (&row["provider"], &row["target"], &row["dialect"]),
+                (&json!("up"), &json!("m-up"), &json!(speech.name())),
+                "{row}"
+            );
         }
     }
 }
@@ -133,20 +194,42 @@ async fn b32_hanging_up_is_not_free() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let folder = Folder::new();
         let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
-        let proxy = priced(Setup::new().over(wire, &upstream), &folder).start().await;
+        let proxy = priced(Setup::new().over(wire, &upstream), &folder)
+            .start()
+            .await;
         upstream.open(4);
-        let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true).cancel_on_disconnect().named(&name(1))).await;
+        let mut reply = proxy
+            .client
+            .ask(
+                &Ask::chat(speech, "m", true)
+                    .cancel_on_disconnect()
+                    .named(&name(1)),
+            )
+            .await;
         reply.until(|told| told.text().contains("tok2")).await;
         drop(reply);
         upstream.closed(0).await;
         clock.pass(Duration::from_secs(60)).await;
         proxy.at_rest().await;
         let status = proxy.client.status(&name(1)).await;
-        let (input, output) = (status["usage"]["input_tokens"].as_u64().unwrap(), status["usage"]["output_tokens"].as_u64().unwrap());
-        assert!(input > 0 && output >= 4, "the prompt, and what was streamed: {status}");
+        let (input, output) = (
+            status["usage"]["input_tokens"].as_u64().unwrap(),
+            status["usage"]["output_tokens"].as_u64().unwrap(),
+        );
+        assert!(
+            input > 0 && output >= 4,
+            "the prompt, and what was streamed: {status}"
+        );
         let (count, sum) = sum_of(&proxy, &folder);
-        assert_eq!((count, sum, &status["estimated"]), (1, Money::nanos((input + 2 * output) * 1000), &json!(true)), "{status}");
-        assert_eq!((money(&status["cost"]), &folder.rows()[0]["status"]), (sum, &json!("cancelled")));
+        assert_eq!(
+            (count, sum, &status["estimated"]),
+            (1, Money::nanos((input + 2 * output) * 1000), &json!(true)),
+            "{status}"
+        );
+        assert_eq!(
+            (money(&status["cost"]), &folder.rows()[0]["status"]),
+            (sum, &json!("cancelled"))
+        );
     }
 }
 
@@ -156,15 +239,25 @@ async fn a_spent_budget_refuses_before_the_upstream_is_asked() {
     for (speech, wire) in pairs() {
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
-        let setup = Setup::new().over(wire, &upstream).section("prices.\"up/*\"", "request = 0.4");
-        let setup = keys(setup, "budget = { day = 1.0 }\nlimits = { requests_per_minute = 3 }", "");
+        let setup = Setup::new()
+            .over(wire, &upstream)
+            .section("prices.\"up/*\"", "request = 0.4");
+        let setup = keys(
+            setup,
+            "budget = { day = 1.0 }\nlimits = { requests_per_minute = 3 }",
+            "",
+        );
         let proxy = setup.start().await;
         let (ann, bob) = (proxy.client.with_key(ANN), proxy.client.with_key(BOB));
-        let ask = Ask::chat(speech, "m", true).header("origin", &format!("http://{}", proxy.running.addr()));
+        let ask = Ask::chat(speech, "m", true)
+            .header("origin", &format!("http://{}", proxy.running.addr()));
         let (status, reply, _) = asked(&ann, &ask).await;
         assert_eq!((status, reply.header("x-budget-warning")), (200, None));
         let (status, reply, _) = asked(&ann, &ask).await;
-        assert_eq!((status, reply.header("x-budget-warning")), (200, Some("key;period=day;used=80")));
+        assert_eq!(
+            (status, reply.header("x-budget-warning")),
+            (200, Some("key;period=day;used=80"))
+        );
         proxy.at_rest().await;
         for _ in 0..5 {
             let (status, reply, body) = asked(&ann, &ask).await;
@@ -180,7 +273,11 @@ async fn a_spent_budget_refuses_before_the_upstream_is_asked() {
         }
         assert_eq!(upstream.count(), 2, "nothing refused reaches the upstream");
         let (status, reply, _) = asked(&bob, &ask).await;
-        assert_eq!((status, reply.header("x-budget-warning")), (200, None), "others have their own");
+        assert_eq!(
+            (status, reply.header("x-budget-warning")),
+            (200, None),
+            "others have their own"
+        );
     }
 }
 
@@ -191,26 +288,59 @@ async fn b34_fifty_at_once_against_a_budget_for_ten() {
         let _scene = Scene::of(format!("{speech:?}"));
         let wire = WireId::OpenaiChat;
         let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Gate)).await;
-        let setup = keys(Setup::new().over(wire, &upstream), "budget = { month = 1.0 }", "");
-        let proxy = setup.section("prices.\"up/m-up\"", "request = 0.1").start().await;
+        let setup = keys(
+            Setup::new().over(wire, &upstream),
+            "budget = { month = 1.0 }",
+            "",
+        );
+        let proxy = setup
+            .section("prices.\"up/m-up\"", "request = 0.1")
+            .start()
+            .await;
         let ann = proxy.client.with_key(ANN);
         let ask = Ask::chat(speech, "m", true);
         let sent: Vec<_> = futures_util::future::join_all((0..50).map(|_| ann.send(&ask))).await;
         upstream.requests(10).await;
         upstream.open(1000);
-        let replies = futures_util::future::join_all(sent.into_iter().map(crate::rig::client::Connection::head)).await;
-        let (admitted, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
-        assert_eq!((admitted.len(), refused.len(), upstream.count()), (10, 40, 10));
+        let replies = futures_util::future::join_all(
+            sent.into_iter().map(crate::rig::client::Connection::head),
+        )
+        .await;
+        let (admitted, refused): (Vec<_>, Vec<_>) =
+            replies.into_iter().partition(|reply| reply.status == 200);
+        assert_eq!(
+            (admitted.len(), refused.len(), upstream.count()),
+            (10, 40, 10)
+        );
         for mut reply in refused {
             let body = reply.json().await;
-            assert_eq!((reply.status, &body["error"]["code"], &body["error"]["limit"]), (429, &json!("budget_exceeded"), &json!("key")));
-            assert_eq!(reply.header("retry-after"), Some("1"), "what is reserved may come back any moment");
+            assert_eq!(
+                (
+                    reply.status,
+                    &body["error"]["code"],
+                    &body["error"]["limit"]
+                ),
+                (429, &json!("budget_exceeded"), &json!("key"))
+            );
+            assert_eq!(
+                reply.header("retry-after"),
+                Some("1"),
+                "what is reserved may come back any moment"
+            );
         }
         for mut reply in admitted {
             assert!(reply.told().await.is_success());
         }
         proxy.at_rest().await;
-        assert_eq!(proxy.running.ledger().spent(&Payer::Key("ann".into())).1.to_string(), "1");
+        assert_eq!(
+            proxy
+                .running
+                .ledger()
+                .spent(&Payer::Key("ann".into()))
+                .1
+                .to_string(),
+            "1"
+        );
     }
 }
 
@@ -219,10 +349,15 @@ async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothi
     let _clock = Virtual::start();
     let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
-    let setup = keys(Setup::new().over(wire, &upstream), "budget = { day = 9 }", "limits = { requests_per_minute = 1 }");
-    let setup = setup
-        .section("prices.\"up/m-up\"", "request = 1")
-        .section("budgets", "global = { month = 4 }\nteams = { red = { day = 2 } }\nwarn_at = 1.0");
+    let setup = keys(
+        Setup::new().over(wire, &upstream),
+        "budget = { day = 9 }",
+        "limits = { requests_per_minute = 1 }",
+    );
+    let setup = setup.section("prices.\"up/m-up\"", "request = 1").section(
+        "budgets",
+        "global = { month = 4 }\nteams = { red = { day = 2 } }\nwarn_at = 1.0",
+    );
     let proxy = setup.start().await;
     let (ann, bob) = (proxy.client.with_key(ANN), proxy.client.with_key(BOB));
     let ask = Ask::chat(Speech::Chat, "m", false);
@@ -232,16 +367,31 @@ async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothi
     }
     for _ in 0..3 {
         let (status, _, body) = asked(&ann, &ask).await;
-        assert_eq!((status, &body["error"]["limit"]), (429, &json!("team")), "{body}");
+        assert_eq!(
+            (status, &body["error"]["limit"]),
+            (429, &json!("team")),
+            "{body}"
+        );
     }
     assert_eq!(asked(&bob, &ask).await.0, 200);
     for _ in 0..3 {
         let (status, _, body) = asked(&bob, &ask).await;
-        assert_eq!((status, &body["error"]["code"]), (429, &json!("rate_limited")), "{body}");
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (429, &json!("rate_limited")),
+            "{body}"
+        );
     }
     proxy.at_rest().await;
     let spent = |payer| proxy.running.ledger().spent(&payer).0.to_string();
-    assert_eq!([spent(Payer::Global), spent(Payer::Team("red".into())), spent(Payer::Key("bob".into()))], ["3", "2", "1"]);
+    assert_eq!(
+        [
+            spent(Payer::Global),
+            spent(Payer::Team("red".into())),
+            spent(Payer::Key("bob".into()))
+        ],
+        ["3", "2", "1"]
+    );
 }
 
 #[tokio::test]
@@ -250,21 +400,35 @@ async fn a_restart_keeps_what_was_spent() {
     let (folder, wire) = (Folder::new(), WireId::OpenaiChat);
     let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
     let setup = || {
-        let setup = keys(Setup::new().over(wire, &upstream), "budget = { month = 2.0 }", "");
-        setup.section("prices.\"up/m-up\"", "request = 0.9").top(&format!("data_dir = {:?}", folder.0))
+        let setup = keys(
+            Setup::new().over(wire, &upstream),
+            "budget = { month = 2.0 }",
+            "",
+        );
+        setup
+            .section("prices.\"up/m-up\"", "request = 0.9")
+            .top(&format!("data_dir = {:?}", folder.0))
     };
     let ask = Ask::chat(Speech::Chat, "m", true);
     for expected in [200, 200, 429, 429] {
         let proxy = setup().start().await;
         assert_eq!(asked(&proxy.client.with_key(ANN), &ask).await.0, expected);
-        let in_use = sluicegate::app::start(setup().config()).await.err().unwrap().to_string();
+        let in_use = sluicegate::app::start(setup().config())
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         assert!(in_use.contains("another sluicegate uses"), "{in_use}");
         proxy.running.drain().await;
         folder.free().await;
     }
     assert_eq!((upstream.count(), folder.rows().len()), (2, 2));
     let proxy = setup().section("budgets", "warn_at = 0.5").start().await;
-    assert_eq!(asked(&proxy.client.with_key(BOB), &ask).await.0, 200, "others go on");
+    assert_eq!(
+        asked(&proxy.client.with_key(BOB), &ask).await.0,
+        200,
+        "others go on"
+    );
     proxy.at_rest().await;
     assert_eq!(sum_of(&proxy, &folder).1.to_string(), "2.7");
 }
@@ -274,16 +438,38 @@ async fn without_prices_nothing_is_charged_and_the_cost_is_unknown() {
     let _clock = Virtual::start();
     let (folder, wire) = (Folder::new(), WireId::Anthropic);
     let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
-    let setup = keys(Setup::new().over(wire, &upstream), "budget = { day = 0.000000001 }", "").top(&format!("data_dir = {:?}", folder.0));
+    let setup = keys(
+        Setup::new().over(wire, &upstream),
+        "budget = { day = 0.000000001 }",
+        "",
+    )
+    .top(&format!("data_dir = {:?}", folder.0));
     let proxy = setup.start().await;
     for _ in 0..3 {
-        let (status, reply, told) = asked(&proxy.client.with_key(ANN), &Ask::chat(Speech::Events, "m", true)).await;
-        assert_eq!((status, told.as_str().unwrap().matches("\"cost\":null").count()), (200, 2), "{told}");
+        let (status, reply, told) = asked(
+            &proxy.client.with_key(ANN),
+            &Ask::chat(Speech::Events, "m", true),
+        )
+        .await;
+        assert_eq!(
+            (
+                status,
+                told.as_str().unwrap().matches("\"cost\":null").count()
+            ),
+            (200, 2),
+            "{told}"
+        );
         let status = proxy.client.with_key(ANN).status(&reply.stream_id()).await;
-        assert!(status["cost"].is_null() && status["usage"]["input_tokens"] == 11, "{status}");
+        assert!(
+            status["cost"].is_null() && status["usage"]["input_tokens"] == 11,
+            "{status}"
+        );
     }
     proxy.at_rest().await;
-    assert_eq!((sum_of(&proxy, &folder), &folder.rows()[0]["cost"]), ((3, Money::ZERO), &Value::Null));
+    assert_eq!(
+        (sum_of(&proxy, &folder), &folder.rows()[0]["cost"]),
+        ((3, Money::ZERO), &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -293,17 +479,34 @@ async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() 
     let wire = WireId::OpenaiChat;
     let script = move |_: &crate::rig::upstream::Call, n: usize| match n % 5 {
         0 => Say::tokens(3).steps(wire, Pace::Flat),
-        1 => [Say::tokens(9).steps_until(wire, Pace::Flat, 2), vec![Step::Yield, Step::Reset]].concat(),
+        1 => [
+            Say::tokens(9).steps_until(wire, Pace::Flat, 2),
+            vec![Step::Yield, Step::Reset],
+        ]
+        .concat(),
         2 => crate::rig::upstream::json(500, say::refusal(wire, 500, "not now").to_string()),
-        3 => [Say::tokens(9).steps_until(wire, Pace::Flat, 1), vec![Step::Hang]].concat(),
+        3 => [
+            Say::tokens(9).steps_until(wire, Pace::Flat, 1),
+            vec![Step::Hang],
+        ]
+        .concat(),
         _ => vec![Step::Hang],
     };
     let upstream = Upstream::start(script).await;
-    let setup = priced(Setup::new().over(wire, &upstream), &folder).section("models.m", "retries = 0");
-    let proxy = setup.section("providers.up", "timeouts = { idle = \"30s\", headers = \"40s\" }").start().await;
+    let setup =
+        priced(Setup::new().over(wire, &upstream), &folder).section("models.m", "retries = 0");
+    let proxy = setup
+        .section(
+            "providers.up",
+            "timeouts = { idle = \"30s\", headers = \"40s\" }",
+        )
+        .start()
+        .await;
     let mut begun = 0;
     for round in 0..60 {
-        let ask = Ask::chat(by_turns(round), "m", !round.is_multiple_of(3)).cancel_on_disconnect().named(&name(round));
+        let ask = Ask::chat(by_turns(round), "m", !round.is_multiple_of(3))
+            .cancel_on_disconnect()
+            .named(&name(round));
         let sent = proxy.client.send(&ask).await;
         begun += 1;
         upstream.requests(begun).await;
@@ -321,7 +524,10 @@ async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() 
     assert!(sum > Money::ZERO);
     let rows = folder.rows();
     let of = |status: &str| rows.iter().filter(|row| row["status"] == status).count();
-    assert!(of("completed") > 0 && of("cancelled") > 0 && of("failed") > 0 && of("running") == 0, "{rows:?}");
+    assert!(
+        of("completed") > 0 && of("cancelled") > 0 && of("failed") > 0 && of("running") == 0,
+        "{rows:?}"
+    );
 }
 
 #[tokio::test]
@@ -329,9 +535,16 @@ async fn what_is_refused_or_joined_has_no_row() {
     let _clock = Virtual::start();
     let (folder, wire) = (Folder::new(), WireId::OpenaiChat);
     let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
-    let proxy = priced(Setup::new().over(wire, &upstream), &folder).start().await;
+    let proxy = priced(Setup::new().over(wire, &upstream), &folder)
+        .start()
+        .await;
     let ask = Ask::chat(Speech::Chat, "m", true).named(&name(1));
-    for ask in [&ask, &ask, &Ask::chat(Speech::Chat, "nope", true), &Ask::chat(Speech::Chat, "m", true).without("messages")] {
+    for ask in [
+        &ask,
+        &ask,
+        &Ask::chat(Speech::Chat, "nope", true),
+        &Ask::chat(Speech::Chat, "m", true).without("messages"),
+    ] {
         asked(&proxy.client, ask).await;
     }
     proxy.at_rest().await;
@@ -341,33 +554,72 @@ async fn what_is_refused_or_joined_has_no_row() {
 /// `sluicegate usage` on a folder.
 async fn usage(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
-    command.arg("usage").arg("--data-dir").arg(folder).args(arguments);
+    command
+        .arg("usage")
+        .arg("--data-dir")
+        .arg(folder)
+        .args(arguments);
     let output = within("the report", command.output()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (output.status.success(), text(output.stdout), text(output.stderr))
+    (
+        output.status.success(),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 #[tokio::test]
 async fn the_ledger_is_told_while_the_server_runs() {
     let folder = Folder::new();
     let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
-    let proxy = priced(keys(Setup::new().over(WireId::OpenaiChat, &upstream), "", ""), &folder).start().await;
+    let proxy = priced(
+        keys(Setup::new().over(WireId::OpenaiChat, &upstream), "", ""),
+        &folder,
+    )
+    .start()
+    .await;
     for key in [ANN, ANN, BOB] {
-        assert_eq!(asked(&proxy.client.with_key(key), &Ask::chat(Speech::Chat, "m", false)).await.0, 200);
+        assert_eq!(
+            asked(
+                &proxy.client.with_key(key),
+                &Ask::chat(Speech::Chat, "m", false)
+            )
+            .await
+            .0,
+            200
+        );
     }
     proxy.at_rest().await;
     proxy.running.ledger().flush(SOON);
     let (good, csv, _) = usage(&folder.0, &["--by", "key"]).await;
     let names = "streams,input_tokens,cached_input_tokens,cache_write_tokens,output_tokens,reasoning_tokens,cost,estimated,unpriced";
-    assert_eq!((good, csv), (true, format!("key,{names}\r\nann,2,22,0,0,14,0,0.00005,0,0\r\nbob,1,11,0,0,7,0,0.000025,0,0\r\n")));
+    assert_eq!(
+        (good, csv),
+        (
+            true,
+            format!(
+                "key,{names}\r\nann,2,22,0,0,14,0,0.00005,0,0\r\nbob,1,11,0,0,7,0,0.000025,0,0\r\n"
+            )
+        )
+    );
     let (_, lines, _) = usage(&folder.0, &["--by", "team", "--format", "json"]).await;
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&lines[0]["team"], &lines[1]["team"], &lines[1]["streams"]), (&Value::Null, &json!("red"), &json!(2)));
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (&lines[0]["team"], &lines[1]["team"], &lines[1]["streams"]),
+        (&Value::Null, &json!("red"), &json!(2))
+    );
     let (_, all, _) = usage(&folder.0, &[]).await;
     assert_eq!(all.split_terminator("\r\n").count(), 4);
     let (_, none, _) = usage(&folder.0, &["--to", "2020-01-01"]).await;
     assert_eq!(none.split_terminator("\r\n").count(), 1);
-    for wrong in [["--from", "yesterday"], ["--by", "prompt"], ["--format", "xml"]] {
+    for wrong in [
+        ["--from", "yesterday"],
+        ["--by", "prompt"],
+        ["--format", "xml"],
+    ] {
         assert!(!usage(&folder.0, &wrong).await.0, "{wrong:?}");
     }
     let (good, _, said) = usage(Path::new("/nowhere"), &[]).await;
@@ -382,19 +634,45 @@ async fn the_kinds_of_tokens_have_their_own_prices_on_every_wire() {
         let folder = Folder::new();
         let upstream = Upstream::always(metered::steps(wire)).await;
         let prices = "input = 1\ncached_input = 0.1\ncache_write = 2\noutput = 3\nreasoning = 5";
-        let setup = Setup::new().over(wire, &upstream).section("prices.\"up/m-up\"", prices).top(&format!("data_dir = {:?}", folder.0));
+        let setup = Setup::new()
+            .over(wire, &upstream)
+            .section("prices.\"up/m-up\"", prices)
+            .top(&format!("data_dir = {:?}", folder.0));
         let proxy = setup.start().await;
-        let (status, reply, told) = asked(&proxy.client, &Ask::chat(Speech::Events, "m", true)).await;
+        let (status, reply, told) =
+            asked(&proxy.client, &Ask::chat(Speech::Events, "m", true)).await;
         assert_eq!(status, 200, "{told}");
         proxy.at_rest().await;
         let status = proxy.client.status(&reply.stream_id()).await;
         let [input, cached, written, output, reasoning] = metered::tokens(wire);
-        let named = ["input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens"];
-        assert_eq!(named.map(|name| status["usage"][name].as_u64().unwrap_or(0)), [input, cached, written, output, reasoning], "{status}");
-        let tenths = (input - cached - written) * 10 + cached + written * 20 + (output - reasoning) * 30 + reasoning * 50;
-        assert_eq!(money(&status["cost"]), Money::nanos(tenths * 100), "{status}");
+        let named = [
+            "input_tokens",
+            "cached_input_tokens",
+            "cache_write_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+        ];
+        assert_eq!(
+            named.map(|name| status["usage"][name].as_u64().unwrap_or(0)),
+            [input, cached, written, output, reasoning],
+            "{status}"
+        );
+        let tenths = (input - cached - written) * 10
+            + cached
+            + written * 20
+            + (output - reasoning) * 30
+            + reasoning * 50;
+        assert_eq!(
+            money(&status["cost"]),
+            Money::nanos(tenths * 100),
+            "{status}"
+        );
         assert_eq!(sum_of(&proxy, &folder), (1, Money::nanos(tenths * 100)));
         let row = &folder.rows()[0];
-        assert_eq!(named.map(|name| row[name].as_u64().unwrap_or(0)), [input, cached, written, output, reasoning], "{row}");
+        assert_eq!(
+            named.map(|name| row[name].as_u64().unwrap_or(0)),
+            [input, cached, written, output, reasoning],
+            "{row}"
+        );
     }
 }

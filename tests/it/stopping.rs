@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::rig::upstream::{Close, Head, Step, json};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, name, pairs, say, settle};
+use crate::rig::{
+    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId,
+    name, pairs, say, settle,
+};
 
 /// What the issue allows between a client's leaving and the upstream's seeing it.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -29,20 +32,37 @@ async fn b01_the_client_leaves_mid_stream() {
     for (speech, wire) in pairs() {
         for leave in [Leave::Close, Leave::Reset] {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, {leave:?}"));
-            let upstream = Upstream::start(Say::tokens(100).script(wire, Pace::Every(Duration::from_millis(20)))).await;
+            let upstream = Upstream::start(
+                Say::tokens(100).script(wire, Pace::Every(Duration::from_millis(20))),
+            )
+            .await;
             let spare = Upstream::silent().await;
             let proxy = Setup::new().over_two(wire, &upstream, &spare).start().await;
-            let mut reply = proxy.client.ask_when_ready(&clock, &Ask::chat(speech, "m", true).cancel_on_disconnect()).await;
-            clock.takes_at_most(LATER, "five tokens", reply.until(five)).await;
+            let mut reply = proxy
+                .client
+                .ask_when_ready(&clock, &Ask::chat(speech, "m", true).cancel_on_disconnect())
+                .await;
+            clock
+                .takes_at_most(LATER, "five tokens", reply.until(five))
+                .await;
             let before = upstream.call(0).events;
             match leave {
                 Leave::Close => drop(reply),
                 Leave::Reset => reply.abort(),
             }
-            clock.takes_at_most(AT_ONCE, "the upstream to be let go", upstream.closed(0)).await;
-            assert!(upstream.call(0).events <= before + 1, "at most one more chunk is sent");
+            clock
+                .takes_at_most(AT_ONCE, "the upstream to be let go", upstream.closed(0))
+                .await;
+            assert!(
+                upstream.call(0).events <= before + 1,
+                "at most one more chunk is sent"
+            );
             clock.pass(LATER).await;
-            assert_eq!((upstream.count(), spare.count()), (1, 0), "nobody is asked again");
+            assert_eq!(
+                (upstream.count(), spare.count()),
+                (1, 0),
+                "nobody is asked again"
+            );
             proxy.at_rest().await;
         }
     }
@@ -60,7 +80,11 @@ impl Wait {
     fn script(self, wire: WireId) -> Vec<Step> {
         match self {
             Self::Head => vec![Step::Hang],
-            Self::Content => [Say::tokens(0).steps_until(wire, Pace::Flat, 0), vec![Step::Hang]].concat(),
+            Self::Content => [
+                Say::tokens(0).steps_until(wire, Pace::Flat, 0),
+                vec![Step::Hang],
+            ]
+            .concat(),
             Self::NextAttempt => json(500, say::refusal(wire, 500, "not now").to_string()),
         }
     }
@@ -77,7 +101,11 @@ impl Wait {
 
 /// A proxy that would ask the upstream three times, then another one.
 async fn stubborn(wire: WireId, upstream: &Upstream, spare: &Upstream) -> Proxy {
-    Setup::new().over_two(wire, upstream, spare).section("models.m", "retries = 3").start().await
+    Setup::new()
+        .over_two(wire, upstream, spare)
+        .section("models.m", "retries = 3")
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -92,19 +120,30 @@ async fn b02_the_client_leaves_while_nothing_has_come() {
 
 /// The client asks, waits, and leaves without having had anything.
 async fn left_waiting(clock: &Virtual, speech: Speech, wire: WireId, wait: Wait, stream: bool) {
-    let _scene = Scene::of(format!("{speech:?} over {wire:?}, waiting for {wait:?}, stream: {stream}"));
+    let _scene = Scene::of(format!(
+        "{speech:?} over {wire:?}, waiting for {wait:?}, stream: {stream}"
+    ));
     let upstream = Upstream::always(wait.script(wire)).await;
     let spare = Upstream::silent().await;
     let proxy = stubborn(wire, &upstream, &spare).await;
-    let connection = proxy.client.send(&Ask::chat(speech, "m", stream).cancel_on_disconnect()).await;
+    let connection = proxy
+        .client
+        .send(&Ask::chat(speech, "m", stream).cancel_on_disconnect())
+        .await;
     wait.reached(&upstream).await;
     let asked = upstream.count();
     drop(connection);
     if !matches!(wait, Wait::NextAttempt) {
-        clock.takes_at_most(AT_ONCE, "the upstream to be let go", upstream.closed(0)).await;
+        clock
+            .takes_at_most(AT_ONCE, "the upstream to be let go", upstream.closed(0))
+            .await;
     }
     clock.pass(LATER).await;
-    assert_eq!((upstream.count(), spare.count()), (asked, 0), "no retry and no fallback starts");
+    assert_eq!(
+        (upstream.count(), spare.count()),
+        (asked, 0),
+        "no retry and no fallback starts"
+    );
     proxy.at_rest().await;
 }
 
@@ -115,14 +154,21 @@ async fn b03_the_client_of_a_non_streaming_request_leaves() {
         for wait in [Wait::Head, Wait::NextAttempt] {
             left_waiting(&clock, speech, wire, wait, false).await;
         }
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}, in the middle of the answer"));
+        let _scene = Scene::of(format!(
+            "{speech:?} over {wire:?}, in the middle of the answer"
+        ));
         let upstream = Upstream::start(move |call, _| half(wire, call.wants_stream())).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let connection = proxy.client.send(&Ask::chat(speech, "m", false).cancel_on_disconnect()).await;
+        let connection = proxy
+            .client
+            .send(&Ask::chat(speech, "m", false).cancel_on_disconnect())
+            .await;
         upstream.wrote(0, 1).await;
         settle().await;
         drop(connection);
-        clock.takes_at_most(AT_ONCE, "the upstream to be let go", upstream.closed(0)).await;
+        clock
+            .takes_at_most(AT_ONCE, "the upstream to be let go", upstream.closed(0))
+            .await;
         clock.pass(LATER).await;
         assert_eq!(upstream.count(), 1);
         proxy.at_rest().await;
@@ -134,7 +180,10 @@ fn half(wire: WireId, stream: bool) -> Vec<Step> {
     let mut steps = if stream {
         Say::tokens(9).steps_until(wire, Pace::Flat, 5)
     } else {
-        vec![Step::Head(Head::ok("application/json")), Step::Write("{\"id\":\"chatcmpl-up\",\"choices\":".into())]
+        vec![
+            Step::Head(Head::ok("application/json")),
+            Step::Write("{\"id\":\"chatcmpl-up\",\"choices\":".into()),
+        ]
     };
     steps.push(Step::Hang);
     steps
@@ -151,13 +200,21 @@ enum Moment {
 }
 
 impl Moment {
-    const ALL: [Self; 5] = [Self::BeforeRegistration, Self::BeforeHeaders, Self::BetweenAttempts, Self::MidStream, Self::AfterTheEnd];
+    const ALL: [Self; 5] = [
+        Self::BeforeRegistration,
+        Self::BeforeHeaders,
+        Self::BetweenAttempts,
+        Self::MidStream,
+        Self::AfterTheEnd,
+    ];
 
     async fn upstream(self, wire: WireId) -> Upstream {
         match self {
             Self::BeforeRegistration | Self::BeforeHeaders => Upstream::silent().await,
             Self::BetweenAttempts => Upstream::always(Wait::NextAttempt.script(wire)).await,
-            Self::MidStream => Upstream::start(move |call, _| half(wire, call.wants_stream())).await,
+            Self::MidStream => {
+                Upstream::start(move |call, _| half(wire, call.wants_stream())).await
+            }
             Self::AfterTheEnd => Upstream::start(Say::tokens(5).script(wire, Pace::Flat)).await,
         }
     }
@@ -175,7 +232,11 @@ impl Moment {
 
     /// How often the upstream may have been asked.
     const fn calls(self) -> usize {
-        if matches!(self, Self::BeforeRegistration) { 0 } else { 1 }
+        if matches!(self, Self::BeforeRegistration) {
+            0
+        } else {
+            1
+        }
     }
 }
 
@@ -185,7 +246,9 @@ async fn b04_cancel_by_id_at_every_moment() {
     for (speech, wire) in pairs() {
         for stream in [true, false] {
             for moment in Moment::ALL {
-                let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}, {moment:?}"));
+                let _scene = Scene::of(format!(
+                    "{speech:?} over {wire:?}, stream: {stream}, {moment:?}"
+                ));
                 cancelled_at(&clock, speech, wire, stream, moment).await;
             }
         }
@@ -201,7 +264,9 @@ async fn cancelled_at(clock: &Virtual, speech: Speech, wire: WireId, stream: boo
     if moment == Moment::BeforeRegistration {
         assert_eq!(client.cancel(&id).await.status, 404, "not there yet");
     }
-    let connection = client.send(&Ask::chat(speech, "m", stream).named(&id)).await;
+    let connection = client
+        .send(&Ask::chat(speech, "m", stream).named(&id))
+        .await;
     moment.reached(&upstream).await;
     if moment == Moment::AfterTheEnd {
         client.until_status(&id, "completed").await;
@@ -210,16 +275,29 @@ async fn cancelled_at(clock: &Virtual, speech: Speech, wire: WireId, stream: boo
     }
     let (first, second) = (cancel(client, &id).await, cancel(client, &id).await);
     let mut watcher = client.follow(Speech::Events, &id).await;
-    assert_eq!(first["status"], second["status"], "cancelling again changes nothing");
+    assert_eq!(
+        first["status"], second["status"],
+        "cancelling again changes nothing"
+    );
     assert_eq!(first["usage"], second["usage"], "nothing is settled twice");
-    assert!(ended_as(moment, &watcher.told().await), "another reader has the same end");
+    assert!(
+        ended_as(moment, &watcher.told().await),
+        "another reader has the same end"
+    );
     answered(moment, speech, stream, connection.head().await).await;
     if matches!(moment, Moment::BeforeHeaders | Moment::MidStream) {
-        assert!(matches!(upstream.closed(0).await, Close::Fin | Close::Reset), "without any time passing");
+        assert!(
+            matches!(upstream.closed(0).await, Close::Fin | Close::Reset),
+            "without any time passing"
+        );
         assert_eq!(first["upstream"], "closed");
     }
     clock.pass(LATER).await;
-    assert_eq!((upstream.count(), spare.count()), (moment.calls(), 0), "no other attempt is made");
+    assert_eq!(
+        (upstream.count(), spare.count()),
+        (moment.calls(), 0),
+        "no other attempt is made"
+    );
     proxy.at_rest().await;
 }
 
@@ -232,7 +310,11 @@ async fn cancel(client: &Client, id: &str) -> Value {
 }
 
 fn ended_as(moment: Moment, told: &Told) -> bool {
-    if moment == Moment::AfterTheEnd { told.is_success() } else { told.is_cancelled() }
+    if moment == Moment::AfterTheEnd {
+        told.is_success()
+    } else {
+        told.is_cancelled()
+    }
 }
 
 /// The answer of the one who had asked is what the contract says.
@@ -249,7 +331,14 @@ async fn answered(moment: Moment, speech: Speech, stream: bool, mut reply: Reply
     match speech {
         Speech::Events => {
             assert_eq!(status, 200, "{body}");
-            assert_eq!(body["status"], if moment == Moment::AfterTheEnd { "completed" } else { "cancelled" });
+            assert_eq!(
+                body["status"],
+                if moment == Moment::AfterTheEnd {
+                    "completed"
+                } else {
+                    "cancelled"
+                }
+            );
         }
         _ if status == 409 => {
             assert_eq!(body["error"]["code"], "stream_cancelled");
@@ -270,7 +359,11 @@ async fn answered(moment: Moment, speech: Speech, stream: bool, mut reply: Reply
 async fn b05_a_cancel_that_answers_200_has_stopped_the_upstream() {
     let clock = Virtual::start();
     for (speech, wire) in pairs() {
-        for (content_type, body) in [("text/plain;charset=UTF-8", ""), ("application/json", "{\"a\":"), ("multipart/form-data", "x")] {
+        for (content_type, body) in [
+            ("text/plain;charset=UTF-8", ""),
+            ("application/json", "{\"a\":"),
+            ("multipart/form-data", "x"),
+        ] {
             let _scene = Scene::of(format!("{speech:?} over {wire:?}, {content_type}"));
             let upstream = Upstream::start(Say::tokens(100).script(wire, Pace::Gate)).await;
             let proxy = Proxy::over(wire, &upstream).await;
@@ -278,14 +371,19 @@ async fn b05_a_cancel_that_answers_200_has_stopped_the_upstream() {
             let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true)).await;
             let id = reply.stream_id();
             reply.until(five).await;
-            let beacon = Ask::new("POST", format!("/v1/streams/{id}/cancel")).raw(content_type, body);
+            let beacon =
+                Ask::new("POST", format!("/v1/streams/{id}/cancel")).raw(content_type, body);
             let answer = proxy.client.ask(&beacon).await;
             assert_eq!(answer.status, 200);
             upstream.closed(0).await;
             upstream.open(95);
             clock.pass(LATER).await;
             let opening = usize::from(!Say::tokens(0).opening(wire).is_empty());
-            assert_eq!(upstream.call(0).events, opening + 5, "not one token was made after it");
+            assert_eq!(
+                upstream.call(0).events,
+                opening + 5,
+                "not one token was made after it"
+            );
             assert!(reply.told().await.is_cancelled());
         }
     }
@@ -298,12 +396,23 @@ async fn b06_a_client_that_pipelined_and_closed_is_found_by_the_next_heartbeat()
         let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
         let upstream = Upstream::always(half(wire, true)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true).cancel_on_disconnect()).await;
-        reply.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-le").await;
+        let mut reply = proxy
+            .client
+            .ask(&Ask::chat(speech, "m", true).cancel_on_disconnect())
+            .await;
+        reply
+            .write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-le")
+            .await;
         reply.until(five).await;
         settle().await;
         drop(reply);
-        clock.takes_at_most(Duration::from_secs(16), "the heartbeat to reveal it", upstream.closed(0)).await;
+        clock
+            .takes_at_most(
+                Duration::from_secs(16),
+                "the heartbeat to reveal it",
+                upstream.closed(0),
+            )
+            .await;
         proxy.at_rest().await;
     }
 }
@@ -339,6 +448,8 @@ async fn b08_a_late_stop_never_ends_a_newer_generation() {
 impl Client {
     /// Asks while time passes, as the upstream needs it to begin.
     async fn ask_when_ready(&self, clock: &Virtual, ask: &Ask) -> Reply {
-        clock.takes_at_most(LATER, "the head of the answer", self.ask(ask)).await
+        clock
+            .takes_at_most(LATER, "the head of the answer", self.ask(ask))
+            .await
     }
 }

@@ -1,4 +1,5 @@
-//! Who may ask: tokens and keys, over real sockets. What is refused is refused in the same words, and reaches nobody.
+//! Who may ask: tokens and keys, over real sockets. What is refused is refused in the same words,
+//! and reaches nobody.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,9 @@ use serde_json::{Value, json};
 use crate::rig::issuer::{AUDIENCE, ISSUER, Issuer, Signer, now};
 use crate::rig::tls::Tls;
 use crate::rig::upstream::{Framing, Head, Step, json as whole};
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, within};
+use crate::rig::{
+    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, within,
+};
 
 const KEY: &str = "web-0123456789abcdef";
 
@@ -20,7 +23,11 @@ async fn upstream() -> Upstream {
 
 fn setup(upstream: &Upstream, auth: &str) -> Setup {
     let web = format!("secret = \"{KEY}\"\nmodels = [\"m\", \"x\"]");
-    Setup::new().over(WireId::OpenaiChat, upstream).model("x", "[\"up/x-up\"]").section("auth", auth).section("keys.web", &web)
+    Setup::new()
+        .over(WireId::OpenaiChat, upstream)
+        .model("x", "[\"up/x-up\"]")
+        .section("auth", auth)
+        .section("keys.web", &web)
 }
 
 fn chat(model: &str) -> Ask {
@@ -31,7 +38,13 @@ fn chat(model: &str) -> Ask {
 async fn said(mut reply: Reply) -> (u16, String) {
     let text = reply.text().await;
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
-    (reply.status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
+    (
+        reply.status,
+        body["error"]["code"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+    )
 }
 
 async fn status(client: &Client, ask: &Ask) -> u16 {
@@ -45,17 +58,36 @@ async fn tokens_of_every_algorithm_say_who_asks_wherever_they_stand() {
     let issuer = Issuer::of(&[rsa.clone(), ec.clone()]).await;
     let by_jwks = setup(&upstream, &issuer.jwt("")).start().await;
     let shared = b"a secret of thirty-two characters";
-    let of_secret =
-        format!("mode = \"required\"\njwt = {{ secret = \"{}\", issuer = \"{ISSUER}\" }}", std::str::from_utf8(shared).unwrap());
+    let of_secret = format!(
+        "mode = \"required\"\njwt = {{ secret = \"{}\", issuer = \"{ISSUER}\" }}",
+        std::str::from_utf8(shared).unwrap()
+    );
     let by_secret = setup(&upstream, &of_secret).start().await;
     let pem = Signer::public_pem(1);
-    let of_pem = format!("mode = \"required\"\njwt = {{ public_key = \"\"\"{pem}\"\"\", audience = [\"a\", \"{AUDIENCE}\"] }}");
+    let of_pem = format!(
+        "mode = \"required\"\njwt = {{ public_key = \"\"\"{pem}\"\"\", audience = [\"a\", \"{AUDIENCE}\"] }}"
+    );
     let by_pem = setup(&upstream, &of_pem).start().await;
-    for (proxy, signer) in [(&by_jwks, rsa), (&by_jwks, ec), (&by_secret, Signer::secret(shared, "s")), (&by_pem, Signer::rsa(1, "any"))] {
+    for (proxy, signer) in [
+        (&by_jwks, rsa),
+        (&by_jwks, ec),
+        (&by_secret, Signer::secret(shared, "s")),
+        (&by_pem, Signer::rsa(1, "any")),
+    ] {
         let token = signer.token("ann", &json!({}));
-        assert_eq!(status(&proxy.client.with_key(&token), &chat("m")).await, 200);
-        assert_eq!(status(&proxy.client, &chat("m").header("x-api-key", &token)).await, 200);
-        assert_eq!(status(&proxy.client.with_key(KEY), &chat("m")).await, 200, "a virtual key is as good");
+        assert_eq!(
+            status(&proxy.client.with_key(&token), &chat("m")).await,
+            200
+        );
+        assert_eq!(
+            status(&proxy.client, &chat("m").header("x-api-key", &token)).await,
+            200
+        );
+        assert_eq!(
+            status(&proxy.client.with_key(KEY), &chat("m")).await,
+            200,
+            "a virtual key is as good"
+        );
     }
     let token = Signer::rsa(0, "r").token("ann", &json!({}));
     let cookie = Ask::new("GET", "/v1/models").header("cookie", &format!("a=b; session={token}"));
@@ -71,15 +103,35 @@ async fn keys_come_over_tls_from_who_is_trusted() {
     let tls = Tls::before(issuer.server.addr).await;
     let auth = |more: &str| {
         let url = format!("https://localhost:{}/keys", tls.port);
-        format!("mode = \"required\"\njwt = {{ jwks_url = \"{url}\", issuer = \"{ISSUER}\", audience = \"{AUDIENCE}\"{more} }}")
+        format!(
+            "mode = \"required\"\njwt = {{ jwks_url = \"{url}\", issuer = \"{ISSUER}\", audience = \"{AUDIENCE}\"{more} }}"
+        )
     };
     let wary = setup(&upstream, &auth("")).start().await;
     let token = signer.token("ann", &json!({}));
-    assert_eq!(said(wary.client.with_key(&token).ask(&chat("m")).await).await.0, 503, "who signed it is not known");
-    assert_eq!(issuer.asked(), 0, "nothing is asked of a server that is not trusted");
+    assert_eq!(
+        said(wary.client.with_key(&token).ask(&chat("m")).await)
+            .await
+            .0,
+        503,
+        "who signed it is not known"
+    );
+    assert_eq!(
+        issuer.asked(),
+        0,
+        "nothing is asked of a server that is not trusted"
+    );
     // It fetches them by itself when it starts.
-    let trusting = setup(&upstream, &auth(&format!(", ca_file = \"{}\"", tls.authority().display()))).start().await;
-    assert_eq!(status(&trusting.client.with_key(&token), &chat("m")).await, 200);
+    let trusting = setup(
+        &upstream,
+        &auth(&format!(", ca_file = \"{}\"", tls.authority().display())),
+    )
+    .start()
+    .await;
+    assert_eq!(
+        status(&trusting.client.with_key(&token), &chat("m")).await,
+        200
+    );
     assert_eq!(issuer.asked(), 1);
 }
 
@@ -89,34 +141,64 @@ async fn streams_are_their_callers_and_a_renewed_token_keeps_them() {
     let signer = Signer::ec("e");
     let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
     let proxy = setup(&upstream, &issuer.jwt("")).start().await;
-    let ann = proxy.client.with_key(&signer.token("ann", &json!({"key": "web"})));
+    let ann = proxy
+        .client
+        .with_key(&signer.token("ann", &json!({"key": "web"})));
     let id = ann.ask(&chat("m")).await.stream_id();
-    let renewed = signer.token("ann", &json!({"key": "web", "exp": now() + 1200, "jti": "another"}));
-    assert_eq!(proxy.client.with_key(&renewed).status(&id).await["status"], "completed");
+    let renewed = signer.token(
+        "ann",
+        &json!({"key": "web", "exp": now() + 1200, "jti": "another"}),
+    );
+    assert_eq!(
+        proxy.client.with_key(&renewed).status(&id).await["status"],
+        "completed"
+    );
     let unknown = "a".repeat(26);
     for (who, credential) in [
         ("another user", signer.token("bob", &json!({"key": "web"}))),
-        ("the same name without the key", signer.token("ann", &json!({}))),
+        (
+            "the same name without the key",
+            signer.token("ann", &json!({})),
+        ),
         ("a user of the key's name", signer.token("web", &json!({}))),
         ("the key itself", KEY.to_owned()),
     ] {
         let other = proxy.client.with_key(&credential);
-        for (method, end) in [("GET", ""), ("HEAD", ""), ("GET", "?stream=true"), ("POST", "/cancel"), ("DELETE", ""), ("POST", "/ticket")]
-        {
+        for (method, end) in [
+            ("GET", ""),
+            ("HEAD", ""),
+            ("GET", "?stream=true"),
+            ("POST", "/cancel"),
+            ("DELETE", ""),
+            ("POST", "/ticket"),
+        ] {
             let _scene = Scene::of(format!("{who}: {method} {end}"));
             let mut answers = Vec::new();
             for id in [&id, &unknown] {
-                let mut reply = other.ask(&Ask::new(method, format!("/v1/streams/{id}{end}"))).await;
-                let body = if method == "HEAD" { String::new() } else { reply.text().await };
+                let mut reply = other
+                    .ask(&Ask::new(method, format!("/v1/streams/{id}{end}")))
+                    .await;
+                let body = if method == "HEAD" {
+                    String::new()
+                } else {
+                    reply.text().await
+                };
                 let mut headers = reply.headers.clone();
                 headers.retain(|(name, _)| !["x-request-id", "date"].contains(&&**name));
                 answers.push((reply.status, headers, body.replace(id.as_str(), "<id>")));
             }
-            assert_eq!(answers[0], answers[1], "there is no hint of another's stream");
+            assert_eq!(
+                answers[0], answers[1],
+                "there is no hint of another's stream"
+            );
             assert_eq!(answers[0].0, 404);
         }
     }
-    assert_eq!(ann.status(&id).await["status"], "completed", "it is there all the time");
+    assert_eq!(
+        ann.status(&id).await["status"],
+        "completed",
+        "it is there all the time"
+    );
 }
 
 /// Tokens that must not count.
@@ -125,28 +207,67 @@ fn bad_tokens(signer: &Signer) -> Vec<(&'static str, String)> {
     let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "exp": now() + 600});
     let good = signer.token("ann", &json!({}));
     let (message, signature) = good.rsplit_once('.').unwrap();
-    let unsigned = |alg: &str| format!("{}.{}.", part(&json!({"alg": alg, "kid": "r"})), part(&claims));
+    let unsigned = |alg: &str| {
+        format!(
+            "{}.{}.",
+            part(&json!({"alg": alg, "kid": "r"})),
+            part(&claims)
+        )
+    };
     let pem = Signer::public_pem(0);
     vec![
         ("alg none", unsigned("none")),
         ("alg nOnE", unsigned("nOnE")),
         ("no signature", format!("{message}.")),
-        ("none with a signature", format!("{}{signature}", unsigned("none"))),
-        ("key confusion", Signer::secret(pem.as_bytes(), "r").token("ann", &json!({}))),
-        ("another's key under the name", Signer::rsa(1, "r").token("ann", &json!({}))),
+        (
+            "none with a signature",
+            format!("{}{signature}", unsigned("none")),
+        ),
+        (
+            "key confusion",
+            Signer::secret(pem.as_bytes(), "r").token("ann", &json!({})),
+        ),
+        (
+            "another's key under the name",
+            Signer::rsa(1, "r").token("ann", &json!({})),
+        ),
         ("expired", signer.token("ann", &json!({"exp": now() - 120}))),
         ("no end", signer.token("ann", &json!({"exp": null}))),
         ("not yet", signer.token("ann", &json!({"nbf": now() + 120}))),
-        ("from the future", signer.token("ann", &json!({"iat": now() + 120}))),
-        ("another audience", signer.token("ann", &json!({"aud": "elsewhere"}))),
+        (
+            "from the future",
+            signer.token("ann", &json!({"iat": now() + 120})),
+        ),
+        (
+            "another audience",
+            signer.token("ann", &json!({"aud": "elsewhere"})),
+        ),
         ("no audience", signer.token("ann", &json!({"aud": null}))),
-        ("another issuer", signer.token("ann", &json!({"iss": "https://evil.example"}))),
+        (
+            "another issuer",
+            signer.token("ann", &json!({"iss": "https://evil.example"})),
+        ),
         ("no user", signer.token("ann", &json!({"sub": null}))),
-        ("models that are none", signer.token("ann", &json!({"models": 7}))),
-        ("a key that is not there", signer.token("ann", &json!({"key": "admin"}))),
-        ("a key that is switched off", signer.token("ann", &json!({"key": "old"}))),
-        ("an unknown kid", Signer::rsa(0, "other").token("ann", &json!({}))),
-        ("too long", signer.token("ann", &json!({"x": "x".repeat(8 << 10)}))),
+        (
+            "models that are none",
+            signer.token("ann", &json!({"models": 7})),
+        ),
+        (
+            "a key that is not there",
+            signer.token("ann", &json!({"key": "admin"})),
+        ),
+        (
+            "a key that is switched off",
+            signer.token("ann", &json!({"key": "old"})),
+        ),
+        (
+            "an unknown kid",
+            Signer::rsa(0, "other").token("ann", &json!({})),
+        ),
+        (
+            "too long",
+            signer.token("ann", &json!({"x": "x".repeat(8 << 10)})),
+        ),
         ("nonsense", "a.b.c".into()),
         ("no token", "no-such-key".into()),
     ]
@@ -158,32 +279,55 @@ async fn what_is_no_good_token_is_refused_in_the_same_words() {
     let signer = Signer::rsa(0, "r");
     let issuer = Issuer::of(&[signer.clone(), Signer::ec("e")]).await;
     let old = "secret = \"old-0123456789abcdef\"\ndisabled = true";
-    let proxy = setup(&upstream, &issuer.jwt("")).section("keys.old", old).start().await;
+    let proxy = setup(&upstream, &issuer.jwt(""))
+        .section("keys.old", old)
+        .start()
+        .await;
     let mut answers = Vec::new();
     for (what, token) in bad_tokens(&signer) {
         let mut reply = proxy.client.with_key(&token).ask(&chat("m")).await;
         let body = reply.json().await;
-        assert_eq!((reply.status, &body["error"]["code"]), (401, &json!("unauthenticated")), "{what}");
+        assert_eq!(
+            (reply.status, &body["error"]["code"]),
+            (401, &json!("unauthenticated")),
+            "{what}"
+        );
         assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
         answers.push(body.to_string());
         let cookie = Ask::new("GET", "/v1/models").header("cookie", &format!("session={token}"));
-        assert_eq!(status(&proxy.client, &cookie).await, 401, "{what} in a cookie");
+        assert_eq!(
+            status(&proxy.client, &cookie).await,
+            401,
+            "{what} in a cookie"
+        );
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
-    assert_eq!(status(&proxy.client.with_key(&signer.token("ann", &json!({}))), &chat("m")).await, 200, "a good one is good");
+    assert_eq!(
+        status(
+            &proxy.client.with_key(&signer.token("ann", &json!({}))),
+            &chat("m")
+        )
+        .await,
+        200,
+        "a good one is good"
+    );
     assert_eq!(upstream.count(), 1, "no other reached the upstream");
 }
 
 /// A proxy that believes who its clients say they are, so that a flood comes from many addresses.
 async fn behind_a_load_balancer(upstream: &Upstream, issuer: &Issuer) -> Proxy {
-    setup(upstream, &issuer.jwt("")).section("server", "trusted_proxies = [\"127.0.0.1\"]").start().await
+    setup(upstream, &issuer.jwt(""))
+        .section("server", "trusted_proxies = [\"127.0.0.1\"]")
+        .start()
+        .await
 }
 
 async fn flood(proxy: &Proxy, round: usize) {
     let asks = (0..150).map(|n| async move {
         let token = Signer::ec(&format!("kid-{round}-{n}")).token("ann", &json!({}));
-        let ask = Ask::new("GET", "/v1/models").header("x-forwarded-for", &format!("10.0.{round}.{n}"));
+        let ask =
+            Ask::new("GET", "/v1/models").header("x-forwarded-for", &format!("10.0.{round}.{n}"));
         status(&proxy.client.with_key(&token), &ask).await
     });
     for status in join_all(asks).await {
@@ -206,11 +350,19 @@ async fn a_flood_of_unknown_kids_asks_for_the_keys_once_in_thirty_seconds() {
     assert_eq!(issuer.asked(), 1);
     clock.pass(Duration::from_millis(600)).await;
     flood(&proxy, 3).await;
-    assert_eq!(issuer.asked(), 2, "thirty seconds later once, for all of them");
+    assert_eq!(
+        issuer.asked(),
+        2,
+        "thirty seconds later once, for all of them"
+    );
     clock.pass(Duration::from_secs(29)).await;
     flood(&proxy, 4).await;
     assert_eq!(issuer.asked(), 2);
-    assert_eq!(status(&good, &Ask::new("GET", "/v1/models")).await, 200, "who has a good token notices nothing");
+    assert_eq!(
+        status(&good, &Ask::new("GET", "/v1/models")).await,
+        200,
+        "who has a good token notices nothing"
+    );
 }
 
 #[tokio::test]
@@ -220,12 +372,25 @@ async fn keys_may_be_changed_and_what_was_verified_with_old_ones_ends_with_them(
     let (old, new) = (Signer::rsa(0, "old"), Signer::rsa(1, "new"));
     let issuer = Issuer::of(std::slice::from_ref(&old)).await;
     let proxy = setup(&upstream, &issuer.jwt("")).start().await;
-    let (ann, bob) = (proxy.client.with_key(&old.token("ann", &json!({}))), proxy.client.with_key(&new.token("bob", &json!({}))));
+    let (ann, bob) = (
+        proxy.client.with_key(&old.token("ann", &json!({}))),
+        proxy.client.with_key(&new.token("bob", &json!({}))),
+    );
     let ask = Ask::new("GET", "/v1/models");
-    assert_eq!((status(&ann, &ask).await, status(&bob, &ask).await), (200, 401));
+    assert_eq!(
+        (status(&ann, &ask).await, status(&bob, &ask).await),
+        (200, 401)
+    );
     issuer.publish(&[old.clone(), new.clone()]);
     clock.pass(Duration::from_secs(30)).await;
-    assert_eq!((status(&bob, &ask).await, status(&ann, &ask).await, issuer.asked()), (200, 200, 2));
+    assert_eq!(
+        (
+            status(&bob, &ask).await,
+            status(&ann, &ask).await,
+            issuer.asked()
+        ),
+        (200, 200, 2)
+    );
     issuer.publish(std::slice::from_ref(&new));
     clock.pass(Duration::from_secs(600)).await;
     // The first request finds that the keys are old, and is served with them.
@@ -256,12 +421,24 @@ async fn an_issuer_that_is_away_stops_neither_the_start_nor_who_is_known() {
         assert!((1..=30).contains(&after), "{after}");
         assert_eq!(said(reply).await, (503, "overloaded".into()));
     }
-    assert_eq!(status(&proxy.client.with_key(KEY), &ask).await, 200, "keys need no issuer");
+    assert_eq!(
+        status(&proxy.client.with_key(KEY), &ask).await,
+        200,
+        "keys need no issuer"
+    );
     let huge = vec![b' '; 300 << 10];
-    let elsewhere = Head { status: 302, headers: vec![("location".into(), "http://127.0.0.1:1/".into())], framing: Framing::Length(0) };
-    for bad in
-        [whole(200, "{\"keys\":[]}"), whole(200, "no keys"), whole(200, huge), vec![Step::Head(elsewhere), Step::End], vec![Step::Reset]]
-    {
+    let elsewhere = Head {
+        status: 302,
+        headers: vec![("location".into(), "http://127.0.0.1:1/".into())],
+        framing: Framing::Length(0),
+    };
+    for bad in [
+        whole(200, "{\"keys\":[]}"),
+        whole(200, "no keys"),
+        whole(200, huge),
+        vec![Step::Head(elsewhere), Step::End],
+        vec![Step::Reset],
+    ] {
         issuer.answer(bad);
         clock.pass(Duration::from_secs(30)).await;
         assert_eq!(status(&ann, &ask).await, 503);
@@ -280,41 +457,137 @@ async fn an_issuer_that_is_away_stops_neither_the_start_nor_who_is_known() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of requests")]
 async fn a_cookie_counts_for_trusted_pages_alone() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
     let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
     let origins = "allowed_origins = [\"https://chat.example\"]";
-    let proxy = setup(&upstream, &issuer.jwt("")).section("server", origins).start().await;
+    let proxy = setup(&upstream, &issuer.jwt(""))
+        .section("server", origins)
+        .start()
+        .await;
     let own = format!("http://{}", proxy.running.addr());
     let good = format!("session={}", signer.token("ann", &json!({})));
-    let expired = format!("session={}", signer.token("ann", &json!({"exp": now() - 120})));
+    let expired = format!(
+        "session={}",
+        signer.token("ann", &json!({"exp": now() - 120}))
+    );
     let read = || Ask::new("GET", "/v1/models");
     let stop = || Ask::new("POST", format!("/v1/streams/{}/cancel", "a".repeat(26)));
     for (what, ask, cookie, fields, status) in [
         ("reading", read(), &good, &[][..], 200),
-        ("reading by our own page", read(), &good, &[("sec-fetch-site", "same-origin")], 200),
-        ("reading by a link from elsewhere", read(), &good, &[("sec-fetch-site", "cross-site")], 401),
-        ("reading by another page", read(), &good, &[("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")], 403),
-        ("reading by an allowed page", read(), &good, &[("sec-fetch-site", "cross-site"), ("origin", "https://chat.example")], 200),
+        (
+            "reading by our own page",
+            read(),
+            &good,
+            &[("sec-fetch-site", "same-origin")],
+            200,
+        ),
+        (
+            "reading by a link from elsewhere",
+            read(),
+            &good,
+            &[("sec-fetch-site", "cross-site")],
+            401,
+        ),
+        (
+            "reading by another page",
+            read(),
+            &good,
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("origin", "https://evil.example"),
+            ],
+            403,
+        ),
+        (
+            "reading by an allowed page",
+            read(),
+            &good,
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("origin", "https://chat.example"),
+            ],
+            200,
+        ),
         ("asking without an origin", chat("m"), &good, &[], 401),
-        ("asking by another page", chat("m"), &good, &[("origin", "https://evil.example")], 403),
-        ("asking by a page without one", chat("m"), &good, &[("origin", "null")], 403),
-        ("asking by an allowed page", chat("m"), &good, &[("origin", "https://chat.example")], 200),
-        ("asking by our own page", chat("m"), &good, &[("origin", &own)], 200),
+        (
+            "asking by another page",
+            chat("m"),
+            &good,
+            &[("origin", "https://evil.example")],
+            403,
+        ),
+        (
+            "asking by a page without one",
+            chat("m"),
+            &good,
+            &[("origin", "null")],
+            403,
+        ),
+        (
+            "asking by an allowed page",
+            chat("m"),
+            &good,
+            &[("origin", "https://chat.example")],
+            200,
+        ),
+        (
+            "asking by our own page",
+            chat("m"),
+            &good,
+            &[("origin", &own)],
+            200,
+        ),
         ("stopping without an origin", stop(), &good, &[], 401),
-        ("stopping by an allowed page", stop(), &good, &[("origin", "https://chat.example")], 404),
+        (
+            "stopping by an allowed page",
+            stop(),
+            &good,
+            &[("origin", "https://chat.example")],
+            404,
+        ),
         ("an expired cookie", read(), &expired, &[], 401),
-        ("a header wins", read(), &good, &[("x-api-key", "wrong")], 401),
-        ("a header wins for good", read(), &expired, &[("x-api-key", KEY)], 200),
+        (
+            "a header wins",
+            read(),
+            &good,
+            &[("x-api-key", "wrong")],
+            401,
+        ),
+        (
+            "a header wins for good",
+            read(),
+            &expired,
+            &[("x-api-key", KEY)],
+            200,
+        ),
     ] {
-        let ask = fields.iter().fold(ask.header("cookie", cookie), |ask, (name, value)| ask.header(name, value));
+        let ask = fields
+            .iter()
+            .fold(ask.header("cookie", cookie), |ask, (name, value)| {
+                ask.header(name, value)
+            });
         assert_eq!(self::status(&proxy.client, &ask).await, status, "{what}");
     }
-    let anywhere = setup(&upstream, &issuer.jwt("")).section("server", "allowed_origins = \"*\"").start().await;
-    for (ask, origin, status) in [(chat("m"), "https://evil.example", 401), (read(), "https://evil.example", 401)] {
-        let ask = ask.header("cookie", &good).header("origin", origin).header("sec-fetch-site", "cross-site");
-        assert_eq!(self::status(&anywhere.client, &ask).await, status, "that all may ask does not lend them anybody's cookie");
+    let anywhere = setup(&upstream, &issuer.jwt(""))
+        .section("server", "allowed_origins = \"*\"")
+        .start()
+        .await;
+    for (ask, origin, status) in [
+        (chat("m"), "https://evil.example", 401),
+        (read(), "https://evil.example", 401),
+    ] {
+        let ask = ask
+            .header("cookie", &good)
+            .header("origin", origin)
+            .header("sec-fetch-site", "cross-site");
+        assert_eq!(
+            self::status(&anywhere.client, &ask).await,
+            status,
+            "that all may ask does not lend them anybody's cookie"
+        );
     }
 }
 
@@ -327,11 +600,18 @@ async fn failed_tokens_count_as_failed_authentications() {
     let expired = signer.token("ann", &json!({"exp": now() - 120}));
     for n in 0..60 {
         let ask = Ask::new("GET", "/v1/models");
-        let ask = if n % 2 == 0 { ask.header("cookie", &format!("session={expired}")) } else { ask.header("x-api-key", &expired) };
+        let ask = if n % 2 == 0 {
+            ask.header("cookie", &format!("session={expired}"))
+        } else {
+            ask.header("x-api-key", &expired)
+        };
         assert_eq!(status(&proxy.client, &ask).await, 401);
     }
     let good = proxy.client.with_key(&signer.token("ann", &json!({})));
-    assert_eq!(said(good.ask(&Ask::new("GET", "/v1/models")).await).await, (429, "rate_limited".into()));
+    assert_eq!(
+        said(good.ask(&Ask::new("GET", "/v1/models")).await).await,
+        (429, "rate_limited".into())
+    );
 }
 
 #[tokio::test]
@@ -339,7 +619,10 @@ async fn a_token_narrows_its_key_and_never_widens_it() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
     let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
-    let setup = setup(&upstream, &issuer.jwt(", default_key = \"web\", claims = { models = \"may\" }"));
+    let setup = setup(
+        &upstream,
+        &issuer.jwt(", default_key = \"web\", claims = { models = \"may\" }"),
+    );
     let proxy = setup.model("y", "[\"up/y-up\"]").start().await;
     for (claims, m, x, y) in [
         (json!({}), 200, 200, 403),
@@ -352,11 +635,23 @@ async fn a_token_narrows_its_key_and_never_widens_it() {
     ] {
         let ann = proxy.client.with_key(&signer.token("ann", &claims));
         for (model, expected) in [("m", m), ("x", x), ("y", y)] {
-            assert_eq!(status(&ann, &chat(model)).await, expected, "{claims} {model}");
+            assert_eq!(
+                status(&ann, &chat(model)).await,
+                expected,
+                "{claims} {model}"
+            );
         }
         let models = ann.ask(&Ask::new("GET", "/v1/models")).await.json().await;
-        let names: Vec<_> = models["data"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap().to_owned()).collect();
-        let may = [("m", m), ("x", x), ("y", y)].into_iter().filter(|(_, status)| *status == 200).map(|(name, _)| name);
+        let names: Vec<_> = models["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["id"].as_str().unwrap().to_owned())
+            .collect();
+        let may = [("m", m), ("x", x), ("y", y)]
+            .into_iter()
+            .filter(|(_, status)| *status == 200)
+            .map(|(name, _)| name);
         assert_eq!(names, may.collect::<Vec<_>>(), "{claims}");
     }
 }
@@ -374,14 +669,34 @@ async fn a_reload_keeps_the_keys_and_a_revoked_key_ends_what_rests_on_it_but_no_
     let mut running = ann.ask(&Ask::chat(Speech::Events, "m", true)).await;
     let id = running.stream_id();
     proxy.running.reload(first.config()).unwrap();
-    assert_eq!((ann.status(&id).await["status"].as_str(), issuer.asked()), (Some("running"), 1));
-    proxy.running.reload(first.section("keys.web", "disabled = true").config()).unwrap();
-    for (method, end) in [("GET", ""), ("GET", "?stream=true"), ("POST", "/cancel"), ("DELETE", ""), ("POST", "/ticket")] {
-        assert_eq!(status(&ann, &Ask::new(method, format!("/v1/streams/{id}{end}"))).await, 401, "{method} {end}");
+    assert_eq!(
+        (ann.status(&id).await["status"].as_str(), issuer.asked()),
+        (Some("running"), 1)
+    );
+    proxy
+        .running
+        .reload(first.section("keys.web", "disabled = true").config())
+        .unwrap();
+    for (method, end) in [
+        ("GET", ""),
+        ("GET", "?stream=true"),
+        ("POST", "/cancel"),
+        ("DELETE", ""),
+        ("POST", "/ticket"),
+    ] {
+        assert_eq!(
+            status(&ann, &Ask::new(method, format!("/v1/streams/{id}{end}"))).await,
+            401,
+            "{method} {end}"
+        );
     }
     assert_eq!(status(&proxy.client.with_key(KEY), &chat("m")).await, 401);
     let other = proxy.client.with_key(&signer.token("ann", &json!({})));
-    assert_eq!(status(&other, &Ask::new("GET", "/v1/models")).await, 200, "a token that does not rest on the key counts");
+    assert_eq!(
+        status(&other, &Ask::new("GET", "/v1/models")).await,
+        200,
+        "a token that does not rest on the key counts"
+    );
     upstream.open(20);
     let told = running.told().await;
     assert!(told.is_success(), "what runs, runs on: {told:?}");
@@ -393,16 +708,34 @@ async fn what_it_costs_to_know_a_caller() {
     use sluicegate::auth::{Asking, Auth};
     let signer = Signer::rsa(0, "r");
     let pem = Signer::public_pem(0);
-    let auth = format!("mode = \"required\"\njwt = {{ public_key = \"\"\"{pem}\"\"\", audience = \"{AUDIENCE}\" }}");
+    let auth = format!(
+        "mode = \"required\"\njwt = {{ public_key = \"\"\"{pem}\"\"\", audience = \"{AUDIENCE}\" }}"
+    );
     let config = setup(&upstream().await, &auth).config();
     let auth = Auth::new(&config.auth, None).unwrap();
-    let fields = |token: &str| http::HeaderMap::from_iter([(http::header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap())]);
-    let (key, token) = (fields(KEY), fields(&signer.token("ann", &json!({"key": "web"}))));
-    let fresh: Vec<_> = (0..50).map(|n| fields(&signer.token(&format!("user-{n}"), &json!({})))).collect();
+    let fields = |token: &str| {
+        http::HeaderMap::from_iter([(
+            http::header::AUTHORIZATION,
+            format!("Bearer {token}").parse().unwrap(),
+        )])
+    };
+    let (key, token) = (
+        fields(KEY),
+        fields(&signer.token("ann", &json!({"key": "web"}))),
+    );
+    let fresh: Vec<_> = (0..50)
+        .map(|n| fields(&signer.token(&format!("user-{n}"), &json!({}))))
+        .collect();
     let cost = async |all: &mut dyn Iterator<Item = &http::HeaderMap>| {
         let (begun, mut count) = (Instant::now(), 0);
         for headers in all {
-            auth.identify(&Asking { method: &http::Method::POST, headers, trusted_page: false }).await.unwrap();
+            auth.identify(&Asking {
+                method: &http::Method::POST,
+                headers,
+                trusted_page: false,
+            })
+            .await
+            .unwrap();
             count += 1;
         }
         begun.elapsed() / count
@@ -410,5 +743,7 @@ async fn what_it_costs_to_know_a_caller() {
     let of_key = cost(&mut std::iter::repeat_n(&key, 2000)).await;
     let of_token = cost(&mut std::iter::repeat_n(&token, 2000)).await;
     let of_new = cost(&mut fresh.iter()).await;
-    println!("identify: a key {of_key:?}, a token that is known {of_token:?}, a token that is new (RS256) {of_new:?}");
+    println!(
+        "identify: a key {of_key:?}, a token that is known {of_token:?}, a token that is new (RS256) {of_new:?}"
+    );
 }

@@ -1,6 +1,7 @@
 //! What a token says, under the names that are configured.
 //!
-//! Invariants: a claim that is there and is not what it should be refuses the token; nothing is guessed.
+//! Invariants: a claim that is there and is not what it should be refuses the token; nothing is
+//! guessed.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +13,8 @@ use crate::auth::Figures;
 
 /// The longest name in a claim, bytes. OpenID Connect has at most 255 for a `sub`.
 const MAX_NAME: usize = 255;
-/// The latest end of a token that is taken at its word, seconds (the year 9999): sums stay within bounds.
+/// The latest end of a token that is taken at its word, seconds (the year 9999): sums stay within
+/// bounds.
 const LATEST: u64 = 253_402_300_799;
 
 /// The claims that say what a token grants.
@@ -33,7 +35,13 @@ pub struct Names {
 impl Default for Names {
     fn default() -> Self {
         let name = str::to_owned;
-        Self { key: name("key"), team: name("team"), user: name("sub"), models: name("models"), limits: name("limits") }
+        Self {
+            key: name("key"),
+            team: name("team"),
+            user: name("sub"),
+            models: name("models"),
+            limits: name("limits"),
+        }
     }
 }
 
@@ -54,21 +62,38 @@ impl Claims {
     ///
     /// # Errors
     /// What is wrong with them, for the log.
-    pub(super) fn read(claims: &Map<String, Value>, names: &Names, now: u64, leeway: u64) -> Result<Self, &'static str> {
+    pub(super) fn read(
+        claims: &Map<String, Value>,
+        names: &Names,
+        now: u64,
+        leeway: u64,
+    ) -> Result<Self, &'static str> {
         let there = |name: &str| claims.get(name).filter(|value| !value.is_null());
-        if there("iat").is_some_and(|iat| iat.as_f64().is_none_or(|iat| iat > now.saturating_add(leeway) as f64)) {
+        if there("iat").is_some_and(|iat| {
+            iat.as_f64()
+                .is_none_or(|iat| iat > now.saturating_add(leeway) as f64)
+        }) {
             return Err("it was issued in the future");
         }
         // Whole seconds, as the check of the signature rounds them.
-        let exp = there("exp").and_then(Value::as_f64).filter(|exp| *exp >= 0.0).ok_or("its `exp` is no time")?;
+        let exp = there("exp")
+            .and_then(Value::as_f64)
+            .filter(|exp| *exp >= 0.0)
+            .ok_or("its `exp` is no time")?;
         let exp = (exp.round() as u64).min(LATEST);
-        let optional = |key: &str, wrong| there(key).map(|value| name(value).ok_or(wrong)).transpose();
+        let optional =
+            |key: &str, wrong| there(key).map(|value| name(value).ok_or(wrong)).transpose();
         Ok(Self {
-            sub: optional(&names.user, "the claim of its user is no name")?.ok_or("it says no user")?,
+            sub: optional(&names.user, "the claim of its user is no name")?
+                .ok_or("it says no user")?,
             key: optional(&names.key, "the claim of its key is no name")?,
             team: optional(&names.team, "the claim of its team is no name")?,
-            models: there(&names.models).map(|value| globs(value).ok_or("the claim of its models is no list of names")).transpose()?,
-            limits: there(&names.limits).map(|value| figures(value).ok_or("the claim of its limits is none")).transpose()?,
+            models: there(&names.models)
+                .map(|value| globs(value).ok_or("the claim of its models is no list of names"))
+                .transpose()?,
+            limits: there(&names.limits)
+                .map(|value| figures(value).ok_or("the claim of its limits is none"))
+                .transpose()?,
             until: UNIX_EPOCH + Duration::from_secs(exp.saturating_add(leeway)),
         })
     }
@@ -76,7 +101,9 @@ impl Claims {
 
 /// A name that can stand in a log and in a header.
 fn name(value: &Value) -> Option<ByteString> {
-    let text = value.as_str().filter(|text| (1..=MAX_NAME).contains(&text.len()))?;
+    let text = value
+        .as_str()
+        .filter(|text| (1..=MAX_NAME).contains(&text.len()))?;
     (!text.chars().any(char::is_control)).then(|| text.into())
 }
 
@@ -99,7 +126,12 @@ fn figures(value: &Value) -> Option<Figures> {
             "burst" => &mut figures.burst,
             _ => return None,
         };
-        *place = Some(value.as_u64().and_then(|figure| u32::try_from(figure).ok()).and_then(NonZeroU32::new)?);
+        *place = Some(
+            value
+                .as_u64()
+                .and_then(|figure| u32::try_from(figure).ok())
+                .and_then(NonZeroU32::new)?,
+        );
     }
     Some(figures)
 }

@@ -1,8 +1,9 @@
 //! A signer's public keys, fetched over HTTP and kept.
 //!
-//! Invariants: the signer is asked at most once in [`PAUSE`], whatever callers send, and once for all who wait; keys that
-//! are there serve without waiting, also while others are fetched and for [`STALE`] while none can be; answers are bounded
-//! in size, time and number of keys; redirects are not followed. No lock is held while anything is waited for.
+//! Invariants: the signer is asked at most once in [`PAUSE`], whatever callers send, and once for
+//! all who wait; keys that are there serve without waiting, also while others are fetched and for
+//! [`STALE`] while none can be; answers are bounded in size, time and number of keys; redirects are
+//! not followed. No lock is held while anything is waited for.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,7 +54,12 @@ impl Jwks {
     /// When `ca_file` cannot be used.
     pub(super) fn new(url: &str, ca_file: Option<&Path>) -> Result<Arc<Self>, String> {
         let client = client(url, ca_file)?;
-        Ok(Arc::new(Self { url: url.to_owned(), ca_file: ca_file.map(Path::to_owned), client, state: Mutex::default() }))
+        Ok(Arc::new(Self {
+            url: url.to_owned(),
+            ca_file: ca_file.map(Path::to_owned),
+            client,
+            state: Mutex::default(),
+        }))
     }
 
     /// It is that one.
@@ -106,7 +112,11 @@ impl Jwks {
 
     /// The fetch under way, or a new one where it is time for one.
     fn launch(self: &Arc<Self>, state: &mut State) -> Option<watch::Receiver<()>> {
-        if let Some(flight) = state.flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
+        if let Some(flight) = state
+            .flight
+            .as_ref()
+            .filter(|flight| flight.has_changed().is_ok())
+        {
             return Some(flight.clone());
         }
         if state.asked.is_some_and(|asked| asked.elapsed() < PAUSE) {
@@ -118,7 +128,9 @@ impl Jwks {
         let jwks = self.clone();
         // It belongs to nobody who waits for it: none of them can stop it.
         tokio::spawn(async move {
-            let fetched = timeout(WHOLE, jwks.fetch()).await.unwrap_or_else(|_| Err(format!("there was no answer within {WHOLE:?}")));
+            let fetched = timeout(WHOLE, jwks.fetch())
+                .await
+                .unwrap_or_else(|_| Err(format!("there was no answer within {WHOLE:?}")));
             jwks.land(fetched);
             drop(landing);
         });
@@ -131,13 +143,20 @@ impl Jwks {
         match fetched {
             Ok(keys) => {
                 state.came = Some(Instant::now());
-                if !state.keys.as_ref().is_some_and(|known| known.is_same(&keys)) {
+                if !state
+                    .keys
+                    .as_ref()
+                    .is_some_and(|known| known.is_same(&keys))
+                {
                     state.keys = Some(Arc::new(keys));
                 }
             }
             Err(what) => {
-                let meanwhile =
-                    if state.current().is_some() { "those that are known serve on" } else { "no token can be verified until then" };
+                let meanwhile = if state.current().is_some() {
+                    "those that are known serve on"
+                } else {
+                    "no token can be verified until then"
+                };
                 tracing::warn!("the keys of auth.jwt.jwks_url cannot be had: {what}; {meanwhile}");
             }
         }
@@ -145,7 +164,13 @@ impl Jwks {
 
     async fn fetch(&self) -> Result<KeySet, String> {
         let redact = |error: reqwest::Error| told(&error.without_url());
-        let mut response = self.client.get(&self.url).header("accept", "application/json").send().await.map_err(redact)?;
+        let mut response = self
+            .client
+            .get(&self.url)
+            .header("accept", "application/json")
+            .send()
+            .await
+            .map_err(redact)?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(format!("the answer was {}", response.status()));
         }
@@ -162,12 +187,16 @@ impl Jwks {
 
 impl State {
     fn current(&self) -> Option<Arc<KeySet>> {
-        self.keys.clone().filter(|_| self.came.is_some_and(|came| came.elapsed() < STALE))
+        self.keys
+            .clone()
+            .filter(|_| self.came.is_some_and(|came| came.elapsed() < STALE))
     }
 
     /// How long until the signer may be asked again.
     fn wait(&self) -> Duration {
-        self.asked.map_or(Duration::ZERO, |asked| PAUSE.saturating_sub(asked.elapsed()))
+        self.asked.map_or(Duration::ZERO, |asked| {
+            PAUSE.saturating_sub(asked.elapsed())
+        })
     }
 }
 
@@ -189,7 +218,8 @@ fn told(error: &reqwest::Error) -> String {
     text
 }
 
-/// A client for a question every few minutes: it keeps no connection, which would belong to one worker's runtime.
+/// A client for a question every few minutes: it keeps no connection, which would belong to one
+/// worker's runtime.
 fn client(url: &str, ca_file: Option<&Path>) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECT)
@@ -205,10 +235,13 @@ fn client(url: &str, ca_file: Option<&Path>) -> Result<reqwest::Client, String> 
     } else if let Some(file) = ca_file {
         let bad = |what: &str| format!("auth.jwt.ca_file {} {what}", file.display());
         let pem = std::fs::read(file).map_err(|error| bad(&format!("cannot be read: {error}")))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|_| bad("holds no PEM certificates"))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|_| bad("holds no PEM certificates"))?;
         builder = builder.tls_certs_merge(certificates);
     } else {
         builder = builder.https_only(true);
     }
-    builder.build().map_err(|error| format!("the HTTP client for auth.jwt.jwks_url cannot be built: {error}"))
+    builder
+        .build()
+        .map_err(|error| format!("the HTTP client for auth.jwt.jwks_url cannot be built: {error}"))
 }

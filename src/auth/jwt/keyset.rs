@@ -1,7 +1,7 @@
 //! Keys that verify signatures, and which of them a token is for.
 //!
-//! Invariants: a key is for one algorithm, which follows from what the key is; a symmetric key never comes from a set that
-//! others publish.
+//! Invariants: a key is for one algorithm, which follows from what the key is; a symmetric key
+//! never comes from a set that others publish.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -63,17 +63,31 @@ pub(super) struct VerifyingKey {
 
 impl VerifyingKey {
     pub(super) fn of_secret(secret: &str) -> Self {
-        Self { kid: None, algorithm: Algorithm::Hs256, key: DecodingKey::from_secret(secret.as_bytes()) }
+        Self {
+            kid: None,
+            algorithm: Algorithm::Hs256,
+            key: DecodingKey::from_secret(secret.as_bytes()),
+        }
     }
 
     /// An RSA or P-256 public key.
     pub(super) fn of_pem(pem: &str) -> Option<Self> {
         if let Ok(key) = DecodingKey::from_rsa_pem(pem.as_bytes()) {
-            return Some(Self { kid: None, algorithm: Algorithm::Rs256, key });
+            return Some(Self {
+                kid: None,
+                algorithm: Algorithm::Rs256,
+                key,
+            });
         }
         let key = DecodingKey::from_ec_pem(pem.as_bytes()).ok()?;
-        let is_p256 = key.try_get_as_bytes().is_ok_and(|point| point.len() == POINT);
-        is_p256.then_some(Self { kid: None, algorithm: Algorithm::Es256, key })
+        let is_p256 = key
+            .try_get_as_bytes()
+            .is_ok_and(|point| point.len() == POINT);
+        is_p256.then_some(Self {
+            kid: None,
+            algorithm: Algorithm::Es256,
+            key,
+        })
     }
 
     pub(super) const fn algorithm(&self) -> Algorithm {
@@ -125,7 +139,10 @@ struct Jwk {
 
 impl KeySet {
     pub(super) fn one(key: VerifyingKey) -> Self {
-        Self { keys: vec![key], digest: [0; 32] }
+        Self {
+            keys: vec![key],
+            digest: [0; 32],
+        }
     }
 
     /// The keys of a JWKS that are of use here; those of other kinds are passed over.
@@ -133,13 +150,21 @@ impl KeySet {
     /// # Errors
     /// When there is none: what is wrong.
     pub(super) fn of_jwks(json: &[u8]) -> Result<Self, &'static str> {
-        let published: Published<'_> = serde_json::from_slice(json).map_err(|_| "it is no set of keys (JSON with `keys`)")?;
-        let jwks = published.keys.iter().take(MAX_KEYS).filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok());
+        let published: Published<'_> =
+            serde_json::from_slice(json).map_err(|_| "it is no set of keys (JSON with `keys`)")?;
+        let jwks = published
+            .keys
+            .iter()
+            .take(MAX_KEYS)
+            .filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok());
         let keys: Vec<_> = jwks.filter_map(usable).collect();
         if keys.is_empty() {
             return Err("there is no key in it for RS256 or ES256");
         }
-        Ok(Self { keys, digest: Sha256::digest(json).into() })
+        Ok(Self {
+            keys,
+            digest: Sha256::digest(json).into(),
+        })
     }
 
     /// True where both were read from the same text.
@@ -147,7 +172,8 @@ impl KeySet {
         self.digest == other.digest
     }
 
-    /// The key of that `kid`. A key without a name is for tokens of any; a token without one needs that there is no choice.
+    /// The key of that `kid`. A key without a name is for tokens of any; a token without one needs
+    /// that there is no choice.
     pub(super) fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Choice<'_> {
         let fitting = || self.keys.iter().filter(|key| key.algorithm == algorithm);
         let Some(kid) = kid else {
@@ -155,7 +181,9 @@ impl KeySet {
             return match (all.next(), all.next()) {
                 (Some(key), None) => Choice::One(key),
                 (None, _) => Choice::Unfit("there is no key for its algorithm"),
-                (Some(_), Some(_)) => Choice::Unfit("it names no key (`kid`), and there are several"),
+                (Some(_), Some(_)) => {
+                    Choice::Unfit("it names no key (`kid`), and there are several")
+                }
             };
         };
         if let Some(key) = fitting().find(|key| key.kid.as_deref() == Some(kid)) {
@@ -172,17 +200,34 @@ impl KeySet {
 }
 
 fn usable(jwk: Jwk) -> Option<VerifyingKey> {
-    let verifies = jwk.key_ops.is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    let verifies = jwk
+        .key_ops
+        .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
     if !verifies || jwk.purpose.is_some_and(|purpose| purpose != "sig") {
         return None;
     }
     let (algorithm, key) = match (&*jwk.kty, jwk.crv.as_deref()) {
         ("RSA", _) => {
-            let n = URL_SAFE_NO_PAD.decode(jwk.n?).ok().filter(|n| MODULUS.contains(&n.len()))?;
-            (Algorithm::Rs256, DecodingKey::from_rsa_raw_components(&n, &URL_SAFE_NO_PAD.decode(jwk.e?).ok()?))
+            let n = URL_SAFE_NO_PAD
+                .decode(jwk.n?)
+                .ok()
+                .filter(|n| MODULUS.contains(&n.len()))?;
+            (
+                Algorithm::Rs256,
+                DecodingKey::from_rsa_raw_components(&n, &URL_SAFE_NO_PAD.decode(jwk.e?).ok()?),
+            )
         }
-        ("EC", Some("P-256")) => (Algorithm::Es256, DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?),
+        ("EC", Some("P-256")) => (
+            Algorithm::Es256,
+            DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?,
+        ),
         _ => return None,
     };
-    jwk.alg.is_none_or(|alg| alg == algorithm.name()).then_some(VerifyingKey { kid: jwk.kid, algorithm, key })
+    jwk.alg
+        .is_none_or(|alg| alg == algorithm.name())
+        .then_some(VerifyingKey {
+            kid: jwk.kid,
+            algorithm,
+            key,
+        })
 }

@@ -9,8 +9,11 @@ use super::*;
 
 const SECRET: &str = "a secret of thirty-two characters";
 
-static RSA: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap());
-static EC: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap());
+static RSA: LazyLock<KeyPair> = LazyLock::new(|| {
+    KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap()
+});
+static EC: LazyLock<KeyPair> =
+    LazyLock::new(|| KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap());
 
 fn rsa() -> EncodingKey {
     EncodingKey::from_rsa_pem(RSA.serialize_pem().as_bytes()).unwrap()
@@ -49,7 +52,10 @@ fn settings(source: Source) -> Settings {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 fn good() -> Value {
@@ -79,7 +85,11 @@ async fn read(settings: &Settings, token: &str) -> Result<Claims, &'static str> 
 }
 
 async fn by_secret(claims: &Value) -> Result<Claims, &'static str> {
-    let token = signed(jsonwebtoken::Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()), claims);
+    let token = signed(
+        jsonwebtoken::Algorithm::HS256,
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+        claims,
+    );
     read(&settings(Source::Secret(SECRET.into())), &token).await
 }
 
@@ -90,33 +100,73 @@ async fn what_a_token_says_is_read() {
         "limits": {"requests_per_minute": 5, "tokens_per_minute": 6, "concurrent_streams": 7, "burst": 8},
     }));
     let claims = by_secret(&all).await.unwrap();
-    assert_eq!((&*claims.sub, claims.key.as_deref(), claims.team.as_deref()), ("ann", Some("web"), Some("growth")));
+    assert_eq!(
+        (&*claims.sub, claims.key.as_deref(), claims.team.as_deref()),
+        ("ann", Some("web"), Some("growth"))
+    );
     assert_eq!(claims.models.unwrap(), ["gpt-*", "o3"]);
     let limits = claims.limits.unwrap();
-    let figures = [limits.requests_per_minute, limits.tokens_per_minute, limits.concurrent_streams, limits.burst];
+    let figures = [
+        limits.requests_per_minute,
+        limits.tokens_per_minute,
+        limits.concurrent_streams,
+        limits.burst,
+    ];
     assert_eq!(figures.map(|it| it.unwrap().get()), [5, 6, 7, 8]);
-    let plain = by_secret(&with(&json!({"models": "gpt-5", "team": null}))).await.unwrap();
-    assert_eq!((plain.models.unwrap(), plain.team, plain.limits), (vec!["gpt-5".to_owned()], None, None));
+    let plain = by_secret(&with(&json!({"models": "gpt-5", "team": null})))
+        .await
+        .unwrap();
+    assert_eq!(
+        (plain.models.unwrap(), plain.team, plain.limits),
+        (vec!["gpt-5".to_owned()], None, None)
+    );
 }
 
 #[tokio::test]
 async fn times_issuer_and_audience_must_be_right() {
     for (changes, why) in [
         (json!({"exp": now() - 120}), "it has expired"),
-        (json!({"exp": null}), "it lacks `exp`, `iss` or `aud`, or has it in another form"),
-        (json!({"exp": "tomorrow"}), "it lacks `exp`, `iss` or `aud`, or has it in another form"),
+        (
+            json!({"exp": null}),
+            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+        ),
+        (
+            json!({"exp": "tomorrow"}),
+            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+        ),
         (json!({"nbf": now() + 120}), "it is not valid yet"),
         (json!({"iat": now() + 120}), "it was issued in the future"),
         (json!({"iat": "now"}), "it was issued in the future"),
-        (json!({"iss": "https://evil.example"}), "its issuer is another"),
-        (json!({"iss": null}), "it lacks `exp`, `iss` or `aud`, or has it in another form"),
+        (
+            json!({"iss": "https://evil.example"}),
+            "its issuer is another",
+        ),
+        (
+            json!({"iss": null}),
+            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+        ),
         (json!({"aud": "elsewhere"}), "it is for another audience"),
-        (json!({"aud": ["elsewhere", "nowhere"]}), "it is for another audience"),
-        (json!({"aud": null}), "it lacks `exp`, `iss` or `aud`, or has it in another form"),
+        (
+            json!({"aud": ["elsewhere", "nowhere"]}),
+            "it is for another audience",
+        ),
+        (
+            json!({"aud": null}),
+            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+        ),
     ] {
-        assert_eq!(by_secret(&with(&changes)).await.unwrap_err(), why, "{changes}");
+        assert_eq!(
+            by_secret(&with(&changes)).await.unwrap_err(),
+            why,
+            "{changes}"
+        );
     }
-    for changes in [json!({"exp": now() - 30}), json!({"nbf": now() + 30}), json!({"iat": now() + 30}), json!({"exp": 1e300})] {
+    for changes in [
+        json!({"exp": now() - 30}),
+        json!({"nbf": now() + 30}),
+        json!({"iat": now() + 30}),
+        json!({"exp": 1e300}),
+    ] {
         let read = by_secret(&with(&changes)).await;
         assert_eq!(read.is_ok(), changes["exp"] != 1e300, "{changes}");
     }
@@ -146,12 +196,26 @@ async fn a_claim_of_another_type_refuses_the_token() {
 
 #[tokio::test]
 async fn claims_go_by_the_configured_names() {
-    let names = Names { user: "email".into(), team: "https://example.com/team".into(), ..Names::default() };
-    let settings = Settings { claims: names, ..settings(Source::Secret(SECRET.into())) };
+    let names = Names {
+        user: "email".into(),
+        team: "https://example.com/team".into(),
+        ..Names::default()
+    };
+    let settings = Settings {
+        claims: names,
+        ..settings(Source::Secret(SECRET.into()))
+    };
     let claims = with(&json!({"email": "ann@example.com", "https://example.com/team": "growth"}));
-    let token = signed(jsonwebtoken::Algorithm::HS256, &EncodingKey::from_secret(SECRET.as_bytes()), &claims);
+    let token = signed(
+        jsonwebtoken::Algorithm::HS256,
+        &EncodingKey::from_secret(SECRET.as_bytes()),
+        &claims,
+    );
     let read = read(&settings, &token).await.unwrap();
-    assert_eq!((&*read.sub, read.team.as_deref()), ("ann@example.com", Some("growth")));
+    assert_eq!(
+        (&*read.sub, read.team.as_deref()),
+        ("ann@example.com", Some("growth"))
+    );
 }
 
 #[tokio::test]
@@ -163,16 +227,39 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
     let by_pem = settings(Source::PublicKey(pem.clone()));
     assert!(read(&by_pem, &signed(RS256, &rsa(), &good())).await.is_ok());
     // The public key as the secret of an HMAC: everybody has it.
-    for confused in [pem.as_bytes(), RSA.public_key_raw(), pem.trim_end().as_bytes()] {
+    for confused in [
+        pem.as_bytes(),
+        RSA.public_key_raw(),
+        pem.trim_end().as_bytes(),
+    ] {
         let token = signed(HS256, &EncodingKey::from_secret(confused), &good());
-        assert_eq!(read(&by_pem, &token).await.unwrap_err(), "its algorithm is not one that is configured");
+        assert_eq!(
+            read(&by_pem, &token).await.unwrap_err(),
+            "its algorithm is not one that is configured"
+        );
     }
-    for token in [signed(RS384, &rsa(), &good()), signed(HS384, &EncodingKey::from_secret(SECRET.as_bytes()), &good())] {
+    for token in [
+        signed(RS384, &rsa(), &good()),
+        signed(HS384, &EncodingKey::from_secret(SECRET.as_bytes()), &good()),
+    ] {
         assert!(read(&by_pem, &token).await.is_err());
     }
-    assert_eq!(read(&by_pem, &signed(ES256, &ec(), &good())).await.unwrap_err(), "there is no key for its algorithm");
-    let only = Settings { algorithms: vec![Algorithm::Es256], ..by_pem.clone() };
-    assert_eq!(read(&only, &signed(RS256, &rsa(), &good())).await.unwrap_err(), "its algorithm is not one that is configured");
+    assert_eq!(
+        read(&by_pem, &signed(ES256, &ec(), &good()))
+            .await
+            .unwrap_err(),
+        "there is no key for its algorithm"
+    );
+    let only = Settings {
+        algorithms: vec![Algorithm::Es256],
+        ..by_pem.clone()
+    };
+    assert_eq!(
+        read(&only, &signed(RS256, &rsa(), &good()))
+            .await
+            .unwrap_err(),
+        "its algorithm is not one that is configured"
+    );
     let secret = settings(Source::Secret(SECRET.into()));
     let payload = URL_SAFE_NO_PAD.encode(good().to_string());
     for alg in ["none", "None", "NONE", "nOnE", "", "HS256 "] {
@@ -180,13 +267,29 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
         for settings in [&by_pem, &secret] {
             for signature in ["", "AAAA"] {
                 let token = format!("{head}.{payload}.{signature}");
-                assert_eq!(read(settings, &token).await.unwrap_err(), "its algorithm is not one that is configured", "{alg}");
+                assert_eq!(
+                    read(settings, &token).await.unwrap_err(),
+                    "its algorithm is not one that is configured",
+                    "{alg}"
+                );
             }
         }
     }
-    let head = URL_SAFE_NO_PAD.encode(json!({"alg": "HS256", "crit": ["b64"], "b64": false}).to_string());
-    assert!(read(&secret, &format!("{head}.{payload}.AAAA")).await.unwrap_err().contains("critical"));
-    for nonsense in ["..", "a.b.c", "e30.e30.e30", "eyJhbGciOiJIUzI1NiJ9..", "\u{1}.\u{2}.\u{3}"] {
+    let head =
+        URL_SAFE_NO_PAD.encode(json!({"alg": "HS256", "crit": ["b64"], "b64": false}).to_string());
+    assert!(
+        read(&secret, &format!("{head}.{payload}.AAAA"))
+            .await
+            .unwrap_err()
+            .contains("critical")
+    );
+    for nonsense in [
+        "..",
+        "a.b.c",
+        "e30.e30.e30",
+        "eyJhbGciOiJIUzI1NiJ9..",
+        "\u{1}.\u{2}.\u{3}",
+    ] {
         assert!(read(&secret, nonsense).await.is_err(), "{nonsense}");
     }
 }
@@ -216,18 +319,39 @@ fn of_a_published_set_only_keys_that_sign_with_ours_are_taken() {
         jwk(&ec, ES256, &named("e")),
     ])
     .unwrap();
-    assert!(matches!(set.choose(Some("r"), Algorithm::Rs256), Choice::One(_)));
-    assert!(matches!(set.choose(Some("e"), Algorithm::Es256), Choice::One(_)));
+    assert!(matches!(
+        set.choose(Some("r"), Algorithm::Rs256),
+        Choice::One(_)
+    ));
+    assert!(matches!(
+        set.choose(Some("e"), Algorithm::Es256),
+        Choice::One(_)
+    ));
     assert!(matches!(set.choose(None, Algorithm::Es256), Choice::One(_)));
-    assert!(matches!(set.choose(Some("r"), Algorithm::Es256), Choice::Unfit(_)), "a key is for its own algorithm");
-    assert!(matches!(set.choose(Some("r"), Algorithm::Hs256), Choice::Unfit(_)));
+    assert!(
+        matches!(set.choose(Some("r"), Algorithm::Es256), Choice::Unfit(_)),
+        "a key is for its own algorithm"
+    );
+    assert!(matches!(
+        set.choose(Some("r"), Algorithm::Hs256),
+        Choice::Unfit(_)
+    ));
     for kid in ["enc", "ps", "ops", "small", "oct", "p384", "other"] {
-        assert!(matches!(set.choose(Some(kid), Algorithm::Rs256), Choice::Unknown), "{kid}");
+        assert!(
+            matches!(set.choose(Some(kid), Algorithm::Rs256), Choice::Unknown),
+            "{kid}"
+        );
     }
     let two = keys(&[jwk(&rsa, RS256, &named("a")), jwk(&rsa, RS256, &named("b"))]).unwrap();
-    assert!(matches!(two.choose(None, Algorithm::Rs256), Choice::Unfit(_)), "no key is guessed");
+    assert!(
+        matches!(two.choose(None, Algorithm::Rs256), Choice::Unfit(_)),
+        "no key is guessed"
+    );
     let nameless = keys(&[jwk(&rsa, RS256, &json!({"kid": null}))]).unwrap();
-    assert!(matches!(nameless.choose(Some("any"), Algorithm::Rs256), Choice::One(_)));
+    assert!(matches!(
+        nameless.choose(Some("any"), Algorithm::Rs256),
+        Choice::One(_)
+    ));
     for bad in [&b"{}"[..], b"[]", b"", br#"{"keys":[]}"#, br#"{"keys":{}}"#] {
         assert!(KeySet::of_jwks(bad).is_err());
     }

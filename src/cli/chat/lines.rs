@@ -1,8 +1,9 @@
 //! Bytes from any server → lines that eventsource-stream can be trusted with.
 //!
-//! Invariants: one leading BOM is dropped; bytes that are not UTF-8 become U+FFFD; every line ends in one LF, whatever
-//! it ended in; no event grows over the bound; each byte is looked at once. (By itself the crate panics on a BOM that
-//! comes first, stalls on one bad byte, has no bound, and looks at an endless line again with every read.)
+//! Invariants: one leading BOM is dropped; bytes that are not UTF-8 become U+FFFD; every line ends
+//! in one LF, whatever it ended in; no event grows over the bound; each byte is looked at once. (By
+//! itself the crate panics on a BOM that comes first, stalls on one bad byte, has no bound, and
+//! looks at an endless line again with every read.)
 
 use std::fmt;
 
@@ -21,7 +22,8 @@ pub(super) enum Broken<E: fmt::Display> {
     Cut(E),
 }
 
-/// The lines of `body`, comments left out. The first item is always a line without meaning: behind it a BOM is text.
+/// The lines of `body`, comments left out. The first item is always a line without meaning: behind
+/// it a BOM is text.
 pub(super) fn lines<S, B, E>(body: S) -> impl Stream<Item = Result<String, Broken<E>>>
 where
     S: Stream<Item = Result<B, E>>,
@@ -52,7 +54,13 @@ struct Cutter {
 
 impl Cutter {
     const fn new(bound: usize) -> Self {
-        Self { bound, pending: Vec::new(), event: 0, first_line: true, skip_lf: false }
+        Self {
+            bound,
+            pending: Vec::new(),
+            event: 0,
+            first_line: true,
+            skip_lf: false,
+        }
     }
 
     /// The lines that end in `bytes`.
@@ -84,11 +92,19 @@ impl Cutter {
 
     fn end_line(&mut self) -> Option<String> {
         let line = std::mem::take(&mut self.pending);
-        let text = if std::mem::take(&mut self.first_line) { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
+        let text = if std::mem::take(&mut self.first_line) {
+            line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line)
+        } else {
+            &line
+        };
         if text.starts_with(b":") {
             return None;
         }
-        self.event = if text.is_empty() { 0 } else { self.event + text.len() + 1 };
+        self.event = if text.is_empty() {
+            0
+        } else {
+            self.event + text.len() + 1
+        };
         let mut text = String::from_utf8_lossy(text).into_owned();
         text.push('\n');
         Some(text)
@@ -118,7 +134,10 @@ mod tests {
     }
 
     fn all(reads: Vec<Read>) -> (Vec<(String, String, String)>, Option<String>) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(events(reads))
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(events(reads))
     }
 
     fn event(id: &str, name: &str, data: &str) -> (String, String, String) {
@@ -129,22 +148,35 @@ mod tests {
         b"\xef\xbb\xbfdata: \xff\xc3\xa9\r\n\r\n: heartbeat\nevent: text\rdata:1\rdata: \xe2\x82\xac\nid: a.1\n\ndata: lost";
 
     fn expected() -> Vec<(String, String, String)> {
-        vec![event("", "message", "\u{fffd}é"), event("a.1", "text", "1\n€")]
+        vec![
+            event("", "message", "\u{fffd}é"),
+            event("a.1", "text", "1\n€"),
+        ]
     }
 
     #[test]
     fn any_split_gives_the_same_events() {
         for at in 0..=INPUT.len() {
             let (head, tail) = INPUT.split_at(at);
-            assert_eq!(all(vec![Ok(head.into()), Ok(tail.into())]), (expected(), None), "cut at {at}");
+            assert_eq!(
+                all(vec![Ok(head.into()), Ok(tail.into())]),
+                (expected(), None),
+                "cut at {at}"
+            );
         }
-        assert_eq!(all(INPUT.iter().map(|&byte| Ok(vec![byte])).collect()), (expected(), None));
+        assert_eq!(
+            all(INPUT.iter().map(|&byte| Ok(vec![byte])).collect()),
+            (expected(), None)
+        );
     }
 
     #[test]
     fn a_second_bom_is_text() {
         let twice = b"\xef\xbb\xbf\xef\xbb\xbfdata: 1\n\ndata: 2\n\n";
-        assert_eq!(all(vec![Ok(twice.to_vec())]), (vec![event("", "message", "2")], None));
+        assert_eq!(
+            all(vec![Ok(twice.to_vec())]),
+            (vec![event("", "message", "2")], None)
+        );
     }
 
     #[test]
@@ -157,7 +189,13 @@ mod tests {
     #[test]
     fn an_endless_line_ends_at_the_bound() {
         let piece = vec![b'x'; FRAME_BOUND / 4 + 1];
-        let (events, error) = all(vec![Ok(b"data: ".to_vec()), Ok(piece.clone()), Ok(piece.clone()), Ok(piece.clone()), Ok(piece)]);
+        let (events, error) = all(vec![
+            Ok(b"data: ".to_vec()),
+            Ok(piece.clone()),
+            Ok(piece.clone()),
+            Ok(piece.clone()),
+            Ok(piece),
+        ]);
         assert_eq!(events, vec![]);
         assert!(error.unwrap().contains("larger than"));
     }

@@ -1,8 +1,8 @@
 //! Events → terminal: the answer on standard output, everything else on standard error.
 //!
-//! Invariants: standard output gets the answer's text as it is and nothing else (with `--json` one event a line), each
-//! piece flushed as it comes; a terminal is sent no control characters that a model or a server chose; what is kept of
-//! tool calls is bounded.
+//! Invariants: standard output gets the answer's text as it is and nothing else (with `--json` one
+//! event a line), each piece flushed as it comes; a terminal is sent no control characters that a
+//! model or a server chose; what is kept of tool calls is bounded.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -65,7 +65,17 @@ impl<O: Write, E: Write> Screen<O, E> {
     /// A screen whose clock starts now.
     pub(super) fn new(out: O, err: E, look: Look) -> Self {
         let began = Instant::now();
-        Self { out, err, look, began, first: None, route: None, calls: Vec::new(), out_open: false, thinking: false }
+        Self {
+            out,
+            err,
+            look,
+            began,
+            first: None,
+            route: None,
+            calls: Vec::new(),
+            out_open: false,
+            thinking: false,
+        }
     }
 
     /// Shows one event. Gives the end, where it is one.
@@ -107,7 +117,11 @@ impl<O: Write, E: Write> Screen<O, E> {
 
     fn error(&mut self, message: &str, hint: Option<&str>) -> io::Result<()> {
         self.leave_line()?;
-        writeln!(self.err, "error: {}", printable(message, self.look.err_terminal))?;
+        writeln!(
+            self.err,
+            "error: {}",
+            printable(message, self.look.err_terminal)
+        )?;
         if let Some(hint) = hint {
             writeln!(self.err, "  help: {hint}")?;
         }
@@ -121,13 +135,25 @@ impl<O: Write, E: Write> Screen<O, E> {
             id: &'a str,
             data: &'a RawValue,
         }
-        // A payload on several lines is still one value; in JSON text a line break is only ever white space.
+        // A payload on several lines is still one value; in JSON text a line break is only ever
+        // white space.
         let data = event.data.replace(['\n', '\r'], " ");
-        let line = Line { event: &event.event, id: &event.id, data: read(&data)? };
-        let line = serde_json::to_string(&line).map_err(|error| Trouble::Unreadable(error.to_string()))?;
+        let line = Line {
+            event: &event.event,
+            id: &event.id,
+            data: read(&data)?,
+        };
+        let line =
+            serde_json::to_string(&line).map_err(|error| Trouble::Unreadable(error.to_string()))?;
         writeln!(self.out, "{}", printable(&line, self.look.out_terminal))?;
         self.out.flush()?;
-        if event.event == "end" { Ok(Some(End { reason: read::<EndData>(&data)?.reason })) } else { Ok(None) }
+        if event.event == "end" {
+            Ok(Some(End {
+                reason: read::<EndData>(&data)?.reason,
+            }))
+        } else {
+            Ok(None)
+        }
     }
 
     fn text(&mut self, delta: &str) -> io::Result<()> {
@@ -136,7 +162,8 @@ impl<O: Write, E: Write> Screen<O, E> {
             return Ok(());
         }
         self.leave_thinking()?;
-        self.out.write_all(printable(delta, self.look.out_terminal).as_bytes())?;
+        self.out
+            .write_all(printable(delta, self.look.out_terminal).as_bytes())?;
         self.out_open = !delta.ends_with('\n');
         self.out.flush()
     }
@@ -151,25 +178,37 @@ impl<O: Write, E: Write> Screen<O, E> {
         }
         self.thinking = true;
         let delta = printable(delta, self.look.err_terminal);
-        self.err.write_all(dim(&delta, self.look.err_terminal).as_bytes())?;
+        self.err
+            .write_all(dim(&delta, self.look.err_terminal).as_bytes())?;
         self.err.flush()
     }
 
     fn call(&mut self, begun: ToolCall) {
         self.tick();
         if self.calls.len() < CALLS_BOUND {
-            self.calls.push(Call { index: begun.index, name: begun.name, arguments: String::new() });
+            self.calls.push(Call {
+                index: begun.index,
+                name: begun.name,
+                arguments: String::new(),
+            });
         }
     }
 
     fn arguments(&mut self, piece: &Arguments<'_>) {
-        let call = self.calls.iter_mut().rev().find(|call| call.index == piece.index);
-        if let Some(call) = call.filter(|call| call.arguments.len() + piece.delta.len() <= ARGUMENTS_BOUND) {
+        let call = self
+            .calls
+            .iter_mut()
+            .rev()
+            .find(|call| call.index == piece.index);
+        if let Some(call) =
+            call.filter(|call| call.arguments.len() + piece.delta.len() <= ARGUMENTS_BOUND)
+        {
             call.arguments.push_str(&piece.delta);
         }
     }
 
-    /// Calls are shown when complete: pieces of parallel ones come in turns, and would be no reading.
+    /// Calls are shown when complete: pieces of parallel ones come in turns, and would be no
+    /// reading.
     fn call_end(&mut self, index: u64) -> io::Result<()> {
         match self.calls.iter().position(|call| call.index == index) {
             Some(at) => {
@@ -181,21 +220,32 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
-        self.error(&format!("{}: {}", failure.code, failure.message), hint(&failure.code, None).as_deref())
+        self.error(
+            &format!("{}: {}", failure.code, failure.message),
+            hint(&failure.code, None).as_deref(),
+        )
     }
 
     fn end(&mut self, end: EndData) -> Result<End, Trouble> {
         for call in std::mem::take(&mut self.calls) {
-            self.note(&format!("tool call (incomplete): {} {}", call.name, call.arguments))?;
+            self.note(&format!(
+                "tool call (incomplete): {} {}",
+                call.name, call.arguments
+            ))?;
         }
         if std::mem::take(&mut self.out_open) {
             writeln!(self.out)?;
             self.out.flush()?;
         }
         let route = self.route.take();
-        let first = self.first.map(|first| format!("first token {:.2} s", first.as_secs_f64()));
+        let first = self
+            .first
+            .map(|first| format!("first token {:.2} s", first.as_secs_f64()));
         let usage = end.usage.as_ref().map(ToString::to_string);
-        let facts: Vec<_> = [Some(end.reason.clone()), route, first, usage].into_iter().flatten().collect();
+        let facts: Vec<_> = [Some(end.reason.clone()), route, first, usage]
+            .into_iter()
+            .flatten()
+            .collect();
         self.note(&format!("[{}]", facts.join(" · ")))?;
         Ok(End { reason: end.reason })
     }
@@ -208,11 +258,19 @@ impl<O: Write, E: Write> Screen<O, E> {
     fn leave_line(&mut self) -> io::Result<()> {
         self.leave_thinking()?;
         let shared = self.look.out_terminal && self.look.err_terminal;
-        if shared && std::mem::take(&mut self.out_open) { writeln!(self.err) } else { Ok(()) }
+        if shared && std::mem::take(&mut self.out_open) {
+            writeln!(self.err)
+        } else {
+            Ok(())
+        }
     }
 
     fn leave_thinking(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.thinking) { writeln!(self.err, "\n") } else { Ok(()) }
+        if std::mem::take(&mut self.thinking) {
+            writeln!(self.err, "\n")
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -276,9 +334,20 @@ struct Usage {
 
 impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let about = if self.estimated == Some(true) { "about " } else { "" };
-        let number = |tokens: Option<u64>| tokens.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string());
-        write!(f, "{about}{} tokens in, {} out", number(self.input_tokens), number(self.output_tokens))
+        let about = if self.estimated == Some(true) {
+            "about "
+        } else {
+            ""
+        };
+        let number = |tokens: Option<u64>| {
+            tokens.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string())
+        };
+        write!(
+            f,
+            "{about}{} tokens in, {} out",
+            number(self.input_tokens),
+            number(self.output_tokens)
+        )
     }
 }
 
@@ -286,14 +355,26 @@ fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Trouble> {
     serde_json::from_str(data).map_err(|error| Trouble::Unreadable(error.to_string()))
 }
 
-/// The text without what would drive a terminal: escape sequences, backspaces, C1 controls, bidirectional overrides.
+/// The text without what would drive a terminal: escape sequences, backspaces, C1 controls,
+/// bidirectional overrides.
 fn printable(text: &str, terminal: bool) -> Cow<'_, str> {
-    let drives = |c: char| (c.is_control() && !matches!(c, '\n' | '\t')) || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if terminal && text.contains(drives) { Cow::Owned(text.replace(drives, "\u{fffd}")) } else { Cow::Borrowed(text) }
+    let drives = |c: char| {
+        (c.is_control() && !matches!(c, '\n' | '\t'))
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if terminal && text.contains(drives) {
+        Cow::Owned(text.replace(drives, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 fn dim(text: &str, terminal: bool) -> Cow<'_, str> {
-    if terminal { Cow::Owned(format!("\x1b[2m{text}\x1b[0m")) } else { Cow::Borrowed(text) }
+    if terminal {
+        Cow::Owned(format!("\x1b[2m{text}\x1b[0m"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 #[cfg(test)]
@@ -301,20 +382,37 @@ mod tests {
     use super::*;
 
     fn event(name: &str, data: &str) -> Event {
-        Event { event: name.into(), data: data.into(), id: "s.1".into(), retry: None }
+        Event {
+            event: name.into(),
+            data: data.into(),
+            id: "s.1".into(),
+            retry: None,
+        }
     }
 
     /// What comes out on both streams, and how it ended.
     fn shown(look: Look, events: &[(&str, &str)]) -> (String, String, Option<End>) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut screen = Screen::new(&mut out, &mut err, look);
-        screen.began = Instant::now().checked_add(Duration::from_secs(3600)).unwrap();
-        let end = events.iter().map(|(name, data)| screen.show(&event(name, data)).unwrap()).last().flatten();
-        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap(), end)
+        screen.began = Instant::now()
+            .checked_add(Duration::from_secs(3600))
+            .unwrap();
+        let end = events
+            .iter()
+            .map(|(name, data)| screen.show(&event(name, data)).unwrap())
+            .last()
+            .flatten();
+        (
+            String::from_utf8(out).unwrap(),
+            String::from_utf8(err).unwrap(),
+            end,
+        )
     }
 
-    const END: (&str, &str) =
-        ("end", r#"{"reason":"stop","native_reason":"stop","usage":{"input_tokens":3,"output_tokens":null,"estimated":true}}"#);
+    const END: (&str, &str) = (
+        "end",
+        r#"{"reason":"stop","native_reason":"stop","usage":{"input_tokens":3,"output_tokens":null,"estimated":true}}"#,
+    );
 
     #[test]
     fn the_answer_is_on_standard_output_and_the_rest_on_standard_error() {
@@ -330,28 +428,54 @@ mod tests {
                 END,
             ],
         );
-        assert_eq!(out, "a\u{1b}[2Jb\n", "what is no terminal gets the text as it is");
-        assert_eq!(err, "[stop · p/m/x · first token 0.00 s · about 3 tokens in, ? out]\n");
-        assert_eq!(end, Some(End { reason: "stop".into() }));
+        assert_eq!(
+            out, "a\u{1b}[2Jb\n",
+            "what is no terminal gets the text as it is"
+        );
+        assert_eq!(
+            err,
+            "[stop · p/m/x · first token 0.00 s · about 3 tokens in, ? out]\n"
+        );
+        assert_eq!(
+            end,
+            Some(End {
+                reason: "stop".into()
+            })
+        );
     }
 
     #[test]
     fn reasoning_is_shown_apart_where_asked_for() {
-        let look = Look { reasoning: true, ..Look::default() };
+        let look = Look {
+            reasoning: true,
+            ..Look::default()
+        };
         let (out, err, _) = shown(
             look,
-            &[("reasoning", r#"{"delta":"h"}"#), ("reasoning", r#"{"delta":"m","signature":"s"}"#), ("text", r#"{"delta":"a"}"#)],
+            &[
+                ("reasoning", r#"{"delta":"h"}"#),
+                ("reasoning", r#"{"delta":"m","signature":"s"}"#),
+                ("text", r#"{"delta":"a"}"#),
+            ],
         );
         assert_eq!((out.as_str(), err.as_str()), ("a", "hm\n\n"));
     }
 
     #[test]
     fn a_terminal_is_not_driven_by_the_model() {
-        let look = Look { out_terminal: true, err_terminal: true, reasoning: true, ..Look::default() };
+        let look = Look {
+            out_terminal: true,
+            err_terminal: true,
+            reasoning: true,
+            ..Look::default()
+        };
         let evil = r#"{"delta":"\u001b[2J\u009b\u202e\u0007é\t\n"}"#;
         let (out, err, _) = shown(look, &[("reasoning", evil), ("text", evil)]);
         assert_eq!(out, "\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}é\t\n");
-        assert_eq!(err, "\u{1b}[2m\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}é\t\n\u{1b}[0m\n\n");
+        assert_eq!(
+            err,
+            "\u{1b}[2m\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}é\t\n\u{1b}[0m\n\n"
+        );
     }
 
     #[test]
@@ -369,16 +493,30 @@ mod tests {
             ],
         );
         assert_eq!(out, "");
-        assert!(err.starts_with("tool call: a {\"x\":1}\ntool call (incomplete): b []\n[stop"), "{err}");
+        assert!(
+            err.starts_with("tool call: a {\"x\":1}\ntool call (incomplete): b []\n[stop"),
+            "{err}"
+        );
     }
 
     #[test]
     fn what_is_kept_of_calls_is_bounded() {
         let mut screen = Screen::new(io::sink(), io::sink(), Look::default());
         for index in 0..CALLS_BOUND as u64 + 10 {
-            screen.show(&event("tool_call", &format!(r#"{{"index":{index},"id":"c","name":"n"}}"#))).unwrap();
+            screen
+                .show(&event(
+                    "tool_call",
+                    &format!(r#"{{"index":{index},"id":"c","name":"n"}}"#),
+                ))
+                .unwrap();
         }
-        let piece = event("tool_arguments", &format!(r#"{{"index":0,"delta":"{}"}}"#, "x".repeat(ARGUMENTS_BOUND / 2)));
+        let piece = event(
+            "tool_arguments",
+            &format!(
+                r#"{{"index":0,"delta":"{}"}}"#,
+                "x".repeat(ARGUMENTS_BOUND / 2)
+            ),
+        );
         for _ in 0..4 {
             screen.show(&piece).unwrap();
         }
@@ -388,24 +526,40 @@ mod tests {
 
     #[test]
     fn json_is_one_event_a_line() {
-        let look = Look { json: true, ..Look::default() };
+        let look = Look {
+            json: true,
+            ..Look::default()
+        };
         let (out, err, end) = shown(look, &[("text", "{\"delta\":\n\"a\"}"), END]);
         let (first, second) = out.split_once('\n').unwrap();
-        assert_eq!(first, r#"{"event":"text","id":"s.1","data":{"delta": "a"}}"#);
+        assert_eq!(
+            first,
+            r#"{"event":"text","id":"s.1","data":{"delta": "a"}}"#
+        );
         assert!(second.starts_with(r#"{"event":"end","#) && err.is_empty());
         assert_eq!(end.unwrap().reason, "stop");
     }
 
     #[test]
     fn an_error_is_told_with_what_to_do() {
-        let (_, err, _) = shown(Look::default(), &[("error", r#"{"code":"upstream_auth","message":"no","retryable":false}"#)]);
-        assert!(err.starts_with("error: upstream_auth: no\n  help: the provider's api_key"), "{err}");
+        let (_, err, _) = shown(
+            Look::default(),
+            &[(
+                "error",
+                r#"{"code":"upstream_auth","message":"no","retryable":false}"#,
+            )],
+        );
+        assert!(
+            err.starts_with("error: upstream_auth: no\n  help: the provider's api_key"),
+            "{err}"
+        );
     }
 
     #[test]
     fn an_event_that_cannot_be_read_is_trouble() {
         for data in ["", "{", "1", r#"{"delta":1}"#] {
-            let shown = Screen::new(io::sink(), io::sink(), Look::default()).show(&event("text", data));
+            let shown =
+                Screen::new(io::sink(), io::sink(), Look::default()).show(&event("text", data));
             assert!(matches!(shown, Err(Trouble::Unreadable(_))), "{data}");
         }
     }

@@ -1,7 +1,8 @@
 //! The requests of a chat: models, begin, resume, cancel.
 //!
-//! Invariants: the key goes to the one address that was given and nowhere else (no redirect is followed); what is read
-//! whole is bounded; no request waits for its head longer than [`HEAD_WAIT`].
+//! Invariants: the key goes to the one address that was given and nowhere else (no redirect is
+//! followed); what is read whole is bounded; no request waits for its head longer than
+//! [`HEAD_WAIT`].
 
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ const HEAD_WAIT: Duration = Duration::from_secs(30);
 
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
-/// A peer that is gone without a word is found out by the third unanswered probe. Silence itself is no failure: a
-/// server's heartbeats may be far apart.
+/// A peer that is gone without a word is found out by the third unanswered probe. Silence itself is
+/// no failure: a server's heartbeats may be far apart.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// The most that is read of a list of models or of an error, bytes.
@@ -53,37 +54,91 @@ impl Session {
             .tcp_keepalive_retries(3)
             .user_agent(concat!("sluicegate-chat/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Trouble::Unreachable { url: url.to_owned(), why: why(&error) })?;
-        Ok(Self { client, url: base(url)?, authorization })
+            .map_err(|error| Trouble::Unreachable {
+                url: url.to_owned(),
+                why: why(&error),
+            })?;
+        Ok(Self {
+            client,
+            url: base(url)?,
+            authorization,
+        })
     }
 
     /// The first model this caller may use.
     pub(super) async fn first_model(&self) -> Result<String, Trouble> {
-        let answer = self.send(self.client.get(self.path("/models"))).await.map_err(|no| self.unreachable(no))?;
+        let answer = self
+            .send(self.client.get(self.path("/models")))
+            .await
+            .map_err(|no| self.unreachable(no))?;
         let answer = self.good(answer).await?;
-        let body = body(answer).await.map_err(|why| self.unreachable(NoAnswer { before_connected: false, why }))?;
-        let models: Models = serde_json::from_slice(&body).map_err(|_| self.foreign("no list of models at /v1/models"))?;
-        let none = || self.foreign("its list of models is empty: none is configured, or your key may use none");
-        models.data.into_iter().next().map(|model| model.id).ok_or_else(none)
+        let body = body(answer).await.map_err(|why| {
+            self.unreachable(NoAnswer {
+                before_connected: false,
+                why,
+            })
+        })?;
+        let models: Models = serde_json::from_slice(&body)
+            .map_err(|_| self.foreign("no list of models at /v1/models"))?;
+        let none = || {
+            self.foreign(
+                "its list of models is empty: none is configured, or your key may use none",
+            )
+        };
+        models
+            .data
+            .into_iter()
+            .next()
+            .map(|model| model.id)
+            .ok_or_else(none)
     }
 
     /// Starts a generation under a claim, or joins the one that this claim and this body began.
     pub(super) async fn begin(&self, claim: &str, body: Bytes) -> Result<Response, NoAnswer> {
-        let request = self.client.post(self.path("/streams")).header(header::CONTENT_TYPE, "application/json");
-        self.send(request.header(header::ACCEPT, "text/event-stream").header("x-stream-id", claim).body(body)).await
+        let request = self
+            .client
+            .post(self.path("/streams"))
+            .header(header::CONTENT_TYPE, "application/json");
+        self.send(
+            request
+                .header(header::ACCEPT, "text/event-stream")
+                .header("x-stream-id", claim)
+                .body(body),
+        )
+        .await
     }
 
     /// Follows the claim's stream, from right behind `last_id` where there is one.
-    pub(super) async fn resume(&self, claim: &str, last_id: Option<&str>) -> Result<Response, NoAnswer> {
-        let request = self.client.get(self.path(&format!("/streams/{claim}"))).header(header::ACCEPT, "text/event-stream");
-        self.send(last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id))).await
+    pub(super) async fn resume(
+        &self,
+        claim: &str,
+        last_id: Option<&str>,
+    ) -> Result<Response, NoAnswer> {
+        let request = self
+            .client
+            .get(self.path(&format!("/streams/{claim}")))
+            .header(header::ACCEPT, "text/event-stream");
+        self.send(
+            last_id
+                .into_iter()
+                .fold(request, |request, id| request.header("last-event-id", id)),
+        )
+        .await
     }
 
-    /// Cancels the claim's stream. A claim that is not there yet is remembered by the server: that is success.
+    /// Cancels the claim's stream. A claim that is not there yet is remembered by the server: that
+    /// is success.
     pub(super) async fn cancel(&self, claim: &str) -> Result<(), Trouble> {
         let path = self.path(&format!("/streams/{claim}/cancel"));
-        let answer = self.send(self.client.post(path)).await.map_err(|no| self.unreachable(no))?;
-        if answer.status() == StatusCode::NOT_FOUND { Ok(()) } else { self.good(answer).await.map(drop) }
+        let answer = self
+            .send(self.client.post(path))
+            .await
+            .map_err(|no| self.unreachable(no))?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            Ok(())
+        } else {
+            self.good(answer).await.map(drop)
+        }
     }
 
     /// The answer, where its status is good; else its refusal.
@@ -100,12 +155,18 @@ impl Session {
 
     /// Something else than Sluicegate answered.
     pub(super) fn foreign(&self, what: &str) -> Trouble {
-        Trouble::Foreign { url: self.url.clone(), what: what.to_owned() }
+        Trouble::Foreign {
+            url: self.url.clone(),
+            what: what.to_owned(),
+        }
     }
 
     /// Nothing answered.
     pub(super) fn unreachable(&self, no: NoAnswer) -> Trouble {
-        Trouble::Unreachable { url: self.url.clone(), why: no.why }
+        Trouble::Unreachable {
+            url: self.url.clone(),
+            why: no.why,
+        }
     }
 
     fn path(&self, path: &str) -> String {
@@ -113,11 +174,19 @@ impl Session {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, NoAnswer> {
-        let request = self.authorization.iter().fold(request, |request, value| request.header(header::AUTHORIZATION, value));
+        let request = self.authorization.iter().fold(request, |request, value| {
+            request.header(header::AUTHORIZATION, value)
+        });
         match tokio::time::timeout(HEAD_WAIT, request.send()).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(NoAnswer { before_connected: error.is_connect(), why: why(&error) }),
-            Err(_) => Err(NoAnswer { before_connected: false, why: format!("no answer within {HEAD_WAIT:?}") }),
+            Ok(Err(error)) => Err(NoAnswer {
+                before_connected: error.is_connect(),
+                why: why(&error),
+            }),
+            Err(_) => Err(NoAnswer {
+                before_connected: false,
+                why: format!("no answer within {HEAD_WAIT:?}"),
+            }),
         }
     }
 }
@@ -134,12 +203,19 @@ struct Model {
 
 /// The address without what users like to leave behind it.
 fn base(url: &str) -> Result<String, Trouble> {
-    let bad = |why: &str| Trouble::BadUrl { url: url.to_owned(), why: why.to_owned() };
+    let bad = |why: &str| Trouble::BadUrl {
+        url: url.to_owned(),
+        why: why.to_owned(),
+    };
     let parsed = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
     match parsed.scheme() {
         "http" | "https" if parsed.query().is_none() && parsed.fragment().is_none() => {
             let base = parsed.as_str().trim_end_matches('/');
-            Ok(base.strip_suffix("/v1").unwrap_or(base).trim_end_matches('/').to_owned())
+            Ok(base
+                .strip_suffix("/v1")
+                .unwrap_or(base)
+                .trim_end_matches('/')
+                .to_owned())
         }
         "http" | "https" => Err(bad("no query and no fragment belong there")),
         other => Err(bad(&format!("its scheme is {other}"))),
@@ -147,7 +223,8 @@ fn base(url: &str) -> Result<String, Trouble> {
 }
 
 fn authorization(key: &SecretString) -> Result<HeaderValue, Trouble> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret())).map_err(|_| Trouble::BadKey)?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
+        .map_err(|_| Trouble::BadKey)?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -164,7 +241,8 @@ async fn body(mut answer: Response) -> Result<Vec<u8>, String> {
     Ok(body)
 }
 
-/// The innermost reason, which is what the system says; the layers above only say that there was one.
+/// The innermost reason, which is what the system says; the layers above only say that there was
+/// one.
 pub(super) fn why(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
@@ -179,7 +257,12 @@ mod tests {
 
     #[test]
     fn addresses_are_taken_as_users_write_them() {
-        for url in ["http://a:1", "http://a:1/", "http://a:1/v1", "http://a:1/v1/"] {
+        for url in [
+            "http://a:1",
+            "http://a:1/",
+            "http://a:1/v1",
+            "http://a:1/v1/",
+        ] {
             assert_eq!(base(url).unwrap(), "http://a:1");
         }
         assert_eq!(base("https://a/llm/v1").unwrap(), "https://a/llm");
@@ -190,7 +273,12 @@ mod tests {
 
     #[test]
     fn a_key_that_no_header_takes_is_refused_unquoted() {
-        let trouble = Session::new("http://a", Some(&"hu\nsh".into())).err().unwrap();
-        assert!(matches!(trouble, Trouble::BadKey) && !trouble.to_string().contains("hu"), "{trouble}");
+        let trouble = Session::new("http://a", Some(&"hu\nsh".into()))
+            .err()
+            .unwrap();
+        assert!(
+            matches!(trouble, Trouble::BadKey) && !trouble.to_string().contains("hu"),
+            "{trouble}"
+        );
     }
 }

@@ -71,11 +71,22 @@ pub(super) struct Refusal {
 impl Refusal {
     /// The refusal in an answer with this status.
     pub(super) fn read(status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Self {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let told = serde_json::from_slice::<Body>(body).map(|body| body.error).unwrap_or_default();
+        let header = |name: &str| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned)
+        };
+        let told = serde_json::from_slice::<Body>(body)
+            .map(|body| body.error)
+            .unwrap_or_default();
         Self {
-            code: told.code.unwrap_or_else(|| format!("http_{}", status.as_u16())),
-            message: told.message.unwrap_or_else(|| format!("the server answered {status} without a reason")),
+            code: told
+                .code
+                .unwrap_or_else(|| format!("http_{}", status.as_u16())),
+            message: told
+                .message
+                .unwrap_or_else(|| format!("the server answered {status} without a reason")),
             request_id: header("x-request-id"),
             retry_after: header("retry-after"),
         }
@@ -98,10 +109,14 @@ impl Trouble {
     pub(super) fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => hint(&refusal.code, refusal.retry_after.as_deref()),
-            Self::Unreachable { .. } => Some("is it running? `sluicegate` starts it; --url says where it is".into()),
+            Self::Unreachable { .. } => {
+                Some("is it running? `sluicegate` starts it; --url says where it is".into())
+            }
             Self::Foreign { .. } => Some("give the address of a Sluicegate with --url".into()),
             Self::BadUrl { .. } => Some("for example --url http://127.0.0.1:8080".into()),
-            Self::Lost { .. } | Self::NoEnd => Some("the generation may still run; see GET /v1/streams".into()),
+            Self::Lost { .. } | Self::NoEnd => {
+                Some("the generation may still run; see GET /v1/streams".into())
+            }
             Self::BadKey | Self::Unreadable(_) | Self::Output(_) => None,
         }
     }
@@ -119,16 +134,26 @@ impl Trouble {
 pub(super) fn hint(code: &str, retry_after: Option<&str>) -> Option<String> {
     let hint = match code {
         "unauthenticated" => "give a key with --key or in SLUICEGATE_KEY",
-        "model_not_found" | "model_not_allowed" => "GET /v1/models lists the models you may use; choose one with --model",
+        "model_not_found" | "model_not_allowed" => {
+            "GET /v1/models lists the models you may use; choose one with --model"
+        }
         "host_not_allowed" => "add the host name to `server.hosts`, or use 127.0.0.1",
-        "upstream_auth" => "the provider's api_key in the server's configuration is wrong or missing",
+        "upstream_auth" => {
+            "the provider's api_key in the server's configuration is wrong or missing"
+        }
         "upstream_error" | "upstream_timeout" => "the provider failed; the server's log says more",
-        "stream_not_found" | "replay_expired" => "the server no longer has this stream: it was restarted, or let it go",
-        "context_length_exceeded" | "body_too_large" => "ask something shorter, or choose a model with a longer context",
-        "rate_limited" | "budget_exceeded" | "overloaded" | "shutting_down" | "store_unavailable" => {
-            return Some(
-                retry_after.map_or_else(|| "try again later".into(), |after| format!("try again after {after} (seconds, or that date)")),
-            );
+        "stream_not_found" | "replay_expired" => {
+            "the server no longer has this stream: it was restarted, or let it go"
+        }
+        "context_length_exceeded" | "body_too_large" => {
+            "ask something shorter, or choose a model with a longer context"
+        }
+        "rate_limited" | "budget_exceeded" | "overloaded" | "shutting_down"
+        | "store_unavailable" => {
+            return Some(retry_after.map_or_else(
+                || "try again later".into(),
+                |after| format!("try again after {after} (seconds, or that date)"),
+            ));
         }
         _ => return None,
     };
@@ -147,17 +172,30 @@ mod tests {
         headers.insert("x-request-id", "req-1".parse().unwrap());
         headers.insert("retry-after", "7".parse().unwrap());
         let body = br#"{"error":{"message":"too many","type":"x","param":null,"code":"rate_limited","limit":"key"}}"#;
-        let trouble = Trouble::Refused(Refusal::read(StatusCode::TOO_MANY_REQUESTS, &headers, body));
+        let trouble =
+            Trouble::Refused(Refusal::read(StatusCode::TOO_MANY_REQUESTS, &headers, body));
         assert_eq!(trouble.to_string(), "rate_limited: too many");
         assert_eq!(trouble.request_id(), Some("req-1"));
-        assert_eq!(trouble.hint().unwrap(), "try again after 7 (seconds, or that date)");
+        assert_eq!(
+            trouble.hint().unwrap(),
+            "try again after 7 (seconds, or that date)"
+        );
     }
 
     #[test]
     fn any_other_body_is_told_by_its_status() {
-        for body in [&b""[..], b"<html>", b"[]", br#"{"error":"x"}"#, br#"{"error":{"code":null}}"#] {
+        for body in [
+            &b""[..],
+            b"<html>",
+            b"[]",
+            br#"{"error":"x"}"#,
+            br#"{"error":{"code":null}}"#,
+        ] {
             let refusal = Refusal::read(StatusCode::BAD_GATEWAY, &HeaderMap::new(), body);
-            assert_eq!(refusal.to_string(), "http_502: the server answered 502 Bad Gateway without a reason");
+            assert_eq!(
+                refusal.to_string(),
+                "http_502: the server answered 502 Bad Gateway without a reason"
+            );
         }
     }
 }

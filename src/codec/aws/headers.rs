@@ -32,7 +32,13 @@ impl<'a> Headers<'a> {
         }
         names.sort_unstable();
         let twice = names.windows(2).any(|pair| pair.first() == pair.last());
-        if twice { Err(FrameError::Headers { what: "one stands there twice" }) } else { Ok(headers) }
+        if twice {
+            Err(FrameError::Headers {
+                what: "one stands there twice",
+            })
+        } else {
+            Ok(headers)
+        }
     }
 
     fn keep(&mut self, name: &str, value: Option<&'a str>) {
@@ -52,18 +58,25 @@ struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], FrameError> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(FrameError::Headers { what: "they end inside of one" })?;
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(FrameError::Headers {
+            what: "they end inside of one",
+        })?;
         self.0 = rest;
         Ok(taken)
     }
 
     /// A number of one or two bytes.
     fn number(&mut self, bytes: usize) -> Result<usize, FrameError> {
-        Ok(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
+        Ok(self
+            .take(bytes)?
+            .iter()
+            .fold(0, |number, byte| number << 8 | usize::from(*byte)))
     }
 
     fn text(&mut self, length: usize) -> Result<&'a str, FrameError> {
-        std::str::from_utf8(self.take(length)?).map_err(|_| FrameError::Headers { what: "a text in them is not UTF-8" })
+        std::str::from_utf8(self.take(length)?).map_err(|_| FrameError::Headers {
+            what: "a text in them is not UTF-8",
+        })
     }
 
     /// A value; only texts are of interest.
@@ -85,7 +98,11 @@ impl<'a> Cursor<'a> {
             }
             // A UUID.
             9 => 16,
-            _ => return Err(FrameError::Headers { what: "one has a type that is none" }),
+            _ => {
+                return Err(FrameError::Headers {
+                    what: "one has a type that is none",
+                });
+            }
         };
         self.take(fixed).map(|_| None)
     }
@@ -119,7 +136,16 @@ mod tests {
     #[test]
     fn values_of_every_type_are_passed_over() {
         let mut bytes = Vec::new();
-        for (kind, length) in [(0, 0), (1, 0), (2, 1), (3, 2), (4, 4), (5, 8), (8, 8), (9, 16)] {
+        for (kind, length) in [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (3, 2),
+            (4, 4),
+            (5, 8),
+            (8, 8),
+            (9, 16),
+        ] {
             bytes.extend(named(&format!("n{kind}"), kind));
             bytes.extend(vec![0xff; length]);
         }
@@ -128,14 +154,21 @@ mod tests {
         bytes.extend(text("text", "é"));
         bytes.extend(text(":event-type", ""));
         bytes.extend(text(":message-type", "event"));
-        let expected = Headers { message_type: Some("event"), event_type: Some(""), ..Headers::default() };
+        let expected = Headers {
+            message_type: Some("event"),
+            event_type: Some(""),
+            ..Headers::default()
+        };
         assert_eq!(Headers::read(&bytes), Ok(expected));
         assert_eq!(Headers::read(b""), Ok(Headers::default()));
     }
 
     #[test]
     fn a_name_of_ours_with_a_value_that_is_no_text_says_nothing() {
-        assert_eq!(Headers::read(&named(":event-type", 0)), Ok(Headers::default()));
+        assert_eq!(
+            Headers::read(&named(":event-type", 0)),
+            Ok(Headers::default())
+        );
     }
 
     #[test]
@@ -146,9 +179,15 @@ mod tests {
                 assert_eq!(refused(&whole[..end]), "they end inside of one", "{end}");
             }
         }
-        assert_eq!(refused(&[text("a", "b"), named("c", 0), text("a", "d")].concat()), "one stands there twice");
+        assert_eq!(
+            refused(&[text("a", "b"), named("c", 0), text("a", "d")].concat()),
+            "one stands there twice"
+        );
         assert_eq!(refused(&named("a", 10)), "one has a type that is none");
         assert_eq!(refused(&[1, 0xff, 0]), "a text in them is not UTF-8");
-        assert_eq!(refused(&[1, b'a', 7, 0, 1, 0xff]), "a text in them is not UTF-8");
+        assert_eq!(
+            refused(&[1, b'a', 7, 0, 1, 0xff]),
+            "a text in them is not UTF-8"
+        );
     }
 }

@@ -14,15 +14,24 @@ const THROTTLED: &str = "0000008800000061de0175f40f3a657863657074696f6e2d7479706
 
 fn bytes(hex: &str) -> Vec<u8> {
     let hex: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+    hex.chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+        .collect()
 }
 
 fn whole(name: &str, data: &str) -> Frame {
-    Frame { name: name.into(), data: data.into(), kind: FrameKind::Whole }
+    Frame {
+        name: name.into(),
+        data: data.into(),
+        kind: FrameKind::Whole,
+    }
 }
 
 fn exception(name: &str, data: &str) -> Frame {
-    Frame { kind: FrameKind::Exception, ..whole(name, data) }
+    Frame {
+        kind: FrameKind::Exception,
+        ..whole(name, data)
+    }
 }
 
 /// All frames of these pieces, and what stopped it.
@@ -49,7 +58,10 @@ fn text(name: &'static str, value: &str) -> Header {
 }
 
 fn written(headers: &[Header], payload: &[u8]) -> Vec<u8> {
-    let message = headers.iter().cloned().fold(Message::new(Bytes::copy_from_slice(payload)), Message::add_header);
+    let message = headers.iter().cloned().fold(
+        Message::new(Bytes::copy_from_slice(payload)),
+        Message::add_header,
+    );
     let mut out = Vec::new();
     write_message_to(&message, &mut out).unwrap();
     out
@@ -65,15 +77,43 @@ fn prelude(total: u32, headers: u32) -> Vec<u8> {
 #[test]
 fn the_published_vectors_are_read() {
     assert_eq!(frames(&[&bytes(SMALLEST)]), (vec![whole("", "")], None));
-    assert_eq!(frames(&[&bytes(STOP)]), (vec![whole("messageStop", r#"{"stopReason":"end_turn"}"#)], None));
-    assert_eq!(frames(&[&bytes(THROTTLED)]), (vec![exception("throttlingException", r#"{"message":"slow down"}"#)], None));
+    assert_eq!(
+        frames(&[&bytes(STOP)]),
+        (
+            vec![whole("messageStop", r#"{"stopReason":"end_turn"}"#)],
+            None
+        )
+    );
+    assert_eq!(
+        frames(&[&bytes(THROTTLED)]),
+        (
+            vec![exception(
+                "throttlingException",
+                r#"{"message":"slow down"}"#
+            )],
+            None
+        )
+    );
 }
 
 #[test]
 fn an_error_without_payload_is_told_like_one_with() {
-    let headers = [text(":error-code", "InternalFailure"), text(":error-message", "a \"bad\" day"), text(":message-type", "error")];
-    assert_eq!(frames(&[&written(&headers, b"")]).0, [exception("InternalFailure", r#"{"message":"a \"bad\" day"}"#)]);
-    assert_eq!(frames(&[&written(&headers[2..], b"")]).0, [exception("", r#"{"message":""}"#)]);
+    let headers = [
+        text(":error-code", "InternalFailure"),
+        text(":error-message", "a \"bad\" day"),
+        text(":message-type", "error"),
+    ];
+    assert_eq!(
+        frames(&[&written(&headers, b"")]).0,
+        [exception(
+            "InternalFailure",
+            r#"{"message":"a \"bad\" day"}"#
+        )]
+    );
+    assert_eq!(
+        frames(&[&written(&headers[2..], b"")]).0,
+        [exception("", r#"{"message":""}"#)]
+    );
 }
 
 #[test]
@@ -93,14 +133,20 @@ fn every_cut_gives_the_same_frames() {
 fn an_end_inside_of_a_message_gives_nothing_of_it() {
     let body = [bytes(STOP), bytes(THROTTLED)].concat();
     let first = bytes(STOP).len();
-    let unended = Frame { kind: FrameKind::Unended, ..whole("", "") };
+    let unended = Frame {
+        kind: FrameKind::Unended,
+        ..whole("", "")
+    };
     for end in 0..body.len() {
         let (got, error) = frames(&[&body[..end]]);
         let expected: Vec<Frame> = match end {
             0 => vec![],
             _ if end < first => vec![unended.clone()],
             _ if end == first => vec![whole("messageStop", r#"{"stopReason":"end_turn"}"#)],
-            _ => vec![whole("messageStop", r#"{"stopReason":"end_turn"}"#), unended.clone()],
+            _ => vec![
+                whole("messageStop", r#"{"stopReason":"end_turn"}"#),
+                unended.clone(),
+            ],
         };
         assert_eq!((got, error), (expected, None), "{end}");
     }
@@ -114,7 +160,11 @@ fn one_changed_byte_is_found() {
             let mut changed = body.clone();
             changed[at] ^= change;
             let part = if at < PRELUDE { "prelude" } else { "message" };
-            assert_eq!(frames(&[&changed]), (vec![], Some(FrameError::Corrupt { part })), "{at} {change}");
+            assert_eq!(
+                frames(&[&changed]),
+                (vec![], Some(FrameError::Corrupt { part })),
+                "{at} {change}"
+            );
         }
     }
 }
@@ -122,20 +172,36 @@ fn one_changed_byte_is_found() {
 #[test]
 fn lengths_that_cannot_be_are_refused_as_soon_as_they_are_told() {
     for (total, headers) in [(0, 0), (15, 0), (16, 1), (16, u32::MAX), (100, 85)] {
-        let expected = FrameError::Lengths { total: total as usize, headers: headers as usize };
+        let expected = FrameError::Lengths {
+            total: total as usize,
+            headers: headers as usize,
+        };
         assert_eq!(frames(&[&prelude(total, headers)]).1, Some(expected));
     }
-    let (payload, headers) = (u32::try_from(PAYLOAD_BOUND).unwrap(), u32::try_from(HEADERS_BOUND).unwrap());
+    let (payload, headers) = (
+        u32::try_from(PAYLOAD_BOUND).unwrap(),
+        u32::try_from(HEADERS_BOUND).unwrap(),
+    );
     for (total, headers, bound) in [
         (16 + payload + 1, 0, PAYLOAD_BOUND),
         (u32::MAX, 0, PAYLOAD_BOUND),
         (16 + headers + 1, headers + 1, HEADERS_BOUND),
         (u32::MAX, u32::MAX - 16, HEADERS_BOUND),
     ] {
-        assert_eq!(frames(&[&prelude(total, headers)]).1, Some(FrameError::TooLong { bound }));
+        assert_eq!(
+            frames(&[&prelude(total, headers)]).1,
+            Some(FrameError::TooLong { bound })
+        );
     }
-    let unended = vec![Frame { kind: FrameKind::Unended, ..whole("", "") }];
-    assert_eq!(frames(&[&prelude(16 + payload + headers, headers)]), (unended, None), "the largest there may be");
+    let unended = vec![Frame {
+        kind: FrameKind::Unended,
+        ..whole("", "")
+    }];
+    assert_eq!(
+        frames(&[&prelude(16 + payload + headers, headers)]),
+        (unended, None),
+        "the largest there may be"
+    );
 }
 
 #[test]
@@ -144,17 +210,30 @@ fn the_largest_message_is_read() {
     let body = written(&[text(":event-type", "e")], &payload);
     let pieces: Vec<&[u8]> = body.chunks(1 << 16).collect();
     let (got, error) = frames(&pieces);
-    assert_eq!((got.len(), got[0].data.len(), error), (1, PAYLOAD_BOUND, None));
+    assert_eq!(
+        (got.len(), got[0].data.len(), error),
+        (1, PAYLOAD_BOUND, None)
+    );
 }
 
 #[test]
 fn headers_that_cannot_be_read_are_refused() {
     let twice = written(&[text("a", "1"), text("a", "2")], b"{}");
-    assert_eq!(frames(&[&twice]).1, Some(FrameError::Headers { what: "one stands there twice" }));
+    assert_eq!(
+        frames(&[&twice]).1,
+        Some(FrameError::Headers {
+            what: "one stands there twice"
+        })
+    );
     let mut torn = prelude(18, 2);
     torn.extend([5, b'a']);
     torn.extend(crc32fast::hash(&torn).to_be_bytes());
-    assert_eq!(frames(&[&torn]).1, Some(FrameError::Headers { what: "they end inside of one" }));
+    assert_eq!(
+        frames(&[&torn]).1,
+        Some(FrameError::Headers {
+            what: "they end inside of one"
+        })
+    );
 }
 
 #[test]
@@ -173,7 +252,11 @@ fn a_message_that_is_not_all_there_is_not_looked_at_again() {
     let (mut framing, mut buf) = (AwsEventStream::default(), BytesMut::from(&body[..40]));
     assert_eq!(framing.next(&mut buf), Ok(None));
     buf[0] = 0xff;
-    assert_eq!(framing.next(&mut buf), Ok(None), "the prelude was read before");
+    assert_eq!(
+        framing.next(&mut buf),
+        Ok(None),
+        "the prelude was read before"
+    );
     buf[0] = 0;
     buf.extend_from_slice(&body[40..]);
     assert!(framing.next(&mut buf).unwrap().is_some());
@@ -181,7 +264,10 @@ fn a_message_that_is_not_all_there_is_not_looked_at_again() {
 
 #[test]
 fn bytes_that_are_no_text_are_replaced() {
-    assert_eq!(frames(&[&written(&[], b"a\xffb")]).0, [whole("", "a\u{fffd}b")]);
+    assert_eq!(
+        frames(&[&written(&[], b"a\xffb")]).0,
+        [whole("", "a\u{fffd}b")]
+    );
 }
 
 fn value() -> impl Strategy<Value = HeaderValue> {
@@ -191,9 +277,11 @@ fn value() -> impl Strategy<Value = HeaderValue> {
         any::<i16>().prop_map(HeaderValue::Int16),
         any::<i32>().prop_map(HeaderValue::Int32),
         any::<i64>().prop_map(HeaderValue::Int64),
-        proptest::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| HeaderValue::ByteArray(bytes.into())),
+        proptest::collection::vec(any::<u8>(), 0..40)
+            .prop_map(|bytes| HeaderValue::ByteArray(bytes.into())),
         ".{0,12}".prop_map(|text| HeaderValue::String(text.into())),
-        any::<u32>().prop_map(|seconds| HeaderValue::Timestamp(DateTime::from_secs(seconds.into()))),
+        any::<u32>()
+            .prop_map(|seconds| HeaderValue::Timestamp(DateTime::from_secs(seconds.into()))),
         any::<u128>().prop_map(HeaderValue::Uuid),
     ]
 }
@@ -203,11 +291,22 @@ fn message() -> impl Strategy<Value = (Vec<u8>, Frame)> {
     let kind = prop_oneof![Just("event"), Just("exception")];
     let others = proptest::collection::btree_map("[a-z]{0,9}", value(), 0..4);
     (kind, "[a-zA-Z]{0,20}", others, ".{0,60}").prop_map(|(kind, name, others, payload)| {
-        let named = if kind == "event" { ":event-type" } else { ":exception-type" };
-        let mut headers: Vec<Header> = others.into_iter().map(|(name, value)| Header::new(name, value)).collect();
+        let named = if kind == "event" {
+            ":event-type"
+        } else {
+            ":exception-type"
+        };
+        let mut headers: Vec<Header> = others
+            .into_iter()
+            .map(|(name, value)| Header::new(name, value))
+            .collect();
         headers.insert(headers.len() / 2, text(named, &name));
         headers.push(text(":message-type", kind));
-        let frame = if kind == "event" { whole(&name, &payload) } else { exception(&name, &payload) };
+        let frame = if kind == "event" {
+            whole(&name, &payload)
+        } else {
+            exception(&name, &payload)
+        };
         (written(&headers, payload.as_bytes()), frame)
     })
 }

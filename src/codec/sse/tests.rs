@@ -40,37 +40,60 @@ fn every_split(input: &[u8]) -> Vec<Frame> {
 /// Asserts the properly ended events of an input.
 fn expect(input: &str, events: &[(&str, &str)]) {
     let frames = every_split(input.as_bytes());
-    let seen: Vec<_> = frames.iter().filter(|f| f.kind == FrameKind::Whole).map(|f| (&*f.name, &*f.data)).collect();
+    let seen: Vec<_> = frames
+        .iter()
+        .filter(|f| f.kind == FrameKind::Whole)
+        .map(|f| (&*f.name, &*f.data))
+        .collect();
     assert_eq!(seen, events, "{input:?}");
 }
 
 #[test]
 fn one_byte_order_mark_is_stripped_and_no_other() {
-    expect("\u{feff}data:1\n\n\u{feff}data:2\n\ndata:3\n\n", &[("", "1"), ("", "3")]);
-    expect("\u{feff}\u{feff}data:1\n\ndata:2\n\ndata:3\n\n", &[("", "2"), ("", "3")]);
+    expect(
+        "\u{feff}data:1\n\n\u{feff}data:2\n\ndata:3\n\n",
+        &[("", "1"), ("", "3")],
+    );
+    expect(
+        "\u{feff}\u{feff}data:1\n\ndata:2\n\ndata:3\n\n",
+        &[("", "2"), ("", "3")],
+    );
 }
 
 #[test]
 fn comments_are_ignored_whatever_they_hold() {
     let long = "x".repeat(2048);
-    let input = format!("data:1\r:\0\n:\r\ndata:2\n:{long}\rdata:3\n:data:fail\r:{long}\ndata:4\n\n\n");
+    let input =
+        format!("data:1\r:\0\n:\r\ndata:2\n:{long}\rdata:3\n:data:fail\r:{long}\ndata:4\n\n\n");
     expect(&input, &[("", "1\n2\n3\n4")]);
 }
 
 #[test]
 fn an_event_without_its_blank_line_is_not_dispatched_but_kept() {
     let frames = every_split(b"retry:1000\ndata:test1\n\nid:test\ndata:test2");
-    assert_eq!(frames.iter().map(|f| (&*f.data, f.kind)).collect::<Vec<_>>(), [("test1", FrameKind::Whole), ("test2", FrameKind::Unended)]);
+    assert_eq!(
+        frames
+            .iter()
+            .map(|f| (&*f.data, f.kind))
+            .collect::<Vec<_>>(),
+        [("test1", FrameKind::Whole), ("test2", FrameKind::Unended)]
+    );
 }
 
 #[test]
 fn data_fields_may_be_empty_or_bare() {
-    expect("data:\n\ndata\ndata\n\ndata:test\n\n", &[("", ""), ("", "\n"), ("", "test")]);
+    expect(
+        "data:\n\ndata\ndata\n\ndata:test\n\n",
+        &[("", ""), ("", "\n"), ("", "test")],
+    );
 }
 
 #[test]
 fn an_event_name_is_for_one_event() {
-    expect("event:test\ndata:x\n\ndata:x\n\n", &[("test", "x"), ("", "x")]);
+    expect(
+        "event:test\ndata:x\n\ndata:x\n\n",
+        &[("test", "x"), ("", "x")],
+    );
     expect("event: \ndata:data\n\n", &[("", "data")]);
     expect("event:lost\n\ndata:x\n\n", &[("", "x")]);
     expect("event:a\nevent:b\ndata:x\n\n", &[("b", "x")]);
@@ -78,7 +101,10 @@ fn an_event_name_is_for_one_event() {
 
 #[test]
 fn ids_and_retries_are_read_over() {
-    expect("id: 1\nretry:3000\nretry:1000x\nretry\ndata:x\nid:a\0b\n\nid: 7\n\n", &[("", "x")]);
+    expect(
+        "id: 1\nretry:3000\nretry:1000x\nretry\ndata:x\nid:a\0b\n\nid: 7\n\n",
+        &[("", "x")],
+    );
 }
 
 #[test]
@@ -89,18 +115,30 @@ fn field_names_are_compared_exactly() {
 
 #[test]
 fn unknown_fields_are_ignored() {
-    expect("data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n", &[("", "test\n\ntest")]);
+    expect(
+        "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:thisisacommentyay\ndata:test\n\n",
+        &[("", "test\n\ntest")],
+    );
 }
 
 #[test]
 fn one_leading_space_is_removed_and_no_tab() {
-    expect("data:\ttest\rdata: \ndata:test\n\n", &[("", "\ttest\n\ntest")]);
+    expect(
+        "data:\ttest\rdata: \ndata:test\n\n",
+        &[("", "\ttest\n\ntest")],
+    );
 }
 
 #[test]
 fn every_line_end_is_known_and_crlf_is_one() {
-    expect("data:test\r\ndata\ndata:test\r\n\r", &[("", "test\n\ntest")]);
-    expect("data:1\r\n\r\ndata:2\r\rdata:3\n\n", &[("", "1"), ("", "2"), ("", "3")]);
+    expect(
+        "data:test\r\ndata\ndata:test\r\n\r",
+        &[("", "test\n\ntest")],
+    );
+    expect(
+        "data:1\r\n\r\ndata:2\r\rdata:3\n\n",
+        &[("", "1"), ("", "2"), ("", "3")],
+    );
     expect("data:1\r\ndata:2\r\n\r\n", &[("", "1\n2")]);
 }
 
@@ -120,7 +158,10 @@ fn text_is_utf8_at_any_split() {
 fn only_events_with_data_are_dispatched() {
     let input = "data:msg\ndata: msg\n\n:\nfalsefield:msg\n\nfalsefield:msg\nData:data\n\ndata\n\ndata:end\n\n";
     expect(input, &[("", "msg\nmsg"), ("", ""), ("", "end")]);
-    expect("\n\n\n\n\n\n: PROCESSING\n\nevent: x\n\ndata:{}\n\n", &[("", "{}")]);
+    expect(
+        "\n\n\n\n\n\n: PROCESSING\n\nevent: x\n\ndata:{}\n\n",
+        &[("", "{}")],
+    );
 }
 
 #[test]
@@ -134,7 +175,10 @@ fn stray_lines_are_kept_to_the_end() {
 #[test]
 fn an_unended_line_is_a_line_at_the_end() {
     let frames = every_split(b"data: [DONE]");
-    assert_eq!((&*frames[0].data, frames[0].kind), ("[DONE]", FrameKind::Unended));
+    assert_eq!(
+        (&*frames[0].data, frames[0].kind),
+        ("[DONE]", FrameKind::Unended)
+    );
     assert_eq!(every_split(b"{\"error\":1}")[0].kind, FrameKind::Stray);
     assert_eq!(every_split(b"\xef\xbb"), []);
     assert_eq!(every_split(b": half a comment"), []);
@@ -176,7 +220,10 @@ fn an_endless_line_ends_with_an_error_at_the_bound() {
 fn endless_data_lines_end_with_an_error_at_the_bound() {
     let line = format!("data:{}\n", "x".repeat(64 * 1024));
     let pieces = std::iter::repeat_n(line.as_bytes(), FRAME_BOUND / line.len() + 2);
-    assert_eq!(feed(pieces), Err(FrameError::TooLong { bound: FRAME_BOUND }));
+    assert_eq!(
+        feed(pieces),
+        Err(FrameError::TooLong { bound: FRAME_BOUND })
+    );
 }
 
 #[test]
@@ -207,10 +254,17 @@ fn nothing_is_searched_twice() {
     for n in 1..=1024_usize {
         buf.extend_from_slice(&[b'x'; 1024]);
         assert_eq!(framing.next(&mut buf), Ok(None));
-        assert_eq!(framing.searched, 6 + n * 1024, "the next search begins where this one stopped");
+        assert_eq!(
+            framing.searched,
+            6 + n * 1024,
+            "the next search begins where this one stopped"
+        );
     }
     buf.extend_from_slice(b"\n\n");
-    assert_eq!(framing.next(&mut buf).unwrap().unwrap().data.len(), 1024 * 1024);
+    assert_eq!(
+        framing.next(&mut buf).unwrap().unwrap().data.len(),
+        1024 * 1024
+    );
 }
 
 /// Pieces of which hard inputs are made.
@@ -224,11 +278,24 @@ fn snippet() -> impl Strategy<Value = String> {
 }
 
 fn oracle(input: &str) -> Vec<(String, String)> {
-    let once = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(input.as_bytes().to_vec())]);
-    let events = futures_util::FutureExt::now_or_never(eventsource_stream::EventStream::new(once).collect::<Vec<_>>());
+    let once =
+        futures_util::stream::iter([Ok::<_, std::convert::Infallible>(input.as_bytes().to_vec())]);
+    let events = futures_util::FutureExt::now_or_never(
+        eventsource_stream::EventStream::new(once).collect::<Vec<_>>(),
+    );
     let events = events.expect("the input is there");
-    let name = |name: String| if name == "message" { String::new() } else { name };
-    events.into_iter().map(|event| event.unwrap()).map(|event| (name(event.event), event.data)).collect()
+    let name = |name: String| {
+        if name == "message" {
+            String::new()
+        } else {
+            name
+        }
+    };
+    events
+        .into_iter()
+        .map(|event| event.unwrap())
+        .map(|event| (name(event.event), event.data))
+        .collect()
 }
 
 proptest! {

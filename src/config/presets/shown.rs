@@ -14,10 +14,24 @@ pub fn markdown() -> String {
     put_row(&mut out, HEAD.iter().map(|head| (*head).to_owned()));
     put_row(&mut out, HEAD.iter().map(|_| "---".to_owned()));
     for preset in &PRESETS {
-        let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
-        let wires: Vec<_> = preset.ways.iter().map(|way| code(way.speaks.name())).collect();
+        let code = |text: &str| {
+            if text.is_empty() {
+                String::new()
+            } else {
+                format!("`{text}`")
+            }
+        };
+        let wires: Vec<_> = preset
+            .ways
+            .iter()
+            .map(|way| code(way.speaks.name()))
+            .collect();
         let place = |(at, (address, wires)): (usize, (&str, Vec<&str>))| {
-            if at == 0 { code(address) } else { format!("{} ({})", code(address), wires.join(", ")) }
+            if at == 0 {
+                code(address)
+            } else {
+                format!("{} ({})", code(address), wires.join(", "))
+            }
         };
         let places: Vec<_> = places(preset).into_iter().enumerate().map(place).collect();
         put_row(
@@ -59,7 +73,10 @@ pub fn rows() -> Vec<[String; 6]> {
 /// Each address with the wires spoken there.
 fn places(preset: &Preset) -> Vec<(&'static str, Vec<&'static str>)> {
     let mut places: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-    for Way { speaks, address, .. } in preset.ways {
+    for Way {
+        speaks, address, ..
+    } in preset.ways
+    {
         match places.iter_mut().find(|(known, _)| known == address) {
             Some((_, wires)) => wires.push(speaks.name()),
             None => places.push((address, vec![speaks.name()])),
@@ -106,9 +123,17 @@ mod tests {
     #[test]
     fn the_readme_has_this_table() {
         let readme = include_str!("../../../README.md");
-        let (_, rest) = readme.split_once(BEGIN).expect("the README marks where the table begins");
-        let (table, _) = rest.split_once(END).expect("the README marks where the table ends");
-        assert_eq!(table.trim(), markdown().trim(), "take what `sluicegate providers --markdown` prints");
+        let (_, rest) = readme
+            .split_once(BEGIN)
+            .expect("the README marks where the table begins");
+        let (table, _) = rest
+            .split_once(END)
+            .expect("the README marks where the table ends");
+        assert_eq!(
+            table.trim(),
+            markdown().trim(),
+            "take what `sluicegate providers --markdown` prints"
+        );
     }
 
     #[test]
@@ -116,8 +141,16 @@ mod tests {
         let (markdown, rows) = (markdown(), rows());
         assert_eq!(markdown.lines().count(), PRESETS.len() + 2);
         for preset in &PRESETS {
-            assert!(markdown.contains(&format!("| `{}` |", preset.name)), "{}", preset.name);
-            assert!(rows.iter().any(|row| row[0] == preset.name), "{}", preset.name);
+            assert!(
+                markdown.contains(&format!("| `{}` |", preset.name)),
+                "{}",
+                preset.name
+            );
+            assert!(
+                rows.iter().any(|row| row[0] == preset.name),
+                "{}",
+                preset.name
+            );
         }
         assert!(rows.iter().flatten().all(|cell| !cell.contains('`')));
     }

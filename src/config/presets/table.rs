@@ -6,7 +6,12 @@ use crate::model::target::Auth;
 use crate::model::wire::WireId;
 
 const fn http(wire: WireId, address: &'static str, quirks: Quirks) -> Way {
-    Way { speaks: Speaks::Http(wire), address, auth: None, quirks }
+    Way {
+        speaks: Speaks::Http(wire),
+        address,
+        auth: None,
+        quirks,
+    }
 }
 
 const fn chat(address: &'static str, quirks: Quirks) -> Way {
@@ -19,16 +24,35 @@ const fn responses(address: &'static str) -> Way {
 
 /// Anthropic's API by somebody else, who takes a key as OpenAI does.
 const fn messages(address: &'static str) -> Way {
-    Way { auth: Some(Auth::Bearer), ..http(WireId::Anthropic, address, Quirks::NONE) }
+    Way {
+        auth: Some(Auth::Bearer),
+        ..http(WireId::Anthropic, address, Quirks::NONE)
+    }
 }
 
 /// A key in Azure's own header.
 const fn azure(way: Way) -> Way {
-    Way { auth: Some(Auth::Header("api-key")), ..way }
+    Way {
+        auth: Some(Auth::Header("api-key")),
+        ..way
+    }
 }
 
-const fn keyed(name: &'static str, ways: &'static [Way], variable: &'static str, abort: Abort, note: &'static str) -> Preset {
-    Preset { name, kind: Kind::Keyed, ways, variable, abort, note }
+const fn keyed(
+    name: &'static str,
+    ways: &'static [Way],
+    variable: &'static str,
+    abort: Abort,
+    note: &'static str,
+) -> Preset {
+    Preset {
+        name,
+        kind: Kind::Keyed,
+        ways,
+        variable,
+        abort,
+        note,
+    }
 }
 
 /// What only OpenAI itself is sure to take.
@@ -41,13 +65,37 @@ const RARE: Hints = Hints::LOGIT_BIAS
     .and(Hints::VERBOSITY);
 
 /// Other servers: the older name of the output maximum, one tool by its name, no rare hints.
-const LIKE: Quirks = Quirks { max_tokens: true, no_refusals: true, tool_choice: ToolChoices::Named, lacks: RARE, ..Quirks::NONE };
+const LIKE: Quirks = Quirks {
+    max_tokens: true,
+    no_refusals: true,
+    tool_choice: ToolChoices::Named,
+    lacks: RARE,
+    ..Quirks::NONE
+};
 
 /// The same, with the fields that every such server takes, and no other.
-const BARE: Quirks = Quirks { lacks: RARE.and(Hints::LOGPROBS).and(Hints::EFFORT).and(Hints::PARALLEL), ..LIKE };
+const BARE: Quirks = Quirks {
+    lacks: RARE
+        .and(Hints::LOGPROBS)
+        .and(Hints::EFFORT)
+        .and(Hints::PARALLEL),
+    ..LIKE
+};
 
-const GEMINI_CHAT: Quirks = Quirks { lacks: RARE.and(Hints::SEED).and(Hints::PENALTIES).and(Hints::LOGPROBS).and(Hints::PARALLEL), ..LIKE };
-const OLLAMA_CHAT: Quirks = Quirks { one_choice: true, tool_choice: ToolChoices::Ignored, lacks: RARE.and(Hints::PARALLEL), ..LIKE };
+const GEMINI_CHAT: Quirks = Quirks {
+    lacks: RARE
+        .and(Hints::SEED)
+        .and(Hints::PENALTIES)
+        .and(Hints::LOGPROBS)
+        .and(Hints::PARALLEL),
+    ..LIKE
+};
+const OLLAMA_CHAT: Quirks = Quirks {
+    one_choice: true,
+    tool_choice: ToolChoices::Ignored,
+    lacks: RARE.and(Hints::PARALLEL),
+    ..LIKE
+};
 const MISTRAL: Quirks = Quirks {
     no_stream_options: true,
     top_k: true,
@@ -107,29 +155,64 @@ const OPENROUTER: Quirks = Quirks {
     ..Quirks::NONE
 };
 /// Together's `logprobs` is a number.
-const TOGETHER: Quirks = Quirks { top_k: true, lacks: RARE.and(Hints::LOGPROBS), ..LIKE };
-const FIREWORKS: Quirks = Quirks { no_stream_options: true, top_k: true, lacks: RARE.and(Hints::PARALLEL), ..LIKE };
+const TOGETHER: Quirks = Quirks {
+    top_k: true,
+    lacks: RARE.and(Hints::LOGPROBS),
+    ..LIKE
+};
+const FIREWORKS: Quirks = Quirks {
+    no_stream_options: true,
+    top_k: true,
+    lacks: RARE.and(Hints::PARALLEL),
+    ..LIKE
+};
 const PERPLEXITY: Quirks = Quirks {
     one_choice: true,
     no_tools: true,
     top_k: true,
     formats: Formats::Schema,
-    lacks: RARE.and(Hints::SEED).and(Hints::PENALTIES).and(Hints::LOGPROBS).and(Hints::EFFORT).and(Hints::DETAIL),
+    lacks: RARE
+        .and(Hints::SEED)
+        .and(Hints::PENALTIES)
+        .and(Hints::LOGPROBS)
+        .and(Hints::EFFORT)
+        .and(Hints::DETAIL),
     ..LIKE
 };
 const VLLM: Quirks = Quirks {
     top_k: true,
     reasoning: PastReasonings::Reasoning,
-    lacks: Hints::METADATA.and(Hints::SERVICE_TIER).and(Hints::CACHE_KEY).and(Hints::VERBOSITY),
+    lacks: Hints::METADATA
+        .and(Hints::SERVICE_TIER)
+        .and(Hints::CACHE_KEY)
+        .and(Hints::VERBOSITY),
     ..LIKE
 };
-const LLAMACPP: Quirks = Quirks { top_k: true, tool_choice: ToolChoices::Words, reasoning: PastReasonings::Content, ..LIKE };
-const HUGGINGFACE: Quirks = Quirks { one_choice: true, ..BARE };
-const CEREBRAS: Quirks =
-    Quirks { no_stream_options: true, max_tokens: false, one_choice: true, lacks: RARE.and(Hints::PENALTIES).and(Hints::PARALLEL), ..LIKE };
+const LLAMACPP: Quirks = Quirks {
+    top_k: true,
+    tool_choice: ToolChoices::Words,
+    reasoning: PastReasonings::Content,
+    ..LIKE
+};
+const HUGGINGFACE: Quirks = Quirks {
+    one_choice: true,
+    ..BARE
+};
+const CEREBRAS: Quirks = Quirks {
+    no_stream_options: true,
+    max_tokens: false,
+    one_choice: true,
+    lacks: RARE.and(Hints::PENALTIES).and(Hints::PARALLEL),
+    ..LIKE
+};
 const SAMBANOVA: Quirks = Quirks {
     one_choice: true,
-    lacks: RARE.and(Hints::SEED).and(Hints::PENALTIES).and(Hints::LOGPROBS).and(Hints::EFFORT).and(Hints::PARALLEL),
+    lacks: RARE
+        .and(Hints::SEED)
+        .and(Hints::PENALTIES)
+        .and(Hints::LOGPROBS)
+        .and(Hints::EFFORT)
+        .and(Hints::PARALLEL),
     ..LIKE
 };
 
@@ -137,7 +220,10 @@ const SAMBANOVA: Quirks = Quirks {
 pub(super) static PRESETS: [Preset; 23] = [
     keyed(
         "openai",
-        &[chat("https://api.openai.com/v1", Quirks::NONE), responses("https://api.openai.com/v1")],
+        &[
+            chat("https://api.openai.com/v1", Quirks::NONE),
+            responses("https://api.openai.com/v1"),
+        ],
         "OPENAI_API_KEY",
         Abort::Stops,
         "",
@@ -146,19 +232,39 @@ pub(super) static PRESETS: [Preset; 23] = [
         name: "azure",
         kind: Kind::Azure,
         ways: &[
-            azure(chat("https://<resource>.openai.azure.com/openai/v1", Quirks::NONE)),
+            azure(chat(
+                "https://<resource>.openai.azure.com/openai/v1",
+                Quirks::NONE,
+            )),
             azure(responses("https://<resource>.openai.azure.com/openai/v1")),
         ],
         variable: "AZURE_OPENAI_API_KEY",
         abort: Abort::Stops,
         note: "`resource`, `api_version`, `deployments`; or Entra: `tenant_id`, `client_id`, `client_secret`",
     },
-    keyed("anthropic", &[http(WireId::Anthropic, "https://api.anthropic.com/v1", Quirks::NONE)], "ANTHROPIC_API_KEY", Abort::Stops, ""),
+    keyed(
+        "anthropic",
+        &[http(
+            WireId::Anthropic,
+            "https://api.anthropic.com/v1",
+            Quirks::NONE,
+        )],
+        "ANTHROPIC_API_KEY",
+        Abort::Stops,
+        "",
+    ),
     keyed(
         "gemini",
         &[
-            http(WireId::Gemini, "https://generativelanguage.googleapis.com/v1beta", Quirks::NONE),
-            chat("https://generativelanguage.googleapis.com/v1beta/openai", GEMINI_CHAT),
+            http(
+                WireId::Gemini,
+                "https://generativelanguage.googleapis.com/v1beta",
+                Quirks::NONE,
+            ),
+            chat(
+                "https://generativelanguage.googleapis.com/v1beta/openai",
+                GEMINI_CHAT,
+            ),
         ],
         "GEMINI_API_KEY",
         Abort::GoesOn,
@@ -180,7 +286,11 @@ pub(super) static PRESETS: [Preset; 23] = [
         name: "bedrock",
         kind: Kind::Bedrock,
         ways: &[
-            http(WireId::Bedrock, "https://bedrock-runtime.<region>.amazonaws.com", Quirks::NONE),
+            http(
+                WireId::Bedrock,
+                "https://bedrock-runtime.<region>.amazonaws.com",
+                Quirks::NONE,
+            ),
             chat("https://bedrock-mantle.<region>.api.aws/openai/v1", BARE),
             responses("https://bedrock-mantle.<region>.api.aws/openai/v1"),
             messages("https://bedrock-mantle.<region>.api.aws/anthropic/v1"),
@@ -202,7 +312,17 @@ pub(super) static PRESETS: [Preset; 23] = [
         abort: Abort::Stops,
         note: "its cloud: `base_url = \"https://ollama.com\"` and a key",
     },
-    keyed("cohere", &[http(WireId::Cohere, "https://api.cohere.com/v2", Quirks::NONE)], "COHERE_API_KEY", Abort::Stops, ""),
+    keyed(
+        "cohere",
+        &[http(
+            WireId::Cohere,
+            "https://api.cohere.com/v2",
+            Quirks::NONE,
+        )],
+        "COHERE_API_KEY",
+        Abort::Stops,
+        "",
+    ),
     keyed(
         "mistral",
         &[chat("https://api.mistral.ai/v1", MISTRAL)],
@@ -212,19 +332,38 @@ pub(super) static PRESETS: [Preset; 23] = [
     ),
     keyed(
         "groq",
-        &[chat("https://api.groq.com/openai/v1", GROQ), responses("https://api.groq.com/openai/v1")],
+        &[
+            chat("https://api.groq.com/openai/v1", GROQ),
+            responses("https://api.groq.com/openai/v1"),
+        ],
         "GROQ_API_KEY",
         Abort::GoesOn,
         "one choice",
     ),
     keyed(
         "deepseek",
-        &[chat("https://api.deepseek.com/v1", DEEPSEEK), http(WireId::Anthropic, "https://api.deepseek.com/anthropic/v1", Quirks::NONE)],
+        &[
+            chat("https://api.deepseek.com/v1", DEEPSEEK),
+            http(
+                WireId::Anthropic,
+                "https://api.deepseek.com/anthropic/v1",
+                Quirks::NONE,
+            ),
+        ],
         "DEEPSEEK_API_KEY",
         Abort::Stops,
         "one choice, no JSON schema",
     ),
-    keyed("xai", &[chat("https://api.x.ai/v1", XAI), responses("https://api.x.ai/v1")], "XAI_API_KEY", Abort::Stops, ""),
+    keyed(
+        "xai",
+        &[
+            chat("https://api.x.ai/v1", XAI),
+            responses("https://api.x.ai/v1"),
+        ],
+        "XAI_API_KEY",
+        Abort::Stops,
+        "",
+    ),
     keyed(
         "openrouter",
         &[
@@ -236,8 +375,20 @@ pub(super) static PRESETS: [Preset; 23] = [
         Abort::Depends,
         "the bill stops where the provider behind it stops",
     ),
-    keyed("together", &[chat("https://api.together.xyz/v1", TOGETHER)], "TOGETHER_API_KEY", Abort::Stops, ""),
-    keyed("fireworks", &[chat("https://api.fireworks.ai/inference/v1", FIREWORKS)], "FIREWORKS_API_KEY", Abort::Stops, ""),
+    keyed(
+        "together",
+        &[chat("https://api.together.xyz/v1", TOGETHER)],
+        "TOGETHER_API_KEY",
+        Abort::Stops,
+        "",
+    ),
+    keyed(
+        "fireworks",
+        &[chat("https://api.fireworks.ai/inference/v1", FIREWORKS)],
+        "FIREWORKS_API_KEY",
+        Abort::Stops,
+        "",
+    ),
     keyed(
         "perplexity",
         &[chat("https://api.perplexity.ai", PERPLEXITY)],
@@ -256,19 +407,52 @@ pub(super) static PRESETS: [Preset; 23] = [
     Preset {
         name: "llamacpp",
         kind: Kind::Local,
-        ways: &[chat("http://127.0.0.1:8080/v1", LLAMACPP), responses("http://127.0.0.1:8080/v1"), messages("http://127.0.0.1:8080/v1")],
+        ways: &[
+            chat("http://127.0.0.1:8080/v1", LLAMACPP),
+            responses("http://127.0.0.1:8080/v1"),
+            messages("http://127.0.0.1:8080/v1"),
+        ],
         variable: "LLAMA_API_KEY",
         abort: Abort::Depends,
         note: "some builds go on; listens where Sluicegate does by default: move one of them",
     },
-    keyed("huggingface", &[chat("https://router.huggingface.co/v1", HUGGINGFACE)], "HF_TOKEN", Abort::GoesOn, "one choice"),
-    keyed("nvidia", &[chat("https://integrate.api.nvidia.com/v1", BARE)], "NVIDIA_API_KEY", Abort::Unknown, ""),
-    keyed("cerebras", &[chat("https://api.cerebras.ai/v1", CEREBRAS)], "CEREBRAS_API_KEY", Abort::Unknown, "one choice"),
-    keyed("sambanova", &[chat("https://api.sambanova.ai/v1", SAMBANOVA)], "SAMBANOVA_API_KEY", Abort::GoesOn, "one choice"),
+    keyed(
+        "huggingface",
+        &[chat("https://router.huggingface.co/v1", HUGGINGFACE)],
+        "HF_TOKEN",
+        Abort::GoesOn,
+        "one choice",
+    ),
+    keyed(
+        "nvidia",
+        &[chat("https://integrate.api.nvidia.com/v1", BARE)],
+        "NVIDIA_API_KEY",
+        Abort::Unknown,
+        "",
+    ),
+    keyed(
+        "cerebras",
+        &[chat("https://api.cerebras.ai/v1", CEREBRAS)],
+        "CEREBRAS_API_KEY",
+        Abort::Unknown,
+        "one choice",
+    ),
+    keyed(
+        "sambanova",
+        &[chat("https://api.sambanova.ai/v1", SAMBANOVA)],
+        "SAMBANOVA_API_KEY",
+        Abort::GoesOn,
+        "one choice",
+    ),
     Preset {
         name: "replay",
         kind: Kind::Replay,
-        ways: &[Way { speaks: Speaks::Replay, address: "", auth: None, quirks: Quirks::NONE }],
+        ways: &[Way {
+            speaks: Speaks::Replay,
+            address: "",
+            auth: None,
+            quirks: Quirks::NONE,
+        }],
         variable: "",
         abort: Abort::Free,
         note: "plays the recordings of a folder: `dir`, `pace`",

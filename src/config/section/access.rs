@@ -31,23 +31,37 @@ pub(in crate::config) struct Access {
 pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
     let mut access = Access::default();
     let names = |node: &Node<'_, '_>| -> Option<Vec<String>> {
-        node.is_table().then(|| Table::open_any(node).map(|table| table.names().into_iter().map(str::to_owned).collect()))?
+        node.is_table().then(|| {
+            Table::open_any(node)
+                .map(|table| table.names().into_iter().map(str::to_owned).collect())
+        })?
     };
     let names = root.read("keys", names).unwrap_or_default();
     root.section("auth", AUTH, |table| {
-        access.public = table.read("allow_public", |node| node.boolean()).unwrap_or(false);
+        access.public = table
+            .read("allow_public", |node| node.boolean())
+            .unwrap_or(false);
         let mode = table.optional("mode", |node| node.word(MODES));
         access.auth.required = mode == Some(Some("required"));
         access.auth.jwt = table.read("jwt", |node| jwt::jwt(node, &names));
         access.auth.ticket_secret = table.read("ticket_secret", ticket_secret);
         if table.has("jwt") && matches!(mode, Some(None | Some("none"))) {
-            table.misplaced("jwt", "auth.mode is \"none\": everybody may ask, with or without a token", "set mode = \"required\"");
+            table.misplaced(
+                "jwt",
+                "auth.mode is \"none\": everybody may ask, with or without a token",
+                "set mode = \"required\"",
+            );
         }
     });
-    root.read("keys", |node| Table::open_any(node).map(|table| keys(&table, &mut access)));
+    root.read("keys", |node| {
+        Table::open_any(node).map(|table| keys(&table, &mut access))
+    });
     if access.auth.required && access.auth.keys.is_empty() && !has_keys(root) && !has_jwt(root) {
         let refuse = |node: &Node<'_, '_>| {
-            node.refuse_with::<()>("there is no key: nobody could ask", "add one: [keys.<name>] with a `secret`, or set auth.jwt")
+            node.refuse_with::<()>(
+                "there is no key: nobody could ask",
+                "add one: [keys.<name>] with a `secret`, or set auth.jwt",
+            )
         };
         root.read("auth", |node| Table::open_any(node)?.read("mode", refuse));
     }
@@ -56,12 +70,20 @@ pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
 
 /// Keys that are there and wrong have been told about already.
 fn has_keys(root: &Table<'_, '_>) -> bool {
-    root.has("keys") && root.read("keys", |node| Some(!node.is_table() || !Table::open_any(node)?.names().is_empty())).unwrap_or(true)
+    root.has("keys")
+        && root
+            .read("keys", |node| {
+                Some(!node.is_table() || !Table::open_any(node)?.names().is_empty())
+            })
+            .unwrap_or(true)
 }
 
 /// A `jwt` that is there and wrong has been told about already.
 fn has_jwt(root: &Table<'_, '_>) -> bool {
-    root.read("auth", |node| Table::open_any(node).map(|table| table.has("jwt"))).unwrap_or(false)
+    root.read("auth", |node| {
+        Table::open_any(node).map(|table| table.has("jwt"))
+    })
+    .unwrap_or(false)
 }
 
 /// Whoever finds it out makes tickets for every stream.
@@ -69,7 +91,10 @@ fn ticket_secret(node: &Node<'_, '_>) -> Option<SecretString> {
     const SHORTEST: usize = 32;
     let secret = node.secret()?.value;
     if secret.len() < SHORTEST {
-        return node.refuse_with("it is shorter than 32 characters", "make one with: openssl rand -hex 32");
+        return node.refuse_with(
+            "it is shorter than 32 characters",
+            "make one with: openssl rand -hex 32",
+        );
     }
     Some(secret.into())
 }
@@ -81,36 +106,70 @@ fn keys(table: &Table<'_, '_>, access: &mut Access) {
         let limit = table.read("limits", limits::limit).unwrap_or_default();
         let key = key(name, &table)?;
         if let Some(first) = known.get(&key.sha256) {
-            let place = if table.has("secret") { "secret" } else { "sha256" };
-            table.misplaced(place, format!("the same secret as {first}"), "give every key a secret of its own");
+            let place = if table.has("secret") {
+                "secret"
+            } else {
+                "sha256"
+            };
+            table.misplaced(
+                place,
+                format!("the same secret as {first}"),
+                "give every key a secret of its own",
+            );
         }
-        known.entry(key.sha256).or_insert_with(|| table.key.to_owned());
+        known
+            .entry(key.sha256)
+            .or_insert_with(|| table.key.to_owned());
         access.limits.insert(key.name.clone(), limit);
-        access.budgets.extend(table.read("budget", budgets::budget).map(|budget| (key.name.clone(), budget)));
+        access.budgets.extend(
+            table
+                .read("budget", budgets::budget)
+                .map(|budget| (key.name.clone(), budget)),
+        );
         access.auth.keys.push(key);
         Some(())
     });
 }
 
 fn key(name: &str, table: &Table<'_, '_>) -> Option<Key> {
-    let team = table.read("team", |node| node.text()).map(|team| ByteString::from(team.value));
+    let team = table
+        .read("team", |node| node.text())
+        .map(|team| ByteString::from(team.value));
     let models = table.read("models", |node| node.list("a list of model names", glob));
     let expires = table.read("expires", expiry::instant);
-    let disabled = table.read("disabled", |node| node.boolean()).unwrap_or(false);
-    let provider_objects = table.read("provider_objects", |node| node.boolean()).unwrap_or(false);
+    let disabled = table
+        .read("disabled", |node| node.boolean())
+        .unwrap_or(false);
+    let provider_objects = table
+        .read("provider_objects", |node| node.boolean())
+        .unwrap_or(false);
     let sha256 = digest(table)?;
     let models = models.unwrap_or_else(|| vec!["*".into()]);
-    Some(Key { name: name.into(), sha256, team, models, expires, disabled, provider_objects })
+    Some(Key {
+        name: name.into(),
+        sha256,
+        team,
+        models,
+        expires,
+        disabled,
+        provider_objects,
+    })
 }
 
 fn digest(table: &Table<'_, '_>) -> Option<[u8; 32]> {
     const HELP: &str = "write `secret = \"${NAME}\"`, or `sha256` with the secret's SHA-256 in hex";
-    let secret = table.read("secret", token).map(|secret| Sha256::digest(secret).into());
+    let secret = table
+        .read("secret", token)
+        .map(|secret| Sha256::digest(secret).into());
     let sha256 = table.read("sha256", hex);
     match (table.has("secret"), table.has("sha256")) {
         (false, false) => table.missing("", "it has no secret", HELP),
         (true, true) if !table.doc.is_partial() => {
-            table.misplaced("sha256", "`secret` is given as well", "leave one of the two out");
+            table.misplaced(
+                "sha256",
+                "`secret` is given as well",
+                "leave one of the two out",
+            );
             None
         }
         _ => secret.or(sha256),
@@ -123,17 +182,35 @@ pub(in crate::config) fn token(node: &Node<'_, '_>) -> Option<String> {
     if secret.bytes().all(|b| b.is_ascii_graphic()) {
         return Some(secret);
     }
-    node.refuse_with("it has spaces, line breaks or characters outside ASCII", "such a secret cannot be sent in a header: make another")
+    node.refuse_with(
+        "it has spaces, line breaks or characters outside ASCII",
+        "such a secret cannot be sent in a header: make another",
+    )
 }
 
 fn hex(node: &Node<'_, '_>) -> Option<[u8; 32]> {
     let text = node.secret()?.value;
-    let digit = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |b: u8| {
+        char::from(b)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     let digits: Option<Vec<u8>> = text.bytes().map(digit).collect();
-    let bytes = digits.map(|digits| digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect::<Vec<u8>>());
-    match bytes.filter(|_| text.len() == 64).and_then(|bytes| bytes.try_into().ok()) {
+    let bytes = digits.map(|digits| {
+        digits
+            .chunks(2)
+            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+            .collect::<Vec<u8>>()
+    });
+    match bytes
+        .filter(|_| text.len() == 64)
+        .and_then(|bytes| bytes.try_into().ok())
+    {
         Some(digest) => Some(digest),
-        None => node.refuse_with("expected 64 hexadecimal digits", "make it with: printf %s \"$SECRET\" | sha256sum"),
+        None => node.refuse_with(
+            "expected 64 hexadecimal digits",
+            "make it with: printf %s \"$SECRET\" | sha256sum",
+        ),
     }
 }
 
@@ -141,7 +218,13 @@ fn glob(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if text.value.is_empty() || text.value.contains(['?', '[', ']', '{', '}', '\\']) {
         let help = "`*` stands for any characters, everything else for itself: \"gpt-*\"";
-        return node.refuse_with(format!("expected a model name or a pattern, found {}", text.quoted()), help);
+        return node.refuse_with(
+            format!(
+                "expected a model name or a pattern, found {}",
+                text.quoted()
+            ),
+            help,
+        );
     }
     Some(text.value)
 }

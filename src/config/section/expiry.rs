@@ -20,7 +20,10 @@ pub(in crate::config) fn instant(node: &Node<'_, '_>) -> Option<SystemTime> {
     };
     match datetime.and_then(|datetime| Some((datetime.date?, datetime.time?, datetime.offset?))) {
         Some((date, time, offset)) => unix(date, time, offset),
-        None => node.refuse_with(format!("expected {EXPECTED}"), "say date, time and offset; `Z` is UTC"),
+        None => node.refuse_with(
+            format!("expected {EXPECTED}"),
+            "say date, time and offset; `Z` is UTC",
+        ),
     }
 }
 
@@ -30,13 +33,20 @@ fn unix(date: Date, time: Time, offset: Offset) -> Option<SystemTime> {
         Offset::Z => 0,
         Offset::Custom { minutes } => i64::from(minutes),
     };
-    let of_day = i64::from(time.hour) * 3600 + i64::from(time.minute) * 60 + i64::from(time.second.unwrap_or(0));
+    let of_day = i64::from(time.hour) * 3600
+        + i64::from(time.minute) * 60
+        + i64::from(time.second.unwrap_or(0));
     let seconds = days(date) * 86_400 + of_day - minutes * 60;
     let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 { SystemTime::UNIX_EPOCH.checked_sub(distance) } else { SystemTime::UNIX_EPOCH.checked_add(distance) }
+    if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(distance)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(distance)
+    }
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. The year is taken to begin in March, so that a leap day is its last.
+/// Days from 1970-01-01 in the Gregorian calendar. The year is taken to begin in March, so that a
+/// leap day is its last.
 fn days(date: Date) -> i64 {
     let (month, day) = (i64::from(date.month), i64::from(date.day));
     let year = i64::from(date.year) - i64::from(month <= 2);
@@ -51,7 +61,12 @@ mod tests {
 
     fn seconds(text: &str) -> u64 {
         let datetime: Datetime = text.parse().unwrap();
-        let at = unix(datetime.date.unwrap(), datetime.time.unwrap(), datetime.offset.unwrap()).unwrap();
+        let at = unix(
+            datetime.date.unwrap(),
+            datetime.time.unwrap(),
+            datetime.offset.unwrap(),
+        )
+        .unwrap();
         at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
     }
 

@@ -26,7 +26,9 @@ fn section(table: &Table<'_, '_>) -> Settings {
         user: one("user"),
         teams: named(table, "teams"),
         models: named(table, "models"),
-        reserve_output: table.read("reserve_output", |node| node.number(0, MOST_RESERVED)).unwrap_or(RESERVE_OUTPUT),
+        reserve_output: table
+            .read("reserve_output", |node| node.number(0, MOST_RESERVED))
+            .unwrap_or(RESERVE_OUTPUT),
         cut: table.read("on_exceeded", |node| node.word(ON_EXCEEDED)) == Some("cut"),
         ..Settings::default()
     }
@@ -34,15 +36,25 @@ fn section(table: &Table<'_, '_>) -> Settings {
 
 /// Limits by name.
 fn named(table: &Table<'_, '_>, key: &str) -> BTreeMap<ByteString, Limit> {
-    let read = |node: &Node<'_, '_>| Some(Table::open_any(node)?.each(|name, node| Some((name.into(), limit(node)?))));
-    table.read(key, read).unwrap_or_default().into_iter().collect()
+    let read = |node: &Node<'_, '_>| {
+        Some(Table::open_any(node)?.each(|name, node| Some((name.into(), limit(node)?))))
+    };
+    table
+        .read(key, read)
+        .unwrap_or_default()
+        .into_iter()
+        .collect()
 }
 
 /// One limit.
 pub(in crate::config) fn limit(node: &Node<'_, '_>) -> Option<Limit> {
     let table = Table::open(node, LIMIT)?;
     if table.has("burst") && !table.has("requests_per_minute") {
-        table.misplaced("burst", "there is no `requests_per_minute` that it could be a burst of", "set `requests_per_minute` as well");
+        table.misplaced(
+            "burst",
+            "there is no `requests_per_minute` that it could be a burst of",
+            "set `requests_per_minute` as well",
+        );
     }
     let figure = |name: &str| table.read(name, quantity::figure);
     Some(Limit {

@@ -21,41 +21,70 @@ const HEAVIEST: u64 = 1_000_000;
 const MOST_RETRIES: u64 = 10;
 
 /// The models by name.
-pub(in crate::config) fn models(root: &Table<'_, '_>, providers: &Providers) -> BTreeMap<ByteString, Model> {
-    let read = |node: &Node<'_, '_>| Table::open_any(node).map(|table| table.each(|name, node| model(name, node, providers)));
-    root.read("models", read).unwrap_or_default().into_iter().collect()
+pub(in crate::config) fn models(
+    root: &Table<'_, '_>,
+    providers: &Providers,
+) -> BTreeMap<ByteString, Model> {
+    let read = |node: &Node<'_, '_>| {
+        Table::open_any(node).map(|table| table.each(|name, node| model(name, node, providers)))
+    };
+    root.read("models", read)
+        .unwrap_or_default()
+        .into_iter()
+        .collect()
 }
 
 fn model(name: &str, node: &Node<'_, '_>, providers: &Providers) -> Option<(ByteString, Model)> {
     let table = Table::open(node, MODEL)?;
     if name.is_empty() || name.chars().any(char::is_control) {
-        table.missing::<()>("", "a model's name cannot be empty or have control characters", "clients ask for it by this name");
+        table.missing::<()>(
+            "",
+            "a model's name cannot be empty or have control characters",
+            "clients ask for it by this name",
+        );
     }
-    let retries = table.read("retries", |node| node.number(0, MOST_RETRIES)).and_then(|retries| u32::try_from(retries).ok());
+    let retries = table
+        .read("retries", |node| node.number(0, MOST_RETRIES))
+        .and_then(|retries| u32::try_from(retries).ok());
     if !table.has("route") {
-        return table.missing("route", "missing", "say who answers: route = [\"provider/model\"]");
+        return table.missing(
+            "route",
+            "missing",
+            "say who answers: route = [\"provider/model\"]",
+        );
     }
     let tiers = table.read("route", |node| route(node, providers))?;
     let several = tiers.iter().map(Vec::len).sum::<usize>() > 1;
     let hedge_after = table.read("hedge_after", |node| hedge_after(node, several));
     let sticky = table.read("sticky", |node| node.boolean()).unwrap_or(false);
-    Some((name.into(), Model { tiers, retries: retries.unwrap_or(RETRIES), hedge_after, sticky }))
+    Some((
+        name.into(),
+        Model {
+            tiers,
+            retries: retries.unwrap_or(RETRIES),
+            hedge_after,
+            sticky,
+        },
+    ))
 }
 
 fn hedge_after(node: &Node<'_, '_>, several: bool) -> Option<HedgeAfter> {
     const EXPECTED: &str = "\"p95\" or a duration like \"800ms\"";
     let text = node.text_or(EXPECTED)?;
     if !several {
-        return node
-            .refuse_with("this route has one target: there is none to ask beside it", "give the route a second target, or leave it out");
+        return node.refuse_with(
+            "this route has one target: there is none to ask beside it",
+            "give the route a second target, or leave it out",
+        );
     }
     if text.value == "p95" {
         return Some(HedgeAfter::P95);
     }
     match parse_duration(&text.value) {
-        Some(time) if time.is_zero() => {
-            node.refuse_with("it would ask two targets for everything", "say how long the first may take: \"800ms\"")
-        }
+        Some(time) if time.is_zero() => node.refuse_with(
+            "it would ask two targets for everything",
+            "say how long the first may take: \"800ms\"",
+        ),
         Some(time) if time <= quantity::LONGEST => Some(HedgeAfter::Time(time)),
         _ => node.refuse(format!("expected {EXPECTED}, found {}", text.quoted())),
     }
@@ -64,18 +93,32 @@ fn hedge_after(node: &Node<'_, '_>, several: bool) -> Option<HedgeAfter> {
 fn route(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Vec<Weighted>>> {
     const EXPECTED: &str = "a list of targets like [\"provider/model\"]";
     let tiers = node.list(EXPECTED, |node| tier(node, providers))?;
-    if tiers.is_empty() { node.refuse_with("it is empty", "name at least one target: [\"provider/model\"]") } else { Some(tiers) }
+    if tiers.is_empty() {
+        node.refuse_with(
+            "it is empty",
+            "name at least one target: [\"provider/model\"]",
+        )
+    } else {
+        Some(tiers)
+    }
 }
 
 fn tier(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Weighted>> {
     if node.is_list() {
         let tier = node.list("a list of targets", |node| weighted(node, providers))?;
-        return if tier.is_empty() { node.refuse_with("this tier is empty", "name its targets, or leave it out") } else { Some(tier) };
+        return if tier.is_empty() {
+            node.refuse_with("this tier is empty", "name its targets, or leave it out")
+        } else {
+            Some(tier)
+        };
     }
     let alone = weighted(node, providers);
     if matches!(node.value.get_ref(), DeValue::Table(table) if table.contains_key("weight")) {
         let help = "targets that share the load stand in one inner list: [[{ target = \"a/x\", weight = 3 }, \"b/y\"]]";
-        return node.refuse_with("a weight means nothing to a target that is alone in its tier", help);
+        return node.refuse_with(
+            "a weight means nothing to a target that is alone in its tier",
+            help,
+        );
     }
     alone.map(|target| vec![target])
 }
@@ -83,20 +126,39 @@ fn tier(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Weighted>> {
 fn weighted(node: &Node<'_, '_>, providers: &Providers) -> Option<Weighted> {
     if !node.is_table() {
         let text = node.text_or("a target like \"provider/model\"")?;
-        return Some(Weighted { target: target(node, &text, providers)?, weight: 1 });
+        return Some(Weighted {
+            target: target(node, &text, providers)?,
+            weight: 1,
+        });
     }
     let table = Table::open(node, TARGET)?;
     if !table.has("target") {
-        table.missing::<()>("target", "missing", "name it: { target = \"provider/model\", weight = 3 }");
+        table.missing::<()>(
+            "target",
+            "missing",
+            "name it: { target = \"provider/model\", weight = 3 }",
+        );
     }
-    let weight = table.read("weight", |node| node.number(1, HEAVIEST)).and_then(|weight| u32::try_from(weight).ok());
+    let weight = table
+        .read("weight", |node| node.number(1, HEAVIEST))
+        .and_then(|weight| u32::try_from(weight).ok());
     let target = table.read("target", |node| target(node, &node.text()?, providers))?;
-    Some(Weighted { target, weight: weight.unwrap_or(1) })
+    Some(Weighted {
+        target,
+        weight: weight.unwrap_or(1),
+    })
 }
 
 fn target(node: &Node<'_, '_>, text: &Text, providers: &Providers) -> Option<Target> {
-    let Some((provider, model)) = text.value.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()) else {
-        return node.refuse(format!("expected a target like \"provider/model\", found {}", text.quoted()));
+    let Some((provider, model)) = text
+        .value
+        .split_once('/')
+        .filter(|(provider, model)| !provider.is_empty() && !model.is_empty())
+    else {
+        return node.refuse(format!(
+            "expected a target like \"provider/model\", found {}",
+            text.quoted()
+        ));
     };
     let Some(provider) = providers.providers.get(provider) else {
         return unknown(node, text, provider, providers);
@@ -108,10 +170,18 @@ fn target(node: &Node<'_, '_>, text: &Text, providers: &Providers) -> Option<Tar
             return node.refuse_with(format!("there is no recording {}", text.quoted()), help);
         }
     }
-    Some(Target { provider: provider.clone(), model: model.into() })
+    Some(Target {
+        provider: provider.clone(),
+        model: model.into(),
+    })
 }
 
-fn unknown<T>(node: &Node<'_, '_>, text: &Text, provider: &str, providers: &Providers) -> Option<T> {
+fn unknown<T>(
+    node: &Node<'_, '_>,
+    text: &Text,
+    provider: &str,
+    providers: &Providers,
+) -> Option<T> {
     // A provider that is there and wrong has been told about already.
     if node.doc.is_partial() || providers.names.iter().any(|name| name == provider) {
         return None;
@@ -119,6 +189,9 @@ fn unknown<T>(node: &Node<'_, '_>, text: &Text, provider: &str, providers: &Prov
     let message = format!("no provider is configured for the target {}", text.quoted());
     match nearest(provider, providers.names.iter().map(String::as_str)) {
         Some(near) => node.refuse_with(message, format!("did you mean \"{near}/…\"?")),
-        None => node.refuse_with(message, "what stands before the first slash names a [providers.<name>]"),
+        None => node.refuse_with(
+            message,
+            "what stands before the first slash names a [providers.<name>]",
+        ),
     }
 }

@@ -1,4 +1,5 @@
-//! `[prices]`: what targets cost. No price list is shipped: the operator writes what the contract with the provider says.
+//! `[prices]`: what targets cost. No price list is shipped: the operator writes what the contract
+//! with the provider says.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +40,10 @@ impl PriceList {
 
     fn add(&mut self, target: &str, node: &Node<'_, '_>, names: &[&str]) -> Option<()> {
         let table = Table::open(node, PRICE)?;
-        let Some((provider, model)) = target.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty()) else {
+        let Some((provider, model)) = target
+            .split_once('/')
+            .filter(|(provider, model)| !provider.is_empty() && !model.is_empty())
+        else {
             return table.missing(
                 "",
                 "expected prices of a target",
@@ -71,7 +75,11 @@ fn known(table: &Table<'_, '_>, provider: &str, names: &[&str]) -> Option<()> {
 
 fn price(table: &Table<'_, '_>) -> Option<Price> {
     if !PRICE.iter().any(|key| table.has(key.name())) {
-        return table.missing("", "it has no price", "write what a million tokens cost: input = 1.25, output = 10.0");
+        return table.missing(
+            "",
+            "it has no price",
+            "write what a million tokens cost: input = 1.25, output = 10.0",
+        );
     }
     let read = |name| table.optional(name, amount);
     let (input, output) = (read("input"), read("output"));
@@ -99,6 +107,8 @@ pub(in crate::config) fn amount(node: &Node<'_, '_>) -> Option<Money> {
     node.publish();
     match read.filter(|amount| *amount <= most) {
         Some(amount) => Some(amount),
-        None => node.refuse(format!("expected a number from 0 to {MOST} with at most 9 digits behind the point")),
+        None => node.refuse(format!(
+            "expected a number from 0 to {MOST} with at most 9 digits behind the point"
+        )),
     }
 }

@@ -14,14 +14,34 @@ use crate::server::{Listen, Origins, Settings, Tls};
 /// Sockets, and what is checked at them.
 pub(in crate::config) fn server(table: &Table<'_, '_>) -> Settings {
     Settings {
-        listen: table.read("listen", listeners).unwrap_or_else(|| vec![loopback(8080)]),
-        admin_listen: table.read("admin_listen", address::listen).unwrap_or_else(|| loopback(9090)),
-        admin_token: table.read("admin_token", super::access::token).map(Into::into),
-        hosts: table.read("hosts", |node| node.list("a list of host names", address::host)).unwrap_or_default(),
-        allowed_origins: table.read("allowed_origins", address::origins).unwrap_or(Origins::Exact(Vec::new())),
-        trusted_proxies: table.read("trusted_proxies", |node| node.list("a list of networks", address::network)).unwrap_or_default(),
-        max_connections: table.read("max_connections", quantity::count).unwrap_or(10_000),
-        drain: table.read("drain", quantity::duration).unwrap_or(Duration::from_secs(30)),
+        listen: table
+            .read("listen", listeners)
+            .unwrap_or_else(|| vec![loopback(8080)]),
+        admin_listen: table
+            .read("admin_listen", address::listen)
+            .unwrap_or_else(|| loopback(9090)),
+        admin_token: table
+            .read("admin_token", super::access::token)
+            .map(Into::into),
+        hosts: table
+            .read("hosts", |node| {
+                node.list("a list of host names", address::host)
+            })
+            .unwrap_or_default(),
+        allowed_origins: table
+            .read("allowed_origins", address::origins)
+            .unwrap_or(Origins::Exact(Vec::new())),
+        trusted_proxies: table
+            .read("trusted_proxies", |node| {
+                node.list("a list of networks", address::network)
+            })
+            .unwrap_or_default(),
+        max_connections: table
+            .read("max_connections", quantity::count)
+            .unwrap_or(10_000),
+        drain: table
+            .read("drain", quantity::duration)
+            .unwrap_or(Duration::from_secs(30)),
         tls: table.read("tls", tls),
     }
 }
@@ -29,7 +49,12 @@ pub(in crate::config) fn server(table: &Table<'_, '_>) -> Settings {
 /// The largest body, and the page: replies are the gateway's.
 pub(in crate::config) fn body_and_page(table: &Table<'_, '_>) -> (usize, bool) {
     let max_body = table.read("max_body", quantity::size).unwrap_or(20 << 20);
-    (max_body, table.read("playground", |node| node.boolean()).unwrap_or(true))
+    (
+        max_body,
+        table
+            .read("playground", |node| node.boolean())
+            .unwrap_or(true),
+    )
 }
 
 fn loopback(port: u16) -> Listen {
@@ -41,17 +66,28 @@ fn listeners(node: &Node<'_, '_>) -> Option<Vec<Listen>> {
         return Some(vec![address::listen(node)?]);
     }
     let list = node.list("an address or a list of them", address::listen)?;
-    if list.is_empty() { node.refuse_with("it is empty", "name at least one address") } else { Some(list) }
+    if list.is_empty() {
+        node.refuse_with("it is empty", "name at least one address")
+    } else {
+        Some(list)
+    }
 }
 
 fn tls(node: &Node<'_, '_>) -> Option<Tls> {
     let table = Table::open(node, schema::TLS)?;
     for key in ["cert", "key"].into_iter().filter(|key| !table.has(key)) {
-        table.missing::<()>(key, "missing", "name a PEM file: tls = { cert = \"cert.pem\", key = \"key.pem\" }");
+        table.missing::<()>(
+            key,
+            "missing",
+            "name a PEM file: tls = { cert = \"cert.pem\", key = \"key.pem\" }",
+        );
     }
     let cert = table.read("cert", |node| pem(node, is_chain));
     let key = table.read("key", |node| pem(node, is_key));
-    Some(Tls { cert: cert?, key: key? })
+    Some(Tls {
+        cert: cert?,
+        key: key?,
+    })
 }
 
 /// A PEM file; `check` says what it lacks. Never shows any of it.
@@ -60,7 +96,9 @@ fn pem(node: &Node<'_, '_>, check: fn(&Path) -> Result<(), Error>) -> Option<Pat
     match check(&path) {
         Ok(()) => Some(path),
         Err(Error::Io(error)) => node.refuse(format!("it cannot be read: {error}")),
-        Err(Error::NoItemsFound) => node.refuse("nothing of the expected kind is in it, PEM-encoded"),
+        Err(Error::NoItemsFound) => {
+            node.refuse("nothing of the expected kind is in it, PEM-encoded")
+        }
         Err(_) => node.refuse("it is not well-formed PEM"),
     }
 }

@@ -8,19 +8,37 @@ use crate::hub::{OnDisconnect, Settings};
 use crate::{gateway, hub};
 
 /// The bounds of journals, and the times of replies.
-pub(in crate::config) fn streams(root: &Table<'_, '_>, (max_body, playground): (usize, bool)) -> (Settings, gateway::Settings) {
+pub(in crate::config) fn streams(
+    root: &Table<'_, '_>,
+    (max_body, playground): (usize, bool),
+) -> (Settings, gateway::Settings) {
     let read = |table: &Table<'_, '_>| (journals(table), replies(table));
     let (hub, gateway) = root.section("streams", STREAMS, read).unwrap_or_default();
-    (hub, gateway::Settings { max_body, playground, ..gateway })
+    (
+        hub,
+        gateway::Settings {
+            max_body,
+            playground,
+            ..gateway
+        },
+    )
 }
 
 fn journals(table: &Table<'_, '_>) -> Settings {
     let default = hub::Settings::default();
     Settings {
-        retention: table.read("retention", quantity::duration).unwrap_or(default.retention),
-        memory: table.read("memory", quantity::size).unwrap_or(default.memory),
-        max_stream: table.read("max_stream", quantity::size).unwrap_or(default.max_stream),
-        readers: table.read("readers", quantity::count).unwrap_or(default.readers),
+        retention: table
+            .read("retention", quantity::duration)
+            .unwrap_or(default.retention),
+        memory: table
+            .read("memory", quantity::size)
+            .unwrap_or(default.memory),
+        max_stream: table
+            .read("max_stream", quantity::size)
+            .unwrap_or(default.max_stream),
+        readers: table
+            .read("readers", quantity::count)
+            .unwrap_or(default.readers),
         on_disconnect: table.read("on_disconnect", on_disconnect),
     }
 }
@@ -28,8 +46,12 @@ fn journals(table: &Table<'_, '_>) -> Settings {
 fn replies(table: &Table<'_, '_>) -> gateway::Settings {
     let default = gateway::Settings::default();
     gateway::Settings {
-        commit_after: table.read("commit_after", quantity::duration).unwrap_or(default.commit_after),
-        heartbeat: table.read("heartbeat", quantity::span).unwrap_or(default.heartbeat),
+        commit_after: table
+            .read("commit_after", quantity::duration)
+            .unwrap_or(default.commit_after),
+        heartbeat: table
+            .read("heartbeat", quantity::span)
+            .unwrap_or(default.heartbeat),
         ..default
     }
 }
@@ -42,7 +64,10 @@ fn on_disconnect(node: &Node<'_, '_>) -> Option<OnDisconnect> {
         ("cancel", _) => Some(OnDisconnect::Cancel),
         ("continue", _) => Some(OnDisconnect::Continue),
         (_, Some(grace)) if grace <= quantity::LONGEST => Some(OnDisconnect::Grace(grace)),
-        ("grace", _) => node.refuse_with(format!("expected {EXPECTED}"), "say how long: \"grace 15s\""),
+        ("grace", _) => node.refuse_with(
+            format!("expected {EXPECTED}"),
+            "say how long: \"grace 15s\"",
+        ),
         _ => node.refuse(format!("expected {EXPECTED}, found {}", text.quoted())),
     }
 }

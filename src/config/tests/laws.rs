@@ -7,7 +7,11 @@ use super::{WHOLE, parse};
 
 /// Lines that are nearly a configuration: keys and values of ours, put together without sense.
 fn nearly() -> impl Strategy<Value = String> {
-    let names: Vec<&'static str> = schema::SECTIONS.iter().flat_map(|(_, keys)| *keys).map(schema::Key::name).collect();
+    let names: Vec<&'static str> = schema::SECTIONS
+        .iter()
+        .flat_map(|(_, keys)| *keys)
+        .map(schema::Key::name)
+        .collect();
     let values = [
         "1",
         "-1",
@@ -34,13 +38,18 @@ fn nearly() -> impl Strategy<Value = String> {
         "'é🦀'",
         "nan",
     ];
-    let line = (prop::sample::select(names), prop::sample::select(values.to_vec()), 0..6u8).prop_map(|(name, value, form)| match form {
-        0 => format!("[{name}]"),
-        1 => format!("[[{name}]]"),
-        2 => format!("[{name}.x]"),
-        3 => format!("x.{name} = {value}"),
-        _ => format!("{name} = {value}"),
-    });
+    let line = (
+        prop::sample::select(names),
+        prop::sample::select(values.to_vec()),
+        0..6u8,
+    )
+        .prop_map(|(name, value, form)| match form {
+            0 => format!("[{name}]"),
+            1 => format!("[[{name}]]"),
+            2 => format!("[{name}.x]"),
+            3 => format!("x.{name} = {value}"),
+            _ => format!("{name} = {value}"),
+        });
     prop::collection::vec(line, 0..30).prop_map(|lines| lines.join("\n"))
 }
 
@@ -60,7 +69,8 @@ proptest! {
         }
     }
 
-    /// A hole within one line, so that no secret becomes the value of a key that has none; or all cut off behind it.
+    /// A hole within one line, so that no secret becomes the value of a key that has none; or all
+    /// cut off behind it.
     #[test]
     fn a_damaged_file_never_shows_its_secrets(cut in 0..WHOLE.len(), hole in 0..40usize, rest: bool) {
         let text = WHOLE.replace("${WEB_KEY}", "hunter2").replace("${OPENAI_API_KEY}", "hunter2");

@@ -10,7 +10,13 @@ use super::{ENOUGH, WHOLE, bad, good, parse};
 fn said(cases: &[&str]) -> String {
     let mut said = String::new();
     for case in cases {
-        writeln!(said, "<<<\n{}\n>>>\n{}", case.trim(), bad(&format!("{}{ENOUGH}", case.trim()))).unwrap();
+        writeln!(
+            said,
+            "<<<\n{}\n>>>\n{}",
+            case.trim(),
+            bad(&format!("{}{ENOUGH}", case.trim()))
+        )
+        .unwrap();
     }
     said
 }
@@ -191,7 +197,12 @@ fn nothing_to_ask_for_is_a_mistake() {
     config.toml:1:1: models: there is no model that anybody could ask for
       help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
     "#);
-    assert!(good("[providers.openai]\napi_key = 'k'\ndirect = true").route.models.is_empty());
+    assert!(
+        good("[providers.openai]\napi_key = 'k'\ndirect = true")
+            .route
+            .models
+            .is_empty()
+    );
 }
 
 const FIVE: &str = r#"[server]
@@ -214,7 +225,11 @@ fn five_mistakes_are_told_at_once() {
     let said = bad(FIVE);
     insta::assert_snapshot!(said);
     let problems = parse(FIVE).unwrap_err();
-    let keys: Vec<_> = problems.list().iter().map(|problem| (problem.line, problem.column, problem.key.as_str())).collect();
+    let keys: Vec<_> = problems
+        .list()
+        .iter()
+        .map(|problem| (problem.line, problem.column, problem.key.as_str()))
+        .collect();
     assert_eq!(
         keys,
         [
@@ -246,7 +261,10 @@ fn what_is_not_toml_is_told_with_what_else_is_wrong() {
 fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
     good(&format!("\u{FEFF}{}", WHOLE.replace('\n', "\r\n")));
     let said = bad("[server]\r\nlisten = 1\r\n");
-    assert!(said.contains("config.toml:2:10: server.listen") && !said.contains('\r'), "{said:?}");
+    assert!(
+        said.contains("config.toml:2:10: server.listen") && !said.contains('\r'),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -254,7 +272,17 @@ fn what_is_no_text_is_told_with_its_line() {
     let scratch = Scratch::new();
     let path = scratch.path().join("config.toml");
     std::fs::write(&path, b"[server]\nlisten = '\xff'\n").unwrap();
-    assert!(Config::load(&path).unwrap_err().to_string().contains("is not UTF-8 in line 2"));
+    assert!(
+        Config::load(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("is not UTF-8 in line 2")
+    );
     std::fs::write(&path, " ".repeat(usize::try_from(FILE_BOUND).unwrap() + 1)).unwrap();
-    assert!(Config::load(&path).unwrap_err().to_string().contains("is larger than"));
+    assert!(
+        Config::load(&path)
+            .unwrap_err()
+            .to_string()
+            .contains("is larger than")
+    );
 }

@@ -14,7 +14,11 @@ fn money(text: &str) -> Money {
 
 fn price(config: &Config, provider: &str, model: &'static str) -> Option<Price> {
     let provider = config.route.providers[provider].clone();
-    Target { provider, model: ByteString::from_static(model) }.price()
+    Target {
+        provider,
+        model: ByteString::from_static(model),
+    }
+    .price()
 }
 
 #[test]
@@ -29,7 +33,10 @@ fn a_price_is_found_by_its_target_and_else_by_its_provider() {
         request: money("0.005"),
     };
     assert_eq!(price(&config, "openai", "a/b"), Some(named));
-    let others = Price { output: money("3"), ..Price::default() };
+    let others = Price {
+        output: money("3"),
+        ..Price::default()
+    };
     assert_eq!(price(&config, "openai", "a"), Some(others));
     assert_eq!(price(&config, "mine", "c"), None);
 }
@@ -37,11 +44,27 @@ fn a_price_is_found_by_its_target_and_else_by_its_provider() {
 #[test]
 fn budgets_reach_their_room() {
     let config = good(WHOLE);
-    let budget = |day: Option<&str>, month: Option<&str>| Budget { day: day.map(money), month: month.map(money), warn_at: 90 };
-    assert_eq!(config.data_dir.as_deref(), Some(std::path::Path::new("data")));
-    assert_eq!(config.budgets.keys, [("web".into(), budget(Some("20"), Some("300")))].into());
-    assert_eq!(config.budgets.teams, [("growth".into(), budget(Some("50"), None))].into());
-    assert_eq!((config.budgets.global, config.budgets.user), (budget(None, Some("9999")), budget(Some("0.5"), None)));
+    let budget = |day: Option<&str>, month: Option<&str>| Budget {
+        day: day.map(money),
+        month: month.map(money),
+        warn_at: 90,
+    };
+    assert_eq!(
+        config.data_dir.as_deref(),
+        Some(std::path::Path::new("data"))
+    );
+    assert_eq!(
+        config.budgets.keys,
+        [("web".into(), budget(Some("20"), Some("300")))].into()
+    );
+    assert_eq!(
+        config.budgets.teams,
+        [("growth".into(), budget(Some("50"), None))].into()
+    );
+    assert_eq!(
+        (config.budgets.global, config.budgets.user),
+        (budget(None, Some("9999")), budget(Some("0.5"), None))
+    );
     let plain = good(ENOUGH);
     assert!(!plain.budgets.are_set() && plain.data_dir.is_none());
     assert_eq!(plain.budgets.global.warn_at, 80);
@@ -56,14 +79,22 @@ fn what_will_surprise_is_said() {
     assert_eq!(good(&priced).warnings(), [""; 0]);
     assert_eq!(good(WHOLE).warnings().len(), 1, "targets without a price");
     let key = format!("[keys.web]\nsecret = 'a-secret-of-some-length'\n{ENOUGH}");
-    assert!(matches!(&*good(&key).warnings(), [said] if said.starts_with("there are keys, and auth.mode is \"none\"")));
-    assert_eq!(good(&format!("[auth]\nmode = 'required'\n{key}")).warnings(), [""; 0]);
+    assert!(
+        matches!(&*good(&key).warnings(), [said] if said.starts_with("there are keys, and auth.mode is \"none\""))
+    );
+    assert_eq!(
+        good(&format!("[auth]\nmode = 'required'\n{key}")).warnings(),
+        [""; 0]
+    );
     assert_eq!(good(ENOUGH).needs_restart(&good(&priced)), ["data_dir"]);
 }
 
 /// Each case with what is said of it.
 fn said(cases: &[&str]) -> String {
-    cases.iter().map(|case| format!("<<<\n{case}\n>>>\n{}\n", bad(&format!("{case}{ENOUGH}")))).collect()
+    cases
+        .iter()
+        .map(|case| format!("<<<\n{case}\n>>>\n{}\n", bad(&format!("{case}{ENOUGH}"))))
+        .collect()
 }
 
 #[test]

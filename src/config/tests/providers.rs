@@ -12,13 +12,20 @@ use crate::model::wire::WireId;
 
 /// The account `a` of these lines.
 fn provider(lines: &str) -> Arc<Provider> {
-    good(&format!("[providers.a]\n{lines}\ndirect = true")).route.providers["a"].clone()
+    good(&format!("[providers.a]\n{lines}\ndirect = true"))
+        .route
+        .providers["a"]
+        .clone()
 }
 
 /// Wire, address and query.
 fn way(provider: &Provider) -> (WireId, &str, Option<&str>) {
     match &provider.via {
-        Via::Http { wire, base_url, query } => (*wire, base_url, query.as_deref()),
+        Via::Http {
+            wire,
+            base_url,
+            query,
+        } => (*wire, base_url, query.as_deref()),
         Via::Replay(_) => panic!("{} is no replay", provider.name),
     }
 }
@@ -43,17 +50,36 @@ fn a_name_and_a_key_are_enough_for_most() {
         if matches!(name, "azure" | "bedrock" | "vertex" | "replay") {
             continue;
         }
-        let config = good(&format!("[providers.{name}]\napi_key = 'sk-1'\ndirect = true"));
+        let config = good(&format!(
+            "[providers.{name}]\napi_key = 'sk-1'\ndirect = true"
+        ));
         let provider = &config.route.providers[name];
         let (wire, base_url, query) = way(provider);
-        assert!(row.contains(&format!("| `{}`", wire.name())) && row.contains(&format!("| `{base_url}`")), "{row}\n{provider:?}");
+        assert!(
+            row.contains(&format!("| `{}`", wire.name()))
+                && row.contains(&format!("| `{base_url}`")),
+            "{row}\n{provider:?}"
+        );
         assert_eq!((key(provider).0, query), ("sk-1", None));
-        assert_eq!(provider.quirks.bills_whole, row.contains("is billed whole"), "{name}");
+        assert_eq!(
+            provider.quirks.bills_whole,
+            row.contains("is billed whole"),
+            "{name}"
+        );
         let keyless = format!("[providers.{name}]\ndirect = true");
         if row.contains("if it wants one") {
-            assert!(matches!(good(&keyless).route.providers[name].credential, Credential::None), "{name}");
+            assert!(
+                matches!(
+                    good(&keyless).route.providers[name].credential,
+                    Credential::None
+                ),
+                "{name}"
+            );
         } else {
-            assert!(bad(&keyless).contains(&format!("providers.{name}.api_key: missing")), "{name}");
+            assert!(
+                bad(&keyless).contains(&format!("providers.{name}.api_key: missing")),
+                "{name}"
+            );
         }
     }
 }
@@ -65,7 +91,10 @@ fn accounts_of_one_preset_go_by_their_names() {
          [models.m]\nroute = [['groq/x', 'groq-two/x']]",
     );
     let [one, two] = ["groq", "groq-two"].map(|name| config.route.providers[name].clone());
-    assert_eq!((key(&one).0, key(&two).0, way(&one)), ("one", "two", way(&two)));
+    assert_eq!(
+        (key(&one).0, key(&two).0, way(&one)),
+        ("one", "two", way(&two))
+    );
     assert_eq!(one.quirks, two.quirks);
     assert!(one.quirks.one_choice && one.quirks.bills_whole);
 }
@@ -73,10 +102,30 @@ fn accounts_of_one_preset_go_by_their_names() {
 #[test]
 fn a_preset_is_asked_in_another_of_its_ways() {
     for (lines, wire, base_url, auth) in [
-        ("preset = 'openai'\nwire = 'openai-responses'", WireId::OpenaiResponses, "https://api.openai.com/v1", Auth::Bearer),
-        ("preset = 'ollama'\nwire = 'anthropic'", WireId::Anthropic, "http://127.0.0.1:11434/v1", Auth::Bearer),
-        ("preset = 'deepseek'\nwire = 'anthropic'", WireId::Anthropic, "https://api.deepseek.com/anthropic/v1", Auth::Header("x-api-key")),
-        ("preset = 'openrouter'\nwire = 'anthropic'", WireId::Anthropic, "https://openrouter.ai/api/v1", Auth::Bearer),
+        (
+            "preset = 'openai'\nwire = 'openai-responses'",
+            WireId::OpenaiResponses,
+            "https://api.openai.com/v1",
+            Auth::Bearer,
+        ),
+        (
+            "preset = 'ollama'\nwire = 'anthropic'",
+            WireId::Anthropic,
+            "http://127.0.0.1:11434/v1",
+            Auth::Bearer,
+        ),
+        (
+            "preset = 'deepseek'\nwire = 'anthropic'",
+            WireId::Anthropic,
+            "https://api.deepseek.com/anthropic/v1",
+            Auth::Header("x-api-key"),
+        ),
+        (
+            "preset = 'openrouter'\nwire = 'anthropic'",
+            WireId::Anthropic,
+            "https://openrouter.ai/api/v1",
+            Auth::Bearer,
+        ),
         (
             "preset = 'gemini'\nwire = 'openai-chat'",
             WireId::OpenaiChat,
@@ -91,10 +140,17 @@ fn a_preset_is_asked_in_another_of_its_ways() {
         ),
     ] {
         let provider = provider(&format!("{lines}\napi_key = 'k'"));
-        assert_eq!((way(&provider), key(&provider)), ((wire, base_url, None), ("k", auth)), "{lines}");
+        assert_eq!(
+            (way(&provider), key(&provider)),
+            ((wire, base_url, None), ("k", auth)),
+            "{lines}"
+        );
     }
     let own = good("[providers.ollama]\nwire = 'openai-chat'\ndirect = true");
-    assert_eq!(way(&own.route.providers["ollama"]).1, "http://127.0.0.1:11434/v1");
+    assert_eq!(
+        way(&own.route.providers["ollama"]).1,
+        "http://127.0.0.1:11434/v1"
+    );
 }
 
 #[test]
@@ -105,21 +161,40 @@ fn azure_is_a_resource_of_one_version() {
         ("api_version = 'v1'", V1, None),
         ("api_version = 'latest'", V1, None),
         ("api_version = 'preview'", V1, Some("api-version=preview")),
-        ("api_version = '2024-10-21'", "https://r.openai.azure.com/openai/deployments/{model}", Some("api-version=2024-10-21")),
+        (
+            "api_version = '2024-10-21'",
+            "https://r.openai.azure.com/openai/deployments/{model}",
+            Some("api-version=2024-10-21"),
+        ),
         (
             "api_version = '2025-04-01-preview'",
             "https://r.openai.azure.com/openai/deployments/{model}",
             Some("api-version=2025-04-01-preview"),
         ),
     ] {
-        let provider = provider(&format!("preset = 'azure'\nresource = 'r'\napi_key = 'k'\n{version}"));
-        assert_eq!(way(&provider), (WireId::OpenaiChat, base_url, query), "{version}");
+        let provider = provider(&format!(
+            "preset = 'azure'\nresource = 'r'\napi_key = 'k'\n{version}"
+        ));
+        assert_eq!(
+            way(&provider),
+            (WireId::OpenaiChat, base_url, query),
+            "{version}"
+        );
         assert_eq!(key(&provider), ("k", Auth::Header("api-key")));
     }
-    for host in ["r.services.ai.azure.com", "https://r.services.ai.azure.com/"] {
-        assert_eq!(place(&format!("preset = 'azure'\nresource = '{host}'\napi_key = 'k'")), "https://r.services.ai.azure.com/openai/v1");
+    for host in [
+        "r.services.ai.azure.com",
+        "https://r.services.ai.azure.com/",
+    ] {
+        assert_eq!(
+            place(&format!(
+                "preset = 'azure'\nresource = '{host}'\napi_key = 'k'"
+            )),
+            "https://r.services.ai.azure.com/openai/v1"
+        );
     }
-    let old = provider("preset = 'azure'\nresource = 'r'\napi_key = 'k'\napi_version = '2024-06-01'");
+    let old =
+        provider("preset = 'azure'\nresource = 'r'\napi_key = 'k'\napi_version = '2024-06-01'");
     assert!(old.quirks.no_stream_options && old.quirks.max_tokens);
 }
 
@@ -128,25 +203,51 @@ fn azures_deployments_stand_for_the_models_of_routes() {
     let config = good(
         "[providers.azure]\nresource = 'r'\napi_key = 'k'\ndeployments = { \"gpt-5\" = 'prod-5' }\n[models.m]\nroute = ['azure/gpt-5', 'azure/other']",
     );
-    let targets: Vec<_> = config.route.models["m"].tiers.iter().flatten().map(|it| it.target.upstream_model().to_string()).collect();
+    let targets: Vec<_> = config.route.models["m"]
+        .tiers
+        .iter()
+        .flatten()
+        .map(|it| it.target.upstream_model().to_string())
+        .collect();
     assert_eq!(targets, ["prod-5", "other"]);
 }
 
 #[test]
 fn azure_is_entered_by_an_application_or_a_token() {
-    let application = provider("preset = 'azure'\nresource = 'r'\ntenant_id = 't-1'\nclient_id = 'c'\nclient_secret = 's~1'");
-    let Credential::Entra(entra) = &application.credential else { panic!("{:?}", application.credential) };
-    assert_eq!(entra.token_url, "https://login.microsoftonline.com/t-1/oauth2/v2.0/token");
+    let application = provider(
+        "preset = 'azure'\nresource = 'r'\ntenant_id = 't-1'\nclient_id = 'c'\nclient_secret = 's~1'",
+    );
+    let Credential::Entra(entra) = &application.credential else {
+        panic!("{:?}", application.credential)
+    };
     assert_eq!(
-        (&*entra.client_id, entra.client_secret.expose_secret(), &*entra.scope),
+        entra.token_url,
+        "https://login.microsoftonline.com/t-1/oauth2/v2.0/token"
+    );
+    assert_eq!(
+        (
+            &*entra.client_id,
+            entra.client_secret.expose_secret(),
+            &*entra.scope
+        ),
         ("c", "s~1", "https://cognitiveservices.azure.com/.default")
     );
     let elsewhere = provider(
         "preset = 'azure'\nresource = 'r'\ntoken_url = 'http://127.0.0.1:1/token'\nscope = 'https://ai.azure.com/.default'\nclient_id = 'c'\nclient_secret = 's'",
     );
-    let Credential::Entra(entra) = &elsewhere.credential else { panic!("{:?}", elsewhere.credential) };
-    assert_eq!((&*entra.token_url, &*entra.scope), ("http://127.0.0.1:1/token", "https://ai.azure.com/.default"));
-    assert_eq!(key(&provider("preset = 'azure'\nresource = 'r'\nentra_token = 'jwt'")), ("jwt", Auth::Bearer));
+    let Credential::Entra(entra) = &elsewhere.credential else {
+        panic!("{:?}", elsewhere.credential)
+    };
+    assert_eq!(
+        (&*entra.token_url, &*entra.scope),
+        ("http://127.0.0.1:1/token", "https://ai.azure.com/.default")
+    );
+    assert_eq!(
+        key(&provider(
+            "preset = 'azure'\nresource = 'r'\nentra_token = 'jwt'"
+        )),
+        ("jwt", Auth::Bearer)
+    );
     let headed = provider("preset = 'azure'\nresource = 'r'\nheaders = { api-key = 'k' }");
     assert!(matches!(headed.credential, Credential::None));
 }
@@ -154,19 +255,55 @@ fn azure_is_entered_by_an_application_or_a_token() {
 #[test]
 fn bedrock_has_a_region_and_a_key_or_awss_own_credentials() {
     let keyed = provider("preset = 'bedrock'\nregion = 'eu-central-1'\napi_key = 'k'");
-    assert_eq!(way(&keyed), (WireId::Bedrock, "https://bedrock-runtime.eu-central-1.amazonaws.com", None));
-    assert_eq!((key(&keyed), keyed.quirks.bills_whole), (("k", Auth::Bearer), true));
-    assert_eq!(place("preset = 'bedrock'\nregion = 'cn-north-1'"), "https://bedrock-runtime.cn-north-1.amazonaws.com.cn");
-    let aws = |lines: &str| match &provider(&format!("preset = 'bedrock'\nregion = 'us-east-1'\n{lines}")).credential {
+    assert_eq!(
+        way(&keyed),
+        (
+            WireId::Bedrock,
+            "https://bedrock-runtime.eu-central-1.amazonaws.com",
+            None
+        )
+    );
+    assert_eq!(
+        (key(&keyed), keyed.quirks.bills_whole),
+        (("k", Auth::Bearer), true)
+    );
+    assert_eq!(
+        place("preset = 'bedrock'\nregion = 'cn-north-1'"),
+        "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"
+    );
+    let aws = |lines: &str| match &provider(&format!(
+        "preset = 'bedrock'\nregion = 'us-east-1'\n{lines}"
+    ))
+    .credential
+    {
         Credential::Aws(aws) => aws.clone(),
         other => panic!("{other:?}"),
     };
-    assert!(matches!(aws(""), Aws { keys: None, profile: None, .. }));
+    assert!(matches!(
+        aws(""),
+        Aws {
+            keys: None,
+            profile: None,
+            ..
+        }
+    ));
     assert_eq!(aws("profile = 'work'").profile.as_deref(), Some("work"));
-    let Aws { region, keys: Some(keys), .. } = aws("access_key_id = 'AKID'\nsecret_access_key = 's/+='\nsession_token = 't'") else {
+    let Aws {
+        region,
+        keys: Some(keys),
+        ..
+    } = aws("access_key_id = 'AKID'\nsecret_access_key = 's/+='\nsession_token = 't'")
+    else {
         panic!("keys are configured")
     };
-    assert_eq!((&*region, &*keys.access_key_id, keys.secret_access_key.expose_secret()), ("us-east-1", "AKID", "s/+="));
+    assert_eq!(
+        (
+            &*region,
+            &*keys.access_key_id,
+            keys.secret_access_key.expose_secret()
+        ),
+        ("us-east-1", "AKID", "s/+=")
+    );
     assert_eq!(keys.session_token.unwrap().expose_secret(), "t");
 }
 
@@ -174,25 +311,47 @@ fn bedrock_has_a_region_and_a_key_or_awss_own_credentials() {
 fn bedrocks_region_is_also_that_of_the_environment() {
     let parse = |variable: &str| {
         let text = "[providers.bedrock]\ndirect = true";
-        Config::parse(text, std::path::Path::new("config.toml"), &|name| (name == variable).then(|| "ap-south-1".to_owned()))
+        Config::parse(text, std::path::Path::new("config.toml"), &|name| {
+            (name == variable).then(|| "ap-south-1".to_owned())
+        })
     };
     for variable in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
         let config = parse(variable).unwrap();
         let provider = &config.route.providers["bedrock"];
-        assert_eq!(way(provider).1, "https://bedrock-runtime.ap-south-1.amazonaws.com");
+        assert_eq!(
+            way(provider).1,
+            "https://bedrock-runtime.ap-south-1.amazonaws.com"
+        );
         assert!(matches!(&provider.credential, Credential::Aws(aws) if aws.region == "ap-south-1"));
     }
-    assert!(parse("OTHER").unwrap_err().to_string().contains("providers.bedrock.region: missing"));
+    assert!(
+        parse("OTHER")
+            .unwrap_err()
+            .to_string()
+            .contains("providers.bedrock.region: missing")
+    );
 }
 
 #[test]
 fn vertex_has_a_project_in_a_location() {
     let at = |location: &str| place(&format!("preset = 'vertex'\nproject = 'p'\n{location}"));
     for (location, base_url) in [
-        ("", "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"),
-        ("location = 'global'", "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google"),
-        ("location = 'eu'", "https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/publishers/google"),
-        ("location = 'us'", "https://aiplatform.us.rep.googleapis.com/v1/projects/p/locations/us/publishers/google"),
+        (
+            "",
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google",
+        ),
+        (
+            "location = 'global'",
+            "https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google",
+        ),
+        (
+            "location = 'eu'",
+            "https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/publishers/google",
+        ),
+        (
+            "location = 'us'",
+            "https://aiplatform.us.rep.googleapis.com/v1/projects/p/locations/us/publishers/google",
+        ),
         (
             "location = 'europe-west4'",
             "https://europe-west4-aiplatform.googleapis.com/v1/projects/p/locations/europe-west4/publishers/google",
@@ -201,8 +360,18 @@ fn vertex_has_a_project_in_a_location() {
         assert_eq!(at(location), base_url);
     }
     let express = provider("preset = 'vertex'\napi_key = 'k'");
-    assert_eq!(way(&express), (WireId::Gemini, "https://aiplatform.googleapis.com/v1/publishers/google", None));
-    assert_eq!((key(&express), express.quirks.bills_whole), (("k", Auth::Header("x-goog-api-key")), true));
+    assert_eq!(
+        way(&express),
+        (
+            WireId::Gemini,
+            "https://aiplatform.googleapis.com/v1/publishers/google",
+            None
+        )
+    );
+    assert_eq!(
+        (key(&express), express.quirks.bills_whole),
+        (("k", Auth::Header("x-goog-api-key")), true)
+    );
 }
 
 #[test]
@@ -211,9 +380,13 @@ fn vertexs_credentials_lie_beside_the_configuration() {
     let file = scratch.write("sa.json", "{}");
     let text = "[providers.vertex]\nproject = 'p'\ncredentials = 'sa.json'\ndirect = true";
     let config = Config::parse(text, &scratch.path().join("config.toml"), &env).unwrap();
-    let Credential::Google(google) = &config.route.providers["vertex"].credential else { panic!("no account of Google") };
+    let Credential::Google(google) = &config.route.providers["vertex"].credential else {
+        panic!("no account of Google")
+    };
     assert_eq!(google.credentials.as_deref(), Some(&*file));
-    assert!(matches!(&provider("preset = 'vertex'\nproject = 'p'").credential, Credential::Google(google) if google.credentials.is_none()));
+    assert!(
+        matches!(&provider("preset = 'vertex'\nproject = 'p'").credential, Credential::Google(google) if google.credentials.is_none())
+    );
 }
 
 #[test]
@@ -221,16 +394,36 @@ fn an_address_of_the_operators_own_is_whole_where_it_has_a_path() {
     const OWN: &str = "http://127.0.0.1:1";
     for (lines, bare) in [
         ("preset = 'azure'\napi_key = 'k'", "/openai/v1"),
-        ("preset = 'azure'\napi_key = 'k'\napi_version = '2024-10-21'", "/openai/deployments/{model}"),
-        ("preset = 'vertex'\nproject = 'p'\nlocation = 'eu'", "/v1/projects/p/locations/eu/publishers/google"),
+        (
+            "preset = 'azure'\napi_key = 'k'\napi_version = '2024-10-21'",
+            "/openai/deployments/{model}",
+        ),
+        (
+            "preset = 'vertex'\nproject = 'p'\nlocation = 'eu'",
+            "/v1/projects/p/locations/eu/publishers/google",
+        ),
         ("preset = 'vertex'\napi_key = 'k'", "/v1/publishers/google"),
         ("preset = 'bedrock'\napi_key = 'k'", ""),
         ("preset = 'bedrock'\nregion = 'us-east-1'", ""),
         ("preset = 'groq'\napi_key = 'k'", ""),
     ] {
-        assert_eq!(place(&format!("{lines}\nbase_url = '{OWN}/'")), format!("{OWN}{bare}"), "{lines}");
-        assert_eq!(place(&format!("{lines}\nbase_url = '{OWN}/x/{{model}}'")), format!("{OWN}/x/{{model}}"), "{lines}");
+        assert_eq!(
+            place(&format!("{lines}\nbase_url = '{OWN}/'")),
+            format!("{OWN}{bare}"),
+            "{lines}"
+        );
+        assert_eq!(
+            place(&format!("{lines}\nbase_url = '{OWN}/x/{{model}}'")),
+            format!("{OWN}/x/{{model}}"),
+            "{lines}"
+        );
     }
-    assert_eq!(place("preset = 'vertex'\nbase_url = 'http://127.0.0.1:1/v1/models'"), "http://127.0.0.1:1/v1/models");
-    assert_eq!(place("wire = 'bedrock'\napi_key = 'k'\nbase_url = 'http://127.0.0.1:1'"), OWN);
+    assert_eq!(
+        place("preset = 'vertex'\nbase_url = 'http://127.0.0.1:1/v1/models'"),
+        "http://127.0.0.1:1/v1/models"
+    );
+    assert_eq!(
+        place("wire = 'bedrock'\napi_key = 'k'\nbase_url = 'http://127.0.0.1:1'"),
+        OWN
+    );
 }

@@ -1,4 +1,5 @@
-//! What each known provider is sent over `openai-chat` for one and the same wish: written down, to be read.
+//! What each known provider is sent over `openai-chat` for one and the same wish: written down, to
+//! be read.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -9,13 +10,20 @@ use serde_json::value::RawValue;
 use super::super::presets;
 use super::good;
 use crate::model::ask::Ask;
-use crate::model::chat::{CacheMark, Chat, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
+use crate::model::chat::{
+    CacheMark, Chat, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool,
+    ToolChoice, ToolResult,
+};
 use crate::model::target::Target;
 use crate::model::wire::{DialectId, WireId};
 use crate::wire::{self, Mode};
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, name: Some("ann".into()), parts }
+    Message {
+        role,
+        name: Some("ann".into()),
+        parts,
+    }
 }
 
 fn raw(json: &str) -> Option<Box<RawValue>> {
@@ -24,16 +32,52 @@ fn raw(json: &str) -> Option<Box<RawValue>> {
 
 /// A wish with everything in it that a provider may not know.
 fn wish() -> Chat {
-    let thought = PastReasoning { text: "hm".into(), signature: None, redacted: None, wire: Some(WireId::OpenaiChat), on_text: false };
-    let call = PastCall { id: "call_1".into(), name: "f".into(), arguments: String::new(), signature: None, wire: None, custom: false };
-    let result = ToolResult { id: "call_1".into(), name: None, parts: vec![Part::Text("42".into())], is_error: false };
-    let picture = Part::Image { source: Source::Url("https://a.example/b.png".into()), detail: Some("low".into()) };
-    let tool = |name: &str| Tool::Function { name: name.into(), description: None, parameters: raw("{}"), strict: Some(true), cache: None };
+    let thought = PastReasoning {
+        text: "hm".into(),
+        signature: None,
+        redacted: None,
+        wire: Some(WireId::OpenaiChat),
+        on_text: false,
+    };
+    let call = PastCall {
+        id: "call_1".into(),
+        name: "f".into(),
+        arguments: String::new(),
+        signature: None,
+        wire: None,
+        custom: false,
+    };
+    let result = ToolResult {
+        id: "call_1".into(),
+        name: None,
+        parts: vec![Part::Text("42".into())],
+        is_error: false,
+    };
+    let picture = Part::Image {
+        source: Source::Url("https://a.example/b.png".into()),
+        detail: Some("low".into()),
+    };
+    let tool = |name: &str| Tool::Function {
+        name: name.into(),
+        description: None,
+        parameters: raw("{}"),
+        strict: Some(true),
+        cache: None,
+    };
     Chat {
         messages: vec![
-            message(Role::System, vec![Part::Text("rules".into()), Part::CacheMark(CacheMark::default())]),
+            message(
+                Role::System,
+                vec![
+                    Part::Text("rules".into()),
+                    Part::CacheMark(CacheMark::default()),
+                ],
+            ),
             message(Role::User, vec![Part::Text("look".into()), picture]),
-            message(Role::Assistant, vec![Part::Reasoning(thought), Part::ToolCall(call)]),
+            message(
+                Role::Assistant,
+                vec![Part::Reasoning(thought), Part::ToolCall(call)],
+            ),
             message(Role::Tool, vec![Part::ToolResult(result)]),
         ],
         tools: vec![tool("f"), tool("g")],
@@ -46,7 +90,12 @@ fn wish() -> Chat {
         presence_penalty: Some(0.5),
         stop: vec!["x".into()],
         choices: Some(2),
-        format: Some(Format::Schema { name: "s".into(), description: None, schema: raw("{}"), strict: None }),
+        format: Some(Format::Schema {
+            name: "s".into(),
+            description: None,
+            schema: raw("{}"),
+            strict: None,
+        }),
         effort: Some("high".into()),
         verbosity: Some("low".into()),
         logprobs: Some(true),
@@ -92,7 +141,14 @@ fn sent(target: &Target) -> String {
                 return out + &body + "\n";
             }
             Err(fault) => {
-                writeln!(out, "{} {}: {}", fault.status.as_u16(), fault.param.as_deref().unwrap(), fault.message).unwrap();
+                writeln!(
+                    out,
+                    "{} {}: {}",
+                    fault.status.as_u16(),
+                    fault.param.as_deref().unwrap(),
+                    fault.message
+                )
+                .unwrap();
                 match fault.param.as_deref().unwrap() {
                     "n" => chat.choices = None,
                     "tools" => chat.tools.clear(),
@@ -109,14 +165,26 @@ fn sent(target: &Target) -> String {
 #[test]
 fn one_wish_as_each_provider_takes_it() {
     let table = presets::markdown();
-    let names = table.lines().skip(2).filter(|row| row.contains("`openai-chat`")).filter_map(|row| row.split('`').nth(1));
+    let names = table
+        .lines()
+        .skip(2)
+        .filter(|row| row.contains("`openai-chat`"))
+        .filter_map(|row| row.split('`').nth(1));
     let mut said = String::new();
     for name in names {
         let lines = format!(
             "[providers.{name}]\npreset = '{name}'\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\napi_key = 'k'\ndirect = true"
         );
         let provider = good(&lines).route.providers[name].clone();
-        writeln!(said, "{name}\n{}", sent(&Target { provider, model: "m".into() })).unwrap();
+        writeln!(
+            said,
+            "{name}\n{}",
+            sent(&Target {
+                provider,
+                model: "m".into()
+            })
+        )
+        .unwrap();
     }
     insta::assert_snapshot!(said);
 }

@@ -1,9 +1,10 @@
 //! A Messages body in no provider's words, for targets that speak another wire.
 //!
-//! Fields that nobody here knows are ignored. Left out without a word are wishes whose absence changes no meaning: how
-//! thinking is displayed, thinking that adapts (the target decides then as well), citations, fallbacks, speed, context
-//! management, diagnostics, billing, and what a tool says of how it is streamed, loaded or called. Fields
-//! that change what the answer is, and that no other wire can carry, go to `unsupported` by name.
+//! Fields that nobody here knows are ignored. Left out without a word are wishes whose absence
+//! changes no meaning: how thinking is displayed, thinking that adapts (the target decides then as
+//! well), citations, fallbacks, speed, context management, diagnostics, billing, and what a tool
+//! says of how it is streamed, loaded or called. Fields that change what the answer is, and that no
+//! other wire can carry, go to `unsupported` by name.
 
 use super::{tools, turns};
 use crate::dialect::object::Object;
@@ -46,7 +47,11 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     let top = Object::body(body)?;
     let output = top.object("output_config")?;
     let (thinking, reasoning_budget) = thinking(&top)?;
-    let effort = output.as_ref().map(|output| output.string("effort")).transpose()?.flatten();
+    let effort = output
+        .as_ref()
+        .map(|output| output.string("effort"))
+        .transpose()?
+        .flatten();
     let (tool_choice, parallel_tools) = tools::choice(&top)?;
     Ok(Chat {
         messages: turns::messages(&top)?,
@@ -57,7 +62,9 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
         temperature: top.read("temperature", "a number")?,
         top_p: top.read("top_p", "a number")?,
         top_k: top.read("top_k", "a non-negative integer")?,
-        stop: top.read("stop_sequences", "an array of strings")?.unwrap_or_default(),
+        stop: top
+            .read("stop_sequences", "an array of strings")?
+            .unwrap_or_default(),
         format: format(&top, output.as_ref())?,
         effort: thinking.or(effort),
         reasoning_budget,
@@ -79,29 +86,47 @@ fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
 
 /// The effort that thinking switched off is, and the budget that it has where one is set.
 fn thinking(top: &Object<'_>) -> Result<(Option<String>, Option<u64>), Fault> {
-    let Some(thinking) = top.object("thinking")? else { return Ok((None, None)) };
+    let Some(thinking) = top.object("thinking")? else {
+        return Ok((None, None));
+    };
     match &*thinking.required("type")? {
         "disabled" => Ok((Some("none".to_owned()), None)),
         "enabled" => Ok((None, thinking.read("budget_tokens", "a positive integer")?)),
         "adaptive" | "between_tools" => Ok((None, None)),
-        _ => Err(thinking.refuse("type", "`enabled`, `adaptive`, `between_tools` or `disabled`")),
+        _ => Err(thinking.refuse(
+            "type",
+            "`enabled`, `adaptive`, `between_tools` or `disabled`",
+        )),
     }
 }
 
 /// The schema of the answer; in older requests it stands at the top. It is always kept to.
 fn format(top: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<Format>, Fault> {
-    let named = output.map(|output| output.object("format")).transpose()?.flatten();
-    let Some(format) = named.map_or_else(|| top.object("output_format"), |format| Ok(Some(format)))? else { return Ok(None) };
+    let named = output
+        .map(|output| output.object("format"))
+        .transpose()?
+        .flatten();
+    let Some(format) =
+        named.map_or_else(|| top.object("output_format"), |format| Ok(Some(format)))?
+    else {
+        return Ok(None);
+    };
     if format.required("type")? != "json_schema" {
         return Err(format.refuse("type", "`json_schema`"));
     }
     let schema = tools::schema(&format, "schema")?;
-    Ok(Some(Format::Schema { name: FORMAT_NAME.to_owned(), description: None, schema: Some(schema), strict: Some(true) }))
+    Ok(Some(Format::Schema {
+        name: FORMAT_NAME.to_owned(),
+        description: None,
+        schema: Some(schema),
+        strict: Some(true),
+    }))
 }
 
 /// The end user that a request names.
 pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
-    top.object("metadata")?.map_or(Ok(None), |metadata| metadata.string("user_id"))
+    top.object("metadata")?
+        .map_or(Ok(None), |metadata| metadata.string("user_id"))
 }
 
 /// The tier in the words that other providers have: `auto` is what they do by themselves.
@@ -116,16 +141,27 @@ fn service_tier(top: &Object<'_>) -> Result<Option<String>, Fault> {
 /// A 400 that names the field and what was expected.
 pub(super) fn mark(object: &Object<'_>) -> Result<Option<CacheMark>, Fault> {
     let control = object.object("cache_control")?;
-    control.map(|control| Ok(CacheMark { ttl: control.string("ttl")? })).transpose()
+    control
+        .map(|control| {
+            Ok(CacheMark {
+                ttl: control.string("ttl")?,
+            })
+        })
+        .transpose()
 }
 
 fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
     let servers = top.objects("mcp_servers")?;
-    let confined = top.text("inference_geo")?.is_some_and(|place| place != "global");
-    Ok([("mcp_servers", !servers.is_empty()), ("inference_geo", confined)]
-        .into_iter()
-        .filter_map(|(name, asked)| asked.then_some(name))
-        .collect())
+    let confined = top
+        .text("inference_geo")?
+        .is_some_and(|place| place != "global");
+    Ok([
+        ("mcp_servers", !servers.is_empty()),
+        ("inference_geo", confined),
+    ]
+    .into_iter()
+    .filter_map(|(name, asked)| asked.then_some(name))
+    .collect())
 }
 
 #[cfg(test)]
@@ -152,12 +188,24 @@ mod tests {
             r#""max_tokens":5,"temperature":0.5,"top_p":1,"top_k":3,"stop_sequences":["a","b"],"metadata":{"user_id":"u"},
                "service_tier":"standard_only","cache_control":{"type":"ephemeral","ttl":"1h"},"unknown":{"x":[]}"#,
         );
-        assert_eq!((chat.max_tokens, chat.temperature, chat.top_p, chat.top_k), (Some(5), Some(0.5), Some(1.0), Some(3)));
         assert_eq!(
-            (chat.stop, chat.user.as_deref(), chat.service_tier.as_deref()),
+            (chat.max_tokens, chat.temperature, chat.top_p, chat.top_k),
+            (Some(5), Some(0.5), Some(1.0), Some(3))
+        );
+        assert_eq!(
+            (
+                chat.stop,
+                chat.user.as_deref(),
+                chat.service_tier.as_deref()
+            ),
             (vec!["a".into(), "b".into()], Some("u"), Some("default"))
         );
-        assert_eq!(chat.cache, Some(CacheMark { ttl: Some("1h".into()) }));
+        assert_eq!(
+            chat.cache,
+            Some(CacheMark {
+                ttl: Some("1h".into())
+            })
+        );
         assert!(chat.unsupported.is_empty() && chat.choices.is_none() && chat.metadata.is_none());
         assert_eq!(read(r#""service_tier":"auto""#).service_tier, None);
     }
@@ -168,11 +216,26 @@ mod tests {
             let chat = read(fields);
             (chat.effort, chat.reasoning_budget)
         };
-        assert_eq!(asked(r#""thinking":{"type":"enabled","budget_tokens":2048}"#), (None, Some(2048)));
-        assert_eq!(asked(r#""thinking":{"type":"adaptive","display":"omitted"}"#), (None, None));
-        assert_eq!(asked(r#""thinking":{"type":"adaptive"},"output_config":{"effort":"xhigh"}"#), (Some("xhigh".into()), None));
-        assert_eq!(asked(r#""thinking":{"type":"disabled"},"output_config":{"effort":"low"}"#), (Some("none".into()), None));
-        assert_eq!(refused(r#""thinking":{"type":"often"}"#).0.as_deref(), Some("thinking.type"));
+        assert_eq!(
+            asked(r#""thinking":{"type":"enabled","budget_tokens":2048}"#),
+            (None, Some(2048))
+        );
+        assert_eq!(
+            asked(r#""thinking":{"type":"adaptive","display":"omitted"}"#),
+            (None, None)
+        );
+        assert_eq!(
+            asked(r#""thinking":{"type":"adaptive"},"output_config":{"effort":"xhigh"}"#),
+            (Some("xhigh".into()), None)
+        );
+        assert_eq!(
+            asked(r#""thinking":{"type":"disabled"},"output_config":{"effort":"low"}"#),
+            (Some("none".into()), None)
+        );
+        assert_eq!(
+            refused(r#""thinking":{"type":"often"}"#).0.as_deref(),
+            Some("thinking.type")
+        );
     }
 
     #[test]
@@ -181,18 +244,45 @@ mod tests {
             r#""output_config":{"format":{"type":"json_schema","schema":{"type": "object"}}}"#,
             r#""output_format":{"type":"json_schema","schema":{"type": "object"}}"#,
         ] {
-            let Some(Format::Schema { schema: Some(schema), strict: Some(true), .. }) = read(fields).format else { panic!("{fields}") };
+            let Some(Format::Schema {
+                schema: Some(schema),
+                strict: Some(true),
+                ..
+            }) = read(fields).format
+            else {
+                panic!("{fields}")
+            };
             assert_eq!(schema.get(), r#"{"type": "object"}"#);
         }
-        assert_eq!(refused(r#""output_config":{"format":{"type":"grammar"}}"#).0.as_deref(), Some("output_config.format.type"));
-        assert_eq!(refused(r#""output_config":{"format":{"type":"json_schema"}}"#).0.as_deref(), Some("output_config.format.schema"));
+        assert_eq!(
+            refused(r#""output_config":{"format":{"type":"grammar"}}"#)
+                .0
+                .as_deref(),
+            Some("output_config.format.type")
+        );
+        assert_eq!(
+            refused(r#""output_config":{"format":{"type":"json_schema"}}"#)
+                .0
+                .as_deref(),
+            Some("output_config.format.schema")
+        );
     }
 
     #[test]
     fn what_no_other_wire_can_carry_is_named() {
-        assert_eq!(read(r#""mcp_servers":[{"url":"x"}],"inference_geo":"us""#).unsupported, ["mcp_servers", "inference_geo"]);
-        assert!(read(r#""mcp_servers":[],"inference_geo":"global","fallbacks":[],"speed":"fast""#).unsupported.is_empty());
-        assert_eq!(refused(r#""max_tokens":0"#).1, "`max_tokens` must be a positive integer for this target");
+        assert_eq!(
+            read(r#""mcp_servers":[{"url":"x"}],"inference_geo":"us""#).unsupported,
+            ["mcp_servers", "inference_geo"]
+        );
+        assert!(
+            read(r#""mcp_servers":[],"inference_geo":"global","fallbacks":[],"speed":"fast""#)
+                .unsupported
+                .is_empty()
+        );
+        assert_eq!(
+            refused(r#""max_tokens":0"#).1,
+            "`max_tokens` must be a positive integer for this target"
+        );
     }
 
     #[test]
@@ -201,14 +291,29 @@ mod tests {
             r#""tools":[{"name":"f","description":"d","input_schema":{"type":"object"},"strict":true,"cache_control":{"type":"ephemeral"},
                 "defer_loading":true},{"type":"custom","name":"g","input_schema":{}},{"type":"web_search_20250305","name":"web_search"}]"#,
         );
-        let [Tool::Function { name, parameters: Some(parameters), strict, cache, .. }, Tool::Function { name: bare, .. }, native] =
-            &chat.tools[..]
+        let [
+            Tool::Function {
+                name,
+                parameters: Some(parameters),
+                strict,
+                cache,
+                ..
+            },
+            Tool::Function { name: bare, .. },
+            native,
+        ] = &chat.tools[..]
         else {
             panic!("three tools")
         };
         assert_eq!(
             (&**name, parameters.get(), *strict, cache, &**bare),
-            ("f", r#"{"type":"object"}"#, Some(true), &Some(CacheMark::default()), "g")
+            (
+                "f",
+                r#"{"type":"object"}"#,
+                Some(true),
+                &Some(CacheMark::default()),
+                "g"
+            )
         );
         assert!(
             matches!(native, Tool::Native { wire: WireId::Anthropic, kind, json } if kind == "web_search_20250305" && json.get().contains("web_search"))
@@ -218,7 +323,10 @@ mod tests {
             (r#""tools":[1]"#, "tools[0]"),
             (r#""tools":[{"input_schema":{}}]"#, "tools[0].name"),
             (r#""tools":[{"name":"f"}]"#, "tools[0].input_schema"),
-            (r#""tools":[{"name":"f","input_schema":[]}]"#, "tools[0].input_schema"),
+            (
+                r#""tools":[{"name":"f","input_schema":[]}]"#,
+                "tools[0].input_schema",
+            ),
         ] {
             assert_eq!(refused(fields).0.as_deref(), Some(param), "{fields}");
         }
@@ -228,15 +336,36 @@ mod tests {
     fn tool_choices_are_read() {
         for (choice, expected, parallel) in [
             (r#"{"type":"auto"}"#, ToolChoice::Auto, None),
-            (r#"{"type":"any","disable_parallel_tool_use":true}"#, ToolChoice::Required, Some(false)),
-            (r#"{"type":"tool","name":"f","disable_parallel_tool_use":false}"#, ToolChoice::Named("f".into()), None),
+            (
+                r#"{"type":"any","disable_parallel_tool_use":true}"#,
+                ToolChoice::Required,
+                Some(false),
+            ),
+            (
+                r#"{"type":"tool","name":"f","disable_parallel_tool_use":false}"#,
+                ToolChoice::Named("f".into()),
+                None,
+            ),
             (r#"{"type":"none"}"#, ToolChoice::None, None),
         ] {
             let chat = read(&format!("\"tool_choice\":{choice}"));
-            assert_eq!((chat.tool_choice, chat.parallel_tools), (Some(expected), parallel), "{choice}");
+            assert_eq!(
+                (chat.tool_choice, chat.parallel_tools),
+                (Some(expected), parallel),
+                "{choice}"
+            );
         }
-        assert_eq!(refused(r#""tool_choice":"auto""#).0.as_deref(), Some("tool_choice"));
-        assert_eq!(refused(r#""tool_choice":{"type":"tool"}"#).0.as_deref(), Some("tool_choice.name"));
-        assert_eq!(refused(r#""tool_choice":{"type":"some"}"#).0.as_deref(), Some("tool_choice.type"));
+        assert_eq!(
+            refused(r#""tool_choice":"auto""#).0.as_deref(),
+            Some("tool_choice")
+        );
+        assert_eq!(
+            refused(r#""tool_choice":{"type":"tool"}"#).0.as_deref(),
+            Some("tool_choice.name")
+        );
+        assert_eq!(
+            refused(r#""tool_choice":{"type":"some"}"#).0.as_deref(),
+            Some("tool_choice.type")
+        );
     }
 }

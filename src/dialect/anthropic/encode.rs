@@ -1,8 +1,9 @@
 //! A journal as the events of a message.
 //!
-//! Over the dialect's own wire payloads are passed on under their own names, and events of ours follow only where we end
-//! the stream. Otherwise every event is ours: `message_start` once a target has answered, blocks one after another,
-//! `message_delta` and `message_stop` at the end. The first of several choices is the only one that this API has.
+//! Over the dialect's own wire payloads are passed on under their own names, and events of ours
+//! follow only where we end the stream. Otherwise every event is ours: `message_start` once a
+//! target has answered, blocks one after another, `message_delta` and `message_stop` at the end.
+//! The first of several choices is the only one that this API has.
 
 mod blocks;
 mod end;

@@ -1,5 +1,5 @@
-//! How large a prompt is, about, without reading it: one light walk over the messages, the system prompt and the tools.
-//! On its way it finds what refers to the provider's account.
+//! How large a prompt is, about, without reading it: one light walk over the messages, the system
+//! prompt and the tools. On its way it finds what refers to the provider's account.
 
 use serde_json::value::RawValue;
 
@@ -8,7 +8,8 @@ use crate::dialect::estimate::{Estimate, elements, members};
 use crate::dialect::object::{Object, must_be};
 use crate::model::fault::Fault;
 
-/// Content in content that is looked at: a file in a document in the result of a tool is the deepest there is.
+/// Content in content that is looked at: a file in a document in the result of a tool is the
+/// deepest there is.
 const LEVELS: u8 = 8;
 
 /// What a request weighs, and the files in the provider's account that it names.
@@ -24,8 +25,10 @@ pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
     let mut estimate = Estimate::default();
     for (i, message) in messages.into_iter().enumerate() {
         let path = format!("messages[{i}]");
-        let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
-        // Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
+        let fields =
+            Fields::of(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
+        // Doubled fields are all counted and all looked at: it is not known which of them an
+        // upstream reads.
         for (_, value) in fields.list.iter().filter(|(name, _)| name == "content") {
             content(&mut estimate, &format!("{path}.content"), value, LEVELS);
         }
@@ -65,9 +68,16 @@ fn block(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
 /// Where an image or a document is: text weighs what it says, everything else as much as an image.
 fn source(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
     let members = members(json);
-    let is = |kind: &str| members.iter().any(|(name, value)| name == "type" && value.get() == kind);
+    let is = |kind: &str| {
+        members
+            .iter()
+            .any(|(name, value)| name == "type" && value.get() == kind)
+    };
     if is("\"text\"") {
-        members.iter().filter(|(name, _)| name == "data").for_each(|(_, value)| estimate.text(value));
+        members
+            .iter()
+            .filter(|(name, _)| name == "data")
+            .for_each(|(_, value)| estimate.text(value));
     } else if !is("\"content\"") && !members.is_empty() {
         estimate.images += 1;
     }
@@ -96,48 +106,97 @@ mod tests {
         for (content, tokens) in [
             (r#""12345678""#, 2),
             (r#"[{"type":"text","text":"12345"}]"#, 2),
-            (r#"[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAAAAAAAAAA"}}]"#, 1000),
-            (r#"[{"type":"document","title":"1234","source":{"type":"text","media_type":"text/plain","data":"1234"}}]"#, 2),
+            (
+                r#"[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAAAAAAAAAA"}}]"#,
+                1000,
+            ),
+            (
+                r#"[{"type":"document","title":"1234","source":{"type":"text","media_type":"text/plain","data":"1234"}}]"#,
+                2,
+            ),
             (
                 r#"[{"type":"document","source":{"type":"content","content":[{"type":"text","text":"12345678"},{"type":"image","source":{"type":"url","url":"x"}}]}}]"#,
                 1002,
             ),
-            (r#"[{"type":"tool_use","id":"a","name":"f","input":{"a":1}}]"#, 2),
+            (
+                r#"[{"type":"tool_use","id":"a","name":"f","input":{"a":1}}]"#,
+                2,
+            ),
             (
                 r#"[{"type":"tool_result","tool_use_id":"a","content":[{"type":"text","text":"1234"}]},{"type":"tool_result","content":"1234"}]"#,
                 2,
             ),
-            (r#"[{"type":"thinking","thinking":"1234","signature":"AAAAAAAAAAAAAAAA"}]"#, 1),
+            (
+                r#"[{"type":"thinking","thinking":"1234","signature":"AAAAAAAAAAAAAAAA"}]"#,
+                1,
+            ),
             ("[]", 0),
         ] {
             assert_eq!(of(&messages(content)).unwrap(), tokens, "{content}");
         }
-        assert_eq!(of(&format!(r#"{},"system":"1234","tools":[1234567]"#, messages(r#""""#))).unwrap(), 4);
-        assert_eq!(of(&format!(r#"{},"system":[{{"type":"text","text":"12345678"}}]"#, messages(r#""""#))).unwrap(), 2);
+        assert_eq!(
+            of(&format!(
+                r#"{},"system":"1234","tools":[1234567]"#,
+                messages(r#""""#)
+            ))
+            .unwrap(),
+            4
+        );
+        assert_eq!(
+            of(&format!(
+                r#"{},"system":[{{"type":"text","text":"12345678"}}]"#,
+                messages(r#""""#)
+            ))
+            .unwrap(),
+            2
+        );
     }
 
     #[test]
     fn files_in_the_account_are_found_wherever_they_stand_and_nothing_else() {
         for (block, path) in [
-            (r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#, "source.file_id"),
-            (r#"{"type":"document","source":{"type":"file","f\u0069le_id":"f","file_id":null}}"#, "source.file_id"),
+            (
+                r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#,
+                "source.file_id",
+            ),
+            (
+                r#"{"type":"document","source":{"type":"file","f\u0069le_id":"f","file_id":null}}"#,
+                "source.file_id",
+            ),
             (r#"{"type":"container_upload","file_id":"f"}"#, "file_id"),
-            (r#"{"type":"tool_result","content":[{"type":"image","source":{"file_id":"f"}}]}"#, "content[0].source.file_id"),
+            (
+                r#"{"type":"tool_result","content":[{"type":"image","source":{"file_id":"f"}}]}"#,
+                "content[0].source.file_id",
+            ),
             (
                 r#"{"type":"document","source":{"type":"content","content":[{"source":{"file_id":"f"}}]}}"#,
                 "source.content[0].source.file_id",
             ),
-            (r#"{"type":"code_execution_tool_result","content":{"content":[{"file_id":"f"}]}}"#, "content.content[0].file_id"),
+            (
+                r#"{"type":"code_execution_tool_result","content":{"content":[{"file_id":"f"}]}}"#,
+                "content.content[0].file_id",
+            ),
         ] {
-            let found = weighed(&messages(&format!("[{block}]"))).unwrap().references;
-            let expected = Reference { path: format!("messages[0].content[0].{path}"), id: Some("f".to_owned()) };
+            let found = weighed(&messages(&format!("[{block}]")))
+                .unwrap()
+                .references;
+            let expected = Reference {
+                path: format!("messages[0].content[0].{path}"),
+                id: Some("f".to_owned()),
+            };
             assert_eq!(found, [expected], "{block}");
         }
         for block in [
             r#"{"type":"tool_use","id":"a","name":"f","input":{"file_id":"f","source":{"file_id":"f"}}}"#,
             r#"{"type":"image","source":{"type":"base64","file_id":null}}"#,
         ] {
-            assert_eq!(weighed(&messages(&format!("[{block}]"))).unwrap().references, [], "{block}");
+            assert_eq!(
+                weighed(&messages(&format!("[{block}]")))
+                    .unwrap()
+                    .references,
+                [],
+                "{block}"
+            );
         }
     }
 
@@ -145,7 +204,12 @@ mod tests {
     fn the_deepest_content_costs_no_more_than_it_should() {
         let deep = format!("{}{}", r#"{"content":["#.repeat(200), "]}".repeat(200));
         assert!(of(&messages(&format!("[{deep}]"))).is_ok());
-        for fields in ["", r#""messages":[]"#, r#""messages":"hi""#, r#""messages":[7]"#] {
+        for fields in [
+            "",
+            r#""messages":[]"#,
+            r#""messages":"hi""#,
+            r#""messages":[7]"#,
+        ] {
             assert_eq!(of(fields).unwrap_err().status.as_u16(), 400, "{fields}");
         }
     }

@@ -35,10 +35,16 @@ fn turn() -> Vec<Event> {
         call(0, 0, false, Some("dGg=")),
         arguments(0, 0, "{\"a\":"),
         arguments(0, 0, "1}"),
-        Event::ToolCallEnd { choice: 0, index: 0 },
+        Event::ToolCallEnd {
+            choice: 0,
+            index: 0,
+        },
         call(0, 1, true, None),
         arguments(0, 1, "free \"text\""),
-        Event::ToolCallEnd { choice: 0, index: 1 },
+        Event::ToolCallEnd {
+            choice: 0,
+            index: 1,
+        },
         finish(0, Reason::ToolCalls),
         usage(true),
         end(Reason::ToolCalls),
@@ -47,10 +53,26 @@ fn turn() -> Vec<Event> {
 
 /// What only Anthropic's own wire says.
 fn own() -> Vec<Event> {
-    let source =
-        Citation { choice: 0, url: None, title: None, quote: None, span: None, data: "{\"type\":\"page_location\",\n\"x\":1}".into() };
-    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Anthropic, data: data.into() }));
-    let paused = Finish { choice: 0, reason: Reason::Stop, native: Some("pause_turn".into()) };
+    let source = Citation {
+        choice: 0,
+        url: None,
+        title: None,
+        quote: None,
+        span: None,
+        data: "{\"type\":\"page_location\",\n\"x\":1}".into(),
+    };
+    let raw = |data: &str| {
+        Event::Raw(Box::new(Raw {
+            choice: 0,
+            wire: WireId::Anthropic,
+            data: data.into(),
+        }))
+    };
+    let paused = Finish {
+        choice: 0,
+        reason: Reason::Stop,
+        native: Some("pause_turn".into()),
+    };
     vec![
         start(1),
         route(WireId::Anthropic, false),
@@ -89,7 +111,9 @@ fn what_anthropics_own_wire_says_is_told_as_it_came() {
 
 #[test]
 fn a_whole_turn_of_anthropics_own_wire() {
-    insta::assert_snapshot!(std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&own()))).unwrap());
+    insta::assert_snapshot!(
+        std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&own()))).unwrap()
+    );
 }
 
 #[test]
@@ -132,19 +156,37 @@ fn a_refusal_is_text_that_ends_as_one() {
 
 #[test]
 fn a_whole_answer_that_was_cancelled() {
-    let events = [start(1), route(WireId::OpenaiChat, false), text(0, "Hel"), usage(true), end(Reason::Cancelled)];
-    insta::assert_snapshot!(std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap());
+    let events = [
+        start(1),
+        route(WireId::OpenaiChat, false),
+        text(0, "Hel"),
+        usage(true),
+        end(Reason::Cancelled),
+    ];
+    insta::assert_snapshot!(
+        std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap()
+    );
 }
 
 #[test]
 fn input_that_is_no_object_is_wrapped_as_the_documentation_has_it() {
     let whole = |input: &str| {
-        let events = [start(1), call(0, 0, false, None), arguments(0, 0, input), end(Reason::Length)];
-        let whole: serde_json::Value = serde_json::from_slice(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap();
+        let events = [
+            start(1),
+            call(0, 0, false, None),
+            arguments(0, 0, input),
+            end(Reason::Length),
+        ];
+        let whole: serde_json::Value =
+            serde_json::from_slice(&Anthropic.whole(&view(1, false), &Answer::of(&events)))
+                .unwrap();
         whole["content"][0]["input"].to_string()
     };
     assert_eq!(whole("{\"a\":"), r#"{"INVALID_JSON":"{\"a\":"}"#);
-    assert_eq!((whole(""), whole("null"), whole(" {\"a\":1} ")), ("{}".into(), "{}".into(), r#"{"a":1}"#.into()));
+    assert_eq!(
+        (whole(""), whole("null"), whole(" {\"a\":1} ")),
+        ("{}".into(), "{}".into(), r#"{"a":1}"#.into())
+    );
 }
 
 #[test]
@@ -154,14 +196,31 @@ fn cancelled_before_anything_had_come() {
 
 #[test]
 fn cancelled_in_the_middle_of_a_call() {
-    let ended = Event::ToolCallEnd { choice: 0, index: 0 };
-    let events =
-        [start(1), route(WireId::OpenaiChat, false), call(0, 0, false, None), arguments(0, 0, "{"), call(0, 1, false, None), ended];
-    insta::assert_snapshot!(translated(events.into_iter().chain([usage(true), end(Reason::Cancelled)])));
+    let ended = Event::ToolCallEnd {
+        choice: 0,
+        index: 0,
+    };
+    let events = [
+        start(1),
+        route(WireId::OpenaiChat, false),
+        call(0, 0, false, None),
+        arguments(0, 0, "{"),
+        call(0, 1, false, None),
+        ended,
+    ];
+    insta::assert_snapshot!(translated(
+        events
+            .into_iter()
+            .chain([usage(true), end(Reason::Cancelled)])
+    ));
 }
 
 fn end_without_usage() -> Event {
-    Event::End(Box::new(crate::model::event::End { reason: Reason::Cancelled, native: None, usage: None }))
+    Event::End(Box::new(crate::model::event::End {
+        reason: Reason::Cancelled,
+        native: None,
+        usage: None,
+    }))
 }
 
 #[test]
@@ -178,26 +237,52 @@ fn an_error_ends_the_block_and_all() {
 
 #[test]
 fn an_end_by_an_error_is_never_silent() {
-    let spelled = translated([start(1), text(0, "a"), finish(0, Reason::Error), end(Reason::Error)]);
+    let spelled = translated([
+        start(1),
+        text(0, "a"),
+        finish(0, Reason::Error),
+        end(Reason::Error),
+    ]);
     assert!(spelled.ends_with(r#""message":"the upstream ended the answer with an error; try again","details":{"error_code":"upstream_error"},"code":"upstream_error"}}"#), "{spelled}");
 }
 
 #[test]
 fn overload_has_its_type_in_the_stream_as_well() {
-    let failure = crate::model::event::Failure { fault: Fault::new(Code::Overloaded, "later"), passed_on: false };
-    let spelled = translated([start(1), Event::Error(Box::new(failure)), end(Reason::Error)]);
-    assert!(spelled.starts_with("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","), "{spelled}");
+    let failure = crate::model::event::Failure {
+        fault: Fault::new(Code::Overloaded, "later"),
+        passed_on: false,
+    };
+    let spelled = translated([
+        start(1),
+        Event::Error(Box::new(failure)),
+        end(Reason::Error),
+    ]);
+    assert!(
+        spelled.starts_with(
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
+        ),
+        "{spelled}"
+    );
 }
 
-const START: &str = r#"{"type":"message_start","message":{"id":"msg_up","usage":{"input_tokens":1}}   }"#;
-const TEXT: &str = r#"{ "type": "content_block_start", "index": 3, "content_block": {"type":"text","text":""} }"#;
+const START: &str =
+    r#"{"type":"message_start","message":{"id":"msg_up","usage":{"input_tokens":1}}   }"#;
+const TEXT: &str =
+    r#"{ "type": "content_block_start", "index": 3, "content_block": {"type":"text","text":""} }"#;
 const HELLO: &str = r#"{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"Hello"},"x":1}"#;
 const HELD: &str = r#"{"type":"content_block_stop","index":3}"#;
-const DELTA: &str = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
+const DELTA: &str =
+    r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
 
 fn passed_as(name: &str, data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
-    Entry { raw: Some(Payload { name: name.into(), data: data.into() }), ..passed(data, events) }
+    Entry {
+        raw: Some(Payload {
+            name: name.into(),
+            data: data.into(),
+        }),
+        ..passed(data, events)
+    }
 }
 
 /// A stream of its own wire, as far as `payloads` go.
@@ -219,9 +304,16 @@ fn raw_spelled(journal: &[Entry]) -> Vec<String> {
 fn payloads_of_its_own_wire_pass_unchanged() {
     let all = [START, TEXT, HELLO, HELD, DELTA, STOP];
     let mut journal = own_wire(&all);
-    journal.extend(entries([finish(0, Reason::Stop), usage(false), end(Reason::Stop)]));
+    journal.extend(entries([
+        finish(0, Reason::Stop),
+        usage(false),
+        end(Reason::Stop),
+    ]));
     let sent = raw_spelled(&journal);
-    let data: Vec<&str> = sent.iter().map(|block| block.split_once("\ndata: ").unwrap().1).collect();
+    let data: Vec<&str> = sent
+        .iter()
+        .map(|block| block.split_once("\ndata: ").unwrap().1)
+        .collect();
     assert_eq!(data, all);
     assert!(sent[2].starts_with("event: content_block_delta\n"));
 }
@@ -231,7 +323,11 @@ fn a_payload_without_a_name_goes_under_its_type() {
     let mut journal = own_wire(&[]);
     journal.extend([START, HELLO, r#"{"type":"a\nb"}"#].map(|data| passed_as("", data, [])));
     let sent = raw_spelled(&journal);
-    assert!(sent[0].starts_with("event: message_start\n") && sent[1].starts_with("event: content_block_delta\n"), "{sent:?}");
+    assert!(
+        sent[0].starts_with("event: message_start\n")
+            && sent[1].starts_with("event: content_block_delta\n"),
+        "{sent:?}"
+    );
     assert_eq!(sent[2], r#"data: {"type":"a\nb"}"#);
 }
 
@@ -243,11 +339,20 @@ fn what_we_end_ourselves_is_closed_by_events_of_ours() {
         raw_spelled(&journal)[payloads.len()..].join("\n\n")
     };
     let cancelled = || vec![usage(true), end(Reason::Cancelled)];
-    insta::assert_snapshot!("raw_cancelled_with_a_block_open", ended(&[START, TEXT, HELLO], cancelled()));
+    insta::assert_snapshot!(
+        "raw_cancelled_with_a_block_open",
+        ended(&[START, TEXT, HELLO], cancelled())
+    );
     let between = ended(&[START, TEXT, HELLO, HELD], cancelled());
-    assert!(between.starts_with("event: message_delta\n") && !between.contains("message_start"), "{between}");
+    assert!(
+        between.starts_with("event: message_delta\n") && !between.contains("message_start"),
+        "{between}"
+    );
     assert!(ended(&[], cancelled()).starts_with("event: message_start\n"));
-    let failed = ended(&[START, TEXT, HELLO], vec![error(false), end(Reason::Error)]);
+    let failed = ended(
+        &[START, TEXT, HELLO],
+        vec![error(false), end(Reason::Error)],
+    );
     assert!(
         failed.starts_with("event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":3}\n\nevent: error\n"),
         "{failed}"
@@ -266,17 +371,46 @@ fn an_error_payload_is_passed_on_and_no_second_one_added() {
 
 #[test]
 fn a_fallback_to_another_wire_is_translated() {
-    let journal = entries([start(1), route(WireId::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
-    assert_eq!(spell(view(1, true), &journal), spell(view(1, false), &journal));
+    let journal = entries([
+        start(1),
+        route(WireId::Gemini, false),
+        text(0, "a"),
+        finish(0, Reason::Stop),
+        end(Reason::Stop),
+    ]);
+    assert_eq!(
+        spell(view(1, true), &journal),
+        spell(view(1, false), &journal)
+    );
 }
 
 #[test]
 fn more_than_can_be_held_is_an_error_and_never_half_of_it() {
-    let mut journal = entries([start(1), route(WireId::OpenaiChat, false), call(0, 0, false, None), call(0, 1, false, None)]);
-    journal.extend((0..5).map(|_| Entry::of([arguments(0, 1, &"x".repeat(1 << 20))].into_iter().collect())));
+    let mut journal = entries([
+        start(1),
+        route(WireId::OpenaiChat, false),
+        call(0, 0, false, None),
+        call(0, 1, false, None),
+    ]);
+    journal.extend((0..5).map(|_| {
+        Entry::of(
+            [arguments(0, 1, &"x".repeat(1 << 20))]
+                .into_iter()
+                .collect(),
+        )
+    }));
     journal.extend(entries([end(Reason::ToolCalls)]));
     let sent = spelled(Anthropic.encoder(view(1, false)), &journal);
     assert_eq!(sent.len(), 4, "{sent:?}");
-    assert!(sent[2].starts_with("event: content_block_stop\n"), "{}", sent[2]);
-    assert!(sent[3].starts_with("event: error\n") && sent[3].contains("parallel tool calls are too large"), "{}", sent[3]);
+    assert!(
+        sent[2].starts_with("event: content_block_stop\n"),
+        "{}",
+        sent[2]
+    );
+    assert!(
+        sent[3].starts_with("event: error\n")
+            && sent[3].contains("parallel tool calls are too large"),
+        "{}",
+        sent[3]
+    );
 }

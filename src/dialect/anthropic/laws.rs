@@ -7,8 +7,8 @@ use super::{Anthropic, chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::codec::{Frame, FrameKind};
 use crate::dialect::journals::{
-    arguments, blocks, call, end, entries, finish, journals, reasoning, resumes_everywhere, route, signature, spelled, start, text, usage,
-    view,
+    arguments, blocks, call, end, entries, finish, journals, reasoning, resumes_everywhere, route,
+    signature, spelled, start, text, usage, view,
 };
 use crate::dialect::{Dialect as _, View};
 use crate::model::chat::{Part as Said, PastReasoning};
@@ -34,11 +34,21 @@ impl Folded {
     fn of(sse: &[String], view: &View) -> Self {
         let mut folded = Self::default();
         for block in sse {
-            let (name, data) = block.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
-            assert!(!data.contains(['\n', '\u{85}', '\u{2028}']), "one line for every reader of lines: {data:?}");
+            let (name, data) = block
+                .strip_prefix("event: ")
+                .unwrap()
+                .split_once("\ndata: ")
+                .unwrap();
+            assert!(
+                !data.contains(['\n', '\u{85}', '\u{2028}']),
+                "one line for every reader of lines: {data:?}"
+            );
             let event: Value = serde_json::from_str(data).unwrap();
             assert_eq!(event["type"], name);
-            assert!(!folded.over && folded.error.is_none(), "nothing may follow the end: {block}");
+            assert!(
+                !folded.over && folded.error.is_none(),
+                "nothing may follow the end: {block}"
+            );
             folded.take(&event, view);
         }
         folded
@@ -46,19 +56,35 @@ impl Folded {
 
     fn take(&mut self, event: &Value, view: &View) {
         let kind = event["type"].as_str().unwrap();
-        assert_eq!(self.message.is_null(), matches!(kind, "message_start") || kind == "error" && self.message.is_null(), "{event}");
+        assert_eq!(
+            self.message.is_null(),
+            matches!(kind, "message_start") || kind == "error" && self.message.is_null(),
+            "{event}"
+        );
         match kind {
             "message_start" => {
                 self.message = event["message"].clone();
-                assert_eq!((&self.message["id"], &self.message["model"]), (&json!(format!("msg_{}", view.start.stream)), &json!("smart")));
+                assert_eq!(
+                    (&self.message["id"], &self.message["model"]),
+                    (
+                        &json!(format!("msg_{}", view.start.stream)),
+                        &json!("smart")
+                    )
+                );
             }
             "content_block_start" => self.begin(event),
             "content_block_delta" => {
-                assert_eq!((self.open, &event["index"]), (true, &json!(self.content().len() - 1)));
+                assert_eq!(
+                    (self.open, &event["index"]),
+                    (true, &json!(self.content().len() - 1))
+                );
                 self.delta(&event["delta"]);
             }
             "content_block_stop" => {
-                assert_eq!((self.open, &event["index"]), (true, &json!(self.content().len() - 1)));
+                assert_eq!(
+                    (self.open, &event["index"]),
+                    (true, &json!(self.content().len() - 1))
+                );
                 self.stop();
             }
             "message_delta" => self.ending(event),
@@ -73,7 +99,10 @@ impl Folded {
     }
 
     fn begin(&mut self, event: &Value) {
-        assert!(!std::mem::replace(&mut self.open, true), "one block at a time: {event}");
+        assert!(
+            !std::mem::replace(&mut self.open, true),
+            "one block at a time: {event}"
+        );
         assert_eq!(event["index"], self.content().len());
         self.content().push(event["content_block"].clone());
     }
@@ -109,7 +138,13 @@ impl Folded {
         if !input.is_empty() {
             let read = serde_json::from_str(&input).ok().filter(Value::is_object);
             let empty = input.trim().is_empty() || input.trim() == "null";
-            let read = read.unwrap_or_else(|| if empty { json!({}) } else { json!({"INVALID_JSON": input}) });
+            let read = read.unwrap_or_else(|| {
+                if empty {
+                    json!({})
+                } else {
+                    json!({"INVALID_JSON": input})
+                }
+            });
             self.content().last_mut().unwrap()["input"] = read;
         }
     }
@@ -133,47 +168,81 @@ fn first(answer: &Answer) -> Choice {
 /// True where no call grows once it has ended: there is no place for that here.
 fn is_honest(journal: &[Entry]) -> bool {
     let mut ended = Vec::new();
-    journal.iter().flat_map(|entry| &entry.events).all(|event| match event {
-        Event::ToolCallEnd { choice, index } => {
-            ended.push((*choice, *index));
-            true
-        }
-        Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
-        _ => true,
-    })
+    journal
+        .iter()
+        .flat_map(|entry| &entry.events)
+        .all(|event| match event {
+            Event::ToolCallEnd { choice, index } => {
+                ended.push((*choice, *index));
+                true
+            }
+            Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
+            _ => true,
+        })
 }
 
 /// The texts of all blocks of that type.
 fn words(message: &Value, kind: &str) -> String {
-    let blocks = message["content"].as_array().into_iter().flatten().filter(|block| block["type"] == kind);
+    let blocks = message["content"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|block| block["type"] == kind);
     blocks.map(|block| block[kind].as_str().unwrap()).collect()
 }
 
 fn same_as_events(folded: &Folded, answer: &Answer) {
     let reason = answer.reason().unwrap();
     let choice = first(answer);
-    assert_eq!((folded.over, folded.error.is_some()), (reason != Reason::Error, reason == Reason::Error));
-    assert_eq!(folded.own["reason"] == "cancelled", reason == Reason::Cancelled);
+    assert_eq!(
+        (folded.over, folded.error.is_some()),
+        (reason != Reason::Error, reason == Reason::Error)
+    );
+    assert_eq!(
+        folded.own["reason"] == "cancelled",
+        reason == Reason::Cancelled
+    );
     assert_eq!(words(&folded.message, "thinking"), choice.reasoning());
     let said = choice.parts.iter().filter_map(|part| match part {
         Part::Text(text) | Part::Refusal(text) => Some(text.as_str()),
         _ => None,
     });
     assert_eq!(words(&folded.message, "text"), said.collect::<String>());
-    let calls = folded.message["content"].as_array().into_iter().flatten().filter(|block| block["type"] == "tool_use");
-    let calls: Vec<(&str, &str)> = calls.map(|block| (block["id"].as_str().unwrap(), block["name"].as_str().unwrap())).collect();
+    let calls = folded.message["content"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|block| block["type"] == "tool_use");
+    let calls: Vec<(&str, &str)> = calls
+        .map(|block| {
+            (
+                block["id"].as_str().unwrap(),
+                block["name"].as_str().unwrap(),
+            )
+        })
+        .collect();
     let expected: Vec<(&str, &str)> = choice
         .parts
         .iter()
-        .filter_map(|part| if let Part::ToolCall { id, name, .. } = part { Some((&**id, &**name)) } else { None })
+        .filter_map(|part| {
+            if let Part::ToolCall { id, name, .. } = part {
+                Some((&**id, &**name))
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(calls, expected);
     if reason != Reason::Error {
         let used = answer.usage.unwrap();
         let told = |name: &str| folded.message["usage"][name].as_u64();
-        let input =
-            told("input_tokens").unwrap() + told("cache_read_input_tokens").unwrap_or(0) + told("cache_creation_input_tokens").unwrap_or(0);
-        assert_eq!((Some(input), told("output_tokens")), (used.input, used.output));
+        let input = told("input_tokens").unwrap()
+            + told("cache_read_input_tokens").unwrap_or(0)
+            + told("cache_creation_input_tokens").unwrap_or(0);
+        assert_eq!(
+            (Some(input), told("output_tokens")),
+            (used.input, used.output)
+        );
         assert_eq!(folded.own["estimated"] == true, used.estimated);
     }
 }
@@ -183,28 +252,80 @@ fn comes_back(message: &Value, parts: &[Part]) {
     let turn = json!({"role": "assistant", "content": message["content"]});
     let body = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "?"}, turn]});
     let chat = chat::translate(body.to_string().as_bytes()).unwrap();
-    let back = chat.messages.get(1).map(|turn| turn.parts.as_slice()).unwrap_or_default();
-    let joined = |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
-    let text = back.iter().filter_map(|part| if let Said::Text(text) = part { Some(text.as_str()) } else { None });
-    assert_eq!(text.collect::<String>(), joined(|part| if let Part::Text(text) | Part::Refusal(text) = part { Some(text) } else { None }));
-    let past: Vec<PastReasoning> =
-        back.iter().filter_map(|part| if let Said::Reasoning(it) = part { Some(it.clone()) } else { None }).collect();
-    let signed: Vec<_> =
-        parts.iter().enumerate().filter_map(|(at, part)| if let Part::Signature(it) = part { Some((at, it)) } else { None }).collect();
+    let back = chat
+        .messages
+        .get(1)
+        .map(|turn| turn.parts.as_slice())
+        .unwrap_or_default();
+    let joined =
+        |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
+    let text = back.iter().filter_map(|part| {
+        if let Said::Text(text) = part {
+            Some(text.as_str())
+        } else {
+            None
+        }
+    });
+    assert_eq!(
+        text.collect::<String>(),
+        joined(
+            |part| if let Part::Text(text) | Part::Refusal(text) = part {
+                Some(text)
+            } else {
+                None
+            }
+        )
+    );
+    let past: Vec<PastReasoning> = back
+        .iter()
+        .filter_map(|part| {
+            if let Said::Reasoning(it) = part {
+                Some(it.clone())
+            } else {
+                None
+            }
+        })
+        .collect();
+    let signed: Vec<_> = parts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, part)| {
+            if let Part::Signature(it) = part {
+                Some((at, it))
+            } else {
+                None
+            }
+        })
+        .collect();
     // An empty signature is none.
-    let signed: Vec<_> = signed.into_iter().filter(|(_, it)| it.wire != WireId::Anthropic || it.signature.as_deref() != Some("")).collect();
+    let signed: Vec<_> = signed
+        .into_iter()
+        .filter(|(_, it)| it.wire != WireId::Anthropic || it.signature.as_deref() != Some(""))
+        .collect();
     assert_eq!(past.len(), signed.len());
     for (back, (at, it)) in past.iter().zip(signed) {
-        assert_eq!((back.signature.as_deref(), back.redacted.as_deref()), (it.signature.as_deref(), it.redacted.as_deref()));
+        assert_eq!(
+            (back.signature.as_deref(), back.redacted.as_deref()),
+            (it.signature.as_deref(), it.redacted.as_deref())
+        );
         assert_eq!((back.wire, back.on_text), (Some(it.wire), it.on_text));
-        if let (Some(Part::Reasoning(text)), None, false) = (parts[..at].last(), &it.redacted, it.on_text) {
+        if let (Some(Part::Reasoning(text)), None, false) =
+            (parts[..at].last(), &it.redacted, it.on_text)
+        {
             assert!(back.text.ends_with(text), "{back:?} signs {text:?}");
         }
     }
-    let calls =
-        back.iter().filter_map(|part| if let Said::ToolCall(call) = part { Some((call.id.clone(), call.signature.clone())) } else { None });
+    let calls = back.iter().filter_map(|part| {
+        if let Said::ToolCall(call) = part {
+            Some((call.id.clone(), call.signature.clone()))
+        } else {
+            None
+        }
+    });
     let made = parts.iter().filter_map(|part| match part {
-        Part::ToolCall { id, signature, .. } => Some((id.to_string(), signature.as_ref().map(ToString::to_string))),
+        Part::ToolCall { id, signature, .. } => {
+            Some((id.to_string(), signature.as_ref().map(ToString::to_string)))
+        }
         _ => None,
     });
     assert_eq!(calls.collect::<Vec<_>>(), made.collect::<Vec<_>>());
@@ -214,23 +335,44 @@ fn comes_back(message: &Value, parts: &[Part]) {
 fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
     let seed = (0u8..9, any::<prop::sample::Index>(), "[a-c\"\\\\é{}]{0,3}");
     (prop::collection::vec(seed, 0..24), any::<bool>()).prop_map(|(seeds, completed)| {
-        let (mut events, mut open, mut begun) = (vec![start(1), route(WireId::OpenaiChat, false)], Vec::new(), 0);
+        let (mut events, mut open, mut begun) = (
+            vec![start(1), route(WireId::OpenaiChat, false)],
+            Vec::new(),
+            0,
+        );
         for (kind, which, words) in seeds {
             match kind {
                 0 | 1 => {
-                    events.push(call(0, begun, words.len() == 1, (words.len() == 2).then_some("sig")));
+                    events.push(call(
+                        0,
+                        begun,
+                        words.len() == 1,
+                        (words.len() == 2).then_some("sig"),
+                    ));
                     open.push(begun);
                     begun += 1;
                 }
-                2..=4 if !open.is_empty() => events.push(arguments(0, open[which.index(open.len())], &words)),
-                5 if !open.is_empty() => events.push(Event::ToolCallEnd { choice: 0, index: open.swap_remove(which.index(open.len())) }),
+                2..=4 if !open.is_empty() => {
+                    events.push(arguments(0, open[which.index(open.len())], &words));
+                }
+                5 if !open.is_empty() => events.push(Event::ToolCallEnd {
+                    choice: 0,
+                    index: open.swap_remove(which.index(open.len())),
+                }),
                 6 => events.push(reasoning(0, &words)),
                 7 => events.push(signature(0, &words, WireId::Gemini, words.len() == 3)),
                 _ => events.push(text(0, &words)),
             }
         }
-        events.extend(open.into_iter().map(|index| Event::ToolCallEnd { choice: 0, index }));
-        let reason = if completed { Reason::ToolCalls } else { Reason::Cancelled };
+        events.extend(
+            open.into_iter()
+                .map(|index| Event::ToolCallEnd { choice: 0, index }),
+        );
+        let reason = if completed {
+            Reason::ToolCalls
+        } else {
+            Reason::Cancelled
+        };
         events.extend(completed.then(|| finish(0, reason)));
         entries(events.into_iter().chain([usage(false), end(reason)]))
     })
@@ -246,7 +388,11 @@ fn summary(journal: &[Entry]) -> Entry {
             Event::ToolArguments { index, .. } => arguments(0, *index, ""),
             other => other.clone(),
         };
-        if matches!(bone, Event::Signature(_) | Event::ToolCall(_) | Event::ToolCallEnd { .. }) || bare.last() != Some(&bone) {
+        if matches!(
+            bone,
+            Event::Signature(_) | Event::ToolCall(_) | Event::ToolCallEnd { .. }
+        ) || bare.last() != Some(&bone)
+        {
             bare.push(bone);
         }
     }
@@ -271,23 +417,37 @@ fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
     blocks(&sse)
 }
 
-/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its frames.
+/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its
+/// frames.
 fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
     let block = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 0..3));
-    (prop::collection::vec(block, 0..4), 0u8..3, any::<prop::sample::Index>()).prop_map(|(said, how, cut)| {
-        let frames = frames(&said);
-        let kept = if how == 0 { frames.len() } else { cut.index(frames.len()) };
-        let mut journal = entries([start(1), route(WireId::Anthropic, true)]);
-        journal.extend(decoded(&frames[..kept]));
-        let complete = kept == frames.len();
-        let last = match how {
-            _ if complete => vec![usage(false), end(Reason::Stop)],
-            1 => vec![usage(true), end(Reason::Cancelled)],
-            _ => vec![crate::dialect::journals::error(false), usage(true), end(Reason::Error)],
-        };
-        journal.extend(entries(last));
-        journal
-    })
+    (
+        prop::collection::vec(block, 0..4),
+        0u8..3,
+        any::<prop::sample::Index>(),
+    )
+        .prop_map(|(said, how, cut)| {
+            let frames = frames(&said);
+            let kept = if how == 0 {
+                frames.len()
+            } else {
+                cut.index(frames.len())
+            };
+            let mut journal = entries([start(1), route(WireId::Anthropic, true)]);
+            journal.extend(decoded(&frames[..kept]));
+            let complete = kept == frames.len();
+            let last = match how {
+                _ if complete => vec![usage(false), end(Reason::Stop)],
+                1 => vec![usage(true), end(Reason::Cancelled)],
+                _ => vec![
+                    crate::dialect::journals::error(false),
+                    usage(true),
+                    end(Reason::Error),
+                ],
+            };
+            journal.extend(entries(last));
+            journal
+        })
 }
 
 fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
@@ -298,9 +458,21 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
     for (index, (kind, pieces)) in said.iter().enumerate() {
         let (block, tag, field) = match kind {
             0 => (json!({"type": "text", "text": ""}), "text_delta", "text"),
-            1 => (json!({"type": "thinking", "thinking": "", "signature": ""}), "thinking_delta", "thinking"),
-            2 => (json!({"type": "tool_use", "id": format!("t{index}"), "name": "f", "input": {}}), "input_json_delta", "partial_json"),
-            _ => (json!({"type": "server_tool_use", "id": "s", "name": "f", "input": {}}), "input_json_delta", "partial_json"),
+            1 => (
+                json!({"type": "thinking", "thinking": "", "signature": ""}),
+                "thinking_delta",
+                "thinking",
+            ),
+            2 => (
+                json!({"type": "tool_use", "id": format!("t{index}"), "name": "f", "input": {}}),
+                "input_json_delta",
+                "partial_json",
+            ),
+            _ => (
+                json!({"type": "server_tool_use", "id": "s", "name": "f", "input": {}}),
+                "input_json_delta",
+                "partial_json",
+            ),
         };
         frames.push(json!({"type": "content_block_start", "index": index, "content_block": block}));
         frames.extend(
@@ -314,16 +486,29 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
 }
 
 fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target { provider: Provider::example(WireId::Anthropic, "http://127.0.0.1:1").into(), model: "m".into() };
+    let target = Target {
+        provider: Provider::example(WireId::Anthropic, "http://127.0.0.1:1").into(),
+        model: "m".into(),
+    };
     let mut decoder = wire::of(WireId::Anthropic).decoder(&target, "seed");
     let mut out = Decoded::default();
     frames
         .iter()
         .map(|json| {
-            let frame = Frame { name: json["type"].as_str().unwrap().into(), data: json.to_string().into(), kind: FrameKind::Whole };
+            let frame = Frame {
+                name: json["type"].as_str().unwrap().into(),
+                data: json.to_string().into(),
+                kind: FrameKind::Whole,
+            };
             out.clear();
             decoder.decode(&frame, &mut out).unwrap();
-            Entry { raw: Some(Payload { name: frame.name, data: frame.data }), events: std::mem::take(&mut out.events) }
+            Entry {
+                raw: Some(Payload {
+                    name: frame.name,
+                    data: frame.data,
+                }),
+                events: std::mem::take(&mut out.events),
+            }
         })
         .collect()
 }

@@ -1,5 +1,5 @@
-//! A request as it stands at the door: the few fields that routing, metering and answering need. The rest is read only
-//! when a target speaks another wire.
+//! A request as it stands at the door: the few fields that routing, metering and answering need.
+//! The rest is read only when a target speaks another wire.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -13,7 +13,10 @@ use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
 /// What goes along to an upstream of the same wire.
-const HEADERS: [HeaderName; 2] = [HeaderName::from_static("anthropic-version"), HeaderName::from_static("anthropic-beta")];
+const HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("anthropic-version"),
+    HeaderName::from_static("anthropic-beta"),
+];
 
 /// Reads the body of `POST /v1/messages`.
 ///
@@ -23,11 +26,15 @@ pub(super) fn generation(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault>
     let ask = read(headers, body)?;
     match ask.max_output {
         Some(_) => Ok(ask),
-        None => Err(Fault::invalid("max_tokens", "`max_tokens` must be a non-negative integer")),
+        None => Err(Fault::invalid(
+            "max_tokens",
+            "`max_tokens` must be a non-negative integer",
+        )),
     }
 }
 
-/// Reads the body of `POST /v1/messages/count_tokens`, which need not say how much is to be generated.
+/// Reads the body of `POST /v1/messages/count_tokens`, which need not say how much is to be
+/// generated.
 ///
 /// # Errors
 /// As for a generation.
@@ -45,8 +52,15 @@ fn read(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 /// Everything of the ask but body and headers.
 fn fields(body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(references::FIELDS)) {
-        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    if let Some(name) = top
+        .fields
+        .doubled(chat::FIELDS)
+        .or_else(|| top.fields.doubled(references::FIELDS))
+    {
+        return Err(Fault::invalid(
+            name,
+            format!("`{name}` comes more than once; send it once"),
+        ));
     }
     refuse_threads(&top)?;
     let estimate = estimate::input(&top)?;
@@ -73,21 +87,36 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
     })
 }
 
-/// A thread's turns are kept in the provider's account, and may be another caller's. The vendor's clients begin one by
-/// themselves, and send the whole conversation instead where they are told this code.
+/// A thread's turns are kept in the provider's account, and may be another caller's. The vendor's
+/// clients begin one by themselves, and send the whole conversation instead where they are told
+/// this code.
 fn refuse_threads(top: &Object<'_>) -> Result<(), Fault> {
     if top.raw("thread").is_none_or(|value| value.get() == "false") {
         return Ok(());
     }
     let message = "`thread` keeps the conversation in the provider's account; send all of it, and leave `thread` out";
-    Err(Fault { native_code: Some("thread_unsupported_request".to_owned()), ..Fault::invalid("thread", message) })
+    Err(Fault {
+        native_code: Some("thread_unsupported_request".to_owned()),
+        ..Fault::invalid("thread", message)
+    })
 }
 
-/// The models that the body names beside `model`: those the API goes on to by itself, and those that its tools ask.
+/// The models that the body names beside `model`: those the API goes on to by itself, and those
+/// that its tools ask.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
-    let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
-    let fallbacks = if listed { top.objects("fallbacks")? } else { Vec::new() };
-    Ok([head_fields::models_in(&fallbacks)?, head_fields::models_of_tools(top)?].concat())
+    let listed = top
+        .raw("fallbacks")
+        .is_some_and(|value| value.get().starts_with('['));
+    let fallbacks = if listed {
+        top.objects("fallbacks")?
+    } else {
+        Vec::new()
+    };
+    Ok([
+        head_fields::models_in(&fallbacks)?,
+        head_fields::models_of_tools(top)?,
+    ]
+    .concat())
 }
 
 #[cfg(test)]
@@ -113,8 +142,19 @@ mod tests {
     fn what_is_needed_is_read_and_the_body_is_kept() {
         let body = format!(r#"{{"model":"smart",{REST},"stream":true,"x":[1.0]}}"#);
         let ask = parsed(&body).unwrap();
-        assert_eq!((ask.dialect, ask.shape, &*ask.model, ask.stream), (DialectId::Anthropic, Some(WireId::Anthropic), "smart", true));
-        assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (1, Some(5), true, 1));
+        assert_eq!(
+            (ask.dialect, ask.shape, &*ask.model, ask.stream),
+            (DialectId::Anthropic, Some(WireId::Anthropic), "smart", true)
+        );
+        assert_eq!(
+            (
+                ask.choices,
+                ask.max_output,
+                ask.include_usage,
+                ask.input_estimate
+            ),
+            (1, Some(5), true, 1)
+        );
         assert_eq!(ask.body, body.as_bytes());
         assert_eq!(ask.chat().unwrap().max_tokens, Some(5));
     }
@@ -122,8 +162,20 @@ mod tests {
     #[test]
     fn how_much_is_to_be_generated_must_be_said_but_not_where_tokens_are_counted() {
         let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
-        assert_eq!(refused(body), (400, Some("max_tokens".into()), "`max_tokens` must be a non-negative integer".into()));
-        assert_eq!(count(&HeaderMap::new(), Bytes::from_static(body.as_bytes())).unwrap().max_output, None);
+        assert_eq!(
+            refused(body),
+            (
+                400,
+                Some("max_tokens".into()),
+                "`max_tokens` must be a non-negative integer".into()
+            )
+        );
+        assert_eq!(
+            count(&HeaderMap::new(), Bytes::from_static(body.as_bytes()))
+                .unwrap()
+                .max_output,
+            None
+        );
     }
 
     #[test]
@@ -133,63 +185,143 @@ mod tests {
             (r#""model":"","max_tokens":1,"messages":[{}]"#, "model"),
             (r#""model":"m","max_tokens":1"#, "messages"),
             (r#""model":"m","max_tokens":1,"messages":[]"#, "messages"),
-            (r#""model":"m","max_tokens":1,"messages":[{},7]"#, "messages[1]"),
-            (r#""model":"m","max_tokens":-1,"messages":[{}]"#, "max_tokens"),
-            (r#""model":"m","max_tokens":"5","messages":[{}]"#, "max_tokens"),
-            (r#""model":"m","max_tokens":1,"messages":[{}],"stream":"yes""#, "stream"),
-            (r#""model":"m","max_tokens":1,"messages":[{}],"tools":{}"#, "tools"),
-            (r#""model":"m","max_tokens":1,"messages":[{}],"fallbacks":[7]"#, "fallbacks[0]"),
-            (r#""model":"m","mod\u0065l":"n","max_tokens":1,"messages":[{}]"#, "model"),
+            (
+                r#""model":"m","max_tokens":1,"messages":[{},7]"#,
+                "messages[1]",
+            ),
+            (
+                r#""model":"m","max_tokens":-1,"messages":[{}]"#,
+                "max_tokens",
+            ),
+            (
+                r#""model":"m","max_tokens":"5","messages":[{}]"#,
+                "max_tokens",
+            ),
+            (
+                r#""model":"m","max_tokens":1,"messages":[{}],"stream":"yes""#,
+                "stream",
+            ),
+            (
+                r#""model":"m","max_tokens":1,"messages":[{}],"tools":{}"#,
+                "tools",
+            ),
+            (
+                r#""model":"m","max_tokens":1,"messages":[{}],"fallbacks":[7]"#,
+                "fallbacks[0]",
+            ),
+            (
+                r#""model":"m","mod\u0065l":"n","max_tokens":1,"messages":[{}]"#,
+                "model",
+            ),
         ] {
             let (status, told, message) = refused(&format!("{{{fields}}}"));
-            assert_eq!((status, told.as_deref()), (400, Some(param)), "{fields}: {message}");
+            assert_eq!(
+                (status, told.as_deref()),
+                (400, Some(param)),
+                "{fields}: {message}"
+            );
         }
     }
 
     #[test]
     fn objects_in_the_providers_account_are_found() {
-        for (field, param) in [(r#""container":"c""#, "container"), (r#""tools":[{"type":"x","container":"c"}]"#, "tools[0].container")] {
+        for (field, param) in [
+            (r#""container":"c""#, "container"),
+            (
+                r#""tools":[{"type":"x","container":"c"}]"#,
+                "tools[0].container",
+            ),
+        ] {
             let ask = parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap();
             let fault = ask.chat().unwrap_err();
             assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
-            assert_eq!((fault.status, fault.code, fault.param.as_deref()), (StatusCode::FORBIDDEN, Code::FieldNotAllowed, Some(param)));
+            assert_eq!(
+                (fault.status, fault.code, fault.param.as_deref()),
+                (StatusCode::FORBIDDEN, Code::FieldNotAllowed, Some(param))
+            );
         }
-        for field in [r#""container":null"#, r#""tools":[{"name":"f","input_schema":{"container":"c","file_id":"f"}}]"#] {
-            assert!(parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#)).unwrap().references.is_empty(), "{field}");
+        for field in [
+            r#""container":null"#,
+            r#""tools":[{"name":"f","input_schema":{"container":"c","file_id":"f"}}]"#,
+        ] {
+            assert!(
+                parsed(&format!(r#"{{"model":"m",{REST},{field}}}"#))
+                    .unwrap()
+                    .references
+                    .is_empty(),
+                "{field}"
+            );
         }
     }
 
     #[test]
     fn threads_are_refused_by_the_code_that_clients_know() {
-        for thread in [r#"{"type":"create"}"#, r#"{"type":"continue","previous_message_id":"msg_1"}"#] {
-            let fault = parsed(&format!(r#"{{"model":"m",{REST},"thread":{thread}}}"#)).unwrap_err();
+        for thread in [
+            r#"{"type":"create"}"#,
+            r#"{"type":"continue","previous_message_id":"msg_1"}"#,
+        ] {
+            let fault =
+                parsed(&format!(r#"{{"model":"m",{REST},"thread":{thread}}}"#)).unwrap_err();
             assert_eq!(
-                (fault.status.as_u16(), fault.told_code(), fault.param.as_deref()),
+                (
+                    fault.status.as_u16(),
+                    fault.told_code(),
+                    fault.param.as_deref()
+                ),
                 (400, "thread_unsupported_request", Some("thread"))
             );
         }
         for thread in ["null", "false"] {
-            assert!(parsed(&format!(r#"{{"model":"m",{REST},"thread":{thread}}}"#)).is_ok(), "{thread}");
+            assert!(
+                parsed(&format!(r#"{{"model":"m",{REST},"thread":{thread}}}"#)).is_ok(),
+                "{thread}"
+            );
         }
     }
 
     #[test]
     fn every_model_that_is_named_is_known() {
         let fields = r#""fallbacks":[{"model":"a"},{}],"tools":[{"type":"advisor_20260301","model":"b"},{"name":"f"}]"#;
-        assert_eq!(parsed(&format!(r#"{{"model":"m",{REST},{fields}}}"#)).unwrap().models, ["a", "b"]);
-        assert!(parsed(&format!(r#"{{"model":"m",{REST},"fallbacks":"default"}}"#)).unwrap().models.is_empty());
+        assert_eq!(
+            parsed(&format!(r#"{{"model":"m",{REST},{fields}}}"#))
+                .unwrap()
+                .models,
+            ["a", "b"]
+        );
+        assert!(
+            parsed(&format!(r#"{{"model":"m",{REST},"fallbacks":"default"}}"#))
+                .unwrap()
+                .models
+                .is_empty()
+        );
     }
 
     #[test]
     fn the_apis_own_headers_go_along_and_no_others() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("anthropic-version", "2023-06-01"), ("anthropic-beta", "a"), ("openai-beta", "b"), ("x-api-key", "k")] {
+        for (name, value) in [
+            ("anthropic-version", "2023-06-01"),
+            ("anthropic-beta", "a"),
+            ("openai-beta", "b"),
+            ("x-api-key", "k"),
+        ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
         headers.append("anthropic-beta", HeaderValue::from_static("c"));
         let ask = generation(&headers, Bytes::from(format!(r#"{{"model":"m",{REST}}}"#))).unwrap();
-        let passed: Vec<_> = ask.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
-        assert_eq!(passed, [("anthropic-version", "2023-06-01"), ("anthropic-beta", "a"), ("anthropic-beta", "c")]);
+        let passed: Vec<_> = ask
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            passed,
+            [
+                ("anthropic-version", "2023-06-01"),
+                ("anthropic-beta", "a"),
+                ("anthropic-beta", "c")
+            ]
+        );
     }
 
     #[test]
@@ -201,7 +333,10 @@ mod tests {
         ] {
             assert!(!refused(body).2.contains("SECRET"));
         }
-        let ask = parsed(r#"{"model":"m","max_tokens":1,"messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#).unwrap();
+        let ask = parsed(
+            r#"{"model":"m","max_tokens":1,"messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#,
+        )
+        .unwrap();
         assert!(!ask.chat().unwrap_err().message.contains("SECRET"));
     }
 

@@ -1,4 +1,5 @@
-//! What payloads that were passed on have told the client: whether the message has begun, and which block is open.
+//! What payloads that were passed on have told the client: whether the message has begun, and which
+//! block is open.
 //!
 //! Of a piece of content nothing is read, but where the beginning of its block is not known.
 
@@ -28,16 +29,23 @@ struct Told<'a> {
 }
 
 impl Passed {
-    /// Passes a payload on; true where it begins the message. One that came without a name goes under its type: clients
-    /// skip events without a name.
+    /// Passes a payload on; true where it begins the message. One that came without a name goes
+    /// under its type: clients skip events without a name.
     pub(super) fn pass(&mut self, payload: &Payload, out: &mut SseWriter) -> bool {
         if payload.name == DELTA && self.open.is_some() {
             out.payload(DELTA, &payload.data);
             return false;
         }
         // What is no event tells nothing.
-        let told = serde_json::from_str(&payload.data).unwrap_or(Told { kind: "".into(), index: 0 });
-        let name = if payload.name.is_empty() { name(&told.kind) } else { &payload.name };
+        let told = serde_json::from_str(&payload.data).unwrap_or(Told {
+            kind: "".into(),
+            index: 0,
+        });
+        let name = if payload.name.is_empty() {
+            name(&told.kind)
+        } else {
+            &payload.name
+        };
         out.payload(name, &payload.data);
         match &*told.kind {
             "content_block_start" | DELTA => self.open = Some(told.index),
@@ -55,5 +63,9 @@ impl Passed {
 
 /// A type as the name of an event, where it can be one.
 fn name(kind: &str) -> &str {
-    if kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') { kind } else { "" }
+    if kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        kind
+    } else {
+        ""
+    }
 }

@@ -18,10 +18,13 @@ const STOP_WORDS: [(&str, Reason); 7] = [
     ("refusal", Reason::ContentFilter),
 ];
 
-/// The word for a reason: the provider's own where it is one of this API's. An answer that is nothing but a refusal
-/// ended by one, whatever else its provider calls it.
+/// The word for a reason: the provider's own where it is one of this API's. An answer that is
+/// nothing but a refusal ended by one, whatever else its provider calls it.
 pub(super) fn stop_word(reason: Reason, native: Option<&str>, refused: bool) -> &'static str {
-    let own = STOP_WORDS.iter().find(|(word, of)| Some(*word) == native && *of == reason).map(|(word, _)| *word);
+    let own = STOP_WORDS
+        .iter()
+        .find(|(word, of)| Some(*word) == native && *of == reason)
+        .map(|(word, _)| *word);
     match reason {
         Reason::Stop if refused => "refusal",
         Reason::Stop => own.unwrap_or("end_turn"),
@@ -41,16 +44,23 @@ pub(super) fn put_head(buf: &mut BytesMut, stream: &StreamId, model: &str) {
     buf.put_slice(b",\"content\":[");
 }
 
-/// Writes usage. Input that was read from or written to a cache stands beside `input_tokens` here, and no more of it
-/// than there was input, so that their sum is all of it. A count that is not known is left out, but for the output, which
-/// clients count on.
+/// Writes usage. Input that was read from or written to a cache stands beside `input_tokens` here,
+/// and no more of it than there was input, so that their sum is all of it. A count that is not
+/// known is left out, but for the output, which clients count on.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_u8(b'{');
     let all = usage.input.unwrap_or(u64::MAX);
     let read = usage.cached_input.map(|read| read.min(all));
-    let written = usage.cache_write.map(|written| written.min(all - read.unwrap_or(0)));
+    let written = usage
+        .cache_write
+        .map(|written| written.min(all - read.unwrap_or(0)));
     for (name, count) in [
-        ("input_tokens", usage.input.map(|input| input - read.unwrap_or(0) - written.unwrap_or(0))),
+        (
+            "input_tokens",
+            usage
+                .input
+                .map(|input| input - read.unwrap_or(0) - written.unwrap_or(0)),
+        ),
         ("cache_creation_input_tokens", written),
         ("cache_read_input_tokens", read),
     ] {
@@ -76,7 +86,11 @@ pub(super) fn put_text(buf: &mut BytesMut, text: &str, citations: &[&str]) {
     buf.put_slice(b"{\"type\":\"text\",\"text\":");
     put_str(buf, text);
     for (i, citation) in citations.iter().enumerate() {
-        buf.put_slice(if i == 0 { b",\"citations\":[".as_slice() } else { b"," });
+        buf.put_slice(if i == 0 {
+            b",\"citations\":[".as_slice()
+        } else {
+            b","
+        });
         put_json(buf, citation);
     }
     buf.put_slice(if citations.is_empty() { b"}" } else { b"]}" });
@@ -135,8 +149,16 @@ mod tests {
             r#"{"input_tokens":10,"cache_creation_input_tokens":30,"cache_read_input_tokens":60,"output_tokens":9,"output_tokens_details":{"thinking_tokens":4}}"#
         );
         assert_eq!(usage(Usage::default()), r#"{"output_tokens":0}"#);
-        let odd = Usage { input: Some(5), cached_input: Some(9), cache_write: Some(9), ..Usage::default() };
-        assert_eq!(usage(odd), r#"{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":5,"output_tokens":0}"#);
+        let odd = Usage {
+            input: Some(5),
+            cached_input: Some(9),
+            cache_write: Some(9),
+            ..Usage::default()
+        };
+        assert_eq!(
+            usage(odd),
+            r#"{"input_tokens":0,"cache_creation_input_tokens":0,"cache_read_input_tokens":5,"output_tokens":0}"#
+        );
     }
 
     #[test]
@@ -146,7 +168,12 @@ mod tests {
             (Reason::Stop, Some("stop"), false, "end_turn"),
             (Reason::Stop, Some("stop"), true, "refusal"),
             (Reason::Stop, Some("tool_use"), false, "end_turn"),
-            (Reason::Length, Some("model_context_window_exceeded"), false, "model_context_window_exceeded"),
+            (
+                Reason::Length,
+                Some("model_context_window_exceeded"),
+                false,
+                "model_context_window_exceeded",
+            ),
             (Reason::Length, None, false, "max_tokens"),
             (Reason::ToolCalls, Some("tool_calls"), true, "tool_use"),
             (Reason::ContentFilter, Some("SAFETY"), false, "refusal"),

@@ -1,4 +1,5 @@
-//! Content of this API's wire that has no normalized form: server tools and their results, and whatever is newer.
+//! Content of this API's wire that has no normalized form: server tools and their results, and
+//! whatever is newer.
 
 use std::borrow::Cow;
 
@@ -43,5 +44,7 @@ pub(super) fn input(raw: &Raw) -> String {
         #[serde(default)]
         partial_json: String,
     }
-    serde_json::from_str::<Delta>(&raw.data).map(|delta| delta.partial_json).unwrap_or_default()
+    serde_json::from_str::<Delta>(&raw.data)
+        .map(|delta| delta.partial_json)
+        .unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! Errors in Anthropic's shape: `{"type":"error","error":{type,message,…},"request_id"}`.
 //!
-//! Beside `type` and `message` an error has our `code` (which stands in `details.error_code` as well, where the vendor's
-//! clients look), and `param` and `limit` where there are any.
+//! Beside `type` and `message` an error has our `code` (which stands in `details.error_code` as
+//! well, where the vendor's clients look), and `param` and `limit` where there are any.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::StatusCode;
@@ -27,19 +27,32 @@ const TYPES: [&str; 8] = [
 /// The body of a refusal.
 pub(super) fn body(fault: &Fault, request_id: &str) -> Bytes {
     let mut buf = BytesMut::with_capacity(fault.message.len() + 192);
-    put(&mut buf, fault, &format!("internal error in request {request_id}"), Some(request_id));
+    put(
+        &mut buf,
+        fault,
+        &format!("internal error in request {request_id}"),
+        Some(request_id),
+    );
     buf.freeze()
 }
 
 /// The status of a refusal.
 pub(super) fn status(fault: &Fault) -> StatusCode {
-    let overloaded = if fault.code == Code::Overloaded { StatusCode::from_u16(OVERLOADED).ok() } else { None };
+    let overloaded = if fault.code == Code::Overloaded {
+        StatusCode::from_u16(OVERLOADED).ok()
+    } else {
+        None
+    };
     overloaded.unwrap_or(fault.status)
 }
 
 /// Writes an error. Of a bug of ours nothing is told but `where_it_was`.
 pub(super) fn put(buf: &mut BytesMut, fault: &Fault, where_it_was: &str, request_id: Option<&str>) {
-    let message = if fault.code == Code::InternalError { where_it_was } else { &fault.message };
+    let message = if fault.code == Code::InternalError {
+        where_it_was
+    } else {
+        &fault.message
+    };
     buf.put_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
     put_str(buf, type_of(fault));
     buf.put_slice(b",\"message\":");
@@ -64,9 +77,13 @@ pub(super) fn put(buf: &mut BytesMut, fault: &Fault, where_it_was: &str, request
     buf.put_u8(b'}');
 }
 
-/// The type by which clients tell errors apart: the upstream's own where it is one of this API's for what clients do.
+/// The type by which clients tell errors apart: the upstream's own where it is one of this API's
+/// for what clients do.
 fn type_of(fault: &Fault) -> &'static str {
-    let native = fault.native_type.as_deref().and_then(|native| TYPES.into_iter().find(|known| *known == native));
+    let native = fault
+        .native_type
+        .as_deref()
+        .and_then(|native| TYPES.into_iter().find(|known| *known == native));
     native.unwrap_or(match status(fault).as_u16() {
         401 => "authentication_error",
         402 => "billing_error",
@@ -96,13 +113,24 @@ mod tests {
         let expected = r#"{"type":"error","error":{"type":"invalid_request_error","message":"`max_tokens` must be \"a number\"","details":{"error_code":"invalid_request"},"code":"invalid_request","param":"max_tokens"},"request_id":"req-1"}"#;
         assert_eq!(spelled(&fault), expected);
         let limited = spelled(&Fault::new(Code::RateLimited, "too many").with_limit("key"));
-        assert!(limited.contains(r#""type":"rate_limit_error","message":"too many""#) && limited.contains(r#""limit":"key""#), "{limited}");
+        assert!(
+            limited.contains(r#""type":"rate_limit_error","message":"too many""#)
+                && limited.contains(r#""limit":"key""#),
+            "{limited}"
+        );
     }
 
     #[test]
     fn of_a_bug_only_the_request_is_told() {
-        let told = spelled(&Fault::new(Code::InternalError, "index out of bounds in hub.rs"));
-        assert!(told.contains(r#""type":"api_error","message":"internal error in request req-1""#) && !told.contains("hub.rs"), "{told}");
+        let told = spelled(&Fault::new(
+            Code::InternalError,
+            "index out of bounds in hub.rs",
+        ));
+        assert!(
+            told.contains(r#""type":"api_error","message":"internal error in request req-1""#)
+                && !told.contains("hub.rs"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -124,16 +152,29 @@ mod tests {
             (Code::Overloaded, "overloaded_error", 529),
         ] {
             let fault = Fault::new(code, "");
-            assert_eq!((type_of(&fault), super::status(&fault).as_u16()), (kind, status), "{code:?}");
+            assert_eq!(
+                (type_of(&fault), super::status(&fault).as_u16()),
+                (kind, status),
+                "{code:?}"
+            );
         }
     }
 
     #[test]
     fn a_type_of_the_upstreams_is_kept_where_clients_know_it() {
-        let of = |native: &str| type_of(&Fault { native_type: Some(native.into()), ..Fault::new(Code::InvalidRequest, "") });
+        let of = |native: &str| {
+            type_of(&Fault {
+                native_type: Some(native.into()),
+                ..Fault::new(Code::InvalidRequest, "")
+            })
+        };
         assert_eq!(
             ["billing_error", "INVALID_ARGUMENT", "api_error"].map(of),
-            ["billing_error", "invalid_request_error", "invalid_request_error"]
+            [
+                "billing_error",
+                "invalid_request_error",
+                "invalid_request_error"
+            ]
         );
     }
 }

@@ -13,14 +13,24 @@ use crate::model::wire::WireId;
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
-    let raws: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
-    top.objects("tools")?.iter().zip(raws).map(|(tool, json)| declared(tool, json)).collect()
+    let raws: Vec<&RawValue> = top
+        .read("tools", "an array of objects")?
+        .unwrap_or_default();
+    top.objects("tools")?
+        .iter()
+        .zip(raws)
+        .map(|(tool, json)| declared(tool, json))
+        .collect()
 }
 
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     let kind = tool.string("type")?;
     match kind.filter(|kind| kind != "custom") {
-        Some(kind) => Ok(Tool::Native { wire: WireId::Anthropic, kind, json: json.to_owned() }),
+        Some(kind) => Ok(Tool::Native {
+            wire: WireId::Anthropic,
+            kind,
+            json: json.to_owned(),
+        }),
         None => Ok(Tool::Function {
             name: tool.filled("name")?,
             description: tool.string("description")?,
@@ -37,7 +47,9 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
 /// A 400 when it is no object.
 pub(super) fn schema(of: &Object<'_>, name: &str) -> Result<Box<RawValue>, Fault> {
     let object = of.raw(name).filter(|value| value.get().starts_with('{'));
-    object.map(ToOwned::to_owned).ok_or_else(|| of.refuse(name, "an object"))
+    object
+        .map(ToOwned::to_owned)
+        .ok_or_else(|| of.refuse(name, "an object"))
 }
 
 /// Whether tools must be called, and whether several may be at once.
@@ -45,7 +57,9 @@ pub(super) fn schema(of: &Object<'_>, name: &str) -> Result<Box<RawValue>, Fault
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn choice(top: &Object<'_>) -> Result<(Option<ToolChoice>, Option<bool>), Fault> {
-    let Some(choice) = top.object("tool_choice")? else { return Ok((None, None)) };
+    let Some(choice) = top.object("tool_choice")? else {
+        return Ok((None, None));
+    };
     let wanted = match &*choice.required("type")? {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
@@ -53,6 +67,8 @@ pub(super) fn choice(top: &Object<'_>) -> Result<(Option<ToolChoice>, Option<boo
         "none" => ToolChoice::None,
         _ => return Err(choice.refuse("type", "`auto`, `any`, `tool` or `none`")),
     };
-    let single: bool = choice.read("disable_parallel_tool_use", "true or false")?.unwrap_or(false);
+    let single: bool = choice
+        .read("disable_parallel_tool_use", "true or false")?
+        .unwrap_or(false);
     Ok((Some(wanted), single.then_some(false)))
 }

@@ -1,7 +1,7 @@
 //! The turns of a conversation.
 //!
-//! Invariants: the results of tools are turns of their own, before what else the person says in the same turn; a turn of
-//! the model that says nothing is left out, as other APIs refuse empty turns.
+//! Invariants: the results of tools are turns of their own, before what else the person says in the
+//! same turn; a turn of the model that says nothing is left out, as other APIs refuse empty turns.
 
 use std::collections::HashMap;
 
@@ -30,13 +30,18 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
 
 fn push(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) {
     if parts.iter().any(|part| !matches!(part, Part::CacheMark(_))) {
-        messages.push(Message { role, name: None, parts });
+        messages.push(Message {
+            role,
+            name: None,
+            parts,
+        });
     }
 }
 
 fn turn(message: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> {
     let role = message.required("role")?;
-    let content = content::of(message, "content")?.ok_or_else(|| message.refuse("content", "a string or an array of blocks"))?;
+    let content = content::of(message, "content")?
+        .ok_or_else(|| message.refuse("content", "a string or an array of blocks"))?;
     match &*role {
         "user" => user(content, messages)?,
         "assistant" => push(messages, Role::Assistant, assistant(content)?),
@@ -67,31 +72,62 @@ fn user(content: Content<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> 
 }
 
 fn result(block: &Object<'_>) -> Result<Vec<Part>, Fault> {
-    let parts = content::of(block, "content")?.map(content::said).transpose()?.unwrap_or_default();
+    let parts = content::of(block, "content")?
+        .map(content::said)
+        .transpose()?
+        .unwrap_or_default();
     let is_error = block.read("is_error", "true or false")?.unwrap_or(false);
-    let result = ToolResult { id: block.filled("tool_use_id")?, name: None, parts, is_error };
-    Ok([Part::ToolResult(result)].into_iter().chain(mark(block)?.map(Part::CacheMark)).collect())
+    let result = ToolResult {
+        id: block.filled("tool_use_id")?,
+        name: None,
+        parts,
+        is_error,
+    };
+    Ok([Part::ToolResult(result)]
+        .into_iter()
+        .chain(mark(block)?.map(Part::CacheMark))
+        .collect())
 }
 
 fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     let blocks = match content {
-        Content::Text(text) => return Ok(Some(text).filter(|text| !text.is_empty()).map(Part::Text).into_iter().collect()),
+        Content::Text(text) => {
+            return Ok(Some(text)
+                .filter(|text| !text.is_empty())
+                .map(Part::Text)
+                .into_iter()
+                .collect());
+        }
         Content::Blocks(blocks) => blocks,
     };
-    let mut turn = Turn { parts: Vec::new(), of_calls: signatures_of_calls(&blocks)? };
+    let mut turn = Turn {
+        parts: Vec::new(),
+        of_calls: signatures_of_calls(&blocks)?,
+    };
     for block in &blocks {
         turn.block(block)?;
     }
     Ok(turn.parts)
 }
 
-/// The signatures of calls in a turn, by the id of the call: clients may have put them elsewhere in the turn.
+/// The signatures of calls in a turn, by the id of the call: clients may have put them elsewhere in
+/// the turn.
 fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
     let mut found = HashMap::new();
     for block in blocks {
-        let data = block.text("type")?.filter(|kind| kind == "redacted_thinking").map_or(Ok(None), |_| block.text("data"))?;
-        if let Some(OpaqueSignature { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
-            data.as_deref().and_then(OpaqueSignature::unwrap)
+        let data = block
+            .text("type")?
+            .filter(|kind| kind == "redacted_thinking")
+            .map_or(Ok(None), |_| block.text("data"))?;
+        if let Some(OpaqueSignature {
+            wire,
+            kept:
+                Kept {
+                    call: Some(id),
+                    signature: Some(signature),
+                    ..
+                },
+        }) = data.as_deref().and_then(OpaqueSignature::unwrap)
         {
             found.insert(id, (wire, signature));
         }
@@ -110,10 +146,14 @@ impl Turn {
         match &*block.required("type")? {
             "text" => {
                 let text = block.required("text")?;
-                self.parts.extend(Some(text).filter(|text| !text.is_empty()).map(Part::Text));
+                self.parts
+                    .extend(Some(text).filter(|text| !text.is_empty()).map(Part::Text));
                 self.parts.extend(mark(block)?.map(Part::CacheMark));
             }
-            "thinking" => self.thinking(block.string("thinking")?.unwrap_or_default(), block.string("signature")?.unwrap_or_default()),
+            "thinking" => self.thinking(
+                block.string("thinking")?.unwrap_or_default(),
+                block.string("signature")?.unwrap_or_default(),
+            ),
             "redacted_thinking" => self.redacted(block.required("data")?),
             "tool_use" => {
                 let call = self.call(block)?;
@@ -150,22 +190,49 @@ impl Turn {
             self.opaque(String::new(), OpaqueSignature::unwrap(&data));
         } else {
             let redacted = Some(data);
-            self.reasoning(PastReasoning { text: String::new(), signature: None, redacted, wire: Some(WireId::Anthropic), on_text: false });
+            self.reasoning(PastReasoning {
+                text: String::new(),
+                signature: None,
+                redacted,
+                wire: Some(WireId::Anthropic),
+                on_text: false,
+            });
         }
     }
 
     /// What another wire has made. That of a call stands with the call.
     fn opaque(&mut self, text: String, opaque: Option<OpaqueSignature>) {
-        if let Some(OpaqueSignature { wire, kept: Kept { signature, redacted, on_text, call: None } }) = opaque {
-            self.reasoning(PastReasoning { text, signature, redacted, wire: Some(wire), on_text });
+        if let Some(OpaqueSignature {
+            wire,
+            kept:
+                Kept {
+                    signature,
+                    redacted,
+                    on_text,
+                    call: None,
+                },
+        }) = opaque
+        {
+            self.reasoning(PastReasoning {
+                text,
+                signature,
+                redacted,
+                wire: Some(wire),
+                on_text,
+            });
         }
     }
 
     /// A signature of text goes before the text that it signs.
     fn reasoning(&mut self, past: PastReasoning) {
-        let last = self.parts.iter().rposition(|part| !matches!(part, Part::CacheMark(_)));
-        let signed = last.filter(|at| past.on_text && matches!(self.parts.get(*at), Some(Part::Text(_))));
-        self.parts.insert(signed.unwrap_or(self.parts.len()), Part::Reasoning(past));
+        let last = self
+            .parts
+            .iter()
+            .rposition(|part| !matches!(part, Part::CacheMark(_)));
+        let signed =
+            last.filter(|at| past.on_text && matches!(self.parts.get(*at), Some(Part::Text(_))));
+        self.parts
+            .insert(signed.unwrap_or(self.parts.len()), Part::Reasoning(past));
     }
 
     fn call(&mut self, block: &Object<'_>) -> Result<PastCall, Fault> {
@@ -175,7 +242,14 @@ impl Turn {
             return Err(block.refuse("input", "an object"));
         }
         let (wire, signature) = self.of_calls.remove(&id).unzip();
-        Ok(PastCall { id, name: block.filled("name")?, arguments: input.to_owned(), signature, wire, custom: false })
+        Ok(PastCall {
+            id,
+            name: block.filled("name")?,
+            arguments: input.to_owned(),
+            signature,
+            wire,
+            custom: false,
+        })
     }
 }
 
@@ -198,13 +272,30 @@ mod tests {
             Part::Text(text) => format!("text {text}"),
             Part::Reasoning(it) => {
                 let kind = if it.on_text { "on_text" } else { "thinking" };
-                format!("{kind} {:?} {:?} {:?} {}", it.text, it.signature, it.redacted, it.wire.unwrap().name())
+                format!(
+                    "{kind} {:?} {:?} {:?} {}",
+                    it.text,
+                    it.signature,
+                    it.redacted,
+                    it.wire.unwrap().name()
+                )
             }
-            Part::ToolCall(it) => format!("call {} {} {} {:?} {:?}", it.id, it.name, it.arguments, it.signature, it.wire.map(WireId::name)),
+            Part::ToolCall(it) => format!(
+                "call {} {} {} {:?} {:?}",
+                it.id,
+                it.name,
+                it.arguments,
+                it.signature,
+                it.wire.map(WireId::name)
+            ),
             Part::CacheMark(_) => "mark".to_owned(),
             part => panic!("{part:?}"),
         };
-        turns.iter().flat_map(|turn| &turn.parts).map(short).collect()
+        turns
+            .iter()
+            .flat_map(|turn| &turn.parts)
+            .map(short)
+            .collect()
     }
 
     fn opaque(wire: WireId, kept: Kept) -> String {
@@ -219,8 +310,14 @@ mod tests {
         )
         .unwrap();
         let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
-        assert_eq!(roles, [Role::System, Role::User, Role::System, Role::Assistant]);
-        assert!(matches!(&turns[0].parts[..], [Part::Text(_), Part::CacheMark(_), Part::Text(_)]));
+        assert_eq!(
+            roles,
+            [Role::System, Role::User, Role::System, Role::Assistant]
+        );
+        assert!(matches!(
+            &turns[0].parts[..],
+            [Part::Text(_), Part::CacheMark(_), Part::Text(_)]
+        ));
         assert_eq!(read(r#"{"system":"a","messages":[]}"#).unwrap().len(), 1);
     }
 
@@ -233,41 +330,86 @@ mod tests {
                 {"type":"tool_result","tool_use_id":"3"}]}]"#,
         )
         .unwrap();
-        let [first, second, third, said] = &turns[..] else { panic!("{turns:?}") };
+        let [first, second, third, said] = &turns[..] else {
+            panic!("{turns:?}")
+        };
         assert!(
             matches!(&first.parts[..], [Part::ToolResult(it), Part::CacheMark(_)] if it.id == "1" && it.is_error && it.parts.len() == 1)
         );
-        assert!(matches!(&second.parts[..], [Part::ToolResult(it)] if it.id == "2" && !it.is_error && it.parts.len() == 2));
+        assert!(
+            matches!(&second.parts[..], [Part::ToolResult(it)] if it.id == "2" && !it.is_error && it.parts.len() == 2)
+        );
         assert!(matches!(&third.parts[..], [Part::ToolResult(it)] if it.parts.is_empty()));
-        assert_eq!((first.role, third.role, said.role), (Role::Tool, Role::Tool, Role::User));
+        assert_eq!(
+            (first.role, third.role, said.role),
+            (Role::Tool, Role::Tool, Role::User)
+        );
     }
 
     #[test]
     fn what_anthropic_has_signed_is_for_anthropic() {
-        let blocks =
-            r#"[{"type":"thinking","thinking":"hm","signature":"S"},{"type":"redacted_thinking","data":"D"},{"type":"text","text":"t"}]"#;
-        assert_eq!(model(blocks), [r#"thinking "hm" Some("S") None anthropic"#, r#"thinking "" None Some("D") anthropic"#, "text t"]);
+        let blocks = r#"[{"type":"thinking","thinking":"hm","signature":"S"},{"type":"redacted_thinking","data":"D"},{"type":"text","text":"t"}]"#;
+        assert_eq!(
+            model(blocks),
+            [
+                r#"thinking "hm" Some("S") None anthropic"#,
+                r#"thinking "" None Some("D") anthropic"#,
+                "text t"
+            ]
+        );
     }
 
     #[test]
     fn thinking_that_nobody_has_signed_is_left_out() {
         assert_eq!(
-            model(r#"[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"t"},{"type":"text","text":""}]"#),
+            model(
+                r#"[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"t"},{"type":"text","text":""}]"#
+            ),
             ["text t"]
         );
         assert!(
             model(r#"[{"type":"thinking","thinking":"hm"},{"type":"thinking","thinking":"","signature":"sluicegate:broken"}]"#).is_empty()
         );
-        assert!(turns(r#"[{"role":"assistant","content":""},{"role":"assistant","content":[]}]"#).unwrap().is_empty());
+        assert!(
+            turns(r#"[{"role":"assistant","content":""},{"role":"assistant","content":[]}]"#)
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
     fn what_another_wire_has_made_is_for_that_wire() {
-        let signed = opaque(WireId::Gemini, Kept { signature: Some("G".into()), ..Kept::default() });
-        let on_text = opaque(WireId::Gemini, Kept { signature: Some("T".into()), on_text: true, ..Kept::default() });
-        let of_call = opaque(WireId::Gemini, Kept { signature: Some("C".into()), call: Some("2".into()), ..Kept::default() });
-        let encrypted =
-            opaque(WireId::OpenaiResponses, Kept { redacted: Some("E".into()), signature: Some("rs_1".into()), ..Kept::default() });
+        let signed = opaque(
+            WireId::Gemini,
+            Kept {
+                signature: Some("G".into()),
+                ..Kept::default()
+            },
+        );
+        let on_text = opaque(
+            WireId::Gemini,
+            Kept {
+                signature: Some("T".into()),
+                on_text: true,
+                ..Kept::default()
+            },
+        );
+        let of_call = opaque(
+            WireId::Gemini,
+            Kept {
+                signature: Some("C".into()),
+                call: Some("2".into()),
+                ..Kept::default()
+            },
+        );
+        let encrypted = opaque(
+            WireId::OpenaiResponses,
+            Kept {
+                redacted: Some("E".into()),
+                signature: Some("rs_1".into()),
+                ..Kept::default()
+            },
+        );
         let blocks = format!(
             r#"[{{"type":"thinking","thinking":"hm","signature":"{signed}"}},{{"type":"redacted_thinking","data":"{encrypted}"}},
                 {{"type":"text","text":"t"}},{{"type":"redacted_thinking","data":"{on_text}"}},
@@ -291,18 +433,37 @@ mod tests {
             (r#"{"content":"a"}"#, "messages[0].role"),
             (r#"{"role":"tool","content":"a"}"#, "messages[0].role"),
             (r#"{"role":"user"}"#, "messages[0].content"),
-            (r#"{"role":"user","content":[{"type":"tool_result"}]}"#, "messages[0].content[0].tool_use_id"),
-            (r#"{"role":"user","content":[{"type":"tool_use"}]}"#, "messages[0].content[0].type"),
+            (
+                r#"{"role":"user","content":[{"type":"tool_result"}]}"#,
+                "messages[0].content[0].tool_use_id",
+            ),
+            (
+                r#"{"role":"user","content":[{"type":"tool_use"}]}"#,
+                "messages[0].content[0].type",
+            ),
             (
                 r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"1","content":[{"type":"tool_reference"}]}]}"#,
                 "messages[0].content[0].content[0].type",
             ),
-            (r#"{"role":"assistant","content":[{"type":"server_tool_use"}]}"#, "messages[0].content[0].type"),
-            (r#"{"role":"assistant","content":[{"type":"tool_use","name":"f"}]}"#, "messages[0].content[0].id"),
-            (r#"{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":"{}"}]}"#, "messages[0].content[0].input"),
+            (
+                r#"{"role":"assistant","content":[{"type":"server_tool_use"}]}"#,
+                "messages[0].content[0].type",
+            ),
+            (
+                r#"{"role":"assistant","content":[{"type":"tool_use","name":"f"}]}"#,
+                "messages[0].content[0].id",
+            ),
+            (
+                r#"{"role":"assistant","content":[{"type":"tool_use","id":"1","name":"f","input":"{}"}]}"#,
+                "messages[0].content[0].input",
+            ),
             (r#"{"role":"system","content":7}"#, "messages[0].content"),
         ] {
-            assert_eq!(turns(&format!("[{message}]")).unwrap_err().param.as_deref(), Some(param), "{message}");
+            assert_eq!(
+                turns(&format!("[{message}]")).unwrap_err().param.as_deref(),
+                Some(param),
+                "{message}"
+            );
         }
     }
 }

@@ -1,11 +1,13 @@
-//! A message: the whole answer of a non-streaming request over another wire. What it says is what the blocks of its
-//! stream say.
+//! A message: the whole answer of a non-streaming request over another wire. What it says is what
+//! the blocks of its stream say.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
 use super::keep::{self, Place};
-use super::pieces::{self, put_redacted, put_text, put_thinking, put_tool_use, put_usage, stop_word};
+use super::pieces::{
+    self, put_redacted, put_text, put_thinking, put_tool_use, put_usage, stop_word,
+};
 use super::raw;
 use crate::codec::json::{Fields, put_json, put_str};
 use crate::dialect::View;
@@ -20,11 +22,17 @@ const INVALID: &str = "INVALID_JSON";
 
 /// The answer as JSON, completed or cancelled.
 pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
-    static NOTHING: Choice = Choice { parts: Vec::new(), finish: None };
+    static NOTHING: Choice = Choice {
+        parts: Vec::new(),
+        finish: None,
+    };
     let choice = answer.choices.first().unwrap_or(&NOTHING);
     let mut buf = BytesMut::with_capacity(1024);
     pieces::put_head(&mut buf, &view.start.stream, &view.start.model);
-    let wire = answer.route.as_ref().map_or(WireId::Gemini, |route| route.wire);
+    let wire = answer
+        .route
+        .as_ref()
+        .map_or(WireId::Gemini, |route| route.wire);
     put_content(&mut buf, choice, wire);
     put_end(&mut buf, choice, answer);
     buf.freeze()
@@ -32,26 +40,65 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
 
 fn put_end(buf: &mut BytesMut, choice: &Choice, answer: &Answer) {
     let cancelled = answer.reason() == Some(Reason::Cancelled);
-    let end = answer.end.as_ref().map(|end| (end.reason, end.native.as_deref()));
-    let finish = choice.finish.as_ref().filter(|_| !cancelled).map(|finish| (finish.reason, finish.native.as_deref()));
+    let end = answer
+        .end
+        .as_ref()
+        .map(|end| (end.reason, end.native.as_deref()));
+    let finish = choice
+        .finish
+        .as_ref()
+        .filter(|_| !cancelled)
+        .map(|finish| (finish.reason, finish.native.as_deref()));
     let (reason, native) = finish.or(end).unwrap_or((Reason::Stop, None));
     buf.put_slice(b"],\"stop_reason\":");
-    put_str(buf, stop_word(reason, native, choice.parts.iter().any(|part| matches!(part, Part::Refusal(_)))));
+    put_str(
+        buf,
+        stop_word(
+            reason,
+            native,
+            choice
+                .parts
+                .iter()
+                .any(|part| matches!(part, Part::Refusal(_))),
+        ),
+    );
     buf.put_slice(b",\"stop_sequence\":null,\"usage\":");
-    let usage = answer.usage.or(answer.end.as_ref().and_then(|end| end.usage)).unwrap_or_default();
-    put_usage(buf, &Usage { input: usage.input.or(Some(0)), ..usage });
+    let usage = answer
+        .usage
+        .or(answer.end.as_ref().and_then(|end| end.usage))
+        .unwrap_or_default();
+    put_usage(
+        buf,
+        &Usage {
+            input: usage.input.or(Some(0)),
+            ..usage
+        },
+    );
     put_own(buf, cancelled.then_some("cancelled"), usage.estimated);
     buf.put_u8(b'}');
 }
 
 /// A content block in the making.
 enum Block<'a> {
-    Text { text: String, citations: Vec<&'a str> },
+    Text {
+        text: String,
+        citations: Vec<&'a str>,
+    },
     Refusal(String),
-    Thinking { text: String, signature: Option<String> },
+    Thinking {
+        text: String,
+        signature: Option<String>,
+    },
     Redacted(String),
-    Tool { id: &'a str, name: &'a str, input: String },
-    Raw { json: &'a str, input: String },
+    Tool {
+        id: &'a str,
+        name: &'a str,
+        input: String,
+    },
+    Raw {
+        json: &'a str,
+        input: String,
+    },
 }
 
 fn put_content(buf: &mut BytesMut, choice: &Choice, wire: WireId) {
@@ -67,11 +114,15 @@ fn put_block(buf: &mut BytesMut, block: &Block<'_>) {
     match block {
         Block::Text { text, citations } => put_text(buf, text, citations),
         Block::Refusal(text) => put_text(buf, text, &[]),
-        Block::Thinking { text, signature } => put_thinking(buf, text, signature.as_deref().unwrap_or_default()),
+        Block::Thinking { text, signature } => {
+            put_thinking(buf, text, signature.as_deref().unwrap_or_default());
+        }
         Block::Redacted(data) => put_redacted(buf, data),
         Block::Tool { id, name, input } => put_tool_use(buf, id, name, input),
         Block::Raw { json, input } => match Fields::of(json.as_bytes()) {
-            Ok(fields) if !input.is_empty() => buf.put_slice(&fields.with(&[("input", &object(input))])),
+            Ok(fields) if !input.is_empty() => {
+                buf.put_slice(&fields.with(&[("input", &object(input))]));
+            }
             _ => put_json(buf, json),
         },
     }
@@ -95,13 +146,38 @@ impl<'a> Blocks<'a> {
                 _ => self.0.push(Block::Refusal(more.clone())),
             },
             Part::Reasoning(more) => match self.0.last_mut() {
-                Some(Block::Thinking { text, signature: None }) => text.push_str(more),
-                _ => self.0.push(Block::Thinking { text: more.clone(), signature: None }),
+                Some(Block::Thinking {
+                    text,
+                    signature: None,
+                }) => text.push_str(more),
+                _ => self.0.push(Block::Thinking {
+                    text: more.clone(),
+                    signature: None,
+                }),
             },
             Part::Signature(it) => self.signature(it),
-            Part::ToolCall { id, name, arguments, signature, custom, .. } => {
-                self.0.extend(signature.as_ref().map(|signature| Block::Redacted(keep::of_call(id, signature, wire))));
-                self.0.push(Block::Tool { id, name, input: if *custom { free(arguments) } else { object(arguments) } });
+            Part::ToolCall {
+                id,
+                name,
+                arguments,
+                signature,
+                custom,
+                ..
+            } => {
+                self.0.extend(
+                    signature
+                        .as_ref()
+                        .map(|signature| Block::Redacted(keep::of_call(id, signature, wire))),
+                );
+                self.0.push(Block::Tool {
+                    id,
+                    name,
+                    input: if *custom {
+                        free(arguments)
+                    } else {
+                        object(arguments)
+                    },
+                });
             }
             Part::Citation(it) if wire == WireId::Anthropic => self.text().1.push(&it.data),
             Part::Citation(_) => {}
@@ -112,7 +188,10 @@ impl<'a> Blocks<'a> {
     /// The text block at the end, with its citations.
     fn text(&mut self) -> (&mut String, &mut Vec<&'a str>) {
         if !matches!(self.0.last(), Some(Block::Text { .. })) {
-            self.0.push(Block::Text { text: String::new(), citations: Vec::new() });
+            self.0.push(Block::Text {
+                text: String::new(),
+                citations: Vec::new(),
+            });
         }
         match self.0.last_mut() {
             Some(Block::Text { text, citations }) => (text, citations),
@@ -127,7 +206,10 @@ impl<'a> Blocks<'a> {
         };
         match (keep::place(it, open.is_some()), open) {
             (Some(Place::Thinking(text)), Some(signature)) => *signature = Some(text.into_owned()),
-            (Some(Place::Thinking(text)), None) => self.0.push(Block::Thinking { text: String::new(), signature: Some(text.into_owned()) }),
+            (Some(Place::Thinking(text)), None) => self.0.push(Block::Thinking {
+                text: String::new(),
+                signature: Some(text.into_owned()),
+            }),
             (Some(Place::Redacted(data)), _) => self.0.push(Block::Redacted(data.into_owned())),
             (None, _) => {}
         }
@@ -136,7 +218,10 @@ impl<'a> Blocks<'a> {
     /// Of the pieces of a block only those of its input can be put together here.
     fn raw(&mut self, it: &'a Raw) {
         match (raw::kind(it), self.0.last_mut()) {
-            (raw::Kind::Block, _) => self.0.push(Block::Raw { json: &it.data, input: String::new() }),
+            (raw::Kind::Block, _) => self.0.push(Block::Raw {
+                json: &it.data,
+                input: String::new(),
+            }),
             (raw::Kind::Delta, Some(Block::Raw { input, .. })) => input.push_str(&raw::input(it)),
             _ => {}
         }
@@ -147,7 +232,9 @@ impl<'a> Blocks<'a> {
 fn object(arguments: &str) -> String {
     match arguments.trim() {
         "" | "null" => "{}".to_owned(),
-        json if json.starts_with('{') && serde_json::from_str::<&RawValue>(json).is_ok() => json.to_owned(),
+        json if json.starts_with('{') && serde_json::from_str::<&RawValue>(json).is_ok() => {
+            json.to_owned()
+        }
         _ => member(INVALID, arguments),
     }
 }

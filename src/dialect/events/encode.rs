@@ -9,7 +9,9 @@ use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::cost::put_cost;
 use crate::dialect::{Encode, View};
-use crate::model::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall};
+use crate::model::event::{
+    Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall,
+};
 use crate::model::fault::Code;
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
@@ -29,10 +31,20 @@ pub(super) struct Encoder {
 impl Encoder {
     /// For a reader.
     pub(super) fn new(view: &View) -> Self {
-        Self { stream: view.start.stream.clone(), several: view.start.choices > 1, ended: BTreeMap::new() }
+        Self {
+            stream: view.start.stream.clone(),
+            several: view.start.choices > 1,
+            ended: BTreeMap::new(),
+        }
     }
 
-    fn choice_end(&mut self, choice: u16, reason: Reason, native: Option<&str>, out: &mut SseWriter) {
+    fn choice_end(
+        &mut self,
+        choice: u16,
+        reason: Reason,
+        native: Option<&str>,
+        out: &mut SseWriter,
+    ) {
         if !self.several || self.ended.insert(choice, true) == Some(true) {
             return;
         }
@@ -44,7 +56,12 @@ impl Encoder {
 
     /// The end, before which no choice that has begun is left without its own.
     fn end(&mut self, end: &End, out: &mut SseWriter) {
-        let open: Vec<u16> = self.ended.iter().filter(|(_, ended)| !**ended).map(|(choice, _)| *choice).collect();
+        let open: Vec<u16> = self
+            .ended
+            .iter()
+            .filter(|(_, ended)| !**ended)
+            .map(|(choice, _)| *choice)
+            .collect();
         for choice in open {
             let native = end.native.as_deref().filter(|_| choice == 0);
             self.choice_end(choice, end.reason, native, out);
@@ -72,7 +89,11 @@ impl Encode for Encoder {
             Event::Refusal { choice, delta } => piece("refusal", *choice, delta, out),
             Event::Signature(it) => signature(it, out),
             Event::ToolCall(it) => tool_call(it, out),
-            Event::ToolArguments { choice, index, delta } => tool_arguments(*choice, *index, delta, out),
+            Event::ToolArguments {
+                choice,
+                index,
+                delta,
+            } => tool_arguments(*choice, *index, delta, out),
             Event::ToolCallEnd { choice, index } => tool_call_end(*choice, *index, out),
             Event::Citation(it) => citation(it, out),
             Event::Raw(it) => raw(it, out),
@@ -95,7 +116,10 @@ impl Encoder {
         let mut event = Members::of(out.event("error"));
         put_str(event.value("code"), fault.told_code());
         match fault.code {
-            Code::InternalError => put_str(event.value("message"), &format!("internal error in stream {}", self.stream)),
+            Code::InternalError => put_str(
+                event.value("message"),
+                &format!("internal error in stream {}", self.stream),
+            ),
             _ => put_str(event.value("message"), &fault.message),
         }
         event.value("retryable").put_slice(truth(fault.retryable));
@@ -129,7 +153,10 @@ fn piece(name: &str, choice: u16, delta: &str, out: &mut SseWriter) {
 
 fn signature(signature: &Signature, out: &mut SseWriter) {
     let mut event = Members::of(out.event("reasoning"));
-    for (name, value) in [("signature", &signature.signature), ("redacted", &signature.redacted)] {
+    for (name, value) in [
+        ("signature", &signature.signature),
+        ("redacted", &signature.redacted),
+    ] {
         if let Some(value) = value {
             put_str(event.value(name), value);
         }
@@ -172,7 +199,10 @@ fn citation(citation: &Citation, out: &mut SseWriter) {
     put_opt_str(event.value("url"), citation.url.as_deref());
     put_opt_str(event.value("title"), citation.title.as_deref());
     put_opt_str(event.value("quote"), citation.quote.as_deref());
-    put_opt_u64(event.value("start"), citation.span.map(|(start, _)| start.into()));
+    put_opt_u64(
+        event.value("start"),
+        citation.span.map(|(start, _)| start.into()),
+    );
     put_opt_u64(event.value("end"), citation.span.map(|(_, end)| end.into()));
     put_json(event.value("data"), &citation.data);
     end_of(event, citation.choice);

@@ -1,5 +1,5 @@
-//! What an answer says, as members of a JSON object: `text`, `reasoning`, `refusal`, `tool_calls`, and with several
-//! choices all of them under `choices`.
+//! What an answer says, as members of a JSON object: `text`, `reasoning`, `refusal`, `tool_calls`,
+//! and with several choices all of them under `choices`.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -15,8 +15,8 @@ pub(super) fn body(answer: &Answer) -> Bytes {
     buf.freeze()
 }
 
-/// Writes the members that hold an answer's content, without braces: those of choice 0, and with several choices an
-/// array of all of them.
+/// Writes the members that hold an answer's content, without braces: those of choice 0, and with
+/// several choices an array of all of them.
 pub fn put_content(buf: &mut BytesMut, answer: &Answer) {
     let nothing = Choice::default();
     put_choice(buf, answer.choices.first().unwrap_or(&nothing));
@@ -26,7 +26,11 @@ pub fn put_content(buf: &mut BytesMut, answer: &Answer) {
     }
     buf.put_slice(b",\"choices\":[");
     for (number, choice) in answer.choices.iter().enumerate() {
-        buf.put_slice(if number == 0 { b"{\"index\":" } else { b",{\"index\":" });
+        buf.put_slice(if number == 0 {
+            b"{\"index\":"
+        } else {
+            b",{\"index\":"
+        });
         put_u64(buf, number as u64);
         buf.put_u8(b',');
         put_choice(buf, choice);
@@ -48,7 +52,10 @@ fn put_choice(buf: &mut BytesMut, choice: &Choice) {
     buf.put_slice(b",\"refusal\":");
     put_str(buf, &choice.refusal());
     buf.put_slice(b",\"tool_calls\":[");
-    let calls = choice.parts.iter().filter(|part| matches!(part, Part::ToolCall { .. }));
+    let calls = choice
+        .parts
+        .iter()
+        .filter(|part| matches!(part, Part::ToolCall { .. }));
     for (i, call) in calls.enumerate() {
         if i > 0 {
             buf.put_u8(b',');
@@ -59,10 +66,24 @@ fn put_choice(buf: &mut BytesMut, choice: &Choice) {
 }
 
 fn put_call(buf: &mut BytesMut, part: &Part) {
-    let Part::ToolCall { index, id, name, arguments, signature, .. } = part else { return };
+    let Part::ToolCall {
+        index,
+        id,
+        name,
+        arguments,
+        signature,
+        ..
+    } = part
+    else {
+        return;
+    };
     buf.put_slice(b"{\"index\":");
     put_u64(buf, (*index).into());
-    for (name, value) in [(",\"id\":", &**id), (",\"name\":", &**name), (",\"arguments\":", arguments)] {
+    for (name, value) in [
+        (",\"id\":", &**id),
+        (",\"name\":", &**name),
+        (",\"arguments\":", arguments),
+    ] {
         buf.put_slice(name.as_bytes());
         put_str(buf, value);
     }

@@ -1,4 +1,5 @@
-//! Marks up to which the prompt may be cached, by the names that OpenAI, and gateways to Anthropic, have for them.
+//! Marks up to which the prompt may be cached, by the names that OpenAI, and gateways to Anthropic,
+//! have for them.
 
 use crate::dialect::object::Object;
 use crate::model::chat::CacheMark;
@@ -14,7 +15,9 @@ const NAMES: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 pub(super) fn mark(object: &Object<'_>) -> Result<Option<CacheMark>, Fault> {
     for name in NAMES {
         if let Some(control) = object.object(name)? {
-            return Ok(Some(CacheMark { ttl: control.string("ttl")? }));
+            return Ok(Some(CacheMark {
+                ttl: control.string("ttl")?,
+            }));
         }
     }
     Ok(None)

@@ -1,7 +1,7 @@
 //! A Chat Completions body in no provider's words, for targets that speak another wire.
 //!
-//! Fields that nobody here knows are ignored. Fields that change what the answer is, and that no other wire can carry,
-//! go to `unsupported` by name.
+//! Fields that nobody here knows are ignored. Fields that change what the answer is, and that no
+//! other wire can carry, go to `unsupported` by name.
 
 use std::borrow::Cow;
 
@@ -74,7 +74,10 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(in crate::dialect) fn settings(top: &Object<'_>, messages: Vec<Message>) -> Result<Chat, Fault> {
+pub(in crate::dialect) fn settings(
+    top: &Object<'_>,
+    messages: Vec<Message>,
+) -> Result<Chat, Fault> {
     let (effort, reasoning_budget) = reasoning(top)?;
     Ok(Chat {
         messages,
@@ -129,15 +132,19 @@ pub(in crate::dialect) fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fa
 pub(super) fn choices(top: &Object<'_>) -> Result<Option<u16>, Fault> {
     const EXPECTED: &str = "an integer from 1 to 128";
     let n: Option<u16> = top.read("n", EXPECTED)?;
-    if n.is_some_and(|n| !(1..=MAX_CHOICES).contains(&n)) { Err(top.refuse("n", EXPECTED)) } else { Ok(n) }
+    if n.is_some_and(|n| !(1..=MAX_CHOICES).contains(&n)) {
+        Err(top.refuse("n", EXPECTED))
+    } else {
+        Ok(n)
+    }
 }
 
 fn number(top: &Object<'_>, name: &str) -> Result<Option<f64>, Fault> {
     top.read(name, "a number")
 }
 
-/// OpenAI's `reasoning_effort`, and what compatible APIs have beside it: `reasoning {effort, max_tokens}` and
-/// `thinking {type, budget_tokens}`.
+/// OpenAI's `reasoning_effort`, and what compatible APIs have beside it:
+/// `reasoning {effort, max_tokens}` and `thinking {type, budget_tokens}`.
 fn reasoning(top: &Object<'_>) -> Result<(Option<String>, Option<u64>), Fault> {
     const TOKENS: &str = "a non-negative integer";
     let (mut effort, mut budget) = (top.string("reasoning_effort")?, None);
@@ -168,12 +175,17 @@ pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
 }
 
 fn format(top: &Object<'_>) -> Result<Option<Format>, Fault> {
-    let Some(format) = top.object("response_format")? else { return Ok(None) };
+    let Some(format) = top.object("response_format")? else {
+        return Ok(None);
+    };
     match &*format.required("type")? {
         "text" => Ok(Some(Format::Text)),
         "json_object" => Ok(Some(Format::Json)),
         "json_schema" => schema(&format.required_object("json_schema")?).map(Some),
-        _ => Err(format.refuse("type", "`text`, `json_object` or `json_schema` for this target")),
+        _ => Err(format.refuse(
+            "type",
+            "`text`, `json_object` or `json_schema` for this target",
+        )),
     }
 }
 
@@ -200,9 +212,16 @@ pub(super) fn raw_object(of: &Object<'_>, name: &str) -> Result<Option<Box<RawVa
 fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
     #[derive(Deserialize)]
     struct Word<'a>(#[serde(borrow)] Cow<'a, str>);
-    let modalities: Vec<Word<'_>> = top.read("modalities", "an array of strings")?.unwrap_or_default();
-    let other = modalities.iter().any(|Word(word)| word != "text").then_some("modalities");
-    let named = ["audio", "prediction", "web_search_options", "moderation"].into_iter().filter(|name| top.raw(name).is_some());
+    let modalities: Vec<Word<'_>> = top
+        .read("modalities", "an array of strings")?
+        .unwrap_or_default();
+    let other = modalities
+        .iter()
+        .any(|Word(word)| word != "text")
+        .then_some("modalities");
+    let named = ["audio", "prediction", "web_search_options", "moderation"]
+        .into_iter()
+        .filter(|name| top.raw(name).is_some());
     Ok(other.into_iter().chain(named).collect())
 }
 
@@ -231,12 +250,31 @@ mod tests {
                "safety_identifier":"s","service_tier":"flex","metadata":{"a":"b"},"parallel_tool_calls":false,"unknown":{"x":[]}"#,
         );
         assert_eq!(
-            (chat.max_tokens, chat.temperature, chat.top_p, chat.top_k, chat.seed),
+            (
+                chat.max_tokens,
+                chat.temperature,
+                chat.top_p,
+                chat.top_k,
+                chat.seed
+            ),
             (Some(5), Some(0.5), Some(1.0), Some(3), Some(-7))
         );
-        assert_eq!((chat.presence_penalty, chat.frequency_penalty, chat.choices), (Some(1.0), Some(-1.0), Some(2)));
-        assert_eq!((chat.effort.as_deref(), chat.verbosity.as_deref(), chat.user.as_deref()), (Some("high"), Some("low"), Some("s")));
-        assert_eq!((chat.logprobs, chat.top_logprobs, chat.parallel_tools), (Some(true), Some(3), Some(false)));
+        assert_eq!(
+            (chat.presence_penalty, chat.frequency_penalty, chat.choices),
+            (Some(1.0), Some(-1.0), Some(2))
+        );
+        assert_eq!(
+            (
+                chat.effort.as_deref(),
+                chat.verbosity.as_deref(),
+                chat.user.as_deref()
+            ),
+            (Some("high"), Some("low"), Some("s"))
+        );
+        assert_eq!(
+            (chat.logprobs, chat.top_logprobs, chat.parallel_tools),
+            (Some(true), Some(3), Some(false))
+        );
         assert_eq!(chat.logit_bias.unwrap().get(), r#"{"5":-100}"#);
         assert_eq!(chat.metadata.unwrap().get(), r#"{"a":"b"}"#);
         assert_eq!(chat.service_tier.as_deref(), Some("flex"));
@@ -248,7 +286,10 @@ mod tests {
         assert_eq!(read(r#""stop":"a""#).stop, ["a"]);
         assert_eq!(read(r#""stop":["a","b"]"#).stop, ["a", "b"]);
         assert!(read(r#""stop":null"#).stop.is_empty());
-        assert_eq!(refused(r#""stop":[1]"#).1, "`stop` must be a string or an array of strings");
+        assert_eq!(
+            refused(r#""stop":[1]"#).1,
+            "`stop` must be a string or an array of strings"
+        );
     }
 
     #[test]
@@ -257,30 +298,72 @@ mod tests {
             let chat = read(fields);
             (chat.effort, chat.reasoning_budget)
         };
-        assert_eq!(asked(r#""reasoning":{"effort":"low","max_tokens":9}"#), (Some("low".into()), Some(9)));
-        assert_eq!(asked(r#""thinking":{"type":"enabled","budget_tokens":2048}"#), (None, Some(2048)));
-        assert_eq!(asked(r#""thinking":{"type":"disabled"}"#), (Some("none".into()), None));
+        assert_eq!(
+            asked(r#""reasoning":{"effort":"low","max_tokens":9}"#),
+            (Some("low".into()), Some(9))
+        );
+        assert_eq!(
+            asked(r#""thinking":{"type":"enabled","budget_tokens":2048}"#),
+            (None, Some(2048))
+        );
+        assert_eq!(
+            asked(r#""thinking":{"type":"disabled"}"#),
+            (Some("none".into()), None)
+        );
     }
 
     #[test]
     fn formats_are_read() {
-        assert!(matches!(read(r#""response_format":{"type":"text"}"#).format, Some(Format::Text)));
-        assert!(matches!(read(r#""response_format":{"type":"json_object"}"#).format, Some(Format::Json)));
+        assert!(matches!(
+            read(r#""response_format":{"type":"text"}"#).format,
+            Some(Format::Text)
+        ));
+        assert!(matches!(
+            read(r#""response_format":{"type":"json_object"}"#).format,
+            Some(Format::Json)
+        ));
         let schema = r#""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":{"type": "object"},"strict":true}}"#;
-        let Some(Format::Schema { name, schema: Some(schema), strict: Some(true), description: None }) = read(schema).format else {
+        let Some(Format::Schema {
+            name,
+            schema: Some(schema),
+            strict: Some(true),
+            description: None,
+        }) = read(schema).format
+        else {
             panic!("a schema")
         };
         assert_eq!((&*name, schema.get()), ("n", r#"{"type": "object"}"#));
-        assert_eq!(refused(r#""response_format":{"type":"grammar"}"#).0.as_deref(), Some("response_format.type"));
+        assert_eq!(
+            refused(r#""response_format":{"type":"grammar"}"#)
+                .0
+                .as_deref(),
+            Some("response_format.type")
+        );
         let nameless = r#""response_format":{"type":"json_schema","json_schema":{}}"#;
-        assert_eq!(refused(nameless).0.as_deref(), Some("response_format.json_schema.name"));
+        assert_eq!(
+            refused(nameless).0.as_deref(),
+            Some("response_format.json_schema.name")
+        );
     }
 
     #[test]
     fn what_changes_the_answers_nature_is_named() {
         let fields = r#""modalities":["text","audio"],"audio":{"voice":"x"},"prediction":{},"web_search_options":{},"moderation":{}"#;
-        assert_eq!(read(fields).unsupported, ["modalities", "audio", "prediction", "web_search_options", "moderation"]);
-        assert!(read(r#""modalities":["text"],"audio":null"#).unsupported.is_empty());
+        assert_eq!(
+            read(fields).unsupported,
+            [
+                "modalities",
+                "audio",
+                "prediction",
+                "web_search_options",
+                "moderation"
+            ]
+        );
+        assert!(
+            read(r#""modalities":["text"],"audio":null"#)
+                .unsupported
+                .is_empty()
+        );
     }
 
     #[test]
@@ -289,19 +372,35 @@ mod tests {
             r#""tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"},"strict":true}},{"type":"custom","custom":{"name":"c"}}],
                "functions":[{"name":"old","description":"d"}]"#,
         );
-        let [Tool::Function { name, parameters: Some(parameters), .. }, Tool::Native { kind, json, .. }, Tool::Function { name: old, .. }] =
-            &chat.tools[..]
+        let [
+            Tool::Function {
+                name,
+                parameters: Some(parameters),
+                ..
+            },
+            Tool::Native { kind, json, .. },
+            Tool::Function { name: old, .. },
+        ] = &chat.tools[..]
         else {
             panic!("three tools")
         };
-        assert_eq!((&**name, parameters.get(), &**kind, &**old), ("f", r#"{"type":"object"}"#, "custom", "old"));
+        assert_eq!(
+            (&**name, parameters.get(), &**kind, &**old),
+            ("f", r#"{"type":"object"}"#, "custom", "old")
+        );
         assert_eq!(json.get(), r#"{"type":"custom","custom":{"name":"c"}}"#);
         for (fields, param) in [
             (r#""tools":{}"#, "tools"),
             (r#""tools":[1]"#, "tools[0]"),
             (r#""tools":[{"type":"function"}]"#, "tools[0].function"),
-            (r#""tools":[{"type":"function","function":{"name":""}}]"#, "tools[0].function.name"),
-            (r#""tools":[{"type":"function","function":{"name":"f","parameters":[]}}]"#, "tools[0].function.parameters"),
+            (
+                r#""tools":[{"type":"function","function":{"name":""}}]"#,
+                "tools[0].function.name",
+            ),
+            (
+                r#""tools":[{"type":"function","function":{"name":"f","parameters":[]}}]"#,
+                "tools[0].function.parameters",
+            ),
         ] {
             assert_eq!(refused(fields).0.as_deref(), Some(param), "{fields}");
         }
@@ -314,19 +413,44 @@ mod tests {
             (r#""none""#, ToolChoice::None),
             (r#""auto""#, ToolChoice::Auto),
             (r#""required""#, ToolChoice::Required),
-            (r#"{"type":"function","function":{"name":"f"}}"#, ToolChoice::Named("f".into())),
-            (r#"{"type":"custom","custom":{"name":"c"}}"#, ToolChoice::Named("c".into())),
+            (
+                r#"{"type":"function","function":{"name":"f"}}"#,
+                ToolChoice::Named("f".into()),
+            ),
+            (
+                r#"{"type":"custom","custom":{"name":"c"}}"#,
+                ToolChoice::Named("c".into()),
+            ),
             (
                 r#"{"type":"allowed_tools","allowed_tools":{"mode":"required","tools":[{"type":"function","function":{"name":"f"}}]}}"#,
-                ToolChoice::Allowed { names: named(&["f"]), required: true },
+                ToolChoice::Allowed {
+                    names: named(&["f"]),
+                    required: true,
+                },
             ),
         ] {
-            assert_eq!(read(&format!(r#""tool_choice":{json}"#)).tool_choice, Some(choice), "{json}");
+            assert_eq!(
+                read(&format!(r#""tool_choice":{json}"#)).tool_choice,
+                Some(choice),
+                "{json}"
+            );
         }
-        assert_eq!(read(r#""function_call":{"name":"f"}"#).tool_choice, Some(ToolChoice::Named("f".into())));
-        assert_eq!(read(r#""function_call":"none""#).tool_choice, Some(ToolChoice::None));
-        assert_eq!(refused(r#""tool_choice":"always""#).0.as_deref(), Some("tool_choice"));
-        assert_eq!(refused(r#""tool_choice":{"type":"x"}"#).0.as_deref(), Some("tool_choice.type"));
+        assert_eq!(
+            read(r#""function_call":{"name":"f"}"#).tool_choice,
+            Some(ToolChoice::Named("f".into()))
+        );
+        assert_eq!(
+            read(r#""function_call":"none""#).tool_choice,
+            Some(ToolChoice::None)
+        );
+        assert_eq!(
+            refused(r#""tool_choice":"always""#).0.as_deref(),
+            Some("tool_choice")
+        );
+        assert_eq!(
+            refused(r#""tool_choice":{"type":"x"}"#).0.as_deref(),
+            Some("tool_choice.type")
+        );
     }
 
     #[test]
@@ -341,7 +465,10 @@ mod tests {
             ("parallel_tool_calls", "\"no\""),
             ("modalities", "\"text\""),
         ] {
-            assert_eq!(refused(&format!("\"{field}\":{value}")).0.as_deref(), Some(field));
+            assert_eq!(
+                refused(&format!("\"{field}\":{value}")).0.as_deref(),
+                Some(field)
+            );
         }
     }
 }

@@ -34,17 +34,31 @@ impl Choices {
 
     /// True where this choice has begun.
     pub(super) fn has(&self, number: u16) -> bool {
-        if number == 0 { self.zero.is_some() } else { self.further.contains_key(&number) }
+        if number == 0 {
+            self.zero.is_some()
+        } else {
+            self.further.contains_key(&number)
+        }
     }
 
     /// A choice, which herewith has begun.
     pub(super) fn begun(&mut self, number: u16) -> &mut Choice {
-        if number == 0 { self.zero.get_or_insert_default() } else { self.further.entry(number).or_default() }
+        if number == 0 {
+            self.zero.get_or_insert_default()
+        } else {
+            self.further.entry(number).or_default()
+        }
     }
 
     /// Those that the client has had no `finish_reason` for: their number, and whether they failed.
     pub(super) fn open(&self) -> Vec<(u16, bool)> {
-        let all = self.zero.iter().map(|choice| (0, choice)).chain(self.further.iter().map(|(number, choice)| (*number, choice)));
-        all.filter(|(_, choice)| !choice.finished).map(|(number, choice)| (number, choice.failed)).collect()
+        let all = self.zero.iter().map(|choice| (0, choice)).chain(
+            self.further
+                .iter()
+                .map(|(number, choice)| (*number, choice)),
+        );
+        all.filter(|(_, choice)| !choice.finished)
+            .map(|(number, choice)| (number, choice.failed))
+            .collect()
     }
 }

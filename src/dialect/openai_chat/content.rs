@@ -23,7 +23,9 @@ pub(super) fn required(message: &Object<'_>) -> Result<Vec<Part>, Fault> {
 pub(super) fn optional(message: &Object<'_>) -> Result<Option<Vec<Part>>, Fault> {
     match message.raw("content").map(RawValue::get) {
         None => Ok(None),
-        Some(json) if json.starts_with('"') => Ok(Some(vec![Part::Text(message.required("content")?)])),
+        Some(json) if json.starts_with('"') => {
+            Ok(Some(vec![Part::Text(message.required("content")?)]))
+        }
         Some(json) if json.starts_with('[') => {
             let mut parts = Vec::new();
             for object in message.objects("content")? {
@@ -45,40 +47,65 @@ fn part(part: &Object<'_>) -> Result<Part, Fault> {
         "image_url" => image(part),
         "file" => file(&part.required_object("file")?),
         "input_audio" => audio(&part.required_object("input_audio")?),
-        _ => Err(part.refuse("type", "`text`, `image_url`, `file`, `input_audio` or `refusal` for this target")),
+        _ => Err(part.refuse(
+            "type",
+            "`text`, `image_url`, `file`, `input_audio` or `refusal` for this target",
+        )),
     }
 }
 
 /// `image_url` is an object; some clients send the bare URL.
 fn image(part: &Object<'_>) -> Result<Part, Fault> {
-    if part.raw("image_url").is_some_and(|value| value.get().starts_with('"')) {
-        return Ok(Part::Image { source: source(part, "image_url")?, detail: None });
+    if part
+        .raw("image_url")
+        .is_some_and(|value| value.get().starts_with('"'))
+    {
+        return Ok(Part::Image {
+            source: source(part, "image_url")?,
+            detail: None,
+        });
     }
     let image = part.required_object("image_url")?;
-    Ok(Part::Image { source: source(&image, "url")?, detail: image.string("detail")? })
+    Ok(Part::Image {
+        source: source(&image, "url")?,
+        detail: image.string("detail")?,
+    })
 }
 
 fn file(file: &Object<'_>) -> Result<Part, Fault> {
     let filename = file.string("filename")?;
     if let Some(id) = file.string("file_id")? {
-        return Ok(Part::File { source: Source::FileId(id), filename });
+        return Ok(Part::File {
+            source: Source::FileId(id),
+            filename,
+        });
     }
     let data = file.filled("file_data")?;
     let source = if is_data_uri(&data) {
         source(file, "file_data")?
     } else {
-        Source::Data { media_type: media_type_of(filename.as_deref().unwrap_or_default()).to_owned(), base64: data }
+        Source::Data {
+            media_type: media_type_of(filename.as_deref().unwrap_or_default()).to_owned(),
+            base64: data,
+        }
     };
     Ok(Part::File { source, filename })
 }
 
 fn audio(audio: &Object<'_>) -> Result<Part, Fault> {
-    Ok(Part::Audio { data: audio.filled("data")?, format: audio.filled("format")? })
+    Ok(Part::Audio {
+        data: audio.filled("data")?,
+        format: audio.filled("format")?,
+    })
 }
 
 /// What a file is, by its name, where its bytes come bare.
 pub(in crate::dialect) fn media_type_of(filename: &str) -> &'static str {
-    match filename.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase()).as_deref() {
+    match filename
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase())
+        .as_deref()
+    {
         Some("pdf") => "application/pdf",
         Some("txt") => "text/plain",
         Some("md") => "text/markdown",
@@ -113,7 +140,17 @@ mod tests {
                 {"type":"input_audio","input_audio":{"data":"QQ==","format":"wav"}}]"#,
         );
         let read = read.unwrap();
-        let [Part::Text(_), Part::Refusal(_), linked, data, bare, pdf, txt, Part::Audio { format, .. }] = &read[..] else {
+        let [
+            Part::Text(_),
+            Part::Refusal(_),
+            linked,
+            data,
+            bare,
+            pdf,
+            txt,
+            Part::Audio { format, .. },
+        ] = &read[..]
+        else {
             panic!("{read:?}")
         };
         assert!(
@@ -122,11 +159,19 @@ mod tests {
         assert!(
             matches!(data, Part::Image { source: Source::Data { media_type, base64 }, .. } if media_type == "image/png" && base64 == "QUJD")
         );
-        assert!(matches!(bare, Part::Image { source: Source::Url(_), detail: None }));
+        assert!(matches!(
+            bare,
+            Part::Image {
+                source: Source::Url(_),
+                detail: None
+            }
+        ));
         assert!(
             matches!(pdf, Part::File { source: Source::Data { media_type, base64 }, .. } if media_type == "application/pdf" && base64 == "QQ==")
         );
-        assert!(matches!(txt, Part::File { source: Source::Data { media_type, .. }, .. } if media_type == "text/plain"));
+        assert!(
+            matches!(txt, Part::File { source: Source::Data { media_type, .. }, .. } if media_type == "text/plain")
+        );
         assert_eq!(format, "wav");
     }
 
@@ -137,10 +182,20 @@ mod tests {
                 {"type":"text","text":"v","prompt_cache_breakpoint":{"mode":"explicit"}}]"#,
         );
         let read = read.unwrap();
-        let [Part::Text(_), Part::CacheMark(first), Part::Text(_), Part::Text(_), Part::CacheMark(second)] = &read[..] else {
+        let [
+            Part::Text(_),
+            Part::CacheMark(first),
+            Part::Text(_),
+            Part::Text(_),
+            Part::CacheMark(second),
+        ] = &read[..]
+        else {
             panic!("{read:?}")
         };
-        assert_eq!((first.ttl.as_deref(), second.ttl.as_deref()), (Some("1h"), None));
+        assert_eq!(
+            (first.ttl.as_deref(), second.ttl.as_deref()),
+            (Some("1h"), None)
+        );
     }
 
     #[test]
@@ -153,13 +208,32 @@ mod tests {
             (r#"[{"type":"video_url"}]"#, "content[0].type"),
             (r#"[{"type":"text"}]"#, "content[0].text"),
             (r#"[{"type":"image_url"}]"#, "content[0].image_url"),
-            (r#"[{"type":"image_url","image_url":{"url":""}}]"#, "content[0].image_url.url"),
-            (r#"[{"type":"image_url","image_url":{"url":"data:image/png,abc"}}]"#, "content[0].image_url.url"),
-            (r#"[{"type":"image_url","image_url":{"url":"data:;base64,QQ=="}}]"#, "content[0].image_url.url"),
-            (r#"[{"type":"file","file":{}}]"#, "content[0].file.file_data"),
-            (r#"[{"type":"input_audio","input_audio":{"data":"QQ=="}}]"#, "content[0].input_audio.format"),
+            (
+                r#"[{"type":"image_url","image_url":{"url":""}}]"#,
+                "content[0].image_url.url",
+            ),
+            (
+                r#"[{"type":"image_url","image_url":{"url":"data:image/png,abc"}}]"#,
+                "content[0].image_url.url",
+            ),
+            (
+                r#"[{"type":"image_url","image_url":{"url":"data:;base64,QQ=="}}]"#,
+                "content[0].image_url.url",
+            ),
+            (
+                r#"[{"type":"file","file":{}}]"#,
+                "content[0].file.file_data",
+            ),
+            (
+                r#"[{"type":"input_audio","input_audio":{"data":"QQ=="}}]"#,
+                "content[0].input_audio.format",
+            ),
         ] {
-            assert_eq!(parts(json).unwrap_err().param.as_deref(), Some(param), "{json}");
+            assert_eq!(
+                parts(json).unwrap_err().param.as_deref(),
+                Some(param),
+                "{json}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A journal as `chat.completion.chunk`s.
 //!
-//! Over the dialect's own wire payloads are passed on, and chunks of ours are written only where we end the stream.
-//! Otherwise every chunk is ours: a role chunk opens a choice, a chunk with `finish_reason` closes it. State knows
-//! lengths, never texts.
+//! Over the dialect's own wire payloads are passed on, and chunks of ours are written only where we
+//! end the stream. Otherwise every chunk is ours: a role chunk opens a choice, a chunk with
+//! `finish_reason` closes it. State knows lengths, never texts.
 
 mod end;
 
@@ -39,7 +39,16 @@ impl Encoder {
     pub(super) fn new(view: View) -> Self {
         let id = format!("chatcmpl-{}", view.start.stream);
         let head = head(&id, view.start.created, &view.start.model);
-        Self { view, raw: false, passing: false, head, passed: Passed::new(), choices: Choices::default(), usage: None, over: false }
+        Self {
+            view,
+            raw: false,
+            passing: false,
+            head,
+            passed: Passed::new(),
+            choices: Choices::default(),
+            usage: None,
+            over: false,
+        }
     }
 }
 
@@ -55,7 +64,11 @@ impl Encode for Encoder {
         if let Some(raw) = raw {
             self.raw = true;
             out.payload(&raw.name, &raw.data);
-            self.passed.watch(&raw.data, entry.events.iter().any(Event::is_content), &mut self.choices);
+            self.passed.watch(
+                &raw.data,
+                entry.events.iter().any(Event::is_content),
+                &mut self.choices,
+            );
         }
         self.passing = raw.is_some();
         for event in &entry.events {
@@ -86,13 +99,21 @@ impl Encoder {
             Event::Reasoning { choice, delta } => self.reasoning(*choice, delta, out),
             Event::Refusal { choice, delta } => self.refusal(*choice, delta, out),
             Event::ToolCall(call) => self.tool_call(call, out),
-            Event::ToolArguments { choice, index, delta } => self.tool_arguments(*choice, *index, delta, out),
+            Event::ToolArguments {
+                choice,
+                index,
+                delta,
+            } => self.tool_arguments(*choice, *index, delta, out),
             Event::Signature(signature) => self.signature(signature, out),
             Event::Citation(citation) => self.citation(citation, out),
             Event::Finish(finish) => self.finish(finish, out),
             // No chunk closes a tool call, and no field takes content without a form.
             Event::ToolCallEnd { .. } | Event::Raw(_) => {}
-            Event::Start(_) | Event::Route(_) | Event::Usage(_) | Event::Error(_) | Event::End(_) => {}
+            Event::Start(_)
+            | Event::Route(_)
+            | Event::Usage(_)
+            | Event::Error(_)
+            | Event::End(_) => {}
         }
     }
 
@@ -151,7 +172,11 @@ impl Encoder {
         put_chunk(out, &self.head, choice, None, |buf| {
             buf.put_slice(b"\"tool_calls\":[{\"index\":");
             put_u64(buf, index.into());
-            buf.put_slice(if custom { b",\"custom\":{\"input\":" } else { b",\"function\":{\"arguments\":" });
+            buf.put_slice(if custom {
+                b",\"custom\":{\"input\":"
+            } else {
+                b",\"function\":{\"arguments\":"
+            });
             put_str(buf, delta);
             buf.put_slice(b"}}]");
         });
@@ -168,7 +193,9 @@ impl Encoder {
     }
 
     fn citation(&mut self, citation: &Citation, out: &mut SseWriter) {
-        let Some(url) = citation.url.as_deref() else { return };
+        let Some(url) = citation.url.as_deref() else {
+            return;
+        };
         self.open(citation.choice, out);
         let citations = &mut self.choices.begun(citation.choice).citations;
         put_chunk(out, &self.head, citation.choice, None, |buf| {
@@ -200,7 +227,9 @@ impl Encoder {
             return;
         }
         self.choices.begun(choice);
-        put_chunk(out, &self.head, choice, None, |buf| buf.put_slice(b"\"role\":\"assistant\",\"content\":\"\""));
+        put_chunk(out, &self.head, choice, None, |buf| {
+            buf.put_slice(b"\"role\":\"assistant\",\"content\":\"\"");
+        });
     }
 }
 
@@ -208,7 +237,9 @@ impl Encoder {
 impl Encoder {
     fn watch(&mut self, event: &Event) {
         match event {
-            Event::Finish(finish) if finish_word(finish.reason).is_some() => self.choices.begun(finish.choice).finished = true,
+            Event::Finish(finish) if finish_word(finish.reason).is_some() => {
+                self.choices.begun(finish.choice).finished = true;
+            }
             content if content.is_content() => {
                 self.choices.begun(content.choice());
             }
@@ -218,7 +249,13 @@ impl Encoder {
 }
 
 /// Writes a chunk of one choice: its delta, and how the choice ended, with our own word for it.
-fn put_chunk(out: &mut SseWriter, head: &[u8], choice: u16, finish: Option<(&str, Option<&str>)>, delta: impl FnOnce(&mut BytesMut)) {
+fn put_chunk(
+    out: &mut SseWriter,
+    head: &[u8],
+    choice: u16,
+    finish: Option<(&str, Option<&str>)>,
+    delta: impl FnOnce(&mut BytesMut),
+) {
     let buf = out.event("");
     buf.reserve(head.len() + 64);
     buf.put_slice(head);

@@ -1,5 +1,5 @@
-//! How large a prompt is, about, without reading it: one light walk over the messages and tools. On its way it finds
-//! what refers to the provider's account.
+//! How large a prompt is, about, without reading it: one light walk over the messages and tools. On
+//! its way it finds what refers to the provider's account.
 
 use serde_json::value::RawValue;
 
@@ -22,15 +22,19 @@ pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
     for (i, message) in messages.into_iter().enumerate() {
         estimate.message(i, message)?;
     }
-    let declared = ["tools", "functions"].into_iter().filter_map(|name| top.raw(name));
+    let declared = ["tools", "functions"]
+        .into_iter()
+        .filter_map(|name| top.raw(name));
     estimate.bytes += declared.map(|json| json.get().len() as u64).sum::<u64>();
     Ok(estimate)
 }
 
 impl Estimate {
-    /// Doubled fields are all counted and all looked at: it is not known which of them an upstream reads.
+    /// Doubled fields are all counted and all looked at: it is not known which of them an upstream
+    /// reads.
     fn message(&mut self, number: usize, message: &RawValue) -> Result<(), Fault> {
-        let fields = Fields::of(message.get().as_bytes()).map_err(|_| must_be(&format!("messages[{number}]"), "an object"))?;
+        let fields = Fields::of(message.get().as_bytes())
+            .map_err(|_| must_be(&format!("messages[{number}]"), "an object"))?;
         for (name, value) in &fields.list {
             match &**name {
                 "content" => self.content(number, value),
@@ -62,7 +66,10 @@ impl Estimate {
         if name == "file_id" {
             self.refer(format!("{part}.{name}"), value);
         }
-        for (_, id) in members(value).into_iter().filter(|(inner, _)| inner == "file_id") {
+        for (_, id) in members(value)
+            .into_iter()
+            .filter(|(inner, _)| inner == "file_id")
+        {
             self.refer(format!("{part}.{name}.file_id"), id);
         }
     }
@@ -76,7 +83,9 @@ impl Estimate {
     }
 
     fn function(&mut self, function: &RawValue) {
-        members(function).iter().for_each(|(_, value)| self.text(value));
+        members(function)
+            .iter()
+            .for_each(|(_, value)| self.text(value));
     }
 }
 
@@ -85,17 +94,28 @@ mod tests {
     use super::*;
 
     fn of(body: &str) -> u64 {
-        input(&Object::body(body.as_bytes()).unwrap()).unwrap().tokens()
+        input(&Object::body(body.as_bytes()).unwrap())
+            .unwrap()
+            .tokens()
     }
 
     #[test]
     fn all_that_a_prompt_says_counts_and_an_image_is_a_thousand() {
-        assert_eq!(of(r#"{"messages":[{"role":"user","content":"12345678"}]}"#), 2);
-        assert_eq!(of(r#"{"messages":[{"role":"user","content":"123456789"}]}"#), 3);
+        assert_eq!(
+            of(r#"{"messages":[{"role":"user","content":"12345678"}]}"#),
+            2
+        );
+        assert_eq!(
+            of(r#"{"messages":[{"role":"user","content":"123456789"}]}"#),
+            3
+        );
         let parts = r#"{"messages":[{"role":"user","content":[{"type":"text","text":"1234"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}"#;
         assert_eq!(of(parts), 1001);
         let calls = r#"{"messages":[{"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"abcd","arguments":"{\"a\":1}"}}]}]}"#;
         assert_eq!(of(calls), 3);
-        assert_eq!(of(r#"{"messages":[{"role":"user","content":""}],"tools":[1234567]}"#), 3);
+        assert_eq!(
+            of(r#"{"messages":[{"role":"user","content":""}],"tools":[1234567]}"#),
+            3
+        );
     }
 }

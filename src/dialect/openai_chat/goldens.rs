@@ -32,7 +32,10 @@ fn turn() -> Vec<Event> {
         call(0, 0, false, Some("dGg=")),
         arguments(0, 0, "{\"a\":"),
         arguments(0, 0, "1}"),
-        Event::ToolCallEnd { choice: 0, index: 0 },
+        Event::ToolCallEnd {
+            choice: 0,
+            index: 0,
+        },
         call(0, 1, true, None),
         arguments(0, 1, "free"),
         finish(0, Reason::ToolCalls),
@@ -54,8 +57,15 @@ fn a_whole_turn_with_everything() {
 
 #[test]
 fn a_whole_answer_that_was_cancelled() {
-    let events = [start(1), text(0, "Hel"), usage(true), end(Reason::Cancelled)];
-    insta::assert_snapshot!(std::str::from_utf8(&OpenaiChat.whole(&view(1, false), &Answer::of(&events))).unwrap());
+    let events = [
+        start(1),
+        text(0, "Hel"),
+        usage(true),
+        end(Reason::Cancelled),
+    ];
+    insta::assert_snapshot!(
+        std::str::from_utf8(&OpenaiChat.whole(&view(1, false), &Answer::of(&events))).unwrap()
+    );
 }
 
 #[test]
@@ -65,38 +75,81 @@ fn cancelled_before_anything_had_come() {
 
 #[test]
 fn cancelled_with_one_choice_open() {
-    let events = [start(2), text(0, "a"), text(1, "b"), finish(1, Reason::Stop), usage(false), end(Reason::Cancelled)];
+    let events = [
+        start(2),
+        text(0, "a"),
+        text(1, "b"),
+        finish(1, Reason::Stop),
+        usage(false),
+        end(Reason::Cancelled),
+    ];
     insta::assert_snapshot!(translated(2, events));
 }
 
 #[test]
 fn after_an_error_nothing_is_said() {
-    insta::assert_snapshot!(translated(1, [start(1), text(0, "a"), usage(true), error(false), usage(true), end(Reason::Error)]));
+    insta::assert_snapshot!(translated(
+        1,
+        [
+            start(1),
+            text(0, "a"),
+            usage(true),
+            error(false),
+            usage(true),
+            end(Reason::Error)
+        ]
+    ));
 }
 
 #[test]
 fn an_end_by_an_error_is_never_silent() {
-    let spelled = translated(1, [start(1), text(0, "a"), finish(0, Reason::Error), end(Reason::Error)]);
+    let spelled = translated(
+        1,
+        [
+            start(1),
+            text(0, "a"),
+            finish(0, Reason::Error),
+            end(Reason::Error),
+        ],
+    );
     let last = spelled.rsplit("\n\n").next().unwrap();
-    assert!(last.starts_with(r#"data: {"error":{"message":"the upstream ended"#), "{last}");
+    assert!(
+        last.starts_with(r#"data: {"error":{"message":"the upstream ended"#),
+        "{last}"
+    );
 }
 
 #[test]
 fn a_choice_that_failed_beside_others_is_marked() {
-    let events = [start(2), text(0, "a"), text(1, "b"), finish(0, Reason::Stop), finish(1, Reason::Error), end(Reason::Stop)];
+    let events = [
+        start(2),
+        text(0, "a"),
+        text(1, "b"),
+        finish(0, Reason::Stop),
+        finish(1, Reason::Error),
+        end(Reason::Stop),
+    ];
     let spelled = translated(2, events);
-    assert!(spelled.contains(r#"{"index":1,"delta":{},"finish_reason":"stop"}],"sluicegate":{"reason":"error"}}"#), "{spelled}");
+    assert!(
+        spelled.contains(
+            r#"{"index":1,"delta":{},"finish_reason":"stop"}],"sluicegate":{"reason":"error"}}"#
+        ),
+        "{spelled}"
+    );
 }
 
 #[test]
 fn usage_is_told_only_to_who_asked() {
-    let quiet = View { include_usage: false, ..view(1, false) };
+    let quiet = View {
+        include_usage: false,
+        ..view(1, false)
+    };
     assert!(!spell(quiet, &entries(turn())).contains("usage"));
 }
 
-const ROLE: &str =
-    r#"{"id":"up-1","created":7,"model":"acme-1","choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}"#;
-const HELLO: &str = r#"{"id":"up-1","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}"#;
+const ROLE: &str = r#"{"id":"up-1","created":7,"model":"acme-1","choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}"#;
+const HELLO: &str =
+    r#"{"id":"up-1","choices":[{"index":0,"delta":{"content":"Hello"},"finish_reason":null}]}"#;
 const STOP: &str = r#"{"id":"up-1","choices":[{"index":0,"delta":{}, "finish_reason" : "stop"}]}"#;
 const USED: &str = r#"{"id":"up-1","choices":[],"usage":{"prompt_tokens":1}}"#;
 const FILTER: &str = r#"{"id":"","model":"","choices":[],"prompt_filter_results":[]}"#;
@@ -108,43 +161,75 @@ fn cancelled_after(payloads: &[&str], told: bool) -> String {
         let content = payload.contains("content").then(|| text(0, "Hello"));
         journal.push(passed(payload, content));
     }
-    journal.extend(entries(told.then(|| finish(0, Reason::Cancelled)).into_iter().chain([usage(true), end(Reason::Cancelled)])));
+    journal.extend(entries(
+        told.then(|| finish(0, Reason::Cancelled))
+            .into_iter()
+            .chain([usage(true), end(Reason::Cancelled)]),
+    ));
     spelled(OpenaiChat.encoder(view(1, true)), &journal)[payloads.len()..].join("\n\n")
 }
 
 #[test]
 fn a_cancelled_raw_stream_is_closed_in_its_own_name() {
     for told in [false, true] {
-        insta::assert_snapshot!("raw_cancelled", cancelled_after(&[FILTER, ROLE, HELLO], told));
+        insta::assert_snapshot!(
+            "raw_cancelled",
+            cancelled_after(&[FILTER, ROLE, HELLO], told)
+        );
     }
 }
 
 #[test]
 fn a_role_chunk_that_was_passed_on_is_not_repeated() {
-    assert_eq!(cancelled_after(&[ROLE], false), cancelled_after(&[ROLE, HELLO], false));
+    assert_eq!(
+        cancelled_after(&[ROLE], false),
+        cancelled_after(&[ROLE, HELLO], false)
+    );
 }
 
 #[test]
 fn what_was_passed_on_is_not_said_again() {
-    assert_eq!(cancelled_after(&[ROLE, HELLO, STOP, USED], false), "data: [DONE]");
+    assert_eq!(
+        cancelled_after(&[ROLE, HELLO, STOP, USED], false),
+        "data: [DONE]"
+    );
     let usage_only = cancelled_after(&[ROLE, HELLO, STOP], false);
     assert_eq!(usage_only.matches("data: ").count(), 2);
-    assert!(usage_only.contains(r#""choices":[],"usage":{"prompt_tokens":12,"#), "{usage_only}");
+    assert!(
+        usage_only.contains(r#""choices":[],"usage":{"prompt_tokens":12,"#),
+        "{usage_only}"
+    );
 }
 
 #[test]
 fn a_raw_stream_without_payloads_is_opened_and_closed() {
     let spelled = cancelled_after(&[], false);
-    assert!(spelled.contains(r#""delta":{"role":"assistant","content":""}"#) && spelled.contains(r#""model":"smart""#), "{spelled}");
+    assert!(
+        spelled.contains(r#""delta":{"role":"assistant","content":""}"#)
+            && spelled.contains(r#""model":"smart""#),
+        "{spelled}"
+    );
 }
 
 #[test]
 fn a_complete_raw_stream_gets_done_and_no_more() {
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
-    journal.extend([passed(ROLE, []), passed(HELLO, [text(0, "Hello")]), passed(STOP, []), passed(USED, [])]);
-    journal.extend(entries([finish(0, Reason::Stop), usage(false), end(Reason::Stop)]));
+    journal.extend([
+        passed(ROLE, []),
+        passed(HELLO, [text(0, "Hello")]),
+        passed(STOP, []),
+        passed(USED, []),
+    ]);
+    journal.extend(entries([
+        finish(0, Reason::Stop),
+        usage(false),
+        end(Reason::Stop),
+    ]));
     let expected = [ROLE, HELLO, STOP, USED, "[DONE]"].map(|payload| format!("data: {payload}"));
-    assert_eq!(spelled(OpenaiChat.encoder(view(1, true)), &journal), expected);
+    assert_eq!(
+        spelled(OpenaiChat.encoder(view(1, true)), &journal),
+        expected
+    );
 }
 
 #[test]
@@ -153,16 +238,31 @@ fn an_error_payload_that_was_passed_on_is_the_last_word() {
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     journal.push(passed(payload, [error(true)]));
     journal.extend(entries([usage(true), end(Reason::Error)]));
-    assert_eq!(spelled(OpenaiChat.encoder(view(1, true)), &journal), [format!("data: {payload}")]);
+    assert_eq!(
+        spelled(OpenaiChat.encoder(view(1, true)), &journal),
+        [format!("data: {payload}")]
+    );
     let translated = spelled(OpenaiChat.encoder(view(1, false)), &journal);
     assert_eq!(translated.len(), 1);
-    assert!(translated[0].contains("the upstream failed"), "{translated:?}");
+    assert!(
+        translated[0].contains("the upstream failed"),
+        "{translated:?}"
+    );
 }
 
 #[test]
 fn a_fallback_to_another_wire_is_translated() {
-    let journal = entries([start(1), route(WireId::Gemini, false), text(0, "a"), finish(0, Reason::Stop), end(Reason::Stop)]);
-    assert_eq!(spell(view(1, true), &journal), spell(view(1, false), &journal));
+    let journal = entries([
+        start(1),
+        route(WireId::Gemini, false),
+        text(0, "a"),
+        finish(0, Reason::Stop),
+        end(Reason::Stop),
+    ]);
+    assert_eq!(
+        spell(view(1, true), &journal),
+        spell(view(1, false), &journal)
+    );
 }
 
 #[test]
@@ -171,7 +271,10 @@ fn a_complete_raw_stream_without_a_finish_reason_stays_as_it_was() {
     journal.extend([passed(ROLE, []), passed(HELLO, [text(0, "Hello")])]);
     journal.extend(entries([end(Reason::Stop)]));
     let expected = [ROLE, HELLO, "[DONE]"].map(|payload| format!("data: {payload}"));
-    assert_eq!(spelled(OpenaiChat.encoder(view(1, true)), &journal), expected);
+    assert_eq!(
+        spelled(OpenaiChat.encoder(view(1, true)), &journal),
+        expected
+    );
 }
 
 #[test]
@@ -182,9 +285,40 @@ fn a_finish_reason_beside_content_closes_the_choice() {
 
 #[test]
 fn a_signature_is_that_of_the_block_just_ended() {
-    let signed = |before: Vec<Event>| translated(1, before.into_iter().chain([signature(0, "s", WireId::Anthropic, false)]));
-    assert!(signed(vec![reasoning(0, "a"), text(0, "x"), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
-    assert!(signed(vec![reasoning(0, "a"), call(0, 0, false, None), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
-    assert!(signed(vec![reasoning(0, "a"), redacted(0, "d", WireId::Anthropic), reasoning(0, "bc")]).contains(r#""range":[1,3]"#));
-    assert!(signed(vec![reasoning(0, "a"), citation(0, None), reasoning(0, "bc")]).contains(r#""range":[0,3]"#));
+    let signed = |before: Vec<Event>| {
+        translated(
+            1,
+            before
+                .into_iter()
+                .chain([signature(0, "s", WireId::Anthropic, false)]),
+        )
+    };
+    assert!(
+        signed(vec![reasoning(0, "a"), text(0, "x"), reasoning(0, "bc")])
+            .contains(r#""range":[1,3]"#)
+    );
+    assert!(
+        signed(vec![
+            reasoning(0, "a"),
+            call(0, 0, false, None),
+            reasoning(0, "bc")
+        ])
+        .contains(r#""range":[1,3]"#)
+    );
+    assert!(
+        signed(vec![
+            reasoning(0, "a"),
+            redacted(0, "d", WireId::Anthropic),
+            reasoning(0, "bc")
+        ])
+        .contains(r#""range":[1,3]"#)
+    );
+    assert!(
+        signed(vec![
+            reasoning(0, "a"),
+            citation(0, None),
+            reasoning(0, "bc")
+        ])
+        .contains(r#""range":[0,3]"#)
+    );
 }

@@ -37,9 +37,15 @@ impl Folded {
     fn of(sse: &[String], view: &View) -> Self {
         let mut folded = Self::default();
         for block in sse {
-            assert!(!folded.done && folded.error.is_none(), "nothing may follow the end: {block}");
+            assert!(
+                !folded.done && folded.error.is_none(),
+                "nothing may follow the end: {block}"
+            );
             let data = block.strip_prefix("data: ").expect("a nameless event");
-            assert!(!data.contains(['\n', '\u{85}', '\u{2028}']), "one line for every reader of lines: {data:?}");
+            assert!(
+                !data.contains(['\n', '\u{85}', '\u{2028}']),
+                "one line for every reader of lines: {data:?}"
+            );
             if data == "[DONE]" {
                 folded.done = true;
             } else {
@@ -55,15 +61,22 @@ impl Folded {
             return;
         }
         assert_eq!(chunk["id"], format!("chatcmpl-{}", view.start.stream));
-        assert_eq!((&chunk["object"], &chunk["model"]), (&json!("chat.completion.chunk"), &json!("smart")));
+        assert_eq!(
+            (&chunk["object"], &chunk["model"]),
+            (&json!("chat.completion.chunk"), &json!("smart"))
+        );
         assert_eq!(chunk["created"], view.start.created);
         if let Some(usage) = chunk.get("usage") {
             assert_eq!(chunk["choices"], json!([]));
-            assert!(self.usage.replace(usage.clone()).is_none(), "usage comes once");
+            assert!(
+                self.usage.replace(usage.clone()).is_none(),
+                "usage comes once"
+            );
         }
         for choice in chunk["choices"].as_array().unwrap() {
             let at = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
-            self.choices.resize_with(self.choices.len().max(at + 1), Choice::default);
+            self.choices
+                .resize_with(self.choices.len().max(at + 1), Choice::default);
             self.choices[at].take(choice, chunk["sluicegate"]["reason"].as_str());
         }
     }
@@ -80,14 +93,26 @@ impl Choice {
     fn take(&mut self, choice: &Value, own: Option<&str>) {
         let delta = &choice["delta"];
         assert!(self.finish.is_none(), "nothing follows the finish_reason");
-        assert_eq!(delta["role"] == "assistant", !self.begun, "the role comes first and once");
+        assert_eq!(
+            delta["role"] == "assistant",
+            !self.begun,
+            "the role comes first and once"
+        );
         self.begun = true;
-        for (field, name) in [(&mut self.text, "content"), (&mut self.reasoning, "reasoning_content"), (&mut self.refusal, "refusal")] {
+        for (field, name) in [
+            (&mut self.text, "content"),
+            (&mut self.reasoning, "reasoning_content"),
+            (&mut self.refusal, "refusal"),
+        ] {
             field.push_str(delta[name].as_str().unwrap_or_default());
         }
         join(&mut self.details, &delta["reasoning_details"]);
         join(&mut self.annotations, &delta["annotations"]);
-        delta["tool_calls"].as_array().into_iter().flatten().for_each(|call| self.call(call));
+        delta["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .for_each(|call| self.call(call));
         self.finish = choice["finish_reason"].as_str().map(Into::into);
         self.own = own.map(Into::into);
     }
@@ -100,24 +125,38 @@ impl Choice {
             return;
         }
         assert!(piece.get("id").is_none(), "an id comes once");
-        let (kind, input) = if self.calls[at]["type"] == "custom" { ("custom", "input") } else { ("function", "arguments") };
+        let (kind, input) = if self.calls[at]["type"] == "custom" {
+            ("custom", "input")
+        } else {
+            ("function", "arguments")
+        };
         let known = self.calls[at][kind][input].as_str().unwrap().to_owned();
         self.calls[at][kind][input] = (known + piece[kind][input].as_str().unwrap()).into();
     }
 
     /// As the message of a whole answer has it.
     fn message(&self) -> Value {
-        let text = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+        let text = |text: &str| {
+            if text.is_empty() {
+                Value::Null
+            } else {
+                text.into()
+            }
+        };
         let mut message = json!({"role": "assistant", "content": text(&self.text), "refusal": text(&self.refusal)});
         if !self.reasoning.is_empty() {
             message["reasoning_content"] = self.reasoning.clone().into();
         }
         let unnumbered = |list: &[Value]| {
             let mut list = list.to_vec();
-            list.iter_mut().for_each(|item| drop(item.as_object_mut().unwrap().remove("index")));
+            list.iter_mut()
+                .for_each(|item| drop(item.as_object_mut().unwrap().remove("index")));
             Value::from(list)
         };
-        for (name, list) in [("tool_calls", &self.calls), ("annotations", &self.annotations)] {
+        for (name, list) in [
+            ("tool_calls", &self.calls),
+            ("annotations", &self.annotations),
+        ] {
             if !list.is_empty() {
                 message[name] = unnumbered(list);
             }
@@ -132,8 +171,19 @@ impl Choice {
 /// A choice folded from events, in the dialect's words.
 fn expected_calls(parts: &[Part]) -> Vec<Value> {
     let call = |part: &Part| match part {
-        Part::ToolCall { index, id, name, arguments, signature, custom } => {
-            let (kind, input) = if *custom { ("custom", "input") } else { ("function", "arguments") };
+        Part::ToolCall {
+            index,
+            id,
+            name,
+            arguments,
+            signature,
+            custom,
+        } => {
+            let (kind, input) = if *custom {
+                ("custom", "input")
+            } else {
+                ("function", "arguments")
+            };
             let mut call = json!({"index": index, "id": &**id, "type": kind, kind: {"name": &**name, input: arguments}});
             if let Some(signature) = signature {
                 call["extra_content"] = json!({"google": {"thought_signature": &**signature}});
@@ -150,29 +200,58 @@ fn same_as_events(folded: &Folded, answer: &Answer, asked: u16) {
     assert_eq!(folded.done, reason != Reason::Error);
     assert_eq!(folded.error.is_some(), reason == Reason::Error);
     assert_eq!(folded.usage.is_some(), reason != Reason::Error);
-    let nothing = reason == Reason::Cancelled && folded.choices.iter().all(|choice| choice.message() == Choice::default().message());
+    let nothing = reason == Reason::Cancelled
+        && folded
+            .choices
+            .iter()
+            .all(|choice| choice.message() == Choice::default().message());
     assert!(!nothing || folded.choices.iter().any(|choice| choice.begun));
     if reason == Reason::Stop {
-        assert_eq!(folded.choices.len(), usize::from(asked), "every choice is told to have finished");
+        assert_eq!(
+            folded.choices.len(),
+            usize::from(asked),
+            "every choice is told to have finished"
+        );
     }
     for (at, choice) in answer.choices.iter().enumerate() {
         let unsaid = Choice::default();
         let told = folded.choices.get(at).unwrap_or(&unsaid);
-        assert_eq!((&told.text, &told.reasoning, &told.refusal), (&choice.text(), &choice.reasoning(), &choice.refusal()));
+        assert_eq!(
+            (&told.text, &told.reasoning, &told.refusal),
+            (&choice.text(), &choice.reasoning(), &choice.refusal())
+        );
         assert_eq!(told.calls, expected_calls(&choice.parts));
-        let cited = choice.parts.iter().filter(|part| matches!(part, Part::Citation(it) if it.url.is_some()));
+        let cited = choice
+            .parts
+            .iter()
+            .filter(|part| matches!(part, Part::Citation(it) if it.url.is_some()));
         assert_eq!(told.annotations.len(), cited.count());
         same_signatures(&told.details, &choice.parts);
         match reason {
-            Reason::Stop => assert_eq!(told.finish.as_deref(), choice.finish.as_ref().map(|finish| finish.reason.name())),
-            Reason::Cancelled if told.begun => assert_eq!((told.finish.as_deref(), told.own.as_deref()), (Some("stop"), Some("cancelled"))),
+            Reason::Stop => assert_eq!(
+                told.finish.as_deref(),
+                choice.finish.as_ref().map(|finish| finish.reason.name())
+            ),
+            Reason::Cancelled if told.begun => assert_eq!(
+                (told.finish.as_deref(), told.own.as_deref()),
+                (Some("stop"), Some("cancelled"))
+            ),
             _ => assert_eq!(told.finish, None),
         }
     }
 }
 
 fn same_signatures(details: &[Value], parts: &[Part]) {
-    let signed: Vec<_> = parts.iter().filter_map(|part| if let Part::Signature(it) = part { Some(it) } else { None }).collect();
+    let signed: Vec<_> = parts
+        .iter()
+        .filter_map(|part| {
+            if let Part::Signature(it) = part {
+                Some(it)
+            } else {
+                None
+            }
+        })
+        .collect();
     assert_eq!(details.len(), signed.len());
     for (item, signature) in details.iter().zip(signed) {
         assert_eq!(item["signature"].as_str(), signature.signature.as_deref());
@@ -185,25 +264,78 @@ fn same_signatures(details: &[Value], parts: &[Part]) {
 fn comes_back(message: &Value, parts: &[Part]) {
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "?"}, message]});
     let chat = chat::translate(body.to_string().as_bytes()).unwrap();
-    let back = chat.messages.get(1).map(|turn| turn.parts.as_slice()).unwrap_or_default();
+    let back = chat
+        .messages
+        .get(1)
+        .map(|turn| turn.parts.as_slice())
+        .unwrap_or_default();
     let past = |on_text: bool| {
-        let of = move |part: &Said| if let Said::Reasoning(it) = part { Some(it.clone()) } else { None };
-        back.iter().filter_map(of).filter(move |it| it.on_text == on_text).collect::<Vec<PastReasoning>>()
+        let of = move |part: &Said| {
+            if let Said::Reasoning(it) = part {
+                Some(it.clone())
+            } else {
+                None
+            }
+        };
+        back.iter()
+            .filter_map(of)
+            .filter(move |it| it.on_text == on_text)
+            .collect::<Vec<PastReasoning>>()
     };
-    let joined = |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
-    let reasoned = joined(|part| if let Part::Reasoning(text) = part { Some(text) } else { None });
-    assert_eq!(past(false).iter().map(|it| it.text.as_str()).collect::<String>(), reasoned);
-    let words = back.iter().filter_map(|part| if let Said::Text(text) = part { Some(text.as_str()) } else { None });
-    assert_eq!(words.collect::<String>(), joined(|part| if let Part::Text(text) = part { Some(text) } else { None }));
+    let joined =
+        |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
+    let reasoned = joined(|part| {
+        if let Part::Reasoning(text) = part {
+            Some(text)
+        } else {
+            None
+        }
+    });
+    assert_eq!(
+        past(false)
+            .iter()
+            .map(|it| it.text.as_str())
+            .collect::<String>(),
+        reasoned
+    );
+    let words = back.iter().filter_map(|part| {
+        if let Said::Text(text) = part {
+            Some(text.as_str())
+        } else {
+            None
+        }
+    });
+    assert_eq!(
+        words.collect::<String>(),
+        joined(|part| if let Part::Text(text) = part {
+            Some(text)
+        } else {
+            None
+        })
+    );
     for on_text in [false, true] {
-        let signed = parts.iter().enumerate().filter_map(|(at, part)| if let Part::Signature(it) = part { Some((at, it)) } else { None });
+        let signed = parts.iter().enumerate().filter_map(|(at, part)| {
+            if let Part::Signature(it) = part {
+                Some((at, it))
+            } else {
+                None
+            }
+        });
         let signed: Vec<_> = signed.filter(|(_, it)| it.on_text == on_text).collect();
-        let marked: Vec<_> = past(on_text).into_iter().filter(|it| it.signature.is_some() || it.redacted.is_some()).collect();
+        let marked: Vec<_> = past(on_text)
+            .into_iter()
+            .filter(|it| it.signature.is_some() || it.redacted.is_some())
+            .collect();
         assert_eq!(marked.len(), signed.len());
         for (back, (at, it)) in marked.iter().zip(signed) {
-            assert_eq!((back.signature.as_deref(), back.redacted.as_deref()), (it.signature.as_deref(), it.redacted.as_deref()));
+            assert_eq!(
+                (back.signature.as_deref(), back.redacted.as_deref()),
+                (it.signature.as_deref(), it.redacted.as_deref())
+            );
             assert_eq!(back.wire, Some(it.wire));
-            if let (Some(Part::Reasoning(text)), None, false) = (parts[..at].last(), &it.redacted, on_text) {
+            if let (Some(Part::Reasoning(text)), None, false) =
+                (parts[..at].last(), &it.redacted, on_text)
+            {
                 assert!(back.text.ends_with(text), "{back:?} signs {text:?}");
             }
         }
@@ -263,5 +395,8 @@ proptest! {
 }
 
 fn raw_block(entry: &Entry) -> Option<String> {
-    entry.raw.as_ref().map(|raw| blocks(&format!("data: {}\n\n", raw.data)).concat())
+    entry
+        .raw
+        .as_ref()
+        .map(|raw| blocks(&format!("data: {}\n\n", raw.data)).concat())
 }

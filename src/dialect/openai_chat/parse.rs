@@ -1,5 +1,5 @@
-//! A request as it stands at the door: the few fields that routing, metering and answering need. The rest is read only
-//! when a target speaks another wire.
+//! A request as it stands at the door: the few fields that routing, metering and answering need.
+//! The rest is read only when a target speaks another wire.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -30,8 +30,15 @@ pub(super) fn ask(dialect: DialectId, headers: &HeaderMap, body: Bytes) -> Resul
 /// Everything of the ask but body and headers.
 fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(references::FIELDS)) {
-        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    if let Some(name) = top
+        .fields
+        .doubled(chat::FIELDS)
+        .or_else(|| top.fields.doubled(references::FIELDS))
+    {
+        return Err(Fault::invalid(
+            name,
+            format!("`{name}` comes more than once; send it once"),
+        ));
     }
     let estimate = estimate::input(&top)?;
     let mut references = references::find(&top, "")?;
@@ -59,24 +66,49 @@ fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
 }
 
 fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
-    let Some(options) = top.object("stream_options")? else { return Ok(false) };
-    Ok(options.read("include_usage", "true or false")?.unwrap_or(false))
+    let Some(options) = top.object("stream_options")? else {
+        return Ok(false);
+    };
+    Ok(options
+        .read("include_usage", "true or false")?
+        .unwrap_or(false))
 }
 
 /// The models that the body names beside `model`: some APIs go on to these by themselves.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
-    let names: Vec<String> = top.read("models", "an array of strings")?.unwrap_or_default();
-    Ok(names.into_iter().map(Into::into).chain(fallbacks(top)?).chain(head_fields::models_of_tools(top)?).collect())
+    let names: Vec<String> = top
+        .read("models", "an array of strings")?
+        .unwrap_or_default();
+    Ok(names
+        .into_iter()
+        .map(Into::into)
+        .chain(fallbacks(top)?)
+        .chain(head_fields::models_of_tools(top)?)
+        .collect())
 }
 
-/// Those that gateways behind us go on to: names, or objects that name one. It is no field of OpenAI's, so that any other
-/// shape is the upstream's to refuse.
+/// Those that gateways behind us go on to: names, or objects that name one. It is no field of
+/// OpenAI's, so that any other shape is the upstream's to refuse.
 fn fallbacks(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
-    let listed = top.raw("fallbacks").is_some_and(|value| value.get().starts_with('['));
-    let each: Vec<&RawValue> = if listed { top.read("fallbacks", "an array")?.unwrap_or_default() } else { Vec::new() };
-    let objects: Vec<_> = each.iter().filter_map(|it| Object::at("fallbacks", it).ok()).collect();
-    let strings = each.iter().filter_map(|it| serde_json::from_str::<String>(it.get()).ok());
-    Ok(strings.map(Into::into).chain(head_fields::models_in(&objects)?).collect())
+    let listed = top
+        .raw("fallbacks")
+        .is_some_and(|value| value.get().starts_with('['));
+    let each: Vec<&RawValue> = if listed {
+        top.read("fallbacks", "an array")?.unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let objects: Vec<_> = each
+        .iter()
+        .filter_map(|it| Object::at("fallbacks", it).ok())
+        .collect();
+    let strings = each
+        .iter()
+        .filter_map(|it| serde_json::from_str::<String>(it.get()).ok());
+    Ok(strings
+        .map(Into::into)
+        .chain(head_fields::models_in(&objects)?)
+        .collect())
 }
 
 #[cfg(test)]
@@ -90,7 +122,11 @@ mod tests {
     const MESSAGES: &str = r#""messages":[{"role":"user","content":"hi"}]"#;
 
     fn parsed(dialect: DialectId, body: &str) -> Result<Ask, Fault> {
-        ask(dialect, &HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
+        ask(
+            dialect,
+            &HeaderMap::new(),
+            Bytes::copy_from_slice(body.as_bytes()),
+        )
     }
 
     /// Status, field and message.
@@ -106,8 +142,24 @@ mod tests {
             r#"{{"model":"smart",{MESSAGES},"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9,"stream_options":{{"include_usage":true}},"x":[1.0]}}"#
         );
         let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
-        assert_eq!((ask.dialect, ask.shape, &*ask.model, ask.stream), (DialectId::OpenaiChat, Some(WireId::OpenaiChat), "smart", true));
-        assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (3, Some(9), true, 1));
+        assert_eq!(
+            (ask.dialect, ask.shape, &*ask.model, ask.stream),
+            (
+                DialectId::OpenaiChat,
+                Some(WireId::OpenaiChat),
+                "smart",
+                true
+            )
+        );
+        assert_eq!(
+            (
+                ask.choices,
+                ask.max_output,
+                ask.include_usage,
+                ask.input_estimate
+            ),
+            (3, Some(9), true, 1)
+        );
         assert_eq!(ask.body, body.as_bytes());
         assert_eq!(ask.chat().unwrap().max_tokens, Some(9));
     }
@@ -115,108 +167,273 @@ mod tests {
     #[test]
     fn every_model_that_is_named_is_known() {
         let twice = r#""tools":[{"type":"image_generation","model":"a","mod\u0065l":"b"}]"#;
-        let of = |fields: &str| parsed(DialectId::OpenaiChat, &format!(r#"{{"model":"m",{MESSAGES},{fields}}}"#)).map(|ask| ask.models);
-        assert_eq!(of(r#""models":["a"],"fallbacks":["b",{"mod\u0065l":"c","messages":[]},{},7]"#).unwrap(), ["a", "b", "c"]);
+        let of = |fields: &str| {
+            parsed(
+                DialectId::OpenaiChat,
+                &format!(r#"{{"model":"m",{MESSAGES},{fields}}}"#),
+            )
+            .map(|ask| ask.models)
+        };
+        assert_eq!(
+            of(r#""models":["a"],"fallbacks":["b",{"mod\u0065l":"c","messages":[]},{},7]"#)
+                .unwrap(),
+            ["a", "b", "c"]
+        );
         assert_eq!(of(twice).unwrap(), ["a", "b"]);
-        assert_eq!(of(r#""fallbacks":[{"model":7}]"#).unwrap_err().param.as_deref(), Some("fallbacks.model"));
+        assert_eq!(
+            of(r#""fallbacks":[{"model":7}]"#)
+                .unwrap_err()
+                .param
+                .as_deref(),
+            Some("fallbacks.model")
+        );
         assert!(of(r#""fallbacks":"default""#).unwrap().is_empty());
-        assert_eq!(of(r#""fallbacks":[],"fallbacks":["b"]"#).unwrap_err().param.as_deref(), Some("fallbacks"));
-        assert_eq!(of(r#""fallbacks":[{"model":"a","model":"b"}]"#).unwrap(), ["a", "b"]);
+        assert_eq!(
+            of(r#""fallbacks":[],"fallbacks":["b"]"#)
+                .unwrap_err()
+                .param
+                .as_deref(),
+            Some("fallbacks")
+        );
+        assert_eq!(
+            of(r#""fallbacks":[{"model":"a","model":"b"}]"#).unwrap(),
+            ["a", "b"]
+        );
     }
 
     #[test]
     fn null_is_as_good_as_absent() {
-        let body = format!(r#"{{"model":"m",{MESSAGES},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#);
+        let body = format!(
+            r#"{{"model":"m",{MESSAGES},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#
+        );
         let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
-        assert_eq!((ask.stream, ask.choices, ask.max_output, ask.include_usage), (false, 1, None, false));
+        assert_eq!(
+            (ask.stream, ask.choices, ask.max_output, ask.include_usage),
+            (false, 1, None, false)
+        );
     }
 
     #[test]
     fn events_stream_unless_told_otherwise_and_always_tell_usage() {
         let body = |more: &str| format!(r#"{{"model":"m",{MESSAGES}{more}}}"#);
         let ask = parsed(DialectId::Events, &body("")).unwrap();
-        assert_eq!((ask.dialect, ask.shape, ask.stream, ask.include_usage), (DialectId::Events, Some(WireId::OpenaiChat), true, true));
-        assert!(!parsed(DialectId::Events, &body(r#","stream":false"#)).unwrap().stream);
+        assert_eq!(
+            (ask.dialect, ask.shape, ask.stream, ask.include_usage),
+            (DialectId::Events, Some(WireId::OpenaiChat), true, true)
+        );
+        assert!(
+            !parsed(DialectId::Events, &body(r#","stream":false"#))
+                .unwrap()
+                .stream
+        );
     }
 
     #[test]
     fn broken_json_is_told_by_line_and_column() {
         let (status, param, message) = refused("{\"model\":\"m\",\n \"messages\":[}");
         assert_eq!((status, param), (400, None));
-        assert_eq!(message, "the request body is not valid JSON: expected value at line 2 column 14");
+        assert_eq!(
+            message,
+            "the request body is not valid JSON: expected value at line 2 column 14"
+        );
         assert!(refused("").2.contains("line 1 column 0"));
-        assert!(refused("{} {}").2.contains("trailing characters at line 1 column 4"));
-        assert_eq!(refused("[\"secret\"]").2, "the request body must be a JSON object");
+        assert!(
+            refused("{} {}")
+                .2
+                .contains("trailing characters at line 1 column 4")
+        );
+        assert_eq!(
+            refused("[\"secret\"]").2,
+            "the request body must be a JSON object"
+        );
     }
 
     #[test]
     fn every_field_that_is_read_is_checked() {
         for (fields, param, expected) in [
             (MESSAGES, "model", "a string"),
-            (r#""model":"","messages":[{}]"#, "model", "a non-empty string"),
+            (
+                r#""model":"","messages":[{}]"#,
+                "model",
+                "a non-empty string",
+            ),
             (r#""model":7,"messages":[{}]"#, "model", "a string"),
             (r#""model":"m""#, "messages", "a non-empty array of objects"),
-            (r#""model":"m","messages":null"#, "messages", "a non-empty array of objects"),
-            (r#""model":"m","messages":[]"#, "messages", "a non-empty array of objects"),
-            (r#""model":"m","messages":"hi""#, "messages", "a non-empty array of objects"),
-            (r#""model":"m","messages":[{},"hi"]"#, "messages[1]", "an object"),
-            (r#""model":"m","messages":[{}],"stream":"yes""#, "stream", "true or false"),
-            (r#""model":"m","messages":[{}],"n":0"#, "n", "an integer from 1 to 128"),
-            (r#""model":"m","messages":[{}],"n":129"#, "n", "an integer from 1 to 128"),
-            (r#""model":"m","messages":[{}],"n":70000"#, "n", "an integer from 1 to 128"),
-            (r#""model":"m","messages":[{}],"n":1.5"#, "n", "an integer from 1 to 128"),
-            (r#""model":"m","messages":[{}],"max_tokens":0"#, "max_tokens", "a positive integer"),
-            (r#""model":"m","messages":[{}],"max_tokens":-1"#, "max_tokens", "a positive integer"),
-            (r#""model":"m","messages":[{}],"max_completion_tokens":"9""#, "max_completion_tokens", "a positive integer"),
-            (r#""model":"m","messages":[{}],"stream_options":true"#, "stream_options", "an object"),
-            (r#""model":"m","messages":[{}],"stream_options":{"include_usage":1}"#, "stream_options.include_usage", "true or false"),
+            (
+                r#""model":"m","messages":null"#,
+                "messages",
+                "a non-empty array of objects",
+            ),
+            (
+                r#""model":"m","messages":[]"#,
+                "messages",
+                "a non-empty array of objects",
+            ),
+            (
+                r#""model":"m","messages":"hi""#,
+                "messages",
+                "a non-empty array of objects",
+            ),
+            (
+                r#""model":"m","messages":[{},"hi"]"#,
+                "messages[1]",
+                "an object",
+            ),
+            (
+                r#""model":"m","messages":[{}],"stream":"yes""#,
+                "stream",
+                "true or false",
+            ),
+            (
+                r#""model":"m","messages":[{}],"n":0"#,
+                "n",
+                "an integer from 1 to 128",
+            ),
+            (
+                r#""model":"m","messages":[{}],"n":129"#,
+                "n",
+                "an integer from 1 to 128",
+            ),
+            (
+                r#""model":"m","messages":[{}],"n":70000"#,
+                "n",
+                "an integer from 1 to 128",
+            ),
+            (
+                r#""model":"m","messages":[{}],"n":1.5"#,
+                "n",
+                "an integer from 1 to 128",
+            ),
+            (
+                r#""model":"m","messages":[{}],"max_tokens":0"#,
+                "max_tokens",
+                "a positive integer",
+            ),
+            (
+                r#""model":"m","messages":[{}],"max_tokens":-1"#,
+                "max_tokens",
+                "a positive integer",
+            ),
+            (
+                r#""model":"m","messages":[{}],"max_completion_tokens":"9""#,
+                "max_completion_tokens",
+                "a positive integer",
+            ),
+            (
+                r#""model":"m","messages":[{}],"stream_options":true"#,
+                "stream_options",
+                "an object",
+            ),
+            (
+                r#""model":"m","messages":[{}],"stream_options":{"include_usage":1}"#,
+                "stream_options.include_usage",
+                "true or false",
+            ),
         ] {
-            let told = (400, Some(param.to_owned()), format!("`{param}` must be {expected}"));
+            let told = (
+                400,
+                Some(param.to_owned()),
+                format!("`{param}` must be {expected}"),
+            );
             assert_eq!(refused(&format!("{{{fields}}}")), told, "{fields}");
         }
         let long = "m".repeat(head_fields::MAX_MODEL + 1);
-        assert_eq!(refused(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2, "`model` must be at most 256 bytes long");
+        assert_eq!(
+            refused(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2,
+            "`model` must be at most 256 bytes long"
+        );
     }
 
     #[test]
     fn a_field_that_comes_twice_is_refused_in_any_spelling() {
-        let (status, param, message) = refused(&format!(r#"{{"model":"a","mod\u0065l":"b",{MESSAGES}}}"#));
+        let (status, param, message) =
+            refused(&format!(r#"{{"model":"a","mod\u0065l":"b",{MESSAGES}}}"#));
         assert_eq!((status, param.as_deref()), (400, Some("model")));
         assert_eq!(message, "`model` comes more than once; send it once");
-        let (status, param, _) = refused(&format!(r#"{{"model":"a",{MESSAGES},"container":null,"container":"c"}}"#));
+        let (status, param, _) = refused(&format!(
+            r#"{{"model":"a",{MESSAGES},"container":null,"container":"c"}}"#
+        ));
         assert_eq!((status, param.as_deref()), (400, Some("container")));
-        assert!(parsed(DialectId::OpenaiChat, &format!(r#"{{"model":"a",{MESSAGES},"x":1,"x":2}}"#)).is_ok());
+        assert!(
+            parsed(
+                DialectId::OpenaiChat,
+                &format!(r#"{{"model":"a",{MESSAGES},"x":1,"x":2}}"#)
+            )
+            .is_ok()
+        );
     }
 
     #[test]
     fn objects_in_the_providers_account_are_found() {
-        let part =
-            |part: &str| format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]}}"#);
+        let part = |part: &str| {
+            format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}},{part}]}}]}}"#
+            )
+        };
         for (body, param) in [
-            (format!(r#"{{"model":"m",{MESSAGES},"previous_response_id":"r"}}"#), "previous_response_id"),
-            (format!(r#"{{"model":"m",{MESSAGES},"container":{{}}}}"#), "container"),
-            (format!(r#"{{"model":"m",{MESSAGES},"tools":[{{"type":"x","vector_store_ids":["v"]}}]}}"#), "tools[0].vector_store_ids"),
-            (part(r#"{"type":"file","file":{"file_id":"file-1"}}"#), "messages[0].content[1].file.file_id"),
-            (part(r#"{"type":"file","file":{"f\u0069le_id":"file-1","file_id":null}}"#), "messages[0].content[1].file.file_id"),
-            (part(r#"{"type":"input_image","file_id":"file-1"}"#), "messages[0].content[1].file_id"),
+            (
+                format!(r#"{{"model":"m",{MESSAGES},"previous_response_id":"r"}}"#),
+                "previous_response_id",
+            ),
+            (
+                format!(r#"{{"model":"m",{MESSAGES},"container":{{}}}}"#),
+                "container",
+            ),
+            (
+                format!(
+                    r#"{{"model":"m",{MESSAGES},"tools":[{{"type":"x","vector_store_ids":["v"]}}]}}"#
+                ),
+                "tools[0].vector_store_ids",
+            ),
+            (
+                part(r#"{"type":"file","file":{"file_id":"file-1"}}"#),
+                "messages[0].content[1].file.file_id",
+            ),
+            (
+                part(r#"{"type":"file","file":{"f\u0069le_id":"file-1","file_id":null}}"#),
+                "messages[0].content[1].file.file_id",
+            ),
+            (
+                part(r#"{"type":"input_image","file_id":"file-1"}"#),
+                "messages[0].content[1].file_id",
+            ),
         ] {
             let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
             let fault = ask.chat().unwrap_err();
             assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
-            assert_eq!((fault.status, fault.code), (StatusCode::FORBIDDEN, Code::FieldNotAllowed));
+            assert_eq!(
+                (fault.status, fault.code),
+                (StatusCode::FORBIDDEN, Code::FieldNotAllowed)
+            );
             assert_eq!(fault.param.as_deref(), Some(param));
-            assert_eq!(ask.chat().unwrap_err().param.as_deref(), Some(param), "another wire cannot be told of it");
+            assert_eq!(
+                ask.chat().unwrap_err().param.as_deref(),
+                Some(param),
+                "another wire cannot be told of it"
+            );
         }
-        let own = parsed(DialectId::OpenaiChat, &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#)).unwrap();
+        let own = parsed(
+            DialectId::OpenaiChat,
+            &part(r#"{"type":"file","file":{"file_id":null,"file_data":"x"}}"#),
+        )
+        .unwrap();
         assert!(own.references.is_empty());
     }
 
     #[test]
     fn no_message_repeats_what_was_sent() {
-        for body in [r#"{"model":"m","messages":"SECRET"}"#, r#""SECRET""#, r#"{"model":["SECRET"],"messages":[{}]}"#] {
+        for body in [
+            r#"{"model":"m","messages":"SECRET"}"#,
+            r#""SECRET""#,
+            r#"{"model":["SECRET"],"messages":[{}]}"#,
+        ] {
             assert!(!refused(body).2.contains("SECRET"));
         }
-        let ask = parsed(DialectId::OpenaiChat, r#"{"model":"m","messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#).unwrap();
+        let ask = parsed(
+            DialectId::OpenaiChat,
+            r#"{"model":"m","messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#,
+        )
+        .unwrap();
         assert!(!ask.chat().unwrap_err().message.contains("SECRET"));
     }
 

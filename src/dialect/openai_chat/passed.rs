@@ -1,7 +1,8 @@
-//! What payloads that were passed on have told the client: by which id and model the answer goes, which choices have
-//! begun and which have had their `finish_reason`, and whether there was usage.
+//! What payloads that were passed on have told the client: by which id and model the answer goes,
+//! which choices have begun and which have had their `finish_reason`, and whether there was usage.
 //!
-//! A payload with content is not read, unless it may hold a `finish_reason`; then, and without content, it is.
+//! A payload with content is not read, unless it may hold a `finish_reason`; then, and without
+//! content, it is.
 
 use std::borrow::Cow;
 
@@ -58,14 +59,20 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn is_finished(&self) -> bool {
-        self.finish_reason.is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
+        self.finish_reason
+            .is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
     }
 }
 
 impl Passed {
     /// Nothing yet.
     pub(super) fn new() -> Self {
-        Self { head: None, looked_at: 0, usage: false, finish: memmem::Finder::new(b"\"finish_reason\"") }
+        Self {
+            head: None,
+            looked_at: 0,
+            usage: false,
+            finish: memmem::Finder::new(b"\"finish_reason\""),
+        }
     }
 
     /// How the upstream calls its answer, where it has said so.
@@ -80,7 +87,9 @@ impl Passed {
             return;
         }
         // What is no chunk tells nothing.
-        let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(data) else { return };
+        let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(data) else {
+            return;
+        };
         let told = chunk.choices.as_deref().unwrap_or_default();
         for choice in told {
             choices.begun(choice.index).finished |= choice.is_finished();
@@ -95,8 +104,14 @@ impl Passed {
     /// True unless every `finish_reason` in it is null.
     fn may_finish(&self, data: &str) -> bool {
         self.finish.find_iter(data.as_bytes()).any(|at| {
-            let behind = data.get(at + b"\"finish_reason\"".len()..).unwrap_or_default();
-            let value = behind.trim_start().strip_prefix(':').unwrap_or_default().trim_start();
+            let behind = data
+                .get(at + b"\"finish_reason\"".len()..)
+                .unwrap_or_default();
+            let value = behind
+                .trim_start()
+                .strip_prefix(':')
+                .unwrap_or_default()
+                .trim_start();
             !value.starts_with("null")
         })
     }
@@ -104,5 +119,9 @@ impl Passed {
 
 fn head(chunk: Chunk<'_>) -> Option<Head> {
     let id = chunk.id.filter(|id| !id.is_empty())?.into_owned();
-    Some(Head { id, created: chunk.created.unwrap_or(0), model: chunk.model.unwrap_or_default().into_owned() })
+    Some(Head {
+        id,
+        created: chunk.created.unwrap_or(0),
+        model: chunk.model.unwrap_or_default().into_owned(),
+    })
 }

@@ -54,7 +54,11 @@ pub(super) fn put_call(buf: &mut BytesMut, call: &Call<'_>) {
         b",\"type\":\"function\",\"function\":{\"name\":"
     });
     put_str(buf, call.name);
-    buf.put_slice(if call.custom { b",\"input\":" } else { b",\"arguments\":" });
+    buf.put_slice(if call.custom {
+        b",\"input\":"
+    } else {
+        b",\"arguments\":"
+    });
     put_str(buf, call.arguments);
     buf.put_u8(b'}');
     if let Some(signature) = call.signature {
@@ -75,7 +79,12 @@ fn put_index(buf: &mut BytesMut, index: Option<u64>) {
 }
 
 /// Writes a citation with a URL. Clients check these fields, so a span that is not known is 0 to 0.
-pub(super) fn put_annotation(buf: &mut BytesMut, citation: &Citation, url: &str, index: Option<u64>) {
+pub(super) fn put_annotation(
+    buf: &mut BytesMut,
+    citation: &Citation,
+    url: &str,
+    index: Option<u64>,
+) {
     let (start, end) = citation.span.unwrap_or_default();
     buf.put_u8(b'{');
     put_index(buf, index);
@@ -90,7 +99,8 @@ pub(super) fn put_annotation(buf: &mut BytesMut, citation: &Citation, url: &str,
     buf.put_slice(b"}}");
 }
 
-/// Writes usage. The API has no word for a count that is not known: it is 0; a detail that is not known is left out.
+/// Writes usage. The API has no word for a count that is not known: it is 0; a detail that is not
+/// known is left out.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_slice(b"{\"prompt_tokens\":");
     put_u64(buf, usage.input.unwrap_or(0));
@@ -98,13 +108,26 @@ pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     put_u64(buf, usage.output.unwrap_or(0));
     buf.put_slice(b",\"total_tokens\":");
     put_u64(buf, usage.total().unwrap_or(0));
-    put_details(buf, "prompt_tokens_details", &[("cached_tokens", usage.cached_input), ("cache_write_tokens", usage.cache_write)]);
-    put_details(buf, "completion_tokens_details", &[("reasoning_tokens", usage.reasoning)]);
+    put_details(
+        buf,
+        "prompt_tokens_details",
+        &[
+            ("cached_tokens", usage.cached_input),
+            ("cache_write_tokens", usage.cache_write),
+        ],
+    );
+    put_details(
+        buf,
+        "completion_tokens_details",
+        &[("reasoning_tokens", usage.reasoning)],
+    );
     buf.put_u8(b'}');
 }
 
 fn put_details(buf: &mut BytesMut, name: &str, counts: &[(&str, Option<u64>)]) {
-    let mut known = counts.iter().filter_map(|(name, count)| Some((name, (*count)?)));
+    let mut known = counts
+        .iter()
+        .filter_map(|(name, count)| Some((name, (*count)?)));
     let Some(first) = known.next() else { return };
     buf.put_u8(b',');
     put_str(buf, name);
@@ -131,7 +154,11 @@ pub(in crate::dialect) fn put_own(buf: &mut BytesMut, reason: Option<&str>, esti
         put_str(buf, reason);
     }
     if estimated {
-        buf.put_slice(if reason.is_some() { b",\"estimated\":true" } else { b"\"estimated\":true" });
+        buf.put_slice(if reason.is_some() {
+            b",\"estimated\":true"
+        } else {
+            b"\"estimated\":true"
+        });
     }
     buf.put_u8(b'}');
 }

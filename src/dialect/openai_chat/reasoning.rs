@@ -1,12 +1,13 @@
 //! `reasoning_details[]`: signatures and encrypted blocks on their way out and back.
 //!
-//! The words of reasoning go out as `reasoning_content` alone. Each signature or encrypted block is one item, with an
-//! `index` of its own so that clients which join items by it keep them apart:
+//! The words of reasoning go out as `reasoning_content` alone. Each signature or encrypted block is
+//! one item, with an `index` of its own so that clients which join items by it keep them apart:
 //! `{"type":"reasoning.text","signature":…,"format":…,"index":0,"range":[0,12]}` or
-//! `{"type":"reasoning.encrypted","data":…,"format":…,"index":1,"range":[12,12]}`. `format` names who made it. `range`
-//! are the UTF-8 bytes of `reasoning_content` that the item signs; with `"on_text":true`, of `content`. So any number of
-//! blocks in one turn come back as they were. Items of other gateways, which carry their own `text`, are understood;
-//! a range that does not fit the words brought with it makes its signature void.
+//! `{"type":"reasoning.encrypted","data":…,"format":…,"index":1,"range":[12,12]}`. `format` names
+//! who made it. `range` are the UTF-8 bytes of `reasoning_content` that the item signs; with
+//! `"on_text":true`, of `content`. So any number of blocks in one turn come back as they were.
+//! Items of other gateways, which carry their own `text`, are understood; a range that does not fit
+//! the words brought with it makes its signature void.
 
 mod back;
 
@@ -31,11 +32,17 @@ const FORMATS: [(WireId, &str); 7] = [
 
 /// The wire that made what has this format.
 fn wire_of(format: &str) -> Option<WireId> {
-    FORMATS.iter().find(|(_, name)| *name == format).map(|(wire, _)| *wire)
+    FORMATS
+        .iter()
+        .find(|(_, name)| *name == format)
+        .map(|(wire, _)| *wire)
 }
 
 fn format_of(wire: WireId) -> &'static str {
-    FORMATS.iter().find(|(of, _)| *of == wire).map_or("unknown", |(_, name)| name)
+    FORMATS
+        .iter()
+        .find(|(of, _)| *of == wire)
+        .map_or("unknown", |(_, name)| name)
 }
 
 /// Where the blocks of reasoning and text of one choice begin and end. Knows lengths alone.
@@ -85,10 +92,28 @@ impl Blocks {
     /// Writes the item of a signature.
     pub(super) fn put_item(&mut self, buf: &mut BytesMut, signature: &Signature) {
         self.open = Open::Nothing;
-        let block = if signature.on_text { self.text.sign() } else { self.reasoning.sign() };
-        let range = if signature.redacted.is_some() { Block { start: block.end, ..block } } else { block };
-        buf.put_slice(if signature.redacted.is_some() { b"{\"type\":\"reasoning.encrypted\"" } else { b"{\"type\":\"reasoning.text\"" });
-        for (name, value) in [("data", &signature.redacted), ("signature", &signature.signature)] {
+        let block = if signature.on_text {
+            self.text.sign()
+        } else {
+            self.reasoning.sign()
+        };
+        let range = if signature.redacted.is_some() {
+            Block {
+                start: block.end,
+                ..block
+            }
+        } else {
+            block
+        };
+        buf.put_slice(if signature.redacted.is_some() {
+            b"{\"type\":\"reasoning.encrypted\""
+        } else {
+            b"{\"type\":\"reasoning.text\""
+        });
+        for (name, value) in [
+            ("data", &signature.redacted),
+            ("signature", &signature.signature),
+        ] {
             if let Some(value) = value {
                 buf.put_slice(b",\"");
                 buf.put_slice(name.as_bytes());
@@ -105,7 +130,11 @@ impl Blocks {
         put_u64(buf, range.start);
         buf.put_u8(b',');
         put_u64(buf, range.end);
-        buf.put_slice(if signature.on_text { b"],\"on_text\":true}" } else { b"]}" });
+        buf.put_slice(if signature.on_text {
+            b"],\"on_text\":true}"
+        } else {
+            b"]}"
+        });
     }
 }
 

@@ -8,17 +8,31 @@ use crate::model::fault::{Code, Fault};
 /// The body of a refusal.
 pub(super) fn body(fault: &Fault, request_id: &str) -> Bytes {
     let mut buf = BytesMut::with_capacity(fault.message.len() + 128);
-    put(&mut buf, fault, &format!("internal error in request {request_id}"));
+    put(
+        &mut buf,
+        fault,
+        &format!("internal error in request {request_id}"),
+    );
     buf.freeze()
 }
 
 /// Writes an error object. Of a bug of ours nothing is told but `where_it_was`.
 pub(super) fn put(buf: &mut BytesMut, fault: &Fault, where_it_was: &str) {
-    let message = if fault.code == Code::InternalError { where_it_was } else { &fault.message };
+    let message = if fault.code == Code::InternalError {
+        where_it_was
+    } else {
+        &fault.message
+    };
     buf.put_slice(b"{\"error\":{\"message\":");
     put_str(buf, message);
     buf.put_slice(b",\"type\":");
-    put_str(buf, fault.native_type.as_deref().unwrap_or_else(|| type_of(fault)));
+    put_str(
+        buf,
+        fault
+            .native_type
+            .as_deref()
+            .unwrap_or_else(|| type_of(fault)),
+    );
     buf.put_slice(b",\"param\":");
     put_opt_str(buf, fault.param.as_deref());
     buf.put_slice(b",\"code\":");
@@ -67,14 +81,16 @@ mod tests {
         fault.native_code = Some("insufficient_quota".into());
         fault.native_type = Some("tokens".into());
         fault.limit = None;
-        assert_eq!(spelled(&fault), r#"{"error":{"message":"too many","type":"tokens","param":null,"code":"insufficient_quota"}}"#);
+        assert_eq!(
+            spelled(&fault),
+            r#"{"error":{"message":"too many","type":"tokens","param":null,"code":"insufficient_quota"}}"#
+        );
     }
 
     #[test]
     fn of_a_bug_only_the_request_is_told() {
         let fault = Fault::new(Code::InternalError, "index out of bounds in hub.rs");
-        let expected =
-            r#"{"error":{"message":"internal error in request req-1","type":"server_error","param":null,"code":"internal_error"}}"#;
+        let expected = r#"{"error":{"message":"internal error in request req-1","type":"server_error","param":null,"code":"internal_error"}}"#;
         assert_eq!(spelled(&fault), expected);
     }
 

@@ -14,9 +14,14 @@ use crate::model::wire::WireId;
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
-    let raws: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
+    let raws: Vec<&RawValue> = top
+        .read("tools", "an array of objects")?
+        .unwrap_or_default();
     let tools = top.objects("tools")?;
-    let declared = tools.iter().zip(raws).map(|(tool, json)| declared(tool, json));
+    let declared = tools
+        .iter()
+        .zip(raws)
+        .map(|(tool, json)| declared(tool, json));
     let legacy = top.objects("functions")?;
     declared.chain(legacy.iter().map(function)).collect()
 }
@@ -27,7 +32,11 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
         let mark = cache::mark(tool)?;
         return Ok(marked(function(&tool.required_object("function")?)?, mark));
     }
-    Ok(Tool::Native { wire: WireId::OpenaiChat, kind, json: json.to_owned() })
+    Ok(Tool::Native {
+        wire: WireId::OpenaiChat,
+        kind,
+        json: json.to_owned(),
+    })
 }
 
 /// The tool with a mark that stands beside it.
@@ -54,12 +63,18 @@ fn function(function: &Object<'_>) -> Result<Tool, Fault> {
 /// A 400 that names the field and what was expected.
 pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
     if let Some(value) = top.raw("tool_choice") {
-        return if is_text(value) { word(top, "tool_choice").map(Some) } else { chosen(&top.required_object("tool_choice")?).map(Some) };
+        return if is_text(value) {
+            word(top, "tool_choice").map(Some)
+        } else {
+            chosen(&top.required_object("tool_choice")?).map(Some)
+        };
     }
     match top.raw("function_call") {
         None => Ok(None),
         Some(value) if is_text(value) => word(top, "function_call").map(Some),
-        Some(_) => Ok(Some(ToolChoice::Named(top.required_object("function_call")?.filled("name")?))),
+        Some(_) => Ok(Some(ToolChoice::Named(
+            top.required_object("function_call")?.filled("name")?,
+        ))),
     }
 }
 
@@ -80,7 +95,9 @@ fn word(top: &Object<'_>, name: &str) -> Result<ToolChoice, Fault> {
 fn chosen(choice: &Object<'_>) -> Result<ToolChoice, Fault> {
     let kind = choice.required("type")?;
     match &*kind {
-        "function" | "custom" => Ok(ToolChoice::Named(choice.required_object(&kind)?.filled("name")?)),
+        "function" | "custom" => Ok(ToolChoice::Named(
+            choice.required_object(&kind)?.filled("name")?,
+        )),
         "allowed_tools" => allowed(&choice.required_object("allowed_tools")?),
         _ => Err(choice.refuse("type", "`function`, `custom` or `allowed_tools`")),
     }
@@ -92,7 +109,11 @@ fn allowed(allowed: &Object<'_>) -> Result<ToolChoice, Fault> {
         "required" => true,
         _ => return Err(allowed.refuse("mode", "`auto` or `required`")),
     };
-    let names = allowed.objects("tools")?.iter().map(allowed_name).collect::<Result<_, _>>()?;
+    let names = allowed
+        .objects("tools")?
+        .iter()
+        .map(allowed_name)
+        .collect::<Result<_, _>>()?;
     Ok(ToolChoice::Allowed { names, required })
 }
 

@@ -8,17 +8,27 @@ use crate::model::chat::{Message, Part, PastCall, Role, ToolResult, made_call_id
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The turns of a body. A turn of the model that says nothing is left out: other APIs refuse empty turns.
+/// The turns of a body. A turn of the model that says nothing is left out: other APIs refuse empty
+/// turns.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
     let mut legacy = Legacy::default();
     let turns = top.objects("messages")?;
-    let turns = turns.iter().map(|message| turn(message, &mut legacy)).collect::<Result<Vec<_>, _>>()?;
+    let turns = turns
+        .iter()
+        .map(|message| turn(message, &mut legacy))
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(turns
         .into_iter()
-        .filter(|turn| turn.role != Role::Assistant || turn.parts.iter().any(|part| !matches!(part, Part::CacheMark(_))))
+        .filter(|turn| {
+            turn.role != Role::Assistant
+                || turn
+                    .parts
+                    .iter()
+                    .any(|part| !matches!(part, Part::CacheMark(_)))
+        })
         .collect())
 }
 
@@ -27,18 +37,36 @@ fn turn(message: &Object<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
         "system" | "developer" => (Role::System, content::required(message)?),
         "user" => (Role::User, content::required(message)?),
         "assistant" => (Role::Assistant, assistant(message, legacy)?),
-        "tool" => (Role::Tool, vec![result(message, message.filled("tool_call_id")?)?]),
-        "function" => (Role::Tool, vec![result(message, legacy.answered(&message.filled("name")?))?]),
-        _ => return Err(message.refuse("role", "`system`, `developer`, `user`, `assistant`, `tool` or `function`")),
+        "tool" => (
+            Role::Tool,
+            vec![result(message, message.filled("tool_call_id")?)?],
+        ),
+        "function" => (
+            Role::Tool,
+            vec![result(message, legacy.answered(&message.filled("name")?))?],
+        ),
+        _ => {
+            return Err(message.refuse(
+                "role",
+                "`system`, `developer`, `user`, `assistant`, `tool` or `function`",
+            ));
+        }
     };
     parts.extend(cache::mark(message)?.map(Part::CacheMark));
-    Ok(Message { role, name: message.string("name")?, parts })
+    Ok(Message {
+        role,
+        name: message.string("name")?,
+        parts,
+    })
 }
 
 /// Reasoning first, then what was said, then the calls.
 fn assistant(message: &Object<'_>, legacy: &mut Legacy) -> Result<Vec<Part>, Fault> {
     if message.raw("audio").is_some() {
-        return Err(message.refuse("audio", "left out for this target: it refers to an earlier audio answer"));
+        return Err(message.refuse(
+            "audio",
+            "left out for this target: it refers to an earlier audio answer",
+        ));
     }
     let mut said = content::optional(message)?.unwrap_or_default();
     said.extend(message.string("refusal")?.map(Part::Refusal));
@@ -49,7 +77,11 @@ fn assistant(message: &Object<'_>, legacy: &mut Legacy) -> Result<Vec<Part>, Fau
     }
     if let Some(function) = message.object("function_call")? {
         let name = function.filled("name")?;
-        parts.push(Part::ToolCall(call(legacy.called(&name), name, arguments(&function)?)));
+        parts.push(Part::ToolCall(call(
+            legacy.called(&name),
+            name,
+            arguments(&function)?,
+        )));
     }
     Ok(parts)
 }
@@ -64,7 +96,10 @@ fn past_call(object: &Object<'_>) -> Result<PastCall, Fault> {
         }
         "custom" => {
             let custom = object.required_object("custom")?;
-            PastCall { custom: true, ..call(id, custom.filled("name")?, custom.required("input")?) }
+            PastCall {
+                custom: true,
+                ..call(id, custom.filled("name")?, custom.required("input")?)
+            }
         }
         _ => return Err(object.refuse("type", "`function` or `custom`")),
     };
@@ -74,7 +109,14 @@ fn past_call(object: &Object<'_>) -> Result<PastCall, Fault> {
 }
 
 fn call(id: String, name: String, arguments: String) -> PastCall {
-    PastCall { id, name, arguments, signature: None, wire: None, custom: false }
+    PastCall {
+        id,
+        name,
+        arguments,
+        signature: None,
+        wire: None,
+        custom: false,
+    }
 }
 
 /// Arguments are JSON text; some clients send the object itself.
@@ -91,16 +133,26 @@ fn arguments(function: &Object<'_>) -> Result<String, Fault> {
 /// # Errors
 /// A 400 when it is there and no string.
 pub(super) fn google_signature(object: &Object<'_>) -> Result<Option<String>, Fault> {
-    let Some(extra) = object.object("extra_content")? else { return Ok(None) };
-    let Some(google) = extra.object("google")? else { return Ok(None) };
+    let Some(extra) = object.object("extra_content")? else {
+        return Ok(None);
+    };
+    let Some(google) = extra.object("google")? else {
+        return Ok(None);
+    };
     google.string("thought_signature")
 }
 
 fn result(message: &Object<'_>, id: String) -> Result<Part, Fault> {
-    Ok(Part::ToolResult(ToolResult { id, name: message.string("name")?, parts: content::required(message)?, is_error: false }))
+    Ok(Part::ToolResult(ToolResult {
+        id,
+        name: message.string("name")?,
+        parts: content::required(message)?,
+        is_error: false,
+    }))
 }
 
-/// Legacy function calls have no ids: they get one, and a result belongs to the latest call of its name.
+/// Legacy function calls have no ids: they get one, and a result belongs to the latest call of its
+/// name.
 #[derive(Default)]
 struct Legacy {
     /// The name and id of each call.
@@ -116,7 +168,12 @@ impl Legacy {
     }
 
     fn answered(&mut self, name: &str) -> String {
-        let known = self.calls.iter().rev().find(|(called, _)| called == name).map(|(_, id)| id.clone());
+        let known = self
+            .calls
+            .iter()
+            .rev()
+            .find(|(called, _)| called == name)
+            .map(|(_, id)| id.clone());
         known.unwrap_or_else(|| self.called(name))
     }
 }
@@ -141,7 +198,16 @@ mod tests {
         )
         .unwrap();
         let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
-        assert_eq!(roles, [Role::System, Role::System, Role::User, Role::Assistant, Role::Tool]);
+        assert_eq!(
+            roles,
+            [
+                Role::System,
+                Role::System,
+                Role::User,
+                Role::Assistant,
+                Role::Tool
+            ]
+        );
         assert_eq!(turns[2].name.as_deref(), Some("ann"));
         assert!(
             matches!(&turns[4].parts[..], [Part::ToolResult(it)] if it.id == "t" && matches!(&it.parts[..], [Part::Text(text)] if text == "e"))
@@ -156,11 +222,24 @@ mod tests {
                 {"id":"2","function":{"name":"g","arguments":{"b": 2}}},{"id":"3","type":"custom","custom":{"name":"c","input":"free"}}]}]"#,
         )
         .unwrap();
-        let [Part::Text(_), Part::Refusal(_), Part::ToolCall(f), Part::ToolCall(g), Part::ToolCall(c)] = &turns[0].parts[..] else {
+        let [
+            Part::Text(_),
+            Part::Refusal(_),
+            Part::ToolCall(f),
+            Part::ToolCall(g),
+            Part::ToolCall(c),
+        ] = &turns[0].parts[..]
+        else {
             panic!("{turns:?}")
         };
-        assert_eq!((&*f.arguments, f.signature.as_deref(), f.wire), (r#"{"a":1}"#, Some("sig"), Some(WireId::Gemini)));
-        assert_eq!((&*g.arguments, &g.signature, g.wire, g.custom), (r#"{"b": 2}"#, &None, None, false));
+        assert_eq!(
+            (&*f.arguments, f.signature.as_deref(), f.wire),
+            (r#"{"a":1}"#, Some("sig"), Some(WireId::Gemini))
+        );
+        assert_eq!(
+            (&*g.arguments, &g.signature, g.wire, g.custom),
+            (r#"{"b": 2}"#, &None, None, false)
+        );
         assert_eq!((&*c.id, &*c.arguments, c.custom), ("3", "free", true));
     }
 
@@ -196,19 +275,41 @@ mod tests {
             (r#"{"role":"robot","content":"a"}"#, "messages[0].role"),
             (r#"{"role":"user"}"#, "messages[0].content"),
             (r#"{"role":"system","content":7}"#, "messages[0].content"),
-            (r#"{"role":"tool","content":"a"}"#, "messages[0].tool_call_id"),
+            (
+                r#"{"role":"tool","content":"a"}"#,
+                "messages[0].tool_call_id",
+            ),
             (r#"{"role":"function","content":"a"}"#, "messages[0].name"),
-            (r#"{"role":"assistant","audio":{"id":"x"}}"#, "messages[0].audio"),
-            (r#"{"role":"assistant","tool_calls":{}}"#, "messages[0].tool_calls"),
-            (r#"{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]}"#, "messages[0].tool_calls[0].id"),
-            (r#"{"role":"assistant","tool_calls":[{"id":"1","type":"x"}]}"#, "messages[0].tool_calls[0].type"),
-            (r#"{"role":"assistant","tool_calls":[{"id":"1","function":{"arguments":"{}"}}]}"#, "messages[0].tool_calls[0].function.name"),
+            (
+                r#"{"role":"assistant","audio":{"id":"x"}}"#,
+                "messages[0].audio",
+            ),
+            (
+                r#"{"role":"assistant","tool_calls":{}}"#,
+                "messages[0].tool_calls",
+            ),
+            (
+                r#"{"role":"assistant","tool_calls":[{"function":{"name":"f"}}]}"#,
+                "messages[0].tool_calls[0].id",
+            ),
+            (
+                r#"{"role":"assistant","tool_calls":[{"id":"1","type":"x"}]}"#,
+                "messages[0].tool_calls[0].type",
+            ),
+            (
+                r#"{"role":"assistant","tool_calls":[{"id":"1","function":{"arguments":"{}"}}]}"#,
+                "messages[0].tool_calls[0].function.name",
+            ),
             (
                 r#"{"role":"assistant","tool_calls":[{"id":"1","function":{"name":"f","arguments":7}}]}"#,
                 "messages[0].tool_calls[0].function.arguments",
             ),
         ] {
-            assert_eq!(read(&format!("[{message}]")).unwrap_err().param.as_deref(), Some(param), "{message}");
+            assert_eq!(
+                read(&format!("[{message}]")).unwrap_err().param.as_deref(),
+                Some(param),
+                "{message}"
+            );
         }
     }
 }

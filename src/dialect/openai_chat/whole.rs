@@ -13,10 +13,20 @@ use crate::model::fold::{Answer, Choice, Part};
 pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     let mut buf = BytesMut::with_capacity(1024);
     let id = format!("chatcmpl-{}", view.start.stream);
-    pieces::put_head(&mut buf, &id, "chat.completion", view.start.created, &view.start.model);
+    pieces::put_head(
+        &mut buf,
+        &id,
+        "chat.completion",
+        view.start.created,
+        &view.start.model,
+    );
     let end = answer.reason().unwrap_or(Reason::Stop);
     let nothing = [Choice::default()];
-    let choices = if answer.choices.is_empty() { &nothing[..] } else { &answer.choices };
+    let choices = if answer.choices.is_empty() {
+        &nothing[..]
+    } else {
+        &answer.choices
+    };
     for (number, choice) in choices.iter().enumerate() {
         if number > 0 {
             buf.put_u8(b',');
@@ -24,13 +34,19 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
         put_choice(&mut buf, number, choice, end);
     }
     buf.put_u8(b']');
-    let usage = answer.usage.or(answer.end.as_ref().and_then(|end| end.usage));
+    let usage = answer
+        .usage
+        .or(answer.end.as_ref().and_then(|end| end.usage));
     if let Some(usage) = &usage {
         buf.put_slice(b",\"usage\":");
         put_usage(&mut buf, usage);
     }
     let cancelled = (end == Reason::Cancelled).then_some("cancelled");
-    put_own(&mut buf, cancelled, usage.is_some_and(|usage| usage.estimated));
+    put_own(
+        &mut buf,
+        cancelled,
+        usage.is_some_and(|usage| usage.estimated),
+    );
     buf.put_u8(b'}');
     buf.freeze()
 }
@@ -80,9 +96,27 @@ fn put_signatures(buf: &mut BytesMut, choice: &Choice) {
 fn put_calls(buf: &mut BytesMut, choice: &Choice) {
     let mut list = List::new(b",\"tool_calls\":[");
     for part in &choice.parts {
-        if let Part::ToolCall { id, name, arguments, signature, custom, .. } = part {
+        if let Part::ToolCall {
+            id,
+            name,
+            arguments,
+            signature,
+            custom,
+            ..
+        } = part
+        {
             list.next(buf);
-            put_call(buf, &Call { index: None, id, name, arguments, signature: signature.as_ref(), custom: *custom });
+            put_call(
+                buf,
+                &Call {
+                    index: None,
+                    id,
+                    name,
+                    arguments,
+                    signature: signature.as_ref(),
+                    custom: *custom,
+                },
+            );
         }
     }
     list.end(buf);
@@ -109,7 +143,10 @@ struct List {
 
 impl List {
     const fn new(opening: &'static [u8]) -> Self {
-        Self { opening, begun: false }
+        Self {
+            opening,
+            begun: false,
+        }
     }
 
     /// Writes what goes before the next element.

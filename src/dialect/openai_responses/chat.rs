@@ -1,9 +1,10 @@
 //! A Responses body in no provider's words, for targets that speak another wire.
 //!
-//! Fields that nobody here knows are ignored. Left out without a word are wishes whose absence changes no meaning: how
-//! reasoning is summarized, what a response is to include, obfuscation, truncation (a prompt that is too long is an error
-//! then), cache options, `max_tool_calls` (tools that a provider runs are refused anyway). What the provider would keep is
-//! kept here. Fields that change what the answer is, and that no other wire can carry, go to `unsupported` by name.
+//! Fields that nobody here knows are ignored. Left out without a word are wishes whose absence
+//! changes no meaning: how reasoning is summarized, what a response is to include, obfuscation,
+//! truncation (a prompt that is too long is an error then), cache options, `max_tool_calls` (tools
+//! that a provider runs are refused anyway). What the provider would keep is kept here. Fields that
+//! change what the answer is, and that no other wire can carry, go to `unsupported` by name.
 
 use super::{items, tools};
 use crate::dialect::object::Object;
@@ -45,7 +46,9 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     let top = Object::body(body)?;
     let reasoning = top.object("reasoning")?;
     let text = top.object("text")?;
-    let included: Vec<String> = top.read("include", "an array of strings")?.unwrap_or_default();
+    let included: Vec<String> = top
+        .read("include", "an array of strings")?
+        .unwrap_or_default();
     let top_logprobs: Option<u32> = top.read("top_logprobs", "a non-negative integer")?;
     Ok(Chat {
         messages: items::messages(&top)?,
@@ -56,9 +59,14 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
         temperature: top.read("temperature", "a number")?,
         top_p: top.read("top_p", "a number")?,
         format: text.as_ref().map_or(Ok(None), format)?,
-        verbosity: text.as_ref().map_or(Ok(None), |text| text.string("verbosity"))?,
+        verbosity: text
+            .as_ref()
+            .map_or(Ok(None), |text| text.string("verbosity"))?,
         effort: reasoning.map_or(Ok(None), |reasoning| reasoning.string("effort"))?,
-        logprobs: included.iter().any(|it| it == "message.output_text.logprobs").then_some(true),
+        logprobs: included
+            .iter()
+            .any(|it| it == "message.output_text.logprobs")
+            .then_some(true),
         top_logprobs: top_logprobs.filter(|count| *count > 0),
         user: user(&top)?,
         service_tier: top.string("service_tier")?,
@@ -87,16 +95,23 @@ pub(super) fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
 
 fn metadata(top: &Object<'_>) -> Result<Option<Box<serde_json::value::RawValue>>, Fault> {
     top.object("metadata")?;
-    Ok(top.raw("metadata").filter(|value| value.get() != "{}").map(ToOwned::to_owned))
+    Ok(top
+        .raw("metadata")
+        .filter(|value| value.get() != "{}")
+        .map(ToOwned::to_owned))
 }
 
 fn format(text: &Object<'_>) -> Result<Option<Format>, Fault> {
-    let Some(format) = text.object("format")? else { return Ok(None) };
+    let Some(format) = text.object("format")? else {
+        return Ok(None);
+    };
     match &*format.required("type")? {
         "text" => Ok(Some(Format::Text)),
         "json_object" => Ok(Some(Format::Json)),
         "json_schema" => {
-            let schema = format.raw("schema").filter(|value| value.get().starts_with('{'));
+            let schema = format
+                .raw("schema")
+                .filter(|value| value.get().starts_with('{'));
             let schema = schema.ok_or_else(|| format.refuse("schema", "an object"))?;
             Ok(Some(Format::Schema {
                 name: format.filled("name")?,
@@ -105,12 +120,18 @@ fn format(text: &Object<'_>) -> Result<Option<Format>, Fault> {
                 strict: format.read("strict", "true or false")?,
             }))
         }
-        _ => Err(format.refuse("type", "`text`, `json_object` or `json_schema`, for this target")),
+        _ => Err(format.refuse(
+            "type",
+            "`text`, `json_object` or `json_schema`, for this target",
+        )),
     }
 }
 
 fn unsupported(top: &Object<'_>) -> Vec<&'static str> {
-    ["context_management", "moderation"].into_iter().filter(|name| top.raw(name).is_some_and(|value| value.get() != "[]")).collect()
+    ["context_management", "moderation"]
+        .into_iter()
+        .filter(|name| top.raw(name).is_some_and(|value| value.get() != "[]"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -131,11 +152,34 @@ mod tests {
                "service_tier":"flex","prompt_cache_key":"k","metadata":{"a":"b"},"truncation":"auto","include":["reasoning.encrypted_content"],"moderation":{}"#,
         )
         .unwrap();
-        assert_eq!((chat.max_tokens, chat.temperature, chat.top_p, chat.parallel_tools), (Some(50), Some(0.5), Some(1.0), Some(false)));
-        assert_eq!((chat.effort.as_deref(), chat.verbosity.as_deref(), chat.user.as_deref()), (Some("low"), Some("high"), Some("s")));
-        assert_eq!((chat.service_tier.as_deref(), chat.cache_key.as_deref()), (Some("flex"), Some("k")));
-        assert!(matches!(chat.format, Some(Format::Schema { name, strict: Some(true), .. }) if name == "n"));
-        assert_eq!((chat.metadata.unwrap().get(), chat.unsupported), (r#"{"a":"b"}"#, vec!["moderation"]));
+        assert_eq!(
+            (
+                chat.max_tokens,
+                chat.temperature,
+                chat.top_p,
+                chat.parallel_tools
+            ),
+            (Some(50), Some(0.5), Some(1.0), Some(false))
+        );
+        assert_eq!(
+            (
+                chat.effort.as_deref(),
+                chat.verbosity.as_deref(),
+                chat.user.as_deref()
+            ),
+            (Some("low"), Some("high"), Some("s"))
+        );
+        assert_eq!(
+            (chat.service_tier.as_deref(), chat.cache_key.as_deref()),
+            (Some("flex"), Some("k"))
+        );
+        assert!(
+            matches!(chat.format, Some(Format::Schema { name, strict: Some(true), .. }) if name == "n")
+        );
+        assert_eq!(
+            (chat.metadata.unwrap().get(), chat.unsupported),
+            (r#"{"a":"b"}"#, vec!["moderation"])
+        );
     }
 
     #[test]
@@ -144,19 +188,34 @@ mod tests {
             r#""tools":[{"type":"function","name":"f","parameters":{"type":"object"},"strict":true},{"type":"custom","name":"g"},{"type":"web_search"}]"#,
         )
         .unwrap();
-        assert!(matches!(&chat.tools[0], Tool::Function { name, strict: Some(true), parameters: Some(_), .. } if name == "f"));
-        assert!(matches!(&chat.tools[1], Tool::Native { wire: WireId::OpenaiResponses, kind, .. } if kind == "custom"));
+        assert!(
+            matches!(&chat.tools[0], Tool::Function { name, strict: Some(true), parameters: Some(_), .. } if name == "f")
+        );
+        assert!(
+            matches!(&chat.tools[1], Tool::Native { wire: WireId::OpenaiResponses, kind, .. } if kind == "custom")
+        );
         assert!(matches!(&chat.tools[2], Tool::Native { kind, .. } if kind == "web_search"));
         for (choice, expected) in [
             (r#""none""#, ToolChoice::None),
             (r#""required""#, ToolChoice::Required),
-            (r#"{"type":"function","name":"f"}"#, ToolChoice::Named("f".into())),
+            (
+                r#"{"type":"function","name":"f"}"#,
+                ToolChoice::Named("f".into()),
+            ),
             (
                 r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"f"}]}"#,
-                ToolChoice::Allowed { names: vec!["f".into()], required: true },
+                ToolChoice::Allowed {
+                    names: vec!["f".into()],
+                    required: true,
+                },
             ),
         ] {
-            assert_eq!(read(&format!(r#""tool_choice":{choice}"#)).unwrap().tool_choice, Some(expected));
+            assert_eq!(
+                read(&format!(r#""tool_choice":{choice}"#))
+                    .unwrap()
+                    .tool_choice,
+                Some(expected)
+            );
         }
     }
 
@@ -164,14 +223,27 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         for (fields, param) in [
             (r#""tools":[{"name":"f"}]"#, "tools[0].type"),
-            (r#""tools":[{"type":"function","name":"f","parameters":[]}]"#, "tools[0].parameters"),
+            (
+                r#""tools":[{"type":"function","name":"f","parameters":[]}]"#,
+                "tools[0].parameters",
+            ),
             (r#""tool_choice":"some""#, "tool_choice"),
             (r#""tool_choice":{"type":"web_search"}"#, "tool_choice.type"),
-            (r#""text":{"format":{"type":"grammar"}}"#, "text.format.type"),
-            (r#""text":{"format":{"type":"json_schema","name":"n"}}"#, "text.format.schema"),
+            (
+                r#""text":{"format":{"type":"grammar"}}"#,
+                "text.format.type",
+            ),
+            (
+                r#""text":{"format":{"type":"json_schema","name":"n"}}"#,
+                "text.format.schema",
+            ),
             (r#""metadata":7"#, "metadata"),
         ] {
-            assert_eq!(read(fields).unwrap_err().param.as_deref(), Some(param), "{fields}");
+            assert_eq!(
+                read(fields).unwrap_err().param.as_deref(),
+                Some(param),
+                "{fields}"
+            );
         }
     }
 }

@@ -40,13 +40,19 @@ fn part(part: &Object<'_>) -> Result<Part, Fault> {
 fn file(part: &Object<'_>) -> Result<Part, Fault> {
     let filename = part.string("filename")?;
     if part.raw("file_url").is_some() {
-        return Ok(Part::File { source: Source::Url(part.filled("file_url")?), filename });
+        return Ok(Part::File {
+            source: Source::Url(part.filled("file_url")?),
+            filename,
+        });
     }
     let data = part.filled("file_data")?;
     let source = if is_data_uri(&data) {
         source(part, "file_data")?
     } else {
-        Source::Data { media_type: media_type_of(filename.as_deref().unwrap_or_default()).to_owned(), base64: data }
+        Source::Data {
+            media_type: media_type_of(filename.as_deref().unwrap_or_default()).to_owned(),
+            base64: data,
+        }
     };
     Ok(Part::File { source, filename })
 }

@@ -1,8 +1,8 @@
 //! A journal as the events of a response.
 //!
-//! Over the dialect's own wire payloads are passed on under their own names, and events of ours follow only where we end
-//! the stream. Otherwise every event is ours: `response.created` once a target has answered, items each begun, said and
-//! ended, and one terminal event with all of them.
+//! Over the dialect's own wire payloads are passed on under their own names, and events of ours
+//! follow only where we end the stream. Otherwise every event is ours: `response.created` once a
+//! target has answered, items each begun, said and ended, and one terminal event with all of them.
 
 mod items;
 
@@ -47,7 +47,11 @@ impl Encoder {
             passed: Passed::default(),
             begun: false,
             items: Items::new(view.start.stream.clone()),
-            status: if background { Status::Queued } else { Status::InProgress },
+            status: if background {
+                Status::Queued
+            } else {
+                Status::InProgress
+            },
             finish: None,
             usage: None,
             over: false,
@@ -57,18 +61,30 @@ impl Encoder {
 
     /// The number that the next event will have.
     pub(super) fn next_number(&self) -> u64 {
-        if self.raw { self.passed.next } else { self.items.next }
+        if self.raw {
+            self.passed.next
+        } else {
+            self.items.next
+        }
     }
 
     /// The response as it is by now.
     pub(super) fn object(&self) -> Bytes {
         if self.raw
-            && let Some(told) = self.passed.object(&self.status, self.usage.as_ref(), self.over)
+            && let Some(told) = self
+                .passed
+                .object(&self.status, self.usage.as_ref(), self.over)
         {
             return told;
         }
         let mut buf = BytesMut::with_capacity(1024);
-        put_response(&mut buf, &self.view, &self.status, &self.items.output(), self.told_usage().as_ref());
+        put_response(
+            &mut buf,
+            &self.view,
+            &self.status,
+            &self.items.output(),
+            self.told_usage().as_ref(),
+        );
         buf.freeze()
     }
 
@@ -145,7 +161,11 @@ impl Encoder {
     /// Writes an event that holds the response as it is.
     fn tell(&mut self, name: &str, out: &mut SseWriter) {
         let object = self.object();
-        let number = if self.raw { &mut self.passed.next } else { &mut self.items.next };
+        let number = if self.raw {
+            &mut self.passed.next
+        } else {
+            &mut self.items.next
+        };
         put_event(out, number, name, |buf| {
             buf.put_slice(b",\"response\":");
             buf.put_slice(&object);
@@ -154,7 +174,10 @@ impl Encoder {
 
     /// Why a choice is complete stands at the end; what is open is ended here.
     fn finish(&mut self, finish: &Finish, out: &mut SseWriter) {
-        let early = matches!(finish.reason, Reason::Length | Reason::ContentFilter | Reason::Cancelled | Reason::Error);
+        let early = matches!(
+            finish.reason,
+            Reason::Length | Reason::ContentFilter | Reason::Cancelled | Reason::Error
+        );
         self.finish = Some(finish.clone());
         self.items.close(!early, out);
         self.check(out);
@@ -171,7 +194,11 @@ impl Encoder {
 
     fn end(&mut self, end: &End, out: &mut SseWriter) {
         self.usage = self.usage.or(end.usage);
-        let told = self.finish.as_ref().filter(|_| end.reason != Reason::Cancelled).map_or(end.reason, |finish| finish.reason);
+        let told = self
+            .finish
+            .as_ref()
+            .filter(|_| end.reason != Reason::Cancelled)
+            .map_or(end.reason, |finish| finish.reason);
         let status = match told {
             Reason::Stop | Reason::ToolCalls => Status::Completed,
             Reason::Length => Status::Incomplete("max_output_tokens"),
@@ -208,7 +235,11 @@ impl Encoder {
         }
         if !std::mem::replace(&mut self.over, true) {
             // The terminal event repeats all that was said.
-            let status = if self.items.is_short(out) && !self.raw { Status::failed(&lost(), &self.view.start.stream) } else { status };
+            let status = if self.items.is_short(out) && !self.raw {
+                Status::failed(&lost(), &self.view.start.stream)
+            } else {
+                status
+            };
             self.status = status;
             let name = self.status.event();
             self.tell(name, out);

@@ -1,5 +1,5 @@
-//! How large a prompt is, about, without reading it: one light walk over the input and the tools. On its way it finds
-//! what refers to the provider's account, and what another wire has made.
+//! How large a prompt is, about, without reading it: one light walk over the input and the tools.
+//! On its way it finds what refers to the provider's account, and what another wire has made.
 
 use serde_json::value::RawValue;
 
@@ -47,7 +47,11 @@ pub(super) fn input(top: &Object<'_>, goes_on: bool) -> Result<Found, Fault> {
         estimate.text(instructions);
     }
     estimate.bytes += top.raw("tools").map_or(0, |json| json.get().len() as u64);
-    Ok(Found { tokens: estimate.tokens(), foreign, references: estimate.references })
+    Ok(Found {
+        tokens: estimate.tokens(),
+        foreign,
+        references: estimate.references,
+    })
 }
 
 impl Estimate {
@@ -61,12 +65,15 @@ impl Estimate {
                 "file_id" => self.refer(format!("{path}.file_id"), value),
                 "content" | "output" | "summary" => self.parts(&format!("{path}.{name}"), value),
                 "arguments" | "input" | "name" => self.text(value),
-                "encrypted_content" => foreign |= value.get().strip_prefix('"').is_some_and(is_ours),
+                "encrypted_content" => {
+                    foreign |= value.get().strip_prefix('"').is_some_and(is_ours);
+                }
                 _ => {}
             }
         }
         // One that is known here is put in its place; this is about the others.
-        self.references.extend(named::id_of(&fields).map(|_| Reference { path, id: None }));
+        self.references
+            .extend(named::id_of(&fields).map(|_| Reference { path, id: None }));
         Ok(foreign)
     }
 

@@ -36,8 +36,14 @@ fn turn() -> Vec<Event> {
         arguments(0, 0, "{\"a\":"),
         arguments(0, 1, "free \"text\""),
         arguments(0, 0, "1}"),
-        Event::ToolCallEnd { choice: 0, index: 0 },
-        Event::ToolCallEnd { choice: 0, index: 1 },
+        Event::ToolCallEnd {
+            choice: 0,
+            index: 0,
+        },
+        Event::ToolCallEnd {
+            choice: 0,
+            index: 1,
+        },
         finish(0, Reason::ToolCalls),
         usage(true),
         end(Reason::ToolCalls),
@@ -75,7 +81,13 @@ fn an_error_is_the_end_whenever_it_comes() {
 
 #[test]
 fn what_a_provider_ran_is_the_item_that_it_was() {
-    let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: WireId::OpenaiResponses, data: data.into() }));
+    let raw = |data: &str| {
+        Event::Raw(Box::new(Raw {
+            choice: 0,
+            wire: WireId::OpenaiResponses,
+            data: data.into(),
+        }))
+    };
     insta::assert_snapshot!(translated([
         start(1),
         route(WireId::OpenaiResponses, false),

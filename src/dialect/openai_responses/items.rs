@@ -1,7 +1,8 @@
 //! The input: instructions, then items, as turns.
 //!
-//! Invariants: what the model said, thought and called in a row is one turn; each result of a tool is a turn of its own.
-//! Reasoning that nobody has encrypted is left out: its words alone are nothing to go on with.
+//! Invariants: what the model said, thought and called in a row is one turn; each result of a tool
+//! is a turn of its own. Reasoning that nobody has encrypted is left out: its words alone are
+//! nothing to go on with.
 
 use std::collections::HashMap;
 
@@ -24,7 +25,9 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
         turns.push(Role::System, vec![Part::Text(instructions)]);
     }
     match top.raw("input").map(RawValue::get) {
-        Some(json) if json.starts_with('"') => turns.push(Role::User, vec![Part::Text(top.required("input")?)]),
+        Some(json) if json.starts_with('"') => {
+            turns.push(Role::User, vec![Part::Text(top.required("input")?)]);
+        }
         _ => {
             let items = top.objects("input")?;
             turns.of_calls = signatures_of_calls(&items)?;
@@ -44,8 +47,15 @@ fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, 
             continue;
         }
         let kept = item.text("encrypted_content")?;
-        if let Some(OpaqueSignature { wire, kept: Kept { call: Some(id), signature: Some(signature), .. } }) =
-            kept.as_deref().and_then(OpaqueSignature::unwrap)
+        if let Some(OpaqueSignature {
+            wire,
+            kept:
+                Kept {
+                    call: Some(id),
+                    signature: Some(signature),
+                    ..
+                },
+        }) = kept.as_deref().and_then(OpaqueSignature::unwrap)
         {
             found.insert(id, (wire, signature));
         }
@@ -62,7 +72,11 @@ struct Turns {
 impl Turns {
     fn push(&mut self, role: Role, parts: Vec<Part>) {
         if !parts.is_empty() {
-            self.messages.push(Message { role, name: None, parts });
+            self.messages.push(Message {
+                role,
+                name: None,
+                parts,
+            });
         }
     }
 
@@ -97,7 +111,11 @@ impl Turns {
         match &*role {
             "user" => self.push(Role::User, parts),
             "system" | "developer" => self.push(Role::System, parts),
-            "assistant" => self.model(parts.into_iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty()))),
+            "assistant" => self.model(
+                parts
+                    .into_iter()
+                    .filter(|part| !matches!(part, Part::Text(text) if text.is_empty())),
+            ),
             _ => return Err(item.refuse("role", "`user`, `assistant`, `system` or `developer`")),
         }
         Ok(())
@@ -106,28 +124,57 @@ impl Turns {
     fn call(&mut self, item: &Object<'_>, words: &str) -> Result<(), Fault> {
         let (id, name) = (item.filled("call_id")?, item.filled("name")?);
         let (wire, signature) = self.of_calls.remove(&id).unzip();
-        let call = PastCall { id, name, arguments: item.required(words)?, signature, wire, custom: words == "input" };
+        let call = PastCall {
+            id,
+            name,
+            arguments: item.required(words)?,
+            signature,
+            wire,
+            custom: words == "input",
+        };
         self.model([Part::ToolCall(call)]);
         Ok(())
     }
 
     fn reasoning(&mut self, item: &Object<'_>) -> Result<(), Fault> {
-        let Some(encrypted) = item.string("encrypted_content")? else { return Ok(()) };
+        let Some(encrypted) = item.string("encrypted_content")? else {
+            return Ok(());
+        };
         let mut text = String::new();
         for part in item.objects("summary")? {
             text.push_str(&part.string("text")?.unwrap_or_default());
         }
         let past = if is_ours(&encrypted) {
             // That of a call stands with the call; what was changed on its way is nobody's.
-            let Some(OpaqueSignature { wire, kept: Kept { signature, redacted, on_text, call: None } }) =
-                OpaqueSignature::unwrap(&encrypted)
+            let Some(OpaqueSignature {
+                wire,
+                kept:
+                    Kept {
+                        signature,
+                        redacted,
+                        on_text,
+                        call: None,
+                    },
+            }) = OpaqueSignature::unwrap(&encrypted)
             else {
                 return Ok(());
             };
-            PastReasoning { text, signature, redacted, wire: Some(wire), on_text }
+            PastReasoning {
+                text,
+                signature,
+                redacted,
+                wire: Some(wire),
+                on_text,
+            }
         } else {
             let (signature, redacted) = (item.string("id")?, Some(encrypted));
-            PastReasoning { text, signature, redacted, wire: Some(WireId::OpenaiResponses), on_text: false }
+            PastReasoning {
+                text,
+                signature,
+                redacted,
+                wire: Some(WireId::OpenaiResponses),
+                on_text: false,
+            }
         };
         self.thought(past);
         Ok(())
@@ -135,7 +182,10 @@ impl Turns {
 
     /// A signature of text goes before the text that it signs.
     fn thought(&mut self, past: PastReasoning) {
-        if let Some(last) = self.messages.last_mut().filter(|last| past.on_text && last.role == Role::Assistant)
+        if let Some(last) = self
+            .messages
+            .last_mut()
+            .filter(|last| past.on_text && last.role == Role::Assistant)
             && matches!(last.parts.last(), Some(Part::Text(_)))
         {
             let at = last.parts.len() - 1;
@@ -166,10 +216,32 @@ mod tests {
         )
         .unwrap();
         let roles: Vec<Role> = turns.iter().map(|turn| turn.role).collect();
-        assert_eq!(roles, [Role::System, Role::User, Role::Assistant, Role::Tool, Role::Tool, Role::System]);
-        let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(_), Part::ToolCall(custom)] = &turns[2].parts[..] else { panic!() };
         assert_eq!(
-            (past.signature.as_deref(), past.redacted.as_deref(), past.wire),
+            roles,
+            [
+                Role::System,
+                Role::User,
+                Role::Assistant,
+                Role::Tool,
+                Role::Tool,
+                Role::System
+            ]
+        );
+        let [
+            Part::Reasoning(past),
+            Part::Text(_),
+            Part::ToolCall(_),
+            Part::ToolCall(custom),
+        ] = &turns[2].parts[..]
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (
+                past.signature.as_deref(),
+                past.redacted.as_deref(),
+                past.wire
+            ),
             (Some("rs_1"), Some("E"), Some(WireId::OpenaiResponses))
         );
         assert!(custom.custom && custom.arguments == "go" && past.text == "hm");
@@ -177,18 +249,42 @@ mod tests {
 
     #[test]
     fn what_another_wire_has_made_is_for_that_wire() {
-        let wrap = |kept: Kept| OpaqueSignature { wire: WireId::Gemini, kept }.wrap();
-        let on_text = wrap(Kept { signature: Some("T".into()), on_text: true, ..Kept::default() });
-        let of_call = wrap(Kept { signature: Some("C".into()), call: Some("c".into()), ..Kept::default() });
+        let wrap = |kept: Kept| {
+            OpaqueSignature {
+                wire: WireId::Gemini,
+                kept,
+            }
+            .wrap()
+        };
+        let on_text = wrap(Kept {
+            signature: Some("T".into()),
+            on_text: true,
+            ..Kept::default()
+        });
+        let of_call = wrap(Kept {
+            signature: Some("C".into()),
+            call: Some("c".into()),
+            ..Kept::default()
+        });
         let turns = read(&format!(
             r#"{{"input":[{{"role":"assistant","content":"t"}},{{"type":"reasoning","summary":[],"encrypted_content":"{on_text}"}},
                 {{"type":"reasoning","summary":[],"encrypted_content":"{of_call}"}},{{"type":"function_call","call_id":"c","name":"f","arguments":"{{}}"}},
                 {{"type":"reasoning","summary":[]}},{{"type":"reasoning","summary":[],"encrypted_content":"sluicegate:broken"}}]}}"#
         ))
         .unwrap();
-        let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(call)] = &turns[0].parts[..] else { panic!("{turns:?}") };
-        assert!(past.on_text && past.signature.as_deref() == Some("T") && past.wire == Some(WireId::Gemini));
-        assert_eq!((call.signature.as_deref(), call.wire), (Some("C"), Some(WireId::Gemini)));
+        let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(call)] = &turns[0].parts[..]
+        else {
+            panic!("{turns:?}")
+        };
+        assert!(
+            past.on_text
+                && past.signature.as_deref() == Some("T")
+                && past.wire == Some(WireId::Gemini)
+        );
+        assert_eq!(
+            (call.signature.as_deref(), call.wire),
+            (Some("C"), Some(WireId::Gemini))
+        );
     }
 
     #[test]
@@ -197,13 +293,32 @@ mod tests {
             (r#"{"content":"a"}"#, "input[0].role"),
             (r#"{"role":"tool","content":"a"}"#, "input[0].role"),
             (r#"{"role":"user"}"#, "input[0].content"),
-            (r#"{"role":"user","content":[{"type":"video"}]}"#, "input[0].content[0].type"),
-            (r#"{"role":"user","content":[{"type":"input_file"}]}"#, "input[0].content[0].file_data"),
+            (
+                r#"{"role":"user","content":[{"type":"video"}]}"#,
+                "input[0].content[0].type",
+            ),
+            (
+                r#"{"role":"user","content":[{"type":"input_file"}]}"#,
+                "input[0].content[0].file_data",
+            ),
             (r#"{"type":"web_search_call"}"#, "input[0].type"),
-            (r#"{"type":"function_call","call_id":"c","name":"f"}"#, "input[0].arguments"),
-            (r#"{"type":"function_call_output","output":"x"}"#, "input[0].call_id"),
+            (
+                r#"{"type":"function_call","call_id":"c","name":"f"}"#,
+                "input[0].arguments",
+            ),
+            (
+                r#"{"type":"function_call_output","output":"x"}"#,
+                "input[0].call_id",
+            ),
         ] {
-            assert_eq!(read(&format!(r#"{{"input":[{item}]}}"#)).unwrap_err().param.as_deref(), Some(param), "{item}");
+            assert_eq!(
+                read(&format!(r#"{{"input":[{item}]}}"#))
+                    .unwrap_err()
+                    .param
+                    .as_deref(),
+                Some(param),
+                "{item}"
+            );
         }
     }
 }

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use super::{OpenaiResponses, ResponseView, chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::codec::{Frame, FrameKind};
-use crate::dialect::journals::{blocks, end, entries, error, journals, resumes_everywhere, route, spelled, start, usage, view};
+use crate::dialect::journals::{
+    blocks, end, entries, error, journals, resumes_everywhere, route, spelled, start, usage, view,
+};
 use crate::dialect::{Dialect as _, View};
 use crate::model::chat::Part as Said;
 use crate::model::entry::{Entry, Payload};
@@ -18,7 +20,8 @@ use crate::model::target::{Provider, Target};
 use crate::model::wire::WireId;
 use crate::wire::{self, Decoded};
 
-/// What the events of one stream say, as a client puts them together; as strict as the official helpers are.
+/// What the events of one stream say, as a client puts them together; as strict as the official
+/// helpers are.
 #[derive(Default)]
 struct Folded {
     items: BTreeMap<u64, Value>,
@@ -31,25 +34,41 @@ impl Folded {
     fn of(sse: &[String]) -> Self {
         let mut folded = Self::default();
         for block in sse {
-            let (name, data) = block.strip_prefix("event: ").unwrap().split_once("\ndata: ").unwrap();
-            assert!(!data.contains(['\n', '\u{85}', '\u{2028}']), "one line for every reader of lines: {data:?}");
+            let (name, data) = block
+                .strip_prefix("event: ")
+                .unwrap()
+                .split_once("\ndata: ")
+                .unwrap();
+            assert!(
+                !data.contains(['\n', '\u{85}', '\u{2028}']),
+                "one line for every reader of lines: {data:?}"
+            );
             let event: Value = serde_json::from_str(data).unwrap();
-            assert_eq!((&event["type"], &event["sequence_number"]), (&json!(name), &json!(folded.next)));
+            assert_eq!(
+                (&event["type"], &event["sequence_number"]),
+                (&json!(name), &json!(folded.next))
+            );
             folded.next += 1;
-            assert!(folded.response.is_null(), "nothing may follow the end: {block}");
+            assert!(
+                folded.response.is_null(),
+                "nothing may follow the end: {block}"
+            );
             folded.take(name, &event);
         }
         folded
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each event of the API")]
     fn take(&mut self, name: &str, event: &Value) {
         let place = event["output_index"].as_u64();
         if !matches!(name, "response.output_item.added")
             && let Some(place) = place
         {
             assert!(!self.over[&place], "{event}");
-            let id = if name == "response.output_item.done" { &event["item"]["id"] } else { &event["item_id"] };
+            let id = if name == "response.output_item.done" {
+                &event["item"]["id"]
+            } else {
+                &event["item_id"]
+            };
             assert_eq!(id, &self.items[&place]["id"], "{event}");
         }
         let at = |field: &str| usize::try_from(event[field].as_u64().unwrap()).unwrap();
@@ -60,30 +79,49 @@ impl Folded {
                 self.over.insert(place.unwrap(), false);
             }
             "response.output_item.done" => {
-                let (mut begun, mut ended) = (self.items[&place.unwrap()].clone(), event["item"].clone());
+                let (mut begun, mut ended) =
+                    (self.items[&place.unwrap()].clone(), event["item"].clone());
                 self.items.insert(place.unwrap(), ended.clone());
                 for item in [&mut begun, &mut ended] {
-                    item.as_object_mut().unwrap().retain(|name, _| name != "status" && name != "encrypted_content");
+                    item.as_object_mut()
+                        .unwrap()
+                        .retain(|name, _| name != "status" && name != "encrypted_content");
                 }
                 assert_eq!(begun, ended, "an item ends as what was said of it");
                 self.over.insert(place.unwrap(), true);
             }
             "response.content_part.added" => {
-                let parts = self.items.get_mut(&place.unwrap()).unwrap()["content"].as_array_mut().unwrap();
+                let parts = self.items.get_mut(&place.unwrap()).unwrap()["content"]
+                    .as_array_mut()
+                    .unwrap();
                 assert_eq!(at("content_index"), parts.len());
                 parts.push(event["part"].clone());
             }
             "response.reasoning_summary_part.added" => {
-                self.items.get_mut(&place.unwrap()).unwrap()["summary"].as_array_mut().unwrap().push(event["part"].clone());
+                self.items.get_mut(&place.unwrap()).unwrap()["summary"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(event["part"].clone());
             }
-            "response.output_text.delta" => self.grow(event, &format!("/content/{}/text", at("content_index"))),
-            "response.refusal.delta" => self.grow(event, &format!("/content/{}/refusal", at("content_index"))),
+            "response.output_text.delta" => {
+                self.grow(event, &format!("/content/{}/text", at("content_index")));
+            }
+            "response.refusal.delta" => {
+                self.grow(event, &format!("/content/{}/refusal", at("content_index")));
+            }
             "response.reasoning_summary_text.delta" => self.grow(event, "/summary/0/text"),
             "response.function_call_arguments.delta" => self.grow(event, "/arguments"),
             "response.custom_tool_call_input.delta" => self.grow(event, "/input"),
             "response.output_text.annotation.added" => {
                 let list = format!("/content/{}/annotations", at("content_index"));
-                let list = self.items.get_mut(&place.unwrap()).unwrap().pointer_mut(&list).unwrap().as_array_mut().unwrap();
+                let list = self
+                    .items
+                    .get_mut(&place.unwrap())
+                    .unwrap()
+                    .pointer_mut(&list)
+                    .unwrap()
+                    .as_array_mut()
+                    .unwrap();
                 assert_eq!(at("annotation_index"), list.len());
                 list.push(event["annotation"].clone());
             }
@@ -98,7 +136,10 @@ impl Folded {
     }
 
     fn grow(&mut self, event: &Value, pointer: &str) {
-        let item = self.items.get_mut(&event["output_index"].as_u64().unwrap()).unwrap();
+        let item = self
+            .items
+            .get_mut(&event["output_index"].as_u64().unwrap())
+            .unwrap();
         let text = item.pointer_mut(pointer).unwrap();
         *text = (text.as_str().unwrap().to_owned() + event["delta"].as_str().unwrap()).into();
     }
@@ -115,14 +156,17 @@ fn first(answer: &Answer) -> Choice {
 /// True where no call grows once it has ended: there is no place for that here.
 fn is_honest(journal: &[Entry]) -> bool {
     let mut ended = Vec::new();
-    journal.iter().flat_map(|entry| &entry.events).all(|event| match event {
-        Event::ToolCallEnd { choice, index } => {
-            ended.push((*choice, *index));
-            true
-        }
-        Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
-        _ => true,
-    })
+    journal
+        .iter()
+        .flat_map(|entry| &entry.events)
+        .all(|event| match event {
+            Event::ToolCallEnd { choice, index } => {
+                ended.push((*choice, *index));
+                true
+            }
+            Event::ToolArguments { choice, index, .. } => !ended.contains(&(*choice, *index)),
+            _ => true,
+        })
 }
 
 fn same_as_events(folded: &Folded, answer: &Answer) {
@@ -131,41 +175,119 @@ fn same_as_events(folded: &Folded, answer: &Answer) {
     assert_eq!(status == "failed", reason == Reason::Error);
     assert_eq!(status == "cancelled", reason == Reason::Cancelled);
     let words = |list: &str, field: &str| -> String {
-        let parts = folded.items.values().flat_map(|item| item[list].as_array().into_iter().flatten());
+        let parts = folded
+            .items
+            .values()
+            .flat_map(|item| item[list].as_array().into_iter().flatten());
         parts.filter_map(|part| part[field].as_str()).collect()
     };
-    assert_eq!((words("summary", "text"), words("content", "refusal")), (choice.reasoning(), choice.refusal()));
+    assert_eq!(
+        (words("summary", "text"), words("content", "refusal")),
+        (choice.reasoning(), choice.refusal())
+    );
     assert_eq!(words("content", "text"), choice.text());
-    let calls = folded.items.values().filter(|item| item["call_id"].is_string());
-    let calls: Vec<(&str, &str)> = calls.map(|it| (it["call_id"].as_str().unwrap(), it["name"].as_str().unwrap())).collect();
-    let made =
-        choice.parts.iter().filter_map(|part| if let Part::ToolCall { id, name, .. } = part { Some((&**id, &**name)) } else { None });
+    let calls = folded
+        .items
+        .values()
+        .filter(|item| item["call_id"].is_string());
+    let calls: Vec<(&str, &str)> = calls
+        .map(|it| {
+            (
+                it["call_id"].as_str().unwrap(),
+                it["name"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let made = choice.parts.iter().filter_map(|part| {
+        if let Part::ToolCall { id, name, .. } = part {
+            Some((&**id, &**name))
+        } else {
+            None
+        }
+    });
     assert_eq!(calls, made.collect::<Vec<_>>());
     let used = answer.usage.unwrap();
     let told = |name: &str| folded.response["usage"][name].as_u64();
     if reason != Reason::Error {
-        assert_eq!((told("input_tokens"), told("output_tokens")), (used.input, used.output));
+        assert_eq!(
+            (told("input_tokens"), told("output_tokens")),
+            (used.input, used.output)
+        );
     }
 }
 
-/// What a client brings back of a response is what the answer was; but reasoning that nobody has signed.
+/// What a client brings back of a response is what the answer was; but reasoning that nobody has
+/// signed.
 fn comes_back(output: &Value, parts: &[Part]) {
     let body = json!({"model": "m", "input": output});
-    let messages = chat::translate(body.to_string().as_bytes()).unwrap().messages;
+    let messages = chat::translate(body.to_string().as_bytes())
+        .unwrap()
+        .messages;
     let back: Vec<&Said> = messages.iter().flat_map(|turn| &turn.parts).collect();
-    let text: String = back.iter().filter_map(|part| if let Said::Text(text) = part { Some(text.as_str()) } else { None }).collect();
+    let text: String = back
+        .iter()
+        .filter_map(|part| {
+            if let Said::Text(text) = part {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
     assert_eq!(
         text,
-        parts.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect::<String>()
+        parts
+            .iter()
+            .filter_map(|part| if let Part::Text(text) = part {
+                Some(text.as_str())
+            } else {
+                None
+            })
+            .collect::<String>()
     );
-    let past = back.iter().filter_map(|part| if let Said::Reasoning(it) = part { Some(it) } else { None });
-    let past: Vec<_> = past.map(|it| (it.signature.clone(), it.redacted.clone(), it.wire, it.on_text)).collect();
-    let signed = parts.iter().filter_map(|part| if let Part::Signature(it) = part { Some(it) } else { None });
+    let past = back.iter().filter_map(|part| {
+        if let Said::Reasoning(it) = part {
+            Some(it)
+        } else {
+            None
+        }
+    });
+    let past: Vec<_> = past
+        .map(|it| {
+            (
+                it.signature.clone(),
+                it.redacted.clone(),
+                it.wire,
+                it.on_text,
+            )
+        })
+        .collect();
+    let signed = parts.iter().filter_map(|part| {
+        if let Part::Signature(it) = part {
+            Some(it)
+        } else {
+            None
+        }
+    });
     let string = |text: &Option<bytestring::ByteString>| text.as_ref().map(ToString::to_string);
-    let signed: Vec<_> = signed.map(|it| (string(&it.signature), string(&it.redacted), Some(it.wire), it.on_text)).collect();
+    let signed: Vec<_> = signed
+        .map(|it| {
+            (
+                string(&it.signature),
+                string(&it.redacted),
+                Some(it.wire),
+                it.on_text,
+            )
+        })
+        .collect();
     assert_eq!(past, signed);
-    let calls =
-        back.iter().filter_map(|part| if let Said::ToolCall(it) = part { Some((it.id.clone(), it.signature.clone())) } else { None });
+    let calls = back.iter().filter_map(|part| {
+        if let Said::ToolCall(it) = part {
+            Some((it.id.clone(), it.signature.clone()))
+        } else {
+            None
+        }
+    });
     let made = parts.iter().filter_map(|part| match part {
         Part::ToolCall { id, signature, .. } => Some((id.to_string(), string(signature))),
         _ => None,
@@ -181,25 +303,34 @@ fn without_status(mut response: Value) -> Value {
     response
 }
 
-/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its frames.
+/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its
+/// frames.
 fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
     let item = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 1..3));
-    (prop::collection::vec(item, 0..4), 0u8..3, any::<prop::sample::Index>()).prop_map(|(said, how, cut)| {
-        let frames = frames(&said);
-        let kept = if how == 0 { frames.len() } else { cut.index(frames.len()) };
-        let mut journal = entries([start(1), route(WireId::OpenaiResponses, true)]);
-        journal.extend(decoded(&frames[..kept]));
-        let last = match how {
-            _ if kept == frames.len() => vec![usage(false), end(Reason::Stop)],
-            1 => vec![usage(true), end(Reason::Cancelled)],
-            _ => vec![error(false), usage(true), end(Reason::Error)],
-        };
-        journal.extend(entries(last));
-        journal
-    })
+    (
+        prop::collection::vec(item, 0..4),
+        0u8..3,
+        any::<prop::sample::Index>(),
+    )
+        .prop_map(|(said, how, cut)| {
+            let frames = frames(&said);
+            let kept = if how == 0 {
+                frames.len()
+            } else {
+                cut.index(frames.len())
+            };
+            let mut journal = entries([start(1), route(WireId::OpenaiResponses, true)]);
+            journal.extend(decoded(&frames[..kept]));
+            let last = match how {
+                _ if kept == frames.len() => vec![usage(false), end(Reason::Stop)],
+                1 => vec![usage(true), end(Reason::Cancelled)],
+                _ => vec![error(false), usage(true), end(Reason::Error)],
+            };
+            journal.extend(entries(last));
+            journal
+        })
 }
 
-#[expect(clippy::too_many_lines, reason = "the frames of every kind of item")]
 fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
     let mut frames = vec![
         json!({"type": "response.created", "response": {"id": "resp_up", "object": "response", "status": "in_progress", "output": []}}),
@@ -208,8 +339,14 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
     for (place, (kind, pieces)) in said.iter().enumerate() {
         let whole = pieces.concat();
         let (name, mut item) = match kind {
-            0 => ("response.output_text.delta", json!({"type": "message", "role": "assistant", "content": []})),
-            1 => ("response.reasoning_summary_text.delta", json!({"type": "reasoning", "summary": []})),
+            0 => (
+                "response.output_text.delta",
+                json!({"type": "message", "role": "assistant", "content": []}),
+            ),
+            1 => (
+                "response.reasoning_summary_text.delta",
+                json!({"type": "reasoning", "summary": []}),
+            ),
             2 => (
                 "response.function_call_arguments.delta",
                 json!({"type": "function_call", "call_id": format!("c{place}"), "name": "f", "arguments": ""}),
@@ -220,11 +357,21 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
             ),
         };
         item["id"] = format!("item_{place}").into();
-        frames.push(json!({"type": "response.output_item.added", "output_index": place, "item": item}));
+        frames.push(
+            json!({"type": "response.output_item.added", "output_index": place, "item": item}),
+        );
         let at = |kind: &str| json!({"type": kind, "item_id": format!("item_{place}"), "output_index": place, "content_index": 0, "summary_index": 0});
         let part = match kind {
-            0 => Some(("response.content_part", json!({"type": "output_text", "text": "", "annotations": []}), "text")),
-            1 => Some(("response.reasoning_summary_part", json!({"type": "summary_text", "text": ""}), "text")),
+            0 => Some((
+                "response.content_part",
+                json!({"type": "output_text", "text": "", "annotations": []}),
+                "text",
+            )),
+            1 => Some((
+                "response.reasoning_summary_part",
+                json!({"type": "summary_text", "text": ""}),
+                "text",
+            )),
             _ => None,
         };
         if let Some((name, part, _)) = &part {
@@ -237,7 +384,11 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
                 json!({"type": name, "item_id": item["id"], "output_index": place, "content_index": 0, "summary_index": 0, "delta": piece}),
             );
         }
-        let field = part.as_ref().map_or(if *kind == 2 { "arguments" } else { "input" }, |part| part.2);
+        let field = part
+            .as_ref()
+            .map_or(if *kind == 2 { "arguments" } else { "input" }, |part| {
+                part.2
+            });
         let mut all = at(&name.replace(".delta", ".done"));
         all[field] = whole.as_str().into();
         frames.push(all);
@@ -248,12 +399,17 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
             frames.push(ended);
         }
         match kind {
-            0 => item["content"] = json!([{"type": "output_text", "text": whole, "annotations": []}]),
+            0 => {
+                item["content"] =
+                    json!([{"type": "output_text", "text": whole, "annotations": []}]);
+            }
             1 => item["summary"] = json!([{"type": "summary_text", "text": whole}]),
             2 => item["arguments"] = whole.into(),
             _ => item["input"] = whole.into(),
         }
-        frames.push(json!({"type": "response.output_item.done", "output_index": place, "item": item}));
+        frames.push(
+            json!({"type": "response.output_item.done", "output_index": place, "item": item}),
+        );
         output.push(item);
     }
     frames.push(
@@ -266,22 +422,44 @@ fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
 }
 
 fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target { provider: Provider::example(WireId::OpenaiResponses, "http://127.0.0.1:1").into(), model: "m".into() };
+    let target = Target {
+        provider: Provider::example(WireId::OpenaiResponses, "http://127.0.0.1:1").into(),
+        model: "m".into(),
+    };
     let mut decoder = wire::of(WireId::OpenaiResponses).decoder(&target, "seed");
     let mut out = Decoded::default();
     let entry = |json: &Value| {
-        let frame = Frame { name: json["type"].as_str().unwrap().into(), data: json.to_string().into(), kind: FrameKind::Whole };
+        let frame = Frame {
+            name: json["type"].as_str().unwrap().into(),
+            data: json.to_string().into(),
+            kind: FrameKind::Whole,
+        };
         out.clear();
         decoder.decode(&frame, &mut out).unwrap();
-        Entry { raw: Some(Payload { name: frame.name, data: frame.data }), events: std::mem::take(&mut out.events) }
+        Entry {
+            raw: Some(Payload {
+                name: frame.name,
+                data: frame.data,
+            }),
+            events: std::mem::take(&mut out.events),
+        }
     };
     frames.iter().map(entry).collect()
 }
 
 /// What a reader from entry `seq` on is sent where the first `gone` entries were let go.
 fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
-    let summary = Entry::of(journal[..gone].iter().flat_map(|entry| &entry.events).cloned().collect());
-    let (mut encoder, mut out) = (OpenaiResponses.encoder(view(1, false)), SseWriter::new(None));
+    let summary = Entry::of(
+        journal[..gone]
+            .iter()
+            .flat_map(|entry| &entry.events)
+            .cloned()
+            .collect(),
+    );
+    let (mut encoder, mut out) = (
+        OpenaiResponses.encoder(view(1, false)),
+        SseWriter::new(None),
+    );
     out.mute(true);
     out.begin_entry(0, 0);
     encoder.remember(&summary, &mut out);
@@ -392,6 +570,10 @@ proptest! {
 
 #[test]
 fn a_view_of_nothing_is_a_response() {
-    let object: Value = serde_json::from_slice(&ResponseView::new(View { ..view(1, false) }).object()).unwrap();
-    assert_eq!((&object["object"], &object["status"], &object["output"]), (&json!("response"), &json!("in_progress"), &json!([])));
+    let object: Value =
+        serde_json::from_slice(&ResponseView::new(View { ..view(1, false) }).object()).unwrap();
+    assert_eq!(
+        (&object["object"], &object["status"], &object["output"]),
+        (&json!("response"), &json!("in_progress"), &json!([]))
+    );
 }

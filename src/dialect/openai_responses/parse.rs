@@ -1,5 +1,6 @@
-//! A request as it stands at the door: the few fields that routing, metering and answering need, what a response repeats
-//! of it, and what is kept for later turns. The rest is read only when a target speaks another wire.
+//! A request as it stands at the door: the few fields that routing, metering and answering need,
+//! what a response repeats of it, and what is kept for later turns. The rest is read only when a
+//! target speaks another wire.
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ const PREVIOUS: &str = "previous_response_id";
 /// The longest id of a response, bytes.
 const MAX_ID: usize = 256;
 
-/// The settings that a response repeats, and what stands for those that were not said; nothing: they are left out then.
+/// The settings that a response repeats, and what stands for those that were not said; nothing:
+/// they are left out then.
 const ECHO: [(&str, &str); 20] = [
     ("background", "false"),
     ("instructions", "null"),
@@ -56,7 +58,11 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     ask.headers = head_fields::passed_headers(headers, &[BETA]);
     let background = ask.asked.as_ref().is_some_and(|asked| asked.background);
     // It runs in the background here: no upstream is to be polled.
-    ask.body = if background { Object::body(&body)?.fields.without("background") } else { body };
+    ask.body = if background {
+        Object::body(&body)?.fields.without("background")
+    } else {
+        body
+    };
     Ok(ask)
 }
 
@@ -66,8 +72,15 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 /// As for the whole.
 pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(references::FIELDS)) {
-        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    if let Some(name) = top
+        .fields
+        .doubled(chat::FIELDS)
+        .or_else(|| top.fields.doubled(references::FIELDS))
+    {
+        return Err(Fault::invalid(
+            name,
+            format!("`{name}` comes more than once; send it once"),
+        ));
     }
     let mut references = references::find(&top, PREVIOUS)?;
     let asked = asked(&top)?;
@@ -75,7 +88,8 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     references.extend(estimate.references);
     Ok(Ask {
         dialect: DialectId::OpenaiResponses,
-        // What another wire has made goes back to that wire alone: such a body is written anew for each.
+        // What another wire has made goes back to that wire alone: such a body is written anew for
+        // each.
         shape: (!estimate.foreign).then_some(WireId::OpenaiResponses),
         body: Bytes::new(),
         model: head_fields::model(&top)?,
@@ -106,7 +120,11 @@ fn asked(top: &Object<'_>) -> Result<Asked, Fault> {
         store,
         previous: previous.map(ByteString::from),
         echo: echo(top),
-        input: if store { kept::items(top)? } else { ByteString::new() },
+        input: if store {
+            kept::items(top)?
+        } else {
+            ByteString::new()
+        },
     })
 }
 
@@ -144,20 +162,44 @@ mod tests {
         let ask = parsed(body).unwrap();
         assert_eq!(
             (ask.dialect, ask.shape, &*ask.model, ask.stream),
-            (DialectId::OpenaiResponses, Some(WireId::OpenaiResponses), "smart", true)
+            (
+                DialectId::OpenaiResponses,
+                Some(WireId::OpenaiResponses),
+                "smart",
+                true
+            )
         );
-        assert_eq!((ask.choices, ask.max_output, ask.include_usage, ask.input_estimate), (1, Some(50), true, 2));
+        assert_eq!(
+            (
+                ask.choices,
+                ask.max_output,
+                ask.include_usage,
+                ask.input_estimate
+            ),
+            (1, Some(50), true, 2)
+        );
         assert_eq!(ask.body, body.as_bytes());
         let asked = ask.asked.unwrap();
         assert!(asked.store && !asked.background && asked.previous.is_none());
-        assert_eq!(&*asked.input, r#"[{"type":"message","role":"user","content":"12345678"}]"#);
-        assert!(asked.echo.contains(r#","max_output_tokens":50,"#) && asked.echo.contains(r#","tool_choice":"auto","#), "{}", asked.echo);
+        assert_eq!(
+            &*asked.input,
+            r#"[{"type":"message","role":"user","content":"12345678"}]"#
+        );
+        assert!(
+            asked.echo.contains(r#","max_output_tokens":50,"#)
+                && asked.echo.contains(r#","tool_choice":"auto","#),
+            "{}",
+            asked.echo
+        );
     }
 
     #[test]
     fn the_background_is_ours_alone() {
         let ask = parsed(r#"{"model":"m","background":true,"input":[{"role":"user","content":"a"}],"store":false}"#).unwrap();
-        assert_eq!(&ask.body[..], br#"{"model":"m","input":[{"role":"user","content":"a"}],"store":false}"#);
+        assert_eq!(
+            &ask.body[..],
+            br#"{"model":"m","input":[{"role":"user","content":"a"}],"store":false}"#
+        );
         let asked = ask.asked.unwrap();
         assert!(asked.background && !asked.store && asked.input.is_empty());
         assert!(asked.echo.starts_with(r#","background":true"#));
@@ -174,8 +216,14 @@ mod tests {
             (r#""model":"m","input":"a","stream":1"#, "stream"),
             (r#""model":"m","input":"a","store":1"#, "store"),
             (r#""model":"m","input":"a","background":"x""#, "background"),
-            (r#""model":"m","input":"a","max_output_tokens":0"#, "max_output_tokens"),
-            (r#""model":"m","input":"a","previous_response_id":7"#, "previous_response_id"),
+            (
+                r#""model":"m","input":"a","max_output_tokens":0"#,
+                "max_output_tokens",
+            ),
+            (
+                r#""model":"m","input":"a","previous_response_id":7"#,
+                "previous_response_id",
+            ),
             (r#""model":"m","mod\u0065l":"n","input":"a""#, "model"),
         ] {
             assert_eq!(refused(fields), (400, Some(param.to_owned())), "{fields}");
@@ -188,18 +236,31 @@ mod tests {
         for (fields, param) in [
             (r#""input":"a","conversation":"c""#, "conversation"),
             (r#""input":"a","prompt":{"id":"p"}"#, "prompt"),
-            (r#""input":[{"type":"item_reference","id":"i"}]"#, "input[0]"),
-            (r#""input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]"#, "input[0].content[0].file_id"),
+            (
+                r#""input":[{"type":"item_reference","id":"i"}]"#,
+                "input[0]",
+            ),
+            (
+                r#""input":[{"role":"user","content":[{"type":"input_file","file_id":"f"}]}]"#,
+                "input[0].content[0].file_id",
+            ),
             (
                 r#""input":[{"type":"function_call_output","call_id":"c","output":[{"type":"input_image","file_id":"f"}]}]"#,
                 "input[0].output[0].file_id",
             ),
-            (r#""input":"a","tools":[{"type":"file_search","vector_store_ids":["v"]}]"#, "tools[0].vector_store_ids"),
+            (
+                r#""input":"a","tools":[{"type":"file_search","vector_store_ids":["v"]}]"#,
+                "tools[0].vector_store_ids",
+            ),
         ] {
             let ask = parsed(&format!(r#"{{"model":"m",{fields}}}"#)).unwrap();
             let fault = ask.chat().unwrap_err();
             assert_eq!(Some(&*ask.references[0].path), fault.param.as_deref());
-            assert_eq!((fault.code, fault.param.as_deref()), (Code::FieldNotAllowed, Some(param)), "{fields}");
+            assert_eq!(
+                (fault.code, fault.param.as_deref()),
+                (Code::FieldNotAllowed, Some(param)),
+                "{fields}"
+            );
         }
     }
 
@@ -207,7 +268,12 @@ mod tests {
     fn what_another_wire_has_made_is_not_passed_on_as_it_came() {
         let body = r#"{"model":"m","input":[{"type":"reasoning","summary":[],"encrypted_content":"sluicegate:gemini:e30"}]}"#;
         assert_eq!(parsed(body).unwrap().shape, None);
-        assert!(parsed(&body.replace("sluicegate:", "x")).unwrap().shape.is_some());
+        assert!(
+            parsed(&body.replace("sluicegate:", "x"))
+                .unwrap()
+                .shape
+                .is_some()
+        );
     }
 
     proptest! {

@@ -1,5 +1,5 @@
-//! What payloads that were passed on have told the client: the response, its items as far as they came, and the last
-//! number. It is what an end of ours has to go on from.
+//! What payloads that were passed on have told the client: the response, its items as far as they
+//! came, and the last number. It is what an end of ours has to go on from.
 
 mod item;
 
@@ -67,8 +67,17 @@ struct Told<'a> {
 impl<'a> Told<'a> {
     /// What it says of a part of an item.
     fn words(&self) -> Words<'a> {
-        let words = self.delta.or(self.text).or(self.refusal).or(self.arguments).or(self.input);
-        Words { at: self.summary_index.or(self.content_index), words, part: self.part }
+        let words = self
+            .delta
+            .or(self.text)
+            .or(self.refusal)
+            .or(self.arguments)
+            .or(self.input);
+        Words {
+            at: self.summary_index.or(self.content_index),
+            words,
+            part: self.part,
+        }
     }
 }
 
@@ -77,11 +86,18 @@ impl Passed {
     pub(super) fn pass(&mut self, payload: &Payload, out: &mut SseWriter) {
         // What is no event tells nothing.
         let told: Told<'_> = serde_json::from_str(&payload.data).unwrap_or_default();
-        let name = if payload.name.is_empty() { name(&told.kind) } else { &payload.name };
+        let name = if payload.name.is_empty() {
+            name(&told.kind)
+        } else {
+            &payload.name
+        };
         out.payload(name, &payload.data);
         self.next = told.sequence_number.unwrap_or(self.next).saturating_add(1);
         if let Some((voice, step)) = step(&told.kind) {
-            if let Some(item) = told.output_index.and_then(|place| self.items.get_mut(&place)) {
+            if let Some(item) = told
+                .output_index
+                .and_then(|place| self.items.get_mut(&place))
+            {
                 item.hear(voice, step, &told.words());
             }
             return;
@@ -92,7 +108,10 @@ impl Passed {
             ("response.output_item.done", Some(item), _) => self.keep(place, item, true),
             (kind, _, Some(response)) if response.get().starts_with('{') => {
                 self.response = Some(response.get().to_owned());
-                self.terminal = !matches!(kind, "response.created" | "response.queued" | "response.in_progress");
+                self.terminal = !matches!(
+                    kind,
+                    "response.created" | "response.queued" | "response.in_progress"
+                );
             }
             _ => {}
         }
@@ -100,7 +119,8 @@ impl Passed {
 
     fn keep(&mut self, place: u64, item: &RawValue, over: bool) {
         if self.items.len() < MOST_ITEMS || self.items.contains_key(&place) {
-            self.items.insert(place, Item::new(item.get().to_owned(), over));
+            self.items
+                .insert(place, Item::new(item.get().to_owned(), over));
         }
     }
 
@@ -116,9 +136,14 @@ impl Passed {
         }
     }
 
-    /// The response as it is: its last event's word for word where that was the provider's, else with what has come.
-    /// None where nothing is known of it.
-    pub(super) fn object(&self, status: &Status, usage: Option<&Usage>, over: bool) -> Option<Bytes> {
+    /// The response as it is: its last event's word for word where that was the provider's, else
+    /// with what has come. None where nothing is known of it.
+    pub(super) fn object(
+        &self,
+        status: &Status,
+        usage: Option<&Usage>,
+        over: bool,
+    ) -> Option<Bytes> {
         let told = self.response.as_ref()?;
         if self.terminal {
             return Some(self.ended(told));
@@ -126,10 +151,19 @@ impl Passed {
         let mut response: Map<String, Value> = serde_json::from_str(told).ok()?;
         let mut own = Map::new();
         let mut set = |name: &str, value: Value| drop(response.insert(name.to_owned(), value));
-        set("output", self.items.values().map(|item| item.value("in_progress")).collect());
+        set(
+            "output",
+            self.items
+                .values()
+                .map(|item| item.value("in_progress"))
+                .collect(),
+        );
         set("status", status.word().into());
         if let Status::Failed(code, message, limit) = status {
-            let mut error = Map::from_iter([("code".to_owned(), json!(code)), ("message".to_owned(), json!(message))]);
+            let mut error = Map::from_iter([
+                ("code".to_owned(), json!(code)),
+                ("message".to_owned(), json!(message)),
+            ]);
             error.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
             set("error", error.into());
         }
@@ -153,10 +187,14 @@ impl Passed {
 }
 
 impl Passed {
-    /// The response as its last event had it. Some servers leave the output out there: it is what its items were.
+    /// The response as its last event had it. Some servers leave the output out there: it is what
+    /// its items were.
     fn ended(&self, told: &str) -> Bytes {
         let fields = Fields::of(told.as_bytes()).ok();
-        let has_output = fields.as_ref().and_then(|fields| fields.get("output")).is_some_and(|output| output.get().len() > "[]".len());
+        let has_output = fields
+            .as_ref()
+            .and_then(|fields| fields.get("output"))
+            .is_some_and(|output| output.get().len() > "[]".len());
         match fields {
             Some(fields) if !has_output && !self.items.is_empty() => {
                 let items: Vec<&str> = self.items.values().map(Item::json).collect();
@@ -175,5 +213,12 @@ fn value_of(usage: &Usage) -> Value {
 
 /// A type as the name of an event, where it can be one.
 fn name(kind: &str) -> &str {
-    if kind.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.')) { kind } else { "" }
+    if kind
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
+    {
+        kind
+    } else {
+        ""
+    }
 }

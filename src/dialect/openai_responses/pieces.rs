@@ -1,4 +1,5 @@
-//! The pieces that a stream and a whole answer have in common: ids, items, usage, the response object.
+//! The pieces that a stream and a whole answer have in common: ids, items, usage, the response
+//! object.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -57,7 +58,11 @@ impl Status {
     /// A failure. Of a bug of ours nothing is told but where it was.
     pub(super) fn failed(fault: &Fault, stream: &StreamId) -> Self {
         let bug = fault.code == Code::InternalError;
-        let message = if bug { format!("internal error in stream {stream}") } else { fault.message.clone() };
+        let message = if bug {
+            format!("internal error in stream {stream}")
+        } else {
+            fault.message.clone()
+        };
         Self::Failed(fault.told_code().to_owned(), message, fault.limit)
     }
 }
@@ -99,7 +104,13 @@ pub(super) fn put_list<'a>(buf: &mut BytesMut, list: impl IntoIterator<Item = &'
 }
 
 /// Writes a response object. `output` is a JSON array.
-pub(super) fn put_response(buf: &mut BytesMut, view: &View, status: &Status, output: &[u8], usage: Option<&Usage>) {
+pub(super) fn put_response(
+    buf: &mut BytesMut,
+    view: &View,
+    status: &Status,
+    output: &[u8],
+    usage: Option<&Usage>,
+) {
     buf.put_slice(b"{\"id\":\"resp_");
     buf.put_slice(view.start.stream.as_str().as_bytes());
     buf.put_slice(b"\",\"object\":\"response\",\"created_at\":");
@@ -164,8 +175,8 @@ pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_u8(b'}');
 }
 
-/// A citation as an annotation: the provider's own where it is of this API, else one with a URL. Places count from the
-/// start of the part, before which there were so many characters.
+/// A citation as an annotation: the provider's own where it is of this API, else one with a URL.
+/// Places count from the start of the part, before which there were so many characters.
 pub(super) fn annotation(citation: &Citation, own: bool, before: u32) -> Option<Bytes> {
     let mut buf = BytesMut::new();
     if own {
@@ -179,7 +190,11 @@ pub(super) fn annotation(citation: &Citation, own: bool, before: u32) -> Option<
     put_name(&mut buf, "end_index");
     put_u64(&mut buf, end.saturating_sub(before).into());
     put_text_member(&mut buf, "url", url);
-    put_text_member(&mut buf, "title", citation.title.as_deref().unwrap_or_default());
+    put_text_member(
+        &mut buf,
+        "title",
+        citation.title.as_deref().unwrap_or_default(),
+    );
     buf.put_u8(b'}');
     Some(buf.freeze())
 }

@@ -12,14 +12,24 @@ use crate::model::wire::WireId;
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
-    let raws: Vec<&RawValue> = top.read("tools", "an array of objects")?.unwrap_or_default();
-    top.objects("tools")?.iter().zip(raws).map(|(tool, json)| declared(tool, json)).collect()
+    let raws: Vec<&RawValue> = top
+        .read("tools", "an array of objects")?
+        .unwrap_or_default();
+    top.objects("tools")?
+        .iter()
+        .zip(raws)
+        .map(|(tool, json)| declared(tool, json))
+        .collect()
 }
 
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     let kind = tool.filled("type")?;
     if kind != "function" {
-        return Ok(Tool::Native { wire: WireId::OpenaiResponses, kind, json: json.to_owned() });
+        return Ok(Tool::Native {
+            wire: WireId::OpenaiResponses,
+            kind,
+            json: json.to_owned(),
+        });
     }
     let parameters = tool.raw("parameters");
     if parameters.is_some_and(|value| !value.get().starts_with('{')) {
@@ -39,7 +49,9 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
-    let Some(value) = top.raw("tool_choice") else { return Ok(None) };
+    let Some(value) = top.raw("tool_choice") else {
+        return Ok(None);
+    };
     if value.get().starts_with('"') {
         return match &*top.required("tool_choice")? {
             "none" => Ok(Some(ToolChoice::None)),
@@ -52,7 +64,10 @@ pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
     match &*choice.required("type")? {
         "function" | "custom" => Ok(Some(ToolChoice::Named(choice.filled("name")?))),
         "allowed_tools" => allowed(&choice).map(Some),
-        _ => Err(choice.refuse("type", "`function`, `custom` or `allowed_tools`, for this target")),
+        _ => Err(choice.refuse(
+            "type",
+            "`function`, `custom` or `allowed_tools`, for this target",
+        )),
     }
 }
 
@@ -62,7 +77,11 @@ fn allowed(choice: &Object<'_>) -> Result<ToolChoice, Fault> {
         "required" => true,
         _ => return Err(choice.refuse("mode", "`auto` or `required`")),
     };
-    let names = choice.objects("tools")?.iter().map(name).collect::<Result<_, _>>()?;
+    let names = choice
+        .objects("tools")?
+        .iter()
+        .map(name)
+        .collect::<Result<_, _>>()?;
     Ok(ToolChoice::Allowed { names, required })
 }
 

@@ -1,4 +1,5 @@
-//! The tool calls of a message while they grow: a part is only complete with all of its arguments, so these are kept.
+//! The tool calls of a message while they grow: a part is only complete with all of its arguments,
+//! so these are kept.
 
 use std::collections::BTreeMap;
 
@@ -48,11 +49,23 @@ impl Calls {
         chunk.text("toolName", &call.name);
         chunk.end();
         let (id, name, signature) = (call.id.clone(), call.name.clone(), call.signature.clone());
-        self.open.insert(call.index, Open { id, name, signature, custom: call.custom, arguments: String::new(), lost: false });
+        self.open.insert(
+            call.index,
+            Open {
+                id,
+                name,
+                signature,
+                custom: call.custom,
+                arguments: String::new(),
+                lost: false,
+            },
+        );
     }
 
     pub(super) fn grow(&mut self, index: u16, delta: &str, out: &mut SseWriter) {
-        let Some(call) = self.open.get_mut(&index) else { return };
+        let Some(call) = self.open.get_mut(&index) else {
+            return;
+        };
         call.lost |= self.bare;
         call.arguments.push_str(delta);
         let mut chunk = Members::of(out.event(""));
@@ -63,15 +76,32 @@ impl Calls {
     }
 
     pub(super) fn end(&mut self, index: u16, out: &mut SseWriter) {
-        let Some(call) = self.open.remove(&index) else { return };
+        let Some(call) = self.open.remove(&index) else {
+            return;
+        };
         let whole = !call.lost && (call.custom || input(&call.arguments).is_some());
         let mut chunk = Members::of(out.event(""));
-        chunk.text("type", if whole { "tool-input-available" } else { "tool-input-error" });
+        chunk.text(
+            "type",
+            if whole {
+                "tool-input-available"
+            } else {
+                "tool-input-error"
+            },
+        );
         chunk.text("toolCallId", &call.id);
         chunk.text("toolName", &call.name);
-        put_input(chunk.value("input"), &call.arguments, call.custom || call.lost);
+        put_input(
+            chunk.value("input"),
+            &call.arguments,
+            call.custom || call.lost,
+        );
         if let Some(signature) = &call.signature {
-            put_own(chunk.value("providerMetadata"), self.wire, &[("signature", Some(signature))]);
+            put_own(
+                chunk.value("providerMetadata"),
+                self.wire,
+                &[("signature", Some(signature))],
+            );
         }
         if !whole {
             let why = if call.lost {

@@ -49,7 +49,16 @@ impl Kind {
 impl Encoder {
     /// For a reader.
     pub(super) fn new(view: View) -> Self {
-        Self { view, open: None, parts: 0, calls: Calls::default(), sources: 0, stepped: false, usage: None, over: false }
+        Self {
+            view,
+            open: None,
+            parts: 0,
+            calls: Calls::default(),
+            sources: 0,
+            stepped: false,
+            usage: None,
+            over: false,
+        }
     }
 
     fn chunk<'o>(kind: &str, out: &'o mut SseWriter) -> Members<'o> {
@@ -90,7 +99,11 @@ impl Encoder {
         let mut chunk = Self::chunk(kind.chunks().0, out);
         self.put_id(&mut chunk);
         if kind == Kind::Refusal {
-            put_own(chunk.value("providerMetadata"), None, &[("kind", Some("refusal"))]);
+            put_own(
+                chunk.value("providerMetadata"),
+                None,
+                &[("kind", Some("refusal"))],
+            );
         }
         chunk.end();
     }
@@ -115,7 +128,11 @@ impl Encoder {
 
     /// A signature ends the part that it signs; one that signs nothing here has a part of its own.
     fn signature(&mut self, signature: &Signature, out: &mut SseWriter) {
-        let kind = if signature.on_text { Kind::Text } else { Kind::Reasoning };
+        let kind = if signature.on_text {
+            Kind::Text
+        } else {
+            Kind::Reasoning
+        };
         if signature.redacted.is_some() {
             self.end_part(None, out);
         }
@@ -158,7 +175,10 @@ impl Encoder {
         self.close(out);
         let mut chunk = Self::chunk("error", out);
         match failure.fault.code {
-            Code::InternalError => chunk.text("errorText", &format!("internal error in stream {}", self.view.start.stream)),
+            Code::InternalError => chunk.text(
+                "errorText",
+                &format!("internal error in stream {}", self.view.start.stream),
+            ),
             _ => chunk.text("errorText", &failure.fault.message),
         }
         // Beyond the protocol, for pages that tell faults apart.
@@ -192,7 +212,11 @@ impl Encoder {
         let mut chunk = Self::chunk("finish", out);
         chunk.text("finishReason", finish_word(end.reason));
         let usage = self.usage.or(end.usage);
-        put_metadata(chunk.value("messageMetadata"), &self.view.start, Some((end.reason, usage.as_ref())));
+        put_metadata(
+            chunk.value("messageMetadata"),
+            &self.view.start,
+            Some((end.reason, usage.as_ref())),
+        );
         chunk.end();
     }
 }

@@ -7,7 +7,9 @@ use super::Ui;
 use super::messages;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::Dialect as _;
-use crate::dialect::journals::{arguments, blocks, call, entries, journals, resumes_everywhere, spelled, view};
+use crate::dialect::journals::{
+    arguments, blocks, call, entries, journals, resumes_everywhere, spelled, view,
+};
 use crate::dialect::object::Object;
 use crate::model::chat::Part as Said;
 use crate::model::entry::Entry;
@@ -34,7 +36,10 @@ impl Message {
         for block in sse {
             assert!(!message.done, "nothing may follow the end: {block}");
             let data = block.strip_prefix("data: ").expect("a nameless event");
-            assert!(!data.contains(['\n', '\u{85}', '\u{2028}']), "one line for every reader of lines: {data:?}");
+            assert!(
+                !data.contains(['\n', '\u{85}', '\u{2028}']),
+                "one line for every reader of lines: {data:?}"
+            );
             if data == "[DONE]" {
                 message.done = true;
             } else {
@@ -45,35 +50,48 @@ impl Message {
     }
 
     fn part(&mut self, chunk: &Value) -> &mut Value {
-        let (_, at) = *self.open.iter().find(|(id, _)| *id == chunk["id"]).expect("a part that has begun");
+        let (_, at) = *self
+            .open
+            .iter()
+            .find(|(id, _)| *id == chunk["id"])
+            .expect("a part that has begun");
         &mut self.parts[at]
     }
 
     fn call(&mut self, chunk: &Value) -> &mut Value {
-        self.parts.iter_mut().find(|part| part["toolCallId"] == chunk["toolCallId"]).expect("a call that has begun")
+        self.parts
+            .iter_mut()
+            .find(|part| part["toolCallId"] == chunk["toolCallId"])
+            .expect("a call that has begun")
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each chunk of the protocol")]
     fn take(&mut self, chunk: &Value) {
         let kind = chunk["type"].as_str().unwrap();
         match kind {
             "start" => {
                 assert!(self.id.is_null() && self.parts.is_empty(), "it starts once");
-                (self.id, self.metadata) = (chunk["messageId"].clone(), chunk["messageMetadata"].clone());
+                (self.id, self.metadata) =
+                    (chunk["messageId"].clone(), chunk["messageMetadata"].clone());
             }
             "start-step" => self.parts.push(json!({"type": "step-start"})),
             "finish-step" => assert!(self.open.is_empty(), "parts are ended before the step"),
             "text-start" | "reasoning-start" => {
                 let id = chunk["id"].as_str().unwrap().to_owned();
-                assert!(self.open.is_empty(), "a part is ended before another begins");
+                assert!(
+                    self.open.is_empty(),
+                    "a part is ended before another begins"
+                );
                 self.open.push((id, self.parts.len()));
-                let mut part = json!({"type": kind.trim_end_matches("-start"), "text": "", "state": "done"});
+                let mut part =
+                    json!({"type": kind.trim_end_matches("-start"), "text": "", "state": "done"});
                 keep(&mut part, "providerMetadata", chunk);
                 self.parts.push(part);
             }
             "text-delta" | "reasoning-delta" => {
                 let part = self.part(chunk);
-                part["text"] = (part["text"].as_str().unwrap().to_owned() + chunk["delta"].as_str().unwrap()).into();
+                part["text"] = (part["text"].as_str().unwrap().to_owned()
+                    + chunk["delta"].as_str().unwrap())
+                .into();
             }
             "text-end" | "reasoning-end" => {
                 keep(self.part(chunk), "providerMetadata", chunk);
@@ -81,21 +99,38 @@ impl Message {
             }
             "tool-input-start" => {
                 let kind = format!("tool-{}", chunk["toolName"].as_str().unwrap());
-                self.parts.push(json!({"type": kind, "toolCallId": chunk["toolCallId"], "text": ""}));
+                self.parts
+                    .push(json!({"type": kind, "toolCallId": chunk["toolCallId"], "text": ""}));
             }
             "tool-input-delta" => {
                 let part = self.call(chunk);
-                part["text"] = (part["text"].as_str().unwrap().to_owned() + chunk["inputTextDelta"].as_str().unwrap()).into();
+                part["text"] = (part["text"].as_str().unwrap().to_owned()
+                    + chunk["inputTextDelta"].as_str().unwrap())
+                .into();
             }
             "tool-input-available" | "tool-input-error" => {
                 let part = self.call(chunk);
                 let text = part.as_object_mut().unwrap().remove("text").unwrap();
                 let input = &chunk["input"];
                 let same = input.as_str() == text.as_str()
-                    || text.as_str().unwrap().trim_matches([' ', '\t', '\n', '\r']).is_empty() && *input == json!({});
-                assert!(same || serde_json::from_str::<Value>(text.as_str().unwrap()).unwrap() == *input, "{chunk}");
+                    || text
+                        .as_str()
+                        .unwrap()
+                        .trim_matches([' ', '\t', '\n', '\r'])
+                        .is_empty()
+                        && *input == json!({});
+                assert!(
+                    same || serde_json::from_str::<Value>(text.as_str().unwrap()).unwrap()
+                        == *input,
+                    "{chunk}"
+                );
                 part["input"] = input.clone();
-                part["state"] = if kind == "tool-input-error" { "output-error" } else { "input-available" }.into();
+                part["state"] = if kind == "tool-input-error" {
+                    "output-error"
+                } else {
+                    "input-available"
+                }
+                .into();
                 keep(part, "errorText", chunk);
                 if chunk["providerMetadata"].is_object() {
                     part["callProviderMetadata"] = chunk["providerMetadata"].clone();
@@ -107,7 +142,10 @@ impl Message {
                 self.metadata = chunk["messageMetadata"].clone();
             }
             "abort" => self.aborted = true,
-            "error" => assert!(self.error.replace(chunk["errorText"].clone()).is_none(), "an error is told once"),
+            "error" => assert!(
+                self.error.replace(chunk["errorText"].clone()).is_none(),
+                "an error is told once"
+            ),
             other => panic!("the SDK knows no {other}"),
         }
     }
@@ -132,29 +170,65 @@ fn joined(parts: &[Said], of: fn(&Said) -> Option<&str>) -> String {
 fn comes_back(message: &Value, said: &[Part]) {
     let body = json!({"messages": [message]});
     let mut turns = Vec::new();
-    messages::read(&Object::body(body.to_string().as_bytes()).unwrap(), &mut turns).unwrap();
+    messages::read(
+        &Object::body(body.to_string().as_bytes()).unwrap(),
+        &mut turns,
+    )
+    .unwrap();
     let back: Vec<Said> = turns.into_iter().flat_map(|turn| turn.parts).collect();
     let words = |of: fn(&Part) -> Option<&str>| said.iter().filter_map(of).collect::<String>();
     assert_eq!(
-        joined(&back, |it| if let Said::Text(text) = it { Some(text) } else { None }),
-        words(|it| if let Part::Text(text) = it { Some(text) } else { None })
+        joined(&back, |it| if let Said::Text(text) = it {
+            Some(text)
+        } else {
+            None
+        }),
+        words(|it| if let Part::Text(text) = it {
+            Some(text)
+        } else {
+            None
+        })
     );
     assert_eq!(
-        joined(&back, |it| if let Said::Reasoning(past) = it { Some(&past.text) } else { None }),
-        words(|it| if let Part::Reasoning(text) = it { Some(text) } else { None })
+        joined(&back, |it| if let Said::Reasoning(past) = it {
+            Some(&past.text)
+        } else {
+            None
+        }),
+        words(|it| if let Part::Reasoning(text) = it {
+            Some(text)
+        } else {
+            None
+        })
     );
     let marks = |parts: &[Said]| {
         let mark = |it: &Said| match it {
-            Said::Reasoning(past) if past.signature.is_some() || past.redacted.is_some() => {
-                Some((past.signature.clone(), past.redacted.clone(), past.wire, past.on_text))
-            }
+            Said::Reasoning(past) if past.signature.is_some() || past.redacted.is_some() => Some((
+                past.signature.clone(),
+                past.redacted.clone(),
+                past.wire,
+                past.on_text,
+            )),
             _ => None,
         };
         parts.iter().filter_map(mark).collect::<Vec<_>>()
     };
-    let signed = said.iter().filter_map(|it| if let Part::Signature(it) = it { Some(it) } else { None });
+    let signed = said.iter().filter_map(|it| {
+        if let Part::Signature(it) = it {
+            Some(it)
+        } else {
+            None
+        }
+    });
     let expected: Vec<_> = signed
-        .map(|it| (it.signature.as_deref().map(str::to_owned), it.redacted.as_deref().map(str::to_owned), Some(it.wire), it.on_text))
+        .map(|it| {
+            (
+                it.signature.as_deref().map(str::to_owned),
+                it.redacted.as_deref().map(str::to_owned),
+                Some(it.wire),
+                it.on_text,
+            )
+        })
         .collect();
     assert_eq!(marks(&back), expected);
 }
@@ -166,18 +240,36 @@ fn a_call_whose_beginning_was_let_go_is_an_error() {
         let (mut encoder, mut out) = (Ui.encoder(view(1, false)), SseWriter::new(None));
         out.mute(true);
         out.begin_entry(0, 0);
-        encoder.remember(&Entry::of([call(0, 0, custom, None), arguments(0, 0, "")].into_iter().collect()), &mut out);
+        encoder.remember(
+            &Entry::of(
+                [call(0, 0, custom, None), arguments(0, 0, "")]
+                    .into_iter()
+                    .collect(),
+            ),
+            &mut out,
+        );
         out.end_entry();
         out.mute(false);
         let (call, choice) = (0, 0);
-        for (seq, entry) in (1..).zip(&entries([arguments(choice, call, tail), Event::ToolCallEnd { choice, index: call }])) {
+        for (seq, entry) in (1..).zip(&entries([
+            arguments(choice, call, tail),
+            Event::ToolCallEnd {
+                choice,
+                index: call,
+            },
+        ])) {
             out.begin_entry(seq, 0);
             encoder.entry(entry, &mut out);
             out.end_entry();
         }
         let told = blocks(std::str::from_utf8(&out.take()).unwrap());
-        let last: Value = serde_json::from_str(told.last().unwrap().strip_prefix("data: ").unwrap()).unwrap();
-        assert_eq!((&last["type"], &last["input"]), (&json!("tool-input-error"), &json!(tail)), "{told:?}");
+        let last: Value =
+            serde_json::from_str(told.last().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(
+            (&last["type"], &last["input"]),
+            (&json!("tool-input-error"), &json!(tail)),
+            "{told:?}"
+        );
     }
 }
 

@@ -1,8 +1,8 @@
 //! UI messages as the turns of a chat.
 //!
-//! An assistant's message may hold several steps, each of which is a turn of the model, followed by what its tools gave.
-//! Not sent on: `data-*` and `source-*` parts, `step-start`, `custom` and `steering-message` (they are between page and
-//! server), and calls whose input was never complete.
+//! An assistant's message may hold several steps, each of which is a turn of the model, followed by
+//! what its tools gave. Not sent on: `data-*` and `source-*` parts, `step-start`, `custom` and
+//! `steering-message` (they are between page and server), and calls whose input was never complete.
 
 use serde_json::value::RawValue;
 
@@ -47,30 +47,66 @@ fn said(message: &Object<'_>, role: Role, turns: &mut Vec<Message>) -> Result<()
             "text" => said.push(Part::Text(part.required("text")?)),
             "file" if role == Role::User => said.push(file(&part)?),
             kind if is_between_us(kind) => {}
-            _ => return Err(part.refuse("type", if role == Role::User { "`text`, `file` or `data-…`" } else { "`text`" })),
+            _ => {
+                return Err(part.refuse(
+                    "type",
+                    if role == Role::User {
+                        "`text`, `file` or `data-…`"
+                    } else {
+                        "`text`"
+                    },
+                ));
+            }
         }
     }
     if !said.is_empty() {
-        turns.push(Message { role, name: None, parts: said });
+        turns.push(Message {
+            role,
+            name: None,
+            parts: said,
+        });
     }
     Ok(())
 }
 
 fn is_between_us(kind: &str) -> bool {
-    kind.starts_with("data-") || matches!(kind, "source-url" | "source-document" | "step-start" | "custom" | "steering-message")
+    kind.starts_with("data-")
+        || matches!(
+            kind,
+            "source-url" | "source-document" | "step-start" | "custom" | "steering-message"
+        )
 }
 
 fn file(part: &Object<'_>) -> Result<Part, Fault> {
     let kind = part.filled("mediaType")?;
     let source = source(part, "url")?;
     Ok(match source {
-        Source::Data { base64, .. } if kind.starts_with("audio/") => Part::Audio { data: base64, format: audio_format(&kind) },
-        Source::Data { base64, .. } if kind.starts_with("image/") => {
-            Part::Image { source: Source::Data { media_type: kind, base64 }, detail: None }
-        }
-        Source::Data { base64, .. } => Part::File { source: Source::Data { media_type: kind, base64 }, filename: part.string("filename")? },
-        linked if kind.starts_with("image/") => Part::Image { source: linked, detail: None },
-        linked => Part::File { source: linked, filename: part.string("filename")? },
+        Source::Data { base64, .. } if kind.starts_with("audio/") => Part::Audio {
+            data: base64,
+            format: audio_format(&kind),
+        },
+        Source::Data { base64, .. } if kind.starts_with("image/") => Part::Image {
+            source: Source::Data {
+                media_type: kind,
+                base64,
+            },
+            detail: None,
+        },
+        Source::Data { base64, .. } => Part::File {
+            source: Source::Data {
+                media_type: kind,
+                base64,
+            },
+            filename: part.string("filename")?,
+        },
+        linked if kind.starts_with("image/") => Part::Image {
+            source: linked,
+            detail: None,
+        },
+        linked => Part::File {
+            source: linked,
+            filename: part.string("filename")?,
+        },
     })
 }
 
@@ -93,9 +129,16 @@ struct Step {
 
 impl Step {
     fn end(&mut self, turns: &mut Vec<Message>) {
-        for (role, parts) in [(Role::Assistant, std::mem::take(&mut self.said)), (Role::Tool, std::mem::take(&mut self.results))] {
+        for (role, parts) in [
+            (Role::Assistant, std::mem::take(&mut self.said)),
+            (Role::Tool, std::mem::take(&mut self.results)),
+        ] {
             if !parts.is_empty() {
-                turns.push(Message { role, name: None, parts });
+                turns.push(Message {
+                    role,
+                    name: None,
+                    parts,
+                });
             }
         }
     }
@@ -129,7 +172,13 @@ fn text(part: &Object<'_>, step: &mut Step) -> Result<(), Fault> {
         return Ok(());
     }
     if let (Some(signature), Some(wire)) = (own.signature, own.wire) {
-        let past = PastReasoning { text: String::new(), signature: Some(signature), redacted: None, wire: Some(wire), on_text: true };
+        let past = PastReasoning {
+            text: String::new(),
+            signature: Some(signature),
+            redacted: None,
+            wire: Some(wire),
+            on_text: true,
+        };
         step.said.push(Part::Reasoning(past));
     }
     if !text.is_empty() {
@@ -141,7 +190,13 @@ fn text(part: &Object<'_>, step: &mut Step) -> Result<(), Fault> {
 fn reasoning(part: &Object<'_>) -> Result<Option<Part>, Fault> {
     let text = part.required("text")?;
     let own = Own::of(part, "providerMetadata")?;
-    let past = PastReasoning { text, signature: own.signature, redacted: own.redacted, wire: own.wire, on_text: false };
+    let past = PastReasoning {
+        text,
+        signature: own.signature,
+        redacted: own.redacted,
+        wire: own.wire,
+        on_text: false,
+    };
     let says = !past.text.is_empty() || past.signature.is_some() || past.redacted.is_some();
     Ok(says.then_some(Part::Reasoning(past)))
 }
@@ -165,12 +220,21 @@ fn tool(part: &Object<'_>, name: String, step: &mut Step) -> Result<(), Fault> {
     }));
     let (text, is_error) = match &*state {
         "output-available" => (output(part.raw("output")), false),
-        "output-error" => (part.string("errorText")?.unwrap_or_else(|| "the tool failed".to_owned()), true),
+        "output-error" => (
+            part.string("errorText")?
+                .unwrap_or_else(|| "the tool failed".to_owned()),
+            true,
+        ),
         "output-denied" => ("the user has denied this tool call".to_owned(), true),
         "input-available" | "approval-requested" | "approval-responded" => return Ok(()),
         _ => return Err(part.refuse("state", "a state of a tool part")),
     };
-    step.results.push(Part::ToolResult(ToolResult { id, name: Some(name), parts: vec![Part::Text(text)], is_error }));
+    step.results.push(Part::ToolResult(ToolResult {
+        id,
+        name: Some(name),
+        parts: vec![Part::Text(text)],
+        is_error,
+    }));
     Ok(())
 }
 
@@ -178,7 +242,9 @@ fn tool(part: &Object<'_>, name: String, step: &mut Step) -> Result<(), Fault> {
 fn arguments(input: Option<&RawValue>) -> (String, bool) {
     match input.map(RawValue::get) {
         None => (String::new(), false),
-        Some(json) if json.starts_with('"') => (serde_json::from_str(json).unwrap_or_default(), true),
+        Some(json) if json.starts_with('"') => {
+            (serde_json::from_str(json).unwrap_or_default(), true)
+        }
         Some(json) => (json.to_owned(), false),
     }
 }
@@ -200,11 +266,20 @@ struct Own {
 
 impl Own {
     fn of(part: &Object<'_>, field: &str) -> Result<Self, Fault> {
-        let Some(metadata) = part.object(field)? else { return Ok(Self::default()) };
-        let Some(own) = metadata.object(OWN)? else { return Ok(Self::default()) };
+        let Some(metadata) = part.object(field)? else {
+            return Ok(Self::default());
+        };
+        let Some(own) = metadata.object(OWN)? else {
+            return Ok(Self::default());
+        };
         let wire = own.string("wire")?.as_deref().and_then(WireId::named);
         let signed = |value: Option<String>| value.filter(|_| wire.is_some());
-        Ok(Self { wire, signature: signed(own.string("signature")?), redacted: signed(own.string("redacted")?), kind: own.string("kind")? })
+        Ok(Self {
+            wire,
+            signature: signed(own.string("signature")?),
+            redacted: signed(own.string("redacted")?),
+            kind: own.string("kind")?,
+        })
     }
 }
 
@@ -232,17 +307,44 @@ mod tests {
         )
         .unwrap();
         let roles: Vec<_> = turns.iter().map(|turn| turn.role).collect();
-        assert_eq!(roles, [Role::User, Role::Assistant, Role::Tool, Role::Assistant]);
-        assert!(matches!(&turns[0].parts[..], [Part::Text(_), Part::Image { source: Source::Data { .. }, .. }]));
-        let [Part::Reasoning(past), Part::Text(_), Part::ToolCall(f), Part::ToolCall(g)] = &turns[1].parts[..] else {
+        assert_eq!(
+            roles,
+            [Role::User, Role::Assistant, Role::Tool, Role::Assistant]
+        );
+        assert!(matches!(
+            &turns[0].parts[..],
+            [
+                Part::Text(_),
+                Part::Image {
+                    source: Source::Data { .. },
+                    ..
+                }
+            ]
+        ));
+        let [
+            Part::Reasoning(past),
+            Part::Text(_),
+            Part::ToolCall(f),
+            Part::ToolCall(g),
+        ] = &turns[1].parts[..]
+        else {
             panic!("{:?}", turns[1])
         };
-        assert_eq!((past.signature.as_deref(), past.wire), (Some("s"), Some(WireId::Anthropic)));
+        assert_eq!(
+            (past.signature.as_deref(), past.wire),
+            (Some("s"), Some(WireId::Anthropic))
+        );
         assert_eq!((&*f.arguments, &*g.name), (r#"{"x": 1}"#, "g"));
-        let [Part::ToolResult(y), Part::ToolResult(no)] = &turns[2].parts[..] else { panic!("{:?}", turns[2]) };
+        let [Part::ToolResult(y), Part::ToolResult(no)] = &turns[2].parts[..] else {
+            panic!("{:?}", turns[2])
+        };
         assert!(matches!(&y.parts[..], [Part::Text(text)] if text == r#"{"y":2}"#) && !y.is_error);
         assert!(matches!(&no.parts[..], [Part::Text(text)] if text == "no") && no.is_error);
-        assert_eq!(turns[3].parts.len(), 1, "a call that was never complete is left out");
+        assert_eq!(
+            turns[3].parts.len(),
+            1,
+            "a call that was never complete is left out"
+        );
     }
 
     #[test]
@@ -251,18 +353,40 @@ mod tests {
             ("[]", "messages"),
             (r#"[{"role":"user"}]"#, "messages[0].parts"),
             (r#"[{"role":"robot","parts":[]}]"#, "messages[0].role"),
-            (r#"[{"role":"user","parts":[{"type":"text"}]}]"#, "messages[0].parts[0].text"),
-            (r#"[{"role":"user","parts":[{"type":"hologram"}]}]"#, "messages[0].parts[0].type"),
-            (r#"[{"role":"user","parts":[{"type":"file","url":"x"}]}]"#, "messages[0].parts[0].mediaType"),
-            (r#"[{"role":"user","parts":[{"type":"file","mediaType":"image/png","url":"data:nope"}]}]"#, "messages[0].parts[0].url"),
-            (r#"[{"role":"assistant","parts":[{"type":"tool-f","state":"output-available"}]}]"#, "messages[0].parts[0].toolCallId"),
-            (r#"[{"role":"assistant","parts":[{"type":"tool-f","toolCallId":"c","state":"??"}]}]"#, "messages[0].parts[0].state"),
+            (
+                r#"[{"role":"user","parts":[{"type":"text"}]}]"#,
+                "messages[0].parts[0].text",
+            ),
+            (
+                r#"[{"role":"user","parts":[{"type":"hologram"}]}]"#,
+                "messages[0].parts[0].type",
+            ),
+            (
+                r#"[{"role":"user","parts":[{"type":"file","url":"x"}]}]"#,
+                "messages[0].parts[0].mediaType",
+            ),
+            (
+                r#"[{"role":"user","parts":[{"type":"file","mediaType":"image/png","url":"data:nope"}]}]"#,
+                "messages[0].parts[0].url",
+            ),
+            (
+                r#"[{"role":"assistant","parts":[{"type":"tool-f","state":"output-available"}]}]"#,
+                "messages[0].parts[0].toolCallId",
+            ),
+            (
+                r#"[{"role":"assistant","parts":[{"type":"tool-f","toolCallId":"c","state":"??"}]}]"#,
+                "messages[0].parts[0].state",
+            ),
             (
                 r#"[{"role":"assistant","parts":[{"type":"text","text":"a","providerMetadata":{"sluicegate":7}}]}]"#,
                 "messages[0].parts[0].providerMetadata.sluicegate",
             ),
         ] {
-            assert_eq!(turns(messages).unwrap_err().param.as_deref(), Some(param), "{messages}");
+            assert_eq!(
+                turns(messages).unwrap_err().param.as_deref(),
+                Some(param),
+                "{messages}"
+            );
         }
     }
 
@@ -274,7 +398,9 @@ mod tests {
                 {"type":"reasoning","text":"","providerMetadata":{"other":{"signature":"x"}}}]}]"#,
         )
         .unwrap();
-        let [Part::Reasoning(past), Part::Text(_), Part::Refusal(_)] = &turns[0].parts[..] else { panic!("{turns:?}") };
+        let [Part::Reasoning(past), Part::Text(_), Part::Refusal(_)] = &turns[0].parts[..] else {
+            panic!("{turns:?}")
+        };
         assert!(past.on_text && past.wire == Some(WireId::Gemini));
     }
 }

@@ -34,8 +34,15 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 
 fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
     let top = Object::body(body)?;
-    if let Some(name) = top.fields.doubled(chat::FIELDS).or_else(|| top.fields.doubled(&["id", "system"])) {
-        return Err(Fault::invalid(name, format!("`{name}` comes more than once; send it once")));
+    if let Some(name) = top
+        .fields
+        .doubled(chat::FIELDS)
+        .or_else(|| top.fields.doubled(&["id", "system"]))
+    {
+        return Err(Fault::invalid(
+            name,
+            format!("`{name}` comes more than once; send it once"),
+        ));
     }
     references::refuse(&top)?;
     let chat = chat_of(&top)?;
@@ -44,7 +51,10 @@ fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
         shape: None,
         body: Bytes::new(),
         model: bounded(&top, "model", MAX_MODEL)?.unwrap_or_default(),
-        conversation: Some(Arc::new(Thread { chat: bounded(&top, "id", MAX_ID)?, message: continued(&top)? })),
+        conversation: Some(Arc::new(Thread {
+            chat: bounded(&top, "id", MAX_ID)?,
+            message: continued(&top)?,
+        })),
         asked: None,
         models: Vec::new(),
         references: Vec::new(),
@@ -65,11 +75,16 @@ fn translate(body: &[u8]) -> Result<Chat, Fault> {
     chat_of(&Object::body(body)?)
 }
 
-/// One answer to the conversation, with the settings of Chat Completions and `system` before all messages.
+/// One answer to the conversation, with the settings of Chat Completions and `system` before all
+/// messages.
 fn chat_of(top: &Object<'_>) -> Result<Chat, Fault> {
     let mut all = Vec::new();
     if let Some(system) = top.string("system")? {
-        all.push(Message { role: Role::System, name: None, parts: vec![Part::Text(system)] });
+        all.push(Message {
+            role: Role::System,
+            name: None,
+            parts: vec![Part::Text(system)],
+        });
     }
     messages::read(top, &mut all)?;
     let chat = chat::settings(top, all)?;
@@ -82,7 +97,9 @@ fn chat_of(top: &Object<'_>) -> Result<Chat, Fault> {
 /// The message that the answer is a further step of: the last one, where that is the assistant's.
 fn continued(top: &Object<'_>) -> Result<Option<ByteString>, Fault> {
     match top.objects("messages")?.last() {
-        Some(message) if message.string("role")?.as_deref() == Some("assistant") => bounded(message, "id", MAX_ID),
+        Some(message) if message.string("role")?.as_deref() == Some("assistant") => {
+            bounded(message, "id", MAX_ID)
+        }
         _ => Ok(None),
     }
 }
@@ -98,7 +115,9 @@ fn bounded(top: &Object<'_>, name: &str, most: usize) -> Result<Option<ByteStrin
 /// Text and tools by their bytes, images by their number.
 fn estimate(chat: &Chat) -> u64 {
     let parts = chat.messages.iter().flat_map(|message| &message.parts);
-    let (bytes, images) = parts.map(weight).fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    let (bytes, images) = parts
+        .map(weight)
+        .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
     input_estimate(bytes + chat.tools.iter().map(declared).sum::<u64>(), images)
 }
 
@@ -107,7 +126,11 @@ fn weight(part: &Part) -> (u64, u64) {
         Part::Text(text) | Part::Refusal(text) => (text.len() as u64, 0),
         Part::Reasoning(past) => (past.text.len() as u64, 0),
         Part::ToolCall(call) => ((call.name.len() + call.arguments.len()) as u64, 0),
-        Part::ToolResult(result) => result.parts.iter().map(weight).fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1)),
+        Part::ToolResult(result) => result
+            .parts
+            .iter()
+            .map(weight)
+            .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1)),
         Part::Image { .. } => (0, 1),
         Part::File { .. } | Part::Audio { .. } | Part::CacheMark(_) => (0, 0),
     }
@@ -115,8 +138,15 @@ fn weight(part: &Part) -> (u64, u64) {
 
 fn declared(tool: &Tool) -> u64 {
     let bytes = match tool {
-        Tool::Function { name, description, parameters, .. } => {
-            name.len() + description.as_ref().map_or(0, String::len) + parameters.as_ref().map_or(0, |it| it.get().len())
+        Tool::Function {
+            name,
+            description,
+            parameters,
+            ..
+        } => {
+            name.len()
+                + description.as_ref().map_or(0, String::len)
+                + parameters.as_ref().map_or(0, |it| it.get().len())
         }
         Tool::Native { json, .. } => json.get().len(),
     };
@@ -127,10 +157,14 @@ fn declared(tool: &Tool) -> u64 {
 mod tests {
     use super::*;
 
-    const MESSAGES: &str = r#""messages":[{"id":"1","role":"user","parts":[{"type":"text","text":"hi"}]}]"#;
+    const MESSAGES: &str =
+        r#""messages":[{"id":"1","role":"user","parts":[{"type":"text","text":"hi"}]}]"#;
 
     fn parsed(fields: &str) -> Result<Ask, Fault> {
-        ask(&HeaderMap::new(), Bytes::from(format!("{{{MESSAGES}{fields}}}")))
+        ask(
+            &HeaderMap::new(),
+            Bytes::from(format!("{{{MESSAGES}{fields}}}")),
+        )
     }
 
     #[test]
@@ -139,11 +173,19 @@ mod tests {
             parsed(r#","id":"chat-1","model":"smart","trigger":"submit-message","system":"be kind","temperature":0.5,"max_tokens":9"#)
                 .unwrap();
         assert_eq!(
-            (&*ask.model, ask.conversation.as_ref().unwrap().chat.as_deref(), ask.stream, ask.max_output),
+            (
+                &*ask.model,
+                ask.conversation.as_ref().unwrap().chat.as_deref(),
+                ask.stream,
+                ask.max_output
+            ),
             ("smart", Some("chat-1"), true, Some(9))
         );
         let chat = ask.chat().unwrap();
-        assert_eq!((chat.temperature, chat.messages.len(), chat.messages[0].role), (Some(0.5), 2, Role::System));
+        assert_eq!(
+            (chat.temperature, chat.messages.len(), chat.messages[0].role),
+            (Some(0.5), 2, Role::System)
+        );
         assert_eq!((ask.input_estimate, ask.shape), (3, None));
     }
 
@@ -155,12 +197,26 @@ mod tests {
             ask(&HeaderMap::new(), body).map(|ask| ask.conversation.unwrap().message.clone())
         };
         let said = r#""role":"assistant","parts":[{"type":"text","text":"so"}]}"#;
-        assert_eq!(message(&format!(r#"{{"id":"msg_1",{said}"#)).unwrap().as_deref(), Some("msg_1"));
+        assert_eq!(
+            message(&format!(r#"{{"id":"msg_1",{said}"#))
+                .unwrap()
+                .as_deref(),
+            Some("msg_1")
+        );
         assert_eq!(message(&format!("{{{said}")).unwrap(), None);
         let asked = r#"{"id":"3","role":"user","parts":[{"type":"text","text":"and?"}]}"#;
-        assert_eq!(message(&format!(r#"{{"id":"msg_1",{said},{asked}"#)).unwrap(), None);
+        assert_eq!(
+            message(&format!(r#"{{"id":"msg_1",{said},{asked}"#)).unwrap(),
+            None
+        );
         let long = "x".repeat(MAX_ID + 1);
-        assert_eq!(message(&format!(r#"{{"id":"{long}",{said}"#)).unwrap_err().param.as_deref(), Some("messages[1].id"));
+        assert_eq!(
+            message(&format!(r#"{{"id":"{long}",{said}"#))
+                .unwrap_err()
+                .param
+                .as_deref(),
+            Some("messages[1].id")
+        );
     }
 
     #[test]
@@ -178,11 +234,25 @@ mod tests {
             (r#","n":2"#, 400, "n"),
             (r#","temperature":"hot""#, 400, "temperature"),
             (r#","stream":1"#, 400, "stream"),
-            (r#","previous_response_id":"r""#, 403, "previous_response_id"),
+            (
+                r#","previous_response_id":"r""#,
+                403,
+                "previous_response_id",
+            ),
         ] {
             let fault = parsed(fields).unwrap_err();
-            assert_eq!((fault.status.as_u16(), fault.param.as_deref()), (status, Some(param)), "{fields}");
+            assert_eq!(
+                (fault.status.as_u16(), fault.param.as_deref()),
+                (status, Some(param)),
+                "{fields}"
+            );
         }
-        assert_eq!(ask(&HeaderMap::new(), Bytes::from_static(b"{}")).unwrap_err().param.as_deref(), Some("messages"));
+        assert_eq!(
+            ask(&HeaderMap::new(), Bytes::from_static(b"{}"))
+                .unwrap_err()
+                .param
+                .as_deref(),
+            Some("messages")
+        );
     }
 }

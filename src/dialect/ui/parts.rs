@@ -16,12 +16,19 @@ pub(super) const OWN: &str = "sluicegate";
 
 /// The id of the assistant's message: its own, or that of the message it is a further step of.
 pub(super) fn message_id(start: &Start) -> String {
-    let further = start.thread.as_ref().and_then(|thread| thread.message.as_ref());
+    let further = start
+        .thread
+        .as_ref()
+        .and_then(|thread| thread.message.as_ref());
     further.map_or_else(|| format!("msg_{}", start.stream), ToString::to_string)
 }
 
 /// `stream` and `model`; at the end also why it ended, and what was used.
-pub(super) fn put_metadata(buf: &mut BytesMut, start: &Start, end: Option<(Reason, Option<&Usage>)>) {
+pub(super) fn put_metadata(
+    buf: &mut BytesMut,
+    start: &Start,
+    end: Option<(Reason, Option<&Usage>)>,
+) {
     let mut metadata = Members::of(buf);
     metadata.text("stream", start.stream.as_str());
     metadata.text("model", &start.model);
@@ -47,7 +54,9 @@ fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     ] {
         put_opt_u64(object.value(name), count);
     }
-    object.value("estimated").put_slice(if usage.estimated { b"true" } else { b"false" });
+    object
+        .value("estimated")
+        .put_slice(if usage.estimated { b"true" } else { b"false" });
     put_cost(object.value("cost"), usage.cost);
     object.end();
 }
@@ -66,7 +75,10 @@ pub(super) const fn finish_word(reason: Reason) -> &'static str {
 
 /// What the provider wants back with a part.
 pub(super) fn put_signature(buf: &mut BytesMut, signature: &Signature) {
-    let own = [("signature", signature.signature.as_deref()), ("redacted", signature.redacted.as_deref())];
+    let own = [
+        ("signature", signature.signature.as_deref()),
+        ("redacted", signature.redacted.as_deref()),
+    ];
     put_own(buf, Some(signature.wire), &own);
 }
 
@@ -109,7 +121,10 @@ impl Media {
     /// Writes the members of a `file`.
     pub(super) fn put(&self, file: &mut Members<'_>) {
         file.text("mediaType", &self.inline.kind);
-        file.text("url", &format!("data:{};base64,{}", self.inline.kind, self.inline.data));
+        file.text(
+            "url",
+            &format!("data:{};base64,{}", self.inline.kind, self.inline.data),
+        );
     }
 }
 
@@ -128,10 +143,13 @@ pub(super) fn input(arguments: &str) -> Option<&str> {
     if arguments.is_empty() {
         return Some("{}");
     }
-    serde_json::from_str::<&RawValue>(arguments).is_ok().then_some(arguments)
+    serde_json::from_str::<&RawValue>(arguments)
+        .is_ok()
+        .then_some(arguments)
 }
 
-/// The input of a call: its JSON, or, where it is none (a custom tool, or arguments that were cut off), its text.
+/// The input of a call: its JSON, or, where it is none (a custom tool, or arguments that were cut
+/// off), its text.
 pub(super) fn put_input(buf: &mut BytesMut, arguments: &str, custom: bool) {
     match input(arguments).filter(|_| !custom) {
         Some(json) => put_json(buf, json),

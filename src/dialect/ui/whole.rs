@@ -2,7 +2,9 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::parts::{Media, input, message_id, put_input, put_metadata, put_own, put_raw, put_signature};
+use super::parts::{
+    Media, input, message_id, put_input, put_metadata, put_own, put_raw, put_signature,
+};
 use crate::codec::members::Members;
 use crate::dialect::View;
 use crate::model::event::{Citation, Raw, Reason, Signature};
@@ -12,15 +14,25 @@ use crate::model::wire::WireId;
 /// The message.
 pub(super) fn message(view: &View, answer: &Answer) -> Bytes {
     let mut buf = BytesMut::with_capacity(1024);
-    let usage = answer.usage.or(answer.end.as_ref().and_then(|end| end.usage));
+    let usage = answer
+        .usage
+        .or(answer.end.as_ref().and_then(|end| end.usage));
     let mut message = Members::of(&mut buf);
     message.text("id", &message_id(&view.start));
     message.text("role", "assistant");
-    put_metadata(message.value("metadata"), &view.start, Some((answer.reason().unwrap_or(Reason::Stop), usage.as_ref())));
+    put_metadata(
+        message.value("metadata"),
+        &view.start,
+        Some((answer.reason().unwrap_or(Reason::Stop), usage.as_ref())),
+    );
     let parts = message.value("parts");
     parts.put_slice(b"[{\"type\":\"step-start\"}");
     let wire = answer.route.as_ref().map(|route| route.wire);
-    let said = answer.choices.first().map(|choice| choice.parts.as_slice()).unwrap_or_default();
+    let said = answer
+        .choices
+        .first()
+        .map(|choice| choice.parts.as_slice())
+        .unwrap_or_default();
     let mut sources = 0;
     for piece in pieces(said) {
         parts.put_u8(b',');
@@ -61,7 +73,8 @@ fn pieces(said: &[Part]) -> Vec<Piece<'_>> {
                     open = None;
                 }
                 grow(&mut all, &mut open, (!signature.on_text, false), "");
-                if let Some(Piece::Words(words)) = open.take().and_then(|at: usize| all.get_mut(at)) {
+                if let Some(Piece::Words(words)) = open.take().and_then(|at: usize| all.get_mut(at))
+                {
                     words.signature = Some(signature);
                 }
             }
@@ -77,7 +90,12 @@ fn pieces(said: &[Part]) -> Vec<Piece<'_>> {
     all
 }
 
-fn grow(all: &mut Vec<Piece<'_>>, open: &mut Option<usize>, (reasoning, refusal): (bool, bool), text: &str) {
+fn grow(
+    all: &mut Vec<Piece<'_>>,
+    open: &mut Option<usize>,
+    (reasoning, refusal): (bool, bool),
+    text: &str,
+) {
     if let Some(Piece::Words(words)) = open.and_then(|at| all.get_mut(at))
         && (words.reasoning, words.refusal) == (reasoning, refusal)
     {
@@ -85,7 +103,12 @@ fn grow(all: &mut Vec<Piece<'_>>, open: &mut Option<usize>, (reasoning, refusal)
         return;
     }
     *open = Some(all.len());
-    all.push(Piece::Words(Words { reasoning, refusal, text: text.to_owned(), signature: None }));
+    all.push(Piece::Words(Words {
+        reasoning,
+        refusal,
+        text: text.to_owned(),
+        signature: None,
+    }));
 }
 
 impl Piece<'_> {
@@ -126,20 +149,45 @@ impl Words<'_> {
         if let Some(signature) = self.signature {
             put_signature(object.value("providerMetadata"), signature);
         } else if self.refusal {
-            put_own(object.value("providerMetadata"), None, &[("kind", Some("refusal"))]);
+            put_own(
+                object.value("providerMetadata"),
+                None,
+                &[("kind", Some("refusal"))],
+            );
         }
     }
 }
 
 fn put_call(object: &mut Members<'_>, part: &Part, wire: Option<WireId>) {
-    let Part::ToolCall { id, name, arguments, signature, custom, .. } = part else { return };
+    let Part::ToolCall {
+        id,
+        name,
+        arguments,
+        signature,
+        custom,
+        ..
+    } = part
+    else {
+        return;
+    };
     let whole = *custom || input(arguments).is_some();
     object.text("type", &format!("tool-{name}"));
     object.text("toolCallId", id);
-    object.text("state", if whole { "input-available" } else { "output-error" });
+    object.text(
+        "state",
+        if whole {
+            "input-available"
+        } else {
+            "output-error"
+        },
+    );
     put_input(object.value("input"), arguments, *custom);
     if let Some(signature) = signature {
-        put_own(object.value("callProviderMetadata"), wire, &[("signature", Some(signature))]);
+        put_own(
+            object.value("callProviderMetadata"),
+            wire,
+            &[("signature", Some(signature))],
+        );
     }
     if !whole {
         object.text("errorText", "the arguments of this call are not complete");

@@ -22,29 +22,98 @@ impl Column {
 
 /// All columns, in the order of the documentation.
 pub(super) const ROW: [Column; 23] = [
-    Column { name: "id", of: |row| text(Some(&row.id)) },
-    Column { name: "began", of: |row| Cell::Text(moment(row.began)) },
-    Column { name: "ended", of: |row| row.ended.map(moment).into() },
-    Column { name: "key", of: |row| text(row.key.as_deref()) },
-    Column { name: "team", of: |row| text(row.team.as_deref()) },
-    Column { name: "user", of: |row| text(row.user.as_deref()) },
-    Column { name: "dialect", of: |row| text(Some(&row.dialect)) },
-    Column { name: "model", of: |row| text(Some(&row.model)) },
-    Column { name: "provider", of: |row| text(row.provider.as_deref()) },
-    Column { name: "target", of: |row| text(row.target.as_deref()) },
-    Column { name: "status", of: |row| text(Some(&row.status)) },
-    Column { name: "reason", of: |row| text(row.reason.as_deref()) },
-    Column { name: "code", of: |row| text(row.code.as_deref()) },
-    Column { name: "input_tokens", of: |row| row.input_tokens.into() },
-    Column { name: "cached_input_tokens", of: |row| row.cached_input_tokens.into() },
-    Column { name: "cache_write_tokens", of: |row| row.cache_write_tokens.into() },
-    Column { name: "output_tokens", of: |row| row.output_tokens.into() },
-    Column { name: "reasoning_tokens", of: |row| row.reasoning_tokens.into() },
-    Column { name: "estimated", of: |row| Cell::Truth(row.estimated) },
-    Column { name: "cost", of: |row| row.cost.map_or(Cell::Nothing, Cell::Money) },
-    Column { name: "attempts", of: |row| Cell::Number(row.attempts.into()) },
-    Column { name: "first_content_ms", of: |row| row.first_content_ms.into() },
-    Column { name: "duration_ms", of: |row| row.duration_ms.into() },
+    Column {
+        name: "id",
+        of: |row| text(Some(&row.id)),
+    },
+    Column {
+        name: "began",
+        of: |row| Cell::Text(moment(row.began)),
+    },
+    Column {
+        name: "ended",
+        of: |row| row.ended.map(moment).into(),
+    },
+    Column {
+        name: "key",
+        of: |row| text(row.key.as_deref()),
+    },
+    Column {
+        name: "team",
+        of: |row| text(row.team.as_deref()),
+    },
+    Column {
+        name: "user",
+        of: |row| text(row.user.as_deref()),
+    },
+    Column {
+        name: "dialect",
+        of: |row| text(Some(&row.dialect)),
+    },
+    Column {
+        name: "model",
+        of: |row| text(Some(&row.model)),
+    },
+    Column {
+        name: "provider",
+        of: |row| text(row.provider.as_deref()),
+    },
+    Column {
+        name: "target",
+        of: |row| text(row.target.as_deref()),
+    },
+    Column {
+        name: "status",
+        of: |row| text(Some(&row.status)),
+    },
+    Column {
+        name: "reason",
+        of: |row| text(row.reason.as_deref()),
+    },
+    Column {
+        name: "code",
+        of: |row| text(row.code.as_deref()),
+    },
+    Column {
+        name: "input_tokens",
+        of: |row| row.input_tokens.into(),
+    },
+    Column {
+        name: "cached_input_tokens",
+        of: |row| row.cached_input_tokens.into(),
+    },
+    Column {
+        name: "cache_write_tokens",
+        of: |row| row.cache_write_tokens.into(),
+    },
+    Column {
+        name: "output_tokens",
+        of: |row| row.output_tokens.into(),
+    },
+    Column {
+        name: "reasoning_tokens",
+        of: |row| row.reasoning_tokens.into(),
+    },
+    Column {
+        name: "estimated",
+        of: |row| Cell::Truth(row.estimated),
+    },
+    Column {
+        name: "cost",
+        of: |row| row.cost.map_or(Cell::Nothing, Cell::Money),
+    },
+    Column {
+        name: "attempts",
+        of: |row| Cell::Number(row.attempts.into()),
+    },
+    Column {
+        name: "first_content_ms",
+        of: |row| row.first_content_ms.into(),
+    },
+    Column {
+        name: "duration_ms",
+        of: |row| row.duration_ms.into(),
+    },
 ];
 
 fn text(text: Option<&str>) -> Cell {

@@ -36,8 +36,16 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) fn begin(out: &'a mut dyn Write, format: Format, names: impl Iterator<Item = &'static str>) -> io::Result<Self> {
-        let mut table = Self { out: io::BufWriter::new(out), format, names: names.collect() };
+    pub(super) fn begin(
+        out: &'a mut dyn Write,
+        format: Format,
+        names: impl Iterator<Item = &'static str>,
+    ) -> io::Result<Self> {
+        let mut table = Self {
+            out: io::BufWriter::new(out),
+            format,
+            names: names.collect(),
+        };
         if format == Format::Csv {
             write!(table.out, "{}\r\n", table.names.join(","))?;
         }
@@ -81,11 +89,16 @@ fn csv(cell: &Cell) -> Cow<'_, str> {
 /// A text as RFC 4180 has it; one that a spreadsheet would run as a formula behind an apostrophe.
 fn quoted(text: &str) -> Cow<'_, str> {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let special = text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
+    let special =
+        text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
     match (formula, special) {
         (false, false) => Cow::Borrowed(text),
         (true, false) => Cow::Owned(format!("'{text}")),
-        (formula, true) => Cow::Owned(format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))),
+        (formula, true) => Cow::Owned(format!(
+            "\"{}{}\"",
+            if formula { "'" } else { "" },
+            text.replace('"', "\"\"")
+        )),
     }
 }
 
@@ -127,8 +140,20 @@ mod tests {
     fn lines_of_json_are_json() {
         let mut out = Vec::new();
         let mut table = Table::begin(&mut out, Format::Json, ["a", "b", "c"].into_iter()).unwrap();
-        table.line([Cell::Text("x\"\n".into()), Cell::Nothing, Cell::Money("0.000000001".parse().unwrap())].into_iter()).unwrap();
+        table
+            .line(
+                [
+                    Cell::Text("x\"\n".into()),
+                    Cell::Nothing,
+                    Cell::Money("0.000000001".parse().unwrap()),
+                ]
+                .into_iter(),
+            )
+            .unwrap();
         table.end().unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":\"x\\\"\\n\",\"b\":null,\"c\":0.000000001}\n");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"a\":\"x\\\"\\n\",\"b\":null,\"c\":0.000000001}\n"
+        );
     }
 }

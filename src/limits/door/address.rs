@@ -1,7 +1,7 @@
 //! Who counts as one client: an IPv4 address, or the /64 network an IPv6 address is in.
 //!
-//! Invariant: however many addresses come, the tables of the door hold a bounded number of keys: past their bound,
-//! addresses share one of [`Address::SHARED`] keys.
+//! Invariant: however many addresses come, the tables of the door hold a bounded number of keys:
+//! past their bound, addresses share one of [`Address::SHARED`] keys.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;

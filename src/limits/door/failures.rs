@@ -1,7 +1,9 @@
-//! Failed authentications per address: sixty in a minute, then the door stays shut until that minute is over.
+//! Failed authentications per address: sixty in a minute, then the door stays shut until that
+//! minute is over.
 //!
-//! Invariants: exactly the sixty-first attempt within a minute of the first finds the door shut; at most `KEPT` addresses
-//! (and [`Address::SHARED`] shared keys) are remembered; while nobody has failed, a check costs one atomic load.
+//! Invariants: exactly the sixty-first attempt within a minute of the first finds the door shut; at
+//! most `KEPT` addresses (and [`Address::SHARED`] shared keys) are remembered; while nobody has
+//! failed, a check costs one atomic load.
 
 use std::collections::HashMap;
 use std::hash::RandomState;
@@ -18,7 +20,8 @@ const ALLOWED: u32 = 60;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses with a window of their own: 64 Ki of them take about 3 MiB.
 const KEPT: usize = 1 << 16;
-/// A full table is walked for windows that are over at most this often: a flood must not have us walk it all the time.
+/// A full table is walked for windows that are over at most this often: a flood must not have us
+/// walk it all the time.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// The addresses that failed lately.
@@ -52,13 +55,22 @@ impl Failures {
     /// Counts one failure.
     pub fn count(&self, address: Address, now: Instant) {
         let mut windows = self.windows.lock();
-        let key = windows.place(address, now).unwrap_or_else(|| address.shared(&self.secret));
-        let window = windows.by_address.entry(key).or_insert(Window { since: now, failures: 0 });
+        let key = windows
+            .place(address, now)
+            .unwrap_or_else(|| address.shared(&self.secret));
+        let window = windows.by_address.entry(key).or_insert(Window {
+            since: now,
+            failures: 0,
+        });
         if window.is_over(now) {
-            *window = Window { since: now, failures: 0 };
+            *window = Window {
+                since: now,
+                failures: 0,
+            };
         }
         window.failures = window.failures.saturating_add(1);
-        self.remembered.store(windows.by_address.len(), Ordering::Relaxed);
+        self.remembered
+            .store(windows.by_address.len(), Ordering::Relaxed);
     }
 
     /// How long the door stays shut for that address, where it is shut.
@@ -68,8 +80,11 @@ impl Failures {
             return None;
         }
         let windows = &self.windows.lock().by_address;
-        let window = windows.get(&address).or_else(|| windows.get(&address.shared(&self.secret)))?;
-        (window.failures >= ALLOWED && !window.is_over(now)).then(|| WINDOW.saturating_sub(now.duration_since(window.since)))
+        let window = windows
+            .get(&address)
+            .or_else(|| windows.get(&address.shared(&self.secret)))?;
+        (window.failures >= ALLOWED && !window.is_over(now))
+            .then(|| WINDOW.saturating_sub(now.duration_since(window.since)))
     }
 }
 
@@ -79,7 +94,11 @@ impl Windows {
         if self.by_address.contains_key(&address) {
             return Some(address);
         }
-        if self.by_address.len() >= KEPT && self.swept.is_none_or(|swept| now.duration_since(swept) >= SWEEP) {
+        if self.by_address.len() >= KEPT
+            && self
+                .swept
+                .is_none_or(|swept| now.duration_since(swept) >= SWEEP)
+        {
             self.swept = Some(now);
             self.by_address.retain(|_, window| !window.is_over(now));
         }
@@ -97,10 +116,17 @@ mod tests {
     fn the_door_opens_again_when_the_minute_is_over() {
         let (failures, start) = (Failures::default(), Instant::now());
         (0..ALLOWED).for_each(|_| failures.count(ONE, start));
-        assert_eq!(failures.blocked(ONE, start + Duration::from_secs(20)), Some(Duration::from_secs(40)));
+        assert_eq!(
+            failures.blocked(ONE, start + Duration::from_secs(20)),
+            Some(Duration::from_secs(40))
+        );
         assert_eq!(failures.blocked(ONE, start + WINDOW), None);
         failures.count(ONE, start + WINDOW);
-        assert_eq!(failures.blocked(ONE, start + WINDOW), None, "a new minute begins with one failure");
+        assert_eq!(
+            failures.blocked(ONE, start + WINDOW),
+            None,
+            "a new minute begins with one failure"
+        );
     }
 
     #[test]
@@ -112,8 +138,14 @@ mod tests {
         assert!(failures.windows.lock().by_address.len() <= KEPT + usize::from(Address::SHARED));
         let late = Address::V6(7);
         (0..ALLOWED).for_each(|_| failures.count(late, start));
-        assert!(failures.blocked(late, start).is_some(), "those without a window of their own share one");
+        assert!(
+            failures.blocked(late, start).is_some(),
+            "those without a window of their own share one"
+        );
         failures.count(Address::V6(8), start + WINDOW);
-        assert!(failures.windows.lock().by_address.len() <= usize::from(Address::SHARED) + 1, "what is over is let go");
+        assert!(
+            failures.windows.lock().by_address.len() <= usize::from(Address::SHARED) + 1,
+            "what is over is let go"
+        );
     }
 }

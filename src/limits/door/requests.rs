@@ -1,7 +1,8 @@
 //! Requests per address and minute, by `governor`.
 //!
-//! Invariants: at most `KEPT` addresses have an account of their own, others share [`Address::SHARED`] of them; accounts
-//! that are full again are let go once a minute, or earlier where room is needed.
+//! Invariants: at most `KEPT` addresses have an account of their own, others share
+//! [`Address::SHARED`] of them; accounts that are full again are let go once a minute, or earlier
+//! where room is needed.
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;
@@ -79,7 +80,11 @@ impl<C: Clock> Requests<C> {
     /// When the account is empty; nothing is taken then.
     pub fn check(&self, address: Address) -> Result<LimitState, Refused> {
         self.look_after();
-        let key = if self.full.load(Ordering::Relaxed) { address.shared(&self.secret) } else { address };
+        let key = if self.full.load(Ordering::Relaxed) {
+            address.shared(&self.secret)
+        } else {
+            address
+        };
         match self.accounts.check_key(&key) {
             Ok(state) => Ok(self.limit_state(&state)),
             Err(early) => Err(Refused {
@@ -95,16 +100,29 @@ impl<C: Clock> Requests<C> {
 
     fn limit_state(&self, state: &StateSnapshot) -> LimitState {
         let (quota, remaining) = (state.quota(), state.remaining_burst_capacity());
-        LimitState { remaining, reset: full_again(&quota, quota.burst_size().get().saturating_sub(remaining)), ..self.empty() }
+        LimitState {
+            remaining,
+            reset: full_again(&quota, quota.burst_size().get().saturating_sub(remaining)),
+            ..self.empty()
+        }
     }
 
     fn empty(&self) -> LimitState {
-        LimitState { limit: "ip", per_minute: self.per_minute.get(), remaining: 0, reset: Duration::ZERO }
+        LimitState {
+            limit: "ip",
+            per_minute: self.per_minute.get(),
+            remaining: 0,
+            reset: Duration::ZERO,
+        }
     }
 
     /// Lets accounts go that say nothing any more, and notes whether there is room for new ones.
     fn look_after(&self) {
-        if !self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY) {
+        if !self
+            .looks
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(LOOK_EVERY)
+        {
             return;
         }
         let now = Instant::now();
@@ -117,7 +135,8 @@ impl<C: Clock> Requests<C> {
             self.accounts.retain_recent();
             self.accounts.shrink_to_fit();
         }
-        self.full.store(self.accounts.len() >= self.kept, Ordering::Relaxed);
+        self.full
+            .store(self.accounts.len() >= self.kept, Ordering::Relaxed);
     }
 }
 
@@ -132,21 +151,41 @@ mod tests {
 
     use super::*;
 
-    fn requests(per_minute: u32, burst: Option<u32>, kept: usize) -> (Requests<FakeRelativeClock>, FakeRelativeClock) {
+    fn requests(
+        per_minute: u32,
+        burst: Option<u32>,
+        kept: usize,
+    ) -> (Requests<FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        let limit = Limit { requests_per_minute: NonZeroU32::new(per_minute), burst: burst.and_then(NonZeroU32::new), ..Limit::default() };
-        (Requests::with_clock(&limit, kept, clock.clone()).unwrap(), clock)
+        let limit = Limit {
+            requests_per_minute: NonZeroU32::new(per_minute),
+            burst: burst.and_then(NonZeroU32::new),
+            ..Limit::default()
+        };
+        (
+            Requests::with_clock(&limit, kept, clock.clone()).unwrap(),
+            clock,
+        )
     }
 
     #[test]
     fn a_minute_holds_what_was_configured_and_says_so() {
         let (requests, clock) = requests(60, None, KEPT);
         let first = requests.check(Address::V4(1)).unwrap();
-        assert_eq!((first.per_minute, first.remaining, first.reset), (60, 59, Duration::from_secs(1)));
+        assert_eq!(
+            (first.per_minute, first.remaining, first.reset),
+            (60, 59, Duration::from_secs(1))
+        );
         assert!((1..60).all(|_| requests.check(Address::V4(1)).is_ok()));
         let refused = requests.check(Address::V4(1)).unwrap_err();
-        assert_eq!((refused.retry_after, refused.limit_state.remaining), (Duration::from_secs(1), 0));
-        assert!(requests.check(Address::V4(2)).is_ok(), "another client has an account of its own");
+        assert_eq!(
+            (refused.retry_after, refused.limit_state.remaining),
+            (Duration::from_secs(1), 0)
+        );
+        assert!(
+            requests.check(Address::V4(2)).is_ok(),
+            "another client has an account of its own"
+        );
         clock.advance(Duration::from_secs(1));
         assert!(requests.check(Address::V4(1)).is_ok());
         assert!(requests.check(Address::V4(1)).is_err());
@@ -159,7 +198,10 @@ mod tests {
         assert!(requests.check(Address::V4(1)).is_err());
         clock.advance(Duration::from_secs(60));
         assert!(requests.check(Address::V4(1)).is_ok() && requests.check(Address::V4(1)).is_ok());
-        assert!(requests.check(Address::V4(1)).is_err(), "time saves up no more than a burst");
+        assert!(
+            requests.check(Address::V4(1)).is_err(),
+            "time saves up no more than a burst"
+        );
     }
 
     #[test]
@@ -169,7 +211,11 @@ mod tests {
             let _: Result<_, _> = requests.check(Address::V4(address));
         }
         let bound = 1000 + usize::from(Address::SHARED) + LOOK_EVERY as usize;
-        assert!(requests.accounts.len() <= bound, "{} accounts", requests.accounts.len());
+        assert!(
+            requests.accounts.len() <= bound,
+            "{} accounts",
+            requests.accounts.len()
+        );
         assert!((50_000..51_000).any(|address| requests.check(Address::V4(address)).is_err()));
     }
 }

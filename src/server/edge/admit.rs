@@ -44,10 +44,19 @@ pub(super) enum Refusal {
 impl Refusal {
     /// Why; nothing is wrong with a preflight.
     pub(super) fn fault(&self) -> Option<&Fault> {
-        if let Self::Fault(fault, _) = self { Some(fault) } else { None }
+        if let Self::Fault(fault, _) = self {
+            Some(fault)
+        } else {
+            None
+        }
     }
 
-    pub(super) fn into_response(self, dialect: DialectId, request_id: &str, finish: &mut Finish) -> Response<Reply> {
+    pub(super) fn into_response(
+        self,
+        dialect: DialectId,
+        request_id: &str,
+        finish: &mut Finish,
+    ) -> Response<Reply> {
         match self {
             Self::Fault(fault, limit_state) => {
                 finish.limit_state(limit_state);
@@ -71,20 +80,35 @@ impl From<Fault> for Refusal {
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
-        let fault = Fault::new(Code::RateLimited, "too many requests from this address; wait as long as `retry-after` says");
-        Self::Fault(Box::new(fault.with_limit("ip").with_retry_after(refused.retry_after)), Some(refused.limit_state))
+        let fault = Fault::new(
+            Code::RateLimited,
+            "too many requests from this address; wait as long as `retry-after` says",
+        );
+        Self::Fault(
+            Box::new(fault.with_limit("ip").with_retry_after(refused.retry_after)),
+            Some(refused.limit_state),
+        )
     }
 }
 
 /// What an address is told that failed to authenticate too often.
 pub(super) fn too_many_failures(after: Duration) -> Fault {
-    Fault::new(Code::RateLimited, "too many failed authentications from this address; check the key, then wait")
-        .with_limit("ip")
-        .with_retry_after(after)
+    Fault::new(
+        Code::RateLimited,
+        "too many failed authentications from this address; check the key, then wait",
+    )
+    .with_limit("ip")
+    .with_retry_after(after)
 }
 
 impl<H: Handler> Inner<H> {
-    pub(super) fn admit(&self, rules: &Rules, page: &Page, client: IpAddr, mut request: Request<Incoming>) -> Result<Admitted, Refusal> {
+    pub(super) fn admit(
+        &self,
+        rules: &Rules,
+        page: &Page,
+        client: IpAddr,
+        mut request: Request<Incoming>,
+    ) -> Result<Admitted, Refusal> {
         if self.from.loopback && !self.from.unix {
             origin::check_host(&request, &rules.hosts)?;
         }
@@ -95,19 +119,34 @@ impl<H: Handler> Inner<H> {
         path::collapse_slashes(request.uri_mut());
         let cancel = match self.from.side {
             Side::Clients => path::is_cancel(request.method(), request.uri().path()),
-            Side::Admin => request.method() == Method::POST && path::operator_cancel(request.uri().path()).is_some(),
+            Side::Admin => {
+                request.method() == Method::POST
+                    && path::operator_cancel(request.uri().path()).is_some()
+            }
         };
         if self.from.beyond_cap && !cancel {
-            let fault = Fault::new(Code::Overloaded, "too many connections here (`server.max_connections`); try again in a moment");
+            let fault = Fault::new(
+                Code::Overloaded,
+                "too many connections here (`server.max_connections`); try again in a moment",
+            );
             return Err(fault.with_retry_after(ROOM_AGAIN).into());
         }
-        let limit_state = if cancel { None } else { self.pass_door(client)? };
+        let limit_state = if cancel {
+            None
+        } else {
+            self.pass_door(client)?
+        };
         check_head(&request)?;
         let forwarded = is_forwarded(request.headers());
-        Ok(Admitted { request, limit_state, forwarded })
+        Ok(Admitted {
+            request,
+            limit_state,
+            forwarded,
+        })
     }
 
-    /// The admin listener has no limit on requests: probes come from one address, and must never be refused.
+    /// The admin listener has no limit on requests: probes come from one address, and must never be
+    /// refused.
     fn pass_door(&self, client: IpAddr) -> Result<Option<LimitState>, Refusal> {
         if let Some(after) = self.shared.door.blocked(client) {
             return Err(too_many_failures(after).into());
@@ -120,17 +159,34 @@ impl<H: Handler> Inner<H> {
 }
 
 fn check_head(request: &Request<Incoming>) -> Result<(), Fault> {
-    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
-    let fields: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let uri = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |path| path.as_str().len());
+    let fields: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if uri + fields > HEAD_BYTES || request.headers().len() > HEAD_FIELDS {
-        return Err(Fault::new(Code::HeadersTooLarge, "the request head is larger than 32 KiB or 256 fields; send fewer or shorter ones"));
+        return Err(Fault::new(
+            Code::HeadersTooLarge,
+            "the request head is larger than 32 KiB or 256 fields; send fewer or shorter ones",
+        ));
     }
     Ok(())
 }
 
 /// True where any field says that a proxy stands between; it need not be a trusted one.
 fn is_forwarded(headers: &HeaderMap) -> bool {
-    ["x-forwarded-for", "forwarded", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"]
-        .iter()
-        .any(|name| headers.contains_key(*name))
+    [
+        "x-forwarded-for",
+        "forwarded",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "via",
+    ]
+    .iter()
+    .any(|name| headers.contains_key(*name))
 }

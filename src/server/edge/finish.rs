@@ -1,7 +1,9 @@
 //! What every response carries.
 
 use bytestring::ByteString;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -29,9 +31,16 @@ pub(super) struct Finish {
 }
 
 impl Finish {
-    pub(super) fn new<B>(request: &Request<B>, page: &Page, request_id: &ByteString, dialect: DialectId, beyond_cap: bool) -> Self {
+    pub(super) fn new<B>(
+        request: &Request<B>,
+        page: &Page,
+        request_id: &ByteString,
+        dialect: DialectId,
+        beyond_cap: bool,
+    ) -> Self {
         Self {
-            request_id: HeaderValue::from_str(request_id).expect("a request id is made of letters, digits and `._-`"),
+            request_id: HeaderValue::from_str(request_id)
+                .expect("a request id is made of letters, digits and `._-`"),
             page: page.clone(),
             dialect,
             version: request.version(),
@@ -52,16 +61,24 @@ impl Finish {
         self.limit_state = limit_state;
     }
 
-    /// True when the connection must not be used again: it is one too many, or the rest of a body is still on its way.
+    /// True when the connection must not be used again: it is one too many, or the rest of a body
+    /// is still on its way.
     pub(super) const fn is_last(&self, status: StatusCode) -> bool {
         self.beyond_cap || is_cut_short(status) && self.is_http1()
     }
 
     const fn is_http1(&self) -> bool {
-        matches!(self.version, Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11)
+        matches!(
+            self.version,
+            Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11
+        )
     }
 
-    pub(super) fn apply(self, response: Response<Reply>, wrap: impl FnOnce(Option<Reply>) -> Outgoing) -> Response<Outgoing> {
+    pub(super) fn apply(
+        self,
+        response: Response<Reply>,
+        wrap: impl FnOnce(Option<Reply>) -> Outgoing,
+    ) -> Response<Outgoing> {
         let (mut parts, reply) = response.into_parts();
         let (last, http1) = (self.is_last(parts.status), self.is_http1());
         let headers = &mut parts.headers;
@@ -70,18 +87,29 @@ impl Finish {
         }
         headers.insert(request_id::NAME, self.request_id);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let streams = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let streams = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
         if !streams {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        parts.extensions.remove::<LimitStates>().unwrap_or_default().or_door(self.limit_state).write(headers, self.dialect);
+        parts
+            .extensions
+            .remove::<LimitStates>()
+            .unwrap_or_default()
+            .or_door(self.limit_state)
+            .write(headers, self.dialect);
         cors::write(&self.page, self.preflight, headers);
         if last && http1 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         // HTTP/1 leaves the body of an answer to HEAD out by itself; HTTP/2 would send it.
         let silent = self.head && !http1;
-        if let Some(length) = reply.size_hint().exact().filter(|length| silent && *length > 0) {
+        if let Some(length) = reply
+            .size_hint()
+            .exact()
+            .filter(|length| silent && *length > 0)
+        {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         Response::from_parts(parts, wrap((!silent).then_some(reply)))
@@ -90,5 +118,8 @@ impl Finish {
 
 /// Answered before all of the body was read.
 const fn is_cut_short(status: StatusCode) -> bool {
-    matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+    matches!(
+        status,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
+    )
 }

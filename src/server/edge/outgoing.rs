@@ -1,7 +1,7 @@
 //! The body of a response on its way out.
 //!
-//! Invariants: a panic while it is polled ends this response alone, and visibly (the body breaks off); the request counts as
-//! in hand until the last byte is taken or the client is gone.
+//! Invariants: a panic while it is polled ends this response alone, and visibly (the body breaks
+//! off); the request counts as in hand until the last byte is taken or the client is gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -30,8 +30,18 @@ pub struct Outgoing {
 pub struct BrokenOff;
 
 impl Outgoing {
-    pub(super) const fn new(reply: Option<Reply>, request_id: ByteString, in_hand: InHand, work: Option<Work>) -> Self {
-        Self { reply, request_id, _in_hand: in_hand, _work: work }
+    pub(super) const fn new(
+        reply: Option<Reply>,
+        request_id: ByteString,
+        in_hand: InHand,
+        work: Option<Work>,
+    ) -> Self {
+        Self {
+            reply,
+            request_id,
+            _in_hand: in_hand,
+            _work: work,
+        }
     }
 }
 
@@ -39,10 +49,17 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let Some(reply) = &mut self.reply else { return Poll::Ready(None) };
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let Some(reply) = &mut self.reply else {
+            return Poll::Ready(None);
+        };
         match catch_unwind(AssertUnwindSafe(|| Pin::new(reply).poll_frame(cx))) {
-            Ok(frame) => frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Ok(frame) => {
+                frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
+            }
             Err(_) => {
                 tracing::error!(request_id = %self.request_id, "an answer ended in a panic; this is a bug");
                 self.reply = None;
@@ -56,6 +73,8 @@ impl Body for Outgoing {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.reply.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.reply
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }

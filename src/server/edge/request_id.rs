@@ -13,14 +13,20 @@ const LONGEST: usize = 128;
 /// The client's own id where it is well-formed, else a new one.
 pub(super) fn of(headers: &HeaderMap) -> ByteString {
     let mut given = headers.get_all(NAME).iter();
-    match (given.next().and_then(|value| value.to_str().ok()), given.next()) {
+    match (
+        given.next().and_then(|value| value.to_str().ok()),
+        given.next(),
+    ) {
         (Some(id), None) if is_well_formed(id) => id.into(),
         _ => new(),
     }
 }
 
 fn is_well_formed(id: &str) -> bool {
-    (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    (1..=LONGEST).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// 130 random bits, in the letters of stream ids.
@@ -53,7 +59,15 @@ mod tests {
     #[test]
     fn anything_else_is_replaced() {
         let too_long = [b'a'; LONGEST + 1];
-        for ids in [&[b"".as_slice()][..], &[b"a b"], &[b"a/b"], &[b"\xff"], &[&too_long], &[b"a", b"b"], &[]] {
+        for ids in [
+            &[b"".as_slice()][..],
+            &[b"a b"],
+            &[b"a/b"],
+            &[b"\xff"],
+            &[&too_long],
+            &[b"a", b"b"],
+            &[],
+        ] {
             let id = given(ids);
             assert!(is_well_formed(&id) && id.starts_with("req_"), "{id}");
             assert_ne!(id, given(ids));

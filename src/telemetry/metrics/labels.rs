@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytestring::ByteString;
-use prometheus_client::encoding::{CounterValueEncoder, EncodeCounterValue, EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::encoding::{
+    CounterValueEncoder, EncodeCounterValue, EncodeLabelSet, EncodeLabelValue, LabelValueEncoder,
+};
 use prometheus_client::metrics::counter::Atomic;
 
 use crate::model::money::Money;
@@ -53,7 +55,8 @@ pub(super) struct Attempt {
     pub(super) outcome: &'static str,
 }
 
-/// Money as a counter counts it, in billionths: sums stay exact, and units are made of them only when they are written.
+/// Money as a counter counts it, in billionths: sums stay exact, and units are made of them only
+/// when they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Billionths(u64);
 
@@ -64,7 +67,10 @@ impl Billionths {
 
     /// In units of the currency, as near as a float comes.
     pub(super) fn units(self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "exact to nine million units; beyond, a float has no more digits")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "exact to nine million units; beyond, a float has no more digits"
+        )]
         let billionths = self.0 as f64;
         billionths / 1e9
     }

@@ -5,32 +5,82 @@ use crate::model::route_trace::{Step, Why};
 use crate::model::usage::Usage;
 
 fn end(reason: Reason, usage: Option<Usage>) -> End {
-    End { reason, native: None, usage }
+    End {
+        reason,
+        native: None,
+        usage,
+    }
 }
 
 fn used(input: u64, output: u64, cost: u64) -> Usage {
-    Usage { input: Some(input), output: Some(output), cost: Some(Money::nanos(cost)), ..Usage::default() }
+    Usage {
+        input: Some(input),
+        output: Some(output),
+        cost: Some(Money::nanos(cost)),
+        ..Usage::default()
+    }
 }
 
-fn count(metrics: &Metrics, model: &'static str, provider: Option<&'static str>, end: &End, route: &RouteTrace) {
+fn count(
+    metrics: &Metrics,
+    model: &'static str,
+    provider: Option<&'static str>,
+    end: &End,
+    route: &RouteTrace,
+) {
     let (model, provider) = (ByteString::from(model), provider.map(ByteString::from));
     let (first_content, took) = (Some(Duration::from_millis(300)), Duration::from_secs(700));
-    metrics.ended(&Ended { model: &model, provider: provider.as_ref(), route, end, first_content, took });
+    metrics.ended(&Ended {
+        model: &model,
+        provider: provider.as_ref(),
+        route,
+        end,
+        first_content,
+        took,
+    });
 }
 
 fn written(metrics: &Metrics, format: Format) -> String {
-    let now = Levels { running: 2, readers: 3, permits: 4, reserved_tokens: 5, reserved_cost: Money::nanos(1_500_000_000) };
+    let now = Levels {
+        running: 2,
+        readers: 3,
+        permits: 4,
+        reserved_tokens: 5,
+        reserved_cost: Money::nanos(1_500_000_000),
+    };
     metrics.written(&now, format).unwrap()
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one list of lines")]
 fn every_series_is_told_in_both_formats() {
     let metrics = Metrics::default();
-    let whole = Usage { cached_input: Some(4), cache_write: Some(3), reasoning: Some(2), ..used(11, 7, 25_000) };
-    count(&metrics, "m", Some("up"), &end(Reason::Length, Some(whole)), &RouteTrace::default());
-    count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 300))), &RouteTrace::default());
-    count(&metrics, "m", None, &end(Reason::Error, None), &RouteTrace::default());
+    let whole = Usage {
+        cached_input: Some(4),
+        cache_write: Some(3),
+        reasoning: Some(2),
+        ..used(11, 7, 25_000)
+    };
+    count(
+        &metrics,
+        "m",
+        Some("up"),
+        &end(Reason::Length, Some(whole)),
+        &RouteTrace::default(),
+    );
+    count(
+        &metrics,
+        "m",
+        Some("up"),
+        &end(Reason::Stop, Some(used(1, 1, 300))),
+        &RouteTrace::default(),
+    );
+    count(
+        &metrics,
+        "m",
+        None,
+        &end(Reason::Error, None),
+        &RouteTrace::default(),
+    );
     metrics.refused(&Fault::new(Code::RateLimited, "slow down").with_limit("team"));
     metrics.refused(&Fault::new(Code::ModelNotFound, "no `x\"y`"));
     for format in [Format::OpenMetrics, Format::Text] {
@@ -56,9 +106,12 @@ fn every_series_is_told_in_both_formats() {
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in\n{text}");
         }
-        for (metric, le, count) in
-            [("first_content", "0.16", 0), ("first_content", "0.32", 2), ("duration", "655.36", 0), ("duration", "+Inf", 2)]
-        {
+        for (metric, le, count) in [
+            ("first_content", "0.16", 0),
+            ("first_content", "0.32", 2),
+            ("duration", "655.36", 0),
+            ("duration", "+Inf", 2),
+        ] {
             // Where `le` stands among the labels differs, and means nothing.
             let labels = match format {
                 Format::OpenMetrics => format!(r#"le="{le}",model="m",provider="up""#),
@@ -75,9 +128,18 @@ fn every_series_is_told_in_both_formats() {
 fn money_is_added_up_exactly() {
     let metrics = Metrics::default();
     for _ in 0..1000 {
-        count(&metrics, "m", Some("up"), &end(Reason::Stop, Some(used(1, 1, 100_000_001))), &RouteTrace::default());
+        count(
+            &metrics,
+            "m",
+            Some("up"),
+            &end(Reason::Stop, Some(used(1, 1, 100_000_001))),
+            &RouteTrace::default(),
+        );
     }
-    assert!(written(&metrics, Format::OpenMetrics).contains("cost_total{model=\"m\",provider=\"up\"} 100.000001\n"));
+    assert!(
+        written(&metrics, Format::OpenMetrics)
+            .contains("cost_total{model=\"m\",provider=\"up\"} 100.000001\n")
+    );
 }
 
 #[test]
@@ -98,7 +160,10 @@ fn each_request_to_a_provider_counts_by_what_became_of_it() {
     let metrics = Metrics::default();
     count(&metrics, "m", Some("c"), &end(Reason::Stop, None), &route);
     let text = written(&metrics, Format::Text);
-    let mut attempts: Vec<_> = text.lines().filter(|line| line.starts_with("sluicegate_attempts_total{")).collect();
+    let mut attempts: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("sluicegate_attempts_total{"))
+        .collect();
     attempts.sort_unstable();
     assert_eq!(
         attempts,
@@ -113,8 +178,14 @@ fn each_request_to_a_provider_counts_by_what_became_of_it() {
 
 #[test]
 fn the_format_is_what_the_scraper_accepts() {
-    let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1";
-    for (accept, format) in [(prometheus, Format::OpenMetrics), ("text/plain", Format::Text), ("*/*", Format::Text), ("", Format::Text)] {
+    let prometheus =
+        "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1";
+    for (accept, format) in [
+        (prometheus, Format::OpenMetrics),
+        ("text/plain", Format::Text),
+        ("*/*", Format::Text),
+        ("", Format::Text),
+    ] {
         assert_eq!(Format::accepted(accept), format, "{accept}");
     }
 }

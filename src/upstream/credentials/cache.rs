@@ -1,8 +1,9 @@
 //! The last secret that was fetched, shared by all workers.
 //!
-//! Invariants: many requests at once cause one fetch; a fetch belongs to nobody who waits for it, so none of them can stop
-//! it; a good secret is handed out without waiting, also while another is fetched; after a failure nothing is fetched until
-//! a pause is over, which doubles; no lock is held while anything is waited for.
+//! Invariants: many requests at once cause one fetch; a fetch belongs to nobody who waits for it,
+//! so none of them can stop it; a good secret is handed out without waiting, also while another is
+//! fetched; after a failure nothing is fetched until a pause is over, which doubles; no lock is
+//! held while anything is waited for.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -53,12 +54,22 @@ pub(in crate::upstream) struct Held {
 impl Held {
     fn new(fetched: Fetched, now: Instant) -> Self {
         let Some(life) = fetched.lifetime else {
-            return Self { secret: fetched.secret, fetched: now, renew: now + spread(LOOK_AGAIN), ends: None };
+            return Self {
+                secret: fetched.secret,
+                fetched: now,
+                renew: now + spread(LOOK_AGAIN),
+                ends: None,
+            };
         };
         let life = life.min(LONGEST_LIFE);
         let ahead = AHEAD.max(life / AHEAD_PART).min(life / 2);
         let ends = now + life.saturating_sub(MARGIN.min(life / AHEAD_PART));
-        Self { secret: fetched.secret, fetched: now, renew: now + spread(life - ahead), ends: Some(ends) }
+        Self {
+            secret: fetched.secret,
+            fetched: now,
+            renew: now + spread(life - ahead),
+            ends: Some(ends),
+        }
     }
 
     fn is_good(&self, now: Instant) -> bool {
@@ -98,8 +109,8 @@ enum Look {
 }
 
 impl Cache {
-    /// The secret: the one that is held if it is good, else the one that `fetch` brings. A fetch that is begun runs to its
-    /// end on the runtime of whoever began it.
+    /// The secret: the one that is held if it is good, else the one that `fetch` brings. A fetch
+    /// that is begun runs to its end on the runtime of whoever began it.
     ///
     /// # Errors
     /// What has gone wrong, where no good secret is held.
@@ -112,7 +123,9 @@ impl Cache {
             Look::Good(held) => Ok(held),
             Look::Failed(problem) => Err(problem),
             Look::Wait(mut flight) => match flight.wait_for(Option::is_some).await {
-                Ok(outcome) => outcome.clone().unwrap_or_else(|| Err(Problem::new(INTERRUPTED))),
+                Ok(outcome) => outcome
+                    .clone()
+                    .unwrap_or_else(|| Err(Problem::new(INTERRUPTED))),
                 Err(_) => Err(Problem::new(INTERRUPTED)),
             },
         }
@@ -138,7 +151,11 @@ impl Cache {
         good.map_or(Look::Wait(flight), Look::Good)
     }
 
-    fn launch(self: &Arc<Self>, state: &mut State, fetch: impl Future<Output = Result<Fetched, Problem>> + Send + 'static) -> Flight {
+    fn launch(
+        self: &Arc<Self>,
+        state: &mut State,
+        fetch: impl Future<Output = Result<Fetched, Problem>> + Send + 'static,
+    ) -> Flight {
         let (landing, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
         let cache = self.clone();
@@ -169,16 +186,24 @@ impl Cache {
         }
     }
 
-    /// A provider has refused this secret: it is held no longer, and the next request fetches another. Where new ones are
-    /// refused as well, a pause comes first.
+    /// A provider has refused this secret: it is held no longer, and the next request fetches
+    /// another. Where new ones are refused as well, a pause comes first.
     pub(super) fn refused(&self, refused: &Arc<Held>) {
         let now = Instant::now();
         let mut state = self.state.lock();
-        if !state.held.as_ref().is_some_and(|held| Arc::ptr_eq(held, refused)) {
+        if !state
+            .held
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, refused))
+        {
             return;
         }
         state.held = None;
-        state.refusals = if now < refused.fetched + YOUNG { state.refusals.saturating_add(1) } else { 1 };
+        state.refusals = if now < refused.fetched + YOUNG {
+            state.refusals.saturating_add(1)
+        } else {
+            1
+        };
         if state.refusals > 1 {
             let nth = state.refusals - 1;
             state.pause_for(Problem::new(REFUSED), nth, now);
@@ -193,17 +218,25 @@ const REFUSED: &str = "the provider refuses every one that is fetched: check the
 
 impl State {
     fn flying(&self) -> Option<Flight> {
-        self.flight.clone().filter(|flight| flight.has_changed().is_ok())
+        self.flight
+            .clone()
+            .filter(|flight| flight.has_changed().is_ok())
     }
 
     /// Why nothing may be fetched now.
     fn pause(&self, now: Instant) -> Option<Problem> {
-        if self.paused.is_some_and(|until| now < until) { self.problem.clone() } else { None }
+        if self.paused.is_some_and(|until| now < until) {
+            self.problem.clone()
+        } else {
+            None
+        }
     }
 
     /// Nothing is fetched for a while after the `nth` failure in a row.
     fn pause_for(&mut self, problem: Problem, nth: u32, now: Instant) {
-        let pause = FIRST_PAUSE.saturating_mul(1 << nth.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << nth.saturating_sub(1).min(8))
+            .min(LONGEST_PAUSE);
         self.paused = Some(now + spread(pause));
         self.problem = Some(problem);
     }

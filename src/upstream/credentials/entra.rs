@@ -7,7 +7,10 @@ use super::web::{Web, Whose};
 use super::{Problem, Secret, oauth};
 use crate::model::target::Entra;
 
-const WHOSE: Whose = Whose { name: "Entra's token endpoint", check: "`tenant_id`, `client_id` and `client_secret`" };
+const WHOSE: Whose = Whose {
+    name: "Entra's token endpoint",
+    check: "`tenant_id`, `client_id` and `client_secret`",
+};
 
 /// Asks for a token.
 pub(super) async fn fetch(entra: &Entra, web: &Web<'_>) -> Result<Fetched, Problem> {
@@ -18,6 +21,12 @@ pub(super) async fn fetch(entra: &Entra, web: &Web<'_>) -> Result<Fetched, Probl
         ("scope", &entra.scope),
     ];
     let token = oauth::grant(web.provider.post(&entra.token_url), &form, WHOSE).await?;
-    let secret = Secret::Token { authorization: token.authorization, project: None };
-    Ok(Fetched { secret, lifetime: Some(token.lifetime) })
+    let secret = Secret::Token {
+        authorization: token.authorization,
+        project: None,
+    };
+    Ok(Fetched {
+        secret,
+        lifetime: Some(token.lifetime),
+    })
 }

@@ -26,8 +26,14 @@ const ASSERTION: Duration = Duration::from_secs(60 * 60);
 const SKEW: Duration = Duration::from_secs(10);
 /// Where the metadata server is.
 const METADATA_HOST: &str = "metadata.google.internal";
-const ENDPOINT: Whose = Whose { name: "Google's token endpoint", check: "that the key file is valid, and not revoked" };
-const METADATA: Whose = Whose { name: "Google's metadata server", check: "that the machine has a service account" };
+const ENDPOINT: Whose = Whose {
+    name: "Google's token endpoint",
+    check: "that the key file is valid, and not revoked",
+};
+const METADATA: Whose = Whose {
+    name: "Google's metadata server",
+    check: "that the machine has a service account",
+};
 /// gcloud's own file in its folder.
 const DEFAULT_FILE: &str = "application_default_credentials.json";
 
@@ -70,15 +76,28 @@ struct Claims<'a> {
 }
 
 /// Asks for a token where the account says, or else where Google's own tools look.
-pub(super) async fn fetch(google: &Google, environment: &Environment, web: &Web<'_>) -> Result<Fetched, Problem> {
+pub(super) async fn fetch(
+    google: &Google,
+    environment: &Environment,
+    web: &Web<'_>,
+) -> Result<Fetched, Problem> {
     let (token, project) = match key_file(google, environment).await? {
         Some(text) => by_file(&text, environment, web).await?,
         None => (by_metadata(environment, web).await?, None),
     };
     let bad = |_| Problem::new("the quota project is not the name of a project: check it");
-    let project = project.map(HeaderValue::try_from).transpose().map_err(bad)?;
-    let secret = Secret::Token { authorization: token.authorization, project };
-    Ok(Fetched { secret, lifetime: Some(token.lifetime) })
+    let project = project
+        .map(HeaderValue::try_from)
+        .transpose()
+        .map_err(bad)?;
+    let secret = Secret::Token {
+        authorization: token.authorization,
+        project,
+    };
+    Ok(Fetched {
+        secret,
+        lifetime: Some(token.lifetime),
+    })
 }
 
 /// The text of the key file, if there is one.
@@ -100,35 +119,62 @@ async fn demand(path: &Path, what: &str) -> Result<Option<String>, Problem> {
 }
 
 fn gcloud(environment: &Environment) -> Option<PathBuf> {
-    let folder = environment.path("CLOUDSDK_CONFIG").or_else(|| environment.at_home(".config/gcloud"))?;
+    let folder = environment
+        .path("CLOUDSDK_CONFIG")
+        .or_else(|| environment.at_home(".config/gcloud"))?;
     Some(folder.join(DEFAULT_FILE))
 }
 
 /// A token for a key file, and the project that pays for the requests.
-async fn by_file(text: &str, environment: &Environment, web: &Web<'_>) -> Result<(Token, Option<String>), Problem> {
+async fn by_file(
+    text: &str,
+    environment: &Environment,
+    web: &Web<'_>,
+) -> Result<(Token, Option<String>), Problem> {
     // What serde says of a wrong value repeats it.
-    let unreadable = |_| Problem::new("the Google key file is not one: check that it was copied whole");
+    let unreadable =
+        |_| Problem::new("the Google key file is not one: check that it was copied whole");
     let (token, project) = match serde_json::from_str(text).map_err(unreadable)? {
-        KeyFile::ServiceAccount(account) => (by_assertion(&account, web).await?, account.quota_project_id),
-        KeyFile::AuthorizedUser(user) => (by_refresh_token(&user, web).await?, user.quota_project_id),
+        KeyFile::ServiceAccount(account) => {
+            (by_assertion(&account, web).await?, account.quota_project_id)
+        }
+        KeyFile::AuthorizedUser(user) => {
+            (by_refresh_token(&user, web).await?, user.quota_project_id)
+        }
         KeyFile::Other => {
-            return Err(Problem::new("the Google key file is of a kind that is not known: take one of a service account, or gcloud's"));
+            return Err(Problem::new(
+                "the Google key file is of a kind that is not known: take one of a service account, or gcloud's",
+            ));
         }
     };
-    Ok((token, environment.var("GOOGLE_CLOUD_QUOTA_PROJECT").or(project)))
+    Ok((
+        token,
+        environment.var("GOOGLE_CLOUD_QUOTA_PROJECT").or(project),
+    ))
 }
 
 async fn by_assertion(account: &ServiceAccount, web: &Web<'_>) -> Result<Token, Problem> {
     let assertion = assertion(account, SystemTime::now())?;
-    oauth::grant(web.provider.post(&account.token_uri), &[("grant_type", JWT_BEARER), ("assertion", &assertion)], ENDPOINT).await
+    oauth::grant(
+        web.provider.post(&account.token_uri),
+        &[("grant_type", JWT_BEARER), ("assertion", &assertion)],
+        ENDPOINT,
+    )
+    .await
 }
 
 /// A service account's word, signed with its key.
 fn assertion(account: &ServiceAccount, now: SystemTime) -> Result<String, Problem> {
     let bad = |_| Problem::new("the Google key file has no RSA key that can be used: make another");
     let key = EncodingKey::from_rsa_pem(account.private_key.as_bytes()).map_err(bad)?;
-    let header = Header { kid: account.private_key_id.clone(), ..Header::new(Algorithm::RS256) };
-    let issued = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(SKEW);
+    let header = Header {
+        kid: account.private_key_id.clone(),
+        ..Header::new(Algorithm::RS256)
+    };
+    let issued = now
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .saturating_sub(SKEW);
     let claims = Claims {
         iss: &account.client_email,
         scope: SCOPE,
@@ -146,16 +192,32 @@ async fn by_refresh_token(user: &AuthorizedUser, web: &Web<'_>) -> Result<Token,
         ("client_secret", &user.client_secret),
         ("refresh_token", &*user.refresh_token),
     ];
-    oauth::grant(web.provider.post(user.token_uri.as_deref().unwrap_or(TOKEN_URI)), &form, ENDPOINT).await
+    oauth::grant(
+        web.provider
+            .post(user.token_uri.as_deref().unwrap_or(TOKEN_URI)),
+        &form,
+        ENDPOINT,
+    )
+    .await
 }
 
 async fn by_metadata(environment: &Environment, web: &Web<'_>) -> Result<Token, Problem> {
-    let host = environment.var("GCE_METADATA_HOST").unwrap_or_else(|| METADATA_HOST.to_owned());
-    let url = format!("http://{host}/computeMetadata/v1/instance/service-accounts/default/token?scopes={SCOPE}");
-    let request = web.direct.client()?.get(url).header("metadata-flavor", "Google");
-    let missing = |problem: Problem| Problem {
+    let host = environment
+        .var("GCE_METADATA_HOST")
+        .unwrap_or_else(|| METADATA_HOST.to_owned());
+    let url = format!(
+        "http://{host}/computeMetadata/v1/instance/service-accounts/default/token?scopes={SCOPE}"
+    );
+    let request = web
+        .direct
+        .client()?
+        .get(url)
+        .header("metadata-flavor", "Google");
+    let missing = |problem: Problem| {
+        Problem {
         what: "no Google key file is configured and no metadata server answers: set `credentials` to a key file".into(),
         ..problem
+    }
     };
     oauth::token(&web::ask(request, METADATA).await.map_err(missing)?)
 }

@@ -33,8 +33,10 @@ impl Environment {
     /// These variables and no others.
     #[cfg(test)]
     pub(super) fn of(variables: &[(&str, &str)]) -> Self {
-        let all: std::collections::HashMap<String, String> =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let all: std::collections::HashMap<String, String> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         Self(Arc::new(move |name| all.get(name).cloned()))
     }
 
@@ -61,23 +63,45 @@ pub(super) async fn read(path: &Path, what: &str) -> Result<Option<String>, Prob
 
 /// The same where nobody has named the file: a home that we may not look into is as good as none.
 pub(super) async fn usual(path: &Path, what: &str) -> Result<Option<String>, Problem> {
-    text(path, what, |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied)).await
+    text(path, what, |kind| {
+        matches!(
+            kind,
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
+        )
+    })
+    .await
 }
 
-async fn text(path: &Path, what: &str, absent: impl Fn(ErrorKind) -> bool) -> Result<Option<String>, Problem> {
-    let bad = |why: &dyn fmt::Display| Problem::new(format!("{what} cannot be read")).with(format_args!("{}: {why}", path.display()));
+async fn text(
+    path: &Path,
+    what: &str,
+    absent: impl Fn(ErrorKind) -> bool,
+) -> Result<Option<String>, Problem> {
+    let bad = |why: &dyn fmt::Display| {
+        Problem::new(format!("{what} cannot be read"))
+            .with(format_args!("{}: {why}", path.display()))
+    };
     let file = match tokio::fs::File::open(path).await {
         Ok(file) => file,
         Err(error) if absent(error.kind()) => return Ok(None),
         Err(error) => return Err(bad(&error)),
     };
     let mut text = String::new();
-    let length = file.take(FILE_BYTES + 1).read_to_string(&mut text).await.map_err(|error| bad(&error))?;
-    if length as u64 > FILE_BYTES { Err(bad(&format_args!("it is larger than {FILE_BYTES} bytes"))) } else { Ok(Some(text)) }
+    let length = file
+        .take(FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .await
+        .map_err(|error| bad(&error))?;
+    if length as u64 > FILE_BYTES {
+        Err(bad(&format_args!("it is larger than {FILE_BYTES} bytes")))
+    } else {
+        Ok(Some(text))
+    }
 }
 
 /// The text of a file that is said to be there.
 pub(super) async fn demand(path: &Path, what: &str) -> Result<String, Problem> {
-    let missing = || Problem::new(format!("{what} is not there: check its path")).with(path.display());
+    let missing =
+        || Problem::new(format!("{what} is not there: check its path")).with(path.display());
     read(path, what).await?.ok_or_else(missing)
 }

@@ -56,8 +56,15 @@ struct Refusal {
 }
 
 /// Asks a token endpoint with a form.
-pub(super) async fn grant(request: RequestBuilder, form: &[(&str, &str)], whose: Whose) -> Result<Token, Problem> {
-    let request = web::with_form(request.header(header::ACCEPT, "application/json"), form.iter().copied());
+pub(super) async fn grant(
+    request: RequestBuilder,
+    form: &[(&str, &str)],
+    whose: Whose,
+) -> Result<Token, Problem> {
+    let request = web::with_form(
+        request.header(header::ACCEPT, "application/json"),
+        form.iter().copied(),
+    );
     token(&web::ask(request, whose).await?)
 }
 
@@ -67,15 +74,30 @@ pub(super) fn token(answer: &Answer) -> Result<Token, Problem> {
         return Err(refusal(answer));
     }
     let given: Given = answer.json()?;
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", given.access_token)).map_err(|_| answer.unreadable())?;
+    let mut authorization = HeaderValue::try_from(format!("Bearer {}", given.access_token))
+        .map_err(|_| answer.unreadable())?;
     authorization.set_sensitive(true);
-    let lifetime = given.expires_in.as_ref().and_then(Seconds::duration).filter(|it| !it.is_zero()).unwrap_or(UNSAID);
-    Ok(Token { authorization, lifetime })
+    let lifetime = given
+        .expires_in
+        .as_ref()
+        .and_then(Seconds::duration)
+        .filter(|it| !it.is_zero())
+        .unwrap_or(UNSAID);
+    Ok(Token {
+        authorization,
+        lifetime,
+    })
 }
 
 fn refusal(answer: &Answer) -> Problem {
-    let Ok(refusal) = serde_json::from_slice::<Refusal>(&answer.body) else { return answer.refusal(None) };
-    let number = refusal.error_codes.first().map(|code| format!(" AADSTS{code}")).unwrap_or_default();
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(&answer.body) else {
+        return answer.refusal(None);
+    };
+    let number = refusal
+        .error_codes
+        .first()
+        .map(|code| format!(" AADSTS{code}"))
+        .unwrap_or_default();
     let code = plain_code(&refusal.error).map(|code| format!("{code}{number}"));
     answer.refusal(code.as_deref())
 }

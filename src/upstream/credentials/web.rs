@@ -1,8 +1,9 @@
 //! Questions to token endpoints and metadata servers.
 //!
-//! Invariants: answers are bounded; no redirect is followed, so a secret goes to the server it is meant for and to no other;
-//! neither addresses nor answers get into a problem's words; metadata servers, which are on this machine's own link, are
-//! asked directly, whatever the account's proxy is.
+//! Invariants: answers are bounded; no redirect is followed, so a secret goes to the server it is
+//! meant for and to no other; neither addresses nor answers get into a problem's words; metadata
+//! servers, which are on this machine's own link, are asked directly, whatever the account's proxy
+//! is.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -18,8 +19,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// A metadata server is near, if there is one.
 const NEAR: Duration = Duration::from_secs(2);
 
-/// The client for metadata servers, made when it is first needed. Its connections are not kept: one that another worker
-/// opened would depend on that worker.
+/// The client for metadata servers, made when it is first needed. Its connections are not kept: one
+/// that another worker opened would depend on that worker.
 #[derive(Debug, Default)]
 pub(super) struct Direct(OnceLock<Client>);
 
@@ -38,7 +39,10 @@ impl Direct {
             .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
             .no_proxy()
             .build()
-            .map_err(|error| Problem::new("a client for metadata servers cannot be built").with(error.without_url()))?;
+            .map_err(|error| {
+                Problem::new("a client for metadata servers cannot be built")
+                    .with(error.without_url())
+            })?;
         Ok(self.0.get_or_init(|| client))
     }
 }
@@ -71,24 +75,39 @@ pub(super) struct Answer {
 }
 
 /// A question with a form.
-pub(super) fn with_form<'a>(request: RequestBuilder, form: impl IntoIterator<Item = (&'a str, &'a str)>) -> RequestBuilder {
-    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-    request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body)
+pub(super) fn with_form<'a>(
+    request: RequestBuilder,
+    form: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> RequestBuilder {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form)
+        .finish();
+    request
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(body)
 }
 
 /// Asks.
 pub(super) async fn ask(request: RequestBuilder, whose: Whose) -> Result<Answer, Problem> {
     let name = whose.name;
-    let lost = |error: reqwest::Error| Problem::new(format!("{name} cannot be reached: check the way to it")).with(reason(error));
+    let lost = |error: reqwest::Error| {
+        Problem::new(format!("{name} cannot be reached: check the way to it")).with(reason(error))
+    };
     let mut response = request.send().await.map_err(lost)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(lost)? {
         if body.len() + chunk.len() > ANSWER_BYTES {
-            return Err(Problem::new(format!("{name} says more than {ANSWER_BYTES} bytes: check its address")));
+            return Err(Problem::new(format!(
+                "{name} says more than {ANSWER_BYTES} bytes: check its address"
+            )));
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status: response.status(), body, whose })
+    Ok(Answer {
+        status: response.status(),
+        body,
+        whose,
+    })
 }
 
 impl Answer {
@@ -104,18 +123,32 @@ impl Answer {
     }
 
     fn good(&self) -> Result<&Self, Problem> {
-        if self.status.is_success() { Ok(self) } else { Err(self.refusal(None)) }
+        if self.status.is_success() {
+            Ok(self)
+        } else {
+            Err(self.refusal(None))
+        }
     }
 
     /// It says no, with a code of its own perhaps.
     pub(super) fn refusal(&self, code: Option<&str>) -> Problem {
-        let what = format!("{} gives no credential: check {}", self.whose.name, self.whose.check);
-        Problem::new(what).with(format_args!("{} {}", self.status.as_u16(), code.unwrap_or_default()))
+        let what = format!(
+            "{} gives no credential: check {}",
+            self.whose.name, self.whose.check
+        );
+        Problem::new(what).with(format_args!(
+            "{} {}",
+            self.status.as_u16(),
+            code.unwrap_or_default()
+        ))
     }
 
     /// It says what nobody understands.
     pub(super) fn unreadable(&self) -> Problem {
-        Problem::new(format!("{} answers something else than a credential: check its address", self.whose.name))
+        Problem::new(format!(
+            "{} answers something else than a credential: check its address",
+            self.whose.name
+        ))
     }
 }
 

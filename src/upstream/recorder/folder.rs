@@ -20,8 +20,11 @@ pub(super) fn make(dir: &Path) -> Result<(), String> {
         .mode(0o700)
         .create(dir)
         .map_err(|error| format!("its `record` folder {shown} cannot be made: {error}"))?;
-    access(dir, AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK)
-        .map_err(|error| format!("nothing can be recorded in {shown}: {}", error.desc()))
+    access(
+        dir,
+        AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK,
+    )
+    .map_err(|error| format!("nothing can be recorded in {shown}: {}", error.desc()))
 }
 
 /// The bytes of all recordings in the folder, but for those whose name `skip` knows.
@@ -29,11 +32,18 @@ pub(super) fn size(dir: &Path, skip: impl Fn(&str) -> bool) -> io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let recording = [WHOLE, PARTIAL].iter().any(|end| name.strip_suffix(end).is_some_and(|rest| rest.ends_with('.')));
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let recording = [WHOLE, PARTIAL].iter().any(|end| {
+            name.strip_suffix(end)
+                .is_some_and(|rest| rest.ends_with('.'))
+        });
         if recording && !skip(&name) {
             // One that went in the meantime takes no room.
-            sum += entry.metadata().map_or(0, |it| if it.is_file() { it.len() } else { 0 });
+            sum += entry
+                .metadata()
+                .map_or(0, |it| if it.is_file() { it.len() } else { 0 });
         }
     }
     Ok(sum)

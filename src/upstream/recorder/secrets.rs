@@ -1,6 +1,7 @@
 //! Takes an account's own secrets out of what is recorded, wherever the bytes were cut.
 //!
-//! Invariant: what stands in their place is as long as they were, so that lengths that a format counts stay true.
+//! Invariant: what stands in their place is as long as they were, so that lengths that a format
+//! counts stay true.
 
 use std::cmp::Reverse;
 
@@ -33,22 +34,43 @@ impl Secrets {
                 if let Some(keys) = &aws.keys {
                     all.add(&keys.access_key_id);
                     all.add(keys.secret_access_key.expose_secret());
-                    all.add(keys.session_token.as_ref().map_or("", |token| token.expose_secret()));
+                    all.add(
+                        keys.session_token
+                            .as_ref()
+                            .map_or("", |token| token.expose_secret()),
+                    );
                 }
             }
             Credential::Entra(entra) => all.add(entra.client_secret.expose_secret()),
             Credential::None | Credential::Google(_) => {}
         }
-        for (name, value) in sent.iter().chain(provider.headers.iter().map(|(name, value)| (name, value))) {
-            let secret = value.is_sensitive() && SECRET_HEADERS.iter().any(|part| name.as_str().contains(part));
-            let (true, Ok(text)) = (secret, value.to_str()) else { continue };
+        for (name, value) in sent
+            .iter()
+            .chain(provider.headers.iter().map(|(name, value)| (name, value)))
+        {
+            let secret = value.is_sensitive()
+                && SECRET_HEADERS
+                    .iter()
+                    .any(|part| name.as_str().contains(part));
+            let (true, Ok(text)) = (secret, value.to_str()) else {
+                continue;
+            };
             // What stands before a space is a word like `Bearer`.
             all.add(text.rsplit(' ').next().unwrap_or_default());
-            // AWS's signatures name the access key before its scope: `Credential=AKIA…/20260101/…, …, Signature=…`.
-            let named = |name| text.split_once(name).and_then(|(_, rest)| rest.split(['/', ',', ' ']).next());
-            ["Credential=", "Signature="].into_iter().filter_map(named).for_each(|part| all.add(part));
+            // AWS's signatures name the access key before its scope:
+            // `Credential=AKIA…/20260101/…, …, Signature=…`.
+            let named = |name| {
+                text.split_once(name)
+                    .and_then(|(_, rest)| rest.split(['/', ',', ' ']).next())
+            };
+            ["Credential=", "Signature="]
+                .into_iter()
+                .filter_map(named)
+                .for_each(|part| all.add(part));
             if name.as_str().contains("cookie") {
-                text.split(';').filter_map(|pair| pair.split_once('=')).for_each(|(_, value)| all.add(value.trim()));
+                text.split(';')
+                    .filter_map(|pair| pair.split_once('='))
+                    .for_each(|(_, value)| all.add(value.trim()));
             }
         }
         all
@@ -77,17 +99,26 @@ pub(super) struct Mask {
 impl Mask {
     pub(super) fn new(Secrets(mut secrets): Secrets) -> Self {
         secrets.sort_by_key(|secret| Reverse(secret.expose_secret().len()));
-        Self { secrets, held: Vec::new() }
+        Self {
+            secrets,
+            held: Vec::new(),
+        }
     }
 
-    /// The bytes as they may be recorded. An end that may turn out to be secret is kept for the next call.
+    /// The bytes as they may be recorded. An end that may turn out to be secret is kept for the
+    /// next call.
     pub(super) fn mask(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
         for secret in &self.secrets {
             hide(&mut all, secret.expose_secret().as_bytes());
         }
-        let held = self.secrets.iter().map(|secret| begun(&all, secret.expose_secret().as_bytes())).max().unwrap_or(0);
+        let held = self
+            .secrets
+            .iter()
+            .map(|secret| begun(&all, secret.expose_secret().as_bytes()))
+            .max()
+            .unwrap_or(0);
         self.held = all.split_off(all.len() - held);
         all
     }
@@ -116,7 +147,14 @@ fn hide(text: &mut [u8], secret: &[u8]) {
 /// How many bytes at the end of the text may be the beginning of the secret.
 fn begun(text: &[u8], secret: &[u8]) -> usize {
     let longest = (secret.len() - 1).min(text.len());
-    (1..=longest).rev().find(|length| secret.get(..*length).is_some_and(|start| text.ends_with(start))).unwrap_or(0)
+    (1..=longest)
+        .rev()
+        .find(|length| {
+            secret
+                .get(..*length)
+                .is_some_and(|start| text.ends_with(start))
+        })
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -132,7 +170,10 @@ mod tests {
         let mut all = Secrets::default();
         secrets.iter().for_each(|secret| all.add(secret));
         let mut mask = Mask::new(all);
-        let mut out: Vec<u8> = pieces.into_iter().flat_map(|piece| mask.mask(piece)).collect();
+        let mut out: Vec<u8> = pieces
+            .into_iter()
+            .flat_map(|piece| mask.mask(piece))
+            .collect();
         out.extend(mask.rest());
         String::from_utf8(out).unwrap()
     }
@@ -140,27 +181,49 @@ mod tests {
     #[test]
     fn an_accounts_secrets_are_known() {
         let mut provider = Provider::example(WireId::OpenaiChat, "http://a");
-        provider.credential = Credential::Key { key: "sk-static".into(), auth: Auth::Bearer };
+        provider.credential = Credential::Key {
+            key: "sk-static".into(),
+            auth: Auth::Bearer,
+        };
         let sensitive = |text: &'static str| {
             let mut value = HeaderValue::from_static(text);
             value.set_sensitive(true);
             value
         };
         provider.headers = vec![
-            (HeaderName::from_static("x-team-token"), sensitive("team-secret")),
+            (
+                HeaderName::from_static("x-team-token"),
+                sensitive("team-secret"),
+            ),
             (HeaderName::from_static("x-team"), sensitive("growth")),
-            (HeaderName::from_static("cookie"), sensitive("session=hidden; lang=en")),
+            (
+                HeaderName::from_static("cookie"),
+                sensitive("session=hidden; lang=en"),
+            ),
         ];
-        let sent = HeaderMap::from_iter([(http::header::AUTHORIZATION, sensitive("Bearer fresh-token"))]);
-        let signed =
-            sensitive("AWS4-HMAC-SHA256 Credential=AKIAFETCHED/20260101/a/bedrock/aws4_request, SignedHeaders=host, Signature=5f5f");
-        let Secrets(signed) =
-            Secrets::of(&Provider::example(WireId::Bedrock, "http://a"), &HeaderMap::from_iter([(http::header::AUTHORIZATION, signed)]));
+        let sent =
+            HeaderMap::from_iter([(http::header::AUTHORIZATION, sensitive("Bearer fresh-token"))]);
+        let signed = sensitive(
+            "AWS4-HMAC-SHA256 Credential=AKIAFETCHED/20260101/a/bedrock/aws4_request, SignedHeaders=host, Signature=5f5f",
+        );
+        let Secrets(signed) = Secrets::of(
+            &Provider::example(WireId::Bedrock, "http://a"),
+            &HeaderMap::from_iter([(http::header::AUTHORIZATION, signed)]),
+        );
         let signed: Vec<&str> = signed.iter().map(|secret| secret.expose_secret()).collect();
         assert_eq!(signed, ["Signature=5f5f", "AKIAFETCHED", "5f5f"]);
         let Secrets(all) = Secrets::of(&provider, &sent);
         let all: Vec<&str> = all.iter().map(|secret| secret.expose_secret()).collect();
-        assert_eq!(all, ["sk-static", "fresh-token", "team-secret", "lang=en", "hidden"]);
+        assert_eq!(
+            all,
+            [
+                "sk-static",
+                "fresh-token",
+                "team-secret",
+                "lang=en",
+                "hidden"
+            ]
+        );
         assert!(!format!("{provider:?} {sent:?}").contains("secret"));
     }
 
@@ -168,8 +231,16 @@ mod tests {
     fn secrets_are_masked_in_every_spelling() {
         for (secrets, text, expected) in [
             (&["sk-one"][..], "a sk-one b sk-one", "a ****** b ******"),
-            (&["ab/cd"], r#"{"a":"ab/cd ab\/cd"}"#, r#"{"a":"***** ******"}"#),
-            (&["sk-one", "sk-one-two"], "sk-one-two sk-one", "********** ******"),
+            (
+                &["ab/cd"],
+                r#"{"a":"ab/cd ab\/cd"}"#,
+                r#"{"a":"***** ******"}"#,
+            ),
+            (
+                &["sk-one", "sk-one-two"],
+                "sk-one-two sk-one",
+                "********** ******",
+            ),
             (&["abc"], "abc", "abc"),
             (&[], "text", "text"),
         ] {
@@ -179,7 +250,10 @@ mod tests {
 
     #[test]
     fn a_secret_that_was_cut_off_is_masked_as_far_as_it_came() {
-        assert_eq!(masked(&["sk-0123456789"], ["a sk-012345".as_bytes()]), "a *********");
+        assert_eq!(
+            masked(&["sk-0123456789"], ["a sk-012345".as_bytes()]),
+            "a *********"
+        );
         assert_eq!(masked(&["sk-0123456789"], ["tasks".as_bytes()]), "tasks");
     }
 

@@ -26,13 +26,25 @@ fn work(recorder: Recorder, messages: &mpsc::Receiver<Message>) {
 }
 
 fn tape(recorder: &Recorder, scratch: &Scratch, max: u64, name: &str) -> Tape {
-    let record = Record { dir: scratch.path().join("deep/er"), max };
-    recorder.tape(&record, name.into(), header_line(WireId::OpenaiChat, "text/event-stream", 200), Secrets::default()).unwrap()
+    let record = Record {
+        dir: scratch.path().join("deep/er"),
+        max,
+    };
+    recorder
+        .tape(
+            &record,
+            name.into(),
+            header_line(WireId::OpenaiChat, "text/event-stream", 200),
+            Secrets::default(),
+        )
+        .unwrap()
 }
 
 fn names(scratch: &Scratch) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(scratch.path().join("deep/er")).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(scratch.path().join("deep/er"))
+        .unwrap()
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -46,9 +58,20 @@ async fn what_was_read_is_written_with_its_times() {
     tape.read(&Bytes::from_static(b"\n\xff\n"));
     drop(tape);
     work(recorder, &messages);
-    let recording = Recording::parse(&fs::read(scratch.path().join("deep/er/a.rec")).unwrap()).unwrap();
-    let chunks: Vec<_> = recording.chunks.iter().map(|it| (it.at.as_millis(), it.bytes.to_vec())).collect();
-    assert_eq!(chunks, [(0, "data: é".as_bytes().to_vec()), (30, b"\n\xff\n".to_vec())]);
+    let recording =
+        Recording::parse(&fs::read(scratch.path().join("deep/er/a.rec")).unwrap()).unwrap();
+    let chunks: Vec<_> = recording
+        .chunks
+        .iter()
+        .map(|it| (it.at.as_millis(), it.bytes.to_vec()))
+        .collect();
+    assert_eq!(
+        chunks,
+        [
+            (0, "data: é".as_bytes().to_vec()),
+            (30, b"\n\xff\n".to_vec())
+        ]
+    );
 }
 
 #[tokio::test]
@@ -71,14 +94,29 @@ async fn what_the_disk_cannot_keep_up_with_is_given_up_and_nothing_else() {
 async fn what_waits_to_begin_is_bounded_too() {
     let (scratch, (recorder, messages)) = (Scratch::new(), stopped());
     let begin = |n: usize| {
-        recorder.tape(&Record { dir: scratch.path().join("deep/er"), max: MAX }, n.to_string(), vec![b'\n'; 64 << 10], Secrets::default())
+        recorder.tape(
+            &Record {
+                dir: scratch.path().join("deep/er"),
+                max: MAX,
+            },
+            n.to_string(),
+            vec![b'\n'; 64 << 10],
+            Secrets::default(),
+        )
     };
     let begun: Vec<_> = (0..1000).map_while(begin).collect();
-    assert!((100..257).contains(&begun.len()), "{} of at most 256", begun.len());
+    assert!(
+        (100..257).contains(&begun.len()),
+        "{} of at most 256",
+        begun.len()
+    );
     drop(begun);
     while let Ok(message) = messages.try_recv() {
         if let Message::Begin(_, beginning) = &message {
-            recorder.0.waiting.fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
+            recorder
+                .0
+                .waiting
+                .fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
         }
     }
     assert!(begin(0).is_some(), "once it has caught up it records again");
@@ -115,10 +153,16 @@ async fn room_that_was_made_is_found_when_the_folder_is_opened_again() {
     while let Ok(message) = messages.try_recv() {
         thread.take(message);
     }
-    assert_eq!(names(&scratch), ["left.rec.part", "notes"], "what a crash has left counts, and is left alone");
+    assert_eq!(
+        names(&scratch),
+        ["left.rec.part", "notes"],
+        "what a crash has left counts, and is left alone"
+    );
     fs::remove_file(scratch.path().join("deep/er/left.rec.part")).unwrap();
     drop(tape(&recorder, &scratch, 950, "c"));
-    writer.send(Message::Folder(scratch.path().join("deep/er"))).unwrap();
+    writer
+        .send(Message::Folder(scratch.path().join("deep/er")))
+        .unwrap();
     drop(tape(&recorder, &scratch, 950, "d"));
     drop((recorder, writer));
     thread.run(&messages);

@@ -1,7 +1,8 @@
 //! The thread that writes recordings.
 //!
-//! Invariants: whatever fails gives one recording up, and no more; a file is only removed if it was made here and is not
-//! whole; the recordings of a folder never have more bytes together than its account allows.
+//! Invariants: whatever fails gives one recording up, and no more; a file is only removed if it was
+//! made here and is not whole; the recordings of a folder never have more bytes together than its
+//! account allows.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -54,7 +55,10 @@ enum GivenUp {
     Full,
     #[error("the disk is too slow for what is to be recorded")]
     Behind,
-    #[error("it is larger than the {} bytes that can be played", recording::SIZE_BOUND)]
+    #[error(
+        "it is larger than the {} bytes that can be played",
+        recording::SIZE_BOUND
+    )]
     TooLarge,
     #[error("it cannot be written: {0}")]
     Io(#[from] io::Error),
@@ -64,7 +68,11 @@ enum GivenUp {
 
 impl Writer {
     pub(super) fn new(waiting: Arc<AtomicUsize>) -> Self {
-        Self { waiting, folders: HashMap::new(), files: HashMap::new() }
+        Self {
+            waiting,
+            folders: HashMap::new(),
+            files: HashMap::new(),
+        }
     }
 
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
@@ -77,11 +85,13 @@ impl Writer {
         match message {
             Message::Folder(dir) => self.count(&dir),
             Message::Begin(number, beginning) => {
-                self.waiting.fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
+                self.waiting
+                    .fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
                 self.begin(number, beginning);
             }
             Message::Read(number, at, bytes) => {
-                self.waiting.fetch_sub(bytes.len() + PIECE, Ordering::Relaxed);
+                self.waiting
+                    .fetch_sub(bytes.len() + PIECE, Ordering::Relaxed);
                 self.read(number, at, &bytes);
             }
             Message::End(number, whole) => self.end(number, whole),
@@ -107,7 +117,9 @@ impl Writer {
                 let used = size + open.iter().map(|open| open.written).sum::<u64>();
                 self.folders.insert(dir, Folder { used, full: 0 });
             }
-            Err(error) => tracing::error!(dir = %dir.display(), %error, "the recordings of a folder cannot be counted"),
+            Err(error) => {
+                tracing::error!(dir = %dir.display(), %error, "the recordings of a folder cannot be counted");
+            }
         }
     }
 
@@ -125,7 +137,13 @@ impl Writer {
     }
 
     fn open(&mut self, beginning: Beginning) -> Result<Open, GivenUp> {
-        let Beginning { record, name, head, secrets, over } = beginning;
+        let Beginning {
+            record,
+            name,
+            head,
+            secrets,
+            over,
+        } = beginning;
         folder::make(&record.dir).map_err(GivenUp::Folder)?;
         let dir = canonical(&record.dir);
         if !self.folders.contains_key(&dir) {
@@ -133,9 +151,22 @@ impl Writer {
         }
         self.make_sure(&dir, record.max, head.len() as u64)?;
         let path = dir.join(format!("{name}.{PARTIAL}"));
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         let file = BufWriter::new(file);
-        let mut open = Open { dir, name, max: record.max, file, written: 0, mask: Mask::new(secrets), last: Duration::ZERO, over };
+        let mut open = Open {
+            dir,
+            name,
+            max: record.max,
+            file,
+            written: 0,
+            mask: Mask::new(secrets),
+            last: Duration::ZERO,
+            over,
+        };
         match self.write(&mut open, &head) {
             Ok(()) => Ok(open),
             Err(why) => {
@@ -169,7 +200,9 @@ impl Writer {
     }
 
     fn read(&mut self, number: u64, at: Duration, bytes: &[u8]) {
-        let Some(mut open) = self.files.remove(&number) else { return };
+        let Some(mut open) = self.files.remove(&number) else {
+            return;
+        };
         open.last = at.min(recording::LATEST);
         let bytes = open.mask.mask(bytes);
         match self.chunk(&mut open, bytes) {
@@ -184,7 +217,13 @@ impl Writer {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.write(open, &chunk_line(&Chunk { at: open.last, bytes: bytes.into() }))
+        self.write(
+            open,
+            &chunk_line(&Chunk {
+                at: open.last,
+                bytes: bytes.into(),
+            }),
+        )
     }
 
     fn write(&mut self, open: &mut Open, line: &[u8]) -> Result<(), GivenUp> {
@@ -204,9 +243,15 @@ impl Writer {
     }
 
     fn end(&mut self, number: u64, whole: bool) {
-        let Some(mut open) = self.files.remove(&number) else { return };
+        let Some(mut open) = self.files.remove(&number) else {
+            return;
+        };
         let rest = open.mask.rest();
-        let ended = if whole { self.chunk(&mut open, rest).and_then(|()| Ok(open.keep()?)) } else { Err(GivenUp::Behind) };
+        let ended = if whole {
+            self.chunk(&mut open, rest).and_then(|()| Ok(open.keep()?))
+        } else {
+            Err(GivenUp::Behind)
+        };
         if let Err(why) = ended {
             self.give_up(&open, &why);
         }
@@ -238,7 +283,10 @@ impl Open {
     /// It is whole: it gets its name.
     fn keep(&mut self) -> io::Result<()> {
         self.file.flush()?;
-        fs::rename(self.dir.join(self.partial_name()), self.dir.join(format!("{}.{WHOLE}", self.name)))
+        fs::rename(
+            self.dir.join(self.partial_name()),
+            self.dir.join(format!("{}.{WHOLE}", self.name)),
+        )
     }
 }
 

@@ -1,7 +1,8 @@
 //! Signatures of AWS, version 4.
 //!
-//! Signed are the method, the path as it is sent, the query, the body, and the headers that AWS looks at: `host`,
-//! `content-type` and its own. What an operator adds besides goes unsigned, so that a proxy on the way may change it.
+//! Signed are the method, the path as it is sent, the query, the body, and the headers that AWS
+//! looks at: `host`, `content-type` and its own. What an operator adds besides goes unsigned, so
+//! that a proxy on the way may change it.
 
 use std::time::SystemTime;
 
@@ -30,36 +31,79 @@ pub(in crate::upstream) enum Unsigned {
 }
 
 /// Headers that the signature brings: what stands there before is replaced.
-const OURS: [&str; 4] = ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
+const OURS: [&str; 4] = [
+    "authorization",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-content-sha256",
+];
 
 /// Signs a request whose body is in memory, as of `now`.
 ///
 /// # Errors
 /// When it has what cannot be signed.
-pub(in crate::upstream) fn sign(request: &mut Request, keys: &Keys, scope: Scope<'_>, now: SystemTime) -> Result<(), Unsigned> {
+pub(in crate::upstream) fn sign(
+    request: &mut Request,
+    keys: &Keys,
+    scope: Scope<'_>,
+    now: SystemTime,
+) -> Result<(), Unsigned> {
     for name in OURS {
         request.headers_mut().remove(name);
     }
     // The library writes what it signs, session tokens included, at level `trace`: nobody listens.
-    let signed = tracing::dispatcher::with_default(&tracing::Dispatch::none(), || signature(request, keys, scope, now))?;
+    let signed = tracing::dispatcher::with_default(&tracing::Dispatch::none(), || {
+        signature(request, keys, scope, now)
+    })?;
     request.headers_mut().extend(signed);
     Ok(())
 }
 
-fn signature(request: &Request, keys: &Keys, scope: Scope<'_>, now: SystemTime) -> Result<Vec<(HeaderName, HeaderValue)>, Unsigned> {
-    let headers = request.headers().iter().filter(|(name, _)| is_signed(name)).map(|(name, value)| {
-        let value = value.to_str().map_err(|_| Unsigned::Header(name.clone()))?;
-        Ok((name.as_str(), value))
-    });
+fn signature(
+    request: &Request,
+    keys: &Keys,
+    scope: Scope<'_>,
+    now: SystemTime,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Unsigned> {
+    let headers = request
+        .headers()
+        .iter()
+        .filter(|(name, _)| is_signed(name))
+        .map(|(name, value)| {
+            let value = value.to_str().map_err(|_| Unsigned::Header(name.clone()))?;
+            Ok((name.as_str(), value))
+        });
     let headers: Vec<_> = headers.collect::<Result<_, Unsigned>>()?;
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
-    let signable = SignableRequest::new(request.method().as_str(), request.url().as_str(), headers.into_iter(), SignableBody::Bytes(body));
+    let body = request
+        .body()
+        .and_then(reqwest::Body::as_bytes)
+        .unwrap_or_default();
+    let signable = SignableRequest::new(
+        request.method().as_str(),
+        request.url().as_str(),
+        headers.into_iter(),
+        SignableBody::Bytes(body),
+    );
     let identity = keys.clone().into();
-    let params = SigningParams::builder().identity(&identity).region(scope.region).name(scope.service).time(now);
-    let params = params.settings(SigningSettings::default()).build().map_err(|_| Unsigned::Request)?.into();
-    let (instructions, _) = signable.and_then(|it| calculate(it, &params)).map_err(|_| Unsigned::Request)?.into_parts();
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region(scope.region)
+        .name(scope.service)
+        .time(now);
+    let params = params
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|_| Unsigned::Request)?
+        .into();
+    let (instructions, _) = signable
+        .and_then(|it| calculate(it, &params))
+        .map_err(|_| Unsigned::Request)?
+        .into_parts();
     let (headers, _) = instructions.into_parts();
-    headers.into_iter().map(|header| ours(header.name(), header.value())).collect()
+    headers
+        .into_iter()
+        .map(|header| ours(header.name(), header.value()))
+        .collect()
 }
 
 fn ours(name: &'static str, value: &str) -> Result<(HeaderName, HeaderValue), Unsigned> {
@@ -95,14 +139,22 @@ mod tests {
     fn bedrock() -> Request {
         let url = "https://bedrock-runtime.us-east-1.amazonaws.com/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse-stream";
         let body = r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#;
-        reqwest::Client::new().post(url).header("content-type", "application/json").body(body).build().unwrap()
+        reqwest::Client::new()
+            .post(url)
+            .header("content-type", "application/json")
+            .body(body)
+            .build()
+            .unwrap()
     }
 
     fn text<'a>(request: &'a Request, name: &str) -> &'a str {
         request.headers().get(name).unwrap().to_str().unwrap()
     }
 
-    const BEDROCK: Scope<'_> = Scope { region: "us-east-1", service: "bedrock" };
+    const BEDROCK: Scope<'_> = Scope {
+        region: "us-east-1",
+        service: "bedrock",
+    };
     const SIGNATURE: &str = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/us-east-1/bedrock/aws4_request, \
          SignedHeaders=content-type;host;x-amz-date, Signature=dca7d916846a433d15135bcc882264ba5e0f42c6133c2dad1b842cada95e1b21";
 
@@ -110,7 +162,13 @@ mod tests {
     fn a_request_to_bedrock_is_signed_as_aws_does_it() {
         let mut request = bedrock();
         sign(&mut request, &keys(None), BEDROCK, new_year()).unwrap();
-        assert_eq!((text(&request, "authorization"), text(&request, "x-amz-date")), (SIGNATURE, "20260102T030405Z"));
+        assert_eq!(
+            (
+                text(&request, "authorization"),
+                text(&request, "x-amz-date")
+            ),
+            (SIGNATURE, "20260102T030405Z")
+        );
     }
 
     #[test]
@@ -123,50 +181,126 @@ mod tests {
             ("x-team", "  two  words  "),
             ("user-agent", "own"),
         ] {
-            request.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            request.headers_mut().append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
         }
-        request.headers_mut().insert("x-binary", HeaderValue::from_bytes(b"\xff").unwrap());
+        request
+            .headers_mut()
+            .insert("x-binary", HeaderValue::from_bytes(b"\xff").unwrap());
         sign(&mut request, &keys(None), BEDROCK, new_year()).unwrap();
         assert_eq!(text(&request, "authorization"), SIGNATURE);
         assert_eq!(text(&request, "x-team"), "  two  words  ");
         assert!(!request.headers().contains_key("x-amz-security-token"));
-        request.headers_mut().insert("x-amzn-bedrock-trace", HeaderValue::from_static("ENABLED"));
+        request
+            .headers_mut()
+            .insert("x-amzn-bedrock-trace", HeaderValue::from_static("ENABLED"));
         sign(&mut request, &keys(Some("t")), BEDROCK, new_year()).unwrap();
-        let signed = "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amzn-bedrock-trace,";
-        assert!(text(&request, "authorization").contains(signed), "AWS's own headers are signed: {request:?}");
-        request.headers_mut().insert("x-amzn-bad", HeaderValue::from_bytes(b"\xff").unwrap());
-        assert!(sign(&mut request, &keys(None), BEDROCK, new_year()).unwrap_err().to_string().contains("x-amzn-bad"));
+        let signed =
+            "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amzn-bedrock-trace,";
+        assert!(
+            text(&request, "authorization").contains(signed),
+            "AWS's own headers are signed: {request:?}"
+        );
+        request
+            .headers_mut()
+            .insert("x-amzn-bad", HeaderValue::from_bytes(b"\xff").unwrap());
+        assert!(
+            sign(&mut request, &keys(None), BEDROCK, new_year())
+                .unwrap_err()
+                .to_string()
+                .contains("x-amzn-bad")
+        );
     }
 
     /// Examples that AWS has published.
     #[test]
     fn published_examples_are_met() {
         let client = reqwest::Client::new();
-        let (home, form) = ("https://example.amazonaws.com/", "application/x-www-form-urlencoded");
+        let (home, form) = (
+            "https://example.amazonaws.com/",
+            "application/x-www-form-urlencoded",
+        );
         for (request, token, expected) in [
-            (client.get(home), None, "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
-            (client.post(home), None, "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
             (
-                client.post(home).header("content-type", form).body("Param1=value1"),
+                client.get(home),
+                None,
+                "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+            ),
+            (
+                client.post(home),
+                None,
+                "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+            ),
+            (
+                client
+                    .post(home)
+                    .header("content-type", form)
+                    .body("Param1=value1"),
                 None,
                 "ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a",
             ),
-            (client.post(home), Some(TOKEN), "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead"),
+            (
+                client.post(home),
+                Some(TOKEN),
+                "85d96828115b5dc0cfc3bd16ad9e210dd772bbebba041836c64533a82be05ead",
+            ),
         ] {
             // 2015-08-30T12:36:00Z
-            met(request, token, Scope { region: "us-east-1", service: "service" }, 1_440_938_160, expected);
+            met(
+                request,
+                token,
+                Scope {
+                    region: "us-east-1",
+                    service: "service",
+                },
+                1_440_938_160,
+                expected,
+            );
         }
         let lambda = "https://lambda.us-east-2.amazonaws.com/2015-03-31/functions/\
                       arn%3Aaws%3Alambda%3Aus-west-2%3A892717189312%3Afunction%3Amy-rusty-fun/invocations";
         let twice = "4b93abbcc68be32bd64c18e2c71150660ab4c29bbd6c32a383a7517a88fc1804";
         // 2021-05-11T15:40:45Z
-        met(client.post(lambda), None, Scope { region: "us-east-2", service: "lambda" }, 1_620_747_645, twice);
+        met(
+            client.post(lambda),
+            None,
+            Scope {
+                region: "us-east-2",
+                service: "lambda",
+            },
+            1_620_747_645,
+            twice,
+        );
     }
 
-    fn met(request: reqwest::RequestBuilder, token: Option<&str>, scope: Scope<'_>, seconds: u64, expected: &str) {
+    fn met(
+        request: reqwest::RequestBuilder,
+        token: Option<&str>,
+        scope: Scope<'_>,
+        seconds: u64,
+        expected: &str,
+    ) {
         let mut request = request.build().unwrap();
-        sign(&mut request, &keys(token), scope, UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
-        assert_eq!(text(&request, "authorization").rsplit('=').next(), Some(expected), "{request:?}");
-        assert_eq!(request.headers().get("x-amz-security-token").map(|it| it.to_str().unwrap()), token);
+        sign(
+            &mut request,
+            &keys(token),
+            scope,
+            UNIX_EPOCH + Duration::from_secs(seconds),
+        )
+        .unwrap();
+        assert_eq!(
+            text(&request, "authorization").rsplit('=').next(),
+            Some(expected),
+            "{request:?}"
+        );
+        assert_eq!(
+            request
+                .headers()
+                .get("x-amz-security-token")
+                .map(|it| it.to_str().unwrap()),
+            token
+        );
     }
 }

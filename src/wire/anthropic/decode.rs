@@ -1,7 +1,8 @@
 //! The events of a Messages stream.
 //!
-//! Invariants: `message_stop` alone completes it; the one `Finish` comes with it, as stop reasons may be told early and
-//! content must not follow a `Finish`. An error ends it wherever it stands. Unknown kinds of events are no error.
+//! Invariants: `message_stop` alone completes it; the one `Finish` comes with it, as stop reasons
+//! may be told early and content must not follow a `Finish`. An error ends it wherever it stands.
+//! Unknown kinds of events are no error.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
@@ -15,8 +16,14 @@ use crate::model::event::{Event, Events, Finish, Reason};
 use crate::wire::{Decode, DecodeError, Decoded};
 
 /// Kinds of events whose shape is known: one of these that cannot be read is an error.
-const KNOWN: [&str; 6] =
-    ["message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"];
+const KNOWN: [&str; 6] = [
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
+];
 
 /// The state of one stream.
 pub(super) struct Decoder {
@@ -28,37 +35,77 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(seed: &str) -> Self {
-        Self { blocks: Blocks::new(seed), ending: Ending::default(), counter: UsageCounter::default(), done: false }
+        Self {
+            blocks: Blocks::new(seed),
+            ending: Ending::default(),
+            counter: UsageCounter::default(),
+            done: false,
+        }
     }
 
-    fn event(&mut self, event: &Envelope<'_>, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn event(
+        &mut self,
+        event: &Envelope<'_>,
+        frame: &Frame,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         let kind = event.kind.as_ref().map_or(&*frame.name, Text::as_str);
         if event.error.is_some() || kind == "error" {
             return Err(DecodeError::Upstream(Box::new(refusal::told(&frame.data))));
         }
         let (data, index) = (&frame.data, event.index.unwrap_or_default());
         match (kind, event) {
-            ("content_block_delta", Envelope { delta: Some(delta), .. }) => self.blocks.delta(index, delta, data, &mut out.events)?,
-            ("content_block_start", Envelope { content_block: Some(block), .. }) => {
+            (
+                "content_block_delta",
+                Envelope {
+                    delta: Some(delta), ..
+                },
+            ) => self.blocks.delta(index, delta, data, &mut out.events)?,
+            (
+                "content_block_start",
+                Envelope {
+                    content_block: Some(block),
+                    ..
+                },
+            ) => {
                 self.blocks.begin(index, block, data, &mut out.events)?;
             }
             ("content_block_stop", _) => self.blocks.end(index, &mut out.events),
-            ("message_start", Envelope { message: Some(message), .. }) => self.begin(message, data, out)?,
+            (
+                "message_start",
+                Envelope {
+                    message: Some(message),
+                    ..
+                },
+            ) => self.begin(message, data, out)?,
             ("message_delta", _) => self.message_delta(event, data, out)?,
             ("message_stop", _) => self.complete(out),
-            (known, _) if KNOWN.contains(&known) => return Err(shape::malformed(format!("{known} without its content"))),
+            (known, _) if KNOWN.contains(&known) => {
+                return Err(shape::malformed(format!("{known} without its content")));
+            }
             _ => {}
         }
         Ok(())
     }
 
-    /// `message_start`: mostly empty, but it holds the whole answer where a program called the tools.
-    fn begin(&mut self, message: &RawValue, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    /// `message_start`: mostly empty, but it holds the whole answer where a program called the
+    /// tools.
+    fn begin(
+        &mut self,
+        message: &RawValue,
+        data: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         let message: Message<'_> = shape::read(message.get(), "message_start")?;
         for block in message.content.iter().flatten() {
             self.blocks.whole(block, data, &mut out.events)?;
         }
-        self.ending.read(message.stop_reason.as_ref(), message.stop_details, data, &mut out.events);
+        self.ending.read(
+            message.stop_reason.as_ref(),
+            message.stop_details,
+            data,
+            &mut out.events,
+        );
         if let Some(usage) = message.usage {
             self.counter.add(usage)?;
             out.usage = self.counter.begun();
@@ -66,9 +113,19 @@ impl Decoder {
         Ok(())
     }
 
-    fn message_delta(&mut self, event: &Envelope<'_>, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn message_delta(
+        &mut self,
+        event: &Envelope<'_>,
+        data: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         if let Some(delta) = &event.delta {
-            self.ending.read(delta.stop_reason.as_ref(), delta.stop_details, data, &mut out.events);
+            self.ending.read(
+                delta.stop_reason.as_ref(),
+                delta.stop_details,
+                data,
+                &mut out.events,
+            );
         }
         if let Some(usage) = event.usage {
             self.counter.add(usage)?;
@@ -90,7 +147,8 @@ impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let is_object = frame.data.trim_start().starts_with('{');
         if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // Routers end with a marker of another wire; a failing server writes its error bare into the body.
+            // Routers end with a marker of another wire; a failing server writes its error bare
+            // into the body.
             out.marker = true;
             return if self.done { Ok(()) } else { stray(frame) };
         }
@@ -105,7 +163,11 @@ impl Decode for Decoder {
     }
 
     fn finish(&mut self, _out: &mut Decoded) -> Result<(), DecodeError> {
-        if self.done { Ok(()) } else { Err(DecodeError::CutShort) }
+        if self.done {
+            Ok(())
+        } else {
+            Err(DecodeError::CutShort)
+        }
     }
 }
 
@@ -118,57 +180,111 @@ pub(super) struct Ending {
 
 impl Ending {
     /// Takes in a stop reason, and the words a refusal gives for itself.
-    pub(super) fn read(&mut self, native: Option<&Text<'_>>, details: Option<&RawValue>, data: &ByteString, out: &mut Events) {
+    pub(super) fn read(
+        &mut self,
+        native: Option<&Text<'_>>,
+        details: Option<&RawValue>,
+        data: &ByteString,
+        out: &mut Events,
+    ) {
         let Some(native) = native else { return };
         let reason = shape::reason(native.as_str());
         self.told = Some((reason, native.of(data)));
         if reason != Reason::ContentFilter || self.explained {
             return;
         }
-        // An explanation in a shape that is newer than this is no reason to fail: the refusal itself is told.
-        let details = details.and_then(|details| serde_json::from_str::<StopDetails<'_>>(details.get()).ok());
-        if let Some(words) = details.and_then(|details| details.explanation).filter(|words| !words.as_str().is_empty()) {
-            out.push(Event::Refusal { choice: 0, delta: words.of(data) });
+        // An explanation in a shape that is newer than this is no reason to fail: the refusal
+        // itself is told.
+        let details =
+            details.and_then(|details| serde_json::from_str::<StopDetails<'_>>(details.get()).ok());
+        if let Some(words) = details
+            .and_then(|details| details.explanation)
+            .filter(|words| !words.as_str().is_empty())
+        {
+            out.push(Event::Refusal {
+                choice: 0,
+                delta: words.of(data),
+            });
             self.explained = true;
         }
     }
 
     /// The `Finish` of the one choice.
     pub(super) fn finish(&mut self, has_calls: bool) -> Event {
-        let untold = if has_calls { Reason::ToolCalls } else { Reason::Stop };
-        let (reason, native) = self.told.take().map_or((untold, None), |(reason, native)| (reason, Some(native)));
-        Event::Finish(Box::new(Finish { choice: 0, reason, native }))
+        let untold = if has_calls {
+            Reason::ToolCalls
+        } else {
+            Reason::Stop
+        };
+        let (reason, native) = self
+            .told
+            .take()
+            .map_or((untold, None), |(reason, native)| (reason, Some(native)));
+        Event::Finish(Box::new(Finish {
+            choice: 0,
+            reason,
+            native,
+        }))
     }
 }
 
 /// What is no event is looked at only for an error: the first JSON in it.
 fn stray(frame: &Frame) -> Result<(), DecodeError> {
-    let json = frame.data.find('{').and_then(|at| frame.data.get(at..)).unwrap_or_default();
-    let first = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>().next();
+    let json = frame
+        .data
+        .find('{')
+        .and_then(|at| frame.data.get(at..))
+        .unwrap_or_default();
+    let first = serde_json::Deserializer::from_str(json)
+        .into_iter::<&RawValue>()
+        .next();
     let Some(Ok(json)) = first else { return Ok(()) };
     match serde_json::from_str::<Envelope<'_>>(json.get()) {
-        Ok(event) if event.error.is_some() || event.kind.as_ref().is_some_and(|kind| kind.as_str() == "error") => {
+        Ok(event)
+            if event.error.is_some()
+                || event
+                    .kind
+                    .as_ref()
+                    .is_some_and(|kind| kind.as_str() == "error") =>
+        {
             Err(DecodeError::Upstream(Box::new(refusal::told(json.get()))))
         }
         _ => Ok(()),
     }
 }
 
-/// A frame that does not fit: a delta newer than this is carried, an unknown kind of event passed over.
+/// A frame that does not fit: a delta newer than this is carried, an unknown kind of event passed
+/// over.
 fn odd(frame: &Frame, error: &serde_json::Error, out: &mut Decoded) -> Result<(), DecodeError> {
     let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
     let kind = tagged.kind.as_ref().map_or(&*frame.name, Text::as_str);
-    if kind == "content_block_delta" && serde_json::from_str::<Odd<'_>>(&frame.data).is_ok_and(|odd| is_new(&odd)) {
+    if kind == "content_block_delta"
+        && serde_json::from_str::<Odd<'_>>(&frame.data).is_ok_and(|odd| is_new(&odd))
+    {
         return blocks::odd_delta(&frame.data, &mut out.events);
     }
-    if KNOWN.contains(&kind) { Err(shape::misfit(kind, error)) } else { Ok(()) }
+    if KNOWN.contains(&kind) {
+        Err(shape::misfit(kind, error))
+    } else {
+        Ok(())
+    }
 }
 
 /// True for a delta of a kind that is not known here.
 fn is_new(odd: &Odd<'_>) -> bool {
-    const KINDS: [&str; 5] = ["text_delta", "thinking_delta", "signature_delta", "input_json_delta", "citations_delta"];
-    let tagged = odd.delta.and_then(|delta| serde_json::from_str::<Tagged<'_>>(delta.get()).ok());
-    tagged.and_then(|tagged| tagged.kind).is_some_and(|kind| !KINDS.contains(&kind.as_str()))
+    const KINDS: [&str; 5] = [
+        "text_delta",
+        "thinking_delta",
+        "signature_delta",
+        "input_json_delta",
+        "citations_delta",
+    ];
+    let tagged = odd
+        .delta
+        .and_then(|delta| serde_json::from_str::<Tagged<'_>>(delta.get()).ok());
+    tagged
+        .and_then(|tagged| tagged.kind)
+        .is_some_and(|kind| !KINDS.contains(&kind.as_str()))
 }
 
 #[cfg(test)]
@@ -183,11 +299,17 @@ mod tests {
     use crate::model::wire::WireId;
 
     fn frame(name: &str, data: &str) -> Frame {
-        Frame { name: name.into(), data: data.into(), kind: FrameKind::Whole }
+        Frame {
+            name: name.into(),
+            data: data.into(),
+            kind: FrameKind::Whole,
+        }
     }
 
     /// What a stream of these payloads decodes to: its events, its last usage, and how it ended.
-    fn run<'a>(payloads: impl IntoIterator<Item = &'a str>) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
+    fn run<'a>(
+        payloads: impl IntoIterator<Item = &'a str>,
+    ) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
         let mut decoder = Decoder::new("seed");
         let (mut out, mut events, mut usage) = (Decoded::default(), Vec::new(), None);
         for data in payloads {
@@ -202,9 +324,13 @@ mod tests {
         (events, usage, decoder.finish(&mut out))
     }
 
-    /// The parts of a stream whose content are these payloads, put between a start and a proper end.
+    /// The parts of a stream whose content are these payloads, put between a start and a proper
+    /// end.
     fn parts(content: &[&str]) -> Vec<Part> {
-        let (events, _, end) = run([START].into_iter().chain(content.iter().copied()).chain([END, STOP]));
+        let (events, _, end) = run([START]
+            .into_iter()
+            .chain(content.iter().copied())
+            .chain([END, STOP]));
         end.unwrap();
         Answer::of(&events).choices.remove(0).parts
     }
@@ -228,24 +354,47 @@ mod tests {
     }
 
     fn json(index: u32, piece: &str) -> String {
-        delta(index, &format!(r#"{{"type":"input_json_delta","partial_json":{piece:?}}}"#))
+        delta(
+            index,
+            &format!(r#"{{"type":"input_json_delta","partial_json":{piece:?}}}"#),
+        )
     }
 
     fn tool(index: u32, id: &str) -> String {
-        begin(index, &format!(r#"{{"type":"tool_use","id":"{id}","name":"f","input":{{}}}}"#))
+        begin(
+            index,
+            &format!(r#"{{"type":"tool_use","id":"{id}","name":"f","input":{{}}}}"#),
+        )
     }
 
     fn call(index: u16, id: &str, arguments: &str) -> Part {
-        Part::ToolCall { index, id: id.into(), name: "f".into(), arguments: arguments.into(), signature: None, custom: false }
+        Part::ToolCall {
+            index,
+            id: id.into(),
+            name: "f".into(),
+            arguments: arguments.into(),
+            signature: None,
+            custom: false,
+        }
     }
 
     fn raw(data: &str) -> Part {
-        Part::Raw(Raw { choice: 0, wire: WireId::Anthropic, data: data.into() })
+        Part::Raw(Raw {
+            choice: 0,
+            wire: WireId::Anthropic,
+            data: data.into(),
+        })
     }
 
     fn signature(signature: Option<&str>, redacted: Option<&str>) -> Part {
         let of = |text: Option<&str>| text.map(ByteString::from);
-        Part::Signature(Signature { choice: 0, signature: of(signature), redacted: of(redacted), wire: WireId::Anthropic, on_text: false })
+        Part::Signature(Signature {
+            choice: 0,
+            signature: of(signature),
+            redacted: of(redacted),
+            wire: WireId::Anthropic,
+            on_text: false,
+        })
     }
 
     fn borrowed(payloads: &[String]) -> Vec<&str> {
@@ -262,22 +411,53 @@ mod tests {
             delta(0, r#"{"type":"text_delta","text":"there"}"#),
             stop(0),
         ];
-        let (events, usage, end) = run([START, PING].into_iter().chain(borrowed(&content)).chain([END, STOP]));
+        let (events, usage, end) = run([START, PING]
+            .into_iter()
+            .chain(borrowed(&content))
+            .chain([END, STOP]));
         end.unwrap();
-        let finish = Finish { choice: 0, reason: Reason::Stop, native: Some("end_turn".into()) };
-        let text = |delta: &str| Event::Text { choice: 0, delta: delta.into() };
-        assert_eq!(events, [text("Hi \n"), text("there"), Event::Finish(Box::new(finish))]);
+        let finish = Finish {
+            choice: 0,
+            reason: Reason::Stop,
+            native: Some("end_turn".into()),
+        };
+        let text = |delta: &str| Event::Text {
+            choice: 0,
+            delta: delta.into(),
+        };
+        assert_eq!(
+            events,
+            [
+                text("Hi \n"),
+                text("there"),
+                Event::Finish(Box::new(finish))
+            ]
+        );
         let usage = usage.unwrap();
-        assert_eq!((usage.input, usage.cached_input, usage.output), (Some(10), Some(3), Some(12)));
+        assert_eq!(
+            (usage.input, usage.cached_input, usage.output),
+            (Some(10), Some(3), Some(12))
+        );
     }
 
     #[test]
     fn deltas_are_slices_of_their_frame() {
-        let frame = frame("content_block_delta", &delta(0, r#"{"type":"text_delta","text":"plain"}"#));
+        let frame = frame(
+            "content_block_delta",
+            &delta(0, r#"{"type":"text_delta","text":"plain"}"#),
+        );
         let mut out = Decoded::default();
         Decoder::new("s").decode(&frame, &mut out).unwrap();
-        let [Event::Text { delta, .. }] = &out.events[..] else { panic!("one text: {:?}", out.events) };
-        assert!(frame.data.as_bytes().as_ptr_range().contains(&delta.as_bytes().as_ptr()));
+        let [Event::Text { delta, .. }] = &out.events[..] else {
+            panic!("one text: {:?}", out.events)
+        };
+        assert!(
+            frame
+                .data
+                .as_bytes()
+                .as_ptr_range()
+                .contains(&delta.as_bytes().as_ptr())
+        );
     }
 
     #[test]
@@ -292,7 +472,10 @@ mod tests {
             stop(1),
             begin(2, r#"{"type":"redacted_thinking","data":"XX"}"#),
             stop(2),
-            begin(3, r#"{"type":"thinking","thinking":"whole","signature":"S3"}"#),
+            begin(
+                3,
+                r#"{"type":"thinking","thinking":"whole","signature":"S3"}"#,
+            ),
             stop(3),
         ];
         let expected = [
@@ -319,23 +502,55 @@ mod tests {
             tool(2, "b"),
             stop(2),
         ];
-        assert_eq!(parts(&borrowed(&content)), [Part::Text("ok".into()), call(0, "a", "{\"x\":1}"), call(1, "b", "")]);
+        assert_eq!(
+            parts(&borrowed(&content)),
+            [
+                Part::Text("ok".into()),
+                call(0, "a", "{\"x\":1}"),
+                call(1, "b", "")
+            ]
+        );
     }
 
     #[test]
     fn interleaved_and_repeated_places_are_told_apart() {
-        let interleaved = [tool(1, "a"), tool(2, "b"), json(2, "{}"), json(1, "[1"), json(1, "]"), stop(2), stop(1)];
-        assert_eq!(parts(&borrowed(&interleaved)), [call(0, "a", "[1]"), call(1, "b", "{}")]);
+        let interleaved = [
+            tool(1, "a"),
+            tool(2, "b"),
+            json(2, "{}"),
+            json(1, "[1"),
+            json(1, "]"),
+            stop(2),
+            stop(1),
+        ];
+        assert_eq!(
+            parts(&borrowed(&interleaved)),
+            [call(0, "a", "[1]"), call(1, "b", "{}")]
+        );
         let repeated = [tool(0, "a"), json(0, "1"), tool(0, "b"), json(0, "2")];
-        assert_eq!(parts(&borrowed(&repeated)), [call(0, "a", "1"), call(1, "b", "2")]);
+        assert_eq!(
+            parts(&borrowed(&repeated)),
+            [call(0, "a", "1"), call(1, "b", "2")]
+        );
     }
 
     #[test]
     fn every_call_is_ended_once_and_before_the_finish() {
         let content = [tool(0, "a"), json(0, "{}"), tool(1, "b"), stop(1)];
-        let (events, ..) = run([START].into_iter().chain(borrowed(&content)).chain([END, STOP]));
-        let ends: Vec<_> =
-            events.iter().filter_map(|e| if let Event::ToolCallEnd { index, .. } = e { Some(*index) } else { None }).collect();
+        let (events, ..) = run([START]
+            .into_iter()
+            .chain(borrowed(&content))
+            .chain([END, STOP]));
+        let ends: Vec<_> = events
+            .iter()
+            .filter_map(|e| {
+                if let Event::ToolCallEnd { index, .. } = e {
+                    Some(*index)
+                } else {
+                    None
+                }
+            })
+            .collect();
         assert_eq!(ends, [1, 0]);
         assert!(matches!(events.last(), Some(Event::Finish(_))));
     }
@@ -343,22 +558,42 @@ mod tests {
     #[test]
     fn input_given_whole_counts_unless_it_streams_after_all() {
         let whole = r#"{"type":"tool_use","id":"a","name":"f","input":{"x": 1}}"#;
-        assert_eq!(parts(&borrowed(&[begin(0, whole), stop(0)])), [call(0, "a", r#"{"x": 1}"#)]);
-        assert_eq!(parts(&borrowed(&[begin(0, whole), json(0, ""), json(0, "{}"), stop(0)])), [call(0, "a", "{}")]);
+        assert_eq!(
+            parts(&borrowed(&[begin(0, whole), stop(0)])),
+            [call(0, "a", r#"{"x": 1}"#)]
+        );
+        assert_eq!(
+            parts(&borrowed(&[
+                begin(0, whole),
+                json(0, ""),
+                json(0, "{}"),
+                stop(0)
+            ])),
+            [call(0, "a", "{}")]
+        );
     }
 
     #[test]
     fn calls_without_an_id_are_given_one_and_nameless_ones_are_carried() {
         let nameless = r#"{"type":"tool_use","id":"a","name":"","input":{}}"#;
-        let content = [begin(0, r#"{"type":"tool_use","id":"","name":"f","input":{}}"#), stop(0), begin(1, nameless), stop(1)];
-        assert_eq!(parts(&borrowed(&content)), [call(0, "call_seed_0", ""), raw(nameless)]);
+        let content = [
+            begin(0, r#"{"type":"tool_use","id":"","name":"f","input":{}}"#),
+            stop(0),
+            begin(1, nameless),
+            stop(1),
+        ];
+        assert_eq!(
+            parts(&borrowed(&content)),
+            [call(0, "call_seed_0", ""), raw(nameless)]
+        );
     }
 
     #[test]
     fn server_tools_and_what_is_unknown_are_carried() {
         let server = r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#;
         let piece = r#"{"type":"input_json_delta","partial_json":"{\"q\":1}"}"#;
-        let result = r#"{"type":"web_search_tool_result","tool_use_id":"s","content":[{"url":"u"}]}"#;
+        let result =
+            r#"{"type":"web_search_tool_result","tool_use_id":"s","content":[{"url":"u"}]}"#;
         let compaction = r#"{"type":"compaction_delta","content":"short","text":{"odd":true}}"#;
         let content = [
             begin(0, server),
@@ -390,14 +625,27 @@ mod tests {
         let place = r#"{"type":"char_location","document_title":"D","cited_text":"Q","start_char_index":1,"end_char_index":2}"#;
         let content = [
             begin(0, r#"{"type":"text","text":"","citations":null}"#),
-            delta(0, &format!(r#"{{"type":"citations_delta","citation":{web}}}"#)),
-            delta(0, &format!(r#"{{"type":"citations_delta","citation":{place}}}"#)),
+            delta(
+                0,
+                &format!(r#"{{"type":"citations_delta","citation":{web}}}"#),
+            ),
+            delta(
+                0,
+                &format!(r#"{{"type":"citations_delta","citation":{place}}}"#),
+            ),
             delta(0, r#"{"type":"citations_delta","citation":{"title":7}}"#),
             stop(0),
         ];
         let citation = |url: Option<&str>, title: Option<&str>, quote: Option<&str>, data: &str| {
             let of = |text: Option<&str>| text.map(ByteString::from);
-            Part::Citation(Citation { choice: 0, url: of(url), title: of(title), quote: of(quote), span: None, data: data.into() })
+            Part::Citation(Citation {
+                choice: 0,
+                url: of(url),
+                title: of(title),
+                quote: of(quote),
+                span: None,
+                data: data.into(),
+            })
         };
         let expected = [
             citation(Some("https://a.b"), Some("T"), Some("Q"), web),
@@ -436,7 +684,14 @@ mod tests {
             let end = format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"{native}"}}}}"#);
             let (events, _, ended) = run([START, &end, STOP]);
             ended.unwrap();
-            assert_eq!(events, [Event::Finish(Box::new(Finish { choice: 0, reason, native: Some(native.into()) }))]);
+            assert_eq!(
+                events,
+                [Event::Finish(Box::new(Finish {
+                    choice: 0,
+                    reason,
+                    native: Some(native.into())
+                }))]
+            );
         }
     }
 
@@ -444,7 +699,13 @@ mod tests {
     fn a_refusal_is_explained_once() {
         let end = r#"{"type":"message_delta","delta":{"stop_reason":"refusal","stop_details":{"category":"x","explanation":"Sorry."}}}"#;
         let (events, ..) = run([START, end, end, STOP]);
-        assert_eq!(events.first(), Some(&Event::Refusal { choice: 0, delta: "Sorry.".into() }));
+        assert_eq!(
+            events.first(),
+            Some(&Event::Refusal {
+                choice: 0,
+                delta: "Sorry.".into()
+            })
+        );
         assert_eq!(events.len(), 2, "{events:?}");
     }
 
@@ -454,7 +715,14 @@ mod tests {
             let (events, ..) = run([START].into_iter().chain(borrowed(content)).chain([STOP]));
             Answer::of(&events).choices.remove(0).finish.unwrap()
         };
-        assert_eq!(finish(&[]), Finish { choice: 0, reason: Reason::Stop, native: None });
+        assert_eq!(
+            finish(&[]),
+            Finish {
+                choice: 0,
+                reason: Reason::Stop,
+                native: None
+            }
+        );
         assert_eq!(finish(&[tool(0, "a")]).reason, Reason::ToolCalls);
     }
 
@@ -463,20 +731,39 @@ mod tests {
         let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_9"}"#;
         for before in [&[][..], &[START], &[START, END]] {
             let (.., end) = run(before.iter().copied().chain([error, STOP]));
-            let Err(DecodeError::Upstream(fault)) = end else { panic!("an error: {end:?}") };
+            let Err(DecodeError::Upstream(fault)) = end else {
+                panic!("an error: {end:?}")
+            };
             assert_eq!((fault.code, fault.retryable), (Code::Overloaded, true));
             assert_eq!(fault.upstream_request_id.as_deref(), Some("req_9"));
         }
-        let beside = r#"{"type":"message_delta","delta":{},"error":{"type":"api_error","message":"x"}}"#;
-        assert!(matches!(run([START, beside]).2, Err(DecodeError::Upstream(_))));
+        let beside =
+            r#"{"type":"message_delta","delta":{},"error":{"type":"api_error","message":"x"}}"#;
+        assert!(matches!(
+            run([START, beside]).2,
+            Err(DecodeError::Upstream(_))
+        ));
     }
 
     #[test]
     fn an_error_written_bare_into_the_body_is_heard() {
-        let stray = Frame { kind: FrameKind::Stray, ..frame("", "error: {\n \"error\": {\"type\": \"rate_limit_error\"}\n}\nbye") };
-        let Err(DecodeError::Upstream(fault)) = Decoder::new("s").decode(&stray, &mut Decoded::default()) else { panic!("an error") };
+        let stray = Frame {
+            kind: FrameKind::Stray,
+            ..frame(
+                "",
+                "error: {\n \"error\": {\"type\": \"rate_limit_error\"}\n}\nbye",
+            )
+        };
+        let Err(DecodeError::Upstream(fault)) =
+            Decoder::new("s").decode(&stray, &mut Decoded::default())
+        else {
+            panic!("an error")
+        };
         assert_eq!(fault.code, Code::RateLimited);
-        let noise = Frame { kind: FrameKind::Stray, ..frame("", "hello {") };
+        let noise = Frame {
+            kind: FrameKind::Stray,
+            ..frame("", "hello {")
+        };
         let mut out = Decoded::default();
         Decoder::new("s").decode(&noise, &mut out).unwrap();
         assert!(out.marker);
@@ -485,17 +772,36 @@ mod tests {
     #[test]
     fn only_message_stop_is_an_end() {
         assert!(matches!(run([START, END]).2, Err(DecodeError::CutShort)));
-        assert!(matches!(run([START, END, "[DONE]"]).2, Err(DecodeError::CutShort)));
+        assert!(matches!(
+            run([START, END, "[DONE]"]).2,
+            Err(DecodeError::CutShort)
+        ));
         assert!(matches!(run([]).2, Err(DecodeError::CutShort)));
     }
 
     #[test]
     fn an_unended_last_event_counts_where_it_is_complete() {
-        for (data, ends) in [(STOP, true), (r#"{"type":"message_st"#, false), (r#"{"type":"message_stop""#, false)] {
+        for (data, ends) in [
+            (STOP, true),
+            (r#"{"type":"message_st"#, false),
+            (r#"{"type":"message_stop""#, false),
+        ] {
             let mut decoder = Decoder::new("s");
             let mut out = Decoded::default();
-            decoder.decode(&Frame { kind: FrameKind::Unended, ..frame("message_stop", data) }, &mut out).unwrap();
-            assert_eq!((out.done, decoder.finish(&mut Decoded::default()).is_ok()), (ends, ends), "{data}");
+            decoder
+                .decode(
+                    &Frame {
+                        kind: FrameKind::Unended,
+                        ..frame("message_stop", data)
+                    },
+                    &mut out,
+                )
+                .unwrap();
+            assert_eq!(
+                (out.done, decoder.finish(&mut Decoded::default()).is_ok()),
+                (ends, ends),
+                "{data}"
+            );
         }
     }
 
@@ -506,7 +812,11 @@ mod tests {
         for data in ["[DONE]", "", "null", PING, STOP, "[DONE]"] {
             out.clear();
             decoder.decode(&frame("data", data), &mut out).unwrap();
-            assert_eq!((out.marker, out.done), (!data.starts_with('{'), data == STOP), "{data}");
+            assert_eq!(
+                (out.marker, out.done),
+                (!data.starts_with('{'), data == STOP),
+                "{data}"
+            );
         }
     }
 
@@ -514,7 +824,9 @@ mod tests {
     fn the_events_name_stands_in_for_a_missing_type() {
         let mut out = Decoded::default();
         let mut decoder = Decoder::new("s");
-        decoder.decode(&frame("message_stop", "{}"), &mut out).unwrap();
+        decoder
+            .decode(&frame("message_stop", "{}"), &mut out)
+            .unwrap();
         assert!(out.done);
         let error = Decoder::new("s").decode(&frame("error", r#"{"message":"x"}"#), &mut out);
         assert!(matches!(error, Err(DecodeError::Upstream(_))));
@@ -533,15 +845,22 @@ mod tests {
             r#"{"type":"message_delta","usage":{"output_tokens":"secret"}}"#,
         ] {
             let (.., end) = run([START, broken, END, STOP]);
-            let Err(error @ DecodeError::Malformed { .. }) = end else { panic!("{broken}: {end:?}") };
+            let Err(error @ DecodeError::Malformed { .. }) = end else {
+                panic!("{broken}: {end:?}")
+            };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 
     #[test]
     fn open_blocks_are_bounded() {
-        let many: Vec<String> = (0..10_000).map(|index| begin(index, r#"{"type":"text","text":""}"#)).collect();
-        assert!(matches!(run(borrowed(&many)).2, Err(DecodeError::Malformed { .. })));
+        let many: Vec<String> = (0..10_000)
+            .map(|index| begin(index, r#"{"type":"text","text":""}"#))
+            .collect();
+        assert!(matches!(
+            run(borrowed(&many)).2,
+            Err(DecodeError::Malformed { .. })
+        ));
     }
 
     proptest! {

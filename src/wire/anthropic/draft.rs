@@ -1,7 +1,9 @@
-//! A request for this wire: the client's own body where it has this shape, else one written from the neutral chat.
+//! A request for this wire: the client's own body where it has this shape, else one written from
+//! the neutral chat.
 //!
-//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose absence changes no
-//! meaning: seed, penalties, logprobs, logit bias, verbosity, service tier, image detail, labels, participants' names.
+//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose
+//! absence changes no meaning: seed, penalties, logprobs, logit bias, verbosity, service tier,
+//! image detail, labels, participants' names.
 
 mod options;
 mod tools;
@@ -30,14 +32,27 @@ const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let body = if ask.shape == Some(WireId::Anthropic) { passed_on(ask, target, mode)? } else { written(ask.chat()?, target, mode)? };
-    Ok(Draft { path: "/messages".to_owned(), headers: headers(ask), body })
+    let body = if ask.shape == Some(WireId::Anthropic) {
+        passed_on(ask, target, mode)?
+    } else {
+        written(ask.chat()?, target, mode)?
+    };
+    Ok(Draft {
+        path: "/messages".to_owned(),
+        headers: headers(ask),
+        body,
+    })
 }
 
 fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
     let same = ask.shape == Some(WireId::Anthropic);
     let goes = |name: &HeaderName| *name == TRACE || same && (*name == VERSION || *name == BETA);
-    let mut headers: Vec<_> = ask.headers.iter().filter(|(name, _)| goes(name)).cloned().collect();
+    let mut headers: Vec<_> = ask
+        .headers
+        .iter()
+        .filter(|(name, _)| goes(name))
+        .cloned()
+        .collect();
     if !headers.iter().any(|(name, _)| *name == VERSION) {
         headers.push((VERSION, DEFAULT_VERSION));
     }
@@ -46,13 +61,24 @@ fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
 
 /// The request by which a body of this shape is counted; nothing else is asked for a count here.
 pub(super) fn count(ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
-    let body = (ask.shape == Some(WireId::Anthropic)).then(|| passed_on(ask, target, Mode::Whole))?;
-    Some(body.map(|body| Draft { path: "/messages/count_tokens".to_owned(), headers: headers(ask), body }))
+    let body =
+        (ask.shape == Some(WireId::Anthropic)).then(|| passed_on(ask, target, Mode::Whole))?;
+    Some(body.map(|body| Draft {
+        path: "/messages/count_tokens".to_owned(),
+        headers: headers(ask),
+        body,
+    }))
 }
 
-/// The body as it came, but for `model`, `stream` where it says otherwise, and what other wires have thought.
+/// The body as it came, but for `model`, `stream` where it says otherwise, and what other wires
+/// have thought.
 fn passed_on(ask: &Ask, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
-    let invalid = |error| Fault::new(Code::InvalidRequest, format!("the body is not a JSON object: {error}"));
+    let invalid = |error| {
+        Fault::new(
+            Code::InvalidRequest,
+            format!("the body is not a JSON object: {error}"),
+        )
+    };
     let stripped = strip::foreign(&ask.body);
     let fields = Fields::of(stripped.as_ref().unwrap_or(&ask.body)).map_err(invalid)?;
     let model = quoted(target.upstream_model())?;
@@ -85,18 +111,25 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
         cache_control: chat.cache.as_ref().map(turns::Ephemeral::of),
         stream: mode == Mode::Stream,
     };
-    serde_json::to_vec(&body).map(Bytes::from).map_err(|error| unwritable(&error))
+    serde_json::to_vec(&body)
+        .map(Bytes::from)
+        .map_err(|error| unwritable(&error))
 }
 
 fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
     if let Some(field) = chat.unsupported.first() {
         return Err(Fault::invalid(
             *field,
-            format!("{field}: the anthropic wire has nothing like it; leave it out or choose another model"),
+            format!(
+                "{field}: the anthropic wire has nothing like it; leave it out or choose another model"
+            ),
         ));
     }
     if chat.choices.is_some_and(|n| n > 1) {
-        return Err(Fault::invalid("n", "n: the anthropic wire gives one choice; send n = 1 or choose another model"));
+        return Err(Fault::invalid(
+            "n",
+            "n: the anthropic wire gives one choice; send n = 1 or choose another model",
+        ));
     }
     Ok(())
 }
@@ -137,12 +170,17 @@ fn quoted(text: &str) -> Result<String, Fault> {
 }
 
 fn unwritable(error: &serde_json::Error) -> Fault {
-    Fault::new(Code::InternalError, format!("the request cannot be written as JSON: {error}"))
+    Fault::new(
+        Code::InternalError,
+        format!("the request cannot be written as JSON: {error}"),
+    )
 }
 
 /// The JSON object in `text`, if it is one.
 fn object(text: &str) -> Option<&RawValue> {
-    serde_json::from_str::<&RawValue>(text).ok().filter(|json| json.get().starts_with('{'))
+    serde_json::from_str::<&RawValue>(text)
+        .ok()
+        .filter(|json| json.get().starts_with('{'))
 }
 
 #[cfg(test)]
@@ -152,17 +190,27 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
+    use crate::model::chat::{
+        Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
+    };
     use crate::model::target::Provider;
     use crate::model::wire::DialectId;
 
     fn target() -> Target {
         let provider = Provider::example(WireId::Anthropic, "https://upstream.test/v1");
-        Target { provider: Arc::new(provider), model: "claude".into() }
+        Target {
+            provider: Arc::new(provider),
+            model: "claude".into(),
+        }
     }
 
     fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
-        let header = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let header = |name, value| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
         Ask {
             dialect: DialectId::Events,
             shape: Some(shape),
@@ -190,7 +238,11 @@ mod tests {
     }
 
     fn names(draft: &Draft) -> Vec<(&str, &str)> {
-        draft.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect()
+        draft
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect()
     }
 
     /// The body that a chat becomes.
@@ -207,7 +259,11 @@ mod tests {
     }
 
     fn say(role: Role, parts: Vec<Part>) -> Message {
-        Message { role, name: None, parts }
+        Message {
+            role,
+            name: None,
+            parts,
+        }
     }
 
     fn text(text: &str) -> Part {
@@ -215,11 +271,17 @@ mod tests {
     }
 
     fn hi() -> Chat {
-        Chat { messages: vec![say(Role::User, vec![text("hi")])], ..Chat::default() }
+        Chat {
+            messages: vec![say(Role::User, vec![text("hi")])],
+            ..Chat::default()
+        }
     }
 
     fn with(parts: Vec<Part>) -> Chat {
-        Chat { messages: vec![say(Role::User, parts)], ..Chat::default() }
+        Chat {
+            messages: vec![say(Role::User, parts)],
+            ..Chat::default()
+        }
     }
 
     fn raw(json: &str) -> Box<RawValue> {
@@ -227,28 +289,63 @@ mod tests {
     }
 
     fn function(name: &str, parameters: Option<&str>) -> Tool {
-        Tool::Function { name: name.into(), description: None, parameters: parameters.map(raw), strict: None, cache: None }
+        Tool::Function {
+            name: name.into(),
+            description: None,
+            parameters: parameters.map(raw),
+            strict: None,
+            cache: None,
+        }
     }
 
     fn result(id: &str, parts: Vec<Part>, is_error: bool) -> Part {
-        Part::ToolResult(ToolResult { id: id.into(), name: None, parts, is_error })
+        Part::ToolResult(ToolResult {
+            id: id.into(),
+            name: None,
+            parts,
+            is_error,
+        })
     }
 
     fn call(id: &str, arguments: &str, custom: bool) -> Part {
-        Part::ToolCall(PastCall { id: id.into(), name: "f".into(), arguments: arguments.into(), signature: None, wire: None, custom })
+        Part::ToolCall(PastCall {
+            id: id.into(),
+            name: "f".into(),
+            arguments: arguments.into(),
+            signature: None,
+            wire: None,
+            custom,
+        })
     }
 
-    fn past(text: &str, signature: Option<&str>, redacted: Option<&str>, wire: Option<WireId>) -> Part {
+    fn past(
+        text: &str,
+        signature: Option<&str>,
+        redacted: Option<&str>,
+        wire: Option<WireId>,
+    ) -> Part {
         let (signature, redacted) = (signature.map(Into::into), redacted.map(Into::into));
-        Part::Reasoning(PastReasoning { text: text.into(), signature, redacted, wire, on_text: false })
+        Part::Reasoning(PastReasoning {
+            text: text.into(),
+            signature,
+            redacted,
+            wire,
+            on_text: false,
+        })
     }
 
     fn data(media_type: &str, base64: &str) -> Source {
-        Source::Data { media_type: media_type.into(), base64: base64.into() }
+        Source::Data {
+            media_type: media_type.into(),
+            base64: base64.into(),
+        }
     }
 
     fn file(source: Source) -> Part {
-        Part::File { source, filename: Some("notes".into()) }
+        Part::File {
+            source,
+            filename: Some("notes".into()),
+        }
     }
 
     #[test]
@@ -256,39 +353,98 @@ mod tests {
         let mark = || Part::CacheMark(crate::model::chat::CacheMark::default());
         let foreign = past("thought", Some("s"), None, Some(WireId::Gemini));
         let model = say(Role::Assistant, vec![text("said"), foreign, mark()]);
-        let user = say(Role::User, vec![result("c", vec![text("r")], false), text(""), mark()]);
-        let body = body(Chat { messages: vec![say(Role::User, vec![text("hi")]), model, user], ..Chat::default() });
+        let user = say(
+            Role::User,
+            vec![result("c", vec![text("r")], false), text(""), mark()],
+        );
+        let body = body(Chat {
+            messages: vec![say(Role::User, vec![text("hi")]), model, user],
+            ..Chat::default()
+        });
         for at in [1, 2] {
-            assert_eq!(body["messages"][at]["content"][0]["cache_control"]["type"], "ephemeral", "{body}");
+            assert_eq!(
+                body["messages"][at]["content"][0]["cache_control"]["type"], "ephemeral",
+                "{body}"
+            );
         }
     }
 
     #[test]
     fn a_body_of_this_shape_goes_out_as_it_came() {
-        let shaped = |body, mode| draft(&ask(WireId::Anthropic, body, Chat::default()), &target(), mode).unwrap();
-        let draft = shaped(r#"{ "model":"smart", "stream":false,"x":1.0 }"#, Mode::Stream);
-        assert_eq!(&draft.body[..], br#"{ "model":"claude", "stream":true,"x":1.0 }"#);
+        let shaped = |body, mode| {
+            draft(
+                &ask(WireId::Anthropic, body, Chat::default()),
+                &target(),
+                mode,
+            )
+            .unwrap()
+        };
+        let draft = shaped(
+            r#"{ "model":"smart", "stream":false,"x":1.0 }"#,
+            Mode::Stream,
+        );
+        assert_eq!(
+            &draft.body[..],
+            br#"{ "model":"claude", "stream":true,"x":1.0 }"#
+        );
         assert_eq!(draft.path, "/messages");
-        assert_eq!(names(&draft), [("anthropic-version", "2026-10-21"), ("anthropic-beta", "b"), ("traceparent", "t")]);
-        assert_eq!(&shaped(r#"{"model":"smart"}"#, Mode::Whole).body[..], br#"{"model":"claude"}"#);
-        assert_eq!(&shaped(r#"{"model":"smart","stream":true}"#, Mode::Whole).body[..], br#"{"model":"claude","stream":false}"#);
+        assert_eq!(
+            names(&draft),
+            [
+                ("anthropic-version", "2026-10-21"),
+                ("anthropic-beta", "b"),
+                ("traceparent", "t")
+            ]
+        );
+        assert_eq!(
+            &shaped(r#"{"model":"smart"}"#, Mode::Whole).body[..],
+            br#"{"model":"claude"}"#
+        );
+        assert_eq!(
+            &shaped(r#"{"model":"smart","stream":true}"#, Mode::Whole).body[..],
+            br#"{"model":"claude","stream":false}"#
+        );
     }
 
     #[test]
     fn a_prompt_is_counted_as_it_came() {
-        let draft = count(&ask(WireId::Anthropic, r#"{ "model":"smart","x":1.0 }"#, Chat::default()), &target()).unwrap().unwrap();
-        assert_eq!((&*draft.path, &draft.body[..]), ("/messages/count_tokens", br#"{ "model":"claude","x":1.0 }"#.as_slice()));
-        assert_eq!(names(&draft)[..2], [("anthropic-version", "2026-10-21"), ("anthropic-beta", "b")]);
+        let draft = count(
+            &ask(
+                WireId::Anthropic,
+                r#"{ "model":"smart","x":1.0 }"#,
+                Chat::default(),
+            ),
+            &target(),
+        )
+        .unwrap()
+        .unwrap();
+        assert_eq!(
+            (&*draft.path, &draft.body[..]),
+            (
+                "/messages/count_tokens",
+                br#"{ "model":"claude","x":1.0 }"#.as_slice()
+            )
+        );
+        assert_eq!(
+            names(&draft)[..2],
+            [("anthropic-version", "2026-10-21"), ("anthropic-beta", "b")]
+        );
         assert!(count(&ask(WireId::OpenaiChat, "", hi()), &target()).is_none());
     }
 
     #[test]
     fn a_translated_request_has_our_version_and_no_betas() {
         let draft = draft(&ask(WireId::OpenaiChat, "", hi()), &target(), Mode::Stream).unwrap();
-        assert_eq!(names(&draft), [("traceparent", "t"), ("anthropic-version", "2023-06-01")]);
+        assert_eq!(
+            names(&draft),
+            [("traceparent", "t"), ("anthropic-version", "2023-06-01")]
+        );
         let expected = json!({"model": "claude", "max_tokens": 8192, "stream": true,
             "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]});
-        assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap(), expected);
+        assert_eq!(
+            serde_json::from_slice::<Value>(&draft.body).unwrap(),
+            expected
+        );
     }
 
     #[test]
@@ -301,7 +457,10 @@ mod tests {
             say(Role::Assistant, vec![text("c"), Part::Refusal("no".into())]),
             say(Role::User, vec![text("d")]),
         ];
-        let body = body(Chat { messages, ..Chat::default() });
+        let body = body(Chat {
+            messages,
+            ..Chat::default()
+        });
         let said = |text| json!({"type": "text", "text": text});
         assert_eq!(body["system"], json!([said("one"), said("two")]));
         let turns = json!([
@@ -315,12 +474,35 @@ mod tests {
     #[test]
     fn tool_results_stand_first_and_together() {
         let messages = vec![
-            say(Role::Assistant, vec![call("c.1", r#"{"x":1}"#, false), call("2", "", false), call("3", "free\n", true)]),
+            say(
+                Role::Assistant,
+                vec![
+                    call("c.1", r#"{"x":1}"#, false),
+                    call("2", "", false),
+                    call("3", "free\n", true),
+                ],
+            ),
             say(Role::User, vec![text("well?")]),
-            say(Role::Tool, vec![result("c.1", vec![text("r"), Part::Image { source: data("image/png", "AA=="), detail: None }], false)]),
+            say(
+                Role::Tool,
+                vec![result(
+                    "c.1",
+                    vec![
+                        text("r"),
+                        Part::Image {
+                            source: data("image/png", "AA=="),
+                            detail: None,
+                        },
+                    ],
+                    false,
+                )],
+            ),
             say(Role::Tool, vec![result("2", vec![], true)]),
         ];
-        let body = body(Chat { messages, ..Chat::default() });
+        let body = body(Chat {
+            messages,
+            ..Chat::default()
+        });
         let uses = json!([
             {"type": "tool_use", "id": "c_2e1", "name": "f", "input": {"x": 1}},
             {"type": "tool_use", "id": "2", "name": "f", "input": {}},
@@ -346,7 +528,13 @@ mod tests {
             past("foreign", Some("S"), None, Some(WireId::Gemini)),
             past("nobody's", Some("S"), None, None),
         ];
-        let body = body(Chat { messages: vec![say(Role::User, vec![text("q")]), say(Role::Assistant, parts)], ..Chat::default() });
+        let body = body(Chat {
+            messages: vec![
+                say(Role::User, vec![text("q")]),
+                say(Role::Assistant, parts),
+            ],
+            ..Chat::default()
+        });
         let expected = json!([
             {"type": "thinking", "thinking": "hm", "signature": "S"},
             {"type": "redacted_thinking", "data": "R"},
@@ -359,7 +547,10 @@ mod tests {
     fn files_become_what_the_wire_has_for_them() {
         let url = || Source::Url("https://x.test/a".into());
         let body = body(with(vec![
-            Part::Image { source: url(), detail: Some("low".into()) },
+            Part::Image {
+                source: url(),
+                detail: Some("low".into()),
+            },
             file(url()),
             file(data("Application/PDF; x=y", "JVBE")),
             file(data("text/markdown", "w6k=")),
@@ -378,19 +569,70 @@ mod tests {
     #[test]
     fn what_messages_cannot_hold_is_refused_by_name() {
         let id = || Source::FileId("file-1".into());
-        let image = || Part::Image { source: data("image/png", "AA=="), detail: None };
+        let image = || Part::Image {
+            source: data("image/png", "AA=="),
+            detail: None,
+        };
         for (chat, words) in [
-            (with(vec![Part::Audio { data: "AA==".into(), format: "wav".into() }]), "audio"),
-            (with(vec![Part::Image { source: id(), detail: None }]), "file id"),
+            (
+                with(vec![Part::Audio {
+                    data: "AA==".into(),
+                    format: "wav".into(),
+                }]),
+                "audio",
+            ),
+            (
+                with(vec![Part::Image {
+                    source: id(),
+                    detail: None,
+                }]),
+                "file id",
+            ),
             (with(vec![file(id())]), "file id"),
-            (with(vec![file(data("application/zip", "AA=="))]), "application/zip"),
+            (
+                with(vec![file(data("application/zip", "AA=="))]),
+                "application/zip",
+            ),
             (with(vec![file(data("text/plain", "/w=="))]), "UTF-8"),
             (with(vec![file(data("text/plain", "!"))]), "base64"),
-            (Chat { messages: vec![say(Role::System, vec![image()])], ..Chat::default() }, "system"),
-            (Chat { messages: vec![say(Role::Assistant, vec![image()])], ..Chat::default() }, "images"),
-            (Chat { messages: vec![say(Role::Assistant, vec![call("1", "[1]", false)])], ..Chat::default() }, "arguments"),
-            (Chat { messages: vec![say(Role::Tool, vec![result("1", vec![call("2", "", false)], false)])], ..Chat::default() }, "answer"),
-            (Chat { messages: vec![say(Role::System, vec![text("only")])], ..Chat::default() }, "system"),
+            (
+                Chat {
+                    messages: vec![say(Role::System, vec![image()])],
+                    ..Chat::default()
+                },
+                "system",
+            ),
+            (
+                Chat {
+                    messages: vec![say(Role::Assistant, vec![image()])],
+                    ..Chat::default()
+                },
+                "images",
+            ),
+            (
+                Chat {
+                    messages: vec![say(Role::Assistant, vec![call("1", "[1]", false)])],
+                    ..Chat::default()
+                },
+                "arguments",
+            ),
+            (
+                Chat {
+                    messages: vec![say(
+                        Role::Tool,
+                        vec![result("1", vec![call("2", "", false)], false)],
+                    )],
+                    ..Chat::default()
+                },
+                "answer",
+            ),
+            (
+                Chat {
+                    messages: vec![say(Role::System, vec![text("only")])],
+                    ..Chat::default()
+                },
+                "system",
+            ),
         ] {
             let (param, message) = refused(chat);
             assert_eq!(param, "messages");
@@ -403,8 +645,15 @@ mod tests {
         let tools = vec![
             function("none", None),
             function("empty", Some("{}")),
-            function("full", Some(r#"{"type":"object","properties":{"x":{"type":"integer"}}}"#)),
-            Tool::Native { wire: WireId::Anthropic, kind: "web_search_1".into(), json: raw(r#"{"type":"web_search_1","name":"w"}"#) },
+            function(
+                "full",
+                Some(r#"{"type":"object","properties":{"x":{"type":"integer"}}}"#),
+            ),
+            Tool::Native {
+                wire: WireId::Anthropic,
+                kind: "web_search_1".into(),
+                json: raw(r#"{"type":"web_search_1","name":"w"}"#),
+            },
         ];
         let expected = json!([
             {"name": "none", "input_schema": {"type": "object", "properties": {}}},
@@ -413,31 +662,95 @@ mod tests {
             {"type": "web_search_1", "name": "w"},
         ]);
         assert_eq!(body(Chat { tools, ..hi() })["tools"], expected);
-        let native = Tool::Native { wire: WireId::Gemini, kind: "google_search".into(), json: raw("{}") };
+        let native = Tool::Native {
+            wire: WireId::Gemini,
+            kind: "google_search".into(),
+            json: raw("{}"),
+        };
         for tool in [native, function("odd", Some("true"))] {
-            assert_eq!(refused(Chat { tools: vec![tool], ..hi() }).0, "tools");
+            assert_eq!(
+                refused(Chat {
+                    tools: vec![tool],
+                    ..hi()
+                })
+                .0,
+                "tools"
+            );
         }
     }
 
     #[test]
     fn tool_choices() {
         let chosen = |choice, parallel_tools| {
-            let body = body(Chat { tools: vec![function("f", None), function("g", None)], tool_choice: choice, parallel_tools, ..hi() });
-            (body["tool_choice"].clone(), body["tools"].as_array().unwrap().len())
+            let body = body(Chat {
+                tools: vec![function("f", None), function("g", None)],
+                tool_choice: choice,
+                parallel_tools,
+                ..hi()
+            });
+            (
+                body["tool_choice"].clone(),
+                body["tools"].as_array().unwrap().len(),
+            )
         };
-        let allowed = |required| Some(ToolChoice::Allowed { names: vec!["g".into()], required });
+        let allowed = |required| {
+            Some(ToolChoice::Allowed {
+                names: vec!["g".into()],
+                required,
+            })
+        };
         assert_eq!(chosen(None, None), (Value::Null, 2));
-        assert_eq!(chosen(None, Some(false)), (json!({"type": "auto", "disable_parallel_tool_use": true}), 2));
-        assert_eq!(chosen(Some(ToolChoice::None), Some(false)), (json!({"type": "none"}), 2));
-        assert_eq!(chosen(Some(ToolChoice::Auto), Some(true)), (json!({"type": "auto"}), 2));
-        assert_eq!(chosen(Some(ToolChoice::Required), None), (json!({"type": "any"}), 2));
+        assert_eq!(
+            chosen(None, Some(false)),
+            (
+                json!({"type": "auto", "disable_parallel_tool_use": true}),
+                2
+            )
+        );
+        assert_eq!(
+            chosen(Some(ToolChoice::None), Some(false)),
+            (json!({"type": "none"}), 2)
+        );
+        assert_eq!(
+            chosen(Some(ToolChoice::Auto), Some(true)),
+            (json!({"type": "auto"}), 2)
+        );
+        assert_eq!(
+            chosen(Some(ToolChoice::Required), None),
+            (json!({"type": "any"}), 2)
+        );
         let named = json!({"type": "tool", "name": "f", "disable_parallel_tool_use": true});
-        assert_eq!(chosen(Some(ToolChoice::Named("f".into())), Some(false)), (named, 2));
+        assert_eq!(
+            chosen(Some(ToolChoice::Named("f".into())), Some(false)),
+            (named, 2)
+        );
         assert_eq!(chosen(allowed(true), None), (json!({"type": "any"}), 1));
         assert_eq!(chosen(allowed(false), None), (json!({"type": "auto"}), 1));
-        assert_eq!(body(Chat { tool_choice: Some(ToolChoice::Auto), ..hi() }).get("tool_choice"), None);
-        assert_eq!(refused(Chat { tools: vec![function("f", None)], tool_choice: allowed(false), ..hi() }).0, "tool_choice");
-        assert_eq!(refused(Chat { tool_choice: Some(ToolChoice::Required), ..hi() }).0, "tool_choice");
+        assert_eq!(
+            body(Chat {
+                tool_choice: Some(ToolChoice::Auto),
+                ..hi()
+            })
+            .get("tool_choice"),
+            None
+        );
+        assert_eq!(
+            refused(Chat {
+                tools: vec![function("f", None)],
+                tool_choice: allowed(false),
+                ..hi()
+            })
+            .0,
+            "tool_choice"
+        );
+        assert_eq!(
+            refused(Chat {
+                tool_choice: Some(ToolChoice::Required),
+                ..hi()
+            })
+            .0,
+            "tool_choice"
+        );
     }
 
     #[test]
@@ -462,33 +775,98 @@ mod tests {
     #[test]
     fn thinking_and_effort() {
         let thought = |effort: Option<&str>, reasoning_budget| {
-            let body = body(Chat { effort: effort.map(Into::into), reasoning_budget, temperature: Some(0.5), ..hi() });
-            (body["thinking"].clone(), body["output_config"].clone(), body["max_tokens"].clone(), body.get("temperature").is_some())
+            let body = body(Chat {
+                effort: effort.map(Into::into),
+                reasoning_budget,
+                temperature: Some(0.5),
+                ..hi()
+            });
+            (
+                body["thinking"].clone(),
+                body["output_config"].clone(),
+                body["max_tokens"].clone(),
+                body.get("temperature").is_some(),
+            )
         };
-        assert_eq!(thought(Some("none"), None), (json!({"type": "disabled"}), Value::Null, json!(8192), true));
-        assert_eq!(thought(Some("minimal"), None), (Value::Null, json!({"effort": "low"}), json!(8192), true));
-        assert_eq!(thought(Some("xhigh"), None), (Value::Null, json!({"effort": "xhigh"}), json!(8192), true));
+        assert_eq!(
+            thought(Some("none"), None),
+            (json!({"type": "disabled"}), Value::Null, json!(8192), true)
+        );
+        assert_eq!(
+            thought(Some("minimal"), None),
+            (Value::Null, json!({"effort": "low"}), json!(8192), true)
+        );
+        assert_eq!(
+            thought(Some("xhigh"), None),
+            (Value::Null, json!({"effort": "xhigh"}), json!(8192), true)
+        );
         let budget = |tokens| json!({"type": "enabled", "budget_tokens": tokens});
-        assert_eq!(thought(None, Some(2000)), (budget(2000), Value::Null, json!(10192), false));
-        assert_eq!(thought(None, Some(5)), (budget(1024), Value::Null, json!(9216), false));
-        assert_eq!(thought(None, Some(0)), (json!({"type": "disabled"}), Value::Null, json!(8192), true));
+        assert_eq!(
+            thought(None, Some(2000)),
+            (budget(2000), Value::Null, json!(10192), false)
+        );
+        assert_eq!(
+            thought(None, Some(5)),
+            (budget(1024), Value::Null, json!(9216), false)
+        );
+        assert_eq!(
+            thought(None, Some(0)),
+            (json!({"type": "disabled"}), Value::Null, json!(8192), true)
+        );
     }
 
     #[test]
     fn answers_by_schema() {
-        let schema =
-            |schema: Option<&str>| Format::Schema { name: "n".into(), description: None, schema: schema.map(raw), strict: Some(true) };
-        let body = body(Chat { format: Some(schema(Some(r#"{"type":"object"}"#))), ..hi() });
-        assert_eq!(body["output_config"], json!({"format": {"type": "json_schema", "schema": {"type": "object"}}}));
+        let schema = |schema: Option<&str>| Format::Schema {
+            name: "n".into(),
+            description: None,
+            schema: schema.map(raw),
+            strict: Some(true),
+        };
+        let body = body(Chat {
+            format: Some(schema(Some(r#"{"type":"object"}"#))),
+            ..hi()
+        });
+        assert_eq!(
+            body["output_config"],
+            json!({"format": {"type": "json_schema", "schema": {"type": "object"}}})
+        );
         for format in [schema(None), Format::Json] {
-            assert_eq!(refused(Chat { format: Some(format), ..hi() }).0, "response_format");
+            assert_eq!(
+                refused(Chat {
+                    format: Some(format),
+                    ..hi()
+                })
+                .0,
+                "response_format"
+            );
         }
     }
 
     #[test]
     fn what_the_wire_does_not_have_is_refused_by_name() {
-        assert_eq!(refused(Chat { unsupported: vec!["audio", "prediction"], ..hi() }).0, "audio");
-        assert_eq!(refused(Chat { choices: Some(2), ..hi() }).0, "n");
-        assert_eq!(body(Chat { choices: Some(1), ..hi() })["stream"], json!(true));
+        assert_eq!(
+            refused(Chat {
+                unsupported: vec!["audio", "prediction"],
+                ..hi()
+            })
+            .0,
+            "audio"
+        );
+        assert_eq!(
+            refused(Chat {
+                choices: Some(2),
+                ..hi()
+            })
+            .0,
+            "n"
+        );
+        assert_eq!(
+            body(Chat {
+                choices: Some(1),
+                ..hi()
+            })["stream"],
+            json!(true)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is missing.
+//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is
+//! missing.
 //!
 //! Nothing here implements Debug: these are completions.
 
@@ -138,7 +139,8 @@ pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
     DecodeError::malformed(WireId::Anthropic, what)
 }
 
-/// What a `stop_reason` means. What is newer than this is taken for a proper end, as its native word is told as well.
+/// What a `stop_reason` means. What is newer than this is taken for a proper end, as its native
+/// word is told as well.
 pub(super) fn reason(native: &str) -> Reason {
     match native {
         "max_tokens" | "model_context_window_exceeded" => Reason::Length,
@@ -156,18 +158,26 @@ mod tests {
 
     #[test]
     fn plain_strings_are_slices_of_the_frame() {
-        let frame = ByteString::from_static(r#"{"type":"x","delta":{"text":"plain é","thinking":"a\nb"}}"#);
+        let frame =
+            ByteString::from_static(r#"{"type":"x","delta":{"text":"plain é","thinking":"a\nb"}}"#);
         let envelope: Envelope<'_> = read(&frame, "frame").ok().unwrap();
         let delta = envelope.delta.unwrap();
         let text = delta.text.unwrap().of(&frame);
         assert_eq!(text, "plain é");
-        assert!(frame.as_bytes().as_ptr_range().contains(&text.as_bytes().as_ptr()));
+        assert!(
+            frame
+                .as_bytes()
+                .as_ptr_range()
+                .contains(&text.as_bytes().as_ptr())
+        );
         assert_eq!(delta.thinking.unwrap().of(&frame), "a\nb");
     }
 
     #[test]
     fn errors_hold_no_content() {
-        let Err(error) = read::<Envelope<'_>>(r#"{"index":"a secret"}"#, "a frame") else { panic!("an index is a number") };
+        let Err(error) = read::<Envelope<'_>>(r#"{"index":"a secret"}"#, "a frame") else {
+            panic!("an index is a number")
+        };
         assert!(!error.to_string().contains("secret"), "{error}");
         assert!(error.to_string().contains("column"), "{error}");
     }

@@ -1,5 +1,6 @@
-//! What a body of this shape may hold that no provider of this wire has made: thinking that other wires have said in the
-//! same conversation. The API refuses it, so it is taken out; everything else stays byte for byte what it was.
+//! What a body of this shape may hold that no provider of this wire has made: thinking that other
+//! wires have said in the same conversation. The API refuses it, so it is taken out; everything
+//! else stays byte for byte what it was.
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -20,12 +21,20 @@ pub(super) fn foreign(body: &Bytes) -> Option<Bytes> {
     if kept.iter().all(|kept| matches!(kept, Kept::All)) {
         return None;
     }
-    let whole = messages.iter().zip(&kept).filter_map(|(message, kept)| match kept {
-        Kept::All => Some(message.get().as_bytes()),
-        Kept::Some(message) => Some(message),
-        Kept::Nothing => None,
-    });
-    let list = [b"[".as_slice(), &whole.collect::<Vec<_>>().join(&b','), b"]"].concat();
+    let whole = messages
+        .iter()
+        .zip(&kept)
+        .filter_map(|(message, kept)| match kept {
+            Kept::All => Some(message.get().as_bytes()),
+            Kept::Some(message) => Some(message),
+            Kept::Nothing => None,
+        });
+    let list = [
+        b"[".as_slice(),
+        &whole.collect::<Vec<_>>().join(&b','),
+        b"]",
+    ]
+    .concat();
     let list = String::from_utf8(list).ok()?;
     Some(fields.with(&[("messages", &list)]))
 }
@@ -39,10 +48,21 @@ enum Kept {
 }
 
 fn of_message(message: &RawValue) -> Kept {
-    let Ok(fields) = Fields::of(message.get().as_bytes()) else { return Kept::All };
-    let content = fields.get("content").map(RawValue::get).filter(|content| content.starts_with('['));
-    let Some(Ok(blocks)) = content.map(serde_json::from_str::<Vec<&RawValue>>) else { return Kept::All };
-    let kept: Vec<&str> = blocks.iter().filter(|block| !is_foreign(block)).map(|block| block.get()).collect();
+    let Ok(fields) = Fields::of(message.get().as_bytes()) else {
+        return Kept::All;
+    };
+    let content = fields
+        .get("content")
+        .map(RawValue::get)
+        .filter(|content| content.starts_with('['));
+    let Some(Ok(blocks)) = content.map(serde_json::from_str::<Vec<&RawValue>>) else {
+        return Kept::All;
+    };
+    let kept: Vec<&str> = blocks
+        .iter()
+        .filter(|block| !is_foreign(block))
+        .map(|block| block.get())
+        .collect();
     match kept.len() {
         all if all == blocks.len() => Kept::All,
         0 => Kept::Nothing,
@@ -61,7 +81,9 @@ fn is_foreign(block: &RawValue) -> bool {
         #[serde(borrow)]
         data: Option<Text<'a>>,
     }
-    let Ok(block) = serde_json::from_str::<Thinking<'_>>(block.get()) else { return false };
+    let Ok(block) = serde_json::from_str::<Thinking<'_>>(block.get()) else {
+        return false;
+    };
     let signature = block.signature.as_ref().map_or("", Text::as_str);
     match block.kind.as_str() {
         "thinking" => signature.is_empty() || is_ours(signature),
@@ -75,7 +97,8 @@ mod tests {
     use super::*;
 
     fn stripped(body: &str) -> Option<String> {
-        foreign(&Bytes::copy_from_slice(body.as_bytes())).map(|body| String::from_utf8(body.to_vec()).unwrap())
+        foreign(&Bytes::copy_from_slice(body.as_bytes()))
+            .map(|body| String::from_utf8(body.to_vec()).unwrap())
     }
 
     #[test]

@@ -20,12 +20,24 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
     if message.error.is_some() || message.kind.is_some_and(|kind| kind.as_str() == "error") {
         return Err(DecodeError::Upstream(Box::new(refusal::told(&body))));
     }
-    let content = message.content.ok_or_else(|| shape::malformed("the answer has no content"))?;
-    let (mut events, mut blocks, mut ending, mut counter) = (Events::new(), Blocks::new(seed), Ending::default(), UsageCounter::default());
+    let content = message
+        .content
+        .ok_or_else(|| shape::malformed("the answer has no content"))?;
+    let (mut events, mut blocks, mut ending, mut counter) = (
+        Events::new(),
+        Blocks::new(seed),
+        Ending::default(),
+        UsageCounter::default(),
+    );
     for block in content {
         blocks.whole(block, &body, &mut events)?;
     }
-    ending.read(message.stop_reason.as_ref(), message.stop_details, &body, &mut events);
+    ending.read(
+        message.stop_reason.as_ref(),
+        message.stop_details,
+        &body,
+        &mut events,
+    );
     events.push(ending.finish(blocks.has_calls()));
     if let Some(usage) = message.usage {
         counter.add(usage)?;
@@ -39,7 +51,9 @@ pub(super) fn counted(body: &[u8]) -> Option<u64> {
     struct Count {
         input_tokens: u64,
     }
-    serde_json::from_slice::<Count>(body).ok().map(|count| count.input_tokens)
+    serde_json::from_slice::<Count>(body)
+        .ok()
+        .map(|count| count.input_tokens)
 }
 
 #[cfg(test)]
@@ -63,21 +77,34 @@ mod tests {
             {"type":"tool_use","id":"a","name":"f","input":{"x":[1, 2]}},{"type":"tool_use","id":"b","name":"g","input":{}}],
             "stop_reason":"tool_use","usage":{"input_tokens":5,"cache_creation_input_tokens":2,"output_tokens":9}}"#);
         let choice = &answer.choices[0];
-        assert_eq!((choice.reasoning(), choice.text()), ("hm".to_owned(), "Hi".to_owned()));
+        assert_eq!(
+            (choice.reasoning(), choice.text()),
+            ("hm".to_owned(), "Hi".to_owned())
+        );
         assert_eq!(choice.parts.len(), 8, "{:?}", choice.parts);
-        assert!(matches!(&choice.parts[5], Part::Raw(raw) if raw.data.ends_with(r#""input":{"q":1}}"#)));
+        assert!(
+            matches!(&choice.parts[5], Part::Raw(raw) if raw.data.ends_with(r#""input":{"q":1}}"#))
+        );
         let calls: Vec<_> = choice
             .parts
             .iter()
             .filter_map(|part| match part {
-                Part::ToolCall { index, name, arguments, .. } => Some((*index, &**name, arguments.as_str())),
+                Part::ToolCall {
+                    index,
+                    name,
+                    arguments,
+                    ..
+                } => Some((*index, &**name, arguments.as_str())),
                 _ => None,
             })
             .collect();
         assert_eq!(calls, [(0, "f", r#"{"x":[1, 2]}"#), (1, "g", "")]);
         assert_eq!(choice.finish.as_ref().unwrap().reason, Reason::ToolCalls);
         let usage = usage.unwrap();
-        assert_eq!((usage.input, usage.cache_write, usage.output), (Some(7), Some(2), Some(9)));
+        assert_eq!(
+            (usage.input, usage.cache_write, usage.output),
+            (Some(7), Some(2), Some(9))
+        );
     }
 
     #[test]
@@ -88,14 +115,25 @@ mod tests {
 
     #[test]
     fn an_error_under_a_good_status_is_an_error() {
-        let body = Bytes::from_static(br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#);
-        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else { panic!("an error") };
+        let body = Bytes::from_static(
+            br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#,
+        );
+        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else {
+            panic!("an error")
+        };
         assert_eq!(fault.code, Code::Overloaded);
     }
 
     #[test]
     fn what_is_no_answer_is_malformed() {
-        for body in ["", "<html>", "{}", "[]", r#"{"content":"text"}"#, r#"{"content":[{"type":"text","text":1}]}"#] {
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            "[]",
+            r#"{"content":"text"}"#,
+            r#"{"content":[{"type":"text","text":1}]}"#,
+        ] {
             let read = read(&Bytes::copy_from_slice(body.as_bytes()), "s");
             assert!(matches!(read, Err(DecodeError::Malformed { .. })), "{body}");
         }
@@ -103,7 +141,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
-        let body = Bytes::from_static(b"{\"content\":[{\"type\":\"text\",\"text\":\"a\xffb\"}],\"stop_reason\":\"end_turn\"}");
+        let body = Bytes::from_static(
+            b"{\"content\":[{\"type\":\"text\",\"text\":\"a\xffb\"}],\"stop_reason\":\"end_turn\"}",
+        );
         let (events, usage) = read(&body, "s").unwrap();
         assert_eq!(Answer::of(&events).choices[0].text(), "a\u{fffd}b");
         assert_eq!(usage, None);

@@ -1,8 +1,8 @@
 //! The events of a ConverseStream.
 //!
-//! Invariants: the one `Finish` comes when the stream is complete, behind all content: with `messageStop` and `metadata`,
-//! in whichever order. A body that ends before both have come was cut short. An exception ends it wherever it stands.
-//! Unknown kinds of events are no error.
+//! Invariants: the one `Finish` comes when the stream is complete, behind all content: with
+//! `messageStop` and `metadata`, in whichever order. A body that ends before both have come was cut
+//! short. An exception ends it wherever it stands. Unknown kinds of events are no error.
 
 use bytestring::ByteString;
 
@@ -25,7 +25,12 @@ pub(super) struct Decoder {
 
 impl Decoder {
     pub(super) fn new(seed: &str) -> Self {
-        Self { blocks: Blocks::new(seed), ending: None, metered: false, done: false }
+        Self {
+            blocks: Blocks::new(seed),
+            ending: None,
+            metered: false,
+            done: false,
+        }
     }
 
     fn event(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
@@ -38,12 +43,20 @@ impl Decoder {
             "contentBlockStart" => {
                 let edge: Edge<'_> = shape::read(data, name)?;
                 if let Some(start) = edge.start {
-                    self.blocks.begin(edge.content_block_index.unwrap_or_default(), start, data, &mut out.events)?;
+                    self.blocks.begin(
+                        edge.content_block_index.unwrap_or_default(),
+                        start,
+                        data,
+                        &mut out.events,
+                    )?;
                 }
             }
             "contentBlockStop" => {
                 let edge: Edge<'_> = shape::read(data, name)?;
-                self.blocks.end(edge.content_block_index.unwrap_or_default(), &mut out.events);
+                self.blocks.end(
+                    edge.content_block_index.unwrap_or_default(),
+                    &mut out.events,
+                );
             }
             "messageStop" => {
                 let stop: MessageStop<'_> = shape::read(data, name)?;
@@ -66,7 +79,12 @@ impl Decoder {
 
     fn complete(&mut self, out: &mut Events) {
         self.blocks.end_all(out);
-        out.push(self.ending.take().unwrap_or_default().finish(self.blocks.has_calls()));
+        out.push(
+            self.ending
+                .take()
+                .unwrap_or_default()
+                .finish(self.blocks.has_calls()),
+        );
         self.done = true;
     }
 }
@@ -83,7 +101,11 @@ impl Decode for Decoder {
     }
 
     fn finish(&mut self, _: &mut Decoded) -> Result<(), DecodeError> {
-        if self.done { Ok(()) } else { Err(DecodeError::CutShort) }
+        if self.done {
+            Ok(())
+        } else {
+            Err(DecodeError::CutShort)
+        }
     }
 }
 
@@ -103,9 +125,19 @@ impl Ending {
 
     /// The `Finish` of the one choice.
     pub(super) fn finish(self, has_calls: bool) -> Event {
-        let untold = if has_calls { Reason::ToolCalls } else { Reason::Stop };
-        let (reason, native) = self.0.map_or((untold, None), |(reason, native)| (reason, Some(native)));
-        Event::Finish(Box::new(Finish { choice: 0, reason, native }))
+        let untold = if has_calls {
+            Reason::ToolCalls
+        } else {
+            Reason::Stop
+        };
+        let (reason, native) = self
+            .0
+            .map_or((untold, None), |(reason, native)| (reason, Some(native)));
+        Event::Finish(Box::new(Finish {
+            choice: 0,
+            reason,
+            native,
+        }))
     }
 }
 

@@ -1,10 +1,11 @@
 //! A chat → a Converse request.
 //!
-//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose absence changes no
-//! meaning: seed, penalties, log probabilities, verbosity, image detail, labels, names of participants, the name of a
-//! prompt's cache, a `top_k` and a reasoning budget for models that are known to have no such thing, cache marks for
-//! models that cache nothing. So is the wish for one tool call at a time: the API has no switch for it, and answers
-//! with several calls are answers that clients of every dialect must expect.
+//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose
+//! absence changes no meaning: seed, penalties, log probabilities, verbosity, image detail, labels,
+//! names of participants, the name of a prompt's cache, a `top_k` and a reasoning budget for models
+//! that are known to have no such thing, cache marks for models that cache nothing. So is the wish
+//! for one tool call at a time: the API has no switch for it, and answers with several calls are
+//! answers that clients of every dialect must expect.
 
 mod family;
 mod media;
@@ -25,24 +26,38 @@ use crate::wire::written::trace;
 use crate::wire::{Draft, Mode};
 
 /// What is encoded in the path: models may be resource names, with colons and slashes.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let path = path(target.upstream_model(), mode)?;
-    Ok(Draft { path, headers: trace(ask), body: written(ask.chat()?, Family::of(target.upstream_model()))? })
+    Ok(Draft {
+        path,
+        headers: trace(ask),
+        body: written(ask.chat()?, Family::of(target.upstream_model()))?,
+    })
 }
 
 fn path(model: &str, mode: Mode) -> Result<String, Fault> {
     // Such a segment is taken for a step in the path, however it is encoded.
     if matches!(model, "" | "." | "..") {
-        return Err(Fault::invalid("model", format!("model: `{model}` is no model of the bedrock wire")));
+        return Err(Fault::invalid(
+            "model",
+            format!("model: `{model}` is no model of the bedrock wire"),
+        ));
     }
     let operation = match mode {
         Mode::Stream => "converse-stream",
         Mode::Whole => "converse",
     };
-    Ok(format!("/model/{}/{operation}", utf8_percent_encode(model, IN_PATH)))
+    Ok(format!(
+        "/model/{}/{operation}",
+        utf8_percent_encode(model, IN_PATH)
+    ))
 }
 
 fn written(chat: &Chat, family: Family) -> Result<Bytes, Fault> {
@@ -58,19 +73,38 @@ fn written(chat: &Chat, family: Family) -> Result<Bytes, Fault> {
         request_metadata: options::metadata(chat),
         service_tier: options::tier(chat),
     };
-    let unwritable = |error| Fault::new(Code::InternalError, format!("the request cannot be written as JSON: {error}"));
-    serde_json::to_vec(&body).map(Bytes::from).map_err(unwritable)
+    let unwritable = |error| {
+        Fault::new(
+            Code::InternalError,
+            format!("the request cannot be written as JSON: {error}"),
+        )
+    };
+    serde_json::to_vec(&body)
+        .map(Bytes::from)
+        .map_err(unwritable)
 }
 
 fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
-    let refused = |field: &str| Fault::invalid(field, format!("{field}: the bedrock wire has nothing like it; leave it out"));
+    let refused = |field: &str| {
+        Fault::invalid(
+            field,
+            format!("{field}: the bedrock wire has nothing like it; leave it out"),
+        )
+    };
     if let Some(field) = chat.unsupported.first() {
         return Err(refused(field));
     }
     if chat.choices.is_some_and(|n| n > 1) {
-        return Err(Fault::invalid("n", "n: the bedrock wire gives one choice; send n = 1 or choose another model"));
+        return Err(Fault::invalid(
+            "n",
+            "n: the bedrock wire gives one choice; send n = 1 or choose another model",
+        ));
     }
-    if chat.logit_bias.as_ref().is_some_and(|bias| bias.get().contains(':')) {
+    if chat
+        .logit_bias
+        .as_ref()
+        .is_some_and(|bias| bias.get().contains(':'))
+    {
         return Err(refused("logit_bias"));
     }
     Ok(())

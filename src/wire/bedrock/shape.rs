@@ -1,5 +1,5 @@
-//! What stands in payloads, as serde reads it: borrowed from the frame, and lenient about what is missing. Keys that
-//! nobody asked for, such as the padding `p` of every payload, are passed over.
+//! What stands in payloads, as serde reads it: borrowed from the frame, and lenient about what is
+//! missing. Keys that nobody asked for, such as the padding `p` of every payload, are passed over.
 //!
 //! Nothing here implements Debug: these are completions.
 
@@ -98,8 +98,15 @@ pub(super) struct ToolUse<'a> {
 impl ToolUse<'_> {
     /// True where the client is to run it, and not a server (`server_tool_use`).
     pub(super) fn is_clients(&self) -> bool {
-        let named = self.name.as_ref().is_some_and(|name| !name.as_str().is_empty());
-        named && self.kind.as_ref().is_none_or(|kind| kind.as_str() == "tool_use")
+        let named = self
+            .name
+            .as_ref()
+            .is_some_and(|name| !name.as_str().is_empty());
+        named
+            && self
+                .kind
+                .as_ref()
+                .is_none_or(|kind| kind.as_str() == "tool_use")
     }
 }
 
@@ -130,7 +137,11 @@ pub(super) struct Counts {
 impl Counts {
     /// The same in everybody's meaning.
     pub(super) fn usage(&self) -> Usage {
-        let inputs = [self.input_tokens, self.cache_read_input_tokens, self.cache_write_input_tokens];
+        let inputs = [
+            self.input_tokens,
+            self.cache_read_input_tokens,
+            self.cache_write_input_tokens,
+        ];
         Usage {
             input: inputs.into_iter().flatten().reduce(u64::saturating_add),
             output: self.output_tokens,
@@ -187,16 +198,24 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<
             Category::Data => "has another shape than expected",
             Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
         };
-        malformed(format!("{what} {how}, at line {} column {}", error.line(), error.column()))
+        malformed(format!(
+            "{what} {how}, at line {} column {}",
+            error.line(),
+            error.column()
+        ))
     })
 }
 
 /// The error of something that this wire does not send.
 pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
-    DecodeError::Malformed { wire: WireId::Bedrock.name(), what: what.into() }
+    DecodeError::Malformed {
+        wire: WireId::Bedrock.name(),
+        what: what.into(),
+    }
 }
 
-/// What a `stopReason` means. What is newer than this is taken for a proper end, as its native word is told as well.
+/// What a `stopReason` means. What is newer than this is taken for a proper end, as its native word
+/// is told as well.
 pub(super) fn reason(native: &str) -> Reason {
     match native {
         "max_tokens" | "model_context_window_exceeded" => Reason::Length,

@@ -82,19 +82,60 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
     Ok((events, answer.usage.map(|counts| counts.usage())))
 }
 
-fn block(json: &RawValue, blocks: &mut Blocks, body: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+fn block(
+    json: &RawValue,
+    blocks: &mut Blocks,
+    body: &ByteString,
+    out: &mut Events,
+) -> Result<(), DecodeError> {
     let block: Block<'_> = shape::read(json.get(), "a content block")?;
     match block {
-        Block { text: Some(text), .. } => out.extend(blocks::said(&text, body)),
-        Block { tool_use: Some(tool), .. } if tool.is_clients() => blocks.whole_call(&tool, body, out)?,
-        Block { reasoning_content: Some(Thought { reasoning_text, redacted_content }), .. } => {
-            let none = Reasoning { text: None, signature: None, redacted_content: None };
-            blocks::reasoning(&Reasoning { redacted_content, ..reasoning_text.unwrap_or(none) }, body, out);
+        Block {
+            text: Some(text), ..
+        } => out.extend(blocks::said(&text, body)),
+        Block {
+            tool_use: Some(tool),
+            ..
+        } if tool.is_clients() => blocks.whole_call(&tool, body, out)?,
+        Block {
+            reasoning_content:
+                Some(Thought {
+                    reasoning_text,
+                    redacted_content,
+                }),
+            ..
+        } => {
+            let none = Reasoning {
+                text: None,
+                signature: None,
+                redacted_content: None,
+            };
+            blocks::reasoning(
+                &Reasoning {
+                    redacted_content,
+                    ..reasoning_text.unwrap_or(none)
+                },
+                body,
+                out,
+            );
         }
-        Block { citations_content: Some(cited), .. } => {
-            let texts = cited.content.iter().flatten().filter_map(|quote| quote.text.as_ref());
+        Block {
+            citations_content: Some(cited),
+            ..
+        } => {
+            let texts = cited
+                .content
+                .iter()
+                .flatten()
+                .filter_map(|quote| quote.text.as_ref());
             out.extend(texts.filter_map(|text| blocks::said(text, body)));
-            out.extend(cited.citations.iter().flatten().map(|json| blocks::citation(json, body)));
+            out.extend(
+                cited
+                    .citations
+                    .iter()
+                    .flatten()
+                    .map(|json| blocks::citation(json, body)),
+            );
         }
         _ => out.push(blocks::raw(json, body)),
     }
@@ -120,34 +161,68 @@ mod tests {
         let (events, usage) = read(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
         let answer = fold::Answer::of(&events);
         let choice = &answer.choices[0];
-        assert_eq!((choice.reasoning(), choice.text()), ("hm".to_owned(), "Hi there".to_owned()));
-        let raw = choice.parts.iter().filter(|part| matches!(part, fold::Part::Raw(_))).count();
-        let signed = choice.parts.iter().filter(|part| matches!(part, fold::Part::Signature(_))).count();
+        assert_eq!(
+            (choice.reasoning(), choice.text()),
+            ("hm".to_owned(), "Hi there".to_owned())
+        );
+        let raw = choice
+            .parts
+            .iter()
+            .filter(|part| matches!(part, fold::Part::Raw(_)))
+            .count();
+        let signed = choice
+            .parts
+            .iter()
+            .filter(|part| matches!(part, fold::Part::Signature(_)))
+            .count();
         assert_eq!((raw, signed), (3, 2), "{:?}", choice.parts);
         let calls: Vec<_> = choice
             .parts
             .iter()
             .filter_map(|part| match part {
-                fold::Part::ToolCall { index, id, name, arguments, .. } => Some((*index, &**id, &**name, arguments.as_str())),
+                fold::Part::ToolCall {
+                    index,
+                    id,
+                    name,
+                    arguments,
+                    ..
+                } => Some((*index, &**id, &**name, arguments.as_str())),
                 _ => None,
             })
             .collect();
-        assert_eq!(calls, [(0, "a", "f", r#"{"x":[1, 2]}"#), (1, "call_seed_1", "g", "{}")]);
+        assert_eq!(
+            calls,
+            [
+                (0, "a", "f", r#"{"x":[1, 2]}"#),
+                (1, "call_seed_1", "g", "{}")
+            ]
+        );
         assert_eq!(choice.finish.as_ref().unwrap().reason, Reason::ToolCalls);
         let usage = usage.unwrap();
-        assert_eq!((usage.input, usage.cache_write, usage.output), (Some(7), Some(2), Some(9)));
+        assert_eq!(
+            (usage.input, usage.cache_write, usage.output),
+            (Some(7), Some(2), Some(9))
+        );
     }
 
     #[test]
     fn an_error_under_a_good_status_is_an_error() {
         let body = Bytes::from_static(br#"{"__type":"ThrottlingException","message":"busy"}"#);
-        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else { panic!("an error") };
+        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else {
+            panic!("an error")
+        };
         assert_eq!(fault.code, Code::RateLimited);
     }
 
     #[test]
     fn what_is_no_answer_is_malformed() {
-        for body in ["", "<html>", "[]", r#"{"output":1}"#, r#"{"output":{"message":{"content":[{"text":1}]}}}"#] {
+        for body in [
+            "",
+            "<html>",
+            "[]",
+            r#"{"output":1}"#,
+            r#"{"output":{"message":{"content":[{"text":1}]}}}"#,
+        ] {
             let read = read(&Bytes::copy_from_slice(body.as_bytes()), "s");
             assert!(matches!(read, Err(DecodeError::Malformed { .. })), "{body}");
         }
@@ -157,6 +232,9 @@ mod tests {
     fn bytes_that_are_no_text_are_replaced() {
         let body = Bytes::from_static(b"{\"output\":{\"message\":{\"content\":[{\"text\":\"a\xffb\"}]}},\"stopReason\":\"end_turn\"}");
         let (events, usage) = read(&body, "s").unwrap();
-        assert_eq!((fold::Answer::of(&events).choices[0].text(), usage), ("a\u{fffd}b".to_owned(), None));
+        assert_eq!(
+            (fold::Answer::of(&events).choices[0].text(), usage),
+            ("a\u{fffd}b".to_owned(), None)
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Sources of what was said.
 //!
-//! One event for each source: the first carries the whole citation, any other itself. Cohere counts characters from the
-//! start of a content block, events count them from the start of the answer.
+//! One event for each source: the first carries the whole citation, any other itself. Cohere counts
+//! characters from the start of a content block, events count them from the start of the answer.
 
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -23,17 +23,24 @@ struct Cited<'a> {
 }
 
 impl Cited<'_> {
-    /// Where in the answer it applies. `texts` are its blocks of text: place, and the characters before it. Places in a
-    /// tool plan or in thinking are none in the answer.
+    /// Where in the answer it applies. `texts` are its blocks of text: place, and the characters
+    /// before it. Places in a tool plan or in thinking are none in the answer.
     fn span(&self, texts: &[(u32, u32)]) -> Option<(u32, u32)> {
-        if self.kind.as_ref().is_some_and(|kind| kind.as_str() != "TEXT_CONTENT") {
+        if self
+            .kind
+            .as_ref()
+            .is_some_and(|kind| kind.as_str() != "TEXT_CONTENT")
+        {
             return None;
         }
         let before = match self.content_index {
             Some(index) => texts.iter().find(|(place, _)| *place == index)?.1,
             None => texts.first().map_or(0, |(_, before)| *before),
         };
-        Some((before.checked_add(self.start?)?, before.checked_add(self.end?)?))
+        Some((
+            before.checked_add(self.start?)?,
+            before.checked_add(self.end?)?,
+        ))
     }
 }
 
@@ -43,17 +50,35 @@ pub(super) fn read(json: &RawValue, data: &ByteString, texts: &[(u32, u32)], out
     let span = cited.as_ref().and_then(|it| it.span(texts));
     let sources = cited.and_then(|it| it.sources).unwrap_or_default();
     let first = source(sources.first().copied(), json, span, data);
-    let others = sources.iter().skip(1).map(|json| source(Some(*json), json, span, data));
+    let others = sources
+        .iter()
+        .skip(1)
+        .map(|json| source(Some(*json), json, span, data));
     out.extend(std::iter::once(first).chain(others));
 }
 
 /// One source, carried as `json`. A document says where it is from; what a tool said may.
-fn source(source: Option<&RawValue>, json: &RawValue, span: Option<(u32, u32)>, data: &ByteString) -> Event {
-    let source: Value = source.and_then(|it| serde_json::from_str(it.get()).ok()).unwrap_or_default();
+fn source(
+    source: Option<&RawValue>,
+    json: &RawValue,
+    span: Option<(u32, u32)>,
+    data: &ByteString,
+) -> Event {
+    let source: Value = source
+        .and_then(|it| serde_json::from_str(it.get()).ok())
+        .unwrap_or_default();
     let document = source.get("document");
     let said = document.or_else(|| source.get("tool_output"));
-    let text = |name: &str| said?.get(name)?.as_str().filter(|text| !text.is_empty()).map(ByteString::from);
-    let quote = text("snippet").or_else(|| text("text")).filter(|_| document.is_some());
+    let text = |name: &str| {
+        said?
+            .get(name)?
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(ByteString::from)
+    };
+    let quote = text("snippet")
+        .or_else(|| text("text"))
+        .filter(|_| document.is_some());
     let citation = Citation {
         choice: 0,
         url: text("url").filter(|url| url.starts_with("http")),
@@ -69,7 +94,13 @@ fn source(source: Option<&RawValue>, json: &RawValue, span: Option<(u32, u32)>, 
 mod tests {
     use super::*;
 
-    type Told = (Option<String>, Option<String>, Option<String>, Option<(u32, u32)>, String);
+    type Told = (
+        Option<String>,
+        Option<String>,
+        Option<String>,
+        Option<(u32, u32)>,
+        String,
+    );
 
     fn told(json: &str, texts: &[(u32, u32)]) -> Vec<Told> {
         let (data, mut out) = (ByteString::from(json), Events::new());
@@ -77,7 +108,13 @@ mod tests {
         let own = |text: Option<ByteString>| text.map(|text| text.to_string());
         out.into_iter()
             .map(|event| match event {
-                Event::Citation(it) => (own(it.url), own(it.title), own(it.quote), it.span, it.data.to_string()),
+                Event::Citation(it) => (
+                    own(it.url),
+                    own(it.title),
+                    own(it.quote),
+                    it.span,
+                    it.data.to_string(),
+                ),
                 other => panic!("{other:?}"),
             })
             .collect()
@@ -94,10 +131,18 @@ mod tests {
             r#"{"type":"tool","id":"t:0","tool_output":{"content":"15°C","text":"not a quote"}}"#,
             r#"{"type":"document","id":"e","document":{"text":"T","url":"file.txt"}}"#,
         );
-        let whole = format!(r#"{{"start":3,"end":5,"text":"ok","sources":[{page},{tool},{other}],"type":"TEXT_CONTENT"}}"#);
+        let whole = format!(
+            r#"{{"start":3,"end":5,"text":"ok","sources":[{page},{tool},{other}],"type":"TEXT_CONTENT"}}"#
+        );
         let span = Some((3, 5));
         let expected: [Told; 3] = [
-            (some("https://a.example"), some("A"), some("S"), span, whole.clone()),
+            (
+                some("https://a.example"),
+                some("A"),
+                some("S"),
+                span,
+                whole.clone(),
+            ),
             (None, None, None, span, tool.into()),
             (None, None, some("T"), span, other.into()),
         ];
@@ -106,20 +151,37 @@ mod tests {
 
     #[test]
     fn places_are_counted_from_the_start_of_the_answer() {
-        let span = |members: &str| told(&format!(r#"{{"start":1,"end":4{members}}}"#), &[(1, 0), (3, 10)])[0].3;
+        let span = |members: &str| {
+            told(
+                &format!(r#"{{"start":1,"end":4{members}}}"#),
+                &[(1, 0), (3, 10)],
+            )[0]
+            .3
+        };
         assert_eq!(span(""), Some((1, 4)));
         assert_eq!(span(r#","content_index":1"#), Some((1, 4)));
         assert_eq!(span(r#","content_index":3"#), Some((11, 14)));
         assert_eq!(span(r#","content_index":0"#), None);
         assert_eq!(span(r#","type":"PLAN""#), None);
-        assert_eq!(span(r#","type":"THINKING_CONTENT","content_index":1"#), None);
+        assert_eq!(
+            span(r#","type":"THINKING_CONTENT","content_index":1"#),
+            None
+        );
         assert_eq!(told(r#"{"start":1}"#, &[])[0].3, None);
-        assert_eq!(told(r#"{"start":4294967295,"end":4294967295}"#, &[(0, 9)])[0].3, None);
+        assert_eq!(
+            told(r#"{"start":4294967295,"end":4294967295}"#, &[(0, 9)])[0].3,
+            None
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_still_carried() {
-        for json in [r#"{"sources":7}"#, r#"{"sources":[8]}"#, "[]", r#"{"start":-1,"sources":[{"document":[]}]}"#] {
+        for json in [
+            r#"{"sources":7}"#,
+            r#"{"sources":[8]}"#,
+            "[]",
+            r#"{"start":-1,"sources":[{"document":[]}]}"#,
+        ] {
             assert_eq!(told(json, &[]), [(None, None, None, None, json.to_owned())]);
         }
     }

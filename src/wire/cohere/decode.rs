@@ -1,7 +1,7 @@
 //! The events of a chat.
 //!
-//! Invariants: `message-end` alone completes it; the one `Finish` comes with it. An error ends it wherever it stands.
-//! Events of an unknown kind are no error: what is new in them is carried.
+//! Invariants: `message-end` alone completes it; the one `Finish` comes with it. An error ends it
+//! wherever it stands. Events of an unknown kind are no error: what is new in them is carried.
 
 use serde_json::value::RawValue;
 
@@ -40,7 +40,8 @@ impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let is_object = frame.data.trim_start().starts_with('{');
         if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // `[DONE]` follows a complete answer; a failing server writes its error bare into the body.
+            // `[DONE]` follows a complete answer; a failing server writes its error bare into the
+            // body.
             out.marker = true;
             return if self.done { Ok(()) } else { stray(frame) };
         }
@@ -55,43 +56,118 @@ impl Decode for Decoder {
     }
 
     fn finish(&mut self, _out: &mut Decoded) -> Result<(), DecodeError> {
-        if self.done { Ok(()) } else { Err(DecodeError::CutShort) }
+        if self.done {
+            Ok(())
+        } else {
+            Err(DecodeError::CutShort)
+        }
     }
 }
 
 impl Decoder {
     /// A decoder that makes the ids which the provider does not send from `seed`.
     pub(super) fn new(seed: &str) -> Self {
-        Self { speech: Speech::new(seed), done: false }
+        Self {
+            speech: Speech::new(seed),
+            done: false,
+        }
     }
 
-    fn event(&mut self, event: &Envelope<'_>, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn event(
+        &mut self,
+        event: &Envelope<'_>,
+        frame: &Frame,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         let kind = event.kind.as_ref().map_or(&*frame.name, Text::as_str);
         if is_error(event, kind) {
             return Err(DecodeError::Upstream(Box::new(refusal::told(&frame.data))));
         }
-        let (data, index, events) = (&frame.data, event.index.unwrap_or_default(), &mut out.events);
-        let message = event.delta.as_ref().and_then(|delta| delta.message.as_ref());
+        let (data, index, events) = (
+            &frame.data,
+            event.index.unwrap_or_default(),
+            &mut out.events,
+        );
+        let message = event
+            .delta
+            .as_ref()
+            .and_then(|delta| delta.message.as_ref());
         match (kind, message) {
-            ("content-delta", Some(Message { content: Some(json), .. })) => self.speech.content(index, json, data, events)?,
-            ("content-start", Some(Message { content: Some(json), .. })) => self.speech.begin_content(index, json, data, events)?,
+            (
+                "content-delta",
+                Some(Message {
+                    content: Some(json),
+                    ..
+                }),
+            ) => self.speech.content(index, json, data, events)?,
+            (
+                "content-start",
+                Some(Message {
+                    content: Some(json),
+                    ..
+                }),
+            ) => self.speech.begin_content(index, json, data, events)?,
             ("content-end", _) => self.speech.end_content(index),
-            ("tool-plan-delta", Some(Message { tool_plan: Some(words), .. })) => self.speech.reason(PLAN, words, data, events),
-            ("tool-call-start", Some(Message { tool_calls: Some(json), .. })) => self.speech.begin_call(index, json, data, events)?,
-            ("tool-call-delta", Some(Message { tool_calls: Some(json), .. })) => self.speech.call(index, json, data, events)?,
+            (
+                "tool-plan-delta",
+                Some(Message {
+                    tool_plan: Some(words),
+                    ..
+                }),
+            ) => self.speech.reason(PLAN, words, data, events),
+            (
+                "tool-call-start",
+                Some(Message {
+                    tool_calls: Some(json),
+                    ..
+                }),
+            ) => self.speech.begin_call(index, json, data, events)?,
+            (
+                "tool-call-delta",
+                Some(Message {
+                    tool_calls: Some(json),
+                    ..
+                }),
+            ) => self.speech.call(index, json, data, events)?,
             ("tool-call-end", _) => self.speech.end_call(index, events),
-            ("citation-start", Some(Message { citations: Some(json), .. })) => self.speech.citation(json, data, events),
-            ("message-end", _) => return self.complete(event.delta.as_ref().unwrap_or(&Delta::default()), frame, out),
+            (
+                "citation-start",
+                Some(Message {
+                    citations: Some(json),
+                    ..
+                }),
+            ) => self.speech.citation(json, data, events),
+            ("message-end", _) => {
+                return self.complete(
+                    event.delta.as_ref().unwrap_or(&Delta::default()),
+                    frame,
+                    out,
+                );
+            }
             (known, _) if KNOWN.contains(&known) => {}
             _ => return self.unknown(frame, out),
         }
-        event.logprobs.filter(|value| says_something(value)).iter().for_each(|value| self.speech.named("logprobs", value, &mut out.events));
+        event
+            .logprobs
+            .filter(|value| says_something(value))
+            .iter()
+            .for_each(|value| self.speech.named("logprobs", value, &mut out.events));
         Ok(())
     }
 
-    fn complete(&mut self, delta: &Delta<'_>, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn complete(
+        &mut self,
+        delta: &Delta<'_>,
+        frame: &Frame,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         out.usage = delta.usage.and_then(usage::read);
-        let finish = ending::finish(delta.finish_reason.as_ref(), delta.error, self.speech.has_calls(), &frame.data)?;
+        let finish = ending::finish(
+            delta.finish_reason.as_ref(),
+            delta.error,
+            self.speech.has_calls(),
+            &frame.data,
+        )?;
         self.speech.end_all(&mut out.events);
         out.events.push(finish);
         out.done = true;
@@ -100,7 +176,12 @@ impl Decoder {
     }
 
     /// An event that does not fit: an error where its kind is known.
-    fn odd(&mut self, frame: &Frame, error: &serde_json::Error, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn odd(
+        &mut self,
+        frame: &Frame,
+        error: &serde_json::Error,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
         let kind = tagged.kind.as_ref().map_or(&*frame.name, Text::as_str);
         if KNOWN.contains(&kind) {
@@ -109,7 +190,8 @@ impl Decoder {
         self.unknown(frame, out)
     }
 
-    /// An event of a kind that is newer than this: it is carried whole, where it has anything new of the answer.
+    /// An event of a kind that is newer than this: it is carried whole, where it has anything new
+    /// of the answer.
     fn unknown(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
         if tagged.delta.is_some_and(says_something) {
@@ -122,14 +204,22 @@ impl Decoder {
 
 /// True for an event that is called an error, or has nothing but an error's words.
 fn is_error(event: &Envelope<'_>, kind: &str) -> bool {
-    let words = event.message.is_some_and(|message| message.get().starts_with('"') && says_something(message));
+    let words = event
+        .message
+        .is_some_and(|message| message.get().starts_with('"') && says_something(message));
     kind == "error" || event.delta.is_none() && words && !KNOWN.contains(&kind)
 }
 
 /// What is no event is looked at only for an error: the first JSON in it.
 fn stray(frame: &Frame) -> Result<(), DecodeError> {
-    let json = frame.data.find('{').and_then(|at| frame.data.get(at..)).unwrap_or_default();
-    let first = serde_json::Deserializer::from_str(json).into_iter::<&RawValue>().next();
+    let json = frame
+        .data
+        .find('{')
+        .and_then(|at| frame.data.get(at..))
+        .unwrap_or_default();
+    let first = serde_json::Deserializer::from_str(json)
+        .into_iter::<&RawValue>()
+        .next();
     let Some(Ok(json)) = first else { return Ok(()) };
     match serde_json::from_str::<Envelope<'_>>(json.get()) {
         Ok(event) if is_error(&event, event.kind.as_ref().map_or("", Text::as_str)) => {
@@ -153,12 +243,19 @@ mod tests {
     const END: &str = r#"{"type":"message-end","delta":{"finish_reason":"COMPLETE","usage":{"billed_units":{"input_tokens":1,"output_tokens":2},"tokens":{"input_tokens":5,"output_tokens":7}}}}"#;
 
     fn frame(name: &str, data: &str) -> Frame {
-        Frame { name: name.into(), data: data.into(), kind: FrameKind::Whole }
+        Frame {
+            name: name.into(),
+            data: data.into(),
+            kind: FrameKind::Whole,
+        }
     }
 
     /// What these payloads decode to: all events, the last usage, and how it ended.
-    fn run<'a>(payloads: impl IntoIterator<Item = &'a str>) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
-        let (mut decoder, mut out, mut events, mut usage) = (Decoder::new("seed"), Decoded::default(), Vec::new(), None);
+    fn run<'a>(
+        payloads: impl IntoIterator<Item = &'a str>,
+    ) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
+        let (mut decoder, mut out, mut events, mut usage) =
+            (Decoder::new("seed"), Decoded::default(), Vec::new(), None);
         for payload in payloads {
             out.clear();
             let read = decoder.decode(&frame("", payload), &mut out);
@@ -175,13 +272,18 @@ mod tests {
 
     /// The parts of an answer with this content.
     fn parts(content: &[String]) -> Vec<Part> {
-        let (events, _, end) = run([START].into_iter().chain(content.iter().map(String::as_str)).chain([END]));
+        let (events, _, end) = run([START]
+            .into_iter()
+            .chain(content.iter().map(String::as_str))
+            .chain([END]));
         end.unwrap();
         Answer::of(&events).choices.remove(0).parts
     }
 
     fn event(kind: &str, index: u32, member: &str, json: &str) -> String {
-        format!(r#"{{"type":"{kind}","index":{index},"delta":{{"message":{{"{member}":{json}}}}}}}"#)
+        format!(
+            r#"{{"type":"{kind}","index":{index},"delta":{{"message":{{"{member}":{json}}}}}}}"#
+        )
     }
 
     fn bare(kind: &str, index: u32) -> String {
@@ -201,27 +303,51 @@ mod tests {
     }
 
     fn tool(index: u32, id: &str, name: &str) -> String {
-        let json = format!(r#"{{"id":"{id}","type":"function","function":{{"name":"{name}","arguments":""}}}}"#);
+        let json = format!(
+            r#"{{"id":"{id}","type":"function","function":{{"name":"{name}","arguments":""}}}}"#
+        );
         event("tool-call-start", index, "tool_calls", &json)
     }
 
     fn json(index: u32, piece: &str) -> String {
         let piece = serde_json::Value::from(piece);
-        event("tool-call-delta", index, "tool_calls", &format!(r#"{{"function":{{"arguments":{piece}}}}}"#))
+        event(
+            "tool-call-delta",
+            index,
+            "tool_calls",
+            &format!(r#"{{"function":{{"arguments":{piece}}}}}"#),
+        )
     }
 
     fn mark(member: &str) -> Part {
         let signature = Some(member.into());
-        Part::Signature(Signature { choice: 0, signature, redacted: None, wire: WireId::Cohere, on_text: false })
+        Part::Signature(Signature {
+            choice: 0,
+            signature,
+            redacted: None,
+            wire: WireId::Cohere,
+            on_text: false,
+        })
     }
 
     fn call(index: u16, id: &str, name: &str, arguments: &str) -> Part {
         let (id, name, arguments) = (id.into(), name.into(), arguments.into());
-        Part::ToolCall { index, id, name, arguments, signature: None, custom: false }
+        Part::ToolCall {
+            index,
+            id,
+            name,
+            arguments,
+            signature: None,
+            custom: false,
+        }
     }
 
     fn raw(data: &str) -> Part {
-        Part::Raw(Raw { choice: 0, wire: WireId::Cohere, data: data.into() })
+        Part::Raw(Raw {
+            choice: 0,
+            wire: WireId::Cohere,
+            data: data.into(),
+        })
     }
 
     fn words(text: &str) -> Part {
@@ -240,12 +366,36 @@ mod tests {
             delta(0, r#"{"text":"there"}"#),
             bare("content-end", 0),
         ];
-        let (events, usage, end) = run([START].into_iter().chain(content.iter().map(String::as_str)).chain([END, "[DONE]"]));
+        let (events, usage, end) = run([START]
+            .into_iter()
+            .chain(content.iter().map(String::as_str))
+            .chain([END, "[DONE]"]));
         end.unwrap();
-        let text = |delta: &str| Event::Text { choice: 0, delta: delta.into() };
-        let finish = Finish { choice: 0, reason: Reason::Stop, native: Some("COMPLETE".into()) };
-        assert_eq!(events, [text("Hi \n"), text("there"), Event::Finish(Box::new(finish))]);
-        assert_eq!(usage, Some(Usage { input: Some(5), output: Some(7), ..Usage::default() }));
+        let text = |delta: &str| Event::Text {
+            choice: 0,
+            delta: delta.into(),
+        };
+        let finish = Finish {
+            choice: 0,
+            reason: Reason::Stop,
+            native: Some("COMPLETE".into()),
+        };
+        assert_eq!(
+            events,
+            [
+                text("Hi \n"),
+                text("there"),
+                Event::Finish(Box::new(finish))
+            ]
+        );
+        assert_eq!(
+            usage,
+            Some(Usage {
+                input: Some(5),
+                output: Some(7),
+                ..Usage::default()
+            })
+        );
     }
 
     #[test]
@@ -253,13 +403,24 @@ mod tests {
         let frame = frame("content-delta", &delta(0, r#"{"text":"plain"}"#));
         let mut out = Decoded::default();
         Decoder::new("s").decode(&frame, &mut out).unwrap();
-        let [Event::Text { delta, .. }] = &out.events[..] else { panic!("one text: {:?}", out.events) };
-        assert!(frame.data.as_bytes().as_ptr_range().contains(&delta.as_bytes().as_ptr()));
+        let [Event::Text { delta, .. }] = &out.events[..] else {
+            panic!("one text: {:?}", out.events)
+        };
+        assert!(
+            frame
+                .data
+                .as_bytes()
+                .as_ptr_range()
+                .contains(&delta.as_bytes().as_ptr())
+        );
     }
 
     #[test]
     fn escapes_are_resolved() {
-        assert_eq!(parts(&[delta(0, r#"{"text":"\u00e9\ud83d"}"#)]), [words("é\u{fffd}")]);
+        assert_eq!(
+            parts(&[delta(0, r#"{"text":"\u00e9\ud83d"}"#)]),
+            [words("é\u{fffd}")]
+        );
     }
 
     #[test]
@@ -271,8 +432,15 @@ mod tests {
             begin(1, r#"{"type":"text","text":"o"}"#),
             delta(1, r#"{"text":"k"}"#),
         ];
-        assert_eq!(parts(&content), [thought("let me see"), mark("thinking"), words("ok")]);
-        assert_eq!(parts(&content[..2]), [thought("let me see"), mark("thinking")], "nothing but thoughts");
+        assert_eq!(
+            parts(&content),
+            [thought("let me see"), mark("thinking"), words("ok")]
+        );
+        assert_eq!(
+            parts(&content[..2]),
+            [thought("let me see"), mark("thinking")],
+            "nothing but thoughts"
+        );
     }
 
     #[test]
@@ -287,26 +455,74 @@ mod tests {
             tool(1, "", "g"),
             bare("tool-call-end", 1),
         ];
-        let expected = [thought("I will look."), mark("tool_plan"), call(0, "a", "f", "{\"x\": 1}"), call(1, "call_seed_1", "g", "")];
+        let expected = [
+            thought("I will look."),
+            mark("tool_plan"),
+            call(0, "a", "f", "{\"x\": 1}"),
+            call(1, "call_seed_1", "g", ""),
+        ];
         assert_eq!(parts(&content), expected);
-        let both = [begin(0, r#"{"type":"thinking","thinking":"hm"}"#), plan("so"), tool(0, "a", "f")];
-        let expected = [thought("hm"), mark("thinking"), thought("so"), mark("tool_plan"), call(0, "a", "f", "")];
+        let both = [
+            begin(0, r#"{"type":"thinking","thinking":"hm"}"#),
+            plan("so"),
+            tool(0, "a", "f"),
+        ];
+        let expected = [
+            thought("hm"),
+            mark("thinking"),
+            thought("so"),
+            mark("tool_plan"),
+            call(0, "a", "f", ""),
+        ];
         assert_eq!(parts(&both), expected);
     }
 
     #[test]
     fn calls_are_told_apart_and_ended_once() {
-        let interleaved = [tool(3, "a", "f"), tool(5, "b", "g"), json(5, "{}"), json(3, "[1"), json(3, "]"), bare("tool-call-end", 5)];
-        assert_eq!(parts(&interleaved), [call(0, "a", "f", "[1]"), call(1, "b", "g", "{}")]);
-        let repeated =
-            [tool(0, "a", "f"), json(0, "1"), tool(0, "b", "g"), json(0, "2"), bare("tool-call-end", 0), bare("tool-call-end", 0)];
-        assert_eq!(parts(&repeated), [call(0, "a", "f", "1"), call(1, "b", "g", "2")]);
+        let interleaved = [
+            tool(3, "a", "f"),
+            tool(5, "b", "g"),
+            json(5, "{}"),
+            json(3, "[1"),
+            json(3, "]"),
+            bare("tool-call-end", 5),
+        ];
+        assert_eq!(
+            parts(&interleaved),
+            [call(0, "a", "f", "[1]"), call(1, "b", "g", "{}")]
+        );
+        let repeated = [
+            tool(0, "a", "f"),
+            json(0, "1"),
+            tool(0, "b", "g"),
+            json(0, "2"),
+            bare("tool-call-end", 0),
+            bare("tool-call-end", 0),
+        ];
+        assert_eq!(
+            parts(&repeated),
+            [call(0, "a", "f", "1"), call(1, "b", "g", "2")]
+        );
         let (events, ..) = run(interleaved.iter().map(String::as_str).chain([END]));
-        let ends: Vec<_> =
-            events.iter().filter_map(|e| if let Event::ToolCallEnd { index, .. } = e { Some(*index) } else { None }).collect();
+        let ends: Vec<_> = events
+            .iter()
+            .filter_map(|e| {
+                if let Event::ToolCallEnd { index, .. } = e {
+                    Some(*index)
+                } else {
+                    None
+                }
+            })
+            .collect();
         assert_eq!(ends, [1, 0]);
-        let Some(Event::Finish(finish)) = events.last() else { panic!("{events:?}") };
-        assert_eq!(finish.reason, Reason::ToolCalls, "whatever the provider's word");
+        let Some(Event::Finish(finish)) = events.last() else {
+            panic!("{events:?}")
+        };
+        assert_eq!(
+            finish.reason,
+            Reason::ToolCalls,
+            "whatever the provider's word"
+        );
     }
 
     #[test]
@@ -339,15 +555,25 @@ mod tests {
             raw(odd),
         ];
         assert_eq!(parts(&content), expected);
-        let line =
-            r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"a"}}},"logprobs":{"text":"a","logprobs":[-0.1]}}"#;
-        assert_eq!(parts(&[line.to_owned()]), [words("a"), raw(r#"{"logprobs":{"text":"a","logprobs":[-0.1]}}"#)]);
+        let line = r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"a"}}},"logprobs":{"text":"a","logprobs":[-0.1]}}"#;
+        assert_eq!(
+            parts(&[line.to_owned()]),
+            [
+                words("a"),
+                raw(r#"{"logprobs":{"text":"a","logprobs":[-0.1]}}"#)
+            ]
+        );
     }
 
     #[test]
     fn citations_know_their_place_in_the_answer() {
         let cited = |index: u32, members: &str| {
-            event("citation-start", index, "citations", &format!(r#"{{"start":0,"end":2,"text":"é!","sources":[]{members}}}"#))
+            event(
+                "citation-start",
+                index,
+                "citations",
+                &format!(r#"{{"start":0,"end":2,"text":"é!","sources":[]{members}}}"#),
+            )
         };
         let content = [
             begin(0, r#"{"type":"thinking","thinking":"hm"}"#),
@@ -359,8 +585,16 @@ mod tests {
             cited(1, r#","content_index":2"#),
             cited(2, r#","content_index":0,"type":"THINKING_CONTENT""#),
         ];
-        let spans: Vec<_> =
-            parts(&content).into_iter().filter_map(|part| if let Part::Citation(it) = part { Some(it.span) } else { None }).collect();
+        let spans: Vec<_> = parts(&content)
+            .into_iter()
+            .filter_map(|part| {
+                if let Part::Citation(it) = part {
+                    Some(it.span)
+                } else {
+                    None
+                }
+            })
+            .collect();
         assert_eq!(spans, [Some((0, 2)), Some((2, 4)), None]);
     }
 
@@ -378,27 +612,48 @@ mod tests {
             let end = format!(r#"{{"type":"message-end","delta":{{"finish_reason":"{native}"}}}}"#);
             let (events, usage, ended) = run([START, &end]);
             ended.unwrap();
-            assert_eq!(events, [Event::Finish(Box::new(Finish { choice: 0, reason, native: Some(native.into()) }))]);
+            assert_eq!(
+                events,
+                [Event::Finish(Box::new(Finish {
+                    choice: 0,
+                    reason,
+                    native: Some(native.into())
+                }))]
+            );
             assert_eq!(usage, None);
         }
         let (events, ..) = run([START, r#"{"type":"message-end"}"#]);
-        assert_eq!(events, [Event::Finish(Box::new(Finish { choice: 0, reason: Reason::Stop, native: None }))]);
+        assert_eq!(
+            events,
+            [Event::Finish(Box::new(Finish {
+                choice: 0,
+                reason: Reason::Stop,
+                native: None
+            }))]
+        );
     }
 
     #[test]
     fn an_answer_that_failed_is_an_error_with_its_usage() {
         for (delta, says) in [
             (r#""finish_reason":"ERROR""#, "ended the answer with ERROR"),
-            (r#""finish_reason":"ERROR","error":"the GPU fell off""#, "the GPU fell off"),
+            (
+                r#""finish_reason":"ERROR","error":"the GPU fell off""#,
+                "the GPU fell off",
+            ),
             (r#""finish_reason":"COMPLETE","error":"late""#, "late"),
             (r#""finish_reason":"TIMEOUT""#, "TIMEOUT"),
             (r#""finish_reason":"USER_CANCEL""#, "USER_CANCEL"),
             (r#""finish_reason":"ERROR_NEW","error":null"#, "ERROR_NEW"),
             (r#""error":{"odd":true}"#, "failed"),
         ] {
-            let end = format!(r#"{{"type":"message-end","delta":{{{delta},"usage":{{"tokens":{{"input_tokens":3}}}}}}}}"#);
+            let end = format!(
+                r#"{{"type":"message-end","delta":{{{delta},"usage":{{"tokens":{{"input_tokens":3}}}}}}}}"#
+            );
             let (events, usage, ended) = run([START, &end, END]);
-            let Err(DecodeError::Upstream(fault)) = ended else { panic!("{delta}: {ended:?}") };
+            let Err(DecodeError::Upstream(fault)) = ended else {
+                panic!("{delta}: {ended:?}")
+            };
             assert_eq!((fault.code, fault.retryable), (Code::UpstreamError, true));
             assert!(fault.message.contains(says), "{}", fault.message);
             assert!(events.is_empty());
@@ -415,15 +670,27 @@ mod tests {
         ] {
             for before in [&[][..], &[START]] {
                 let (.., end) = run(before.iter().copied().chain([error, END]));
-                let Err(DecodeError::Upstream(fault)) = end else { panic!("an error: {end:?}") };
+                let Err(DecodeError::Upstream(fault)) = end else {
+                    panic!("an error: {end:?}")
+                };
                 assert!(fault.message.contains("internal"));
             }
         }
-        let named = Decoder::new("s").decode(&frame("error", r#"{"detail":1}"#), &mut Decoded::default());
+        let named =
+            Decoder::new("s").decode(&frame("error", r#"{"detail":1}"#), &mut Decoded::default());
         assert!(matches!(named, Err(DecodeError::Upstream(_))));
-        let stray = Frame { kind: FrameKind::Stray, ..frame("", "oops {\n \"message\": \"internal\"}\nbye") };
-        assert!(matches!(Decoder::new("s").decode(&stray, &mut Decoded::default()), Err(DecodeError::Upstream(_))));
-        let noise = Frame { kind: FrameKind::Stray, ..frame("", "hello {") };
+        let stray = Frame {
+            kind: FrameKind::Stray,
+            ..frame("", "oops {\n \"message\": \"internal\"}\nbye")
+        };
+        assert!(matches!(
+            Decoder::new("s").decode(&stray, &mut Decoded::default()),
+            Err(DecodeError::Upstream(_))
+        ));
+        let noise = Frame {
+            kind: FrameKind::Stray,
+            ..frame("", "hello {")
+        };
         let mut out = Decoded::default();
         Decoder::new("s").decode(&noise, &mut out).unwrap();
         assert!(out.marker);
@@ -432,33 +699,68 @@ mod tests {
     #[test]
     fn only_message_end_is_an_end() {
         assert!(matches!(run([]).2, Err(DecodeError::CutShort)));
-        assert!(matches!(run([START, &delta(0, r#"{"text":"a"}"#)]).2, Err(DecodeError::CutShort)));
-        assert!(matches!(run([START, "[DONE]"]).2, Err(DecodeError::CutShort)));
+        assert!(matches!(
+            run([START, &delta(0, r#"{"text":"a"}"#)]).2,
+            Err(DecodeError::CutShort)
+        ));
+        assert!(matches!(
+            run([START, "[DONE]"]).2,
+            Err(DecodeError::CutShort)
+        ));
     }
 
     #[test]
     fn an_unended_last_event_counts_where_it_is_complete() {
         for (data, ends) in [(END, true), (END.strip_suffix('}').unwrap(), false)] {
             let (mut decoder, mut out) = (Decoder::new("s"), Decoded::default());
-            decoder.decode(&Frame { kind: FrameKind::Unended, ..frame("message-end", data) }, &mut out).unwrap();
-            assert_eq!((out.done, decoder.finish(&mut Decoded::default()).is_ok()), (ends, ends), "{data}");
+            decoder
+                .decode(
+                    &Frame {
+                        kind: FrameKind::Unended,
+                        ..frame("message-end", data)
+                    },
+                    &mut out,
+                )
+                .unwrap();
+            assert_eq!(
+                (out.done, decoder.finish(&mut Decoded::default()).is_ok()),
+                (ends, ends),
+                "{data}"
+            );
         }
     }
 
     #[test]
     fn foreign_markers_are_no_news() {
         let (mut decoder, mut out) = (Decoder::new("s"), Decoded::default());
-        for data in ["[DONE]", "", "null", START, END, "[DONE]", r#"{"type":"error"}"#] {
+        for data in [
+            "[DONE]",
+            "",
+            "null",
+            START,
+            END,
+            "[DONE]",
+            r#"{"type":"error"}"#,
+        ] {
             out.clear();
             decoder.decode(&frame("", data), &mut out).unwrap();
-            assert_eq!((out.marker, out.done), (!matches!(data, START | END), data == END), "{data}");
+            assert_eq!(
+                (out.marker, out.done),
+                (!matches!(data, START | END), data == END),
+                "{data}"
+            );
         }
     }
 
     #[test]
     fn the_events_name_stands_in_for_a_missing_type() {
         let mut out = Decoded::default();
-        Decoder::new("s").decode(&frame("message-end", r#"{"delta":{"finish_reason":"COMPLETE"}}"#), &mut out).unwrap();
+        Decoder::new("s")
+            .decode(
+                &frame("message-end", r#"{"delta":{"finish_reason":"COMPLETE"}}"#),
+                &mut out,
+            )
+            .unwrap();
         assert!(out.done);
     }
 
@@ -474,7 +776,9 @@ mod tests {
             r#"{"type":"message-end","delta":"secret"}"#,
         ] {
             let (.., end) = run([START, broken, END]);
-            let Err(error @ DecodeError::Malformed { .. }) = end else { panic!("{broken}: {end:?}") };
+            let Err(error @ DecodeError::Malformed { .. }) = end else {
+                panic!("{broken}: {end:?}")
+            };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
@@ -482,8 +786,14 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded() {
         let many = |kind: fn(u32) -> String| (0..10_000).map(kind).collect::<Vec<_>>();
-        for all in [many(|index| begin(index, r#"{"type":"new","x":1}"#)), many(|index| tool(index, "a", "f"))] {
-            assert!(matches!(run(all.iter().map(String::as_str)).2, Err(DecodeError::Malformed { .. })));
+        for all in [
+            many(|index| begin(index, r#"{"type":"new","x":1}"#)),
+            many(|index| tool(index, "a", "f")),
+        ] {
+            assert!(matches!(
+                run(all.iter().map(String::as_str)).2,
+                Err(DecodeError::Malformed { .. })
+            ));
         }
         let texts = many(|index| begin(index, r#"{"type":"text","text":"a"}"#));
         assert!(run(texts.iter().map(String::as_str).chain([END])).2.is_ok());

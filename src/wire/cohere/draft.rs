@@ -1,9 +1,10 @@
 //! A request for this wire, written from the neutral chat.
 //!
-//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose absence changes no meaning:
-//! parallel tool calls, efforts (models that can think do so unless told not to), `top_logprobs`, verbosity, service tier,
-//! labels, end users, cache marks, participants' names, and that a tool failed (its words say so). Penalties, `top_p` and
-//! `top_k` are held within what the API takes.
+//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose
+//! absence changes no meaning: parallel tool calls, efforts (models that can think do so unless
+//! told not to), `top_logprobs`, verbosity, service tier, labels, end users, cache marks,
+//! participants' names, and that a tool failed (its words say so). Penalties, `top_p` and `top_k`
+//! are held within what the API takes.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -25,7 +26,9 @@ const K_BOUND: u64 = 500;
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    written::draft(WireId::Cohere, "/chat", ask, target, mode, |chat| body(chat, target, mode))
+    written::draft(WireId::Cohere, "/chat", ask, target, mode, |chat| {
+        body(chat, target, mode)
+    })
 }
 
 #[derive(Serialize)]
@@ -56,7 +59,10 @@ struct Body<'a> {
 fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, Fault> {
     let tools = declared(chat, WireId::Cohere)?;
     if chat.stop.len() > STOP_BOUND {
-        let message = format!("stop: the cohere wire takes at most {STOP_BOUND} sequences, not {}", chat.stop.len());
+        let message = format!(
+            "stop: the cohere wire takes at most {STOP_BOUND} sequences, not {}",
+            chat.stop.len()
+        );
         return Err(Fault::invalid("stop", message));
     }
     Ok(Body {
@@ -75,15 +81,32 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     })
 }
 
-/// Whether tools must be called; said only where there are any. One of them is told by declaring no other.
+/// Whether tools must be called; said only where there are any. One of them is told by declaring no
+/// other.
 fn tool_choice(chat: &Chat, untooled: bool) -> Result<Option<&'static str>, Fault> {
     match &chat.tool_choice {
-        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) if untooled => {
-            Err(Fault::invalid("tool_choice", "tool_choice: no tool to be called is declared in tools"))
-        }
-        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) => Ok(Some("REQUIRED")),
+        Some(
+            ToolChoice::Required
+            | ToolChoice::Named(_)
+            | ToolChoice::Allowed { required: true, .. },
+        ) if untooled => Err(Fault::invalid(
+            "tool_choice",
+            "tool_choice: no tool to be called is declared in tools",
+        )),
+        Some(
+            ToolChoice::Required
+            | ToolChoice::Named(_)
+            | ToolChoice::Allowed { required: true, .. },
+        ) => Ok(Some("REQUIRED")),
         Some(ToolChoice::None) if !untooled => Ok(Some("NONE")),
-        Some(ToolChoice::None | ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) | None => Ok(None),
+        Some(
+            ToolChoice::None
+            | ToolChoice::Auto
+            | ToolChoice::Allowed {
+                required: false, ..
+            },
+        )
+        | None => Ok(None),
     }
 }
 
@@ -98,7 +121,9 @@ impl<'a> From<JsonForm<'a>> for Form<'a> {
     fn from(form: JsonForm<'a>) -> Self {
         match form {
             JsonForm::Any => Self { json_schema: None },
-            JsonForm::Schema(schema) => Self { json_schema: Some(schema) },
+            JsonForm::Schema(schema) => Self {
+                json_schema: Some(schema),
+            },
         }
     }
 }
@@ -184,29 +209,66 @@ mod tests {
             chat: OnceLock::from(Ok(chat)),
         };
         let provider = Provider::example(WireId::Cohere, "https://api.cohere.com/v2");
-        draft(&ask, &Target { provider: Arc::new(provider), model: "command-a".into() }, mode)
+        draft(
+            &ask,
+            &Target {
+                provider: Arc::new(provider),
+                model: "command-a".into(),
+            },
+            mode,
+        )
     }
 
     /// The body that a chat becomes, but for model, messages and stream.
     fn options(chat: Chat) -> Value {
-        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap();
+        let draft = drafted(
+            WireId::OpenaiChat,
+            "",
+            Chat {
+                messages: hi(),
+                ..chat
+            },
+            Mode::Stream,
+        )
+        .unwrap();
         let mut body: Value = serde_json::from_slice(&draft.body).unwrap();
-        ["model", "messages", "stream"].iter().for_each(|name| assert!(body.as_object_mut().unwrap().remove(*name).is_some()));
+        ["model", "messages", "stream"]
+            .iter()
+            .for_each(|name| assert!(body.as_object_mut().unwrap().remove(*name).is_some()));
         body
     }
 
     fn refused(chat: Chat) -> String {
-        let fault = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap_err();
+        let fault = drafted(
+            WireId::OpenaiChat,
+            "",
+            Chat {
+                messages: hi(),
+                ..chat
+            },
+            Mode::Stream,
+        )
+        .unwrap_err();
         assert_eq!(fault.status.as_u16(), 400);
         fault.param.unwrap()
     }
 
     fn hi() -> Vec<Message> {
-        vec![Message { role: Role::User, name: None, parts: vec![Part::Text("hi".into())] }]
+        vec![Message {
+            role: Role::User,
+            name: None,
+            parts: vec![Part::Text("hi".into())],
+        }]
     }
 
     fn function(name: &str, strict: Option<bool>) -> Tool {
-        Tool::Function { name: name.into(), description: None, parameters: None, strict, cache: Some(CacheMark::default()) }
+        Tool::Function {
+            name: name.into(),
+            description: None,
+            parameters: None,
+            strict,
+            cache: Some(CacheMark::default()),
+        }
     }
 
     fn raw(json: &str) -> Option<Box<RawValue>> {
@@ -215,16 +277,40 @@ mod tests {
 
     #[test]
     fn a_body_of_this_shape_goes_out_as_it_came() {
-        let draft = drafted(WireId::Cohere, r#"{ "model":"smart","k":0 }"#, Chat::default(), Mode::Stream).unwrap();
-        assert_eq!((&*draft.path, &draft.body[..]), ("/chat", &br#"{ "model":"command-a","k":0 ,"stream":true}"#[..]));
+        let draft = drafted(
+            WireId::Cohere,
+            r#"{ "model":"smart","k":0 }"#,
+            Chat::default(),
+            Mode::Stream,
+        )
+        .unwrap();
+        assert_eq!(
+            (&*draft.path, &draft.body[..]),
+            (
+                "/chat",
+                &br#"{ "model":"command-a","k":0 ,"stream":true}"#[..]
+            )
+        );
     }
 
     #[test]
     fn a_chat_is_written_with_nothing_that_was_not_asked_for() {
         for (mode, stream) in [(Mode::Stream, true), (Mode::Whole, false)] {
-            let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..Chat::default() }, mode).unwrap();
+            let draft = drafted(
+                WireId::OpenaiChat,
+                "",
+                Chat {
+                    messages: hi(),
+                    ..Chat::default()
+                },
+                mode,
+            )
+            .unwrap();
             let expected = json!({"model": "command-a", "messages": [{"role": "user", "content": "hi"}], "stream": stream});
-            assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap(), expected);
+            assert_eq!(
+                serde_json::from_slice::<Value>(&draft.body).unwrap(),
+                expected
+            );
         }
     }
 
@@ -255,34 +341,86 @@ mod tests {
             logprobs: Some(false),
             ..Chat::default()
         };
-        assert_eq!(options(chat), json!({"p": 0.99, "k": 500, "seed": 7, "presence_penalty": 0.0, "frequency_penalty": 1.0}));
+        assert_eq!(
+            options(chat),
+            json!({"p": 0.99, "k": 500, "seed": 7, "presence_penalty": 0.0, "frequency_penalty": 1.0})
+        );
     }
 
     #[test]
     fn thinking_has_a_budget_or_none() {
-        let thinking =
-            |effort: Option<&str>, reasoning_budget| options(Chat { effort: effort.map(Into::into), reasoning_budget, ..Chat::default() });
+        let thinking = |effort: Option<&str>, reasoning_budget| {
+            options(Chat {
+                effort: effort.map(Into::into),
+                reasoning_budget,
+                ..Chat::default()
+            })
+        };
         let off = json!({"thinking": {"type": "disabled"}});
         assert_eq!(thinking(Some("none"), None), off);
         assert_eq!(thinking(Some("high"), Some(0)), off);
-        assert_eq!(thinking(Some("none"), Some(500)), json!({"thinking": {"type": "enabled", "token_budget": 500}}));
+        assert_eq!(
+            thinking(Some("none"), Some(500)),
+            json!({"thinking": {"type": "enabled", "token_budget": 500}})
+        );
         assert_eq!(thinking(Some("high"), None), json!({}));
     }
 
     #[test]
     fn the_form_of_the_answer() {
-        let schema = |schema| Some(Format::Schema { name: "n".into(), description: None, schema, strict: Some(true) });
-        let expected = json!({"response_format": {"type": "json_object", "json_schema": {"type": "object"}}});
-        assert_eq!(options(Chat { format: schema(raw(r#"{"type":"object"}"#)), ..Chat::default() }), expected);
-        assert_eq!(options(Chat { format: Some(Format::Json), ..Chat::default() }), json!({"response_format": {"type": "json_object"}}));
-        assert_eq!(options(Chat { format: Some(Format::Text), ..Chat::default() }), json!({}));
-        assert_eq!(refused(Chat { format: schema(None), ..Chat::default() }), "response_format");
+        let schema = |schema| {
+            Some(Format::Schema {
+                name: "n".into(),
+                description: None,
+                schema,
+                strict: Some(true),
+            })
+        };
+        let expected =
+            json!({"response_format": {"type": "json_object", "json_schema": {"type": "object"}}});
+        assert_eq!(
+            options(Chat {
+                format: schema(raw(r#"{"type":"object"}"#)),
+                ..Chat::default()
+            }),
+            expected
+        );
+        assert_eq!(
+            options(Chat {
+                format: Some(Format::Json),
+                ..Chat::default()
+            }),
+            json!({"response_format": {"type": "json_object"}})
+        );
+        assert_eq!(
+            options(Chat {
+                format: Some(Format::Text),
+                ..Chat::default()
+            }),
+            json!({})
+        );
+        assert_eq!(
+            refused(Chat {
+                format: schema(None),
+                ..Chat::default()
+            }),
+            "response_format"
+        );
     }
 
     #[test]
     fn tool_choices_are_spelled() {
-        let tools = |choice| Chat { tools: vec![function("a", None), function("b", Some(false))], tool_choice: choice, ..Chat::default() };
-        let allowed = |required| Some(ToolChoice::Allowed { names: vec!["b".into()], required });
+        let tools = |choice| Chat {
+            tools: vec![function("a", None), function("b", Some(false))],
+            tool_choice: choice,
+            ..Chat::default()
+        };
+        let allowed = |required| {
+            Some(ToolChoice::Allowed {
+                names: vec!["b".into()],
+                required,
+            })
+        };
         for (choice, word, declared) in [
             (None, json!(null), 2),
             (Some(ToolChoice::Auto), json!(null), 2),
@@ -293,23 +431,78 @@ mod tests {
             (allowed(false), json!(null), 1),
         ] {
             let body = options(tools(choice.clone()));
-            assert_eq!((&body["tool_choice"], body["tools"].as_array().unwrap().len()), (&word, declared), "{choice:?}");
+            assert_eq!(
+                (
+                    &body["tool_choice"],
+                    body["tools"].as_array().unwrap().len()
+                ),
+                (&word, declared),
+                "{choice:?}"
+            );
             assert_eq!(body.get("strict_tools"), None);
         }
-        assert_eq!(options(Chat { tool_choice: Some(ToolChoice::None), ..Chat::default() }), json!({}));
-        assert_eq!(refused(Chat { tool_choice: Some(ToolChoice::Required), ..Chat::default() }), "tool_choice");
-        let strict = Chat { tools: vec![function("a", None), function("b", Some(true))], ..Chat::default() };
+        assert_eq!(
+            options(Chat {
+                tool_choice: Some(ToolChoice::None),
+                ..Chat::default()
+            }),
+            json!({})
+        );
+        assert_eq!(
+            refused(Chat {
+                tool_choice: Some(ToolChoice::Required),
+                ..Chat::default()
+            }),
+            "tool_choice"
+        );
+        let strict = Chat {
+            tools: vec![function("a", None), function("b", Some(true))],
+            ..Chat::default()
+        };
         assert_eq!(options(strict.clone())["strict_tools"], true);
-        let only = |name: &str| Chat { tool_choice: Some(ToolChoice::Named(name.into())), ..strict.clone() };
-        assert_eq!((options(only("a")).get("strict_tools"), &options(only("b"))["strict_tools"]), (None, &json!(true)));
+        let only = |name: &str| Chat {
+            tool_choice: Some(ToolChoice::Named(name.into())),
+            ..strict.clone()
+        };
+        assert_eq!(
+            (
+                options(only("a")).get("strict_tools"),
+                &options(only("b"))["strict_tools"]
+            ),
+            (None, &json!(true))
+        );
     }
 
     #[test]
     fn what_it_cannot_do_is_refused_by_name() {
-        assert_eq!(refused(Chat { stop: vec!["x".into(); 6], ..Chat::default() }), "stop");
-        assert_eq!(refused(Chat { choices: Some(2), ..Chat::default() }), "n");
-        assert_eq!(refused(Chat { unsupported: vec!["web_search_options"], ..Chat::default() }), "web_search_options");
-        assert_eq!(refused(Chat { logit_bias: raw(r#"{"1":-100}"#), ..Chat::default() }), "logit_bias");
+        assert_eq!(
+            refused(Chat {
+                stop: vec!["x".into(); 6],
+                ..Chat::default()
+            }),
+            "stop"
+        );
+        assert_eq!(
+            refused(Chat {
+                choices: Some(2),
+                ..Chat::default()
+            }),
+            "n"
+        );
+        assert_eq!(
+            refused(Chat {
+                unsupported: vec!["web_search_options"],
+                ..Chat::default()
+            }),
+            "web_search_options"
+        );
+        assert_eq!(
+            refused(Chat {
+                logit_bias: raw(r#"{"1":-100}"#),
+                ..Chat::default()
+            }),
+            "logit_bias"
+        );
         let advice = Chat {
             parallel_tools: Some(false),
             verbosity: Some("low".into()),

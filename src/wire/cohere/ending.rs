@@ -30,17 +30,37 @@ pub(super) fn finish(
         _ if has_calls => Reason::ToolCalls,
         _ => Reason::Stop,
     };
-    Ok(Event::Finish(Box::new(Finish { choice: 0, reason, native: native.map(|word| word.of(data)) })))
+    Ok(Event::Finish(Box::new(Finish {
+        choice: 0,
+        reason,
+        native: native.map(|word| word.of(data)),
+    })))
 }
 
 fn is_failure(word: &str) -> bool {
-    matches!(word, "TIMEOUT" | "USER_CANCEL") || word.starts_with("ERROR") && !matches!(word, "ERROR_LIMIT" | "ERROR_TOXIC")
+    matches!(word, "TIMEOUT" | "USER_CANCEL")
+        || word.starts_with("ERROR") && !matches!(word, "ERROR_LIMIT" | "ERROR_TOXIC")
 }
 
 fn failed(word: &str, error: Option<&RawValue>) -> DecodeError {
-    let said = error.and_then(|error| serde_json::from_str::<Text<'_>>(error.get()).ok()).filter(|words| !words.is_empty());
+    let said = error
+        .and_then(|error| serde_json::from_str::<Text<'_>>(error.get()).ok())
+        .filter(|words| !words.is_empty());
     let known = is_failure(word) && word.len() <= 32;
-    let message = said.map(|words| words.as_str().to_owned()).or_else(|| known.then(|| format!("it ended the answer with {word}")));
-    let status = if word == "TIMEOUT" { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::INTERNAL_SERVER_ERROR };
-    DecodeError::Upstream(Box::new(refusal::fault(status, &HeaderMap::new(), message, None, None, None)))
+    let message = said
+        .map(|words| words.as_str().to_owned())
+        .or_else(|| known.then(|| format!("it ended the answer with {word}")));
+    let status = if word == "TIMEOUT" {
+        StatusCode::GATEWAY_TIMEOUT
+    } else {
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    DecodeError::Upstream(Box::new(refusal::fault(
+        status,
+        &HeaderMap::new(),
+        message,
+        None,
+        None,
+        None,
+    )))
 }

@@ -1,7 +1,8 @@
-//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is missing.
+//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is
+//! missing.
 //!
-//! What is a list in one event and an object in another is kept as it came. Nothing here implements Debug: these are
-//! completions.
+//! What is a list in one event and an object in another is kept as it came. Nothing here implements
+//! Debug: these are completions.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -117,5 +118,6 @@ pub(super) struct WholeMessage<'a> {
 
 /// Reads `json`; `what` says in an error which part of the stream it is.
 pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(json).map_err(|error| DecodeError::unreadable(WireId::Cohere, what, &error))
+    serde_json::from_str(json)
+        .map_err(|error| DecodeError::unreadable(WireId::Cohere, what, &error))
 }

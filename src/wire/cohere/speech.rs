@@ -1,7 +1,8 @@
 //! What the model says, in blocks that stream or come whole.
 //!
-//! Invariants: tool calls are numbered from 0 in order of appearance, whatever place they have; a call that was begun is
-//! ended once; what has no normalized form is carried as it came. What is remembered is bounded.
+//! Invariants: tool calls are numbered from 0 in order of appearance, whatever place they have; a
+//! call that was begun is ended once; what has no normalized form is carried as it came. What is
+//! remembered is bounded.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
@@ -15,7 +16,8 @@ use crate::model::event::{Event, Events, Raw, Signature, ToolCall};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
 
-/// The member that thinking comes in, and goes back in: with [`PLAN`] what stands for the signature this wire has not.
+/// The member that thinking comes in, and goes back in: with [`PLAN`] what stands for the signature
+/// this wire has not.
 pub(super) const THINKING: &str = "thinking";
 
 /// The member that the words before tool calls come in.
@@ -44,7 +46,15 @@ pub(super) struct Speech {
 
 impl Speech {
     pub(super) fn new(seed: &str) -> Self {
-        Self { seed: seed.into(), calls: 0, open: Vec::new(), odd: Vec::new(), texts: Vec::new(), characters: 0, reasoning: None }
+        Self {
+            seed: seed.into(),
+            calls: 0,
+            open: Vec::new(),
+            odd: Vec::new(),
+            texts: Vec::new(),
+            characters: 0,
+            reasoning: None,
+        }
     }
 
     /// True once a tool was called.
@@ -53,10 +63,18 @@ impl Speech {
     }
 
     /// A content block begins, or comes whole.
-    pub(super) fn begin_content(&mut self, index: u32, json: &RawValue, data: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+    pub(super) fn begin_content(
+        &mut self,
+        index: u32,
+        json: &RawValue,
+        data: &ByteString,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let content: Content<'_> = shape::read(json.get(), "a content block")?;
         match content.kind.as_ref().map(Text::as_str) {
-            Some("text") | None if self.texts.len() < MAX_OPEN => self.texts.push((index, self.characters)),
+            Some("text") | None if self.texts.len() < MAX_OPEN => {
+                self.texts.push((index, self.characters));
+            }
             Some("text" | "thinking") | None => {}
             Some(_) if self.odd.len() == MAX_OPEN => return Err(too_many()),
             Some(_) => self.odd.push(index),
@@ -66,18 +84,37 @@ impl Speech {
     }
 
     /// A piece of a content block.
-    pub(super) fn content(&mut self, index: u32, json: &RawValue, data: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+    pub(super) fn content(
+        &mut self,
+        index: u32,
+        json: &RawValue,
+        data: &ByteString,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let content: Content<'_> = shape::read(json.get(), "a content block")?;
         self.said(index, content, json, data, out);
         Ok(())
     }
 
-    fn said(&mut self, index: u32, content: Content<'_>, json: &RawValue, data: &ByteString, out: &mut Events) {
+    fn said(
+        &mut self,
+        index: u32,
+        content: Content<'_>,
+        json: &RawValue,
+        data: &ByteString,
+        out: &mut Events,
+    ) {
         match content {
             _ if self.odd.contains(&index) => self.raw(json, data, out),
-            Content { text: None, thinking: None, .. } => self.raw(json, data, out),
+            Content {
+                text: None,
+                thinking: None,
+                ..
+            } => self.raw(json, data, out),
             Content { text, thinking, .. } => {
-                thinking.iter().for_each(|words| self.reason(THINKING, words, data, out));
+                thinking
+                    .iter()
+                    .for_each(|words| self.reason(THINKING, words, data, out));
                 text.iter().for_each(|text| self.text(text, data, out));
             }
         }
@@ -89,7 +126,13 @@ impl Speech {
     }
 
     /// Words of reasoning, in this member.
-    pub(super) fn reason(&mut self, member: &'static str, words: &Text<'_>, data: &ByteString, out: &mut Events) {
+    pub(super) fn reason(
+        &mut self,
+        member: &'static str,
+        words: &Text<'_>,
+        data: &ByteString,
+        out: &mut Events,
+    ) {
         if words.is_empty() {
             return;
         }
@@ -97,23 +140,41 @@ impl Speech {
             self.end_reasoning(out);
         }
         self.reasoning = Some(member);
-        out.push(Event::Reasoning { choice: 0, delta: words.of(data) });
+        out.push(Event::Reasoning {
+            choice: 0,
+            delta: words.of(data),
+        });
     }
 
     fn text(&mut self, text: &Text<'_>, data: &ByteString, out: &mut Events) {
         if !text.is_empty() {
             let characters = u32::try_from(text.as_str().chars().count()).unwrap_or(u32::MAX);
             self.characters = self.characters.saturating_add(characters);
-            self.push(Event::Text { choice: 0, delta: text.of(data) }, out);
+            self.push(
+                Event::Text {
+                    choice: 0,
+                    delta: text.of(data),
+                },
+                out,
+            );
         }
     }
 
     /// A tool call begins, or comes whole. One still open at the same place is ended.
-    pub(super) fn begin_call(&mut self, index: u32, json: &RawValue, data: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+    pub(super) fn begin_call(
+        &mut self,
+        index: u32,
+        json: &RawValue,
+        data: &ByteString,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         self.end_call(index, out);
         let call: Call<'_> = shape::read(json.get(), "a tool call")?;
         let function = call.function.as_ref();
-        let Some(name) = function.and_then(|it| it.name.as_ref()).filter(|name| !name.is_empty()) else {
+        let Some(name) = function
+            .and_then(|it| it.name.as_ref())
+            .filter(|name| !name.is_empty())
+        else {
             self.raw(json, data, out);
             return Ok(());
         };
@@ -123,21 +184,46 @@ impl Speech {
         let number = self.calls;
         self.calls = number.checked_add(1).ok_or_else(too_many)?;
         self.open.push((index, number));
-        let id = call.id.as_ref().filter(|id| !id.is_empty()).map_or_else(|| made_call_id(&self.seed, 0, number), |id| id.of(data));
-        let call = ToolCall { choice: 0, index: number, id, name: name.of(data), signature: None, custom: false };
+        let id = call
+            .id
+            .as_ref()
+            .filter(|id| !id.is_empty())
+            .map_or_else(|| made_call_id(&self.seed, 0, number), |id| id.of(data));
+        let call = ToolCall {
+            choice: 0,
+            index: number,
+            id,
+            name: name.of(data),
+            signature: None,
+            custom: false,
+        };
         self.push(Event::ToolCall(Box::new(call)), out);
-        out.extend(arguments(number, function.and_then(|it| it.arguments.as_ref()), data));
+        out.extend(arguments(
+            number,
+            function.and_then(|it| it.arguments.as_ref()),
+            data,
+        ));
         Ok(())
     }
 
     /// A piece of a tool call's arguments.
-    pub(super) fn call(&mut self, index: u32, json: &RawValue, data: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+    pub(super) fn call(
+        &mut self,
+        index: u32,
+        json: &RawValue,
+        data: &ByteString,
+        out: &mut Events,
+    ) -> Result<(), DecodeError> {
         let Some((_, number)) = self.open.iter().find(|(open, _)| *open == index) else {
             self.raw(json, data, out);
             return Ok(());
         };
         let call: Call<'_> = shape::read(json.get(), "a tool call")?;
-        out.extend(arguments(*number, call.function.as_ref().and_then(|it| it.arguments.as_ref()), data));
+        out.extend(arguments(
+            *number,
+            call.function.as_ref().and_then(|it| it.arguments.as_ref()),
+            data,
+        ));
         Ok(())
     }
 
@@ -145,7 +231,10 @@ impl Speech {
     pub(super) fn end_call(&mut self, index: u32, out: &mut Events) {
         if let Some(at) = self.open.iter().position(|(open, _)| *open == index) {
             let (_, number) = self.open.remove(at);
-            out.push(Event::ToolCallEnd { choice: 0, index: number });
+            out.push(Event::ToolCallEnd {
+                choice: 0,
+                index: number,
+            });
         }
     }
 
@@ -170,7 +259,11 @@ impl Speech {
     /// Everything that was begun has ended.
     pub(super) fn end_all(&mut self, out: &mut Events) {
         self.end_reasoning(out);
-        out.extend(self.open.drain(..).map(|(_, index)| Event::ToolCallEnd { choice: 0, index }));
+        out.extend(
+            self.open
+                .drain(..)
+                .map(|(_, index)| Event::ToolCallEnd { choice: 0, index }),
+        );
     }
 
     fn push(&mut self, event: Event, out: &mut Events) {
@@ -178,24 +271,42 @@ impl Speech {
         out.push(event);
     }
 
-    /// What is said behind reasoning ends it: then comes the mark that says who reasoned, and in which member.
+    /// What is said behind reasoning ends it: then comes the mark that says who reasoned, and in
+    /// which member.
     fn end_reasoning(&mut self, out: &mut Events) {
         if let Some(member) = self.reasoning.take() {
             let signature = Some(ByteString::from_static(member));
-            out.push(Event::Signature(Box::new(Signature { choice: 0, signature, redacted: None, wire: WireId::Cohere, on_text: false })));
+            out.push(Event::Signature(Box::new(Signature {
+                choice: 0,
+                signature,
+                redacted: None,
+                wire: WireId::Cohere,
+                on_text: false,
+            })));
         }
     }
 }
 
 fn arguments(index: u16, piece: Option<&Text<'_>>, data: &ByteString) -> Option<Event> {
     let piece = piece.filter(|piece| !piece.is_empty())?;
-    Some(Event::ToolArguments { choice: 0, index, delta: piece.of(data) })
+    Some(Event::ToolArguments {
+        choice: 0,
+        index,
+        delta: piece.of(data),
+    })
 }
 
 fn raw(data: ByteString) -> Event {
-    Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Cohere, data }))
+    Event::Raw(Box::new(Raw {
+        choice: 0,
+        wire: WireId::Cohere,
+        data,
+    }))
 }
 
 fn too_many() -> DecodeError {
-    DecodeError::malformed(WireId::Cohere, "more blocks or tool calls than can be kept apart")
+    DecodeError::malformed(
+        WireId::Cohere,
+        "more blocks or tool calls than can be kept apart",
+    )
 }

@@ -1,7 +1,7 @@
 //! The conversation: messages of typed parts.
 //!
-//! Invariants: the order stays; each tool result is a message of its own, before what else its turn says; messages that
-//! say nothing are left out.
+//! Invariants: the order stays; each tool result is a message of its own, before what else its turn
+//! says; messages that say nothing are left out.
 
 use std::borrow::Cow;
 
@@ -85,8 +85,14 @@ struct Function<'a> {
 pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
     let mut all = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate() {
-        let place = Place { wire: WireId::Cohere, at };
-        let mut turn = Message { role: role(message.role), ..Message::default() };
+        let place = Place {
+            wire: WireId::Cohere,
+            at,
+        };
+        let mut turn = Message {
+            role: role(message.role),
+            ..Message::default()
+        };
         for part in &message.parts {
             match part {
                 Part::ToolResult(result) => all.push(answer(result, place)?),
@@ -100,8 +106,16 @@ pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> 
 
 fn answer(result: &ToolResult, place: Place) -> Result<Message<'_>, Fault> {
     let content = Some(Content::default());
-    let mut answer = Message { role: "tool", tool_call_id: Some(&result.id), content, ..Message::default() };
-    result.parts.iter().try_for_each(|part| answer.add(part, place))?;
+    let mut answer = Message {
+        role: "tool",
+        tool_call_id: Some(&result.id),
+        content,
+        ..Message::default()
+    };
+    result
+        .parts
+        .iter()
+        .try_for_each(|part| answer.add(part, place))?;
     Ok(answer)
 }
 
@@ -111,7 +125,9 @@ impl<'a> Message<'a> {
             Part::Text(text) | Part::Refusal(text) => self.say(Cow::Borrowed(text)),
             Part::CacheMark(_) => {}
             Part::Reasoning(past) if self.role == "assistant" => self.thought(past),
-            Part::ToolCall(call) if self.role == "assistant" => self.tool_calls.push(past_call(call, place)?),
+            Part::ToolCall(call) if self.role == "assistant" => {
+                self.tool_calls.push(past_call(call, place)?);
+            }
             part => self.media(part, place)?,
         }
         Ok(())
@@ -132,27 +148,43 @@ impl<'a> Message<'a> {
         match past.signature.as_deref() {
             _ if past.wire != Some(WireId::Cohere) || past.on_text || past.text.is_empty() => {}
             Some(PLAN) => self.tool_plan.push_str(&past.text),
-            _ => self.put(Piece::Thinking { thinking: &past.text }),
+            _ => self.put(Piece::Thinking {
+                thinking: &past.text,
+            }),
         }
     }
 
     fn media(&mut self, part: &'a Part, place: Place) -> Result<(), Fault> {
         match media(part, place)? {
             Media::Words { title, text } if self.role == "tool" => {
-                self.put(Piece::Document { document: Document { data: Data { title, text } } });
+                self.put(Piece::Document {
+                    document: Document {
+                        data: Data { title, text },
+                    },
+                });
             }
             Media::Words { title, text } => self.say(Media::told(title, &text).into()),
-            _ if self.role != "user" => return Err(place.untaken("takes images in user messages only")),
+            _ if self.role != "user" => {
+                return Err(place.untaken("takes images in user messages only"));
+            }
             Media::Link(url) => self.picture(Cow::Borrowed(url), part),
-            Media::Picture { media_type, base64 } => self.picture(format!("data:{media_type};base64,{base64}").into(), part),
+            Media::Picture { media_type, base64 } => {
+                self.picture(format!("data:{media_type};base64,{base64}").into(), part);
+            }
         }
         Ok(())
     }
 
     fn picture(&mut self, url: Cow<'a, str>, part: &'a Part) {
-        let detail = if let Part::Image { detail, .. } = part { detail.as_deref() } else { None };
+        let detail = if let Part::Image { detail, .. } = part {
+            detail.as_deref()
+        } else {
+            None
+        };
         let detail = detail.filter(|it| matches!(*it, "auto" | "low" | "high"));
-        self.put(Piece::ImageUrl { image_url: Link { url, detail } });
+        self.put(Piece::ImageUrl {
+            image_url: Link { url, detail },
+        });
     }
 
     fn says_something(&self) -> bool {
@@ -166,7 +198,13 @@ fn past_call(call: &PastCall, place: Place) -> Result<Call<'_>, Fault> {
         Cow::Borrowed(json) => Cow::Borrowed(json.get()),
         Cow::Owned(json) => Cow::Owned(json.get().to_owned()),
     };
-    Ok(Call { id: &call.id, function: Function { name: &call.name, arguments } })
+    Ok(Call {
+        id: &call.id,
+        function: Function {
+            name: &call.name,
+            arguments,
+        },
+    })
 }
 
 #[cfg(test)]
@@ -177,7 +215,11 @@ mod tests {
     use crate::model::chat::{CacheMark, Role, Source};
 
     fn say(role: Role, parts: Vec<Part>) -> chat::Message {
-        chat::Message { role, name: Some("ann".into()), parts }
+        chat::Message {
+            role,
+            name: Some("ann".into()),
+            parts,
+        }
     }
 
     fn text(text: &str) -> Part {
@@ -185,15 +227,24 @@ mod tests {
     }
 
     fn picture(source: Source, detail: Option<&str>) -> Part {
-        Part::Image { source, detail: detail.map(Into::into) }
+        Part::Image {
+            source,
+            detail: detail.map(Into::into),
+        }
     }
 
     fn data(media_type: &str) -> Source {
-        Source::Data { media_type: media_type.into(), base64: "w6k=".into() }
+        Source::Data {
+            media_type: media_type.into(),
+            base64: "w6k=".into(),
+        }
     }
 
     fn file(media_type: &str) -> Part {
-        Part::File { source: data(media_type), filename: Some("notes".into()) }
+        Part::File {
+            source: data(media_type),
+            filename: Some("notes".into()),
+        }
     }
 
     fn link() -> Source {
@@ -202,15 +253,33 @@ mod tests {
 
     fn call(id: &str, arguments: &str, custom: bool) -> Part {
         let (id, arguments) = (id.into(), arguments.into());
-        Part::ToolCall(PastCall { id, name: "f".into(), arguments, signature: None, wire: None, custom })
+        Part::ToolCall(PastCall {
+            id,
+            name: "f".into(),
+            arguments,
+            signature: None,
+            wire: None,
+            custom,
+        })
     }
 
     fn result(id: &str, parts: Vec<Part>) -> Part {
-        Part::ToolResult(ToolResult { id: id.into(), name: Some("f".into()), parts, is_error: true })
+        Part::ToolResult(ToolResult {
+            id: id.into(),
+            name: Some("f".into()),
+            parts,
+            is_error: true,
+        })
     }
 
     fn past(text: &str, member: Option<&str>, wire: Option<WireId>) -> Part {
-        Part::Reasoning(PastReasoning { text: text.into(), signature: member.map(Into::into), redacted: None, wire, on_text: false })
+        Part::Reasoning(PastReasoning {
+            text: text.into(),
+            signature: member.map(Into::into),
+            redacted: None,
+            wire,
+            on_text: false,
+        })
     }
 
     fn spelled(messages: &[chat::Message]) -> Value {
@@ -221,10 +290,21 @@ mod tests {
     fn words_are_strings_and_the_rest_are_parts() {
         let messages = [
             say(Role::System, vec![text("be"), text("kind")]),
-            say(Role::User, vec![text("a"), text(""), Part::CacheMark(CacheMark::default())]),
+            say(
+                Role::User,
+                vec![text("a"), text(""), Part::CacheMark(CacheMark::default())],
+            ),
             say(Role::Assistant, vec![Part::Refusal("no".into())]),
             say(Role::User, vec![text("")]),
-            say(Role::User, vec![text("b"), picture(link(), Some("low")), picture(data("image/png"), Some("odd")), file("text/markdown")]),
+            say(
+                Role::User,
+                vec![
+                    text("b"),
+                    picture(link(), Some("low")),
+                    picture(data("image/png"), Some("odd")),
+                    file("text/markdown"),
+                ],
+            ),
         ];
         let piece = |text: &str| json!({"type": "text", "text": text});
         let expected = json!([
@@ -243,12 +323,30 @@ mod tests {
     #[test]
     fn calls_and_their_answers() {
         let messages = [
-            say(Role::Assistant, vec![call("1", r#"{"x": 1}"#, false), call("2", "", false), call("3", "go", true)]),
-            say(Role::Tool, vec![result("1", vec![text("r"), file("text/plain")])]),
-            say(Role::User, vec![text("and?"), result("2", vec![]), result("3", vec![text("s")])]),
+            say(
+                Role::Assistant,
+                vec![
+                    call("1", r#"{"x": 1}"#, false),
+                    call("2", "", false),
+                    call("3", "go", true),
+                ],
+            ),
+            say(
+                Role::Tool,
+                vec![result("1", vec![text("r"), file("text/plain")])],
+            ),
+            say(
+                Role::User,
+                vec![
+                    text("and?"),
+                    result("2", vec![]),
+                    result("3", vec![text("s")]),
+                ],
+            ),
         ];
         let function = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
-        let document = json!({"type": "document", "document": {"data": {"title": "notes", "text": "é"}}});
+        let document =
+            json!({"type": "document", "document": {"data": {"title": "notes", "text": "é"}}});
         let expected = json!([
             {"role": "assistant", "tool_calls": [function("1", r#"{"x": 1}"#), function("2", "{}"), function("3", r#"{"input":"go"}"#)]},
             {"role": "tool", "tool_call_id": "1", "content": [{"type": "text", "text": "r"}, document]},
@@ -272,30 +370,74 @@ mod tests {
             call("1", "{}", false),
         ];
         let message = &spelled(&[say(Role::Assistant, parts)])[0];
-        assert_eq!(message["content"], json!([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ok"}]));
+        assert_eq!(
+            message["content"],
+            json!([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ok"}])
+        );
         assert_eq!(message["tool_plan"], "I will look.");
-        let plan = spelled(&[say(Role::Assistant, vec![past("I will.", Some("tool_plan"), Some(WireId::Cohere))])]);
+        let plan = spelled(&[say(
+            Role::Assistant,
+            vec![past("I will.", Some("tool_plan"), Some(WireId::Cohere))],
+        )]);
         assert_eq!(plan, json!([{"role": "assistant", "tool_plan": "I will."}]));
     }
 
     #[test]
     fn what_messages_cannot_hold_is_refused_by_place() {
         for (message, words) in [
-            (say(Role::Tool, vec![result("1", vec![picture(link(), None)])]), "user messages only"),
-            (say(Role::Assistant, vec![picture(data("image/png"), None)]), "user messages only"),
-            (say(Role::System, vec![picture(data("image/png"), None)]), "user messages only"),
-            (say(Role::User, vec![Part::Audio { data: "AA==".into(), format: "wav".into() }]), "audio"),
-            (say(Role::User, vec![file("application/pdf")]), "application/pdf"),
+            (
+                say(Role::Tool, vec![result("1", vec![picture(link(), None)])]),
+                "user messages only",
+            ),
+            (
+                say(Role::Assistant, vec![picture(data("image/png"), None)]),
+                "user messages only",
+            ),
+            (
+                say(Role::System, vec![picture(data("image/png"), None)]),
+                "user messages only",
+            ),
+            (
+                say(
+                    Role::User,
+                    vec![Part::Audio {
+                        data: "AA==".into(),
+                        format: "wav".into(),
+                    }],
+                ),
+                "audio",
+            ),
+            (
+                say(Role::User, vec![file("application/pdf")]),
+                "application/pdf",
+            ),
             (say(Role::User, vec![call("1", "{}", false)]), "role"),
-            (say(Role::User, vec![past("hm", None, Some(WireId::Cohere))]), "role"),
-            (say(Role::Tool, vec![result("1", vec![result("2", vec![])])]), "role"),
-            (say(Role::Assistant, vec![call("1", "[]", false)]), "JSON object"),
+            (
+                say(Role::User, vec![past("hm", None, Some(WireId::Cohere))]),
+                "role",
+            ),
+            (
+                say(Role::Tool, vec![result("1", vec![result("2", vec![])])]),
+                "role",
+            ),
+            (
+                say(Role::Assistant, vec![call("1", "[]", false)]),
+                "JSON object",
+            ),
         ] {
-            let Err(fault) = of(&[say(Role::User, vec![text("a")]), message]) else { panic!("{words}") };
-            assert_eq!((fault.status.as_u16(), fault.param.as_deref()), (400, Some("messages[1]")), "{words}");
+            let Err(fault) = of(&[say(Role::User, vec![text("a")]), message]) else {
+                panic!("{words}")
+            };
+            assert_eq!(
+                (fault.status.as_u16(), fault.param.as_deref()),
+                (400, Some("messages[1]")),
+                "{words}"
+            );
             assert!(fault.message.contains(words), "{}", fault.message);
         }
-        let Err(fault) = of(&[say(Role::User, vec![])]) else { panic!("an empty chat says nothing") };
+        let Err(fault) = of(&[say(Role::User, vec![])]) else {
+            panic!("an empty chat says nothing")
+        };
         assert_eq!(fault.param.as_deref(), Some("messages"));
     }
 }

@@ -1,7 +1,7 @@
 //! Function arguments that come in pieces, each with the path it belongs to: `$.items[0].name`.
 //!
-//! Invariants: what is kept is bounded, in bytes and in depth; a piece that contradicts an earlier one is an error,
-//! never a silent loss.
+//! Invariants: what is kept is bounded, in bytes and in depth; a piece that contradicts an earlier
+//! one is an error, never a silent loss.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,12 @@ use smallvec::SmallVec;
 
 use super::schema::PartialArg;
 
-/// The most bytes that the pieces of one call may come to: arguments are what a model wrote, so some hundred KB at most.
+/// The most bytes that the pieces of one call may come to: arguments are what a model wrote, so
+/// some hundred KB at most.
 const BYTES_BOUND: usize = 4 * 1024 * 1024;
 
-/// What a value costs besides its text, about; an index far behind the end of a list pays for each value before it.
+/// What a value costs besides its text, about; an index far behind the end of a list pays for each
+/// value before it.
 const VALUE_COST: usize = 64;
 
 /// The deepest nesting of arguments: far below what JSON parsers take.
@@ -22,7 +24,8 @@ const DEPTH_BOUND: usize = 64;
 /// The arguments of one call so far.
 #[derive(Default)]
 pub(super) struct Pieces {
-    /// A tree is kept because pieces name places in it; nothing of it is built for calls that come whole.
+    /// A tree is kept because pieces name places in it; nothing of it is built for calls that come
+    /// whole.
     root: Map<String, Value>,
     spent: usize,
 }
@@ -33,7 +36,8 @@ impl Pieces {
         let path = &*piece.json_path.0;
         let text = piece.string_value.as_ref().map(|text| &*text.0);
         self.spend(path.len() + text.map_or(0, str::len) + VALUE_COST)?;
-        let steps = steps(path).ok_or("a piece of a function call's arguments has no path that can be read")?;
+        let steps = steps(path)
+            .ok_or("a piece of a function call's arguments has no path that can be read")?;
         let place = self.place(&steps)?;
         match (&mut *place, text) {
             (Value::String(so_far), Some(text)) => so_far.push_str(text),
@@ -57,7 +61,11 @@ impl Pieces {
 
     fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {
         self.spent = self.spent.saturating_add(bytes);
-        if self.spent <= BYTES_BOUND { Ok(()) } else { Err("a function call's arguments are larger than 4 MiB") }
+        if self.spent <= BYTES_BOUND {
+            Ok(())
+        } else {
+            Err("a function call's arguments are larger than 4 MiB")
+        }
     }
 
     /// The value at the end of the path, made where there is none yet.
@@ -66,7 +74,13 @@ impl Pieces {
             return Err("a piece of a function call's arguments has a path that names no argument");
         };
         // Every step may lengthen one list; all are paid for before any is built.
-        let lengths = steps.iter().filter_map(|step| if let Step::Index(index) = step { Some(*index) } else { None });
+        let lengths = steps.iter().filter_map(|step| {
+            if let Step::Index(index) = step {
+                Some(*index)
+            } else {
+                None
+            }
+        });
         let cost = lengths.fold(0usize, |sum, index| sum.saturating_add(index));
         if cost > (BYTES_BOUND - self.spent.min(BYTES_BOUND)) / VALUE_COST {
             return Err("a function call's arguments are larger than 4 MiB");
@@ -97,14 +111,20 @@ enum Step<'a> {
 }
 
 impl Step<'_> {
-    /// The value this step leads to; `None` where `value` is of another kind. Counts the list elements it makes.
+    /// The value this step leads to; `None` where `value` is of another kind. Counts the list
+    /// elements it makes.
     fn enter<'v>(&self, value: &'v mut Value, grown: &mut usize) -> Option<&'v mut Value> {
         match self {
             Self::Key(key) => {
                 if value.is_null() {
                     *value = Value::Object(Map::new());
                 }
-                Some(value.as_object_mut()?.entry(key.as_ref()).or_insert(Value::Null))
+                Some(
+                    value
+                        .as_object_mut()?
+                        .entry(key.as_ref())
+                        .or_insert(Value::Null),
+                )
             }
             Self::Index(index) => {
                 if value.is_null() {
@@ -131,7 +151,10 @@ fn steps(path: &str) -> Option<SmallVec<[Step<'_>; 4]>> {
         } else {
             let name = rest.strip_prefix('.').unwrap_or(rest);
             let (name, tail) = name.split_at(name.find(['.', '[']).unwrap_or(name.len()));
-            (Step::Key(Cow::Borrowed((!name.is_empty()).then_some(name)?)), tail)
+            (
+                Step::Key(Cow::Borrowed((!name.is_empty()).then_some(name)?)),
+                tail,
+            )
         };
         steps.push(step);
         rest = tail;
@@ -150,7 +173,12 @@ fn bracketed(text: &str) -> Option<(Step<'_>, &str)> {
     while let Some((at, c)) = chars.next() {
         match c {
             '\\' => name.push(chars.next()?.1),
-            c if c == quote => return Some((Step::Key(Cow::Owned(name)), text.get(at + 1..)?.strip_prefix(']')?)),
+            c if c == quote => {
+                return Some((
+                    Step::Key(Cow::Owned(name)),
+                    text.get(at + 1..)?.strip_prefix(']')?,
+                ));
+            }
             c => name.push(c),
         }
     }
@@ -180,16 +208,26 @@ mod tests {
             r#"{"jsonPath":"$['a key']","nullValue":"NULL_VALUE"}"#,
             r#"{"json_path":"$[\"it's\"]['o\\'k']","number_value":7}"#,
         ]);
-        let expected = r#"{"a key":null,"it's":{"o'k":7},"items":[{"name":"apple \"x\"","price":0.5},true]}"#;
+        let expected =
+            r#"{"a key":null,"it's":{"o'k":7},"items":[{"name":"apple \"x\"","price":0.5},true]}"#;
         assert_eq!(made.as_deref(), Ok(expected));
     }
 
     #[test]
     fn contradictions_are_errors() {
         for pieces in [
-            [r#"{"jsonPath":"$.a","stringValue":"x"}"#, r#"{"jsonPath":"$.a.b","stringValue":"x"}"#],
-            [r#"{"jsonPath":"$.a[0]","stringValue":"x"}"#, r#"{"jsonPath":"$.a.b","stringValue":"x"}"#],
-            [r#"{"jsonPath":"$.a","numberValue":1}"#, r#"{"jsonPath":"$.a","numberValue":2}"#],
+            [
+                r#"{"jsonPath":"$.a","stringValue":"x"}"#,
+                r#"{"jsonPath":"$.a.b","stringValue":"x"}"#,
+            ],
+            [
+                r#"{"jsonPath":"$.a[0]","stringValue":"x"}"#,
+                r#"{"jsonPath":"$.a.b","stringValue":"x"}"#,
+            ],
+            [
+                r#"{"jsonPath":"$.a","numberValue":1}"#,
+                r#"{"jsonPath":"$.a","numberValue":2}"#,
+            ],
         ] {
             assert_eq!(made(&pieces), Err(CONTRADICTION), "{pieces:?}");
         }
@@ -197,10 +235,18 @@ mod tests {
 
     #[test]
     fn paths_that_lead_nowhere_are_errors() {
-        for path in ["", "$", "$[0]", "$.a.", "$.a[", "$.a[x]", "$.a[-1]", "$['a'", "$['a", "$.a['b'c"] {
-            assert!(made(&[&format!(r#"{{"jsonPath":{path:?},"stringValue":"x"}}"#)]).is_err(), "{path}");
+        for path in [
+            "", "$", "$[0]", "$.a.", "$.a[", "$.a[x]", "$.a[-1]", "$['a'", "$['a", "$.a['b'c",
+        ] {
+            assert!(
+                made(&[&format!(r#"{{"jsonPath":{path:?},"stringValue":"x"}}"#)]).is_err(),
+                "{path}"
+            );
         }
-        let deep = format!(r#"{{"jsonPath":"$.a{}","boolValue":true}}"#, "[0]".repeat(DEPTH_BOUND));
+        let deep = format!(
+            r#"{{"jsonPath":"$.a{}","boolValue":true}}"#,
+            "[0]".repeat(DEPTH_BOUND)
+        );
         assert!(made(&[&deep]).is_err());
     }
 
@@ -208,10 +254,16 @@ mod tests {
     fn what_is_kept_is_bounded() {
         assert!(made(&[r#"{"jsonPath":"$.a[4294967295]","boolValue":true}"#]).is_err());
         assert!(made(&[r#"{"jsonPath":"$.a[18446744073709551615]","boolValue":true}"#]).is_err());
-        let half = format!(r#"{{"jsonPath":"$.a","stringValue":"{}"}}"#, "x".repeat(BYTES_BOUND / 2));
+        let half = format!(
+            r#"{{"jsonPath":"$.a","stringValue":"{}"}}"#,
+            "x".repeat(BYTES_BOUND / 2)
+        );
         assert!(made(&[&half]).is_ok());
         assert!(made(&[&half, &half]).is_err());
-        let gap = format!(r#"{{"jsonPath":"$.a[{}]","boolValue":true}}"#, BYTES_BOUND / VALUE_COST - 8);
+        let gap = format!(
+            r#"{{"jsonPath":"$.a[{}]","boolValue":true}}"#,
+            BYTES_BOUND / VALUE_COST - 8
+        );
         let other = gap.replace("$.a", "$.b");
         assert!(made(&[&gap]).is_ok());
         assert!(made(&[&gap, &other]).is_err());

@@ -1,7 +1,7 @@
 //! Bytes of the answer → characters of it.
 //!
-//! Invariants: text is kept only from its first character that is not ASCII, and not past a bound; what cannot be counted
-//! exactly is not counted.
+//! Invariants: text is kept only from its first character that is not ASCII, and not past a bound;
+//! what cannot be counted exactly is not counted.
 
 /// The most text that is kept to count characters in; spans behind it are left out.
 const TEXT_BOUND: usize = 256 * 1024;
@@ -60,7 +60,10 @@ mod tests {
         let text = of(&["It is ", "20 °C", " – mild.", " Bye"]);
         let whole = "It is 20 °C – mild. Bye";
         for (at, (byte, _)) in whole.char_indices().enumerate() {
-            assert_eq!(text.span(None, Some(byte as u64)), Some((0, u32::try_from(at).unwrap())));
+            assert_eq!(
+                text.span(None, Some(byte as u64)),
+                Some((0, u32::try_from(at).unwrap()))
+            );
         }
         assert_eq!(text.span(Some(9), Some(whole.len() as u64)), Some((9, 23)));
     }
@@ -73,7 +76,11 @@ mod tests {
         assert_eq!(text.span(Some(3), Some(2)), None, "backwards");
         assert_eq!(text.span(Some(0), None), None);
         assert_eq!(text.span(Some(0), Some(u64::MAX)), None);
-        assert_eq!(of(&["ascii"]).span(Some(0), Some(9)), None, "behind the text");
+        assert_eq!(
+            of(&["ascii"]).span(Some(0), Some(9)),
+            None,
+            "behind the text"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How many tokens a prompt has: `:countTokens`.
 //!
-//! Google AI Studio counts a whole request; Vertex, whose addresses have the publisher in them, takes its pieces.
+//! Google AI Studio counts a whole request; Vertex, whose addresses have the publisher in them,
+//! takes its pieces.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -18,10 +19,18 @@ pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
     let model = target.upstream_model();
     let mut body = super::draft::body(ask.chat()?, model)?;
     body.service_tier = None;
-    let body = if is_vertex(target) { pieces(body)? } else { whole(&body, model)? };
+    let body = if is_vertex(target) {
+        pieces(body)?
+    } else {
+        whole(&body, model)?
+    };
     let path = path(model, Mode::Whole);
     let folder = path.strip_suffix(":generateContent").unwrap_or(&path);
-    Ok(Draft { path: format!("{folder}:countTokens"), headers: written::trace(ask), body })
+    Ok(Draft {
+        path: format!("{folder}:countTokens"),
+        headers: written::trace(ask),
+        body,
+    })
 }
 
 fn is_vertex(target: &Target) -> bool {
@@ -35,10 +44,23 @@ fn pieces(mut body: Body<'_>) -> Result<Bytes, Fault> {
 
 fn whole(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
     let json = write(body)?;
-    let name = if model.contains('/') { model.to_owned() } else { format!("models/{model}") };
-    let unwritable = |_| Fault::new(Code::InternalError, "the request for gemini could not be written");
-    let request = Fields::of(&json).map_err(unwritable)?.with(&[("model", &serde_json::Value::from(name).to_string())]);
-    Ok([b"{\"generateContentRequest\":".as_slice(), &request, b"}"].concat().into())
+    let name = if model.contains('/') {
+        model.to_owned()
+    } else {
+        format!("models/{model}")
+    };
+    let unwritable = |_| {
+        Fault::new(
+            Code::InternalError,
+            "the request for gemini could not be written",
+        )
+    };
+    let request = Fields::of(&json)
+        .map_err(unwritable)?
+        .with(&[("model", &serde_json::Value::from(name).to_string())]);
+    Ok([b"{\"generateContentRequest\":".as_slice(), &request, b"}"]
+        .concat()
+        .into())
 }
 
 /// The count in an answer.
@@ -48,7 +70,9 @@ pub(super) fn read(body: &[u8]) -> Option<u64> {
         #[serde(rename = "totalTokens")]
         total: u64,
     }
-    serde_json::from_slice::<Count>(body).ok().map(|count| count.total)
+    serde_json::from_slice::<Count>(body)
+        .ok()
+        .map(|count| count.total)
 }
 
 #[cfg(test)]
@@ -63,8 +87,16 @@ mod tests {
     use crate::model::wire::{DialectId, WireId};
 
     fn counted(base_url: &str, model: &str) -> (String, Value) {
-        let hi = Message { role: Role::User, name: None, parts: vec![Part::Text("hi".into())] };
-        let chat = Chat { messages: vec![hi], tool_choice: Some(ToolChoice::Auto), ..Chat::default() };
+        let hi = Message {
+            role: Role::User,
+            name: None,
+            parts: vec![Part::Text("hi".into())],
+        };
+        let chat = Chat {
+            messages: vec![hi],
+            tool_choice: Some(ToolChoice::Auto),
+            ..Chat::default()
+        };
         let ask = Ask {
             dialect: DialectId::Anthropic,
             shape: Some(WireId::Anthropic),
@@ -84,7 +116,10 @@ mod tests {
             translate: |_| Ok(Chat::default()),
             chat: OnceLock::from(Ok(chat)),
         };
-        let target = Target { provider: Provider::example(WireId::Gemini, base_url).into(), model: model.into() };
+        let target = Target {
+            provider: Provider::example(WireId::Gemini, base_url).into(),
+            model: model.into(),
+        };
         let draft = draft(&ask, &target).unwrap();
         (draft.path, serde_json::from_slice(&draft.body).unwrap())
     }
@@ -93,15 +128,34 @@ mod tests {
     fn each_service_counts_what_it_takes() {
         let contents = json!([{"role": "user", "parts": [{"text": "hi"}]}]);
         let (path, body) = counted("https://example.com/v1beta", "gemini-3");
-        let request = json!({"model": "models/gemini-3", "contents": contents, "generationConfig": {}});
-        assert_eq!((path.as_str(), body), ("/models/gemini-3:countTokens", json!({"generateContentRequest": request})));
-        let (path, body) = counted("https://example.com/v1/projects/p/locations/l/publishers/google", "gemini-3");
-        assert_eq!((path.as_str(), body), ("/models/gemini-3:countTokens", json!({"contents": contents, "generationConfig": {}})));
+        let request =
+            json!({"model": "models/gemini-3", "contents": contents, "generationConfig": {}});
+        assert_eq!(
+            (path.as_str(), body),
+            (
+                "/models/gemini-3:countTokens",
+                json!({"generateContentRequest": request})
+            )
+        );
+        let (path, body) = counted(
+            "https://example.com/v1/projects/p/locations/l/publishers/google",
+            "gemini-3",
+        );
+        assert_eq!(
+            (path.as_str(), body),
+            (
+                "/models/gemini-3:countTokens",
+                json!({"contents": contents, "generationConfig": {}})
+            )
+        );
     }
 
     #[test]
     fn a_count_is_read() {
-        assert_eq!(read(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#), Some(31));
+        assert_eq!(
+            read(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#),
+            Some(31)
+        );
         assert_eq!(read(b"{}"), None);
     }
 }

@@ -1,8 +1,8 @@
 //! Frames of `streamGenerateContent` → events.
 //!
-//! Invariants: no frame is terminal. A finish reason may stand in every chunk, and content or an error may follow it:
-//! the last one counts, and it is told when the body has ended. State is bounded: choices, calls, the pieces of one
-//! open call for each choice.
+//! Invariants: no frame is terminal. A finish reason may stand in every chunk, and content or an
+//! error may follow it: the last one counts, and it is told when the body has ended. State is
+//! bounded: choices, calls, the pieces of one open call for each choice.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
@@ -19,7 +19,8 @@ use crate::wire::{Decode, DecodeError, Decoded};
 /// The most choices of one answer (OpenAI takes 128, Gemini 8).
 const CHOICES_BOUND: u64 = 128;
 
-/// The state of one stream. It holds content, so that it has no `Debug`; nor has what it is made of.
+/// The state of one stream. It holds content, so that it has no `Debug`; nor has what it is made
+/// of.
 pub(super) struct Decoder {
     seed: String,
     choices: Vec<Choice>,
@@ -46,14 +47,24 @@ impl Decode for Decoder {
         if self.blocked.is_some() && !self.choices.iter().any(|choice| choice.begun) {
             self.choice(0)?;
         }
-        let unfinished = |choice: &Choice| choice.begun && choice.finish.is_none() && self.blocked.is_none();
+        let unfinished =
+            |choice: &Choice| choice.begun && choice.finish.is_none() && self.blocked.is_none();
         if self.choices.iter().any(unfinished) || !self.choices.iter().any(|choice| choice.begun) {
             return Err(DecodeError::CutShort);
         }
-        for (number, choice) in (0..).zip(&mut self.choices).filter(|(_, choice)| choice.begun) {
-            let mut sink = Sink { frame: &ByteString::new(), choice: number, events: &mut out.events };
+        for (number, choice) in (0..)
+            .zip(&mut self.choices)
+            .filter(|(_, choice)| choice.begun)
+        {
+            let mut sink = Sink {
+                frame: &ByteString::new(),
+                choice: number,
+                events: &mut out.events,
+            };
             choice.close_call(&mut sink);
-            sink.events.push(Event::Finish(Box::new(choice.ending(number, self.blocked.as_ref()))));
+            sink.events.push(Event::Finish(Box::new(
+                choice.ending(number, self.blocked.as_ref()),
+            )));
         }
         all_failed(out)
     }
@@ -62,51 +73,106 @@ impl Decode for Decoder {
 impl Decoder {
     /// A decoder that makes the ids which the provider does not send from `seed`.
     pub(super) fn new(seed: &str) -> Self {
-        Self { seed: seed.to_owned(), choices: Vec::new(), blocked: None }
+        Self {
+            seed: seed.to_owned(),
+            choices: Vec::new(),
+            blocked: None,
+        }
     }
 
     /// A chunk, or a list of chunks (errors are sometimes wrapped in one).
-    fn json(&mut self, text: &str, frame: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn json(
+        &mut self,
+        text: &str,
+        frame: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         if !text.starts_with('[') {
             return self.chunk(text, frame, out);
         }
-        let list: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
-        list.into_iter().try_for_each(|chunk| self.chunk(chunk.get(), frame, out))
+        let list: Vec<&RawValue> =
+            serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+        list.into_iter()
+            .try_for_each(|chunk| self.chunk(chunk.get(), frame, out))
     }
 
-    /// What stood at the very end of the body: whole values, or an answer or an error that was cut off.
-    fn rest(&mut self, text: &str, frame: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    /// What stood at the very end of the body: whole values, or an answer or an error that was cut
+    /// off.
+    fn rest(
+        &mut self,
+        text: &str,
+        frame: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
             self.json(value.map_err(|_| DecodeError::CutShort)?.get(), frame, out)?;
         }
         Ok(())
     }
 
-    fn chunk(&mut self, text: &str, frame: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn chunk(
+        &mut self,
+        text: &str,
+        frame: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         if let Some(error) = chunk.error {
             return Err(DecodeError::Upstream(Box::new(refusal::in_stream(error))));
         }
-        out.usage = chunk.usage_metadata.as_ref().and_then(usage_of).or(out.usage);
-        if let Some(reason) = chunk.prompt_feedback.and_then(|it| it.block_reason).filter(|it| !finish::is_unset(&it.0)) {
+        out.usage = chunk
+            .usage_metadata
+            .as_ref()
+            .and_then(usage_of)
+            .or(out.usage);
+        if let Some(reason) = chunk
+            .prompt_feedback
+            .and_then(|it| it.block_reason)
+            .filter(|it| !finish::is_unset(&it.0))
+        {
             self.blocked = Some(reason.share(frame));
         }
         let candidates = chunk.candidates.0;
-        let parts = |it: &Candidate<'_>| it.content.as_ref().is_some_and(|content| content.parts.0.iter().any(Part::is_raw));
-        let raw = if candidates.iter().any(parts) { raw_parts(text).map_err(|error| unreadable(&error))? } else { Vec::new() };
+        let parts = |it: &Candidate<'_>| {
+            it.content
+                .as_ref()
+                .is_some_and(|content| content.parts.0.iter().any(Part::is_raw))
+        };
+        let raw = if candidates.iter().any(parts) {
+            raw_parts(text).map_err(|error| unreadable(&error))?
+        } else {
+            Vec::new()
+        };
         for (at, candidate) in candidates.into_iter().enumerate() {
-            self.candidate(candidate, raw.get(at).map_or(&[], Vec::as_slice), frame, out)?;
+            self.candidate(
+                candidate,
+                raw.get(at).map_or(&[], Vec::as_slice),
+                frame,
+                out,
+            )?;
         }
         Ok(())
     }
 
-    fn candidate(&mut self, candidate: Candidate<'_>, raw: &[&RawValue], frame: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn candidate(
+        &mut self,
+        candidate: Candidate<'_>,
+        raw: &[&RawValue],
+        frame: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         let number = candidate.index.0.unwrap_or(0);
         let number = u16::try_from(number.min(CHOICES_BOUND)).unwrap_or(u16::MAX);
         self.choice(number)?;
         let Self { choices, seed, .. } = self;
-        let Some(choice) = choices.get_mut(usize::from(number)) else { return Ok(()) };
-        let mut sink = Sink { frame, choice: number, events: &mut out.events };
+        let Some(choice) = choices.get_mut(usize::from(number)) else {
+            return Ok(());
+        };
+        let mut sink = Sink {
+            frame,
+            choice: number,
+            events: &mut out.events,
+        };
         choice.add(candidate, raw, seed, &mut sink)
     }
 
@@ -119,29 +185,48 @@ impl Decoder {
         if self.choices.len() <= at {
             self.choices.resize_with(at + 1, Choice::default);
         }
-        self.choices.iter_mut().skip(at).take(1).for_each(|choice| choice.begun = true);
+        self.choices
+            .iter_mut()
+            .skip(at)
+            .take(1)
+            .for_each(|choice| choice.begun = true);
         Ok(())
     }
 }
 
-/// An answer of which no choice ended well is a failure of the upstream. The provider's sentence about it may quote
-/// the model, so that only its word is told.
+/// An answer of which no choice ended well is a failure of the upstream. The provider's sentence
+/// about it may quote the model, so that only its word is told.
 fn all_failed(out: &mut Decoded) -> Result<(), DecodeError> {
-    let finishes = || out.events.iter().filter_map(|event| if let Event::Finish(it) = event { Some(it) } else { None });
+    let finishes = || {
+        out.events.iter().filter_map(|event| {
+            if let Event::Finish(it) = event {
+                Some(it)
+            } else {
+                None
+            }
+        })
+    };
     if !finishes().all(|it| it.reason == Reason::Error) {
         return Ok(());
     }
-    let word = finishes().find_map(|it| it.native.clone()).unwrap_or_default();
-    out.events.retain(|event| !matches!(event, Event::Finish(_)));
+    let word = finishes()
+        .find_map(|it| it.native.clone())
+        .unwrap_or_default();
+    out.events
+        .retain(|event| !matches!(event, Event::Finish(_)));
     let known = word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let word = if known { &*word } else { "an unknown reason" };
-    let fault = Fault::new(Code::UpstreamError, format!("the model stopped without an answer ({word}); ask again or change the request"));
+    let fault = Fault::new(
+        Code::UpstreamError,
+        format!("the model stopped without an answer ({word}); ask again or change the request"),
+    );
     Err(DecodeError::Upstream(Box::new(fault)))
 }
 
 /// The lines from the first one on that begins a JSON value: words beside the format mean nothing.
 fn json_in(text: &str) -> Option<&str> {
-    let mut starts = std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
+    let mut starts =
+        std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
     starts.find_map(|at| text.get(at..).filter(|rest| rest.starts_with(['{', '['])))
 }
 
@@ -152,7 +237,10 @@ fn usage_of(told: &UsageMetadata) -> Option<Usage> {
         (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
     };
     let usage = Usage {
-        input: sum(told.prompt_token_count.0, told.tool_use_prompt_token_count.0),
+        input: sum(
+            told.prompt_token_count.0,
+            told.tool_use_prompt_token_count.0,
+        ),
         output: sum(told.candidates_token_count.0, told.thoughts_token_count.0),
         cached_input: told.cached_content_token_count.0,
         cache_write: None,
@@ -165,8 +253,16 @@ fn usage_of(told: &UsageMetadata) -> Option<Usage> {
 
 /// What cannot be read, by its place: the parser's own sentence may quote content.
 fn unreadable(error: &serde_json::Error) -> DecodeError {
-    let kind = if error.is_data() { "an unexpected value" } else { "no JSON" };
-    malformed(&format!("{kind} at line {} column {}", error.line(), error.column()))
+    let kind = if error.is_data() {
+        "an unexpected value"
+    } else {
+        "no JSON"
+    };
+    malformed(&format!(
+        "{kind} at line {} column {}",
+        error.line(),
+        error.column()
+    ))
 }
 
 #[cfg(test)]
@@ -180,11 +276,16 @@ mod tests {
     type Outcome = Result<(Vec<Event>, Option<Usage>), DecodeError>;
 
     fn frame(data: &str, kind: FrameKind) -> Frame {
-        Frame { name: ByteString::new(), data: data.into(), kind }
+        Frame {
+            name: ByteString::new(),
+            data: data.into(),
+            kind,
+        }
     }
 
     fn decoded(frames: &[Frame]) -> Outcome {
-        let (mut decoder, mut out, mut events, mut usage) = (Decoder::new("seed"), Decoded::default(), Vec::new(), None);
+        let (mut decoder, mut out, mut events, mut usage) =
+            (Decoder::new("seed"), Decoded::default(), Vec::new(), None);
         for frame in frames {
             out.clear();
             decoder.decode(frame, &mut out)?;
@@ -199,35 +300,74 @@ mod tests {
     }
 
     fn whole(frames: &[&str]) -> Outcome {
-        decoded(&frames.iter().map(|data| frame(data, FrameKind::Whole)).collect::<Vec<_>>())
+        decoded(
+            &frames
+                .iter()
+                .map(|data| frame(data, FrameKind::Whole))
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// The events of these chunks, each with these parts, the last one with `STOP`.
     fn parts(chunks: &[&str]) -> Vec<Event> {
-        let chunk = |parts: &&str| format!(r#"{{"candidates":[{{"content":{{"role":"model","parts":[{parts}]}}}}]}}"#);
+        let chunk = |parts: &&str| {
+            format!(r#"{{"candidates":[{{"content":{{"role":"model","parts":[{parts}]}}}}]}}"#)
+        };
         let mut frames: Vec<String> = chunks.iter().map(chunk).collect();
         frames.push(r#"{"candidates":[{"finishReason":"STOP"}]}"#.into());
-        whole(&frames.iter().map(String::as_str).collect::<Vec<_>>()).unwrap().0
+        whole(&frames.iter().map(String::as_str).collect::<Vec<_>>())
+            .unwrap()
+            .0
     }
 
     fn text(delta: &str) -> Event {
-        Event::Text { choice: 0, delta: delta.into() }
+        Event::Text {
+            choice: 0,
+            delta: delta.into(),
+        }
     }
 
     fn finished(choice: u16, reason: Reason, native: &str) -> Event {
-        Event::Finish(Box::new(crate::model::event::Finish { choice, reason, native: Some(native.into()) }))
+        Event::Finish(Box::new(crate::model::event::Finish {
+            choice,
+            reason,
+            native: Some(native.into()),
+        }))
     }
 
     fn signature(signature: &str, on_text: bool) -> Event {
         let signature = Some(signature.into());
-        Event::Signature(Box::new(Signature { choice: 0, signature, redacted: None, wire: WireId::Gemini, on_text }))
+        Event::Signature(Box::new(Signature {
+            choice: 0,
+            signature,
+            redacted: None,
+            wire: WireId::Gemini,
+            on_text,
+        }))
     }
 
-    fn call(index: u16, id: &str, name: &str, signature: Option<&str>, arguments: &str) -> [Event; 3] {
+    fn call(
+        index: u16,
+        id: &str,
+        name: &str,
+        signature: Option<&str>,
+        arguments: &str,
+    ) -> [Event; 3] {
         let signature = signature.map(Into::into);
         [
-            Event::ToolCall(Box::new(ToolCall { choice: 0, index, id: id.into(), name: name.into(), signature, custom: false })),
-            Event::ToolArguments { choice: 0, index, delta: arguments.into() },
+            Event::ToolCall(Box::new(ToolCall {
+                choice: 0,
+                index,
+                id: id.into(),
+                name: name.into(),
+                signature,
+                custom: false,
+            })),
+            Event::ToolArguments {
+                choice: 0,
+                index,
+                delta: arguments.into(),
+            },
             Event::ToolCallEnd { choice: 0, index },
         ]
     }
@@ -247,7 +387,10 @@ mod tests {
             r#"{"text":"Hi \u003cb>"},{"text":""}"#,
             r#"{"text":"","thought_signature":"dGV4dA=="}"#,
         ]);
-        let thought = |delta: &str| Event::Reasoning { choice: 0, delta: delta.into() };
+        let thought = |delta: &str| Event::Reasoning {
+            choice: 0,
+            delta: delta.into(),
+        };
         let expected = [
             thought("Hm"),
             thought("mm"),
@@ -261,10 +404,15 @@ mod tests {
 
     #[test]
     fn plain_text_is_a_slice_of_the_frame() {
-        let frame = frame(r#"{"candidates":[{"content":{"parts":[{"text":"plain"}]}}]}"#, FrameKind::Whole);
+        let frame = frame(
+            r#"{"candidates":[{"content":{"parts":[{"text":"plain"}]}}]}"#,
+            FrameKind::Whole,
+        );
         let mut out = Decoded::default();
         Decoder::new("seed").decode(&frame, &mut out).unwrap();
-        let [Event::Text { delta, .. }] = &out.events[..] else { panic!("{:?}", out.events) };
+        let [Event::Text { delta, .. }] = &out.events[..] else {
+            panic!("{:?}", out.events)
+        };
         let range = frame.data.as_ptr() as usize..frame.data.as_ptr() as usize + frame.data.len();
         assert!(range.contains(&(delta.as_ptr() as usize)));
     }
@@ -275,7 +423,14 @@ mod tests {
             r#"{"functionCall":{"name":"a","args":{"b": 1, "a":[1.50]}},"thoughtSignature":"c2ln"},"#,
             r#"{"functionCall":{"id":"x1","name":"b"}},{"functionCall":{"id":"","name":"b","args":{}}}"#
         )]);
-        let mut expected = call(0, "call_seed_0", "a", Some("c2ln"), r#"{"b": 1, "a":[1.50]}"#).to_vec();
+        let mut expected = call(
+            0,
+            "call_seed_0",
+            "a",
+            Some("c2ln"),
+            r#"{"b": 1, "a":[1.50]}"#,
+        )
+        .to_vec();
         expected.extend(call(1, "x1", "b", None, "{}"));
         expected.extend(call(2, "call_seed_2", "b", None, "{}"));
         expected.push(finished(0, Reason::ToolCalls, "STOP"));
@@ -299,25 +454,57 @@ mod tests {
         expected.extend(call(1, "call_seed_1", "write", None, "{}"));
         expected.extend(call(2, "call_seed_2", "open", None, r#"{"n":[0.5]}"#));
         expected.push(finished(0, Reason::ToolCalls, "STOP"));
-        assert_eq!(events, expected, "the last one is closed by the end of the body");
+        assert_eq!(
+            events, expected,
+            "the last one is closed by the end of the body"
+        );
     }
 
     #[test]
     fn arguments_without_a_call_are_refused() {
-        for piece in [r#"{"args":{}}"#, r#"{"name":"","args":{}}"#, r#"{"partialArgs":[{"jsonPath":"$.a","boolValue":true}]}"#] {
-            let chunk = format!(r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{piece}}}]}}}}]}}"#);
-            assert!(matches!(whole(&[&chunk]), Err(DecodeError::Malformed { .. })), "{piece}");
+        for piece in [
+            r#"{"args":{}}"#,
+            r#"{"name":"","args":{}}"#,
+            r#"{"partialArgs":[{"jsonPath":"$.a","boolValue":true}]}"#,
+        ] {
+            let chunk = format!(
+                r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{piece}}}]}}}}]}}"#
+            );
+            assert!(
+                matches!(whole(&[&chunk]), Err(DecodeError::Malformed { .. })),
+                "{piece}"
+            );
         }
     }
 
     #[test]
     fn other_parts_are_passed_on_as_they_came() {
-        let code = r#"{"executableCode": {"code":"1","language":"PYTHON"}, "thoughtSignature":"c2ln"}"#;
+        let code =
+            r#"{"executableCode": {"code":"1","language":"PYTHON"}, "thoughtSignature":"c2ln"}"#;
         let image = r#"{"inlineData":{"mimeType":"image/png","data":"aA=="}}"#;
-        let events = parts(&[&format!(r#"{{"text":"a"}},{code},{{}}"#), image, r#"{"toolResponse":{"id":"1"}},{"videoMetadata":null}"#]);
-        let raw = |data: &str| Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Gemini, data: data.into() }));
+        let events = parts(&[
+            &format!(r#"{{"text":"a"}},{code},{{}}"#),
+            image,
+            r#"{"toolResponse":{"id":"1"}},{"videoMetadata":null}"#,
+        ]);
+        let raw = |data: &str| {
+            Event::Raw(Box::new(Raw {
+                choice: 0,
+                wire: WireId::Gemini,
+                data: data.into(),
+            }))
+        };
         let last = finished(0, Reason::Stop, "STOP");
-        assert_eq!(events, [text("a"), raw(code), raw(image), raw(r#"{"toolResponse":{"id":"1"}}"#), last]);
+        assert_eq!(
+            events,
+            [
+                text("a"),
+                raw(code),
+                raw(image),
+                raw(r#"{"toolResponse":{"id":"1"}}"#),
+                last
+            ]
+        );
     }
 
     #[test]
@@ -325,33 +512,64 @@ mod tests {
         let first = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"index":1,"content":{"parts":[{"text":"b"}]}}]}"#;
         let ends = r#"{"candidates":[{"index":1,"finishReason":"MAX_TOKENS"},{"index":0,"finishReason":"OTHER"}]}"#;
         let (events, _) = whole(&[first, ends]).unwrap();
-        let second = Event::Text { choice: 1, delta: "b".into() };
-        assert_eq!(events, [text("a"), second, finished(0, Reason::Error, "OTHER"), finished(1, Reason::Length, "MAX_TOKENS")]);
+        let second = Event::Text {
+            choice: 1,
+            delta: "b".into(),
+        };
+        assert_eq!(
+            events,
+            [
+                text("a"),
+                second,
+                finished(0, Reason::Error, "OTHER"),
+                finished(1, Reason::Length, "MAX_TOKENS")
+            ]
+        );
         let one = r#"{"candidates":[{"index":1,"finishReason":"STOP"}]}"#;
         assert!(matches!(whole(&[first, one]), Err(DecodeError::CutShort)));
-        assert!(matches!(whole(&[r#"{"candidates":[{"index":128}]}"#]), Err(DecodeError::Malformed { .. })));
-        assert!(matches!(whole(&[r#"{"candidates":[{"index":4294967296}]}"#]), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(
+            whole(&[r#"{"candidates":[{"index":128}]}"#]),
+            Err(DecodeError::Malformed { .. })
+        ));
+        assert!(matches!(
+            whole(&[r#"{"candidates":[{"index":4294967296}]}"#]),
+            Err(DecodeError::Malformed { .. })
+        ));
     }
 
     #[test]
     fn the_last_finish_reason_counts_and_only_the_end_of_the_body_ends() {
         let stop = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#;
         let (events, _) = whole(&[stop, stop, r#"{"candidates":[{"finishReason":2}]}"#]).unwrap();
-        assert_eq!(events, [text("a"), text("a"), finished(0, Reason::Length, "2")]);
+        assert_eq!(
+            events,
+            [text("a"), text("a"), finished(0, Reason::Length, "2")]
+        );
         let late = r#"{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#;
         assert_eq!(fault(whole(&[stop, late])).code, Code::Overloaded);
     }
 
     #[test]
     fn a_body_without_a_finish_reason_was_cut_short() {
-        for frames in [&[][..], &[r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":null}]}"#], &["{}"], &["[DONE]"]] {
-            assert!(matches!(whole(frames), Err(DecodeError::CutShort)), "{frames:?}");
+        for frames in [
+            &[][..],
+            &[r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":null}]}"#],
+            &["{}"],
+            &["[DONE]"],
+        ] {
+            assert!(
+                matches!(whole(frames), Err(DecodeError::CutShort)),
+                "{frames:?}"
+            );
         }
     }
 
     #[test]
     fn a_blocked_prompt_is_a_filtered_answer() {
-        let (events, usage) = whole(&[r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}"#]).unwrap();
+        let (events, usage) = whole(&[
+            r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}"#,
+        ])
+        .unwrap();
         assert_eq!(events, [finished(0, Reason::ContentFilter, "SAFETY")]);
         assert_eq!(usage.and_then(|usage| usage.input), Some(3));
         let begun = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
@@ -366,7 +584,9 @@ mod tests {
         let failed = r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"Malformed: print(secret)"}]}"#;
         let fault = fault(whole(&[failed]));
         assert_eq!((fault.code, fault.retryable), (Code::UpstreamError, true));
-        assert!(fault.message.contains("MALFORMED_FUNCTION_CALL") && !fault.message.contains("secret"));
+        assert!(
+            fault.message.contains("MALFORMED_FUNCTION_CALL") && !fault.message.contains("secret")
+        );
     }
 
     #[test]
@@ -378,13 +598,20 @@ mod tests {
             r#"{"usageMetadata":{"trafficType":"ON_DEMAND"}}"#,
         ])
         .unwrap();
-        let expected = Usage { input: Some(13), output: Some(12), cached_input: Some(4), reasoning: Some(7), ..Usage::default() };
+        let expected = Usage {
+            input: Some(13),
+            output: Some(12),
+            cached_input: Some(4),
+            reasoning: Some(7),
+            ..Usage::default()
+        };
         assert_eq!(usage, Some(expected));
     }
 
     #[test]
     fn errors_are_found_in_every_place() {
-        let error = "{\n  \"error\": {\n    \"code\": 429,\n    \"status\": \"RESOURCE_EXHAUSTED\"\n  }\n}";
+        let error =
+            "{\n  \"error\": {\n    \"code\": 429,\n    \"status\": \"RESOURCE_EXHAUSTED\"\n  }\n}";
         let good = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#;
         let list = format!("[{error}\n]");
         let beside = format!("noise\n{error}\nmore noise");
@@ -403,13 +630,25 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_at_the_end_is_no_good_end() {
-        let good = frame(r#"{"candidates":[{"finishReason":"STOP"}]}"#, FrameKind::Whole);
+        let good = frame(
+            r#"{"candidates":[{"finishReason":"STOP"}]}"#,
+            FrameKind::Whole,
+        );
         let cut = r#"{"candidates":[{"content":{"parts":[{"text":"a"#;
         for kind in [FrameKind::Unended, FrameKind::Stray] {
-            assert!(matches!(decoded(&[good.clone(), frame(cut, kind)]), Err(DecodeError::CutShort)), "{kind:?}");
+            assert!(
+                matches!(
+                    decoded(&[good.clone(), frame(cut, kind)]),
+                    Err(DecodeError::CutShort)
+                ),
+                "{kind:?}"
+            );
         }
         let whole = frame(&good.data, FrameKind::Unended);
-        assert_eq!(decoded(&[whole]).unwrap().0, [finished(0, Reason::Stop, "STOP")]);
+        assert_eq!(
+            decoded(&[whole]).unwrap().0,
+            [finished(0, Reason::Stop, "STOP")]
+        );
         assert!(decoded(&[good, frame("words {beside} it", FrameKind::Stray)]).is_ok());
     }
 
@@ -417,7 +656,9 @@ mod tests {
     fn foreign_markers_are_passed_over() {
         for data in ["", " ", "[DONE]"] {
             let mut out = Decoded::default();
-            Decoder::new("seed").decode(&frame(data, FrameKind::Whole), &mut out).unwrap();
+            Decoder::new("seed")
+                .decode(&frame(data, FrameKind::Whole), &mut out)
+                .unwrap();
             assert!(out.marker && out.events.is_empty());
         }
     }
@@ -431,15 +672,27 @@ mod tests {
         )])
         .unwrap();
         assert_eq!(events, [finished(0, Reason::Stop, "1")]);
-        assert_eq!(usage, Some(Usage { input: Some(2), ..Usage::default() }));
-        assert_eq!(parts(&[r#"{"text":"\ud83d!"}"#])[0].output_bytes(), "\u{fffd}\u{fffd}\u{fffd}!".len() as u64);
+        assert_eq!(
+            usage,
+            Some(Usage {
+                input: Some(2),
+                ..Usage::default()
+            })
+        );
+        assert_eq!(
+            parts(&[r#"{"text":"\ud83d!"}"#])[0].output_bytes(),
+            "\u{fffd}\u{fffd}\u{fffd}!".len() as u64
+        );
     }
 
     #[test]
     fn what_cannot_be_read_is_told_without_its_content() {
-        for data in
-            ["{\"candidates\":\"secret\"}", "secret", "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":{\"secret\":1}}]}}]}", "7"]
-        {
+        for data in [
+            "{\"candidates\":\"secret\"}",
+            "secret",
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":{\"secret\":1}}]}}]}",
+            "7",
+        ] {
             let error = whole(&[data]).unwrap_err();
             assert!(matches!(error, DecodeError::Malformed { .. }), "{data}");
             assert!(!error.to_string().contains("secret"), "{error}");
@@ -447,14 +700,23 @@ mod tests {
     }
 
     fn json() -> impl Strategy<Value = String> {
-        let leaf = prop_oneof![Just("null".to_owned()), Just("1".to_owned()), Just("\"STOP\"".to_owned()), Just("{}".to_owned())];
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("1".to_owned()),
+            Just("\"STOP\"".to_owned()),
+            Just("{}".to_owned())
+        ];
         let names = "candidates|content|parts|text|functionCall|name|args|partialArgs|jsonPath|index|finishReason|error|code|thoughtSignature\
             |promptFeedback|blockReason|groundingMetadata|groundingSupports|groundingChunks|groundingChunkIndices|citationMetadata|citations";
         leaf.prop_recursive(6, 40, 4, move |inner| {
             prop_oneof![
-                proptest::collection::vec(inner.clone(), 0..3).prop_map(|list| format!("[{}]", list.join(","))),
+                proptest::collection::vec(inner.clone(), 0..3)
+                    .prop_map(|list| format!("[{}]", list.join(","))),
                 proptest::collection::vec((names, inner), 0..4).prop_map(|fields| {
-                    let fields: Vec<String> = fields.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+                    let fields: Vec<String> = fields
+                        .into_iter()
+                        .map(|(name, value)| format!("\"{name}\":{value}"))
+                        .collect();
                     format!("{{{}}}", fields.join(","))
                 }),
             ]
@@ -468,20 +730,35 @@ mod tests {
             Just(r#"{"text":"","thoughtSignature":"cw=="}"#),
             Just(r#"{"functionCall":{"name":"f","args":{"a":1}}}"#),
             Just(r#"{"functionCall":{"name":"g","willContinue":true}}"#),
-            Just(r#"{"functionCall":{"partialArgs":[{"jsonPath":"$.a[1]","stringValue":"x"}],"willContinue":true}}"#),
+            Just(
+                r#"{"functionCall":{"partialArgs":[{"jsonPath":"$.a[1]","stringValue":"x"}],"willContinue":true}}"#
+            ),
             Just(r#"{"functionCall":{}}"#),
             Just(r#"{"executableCode":{}}"#),
         ];
-        let candidate = (0..2u8, proptest::collection::vec(parts, 0..4), any::<bool>()).prop_map(|(index, parts, end)| {
-            let end = if end { r#","finishReason":"STOP""# } else { "" };
-            format!(r#"{{"index":{index},"content":{{"parts":[{}]}}{end}}}"#, parts.join(","))
-        });
-        proptest::collection::vec(candidate, 0..3).prop_map(|all| format!(r#"{{"candidates":[{}]}}"#, all.join(",")))
+        let candidate = (
+            0..2u8,
+            proptest::collection::vec(parts, 0..4),
+            any::<bool>(),
+        )
+            .prop_map(|(index, parts, end)| {
+                let end = if end { r#","finishReason":"STOP""# } else { "" };
+                format!(
+                    r#"{{"index":{index},"content":{{"parts":[{}]}}{end}}}"#,
+                    parts.join(",")
+                )
+            });
+        proptest::collection::vec(candidate, 0..3)
+            .prop_map(|all| format!(r#"{{"candidates":[{}]}}"#, all.join(",")))
     }
 
-    /// Calls are named, numbered in order, told before their arguments; a choice ends once, after all of its content.
+    /// Calls are named, numbered in order, told before their arguments; a choice ends once, after
+    /// all of its content.
     fn lawful(events: &[Event]) -> bool {
-        let (mut calls, mut ended) = (std::collections::HashMap::<u16, u16>::new(), std::collections::HashSet::new());
+        let (mut calls, mut ended) = (
+            std::collections::HashMap::<u16, u16>::new(),
+            std::collections::HashSet::new(),
+        );
         let mut fits = |event: &Event| match event {
             Event::Finish(it) => ended.insert(it.choice),
             event if ended.contains(&event.choice()) => false,
@@ -490,8 +767,13 @@ mod tests {
                 *next += 1;
                 it.index + 1 == *next && !it.name.is_empty() && !it.id.is_empty()
             }
-            Event::ToolArguments { choice, index, delta } => {
-                calls.get(choice) == Some(&(index + 1)) && serde_json::from_str::<&RawValue>(delta).is_ok()
+            Event::ToolArguments {
+                choice,
+                index,
+                delta,
+            } => {
+                calls.get(choice) == Some(&(index + 1))
+                    && serde_json::from_str::<&RawValue>(delta).is_ok()
             }
             Event::ToolCallEnd { choice, index } => calls.get(choice) == Some(&(index + 1)),
             _ => true,

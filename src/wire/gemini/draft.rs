@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 
-use super::request::{Body, Function, FunctionCalling, GenerationConfig, Thinking, Tool, ToolConfig};
+use super::request::{
+    Body, Function, FunctionCalling, GenerationConfig, Thinking, Tool, ToolConfig,
+};
 use super::turns;
 use crate::model::ask::Ask;
 use crate::model::chat::{self, Chat, Format, ToolChoice};
@@ -18,12 +20,20 @@ const STOP_BOUND: usize = 5;
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let body = if ask.shape == Some(WireId::Gemini) { ask.body.clone() } else { spell(ask.chat()?, target.upstream_model())? };
-    Ok(Draft { path: path(target.upstream_model(), mode), headers: written::trace(ask), body })
+    let body = if ask.shape == Some(WireId::Gemini) {
+        ask.body.clone()
+    } else {
+        spell(ask.chat()?, target.upstream_model())?
+    };
+    Ok(Draft {
+        path: path(target.upstream_model(), mode),
+        headers: written::trace(ask),
+        body,
+    })
 }
 
-/// The model is part of the path, so whatever could end or escape its segment is percent-encoded. Tuned models live
-/// under a folder of their own.
+/// The model is part of the path, so whatever could end or escape its segment is percent-encoded.
+/// Tuned models live under a folder of their own.
 pub(super) fn path(model: &str, mode: Mode) -> String {
     let (folder, name) = match model.split_once('/') {
         Some((folder @ ("models" | "tunedModels"), name)) => (folder, name),
@@ -57,25 +67,46 @@ pub(super) fn body<'a>(chat: &'a Chat, model: &str) -> Result<Body<'a>, Fault> {
         system_instruction,
         contents,
         tools: tools(&chat.tools)?,
-        tool_config: chat.tool_choice.as_ref().filter(|_| !chat.tools.is_empty()).map(tool_config),
+        tool_config: chat
+            .tool_choice
+            .as_ref()
+            .filter(|_| !chat.tools.is_empty())
+            .map(tool_config),
         generation_config: generation_config(chat, model)?,
-        service_tier: chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")),
+        service_tier: chat
+            .service_tier
+            .as_deref()
+            .filter(|tier| matches!(*tier, "flex" | "priority")),
     })
 }
 
 /// The request as JSON.
 pub(super) fn write(body: &Body<'_>) -> Result<Bytes, Fault> {
-    let json = serde_json::to_vec(body).map_err(|_| Fault::new(Code::InternalError, "the request for gemini could not be written"))?;
+    let json = serde_json::to_vec(body).map_err(|_| {
+        Fault::new(
+            Code::InternalError,
+            "the request for gemini could not be written",
+        )
+    })?;
     Ok(json.into())
 }
 
 fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
     if let Some(field) = chat.unsupported.first() {
-        return Err(Fault::invalid(*field, format!("{field} is not supported by this model's provider (gemini); leave it out")));
+        return Err(Fault::invalid(
+            *field,
+            format!("{field} is not supported by this model's provider (gemini); leave it out"),
+        ));
     }
-    let biased = chat.logit_bias.as_ref().is_some_and(|bias| bias.get().contains(':'));
+    let biased = chat
+        .logit_bias
+        .as_ref()
+        .is_some_and(|bias| bias.get().contains(':'));
     if biased {
-        return Err(Fault::invalid("logit_bias", "logit_bias is not supported by this model's provider (gemini); leave it out"));
+        return Err(Fault::invalid(
+            "logit_bias",
+            "logit_bias is not supported by this model's provider (gemini); leave it out",
+        ));
     }
     Ok(())
 }
@@ -84,13 +115,28 @@ fn tools(tools: &[chat::Tool]) -> Result<Vec<Tool<'_>>, Fault> {
     let (mut functions, mut all) = (Vec::new(), Vec::new());
     for (at, tool) in tools.iter().enumerate() {
         match tool {
-            chat::Tool::Function { name, description, parameters, .. } => {
+            chat::Tool::Function {
+                name,
+                description,
+                parameters,
+                ..
+            } => {
                 let parameters_json_schema = parameters.as_deref();
-                functions.push(Function { name, description: description.as_deref(), parameters_json_schema });
+                functions.push(Function {
+                    name,
+                    description: description.as_deref(),
+                    parameters_json_schema,
+                });
             }
-            chat::Tool::Native { wire: WireId::Gemini, json, .. } => all.push(Tool::Native(json)),
+            chat::Tool::Native {
+                wire: WireId::Gemini,
+                json,
+                ..
+            } => all.push(Tool::Native(json)),
             chat::Tool::Native { kind, .. } => {
-                let message = format!("tools[{at}]: a tool of type {kind:?} is not known to this model's provider (gemini); use functions");
+                let message = format!(
+                    "tools[{at}]: a tool of type {kind:?} is not known to this model's provider (gemini); use functions"
+                );
                 return Err(Fault::invalid(format!("tools[{at}].type"), message));
             }
         }
@@ -108,16 +154,25 @@ fn tool_config(choice: &ToolChoice) -> ToolConfig<'_> {
         ToolChoice::Required => ("ANY", Vec::new()),
         ToolChoice::Named(name) => ("ANY", vec![name.as_str()]),
         // AUTO takes no names: VALIDATED is AUTO with them.
-        ToolChoice::Allowed { names, required } => {
-            (if *required { "ANY" } else { "VALIDATED" }, names.iter().map(String::as_str).collect())
-        }
+        ToolChoice::Allowed { names, required } => (
+            if *required { "ANY" } else { "VALIDATED" },
+            names.iter().map(String::as_str).collect(),
+        ),
     };
-    ToolConfig { function_calling_config: FunctionCalling { mode, allowed_function_names } }
+    ToolConfig {
+        function_calling_config: FunctionCalling {
+            mode,
+            allowed_function_names,
+        },
+    }
 }
 
 fn generation_config<'a>(chat: &'a Chat, model: &str) -> Result<GenerationConfig<'a>, Fault> {
     if chat.stop.len() > STOP_BOUND {
-        let message = format!("stop: this model's provider (gemini) takes at most {STOP_BOUND} sequences, not {}", chat.stop.len());
+        let message = format!(
+            "stop: this model's provider (gemini) takes at most {STOP_BOUND} sequences, not {}",
+            chat.stop.len()
+        );
         return Err(Fault::invalid("stop", message));
     }
     let (response_mime_type, response_json_schema) = match &chat.format {
@@ -148,7 +203,9 @@ fn thinking(chat: &Chat, model: &str) -> Result<Option<Thinking>, Fault> {
     if let Some(budget) = chat.reasoning_budget {
         return Ok(Some(by_budget(budget)));
     }
-    let Some(effort) = chat.effort.as_deref() else { return Ok(None) };
+    let Some(effort) = chat.effort.as_deref() else {
+        return Ok(None);
+    };
     let (level, budget) = match effort {
         "none" => return Ok(Some(by_budget(0))),
         "minimal" => ("MINIMAL", 1024),
@@ -156,18 +213,27 @@ fn thinking(chat: &Chat, model: &str) -> Result<Option<Thinking>, Fault> {
         "medium" => ("MEDIUM", 8192),
         "high" | "xhigh" | "max" => ("HIGH", 24576),
         _ => {
-            let message = "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
+            let message =
+                "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
             return Err(Fault::invalid("reasoning_effort", message));
         }
     };
     if is_before_3(model) {
         return Ok(Some(by_budget(budget)));
     }
-    Ok(Some(Thinking { include_thoughts: Some(true), thinking_level: Some(level), thinking_budget: None }))
+    Ok(Some(Thinking {
+        include_thoughts: Some(true),
+        thinking_level: Some(level),
+        thinking_budget: None,
+    }))
 }
 
 fn by_budget(budget: u64) -> Thinking {
-    Thinking { include_thoughts: (budget > 0).then_some(true), thinking_level: None, thinking_budget: Some(budget) }
+    Thinking {
+        include_thoughts: (budget > 0).then_some(true),
+        thinking_level: None,
+        thinking_budget: Some(budget),
+    }
 }
 
 /// True for the models that refuse function calls without a signature: from Gemini 3 on.
@@ -198,7 +264,14 @@ mod tests {
 
     /// A chat that says `hi`.
     fn hi() -> Chat {
-        Chat { messages: vec![Message { role: Role::User, name: None, parts: vec![Part::Text("hi".into())] }], ..Chat::default() }
+        Chat {
+            messages: vec![Message {
+                role: Role::User,
+                name: None,
+                parts: vec![Part::Text("hi".into())],
+            }],
+            ..Chat::default()
+        }
     }
 
     fn body(chat: &Chat, model: &str) -> Value {
@@ -207,21 +280,44 @@ mod tests {
 
     /// The generation config of that chat.
     fn config(chat: Chat, model: &str) -> Value {
-        body(&Chat { messages: hi().messages, ..chat }, model)["generationConfig"].clone()
+        body(
+            &Chat {
+                messages: hi().messages,
+                ..chat
+            },
+            model,
+        )["generationConfig"]
+            .clone()
     }
 
     fn refused(chat: Chat) -> (u16, Option<String>) {
-        let fault = spell(&Chat { messages: hi().messages, ..chat }, "m").unwrap_err();
+        let fault = spell(
+            &Chat {
+                messages: hi().messages,
+                ..chat
+            },
+            "m",
+        )
+        .unwrap_err();
         assert!(fault.ends_route());
         (fault.status.as_u16(), fault.param)
     }
 
     #[test]
     fn the_model_cannot_leave_its_place_in_the_path() {
-        assert_eq!(path("gemini-3.5-flash", Mode::Stream), "/models/gemini-3.5-flash:streamGenerateContent?alt=sse");
+        assert_eq!(
+            path("gemini-3.5-flash", Mode::Stream),
+            "/models/gemini-3.5-flash:streamGenerateContent?alt=sse"
+        );
         assert_eq!(path("models/x", Mode::Whole), "/models/x:generateContent");
-        assert_eq!(path("tunedModels/my-1", Mode::Whole), "/tunedModels/my-1:generateContent");
-        assert_eq!(path("../x?a#b:c %é", Mode::Whole), "/models/..%2Fx%3Fa%23b%3Ac%20%25%C3%A9:generateContent");
+        assert_eq!(
+            path("tunedModels/my-1", Mode::Whole),
+            "/tunedModels/my-1:generateContent"
+        );
+        assert_eq!(
+            path("../x?a#b:c %é", Mode::Whole),
+            "/models/..%2Fx%3Fa%23b%3Ac%20%25%C3%A9:generateContent"
+        );
     }
 
     #[test]
@@ -251,45 +347,144 @@ mod tests {
             "presencePenalty": 0.5, "frequencyPenalty": -0.5, "candidateCount": 2, "responseLogprobs": true, "logprobs": 3
         });
         assert_eq!(config(chat, "m"), expected);
-        assert_eq!(config(Chat { choices: Some(1), logprobs: Some(false), top_logprobs: Some(1), ..Chat::default() }, "m"), json!({}));
+        assert_eq!(
+            config(
+                Chat {
+                    choices: Some(1),
+                    logprobs: Some(false),
+                    top_logprobs: Some(1),
+                    ..Chat::default()
+                },
+                "m"
+            ),
+            json!({})
+        );
     }
 
     #[test]
     fn effort_is_a_level_or_before_gemini_3_a_budget() {
-        let effort = |effort: &str, model| config(Chat { effort: Some(effort.into()), ..Chat::default() }, model)["thinkingConfig"].clone();
-        for (word, level) in
-            [("minimal", "MINIMAL"), ("low", "LOW"), ("medium", "MEDIUM"), ("high", "HIGH"), ("xhigh", "HIGH"), ("max", "HIGH")]
-        {
-            assert_eq!(effort(word, "gemini-3.5-flash"), json!({"includeThoughts": true, "thinkingLevel": level}));
+        let effort = |effort: &str, model| {
+            config(
+                Chat {
+                    effort: Some(effort.into()),
+                    ..Chat::default()
+                },
+                model,
+            )["thinkingConfig"]
+                .clone()
+        };
+        for (word, level) in [
+            ("minimal", "MINIMAL"),
+            ("low", "LOW"),
+            ("medium", "MEDIUM"),
+            ("high", "HIGH"),
+            ("xhigh", "HIGH"),
+            ("max", "HIGH"),
+        ] {
+            assert_eq!(
+                effort(word, "gemini-3.5-flash"),
+                json!({"includeThoughts": true, "thinkingLevel": level})
+            );
         }
-        assert_eq!(effort("none", "gemini-3.5-flash"), json!({"thinkingBudget": 0}));
-        assert_eq!(effort("low", "models/gemini-2.5-flash"), json!({"includeThoughts": true, "thinkingBudget": 1024}));
-        assert_eq!(effort("max", "gemini-2.5-pro"), json!({"includeThoughts": true, "thinkingBudget": 24576}));
-        let both = Chat { effort: Some("low".into()), reasoning_budget: Some(77), ..Chat::default() };
-        assert_eq!(config(both, "m")["thinkingConfig"], json!({"includeThoughts": true, "thinkingBudget": 77}));
-        assert_eq!(refused(Chat { effort: Some("some".into()), ..Chat::default() }), (400, Some("reasoning_effort".into())));
+        assert_eq!(
+            effort("none", "gemini-3.5-flash"),
+            json!({"thinkingBudget": 0})
+        );
+        assert_eq!(
+            effort("low", "models/gemini-2.5-flash"),
+            json!({"includeThoughts": true, "thinkingBudget": 1024})
+        );
+        assert_eq!(
+            effort("max", "gemini-2.5-pro"),
+            json!({"includeThoughts": true, "thinkingBudget": 24576})
+        );
+        let both = Chat {
+            effort: Some("low".into()),
+            reasoning_budget: Some(77),
+            ..Chat::default()
+        };
+        assert_eq!(
+            config(both, "m")["thinkingConfig"],
+            json!({"includeThoughts": true, "thinkingBudget": 77})
+        );
+        assert_eq!(
+            refused(Chat {
+                effort: Some("some".into()),
+                ..Chat::default()
+            }),
+            (400, Some("reasoning_effort".into()))
+        );
     }
 
     #[test]
     fn the_form_of_the_answer_is_spelled() {
         let schema = json!({"type": "object", "$ref": "#/x"});
-        let format = Format::Schema { name: "n".into(), description: None, schema: Some(raw(&schema)), strict: Some(true) };
-        let expected = json!({"responseMimeType": "application/json", "responseJsonSchema": schema});
-        assert_eq!(config(Chat { format: Some(format), ..Chat::default() }, "m"), expected);
+        let format = Format::Schema {
+            name: "n".into(),
+            description: None,
+            schema: Some(raw(&schema)),
+            strict: Some(true),
+        };
+        let expected =
+            json!({"responseMimeType": "application/json", "responseJsonSchema": schema});
+        assert_eq!(
+            config(
+                Chat {
+                    format: Some(format),
+                    ..Chat::default()
+                },
+                "m"
+            ),
+            expected
+        );
         let expected = json!({"responseMimeType": "application/json"});
-        assert_eq!(config(Chat { format: Some(Format::Json), ..Chat::default() }, "m"), expected);
-        assert_eq!(config(Chat { format: Some(Format::Text), ..Chat::default() }, "m"), json!({}));
+        assert_eq!(
+            config(
+                Chat {
+                    format: Some(Format::Json),
+                    ..Chat::default()
+                },
+                "m"
+            ),
+            expected
+        );
+        assert_eq!(
+            config(
+                Chat {
+                    format: Some(Format::Text),
+                    ..Chat::default()
+                },
+                "m"
+            ),
+            json!({})
+        );
     }
 
     fn function(name: &str) -> chat::Tool {
         let parameters = Some(raw(&json!({"type": "object"})));
-        chat::Tool::Function { name: name.into(), description: Some("d".into()), parameters, strict: Some(true), cache: None }
+        chat::Tool::Function {
+            name: name.into(),
+            description: Some("d".into()),
+            parameters,
+            strict: Some(true),
+            cache: None,
+        }
     }
 
     #[test]
     fn tools_are_declared_together() {
-        let search = chat::Tool::Native { wire: WireId::Gemini, kind: "googleSearch".into(), json: raw(&json!({"googleSearch": {}})) };
-        let bare = chat::Tool::Function { name: "b".into(), description: None, parameters: None, strict: None, cache: None };
+        let search = chat::Tool::Native {
+            wire: WireId::Gemini,
+            kind: "googleSearch".into(),
+            json: raw(&json!({"googleSearch": {}})),
+        };
+        let bare = chat::Tool::Function {
+            name: "b".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache: None,
+        };
         let tools = vec![search, function("a"), bare];
         let expected = json!([
             {"functionDeclarations": [{"name": "a", "description": "d", "parametersJsonSchema": {"type": "object"}}, {"name": "b"}]},
@@ -305,24 +500,87 @@ mod tests {
             (ToolChoice::None, json!({"mode": "NONE"})),
             (ToolChoice::Auto, json!({"mode": "AUTO"})),
             (ToolChoice::Required, json!({"mode": "ANY"})),
-            (ToolChoice::Named("a".into()), json!({"mode": "ANY", "allowedFunctionNames": ["a"]})),
-            (ToolChoice::Allowed { names: names(), required: true }, json!({"mode": "ANY", "allowedFunctionNames": ["a"]})),
-            (ToolChoice::Allowed { names: names(), required: false }, json!({"mode": "VALIDATED", "allowedFunctionNames": ["a"]})),
+            (
+                ToolChoice::Named("a".into()),
+                json!({"mode": "ANY", "allowedFunctionNames": ["a"]}),
+            ),
+            (
+                ToolChoice::Allowed {
+                    names: names(),
+                    required: true,
+                },
+                json!({"mode": "ANY", "allowedFunctionNames": ["a"]}),
+            ),
+            (
+                ToolChoice::Allowed {
+                    names: names(),
+                    required: false,
+                },
+                json!({"mode": "VALIDATED", "allowedFunctionNames": ["a"]}),
+            ),
         ] {
-            let chat = Chat { tools: vec![function("a")], tool_choice: Some(choice), ..hi() };
-            assert_eq!(body(&chat, "m")["toolConfig"]["functionCallingConfig"], expected);
+            let chat = Chat {
+                tools: vec![function("a")],
+                tool_choice: Some(choice),
+                ..hi()
+            };
+            assert_eq!(
+                body(&chat, "m")["toolConfig"]["functionCallingConfig"],
+                expected
+            );
         }
-        assert_eq!(body(&Chat { tool_choice: Some(ToolChoice::None), ..hi() }, "m").get("toolConfig"), None);
+        assert_eq!(
+            body(
+                &Chat {
+                    tool_choice: Some(ToolChoice::None),
+                    ..hi()
+                },
+                "m"
+            )
+            .get("toolConfig"),
+            None
+        );
     }
 
     #[test]
     fn what_gemini_cannot_do_is_refused_by_name() {
-        let native = chat::Tool::Native { wire: WireId::OpenaiChat, kind: "custom".into(), json: raw(&json!({})) };
-        assert_eq!(refused(Chat { tools: vec![function("a"), native], ..Chat::default() }), (400, Some("tools[1].type".into())));
-        assert_eq!(refused(Chat { unsupported: vec!["prediction", "store"], ..Chat::default() }), (400, Some("prediction".into())));
-        assert_eq!(refused(Chat { stop: vec!["x".into(); 6], ..Chat::default() }), (400, Some("stop".into())));
-        assert_eq!(refused(Chat { logit_bias: Some(raw(&json!({"1": 5}))), ..Chat::default() }), (400, Some("logit_bias".into())));
-        assert_eq!(spell(&Chat::default(), "m").unwrap_err().param.as_deref(), Some("messages"));
+        let native = chat::Tool::Native {
+            wire: WireId::OpenaiChat,
+            kind: "custom".into(),
+            json: raw(&json!({})),
+        };
+        assert_eq!(
+            refused(Chat {
+                tools: vec![function("a"), native],
+                ..Chat::default()
+            }),
+            (400, Some("tools[1].type".into()))
+        );
+        assert_eq!(
+            refused(Chat {
+                unsupported: vec!["prediction", "store"],
+                ..Chat::default()
+            }),
+            (400, Some("prediction".into()))
+        );
+        assert_eq!(
+            refused(Chat {
+                stop: vec!["x".into(); 6],
+                ..Chat::default()
+            }),
+            (400, Some("stop".into()))
+        );
+        assert_eq!(
+            refused(Chat {
+                logit_bias: Some(raw(&json!({"1": 5}))),
+                ..Chat::default()
+            }),
+            (400, Some("logit_bias".into()))
+        );
+        assert_eq!(
+            spell(&Chat::default(), "m").unwrap_err().param.as_deref(),
+            Some("messages")
+        );
     }
 
     #[test]
@@ -337,6 +595,15 @@ mod tests {
             ..hi()
         };
         assert_eq!(body(&chat, "m"), body(&hi(), "m"));
-        assert_eq!(body(&Chat { service_tier: Some("flex".into()), ..hi() }, "m")["serviceTier"], "flex");
+        assert_eq!(
+            body(
+                &Chat {
+                    service_tier: Some("flex".into()),
+                    ..hi()
+                },
+                "m"
+            )["serviceTier"],
+            "flex"
+        );
     }
 }

@@ -1,9 +1,10 @@
-//! Why Gemini stopped: the provider's words, and the numbers that some of its encodings have for them.
+//! Why Gemini stopped: the provider's words, and the numbers that some of its encodings have for
+//! them.
 
 use crate::model::event::Reason;
 
-/// The reason behind the provider's word; `called` where the choice called functions. Words not known yet are `stop`:
-/// the provider says that the answer is over, and what it said stands.
+/// The reason behind the provider's word; `called` where the choice called functions. Words not
+/// known yet are `stop`: the provider says that the answer is over, and what it said stands.
 pub(super) fn reason(native: &str, called: bool) -> Reason {
     match native {
         "MAX_TOKENS" | "2" | "CONTINUATION" => Reason::Length,
@@ -45,7 +46,10 @@ pub(super) fn reason(native: &str, called: bool) -> Reason {
 
 /// True for the words that say "none yet".
 pub(super) fn is_unset(block_reason: &str) -> bool {
-    matches!(block_reason, "" | "0" | "BLOCK_REASON_UNSPECIFIED" | "BLOCKED_REASON_UNSPECIFIED")
+    matches!(
+        block_reason,
+        "" | "0" | "BLOCK_REASON_UNSPECIFIED" | "BLOCKED_REASON_UNSPECIFIED"
+    )
 }
 
 #[cfg(test)]
@@ -65,7 +69,11 @@ mod tests {
             ("SPII", "8", Reason::ContentFilter),
             ("MALFORMED_FUNCTION_CALL", "9", Reason::Error),
         ] {
-            assert_eq!((reason(word, false), reason(number, false)), (expected, expected), "{word}");
+            assert_eq!(
+                (reason(word, false), reason(number, false)),
+                (expected, expected),
+                "{word}"
+            );
         }
     }
 

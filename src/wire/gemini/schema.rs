@@ -1,7 +1,7 @@
 //! What `GenerateContentResponse` looks like on the wire, borrowed from the frame.
 //!
-//! Invariants: names are read in camelCase and in snake_case, enums as words and as numbers, `null` as absent; what is
-//! not known is passed over. Nothing is copied but strings with escapes.
+//! Invariants: names are read in camelCase and in snake_case, enums as words and as numbers, `null`
+//! as absent; what is not known is passed over. Nothing is copied but strings with escapes.
 
 mod lenient;
 
@@ -148,7 +148,15 @@ pub(super) fn raw_parts(json: &str) -> Result<Vec<Vec<&RawValue>>, serde_json::E
         parts: List<&'a RawValue>,
     }
     let chunk: Chunk<'_> = serde_json::from_str(json)?;
-    Ok(chunk.candidates.0.into_iter().map(|it| it.content.map_or_else(Vec::new, |content| content.parts.0.into_vec())).collect())
+    Ok(chunk
+        .candidates
+        .0
+        .into_iter()
+        .map(|it| {
+            it.content
+                .map_or_else(Vec::new, |content| content.parts.0.into_vec())
+        })
+        .collect())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
@@ -166,8 +174,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
                 while let Some(Text(name)) = map.next_key()? {
                     match &*name {
                         "text" => part.text = map.next_value()?,
-                        "thought" => part.thought = map.next_value::<Option<bool>>()?.unwrap_or_default(),
-                        "thoughtSignature" | "thought_signature" => part.signature = map.next_value()?,
+                        "thought" => {
+                            part.thought = map.next_value::<Option<bool>>()?.unwrap_or_default();
+                        }
+                        "thoughtSignature" | "thought_signature" => {
+                            part.signature = map.next_value()?;
+                        }
                         "functionCall" | "function_call" => part.call = map.next_value()?,
                         _ => part.other |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
                     }

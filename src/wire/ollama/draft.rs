@@ -1,9 +1,9 @@
 //! A request for this wire, written from the neutral chat.
 //!
-//! What the target cannot do is a 400 that names it; a tool that must be called is such a thing. Left out without a word
-//! are wishes whose absence changes no meaning: parallel tool calls, strictness of tools, the size of a thinking budget,
-//! verbosity, service tier, image detail, labels, end users, cache marks, participants' names, and that a tool failed
-//! (its words say so).
+//! What the target cannot do is a 400 that names it; a tool that must be called is such a thing.
+//! Left out without a word are wishes whose absence changes no meaning: parallel tool calls,
+//! strictness of tools, the size of a thinking budget, verbosity, service tier, image detail,
+//! labels, end users, cache marks, participants' names, and that a tool failed (its words say so).
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,7 +19,9 @@ use crate::wire::{Draft, Mode};
 
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    written::draft(WireId::Ollama, "/api/chat", ask, target, mode, |chat| body(chat, target, mode))
+    written::draft(WireId::Ollama, "/api/chat", ask, target, mode, |chat| {
+        body(chat, target, mode)
+    })
 }
 
 #[derive(Serialize)]
@@ -60,11 +62,21 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
 fn tools(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
     match &chat.tool_choice {
         Some(ToolChoice::None) => Ok(Vec::new()),
-        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) => {
+        Some(
+            ToolChoice::Required
+            | ToolChoice::Named(_)
+            | ToolChoice::Allowed { required: true, .. },
+        ) => {
             let message = "tool_choice: the ollama wire cannot make a model call a tool; send auto or choose another model";
             Err(Fault::invalid("tool_choice", message))
         }
-        Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) | None => declared(chat, WireId::Ollama),
+        Some(
+            ToolChoice::Auto
+            | ToolChoice::Allowed {
+                required: false, ..
+            },
+        )
+        | None => declared(chat, WireId::Ollama),
     }
 }
 
@@ -91,7 +103,8 @@ enum Think {
     Level(&'static str),
 }
 
-/// Whether to think, and how hard. Said only where it is asked for: models that cannot think refuse any word of it.
+/// Whether to think, and how hard. Said only where it is asked for: models that cannot think refuse
+/// any word of it.
 fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
     let level = match chat.effort.as_deref() {
         None => None,
@@ -101,7 +114,8 @@ fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
         Some("high" | "xhigh") => Some(Think::Level("high")),
         Some("max") => Some(Think::Level("max")),
         Some(_) => {
-            let message = "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
+            let message =
+                "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
             return Err(Fault::invalid("reasoning_effort", message));
         }
     };
@@ -166,7 +180,12 @@ mod tests {
     use crate::model::wire::DialectId;
 
     fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
-        let header = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let header = |name, value| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
         let ask = Ask {
             dialect: DialectId::Events,
             shape: Some(shape),
@@ -187,55 +206,137 @@ mod tests {
             chat: OnceLock::from(Ok(chat)),
         };
         let provider = Provider::example(WireId::Ollama, "http://127.0.0.1:11434");
-        draft(&ask, &Target { provider: Arc::new(provider), model: "qwen3:4b".into() }, mode)
+        draft(
+            &ask,
+            &Target {
+                provider: Arc::new(provider),
+                model: "qwen3:4b".into(),
+            },
+            mode,
+        )
     }
 
     /// The body that a chat becomes, but for model, messages and stream.
     fn options(chat: Chat) -> Value {
-        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap();
+        let draft = drafted(
+            WireId::OpenaiChat,
+            "",
+            Chat {
+                messages: hi(),
+                ..chat
+            },
+            Mode::Stream,
+        )
+        .unwrap();
         let mut body: Value = serde_json::from_slice(&draft.body).unwrap();
-        ["model", "messages", "stream"].iter().for_each(|name| assert!(body.as_object_mut().unwrap().remove(*name).is_some()));
+        ["model", "messages", "stream"]
+            .iter()
+            .for_each(|name| assert!(body.as_object_mut().unwrap().remove(*name).is_some()));
         body
     }
 
     fn refused(chat: Chat) -> String {
-        let fault = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..chat }, Mode::Stream).unwrap_err();
+        let fault = drafted(
+            WireId::OpenaiChat,
+            "",
+            Chat {
+                messages: hi(),
+                ..chat
+            },
+            Mode::Stream,
+        )
+        .unwrap_err();
         assert_eq!(fault.status.as_u16(), 400);
         fault.param.unwrap()
     }
 
     fn hi() -> Vec<Message> {
-        vec![Message { role: Role::User, name: Some("ann".into()), parts: vec![Part::Text("hi".into())] }]
+        vec![Message {
+            role: Role::User,
+            name: Some("ann".into()),
+            parts: vec![Part::Text("hi".into())],
+        }]
     }
 
     fn function(name: &str) -> Tool {
-        Tool::Function { name: name.into(), description: None, parameters: None, strict: Some(true), cache: Some(CacheMark::default()) }
+        Tool::Function {
+            name: name.into(),
+            description: None,
+            parameters: None,
+            strict: Some(true),
+            cache: Some(CacheMark::default()),
+        }
     }
 
     fn schema(schema: Option<Value>) -> Option<Format> {
         let schema = schema.map(|it| RawValue::from_string(it.to_string()).unwrap());
-        Some(Format::Schema { name: "n".into(), description: None, schema, strict: Some(true) })
+        Some(Format::Schema {
+            name: "n".into(),
+            description: None,
+            schema,
+            strict: Some(true),
+        })
     }
 
     #[test]
     fn a_body_of_this_shape_goes_out_as_it_came() {
         let body = r#"{ "model":"smart","x":1.0 }"#;
         let draft = drafted(WireId::Ollama, body, Chat::default(), Mode::Stream).unwrap();
-        assert_eq!((&*draft.path, &draft.body[..]), ("/api/chat", &br#"{ "model":"qwen3:4b","x":1.0 ,"stream":true}"#[..]));
-        let draft = drafted(WireId::Ollama, r#"{"stream":true,"model":""}"#, Chat::default(), Mode::Whole).unwrap();
+        assert_eq!(
+            (&*draft.path, &draft.body[..]),
+            (
+                "/api/chat",
+                &br#"{ "model":"qwen3:4b","x":1.0 ,"stream":true}"#[..]
+            )
+        );
+        let draft = drafted(
+            WireId::Ollama,
+            r#"{"stream":true,"model":""}"#,
+            Chat::default(),
+            Mode::Whole,
+        )
+        .unwrap();
         assert_eq!(&draft.body[..], br#"{"stream":false,"model":"qwen3:4b"}"#);
         assert!(drafted(WireId::Ollama, "[]", Chat::default(), Mode::Whole).is_err());
     }
 
     #[test]
     fn a_chat_is_written_with_nothing_that_was_not_asked_for() {
-        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..Chat::default() }, Mode::Stream).unwrap();
+        let draft = drafted(
+            WireId::OpenaiChat,
+            "",
+            Chat {
+                messages: hi(),
+                ..Chat::default()
+            },
+            Mode::Stream,
+        )
+        .unwrap();
         let expected = json!({"model": "qwen3:4b", "messages": [{"role": "user", "content": "hi"}], "stream": true});
-        assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap(), expected);
-        let names: Vec<&str> = draft.headers.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&draft.body).unwrap(),
+            expected
+        );
+        let names: Vec<&str> = draft
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         assert_eq!(names, ["traceparent"]);
-        let draft = drafted(WireId::OpenaiChat, "", Chat { messages: hi(), ..Chat::default() }, Mode::Whole).unwrap();
-        assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap()["stream"], false);
+        let draft = drafted(
+            WireId::OpenaiChat,
+            "",
+            Chat {
+                messages: hi(),
+                ..Chat::default()
+            },
+            Mode::Whole,
+        )
+        .unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&draft.body).unwrap()["stream"],
+            false
+        );
     }
 
     #[test]
@@ -259,13 +360,26 @@ mod tests {
                 "presence_penalty": 0.1, "frequency_penalty": -0.2},
             "logprobs": true, "top_logprobs": 3});
         assert_eq!(options(chat), expected);
-        assert_eq!(options(Chat { logprobs: Some(false), top_logprobs: Some(3), ..Chat::default() }), json!({}));
+        assert_eq!(
+            options(Chat {
+                logprobs: Some(false),
+                top_logprobs: Some(3),
+                ..Chat::default()
+            }),
+            json!({})
+        );
     }
 
     #[test]
     fn thinking_is_asked_for_by_effort_or_budget() {
         let think = |effort: Option<&str>, reasoning_budget| {
-            options(Chat { effort: effort.map(Into::into), reasoning_budget, ..Chat::default() }).get("think").cloned()
+            options(Chat {
+                effort: effort.map(Into::into),
+                reasoning_budget,
+                ..Chat::default()
+            })
+            .get("think")
+            .cloned()
         };
         for (effort, expected) in [
             ("none", json!(false)),
@@ -283,27 +397,79 @@ mod tests {
         assert_eq!(think(None, Some(0)), Some(json!(false)));
         assert_eq!(think(Some("high"), Some(2000)), Some(json!("high")));
         assert_eq!(think(Some("none"), Some(2000)), Some(json!(true)));
-        assert_eq!(refused(Chat { effort: Some("some".into()), ..Chat::default() }), "reasoning_effort");
+        assert_eq!(
+            refused(Chat {
+                effort: Some("some".into()),
+                ..Chat::default()
+            }),
+            "reasoning_effort"
+        );
     }
 
     #[test]
     fn the_form_of_the_answer() {
         let shape = json!({"type": "object"});
-        assert_eq!(options(Chat { format: schema(Some(shape.clone())), ..Chat::default() }), json!({"format": shape}));
-        assert_eq!(options(Chat { format: Some(Format::Json), ..Chat::default() }), json!({"format": "json"}));
-        assert_eq!(options(Chat { format: Some(Format::Text), ..Chat::default() }), json!({}));
-        assert_eq!(refused(Chat { format: schema(None), ..Chat::default() }), "response_format");
+        assert_eq!(
+            options(Chat {
+                format: schema(Some(shape.clone())),
+                ..Chat::default()
+            }),
+            json!({"format": shape})
+        );
+        assert_eq!(
+            options(Chat {
+                format: Some(Format::Json),
+                ..Chat::default()
+            }),
+            json!({"format": "json"})
+        );
+        assert_eq!(
+            options(Chat {
+                format: Some(Format::Text),
+                ..Chat::default()
+            }),
+            json!({})
+        );
+        assert_eq!(
+            refused(Chat {
+                format: schema(None),
+                ..Chat::default()
+            }),
+            "response_format"
+        );
     }
 
     #[test]
     fn tools_may_be_called_and_never_must() {
-        let tools = |choice| Chat { tools: vec![function("a"), function("b")], tool_choice: choice, ..Chat::default() };
-        let count = |choice| options(tools(choice)).get("tools").map_or(0, |list| list.as_array().unwrap().len());
-        let allowed = |required| Some(ToolChoice::Allowed { names: vec!["b".into()], required });
-        for (choice, declared) in [(None, 2), (Some(ToolChoice::Auto), 2), (allowed(false), 1), (Some(ToolChoice::None), 0)] {
+        let tools = |choice| Chat {
+            tools: vec![function("a"), function("b")],
+            tool_choice: choice,
+            ..Chat::default()
+        };
+        let count = |choice| {
+            options(tools(choice))
+                .get("tools")
+                .map_or(0, |list| list.as_array().unwrap().len())
+        };
+        let allowed = |required| {
+            Some(ToolChoice::Allowed {
+                names: vec!["b".into()],
+                required,
+            })
+        };
+        for (choice, declared) in [
+            (None, 2),
+            (Some(ToolChoice::Auto), 2),
+            (allowed(false), 1),
+            (Some(ToolChoice::None), 0),
+        ] {
             assert_eq!(count(choice), declared);
         }
-        for choice in [Some(ToolChoice::Required), Some(ToolChoice::Named("a".into())), allowed(true)] {
+        for choice in [
+            Some(ToolChoice::Required),
+            Some(ToolChoice::Named("a".into())),
+            allowed(true),
+        ] {
             assert_eq!(refused(tools(choice)), "tool_choice");
         }
     }
@@ -311,9 +477,27 @@ mod tests {
     #[test]
     fn what_it_cannot_do_is_refused_by_name() {
         let bias = |json: &str| Some(RawValue::from_string(json.into()).unwrap());
-        assert_eq!(refused(Chat { choices: Some(2), ..Chat::default() }), "n");
-        assert_eq!(refused(Chat { unsupported: vec!["prediction"], ..Chat::default() }), "prediction");
-        assert_eq!(refused(Chat { logit_bias: bias(r#"{"1":-100}"#), ..Chat::default() }), "logit_bias");
+        assert_eq!(
+            refused(Chat {
+                choices: Some(2),
+                ..Chat::default()
+            }),
+            "n"
+        );
+        assert_eq!(
+            refused(Chat {
+                unsupported: vec!["prediction"],
+                ..Chat::default()
+            }),
+            "prediction"
+        );
+        assert_eq!(
+            refused(Chat {
+                logit_bias: bias(r#"{"1":-100}"#),
+                ..Chat::default()
+            }),
+            "logit_bias"
+        );
         let advice = Chat {
             parallel_tools: Some(false),
             verbosity: Some("low".into()),

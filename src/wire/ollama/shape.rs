@@ -1,4 +1,5 @@
-//! What stands on a line, as serde reads it: borrowed from the frame, and lenient about what is missing.
+//! What stands on a line, as serde reads it: borrowed from the frame, and lenient about what is
+//! missing.
 //!
 //! Nothing here implements Debug: these are completions.
 

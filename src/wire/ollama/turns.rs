@@ -1,7 +1,7 @@
 //! The conversation: messages whose content is one string, pictures beside it.
 //!
-//! Invariants: the order stays; each tool result is a message of its own, before what else its turn says; messages that
-//! say nothing are left out.
+//! Invariants: the order stays; each tool result is a message of its own, before what else its turn
+//! says; messages that say nothing are left out.
 
 use std::borrow::Cow;
 
@@ -45,8 +45,14 @@ struct Function<'a> {
 pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
     let mut all = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate() {
-        let place = Place { wire: WireId::Ollama, at };
-        let mut turn = Message { role: role(message.role), ..Message::default() };
+        let place = Place {
+            wire: WireId::Ollama,
+            at,
+        };
+        let mut turn = Message {
+            role: role(message.role),
+            ..Message::default()
+        };
         for part in &message.parts {
             match part {
                 Part::ToolResult(result) => all.push(answer(result, messages, place)?),
@@ -58,10 +64,25 @@ pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> 
     filled(all, WireId::Ollama)
 }
 
-fn answer<'a>(result: &'a ToolResult, messages: &'a [chat::Message], place: Place) -> Result<Message<'a>, Fault> {
-    let tool_name = result.name.as_deref().or_else(|| tool_name_of(messages, &result.id));
-    let mut answer = Message { role: "tool", tool_name, tool_call_id: Some(&result.id), ..Message::default() };
-    result.parts.iter().try_for_each(|part| answer.add(part, place))?;
+fn answer<'a>(
+    result: &'a ToolResult,
+    messages: &'a [chat::Message],
+    place: Place,
+) -> Result<Message<'a>, Fault> {
+    let tool_name = result
+        .name
+        .as_deref()
+        .or_else(|| tool_name_of(messages, &result.id));
+    let mut answer = Message {
+        role: "tool",
+        tool_name,
+        tool_call_id: Some(&result.id),
+        ..Message::default()
+    };
+    result
+        .parts
+        .iter()
+        .try_for_each(|part| answer.add(part, place))?;
     Ok(answer)
 }
 
@@ -71,13 +92,16 @@ impl<'a> Message<'a> {
             Part::Text(text) | Part::Refusal(text) => self.say(text),
             Part::CacheMark(_) => {}
             Part::Reasoning(past) if self.role == "assistant" => self.thought(past),
-            Part::ToolCall(call) if self.role == "assistant" => self.tool_calls.push(past_call(call, place)?),
+            Part::ToolCall(call) if self.role == "assistant" => {
+                self.tool_calls.push(past_call(call, place)?);
+            }
             part => self.media(part, place)?,
         }
         Ok(())
     }
 
-    /// The pieces of the model's own text go on where they were cut; those of others are paragraphs.
+    /// The pieces of the model's own text go on where they were cut; those of others are
+    /// paragraphs.
     fn say(&mut self, text: &str) {
         if !self.content.is_empty() && !text.is_empty() && self.role != "assistant" {
             self.content.push('\n');
@@ -95,7 +119,11 @@ impl<'a> Message<'a> {
     fn media(&mut self, part: &'a Part, place: Place) -> Result<(), Fault> {
         match media(part, place)? {
             Media::Words { title, text } => self.say(&Media::told(title, &text)),
-            Media::Link(_) => return Err(place.untaken("takes no links to images, and links are not fetched here; send a data URI")),
+            Media::Link(_) => {
+                return Err(place.untaken(
+                    "takes no links to images, and links are not fetched here; send a data URI",
+                ));
+            }
             Media::Picture { .. } if !matches!(self.role, "user" | "tool") => {
                 return Err(place.untaken("takes images in user and tool messages only"));
             }
@@ -105,12 +133,21 @@ impl<'a> Message<'a> {
     }
 
     fn says_something(&self) -> bool {
-        !(self.content.is_empty() && self.thinking.is_empty() && self.images.is_empty() && self.tool_calls.is_empty())
+        !(self.content.is_empty()
+            && self.thinking.is_empty()
+            && self.images.is_empty()
+            && self.tool_calls.is_empty())
     }
 }
 
 fn past_call(call: &PastCall, place: Place) -> Result<Call<'_>, Fault> {
-    Ok(Call { id: &call.id, function: Function { name: &call.name, arguments: arguments(call, place)? } })
+    Ok(Call {
+        id: &call.id,
+        function: Function {
+            name: &call.name,
+            arguments: arguments(call, place)?,
+        },
+    })
 }
 
 #[cfg(test)]
@@ -121,7 +158,11 @@ mod tests {
     use crate::model::chat::{CacheMark, Role, Source};
 
     fn say(role: Role, parts: Vec<Part>) -> chat::Message {
-        chat::Message { role, name: Some("ann".into()), parts }
+        chat::Message {
+            role,
+            name: Some("ann".into()),
+            parts,
+        }
     }
 
     fn text(text: &str) -> Part {
@@ -129,24 +170,48 @@ mod tests {
     }
 
     fn picture(source: Source) -> Part {
-        Part::Image { source, detail: Some("low".into()) }
+        Part::Image {
+            source,
+            detail: Some("low".into()),
+        }
     }
 
     fn data(media_type: &str) -> Source {
-        Source::Data { media_type: media_type.into(), base64: "w6k=".into() }
+        Source::Data {
+            media_type: media_type.into(),
+            base64: "w6k=".into(),
+        }
     }
 
     fn call(id: &str, arguments: &str) -> Part {
         let (id, arguments) = (id.into(), arguments.into());
-        Part::ToolCall(PastCall { id, name: "f".into(), arguments, signature: None, wire: None, custom: false })
+        Part::ToolCall(PastCall {
+            id,
+            name: "f".into(),
+            arguments,
+            signature: None,
+            wire: None,
+            custom: false,
+        })
     }
 
     fn result(id: &str, name: Option<&str>, parts: Vec<Part>) -> Part {
-        Part::ToolResult(ToolResult { id: id.into(), name: name.map(Into::into), parts, is_error: true })
+        Part::ToolResult(ToolResult {
+            id: id.into(),
+            name: name.map(Into::into),
+            parts,
+            is_error: true,
+        })
     }
 
     fn past(text: &str, wire: Option<WireId>, on_text: bool) -> Part {
-        Part::Reasoning(PastReasoning { text: text.into(), signature: Some("thinking".into()), redacted: None, wire, on_text })
+        Part::Reasoning(PastReasoning {
+            text: text.into(),
+            signature: Some("thinking".into()),
+            redacted: None,
+            wire,
+            on_text,
+        })
     }
 
     fn spelled(messages: &[chat::Message]) -> Value {
@@ -157,8 +222,19 @@ mod tests {
     fn everything_said_is_one_string() {
         let messages = [
             say(Role::System, vec![text("be"), text("kind")]),
-            say(Role::User, vec![text("a"), text(""), Part::CacheMark(CacheMark::default()), text("b")]),
-            say(Role::Assistant, vec![text("c"), text("d"), Part::Refusal("e".into())]),
+            say(
+                Role::User,
+                vec![
+                    text("a"),
+                    text(""),
+                    Part::CacheMark(CacheMark::default()),
+                    text("b"),
+                ],
+            ),
+            say(
+                Role::Assistant,
+                vec![text("c"), text("d"), Part::Refusal("e".into())],
+            ),
             say(Role::User, vec![text("")]),
             say(Role::User, vec![]),
         ];
@@ -172,17 +248,43 @@ mod tests {
 
     #[test]
     fn pictures_stand_beside_the_words_and_files_among_them() {
-        let file = Part::File { source: data("text/markdown"), filename: Some("notes".into()) };
-        let messages = [say(Role::User, vec![picture(data("image/png")), text("look"), file])];
-        assert_eq!(spelled(&messages), json!([{"role": "user", "content": "look\nnotes:\né", "images": ["w6k="]}]));
+        let file = Part::File {
+            source: data("text/markdown"),
+            filename: Some("notes".into()),
+        };
+        let messages = [say(
+            Role::User,
+            vec![picture(data("image/png")), text("look"), file],
+        )];
+        assert_eq!(
+            spelled(&messages),
+            json!([{"role": "user", "content": "look\nnotes:\né", "images": ["w6k="]}])
+        );
     }
 
     #[test]
     fn calls_and_their_answers() {
         let messages = [
-            say(Role::Assistant, vec![text("ok"), call("1", r#"{"x": 1}"#), call("2", "")]),
-            say(Role::Tool, vec![result("1", None, vec![text("r"), picture(data("image/png"))])]),
-            say(Role::User, vec![text("and?"), result("2", Some("g"), vec![]), result("9", None, vec![text("s")])]),
+            say(
+                Role::Assistant,
+                vec![text("ok"), call("1", r#"{"x": 1}"#), call("2", "")],
+            ),
+            say(
+                Role::Tool,
+                vec![result(
+                    "1",
+                    None,
+                    vec![text("r"), picture(data("image/png"))],
+                )],
+            ),
+            say(
+                Role::User,
+                vec![
+                    text("and?"),
+                    result("2", Some("g"), vec![]),
+                    result("9", None, vec![text("s")]),
+                ],
+            ),
         ];
         let expected = json!([
             {"role": "assistant", "content": "ok", "tool_calls": [
@@ -214,21 +316,65 @@ mod tests {
         let link = || picture(Source::Url("https://a.example/b.png".into()));
         for (message, words) in [
             (say(Role::User, vec![link()]), "links"),
-            (say(Role::Tool, vec![result("1", None, vec![link()])]), "links"),
-            (say(Role::Assistant, vec![picture(data("image/png"))]), "user and tool"),
-            (say(Role::System, vec![picture(data("image/png"))]), "user and tool"),
-            (say(Role::User, vec![Part::Audio { data: "AA==".into(), format: "wav".into() }]), "audio"),
-            (say(Role::User, vec![Part::File { source: data("application/pdf"), filename: None }]), "application/pdf"),
+            (
+                say(Role::Tool, vec![result("1", None, vec![link()])]),
+                "links",
+            ),
+            (
+                say(Role::Assistant, vec![picture(data("image/png"))]),
+                "user and tool",
+            ),
+            (
+                say(Role::System, vec![picture(data("image/png"))]),
+                "user and tool",
+            ),
+            (
+                say(
+                    Role::User,
+                    vec![Part::Audio {
+                        data: "AA==".into(),
+                        format: "wav".into(),
+                    }],
+                ),
+                "audio",
+            ),
+            (
+                say(
+                    Role::User,
+                    vec![Part::File {
+                        source: data("application/pdf"),
+                        filename: None,
+                    }],
+                ),
+                "application/pdf",
+            ),
             (say(Role::User, vec![call("1", "{}")]), "role"),
-            (say(Role::User, vec![past("hm", Some(WireId::Ollama), false)]), "role"),
-            (say(Role::Tool, vec![result("1", None, vec![result("2", None, vec![])])]), "role"),
+            (
+                say(Role::User, vec![past("hm", Some(WireId::Ollama), false)]),
+                "role",
+            ),
+            (
+                say(
+                    Role::Tool,
+                    vec![result("1", None, vec![result("2", None, vec![])])],
+                ),
+                "role",
+            ),
             (say(Role::Assistant, vec![call("1", "[]")]), "JSON object"),
         ] {
-            let Err(fault) = of(&[say(Role::User, vec![text("a")]), message]) else { panic!("{words}") };
-            assert_eq!((fault.status.as_u16(), fault.param.as_deref()), (400, Some("messages[1]")), "{words}");
+            let Err(fault) = of(&[say(Role::User, vec![text("a")]), message]) else {
+                panic!("{words}")
+            };
+            assert_eq!(
+                (fault.status.as_u16(), fault.param.as_deref()),
+                (400, Some("messages[1]")),
+                "{words}"
+            );
             assert!(fault.message.contains(words), "{}", fault.message);
         }
-        let Err(fault) = of(&[say(Role::User, vec![])]) else { panic!("an empty chat only loads the model") };
+        let Err(fault) = of(&[say(Role::User, vec![])]) else {
+            panic!("an empty chat only loads the model")
+        };
         assert_eq!(fault.param.as_deref(), Some("messages"));
     }
 }

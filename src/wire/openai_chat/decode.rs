@@ -1,7 +1,8 @@
 //! Frames → events: one stream of chat completion chunks.
 //!
-//! Invariants: state is bounded (choices, calls, one payload's sources); after a failure nothing is decoded; a choice
-//! finishes at the end of the stream, as finish reasons may be repeated and change until then.
+//! Invariants: state is bounded (choices, calls, one payload's sources); after a failure nothing is
+//! decoded; a choice finishes at the end of the stream, as finish reasons may be repeated and
+//! change until then.
 
 use bytestring::ByteString;
 use smallvec::SmallVec;
@@ -52,7 +53,11 @@ impl Decode for Decoder {
             out.marker = true;
             return Ok(());
         }
-        let decoded = if frame.kind == FrameKind::Stray { stray(&frame.data, out) } else { self.event(frame, out) };
+        let decoded = if frame.kind == FrameKind::Stray {
+            stray(&frame.data, out)
+        } else {
+            self.event(frame, out)
+        };
         decoded.inspect_err(|failed| self.failed = Some(failed.clone()))
     }
 
@@ -63,15 +68,23 @@ impl Decode for Decoder {
         if self.done {
             return Ok(());
         }
-        let complete = !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
-        if complete { self.end(out) } else { Err(DecodeError::CutShort) }
+        let complete =
+            !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
+        if complete {
+            self.end(out)
+        } else {
+            Err(DecodeError::CutShort)
+        }
     }
 }
 
 impl Decoder {
     /// A decoder whose made ids come from this seed.
     pub(super) fn new(seed: &str) -> Self {
-        Self { seed: seed.to_owned(), ..Self::default() }
+        Self {
+            seed: seed.to_owned(),
+            ..Self::default()
+        }
     }
 
     fn event(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
@@ -96,7 +109,11 @@ impl Decoder {
     }
 
     /// Decodes one payload.
-    pub(super) fn chunk(&mut self, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    pub(super) fn chunk(
+        &mut self,
+        data: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         match serde_json::from_str(data) {
             Ok(chunk) => self.take(chunk, data, out),
             Err(error) => {
@@ -107,10 +124,16 @@ impl Decoder {
         }
     }
 
-    fn take(&mut self, chunk: Chunk<'_>, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn take(
+        &mut self,
+        chunk: Chunk<'_>,
+        data: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         self.count(&chunk.x_groq.usage, out);
         self.count(&chunk.usage, out);
-        let suspect = chunk.error.is_some() || chunk.x_groq.error.is_some() || chunk.choices.is_none();
+        let suspect =
+            chunk.error.is_some() || chunk.x_groq.error.is_some() || chunk.choices.is_none();
         if suspect && let Some(fault) = openai_error::of_payload(data) {
             out.unspoken = chunk.error.is_none();
             return Err(upstream(fault));
@@ -119,28 +142,48 @@ impl Decoder {
         let lists = chunk.citations.is_some() || chunk.search_results.is_some();
         let more = lists || chunk.rest.iter().any(|(_, value)| is_news(value.get()));
         let alone = !more && usage::normalized(&chunk.usage).is_some();
-        out.usage_only = alone && chunk.choices.as_ref().is_some_and(|choices| choices.0.is_empty());
+        out.usage_only = alone
+            && chunk
+                .choices
+                .as_ref()
+                .is_some_and(|choices| choices.0.is_empty());
         for choice in chunk.choices.unwrap_or_default().0 {
             self.choice(choice, data, out)?;
         }
         Ok(())
     }
 
-    fn choice(&mut self, choice: Choice<'_>, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn choice(
+        &mut self,
+        choice: Choice<'_>,
+        data: &ByteString,
+        out: &mut Decoded,
+    ) -> Result<(), DecodeError> {
         self.count(&choice.usage, out);
         let number = choice.index.0.unwrap_or(0);
-        let number =
-            u16::try_from(number).ok().filter(|_| number < MAX_CHOICES).ok_or_else(|| malformed("a choice with an index past 127"))?;
+        let number = u16::try_from(number)
+            .ok()
+            .filter(|_| number < MAX_CHOICES)
+            .ok_or_else(|| malformed("a choice with an index past 127"))?;
         let at = self.begin(number);
         let Some(begun) = self.choices.get_mut(at) else {
             return Ok(());
         };
         let mut delta = match (choice.delta, choice.message) {
             (Some(delta), _) => delta,
-            (None, Some(message)) => serde_json::from_str(message.get()).map_err(|error| broken(&error))?,
-            (None, None) => Delta { content: choice.text.into(), ..Delta::default() },
+            (None, Some(message)) => {
+                serde_json::from_str(message.get()).map_err(|error| broken(&error))?
+            }
+            (None, None) => Delta {
+                content: choice.text.into(),
+                ..Delta::default()
+            },
         };
-        let mut speech = Speech { data, choice: number, out: &mut out.events };
+        let mut speech = Speech {
+            data,
+            choice: number,
+            out: &mut out.events,
+        };
         speech.delta(&mut delta, &mut begun.plain);
         if let Some(function) = delta.function_call {
             begun.calls.add_legacy(function, &self.seed, &mut speech)?;
@@ -156,10 +199,16 @@ impl Decoder {
 
     /// The place of a choice, which begins where it has not.
     fn begin(&mut self, number: u16) -> usize {
-        self.choices.iter().position(|choice| choice.number == number).unwrap_or_else(|| {
-            self.choices.push(Begun { number, ..Begun::default() });
-            self.choices.len() - 1
-        })
+        self.choices
+            .iter()
+            .position(|choice| choice.number == number)
+            .unwrap_or_else(|| {
+                self.choices.push(Begun {
+                    number,
+                    ..Begun::default()
+                });
+                self.choices.len() - 1
+            })
     }
 
     fn count(&mut self, wire: &super::shape::Usage<'_>, out: &mut Decoded) {
@@ -175,7 +224,11 @@ impl Decoder {
         if self.choices.is_empty() {
             self.begin(0);
         }
-        let failed = self.choices.iter().filter_map(|choice| choice.finish.as_deref()).find(|word| reason(word) == Reason::Error);
+        let failed = self
+            .choices
+            .iter()
+            .filter_map(|choice| choice.finish.as_deref())
+            .find(|word| reason(word) == Reason::Error);
         if let Some(word) = failed {
             return Err(upstream(openai_error::of_finish(word)));
         }
@@ -183,9 +236,20 @@ impl Decoder {
         let first = self.choices.first().map_or(0, |choice| choice.number);
         self.sources.tell(first, &mut out.events);
         for choice in &mut self.choices {
-            let (reason, native) = (reason(choice.finish.as_deref().unwrap_or("stop")), choice.finish.take());
-            choice.calls.close(&mut Speech { data: &ByteString::new(), choice: choice.number, out: &mut out.events });
-            out.events.push(Event::Finish(Box::new(Finish { choice: choice.number, reason, native })));
+            let (reason, native) = (
+                reason(choice.finish.as_deref().unwrap_or("stop")),
+                choice.finish.take(),
+            );
+            choice.calls.close(&mut Speech {
+                data: &ByteString::new(),
+                choice: choice.number,
+                out: &mut out.events,
+            });
+            out.events.push(Event::Finish(Box::new(Finish {
+                choice: choice.number,
+                reason,
+                native,
+            })));
         }
         self.done = true;
         out.done = true;
@@ -206,12 +270,20 @@ impl Decoder {
 /// A payload that is no object: a marker, an error without form, or a list that may hold an error.
 fn other(frame: &Frame, text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
     let is_list = text.starts_with('[');
-    let error = if is_list { openai_error::of_payload(text) } else { None };
+    let error = if is_list {
+        openai_error::of_payload(text)
+    } else {
+        None
+    };
     if let Some(fault) = error {
         return Err(upstream(fault));
     }
     out.marker = !is_list || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err();
-    if frame.name == "error" { Err(upstream(openai_error::of_text(text))) } else { Ok(()) }
+    if frame.name == "error" {
+        Err(upstream(openai_error::of_text(text)))
+    } else {
+        Ok(())
+    }
 }
 
 /// Lines outside of all events: a bare error object, or one behind `error:`.
@@ -221,7 +293,9 @@ fn stray(text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
         return Err(upstream(openai_error::of_text(error.trim_ascii())));
     }
     let object = text.find(['{', '[']).and_then(|at| text.get(at..));
-    object.and_then(openai_error::of_payload).map_or(Ok(()), |fault| Err(upstream(fault)))
+    object
+        .and_then(openai_error::of_payload)
+        .map_or(Ok(()), |fault| Err(upstream(fault)))
 }
 
 /// What a finish reason means; unknown ones are an ordinary end.
@@ -229,7 +303,9 @@ fn reason(word: &str) -> Reason {
     match word.to_ascii_lowercase().as_str() {
         "length" | "max_tokens" | "model_length" | "max_output_tokens" => Reason::Length,
         "tool_calls" | "tool_call" | "function_call" | "tool_use" => Reason::ToolCalls,
-        "content_filter" | "safety" | "recitation" | "sensitive" | "refusal" => Reason::ContentFilter,
+        "content_filter" | "safety" | "recitation" | "sensitive" | "refusal" => {
+            Reason::ContentFilter
+        }
         "error" | "insufficient_system_resource" | "network_error" => Reason::Error,
         "abort" | "cancelled" => Reason::Cancelled,
         _ => Reason::Stop,
@@ -242,7 +318,11 @@ fn upstream(fault: Fault) -> DecodeError {
 
 /// Says where a payload cannot be read, and nothing of what it holds.
 fn broken(error: &serde_json::Error) -> DecodeError {
-    malformed(&format!("the JSON breaks at line {} column {}", error.line(), error.column()))
+    malformed(&format!(
+        "the JSON breaks at line {} column {}",
+        error.line(),
+        error.column()
+    ))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The request: its body as it came, but for what mode and metering must set and what of another wire we put there; or written anew from a translated chat.
+//! The request: its body as it came, but for what mode and metering must set and what of another
+//! wire we put there; or written anew from a translated chat.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -16,13 +17,23 @@ const PASSED_ON: [&str; 2] = ["openai-beta", "traceparent"];
 
 /// The request for a target.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let body =
-        if ask.shape == Some(WireId::OpenaiChat) { as_it_came(&ask.body, target, mode)? } else { body::write(ask.chat()?, target, mode)? };
-    Ok(Draft { path: "/chat/completions".to_owned(), headers: headers(&ask.headers), body })
+    let body = if ask.shape == Some(WireId::OpenaiChat) {
+        as_it_came(&ask.body, target, mode)?
+    } else {
+        body::write(ask.chat()?, target, mode)?
+    };
+    Ok(Draft {
+        path: "/chat/completions".to_owned(),
+        headers: headers(&ask.headers),
+        body,
+    })
 }
 
 fn headers(came: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
-    came.iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str())).cloned().collect()
+    came.iter()
+        .filter(|(name, _)| PASSED_ON.contains(&name.as_str()))
+        .cloned()
+        .collect()
 }
 
 fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
@@ -36,13 +47,20 @@ fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> 
     if mode == Mode::Whole {
         return Ok(fields.with(&changes));
     }
-    if fields.get("stream").is_none_or(|value| value.get() != "true") {
+    if fields
+        .get("stream")
+        .is_none_or(|value| value.get() != "true")
+    {
         changes.push(("stream", "true"));
     }
     if target.provider.quirks.no_stream_options {
         let body = fields.with(&changes);
         // Usage comes unasked; what asks for it would be refused.
-        return if fields.get("stream_options").is_some() { Ok(self::fields(&body)?.without("stream_options")) } else { Ok(body) };
+        return if fields.get("stream_options").is_some() {
+            Ok(self::fields(&body)?.without("stream_options"))
+        } else {
+            Ok(body)
+        };
     }
     let options = stream_options(&fields)?;
     if let Some(options) = &options {
@@ -52,20 +70,34 @@ fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> 
 }
 
 fn fields(body: &[u8]) -> Result<Fields<'_>, Fault> {
-    Fields::of(body).map_err(|error| Fault::invalid("body", format!("the body is not a JSON object: {error}")))
+    Fields::of(body)
+        .map_err(|error| Fault::invalid("body", format!("the body is not a JSON object: {error}")))
 }
 
 /// The client's stream options, usage asked for; none where they ask for it already.
 fn stream_options(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
-    let Some(came) = fields.get("stream_options").filter(|value| value.get() != "null") else {
+    let Some(came) = fields
+        .get("stream_options")
+        .filter(|value| value.get() != "null")
+    else {
         return Ok(Some(r#"{"include_usage":true}"#.to_owned()));
     };
     let members = Fields::of(came.get().as_bytes());
-    let members = members.map_err(|_| Fault::invalid("stream_options", "`stream_options` is not an object: send one, or leave it out"))?;
-    if members.get("include_usage").is_some_and(|value| value.get() == "true") {
+    let members = members.map_err(|_| {
+        Fault::invalid(
+            "stream_options",
+            "`stream_options` is not an object: send one, or leave it out",
+        )
+    })?;
+    if members
+        .get("include_usage")
+        .is_some_and(|value| value.get() == "true")
+    {
         return Ok(None);
     }
-    Ok(Some(String::from_utf8_lossy(&members.with(&[("include_usage", "true")])).into_owned()))
+    Ok(Some(
+        String::from_utf8_lossy(&members.with(&[("include_usage", "true")])).into_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -79,10 +111,16 @@ mod tests {
 
     fn target(no_stream_options: bool) -> Target {
         let provider = Provider {
-            quirks: Quirks { no_stream_options, ..Quirks::default() },
+            quirks: Quirks {
+                no_stream_options,
+                ..Quirks::default()
+            },
             ..Provider::example(WireId::OpenaiChat, "https://up.example/v1")
         };
-        Target { provider: Arc::new(provider), model: "up\"stream".into() }
+        Target {
+            provider: Arc::new(provider),
+            model: "up\"stream".into(),
+        }
     }
 
     fn ask(body: &'static str) -> Ask {
@@ -101,9 +139,14 @@ mod tests {
             include_usage: false,
             input_estimate: 1,
             user: None,
-            headers: [("openai-beta", "x"), ("traceparent", "t"), ("anthropic-beta", "a"), ("cookie", "c")]
-                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-                .to_vec(),
+            headers: [
+                ("openai-beta", "x"),
+                ("traceparent", "t"),
+                ("anthropic-beta", "a"),
+                ("cookie", "c"),
+            ]
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .to_vec(),
             translate: |_| Ok(Chat::default()),
             chat: OnceLock::new(),
         }
@@ -129,44 +172,86 @@ mod tests {
             r#"{"stream_options":{"include_obfuscation":false,"include_usage":true},"stream":true,"model":"up\"stream"}"#
         );
         assert_eq!(
-            body(r#"{"model":"m","stream": true,"stream_options": { "include_usage" : true }}"#, false, Mode::Stream),
+            body(
+                r#"{"model":"m","stream": true,"stream_options": { "include_usage" : true }}"#,
+                false,
+                Mode::Stream
+            ),
             r#"{"model":"up\"stream","stream": true,"stream_options": { "include_usage" : true }}"#
         );
         assert_eq!(
-            body(r#"{"model":"m","stream_options":null,"stream":true}"#, false, Mode::Stream),
+            body(
+                r#"{"model":"m","stream_options":null,"stream":true}"#,
+                false,
+                Mode::Stream
+            ),
             r#"{"model":"up\"stream","stream_options":{"include_usage":true},"stream":true}"#
         );
     }
 
     #[test]
     fn targets_that_refuse_stream_options_get_none() {
-        assert_eq!(body(r#"{"model":"m","stream":true}"#, true, Mode::Stream), r#"{"model":"up\"stream","stream":true}"#);
         assert_eq!(
-            body(r#"{"model":"m","stream_options":{"include_usage":true}, "x":1.0}"#, true, Mode::Stream),
+            body(r#"{"model":"m","stream":true}"#, true, Mode::Stream),
+            r#"{"model":"up\"stream","stream":true}"#
+        );
+        assert_eq!(
+            body(
+                r#"{"model":"m","stream_options":{"include_usage":true}, "x":1.0}"#,
+                true,
+                Mode::Stream
+            ),
             r#"{"model":"up\"stream", "x":1.0,"stream":true}"#
         );
         assert_eq!(
-            body(r#"{"model":"m","stream":false,"stream_options":null}"#, true, Mode::Whole),
+            body(
+                r#"{"model":"m","stream":false,"stream_options":null}"#,
+                true,
+                Mode::Whole
+            ),
             r#"{"model":"up\"stream","stream":false,"stream_options":null}"#
         );
     }
 
     #[test]
     fn a_whole_answer_is_asked_for_as_it_came() {
-        assert_eq!(body(r#"{"model":"m","stream":false, "n":2}"#, false, Mode::Whole), r#"{"model":"up\"stream","stream":false, "n":2}"#);
+        assert_eq!(
+            body(r#"{"model":"m","stream":false, "n":2}"#, false, Mode::Whole),
+            r#"{"model":"up\"stream","stream":false, "n":2}"#
+        );
     }
 
     #[test]
     fn only_the_wires_own_headers_go_along() {
         let draft = draft(&ask(r#"{"model":"m"}"#), &target(false), Mode::Stream).unwrap();
-        assert_eq!(draft.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["openai-beta", "traceparent"]);
+        assert_eq!(
+            draft
+                .headers
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>(),
+            ["openai-beta", "traceparent"]
+        );
         assert_eq!(draft.path, "/chat/completions");
     }
 
     #[test]
     fn what_is_no_object_is_named() {
-        let wrong = super::draft(&ask(r#"{"model":"m","stream_options":1}"#), &target(false), Mode::Stream).unwrap_err();
-        assert_eq!((wrong.status.as_u16(), wrong.param.as_deref()), (400, Some("stream_options")));
-        assert_eq!(super::draft(&ask("[]"), &target(false), Mode::Stream).unwrap_err().status, 400);
+        let wrong = super::draft(
+            &ask(r#"{"model":"m","stream_options":1}"#),
+            &target(false),
+            Mode::Stream,
+        )
+        .unwrap_err();
+        assert_eq!(
+            (wrong.status.as_u16(), wrong.param.as_deref()),
+            (400, Some("stream_options"))
+        );
+        assert_eq!(
+            super::draft(&ask("[]"), &target(false), Mode::Stream)
+                .unwrap_err()
+                .status,
+            400
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The wire's JSON, borrowed from the frame and read leniently: a field of an unexpected type counts as absent, the last
-//! of two spellings wins, what is unknown is read over or kept as it came.
+//! The wire's JSON, borrowed from the frame and read leniently: a field of an unexpected type
+//! counts as absent, the last of two spellings wins, what is unknown is read over or kept as it
+//! came.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -102,9 +103,15 @@ impl<'a> Deserialize<'a> for Number {
             fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
                 Ok(Number(Some(number)))
             }
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "the range is checked"
+            )]
             fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-                Ok(Number((0.0..9e15).contains(&number).then_some(number as u64)))
+                Ok(Number(
+                    (0.0..9e15).contains(&number).then_some(number as u64),
+                ))
             }
         }
         json.deserialize_any(Reader)
@@ -255,7 +262,8 @@ object! {
 }
 
 object! {
-    /// One choice of a payload. `message` is that of an answer that is no stream; beside a `delta` it repeats it.
+    /// One choice of a payload. `message` is that of an answer that is no stream; beside a `delta`
+    /// it repeats it.
     Choice<'a> {
         index: Number = "index";
         delta: Option<Delta<'a>> = "delta";

@@ -1,4 +1,5 @@
-//! Sources that stand at the top of payloads and are repeated on each of them: the last ones are told, once.
+//! Sources that stand at the top of payloads and are repeated on each of them: the last ones are
+//! told, once.
 //!
 //! Invariant: keeps at most the two newest lists, as slices of their payloads.
 
@@ -35,8 +36,17 @@ impl Sources {
         let results = std::mem::take(&mut self.results);
         for json in list_of(&results) {
             let source: Source<'_> = serde_json::from_str(json.get()).unwrap_or_default();
-            if source.url.said().is_none_or(|url| seen.insert(url.into_owned())) {
-                Speech { data: &results, choice, out }.citation(json);
+            if source
+                .url
+                .said()
+                .is_none_or(|url| seen.insert(url.into_owned()))
+            {
+                Speech {
+                    data: &results,
+                    choice,
+                    out,
+                }
+                .citation(json);
             }
         }
         let citations = std::mem::take(&mut self.citations);
@@ -44,15 +54,35 @@ impl Sources {
             let link: Word<'_> = serde_json::from_str(json.get()).unwrap_or_default();
             match link.said() {
                 Some(url) if seen.insert(url.clone().into_owned()) => {
-                    let speech = Speech { data: &citations, choice, out };
+                    let speech = Speech {
+                        data: &citations,
+                        choice,
+                        out,
+                    };
                     let (url, data) = (Some(speech.piece(url)), citations.slice_ref(json.get()));
-                    out.push(Event::Citation(Box::new(Citation { choice, url, title: None, quote: None, span: None, data })));
+                    out.push(Event::Citation(Box::new(Citation {
+                        choice,
+                        url,
+                        title: None,
+                        quote: None,
+                        span: None,
+                        data,
+                    })));
                 }
                 Some(_) => {}
                 None => {
                     let source: Source<'_> = serde_json::from_str(json.get()).unwrap_or_default();
-                    if source.url.said().is_none_or(|url| seen.insert(url.into_owned())) {
-                        Speech { data: &citations, choice, out }.citation(json);
+                    if source
+                        .url
+                        .said()
+                        .is_none_or(|url| seen.insert(url.into_owned()))
+                    {
+                        Speech {
+                            data: &citations,
+                            choice,
+                            out,
+                        }
+                        .citation(json);
                     }
                 }
             }

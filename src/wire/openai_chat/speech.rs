@@ -1,5 +1,5 @@
-//! What one payload says for one choice: its pieces become events, as slices of the payload wherever it held them
-//! unescaped.
+//! What one payload says for one choice: its pieces become events, as slices of the payload
+//! wherever it held them unescaped.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,8 +31,8 @@ impl<'o> Speech<'o> {
         }
     }
 
-    /// Everything a delta says but its tool calls. `plain` is true once the choice's reasoning has come as a string:
-    /// from then on the details only repeat it.
+    /// Everything a delta says but its tool calls. `plain` is true once the choice's reasoning has
+    /// come as a string: from then on the details only repeat it.
     pub(super) fn delta(&mut self, delta: &mut Delta<'_>, plain: &mut bool) {
         self.reasoning(delta, plain);
         match std::mem::take(&mut delta.content) {
@@ -41,7 +41,10 @@ impl<'o> Speech<'o> {
             Content::Parts(parts) => parts.into_iter().for_each(|part| self.part(part)),
         }
         if let Some(text) = std::mem::take(&mut delta.refusal).said() {
-            let event = Event::Refusal { choice: self.choice, delta: self.piece(text) };
+            let event = Event::Refusal {
+                choice: self.choice,
+                delta: self.piece(text),
+            };
             self.out.push(event);
         }
         for source in std::mem::take(&mut delta.annotations).0 {
@@ -78,7 +81,11 @@ impl<'o> Speech<'o> {
             self.thought(words);
         }
         let signs = signature.is_some() || redacted.is_some();
-        let item = if signs && detail.id.said().is_some() { wordless(json) } else { None };
+        let item = if signs && detail.id.said().is_some() {
+            wordless(json)
+        } else {
+            None
+        };
         match (item, redacted) {
             (Some(item), Some(_)) => self.signature(None, Some(item.into())),
             (Some(item), None) => self.signature(Some(item.into()), None),
@@ -90,14 +97,19 @@ impl<'o> Speech<'o> {
     fn part(&mut self, json: &RawValue) {
         let mut part: Part<'_> = serde_json::from_str(json.get()).unwrap_or_default();
         match part.kind.0.as_deref() {
-            Some("text") => part.text.said().into_iter().for_each(|text| self.text(text)),
+            Some("text") => part
+                .text
+                .said()
+                .into_iter()
+                .for_each(|text| self.text(text)),
             Some("thinking") => {
                 self.thinking(std::mem::take(&mut part.thinking));
                 self.signature(part.signature.said(), None);
             }
             Some("reference") => {
                 let data = self.data.slice_ref(json.get());
-                self.out.push(Event::Citation(Box::new(bare_citation(self.choice, data))));
+                self.out
+                    .push(Event::Citation(Box::new(bare_citation(self.choice, data))));
             }
             _ => self.raw("content", json, true),
         }
@@ -109,7 +121,11 @@ impl<'o> Speech<'o> {
             Content::Text(words) => self.thought(words),
             Content::Parts(parts) => {
                 for json in parts {
-                    match serde_json::from_str::<Part<'_>>(json.get()).unwrap_or_default().text.0 {
+                    match serde_json::from_str::<Part<'_>>(json.get())
+                        .unwrap_or_default()
+                        .text
+                        .0
+                    {
                         Some(words) => self.thought(words),
                         None => self.raw("content", json, true),
                     }
@@ -120,14 +136,20 @@ impl<'o> Speech<'o> {
 
     fn text(&mut self, text: Cow<'_, str>) {
         if !text.is_empty() {
-            let event = Event::Text { choice: self.choice, delta: self.piece(text) };
+            let event = Event::Text {
+                choice: self.choice,
+                delta: self.piece(text),
+            };
             self.out.push(event);
         }
     }
 
     fn thought(&mut self, text: Cow<'_, str>) {
         if !text.is_empty() {
-            let event = Event::Reasoning { choice: self.choice, delta: self.piece(text) };
+            let event = Event::Reasoning {
+                choice: self.choice,
+                delta: self.piece(text),
+            };
             self.out.push(event);
         }
     }
@@ -154,7 +176,10 @@ impl<'o> Speech<'o> {
         if let Some(inner) = source.url_citation.take() {
             source = *inner;
         }
-        let span = source.start.0.zip(source.end.0).and_then(|(start, end)| Some((u32::try_from(start).ok()?, u32::try_from(end).ok()?)));
+        let span =
+            source.start.0.zip(source.end.0).and_then(|(start, end)| {
+                Some((u32::try_from(start).ok()?, u32::try_from(end).ok()?))
+            });
         let citation = Citation {
             url: source.url.said().map(|it| self.piece(it)),
             title: source.title.said().map(|it| self.piece(it)),
@@ -165,18 +190,25 @@ impl<'o> Speech<'o> {
         self.out.push(Event::Citation(Box::new(citation)));
     }
 
-    /// A member of the delta that has no normalized form, under its name; or one item of such a list.
+    /// A member of the delta that has no normalized form, under its name; or one item of such a
+    /// list.
     pub(super) fn raw(&mut self, name: &str, value: &RawValue, item: bool) {
         let (open, close) = if item { ("[", "]") } else { ("", "") };
         let name = serde_json::Value::from(name);
         let data = format!("{{{name}:{open}{}{close}}}", value.get());
-        self.out.push(Event::Raw(Box::new(Raw { choice: self.choice, wire: WireId::OpenaiChat, data: data.into() })));
+        self.out.push(Event::Raw(Box::new(Raw {
+            choice: self.choice,
+            wire: WireId::OpenaiChat,
+            data: data.into(),
+        })));
     }
 }
 
-/// An item of `reasoning_details` without its words: where it has an id, its maker wants it back whole.
+/// An item of `reasoning_details` without its words: where it has an id, its maker wants it back
+/// whole.
 fn wordless(json: &RawValue) -> Option<String> {
-    let mut item: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json.get()).ok()?;
+    let mut item: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json.get()).ok()?;
     for words in ["text", "summary"] {
         item.remove(words);
     }
@@ -184,7 +216,14 @@ fn wordless(json: &RawValue) -> Option<String> {
 }
 
 fn bare_citation(choice: u16, data: ByteString) -> Citation {
-    Citation { choice, url: None, title: None, quote: None, span: None, data }
+    Citation {
+        choice,
+        url: None,
+        title: None,
+        quote: None,
+        span: None,
+        data,
+    }
 }
 
 /// False for lists and objects that say nothing: empty ones, and those whose members are all null.

@@ -1,4 +1,5 @@
-//! Counts of tokens in the one meaning they have here: input includes cached tokens, output includes reasoning.
+//! Counts of tokens in the one meaning they have here: input includes cached tokens, output
+//! includes reasoning.
 
 use super::shape;
 use crate::model::usage::Usage;
@@ -6,14 +7,25 @@ use crate::model::usage::Usage;
 /// The counts, where there is any.
 pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
     let reasoning = wire.output_details.reasoning.0.or(wire.reasoning.0);
-    // Beside the details stands another count in some servers: more than all input is no part of it.
-    let cached = wire.cached.0.filter(|cached| wire.input.0.is_none_or(|input| *cached <= input));
+    // Beside the details stands another count in some servers: more than all input is no part of
+    // it.
+    let cached = wire
+        .cached
+        .0
+        .filter(|cached| wire.input.0.is_none_or(|input| *cached <= input));
     let usage = Usage {
         input: wire.input.0,
-        output: wire.output.0.map(|output| with_reasoning(output, reasoning, wire)),
+        output: wire
+            .output
+            .0
+            .map(|output| with_reasoning(output, reasoning, wire)),
         cached_input: wire.input_details.cached.0.or(cached),
         // Gateways send this one as zero for every provider, whether it has such a cache or not.
-        cache_write: wire.input_details.cache_write.0.or(wire.cache_write.0.filter(|tokens| *tokens > 0)),
+        cache_write: wire
+            .input_details
+            .cache_write
+            .0
+            .or(wire.cache_write.0.filter(|tokens| *tokens > 0)),
         reasoning,
         estimated: false,
         cost: None,
@@ -21,8 +33,8 @@ pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
     (usage != Usage::default()).then_some(usage)
 }
 
-/// xAI counts reasoning beside the output: it shows in the total. Perplexity does too, and leaves it out of the total: what
-/// shows are its searches.
+/// xAI counts reasoning beside the output: it shows in the total. Perplexity does too, and leaves
+/// it out of the total: what shows are its searches.
 fn with_reasoning(output: u64, reasoning: Option<u64>, wire: &shape::Usage<'_>) -> u64 {
     let Some(reasoning) = reasoning.filter(|tokens| *tokens > 0) else {
         return output;
@@ -52,23 +64,37 @@ mod tests {
             r#""cached_tokens":7"#,
             r#""cache_read_input_tokens":7"#,
         ] {
-            let usage = of(&format!(r#"{{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,{member}}}"#)).unwrap();
-            assert_eq!((usage.input, usage.output, usage.cached_input), (Some(9), Some(2), Some(7)), "{member}");
+            let usage = of(&format!(
+                r#"{{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11,{member}}}"#
+            ))
+            .unwrap();
+            assert_eq!(
+                (usage.input, usage.output, usage.cached_input),
+                (Some(9), Some(2), Some(7)),
+                "{member}"
+            );
         }
-        let written = of(r#"{"prompt_tokens":9,"prompt_tokens_details":{"cache_write_tokens":3}}"#).unwrap();
+        let written =
+            of(r#"{"prompt_tokens":9,"prompt_tokens_details":{"cache_write_tokens":3}}"#).unwrap();
         assert_eq!(written.cache_write, Some(3));
     }
 
     #[test]
     fn reasoning_beside_the_output_is_added_in() {
-        let beside =
-            r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":354,"completion_tokens_details":{"reasoning_tokens":340}}"#;
+        let beside = r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":354,"completion_tokens_details":{"reasoning_tokens":340}}"#;
         assert_eq!(of(beside).unwrap().output, Some(342));
-        let inside =
-            r#"{"prompt_tokens":12,"completion_tokens":342,"total_tokens":354,"completion_tokens_details":{"reasoning_tokens":340}}"#;
+        let inside = r#"{"prompt_tokens":12,"completion_tokens":342,"total_tokens":354,"completion_tokens_details":{"reasoning_tokens":340}}"#;
         assert_eq!(of(inside).unwrap().output, Some(342));
         let untold = r#"{"prompt_tokens":12,"completion_tokens":2,"total_tokens":14,"reasoning_tokens":340}"#;
-        assert_eq!(of(untold).unwrap(), Usage { input: Some(12), output: Some(2), reasoning: Some(340), ..Usage::default() });
+        assert_eq!(
+            of(untold).unwrap(),
+            Usage {
+                input: Some(12),
+                output: Some(2),
+                reasoning: Some(340),
+                ..Usage::default()
+            }
+        );
     }
 
     #[test]
@@ -83,10 +109,37 @@ mod tests {
         assert_eq!(of("null"), None);
         assert_eq!(of("{}"), None);
         assert_eq!(of(r#""none""#), None);
-        assert_eq!(of(r#"{"prompt_tokens":10,"num_cached_tokens":64}"#).unwrap().cached_input, None);
-        assert_eq!(of(r#"{"prompt_tokens":10,"cache_creation_input_tokens":0}"#).unwrap().cache_write, None);
-        assert_eq!(of(r#"{"prompt_tokens":10,"cache_creation_input_tokens":4}"#).unwrap().cache_write, Some(4));
-        assert_eq!(of(r#"{"prompt_tokens":0}"#), Some(Usage { input: Some(0), ..Usage::default() }));
-        assert_eq!(of(r#"{"prompt_tokens":-1,"completion_tokens":2.0}"#), Some(Usage { output: Some(2), ..Usage::default() }));
+        assert_eq!(
+            of(r#"{"prompt_tokens":10,"num_cached_tokens":64}"#)
+                .unwrap()
+                .cached_input,
+            None
+        );
+        assert_eq!(
+            of(r#"{"prompt_tokens":10,"cache_creation_input_tokens":0}"#)
+                .unwrap()
+                .cache_write,
+            None
+        );
+        assert_eq!(
+            of(r#"{"prompt_tokens":10,"cache_creation_input_tokens":4}"#)
+                .unwrap()
+                .cache_write,
+            Some(4)
+        );
+        assert_eq!(
+            of(r#"{"prompt_tokens":0}"#),
+            Some(Usage {
+                input: Some(0),
+                ..Usage::default()
+            })
+        );
+        assert_eq!(
+            of(r#"{"prompt_tokens":-1,"completion_tokens":2.0}"#),
+            Some(Usage {
+                output: Some(2),
+                ..Usage::default()
+            })
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A non-streaming answer: the same payload, whose choices hold a `message` where a stream has deltas.
+//! A non-streaming answer: the same payload, whose choices hold a `message` where a stream has
+//! deltas.
 
 use bytes::Bytes;
 
@@ -29,7 +30,8 @@ mod tests {
     use crate::model::fold::{Answer, Part};
 
     fn of(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
-        whole(&Bytes::from_static(body.as_bytes()), "seed").map(|(events, usage)| (Answer::of(&events), usage))
+        whole(&Bytes::from_static(body.as_bytes()), "seed")
+            .map(|(events, usage)| (Answer::of(&events), usage))
     }
 
     #[test]
@@ -42,18 +44,36 @@ mod tests {
             "finish_reason":"tool_calls"},{"index":1,"message":{"content":null,"refusal":"no"},"finish_reason":"stop"}],
             "usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}"#)
         .unwrap();
-        let [first, second] = &answer.choices[..] else { panic!("two choices") };
-        assert_eq!((&*first.text(), &*first.reasoning(), &*second.refusal()), ("hi", "hm", "no"));
+        let [first, second] = &answer.choices[..] else {
+            panic!("two choices")
+        };
+        assert_eq!(
+            (&*first.text(), &*first.reasoning(), &*second.refusal()),
+            ("hi", "hm", "no")
+        );
         assert_eq!(first.finish.as_ref().unwrap().reason, Reason::ToolCalls);
         let calls: Vec<_> = first
             .parts
             .iter()
             .filter_map(|part| match part {
-                Part::ToolCall { index, id, name, arguments, custom, .. } => Some((*index, &**id, &**name, &**arguments, *custom)),
+                Part::ToolCall {
+                    index,
+                    id,
+                    name,
+                    arguments,
+                    custom,
+                    ..
+                } => Some((*index, &**id, &**name, &**arguments, *custom)),
                 _ => None,
             })
             .collect();
-        assert_eq!(calls, [(0, "t1", "f", "{\"a\":1}", false), (1, "t2", "g", "go", true)]);
+        assert_eq!(
+            calls,
+            [
+                (0, "t1", "f", "{\"a\":1}", false),
+                (1, "t2", "g", "go", true)
+            ]
+        );
         assert!(
             first.parts.iter().any(
                 |part| matches!(part, Part::Citation(it) if it.url.as_deref() == Some("https://a.example") && it.span == Some((0, 2)))
@@ -70,8 +90,17 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_refused() {
-        for body in ["", "<html>", "{}", r#"{"choices":[]}"#, r#"{"choices":[{"message":"#] {
-            assert!(matches!(of(body), Err(DecodeError::Malformed { .. })), "{body}");
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            r#"{"choices":[]}"#,
+            r#"{"choices":[{"message":"#,
+        ] {
+            assert!(
+                matches!(of(body), Err(DecodeError::Malformed { .. })),
+                "{body}"
+            );
         }
     }
 }

@@ -2,74 +2,173 @@ use super::*;
 use crate::model::fault::{Code, Side};
 
 fn of(status: u16, body: &str) -> Fault {
-    of_body(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
+    of_body(
+        StatusCode::from_u16(status).unwrap(),
+        &HeaderMap::new(),
+        body.as_bytes(),
+    )
 }
 
 #[test]
 fn every_shape_of_body_is_read() {
     for (body, code, message) in [
-        (r#"{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"invalid_value"}}"#, "invalid_value", "m"),
-        (r#"{"error":{"code":400,"message":"m","metadata":{"provider_name":"x"}},"user_id":"u"}"#, "invalid_request", "m"),
-        (r#"{"error":{"code":400,"message":"m","type":"exceed_context_size_error","n_ctx":5}}"#, "context_length_exceeded", "m"),
+        (
+            r#"{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"invalid_value"}}"#,
+            "invalid_value",
+            "m",
+        ),
+        (
+            r#"{"error":{"code":400,"message":"m","metadata":{"provider_name":"x"}},"user_id":"u"}"#,
+            "invalid_request",
+            "m",
+        ),
+        (
+            r#"{"error":{"code":400,"message":"m","type":"exceed_context_size_error","n_ctx":5}}"#,
+            "context_length_exceeded",
+            "m",
+        ),
         (
             r#"{"error":{"code":"content_filter","message":"m","param":"prompt","status":400,"innererror":{"code":"x"}}}"#,
             "content_filter",
             "m",
         ),
-        (r#"{"error":"m","error_type":"validation"}"#, "invalid_request", "m"),
-        (r#"{"code":"bad argument","error":"m"}"#, "bad argument", "m"),
-        (r#"{"object":"error","message":"m","type":"invalid","param":null,"code":"3051"}"#, "3051", "m"),
-        (r#"{"code":400,"message":"m","type":"Bad Request"}"#, "invalid_request", "m"),
+        (
+            r#"{"error":"m","error_type":"validation"}"#,
+            "invalid_request",
+            "m",
+        ),
+        (
+            r#"{"code":"bad argument","error":"m"}"#,
+            "bad argument",
+            "m",
+        ),
+        (
+            r#"{"object":"error","message":"m","type":"invalid","param":null,"code":"3051"}"#,
+            "3051",
+            "m",
+        ),
+        (
+            r#"{"code":400,"message":"m","type":"Bad Request"}"#,
+            "invalid_request",
+            "m",
+        ),
         (r#"{"detail":"m"}"#, "invalid_request", "m"),
-        (r#"{"detail":[{"loc":["body","messages",0,"role"],"msg":"m","type":"x"}]}"#, "invalid_request", "body.messages.0.role: m"),
+        (
+            r#"{"detail":[{"loc":["body","messages",0,"role"],"msg":"m","type":"x"}]}"#,
+            "invalid_request",
+            "body.messages.0.role: m",
+        ),
         (r#"{"detail":{"message":"m"}}"#, "invalid_request", "m"),
-        (r#"{"message":"m","request_id":"r"}"#, "invalid_request", "m"),
-        (r#"{"statusCode":400,"message":"m"}"#, "invalid_request", "m"),
+        (
+            r#"{"message":"m","request_id":"r"}"#,
+            "invalid_request",
+            "m",
+        ),
+        (
+            r#"{"statusCode":400,"message":"m"}"#,
+            "invalid_request",
+            "m",
+        ),
         (r#"{"fault":{"faultstring":"m"}}"#, "invalid_request", "m"),
-        (r#"[{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]"#, "invalid_request", "m"),
+        (
+            r#"[{"error":{"code":400,"message":"m","status":"INVALID_ARGUMENT"}}]"#,
+            "invalid_request",
+            "m",
+        ),
         ("m\n", "invalid_request", "m"),
     ] {
         let fault = of(400, body);
-        assert_eq!((fault.told_code(), &*fault.message, fault.side), (code, message, Side::Client), "{body}");
+        assert_eq!(
+            (fault.told_code(), &*fault.message, fault.side),
+            (code, message, Side::Client),
+            "{body}"
+        );
     }
 }
 
 #[test]
 fn pages_and_nothing_are_not_told() {
-    for body in ["", "<!DOCTYPE html><title>502 at up.example.com</title>", "{\"error\":", "\u{0}"] {
+    for body in [
+        "",
+        "<!DOCTYPE html><title>502 at up.example.com</title>",
+        "{\"error\":",
+        "\u{0}",
+    ] {
         let fault = of(502, body);
-        assert!(fault.message.starts_with("the upstream failed") && !fault.message.contains("example"), "{}", fault.message);
+        assert!(
+            fault.message.starts_with("the upstream failed") && !fault.message.contains("example"),
+            "{}",
+            fault.message
+        );
         assert_eq!(fault.code, Code::UpstreamError);
     }
 }
 
 #[test]
 fn the_field_is_kept_and_secrets_are_not() {
-    let fault =
-        of(400, r#"{"error":{"message":"key sk-abcdef at https://api.up.example/v1 is bad","param":"messages[0].role","code":null}}"#);
-    assert_eq!((&*fault.message, fault.param.as_deref()), ("key [removed] at [removed] is bad", Some("messages[0].role")));
+    let fault = of(
+        400,
+        r#"{"error":{"message":"key sk-abcdef at https://api.up.example/v1 is bad","param":"messages[0].role","code":null}}"#,
+    );
+    assert_eq!(
+        (&*fault.message, fault.param.as_deref()),
+        (
+            "key [removed] at [removed] is bad",
+            Some("messages[0].role")
+        )
+    );
 }
 
 #[test]
 fn what_is_no_error_is_none() {
-    for json in ["{}", "[]", "1", r#"{"choices":[],"message":"m"}"#, r#"{"error":null}"#, r#"{"base_resp":{"status_code":0}}"#, "{\"a\":"] {
+    for json in [
+        "{}",
+        "[]",
+        "1",
+        r#"{"choices":[],"message":"m"}"#,
+        r#"{"error":null}"#,
+        r#"{"base_resp":{"status_code":0}}"#,
+        "{\"a\":",
+    ] {
         assert!(of_payload(json).is_none(), "{json}");
     }
 }
 
 #[test]
 fn an_object_that_must_be_an_error_is_one() {
-    let flat = of_object(r#"{"type":"error","sequence_number":3,"code":"rate_limit_exceeded","message":"slow down","param":null}"#);
+    let flat = of_object(
+        r#"{"type":"error","sequence_number":3,"code":"rate_limit_exceeded","message":"slow down","param":null}"#,
+    );
     assert_eq!((flat.code, flat.retryable), (Code::RateLimited, true));
     let prompt = of_object(r#"{"type":"error","code":"invalid_prompt","message":"m"}"#);
-    assert_eq!((prompt.told_code(), prompt.native_type.as_deref(), prompt.status.as_u16()), ("invalid_prompt", None, 400));
-    let nested = of_object(r#"{"type":"error","error":{"type":"insufficient_quota","code":"insufficient_quota","message":"pay"}}"#);
-    assert_eq!((nested.told_code(), nested.status.as_u16(), nested.retryable), ("insufficient_quota", 429, false));
-    let failed = of_object(r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"m"},"output":[]}"#);
+    assert_eq!(
+        (
+            prompt.told_code(),
+            prompt.native_type.as_deref(),
+            prompt.status.as_u16()
+        ),
+        ("invalid_prompt", None, 400)
+    );
+    let nested = of_object(
+        r#"{"type":"error","error":{"type":"insufficient_quota","code":"insufficient_quota","message":"pay"}}"#,
+    );
+    assert_eq!(
+        (nested.told_code(), nested.status.as_u16(), nested.retryable),
+        ("insufficient_quota", 429, false)
+    );
+    let failed = of_object(
+        r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"m"},"output":[]}"#,
+    );
     assert_eq!((failed.code, failed.retryable), (Code::UpstreamError, true));
     let code_alone = of_object(r#"{"type":"error","code":"rate_limit_exceeded","message":null}"#);
     assert_eq!(code_alone.code, Code::RateLimited);
-    for json in ["", "null", "[]", "{}", r#"{"error":null,"status":"failed"}"#] {
+    for json in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"error":null,"status":"failed"}"#,
+    ] {
         assert_eq!(of_object(json).code, Code::UpstreamError, "{json}");
     }
 }

@@ -1,10 +1,12 @@
-//! A request for this wire: the client's own body where it has this shape, else one written from the neutral chat.
+//! A request for this wire: the client's own body where it has this shape, else one written from
+//! the neutral chat.
 //!
-//! We keep the history ourselves: a written request asks that nothing be stored, and that reasoning come encrypted so that
-//! it can be brought back. What the wire cannot do is a 400 that names it. Left out without a word are wishes whose
-//! absence changes no meaning: seed, penalties, logit bias, `top_k`, cache marks, labels and participants' names, whether
-//! a tool failed (its answer says it), reasoning that another wire has made, and reasoning of this one that nothing
-//! follows, which the API refuses.
+//! We keep the history ourselves: a written request asks that nothing be stored, and that reasoning
+//! come encrypted so that it can be brought back. What the wire cannot do is a 400 that names it.
+//! Left out without a word are wishes whose absence changes no meaning: seed, penalties, logit
+//! bias, `top_k`, cache marks, labels and participants' names, whether a tool failed (its answer
+//! says it), reasoning that another wire has made, and reasoning of this one that nothing follows,
+//! which the API refuses.
 
 mod options;
 mod tools;
@@ -33,17 +35,30 @@ const PASSED_ON: [&str; 2] = ["openai-beta", "traceparent"];
 /// The request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let same = ask.shape == Some(WireId::OpenaiResponses);
-    let body = if same { passed_on(&ask.body, target, mode)? } else { written(ask.chat()?, target, mode)? };
-    Ok(Draft { path: "/responses".to_owned(), headers: headers(&ask.headers), body })
+    let body = if same {
+        passed_on(&ask.body, target, mode)?
+    } else {
+        written(ask.chat()?, target, mode)?
+    };
+    Ok(Draft {
+        path: "/responses".to_owned(),
+        headers: headers(&ask.headers),
+        body,
+    })
 }
 
 fn headers(came: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
-    came.iter().filter(|(name, _)| PASSED_ON.contains(&name.as_str())).cloned().collect()
+    came.iter()
+        .filter(|(name, _)| PASSED_ON.contains(&name.as_str()))
+        .cloned()
+        .collect()
 }
 
 /// The body as it came, but for `model`, and `stream` where it says otherwise.
 fn passed_on(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
-    let fields = Fields::of(body).map_err(|error| Fault::invalid("body", format!("the body is not a JSON object: {error}")))?;
+    let fields = Fields::of(body).map_err(|error| {
+        Fault::invalid("body", format!("the body is not a JSON object: {error}"))
+    })?;
     let model = serde_json::Value::from(&**target.upstream_model()).to_string();
     let mut changes = vec![("model", model.as_str())];
     let asked = fields.get("stream").map_or("", RawValue::get);
@@ -57,7 +72,8 @@ fn passed_on(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
 
 fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     refuse_unsupported(chat)?;
-    // Who wants any JSON object must ask for JSON in the input itself: instructions do not count there.
+    // Who wants any JSON object must ask for JSON in the input itself: instructions do not count
+    // there.
     let in_place = matches!(chat.format, Some(Format::Json));
     let conversation = turns::of(&chat.messages, in_place)?;
     let declared = tools::declared(chat)?;
@@ -82,8 +98,15 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
         safety_identifier: chat.user.as_deref(),
         stream: mode == Mode::Stream,
     };
-    let unwritable = |error| Fault::new(Code::InternalError, format!("the request cannot be written as JSON: {error}"));
-    serde_json::to_vec(&body).map(Bytes::from).map_err(unwritable)
+    let unwritable = |error| {
+        Fault::new(
+            Code::InternalError,
+            format!("the request cannot be written as JSON: {error}"),
+        )
+    };
+    serde_json::to_vec(&body)
+        .map(Bytes::from)
+        .map_err(unwritable)
 }
 
 fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
@@ -91,9 +114,14 @@ fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
     let stop = (!chat.stop.is_empty()).then_some("stop");
     match chat.unsupported.first().copied().or(several).or(stop) {
         None => Ok(()),
-        Some("n") => Err(Fault::invalid("n", "n: the openai-responses wire gives one choice; send n = 1 or choose another model")),
+        Some("n") => Err(Fault::invalid(
+            "n",
+            "n: the openai-responses wire gives one choice; send n = 1 or choose another model",
+        )),
         Some(field) => {
-            let message = format!("{field}: the openai-responses wire has nothing like it; leave it out or choose another model");
+            let message = format!(
+                "{field}: the openai-responses wire has nothing like it; leave it out or choose another model"
+            );
             Err(Fault::invalid(field, message))
         }
     }

@@ -1,7 +1,8 @@
 //! What stands on the wire: read from the frame as far as it is wanted, and leniently.
 //!
-//! A member is kept as the JSON it is, and looked into where its event needs it: what is of an unexpected type counts as
-//! absent, and what nobody asks for is only read over. Nothing here implements Debug: these are completions.
+//! A member is kept as the JSON it is, and looked into where its event needs it: what is of an
+//! unexpected type counts as absent, and what nobody asks for is only read over. Nothing here
+//! implements Debug: these are completions.
 
 use std::borrow::Cow;
 
@@ -41,10 +42,14 @@ impl<'a> Json<'a> {
             return Some(Cow::Borrowed(inside));
         }
         let mended = || serde_json::from_str(&utf16::replaced(json)?).ok();
-        serde_json::from_str(json).ok().or_else(mended).map(Cow::Owned)
+        serde_json::from_str(json)
+            .ok()
+            .or_else(mended)
+            .map(Cow::Owned)
     }
 
-    /// The string, if it is not empty, as a slice of the `frame` it was read from wherever it can be one.
+    /// The string, if it is not empty, as a slice of the `frame` it was read from wherever it can
+    /// be one.
     pub(super) fn piece(self, frame: &ByteString) -> Option<ByteString> {
         match self.text().filter(|text| !text.is_empty())? {
             Cow::Borrowed(text) => Some(frame.slice_ref(text)),
@@ -54,7 +59,8 @@ impl<'a> Json<'a> {
 
     /// The JSON as a slice of the `frame` it was read from.
     pub(super) fn slice(self, frame: &ByteString) -> ByteString {
-        self.0.map_or_else(ByteString::new, |json| frame.slice_ref(json.get()))
+        self.0
+            .map_or_else(ByteString::new, |json| frame.slice_ref(json.get()))
     }
 
     /// The number, if it is whole and not negative. Some servers have no other numbers than `1.0`.
@@ -152,12 +158,19 @@ pub(super) struct Source<'a> {
 
 /// The error of something that this wire does not send.
 pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
-    DecodeError::Malformed { wire: WireId::OpenaiResponses.name(), what: what.into() }
+    DecodeError::Malformed {
+        wire: WireId::OpenaiResponses.name(),
+        what: what.into(),
+    }
 }
 
 /// Says where JSON cannot be read, and nothing of what it holds.
 pub(super) fn broken(error: &serde_json::Error) -> DecodeError {
-    malformed(format!("the JSON breaks at line {} column {}", error.line(), error.column()))
+    malformed(format!(
+        "the JSON breaks at line {} column {}",
+        error.line(),
+        error.column()
+    ))
 }
 
 #[cfg(test)]
@@ -170,34 +183,58 @@ mod tests {
 
     #[test]
     fn plain_strings_are_slices_of_the_frame() {
-        let frame = ByteString::from_static(r#"{"type":"x", "delta" : "plain é" ,"text":"a\n","refusal":""}"#);
+        let frame = ByteString::from_static(
+            r#"{"type":"x", "delta" : "plain é" ,"text":"a\n","refusal":""}"#,
+        );
         let event = event(&frame);
         let piece = event.delta.piece(&frame).unwrap();
         assert_eq!(piece, "plain é");
-        assert!(frame.as_bytes().as_ptr_range().contains(&piece.as_bytes().as_ptr()));
+        assert!(
+            frame
+                .as_bytes()
+                .as_ptr_range()
+                .contains(&piece.as_bytes().as_ptr())
+        );
         assert_eq!(event.text.piece(&frame).unwrap(), "a\n");
-        assert_eq!((event.refusal.piece(&frame), event.input.piece(&frame)), (None, None));
+        assert_eq!(
+            (event.refusal.piece(&frame), event.input.piece(&frame)),
+            (None, None)
+        );
     }
 
     #[test]
     fn halves_of_surrogate_pairs_are_replaced() {
-        for (json, text) in [(r#"{"delta":"a\ud83db"}"#, "a\u{fffd}b"), (r#"{"delta":"\ud83d\ude00\u00e9"}"#, "😀é")] {
+        for (json, text) in [
+            (r#"{"delta":"a\ud83db"}"#, "a\u{fffd}b"),
+            (r#"{"delta":"\ud83d\ude00\u00e9"}"#, "😀é"),
+        ] {
             assert_eq!(event(json).delta.text().unwrap(), text);
         }
     }
 
     #[test]
     fn other_types_count_as_absent() {
-        let event = event(r#"{"type":1,"delta":{"a":"b"},"output_index":"0","content_index":-1,"item":[],"response":null}"#);
-        assert!(event.kind.text().is_none() && event.delta.text().is_none() && event.response.raw().is_empty());
-        assert_eq!((event.output_index.number(), event.content_index.number()), (None, None));
+        let event = event(
+            r#"{"type":1,"delta":{"a":"b"},"output_index":"0","content_index":-1,"item":[],"response":null}"#,
+        );
+        assert!(
+            event.kind.text().is_none()
+                && event.delta.text().is_none()
+                && event.response.raw().is_empty()
+        );
+        assert_eq!(
+            (event.output_index.number(), event.content_index.number()),
+            (None, None)
+        );
         assert!(event.delta.is_said() && !event.item.is_said() && event.delta.list().is_empty());
         assert!(event.item.read::<Item<'_>>().id.text().is_none());
     }
 
     #[test]
     fn errors_hold_no_content() {
-        let Err(error) = serde_json::from_str::<Event<'_>>(r#"{"delta":"a secret"#) else { panic!("it is cut") };
+        let Err(error) = serde_json::from_str::<Event<'_>>(r#"{"delta":"a secret"#) else {
+            panic!("it is cut")
+        };
         assert!(!broken(&error).to_string().contains("secret"));
     }
 }

@@ -30,15 +30,18 @@ impl Speech<'_> {
         self.carry(format!("{{\"logprobs\":{}}}", json.raw()).into());
     }
 
-    /// A source. One that cannot be read is still carried whole. Its places count from the start of its part, which has
-    /// so many characters before it.
+    /// A source. One that cannot be read is still carried whole. Its places count from the start of
+    /// its part, which has so many characters before it.
     pub(super) fn citation(&mut self, json: Json<'_>, from: u32) {
         let source: Source<'_> = json.read();
         let place = |index: Json<'_>| u32::try_from(index.number()?).ok()?.checked_add(from);
         self.out.push(Event::Citation(Box::new(Citation {
             choice: 0,
             url: source.url.piece(self.data),
-            title: source.title.piece(self.data).or_else(|| source.filename.piece(self.data)),
+            title: source
+                .title
+                .piece(self.data)
+                .or_else(|| source.filename.piece(self.data)),
             quote: None,
             span: place(source.start_index).zip(place(source.end_index)),
             data: json.slice(self.data),
@@ -50,11 +53,21 @@ impl Speech<'_> {
         if let Some(encrypted) = item.encrypted_content.piece(self.data) {
             let (signature, redacted) = (item.id.piece(self.data), Some(encrypted));
             let wire = WireId::OpenaiResponses;
-            self.out.push(Event::Signature(Box::new(Signature { choice: 0, signature, redacted, wire, on_text: false })));
+            self.out.push(Event::Signature(Box::new(Signature {
+                choice: 0,
+                signature,
+                redacted,
+                wire,
+                on_text: false,
+            })));
         }
     }
 
     fn carry(&mut self, data: ByteString) {
-        self.out.push(Event::Raw(Box::new(Raw { choice: 0, wire: WireId::OpenaiResponses, data })));
+        self.out.push(Event::Raw(Box::new(Raw {
+            choice: 0,
+            wire: WireId::OpenaiResponses,
+            data,
+        })));
     }
 }

@@ -1,4 +1,5 @@
-//! Counts of tokens. They have this wire's meaning everywhere here: input includes cached tokens, output reasoning.
+//! Counts of tokens. They have this wire's meaning everywhere here: input includes cached tokens,
+//! output reasoning.
 
 use serde::Deserialize;
 
@@ -25,7 +26,10 @@ struct Details<'a> {
 /// The counts, where there is any.
 pub(super) fn normalized(usage: Json<'_>) -> Option<Usage> {
     let counts: Counts<'_> = usage.read();
-    let (input, output): (Details<'_>, Details<'_>) = (counts.input_tokens_details.read(), counts.output_tokens_details.read());
+    let (input, output): (Details<'_>, Details<'_>) = (
+        counts.input_tokens_details.read(),
+        counts.output_tokens_details.read(),
+    );
     let usage = Usage {
         input: counts.input_tokens.number(),
         output: counts.output_tokens.number(),
@@ -48,19 +52,39 @@ mod tests {
 
     #[test]
     fn every_count_is_read() {
-        let usage = of(r#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":7,"cache_write_tokens":1},"output_tokens":5,
-            "output_tokens_details":{"reasoning_tokens":4},"total_tokens":14}"#);
-        let all =
-            Usage { input: Some(9), output: Some(5), cached_input: Some(7), cache_write: Some(1), reasoning: Some(4), ..Usage::default() };
+        let usage = of(
+            r#"{"input_tokens":9,"input_tokens_details":{"cached_tokens":7,"cache_write_tokens":1},"output_tokens":5,
+            "output_tokens_details":{"reasoning_tokens":4},"total_tokens":14}"#,
+        );
+        let all = Usage {
+            input: Some(9),
+            output: Some(5),
+            cached_input: Some(7),
+            cache_write: Some(1),
+            reasoning: Some(4),
+            ..Usage::default()
+        };
         assert_eq!(usage, Some(all));
     }
 
     #[test]
     fn what_is_not_said_is_not_zero() {
-        for json in ["null", "{}", "[]", "3", r#"{"input_tokens":null,"output_tokens":-1,"input_tokens_details":3}"#] {
+        for json in [
+            "null",
+            "{}",
+            "[]",
+            "3",
+            r#"{"input_tokens":null,"output_tokens":-1,"input_tokens_details":3}"#,
+        ] {
             assert_eq!(of(json), None, "{json}");
         }
         let odd = of(r#"{"input_tokens":0,"output_tokens":"5","output_tokens_details":null}"#);
-        assert_eq!(odd, Some(Usage { input: Some(0), ..Usage::default() }));
+        assert_eq!(
+            odd,
+            Some(Usage {
+                input: Some(0),
+                ..Usage::default()
+            })
+        );
     }
 }

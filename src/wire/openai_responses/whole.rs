@@ -29,7 +29,15 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         return Err(malformed("an answer that is not complete"));
     }
     let mut events = Events::new();
-    complete(&mut Items::new(seed), status, &response, &mut Speech { data: &data, out: &mut events })?;
+    complete(
+        &mut Items::new(seed),
+        status,
+        &response,
+        &mut Speech {
+            data: &data,
+            out: &mut events,
+        },
+    )?;
     Ok((events, usage::normalized(response.usage)))
 }
 
@@ -41,7 +49,8 @@ mod tests {
     use crate::model::fold::{Answer, Part};
 
     fn of(body: &str) -> Result<(Answer, Option<Usage>), DecodeError> {
-        read(&Bytes::copy_from_slice(body.as_bytes()), "seed").map(|(events, usage)| (Answer::of(&events), usage))
+        read(&Bytes::copy_from_slice(body.as_bytes()), "seed")
+            .map(|(events, usage)| (Answer::of(&events), usage))
     }
 
     #[test]
@@ -57,48 +66,92 @@ mod tests {
             "usage":{"input_tokens":5,"output_tokens":9}}"#)
         .unwrap();
         let choice = &answer.choices[0];
-        assert_eq!((&*choice.reasoning(), &*choice.text(), &*choice.refusal()), ("hm", "Hi", "no"));
+        assert_eq!(
+            (&*choice.reasoning(), &*choice.text(), &*choice.refusal()),
+            ("hm", "Hi", "no")
+        );
         assert_eq!(choice.parts.len(), 8, "{:?}", choice.parts);
-        assert!(matches!(&choice.parts[1], Part::Signature(it) if it.redacted.as_deref() == Some("E")));
+        assert!(
+            matches!(&choice.parts[1], Part::Signature(it) if it.redacted.as_deref() == Some("E"))
+        );
         assert!(matches!(&choice.parts[2], Part::Raw(it) if it.data.contains("web_search_call")));
-        assert!(choice.parts.iter().any(|part| matches!(part, Part::Citation(it) if it.span == Some((0, 2)))));
+        assert!(
+            choice
+                .parts
+                .iter()
+                .any(|part| matches!(part, Part::Citation(it) if it.span == Some((0, 2))))
+        );
         let calls: Vec<_> = choice
             .parts
             .iter()
             .filter_map(|part| match part {
-                Part::ToolCall { index, name, arguments, custom, .. } => Some((*index, &**name, arguments.as_str(), *custom)),
+                Part::ToolCall {
+                    index,
+                    name,
+                    arguments,
+                    custom,
+                    ..
+                } => Some((*index, &**name, arguments.as_str(), *custom)),
                 _ => None,
             })
             .collect();
-        assert_eq!(calls, [(0, "f", r#"{"x":[1, 2]}"#, false), (1, "g", "go", true)]);
+        assert_eq!(
+            calls,
+            [(0, "f", r#"{"x":[1, 2]}"#, false), (1, "g", "go", true)]
+        );
         assert_eq!(choice.finish.as_ref().unwrap().reason, Reason::ToolCalls);
-        assert_eq!((usage.unwrap().input, usage.unwrap().output), (Some(5), Some(9)));
+        assert_eq!(
+            (usage.unwrap().input, usage.unwrap().output),
+            (Some(5), Some(9))
+        );
     }
 
     #[test]
     fn an_incomplete_answer_says_why() {
         let (answer, usage) =
             of(r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[],"usage":null}"#).unwrap();
-        assert_eq!((answer.choices[0].finish.as_ref().unwrap().reason, usage), (Reason::Length, None));
+        assert_eq!(
+            (answer.choices[0].finish.as_ref().unwrap().reason, usage),
+            (Reason::Length, None)
+        );
     }
 
     #[test]
     fn an_error_under_a_good_status_is_an_error() {
         for (body, code) in [
-            (r#"{"status":"failed","error":{"code":"rate_limit_exceeded","message":"slow down"},"output":[]}"#, Code::RateLimited),
+            (
+                r#"{"status":"failed","error":{"code":"rate_limit_exceeded","message":"slow down"},"output":[]}"#,
+                Code::RateLimited,
+            ),
             (r#"{"status":"failed","output":[]}"#, Code::UpstreamError),
-            (r#"{"error":{"message":"bad upstream","code":503}}"#, Code::Overloaded),
+            (
+                r#"{"error":{"message":"bad upstream","code":503}}"#,
+                Code::Overloaded,
+            ),
             (r#"{"detail":"gone"}"#, Code::UpstreamError),
         ] {
-            let Err(DecodeError::Upstream(fault)) = of(body) else { panic!("an error: {body}") };
+            let Err(DecodeError::Upstream(fault)) = of(body) else {
+                panic!("an error: {body}")
+            };
             assert_eq!(fault.code, code, "{body}");
         }
     }
 
     #[test]
     fn what_is_no_answer_is_malformed() {
-        for body in ["", "<html>", "{}", "[]", r#"{"output":"text"}"#, r#"{"status":"queued","output":[]}"#, r#"{"output":["#] {
-            assert!(matches!(of(body), Err(DecodeError::Malformed { .. })), "{body}");
+        for body in [
+            "",
+            "<html>",
+            "{}",
+            "[]",
+            r#"{"output":"text"}"#,
+            r#"{"status":"queued","output":[]}"#,
+            r#"{"output":["#,
+        ] {
+            assert!(
+                matches!(of(body), Err(DecodeError::Malformed { .. })),
+                "{body}"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! When another try may succeed, by the answer's headers. No clock is asked: a date counts from the answer's own.
+//! When another try may succeed, by the answer's headers. No clock is asked: a date counts from the
+//! answer's own.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// The larger of `retry-after` (seconds, or a date) and `retry-after-ms`, at most a day.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = text(headers, "retry-after").and_then(|text| span(text, 1.0).or_else(|| until(text, headers)));
+    let seconds = text(headers, "retry-after")
+        .and_then(|text| span(text, 1.0).or_else(|| until(text, headers)));
     let millis = text(headers, "retry-after-ms").and_then(|text| span(text, 1000.0));
     seconds.max(millis).map(|after| after.min(LONGEST))
 }
@@ -38,22 +40,39 @@ mod tests {
     use super::*;
 
     fn of(pairs: &[(&'static str, &str)]) -> Option<Duration> {
-        retry_after(&pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
+        retry_after(
+            &pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect(),
+        )
     }
 
     #[test]
     fn the_larger_wins() {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
-        assert_eq!(of(&[("retry-after", "1"), ("retry-after-ms", "1500")]), Some(Duration::from_millis(1500)));
-        assert_eq!(of(&[("retry-after", "3"), ("retry-after-ms", "1500.5")]), Some(Duration::from_secs(3)));
+        assert_eq!(
+            of(&[("retry-after", "1"), ("retry-after-ms", "1500")]),
+            Some(Duration::from_millis(1500))
+        );
+        assert_eq!(
+            of(&[("retry-after", "3"), ("retry-after-ms", "1500.5")]),
+            Some(Duration::from_secs(3))
+        );
     }
 
     #[test]
     fn a_date_counts_from_the_answers_own() {
         let date = ("retry-after", "Wed, 21 Oct 2026 07:28:10 GMT");
-        assert_eq!(of(&[date, ("date", "Wed, 21 Oct 2026 07:28:00 GMT")]), Some(Duration::from_secs(10)));
-        assert_eq!(of(&[date, ("date", "Wed, 21 Oct 2026 08:00:00 GMT")]), Some(Duration::ZERO));
+        assert_eq!(
+            of(&[date, ("date", "Wed, 21 Oct 2026 07:28:00 GMT")]),
+            Some(Duration::from_secs(10))
+        );
+        assert_eq!(
+            of(&[date, ("date", "Wed, 21 Oct 2026 08:00:00 GMT")]),
+            Some(Duration::ZERO)
+        );
         assert_eq!(of(&[date]), None);
     }
 

@@ -1,6 +1,8 @@
-//! Takes out of an upstream's words what is not for clients: anything like a key, links, host names and addresses.
+//! Takes out of an upstream's words what is not for clients: anything like a key, links, host names
+//! and addresses.
 //!
-//! Invariant: errs on the side of taking out; field paths (`messages[0].content`), model names and numbers stay.
+//! Invariant: errs on the side of taking out; field paths (`messages[0].content`), model names and
+//! numbers stay.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,8 +11,8 @@ const REMOVED: &str = "[removed]";
 
 /// How keys of known providers begin.
 const KEY_STARTS: [&str; 20] = [
-    "sk-", "sk_", "rk-", "pk-", "gsk_", "xai-", "pplx-", "hf_", "nvapi-", "r8_", "fw_", "csk-", "tgp_", "aiza", "ya29.", "akia", "asia",
-    "eyj", "ghp_", "glpat-",
+    "sk-", "sk_", "rk-", "pk-", "gsk_", "xai-", "pplx-", "hf_", "nvapi-", "r8_", "fw_", "csk-",
+    "tgp_", "aiza", "ya29.", "akia", "asia", "eyj", "ghp_", "glpat-",
 ];
 
 /// The last labels by which a name with dots is taken for a host.
@@ -58,7 +60,16 @@ const TOP_LABELS: [&str; 40] = [
 ];
 
 /// Words after `bearer` that are no token.
-const NOT_TOKENS: [&str; 8] = ["token", "tokens", "auth", "authentication", "authorization", "scheme", "header", "credentials"];
+const NOT_TOKENS: [&str; 8] = [
+    "token",
+    "tokens",
+    "auth",
+    "authentication",
+    "authorization",
+    "scheme",
+    "header",
+    "credentials",
+];
 
 /// The text without keys, links, host names and addresses.
 #[must_use]
@@ -73,7 +84,9 @@ pub fn scrub(text: &str) -> String {
         let link = after.get(..plain).is_some_and(|word| word.contains("://"));
         let (word, after) = after.split_at(if link { link_end(after) } else { plain });
         let core = word.trim_end_matches(['.', ',', ':', '!', '?']);
-        let secret = link || (bearer && !NOT_TOKENS.contains(&core.to_ascii_lowercase().as_str())) || is_private(core);
+        let secret = link
+            || (bearer && !NOT_TOKENS.contains(&core.to_ascii_lowercase().as_str()))
+            || is_private(core);
         bearer = core.eq_ignore_ascii_case("bearer");
         if secret && !core.is_empty() {
             out.push_str(REMOVED);
@@ -88,30 +101,70 @@ pub fn scrub(text: &str) -> String {
 
 /// What parts words.
 fn is_gap(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '(' | ')' | '{' | '}' | '[' | ']' | '|' | ';' | '=' | ',' | '&' | '\\')
+    c.is_whitespace()
+        || matches!(
+            c,
+            '"' | '\''
+                | '`'
+                | '<'
+                | '>'
+                | '('
+                | ')'
+                | '{'
+                | '}'
+                | '['
+                | ']'
+                | '|'
+                | ';'
+                | '='
+                | ','
+                | '&'
+                | '\\'
+        )
 }
 
 /// The end of the link at the start of the text.
 fn link_end(text: &str) -> usize {
-    text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | ')' | ']' | '}' | '|' | '\\')).unwrap_or(text.len())
+    text.find(|c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '\'' | '`' | '<' | '>' | ')' | ']' | '}' | '|' | '\\'
+            )
+    })
+    .unwrap_or(text.len())
 }
 
 fn is_private(word: &str) -> bool {
     is_key(word)
         || is_host(word)
         || word.split('/').next().is_some_and(is_host)
-        || word.rsplit('@').next().is_some_and(|it| it != word && is_host(it))
+        || word
+            .rsplit('@')
+            .next()
+            .is_some_and(|it| it != word && is_host(it))
 }
 
-/// Anything like a key: one that begins like a known one, one that is masked, or a long run of mixed letters and digits.
+/// Anything like a key: one that begins like a known one, one that is masked, or a long run of
+/// mixed letters and digits.
 fn is_key(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let tail = lower.rsplit(':').next().unwrap_or_default();
-    let begun = KEY_STARTS.iter().any(|start| [&*lower, tail].iter().any(|word| word.len() > start.len() + 3 && word.starts_with(start)));
+    let begun = KEY_STARTS.iter().any(|start| {
+        [&*lower, tail]
+            .iter()
+            .any(|word| word.len() > start.len() + 3 && word.starts_with(start))
+    });
     let named = lower.starts_with("eyj") || lower.starts_with("ak") || lower.starts_with("as");
     let begun = begun && (!named || lower.len() >= 16);
-    let masked = word.contains("***") || word.contains("•••") || (word.contains("...") && word.len() > 8 && mixed(word));
-    begun || masked || word.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|run| run.len() >= 32 && mixed(run))
+    let masked = word.contains("***")
+        || word.contains("•••")
+        || (word.contains("...") && word.len() > 8 && mixed(word));
+    begun
+        || masked
+        || word
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .any(|run| run.len() >= 32 && mixed(run))
 }
 
 fn mixed(run: &str) -> bool {
@@ -122,18 +175,33 @@ fn mixed(run: &str) -> bool {
 fn is_host(word: &str) -> bool {
     let (name, port) = match word.rsplit_once(':') {
         // No server has a port of one digit; Bedrock's models end in one (`…-v1:0`).
-        Some((name, port)) if (2..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit()) => (name, true),
+        Some((name, port))
+            if (2..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            (name, true)
+        }
         _ => (word, false),
     };
     if word.parse::<Ipv6Addr>().is_ok() || name.parse::<Ipv4Addr>().is_ok() {
         return true;
     }
     let labels: Vec<&str> = name.trim_end_matches('.').split('.').collect();
-    let label = |label: &&str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let last = labels.last().copied().unwrap_or_default().to_ascii_lowercase();
+    let label = |label: &&str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    let last = labels
+        .last()
+        .copied()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let lettered = last.bytes().any(|b| b.is_ascii_alphabetic());
     let known = TOP_LABELS.contains(&last.as_str()) && (labels.len() > 1 || last == "localhost");
-    labels.iter().all(label) && lettered && (known || (port && (labels.len() > 1 || name.contains('-'))))
+    labels.iter().all(label)
+        && lettered
+        && (known || (port && (labels.len() > 1 || name.contains('-'))))
 }
 
 #[cfg(test)]
@@ -145,14 +213,26 @@ mod tests {
     #[test]
     fn keys_are_taken_out() {
         for (text, left) in [
-            ("Incorrect API key provided: sk-fake-key. Find it.", "Incorrect API key provided: [removed]. Find it."),
+            (
+                "Incorrect API key provided: sk-fake-key. Find it.",
+                "Incorrect API key provided: [removed]. Find it.",
+            ),
             ("key sk-proj-abc_DEF123 is bad", "key [removed] is bad"),
-            ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer [removed]"),
+            (
+                "Authorization: Bearer abc.def-ghi",
+                "Authorization: Bearer [removed]",
+            ),
             ("provided: bad-key-**********test.", "provided: [removed]."),
-            ("Your api key: ****-key is invalid", "Your api key: [removed] is invalid"),
+            (
+                "Your api key: ****-key is invalid",
+                "Your api key: [removed] is invalid",
+            ),
             ("key=0123456789abcdef0123456789abcdef", "key=[removed]"),
             ("{\"k\":\"gsk_abcdef\"}", "{\"k\":\"[removed]\"}"),
-            ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.abc", "token [removed]"),
+            (
+                "token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIx.abc",
+                "token [removed]",
+            ),
             ("x-api-key:sk-ant-0001", "[removed]"),
         ] {
             assert_eq!(scrub(text), left);
@@ -162,11 +242,26 @@ mod tests {
     #[test]
     fn links_hosts_and_addresses_are_taken_out() {
         for (text, left) in [
-            ("see https://platform.openai.com/account/api-keys.", "see [removed]."),
-            ("Error while downloading https://a.example/b.jpg?key=1,2 now", "Error while downloading [removed] now"),
-            ("upstream api.openai.com said no", "upstream [removed] said no"),
-            ("dial tcp 10.0.0.5:8000: refused", "dial tcp [removed]: refused"),
-            ("connect to localhost:11434, llm-1.prod.svc.cluster.local or vllm-0:8000", "connect to [removed], [removed] or [removed]"),
+            (
+                "see https://platform.openai.com/account/api-keys.",
+                "see [removed].",
+            ),
+            (
+                "Error while downloading https://a.example/b.jpg?key=1,2 now",
+                "Error while downloading [removed] now",
+            ),
+            (
+                "upstream api.openai.com said no",
+                "upstream [removed] said no",
+            ),
+            (
+                "dial tcp 10.0.0.5:8000: refused",
+                "dial tcp [removed]: refused",
+            ),
+            (
+                "connect to localhost:11434, llm-1.prod.svc.cluster.local or vllm-0:8000",
+                "connect to [removed], [removed] or [removed]",
+            ),
             ("no route to [fe80::1]:80", "no route to [[removed]]:80"),
             ("mail admin@corp.example.com", "mail [removed]"),
             ("GET gateway.internal/v1/chat", "GET [removed]"),

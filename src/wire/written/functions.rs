@@ -28,17 +28,27 @@ struct Function<'a> {
     parameters: &'a RawValue,
 }
 
-/// The functions the model may call. These wires have no list of allowed ones: the others are not declared.
+/// The functions the model may call. These wires have no list of allowed ones: the others are not
+/// declared.
 pub(in crate::wire) fn declared(chat: &Chat, wire: WireId) -> Result<Vec<Declared<'_>>, Fault> {
     let allowed = match &chat.tool_choice {
         Some(ToolChoice::Allowed { names, .. }) => names.as_slice(),
         Some(ToolChoice::Named(name)) => std::slice::from_ref(name),
         _ => return chat.tools.iter().map(|tool| declare(tool, wire)).collect(),
     };
-    if let Some(unknown) = allowed.iter().find(|name| !chat.tools.iter().any(|tool| name_of(tool) == name.as_str())) {
-        return Err(Fault::invalid("tool_choice", format!("tool_choice: {unknown} is not declared in tools")));
+    if let Some(unknown) = allowed
+        .iter()
+        .find(|name| !chat.tools.iter().any(|tool| name_of(tool) == name.as_str()))
+    {
+        return Err(Fault::invalid(
+            "tool_choice",
+            format!("tool_choice: {unknown} is not declared in tools"),
+        ));
     }
-    let wanted = chat.tools.iter().filter(|tool| allowed.iter().any(|name| name == name_of(tool)));
+    let wanted = chat
+        .tools
+        .iter()
+        .filter(|tool| allowed.iter().any(|name| name == name_of(tool)));
     wanted.map(|tool| declare(tool, wire)).collect()
 }
 
@@ -51,29 +61,56 @@ fn name_of(tool: &Tool) -> &str {
 
 fn declare(tool: &Tool, wire: WireId) -> Result<Declared<'_>, Fault> {
     match tool {
-        Tool::Function { name, description, parameters, strict, .. } => {
+        Tool::Function {
+            name,
+            description,
+            parameters,
+            strict,
+            ..
+        } => {
             let description = description.as_deref().filter(|text| !text.is_empty());
-            let parameters = parameters.as_deref().unwrap_or_else(|| json(r#"{"type":"object","properties":{}}"#));
-            Ok(Declared { function: Function { name, description, parameters }, strict: *strict == Some(true) })
+            let parameters = parameters
+                .as_deref()
+                .unwrap_or_else(|| json(r#"{"type":"object","properties":{}}"#));
+            Ok(Declared {
+                function: Function {
+                    name,
+                    description,
+                    parameters,
+                },
+                strict: *strict == Some(true),
+            })
         }
         Tool::Native { kind, .. } => {
-            let message = format!("tools: the {} wire knows no tools of type {kind}; use functions", wire.name());
+            let message = format!(
+                "tools: the {} wire knows no tools of type {kind}; use functions",
+                wire.name()
+            );
             Err(Fault::invalid("tools", message))
         }
     }
 }
 
 /// The arguments of a call brought back, which here must be an object. Free text is wrapped in one.
-pub(in crate::wire) fn arguments(call: &PastCall, place: Place) -> Result<Cow<'_, RawValue>, Fault> {
+pub(in crate::wire) fn arguments(
+    call: &PastCall,
+    place: Place,
+) -> Result<Cow<'_, RawValue>, Fault> {
     #[derive(Serialize)]
     struct Free<'a> {
         input: &'a str,
     }
     let not_object = || place.refuse("the arguments of a tool call are not a JSON object");
     match call.arguments.trim() {
-        _ if call.custom => serde_json::value::to_raw_value(&Free { input: &call.arguments }).map(Cow::Owned).map_err(|_| not_object()),
+        _ if call.custom => serde_json::value::to_raw_value(&Free {
+            input: &call.arguments,
+        })
+        .map(Cow::Owned)
+        .map_err(|_| not_object()),
         "" => Ok(Cow::Borrowed(json("{}"))),
-        object if object.starts_with('{') => serde_json::from_str(object).map(Cow::Borrowed).map_err(|_| not_object()),
+        object if object.starts_with('{') => serde_json::from_str(object)
+            .map(Cow::Borrowed)
+            .map_err(|_| not_object()),
         _ => Err(not_object()),
     }
 }
@@ -90,24 +127,51 @@ mod tests {
 
     fn function(name: &str, parameters: Option<&str>) -> Tool {
         let parameters = parameters.map(|json| RawValue::from_string(json.into()).unwrap());
-        Tool::Function { name: name.into(), description: Some("d".into()), parameters, strict: None, cache: None }
+        Tool::Function {
+            name: name.into(),
+            description: Some("d".into()),
+            parameters,
+            strict: None,
+            cache: None,
+        }
     }
 
     fn names(tool_choice: Option<ToolChoice>) -> Result<Vec<String>, Fault> {
         let tools = vec![function("a", None), function("b", None)];
-        let chat = Chat { tools, tool_choice, ..Chat::default() };
-        declared(&chat, WireId::Cohere).map(|tools| tools.iter().map(|it| it.function.name.to_owned()).collect())
+        let chat = Chat {
+            tools,
+            tool_choice,
+            ..Chat::default()
+        };
+        declared(&chat, WireId::Cohere)
+            .map(|tools| tools.iter().map(|it| it.function.name.to_owned()).collect())
     }
 
     fn spelled(arguments: &str, custom: bool) -> Result<Value, Fault> {
-        let call = PastCall { id: "1".into(), name: "f".into(), arguments: arguments.into(), signature: None, wire: None, custom };
-        let place = Place { wire: WireId::Ollama, at: 3 };
+        let call = PastCall {
+            id: "1".into(),
+            name: "f".into(),
+            arguments: arguments.into(),
+            signature: None,
+            wire: None,
+            custom,
+        };
+        let place = Place {
+            wire: WireId::Ollama,
+            at: 3,
+        };
         super::arguments(&call, place).map(|json| serde_json::from_str(json.get()).unwrap())
     }
 
     #[test]
     fn functions_have_openais_shape() {
-        let chat = Chat { tools: vec![function("a", Some(r#"{"type":"object","x":1}"#)), function("b", None)], ..Chat::default() };
+        let chat = Chat {
+            tools: vec![
+                function("a", Some(r#"{"type":"object","x":1}"#)),
+                function("b", None),
+            ],
+            ..Chat::default()
+        };
         let expected = json!([
             {"type": "function", "function": {"name": "a", "description": "d", "parameters": {"type": "object", "x": 1}}},
             {"type": "function", "function": {"name": "b", "description": "d", "parameters": {"type": "object", "properties": {}}}},
@@ -117,23 +181,43 @@ mod tests {
 
     #[test]
     fn only_what_may_be_called_is_declared() {
-        let allowed = |name: &str| Some(ToolChoice::Allowed { names: vec![name.into()], required: false });
+        let allowed = |name: &str| {
+            Some(ToolChoice::Allowed {
+                names: vec![name.into()],
+                required: false,
+            })
+        };
         assert_eq!(names(None).unwrap(), ["a", "b"]);
         assert_eq!(names(Some(ToolChoice::Required)).unwrap(), ["a", "b"]);
         assert_eq!(names(allowed("b")).unwrap(), ["b"]);
         assert_eq!(names(Some(ToolChoice::Named("a".into()))).unwrap(), ["a"]);
         for choice in [allowed("c"), Some(ToolChoice::Named("c".into()))] {
-            assert_eq!(names(choice).unwrap_err().param.as_deref(), Some("tool_choice"));
+            assert_eq!(
+                names(choice).unwrap_err().param.as_deref(),
+                Some("tool_choice")
+            );
         }
     }
 
     #[test]
     fn tools_of_another_wire_are_refused() {
         let json = RawValue::from_string("{}".into()).unwrap();
-        let native = Tool::Native { wire: WireId::Anthropic, kind: "web_search".into(), json };
-        let chat = Chat { tools: vec![native], ..Chat::default() };
-        let Err(fault) = declared(&chat, WireId::Ollama) else { panic!("refused") };
-        assert_eq!((fault.status.as_u16(), fault.param.as_deref()), (400, Some("tools")));
+        let native = Tool::Native {
+            wire: WireId::Anthropic,
+            kind: "web_search".into(),
+            json,
+        };
+        let chat = Chat {
+            tools: vec![native],
+            ..Chat::default()
+        };
+        let Err(fault) = declared(&chat, WireId::Ollama) else {
+            panic!("refused")
+        };
+        assert_eq!(
+            (fault.status.as_u16(), fault.param.as_deref()),
+            (400, Some("tools"))
+        );
         assert!(fault.message.contains("web_search"));
     }
 
@@ -141,9 +225,15 @@ mod tests {
     fn arguments_are_an_object() {
         assert_eq!(spelled(" {\"a\":1} ", false).unwrap(), json!({"a": 1}));
         assert_eq!(spelled("", false).unwrap(), json!({}));
-        assert_eq!(spelled("free \"text\"", true).unwrap(), json!({"input": "free \"text\""}));
+        assert_eq!(
+            spelled("free \"text\"", true).unwrap(),
+            json!({"input": "free \"text\""})
+        );
         for broken in ["{\"a\":", "[1]", "x", "{} {}"] {
-            assert_eq!(spelled(broken, false).unwrap_err().param.as_deref(), Some("messages[3]"));
+            assert_eq!(
+                spelled(broken, false).unwrap_err().param.as_deref(),
+                Some("messages[3]")
+            );
         }
     }
 }

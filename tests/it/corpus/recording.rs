@@ -13,11 +13,19 @@ use crate::rig::{Speech, WireId, wires};
 /// The folders of wires that are spoken.
 const FOLDERS: [(&str, WireId, &str); 8] = [
     ("openai-chat", WireId::OpenaiChat, "text/event-stream"),
-    ("openai-responses", WireId::OpenaiResponses, "text/event-stream"),
+    (
+        "openai-responses",
+        WireId::OpenaiResponses,
+        "text/event-stream",
+    ),
     ("anthropic-messages", WireId::Anthropic, "text/event-stream"),
     ("gemini", WireId::Gemini, "text/event-stream"),
     ("gemini-json-array", WireId::Gemini, "application/json"),
-    ("bedrock-converse", WireId::Bedrock, "application/vnd.amazon.eventstream"),
+    (
+        "bedrock-converse",
+        WireId::Bedrock,
+        "application/vnd.amazon.eventstream",
+    ),
     ("ollama-chat", WireId::Ollama, "application/x-ndjson"),
     ("cohere-v2", WireId::Cohere, "text/event-stream"),
 ];
@@ -56,35 +64,56 @@ pub struct Refusal {
 pub fn refusals(root: &Path) -> Vec<Refusal> {
     let wanted = wires();
     let read = |path: PathBuf| {
-        let meta: Value = serde_json::from_slice(&fs::read(path.join("meta.json")).unwrap()).unwrap();
-        let wire = FOLDERS.iter().find(|(folder, ..)| meta["for_wire"] == *folder)?.1;
+        let meta: Value =
+            serde_json::from_slice(&fs::read(path.join("meta.json")).unwrap()).unwrap();
+        let wire = FOLDERS
+            .iter()
+            .find(|(folder, ..)| meta["for_wire"] == *folder)?
+            .1;
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let status = u16::try_from(meta["status"].as_u64().unwrap()).unwrap();
-        Some(Refusal { name, wire, status, body: fs::read(path.join("body")).unwrap().into() })
+        Some(Refusal {
+            name,
+            wire,
+            status,
+            body: fs::read(path.join("body")).unwrap().into(),
+        })
     };
     let entries = fs::read_dir(root.join("errors")).into_iter().flatten();
-    entries.filter_map(|it| read(it.unwrap().path())).filter(|it| wanted.contains(&it.wire)).collect()
+    entries
+        .filter_map(|it| read(it.unwrap().path()))
+        .filter(|it| wanted.contains(&it.wire))
+        .collect()
 }
 
 /// All recordings under `root`, which is the repository's own or is not.
 pub fn under(root: &Path, own: bool) -> Vec<Recording> {
     let wanted = wires();
     let folders = FOLDERS.iter().filter(|(_, wire, _)| wanted.contains(wire));
-    folders.flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), own, folder, *wire, usual)).collect()
+    folders
+        .flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), own, folder, *wire, usual))
+        .collect()
 }
 
 fn of_wire(path: &Path, own: bool, folder: &str, wire: WireId, usual: &str) -> Vec<Recording> {
-    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(path) else {
+        return Vec::new();
+    };
     let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
     paths.sort();
     let read = |path: &Path| {
-        let json = |name: &str| -> Value { serde_json::from_slice(&fs::read(path.join(name)).unwrap()).unwrap() };
+        let json = |name: &str| -> Value {
+            serde_json::from_slice(&fs::read(path.join(name)).unwrap()).unwrap()
+        };
         Recording {
             name: path.file_name().unwrap().to_str().unwrap().to_owned(),
             folder: folder.to_owned(),
             wire,
             own,
-            content_type: json("meta.json")["content_type"].as_str().unwrap_or(usual).to_owned(),
+            content_type: json("meta.json")["content_type"]
+                .as_str()
+                .unwrap_or(usual)
+                .to_owned(),
             body: fs::read(path.join("body")).unwrap().into(),
             expected: json("expected.json"),
         }
@@ -96,7 +125,8 @@ impl Recording {
     /// True where the answer is a failure: it says so, or it ends before it is complete.
     pub fn fails(&self) -> bool {
         let field = |name: &str| !self.expected[name].is_null();
-        let ended = self.expected["terminated"] == true || field("finish_reason") || field("block_reason");
+        let ended =
+            self.expected["terminated"] == true || field("finish_reason") || field("block_reason");
         field("error") || !ended
     }
 
@@ -110,13 +140,25 @@ impl Recording {
         let mut got: Vec<&str> = events.iter().map(|it| it.data.as_str()).collect();
         if matches!(speech, Speech::Messages | Speech::Responses) {
             // Some servers name no events, or other ones.
-            if let Some(event) = events.iter().find(|it| it.json()["type"] != it.name.as_str() && speech == Speech::Messages) {
-                return Some(format!("the payload {} goes under the name {:?}", event.data, event.name));
+            if let Some(event) = events
+                .iter()
+                .find(|it| it.json()["type"] != it.name.as_str() && speech == Speech::Messages)
+            {
+                return Some(format!(
+                    "the payload {} goes under the name {:?}",
+                    event.data, event.name
+                ));
             }
         } else if !self.fails() && got.pop() != Some("[DONE]") {
             return Some("no [DONE] after a success".into());
         }
-        let is_error = |it: &&str| if speech == Speech::Responses { is_failure(it) } else { it.contains("\"error\"") };
+        let is_error = |it: &&str| {
+            if speech == Speech::Responses {
+                is_failure(it)
+            } else {
+                it.contains("\"error\"")
+            }
+        };
         if self.fails() && !got.last().is_some_and(is_error) {
             return Some("a failure without an error".into());
         }
@@ -134,10 +176,21 @@ impl Recording {
             1
         };
         // Behind an error of its own an upstream may say that it has failed: that need not come.
-        let needed = sent.iter().position(|it| speech == Speech::Responses && is_failure(it)).map_or(sent.len(), |at| at + 1);
-        let same = got.len() >= needed && ours <= may_be_ours && got.iter().zip(&sent).all(|(got, sent)| got == sent);
+        let needed = sent
+            .iter()
+            .position(|it| speech == Speech::Responses && is_failure(it))
+            .map_or(sent.len(), |at| at + 1);
+        let same = got.len() >= needed
+            && ours <= may_be_ours
+            && got.iter().zip(&sent).all(|(got, sent)| got == sent);
         let first = got.iter().zip(&sent).position(|(got, sent)| got != sent);
-        (!same).then(|| format!("{} payloads became {}; the first that differs: {first:?}", sent.len(), got.len()))
+        (!same).then(|| {
+            format!(
+                "{} payloads became {}; the first that differs: {first:?}",
+                sent.len(),
+                got.len()
+            )
+        })
     }
 }
 
@@ -149,13 +202,26 @@ fn is_failure(payload: &str) -> bool {
 
 /// The JSON payloads of an SSE body, as the standard reads it.
 fn payloads(body: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(body).replace("\r\n", "\n").replace('\r', "\n");
+    let text = String::from_utf8_lossy(body)
+        .replace("\r\n", "\n")
+        .replace('\r', "\n");
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let data = |block: &str| {
-        let value = |line: &str| line.strip_prefix("data:").map(|it| it.strip_prefix(' ').unwrap_or(it).to_owned());
-        block.lines().filter_map(value).collect::<Vec<_>>().join("\n")
+        let value = |line: &str| {
+            line.strip_prefix("data:")
+                .map(|it| it.strip_prefix(' ').unwrap_or(it).to_owned())
+        };
+        block
+            .lines()
+            .filter_map(value)
+            .collect::<Vec<_>>()
+            .join("\n")
     };
-    text.split("\n\n").map(data).filter(|it| it.starts_with(['{', '['])).filter(|it| serde_json::from_str::<Value>(it).is_ok()).collect()
+    text.split("\n\n")
+        .map(data)
+        .filter(|it| it.starts_with(['{', '[']))
+        .filter(|it| serde_json::from_str::<Value>(it).is_ok())
+        .collect()
 }
 
 /// A small source of numbers that can be repeated.
@@ -182,10 +248,19 @@ impl Dice {
     }
 }
 
-/// The seed of this run, told so that it can be repeated: `SLUICEGATE_SEED`, else one that is different every time.
+/// The seed of this run, told so that it can be repeated: `SLUICEGATE_SEED`, else one that is
+/// different every time.
 pub fn seed() -> u64 {
-    let any = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos());
-    let seed = std::env::var("SLUICEGATE_SEED").map_or_else(|_| any(), |text| text.parse().unwrap());
+    let any = || {
+        u64::from(
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .subsec_nanos(),
+        )
+    };
+    let seed =
+        std::env::var("SLUICEGATE_SEED").map_or_else(|_| any(), |text| text.parse().unwrap());
     println!("SLUICEGATE_SEED={seed}");
     seed
 }

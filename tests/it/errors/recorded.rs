@@ -12,14 +12,24 @@ use crate::rig::WireId;
 /// All of them of this wire; none where there is no corpus.
 pub fn all(wire: WireId) -> Vec<Refusal> {
     let (path, _) = corpus();
-    let Ok(entries) = fs::read_dir(path.join("errors")) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(path.join("errors")) else {
+        return Vec::new();
+    };
     let mut paths: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
     paths.sort();
     let read = |path: &PathBuf| {
-        let meta: Value = serde_json::from_slice(&fs::read(path.join("meta.json")).unwrap()).unwrap();
+        let meta: Value =
+            serde_json::from_slice(&fs::read(path.join("meta.json")).unwrap()).unwrap();
         let mut headers = Vec::new();
-        for (field, name) in [("content_type", "content-type"), ("x_amzn_errortype", "x-amzn-errortype")] {
-            headers.extend(meta[field].as_str().map(|value| (name.to_owned(), value.to_owned())));
+        for (field, name) in [
+            ("content_type", "content-type"),
+            ("x_amzn_errortype", "x-amzn-errortype"),
+        ] {
+            headers.extend(
+                meta[field]
+                    .as_str()
+                    .map(|value| (name.to_owned(), value.to_owned())),
+            );
         }
         let refusal = || Refusal {
             name: meta["name"].as_str().unwrap().to_owned(),
@@ -34,7 +44,11 @@ pub fn all(wire: WireId) -> Vec<Refusal> {
 
 /// The wire in whose name it came; where that is not said, the provider's usual one.
 fn wire_of(meta: &Value) -> WireId {
-    match meta["for_wire"].as_str().or(meta["provider"].as_str()).unwrap() {
+    match meta["for_wire"]
+        .as_str()
+        .or(meta["provider"].as_str())
+        .unwrap()
+    {
         "openai-responses" => WireId::OpenaiResponses,
         "anthropic-messages" => WireId::Anthropic,
         "google-aistudio" | "google-vertex" | "gemini" => WireId::Gemini,

@@ -37,7 +37,12 @@ pub struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// Takes a recording apart.
     pub fn of(recording: &'a Recording, events: Vec<Event>) -> Self {
-        Self { recording, body: String::from_utf8_lossy(&recording.body), payloads: payloads(recording), events }
+        Self {
+            recording,
+            body: String::from_utf8_lossy(&recording.body),
+            payloads: payloads(recording),
+            events,
+        }
     }
 
     /// True for a recording of this wire.
@@ -47,7 +52,8 @@ impl<'a> Seen<'a> {
 
     /// True for a body of server-sent events.
     pub fn is_sse(&self) -> bool {
-        !matches!(self.recording.wire, WireId::Bedrock | WireId::Ollama) && self.recording.folder != "gemini-json-array"
+        !matches!(self.recording.wire, WireId::Bedrock | WireId::Ollama)
+            && self.recording.folder != "gemini-json-array"
     }
 
     /// The lines of the body.
@@ -78,17 +84,21 @@ impl<'a> Seen<'a> {
 
     /// Their deltas.
     pub fn deltas(&self) -> impl Iterator<Item = &Value> {
-        self.choices().map(|choice| &choice["delta"]).filter(|delta| delta.is_object())
+        self.choices()
+            .map(|choice| &choice["delta"])
+            .filter(|delta| delta.is_object())
     }
 
     /// The pieces of tool calls in them.
     pub fn call_pieces(&self) -> impl Iterator<Item = &Value> {
-        self.deltas().flat_map(|delta| delta["tool_calls"].as_array().into_iter().flatten())
+        self.deltas()
+            .flat_map(|delta| delta["tool_calls"].as_array().into_iter().flatten())
     }
 
     /// The chunks that tell of usage.
     pub fn usages(&self) -> impl Iterator<Item = &Value> {
-        self.jsons().filter(|chunk| self.is(WireId::OpenaiChat) && chunk["usage"].is_object())
+        self.jsons()
+            .filter(|chunk| self.is(WireId::OpenaiChat) && chunk["usage"].is_object())
     }
 
     /// The candidates of Gemini.
@@ -99,12 +109,20 @@ impl<'a> Seen<'a> {
 
     /// Their parts.
     pub fn parts(&self) -> impl Iterator<Item = &Value> {
-        self.candidates().flat_map(|candidate| candidate["content"]["parts"].as_array().into_iter().flatten())
+        self.candidates().flat_map(|candidate| {
+            candidate["content"]["parts"]
+                .as_array()
+                .into_iter()
+                .flatten()
+        })
     }
 
     /// The data of the decoded events of that name.
     pub fn told(&self, name: &str) -> impl Iterator<Item = Value> {
-        self.events.iter().filter(move |event| event.name == name).map(Event::json)
+        self.events
+            .iter()
+            .filter(move |event| event.name == name)
+            .map(Event::json)
     }
 
     /// Where in the decoded stream the first event of that name stands.

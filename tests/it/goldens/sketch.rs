@@ -1,5 +1,5 @@
-//! A stream as a sketch that can be read in a diff: every event in its order, long texts by their beginning, length and
-//! hash, and what grows piece by piece in one line.
+//! A stream as a sketch that can be read in a diff: every event in its order, long texts by their
+//! beginning, length and hash, and what grows piece by piece in one line.
 
 use std::fmt::Write as _;
 
@@ -80,7 +80,12 @@ struct Line {
 impl Line {
     fn of(event: &Event, stream: &str, before: &mut Map<String, Value>) -> Self {
         let Ok(data) = serde_json::from_str::<Value>(&event.data) else {
-            return Self { name: event.name.clone(), bones: event.data.clone().into(), grown: Vec::new(), count: 1 };
+            return Self {
+                name: event.name.clone(),
+                bones: event.data.clone().into(),
+                grown: Vec::new(),
+                count: 1,
+            };
         };
         let mut bones = timeless(data, stream);
         if let Some(members) = bones.as_object_mut() {
@@ -90,7 +95,12 @@ impl Line {
         }
         let mut grown = Vec::new();
         take_grown(&mut bones, &mut grown);
-        Self { name: event.name.clone(), bones, grown, count: 1 }
+        Self {
+            name: event.name.clone(),
+            bones,
+            grown,
+            count: 1,
+        }
     }
 
     /// Pieces of one text are one line.
@@ -99,7 +109,10 @@ impl Line {
     }
 
     fn join(&mut self, next: &Self) {
-        self.grown.iter_mut().zip(&next.grown).for_each(|(all, piece)| all.push_str(piece));
+        self.grown
+            .iter_mut()
+            .zip(&next.grown)
+            .for_each(|(all, piece)| all.push_str(piece));
         self.count += 1;
     }
 
@@ -107,9 +120,21 @@ impl Line {
         let mut bones = self.bones.clone();
         put_grown(&mut bones, &mut self.grown.iter());
         shorten(&mut bones);
-        let bones = if let Value::String(text) = &bones { text.clone() } else { bones.to_string() };
-        let times = if self.count > 1 { format!("{}× ", self.count) } else { String::new() };
-        let name = if self.name.is_empty() { String::new() } else { format!("{} ", self.name) };
+        let bones = if let Value::String(text) = &bones {
+            text.clone()
+        } else {
+            bones.to_string()
+        };
+        let times = if self.count > 1 {
+            format!("{}× ", self.count)
+        } else {
+            String::new()
+        };
+        let name = if self.name.is_empty() {
+            String::new()
+        } else {
+            format!("{} ", self.name)
+        };
         format!("{times}{name}{bones}")
     }
 }
@@ -134,7 +159,9 @@ fn take_grown(value: &mut Value, grown: &mut Vec<String>) {
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
-                    Value::String(text) if GROWING.contains(&name.as_str()) => grown.push(std::mem::take(text)),
+                    Value::String(text) if GROWING.contains(&name.as_str()) => {
+                        grown.push(std::mem::take(text));
+                    }
                     _ => take_grown(value, grown),
                 }
             }
@@ -149,7 +176,9 @@ fn put_grown<'a>(value: &mut Value, grown: &mut impl Iterator<Item = &'a String>
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
-                    Value::String(text) if GROWING.contains(&name.as_str()) => text.clone_from(grown.next().unwrap()),
+                    Value::String(text) if GROWING.contains(&name.as_str()) => {
+                        text.clone_from(grown.next().unwrap());
+                    }
                     _ => put_grown(value, grown),
                 }
             }
@@ -165,7 +194,9 @@ fn shorten(value: &mut Value) {
         Value::Array(list) => {
             if list.len() > LISTED {
                 let rest = list.split_off(FIRST);
-                list.push(format!("…{}:{}", rest.len(), hash(&Value::from(rest).to_string())).into());
+                list.push(
+                    format!("…{}:{}", rest.len(), hash(&Value::from(rest).to_string())).into(),
+                );
             }
             list.iter_mut().for_each(shorten);
         }
@@ -178,12 +209,20 @@ fn shorten(value: &mut Value) {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[test]
 fn what_grows_is_one_line_and_nothing_that_changes_is_left_out() {
-    let event = |data: &str| Event { name: "text".into(), data: data.to_owned(), id: None };
+    let event = |data: &str| Event {
+        name: "text".into(),
+        data: data.to_owned(),
+        id: None,
+    };
     let events = [
         r#"{"id":"a","n":1,"delta":"Hello, "}"#,
         r#"{"id":"a","n":1,"delta":"this is a "}"#,
@@ -203,5 +242,8 @@ fn what_grows_is_one_line_and_nothing_that_changes_is_left_out() {
         r#"text {"-id":null,"n":2}"#,
         "text [DONE]",
     ];
-    assert_eq!(lines, expected.map(|line| line.replace("HASH", &hash("this is a much longer story"))));
+    assert_eq!(
+        lines,
+        expected.map(|line| line.replace("HASH", &hash("this is a much longer story")))
+    );
 }

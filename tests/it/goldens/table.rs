@@ -1,55 +1,112 @@
 //! Which recordings were chosen, and for what.
 
-/// A recording's name, and the columns for which it was chosen. It may have more of them: its golden says which.
+/// A recording's name, and the columns for which it was chosen. It may have more of them: its
+/// golden says which.
 pub const TABLE: [(&str, &[&str]); 99] = [
     // openai-chat
     (
         "0xPlaygrounds-rig__deepseek__prompt_caching__streaming_probe.1-9ac6d8",
-        &["event: text", "chat: `usage: null`", "chat: `prompt_cache_hit_tokens`", "chat: `reasoning_content`"],
+        &[
+            "event: text",
+            "chat: `usage: null`",
+            "chat: `prompt_cache_hit_tokens`",
+            "chat: `reasoning_content`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__deepseek__streaming_logprobs_matrix__streaming_disabled_length_top_zero.0-cfb008",
-        &["event: text", "chat: `usage: null`", "chat: `prompt_cache_hit_tokens`", "chat: log probabilities"],
+        &[
+            "event: text",
+            "chat: `usage: null`",
+            "chat: `prompt_cache_hit_tokens`",
+            "chat: log probabilities",
+        ],
     ),
     (
         "0xPlaygrounds-rig__doubleword__conformance__streaming_structured_after_tool.0-e6833b",
-        &["event: reasoning", "framing: six blank lines first", "chat: finish_reason repeated", "chat: `reasoning`"],
+        &[
+            "event: reasoning",
+            "framing: six blank lines first",
+            "chat: finish_reason repeated",
+            "chat: `reasoning`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__doubleword__reasoning_matrix__deepseek_reasoning_streaming.0-494fbb",
-        &["event: reasoning", "framing: six blank lines first", "chat: `reasoning_content`", "chat: `reasoning_details`"],
+        &[
+            "event: reasoning",
+            "framing: six blank lines first",
+            "chat: `reasoning_content`",
+            "chat: `reasoning_details`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__groq__agent_tool_sessions__parallel_tool_calls_single_turn_streaming.0-2b4e19",
-        &["event: tool call", "chat: usage in a chunk of its own", "chat: usage twice", "chat: `arguments: \"null\"`"],
+        &[
+            "event: tool call",
+            "chat: usage in a chunk of its own",
+            "chat: usage twice",
+            "chat: `arguments: \"null\"`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__groq__prompt_caching__streaming_probe.2-3fc8db",
-        &["event: usage", "chat: usage twice", "chat: `reasoning`", "chat: `channel`"],
+        &[
+            "event: usage",
+            "chat: usage twice",
+            "chat: `reasoning`",
+            "chat: `channel`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__llamacpp__response_shape_matrix__two_candidates_streaming.0-1201a8",
-        &["event: several choices", "chat: `timings`", "chat: several choices, interleaved"],
+        &[
+            "event: several choices",
+            "chat: `timings`",
+            "chat: several choices, interleaved",
+        ],
     ),
     (
         "0xPlaygrounds-rig__llamacpp__truncation_matrix__streaming_tool_call_cut_mid_arguments.0-dfb049",
-        &["event: tool call", "chat: `timings`", "chat: arguments cut by the maximum"],
+        &[
+            "event: tool call",
+            "chat: `timings`",
+            "chat: arguments cut by the maximum",
+        ],
     ),
     (
         "0xPlaygrounds-rig__mistral__tool_truncation_matrix__streaming_ministral_3b_mid_agent.0-87643e",
-        &["event: usage", "framing: `p` of Mistral", "chat: arguments cut by the maximum"],
+        &[
+            "event: usage",
+            "framing: `p` of Mistral",
+            "chat: arguments cut by the maximum",
+        ],
     ),
     (
         "0xPlaygrounds-rig__openrouter__refusal_matrix__streaming_refusal_emits_no_tool_calls.0-a4a8f9",
-        &["event: refusal", "chat: finish_reason repeated", "chat: `cost` in usage"],
+        &[
+            "event: refusal",
+            "chat: finish_reason repeated",
+            "chat: `cost` in usage",
+        ],
     ),
     (
         "0xPlaygrounds-rig__venice__raw_stream_capture_matrix__stream_raw_exposes_terminal_cost.0-e6da0c",
-        &["ends: stop", "chat: `content: \"\"`", "chat: `reasoning_encrypted`", "chat: `token_ids` of vLLM"],
+        &[
+            "ends: stop",
+            "chat: `content: \"\"`",
+            "chat: `reasoning_encrypted`",
+            "chat: `token_ids` of vLLM",
+        ],
     ),
     (
         "0xPlaygrounds-rig__venice__raw_stream_capture_matrix__stream_raw_round_trips_terminal_type.0-2d7bfd",
-        &["ends: stop", "chat: `content: \"\"`", "chat: `reasoning_encrypted`", "chat: `token_ids` of vLLM"],
+        &[
+            "ends: stop",
+            "chat: `content: \"\"`",
+            "chat: `reasoning_encrypted`",
+            "chat: `token_ids` of vLLM",
+        ],
     ),
     (
         "Arize-ai-openinference__llama_index__test_token_counts__TestTokenCounts.test_groq.0-c72ffe",
@@ -57,29 +114,56 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "Arize-ai-openinference__mistralai__test_instrumentor__test_synchronous_streaming_chat_completions_with_tool_call_response_emits_expected_spans-F.0-1e3cbc",
-        &["ends: tool_calls", "chat: `content: null`", "chat: a tool call whole in one delta", "chat: a tool call without `index`"],
+        &[
+            "ends: tool_calls",
+            "chat: `content: null`",
+            "chat: a tool call whole in one delta",
+            "chat: a tool call without `index`",
+        ],
     ),
     (
         "Arize-ai-openinference__mistralai__test_instrumentor__test_synchronous_streaming_chat_completions_with_tool_call_response_emits_expected_spans-T.0-01ce72",
-        &["ends: tool_calls", "chat: `content: null`", "chat: a tool call whole in one delta", "chat: a tool call without `index`"],
+        &[
+            "ends: tool_calls",
+            "chat: `content: null`",
+            "chat: a tool call whole in one delta",
+            "chat: a tool call without `index`",
+        ],
     ),
     (
         "Arize-ai-openinference__together__test_instrumentor__test_chat_stream.0-6b5d05",
-        &["chat: usage in the chunk that finishes", "chat: `cached_tokens` at the top of usage", "chat: `text` beside `delta`"],
+        &[
+            "chat: usage in the chunk that finishes",
+            "chat: `cached_tokens` at the top of usage",
+            "chat: `text` beside `delta`",
+        ],
     ),
     (
         "DataDog-dd-trace-py__litellm__completion_stream_multiple_choices_proxy.0-da44d2",
-        &["event: several choices", "chat: several choices, interleaved"],
+        &[
+            "event: several choices",
+            "chat: several choices, interleaved",
+        ],
     ),
     (
         "DataDog-dd-trace-py__openai__v0__chat_completion_function_call_streamed.0-540892",
-        &["event: usage by estimate", "chat: no usage", "chat: `function_call`"],
+        &[
+            "event: usage by estimate",
+            "chat: no usage",
+            "chat: `function_call`",
+        ],
     ),
     (
         "DataDog-dd-trace-py__openai__v1__chat_completion_streamed.0-cba44d",
-        &["event: usage by estimate", "framing: events called application/json"],
+        &[
+            "event: usage by estimate",
+            "framing: events called application/json",
+        ],
     ),
-    ("DataDog-dd-trace-py__openai__v1__chat_completion_streamed_tokens.0-30ba23", &["framing: events called application/json"]),
+    (
+        "DataDog-dd-trace-py__openai__v1__chat_completion_streamed_tokens.0-30ba23",
+        &["framing: events called application/json"],
+    ),
     (
         "charmbracelet-fantasy__TestAzureCommon__azure-o4-mini__tool_streaming.0-5b4ca5",
         &[
@@ -112,15 +196,28 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "crmne-ruby_llm__chat_mistral_hybrid_reasoning_streams_thinking_separately_from_content.0-9be35b",
-        &["framing: `p` of Mistral", "chat: thinking as a list, then text"],
+        &[
+            "framing: `p` of Mistral",
+            "chat: thinking as a list, then text",
+        ],
     ),
     (
         "crmne-ruby_llm__chat_with_extended_thinking_gpustack_qwen3_streams_thinking_content_when_available.0-7d3c7d",
-        &["ends: error", "error behind content", "error: the upstream's own", "framing: an `error:` field", "chat: no `role`"],
+        &[
+            "ends: error",
+            "error behind content",
+            "error: the upstream's own",
+            "framing: an `error:` field",
+            "chat: no `role`",
+        ],
     ),
     (
         "huggingface-huggingface_hub__InferenceClientVCRTest.test_chat_completion_with_stream.0-02b063",
-        &["ends: length", "framing: `data:` without a blank", "chat: another `object`"],
+        &[
+            "ends: length",
+            "framing: `data:` without a blank",
+            "chat: another `object`",
+        ],
     ),
     (
         "huggingface-huggingface_hub__TestInferenceClient.test_chat_completion_with_stream-hyperbolic-conversational.1-89036a",
@@ -128,39 +225,79 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "huggingface-huggingface_hub__TestInferenceClient.test_chat_completion_with_stream-together-conversational.1-6ef57d",
-        &["framing: a charset without a blank", "chat: `role` in every chunk", "chat: `tool_calls: null`", "chat: `text` beside `delta`"],
+        &[
+            "framing: a charset without a blank",
+            "chat: `role` in every chunk",
+            "chat: `tool_calls: null`",
+            "chat: `text` beside `delta`",
+        ],
     ),
     (
         "huggingface-huggingface_hub__TestInferenceClient.test_chat_completion_with_stream-together-conversational.2-2bdf92",
-        &["framing: a charset without a blank", "chat: `role` in every chunk", "chat: `tool_calls: null`"],
+        &[
+            "framing: a charset without a blank",
+            "chat: `role` in every chunk",
+            "chat: `tool_calls: null`",
+        ],
     ),
     (
         "huggingface-huggingface_hub__test_async_chat_completion_with_stream.0-e70066",
-        &["framing: `data:` without a blank", "framing: no `[DONE]`", "chat: another `object`"],
+        &[
+            "framing: `data:` without a blank",
+            "framing: no `[DONE]`",
+            "chat: another `object`",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_groq__test_groq_model_web_search_tool_stream.0-8fb86f",
-        &["event: raw", "chat: `x_groq.usage` alone", "chat: no `role`", "chat: `executed_tools`"],
+        &[
+            "event: raw",
+            "chat: `x_groq.usage` alone",
+            "chat: no `role`",
+            "chat: `executed_tools`",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_groq__test_tool_use_failed_error_streaming_with_text.0-8639fe",
-        &["ends: error", "error behind content", "chat: a chunk without `choices`", "chat: no finish_reason", "chat: `channel`"],
+        &[
+            "ends: error",
+            "error behind content",
+            "chat: a chunk without `choices`",
+            "chat: no finish_reason",
+            "chat: `channel`",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_mistral__test_mistral_model_thinking_part_iter.0-17702c",
-        &["chat: usage in the chunk that finishes", "chat: thinking as a list, then text"],
+        &[
+            "chat: usage in the chunk that finishes",
+            "chat: thinking as a list, then text",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_snowflake__test_snowflake_thinking_streaming.0-66cfc4",
-        &["chat: usage in a chunk of its own", "chat: `reasoning_details`", "chat: no finish_reason", "chat: log probabilities"],
+        &[
+            "chat: usage in a chunk of its own",
+            "chat: `reasoning_details`",
+            "chat: no finish_reason",
+            "chat: log probabilities",
+        ],
     ),
     (
         "tmc-langchaingo__tools__perplexity__TestPerplexityTool.0-86b12e",
-        &["event: citation with a URL", "chat: usage in every chunk", "chat: `message` beside `delta`"],
+        &[
+            "event: citation with a URL",
+            "chat: usage in every chunk",
+            "chat: `message` beside `delta`",
+        ],
     ),
     (
         "traceloop-openllmetry__opentelemetry-instrumentation-writer__test_chat__test_writer_async_streaming_chat_tool_call_request_legacy.0-2b8770",
-        &["framing: no `[DONE]`", "chat: `arguments: null`", "chat: `message` beside `delta`"],
+        &[
+            "framing: no `[DONE]`",
+            "chat: `arguments: null`",
+            "chat: `message` beside `delta`",
+        ],
     ),
     (
         "vercel-ai__openai__chat__azure-model-router.1.chunks.0-7fc5c1",
@@ -175,7 +312,10 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     // openai-responses
     (
         "0xPlaygrounds-rig__chatgpt__codex_sessions__parallel_tool_calls_single_turn_nonstreaming.0-579fcc",
-        &["event: parallel tool calls", "responses: `output: []` at the end"],
+        &[
+            "event: parallel tool calls",
+            "responses: `output: []` at the end",
+        ],
     ),
     (
         "0xPlaygrounds-rig__chatgpt__streaming_tools__tool_call_completed_response_without_output.0-5ab394",
@@ -183,16 +323,27 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "0xPlaygrounds-rig__copilot__reasoning_roundtrip__streaming.1-5831bb",
-        &["event: signature", "responses: ids change", "responses: encrypted reasoning"],
+        &[
+            "event: signature",
+            "responses: ids change",
+            "responses: encrypted reasoning",
+        ],
     ),
     (
         "0xPlaygrounds-rig__openai__refusal_matrix__responses_agent_streaming_refusal_surfaces.0-edb097",
         &["event: refusal", "responses: a refusal"],
     ),
-    ("0xPlaygrounds-rig__openai__streaming_grammar__incomplete_mid_tool_call.0-61d21f", &["responses: `response.incomplete`"]),
+    (
+        "0xPlaygrounds-rig__openai__streaming_grammar__incomplete_mid_tool_call.0-61d21f",
+        &["responses: `response.incomplete`"],
+    ),
     (
         "0xPlaygrounds-rig__openai__truncated_turn_matrix__responses_streaming_reasoning_budget_exhausted.0-3b6a78",
-        &["event: signature", "responses: encrypted reasoning", "responses: `response.incomplete`"],
+        &[
+            "event: signature",
+            "responses: encrypted reasoning",
+            "responses: `response.incomplete`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__openrouter__openai_responses_compat__openai_responses_stream_against_openrouter_completes.0-3709c3",
@@ -205,15 +356,25 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "0xPlaygrounds-rig__xai__permission_control__permission_control_streaming_example.1-060933",
-        &["event: usage with cached, reasoning tokens", "responses: `reasoning_summary_text`"],
+        &[
+            "event: usage with cached, reasoning tokens",
+            "responses: `reasoning_summary_text`",
+        ],
     ),
     (
         "crmne-ruby_llm__chat_function_calling_xai_grok-4-1-fast-non-reasoning_can_use_tools_without_parameters_in_multi-turn_streaming_conversat.2-ce5385",
-        &["event: usage with cached, reasoning tokens", "responses: `reasoning_summary_text`"],
+        &[
+            "event: usage with cached, reasoning tokens",
+            "responses: `reasoning_summary_text`",
+        ],
     ),
     (
         "crmne-ruby_llm__providers_bedrock_mantle_responses_chat_streams_through_the_responses_surface.0-d7b62f",
-        &["framing: a response without `event:` lines", "responses: `reasoning_text`", "responses: `reasoning_part`"],
+        &[
+            "framing: a response without `event:` lines",
+            "responses: `reasoning_text`",
+            "responses: `reasoning_part`",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_openai__test_openai_instructions_with_responses_logprobs_streaming.0-a8128f",
@@ -225,7 +386,11 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "pydantic-pydantic-ai__models__test_openai_responses__test_openai_include_raw_annotations_streaming.0-fd1365",
-        &["event: citation with a URL", "responses: a server's tool", "responses: annotations"],
+        &[
+            "event: citation with a URL",
+            "responses: a server's tool",
+            "responses: annotations",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_openai_responses__test_openai_responses_stream.0-4ec8d3",
@@ -237,40 +402,72 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "vercel-ai__open-responses__responses__lmstudio-tool-call.2.chunks.0-e6d668",
-        &["responses: arguments in `done` alone", "responses: `reasoning_text`", "responses: log probabilities"],
+        &[
+            "responses: arguments in `done` alone",
+            "responses: `reasoning_text`",
+            "responses: log probabilities",
+        ],
     ),
     (
         "vercel-ai__openai__responses__openai-error.1.chunks.0-db6c49",
-        &["error before content", "error: the upstream's own", "responses: `error`, then `response.failed`"],
+        &[
+            "error before content",
+            "error: the upstream's own",
+            "responses: `error`, then `response.failed`",
+        ],
     ),
     (
         "vercel-ai__openai__responses__openai-image-generation-tool.1.chunks.0-7708bb",
-        &["responses: text in `done` alone", "responses: a server's tool"],
+        &[
+            "responses: text in `done` alone",
+            "responses: a server's tool",
+        ],
     ),
     (
         "vercel-ai__xai__responses__xai-x-search-tool.chunks.0-7e5c6f",
-        &["event: parallel tool calls", "event: custom tool call", "responses: a custom tool call", "responses: annotations"],
+        &[
+            "event: parallel tool calls",
+            "event: custom tool call",
+            "responses: a custom tool call",
+            "responses: annotations",
+        ],
     ),
     // anthropic-messages
     (
         "0xPlaygrounds-rig__anthropic__messages_thinking__redacted_thinking_streaming.0-1f63e8",
-        &["anthropic: ping behind a block's start", "anthropic: input repeated in message_delta", "anthropic: `redacted_thinking`"],
+        &[
+            "anthropic: ping behind a block's start",
+            "anthropic: input repeated in message_delta",
+            "anthropic: `redacted_thinking`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__anthropic__plaintext_document__streaming_document_citations_accepts_null_citation_start.0-331edd",
-        &["event: citation without one", "anthropic: `citations_delta`"],
+        &[
+            "event: citation without one",
+            "anthropic: `citations_delta`",
+        ],
     ),
     (
         "charmbracelet-fantasy__TestGoogleCommon__vertex-claude-3-7-sonnet__simple_streaming.0-2bc905",
-        &["framing: blanks before the last brace", "anthropic: ping behind message_start"],
+        &[
+            "framing: blanks before the last brace",
+            "anthropic: ping behind message_start",
+        ],
     ),
     (
         "charmbracelet-fantasy__TestGoogleCommon__vertex-claude-3-7-sonnet__tool_streaming.1-cd3d0b",
-        &["framing: blanks before the last brace", "anthropic: ping behind message_start"],
+        &[
+            "framing: blanks before the last brace",
+            "anthropic: ping behind message_start",
+        ],
     ),
     (
         "crmne-ruby_llm__chat_citations_with_anthropic_claude-haiku-4-5_streams_citations.0-734508",
-        &["event: citation without one", "anthropic: `citations_delta`"],
+        &[
+            "event: citation without one",
+            "anthropic: `citations_delta`",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_anthropic__test_anthropic_advisor_tool_stream.0-d7468c",
@@ -292,36 +489,66 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "pydantic-pydantic-ai__models__test_anthropic__test_anthropic_model_thinking_part_redacted_stream.0-4cfbcb",
-        &["anthropic: more than one ping", "anthropic: `redacted_thinking`"],
+        &[
+            "anthropic: more than one ping",
+            "anthropic: `redacted_thinking`",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_anthropic__test_pause_turn_web_search_streaming_vcr.0-b32481",
-        &["anthropic: more than one ping", "anthropic: `signature_delta`", "anthropic: `pause_turn`", "anthropic: `server_tool_use`"],
+        &[
+            "anthropic: more than one ping",
+            "anthropic: `signature_delta`",
+            "anthropic: `pause_turn`",
+            "anthropic: `server_tool_use`",
+        ],
     ),
     (
         "vercel-ai__anthropic__anthropic-mcp.1.chunks.0-6c0680",
-        &["anthropic: input repeated in message_delta", "anthropic: a result of a server's tool", "anthropic: `mcp_tool_use`"],
+        &[
+            "anthropic: input repeated in message_delta",
+            "anthropic: a result of a server's tool",
+            "anthropic: `mcp_tool_use`",
+        ],
     ),
     (
         "vercel-ai__anthropic__anthropic-programmatic-tool-calling.1.chunks.0-6a6b3d",
-        &["anthropic: ping behind a delta", "anthropic: a tool without input", "anthropic: `server_tool_use`"],
+        &[
+            "anthropic: ping behind a delta",
+            "anthropic: a tool without input",
+            "anthropic: `server_tool_use`",
+        ],
     ),
     (
         "vercel-ai__anthropic__anthropic-programmatic-tool-calling.1.chunks.13-0ac900",
-        &["anthropic: `input_tokens: 0` at first", "anthropic: all content in message_start"],
+        &[
+            "anthropic: `input_tokens: 0` at first",
+            "anthropic: all content in message_start",
+        ],
     ),
     (
         "vercel-ai__anthropic__anthropic-programmatic-tool-calling.1.chunks.5-a43623",
-        &["anthropic: `input_tokens: 0` at first", "anthropic: all content in message_start"],
+        &[
+            "anthropic: `input_tokens: 0` at first",
+            "anthropic: all content in message_start",
+        ],
     ),
     // gemini
     (
         "0xPlaygrounds-rig__gemini__stream_terminal_matrix__two_terminal_stream_agent_prompt_keeps_the_answer.0-43e309",
-        &["framing: CRLF", "gemini: a finishReason in several chunks", "gemini: `executableCode`"],
+        &[
+            "framing: CRLF",
+            "gemini: a finishReason in several chunks",
+            "gemini: `executableCode`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__gemini__stream_terminal_matrix__two_terminal_stream_unicode_answer_after_the_first_finish.0-49fa10",
-        &["framing: CRLF", "gemini: a finishReason in several chunks", "gemini: `executableCode`"],
+        &[
+            "framing: CRLF",
+            "gemini: a finishReason in several chunks",
+            "gemini: `executableCode`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__gemini__turn_termination_matrix__streaming_escalating_retry_reports_each_attempts_own_cap.0-f982e0",
@@ -333,7 +560,11 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "FirebaseExtended-vertexai-sdk-test-data__googleai__streaming-failure-recitation-no-content.0-05df92",
-        &["ends: content_filter", "gemini: a candidate without content", "gemini: RECITATION"],
+        &[
+            "ends: content_filter",
+            "gemini: a candidate without content",
+            "gemini: RECITATION",
+        ],
     ),
     (
         "FirebaseExtended-vertexai-sdk-test-data__googleai__streaming-success-empty-parts.0-d9f5ec",
@@ -341,7 +572,10 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "FirebaseExtended-vertexai-sdk-test-data__googleai__streaming-success-no-content-parts.0-39edcb",
-        &["framing: the last event without its blank line", "gemini: content without parts"],
+        &[
+            "framing: the last event without its blank line",
+            "gemini: content without parts",
+        ],
     ),
     (
         "FirebaseExtended-vertexai-sdk-test-data__vertexai__streaming-failure-prompt-blocked-safety.0-c98342",
@@ -372,17 +606,32 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "simonw-llm-gemini__test_gemini__test_nested_model_direct_reference.0-9f1f7b",
-        &["event: signature on text", "gemini: empty text with a signature", "gemini: a thought"],
+        &[
+            "event: signature on text",
+            "gemini: empty text with a signature",
+            "gemini: a thought",
+        ],
     ),
     (
         "simonw-llm-gemini__test_gemini__test_nested_model_optional.0-bb0d6f",
-        &["event: signature on text", "gemini: empty text with a signature", "gemini: a thought"],
+        &[
+            "event: signature on text",
+            "gemini: empty text with a signature",
+            "gemini: a thought",
+        ],
     ),
-    ("tmc-langchaingo__llms__googleai__TestGoogleAIToolCallResponse.1-bcae91", &["gemini: a JSON array", "gemini: enums as integers"]),
+    (
+        "tmc-langchaingo__llms__googleai__TestGoogleAIToolCallResponse.1-bcae91",
+        &["gemini: a JSON array", "gemini: enums as integers"],
+    ),
     // bedrock-converse
     (
         "0xPlaygrounds-rig__bedrock__tool_choice__none_streaming_no_tools.0-4336bd",
-        &["framing: `p` of Bedrock", "bedrock: metadata behind messageStop", "bedrock: an empty text delta"],
+        &[
+            "framing: `p` of Bedrock",
+            "bedrock: metadata behind messageStop",
+            "bedrock: an empty text delta",
+        ],
     ),
     (
         "open-telemetry-opentelemetry-python-contrib__opentelemetry-instrumentation-botocore__test_converse_stream_no_content_tool_call.0-17f3fb",
@@ -390,39 +639,77 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "pydantic-pydantic-ai__models__test_bedrock__test_bedrock_model_code_execution_tool_stream.0-b33b30",
-        &["bedrock: metadata behind messageStop", "bedrock: a server's tool", "bedrock: a server's tool result"],
+        &[
+            "bedrock: metadata behind messageStop",
+            "bedrock: a server's tool",
+            "bedrock: a server's tool result",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_bedrock__test_bedrock_model_iter_stream.0-0258cb",
-        &["bedrock: text without contentBlockStart", "bedrock: `<thinking>` in text"],
+        &[
+            "bedrock: text without contentBlockStart",
+            "bedrock: `<thinking>` in text",
+        ],
     ),
     (
         "pydantic-pydantic-ai__models__test_bedrock__test_bedrock_model_stream_empty_text_delta.0-74d8a0",
-        &["bedrock: text without contentBlockStart", "bedrock: an empty text delta"],
+        &[
+            "bedrock: text without contentBlockStart",
+            "bedrock: an empty text delta",
+        ],
     ),
     // ollama-chat
     (
         "0xPlaygrounds-rig__ollama__reasoning_tool_roundtrip__streaming.0-8dec4c",
-        &["ollama: `function.index`", "ollama: a call with an id", "ollama: thinking"],
+        &[
+            "ollama: `function.index`",
+            "ollama: a call with an id",
+            "ollama: thinking",
+        ],
     ),
     (
         "0xPlaygrounds-rig__ollama__streaming_grammar__same_tool_twice.0-e6013d",
-        &["ollama: tool calls over several lines", "ollama: `function.index`", "ollama: a call with an id"],
+        &[
+            "ollama: tool calls over several lines",
+            "ollama: `function.index`",
+            "ollama: a call with an id",
+        ],
     ),
-    ("Arize-ai-openinference__ollama__test_instrumentor__test_async_chat_stream.0-4b46cc", &["ollama: thinking"]),
+    (
+        "Arize-ai-openinference__ollama__test_instrumentor__test_async_chat_stream.0-4b46cc",
+        &["ollama: thinking"],
+    ),
     (
         "prism-php-prism__ollama__stream-multi-tool-conversation-1.0-629d10",
-        &["ollama: a call without an id", "ollama: `stop` behind tool calls"],
+        &[
+            "ollama: a call without an id",
+            "ollama: `stop` behind tool calls",
+        ],
     ),
-    ("prism-php-prism__ollama__stream-with-tools-2.0-3aa2a9", &["ollama: a call without an id", "ollama: `stop` behind tool calls"]),
+    (
+        "prism-php-prism__ollama__stream-with-tools-2.0-3aa2a9",
+        &[
+            "ollama: a call without an id",
+            "ollama: `stop` behind tool calls",
+        ],
+    ),
     // cohere-v2
     (
         "0xPlaygrounds-rig__cohere__streaming_grammar__reasoning_then_tool_call.0-c5f5a4",
-        &["framing: `[DONE]` from Cohere", "cohere: thinking", "cohere: `tool_calls` as an object"],
+        &[
+            "framing: `[DONE]` from Cohere",
+            "cohere: thinking",
+            "cohere: `tool_calls` as an object",
+        ],
     ),
     (
         "0xPlaygrounds-rig__cohere__streaming_grammar__required_tool_choice_streams_tool_call.0-ef3686",
-        &["framing: `[DONE]` from Cohere", "cohere: tool-plan-delta", "cohere: `billed_units`"],
+        &[
+            "framing: `[DONE]` from Cohere",
+            "cohere: tool-plan-delta",
+            "cohere: `billed_units`",
+        ],
     ),
     (
         "0xPlaygrounds-rig__cohere__streaming_tools__streaming_tool_call_roundtrip.1-f527f7",
@@ -430,7 +717,10 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
     (
         "crmne-ruby_llm__chat_function_calling_cohere_command-a-03-2025_can_use_tools_without_parameters_in_multi-turn_streaming_conversations.0-c2c425",
-        &["cohere: tool-plan-delta", "cohere: `tool_calls` as an object"],
+        &[
+            "cohere: tool-plan-delta",
+            "cohere: `tool_calls` as an object",
+        ],
     ),
     (
         "crmne-ruby_llm__chat_function_calling_cohere_command-a-03-2025_can_use_tools_without_parameters_in_multi-turn_streaming_conversations.1-3de51c",
@@ -442,8 +732,9 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
 ];
 
-/// Columns of which the corpus has fewer than two recordings, and how many it has. The framing that no recording has
-/// (and what of it is rare) is written by hand in `bytes`, `midstream` and the tests of the decoders.
+/// Columns of which the corpus has fewer than two recordings, and how many it has. The framing that
+/// no recording has (and what of it is rare) is written by hand in `bytes`, `midstream` and the
+/// tests of the decoders.
 pub const RARE: [(&str, usize); 46] = [
     ("event: custom tool call", 1),
     ("error before content", 1),

@@ -22,7 +22,13 @@ pub struct Failing {
 
 impl Failing {
     fn new(name: &'static str, status: u16, code: &'static str, bytes: impl Into<Bytes>) -> Self {
-        Self { name, bytes: bytes.into(), status, code, goes_on: false }
+        Self {
+            name,
+            bytes: bytes.into(),
+            status,
+            code,
+            goes_on: false,
+        }
     }
 
     fn goes_on(mut self) -> Self {
@@ -45,7 +51,12 @@ fn named(name: &str, json: &Value) -> String {
 
 /// Every shape in which this wire tells of an error in a stream.
 pub fn failing(wire: WireId) -> Vec<Failing> {
-    let mut all = vec![Failing::new("the usual one", 502, "upstream_error", say::error(wire, &message()))];
+    let mut all = vec![Failing::new(
+        "the usual one",
+        502,
+        "upstream_error",
+        say::error(wire, &message()),
+    )];
     all.extend(match wire {
         WireId::OpenaiChat => openai_chat(),
         WireId::OpenaiResponses => openai_responses(),
@@ -69,17 +80,52 @@ fn openai_chat() -> Vec<Failing> {
     let gone = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",
         "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]});
     vec![
-        Failing::new("a limit", 429, "rate_limited", data(&error("requests", "rate_limit_exceeded".into()))),
-        Failing::new("a spent quota", 429, "insufficient_quota", data(&error("insufficient_quota", "insufficient_quota".into()))),
-        Failing::new("a number for a code", 503, "overloaded", data(&error("unavailable_error", 503.into()))),
-        Failing::new("with a name", 502, "upstream_error", named("error", &server)),
-        Failing::new("as a field of SSE", 502, "upstream_error", format!("error: {server}\n\n")),
+        Failing::new(
+            "a limit",
+            429,
+            "rate_limited",
+            data(&error("requests", "rate_limit_exceeded".into())),
+        ),
+        Failing::new(
+            "a spent quota",
+            429,
+            "insufficient_quota",
+            data(&error("insufficient_quota", "insufficient_quota".into())),
+        ),
+        Failing::new(
+            "a number for a code",
+            503,
+            "overloaded",
+            data(&error("unavailable_error", 503.into())),
+        ),
+        Failing::new(
+            "with a name",
+            502,
+            "upstream_error",
+            named("error", &server),
+        ),
+        Failing::new(
+            "as a field of SSE",
+            502,
+            "upstream_error",
+            format!("error: {server}\n\n"),
+        ),
         Failing::new("followed by [DONE]", 502, "upstream_error", data(&server)).goes_on(),
         Failing::new("Text Generation Inference", 503, "overloaded", data(&tgi)).goes_on(),
         Failing::new("Groq", 400, "tool_use_failed", named("error", &groq)),
-        Failing::new("Groq's own", 502, "upstream_error", data(&json!({"choices": [], "x_groq": {"id": "req_1", "error": message()}}))),
+        Failing::new(
+            "Groq's own",
+            502,
+            "upstream_error",
+            data(&json!({"choices": [], "x_groq": {"id": "req_1", "error": message()}})),
+        ),
         Failing::new("OpenRouter", 502, "upstream_error", data(&router)).goes_on(),
-        Failing::new("a finish reason", 502, "upstream_error", data(&gone) + "data: [DONE]\n\n"),
+        Failing::new(
+            "a finish reason",
+            502,
+            "upstream_error",
+            data(&gone) + "data: [DONE]\n\n",
+        ),
     ]
 }
 
@@ -93,8 +139,18 @@ fn openai_responses() -> Vec<Failing> {
     vec![
         Failing::new("flat", 429, "rate_limited", named("error", &flat)),
         Failing::new("nested", 502, "upstream_error", named("error", &nested)),
-        Failing::new("failed", 502, "upstream_error", named("response.failed", &failed)),
-        Failing::new("told twice", 502, "upstream_error", named("error", &nested) + &named("response.failed", &failed)),
+        Failing::new(
+            "failed",
+            502,
+            "upstream_error",
+            named("response.failed", &failed),
+        ),
+        Failing::new(
+            "told twice",
+            502,
+            "upstream_error",
+            named("error", &nested) + &named("response.failed", &failed),
+        ),
         Failing::new("without a name", 502, "upstream_error", data(&nested)),
     ]
 }
@@ -102,13 +158,49 @@ fn openai_responses() -> Vec<Failing> {
 fn anthropic() -> Vec<Failing> {
     let error = |kind: &str| json!({"type": "error", "error": {"type": kind, "message": message()}, "request_id": "req_1"});
     vec![
-        Failing::new("overload", 503, "overloaded", named("error", &error("overloaded_error"))),
-        Failing::new("a limit", 429, "rate_limited", named("error", &error("rate_limit_error"))),
-        Failing::new("the client's mistake", 400, "invalid_request", named("error", &error("invalid_request_error"))),
-        Failing::new("a timeout", 502, "upstream_error", named("error", &error("timeout_error"))),
-        Failing::new("a credential", 502, "upstream_auth", named("error", &error("authentication_error"))),
-        Failing::new("without a name", 503, "overloaded", data(&error("overloaded_error"))),
-        Failing::new("followed by an end", 503, "overloaded", named("error", &error("overloaded_error"))).goes_on(),
+        Failing::new(
+            "overload",
+            503,
+            "overloaded",
+            named("error", &error("overloaded_error")),
+        ),
+        Failing::new(
+            "a limit",
+            429,
+            "rate_limited",
+            named("error", &error("rate_limit_error")),
+        ),
+        Failing::new(
+            "the client's mistake",
+            400,
+            "invalid_request",
+            named("error", &error("invalid_request_error")),
+        ),
+        Failing::new(
+            "a timeout",
+            502,
+            "upstream_error",
+            named("error", &error("timeout_error")),
+        ),
+        Failing::new(
+            "a credential",
+            502,
+            "upstream_auth",
+            named("error", &error("authentication_error")),
+        ),
+        Failing::new(
+            "without a name",
+            503,
+            "overloaded",
+            data(&error("overloaded_error")),
+        ),
+        Failing::new(
+            "followed by an end",
+            503,
+            "overloaded",
+            named("error", &error("overloaded_error")),
+        )
+        .goes_on(),
     ]
 }
 
@@ -116,42 +208,130 @@ fn gemini() -> Vec<Failing> {
     let error = |code: u16, status: &str| json!({"error": {"code": code, "message": message(), "status": status}});
     let pretty = serde_json::to_string_pretty(&error(503, "UNAVAILABLE")).unwrap();
     vec![
-        Failing::new("a limit, bare", 429, "rate_limited", format!("{}\n", error(429, "RESOURCE_EXHAUSTED"))),
+        Failing::new(
+            "a limit, bare",
+            429,
+            "rate_limited",
+            format!("{}\n", error(429, "RESOURCE_EXHAUSTED")),
+        ),
         Failing::new("overload, over lines", 503, "overloaded", pretty.clone()),
-        Failing::new("overload, over lines with CR", 503, "overloaded", pretty.replace('\n', "\r\n") + "\r\n"),
+        Failing::new(
+            "overload, over lines with CR",
+            503,
+            "overloaded",
+            pretty.replace('\n', "\r\n") + "\r\n",
+        ),
         Failing::new("in a list", 503, "overloaded", format!("[{pretty}]\n")),
-        Failing::new("as data", 502, "upstream_error", data(&error(500, "INTERNAL"))),
-        Failing::new("the client's mistake", 400, "invalid_request", data(&error(400, "INVALID_ARGUMENT"))),
+        Failing::new(
+            "as data",
+            502,
+            "upstream_error",
+            data(&error(500, "INTERNAL")),
+        ),
+        Failing::new(
+            "the client's mistake",
+            400,
+            "invalid_request",
+            data(&error(400, "INVALID_ARGUMENT")),
+        ),
     ]
 }
 
 fn bedrock() -> Vec<Failing> {
     let exception = |name: &str| {
-        let headers = [(":message-type", "exception"), (":exception-type", name), (":content-type", "application/json")];
+        let headers = [
+            (":message-type", "exception"),
+            (":exception-type", name),
+            (":content-type", "application/json"),
+        ];
         say::bedrock::framed(&headers, &json!({"message": message()}).to_string())
     };
-    let error = [(":message-type", "error"), (":error-code", "InternalFailure"), (":error-message", "It broke.")];
-    let mut broken = say::bedrock::event("contentBlockDelta", &json!({"contentBlockIndex": 0, "delta": {"text": "x"}})).to_vec();
+    let error = [
+        (":message-type", "error"),
+        (":error-code", "InternalFailure"),
+        (":error-message", "It broke."),
+    ];
+    let mut broken = say::bedrock::event(
+        "contentBlockDelta",
+        &json!({"contentBlockIndex": 0, "delta": {"text": "x"}}),
+    )
+    .to_vec();
     *broken.last_mut().unwrap() ^= 1;
     vec![
-        Failing::new("a limit", 429, "rate_limited", exception("throttlingException")),
-        Failing::new("overload", 503, "overloaded", exception("serviceUnavailableException")),
-        Failing::new("the model's", 502, "upstream_error", exception("modelStreamErrorException")),
-        Failing::new("a timeout", 502, "upstream_error", exception("modelTimeoutException")),
-        Failing::new("the client's mistake", 400, "invalid_request", exception("validationException")),
-        Failing::new("one that nobody knows", 502, "upstream_error", exception("aNewException")),
-        Failing::new("an error of the frames", 502, "upstream_error", say::bedrock::framed(&error, "")),
+        Failing::new(
+            "a limit",
+            429,
+            "rate_limited",
+            exception("throttlingException"),
+        ),
+        Failing::new(
+            "overload",
+            503,
+            "overloaded",
+            exception("serviceUnavailableException"),
+        ),
+        Failing::new(
+            "the model's",
+            502,
+            "upstream_error",
+            exception("modelStreamErrorException"),
+        ),
+        Failing::new(
+            "a timeout",
+            502,
+            "upstream_error",
+            exception("modelTimeoutException"),
+        ),
+        Failing::new(
+            "the client's mistake",
+            400,
+            "invalid_request",
+            exception("validationException"),
+        ),
+        Failing::new(
+            "one that nobody knows",
+            502,
+            "upstream_error",
+            exception("aNewException"),
+        ),
+        Failing::new(
+            "an error of the frames",
+            502,
+            "upstream_error",
+            say::bedrock::framed(&error, ""),
+        ),
         Failing::new("a checksum that is wrong", 502, "upstream_error", broken),
-        Failing::new("followed by an end", 429, "rate_limited", exception("throttlingException")).goes_on(),
+        Failing::new(
+            "followed by an end",
+            429,
+            "rate_limited",
+            exception("throttlingException"),
+        )
+        .goes_on(),
     ]
 }
 
 fn ollama() -> Vec<Failing> {
     let line = |text: &str| format!("{}\n", json!({ "error": text }));
     vec![
-        Failing::new("another line", 502, "upstream_error", line("an error was encountered while running the model")),
-        Failing::new("an object", 502, "upstream_error", format!("{}\n", json!({"error": {"message": message()}}))),
-        Failing::new("without a line end", 502, "upstream_error", json!({ "error": message() }).to_string()),
+        Failing::new(
+            "another line",
+            502,
+            "upstream_error",
+            line("an error was encountered while running the model"),
+        ),
+        Failing::new(
+            "an object",
+            502,
+            "upstream_error",
+            format!("{}\n", json!({"error": {"message": message()}})),
+        ),
+        Failing::new(
+            "without a line end",
+            502,
+            "upstream_error",
+            json!({ "error": message() }).to_string(),
+        ),
     ]
 }
 
@@ -161,10 +341,30 @@ fn cohere() -> Vec<Failing> {
         json!({"id": "i-1", "type": "message-end", "delta": {"finish_reason": reason, "error": error, "usage": usage}})
     };
     vec![
-        Failing::new("an end with words", 502, "upstream_error", named("message-end", &end("ERROR", message().into()))),
-        Failing::new("an end without words", 502, "upstream_error", named("message-end", &end("ERROR", Value::Null))),
-        Failing::new("a timeout", 502, "upstream_error", named("message-end", &end("TIMEOUT", Value::Null))),
-        Failing::new("and [DONE]", 502, "upstream_error", named("message-end", &end("ERROR", message().into())) + "data: [DONE]\n\n"),
+        Failing::new(
+            "an end with words",
+            502,
+            "upstream_error",
+            named("message-end", &end("ERROR", message().into())),
+        ),
+        Failing::new(
+            "an end without words",
+            502,
+            "upstream_error",
+            named("message-end", &end("ERROR", Value::Null)),
+        ),
+        Failing::new(
+            "a timeout",
+            502,
+            "upstream_error",
+            named("message-end", &end("TIMEOUT", Value::Null)),
+        ),
+        Failing::new(
+            "and [DONE]",
+            502,
+            "upstream_error",
+            named("message-end", &end("ERROR", message().into())) + "data: [DONE]\n\n",
+        ),
     ]
 }
 
@@ -187,7 +387,14 @@ pub struct Odd {
 impl Odd {
     fn new(wire: WireId, name: &'static str, bytes: Vec<u8>, text: &str) -> Self {
         let kind = say::of(wire).content_type();
-        Self { name, kind, bytes: bytes.into(), text: text.to_owned(), call: None, unreadable: false }
+        Self {
+            name,
+            kind,
+            bytes: bytes.into(),
+            text: text.to_owned(),
+            call: None,
+            unreadable: false,
+        }
     }
 }
 
@@ -201,17 +408,51 @@ pub fn oddities(wire: WireId) -> Vec<Odd> {
     if wire == WireId::Bedrock {
         return all;
     }
-    let marked = Say { tokens: vec!["a ".into(), MARK.into(), " b".into()], ..Say::tokens(0) }.stream(wire);
+    let marked = Say {
+        tokens: vec!["a ".into(), MARK.into(), " b".into()],
+        ..Say::tokens(0)
+    }
+    .stream(wire);
     let with = |replaced: &[u8]| replace(&marked, MARK.as_bytes(), replaced);
-    all.push(odd("a line separator as it is", with("\u{2028}\u{2029}\u{85}".as_bytes()), "a \u{2028}\u{2029}\u{85} b"));
+    all.push(odd(
+        "a line separator as it is",
+        with("\u{2028}\u{2029}\u{85}".as_bytes()),
+        "a \u{2028}\u{2029}\u{85} b",
+    ));
     all.push(odd("a null as an escape", with(b"\\u0000"), "a \u{0} b"));
-    all.push(odd("a byte order mark in the text", with("\u{feff}".as_bytes()), "a \u{feff} b"));
-    all.push(odd("bytes that are no text", with(b"\xff\xc3"), "a \u{fffd} b"));
-    all.push(Odd { unreadable: true, ..odd("half of a pair as an escape", with(b"\\ud83d"), "a \u{fffd} b") });
-    all.push(Odd { unreadable: true, ..odd("the other half", with(b"\\ude00x"), "a \u{fffd}x b") });
-    all.push(odd("a pair as escapes", with(b"\\ud83d\\ude00"), "a \u{1f600} b"));
+    all.push(odd(
+        "a byte order mark in the text",
+        with("\u{feff}".as_bytes()),
+        "a \u{feff} b",
+    ));
+    all.push(odd(
+        "bytes that are no text",
+        with(b"\xff\xc3"),
+        "a \u{fffd} b",
+    ));
+    all.push(Odd {
+        unreadable: true,
+        ..odd(
+            "half of a pair as an escape",
+            with(b"\\ud83d"),
+            "a \u{fffd} b",
+        )
+    });
+    all.push(Odd {
+        unreadable: true,
+        ..odd("the other half", with(b"\\ude00x"), "a \u{fffd}x b")
+    });
+    all.push(odd(
+        "a pair as escapes",
+        with(b"\\ud83d\\ude00"),
+        "a \u{1f600} b",
+    ));
     if wire == WireId::Ollama {
-        all.push(odd("blank lines", replace(&marked, b"\n", b"\n\n\r\n"), "a MARK b"));
+        all.push(odd(
+            "blank lines",
+            replace(&marked, b"\n", b"\n\n\r\n"),
+            "a MARK b",
+        ));
         return all;
     }
     all.extend(framing_oddities(wire));
@@ -226,56 +467,151 @@ fn framing_oddities(wire: WireId) -> Vec<Odd> {
     let odd = |name, bytes: Vec<u8>, text: &str| Odd::new(wire, name, bytes, text);
     let mut all = Vec::new();
     let plain = Say::tokens(2).stream(wire);
-    let plain = String::from_utf8(plain.to_vec()).unwrap().replace("\r\n", "\n");
+    let plain = String::from_utf8(plain.to_vec())
+        .unwrap()
+        .replace("\r\n", "\n");
     let between = |what: &str| plain.replace("\n\n", &format!("\n\n{what}")).into_bytes();
     let text = "tok0 tok1 ";
     all.push(odd("events without data", between("event: ping\n\n"), text));
     all.push(odd("events with empty data", between("data:\n\n"), text));
-    all.push(odd("events with blank data", between("data: \ndata:\n\n"), text));
-    all.push(odd("ids and times alone", between("id: 7\n\nretry: 10\n\n"), text));
-    all.push(odd("ids with a null, times that are none", between("id: a\u{0}b\nretry: soon\n\n"), text));
-    all.push(odd("fields that nobody knows", between("vendor: 1\nfield\n\n"), text));
-    all.push(odd("comments everywhere", between(":\n: ping\n\n:::\n\n"), text));
+    all.push(odd(
+        "events with blank data",
+        between("data: \ndata:\n\n"),
+        text,
+    ));
+    all.push(odd(
+        "ids and times alone",
+        between("id: 7\n\nretry: 10\n\n"),
+        text,
+    ));
+    all.push(odd(
+        "ids with a null, times that are none",
+        between("id: a\u{0}b\nretry: soon\n\n"),
+        text,
+    ));
+    all.push(odd(
+        "fields that nobody knows",
+        between("vendor: 1\nfield\n\n"),
+        text,
+    ));
+    all.push(odd(
+        "comments everywhere",
+        between(":\n: ping\n\n:::\n\n"),
+        text,
+    ));
     all.push(odd("bare CR", plain.replace('\n', "\r").into_bytes(), text));
-    all.push(odd("a mark before all", [b"\xef\xbb\xbf", plain.as_bytes()].concat(), text));
-    all.push(odd("blank lines before all", [b"\n\r\n\r\r\n\n", plain.as_bytes()].concat(), text));
+    all.push(odd(
+        "a mark before all",
+        [b"\xef\xbb\xbf", plain.as_bytes()].concat(),
+        text,
+    ));
+    all.push(odd(
+        "blank lines before all",
+        [b"\n\r\n\r\r\n\n", plain.as_bytes()].concat(),
+        text,
+    ));
     // Gemini's end is the end of the body: what follows a finish reason is more of the answer.
     if wire != WireId::Gemini {
-        all.push(odd("the same again after the end", plain.repeat(2).into_bytes(), text));
-        all.push(odd("rubbish after the end", [plain.as_bytes(), b"data: {\"half\n\n\xff\xfe"].concat(), text));
+        all.push(odd(
+            "the same again after the end",
+            plain.repeat(2).into_bytes(),
+            text,
+        ));
+        all.push(odd(
+            "rubbish after the end",
+            [plain.as_bytes(), b"data: {\"half\n\n\xff\xfe"].concat(),
+            text,
+        ));
     }
     all
 }
 
 /// What only chunks of Chat Completions can be.
 fn chat_oddities() -> Vec<Odd> {
-    let chunk =
-        |choices: Value| data(&json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}));
-    let delta = |delta: Value, finish: Value| chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]));
+    let chunk = |choices: Value| {
+        data(
+            &json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}),
+        )
+    };
+    let delta = |delta: Value, finish: Value| {
+        chunk(json!([{"index": 0, "delta": delta, "finish_reason": finish}]))
+    };
     let odd = |name, chunks: &[String], call: Option<(String, Value)>| {
         let finish = if call.is_some() { "tool_calls" } else { "stop" };
         let text = delta(json!({"content": "tok0 "}), Value::Null);
         let body = text + &chunks.concat() + &delta(json!({}), finish.into()) + "data: [DONE]\n\n";
-        Odd { name, kind: "text/event-stream", bytes: body.into(), text: "tok0 ".into(), call, unreadable: true }
+        Odd {
+            name,
+            kind: "text/event-stream",
+            bytes: body.into(),
+            text: "tok0 ".into(),
+            call,
+            unreadable: true,
+        }
     };
-    let call =
-        |function: Value| delta(json!({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": function}]}), Value::Null);
+    let call = |function: Value| {
+        delta(
+            json!({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": function}]}),
+            Value::Null,
+        )
+    };
     let look = |arguments: Value| Some(("look".to_owned(), arguments));
     vec![
         odd("choices that are null", &[chunk(Value::Null)], None),
         odd("a choice that is null", &[chunk(json!([null]))], None),
-        odd("a delta that is null", &[delta(Value::Null, Value::Null)], None),
-        odd("an empty finish reason", &[delta(json!({"content": ""}), "".into())], None),
-        odd("an empty list of calls", &[delta(json!({"tool_calls": [], "content": null}), Value::Null)], None),
-        odd("calls that are null", &[delta(json!({"tool_calls": null, "reasoning": null, "refusal": null}), Value::Null)], None),
+        odd(
+            "a delta that is null",
+            &[delta(Value::Null, Value::Null)],
+            None,
+        ),
+        odd(
+            "an empty finish reason",
+            &[delta(json!({"content": ""}), "".into())],
+            None,
+        ),
+        odd(
+            "an empty list of calls",
+            &[delta(
+                json!({"tool_calls": [], "content": null}),
+                Value::Null,
+            )],
+            None,
+        ),
+        odd(
+            "calls that are null",
+            &[delta(
+                json!({"tool_calls": null, "reasoning": null, "refusal": null}),
+                Value::Null,
+            )],
+            None,
+        ),
         odd(
             "arguments that are an object",
-            &[call(json!({"name": "look", "arguments": {"at": [1, {"b": null}]}}))],
+            &[call(
+                json!({"name": "look", "arguments": {"at": [1, {"b": null}]}}),
+            )],
             look(json!({"at": [1, {"b": null}]})),
         ),
-        odd("arguments that are null", &[call(json!({"name": "look", "arguments": null}))], look(json!({}))),
-        odd("no arguments at all", &[call(json!({"name": "look"}))], look(json!({}))),
-        odd("an object that is no chunk", &[data(&json!({"object": "ping"})), data(&json!([])), data(&json!(7)), data(&Value::Null)], None),
+        odd(
+            "arguments that are null",
+            &[call(json!({"name": "look", "arguments": null}))],
+            look(json!({})),
+        ),
+        odd(
+            "no arguments at all",
+            &[call(json!({"name": "look"}))],
+            look(json!({})),
+        ),
+        odd(
+            "an object that is no chunk",
+            &[
+                data(&json!({"object": "ping"})),
+                data(&json!([])),
+                data(&json!(7)),
+                data(&Value::Null),
+            ],
+            None,
+        ),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! A client that writes its requests by hand, reads answers byte by byte, and can leave in any way there is.
+//! A client that writes its requests by hand, reads answers byte by byte, and can leave in any way
+//! there is.
 
 use std::io;
 use std::net::SocketAddr;
@@ -35,7 +36,13 @@ pub enum Speech {
 
 impl Speech {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Chat, Self::Responses, Self::Messages, Self::Events, Self::Ui];
+    pub const ALL: [Self; 5] = [
+        Self::Chat,
+        Self::Responses,
+        Self::Messages,
+        Self::Events,
+        Self::Ui,
+    ];
 
     /// Those that take Chat Completions' body.
     pub const CHATS: [Self; 2] = [Self::Chat, Self::Events];
@@ -89,9 +96,13 @@ impl Speech {
             Self::Chat | Self::Events if stream => {
                 json!({"model": model, "messages": messages, "stream": true, "stream_options": {"include_usage": true}})
             }
-            Self::Chat | Self::Events => json!({"model": model, "messages": messages, "stream": false}),
+            Self::Chat | Self::Events => {
+                json!({"model": model, "messages": messages, "stream": false})
+            }
             Self::Responses => json!({"model": model, "input": "Say something.", "stream": stream}),
-            Self::Messages => json!({"model": model, "max_tokens": 1000, "messages": messages, "stream": stream}),
+            Self::Messages => {
+                json!({"model": model, "max_tokens": 1000, "messages": messages, "stream": stream})
+            }
             Self::Ui => {
                 let parts = json!([{"type": "text", "text": "Say something."}]);
                 json!({"model": model, "stream": stream, "trigger": "submit-message",
@@ -115,12 +126,23 @@ pub struct Ask {
 impl Ask {
     /// A request without a body.
     pub fn new(method: &'static str, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), headers: Vec::new(), body: None, content_type: "application/json", speech: Speech::Events }
+        Self {
+            method,
+            path: path.into(),
+            headers: Vec::new(),
+            body: None,
+            content_type: "application/json",
+            speech: Speech::Events,
+        }
     }
 
     /// A chat with one short message.
     pub fn chat(speech: Speech, model: &str, stream: bool) -> Self {
-        Self { speech, ..Self::new("POST", speech.path()) }.json(&speech.body(model, stream))
+        Self {
+            speech,
+            ..Self::new("POST", speech.path())
+        }
+        .json(&speech.body(model, stream))
     }
 
     /// The same with these words of the user.
@@ -129,9 +151,14 @@ impl Ask {
             Speech::Responses => self.set("input", words.into()),
             Speech::Ui => {
                 let parts = json!([{"type": "text", "text": words}]);
-                self.set("messages", json!([{"id": "m1", "role": "user", "parts": parts}]))
+                self.set(
+                    "messages",
+                    json!([{"id": "m1", "role": "user", "parts": parts}]),
+                )
             }
-            Speech::Chat | Speech::Messages | Speech::Events => self.set("messages", json!([{"role": "user", "content": words}])),
+            Speech::Chat | Speech::Messages | Speech::Events => {
+                self.set("messages", json!([{"role": "user", "content": words}]))
+            }
         }
     }
 
@@ -197,11 +224,16 @@ impl Ask {
 
     /// As somebody hands it on who has read it.
     pub fn request(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::builder().method(self.method).uri(&self.path).header("content-type", self.content_type);
+        let mut request = Request::builder()
+            .method(self.method)
+            .uri(&self.path)
+            .header("content-type", self.content_type);
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        request.body(Full::new(self.body.clone().unwrap_or_default())).unwrap()
+        request
+            .body(Full::new(self.body.clone().unwrap_or_default()))
+            .unwrap()
     }
 
     /// Its bytes.
@@ -211,7 +243,11 @@ impl Ask {
             text.push_str(&format!("{name}: {value}\r\n"));
         }
         if let Some(body) = &self.body {
-            text.push_str(&format!("content-type: {}\r\ncontent-length: {}\r\n", self.content_type, body.len()));
+            text.push_str(&format!(
+                "content-type: {}\r\ncontent-length: {}\r\n",
+                self.content_type,
+                body.len()
+            ));
         }
         text.push_str("\r\n");
         let mut bytes = text.into_bytes();
@@ -235,24 +271,38 @@ impl Client {
 
     /// The same with a key.
     pub fn with_key(&self, key: &str) -> Self {
-        Self { key: Some(key.into()), ..self.clone() }
+        Self {
+            key: Some(key.into()),
+            ..self.clone()
+        }
     }
 
     /// The same by another way in (a relay).
     pub fn through(&self, addr: SocketAddr) -> Self {
-        Self { addr, ..self.clone() }
+        Self {
+            addr,
+            ..self.clone()
+        }
     }
 
     /// Sends a request and waits for nothing.
     pub async fn send(&self, ask: &Ask) -> Connection {
         let ask = match &self.key {
-            Some(key) => ask.clone().header("authorization", &format!("Bearer {key}")),
+            Some(key) => ask
+                .clone()
+                .header("authorization", &format!("Bearer {key}")),
             None => ask.clone(),
         };
-        let mut socket = within("a connection to the proxy", TcpStream::connect(self.addr)).await.unwrap();
+        let mut socket = within("a connection to the proxy", TcpStream::connect(self.addr))
+            .await
+            .unwrap();
         socket.set_nodelay(true).unwrap();
         socket.write_all(&ask.spell(self.addr)).await.unwrap();
-        Connection { socket, raw: BytesMut::new(), speech: ask.speech }
+        Connection {
+            socket,
+            raw: BytesMut::new(),
+            speech: ask.speech,
+        }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -267,12 +317,14 @@ impl Client {
 
     /// `POST …/cancel`.
     pub async fn cancel(&self, id: &str) -> Reply {
-        self.ask(&Ask::new("POST", format!("/v1/streams/{id}/cancel"))).await
+        self.ask(&Ask::new("POST", format!("/v1/streams/{id}/cancel")))
+            .await
     }
 
     /// `DELETE` of a stream.
     pub async fn forget(&self, id: &str) -> Reply {
-        self.ask(&Ask::new("DELETE", format!("/v1/streams/{id}"))).await
+        self.ask(&Ask::new("DELETE", format!("/v1/streams/{id}")))
+            .await
     }
 
     /// The status JSON of a stream.
@@ -305,7 +357,9 @@ impl Client {
     /// Follows a stream from behind `last`.
     pub async fn resume(&self, speech: Speech, id: &str, last: Option<&str>) -> Reply {
         let path = format!("/v1/streams/{id}?dialect={}", speech.name());
-        let mut ask = Ask::new("GET", path).header("accept", "text/event-stream").read_as(speech);
+        let mut ask = Ask::new("GET", path)
+            .header("accept", "text/event-stream")
+            .read_as(speech);
         if let Some(last) = last {
             ask = ask.header("last-event-id", last);
         }
@@ -356,20 +410,56 @@ impl Connection {
                 break end;
             }
             let more = within("the head of an answer", self.read()).await;
-            assert!(more.is_ok_and(|n| n > 0), "the proxy closed before it answered; it had sent {:?}", self.raw);
+            assert!(
+                more.is_ok_and(|n| n > 0),
+                "the proxy closed before it answered; it had sent {:?}",
+                self.raw
+            );
         };
         let head = String::from_utf8(self.raw.split_to(end + 4).to_vec()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let headers: Vec<(String, String)> =
-            lines.filter_map(|it| it.split_once(": ")).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-        let field = |name: &str| headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
-        let chunked = field("transfer-encoding").is_some_and(|it| it.eq_ignore_ascii_case("chunked"));
+        let status = lines
+            .next()
+            .unwrap()
+            .split(' ')
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|it| it.split_once(": "))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        let field = |name: &str| {
+            headers
+                .iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.as_str())
+        };
+        let chunked =
+            field("transfer-encoding").is_some_and(|it| it.eq_ignore_ascii_case("chunked"));
         let left = field("content-length").map(|it| it.parse().unwrap());
-        let body = if chunked { Body::Chunk(0) } else { left.map_or(Body::UntilClose, Body::Length) };
-        let body = if status == 204 { Body::Ended(Ending::Proper) } else { body };
+        let body = if chunked {
+            Body::Chunk(0)
+        } else {
+            left.map_or(Body::UntilClose, Body::Length)
+        };
+        let body = if status == 204 {
+            Body::Ended(Ending::Proper)
+        } else {
+            body
+        };
         let raw_bytes = self.raw.len();
-        Reply { status, headers, connection: self, body, sse: Parser::default(), waiting: Default::default(), raw_bytes, pings: 0 }
+        Reply {
+            status,
+            headers,
+            connection: self,
+            body,
+            sse: Parser::default(),
+            waiting: Default::default(),
+            raw_bytes,
+            pings: 0,
+        }
     }
 }
 
@@ -404,12 +494,17 @@ pub struct Reply {
 impl Reply {
     /// The field of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The server-made id of the stream.
     pub fn stream_id(&self) -> String {
-        self.header("x-stream-id").unwrap_or_else(|| panic!("no x-stream-id in {:?}", self.headers)).to_owned()
+        self.header("x-stream-id")
+            .unwrap_or_else(|| panic!("no x-stream-id in {:?}", self.headers))
+            .to_owned()
     }
 
     /// Heartbeats read so far.
@@ -471,12 +566,17 @@ impl Reply {
             Body::UntilClose if !raw.is_empty() => Some(raw.split().freeze()),
             Body::Chunk(0) => {
                 let line = memchr::memmem::find(raw, b"\r\n")?;
-                let size = usize::from_str_radix(std::str::from_utf8(&raw[..line]).unwrap(), 16).unwrap();
+                let size =
+                    usize::from_str_radix(std::str::from_utf8(&raw[..line]).unwrap(), 16).unwrap();
                 if size == 0 && raw.len() < line + 4 {
                     return None;
                 }
                 raw.advance(line + 2);
-                self.body = if size == 0 { Body::Ended(Ending::Proper) } else { Body::Chunk(size + 2) };
+                self.body = if size == 0 {
+                    Body::Ended(Ending::Proper)
+                } else {
+                    Body::Chunk(size + 2)
+                };
                 self.decode()
             }
             Body::Chunk(left) => {
@@ -512,14 +612,18 @@ impl Reply {
         let mut events = Vec::new();
         let mut told = Told::default();
         while !enough(&told) {
-            let event = self.event().await.unwrap_or_else(|| panic!("the stream ended after {told:?}"));
+            let event = self
+                .event()
+                .await
+                .unwrap_or_else(|| panic!("the stream ended after {told:?}"));
             told.hear(self.connection.speech, &event);
             events.push(event);
         }
         events
     }
 
-    /// Reads so many raw bytes of the body, framing included, and gives the events that are whole in them.
+    /// Reads so many raw bytes of the body, framing included, and gives the events that are whole
+    /// in them.
     pub async fn cut_at(mut self, count: usize) -> Vec<Event> {
         while self.connection.raw.len() < count {
             let read = within("more of an answer's body", self.connection.read()).await;
@@ -541,8 +645,13 @@ impl Reply {
         while let Some(event) = self.event().await {
             events.push(event);
         }
-        let Body::Ended(ending) = self.body else { unreachable!("a body without bytes has ended") };
-        assert!(ending != Ending::Proper || self.sse.is_empty(), "a proper end in the middle of an event");
+        let Body::Ended(ending) = self.body else {
+            unreachable!("a body without bytes has ended")
+        };
+        assert!(
+            ending != Ending::Proper || self.sse.is_empty(),
+            "a proper end in the middle of an event"
+        );
         (events, ending)
     }
 

@@ -1,8 +1,9 @@
-//! Time: a virtual clock that only moves when a test says so, and a watchdog in real time for everything else.
+//! Time: a virtual clock that only moves when a test says so, and a watchdog in real time for
+//! everything else.
 //!
-//! Tokio's paused clock jumps ahead whenever all tasks wait, also when bytes are on their way through a real socket.
-//! A blocking task that does nothing keeps it from doing so: while [`Virtual`] lives, time stands still between calls
-//! of [`Virtual::pass`].
+//! Tokio's paused clock jumps ahead whenever all tasks wait, also when bytes are on their way
+//! through a real socket. A blocking task that does nothing keeps it from doing so: while
+//! [`Virtual`] lives, time stands still between calls of [`Virtual::pass`].
 
 use std::cell::Cell;
 use std::future::Future;
@@ -111,7 +112,12 @@ impl Virtual {
     }
 
     /// Waits for `work` while at most this much virtual time passes.
-    pub async fn takes_at_most<T>(&self, time: Duration, what: &str, work: impl Future<Output = T>) -> T {
+    pub async fn takes_at_most<T>(
+        &self,
+        time: Duration,
+        what: &str,
+        work: impl Future<Output = T>,
+    ) -> T {
         let begun = tokio::time::Instant::now();
         let mut work = pin!(work);
         let mut step = FIRST_STEP;

@@ -20,7 +20,8 @@ static RSA: LazyLock<[KeyPair; 2]> = LazyLock::new(|| {
     let make = |_| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
     std::array::from_fn(make)
 });
-static EC: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap());
+static EC: LazyLock<KeyPair> =
+    LazyLock::new(|| KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap());
 
 /// A key with its name.
 #[derive(Clone)]
@@ -34,18 +35,30 @@ impl Signer {
     /// RSA key number `n`, 0 or 1, under the name `kid`.
     pub fn rsa(n: usize, kid: &str) -> Self {
         let key = EncodingKey::from_rsa_pem(RSA[n].serialize_pem().as_bytes()).unwrap();
-        Self { kid: kid.into(), algorithm: Algorithm::RS256, key }
+        Self {
+            kid: kid.into(),
+            algorithm: Algorithm::RS256,
+            key,
+        }
     }
 
     /// A P-256 key.
     pub fn ec(kid: &str) -> Self {
         let key = EncodingKey::from_ec_pem(EC.serialize_pem().as_bytes()).unwrap();
-        Self { kid: kid.into(), algorithm: Algorithm::ES256, key }
+        Self {
+            kid: kid.into(),
+            algorithm: Algorithm::ES256,
+            key,
+        }
     }
 
     /// A secret.
     pub fn secret(secret: &[u8], kid: &str) -> Self {
-        Self { kid: kid.into(), algorithm: Algorithm::HS256, key: EncodingKey::from_secret(secret) }
+        Self {
+            kid: kid.into(),
+            algorithm: Algorithm::HS256,
+            key: EncodingKey::from_secret(secret),
+        }
     }
 
     /// The PEM of the public half of RSA key number `n`.
@@ -55,15 +68,19 @@ impl Signer {
 
     /// As it is published.
     fn jwk(&self) -> Value {
-        let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap()).unwrap();
+        let mut jwk =
+            serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap())
+                .unwrap();
         jwk["kid"] = self.kid.clone().into();
         jwk["use"] = "sig".into();
         jwk
     }
 
-    /// A token for `sub` with these claims besides those that every good one has; a null takes one away.
+    /// A token for `sub` with these claims besides those that every good one has; a null takes one
+    /// away.
     pub fn token(&self, sub: &str, more: &Value) -> String {
-        let mut claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": now() + 600, "iat": now()});
+        let mut claims =
+            json!({"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": now() + 600, "iat": now()});
         for (name, value) in more.as_object().unwrap() {
             claims[name] = value.clone();
         }
@@ -75,7 +92,10 @@ impl Signer {
 
 /// Unix seconds.
 pub fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 /// What it answers.

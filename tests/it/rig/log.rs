@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tracing::Dispatch;
 use tracing::subscriber::{DefaultGuard, NoSubscriber, set_default};
 
-/// A second listener that hears nothing. With one alone, whatever is first logged on a thread that nobody listens to is
-/// taken to be of interest to nobody.
+/// A second listener that hears nothing. With one alone, whatever is first logged on a thread that
+/// nobody listens to is taken to be of interest to nobody.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
 /// What was logged. Clones are the same log.
@@ -18,7 +18,12 @@ impl Log {
     /// Listens to this thread until the guard is dropped.
     pub fn listen(&self) -> DefaultGuard {
         LazyLock::force(&SECOND);
-        set_default(tracing_subscriber::fmt().with_ansi(false).with_writer(self.clone()).finish())
+        set_default(
+            tracing_subscriber::fmt()
+                .with_ansi(false)
+                .with_writer(self.clone())
+                .finish(),
+        )
     }
 
     /// All of it.
@@ -28,12 +33,19 @@ impl Log {
 
     /// How many lines say so.
     pub fn count(&self, what: &str) -> usize {
-        self.text().lines().filter(|line| line.contains(what)).count()
+        self.text()
+            .lines()
+            .filter(|line| line.contains(what))
+            .count()
     }
 
     /// The access log's lines of a stream.
     pub fn of_stream(&self, id: &str) -> Vec<String> {
-        self.text().lines().filter(|line| line.contains("sluicegate::access") && line.contains(id)).map(str::to_owned).collect()
+        self.text()
+            .lines()
+            .filter(|line| line.contains("sluicegate::access") && line.contains(id))
+            .map(str::to_owned)
+            .collect()
     }
 }
 

@@ -26,7 +26,12 @@ pub struct Setup {
 impl Setup {
     /// Nothing but listeners.
     pub fn new() -> Self {
-        Self::default().section("server", "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"").section("telemetry", "log = \"off\"")
+        Self::default()
+            .section(
+                "server",
+                "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"",
+            )
+            .section("telemetry", "log = \"off\"")
     }
 
     /// Adds lines to a section.
@@ -50,7 +55,10 @@ impl Setup {
             WireId::OpenaiChat => format!("http://{addr}/v1"),
             _ => format!("http://{addr}"),
         };
-        let lines = format!("wire = \"{}\"\nbase_url = \"{base}\"\napi_key = \"upstream-secret\"", wire.name());
+        let lines = format!(
+            "wire = \"{}\"\nbase_url = \"{base}\"\napi_key = \"upstream-secret\"",
+            wire.name()
+        );
         self.section(&format!("providers.{name}"), &lines)
     }
 
@@ -61,17 +69,24 @@ impl Setup {
 
     /// Adds model `m` over one provider `up`.
     pub fn over(self, wire: WireId, upstream: &Upstream) -> Self {
-        self.provider("up", wire, upstream.addr).model("m", "[\"up/m-up\"]")
+        self.provider("up", wire, upstream.addr)
+            .model("m", "[\"up/m-up\"]")
     }
 
     /// Adds model `m` over two providers: `up`, and where that fails `spare`.
     pub fn over_two(self, wire: WireId, upstream: &Upstream, spare: &Upstream) -> Self {
-        self.provider("up", wire, upstream.addr).provider("spare", wire, spare.addr).model("m", "[\"up/m-up\", \"spare/m-spare\"]")
+        self.provider("up", wire, upstream.addr)
+            .provider("spare", wire, spare.addr)
+            .model("m", "[\"up/m-up\", \"spare/m-spare\"]")
     }
 
-    /// Nothing is held against upstreams, however often they fail: for tests of what one failure is told as.
+    /// Nothing is held against upstreams, however often they fail: for tests of what one failure is
+    /// told as.
     pub fn forgiving(self) -> Self {
-        Self { forgiving: true, ..self }
+        Self {
+            forgiving: true,
+            ..self
+        }
     }
 
     /// The configuration, as it is read.
@@ -80,7 +95,8 @@ impl Setup {
         for (name, lines) in &self.sections {
             write!(text, "[{name}]\n{lines}\n").unwrap();
         }
-        let mut config = Config::parse(&text, Path::new("test.toml"), &|_| None).unwrap_or_else(|problems| panic!("{problems}"));
+        let mut config = Config::parse(&text, Path::new("test.toml"), &|_| None)
+            .unwrap_or_else(|problems| panic!("{problems}"));
         if self.forgiving {
             config.route.rules = Rules::forgiving();
         }
@@ -96,7 +112,9 @@ impl Setup {
     pub async fn start_with(self, change: impl FnOnce(&mut Config)) -> Proxy {
         let mut config = self.config();
         change(&mut config);
-        let running = within("the proxy to start", app::start(config)).await.unwrap();
+        let running = within("the proxy to start", app::start(config))
+            .await
+            .unwrap();
         let client = Client::of(running.addr());
         Proxy { running, client }
     }
@@ -116,7 +134,8 @@ impl Proxy {
         Setup::new().over(wire, upstream).start().await
     }
 
-    /// Waits until nothing runs, nobody reads, no slot is taken, and neither tokens nor money are reserved.
+    /// Waits until nothing runs, nobody reads, no slot is taken, and neither tokens nor money are
+    /// reserved.
     pub async fn at_rest(&self) {
         let waiting = async {
             loop {

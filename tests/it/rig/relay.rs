@@ -1,4 +1,5 @@
-//! An intermediary between client and proxy: it passes bytes on, and cuts a connection that is silent for too long.
+//! An intermediary between client and proxy: it passes bytes on, and cuts a connection that is
+//! silent for too long.
 
 use std::net::SocketAddr;
 use std::time::Duration;

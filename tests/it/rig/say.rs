@@ -1,4 +1,5 @@
-//! What a model says, spelled on each wire, streaming or not, as fast as a test wants it. One file a wire.
+//! What a model says, spelled on each wire, streaming or not, as fast as a test wants it. One file
+//! a wire.
 
 pub mod anthropic;
 pub mod bedrock;
@@ -76,7 +77,8 @@ pub trait Spell {
         strange_events(std::str::from_utf8(stream).unwrap()).into()
     }
 
-    /// The same stream with the end of its last frame left off, in every way in which the frame is still complete.
+    /// The same stream with the end of its last frame left off, in every way in which the frame is
+    /// still complete.
     fn unended(&self, stream: &[u8]) -> Vec<Bytes> {
         let body = std::str::from_utf8(stream).unwrap().trim_end();
         ["", "\n"].map(|end| format!("{body}{end}").into()).to_vec()
@@ -88,11 +90,21 @@ pub trait Spell {
     }
 }
 
-/// Byte order mark, all three line ends, comments, fields without a space, data over several lines, fields of no meaning.
+/// Byte order mark, all three line ends, comments, fields without a space, data over several lines,
+/// fields of no meaning.
 fn strange_events(stream: &str) -> String {
     let mut out = String::from("\u{feff}: hello\r\n\r\n");
-    for (n, block) in stream.replace("\r\n", "\n").split_terminator("\n\n").enumerate() {
-        let lines = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+    for (n, block) in stream
+        .replace("\r\n", "\n")
+        .split_terminator("\n\n")
+        .enumerate()
+    {
+        let lines = |name: &str| {
+            block
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::to_owned)
+        };
         let (event, data) = (lines("event: "), lines("data: ").unwrap());
         let end = ["\r\n", "\r", "\n"][n % 3];
         if let Some(event) = event {
@@ -128,12 +140,21 @@ impl Say {
     /// So many different tokens.
     pub fn tokens(count: usize) -> Self {
         let tokens = (0..count).map(|n| format!("tok{n} ")).collect();
-        Self { reasoning: None, tokens, tools: Vec::new(), usage: (11, 7) }
+        Self {
+            reasoning: None,
+            tokens,
+            tools: Vec::new(),
+            usage: (11, 7),
+        }
     }
 
     /// The same with a tool call.
     pub fn tool(mut self, id: &str, name: &str, pieces: &[&str]) -> Self {
-        self.tools.push((id.into(), name.into(), pieces.iter().map(|it| (*it).to_owned()).collect()));
+        self.tools.push((
+            id.into(),
+            name.into(),
+            pieces.iter().map(|it| (*it).to_owned()).collect(),
+        ));
         self
     }
 
@@ -165,11 +186,18 @@ impl Say {
 
     /// The whole stream.
     pub fn stream(&self, wire: WireId) -> Bytes {
-        joined(&[vec![self.opening(wire)], self.content(wire), vec![self.closing(wire)]].concat())
+        joined(
+            &[
+                vec![self.opening(wire)],
+                self.content(wire),
+                vec![self.closing(wire)],
+            ]
+            .concat(),
+        )
     }
 
-    /// The whole body of a non-streaming answer, of the wires that are the own ones of a dialect; others are always
-    /// streamed.
+    /// The whole body of a non-streaming answer, of the wires that are the own ones of a dialect;
+    /// others are always streamed.
     pub fn whole(&self, wire: WireId) -> Value {
         of(wire).whole(self)
     }
@@ -185,7 +213,11 @@ impl Say {
     /// The head, the opening and the first `count` pieces of content.
     pub fn steps_until(&self, wire: WireId, pace: Pace, count: usize) -> Vec<Step> {
         let mut steps = vec![Step::Head(head(wire))];
-        steps.extend(Some(self.opening(wire)).filter(|it| !it.is_empty()).map(Step::Write));
+        steps.extend(
+            Some(self.opening(wire))
+                .filter(|it| !it.is_empty())
+                .map(Step::Write),
+        );
         for piece in self.content(wire).into_iter().take(count) {
             steps.extend(pause(pace));
             steps.push(Step::Write(piece));
@@ -194,7 +226,11 @@ impl Say {
     }
 
     /// A script that answers as it was asked, streaming or not.
-    pub fn script(self, wire: WireId, pace: Pace) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
+    pub fn script(
+        self,
+        wire: WireId,
+        pace: Pace,
+    ) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
         move |call, _| {
             if call.wants_stream() {
                 return self.steps(wire, pace);

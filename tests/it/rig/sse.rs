@@ -1,4 +1,5 @@
-//! Server-sent events as a browser reads them, and stricter: what would crash a client of ours fails the test.
+//! Server-sent events as a browser reads them, and stricter: what would crash a client of ours
+//! fails the test.
 
 /// One dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,9 @@ impl Parser {
         let mut events = Vec::new();
         let mut from = 0;
         while let Some(at) = memchr::memchr(b'\n', &self.pending[from..]) {
-            let line = std::str::from_utf8(&self.pending[from..from + at]).unwrap().to_owned();
+            let line = std::str::from_utf8(&self.pending[from..from + at])
+                .unwrap()
+                .to_owned();
             from += at + 1;
             events.extend(self.line(line));
         }
@@ -49,9 +52,16 @@ impl Parser {
     }
 
     fn line(&mut self, line: String) -> Option<Event> {
-        assert!(!line.contains('\r'), "lines are ended by LF alone: {line:?}");
+        assert!(
+            !line.contains('\r'),
+            "lines are ended by LF alone: {line:?}"
+        );
         if line.starts_with(':') {
-            assert!(self.lines.is_empty(), "a comment stands between events, not in one: {line:?} after {:?}", self.lines);
+            assert!(
+                self.lines.is_empty(),
+                "a comment stands between events, not in one: {line:?} after {:?}",
+                self.lines
+            );
             self.comments += 1;
             return None;
         }
@@ -72,9 +82,20 @@ fn dispatch(lines: &[String]) -> Event {
         };
         lines.iter().filter_map(of).collect::<Vec<_>>()
     };
-    let known = |line: &String| ["data:", "event:", "id:", "retry:"].iter().any(|it| line.starts_with(it));
+    let known = |line: &String| {
+        ["data:", "event:", "id:", "retry:"]
+            .iter()
+            .any(|it| line.starts_with(it))
+    };
     assert!(lines.iter().all(known), "an unknown field in {lines:?}");
     let data = field("data");
-    assert!(!data.is_empty(), "a block without data crashes clients: {lines:?}");
-    Event { name: field("event").pop().unwrap_or_default(), data: data.join("\n"), id: field("id").pop() }
+    assert!(
+        !data.is_empty(),
+        "a block without data crashes clients: {lines:?}"
+    );
+    Event {
+        name: field("event").pop().unwrap_or_default(),
+        data: data.join("\n"),
+        id: field("id").pop(),
+    }
 }

@@ -28,6 +28,14 @@ fn strip(value: &mut Value, stream: &str) {
 
 /// A keepsake with its text to be read; any other text as it is.
 fn opened(text: &str) -> String {
-    let Some((wire, data)) = text.strip_prefix("sluicegate:").and_then(|rest| rest.split_once(':')) else { return text.to_owned() };
-    format!("sluicegate:{wire}:{}", String::from_utf8(BASE64.decode(data).unwrap()).unwrap())
+    let Some((wire, data)) = text
+        .strip_prefix("sluicegate:")
+        .and_then(|rest| rest.split_once(':'))
+    else {
+        return text.to_owned();
+    };
+    format!(
+        "sluicegate:{wire}:{}",
+        String::from_utf8(BASE64.decode(data).unwrap()).unwrap()
+    )
 }

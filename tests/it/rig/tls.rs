@@ -23,15 +23,25 @@ pub struct Tls {
 impl Tls {
     /// One that passes on to `plain`.
     pub async fn before(plain: SocketAddr) -> Self {
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let authority = std::env::temp_dir().join(format!("sluicegate-{}-authority.pem", StreamId::random()));
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let authority =
+            std::env::temp_dir().join(format!("sluicegate-{}-authority.pem", StreamId::random()));
         std::fs::write(&authority, cert.pem()).unwrap();
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let task = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), plain)).abort_handle();
-        Self { port, authority, task }
+        let task = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), plain))
+            .abort_handle();
+        Self {
+            port,
+            authority,
+            task,
+        }
     }
 
     /// The file that holds its authority's certificate.
@@ -54,7 +64,9 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, plain: SocketAddr) 
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
             // A client that does not trust it hangs up.
-            let Ok(mut outer) = acceptor.accept(outer).await else { return };
+            let Ok(mut outer) = acceptor.accept(outer).await else {
+                return;
+            };
             let mut inner = TcpStream::connect(plain).await.unwrap();
             let _ = copy_bidirectional(&mut outer, &mut inner).await;
         });

@@ -1,4 +1,5 @@
-//! What a client was told: the fold of an answer in any dialect, streaming or not, to be compared with any other.
+//! What a client was told: the fold of an answer in any dialect, streaming or not, to be compared
+//! with any other.
 
 mod chat;
 mod events;
@@ -24,7 +25,8 @@ pub struct Told {
     pub error: Option<(String, String)>,
     /// It was cancelled.
     pub cancelled: bool,
-    /// How often a success (or a cancel) was marked as such: `[DONE]`, or an `end` that is no error.
+    /// How often a success (or a cancel) was marked as such: `[DONE]`, or an `end` that is no
+    /// error.
     pub done: usize,
     /// How often it ended, in any way.
     pub ends: usize,
@@ -99,7 +101,8 @@ impl Told {
         self.done == 1 && self.ends == 1 && self.error.is_none() && !self.cut && !self.cancelled
     }
 
-    /// True where it ended as a failure does: one error, no success marker, the body properly ended.
+    /// True where it ended as a failure does: one error, no success marker, the body properly
+    /// ended.
     pub fn is_failure(&self) -> bool {
         self.done == 0 && self.ends == 1 && self.error.is_some() && !self.cut
     }
@@ -126,7 +129,9 @@ impl Told {
     }
 
     fn choice(&mut self, value: &Value, field: &str) -> &mut Choice {
-        self.choices.entry(value[field].as_u64().unwrap_or(0)).or_default()
+        self.choices
+            .entry(value[field].as_u64().unwrap_or(0))
+            .or_default()
     }
 
     /// Adds one event.
@@ -142,6 +147,10 @@ impl Told {
 }
 
 fn error_of(error: &Value) -> (String, String) {
-    let code = error["code"].as_str().or(error["type"].as_str()).unwrap_or("").to_owned();
+    let code = error["code"]
+        .as_str()
+        .or(error["type"].as_str())
+        .unwrap_or("")
+        .to_owned();
     (code, error["message"].as_str().unwrap_or("").to_owned())
 }

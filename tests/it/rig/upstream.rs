@@ -1,4 +1,5 @@
-//! A scripted model API: raw HTTP/1.1 over TCP, byte for byte what a test says, and a record of all it saw.
+//! A scripted model API: raw HTTP/1.1 over TCP, byte for byte what a test says, and a record of all
+//! it saw.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -63,7 +64,11 @@ pub enum Framing {
 impl Head {
     /// 200 with a chunked body of this type.
     pub fn ok(content_type: &str) -> Self {
-        Self { status: 200, headers: vec![("content-type".into(), content_type.into())], framing: Framing::Chunked }
+        Self {
+            status: 200,
+            headers: vec![("content-type".into(), content_type.into())],
+            framing: Framing::Chunked,
+        }
     }
 
     /// 200 with a chunked event stream.
@@ -81,7 +86,11 @@ impl Head {
 /// A whole answer with a JSON body.
 pub fn json(status: u16, body: impl Into<Bytes>) -> Vec<Step> {
     let body = body.into();
-    let head = Head { status, framing: Framing::Length(body.len()), ..Head::ok("application/json") };
+    let head = Head {
+        status,
+        framing: Framing::Length(body.len()),
+        ..Head::ok("application/json")
+    };
     vec![Step::Head(head), Step::Write(body), Step::End]
 }
 
@@ -128,7 +137,10 @@ pub struct Call {
 impl Call {
     /// The field of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON.
@@ -138,7 +150,9 @@ impl Call {
 
     /// True where a stream was asked for, by body or by path.
     pub fn wants_stream(&self) -> bool {
-        let by_path = ["streamGenerateContent", "converse-stream"].iter().any(|it| self.line.contains(it));
+        let by_path = ["streamGenerateContent", "converse-stream"]
+            .iter()
+            .any(|it| self.line.contains(it));
         by_path || self.json().get("stream").is_some_and(|it| it == true)
     }
 }
@@ -220,23 +234,37 @@ impl Upstream {
 
     /// Waits until `n` requests have come.
     pub async fn requests(&self, n: usize) {
-        self.until(&format!("request {n} at the upstream"), |calls| calls.len() >= n).await;
+        self.until(&format!("request {n} at the upstream"), |calls| {
+            calls.len() >= n
+        })
+        .await;
     }
 
     /// Waits until so many events of call `n` were written.
     pub async fn wrote(&self, n: usize, events: usize) {
-        self.until(&format!("{events} events written by the upstream"), |calls| calls.get(n).is_some_and(|it| it.events >= events)).await;
+        self.until(
+            &format!("{events} events written by the upstream"),
+            |calls| calls.get(n).is_some_and(|it| it.events >= events),
+        )
+        .await;
     }
 
     /// Waits until the peer has closed the connection of call `n` before it was answered in full.
     pub async fn closed(&self, n: usize) -> Close {
-        self.until(&format!("the connection of call {n} to be closed"), |calls| calls.get(n).is_some_and(|it| it.closed.is_some())).await;
+        self.until(
+            &format!("the connection of call {n} to be closed"),
+            |calls| calls.get(n).is_some_and(|it| it.closed.is_some()),
+        )
+        .await;
         self.call(n).closed.unwrap()
     }
 
     /// Waits until call `n` was answered to the end of its script.
     pub async fn ended(&self, n: usize) {
-        self.until(&format!("the end of call {n}"), |calls| calls.get(n).is_some_and(|it| it.ended)).await;
+        self.until(&format!("the end of call {n}"), |calls| {
+            calls.get(n).is_some_and(|it| it.ended)
+        })
+        .await;
     }
 
     async fn until(&self, what: &str, enough: impl Fn(&[Call]) -> bool) {
@@ -256,7 +284,9 @@ pub async fn refusing() -> SocketAddr {
 pub fn unreachable() -> (SocketAddr, Vec<socket2::Socket>) {
     use socket2::{Domain, Socket, Type};
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    listener
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
     listener.listen(0).unwrap();
     let addr = listener.local_addr().unwrap();
     let mut held = vec![listener];
@@ -264,7 +294,12 @@ pub fn unreachable() -> (SocketAddr, Vec<socket2::Socket>) {
         let filler = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         filler.set_nonblocking(true).unwrap();
         let begun = filler.connect(&addr);
-        assert!(begun.is_ok() || begun.is_err_and(|e| e.raw_os_error() == Some(115) || e.kind() == io::ErrorKind::WouldBlock));
+        assert!(
+            begun.is_ok()
+                || begun.is_err_and(
+                    |e| e.raw_os_error() == Some(115) || e.kind() == io::ErrorKind::WouldBlock
+                )
+        );
         held.push(filler);
     }
     (addr.as_socket().unwrap(), held)
@@ -327,7 +362,11 @@ impl Connection {
                     self.write(&spell(&head)).await
                 }
                 Step::Write(bytes) => {
-                    let written = if framing == Framing::Chunked { self.write(&chunk(&bytes)).await } else { self.write(&bytes).await };
+                    let written = if framing == Framing::Chunked {
+                        self.write(&chunk(&bytes)).await
+                    } else {
+                        self.write(&bytes).await
+                    };
                     if written.is_ok() {
                         self.shared.note(number, |call| call.events += 1);
                     }
@@ -341,7 +380,8 @@ impl Connection {
                 }
                 Step::Gate => {
                     let shared = Arc::clone(&self.shared);
-                    self.unless_closed(async { shared.gate.acquire().await.unwrap().forget() }).await
+                    self.unless_closed(async { shared.gate.acquire().await.unwrap().forget() })
+                        .await
                 }
                 Step::Pause(time) => self.unless_closed(tokio::time::sleep(time)).await,
                 Step::Hang => self.unless_closed(std::future::pending()).await,
@@ -472,16 +512,29 @@ fn parse(buf: &mut BytesMut) -> Option<Call> {
     let head = std::str::from_utf8(&buf[..end]).unwrap().to_owned();
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap().to_owned();
-    let headers: Vec<(String, String)> =
-        lines.filter_map(|it| it.split_once(':')).map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|it| it.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
     let length = |headers: &[(String, String)]| {
-        assert!(headers.iter().all(|(name, _)| name != "transfer-encoding"), "requests to upstreams say how long they are");
-        headers.iter().find(|(name, _)| name == "content-length").map_or(0, |(_, value)| value.parse::<usize>().unwrap())
+        assert!(
+            headers.iter().all(|(name, _)| name != "transfer-encoding"),
+            "requests to upstreams say how long they are"
+        );
+        headers
+            .iter()
+            .find(|(name, _)| name == "content-length")
+            .map_or(0, |(_, value)| value.parse::<usize>().unwrap())
     };
     let length = length(&headers);
     if buf.len() < end + 4 + length {
         return None;
     }
     buf.advance(end + 4);
-    Some(Call { line, headers, body: buf.split_to(length).freeze(), ..Call::default() })
+    Some(Call {
+        line,
+        headers,
+        body: buf.split_to(length).freeze(),
+        ..Call::default()
+    })
 }

@@ -15,7 +15,9 @@ fn over(addrs: [SocketAddr; 3]) -> Setup {
     for (n, addr) in addrs.into_iter().enumerate() {
         setup = setup.provider(&format!("p{n}"), WIRE, addr);
     }
-    setup.model("m", "[[\"p0/m\", \"p1/m\", \"p2/m\"]]").section("models.m", "sticky = true\nretries = 0")
+    setup
+        .model("m", "[[\"p0/m\", \"p1/m\", \"p2/m\"]]")
+        .section("models.m", "sticky = true\nretries = 0")
 }
 
 /// Three that answer.
@@ -25,7 +27,10 @@ async fn three() -> [Upstream; 3] {
 
 /// Turn `turns` of a conversation that begins with `words`.
 fn turn(words: &str, turns: usize) -> Ask {
-    let mut messages = vec![json!({"role": "system", "content": "Be brief."}), json!({"role": "user", "content": words})];
+    let mut messages = vec![
+        json!({"role": "system", "content": "Be brief."}),
+        json!({"role": "user", "content": words}),
+    ];
     for n in 0..turns {
         messages.push(json!({"role": "assistant", "content": format!("answer {n}")}));
         messages.push(json!({"role": "user", "content": format!("and {n}?")}));
@@ -54,11 +59,22 @@ async fn ids_of_conversations_come_before_their_words() {
     let ups = three().await;
     let proxy = over(ups.each_ref().map(|up| up.addr)).start().await;
     let of = async |ask: Ask| got(&proxy.client, &ask).await;
-    let first = of(turn("a", 0).set("prompt_cache_key", "k".into())).await.route;
+    let first = of(turn("a", 0).set("prompt_cache_key", "k".into()))
+        .await
+        .route;
     for words in 0..10 {
-        assert_eq!(of(turn(&words.to_string(), 0).set("prompt_cache_key", "k".into())).await.route, first);
+        assert_eq!(
+            of(turn(&words.to_string(), 0).set("prompt_cache_key", "k".into()))
+                .await
+                .route,
+            first
+        );
     }
-    let chat = |chat: &str, words: usize| Ask::chat(Speech::Ui, "m", true).set("id", chat.into()).saying(&words.to_string());
+    let chat = |chat: &str, words: usize| {
+        Ask::chat(Speech::Ui, "m", true)
+            .set("id", chat.into())
+            .saying(&words.to_string())
+    };
     let mut answered = BTreeSet::new();
     for words in 0..10 {
         let got = of(chat("a-chat-of-the-callers-own", words)).await;
@@ -80,10 +96,17 @@ async fn where_its_target_is_away_a_conversation_finds_the_same_next_one() {
         let proxy = over(without).start().await;
         let first = got(&proxy.client, &turn(&words, 0)).await.route;
         let next = first.rsplit(", ").next().unwrap();
-        assert!(first.starts_with(&format!("{home};failed=upstream_error")) && next != home, "{first}");
+        assert!(
+            first.starts_with(&format!("{home};failed=upstream_error")) && next != home,
+            "{first}"
+        );
         for _ in 0..8 {
             let route = got(&proxy.client, &turn(&words, 1)).await.route;
-            assert_eq!(route.rsplit(", ").next(), Some(next), "also when its breaker is open: {route}");
+            assert_eq!(
+                route.rsplit(", ").next(),
+                Some(next),
+                "also when its breaker is open: {route}"
+            );
         }
     }
 }
@@ -95,7 +118,14 @@ async fn a_conversation_returns_to_its_target_when_that_works_again() {
     let broken = Arc::new(AtomicUsize::new(NONE));
     let up = async |number: usize| {
         let broken = broken.clone();
-        Upstream::start(move |_, _| if broken.load(Ordering::Relaxed) == number { refused(500, &[]) } else { answered(&[]) }).await
+        Upstream::start(move |_, _| {
+            if broken.load(Ordering::Relaxed) == number {
+                refused(500, &[])
+            } else {
+                answered(&[])
+            }
+        })
+        .await
     };
     let ups = [up(0).await, up(1).await, up(2).await];
     let proxy = over(ups.each_ref().map(|up| up.addr)).start().await;
@@ -107,7 +137,11 @@ async fn a_conversation_returns_to_its_target_when_that_works_again() {
     for turns in 1..=8 {
         let route = route(turns).await;
         let (first, next) = route.split_once(", ").unwrap();
-        let outcome = if turns <= 5 { ";failed=upstream_error" } else { ";skipped=breaker" };
+        let outcome = if turns <= 5 {
+            ";failed=upstream_error"
+        } else {
+            ";skipped=breaker"
+        };
         assert!(first.starts_with(&format!("{home}{outcome}")), "{route}");
         nexts.insert(next.to_owned());
     }

@@ -19,12 +19,20 @@ struct Server {
 
 async fn serve(config: &Path) -> Server {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluicegate"));
-    command.arg("--config").arg(config).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .arg("--config")
+        .arg(config)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = within("the address it serves on", async {
         loop {
-            let line = lines.next_line().await.unwrap().expect("it begins to serve");
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("it begins to serve");
             if let Some((_, rest)) = line.split_once("serving on http://") {
                 return rest.split('/').next().unwrap().parse().unwrap();
             }
@@ -33,7 +41,10 @@ async fn serve(config: &Path) -> Server {
     .await;
     // What it goes on to say has to be read, or it would wait for that.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    Server { child, client: Client::of(address) }
+    Server {
+        child,
+        client: Client::of(address),
+    }
 }
 
 fn configured(folder: &Folder, upstream: &Upstream) -> PathBuf {
@@ -42,7 +53,10 @@ fn configured(folder: &Folder, upstream: &Upstream) -> PathBuf {
     let config = [
         "data_dir = \"data\"",
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"",
-        &format!("[providers.up]\nwire = \"openai-chat\"\nbase_url = \"http://{}/v1\"", upstream.addr),
+        &format!(
+            "[providers.up]\nwire = \"openai-chat\"\nbase_url = \"http://{}/v1\"",
+            upstream.addr
+        ),
         "[models.m]\nroute = [\"up/m-up\"]\n[prices.\"up/m-up\"]\nrequest = 0.5\n[budgets]\nglobal = { month = 2 }",
     ];
     std::fs::write(&path, config.join("\n")).unwrap();
@@ -54,7 +68,9 @@ async fn three_rows(data: &Path, running: usize) -> Vec<Value> {
     let waiting = async {
         loop {
             let rows = rows_of(data);
-            if rows.len() == 3 && rows.iter().filter(|row| row["status"] == "running").count() == running {
+            if rows.len() == 3
+                && rows.iter().filter(|row| row["status"] == "running").count() == running
+            {
                 return rows;
             }
             tokio::task::yield_now().await;
@@ -78,14 +94,28 @@ async fn a_killed_process_leaves_a_ledger_that_is_read_and_adds_up() {
     within("its end", server.child.kill()).await.unwrap();
     let server = serve(&path).await;
     let now = three_rows(&data, 0).await;
-    let is_lost = |row: &&Value| row["code"] == "lost" && row["status"] == "failed" && row["estimated"] == true && row["cost"] == 0.5;
+    let is_lost = |row: &&Value| {
+        row["code"] == "lost"
+            && row["status"] == "failed"
+            && row["estimated"] == true
+            && row["cost"] == 0.5
+    };
     assert_eq!(now.iter().filter(is_lost).count(), 2, "{now:?}");
-    let sum = now.iter().fold(Money::ZERO, |sum, row| sum.plus(money(&row["cost"])));
+    let sum = now
+        .iter()
+        .fold(Money::ZERO, |sum, row| sum.plus(money(&row["cost"])));
     assert_eq!(sum.to_string(), "1.5");
     upstream.open(100);
     let mut reply = server.client.ask(&ask).await;
-    assert_eq!((reply.status, reply.header("x-budget-warning")), (200, Some("global;period=month;used=100")), "what was spent is known");
+    assert_eq!(
+        (reply.status, reply.header("x-budget-warning")),
+        (200, Some("global;period=month;used=100")),
+        "what was spent is known"
+    );
     assert!(reply.told().await.is_success());
     let mut refused = server.client.ask(&ask).await;
-    assert_eq!((refused.status, &refused.json().await["error"]["limit"]), (429, &serde_json::json!("global")));
+    assert_eq!(
+        (refused.status, &refused.json().await["error"]["limit"]),
+        (429, &serde_json::json!("global"))
+    );
 }

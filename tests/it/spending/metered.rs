@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::rig::upstream::Step;
 use crate::rig::{Pace, Say, WireId, say};
 
-/// Input, of these cached, of these written to a cache; output, of these reasoning: in the one meaning.
+/// Input, of these cached, of these written to a cache; output, of these reasoning: in the one
+/// meaning.
 pub fn tokens(wire: WireId) -> [u64; 5] {
     match wire {
         WireId::OpenaiChat | WireId::OpenaiResponses => [100, 60, 10, 30, 20],
@@ -23,11 +24,13 @@ pub fn steps(wire: WireId) -> Vec<Step> {
     let mut say = Say::tokens(2);
     say.usage = (100, 30);
     if wire == WireId::Bedrock {
-        let usage =
-            json!({"inputTokens": 30, "outputTokens": 30, "totalTokens": 130, "cacheReadInputTokens": 60, "cacheWriteInputTokens": 10});
+        let usage = json!({"inputTokens": 30, "outputTokens": 30, "totalTokens": 130, "cacheReadInputTokens": 60, "cacheWriteInputTokens": 10});
         let closing = [
             say::bedrock::event("messageStop", &json!({"stopReason": "end_turn"})),
-            say::bedrock::event("metadata", &json!({"usage": usage, "metrics": {"latencyMs": 7}})),
+            say::bedrock::event(
+                "metadata",
+                &json!({"usage": usage, "metrics": {"latencyMs": 7}}),
+            ),
         ];
         let mut steps = say.steps_until(wire, Pace::Flat, usize::MAX);
         steps.extend([Step::Write(closing.concat().into()), Step::End]);
@@ -37,7 +40,10 @@ pub fn steps(wire: WireId) -> Vec<Step> {
         Step::Write(bytes) => Step::Write(lines(&bytes, wire)),
         other => other,
     };
-    say.steps(wire, Pace::Flat).into_iter().map(changed).collect()
+    say.steps(wire, Pace::Flat)
+        .into_iter()
+        .map(changed)
+        .collect()
 }
 
 /// The same text, the usage of its JSON lines made richer.
@@ -53,28 +59,37 @@ fn lines(bytes: &Bytes, wire: WireId) -> Bytes {
             Err(_) => line.to_owned(),
         }
     };
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n").into()
+    text.split('\n')
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
+        .into()
 }
 
 fn enrich(value: &mut Value, wire: WireId) {
     match wire {
         WireId::OpenaiChat if value["usage"].is_object() => {
-            value["usage"]["prompt_tokens_details"] = json!({"cached_tokens": 60, "cache_write_tokens": 10});
+            value["usage"]["prompt_tokens_details"] =
+                json!({"cached_tokens": 60, "cache_write_tokens": 10});
             value["usage"]["completion_tokens_details"] = json!({"reasoning_tokens": 20});
         }
         WireId::OpenaiResponses if value["response"]["usage"].is_object() => {
-            value["response"]["usage"]["input_tokens_details"] = json!({"cached_tokens": 60, "cache_write_tokens": 10});
+            value["response"]["usage"]["input_tokens_details"] =
+                json!({"cached_tokens": 60, "cache_write_tokens": 10});
             value["response"]["usage"]["output_tokens_details"] = json!({"reasoning_tokens": 20});
         }
         WireId::Anthropic if value["message"]["usage"].is_object() => {
-            value["message"]["usage"] =
-                json!({"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 1});
+            value["message"]["usage"] = json!({"input_tokens": 30, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 10, "output_tokens": 1});
         }
-        WireId::Anthropic if value["usage"].is_object() => value["usage"]["output_tokens_details"] = json!({"thinking_tokens": 20}),
+        WireId::Anthropic if value["usage"].is_object() => {
+            value["usage"]["output_tokens_details"] = json!({"thinking_tokens": 20});
+        }
         WireId::Gemini if value["usageMetadata"].is_object() => {
             value["usageMetadata"] = json!({"promptTokenCount": 100, "cachedContentTokenCount": 60, "candidatesTokenCount": 10, "thoughtsTokenCount": 20, "totalTokenCount": 130});
         }
-        WireId::Cohere if value["delta"]["usage"].is_object() => value["delta"]["usage"]["cached_tokens"] = json!(60),
+        WireId::Cohere if value["delta"]["usage"].is_object() => {
+            value["delta"]["usage"]["cached_tokens"] = json!(60);
+        }
         _ => {}
     }
 }

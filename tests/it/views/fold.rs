@@ -1,5 +1,5 @@
-//! What the events of a stream come to, as the whole answer of the same dialect has it: a second writing of what each
-//! vendor's own client does with them.
+//! What the events of a stream come to, as the whole answer of the same dialect has it: a second
+//! writing of what each vendor's own client does with them.
 
 mod chat;
 mod events;
@@ -69,5 +69,9 @@ fn keep(value: &mut Value, from: &Value, members: &[&str]) {
 
 /// An object of these members of another; null where it has them not.
 fn members(from: &Value, names: &[&str]) -> Value {
-    names.iter().map(|name| ((*name).to_owned(), from[*name].clone())).collect::<Map<_, _>>().into()
+    names
+        .iter()
+        .map(|name| ((*name).to_owned(), from[*name].clone()))
+        .collect::<Map<_, _>>()
+        .into()
 }

@@ -1,8 +1,8 @@
 //! Content blocks: one after another, each begun, said and ended before the next one.
 //!
-//! A tool call stays open until it is complete; what comes meanwhile for other blocks is [held](super::held). So the
-//! state depends on the text of what is held. Where that text was let go before it could be said, a reader who would
-//! need it is told so, and never sent half of it.
+//! A tool call stays open until it is complete; what comes meanwhile for other blocks is
+//! [held](super::held). So the state depends on the text of what is held. Where that text was let
+//! go before it could be said, a reader who would need it is told so, and never sent half of it.
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -44,8 +44,16 @@ enum Open {
 
 impl Blocks {
     pub(super) fn new() -> Self {
-        // Until a target has answered nothing is said; of the wires that sign calls this is the one.
-        Self { wire: WireId::Gemini, begun: 0, open: Open::Nothing, held: Held::default(), escaped: BytesMut::new(), failed: None }
+        // Until a target has answered nothing is said; of the wires that sign calls this is the
+        // one.
+        Self {
+            wire: WireId::Gemini,
+            begun: 0,
+            open: Open::Nothing,
+            held: Held::default(),
+            escaped: BytesMut::new(),
+            failed: None,
+        }
     }
 
     /// What comes now is remembered without its text, or (again) whole.
@@ -125,7 +133,14 @@ impl Blocks {
             (event, Some(call)) => {
                 self.say(event, out);
                 if item.grown && self.may_say(item, out) {
-                    self.say(&Event::ToolArguments { choice: call.choice, index: call.index, delta: delta() }, out);
+                    self.say(
+                        &Event::ToolArguments {
+                            choice: call.choice,
+                            index: call.index,
+                            delta: delta(),
+                        },
+                        out,
+                    );
                 }
                 if item.ended && self.failed.is_none() {
                     self.end(out);
@@ -157,11 +172,16 @@ impl Blocks {
             Event::Refusal { delta, .. } => self.piece(Open::Refusal, delta, out),
             Event::ToolCall(call) => self.tool_call(call, out),
             Event::ToolArguments { index, delta, .. } => self.arguments(*index, delta, out),
-            Event::ToolCallEnd { index, .. } if matches!(self.open, Open::Tool { index: open, .. } if open == *index) => self.end(out),
+            Event::ToolCallEnd { index, .. } if matches!(self.open, Open::Tool { index: open, .. } if open == *index) =>
+            {
+                self.end(out);
+            }
             Event::Signature(it) => self.signature(it, out),
             Event::Citation(it) => {
                 self.be(Open::Text, out);
-                self.delta(out, "citations_delta", |buf| put_member(buf, "citation", |buf| put_json(buf, &it.data)));
+                self.delta(out, "citations_delta", |buf| {
+                    put_member(buf, "citation", |buf| put_json(buf, &it.data));
+                });
             }
             Event::Raw(it) if raw::kind(it) == Kind::Delta => self.raw_delta(&it.data, out),
             Event::Raw(it) => {
@@ -170,7 +190,12 @@ impl Blocks {
             }
             // What is of no call that is open has no place.
             Event::ToolCallEnd { .. } => {}
-            Event::Start(_) | Event::Route(_) | Event::Finish(_) | Event::Usage(_) | Event::Error(_) | Event::End(_) => {}
+            Event::Start(_)
+            | Event::Route(_)
+            | Event::Finish(_)
+            | Event::Usage(_)
+            | Event::Error(_)
+            | Event::End(_) => {}
         }
     }
 
@@ -180,8 +205,14 @@ impl Blocks {
     }
 
     fn put_delta(&self, kind: Open, delta: &str, out: &mut SseWriter) {
-        let (tag, member) = if kind == Open::Thinking { ("thinking_delta", "thinking") } else { ("text_delta", "text") };
-        self.delta(out, tag, |buf| put_member(buf, member, |buf| put_str(buf, delta)));
+        let (tag, member) = if kind == Open::Thinking {
+            ("thinking_delta", "thinking")
+        } else {
+            ("text_delta", "text")
+        };
+        self.delta(out, tag, |buf| {
+            put_member(buf, member, |buf| put_str(buf, delta));
+        });
     }
 
     fn tool_call(&mut self, call: &ToolCall, out: &mut SseWriter) {
@@ -189,7 +220,14 @@ impl Blocks {
             self.redacted(&data, out);
         }
         self.end(out);
-        self.begin(Open::Tool { index: call.index, custom: call.custom }, out, |buf| put_tool_use(buf, &call.id, &call.name, "{}"));
+        self.begin(
+            Open::Tool {
+                index: call.index,
+                custom: call.custom,
+            },
+            out,
+            |buf| put_tool_use(buf, &call.id, &call.name, "{}"),
+        );
         if call.custom {
             // Its free text is a JSON string in the only form that input has here.
             self.input(out, |buf| put_str(buf, "{\"input\":\""));
@@ -198,8 +236,14 @@ impl Blocks {
 
     fn arguments(&mut self, index: u16, delta: &str, out: &mut SseWriter) {
         match self.open {
-            Open::Tool { index: open, custom: false } if open == index => self.input(out, |buf| put_str(buf, delta)),
-            Open::Tool { index: open, custom: true } if open == index => {
+            Open::Tool {
+                index: open,
+                custom: false,
+            } if open == index => self.input(out, |buf| put_str(buf, delta)),
+            Open::Tool {
+                index: open,
+                custom: true,
+            } if open == index => {
                 self.escaped.clear();
                 put_escaped(&mut self.escaped, delta);
                 let escaped = String::from_utf8_lossy(&self.escaped);
@@ -210,14 +254,18 @@ impl Blocks {
     }
 
     fn input(&self, out: &mut SseWriter, json: impl FnOnce(&mut BytesMut)) {
-        self.delta(out, "input_json_delta", |buf| put_member(buf, "partial_json", json));
+        self.delta(out, "input_json_delta", |buf| {
+            put_member(buf, "partial_json", json);
+        });
     }
 
     fn signature(&mut self, it: &Signature, out: &mut SseWriter) {
         match keep::place(it, self.open == Open::Thinking) {
             Some(Place::Thinking(signature)) => {
                 self.be(Open::Thinking, out);
-                self.delta(out, "signature_delta", |buf| put_member(buf, "signature", |buf| put_str(buf, &signature)));
+                self.delta(out, "signature_delta", |buf| {
+                    put_member(buf, "signature", |buf| put_str(buf, &signature));
+                });
                 self.end(out);
             }
             Some(Place::Redacted(data)) => self.redacted(&data, out),
@@ -248,7 +296,13 @@ impl Blocks {
             return;
         }
         self.end(out);
-        self.begin(kind, out, |buf| if kind == Open::Thinking { put_thinking(buf, "", "") } else { put_text(buf, "", &[]) });
+        self.begin(kind, out, |buf| {
+            if kind == Open::Thinking {
+                put_thinking(buf, "", "");
+            } else {
+                put_text(buf, "", &[]);
+            }
+        });
     }
 
     fn begin(&mut self, kind: Open, out: &mut SseWriter, block: impl FnOnce(&mut BytesMut)) {
@@ -319,6 +373,7 @@ fn too_much() -> Fault {
 }
 
 fn lost() -> Fault {
-    let message = "a part of a tool call is no longer kept: read the stream's status, or begin a new one";
+    let message =
+        "a part of a tool call is no longer kept: read the stream's status, or begin a new one";
     Fault::new(Code::ReplayExpired, message)
 }

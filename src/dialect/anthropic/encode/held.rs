@@ -1,8 +1,9 @@
-//! What has come and cannot be said yet: one block is open at a time, and a tool call may still grow while others
-//! have begun.
+//! What has come and cannot be said yet: one block is open at a time, and a tool call may still
+//! grow while others have begun.
 //!
-//! Invariants: what is held leaves in the order in which it came; the pieces of one text, or of one call, leave as one.
-//! It is bounded. Nothing is held where no two calls overlap and nothing follows an unfinished one.
+//! Invariants: what is held leaves in the order in which it came; the pieces of one text, or of one
+//! call, leave as one. It is bounded. Nothing is held where no two calls overlap and nothing
+//! follows an unfinished one.
 
 use std::collections::VecDeque;
 
@@ -58,7 +59,11 @@ impl Held {
             }
             _ => self.add(event),
         }
-        if self.bytes > MOST_BYTES { Err(TooMuch) } else { Ok(()) }
+        if self.bytes > MOST_BYTES {
+            Err(TooMuch)
+        } else {
+            Ok(())
+        }
     }
 
     /// What has been held longest.
@@ -69,9 +74,18 @@ impl Held {
     }
 
     fn add(&mut self, event: &Event) {
-        let joins = self.items.back().is_some_and(|last| is_same_text(&last.event, event));
+        let joins = self
+            .items
+            .back()
+            .is_some_and(|last| is_same_text(&last.event, event));
         if !joins {
-            let item = Item { event: without_text(event), text: String::new(), grown: false, lost: false, ended: false };
+            let item = Item {
+                event: without_text(event),
+                text: String::new(),
+                grown: false,
+                lost: false,
+                ended: false,
+            };
             self.bytes += weight(&item.event);
             self.items.push_back(item);
         }
@@ -91,7 +105,9 @@ impl Held {
     }
 
     fn call(&mut self, wanted: u16) -> Option<&mut Item> {
-        self.items.iter_mut().find(|item| matches!(&item.event, Event::ToolCall(call) if call.index == wanted))
+        self.items
+            .iter_mut()
+            .find(|item| matches!(&item.event, Event::ToolCall(call) if call.index == wanted))
     }
 }
 
@@ -104,7 +120,11 @@ impl Item {
 
     /// The call, where it is one.
     pub(super) fn call(&self) -> Option<&ToolCall> {
-        if let Event::ToolCall(call) = &self.event { Some(call) } else { None }
+        if let Event::ToolCall(call) = &self.event {
+            Some(call)
+        } else {
+            None
+        }
     }
 }
 
@@ -132,16 +152,27 @@ fn is_same_text(one: &Event, other: &Event) -> bool {
 
 fn delta_of(event: &Event) -> Option<&str> {
     match event {
-        Event::Text { delta, .. } | Event::Reasoning { delta, .. } | Event::Refusal { delta, .. } => Some(delta),
+        Event::Text { delta, .. }
+        | Event::Reasoning { delta, .. }
+        | Event::Refusal { delta, .. } => Some(delta),
         _ => None,
     }
 }
 
 fn without_text(event: &Event) -> Event {
     match event {
-        Event::Text { choice, .. } => Event::Text { choice: *choice, delta: "".into() },
-        Event::Reasoning { choice, .. } => Event::Reasoning { choice: *choice, delta: "".into() },
-        Event::Refusal { choice, .. } => Event::Refusal { choice: *choice, delta: "".into() },
+        Event::Text { choice, .. } => Event::Text {
+            choice: *choice,
+            delta: "".into(),
+        },
+        Event::Reasoning { choice, .. } => Event::Reasoning {
+            choice: *choice,
+            delta: "".into(),
+        },
+        Event::Refusal { choice, .. } => Event::Refusal {
+            choice: *choice,
+            delta: "".into(),
+        },
         other => other.clone(),
     }
 }
@@ -157,10 +188,21 @@ mod tests {
     fn everything_that_is_held_counts() {
         let large = "x".repeat(MOST_BYTES / 4);
         let data = || ByteString::from(large.as_str());
-        let citation = Citation { choice: 0, url: None, title: None, quote: None, span: None, data: data() };
+        let citation = Citation {
+            choice: 0,
+            url: None,
+            title: None,
+            quote: None,
+            span: None,
+            data: data(),
+        };
         let of_call = call(0, 0, false, Some(&large));
         for event in [
-            Event::Raw(Box::new(Raw { choice: 0, wire: WireId::Anthropic, data: data() })),
+            Event::Raw(Box::new(Raw {
+                choice: 0,
+                wire: WireId::Anthropic,
+                data: data(),
+            })),
             Event::Citation(Box::new(citation)),
             signature(0, &large, WireId::Anthropic, false),
             redacted(0, &large, WireId::Anthropic),

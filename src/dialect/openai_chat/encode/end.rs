@@ -1,4 +1,5 @@
-//! How a stream of chunks ends: `[DONE]` after success or a cancel, an error and nothing behind it, never neither.
+//! How a stream of chunks ends: `[DONE]` after success or a cancel, an error and nothing behind it,
+//! never neither.
 
 use bytes::BufMut as _;
 
@@ -19,7 +20,11 @@ impl Encoder {
     }
 
     fn put_error(&self, fault: &Fault, out: &mut SseWriter) {
-        refusal::put(out.event(""), fault, &format!("internal error in stream {}", self.view.start.stream));
+        refusal::put(
+            out.event(""),
+            fault,
+            &format!("internal error in stream {}", self.view.start.stream),
+        );
     }
 
     pub(super) fn end(&mut self, end: &End, out: &mut SseWriter) {
@@ -27,7 +32,8 @@ impl Encoder {
         match end.reason {
             Reason::Error => return self.put_error(&unsaid(end), out),
             Reason::Cancelled => self.close_cancelled(out),
-            Reason::Stop | Reason::Length | Reason::ToolCalls | Reason::ContentFilter if self.raw => {}
+            Reason::Stop | Reason::Length | Reason::ToolCalls | Reason::ContentFilter
+                if self.raw => {}
             reason => self.close(reason, out),
         }
         self.put_usage(end, out);
@@ -43,25 +49,49 @@ impl Encoder {
             (0..self.view.start.choices.max(1)).for_each(|choice| self.open(choice, out));
         }
         for (choice, _) in self.choices.open() {
-            put_chunk(out, &self.head, choice, Some(("stop", Some("cancelled"))), |_| {});
+            put_chunk(
+                out,
+                &self.head,
+                choice,
+                Some(("stop", Some("cancelled"))),
+                |_| {},
+            );
         }
     }
 
-    /// The choices that should have been closed by now. One that failed while others did not is marked.
+    /// The choices that should have been closed by now. One that failed while others did not is
+    /// marked.
     fn close(&mut self, reason: Reason, out: &mut SseWriter) {
         if self.choices.is_empty() {
             self.open(0, out);
         }
         for (choice, failed) in self.choices.open() {
-            let word = if failed { "stop" } else { finish_word(reason).unwrap_or("stop") };
-            put_chunk(out, &self.head, choice, Some((word, failed.then_some("error"))), |_| {});
+            let word = if failed {
+                "stop"
+            } else {
+                finish_word(reason).unwrap_or("stop")
+            };
+            put_chunk(
+                out,
+                &self.head,
+                choice,
+                Some((word, failed.then_some("error"))),
+                |_| {},
+            );
         }
     }
 
-    /// Over its own wire the upstream's usage chunk was passed on, unless it was stopped before it could send one.
+    /// Over its own wire the upstream's usage chunk was passed on, unless it was stopped before it
+    /// could send one.
     fn put_usage(&self, end: &End, out: &mut SseWriter) {
         let due = !self.raw || end.reason == Reason::Cancelled && !self.passed.usage;
-        let Some(usage) = self.usage.or(end.usage).filter(|_| self.view.include_usage && due) else { return };
+        let Some(usage) = self
+            .usage
+            .or(end.usage)
+            .filter(|_| self.view.include_usage && due)
+        else {
+            return;
+        };
         let buf = out.event("");
         buf.put_slice(&self.head);
         buf.put_slice(b"],\"usage\":");

@@ -7,14 +7,26 @@ use crate::model::chat::{Part, PastReasoning};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The parts of a turn of the model, calls excepted: its reasoning, then `said` with the signatures of its text.
+/// The parts of a turn of the model, calls excepted: its reasoning, then `said` with the signatures
+/// of its text.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(in super::super) fn brought_back(message: &Object<'_>, said: Vec<Part>) -> Result<Vec<Part>, Fault> {
-    let words = message.string("reasoning_content")?.or(message.string("reasoning")?).unwrap_or_default();
-    let items = message.objects("reasoning_details")?.iter().map(Item::read).collect::<Result<Vec<_>, _>>()?;
-    let (on_text, on_reasoning): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| item.on_text);
+pub(in super::super) fn brought_back(
+    message: &Object<'_>,
+    said: Vec<Part>,
+) -> Result<Vec<Part>, Fault> {
+    let words = message
+        .string("reasoning_content")?
+        .or(message.string("reasoning")?)
+        .unwrap_or_default();
+    let items = message
+        .objects("reasoning_details")?
+        .iter()
+        .map(Item::read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let (on_text, on_reasoning): (Vec<Item>, Vec<Item>) =
+        items.into_iter().partition(|item| item.on_text);
     let mut parts = reasoning(&words, on_reasoning);
     let bare = google_signature(message)?;
     if on_text.is_empty() && bare.is_none() {
@@ -50,19 +62,38 @@ impl Item {
         })
     }
 
-    /// What the item signs of `words`, and where that begins and ends; `None` where it does not fit.
+    /// What the item signs of `words`, and where that begins and ends; `None` where it does not
+    /// fit.
     fn slice<'w>(&self, words: &'w str, from: usize) -> Option<(&'w str, usize, usize)> {
         let (start, end) = self.range.unwrap_or((from, words.len()));
-        let fits = (start >= from).then(|| words.get(start..end)).flatten().map(|slice| (slice, start, end));
+        let fits = (start >= from)
+            .then(|| words.get(start..end))
+            .flatten()
+            .map(|slice| (slice, start, end));
         // An encrypted block holds its own words.
-        if self.data.is_some() { fits.filter(|_| self.range.is_some()).or(Some(("", from, from))) } else { fits }
+        if self.data.is_some() {
+            fits.filter(|_| self.range.is_some())
+                .or(Some(("", from, from)))
+        } else {
+            fits
+        }
     }
 
     /// Signatures of nobody known are left out, and so is what then says nothing.
     fn past(self, text: String) -> Option<Part> {
-        let (signature, redacted) = if self.wire.is_some() { (self.signature, self.data) } else { (None, None) };
+        let (signature, redacted) = if self.wire.is_some() {
+            (self.signature, self.data)
+        } else {
+            (None, None)
+        };
         let said = !text.is_empty() || signature.is_some() || redacted.is_some();
-        let past = PastReasoning { text, signature, redacted, wire: self.wire, on_text: false };
+        let past = PastReasoning {
+            text,
+            signature,
+            redacted,
+            wire: self.wire,
+            on_text: false,
+        };
         said.then_some(Part::Reasoning(past))
     }
 }
@@ -90,13 +121,28 @@ fn reasoning(words: &str, items: Vec<Item>) -> Vec<Part> {
 fn unsigned(words: Option<&str>, parts: &mut Vec<Part>) {
     if let Some(text) = words.filter(|text| !text.is_empty()) {
         let text = text.to_owned();
-        parts.push(Part::Reasoning(PastReasoning { text, signature: None, redacted: None, wire: None, on_text: false }));
+        parts.push(Part::Reasoning(PastReasoning {
+            text,
+            signature: None,
+            redacted: None,
+            wire: None,
+            on_text: false,
+        }));
     }
 }
 
 /// The text in pieces, each behind its signature, then whatever else was said.
 fn signed_text(said: Vec<Part>, items: Vec<Item>) -> Vec<Part> {
-    let words: String = said.iter().filter_map(|part| if let Part::Text(text) = part { Some(text.as_str()) } else { None }).collect();
+    let words: String = said
+        .iter()
+        .filter_map(|part| {
+            if let Part::Text(text) = part {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
     let mut parts = Vec::new();
     let mut at = 0;
     for item in items {
@@ -108,17 +154,30 @@ fn signed_text(said: Vec<Part>, items: Vec<Item>) -> Vec<Part> {
         }
     }
     piece(words.get(at..), &mut parts);
-    parts.extend(said.into_iter().filter(|part| !matches!(part, Part::Text(_))));
+    parts.extend(
+        said.into_iter()
+            .filter(|part| !matches!(part, Part::Text(_))),
+    );
     parts
 }
 
 fn piece(words: Option<&str>, parts: &mut Vec<Part>) {
-    parts.extend(words.filter(|text| !text.is_empty()).map(|text| Part::Text(text.to_owned())));
+    parts.extend(
+        words
+            .filter(|text| !text.is_empty())
+            .map(|text| Part::Text(text.to_owned())),
+    );
 }
 
 /// The signature of the text after it.
 fn past_text(signature: Option<String>, wire: WireId) -> Part {
-    Part::Reasoning(PastReasoning { text: String::new(), signature, redacted: None, wire: Some(wire), on_text: true })
+    Part::Reasoning(PastReasoning {
+        text: String::new(),
+        signature,
+        redacted: None,
+        wire: Some(wire),
+        on_text: true,
+    })
 }
 
 #[cfg(test)]
@@ -128,7 +187,11 @@ mod tests {
     /// Each part in short: what it is, its words, its signature or data.
     fn back(fields: &str, said: &str) -> Vec<(&'static str, String, Option<String>)> {
         let body = format!("{{{fields}}}");
-        let said = if said.is_empty() { Vec::new() } else { vec![Part::Text(said.to_owned())] };
+        let said = if said.is_empty() {
+            Vec::new()
+        } else {
+            vec![Part::Text(said.to_owned())]
+        };
         let short = |part| match part {
             Part::Reasoning(it) if it.on_text => ("on_text", it.text, it.signature),
             Part::Reasoning(it) if it.redacted.is_some() => ("redacted", it.text, it.redacted),
@@ -136,11 +199,19 @@ mod tests {
             Part::Text(text) => ("text", text, None),
             part => panic!("{part:?}"),
         };
-        brought_back(&Object::body(body.as_bytes()).unwrap(), said).unwrap().into_iter().map(short).collect()
+        brought_back(&Object::body(body.as_bytes()).unwrap(), said)
+            .unwrap()
+            .into_iter()
+            .map(short)
+            .collect()
     }
 
     fn item(kind: &'static str, words: &str, mark: &str) -> (&'static str, String, Option<String>) {
-        (kind, words.to_owned(), Some(mark.to_owned()).filter(|mark| !mark.is_empty()))
+        (
+            kind,
+            words.to_owned(),
+            Some(mark.to_owned()).filter(|mark| !mark.is_empty()),
+        )
     }
 
     const CLAUDE: &str = r#""format":"anthropic-claude-v1""#;
@@ -167,31 +238,48 @@ mod tests {
         let fields = format!(
             r#""reasoning_details":[{{"type":"reasoning.text","signature":"a",{google},"range":[0,2]}},{{"type":"reasoning.text","signature":"b",{google},"range":[3,3]}}]"#
         );
-        let expected =
-            [item("on_text", "", "a"), item("text", "ab", ""), item("text", "c", ""), item("on_text", "", "b"), item("text", "d", "")];
+        let expected = [
+            item("on_text", "", "a"),
+            item("text", "ab", ""),
+            item("text", "c", ""),
+            item("on_text", "", "b"),
+            item("text", "d", ""),
+        ];
         assert_eq!(back(&fields, "abcd"), expected);
         let google = r#""extra_content":{"google":{"thought_signature":"g"}}"#;
-        assert_eq!(back(google, "abcd"), [item("on_text", "", "g"), item("text", "abcd", "")]);
+        assert_eq!(
+            back(google, "abcd"),
+            [item("on_text", "", "g"), item("text", "abcd", "")]
+        );
     }
 
     #[test]
     fn bare_words_come_back_unsigned() {
-        assert_eq!(back(r#""reasoning":"hm""#, ""), [item("reasoning", "hm", "")]);
-        assert_eq!(back(r#""reasoning_content":"hm","reasoning":"hm""#, ""), [item("reasoning", "hm", "")]);
+        assert_eq!(
+            back(r#""reasoning":"hm""#, ""),
+            [item("reasoning", "hm", "")]
+        );
+        assert_eq!(
+            back(r#""reasoning_content":"hm","reasoning":"hm""#, ""),
+            [item("reasoning", "hm", "")]
+        );
     }
 
     #[test]
     fn items_with_words_of_their_own_are_not_doubled() {
-        let fields = format!(r#""reasoning":"hm","reasoning_details":[{{"type":"reasoning.text","text":"hm","signature":"s",{CLAUDE}}}]"#);
+        let fields = format!(
+            r#""reasoning":"hm","reasoning_details":[{{"type":"reasoning.text","text":"hm","signature":"s",{CLAUDE}}}]"#
+        );
         assert_eq!(back(&fields, ""), [item("reasoning", "hm", "s")]);
-        let summary =
-            r#""reasoning":"hm","reasoning_details":[{"type":"reasoning.summary","summary":"hm","format":"openai-responses-v1"}]"#;
+        let summary = r#""reasoning":"hm","reasoning_details":[{"type":"reasoning.summary","summary":"hm","format":"openai-responses-v1"}]"#;
         assert_eq!(back(summary, ""), [item("reasoning", "hm", "")]);
     }
 
     #[test]
     fn a_signature_without_a_range_signs_all_words() {
-        let fields = format!(r#""reasoning_content":"hm","reasoning_details":[{{"type":"reasoning.text","signature":"s",{CLAUDE}}}]"#);
+        let fields = format!(
+            r#""reasoning_content":"hm","reasoning_details":[{{"type":"reasoning.text","signature":"s",{CLAUDE}}}]"#
+        );
         assert_eq!(back(&fields, ""), [item("reasoning", "hm", "s")]);
     }
 
@@ -201,7 +289,11 @@ mod tests {
             let fields = format!(
                 r#""reasoning_content":"é!","reasoning_details":[{{"signature":"s",{CLAUDE},"range":{range}}},{{"data":"d",{CLAUDE},"range":[9,9]}}]"#
             );
-            assert_eq!(back(&fields, ""), [item("redacted", "", "d"), item("reasoning", "é!", "")], "{range}");
+            assert_eq!(
+                back(&fields, ""),
+                [item("redacted", "", "d"), item("reasoning", "é!", "")],
+                "{range}"
+            );
         }
     }
 
@@ -213,9 +305,18 @@ mod tests {
 
     #[test]
     fn items_of_the_wrong_form_are_refused() {
-        for fields in [r#""reasoning_details":{}"#, r#""reasoning_details":[{"range":[-1,2]}]"#, r#""reasoning_content":7"#] {
+        for fields in [
+            r#""reasoning_details":{}"#,
+            r#""reasoning_details":[{"range":[-1,2]}]"#,
+            r#""reasoning_content":7"#,
+        ] {
             let body = format!("{{{fields}}}");
-            assert_eq!(brought_back(&Object::body(body.as_bytes()).unwrap(), Vec::new()).unwrap_err().status, 400);
+            assert_eq!(
+                brought_back(&Object::body(body.as_bytes()).unwrap(), Vec::new())
+                    .unwrap_err()
+                    .status,
+                400
+            );
         }
     }
 }

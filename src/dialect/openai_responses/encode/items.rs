@@ -1,6 +1,7 @@
 //! The items of an output: one message or one reasoning at a time, any number of calls beside it.
 //!
-//! Invariants: an item's place is that of its beginning; what its end tells is kept and repeated as it was told.
+//! Invariants: an item's place is that of its beginning; what its end tells is kept and repeated as
+//! it was told.
 
 mod calls;
 mod message;
@@ -63,8 +64,14 @@ impl Items {
     /// All items as a JSON array, those that are open as they are.
     pub(super) fn output(&self) -> Bytes {
         let mut buf = BytesMut::new();
-        let open = |place: usize| self.open_item(place).unwrap_or_else(|| Bytes::from_static(b"null"));
-        let items: Vec<Bytes> = (0..).zip(&self.ended).map(|(at, item)| item.clone().unwrap_or_else(|| open(at))).collect();
+        let open = |place: usize| {
+            self.open_item(place)
+                .unwrap_or_else(|| Bytes::from_static(b"null"))
+        };
+        let items: Vec<Bytes> = (0..)
+            .zip(&self.ended)
+            .map(|(at, item)| item.clone().unwrap_or_else(|| open(at)))
+            .collect();
         put_list(&mut buf, items.iter().map(|item| &**item));
         buf.freeze()
     }
@@ -77,7 +84,10 @@ impl Items {
         if let Some(reasoning) = self.reasoning.as_ref().filter(|it| it.place == place) {
             return Some(reasoning.json(&self.stream, None));
         }
-        self.calls.iter().find(|call| call.place == place).map(|call| call.json(&self.stream, status))
+        self.calls
+            .iter()
+            .find(|call| call.place == place)
+            .map(|call| call.json(&self.stream, status))
     }
 
     /// Takes in one piece of content.
@@ -99,7 +109,12 @@ impl Items {
             }
             // What this API has no place for, here.
             Event::Raw(_) => {}
-            Event::Start(_) | Event::Route(_) | Event::Finish(_) | Event::Usage(_) | Event::Error(_) | Event::End(_) => {}
+            Event::Start(_)
+            | Event::Route(_)
+            | Event::Finish(_)
+            | Event::Usage(_)
+            | Event::Error(_)
+            | Event::End(_) => {}
         }
     }
 
@@ -119,7 +134,8 @@ impl Items {
             kind: std::borrow::Cow<'a, str>,
         }
         let tagged = || serde_json::from_str::<Tagged<'_>>(&raw.data);
-        raw.wire == WireId::OpenaiResponses && tagged().is_ok_and(|it| !it.kind.is_empty() && !it.kind.starts_with("response."))
+        raw.wire == WireId::OpenaiResponses
+            && tagged().is_ok_and(|it| !it.kind.is_empty() && !it.kind.starts_with("response."))
     }
 
     fn event(&mut self, out: &mut SseWriter, name: &str, rest: impl FnOnce(&mut BytesMut)) {
@@ -131,7 +147,13 @@ impl Items {
     }
 
     /// An event about an item: its id and place first.
-    fn item_event(&mut self, out: &mut SseWriter, name: &str, (kind, place): (&str, usize), rest: impl FnOnce(&mut BytesMut)) {
+    fn item_event(
+        &mut self,
+        out: &mut SseWriter,
+        name: &str,
+        (kind, place): (&str, usize),
+        rest: impl FnOnce(&mut BytesMut),
+    ) {
         let stream = self.stream.clone();
         self.event(out, name, |buf| {
             put_name(buf, "item_id");
@@ -142,7 +164,11 @@ impl Items {
         });
     }
 
-    fn begin(&mut self, item: impl FnOnce(&StreamId, usize) -> Bytes, out: &mut SseWriter) -> usize {
+    fn begin(
+        &mut self,
+        item: impl FnOnce(&StreamId, usize) -> Bytes,
+        out: &mut SseWriter,
+    ) -> usize {
         let place = self.ended.len();
         self.ended.push(None);
         let item = item(&self.stream, place);

@@ -1,4 +1,5 @@
-//! An item that was passed on: as it began, what has streamed of it, and how it ends where its provider does not end it.
+//! An item that was passed on: as it began, what has streamed of it, and how it ends where its
+//! provider does not end it.
 //!
 //! Invariant: what the provider has ended is not ended again, neither a part nor the words of one.
 
@@ -78,7 +79,8 @@ pub(super) struct Words<'a> {
     pub(super) part: Option<&'a RawValue>,
 }
 
-/// What an event of this type does, and in which voice; the voice of a content part stands in the part.
+/// What an event of this type does, and in which voice; the voice of a content part stands in the
+/// part.
 pub(super) fn step(kind: &str) -> Option<(Option<Voice>, Step)> {
     let (what, how) = kind.strip_prefix("response.")?.split_once('.')?;
     let voice = match what {
@@ -110,7 +112,11 @@ fn part_step(how: &str) -> Option<Step> {
 impl Item {
     /// An item as it was told, when it began or when it was over.
     pub(super) fn new(json: String, over: bool) -> Self {
-        Self { json, over, parts: Vec::new() }
+        Self {
+            json,
+            over,
+            parts: Vec::new(),
+        }
     }
 
     /// As it was told last.
@@ -125,8 +131,15 @@ impl Item {
 
     /// Takes in what an event says of a part.
     pub(super) fn hear(&mut self, voice: Option<Voice>, step: Step, words: &Words<'_>) {
-        let Some(voice) = voice.or_else(|| words.part.and_then(voice_of)).filter(|_| !self.over) else { return };
-        let Some(part) = self.part(voice, words.at.unwrap_or_default()) else { return };
+        let Some(voice) = voice
+            .or_else(|| words.part.and_then(voice_of))
+            .filter(|_| !self.over)
+        else {
+            return;
+        };
+        let Some(part) = self.part(voice, words.at.unwrap_or_default()) else {
+            return;
+        };
         let said = words.words.and_then(text);
         match step {
             Step::Begin => part.begun = true,
@@ -141,27 +154,48 @@ impl Item {
 
     /// The part of that voice at that place; none where there is no room for another.
     fn part(&mut self, voice: Voice, at: u64) -> Option<&mut Part> {
-        let found = self.parts.iter().rposition(|part| (part.voice, part.at) == (voice, at));
+        let found = self
+            .parts
+            .iter()
+            .rposition(|part| (part.voice, part.at) == (voice, at));
         if found.is_none() {
             if self.parts.len() == MOST_PARTS {
                 return None;
             }
-            self.parts.push(Part { voice, at, text: String::new(), begun: false, said: false, over: false });
+            self.parts.push(Part {
+                voice,
+                at,
+                text: String::new(),
+                begun: false,
+                said: false,
+                over: false,
+            });
         }
         let last = self.parts.len().saturating_sub(1);
         self.parts.get_mut(found.unwrap_or(last))
     }
 
-    /// Ends it as incomplete, at this place in the output: the events that tell it, each with its name, without numbers.
+    /// Ends it as incomplete, at this place in the output: the events that tell it, each with its
+    /// name, without numbers.
     pub(super) fn end(&mut self, place: u64) -> Vec<(&'static str, Members)> {
         self.expect_arguments();
         let ended = self.value("incomplete");
         let id = ended.get("id").cloned().unwrap_or_default();
-        let parts = self.parts.iter().flat_map(Part::endings).map(|(name, members)| (name, with(members, "item_id", id.clone())));
+        let parts = self
+            .parts
+            .iter()
+            .flat_map(Part::endings)
+            .map(|(name, members)| (name, with(members, "item_id", id.clone())));
         let mut events: Vec<_> = parts.collect();
-        events.push(("response.output_item.done", with(Members::new(), "item", ended.clone())));
+        events.push((
+            "response.output_item.done",
+            with(Members::new(), "item", ended.clone()),
+        ));
         (self.json, self.over) = (ended.to_string(), true);
-        events.into_iter().map(|(name, members)| (name, with(members, "output_index", place.into()))).collect()
+        events
+            .into_iter()
+            .map(|(name, members)| (name, with(members, "output_index", place.into())))
+            .collect()
     }
 
     /// A call has arguments, also where none have come yet.
@@ -193,7 +227,9 @@ impl Item {
             match part.voice {
                 Voice::Text | Voice::Refusal | Voice::Thought => content.push(part.value()),
                 Voice::Summary => summary.push(part.value()),
-                Voice::Arguments | Voice::Input => set(part.voice.field(), part.text.as_str().into()),
+                Voice::Arguments | Voice::Input => {
+                    set(part.voice.field(), part.text.as_str().into());
+                }
             }
         }
         if !content.is_empty() {
@@ -212,7 +248,9 @@ impl Part {
     fn value(&self) -> Value {
         let text = &self.text;
         match self.voice {
-            Voice::Text => json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []}),
+            Voice::Text => {
+                json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+            }
             Voice::Refusal => json!({"type": "refusal", "refusal": text}),
             Voice::Thought => json!({"type": "reasoning_text", "text": text}),
             Voice::Summary => json!({"type": "summary_text", "text": text}),
@@ -224,7 +262,9 @@ impl Part {
     fn endings(&self) -> Vec<(&'static str, Members)> {
         let (said, over) = self.voice.endings();
         let words = (!self.said).then(|| (said, self.words()));
-        let end = over.filter(|_| self.begun && !self.over).map(|name| (name, with(Members::new(), "part", self.value())));
+        let end = over
+            .filter(|_| self.begun && !self.over)
+            .map(|name| (name, with(Members::new(), "part", self.value())));
         let placed = |(name, members)| match self.voice.index() {
             Some(index) => (name, with(members, index, self.at.into())),
             None => (name, members),
@@ -234,8 +274,16 @@ impl Part {
 
     /// All its words.
     fn words(&self) -> Members {
-        let words = with(Members::new(), self.voice.field(), self.text.as_str().into());
-        if self.voice == Voice::Text { with(words, "logprobs", json!([])) } else { words }
+        let words = with(
+            Members::new(),
+            self.voice.field(),
+            self.text.as_str().into(),
+        );
+        if self.voice == Voice::Text {
+            with(words, "logprobs", json!([]))
+        } else {
+            words
+        }
     }
 }
 
@@ -268,10 +316,19 @@ impl Voice {
     /// The events that end its words, and its part where it is one.
     const fn endings(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Text => ("response.output_text.done", Some("response.content_part.done")),
+            Self::Text => (
+                "response.output_text.done",
+                Some("response.content_part.done"),
+            ),
             Self::Refusal => ("response.refusal.done", Some("response.content_part.done")),
-            Self::Thought => ("response.reasoning_text.done", Some("response.content_part.done")),
-            Self::Summary => ("response.reasoning_summary_text.done", Some("response.reasoning_summary_part.done")),
+            Self::Thought => (
+                "response.reasoning_text.done",
+                Some("response.content_part.done"),
+            ),
+            Self::Summary => (
+                "response.reasoning_summary_text.done",
+                Some("response.reasoning_summary_part.done"),
+            ),
             Self::Arguments => ("response.function_call_arguments.done", None),
             Self::Input => ("response.custom_tool_call_input.done", None),
         }
@@ -296,7 +353,9 @@ fn voice_of(part: &RawValue) -> Option<Voice> {
 fn text(json: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'_>>(json.get()).ok().map(|text| text.0)
+    serde_json::from_str::<Text<'_>>(json.get())
+        .ok()
+        .map(|text| text.0)
 }
 
 #[cfg(test)]
@@ -307,11 +366,26 @@ mod tests {
         let mut open = Item::new(item.to_string(), false);
         for (kind, event) in events {
             let (voice, step) = step(kind).unwrap();
-            let raw = |name: &str| event.get(name).map(|value| serde_json::value::to_raw_value(value).unwrap());
+            let raw = |name: &str| {
+                event
+                    .get(name)
+                    .map(|value| serde_json::value::to_raw_value(value).unwrap())
+            };
             let (words, part) = (raw("words"), raw("part"));
-            open.hear(voice, step, &Words { at: event["at"].as_u64(), words: words.as_deref(), part: part.as_deref() });
+            open.hear(
+                voice,
+                step,
+                &Words {
+                    at: event["at"].as_u64(),
+                    words: words.as_deref(),
+                    part: part.as_deref(),
+                },
+            );
         }
-        open.end(3).into_iter().map(|(name, members)| with(members, "type", name.into()).into()).collect()
+        open.end(3)
+            .into_iter()
+            .map(|(name, members)| with(members, "type", name.into()).into())
+            .collect()
     }
 
     #[test]
@@ -320,20 +394,42 @@ mod tests {
         let told = heard(
             &json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}),
             &[
-                ("response.content_part.added", json!({"at": 0, "part": part})),
-                ("response.output_text.delta", json!({"at": 0, "words": "one"})),
-                ("response.output_text.done", json!({"at": 0, "words": "one."})),
+                (
+                    "response.content_part.added",
+                    json!({"at": 0, "part": part}),
+                ),
+                (
+                    "response.output_text.delta",
+                    json!({"at": 0, "words": "one"}),
+                ),
+                (
+                    "response.output_text.done",
+                    json!({"at": 0, "words": "one."}),
+                ),
                 ("response.content_part.done", json!({"at": 0, "part": part})),
-                ("response.content_part.added", json!({"at": 1, "part": {"type": "refusal", "refusal": ""}})),
+                (
+                    "response.content_part.added",
+                    json!({"at": 1, "part": {"type": "refusal", "refusal": ""}}),
+                ),
                 ("response.refusal.delta", json!({"at": 1, "words": "n\"o"})),
-                ("response.content_part.added", json!({"at": 2, "part": part})),
-                ("response.output_text.done", json!({"at": 2, "words": "two"})),
+                (
+                    "response.content_part.added",
+                    json!({"at": 2, "part": part}),
+                ),
+                (
+                    "response.output_text.done",
+                    json!({"at": 2, "words": "two"}),
+                ),
             ],
         );
         let text = |text: &str| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
         let refusal = json!({"type": "refusal", "refusal": "n\"o"});
         let place = |mut event: Value, at: u64| {
-            for (name, value) in [("item_id", json!("msg_1")), ("output_index", json!(3)), ("content_index", json!(at))] {
+            for (name, value) in [
+                ("item_id", json!("msg_1")),
+                ("output_index", json!(3)),
+                ("content_index", json!(at)),
+            ] {
                 event[name] = value;
             }
             event
@@ -341,9 +437,18 @@ mod tests {
         let item = json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "incomplete",
             "content": [text("one."), refusal, text("two")]});
         let expected = vec![
-            place(json!({"type": "response.refusal.done", "refusal": "n\"o"}), 1),
-            place(json!({"type": "response.content_part.done", "part": refusal}), 1),
-            place(json!({"type": "response.content_part.done", "part": text("two")}), 2),
+            place(
+                json!({"type": "response.refusal.done", "refusal": "n\"o"}),
+                1,
+            ),
+            place(
+                json!({"type": "response.content_part.done", "part": refusal}),
+                1,
+            ),
+            place(
+                json!({"type": "response.content_part.done", "part": text("two")}),
+                2,
+            ),
             json!({"type": "response.output_item.done", "output_index": 3, "item": item}),
         ];
         assert_eq!(told, expected);
@@ -351,18 +456,44 @@ mod tests {
 
     #[test]
     fn thoughts_and_calls_end_as_they_do() {
-        let names = |told: Vec<Value>| -> Vec<String> { told.iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect() };
+        let names = |told: Vec<Value>| -> Vec<String> {
+            told.iter()
+                .map(|event| event["type"].as_str().unwrap().to_owned())
+                .collect()
+        };
         let thought = json!({"id": "rs_1", "type": "reasoning", "summary": []});
-        let summary = ("response.reasoning_summary_part.added", json!({"at": 0, "part": {"type": "summary_text", "text": ""}}));
-        let ended = ["response.reasoning_summary_text.done", "response.reasoning_summary_part.done", "response.output_item.done"];
+        let summary = (
+            "response.reasoning_summary_part.added",
+            json!({"at": 0, "part": {"type": "summary_text", "text": ""}}),
+        );
+        let ended = [
+            "response.reasoning_summary_text.done",
+            "response.reasoning_summary_part.done",
+            "response.output_item.done",
+        ];
         assert_eq!(names(heard(&thought, &[summary])), ended);
         // Not every server tells of its parts.
         let said = ("response.reasoning_text.delta", json!({"words": "hm"}));
-        assert_eq!(names(heard(&thought, &[said])), ["response.reasoning_text.done", "response.output_item.done"]);
+        assert_eq!(
+            names(heard(&thought, &[said])),
+            ["response.reasoning_text.done", "response.output_item.done"]
+        );
         let call = json!({"id": "fc_1", "type": "function_call", "call_id": "c", "name": "f", "arguments": ""});
         let told = heard(&call, &[]);
-        assert_eq!((&told[0]["type"], &told[0]["arguments"]), (&json!("response.function_call_arguments.done"), &json!("")));
-        let told = heard(&call, &[("response.function_call_arguments.delta", json!({"words": "{"}))]);
-        assert_eq!((&told[0]["arguments"], &told[1]["item"]["arguments"]), (&json!("{"), &json!("{")));
+        assert_eq!(
+            (&told[0]["type"], &told[0]["arguments"]),
+            (&json!("response.function_call_arguments.done"), &json!(""))
+        );
+        let told = heard(
+            &call,
+            &[(
+                "response.function_call_arguments.delta",
+                json!({"words": "{"}),
+            )],
+        );
+        assert_eq!(
+            (&told[0]["arguments"], &told[1]["item"]["arguments"]),
+            (&json!("{"), &json!("{"))
+        );
     }
 }

@@ -60,9 +60,14 @@ impl Profiles {
     /// Reads the files, if they are there. What `credentials` says wins.
     pub(super) async fn load(environment: &Environment) -> Result<Self, Problem> {
         let mut all = Self::default();
-        for (kind, variable, usual) in
-            [(Kind::Config, "AWS_CONFIG_FILE", ".aws/config"), (Kind::Credentials, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials")]
-        {
+        for (kind, variable, usual) in [
+            (Kind::Config, "AWS_CONFIG_FILE", ".aws/config"),
+            (
+                Kind::Credentials,
+                "AWS_SHARED_CREDENTIALS_FILE",
+                ".aws/credentials",
+            ),
+        ] {
             let text = match (environment.path(variable), environment.at_home(usual)) {
                 (Some(path), _) => local::read(&path, WHAT).await?,
                 (None, Some(path)) => local::usual(&path, WHAT).await?,
@@ -77,7 +82,8 @@ impl Profiles {
 
     fn read(&mut self, text: &str, kind: Kind) {
         let mut section: Option<&mut Section> = None;
-        // Lines that are indented further than a setting belong to it: `s3 =` has a block of its own.
+        // Lines that are indented further than a setting belong to it: `s3 =` has a block of its
+        // own.
         let mut indent = usize::MAX;
         for line in text.lines() {
             let bare = line.trim();
@@ -86,10 +92,16 @@ impl Profiles {
                 continue;
             }
             if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-                section = profile_name(name.0, kind).map(|name| self.0.entry(name.to_owned()).or_default());
+                section = profile_name(name.0, kind)
+                    .map(|name| self.0.entry(name.to_owned()).or_default());
                 indent = usize::MAX;
-            } else if let (Some(section), Some((name, value))) = (section.as_mut(), bare.split_once('=')) {
-                section.insert(name.trim().to_ascii_lowercase(), without_comment(value).trim().to_owned());
+            } else if let (Some(section), Some((name, value))) =
+                (section.as_mut(), bare.split_once('='))
+            {
+                section.insert(
+                    name.trim().to_ascii_lowercase(),
+                    without_comment(value).trim().to_owned(),
+                );
                 indent = depth;
             }
         }
@@ -100,10 +112,14 @@ impl Profiles {
         let mut roles = Vec::new();
         let mut name = name;
         loop {
-            let Some(section) = self.0.get(name) else { return end(&roles, "names a profile that is not there") };
+            let Some(section) = self.0.get(name) else {
+                return end(&roles, "names a profile that is not there");
+            };
             // A role's source that has keys is not asked for a role of its own.
-            let own = section_keys(section)?.filter(|_| !roles.is_empty() || !section.contains_key("role_arn"));
-            let step = own.map_or_else(|| step(section), |keys| Ok(Step::Base(Base::Keys(keys))))?;
+            let own = section_keys(section)?
+                .filter(|_| !roles.is_empty() || !section.contains_key("role_arn"));
+            let step =
+                own.map_or_else(|| step(section), |keys| Ok(Step::Base(Base::Keys(keys))))?;
             let base = match step {
                 Step::Base(base) => base,
                 Step::Role(role, Source::Base(base)) => {
@@ -115,7 +131,9 @@ impl Profiles {
                     name = source;
                     continue;
                 }
-                Step::Role(..) => return end(&roles, "leads from profile to profile without an end"),
+                Step::Role(..) => {
+                    return end(&roles, "leads from profile to profile without an end");
+                }
                 Step::Nothing => return end(&roles, "names a profile that has no keys"),
             };
             roles.reverse();
@@ -126,7 +144,13 @@ impl Profiles {
 
 /// Nothing for the first profile; for those that it leads to a mistake.
 fn end(roles: &[Role], what: &str) -> Result<Option<Plan>, Problem> {
-    if roles.is_empty() { Ok(None) } else { Err(Problem::new(format!("the `source_profile` of an AWS profile {what}"))) }
+    if roles.is_empty() {
+        Ok(None)
+    } else {
+        Err(Problem::new(format!(
+            "the `source_profile` of an AWS profile {what}"
+        )))
+    }
 }
 
 /// Where a profile leads.
@@ -146,15 +170,24 @@ fn step(section: &Section) -> Result<Step<'_>, Problem> {
     let text = |name: &str| section.get(name).filter(|value| !value.is_empty());
     if let Some(arn) = text("role_arn") {
         let own = |name: &str| text(name).cloned();
-        let role =
-            Role { arn: arn.clone(), session: own("role_session_name"), external_id: own("external_id"), seconds: own("duration_seconds") };
+        let role = Role {
+            arn: arn.clone(),
+            session: own("role_session_name"),
+            external_id: own("external_id"),
+            seconds: own("duration_seconds"),
+        };
         return of_role(section, role);
     }
     if let Some(command) = text("credential_process") {
         return Ok(Step::Base(Base::Process(command.clone())));
     }
-    if section.keys().any(|name| name.starts_with("sso_") || name == "login_session") {
-        return Err(Problem::new("the AWS profile signs a person in, which needs a browser: use a profile with keys, a role or a process"));
+    if section
+        .keys()
+        .any(|name| name.starts_with("sso_") || name == "login_session")
+    {
+        return Err(Problem::new(
+            "the AWS profile signs a person in, which needs a browser: use a profile with keys, a role or a process",
+        ));
     }
     Ok(Step::Nothing)
 }
@@ -162,10 +195,15 @@ fn step(section: &Section) -> Result<Step<'_>, Problem> {
 fn of_role(section: &Section, role: Role) -> Result<Step<'_>, Problem> {
     let text = |name: &str| section.get(name).filter(|value| !value.is_empty());
     if text("mfa_serial").is_some() {
-        return Err(Problem::new("the AWS profile has `mfa_serial`, which needs a person: use a role without it"));
+        return Err(Problem::new(
+            "the AWS profile has `mfa_serial`, which needs a person: use a role without it",
+        ));
     }
     if let Some(file) = text("web_identity_token_file") {
-        return Ok(Step::Base(Base::WebIdentity { role, token_file: PathBuf::from(file) }));
+        return Ok(Step::Base(Base::WebIdentity {
+            role,
+            token_file: PathBuf::from(file),
+        }));
     }
     if let Some(source) = text("source_profile") {
         return Ok(Step::Role(role, Source::Profile(source)));
@@ -188,17 +226,23 @@ fn section_keys(section: &Section) -> Result<Option<Keys>, Problem> {
     match (text("aws_access_key_id"), text("aws_secret_access_key")) {
         (Some(id), Some(secret)) => Ok(Some(keys::of(id, secret, text("aws_session_token")))),
         (None, None) => Ok(None),
-        _ => Err(Problem::new("the AWS profile has one of `aws_access_key_id` and `aws_secret_access_key`: add the other")),
+        _ => Err(Problem::new(
+            "the AWS profile has one of `aws_access_key_id` and `aws_secret_access_key`: add the other",
+        )),
     }
 }
 
-/// The profile that a section is about: `[default]` and `[profile x]` of `config`, `[x]` of `credentials`.
+/// The profile that a section is about: `[default]` and `[profile x]` of `config`, `[x]` of
+/// `credentials`.
 fn profile_name(head: &str, kind: Kind) -> Option<&str> {
     let head = head.trim();
     let name = match kind {
         Kind::Credentials => head,
         Kind::Config if head == "default" => head,
-        Kind::Config => head.strip_prefix("profile")?.strip_prefix([' ', '\t'])?.trim(),
+        Kind::Config => head
+            .strip_prefix("profile")?
+            .strip_prefix([' ', '\t'])?
+            .trim(),
     };
     Some(name.trim_matches(['"', '\'']))
 }
@@ -206,5 +250,10 @@ fn profile_name(head: &str, kind: Kind) -> Option<&str> {
 /// A value up to a comment, which has a space before it.
 fn without_comment(value: &str) -> &str {
     let comments = [" #", " ;", "\t#", "\t;"];
-    comments.iter().filter_map(|mark| value.split_once(mark)).map(|(before, _)| before).min_by_key(|before| before.len()).unwrap_or(value)
+    comments
+        .iter()
+        .filter_map(|mark| value.split_once(mark))
+        .map(|(before, _)| before)
+        .min_by_key(|before| before.len())
+        .unwrap_or(value)
 }

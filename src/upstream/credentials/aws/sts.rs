@@ -17,7 +17,10 @@ const VERSION: &str = "2011-06-15";
 /// What sessions are called where nobody says it.
 const SESSION: &str = "sluicegate";
 
-const WHOSE: Whose = Whose { name: "AWS's token service", check: "the role, and who may take it" };
+const WHOSE: Whose = Whose {
+    name: "AWS's token service",
+    check: "the role, and who may take it",
+};
 
 /// A role to be taken.
 #[derive(Debug, Default)]
@@ -46,38 +49,84 @@ impl Sts<'_> {
     /// Keys for a role, by keys that may take it.
     pub(super) async fn assume(&self, role: &Role, by: &Keys) -> Result<Found, Problem> {
         let mut request = self.request("AssumeRole", role, &[])?;
-        let scope = Scope { region: self.region, service: "sts" };
-        sign(&mut request, by, scope, SystemTime::now()).map_err(|error| Problem::new("a role of AWS cannot be asked for").with(error))?;
+        let scope = Scope {
+            region: self.region,
+            service: "sts",
+        };
+        sign(&mut request, by, scope, SystemTime::now())
+            .map_err(|error| Problem::new("a role of AWS cannot be asked for").with(error))?;
         self.ask(request).await
     }
 
     /// Keys for a role, by a token that somebody else has written into a file.
-    pub(super) async fn web_identity(&self, role: &Role, token_file: &Path) -> Result<Found, Problem> {
+    pub(super) async fn web_identity(
+        &self,
+        role: &Role,
+        token_file: &Path,
+    ) -> Result<Found, Problem> {
         let token = local::demand(token_file, "the web identity token file").await?;
-        self.ask(self.request("AssumeRoleWithWebIdentity", role, &[("WebIdentityToken", token.trim())])?).await
+        self.ask(self.request(
+            "AssumeRoleWithWebIdentity",
+            role,
+            &[("WebIdentityToken", token.trim())],
+        )?)
+        .await
     }
 
-    fn request(&self, action: &str, role: &Role, more: &[(&str, &str)]) -> Result<Request, Problem> {
+    fn request(
+        &self,
+        action: &str,
+        role: &Role,
+        more: &[(&str, &str)],
+    ) -> Result<Request, Problem> {
         let session = role.session.as_deref().unwrap_or(SESSION);
-        let mut form = vec![("Action", action), ("Version", VERSION), ("RoleArn", &role.arn), ("RoleSessionName", session)];
+        let mut form = vec![
+            ("Action", action),
+            ("Version", VERSION),
+            ("RoleArn", &role.arn),
+            ("RoleSessionName", session),
+        ];
         form.extend_from_slice(more);
         form.extend(role.external_id.as_deref().map(|id| ("ExternalId", id)));
-        form.extend(role.seconds.as_deref().map(|seconds| ("DurationSeconds", seconds)));
-        let bad =
-            |error: reqwest::Error| Problem::new("the region or AWS_ENDPOINT_URL_STS makes no address: check it").with(error.without_url());
-        web::with_form(self.client.post(self.address()), form).build().map_err(bad)
+        form.extend(
+            role.seconds
+                .as_deref()
+                .map(|seconds| ("DurationSeconds", seconds)),
+        );
+        let bad = |error: reqwest::Error| {
+            Problem::new("the region or AWS_ENDPOINT_URL_STS makes no address: check it")
+                .with(error.without_url())
+        };
+        web::with_form(self.client.post(self.address()), form)
+            .build()
+            .map_err(bad)
     }
 
     fn address(&self) -> String {
-        let own = || self.environment.var("AWS_ENDPOINT_URL_STS").or_else(|| self.environment.var("AWS_ENDPOINT_URL"));
-        let suffix = if self.region.starts_with("cn-") { ".cn" } else { "" };
+        let own = || {
+            self.environment
+                .var("AWS_ENDPOINT_URL_STS")
+                .or_else(|| self.environment.var("AWS_ENDPOINT_URL"))
+        };
+        let suffix = if self.region.starts_with("cn-") {
+            ".cn"
+        } else {
+            ""
+        };
         own().unwrap_or_else(|| format!("https://sts.{}.amazonaws.com{suffix}/", self.region))
     }
 
     async fn ask(&self, request: Request) -> Result<Found, Problem> {
-        let answer = web::ask(reqwest::RequestBuilder::from_parts(self.client.clone(), request), WHOSE).await?;
+        let answer = web::ask(
+            reqwest::RequestBuilder::from_parts(self.client.clone(), request),
+            WHOSE,
+        )
+        .await?;
         if !answer.status.is_success() {
-            let code = std::str::from_utf8(&answer.body).ok().and_then(|xml| element(xml, "Code")).and_then(plain_code);
+            let code = std::str::from_utf8(&answer.body)
+                .ok()
+                .and_then(|xml| element(xml, "Code"))
+                .and_then(plain_code);
             return Err(answer.refusal(code));
         }
         given(&answer)
@@ -86,13 +135,23 @@ impl Sts<'_> {
 
 fn given(answer: &Answer) -> Result<Found, Problem> {
     let xml = answer.text()?;
-    let text = |name| element(xml, name).map(str::to_owned).ok_or_else(|| answer.unreadable());
-    let (id, secret, token) = (text("AccessKeyId")?, text("SecretAccessKey")?, text("SessionToken")?);
+    let text = |name| {
+        element(xml, name)
+            .map(str::to_owned)
+            .ok_or_else(|| answer.unreadable())
+    };
+    let (id, secret, token) = (
+        text("AccessKeyId")?,
+        text("SecretAccessKey")?,
+        text("SessionToken")?,
+    );
     keys::temporary(id, secret, Some(token), Some(&text("Expiration")?))
 }
 
-/// The text of the first element of that name. Keys and times have no character that XML would escape.
+/// The text of the first element of that name. Keys and times have no character that XML would
+/// escape.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    rest.split_once(&format!("</{name}>")).map(|(text, _)| text.trim())
+    rest.split_once(&format!("</{name}>"))
+        .map(|(text, _)| text.trim())
 }

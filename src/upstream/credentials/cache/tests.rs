@@ -15,18 +15,35 @@ struct Spring {
 
 impl Spring {
     /// The number of the secret that is got: the n-th fetch brings secret n, after `time`.
-    async fn draw(self: &Arc<Self>, time: Duration, life: impl Into<Option<Duration>>, good: bool) -> Result<usize, Problem> {
+    async fn draw(
+        self: &Arc<Self>,
+        time: Duration,
+        life: impl Into<Option<Duration>>,
+        good: bool,
+    ) -> Result<usize, Problem> {
         self.held(time, life, good).await.map(|held| number(&held))
     }
 
-    async fn held(self: &Arc<Self>, time: Duration, life: impl Into<Option<Duration>>, good: bool) -> Outcome {
+    async fn held(
+        self: &Arc<Self>,
+        time: Duration,
+        life: impl Into<Option<Duration>>,
+        good: bool,
+    ) -> Outcome {
         let lifetime = life.into();
         let fetch = || {
             let spring = self.clone();
             async move {
                 let number = spring.fetches.fetch_add(1, Ordering::SeqCst) + 1;
                 sleep(time).await;
-                if good { Ok(Fetched { secret: secret(number), lifetime }) } else { Err(Problem::new("dry")) }
+                if good {
+                    Ok(Fetched {
+                        secret: secret(number),
+                        lifetime,
+                    })
+                } else {
+                    Err(Problem::new("dry"))
+                }
             }
         };
         self.cache.take(fetch).await
@@ -42,7 +59,9 @@ fn secret(number: usize) -> Secret {
 }
 
 fn number(held: &Held) -> usize {
-    let Secret::Header(_, value) = &held.secret else { panic!("{held:?}") };
+    let Secret::Header(_, value) = &held.secret else {
+        panic!("{held:?}")
+    };
     value.to_str().unwrap().parse().unwrap()
 }
 
@@ -71,7 +90,10 @@ async fn many_at_once_cause_one_fetch() {
     }
     assert_eq!(spring.count(), 1);
     let failing = Arc::new(Spring::default());
-    let both = tokio::join!(failing.draw(SECOND, HOUR, false), failing.draw(SECOND, HOUR, false));
+    let both = tokio::join!(
+        failing.draw(SECOND, HOUR, false),
+        failing.draw(SECOND, HOUR, false)
+    );
     assert_eq!(both, (Err(Problem::new("dry")), Err(Problem::new("dry"))));
     assert_eq!(failing.count(), 1);
 }
@@ -98,7 +120,11 @@ async fn it_is_renewed_ahead_and_nobody_waits_for_it() {
     for _ in 0..10 {
         assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(1));
     }
-    assert_eq!(Instant::now(), before, "the old one is good, and is there at once");
+    assert_eq!(
+        Instant::now(),
+        before,
+        "the old one is good, and is there at once"
+    );
     sleep(2 * SECOND).await;
     assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(2));
     assert_eq!(spring.count(), 2);
@@ -110,15 +136,29 @@ async fn where_renewal_fails_the_old_one_serves_to_its_end() {
     assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(1));
     let begun = Instant::now();
     while begun.elapsed() < HOUR - 2 * MARGIN {
-        assert_eq!(spring.draw(SECOND, HOUR, false).await, Ok(1), "{:?}", begun.elapsed());
+        assert_eq!(
+            spring.draw(SECOND, HOUR, false).await,
+            Ok(1),
+            "{:?}",
+            begun.elapsed()
+        );
         sleep(SECOND).await;
     }
     let failed = spring.count() - 1;
-    assert!((8..30).contains(&failed), "{failed} in the last minutes: with pauses in between");
+    assert!(
+        (8..30).contains(&failed),
+        "{failed} in the last minutes: with pauses in between"
+    );
     sleep(MINUTE).await;
-    assert_eq!(spring.draw(SECOND, HOUR, false).await, Err(Problem::new("dry")));
+    assert_eq!(
+        spring.draw(SECOND, HOUR, false).await,
+        Err(Problem::new("dry"))
+    );
     sleep(MINUTE).await;
-    assert!(spring.draw(SECOND, HOUR, true).await.is_ok(), "and what was mended is found");
+    assert!(
+        spring.draw(SECOND, HOUR, true).await.is_ok(),
+        "and what was mended is found"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,16 +179,31 @@ async fn short_lives_are_used_and_endless_ones_are_looked_at_again() {
     advance(SECOND).await;
     assert_eq!(spring.draw(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
     advance(3 * SECOND).await;
-    assert_eq!(spring.draw(Duration::ZERO, Duration::ZERO, true).await, Ok(2), "it has ended");
-    assert_eq!(spring.draw(Duration::ZERO, None, true).await, Ok(3), "and so has this one, which had no life at all");
+    assert_eq!(
+        spring.draw(Duration::ZERO, Duration::ZERO, true).await,
+        Ok(2),
+        "it has ended"
+    );
+    assert_eq!(
+        spring.draw(Duration::ZERO, None, true).await,
+        Ok(3),
+        "and so has this one, which had no life at all"
+    );
     advance(12 * HOUR).await;
     assert_eq!(spring.draw(Duration::ZERO, None, false).await, Ok(3));
     settle().await;
     assert_eq!(spring.count(), 4);
     let patient = Arc::new(Spring::default());
-    assert_eq!(patient.draw(Duration::ZERO, Duration::MAX, true).await, Ok(1));
+    assert_eq!(
+        patient.draw(Duration::ZERO, Duration::MAX, true).await,
+        Ok(1)
+    );
     advance(24 * HOUR).await;
-    assert_eq!(patient.draw(Duration::ZERO, Duration::MAX, true).await, Ok(2), "nothing is believed for longer than a day");
+    assert_eq!(
+        patient.draw(Duration::ZERO, Duration::MAX, true).await,
+        Ok(2),
+        "nothing is believed for longer than a day"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,7 +214,11 @@ async fn what_is_refused_is_replaced_but_not_in_a_loop() {
     spring.cache.refused(&first);
     let second = spring.held(Duration::ZERO, HOUR, true).await.unwrap();
     spring.cache.refused(&first);
-    assert_eq!(spring.draw(Duration::ZERO, HOUR, true).await, Ok(2), "a late word about the first is none about the second");
+    assert_eq!(
+        spring.draw(Duration::ZERO, HOUR, true).await,
+        Ok(2),
+        "a late word about the first is none about the second"
+    );
     spring.cache.refused(&second);
     let problem = spring.draw(Duration::ZERO, HOUR, true).await.unwrap_err();
     assert!(problem.what.contains("refuses every one"), "{problem:?}");
@@ -167,7 +226,11 @@ async fn what_is_refused_is_replaced_but_not_in_a_loop() {
     let third = spring.held(Duration::ZERO, HOUR, true).await.unwrap();
     advance(10 * MINUTE).await;
     spring.cache.refused(&third);
-    assert_eq!(spring.draw(Duration::ZERO, HOUR, true).await, Ok(4), "it had served for a while");
+    assert_eq!(
+        spring.draw(Duration::ZERO, HOUR, true).await,
+        Ok(4),
+        "it had served for a while"
+    );
 }
 
 #[test]
@@ -176,15 +239,25 @@ fn workers_share_it_and_none_depends_on_another() {
     let gate = Arc::new(Semaphore::new(0));
     let worker = |cache: Arc<Cache>, gate: Arc<Semaphore>| {
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             let fetch = || async move {
                 gate.acquire().await.unwrap().forget();
-                Ok(Fetched { secret: secret(7), lifetime: None })
+                Ok(Fetched {
+                    secret: secret(7),
+                    lifetime: None,
+                })
             };
-            runtime.block_on(cache.take(fetch)).map(|held| number(&held))
+            runtime
+                .block_on(cache.take(fetch))
+                .map(|held| number(&held))
         })
     };
-    let workers: Vec<_> = (0..4).map(|_| worker(cache.clone(), gate.clone())).collect();
+    let workers: Vec<_> = (0..4)
+        .map(|_| worker(cache.clone(), gate.clone()))
+        .collect();
     gate.add_permits(1);
     assert!(workers.into_iter().all(|one| one.join().unwrap() == Ok(7)));
 }
@@ -192,12 +265,31 @@ fn workers_share_it_and_none_depends_on_another() {
 #[test]
 fn a_worker_that_stops_leaves_no_fetch_behind() {
     let cache = Arc::new(Cache::default());
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let stopped = runtime();
     let never = || std::future::pending::<Result<Fetched, Problem>>();
-    let waiting = stopped.block_on(async { tokio::time::timeout(Duration::ZERO, cache.take(never)).await.is_err() });
+    let waiting = stopped.block_on(async {
+        tokio::time::timeout(Duration::ZERO, cache.take(never))
+            .await
+            .is_err()
+    });
     assert!(waiting);
     drop(stopped);
-    let fetch = || async { Ok(Fetched { secret: secret(1), lifetime: None }) };
-    assert_eq!(runtime().block_on(cache.take(fetch)).map(|held| number(&held)), Ok(1));
+    let fetch = || async {
+        Ok(Fetched {
+            secret: secret(1),
+            lifetime: None,
+        })
+    };
+    assert_eq!(
+        runtime()
+            .block_on(cache.take(fetch))
+            .map(|held| number(&held)),
+        Ok(1)
+    );
 }

@@ -12,14 +12,19 @@ fn entra(url: String) -> Credential {
 
 #[tokio::test]
 async fn an_application_gets_its_token() {
-    for given in [r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t0ken"}"#, r#"{"expires_in":"3599","access_token":"t0ken"}"#]
-    {
+    for given in [
+        r#"{"token_type":"Bearer","expires_in":3599,"access_token":"t0ken"}"#,
+        r#"{"expires_in":"3599","access_token":"t0ken"}"#,
+    ] {
         let server = Server::always(200, given).await;
         let shown = got(entra(server.url("/tenant/oauth2/v2.0/token")), &[]).await;
         assert_eq!(token(&shown), "Bearer t0ken");
         let question = server.questions().remove(0);
         assert!(question.is("POST /tenant/oauth2/v2.0/token HTTP/1.1"));
-        assert_eq!(question.header("content-type"), Some("application/x-www-form-urlencoded"));
+        assert_eq!(
+            question.header("content-type"),
+            Some("application/x-www-form-urlencoded")
+        );
         for (name, value) in [
             ("grant_type", "client_credentials"),
             ("client_id", "the-client"),
@@ -34,8 +39,16 @@ async fn an_application_gets_its_token() {
 #[tokio::test]
 async fn what_is_no_token_is_told_without_what_was_said() {
     for (status, body, expected) in [
-        (401, r#"{"error":"invalid_client","error_description":"HOSTILE","error_codes":[7000215]}"#, "check `tenant_id`"),
-        (400, r#"{"error":"HOSTILE with spaces"}"#, "check `tenant_id`"),
+        (
+            401,
+            r#"{"error":"invalid_client","error_description":"HOSTILE","error_codes":[7000215]}"#,
+            "check `tenant_id`",
+        ),
+        (
+            400,
+            r#"{"error":"HOSTILE with spaces"}"#,
+            "check `tenant_id`",
+        ),
         (500, "HOSTILE", "check `tenant_id`"),
         (200, r#"{"access_token":["HOSTILE"]}"#, "something else"),
         (200, r#"{"access_token":"HOSTILE\n"}"#, "something else"),
@@ -43,13 +56,27 @@ async fn what_is_no_token_is_told_without_what_was_said() {
     ] {
         let server = Server::always(status, body).await;
         let fault = fault(entra(server.url("/token")), &[]).await;
-        assert!(fault.message.contains(expected) && !fault.message.contains("HOSTILE"), "{}", fault.message);
+        assert!(
+            fault.message.contains(expected) && !fault.message.contains("HOSTILE"),
+            "{}",
+            fault.message
+        );
         assert!(!fault.message.contains("127.0.0.1"), "{}", fault.message);
     }
     let huge = Server::always(200, "x".repeat(70_000)).await;
-    assert!(fault(entra(huge.url("/")), &[]).await.message.contains("more than"));
+    assert!(
+        fault(entra(huge.url("/")), &[])
+            .await
+            .message
+            .contains("more than")
+    );
     let closed = entra("http://127.0.0.1:1/".into());
-    assert!(fault(closed, &[]).await.message.contains("cannot be reached"));
+    assert!(
+        fault(closed, &[])
+            .await
+            .message
+            .contains("cannot be reached")
+    );
 }
 
 #[tokio::test]

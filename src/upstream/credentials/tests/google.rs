@@ -7,7 +7,9 @@ use super::*;
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 fn google(credentials: Option<&str>) -> Credential {
-    Credential::Google(Google { credentials: credentials.map(Into::into) })
+    Credential::Google(Google {
+        credentials: credentials.map(Into::into),
+    })
 }
 
 const TOKEN: &str = r#"{"access_token":"ya29.t0ken","expires_in":3599,"token_type":"Bearer"}"#;
@@ -26,17 +28,38 @@ async fn a_service_account_signs_for_its_token() {
     assert_eq!(token(&shown), "Bearer ya29.t0ken");
     let question = server.questions().remove(0);
     assert!(question.is("POST /token "));
-    assert_eq!(question.field("grant_type").as_deref(), Some("urn:ietf:params:oauth:grant-type:jwt-bearer"));
+    assert_eq!(
+        question.field("grant_type").as_deref(),
+        Some("urn:ietf:params:oauth:grant-type:jwt-bearer")
+    );
     let assertion = question.field("assertion").unwrap();
     let header = decode_header(&assertion).unwrap();
-    assert_eq!((header.alg, header.kid.as_deref(), header.typ.as_deref()), (Algorithm::RS256, Some("key-1"), Some("JWT")));
+    assert_eq!(
+        (header.alg, header.kid.as_deref(), header.typ.as_deref()),
+        (Algorithm::RS256, Some("key-1"), Some("JWT"))
+    );
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_audience(&[&uri]);
     let public = DecodingKey::from_rsa_pem(pair.public_key_pem().as_bytes()).unwrap();
-    let claims = decode::<Value>(&assertion, &public, &validation).unwrap().claims;
-    assert_eq!((&claims["iss"], &claims["aud"], &claims["scope"]), (&json!("gate@p.iam.gserviceaccount.com"), &json!(uri), &json!(SCOPE)));
-    assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 3600);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let claims = decode::<Value>(&assertion, &public, &validation)
+        .unwrap()
+        .claims;
+    assert_eq!(
+        (&claims["iss"], &claims["aud"], &claims["scope"]),
+        (
+            &json!("gate@p.iam.gserviceaccount.com"),
+            &json!(uri),
+            &json!(SCOPE)
+        )
+    );
+    assert_eq!(
+        claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
+        3600
+    );
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
     assert!(claims["iat"].as_u64().unwrap().abs_diff(now) < 60);
 }
 
@@ -59,13 +82,18 @@ async fn a_user_refreshes_a_token_and_names_who_pays() {
             .collect();
         let shown = got(google(None), &environment).await;
         assert_eq!(token(&shown), "Bearer ya29.t0ken");
-        let Secret::Token { project: named, .. } = shown.secret() else { panic!("{shown:?}") };
+        let Secret::Token { project: named, .. } = shown.secret() else {
+            panic!("{shown:?}")
+        };
         assert_eq!(named.as_ref().unwrap(), project);
     }
     let question = server.questions().remove(0);
-    for (name, value) in
-        [("grant_type", "refresh_token"), ("client_id", "id.apps"), ("client_secret", "d-secret"), ("refresh_token", "1//r3fresh")]
-    {
+    for (name, value) in [
+        ("grant_type", "refresh_token"),
+        ("client_id", "id.apps"),
+        ("client_secret", "d-secret"),
+        ("refresh_token", "1//r3fresh"),
+    ] {
         assert_eq!(question.field(name).as_deref(), Some(value));
     }
 }
@@ -73,12 +101,25 @@ async fn a_user_refreshes_a_token_and_names_who_pays() {
 #[tokio::test]
 async fn gclouds_own_file_is_found() {
     let server = Server::always(200, TOKEN).await;
-    let folder = std::env::temp_dir().join(format!("sluicegate-gcloud-{:016x}", getrandom::u64().unwrap()));
+    let folder = std::env::temp_dir().join(format!(
+        "sluicegate-gcloud-{:016x}",
+        getrandom::u64().unwrap()
+    ));
     std::fs::create_dir_all(folder.join(".config/gcloud")).unwrap();
-    std::fs::rename(user(&server.url("/")).path(), folder.join(".config/gcloud/application_default_credentials.json")).unwrap();
+    std::fs::rename(
+        user(&server.url("/")).path(),
+        folder.join(".config/gcloud/application_default_credentials.json"),
+    )
+    .unwrap();
     let (home, config) = (folder.to_str().unwrap(), folder.join(".config/gcloud"));
-    for environment in [("HOME", home), ("CLOUDSDK_CONFIG", config.to_str().unwrap())] {
-        assert_eq!(token(&got(google(None), &[environment]).await), "Bearer ya29.t0ken");
+    for environment in [
+        ("HOME", home),
+        ("CLOUDSDK_CONFIG", config.to_str().unwrap()),
+    ] {
+        assert_eq!(
+            token(&got(google(None), &[environment]).await),
+            "Bearer ya29.t0ken"
+        );
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -87,13 +128,26 @@ async fn gclouds_own_file_is_found() {
 async fn the_metadata_server_is_asked_last() {
     let server = Server::always(200, TOKEN).await;
     let host = server.addr.to_string();
-    let shown = got(google(None), &[("GCE_METADATA_HOST", &host), ("HOME", "/nowhere")]).await;
+    let shown = got(
+        google(None),
+        &[("GCE_METADATA_HOST", &host), ("HOME", "/nowhere")],
+    )
+    .await;
     assert_eq!(token(&shown), "Bearer ya29.t0ken");
     let question = server.questions().remove(0);
     assert_eq!(question.header("metadata-flavor"), Some("Google"));
-    assert_eq!(question.line, format!("GET /computeMetadata/v1/instance/service-accounts/default/token?scopes={SCOPE} HTTP/1.1"));
+    assert_eq!(
+        question.line,
+        format!(
+            "GET /computeMetadata/v1/instance/service-accounts/default/token?scopes={SCOPE} HTTP/1.1"
+        )
+    );
     let nobody = fault(google(None), &[("GCE_METADATA_HOST", "127.0.0.1:1")]).await;
-    assert!(nobody.message.contains("set `credentials` to a key file"), "{}", nobody.message);
+    assert!(
+        nobody.message.contains("set `credentials` to a key file"),
+        "{}",
+        nobody.message
+    );
 }
 
 #[tokio::test]
@@ -101,16 +155,34 @@ async fn files_that_are_none_are_told_without_what_is_in_them() {
     let key = |key: &str| json!({"type": "service_account", "client_email": "e", "private_key": key, "token_uri": "http://127.0.0.1:1/"});
     for (text, expected) in [
         ("HOSTILE", "is not one"),
-        (r#"{"type":"service_account","client_email":["HOSTILE"]}"#, "is not one"),
-        (r#"{"type":"external_account"}"#, "of a kind that is not known"),
+        (
+            r#"{"type":"service_account","client_email":["HOSTILE"]}"#,
+            "is not one",
+        ),
+        (
+            r#"{"type":"external_account"}"#,
+            "of a kind that is not known",
+        ),
         (&*key("HOSTILE").to_string(), "no RSA key"),
-        (&*key("-----BEGIN PRIVATE KEY-----\nSE9TVElMRQ==\n-----END PRIVATE KEY-----").to_string(), "no RSA key"),
+        (
+            &*key("-----BEGIN PRIVATE KEY-----\nSE9TVElMRQ==\n-----END PRIVATE KEY-----")
+                .to_string(),
+            "no RSA key",
+        ),
     ] {
         let file = File::of(text);
         let fault = fault(google(Some(file.path())), &[]).await;
         assert!(fault.message.contains(expected), "{}", fault.message);
-        assert!(!fault.message.contains("HOSTILE") && !fault.message.contains(file.path()), "{}", fault.message);
+        assert!(
+            !fault.message.contains("HOSTILE") && !fault.message.contains(file.path()),
+            "{}",
+            fault.message
+        );
     }
     let missing = fault(google(Some("/nowhere/key.json")), &[]).await;
-    assert!(missing.message.contains("not there") && !missing.message.contains("nowhere"), "{}", missing.message);
+    assert!(
+        missing.message.contains("not there") && !missing.message.contains("nowhere"),
+        "{}",
+        missing.message
+    );
 }

@@ -33,31 +33,63 @@ fn assert_silent(what: &str) {
 async fn nothing_secret_is_logged_or_shown() {
     let log = Log::default();
     let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone()).finish();
-    // With one listener alone, `tracing` takes it that threads of other tests speak for all, and nobody listens there.
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    // With one listener alone, `tracing` takes it that threads of other tests speak for all, and
+    // nobody listens there.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
     let keys = r#"{"AccessKeyId":"ASIA","SecretAccessKey":"s3cret","Token":"s3ssion"}"#;
-    let (metadata, tokens) = (Server::always(200, keys).await, Server::always(200, r#"{"access_token":"t0ken"}"#).await);
+    let (metadata, tokens) = (
+        Server::always(200, keys).await,
+        Server::always(200, r#"{"access_token":"t0ken"}"#).await,
+    );
     let full = metadata.url("/");
-    let environment = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*full), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod-pass")];
-    let aws = Credential::Aws(Aws { region: "us-east-1".into(), keys: None, profile: None });
+    let environment = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*full),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod-pass"),
+    ];
+    let aws = Credential::Aws(Aws {
+        region: "us-east-1".into(),
+        keys: None,
+        profile: None,
+    });
     let entra = |url| {
-        Credential::Entra(Entra { token_url: url, client_id: "c".into(), client_secret: "cl1ent".to_owned().into(), scope: "s".into() })
+        Credential::Entra(Entra {
+            token_url: url,
+            client_id: "c".into(),
+            client_secret: "cl1ent".to_owned().into(),
+            scope: "s".into(),
+        })
     };
     for credential in [aws, entra(tokens.url("/"))] {
-        let provider = Provider { credential, ..Provider::example(WireId::OpenaiChat, "http://upstream.test") };
-        let credentials = Arc::new(Credentials::new(&provider, Environment::of(&environment)).unwrap());
+        let provider = Provider {
+            credential,
+            ..Provider::example(WireId::OpenaiChat, "http://upstream.test")
+        };
+        let credentials =
+            Arc::new(Credentials::new(&provider, Environment::of(&environment)).unwrap());
         let shown = credentials.shown(&client()).await.unwrap();
-        let mut request = client().post("http://upstream.test/model/m/converse").body("{}").build().unwrap();
+        let mut request = client()
+            .post("http://upstream.test/model/m/converse")
+            .body("{}")
+            .build()
+            .unwrap();
         sign(&mut request, &provider, &shown, SystemTime::now()).unwrap();
         assert!(request.headers().contains_key("authorization"));
-        assert_silent(&format!("{credentials:?} {shown:?} {request:?} {provider:?}"));
+        assert_silent(&format!(
+            "{credentials:?} {shown:?} {request:?} {provider:?}"
+        ));
     }
     let refused = Server::always(400, r#"{"error":"t0ken s3cret"}"#).await;
     let fault = fault(entra(refused.url("/")), &[]).await;
     assert_silent(&format!("{fault:?} {fault}"));
     let logged = String::from_utf8(log.0.lock().clone()).unwrap();
-    assert!(logged.contains("the provider's credential cannot be had") && logged.contains("400"), "{logged}");
+    assert!(
+        logged.contains("the provider's credential cannot be had") && logged.contains("400"),
+        "{logged}"
+    );
     assert_silent(&logged);
 }

@@ -22,12 +22,17 @@ impl Question {
     /// The header of that name.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(':'));
-        fields.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+        fields
+            .into_iter()
+            .find(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim())
     }
 
     /// The field of that name in a form.
     pub(super) fn field(&self, name: &str) -> Option<String> {
-        form_urlencoded::parse(self.body.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        form_urlencoded::parse(self.body.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
     }
 
     /// Whether it begins so.
@@ -54,9 +59,14 @@ impl Drop for Server {
 
 impl Server {
     /// Answers with status and body.
-    pub(super) async fn start(answers: impl Fn(&Question) -> (u16, String) + Send + Sync + 'static) -> Self {
+    pub(super) async fn start(
+        answers: impl Fn(&Question) -> (u16, String) + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, questions) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Question>>>::default());
+        let (addr, questions) = (
+            listener.local_addr().unwrap(),
+            Arc::<Mutex<Vec<Question>>>::default(),
+        );
         let (log, answers): (_, Arc<Answers>) = (questions.clone(), Arc::new(answers));
         let task = tokio::spawn(async move {
             loop {
@@ -64,7 +74,11 @@ impl Server {
                 tokio::spawn(serve(socket, log.clone(), answers.clone()));
             }
         });
-        Self { addr, questions, task }
+        Self {
+            addr,
+            questions,
+            task,
+        }
     }
 
     /// Answers every question so.
@@ -85,10 +99,15 @@ impl Server {
 }
 
 async fn serve(mut socket: TcpStream, log: Arc<Mutex<Vec<Question>>>, answers: Arc<Answers>) {
-    let Some(question) = read(&mut socket).await else { return };
+    let Some(question) = read(&mut socket).await else {
+        return;
+    };
     log.lock().push(question.clone());
     let (status, body) = answers(&question);
-    let text = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+    let text = format!(
+        "HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
     let _gone = socket.write_all(text.as_bytes()).await;
 }
 
@@ -96,12 +115,24 @@ async fn read(socket: &mut TcpStream) -> Option<Question> {
     let mut text = String::new();
     loop {
         let mut bytes = [0; 4096];
-        let length = socket.read(&mut bytes).await.ok().filter(|length| *length > 0)?;
+        let length = socket
+            .read(&mut bytes)
+            .await
+            .ok()
+            .filter(|length| *length > 0)?;
         text.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
-        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            continue;
+        };
         let (line, head) = head.split_once("\r\n").unwrap_or((head, ""));
-        let question = Question { line: line.to_owned(), head: head.to_owned(), body: body.to_owned() };
-        let length = question.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let question = Question {
+            line: line.to_owned(),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        };
+        let length = question
+            .header("content-length")
+            .map_or(0, |length| length.parse().unwrap());
         if body.len() >= length {
             return Some(question);
         }

@@ -20,7 +20,8 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// The family of a model id, an inference profile's id (`us.…`, `global.…`), or a resource name that ends in one.
+    /// The family of a model id, an inference profile's id (`us.…`, `global.…`), or a resource name
+    /// that ends in one.
     pub(super) fn of(model: &str) -> Self {
         let id = model.rsplit('/').next().unwrap_or_default();
         let of = |marks: &[&str]| marks.iter().any(|mark| id.contains(mark));
@@ -54,14 +55,23 @@ mod tests {
     fn ids_profiles_and_resource_names_are_told_apart() {
         for (model, family) in [
             ("anthropic.claude-3-haiku-20240307-v1:0", Family::Claude),
-            ("global.anthropic.claude-sonnet-4-5-20250929-v1:0", Family::Claude),
-            ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-1-v1:0", Family::Claude),
+            (
+                "global.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                Family::Claude,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-opus-4-1-v1:0",
+                Family::Claude,
+            ),
             ("us.amazon.nova-lite-v1:0", Family::Nova),
             ("us.amazon.nova-2-lite-v1:0", Family::Nova2),
             ("openai.gpt-oss-120b-1:0", Family::OpenWeights),
             ("openai.gpt-5.6", Family::Gpt),
             ("us.meta.llama3-3-70b-instruct-v1:0", Family::Other),
-            ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123", Family::Opaque),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123",
+                Family::Opaque,
+            ),
             ("m-up", Family::Opaque),
         ] {
             assert_eq!(Family::of(model), family, "{model}");

@@ -1,4 +1,5 @@
-//! Pictures, documents, sound and films: their formats by their media types, and the names that documents must have.
+//! Pictures, documents, sound and films: their formats by their media types, and the names that
+//! documents must have.
 
 use std::collections::HashMap;
 
@@ -52,9 +53,17 @@ const FORMATS: [(&str, Kind, &str); 41] = [
     ("application/pdf", Kind::Document, "pdf"),
     ("text/csv", Kind::Document, "csv"),
     ("application/msword", Kind::Document, "doc"),
-    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", Kind::Document, "docx"),
+    (
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        Kind::Document,
+        "docx",
+    ),
     ("application/vnd.ms-excel", Kind::Document, "xls"),
-    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", Kind::Document, "xlsx"),
+    (
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Kind::Document,
+        "xlsx",
+    ),
     ("text/html", Kind::Document, "html"),
     ("text/markdown", Kind::Document, "md"),
     ("text/x-markdown", Kind::Document, "md"),
@@ -88,10 +97,19 @@ const FORMATS: [(&str, Kind, &str); 41] = [
 ];
 
 /// Formats of sound that go by their own name.
-const SOUNDS: [&str; 15] = ["mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg", "mpga", "pcm", "webm"];
+const SOUNDS: [&str; 15] = [
+    "mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg",
+    "mpga", "pcm", "webm",
+];
 
 /// Endings of file names that are not their format's.
-const ENDINGS: [(&str, &str); 5] = [("jpg", "jpeg"), ("htm", "html"), ("markdown", "md"), ("text", "txt"), ("json", "txt")];
+const ENDINGS: [(&str, &str); 5] = [
+    ("jpg", "jpeg"),
+    ("htm", "html"),
+    ("markdown", "md"),
+    ("text", "txt"),
+    ("json", "txt"),
+];
 
 /// The names documents have in one request: each is unlike the others.
 #[derive(Default)]
@@ -115,7 +133,8 @@ impl Names {
     }
 }
 
-/// Letters, digits, hyphens and brackets, with single blanks between them; hyphens for everything else.
+/// Letters, digits, hyphens and brackets, with single blanks between them; hyphens for everything
+/// else.
 fn plain_name(filename: &str) -> String {
     let plain = |c: char| match c {
         c if c.is_ascii_alphanumeric() || "()[]-".contains(c) => c,
@@ -124,52 +143,90 @@ fn plain_name(filename: &str) -> String {
     };
     let spelled: String = filename.chars().take(NAME_BOUND).map(plain).collect();
     let words: Vec<&str> = spelled.split(' ').filter(|word| !word.is_empty()).collect();
-    if words.is_empty() { "document".to_owned() } else { words.join(" ") }
+    if words.is_empty() {
+        "document".to_owned()
+    } else {
+        words.join(" ")
+    }
 }
 
 /// A picture.
 pub(super) fn image(source: &Source) -> Result<Block<'_>, Refused> {
     let (media_type, bytes) = bytes(source)?;
     match format(media_type, None) {
-        Some((Kind::Image, format)) => Ok(Block::Image(Media { format, source: bytes })),
-        _ => Err(format!("the bedrock wire takes PNG, JPEG, GIF and WebP images, not {media_type}")),
+        Some((Kind::Image, format)) => Ok(Block::Image(Media {
+            format,
+            source: bytes,
+        })),
+        _ => Err(format!(
+            "the bedrock wire takes PNG, JPEG, GIF and WebP images, not {media_type}"
+        )),
     }
 }
 
 /// A file, which may be a picture, sound or a film as well.
-pub(super) fn file<'a>(source: &'a Source, filename: Option<&str>, names: &mut Names) -> Result<Block<'a>, Refused> {
+pub(super) fn file<'a>(
+    source: &'a Source,
+    filename: Option<&str>,
+    names: &mut Names,
+) -> Result<Block<'a>, Refused> {
     let (media_type, source) = bytes(source)?;
     match format(media_type, filename) {
-        Some((Kind::Document, format)) => Ok(Block::Document(Document { format, name: names.give(filename), source })),
+        Some((Kind::Document, format)) => Ok(Block::Document(Document {
+            format,
+            name: names.give(filename),
+            source,
+        })),
         Some((Kind::Image, format)) => Ok(Block::Image(Media { format, source })),
         Some((Kind::Video, format)) => Ok(Block::Video(Media { format, source })),
         Some((Kind::Audio, format)) => Ok(Block::Audio(Media { format, source })),
-        None => Err(format!("the bedrock wire takes pdf, csv, doc, docx, xls, xlsx, html, txt and md files, not {media_type}")),
+        None => Err(format!(
+            "the bedrock wire takes pdf, csv, doc, docx, xls, xlsx, html, txt and md files, not {media_type}"
+        )),
     }
 }
 
 /// Sound.
 pub(super) fn audio<'a>(data: &'a str, format: &'a str) -> Result<Block<'a>, Refused> {
     if SOUNDS.contains(&format) {
-        return Ok(Block::Audio(Media { format, source: Bytes { bytes: data } }));
+        return Ok(Block::Audio(Media {
+            format,
+            source: Bytes { bytes: data },
+        }));
     }
-    Err(format!("the bedrock wire takes audio as {}, not {format}", SOUNDS.join(", ")))
+    Err(format!(
+        "the bedrock wire takes audio as {}, not {format}",
+        SOUNDS.join(", ")
+    ))
 }
 
-/// Media type and bytes; links are not fetched here, and files of other providers are unknown there.
+/// Media type and bytes; links are not fetched here, and files of other providers are unknown
+/// there.
 fn bytes(source: &Source) -> Result<(&str, Bytes<'_>), Refused> {
     match source {
         Source::Data { media_type, base64 } => Ok((media_type, Bytes { bytes: base64 })),
-        Source::Url(_) => Err("the bedrock wire takes images and files as bytes only; send a data URI".to_owned()),
-        Source::FileId(_) => Err("a file id is known to the provider that stored it only; send the bytes".to_owned()),
+        Source::Url(_) => {
+            Err("the bedrock wire takes images and files as bytes only; send a data URI".to_owned())
+        }
+        Source::FileId(_) => {
+            Err("a file id is known to the provider that stored it only; send the bytes".to_owned())
+        }
     }
 }
 
 /// What a media type is, else, where it says nothing, the ending of the file's name.
 fn format(media_type: &str, filename: Option<&str>) -> Option<(Kind, &'static str)> {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = media_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     let by = |wanted: &dyn Fn(&str, &str) -> bool| {
-        FORMATS.iter().find(|(media, _, format)| wanted(media, format)).map(|(_, kind, format)| (*kind, *format))
+        FORMATS
+            .iter()
+            .find(|(media, _, format)| wanted(media, format))
+            .map(|(_, kind, format)| (*kind, *format))
     };
     if let Some(known) = by(&|media, _| media == essence) {
         return Some(known);
@@ -177,8 +234,15 @@ fn format(media_type: &str, filename: Option<&str>) -> Option<(Kind, &'static st
     if essence.starts_with("text/") {
         return Some((Kind::Document, "txt"));
     }
-    let ending = filename.filter(|_| matches!(&*essence, "" | "application/octet-stream"))?.rsplit_once('.')?.1.to_ascii_lowercase();
-    let ending = ENDINGS.iter().find(|(other, _)| *other == ending).map_or(&*ending, |(_, format)| format);
+    let ending = filename
+        .filter(|_| matches!(&*essence, "" | "application/octet-stream"))?
+        .rsplit_once('.')?
+        .1
+        .to_ascii_lowercase();
+    let ending = ENDINGS
+        .iter()
+        .find(|(other, _)| *other == ending)
+        .map_or(&*ending, |(_, format)| format);
     by(&|_, format| format == ending)
 }
 
@@ -192,15 +256,31 @@ mod tests {
     fn formats_come_from_the_media_type_else_from_the_name() {
         for (media_type, filename, expected) in [
             ("image/PNG", None, Some((Kind::Image, "png"))),
-            ("text/plain; charset=utf-8", Some("a.pdf"), Some((Kind::Document, "txt"))),
+            (
+                "text/plain; charset=utf-8",
+                Some("a.pdf"),
+                Some((Kind::Document, "txt")),
+            ),
             ("text/x-rust", None, Some((Kind::Document, "txt"))),
-            ("application/octet-stream", Some("Report.DOCX"), Some((Kind::Document, "docx"))),
+            (
+                "application/octet-stream",
+                Some("Report.DOCX"),
+                Some((Kind::Document, "docx")),
+            ),
             ("", Some("photo.jpg"), Some((Kind::Image, "jpeg"))),
-            ("application/octet-stream", Some("film.mp4"), Some((Kind::Video, "mp4"))),
+            (
+                "application/octet-stream",
+                Some("film.mp4"),
+                Some((Kind::Video, "mp4")),
+            ),
             ("application/octet-stream", Some("noending"), None),
             ("application/zip", Some("a.pdf"), None),
         ] {
-            assert_eq!(format(media_type, filename), expected, "{media_type} {filename:?}");
+            assert_eq!(
+                format(media_type, filename),
+                expected,
+                "{media_type} {filename:?}"
+            );
         }
     }
 
@@ -208,7 +288,10 @@ mod tests {
     fn names_have_allowed_characters_and_are_unlike_each_other() {
         let mut names = Names::default();
         for (filename, expected) in [
-            (Some("Q3 report (final) [v2].pdf"), "Q3 report (final) [v2]-pdf"),
+            (
+                Some("Q3 report (final) [v2].pdf"),
+                "Q3 report (final) [v2]-pdf",
+            ),
             (Some("a_b\u{a0} \tc.é"), "a-b c--"),
             (None, "document"),
             (Some("  "), "document (2)"),

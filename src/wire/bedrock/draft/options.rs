@@ -27,13 +27,16 @@ pub(super) struct Inference<'a> {
     stop_sequences: &'a [String],
 }
 
-/// The maximum and the sampling. Temperatures end at 1, models that think by a budget take none, and a `top_p` of 1
-/// says nothing but keeps newer models from taking a temperature beside it.
+/// The maximum and the sampling. Temperatures end at 1, models that think by a budget take none,
+/// and a `top_p` of 1 says nothing but keeps newer models from taking a temperature beside it.
 pub(super) fn inference(chat: &Chat, family: Family) -> Option<Inference<'_>> {
     let thinks = matches!(thinking(chat, family), Some(Thinking::Enabled { .. }));
     let inference = Inference {
         max_tokens: chat.max_tokens,
-        temperature: chat.temperature.filter(|_| !thinks).map(|it| it.clamp(0.0, 1.0)),
+        temperature: chat
+            .temperature
+            .filter(|_| !thinks)
+            .map(|it| it.clamp(0.0, 1.0)),
         top_p: chat.top_p.filter(|it| !thinks && *it < 1.0),
         stop_sequences: &chat.stop,
     };
@@ -82,18 +85,31 @@ struct GptReasoning<'a> {
 }
 
 pub(super) fn additional(chat: &Chat, family: Family) -> Option<Additional<'_>> {
-    let mut fields = Additional { thinking: thinking(chat, family), ..Additional::default() };
+    let mut fields = Additional {
+        thinking: thinking(chat, family),
+        ..Additional::default()
+    };
     match family {
-        Family::Claude | Family::Opaque if !matches!(fields.thinking, Some(Thinking::Enabled { .. })) => fields.top_k = chat.top_k,
+        Family::Claude | Family::Opaque
+            if !matches!(fields.thinking, Some(Thinking::Enabled { .. })) =>
+        {
+            fields.top_k = chat.top_k;
+        }
         Family::Claude | Family::Opaque | Family::Other => {}
         Family::Nova => fields.nova = chat.top_k.map(|top_k| NovaInference { top_k }),
         Family::Nova2 => {
             fields.nova = chat.top_k.map(|top_k| NovaInference { top_k });
             let effort = wanted_effort(chat).filter(|effort| *effort != "none");
-            fields.nova_reasoning = effort.map(|effort| NovaReasoning { max_reasoning_effort: of_three(effort) });
+            fields.nova_reasoning = effort.map(|effort| NovaReasoning {
+                max_reasoning_effort: of_three(effort),
+            });
         }
         Family::OpenWeights => fields.reasoning_effort = wanted_effort(chat).map(of_three),
-        Family::Gpt => fields.reasoning = wanted_effort(chat).map(|effort| GptReasoning { effort: low_at_least(effort) }),
+        Family::Gpt => {
+            fields.reasoning = wanted_effort(chat).map(|effort| GptReasoning {
+                effort: low_at_least(effort),
+            });
+        }
     }
     (fields != Additional::default()).then_some(fields)
 }
@@ -103,7 +119,9 @@ fn thinking(chat: &Chat, family: Family) -> Option<Thinking> {
     match (chat.reasoning_budget, chat.effort.as_deref()) {
         _ if !family.may_be_claude() => None,
         (Some(0), _) | (None, Some("none")) => Some(Thinking::Disabled),
-        (Some(budget), _) => Some(Thinking::Enabled { budget_tokens: budget.max(MIN_BUDGET) }),
+        (Some(budget), _) => Some(Thinking::Enabled {
+            budget_tokens: budget.max(MIN_BUDGET),
+        }),
         (None, _) => None,
     }
 }
@@ -167,18 +185,50 @@ struct JsonSchema<'a> {
 
 pub(super) fn output(chat: &Chat, family: Family) -> Result<Option<Output<'_>>, Fault> {
     let unified = family.may_be_claude() || matches!(family, Family::Nova | Family::Other);
-    let effort = chat.effort.as_deref().filter(|effort| unified && *effort != "none").map(low_at_least);
+    let effort = chat
+        .effort
+        .as_deref()
+        .filter(|effort| unified && *effort != "none")
+        .map(low_at_least);
     let text_format = match &chat.format {
         None | Some(Format::Text) => None,
-        Some(Format::Schema { name, description, schema: Some(schema), .. }) => Some(json_schema(name, description.as_deref(), schema)),
-        Some(Format::Schema { schema: None, .. }) => return Err(formless("a json_schema format needs its schema")),
-        Some(Format::Json) => return Err(formless("the bedrock wire gives JSON by a schema only; send a json_schema")),
+        Some(Format::Schema {
+            name,
+            description,
+            schema: Some(schema),
+            ..
+        }) => Some(json_schema(name, description.as_deref(), schema)),
+        Some(Format::Schema { schema: None, .. }) => {
+            return Err(formless("a json_schema format needs its schema"));
+        }
+        Some(Format::Json) => {
+            return Err(formless(
+                "the bedrock wire gives JSON by a schema only; send a json_schema",
+            ));
+        }
     };
-    Ok((effort.is_some() || text_format.is_some()).then_some(Output { effort, text_format }))
+    Ok(
+        (effort.is_some() || text_format.is_some()).then_some(Output {
+            effort,
+            text_format,
+        }),
+    )
 }
 
-fn json_schema<'a>(name: &'a str, description: Option<&'a str>, schema: &'a RawValue) -> TextFormat<'a> {
-    TextFormat { structure: Structure { json_schema: JsonSchema { schema: schema.get(), name, description } } }
+fn json_schema<'a>(
+    name: &'a str,
+    description: Option<&'a str>,
+    schema: &'a RawValue,
+) -> TextFormat<'a> {
+    TextFormat {
+        structure: Structure {
+            json_schema: JsonSchema {
+                schema: schema.get(),
+                name,
+                description,
+            },
+        },
+    }
 }
 
 fn formless(what: &str) -> Fault {
@@ -194,7 +244,10 @@ pub(super) struct Metadata<'a> {
 /// The end user, where the API takes such a value.
 pub(super) fn metadata(chat: &Chat) -> Option<Metadata<'_>> {
     let taken = |c: char| c.is_ascii_alphanumeric() || " ._:/=+$@-".contains(c);
-    let user = chat.user.as_deref().filter(|user| !user.is_empty() && user.len() <= METADATA_BOUND && user.chars().all(taken));
+    let user = chat
+        .user
+        .as_deref()
+        .filter(|user| !user.is_empty() && user.len() <= METADATA_BOUND && user.chars().all(taken));
     user.map(|user| Metadata { user })
 }
 
@@ -206,5 +259,8 @@ pub(super) struct Tier<'a> {
 }
 
 pub(super) fn tier(chat: &Chat) -> Option<Tier<'_>> {
-    chat.service_tier.as_deref().filter(|tier| matches!(*tier, "flex" | "priority")).map(|kind| Tier { kind })
+    chat.service_tier
+        .as_deref()
+        .filter(|tier| matches!(*tier, "flex" | "priority"))
+        .map(|kind| Tier { kind })
 }

@@ -5,7 +5,10 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::chat::{CacheMark, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
+use crate::model::chat::{
+    CacheMark, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice,
+    ToolResult,
+};
 use crate::model::target::Provider;
 use crate::model::wire::{DialectId, WireId};
 
@@ -16,8 +19,16 @@ const LLAMA: &str = "us.meta.llama3-3-70b-instruct-v1:0";
 
 fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
     let provider = Provider::example(WireId::Bedrock, "https://upstream.test");
-    let target = Target { provider: Arc::new(provider), model: model.into() };
-    let header = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    let target = Target {
+        provider: Arc::new(provider),
+        model: model.into(),
+    };
+    let header = |name, value| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    };
     let ask = Ask {
         dialect: DialectId::Events,
         shape: Some(WireId::OpenaiChat),
@@ -33,7 +44,11 @@ fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
         include_usage: false,
         input_estimate: 0,
         user: None,
-        headers: vec![header("anthropic-beta", "b"), header("traceparent", "t"), header("cookie", "c")],
+        headers: vec![
+            header("anthropic-beta", "b"),
+            header("traceparent", "t"),
+            header("cookie", "c"),
+        ],
         translate: |_| Err(Fault::new(Code::InternalError, "never called")),
         chat: OnceLock::from(Ok(chat)),
     };
@@ -57,7 +72,11 @@ fn refused(chat: Chat) -> (String, String) {
 }
 
 fn say(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, name: None, parts }
+    Message {
+        role,
+        name: None,
+        parts,
+    }
 }
 
 fn text(text: &str) -> Part {
@@ -65,7 +84,10 @@ fn text(text: &str) -> Part {
 }
 
 fn with(parts: Vec<Part>) -> Chat {
-    Chat { messages: vec![say(Role::User, parts)], ..Chat::default() }
+    Chat {
+        messages: vec![say(Role::User, parts)],
+        ..Chat::default()
+    }
 }
 
 fn hi() -> Chat {
@@ -77,32 +99,64 @@ fn raw(json: &str) -> Box<RawValue> {
 }
 
 fn function(name: &str, parameters: Option<&str>) -> Tool {
-    Tool::Function { name: name.into(), description: None, parameters: parameters.map(raw), strict: None, cache: None }
+    Tool::Function {
+        name: name.into(),
+        description: None,
+        parameters: parameters.map(raw),
+        strict: None,
+        cache: None,
+    }
 }
 
 fn result(id: &str, parts: Vec<Part>, is_error: bool) -> Part {
-    Part::ToolResult(ToolResult { id: id.into(), name: None, parts, is_error })
+    Part::ToolResult(ToolResult {
+        id: id.into(),
+        name: None,
+        parts,
+        is_error,
+    })
 }
 
 fn call(id: &str, arguments: &str, custom: bool) -> Part {
-    Part::ToolCall(PastCall { id: id.into(), name: "f".into(), arguments: arguments.into(), signature: None, wire: None, custom })
+    Part::ToolCall(PastCall {
+        id: id.into(),
+        name: "f".into(),
+        arguments: arguments.into(),
+        signature: None,
+        wire: None,
+        custom,
+    })
 }
 
 fn past(text: &str, signature: Option<&str>, redacted: Option<&str>, wire: Option<WireId>) -> Part {
     let (signature, redacted) = (signature.map(Into::into), redacted.map(Into::into));
-    Part::Reasoning(PastReasoning { text: text.into(), signature, redacted, wire, on_text: false })
+    Part::Reasoning(PastReasoning {
+        text: text.into(),
+        signature,
+        redacted,
+        wire,
+        on_text: false,
+    })
 }
 
 fn data(media_type: &str) -> Source {
-    Source::Data { media_type: media_type.into(), base64: "AA==".into() }
+    Source::Data {
+        media_type: media_type.into(),
+        base64: "AA==".into(),
+    }
 }
 
 fn file(media_type: &str, filename: Option<&str>) -> Part {
-    Part::File { source: data(media_type), filename: filename.map(Into::into) }
+    Part::File {
+        source: data(media_type),
+        filename: filename.map(Into::into),
+    }
 }
 
 fn mark(ttl: Option<&str>) -> Part {
-    Part::CacheMark(CacheMark { ttl: ttl.map(Into::into) })
+    Part::CacheMark(CacheMark {
+        ttl: ttl.map(Into::into),
+    })
 }
 
 fn point(ttl: Option<&str>) -> Value {
@@ -120,32 +174,57 @@ fn called() -> Chat {
         say(Role::Assistant, vec![call("a", "{}", false)]),
         say(Role::Tool, vec![result("a", vec![text("1")], false)]),
     ];
-    Chat { messages, ..Chat::default() }
+    Chat {
+        messages,
+        ..Chat::default()
+    }
 }
 
 #[test]
 fn the_model_stands_in_the_path_and_nothing_escapes_it() {
     for (model, encoded) in [
-        ("anthropic.claude-3-haiku-20240307-v1:0", "anthropic.claude-3-haiku-20240307-v1%3A0"),
-        ("arn:aws:bedrock:us-east-1:1:inference-profile/x_y~", "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx_y~"),
+        (
+            "anthropic.claude-3-haiku-20240307-v1:0",
+            "anthropic.claude-3-haiku-20240307-v1%3A0",
+        ),
+        (
+            "arn:aws:bedrock:us-east-1:1:inference-profile/x_y~",
+            "arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Ainference-profile%2Fx_y~",
+        ),
         ("../a?b#c%2e", "..%2Fa%3Fb%23c%252e"),
     ] {
         let path = |mode| asked(model, hi(), mode).unwrap().path;
-        assert_eq!(path(Mode::Stream), format!("/model/{encoded}/converse-stream"));
+        assert_eq!(
+            path(Mode::Stream),
+            format!("/model/{encoded}/converse-stream")
+        );
         assert_eq!(path(Mode::Whole), format!("/model/{encoded}/converse"));
     }
     for model in ["", ".", ".."] {
-        assert_eq!(asked(model, hi(), Mode::Stream).unwrap_err().param.as_deref(), Some("model"));
+        assert_eq!(
+            asked(model, hi(), Mode::Stream)
+                .unwrap_err()
+                .param
+                .as_deref(),
+            Some("model")
+        );
     }
 }
 
 #[test]
 fn a_plain_chat_asks_for_no_more_than_it_says() {
     let draft = asked(CLAUDE, hi(), Mode::Stream).unwrap();
-    let names: Vec<&str> = draft.headers.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = draft
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(names, ["traceparent"]);
     let expected = json!({"messages": [{"role": "user", "content": [{"text": "hi"}]}]});
-    assert_eq!(serde_json::from_slice::<Value>(&draft.body).unwrap(), expected);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&draft.body).unwrap(),
+        expected
+    );
 }
 
 #[test]
@@ -158,7 +237,10 @@ fn turns_alternate_and_system_text_stands_apart() {
         say(Role::Assistant, vec![text("c"), Part::Refusal("no".into())]),
         say(Role::User, vec![text("d")]),
     ];
-    let body = body(Chat { messages, ..Chat::default() });
+    let body = body(Chat {
+        messages,
+        ..Chat::default()
+    });
     assert_eq!(body["system"], json!([{"text": "one"}, {"text": "two"}]));
     let turns = json!([
         {"role": "user", "content": [{"text": "a"}, {"text": "b "}]},
@@ -171,12 +253,36 @@ fn turns_alternate_and_system_text_stands_apart() {
 #[test]
 fn tool_results_stand_first_and_together() {
     let messages = vec![
-        say(Role::Assistant, vec![call("c.1", r#"{"x":1}"#, false), call("2", "", false), call("3", "free\n", true)]),
+        say(
+            Role::Assistant,
+            vec![
+                call("c.1", r#"{"x":1}"#, false),
+                call("2", "", false),
+                call("3", "free\n", true),
+            ],
+        ),
         say(Role::User, vec![text("well?")]),
-        say(Role::Tool, vec![result("c.1", vec![text("r"), Part::Image { source: data("image/png"), detail: None }], false)]),
+        say(
+            Role::Tool,
+            vec![result(
+                "c.1",
+                vec![
+                    text("r"),
+                    Part::Image {
+                        source: data("image/png"),
+                        detail: None,
+                    },
+                ],
+                false,
+            )],
+        ),
         say(Role::Tool, vec![result("2", vec![text("")], true)]),
     ];
-    let body = body(Chat { messages, tools: vec![function("f", None)], ..Chat::default() });
+    let body = body(Chat {
+        messages,
+        tools: vec![function("f", None)],
+        ..Chat::default()
+    });
     let uses = json!([
         {"toolUse": {"toolUseId": "c_2e1", "name": "f", "input": {"x": 1}}},
         {"toolUse": {"toolUseId": "2", "name": "f", "input": {}}},
@@ -195,17 +301,39 @@ fn tool_results_stand_first_and_together() {
 #[test]
 fn ids_are_short_and_stay_apart() {
     let id = |id: &str| {
-        let calls = vec![say(Role::Assistant, vec![call(id, "{}", false)]), say(Role::Tool, vec![result(id, vec![], false)])];
-        let body = body(Chat { messages: calls, tools: vec![function("f", None)], ..Chat::default() });
+        let calls = vec![
+            say(Role::Assistant, vec![call(id, "{}", false)]),
+            say(Role::Tool, vec![result(id, vec![], false)]),
+        ];
+        let body = body(Chat {
+            messages: calls,
+            tools: vec![function("f", None)],
+            ..Chat::default()
+        });
         let called = body["messages"][0]["content"][0]["toolUse"]["toolUseId"].clone();
-        assert_eq!(body["messages"][1]["content"][0]["toolResult"]["toolUseId"], called, "both ends are the same");
+        assert_eq!(
+            body["messages"][1]["content"][0]["toolResult"]["toolUseId"], called,
+            "both ends are the same"
+        );
         called.as_str().unwrap().to_owned()
     };
-    assert_eq!(id("tooluse_hsyz7O0QqkhdTHrpQhVYXj"), "tooluse_hsyz7O0QqkhdTHrpQhVYXj");
+    assert_eq!(
+        id("tooluse_hsyz7O0QqkhdTHrpQhVYXj"),
+        "tooluse_hsyz7O0QqkhdTHrpQhVYXj"
+    );
     assert_eq!(id("functions.f:0"), "functions_2ef_3a0");
-    let longs = [id(&"x".repeat(65)), id(&"x".repeat(66)), id(&".".repeat(30)), id("")];
+    let longs = [
+        id(&"x".repeat(65)),
+        id(&"x".repeat(66)),
+        id(&".".repeat(30)),
+        id(""),
+    ];
     for (n, long) in longs.iter().enumerate() {
-        assert!((1..=64).contains(&long.len()) && long.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'), "{long}");
+        assert!(
+            (1..=64).contains(&long.len())
+                && long.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'),
+            "{long}"
+        );
         assert!(!longs[..n].contains(long));
     }
 }
@@ -220,7 +348,13 @@ fn reasoning_goes_back_first_and_only_where_it_came_from() {
         past("foreign", Some("S"), None, Some(WireId::Anthropic)),
         past("unknown", Some("S"), None, None),
     ];
-    let body = body(Chat { messages: vec![say(Role::User, vec![text("a")]), say(Role::Assistant, parts)], ..Chat::default() });
+    let body = body(Chat {
+        messages: vec![
+            say(Role::User, vec![text("a")]),
+            say(Role::Assistant, parts),
+        ],
+        ..Chat::default()
+    });
     let expected = json!([
         {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "S"}}},
         {"reasoningContent": {"redactedContent": "UjE="}},
@@ -232,12 +366,18 @@ fn reasoning_goes_back_first_and_only_where_it_came_from() {
 #[test]
 fn media_go_as_bytes_and_documents_have_names_and_company() {
     let parts = vec![
-        Part::Image { source: data("image/jpeg"), detail: Some("low".into()) },
+        Part::Image {
+            source: data("image/jpeg"),
+            detail: Some("low".into()),
+        },
         file("application/pdf", Some("notes.v2.pdf")),
         file("text/plain", Some("notes.v2.pdf")),
         file("image/webp", None),
         file("video/mp4", None),
-        Part::Audio { data: "bQ==".into(), format: "mp3".into() },
+        Part::Audio {
+            data: "bQ==".into(),
+            format: "mp3".into(),
+        },
     ];
     let source = json!({"bytes": "AA=="});
     let mut expected = vec![
@@ -249,7 +389,10 @@ fn media_go_as_bytes_and_documents_have_names_and_company() {
         json!({"audio": {"format": "mp3", "source": {"bytes": "bQ=="}}}),
     ];
     let told = body(with([vec![text("see")], parts.clone()].concat()));
-    assert_eq!(told["messages"][0]["content"], json!([vec![json!({"text": "see"})], expected.clone()].concat()));
+    assert_eq!(
+        told["messages"][0]["content"],
+        json!([vec![json!({"text": "see"})], expected.clone()].concat())
+    );
     expected.push(json!({"text": "notes-v2-pdf"}));
     assert_eq!(body(with(parts))["messages"][0]["content"], json!(expected));
 }
@@ -258,59 +401,170 @@ fn media_go_as_bytes_and_documents_have_names_and_company() {
 fn media_that_cannot_be_sent_are_refused() {
     let link = || Source::Url("https://a.example/b.png".into());
     for (parts, word) in [
-        (vec![Part::Image { source: link(), detail: None }], "bytes"),
-        (vec![Part::File { source: link(), filename: None }], "bytes"),
-        (vec![Part::Image { source: Source::FileId("file-1".into()), detail: None }], "file id"),
-        (vec![Part::Image { source: data("image/tiff"), detail: None }], "image/tiff"),
+        (
+            vec![Part::Image {
+                source: link(),
+                detail: None,
+            }],
+            "bytes",
+        ),
+        (
+            vec![Part::File {
+                source: link(),
+                filename: None,
+            }],
+            "bytes",
+        ),
+        (
+            vec![Part::Image {
+                source: Source::FileId("file-1".into()),
+                detail: None,
+            }],
+            "file id",
+        ),
+        (
+            vec![Part::Image {
+                source: data("image/tiff"),
+                detail: None,
+            }],
+            "image/tiff",
+        ),
         (vec![file("application/zip", None)], "application/zip"),
-        (vec![Part::Audio { data: "AA==".into(), format: "midi".into() }], "midi"),
-        (vec![result("a", vec![Part::Audio { data: "AA==".into(), format: "mp3".into() }], false)], "audio"),
-        (vec![result("a", vec![file("audio/mpeg", None)], false)], "audio"),
-        (vec![result("a", vec![call("b", "{}", false)], false)], "tool's answer"),
+        (
+            vec![Part::Audio {
+                data: "AA==".into(),
+                format: "midi".into(),
+            }],
+            "midi",
+        ),
+        (
+            vec![result(
+                "a",
+                vec![Part::Audio {
+                    data: "AA==".into(),
+                    format: "mp3".into(),
+                }],
+                false,
+            )],
+            "audio",
+        ),
+        (
+            vec![result("a", vec![file("audio/mpeg", None)], false)],
+            "audio",
+        ),
+        (
+            vec![result("a", vec![call("b", "{}", false)], false)],
+            "tool's answer",
+        ),
     ] {
         let (param, message) = refused(with(parts));
         assert_eq!(param, "messages");
-        assert!(message.starts_with("messages[0]: ") && message.contains(word), "{message}");
+        assert!(
+            message.starts_with("messages[0]: ") && message.contains(word),
+            "{message}"
+        );
     }
-    for (role, part) in
-        [(Role::Assistant, file("image/png", None)), (Role::System, file("image/png", None)), (Role::Assistant, call("a", "[1]", false))]
-    {
-        let chat = Chat { messages: vec![say(Role::User, vec![text("a")]), say(role, vec![part])], ..Chat::default() };
+    for (role, part) in [
+        (Role::Assistant, file("image/png", None)),
+        (Role::System, file("image/png", None)),
+        (Role::Assistant, call("a", "[1]", false)),
+    ] {
+        let chat = Chat {
+            messages: vec![say(Role::User, vec![text("a")]), say(role, vec![part])],
+            ..Chat::default()
+        };
         assert!(refused(chat).1.starts_with("messages[1]: "));
     }
     assert!(
-        refused(Chat { messages: vec![say(Role::System, vec![text("a")]), say(Role::User, vec![text(" ")])], ..Chat::default() }).0
-            == "messages"
+        refused(Chat {
+            messages: vec![
+                say(Role::System, vec![text("a")]),
+                say(Role::User, vec![text(" ")])
+            ],
+            ..Chat::default()
+        })
+        .0 == "messages"
     );
 }
 
 #[test]
 fn cache_marks_become_cache_points_where_models_cache() {
     let chat = |ttl: Option<&str>| {
-        let tool = |cache| Tool::Function { name: "f".into(), description: None, parameters: None, strict: None, cache };
+        let tool = |cache| Tool::Function {
+            name: "f".into(),
+            description: None,
+            parameters: None,
+            strict: None,
+            cache,
+        };
         Chat {
             messages: vec![
-                say(Role::System, vec![mark(None), text("s"), mark(ttl), mark(None)]),
-                say(Role::User, vec![mark(None), text("a"), mark(ttl), text("b")]),
-                say(Role::Assistant, vec![past("", None, Some("UjE="), Some(WireId::Bedrock)), mark(None), call("a", "{}", false)]),
-                say(Role::Tool, vec![result("a", vec![text("1"), mark(ttl)], false), text("c")]),
+                say(
+                    Role::System,
+                    vec![mark(None), text("s"), mark(ttl), mark(None)],
+                ),
+                say(
+                    Role::User,
+                    vec![mark(None), text("a"), mark(ttl), text("b")],
+                ),
+                say(
+                    Role::Assistant,
+                    vec![
+                        past("", None, Some("UjE="), Some(WireId::Bedrock)),
+                        mark(None),
+                        call("a", "{}", false),
+                    ],
+                ),
+                say(
+                    Role::Tool,
+                    vec![result("a", vec![text("1"), mark(ttl)], false), text("c")],
+                ),
             ],
-            tools: vec![tool(Some(CacheMark { ttl: ttl.map(Into::into) })), function("g", None)],
+            tools: vec![
+                tool(Some(CacheMark {
+                    ttl: ttl.map(Into::into),
+                })),
+                function("g", None),
+            ],
             ..Chat::default()
         }
     };
     for (model, told, tools) in [(CLAUDE, Some("1h"), 3), (NOVA, None, 2)] {
         let body = for_model(model, chat(Some("1h")));
         assert_eq!(body["system"], json!([{"text": "s"}, point(told)]));
-        assert_eq!(body["messages"][0]["content"], json!([{"text": "a"}, point(told), {"text": "b"}]));
-        assert_eq!(body["messages"][1]["content"].as_array().unwrap().len(), 2, "reasoning takes no mark");
-        assert_eq!(body["messages"][2]["content"].as_array().unwrap()[1..], [point(told), json!({"text": "c"})]);
+        assert_eq!(
+            body["messages"][0]["content"],
+            json!([{"text": "a"}, point(told), {"text": "b"}])
+        );
+        assert_eq!(
+            body["messages"][1]["content"].as_array().unwrap().len(),
+            2,
+            "reasoning takes no mark"
+        );
+        assert_eq!(
+            body["messages"][2]["content"].as_array().unwrap()[1..],
+            [point(told), json!({"text": "c"})]
+        );
         assert_eq!(body["toolConfig"]["tools"].as_array().unwrap().len(), tools);
     }
-    assert_eq!(body(chat(Some("24h")))["system"][1], point(None), "a span that is none here is the model's own");
-    assert!(!for_model(LLAMA, chat(None)).to_string().contains("cachePoint"));
-    let all = body(Chat { cache: Some(CacheMark::default()), ..hi() });
-    assert_eq!(all["messages"][0]["content"], json!([{"text": "hi"}, point(None)]));
+    assert_eq!(
+        body(chat(Some("24h")))["system"][1],
+        point(None),
+        "a span that is none here is the model's own"
+    );
+    assert!(
+        !for_model(LLAMA, chat(None))
+            .to_string()
+            .contains("cachePoint")
+    );
+    let all = body(Chat {
+        cache: Some(CacheMark::default()),
+        ..hi()
+    });
+    assert_eq!(
+        all["messages"][0]["content"],
+        json!([{"text": "hi"}, point(None)])
+    );
 }
 
 #[test]
@@ -322,8 +576,17 @@ fn tools_are_declared_with_an_object_schema() {
         strict: Some(true),
         cache: None,
     };
-    let tools = vec![full, function("g", None), function("h", Some(r#"{"properties":{}}"#))];
-    let config = body(Chat { tools, parallel_tools: Some(false), ..hi() })["toolConfig"].clone();
+    let tools = vec![
+        full,
+        function("g", None),
+        function("h", Some(r#"{"properties":{}}"#)),
+    ];
+    let config = body(Chat {
+        tools,
+        parallel_tools: Some(false),
+        ..hi()
+    })["toolConfig"]
+        .clone();
     let schema = |json: Value| json!({"json": json});
     let expected = json!({"tools": [
         {"toolSpec": {"name": "f", "description": "does f", "inputSchema": schema(json!({"type": "object", "properties": {"x": {}}})), "strict": true}},
@@ -331,46 +594,124 @@ fn tools_are_declared_with_an_object_schema() {
         {"toolSpec": {"name": "h", "inputSchema": schema(json!({"properties": {}, "type": "object"}))}},
     ]});
     assert_eq!(config, expected);
-    assert_eq!(refused(Chat { tools: vec![function("f", Some("[1]"))], ..hi() }).0, "tools");
-    let native = Tool::Native { wire: WireId::Anthropic, kind: "web_search_20250305".into(), json: raw("{}") };
-    let (param, message) = refused(Chat { tools: vec![native], ..hi() });
-    assert!(param == "tools" && message.contains("web_search_20250305"), "{message}");
+    assert_eq!(
+        refused(Chat {
+            tools: vec![function("f", Some("[1]"))],
+            ..hi()
+        })
+        .0,
+        "tools"
+    );
+    let native = Tool::Native {
+        wire: WireId::Anthropic,
+        kind: "web_search_20250305".into(),
+        json: raw("{}"),
+    };
+    let (param, message) = refused(Chat {
+        tools: vec![native],
+        ..hi()
+    });
+    assert!(
+        param == "tools" && message.contains("web_search_20250305"),
+        "{message}"
+    );
 }
 
 #[test]
 fn choices_of_tools_are_spelled_or_refused() {
-    let choose = |choice| Chat { tools: vec![function("f", None), function("g", None)], tool_choice: Some(choice), ..hi() };
-    let allowed = |names: &[&str], required| ToolChoice::Allowed { names: names.iter().map(|it| (*it).to_owned()).collect(), required };
+    let choose = |choice| Chat {
+        tools: vec![function("f", None), function("g", None)],
+        tool_choice: Some(choice),
+        ..hi()
+    };
+    let allowed = |names: &[&str], required| ToolChoice::Allowed {
+        names: names.iter().map(|it| (*it).to_owned()).collect(),
+        required,
+    };
     for (choice, expected, count) in [
         (ToolChoice::Auto, json!({"auto": {}}), 2),
         (ToolChoice::Required, json!({"any": {}}), 2),
-        (ToolChoice::Named("f".into()), json!({"tool": {"name": "f"}}), 2),
+        (
+            ToolChoice::Named("f".into()),
+            json!({"tool": {"name": "f"}}),
+            2,
+        ),
         (allowed(&["g"], true), json!({"any": {}}), 1),
         (allowed(&["g"], false), json!({"auto": {}}), 1),
     ] {
         let config = body(choose(choice))["toolConfig"].clone();
-        assert_eq!((&config["toolChoice"], config["tools"].as_array().unwrap().len()), (&expected, count));
+        assert_eq!(
+            (
+                &config["toolChoice"],
+                config["tools"].as_array().unwrap().len()
+            ),
+            (&expected, count)
+        );
     }
-    assert!(body(choose(ToolChoice::None)).get("toolConfig").is_none(), "what must not be called is not declared");
+    assert!(
+        body(choose(ToolChoice::None)).get("toolConfig").is_none(),
+        "what must not be called is not declared"
+    );
     assert_eq!(refused(choose(allowed(&["x"], false))).0, "tool_choice");
-    assert_eq!(refused(Chat { tool_choice: Some(ToolChoice::Required), ..hi() }).0, "tool_choice");
-    assert!(body(Chat { tool_choice: Some(ToolChoice::Auto), ..hi() }).get("toolConfig").is_none());
+    assert_eq!(
+        refused(Chat {
+            tool_choice: Some(ToolChoice::Required),
+            ..hi()
+        })
+        .0,
+        "tool_choice"
+    );
+    assert!(
+        body(Chat {
+            tool_choice: Some(ToolChoice::Auto),
+            ..hi()
+        })
+        .get("toolConfig")
+        .is_none()
+    );
 }
 
 #[test]
 fn a_conversation_with_calls_has_tools_beside_it() {
     let tools = vec![function("g", None)];
-    assert_eq!(body(Chat { tools: tools.clone(), ..called() })["toolConfig"]["tools"][0]["toolSpec"]["name"], "g");
+    assert_eq!(
+        body(Chat {
+            tools: tools.clone(),
+            ..called()
+        })["toolConfig"]["tools"][0]["toolSpec"]["name"],
+        "g"
+    );
     let schema = json!({"json": {"type": "object", "properties": {}}});
     let spec = json!({"name": "f", "description": "This tool cannot be called any more.", "inputSchema": schema});
     let withheld = json!({"tools": [{"toolSpec": spec}]});
-    let forbidden = Chat { tools, tool_choice: Some(ToolChoice::None), ..called() };
-    for chat in [called(), Chat { tool_choice: Some(ToolChoice::Auto), ..called() }, forbidden] {
+    let forbidden = Chat {
+        tools,
+        tool_choice: Some(ToolChoice::None),
+        ..called()
+    };
+    for chat in [
+        called(),
+        Chat {
+            tool_choice: Some(ToolChoice::Auto),
+            ..called()
+        },
+        forbidden,
+    ] {
         assert_eq!(body(chat)["toolConfig"], withheld);
     }
     let told = body(with(vec![result("a", vec![text("1")], false)]));
-    assert_eq!(told["toolConfig"]["tools"][0]["toolSpec"]["name"], "tool", "whose call is not there");
-    assert_eq!(refused(Chat { tool_choice: Some(ToolChoice::Required), ..called() }).0, "tool_choice");
+    assert_eq!(
+        told["toolConfig"]["tools"][0]["toolSpec"]["name"], "tool",
+        "whose call is not there"
+    );
+    assert_eq!(
+        refused(Chat {
+            tool_choice: Some(ToolChoice::Required),
+            ..called()
+        })
+        .0,
+        "tool_choice"
+    );
 }
 
 #[test]
@@ -385,7 +726,8 @@ fn sampling_goes_where_each_maker_has_it() {
         stop: vec!["X".into()],
         ..hi()
     };
-    let inference = json!({"maxTokens": 9, "temperature": 1.0, "topP": 0.9, "stopSequences": ["X"]});
+    let inference =
+        json!({"maxTokens": 9, "temperature": 1.0, "topP": 0.9, "stopSequences": ["X"]});
     for (model, additional) in [
         (CLAUDE, json!({"top_k": 5})),
         ("m-up", json!({"top_k": 5})),
@@ -396,36 +738,113 @@ fn sampling_goes_where_each_maker_has_it() {
         assert_eq!(body["inferenceConfig"], inference);
         assert_eq!(body["additionalModelRequestFields"], additional, "{model}");
     }
-    assert!(body(Chat { top_p: Some(1.0), ..hi() }).get("inferenceConfig").is_none());
+    assert!(
+        body(Chat {
+            top_p: Some(1.0),
+            ..hi()
+        })
+        .get("inferenceConfig")
+        .is_none()
+    );
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one case for each maker")]
 fn reasoning_is_asked_of_each_maker_in_its_own_words() {
     let told = |model: &str, effort: Option<&str>, reasoning_budget| {
-        let chat = Chat { effort: effort.map(Into::into), reasoning_budget, temperature: Some(0.5), top_k: Some(3), ..hi() };
+        let chat = Chat {
+            effort: effort.map(Into::into),
+            reasoning_budget,
+            temperature: Some(0.5),
+            top_k: Some(3),
+            ..hi()
+        };
         let body = for_model(model, chat);
         let mut additional = body["additionalModelRequestFields"].clone();
         if let Some(fields) = additional.as_object_mut() {
             fields.remove("inferenceConfig");
         }
-        json!([additional, body["outputConfig"]["effort"], body["inferenceConfig"]["temperature"]])
+        json!([
+            additional,
+            body["outputConfig"]["effort"],
+            body["inferenceConfig"]["temperature"]
+        ])
     };
     for (model, effort, budget, expected) in [
-        (CLAUDE, Some("high"), None, json!([{"top_k": 3}, "high", 0.5])),
-        (CLAUDE, Some("minimal"), None, json!([{"top_k": 3}, "low", 0.5])),
-        (CLAUDE, Some("none"), None, json!([{"thinking": {"type": "disabled"}, "top_k": 3}, null, 0.5])),
-        (CLAUDE, None, Some(0), json!([{"thinking": {"type": "disabled"}, "top_k": 3}, null, 0.5])),
-        (CLAUDE, None, Some(7), json!([{"thinking": {"type": "enabled", "budget_tokens": 1024}}, null, null])),
-        (CLAUDE, Some("max"), Some(5000), json!([{"thinking": {"type": "enabled", "budget_tokens": 5000}}, "max", null])),
-        ("m-up", None, Some(5000), json!([{"thinking": {"type": "enabled", "budget_tokens": 5000}}, null, null])),
-        (NOVA_2, Some("xhigh"), None, json!([{"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}, null, 0.5])),
-        (NOVA_2, None, Some(5000), json!([{"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}, null, 0.5])),
+        (
+            CLAUDE,
+            Some("high"),
+            None,
+            json!([{"top_k": 3}, "high", 0.5]),
+        ),
+        (
+            CLAUDE,
+            Some("minimal"),
+            None,
+            json!([{"top_k": 3}, "low", 0.5]),
+        ),
+        (
+            CLAUDE,
+            Some("none"),
+            None,
+            json!([{"thinking": {"type": "disabled"}, "top_k": 3}, null, 0.5]),
+        ),
+        (
+            CLAUDE,
+            None,
+            Some(0),
+            json!([{"thinking": {"type": "disabled"}, "top_k": 3}, null, 0.5]),
+        ),
+        (
+            CLAUDE,
+            None,
+            Some(7),
+            json!([{"thinking": {"type": "enabled", "budget_tokens": 1024}}, null, null]),
+        ),
+        (
+            CLAUDE,
+            Some("max"),
+            Some(5000),
+            json!([{"thinking": {"type": "enabled", "budget_tokens": 5000}}, "max", null]),
+        ),
+        (
+            "m-up",
+            None,
+            Some(5000),
+            json!([{"thinking": {"type": "enabled", "budget_tokens": 5000}}, null, null]),
+        ),
+        (
+            NOVA_2,
+            Some("xhigh"),
+            None,
+            json!([{"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "high"}}, null, 0.5]),
+        ),
+        (
+            NOVA_2,
+            None,
+            Some(5000),
+            json!([{"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "medium"}}, null, 0.5]),
+        ),
         (NOVA_2, Some("none"), None, json!([{}, null, 0.5])),
-        ("openai.gpt-oss-20b-1:0", Some("minimal"), None, json!([{"reasoning_effort": "low"}, null, 0.5])),
-        ("openai.gpt-5.6", Some("none"), None, json!([{"reasoning": {"effort": "none"}}, null, 0.5])),
+        (
+            "openai.gpt-oss-20b-1:0",
+            Some("minimal"),
+            None,
+            json!([{"reasoning_effort": "low"}, null, 0.5]),
+        ),
+        (
+            "openai.gpt-5.6",
+            Some("none"),
+            None,
+            json!([{"reasoning": {"effort": "none"}}, null, 0.5]),
+        ),
         (LLAMA, Some("low"), Some(5000), json!([null, "low", 0.5])),
     ] {
-        assert_eq!(told(model, effort, budget), expected, "{model} {effort:?} {budget:?}");
+        assert_eq!(
+            told(model, effort, budget),
+            expected,
+            "{model} {effort:?} {budget:?}"
+        );
     }
 }
 
@@ -437,30 +856,88 @@ fn a_schema_goes_as_text_and_other_forms_are_refused() {
         schema: schema.map(raw),
         strict: Some(true),
     };
-    let told = body(Chat { format: Some(format(Some(r#"{"type":"object"}"#))), ..hi() });
+    let told = body(Chat {
+        format: Some(format(Some(r#"{"type":"object"}"#))),
+        ..hi()
+    });
     let schema = json!({"schema": r#"{"type":"object"}"#, "name": "city", "description": "a city"});
-    assert_eq!(told["outputConfig"], json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}}));
-    assert!(body(Chat { format: Some(Format::Text), ..hi() }).get("outputConfig").is_none());
+    assert_eq!(
+        told["outputConfig"],
+        json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}})
+    );
+    assert!(
+        body(Chat {
+            format: Some(Format::Text),
+            ..hi()
+        })
+        .get("outputConfig")
+        .is_none()
+    );
     for format in [Format::Json, format(None)] {
-        assert_eq!(refused(Chat { format: Some(format), ..hi() }).0, "response_format");
+        assert_eq!(
+            refused(Chat {
+                format: Some(format),
+                ..hi()
+            })
+            .0,
+            "response_format"
+        );
     }
 }
 
 #[test]
 fn what_is_said_about_the_request_is_said_where_it_can_be() {
-    let told = body(Chat { user: Some("ann@a.example".into()), service_tier: Some("flex".into()), ..hi() });
-    assert_eq!((&told["requestMetadata"], &told["serviceTier"]), (&json!({"user": "ann@a.example"}), &json!({"type": "flex"})));
+    let told = body(Chat {
+        user: Some("ann@a.example".into()),
+        service_tier: Some("flex".into()),
+        ..hi()
+    });
+    assert_eq!(
+        (&told["requestMetadata"], &told["serviceTier"]),
+        (&json!({"user": "ann@a.example"}), &json!({"type": "flex"}))
+    );
     for (user, tier) in [("ann\u{e9}", "auto"), ("", "scale")] {
-        let told = body(Chat { user: Some(user.into()), service_tier: Some(tier.into()), ..hi() });
+        let told = body(Chat {
+            user: Some(user.into()),
+            service_tier: Some(tier.into()),
+            ..hi()
+        });
         assert!(told.get("requestMetadata").is_none() && told.get("serviceTier").is_none());
     }
 }
 
 #[test]
 fn what_has_no_place_here_is_refused_by_name() {
-    assert_eq!(refused(Chat { choices: Some(2), ..hi() }).0, "n");
-    assert_eq!(refused(Chat { unsupported: vec!["web_search_options"], ..hi() }).0, "web_search_options");
-    assert_eq!(refused(Chat { logit_bias: Some(raw(r#"{"50256":-100}"#)), ..hi() }).0, "logit_bias");
-    let harmless = Chat { choices: Some(1), logit_bias: Some(raw("{}")), logprobs: Some(true), verbosity: Some("low".into()), ..hi() };
+    assert_eq!(
+        refused(Chat {
+            choices: Some(2),
+            ..hi()
+        })
+        .0,
+        "n"
+    );
+    assert_eq!(
+        refused(Chat {
+            unsupported: vec!["web_search_options"],
+            ..hi()
+        })
+        .0,
+        "web_search_options"
+    );
+    assert_eq!(
+        refused(Chat {
+            logit_bias: Some(raw(r#"{"50256":-100}"#)),
+            ..hi()
+        })
+        .0,
+        "logit_bias"
+    );
+    let harmless = Chat {
+        choices: Some(1),
+        logit_bias: Some(raw("{}")),
+        logprobs: Some(true),
+        verbosity: Some("low".into()),
+        ..hi()
+    };
     assert_eq!(body(harmless), body(hi()));
 }

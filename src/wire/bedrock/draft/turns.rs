@@ -1,8 +1,8 @@
 //! The conversation: system text apart, turns that alternate, blocks in the order this wire wants.
 //!
-//! Invariants: neighbouring turns of one role are one turn; tool results stand before all else in a user's turn, past
-//! reasoning before all else in the model's; blank texts, which the API refuses, are left out; a turn with a document
-//! has a text beside it.
+//! Invariants: neighbouring turns of one role are one turn; tool results stand before all else in a
+//! user's turn, past reasoning before all else in the model's; blank texts, which the API refuses,
+//! are left out; a turn with a document has a text beside it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,7 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::family::Family;
 use super::media::{self, Document, Media, Names};
-use crate::model::chat::{CacheMark, Chat, Message, Part, PastCall, PastReasoning, Role, ToolResult};
+use crate::model::chat::{
+    CacheMark, Chat, Message, Part, PastCall, PastReasoning, Role, ToolResult,
+};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
@@ -58,7 +60,14 @@ impl<'a> Content<'a> {
     }
 
     fn mark(&mut self, point: CachePoint<'a>) {
-        mark(if self.in_first { &mut self.first } else { &mut self.rest }, point);
+        mark(
+            if self.in_first {
+                &mut self.first
+            } else {
+                &mut self.rest
+            },
+            point,
+        );
     }
 
     fn is_empty(&self) -> bool {
@@ -67,8 +76,19 @@ impl<'a> Content<'a> {
 
     /// Gives a document that stands alone the text it needs beside it: its name.
     fn accompany(&mut self) {
-        let name = self.rest.iter().find_map(|block| if let Block::Document(it) = block { Some(it.name.clone()) } else { None });
-        if let Some(name) = name.filter(|_| !self.rest.iter().any(|block| matches!(block, Block::Text(_)))) {
+        let name = self.rest.iter().find_map(|block| {
+            if let Block::Document(it) = block {
+                Some(it.name.clone())
+            } else {
+                None
+            }
+        });
+        if let Some(name) = name.filter(|_| {
+            !self
+                .rest
+                .iter()
+                .any(|block| matches!(block, Block::Text(_)))
+        }) {
             self.rest.push(Block::Text(name.into()));
         }
     }
@@ -77,7 +97,10 @@ impl<'a> Content<'a> {
 impl Serialize for Content<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut list = to.serialize_seq(Some(self.first.len() + self.rest.len()))?;
-        self.first.iter().chain(&self.rest).try_for_each(|block| list.serialize_element(block))?;
+        self.first
+            .iter()
+            .chain(&self.rest)
+            .try_for_each(|block| list.serialize_element(block))?;
         list.end()
     }
 }
@@ -135,33 +158,58 @@ pub(super) struct CachePoint<'a> {
 impl<'a> CachePoint<'a> {
     pub(super) fn of(mark: &'a CacheMark, family: Family) -> Self {
         // OpenAI's marks know other spans than these two, Amazon's models but one.
-        Self { ttl: mark.ttl.as_deref().filter(|ttl| family.may_be_claude() && matches!(*ttl, "5m" | "1h")) }
+        Self {
+            ttl: mark
+                .ttl
+                .as_deref()
+                .filter(|ttl| family.may_be_claude() && matches!(*ttl, "5m" | "1h")),
+        }
     }
 }
 
 /// Marks what stands before, if there is anything that can be; reasoning takes no mark.
 fn mark<'a>(blocks: &mut Vec<Block<'a>>, point: CachePoint<'a>) {
-    if blocks.last().is_some_and(|last| !matches!(last, Block::CachePoint(_) | Block::ReasoningContent(_))) {
+    if blocks
+        .last()
+        .is_some_and(|last| !matches!(last, Block::CachePoint(_) | Block::ReasoningContent(_)))
+    {
         blocks.push(Block::CachePoint(point));
     }
 }
 
 /// The conversation of a chat.
 pub(super) fn of(chat: &Chat, family: Family) -> Result<Conversation<'_>, Fault> {
-    let mut scribe = Scribe { family, names: Names::default(), system: Vec::new(), turns: Vec::new() };
+    let mut scribe = Scribe {
+        family,
+        names: Names::default(),
+        system: Vec::new(),
+        turns: Vec::new(),
+    };
     for (at, message) in chat.messages.iter().enumerate() {
-        let written = if message.role == Role::System { scribe.instructions(message) } else { scribe.message(message) };
+        let written = if message.role == Role::System {
+            scribe.instructions(message)
+        } else {
+            scribe.message(message)
+        };
         written.map_err(|what| Fault::invalid("messages", format!("messages[{at}]: {what}")))?;
     }
-    let Scribe { system, mut turns, .. } = scribe;
+    let Scribe {
+        system, mut turns, ..
+    } = scribe;
     turns.retain(|turn| !turn.content.is_empty());
     let Some(last) = turns.last_mut() else {
-        return Err(Fault::invalid("messages", "messages: the bedrock wire needs a message that is not a system message"));
+        return Err(Fault::invalid(
+            "messages",
+            "messages: the bedrock wire needs a message that is not a system message",
+        ));
     };
     if let Some(wish) = chat.cache.as_ref().filter(|_| family.caches()) {
         last.content.mark(CachePoint::of(wish, family));
     }
-    turns.iter_mut().filter(|turn| turn.role == "user").for_each(|turn| turn.content.accompany());
+    turns
+        .iter_mut()
+        .filter(|turn| turn.role == "user")
+        .for_each(|turn| turn.content.accompany());
     Ok(Conversation { system, turns })
 }
 
@@ -179,7 +227,9 @@ impl<'a> Scribe<'a> {
         for part in &message.parts {
             match part {
                 Part::Text(text) => self.system.extend(words(text)),
-                Part::CacheMark(it) if self.family.caches() => mark(&mut self.system, CachePoint::of(it, self.family)),
+                Part::CacheMark(it) if self.family.caches() => {
+                    mark(&mut self.system, CachePoint::of(it, self.family));
+                }
                 Part::CacheMark(_) => {}
                 _ => return Err("system messages hold text only".to_owned()),
             }
@@ -188,7 +238,11 @@ impl<'a> Scribe<'a> {
     }
 
     fn message(&mut self, message: &'a Message) -> Result<(), String> {
-        let role = if message.role == Role::Assistant { "assistant" } else { "user" };
+        let role = if message.role == Role::Assistant {
+            "assistant"
+        } else {
+            "user"
+        };
         let mut content = match self.turns.pop_if(|turn| turn.role == role) {
             Some(turn) => turn.content,
             None => Content::default(),
@@ -198,9 +252,16 @@ impl<'a> Scribe<'a> {
                 Part::Reasoning(past) => content.first(thought(past)),
                 Part::ToolResult(result) => self.result(result, &mut content)?,
                 Part::ToolCall(call) => content.rest(Some(tool_use(call)?)),
-                Part::CacheMark(it) if self.family.caches() => content.mark(CachePoint::of(it, self.family)),
-                Part::Image { .. } | Part::File { .. } | Part::Audio { .. } if role == "assistant" => {
-                    return Err("the bedrock wire takes images, files and audio in user messages only".to_owned());
+                Part::CacheMark(it) if self.family.caches() => {
+                    content.mark(CachePoint::of(it, self.family));
+                }
+                Part::Image { .. } | Part::File { .. } | Part::Audio { .. }
+                    if role == "assistant" =>
+                {
+                    return Err(
+                        "the bedrock wire takes images, files and audio in user messages only"
+                            .to_owned(),
+                    );
                 }
                 part => content.rest(self.said(part)?),
             }
@@ -214,7 +275,9 @@ impl<'a> Scribe<'a> {
         let mut content = Vec::with_capacity(result.parts.len());
         for part in &result.parts {
             match self.said(part)? {
-                Some(Block::Audio(_)) => return Err("the bedrock wire takes no audio from a tool".to_owned()),
+                Some(Block::Audio(_)) => {
+                    return Err("the bedrock wire takes no audio from a tool".to_owned());
+                }
                 block => content.extend(block),
             }
         }
@@ -222,8 +285,18 @@ impl<'a> Scribe<'a> {
             content.push(Block::Text(NOTHING_SAID.into()));
         }
         let status = result.is_error.then_some("error");
-        to.first(Some(Block::ToolResult { tool_use_id: call_id(&result.id), content, status }));
-        let marked = result.parts.iter().rev().find_map(|part| if let Part::CacheMark(it) = part { Some(it) } else { None });
+        to.first(Some(Block::ToolResult {
+            tool_use_id: call_id(&result.id),
+            content,
+            status,
+        }));
+        let marked = result.parts.iter().rev().find_map(|part| {
+            if let Part::CacheMark(it) = part {
+                Some(it)
+            } else {
+                None
+            }
+        });
         if let Some(it) = marked.filter(|_| self.family.caches()) {
             to.mark(CachePoint::of(it, self.family));
         }
@@ -235,7 +308,9 @@ impl<'a> Scribe<'a> {
         match part {
             Part::Text(text) | Part::Refusal(text) => Ok(words(text)),
             Part::Image { source, .. } => media::image(source).map(Some),
-            Part::File { source, filename } => media::file(source, filename.as_deref(), &mut self.names).map(Some),
+            Part::File { source, filename } => {
+                media::file(source, filename.as_deref(), &mut self.names).map(Some)
+            }
             Part::Audio { data, format } => media::audio(data, format).map(Some),
             Part::CacheMark(_) => Ok(None),
             Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
@@ -256,27 +331,53 @@ fn thought(past: &PastReasoning) -> Option<Block<'_>> {
     }
     match (&past.redacted, &past.signature) {
         (Some(data), _) => Some(Block::ReasoningContent(Thought::RedactedContent(data))),
-        (None, Some(signature)) => Some(Block::ReasoningContent(Thought::ReasoningText { text: &past.text, signature })),
+        (None, Some(signature)) => Some(Block::ReasoningContent(Thought::ReasoningText {
+            text: &past.text,
+            signature,
+        })),
         (None, None) => None,
     }
 }
 
 fn tool_use(call: &PastCall) -> Result<Block<'_>, String> {
-    let object = |json| serde_json::from_str::<&RawValue>(json).ok().filter(|json| json.get().starts_with('{'));
-    let input = match call.arguments.trim() {
-        _ if call.custom => Input::Free { input: &call.arguments },
-        "" => Input::Nothing {},
-        json => Input::Object(object(json).ok_or("the arguments of a tool call are not a JSON object")?),
+    let object = |json| {
+        serde_json::from_str::<&RawValue>(json)
+            .ok()
+            .filter(|json| json.get().starts_with('{'))
     };
-    Ok(Block::ToolUse { tool_use_id: call_id(&call.id), name: &call.name, input })
+    let input = match call.arguments.trim() {
+        _ if call.custom => Input::Free {
+            input: &call.arguments,
+        },
+        "" => Input::Nothing {},
+        json => {
+            Input::Object(object(json).ok_or("the arguments of a tool call are not a JSON object")?)
+        }
+    };
+    Ok(Block::ToolUse {
+        tool_use_id: call_id(&call.id),
+        name: &call.name,
+        input,
+    })
 }
 
-/// The id in the letters this wire takes, and as many of them; other providers use more (`functions.f:0`).
+/// The id in the letters this wire takes, and as many of them; other providers use more
+/// (`functions.f:0`).
 fn call_id(id: &str) -> Cow<'_, str> {
     let taken = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let spelled: Cow<'_, str> = match id {
         _ if id.chars().all(taken) => id.into(),
-        _ => id.chars().map(|c| if taken(c) { c.to_string() } else { format!("_{:x}", u32::from(c)) }).collect::<String>().into(),
+        _ => id
+            .chars()
+            .map(|c| {
+                if taken(c) {
+                    c.to_string()
+                } else {
+                    format!("_{:x}", u32::from(c))
+                }
+            })
+            .collect::<String>()
+            .into(),
     };
     if (1..=CALL_ID_BOUND).contains(&spelled.len()) {
         return spelled;

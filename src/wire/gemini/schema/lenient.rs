@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-/// A string, borrowed where it holds no escapes. (`Option<Cow>` alone would always copy.) Half of a surrogate pair, which
-/// no string can hold, becomes U+FFFD.
+/// A string, borrowed where it holds no escapes. (`Option<Cow>` alone would always copy.) Half of a
+/// surrogate pair, which no string can hold, becomes U+FFFD.
 pub(in super::super) struct Text<'a>(pub(in super::super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -28,10 +28,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             }
 
             fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text<'a>, E> {
-                Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
+                Ok(Text(Cow::Owned(
+                    String::from_utf8_lossy(bytes).into_owned(),
+                )))
             }
         }
-        // Asked for a string, the parser would refuse what is no Unicode, and with it the whole stream.
+        // Asked for a string, the parser would refuse what is no Unicode, and with it the whole
+        // stream.
         json.deserialize_bytes(Bytes(PhantomData))
     }
 }
@@ -117,7 +120,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
     }
 }
 
-/// A whole number, also where it is spelled as a string or with a fraction; anything else is unknown.
+/// A whole number, also where it is spelled as a string or with a fraction; anything else is
+/// unknown.
 #[derive(Default, Clone, Copy)]
 pub(in super::super) struct Count(pub(in super::super) Option<u64>);
 
@@ -139,7 +143,11 @@ impl<'de> Deserialize<'de> for Count {
                 Ok(Count(None))
             }
 
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float saturates; counts are small")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a float saturates; counts are small"
+            )]
             fn visit_f64<E: Error>(self, number: f64) -> Result<Count, E> {
                 Ok(Count((number >= 0.0).then_some(number as u64)))
             }

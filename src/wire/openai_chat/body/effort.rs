@@ -9,16 +9,31 @@ pub(super) fn of(chat: &Chat, quirks: Quirks) -> Effort<'_> {
     if quirks.lacks.has(Hints::EFFORT) {
         return Effort::default();
     }
-    let word = chat.effort.as_deref().or_else(|| chat.reasoning_budget.map(nearest));
+    let word = chat
+        .effort
+        .as_deref()
+        .or_else(|| chat.reasoning_budget.map(nearest));
     match quirks.spelling {
-        Spelling::Openai => Effort { reasoning_effort: word, ..Effort::default() },
-        Spelling::Mistral => Effort { reasoning_effort: word.map(mistral), ..Effort::default() },
+        Spelling::Openai => Effort {
+            reasoning_effort: word,
+            ..Effort::default()
+        },
+        Spelling::Mistral => Effort {
+            reasoning_effort: word.map(mistral),
+            ..Effort::default()
+        },
         Spelling::Deepseek => word.map_or_else(Effort::default, deepseek),
         Spelling::Openrouter => {
             let budget = chat.reasoning_budget.filter(|_| chat.effort.is_none());
             let effort = if budget.is_some() { None } else { word };
-            let reasoning = word.map(|_| ReasoningHint { effort, max_tokens: budget });
-            Effort { reasoning, ..Effort::default() }
+            let reasoning = word.map(|_| ReasoningHint {
+                effort,
+                max_tokens: budget,
+            });
+            Effort {
+                reasoning,
+                ..Effort::default()
+            }
         }
     }
 }
@@ -46,11 +61,20 @@ fn mistral(word: &str) -> &str {
 fn deepseek(word: &str) -> Effort<'_> {
     let thinking = |kind| Some(Thinking { kind });
     let effort = match word {
-        "none" => return Effort { thinking: thinking("disabled"), ..Effort::default() },
+        "none" => {
+            return Effort {
+                thinking: thinking("disabled"),
+                ..Effort::default()
+            };
+        }
         "minimal" | "low" => "low",
         "medium" | "high" => "high",
         "xhigh" | "max" => "max",
         other => other,
     };
-    Effort { thinking: thinking("enabled"), reasoning_effort: Some(effort), ..Effort::default() }
+    Effort {
+        thinking: thinking("enabled"),
+        reasoning_effort: Some(effort),
+        ..Effort::default()
+    }
 }

@@ -16,16 +16,36 @@ pub(super) fn content<'a>(parts: &'a [Part], manner: Manner<'_>) -> Result<Conte
 }
 
 /// Adds one part. Reasoning is brought back beside the content, if at all.
-pub(super) fn add<'a>(part: &'a Part, manner: Manner<'_>, pieces: &mut Vec<Piece<'a>>) -> Result<(), Fault> {
+pub(super) fn add<'a>(
+    part: &'a Part,
+    manner: Manner<'_>,
+    pieces: &mut Vec<Piece<'a>>,
+) -> Result<(), Fault> {
     pieces.push(match part {
-        Part::Text(text) | Part::Refusal(text) => Piece::Text { text, cache_control: None },
+        Part::Text(text) | Part::Refusal(text) => Piece::Text {
+            text,
+            cache_control: None,
+        },
         Part::Image { source, detail } => {
             let detail = manner.quirks.lacks.unless(Hints::DETAIL, detail.as_deref());
-            Piece::ImageUrl { image_url: Link { url: image(source)?, detail } }
+            Piece::ImageUrl {
+                image_url: Link {
+                    url: image(source)?,
+                    detail,
+                },
+            }
         }
-        Part::File { source, filename } => file(source, filename.as_deref(), manner.quirks.spelling)?,
-        Part::Audio { data, .. } if manner.quirks.spelling == Spelling::Mistral => Piece::InputAudio { input_audio: Sound::Bare(data) },
-        Part::Audio { data, format } => Piece::InputAudio { input_audio: Sound::Of { data, format } },
+        Part::File { source, filename } => {
+            file(source, filename.as_deref(), manner.quirks.spelling)?
+        }
+        Part::Audio { data, .. } if manner.quirks.spelling == Spelling::Mistral => {
+            Piece::InputAudio {
+                input_audio: Sound::Bare(data),
+            }
+        }
+        Part::Audio { data, format } => Piece::InputAudio {
+            input_audio: Sound::Of { data, format },
+        },
         Part::Reasoning(_) => return Ok(()),
         Part::CacheMark(it) => {
             if manner.quirks.cache_marks {
@@ -33,8 +53,18 @@ pub(super) fn add<'a>(part: &'a Part, manner: Manner<'_>, pieces: &mut Vec<Piece
             }
             return Ok(());
         }
-        Part::ToolCall(_) => return Err(Fault::invalid("messages", "a tool call stands in a turn that is not the model's")),
-        Part::ToolResult(_) => return Err(Fault::invalid("messages", "a tool result stands in a turn that is not the person's")),
+        Part::ToolCall(_) => {
+            return Err(Fault::invalid(
+                "messages",
+                "a tool call stands in a turn that is not the model's",
+            ));
+        }
+        Part::ToolResult(_) => {
+            return Err(Fault::invalid(
+                "messages",
+                "a tool result stands in a turn that is not the person's",
+            ));
+        }
     });
     Ok(())
 }
@@ -50,21 +80,45 @@ fn image(source: &Source) -> Result<String, Fault> {
     match source {
         Source::Url(url) => Ok(url.clone()),
         Source::Data { media_type, base64 } => Ok(data_uri(media_type, base64)),
-        Source::FileId(_) => Err(Fault::invalid("messages", "this target takes no image by file id: send its bytes or a link")),
+        Source::FileId(_) => Err(Fault::invalid(
+            "messages",
+            "this target takes no image by file id: send its bytes or a link",
+        )),
     }
 }
 
-fn file<'a>(source: &'a Source, filename: Option<&'a str>, spelling: Spelling) -> Result<Piece<'a>, Fault> {
-    let plain = |file_id, file_data| Ok(Piece::File { file: File { file_id, file_data, filename } });
-    let unable = |how: &str, instead: &str| Err(Fault::invalid("messages", format!("this target takes no file by {how}: send {instead}")));
+fn file<'a>(
+    source: &'a Source,
+    filename: Option<&'a str>,
+    spelling: Spelling,
+) -> Result<Piece<'a>, Fault> {
+    let plain = |file_id, file_data| {
+        Ok(Piece::File {
+            file: File {
+                file_id,
+                file_data,
+                filename,
+            },
+        })
+    };
+    let unable = |how: &str, instead: &str| {
+        Err(Fault::invalid(
+            "messages",
+            format!("this target takes no file by {how}: send {instead}"),
+        ))
+    };
     match (source, spelling) {
         (Source::FileId(_), Spelling::Mistral) => unable("id", "its bytes or a link"),
         (Source::FileId(id), _) => plain(Some(id.as_str()), None),
-        (Source::Data { media_type, base64 }, Spelling::Mistral) => {
-            Ok(Piece::DocumentUrl { document_url: data_uri(media_type, base64), document_name: filename })
-        }
+        (Source::Data { media_type, base64 }, Spelling::Mistral) => Ok(Piece::DocumentUrl {
+            document_url: data_uri(media_type, base64),
+            document_name: filename,
+        }),
         (Source::Data { media_type, base64 }, _) => plain(None, Some(data_uri(media_type, base64))),
-        (Source::Url(url), Spelling::Mistral) => Ok(Piece::DocumentUrl { document_url: url.clone(), document_name: filename }),
+        (Source::Url(url), Spelling::Mistral) => Ok(Piece::DocumentUrl {
+            document_url: url.clone(),
+            document_name: filename,
+        }),
         (Source::Url(url), Spelling::Openrouter) => plain(None, Some(url.clone())),
         (Source::Url(_), _) => unable("link", "its bytes"),
     }

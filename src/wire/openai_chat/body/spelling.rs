@@ -120,7 +120,10 @@ pub(super) struct Ephemeral {
 
 impl Ephemeral {
     pub(super) fn of(mark: &CacheMark) -> Self {
-        Self { kind: "ephemeral", ttl: mark.ttl.clone() }
+        Self {
+            kind: "ephemeral",
+            ttl: mark.ttl.clone(),
+        }
     }
 }
 
@@ -168,7 +171,12 @@ impl<'a> Content<'a> {
     pub(super) fn of(pieces: Vec<Piece<'a>>) -> Self {
         match pieces[..] {
             [] => Self::Text(""),
-            [Piece::Text { text, cache_control: None }] => Self::Text(text),
+            [
+                Piece::Text {
+                    text,
+                    cache_control: None,
+                },
+            ] => Self::Text(text),
             _ => Self::Pieces(pieces),
         }
     }
@@ -239,7 +247,10 @@ pub(super) enum Call<'a> {
         extra_content: Option<Extra<'a>>,
     },
     /// A custom tool's.
-    Custom { id: Cow<'a, str>, custom: CalledTool<'a> },
+    Custom {
+        id: Cow<'a, str>,
+        custom: CalledTool<'a>,
+    },
 }
 
 impl<'a> Call<'a> {
@@ -247,12 +258,24 @@ impl<'a> Call<'a> {
     pub(super) fn of(call: &'a PastCall, id: Cow<'a, str>) -> Self {
         let (name, words) = (&*call.name, &*call.arguments);
         if call.custom {
-            return Self::Custom { id, custom: CalledTool { name, input: words } };
+            return Self::Custom {
+                id,
+                custom: CalledTool { name, input: words },
+            };
         }
         let arguments = if words.is_empty() { "{}" } else { words };
-        let thought_signature = call.signature.as_deref().filter(|_| call.wire == Some(WireId::OpenaiChat));
-        let extra_content = thought_signature.map(|thought_signature| Extra { google: Google { thought_signature } });
-        Self::Function { id, function: CalledFunction { name, arguments }, extra_content }
+        let thought_signature = call
+            .signature
+            .as_deref()
+            .filter(|_| call.wire == Some(WireId::OpenaiChat));
+        let extra_content = thought_signature.map(|thought_signature| Extra {
+            google: Google { thought_signature },
+        });
+        Self::Function {
+            id,
+            function: CalledFunction { name, arguments },
+            extra_content,
+        }
     }
 }
 
@@ -318,16 +341,42 @@ impl<'a> Spelled<'a> {
 
     /// The function, and a mark up to which the prompt may be cached.
     pub(super) fn marked(function: Function<'a>, cache_control: Option<Ephemeral>) -> Self {
-        Self::Function { kind: "function", function, cache_control }
+        Self::Function {
+            kind: "function",
+            function,
+            cache_control,
+        }
     }
 
     pub(super) fn allowed(names: &'a [String], required: bool) -> Self {
-        let tools = names.iter().map(|name| Self::function(Function::named(name))).collect();
-        Self::Allowed { kind: "allowed_tools", allowed_tools: Allowed { mode: if required { "required" } else { "auto" }, tools } }
+        let tools = names
+            .iter()
+            .map(|name| Self::function(Function::named(name)))
+            .collect();
+        Self::Allowed {
+            kind: "allowed_tools",
+            allowed_tools: Allowed {
+                mode: if required { "required" } else { "auto" },
+                tools,
+            },
+        }
     }
 
-    pub(super) fn schema(name: &'a str, description: Option<&'a str>, schema: Option<&'a RawValue>, strict: Option<bool>) -> Self {
-        Self::Schema { kind: "json_schema", json_schema: Schema { name, description, schema, strict } }
+    pub(super) fn schema(
+        name: &'a str,
+        description: Option<&'a str>,
+        schema: Option<&'a RawValue>,
+        strict: Option<bool>,
+    ) -> Self {
+        Self::Schema {
+            kind: "json_schema",
+            json_schema: Schema {
+                name,
+                description,
+                schema,
+                strict,
+            },
+        }
     }
 }
 
@@ -345,7 +394,12 @@ pub(super) struct Function<'a> {
 
 impl<'a> Function<'a> {
     pub(super) fn named(name: &'a str) -> Self {
-        Self { name, description: None, parameters: None, strict: None }
+        Self {
+            name,
+            description: None,
+            parameters: None,
+            strict: None,
+        }
     }
 }
 

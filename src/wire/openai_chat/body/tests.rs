@@ -4,13 +4,21 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::chat::{CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
+use crate::model::chat::{
+    CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
+};
 use crate::model::quirks::{PastReasonings, ToolChoices};
 use crate::model::target::Provider;
 
 fn target(quirks: Quirks) -> Target {
-    let provider = Provider { quirks, ..Provider::example(WireId::OpenaiChat, "") };
-    Target { provider: Arc::new(provider), model: "up".into() }
+    let provider = Provider {
+        quirks,
+        ..Provider::example(WireId::OpenaiChat, "")
+    };
+    Target {
+        provider: Arc::new(provider),
+        model: "up".into(),
+    }
 }
 
 fn written(chat: &Chat) -> Value {
@@ -29,7 +37,11 @@ fn refused_by(quirks: Quirks, chat: &Chat) -> (Option<String>, String) {
 }
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, name: None, parts }
+    Message {
+        role,
+        name: None,
+        parts,
+    }
 }
 
 fn text(text: &str) -> Part {
@@ -41,29 +53,70 @@ fn raw(json: &str) -> Option<Box<RawValue>> {
 }
 
 fn past(id: &str, custom: bool, arguments: &str) -> Part {
-    Part::ToolCall(PastCall { id: id.into(), name: "f".into(), arguments: arguments.into(), signature: None, wire: None, custom })
+    Part::ToolCall(PastCall {
+        id: id.into(),
+        name: "f".into(),
+        arguments: arguments.into(),
+        signature: None,
+        wire: None,
+        custom,
+    })
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one conversation with every kind of turn, and what it becomes")]
 fn every_kind_of_turn_is_written() {
-    let picture =
-        || Part::Image { source: Source::Data { media_type: "image/png".into(), base64: "AA==".into() }, detail: Some("low".into()) };
-    let thought = PastReasoning { text: "hm".into(), signature: None, redacted: None, wire: None, on_text: false };
-    let result = ToolResult { id: "a".into(), name: None, parts: vec![text("42"), picture()], is_error: false };
+    let picture = || Part::Image {
+        source: Source::Data {
+            media_type: "image/png".into(),
+            base64: "AA==".into(),
+        },
+        detail: Some("low".into()),
+    };
+    let thought = PastReasoning {
+        text: "hm".into(),
+        signature: None,
+        redacted: None,
+        wire: None,
+        on_text: false,
+    };
+    let result = ToolResult {
+        id: "a".into(),
+        name: None,
+        parts: vec![text("42"), picture()],
+        is_error: false,
+    };
     let chat = Chat {
         messages: vec![
-            Message { name: Some("sys".into()), ..message(Role::System, vec![text("be kind")]) },
+            Message {
+                name: Some("sys".into()),
+                ..message(Role::System, vec![text("be kind")])
+            },
             message(Role::User, vec![text("look"), picture()]),
             message(
                 Role::User,
                 vec![
-                    Part::Image { source: Source::Url("https://a.example/b.png".into()), detail: None },
-                    Part::Audio { data: "AA==".into(), format: "wav".into() },
-                    Part::File { source: Source::FileId("file-1".into()), filename: None },
+                    Part::Image {
+                        source: Source::Url("https://a.example/b.png".into()),
+                        detail: None,
+                    },
+                    Part::Audio {
+                        data: "AA==".into(),
+                        format: "wav".into(),
+                    },
+                    Part::File {
+                        source: Source::FileId("file-1".into()),
+                        filename: None,
+                    },
                 ],
             ),
-            message(Role::Assistant, vec![Part::Reasoning(thought), past("a", false, ""), past("b", true, "go")]),
+            message(
+                Role::Assistant,
+                vec![
+                    Part::Reasoning(thought),
+                    past("a", false, ""),
+                    past("b", true, "go"),
+                ],
+            ),
             message(Role::Tool, vec![Part::ToolResult(result), text("and?")]),
             message(Role::Assistant, vec![Part::Refusal("no".into())]),
             message(Role::User, vec![]),
@@ -104,15 +157,27 @@ fn every_wish_is_written() {
                 strict: Some(true),
                 cache: None,
             },
-            Tool::Native { wire: WireId::OpenaiChat, kind: "custom".into(), json: raw(r#"{"type":"custom"}"#).unwrap() },
+            Tool::Native {
+                wire: WireId::OpenaiChat,
+                kind: "custom".into(),
+                json: raw(r#"{"type":"custom"}"#).unwrap(),
+            },
         ],
-        tool_choice: Some(ToolChoice::Allowed { names: vec!["f".into()], required: true }),
+        tool_choice: Some(ToolChoice::Allowed {
+            names: vec!["f".into()],
+            required: true,
+        }),
         parallel_tools: Some(false),
         max_tokens: Some(9),
         temperature: Some(0.5),
         stop: vec!["x".into()],
         choices: Some(2),
-        format: Some(Format::Schema { name: "s".into(), description: None, schema: raw("{}"), strict: Some(true) }),
+        format: Some(Format::Schema {
+            name: "s".into(),
+            description: None,
+            schema: raw("{}"),
+            strict: Some(true),
+        }),
         reasoning_budget: Some(5000),
         logit_bias: raw(r#"{"1":2}"#),
         user: Some("u".into()),
@@ -134,19 +199,40 @@ fn every_wish_is_written() {
         })
     );
     let bytes = write(&chat, &target(Quirks::NONE), Mode::Stream).unwrap();
-    assert!(memchr::memmem::find(&bytes, br#"{"z":1,"a":2}"#).is_some(), "a schema keeps its order");
+    assert!(
+        memchr::memmem::find(&bytes, br#"{"z":1,"a":2}"#).is_some(),
+        "a schema keeps its order"
+    );
 }
 
 fn function(name: &str, cache: Option<CacheMark>) -> Tool {
-    Tool::Function { name: name.into(), description: None, parameters: None, strict: None, cache }
+    Tool::Function {
+        name: name.into(),
+        description: None,
+        parameters: None,
+        strict: None,
+        cache,
+    }
 }
 
 #[test]
 fn quirks_are_minded() {
-    let chat = Chat { max_tokens: Some(9), parallel_tools: Some(true), ..Chat::default() };
-    let quirks = Quirks { max_tokens: true, no_stream_options: true, ..Quirks::NONE };
-    let body: Value = serde_json::from_slice(&write(&chat, &target(quirks), Mode::Stream).unwrap()).unwrap();
-    assert_eq!(body, json!({"model": "up", "messages": [], "max_tokens": 9, "stream": true}));
+    let chat = Chat {
+        max_tokens: Some(9),
+        parallel_tools: Some(true),
+        ..Chat::default()
+    };
+    let quirks = Quirks {
+        max_tokens: true,
+        no_stream_options: true,
+        ..Quirks::NONE
+    };
+    let body: Value =
+        serde_json::from_slice(&write(&chat, &target(quirks), Mode::Stream).unwrap()).unwrap();
+    assert_eq!(
+        body,
+        json!({"model": "up", "messages": [], "max_tokens": 9, "stream": true})
+    );
 }
 
 #[test]
@@ -155,12 +241,30 @@ fn choices_of_tools_and_formats_are_spelled() {
         (ToolChoice::None, json!("none")),
         (ToolChoice::Auto, json!("auto")),
         (ToolChoice::Required, json!("required")),
-        (ToolChoice::Named("f".into()), json!({"type": "function", "function": {"name": "f"}})),
+        (
+            ToolChoice::Named("f".into()),
+            json!({"type": "function", "function": {"name": "f"}}),
+        ),
     ] {
-        assert_eq!(written(&Chat { tool_choice: Some(choice), ..Chat::default() })["tool_choice"], json);
+        assert_eq!(
+            written(&Chat {
+                tool_choice: Some(choice),
+                ..Chat::default()
+            })["tool_choice"],
+            json
+        );
     }
-    for (format, json) in [(Format::Text, json!({"type": "text"})), (Format::Json, json!({"type": "json_object"}))] {
-        assert_eq!(written(&Chat { format: Some(format), ..Chat::default() })["response_format"], json);
+    for (format, json) in [
+        (Format::Text, json!({"type": "text"})),
+        (Format::Json, json!({"type": "json_object"})),
+    ] {
+        assert_eq!(
+            written(&Chat {
+                format: Some(format),
+                ..Chat::default()
+            })["response_format"],
+            json
+        );
     }
 }
 
@@ -168,25 +272,58 @@ fn choices_of_tools_and_formats_are_spelled() {
 fn what_cannot_be_said_is_named() {
     let refused = |chat: Chat, param: &str| {
         let fault = write(&chat, &target(Quirks::NONE), Mode::Stream).unwrap_err();
-        assert_eq!((fault.status.as_u16(), fault.param.as_deref()), (400, Some(param)));
+        assert_eq!(
+            (fault.status.as_u16(), fault.param.as_deref()),
+            (400, Some(param))
+        );
     };
-    refused(Chat { unsupported: vec!["prediction"], ..Chat::default() }, "prediction");
-    let native = Tool::Native { wire: WireId::Gemini, kind: "search".into(), json: raw("{}").unwrap() };
-    refused(Chat { tools: vec![native], ..Chat::default() }, "tools");
+    refused(
+        Chat {
+            unsupported: vec!["prediction"],
+            ..Chat::default()
+        },
+        "prediction",
+    );
+    let native = Tool::Native {
+        wire: WireId::Gemini,
+        kind: "search".into(),
+        json: raw("{}").unwrap(),
+    };
+    refused(
+        Chat {
+            tools: vec![native],
+            ..Chat::default()
+        },
+        "tools",
+    );
     for part in [
-        Part::Image { source: Source::FileId("f".into()), detail: None },
-        Part::File { source: Source::Url("https://a.example".into()), filename: None },
+        Part::Image {
+            source: Source::FileId("f".into()),
+            detail: None,
+        },
+        Part::File {
+            source: Source::Url("https://a.example".into()),
+            filename: None,
+        },
         past("a", false, "{}"),
     ] {
-        refused(Chat { messages: vec![message(Role::User, vec![part])], ..Chat::default() }, "messages");
+        refused(
+            Chat {
+                messages: vec![message(Role::User, vec![part])],
+                ..Chat::default()
+            },
+            "messages",
+        );
     }
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one wish with every hint")]
 fn hints_that_are_not_known_are_left_out() {
     let chat = Chat {
-        messages: vec![Message { name: Some("ann".into()), ..message(Role::User, vec![text("hi")]) }],
+        messages: vec![Message {
+            name: Some("ann".into()),
+            ..message(Role::User, vec![text("hi")])
+        }],
         tools: vec![function("f", None)],
         parallel_tools: Some(true),
         top_k: Some(4),
@@ -222,21 +359,68 @@ fn hints_that_are_not_known_are_left_out() {
     let lacks = all.into_iter().fold(Hints::default(), Hints::and);
     let tools = json!([{"type": "function", "function": {"name": "f"}}]);
     let bare = json!({"model": "up", "messages": [{"role": "user", "content": "hi"}], "tools": tools, "stream": true, "stream_options": {"include_usage": true}});
-    assert_eq!(written_for(Quirks { lacks, ..Quirks::NONE }, &chat), bare);
-    let one_at_a_time = Chat { parallel_tools: Some(false), ..chat.clone() };
-    assert_eq!(written_for(Quirks { lacks, ..Quirks::NONE }, &one_at_a_time)["parallel_tool_calls"], false);
-    let whole = written_for(Quirks { top_k: true, cache_marks: true, ..Quirks::NONE }, &chat);
+    assert_eq!(
+        written_for(
+            Quirks {
+                lacks,
+                ..Quirks::NONE
+            },
+            &chat
+        ),
+        bare
+    );
+    let one_at_a_time = Chat {
+        parallel_tools: Some(false),
+        ..chat.clone()
+    };
+    assert_eq!(
+        written_for(
+            Quirks {
+                lacks,
+                ..Quirks::NONE
+            },
+            &one_at_a_time
+        )["parallel_tool_calls"],
+        false
+    );
+    let whole = written_for(
+        Quirks {
+            top_k: true,
+            cache_marks: true,
+            ..Quirks::NONE
+        },
+        &chat,
+    );
     assert_eq!(whole.as_object().unwrap().len(), 20, "{whole}");
-    assert_eq!((&whole["top_k"], &whole["cache_control"]), (&json!(4), &json!({"type": "ephemeral"})));
+    assert_eq!(
+        (&whole["top_k"], &whole["cache_control"]),
+        (&json!(4), &json!({"type": "ephemeral"}))
+    );
 }
 
 #[test]
 fn fewer_tools_say_what_a_choice_cannot() {
-    const LIKE: Quirks = Quirks { tool_choice: ToolChoices::Named, ..Quirks::NONE };
-    const WORDS: Quirks = Quirks { tool_choice: ToolChoices::Words, ..Quirks::NONE };
-    const IGNORED: Quirks = Quirks { tool_choice: ToolChoices::Ignored, ..Quirks::NONE };
-    let ask = |choice| Chat { tools: vec![function("f", None), function("g", None)], tool_choice: Some(choice), ..Chat::default() };
-    let allowed = |required| ToolChoice::Allowed { names: vec!["g".into()], required };
+    const LIKE: Quirks = Quirks {
+        tool_choice: ToolChoices::Named,
+        ..Quirks::NONE
+    };
+    const WORDS: Quirks = Quirks {
+        tool_choice: ToolChoices::Words,
+        ..Quirks::NONE
+    };
+    const IGNORED: Quirks = Quirks {
+        tool_choice: ToolChoices::Ignored,
+        ..Quirks::NONE
+    };
+    let ask = |choice| Chat {
+        tools: vec![function("f", None), function("g", None)],
+        tool_choice: Some(choice),
+        ..Chat::default()
+    };
+    let allowed = |required| ToolChoice::Allowed {
+        names: vec!["g".into()],
+        required,
+    };
     let named = || ToolChoice::Named("g".into());
     let by_name = json!({"type": "function", "function": {"name": "g"}});
     for (quirks, choice, tools, said) in [
@@ -250,55 +434,179 @@ fn fewer_tools_say_what_a_choice_cannot() {
         (IGNORED, allowed(false), vec!["g"], Value::Null),
     ] {
         let body = written_for(quirks, &ask(choice.clone()));
-        let names: Vec<_> = body["tools"].as_array().into_iter().flatten().map(|tool| tool["function"]["name"].as_str().unwrap()).collect();
-        assert_eq!((names, &body["tool_choice"]), (tools, &said), "{:?} {choice:?}", quirks.tool_choice);
+        let names: Vec<_> = body["tools"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|tool| tool["function"]["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (names, &body["tool_choice"]),
+            (tools, &said),
+            "{:?} {choice:?}",
+            quirks.tool_choice
+        );
     }
     for choice in [named(), ToolChoice::Required, allowed(true)] {
-        assert_eq!(refused_by(IGNORED, &ask(choice)).0.as_deref(), Some("tool_choice"));
+        assert_eq!(
+            refused_by(IGNORED, &ask(choice)).0.as_deref(),
+            Some("tool_choice")
+        );
     }
-    let unknown = ToolChoice::Allowed { names: vec!["h".into()], required: true };
-    assert_eq!(refused_by(LIKE, &ask(unknown)).0.as_deref(), Some("tool_choice"));
+    let unknown = ToolChoice::Allowed {
+        names: vec!["h".into()],
+        required: true,
+    };
+    assert_eq!(
+        refused_by(LIKE, &ask(unknown)).0.as_deref(),
+        Some("tool_choice")
+    );
 }
 
 #[test]
 fn what_a_target_cannot_do_is_named() {
-    let schema = || Some(Format::Schema { name: "s".into(), description: None, schema: raw("{}"), strict: None });
+    let schema = || {
+        Some(Format::Schema {
+            name: "s".into(),
+            description: None,
+            schema: raw("{}"),
+            strict: None,
+        })
+    };
     for (quirks, chat, field) in [
-        (Quirks { one_choice: true, ..Quirks::NONE }, Chat { choices: Some(2), ..Chat::default() }, "n"),
-        (Quirks { no_tools: true, ..Quirks::NONE }, Chat { tools: vec![function("f", None)], ..Chat::default() }, "tools"),
         (
-            Quirks { no_tools: true, ..Quirks::NONE },
-            Chat { messages: vec![message(Role::Assistant, vec![past("a", false, "")])], ..Chat::default() },
+            Quirks {
+                one_choice: true,
+                ..Quirks::NONE
+            },
+            Chat {
+                choices: Some(2),
+                ..Chat::default()
+            },
+            "n",
+        ),
+        (
+            Quirks {
+                no_tools: true,
+                ..Quirks::NONE
+            },
+            Chat {
+                tools: vec![function("f", None)],
+                ..Chat::default()
+            },
+            "tools",
+        ),
+        (
+            Quirks {
+                no_tools: true,
+                ..Quirks::NONE
+            },
+            Chat {
+                messages: vec![message(Role::Assistant, vec![past("a", false, "")])],
+                ..Chat::default()
+            },
             "messages",
         ),
-        (Quirks { formats: Formats::Json, ..Quirks::NONE }, Chat { format: schema(), ..Chat::default() }, "response_format"),
-        (Quirks { formats: Formats::Schema, ..Quirks::NONE }, Chat { format: Some(Format::Json), ..Chat::default() }, "response_format"),
+        (
+            Quirks {
+                formats: Formats::Json,
+                ..Quirks::NONE
+            },
+            Chat {
+                format: schema(),
+                ..Chat::default()
+            },
+            "response_format",
+        ),
+        (
+            Quirks {
+                formats: Formats::Schema,
+                ..Quirks::NONE
+            },
+            Chat {
+                format: Some(Format::Json),
+                ..Chat::default()
+            },
+            "response_format",
+        ),
     ] {
         assert_eq!(refused_by(quirks, &chat).0.as_deref(), Some(field));
     }
-    let one = Quirks { one_choice: true, formats: Formats::Json, ..Quirks::NONE };
-    let body = written_for(one, &Chat { choices: Some(1), format: Some(Format::Json), ..Chat::default() });
-    assert_eq!((&body["n"], &body["response_format"]["type"]), (&Value::Null, &json!("json_object")));
+    let one = Quirks {
+        one_choice: true,
+        formats: Formats::Json,
+        ..Quirks::NONE
+    };
+    let body = written_for(
+        one,
+        &Chat {
+            choices: Some(1),
+            format: Some(Format::Json),
+            ..Chat::default()
+        },
+    );
+    assert_eq!(
+        (&body["n"], &body["response_format"]["type"]),
+        (&Value::Null, &json!("json_object"))
+    );
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one conversation with everything Mistral says its own way")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one conversation with everything Mistral says its own way"
+)]
 fn mistral_is_asked_in_its_own_words() {
-    let mistral = Quirks { no_stream_options: true, max_tokens: true, no_refusals: true, spelling: Spelling::Mistral, ..Quirks::NONE };
-    let result = |id: &str| Part::ToolResult(ToolResult { id: id.into(), name: None, parts: vec![text("42")], is_error: false });
-    let pdf = Source::Data { media_type: "application/pdf".into(), base64: "AA==".into() };
+    let mistral = Quirks {
+        no_stream_options: true,
+        max_tokens: true,
+        no_refusals: true,
+        spelling: Spelling::Mistral,
+        ..Quirks::NONE
+    };
+    let result = |id: &str| {
+        Part::ToolResult(ToolResult {
+            id: id.into(),
+            name: None,
+            parts: vec![text("42")],
+            is_error: false,
+        })
+    };
+    let pdf = Source::Data {
+        media_type: "application/pdf".into(),
+        base64: "AA==".into(),
+    };
     let chat = Chat {
         messages: vec![
             message(
                 Role::User,
                 vec![
-                    Part::File { source: pdf, filename: Some("a.pdf".into()) },
-                    Part::File { source: Source::Url("https://a.example/b.pdf".into()), filename: None },
-                    Part::Audio { data: "AA==".into(), format: "mp3".into() },
+                    Part::File {
+                        source: pdf,
+                        filename: Some("a.pdf".into()),
+                    },
+                    Part::File {
+                        source: Source::Url("https://a.example/b.pdf".into()),
+                        filename: None,
+                    },
+                    Part::Audio {
+                        data: "AA==".into(),
+                        format: "mp3".into(),
+                    },
                 ],
             ),
-            message(Role::Assistant, vec![Part::Refusal("no".into()), past("call_toolong_1", false, "{}"), past("abcDEF123", false, "{}")]),
-            message(Role::Tool, vec![result("call_toolong_1"), result("abcDEF123")]),
+            message(
+                Role::Assistant,
+                vec![
+                    Part::Refusal("no".into()),
+                    past("call_toolong_1", false, "{}"),
+                    past("abcDEF123", false, "{}"),
+                ],
+            ),
+            message(
+                Role::Tool,
+                vec![result("call_toolong_1"), result("abcDEF123")],
+            ),
         ],
         tools: vec![function("f", None)],
         tool_choice: Some(ToolChoice::Required),
@@ -307,8 +615,14 @@ fn mistral_is_asked_in_its_own_words() {
         ..Chat::default()
     };
     let body = written_for(mistral, &chat);
-    assert_eq!((&body["random_seed"], &body["seed"], &body["tool_choice"]), (&json!(7), &Value::Null, &json!("any")));
-    assert_eq!((&body["max_tokens"], &body["stream_options"]), (&json!(9), &Value::Null));
+    assert_eq!(
+        (&body["random_seed"], &body["seed"], &body["tool_choice"]),
+        (&json!(7), &Value::Null, &json!("any"))
+    );
+    assert_eq!(
+        (&body["max_tokens"], &body["stream_options"]),
+        (&json!(9), &Value::Null)
+    );
     assert_eq!(
         body["messages"][0]["content"],
         json!([
@@ -319,13 +633,40 @@ fn mistral_is_asked_in_its_own_words() {
     );
     let calls = &body["messages"][1]["tool_calls"];
     let made = calls[0]["id"].as_str().unwrap();
-    assert!(made.len() == 9 && made.bytes().all(|b| b.is_ascii_alphanumeric()), "{made}");
-    assert_eq!((&calls[1]["id"], &body["messages"][1]["content"]), (&json!("abcDEF123"), &json!("no")));
-    assert_eq!((&body["messages"][2]["tool_call_id"], &body["messages"][3]["tool_call_id"]), (&calls[0]["id"], &calls[1]["id"]));
-    assert_eq!(body, written_for(mistral, &chat), "an id is made the same each time");
-    let by_id = Part::File { source: Source::FileId("f".into()), filename: None };
+    assert!(
+        made.len() == 9 && made.bytes().all(|b| b.is_ascii_alphanumeric()),
+        "{made}"
+    );
     assert_eq!(
-        refused_by(mistral, &Chat { messages: vec![message(Role::User, vec![by_id])], ..Chat::default() }).0.as_deref(),
+        (&calls[1]["id"], &body["messages"][1]["content"]),
+        (&json!("abcDEF123"), &json!("no"))
+    );
+    assert_eq!(
+        (
+            &body["messages"][2]["tool_call_id"],
+            &body["messages"][3]["tool_call_id"]
+        ),
+        (&calls[0]["id"], &calls[1]["id"])
+    );
+    assert_eq!(
+        body,
+        written_for(mistral, &chat),
+        "an id is made the same each time"
+    );
+    let by_id = Part::File {
+        source: Source::FileId("f".into()),
+        filename: None,
+    };
+    assert_eq!(
+        refused_by(
+            mistral,
+            &Chat {
+                messages: vec![message(Role::User, vec![by_id])],
+                ..Chat::default()
+            }
+        )
+        .0
+        .as_deref(),
         Some("messages")
     );
 }
@@ -333,49 +674,137 @@ fn mistral_is_asked_in_its_own_words() {
 #[test]
 fn effort_is_said_in_the_targets_words() {
     let asked = |spelling, effort: Option<&str>, reasoning_budget| {
-        let chat = Chat { effort: effort.map(str::to_owned), reasoning_budget, ..Chat::default() };
-        let mut body = written_for(Quirks { spelling, ..Quirks::NONE }, &chat);
+        let chat = Chat {
+            effort: effort.map(str::to_owned),
+            reasoning_budget,
+            ..Chat::default()
+        };
+        let mut body = written_for(
+            Quirks {
+                spelling,
+                ..Quirks::NONE
+            },
+            &chat,
+        );
         let body = body.as_object_mut().unwrap();
-        body.retain(|name, _| matches!(name.as_str(), "reasoning_effort" | "reasoning" | "thinking"));
+        body.retain(|name, _| {
+            matches!(name.as_str(), "reasoning_effort" | "reasoning" | "thinking")
+        });
         Value::Object(body.clone())
     };
     for (spelling, effort, budget, said) in [
-        (Spelling::Openai, Some("xhigh"), None, json!({"reasoning_effort": "xhigh"})),
-        (Spelling::Openai, None, Some(0), json!({"reasoning_effort": "none"})),
+        (
+            Spelling::Openai,
+            Some("xhigh"),
+            None,
+            json!({"reasoning_effort": "xhigh"}),
+        ),
+        (
+            Spelling::Openai,
+            None,
+            Some(0),
+            json!({"reasoning_effort": "none"}),
+        ),
         (Spelling::Openai, None, None, json!({})),
-        (Spelling::Mistral, Some("minimal"), None, json!({"reasoning_effort": "none"})),
-        (Spelling::Mistral, None, Some(5000), json!({"reasoning_effort": "high"})),
+        (
+            Spelling::Mistral,
+            Some("minimal"),
+            None,
+            json!({"reasoning_effort": "none"}),
+        ),
+        (
+            Spelling::Mistral,
+            None,
+            Some(5000),
+            json!({"reasoning_effort": "high"}),
+        ),
         (Spelling::Deepseek, None, None, json!({})),
-        (Spelling::Deepseek, Some("none"), None, json!({"thinking": {"type": "disabled"}})),
-        (Spelling::Deepseek, Some("minimal"), None, json!({"thinking": {"type": "enabled"}, "reasoning_effort": "low"})),
-        (Spelling::Deepseek, None, Some(5000), json!({"thinking": {"type": "enabled"}, "reasoning_effort": "high"})),
-        (Spelling::Deepseek, Some("xhigh"), None, json!({"thinking": {"type": "enabled"}, "reasoning_effort": "max"})),
-        (Spelling::Openrouter, Some("high"), Some(9), json!({"reasoning": {"effort": "high"}})),
-        (Spelling::Openrouter, None, Some(5000), json!({"reasoning": {"max_tokens": 5000}})),
+        (
+            Spelling::Deepseek,
+            Some("none"),
+            None,
+            json!({"thinking": {"type": "disabled"}}),
+        ),
+        (
+            Spelling::Deepseek,
+            Some("minimal"),
+            None,
+            json!({"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
+        ),
+        (
+            Spelling::Deepseek,
+            None,
+            Some(5000),
+            json!({"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
+        ),
+        (
+            Spelling::Deepseek,
+            Some("xhigh"),
+            None,
+            json!({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}),
+        ),
+        (
+            Spelling::Openrouter,
+            Some("high"),
+            Some(9),
+            json!({"reasoning": {"effort": "high"}}),
+        ),
+        (
+            Spelling::Openrouter,
+            None,
+            Some(5000),
+            json!({"reasoning": {"max_tokens": 5000}}),
+        ),
     ] {
-        assert_eq!(asked(spelling, effort, budget), said, "{spelling:?} {effort:?} {budget:?}");
+        assert_eq!(
+            asked(spelling, effort, budget),
+            said,
+            "{spelling:?} {effort:?} {budget:?}"
+        );
     }
 }
 
 #[test]
 fn cache_marks_go_to_whoever_knows_them() {
-    let mark = |ttl: Option<&str>| Part::CacheMark(CacheMark { ttl: ttl.map(str::to_owned) });
-    let result = ToolResult { id: "a".into(), name: None, parts: vec![text("42")], is_error: false };
+    let mark = |ttl: Option<&str>| {
+        Part::CacheMark(CacheMark {
+            ttl: ttl.map(str::to_owned),
+        })
+    };
+    let result = ToolResult {
+        id: "a".into(),
+        name: None,
+        parts: vec![text("42")],
+        is_error: false,
+    };
     let chat = Chat {
         messages: vec![
             message(Role::System, vec![text("rules"), mark(Some("1h"))]),
-            message(Role::User, vec![mark(None), text("hi"), mark(None), text("there")]),
+            message(
+                Role::User,
+                vec![mark(None), text("hi"), mark(None), text("there")],
+            ),
             message(Role::Assistant, vec![past("a", false, "")]),
             message(Role::Tool, vec![Part::ToolResult(result), mark(None)]),
         ],
         tools: vec![function("f", Some(CacheMark::default()))],
         ..Chat::default()
     };
-    let marked = written_for(Quirks { cache_marks: true, ..Quirks::NONE }, &chat);
+    let marked = written_for(
+        Quirks {
+            cache_marks: true,
+            ..Quirks::NONE
+        },
+        &chat,
+    );
     let ephemeral = json!({"type": "ephemeral"});
     assert_eq!(marked["tools"][0]["cache_control"], ephemeral);
-    let text = |text: &str, mark: &Value| json!([{"type": "text", "text": text, "cache_control": mark}]);
-    assert_eq!(marked["messages"][0]["content"], text("rules", &json!({"type": "ephemeral", "ttl": "1h"})));
+    let text =
+        |text: &str, mark: &Value| json!([{"type": "text", "text": text, "cache_control": mark}]);
+    assert_eq!(
+        marked["messages"][0]["content"],
+        text("rules", &json!({"type": "ephemeral", "ttl": "1h"}))
+    );
     assert_eq!(
         marked["messages"][1]["content"],
         json!([{"type": "text", "text": "hi", "cache_control": ephemeral}, {"type": "text", "text": "there"}])
@@ -385,40 +814,102 @@ fn cache_marks_go_to_whoever_knows_them() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "every way of bringing it back, side by side")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "every way of bringing it back, side by side"
+)]
 fn reasoning_goes_back_to_whoever_wants_it_and_made_it() {
-    let thought = |text: &str, wire| PastReasoning { text: text.into(), signature: None, redacted: None, wire, on_text: false };
-    let signed = |token: &str, wire| PastReasoning { signature: Some(token.into()), ..thought("hm", wire) };
+    let thought = |text: &str, wire| PastReasoning {
+        text: text.into(),
+        signature: None,
+        redacted: None,
+        wire,
+        on_text: false,
+    };
+    let signed = |token: &str, wire| PastReasoning {
+        signature: Some(token.into()),
+        ..thought("hm", wire)
+    };
     let turn = |thoughts: Vec<PastReasoning>| {
-        let parts = thoughts.into_iter().map(Part::Reasoning).chain([text("hi")]).collect();
+        let parts = thoughts
+            .into_iter()
+            .map(Part::Reasoning)
+            .chain([text("hi")])
+            .collect();
         message(Role::Assistant, parts)
     };
     let back = |reasoning, model: &str, chat: &Chat| {
-        let provider = Provider { quirks: Quirks { reasoning, ..Quirks::NONE }, ..Provider::example(WireId::OpenaiChat, "") };
-        let target = Target { provider: Arc::new(provider), model: model.into() };
-        let mut body: Value = serde_json::from_slice(&write(chat, &target, Mode::Stream).unwrap()).unwrap();
+        let provider = Provider {
+            quirks: Quirks {
+                reasoning,
+                ..Quirks::NONE
+            },
+            ..Provider::example(WireId::OpenaiChat, "")
+        };
+        let target = Target {
+            provider: Arc::new(provider),
+            model: model.into(),
+        };
+        let mut body: Value =
+            serde_json::from_slice(&write(chat, &target, Mode::Stream).unwrap()).unwrap();
         let turn = body["messages"][0].as_object_mut().unwrap();
         turn.retain(|name, _| name.starts_with("reasoning"));
         Value::Object(turn.clone())
     };
-    let chat = |thoughts| Chat { messages: vec![turn(thoughts)], ..Chat::default() };
-    let own = chat(vec![thought("one ", None), thought("two", Some(WireId::OpenaiChat))]);
-    let others = chat(vec![signed("s", Some(WireId::Anthropic)), thought("x", Some(WireId::Gemini))]);
+    let chat = |thoughts| Chat {
+        messages: vec![turn(thoughts)],
+        ..Chat::default()
+    };
+    let own = chat(vec![
+        thought("one ", None),
+        thought("two", Some(WireId::OpenaiChat)),
+    ]);
+    let others = chat(vec![
+        signed("s", Some(WireId::Anthropic)),
+        thought("x", Some(WireId::Gemini)),
+    ]);
     assert_eq!(back(PastReasonings::LeftOut, "m", &own), json!({}));
-    assert_eq!(back(PastReasonings::Content, "m", &own), json!({"reasoning_content": "one two"}));
-    assert_eq!(back(PastReasonings::Reasoning, "m", &own), json!({"reasoning": "one two"}));
-    assert_eq!(back(PastReasonings::Details, "m", &own), json!({"reasoning": "one two"}));
-    for reasoning in [PastReasonings::Content, PastReasonings::Reasoning, PastReasonings::Details, PastReasonings::ContentWithTools] {
+    assert_eq!(
+        back(PastReasonings::Content, "m", &own),
+        json!({"reasoning_content": "one two"})
+    );
+    assert_eq!(
+        back(PastReasonings::Reasoning, "m", &own),
+        json!({"reasoning": "one two"})
+    );
+    assert_eq!(
+        back(PastReasonings::Details, "m", &own),
+        json!({"reasoning": "one two"})
+    );
+    for reasoning in [
+        PastReasonings::Content,
+        PastReasonings::Reasoning,
+        PastReasonings::Details,
+        PastReasonings::ContentWithTools,
+    ] {
         assert_eq!(back(reasoning, "m", &others), json!({}), "{reasoning:?}");
     }
-    // A turn without reasoning of its own says so where tools are: without the field it would be refused.
-    let with_tools = |chat: Chat| Chat { tools: vec![function("f", None)], ..chat };
+    // A turn without reasoning of its own says so where tools are: without the field it would be
+    // refused.
+    let with_tools = |chat: Chat| Chat {
+        tools: vec![function("f", None)],
+        ..chat
+    };
     assert_eq!(back(PastReasonings::ContentWithTools, "m", &own), json!({}));
-    assert_eq!(back(PastReasonings::ContentWithTools, "m", &with_tools(own)), json!({"reasoning_content": "one two"}));
-    assert_eq!(back(PastReasonings::ContentWithTools, "m", &with_tools(others)), json!({"reasoning_content": ""}));
+    assert_eq!(
+        back(PastReasonings::ContentWithTools, "m", &with_tools(own)),
+        json!({"reasoning_content": "one two"})
+    );
+    assert_eq!(
+        back(PastReasonings::ContentWithTools, "m", &with_tools(others)),
+        json!({"reasoning_content": ""})
+    );
     let items = chat(vec![
         signed("sig", Some(WireId::OpenaiChat)),
-        PastReasoning { redacted: Some("secret".into()), ..thought("", Some(WireId::OpenaiChat)) },
+        PastReasoning {
+            redacted: Some("secret".into()),
+            ..thought("", Some(WireId::OpenaiChat))
+        },
         PastReasoning {
             redacted: Some(r#"{"type":"reasoning.encrypted","data":"d","id":"rs_1"}"#.into()),
             ..thought("", Some(WireId::OpenaiChat))
@@ -438,11 +929,23 @@ fn reasoning_goes_back_to_whoever_wants_it_and_made_it() {
 #[test]
 fn a_calls_signature_goes_back_where_this_wire_made_it() {
     let call = |wire| {
-        let call =
-            PastCall { id: "a".into(), name: "f".into(), arguments: String::new(), signature: Some("s".into()), wire, custom: false };
-        written(&Chat { messages: vec![message(Role::Assistant, vec![Part::ToolCall(call)])], ..Chat::default() })
+        let call = PastCall {
+            id: "a".into(),
+            name: "f".into(),
+            arguments: String::new(),
+            signature: Some("s".into()),
+            wire,
+            custom: false,
+        };
+        written(&Chat {
+            messages: vec![message(Role::Assistant, vec![Part::ToolCall(call)])],
+            ..Chat::default()
+        })
     };
     let extra = |body: Value| body["messages"][0]["tool_calls"][0]["extra_content"].clone();
-    assert_eq!(extra(call(Some(WireId::OpenaiChat))), json!({"google": {"thought_signature": "s"}}));
+    assert_eq!(
+        extra(call(Some(WireId::OpenaiChat))),
+        json!({"google": {"thought_signature": "s"}})
+    );
     assert_eq!(extra(call(Some(WireId::Gemini))), Value::Null);
 }

@@ -12,15 +12,26 @@ use crate::model::quirks::{Hints, Spelling};
 
 /// Tools may be called, or have been.
 pub(super) fn have_tools(chat: &Chat) -> bool {
-    !chat.tools.is_empty() || chat.messages.iter().flat_map(|message| &message.parts).any(|part| matches!(part, Part::ToolCall(_)))
+    !chat.tools.is_empty()
+        || chat
+            .messages
+            .iter()
+            .flat_map(|message| &message.parts)
+            .any(|part| matches!(part, Part::ToolCall(_)))
 }
 
 /// All turns.
-pub(super) fn messages<'a>(messages: &'a [Message], manner: Manner<'_>) -> Result<Vec<Turn<'a>>, Fault> {
+pub(super) fn messages<'a>(
+    messages: &'a [Message],
+    manner: Manner<'_>,
+) -> Result<Vec<Turn<'a>>, Fault> {
     let mut turns = Vec::with_capacity(messages.len());
     for message in messages {
         match message.role {
-            Role::System => turns.push(Turn { content: Some(parts::content(&message.parts, manner)?), ..turn("system", message, manner) }),
+            Role::System => turns.push(Turn {
+                content: Some(parts::content(&message.parts, manner)?),
+                ..turn("system", message, manner)
+            }),
             Role::Assistant => turns.push(assistant(message, manner)?),
             Role::User | Role::Tool => said_to_model(message, manner, &mut turns)?,
         }
@@ -28,8 +39,13 @@ pub(super) fn messages<'a>(messages: &'a [Message], manner: Manner<'_>) -> Resul
     Ok(turns)
 }
 
-/// The results of tools, each a turn of its own; then, in one, what else was said and what results cannot hold here.
-fn said_to_model<'a>(message: &'a Message, manner: Manner<'_>, turns: &mut Vec<Turn<'a>>) -> Result<(), Fault> {
+/// The results of tools, each a turn of its own; then, in one, what else was said and what results
+/// cannot hold here.
+fn said_to_model<'a>(
+    message: &'a Message,
+    manner: Manner<'_>,
+    turns: &mut Vec<Turn<'a>>,
+) -> Result<(), Fault> {
     let mut rest = Vec::new();
     let mut results = Vec::new();
     for part in &message.parts {
@@ -37,7 +53,10 @@ fn said_to_model<'a>(message: &'a Message, manner: Manner<'_>, turns: &mut Vec<T
             Part::ToolResult(_) if manner.quirks.no_tools => return Err(toolless()),
             Part::ToolResult(result) => results.push(tool_result(result, manner, &mut rest)?),
             Part::CacheMark(mark) if rest.is_empty() && manner.quirks.cache_marks => {
-                results.last_mut().into_iter().for_each(|pieces: &mut (_, _)| parts::mark(&mut pieces.1, mark));
+                results
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|pieces: &mut (_, _)| parts::mark(&mut pieces.1, mark));
             }
             part => parts::add(part, manner, &mut rest)?,
         }
@@ -50,18 +69,30 @@ fn said_to_model<'a>(message: &'a Message, manner: Manner<'_>, turns: &mut Vec<T
         ..Turn::default()
     }));
     if !rest.is_empty() || !is_result {
-        turns.push(Turn { content: Some(Content::of(rest)), ..turn("user", message, manner) });
+        turns.push(Turn {
+            content: Some(Content::of(rest)),
+            ..turn("user", message, manner)
+        });
     }
     Ok(())
 }
 
-/// The id of the call, and the result's text: results hold no more, pictures and files follow in the person's turn.
+/// The id of the call, and the result's text: results hold no more, pictures and files follow in
+/// the person's turn.
 type Answered<'a> = (Cow<'a, str>, Vec<Piece<'a>>);
 
-fn tool_result<'a>(result: &'a ToolResult, manner: Manner<'_>, rest: &mut Vec<Piece<'a>>) -> Result<Answered<'a>, Fault> {
+fn tool_result<'a>(
+    result: &'a ToolResult,
+    manner: Manner<'_>,
+    rest: &mut Vec<Piece<'a>>,
+) -> Result<Answered<'a>, Fault> {
     let mut words = Vec::new();
     for part in &result.parts {
-        let pieces = if matches!(part, Part::Text(_) | Part::CacheMark(_)) { &mut words } else { &mut *rest };
+        let pieces = if matches!(part, Part::Text(_) | Part::CacheMark(_)) {
+            &mut words
+        } else {
+            &mut *rest
+        };
         parts::add(part, manner, pieces)?;
     }
     Ok((id(&result.id, manner), words))
@@ -79,17 +110,37 @@ fn assistant<'a>(message: &'a Message, manner: Manner<'_>) -> Result<Turn<'a>, F
             part => parts::add(part, manner, &mut pieces)?,
         }
     }
-    let content = if pieces.is_empty() && (refusal.is_some() || !tool_calls.is_empty()) { None } else { Some(Content::of(pieces)) };
+    let content = if pieces.is_empty() && (refusal.is_some() || !tool_calls.is_empty()) {
+        None
+    } else {
+        Some(Content::of(pieces))
+    };
     let past = past::reasoning(&message.parts, manner);
-    Ok(Turn { content, refusal, past, tool_calls, ..turn("assistant", message, manner) })
+    Ok(Turn {
+        content,
+        refusal,
+        past,
+        tool_calls,
+        ..turn("assistant", message, manner)
+    })
 }
 
 fn turn<'a>(role: &'static str, message: &'a Message, manner: Manner<'_>) -> Turn<'a> {
-    Turn { role, name: manner.quirks.lacks.unless(Hints::NAMES, message.name.as_deref()), ..Turn::default() }
+    Turn {
+        role,
+        name: manner
+            .quirks
+            .lacks
+            .unless(Hints::NAMES, message.name.as_deref()),
+        ..Turn::default()
+    }
 }
 
 fn toolless() -> Fault {
-    Fault::invalid("messages", "this target calls no tools, and the conversation has calls of some: choose another model")
+    Fault::invalid(
+        "messages",
+        "this target calls no tools, and the conversation has calls of some: choose another model",
+    )
 }
 
 /// Mistral's ids have nine letters and digits.
@@ -103,5 +154,10 @@ fn id<'a>(id: &'a str, manner: Manner<'_>) -> Cow<'a, str> {
     }
     // What is shorter or longer is named by its digest, in the 32 first of 36 signs.
     let digest = Sha256::digest(id.as_bytes());
-    digest.iter().take(MISTRAL_ID).map(|byte| char::from_digit(u32::from(byte % 32), 36).unwrap_or('0')).collect::<String>().into()
+    digest
+        .iter()
+        .take(MISTRAL_ID)
+        .map(|byte| char::from_digit(u32::from(byte % 32), 36).unwrap_or('0'))
+        .collect::<String>()
+        .into()
 }

@@ -33,11 +33,21 @@ impl Heard {
 }
 
 fn hear(body: &str) -> Heard {
-    let (mut framing, mut decoder, mut out) = (Sse::default(), Decoder::new("seed"), Decoded::default());
+    let (mut framing, mut decoder, mut out) =
+        (Sse::default(), Decoder::new("seed"), Decoded::default());
     let mut buf = BytesMut::from(body);
-    let mut heard = Heard { events: Vec::new(), usage: None, end: Ok(()), markers: 0, usage_only: 0 };
+    let mut heard = Heard {
+        events: Vec::new(),
+        usage: None,
+        end: Ok(()),
+        markers: 0,
+        usage_only: 0,
+    };
     loop {
-        let frame = framing.next(&mut buf).unwrap().or_else(|| framing.finish(&mut buf));
+        let frame = framing
+            .next(&mut buf)
+            .unwrap()
+            .or_else(|| framing.finish(&mut buf));
         out.clear();
         heard.end = match &frame {
             Some(frame) => decoder.decode(frame, &mut out),
@@ -55,13 +65,20 @@ fn hear(body: &str) -> Heard {
 
 /// Payloads as events, `[DONE]` behind them.
 fn payloads(payloads: &[&str]) -> Heard {
-    let body: String = payloads.iter().chain(&["[DONE]"]).map(|data| format!("data: {data}\n\n")).collect();
+    let body: String = payloads
+        .iter()
+        .chain(&["[DONE]"])
+        .map(|data| format!("data: {data}\n\n"))
+        .collect();
     hear(&body)
 }
 
 /// The deltas of choice 0, a finish reason and `[DONE]` behind them.
 fn deltas(deltas: &[&str]) -> Heard {
-    let mut list: Vec<String> = deltas.iter().map(|delta| format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#)).collect();
+    let mut list: Vec<String> = deltas
+        .iter()
+        .map(|delta| format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#))
+        .collect();
     list.push(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned());
     let heard = payloads(&list.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(heard.end.is_ok(), "{:?}", heard.end);
@@ -71,10 +88,18 @@ fn deltas(deltas: &[&str]) -> Heard {
 /// Id, name and arguments of choice 0's calls.
 fn calls(heard: &Heard) -> Vec<(String, String, String)> {
     let answer = heard.answer();
-    let calls = answer.choices[0].parts.iter().filter_map(|part| match part {
-        Part::ToolCall { id, name, arguments, .. } => Some((id.to_string(), name.to_string(), arguments.clone())),
-        _ => None,
-    });
+    let calls = answer.choices[0]
+        .parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::ToolCall {
+                id,
+                name,
+                arguments,
+                ..
+            } => Some((id.to_string(), name.to_string(), arguments.clone())),
+            _ => None,
+        });
     calls.collect()
 }
 
@@ -83,15 +108,23 @@ fn call(id: &str, name: &str, arguments: &str) -> (String, String, String) {
 }
 
 fn finish(heard: &Heard) -> Option<Reason> {
-    heard.answer().choices.first().and_then(|choice| choice.finish.as_ref().map(|finish| finish.reason))
+    heard
+        .answer()
+        .choices
+        .first()
+        .and_then(|choice| choice.finish.as_ref().map(|finish| finish.reason))
 }
 
 #[test]
 fn text_is_a_slice_of_its_frame() {
-    let data = ByteString::from(r#"{"choices":[{"index":0,"delta":{"content":"plain","role":"assistant"}}]}"#);
+    let data = ByteString::from(
+        r#"{"choices":[{"index":0,"delta":{"content":"plain","role":"assistant"}}]}"#,
+    );
     let mut out = Decoded::default();
     Decoder::new("s").chunk(&data, &mut out).unwrap();
-    let [Event::Text { choice: 0, delta }] = &out.events[..] else { panic!("one text") };
+    let [Event::Text { choice: 0, delta }] = &out.events[..] else {
+        panic!("one text")
+    };
     assert!(data.as_bytes().as_ptr_range().contains(&delta.as_ptr()));
 }
 
@@ -105,8 +138,22 @@ fn an_ordinary_stream_is_heard() {
         r#"{"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3},"service_tier":"x"}"#,
     ]);
     assert_eq!(heard.answer().choices[0].text(), "a\nb");
-    assert_eq!(heard.answer().choices[0].finish, Some(Finish { choice: 0, reason: Reason::Length, native: Some("length".into()) }));
-    assert_eq!((heard.usage.unwrap().total(), heard.usage_only, heard.markers), (Some(3), 1, 1));
+    assert_eq!(
+        heard.answer().choices[0].finish,
+        Some(Finish {
+            choice: 0,
+            reason: Reason::Length,
+            native: Some("length".into())
+        })
+    );
+    assert_eq!(
+        (
+            heard.usage.unwrap().total(),
+            heard.usage_only,
+            heard.markers
+        ),
+        (Some(3), 1, 1)
+    );
     assert!(heard.end.is_ok());
 }
 
@@ -118,10 +165,20 @@ fn choices_are_told_apart() {
         r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
     ]);
     let answer = heard.answer();
-    assert_eq!((&*answer.choices[0].text(), &*answer.choices[1].text()), ("A", "Bb"));
-    let ends: Vec<_> = answer.choices.iter().map(|choice| choice.finish.as_ref().unwrap().reason).collect();
+    assert_eq!(
+        (&*answer.choices[0].text(), &*answer.choices[1].text()),
+        ("A", "Bb")
+    );
+    let ends: Vec<_> = answer
+        .choices
+        .iter()
+        .map(|choice| choice.finish.as_ref().unwrap().reason)
+        .collect();
     assert_eq!(ends, [Reason::Length, Reason::Stop]);
-    assert!(matches!(payloads(&[r#"{"choices":[{"index":128,"delta":{}}]}"#]).end, Err(DecodeError::Malformed { .. })));
+    assert!(matches!(
+        payloads(&[r#"{"choices":[{"index":128,"delta":{}}]}"#]).end,
+        Err(DecodeError::Malformed { .. })
+    ));
 }
 
 #[test]
@@ -137,18 +194,33 @@ fn strange_chunks_are_survived() {
         r#"{"choices":[{"index":0,"delta":{"tool_calls":[],"refusal":"","content":null,"content":"c"},"finish_reason":{"type":"stop"}}]}"#,
     ]);
     assert_eq!(heard.answer().choices[0].text(), "abc");
-    assert_eq!((finish(&heard), heard.answer().choices[0].parts.len(), heard.usage_only), (Some(Reason::Stop), 1, 0));
+    assert_eq!(
+        (
+            finish(&heard),
+            heard.answer().choices[0].parts.len(),
+            heard.usage_only
+        ),
+        (Some(Reason::Stop), 1, 0)
+    );
 }
 
 #[test]
 fn a_message_without_a_delta_is_heard() {
-    let heard = payloads(&[r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]}"#]);
+    let heard = payloads(&[
+        r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]}"#,
+    ]);
     assert_eq!(heard.answer().choices[0].text(), "whole");
 }
 
 #[test]
 fn half_a_surrogate_pair_costs_one_character() {
-    assert_eq!(deltas(&[r#"{"content":"a\ud83d"}"#, r#"{"content":"\ude00b"}"#]).answer().choices[0].text(), "a\u{fffd}\u{fffd}b");
+    assert_eq!(
+        deltas(&[r#"{"content":"a\ud83d"}"#, r#"{"content":"\ude00b"}"#])
+            .answer()
+            .choices[0]
+            .text(),
+        "a\u{fffd}\u{fffd}b"
+    );
 }
 
 #[test]
@@ -164,9 +236,16 @@ fn reasoning_is_heard_once_under_any_name() {
     ] {
         let heard = deltas(&[delta, r#"{"content":"yes","reasoning":null}"#]);
         let choice = &heard.answer().choices[0];
-        assert_eq!((&*choice.reasoning(), &*choice.text(), choice.parts.len()), ("hm", "yes", 2), "{delta}");
+        assert_eq!(
+            (&*choice.reasoning(), &*choice.text(), choice.parts.len()),
+            ("hm", "yes", 2),
+            "{delta}"
+        );
     }
-    let repeated = deltas(&[r#"{"reasoning":"hm"}"#, r#"{"reasoning_details":[{"type":"reasoning.text","text":"hm"}]}"#]);
+    let repeated = deltas(&[
+        r#"{"reasoning":"hm"}"#,
+        r#"{"reasoning_details":[{"type":"reasoning.text","text":"hm"}]}"#,
+    ]);
     assert_eq!(repeated.answer().choices[0].reasoning(), "hm");
 }
 
@@ -186,9 +265,20 @@ fn signatures_and_encrypted_blocks_are_kept() {
         on_text: false,
     };
     let item = r#"{"data":"secret\n","id":"r","type":"reasoning.encrypted"}"#;
-    let redacted = Signature { signature: None, redacted: Some(item.into()), ..signature };
+    let redacted = Signature {
+        signature: None,
+        redacted: Some(item.into()),
+        ..signature
+    };
     let parts = &heard.answer().choices[0].parts;
-    assert_eq!(parts[..3], [Part::Reasoning("hm".into()), Part::Signature(signature), Part::Signature(redacted)]);
+    assert_eq!(
+        parts[..3],
+        [
+            Part::Reasoning("hm".into()),
+            Part::Signature(signature),
+            Part::Signature(redacted)
+        ]
+    );
     assert!(
         matches!(&parts[3], Part::Raw(raw) if *raw.data == *r#"{"reasoning_details":[{"type":"reasoning.server_tool_call","name":"x"}]}"#)
     );
@@ -215,13 +305,35 @@ fn content_without_a_form_is_carried() {
         r#"{"audio":{"id":"a","data":"AA=="},"graph_data":{"sources":null},"list":[],"channel":"x"}"#,
         r#"{"images":[{"type":"image_url"}]}"#,
     ]);
-    let raws: Vec<_> = heard.events.iter().filter_map(|event| if let Event::Raw(raw) = event { Some(&*raw.data) } else { None }).collect();
-    assert_eq!(raws, [r#"{"audio":{"id":"a","data":"AA=="}}"#, r#"{"images":[{"type":"image_url"}]}"#]);
+    let raws: Vec<_> = heard
+        .events
+        .iter()
+        .filter_map(|event| {
+            if let Event::Raw(raw) = event {
+                Some(&*raw.data)
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(
+        raws,
+        [
+            r#"{"audio":{"id":"a","data":"AA=="}}"#,
+            r#"{"images":[{"type":"image_url"}]}"#
+        ]
+    );
 }
 
 #[test]
 fn a_refusal_is_told() {
-    assert_eq!(deltas(&[r#"{"refusal":"I "}"#, r#"{"refusal":"can't"}"#]).answer().choices[0].refusal(), "I can't");
+    assert_eq!(
+        deltas(&[r#"{"refusal":"I "}"#, r#"{"refusal":"can't"}"#])
+            .answer()
+            .choices[0]
+            .refusal(),
+        "I can't"
+    );
 }
 
 #[test]
@@ -232,22 +344,38 @@ fn fragments_of_interleaved_calls_find_their_call() {
         r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":"}},{"index":1,"id":"","function":{"arguments":"}"}}]}"#,
         r#"{"tool_calls":[{"index":0,"id":null,"function":{"name":null,"arguments":"1}"}}]}"#,
     ]);
-    assert_eq!(calls(&heard), [call("a", "f", r#"{"x":1}"#), call("b", "g", "{}")]);
+    assert_eq!(
+        calls(&heard),
+        [call("a", "f", r#"{"x":1}"#), call("b", "g", "{}")]
+    );
     let tail: Vec<_> = heard.events.iter().rev().take(3).collect();
-    assert!(matches!(tail[..], [Event::Finish(_), Event::ToolCallEnd { index: 1, .. }, Event::ToolCallEnd { index: 0, .. }]));
+    assert!(matches!(
+        tail[..],
+        [
+            Event::Finish(_),
+            Event::ToolCallEnd { index: 1, .. },
+            Event::ToolCallEnd { index: 0, .. }
+        ]
+    ));
 }
 
 #[test]
 fn whole_calls_are_told_apart_without_an_index() {
     let two = r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},{"id":"b","function":{"name":"f","arguments":"{\"y\":2}"}}]}"#;
-    assert_eq!(calls(&deltas(&[two])), [call("a", "f", "{}"), call("b", "f", r#"{"y":2}"#)]);
+    assert_eq!(
+        calls(&deltas(&[two])),
+        [call("a", "f", "{}"), call("b", "f", r#"{"y":2}"#)]
+    );
     let fragments = [
         r#"{"tool_calls":[{"id":"a","function":{"name":"f"}}]}"#,
         r#"{"tool_calls":[{"function":{"arguments":"{\"x\""}}]}"#,
         r#"{"tool_calls":[{"function":{"arguments":":1}"}}]}"#,
         r#"{"tool_calls":[{"function":{"name":"g","arguments":"{}"}}]}"#,
     ];
-    assert_eq!(calls(&deltas(&fragments)), [call("a", "f", r#"{"x":1}"#), call("call_seed_1", "g", "{}")]);
+    assert_eq!(
+        calls(&deltas(&fragments)),
+        [call("a", "f", r#"{"x":1}"#), call("call_seed_1", "g", "{}")]
+    );
 }
 
 #[test]
@@ -258,13 +386,20 @@ fn a_repeated_index_is_repaired() {
         r#"{"tool_calls":[{"index":0,"id":"b","function":{"name":"f","arguments":"{\"y\":2}"}}]}"#,
         r#"{"tool_calls":[{"index":0,"id":"b","function":{"name":"f","arguments":" "}}]}"#,
     ];
-    assert_eq!(calls(&deltas(&with_ids)), [call("a", "f", "{}"), call("b", "f", r#"{"y":2} "#)]);
+    assert_eq!(
+        calls(&deltas(&with_ids)),
+        [call("a", "f", "{}"), call("b", "f", r#"{"y":2} "#)]
+    );
     let without = [
         r#"{"tool_calls":[{"index":0,"id":"","function":{"name":"f","arguments":"{\"x\":1}"}}]}"#,
         r#"{"tool_calls":[{"index":0,"id":null,"function":{"name":"f","arguments":"{\"x\":2}"}}]}"#,
         r#"{"tool_calls":[{"index":0,"function":{"name":"g","arguments":"{}"}}]}"#,
     ];
-    let want = [call("call_seed_0", "f", r#"{"x":1}"#), call("call_seed_1", "f", r#"{"x":2}"#), call("call_seed_2", "g", "{}")];
+    let want = [
+        call("call_seed_0", "f", r#"{"x":1}"#),
+        call("call_seed_1", "f", r#"{"x":2}"#),
+        call("call_seed_2", "g", "{}"),
+    ];
     assert_eq!(calls(&deltas(&without)), want);
     let repeating = [
         r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}]}"#,
@@ -275,10 +410,16 @@ fn a_repeated_index_is_repaired() {
 
 #[test]
 fn arguments_come_in_every_form() {
-    for (json, text) in
-        [("null", ""), (r#""""#, ""), (r#""null""#, "null"), (r#"{"a": 1}"#, r#"{"a": 1}"#), (r#""{\"a\":\"\\n\"}""#, r#"{"a":"\n"}"#)]
-    {
-        let delta = format!(r#"{{"tool_calls":[{{"index":3,"id":"a","function":{{"name":"f","arguments":{json}}}}}]}}"#);
+    for (json, text) in [
+        ("null", ""),
+        (r#""""#, ""),
+        (r#""null""#, "null"),
+        (r#"{"a": 1}"#, r#"{"a": 1}"#),
+        (r#""{\"a\":\"\\n\"}""#, r#"{"a":"\n"}"#),
+    ] {
+        let delta = format!(
+            r#"{{"tool_calls":[{{"index":3,"id":"a","function":{{"name":"f","arguments":{json}}}}}]}}"#
+        );
         assert_eq!(calls(&deltas(&[&delta])), [call("a", "f", text)], "{json}");
     }
 }
@@ -296,7 +437,9 @@ fn a_late_name_or_id_is_waited_for() {
     ]);
     assert_eq!(calls(&late_id), [call("call_seed_0", "f", "{}")]);
     let never = deltas(&[r#"{"tool_calls":[{"index":0,"id":"a","function":{"arguments":"{}"}}]}"#]);
-    assert!(matches!(&never.answer().choices[0].parts[..], [Part::Raw(raw)] if raw.data.contains("tool_calls")));
+    assert!(
+        matches!(&never.answer().choices[0].parts[..], [Part::Raw(raw)] if raw.data.contains("tool_calls"))
+    );
 }
 
 #[test]
@@ -306,7 +449,13 @@ fn legacy_and_custom_calls_and_signatures_are_known() {
         r#"{"choices":[{"index":0,"delta":{"function_call":{"arguments":"{}"}}}]}"#,
         r#"{"choices":[{"index":0,"delta":{},"finish_reason":"function_call"}]}"#,
     ]);
-    assert_eq!((calls(&legacy), finish(&legacy)), (vec![call("call_seed_0", "f", "{}")], Some(Reason::ToolCalls)));
+    assert_eq!(
+        (calls(&legacy), finish(&legacy)),
+        (
+            vec![call("call_seed_0", "f", "{}")],
+            Some(Reason::ToolCalls)
+        )
+    );
     let custom = deltas(&[
         r#"{"tool_calls":[{"index":0,"id":"a","type":"custom","custom":{"name":"f","input":"go "}}]}"#,
         r#"{"tool_calls":[{"index":0,"custom":{"input":"on"}}]}"#,
@@ -316,17 +465,29 @@ fn legacy_and_custom_calls_and_signatures_are_known() {
     let signed = deltas(&[
         r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"},"extra_content":{"google":{"thought_signature":"s"}}}]}"#,
     ]);
-    assert!(matches!(&signed.events[0], Event::ToolCall(call) if call.signature.as_deref() == Some("s")));
+    assert!(
+        matches!(&signed.events[0], Event::ToolCall(call) if call.signature.as_deref() == Some("s"))
+    );
 }
 
 #[test]
 fn calls_are_bounded() {
-    let many: Vec<String> = (0..600).map(|n| format!(r#"{{"index":{n},"id":"i{n}","function":{{"name":"f"}}}}"#)).collect();
-    let heard = payloads(&[&format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{}]}}}}]}}"#, many.join(","))]);
+    let many: Vec<String> = (0..600)
+        .map(|n| format!(r#"{{"index":{n},"id":"i{n}","function":{{"name":"f"}}}}"#))
+        .collect();
+    let heard = payloads(&[&format!(
+        r#"{{"choices":[{{"delta":{{"tool_calls":[{}]}}}}]}}"#,
+        many.join(",")
+    )]);
     assert!(matches!(heard.end, Err(DecodeError::Malformed { .. })));
-    let nameless =
-        format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":0,"function":{{"arguments":"{}"}}}}]}}}}]}}"#, "x".repeat(600_000));
-    assert!(matches!(payloads(&[&nameless, &nameless]).end, Err(DecodeError::Malformed { .. })));
+    let nameless = format!(
+        r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":0,"function":{{"arguments":"{}"}}}}]}}}}]}}"#,
+        "x".repeat(600_000)
+    );
+    assert!(matches!(
+        payloads(&[&nameless, &nameless]).end,
+        Err(DecodeError::Malformed { .. })
+    ));
 }
 
 #[test]
@@ -334,10 +495,22 @@ fn annotations_are_citations() {
     let heard = deltas(&[
         r#"{"annotations":[{"type":"url_citation","url_citation":{"url":"https://a.example","title":"A","content":"q","start_index":1,"end_index":4}}]}"#,
     ]);
-    let Event::Citation(it) = &heard.events[0] else { panic!("a citation") };
+    let Event::Citation(it) = &heard.events[0] else {
+        panic!("a citation")
+    };
     assert_eq!(
-        (it.url.as_deref(), it.title.as_deref(), it.quote.as_deref(), it.span),
-        (Some("https://a.example"), Some("A"), Some("q"), Some((1, 4)))
+        (
+            it.url.as_deref(),
+            it.title.as_deref(),
+            it.quote.as_deref(),
+            it.span
+        ),
+        (
+            Some("https://a.example"),
+            Some("A"),
+            Some("q"),
+            Some((1, 4))
+        )
     );
     assert!(it.data.starts_with(r#"{"type":"url_citation""#));
 }
@@ -349,9 +522,21 @@ fn repeated_sources_are_told_once_and_the_last_win() {
         r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}],"citations":["https://a.example","https://b.example","https://b.example"],"search_results":[{"url":"https://a.example","title":"A","date":null}]}"#,
         r#"{"choices":[],"citations":["https://a.example","https://b.example"],"search_results":null,"usage":{"prompt_tokens":1}}"#,
     ]);
-    let links: Vec<_> =
-        heard.events.iter().filter_map(|event| if let Event::Citation(it) = event { it.url.as_deref() } else { None }).collect();
-    assert_eq!((links, heard.usage_only), (vec!["https://a.example", "https://b.example"], 0));
+    let links: Vec<_> = heard
+        .events
+        .iter()
+        .filter_map(|event| {
+            if let Event::Citation(it) = event {
+                it.url.as_deref()
+            } else {
+                None
+            }
+        })
+        .collect();
+    assert_eq!(
+        (links, heard.usage_only),
+        (vec!["https://a.example", "https://b.example"], 0)
+    );
     assert!(matches!(heard.events.last(), Some(Event::Finish(_))));
 }
 
@@ -361,7 +546,11 @@ fn finish_reasons_may_be_repeated_and_the_last_counts() {
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"length"}]}"#,
         r#"{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":1}}"#,
     ]);
-    let ends = heard.events.iter().filter(|event| matches!(event, Event::Finish(_))).count();
+    let ends = heard
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Finish(_)))
+        .count();
     assert_eq!((ends, finish(&heard)), (1, Some(Reason::ToolCalls)));
 }
 
@@ -375,14 +564,29 @@ fn finish_reasons_have_a_meaning() {
         ("content_filter", Reason::ContentFilter),
         ("abort", Reason::Cancelled),
     ] {
-        let heard = payloads(&[&format!(r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{word}"}}]}}"#)]);
+        let heard = payloads(&[&format!(
+            r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{word}"}}]}}"#
+        )]);
         let answer = heard.answer();
         let finish = answer.choices[0].finish.as_ref().unwrap();
-        assert_eq!((finish.reason, finish.native.as_deref()), (reason, Some(word)));
+        assert_eq!(
+            (finish.reason, finish.native.as_deref()),
+            (reason, Some(word))
+        );
     }
-    let failed = payloads(&[r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"insufficient_system_resource"}]}"#]);
-    assert_eq!((failed.fault().code, failed.markers), (Code::UpstreamError, 1));
-    assert!(!failed.events.iter().any(|event| matches!(event, Event::Finish(_))));
+    let failed = payloads(&[
+        r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"insufficient_system_resource"}]}"#,
+    ]);
+    assert_eq!(
+        (failed.fault().code, failed.markers),
+        (Code::UpstreamError, 1)
+    );
+    assert!(
+        !failed
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Finish(_)))
+    );
 }
 
 #[test]
@@ -394,7 +598,10 @@ fn usage_is_found_everywhere_and_the_last_wins() {
         format!(r#"{{"choices":[],"x_groq":{{"id":"r","usage":{body}}},"usage":{body}}}"#),
         format!(r#"{{"choices":[],"x_groq":{{"id":"r","usage":{body}}}}}"#),
     ] {
-        let heard = payloads(&[r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#, &payload]);
+        let heard = payloads(&[
+            r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#,
+            &payload,
+        ]);
         assert_eq!(heard.usage.unwrap().output, Some(2), "{payload}");
     }
 }
@@ -403,9 +610,18 @@ fn usage_is_found_everywhere_and_the_last_wins() {
 fn only_usage_alone_is_left_out() {
     let usage = r#""usage":{"prompt_tokens":5}"#;
     for (payload, left_out) in [
-        (format!(r#"{{"id":"","choices":[],"p":"abc",{usage},"x_groq":{{}}}}"#), 1),
-        (format!(r#"{{"choices":[],{usage},"prompt_filter_results":[]}}"#), 1),
-        (format!(r#"{{"choices":[],{usage},"timings":{{"predicted_n":2}}}}"#), 0),
+        (
+            format!(r#"{{"id":"","choices":[],"p":"abc",{usage},"x_groq":{{}}}}"#),
+            1,
+        ),
+        (
+            format!(r#"{{"choices":[],{usage},"prompt_filter_results":[]}}"#),
+            1,
+        ),
+        (
+            format!(r#"{{"choices":[],{usage},"timings":{{"predicted_n":2}}}}"#),
+            0,
+        ),
         (format!(r#"{{"choices":[{{"delta":{{}}}}],{usage}}}"#), 0),
         (r#"{"choices":[],"usage":null}"#.to_owned(), 0),
     ] {
@@ -417,36 +633,104 @@ fn only_usage_alone_is_left_out() {
 fn errors_are_found_in_every_shape() {
     let plain = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
     for (payload, code, status) in [
-        (r#"{"error":{"message":"m","type":"server_error","param":null,"code":null}}"#, "upstream_error", 502),
-        (r#"{"error":{"message":"m","type":"invalid_request_error","code":"context_length_exceeded"}}"#, "context_length_exceeded", 400),
-        (r#"{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}"#, "insufficient_quota", 429),
-        (r#"{"error":{"message":"m","code":"content_filter"}}"#, "content_filter", 400),
-        (r#"{"error":{"message":"m","code":429}}"#, "rate_limited", 429),
-        (r#"{"error":{"message":"m","code":"401"}}"#, "upstream_auth", 502),
+        (
+            r#"{"error":{"message":"m","type":"server_error","param":null,"code":null}}"#,
+            "upstream_error",
+            502,
+        ),
+        (
+            r#"{"error":{"message":"m","type":"invalid_request_error","code":"context_length_exceeded"}}"#,
+            "context_length_exceeded",
+            400,
+        ),
+        (
+            r#"{"error":{"message":"m","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+            "insufficient_quota",
+            429,
+        ),
+        (
+            r#"{"error":{"message":"m","code":"content_filter"}}"#,
+            "content_filter",
+            400,
+        ),
+        (
+            r#"{"error":{"message":"m","code":429}}"#,
+            "rate_limited",
+            429,
+        ),
+        (
+            r#"{"error":{"message":"m","code":"401"}}"#,
+            "upstream_auth",
+            502,
+        ),
         (
             r#"{"error":{"message":"m","code":502,"metadata":{"error_type":"provider_unavailable"}},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#,
             "upstream_error",
             502,
         ),
-        (r#"{"error":{"message":"m","code":400,"metadata":{"error_type":"context_length_exceeded"}}}"#, "context_length_exceeded", 400),
-        (r#"{"error":"the text","error_type":"overloaded"}"#, "overloaded", 503),
-        (r#"{"choices":[],"x_groq":{"error":"over_capacity"}}"#, "upstream_error", 502),
-        (r#"{"object":"error","message":"m","type":"BadRequestError","code":400}"#, "invalid_request", 400),
+        (
+            r#"{"error":{"message":"m","code":400,"metadata":{"error_type":"context_length_exceeded"}}}"#,
+            "context_length_exceeded",
+            400,
+        ),
+        (
+            r#"{"error":"the text","error_type":"overloaded"}"#,
+            "overloaded",
+            503,
+        ),
+        (
+            r#"{"choices":[],"x_groq":{"error":"over_capacity"}}"#,
+            "upstream_error",
+            502,
+        ),
+        (
+            r#"{"object":"error","message":"m","type":"BadRequestError","code":400}"#,
+            "invalid_request",
+            400,
+        ),
         (r#"{"detail":"m"}"#, "upstream_error", 502),
-        (r#"{"choices":null,"base_resp":{"status_code":1002,"status_msg":"m"}}"#, "upstream_error", 502),
-        (r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#, "overloaded", 503),
+        (
+            r#"{"choices":null,"base_resp":{"status_code":1002,"status_msg":"m"}}"#,
+            "upstream_error",
+            502,
+        ),
+        (
+            r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#,
+            "overloaded",
+            503,
+        ),
     ] {
         let heard = payloads(&[plain, payload]);
-        assert_eq!((heard.fault().told_code(), heard.fault().status.as_u16()), (code, status), "{payload}");
-        assert_eq!((heard.answer().choices[0].text(), heard.markers), ("a".to_owned(), 0), "the payload is passed on: {payload}");
+        assert_eq!(
+            (heard.fault().told_code(), heard.fault().status.as_u16()),
+            (code, status),
+            "{payload}"
+        );
+        assert_eq!(
+            (heard.answer().choices[0].text(), heard.markers),
+            ("a".to_owned(), 0),
+            "the payload is passed on: {payload}"
+        );
     }
-    assert!(payloads(&[plain, r#"{"choices":[],"error":null}"#, r#"{"choices":[],"error":{}}"#]).end.is_ok());
+    assert!(
+        payloads(&[
+            plain,
+            r#"{"choices":[],"error":null}"#,
+            r#"{"choices":[],"error":{}}"#
+        ])
+        .end
+        .is_ok()
+    );
 }
 
 #[test]
 fn an_error_under_its_own_event_name_is_an_error() {
-    let heard = hear("event: error\ndata: {\"message\":\"m\",\"code\":\"rate_limit_exceeded\"}\n\n");
-    assert_eq!((heard.fault().code, heard.fault().side, heard.markers), (Code::RateLimited, Side::Upstream, 0));
+    let heard =
+        hear("event: error\ndata: {\"message\":\"m\",\"code\":\"rate_limit_exceeded\"}\n\n");
+    assert_eq!(
+        (heard.fault().code, heard.fault().side, heard.markers),
+        (Code::RateLimited, Side::Upstream, 0)
+    );
     let text = hear("event: error\ndata: out of memory\n\n");
     assert!(text.fault().message.contains("out of memory"));
     assert_eq!(text.markers, 1, "what is no JSON is not passed on");
@@ -461,20 +745,40 @@ fn an_error_beside_the_events_is_an_error() {
         "junk\n{\"error\":{\"code\":503}}",
     ] {
         let heard = hear(&format!("{begun}{stray}"));
-        assert_eq!((heard.fault().code, heard.markers), (Code::Overloaded, 1), "{stray}");
+        assert_eq!(
+            (heard.fault().code, heard.markers),
+            (Code::Overloaded, 1),
+            "{stray}"
+        );
     }
-    assert!(hear(&format!("{begun}error: out of memory\n")).fault().message.contains("out of memory"));
+    assert!(
+        hear(&format!("{begun}error: out of memory\n"))
+            .fault()
+            .message
+            .contains("out of memory")
+    );
     assert!(hear(&format!("{begun}some junk\n")).end.is_ok());
 }
 
 #[test]
 fn an_error_wins_over_everything_after_it() {
-    let heard = payloads(&[r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#, r#"{"error":{"message":"m"}}"#]);
+    let heard = payloads(&[
+        r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
+        r#"{"error":{"message":"m"}}"#,
+    ]);
     assert_eq!(heard.fault().code, Code::UpstreamError);
     let mut decoder = Decoder::new("s");
-    let frame = |data: &'static str| Frame { name: ByteString::new(), data: data.into(), kind: FrameKind::Whole };
+    let frame = |data: &'static str| Frame {
+        name: ByteString::new(),
+        data: data.into(),
+        kind: FrameKind::Whole,
+    };
     let mut out = Decoded::default();
-    assert!(decoder.decode(&frame(r#"{"error":"m"}"#), &mut out).is_err());
+    assert!(
+        decoder
+            .decode(&frame(r#"{"error":"m"}"#), &mut out)
+            .is_err()
+    );
     assert!(decoder.decode(&frame("[DONE]"), &mut out).is_err());
     assert!(decoder.finish(&mut out).is_err() && !out.done);
 }
@@ -482,33 +786,64 @@ fn an_error_wins_over_everything_after_it() {
 #[test]
 fn only_a_complete_stream_is_a_success() {
     let chunk = |index: u16, finish: &str| {
-        format!("data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{finish}}}]}}\n\n")
+        format!(
+            "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{finish}}}]}}\n\n"
+        )
     };
     assert!(matches!(hear("").end, Err(DecodeError::CutShort)));
-    assert!(matches!(hear(&chunk(0, "null")).end, Err(DecodeError::CutShort)));
-    assert!(matches!(hear(&[chunk(0, "\"stop\""), chunk(1, "null")].concat()).end, Err(DecodeError::CutShort)));
-    assert!(hear(&[chunk(0, "\"stop\""), chunk(1, "\"stop\"")].concat()).end.is_ok());
+    assert!(matches!(
+        hear(&chunk(0, "null")).end,
+        Err(DecodeError::CutShort)
+    ));
+    assert!(matches!(
+        hear(&[chunk(0, "\"stop\""), chunk(1, "null")].concat()).end,
+        Err(DecodeError::CutShort)
+    ));
+    assert!(
+        hear(&[chunk(0, "\"stop\""), chunk(1, "\"stop\"")].concat())
+            .end
+            .is_ok()
+    );
     let marked = hear(&[chunk(0, "null"), "data:[DONE]\n\n".to_owned()].concat());
-    assert_eq!((finish(&marked), marked.end.is_ok()), (Some(Reason::Stop), true));
-    assert_eq!(marked.answer().choices[0].finish.as_ref().unwrap().native, None);
+    assert_eq!(
+        (finish(&marked), marked.end.is_ok()),
+        (Some(Reason::Stop), true)
+    );
+    assert_eq!(
+        marked.answer().choices[0].finish.as_ref().unwrap().native,
+        None
+    );
 }
 
 #[test]
 fn a_last_event_without_its_blank_line_counts_if_it_is_whole() {
-    assert!(hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}").end.is_ok());
-    assert!(hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]").end.is_ok());
-    let cut = hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"con");
+    assert!(
+        hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}")
+            .end
+            .is_ok()
+    );
+    assert!(
+        hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]")
+            .end
+            .is_ok()
+    );
+    let cut = hear(
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"con",
+    );
     assert_eq!(cut.answer().choices[0].text(), "a");
     assert!(matches!(cut.end, Err(DecodeError::CutShort)) && cut.markers == 1);
 }
 
 #[test]
 fn blocks_without_json_are_markers_and_broken_json_is_an_error() {
-    let heard =
-        hear("data: ping\n\ndata:\n\ndata: [START]\n\ndata: [1]\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+    let heard = hear(
+        "data: ping\n\ndata:\n\ndata: [START]\n\ndata: [1]\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+    );
     assert_eq!((heard.markers, heard.end.is_ok()), (3, true));
     let broken = hear("data: {\"choices\":[{\"delta\":{\"content\":\"secret\n\n");
-    let Err(error @ DecodeError::Malformed { .. }) = &broken.end else { panic!("malformed") };
+    let Err(error @ DecodeError::Malformed { .. }) = &broken.end else {
+        panic!("malformed")
+    };
     assert!(!error.to_string().contains("secret"));
 }
 
@@ -561,8 +896,12 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
     leaf.prop_recursive(4, 32, 4, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::Array),
-            prop::collection::vec((prop::sample::select(names.to_vec()), inner), 0..5)
-                .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+            prop::collection::vec((prop::sample::select(names.to_vec()), inner), 0..5).prop_map(
+                |members| members
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect()
+            ),
         ]
     })
 }

@@ -4,14 +4,22 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::chat::{CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult};
+use crate::model::chat::{
+    CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
+};
 use crate::model::target::Provider;
 use crate::model::wire::DialectId;
 use crate::wire::Wire as _;
 use crate::wire::openai_responses::OpenaiResponses;
 
 fn target_named(model: &str) -> Target {
-    Target { provider: Arc::new(Provider::example(WireId::OpenaiResponses, "https://up.example/v1")), model: model.into() }
+    Target {
+        provider: Arc::new(Provider::example(
+            WireId::OpenaiResponses,
+            "https://up.example/v1",
+        )),
+        model: model.into(),
+    }
 }
 
 fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
@@ -30,9 +38,14 @@ fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
         include_usage: false,
         input_estimate: 0,
         user: None,
-        headers: [("openai-beta", "x"), ("traceparent", "t"), ("anthropic-beta", "a"), ("cookie", "c")]
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .to_vec(),
+        headers: [
+            ("openai-beta", "x"),
+            ("traceparent", "t"),
+            ("anthropic-beta", "a"),
+            ("cookie", "c"),
+        ]
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .to_vec(),
         translate: |_| Err(Fault::new(Code::InternalError, "never called")),
         chat: OnceLock::from(Ok(chat)),
     }
@@ -40,7 +53,12 @@ fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
 
 /// The body that a chat becomes for a model.
 fn body_for(model: &str, chat: Chat) -> Value {
-    let draft = draft(&ask(WireId::OpenaiChat, "", chat), &target_named(model), Mode::Stream).unwrap();
+    let draft = draft(
+        &ask(WireId::OpenaiChat, "", chat),
+        &target_named(model),
+        Mode::Stream,
+    )
+    .unwrap();
     serde_json::from_slice(&draft.body).unwrap()
 }
 
@@ -50,13 +68,22 @@ fn body(chat: Chat) -> Value {
 
 /// The parameter that is refused, and the words.
 fn refused(chat: Chat) -> (String, String) {
-    let fault = draft(&ask(WireId::OpenaiChat, "", chat), &target_named("gpt-5"), Mode::Stream).unwrap_err();
+    let fault = draft(
+        &ask(WireId::OpenaiChat, "", chat),
+        &target_named("gpt-5"),
+        Mode::Stream,
+    )
+    .unwrap_err();
     assert_eq!(fault.status.as_u16(), 400);
     (fault.param.unwrap(), fault.message)
 }
 
 fn say(role: Role, parts: Vec<Part>) -> Message {
-    Message { role, name: Some("ann".into()), parts }
+    Message {
+        role,
+        name: Some("ann".into()),
+        parts,
+    }
 }
 
 fn text(text: &str) -> Part {
@@ -64,7 +91,10 @@ fn text(text: &str) -> Part {
 }
 
 fn chat(messages: Vec<Message>) -> Chat {
-    Chat { messages, ..Chat::default() }
+    Chat {
+        messages,
+        ..Chat::default()
+    }
 }
 
 fn hi() -> Chat {
@@ -76,28 +106,62 @@ fn raw(json: &str) -> Box<RawValue> {
 }
 
 fn function(name: &str, parameters: Option<&str>, strict: Option<bool>) -> Tool {
-    Tool::Function { name: name.into(), description: Some("d".into()), parameters: parameters.map(raw), strict, cache: None }
+    Tool::Function {
+        name: name.into(),
+        description: Some("d".into()),
+        parameters: parameters.map(raw),
+        strict,
+        cache: None,
+    }
 }
 
 fn custom(json: &str) -> Tool {
-    Tool::Native { wire: WireId::OpenaiChat, kind: "custom".into(), json: raw(json) }
+    Tool::Native {
+        wire: WireId::OpenaiChat,
+        kind: "custom".into(),
+        json: raw(json),
+    }
 }
 
 fn result(id: &str, parts: Vec<Part>) -> Message {
-    say(Role::Tool, vec![Part::ToolResult(ToolResult { id: id.into(), name: None, parts, is_error: true })])
+    say(
+        Role::Tool,
+        vec![Part::ToolResult(ToolResult {
+            id: id.into(),
+            name: None,
+            parts,
+            is_error: true,
+        })],
+    )
 }
 
 fn call(id: &str, arguments: &str, custom: bool) -> Part {
-    Part::ToolCall(PastCall { id: id.into(), name: "f".into(), arguments: arguments.into(), signature: None, wire: None, custom })
+    Part::ToolCall(PastCall {
+        id: id.into(),
+        name: "f".into(),
+        arguments: arguments.into(),
+        signature: None,
+        wire: None,
+        custom,
+    })
 }
 
 fn past(text: &str, signature: Option<&str>, redacted: Option<&str>, wire: Option<WireId>) -> Part {
     let (signature, redacted) = (signature.map(Into::into), redacted.map(Into::into));
-    Part::Reasoning(PastReasoning { text: text.into(), signature, redacted, wire, on_text: false })
+    Part::Reasoning(PastReasoning {
+        text: text.into(),
+        signature,
+        redacted,
+        wire,
+        on_text: false,
+    })
 }
 
 fn data(media_type: &str) -> Source {
-    Source::Data { media_type: media_type.into(), base64: "AA==".into() }
+    Source::Data {
+        media_type: media_type.into(),
+        base64: "AA==".into(),
+    }
 }
 
 fn url() -> Source {
@@ -107,27 +171,72 @@ fn url() -> Source {
 #[test]
 fn a_body_of_this_shape_goes_out_as_it_came() {
     let shaped = |body, mode| {
-        let draft = draft(&ask(WireId::OpenaiResponses, body, Chat::default()), &target_named("up\"m"), mode).unwrap();
+        let draft = draft(
+            &ask(WireId::OpenaiResponses, body, Chat::default()),
+            &target_named("up\"m"),
+            mode,
+        )
+        .unwrap();
         String::from_utf8(draft.body.to_vec()).unwrap()
     };
-    assert_eq!(shaped(r#"{ "model":"m", "stream":false,"x":1.0 }"#, Mode::Stream), r#"{ "model":"up\"m", "stream":true,"x":1.0 }"#);
-    assert_eq!(shaped(r#"{"model":"m","stream": true}"#, Mode::Stream), r#"{"model":"up\"m","stream": true}"#);
-    assert_eq!(shaped(r#"{"model":"m","input":[]}"#, Mode::Whole), r#"{"model":"up\"m","input":[]}"#);
-    assert_eq!(shaped(r#"{"model":"m","stream":true}"#, Mode::Whole), r#"{"model":"up\"m","stream":false}"#);
-    let wrong = draft(&ask(WireId::OpenaiResponses, "[]", Chat::default()), &target_named("m"), Mode::Stream).unwrap_err();
+    assert_eq!(
+        shaped(r#"{ "model":"m", "stream":false,"x":1.0 }"#, Mode::Stream),
+        r#"{ "model":"up\"m", "stream":true,"x":1.0 }"#
+    );
+    assert_eq!(
+        shaped(r#"{"model":"m","stream": true}"#, Mode::Stream),
+        r#"{"model":"up\"m","stream": true}"#
+    );
+    assert_eq!(
+        shaped(r#"{"model":"m","input":[]}"#, Mode::Whole),
+        r#"{"model":"up\"m","input":[]}"#
+    );
+    assert_eq!(
+        shaped(r#"{"model":"m","stream":true}"#, Mode::Whole),
+        r#"{"model":"up\"m","stream":false}"#
+    );
+    let wrong = draft(
+        &ask(WireId::OpenaiResponses, "[]", Chat::default()),
+        &target_named("m"),
+        Mode::Stream,
+    )
+    .unwrap_err();
     assert_eq!(wrong.status.as_u16(), 400);
 }
 
 #[test]
 fn a_written_request_leaves_nothing_behind() {
-    let drafted = draft(&ask(WireId::OpenaiChat, "", hi()), &target_named("gpt-5"), Mode::Stream).unwrap();
+    let drafted = draft(
+        &ask(WireId::OpenaiChat, "", hi()),
+        &target_named("gpt-5"),
+        Mode::Stream,
+    )
+    .unwrap();
     assert_eq!(drafted.path, "/responses");
-    assert_eq!(drafted.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["openai-beta", "traceparent"]);
+    assert_eq!(
+        drafted
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>(),
+        ["openai-beta", "traceparent"]
+    );
     let expected = json!({"model": "gpt-5", "input": [{"type": "message", "role": "user", "content": "hi"}],
         "include": ["reasoning.encrypted_content"], "store": false, "stream": true});
-    assert_eq!(serde_json::from_slice::<Value>(&drafted.body).unwrap(), expected);
-    let whole = draft(&ask(WireId::OpenaiChat, "", hi()), &target_named("gpt-5"), Mode::Whole).unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&whole.body).unwrap()["stream"], false);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&drafted.body).unwrap(),
+        expected
+    );
+    let whole = draft(
+        &ask(WireId::OpenaiChat, "", hi()),
+        &target_named("gpt-5"),
+        Mode::Whole,
+    )
+    .unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&whole.body).unwrap()["stream"],
+        false
+    );
 }
 
 #[test]
@@ -144,7 +253,11 @@ fn models_that_do_not_reason_are_not_asked_for_reasoning() {
         ("gpt-5-chat-latest", false),
         ("chatgpt-4o-latest", false),
     ] {
-        assert_eq!(body_for(model, hi()).get("include").is_some(), asked, "{model}");
+        assert_eq!(
+            body_for(model, hi()).get("include").is_some(),
+            asked,
+            "{model}"
+        );
     }
 }
 
@@ -152,14 +265,22 @@ fn models_that_do_not_reason_are_not_asked_for_reasoning() {
 fn leading_instructions_stand_apart_and_later_ones_in_place() {
     let messages = || {
         vec![
-            say(Role::System, vec![text("one"), Part::CacheMark(CacheMark::default())]),
+            say(
+                Role::System,
+                vec![text("one"), Part::CacheMark(CacheMark::default())],
+            ),
             say(Role::System, vec![text(""), text("two")]),
             say(Role::User, vec![text("a"), text("b")]),
             say(Role::System, vec![text("three")]),
             say(Role::User, vec![]),
         ]
     };
-    let body_of = |format| body(Chat { format, ..chat(messages()) });
+    let body_of = |format| {
+        body(Chat {
+            format,
+            ..chat(messages())
+        })
+    };
     let told = body_of(None);
     assert_eq!(told["instructions"], "one\n\ntwo");
     let rest = [
@@ -170,10 +291,16 @@ fn leading_instructions_stand_apart_and_later_ones_in_place() {
     assert_eq!(told["input"], json!(rest));
     let json_wanted = body_of(Some(Format::Json));
     assert_eq!(json_wanted.get("instructions"), None);
-    assert_eq!(json_wanted["input"][0], json!({"type": "message", "role": "developer", "content": "one"}));
+    assert_eq!(
+        json_wanted["input"][0],
+        json!({"type": "message", "role": "developer", "content": "one"})
+    );
     assert_eq!(json_wanted["input"].as_array().unwrap().len(), 5);
     let alone = body(chat(vec![say(Role::System, vec![text("only")])]));
-    assert_eq!((alone.get("instructions"), &alone["input"][0]["content"]), (None, &json!("only")));
+    assert_eq!(
+        (alone.get("instructions"), &alone["input"][0]["content"]),
+        (None, &json!("only"))
+    );
 }
 
 #[test]
@@ -198,9 +325,21 @@ fn past_turns_are_items_in_order() {
             ],
         ),
         result("c1", vec![text("r")]),
-        result("c2", vec![text("see"), Part::Image { source: data("image/png"), detail: None }]),
+        result(
+            "c2",
+            vec![
+                text("see"),
+                Part::Image {
+                    source: data("image/png"),
+                    detail: None,
+                },
+            ],
+        ),
         result("c3", vec![]),
-        say(Role::Assistant, vec![text("done"), past("", Some("rs_9"), Some("E9"), ours)]),
+        say(
+            Role::Assistant,
+            vec![text("done"), past("", Some("rs_9"), Some("E9"), ours)],
+        ),
     ];
     let expected = json!([
         {"type": "message", "role": "user", "content": "q"},
@@ -225,34 +364,65 @@ fn ids_that_the_wire_does_not_take_are_the_same_for_call_and_answer() {
     let odd = ["functions.f:0", "é", &long, ""];
     let calls = odd.iter().map(|id| call(id, "{}", false)).collect();
     let answers = odd.iter().map(|id| result(id, vec![text("r")]));
-    let messages = [say(Role::User, vec![text("q")]), say(Role::Assistant, calls)].into_iter().chain(answers).collect();
+    let messages = [
+        say(Role::User, vec![text("q")]),
+        say(Role::Assistant, calls),
+    ]
+    .into_iter()
+    .chain(answers)
+    .collect();
     let told = body(chat(messages));
-    let ids: Vec<&str> = told["input"].as_array().unwrap().iter().filter_map(|item| item["call_id"].as_str()).collect();
+    let ids: Vec<&str> = told["input"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|item| item["call_id"].as_str())
+        .collect();
     let (called, answered) = ids.split_at(odd.len());
     assert_eq!(called, answered);
     for (at, id) in called.iter().enumerate() {
-        assert!(id.len() <= 64 && id.starts_with("call_") && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'), "{id}");
+        assert!(
+            id.len() <= 64
+                && id.starts_with("call_")
+                && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'),
+            "{id}"
+        );
         assert!(!called[..at].contains(id), "ids tell calls apart");
     }
-    assert_eq!(called[0], "call_d6bdd4de328a22edd610f9548b4f419f", "the same for ever");
+    assert_eq!(
+        called[0], "call_d6bdd4de328a22edd610f9548b4f419f",
+        "the same for ever"
+    );
 }
 
 #[test]
 fn files_become_what_the_wire_has_for_them() {
-    let file = |source, filename: Option<&str>| Part::File { source, filename: filename.map(Into::into) };
+    let file = |source, filename: Option<&str>| Part::File {
+        source,
+        filename: filename.map(Into::into),
+    };
     let id = || Source::FileId("file-1".into());
     let told = body(chat(vec![say(
         Role::User,
         vec![
-            Part::Image { source: url(), detail: Some("low".into()) },
-            Part::Image { source: id(), detail: None },
+            Part::Image {
+                source: url(),
+                detail: Some("low".into()),
+            },
+            Part::Image {
+                source: id(),
+                detail: None,
+            },
             file(url(), Some("a.pdf")),
             file(id(), Some("a.pdf")),
             file(data("application/pdf"), None),
             file(data("text/csv"), Some("t.csv")),
             file(data("text/csv"), None),
             file(data("image/png"), Some("p.png")),
-            Part::Audio { data: "AA==".into(), format: "wav".into() },
+            Part::Audio {
+                data: "AA==".into(),
+                format: "wav".into(),
+            },
         ],
     )]));
     let expected = json!([
@@ -271,34 +441,66 @@ fn files_become_what_the_wire_has_for_them() {
 
 #[test]
 fn what_messages_cannot_hold_is_refused_by_name() {
-    let image = || Part::Image { source: url(), detail: None };
-    let audio = || Part::Audio { data: "AA==".into(), format: "wav".into() };
-    let nested = || Part::ToolResult(ToolResult { id: "1".into(), name: None, parts: Vec::new(), is_error: false });
+    let image = || Part::Image {
+        source: url(),
+        detail: None,
+    };
+    let audio = || Part::Audio {
+        data: "AA==".into(),
+        format: "wav".into(),
+    };
+    let nested = || {
+        Part::ToolResult(ToolResult {
+            id: "1".into(),
+            name: None,
+            parts: Vec::new(),
+            is_error: false,
+        })
+    };
     for (messages, words) in [
         (vec![say(Role::Assistant, vec![image()])], "images"),
         (vec![say(Role::Assistant, vec![nested()])], "images"),
         (vec![result("1", vec![audio()])], "answer"),
         (vec![result("1", vec![nested()])], "answer"),
-        (vec![say(Role::User, vec![call("1", "", false)])], "tool calls"),
-        (vec![say(Role::User, vec![past("", None, None, None)])], "reasoning"),
+        (
+            vec![say(Role::User, vec![call("1", "", false)])],
+            "tool calls",
+        ),
+        (
+            vec![say(Role::User, vec![past("", None, None, None)])],
+            "reasoning",
+        ),
     ] {
         let (param, message) = refused(chat(messages));
         assert_eq!(param, "messages");
-        assert!(message.starts_with("messages[0]: ") && message.contains(words), "{message}");
+        assert!(
+            message.starts_with("messages[0]: ") && message.contains(words),
+            "{message}"
+        );
     }
 }
 
 #[test]
 fn tools_are_flat_and_say_whether_they_are_strict() {
     let tools = vec![
-        function("f", Some(r#"{"type":"object","properties":{"x":{}}}"#), Some(true)),
+        function(
+            "f",
+            Some(r#"{"type":"object","properties":{"x":{}}}"#),
+            Some(true),
+        ),
         function("g", None, None),
         custom(
             r#"{"type":"custom","custom":{"name":"c","description":"e\u00e9","format":{"type":"grammar","grammar":{"syntax":"lark","definition":"a\nb"}}}}"#,
         ),
         custom(r#"{"type":"custom","custom":{"name":"d","format":{"type":"text"}}}"#),
-        custom(r#"{"type":"custom","custom":{"name":"e","format":{"type":"grammar","syntax":"regex","definition":"a+"}}}"#),
-        Tool::Native { wire: WireId::OpenaiResponses, kind: "web_search".into(), json: raw(r#"{"type":"web_search"}"#) },
+        custom(
+            r#"{"type":"custom","custom":{"name":"e","format":{"type":"grammar","syntax":"regex","definition":"a+"}}}"#,
+        ),
+        Tool::Native {
+            wire: WireId::OpenaiResponses,
+            kind: "web_search".into(),
+            json: raw(r#"{"type":"web_search"}"#),
+        },
     ];
     let expected = json!([
         {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object", "properties": {"x": {}}}, "strict": true},
@@ -309,31 +511,84 @@ fn tools_are_flat_and_say_whether_they_are_strict() {
         {"type": "web_search"},
     ]);
     assert_eq!(body(Chat { tools, ..hi() })["tools"], expected);
-    let native = |wire, kind: &str| Tool::Native { wire, kind: kind.into(), json: raw("{}") };
-    for tool in [native(WireId::Gemini, "google_search"), native(WireId::OpenaiChat, "web_search"), custom(r#"{"type":"custom"}"#)] {
-        assert_eq!(refused(Chat { tools: vec![tool], ..hi() }).0, "tools");
+    let native = |wire, kind: &str| Tool::Native {
+        wire,
+        kind: kind.into(),
+        json: raw("{}"),
+    };
+    for tool in [
+        native(WireId::Gemini, "google_search"),
+        native(WireId::OpenaiChat, "web_search"),
+        custom(r#"{"type":"custom"}"#),
+    ] {
+        assert_eq!(
+            refused(Chat {
+                tools: vec![tool],
+                ..hi()
+            })
+            .0,
+            "tools"
+        );
     }
 }
 
 #[test]
 fn tool_choices() {
     let chosen = |tool_choice, parallel_tools| {
-        let tools = vec![function("f", None, None), custom(r#"{"type":"custom","custom":{"name":"c"}}"#)];
-        let body = body(Chat { tools, tool_choice, parallel_tools, ..hi() });
-        (body["tool_choice"].clone(), body["parallel_tool_calls"].clone())
+        let tools = vec![
+            function("f", None, None),
+            custom(r#"{"type":"custom","custom":{"name":"c"}}"#),
+        ];
+        let body = body(Chat {
+            tools,
+            tool_choice,
+            parallel_tools,
+            ..hi()
+        });
+        (
+            body["tool_choice"].clone(),
+            body["parallel_tool_calls"].clone(),
+        )
     };
     assert_eq!(chosen(None, None), (Value::Null, Value::Null));
-    assert_eq!(chosen(Some(ToolChoice::None), Some(false)), (json!("none"), json!(false)));
-    assert_eq!(chosen(Some(ToolChoice::Auto), Some(true)), (json!("auto"), json!(true)));
-    assert_eq!(chosen(Some(ToolChoice::Required), None).0, json!("required"));
-    assert_eq!(chosen(Some(ToolChoice::Named("f".into())), None).0, json!({"type": "function", "name": "f"}));
-    assert_eq!(chosen(Some(ToolChoice::Named("c".into())), None).0, json!({"type": "custom", "name": "c"}));
+    assert_eq!(
+        chosen(Some(ToolChoice::None), Some(false)),
+        (json!("none"), json!(false))
+    );
+    assert_eq!(
+        chosen(Some(ToolChoice::Auto), Some(true)),
+        (json!("auto"), json!(true))
+    );
+    assert_eq!(
+        chosen(Some(ToolChoice::Required), None).0,
+        json!("required")
+    );
+    assert_eq!(
+        chosen(Some(ToolChoice::Named("f".into())), None).0,
+        json!({"type": "function", "name": "f"})
+    );
+    assert_eq!(
+        chosen(Some(ToolChoice::Named("c".into())), None).0,
+        json!({"type": "custom", "name": "c"})
+    );
     let tools = json!([{"type": "function", "name": "f"}, {"type": "custom", "name": "c"}]);
     for (required, mode) in [(true, "required"), (false, "auto")] {
-        let allowed = ToolChoice::Allowed { names: vec!["f".into(), "c".into()], required };
-        assert_eq!(chosen(Some(allowed), None).0, json!({"type": "allowed_tools", "mode": mode, "tools": tools}));
+        let allowed = ToolChoice::Allowed {
+            names: vec!["f".into(), "c".into()],
+            required,
+        };
+        assert_eq!(
+            chosen(Some(allowed), None).0,
+            json!({"type": "allowed_tools", "mode": mode, "tools": tools})
+        );
     }
-    let untooled = |choice| body(Chat { tool_choice: Some(choice), parallel_tools: Some(false), ..hi() });
+    let untooled = |choice| {
+        body(Chat {
+            tool_choice: Some(choice),
+            parallel_tools: Some(false),
+            ..hi()
+        })
+    };
     assert_eq!(untooled(ToolChoice::Auto).get("tool_choice"), None);
     assert_eq!(untooled(ToolChoice::Required)["tool_choice"], "required");
     assert_eq!(untooled(ToolChoice::None).get("parallel_tool_calls"), None);
@@ -370,15 +625,32 @@ fn wishes_have_this_wires_names() {
         "include": ["reasoning.encrypted_content", "message.output_text.logprobs"], "store": false, "metadata": {"a": "b"},
         "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "u", "stream": true});
     assert_eq!(told, expected);
-    assert_eq!(body(Chat { max_tokens: Some(17), ..hi() })["max_output_tokens"], 17);
+    assert_eq!(
+        body(Chat {
+            max_tokens: Some(17),
+            ..hi()
+        })["max_output_tokens"],
+        17
+    );
 }
 
 #[test]
 fn a_budget_is_an_effort() {
     let auto = json!("auto");
-    for (budget, effort) in [(0, "none"), (1024, "low"), (8000, "medium"), (32_000, "high")] {
-        let told = &body(Chat { reasoning_budget: Some(budget), ..hi() })["reasoning"];
-        assert_eq!((&told["effort"], told.get("summary")), (&json!(effort), (budget > 0).then_some(&auto)));
+    for (budget, effort) in [
+        (0, "none"),
+        (1024, "low"),
+        (8000, "medium"),
+        (32_000, "high"),
+    ] {
+        let told = &body(Chat {
+            reasoning_budget: Some(budget),
+            ..hi()
+        })["reasoning"];
+        assert_eq!(
+            (&told["effort"], told.get("summary")),
+            (&json!(effort), (budget > 0).then_some(&auto))
+        );
     }
     assert_eq!(body(hi()).get("reasoning"), None);
 }
@@ -387,13 +659,22 @@ fn a_budget_is_an_effort() {
 fn summaries_are_asked_for_until_the_account_refuses_them() {
     let target = target_named("gpt-5");
     let reasoning = || {
-        let thinking = Chat { effort: Some("low".into()), ..hi() };
-        let draft = draft(&ask(WireId::OpenaiChat, "", thinking), &target, Mode::Stream).unwrap();
+        let thinking = Chat {
+            effort: Some("low".into()),
+            ..hi()
+        };
+        let draft = draft(
+            &ask(WireId::OpenaiChat, "", thinking),
+            &target,
+            Mode::Stream,
+        )
+        .unwrap();
         serde_json::from_slice::<Value>(&draft.body).unwrap()["reasoning"].clone()
     };
-    let refusal = |body: &str| OpenaiResponses.refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes());
-    let other =
-        r#"{"error":{"message":"no such effort","type":"invalid_request_error","param":"reasoning.effort","code":"unsupported_value"}}"#;
+    let refusal = |body: &str| {
+        OpenaiResponses.refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes())
+    };
+    let other = r#"{"error":{"message":"no such effort","type":"invalid_request_error","param":"reasoning.effort","code":"unsupported_value"}}"#;
     assert!(!OpenaiResponses.learn(&refusal(other), &target));
     assert_eq!(reasoning(), json!({"effort": "low", "summary": "auto"}));
     let unverified = r#"{"error":{"message":"Your organization must be verified to generate reasoning summaries.","type":"invalid_request_error","param":"reasoning.summary","code":"unsupported_value"}}"#;
@@ -403,19 +684,64 @@ fn summaries_are_asked_for_until_the_account_refuses_them() {
 
 #[test]
 fn the_form_of_an_answer_is_flat() {
-    let form = |format| body(Chat { format: Some(format), ..hi() }).get("text").cloned();
-    let schema =
-        |schema: Option<&str>, strict| Format::Schema { name: "n".into(), description: Some("d".into()), schema: schema.map(raw), strict };
+    let form = |format| {
+        body(Chat {
+            format: Some(format),
+            ..hi()
+        })
+        .get("text")
+        .cloned()
+    };
+    let schema = |schema: Option<&str>, strict| Format::Schema {
+        name: "n".into(),
+        description: Some("d".into()),
+        schema: schema.map(raw),
+        strict,
+    };
     assert_eq!(form(Format::Text), None);
-    assert_eq!(form(Format::Json), Some(json!({"format": {"type": "json_object"}})));
+    assert_eq!(
+        form(Format::Json),
+        Some(json!({"format": {"type": "json_object"}}))
+    );
     let flat = json!({"type": "json_schema", "name": "n", "description": "d", "schema": {"type": "object"}, "strict": true});
-    assert_eq!(form(schema(Some(r#"{"type":"object"}"#), Some(true))), Some(json!({"format": flat})));
-    assert_eq!(refused(Chat { format: Some(schema(None, None)), ..hi() }).0, "response_format");
+    assert_eq!(
+        form(schema(Some(r#"{"type":"object"}"#), Some(true))),
+        Some(json!({"format": flat}))
+    );
+    assert_eq!(
+        refused(Chat {
+            format: Some(schema(None, None)),
+            ..hi()
+        })
+        .0,
+        "response_format"
+    );
 }
 
 #[test]
 fn what_the_wire_does_not_have_is_refused_by_name() {
-    assert_eq!(refused(Chat { unsupported: vec!["audio", "prediction"], ..hi() }).0, "audio");
-    assert_eq!(refused(Chat { choices: Some(2), ..hi() }).0, "n");
-    assert_eq!(refused(Chat { stop: vec!["X".into()], ..hi() }).0, "stop");
+    assert_eq!(
+        refused(Chat {
+            unsupported: vec!["audio", "prediction"],
+            ..hi()
+        })
+        .0,
+        "audio"
+    );
+    assert_eq!(
+        refused(Chat {
+            choices: Some(2),
+            ..hi()
+        })
+        .0,
+        "n"
+    );
+    assert_eq!(
+        refused(Chat {
+            stop: vec!["X".into()],
+            ..hi()
+        })
+        .0,
+        "stop"
+    );
 }

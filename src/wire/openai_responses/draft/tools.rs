@@ -25,7 +25,8 @@ pub(super) enum Known<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
         parameters: Parameters<'a>,
-        /// Always said: where it is not, this wire takes it for true, and chat completions for false.
+        /// Always said: where it is not, this wire takes it for true, and chat completions for
+        /// false.
         strict: bool,
     },
     Custom(Custom<'a>),
@@ -102,17 +103,45 @@ pub(super) fn declared(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
 
 fn declare(tool: &Tool) -> Result<Declared<'_>, Fault> {
     match tool {
-        Tool::Function { name, description, parameters, strict, .. } => {
-            let untold = || Parameters::None { kind: "object", properties: Nothing {} };
-            let parameters = parameters.as_deref().map_or_else(untold, Parameters::Schema);
+        Tool::Function {
+            name,
+            description,
+            parameters,
+            strict,
+            ..
+        } => {
+            let untold = || Parameters::None {
+                kind: "object",
+                properties: Nothing {},
+            };
+            let parameters = parameters
+                .as_deref()
+                .map_or_else(untold, Parameters::Schema);
             let (description, strict) = (description.as_deref(), strict.unwrap_or(false));
-            Ok(Declared::Known(Known::Function { name, description, parameters, strict }))
+            Ok(Declared::Known(Known::Function {
+                name,
+                description,
+                parameters,
+                strict,
+            }))
         }
-        Tool::Native { wire: WireId::OpenaiResponses, json, .. } => Ok(Declared::Native(json)),
-        Tool::Native { wire: WireId::OpenaiChat, kind, json } if kind == "custom" => custom(json),
-        Tool::Native { wire, kind, .. } => {
-            Err(Fault::invalid("tools", format!("tools: tools of type {kind} exist on the {} wire only", wire.name())))
-        }
+        Tool::Native {
+            wire: WireId::OpenaiResponses,
+            json,
+            ..
+        } => Ok(Declared::Native(json)),
+        Tool::Native {
+            wire: WireId::OpenaiChat,
+            kind,
+            json,
+        } if kind == "custom" => custom(json),
+        Tool::Native { wire, kind, .. } => Err(Fault::invalid(
+            "tools",
+            format!(
+                "tools: tools of type {kind} exist on the {} wire only",
+                wire.name()
+            ),
+        )),
     }
 }
 
@@ -133,7 +162,8 @@ fn custom(json: &RawValue) -> Result<Declared<'_>, Fault> {
     Ok(Declared::Known(Known::Custom(wrapped.custom)))
 }
 
-/// Whether tools must be called. Where there are none, only that they must is worth saying: the API refuses it.
+/// Whether tools must be called. Where there are none, only that they must is worth saying: the API
+/// refuses it.
 pub(super) fn choice<'a>(chat: &'a Chat, declared: &[Declared<'_>]) -> Option<Choice<'a>> {
     match chat.tool_choice.as_ref()? {
         ToolChoice::None | ToolChoice::Auto if declared.is_empty() => None,
@@ -143,7 +173,11 @@ pub(super) fn choice<'a>(chat: &'a Chat, declared: &[Declared<'_>]) -> Option<Ch
         ToolChoice::Named(name) => Some(Choice::Named(named(name, declared))),
         ToolChoice::Allowed { names, required } => {
             let tools = names.iter().map(|name| named(name, declared)).collect();
-            Some(Choice::Allowed { kind: "allowed_tools", mode: if *required { "required" } else { "auto" }, tools })
+            Some(Choice::Allowed {
+                kind: "allowed_tools",
+                mode: if *required { "required" } else { "auto" },
+                tools,
+            })
         }
     }
 }
@@ -151,5 +185,12 @@ pub(super) fn choice<'a>(chat: &'a Chat, declared: &[Declared<'_>]) -> Option<Ch
 /// A tool by its name; of what kind it is, its declaration says.
 fn named<'a>(name: &'a str, declared: &[Declared<'_>]) -> Named<'a> {
     let is_custom = |tool: &Declared<'_>| matches!(tool, Declared::Known(Known::Custom(custom)) if custom.name == name);
-    Named { kind: if declared.iter().any(is_custom) { "custom" } else { "function" }, name }
+    Named {
+        kind: if declared.iter().any(is_custom) {
+            "custom"
+        } else {
+            "function"
+        },
+        name,
+    }
 }

@@ -1,7 +1,8 @@
-//! The conversation: leading instructions apart, then one item for each thing that was said, called or answered.
+//! The conversation: leading instructions apart, then one item for each thing that was said, called
+//! or answered.
 //!
-//! Invariants: calls and their answers stand in the order they came, under the same id; reasoning stands before what
-//! followed from it, and only that which this wire has made.
+//! Invariants: calls and their answers stand in the order they came, under the same id; reasoning
+//! stands before what followed from it, and only that which this wire has made.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,7 +17,8 @@ use crate::model::wire::WireId;
 /// The longest id of a call that the API takes, in bytes.
 const MAX_CALL_ID: usize = 64;
 
-/// How closely to look where nobody has said it: the API's own default, which compatible servers demand.
+/// How closely to look where nobody has said it: the API's own default, which compatible servers
+/// demand.
 const UNSAID_DETAIL: &str = "auto";
 
 /// A conversation as this wire has it.
@@ -66,8 +68,8 @@ pub(super) enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// The pieces, as a string where they are one text or none: compatible servers want more of a past message in
-    /// pieces than anybody has kept of it.
+    /// The pieces, as a string where they are one text or none: compatible servers want more of a
+    /// past message in pieces than anybody has kept of it.
     fn of(pieces: Vec<Piece<'a>>) -> Self {
         match pieces[..] {
             [] => Self::Text(""),
@@ -110,9 +112,16 @@ pub(super) enum Image<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum File<'a> {
-    Data { filename: &'a str, file_data: String },
-    Url { file_url: &'a str },
-    Id { file_id: &'a str },
+    Data {
+        filename: &'a str,
+        file_data: String,
+    },
+    Url {
+        file_url: &'a str,
+    },
+    Id {
+        file_id: &'a str,
+    },
 }
 
 #[derive(Serialize)]
@@ -123,30 +132,49 @@ pub(super) struct Sound<'a> {
 
 /// The conversation that these messages are. `in_place` leaves all instructions in the input.
 pub(super) fn of(messages: &[Message], in_place: bool) -> Result<Conversation<'_>, Fault> {
-    let leading = messages.iter().take_while(|message| is_instruction(message)).count();
+    let leading = messages
+        .iter()
+        .take_while(|message| is_instruction(message))
+        .count();
     // A request must have some input.
-    let leading = if in_place || leading == messages.len() { 0 } else { leading };
+    let leading = if in_place || leading == messages.len() {
+        0
+    } else {
+        leading
+    };
     let custom = custom_calls(messages);
     let mut input = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate().skip(leading) {
         match message.role {
-            Role::System => input.push(Item::Message { role: "developer", content: Content::of(pieces(&message.parts, at)?) }),
+            Role::System => input.push(Item::Message {
+                role: "developer",
+                content: Content::of(pieces(&message.parts, at)?),
+            }),
             Role::Assistant => input.extend(assistant(message, at)?),
             Role::User | Role::Tool => said_to_model(message, at, &custom, &mut input)?,
         }
     }
-    Ok(Conversation { instructions: instructions(messages.iter().take(leading)), input })
+    Ok(Conversation {
+        instructions: instructions(messages.iter().take(leading)),
+        input,
+    })
 }
 
 fn is_instruction(message: &Message) -> bool {
-    message.role == Role::System && message.parts.iter().all(|part| matches!(part, Part::Text(_) | Part::CacheMark(_)))
+    message.role == Role::System
+        && message
+            .parts
+            .iter()
+            .all(|part| matches!(part, Part::Text(_) | Part::CacheMark(_)))
 }
 
 fn instructions<'a>(messages: impl Iterator<Item = &'a Message>) -> Option<Cow<'a, str>> {
-    let texts = messages.flat_map(|message| &message.parts).filter_map(|part| match part {
-        Part::Text(text) if !text.is_empty() => Some(text.as_str()),
-        _ => None,
-    });
+    let texts = messages
+        .flat_map(|message| &message.parts)
+        .filter_map(|part| match part {
+            Part::Text(text) if !text.is_empty() => Some(text.as_str()),
+            _ => None,
+        });
     let texts: Vec<&str> = texts.collect();
     match texts[..] {
         [] => None,
@@ -158,7 +186,15 @@ fn instructions<'a>(messages: impl Iterator<Item = &'a Message>) -> Option<Cow<'
 /// The ids of calls of custom tools: their answers are items of another kind.
 fn custom_calls(messages: &[Message]) -> BTreeSet<&str> {
     let parts = messages.iter().flat_map(|message| &message.parts);
-    parts.filter_map(|part| if let Part::ToolCall(call) = part { call.custom.then_some(call.id.as_str()) } else { None }).collect()
+    parts
+        .filter_map(|part| {
+            if let Part::ToolCall(call) = part {
+                call.custom.then_some(call.id.as_str())
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 /// What the model said, thought and called, in order.
@@ -180,37 +216,68 @@ fn assistant(message: &Message, at: usize) -> Result<Vec<Item<'_>>, Fault> {
                 items.push(called(call));
             }
             Part::Image { .. } | Part::File { .. } | Part::Audio { .. } | Part::ToolResult(_) => {
-                return Err(invalid(at, "the openai-responses wire takes images, files and audio in user and tool messages only"));
+                return Err(invalid(
+                    at,
+                    "the openai-responses wire takes images, files and audio in user and tool messages only",
+                ));
             }
         }
     }
     items.extend(utterance(&mut said));
-    let followed = items.iter().rposition(|item| !matches!(item, Item::Reasoning { .. })).map_or(0, |last| last + 1);
+    let followed = items
+        .iter()
+        .rposition(|item| !matches!(item, Item::Reasoning { .. }))
+        .map_or(0, |last| last + 1);
     items.truncate(followed);
     Ok(items)
 }
 
 fn utterance<'a>(said: &mut Vec<Piece<'a>>) -> Option<Item<'a>> {
-    (!said.is_empty()).then(|| Item::Message { role: "assistant", content: Content::of(std::mem::take(said)) })
+    (!said.is_empty()).then(|| Item::Message {
+        role: "assistant",
+        content: Content::of(std::mem::take(said)),
+    })
 }
 
-/// Reasoning goes back encrypted, and only to the wire that made it: its words alone are nothing to go on with.
+/// Reasoning goes back encrypted, and only to the wire that made it: its words alone are nothing to
+/// go on with.
 fn reasoning(past: &PastReasoning) -> Option<Item<'_>> {
     let ours = past.wire == Some(WireId::OpenaiResponses) && !past.on_text;
     let encrypted_content = past.redacted.as_deref().filter(|_| ours)?;
-    Some(Item::Reasoning { id: past.signature.as_deref(), summary: [], encrypted_content })
+    Some(Item::Reasoning {
+        id: past.signature.as_deref(),
+        summary: [],
+        encrypted_content,
+    })
 }
 
 fn called(call: &PastCall) -> Item<'_> {
-    let (call_id, name, words) = (call_id(&call.id), call.name.as_str(), call.arguments.as_str());
+    let (call_id, name, words) = (
+        call_id(&call.id),
+        call.name.as_str(),
+        call.arguments.as_str(),
+    );
     if call.custom {
-        return Item::CustomToolCall { call_id, name, input: words };
+        return Item::CustomToolCall {
+            call_id,
+            name,
+            input: words,
+        };
     }
-    Item::FunctionCall { call_id, name, arguments: if words.trim().is_empty() { "{}" } else { words } }
+    Item::FunctionCall {
+        call_id,
+        name,
+        arguments: if words.trim().is_empty() { "{}" } else { words },
+    }
 }
 
 /// The answers of tools, each an item of its own; then, in one, what else was said.
-fn said_to_model<'a>(message: &'a Message, at: usize, custom: &BTreeSet<&str>, input: &mut Vec<Item<'a>>) -> Result<(), Fault> {
+fn said_to_model<'a>(
+    message: &'a Message,
+    at: usize,
+    custom: &BTreeSet<&str>,
+    input: &mut Vec<Item<'a>>,
+) -> Result<(), Fault> {
     let mut rest = Vec::new();
     let mut answers = false;
     for part in &message.parts {
@@ -223,17 +290,31 @@ fn said_to_model<'a>(message: &'a Message, at: usize, custom: &BTreeSet<&str>, i
         }
     }
     if !rest.is_empty() || !answers {
-        input.push(Item::Message { role: "user", content: Content::of(rest) });
+        input.push(Item::Message {
+            role: "user",
+            content: Content::of(rest),
+        });
     }
     Ok(())
 }
 
 fn answer(result: &ToolResult, at: usize, custom: bool) -> Result<Item<'_>, Fault> {
-    if result.parts.iter().any(|part| matches!(part, Part::Audio { .. })) {
-        return Err(invalid(at, "a tool's answer holds text, images and files only"));
+    if result
+        .parts
+        .iter()
+        .any(|part| matches!(part, Part::Audio { .. }))
+    {
+        return Err(invalid(
+            at,
+            "a tool's answer holds text, images and files only",
+        ));
     }
     let (call_id, output) = (call_id(&result.id), Content::of(pieces(&result.parts, at)?));
-    Ok(if custom { Item::CustomToolCallOutput { call_id, output } } else { Item::FunctionCallOutput { call_id, output } })
+    Ok(if custom {
+        Item::CustomToolCallOutput { call_id, output }
+    } else {
+        Item::FunctionCallOutput { call_id, output }
+    })
 }
 
 fn pieces(parts: &[Part], at: usize) -> Result<Vec<Piece<'_>>, Fault> {
@@ -250,12 +331,20 @@ fn piece(part: &Part, at: usize) -> Result<Option<Piece<'_>>, Fault> {
         Part::Text(text) | Part::Refusal(text) => Ok(Some(Piece::InputText { text })),
         Part::Image { source, detail } => {
             let detail = detail.as_deref().unwrap_or(UNSAID_DETAIL);
-            Ok(Some(Piece::InputImage { source: image(source), detail }))
+            Ok(Some(Piece::InputImage {
+                source: image(source),
+                detail,
+            }))
         }
         Part::File { source, filename } => Ok(Some(file(source, filename.as_deref()))),
-        Part::Audio { data, format } => Ok(Some(Piece::InputAudio { input_audio: Sound { data, format } })),
+        Part::Audio { data, format } => Ok(Some(Piece::InputAudio {
+            input_audio: Sound { data, format },
+        })),
         Part::CacheMark(_) => Ok(None),
-        Part::Reasoning(_) | Part::ToolCall(_) => Err(invalid(at, "reasoning and tool calls stand in turns of the model only")),
+        Part::Reasoning(_) | Part::ToolCall(_) => Err(invalid(
+            at,
+            "reasoning and tool calls stand in turns of the model only",
+        )),
         Part::ToolResult(_) => Err(invalid(at, "a tool's answer stands in a tool message only")),
     }
 }
@@ -263,7 +352,9 @@ fn piece(part: &Part, at: usize) -> Result<Option<Piece<'_>>, Fault> {
 fn image(source: &Source) -> Image<'_> {
     match source {
         Source::Url(url) => Image::ImageUrl(Cow::Borrowed(url)),
-        Source::Data { media_type, base64 } => Image::ImageUrl(Cow::Owned(data_uri(media_type, base64))),
+        Source::Data { media_type, base64 } => {
+            Image::ImageUrl(Cow::Owned(data_uri(media_type, base64)))
+        }
         Source::FileId(id) => Image::FileId(id),
     }
 }
@@ -273,13 +364,21 @@ fn file<'a>(source: &'a Source, filename: Option<&'a str>) -> Piece<'a> {
     match source {
         Source::Url(url) => Piece::InputFile(File::Url { file_url: url }),
         Source::FileId(id) => Piece::InputFile(File::Id { file_id: id }),
-        Source::Data { media_type, .. } if media_type.starts_with("image/") => {
-            Piece::InputImage { source: image(source), detail: UNSAID_DETAIL }
-        }
+        Source::Data { media_type, .. } if media_type.starts_with("image/") => Piece::InputImage {
+            source: image(source),
+            detail: UNSAID_DETAIL,
+        },
         Source::Data { media_type, base64 } => {
-            let unnamed = if media_type.starts_with("application/pdf") { "file.pdf" } else { "file" };
+            let unnamed = if media_type.starts_with("application/pdf") {
+                "file.pdf"
+            } else {
+                "file"
+            };
             let filename = filename.filter(|name| !name.is_empty()).unwrap_or(unnamed);
-            Piece::InputFile(File::Data { filename, file_data: data_uri(media_type, base64) })
+            Piece::InputFile(File::Data {
+                filename,
+                file_data: data_uri(media_type, base64),
+            })
         }
     }
 }
@@ -288,10 +387,12 @@ fn data_uri(media_type: &str, base64: &str) -> String {
     format!("data:{media_type};base64,{base64}")
 }
 
-/// The id of a call, as this wire takes it. One that is too long, or in other letters, is replaced by a digest of it: the
-/// same for the call and its answer, in this turn and in every later one.
+/// The id of a call, as this wire takes it. One that is too long, or in other letters, is replaced
+/// by a digest of it: the same for the call and its answer, in this turn and in every later one.
 fn call_id(id: &str) -> Cow<'_, str> {
-    let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    let plain = id
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if plain && !id.is_empty() && id.len() <= MAX_CALL_ID {
         return Cow::Borrowed(id);
     }

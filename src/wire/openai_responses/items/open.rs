@@ -65,20 +65,32 @@ pub(super) struct Call {
 
 impl Open {
     pub(super) fn new(place: u64, kind: Kind) -> Self {
-        Self { place, kind, told: SmallVec::new(), cited: false, call: None }
+        Self {
+            place,
+            kind,
+            told: SmallVec::new(),
+            cited: false,
+            call: None,
+        }
     }
 
     /// True where words of the voice have been told: of that part, or of any.
     pub(super) fn has_told(&self, voice: Voice, part: Option<u64>) -> bool {
-        self.told.iter().rev().any(|told| told.voice == voice && part.is_none_or(|part| part == told.index))
+        self.told
+            .iter()
+            .rev()
+            .any(|told| told.voice == voice && part.is_none_or(|part| part == told.index))
     }
 
-    /// True where a part has been told: the one with this number among those of its voice, which have these indexes in
-    /// the item. Some servers give parts other indexes in their events: then it goes by how many have been told.
+    /// True where a part has been told: the one with this number among those of its voice, which
+    /// have these indexes in the item. Some servers give parts other indexes in their events: then
+    /// it goes by how many have been told.
     pub(super) fn has_told_part(&self, voice: Voice, indexes: &[u64], number: usize) -> bool {
         let told = || self.told.iter().filter(|told| told.voice == voice);
         if told().all(|it| indexes.binary_search(&it.index).is_ok()) {
-            return indexes.get(number).is_some_and(|index| self.has_told(voice, Some(*index)));
+            return indexes
+                .get(number)
+                .is_some_and(|index| self.has_told(voice, Some(*index)));
         }
         number < told().count()
     }
@@ -102,7 +114,10 @@ impl Open {
 
     /// It has ended.
     pub(super) fn end(self, speech: &mut Speech<'_>) {
-        speech.out.extend(self.call.map(|call| Event::ToolCallEnd { choice: 0, index: call.number }));
+        speech.out.extend(self.call.map(|call| Event::ToolCallEnd {
+            choice: 0,
+            index: call.number,
+        }));
     }
 }
 
@@ -112,7 +127,11 @@ impl Call {
         let object = || json.raw().starts_with('{').then(|| json.slice(speech.data));
         if let Some(delta) = json.piece(speech.data).or_else(object) {
             self.told = true;
-            speech.out.push(Event::ToolArguments { choice: 0, index: self.number, delta });
+            speech.out.push(Event::ToolArguments {
+                choice: 0,
+                index: self.number,
+                delta,
+            });
         }
     }
 }

@@ -8,7 +8,12 @@ use crate::wire::DecodeError;
 
 impl Items {
     /// An item ends.
-    pub(in super::super) fn end(&mut self, place: u64, json: Json<'_>, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
+    pub(in super::super) fn end(
+        &mut self,
+        place: u64,
+        json: Json<'_>,
+        speech: &mut Speech<'_>,
+    ) -> Result<(), DecodeError> {
         let item: Item<'_> = json.read();
         let kind = Kind::of(&item);
         // It is kept open while its rest is told, so that this is told as what streams is.
@@ -28,12 +33,31 @@ impl Items {
     }
 
     /// A part that has not streamed is told now, whatever stands beside it.
-    fn message(&mut self, place: u64, item: &Item<'_>, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
-        let parts: Vec<_> = (0..).zip(item.content.list()).map(|(index, json)| Said::of(index, json)).collect();
-        let cited = self.find(place, Kind::Message).is_some_and(|open| open.cited);
+    fn message(
+        &mut self,
+        place: u64,
+        item: &Item<'_>,
+        speech: &mut Speech<'_>,
+    ) -> Result<(), DecodeError> {
+        let parts: Vec<_> = (0..)
+            .zip(item.content.list())
+            .map(|(index, json)| Said::of(index, json))
+            .collect();
+        let cited = self
+            .find(place, Kind::Message)
+            .is_some_and(|open| open.cited);
         let told = self.told(place, &parts);
         let mut streamed = 0;
-        for (Said { index, json, part, voice }, told) in parts.into_iter().zip(told) {
+        for (
+            Said {
+                index,
+                json,
+                part,
+                voice,
+            },
+            told,
+        ) in parts.into_iter().zip(told)
+        {
             let mut from = self.characters;
             match voice {
                 None => speech.raw(json),
@@ -43,12 +67,27 @@ impl Items {
                 }
                 Some(_) if told => {}
                 Some(voice) => {
-                    let words = if voice == Voice::Refusal { part.refusal } else { part.text };
-                    self.say(Place { item: place, part: index }, voice, words, speech)?;
+                    let words = if voice == Voice::Refusal {
+                        part.refusal
+                    } else {
+                        part.text
+                    };
+                    self.say(
+                        Place {
+                            item: place,
+                            part: index,
+                        },
+                        voice,
+                        words,
+                        speech,
+                    )?;
                 }
             }
             if voice == Some(Voice::Text) && !cited {
-                part.annotations.list().into_iter().for_each(|source| speech.citation(source, from));
+                part.annotations
+                    .list()
+                    .into_iter()
+                    .for_each(|source| speech.citation(source, from));
             }
         }
         Ok(())
@@ -56,42 +95,92 @@ impl Items {
 
     /// Which of a message's parts have streamed.
     fn told(&mut self, place: u64, parts: &[Said<'_>]) -> Vec<bool> {
-        let indexes = |voice| parts.iter().filter(move |it| it.voice == Some(voice)).map(|it| it.index).collect::<Vec<u64>>();
+        let indexes = |voice| {
+            parts
+                .iter()
+                .filter(move |it| it.voice == Some(voice))
+                .map(|it| it.index)
+                .collect::<Vec<u64>>()
+        };
         let (texts, refusals) = (indexes(Voice::Text), indexes(Voice::Refusal));
-        let Some(open) = self.find(place, Kind::Message) else { return vec![false; parts.len()] };
+        let Some(open) = self.find(place, Kind::Message) else {
+            return vec![false; parts.len()];
+        };
         let has_told = |said: &Said<'_>| match said.voice {
             Some(voice) => {
-                let indexes = if voice == Voice::Refusal { &refusals } else { &texts };
-                indexes.binary_search(&said.index).is_ok_and(|number| open.has_told_part(voice, indexes, number))
+                let indexes = if voice == Voice::Refusal {
+                    &refusals
+                } else {
+                    &texts
+                };
+                indexes
+                    .binary_search(&said.index)
+                    .is_ok_and(|number| open.has_told_part(voice, indexes, number))
             }
             None => false,
         };
         parts.iter().map(has_told).collect()
     }
 
-    fn reasoning(&mut self, place: u64, item: &Item<'_>, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
-        for (voice, parts) in [(Voice::Summary, item.summary), (Voice::Thought, item.content)] {
-            if self.find(place, Kind::Reasoning).is_some_and(|open| open.has_told(voice, None)) {
+    fn reasoning(
+        &mut self,
+        place: u64,
+        item: &Item<'_>,
+        speech: &mut Speech<'_>,
+    ) -> Result<(), DecodeError> {
+        for (voice, parts) in [
+            (Voice::Summary, item.summary),
+            (Voice::Thought, item.content),
+        ] {
+            if self
+                .find(place, Kind::Reasoning)
+                .is_some_and(|open| open.has_told(voice, None))
+            {
                 continue;
             }
             for (index, json) in (0..).zip(parts.list()) {
                 let part: Part<'_> = json.read();
-                self.say(Place { item: place, part: index }, voice, part.text, speech)?;
+                self.say(
+                    Place {
+                        item: place,
+                        part: index,
+                    },
+                    voice,
+                    part.text,
+                    speech,
+                )?;
             }
         }
         speech.signature(item);
         Ok(())
     }
 
-    fn called(&mut self, place: u64, json: Json<'_>, item: &Item<'_>, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
+    fn called(
+        &mut self,
+        place: u64,
+        json: Json<'_>,
+        item: &Item<'_>,
+        speech: &mut Speech<'_>,
+    ) -> Result<(), DecodeError> {
         let begun = self.find(place, Kind::Call).and_then(|open| open.call);
-        let call = if begun.is_some() { begun } else { self.call(item, speech)? };
+        let call = if begun.is_some() {
+            begun
+        } else {
+            self.call(item, speech)?
+        };
         let Some(mut call) = call else {
             speech.raw(json);
             return Ok(());
         };
         if !call.told {
-            call.argue(if item.input.is_said() { item.input } else { item.arguments }, speech);
+            call.argue(
+                if item.input.is_said() {
+                    item.input
+                } else {
+                    item.arguments
+                },
+                speech,
+            );
         }
         if let Some(open) = self.find(place, Kind::Call) {
             open.call = Some(call);
@@ -99,10 +188,13 @@ impl Items {
         Ok(())
     }
 
-    /// The characters before a message's text number so and so. (A part has not always the same index in its events.)
+    /// The characters before a message's text number so and so. (A part has not always the same
+    /// index in its events.)
     fn text_before(&mut self, place: u64, number: usize) -> u32 {
         let now = self.characters;
-        self.find(place, Kind::Message).and_then(|open| open.texts().nth(number).map(|told| told.from)).unwrap_or(now)
+        self.find(place, Kind::Message)
+            .and_then(|open| open.texts().nth(number).map(|told| told.from))
+            .unwrap_or(now)
     }
 }
 
@@ -123,6 +215,11 @@ impl<'a> Said<'a> {
             Some("refusal") => Some(Voice::Refusal),
             _ => None,
         };
-        Self { index, json, part, voice }
+        Self {
+            index,
+            json,
+            part,
+            voice,
+        }
     }
 }

@@ -21,18 +21,39 @@ impl Spell for Anthropic {
         let text = |kind: &str, field: &str, text: &str| json!({"type": kind, field: text});
         let mut blocks = Vec::new();
         if let Some((thought, signature)) = &say.reasoning {
-            let deltas = vec![text("thinking_delta", "thinking", thought), text("signature_delta", "signature", signature)];
-            blocks.push((json!({"type": "thinking", "thinking": "", "signature": ""}), deltas));
+            let deltas = vec![
+                text("thinking_delta", "thinking", thought),
+                text("signature_delta", "signature", signature),
+            ];
+            blocks.push((
+                json!({"type": "thinking", "thinking": "", "signature": ""}),
+                deltas,
+            ));
         }
         if !say.tokens.is_empty() {
-            let deltas = say.tokens.iter().map(|token| text("text_delta", "text", token)).collect();
+            let deltas = say
+                .tokens
+                .iter()
+                .map(|token| text("text_delta", "text", token))
+                .collect();
             blocks.push((text("text", "text", ""), deltas));
         }
         for (id, name, pieces) in &say.tools {
-            let deltas = pieces.iter().map(|piece| text("input_json_delta", "partial_json", piece)).collect();
-            blocks.push((json!({"type": "tool_use", "id": id, "name": name, "input": {}}), deltas));
+            let deltas = pieces
+                .iter()
+                .map(|piece| text("input_json_delta", "partial_json", piece))
+                .collect();
+            blocks.push((
+                json!({"type": "tool_use", "id": id, "name": name, "input": {}}),
+                deltas,
+            ));
         }
-        blocks.iter().enumerate().flat_map(|(index, (content, deltas))| block(index, content, deltas)).map(Bytes::from).collect()
+        blocks
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (content, deltas))| block(index, content, deltas))
+            .map(Bytes::from)
+            .collect()
     }
 
     fn closing(&self, say: &Say) -> Bytes {
@@ -43,7 +64,8 @@ impl Spell for Anthropic {
 
     fn unknown(&self) -> Bytes {
         let block = json!({"type": "a_new_block", "mystery": 42});
-        let start = named(&json!({"type": "content_block_start", "index": 7, "content_block": block}));
+        let start =
+            named(&json!({"type": "content_block_start", "index": 7, "content_block": block}));
         (start + &named(&json!({"type": "content_block_stop", "index": 7}))).into()
     }
 
@@ -70,19 +92,33 @@ impl Spell for Anthropic {
 }
 
 fn stop_reason(say: &Say) -> &'static str {
-    if say.tools.is_empty() { "end_turn" } else { "tool_use" }
+    if say.tools.is_empty() {
+        "end_turn"
+    } else {
+        "tool_use"
+    }
 }
 
 /// One event.
 pub fn named(data: &Value) -> String {
-    format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())
+    format!(
+        "event: {}\ndata: {data}\n\n",
+        data["type"].as_str().unwrap()
+    )
 }
 
 /// One block, a piece for each delta.
 fn block(index: usize, content: &Value, deltas: &[Value]) -> Vec<String> {
-    let delta = |delta: &Value| named(&json!({"type": "content_block_delta", "index": index, "delta": delta}));
+    let delta = |delta: &Value| {
+        named(&json!({"type": "content_block_delta", "index": index, "delta": delta}))
+    };
     let mut pieces: Vec<String> = deltas.iter().map(delta).collect();
-    pieces[0].insert_str(0, &named(&json!({"type": "content_block_start", "index": index, "content_block": content})));
-    pieces.last_mut().unwrap().push_str(&named(&json!({"type": "content_block_stop", "index": index})));
+    pieces[0].insert_str(
+        0,
+        &named(&json!({"type": "content_block_start", "index": index, "content_block": content})),
+    );
+    pieces.last_mut().unwrap().push_str(&named(
+        &json!({"type": "content_block_stop", "index": index}),
+    ));
     pieces
 }

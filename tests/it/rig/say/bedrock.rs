@@ -24,16 +24,38 @@ impl Spell for Bedrock {
         let mut blocks: Vec<(Option<Value>, Vec<Value>)> = Vec::new();
         if let Some((thought, signature)) = &say.reasoning {
             let pieces = [json!({"text": thought}), json!({"signature": signature})];
-            blocks.push((None, pieces.into_iter().map(|piece| json!({"reasoningContent": piece})).collect()));
+            blocks.push((
+                None,
+                pieces
+                    .into_iter()
+                    .map(|piece| json!({"reasoningContent": piece}))
+                    .collect(),
+            ));
         }
         if !say.tokens.is_empty() {
-            blocks.push((None, say.tokens.iter().map(|token| json!({"text": token})).collect()));
+            blocks.push((
+                None,
+                say.tokens
+                    .iter()
+                    .map(|token| json!({"text": token}))
+                    .collect(),
+            ));
         }
         for (id, name, pieces) in &say.tools {
             let start = json!({"toolUse": {"toolUseId": id, "name": name}});
-            blocks.push((Some(start), pieces.iter().map(|piece| json!({"toolUse": {"input": piece}})).collect()));
+            blocks.push((
+                Some(start),
+                pieces
+                    .iter()
+                    .map(|piece| json!({"toolUse": {"input": piece}}))
+                    .collect(),
+            ));
         }
-        blocks.iter().enumerate().flat_map(|(index, (start, deltas))| block(index, start.as_ref(), deltas)).collect()
+        blocks
+            .iter()
+            .enumerate()
+            .flat_map(|(index, (start, deltas))| block(index, start.as_ref(), deltas))
+            .collect()
     }
 
     fn closing(&self, say: &Say) -> Bytes {
@@ -41,11 +63,18 @@ impl Spell for Bedrock {
     }
 
     fn unknown(&self) -> Bytes {
-        event("contentBlockDelta", &json!({"contentBlockIndex": 7, "delta": {"aNewKind": {"mystery": 42}}}))
+        event(
+            "contentBlockDelta",
+            &json!({"contentBlockIndex": 7, "delta": {"aNewKind": {"mystery": 42}}}),
+        )
     }
 
     fn error(&self, message: &str) -> Bytes {
-        let headers = [(":message-type", "exception"), (":exception-type", "internalServerException"), JSON];
+        let headers = [
+            (":message-type", "exception"),
+            (":exception-type", "internalServerException"),
+            JSON,
+        ];
         framed(&headers, &json!({"message": message}).to_string())
     }
 
@@ -53,8 +82,8 @@ impl Spell for Bedrock {
         json!({"message": message})
     }
 
-    /// An event nobody has heard of, with headers of every type, and between all others messages without headers or
-    /// payload.
+    /// An event nobody has heard of, with headers of every type, and between all others messages
+    /// without headers or payload.
     fn strange(&self, stream: &[u8]) -> Bytes {
         let mut odd = Message::new(Bytes::from_static(b"\xff\xfe"));
         let values = [
@@ -72,13 +101,18 @@ impl Spell for Bedrock {
         for (number, value) in values.into_iter().enumerate() {
             odd = odd.add_header(Header::new(format!("header-{number}"), value));
         }
-        let odd = odd.add_header(text(":event-type", "aNewEvent")).add_header(text(":message-type", "event"));
+        let odd = odd
+            .add_header(text(":event-type", "aNewEvent"))
+            .add_header(text(":message-type", "event"));
         let empty = framed(&[], "");
         let mut out = vec![empty.clone(), written(&odd)];
         let mut rest = Bytes::copy_from_slice(stream);
         while !rest.is_empty() {
             let length = u32::from_be_bytes(rest[..4].try_into().unwrap());
-            out.extend([rest.split_to(usize::try_from(length).unwrap()), empty.clone()]);
+            out.extend([
+                rest.split_to(usize::try_from(length).unwrap()),
+                empty.clone(),
+            ]);
         }
         joined(&out)
     }
@@ -102,39 +136,68 @@ const JSON: (&str, &str) = (":content-type", "application/json");
 pub fn event(name: &str, payload: &Value) -> Bytes {
     let mut payload = payload.clone();
     payload["p"] = "abcdefghijklm".into();
-    framed(&[(":event-type", name), JSON, (":message-type", "event")], &payload.to_string())
+    framed(
+        &[(":event-type", name), JSON, (":message-type", "event")],
+        &payload.to_string(),
+    )
 }
 
 fn stop(say: &Say) -> Bytes {
-    let reason = if say.tools.is_empty() { "end_turn" } else { "tool_use" };
+    let reason = if say.tools.is_empty() {
+        "end_turn"
+    } else {
+        "tool_use"
+    };
     event("messageStop", &json!({"stopReason": reason}))
 }
 
 fn metadata(say: &Say) -> Bytes {
     let (input, output) = say.usage;
     let usage = json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output, "serverToolUsage": {}});
-    event("metadata", &json!({"usage": usage, "metrics": {"latencyMs": 7}}))
+    event(
+        "metadata",
+        &json!({"usage": usage, "metrics": {"latencyMs": 7}}),
+    )
 }
 
 /// One block, a piece for each delta.
 fn block(index: usize, start: Option<&Value>, deltas: &[Value]) -> Vec<Bytes> {
-    let delta = |delta: &Value| event("contentBlockDelta", &json!({"contentBlockIndex": index, "delta": delta}));
+    let delta = |delta: &Value| {
+        event(
+            "contentBlockDelta",
+            &json!({"contentBlockIndex": index, "delta": delta}),
+        )
+    };
     let mut pieces: Vec<Vec<Bytes>> = deltas.iter().map(|it| vec![delta(it)]).collect();
     if let Some(start) = start {
-        pieces[0].insert(0, event("contentBlockStart", &json!({"contentBlockIndex": index, "start": start})));
+        pieces[0].insert(
+            0,
+            event(
+                "contentBlockStart",
+                &json!({"contentBlockIndex": index, "start": start}),
+            ),
+        );
     }
-    pieces.last_mut().unwrap().push(event("contentBlockStop", &json!({"contentBlockIndex": index})));
+    pieces.last_mut().unwrap().push(event(
+        "contentBlockStop",
+        &json!({"contentBlockIndex": index}),
+    ));
     pieces.iter().map(|piece| joined(piece)).collect()
 }
 
 fn text(name: &str, value: &str) -> Header {
-    Header::new(name.to_owned(), HeaderValue::String(value.to_owned().into()))
+    Header::new(
+        name.to_owned(),
+        HeaderValue::String(value.to_owned().into()),
+    )
 }
 
 /// A message with these headers.
 pub fn framed(headers: &[(&str, &str)], payload: &str) -> Bytes {
     let message = Message::new(Bytes::copy_from_slice(payload.as_bytes()));
-    written(&headers.iter().fold(message, |message, (name, value)| message.add_header(text(name, value))))
+    written(&headers.iter().fold(message, |message, (name, value)| {
+        message.add_header(text(name, value))
+    }))
 }
 
 fn written(message: &Message) -> Bytes {

@@ -14,13 +14,30 @@ impl Spell for Chat {
     }
 
     fn content(&self, say: &Say) -> Vec<Bytes> {
-        let reasoning = say.reasoning.iter().map(|(text, _)| chunk(&json!({"reasoning_content": text}), None));
-        let tokens = say.tokens.iter().map(|token| chunk(&json!({"content": token}), None));
-        reasoning.chain(tokens).chain(tools(say)).map(Bytes::from).collect()
+        let reasoning = say
+            .reasoning
+            .iter()
+            .map(|(text, _)| chunk(&json!({"reasoning_content": text}), None));
+        let tokens = say
+            .tokens
+            .iter()
+            .map(|token| chunk(&json!({"content": token}), None));
+        reasoning
+            .chain(tokens)
+            .chain(tools(say))
+            .map(Bytes::from)
+            .collect()
     }
 
     fn closing(&self, say: &Say) -> Bytes {
-        let finish = chunk(&json!({}), Some(if say.tools.is_empty() { "stop" } else { "tool_calls" }));
+        let finish = chunk(
+            &json!({}),
+            Some(if say.tools.is_empty() {
+                "stop"
+            } else {
+                "tool_calls"
+            }),
+        );
         let usage = json!({"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m-up",
             "choices": [], "usage": usage(say)});
         format!("{finish}data: {usage}\n\ndata: [DONE]\n\n").into()
@@ -52,7 +69,11 @@ pub fn chunk(delta: &Value, finish: Option<&str>) -> String {
 
 /// The whole body of a non-streaming answer.
 fn whole(say: &Say) -> Value {
-    let calls: Vec<Value> = say.tools.iter().map(|(id, name, pieces)| tool_call(id, name, &pieces.concat())).collect();
+    let calls: Vec<Value> = say
+        .tools
+        .iter()
+        .map(|(id, name, pieces)| tool_call(id, name, &pieces.concat()))
+        .collect();
     let mut message = json!({"role": "assistant", "content": say.text()});
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
@@ -60,7 +81,11 @@ fn whole(say: &Say) -> Value {
     if let Some((reasoning, _)) = &say.reasoning {
         message["reasoning_content"] = reasoning.as_str().into();
     }
-    let finish = if say.tools.is_empty() { "stop" } else { "tool_calls" };
+    let finish = if say.tools.is_empty() {
+        "stop"
+    } else {
+        "tool_calls"
+    };
     json!({"id": "chatcmpl-up", "object": "chat.completion", "created": 1_700_000_000, "model": "m-up",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage(say)})
 }
@@ -76,11 +101,21 @@ fn tools(say: &Say) -> Vec<String> {
         call["index"] = index.into();
         chunk(&json!({"tool_calls": [call]}), None)
     };
-    let openings = say.tools.iter().enumerate().map(|(index, (id, name, _))| delta(index, tool_call(id, name, "")));
-    let longest = say.tools.iter().map(|(_, _, pieces)| pieces.len()).max().unwrap_or(0);
+    let openings = say
+        .tools
+        .iter()
+        .enumerate()
+        .map(|(index, (id, name, _))| delta(index, tool_call(id, name, "")));
+    let longest = say
+        .tools
+        .iter()
+        .map(|(_, _, pieces)| pieces.len())
+        .max()
+        .unwrap_or(0);
     let pieces = (0..longest).flat_map(|turn| {
         let piece = move |(index, it): (usize, &(String, String, Vec<String>))| {
-            it.2.get(turn).map(|piece| delta(index, json!({"function": {"arguments": piece}})))
+            it.2.get(turn)
+                .map(|piece| delta(index, json!({"function": {"arguments": piece}})))
         };
         say.tools.iter().enumerate().filter_map(piece)
     });

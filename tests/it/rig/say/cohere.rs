@@ -15,21 +15,43 @@ impl Spell for Cohere {
         named(&json!({"type": "message-start", "id": "c-up", "delta": {"message": message}})).into()
     }
 
-    /// Blocks begin with their first piece and end with their last; calls are counted for themselves.
+    /// Blocks begin with their first piece and end with their last; calls are counted for
+    /// themselves.
     fn content(&self, say: &Say) -> Vec<Bytes> {
-        let reasoning: Vec<&str> = say.reasoning.iter().map(|(words, _)| words.as_str()).collect();
+        let reasoning: Vec<&str> = say
+            .reasoning
+            .iter()
+            .map(|(words, _)| words.as_str())
+            .collect();
         let tokens: Vec<&str> = say.tokens.iter().map(String::as_str).collect();
-        let blocks = [("thinking", reasoning), ("text", tokens)].into_iter().filter(|(_, pieces)| !pieces.is_empty());
-        let content = blocks.enumerate().flat_map(|(index, (kind, pieces))| block(index, kind, &pieces));
-        content.chain(say.tools.iter().enumerate().flat_map(|(index, tool)| call(index, tool))).map(Bytes::from).collect()
+        let blocks = [("thinking", reasoning), ("text", tokens)]
+            .into_iter()
+            .filter(|(_, pieces)| !pieces.is_empty());
+        let content = blocks
+            .enumerate()
+            .flat_map(|(index, (kind, pieces))| block(index, kind, &pieces));
+        content
+            .chain(
+                say.tools
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(index, tool)| call(index, tool)),
+            )
+            .map(Bytes::from)
+            .collect()
     }
 
     fn closing(&self, say: &Say) -> Bytes {
         let (input, output) = say.usage;
-        let reason = if say.tools.is_empty() { "COMPLETE" } else { "TOOL_CALL" };
-        let usage =
-            json!({"billed_units": {"input_tokens": 1, "output_tokens": 1}, "tokens": {"input_tokens": input, "output_tokens": output}});
-        (named(&json!({"type": "message-end", "delta": {"finish_reason": reason, "usage": usage}})) + "data: [DONE]\n\n").into()
+        let reason = if say.tools.is_empty() {
+            "COMPLETE"
+        } else {
+            "TOOL_CALL"
+        };
+        let usage = json!({"billed_units": {"input_tokens": 1, "output_tokens": 1}, "tokens": {"input_tokens": input, "output_tokens": output}});
+        (named(&json!({"type": "message-end", "delta": {"finish_reason": reason, "usage": usage}}))
+            + "data: [DONE]\n\n")
+            .into()
     }
 
     fn unknown(&self) -> Bytes {
@@ -38,7 +60,10 @@ impl Spell for Cohere {
     }
 
     fn error(&self, message: &str) -> Bytes {
-        named(&json!({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}})).into()
+        named(
+            &json!({"type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}),
+        )
+        .into()
     }
 
     fn refusal(&self, _: u16, message: &str) -> Value {
@@ -56,8 +81,16 @@ fn end(kind: &str, index: usize) -> String {
 
 /// One block, a piece for each delta.
 fn block(index: usize, kind: &str, pieces: &[&str]) -> Vec<String> {
-    let start = event("content-start", index, "content", &json!({"type": kind, kind: ""}));
-    let deltas = pieces.iter().map(|piece| event("content-delta", index, "content", &json!({kind: piece}))).collect();
+    let start = event(
+        "content-start",
+        index,
+        "content",
+        &json!({"type": kind, kind: ""}),
+    );
+    let deltas = pieces
+        .iter()
+        .map(|piece| event("content-delta", index, "content", &json!({kind: piece})))
+        .collect();
     framed(&start, deltas, &end("content-end", index))
 }
 
@@ -65,8 +98,19 @@ fn block(index: usize, kind: &str, pieces: &[&str]) -> Vec<String> {
 fn call(index: usize, (id, name, pieces): &(String, String, Vec<String>)) -> Vec<String> {
     let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": ""}});
     let start = event("tool-call-start", index, "tool_calls", &call);
-    let delta = |piece: &String| event("tool-call-delta", index, "tool_calls", &json!({"function": {"arguments": piece}}));
-    framed(&start, pieces.iter().map(delta).collect(), &end("tool-call-end", index))
+    let delta = |piece: &String| {
+        event(
+            "tool-call-delta",
+            index,
+            "tool_calls",
+            &json!({"function": {"arguments": piece}}),
+        )
+    };
+    framed(
+        &start,
+        pieces.iter().map(delta).collect(),
+        &end("tool-call-end", index),
+    )
 }
 
 fn framed(start: &str, mut pieces: Vec<String>, end: &str) -> Vec<String> {

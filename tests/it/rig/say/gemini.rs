@@ -15,7 +15,10 @@ impl Spell for Gemini {
 
     fn content(&self, say: &Say) -> Vec<Bytes> {
         let part = |part: Value| chunk(&json!([part]), None, None);
-        let reasoning = say.reasoning.iter().map(|(text, _)| part(json!({"text": text, "thought": true})));
+        let reasoning = say
+            .reasoning
+            .iter()
+            .map(|(text, _)| part(json!({"text": text, "thought": true})));
         let tokens = say.tokens.iter().map(|token| part(json!({"text": token})));
         let signature = say.reasoning.as_ref().map(|(_, signature)| signature);
         let tools = say.tools.iter().map(|(_, name, pieces)| {
@@ -26,7 +29,11 @@ impl Spell for Gemini {
             }
             part(call)
         });
-        reasoning.chain(tokens).chain(tools).map(Bytes::from).collect()
+        reasoning
+            .chain(tokens)
+            .chain(tools)
+            .map(Bytes::from)
+            .collect()
     }
 
     fn closing(&self, say: &Say) -> Bytes {
@@ -36,7 +43,12 @@ impl Spell for Gemini {
     }
 
     fn unknown(&self) -> Bytes {
-        chunk(&json!([{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]), None, None).into()
+        chunk(
+            &json!([{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}]),
+            None,
+            None,
+        )
+        .into()
     }
 
     fn error(&self, message: &str) -> Bytes {

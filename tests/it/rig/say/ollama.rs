@@ -19,14 +19,24 @@ impl Spell for Ollama {
 
     /// Calls come whole.
     fn content(&self, say: &Say) -> Vec<Bytes> {
-        let reasoning = say.reasoning.iter().map(|(words, _)| message(&json!({"content": "", "thinking": words})));
-        let tokens = say.tokens.iter().map(|token| message(&json!({"content": token})));
+        let reasoning = say
+            .reasoning
+            .iter()
+            .map(|(words, _)| message(&json!({"content": "", "thinking": words})));
+        let tokens = say
+            .tokens
+            .iter()
+            .map(|token| message(&json!({"content": token})));
         let tools = say.tools.iter().enumerate().map(|(index, (id, name, pieces))| {
             let arguments: Value = serde_json::from_str(&pieces.concat()).unwrap();
             let call = json!({"id": id, "function": {"index": index, "name": name, "arguments": arguments}});
             message(&json!({"content": "", "tool_calls": [call]}))
         });
-        reasoning.chain(tokens).chain(tools).map(Bytes::from).collect()
+        reasoning
+            .chain(tokens)
+            .chain(tools)
+            .map(Bytes::from)
+            .collect()
     }
 
     fn closing(&self, say: &Say) -> Bytes {
@@ -67,5 +77,8 @@ impl Spell for Ollama {
 fn message(members: &Value) -> String {
     let mut message = members.clone();
     message["role"] = "assistant".into();
-    format!("{}\n", json!({"model": "m-up", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": false}))
+    format!(
+        "{}\n",
+        json!({"model": "m-up", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": false})
+    )
 }

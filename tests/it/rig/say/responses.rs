@@ -14,7 +14,8 @@ impl Spell for Responses {
         named(&json!({"type": "response.created", "sequence_number": 0, "response": response("in_progress")})).into()
     }
 
-    /// Items begin with their first piece and end with their last; calls have all begun before the first of them goes on.
+    /// Items begin with their first piece and end with their last; calls have all begun before the
+    /// first of them goes on.
     fn content(&self, say: &Say) -> Vec<Bytes> {
         let mut pieces = Vec::new();
         let mut place = 0;
@@ -22,7 +23,13 @@ impl Spell for Responses {
             let delta = json!({"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": thought});
             let item = json!({"type": "reasoning", "id": "rs_up", "summary": [{"type": "summary_text", "text": thought}],
                 "encrypted_content": signature});
-            pieces.push(begun(place, &json!({"type": "reasoning", "id": "rs_up", "summary": []})) + &named(&delta) + &ended(place, &item));
+            pieces.push(
+                begun(
+                    place,
+                    &json!({"type": "reasoning", "id": "rs_up", "summary": []}),
+                ) + &named(&delta)
+                    + &ended(place, &item),
+            );
             place += 1;
         }
         if !say.tokens.is_empty() {
@@ -34,13 +41,16 @@ impl Spell for Responses {
     }
 
     fn closing(&self, say: &Say) -> Bytes {
-        named(&json!({"type": "response.completed", "response": used(response("completed"), say)})).into()
+        named(&json!({"type": "response.completed", "response": used(response("completed"), say)}))
+            .into()
     }
 
     fn unknown(&self) -> Bytes {
         let item = json!({"type": "a_new_call", "id": "new_up", "mystery": 42});
-        let progress = named(&json!({"type": "response.a_new_call.delta", "output_index": 7, "delta": "4"}));
-        (begun(7, &json!({"type": "a_new_call", "id": "new_up"})) + &progress + &ended(7, &item)).into()
+        let progress =
+            named(&json!({"type": "response.a_new_call.delta", "output_index": 7, "delta": "4"}));
+        (begun(7, &json!({"type": "a_new_call", "id": "new_up"})) + &progress + &ended(7, &item))
+            .into()
     }
 
     fn whole(&self, say: &Say) -> Value {
@@ -48,7 +58,9 @@ impl Spell for Responses {
             json!({"type": "reasoning", "id": "rs_up", "summary": [{"type": "summary_text", "text": text}], "encrypted_content": signature})
         });
         let content = json!([{"type": "output_text", "text": say.text(), "annotations": []}]);
-        let text = (!say.tokens.is_empty()).then(|| json!({"type": "message", "id": "msg_up", "role": "assistant", "content": content}));
+        let text = (!say.tokens.is_empty()).then(
+            || json!({"type": "message", "id": "msg_up", "role": "assistant", "content": content}),
+        );
         let tools = say.tools.iter().map(|(id, name, pieces)| {
             json!({"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": pieces.concat()})
         });
@@ -90,16 +102,24 @@ fn ended(place: usize, item: &Value) -> String {
 /// The text, a piece for each token. Ids change with every event.
 fn message(place: usize, say: &Say) -> Vec<String> {
     let delta = |(n, token): (usize, &String)| {
-        named(&json!({"type": "response.output_text.delta", "item_id": format!("msg_{n}"), "output_index": place, "content_index": 0,
-            "delta": token, "logprobs": [], "obfuscation": "xyz"}))
+        named(
+            &json!({"type": "response.output_text.delta", "item_id": format!("msg_{n}"), "output_index": place, "content_index": 0,
+            "delta": token, "logprobs": [], "obfuscation": "xyz"}),
+        )
     };
     let mut pieces: Vec<String> = say.tokens.iter().enumerate().map(delta).collect();
     let content = json!([{"type": "output_text", "text": say.text(), "annotations": []}]);
-    pieces[0].insert_str(0, &begun(place, &json!({"type": "message", "id": "msg_up", "role": "assistant", "content": []})));
-    pieces
-        .last_mut()
-        .unwrap()
-        .push_str(&ended(place, &json!({"type": "message", "id": "msg_up", "role": "assistant", "content": content})));
+    pieces[0].insert_str(
+        0,
+        &begun(
+            place,
+            &json!({"type": "message", "id": "msg_up", "role": "assistant", "content": []}),
+        ),
+    );
+    pieces.last_mut().unwrap().push_str(&ended(
+        place,
+        &json!({"type": "message", "id": "msg_up", "role": "assistant", "content": content}),
+    ));
     pieces
 }
 
@@ -108,12 +128,21 @@ fn calls(from: usize, say: &Say) -> Vec<String> {
     let item = |id: &str, name: &str, arguments: &str| json!({"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": arguments});
     let tools = || say.tools.iter().enumerate().map(|(n, it)| (from + n, it));
     let openings = tools().map(|(place, (id, name, _))| begun(place, &item(id, name, "")));
-    let longest = say.tools.iter().map(|(_, _, pieces)| pieces.len()).max().unwrap_or(0);
+    let longest = say
+        .tools
+        .iter()
+        .map(|(_, _, pieces)| pieces.len())
+        .max()
+        .unwrap_or(0);
     let delta = |turn: usize, place: usize, it: &(String, String, Vec<String>)| {
         let delta = it.2.get(turn)?;
-        Some(named(&json!({"type": "response.function_call_arguments.delta", "output_index": place, "delta": delta})))
+        Some(named(
+            &json!({"type": "response.function_call_arguments.delta", "output_index": place, "delta": delta}),
+        ))
     };
-    let pieces = (0..longest).flat_map(|turn| tools().filter_map(move |(place, it)| delta(turn, place, it)));
-    let ends = tools().map(|(place, (id, name, pieces))| ended(place, &item(id, name, &pieces.concat())));
+    let pieces =
+        (0..longest).flat_map(|turn| tools().filter_map(move |(place, it)| delta(turn, place, it)));
+    let ends =
+        tools().map(|(place, (id, name, pieces))| ended(place, &item(id, name, &pieces.concat())));
     openings.chain(pieces).chain(ends).collect()
 }

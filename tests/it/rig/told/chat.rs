@@ -18,7 +18,10 @@ pub fn hear(told: &mut Told, event: &Event) {
 /// What a whole `chat.completion` says.
 pub fn whole(body: &Value) -> Told {
     let mut told = Told::default();
-    for choice in body["choices"].as_array().unwrap_or_else(|| panic!("no completion: {body}")) {
+    for choice in body["choices"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no completion: {body}"))
+    {
         told.message(choice, &choice["message"]);
     }
     told.chat_usage(body);
@@ -29,7 +32,11 @@ pub fn whole(body: &Value) -> Told {
 
 impl Told {
     fn chunk(&mut self, chunk: &Value) {
-        assert_eq!((self.ends, &self.error), (0, &None), "nothing comes after the end: {chunk}");
+        assert_eq!(
+            (self.ends, &self.error),
+            (0, &None),
+            "nothing comes after the end: {chunk}"
+        );
         if !chunk["error"].is_null() {
             self.error = Some(error_of(&chunk["error"]));
             self.ends += 1;
@@ -57,17 +64,40 @@ impl Told {
 
     /// A `delta`, or a whole `message`.
     fn message(&mut self, choice: &Value, message: &Value) {
-        for detail in message["reasoning_details"].as_array().into_iter().flatten() {
-            self.signatures.extend(["signature", "data"].iter().filter_map(|it| detail[it].as_str()).map(str::to_owned));
+        for detail in message["reasoning_details"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            self.signatures.extend(
+                ["signature", "data"]
+                    .iter()
+                    .filter_map(|it| detail[it].as_str())
+                    .map(str::to_owned),
+            );
         }
         let to = self.choice(choice, "index");
         to.text.push_str(message["content"].as_str().unwrap_or(""));
-        to.reasoning.push_str(message["reasoning_content"].as_str().unwrap_or(""));
-        to.refusal.push_str(message["refusal"].as_str().unwrap_or(""));
-        for (place, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
-            let slot = to.tools.entry(call["index"].as_u64().unwrap_or(place as u64)).or_default();
+        to.reasoning
+            .push_str(message["reasoning_content"].as_str().unwrap_or(""));
+        to.refusal
+            .push_str(message["refusal"].as_str().unwrap_or(""));
+        for (place, call) in message["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            let slot = to
+                .tools
+                .entry(call["index"].as_u64().unwrap_or(place as u64))
+                .or_default();
             slot.0.push_str(call["id"].as_str().unwrap_or(""));
-            let (tool, words) = if call["custom"].is_object() { ("custom", "input") } else { ("function", "arguments") };
+            let (tool, words) = if call["custom"].is_object() {
+                ("custom", "input")
+            } else {
+                ("function", "arguments")
+            };
             slot.1.push_str(call[tool]["name"].as_str().unwrap_or(""));
             slot.2.push_str(call[tool][words].as_str().unwrap_or(""));
         }

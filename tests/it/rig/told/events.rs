@@ -13,18 +13,45 @@ pub fn hear(told: &mut Told, name: &str, data: &Value) {
 pub fn whole(body: &Value) -> Told {
     let mut told = Told::default();
     let all = [body.clone()];
-    for (place, choice) in body["choices"].as_array().unwrap_or(&all.to_vec()).iter().enumerate() {
-        let to = told.choices.entry(choice["index"].as_u64().unwrap_or(place as u64)).or_default();
+    for (place, choice) in body["choices"]
+        .as_array()
+        .unwrap_or(&all.to_vec())
+        .iter()
+        .enumerate()
+    {
+        let to = told
+            .choices
+            .entry(choice["index"].as_u64().unwrap_or(place as u64))
+            .or_default();
         to.text = choice["text"].as_str().unwrap_or("").to_owned();
         to.reasoning = choice["reasoning"].as_str().unwrap_or("").to_owned();
         to.refusal = choice["refusal"].as_str().unwrap_or("").to_owned();
-        for (place, call) in choice["tool_calls"].as_array().into_iter().flatten().enumerate() {
-            let field = |name: &str| call[name].as_str().or(call["function"][name].as_str()).unwrap_or("").to_owned();
-            to.tools.insert(place as u64, (field("id"), field("name"), field("arguments")));
+        for (place, call) in choice["tool_calls"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            let field = |name: &str| {
+                call[name]
+                    .as_str()
+                    .or(call["function"][name].as_str())
+                    .unwrap_or("")
+                    .to_owned()
+            };
+            to.tools.insert(
+                place as u64,
+                (field("id"), field("name"), field("arguments")),
+            );
         }
-        to.finish = choice["reason"].as_str().filter(|it| *it != "cancelled" && *it != "error").map(str::to_owned);
+        to.finish = choice["reason"]
+            .as_str()
+            .filter(|it| *it != "cancelled" && *it != "error")
+            .map(str::to_owned);
     }
-    told.usage = body["usage"].is_object().then(|| events_usage(&body["usage"]));
+    told.usage = body["usage"]
+        .is_object()
+        .then(|| events_usage(&body["usage"]));
     told.cancelled = body["status"] == "cancelled";
     told.error = body["error"].is_object().then(|| error_of(&body["error"]));
     (told.done, told.ends) = (usize::from(body["status"] != "failed"), 1);
@@ -39,18 +66,33 @@ impl Told {
             "start" | "route" | "tool_call_end" | "citation" => {}
             "text" => self.choice(data, "choice").text.push_str(&text("delta")),
             "reasoning" => {
-                self.signatures.extend(["signature", "redacted"].iter().filter_map(|it| data[it].as_str()).map(str::to_owned));
-                self.choice(data, "choice").reasoning.push_str(&text("delta"));
+                self.signatures.extend(
+                    ["signature", "redacted"]
+                        .iter()
+                        .filter_map(|it| data[it].as_str())
+                        .map(str::to_owned),
+                );
+                self.choice(data, "choice")
+                    .reasoning
+                    .push_str(&text("delta"));
             }
             "refusal" => self.choice(data, "choice").refusal.push_str(&text("delta")),
             "tool_call" => {
                 let slot = (text("id"), text("name"), String::new());
-                let old = self.choice(data, "choice").tools.insert(data["index"].as_u64().unwrap(), slot);
+                let old = self
+                    .choice(data, "choice")
+                    .tools
+                    .insert(data["index"].as_u64().unwrap(), slot);
                 assert_eq!(old, None, "a tool call begins once");
             }
             "tool_arguments" => {
                 let index = data["index"].as_u64().unwrap();
-                self.choice(data, "choice").tools.get_mut(&index).expect("arguments follow their call").2.push_str(&text("delta"));
+                self.choice(data, "choice")
+                    .tools
+                    .get_mut(&index)
+                    .expect("arguments follow their call")
+                    .2
+                    .push_str(&text("delta"));
             }
             "raw" => self.raw.push(data.clone()),
             "choice_end" => self.choice(data, "choice").finish = Some(text("reason")),
@@ -68,7 +110,10 @@ impl Told {
         self.ends += 1;
         let reason = data["reason"].as_str().unwrap();
         match reason {
-            "error" => assert!(self.error.is_some(), "an end with an error that nobody told"),
+            "error" => assert!(
+                self.error.is_some(),
+                "an end with an error that nobody told"
+            ),
             "cancelled" => self.cancelled = true,
             _ => {
                 let first = self.choices.entry(0).or_default();
@@ -76,14 +121,21 @@ impl Told {
             }
         }
         self.done += usize::from(reason != "error");
-        let repeated = data["usage"].is_object().then(|| events_usage(&data["usage"]));
+        let repeated = data["usage"]
+            .is_object()
+            .then(|| events_usage(&data["usage"]));
         assert_eq!(repeated, self.usage, "`end` repeats the usage");
     }
 }
 
 fn events_usage(data: &Value) -> Usage {
-    let total = data["input_tokens"].as_u64().unwrap_or(0) + data["output_tokens"].as_u64().unwrap_or(0);
-    assert_eq!(data["total_tokens"].as_u64().unwrap_or(total), total, "{data}");
+    let total =
+        data["input_tokens"].as_u64().unwrap_or(0) + data["output_tokens"].as_u64().unwrap_or(0);
+    assert_eq!(
+        data["total_tokens"].as_u64().unwrap_or(total),
+        total,
+        "{data}"
+    );
     Usage {
         input: data["input_tokens"].as_u64(),
         output: data["output_tokens"].as_u64(),

@@ -18,21 +18,30 @@ pub struct Blocks {
 /// Adds one event. A reader may come in the middle: what began before it came is taken for granted.
 pub fn hear(told: &mut Told, event: &Event) {
     let data = event.json();
-    assert_eq!(event.name, data["type"], "clients go by the name of an event");
+    assert_eq!(
+        event.name, data["type"],
+        "clients go by the name of an event"
+    );
     if event.name == "ping" {
         return;
     }
     assert_eq!(told.ends, 0, "nothing comes after the end: {data}");
     match event.name.as_str() {
         "message_start" => {
-            assert!(!std::mem::replace(&mut told.blocks.begun, true), "a message begins once");
+            assert!(
+                !std::mem::replace(&mut told.blocks.begun, true),
+                "a message begins once"
+            );
             told.messages_usage(&data["message"]["usage"], &data);
         }
         "content_block_start" => told.block_start(&data),
         "content_block_delta" => told.block_delta(&data),
         "content_block_stop" => {
             let open = told.blocks.open.take();
-            assert!(open.is_none_or(|open| data["index"] == open), "the block that is open ends: {data}");
+            assert!(
+                open.is_none_or(|open| data["index"] == open),
+                "the block that is open ends: {data}"
+            );
         }
         "message_delta" => {
             assert_eq!(told.blocks.open, None, "blocks are ended before: {data}");
@@ -53,9 +62,19 @@ pub fn hear(told: &mut Told, event: &Event) {
 
 /// What a whole message says.
 pub fn whole(body: &Value) -> Told {
-    assert_eq!((&body["type"], &body["role"]), (&"message".into(), &"assistant".into()), "{body}");
-    let mut told = Told { objects: true, ..Told::default() };
-    for block in body["content"].as_array().unwrap_or_else(|| panic!("no message: {body}")) {
+    assert_eq!(
+        (&body["type"], &body["role"]),
+        (&"message".into(), &"assistant".into()),
+        "{body}"
+    );
+    let mut told = Told {
+        objects: true,
+        ..Told::default()
+    };
+    for block in body["content"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no message: {body}"))
+    {
         told.block(block);
     }
     told.stopped(body, body);
@@ -67,7 +86,11 @@ pub fn whole(body: &Value) -> Told {
 impl Told {
     fn block_start(&mut self, data: &Value) {
         let index = data["index"].as_u64().unwrap();
-        assert_eq!(self.blocks.open.replace(index), None, "one block at a time: {data}");
+        assert_eq!(
+            self.blocks.open.replace(index),
+            None,
+            "one block at a time: {data}"
+        );
         self.block(&data["content_block"]);
     }
 
@@ -82,7 +105,11 @@ impl Told {
             }
             "redacted_thinking" => self.signed(text("data")),
             "tool_use" => {
-                let call = (text("id").to_owned(), text("name").to_owned(), arguments(&block["input"]));
+                let call = (
+                    text("id").to_owned(),
+                    text("name").to_owned(),
+                    arguments(&block["input"]),
+                );
                 let number = self.blocks.calls;
                 self.blocks.calls += 1;
                 self.first_mut().tools.insert(number, call);
@@ -100,19 +127,28 @@ impl Told {
             "signature_delta" => self.signed(text("signature")),
             "input_json_delta" => {
                 let number = self.blocks.calls.saturating_sub(1);
-                self.first_mut().tools.entry(number).or_default().2.push_str(text("partial_json"));
+                self.first_mut()
+                    .tools
+                    .entry(number)
+                    .or_default()
+                    .2
+                    .push_str(text("partial_json"));
             }
             _ => {}
         }
     }
 
     fn signed(&mut self, signature: &str) {
-        self.signatures.extend((!signature.is_empty()).then(|| signature.to_owned()));
+        self.signatures
+            .extend((!signature.is_empty()).then(|| signature.to_owned()));
     }
 
     fn stopped(&mut self, at: &Value, own: &Value) {
         self.cancelled |= own["sluicegate"]["reason"] == "cancelled";
-        let reason = match at["stop_reason"].as_str().unwrap_or_else(|| panic!("no stop_reason: {at}")) {
+        let reason = match at["stop_reason"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no stop_reason: {at}"))
+        {
             "end_turn" | "stop_sequence" | "pause_turn" => "stop",
             "max_tokens" | "model_context_window_exceeded" => "length",
             "tool_use" => "tool_calls",
@@ -126,13 +162,25 @@ impl Told {
     fn messages_usage(&mut self, usage: &Value, own: &Value) {
         let count = |field: &str| usage[field].as_u64();
         let before = self.usage.unwrap_or_default();
-        let sum =
-            ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"].into_iter().filter_map(count).reduce(|a, b| a + b);
+        let sum = [
+            "input_tokens",
+            "cache_read_input_tokens",
+            "cache_creation_input_tokens",
+        ]
+        .into_iter()
+        .filter_map(count)
+        .reduce(|a, b| a + b);
         self.usage = Some(Usage {
             input: sum.or(before.input),
-            output: Some(usage["output_tokens"].as_u64().unwrap_or_else(|| panic!("no output_tokens: {own}"))),
+            output: Some(
+                usage["output_tokens"]
+                    .as_u64()
+                    .unwrap_or_else(|| panic!("no output_tokens: {own}")),
+            ),
             cached: count("cache_read_input_tokens").or(before.cached),
-            reasoning: usage["output_tokens_details"]["thinking_tokens"].as_u64().or(before.reasoning),
+            reasoning: usage["output_tokens_details"]["thinking_tokens"]
+                .as_u64()
+                .or(before.reasoning),
             estimated: own["sluicegate"]["estimated"] == true,
         });
     }

@@ -18,13 +18,17 @@ pub fn hear(told: &mut Told, event: &Event) {
 /// What a whole message says.
 pub fn whole(body: &Value) -> Told {
     let mut told = Told::default();
-    for part in body["parts"].as_array().unwrap_or_else(|| panic!("no message: {body}")) {
+    for part in body["parts"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no message: {body}"))
+    {
         told.part(part);
     }
     told.usage = usage(&body["metadata"]);
     told.objects = true;
     told.cancelled = body["metadata"]["reason"] == "cancelled";
-    told.choices.entry(0).or_default().finish = body["metadata"]["reason"].as_str().map(str::to_owned);
+    told.choices.entry(0).or_default().finish =
+        body["metadata"]["reason"].as_str().map(str::to_owned);
     (told.done, told.ends) = (1, 1);
     told
 }
@@ -41,7 +45,6 @@ fn usage(metadata: &Value) -> Option<Usage> {
 }
 
 impl Told {
-    #[expect(clippy::too_many_lines, reason = "one arm for each chunk of the protocol")]
     fn ui(&mut self, chunk: &Value) {
         let text = |field: &str| chunk[field].as_str().unwrap_or("").to_owned();
         self.ui_signatures(chunk);
@@ -56,25 +59,47 @@ impl Told {
                 // A reader that comes later has not seen it begin.
                 let refusal = self.parts.get(&text("id")).copied().unwrap_or(false);
                 let first = self.choices.entry(0).or_default();
-                if refusal { first.refusal.push_str(&text("delta")) } else { first.text.push_str(&text("delta")) }
+                if refusal {
+                    first.refusal.push_str(&text("delta"));
+                } else {
+                    first.text.push_str(&text("delta"));
+                }
             }
-            "reasoning-delta" => self.choices.entry(0).or_default().reasoning.push_str(&text("delta")),
+            "reasoning-delta" => self
+                .choices
+                .entry(0)
+                .or_default()
+                .reasoning
+                .push_str(&text("delta")),
             "text-end" | "reasoning-end" => {}
             "tool-input-start" => {
                 let tools = &mut self.choices.entry(0).or_default().tools;
-                tools.insert(tools.len() as u64, (text("toolCallId"), text("toolName"), String::new()));
+                tools.insert(
+                    tools.len() as u64,
+                    (text("toolCallId"), text("toolName"), String::new()),
+                );
             }
-            "tool-input-delta" => self.ui_call(&text("toolCallId")).2.push_str(&text("inputTextDelta")),
+            "tool-input-delta" => self
+                .ui_call(&text("toolCallId"))
+                .2
+                .push_str(&text("inputTextDelta")),
             "tool-input-available" => {
                 let call = self.ui_call(&text("toolCallId"));
-                let said = if call.2.trim().is_empty() { "{}" } else { &call.2 };
+                let said = if call.2.trim().is_empty() {
+                    "{}"
+                } else {
+                    &call.2
+                };
                 // What a custom tool was given is text, also where it reads like JSON.
-                let same = chunk["input"] == call.2.as_str() || serde_json::from_str::<Value>(said).unwrap() == chunk["input"];
+                let same = chunk["input"] == call.2.as_str()
+                    || serde_json::from_str::<Value>(said).unwrap() == chunk["input"];
                 assert!(same, "the input is what its pieces were: {chunk}");
             }
             "tool-input-error" => drop(self.ui_call(&text("toolCallId")).clone()),
             "data-raw" => self.raw.push(chunk["data"].clone()),
-            "file" => self.raw.push(serde_json::json!({"wire": "gemini", "data": chunk})),
+            "file" => self
+                .raw
+                .push(serde_json::json!({"wire": "gemini", "data": chunk})),
             "error" => self.error = Some((text("code"), text("errorText"))),
             "abort" => self.cancelled = true,
             "finish" => {
@@ -92,13 +117,24 @@ impl Told {
     }
 
     fn ui_call(&mut self, id: &str) -> &mut (String, String, String) {
-        self.choices.entry(0).or_default().tools.values_mut().find(|call| call.0 == id).expect("a call that has begun")
+        self.choices
+            .entry(0)
+            .or_default()
+            .tools
+            .values_mut()
+            .find(|call| call.0 == id)
+            .expect("a call that has begun")
     }
 
     fn ui_signatures(&mut self, part: &Value) {
         for metadata in ["providerMetadata", "callProviderMetadata"] {
             let own = &part[metadata]["sluicegate"];
-            self.signatures.extend(["signature", "redacted"].iter().filter_map(|it| own[it].as_str()).map(str::to_owned));
+            self.signatures.extend(
+                ["signature", "redacted"]
+                    .iter()
+                    .filter_map(|it| own[it].as_str())
+                    .map(str::to_owned),
+            );
         }
     }
 
@@ -108,15 +144,21 @@ impl Told {
         let text = part["text"].as_str().unwrap_or("");
         let first = self.choices.entry(0).or_default();
         match part["type"].as_str().unwrap() {
-            "text" if part["providerMetadata"]["sluicegate"]["kind"] == "refusal" => first.refusal.push_str(text),
+            "text" if part["providerMetadata"]["sluicegate"]["kind"] == "refusal" => {
+                first.refusal.push_str(text);
+            }
             "text" => first.text.push_str(text),
             "reasoning" => first.reasoning.push_str(text),
             "data-raw" => self.raw.push(part["data"].clone()),
             kind => {
                 if let Some(name) = kind.strip_prefix("tool-") {
                     let id = part["toolCallId"].as_str().unwrap().to_owned();
-                    let input = part["input"].as_str().map_or_else(|| part["input"].to_string(), str::to_owned);
-                    first.tools.insert(first.tools.len() as u64, (id, name.to_owned(), input));
+                    let input = part["input"]
+                        .as_str()
+                        .map_or_else(|| part["input"].to_string(), str::to_owned);
+                    first
+                        .tools
+                        .insert(first.tools.len() as u64, (id, name.to_owned(), input));
                 }
             }
         }

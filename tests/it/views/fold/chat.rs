@@ -18,13 +18,17 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
         keep(&mut whole, &chunk, &["id", "model", "usage", "sluicegate"]);
         for piece in chunk["choices"].as_array().unwrap() {
             let nothing = || json!({"message": {"role": "assistant", "content": null, "refusal": null}, "logprobs": null});
-            let choice = choices.entry(piece["index"].as_u64().unwrap()).or_insert_with(nothing);
+            let choice = choices
+                .entry(piece["index"].as_u64().unwrap())
+                .or_insert_with(nothing);
             keep(choice, piece, &["index", "finish_reason"]);
             delta(&mut choice["message"], &piece["delta"]);
         }
     }
     let mut choices: Vec<Value> = choices.into_values().collect();
-    choices.iter_mut().for_each(|choice| finished(&mut choice["message"]));
+    choices
+        .iter_mut()
+        .for_each(|choice| finished(&mut choice["message"]));
     whole["choices"] = choices.into();
     Ok(whole)
 }
@@ -37,10 +41,18 @@ fn delta(message: &mut Value, delta: &Value) {
         extend(message, list, &delta[list]);
     }
     for piece in delta["tool_calls"].as_array().into_iter().flatten() {
-        let known = message["tool_calls"].as_array_mut().and_then(|calls| calls.iter_mut().find(|call| call["index"] == piece["index"]));
+        let known = message["tool_calls"].as_array_mut().and_then(|calls| {
+            calls
+                .iter_mut()
+                .find(|call| call["index"] == piece["index"])
+        });
         match known {
             Some(call) => {
-                grow(&mut call["function"], "arguments", &piece["function"]["arguments"]);
+                grow(
+                    &mut call["function"],
+                    "arguments",
+                    &piece["function"]["arguments"],
+                );
                 grow(&mut call["custom"], "input", &piece["custom"]["input"]);
             }
             None => extend(message, "tool_calls", &json!([piece])),
@@ -56,9 +68,19 @@ fn finished(message: &mut Value) {
         }
     }
     for list in ["tool_calls", "annotations"] {
-        for item in message.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            item.as_object_mut().unwrap().retain(|name, value| name != "index" && !value.is_null());
+        for item in message
+            .get_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            item.as_object_mut()
+                .unwrap()
+                .retain(|name, value| name != "index" && !value.is_null());
         }
     }
-    message.as_object_mut().unwrap().retain(|name, value| name != "reasoning_content" || value != "");
+    message
+        .as_object_mut()
+        .unwrap()
+        .retain(|name, value| name != "reasoning_content" || value != "");
 }

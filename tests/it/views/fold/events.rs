@@ -8,8 +8,15 @@ use super::{extend, grow, members};
 use crate::rig::sse::Event;
 
 /// What a status JSON says beside the content.
-const USAGE: [&str; 7] =
-    ["input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "total_tokens", "estimated"];
+const USAGE: [&str; 7] = [
+    "input_tokens",
+    "output_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "total_tokens",
+    "estimated",
+];
 
 pub fn fold(events: &[Event]) -> Result<Value, Value> {
     let mut choices: BTreeMap<u64, Value> = BTreeMap::from([(0, nothing(0))]);
@@ -27,7 +34,14 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
             }
             "tool_arguments" => {
                 let calls = choice["tool_calls"].as_array_mut().unwrap();
-                grow(calls.iter_mut().find(|call| call["index"] == data["index"]).unwrap(), "arguments", &data["delta"]);
+                grow(
+                    calls
+                        .iter_mut()
+                        .find(|call| call["index"] == data["index"])
+                        .unwrap(),
+                    "arguments",
+                    &data["delta"],
+                );
             }
             "choice_end" => choice["reason"] = data["reason"].clone(),
             "usage" => usage = members(&data, &USAGE),
@@ -39,7 +53,9 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
     if let Some(error) = error {
         return Err(error);
     }
-    Ok(json!({"reason": reason, "usage": usage, "choices": choices.into_values().collect::<Vec<_>>()}))
+    Ok(
+        json!({"reason": reason, "usage": usage, "choices": choices.into_values().collect::<Vec<_>>()}),
+    )
 }
 
 fn nothing(number: u64) -> Value {
@@ -58,6 +74,10 @@ pub fn of_status(status: &Value) -> Result<Value, Value> {
         (choice["index"], choice["reason"]) = (0.into(), Value::Null);
         json!([choice])
     };
-    let choices = if status["choices"].is_null() { single(status) } else { status["choices"].clone() };
+    let choices = if status["choices"].is_null() {
+        single(status)
+    } else {
+        status["choices"].clone()
+    };
     Ok(json!({"reason": status["reason"], "usage": status["usage"], "choices": choices}))
 }

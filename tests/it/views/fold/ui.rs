@@ -12,23 +12,41 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
         let chunk = event.json();
         let parts = message["parts"].as_array_mut().unwrap();
         match chunk["type"].as_str().unwrap() {
-            "start" => (message["id"], message["metadata"]) = (chunk["messageId"].clone(), chunk["messageMetadata"].clone()),
+            "start" => {
+                (message["id"], message["metadata"]) =
+                    (chunk["messageId"].clone(), chunk["messageMetadata"].clone());
+            }
             "start-step" => extend(&mut message, "parts", &json!([{"type": "step-start"}])),
             kind @ ("text-start" | "reasoning-start") => {
                 open = Some(parts.len());
-                let mut part = json!({"type": kind.trim_end_matches("-start"), "text": "", "state": "done"});
+                let mut part =
+                    json!({"type": kind.trim_end_matches("-start"), "text": "", "state": "done"});
                 keep(&mut part, &chunk, &["providerMetadata"]);
                 parts.push(part);
             }
-            "text-delta" | "reasoning-delta" => grow(&mut parts[open.unwrap()], "text", &chunk["delta"]),
-            "text-end" | "reasoning-end" => keep(&mut parts[open.take().unwrap()], &chunk, &["providerMetadata"]),
+            "text-delta" | "reasoning-delta" => {
+                grow(&mut parts[open.unwrap()], "text", &chunk["delta"]);
+            }
+            "text-end" | "reasoning-end" => keep(
+                &mut parts[open.take().unwrap()],
+                &chunk,
+                &["providerMetadata"],
+            ),
             "tool-input-start" => {
                 let kind = format!("tool-{}", chunk["toolName"].as_str().unwrap());
                 parts.push(json!({"type": kind, "toolCallId": chunk["toolCallId"]}));
             }
             kind @ ("tool-input-available" | "tool-input-error") => {
-                let part = parts.iter_mut().find(|part| part["toolCallId"] == chunk["toolCallId"]).unwrap();
-                part["state"] = if kind == "tool-input-error" { "output-error" } else { "input-available" }.into();
+                let part = parts
+                    .iter_mut()
+                    .find(|part| part["toolCallId"] == chunk["toolCallId"])
+                    .unwrap();
+                part["state"] = if kind == "tool-input-error" {
+                    "output-error"
+                } else {
+                    "input-available"
+                }
+                .into();
                 part["input"] = chunk["input"].clone();
                 keep(part, &chunk, &["errorText"]);
                 if chunk["providerMetadata"].is_object() {

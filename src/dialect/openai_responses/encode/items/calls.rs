@@ -27,7 +27,14 @@ impl Items {
             self.opaque(&kept, out);
         }
         let (id, name) = (call.id.to_string(), call.name.to_string());
-        let mut begun = Call { place: 0, index: call.index, id, name, arguments: String::new(), custom: call.custom };
+        let mut begun = Call {
+            place: 0,
+            index: call.index,
+            id,
+            name,
+            arguments: String::new(),
+            custom: call.custom,
+        };
         let first = |stream: &StreamId, place| {
             begun.place = place;
             begun.json(stream, "in_progress")
@@ -38,11 +45,24 @@ impl Items {
 
     pub(super) fn argue(&mut self, wanted: u16, delta: &str, out: &mut SseWriter) {
         // Arguments of no call that is open have no place.
-        let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == wanted) else { return };
+        let Some(call) = self
+            .calls
+            .iter_mut()
+            .rev()
+            .find(|call| call.index == wanted)
+        else {
+            return;
+        };
         call.arguments.push_str(delta);
         let (place, custom) = (call.place, call.custom);
-        let name = if custom { "response.custom_tool_call_input.delta" } else { "response.function_call_arguments.delta" };
-        self.item_event(out, name, (prefix(custom), place), |buf| put_text_member(buf, "delta", delta));
+        let name = if custom {
+            "response.custom_tool_call_input.delta"
+        } else {
+            "response.function_call_arguments.delta"
+        };
+        self.item_event(out, name, (prefix(custom), place), |buf| {
+            put_text_member(buf, "delta", delta);
+        });
     }
 
     pub(super) fn end_call(&mut self, wanted: u16, out: &mut SseWriter) {
@@ -78,9 +98,21 @@ impl Call {
         let mut buf = BytesMut::with_capacity(self.arguments.len() + 192);
         buf.put_slice(b"{\"id\":");
         put_id(&mut buf, prefix(self.custom), stream, self.place);
-        put_text_member(&mut buf, "type", if self.custom { "custom_tool_call" } else { "function_call" });
+        put_text_member(
+            &mut buf,
+            "type",
+            if self.custom {
+                "custom_tool_call"
+            } else {
+                "function_call"
+            },
+        );
         put_text_member(&mut buf, "status", status);
-        put_text_member(&mut buf, if self.custom { "input" } else { "arguments" }, &self.arguments);
+        put_text_member(
+            &mut buf,
+            if self.custom { "input" } else { "arguments" },
+            &self.arguments,
+        );
         put_text_member(&mut buf, "call_id", &self.id);
         put_text_member(&mut buf, "name", &self.name);
         buf.put_u8(b'}');

@@ -28,8 +28,11 @@ pub(super) struct Piece {
 impl Items {
     pub(super) fn words(&mut self, refusal: bool, delta: &str, out: &mut SseWriter) {
         let place = self.part(refusal, out);
-        let (name, more): (_, &[u8]) =
-            if refusal { ("response.refusal.delta", b"") } else { ("response.output_text.delta", b",\"logprobs\":[]") };
+        let (name, more): (_, &[u8]) = if refusal {
+            ("response.refusal.delta", b"")
+        } else {
+            ("response.output_text.delta", b",\"logprobs\":[]")
+        };
         let at = self.content_index();
         self.item_event(out, name, ("msg", place), |buf| {
             put_name(buf, "content_index");
@@ -41,7 +44,11 @@ impl Items {
             let characters = u32::try_from(delta.chars().count()).unwrap_or(u32::MAX);
             self.characters = self.characters.saturating_add(characters);
         }
-        if let Some(piece) = self.message.as_mut().and_then(|message| message.parts.last_mut()) {
+        if let Some(piece) = self
+            .message
+            .as_mut()
+            .and_then(|message| message.parts.last_mut())
+        {
             piece.text.push_str(delta);
         }
     }
@@ -50,17 +57,41 @@ impl Items {
     fn part(&mut self, refusal: bool, out: &mut SseWriter) -> usize {
         if self.message.is_none() {
             self.close_spoken(true, out);
-            let place = self.begin(|stream, place| Message { place, parts: Vec::new(), before: 0 }.json(stream, "in_progress"), out);
-            self.message = Some(Message { place, parts: Vec::new(), before: 0 });
+            let place = self.begin(
+                |stream, place| {
+                    Message {
+                        place,
+                        parts: Vec::new(),
+                        before: 0,
+                    }
+                    .json(stream, "in_progress")
+                },
+                out,
+            );
+            self.message = Some(Message {
+                place,
+                parts: Vec::new(),
+                before: 0,
+            });
         }
-        let (place, same) =
-            self.message.as_ref().map_or((0, false), |it| (it.place, it.parts.last().is_some_and(|piece| piece.refusal == refusal)));
+        let (place, same) = self.message.as_ref().map_or((0, false), |it| {
+            (
+                it.place,
+                it.parts
+                    .last()
+                    .is_some_and(|piece| piece.refusal == refusal),
+            )
+        });
         if same {
             return place;
         }
         self.close_part(out);
         let before = self.characters;
-        let piece = Piece { refusal, text: String::new(), annotations: Vec::new() };
+        let piece = Piece {
+            refusal,
+            text: String::new(),
+            annotations: Vec::new(),
+        };
         let json = piece.json();
         if let Some(message) = &mut self.message {
             message.parts.push(piece);
@@ -81,12 +112,16 @@ impl Items {
     }
 
     fn content_index(&self) -> u64 {
-        self.message.as_ref().map_or(0, |message| message.parts.len().saturating_sub(1) as u64)
+        self.message
+            .as_ref()
+            .map_or(0, |message| message.parts.len().saturating_sub(1) as u64)
     }
 
     /// The part that is open ends.
     fn close_part(&mut self, out: &mut SseWriter) {
-        let Some(message) = self.message.take() else { return };
+        let Some(message) = self.message.take() else {
+            return;
+        };
         let (place, at) = (message.place, message.parts.len().saturating_sub(1) as u64);
         if let Some(piece) = message.parts.last() {
             let (name, field, more): (_, _, &[u8]) = if piece.refusal {
@@ -114,20 +149,31 @@ impl Items {
             return;
         }
         let place = self.part(false, out);
-        let Some(message) = &mut self.message else { return };
-        let Some(json) = annotation(it, own, message.before) else { return };
-        let Some(piece) = message.parts.last_mut() else { return };
+        let Some(message) = &mut self.message else {
+            return;
+        };
+        let Some(json) = annotation(it, own, message.before) else {
+            return;
+        };
+        let Some(piece) = message.parts.last_mut() else {
+            return;
+        };
         let number = piece.annotations.len() as u64;
         piece.annotations.push(json.clone());
         let at = self.content_index();
-        self.item_event(out, "response.output_text.annotation.added", ("msg", place), |buf| {
-            put_name(buf, "content_index");
-            put_u64(buf, at);
-            put_name(buf, "annotation_index");
-            put_u64(buf, number);
-            put_name(buf, "annotation");
-            buf.put_slice(&json);
-        });
+        self.item_event(
+            out,
+            "response.output_text.annotation.added",
+            ("msg", place),
+            |buf| {
+                put_name(buf, "content_index");
+                put_u64(buf, at);
+                put_name(buf, "annotation_index");
+                put_u64(buf, number);
+                put_name(buf, "annotation");
+                buf.put_slice(&json);
+            },
+        );
     }
 
     /// Neither a message nor reasoning is open.

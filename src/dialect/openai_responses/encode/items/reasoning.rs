@@ -21,13 +21,24 @@ pub(super) struct Reasoning {
 impl Items {
     pub(super) fn thought(&mut self, delta: &str, out: &mut SseWriter) {
         let place = self.open_reasoning(out);
-        if self.reasoning.as_mut().is_some_and(|reasoning| !std::mem::replace(&mut reasoning.spoken, true)) {
-            self.summary_event(out, "response.reasoning_summary_part.added", place, |buf| put_summary(buf, ""));
+        if self
+            .reasoning
+            .as_mut()
+            .is_some_and(|reasoning| !std::mem::replace(&mut reasoning.spoken, true))
+        {
+            self.summary_event(out, "response.reasoning_summary_part.added", place, |buf| {
+                put_summary(buf, "");
+            });
         }
-        self.item_event(out, "response.reasoning_summary_text.delta", ("rs", place), |buf| {
-            buf.put_slice(b",\"summary_index\":0");
-            put_text_member(buf, "delta", delta);
-        });
+        self.item_event(
+            out,
+            "response.reasoning_summary_text.delta",
+            ("rs", place),
+            |buf| {
+                buf.put_slice(b",\"summary_index\":0");
+                put_text_member(buf, "delta", delta);
+            },
+        );
         if let Some(reasoning) = &mut self.reasoning {
             reasoning.text.push_str(delta);
         }
@@ -38,13 +49,23 @@ impl Items {
             return open.place;
         }
         self.close_spoken(true, out);
-        let fresh = |place| Reasoning { place, spoken: false, text: String::new() };
+        let fresh = |place| Reasoning {
+            place,
+            spoken: false,
+            text: String::new(),
+        };
         let place = self.begin(|stream, place| fresh(place).json(stream, None), out);
         self.reasoning = Some(fresh(place));
         place
     }
 
-    fn summary_event(&mut self, out: &mut SseWriter, name: &str, place: usize, part: impl FnOnce(&mut BytesMut)) {
+    fn summary_event(
+        &mut self,
+        out: &mut SseWriter,
+        name: &str,
+        place: usize,
+        part: impl FnOnce(&mut BytesMut),
+    ) {
         self.item_event(out, name, ("rs", place), |buf| {
             buf.put_slice(b",\"summary_index\":0,\"part\":");
             part(buf);
@@ -52,14 +73,23 @@ impl Items {
     }
 
     pub(super) fn close_reasoning(&mut self, kept: Option<&str>, out: &mut SseWriter) {
-        let Some(reasoning) = self.reasoning.take() else { return };
+        let Some(reasoning) = self.reasoning.take() else {
+            return;
+        };
         let place = reasoning.place;
         if reasoning.spoken {
-            self.item_event(out, "response.reasoning_summary_text.done", ("rs", place), |buf| {
-                buf.put_slice(b",\"summary_index\":0");
-                put_text_member(buf, "text", &reasoning.text);
+            self.item_event(
+                out,
+                "response.reasoning_summary_text.done",
+                ("rs", place),
+                |buf| {
+                    buf.put_slice(b",\"summary_index\":0");
+                    put_text_member(buf, "text", &reasoning.text);
+                },
+            );
+            self.summary_event(out, "response.reasoning_summary_part.done", place, |buf| {
+                put_summary(buf, &reasoning.text);
             });
-            self.summary_event(out, "response.reasoning_summary_part.done", place, |buf| put_summary(buf, &reasoning.text));
         }
         let item = reasoning.json(&self.stream, kept);
         self.end(place, item, out);
