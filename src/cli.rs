@@ -23,9 +23,9 @@ use usage::UsageArgs;
 const TOUR: &str = "\
 Two minutes:
   1. sluicegate                             serves config.toml: recordings, so no account is needed
-  2. open http://127.0.0.1:8080/            send a message, stop it, reload the page in mid-stream
+  2. open http://127.0.0.1:8484/            send a message, stop it, reload the page in mid-stream
   3. sluicegate chat \"hello\"                the same in a terminal
-  4. curl -N http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' \\
+  4. curl -N http://127.0.0.1:8484/v1/chat/completions -H 'content-type: application/json' \\
        -d '{\"model\":\"demo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'
   5. in config.toml, add a provider and a model; a good file is taken at once, a bad one is refused whole:
        [providers.openai]
@@ -33,7 +33,7 @@ Two minutes:
        [models.smart]
        route = [\"openai/gpt-5\"]
 
-Any OpenAI client works: give it http://127.0.0.1:8080/v1 as its base URL.
+Any OpenAI client works: give it http://127.0.0.1:8484/v1 as its base URL.
 
 The configuration:
   Every key is explained, with its default, in the config.toml that comes with Sluicegate.
@@ -129,10 +129,12 @@ pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
     match Config::load(path) {
         Ok(config) => {
             writeln!(out, "{} is good: {}", path.display(), summary(&config))?;
-            config
-                .warnings()
-                .iter()
-                .try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
+            for warning in config.warnings() {
+                writeln!(out, "warning: {warning}")?;
+            }
+            for changed in config.changed_defaults {
+                writeln!(out, "note: {changed}")?;
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
@@ -231,15 +233,33 @@ mod tests {
         let path =
             scratch.write("config.toml", "providers.demo = { wire = 'replay', dir = 'demo' }\nmodels.demo.route = ['demo/tour.rec']\n");
         let (code, out, err) = checked(&path);
+        let (first, notes) = out.split_once('\n').unwrap();
         assert_eq!(
-            out,
+            first,
             format!(
-                "{} is good: 2 listeners, 1 provider, 1 model\n",
+                "{} is good: 2 listeners, 1 provider, 1 model",
                 path.display()
             ),
             "{err}"
         );
         assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+        assert!(
+            notes.contains("note: server.listen is not set: the default is 127.0.0.1:8484")
+                && notes.contains("note: server.admin_listen is not set"),
+            "{notes}"
+        );
+    }
+
+    #[test]
+    fn a_configuration_that_sets_its_ports_gets_no_note() {
+        let scratch = Scratch::new();
+        scratch.write("demo/tour.rec", "");
+        let path = scratch.write(
+            "config.toml",
+            "server = { listen = '127.0.0.1:1', admin_listen = '127.0.0.1:2' }\nproviders.demo = { wire = 'replay', dir = 'demo' }\nmodels.demo.route = ['demo/tour.rec']\n",
+        );
+        let (_, out, err) = checked(&path);
+        assert_eq!(out.lines().count(), 1, "{out}{err}");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! says.
 
 mod address;
+mod changes;
 mod check;
 mod doc;
 mod interpolate;
@@ -68,6 +69,9 @@ pub struct Config {
     pub route: route::Settings,
     /// Logs.
     pub telemetry: telemetry::Settings,
+    /// The defaults that this file relies on and that another release had otherwise: a sentence
+    /// each, for `check`.
+    pub changed_defaults: Vec<&'static str>,
 }
 
 impl Config {
@@ -176,6 +180,7 @@ impl Config {
             hub,
             route,
             telemetry,
+            changed_defaults: changes::relied_on(root),
         };
         check::check(root, &config, access.public);
         config

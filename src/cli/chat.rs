@@ -53,7 +53,7 @@ pub struct ChatArgs {
         long,
         value_name = "URL",
         env = "SLUICEGATE_URL",
-        default_value = "http://127.0.0.1:8080"
+        default_value = "http://127.0.0.1:8484"
     )]
     pub url: String,
 
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(code, 1);
         assert_eq!(
             err,
-            "error: `ftp://a` is not an http or https address: its scheme is ftp\n  help: for example --url http://127.0.0.1:8080\n"
+            "error: `ftp://a` is not an http or https address: its scheme is ftp\n  help: for example --url http://127.0.0.1:8484\n"
         );
     }
 

@@ -11,7 +11,7 @@ use super::node::{Node, Text};
 use crate::server::{Listen, Origins};
 
 const LISTEN: &str =
-    "an address and a port like \"127.0.0.1:8080\", or \"unix:/run/sluicegate.sock\"";
+    "an address and a port like \"127.0.0.1:8484\", or \"unix:/run/sluicegate.sock\"";
 
 /// A place to listen.
 pub(super) fn listen(node: &Node<'_, '_>) -> Option<Listen> {
@@ -41,7 +41,7 @@ fn meant(text: &str) -> Option<SocketAddr> {
         .unwrap_or(text);
     let host = text.parse::<IpAddr>().ok();
     match (host, port.parse::<u16>()) {
-        (Some(host), _) => Some(SocketAddr::new(host, 8080)),
+        (Some(host), _) => Some(SocketAddr::new(host, 8484)),
         (None, Ok(port)) => Some(SocketAddr::from(([127, 0, 0, 1], port))),
         (None, Err(_)) => None,
     }
@@ -241,11 +241,11 @@ mod tests {
     #[test]
     fn an_address_is_proposed_for_what_was_meant() {
         for (text, expected) in [
-            (":8080", Some("127.0.0.1:8080")),
-            ("8080", Some("127.0.0.1:8080")),
+            (":8484", Some("127.0.0.1:8484")),
+            ("8484", Some("127.0.0.1:8484")),
             ("localhost:9000", Some("127.0.0.1:9000")),
-            ("0.0.0.0", Some("0.0.0.0:8080")),
-            ("::1", Some("[::1]:8080")),
+            ("0.0.0.0", Some("0.0.0.0:8484")),
+            ("::1", Some("[::1]:8484")),
             ("example.org:80", None),
             ("99999", None),
         ] {

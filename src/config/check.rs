@@ -206,7 +206,7 @@ fn name(listen: &Listen) -> String {
     }
 }
 
-fn given(root: &Table<'_, '_>, key: &str) -> bool {
+pub(super) fn given(root: &Table<'_, '_>, key: &str) -> bool {
     root.read("server", |node| {
         Table::open_any(node).map(|table| table.has(key))
     })

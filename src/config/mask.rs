@@ -109,7 +109,7 @@ mod tests {
             ("api_key \"sk=abc\"", "api_key \"*=*\""),
             ("secret = \"one two", "secret = \"* *"),
             ("heartbeat = 15s", "heartbeat = 15s"),
-            ("listen = 127.0.0.1:8080", "listen = 127.0.0.1:8080"),
+            ("listen = 127.0.0.1:8484", "listen = 127.0.0.1:8484"),
             ("[providers.mine", "[providers.mine"),
             ("[\"sk-abc\",", "[\"*\","),
         ] {

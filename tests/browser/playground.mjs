@@ -1,12 +1,12 @@
 // The playground in a real Chromium, against a running Sluicegate whose model `demo` plays `demo/tour.rec`.
 //
-//   SLUICEGATE_URL=http://127.0.0.1:8080 node playground.mjs [part of a test's name]
+//   SLUICEGATE_URL=http://127.0.0.1:8484 node playground.mjs [part of a test's name]
 //
 // CHROMIUM names another browser. Nothing here waits for a time; everything waits for what the page shows.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
-const BASE = new URL(process.env.SLUICEGATE_URL ?? 'http://127.0.0.1:8080/').href;
+const BASE = new URL(process.env.SLUICEGATE_URL ?? 'http://127.0.0.1:8484/').href;
 const WAIT = 60_000;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

@@ -10,7 +10,7 @@ import { launch } from './chromium.mjs';
 
 const BASE = process.env.SLUICEGATE_URL;
 const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-const recipes = Object.fromEntries([...readme.matchAll(/<!-- recipe: (\w+) -->\n```\w+\n(.*?)```/gs)].map(([, name, code]) => [name, code.replaceAll('http://127.0.0.1:8080', BASE)]));
+const recipes = Object.fromEntries([...readme.matchAll(/<!-- recipe: (\w+) -->\n```\w+\n(.*?)```/gs)].map(([, name, code]) => [name, code.replaceAll('http://127.0.0.1:8484', BASE)]));
 const browser = await launch();
 
 /** A page of the server's own origin with this script. */

@@ -21,7 +21,7 @@ def shipped():
 
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
 def test_recipe(shipped, name):
-    code = RECIPES[name].replace("http://127.0.0.1:8080", shipped.url)
+    code = RECIPES[name].replace("http://127.0.0.1:8484", shipped.url)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     with urllib.request.urlopen(f"{shipped.url}/v1/streams?limit=1", timeout=10) as answer:

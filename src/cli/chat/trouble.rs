@@ -113,7 +113,7 @@ impl Trouble {
                 Some("is it running? `sluicegate` starts it; --url says where it is".into())
             }
             Self::Foreign { .. } => Some("give the address of a Sluicegate with --url".into()),
-            Self::BadUrl { .. } => Some("for example --url http://127.0.0.1:8080".into()),
+            Self::BadUrl { .. } => Some("for example --url http://127.0.0.1:8484".into()),
             Self::Lost { .. } | Self::NoEnd => {
                 Some("the generation may still run; see GET /v1/streams".into())
             }

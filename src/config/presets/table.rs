@@ -414,7 +414,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         ],
         variable: "LLAMA_API_KEY",
         abort: Abort::Depends,
-        note: "some builds go on; listens where Sluicegate does by default: move one of them",
+        note: "some builds generate on after an abort",
     },
     keyed(
         "huggingface",

@@ -16,10 +16,10 @@ pub(in crate::config) fn server(table: &Table<'_, '_>) -> Settings {
     Settings {
         listen: table
             .read("listen", listeners)
-            .unwrap_or_else(|| vec![loopback(8080)]),
+            .unwrap_or_else(|| vec![loopback(8484)]),
         admin_listen: table
             .read("admin_listen", address::listen)
-            .unwrap_or_else(|| loopback(9090)),
+            .unwrap_or_else(|| loopback(8485)),
         admin_token: table
             .read("admin_token", super::access::token)
             .map(Into::into),

@@ -21,11 +21,11 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
     let server = &config.server;
     assert_eq!(
         server.listen,
-        [Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8080)))]
+        [Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8484)))]
     );
     assert_eq!(
         server.admin_listen,
-        Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 9090)))
+        Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], 8485)))
     );
     assert!(
         server.admin_token.is_none()
