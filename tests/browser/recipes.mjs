@@ -1,16 +1,18 @@
-// The README's recipes for pages, and the one for curl, as they are printed; only the address is this server's.
+// The handbook's recipes for pages, and the one for curl, as they are printed; only the address is this server's.
 //
 //   python3 ../sdk/stack.py --shipped -- node recipes.mjs
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
 import { launch } from './chromium.mjs';
 
 const BASE = process.env.SLUICEGATE_URL;
-const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-const recipes = Object.fromEntries([...readme.matchAll(/<!-- recipe: (\w+) -->\n```\w+\n(.*?)```/gs)].map(([, name, code]) => [name, code.replaceAll('http://127.0.0.1:8484', BASE)]));
+const root = new URL('../../', import.meta.url);
+const pages = ['README.md', ...(await readdir(new URL('docs/', root))).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`)];
+const handbook = (await Promise.all(pages.map((page) => readFile(new URL(page, root), 'utf8')))).join('\n');
+const recipes = Object.fromEntries([...handbook.matchAll(/<!-- recipe: (\w+) -->\n```\w+\n(.*?)```/gs)].map(([, name, code]) => [name, code.replaceAll('http://127.0.0.1:8484', BASE)]));
 const browser = await launch();
 
 /** A page of the server's own origin with this script. */
@@ -77,7 +79,7 @@ const tests = {
 let failed = 0;
 for (const [name, test] of Object.entries(tests)) {
   try {
-    assert.ok(recipes[name], 'the README has this recipe');
+    assert.ok(recipes[name], 'the handbook has this recipe');
     await test();
     console.log(`ok      ${name}`);
   } catch (error) {

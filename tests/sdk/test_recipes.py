@@ -1,16 +1,16 @@
-"""The README's recipes for Python, as they are printed; only the address is this server's."""
+"""The handbook's recipes for Python, as they are printed; only the address is this server's."""
 
 import json
-import re
 import subprocess
 import sys
 import urllib.request
 
 import pytest
 
-from stack import ROOT, stack
+from pages import recipes
+from stack import stack
 
-RECIPES = dict(re.findall(r"<!-- recipe: (\w+) -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
+RECIPES = recipes()
 
 
 @pytest.fixture(scope="module")
