@@ -102,6 +102,29 @@ const tests = {
     await v.close();
   },
 
+  async 'Stopping… until the server has confirmed'() {
+    const v = await visit();
+    let confirm;
+    const held = new Promise((resolve) => { confirm = resolve; });
+    await v.page.route('**/cancel', async (route) => { // its answer is held back
+      const response = await route.fetch();
+      await held;
+      await route.fulfill({ response });
+    });
+    await v.choose('demo');
+    await v.ask('Give me the tour.');
+    await v.state('streaming');
+    const stream = await v.stream();
+    await v.page.keyboard.press('Escape');
+    await v.state('stopping');
+    await v.page.waitForFunction(async (id) => (await (await fetch(`/v1/streams/${id}`)).json()).status === 'cancelled', stream);
+    assert.equal(await v.status(), 'Stopping…', 'ended, and not confirmed');
+    await v.page.reload();
+    await v.state('cancelled');
+    confirm();
+    await v.close();
+  },
+
   async 'stop before the first token'() {
     const v = await visit();
     await v.choose('demo');
@@ -313,7 +336,7 @@ const tests = {
     await v.page.waitForFunction(() => [...document.querySelectorAll('.call pre')].filter((pre) => pre.textContent.length > 10).length === 2);
     await v.state('complete');
     for (const json of await v.page.locator('.call pre').allTextContents()) assert.equal(typeof JSON.parse(json), 'object');
-    assert.equal(await v.status(), 'Waiting for its tools');
+    assert.equal(await v.status(), 'Waiting for tool results');
     await v.close();
   },
 };
