@@ -1,7 +1,8 @@
-//! The keys: configuration → rooms → gateway → server; workers, signals, reload, drain.
+//! Builds the process from its configuration and runs it: rooms, gateway, server, workers, signals,
+//! reload and drain.
 //!
-//! Each worker is a thread with a single-threaded runtime and sockets of its own: a token goes from
-//! its upstream's read to its client's write without waking another thread.
+//! Each worker is a thread with a single-threaded runtime and its own sockets, so a token goes from
+//! the upstream read to the client write without waking another thread.
 
 mod signals;
 
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
-use crate::gateway::{Gateway, Gauges, Snapshot};
+use crate::gateway::{CurrentLoad, Gateway, Snapshot};
 use crate::ledger::Ledger;
 use crate::limits::{LimitTable, Limits};
 use crate::route::{HealthRegistry, Routes};
@@ -29,62 +30,66 @@ use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Clients, Recorder};
 use crate::{telemetry, upstream};
 
-/// How long streams that were ended may take to close their books, once nobody is served any more.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
-/// How long the end waits for recordings to be on the disk.
-const LAST_WRITE: Duration = Duration::from_secs(5);
+/// Time for ended streams to settle their limits, budgets and metrics once no connection is left.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Maximum wait at the end of the process for the ledger and recordings to reach the disk.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Serves the configuration at `path` until the process is told to stop.
+/// Serves the configuration at `path` until a signal stops the process. Prints the problems of an
+/// invalid configuration and returns exit code 1.
 ///
 /// # Errors
-/// When it cannot begin: says why. What is wrong with the configuration is printed, and gives exit
-/// code 1.
+/// Returns an error that says why the server cannot start.
 pub fn serve(path: &Path) -> anyhow::Result<ExitCode> {
     let config = match Config::load(path) {
         Ok(config) => config,
         Err(problems) => {
-            tell(&format_args!("{problems}"))?;
+            print_error(&format_args!("{problems}"))?;
             return Ok(ExitCode::FAILURE);
         }
     };
-    telemetry::begin(&config.telemetry).map_err(anyhow::Error::msg)?;
-    server::edge::panics::log_place_only();
-    // Huge pages would be cleared and kept for a few small buffers: memory for each stream is what
-    // counts here.
-    nix::sys::prctl::set_thp_disable(true).context("huge pages cannot be switched off")?;
+    telemetry::init(&config.telemetry).map_err(anyhow::Error::msg)?;
+    server::edge::panics::log_location_only();
+    // Turn transparent huge pages off: they would commit a whole page for a few small buffers, and
+    // memory per stream is what counts here.
+    nix::sys::prctl::set_thp_disable(true).context("cannot turn transparent huge pages off")?;
     let workers = thread::available_parallelism().map_or(1, usize::from);
     let runtime = runtime()?;
+    // Binding sockets and building clients need a runtime context.
     let _inside = runtime.enter();
-    let (snapshot, mut listeners) = App::new(config, workers)?;
-    announce(&snapshot)?;
+    let (app, mut listeners) = App::new(config, workers)?;
+    announce(&app)?;
+    // The first set of listeners, which includes the admin listener, runs on this thread.
     let first = listeners.remove(0);
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(1..)
-        .map(|(own, number)| worker(number, own, snapshot.clone()))
+        .map(|(own, number)| worker(number, own, app.clone()))
         .collect();
     runtime.block_on(async {
-        let keeper = tokio::spawn(signals::keep(snapshot.clone(), path.to_owned()));
-        let sweeper = tokio::spawn(sweep(snapshot.gateway.clone()));
-        let served = snapshot.serve(first).await;
-        keeper.abort();
-        sweeper.abort();
+        let signal_task = tokio::spawn(signals::handle(app.clone(), path.to_owned()));
+        let sweep_task = tokio::spawn(sweep(app.gateway.clone()));
+        let served = app.serve(first).await;
+        // Both tasks loop until the process ends; this runtime has nothing left to serve.
+        signal_task.abort();
+        sweep_task.abort();
         served
     })?;
     for thread in threads {
         thread
             .join()
-            .map_err(|_| anyhow::anyhow!("a worker has panicked"))??;
+            .map_err(|_| anyhow::anyhow!("a worker thread panicked"))??;
     }
-    snapshot.gateway.ledger().flush(LAST_WRITE);
-    snapshot.recorder.flush(LAST_WRITE);
+    // Flush only after every worker has ended: streams settle until then.
+    app.gateway.ledger().flush(FLUSH_TIMEOUT);
+    app.recorder.flush(FLUSH_TIMEOUT);
     Ok(ExitCode::SUCCESS)
 }
 
-/// A single-threaded runtime.
+/// Creates a single-threaded runtime with I/O and timers.
 ///
 /// # Errors
-/// When the system gives no event queue.
+/// Returns an error when the operating system provides no event queue.
 pub fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
@@ -92,30 +97,31 @@ pub fn runtime() -> std::io::Result<Runtime> {
 fn worker(
     number: usize,
     listeners: Listeners,
-    snapshot: Arc<App>,
+    app: Arc<App>,
 ) -> thread::JoinHandle<std::io::Result<()>> {
     let run = move || {
+        // Upstream connections are pooled per worker; this thread uses its own pool.
         upstream::set_worker(number);
-        runtime()?.block_on(snapshot.serve(listeners))
+        runtime()?.block_on(app.serve(listeners))
     };
     thread::Builder::new()
         .name(format!("worker-{number}"))
         .spawn(run)
-        .expect("a thread for each processor can be had")
+        .expect("the operating system can start one thread per processor")
 }
 
-/// Everything that was built from a configuration.
+/// The running process: everything built from a configuration.
 #[derive(Debug)]
 struct App {
-    /// The configuration of the moment, to compare a new one with.
+    /// The current configuration; a reload compares the new one with it.
     config: parking_lot::Mutex<Config>,
     gateway: Arc<Gateway>,
     shared: Arc<Shared>,
     lifecycle: Arc<Lifecycle>,
     recorder: Recorder,
-    /// The fills of all limits.
+    /// Current fill of every limit; a reload keeps it.
     limits: Arc<Limits>,
-    /// What is known of upstreams.
+    /// Health of every target; a reload keeps it.
     registry: HealthRegistry,
     workers: usize,
     addresses: Vec<SocketAddr>,
@@ -137,7 +143,7 @@ impl App {
             Metrics::default(),
         );
         let gateway = Arc::new(Gateway::new(
-            build(&config, workers, &recorder, &limits, &registry, None)?,
+            build_snapshot(&config, workers, &recorder, &limits, &registry, None)?,
             ledger,
             lifecycle.clone(),
             metrics,
@@ -166,21 +172,22 @@ impl App {
         ))
     }
 
-    /// Serves these listeners until the process stops and what it ended has been told of.
+    /// Serves these listeners until the process stops and the ended streams are settled.
     async fn serve(&self, listeners: Listeners) -> std::io::Result<()> {
         let served = server::serve(listeners, self.shared.clone()).await;
         if served.is_ok() {
             self.gateway.shut_down();
         }
-        // Whoever takes longer is cut off; its journal goes with the process.
-        let _late = tokio::time::timeout(LAST_MOMENT, self.lifecycle.quiet()).await;
+        // A stream that takes longer is cut off. Its journal is in memory and ends with the
+        // process.
+        let _timed_out = tokio::time::timeout(SETTLE_TIMEOUT, self.lifecycle.idle()).await;
         served
     }
 
-    /// Takes a new configuration over, whole or not at all; running streams keep what they began
-    /// with.
+    /// Replaces the configuration completely or not at all and returns the keys that need a
+    /// restart. Running streams keep the configuration they started with.
     fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        let snapshot = build(
+        let snapshot = build_snapshot(
             &config,
             self.workers,
             &self.recorder,
@@ -188,6 +195,7 @@ impl App {
             &self.registry,
             Some(&self.gateway.snapshot()),
         )?;
+        // The build above is the only fallible step. Nothing has been replaced before this line.
         let restart = self.config.lock().needs_restart(&config);
         self.gateway.replace(snapshot);
         self.shared.reload(&config.server, &config.limits.ip);
@@ -196,14 +204,14 @@ impl App {
     }
 }
 
-/// The gateway of a configuration, without sockets: for who brings it requests by hand. Must be
-/// called within a runtime.
+/// Builds a gateway without sockets, for callers that hand it requests directly. Must be called
+/// within a runtime.
 ///
 /// # Errors
-/// When it cannot begin: says why.
+/// Returns an error that says why the gateway cannot be built.
 pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
     let ledger = Ledger::open(config.data_dir.as_deref(), &config.budgets)?;
-    let snapshot = build(
+    let app = build_snapshot(
         config,
         1,
         &Recorder::default(),
@@ -212,16 +220,16 @@ pub fn gateway(config: &Config) -> anyhow::Result<Gateway> {
         None,
     )?;
     Ok(Gateway::new(
-        snapshot,
+        app,
         ledger,
         Lifecycle::new(),
         Metrics::default(),
     ))
 }
 
-/// The rooms behind the edge, from a configuration. What is kept of those `before`: keys of
-/// issuers, and tickets.
-fn build(
+/// Builds the snapshot that requests use. `before` is the snapshot it replaces: the keys of JWT
+/// issuers and tickets are carried over.
+fn build_snapshot(
     config: &Config,
     workers: usize,
     recorder: &Recorder,
@@ -234,8 +242,9 @@ fn build(
     recorder.open(providers())?;
     let auth = Auth::new(&config.auth, before.map(|snapshot| &snapshot.auth))
         .map_err(anyhow::Error::msg)?;
-    auth.warm();
-    // Last: what is known of upstreams is that of the house that is lived in.
+    auth.prefetch_keys();
+    // Last, because `Routes::new` changes the shared health registry: a build that fails before
+    // this line leaves the running snapshot as it was.
     let routes = Routes::new(config.route.clone(), registry);
     Ok(Snapshot {
         settings: config.gateway.clone(),
@@ -249,14 +258,14 @@ fn build(
     })
 }
 
-/// Forgets what is due, and ends running streams when the process stops.
+/// Removes expired streams and ends running streams when the process stops.
 async fn sweep(gateway: Arc<Gateway>) {
     gateway.hub().sweep().await;
 }
 
-fn announce(snapshot: &App) -> std::io::Result<()> {
+fn announce(app: &App) -> std::io::Result<()> {
     let (scheme, what) = {
-        let config = snapshot.config.lock();
+        let config = app.config.lock();
         let what = if config.gateway.playground {
             "the playground, and the API under /v1"
         } else {
@@ -271,109 +280,112 @@ fn announce(snapshot: &App) -> std::io::Result<()> {
             what,
         )
     };
-    for address in &snapshot.addresses {
+    for address in &app.addresses {
         tracing::info!("serving on {scheme}://{address}/ ({what})");
     }
-    snapshot
-        .config
+    app.config
         .lock()
         .warnings()
         .iter()
         .for_each(|warning| tracing::warn!("{warning}"));
-    if let Some(admin) = snapshot.admin {
+    if let Some(admin) = app.admin {
         tracing::info!("health on http://{admin}/healthz, metrics on http://{admin}/metrics");
     }
     Ok(())
 }
 
-fn tell(what: &dyn std::fmt::Display) -> std::io::Result<()> {
+fn print_error(what: &dyn std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stderr(), "{what}")
 }
 
-/// A server on the current runtime, for embedding and for tests. Dropping it stops everything.
+/// A server on the current runtime, for embedding and for tests. Dropping it stops the server at
+/// once.
 #[derive(Debug)]
 pub struct Running {
-    snapshot: Arc<App>,
+    app: Arc<App>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 /// Serves a configuration on the current runtime.
 ///
 /// # Errors
-/// When it cannot begin: says why.
+/// Returns an error that says why the server cannot start.
 pub async fn start(config: Config) -> anyhow::Result<Running> {
-    let (snapshot, listeners) = App::new(config, 1)?;
+    let (app, listeners) = App::new(config, 1)?;
     let serving = listeners.into_iter().map(|own| {
-        let snapshot = snapshot.clone();
+        let app = app.clone();
         tokio::spawn(async move {
-            if let Err(error) = snapshot.serve(own).await {
-                tracing::error!(%error, "a listener cannot be served");
+            if let Err(error) = app.serve(own).await {
+                tracing::error!(%error, "the listeners of a worker cannot be served");
             }
         })
     });
     let mut tasks: Vec<_> = serving.collect();
-    tasks.push(tokio::spawn(sweep(snapshot.gateway.clone())));
-    tasks.push(tokio::spawn(signals::end_streams(snapshot.clone())));
-    Ok(Running { snapshot, tasks })
+    tasks.push(tokio::spawn(sweep(app.gateway.clone())));
+    tasks.push(tokio::spawn(signals::end_streams(app.clone())));
+    Ok(Running { app, tasks })
 }
 
 impl Running {
-    /// The address of the first client listener.
+    /// Returns the address of the first client listener.
     ///
     /// # Panics
-    /// When there is none on TCP.
+    /// Panics when no client listener uses TCP.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         *self
-            .snapshot
+            .app
             .addresses
             .first()
-            .expect("there is a listener on TCP")
+            .expect("a client listener uses TCP")
     }
 
-    /// The address of the operator's listener.
+    /// Returns the TCP address of the admin listener; `None` for a Unix socket.
     #[must_use]
     pub fn admin_addr(&self) -> Option<SocketAddr> {
-        self.snapshot.admin
+        self.app.admin
     }
 
-    /// What was spent.
+    /// Returns the ledger.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
-        self.snapshot.gateway.ledger()
+        self.app.gateway.ledger()
     }
 
-    /// What is going on.
+    /// Returns the current load.
     #[must_use]
-    pub fn gauges(&self) -> Gauges {
-        self.snapshot.gateway.gauges()
+    pub fn current_load(&self) -> CurrentLoad {
+        self.app.gateway.current_load()
     }
 
-    /// Takes a new configuration over; names what a restart would be needed for.
+    /// Replaces the configuration and returns the keys that need a restart.
     ///
     /// # Errors
-    /// When it cannot be used; the one before stays.
+    /// Returns an error when the new configuration cannot be used. The current one then stays in
+    /// effect.
     pub fn reload(&self, config: Config) -> anyhow::Result<Vec<&'static str>> {
-        self.snapshot.reload(config)
+        self.app.reload(config)
     }
 
-    /// Drains, as SIGTERM does, and returns when it is over.
+    /// Drains as SIGTERM does, and returns when the last connection is closed.
     pub async fn drain(mut self) {
-        let limit = self.snapshot.config.lock().server.drain;
-        server::drain::drain(&self.snapshot.lifecycle, limit).await;
+        let limit = self.app.config.lock().server.drain;
+        // The first task serves the listeners; awaiting it waits for the last connection.
+        server::drain::drain(&self.app.lifecycle, limit).await;
         if let Some(serving) = self.tasks.first_mut() {
-            // Over when the last connection is gone; a panic in it has been logged.
-            let _over = serving.await;
+            // The task ends when its last connection is closed. A panic in it has already been
+            // logged.
+            let _ended = serving.await;
         }
-        self.snapshot.gateway.ledger().flush(LAST_WRITE);
-        self.snapshot.recorder.flush(LAST_WRITE);
+        self.app.gateway.ledger().flush(FLUSH_TIMEOUT);
+        self.app.recorder.flush(FLUSH_TIMEOUT);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.snapshot.lifecycle.advance(Phase::Stopped);
+        self.app.lifecycle.advance(Phase::Stopped);
         self.tasks.iter().for_each(JoinHandle::abort);
     }
 }

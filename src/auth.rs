@@ -1,9 +1,9 @@
-//! Who is asking: virtual keys, tokens, and tickets for one stream. Only this room makes a
+//! Authentication: virtual keys, tokens, and tickets for one stream. Only this module creates a
 //! [`Caller`].
 //!
-//! Invariants: secrets are known by their SHA-256 alone and compared in constant time; what is
-//! wrong with a key, a token or a ticket is not told to who sent it; a token can narrow the rights
-//! of the key that it names, and never widen them.
+//! Invariants: only the SHA-256 of a key's secret is kept, and it is compared in constant time; the
+//! client is never told why its key, token or ticket is invalid; a token can narrow the rights of
+//! the key that it names, never widen them.
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
@@ -24,61 +24,62 @@ mod presented;
 pub mod ticket;
 
 pub use glob::matches;
-use jwt::{Claims, Jwt, Refused, Verified};
-pub use presented::Asking;
+use jwt::{Claims, JwtVerifier, TokenError, VerifiedTokens};
+pub use presented::AuthRequest;
 use presented::Presented;
 use ticket::{Rights, Ticket, Tickets};
 
-/// Who may ask.
+/// Settings of authentication.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// False (`mode = "none"`): everybody may, as one anonymous caller.
+    /// False (`mode = "none"`): every client is accepted, as one anonymous caller.
     pub required: bool,
     /// The virtual keys.
     pub keys: Vec<Key>,
-    /// Which tokens count.
+    /// The accepted tokens; `None` accepts no tokens.
     pub jwt: Option<jwt::Settings>,
-    /// What tickets are signed with; made up for this process where there is none.
+    /// The secret that signs tickets. `None` generates one for this process.
     pub ticket_secret: Option<SecretString>,
 }
 
-/// A virtual key. Its secret is known by its SHA-256 alone.
+/// A virtual key. Only the SHA-256 of its secret is kept.
 #[derive(Debug, Clone)]
 pub struct Key {
-    /// Its name in the configuration.
+    /// The key's name in the configuration.
     pub name: ByteString,
-    /// The SHA-256 of its secret.
+    /// The SHA-256 of the key's secret.
     pub sha256: [u8; 32],
-    /// The team whose limits and budget it shares.
+    /// The team whose limits and budget the key shares.
     pub team: Option<ByteString>,
-    /// Globs over the model names it may ask for.
+    /// Globs over the names of the models that the key may use.
     pub models: Vec<String>,
-    /// It ends then.
+    /// The time from which the key is no longer accepted.
     pub expires: Option<SystemTime>,
-    /// It is switched off.
+    /// True if the key is switched off.
     pub disabled: bool,
-    /// Its holders may refer to objects in the accounts of providers.
+    /// True if requests with this key may refer to objects in the provider's account.
     pub provider_objects: bool,
 }
 
 impl Key {
-    /// It is switched on and has not ended.
-    fn stands(&self, now: SystemTime) -> bool {
+    /// True if the key is neither switched off nor expired at `now`.
+    fn is_active(&self, now: SystemTime) -> bool {
         !self.disabled && self.expires.is_none_or(|at| now < at)
     }
 }
 
-/// Somebody identified.
+/// An authenticated caller and its rights.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Who.
+    /// The caller's identity, which owns streams and claims.
     pub id: CallerId,
     key: Option<Arc<Key>>,
     grant: Option<Arc<Grant>>,
 }
 
 impl Caller {
-    /// True where the caller may ask for the model of that name.
+    /// True if the caller may use the model with this name. Both the key and the token must allow
+    /// it.
     #[must_use]
     pub fn may_use(&self, model: &str) -> bool {
         let allowed = |globs: &[String]| globs.iter().any(|glob| matches(glob, model));
@@ -90,13 +91,13 @@ impl Caller {
         by_token && self.key.as_ref().is_none_or(|key| allowed(&key.models))
     }
 
-    /// The name of the virtual key.
+    /// The name of the caller's virtual key.
     #[must_use]
     pub fn key(&self) -> Option<&ByteString> {
         self.key.as_ref().map(|key| &key.name)
     }
 
-    /// The team whose limits the caller shares: that of the key, which no token leads out of, else
+    /// The team whose limits the caller shares: the key's team, which a token cannot change, else
     /// the token's.
     #[must_use]
     pub fn team(&self) -> Option<&ByteString> {
@@ -104,7 +105,8 @@ impl Caller {
         of_key.or_else(|| self.grant.as_ref().and_then(|grant| grant.team.as_ref()))
     }
 
-    /// The verified `sub` of a token. What a body says of its user is no such thing.
+    /// The verified `sub` of the caller's token. The unverified `user` field of a body is not used
+    /// here.
     #[must_use]
     pub fn user(&self) -> Option<&ByteString> {
         match &self.id {
@@ -113,35 +115,36 @@ impl Caller {
         }
     }
 
-    /// The limits that a token brings for its user, beside all that are configured.
+    /// The limits that a token sets for its user, in addition to all configured ones.
     #[must_use]
-    pub fn limits(&self) -> Option<&Figures> {
+    pub fn limits(&self) -> Option<&TokenLimits> {
         self.grant.as_ref().and_then(|grant| grant.limits.as_ref())
     }
 
-    /// True where the caller may refer to objects in the accounts of providers.
+    /// True if the caller may refer to objects in the provider's account.
     #[must_use]
     pub fn provider_objects(&self) -> bool {
         self.key.as_ref().is_some_and(|key| key.provider_objects)
     }
 }
 
-/// What a verified token grants.
+/// The identity and rights that a verified token grants.
 #[derive(Debug)]
 struct Grant {
     id: CallerId,
     key: Option<Arc<Key>>,
     team: Option<ByteString>,
     models: Option<Vec<String>>,
-    limits: Option<Figures>,
+    limits: Option<TokenLimits>,
 }
 
 impl Grant {
-    /// Its caller, unless the key has ended that it rests on.
+    /// Returns the token's caller; `None` if the virtual key that the token names is disabled or
+    /// expired.
     fn caller(self: Arc<Self>, now: SystemTime) -> Option<Caller> {
         self.key
             .as_ref()
-            .is_none_or(|key| key.stands(now))
+            .is_none_or(|key| key.is_active(now))
             .then_some(())?;
         Some(Caller {
             id: self.id.clone(),
@@ -151,74 +154,76 @@ impl Grant {
     }
 }
 
-/// The figures of a limit that a token brings. What is `None` is not limited by it.
+/// The limits that a token sets for its user. `None` sets no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Generations per minute.
+pub struct TokenLimits {
+    /// Maximum generations per minute.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Tokens per minute.
+    /// Maximum tokens per minute.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// Generations at a time.
+    /// Maximum concurrent generations.
     pub concurrent_streams: Option<NonZeroU32>,
-    /// Requests that may come at once.
+    /// Maximum requests at once.
     pub burst: Option<NonZeroU32>,
 }
 
-/// Tells who is asking.
+/// Authenticates requests.
 #[derive(Debug)]
 pub struct Auth {
     required: bool,
     keys: HashMap<[u8; 32], Arc<Key>>,
-    names: HashMap<ByteString, Arc<Key>>,
-    jwt: Option<Jwt>,
-    verified: Verified<Grant>,
+    keys_by_name: HashMap<ByteString, Arc<Key>>,
+    jwt: Option<JwtVerifier>,
+    verified_tokens: VerifiedTokens<Grant>,
     tickets: Arc<Tickets>,
-    shared_tickets: bool,
+    has_shared_secret: bool,
 }
 
 impl Auth {
-    /// From the configuration. Keys that `before` has fetched, and tickets that it has made, stay
-    /// good.
+    /// Creates the authenticator for a configuration. Keys that `before` has fetched and tickets
+    /// that it has issued stay valid.
     ///
     /// # Errors
-    /// When a file that verifies tokens cannot be used: says which.
+    /// Returns a message that names the setting if a key or certificate file cannot be used.
     pub fn new(settings: &Settings, before: Option<&Self>) -> Result<Self, String> {
         let all = settings.keys.iter().map(|key| Arc::new(key.clone()));
-        let (keys, names) = all
+        let (keys, keys_by_name) = all
             .map(|key| ((key.sha256, key.clone()), (key.name.clone(), key)))
             .unzip();
         let shared = settings.ticket_secret.as_ref();
+        // A reload must not invalidate tickets signed with the secret generated for this process.
         let kept = before
-            .filter(|before| shared.is_none() && !before.shared_tickets)
+            .filter(|before| shared.is_none() && !before.has_shared_secret)
             .map(|before| before.tickets.clone());
         Ok(Self {
             required: settings.required,
             keys,
-            names,
+            keys_by_name,
             jwt: settings
                 .jwt
                 .as_ref()
-                .map(|jwt| Jwt::new(jwt, before.and_then(|before| before.jwt.as_ref())))
+                .map(|jwt| JwtVerifier::new(jwt, before.and_then(|before| before.jwt.as_ref())))
                 .transpose()?,
-            verified: Verified::default(),
+            verified_tokens: VerifiedTokens::default(),
             tickets: kept.unwrap_or_else(|| Arc::new(Tickets::new(shared))),
-            shared_tickets: shared.is_some(),
+            has_shared_secret: shared.is_some(),
         })
     }
 
-    /// Begins to fetch what tokens are verified with. Needs a runtime.
-    pub fn warm(&self) {
+    /// Starts to fetch the keys that verify tokens. Requires a tokio runtime.
+    pub fn prefetch_keys(&self) {
         if let Some(jwt) = self.jwt.as_ref().filter(|_| self.required) {
-            jwt.warm();
+            jwt.prefetch_keys();
         }
     }
 
-    /// Who asks. Where nobody has to say who they are, nothing is looked at.
+    /// Identifies the caller of a request. With `mode = "none"` nothing is checked and the caller
+    /// is anonymous.
     ///
     /// # Errors
-    /// 401 in the same words for every reason; 503 where tokens cannot be verified for want of
-    /// keys.
-    pub async fn identify(&self, asking: &Asking<'_>) -> Result<Caller, Fault> {
+    /// Returns 401 with the same message for every invalid credential, and 503 if tokens cannot be
+    /// verified because keys are missing.
+    pub async fn identify(&self, request: &AuthRequest<'_>) -> Result<Caller, Fault> {
         if !self.required {
             return Ok(Caller {
                 id: CallerId::Anonymous,
@@ -230,64 +235,68 @@ impl Auth {
             .jwt
             .as_ref()
             .and_then(|jwt| jwt.settings().cookie.as_deref());
-        match presented::of(asking, cookie) {
-            Presented::Header(secret) => self.by_header(secret).await,
-            Presented::Cookie(token) => self.by_token(token).await,
-            Presented::Untrusted => Err(untrusted()),
-            Presented::Nothing => Err(self.missing()),
+        match presented::find(request, cookie) {
+            Presented::Header(secret) => self.identify_by_header(secret).await,
+            Presented::Cookie(token) => self.identify_by_cookie(token).await,
+            Presented::Untrusted => Err(untrusted_cookie()),
+            Presented::Nothing => Err(self.missing_credential()),
         }
     }
 
-    /// True where a header says who asks; cookies do not count.
+    /// True if a header contains a credential. Cookies do not count.
     #[must_use]
-    pub fn is_named(&self, asking: &Asking<'_>) -> bool {
-        self.required && presented::in_header(asking.headers).is_some()
+    pub fn has_header_credential(&self, request: &AuthRequest<'_>) -> bool {
+        self.required && presented::in_header(request.headers).is_some()
     }
 
-    async fn by_header(&self, secret: &[u8]) -> Result<Caller, Fault> {
+    async fn identify_by_header(&self, secret: &[u8]) -> Result<Caller, Fault> {
         let sha256: [u8; 32] = Sha256::digest(secret).into();
         match self
             .keys
             .get(&sha256)
+            // The hash map's own comparison does not run in constant time.
             .filter(|key| bool::from(key.sha256.ct_eq(&sha256)))
         {
-            Some(key) if key.stands(SystemTime::now()) => Ok(Caller {
+            Some(key) if key.is_active(SystemTime::now()) => Ok(Caller {
                 id: CallerId::Key(key.name.clone()),
                 key: Some(key.clone()),
                 grant: None,
             }),
-            Some(_) => Err(wrong()),
-            None => self.by_digested_token(secret, sha256).await,
+            // An inactive key gets the error of an unknown one, which tells the client nothing.
+            Some(_) => Err(invalid_credential()),
+            None => self.identify_by_token(secret, sha256).await,
         }
     }
 
-    async fn by_token(&self, token: &[u8]) -> Result<Caller, Fault> {
-        if !jwt::is_token(token) {
-            return Err(wrong());
+    async fn identify_by_cookie(&self, token: &[u8]) -> Result<Caller, Fault> {
+        if !jwt::looks_like_token(token) {
+            return Err(invalid_credential());
         }
-        self.by_digested_token(token, Sha256::digest(token).into())
+        self.identify_by_token(token, Sha256::digest(token).into())
             .await
     }
 
-    async fn by_digested_token(&self, token: &[u8], digest: [u8; 32]) -> Result<Caller, Fault> {
+    async fn identify_by_token(&self, token: &[u8], digest: [u8; 32]) -> Result<Caller, Fault> {
         let jwt = self
             .jwt
             .as_ref()
-            .filter(|_| jwt::is_token(token))
-            .ok_or_else(wrong)?;
-        let keys = jwt.keys().await.map_err(told)?;
+            .filter(|_| jwt::looks_like_token(token))
+            .ok_or_else(invalid_credential)?;
+        let keys = jwt.keys().await.map_err(token_fault)?;
         let now = SystemTime::now();
-        if let Some(grant) = self.verified.find(&digest, &keys, now) {
-            return grant.caller(now).ok_or_else(wrong);
+        if let Some(grant) = self.verified_tokens.find(&digest, &keys, now) {
+            // The virtual key may have expired since the token was cached.
+            return grant.caller(now).ok_or_else(invalid_credential);
         }
-        let (claims, keys) = jwt.verify(token, keys).await.map_err(told)?;
+        let (claims, keys) = jwt.verify(token, keys).await.map_err(token_fault)?;
         let until = claims.until;
-        let grant = Arc::new(self.grant(jwt, claims).map_err(told)?);
-        self.verified.keep(digest, &keys, until, now, grant.clone());
-        grant.caller(now).ok_or_else(wrong)
+        let grant = Arc::new(self.grant(jwt, claims).map_err(token_fault)?);
+        self.verified_tokens
+            .insert(digest, &keys, until, now, grant.clone());
+        grant.caller(now).ok_or_else(invalid_credential)
     }
 
-    fn grant(&self, jwt: &Jwt, claims: Claims) -> Result<Grant, Refused> {
+    fn grant(&self, jwt: &JwtVerifier, claims: Claims) -> Result<Grant, TokenError> {
         let Claims {
             sub,
             key,
@@ -296,12 +305,15 @@ impl Auth {
             limits,
             ..
         } = claims;
+        // A token with an unknown key is rejected: without the key, its limits would not apply.
         let named = key.as_ref().or(jwt.settings().default_key.as_ref());
         let key = named.map(|name| {
-            self.names
+            self.keys_by_name
                 .get(name)
                 .cloned()
-                .ok_or(Refused::Bad("there is no key of the name that it claims"))
+                .ok_or(TokenError::Invalid(
+                    "the virtual key that it names does not exist",
+                ))
         });
         let key = key.transpose()?;
         let id = CallerId::User(Arc::new(Subject {
@@ -317,9 +329,9 @@ impl Auth {
         })
     }
 
-    /// A ticket for a stream of this caller's, good until `ends`.
+    /// Returns a ticket for a stream of this caller, valid until `ends`.
     #[must_use]
-    pub fn issue(
+    pub fn issue_ticket(
         &self,
         caller: &Caller,
         stream: &StreamId,
@@ -330,30 +342,33 @@ impl Auth {
         self.tickets.issue(&caller.id, stream, rights, origin, ends)
     }
 
-    /// The ticket that somebody brings.
+    /// Reads and verifies a ticket.
     ///
     /// # Errors
-    /// 401 where it is none of ours, was changed, or has ended.
-    pub fn ticket(&self, text: &str) -> Result<Ticket, Fault> {
+    /// Returns 401 if the ticket was not issued here, was changed, or has expired.
+    pub fn read_ticket(&self, text: &str) -> Result<Ticket, Fault> {
         self.tickets
             .read(text, SystemTime::now())
-            .ok_or_else(no_ticket)
+            .ok_or_else(invalid_ticket)
     }
 
-    /// The caller that a ticket stands for: the owner of its stream.
+    /// Returns the caller that a ticket acts for: the owner of its stream.
     ///
     /// # Errors
-    /// 401 where it is not that owner's, or the owner may not ask any more.
-    pub fn holder(&self, ticket: &Ticket, owner: &CallerId) -> Result<Caller, Fault> {
+    /// Returns 401 if the ticket was issued for another caller, or if the owner is no longer
+    /// accepted.
+    pub fn caller_for_ticket(&self, ticket: &Ticket, owner: &CallerId) -> Result<Caller, Fault> {
+        // The configuration may have changed since the ticket was issued, so the owner's way in is
+        // checked again.
         let (name, open) = match owner {
             CallerId::Anonymous => (None, !self.required),
             CallerId::Key(name) => (Some(name), self.required),
             CallerId::User(user) => (user.key.as_ref(), self.required && self.jwt.is_some()),
         };
-        let key = name.and_then(|name| self.names.get(name));
-        let stands = name.is_none() || key.is_some_and(|key| key.stands(SystemTime::now()));
-        if !(open && stands && self.tickets.is_of(ticket, owner)) {
-            return Err(no_ticket());
+        let key = name.and_then(|name| self.keys_by_name.get(name));
+        let is_active = name.is_none() || key.is_some_and(|key| key.is_active(SystemTime::now()));
+        if !(open && is_active && self.tickets.is_for(ticket, owner)) {
+            return Err(invalid_ticket());
         }
         Ok(Caller {
             id: owner.clone(),
@@ -362,7 +377,7 @@ impl Auth {
         })
     }
 
-    fn missing(&self) -> Fault {
+    fn missing_credential(&self) -> Fault {
         let what = if self.jwt.is_some() {
             "key or token"
         } else {
@@ -375,44 +390,45 @@ impl Auth {
     }
 }
 
-/// The secret that a head shows, in `Authorization: Bearer` or `x-api-key`.
+/// Returns the secret in `Authorization: Bearer` or `x-api-key`.
 #[must_use]
-pub fn secret_in(headers: &http::HeaderMap) -> Option<&[u8]> {
+pub fn header_secret(headers: &http::HeaderMap) -> Option<&[u8]> {
     presented::in_header(headers)
 }
 
-fn wrong() -> Fault {
-    Fault::new(Code::Unauthenticated, "this key or token is not valid here")
+fn invalid_credential() -> Fault {
+    Fault::new(Code::Unauthenticated, "this key or token is not valid")
 }
 
-fn untrusted() -> Fault {
-    let message = "a cookie counts here only where the request's `Origin` is the listener's own or stands in `server.allowed_origins`";
+fn untrusted_cookie() -> Fault {
+    let message = "the session cookie is accepted only if the request's `Origin` is this server's own or is listed in `server.allowed_origins`";
     Fault::new(Code::Unauthenticated, message)
 }
 
-fn no_ticket() -> Fault {
+fn invalid_ticket() -> Fault {
     Fault::new(
         Code::Unauthenticated,
-        "this ticket is not valid here: it has ended, or is not for this",
+        "this ticket is not valid: it has expired, or was not issued for this request",
     )
 }
 
-/// What somebody is told of a token that does not count. The reason is the log's.
-fn told(refused: Refused) -> Fault {
-    match refused {
-        Refused::Bad(why) => {
-            tracing::debug!("a token was refused: {why}");
-            wrong()
+/// Returns the client's error for a rejected token. The reason is logged, not sent: it would help
+/// an attacker.
+fn token_fault(error: TokenError) -> Fault {
+    match error {
+        TokenError::Invalid(why) => {
+            tracing::debug!("a token was rejected: {why}");
+            invalid_credential()
         }
-        Refused::NoKeys(wait) => {
-            let message = "tokens cannot be verified at the moment, as the keys of their issuer cannot be had; try again in a moment";
-            Fault::new(Code::Overloaded, message).with_retry_after(wait.max(AGAIN))
+        TokenError::KeysUnavailable(wait) => {
+            let message = "tokens cannot be verified at the moment: the keys of their issuer could not be fetched; try again later";
+            Fault::new(Code::Overloaded, message).with_retry_after(wait.max(MIN_RETRY_AFTER))
         }
     }
 }
 
-/// The shortest wait that is told where keys are missing.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Minimum `Retry-After` if keys are missing.
+const MIN_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -433,7 +449,7 @@ mod tests {
     }
 
     async fn identify(auth: &Auth, headers: &HeaderMap) -> Result<Caller, Fault> {
-        auth.identify(&Asking {
+        auth.identify(&AuthRequest {
             method: &Method::POST,
             headers,
             trusted_page: false,
@@ -458,7 +474,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_is_known_in_either_header() {
+    async fn a_key_is_accepted_in_either_header() {
         for sent in [
             headers("authorization", "bearer sk-1"),
             headers("x-api-key", "sk-1"),
@@ -470,7 +486,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_a_valid_key_is_refused() {
+    async fn invalid_keys_are_rejected() {
         let past = Some(SystemTime::UNIX_EPOCH);
         let good = headers("x-api-key", "sk-1");
         for (auth, sent) in [

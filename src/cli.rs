@@ -1,6 +1,6 @@
-//! The command line: what it takes, what it teaches, and `check`.
+//! The command line: arguments, help texts, and the commands `check` and `providers`.
 //!
-//! Invariants: nothing is started here. Results go to standard output, complaints to standard
+//! Invariants: no server is started here. Results go to standard output, problems to standard
 //! error.
 
 pub mod chat;
@@ -15,47 +15,54 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, presets};
-use crate::model::plural::counted;
+use crate::model::plural::pluralize;
 use chat::ChatArgs;
 use keys::KeysCommand;
 use usage::UsageArgs;
 
 const TOUR: &str = "\
-Two minutes:
-  1. sluicegate                             serves config.toml: recordings, so no account is needed
-  2. open http://127.0.0.1:8484/            send a message, stop it, reload the page in mid-stream
-  3. sluicegate chat \"hello\"                the same in a terminal
+A two-minute tour:
+  1. sluicegate
+       starts the server with config.toml, whose models play recordings: no account is needed
+  2. open http://127.0.0.1:8484/
+       send a message, stop the answer, reload the page during an answer
+  3. sluicegate chat \"hello\"
+       does the same in a terminal
   4. curl -N http://127.0.0.1:8484/v1/chat/completions -H 'content-type: application/json' \\
        -d '{\"model\":\"demo\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}'
-  5. in config.toml, add a provider and a model; a good file is taken at once, a bad one is refused whole:
+  5. add a provider and a model to config.toml (a valid file is applied at once, an invalid one is
+     rejected as a whole):
        [providers.openai]
        api_key = \"${OPENAI_API_KEY}\"
        [models.smart]
        route = [\"openai/gpt-5\"]
 
-Any OpenAI client works: give it http://127.0.0.1:8484/v1 as its base URL.
+Any OpenAI client works: set its base URL to http://127.0.0.1:8484/v1.
 
-The configuration:
-  Every key is explained, with its default, in the config.toml that comes with Sluicegate.
-  sluicegate check                          says everything that is wrong with it at once
-  sluicegate check --probe                  asks every target for one token as well: address, key, model name
-  sluicegate keys new web                   makes a virtual key, for auth.mode = \"required\"
-  sluicegate usage --by key                 sums what was used and spent, as CSV or JSON lines (data_dir)
-  sluicegate providers                      lists the known providers: wires, addresses, keys
+Configuration (the config.toml that is shipped with Sluicegate explains every key):
+  sluicegate check            lists all problems of the configuration at once
+  sluicegate check --probe    also requests one token from every target, to test its address, API key
+                              and model name
+  sluicegate keys new web     creates a virtual key, for auth.mode = \"required\"
+  sluicegate usage --by key   prints usage and cost, as CSV or JSON lines (needs data_dir)
+  sluicegate providers        lists the presets of known providers: wires, addresses, API keys
 
 Signals:
-  SIGHUP reads the configuration again. SIGTERM and Ctrl-C let running streams finish (server.drain); a second one ends now.";
+  SIGHUP reloads the configuration. SIGTERM and Ctrl-C let running streams finish, at most for
+  server.drain; a second signal exits at once.";
 
 /// An LLM token-streaming proxy
 #[derive(Debug, Parser)]
-#[command(name = "sluicegate", version, about, after_help = "`--help` says more, with a tour.", after_long_help = TOUR)]
+#[command(name = "sluicegate", version, about, after_help = "Use `--help` for details and a tour.", after_long_help = TOUR)]
 #[command(
-    long_about = "An LLM token-streaming proxy that owns the whole life of a stream: any provider in, any dialect out, resume, many \
-                        readers, real cancel.\n\nWithout a command it serves what the configuration says."
+    long_about = "An LLM token-streaming proxy. It forwards chats to any provider and streams the \
+                  answers in any API dialect. Clients can resume an answer after a lost connection, \
+                  follow one answer with several readers, and cancel it at the provider.\n\n\
+                  Without a command it starts the server."
 )]
 #[command(disable_help_subcommand = true)]
 pub struct Cli {
-    /// The configuration, a TOML file
+    /// The configuration file (TOML)
     #[arg(
         long,
         short,
@@ -65,70 +72,71 @@ pub struct Cli {
     )]
     pub config: PathBuf,
 
-    /// What to do instead of serving
+    /// The command to run instead of the server
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What to do instead of serving.
+/// A command to run instead of the server.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say everything that is wrong with the configuration
+    /// Check the configuration and list all its problems
     ///
-    /// Each problem comes with file, line, column, key, what was expected, and what to do.
-    /// Environment variables and files that the configuration refers to are read as they would be
-    /// when serving. Exits with 0 when all is good, else with 1.
+    /// Each problem is printed with file, line, column, key, the expected value, and a remedy.
+    /// Environment variables and files that the configuration references are read as the server
+    /// would read them. Exits with 0 if the configuration is valid, else with 1.
     Check {
-        /// Ask every target that a model routes to for one token, and say what came of it
+        /// Also request one token from every target of a route, and print each result
         ///
-        /// This costs what one token costs. Addresses, keys and model names are tried as they would
-        /// be when serving. Exits with 0 when all targets have answered.
+        /// The provider bills one token for each target. Addresses, keys and model names are used
+        /// as the server would use them. Exits with 0 if all targets have answered.
         #[arg(long)]
         probe: bool,
     },
-    /// Ask a running Sluicegate, and watch the answer arrive
+    /// Send a message to a running Sluicegate and print the answer as it streams
     Chat(ChatArgs),
-    /// Make virtual keys
+    /// Create virtual keys
     Keys {
-        /// What to do with them
+        /// The command for keys
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Tell what was used and what it cost, from the ledger in `data_dir`
+    /// Print usage and cost from the ledger in `data_dir`
     ///
-    /// A line for each stream, or sums. A running server is not disturbed; its last tenth of a
-    /// second may be missing.
+    /// Prints one line for each stream, or sums. Reading does not disturb a running server; the
+    /// streams of its last tenth of a second may be missing.
     Usage(UsageArgs),
-    /// List the known providers: their wires, addresses and keys
+    /// List the presets of known providers: their wires, addresses and keys
     Providers {
-        /// As the table in the README
+        /// Print the table in Markdown, as in the documentation
         #[arg(long)]
         markdown: bool,
     },
 }
 
-/// Lists the known providers.
+/// Writes the list of presets to `out`.
 ///
 /// # Errors
-/// When the list cannot be written.
+/// Returns an error if the list cannot be written.
 pub fn providers(markdown: bool, out: &mut dyn Write) -> io::Result<ExitCode> {
     let table = if markdown {
         presets::markdown()
     } else {
-        columns(&presets::rows())
+        format_table(&presets::rows())
     };
     out.write_all(table.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Checks the configuration at `path`: a summary to `out`, or all problems to `err`.
+/// Checks the configuration at `path`. Writes a summary and warnings to `out`, or all problems to
+/// `err`.
 ///
 /// # Errors
-/// When neither can be written.
+/// Returns an error if the result cannot be written.
 pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     match Config::load(path) {
         Ok(config) => {
-            writeln!(out, "{} is good: {}", path.display(), summary(&config))?;
+            writeln!(out, "{} is valid: {}", path.display(), summary(&config))?;
             for warning in config.warnings() {
                 writeln!(out, "warning: {warning}")?;
             }
@@ -141,7 +149,7 @@ pub fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Resul
             writeln!(
                 err,
                 "{problems}\n{}",
-                counted(problems.list().len(), "problem")
+                pluralize(problems.list().len(), "problem")
             )?;
             Ok(ExitCode::FAILURE)
         }
@@ -153,14 +161,14 @@ fn summary(config: &Config) -> String {
     let (providers, models) = (config.route.providers.len(), config.route.models.len());
     format!(
         "{}, {}, {}",
-        counted(listeners, "listener"),
-        counted(providers, "provider"),
-        counted(models, "model")
+        pluralize(listeners, "listener"),
+        pluralize(providers, "provider"),
+        pluralize(models, "model")
     )
 }
 
-/// Lines of cells, each column as wide as its widest cell.
-fn columns<const N: usize>(lines: &[[String; N]]) -> String {
+/// Formats rows of cells as text, each column as wide as its widest cell.
+fn format_table<const N: usize>(lines: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for line in lines {
         for (width, cell) in widths.iter_mut().zip(line) {
@@ -185,7 +193,7 @@ mod tests {
     use super::*;
     use crate::config::scratch::Scratch;
 
-    fn checked(path: &Path) -> (ExitCode, String, String) {
+    fn check_output(path: &Path) -> (ExitCode, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let code = check(path, &mut out, &mut err).unwrap();
         (
@@ -201,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_command_it_serves_config_toml() {
+    fn without_a_command_the_server_starts_with_config_toml() {
         let cli = Cli::try_parse_from(["sluicegate"]).unwrap();
         assert!(cli.command.is_none());
         let cli = Cli::try_parse_from(["sluicegate", "check", "--config", "other.toml"]).unwrap();
@@ -219,25 +227,25 @@ mod tests {
         );
         assert!(short.lines().count() <= 20, "{short}");
         assert!(
-            long.contains("Two minutes")
+            long.contains("A two-minute tour")
                 && long.contains("sluicegate check")
-                && !short.contains("Two minutes"),
+                && !short.contains("A two-minute tour"),
             "{long}"
         );
     }
 
     #[test]
-    fn a_good_configuration_is_summed_up_on_standard_output() {
+    fn a_valid_configuration_is_summarized_on_standard_output() {
         let scratch = Scratch::new();
         scratch.write("demo/tour.rec", "");
         let path =
             scratch.write("config.toml", "providers.demo = { wire = 'replay', dir = 'demo' }\nmodels.demo.route = ['demo/tour.rec']\n");
-        let (code, out, err) = checked(&path);
+        let (code, out, err) = check_output(&path);
         let (first, notes) = out.split_once('\n').unwrap();
         assert_eq!(
             first,
             format!(
-                "{} is good: 2 listeners, 1 provider, 1 model",
+                "{} is valid: 2 listeners, 1 provider, 1 model",
                 path.display()
             ),
             "{err}"
@@ -258,7 +266,7 @@ mod tests {
             "config.toml",
             "server = { listen = '127.0.0.1:1', admin_listen = '127.0.0.1:2' }\nproviders.demo = { wire = 'replay', dir = 'demo' }\nmodels.demo.route = ['demo/tour.rec']\n",
         );
-        let (_, out, err) = checked(&path);
+        let (_, out, err) = check_output(&path);
         assert_eq!(out.lines().count(), 1, "{out}{err}");
     }
 
@@ -266,7 +274,7 @@ mod tests {
     fn all_problems_go_to_standard_error() {
         let scratch = Scratch::new();
         let path = scratch.write("config.toml", "[server]\nlisten = 1\ndrain = 2\n");
-        let (code, out, err) = checked(&path);
+        let (code, out, err) = check_output(&path);
         assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
         assert!(
             err.contains(":2:10: server.listen:")
@@ -277,8 +285,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_a_problem_too() {
-        let (code, _, err) = checked(Path::new("/nowhere/config.toml"));
+    fn a_missing_file_is_a_problem() {
+        let (code, _, err) = check_output(Path::new("/nowhere/config.toml"));
         assert_eq!(code, ExitCode::FAILURE);
         assert!(
             err.starts_with("/nowhere/config.toml: cannot be read: No such file"),

@@ -1,8 +1,8 @@
-//! Bytes: framing of what comes in, spelling of what goes out. Imports nothing of ours but the
-//! vocabulary's ids.
+//! Bytes: framing of input, encoding of output. Depends on no other module of this crate except for
+//! ids in `model`.
 //!
-//! Invariants: frames are slices of what was read; pending bytes are bounded; a scan resumes where
-//! it stopped, so that any split of the same bytes costs about the same and gives the same frames.
+//! Invariants: frames are slices of the input; pending bytes are bounded; a scan resumes where it
+//! stopped, so that every split of the same bytes costs about the same and gives the same frames.
 
 pub mod aws;
 pub mod date;
@@ -17,81 +17,80 @@ pub mod text;
 use bytes::BytesMut;
 use bytestring::ByteString;
 
-/// The most bytes one frame may have before its stream is ended with an error.
+/// Maximum size of a frame, bytes. A larger one ends its stream with an error.
 ///
-/// The longest frames seen in recordings are images of some 100 KB; base64 images and files reach
+/// The longest frames in recordings are images of about 100 KB; base64 images and files reach
 /// several MB.
 pub const FRAME_BOUND: usize = 16 * 1024 * 1024;
 
 /// One frame of an upstream's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// The event's name where the framing has one (SSE, AWS); else empty. Of an exception, its
-    /// type.
+    /// The event's name if the framing has one (SSE, AWS), or the type of an exception; else empty.
     pub name: ByteString,
-    /// The payload. Bytes that were not UTF-8 have become U+FFFD.
+    /// The payload. Bytes that are not UTF-8 are replaced by U+FFFD.
     pub data: ByteString,
-    /// What it is.
+    /// The kind of the frame.
     pub kind: FrameKind,
 }
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameKind {
-    /// A whole frame, properly ended.
+    /// A complete frame.
     Whole,
-    /// The last event of an input that ended before its final blank line. The standard discards it;
-    /// a decoder may look whether it is complete all the same.
-    Unended,
-    /// Lines that are no part of the format, kept (bounded) until the end of input: some providers
-    /// write an error object bare into the body, or under a field of its own name.
+    /// The rest of an input that ended inside a frame, such as an SSE event without its blank line.
+    /// The SSE standard discards it; a decoder may check whether its payload is complete.
+    Unterminated,
+    /// Lines that are not part of the format, kept (bounded) until the end of the input: some
+    /// providers write an error object directly into the body, or in a field named `error`.
     Stray,
-    /// A failure that the framing itself tells apart from events (AWS): its type is the name, and
-    /// the payload a JSON object with a `message`.
+    /// A failure that the framing itself distinguishes from events (AWS). Its type is the name, and
+    /// the payload is a JSON object with a `message`.
     Exception,
 }
 
-/// Why an input could not be framed.
+/// The reason that an input could not be cut into frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// A frame outgrew the bound.
+    /// A frame is larger than the bound.
     #[error("a single frame is larger than {bound} bytes")]
     TooLong {
-        /// The bound that was passed.
+        /// The bound, bytes.
         bound: usize,
     },
-    /// A checksum does not fit.
-    #[error("the checksum of a {part} does not fit: bytes were lost or changed on the way")]
+    /// A checksum is wrong.
+    #[error("the checksum of a {part} is wrong: bytes were lost or changed in transit")]
     Corrupt {
-        /// What it is of.
+        /// The checked part: `prelude` or `message`.
         part: &'static str,
     },
-    /// A message says it is shorter than its own parts.
+    /// The length of a message is smaller than that of its parts.
     #[error("a message of {total} bytes cannot have {headers} bytes of headers")]
     Lengths {
-        /// Its whole length, as told.
+        /// The declared length of the message, bytes.
         total: usize,
-        /// That of its headers, as told.
+        /// The declared length of its headers, bytes.
         headers: usize,
     },
-    /// The headers of a message are not what the format has there.
-    #[error("the headers of a message cannot be read: {what}")]
+    /// The headers of a message are not valid.
+    #[error("the headers of a message are not valid: {what}")]
     Headers {
-        /// What is wrong with them; no content.
+        /// The problem, without any content.
         what: &'static str,
     },
 }
 
 /// Cuts bytes into frames.
 pub trait Framing: Send {
-    /// The next whole frame in `buf`, which is consumed with it; `None` when more bytes are needed.
+    /// Removes the next complete frame from `buf`. Returns `None` when more bytes are needed.
     ///
     /// # Errors
-    /// When a frame, whole or not, is larger than [`FRAME_BOUND`], or is not what the format has.
-    /// Nothing is cut after that.
+    /// When a frame, complete or not, is larger than [`FRAME_BOUND`] or is not valid. No frame
+    /// follows after that.
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError>;
 
-    /// The input has ended: what is left, one frame a call, until `None`. First [`Framing::next`]
-    /// is called until it gives none.
+    /// Returns the rest of an input that has ended, one frame per call, until `None`. Before that,
+    /// [`Framing::next`] must be called until it returns `None`.
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame>;
 }

@@ -1,18 +1,19 @@
-//! The configuration: one TOML file, read into the settings of every room.
+//! The configuration: one TOML file, read into the settings of every module.
 //!
-//! Invariants: a file is taken whole or refused whole, with everything that is wrong with it said
-//! at once, each with its place and what to do. No secret is in a problem. Nothing is read from
-//! anywhere but the file, and the environment and files that it names (and AWS's region, from where
-//! AWS's own tools read it).
+//! Invariants: a file is accepted as a whole or rejected as a whole. A rejection lists every
+//! problem at once, each with its place and a remedy. No problem contains a secret. The only inputs
+//! are the file, the environment variables and files that it references, and AWS's region, which is
+//! read from the variables that AWS's own tools read.
 //!
-//! `schema` lists every key; `section` reads them; `check` compares what belongs together; `doc`,
-//! `table` and `node` are the reader underneath, `mask` and `shown` keep secrets out of what it
-//! says.
+//! `schema` lists every key; `section` reads the keys; `check` compares values of different
+//! sections; `doc`, `table` and `node` are the reader underneath; `mask` and `excerpt` keep secrets
+//! out of the problems.
 
 mod address;
 mod changes;
 mod check;
 mod doc;
+mod excerpt;
 mod interpolate;
 mod mask;
 mod nearest;
@@ -25,7 +26,6 @@ mod schema;
 #[cfg(test)]
 pub(crate) mod scratch;
 mod section;
-mod shown;
 mod syntax;
 mod table;
 #[cfg(test)]
@@ -45,53 +45,55 @@ use doc::Doc;
 use node::Node;
 use table::Table;
 
-/// The largest file that is read, bytes.
-const FILE_BOUND: u64 = 1 << 20;
+/// Maximum size of the configuration file, bytes.
+const MAX_FILE: u64 = 1 << 20;
 
-/// Everything that is configured.
+/// The whole configuration, validated.
 #[derive(Debug)]
 pub struct Config {
-    /// Sockets.
+    /// Listeners, TLS and connection limits.
     pub server: server::Settings,
-    /// Replies.
+    /// Settings of requests and responses.
     pub gateway: gateway::Settings,
-    /// Callers.
+    /// Keys, tokens and tickets that identify callers.
     pub auth: auth::Settings,
-    /// Limits.
+    /// Rate and concurrency limits.
     pub limits: limits::Settings,
-    /// What may be spent.
+    /// Amounts of money that may be spent.
     pub budgets: Budgets,
-    /// Where the usage ledger is kept; without it what was spent is forgotten at a restart.
+    /// Folder of the usage ledger. `None` keeps the amounts spent in memory only, until a restart.
     pub data_dir: Option<PathBuf>,
-    /// Journals.
+    /// Memory, retention and readers of journals.
     pub hub: hub::Settings,
-    /// Models and accounts.
+    /// Models and providers.
     pub route: route::Settings,
-    /// Logs.
+    /// Log filter and format.
     pub telemetry: telemetry::Settings,
-    /// The defaults that this file relies on and that another release had otherwise: a sentence
-    /// each, for `check`.
+    /// One message for each default that the file relies on and that an earlier release had set
+    /// differently, for `check`.
     pub changed_defaults: Vec<&'static str>,
 }
 
 impl Config {
-    /// Reads the file at `path`, with this process's environment.
+    /// Reads the file at `path`, with the environment of this process.
     ///
     /// # Errors
-    /// Everything that is wrong with it; a file that cannot be read is one such problem.
+    /// Returns all problems of the file. A file that cannot be read is one problem.
     pub fn load(path: &Path) -> Result<Self, Problems> {
         let unreadable = |what: String| {
             Problems::one(
                 path,
-                Problem::of_file(what, "name a configuration with --config FILE"),
+                Problem::of_file(what, "pass the configuration file with --config FILE"),
             )
         };
         let mut bytes = Vec::new();
+        // One byte more than allowed is read, so that a file that is too large is not taken for a
+        // whole one.
         File::open(path)
-            .and_then(|file| file.take(FILE_BOUND + 1).read_to_end(&mut bytes))
+            .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
             .map_err(|error| unreadable(format!("cannot be read: {error}")))?;
-        if bytes.len() as u64 > FILE_BOUND {
-            return Err(unreadable(format!("is larger than {FILE_BOUND} bytes")));
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(unreadable(format!("is larger than {MAX_FILE} bytes")));
         }
         let text = String::from_utf8(bytes).map_err(|error| {
             let line = error
@@ -103,23 +105,26 @@ impl Config {
                 + 1;
             Problems::one(
                 path,
-                Problem::of_file(format!("is not UTF-8 in line {line}"), "save it as UTF-8"),
+                Problem::of_file(
+                    format!("is not valid UTF-8 in line {line}"),
+                    "save the file as UTF-8",
+                ),
             )
         })?;
         Self::parse(&text, path, &|name| std::env::var(name).ok())
     }
 
-    /// Reads `text` as the content of `path`, whose folder is where relative paths begin; `env` is
-    /// the environment.
+    /// Reads `text` as the content of the file at `path`. Relative paths start at the folder of
+    /// `path`; `env` looks up environment variables.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Returns all problems of the text.
     pub fn parse(
         text: &str,
         path: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Problems> {
-        // A byte order mark is no part of the text; some editors write one.
+        // Some editors write a byte order mark, which is not part of the TOML text.
         let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
         let (doc, tree) = Doc::parse(path, text, env);
         let config = Table::open(
@@ -131,6 +136,7 @@ impl Config {
             schema::ROOT,
         )
         .map(|root| Self::read(&root));
+        // A configuration with problems is never returned: values of wrong keys are placeholders.
         match (doc.problems(), config) {
             (None, Some(config)) => Ok(config),
             (Some(problems), _) => Err(problems),
@@ -145,21 +151,25 @@ impl Config {
         let sockets = |table: &Table<'_, '_>| {
             (
                 section::server::server(table),
-                section::server::body_and_page(table),
+                section::server::body_and_playground(table),
             )
         };
+        // Reading an absent table gives the defaults; it also replaces a `[server]` that is not a
+        // table.
         let absent = Table::absent(root.doc, "server");
-        let (server, page) = root
+        let (server, playground) = root
             .section("server", schema::SERVER, sockets)
             .unwrap_or_else(|| sockets(&absent));
         let access = section::access::access(root);
+        // Sections read later need the results of earlier ones: limits and budgets of keys come
+        // from `access`, models resolve their targets in `providers`.
         let (mut budgets, data_dir) = (
             section::budgets::budgets(root, access.budgets),
             section::budgets::data_dir(root),
         );
         let mut limits = section::limits::limits(root);
         budgets.cut = limits.cut;
-        let (hub, mut gateway) = section::streams::streams(root, page);
+        let (hub, mut gateway) = section::streams::streams(root, playground);
         let providers = section::providers::providers(root);
         (limits.keys, limits.providers) = (access.limits, providers.limits.clone());
         let models = section::models::models(root, &providers);
@@ -180,7 +190,7 @@ impl Config {
             hub,
             route,
             telemetry,
-            changed_defaults: changes::relied_on(root),
+            changed_defaults: changes::notes(root),
         };
         check::check(root, &config, access.public);
         config

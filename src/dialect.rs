@@ -1,9 +1,10 @@
-//! Dialects: how clients ask, and how they are answered. One file a dialect.
+//! Dialects: the API shapes spoken to clients. Each dialect has one file and a folder of that name.
 //!
-//! Invariants: pure — no IO, no clock, no randomness. Encoding is total: every event is spelled or
-//! left out by name, so it cannot fail. Encoders are deterministic, and their state does not depend
-//! on the text of deltas, but where they say so and can tell that it is missing: run silently over
-//! what came before, an encoder stands where it stood.
+//! Invariants: dialects are pure (no IO, no clock, no randomness). Encoding cannot fail: an encoder
+//! writes every event, or skips it explicitly. Encoders are deterministic. Their state does not
+//! depend on the text of deltas; an encoder that needs that text says so in its documentation and
+//! detects when the text is missing. So an encoder that has processed the earlier entries with a
+//! muted writer is in the same state as one that wrote them.
 
 pub mod anthropic;
 mod cost;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::codec::sse_writer::SseWriter;
-use crate::model::ask::{Ask, Asked};
+use crate::model::ask::{Ask, ResponsesRequest};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Start};
 use crate::model::fault::{Code, Fault};
@@ -36,71 +37,72 @@ use crate::model::wire::DialectId;
 
 pub use references::not_allowed;
 
-/// What one reader asked for, and how the stream began.
+/// The options of one reader, and the start of the stream it reads.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// The journal's first entry.
+    /// The `start` event of the journal.
     pub start: Start,
-    /// The reader wants usage in the stream (where the dialect makes it optional).
+    /// The reader asked for usage in the stream (in dialects where usage is optional).
     pub include_usage: bool,
-    /// The reader's dialect is that of the entries' payloads, and the stream was begun in it: they
-    /// are passed on. Only then are `Entry::raw`s to be looked at.
+    /// Payloads are passed on unchanged: the reader's dialect matches the wire of the payloads, and
+    /// the stream was begun in that dialect. Encoders read `Entry::raw` only where this is set.
     pub raw: bool,
-    /// What is kept of a request in the dialect `openai-responses`; none where the stream began in
-    /// another.
-    pub asked: Option<Arc<Asked>>,
+    /// The parts of the request that the dialect `openai-responses` keeps; `None` if the stream was
+    /// begun in another dialect.
+    pub responses: Option<Arc<ResponsesRequest>>,
 }
 
-/// One dialect.
+/// An API shape spoken to clients: parses requests, encodes streams, whole answers and errors.
 pub trait Dialect: Send + Sync + 'static {
-    /// Its name and identity.
+    /// Returns the id of the dialect.
     fn id(&self) -> DialectId;
 
-    /// Reads a request. The body is the whole body.
+    /// Parses a request; `body` is the complete request body.
     ///
     /// # Errors
     /// A 400 that names the field and what was expected.
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault>;
 
-    /// The body of a refusal, in this dialect's shape (JSON).
-    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes;
+    /// Returns the body of an error response, in the shape of this dialect (JSON).
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes;
 
-    /// The status of a refusal.
-    fn status(&self, fault: &Fault) -> StatusCode {
+    /// Returns the HTTP status of an error response.
+    fn error_status(&self, fault: &Fault) -> StatusCode {
         fault.status
     }
 
-    /// An encoder for one reader.
+    /// Creates an encoder for one reader.
     fn encoder(&self, view: View) -> Box<dyn Encode>;
 
-    /// The whole answer of a non-streaming request (JSON), completed or cancelled with content.
+    /// Returns the whole answer of a non-streaming request (JSON). The answer is completed, or
+    /// cancelled after some content.
     fn whole(&self, view: &View, answer: &Answer) -> Bytes;
 
-    /// What keeps a silent connection alive: a comment ended by ONE newline, or the dialect's own
-    /// ping.
+    /// Returns the bytes that keep an idle connection open: a comment ended by ONE newline, or the
+    /// ping event of the dialect.
     fn heartbeat(&self) -> &'static [u8];
 }
 
-/// Spells a stream's entries for one reader.
+/// Encodes the entries of a stream for one reader, as SSE events.
 pub trait Encode: Send {
-    /// Spells one event.
-    fn event(&mut self, event: &Event, out: &mut SseWriter);
+    /// Writes one event.
+    fn write_event(&mut self, event: &Event, out: &mut SseWriter);
 
-    /// Takes in what is remembered of entries that were let go: what came in which order, the text
-    /// of deltas left out. Always the first of what comes silently.
-    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
-        self.entry(summary, out);
+    /// Restores the state from the summary of evicted entries: their events in order, without the
+    /// text of deltas. It is called at most once, before any entry, and with a muted writer.
+    fn restore(&mut self, summary: &Entry, out: &mut SseWriter) {
+        self.write_entry(summary, out);
     }
 
-    /// Spells one entry. Dialects that pass payloads on look at `entry.raw` first.
-    fn entry(&mut self, entry: &Entry, out: &mut SseWriter) {
+    /// Writes one entry. Dialects that pass payloads on read `entry.raw` first.
+    fn write_entry(&mut self, entry: &Entry, out: &mut SseWriter) {
         for event in &entry.events {
-            self.event(event, out);
+            self.write_event(event, out);
         }
     }
 }
 
-/// The dialect of that name.
+/// Returns the dialect with this id.
 #[must_use]
 pub fn of(dialect: DialectId) -> &'static dyn Dialect {
     match dialect {
@@ -112,12 +114,13 @@ pub fn of(dialect: DialectId) -> &'static dyn Dialect {
     }
 }
 
-/// What an end says that is an error nobody has told of.
-fn unsaid(end: &End) -> Fault {
+/// Returns the error of a stream that ended with an error which no `error` event has reported.
+fn unreported_error(end: &End) -> Fault {
+    // The native reason is all that is known about the cause.
     let native = end
         .native
         .as_deref()
-        .map(|word| format!(": {word}"))
+        .map(|native| format!(": {native}"))
         .unwrap_or_default();
     Fault::new(
         Code::UpstreamError,

@@ -1,9 +1,9 @@
-//! The path of a request: who, what, may they — then a stream, and the answer that follows its
-//! journal.
+//! The path of a request: authenticate the caller, admit the request, begin or find a stream, and
+//! answer by following its journal.
 //!
-//! Invariants: one [`Snapshot`] for a request, so that a reload never changes it half-way; every
-//! stream is looked up under the caller that asks; an answer's status is decided once; nothing of a
-//! request is logged here.
+//! Invariants: one request uses one [`Snapshot`], so a reload never changes the configuration
+//! halfway; every stream is looked up under the caller that requests it; the status of an answer is
+//! decided once; nothing about a request is logged in this file.
 
 mod affinity;
 mod answer;
@@ -14,12 +14,12 @@ mod count;
 mod decide;
 mod headers;
 mod heartbeat;
+mod history;
 pub mod lifecycle;
 mod live;
 mod models;
 mod options;
 pub mod pages;
-mod past;
 mod query;
 pub mod refuse;
 pub mod reply;
@@ -41,14 +41,14 @@ use http::{HeaderMap, Method, Request, Response, header};
 use http_body::Body;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Asking, Auth, Caller};
+use crate::auth::{Auth, AuthRequest, Caller};
 use crate::hub::{self, Hub};
 use crate::ledger::{Budgets, Ledger};
 use crate::limits::LimitTable;
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
 use crate::route::Routes;
-use crate::telemetry::metrics::{Format, Levels, Metrics};
+use crate::telemetry::metrics::{Format, Gauges, Metrics};
 use crate::upstream::{Clients, Finishing, Recorder};
 use lifecycle::Lifecycle;
 use refuse::refuse;
@@ -56,20 +56,20 @@ use reply::Reply;
 use routes::Endpoint;
 use tickets::Right;
 
-pub use routes::spoken;
+pub use routes::dialect_of_path;
 
-/// The times of a reply, and what is let in.
+/// Timing of replies, and bounds on requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// How long the status of a streaming answer may stay open.
+    /// Maximum time before a streaming answer sends its status.
     pub commit_after: Duration,
-    /// Silence after which a connection is kept alive.
+    /// Interval of silence after which a heartbeat is sent.
     pub heartbeat: Duration,
-    /// The largest request body, bytes.
+    /// Maximum size of a request body, bytes.
     pub max_body: usize,
-    /// The page at `/`.
+    /// True if the playground is served at `/` (`server.playground`).
     pub playground: bool,
-    /// The model of the dialect `ui` where the client names none (`ui.model`).
+    /// Model for requests of the dialect `ui` that name none (`ui.model`).
     pub ui_model: Option<ByteString>,
 }
 
@@ -85,25 +85,26 @@ impl Default for Settings {
     }
 }
 
-/// What the edge knows of a request before anybody has read it.
+/// Facts about a request that the edge knows before the request is read.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
-    /// The request's id: the client's own where it is well-formed, else a new one.
+    /// Id of the request: the one the client sent if it is well-formed, otherwise a new one.
     pub request_id: ByteString,
-    /// The client's address, behind trusted proxies; the loopback address on Unix sockets.
+    /// Address of the client, after trusted proxies; the loopback address on Unix sockets.
     pub client: IpAddr,
-    /// The listener is a loopback one.
+    /// True if the listener is bound to a loopback address.
     pub loopback: bool,
-    /// A proxy has forwarded it.
+    /// True if a proxy forwarded the request.
     pub forwarded: bool,
-    /// It comes from a page of the listener's own, or of an origin that is allowed by name.
+    /// True if the request comes from a page of the listener's own origin, or of an origin that is
+    /// allowed by name.
     pub trusted_page: bool,
 }
 
 impl RequestContext {
-    /// What of its request tells who asks.
-    fn asking<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> Asking<'a> {
-        Asking {
+    /// Returns the parts of the request that authentication reads.
+    fn auth_request<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> AuthRequest<'a> {
+        AuthRequest {
             method,
             headers,
             trusted_page: self.trusted_page,
@@ -111,28 +112,29 @@ impl RequestContext {
     }
 }
 
-/// The configuration of the moment, ready for use.
+/// The current configuration, built and ready for use.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Replies.
+    /// Settings of requests and replies.
     pub settings: Settings,
-    /// Journals.
+    /// Settings of streams and their journals.
     pub hub: hub::Settings,
-    /// Callers.
+    /// Authentication of callers.
     pub auth: Auth,
-    /// Limits.
+    /// Limits on requests, tokens and concurrency.
     pub limits: Arc<LimitTable>,
-    /// What may be spent.
+    /// Budgets of money.
     pub budgets: Budgets,
-    /// Models.
+    /// Models and their routes.
     pub routes: Routes,
-    /// HTTP clients.
+    /// HTTP clients for the upstreams.
     pub clients: Arc<Clients>,
-    /// Recordings.
+    /// Recorder of upstream responses.
     pub recorder: Recorder,
 }
 
-/// Everything behind the edge. Built once; reads the house of the moment for each request.
+/// Serves the requests that the edge accepts. It is built once, and loads the current [`Snapshot`]
+/// for each request.
 #[derive(Debug)]
 pub struct Gateway {
     snapshot: ArcSwap<Snapshot>,
@@ -142,27 +144,27 @@ pub struct Gateway {
     lifecycle: Arc<Lifecycle>,
     metrics: Metrics,
     tasks: TaskTracker,
-    /// Unix seconds: when models came into being, as far as clients are told.
-    began: u64,
+    /// Start of this process, Unix seconds: sent to clients as the creation time of all models.
+    started: u64,
 }
 
-/// What is going on at a moment.
+/// The current load of this instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Streams that run.
+pub struct CurrentLoad {
+    /// Number of running streams.
     pub running: usize,
-    /// Readers attached.
+    /// Number of attached readers.
     pub readers: usize,
-    /// Slots of concurrency that are taken, over all limits.
+    /// Number of concurrency slots in use, over all limits.
     pub permits: usize,
-    /// Tokens that are reserved for what runs, or taken for it and not settled, over all limits.
+    /// Tokens reserved or used by running generations and not settled yet, over all limits.
     pub reserved: u64,
-    /// Money that is reserved for what runs, over all budgets.
+    /// Money reserved for running generations, over all budgets.
     pub reserved_money: Money,
 }
 
 impl Gateway {
-    /// A gateway with this house, which counts by these metrics.
+    /// Creates a gateway that serves this snapshot and records into these metrics.
     #[must_use]
     pub fn new(
         snapshot: Snapshot,
@@ -170,8 +172,9 @@ impl Gateway {
         lifecycle: Arc<Lifecycle>,
         metrics: Metrics,
     ) -> Self {
+        // The hub is no part of the snapshot: streams survive a reload.
         let hub = Hub::new(snapshot.hub.memory);
-        let began = SystemTime::now()
+        let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
         let (snapshot, finishing, tasks) = (
@@ -187,47 +190,49 @@ impl Gateway {
             lifecycle,
             metrics,
             tasks,
-            began,
+            started,
         }
     }
 
-    /// Changes the house, for requests from now on. Streams and the fills of limits stay.
+    /// Replaces the snapshot for requests from now on. Streams and the state of limits stay.
     pub fn replace(&self, snapshot: Snapshot) {
+        // Settings of running streams stay; only the bound on memory applies at once.
         self.hub.set_memory(snapshot.hub.memory);
         self.snapshot.store(Arc::new(snapshot));
     }
 
-    /// The house of the moment.
+    /// Returns the current snapshot.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// The streams.
+    /// Returns the hub, which holds all streams.
     #[must_use]
     pub fn hub(&self) -> &Hub {
         &self.hub
     }
 
-    /// What was spent.
+    /// Returns the ledger of spending.
     #[must_use]
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
-    /// Ends every running stream, and closes every upstream that is read on, as this instance is
-    /// about to stop.
+    /// Ends every running stream and closes every upstream that is still read for its usage,
+    /// because this instance is about to stop.
     pub fn shut_down(&self) {
         self.hub.shut_down();
+        // Upstreams that are read on for their usage belong to no running stream.
         self.finishing.stop();
     }
 
-    /// What is going on.
+    /// Returns the current load.
     #[must_use]
-    pub fn gauges(&self) -> Gauges {
+    pub fn current_load(&self) -> CurrentLoad {
         let (running, readers) = self.hub.counts();
         let held = self.snapshot.load().limits.held();
-        Gauges {
+        CurrentLoad {
             running,
             readers,
             permits: held.slots,
@@ -236,19 +241,19 @@ impl Gateway {
         }
     }
 
-    /// What has been counted, and what is going on, as scrapers read it.
+    /// Returns all metrics and the current load as text for scrapers.
     ///
     /// # Errors
-    /// A bug of ours, where it cannot be written.
+    /// `internal_error` if the metrics cannot be encoded.
     pub fn scrape(&self, format: Format) -> Result<String, Fault> {
-        let Gauges {
+        let CurrentLoad {
             running,
             readers,
             permits,
             reserved: reserved_tokens,
             reserved_money: reserved_cost,
-        } = self.gauges();
-        let now = Levels {
+        } = self.current_load();
+        let now = Gauges {
             running,
             readers,
             permits,
@@ -256,30 +261,33 @@ impl Gateway {
             reserved_cost,
         };
         self.metrics
-            .written(&now, format)
-            .map_err(|_| Fault::new(Code::InternalError, "the metrics cannot be written"))
+            .encode(&now, format)
+            .map_err(|_| Fault::new(Code::InternalError, "the metrics could not be encoded"))
     }
 
-    /// Counts a request that is refused, here or at the edge.
+    /// Counts a rejected request, rejected here or at the edge.
     pub fn count_refused(&self, fault: &Fault) {
-        self.metrics.refused(fault);
+        self.metrics.record_refusal(fault);
     }
 
-    /// Answers one request that the edge has let in, wherever its body comes from.
+    /// Answers one request that the edge has accepted.
     pub async fn handle<B>(&self, context: RequestContext, request: Request<B>) -> Response<Reply>
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        // Loaded once: a reload must not change the configuration halfway through a request.
         let snapshot = self.snapshot.load_full();
+        // Errors before the endpoint is known (404, 405) still take the error shape of their path.
         let endpoint = routes::find(request.method(), request.uri().path());
-        let dialect = spoken(&request);
+        let dialect = dialect_of_path(&request);
         let dialect = endpoint
             .as_ref()
-            .map_or(dialect, |endpoint| endpoint.dialect(dialect));
+            .map_or(dialect, |endpoint| endpoint.error_dialect(dialect));
         let answered = match endpoint {
             Ok(endpoint) => self.answer(&snapshot, &context, endpoint, request).await,
             Err(fault) => Err(fault),
         };
+        // Each rejection is counted once: here, or in `refusal_response`, which returns a response.
         answered.unwrap_or_else(|fault| {
             self.count_refused(&fault);
             refuse(&fault, dialect, &context.request_id)
@@ -300,32 +308,35 @@ impl Gateway {
             Endpoint::Playground if snapshot.settings.playground => Ok(pages::playground()),
             Endpoint::Playground => Err(Fault::new(
                 Code::NotFound,
-                "the playground is switched off (`server.playground`)",
+                "the playground is disabled: set `server.playground = true` to serve it",
             )),
+            // Other pages import the client too, so it is served even without the playground.
             Endpoint::Client => Ok(pages::client(request.headers())),
             Endpoint::Generate(dialect) => self.serve(snapshot, context, dialect, request).await,
-            Endpoint::Count => self.count(snapshot, context, request).await,
+            Endpoint::CountTokens => self.count_tokens(snapshot, context, request).await,
             Endpoint::Models => self.models(
                 snapshot,
                 &self.identify(snapshot, context, &request).await?,
-                spoken(&request),
+                dialect_of_path(&request),
                 request.uri(),
             ),
             Endpoint::Model(name) => self.model(
                 snapshot,
                 &self.identify(snapshot, context, &request).await?,
                 &name,
-                spoken(&request),
+                dialect_of_path(&request),
             ),
             Endpoint::List => self.list(
                 context,
                 &self.identify(snapshot, context, &request).await?,
                 &request,
             ),
+            // Read and cancel also accept a ticket; all other endpoints need the credentials of a
+            // caller.
             Endpoint::Read(id) => self.read(
                 snapshot,
                 &self
-                    .holder(snapshot, context, &request, &id, Right::Read)
+                    .identify_for_stream(snapshot, context, &request, &id, Right::Read)
                     .await?,
                 &id,
                 &request,
@@ -333,7 +344,7 @@ impl Gateway {
             Endpoint::Cancel(id) => {
                 self.cancel(
                     &self
-                        .holder(snapshot, context, &request, &id, Right::Cancel)
+                        .identify_for_stream(snapshot, context, &request, &id, Right::Cancel)
                         .await?,
                     &id,
                 )
@@ -388,9 +399,9 @@ impl Gateway {
         }
     }
 
-    /// Counts a read, as soon as it is known whose it is.
+    /// Takes one read from the read limits of the caller.
     fn count_read(&self, caller: &Caller) -> Result<(), Fault> {
-        let own = caller.limits().map(serve::of_token);
+        let own = caller.limits().map(serve::token_limits);
         self.snapshot
             .load()
             .limits
@@ -406,18 +417,19 @@ impl Gateway {
     ) -> Result<Caller, Fault> {
         snapshot
             .auth
-            .identify(&context.asking(request.method(), request.headers()))
+            .identify(&context.auth_request(request.method(), request.headers()))
             .await
     }
 }
 
-/// True where the client wants the head alone.
+/// Returns true if the client requests only the head (HEAD).
 fn head_only<B>(request: &Request<B>) -> bool {
     request.method() == Method::HEAD
 }
 
-/// True where the client reads event streams.
+/// Returns true if the client accepts event streams.
 fn wants_events<B>(request: &Request<B>) -> bool {
+    // Substring match: browsers and SDKs append weights and other types.
     let accepts = |value: &http::HeaderValue| {
         value
             .to_str()

@@ -1,10 +1,10 @@
-//! The seam: streams and their journals. Upstreams write a journal, readers follow it; neither
-//! knows the other.
+//! Streams and their journals: the seam between upstreams, which write a journal, and readers,
+//! which follow it. Neither side knows the other.
 //!
-//! Invariants: a journal has one [`Writer`], and ends however that ends; a reader is a cursor over
-//! the log, live and replay being the same loop; a stream knows its owner, and every look-up names
-//! one; every map, queue and log has a bound; no lock is held across an await, and the maps' lock
-//! is never taken while a log's is held.
+//! Invariants: a journal has exactly one [`Writer`] and ends however that writer ends; a reader is
+//! a cursor over the log, so that replay and live reading are the same loop; a stream has an owner,
+//! and every look-up names one; every map, queue and log has a bound; no lock is held across an
+//! await, and the lock of the maps is never taken while the lock of a log is held.
 
 mod alias;
 mod cancel;
@@ -30,27 +30,27 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::{CallerId, StreamId};
 
 pub use cancel::Cause;
-pub use claim::{Claim, ClaimKey, Digest, Settled, digest};
+pub use claim::{Claim, ClaimKey, ClaimOutcome, Digest, digest};
 pub use journal::Writer;
-pub use maps::is_name;
-pub use reader::{Past, Reader, Shown, Step, expired};
-pub use stream::{State, Stream, StreamSpec, StreamStatus, UpstreamState};
+pub use maps::is_stream_name;
+pub use reader::{EntrySpan, PastEntry, ReadStep, Reader, replay_expired};
+pub use stream::{Stream, StreamSpec, StreamState, StreamStatus, UpstreamState};
 
 use maps::Maps;
 use retention::MemoryBudget;
 
-/// The bounds of journals.
+/// Bounds of journals and of their readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a finished stream stays readable.
+    /// Time for which a finished stream stays readable.
     pub retention: Duration,
-    /// Stored bytes of all streams together.
+    /// Maximum size of the journals of all streams together, bytes.
     pub memory: usize,
-    /// Stored bytes of one stream.
+    /// Maximum size of the journal of one stream, bytes.
     pub max_stream: usize,
-    /// Readers of one stream.
+    /// Maximum number of readers of one stream.
     pub readers: usize,
-    /// What happens when the last reader is gone; `None`: as the dialect has it.
+    /// Policy for a stream whose last reader has disconnected; `None` uses the dialect's default.
     pub on_disconnect: Option<OnDisconnect>,
 }
 
@@ -66,18 +66,18 @@ impl Default for Settings {
     }
 }
 
-/// What happens to a generation when its last reader is gone.
+/// Policy for a generation whose last reader has disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnDisconnect {
-    /// It is cancelled at once.
+    /// Cancels the generation at once.
     Cancel,
-    /// It runs to its end.
+    /// Lets the generation run to its end.
     Continue,
-    /// It is cancelled when nobody has come back after this long.
+    /// Cancels the generation unless a reader attaches within this time.
     Grace(Duration),
 }
 
-/// All streams of this process.
+/// The streams of this process. Clones share the same state.
 #[derive(Debug, Clone)]
 pub struct Hub {
     inner: Arc<Inner>,
@@ -87,12 +87,12 @@ pub struct Hub {
 struct Inner {
     maps: Mutex<Maps>,
     memory_budget: MemoryBudget,
-    /// Wakes the sweeper when a stream has ended.
+    /// Wakes the sweeper when the next expiry has become earlier.
     ended: Notify,
 }
 
 impl Hub {
-    /// A hub without streams, which keeps at most `memory` bytes of journals.
+    /// Creates a hub without streams. Its journals together hold at most `memory` bytes.
     #[must_use]
     pub fn new(memory: usize) -> Self {
         Self {
@@ -104,19 +104,21 @@ impl Hub {
         }
     }
 
-    /// Changes the bound on all journals together, for what is written from now on.
+    /// Changes the bound on the memory of all journals, bytes. It applies to entries written from
+    /// now on.
     pub fn set_memory(&self, memory: usize) {
         self.inner.memory_budget.set_limit(memory);
     }
 
-    /// Registers the names that a request brings, before its body is read.
+    /// Registers the names that a request brings. Called as soon as the head is read, before the
+    /// body.
     #[must_use]
     pub fn claim(&self, owner: &CallerId, keys: Vec<ClaimKey>) -> Claim {
         Claim::register(self.clone(), owner.clone(), keys)
     }
 
-    /// Begins a stream under a settled claim: its journal with the first entry, the writer, and the
-    /// first reader.
+    /// Begins a stream under a settled claim and returns its writer and its first reader. The
+    /// journal already contains the first entry.
     #[must_use]
     pub fn begin(&self, claim: Claim, spec: StreamSpec) -> (Writer, Reader) {
         let (keys, settling) = claim.commit();
@@ -126,42 +128,48 @@ impl Hub {
             keys,
             self.inner.clone(),
         ));
+        // A cancel that came for the name before the stream existed ends the new stream at once: no
+        // upstream is asked.
         if self.inner.maps.lock().insert(&stream) {
             stream.cancel(Cause::Client);
         }
+        // Only now: requests that wait for this claim look it up again as soon as the sender is
+        // dropped.
         drop(settling);
-        self.retire_older(&stream);
-        // The log's lock is let go first: making room looks at every stream, this one too.
-        let held = stream.log().bytes() + stream.spec().asked_bytes() + retention::STREAM_OVERHEAD;
-        self.inner.account(held.cast_signed());
+        self.cancel_unread_predecessor(&stream);
+        // The guard of the log is a temporary that ends with this statement: making room locks the
+        // log of every stream, this one included.
+        let held =
+            stream.log().bytes() + stream.spec().kept_request_bytes() + retention::STREAM_OVERHEAD;
+        self.inner.update_memory(held.cast_signed());
         let reader = Reader::first(stream.clone());
         (Writer::new(stream), reader)
     }
 
-    /// The answer that a conversation goes on from is cancelled when nobody reads it.
-    fn retire_older(&self, stream: &Arc<Stream>) {
-        let older = self.inner.maps.lock().go_on(stream);
+    /// Cancels the older answer of the same conversation if no client reads it.
+    fn cancel_unread_predecessor(&self, stream: &Arc<Stream>) {
+        let older = self.inner.maps.lock().set_newest(stream);
         if let Some(older) = older.filter(|older| older.is_running() && older.readers() == 0) {
             older.cancel(Cause::Client);
         }
     }
 
-    /// The newest stream of the caller's conversation of that id.
+    /// Returns the newest stream of the caller's conversation with that id.
     #[must_use]
     pub fn conversation(&self, owner: &CallerId, id: &str) -> Option<Arc<Stream>> {
         self.inner.maps.lock().conversation(owner, id)
     }
 
-    /// The caller's stream of that server-made id.
+    /// Returns the caller's stream with that server-made id.
     #[must_use]
     pub fn by_id(&self, owner: &CallerId, id: &StreamId) -> Option<Arc<Stream>> {
         self.inner.maps.lock().by_id(owner, id)
     }
 
-    /// The caller's stream of that id or name.
+    /// Returns the caller's stream with that id or name.
     ///
     /// # Errors
-    /// 404 in the same words whether it never was, is forgotten, or is somebody else's.
+    /// 404 with the same message for a stream that is unknown, expired or owned by another caller.
     pub fn find(&self, owner: &CallerId, name: &str) -> Result<Arc<Stream>, Fault> {
         self.inner
             .maps
@@ -170,55 +178,57 @@ impl Hub {
             .ok_or_else(|| not_found(name))
     }
 
-    /// The caller's stream in which a provider made the object of that id.
+    /// Returns the caller's stream in which a provider made the object with that id.
     #[must_use]
-    pub fn maker(&self, owner: &CallerId, object: &str) -> Option<Arc<Stream>> {
-        self.inner.maps.lock().maker(owner, object)
+    pub fn find_by_object(&self, owner: &CallerId, object: &str) -> Option<Arc<Stream>> {
+        self.inner.maps.lock().find_by_object(owner, object)
     }
 
-    /// Whose the stream of that id is. Only for who has proof of a right to it that does not depend
-    /// on the answer.
+    /// Returns the owner of the stream with that id. Only for requests that prove a right to the
+    /// stream independently of the result, such as a ticket.
     #[must_use]
     pub fn owner_of(&self, id: &StreamId) -> Option<CallerId> {
         self.inner.maps.lock().owner_of(id)
     }
 
-    /// The answer to who asks for a stream that is not theirs to find.
+    /// Returns the fault for a stream that does not exist or is not visible to the caller.
     #[must_use]
     pub fn not_found(name: &str) -> Fault {
         not_found(name)
     }
 
-    /// Stops whatever the caller has under that id or name; a name not yet there is remembered for
-    /// a while.
+    /// Cancels the caller's stream with that id or name. A name that is not in use yet is
+    /// remembered for a while, so that a request that brings it later ends cancelled.
     ///
     /// # Errors
-    /// 404 where there is nothing, as for [`Hub::find`].
+    /// 404 if there is no such stream, as for [`Hub::find`].
     pub async fn cancel(&self, owner: &CallerId, name: &str) -> Result<Arc<Stream>, Fault> {
         let pending = self.inner.maps.lock().cancel_by_name(owner, name);
         match pending {
-            maps::Named::Stream(stream) => Ok(stream),
-            maps::Named::Pending(settled) => {
+            maps::CancelMatch::Stream(stream) => Ok(stream),
+            maps::CancelMatch::Pending(settled) => {
+                // The stream of a pending name does not exist yet, and there is no status to return
+                // before it does.
                 settled.wait().await;
                 self.find(owner, name)
             }
-            maps::Named::Nothing => Err(not_found(name)),
+            maps::CancelMatch::NotFound => Err(not_found(name)),
         }
     }
 
-    /// Forgets a stream: cancels it, and nobody finds it any more.
+    /// Cancels a stream and removes it, so that no look-up finds it any more.
     pub fn forget(&self, stream: &Arc<Stream>) {
         stream.cancel(Cause::Client);
         self.inner.maps.lock().remove(stream.id());
     }
 
-    /// The caller's streams, newest first.
+    /// Returns the caller's streams, newest first.
     #[must_use]
     pub fn list(&self, owner: &CallerId) -> Vec<Arc<Stream>> {
-        self.inner.maps.lock().of_owner(owner)
+        self.inner.maps.lock().list_by_owner(owner)
     }
 
-    /// Running streams and attached readers, of everybody.
+    /// Returns the number of running streams and of attached readers, over all callers.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
         let all = self.inner.maps.lock().all();
@@ -230,16 +240,16 @@ impl Hub {
         })
     }
 
-    /// Ends every running stream, as this instance is about to stop.
+    /// Cancels every running stream because this instance is about to stop.
     pub fn shut_down(&self) {
         let all = self.inner.maps.lock().all();
         all.iter().for_each(|stream| stream.cancel(Cause::Shutdown));
     }
 
-    /// Forgets finished streams when their retention is over, for ever.
+    /// Removes finished streams when their retention is over. Never returns.
     pub async fn sweep(&self) {
         loop {
-            let next = self.inner.sweep_due();
+            let next = self.inner.remove_expired();
             let ended = self.inner.ended.notified();
             match next {
                 Some(at) => drop(tokio::time::timeout_at(at, ended).await),
@@ -249,16 +259,18 @@ impl Hub {
     }
 }
 
-/// The one answer for a stream that this caller cannot have.
+/// Returns the same fault for every reason why the caller cannot have a stream, so that it reveals
+/// nothing about streams of other callers.
 fn not_found(name: &str) -> Fault {
-    let shown: String = name
+    // The name comes from the client and the message quotes it: it is cut and made printable.
+    let printable: String = name
         .chars()
         .filter(|c| c.is_ascii_graphic())
         .take(64)
         .collect();
     Fault::new(
         Code::StreamNotFound,
-        format!("no stream `{shown}` here: it never was, or has been forgotten"),
+        format!("no stream `{printable}` found: the id is unknown or expired"),
     )
 }
 

@@ -1,13 +1,14 @@
-//! The ledger: what generations cost, who pays, and how much of a budget is left.
+//! The ledger: the cost of generations, the accounts that pay for them, and what is left of
+//! budgets.
 //!
-//! Invariants: one row for each stream that began, and one settlement; what an account has spent is
-//! the sum of its rows, as it is reckoned from them when the process begins; nobody waits for the
-//! disk, and where it does not keep up nothing new begins; a request that is refused takes nothing.
-//! No prompt, no completion.
+//! Invariants: each stream that began has one row and one settlement; the spending of an account is
+//! the sum of its rows, recomputed from them at start; nothing waits for the disk, and while the
+//! disk does not keep up no generation begins; a request that is refused takes nothing. Rows
+//! contain no prompt and no completion.
 //!
-//! The rows stand in one file of JSON lines for each month, under `data_dir`: they can be read
-//! while the process runs, copied and deleted by the month, and lose at most the last moment in a
-//! crash. Budgets have no store of their own that could disagree.
+//! The rows are JSON lines, one file for each month, under `data_dir`: they can be read while the
+//! process runs, copied and deleted by the month, and a crash loses at most the last moment.
+//! Budgets have no store of their own that could disagree with the rows.
 
 mod accounts;
 mod bill;
@@ -31,7 +32,7 @@ use parking_lot::Mutex;
 
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
-use accounts::{Accounts, Outgrown, Payers};
+use accounts::{Accounts, Overrun, Payers};
 use period::{Day, Month, now_ms};
 use row::Row;
 use store::Store;
@@ -39,17 +40,17 @@ use store::Store;
 pub use bill::{Begun, Bill, BudgetReservation, Settlement};
 pub use files::{FileProblem, Files};
 
-/// From which share of a budget on callers are warned, in percent, where nobody says.
+/// Default share of a budget from which callers are warned, percent.
 pub const WARN_AT: u64 = 80;
 
-/// What may be spent in a calendar day and month, UTC.
+/// Maximum spending in a calendar day and month, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// In a day.
+    /// Per day.
     pub day: Option<Money>,
-    /// In a month.
+    /// Per month.
     pub month: Option<Money>,
-    /// From this percentage on callers are warned.
+    /// Share of the budget from which callers are warned, percent.
     pub warn_at: u64,
 }
 
@@ -64,38 +65,39 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Something is limited.
+    /// Returns true if the day or the month is limited.
     #[must_use]
     pub const fn is_set(&self) -> bool {
         self.day.is_some() || self.month.is_some()
     }
 }
 
-/// All budgets that are configured.
+/// All configured budgets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Budgets {
-    /// Over everything.
+    /// Budget of all callers together.
     pub global: Budget,
-    /// Of each end user.
+    /// Budget of each end user.
     pub user: Budget,
-    /// By key name.
+    /// Budgets by key name.
     pub keys: BTreeMap<ByteString, Budget>,
-    /// By team.
+    /// Budgets by team name.
     pub teams: BTreeMap<ByteString, Budget>,
-    /// A stream is ended when one of its budgets is spent; else it runs on (`limits.on_exceeded`).
+    /// Ends a stream when one of its budgets is spent; otherwise the stream runs on
+    /// (`limits.on_exceeded`).
     pub cut: bool,
 }
 
 impl Budgets {
-    /// Somebody has one.
+    /// Returns true if any budget is set.
     #[must_use]
     pub fn are_set(&self) -> bool {
         let named = self.keys.values().chain(self.teams.values());
         named.chain([&self.global, &self.user]).any(Budget::is_set)
     }
 
-    /// The accounts that pay for a generation of this caller. Those of end users are kept only
-    /// where they have a budget.
+    /// Returns the accounts that pay for a generation of this caller. Accounts of end users are
+    /// kept only if users have a budget.
     fn payers(&self, customer: &Customer) -> Payers {
         let mut payers = Payers::new();
         payers.push((Payer::Global, self.global));
@@ -124,21 +126,21 @@ impl Budgets {
     }
 }
 
-/// Whose generation it is.
+/// The parties that a generation is charged to.
 #[derive(Debug, Clone, Default)]
 pub struct Customer {
     /// The virtual key.
     pub key: Option<ByteString>,
-    /// Its team.
+    /// The team of the key.
     pub team: Option<ByteString>,
     /// The end user.
     pub user: Option<ByteString>,
 }
 
-/// An account that pays.
+/// An account that pays for generations.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Payer {
-    /// Everything.
+    /// The account of all callers together.
     Global,
     /// A virtual key.
     Key(ByteString),
@@ -146,7 +148,7 @@ pub enum Payer {
     Team(ByteString),
     /// An end user of a key.
     User {
-        /// The key; empty where the user has none.
+        /// The key; empty if the user has none.
         key: ByteString,
         /// The user.
         user: ByteString,
@@ -154,7 +156,7 @@ pub enum Payer {
 }
 
 impl Payer {
-    /// The word in error objects and headers.
+    /// Returns the name used in error objects and headers.
     #[must_use]
     pub const fn scope(&self) -> &'static str {
         match self {
@@ -165,7 +167,7 @@ impl Payer {
         }
     }
 
-    /// How logs name it: a user by the key alone.
+    /// Returns the name for logs. End users are logged only by their key.
     fn name(&self) -> &str {
         match self {
             Self::Global => "",
@@ -174,7 +176,7 @@ impl Payer {
     }
 }
 
-/// The day and the month of a moment.
+/// The day and the month of a point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Period {
     day: Day,
@@ -182,33 +184,33 @@ struct Period {
 }
 
 impl Period {
-    fn of(ms: u64) -> Self {
+    fn from_ms(ms: u64) -> Self {
         Self {
-            day: Day::of(ms),
-            month: Month::of(ms),
+            day: Day::from_ms(ms),
+            month: Month::from_ms(ms),
         }
     }
 }
 
-/// A budget is nearly spent.
+/// A warning that a budget is nearly spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Warning {
-    /// Whose: `key`, `team`, `user`, `global`.
+    /// Scope of the budget: `key`, `team`, `user`, `global`.
     pub scope: &'static str,
     /// `day` or `month`.
     pub period: &'static str,
-    /// How much of it, in percent; what is reserved for running streams counts.
+    /// Used share, percent; amounts reserved for running streams count as used.
     pub percent: u64,
 }
 
-/// What a generation is expected to cost.
+/// The expected cost of a generation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Estimate {
-    /// The prompt alone.
+    /// Cost of the prompt alone.
     pub prompt: Money,
-    /// With the answer.
+    /// Cost of prompt and answer.
     pub cost: Money,
-    /// A target of it has a price.
+    /// At least one of its targets has a price.
     pub priced: bool,
 }
 
@@ -216,16 +218,16 @@ pub struct Estimate {
 #[derive(Debug)]
 pub struct Ledger {
     accounts: Mutex<Accounts>,
-    /// Absent where there is no `data_dir`: then what was spent is forgotten at the end.
+    /// `None` without a `data_dir`: then spending is forgotten when the process ends.
     store: Option<Store>,
 }
 
 impl Ledger {
-    /// Opens the ledger in `data_dir`, and reckons from its rows what has been spent of `budgets`.
-    /// What a crash has cut off is closed: such a stream is charged what was reserved for it.
+    /// Opens the ledger in `data_dir` and computes the spending of `budgets` from its rows. Streams
+    /// that a crash cut off are closed and charged with what was reserved for them.
     ///
     /// # Errors
-    /// When the folder cannot be used, or another process uses it: says which.
+    /// When the folder cannot be used or another process uses it; the error says which.
     pub fn open(data_dir: Option<&Path>, budgets: &Budgets) -> Result<Arc<Self>, FileProblem> {
         let Some(dir) = data_dir else {
             return Ok(Arc::new(Self {
@@ -240,17 +242,18 @@ impl Ledger {
             damaged,
         } = restore::restore(&files, budgets, now_ms())?;
         if damaged > 0 {
-            tracing::warn!(lines = damaged, dir = %dir.display(), "lines of the ledger cannot be read: they are left as they are and not counted");
+            tracing::warn!(lines = damaged, dir = %dir.display(), "lines of the ledger cannot be read: they stay unchanged and are not counted");
         }
-        let store = Store::begin(files)?;
+        let store = Store::start(files)?;
         if !lost.is_empty() {
             tracing::warn!(
                 streams = lost.len(),
-                "streams were running when the process ended before: each is charged what was reserved for it"
+                "streams were running when the last process ended: each is charged with its reservation"
             );
         }
+        // Written now, so that the next start does not find them open again.
         for row in &lost {
-            store.push(row.month(), &row.line());
+            store.push(row.month(), &row.to_line());
         }
         Ok(Arc::new(Self {
             accounts: Mutex::new(accounts),
@@ -258,20 +261,21 @@ impl Ledger {
         }))
     }
 
-    /// Reserves what a generation is expected to cost, of every budget of its customer. Given back
-    /// when it is dropped.
+    /// Reserves the expected cost of a generation on every budget of its customer. Dropping the
+    /// reservation gives it back.
     ///
     /// # Errors
-    /// 429 `budget_exceeded` with whose budget, and until when; 400 where no budget of a period
-    /// could ever pay for the prompt; 503 where the disk does not keep up.
-    pub fn hold(
+    /// 429 `budget_exceeded` with the scope of the budget and the time to wait; 400 if the prompt
+    /// alone costs more than a whole budget; 503 if the disk does not keep up.
+    pub fn reserve(
         self: &Arc<Self>,
         budgets: &Budgets,
         customer: Customer,
         estimate: Estimate,
     ) -> Result<BudgetReservation, Fault> {
+        // The next start would not know of a generation whose row is not written.
         if self.store.as_ref().is_some_and(Store::is_full) {
-            let message = "the usage ledger cannot be written: nothing new begins until it can";
+            let message = "the usage ledger cannot be written: no generation begins until it can";
             return Err(Fault::new(Code::StoreUnavailable, message)
                 .with_retry_after(Duration::from_secs(1)));
         }
@@ -288,8 +292,9 @@ impl Ledger {
                 .iter()
                 .flat_map(|(_, budget)| [budget.day, budget.month]),
         );
-        // Reserved may be more than a budget holds: that of a stream which was let in alone.
-        let safe = figures.flatten().fold(reserved, Money::min);
+        // The reservation may exceed a budget: a request that costs more than the whole budget is
+        // admitted while nothing of it is used.
+        let unchecked_cost = figures.flatten().fold(reserved, Money::min);
         Ok(BudgetReservation {
             ledger: self.clone(),
             payers,
@@ -297,34 +302,35 @@ impl Ledger {
             began,
             estimate,
             reserved,
-            safe,
+            unchecked_cost,
             cut: budgets.cut,
             warnings,
-            over: false,
+            settled: false,
         })
     }
 
-    /// What an account has spent today and this month.
+    /// Returns the spending of an account today and this month.
     #[must_use]
     pub fn spent(&self, payer: &Payer) -> (Money, Money) {
         let [day, month, ..] = self.accounts.lock().spent(payer, now_ms());
         (day, month)
     }
 
-    /// What is reserved of all accounts: nothing where nothing runs.
+    /// Returns the amount reserved on all accounts; zero while nothing runs.
     #[must_use]
     pub fn reserved(&self) -> Money {
         self.accounts.lock().reserved()
     }
 
-    /// Waits until all rows are on the disk, or for that long; for the end of the process.
+    /// Waits until all rows are on the disk, at most for that long. Called at the end of the
+    /// process.
     pub fn flush(&self, at_most: Duration) {
         if let Some(store) = &self.store {
             store.flush(at_most);
         }
     }
 
-    fn raise(&self, payers: &Payers, began: u64, money: (Money, Money)) -> Result<(), Outgrown> {
+    fn raise(&self, payers: &Payers, began: u64, money: (Money, Money)) -> Result<(), Overrun> {
         self.accounts.lock().raise(payers, (began, now_ms()), money)
     }
 
@@ -334,13 +340,13 @@ impl Ledger {
 
     fn write(&self, row: &Row<'_>) {
         if let Some(store) = &self.store {
-            store.push(row.month(), &row.line());
+            store.push(row.month(), &row.to_line());
         }
     }
 }
 
-/// `x-budget-warning`: a list of whose budget, each with the period and how many percent of it are
-/// used.
+/// Returns the value of `x-budget-warning`: a list of scopes, each with the period and the used
+/// share, percent.
 #[must_use]
 pub fn warning_header(warnings: &[Warning]) -> Option<String> {
     let one = |it: &Warning| format!("{};period={};used={}", it.scope, it.period, it.percent);

@@ -2,34 +2,39 @@
 //!
 //! # The map
 //!
-//! Imports only ever point down, and rooms on one floor do not know each other
-//! (`tests/architecture.rs` guards it):
+//! The top-level modules are the rooms. They are arranged in floors: imports only point down, and
+//! rooms on one floor do not import each other (`tests/architecture.rs` checks both).
 //!
-//! | floor | rooms | what for |
+//! | floor | rooms | purpose |
 //! |---|---|---|
-//! | 6 | [`app`], [`cli`] | the keys: build everything, once, in reading order |
-//! | 5 | [`config`] | assembles the settings that each room declares |
-//! | 4 | [`server`] | sockets, TLS, HTTP, the edge, drain |
+//! | 8 | `main` | the program |
+//! | 7 | [`cli`] | the commands |
+//! | 6 | [`app`] | builds everything once, in reading order; signals |
+//! | 5 | [`config`] | collects the settings that each room declares |
+//! | 4 | [`server`] | sockets, TLS, HTTP, edge, drain, admin API |
 //! | 3 | [`gateway`] | the path of a request; the reply body |
 //! | 2 | [`upstream`] | one attempt, retries and failover, the pump |
-//! | 1 | [`provider`], [`dialect`], [`hub`], [`route`], [`limits`], [`auth`], [`telemetry`] | rooms that do not know each other |
-//! | 0 | [`model`], [`codec`] | vocabulary and bytes |
+//! | 1 | [`wire`] [`dialect`] [`hub`] [`route`] | formats, streams and journals, targets |
+//! | 1 | [`limits`] [`ledger`] [`auth`] [`telemetry`] | admission, costs, callers, logs and metrics |
+//! | 0 | [`model`] [`codec`] | vocabulary and bytes |
 //!
 //! # The path
 //!
-//! A request passes the edge (`server`), is identified, claims its names, is parsed by its dialect,
-//! routed and admitted (`gateway`). Then a stream begins in the [`hub`]: one writer, which the
-//! generation's own task holds (`upstream`: attempts until the first content, then the pump), and
-//! readers, each a cursor over the same numbered entries. The reply spells those entries in the
-//! reader's dialect. Whoever leaves, the generation goes by the stream's own policy.
+//! A request passes the edge (`server`). The gateway (`gateway`) then authenticates the caller,
+//! claims the names that the request brings, parses it with its dialect, routes it and admits it.
+//! Then a stream begins in the [`hub`]. It has one writer, held by the task that runs the
+//! generation (`upstream`: attempts until the first content, then the pump), and any number of
+//! readers. Each reader is a cursor over the same numbered entries. The reply encodes those entries
+//! in the dialect of the reader. When readers leave, the stream's own policy decides whether the
+//! generation goes on.
 //!
-//! # What never happens
+//! # Guarantees
 //!
-//! - A failed attempt journals a token, or anything is tried again after one.
-//! - A journal without an end; a reader that hangs; a reader that slows a generation.
-//! - A stream found by somebody who does not own it.
-//! - A lock held across an await; a queue, map, buffer or wait without a bound.
-//! - A prompt, a completion or a secret in a log.
+//! - A failed attempt journals no token, and nothing is tried again after the first token.
+//! - Every journal has an end. No reader hangs, and no reader slows a generation.
+//! - Only its owner finds a stream.
+//! - No lock is held across an await. Every queue, map, buffer and wait has a bound.
+//! - No log contains a prompt, a completion or a secret.
 
 pub mod app;
 pub mod auth;

@@ -1,13 +1,13 @@
-//! Limits: who may ask how often, for how much, and how much at a time.
+//! Limits: how often each caller may send requests, for how many tokens, and how many at a time.
 //!
-//! Invariants: one decision over all limits, in one step — a refused request takes nothing from any
-//! of them; what a generation has taken is settled once, when its [`Pass`] ends, on every way out;
-//! fills survive a reload, and memory is bounded whatever comes. The door (per address, before
-//! anything is read) is `governor`'s.
+//! Invariants: one decision over all limits, in one step, so that a refused request takes nothing
+//! from any of them; what a generation has taken is settled exactly once, when its [`Pass`] ends,
+//! on every way out; fills survive a reload, and memory is bounded whatever arrives. The door
+//! (requests per address, before anything is read) uses `governor`.
 //!
-//! `fill` is the reckoning of one figure, `account` of one limit; `crowd` keeps those that no
-//! configuration names; `board` finds the accounts of a request, `decision` draws on all of them or
-//! on none, `pass` and `part` hold what was taken.
+//! `fill` computes one figure, `account` one limit; `bounded` keeps the accounts that no
+//! configuration names; `table` finds the accounts of a request, `decision` draws on all of them or
+//! on none, `pass` and `reservation` hold what was taken.
 
 mod account;
 mod bounded;
@@ -35,27 +35,28 @@ use account::Account;
 use bounded::BoundedAccounts;
 use clock::Clock;
 use limit_state::LimitStates;
-use reservation::Applied;
+use reservation::AppliedLimit;
 
 pub use account::Need;
-pub use pass::{Charge, Lane, Pass};
-pub use table::{LimitTable, Who};
+pub use pass::{Charge, Pass, ProviderPass};
+pub use table::{LimitTable, Subject};
 
-/// One limit's figures. What is `None` is not limited.
+/// The figures of one limit. `None` means unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limit {
-    /// Generations per minute.
+    /// Maximum number of generations per minute.
     pub requests_per_minute: Option<NonZeroU32>,
-    /// Tokens per minute, those of prompts and of answers; one minute's worth may come at once.
+    /// Maximum number of tokens per minute, of prompts and answers together; one minute's worth may
+    /// be used at once.
     pub tokens_per_minute: Option<NonZeroU32>,
-    /// Generations at a time.
+    /// Maximum number of generations at a time.
     pub concurrent_streams: Option<NonZeroU32>,
-    /// Requests that may come at once; one minute's worth where not said.
+    /// Maximum number of requests that may come at once; defaults to one minute's worth.
     pub burst: Option<NonZeroU32>,
 }
 
 impl Limit {
-    /// It limits anything.
+    /// Returns true if any figure is set.
     #[must_use]
     pub const fn is_any(&self) -> bool {
         self.requests_per_minute.is_some()
@@ -63,7 +64,7 @@ impl Limit {
             || self.concurrent_streams.is_some()
     }
 
-    /// Both limits at once.
+    /// Returns the tighter figure of both limits, for each figure.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let tighter =
@@ -76,37 +77,38 @@ impl Limit {
         }
     }
 
-    /// Requests per minute, and at once.
+    /// Returns the requests per minute and the burst, if requests are limited.
     fn requests(&self) -> Option<(NonZeroU32, NonZeroU32)> {
         let per_minute = self.requests_per_minute?;
         Some((per_minute, self.burst.unwrap_or(per_minute)))
     }
 }
 
-/// What is limited.
+/// All configured limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Over everything.
+    /// Limit on all requests together.
     pub global: Limit,
-    /// For each client address (IPv6 by /64): requests at the door, the rest with all others.
+    /// Limit for each client address (IPv6 by /64). Its requests are counted at the door, its other
+    /// figures together with all other limits.
     pub ip: Limit,
-    /// For each end user.
+    /// Limit for each end user.
     pub user: Limit,
-    /// For virtual keys, by name.
+    /// Limits of virtual keys, by name.
     pub keys: BTreeMap<ByteString, Limit>,
-    /// For teams, by name.
+    /// Limits of teams, by name.
     pub teams: BTreeMap<ByteString, Limit>,
-    /// For models, by public name.
+    /// Limits of models, by public name.
     pub models: BTreeMap<ByteString, Limit>,
-    /// For providers, by name.
+    /// Limits of providers, by name.
     pub providers: BTreeMap<ByteString, Limit>,
-    /// What is reserved for an answer, tokens, at most.
+    /// Maximum number of tokens reserved for an answer.
     pub reserve_output: u64,
-    /// A stream is ended when one of its accounts runs dry; else it runs on into debt.
+    /// Ends a stream when one of its accounts is exhausted; otherwise the stream runs on into debt.
     pub cut: bool,
 }
 
-/// What is reserved for an answer where the configuration does not say, tokens.
+/// Default of [`Settings::reserve_output`], tokens.
 pub const RESERVE_OUTPUT: u64 = 1000;
 
 impl Default for Settings {
@@ -125,27 +127,27 @@ impl Default for Settings {
     }
 }
 
-/// Which limit it is. In a decision accounts are held in this order.
+/// The kind of subject that a limit applies to. A decision locks accounts in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
-    /// Of a client address.
+    /// A client address.
     Ip,
-    /// Of one virtual key.
+    /// A virtual key.
     Key,
-    /// Of one team.
+    /// A team.
     Team,
-    /// Of one end user.
+    /// An end user.
     User,
-    /// Of one model.
+    /// A model.
     Model,
-    /// Over everything.
+    /// All requests together.
     Global,
-    /// Of one provider.
+    /// A provider.
     Provider,
 }
 
 impl Scope {
-    /// The word in error objects and headers.
+    /// Returns the name used in error objects and headers.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -160,16 +162,16 @@ impl Scope {
     }
 }
 
-/// A refusal, with what is left of the limits.
+/// A refusal, with the state of the limits.
 #[derive(Debug)]
-pub struct Refused {
-    /// 429, with which limit, and when to try again; 400 where it never makes sense.
+pub struct LimitRefusal {
+    /// 429 with the name of the limit and the time to wait; 400 if no wait would help.
     pub fault: Fault,
-    /// For the rate headers.
+    /// Values of the rate limit headers.
     pub limit_states: LimitStates,
 }
 
-/// All accounts.
+/// All accounts of this process. They outlive the configuration that names them.
 #[derive(Debug)]
 pub struct Limits {
     named: Mutex<HashMap<(Scope, ByteString), Arc<Account>>>,
@@ -182,7 +184,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let [addresses, users, readers] = [Scope::Ip, Scope::User, Scope::Key]
-            .map(|scope| BoundedAccounts::new(scope, bounded::KEPT));
+            .map(|scope| BoundedAccounts::new(scope, bounded::MAX_ACCOUNTS));
         Self {
             named: Mutex::default(),
             addresses,
@@ -193,48 +195,51 @@ impl Default for Limits {
     }
 }
 
-/// What is held of all accounts at a moment.
+/// Totals held over all accounts at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held {
-    /// Slots that are taken, over all accounts.
+pub struct HeldTotals {
+    /// Number of concurrency slots in use.
     pub slots: usize,
-    /// Tokens that were taken and are not settled, over all accounts.
+    /// Number of tokens taken and not yet settled.
     pub reserved: u64,
 }
 
 impl Limits {
-    /// What is held. Looks at every account: not for every request.
+    /// Returns the totals held. It visits every account: too expensive for every request.
     #[must_use]
-    pub fn held(&self) -> Held {
-        let mut held = Held::default();
+    pub fn held(&self) -> HeldTotals {
+        let mut held = HeldTotals::default();
         let mut add = |account: &Account| {
-            let state = account.state();
+            let state = account.lock();
             held.slots += state.running as usize;
             held.reserved = held.reserved.saturating_add(state.reserved);
         };
         self.named.lock().values().for_each(|account| add(account));
-        self.addresses.each(&mut add);
-        self.users.each(&mut add);
+        // Accounts of reads are left out: they hold neither slots nor tokens.
+        self.addresses.for_each(&mut add);
+        self.users.for_each(&mut add);
         held
     }
 
-    /// The account of that name, as full as it was left, under these figures.
-    fn named(&self, scope: Scope, name: &ByteString, limit: Limit) -> Applied {
+    /// Returns the account with that name with its fill unchanged, and applies these figures to it.
+    fn named(&self, scope: Scope, name: &ByteString, limit: Limit) -> AppliedLimit {
         let now = self.clock.now();
         let mut named = self.named.lock();
         let account = named
             .entry((scope, name.clone()))
             .or_insert_with(|| Arc::new(Account::new(scope, limit, now)))
             .clone();
-        drop(account.under(&limit, now));
-        Applied { account, limit }
+        // The figures apply at once, to running streams too.
+        drop(account.lock_with_limit(&limit, now));
+        AppliedLimit { account, limit }
     }
 
-    /// Forgets accounts that no configuration and no stream has any more, once they say nothing.
+    /// Removes accounts that no configuration and no stream uses any more, once they are idle.
     fn forget_unnamed(&self) {
         let now = self.clock.now();
+        // A second reference belongs to a table or to a running stream.
         self.named
             .lock()
-            .retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
+            .retain(|_, account| Arc::strong_count(account) > 1 || !account.lock_at(now).is_idle());
     }
 }

@@ -1,4 +1,4 @@
-//! The `sluicegate` program: command line, runtime, exit code.
+//! The `sluicegate` program: parses the command line, starts the runtime, sets the exit code.
 
 use std::io::{stderr, stdout};
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Some(Command::Check { probe: false }) => {
             Ok(cli::check(&arguments.config, &mut stdout(), &mut stderr())?)
         }
+        // A probe sends requests upstream, so it needs a runtime; a plain check does not.
         Some(Command::Check { probe: true }) => Ok(sluicegate::app::runtime()?.block_on(
             cli::probe::check(&arguments.config, &mut stdout(), &mut stderr()),
         )?),

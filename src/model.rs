@@ -1,7 +1,7 @@
-//! The vocabulary: what every room speaks of. Imports nothing of ours.
+//! The data types that all modules share. Depends on no other module of this crate.
 //!
-//! Invariants: no IO, no clock, no credentials in plain sight (`Provider::key` is a secret type);
-//! ids are unguessable.
+//! Invariants: no IO, no clock, no credentials in plain text (keys have a secret type); ids are
+//! unguessable.
 
 pub mod ask;
 pub mod chat;

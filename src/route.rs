@@ -1,12 +1,13 @@
-//! Which targets answer for a model, in which order, and which of them are left alone for now.
+//! Routes: the targets of a model, their order, and the targets that are paused for now.
 //!
-//! `table` is what is configured, `balance` orders a tier (a sticky one by a `stable` hash), `plan`
-//! is that order for one request. Of each target is known how it is (`health`): its `breaker`, its
-//! `latency`, what it has in hand, what its provider has asked for. Of each route its `pulse`: the
-//! budgets of `retry`, the times of first contents. `book` keeps both over a reload.
+//! `table` holds the configuration, `balance` orders a tier (a sticky one by a `stable` hash),
+//! `plan` is that order for one request. Of each target `health` knows its `breaker`, its
+//! `latency`, its requests in progress and the pause its provider asked for. Of each route `stats`
+//! knows the budgets of `retry` and the times of first contents. `registry` keeps both over a
+//! reload.
 //!
-//! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload changes
-//! nothing half-way; no lock is held across an await; everything that is kept has a bound.
+//! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload does not
+//! change a request half-way; no lock is held across an await; everything that is kept has a bound.
 
 mod balance;
 mod breaker;
@@ -29,32 +30,32 @@ use bytestring::ByteString;
 pub use health::{Health, Permit, Skip};
 pub use plan::{Candidate, Plan};
 pub use registry::HealthRegistry;
-pub use retry::wait_before;
+pub use retry::retry_wait;
 pub use rules::Rules;
-pub use stable::Stable;
+pub use stable::StableHash;
 pub use stats::RouteStats;
 pub use table::{HedgeAfter, Model, Settings, Weighted};
 
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Provider, Target};
-use table::Row;
+use table::ModelRoute;
 
-/// How often one target is asked again where the configuration does not say.
+/// Default number of retries of one target.
 pub const RETRIES: u32 = 1;
 
-/// The routes of the moment.
+/// The routes of one configuration.
 #[derive(Debug)]
 pub struct Routes {
     providers: BTreeMap<ByteString, Arc<Provider>>,
-    rows: BTreeMap<ByteString, Row>,
+    rows: BTreeMap<ByteString, ModelRoute>,
     rules: Rules,
     registry: HealthRegistry,
-    /// What is kept of all targets together that clients name themselves.
+    /// Statistics of all targets together that clients name themselves.
     direct: Arc<RouteStats>,
 }
 
 impl Routes {
-    /// From the configuration, with what the book knows already.
+    /// Creates the routes of a configuration, with what the registry already knows.
     #[must_use]
     pub fn new(settings: Settings, registry: &HealthRegistry) -> Self {
         let Settings {
@@ -62,14 +63,19 @@ impl Routes {
             models,
             rules,
         } = settings;
-        let mut turning = registry.turn();
+        let mut update = registry.begin_update();
         let rows = models
             .iter()
-            .map(|(name, model)| (name.clone(), Row::new(name, model, rules, &mut turning)))
+            .map(|(name, model)| {
+                (
+                    name.clone(),
+                    ModelRoute::new(name, model, rules, &mut update),
+                )
+            })
             .collect();
-        // No model has an empty name.
-        let direct = turning.route(&ByteString::new(), rules);
-        turning.done();
+        // No model has an empty name, so the key is free for direct targets.
+        let direct = update.route(&ByteString::new(), rules);
+        update.commit();
         Self {
             providers,
             rows,
@@ -79,23 +85,24 @@ impl Routes {
         }
     }
 
-    /// The names clients may ask for (those of `direct` accounts not among them, as nobody lists
-    /// them).
+    /// Returns the configured model names. Targets of `direct` providers are not among them: their
+    /// names are not known in advance.
     pub fn names(&self) -> impl Iterator<Item = &ByteString> {
         self.rows.keys()
     }
 
-    /// True where a client may ask for that name.
+    /// Returns true if a client may ask for that name.
     #[must_use]
     pub fn knows(&self, model: &str) -> bool {
-        self.rows.contains_key(model) || self.direct(model).is_some()
+        self.rows.contains_key(model) || self.direct_target(model).is_some()
     }
 
-    /// The targets for a model that `may_use` lets this caller have. `key` says what is to stick to
-    /// one target; it is asked only where the route is sticky.
+    /// Plans the targets for a model, if `may_use` lets this caller have it. `key` returns the hash
+    /// of what sticks to one target; it is called only if the route is sticky.
     ///
     /// # Errors
-    /// 403 `model_not_allowed`; 404 `model_not_found` with the nearest names the caller may use.
+    /// 403 `model_not_allowed`; 404 `model_not_found` with the nearest names that the caller may
+    /// use.
     pub fn plan(
         &self,
         model: &str,
@@ -103,7 +110,7 @@ impl Routes {
         key: impl FnOnce() -> u64,
     ) -> Result<Plan, Fault> {
         if !self.knows(model) {
-            return Err(self.unknown(model, may_use));
+            return Err(self.model_not_found(model, may_use));
         }
         if !may_use(model) {
             let message = format!("this key may not use the model `{model}`");
@@ -114,15 +121,16 @@ impl Routes {
             .get(model)
             .map(|row| row.plan(row.sticky.then(key)));
         configured
-            .unwrap_or_else(|| self.named(model))
-            .ok_or_else(|| self.unknown(model, may_use))
+            .unwrap_or_else(|| self.direct_plan(model))
+            .ok_or_else(|| self.model_not_found(model, may_use))
     }
 
-    /// The plan of `provider/model`.
-    fn named(&self, model: &str) -> Option<Plan> {
-        let target = self.direct(model)?;
+    /// Returns the plan of a `provider/model` name.
+    fn direct_plan(&self, model: &str) -> Option<Plan> {
+        let target = self.direct_target(model)?;
         let (health, label) = (
             self.registry.direct(&target, self.rules),
+            // Metrics must not get a label for each name that a client invents.
             format!("{}/*", target.provider.name).into(),
         );
         let alone = [Arc::new(Candidate { target, health })]
@@ -131,8 +139,9 @@ impl Routes {
         Plan::new(alone, RETRIES, None, self.direct.clone(), label)
     }
 
-    /// `provider/model` of an account that allows it.
-    fn direct(&self, model: &str) -> Option<Target> {
+    /// Returns the target of a `provider/model` name, if its provider allows direct use.
+    fn direct_target(&self, model: &str) -> Option<Target> {
+        // At the first slash: names of models contain slashes themselves.
         let (provider, model) = model.split_once('/')?;
         let provider = self
             .providers
@@ -144,7 +153,8 @@ impl Routes {
         })
     }
 
-    fn unknown(&self, model: &str, may_use: impl Fn(&str) -> bool) -> Fault {
+    fn model_not_found(&self, model: &str, may_use: impl Fn(&str) -> bool) -> Fault {
+        // Only names the caller may use: an error must not reveal the others.
         let mut near: Vec<_> = self
             .names()
             .filter(|name| may_use(name))
@@ -157,19 +167,20 @@ impl Routes {
             .take(3)
             .map(|(_, name)| format!("`{name}`"))
             .collect();
-        let shown: String = model
+        // The name comes from the client and the message quotes it: it is cut and made printable.
+        let printable: String = model
             .chars()
             .filter(|c| !c.is_control())
             .take(100)
             .collect();
         let hint = if near.is_empty() {
-            "GET /v1/models lists what there is".into()
+            "GET /v1/models lists the available models".into()
         } else {
             format!("did you mean {}?", near.join(", "))
         };
         Fault::new(
             Code::ModelNotFound,
-            format!("no model `{shown}` here: {hint}"),
+            format!("model `{printable}` not found: {hint}"),
         )
         .with_param("model")
     }
@@ -220,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn tiers_are_asked_in_order_and_nobody_is_left_out() {
+    fn tiers_are_asked_in_order_with_all_their_targets() {
         let plan = routes().plan("smart", |_| true, || 0).unwrap();
         let names: Vec<_> = plan.targets().map(ToString::to_string).collect();
         assert_eq!((names[0].as_str(), plan.retries), ("a/x", 2));
@@ -228,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_draw_the_first_of_a_tier() {
+    fn weights_decide_the_first_of_a_tier() {
         let routes = routes();
         let firsts = (0..4000)
             .filter(|_| {
@@ -249,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn direct_names_only_where_allowed() {
+    fn direct_names_need_a_direct_provider() {
         assert_eq!(
             routes()
                 .plan("a/any/model", |_| true, || 0)
@@ -275,7 +286,7 @@ mod tests {
             assert_eq!(
                 routes().plan(model, |_| true, || 0).unwrap().label,
                 label,
-                "metrics have no word of a client's"
+                "metrics contain no text from a client"
             );
         }
         assert_eq!(

@@ -1,8 +1,9 @@
-//! Sockets, TLS, HTTP, drain: everything between a client's bytes and the gateway.
+//! Sockets, TLS, HTTP and drain: everything between the bytes of a client and the gateway.
 //!
-//! Invariants: nothing from the network panics, spins or grows without bound; every request passes
-//! the edge, and every response leaves through it; a worker is one single-threaded runtime with
-//! sockets of its own.
+//! Invariants:
+//! - No input from the network causes a panic, a busy loop or unbounded growth.
+//! - Every request passes the edge, and every response leaves through it.
+//! - A worker is one single-threaded runtime with its own sockets.
 
 mod accept;
 pub mod activity;
@@ -15,8 +16,8 @@ pub mod io;
 pub mod listen;
 mod origin;
 mod path;
-mod places;
 mod rules;
+mod slots;
 mod tls;
 
 use std::net::SocketAddr;
@@ -37,50 +38,51 @@ use accept::Acceptor;
 use admin::Admin;
 use edge::Handler;
 use listen::Listeners;
-use places::Places;
 use rules::Rules;
+use slots::ConnectionSlots;
 
 pub use listen::bind;
 
-/// What all workers share. `H` answers what the edge lets in.
+/// The state shared by all workers. `H` handles the requests that the edge admits.
 #[derive(Debug)]
 pub struct Shared<H = Arc<Gateway>> {
     clients: H,
     admin: Admin,
     rules: ArcSwap<Rules>,
     door: Door,
-    places: Arc<Places>,
+    slots: Arc<ConnectionSlots>,
     lifecycle: Arc<Lifecycle>,
 }
 
 impl<H: Handler> Shared<H> {
-    /// The edge of that handler, by these settings; `ip` is the limit at the door.
+    /// Creates the shared state from these settings; `ip` is the limit per client address.
     #[must_use]
     pub fn new(settings: &Settings, ip: &Limit, clients: H, lifecycle: Arc<Lifecycle>) -> Self {
         Self {
             clients,
             admin: Admin::new(Arc::clone(&lifecycle)),
-            rules: ArcSwap::from_pointee(Rules::of(settings)),
+            rules: ArcSwap::from_pointee(Rules::new(settings)),
             door: Door::new(ip),
-            places: Places::new(settings.max_connections),
+            slots: ConnectionSlots::new(settings.max_connections),
             lifecycle,
         }
     }
 
-    /// Takes over what may change while connections are open: origins, hosts, trusted proxies, the
-    /// cap on connections and the limit at the door. An unchanged limit keeps its fill.
+    /// Applies the settings that may change while connections are open: origins, hosts, trusted
+    /// proxies, the admin token, the cap on connections and the limit per address. An unchanged
+    /// limit keeps its fill.
     pub fn reload(&self, settings: &Settings, ip: &Limit) {
-        self.rules.store(Arc::new(Rules::of(settings)));
-        self.places.set_cap(settings.max_connections);
+        self.rules.store(Arc::new(Rules::new(settings)));
+        self.slots.set_cap(settings.max_connections);
         self.door.reload(ip);
     }
 }
 
-/// Serves these listeners on the runtime it is called in, until the process has stopped and the
-/// last connection is gone.
+/// Serves these listeners on the current runtime until the process has stopped and the last
+/// connection is closed.
 ///
 /// # Errors
-/// When the runtime cannot take a socket.
+/// Returns an error when the runtime cannot register a socket.
 pub async fn serve<H: Handler>(
     listeners: Listeners,
     shared: Arc<Shared<H>>,
@@ -92,38 +94,40 @@ pub async fn serve<H: Handler>(
         .collect::<std::io::Result<Vec<_>>>()?;
     let tasks = TaskTracker::new();
     for acceptor in acceptors {
+        // Connections are tracked as well, so that `wait` includes them.
         tasks.spawn(acceptor.run(Arc::clone(&shared), tasks.clone()));
     }
+    // `wait` returns only on a closed tracker; spawning stays possible.
     tasks.close();
     tasks.wait().await;
     Ok(())
 }
 
-/// Where and how clients are served.
+/// The settings of the server.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where clients come in.
+    /// Addresses for clients.
     pub listen: Vec<Listen>,
-    /// Where the operator comes in.
+    /// Address of the admin listener.
     pub admin_listen: Listen,
-    /// What the operator shows for the pages behind it; needed where they can be reached from other
+    /// Token for the admin API; required where the admin listener can be reached from other
     /// machines.
     pub admin_token: Option<SecretString>,
-    /// Further `Host` names accepted on loopback listeners.
+    /// Additional `Host` names accepted on loopback listeners.
     pub hosts: Vec<String>,
-    /// Origins of other pages that may ask (`scheme://host[:port]`).
+    /// Origins of other pages whose requests are allowed (`scheme://host[:port]`).
     pub allowed_origins: Origins,
-    /// Whose `X-Forwarded-For` counts.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Connections at a time.
+    /// Maximum number of client connections.
     pub max_connections: usize,
-    /// How long running streams may take to finish after SIGTERM.
+    /// Maximum time for running streams to finish after SIGTERM.
     pub drain: Duration,
-    /// TLS on the client listeners.
+    /// TLS on the client listeners; `None` for plain HTTP.
     pub tls: Option<Tls>,
 }
 
-/// A place to listen.
+/// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
     /// An address and a port.
@@ -132,21 +136,21 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// Which other pages may ask.
+/// The pages of other origins whose requests are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
-    /// All (`"*"`).
+    /// All origins (`"*"`).
     Any,
-    /// These.
+    /// These origins only.
     Exact(Vec<String>),
 }
 
-/// Certificate chain and key, PEM files.
+/// Certificate chain and private key, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// The chain.
+    /// Path of the certificate chain.
     pub cert: PathBuf,
-    /// The key.
+    /// Path of the private key.
     pub key: PathBuf,
 }
 

@@ -1,19 +1,21 @@
-//! Logs and metrics. Handles are passed in or are `tracing`'s own; nothing here holds content.
+//! Logs and metrics. Handles are passed in or are `tracing`'s own.
 //!
-//! Invariants: no prompt, completion, secret or query string is ever logged or counted by; streams
-//! go by their server-made id.
+//! Invariants: no prompt, completion, secret or query string is logged or used as a label; streams
+//! are identified by their server-made id.
 
 pub mod access_log;
 pub mod metrics;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// What is logged, and how.
+/// The settings of the log.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// A `tracing` filter: `info`, or `info,sluicegate=debug`.
     pub log: String,
-    /// One JSON object a line instead of text.
+    /// True for one JSON object per line instead of text.
     pub json: bool,
 }
 
@@ -26,21 +28,32 @@ impl Default for Settings {
     }
 }
 
-/// Begins logging to standard error.
+/// Starts logging to standard error.
 ///
 /// # Errors
-/// When the filter cannot be read, or logging has begun before: says which.
-pub fn begin(settings: &Settings) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(&settings.log).map_err(|error| format!("telemetry.log: {error}"))?;
-    let plain = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// When the filter cannot be parsed, or logging was started before. The error states which.
+pub fn init(settings: &Settings) -> Result<(), String> {
+    let filter = parse_filter(&settings.log).map_err(|error| format!("telemetry.log: {error}"))?;
+    let text = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
-    let begun = if settings.json {
-        plain.json().flatten_event(true).try_init()
+    let lines = if settings.json {
+        text.json().flatten_event(true).boxed()
     } else {
-        plain.try_init()
+        text.boxed()
     };
-    begun.map_err(|error| format!("logging cannot begin: {error}"))
+    // As a layer of its own, the filter is asked once per call site and not once per event.
+    let started = tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init();
+    started.map_err(|error| format!("logging cannot be started: {error}"))
+}
+
+/// Parses a filter by level and module: `info`, or `info,sluicegate=debug`.
+///
+/// # Errors
+/// When it is none. The error states the part that is wrong.
+pub fn parse_filter(text: &str) -> Result<Targets, String> {
+    text.parse().map_err(|error| format!("{error}"))
 }

@@ -1,11 +1,15 @@
-//! One generation, from its plan to the end of its journal: attempts, retries and failover until
-//! the first content, then the pump.
+//! Runs one generation, from its plan to the end of its journal: attempts, retries and failover
+//! until the first content, then the pump.
 //!
-//! Invariants: only an opened answer writes content — a failed attempt journals no token, and
-//! nothing is tried again after one; whoever cancels is heard at every await; the upstream's
-//! request is dropped before the journal ends, unless its account wants it read to its end; the
-//! pass is settled when the journal ends, or when what is read on is, whatever became of the
-//! client; one line of the access log settles it, once nothing more can come.
+//! Invariants:
+//! - Only an opened answer writes content: a failed attempt journals no token, and nothing is tried
+//!   again after one.
+//! - A cancel takes effect at every await.
+//! - The upstream request is dropped before the journal ends, unless the provider is configured to
+//!   be read to the end (`on_cancel = "finish"`).
+//! - The pass is settled when the journal ends, or when reading on after a cancel ends, whatever
+//!   happened to the client.
+//! - One line of the access log is written, when nothing more can come.
 
 mod answer;
 mod attempt;
@@ -45,7 +49,7 @@ use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::route::Plan;
 use crate::telemetry::access_log::{self, Summary};
-use crate::telemetry::metrics::{Ended, Metrics};
+use crate::telemetry::metrics::{EndedStream, Metrics};
 
 pub use client::{ClientProblem, Clients, set_worker};
 pub use count::count;
@@ -53,37 +57,37 @@ pub use finishing::Finishing;
 pub use probe::probe;
 pub use recorder::{Recorder, RecorderProblem};
 
-/// A generation to be run.
+/// A generation that is ready to run.
 #[derive(Debug)]
 pub struct Job {
-    /// What was asked.
+    /// The request.
     pub ask: Arc<Ask>,
-    /// Who is asked for it.
+    /// The targets to ask, in order.
     pub plan: Plan,
     /// Its journal.
     pub writer: Writer,
-    /// The right to run it.
+    /// Admission by the limits.
     pub pass: Pass,
-    /// What it is charged to; none where nobody pays.
+    /// The budgets to charge; `None` when no budget applies.
     pub bill: Option<Bill>,
-    /// The HTTP clients of the moment.
+    /// HTTP clients of the current configuration.
     pub clients: Arc<Clients>,
-    /// Has answers recorded.
+    /// Records answers of providers that have `record` set.
     pub recorder: Recorder,
-    /// Counts what became of it.
+    /// Metrics that count the outcome.
     pub metrics: Metrics,
-    /// The places of cancelled upstreams that are read on.
+    /// Slots for cancelled upstream answers that are read to their end.
     pub finishing: Arc<Finishing>,
-    /// When frames held before the first content are let go.
+    /// Time after which frames held before the first content are released.
     pub commit_after: Duration,
 }
 
-/// How a generation ended.
+/// The way a generation ended.
 enum Ending {
     Complete,
-    /// With what is left of the upstream's answer, where its account wants that read.
+    /// Cancelled; with the unfinished upstream answer when the provider wants it read to the end.
     Cancelled(Cause, Option<Unfinished>),
-    /// With the upstream's own error payload, where it is passed on.
+    /// Failed; with the upstream error payload when it is passed on to the client.
     Failed(Box<Fault>, Option<Payload>),
 }
 
@@ -103,8 +107,9 @@ impl From<Fault> for Ending {
     }
 }
 
-/// Journals an opened answer to its end; one that breaks off is told of its target.
-async fn pumped(
+/// Journals an opened answer to its end. Reports a failure in the middle of the answer to the
+/// health of its target.
+async fn pump_opened(
     opened: Opened,
     writer: &mut Writer,
     accounting: &mut closing::Accounting,
@@ -114,13 +119,13 @@ async fn pumped(
     let Opened { live, mut permit } = opened;
     let ending = pump::pump(live, writer, accounting, pass, bill).await;
     if let Ending::Failed(fault, _) = &ending {
-        permit.failed(fault);
+        // The permit has already recorded an answer. A failure after it counts as well.
+        permit.record_failure(fault);
     }
     ending
 }
 
-/// Runs a generation to its end. Everything it did stands in the journal, and in one line of the
-/// access log.
+/// Runs a generation to its end. The result is in the journal and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
     let Job {
@@ -136,8 +141,9 @@ pub async fn run(job: Job) {
         commit_after,
     } = job;
     let mut accounting = closing::Accounting::new(&ask);
+    // `writer.finish` consumes the writer; the status is still updated afterwards.
     let stream = writer.stream().clone();
-    let books = Books {
+    let reporter = OutcomeReporter {
         metrics: &metrics,
         model: &plan.label,
         stream: &stream,
@@ -150,15 +156,17 @@ pub async fn run(job: Job) {
         stream.clone(),
         commit_after,
     );
-    // Boxed, so that what opening needs is given back before the long part begins.
+    // Boxed, so that the memory used for opening is freed before the long part begins.
     let opened = Box::pin(opening.open(&mut accounting, &mut pass)).await;
     let mut ending = match opened {
-        Ok(opened) => pumped(opened, &mut writer, &mut accounting, &mut pass, &mut bill).await,
+        Ok(opened) => pump_opened(opened, &mut writer, &mut accounting, &mut pass, &mut bill).await,
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {
+        // The fault may quote any of the targets that were asked: remove the secrets of all of
+        // them.
         plan.targets()
-            .for_each(|target| redact::hide(fault, &target.provider));
+            .for_each(|target| redact::redact_fault(fault, &target.provider));
     }
     let rest = finishing.admit(&mut ending, &stream);
     let (last, mut end) = accounting.close(&ending);
@@ -166,22 +174,25 @@ pub async fn run(job: Job) {
         first_content: accounting.first_content.map(|at| at.duration_since(began)),
         took: began.elapsed(),
     };
-    // Before anybody can see the end, and come again: what is read on holds no slot, and is paid
-    // for when it is known.
+    // Release or settle before the end is visible, because a client that sees it may send the next
+    // request at once. An answer that is read on holds no slot and is charged when its usage is
+    // known.
     match &rest {
-        None => books.settle(&mut pass, bill.take(), &accounting, &ending, &end, times),
+        None => reporter.settle(&mut pass, bill.take(), &accounting, &ending, &end, times),
         Some(_) => pass.release(),
     }
     writer.finish(last);
     if let Some(rest) = rest {
+        // Boxed, because few generations need this part.
         end.usage = Box::pin(rest.finish(&mut accounting)).await;
-        books.settle(&mut pass, bill, &accounting, &ending, &end, times);
+        reporter.settle(&mut pass, bill, &accounting, &ending, &end, times);
     }
-    log(&stream, &ask, &accounting, &ending, &end, times);
+    // Last, so that it contains the usage of an answer that was read on.
+    write_access_line(&stream, &ask, &accounting, &ending, &end, times);
 }
 
-/// Its line in the access log.
-fn log(
+/// Writes the line of this generation in the access log.
+fn write_access_line(
     stream: &Stream,
     ask: &Ask,
     accounting: &closing::Accounting,
@@ -189,7 +200,7 @@ fn log(
     end: &End,
     times: Times,
 ) {
-    access_log::line(&Summary {
+    access_log::write(&Summary {
         stream: stream.id(),
         caller: stream.owner(),
         dialect: stream.dialect().name(),
@@ -204,23 +215,23 @@ fn log(
     });
 }
 
-/// How long it took.
+/// Durations of a generation.
 #[derive(Clone, Copy)]
 struct Times {
     first_content: Option<Duration>,
     took: Duration,
 }
 
-/// Where it is written down what a generation came to.
-struct Books<'a> {
+/// Reports the outcome of a generation to limits, budgets and metrics.
+struct OutcomeReporter<'a> {
     metrics: &'a Metrics,
-    /// What metrics call its model.
+    /// Label of the model in metrics.
     model: &'a ByteString,
     stream: &'a Stream,
 }
 
-impl Books<'_> {
-    /// Charges what was used, to limits and to budgets, and counts it.
+impl OutcomeReporter<'_> {
+    /// Charges the usage to limits and budgets and counts the outcome.
     fn settle(
         &self,
         pass: &mut Pass,
@@ -247,7 +258,7 @@ impl Books<'_> {
             });
         }
         let provider = target.map(|target| &target.provider.name);
-        self.metrics.ended(&Ended {
+        self.metrics.record_stream(&EndedStream {
             model: self.model,
             provider,
             route: &self.stream.trace(),

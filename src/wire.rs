@@ -1,8 +1,8 @@
-//! Wires: how each upstream wants to be asked, and what its frames mean. One file a wire.
+//! Wires: the request format and the frame decoder of each upstream API. One file per wire.
 //!
-//! Invariants: pure — no IO, no clock, no randomness, no credentials (a wire says what kind it
-//! takes; `upstream` signs). Nothing here knows a dialect. Decoders never panic on input and keep
-//! bounded state.
+//! Invariants: pure — no IO, no clock, no randomness, no credentials (a wire states which kind of
+//! credential it needs; `upstream` signs requests). Nothing here depends on a dialect. Decoders
+//! never panic on input and keep bounded state.
 
 pub mod anthropic;
 pub mod bedrock;
@@ -11,12 +11,12 @@ pub mod gemini;
 pub mod ollama;
 pub mod openai_chat;
 mod openai_error;
+mod openai_like;
 pub mod openai_responses;
 pub mod quota;
 pub mod recording;
 pub mod refusal;
 mod utf16;
-mod written;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -32,134 +32,138 @@ use crate::model::wire::WireId;
 /// A request ready to be signed and sent.
 #[derive(Debug)]
 pub struct Draft {
-    /// Path and query, to be put behind the account's base URL; begins with `/`.
+    /// Path and query, to be appended to the provider's base URL. Begins with `/`.
     pub path: String,
-    /// What the wire needs besides credential and `content-type: application/json`.
+    /// Headers besides the credential and `content-type: application/json`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub body: Bytes,
 }
 
-/// How the upstream is to answer.
+/// The form in which the upstream is asked to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// As a stream.
     Stream,
-    /// As one body. Only asked of the wire whose shape the request has.
+    /// As one body. Used only when the request already has the shape of the wire.
     Whole,
 }
 
-/// One wire.
+/// One wire: writes requests for it and decodes its answers.
 pub trait Wire: Send + Sync + 'static {
-    /// Its name and identity.
+    /// Returns the identifier of the wire.
     fn id(&self) -> WireId;
 
-    /// How a key is carried, where the account's preset does not say otherwise.
+    /// Returns the header that carries the key, unless the provider's preset names another one.
     fn auth(&self) -> Auth;
 
-    /// The request for `target`. Where the ask has this wire's shape its body goes out as it came,
-    /// but for `model`, and what mode and metering must set.
+    /// Writes the request for `target`. If the client's request has the shape of this wire, its
+    /// body is sent unchanged except for `model` and the fields that mode and metering require.
     ///
     /// # Errors
-    /// A 400 that names what this target cannot do.
+    /// A 400 that names the field which this target does not support.
     fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault>;
 
-    /// True where this refusal of a request that was written here is of a wish which `target` can
-    /// do without: that is noted of its account, and the same request, written anew, lacks it.
-    fn learn(&self, _refusal: &Fault, _target: &Target) -> bool {
+    /// Returns true if `target` rejected a request written here because of an optional field. The
+    /// provider then remembers that it does not support the field, so that the request can be
+    /// written again without it.
+    fn learn_from(&self, _refusal: &Fault, _target: &Target) -> bool {
         false
     }
 
-    /// The request by which `target` counts the tokens of a prompt; `None` where this wire has
-    /// none. As with [`Wire::draft`], what the target cannot do is a 400.
-    fn count(&self, _ask: &Ask, _target: &Target) -> Option<Result<Draft, Fault>> {
+    /// Writes the request that makes `target` count the tokens of a prompt. Returns `None` if this
+    /// wire has no such request. As with [`Wire::draft`], an unsupported field is a 400.
+    fn draft_count(&self, _ask: &Ask, _target: &Target) -> Option<Result<Draft, Fault>> {
         None
     }
 
-    /// The count in a good answer to that request.
-    fn counted(&self, _body: &[u8]) -> Option<u64> {
+    /// Reads the token count from the body of a successful answer to that request.
+    fn read_token_count(&self, _body: &[u8]) -> Option<u64> {
         None
     }
 
-    /// The framing of a good answer with this content type.
+    /// Returns the framing of a successful answer with this content type.
     fn framing(&self, content_type: &str) -> Box<dyn Framing>;
 
-    /// A decoder for one stream. `seed` makes ids where the provider sent none: unique to the
-    /// stream.
+    /// Returns a decoder for one stream. Ids that the provider does not send are derived from
+    /// `seed`, which is unique to the stream.
     fn decoder(&self, target: &Target, seed: &str) -> Box<dyn Decode>;
 
-    /// What a good non-streaming body means: its events (content and one `Finish` per choice) and
-    /// its usage.
+    /// Decodes a successful non-streaming body to its events (content and one `Finish` per choice)
+    /// and its usage.
     ///
     /// # Errors
-    /// When it cannot be read, or is an error after all (some providers answer errors under 200).
+    /// When the body cannot be read or contains an error (some providers report errors with status
+    /// 200).
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError>;
 
-    /// What an answer with a bad status means. The body may be anything; secrets and hosts are
-    /// removed here.
+    /// Converts an answer with an error status to a fault. The body may be anything. Secrets and
+    /// host names are removed from its text here.
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault;
 }
 
-/// What one frame decoded to. The decoder fills it; it is cleared before each frame.
+/// The result of decoding one frame. The decoder fills it; it is cleared before each frame.
 #[derive(Debug, Default)]
 pub struct Decoded {
-    /// Content and `Finish` events. (`Start`, `Route`, `Usage`, `Error` and `End` are never a
-    /// decoder's.)
+    /// Content and `Finish` events. A decoder never makes `Start`, `Route`, `Usage`, `Error` or
+    /// `End`.
     pub events: Events,
-    /// The usage known so far, where this frame told something new of it: the whole of it, never a
-    /// difference.
+    /// The complete usage known so far (never a difference), if this frame changed it.
     pub usage: Option<Usage>,
-    /// The wire's terminal marker has come: the stream is complete.
+    /// True if the wire's terminal marker was received: the stream is complete.
     pub done: bool,
-    /// The payload is not for raw readers: a terminal or foreign marker, or a block without JSON.
+    /// True if the payload is not sent to raw readers: it is a terminal or foreign marker, or it is
+    /// not JSON.
     pub marker: bool,
-    /// The payload's only news is usage (`choices: []`): left out for a raw reader who did not ask
-    /// for it.
+    /// True if the payload contains only usage (`choices: []`). It is not sent to raw readers that
+    /// did not request usage.
     pub usage_only: bool,
-    /// The payload is an error, but not as clients of its dialect look for one: they are told of it
-    /// besides.
-    pub unspoken: bool,
+    /// True if the payload is an error in a form that clients of its dialect do not recognize. They
+    /// receive an error in the dialect's own form as well.
+    pub nonstandard_error: bool,
 }
 
 impl Decoded {
-    /// Makes ready for the next frame.
+    /// Clears all fields before the next frame.
     pub fn clear(&mut self) {
         self.events.clear();
         self.usage = None;
         self.done = false;
         self.marker = false;
         self.usage_only = false;
-        self.unspoken = false;
+        self.nonstandard_error = false;
     }
 }
 
 /// The state of decoding one stream.
 pub trait Decode: Send {
-    /// Decodes one frame.
+    /// Decodes one frame into `out`.
     ///
     /// # Errors
-    /// When it is an upstream's error, or cannot be read. Nothing is decoded after that.
+    /// When the frame is an error of the upstream or cannot be read. No frame is decoded after
+    /// that.
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError>;
 
-    /// The upstream's body has ended properly. Gives the `Finish` events still due.
+    /// Ends the stream after the body of the upstream has ended properly. Adds the `Finish` events
+    /// that are still missing.
     ///
     /// # Errors
-    /// When the wire's terminal marker has not come: the answer was cut short.
+    /// When the wire's terminal marker was not received: the answer was cut short.
     fn finish(&mut self, out: &mut Decoded) -> Result<(), DecodeError>;
 }
 
-/// Why a frame gave no events.
+/// The reason that a frame could not be decoded to events.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DecodeError {
-    /// The upstream reports a failure. The frame is its own error payload.
+    /// The upstream reported a failure. The frame is its error payload.
     #[error("{0}")]
     Upstream(Box<Fault>),
-    /// The frame is not what this wire sends.
-    #[error("the upstream sent a frame that is not {wire}: {what}")]
+    /// The frame does not have the format of this wire.
+    #[error("the upstream sent a frame that is not valid for the {wire} wire: {what}")]
     Malformed {
-        /// The wire.
+        /// The name of the wire.
         wire: &'static str,
-        /// What is wrong with it; no content.
+        /// The problem, without any content of the frame.
         what: String,
     },
     /// The body ended without the wire's terminal marker.
@@ -168,7 +172,8 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Something that this wire does not send; `what` holds no content.
+    /// Returns an error for a frame that is not valid for the wire. `what` must not contain content
+    /// of the frame.
     #[must_use]
     pub fn malformed(wire: WireId, what: impl Into<String>) -> Self {
         Self::Malformed {
@@ -177,18 +182,19 @@ impl DecodeError {
         }
     }
 
-    /// What serde could not read, by its place: its own words could hold pieces of the answer.
+    /// Returns an error for JSON that serde could not read. It reports the position only, because
+    /// serde's own message can quote the answer.
     #[must_use]
     pub fn unreadable(wire: WireId, what: &str, error: &serde_json::Error) -> Self {
         use serde_json::error::Category;
-        let how = match error.classify() {
-            Category::Data => "has another shape than expected",
+        let problem = match error.classify() {
+            Category::Data => "does not have the expected shape",
             Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
         };
         Self::malformed(
             wire,
             format!(
-                "{what} {how}, at line {} column {}",
+                "{what} {problem}, at line {} column {}",
                 error.line(),
                 error.column()
             ),
@@ -196,9 +202,9 @@ impl DecodeError {
     }
 }
 
-/// The provider of a wire.
+/// Returns the implementation of a wire.
 #[must_use]
-pub fn of(wire: WireId) -> &'static dyn Wire {
+pub fn for_id(wire: WireId) -> &'static dyn Wire {
     match wire {
         WireId::OpenaiChat => &openai_chat::OpenaiChat,
         WireId::OpenaiResponses => &openai_responses::OpenaiResponses,

@@ -1,4 +1,4 @@
-//! What the process is told while it runs: stop, stop now, read the configuration again.
+//! Handles signals: SIGTERM and SIGINT drain and stop, SIGHUP reloads the configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,97 +11,108 @@ use crate::config::{Config, watch};
 use crate::gateway::lifecycle::Phase;
 use crate::server::drain::{Drained, drain};
 
-/// Obeys signals and changes of the configuration, until the process stops.
-pub(super) async fn keep(snapshot: Arc<App>, path: PathBuf) {
-    let ending = tokio::spawn(end_streams(snapshot.clone()));
-    tokio::join!(stop(&snapshot), reload(&snapshot, &path));
+/// Handles signals and changes of the configuration file until the process stops.
+pub(super) async fn handle(app: Arc<App>, path: PathBuf) {
+    let ending = tokio::spawn(end_streams(app.clone()));
+    tokio::join!(drain_on_signal(&app), reload_on_change(&app, &path));
     ending.abort();
 }
 
-/// When the process stops, streams that still run are ended with their terminal events.
-pub(super) async fn end_streams(snapshot: Arc<App>) {
-    snapshot.lifecycle.reached(Phase::Stopped).await;
-    snapshot.gateway.shut_down();
+/// Ends the streams that still run, with their terminal events, when the process stops.
+pub(super) async fn end_streams(app: Arc<App>) {
+    app.lifecycle.reached(Phase::Stopped).await;
+    app.gateway.shut_down();
 }
 
-async fn stop(snapshot: &App) {
+async fn drain_on_signal(app: &App) {
     let (Some(mut terminate), Some(mut interrupt)) = (
-        listen(SignalKind::terminate()),
-        listen(SignalKind::interrupt()),
+        install(SignalKind::terminate()),
+        install(SignalKind::interrupt()),
     ) else {
         return;
     };
-    either(&mut terminate, &mut interrupt).await;
-    let limit = snapshot.config.lock().server.drain;
+    first_of(&mut terminate, &mut interrupt).await;
+    let limit = app.config.lock().server.drain;
     tracing::info!(
-        live = snapshot.lifecycle.live(),
+        live = app.lifecycle.live(),
         ?limit,
-        "draining: new generations are refused, running ones finish"
+        "draining: new generations are rejected, running ones finish; a second signal stops at once"
     );
     let drained = tokio::select! {
-        drained = drain(&snapshot.lifecycle, limit) => drained,
-        () = either(&mut terminate, &mut interrupt) => {
-            let live = snapshot.lifecycle.live();
-            snapshot.lifecycle.advance(Phase::Stopped);
+        drained = drain(&app.lifecycle, limit) => drained,
+        // A second signal ends the drain at once.
+        () = first_of(&mut terminate, &mut interrupt) => {
+            let live = app.lifecycle.live();
+            app.lifecycle.advance(Phase::Stopped);
             Drained::CutShort(live)
         }
     };
     match drained {
-        Drained::Quiet => tracing::info!("stopped: nothing was going on any more"),
+        Drained::Idle => tracing::info!("stopped: all work had finished"),
         Drained::CutShort(live) => {
-            tracing::warn!(live, "stopped: what was still going on was cut short");
+            tracing::warn!(
+                live,
+                "stopped: streams and requests still running were cut short"
+            );
         }
     }
 }
 
-async fn either(one: &mut Signal, other: &mut Signal) {
+async fn first_of(one: &mut Signal, other: &mut Signal) {
     tokio::select! {
         _ = one.recv() => {}
         _ = other.recv() => {}
     }
 }
 
-fn listen(kind: SignalKind) -> Option<Signal> {
+fn install(kind: SignalKind) -> Option<Signal> {
     signal(kind)
-        .inspect_err(|error| tracing::error!(%error, "a signal cannot be listened for"))
+        .inspect_err(|error| tracing::error!(%error, "cannot install a signal handler"))
         .ok()
 }
 
-/// Reads the configuration again on SIGHUP and when its file changes.
-async fn reload(snapshot: &App, path: &Path) {
-    let Some(mut hangup) = listen(SignalKind::hangup()) else {
+/// Reloads the configuration on SIGHUP and when its file changes.
+async fn reload_on_change(app: &App, path: &Path) {
+    let Some(mut hangup) = install(SignalKind::hangup()) else {
         return;
     };
     let watched = watch::watch(path.to_owned()).inspect_err(
-        |error| tracing::warn!(%error, "the configuration is not watched: SIGHUP reloads it"),
+        |error| tracing::warn!(%error, "cannot watch the configuration file: use SIGHUP to reload"),
     );
     let (_watch, mut changes) = match watched {
         Ok((watch, changes)) => (Some(watch), changes),
+        // The sender is gone, so `recv` returns `None` and `select!` disables that branch: SIGHUP
+        // still reloads.
         Err(_) => (None, mpsc::channel(1).1),
     };
     loop {
         tokio::select! {
             _ = hangup.recv() => {}
             Some(()) = changes.recv() => {}
-            () = snapshot.lifecycle.reached(Phase::Stopped) => return,
+            () = app.lifecycle.reached(Phase::Stopped) => return,
         }
-        take_over(snapshot, path);
+        reload_now(app, path);
     }
 }
 
-fn take_over(snapshot: &App, path: &Path) {
+fn reload_now(app: &App, path: &Path) {
     match Config::load(path) {
         Err(problems) => {
-            tracing::error!("the new configuration is refused, the running one stays:\n{problems}");
+            tracing::error!(
+                "the new configuration is invalid, the running one stays in effect:\n{problems}"
+            );
         }
-        Ok(config) => match snapshot.reload(config) {
+        Ok(config) => match app.reload(config) {
             Err(error) => {
-                tracing::error!(%error, "the new configuration is refused, the running one stays");
+                tracing::error!(
+                    %error,
+                    "the new configuration cannot be used, the running one stays in effect"
+                );
             }
             Ok(restart) if restart.is_empty() => tracing::info!("configuration reloaded"),
             Ok(restart) => tracing::warn!(
                 keys = restart.join(", "),
-                "configuration reloaded, but for what needs a restart"
+                "configuration reloaded; restart to apply these keys too"
             ),
         },
     }

@@ -1,6 +1,6 @@
-//! Globs over model names: `*` stands for any run of characters, everything else for itself.
+//! Globs over model names: `*` matches any run of characters, every other character matches itself.
 
-/// True where `glob` covers all of `text`.
+/// True if `glob` matches the whole of `text`.
 #[must_use]
 pub fn matches(glob: &str, text: &str) -> bool {
     let mut pieces = glob.split('*');
@@ -10,6 +10,8 @@ pub fn matches(glob: &str, text: &str) -> bool {
     let Some(last) = pieces.next_back() else {
         return rest.is_empty();
     };
+    // The first match of each piece is enough: a later one would leave less text for the pieces
+    // that follow.
     for piece in pieces {
         match rest.split_once(piece) {
             Some((_, tail)) => rest = tail,
@@ -24,7 +26,7 @@ mod tests {
     use super::matches;
 
     #[test]
-    fn stars_stand_for_anything() {
+    fn stars_match_any_characters() {
         for (glob, text, expected) in [
             ("*", "", true),
             ("*", "gpt-5", true),

@@ -1,8 +1,8 @@
-//! Tokens (JWT): who a signature says is asking.
+//! Tokens (JWT): verification of their signatures and claims.
 //!
-//! Invariants: which algorithms count is the configuration's to say, and which of them a key is for
-//! is the key's: a token chooses neither. Its size is bounded before anything is computed. Why one
-//! was refused is for the log; who sent it is told nothing but that.
+//! Invariants: the configuration determines the accepted algorithms, and each key is for one
+//! algorithm; the token's header chooses neither. A token's size is checked before anything is
+//! computed. The reason of a rejection is logged and never sent to the client.
 
 mod claims;
 mod jwks;
@@ -19,80 +19,79 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+pub use claims::ClaimNames;
 pub(super) use claims::Claims;
-pub use claims::Names;
 use jwks::Jwks;
 pub use keyset::Algorithm;
 use keyset::{Choice, KeySet, VerifyingKey};
-pub(super) use verified::Verified;
+pub(super) use verified::VerifiedTokens;
 
-/// The longest token, bytes: more than any header holds that a browser or a load balancer lets
-/// pass.
+/// Maximum length of a token, bytes. Browsers and load balancers do not pass longer headers.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// Secrets of this many characters cannot be guessed from tokens that were signed with them (RFC
-/// 7518, 3.2).
-const GOOD_SECRET: usize = 32;
+/// Minimum length of a secret that cannot be guessed from tokens signed with it (RFC 7518, section
+/// 3.2).
+const MIN_SECRET: usize = 32;
 
-/// Which tokens are good.
+/// Settings of token verification.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Who signs them.
+    /// The source of the keys that verify signatures.
     pub source: Source,
-    /// The algorithms that count.
+    /// The accepted algorithms.
     pub algorithms: Vec<Algorithm>,
-    /// Their `iss` must be one of these, where there are any.
+    /// The accepted values of `iss`; empty accepts any.
     pub issuer: Vec<String>,
-    /// One of their `aud` must be one of these, where there are any.
+    /// The accepted values of `aud`, one of which a token must have; empty accepts any.
     pub audience: Vec<String>,
-    /// How far the clocks of signer and proxy may differ.
+    /// Maximum difference between the clocks of signer and proxy.
     pub leeway: Duration,
-    /// The cookie that may carry one.
+    /// The name of the cookie that may carry a token.
     pub cookie: Option<String>,
-    /// The virtual key of those that name none.
+    /// The virtual key of tokens that name none.
     pub default_key: Option<ByteString>,
-    /// Where they say what.
-    pub claims: Names,
+    /// The names of the claims that are read.
+    pub claims: ClaimNames,
 }
 
-/// Where the keys are that tokens are verified with.
+/// The source of the keys that verify tokens.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A secret that is shared with the signer (HS256).
+    /// A secret shared with the signer (HS256).
     Secret(SecretString),
-    /// The signer's public key, PEM.
+    /// The signer's public key in PEM.
     PublicKey(String),
-    /// A set of public keys, fetched and kept.
+    /// A set of public keys (JWKS) that is fetched and cached.
     Jwks {
-        /// Where it is.
+        /// The address of the key set.
         url: String,
-        /// Certificate authorities that are trusted beside the usual ones, PEM.
+        /// A PEM file of certificate authorities trusted in addition to the usual ones.
         ca_file: Option<PathBuf>,
     },
 }
 
 impl Source {
-    /// True where a PEM text holds a public key that can be used.
+    /// True if a PEM text contains an RSA or P-256 public key.
     #[must_use]
     pub fn is_public_key(pem: &str) -> bool {
-        VerifyingKey::of_pem(pem).is_some()
+        VerifyingKey::from_pem(pem).is_some()
     }
 }
 
-/// Why a token does not count.
+/// The reason why a token is rejected.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Refused {
-    /// It is not good: the reason, for the log.
-    Bad(&'static str),
-    /// There are no keys to verify it with; try again after this long.
-    NoKeys(Duration),
+pub(super) enum TokenError {
+    /// The token is invalid; the text is the reason for the log.
+    Invalid(&'static str),
+    /// No keys are available to verify the token; retry after this time.
+    KeysUnavailable(Duration),
 }
 
-const UNKNOWN: Refused = Refused::Bad("its `kid` is not known");
+const UNKNOWN_KID: TokenError = TokenError::Invalid("its `kid` is not known");
 
-/// Reads tokens.
+/// Verifies tokens.
 #[derive(Debug)]
-pub(super) struct Jwt {
+pub(super) struct JwtVerifier {
     settings: Settings,
     keys: Keys,
 }
@@ -110,23 +109,23 @@ struct Header {
     crit: Option<IgnoredAny>,
 }
 
-impl Jwt {
-    /// A reader of tokens. What `before` has fetched from the same place is kept.
+impl JwtVerifier {
+    /// Creates the verifier. Keys that `before` has fetched from the same address are kept.
     ///
     /// # Errors
-    /// When the public key or the certificates cannot be used.
+    /// Returns a message if the public key or the certificates cannot be used.
     pub(super) fn new(settings: &Settings, before: Option<&Self>) -> Result<Self, String> {
-        let fixed = |key| Keys::Fixed(Arc::new(KeySet::one(key)));
+        let fixed = |key| Keys::Fixed(Arc::new(KeySet::from_key(key)));
         let keys = match &settings.source {
-            Source::Secret(secret) => fixed(VerifyingKey::of_secret(secret.expose_secret())),
+            Source::Secret(secret) => fixed(VerifyingKey::from_secret(secret.expose_secret())),
             Source::PublicKey(pem) => fixed(
-                VerifyingKey::of_pem(pem)
-                    .ok_or("auth.jwt.public_key is no RSA or P-256 public key in PEM")?,
+                VerifyingKey::from_pem(pem)
+                    .ok_or("auth.jwt.public_key is not an RSA or P-256 public key in PEM")?,
             ),
             Source::Jwks { url, ca_file } => {
                 let kept = before
-                    .and_then(|before| before.fetched())
-                    .filter(|kept| kept.is_of(url, ca_file.as_deref()));
+                    .and_then(|before| before.jwks())
+                    .filter(|kept| kept.has_source(url, ca_file.as_deref()));
                 Keys::Fetched(kept.map_or_else(|| Jwks::new(url, ca_file.as_deref()), Ok)?)
             }
         };
@@ -136,7 +135,7 @@ impl Jwt {
         })
     }
 
-    fn fetched(&self) -> Option<Arc<Jwks>> {
+    fn jwks(&self) -> Option<Arc<Jwks>> {
         match &self.keys {
             Keys::Fixed(_) => None,
             Keys::Fetched(jwks) => Some(jwks.clone()),
@@ -147,91 +146,98 @@ impl Jwt {
         &self.settings
     }
 
-    /// Asks for the keys now, so that the first caller need not wait, and says what the operator
-    /// should know. Needs a runtime.
-    pub(super) fn warm(&self) {
-        self.caution();
+    /// Starts to fetch the keys, so that the first caller does not wait, and logs warnings about
+    /// weak settings. Requires a tokio runtime.
+    pub(super) fn prefetch_keys(&self) {
+        self.warn_about_weak_settings();
         if let Keys::Fetched(jwks) = &self.keys {
-            jwks.warm();
+            jwks.prefetch();
         }
     }
 
-    /// Says what makes tokens worth less than they could be.
-    fn caution(&self) {
+    /// Logs warnings about settings that weaken the verification of tokens.
+    fn warn_about_weak_settings(&self) {
         match &self.settings.source {
-            Source::Secret(secret) if secret.expose_secret().len() < GOOD_SECRET => {
+            Source::Secret(secret) if secret.expose_secret().len() < MIN_SECRET => {
                 tracing::warn!(
-                    "auth.jwt.secret is shorter than {GOOD_SECRET} characters: whoever sees a token can guess it"
+                    "auth.jwt.secret is shorter than {MIN_SECRET} characters: an attacker who sees a token can guess it; set a longer secret"
                 );
             }
             Source::Jwks { url, .. } if url.starts_with("http:") && !is_loopback(url) => {
                 tracing::warn!(
-                    "auth.jwt.jwks_url is not https: whoever is on the way can send keys of their own"
+                    "auth.jwt.jwks_url is not https: an attacker on the network can replace the keys; use an https URL"
                 );
             }
             _ => {}
         }
+        // A public key is usually shared by all applications of an identity provider, a secret is
+        // not.
         if self.settings.audience.is_empty() && !matches!(self.settings.source, Source::Secret(_)) {
             tracing::warn!(
-                "auth.jwt.audience is not set: tokens that its issuer made for other applications count here as well"
+                "auth.jwt.audience is not set: tokens that the issuer made for other applications are accepted as well; set it to this application's audience"
             );
         }
     }
 
-    /// The keys of the moment.
+    /// Returns the current keys.
     ///
     /// # Errors
-    /// When there are none yet: when to try again.
-    pub(super) async fn keys(&self) -> Result<Arc<KeySet>, Refused> {
+    /// Returns the time to wait before a retry if no keys are available.
+    pub(super) async fn keys(&self) -> Result<Arc<KeySet>, TokenError> {
         match &self.keys {
             Keys::Fixed(keys) => Ok(keys.clone()),
-            Keys::Fetched(jwks) => jwks.keys().await.map_err(Refused::NoKeys),
+            Keys::Fetched(jwks) => jwks.keys().await.map_err(TokenError::KeysUnavailable),
         }
     }
 
-    /// What a token claims, once its signature and its times were found good, and the keys of which
-    /// one did.
+    /// Verifies a token's signature and times. Returns its claims, and the key set that verified
+    /// it.
     ///
     /// # Errors
-    /// Why it does not count.
+    /// Returns the reason why the token is rejected.
     pub(super) async fn verify(
         &self,
         token: &[u8],
         keys: Arc<KeySet>,
-    ) -> Result<(Claims, Arc<KeySet>), Refused> {
-        let header = header_of(token).ok_or(Refused::Bad("it is no token"))?;
+    ) -> Result<(Claims, Arc<KeySet>), TokenError> {
+        let header = parse_header(token).ok_or(TokenError::Invalid("it is not a JWT"))?;
         let algorithm = self
             .settings
             .algorithms
             .iter()
             .copied()
             .find(|known| known.name() == header.alg);
-        let algorithm =
-            algorithm.ok_or(Refused::Bad("its algorithm is not one that is configured"))?;
+        let algorithm = algorithm.ok_or(TokenError::Invalid(
+            "its algorithm is not allowed by the configuration",
+        ))?;
+        // RFC 7515, section 4.1.11: a token with critical extensions that are not understood is
+        // invalid.
         if header.crit.is_some() {
-            return Err(Refused::Bad(
-                "it has critical extensions, which are not known here",
+            return Err(TokenError::Invalid(
+                "it has critical extensions, which are not supported",
             ));
         }
         let kid = header.kid.as_deref();
         let keys = match (keys.choose(kid, algorithm), &self.keys) {
-            // The signer may have a new key since it was asked.
-            (Choice::Unknown, Keys::Fetched(jwks)) => jwks.newer(&keys).await.ok_or(UNKNOWN)?,
+            // The signer may have added a key since the keys were fetched.
+            (Choice::Unknown, Keys::Fetched(jwks)) => jwks.newer(&keys).await.ok_or(UNKNOWN_KID)?,
             _ => keys,
         };
         let claims = match keys.choose(kid, algorithm) {
             Choice::One(key) => self.check(token, key)?,
-            Choice::Unknown => return Err(UNKNOWN),
-            Choice::Unfit(why) => return Err(Refused::Bad(why)),
+            Choice::Unknown => return Err(UNKNOWN_KID),
+            Choice::Unsuitable(why) => return Err(TokenError::Invalid(why)),
         };
         Ok((claims, keys))
     }
 
-    fn check(&self, token: &[u8], key: &VerifyingKey) -> Result<Claims, Refused> {
+    fn check(&self, token: &[u8], key: &VerifyingKey) -> Result<Claims, TokenError> {
         let validation = self.validation(key.algorithm());
         let claims =
             decode::<serde_json::Map<String, serde_json::Value>>(token, key.key(), &validation);
-        let claims = claims.map_err(|error| Refused::Bad(reason(&error)))?.claims;
+        let claims = claims
+            .map_err(|error| TokenError::Invalid(reason(&error)))?
+            .claims;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
@@ -241,7 +247,7 @@ impl Jwt {
             now,
             self.settings.leeway.as_secs(),
         )
-        .map_err(Refused::Bad)
+        .map_err(TokenError::Invalid)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -252,6 +258,7 @@ impl Jwt {
             ..
         } = &self.settings;
         let mut validation = Validation::new(algorithm.into());
+        // A token without an expiry would be valid forever.
         let mut required = vec!["exp"];
         validation.leeway = leeway.as_secs();
         validation.validate_nbf = true;
@@ -282,34 +289,32 @@ fn is_loopback(url: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-/// True for what has the form of a token: three parts, and not longer than one may be.
-pub(super) fn is_token(text: &[u8]) -> bool {
+/// True if a text has the form of a token: three parts and at most [`MAX_TOKEN`] bytes.
+pub(super) fn looks_like_token(text: &[u8]) -> bool {
     text.len() <= MAX_TOKEN && text.iter().filter(|b| **b == b'.').count() == 2
 }
 
-fn header_of(token: &[u8]) -> Option<Header> {
+fn parse_header(token: &[u8]) -> Option<Header> {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let first = token.split(|b| *b == b'.').next()?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(first).ok()?).ok()
 }
 
-/// The reason, without a word of the token.
+/// Returns the reason for the log, without any part of the token.
 fn reason(error: &jsonwebtoken::errors::Error) -> &'static str {
     use jsonwebtoken::errors::ErrorKind;
     match error.kind() {
         ErrorKind::ExpiredSignature => "it has expired",
         ErrorKind::ImmatureSignature => "it is not valid yet",
         ErrorKind::InvalidSignature => "its signature is wrong",
-        ErrorKind::InvalidIssuer => "its issuer is another",
-        ErrorKind::InvalidAudience => "it is for another audience",
-        ErrorKind::MissingRequiredClaim(_) => {
-            "it lacks `exp`, `iss` or `aud`, or has it in another form"
-        }
+        ErrorKind::InvalidIssuer => "its `iss` is not a configured issuer",
+        ErrorKind::InvalidAudience => "its `aud` contains no configured audience",
+        ErrorKind::MissingRequiredClaim(_) => "its `exp`, `iss` or `aud` is missing or malformed",
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "its algorithm is not that of the key"
+            "its algorithm does not match the key"
         }
-        _ => "it cannot be read",
+        _ => "it cannot be parsed",
     }
 }
 

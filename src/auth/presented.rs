@@ -1,51 +1,53 @@
-//! What a request presents to say who sends it.
+//! Finds the credential that a request presents.
 //!
-//! Invariants: a header is somebody's will and wins over a cookie, which browsers send by
-//! themselves: a cookie counts only where the page that caused the request can be trusted with it.
+//! Invariants: a header is sent deliberately and takes precedence over a cookie, which browsers
+//! send automatically. A cookie is accepted only if the page that caused the request is trusted
+//! (protection against cross-site request forgery).
 
 use http::{HeaderMap, Method, header};
 
-/// What of a request tells who asks.
+/// The parts of a request that authentication reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Asking<'a> {
-    /// Its method.
+pub struct AuthRequest<'a> {
+    /// The request's method.
     pub method: &'a Method,
-    /// Its head.
+    /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// It comes from a page of the listener's own, or of an origin that is allowed by name.
+    /// True if the request comes from a page of the listener itself, or of an origin listed in
+    /// `server.allowed_origins`.
     pub trusted_page: bool,
 }
 
-/// What was found.
+/// The credential found in a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Presented<'a> {
-    /// In `Authorization: Bearer` or `x-api-key`.
+    /// The secret in `Authorization: Bearer` or `x-api-key`.
     Header(&'a [u8]),
-    /// In the cookie that may carry a token.
+    /// The token in the configured cookie.
     Cookie(&'a [u8]),
-    /// There is such a cookie, and it does not count here.
+    /// The configured cookie is present, but the request's page is not trusted.
     Untrusted,
-    /// Nothing.
+    /// No credential.
     Nothing,
 }
 
-/// What `asking` presents; `cookie` is the name of the one that counts.
-pub(super) fn of<'a>(asking: &Asking<'a>, cookie: Option<&str>) -> Presented<'a> {
-    if let Some(secret) = in_header(asking.headers) {
+/// Returns the credential of a request. `cookie` is the name of the cookie that may carry a token.
+pub(super) fn find<'a>(request: &AuthRequest<'a>, cookie: Option<&str>) -> Presented<'a> {
+    if let Some(secret) = in_header(request.headers) {
         return Presented::Header(secret);
     }
-    match cookie.and_then(|name| in_cookie(asking.headers, name)) {
-        Some(token) if counts(asking) => Presented::Cookie(token),
+    match cookie.and_then(|name| in_cookie(request.headers, name)) {
+        Some(token) if accepts_cookie(request) => Presented::Cookie(token),
         Some(_) => Presented::Untrusted,
         None => Presented::Nothing,
     }
 }
 
-/// The secret in `Authorization: Bearer` or `x-api-key`.
+/// Returns the secret in `Authorization: Bearer` or `x-api-key`.
 pub(super) fn in_header(headers: &HeaderMap) -> Option<&[u8]> {
-    const SCHEME: usize = "Bearer ".len();
+    const SCHEME_LENGTH: usize = "Bearer ".len();
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.as_bytes().split_at_checked(SCHEME)?;
+        let (scheme, token) = value.as_bytes().split_at_checked(SCHEME_LENGTH)?;
         scheme
             .eq_ignore_ascii_case(b"bearer ")
             .then(|| token.trim_ascii())
@@ -56,10 +58,12 @@ pub(super) fn in_header(headers: &HeaderMap) -> Option<&[u8]> {
                 .get("x-api-key")
                 .map(|value| value.as_bytes().trim_ascii())
         })
+        // An empty header counts as absent, so that a cookie can be used.
         .filter(|secret| !secret.is_empty())
 }
 
-/// The value of that cookie. Where two of its name differ, one was planted: then there is none.
+/// Returns the value of the cookie `name`. If several cookies of this name have different values,
+/// one was planted by an attacker, and none is used.
 fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let fields = headers
         .get_all(header::COOKIE)
@@ -76,22 +80,25 @@ fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
+    // RFC 6265 allows a cookie's value in double quotes.
     value
         .strip_prefix(b"\"")
         .and_then(|inner| inner.strip_suffix(b"\""))
         .unwrap_or(value)
 }
 
-/// A cookie counts on everything a trusted page sends. Reading is also let pass where no page of
-/// another site has a hand in it.
-fn counts(asking: &Asking<'_>) -> bool {
-    let reads = matches!(*asking.method, Method::GET | Method::HEAD);
-    let foreign = asking.headers.contains_key(header::ORIGIN)
-        || asking
+/// True if the cookie may authenticate the request: a trusted page may send any method; a page that
+/// is not from another site may send GET and HEAD.
+fn accepts_cookie(request: &AuthRequest<'_>) -> bool {
+    // Browsers send no `Origin` with same-origin GET requests, so its absence is accepted for
+    // reading.
+    let is_read = matches!(*request.method, Method::GET | Method::HEAD);
+    let is_cross_site = request.headers.contains_key(header::ORIGIN)
+        || request
             .headers
             .get("sec-fetch-site")
             .is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
-    asking.trusted_page || reads && !foreign
+    request.trusted_page || is_read && !is_cross_site
 }
 
 #[cfg(test)]
@@ -112,8 +119,8 @@ mod tests {
         list: &[(&'static str, &'static str)],
     ) -> String {
         let headers = headers(list);
-        match of(
-            &Asking {
+        match find(
+            &AuthRequest {
                 method,
                 headers: &headers,
                 trusted_page,
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_wins_and_the_named_cookie_is_found_among_others() {
+    fn a_header_takes_precedence_over_the_named_cookie() {
         for (list, expected) in [
             (&[("authorization", "BEARER  a ")][..], "header a"),
             (&[("x-api-key", "a"), ("cookie", "session=b")], "header a"),
@@ -154,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_counts_only_where_its_page_can_be_trusted() {
+    fn a_cookie_is_accepted_only_from_trusted_pages() {
         const COOKIE: (&str, &str) = ("cookie", "session=b");
         for (method, trusted, more, expected) in [
             (Method::GET, false, &[][..], "cookie b"),

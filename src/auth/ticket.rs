@@ -1,9 +1,9 @@
-//! Tickets: short-lived rights to one stream, for who holds no key.
+//! Tickets: short-lived rights to one stream, for clients without a key.
 //!
-//! Invariants: a ticket is an HMAC over stream, caller, rights, origin and end, compared in
-//! constant time, and nothing of it is believed before that; it names its caller by a keyed digest
-//! alone, as it stands in addresses. It says nothing of whether the stream is there, or its caller
-//! still may.
+//! Invariants: a ticket carries an HMAC over stream, caller, rights, origin and expiry, which is
+//! compared in constant time before any field is used. A ticket contains only a keyed digest of its
+//! caller, because tickets appear in URLs. A valid ticket does not imply that its stream still
+//! exists or that its caller is still accepted.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,48 +16,48 @@ use subtle::ConstantTimeEq as _;
 
 use crate::model::ids::{CallerId, StreamId};
 
-/// The longest ticket that is looked at, bytes.
+/// Maximum length of a ticket, bytes of its text.
 const MAX_TICKET: usize = 1024;
-/// The longest origin, bytes: a host name has at most 253.
+/// Maximum length of an origin, bytes. A host name has at most 253.
 pub const MAX_ORIGIN: usize = 300;
-/// The version of the form, first byte of each.
+/// Version of the ticket format, the first byte of each ticket.
 const VERSION: u8 = 1;
 const READ: u8 = 1;
 const CANCEL: u8 = 2;
-/// Bytes of the digest that names the caller, of the signature, and of a stream's id.
+/// Lengths in bytes: the caller's digest, the signature, and a stream's id.
 const TAG: usize = 16;
 const SIGNATURE: usize = 32;
-const STREAM: usize = 26;
+const STREAM_ID: usize = 26;
 
-/// What a holder may do with the stream.
+/// The rights of a ticket's holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rights {
-    /// Its status, and following it.
+    /// Read the stream's status and follow the stream.
     pub read: bool,
-    /// Stopping it.
+    /// Cancel the stream.
     pub cancel: bool,
 }
 
-/// A ticket that was found good.
+/// A verified ticket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
-    /// The stream it is for.
+    /// The stream that the ticket is valid for.
     pub stream: StreamId,
-    /// What its holder may.
+    /// The rights of the ticket's holder.
     pub rights: Rights,
-    /// The only page that may use it.
+    /// The only origin whose pages may use the ticket; `None` allows every origin.
     pub origin: Option<String>,
     caller: [u8; TAG],
 }
 
-/// Makes tickets and knows its own.
+/// Issues and verifies tickets.
 #[derive(Debug)]
 pub(super) struct Tickets {
     key: SecretString,
 }
 
 impl Tickets {
-    /// With a key that others of its kind have as well, or one of its own.
+    /// Uses the `shared` secret of several instances, or generates a secret for this process.
     pub(super) fn new(shared: Option<&SecretString>) -> Self {
         let random = || {
             let mut key = [0u8; 32];
@@ -69,7 +69,7 @@ impl Tickets {
         }
     }
 
-    /// A ticket, good until `ends`.
+    /// Returns the text of a ticket that is valid until `ends`.
     pub(super) fn issue(
         &self,
         caller: &CallerId,
@@ -87,7 +87,7 @@ impl Tickets {
                 .map_or(0, |since| since.as_secs())
                 .to_be_bytes(),
         );
-        bytes.extend(self.tag(caller));
+        bytes.extend(self.caller_tag(caller));
         bytes.extend(stream.as_str().as_bytes());
         bytes.extend(origin.unwrap_or_default().as_bytes());
         let signature = self.mac(b"ticket", &bytes).finalize().into_bytes();
@@ -95,17 +95,20 @@ impl Tickets {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The ticket in `text`, if it is one of ours and has not ended.
+    /// Returns the ticket in `text`, if its signature is valid and it has not expired.
     pub(super) fn read(&self, text: &str, now: SystemTime) -> Option<Ticket> {
+        // The length is checked first: the text comes from a client that is not authenticated yet.
         let bytes = (text.len() <= MAX_TICKET).then(|| URL_SAFE_NO_PAD.decode(text).ok())??;
-        let (said, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
-        self.mac(b"ticket", said).verify_slice(signature).ok()?;
-        let ([VERSION, rights], rest) = said.split_first_chunk::<2>()? else {
+        let (signed, signature) = bytes.split_at_checked(bytes.len().checked_sub(SIGNATURE)?)?;
+        self.mac(b"ticket", signed).verify_slice(signature).ok()?;
+        let ([VERSION, rights], rest) = signed.split_first_chunk::<2>()? else {
             return None;
         };
+        // Only the origin has a variable length. It is the last field, so it needs no length of its
+        // own.
         let (ends, rest) = rest.split_first_chunk::<8>()?;
         let (caller, rest) = rest.split_first_chunk::<TAG>()?;
-        let (stream, origin) = rest.split_first_chunk::<STREAM>()?;
+        let (stream, origin) = rest.split_first_chunk::<STREAM_ID>()?;
         let ends = UNIX_EPOCH.checked_add(Duration::from_secs(u64::from_be_bytes(*ends)))?;
         let origin = std::str::from_utf8(origin).ok()?;
         (now < ends).then_some(())?;
@@ -120,14 +123,14 @@ impl Tickets {
         })
     }
 
-    /// True where the ticket is of this caller.
-    pub(super) fn is_of(&self, ticket: &Ticket, caller: &CallerId) -> bool {
-        self.tag(caller).ct_eq(&ticket.caller).into()
+    /// True if the ticket was issued for this caller.
+    pub(super) fn is_for(&self, ticket: &Ticket, caller: &CallerId) -> bool {
+        self.caller_tag(caller).ct_eq(&ticket.caller).into()
     }
 
-    /// The digest that stands for a caller. Each part says how long it is, so that no two callers
-    /// are spelled the same.
-    fn tag(&self, caller: &CallerId) -> [u8; TAG] {
+    /// Returns the digest that represents a caller. The key's length is part of the input, so that
+    /// no two callers have the same encoding.
+    fn caller_tag(&self, caller: &CallerId) -> [u8; TAG] {
         let (kind, key, sub) = match caller {
             CallerId::Anonymous => (0, None, ""),
             CallerId::Key(name) => (1, Some(name), ""),
@@ -148,11 +151,12 @@ impl Tickets {
             .expect("a digest is longer than its beginning")
     }
 
-    /// `use_for` keeps what is signed for one purpose from counting for another.
-    fn mac(&self, use_for: &[u8; 6], bytes: &[u8]) -> Hmac<Sha256> {
+    /// Returns an HMAC over `bytes`. `use_for` is included so that a signature for one purpose is
+    /// not valid for another.
+    fn mac(&self, purpose: &[u8; 6], bytes: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret().as_bytes())
             .expect("an HMAC takes keys of any length");
-        mac.update(use_for);
+        mac.update(purpose);
         mac.update(bytes);
         mac
     }
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_says_what_it_was_made_for_and_ends() {
+    fn a_ticket_carries_its_rights_and_expires() {
         let (tickets, stream, caller) = (
             Tickets::new(None),
             StreamId::random(),
@@ -198,7 +202,7 @@ mod tests {
                 (&stream, rights, origin)
             );
             assert!(
-                tickets.is_of(&ticket, &caller) && !tickets.is_of(&ticket, &CallerId::Anonymous)
+                tickets.is_for(&ticket, &caller) && !tickets.is_for(&ticket, &CallerId::Anonymous)
             );
             assert_eq!(tickets.read(&text, soon() + Duration::from_secs(1)), None);
             assert!(
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_can_be_changed() {
+    fn a_changed_ticket_is_rejected() {
         let (tickets, now) = (Tickets::new(None), SystemTime::now());
         let text = tickets.issue(
             &CallerId::Anonymous,
@@ -237,7 +241,7 @@ mod tests {
         assert_eq!(tickets.read(&"A".repeat(MAX_TICKET + 1), now), None);
         assert_eq!(Tickets::new(None).read(&text, now), None, "another key");
         let shared = SecretString::from("shared");
-        let theirs = Tickets::new(Some(&shared)).issue(
+        let other_instance = Tickets::new(Some(&shared)).issue(
             &CallerId::Anonymous,
             &StreamId::random(),
             BOTH,
@@ -245,13 +249,15 @@ mod tests {
             soon(),
         );
         assert!(
-            Tickets::new(Some(&shared)).read(&theirs, now).is_some(),
+            Tickets::new(Some(&shared))
+                .read(&other_instance, now)
+                .is_some(),
             "the same key elsewhere"
         );
     }
 
     #[test]
-    fn callers_are_told_apart() {
+    fn callers_have_different_tags() {
         let tickets = Tickets::new(None);
         let user = |key: Option<&str>, sub: &str| {
             CallerId::User(Arc::new(Subject {
@@ -269,8 +275,10 @@ mod tests {
             user(Some("ab"), ""),
             user(Some(""), "ab"),
         ];
-        let tags: std::collections::HashSet<_> =
-            all.iter().map(|caller| tickets.tag(caller)).collect();
+        let tags: std::collections::HashSet<_> = all
+            .iter()
+            .map(|caller| tickets.caller_tag(caller))
+            .collect();
         assert_eq!(tags.len(), all.len());
     }
 }

@@ -1,16 +1,16 @@
 //! `sluicegate chat`: a terminal client that streams, resumes and cancels.
 //!
-//! Invariants: whatever happens to the connection, no token is lost and none is printed twice;
-//! Ctrl-C stops the generation, not only the printing; nothing that a server sends can panic it,
-//! stall it or make it grow without bound.
+//! Invariants: no token is lost and none is printed twice, whatever happens to the connection;
+//! Ctrl-C stops the generation, not only the printing; no server input can cause a panic, a stall
+//! or unbounded memory.
 
+mod error;
 mod follow;
 mod lines;
 mod screen;
-#[cfg(test)]
-mod scripted;
 mod session;
-mod trouble;
+#[cfg(test)]
+mod test_server;
 
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::process::ExitCode;
@@ -22,33 +22,33 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::model::ids::StreamId;
-use follow::{Follow, Interrupt, Patience, Question};
-use screen::{End, Look, Screen};
+use error::ChatError;
+use follow::{ChatRequest, Follower, Interrupt, RetryPolicy};
+use screen::{End, Screen, ScreenOptions};
 use session::Session;
-use trouble::Trouble;
 
-/// What a shell calls a program that Ctrl-C has ended.
-const INTERRUPTED: u8 = 130;
+/// The exit code that shells use for programs ended by Ctrl-C.
+const EXIT_INTERRUPTED: u8 = 130;
 
-/// The largest message that is read from standard input, bytes: what a server takes by default.
-const MESSAGE_BOUND: u64 = 20 << 20;
+/// Maximum size of a message read from standard input, bytes: the server's default for `max_body`.
+const MAX_MESSAGE: u64 = 20 << 20;
 
-/// Ask a running Sluicegate, and watch the answer arrive
+/// Send a message to a running Sluicegate and print the answer as it streams
 ///
-/// The answer goes to standard output, everything else to standard error. A connection that is cut
-/// is resumed where it left off. Ctrl-C stops the generation at the provider; pressed twice, it
-/// leaves at once.
+/// The answer is printed to standard output, everything else to standard error. After a lost
+/// connection the answer continues where it stopped. Ctrl-C stops the generation at the provider; a
+/// second Ctrl-C exits at once.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ChatArgs {
-    /// What to ask; `-` reads it from standard input
+    /// The message to send; `-` reads it from standard input
     #[arg(value_name = "MESSAGE")]
     pub message: String,
 
-    /// The model to ask [default: the first one the server lists]
+    /// The model to use [default: the first one that the server lists]
     #[arg(long, short, value_name = "NAME")]
     pub model: Option<String>,
 
-    /// Where Sluicegate is
+    /// The address of the Sluicegate server
     #[arg(
         long,
         value_name = "URL",
@@ -57,7 +57,8 @@ pub struct ChatArgs {
     )]
     pub url: String,
 
-    /// Your key; better given in the environment, where other users of the machine do not see it
+    /// The virtual key or token; prefer the environment variable, which other users of the machine
+    /// cannot see
     #[arg(
         long,
         value_name = "KEY",
@@ -66,23 +67,24 @@ pub struct ChatArgs {
     )]
     pub key: Option<SecretString>,
 
-    /// Show what the model thinks, too
+    /// Also print the model's reasoning, to standard error
     #[arg(long, conflicts_with = "json")]
     pub reasoning: bool,
 
-    /// Print the stream's events, one JSON object a line, instead of the text
+    /// Print the events of the stream, one JSON object per line, instead of the text
     #[arg(long)]
     pub json: bool,
 }
 
-/// Asks, prints, and says how it went: 0 for an answer, 130 when interrupted, else 1.
+/// Sends the message and prints the answer. The exit code is 0 for an answer, 130 after Ctrl-C,
+/// else 1.
 ///
 /// # Errors
-/// When the message cannot be read or signals cannot be listened to. All else is told on standard
-/// error.
+/// Returns an error if the message cannot be read or the signal handler cannot be installed. Every
+/// other failure is printed to standard error.
 pub async fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
     let (out, err) = (std::io::stdout(), std::io::stderr());
-    let look = Look {
+    let options = ScreenOptions {
         reasoning: args.reasoning,
         json: args.json,
         out_terminal: out.is_terminal(),
@@ -94,8 +96,8 @@ pub async fn run(args: ChatArgs) -> anyhow::Result<ExitCode> {
         &args,
         &message,
         interrupt,
-        &mut Screen::new(out, err, look),
-        Patience::default(),
+        &mut Screen::new(out, err, options),
+        RetryPolicy::default(),
     )
     .await;
     Ok(ExitCode::from(code))
@@ -106,15 +108,16 @@ async fn chat<O: Write, E: Write>(
     message: &str,
     mut interrupt: Interrupt,
     screen: &mut Screen<O, E>,
-    patience: Patience,
+    retry: RetryPolicy,
 ) -> u8 {
-    let ended = ask(args, message, &mut interrupt, screen, patience).await;
-    if let Err(trouble) = &ended {
-        // Where standard error is closed as well, only the exit code is left to tell it.
-        let _ = screen.trouble(trouble);
+    let ended = ask(args, message, &mut interrupt, screen, retry).await;
+    if let Err(error) = &ended {
+        // If standard error is closed as well, the exit code alone reports the failure.
+        let _ = screen.show_error(error);
     }
     match ended {
-        _ if interrupt.is_cancelled() => INTERRUPTED,
+        // A stream can complete just before its cancel; the user has still interrupted.
+        _ if interrupt.is_cancelled() => EXIT_INTERRUPTED,
         Ok(end) if !matches!(end.reason.as_str(), "cancelled" | "error") => 0,
         Ok(_) | Err(_) => 1,
     }
@@ -125,9 +128,9 @@ async fn ask<O: Write, E: Write>(
     message: &str,
     interrupt: &mut Interrupt,
     screen: &mut Screen<O, E>,
-    patience: Patience,
-) -> Result<End, Trouble> {
-    // An empty variable in the environment is no key.
+    retry: RetryPolicy,
+) -> Result<End, ChatError> {
+    // An empty environment variable counts as no key.
     let key = args
         .key
         .as_ref()
@@ -140,11 +143,11 @@ async fn ask<O: Write, E: Write>(
             () = interrupt.pressed() => return Ok(End { reason: "cancelled".into() }),
         },
     };
-    let question = Question {
+    let request = ChatRequest {
         claim: StreamId::random().to_string(),
         body: body(&model, message),
     };
-    Follow::new(&session, &question, interrupt, screen, patience)
+    Follower::new(&session, &request, interrupt, screen, retry)
         .until_end()
         .await
 }
@@ -161,35 +164,37 @@ fn message(given: &str) -> anyhow::Result<String> {
     if given == "-" {
         message.clear();
         let read = std::io::stdin()
-            .take(MESSAGE_BOUND + 1)
+            .take(MAX_MESSAGE + 1)
             .read_to_string(&mut message);
         let size = read.context("cannot read the message from standard input")?;
         ensure!(
-            size as u64 <= MESSAGE_BOUND,
-            "the message on standard input is larger than {MESSAGE_BOUND} bytes"
+            size as u64 <= MAX_MESSAGE,
+            "the message on standard input is larger than {MAX_MESSAGE} bytes"
         );
     }
     ensure!(
         !message.trim().is_empty(),
-        "the message is empty: say what to ask, or `-` to read it from standard input"
+        "the message is empty: pass a message, or `-` to read it from standard input"
     );
     Ok(message)
 }
 
-/// Tells of the first Ctrl-C; the second one ends the process, whatever it is waiting for.
+/// Returns a channel that receives the first Ctrl-C. The second one ends the process, whatever it
+/// is waiting for.
 fn interrupts() -> anyhow::Result<mpsc::Receiver<()>> {
     let signals = signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?;
-    let (tell, told) = mpsc::channel(1);
-    tokio::spawn(pass_on(signals, tell));
-    Ok(told)
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(forward_signals(signals, sender));
+    Ok(receiver)
 }
 
-async fn pass_on(mut signals: Signal, tell: mpsc::Sender<()>) {
+async fn forward_signals(mut signals: Signal, sender: mpsc::Sender<()>) {
     signals.recv().await;
-    if tell.send(()).await.is_ok() {
+    // If the chat has ended and receives nothing, the first Ctrl-C ends the process.
+    if sender.send(()).await.is_ok() {
         signals.recv().await;
     }
-    std::process::exit(INTERRUPTED.into());
+    std::process::exit(EXIT_INTERRUPTED.into());
 }
 
 #[cfg(test)]
@@ -198,7 +203,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::net::TcpListener;
 
-    use super::scripted::{closed, read_request, whole};
+    use super::test_server::{closed, read_request, whole};
     use super::*;
 
     #[derive(Parser)]
@@ -215,13 +220,13 @@ mod tests {
 
     async fn code(line: &[&str], interrupt: Interrupt) -> (u8, String) {
         let mut err = Vec::new();
-        let mut screen = Screen::new(std::io::sink(), &mut err, Look::default());
+        let mut screen = Screen::new(std::io::sink(), &mut err, ScreenOptions::default());
         let code = chat(
             &args(line),
             "hello",
             interrupt,
             &mut screen,
-            Patience::default(),
+            RetryPolicy::default(),
         )
         .await;
         (code, String::from_utf8(err).unwrap())
@@ -251,62 +256,62 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_message_is_refused() {
+    fn an_empty_message_is_rejected() {
         assert!(message(" \n").is_err());
         assert_eq!(message("hello").unwrap(), "hello");
     }
 
     #[tokio::test]
-    async fn trouble_is_told_with_what_to_do() {
+    async fn an_error_is_printed_with_its_help() {
         let (_tell, pressed) = mpsc::channel(1);
         let (code, err) = code(&["hello", "--url", "ftp://a"], Interrupt::new(pressed)).await;
         assert_eq!(code, 1);
         assert_eq!(
             err,
-            "error: `ftp://a` is not an http or https address: its scheme is ftp\n  help: for example --url http://127.0.0.1:8484\n"
+            "error: `ftp://a` is not an http or https address: its scheme is ftp\n  help: use an address like --url http://127.0.0.1:8484\n"
         );
     }
 
     #[tokio::test]
-    async fn an_interrupt_before_anything_was_asked_ends_it() {
+    async fn an_interrupt_before_the_request_ends_the_chat() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (tell, pressed) = mpsc::channel(1);
+        let (sender, pressed) = mpsc::channel(1);
         let url = format!("http://{}", listener.local_addr().unwrap());
         let press = async {
             let silent = listener.accept().await.unwrap();
-            tell.send(()).await.unwrap();
+            sender.send(()).await.unwrap();
             silent
         };
         let line = ["hello", "--url", &url];
         let (_silent, (code, err)) = tokio::join!(press, code(&line, Interrupt::new(pressed)));
-        assert_eq!((code, err.as_str()), (INTERRUPTED, ""));
+        assert_eq!((code, err.as_str()), (EXIT_INTERRUPTED, ""));
     }
 
     #[tokio::test]
-    async fn the_first_model_is_asked_where_none_is_named() {
+    async fn the_first_model_is_the_default() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (_tell, pressed) = mpsc::channel(1);
         let failed = "event: error\ndata: {\"code\":\"upstream_error\",\"message\":\"no\"}\nid: s.1\n\n\
                       event: end\ndata: {\"reason\":\"error\"}\nid: s.2\n\n";
         let serve = async {
-            let mut asked = Vec::new();
+            let mut request_sent = Vec::new();
             for answer in [
                 whole(r#"{"data":[{"id":"one"},{"id":"two"}]}"#),
                 closed(failed),
             ] {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                asked.push(read_request(&mut stream).await);
+                request_sent.push(read_request(&mut stream).await);
                 stream.write_all(&answer).await.unwrap();
                 stream.shutdown().await.unwrap();
             }
-            asked
+            request_sent
         };
         let line = ["hello", "--url", &url];
-        let (asked, (code, err)) = tokio::join!(serve, code(&line, Interrupt::new(pressed)));
-        assert_eq!(asked[0].line, "GET /v1/models HTTP/1.1");
+        let (request_sent, (code, err)) = tokio::join!(serve, code(&line, Interrupt::new(pressed)));
+        assert_eq!(request_sent[0].line, "GET /v1/models HTTP/1.1");
         assert_eq!(
-            asked[1].body,
+            request_sent[1].body,
             r#"{"messages":[{"content":"hello","role":"user"}],"model":"one","stream":true}"#
         );
         assert_eq!(code, 1);

@@ -1,7 +1,7 @@
-//! `sluicegate keys`: new virtual keys.
+//! `sluicegate keys`: creates virtual keys.
 //!
-//! Invariants: a key is shown once and kept nowhere; what goes to standard output can be put behind
-//! a configuration as it is, and holds no secret.
+//! Invariants: a key is displayed once and stored nowhere; standard output can be appended to a
+//! configuration unchanged and contains no secret.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -14,102 +14,105 @@ use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
 
-/// What every key begins with, so that scanners for leaked secrets can know it.
-const PREFIX: &str = "sg-";
-/// Random bytes in a key: 256 bits.
-const RANDOM: usize = 32;
-/// What a section is read with to find what is wrong in it: a configuration needs somebody to ask.
-const ENOUGH: &str =
+/// The prefix of every key, by which scanners for leaked secrets recognize it.
+const KEY_PREFIX: &str = "sg-";
+/// Number of random bytes in a key: 256 bits.
+const RANDOM_BYTES: usize = 32;
+/// A provider that is appended to the new section to validate it: a configuration needs something
+/// to route to.
+const MINIMAL_CONFIG: &str =
     "\n[providers.up]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1'\ndirect = true\n";
 
-const NEW: &str = "\
+const NEW_HELP: &str = "\
 Examples:
   sluicegate keys new web --team growth --models 'gpt-*' >> config.toml
-      the key is shown in the terminal, its section is put behind the configuration
+      prints the key in the terminal and appends its section to the configuration
   sluicegate keys new --expires 2027-01-01T00:00:00Z
-      both are shown; the name is made up
+      prints both; the name is generated
 
-The section holds the key's SHA-256 only: nobody can read the key off it. Limits and the rest are added by hand, see
-[keys.web] in the config.toml that comes with Sluicegate. Keys count where auth.mode is \"required\".";
+The section contains only the key's SHA-256, from which the key cannot be recovered. Add limits and
+other settings by hand: see [keys.web] in the config.toml that is shipped with Sluicegate. Keys are
+checked only if auth.mode is \"required\".";
 
-/// What to do with keys.
+/// A command for virtual keys.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
-    /// Make a virtual key: shown once on standard error, with its section of the configuration on
-    /// standard output
-    #[command(after_help = NEW)]
-    New(NewKey),
+    /// Create a virtual key: prints the key once to standard error, and its configuration section
+    /// to standard output
+    #[command(after_help = NEW_HELP)]
+    New(NewKeyArgs),
 }
 
-/// A key to be.
+/// Arguments of `sluicegate keys new`.
 #[derive(Debug, Args)]
-pub struct NewKey {
-    /// Its name: that of its section in the file, and in logs, limits and metrics
+pub struct NewKeyArgs {
+    /// The key's name, in its configuration section, logs, limits and metrics [default: generated]
     pub name: Option<String>,
-    /// The team whose limits and budget it shares
+    /// The team whose limits and budget the key shares
     #[arg(long)]
     pub team: Option<String>,
-    /// The models it may ask for, with `*` for any characters [default: all]
+    /// The models that the key may use; `*` matches any characters [default: all]
     #[arg(long, value_name = "GLOB", value_delimiter = ',')]
     pub models: Vec<String>,
-    /// When it ends, like 2027-01-01T00:00:00Z
+    /// The time at which the key expires, like 2027-01-01T00:00:00Z [default: never]
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
 }
 
-/// Makes a key: its section goes to `out`, the key to `err`.
+/// Creates a key. Writes its section to `out` and the key to `err`.
 ///
 /// # Errors
-/// When neither can be written, or the system has no randomness to give.
+/// Returns an error if the output cannot be written, or if the system provides no random bytes.
 pub fn run(
     command: &KeysCommand,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<ExitCode> {
     let KeysCommand::New(new) = command;
-    let mut random = [0u8; RANDOM];
+    let mut random = [0u8; RANDOM_BYTES];
     getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    let key = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
+    let key = format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
     let section = section(new, &key);
     if let Err(problems) = Config::parse(
-        &format!("{section}{ENOUGH}"),
-        Path::new("the new section"),
+        &format!("{section}{MINIMAL_CONFIG}"),
+        Path::new("the new key"),
         &|_| None,
     ) {
         writeln!(err, "{problems}")?;
         return Ok(ExitCode::FAILURE);
     }
-    // The section first: where it cannot be written, no key is shown that would not count.
+    // The section is written first: if that fails, no key is displayed that the server would not
+    // know.
     out.write_all(section.as_bytes())?;
     out.flush()?;
     writeln!(
         err,
-        "The key, shown this once:\n\n    {key}\n\nClients send it as `Authorization: Bearer <key>` or `x-api-key: <key>`.\n\
-         Its section, for the configuration, is on standard output."
+        "The key (it is displayed only this once):\n\n    {key}\n\nClients send it as `Authorization: Bearer <key>` or `x-api-key: <key>`.\n\
+         Its configuration section is on standard output."
     )?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Its section of the configuration (TOML). A value that could be a reference (`${…}`) is a
+/// Returns the key's configuration section (TOML). A `${` in a value is escaped, so that it stays a
 /// literal.
-fn section(new: &NewKey, key: &str) -> String {
+fn section(new: &NewKeyArgs, key: &str) -> String {
     let sha256: String = Sha256::digest(key)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let named = new
+    let name_or_generated = new
         .name
         .clone()
         .unwrap_or_else(|| format!("key-{}", sha256.chars().take(8).collect::<String>()));
     let text = |text: &str| toml::Value::from(text.replace("${", "$${")).to_string();
-    let bare = !named.is_empty()
-        && named
+    let bare = !name_or_generated.is_empty()
+        && name_or_generated
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     let name = if bare {
-        named
+        name_or_generated
     } else {
-        toml::Value::from(named).to_string()
+        toml::Value::from(name_or_generated).to_string()
     };
     let mut section = format!("\n[keys.{name}]\nsha256 = \"{sha256}\"\n");
     if let Some(team) = &new.team {
@@ -137,7 +140,7 @@ mod tests {
     ) -> (ExitCode, String, String) {
         let owned = |text: &str| text.to_owned();
         let models = models.iter().copied().map(owned).collect();
-        let command = KeysCommand::New(NewKey {
+        let command = KeysCommand::New(NewKeyArgs {
             name: name.map(owned),
             team: team.map(owned),
             models,
@@ -153,20 +156,20 @@ mod tests {
     }
 
     fn config(section: &str) -> Config {
-        let text = format!("auth.mode = 'required'\n{section}{ENOUGH}");
+        let text = format!("auth.mode = 'required'\n{section}{MINIMAL_CONFIG}");
         Config::parse(&text, Path::new("config.toml"), &|_| None)
             .unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    fn shown(err: &str) -> &str {
+    fn printed_key(err: &str) -> &str {
         err.lines()
             .map(str::trim)
-            .find(|line| line.starts_with(PREFIX))
+            .find(|line| line.starts_with(KEY_PREFIX))
             .unwrap()
     }
 
     #[test]
-    fn the_section_goes_into_a_configuration_and_knows_the_key() {
+    fn the_section_is_valid_and_matches_the_key() {
         let (code, out, err) = new(
             Some("web"),
             Some("growth \"a\""),
@@ -185,19 +188,22 @@ mod tests {
             )
         );
         assert!(key.expires.is_some());
-        assert_eq!(key.sha256, <[u8; 32]>::from(Sha256::digest(shown(&err))));
+        assert_eq!(
+            key.sha256,
+            <[u8; 32]>::from(Sha256::digest(printed_key(&err)))
+        );
         assert!(
-            !out.contains(shown(&err)),
+            !out.contains(printed_key(&err)),
             "the configuration holds no secret"
         );
-        assert_eq!(shown(&err).len(), PREFIX.len() + 43);
+        assert_eq!(printed_key(&err).len(), KEY_PREFIX.len() + 43);
     }
 
     #[test]
-    fn every_key_is_another_also_without_a_name() {
+    fn every_key_is_different() {
         let ((_, one, first), (_, other, second)) =
             (new(None, None, &[], None), new(None, None, &[], None));
-        assert_ne!(shown(&first), shown(&second));
+        assert_ne!(printed_key(&first), printed_key(&second));
         assert_eq!(config(&format!("{one}{other}")).auth.keys.len(), 2);
         assert_eq!(
             &*config(&new(Some("a b.c"), None, &[], None).1).auth.keys[0].name,
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_configuration_would_refuse_is_refused_and_no_key_is_shown() {
+    fn an_invalid_section_is_rejected_and_no_key_is_printed() {
         for (models, expires) in [
             (&["gpt-[45]"][..], None),
             (&[""], None),
@@ -215,7 +221,10 @@ mod tests {
         ] {
             let (code, out, err) = new(Some("web"), None, models, expires);
             assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
-            assert!(err.contains("keys.web") && !err.contains(PREFIX), "{err}");
+            assert!(
+                err.contains("keys.web") && !err.contains(KEY_PREFIX),
+                "{err}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! `check --probe`: every target that a model routes to is asked for one token, and a table says
-//! what came of it.
+//! `check --probe`: requests one token from every target of a route and prints a table of the
+//! results.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -10,26 +10,27 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use super::{columns, summary};
+use super::{format_table, summary};
 use crate::config::Config;
 use crate::model::fault::{Code, Fault};
-use crate::model::plural::counted;
+use crate::model::plural::pluralize;
 use crate::model::target::Target;
 use crate::upstream::{self, Clients};
 
-/// The longest that a target is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for the answer of one target.
+const TARGET_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Targets asked at a time: many of one provider at once would meet its limits.
-const AT_ONCE: usize = 8;
+/// Maximum number of targets probed at once: many requests to one provider could exceed its limits.
+const MAX_CONCURRENT: usize = 8;
 
-/// The most characters of a reason that are shown.
-const REASON: usize = 300;
+/// Maximum number of characters printed of a failure's reason.
+const MAX_REASON: usize = 300;
 
-/// Checks the configuration at `path` and asks its targets: the table to `out`, problems to `err`.
+/// Checks the configuration at `path` and probes its targets. Writes the table to `out`, problems
+/// to `err`.
 ///
 /// # Errors
-/// When neither can be written.
+/// Returns an error if the output cannot be written.
 pub async fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<ExitCode> {
     let config = match Config::load(path) {
         Ok(config) => config,
@@ -37,19 +38,19 @@ pub async fn check(path: &Path, out: &mut dyn Write, err: &mut dyn Write) -> io:
             writeln!(
                 err,
                 "{problems}\n{}",
-                counted(problems.list().len(), "problem")
+                pluralize(problems.list().len(), "problem")
             )?;
             return Ok(ExitCode::FAILURE);
         }
     };
-    writeln!(out, "{} is good: {}\n", path.display(), summary(&config))?;
+    writeln!(out, "{} is valid: {}\n", path.display(), summary(&config))?;
     probe(&config, out, err).await
 }
 
-/// Asks every target that a model of `config` routes to. Exit code 0 when all have answered.
+/// Probes every target of a route in `config`. The exit code is 0 if all have answered.
 ///
 /// # Errors
-/// When the table cannot be written.
+/// Returns an error if the table cannot be written.
 pub async fn probe(
     config: &Config,
     out: &mut dyn Write,
@@ -63,27 +64,28 @@ pub async fn probe(
         }
     };
     let targets = targets(config);
-    let asked = futures_util::stream::iter(
+    // `buffered` keeps the order of the targets, so that results can be paired with their names.
+    let probes = futures_util::stream::iter(
         targets
             .values()
             .cloned()
-            .map(|target| upstream::probe(target, clients.clone(), PATIENCE)),
+            .map(|target| upstream::probe(target, clients.clone(), TARGET_TIMEOUT)),
     );
-    let results: Vec<_> = asked.buffered(AT_ONCE).collect().await;
+    let results: Vec<_> = probes.buffered(MAX_CONCURRENT).collect().await;
     let answered = results.iter().filter(|result| result.is_ok()).count();
-    let mut lines = vec![["TARGET", "RESULT", "FIRST TOKEN", ""].map(str::to_owned)];
-    lines.extend(
+    let mut rows = vec![["TARGET", "RESULT", "FIRST TOKEN", ""].map(str::to_owned)];
+    rows.extend(
         targets
             .keys()
             .zip(&results)
-            .map(|(name, result)| line(name, result)),
+            .map(|(name, result)| result_row(name, result)),
     );
-    lines.extend(idle(config, &targets));
-    write!(out, "{}", columns(&lines))?;
+    rows.extend(unrouted_providers(config, &targets));
+    write!(out, "{}", format_table(&rows))?;
     writeln!(
         out,
         "\n{answered} of {} answered",
-        counted(targets.len(), "target")
+        pluralize(targets.len(), "target")
     )?;
     Ok(if answered == targets.len() {
         ExitCode::SUCCESS
@@ -92,7 +94,7 @@ pub async fn probe(
     })
 }
 
-/// Each target of a route, by its name.
+/// Returns the targets of all routes, each once, by name.
 fn targets(config: &Config) -> BTreeMap<String, Target> {
     let routed = config
         .route
@@ -104,26 +106,26 @@ fn targets(config: &Config) -> BTreeMap<String, Target> {
         .collect()
 }
 
-fn line(name: &str, result: &Result<Duration, Box<Fault>>) -> [String; 4] {
-    let [result, took, why] = match result {
-        Ok(took) => ["ok".to_owned(), shown(*took), String::new()],
+fn result_row(name: &str, result: &Result<Duration, Box<Fault>>) -> [String; 4] {
+    let [result, duration, why] = match result {
+        Ok(duration) => ["ok".to_owned(), format_duration(*duration), String::new()],
         Err(fault) => ["failed".to_owned(), "-".to_owned(), reason(fault)],
     };
-    [name.to_owned(), result, took, why]
+    [name.to_owned(), result, duration, why]
 }
 
-/// Providers that no route names.
-fn idle(config: &Config, targets: &BTreeMap<String, Target>) -> Vec<[String; 4]> {
-    let idle = config.route.providers.values().filter(|provider| {
+/// Returns a row for each provider that no route uses.
+fn unrouted_providers(config: &Config, targets: &BTreeMap<String, Target>) -> Vec<[String; 4]> {
+    let unrouted = config.route.providers.values().filter(|provider| {
         !targets
             .values()
             .any(|target| target.provider.name == provider.name)
     });
     let line = |provider: &Arc<crate::model::target::Provider>| {
         let why = if provider.direct {
-            "clients name its models themselves"
+            "no route uses it; clients request its models directly"
         } else {
-            "no route names it"
+            "no route uses it"
         };
         [
             provider.name.to_string(),
@@ -132,33 +134,35 @@ fn idle(config: &Config, targets: &BTreeMap<String, Target>) -> Vec<[String; 4]>
             why.to_owned(),
         ]
     };
-    idle.map(line).collect()
+    unrouted.map(line).collect()
 }
 
-/// Kind, the upstream's own status, and the message on one line.
+/// Returns the error code, the upstream's status if there is one, and the message, on one line.
 fn reason(fault: &Fault) -> String {
     let status = fault
         .upstream_status
         .map(|status| format!(" {}", status.as_u16()))
         .unwrap_or_default();
+    // The provider's own message may quote the API key.
     let message = if fault.code == Code::UpstreamAuth && fault.upstream_status.is_some() {
-        "the provider refuses our credential or account: check its key"
+        "the provider rejects the configured credential or account: check api_key and the account"
     } else {
         &fault.message
     };
+    // The message comes from the provider and is printed to a terminal.
     let line: String = message
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(REASON)
+        .take(MAX_REASON)
         .collect();
-    format!("{}{status}: {line}", fault.told_code())
+    format!("{}{status}: {line}", fault.client_code())
 }
 
-fn shown(took: Duration) -> String {
-    if took < Duration::from_secs(1) {
-        format!("{} ms", took.as_millis())
+fn format_duration(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
     } else {
-        format!("{:.1} s", took.as_secs_f64())
+        format!("{:.1} s", duration.as_secs_f64())
     }
 }
 
@@ -170,7 +174,7 @@ mod tests {
     use crate::config::scratch::Scratch;
     use crate::wire::refusal;
 
-    async fn checked(text: &str) -> (ExitCode, String, String) {
+    async fn check_output(text: &str) -> (ExitCode, String, String) {
         let scratch = Scratch::new();
         scratch.write("demo/good.rec", include_str!("../../demo/tour.rec"));
         scratch.write("demo/bad.rec", "no recording");
@@ -187,32 +191,34 @@ mod tests {
     const DEMO: &str = "providers.demo = { wire = 'replay', dir = 'demo', pace = '0s' }\n";
 
     #[tokio::test(start_paused = true)]
-    async fn each_target_is_asked_once_and_all_must_answer() {
+    async fn each_target_is_probed_once_and_all_must_answer() {
         let spare = "providers.spare = { wire = 'openai-chat', base_url = 'http://127.0.0.1:1' }\n\
                      providers.open = { wire = 'openai-chat', base_url = 'http://127.0.0.1:1', direct = true }\n";
         let models = "models.a.route = ['demo/good.rec']\nmodels.b.route = [['demo/good.rec', 'demo/bad.rec']]\n";
-        let (code, out, err) = checked(&format!("{DEMO}{spare}{models}")).await;
-        let lines: Vec<Vec<&str>> = out
+        let (code, out, err) = check_output(&format!("{DEMO}{spare}{models}")).await;
+        let rows: Vec<Vec<&str>> = out
             .lines()
             .map(|line| line.split_whitespace().collect())
             .collect();
         assert_eq!((code, err.as_str()), (ExitCode::FAILURE, ""), "{out}");
-        assert_eq!(lines[2], ["TARGET", "RESULT", "FIRST", "TOKEN"], "{out}");
+        assert_eq!(rows[2], ["TARGET", "RESULT", "FIRST", "TOKEN"], "{out}");
         assert_eq!(
-            lines[3][..4],
+            rows[3][..4],
             ["demo/bad.rec", "failed", "-", "upstream_error:"],
             "{out}"
         );
-        assert_eq!(lines[4], ["demo/good.rec", "ok", "0", "ms"], "{out}");
+        assert_eq!(rows[4], ["demo/good.rec", "ok", "0", "ms"], "{out}");
         assert!(
-            out.contains("\nopen") && out.contains("clients name its models themselves\nspare"),
+            out.contains("\nopen")
+                && out.contains("no route uses it; clients request its models directly\nspare"),
             "{out}"
         );
         assert!(
-            out.ends_with("no route names it\n\n1 of 2 targets answered\n"),
+            out.ends_with("no route uses it\n\n1 of 2 targets answered\n"),
             "{out}"
         );
-        let (code, out, _) = checked(&format!("{DEMO}models.a.route = ['demo/good.rec']\n")).await;
+        let (code, out, _) =
+            check_output(&format!("{DEMO}models.a.route = ['demo/good.rec']\n")).await;
         assert!(
             code == ExitCode::SUCCESS && out.ends_with("\n\n1 of 1 target answered\n"),
             "{out}"
@@ -220,20 +226,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_configuration_with_problems_asks_nobody() {
-        let (code, out, err) = checked("models.a.route = ['nobody/x']\n").await;
+    async fn a_configuration_with_problems_probes_nothing() {
+        let (code, out, err) = check_output("models.a.route = ['nobody/x']\n").await;
         assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
         assert!(err.ends_with("\n1 problem\n"), "{err}");
     }
 
     #[test]
-    fn a_reason_names_kind_and_status_and_no_secret() {
-        let of = |status, said: &str, code: Option<&str>| {
+    fn a_reason_names_code_and_status_and_no_secret() {
+        let of = |status, message: &str, code: Option<&str>| {
             let status = StatusCode::from_u16(status).unwrap();
             reason(&refusal::fault(
                 status,
                 &HeaderMap::new(),
-                Some(said.to_owned()),
+                Some(message.to_owned()),
                 None,
                 code.map(str::to_owned),
                 None,
@@ -241,7 +247,7 @@ mod tests {
         };
         assert_eq!(
             of(401, "Incorrect API key provided: sk-abc123", None),
-            "upstream_auth 401: the provider refuses our credential or account: check its key"
+            "upstream_auth 401: the provider rejects the configured credential or account: check api_key and the account"
         );
         assert_eq!(
             of(
@@ -262,11 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn times_are_short() {
+    fn durations_are_formatted_briefly() {
         assert_eq!(
             (
-                shown(Duration::from_millis(412)),
-                shown(Duration::from_millis(1260))
+                format_duration(Duration::from_millis(412)),
+                format_duration(Duration::from_millis(1260))
             ),
             ("412 ms".into(), "1.3 s".into())
         );

@@ -1,4 +1,4 @@
-//! `sluicegate usage`: the ledger as a table, also while a server writes it.
+//! `sluicegate usage`: prints the ledger as a table, also while a server writes it.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,29 +9,29 @@ use clap::{Args, ValueEnum};
 
 use crate::config::Config;
 use crate::ledger::period::Day;
-use crate::ledger::report::{self, Question, ReportProblem};
+use crate::ledger::report::{self, ReportProblem, ReportQuery};
 
-/// What is to be told of the ledger.
+/// Arguments of `sluicegate usage`.
 #[derive(Debug, Clone, Args)]
 pub struct UsageArgs {
-    /// The first day that counts, UTC: 2026-11-01
+    /// The first day to include, UTC: 2026-11-01
     #[arg(long, value_name = "DAY")]
     pub from: Option<Day>,
-    /// The last day that counts, UTC: 2026-11-30
+    /// The last day to include, UTC: 2026-11-30
     #[arg(long, value_name = "DAY")]
     pub to: Option<Day>,
-    /// Sums by this, instead of a line for each stream
+    /// Print sums by this, instead of one line for each stream
     #[arg(long, value_enum)]
     pub by: Option<By>,
-    /// CSV with a line of names, or one JSON object a line
+    /// CSV with a header line, or one JSON object per line
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     pub format: Format,
-    /// The `data_dir` of a server; else the configuration says it
+    /// The `data_dir` of a server [default: the one in the configuration]
     #[arg(long, value_name = "FOLDER")]
     pub data_dir: Option<PathBuf>,
 }
 
-/// What sums are made by.
+/// The grouping of sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// The virtual key
@@ -40,17 +40,17 @@ pub enum By {
     Team,
     /// The end user, with the key
     User,
-    /// The model asked for
+    /// The model that the client requested
     Model,
     /// The provider and its model that answered
     Target,
-    /// The day a stream began, UTC
+    /// The day on which a stream began, UTC
     Day,
-    /// The month a stream began, UTC
+    /// The month in which a stream began, UTC
     Month,
 }
 
-/// A form.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// RFC 4180
@@ -59,7 +59,7 @@ pub enum Format {
     Json,
 }
 
-impl From<By> for report::By {
+impl From<By> for report::GroupBy {
     fn from(by: By) -> Self {
         match by {
             By::Key => Self::Key,
@@ -82,10 +82,10 @@ impl From<Format> for report::Format {
     }
 }
 
-/// Writes the table to `out`; what cannot be read, to `err`.
+/// Writes the table to `out`, and a warning about unreadable lines to `err`.
 ///
 /// # Errors
-/// When there is no ledger, or it cannot be read.
+/// Returns an error if there is no ledger, or if it cannot be read.
 pub fn usage(
     config: &Path,
     args: &UsageArgs,
@@ -96,21 +96,22 @@ pub fn usage(
         Some(dir) => dir.clone(),
         None => match Config::load(config) {
             Ok(config) => config.data_dir.ok_or_else(|| {
-                anyhow::anyhow!("the configuration has no `data_dir`: no ledger is kept")
+                anyhow::anyhow!("the configuration sets no `data_dir`, so no ledger is kept; set it, or name a ledger's folder with --data-dir")
             })?,
-            Err(problems) => bail!("{problems}\n(--data-dir FOLDER does without a configuration)"),
+            Err(problems) => bail!("{problems}\n(--data-dir FOLDER needs no configuration)"),
         },
     };
     if !dir.is_dir() {
         bail!(
-            "there is no folder {}: no ledger has been kept there",
+            "the folder {} does not exist: it contains no ledger",
             dir.display()
         );
     }
+    // `None` compares as less than any day, so a missing --to is excluded.
     if args.from > args.to && args.to.is_some() {
         bail!("--from is later than --to");
     }
-    let question = Question {
+    let question = ReportQuery {
         from: args.from,
         to: args.to,
         by: args.by.map(Into::into),
@@ -121,11 +122,11 @@ pub fn usage(
         Ok(damaged) => {
             writeln!(
                 err,
-                "{damaged} lines of the ledger cannot be read, and are left out"
+                "warning: {damaged} lines of the ledger cannot be read and are skipped"
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        // Whoever read it has seen enough.
+        // The reader of the pipe (for example `head`) has closed it, which is not an error.
         Err(ReportProblem::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Ok(ExitCode::SUCCESS)
         }

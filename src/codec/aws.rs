@@ -3,9 +3,10 @@
 //! A message is a prelude (its length, its headers' length, a checksum of these two), headers, a
 //! payload, and a checksum of everything before it; all numbers are big-endian.
 //!
-//! Invariants: no length is believed before its checksum was right; a message is checksummed once,
-//! when all of it is there; frames are slices of the input; what is kept never exceeds
-//! [`HEADERS_BOUND`] and [`PAYLOAD_BOUND`]; any split of the same bytes gives the same frames.
+//! Invariants: no length is used before its checksum was verified; the checksum of a message is
+//! computed once, when the message is complete; frames are slices of the input; pending bytes never
+//! exceed [`HEADERS_BOUND`] and [`PAYLOAD_BOUND`]; every split of the same bytes gives the same
+//! frames.
 
 mod headers;
 
@@ -16,67 +17,69 @@ use crc32fast::Hasher;
 use self::headers::Headers;
 use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, json, text};
 
-/// The most bytes of headers a message may have: the format's own bound.
+/// Maximum size of a message's headers, bytes: the format's own bound.
 pub const HEADERS_BOUND: usize = 128 * 1024;
 
-/// The most bytes of payload a message may have; the format's own bound is 24 MiB.
+/// Maximum size of a message's payload, bytes. The format's own bound is 24 MiB.
 pub const PAYLOAD_BOUND: usize = FRAME_BOUND;
 
-/// Two lengths and their checksum.
+/// Size of a prelude, bytes: two lengths and their checksum.
 const PRELUDE: usize = 12;
-/// A checksum.
+/// Size of a checksum, bytes.
 const CHECKSUM: usize = 4;
 
 /// The framing of AWS event streams.
 #[derive(Debug, Default)]
 pub struct AwsEventStream {
-    /// The prelude of the message at the front of the buffer, once it was there and found right.
-    begun: Option<Prelude>,
+    /// The verified prelude of the message at the front of the buffer.
+    prelude: Option<Prelude>,
 }
 
 impl Framing for AwsEventStream {
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        let prelude = match self.begun {
+        let prelude = match self.prelude {
             Some(prelude) => prelude,
             None => match Prelude::read(buf)? {
-                Some(prelude) => *self.begun.insert(prelude),
+                // Kept until the message is complete, so that its lengths are verified only once.
+                Some(prelude) => *self.prelude.insert(prelude),
                 None => return Ok(None),
             },
         };
         if buf.len() < prelude.total {
             return Ok(None);
         }
-        self.begun = None;
+        self.prelude = None;
         prelude
             .frame(&buf.split_to(prelude.total).freeze())
             .map(Some)
     }
 
-    /// Nothing of a message that was cut off can be trusted: it is told as an empty frame.
+    /// Returns an empty frame for a message that was cut off: without its checksum no part of it
+    /// can be trusted.
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
-        self.begun = None;
+        self.prelude = None;
         let rest = buf.split();
         (!rest.is_empty()).then(|| Frame {
             name: ByteString::new(),
             data: ByteString::new(),
-            kind: FrameKind::Unended,
+            kind: FrameKind::Unterminated,
         })
     }
 }
 
-/// How long a message is, and where its parts are.
+/// The lengths of a message and its headers.
 #[derive(Debug, Clone, Copy)]
 struct Prelude {
-    /// Bytes of the whole message, at least those of its prelude, headers and checksum.
+    /// Length of the message, bytes. At least that of its prelude, headers and checksum.
     total: usize,
-    /// Bytes of its headers.
+    /// Length of the headers, bytes.
     headers: usize,
-    /// The checksum of the two lengths, from which that of the message goes on.
+    /// The checksum of the two lengths. The checksum of the message continues from it.
     checksum: u32,
 }
 
 impl Prelude {
-    /// The prelude at the front of `bytes`, once it is there as a whole.
+    /// Reads the prelude at the front of `bytes`. Returns `None` while it is incomplete.
     fn read(bytes: &[u8]) -> Result<Option<Self>, FrameError> {
         let Some(prelude) = bytes.get(..PRELUDE) else {
             return Ok(None);
@@ -96,6 +99,7 @@ impl Prelude {
         .map(Some)
     }
 
+    /// Checks the lengths against each other and the bounds.
     fn checked(self) -> Result<Self, FrameError> {
         let Self { total, headers, .. } = self;
         let payload = total
@@ -113,9 +117,10 @@ impl Prelude {
         }
     }
 
-    /// What `message` says, which is all of it.
+    /// Verifies and reads `message`, which is complete.
     fn frame(self, message: &Bytes) -> Result<Frame, FrameError> {
         let (covered, checksum) = message.split_at(self.total - CHECKSUM);
+        // The message's checksum covers the prelude's, so that it starts there instead of at 0.
         let mut hasher = Hasher::new_with_initial(self.checksum);
         hasher.update(covered.get(PRELUDE - CHECKSUM..).unwrap_or_default());
         if hasher.finalize() != number(checksum) {
@@ -127,48 +132,48 @@ impl Prelude {
     }
 }
 
-/// The frame of a message: an event by its type, an exception or error by its own name.
+/// Returns the frame of a message, named by the type of its event, exception or error.
 fn frame(headers: &Headers<'_>, payload: &Bytes, message: &Bytes) -> Frame {
     let (name, data, kind) = match headers.message_type {
         Some("exception") => (
             headers.exception_type,
-            text::of_bytes(payload),
+            text::from_bytes(payload),
             FrameKind::Exception,
         ),
         Some("error") => (
             headers.error_code,
-            told(headers.error_message),
+            error_payload(headers.error_message),
             FrameKind::Exception,
         ),
         _ => (
             headers.event_type,
-            text::of_bytes(payload),
+            text::from_bytes(payload),
             FrameKind::Whole,
         ),
     };
     let name = name
-        .map(|name| text::of_bytes(&message.slice_ref(name.as_bytes())))
+        .map(|name| text::from_bytes(&message.slice_ref(name.as_bytes())))
         .unwrap_or_default();
     Frame { name, data, kind }
 }
 
-/// An error without a payload, in the shape of those that have one.
-fn told(words: Option<&str>) -> ByteString {
+/// Returns a payload for an error without one, in the shape of an exception's payload.
+fn error_payload(message: Option<&str>) -> ByteString {
     let mut data = BytesMut::new();
     data.put_slice(b"{\"message\":");
-    json::put_str(&mut data, words.unwrap_or_default());
+    json::put_str(&mut data, message.unwrap_or_default());
     data.put_u8(b'}');
-    text::of_bytes(&data.freeze())
+    text::from_bytes(&data.freeze())
 }
 
+/// Reads a big-endian number.
 fn number(bytes: &[u8]) -> u32 {
     bytes
         .iter()
         .fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
-/// A length, which on no platform is larger than can be counted: bounds are checked against far
-/// smaller ones.
+/// Reads a length. Saturates on platforms where `usize` has fewer than 32 bits.
 fn length(bytes: &[u8]) -> usize {
     usize::try_from(number(bytes)).unwrap_or(usize::MAX)
 }

@@ -1,10 +1,10 @@
-//! Moments as text.
+//! Formats times as text.
 
-/// A moment (Unix seconds) as RFC 3339 has it: `2026-11-25T22:41:00Z`.
+/// Formats a time (Unix seconds) as in RFC 3339: `2026-11-25T22:41:00Z`.
 #[must_use]
 pub fn rfc3339(unix: u64) -> String {
     let (days, seconds) = (unix / 86_400, unix % 86_400);
-    let (year, month, day) = civil(days);
+    let (year, month, day) = year_month_day(days);
     format!(
         "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
         seconds / 3600,
@@ -13,10 +13,10 @@ pub fn rfc3339(unix: u64) -> String {
     )
 }
 
-/// Year, month and day of a day counted from 1970-01-01. Years begin in March here, so that a leap
-/// day is the last one.
-fn civil(days: u64) -> (u64, u64, u64) {
-    // From 0000-03-01; 146 097 days are 400 years.
+/// Converts days since 1970-01-01 to year, month and day. The calculation uses years that begin in
+/// March, so that a leap day is the last day of its year.
+fn year_month_day(days: u64) -> (u64, u64, u64) {
+    // Days since 0000-03-01. An era of 400 years has 146 097 days.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_spelled() {
+    fn times_are_formatted() {
         for (unix, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),

@@ -1,5 +1,5 @@
-//! JSON as bytes: strings written straight into a buffer, and top-level fields found or replaced in
-//! a raw body, so that everything else in it stays byte for byte what it was.
+//! JSON as bytes: writes strings directly into a buffer, and finds or replaces top-level fields in
+//! a raw body while everything else in it stays unchanged, byte for byte.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// Writes `text` as a JSON string, quotes included.
 ///
-/// Line and paragraph separators and NEL are escaped as well: some SSE readers take them for line
+/// Line and paragraph separators and NEL are escaped as well: some SSE readers treat them as line
 /// ends.
 pub fn put_str(buf: &mut BytesMut, text: &str) {
     buf.reserve(text.len() + 2);
@@ -20,7 +20,7 @@ pub fn put_str(buf: &mut BytesMut, text: &str) {
     buf.put_u8(b'"');
 }
 
-/// Writes `text` as the inside of a JSON string.
+/// Writes `text` as the content of a JSON string, without quotes.
 #[expect(
     clippy::indexing_slicing,
     reason = "`at` and `plain` never pass `bytes.len()`"
@@ -30,6 +30,7 @@ pub fn put_escaped(buf: &mut BytesMut, text: &str) {
     let mut plain = 0;
     let mut at = 0;
     while at < bytes.len() {
+        // Bytes without escapes are collected and copied as one slice.
         let Some((escape, len)) = escape_at(bytes, at) else {
             at += 1;
             continue;
@@ -54,7 +55,8 @@ enum Escape {
     clippy::indexing_slicing,
     reason = "the caller's `at` is inside `bytes`"
 )]
-/// The escape that must stand for what begins at `at`, and how many bytes it stands for.
+/// Returns the escape for the character at byte offset `at`, if it needs one, and the number of
+/// bytes that the escape replaces.
 fn escape_at(bytes: &[u8], at: usize) -> Option<(Escape, usize)> {
     match bytes[at] {
         b'"' => Some((Escape::Short(b'"'), 1)),
@@ -63,6 +65,7 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<(Escape, usize)> {
         b'\r' => Some((Escape::Short(b'r'), 1)),
         b'\t' => Some((Escape::Short(b't'), 1)),
         control @ 0..=0x1f => Some((Escape::Unicode(u16::from(control)), 1)),
+        // NEL (U+0085) and the separators U+2028 and U+2029, in UTF-8.
         0xc2 if bytes.get(at + 1) == Some(&0x85) => Some((Escape::Unicode(0x85), 2)),
         0xe2 if bytes.get(at + 1) == Some(&0x80) => match bytes.get(at + 2) {
             Some(0xa8) => Some((Escape::Unicode(0x2028), 3)),
@@ -82,7 +85,7 @@ fn put_unicode(buf: &mut BytesMut, code: u16) {
     }
 }
 
-/// Writes a number.
+/// Writes a number in decimal.
 pub fn put_u64(buf: &mut BytesMut, number: u64) {
     buf.put_slice(itoa::Buffer::new().format(number).as_bytes());
 }
@@ -103,9 +106,9 @@ pub fn put_opt_str(buf: &mut BytesMut, text: Option<&str>) {
     }
 }
 
-/// Writes a provider's JSON value in one line. Line breaks stand only between its tokens; what some
-/// readers of SSE take for line breaks stands only in its strings, where an escape means the same.
-/// Of no value it makes `null`.
+/// Writes a provider's JSON value on one line, or `null` for an empty text. Valid JSON contains
+/// line breaks only between tokens, where they can be left out. Other characters that some SSE
+/// readers treat as line breaks occur only in strings, where they are escaped.
 pub fn put_json(buf: &mut BytesMut, json: &str) {
     if json.is_empty() {
         buf.put_slice(b"null");
@@ -125,28 +128,28 @@ pub fn put_json(buf: &mut BytesMut, json: &str) {
     }
 }
 
-/// The top-level fields of a JSON object, in order, their values as they stand.
+/// The top-level fields of a JSON object, in order, with their raw values.
 #[derive(Debug)]
 pub struct Fields<'a> {
-    /// The body they are fields of.
+    /// The body that contains the fields.
     body: &'a [u8],
     /// Names (escapes resolved) and values.
     pub list: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of `body`.
+    /// Parses `body`.
     ///
     /// # Errors
-    /// When it is no JSON, or no object: where and what, as serde_json says it.
-    pub fn of(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+    /// When the body is not JSON or not an object. The error has the position and the reason.
+    pub fn parse(body: &'a [u8]) -> Result<Self, serde_json::Error> {
         let mut json = serde_json::Deserializer::from_slice(body);
         let list = json.deserialize_map(ListVisitor)?;
         json.end()?;
         Ok(Self { body, list })
     }
 
-    /// The value of a field; of the last one where it comes twice.
+    /// Returns the value of a field; if the field occurs several times, that of the last one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.list
@@ -156,25 +159,26 @@ impl<'a> Fields<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The first of `names` that comes more than once.
+    /// Returns the first of `names` that occurs more than once.
     #[must_use]
-    pub fn doubled<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
+    pub fn first_duplicate<'n>(&self, names: &[&'n str]) -> Option<&'n str> {
         names
             .iter()
             .find(|name| self.list.iter().filter(|(key, _)| key == *name).count() > 1)
             .copied()
     }
 
-    /// The body with these fields set to these JSON texts, everything else as it was. Fields that
-    /// are missing are added at the end.
+    /// Returns the body with the named fields set to JSON texts and everything else unchanged.
+    /// Missing fields are added at the end.
     #[must_use]
     #[expect(
         clippy::indexing_slicing,
-        reason = "values are slices of the body, in order, and the last brace is behind them"
+        reason = "values are slices of the body, in order, and the last brace follows them"
     )]
     pub fn with(&self, changes: &[(&str, &str)]) -> Bytes {
         let extra: usize = changes
             .iter()
+            // Two quotes, a colon and a comma for each added field.
             .map(|(name, value)| name.len() + value.len() + 4)
             .sum();
         let mut out = BytesMut::with_capacity(self.body.len() + extra);
@@ -187,6 +191,7 @@ impl<'a> Fields<'a> {
                 copied = start + value.get().len();
             }
         }
+        // The body was parsed, so that only white space follows its last brace.
         let close = memchr::memrchr(b'}', self.body).unwrap_or(self.body.len());
         out.put_slice(&self.body[copied..close]);
         let mut first = self.list.is_empty();
@@ -203,11 +208,11 @@ impl<'a> Fields<'a> {
         out.freeze()
     }
 
-    /// The body without that field, everything else as it was.
+    /// Returns the body without a field and everything else unchanged.
     #[must_use]
     #[expect(
         clippy::indexing_slicing,
-        reason = "values are slices of the body, in order, behind its first brace"
+        reason = "values are slices of the body, in order, after its first brace"
     )]
     pub fn without(&self, name: &str) -> Bytes {
         let open = memchr::memchr(b'{', self.body).map_or(0, |brace| brace + 1);
@@ -219,7 +224,7 @@ impl<'a> Fields<'a> {
             let end = self.offset_of(value) + value.get().len();
             if key != name {
                 let member = &self.body[from..end];
-                // What comes first has no comma before it.
+                // The first remaining member must not begin with a comma.
                 let comma = if first && from > open {
                     memchr::memchr(b',', member).map_or(0, |comma| comma + 1)
                 } else {
@@ -234,7 +239,7 @@ impl<'a> Fields<'a> {
         out.freeze()
     }
 
-    /// Where a value stands in the body: values are slices of it.
+    /// Returns the offset of a value in the body, bytes. Values are slices of the body.
     fn offset_of(&self, value: &RawValue) -> usize {
         value.get().as_ptr().addr() - self.body.as_ptr().addr()
     }
@@ -258,13 +263,13 @@ impl<'de> Visitor<'de> for ListVisitor {
     }
 }
 
-/// A field name, borrowed where it holds no escapes.
+/// A field name, borrowed if it contains no escapes.
 #[derive(serde::Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// False for JSON that says nothing: `null`, `false`, and what is empty.
+/// Returns false for `null`, `false` and empty values.
 #[must_use]
-pub fn says_something(value: &RawValue) -> bool {
+pub fn is_non_empty(value: &RawValue) -> bool {
     !matches!(value.get(), "null" | "false" | "\"\"" | "[]" | "{}")
 }
 
@@ -273,32 +278,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_escaped_as_json_and_for_line_readers() {
+    fn strings_are_escaped_for_json_and_sse_readers() {
         let text = "a\"b\\c\n\r\t\u{1}\u{85}\u{2028}\u{2029}é😀\u{e9}";
         let mut buf = BytesMut::new();
         put_str(&mut buf, text);
-        let spelled = std::str::from_utf8(&buf).unwrap();
-        assert!(!spelled.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}']));
-        assert_eq!(serde_json::from_str::<String>(spelled).unwrap(), text);
+        let encoded = std::str::from_utf8(&buf).unwrap();
+        assert!(!encoded.contains(['\n', '\u{85}', '\u{2028}', '\u{2029}']));
+        assert_eq!(serde_json::from_str::<String>(encoded).unwrap(), text);
     }
 
     #[test]
-    fn a_field_is_replaced_and_nothing_else() {
+    fn only_the_named_fields_are_replaced() {
         let body = br#" { "a" : 1.50, "mo\u0064el":"x" ,"b":[1, 2] } "#;
-        let fields = Fields::of(body).unwrap();
+        let fields = Fields::parse(body).unwrap();
         let out = fields.with(&[("model", r#""y""#), ("stream", "true")]);
         assert_eq!(
             &out[..],
             br#" { "a" : 1.50, "mo\u0064el":"y" ,"b":[1, 2] ,"stream":true} "#
         );
         assert_eq!(
-            &Fields::of(b"{}").unwrap().with(&[("a", "1"), ("b", "2")])[..],
+            &Fields::parse(b"{}")
+                .unwrap()
+                .with(&[("a", "1"), ("b", "2")])[..],
             br#"{"a":1,"b":2}"#
         );
     }
 
     #[test]
-    fn a_field_is_left_out_and_nothing_else() {
+    fn only_the_named_field_is_removed() {
         for (body, left) in [
             (r#"{ "x" : {"x":1} }"#, "{ }"),
             (r#"{"x":1,"a":2, "b":[1, 2] }"#, r#"{"a":2, "b":[1, 2] }"#),
@@ -308,23 +315,23 @@ mod tests {
             (r#"{"a":1}"#, r#"{"a":1}"#),
             ("{}", "{}"),
         ] {
-            let out = Fields::of(body.as_bytes()).unwrap().without("x");
+            let out = Fields::parse(body.as_bytes()).unwrap().without("x");
             assert_eq!(std::str::from_utf8(&out).unwrap(), left, "{body}");
-            Fields::of(&out).unwrap();
+            Fields::parse(&out).unwrap();
         }
     }
 
     #[test]
-    fn doubled_fields_are_found_in_any_spelling() {
-        let fields = Fields::of(br#"{"model":"a","\u006dodel":"b","x":1,"x":2}"#).unwrap();
-        assert_eq!(fields.doubled(&["stream", "model"]), Some("model"));
-        assert_eq!(fields.doubled(&["stream"]), None);
+    fn duplicate_fields_are_found_despite_escapes() {
+        let fields = Fields::parse(br#"{"model":"a","\u006dodel":"b","x":1,"x":2}"#).unwrap();
+        assert_eq!(fields.first_duplicate(&["stream", "model"]), Some("model"));
+        assert_eq!(fields.first_duplicate(&["stream"]), None);
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn bodies_that_are_no_object_are_rejected() {
         for body in [&b"[1]"[..], b"", b"{\"a\":1", b"{} x", b"{\"a\":01}"] {
-            assert!(Fields::of(body).is_err());
+            assert!(Fields::parse(body).is_err());
         }
     }
 }

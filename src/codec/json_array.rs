@@ -1,45 +1,45 @@
-//! Framing of a JSON array that arrives in pieces, one frame an element: what Gemini sends without
-//! `alt=sse`.
+//! Cuts a JSON array that arrives in pieces into frames, one per element. Gemini sends such an
+//! array without `alt=sse`.
 //!
-//! Invariants: every byte is looked at once, whatever the cuts; a frame is a slice of what was read
-//! and is never larger than the bound. Only objects are elements: a bare object (an error body) is
-//! one frame, as is each object that stands behind the array. From the first byte that begins
-//! anything else, all is stray.
+//! Invariants: every byte is scanned once, whatever the split; a frame is a slice of the input and
+//! never larger than the bound. Only objects are elements: a bare object (an error body) is one
+//! frame, and so is each object after the array. From the first byte that begins anything else, the
+//! rest of the input is stray.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, text};
 
-/// Cuts a JSON array into its elements.
+/// The framing of a JSON array.
 #[derive(Debug, Default)]
 pub struct JsonArray {
-    place: Place,
-    /// How much of the element at the front of the buffer was looked at. One more than there is,
-    /// where the last byte was a backslash: the byte it escapes is passed over unseen.
+    front: Front,
+    /// Number of scanned bytes of the element at the front of the buffer. One more than the buffer
+    /// contains if its last byte is a backslash: the escaped byte is skipped when it arrives.
     scanned: usize,
     depth: usize,
     in_string: bool,
 }
 
-/// What the front of the buffer is.
+/// The kind of input at the front of the buffer.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Brackets, commas and white space, which are let go.
+enum Front {
+    /// Brackets, commas and white space, which are dropped.
     #[default]
     Between,
-    /// An object.
+    /// An object, which is an element.
     Element,
-    /// Nothing of this format, kept until the end.
+    /// Input that is not part of the format, kept until the end.
     Stray,
 }
 
 impl Framing for JsonArray {
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if self.place == Place::Between {
+        if self.front == Front::Between {
             self.begin(buf);
         }
-        let end = if self.place == Place::Element {
+        let end = if self.front == Front::Element {
             self.scan(buf)
         } else {
             None
@@ -55,10 +55,10 @@ impl Framing for JsonArray {
     }
 
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
-        let kind = if self.place == Place::Stray {
+        let kind = if self.front == Front::Stray {
             FrameKind::Stray
         } else {
-            FrameKind::Unended
+            FrameKind::Unterminated
         };
         *self = Self::default();
         let rest = buf.split().freeze();
@@ -67,18 +67,19 @@ impl Framing for JsonArray {
 }
 
 impl JsonArray {
-    /// Lets separators go and sees what follows them.
+    /// Drops separators and determines the kind of the input that follows.
     fn begin(&mut self, buf: &mut BytesMut) {
         let separators = buf.iter().take_while(|byte| is_separator(**byte)).count();
         buf.advance(separators);
-        self.place = match buf.first() {
-            None => Place::Between,
-            Some(b'{') => Place::Element,
-            Some(_) => Place::Stray,
+        self.front = match buf.first() {
+            None => Front::Between,
+            Some(b'{') => Front::Element,
+            Some(_) => Front::Stray,
         };
     }
 
-    /// Looks at what has come since the last call; the length of the element, where it is complete.
+    /// Scans the bytes received since the last call. Returns the length of the element once it is
+    /// complete.
     fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         while let Some(rest) = bytes.get(self.scanned..).filter(|rest| !rest.is_empty()) {
             if self.in_string {
@@ -93,6 +94,7 @@ impl JsonArray {
         None
     }
 
+    /// Scans to the end of a string, or to after its next escape.
     fn scan_string(&mut self, rest: &[u8]) {
         let Some(at) = memchr::memchr2(b'"', b'\\', rest) else {
             self.scanned += rest.len();
@@ -100,16 +102,18 @@ impl JsonArray {
         };
         let escape = rest.get(at) == Some(&b'\\');
         self.in_string = escape;
+        // The byte after a backslash is skipped: it may be a quote that does not end the string.
         self.scanned += at + if escape { 2 } else { 1 };
     }
 
-    /// Stops after a quote, or after the bracket that ends the element.
+    /// Scans to after the next quote, or to after the bracket that ends the element.
     fn scan_structure(&mut self, rest: &[u8]) {
         for byte in rest {
             self.scanned += 1;
             match byte {
                 b'"' => self.in_string = true,
                 b'{' | b'[' => self.depth += 1,
+                // An element begins with a bracket, so that the depth is at least 1 here.
                 b'}' | b']' => self.depth -= 1,
                 _ => {}
             }
@@ -120,7 +124,8 @@ impl JsonArray {
     }
 }
 
-/// Brackets and commas of the array, JSON's white space, and the bytes of a byte order mark.
+/// Returns true for brackets and commas of the array, white space, and the bytes of a byte order
+/// mark.
 const fn is_separator(byte: u8) -> bool {
     matches!(
         byte,
@@ -131,7 +136,7 @@ const fn is_separator(byte: u8) -> bool {
 fn frame(bytes: &Bytes, kind: FrameKind) -> Frame {
     Frame {
         name: ByteString::new(),
-        data: text::of_bytes(bytes),
+        data: text::from_bytes(bytes),
         kind,
     }
 }
@@ -142,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// All frames of these pieces: kind and payload.
+    /// Returns kind and payload of all frames of an input that arrives in these pieces.
     fn frames(pieces: &[&[u8]]) -> Vec<(FrameKind, String)> {
         let (mut framing, mut buf, mut out) = (JsonArray::default(), BytesMut::new(), Vec::new());
         let mut keep = |frame: Frame| out.push((frame.kind, frame.data.to_string()));
@@ -177,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_gives_the_same_frames() {
+    fn every_split_gives_the_same_frames() {
         let body = "[{\"a\":\"\\\\\\\"}\"}\n,\r\n{\"b\":{\"c\":[\"[\"]}}\n]{\"error\":1} x";
         let expected = [
             whole("{\"a\":\"\\\\\\\"}\"}"),
@@ -202,10 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_at_the_end_says_what_it_is() {
+    fn the_rest_at_the_end_has_its_kind() {
         assert_eq!(
             frames(&[b"[{\"a\":1},{\"b\":"]),
-            [whole("{\"a\":1}"), (FrameKind::Unended, "{\"b\":".into())]
+            [
+                whole("{\"a\":1}"),
+                (FrameKind::Unterminated, "{\"b\":".into())
+            ]
         );
         assert_eq!(
             frames(&[b"<html>{}</html>"]),
@@ -215,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         assert_eq!(
             frames(&[b"{\"a\":\"\xff\"}"]),
             [whole("{\"a\":\"\u{fffd}\"}")]
@@ -223,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_past_the_bound_is_refused_whole_or_not() {
+    fn frames_above_the_bound_are_rejected_complete_or_not() {
         let long = [b"{\"a\":\"".to_vec(), vec![b'x'; FRAME_BOUND]].concat();
         let whole = [long.clone(), b"\"}".to_vec()].concat();
         for body in [long, whole, vec![b'x'; FRAME_BOUND + 1]] {
@@ -261,7 +269,7 @@ mod tests {
         }
 
         #[test]
-        fn valid_elements_come_back_as_they_were(elements in proptest::collection::vec(r#"\{"k":"([a-z{}\[\],]|\\"|\\\\)*"\}"#, 0..5)) {
+        fn valid_elements_are_returned_unchanged(elements in proptest::collection::vec(r#"\{"k":"([a-z{}\[\],]|\\"|\\\\)*"\}"#, 0..5)) {
             let body = format!("[{}\n]", elements.join("\n,\r\n"));
             let expected: Vec<_> = elements.iter().map(|element| whole(element)).collect();
             prop_assert_eq!(frames(&[body.as_bytes()]), expected);

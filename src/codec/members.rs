@@ -1,4 +1,4 @@
-//! The members of a JSON object, written one after another into a buffer.
+//! Writes the members of a JSON object into a buffer, one after another.
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -8,17 +8,18 @@ use super::json::{put_str, put_u64};
 #[derive(Debug)]
 pub struct Members<'a> {
     buf: &'a mut BytesMut,
+    /// The byte before the next member: `{` for the first one, then `,`.
     next: u8,
 }
 
 impl<'a> Members<'a> {
-    /// An object at the end of `buf`.
+    /// Starts an object at the end of `buf`.
     #[must_use]
-    pub fn of(buf: &'a mut BytesMut) -> Self {
+    pub fn new(buf: &'a mut BytesMut) -> Self {
         Self { buf, next: b'{' }
     }
 
-    /// Where the value of this member goes. The name needs no escapes.
+    /// Starts a member and returns the buffer for its value. The name must not need escapes.
     pub fn value(&mut self, name: &str) -> &mut BytesMut {
         self.buf.put_u8(std::mem::replace(&mut self.next, b','));
         self.buf.put_u8(b'"');
@@ -27,17 +28,17 @@ impl<'a> Members<'a> {
         self.buf
     }
 
-    /// A member that is a string.
+    /// Writes a member whose value is a string.
     pub fn text(&mut self, name: &str, value: &str) {
         put_str(self.value(name), value);
     }
 
-    /// A member that is a number.
+    /// Writes a member whose value is a number.
     pub fn number(&mut self, name: &str, value: u64) {
         put_u64(self.value(name), value);
     }
 
-    /// The object is complete.
+    /// Ends the object.
     pub fn end(self) {
         self.buf
             .put_slice(if self.next == b'{' { b"{}" } else { b"}" });
@@ -50,16 +51,16 @@ mod tests {
     use crate::codec::json::put_json;
 
     #[test]
-    fn members_are_told_apart_by_commas() {
+    fn members_are_separated_by_commas() {
         let mut buf = BytesMut::new();
-        let mut object = Members::of(&mut buf);
+        let mut object = Members::new(&mut buf);
         object.text("a", "\"");
         object.number("b", 7);
         put_json(object.value("c"), "{\n\"d\":\"\u{2028}\"}");
         object.end();
         assert_eq!(&buf[..], br#"{"a":"\"","b":7,"c":{"d":"\u2028"}}"#);
         let mut empty = BytesMut::new();
-        Members::of(&mut empty).end();
+        Members::new(&mut empty).end();
         put_json(&mut empty, "");
         assert_eq!(&empty[..], b"{}null");
     }

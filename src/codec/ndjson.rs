@@ -1,9 +1,9 @@
-//! Framing of JSON objects that come one a line: what Ollama sends.
+//! Cuts newline-delimited JSON into frames, one per line. Ollama sends it.
 //!
-//! Invariants: a byte is searched for a line end once; a frame is a slice of the input, without the
-//! white space around it; what is kept never exceeds [`FRAME_BOUND`]; any split of the same bytes
-//! gives the same frames. Lines end with LF or CRLF; those that are blank, and a byte order mark
-//! before the first, are read over. Whether a line is JSON is the decoder's to say.
+//! Invariants: each byte is searched for a line end once; a frame is a slice of the input, without
+//! surrounding white space; pending bytes never exceed [`FRAME_BOUND`]; every split of the same
+//! bytes gives the same frames. Lines end with LF or CRLF. Blank lines and a byte order mark before
+//! the first line are skipped. The decoder decides whether a line is JSON.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
@@ -13,18 +13,18 @@ use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, text};
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// Cuts lines apart.
+/// The framing of newline-delimited JSON.
 #[derive(Debug, Default)]
 pub struct Ndjson {
-    /// The beginning, where a byte order mark may stand, is behind us.
-    begun: bool,
-    /// How much of the unfinished line has been searched.
+    /// True once the start of the input, which may be a byte order mark, was read.
+    started: bool,
+    /// Number of bytes of the incomplete line that were searched for its end.
     searched: usize,
 }
 
 impl Framing for Ndjson {
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if !self.begin(buf) {
+        if !self.start(buf) {
             return Ok(None);
         }
         while let Some(end) = self.line_end(buf)? {
@@ -39,27 +39,28 @@ impl Framing for Ndjson {
 
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
         self.searched = 0;
-        frame(&buf.split().freeze(), FrameKind::Unended)
+        frame(&buf.split().freeze(), FrameKind::Unterminated)
     }
 }
 
 impl Ndjson {
-    /// Strips one byte order mark. False while it cannot be told whether there is one.
-    fn begin(&mut self, buf: &mut BytesMut) -> bool {
-        if self.begun {
+    /// Strips one byte order mark. Returns false until enough bytes arrived to decide.
+    fn start(&mut self, buf: &mut BytesMut) -> bool {
+        if self.started {
             return true;
         }
+        // The first bytes of a byte order mark: the next ones decide.
         if buf.len() < BOM.len() && BOM.starts_with(buf) {
             return false;
         }
         if buf.starts_with(BOM) {
             buf.advance(BOM.len());
         }
-        self.begun = true;
+        self.started = true;
         true
     }
 
-    /// The length of the line at the front, where it is complete.
+    /// Returns the length of the line at the front, if it is complete.
     fn line_end(&mut self, buf: &[u8]) -> Result<Option<usize>, FrameError> {
         let unsearched = buf.get(self.searched..).unwrap_or_default();
         let end = memchr(b'\n', unsearched).map(|at| self.searched + at);
@@ -72,13 +73,13 @@ impl Ndjson {
     }
 }
 
-/// The line without the white space around it (the CR before its LF, for one); none where it is
-/// blank.
+/// Returns the frame of a line without surrounding white space (such as the CR before its LF), or
+/// `None` if the line is blank.
 fn frame(line: &Bytes, kind: FrameKind) -> Option<Frame> {
     let trimmed = line.trim_ascii();
     (!trimmed.is_empty()).then(|| Frame {
         name: ByteString::new(),
-        data: text::of_bytes(&line.slice_ref(trimmed)),
+        data: text::from_bytes(&line.slice_ref(trimmed)),
         kind,
     })
 }
@@ -89,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// All frames of these pieces: kind and payload.
+    /// Returns kind and payload of all frames of an input that arrives in these pieces.
     fn frames<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<(FrameKind, String)> {
         let (mut framing, mut buf, mut out) = (Ndjson::default(), BytesMut::new(), Vec::new());
         let mut keep = |frame: Frame| out.push((frame.kind, frame.data.to_string()));
@@ -109,12 +110,12 @@ mod tests {
         (FrameKind::Whole, text.into())
     }
 
-    fn unended(text: &str) -> (FrameKind, String) {
-        (FrameKind::Unended, text.into())
+    fn unterminated(text: &str) -> (FrameKind, String) {
+        (FrameKind::Unterminated, text.into())
     }
 
     #[test]
-    fn lines_end_with_lf_or_crlf_and_blank_ones_say_nothing() {
+    fn lines_end_with_lf_or_crlf_and_blank_ones_are_skipped() {
         let body = "\u{feff}\n \r\n{\"a\":\"é\\n\"}\n\t\n {\"b\": 1} \r\n\r\n{\"c\":\"\r\"}\n";
         assert_eq!(
             frames([body.as_bytes()]),
@@ -127,12 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_gives_the_same_frames() {
+    fn every_split_gives_the_same_frames() {
         let body = "\u{feff}{\"a\":1}\r\n\r\n{\"b\":\"😀\"}\n{\"c\"".as_bytes();
         let expected = [
             whole("{\"a\":1}"),
             whole("{\"b\":\"😀\"}"),
-            unended("{\"c\""),
+            unterminated("{\"c\""),
         ];
         for cut in 0..=body.len() {
             let (a, b) = body.split_at(cut);
@@ -142,17 +143,17 @@ mod tests {
     }
 
     #[test]
-    fn the_last_line_needs_no_end_but_says_so() {
+    fn a_last_line_without_an_end_is_unterminated() {
         assert_eq!(
             frames([&b"{}\n{\"done\":true}"[..]]),
-            [whole("{}"), unended("{\"done\":true}")]
+            [whole("{}"), unterminated("{\"done\":true}")]
         );
         assert_eq!(frames([&b"{}\n \r"[..]]), [whole("{}")]);
         assert_eq!(frames([&b""[..]]), []);
         assert_eq!(
             frames([&b"\xef\xbb"[..]]),
-            [unended("\u{fffd}")],
-            "no byte order mark after all"
+            [unterminated("\u{fffd}")],
+            "an incomplete byte order mark is content"
         );
     }
 
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced_and_others_shared() {
+    fn invalid_utf8_is_replaced_and_valid_bytes_are_shared() {
         assert_eq!(
             frames([&b"{\"a\":\"\xff\"}\n"[..]]),
             [whole("{\"a\":\"\u{fffd}\"}")]
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_past_the_bound_is_refused_whole_or_not() {
+    fn lines_above_the_bound_are_rejected_complete_or_not() {
         let long = vec![b'x'; FRAME_BOUND + 1];
         for body in [long.clone(), [long, b"\n".to_vec()].concat()] {
             let mut buf = BytesMut::from(&body[..]);
@@ -223,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn lines_come_back_as_they_were(lines in prop::collection::vec(r#"\{"k":"([a-z{}é]|\\"|\\n)*"\}"#, 0..5), crlf in any::<bool>()) {
+        fn lines_are_returned_unchanged(lines in prop::collection::vec(r#"\{"k":"([a-z{}é]|\\"|\\n)*"\}"#, 0..5), crlf in any::<bool>()) {
             let end = if crlf { "\r\n" } else { "\n" };
             let body: String = lines.iter().flat_map(|line| [line, end]).collect();
             let expected: Vec<_> = lines.iter().map(|line| whole(line)).collect();

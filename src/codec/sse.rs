@@ -1,18 +1,18 @@
 //! Cuts server-sent events into frames, by the rules of the WHATWG HTML standard.
 //!
-//! Invariants: a byte is searched for a line end once; an event of one `data:` line is a slice of
-//! the input; what is kept never exceeds [`FRAME_BOUND`] (comments are kept not at all, stray lines
-//! up to [`STRAY_BOUND`]); any split of the same bytes gives the same frames. Ids and reconnection
-//! times are read over.
+//! Invariants: each byte is searched for a line end once; an event with a single `data:` line is a
+//! slice of the input; pending bytes never exceed [`FRAME_BOUND`] (comments are not kept, stray
+//! lines up to [`STRAY_BOUND`]); every split of the same bytes gives the same frames. Ids and
+//! reconnection times are ignored.
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
-use super::text::of_bytes as text;
+use super::text::from_bytes as text;
 use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing};
 
-/// The most bytes of stray lines that are kept: enough for any error object.
+/// Maximum size of the stray lines that are kept, bytes: enough for any error object.
 pub const STRAY_BOUND: usize = 64 * 1024;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
@@ -20,13 +20,13 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 /// The framing of server-sent events.
 #[derive(Default)]
 pub struct Sse {
-    /// The beginning, where a byte order mark may stand, is behind us.
-    begun: bool,
-    /// The last line ended with CR: an LF that follows belongs to it.
+    /// True once the start of the input, which may be a byte order mark, was read.
+    started: bool,
+    /// True after a line that ended with CR: an LF that follows belongs to it.
     after_cr: bool,
-    /// Inside a comment whose end has not come: its bytes are dropped.
+    /// True inside an incomplete comment, whose bytes are dropped.
     in_comment: bool,
-    /// How much of the unfinished line has been searched.
+    /// Number of bytes of the incomplete line that were searched for its end.
     searched: usize,
     name: ByteString,
     data: Data,
@@ -34,7 +34,7 @@ pub struct Sse {
 }
 
 impl std::fmt::Debug for Sse {
-    /// Never shows content.
+    /// Formats lengths only: the bytes are completions.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sse")
             .field("searched", &self.searched)
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Sse {
 
 impl Framing for Sse {
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if !self.begin(buf) {
+        if !self.start(buf) {
             return Ok(None);
         }
         while let Some(line) = self.line(buf)? {
@@ -63,9 +63,11 @@ impl Framing for Sse {
     fn finish(&mut self, buf: &mut BytesMut) -> Option<Frame> {
         let rest = buf.split();
         self.searched = 0;
-        if self.begun && !self.in_comment && !rest.is_empty() {
+        // Before the start is decided, the rest is only the beginning of a byte order mark.
+        if self.started && !self.in_comment && !rest.is_empty() {
             self.field(rest);
         }
+        // Stray lines come first: they can contain the error that ended the stream.
         if !self.stray.is_empty() {
             let data = text(&std::mem::take(&mut self.stray).into());
             return Some(Frame {
@@ -74,29 +76,31 @@ impl Framing for Sse {
                 kind: FrameKind::Stray,
             });
         }
-        self.dispatch(FrameKind::Unended)
+        self.dispatch(FrameKind::Unterminated)
     }
 }
 
 impl Sse {
-    /// Strips one byte order mark. False while it cannot be told whether there is one.
-    fn begin(&mut self, buf: &mut BytesMut) -> bool {
-        if self.begun {
+    /// Strips one byte order mark. Returns false until enough bytes arrived to decide.
+    fn start(&mut self, buf: &mut BytesMut) -> bool {
+        if self.started {
             return true;
         }
+        // The first bytes of a byte order mark: the next ones decide.
         if buf.len() < BOM.len() && BOM.starts_with(buf) {
             return false;
         }
         if buf.starts_with(BOM) {
             buf.advance(BOM.len());
         }
-        self.begun = true;
+        self.started = true;
         true
     }
 
-    /// The next line that is no comment, without its end.
+    /// Removes the next complete line that is not a comment, without its end.
     fn line(&mut self, buf: &mut BytesMut) -> Result<Option<BytesMut>, FrameError> {
         loop {
+            // The line was returned at its CR, without waiting for the next byte.
             if self.after_cr && !buf.is_empty() {
                 self.after_cr = false;
                 if buf.first() == Some(&b'\n') {
@@ -107,11 +111,12 @@ impl Sse {
             let unsearched = buf.get(self.searched..).unwrap_or_default();
             let Some(end) = memchr2(b'\n', b'\r', unsearched).map(|at| self.searched + at) else {
                 self.in_comment = comment;
-                return self.unfinished(buf);
+                return self.incomplete_line(buf);
             };
             self.searched = 0;
             self.in_comment = false;
             if !comment {
+                // Comments are dropped as they arrive, so that only other lines need a bound.
                 self.check(end)?;
             }
             self.after_cr = buf.get(end) == Some(&b'\r');
@@ -123,8 +128,8 @@ impl Sse {
         }
     }
 
-    /// What is there of a line stays for the next time, but not if it is a comment.
-    fn unfinished(&mut self, buf: &mut BytesMut) -> Result<Option<BytesMut>, FrameError> {
+    /// Keeps an incomplete line for the next call, unless it is a comment.
+    fn incomplete_line(&mut self, buf: &mut BytesMut) -> Result<Option<BytesMut>, FrameError> {
         if self.in_comment {
             buf.clear();
             self.searched = 0;
@@ -135,6 +140,7 @@ impl Sse {
         Ok(None)
     }
 
+    /// Checks that the pending event with a line of this length is within the bound.
     fn check(&self, line: usize) -> Result<(), FrameError> {
         if line + self.data.len() > FRAME_BOUND {
             Err(FrameError::TooLong { bound: FRAME_BOUND })
@@ -143,6 +149,7 @@ impl Sse {
         }
     }
 
+    /// Processes a line that is neither empty nor a comment.
     fn field(&mut self, mut line: BytesMut) {
         let colon = memchr(b':', &line);
         match line.get(..colon.unwrap_or(line.len())).unwrap_or_default() {
@@ -155,6 +162,8 @@ impl Sse {
                 self.name = text(&line.freeze());
             }
             b"id" | b"retry" | b"" => {}
+            // Unknown fields are ignored, as the standard requires, unless they can be part of an
+            // error that the server wrote directly into the body.
             name => {
                 if colon.is_none() || name == b"error" || looks_like_json(&line) {
                     self.keep_stray(&line);
@@ -172,6 +181,7 @@ impl Sse {
             .extend_from_slice(line.get(..room).unwrap_or(line));
     }
 
+    /// Ends the event. Returns `None` if it has no data: the standard discards it, with its name.
     fn dispatch(&mut self, kind: FrameKind) -> Option<Frame> {
         let name = std::mem::take(&mut self.name);
         let data = std::mem::take(&mut self.data).join()?;
@@ -183,7 +193,7 @@ impl Sse {
     }
 }
 
-/// The `data` lines since the last blank line.
+/// The `data` lines since the last blank line, without a copy while there is only one.
 #[derive(Default)]
 enum Data {
     #[default]
@@ -228,7 +238,7 @@ fn append(lines: &mut BytesMut, line: &[u8]) {
     lines.extend_from_slice(line);
 }
 
-/// Leaves of a line what stands behind its colon and one space.
+/// Cuts a line to its value: the bytes after the colon and one space.
 fn skip_to_value(line: &mut BytesMut, colon: Option<usize>) {
     line.advance(colon.map_or(line.len(), |at| at + 1));
     if line.first() == Some(&b' ') {

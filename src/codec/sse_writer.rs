@@ -1,9 +1,9 @@
-//! Spells SSE events, with ids that name stream and position where they are asked for.
+//! Writes SSE events, optionally with ids that name a stream and a position.
 //!
-//! Invariants: an event is written in one piece, ended by one blank line; every event carries data;
-//! the last event of an entry carries the entry's position, an earlier one position and part. Of
-//! entries that were merged into one, the last event carries the position of the last; an earlier
-//! one stands in the first.
+//! Invariants: an event is written in one piece and ends with one blank line; every event has data;
+//! the id of the last event of an entry is the entry's position, and the id of an earlier event has
+//! the position and the event's number in the entry. If entries are merged, the last event has the
+//! position of the last entry, and earlier events have that of the first.
 
 use std::io::Write as _;
 
@@ -13,78 +13,79 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 #[derive(Debug)]
 pub struct SseWriter {
     buf: BytesMut,
-    ids: Option<Ids>,
-    /// The entry at hand; of merged ones the first, and the last.
+    ids: Option<EventIds>,
+    /// The current entry, or the first of the merged entries.
     first: u64,
+    /// The current entry, or the last of the merged entries.
     last: u64,
-    /// Events begun in this entry.
-    begun: u32,
-    /// Where the open event began.
+    /// Number of events started in this entry.
+    started: u32,
+    /// Offset of the open event in the buffer, bytes.
     open_at: usize,
-    /// Events of this entry that the reader has already seen.
+    /// Number of events of this entry that the reader has already received.
     seen: u32,
-    /// Nothing is written: the encoder only learns what came before.
+    /// True while output is discarded: the encoder only processes entries to update its state.
     muted: bool,
 }
 
-/// How ids are spelled.
+/// The settings of event ids.
 #[derive(Debug, Clone)]
-pub struct Ids {
-    /// The stream they name.
+pub struct EventIds {
+    /// The id of the stream.
     pub stream: Bytes,
-    /// The dialect in which parts are valid.
+    /// The dialect in which event numbers inside an entry are valid.
     pub dialect: &'static str,
 }
 
 impl SseWriter {
-    /// A writer of events, with ids where given.
+    /// Returns a writer. Events have ids if `ids` is given.
     #[must_use]
-    pub fn new(ids: Option<Ids>) -> Self {
+    pub fn new(ids: Option<EventIds>) -> Self {
         Self {
             buf: BytesMut::new(),
             ids,
             first: 0,
             last: 0,
-            begun: 0,
+            started: 0,
             open_at: 0,
             seen: 0,
             muted: false,
         }
     }
 
-    /// From here on (or no longer) nothing is kept of what is written.
+    /// Starts or stops discarding all output.
     pub fn mute(&mut self, muted: bool) {
         self.muted = muted;
     }
 
-    /// True where the next event of this entry would reach the reader.
+    /// Returns true if the next event of this entry will be sent to the reader.
     #[must_use]
-    pub fn is_heard(&self) -> bool {
-        !self.muted && self.begun >= self.seen
+    pub fn reaches_reader(&self) -> bool {
+        !self.muted && self.started >= self.seen
     }
 
-    /// The entry with this number follows; its first `seen` events are left out, as the reader has
-    /// them.
+    /// Starts the entry with this number. Its first `seen` events are left out: the reader has
+    /// received them.
     pub fn begin_entry(&mut self, seq: u64, seen: u32) {
         self.begin_entries(seq, seq, seen);
     }
 
-    /// The entries from `first` to `last` follow as one; of the first of them `seen` events are
+    /// Starts the entries from `first` to `last` as a single entry. Its first `seen` events are
     /// left out.
     pub fn begin_entries(&mut self, first: u64, last: u64, seen: u32) {
         (self.first, self.last) = (first, last);
-        self.begun = 0;
+        self.started = 0;
         self.seen = seen;
     }
 
-    /// The entry is spelled: its last event gets the entry's own position.
+    /// Ends the entry. The id of its last event is the position of the entry.
     pub fn end_entry(&mut self) {
-        if self.begun > 0 {
+        if self.started > 0 {
             self.close(true);
         }
     }
 
-    /// Begins an event; what is then written to the returned buffer is its data, in one line.
+    /// Starts an event and returns the buffer for its data, which must be a single line.
     pub fn event(&mut self, name: &str) -> &mut BytesMut {
         self.begin();
         if !name.is_empty() {
@@ -96,18 +97,18 @@ impl SseWriter {
         &mut self.buf
     }
 
-    /// Like [`SseWriter::event`], with a reconnection time in milliseconds.
+    /// Starts an event like [`SseWriter::event`], with a reconnection time in milliseconds.
     pub fn event_with_retry(&mut self, name: &str, retry_ms: u32) -> &mut BytesMut {
         self.begin();
-        let named = write!(
+        let written = write!(
             (&mut self.buf).writer(),
             "event: {name}\nretry: {retry_ms}\ndata: "
         );
-        debug_assert!(named.is_ok(), "a buffer takes what is written to it");
+        debug_assert!(written.is_ok(), "writing to a buffer never fails");
         &mut self.buf
     }
 
-    /// A payload that is passed on as it came: one `data:` line for each of its lines.
+    /// Writes an event whose data is forwarded unchanged, with one `data:` line for each line.
     pub fn payload(&mut self, name: &str, data: &str) {
         let size = data.len() + name.len() + 24;
         self.buf.reserve(size);
@@ -116,36 +117,40 @@ impl SseWriter {
             buf.put_slice(data.as_bytes());
             return;
         }
+        // A line break inside a `data:` line would end the field.
         put_lines(buf, data);
     }
 
-    /// What was written since the last call; empty where nothing was.
+    /// Returns the output since the last call; empty if there is none.
     pub fn take(&mut self) -> Bytes {
         self.buf.split().freeze()
     }
 
-    /// How many bytes wait to be taken.
+    /// Returns the number of bytes that were not taken yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.buf.len()
     }
 
-    /// True where nothing waits to be taken.
+    /// Returns true if there is no output to take.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buf.is_empty()
     }
 
+    /// Ends the previous event of the entry and starts the next one.
     fn begin(&mut self) {
-        if self.begun > 0 {
+        if self.started > 0 {
             self.close(false);
         }
-        self.begun += 1;
+        self.started += 1;
         self.open_at = self.buf.len();
     }
 
+    /// Ends the open event with its id, or removes it if the reader must not receive it.
     fn close(&mut self, last: bool) {
-        if self.muted || self.begun <= self.seen {
+        if self.muted || self.started <= self.seen {
+            // The encoder always writes its events, so that they are counted for later ids.
             self.buf.truncate(self.open_at);
             return;
         }
@@ -160,7 +165,7 @@ impl SseWriter {
             if !last {
                 self.buf.put_u8(b'.');
                 self.buf
-                    .put_slice(itoa::Buffer::new().format(self.begun - 1).as_bytes());
+                    .put_slice(itoa::Buffer::new().format(self.started - 1).as_bytes());
                 self.buf.put_u8(b'.');
                 self.buf.put_slice(ids.dialect.as_bytes());
             }
@@ -171,7 +176,7 @@ impl SseWriter {
 }
 
 #[expect(clippy::string_slice, reason = "a line break is one ASCII byte")]
-/// Writes `data` with every line break (LF, CR, CRLF) beginning a new `data:` line.
+/// Writes `data` so that every line break (LF, CR, CRLF) starts a new `data:` line.
 fn put_lines(buf: &mut BytesMut, data: &str) {
     let mut rest = data;
     while let Some(at) = memchr::memchr2(b'\n', b'\r', rest.as_bytes()) {
@@ -187,15 +192,15 @@ fn put_lines(buf: &mut BytesMut, data: &str) {
 mod tests {
     use super::*;
 
-    fn ids() -> Ids {
-        Ids {
+    fn ids() -> EventIds {
+        EventIds {
             stream: Bytes::from_static(b"abc"),
             dialect: "events",
         }
     }
 
     #[test]
-    fn the_last_event_of_an_entry_carries_its_position() {
+    fn the_last_event_of_an_entry_has_its_position() {
         let mut out = SseWriter::new(Some(ids()));
         out.begin_entry(7, 0);
         out.event("text").put_slice(b"{}");
@@ -208,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_inside_merged_entries_stands_in_the_first() {
+    fn events_inside_merged_entries_have_the_first_position() {
         let mut out = SseWriter::new(Some(ids()));
         out.begin_entries(7, 9, 0);
         out.event("a").put_slice(b"1");
@@ -221,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_reader_has_seen_is_left_out() {
+    fn events_that_the_reader_has_received_are_left_out() {
         let mut out = SseWriter::new(Some(ids()));
         out.begin_entry(7, 1);
         out.event("a").put_slice(b"1");
@@ -236,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_become_lines() {
+    fn line_breaks_start_data_lines() {
         let mut out = SseWriter::new(None);
         out.begin_entry(0, 0);
         out.payload("x", "a\r\nb\rc\nd\n");

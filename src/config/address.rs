@@ -1,4 +1,4 @@
-//! Addresses, origins, networks, URLs, and files that must be there.
+//! Readers of addresses, origins, networks, URLs, and paths of existing files and folders.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::server::{Listen, Origins};
 const LISTEN: &str =
     "an address and a port like \"127.0.0.1:8484\", or \"unix:/run/sluicegate.sock\"";
 
-/// A place to listen.
+/// Reads an address to listen on.
 pub(super) fn listen(node: &Node<'_, '_>) -> Option<Listen> {
     let text = node.text_or(LISTEN)?;
     if let Some(path) = text.value.strip_prefix("unix:") {
         return if path.is_empty() {
-            node.refuse("`unix:` names no socket")
+            node.refuse("`unix:` needs the path of a socket")
         } else {
             Some(Listen::Unix(node.doc.resolve(path)))
         };
@@ -27,14 +27,14 @@ pub(super) fn listen(node: &Node<'_, '_>) -> Option<Listen> {
         return Some(Listen::Tcp(address));
     }
     let message = format!("expected {LISTEN}, found {}", text.quoted());
-    match meant(&text.value) {
+    match suggested_address(&text.value) {
         Some(address) => node.refuse_with(message, format!("write \"{address}\"")),
         None => node.refuse(message),
     }
 }
 
-/// The address that somebody meant who left the host out, or named it.
-fn meant(text: &str) -> Option<SocketAddr> {
+/// Suggests an address for a text without a host, without a port, or with the host `localhost`.
+fn suggested_address(text: &str) -> Option<SocketAddr> {
     let port = text
         .strip_prefix("localhost:")
         .or(text.strip_prefix(':'))
@@ -47,10 +47,11 @@ fn meant(text: &str) -> Option<SocketAddr> {
     }
 }
 
-/// A `Host` name, without a port.
+/// Reads a `Host` name, without a port.
 pub(super) fn host(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     let name = text.value.to_ascii_lowercase();
+    // A `Host` header contains an IPv6 address in brackets.
     let bare = name
         .strip_prefix('[')
         .and_then(|name| name.strip_suffix(']'))
@@ -64,11 +65,11 @@ pub(super) fn host(node: &Node<'_, '_>) -> Option<String> {
     }
     node.refuse_with(
         format!("expected a host name, found {}", text.quoted()),
-        "name the host alone: no scheme, no port, no path",
+        "write only the host name: no scheme, port or path",
     )
 }
 
-/// `"*"`, or a list of origins.
+/// Reads `"*"` or a list of origins.
 pub(super) fn origins(node: &Node<'_, '_>) -> Option<Origins> {
     const EXPECTED: &str = "a list of origins, or \"*\"";
     if !node.is_list() {
@@ -88,8 +89,8 @@ pub(super) fn origins(node: &Node<'_, '_>) -> Option<Origins> {
     })
 }
 
-/// `scheme://host[:port]` as browsers send it: in lower case, without a port that its scheme
-/// implies.
+/// Reads `scheme://host[:port]` and normalizes it to the form that browsers send: lower case,
+/// without the scheme's default port.
 fn origin(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     let origin = text.value.to_ascii_lowercase();
@@ -98,14 +99,22 @@ fn origin(node: &Node<'_, '_>) -> Option<String> {
     }
     match origin.split_once("://") {
         Some((scheme, authority)) if is_scheme(scheme) && is_authority(authority) => {
+            // Browsers omit the default port of http and https in `Origin`.
             let port = if scheme == "https" { ":443" } else { ":80" };
             let implied = matches!(scheme, "http" | "https");
-            let authority = if implied { authority.strip_suffix(port).unwrap_or(authority) } else { authority };
+            let authority = if implied {
+                authority.strip_suffix(port).unwrap_or(authority)
+            } else {
+                authority
+            };
             Some(format!("{scheme}://{authority}"))
         }
         _ => node.refuse_with(
-            format!("expected an origin like \"https://chat.example\", found {}", text.quoted()),
-            "name scheme, host and, where it is not the usual one, port: no path, no slash at the end",
+            format!(
+                "expected an origin like \"https://chat.example\", found {}",
+                text.quoted()
+            ),
+            "write scheme, host, and the port if it is not the default: no path, no trailing slash",
         ),
     }
 }
@@ -124,9 +133,10 @@ fn is_authority(text: &str) -> bool {
             .is_ok_and(|authority| !authority.host().is_empty())
 }
 
-/// A network, or a single address.
+/// Reads a network, or a single address as a network of one.
 pub(super) fn network(node: &Node<'_, '_>) -> Option<IpNet> {
     let text = node.text()?;
+    // Host bits are cleared: 10.1.2.3/8 means the network 10.0.0.0/8.
     let network = text.value.parse::<IpNet>().map(|network| network.trunc());
     match network
         .ok()
@@ -140,20 +150,20 @@ pub(super) fn network(node: &Node<'_, '_>) -> Option<IpNet> {
     }
 }
 
-/// A URL that paths can be put behind: http or https, without credentials, query and slash at the
-/// end.
+/// Reads a URL that paths are appended to: http or https, without credentials and query. Trailing
+/// slashes are removed.
 pub(super) fn base_url(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if has_credentials(&text.value) {
         return node.refuse_with(
-            "it has credentials in it",
-            "put them into `api_key` or `headers`",
+            "must not contain credentials",
+            "move them to `api_key` or `headers`",
         );
     }
     if text.value.contains(['?', '#']) {
         return node.refuse_with(
-            "it has a query",
-            "leave out everything from the `?` or `#` on",
+            "must not contain a query or a fragment",
+            "remove everything from the `?` or `#` on",
         );
     }
     if !is_http(&text.value) {
@@ -163,19 +173,20 @@ pub(super) fn base_url(node: &Node<'_, '_>) -> Option<String> {
         ));
     }
     let url = text.value.trim_end_matches('/');
+    // Whole endpoint URLs, as in vendors' examples, are a common mistake.
     match ["/chat/completions", "/messages", "/responses"]
         .iter()
         .find(|path| url.ends_with(*path))
     {
         Some(path) => node.refuse_with(
-            format!("it names the endpoint `{path}`"),
-            format!("leave out `{path}`: it is added to each request"),
+            format!("must not end with the endpoint `{path}`"),
+            format!("remove `{path}`: Sluicegate adds it to each request"),
         ),
         None => Some(url.to_owned()),
     }
 }
 
-/// The URL of an HTTP proxy. It may carry a password.
+/// Reads the URL of an HTTP proxy. It may contain a password, so it is kept as a secret.
 pub(super) fn proxy(node: &Node<'_, '_>) -> Option<SecretString> {
     let text = node.text()?;
     if is_http(&text.value) {
@@ -183,11 +194,11 @@ pub(super) fn proxy(node: &Node<'_, '_>) -> Option<SecretString> {
     }
     node.refuse_with(
         "expected the URL of an HTTP proxy like \"http://127.0.0.1:3128\"",
-        "only http and https proxies are built",
+        "only http and https proxies are supported",
     )
 }
 
-/// A URL that says who asks before its host.
+/// True if a URL contains user information (`user:password@`) before its host.
 pub(super) fn has_credentials(url: &str) -> bool {
     url.split_once("://").is_some_and(|(_, rest)| {
         rest.split(['/', '?', '#'])
@@ -196,7 +207,7 @@ pub(super) fn has_credentials(url: &str) -> bool {
     })
 }
 
-/// An http or https URL with a host.
+/// True for an http or https URL with a host.
 pub(super) fn is_http(text: &str) -> bool {
     let url = text.parse::<Uri>();
     url.is_ok_and(|url| {
@@ -205,13 +216,13 @@ pub(super) fn is_http(text: &str) -> bool {
     })
 }
 
-/// A folder that is there.
+/// Reads the path of an existing folder.
 pub(super) fn folder(node: &Node<'_, '_>) -> Option<PathBuf> {
     let text = node.text()?;
     existing(node, &text, Path::is_dir, "folder")
 }
 
-/// A file that is there.
+/// Reads the path of an existing file.
 pub(super) fn file(node: &Node<'_, '_>) -> Option<PathBuf> {
     let text = node.text()?;
     existing(node, &text, Path::is_file, "file")
@@ -224,11 +235,12 @@ fn existing(
     kind: &str,
 ) -> Option<PathBuf> {
     let path = node.doc.resolve(&text.value);
+    // An empty path would resolve to the configuration's folder.
     if text.value.is_empty() || !is(&path) {
-        let message = format!("there is no {kind} {}", text.quoted());
+        let message = format!("the {kind} {} does not exist", text.quoted());
         return node.refuse_with(
             message,
-            "relative paths begin at the configuration's folder",
+            "relative paths start at the folder of the configuration file",
         );
     }
     Some(path)
@@ -239,7 +251,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_proposed_for_what_was_meant() {
+    fn an_address_is_suggested_for_an_incomplete_one() {
         for (text, expected) in [
             (":8484", Some("127.0.0.1:8484")),
             ("8484", Some("127.0.0.1:8484")),
@@ -250,7 +262,7 @@ mod tests {
             ("99999", None),
         ] {
             assert_eq!(
-                meant(text),
+                suggested_address(text),
                 expected.map(|address| address.parse().unwrap()),
                 "{text}"
             );

@@ -1,8 +1,9 @@
-//! Defaults that differ from those of an earlier release, and whether a file relies on them.
+//! Defaults that differ from those of an earlier release, and the notes about files that rely on
+//! them.
 
 use super::table::Table;
 
-/// A key of `[server]`, and what changed.
+/// Keys of `[server]` with a changed default, each with its note.
 const CHANGED: [(&str, &str); 2] = [
     (
         "listen",
@@ -16,11 +17,11 @@ const CHANGED: [(&str, &str); 2] = [
     ),
 ];
 
-/// One sentence for each changed default that the file relies on.
-pub(super) fn relied_on(root: &Table<'_, '_>) -> Vec<&'static str> {
+/// Returns one note for each changed default that the file relies on.
+pub(super) fn notes(root: &Table<'_, '_>) -> Vec<&'static str> {
     let changed = CHANGED.iter();
     changed
-        .filter(|(key, _)| !super::check::given(root, key))
-        .map(|(_, sentence)| *sentence)
+        .filter(|(key, _)| !super::check::sets_server_key(root, key))
+        .map(|(_, note)| *note)
         .collect()
 }

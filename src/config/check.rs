@@ -1,7 +1,7 @@
-//! What only the whole configuration can tell: sections that do not go together.
+//! Checks across sections of the configuration.
 //!
-//! Invariants: nothing is said here of a file that could not be read whole, as what it lacks may be
-//! in the other part.
+//! Invariants: a file that was not fully parsed is not checked here, because a missing value may be
+//! in the unparsed part.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,21 @@ use super::node::Node;
 use super::table::Table;
 use crate::server::Listen;
 
-/// Checks what has been read against each other.
+/// Checks the values of different sections against each other, and reports contradictions.
 pub(super) fn check(root: &Table<'_, '_>, config: &Config, public: bool) {
     if root.doc.is_partial() {
         return;
     }
-    open_door(root, config, public);
-    admin(root, config);
-    twice(root, config);
-    nothing_to_ask(root, config);
-    limits_of_nobody(root, config);
+    check_open_access(root, config, public);
+    check_admin_token(root, config);
+    check_duplicate_addresses(root, config);
+    check_models(root, config);
+    check_limit_names(root, config);
 }
 
-/// Without authentication only this machine may ask, unless the operator says otherwise.
-fn open_door(root: &Table<'_, '_>, config: &Config, public: bool) {
+/// Requires loopback listeners if authentication is off, unless the operator set
+/// `auth.allow_public`.
+fn check_open_access(root: &Table<'_, '_>, config: &Config, public: bool) {
     if config.auth.required || public {
         return;
     }
@@ -35,22 +36,24 @@ fn open_door(root: &Table<'_, '_>, config: &Config, public: bool) {
         .find(|listen| !is_loopback(listen))
     {
         let message = format!(
-            "everybody who can reach {} could ask, as auth.mode is \"none\"",
+            "{} is reachable from other machines, and auth.mode \"none\" accepts every client",
             name(address)
         );
         let help = "set auth.mode = \"required\" and add [keys.<name>], listen on 127.0.0.1, or set auth.allow_public = true";
-        say(root, "listen", &message, help);
+        report(root, "listen", &message, help);
     }
 }
 
-fn admin(root: &Table<'_, '_>, config: &Config) {
+/// Requires an admin token if the admin listener is reachable from other machines.
+fn check_admin_token(root: &Table<'_, '_>, config: &Config) {
     let server = &config.server;
     if !is_loopback(&server.admin_listen)
         && server.admin_token.is_none()
-        && !given(root, "admin_token")
+        && !sets_server_key(root, "admin_token")
     {
-        let message = "an admin_token is needed where the operator's pages can be reached from other machines";
-        say(
+        let message =
+            "server.admin_token is required if the admin listener is reachable from other machines";
+        report(
             root,
             "admin_listen",
             message,
@@ -59,64 +62,67 @@ fn admin(root: &Table<'_, '_>, config: &Config) {
     }
 }
 
-/// One address cannot be listened on twice; port 0 is another one each time.
-fn twice(root: &Table<'_, '_>, config: &Config) {
+/// Rejects addresses that are used twice. Port 0 is exempt: the system assigns a new port each
+/// time.
+fn check_duplicate_addresses(root: &Table<'_, '_>, config: &Config) {
     let fixed = |listen: &&Listen| !matches!(listen, Listen::Tcp(address) if address.port() == 0);
     let mut names = BTreeSet::new();
     for listen in config.server.listen.iter().filter(fixed) {
         if !names.insert(name(listen)) {
-            say(
+            report(
                 root,
                 "listen",
-                &format!("{} is named twice", name(listen)),
-                "name each address once",
+                &format!("{} is listed twice", name(listen)),
+                "list each address once",
             );
         }
     }
     let admin = &config.server.admin_listen;
     if fixed(&admin) && names.contains(&name(admin)) {
-        let key = if given(root, "admin_listen") {
+        // The problem is reported at a key that the file contains: the other address may be a
+        // default.
+        let key = if sets_server_key(root, "admin_listen") {
             "admin_listen"
         } else {
             "listen"
         };
-        say(
+        report(
             root,
             key,
-            &format!("{} is both `listen` and `admin_listen`", name(admin)),
-            "give the operator's pages an address of their own",
+            &format!(
+                "{} is used by both `listen` and `admin_listen`",
+                name(admin)
+            ),
+            "use another address for `admin_listen`",
         );
     }
 }
 
-fn nothing_to_ask(root: &Table<'_, '_>, config: &Config) {
-    // Models and providers that are there and wrong have been told about already.
-    let none = root
+/// Rejects a configuration without any model that clients could request.
+fn check_models(root: &Table<'_, '_>, config: &Config) {
+    // Models and providers that are present but wrong have been reported already.
+    let no_models = root
         .read("models", |node| Some(is_empty(node)))
         .unwrap_or(!root.has("models"));
-    let wrong = root
+    let providers_wrong = root
         .read("providers", |node| Some(!is_empty(node)))
         .unwrap_or(false)
         && config.route.providers.is_empty();
-    if none
-        && !wrong
+    if no_models
+        && !providers_wrong
         && !config
             .route
             .providers
             .values()
             .any(|provider| provider.direct)
     {
-        let help = "name one: [models.smart] with route = [\"provider/model\"], or set `direct = true` on a provider";
-        root.missing::<()>(
-            "models",
-            "there is no model that anybody could ask for",
-            help,
-        );
+        let help = "add one: [models.smart] with route = [\"provider/model\"], or set `direct = true` on a provider";
+        root.missing::<()>("models", "no model is configured", help);
     }
 }
 
-/// A limit under a name that nobody has would be no limit, and nobody would know.
-fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
+/// Rejects limits of unknown models and teams: such a limit would silently never apply.
+fn check_limit_names(root: &Table<'_, '_>, config: &Config) {
     let names = |key: &str| {
         let read = |node: &Node<'_, '_>| {
             node.is_table()
@@ -131,17 +137,18 @@ fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
             .and_then(|(provider, _)| config.route.providers.get(provider));
         provider.is_some_and(|provider| provider.direct)
     };
-    // Models and keys that are there and wrong have been told about already.
+    // Models and keys that are present but wrong have been reported already.
     if names("models") == models.len() {
-        each_known(
+        report_unknown_names(
             root,
             "models",
             &models,
             direct,
             "no model has this name",
-            "limits.models takes the names of [models.<name>]",
+            "use the name of a [models.<name>] section",
         );
     }
+    // Tokens can bring teams that no key has, so with `auth.jwt` every team name is accepted.
     let tokens = root
         .read("auth", |node| {
             Table::open_any(node).map(|table| table.has("jwt"))
@@ -154,18 +161,19 @@ fn limits_of_nobody(root: &Table<'_, '_>, config: &Config) {
         .filter_map(|key| key.team.as_deref())
         .collect();
     if !tokens && names("keys") == config.auth.keys.len() {
-        each_known(
+        report_unknown_names(
             root,
             "teams",
             &teams,
             |_| false,
             "no key has this team",
-            "limits.teams takes what stands under `team` in [keys.<name>]",
+            "use a `team` of one of the [keys.<name>] sections",
         );
     }
 }
 
-fn each_known(
+/// Reports every entry of `limits.<key>` whose name is neither in `names` nor accepted by `known`.
+fn report_unknown_names(
     root: &Table<'_, '_>,
     key: &str,
     names: &[&str],
@@ -194,7 +202,9 @@ fn is_empty(node: &Node<'_, '_>) -> bool {
 
 fn is_loopback(listen: &Listen) -> bool {
     match listen {
+        // An IPv4-mapped address like ::ffff:127.0.0.1 is loopback as well.
         Listen::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        // A Unix socket cannot be reached from other machines.
         Listen::Unix(_) => true,
     }
 }
@@ -206,18 +216,20 @@ fn name(listen: &Listen) -> String {
     }
 }
 
-pub(super) fn given(root: &Table<'_, '_>, key: &str) -> bool {
+/// True if `[server]` sets `key`.
+pub(super) fn sets_server_key(root: &Table<'_, '_>, key: &str) -> bool {
     root.read("server", |node| {
         Table::open_any(node).map(|table| table.has(key))
     })
     .unwrap_or(false)
 }
 
-fn say(root: &Table<'_, '_>, key: &str, message: &str, help: &str) {
-    let told = root.read("server", |node| {
+/// Reports a problem at the key of `[server]`, or at the file if it relies on the key's default.
+fn report(root: &Table<'_, '_>, key: &str, message: &str, help: &str) {
+    let reported = root.read("server", |node| {
         Table::open_any(node)?.read(key, |node| Some(node.refuse_with::<()>(message, help)))
     });
-    if told.is_none() {
+    if reported.is_none() {
         root.missing::<()>(&format!("server.{key}"), message, help);
     }
 }

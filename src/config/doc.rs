@@ -1,7 +1,7 @@
-//! The file being read: its text, the places in it, and what has been found wrong so far.
+//! The file being read: its text, its places, and the problems found so far.
 //!
-//! Invariants: every problem goes through here, so that all are collected and none shows what the
-//! mask hides.
+//! Invariants: every problem is recorded here, so that all are collected and none displays a masked
+//! value.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,33 +11,32 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::interpolate::Surroundings;
+use super::excerpt::Excerpt;
+use super::interpolate::Sources;
 use super::mask;
 use super::problem::{Problem, Problems};
-use super::shown::Shown;
-use super::syntax::{self, Unreadable};
+use super::syntax::{self, SyntaxProblem};
 
-/// A place in the file, as a span of its text; `None` where something is missing from the file as a
-/// whole.
+/// A span of the file's text; `None` if the problem is about the file as a whole.
 pub(super) type Place = Option<Range<usize>>;
 
-/// The file.
+/// The file being read.
 pub(super) struct Doc<'a> {
     path: &'a Path,
     text: &'a str,
     env: &'a dyn Fn(&str) -> Option<String>,
-    /// Where each line begins.
+    /// The offset of each line's first byte.
     lines: Vec<usize>,
-    /// Where the text is not TOML.
+    /// The offsets at which the text is not TOML.
     broken: BTreeSet<usize>,
-    /// All values that could be secrets.
+    /// The spans of all values that could be secrets.
     values: Vec<Range<usize>>,
-    /// Where those begin that turned out to be none.
+    /// The first offsets of values that readers have declared not secret.
     public: RefCell<BTreeSet<usize>>,
-    found: RefCell<Vec<Found>>,
+    found: RefCell<Vec<Finding>>,
 }
 
-struct Found {
+struct Finding {
     place: Place,
     key: String,
     message: String,
@@ -45,19 +44,20 @@ struct Found {
 }
 
 impl<'a> Doc<'a> {
-    /// Parses `text` as far as it goes; where it is not TOML, problems have been found already.
+    /// Parses `text` as far as possible. Syntax errors are recorded as problems.
     pub(super) fn parse(
         path: &'a Path,
         text: &'a str,
         env: &'a dyn Fn(&str) -> Option<String>,
     ) -> (Self, Spanned<DeValue<'a>>) {
         let (table, errors) = DeTable::parse_recoverable(text);
+        // An empty span marks the file itself, which has no header to underline.
         let table = Spanned::new(0..0, DeValue::Table(table.into_inner()));
         let lines = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
         let mut values = Vec::new();
-        mask::values(&table, &mut values);
+        mask::secret_values(&table, &mut values);
         values.sort_by_key(|value| value.start);
         let broken = errors
             .iter()
@@ -73,20 +73,20 @@ impl<'a> Doc<'a> {
             public: RefCell::default(),
             found: RefCell::default(),
         };
-        for Unreadable {
+        for SyntaxProblem {
             place,
             message,
             help,
-        } in syntax::unreadable(text, &table, &errors)
+        } in syntax::problems_in(text, &table, &errors)
         {
             doc.problem(Some(place), "", message, help);
         }
         (doc, table)
     }
 
-    /// Says that something is wrong.
+    /// Records a problem.
     pub(super) fn problem(&self, place: Place, key: &str, message: String, help: Option<String>) {
-        self.found.borrow_mut().push(Found {
+        self.found.borrow_mut().push(Finding {
             place,
             key: key.to_owned(),
             message,
@@ -94,17 +94,18 @@ impl<'a> Doc<'a> {
         });
     }
 
-    /// The value at `place` is no secret: it may be shown.
+    /// Marks the value at `place` as not secret, so that messages may display it.
     pub(super) fn publish(&self, place: Range<usize>) {
         self.public.borrow_mut().insert(place.start);
     }
 
-    /// Parts of the file could not be read, so that what seems to be missing may be there.
+    /// True if parts of the file could not be parsed. A key that seems to be missing may then be in
+    /// an unparsed part.
     pub(super) fn is_partial(&self) -> bool {
         !self.broken.is_empty()
     }
 
-    /// The text could not be read within `place`.
+    /// True if `place` contains a syntax error.
     pub(super) fn is_broken(&self, place: &Range<usize>) -> bool {
         self.broken
             .range(place.start..=place.end.max(place.start))
@@ -112,15 +113,15 @@ impl<'a> Doc<'a> {
             .is_some()
     }
 
-    /// Where references in strings get their values from.
-    pub(super) fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings {
+    /// The environment and the folder that references in strings are resolved with.
+    pub(super) fn sources(&self) -> Sources<'_> {
+        Sources {
             env: self.env,
             folder: self.folder(),
         }
     }
 
-    /// A path of the configuration: relative ones begin at the file's folder.
+    /// Resolves a path of the configuration; a relative path starts at the file's folder.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         self.folder().join(path)
     }
@@ -134,13 +135,14 @@ impl<'a> Doc<'a> {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// Everything that has been found wrong, if anything has.
+    /// Returns all recorded problems; `None` if there are none.
     pub(super) fn problems(&self) -> Option<Problems> {
         let found = self.found.borrow();
+        // Masks are computed last, when all readers have published their values.
         let masks = self.masks();
         let list: Vec<_> = found
             .iter()
-            .map(|found| self.finish(found, &masks))
+            .map(|found| self.to_problem(found, &masks))
             .collect();
         (!list.is_empty()).then(|| Problems::new(self.path, list))
     }
@@ -154,8 +156,8 @@ impl<'a> Doc<'a> {
             .collect()
     }
 
-    fn finish(&self, found: &Found, masks: &[Range<usize>]) -> Problem {
-        let Found {
+    fn to_problem(&self, found: &Finding, masks: &[Range<usize>]) -> Problem {
+        let Finding {
             place,
             key,
             message,
@@ -165,14 +167,21 @@ impl<'a> Doc<'a> {
         let row = self.row(at);
         let line = self.line(row);
         let column = self.text_at(line.start..at).chars().count() + 1;
-        let shown = place.as_ref().map(|place| {
+        let excerpt = place.as_ref().map(|place| {
+            // The parser reports no values on a line that is not TOML, so the line gets masks of
+            // its own.
             let broken = self.is_broken(&line);
-            let own = if broken {
-                mask::line(self.text, line.clone())
+            let line_masks = if broken {
+                mask::secret_words(self.text, line.clone())
             } else {
                 Vec::new()
             };
-            Shown::new(self.text, line, place, if broken { &own } else { masks })
+            Excerpt::new(
+                self.text,
+                line,
+                place,
+                if broken { &line_masks } else { masks },
+            )
         });
         Problem {
             line: row + 1,
@@ -180,11 +189,11 @@ impl<'a> Doc<'a> {
             key: key.clone(),
             message: message.clone(),
             help: help.clone(),
-            shown,
+            excerpt,
         }
     }
 
-    /// `at`, moved back to where a character begins within the text.
+    /// Returns the largest character boundary of the text that is not after `at`.
     fn boundary(&self, at: usize) -> usize {
         (0..=at.min(self.text.len()))
             .rev()
@@ -192,7 +201,7 @@ impl<'a> Doc<'a> {
             .unwrap_or(0)
     }
 
-    /// The line of `at`, from 0.
+    /// Returns the line number of `at`, counted from 0.
     fn row(&self, at: usize) -> usize {
         self.lines
             .partition_point(|start| *start <= at)
@@ -205,6 +214,7 @@ impl<'a> Doc<'a> {
             .lines
             .get(row + 1)
             .map_or(self.text.len(), |next| next - 1);
+        // The CR of a Windows line end is not part of the line.
         let content = self.text_at(start..end).trim_end_matches('\r');
         start..start + content.len()
     }

@@ -1,79 +1,81 @@
-//! `${NAME}`, `${NAME:-default}` and `${file:PATH}` in strings; `$${` is a literal `${`.
+//! References in strings: `${NAME}`, `${NAME:-default}` and `${file:PATH}`; `$${` is a literal
+//! `${`.
 //!
-//! Invariants: works on parsed strings, never on the file's text, so that a value cannot become a
-//! key or a comment; what was put in is not looked at again; mistakes name the reference, never a
-//! value.
+//! Invariants: references are replaced in parsed strings, never in the file's text, so that a value
+//! cannot become a key or a comment; inserted values are not searched for references; errors name
+//! the reference, never a value.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-/// The largest file that `${file:PATH}` reads, bytes: secrets are small.
-const FILE_BOUND: u64 = 1 << 20;
+/// Maximum size of a file that `${file:PATH}` reads, bytes. Secrets are small.
+const MAX_FILE: u64 = 1 << 20;
 
-/// A reference that could not be followed.
+/// A reference that cannot be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mistake {
-    /// The reference as written, without its closing brace: to find its place.
+pub(super) struct BadReference {
+    /// The reference as written, without its closing brace. Used to find its place.
     pub(super) written: String,
-    /// What is wrong with it.
+    /// The description of the problem.
     pub(super) message: String,
-    /// What to do.
+    /// The remedy.
     pub(super) help: String,
 }
 
-/// Where values come from.
+/// The sources of values for references.
 #[derive(Clone, Copy)]
-pub(super) struct Surroundings<'a> {
-    /// The environment.
+pub(super) struct Sources<'a> {
+    /// Looks up an environment variable.
     pub(super) env: &'a dyn Fn(&str) -> Option<String>,
-    /// The folder that relative paths begin at.
+    /// The folder that relative paths start at.
     pub(super) folder: &'a Path,
 }
 
 /// A piece of a string.
 enum Piece<'a> {
     Text(&'a str),
-    /// What stands between the braces.
+    /// The text between the braces.
     Reference(&'a str),
-    /// All from a `${` that no brace closes.
+    /// The rest of the string after a `${` without a closing brace.
     Unclosed,
 }
 
-/// `text` with its references replaced; `None` where it has none.
+/// Returns `text` with its references replaced; `None` if it contains none.
 ///
 /// # Errors
-/// All references that could not be followed.
+/// Returns all references that cannot be resolved.
 pub(super) fn interpolate(
     text: &str,
-    around: Surroundings<'_>,
-) -> Result<Option<String>, Vec<Mistake>> {
+    sources: Sources<'_>,
+) -> Result<Option<String>, Vec<BadReference>> {
     if !text.contains("${") {
         return Ok(None);
     }
-    let (mut out, mut mistakes) = (String::new(), Vec::new());
+    let (mut out, mut bad) = (String::new(), Vec::new());
     for piece in pieces(text) {
         match piece {
             Piece::Text(text) => out.push_str(text),
-            Piece::Reference(inner) => match follow(inner, around) {
+            Piece::Reference(inner) => match resolve(inner, sources) {
                 Ok(value) => out.push_str(&value),
-                Err(mistake) => mistakes.push(mistake),
+                Err(bad_reference) => bad.push(bad_reference),
             },
-            Piece::Unclosed => mistakes.push(Mistake {
+            Piece::Unclosed => bad.push(BadReference {
                 written: "${".into(),
                 message: "a `${` is not closed".into(),
                 help: "close it with `}`, or write `$${` for a literal `${`".into(),
             }),
         }
     }
-    if mistakes.is_empty() {
+    if bad.is_empty() {
         Ok(Some(out))
     } else {
-        Err(mistakes)
+        Err(bad)
     }
 }
 
-/// Whether `text` says where its value is, and nothing of the value itself.
+/// True if `text` consists only of references without defaults, so that it contains no part of a
+/// secret.
 pub(super) fn is_reference(text: &str) -> bool {
     let plain = |piece| matches!(piece, Piece::Reference(inner) if inner.starts_with("file:") || is_name(inner));
     !text.is_empty() && pieces(text).all(plain)
@@ -101,7 +103,7 @@ fn piece(text: &str) -> Option<(Piece<'_>, &str)> {
             None => (Piece::Unclosed, ""),
         });
     }
-    // The first character is looked at already: it begins no reference.
+    // The checks above show that no reference begins at the first character, so it is skipped.
     let next = text.char_indices().skip(1).find(|(at, _)| {
         text.get(*at..)
             .is_some_and(|rest| rest.starts_with("$${") || rest.starts_with("${"))
@@ -118,31 +120,31 @@ fn is_name(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-fn follow(inner: &str, around: Surroundings<'_>) -> Result<String, Mistake> {
+fn resolve(inner: &str, sources: Sources<'_>) -> Result<String, BadReference> {
     if let Some(path) = inner.strip_prefix("file:") {
-        return file(path, around.folder);
+        return file(path, sources.folder);
     }
     let (name, default) = match inner.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),
     };
     if !is_name(name) {
-        return Err(malformed(name));
+        return Err(malformed_reference(name));
     }
     if default.is_some_and(|default| default.contains("${")) {
-        let message = format!("the default of `${{{name}:-…}}` has a reference in it");
-        return Err(Mistake {
+        let message = format!("the default of `${{{name}:-…}}` contains a reference");
+        return Err(BadReference {
             written: format!("${{{name}"),
             message,
-            help: "references cannot be nested: write the default out".into(),
+            help: "references cannot be nested: write the default as plain text".into(),
         });
     }
-    match ((around.env)(name), default) {
-        // As in a shell, an empty variable counts as not set where there is a default.
+    match ((sources.env)(name), default) {
+        // As in a shell, an empty variable counts as not set if there is a default.
         (Some(value), None) => Ok(value),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
         (_, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err(Mistake {
+        (None, None) => Err(BadReference {
             written: format!("${{{name}"),
             message: format!("the environment variable `{name}` is not set"),
             help: format!("set it, or give a default: `${{{name}:-…}}`"),
@@ -150,9 +152,9 @@ fn follow(inner: &str, around: Surroundings<'_>) -> Result<String, Mistake> {
     }
 }
 
-fn malformed(name: &str) -> Mistake {
-    // What stands between the braces may be a secret put there by mistake; it is quoted only where
-    // it looks like a name.
+fn malformed_reference(name: &str) -> BadReference {
+    // The text between the braces may be a secret put there by mistake, so it is quoted only if it
+    // looks like a name.
     let looks_like_name = name.len() <= 40
         && name
             .bytes()
@@ -163,30 +165,30 @@ fn malformed(name: &str) -> Mistake {
         "a `${…}` does not name an environment variable".to_owned()
     };
     let help = "write `${NAME}`, `${NAME:-default}` or `${file:PATH}`, or `$${` for a literal `${`";
-    Mistake {
+    BadReference {
         written: "${".into(),
         message,
         help: help.into(),
     }
 }
 
-fn file(path: &str, folder: &Path) -> Result<String, Mistake> {
+fn file(path: &str, folder: &Path) -> Result<String, BadReference> {
     let full = folder.join(path);
-    let mistake = |what: String| {
-        Mistake {
+    let bad_reference = |what: String| {
+        BadReference {
         written: format!("${{file:{path}"),
         message: format!("{} cannot be read: {what}", full.display()),
-        help: "name a small text file that Sluicegate may read; relative paths begin at the configuration's folder".into(),
+        help: "name a text file of at most 1 MiB that Sluicegate can read; relative paths start at the folder of the configuration file".into(),
     }
     };
     let mut text = String::new();
     File::open(&full)
-        .and_then(|file| file.take(FILE_BOUND + 1).read_to_string(&mut text))
-        .map_err(|error| mistake(error.to_string()))?;
-    if text.len() as u64 > FILE_BOUND {
-        return Err(mistake(format!("it is larger than {FILE_BOUND} bytes")));
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text))
+        .map_err(|error| bad_reference(error.to_string()))?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(bad_reference(format!("it is larger than {MAX_FILE} bytes")));
     }
-    // Editors and `echo` end a file with a line break that is no part of the secret.
+    // Editors and `echo` end a file with a line break that is not part of the secret.
     let end = text.trim_end_matches(['\n', '\r']).len();
     text.truncate(end);
     Ok(text)
@@ -205,12 +207,12 @@ mod tests {
         }
     }
 
-    fn done(text: &str, folder: &Path) -> Result<Option<String>, Vec<Mistake>> {
-        interpolate(text, Surroundings { env: &env, folder })
+    fn interpolated(text: &str, folder: &Path) -> Result<Option<String>, Vec<BadReference>> {
+        interpolate(text, Sources { env: &env, folder })
     }
 
     #[test]
-    fn references_are_replaced_and_not_looked_at_again() {
+    fn references_are_replaced_once() {
         for (text, expected) in [
             ("plain $ text {}", None),
             ("$", None),
@@ -226,7 +228,7 @@ mod tests {
             ("ü$${é${EMPTY}", Some("ü${é")),
         ] {
             assert_eq!(
-                done(text, Path::new("")).unwrap().as_deref(),
+                interpolated(text, Path::new("")).unwrap().as_deref(),
                 expected,
                 "{text}"
             );
@@ -234,11 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn all_mistakes_are_told_and_none_quotes_a_value() {
-        let mistakes = done("${ONE} ${KEY} ${TWO} ${sk-secret} ${", Path::new("")).unwrap_err();
-        let messages: Vec<_> = mistakes
+    fn all_bad_references_are_reported_without_values() {
+        let bad = interpolated("${ONE} ${KEY} ${TWO} ${sk-secret} ${", Path::new("")).unwrap_err();
+        let messages: Vec<_> = bad
             .iter()
-            .map(|mistake| mistake.message.as_str())
+            .map(|bad_reference| bad_reference.message.as_str())
             .collect();
         assert_eq!(
             messages,
@@ -250,9 +252,9 @@ mod tests {
             ]
         );
         assert!(
-            done("${A:-${B}}", Path::new("")).unwrap_err()[0]
+            interpolated("${A:-${B}}", Path::new("")).unwrap_err()[0]
                 .message
-                .contains("has a reference in it")
+                .contains("contains a reference")
         );
     }
 
@@ -261,10 +263,12 @@ mod tests {
         let scratch = Scratch::new();
         scratch.write("token", "sk-file\r\n");
         assert_eq!(
-            done("x${file:token}", scratch.path()).unwrap().as_deref(),
+            interpolated("x${file:token}", scratch.path())
+                .unwrap()
+                .as_deref(),
             Some("xsk-file")
         );
-        let missing = done("${file:none}", scratch.path()).unwrap_err();
+        let missing = interpolated("${file:none}", scratch.path()).unwrap_err();
         assert!(
             missing[0]
                 .message
@@ -274,18 +278,18 @@ mod tests {
     }
 
     #[test]
-    fn a_file_too_large_for_a_secret_is_refused() {
+    fn a_file_too_large_for_a_secret_is_rejected() {
         let scratch = Scratch::new();
-        scratch.write("big", &"x".repeat(usize::try_from(FILE_BOUND).unwrap() + 1));
+        scratch.write("big", &"x".repeat(usize::try_from(MAX_FILE).unwrap() + 1));
         assert!(
-            done("${file:big}", scratch.path()).unwrap_err()[0]
+            interpolated("${file:big}", scratch.path()).unwrap_err()[0]
                 .message
                 .contains("larger than")
         );
     }
 
     #[test]
-    fn only_bare_references_are_public() {
+    fn only_bare_references_may_be_displayed() {
         assert!(
             is_reference("${KEY}")
                 && is_reference("${file:/run/secret}")

@@ -1,8 +1,8 @@
-//! What of a configuration file may be shown, and what could be a secret.
+//! Finds the parts of a configuration file that could be secrets.
 //!
-//! Invariants: closed by default. A value is shown only when it was read as a public one, or says
-//! nothing but where its secret is (`"${NAME}"`). On lines that are not TOML, where no value has a
-//! key yet, only our own words are shown.
+//! Invariants: masked by default. A value is displayed only if a reader has published it, or if it
+//! only references the place of its secret (`"${NAME}"`). On lines that are not TOML, where values
+//! cannot be assigned to keys, only words of the configuration schema are displayed.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -12,31 +12,35 @@ use toml::de::DeValue;
 
 use super::{interpolate, schema};
 
-/// What stands for a masked value.
+/// The text displayed in place of a masked value.
 pub(super) const MASK: &str = "***";
 
-/// The most digits that a number may have and still be no secret.
-const DIGITS: usize = 6;
+/// Maximum number of digits of a number that is displayed; a longer one could be a secret.
+const MAX_DIGITS: usize = 6;
 
-/// The places of all values in `value` that could be secrets.
-pub(super) fn values(value: &Spanned<DeValue<'_>>, out: &mut Vec<Range<usize>>) {
+/// Collects the spans of all values in `value` that could be secrets.
+pub(super) fn secret_values(value: &Spanned<DeValue<'_>>, out: &mut Vec<Range<usize>>) {
     match value.get_ref() {
         DeValue::Boolean(_) => {}
         DeValue::String(text) if interpolate::is_reference(text) => {}
-        DeValue::Array(list) => list.iter().for_each(|value| values(value, out)),
-        DeValue::Table(table) => table.iter().for_each(|(_, value)| values(value, out)),
+        DeValue::Array(list) => list.iter().for_each(|value| secret_values(value, out)),
+        DeValue::Table(table) => table
+            .iter()
+            .for_each(|(_, value)| secret_values(value, out)),
         DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
             out.push(value.span());
         }
     }
 }
 
-/// The places in a line that is not TOML which could be parts of secrets.
-pub(super) fn line(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
+/// Returns the spans in a line that is not TOML that could be parts of secrets.
+pub(super) fn secret_words(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
     let content = text.get(line.clone()).unwrap_or_default();
+    // A section header contains no values.
     if is_header(content) {
         return Vec::new();
     }
+    // The key before the first `=` is displayed, even if it is not a known one.
     let from = content
         .split_once('=')
         .filter(|(key, _)| is_key(key))
@@ -47,9 +51,10 @@ pub(super) fn line(text: &str, line: Range<usize>) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// `[section` or `[[section`, whole or not.
+/// True for `[section` or `[[section`, also without closing brackets.
 fn is_header(content: &str) -> bool {
     let name = content.trim().trim_start_matches('[').trim_end_matches(']');
+    // A longer text in brackets could be a secret in a list.
     content.trim_start().starts_with('[') && is_key(name) && name.len() < 64
 }
 
@@ -79,12 +84,12 @@ fn is_public(content: &str, word: &Range<usize>) -> bool {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     let unit = word.get(digits..).unwrap_or_default();
     let number = digits > 0
-        && digits <= DIGITS
+        && digits <= MAX_DIGITS
         && matches!(
             unit,
             "" | "ms" | "s" | "m" | "h" | "d" | "B" | "KiB" | "MiB" | "GiB"
         );
-    number || schema::knows(word) || word.parse::<SocketAddr>().is_ok()
+    number || schema::is_known_word(word) || word.parse::<SocketAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -93,14 +98,14 @@ mod tests {
 
     fn masked(text: &str) -> String {
         let mut shown = text.to_owned();
-        for place in line(text, 0..text.len()).into_iter().rev() {
+        for place in secret_words(text, 0..text.len()).into_iter().rev() {
             shown.replace_range(place, "*");
         }
         shown
     }
 
     #[test]
-    fn lines_that_are_not_toml_show_our_words_alone() {
+    fn lines_that_are_not_toml_display_only_schema_words() {
         for (text, expected) in [
             ("mode = none", "mode = none"),
             ("api_key = sk-abc", "api_key = *"),
@@ -118,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_only_refers_to_its_secret_is_no_secret() {
+    fn a_bare_reference_is_not_masked() {
         let text =
             "a = \"${KEY}\"\nb = \"x${KEY}\"\nc = [12]\nd = true\ne = \"${KEY:-sk-default}\"";
         let table = toml::de::DeTable::parse(text).unwrap();
@@ -126,7 +131,7 @@ mod tests {
         table
             .get_ref()
             .iter()
-            .for_each(|(_, value)| values(value, &mut places));
+            .for_each(|(_, value)| secret_values(value, &mut places));
         let hidden: Vec<_> = places
             .into_iter()
             .map(|place| text.get(place).unwrap())

@@ -1,24 +1,25 @@
-//! The name that somebody probably meant.
+//! Suggestions for misspelt names.
 
-/// The one of `names` that is nearest to `wrong`, if any is near enough to be meant.
+/// Returns the one of `names` with the smallest edit distance to `wrong`, if it is close enough to
+/// be a misspelling.
 pub(super) fn nearest<'n>(
     wrong: &str,
     names: impl IntoIterator<Item = &'n str>,
 ) -> Option<&'n str> {
-    // Long texts are no misspelt names, and the distance costs the product of both lengths.
-    const LONGEST: usize = 64;
-    if wrong.len() > LONGEST {
+    // A long text is not a misspelt name, and the distance costs the product of both lengths.
+    const MAX_LENGTH: usize = 64;
+    if wrong.len() > MAX_LENGTH {
         return None;
     }
     let lower = wrong.to_lowercase();
-    let near = |name: &&str| name.len() <= LONGEST;
-    let measured = names.into_iter().filter(near).map(|name| {
+    let short_enough = |name: &&str| name.len() <= MAX_LENGTH;
+    let candidates = names.into_iter().filter(short_enough).map(|name| {
         (
             strsim::damerau_levenshtein(&lower, &name.to_lowercase()),
             name,
         )
     });
-    let (distance, name) = measured.min_by_key(|(distance, _)| *distance)?;
+    let (distance, name) = candidates.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + name.chars().count() / 4 && distance < name.chars().count()).then_some(name)
 }
 
@@ -27,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_near_names_are_proposed() {
+    fn only_near_names_are_suggested() {
         let names = ["listen", "drain", "max_body"];
         for (wrong, expected) in [
             ("lisetn", Some("listen")),

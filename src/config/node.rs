@@ -1,8 +1,8 @@
-//! A value of the file with its key and place, and how plain values are read from it.
+//! A value of the file with its key and place, and the readers of plain values.
 //!
-//! Invariants: a reader gives `None` only after it has said why, or where the text itself is broken
-//! (which has been said already). It publishes what it reads, secrets excepted; so a value of the
-//! wrong type that no reader took stays masked.
+//! Invariants: a reader returns `None` only after it has reported a problem, or if the text itself
+//! is not TOML (already reported). A reader publishes every value it reads, except secrets; a value
+//! of the wrong type that no reader accepted stays masked.
 
 use std::num::IntErrorKind;
 use std::ops::Range;
@@ -24,22 +24,24 @@ pub(super) struct Node<'n, 'a> {
     pub(super) value: &'n Spanned<DeValue<'a>>,
 }
 
-/// A string of the file, its references replaced.
+/// A string of the file, with its references replaced.
 #[derive(Clone)]
 pub(super) struct Text {
-    /// What it says.
+    /// The string's content.
     pub(super) value: String,
-    /// It stands in the file as it is, so that a message may quote it.
+    /// True if the file contains this exact string, so that a message may quote it. A value from a
+    /// reference may be a secret.
     literal: bool,
 }
 
 impl Text {
-    /// How a message names it: quoted where it stands in the file, described where it came from
-    /// elsewhere.
+    /// Returns the text for a message: quoted if the file contains it, described if it comes from a
+    /// reference.
     pub(super) fn quoted(&self) -> String {
         const LONGEST: usize = 60;
+        // A long value would hide the rest of the message.
         match self.value.char_indices().nth(LONGEST) {
-            _ if !self.literal => "what its reference gives".into(),
+            _ if !self.literal => "the value of its reference".into(),
             Some((end, _)) => format!("{:?}…", self.value.get(..end).unwrap_or_default()),
             None => format!("{:?}", self.value),
         }
@@ -47,19 +49,19 @@ impl Text {
 }
 
 impl<'n> Node<'n, '_> {
-    /// Its place.
+    /// The span of the value in the file.
     pub(super) fn place(&self) -> Range<usize> {
         self.value.span()
     }
 
-    /// Says what is wrong with it.
+    /// Reports a problem with this value. Returns `None`.
     pub(super) fn refuse<T>(&self, message: impl Into<String>) -> Option<T> {
         self.doc
             .problem(Some(self.place()), self.key, message.into(), None);
         None
     }
 
-    /// Says what is wrong with it, and what to do.
+    /// Reports a problem with this value, and its remedy. Returns `None`.
     pub(super) fn refuse_with<T>(
         &self,
         message: impl Into<String>,
@@ -74,7 +76,7 @@ impl<'n> Node<'n, '_> {
         None
     }
 
-    /// It is of another type than `expected`.
+    /// Reports that the value has another type than `expected`.
     pub(super) fn mismatch<T>(&self, expected: &str) -> Option<T> {
         self.refuse(format!("expected {expected}, found {}", self.kind()))
     }
@@ -84,44 +86,48 @@ impl<'n> Node<'n, '_> {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
             DeValue::Float(_) => "a decimal number",
-            DeValue::Boolean(_) => "true or false",
+            DeValue::Boolean(_) => "a boolean",
             DeValue::Datetime(_) => "a date",
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         }
     }
 
-    /// A string that may be shown.
+    /// Reads a string that messages may display.
     pub(super) fn text(&self) -> Option<Text> {
         self.text_or("a string")
     }
 
-    /// A string that may be shown; `expected` says what it is for.
+    /// Reads a string that messages may display; `expected` describes it in messages.
     pub(super) fn text_or(&self, expected: &str) -> Option<Text> {
         self.publish();
         self.string(expected)
     }
 
-    /// A string that nobody may see.
+    /// Reads a secret: a string that is never displayed.
     pub(super) fn secret(&self) -> Option<Text> {
         let text = self.string("a string")?;
         if text.value.is_empty() {
-            return self.refuse_with("it is empty", "name its secret, or leave the key out");
+            return self.refuse_with(
+                "must not be empty",
+                "set it to the secret, or remove the key",
+            );
         }
         Some(text)
     }
 
-    /// It is of another type than `expected`, and no secret.
-    pub(super) fn unlike<T>(&self, expected: &str) -> Option<T> {
+    /// Reports that the value has another type than `expected`, and publishes it as not secret.
+    pub(super) fn public_mismatch<T>(&self, expected: &str) -> Option<T> {
         self.publish();
         self.mismatch(expected)
     }
 
-    /// It may be shown.
+    /// Allows messages to display the value.
     pub(super) fn publish(&self) {
-        // A URL may carry a password before its host.
-        let hidden = matches!(self.value.get_ref(), DeValue::String(text) if has_credentials(text));
-        if !hidden {
+        // A URL can contain a password before its host.
+        let may_be_secret =
+            matches!(self.value.get_ref(), DeValue::String(text) if has_credentials(text));
+        if !may_be_secret {
             self.doc.publish(self.place());
         }
     }
@@ -130,7 +136,7 @@ impl<'n> Node<'n, '_> {
         let DeValue::String(text) = self.value.get_ref() else {
             return self.mismatch(expected);
         };
-        match interpolate::interpolate(text, self.doc.surroundings()) {
+        match interpolate::interpolate(text, self.doc.sources()) {
             Ok(None) => Some(Text {
                 value: text.as_ref().to_owned(),
                 literal: true,
@@ -139,20 +145,26 @@ impl<'n> Node<'n, '_> {
                 value,
                 literal: false,
             }),
-            Err(mistakes) => {
-                for mistake in mistakes {
-                    let place = self.find(&mistake.written);
-                    self.doc
-                        .problem(Some(place), self.key, mistake.message, Some(mistake.help));
+            Err(bad) => {
+                for bad_reference in bad {
+                    let place = self.find(&bad_reference.written);
+                    self.doc.problem(
+                        Some(place),
+                        self.key,
+                        bad_reference.message,
+                        Some(bad_reference.help),
+                    );
                 }
                 None
             }
         }
     }
 
-    /// Where `written` stands in it.
+    /// Returns the span of the reference that begins with `written` inside the value, or the whole
+    /// value if the reference is not found.
     fn find(&self, written: &str) -> Range<usize> {
         let place = self.place();
+        // The TOML text may escape characters of the reference; the whole value is underlined then.
         let Some(at) = self.doc.text_at(place.clone()).find(written) else {
             return place;
         };
@@ -165,16 +177,15 @@ impl<'n> Node<'n, '_> {
         start..end
     }
 
-    /// `true` or `false`, also as the text that a reference gives.
+    /// Reads `true` or `false`, also as the text of a reference.
     pub(super) fn boolean(&self) -> Option<bool> {
         match self.value.get_ref() {
             DeValue::Boolean(value) => Some(*value),
+            // References exist only in strings; a string without one is a mistake.
             DeValue::String(text) if text.contains("${") => match self.text()?.value.as_str() {
                 "true" => Some(true),
                 "false" => Some(false),
-                _ => {
-                    self.refuse("expected true or false, found something else behind its reference")
-                }
+                _ => self.refuse("expected true or false, found another value in its reference"),
             },
             _ => {
                 self.publish();
@@ -183,11 +194,12 @@ impl<'n> Node<'n, '_> {
         }
     }
 
-    /// A whole number from `from` to `to`, also as the text that a reference gives.
+    /// Reads a whole number from `from` to `to`, also as the text of a reference.
     pub(super) fn number(&self, from: u64, to: u64) -> Option<u64> {
         let range = format!("a whole number from {from} to {to}");
-        // How far it may go is of interest only to who goes beyond.
-        let usual = if to < u32::MAX.into() {
+        // A technical maximum distracts in a message; it is named only to operators whose value
+        // exceeds it.
+        let lower_bound = if to < u32::MAX.into() {
             range.clone()
         } else {
             format!("a whole number of at least {from}")
@@ -197,33 +209,34 @@ impl<'n> Node<'n, '_> {
             DeValue::String(text) if text.contains("${") => self.text()?.value.parse(),
             _ => {
                 self.publish();
-                return self.mismatch(&usual);
+                return self.mismatch(&lower_bound);
             }
         };
         self.publish();
         match read {
             Ok(number) if (from..=to).contains(&number) => Some(number),
             Ok(number) if number > to => self.refuse(format!("expected {range}")),
+            // Digits that overflow `u64` exceed `to` as well.
             Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
                 self.refuse(format!("expected {range}"))
             }
-            _ => self.refuse(format!("expected {usual}")),
+            _ => self.refuse(format!("expected {lower_bound}")),
         }
     }
 
-    /// One of `words`.
-    pub(super) fn word(&self, words: &[Word]) -> Option<Word> {
+    /// Reads one of `words`.
+    pub(super) fn one_of(&self, words: &[Word]) -> Option<Word> {
         let expected = format!(
             "one of {}",
             words
                 .iter()
-                .map(|word| format!("{word:?}"))
+                .map(|one_of| format!("{one_of:?}"))
                 .collect::<Vec<_>>()
                 .join(", ")
         );
         let text = self.text_or(&expected)?;
-        if let Some(word) = words.iter().find(|word| **word == text.value) {
-            return Some(word);
+        if let Some(one_of) = words.iter().find(|one_of| **one_of == text.value) {
+            return Some(one_of);
         }
         let message = format!("expected {expected}, found {}", text.quoted());
         match nearest(&text.value, words.iter().copied()) {
@@ -232,7 +245,8 @@ impl<'n> Node<'n, '_> {
         }
     }
 
-    /// A list, each item read by `read`. All items are read, also after one that is wrong.
+    /// Reads a list, each item with `read`. All items are read, also after a wrong one, so that
+    /// every problem is reported.
     pub(super) fn list<T>(
         &self,
         expected: &str,
@@ -259,15 +273,16 @@ impl<'n> Node<'n, '_> {
                 })
             })
             .collect();
+        // Collected only now: collecting lazily would stop at the first wrong item.
         read.into_iter().collect()
     }
 
-    /// It is a list.
+    /// True if the value is a list.
     pub(super) fn is_list(&self) -> bool {
         matches!(self.value.get_ref(), DeValue::Array(_))
     }
 
-    /// It is a table.
+    /// True if the value is a table.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.value.get_ref(), DeValue::Table(_))
     }

@@ -1,10 +1,9 @@
-//! What a known provider's name brings: its wires, its addresses, how it is keyed, and what it does
-//! its own way.
+//! Presets: the wires, addresses, authentication and quirks of known providers.
 //!
-//! Invariants: `table` is the one list of presets; configuration, messages, documentation and tests
-//! iterate over it.
+//! Invariants: `table` is the only list of presets; configuration, messages, documentation and
+//! tests iterate over it.
 
-mod shown;
+mod listing;
 mod table;
 
 use super::schema::Word;
@@ -13,19 +12,19 @@ use crate::model::target::Auth;
 use crate::model::wire::WireId;
 use table::PRESETS;
 
-pub use shown::{markdown, rows};
+pub use listing::{markdown, rows};
 
-/// What an account speaks.
+/// The protocol of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Speaks {
+pub(super) enum Protocol {
     /// A wire over HTTP.
     Http(WireId),
-    /// It plays recordings.
+    /// Recordings played from a folder.
     Replay,
 }
 
-impl Speaks {
-    /// The name in the configuration.
+impl Protocol {
+    /// Its name in the configuration.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Http(wire) => wire.name(),
@@ -33,30 +32,31 @@ impl Speaks {
         }
     }
 
-    /// What goes by that name in the configuration.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    /// Returns the protocol with this name in the configuration.
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         if name == "replay" {
             Some(Self::Replay)
         } else {
-            WireId::named(name).map(Self::Http)
+            WireId::from_name(name).map(Self::Http)
         }
     }
 
-    /// Where the wire's maker has it.
-    pub(super) fn home(self) -> &'static str {
-        let usual = PRESETS
+    /// Returns the address of the vendor that defined the wire, as an example for messages. Empty
+    /// if no preset has the wire.
+    pub(super) fn example_address(self) -> &'static str {
+        let default_endpoint = PRESETS
             .iter()
-            .filter_map(Preset::usual)
-            .find(|way| way.speaks == self);
-        usual
-            .or_else(|| PRESETS.iter().find_map(|preset| preset.way(self)))
-            .map_or("", |way| way.address)
+            .filter_map(Preset::default_endpoint)
+            .find(|endpoint| endpoint.protocol == self);
+        default_endpoint
+            .or_else(|| PRESETS.iter().find_map(|preset| preset.endpoint(self)))
+            .map_or("", |endpoint| endpoint.address)
     }
 
-    /// What a server of this wire is taken to do its own way where no preset says it.
+    /// Returns the quirks assumed for a server of this wire without a preset.
     pub(super) fn quirks(self) -> Quirks {
-        // Servers compatible with OpenAI's older API outnumber those that know its newer name for
-        // the output maximum.
+        // Servers compatible with OpenAI's older API outnumber those that accept
+        // `max_completion_tokens`, its newer name for the output maximum.
         Quirks {
             max_tokens: self == Self::Http(WireId::OpenaiChat),
             ..Quirks::NONE
@@ -67,105 +67,107 @@ impl Speaks {
 /// A known provider.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Preset {
-    /// Its name.
+    /// The preset's name.
     pub(super) name: &'static str,
-    /// How its address and credential are configured.
+    /// The keys that configure its address and credential.
     pub(super) kind: Kind,
-    /// The ways it may be asked, the usual one first.
-    pub(super) ways: &'static [Way],
-    /// The environment variable its key usually is in; empty where it has none.
-    pub(super) variable: &'static str,
-    /// What an abort does to its bill.
-    pub(super) abort: Abort,
-    /// What to know about it, in a few words of Markdown.
+    /// Its endpoints, the default first. Each has another protocol.
+    pub(super) endpoints: &'static [Endpoint],
+    /// The usual environment variable of its API key; empty if it needs none.
+    pub(super) key_variable: &'static str,
+    /// The effect of an abort on its bill.
+    pub(super) abort_billing: AbortBilling,
+    /// A short note for the operator, in Markdown.
     pub(super) note: &'static str,
 }
 
-/// How an account's address and credential are configured.
+/// The keys that configure a provider's address and credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// One address, and a key that is needed there.
+    /// A fixed address and a required API key.
     Keyed,
-    /// A server of one's own, which may want a key.
+    /// A server run by the operator, with an optional API key.
     Local,
-    /// A resource of Azure, with a key or an application of Entra.
+    /// An Azure resource, with an API key or an Entra application.
     Azure,
-    /// A region of AWS, with a key or AWS's own credentials.
+    /// An AWS region, with an API key or AWS credentials.
     Bedrock,
-    /// A project of Google Cloud, or a key.
+    /// A Google Cloud project, or an API key.
     Vertex,
-    /// A folder.
+    /// A folder of recordings.
     Replay,
 }
 
-/// One way of asking a provider.
+/// One endpoint of a provider: an address with its protocol.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Way {
-    /// What it speaks.
-    pub(super) speaks: Speaks,
-    /// Where it is. `<…>` stands for what the configuration says.
+pub(super) struct Endpoint {
+    /// Its protocol.
+    pub(super) protocol: Protocol,
+    /// Its base URL. `<…>` stands for a value of the configuration.
     pub(super) address: &'static str,
-    /// How a key is carried, where that is not as the wire has it.
+    /// The header that carries the API key, if it differs from the wire's.
     pub(super) auth: Option<Auth>,
-    /// What it does its own way.
+    /// Its deviations from the wire.
     pub(super) quirks: Quirks,
 }
 
-/// What becomes of the bill when a request is aborted.
+/// The effect of an aborted request on the provider's bill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Abort {
-    /// What was generated until then is billed.
-    Stops,
+pub(super) enum AbortBilling {
+    /// Only the tokens generated until the abort are billed.
+    Partial,
     /// The whole answer is billed.
-    GoesOn,
-    /// It depends.
+    Whole,
+    /// It depends on the model, route or build.
     Depends,
-    /// Nobody has said.
+    /// The provider does not document it.
     Unknown,
     /// Nothing is billed.
     Free,
 }
 
 impl Preset {
-    /// The preset of that name.
-    pub(super) fn named(name: &str) -> Option<&'static Self> {
+    /// Returns the preset with this name.
+    pub(super) fn from_name(name: &str) -> Option<&'static Self> {
         PRESETS.iter().find(|preset| preset.name == name)
     }
 
-    /// The way it is asked where nothing else is said.
-    pub(super) fn usual(&self) -> Option<&'static Way> {
-        self.ways.first()
+    /// Returns the endpoint used if the configuration sets no `wire`.
+    pub(super) fn default_endpoint(&self) -> Option<&'static Endpoint> {
+        self.endpoints.first()
     }
 
-    /// The way that speaks so, if it has one.
-    pub(super) fn way(&self, speaks: Speaks) -> Option<&'static Way> {
-        self.ways.iter().find(|way| way.speaks == speaks)
+    /// Returns the endpoint with this protocol, if there is one.
+    pub(super) fn endpoint(&self, protocol: Protocol) -> Option<&'static Endpoint> {
+        self.endpoints
+            .iter()
+            .find(|endpoint| endpoint.protocol == protocol)
     }
 
-    /// What it does its own way, when asked in this one.
-    pub(super) fn quirks(&self, way: &Way) -> Quirks {
+    /// Returns the quirks of an endpoint, including the provider's billing of aborted requests.
+    pub(super) fn quirks(&self, endpoint: &Endpoint) -> Quirks {
         Quirks {
-            bills_whole: self.abort == Abort::GoesOn,
-            ..way.quirks
+            bills_whole: self.abort_billing == AbortBilling::Whole,
+            ..endpoint.quirks
         }
     }
 }
 
-/// The names of all known providers, in the order of the documentation.
-pub(super) const WORDS: &[Word] = &words();
+/// The names of all presets, in the order of the documentation.
+pub(super) const NAMES: &[Word] = &names();
 
 #[expect(
     clippy::indexing_slicing,
     reason = "a loop over both arrays, which are of one length, at compile time"
 )]
-const fn words() -> [Word; PRESETS.len()] {
-    let mut words = [""; PRESETS.len()];
+const fn names() -> [Word; PRESETS.len()] {
+    let mut names = [""; PRESETS.len()];
     let mut at = 0;
-    while at < words.len() {
-        words[at] = PRESETS[at].name;
+    while at < names.len() {
+        names[at] = PRESETS[at].name;
         at += 1;
     }
-    words
+    names
 }
 
 #[cfg(test)]
@@ -173,26 +175,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_can_be_asked_in_ways_of_its_own() {
+    fn every_preset_has_distinct_endpoints() {
         for preset in &PRESETS {
             assert!(
-                std::ptr::eq(Preset::named(preset.name).unwrap(), preset),
+                std::ptr::eq(Preset::from_name(preset.name).unwrap(), preset),
                 "{} is there twice",
                 preset.name
             );
-            assert!(preset.usual().is_some(), "{}", preset.name);
-            for (at, way) in preset.ways.iter().enumerate() {
+            assert!(preset.default_endpoint().is_some(), "{}", preset.name);
+            for (at, endpoint) in preset.endpoints.iter().enumerate() {
                 assert!(
-                    preset.ways[..at]
+                    preset.endpoints[..at]
                         .iter()
-                        .all(|other| other.speaks != way.speaks),
+                        .all(|other| other.protocol != endpoint.protocol),
                     "{} {:?}",
                     preset.name,
-                    way.speaks
+                    endpoint.protocol
                 );
-                assert!(!way.address.ends_with('/'), "{}", way.address);
+                assert!(!endpoint.address.ends_with('/'), "{}", endpoint.address);
                 assert_eq!(
-                    way.speaks == Speaks::Replay,
+                    endpoint.protocol == Protocol::Replay,
                     preset.kind == Kind::Replay,
                     "{}",
                     preset.name
@@ -202,21 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn every_wire_has_a_home() {
+    fn every_wire_has_an_example_address() {
         for wire in WireId::ALL {
-            assert!(Speaks::Http(wire).home().starts_with("http"), "{wire:?}");
+            assert!(
+                Protocol::Http(wire).example_address().starts_with("http"),
+                "{wire:?}"
+            );
         }
     }
 
     #[test]
-    fn whoever_needs_a_key_has_a_variable_for_it() {
+    fn every_preset_that_requires_a_key_names_its_variable() {
         for preset in PRESETS.iter().filter(|preset| preset.kind == Kind::Keyed) {
             assert!(
                 preset
-                    .variable
+                    .key_variable
                     .bytes()
                     .all(|b| b.is_ascii_uppercase() || b == b'_')
-                    && !preset.variable.is_empty(),
+                    && !preset.key_variable.is_empty(),
                 "{}",
                 preset.name
             );

@@ -1,33 +1,32 @@
-//! What is wrong with a configuration: all of it at once, each problem with its place and what to
-//! do.
+//! The problems of a configuration: all at once, each with its place and its remedy.
 //!
-//! Invariants: a problem holds no secret. The source line it shows has been masked (`shown`), and
-//! messages quote only what a reader has read as public.
+//! Invariants: a problem contains no secret. Its source line is masked (`excerpt`), and messages
+//! quote only values that a reader has published.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::shown::Shown;
+use super::excerpt::Excerpt;
 
-/// One thing that is wrong.
+/// One problem of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The line, from 1; 0 where the file as a whole is meant.
+    /// The line, from 1; 0 if the problem is about the whole file.
     pub line: usize,
-    /// The column in characters, from 1; 0 where the file as a whole is meant.
+    /// The column in characters, from 1; 0 if the problem is about the whole file.
     pub column: usize,
-    /// The key, `providers.openai.api_key`; empty where it is not about one key.
+    /// The key, for example `providers.openai.api_key`; empty if the problem is not about one key.
     pub key: String,
-    /// What is wrong, and what was expected.
+    /// The description of the problem: the value found and the value expected.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub help: Option<String>,
-    /// The source line with its secrets masked, where there is one to show.
-    pub(super) shown: Option<Shown>,
+    /// The masked source line; `None` if the problem is about the whole file.
+    pub(super) excerpt: Option<Excerpt>,
 }
 
 impl Problem {
-    /// A problem with the file as a whole.
+    /// Returns a problem about the whole file.
     pub(super) fn of_file(message: String, help: &str) -> Self {
         Self {
             line: 0,
@@ -35,12 +34,12 @@ impl Problem {
             key: String::new(),
             message,
             help: Some(help.to_owned()),
-            shown: None,
+            excerpt: None,
         }
     }
 }
 
-/// Everything that is wrong with one file, in the order of its lines. Never empty.
+/// All problems of one file, in the order of its lines. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems {
     file: PathBuf,
@@ -48,8 +47,10 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// The problems of `file`, sorted by place; the same thing said twice is said once.
+    /// Collects the problems of `file`, sorted by place, without duplicates.
     pub(super) fn new(file: &Path, mut list: Vec<Problem>) -> Self {
+        // Two readers may report the same problem of one value; sorting makes the duplicates
+        // neighbours.
         list.sort_by_key(|problem| (problem.line, problem.column));
         list.dedup();
         Self {
@@ -58,12 +59,12 @@ impl Problems {
         }
     }
 
-    /// The one problem of `file`.
+    /// Returns the problems of a file that has only this one.
     pub(super) fn one(file: &Path, problem: Problem) -> Self {
         Self::new(file, vec![problem])
     }
 
-    /// The file they are in.
+    /// The file that the problems are in.
     #[must_use]
     pub fn file(&self) -> &Path {
         &self.file
@@ -99,17 +100,17 @@ fn write_one(f: &mut fmt::Formatter<'_>, file: &Path, problem: &Problem) -> fmt:
         write!(f, " {}:", problem.key)?;
     }
     writeln!(f, " {}", problem.message)?;
-    if let Some(shown) = &problem.shown {
+    if let Some(excerpt) = &problem.excerpt {
         let number = problem.line.to_string();
-        writeln!(f, "  {number} | {}", shown.line)?;
+        writeln!(f, "  {number} | {}", excerpt.line)?;
         writeln!(
             f,
             "  {:gutter$} | {:caret$}{}",
             "",
             "",
-            "^".repeat(shown.width.max(1)),
+            "^".repeat(excerpt.width.max(1)),
             gutter = number.len(),
-            caret = shown.caret
+            caret = excerpt.caret
         )?;
     }
     match &problem.help {
@@ -135,14 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn problems_come_in_the_order_of_lines_and_once() {
+    fn problems_are_sorted_by_line_and_deduplicated() {
         let at = |line| Problem {
             line,
             column: 1,
             key: "k".into(),
             message: "m".into(),
             help: None,
-            shown: None,
+            excerpt: None,
         };
         let problems = Problems::new(Path::new("c.toml"), vec![at(3), at(1), at(3)]);
         assert_eq!(

@@ -7,42 +7,43 @@ use toml::de::DeValue;
 
 use super::node::{Node, Text};
 
-/// The longest duration, so that no clock overflows.
-pub(super) const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Maximum duration: longer ones could overflow when added to a clock.
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
 const DURATION: &str = "a duration like \"500ms\", \"15s\", \"5m\" or \"1h\"";
 const SIZE: &str = "a size like \"8MiB\", \"512KiB\" or a number of bytes";
 
-/// A duration, zero included.
+/// Reads a duration, zero included.
 pub(super) fn duration(node: &Node<'_, '_>) -> Option<Duration> {
+    // A number without a unit is a common mistake, so the remedy repeats it with a unit.
     if let DeValue::Integer(digits) = node.value.get_ref() {
         node.doc.publish(node.place());
         return node.refuse_with(
             format!("expected {DURATION}, found a number"),
-            format!("give it a unit: \"{}s\"", digits.as_str()),
+            format!("add a unit: \"{}s\"", digits.as_str()),
         );
     }
     let text = node.text_or(DURATION)?;
     let Some(duration) = parse_duration(&text.value) else {
         return node.refuse(format!("expected {DURATION}, found {}", text.quoted()));
     };
-    if duration > LONGEST {
-        return node.refuse("it is longer than a year");
+    if duration > MAX_DURATION {
+        return node.refuse("must be at most 366 days");
     }
     Some(duration)
 }
 
-/// A duration above zero.
-pub(super) fn span(node: &Node<'_, '_>) -> Option<Duration> {
+/// Reads a duration above zero.
+pub(super) fn positive_duration(node: &Node<'_, '_>) -> Option<Duration> {
     let duration = duration(node)?;
     if duration.is_zero() {
-        node.refuse("it must be longer than zero")
+        node.refuse("must be longer than zero")
     } else {
         Some(duration)
     }
 }
 
-/// `15s`; also used where a duration is part of a text.
+/// Parses a duration like `15s`, also one that is part of a longer value.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let (count, unit) = split(text)?;
     let seconds = match unit {
@@ -56,7 +57,7 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     count.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// A number of bytes, at least one.
+/// Reads a number of bytes, at least one.
 pub(super) fn size(node: &Node<'_, '_>) -> Option<usize> {
     if matches!(node.value.get_ref(), DeValue::Integer(_)) {
         return node
@@ -66,7 +67,7 @@ pub(super) fn size(node: &Node<'_, '_>) -> Option<usize> {
     let text = node.text_or(SIZE)?;
     match parse_size(&text.value) {
         Ok(size) if size > 0 => Some(size),
-        Ok(_) => node.refuse("it must be larger than zero"),
+        Ok(_) => node.refuse("must be larger than zero"),
         Err(help) => refuse_size(node, &text, help),
     }
 }
@@ -79,7 +80,7 @@ fn refuse_size<T>(node: &Node<'_, '_>, text: &Text, help: Option<String>) -> Opt
     }
 }
 
-/// `8MiB`, or why not, where there is something to say.
+/// Parses a size like `8MiB`. The error is the remedy, if there is a specific one.
 fn parse_size(text: &str) -> Result<usize, Option<String>> {
     let (count, unit) = split(text).ok_or(None)?;
     let shift = match unit {
@@ -87,18 +88,19 @@ fn parse_size(text: &str) -> Result<usize, Option<String>> {
         "KiB" => 10,
         "MiB" => 20,
         "GiB" => 30,
-        _ => return Err(binary(unit).map(|unit| format!("write \"{count}{unit}\""))),
+        _ => return Err(binary_unit(unit).map(|unit| format!("write \"{count}{unit}\""))),
     };
+    // A Rust allocation has at most `isize::MAX` bytes.
     let count = usize::try_from(count)
         .ok()
         .filter(|count| *count <= isize::MAX.unsigned_abs() >> shift);
-    count
-        .map(|count| count << shift)
-        .ok_or_else(|| Some("it is more than a machine can have".into()))
+    count.map(|count| count << shift).ok_or_else(|| {
+        Some("choose a smaller size: this one exceeds the machine's address space".into())
+    })
 }
 
-/// The unit that somebody meant who wrote a decimal or a short one.
-fn binary(unit: &str) -> Option<&'static str> {
+/// Suggests the binary unit for a decimal or short one.
+fn binary_unit(unit: &str) -> Option<&'static str> {
     match unit.to_ascii_lowercase().as_str() {
         "k" | "kb" | "kib" => Some("KiB"),
         "m" | "mb" | "mib" => Some("MiB"),
@@ -107,20 +109,20 @@ fn binary(unit: &str) -> Option<&'static str> {
     }
 }
 
-/// A number and what follows it.
+/// Splits a text into its leading number and its unit; one space between them is allowed.
 fn split(text: &str) -> Option<(u64, &str)> {
     let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     Some((digits.parse().ok()?, unit.strip_prefix(' ').unwrap_or(unit)))
 }
 
-/// A count of at least one.
+/// Reads a count of at least one.
 pub(super) fn count(node: &Node<'_, '_>) -> Option<usize> {
     node.number(1, u32::MAX.into())
         .and_then(|count| usize::try_from(count).ok())
 }
 
-/// A limit's figure: at least one.
-pub(super) fn figure(node: &Node<'_, '_>) -> Option<NonZeroU32> {
+/// Reads the figure of a limit, at least one.
+pub(super) fn nonzero(node: &Node<'_, '_>) -> Option<NonZeroU32> {
     node.number(1, u32::MAX.into())
         .and_then(|count| u32::try_from(count).ok())
         .and_then(NonZeroU32::new)
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_a_number_and_a_unit() {
+    fn durations_consist_of_a_number_and_a_unit() {
         for (text, expected) in [
             ("500ms", Some(Duration::from_millis(500))),
             ("15s", Some(Duration::from_secs(15))),
@@ -164,7 +166,10 @@ mod tests {
             ("8k", Err(Some("write \"8KiB\"".to_owned()))),
             (
                 "18446744073709551615GiB",
-                Err(Some("it is more than a machine can have".to_owned())),
+                Err(Some(
+                    "choose a smaller size: this one exceeds the machine's address space"
+                        .to_owned(),
+                )),
             ),
             ("8 elephants", Err(None)),
             ("MiB", Err(None)),

@@ -1,9 +1,9 @@
-//! What a new configuration cannot change while the process runs.
+//! Settings that a reload cannot change while the process runs.
 
 use super::Config;
 
 impl Config {
-    /// The settings that differ in `new` and only count after a restart, by their keys.
+    /// Returns the keys of the settings that differ in `new` and take effect only after a restart.
     #[must_use]
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let (server, logs) = (&self.server, &self.telemetry);

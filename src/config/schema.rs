@@ -1,27 +1,28 @@
-//! Every key and word of the configuration: those that work, and keys whose part is not built yet.
+//! The schema: every key and enumerated value of the configuration, including keys that are not
+//! supported yet.
 //!
-//! Invariants: the one list of keys. A reader asks only for keys of its section's list; what stands
-//! in no list is unknown.
+//! Invariants: this is the only list of keys. A reader reads only keys of its section's list; a key
+//! that is in no list is unknown.
 
 /// A key of a section.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Key {
-    /// It works.
-    Built(&'static str),
-    /// It is a key of the contract whose part is not built yet.
-    Later {
+    /// A supported key.
+    Supported(&'static str),
+    /// A key of the contract that is not supported yet.
+    Planned {
         /// The key.
         name: &'static str,
-        /// What to do instead.
-        instead: &'static str,
+        /// The remedy for the operator.
+        help: &'static str,
     },
 }
 
 impl Key {
-    /// Its name.
+    /// The key's name.
     pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Built(name) | Self::Later { name, .. } => name,
+            Self::Supported(name) | Self::Planned { name, .. } => name,
         }
     }
 }
@@ -29,223 +30,223 @@ impl Key {
 /// The keys of a section.
 pub(super) type Keys = &'static [Key];
 
-/// A word that a key takes.
+/// One of the values that an enumerated key accepts.
 pub(super) type Word = &'static str;
 
-const fn built(name: &'static str) -> Key {
-    Key::Built(name)
+const fn supported(name: &'static str) -> Key {
+    Key::Supported(name)
 }
 
-const fn later(name: &'static str, instead: &'static str) -> Key {
-    Key::Later { name, instead }
+const fn planned(name: &'static str, help: &'static str) -> Key {
+    Key::Planned { name, help }
 }
 
-/// The file itself.
+/// The top level of the file
 pub(super) const ROOT: Keys = &[
-    built("server"),
-    built("auth"),
-    built("keys"),
-    built("limits"),
-    built("streams"),
-    built("providers"),
-    built("models"),
-    built("telemetry"),
-    built("ui"),
-    built("prices"),
-    built("budgets"),
-    later(
+    supported("server"),
+    supported("auth"),
+    supported("keys"),
+    supported("limits"),
+    supported("streams"),
+    supported("providers"),
+    supported("models"),
+    supported("telemetry"),
+    supported("ui"),
+    supported("prices"),
+    supported("budgets"),
+    planned(
         "redis",
-        "leave it out; one instance keeps streams and limits in its memory",
+        "remove it: streams and limits are kept in the memory of one process",
     ),
-    built("data_dir"),
+    supported("data_dir"),
 ];
 
 /// `[server]`
 pub(super) const SERVER: Keys = &[
-    built("listen"),
-    built("admin_listen"),
-    built("admin_token"),
-    built("playground"),
-    built("hosts"),
-    built("allowed_origins"),
-    built("trusted_proxies"),
-    built("max_body"),
-    built("max_connections"),
-    built("drain"),
-    built("tls"),
+    supported("listen"),
+    supported("admin_listen"),
+    supported("admin_token"),
+    supported("playground"),
+    supported("hosts"),
+    supported("allowed_origins"),
+    supported("trusted_proxies"),
+    supported("max_body"),
+    supported("max_connections"),
+    supported("drain"),
+    supported("tls"),
 ];
 
 /// `server.tls`
-pub(super) const TLS: Keys = &[built("cert"), built("key")];
+pub(super) const TLS: Keys = &[supported("cert"), supported("key")];
 
 /// `[auth]`
 pub(super) const AUTH: Keys = &[
-    built("mode"),
-    built("allow_public"),
-    built("jwt"),
-    built("ticket_secret"),
+    supported("mode"),
+    supported("allow_public"),
+    supported("jwt"),
+    supported("ticket_secret"),
 ];
 
 /// `auth.jwt`
 pub(super) const JWT: Keys = &[
-    built("jwks_url"),
-    built("ca_file"),
-    built("public_key"),
-    built("secret"),
-    built("algorithms"),
-    built("issuer"),
-    built("audience"),
-    built("leeway"),
-    built("cookie"),
-    built("default_key"),
-    built("claims"),
+    supported("jwks_url"),
+    supported("ca_file"),
+    supported("public_key"),
+    supported("secret"),
+    supported("algorithms"),
+    supported("issuer"),
+    supported("audience"),
+    supported("leeway"),
+    supported("cookie"),
+    supported("default_key"),
+    supported("claims"),
 ];
 
 /// `auth.jwt.claims`
 pub(super) const JWT_CLAIMS: Keys = &[
-    built("key"),
-    built("team"),
-    built("user"),
-    built("models"),
-    built("limits"),
+    supported("key"),
+    supported("team"),
+    supported("user"),
+    supported("models"),
+    supported("limits"),
 ];
 
 /// `[keys.<name>]`
 pub(super) const KEY: Keys = &[
-    built("secret"),
-    built("sha256"),
-    built("team"),
-    built("models"),
-    built("limits"),
-    built("expires"),
-    built("disabled"),
-    built("budget"),
-    built("provider_objects"),
+    supported("secret"),
+    supported("sha256"),
+    supported("team"),
+    supported("models"),
+    supported("limits"),
+    supported("expires"),
+    supported("disabled"),
+    supported("budget"),
+    supported("provider_objects"),
 ];
 
 /// One limit: `limits` of a key or a provider, `limits.global`, `.ip`, `.user`, `.teams.<name>`,
 /// `.models.<name>`
 pub(super) const LIMIT: Keys = &[
-    built("requests_per_minute"),
-    built("tokens_per_minute"),
-    built("concurrent_streams"),
-    built("burst"),
+    supported("requests_per_minute"),
+    supported("tokens_per_minute"),
+    supported("concurrent_streams"),
+    supported("burst"),
 ];
 
 /// `[limits]`
 pub(super) const LIMITS: Keys = &[
-    built("global"),
-    built("ip"),
-    built("user"),
-    built("teams"),
-    built("models"),
-    built("on_exceeded"),
-    built("reserve_output"),
+    supported("global"),
+    supported("ip"),
+    supported("user"),
+    supported("teams"),
+    supported("models"),
+    supported("on_exceeded"),
+    supported("reserve_output"),
 ];
 
 /// `[streams]`
 pub(super) const STREAMS: Keys = &[
-    built("commit_after"),
-    built("heartbeat"),
-    built("retention"),
-    built("memory"),
-    built("max_stream"),
-    built("readers"),
-    built("on_disconnect"),
+    supported("commit_after"),
+    supported("heartbeat"),
+    supported("retention"),
+    supported("memory"),
+    supported("max_stream"),
+    supported("readers"),
+    supported("on_disconnect"),
 ];
 
 /// `[providers.<name>]`
 pub(super) const PROVIDER: Keys = &[
-    built("preset"),
-    built("wire"),
-    built("base_url"),
-    built("api_key"),
-    built("headers"),
-    built("timeouts"),
-    built("http2"),
-    built("on_cancel"),
-    built("direct"),
-    built("max_output"),
-    built("proxy"),
-    built("ca_file"),
-    built("dir"),
-    built("pace"),
-    built("record"),
-    built("record_max"),
-    built("limits"),
-    built("resource"),
-    built("api_version"),
-    built("deployments"),
-    built("entra_token"),
-    built("tenant_id"),
-    built("client_id"),
-    built("client_secret"),
-    built("token_url"),
-    built("scope"),
-    built("region"),
-    built("profile"),
-    built("access_key_id"),
-    built("secret_access_key"),
-    built("session_token"),
-    built("project"),
-    built("location"),
-    built("credentials"),
+    supported("preset"),
+    supported("wire"),
+    supported("base_url"),
+    supported("api_key"),
+    supported("headers"),
+    supported("timeouts"),
+    supported("http2"),
+    supported("on_cancel"),
+    supported("direct"),
+    supported("max_output"),
+    supported("proxy"),
+    supported("ca_file"),
+    supported("dir"),
+    supported("pace"),
+    supported("record"),
+    supported("record_max"),
+    supported("limits"),
+    supported("resource"),
+    supported("api_version"),
+    supported("deployments"),
+    supported("entra_token"),
+    supported("tenant_id"),
+    supported("client_id"),
+    supported("client_secret"),
+    supported("token_url"),
+    supported("scope"),
+    supported("region"),
+    supported("profile"),
+    supported("access_key_id"),
+    supported("secret_access_key"),
+    supported("session_token"),
+    supported("project"),
+    supported("location"),
+    supported("credentials"),
 ];
 
 /// `timeouts` of a provider
 pub(super) const TIMEOUTS: Keys = &[
-    built("connect"),
-    built("headers"),
-    built("first_token"),
-    built("idle"),
-    built("total"),
+    supported("connect"),
+    supported("headers"),
+    supported("first_token"),
+    supported("idle"),
+    supported("total"),
 ];
 
 /// `[models.<name>]`
 pub(super) const MODEL: Keys = &[
-    built("route"),
-    built("retries"),
-    built("hedge_after"),
-    built("sticky"),
+    supported("route"),
+    supported("retries"),
+    supported("hedge_after"),
+    supported("sticky"),
 ];
 
 /// A target of a route, written as a table
-pub(super) const TARGET: Keys = &[built("target"), built("weight")];
+pub(super) const TARGET: Keys = &[supported("target"), supported("weight")];
 
 /// `[prices."provider/model"]`
 pub(super) const PRICE: Keys = &[
-    built("input"),
-    built("cached_input"),
-    built("cache_write"),
-    built("output"),
-    built("reasoning"),
-    built("request"),
+    supported("input"),
+    supported("cached_input"),
+    supported("cache_write"),
+    supported("output"),
+    supported("reasoning"),
+    supported("request"),
 ];
 
 /// `[budgets]`
 pub(super) const BUDGETS: Keys = &[
-    built("global"),
-    built("user"),
-    built("teams"),
-    built("warn_at"),
+    supported("global"),
+    supported("user"),
+    supported("teams"),
+    supported("warn_at"),
 ];
 
 /// One budget: `budget` of a key, `budgets.global`, `.user`, `.teams.<name>`
-pub(super) const BUDGET: Keys = &[built("day"), built("month")];
+pub(super) const BUDGET: Keys = &[supported("day"), supported("month")];
 
 /// `[ui]`
-pub(super) const UI: Keys = &[built("model")];
+pub(super) const UI: Keys = &[supported("model")];
 
 /// `[telemetry]`
 pub(super) const TELEMETRY: Keys = &[
-    built("log"),
-    built("format"),
-    later("otlp", "leave it out; logs go to standard error"),
+    supported("log"),
+    supported("format"),
+    planned("otlp", "remove it: logs go to standard error"),
 ];
 
-/// Sections by the name a reader knows them under, to say where a misplaced key belongs.
+/// Sections with their names in messages about keys in the wrong section.
 pub(super) const SECTIONS: &[(&str, Keys)] = &[
-    ("the top of the file", ROOT),
+    ("the top level of the file", ROOT),
     ("[server]", SERVER),
     ("server.tls", TLS),
     ("[auth]", AUTH),
@@ -293,9 +294,9 @@ pub(super) const WIRES: &[Word] = &[
 /// `telemetry.format`
 pub(super) const FORMATS: &[Word] = &["text", "json"];
 
-/// Whether a bare word is one of the configuration's own, so that it is no secret.
-pub(super) fn knows(word: &str) -> bool {
-    const OTHER: [&str; 14] = [
+/// True if `word` is a word of the schema, so that it is not a secret.
+pub(super) fn is_known_word(word: &str) -> bool {
+    const OTHER_WORDS: [&str; 14] = [
         "true",
         "false",
         "cancel",
@@ -312,11 +313,11 @@ pub(super) fn knows(word: &str) -> bool {
         "p95",
     ];
     let words = [MODES, ALGORITHMS, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
-    OTHER.contains(&word)
+    OTHER_WORDS.contains(&word)
         || SECTIONS
             .iter()
             .flat_map(|(_, keys)| *keys)
             .any(|key| key.name() == word)
         || words.into_iter().flatten().any(|known| *known == word)
-        || super::presets::WORDS.contains(&word)
+        || super::presets::NAMES.contains(&word)
 }

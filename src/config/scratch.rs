@@ -1,26 +1,26 @@
-//! A folder of its own for a test, removed with it.
+//! A temporary folder for one test, removed when dropped.
 
 use std::path::{Path, PathBuf};
 
 use crate::model::ids::StreamId;
 
-/// An empty folder that nothing else uses.
+/// A temporary folder that no other test uses.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// A new one.
+    /// Creates an empty folder.
     pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("sluicegate-{}", StreamId::random()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    /// Where it is.
+    /// The folder's path.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Writes a file in it, and the folders on the way.
+    /// Writes a file into the folder, and creates the folders of its path.
     pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -31,7 +31,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // A folder left behind in the system's temporary one harms nobody.
+        // A failure only leaves a folder in the system's temporary folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,7 +1,9 @@
-//! The sections of the file, one file each: what the reader gives becomes the settings of a room.
+//! The sections of the file, one module each: their values become the settings of the other
+//! modules.
 //!
-//! Invariants: a default stands where its key is read. What is wrong has been told; what is given
-//! back in its place is never used.
+//! Invariants: the default of a key is written where the key is read. A wrong value has been
+//! reported as a problem by the time its function returns; the placeholder returned instead is
+//! never used, because a file with problems is rejected.
 
 pub(super) mod access;
 pub(super) mod budgets;

@@ -1,7 +1,7 @@
 //! A table of the file: its keys are checked when it is opened, then read one by one.
 //!
-//! Invariants: unknown keys, and keys whose part is not built yet, are told once, at opening. A
-//! table that is absent reads like an empty one.
+//! Invariants: unknown keys and keys that are not supported yet are reported once, when the table
+//! is opened. An absent table reads like an empty one.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::nearest::nearest;
 use super::node::Node;
 use super::schema::{Key, Keys, SECTIONS};
 
-/// A table, its key and its place.
+/// A table with its key and its place.
 #[derive(Clone, Copy)]
 pub(super) struct Table<'n, 'a> {
     pub(super) doc: &'n Doc<'a>,
@@ -24,19 +24,20 @@ pub(super) struct Table<'n, 'a> {
 }
 
 impl<'n, 'a> Table<'n, 'a> {
-    /// The table that `node` is, if it is one. Its keys are checked against `keys`.
+    /// Opens the table at `node` and checks its keys against `keys`. Another type is reported.
     pub(super) fn open(node: &Node<'n, 'a>, keys: Keys) -> Option<Self> {
         let table = Self {
             keys,
             ..Self::open_any(node)?
         };
         for (name, _) in table.entries.into_iter().flatten() {
-            table.check(name);
+            table.check_key(name);
         }
         Some(table)
     }
 
-    /// The table that `node` is, if it is one. Its keys are names of the operator's choice.
+    /// Opens the table at `node`, whose keys are names chosen by the operator. Another type is
+    /// reported.
     pub(super) fn open_any(node: &Node<'n, 'a>) -> Option<Self> {
         match node.value.get_ref() {
             DeValue::Table(entries) => Some(Self {
@@ -50,7 +51,7 @@ impl<'n, 'a> Table<'n, 'a> {
         }
     }
 
-    /// A table that the file does not have.
+    /// Returns a table that the file does not contain.
     pub(super) const fn absent(doc: &'n Doc<'a>, key: &'n str) -> Self {
         Self {
             doc,
@@ -61,23 +62,25 @@ impl<'n, 'a> Table<'n, 'a> {
         }
     }
 
-    /// Where it begins.
+    /// The span of the table; `None` for the file itself and for an absent table.
     pub(super) fn place(&self) -> Place {
         self.at.map(Spanned::span).filter(|place| !place.is_empty())
     }
 
-    /// It has that key, misspelt perhaps, or may have it where the file is broken.
+    /// True if the table contains the key `name` or a misspelling of it, or may contain it because
+    /// the file was not fully parsed. A key is reported as missing only if this is false.
     pub(super) fn has(&self, name: &str) -> bool {
         self.doc.is_partial()
             || self.entry(name).is_some()
             || self
                 .names()
                 .into_iter()
-                .any(|wrong| self.meant(wrong) == Some(name))
+                .any(|wrong| self.nearest_key(wrong) == Some(name))
     }
 
-    /// The key that somebody meant who wrote `wrong`, which is none.
-    fn meant(&self, wrong: &str) -> Option<&'static str> {
+    /// Returns the known key that `wrong` is probably a misspelling of; `None` if `wrong` is itself
+    /// a known key.
+    fn nearest_key(&self, wrong: &str) -> Option<&'static str> {
         let unknown = self.keys.iter().all(|key| key.name() != wrong);
         if unknown {
             nearest(wrong, self.keys.iter().map(Key::name))
@@ -86,7 +89,7 @@ impl<'n, 'a> Table<'n, 'a> {
         }
     }
 
-    /// Reads the value of a key; `None` where it is not there, or wrong.
+    /// Reads the value of a key with `read`; `None` if the key is absent or its value is wrong.
     pub(super) fn read<T>(
         &self,
         name: &str,
@@ -99,11 +102,12 @@ impl<'n, 'a> Table<'n, 'a> {
             key: &key,
             value,
         };
+        // The parser recovers from a syntax error with a placeholder value, which is not checked.
         (!self.doc.is_broken(&value.span())).then(|| read(&node))?
     }
 
-    /// Reads the value of a key that may be left out: `Some(None)` where it is, `None` where it is
-    /// wrong.
+    /// Reads the value of an optional key: `Some(None)` if the key is absent, `None` if its value
+    /// is wrong.
     pub(super) fn optional<T>(
         &self,
         name: &str,
@@ -116,7 +120,7 @@ impl<'n, 'a> Table<'n, 'a> {
         }
     }
 
-    /// Reads the table of a key with `keys`; an absent one like an empty one.
+    /// Reads the table at the key `name`, whose keys are `keys`; an absent table like an empty one.
     pub(super) fn section<T>(
         &self,
         name: &str,
@@ -131,7 +135,7 @@ impl<'n, 'a> Table<'n, 'a> {
         }
     }
 
-    /// Reads every entry of a table whose keys are names: `read` gets the name and the value.
+    /// Reads every entry of a table whose keys are names; `read` receives the name and the value.
     pub(super) fn each<T>(&self, mut read: impl FnMut(&str, &Node<'_, 'a>) -> Option<T>) -> Vec<T> {
         let names = self.names();
         names
@@ -140,7 +144,7 @@ impl<'n, 'a> Table<'n, 'a> {
             .collect()
     }
 
-    /// The names of its entries.
+    /// The names of the table's entries.
     pub(super) fn names(&self) -> Vec<&'n str> {
         self.entries
             .into_iter()
@@ -149,7 +153,8 @@ impl<'n, 'a> Table<'n, 'a> {
             .collect()
     }
 
-    /// Says that it lacks `name`, unless the file is broken.
+    /// Reports that the table lacks the key `name` (an empty name reports the table itself), unless
+    /// the file was not fully parsed. Returns `None`.
     pub(super) fn missing<T>(
         &self,
         name: &str,
@@ -168,7 +173,7 @@ impl<'n, 'a> Table<'n, 'a> {
         None
     }
 
-    /// Says that `name`, which it has, should not be there.
+    /// Reports that the key `name` must not be used here, if the table contains it.
     pub(super) fn misplaced(
         &self,
         name: &str,
@@ -189,39 +194,40 @@ impl<'n, 'a> Table<'n, 'a> {
         self.entries?.get_key_value(name)
     }
 
-    fn check(&self, name: &Spanned<DeString<'a>>) {
+    fn check_key(&self, name: &Spanned<DeString<'a>>) {
         let text = name.get_ref().as_ref();
         match self.keys.iter().find(|key| key.name() == text) {
-            Some(Key::Built(_)) => {}
-            Some(Key::Later { instead, .. }) => {
-                self.wrong(
+            Some(Key::Supported(_)) => {}
+            Some(Key::Planned { help, .. }) => {
+                self.report(
                     name.span(),
                     text,
-                    format!("`{text}` is not built yet"),
-                    Some((*instead).to_owned()),
+                    format!("`{text}` is not supported yet"),
+                    Some((*help).to_owned()),
                 );
             }
-            None => self.wrong(
+            None => self.report(
                 name.span(),
                 text,
                 "unknown key".to_owned(),
-                self.advice(text),
+                self.unknown_key_help(text),
             ),
         }
     }
 
-    /// What to do about an unknown key.
-    fn advice(&self, name: &str) -> Option<String> {
-        if let Some(near) = self.meant(name) {
+    /// Returns the remedy for an unknown key: the nearest known key, or the section it belongs to.
+    fn unknown_key_help(&self, name: &str) -> Option<String> {
+        if let Some(near) = self.nearest_key(name) {
             return Some(format!("did you mean `{near}`?"));
         }
         let (section, _) = SECTIONS
             .iter()
             .find(|(_, keys)| keys.iter().any(|key| key.name() == name))?;
-        Some(format!("it is a key of {section}"))
+        Some(format!("this key belongs to {section}"))
     }
 
-    fn wrong(&self, place: Range<usize>, name: &str, message: String, help: Option<String>) {
+    fn report(&self, place: Range<usize>, name: &str, message: String, help: Option<String>) {
+        // The syntax error at this place has been reported already.
         if !self.doc.is_broken(&place) {
             self.doc
                 .problem(Some(place), &path(self.key, name), message, help);
@@ -229,7 +235,7 @@ impl<'n, 'a> Table<'n, 'a> {
     }
 }
 
-/// The key `name` of the table `key`, quoted where TOML wants it so.
+/// Returns the path of the key `name` in the table `key`, quoted if TOML requires it.
 pub(super) fn path(key: &str, name: &str) -> String {
     let bare = !name.is_empty()
         && name

@@ -1,5 +1,6 @@
-//! What good files become, what is said of bad ones, and what is never said.
+//! Tests of the settings from valid files, the problems of wrong ones, and the secrecy of values.
 
+mod handbook;
 mod laws;
 mod mistakes;
 mod money;
@@ -12,9 +13,9 @@ use std::path::Path;
 
 use super::{Config, Problems};
 
-/// What a file needs at least; put behind each case, so that lines count from the case's own first
-/// one.
-const ENOUGH: &str = "\n[providers.up]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\n[models.m]\nroute = ['up/m']\n";
+/// The minimum that every file needs. It is appended to each case, so that line numbers count from
+/// the case's own first line.
+const MINIMAL: &str = "\n[providers.up]\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\n[models.m]\nroute = ['up/m']\n";
 
 fn env(name: &str) -> Option<String> {
     let value = match name {
@@ -34,20 +35,19 @@ fn parse(text: &str) -> Result<Config, Problems> {
     Config::parse(text, Path::new("config.toml"), &env)
 }
 
-fn good(text: &str) -> Config {
+fn parsed(text: &str) -> Config {
     parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
 }
 
-fn bad(text: &str) -> String {
+fn problems_of(text: &str) -> String {
     parse(text)
         .err()
         .unwrap_or_else(|| panic!("nothing is wrong with {text}"))
         .to_string()
 }
 
-/// All keys that work, at values other than their defaults, and the spelled-out defaults of those
-/// that do not yet.
-const WHOLE: &str = r#"
+/// All supported keys, nearly all at values other than their defaults.
+const ALL_KEYS: &str = r#"
 data_dir = "data"
 [server]
 listen = ["127.0.0.1:1", "unix:/run/s.sock", "unix:s.sock"]

@@ -1,21 +1,21 @@
-//! What is no mistake, and will surprise all the same.
+//! Warnings about valid configurations that probably do not do what the operator intended.
 
 use std::collections::BTreeSet;
 
 use super::Config;
 use crate::model::target::Target;
 
-/// The targets that a warning names, at the most.
-const NAMED: usize = 5;
+/// Maximum number of targets named in a warning.
+const MAX_NAMED: usize = 5;
 
 impl Config {
-    /// Sentences for the operator.
+    /// Returns the warnings for the operator.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !self.auth.required && !self.auth.keys.is_empty() {
             warnings.push(
-                "there are keys, and auth.mode is \"none\": everybody may ask, and no key, nor what is limited by it, counts; set mode = \"required\""
+                "auth.mode is \"none\" although [keys] are configured: every client is accepted without a key, and the limits and budgets of keys do not apply; set auth.mode = \"required\""
                     .to_owned(),
             );
         }
@@ -24,16 +24,16 @@ impl Config {
         }
         if self.data_dir.is_none() {
             warnings.push(
-                "there are budgets and no `data_dir`: what was spent is forgotten at every restart; set data_dir = \"/var/lib/sluicegate\""
+                "budgets are configured without `data_dir`: the amounts spent are lost at every restart; set data_dir = \"/var/lib/sluicegate\""
                     .to_owned(),
             );
         }
         let unpriced = self.unpriced();
         if !unpriced.is_empty() {
-            let more = unpriced.len().saturating_sub(NAMED);
+            let more = unpriced.len().saturating_sub(MAX_NAMED);
             let named = unpriced
                 .into_iter()
-                .take(NAMED)
+                .take(MAX_NAMED)
                 .collect::<Vec<_>>()
                 .join(", ");
             let more = if more > 0 {
@@ -41,13 +41,13 @@ impl Config {
             } else {
                 String::new()
             };
-            warnings.push(format!("there are budgets, and no price for {named}{more}: what these answer is charged to no budget; add [prices.\"provider/model\"]"));
+            warnings.push(format!("budgets are configured, but there is no price for {named}{more}, whose usage is charged to no budget; add [prices.\"provider/model\"]"));
         }
         warnings
     }
 
-    /// The targets that have no price: those of routes, and `provider/*` of an account that clients
-    /// may name.
+    /// Returns the targets without a price: targets of routes, and `provider/*` for providers with
+    /// `direct = true`.
     fn unpriced(&self) -> BTreeSet<String> {
         let routed = self
             .route

@@ -1,9 +1,9 @@
-//! Tells when the configuration's file has changed.
+//! Watches the configuration file and reports changes of its content.
 //!
-//! Invariants: the folder is watched, not the file, as editors and orchestrators put a new file in
-//! the old one's place. A change is told once the folder has been quiet for a moment, and only when
-//! the file's content is another one. A file that is gone for now is no change. Nothing queues:
-//! what has not been looked at yet is one change.
+//! Invariants: the folder is watched, not the file, because editors and orchestrators replace the
+//! old file with a new one. A change is reported once the folder has been quiet for a moment, and
+//! only if the file's content differs. A file that is temporarily absent is not a change. Changes
+//! do not queue: all changes that the receiver has not read yet are one message.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-/// How long the folder must be quiet: editors write in several steps.
+/// Time without file events after which the file is read. Editors write in several steps.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// The longest wait for quiet, in a folder where something is always written.
+/// Maximum wait for quiet, for folders in which files are written all the time.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-/// Keeps the watch; dropped, it ends.
+/// A guard that keeps the watch alive; dropping it ends the watch.
 #[derive(Debug)]
 pub struct Watch {
     _watcher: RecommendedWatcher,
@@ -34,69 +34,75 @@ impl Drop for Watch {
     }
 }
 
-/// Watches the file at `path`. The receiver gets a message after each change of its content; it
-/// ends with the guard.
+/// Watches the file at `path`. The receiver gets a message after each change of the file's content;
+/// it closes when the guard is dropped.
 ///
 /// # Errors
-/// When the folder cannot be watched.
+/// Returns an error if the folder cannot be watched.
 ///
 /// # Panics
-/// Outside of a tokio runtime.
+/// Panics outside of a tokio runtime.
 pub fn watch(path: PathBuf) -> notify::Result<(Watch, mpsc::Receiver<()>)> {
+    // A bare file name has an empty parent, which cannot be watched.
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
         .to_path_buf();
-    let (stir, stirred) = mpsc::channel(1);
-    let (tell, told) = mpsc::channel(1);
+    let (event_sender, events) = mpsc::channel(1);
+    let (change_sender, changes) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        // Where the queue is full, the news it holds is this one.
-        if event.map_or(true, |event| is_news(&event)) {
-            let _ = stir.try_send(());
+        // A full queue already holds a message that will cause the same check. A watcher error may
+        // have lost an event, so it counts as one.
+        if event.map_or(true, |event| may_change_content(&event)) {
+            let _ = event_sender.try_send(());
         }
     })?;
     watcher.watch(&folder, RecursiveMode::NonRecursive)?;
     let known = digest(&path);
-    let task = tokio::spawn(settle(stirred, tell, known, move || digest(&path)));
+    let task = tokio::spawn(debounce(events, change_sender, known, move || {
+        digest(&path)
+    }));
     Ok((
         Watch {
             _watcher: watcher,
             task,
         },
-        told,
+        changes,
     ))
 }
 
-/// Reading is no news, our own reading least of all.
-fn is_news(event: &Event) -> bool {
+/// False for events of mere reading, which our own reads cause as well.
+fn may_change_content(event: &Event) -> bool {
     !matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
 }
 
-/// The file's digest; `None` while it cannot be read.
+/// Returns the SHA-256 of the file's content; `None` while it cannot be read.
 fn digest(path: &Path) -> Option<[u8; 32]> {
     std::fs::read(path)
         .ok()
         .map(|content| Sha256::digest(content).into())
 }
 
-/// Waits for quiet after each stir, and tells when `look` then sees another content than the one
-/// known.
-async fn settle<D: PartialEq>(
-    mut stirred: mpsc::Receiver<()>,
-    tell: mpsc::Sender<()>,
+/// Waits for quiet after each file event, and reports a change if `read_content` then returns other
+/// content than the known one.
+async fn debounce<D: PartialEq>(
+    mut events: mpsc::Receiver<()>,
+    change_sender: mpsc::Sender<()>,
     mut known: Option<D>,
-    look: impl Fn() -> Option<D>,
+    read_content: impl Fn() -> Option<D>,
 ) {
-    while stirred.recv().await.is_some() {
+    while events.recv().await.is_some() {
+        // Without this bound a folder that is written to all the time would hide every change.
         let latest = Instant::now() + LONGEST_WAIT;
-        while let Ok(Some(())) =
-            timeout_at(latest.min(Instant::now() + QUIET), stirred.recv()).await
-        {}
-        let seen = look();
+        while let Ok(Some(())) = timeout_at(latest.min(Instant::now() + QUIET), events.recv()).await
+        {
+        }
+        let seen = read_content();
         if seen.is_some() && seen != known {
             known = seen;
-            if let Err(mpsc::error::TrySendError::Closed(())) = tell.try_send(()) {
+            // A full channel already reports a change; only a dropped receiver ends the watch.
+            if let Err(mpsc::error::TrySendError::Closed(())) = change_sender.try_send(()) {
                 return;
             }
         }
@@ -111,63 +117,63 @@ mod tests {
     use super::super::scratch::Scratch;
     use super::*;
 
-    /// A watched file without a file system; its content is a number.
+    /// A simulated watched file whose content is a number.
     struct Rig {
-        stir: mpsc::Sender<()>,
-        told: mpsc::Receiver<()>,
+        event_sender: mpsc::Sender<()>,
+        changes: mpsc::Receiver<()>,
         content: Arc<AtomicU32>,
-        looked: mpsc::UnboundedReceiver<Instant>,
+        reads: mpsc::UnboundedReceiver<Instant>,
     }
 
     const GONE: u32 = 0;
 
     fn rig() -> Rig {
-        let (stir, stirred) = mpsc::channel(1);
-        let (tell, told) = mpsc::channel(1);
-        let (look, looked) = mpsc::unbounded_channel();
+        let (event_sender, events) = mpsc::channel(1);
+        let (change_sender, changes) = mpsc::channel(1);
+        let (read_content, reads) = mpsc::unbounded_channel();
         let content = Arc::new(AtomicU32::new(1));
         let seen = content.clone();
-        tokio::spawn(settle(stirred, tell, Some(1), move || {
-            look.send(Instant::now()).unwrap();
+        tokio::spawn(debounce(events, change_sender, Some(1), move || {
+            read_content.send(Instant::now()).unwrap();
             Some(seen.load(Ordering::Relaxed)).filter(|content| *content != GONE)
         }));
         Rig {
-            stir,
-            told,
+            event_sender,
+            changes,
             content,
-            looked,
+            reads,
         }
     }
 
     impl Rig {
-        /// Another content, and a stir that the task has taken note of.
+        /// Changes the content and sends a file event that the task has received.
         async fn write(&mut self, content: u32) {
             self.content.store(content, Ordering::Relaxed);
-            self.stir.send(()).await.unwrap();
+            self.event_sender.send(()).await.unwrap();
             tokio::task::yield_now().await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_stirs_are_one_change_told_after_the_last() {
+    async fn many_events_are_one_change_reported_after_the_last() {
         let mut rig = rig();
         let begun = Instant::now();
         for content in 2..7 {
             rig.write(content).await;
             tokio::time::advance(QUIET / 2).await;
         }
-        rig.told.recv().await.unwrap();
-        let looked = rig.looked.recv().await.unwrap();
+        rig.changes.recv().await.unwrap();
+        let read_at = rig.reads.recv().await.unwrap();
         assert!(
-            looked - begun >= QUIET * 3 && looked - begun < QUIET * 4,
-            "looked after {:?}",
-            looked - begun
+            read_at - begun >= QUIET * 3 && read_at - begun < QUIET * 4,
+            "read after {:?}",
+            read_at - begun
         );
-        assert!(rig.told.try_recv().is_err() && rig.looked.try_recv().is_err());
+        assert!(rig.changes.try_recv().is_err() && rig.reads.try_recv().is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_content_and_a_missing_file_are_no_change() {
+    async fn unchanged_content_and_a_missing_file_are_no_change() {
         let mut rig = rig();
         for (content, change) in [
             (1, false),
@@ -179,54 +185,56 @@ mod tests {
             (8, true),
         ] {
             rig.write(content).await;
-            rig.looked.recv().await.unwrap();
+            rig.reads.recv().await.unwrap();
             tokio::task::yield_now().await;
-            assert_eq!(rig.told.try_recv().is_ok(), change, "{content}");
+            assert_eq!(rig.changes.try_recv().is_ok(), change, "{content}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_folder_that_is_never_quiet_does_not_hide_a_change() {
+    async fn constant_events_do_not_hide_a_change() {
         let mut rig = rig();
         let begun = Instant::now();
-        while rig.told.try_recv().is_err() {
+        while rig.changes.try_recv().is_err() {
             rig.write(2).await;
             tokio::time::advance(QUIET / 4).await;
-            assert!(begun.elapsed() < LONGEST_WAIT * 2, "not told");
+            assert!(begun.elapsed() < LONGEST_WAIT * 2, "no change was reported");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn changes_that_nobody_has_taken_are_one() {
+    async fn unreceived_changes_are_merged() {
         let mut rig = rig();
         for content in [2, 3, 4] {
             rig.write(content).await;
-            rig.looked.recv().await.unwrap();
+            rig.reads.recv().await.unwrap();
         }
-        drop(rig.stir);
-        assert_eq!(rig.told.recv().await, Some(()));
-        assert_eq!(rig.told.recv().await, None);
+        drop(rig.event_sender);
+        assert_eq!(rig.changes.recv().await, Some(()));
+        assert_eq!(rig.changes.recv().await, None);
     }
 
     #[tokio::test]
-    async fn a_file_put_in_the_place_of_the_old_one_is_seen() {
+    async fn replacing_the_file_is_a_change() {
         const DEADLINE: Duration = Duration::from_secs(10);
         let scratch = Scratch::new();
         let path = scratch.write("config.toml", "a = 1");
-        let (watch, mut told) = watch(path.clone()).unwrap();
+        let (watch, mut changes) = watch(path.clone()).unwrap();
         std::fs::rename(scratch.write("config.toml.new", "a = 2"), &path).unwrap();
-        tokio::time::timeout(DEADLINE, told.recv())
+        tokio::time::timeout(DEADLINE, changes.recv())
             .await
             .unwrap()
             .unwrap();
         scratch.write("config.toml", "a = 3");
-        tokio::time::timeout(DEADLINE, told.recv())
+        tokio::time::timeout(DEADLINE, changes.recv())
             .await
             .unwrap()
             .unwrap();
         drop(watch);
         assert_eq!(
-            tokio::time::timeout(DEADLINE, told.recv()).await.unwrap(),
+            tokio::time::timeout(DEADLINE, changes.recv())
+                .await
+                .unwrap(),
             None
         );
     }

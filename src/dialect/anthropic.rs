@@ -1,29 +1,30 @@
-//! Anthropic Messages as clients speak it.
+//! Anthropic Messages: the dialect `anthropic`.
 //!
-//! Invariants: over its own wire payloads go to the client as they came, and only what we end
-//! ourselves is closed by events of ours; blocks come one after another, each ended before the
-//! next; after an error nothing is written. Left out here, because the API has no word for it:
-//! choices but the first, content of other wires without a normalized form, and citations of other
-//! wires (clients would bring them back, and the API refuses what it has not made).
+//! Invariants: over its own wire, payloads go to the client unchanged, and we add events only where
+//! we end the stream ourselves; content blocks follow one another, and each is stopped before the
+//! next one starts; nothing is written after an error. The encoder skips content that the API does
+//! not support: choices other than the first, content of other wires without a normalized form, and
+//! citations of other wires (clients would send them back, and the API rejects citations it has not
+//! made).
 //!
-//! Thinking of other wires goes out with an empty signature, and is left out when it comes back.
-//! What such a wire wants back with it (signatures, encrypted blocks) is wrapped, and unwrapped for
-//! that wire alone: a [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature).
+//! Thinking of other wires is written with an empty signature, and skipped when a client sends it
+//! back. Signatures and encrypted blocks that such a wire needs back are wrapped, and unwrapped for
+//! that wire alone: an [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature).
 
 mod chat;
 mod content;
 mod encode;
+mod error;
 mod estimate;
 #[cfg(test)]
 mod goldens;
-mod keep;
 #[cfg(test)]
 mod laws;
 mod parse;
 mod passed;
 mod pieces;
 mod raw;
-mod refusal;
+mod signatures;
 mod tools;
 mod turns;
 mod whole;
@@ -50,12 +51,12 @@ impl Dialect for Anthropic {
         parse::generation(headers, body)
     }
 
-    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
-        refusal::body(fault, request_id)
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
+        error::body(fault, request_id)
     }
 
-    fn status(&self, fault: &Fault) -> StatusCode {
-        refusal::status(fault)
+    fn error_status(&self, fault: &Fault) -> StatusCode {
+        error::status(fault)
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
@@ -67,15 +68,16 @@ impl Dialect for Anthropic {
     }
 
     fn heartbeat(&self) -> &'static [u8] {
+        // The API's own heartbeat, which its clients expect.
         b"event: ping\ndata: {\"type\":\"ping\"}\n\n"
     }
 }
 
-/// Reads the body of a request that counts a prompt's tokens: that of a generation, which need not
-/// say how much is to be generated.
+/// Parses the body of a request that counts the tokens of a prompt. It is the body of a generation
+/// in which `max_tokens` is optional.
 ///
 /// # Errors
-/// As for a generation.
+/// The same as for a generation.
 pub fn parse_count(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     parse::count(headers, body)
 }

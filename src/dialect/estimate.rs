@@ -1,4 +1,4 @@
-//! How much a prompt weighs, read off its JSON without making anything of it.
+//! Estimates the size of a prompt from its JSON, without building a conversation from it.
 
 use std::borrow::Cow;
 
@@ -9,37 +9,37 @@ use super::references;
 use crate::codec::json::Fields;
 use crate::model::ask::{Reference, input_estimate};
 
-/// What a prompt is made of, for an estimate.
+/// The size of a prompt, and the references it contains.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
     /// UTF-8 bytes of text.
     pub(super) bytes: u64,
-    /// Pictures, and whatever counts as one.
+    /// Number of images, and of other media that count as images.
     pub(super) images: u64,
-    /// What it names in the provider's account.
+    /// References to objects in the provider's account.
     pub(super) references: Vec<Reference>,
 }
 
 impl Estimate {
-    /// The estimate of its tokens.
+    /// Returns the estimated number of tokens.
     pub(super) const fn tokens(&self) -> u64 {
         input_estimate(self.bytes, self.images)
     }
 
-    /// Notes something that stands in the provider's account, by the value that says so; nothing
-    /// where that is `null`.
-    pub(super) fn refer(&mut self, path: String, value: &RawValue) {
-        self.references.extend(references::named(path, value));
+    /// Records the references that `value` at `path` holds; `null` holds none.
+    pub(super) fn add_reference(&mut self, path: String, value: &RawValue) {
+        self.references.extend(references::from_value(path, value));
     }
 
-    /// Adds a text; nothing where it is none.
-    pub(super) fn text(&mut self, value: &RawValue) {
+    /// Adds the size of a text; a value that is not a string adds nothing.
+    pub(super) fn add_text(&mut self, value: &RawValue) {
         self.bytes += text_bytes(value.get());
     }
 }
 
-/// The elements of an array; none of anything else.
+/// Returns the elements of an array; an empty list for any other value.
 pub(super) fn elements(value: &RawValue) -> Vec<&RawValue> {
+    // An estimate rejects nothing: invalid content is left to the translation, or to the upstream.
     if value.get().starts_with('[') {
         read("", value, "").unwrap_or_default()
     } else {
@@ -47,10 +47,10 @@ pub(super) fn elements(value: &RawValue) -> Vec<&RawValue> {
     }
 }
 
-/// The members of an object; none of anything else.
+/// Returns the members of an object; an empty list for any other value.
 pub(super) fn members(value: &RawValue) -> Vec<(Cow<'_, str>, &RawValue)> {
     if value.get().starts_with('{') {
-        Fields::of(value.get().as_bytes())
+        Fields::parse(value.get().as_bytes())
             .map(|fields| fields.list)
             .unwrap_or_default()
     } else {
@@ -58,8 +58,7 @@ pub(super) fn members(value: &RawValue) -> Vec<(Cow<'_, str>, &RawValue)> {
     }
 }
 
-/// The UTF-8 bytes of a JSON string, none of anything else. Nothing is copied, and broken
-/// surrogates do not matter.
+/// Returns the number of UTF-8 bytes of a JSON string; 0 for any other value. Nothing is copied.
 fn text_bytes(json: &str) -> u64 {
     let Some(inside) = json
         .strip_prefix('"')
@@ -69,17 +68,20 @@ fn text_bytes(json: &str) -> u64 {
     };
     let mut bytes = inside.as_bytes();
     let mut count = 0;
+    // Deserializing would allocate, and would fail on an unpaired surrogate escape.
     while let Some(at) = memchr::memchr(b'\\', bytes) {
-        let (escape, written) = escape(bytes.get(at + 1..).unwrap_or_default());
+        let (escape, written) = escape_lengths(bytes.get(at + 1..).unwrap_or_default());
         count += at + written;
         bytes = bytes.get(at + 1 + escape..).unwrap_or_default();
     }
     (count + bytes.len()) as u64
 }
 
-/// How many bytes an escape takes behind its backslash, and how many the text has for it.
-fn escape(behind: &[u8]) -> (usize, usize) {
-    let [b'u', hex @ ..] = behind else {
+/// Returns the length of the escape that starts `after` a backslash, and the number of UTF-8 bytes
+/// of the text it stands for.
+fn escape_lengths(after: &[u8]) -> (usize, usize) {
+    let [b'u', hex @ ..] = after else {
+        // Every other escape is one ASCII letter for one ASCII character.
         return (1, 1);
     };
     let code = hex
@@ -88,7 +90,7 @@ fn escape(behind: &[u8]) -> (usize, usize) {
         .and_then(|hex| u16::from_str_radix(hex, 16).ok());
     let written = match code {
         Some(0..=0x7f) => 1,
-        // Two surrogates are one character of four bytes.
+        // A surrogate pair is one character of four bytes, so each half counts as two.
         Some(0x80..=0x7ff | 0xd800..=0xdfff) => 2,
         _ => 3,
     };
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_counted_as_the_model_reads_it() {
+    fn escapes_count_as_the_text_they_stand_for() {
         for (json, bytes) in [
             (r#""""#, 0),
             (r#""ab""#, 2),

@@ -1,7 +1,7 @@
-//! Sluicegate's own dialect: every event under its own name, with small JSON.
+//! The dialect `events`, Sluicegate's own: every event under its own name, with small JSON.
 //!
-//! Invariants: nothing is left out; every stream that ends has exactly one `end`; what is not known
-//! is null. Requests and refusals have OpenAI's shape.
+//! Invariants: no event is omitted; every stream that ends has exactly one `end`; unknown values
+//! are null. Requests and error responses have OpenAI's shape.
 
 mod encode;
 mod whole;
@@ -30,16 +30,16 @@ impl Dialect for Events {
         openai_chat::parse_for(DialectId::Events, headers, body)
     }
 
-    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
-        openai_chat::refusal_body(fault, request_id)
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
+        openai_chat::error_body(fault, request_id)
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
         Box::new(encode::Encoder::new(&view))
     }
 
-    /// Only the content: `text`, `reasoning`, `refusal` and `tool_calls`. The status JSON around it
-    /// is the gateway's.
+    /// Returns only the content: `text`, `reasoning`, `refusal` and `tool_calls`. The gateway
+    /// writes the status JSON around it.
     fn whole(&self, _: &View, answer: &Answer) -> Bytes {
         whole::body(answer)
     }
@@ -62,7 +62,7 @@ mod tests {
     use crate::model::wire::WireId;
 
     fn golden(choices: u16, events: impl IntoIterator<Item = Event>) -> String {
-        spelled(Events.encoder(view(choices, false)), &entries(events)).join("\n\n")
+        encoded(Events.encoder(view(choices, false)), &entries(events)).join("\n\n")
     }
 
     #[test]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_content_of_an_answer_is_told() {
+    fn the_content_of_an_answer_is_written() {
         let events = [
             start(1),
             text(0, "Hi"),
@@ -131,16 +131,17 @@ mod tests {
             call(0, 0, false, None),
             arguments(0, 0, "{}"),
         ];
-        let told = Events.whole(&view(1, false), &Answer::of(&events));
-        insta::assert_snapshot!(std::str::from_utf8(&told).unwrap());
+        let body = Events.whole(&view(1, false), &Answer::from_events(&events));
+        insta::assert_snapshot!(std::str::from_utf8(&body).unwrap());
         let events = [start(2), text(1, "b"), finish(1, Reason::Stop)];
         insta::assert_snapshot!(
-            std::str::from_utf8(&Events.whole(&view(2, false), &Answer::of(&events))).unwrap()
+            std::str::from_utf8(&Events.whole(&view(2, false), &Answer::from_events(&events)))
+                .unwrap()
         );
     }
 
-    /// The data of every event, by its name.
-    fn told(choices: u16, journal: &[Entry]) -> Vec<(String, Value)> {
+    /// Returns the name and the data of every event.
+    fn named_events(choices: u16, journal: &[Entry]) -> Vec<(String, Value)> {
         let event = |block: String| {
             let (name, rest) = block
                 .strip_prefix("event: ")
@@ -156,7 +157,7 @@ mod tests {
             assert!(!data.contains(['\n', '\r', '\u{85}', '\u{2028}']));
             (name.to_owned(), serde_json::from_str(data).unwrap())
         };
-        spelled(Events.encoder(view(choices, false)), journal)
+        encoded(Events.encoder(view(choices, false)), journal)
             .into_iter()
             .map(event)
             .collect()
@@ -164,27 +165,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
-            resumes_everywhere(|| Events.encoder(view(choices, false)), &journal);
+        fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
+            assert_resumes_everywhere(|| Events.encoder(view(choices, false)), &journal);
         }
 
         #[test]
-        fn nothing_is_left_out((choices, journal) in journals(false)) {
-            let told = told(choices, &journal);
+        fn no_event_is_omitted((choices, journal) in any_journal(false)) {
+            let events_written = named_events(choices, &journal);
             let events: Vec<&Event> = journal.iter().flat_map(|entry| &entry.events).collect();
-            let spelled = events.iter().filter(|event| !matches!(event, Event::Finish(_))).count();
-            prop_assert_eq!(told.iter().filter(|(name, _)| name != "choice_end").count(), spelled);
-            prop_assert_eq!(&told.last().unwrap().0, "end");
-            prop_assert_eq!(told.iter().filter(|(name, _)| name == "end").count(), 1);
-            let answer = Answer::of(events.iter().copied());
+            let written = events.iter().filter(|event| !matches!(event, Event::Finish(_))).count();
+            prop_assert_eq!(events_written.iter().filter(|(name, _)| name != "choice_end").count(), written);
+            prop_assert_eq!(&events_written.last().unwrap().0, "end");
+            prop_assert_eq!(events_written.iter().filter(|(name, _)| name == "end").count(), 1);
+            let answer = Answer::from_events(events.iter().copied());
             for (number, choice) in answer.choices.iter().enumerate() {
                 let of = |(name, data): &(String, Value), wanted: &str| {
                     (name == wanted && data["choice"].as_u64().unwrap_or(0) == number as u64).then(|| data["delta"].as_str().map(str::to_owned))?
                 };
-                prop_assert_eq!(told.iter().filter_map(|it| of(it, "text")).collect::<String>(), choice.text());
-                prop_assert_eq!(told.iter().filter_map(|it| of(it, "reasoning")).collect::<String>(), choice.reasoning());
-                prop_assert_eq!(told.iter().filter_map(|it| of(it, "refusal")).collect::<String>(), choice.refusal());
-                let ends = told.iter().filter(|(name, data)| name == "choice_end" && data["choice"] == number).count();
+                prop_assert_eq!(events_written.iter().filter_map(|it| of(it, "text")).collect::<String>(), choice.text());
+                prop_assert_eq!(events_written.iter().filter_map(|it| of(it, "reasoning")).collect::<String>(), choice.reasoning());
+                prop_assert_eq!(events_written.iter().filter_map(|it| of(it, "refusal")).collect::<String>(), choice.refusal());
+                let ends = events_written.iter().filter(|(name, data)| name == "choice_end" && data["choice"] == number).count();
                 let due = choices > 1 && (choice.finish.is_some() || !choice.parts.is_empty());
                 prop_assert!(ends <= 1 && (ends == 1) >= due);
             }

@@ -1,4 +1,4 @@
-//! What every dialect reads of a request at the door.
+//! The fields of a request that every dialect reads before a target is chosen.
 
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -8,30 +8,33 @@ use sha2::{Digest as _, Sha256};
 use super::object::Object;
 use crate::model::fault::Fault;
 
-/// The longest model name, bytes: names stand in journals, metrics and error messages.
+/// Maximum length of a model name, bytes: names are stored in journals, metrics and error messages.
 pub(super) const MAX_MODEL: usize = 256;
 
-/// The longest name of an end user that is kept as it is, bytes: it is held as long as the request.
+/// Maximum length of a user name that is kept unchanged, bytes: the name is held as long as the
+/// request.
 const MAX_USER: usize = 256;
 
-/// The model, as bytes of its own: a slice would keep the prompt alive as long as the journal.
+/// Returns the model name as a copy: a slice of the body would keep the prompt in memory as long as
+/// the journal.
 ///
 /// # Errors
-/// A 400 when there is none, or its name is too long.
+/// A 400 when the name is missing, empty or too long.
 pub(super) fn model(top: &Object<'_>) -> Result<ByteString, Fault> {
-    let model = top.filled("model")?;
+    let model = top.non_empty("model")?;
     if model.len() > MAX_MODEL {
-        return Err(top.refuse("model", "at most 256 bytes long"));
+        return Err(top.invalid("model", "at most 256 bytes long"));
     }
     Ok(model.into())
 }
 
-/// The end user that a request names, as limits know it: by the digest of a name that is too long
-/// to be kept.
+/// Returns the end user in the form that limits use; a name that is too long is replaced by its
+/// digest.
 pub(super) fn user(name: &str) -> Option<ByteString> {
     match name.len() {
         0 => None,
         1..=MAX_USER => Some(name.into()),
+        // Limits count per user, so two long names must not become equal by truncation.
         _ => Some(
             Sha256::digest(name)
                 .iter()
@@ -41,21 +44,24 @@ pub(super) fn user(name: &str) -> Option<ByteString> {
     }
 }
 
-/// The models that a body's tools name: some ask one of their own.
+/// Returns the models named in the tools of a body: some tools call a model of their own.
 ///
 /// # Errors
-/// A 400 when `tools` is no array of objects, or names a model by something else than a string.
-pub(super) fn models_of_tools(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+/// A 400 when `tools` is not an array of objects, or a `model` in it is not a string.
+pub(super) fn models_in_tools(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     models_in(&top.objects("tools")?)
 }
 
-/// The models that these objects name. Where one says several, which of them counts is the
-/// upstream's to say: all do.
+/// Returns the models named in these objects. If an object repeats the field, all its values are
+/// returned, because the upstream decides which of them counts.
+///
+/// # Errors
+/// A 400 when a `model` is not a string.
 pub(super) fn models_in(objects: &[Object<'_>]) -> Result<Vec<ByteString>, Fault> {
-    let said = |object: &Object<'_>, value: &RawValue| {
+    let parse_name = |object: &Object<'_>, value: &RawValue| {
         serde_json::from_str::<String>(value.get())
             .map(Into::into)
-            .map_err(|_| object.refuse("model", "a string"))
+            .map_err(|_| object.invalid("model", "a string"))
     };
     let members = objects.iter().flat_map(|object| {
         object
@@ -65,18 +71,20 @@ pub(super) fn models_in(objects: &[Object<'_>]) -> Result<Vec<ByteString>, Fault
             .map(move |(name, value)| (object, name, *value))
     });
     members
+        // A null counts as absent.
         .filter(|(_, name, value)| *name == "model" && value.get() != "null")
-        .map(|(object, _, value)| said(object, value))
+        .map(|(object, _, value)| parse_name(object, value))
         .collect()
 }
 
-/// The headers that go along to an upstream: a dialect's `own`, for its own wire, and
-/// `traceparent`.
-pub(super) fn passed_headers(
+/// Returns the client's headers to forward to an upstream: those in `own`, which belong to the wire
+/// of the same name, and a valid `traceparent`.
+pub(super) fn forwarded_headers(
     headers: &HeaderMap,
     own: &[HeaderName],
 ) -> Vec<(HeaderName, HeaderValue)> {
     const TRACE: HeaderName = HeaderName::from_static("traceparent");
+    // Only listed headers are forwarded: others may hold the credentials of the client for us.
     let named = own.iter().flat_map(|name| {
         headers
             .get_all(name)
@@ -90,8 +98,8 @@ pub(super) fn passed_headers(
     named.chain(trace).collect()
 }
 
-/// True for a W3C `traceparent` of the version in force: `00-<trace>-<parent>-<flags>` in
-/// lower-case hex, ids not zero.
+/// Returns true for a W3C `traceparent` of version 00: `00-<trace>-<parent>-<flags>` in lower-case
+/// hex, with ids that are not all zero.
 fn is_traceparent(value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else {
         return false;
@@ -112,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_told_apart_by_names_of_any_length() {
+    fn user_names_of_any_length_stay_distinct() {
         let long = "u".repeat(MAX_USER + 1);
         assert_eq!((user(""), user("ann").as_deref()), (None, Some("ann")));
         assert_eq!(user(&long).unwrap().len(), 64);
@@ -120,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn only_valid_headers_of_a_dialects_own_go_along() {
+    fn only_own_headers_and_a_valid_traceparent_are_forwarded() {
         const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let mut headers = HeaderMap::new();
         for (name, value) in [
@@ -132,7 +140,7 @@ mod tests {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let names: Vec<String> =
-            passed_headers(&headers, &[HeaderName::from_static("openai-beta")])
+            forwarded_headers(&headers, &[HeaderName::from_static("openai-beta")])
                 .iter()
                 .map(|(name, _)| name.to_string())
                 .collect();

@@ -1,4 +1,4 @@
-//! Journals to test dialects with: written by hand, and made up.
+//! Journals for tests of the dialects: events written by hand, and random journals.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use bytestring::ByteString;
 use proptest::prelude::*;
 
 use super::{Encode, View};
-use crate::codec::sse_writer::{Ids, SseWriter};
+use crate::codec::sse_writer::{EventIds, SseWriter};
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{
     Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall,
@@ -18,7 +18,7 @@ use crate::model::wire::WireId;
 
 const STREAM: &str = "abcdefghijklmnopqrstuvwxyz";
 
-pub(super) fn start_of(choices: u16) -> Start {
+pub(super) fn start_data(choices: u16) -> Start {
     Start {
         stream: StreamId::parse(STREAM).unwrap(),
         model: "smart".into(),
@@ -31,15 +31,15 @@ pub(super) fn start_of(choices: u16) -> Start {
 
 pub(super) fn view(choices: u16, raw: bool) -> View {
     View {
-        start: start_of(choices),
+        start: start_data(choices),
         include_usage: true,
         raw,
-        asked: None,
+        responses: None,
     }
 }
 
 pub(super) fn start(choices: u16) -> Event {
-    Event::Start(Box::new(start_of(choices)))
+    Event::Start(Box::new(start_data(choices)))
 }
 
 pub(super) fn route(wire: WireId, raw: bool) -> Event {
@@ -141,7 +141,7 @@ pub(super) fn finish(choice: u16, reason: Reason) -> Event {
     }))
 }
 
-pub(super) fn used() -> Usage {
+pub(super) fn sample_usage() -> Usage {
     Usage {
         input: Some(12),
         output: Some(5),
@@ -156,7 +156,7 @@ pub(super) fn used() -> Usage {
 pub(super) fn usage(estimated: bool) -> Event {
     Event::Usage(Box::new(Usage {
         estimated,
-        ..used()
+        ..sample_usage()
     }))
 }
 
@@ -171,20 +171,20 @@ pub(super) fn end(reason: Reason) -> Event {
     Event::End(Box::new(End {
         reason,
         native: None,
-        usage: Some(used()),
+        usage: Some(sample_usage()),
     }))
 }
 
-/// Every event an entry of its own.
+/// Makes one entry of each event.
 pub(super) fn entries(events: impl IntoIterator<Item = Event>) -> Vec<Entry> {
     events
         .into_iter()
-        .map(|event| Entry::of([event].into_iter().collect()))
+        .map(|event| Entry::new([event].into_iter().collect()))
         .collect()
 }
 
-/// An entry that holds a payload.
-pub(super) fn passed(data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
+/// Makes an entry that holds a payload.
+pub(super) fn payload_entry(data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
     Entry {
         raw: Some(Payload {
             name: ByteString::new(),
@@ -194,9 +194,9 @@ pub(super) fn passed(data: &str, events: impl IntoIterator<Item = Event>) -> Ent
     }
 }
 
-/// What a reader from the start is sent; one string for each SSE event.
-pub(super) fn spelled(mut encoder: Box<dyn Encode>, journal: &[Entry]) -> Vec<String> {
-    blocks(&spell(
+/// Returns the SSE events for a reader that starts at entry 0.
+pub(super) fn encoded(mut encoder: Box<dyn Encode>, journal: &[Entry]) -> Vec<String> {
+    sse_events(&encode_from(
         &mut *encoder,
         &mut SseWriter::new(None),
         journal,
@@ -205,12 +205,12 @@ pub(super) fn spelled(mut encoder: Box<dyn Encode>, journal: &[Entry]) -> Vec<St
     ))
 }
 
-pub(super) fn blocks(sse: &str) -> Vec<String> {
+pub(super) fn sse_events(sse: &str) -> Vec<String> {
     sse.split_terminator("\n\n").map(str::to_owned).collect()
 }
 
-/// Spells the entries from `seq` on, the first `seen` events of the first of them left out.
-fn spell(
+/// Encodes the entries from `seq` on, without the first `seen` SSE events of that entry.
+fn encode_from(
     encoder: &mut dyn Encode,
     out: &mut SseWriter,
     journal: &[Entry],
@@ -220,37 +220,47 @@ fn spell(
     let mut sse = String::new();
     for (at, entry) in journal.iter().enumerate().skip(seq) {
         out.begin_entry(at as u64, if at == seq { seen } else { 0 });
-        encoder.entry(entry, out);
+        encoder.write_entry(entry, out);
         out.end_entry();
         sse.push_str(std::str::from_utf8(&out.take()).unwrap());
     }
     sse
 }
 
-/// The law of resume: an encoder that has silently gone over what came before says exactly the
-/// rest, wherever it begins, inside an entry too.
-pub(super) fn resumes_everywhere(encoder: impl Fn() -> Box<dyn Encode>, journal: &[Entry]) {
+/// Asserts the law of resume: an encoder that has processed the earlier entries with a muted writer
+/// writes exactly the rest, from any position, also from inside an entry.
+pub(super) fn assert_resumes_everywhere(encoder: impl Fn() -> Box<dyn Encode>, journal: &[Entry]) {
     let writer = || {
-        SseWriter::new(Some(Ids {
+        SseWriter::new(Some(EventIds {
             stream: STREAM.as_bytes().into(),
             dialect: "test",
         }))
     };
-    let all = blocks(&spell(&mut *encoder(), &mut writer(), journal, 0, 0));
+    let all = sse_events(&encode_from(&mut *encoder(), &mut writer(), journal, 0, 0));
     let mut gone = 0;
     for seq in 0..journal.len() {
         let silent = || {
             let (mut encoder, mut out) = (encoder(), writer());
             out.mute(true);
-            assert_eq!(spell(&mut *encoder, &mut out, &journal[..seq], 0, 0), "");
+            assert_eq!(
+                encode_from(&mut *encoder, &mut out, &journal[..seq], 0, 0),
+                ""
+            );
             out.mute(false);
             (encoder, out)
         };
         let (mut quiet, mut out) = silent();
-        let parts = blocks(&spell(&mut *quiet, &mut out, &journal[..=seq], seq, 0)).len();
+        let parts = sse_events(&encode_from(
+            &mut *quiet,
+            &mut out,
+            &journal[..=seq],
+            seq,
+            0,
+        ))
+        .len();
         for seen in 0..=parts {
             let (mut encoder, mut out) = silent();
-            let tail = blocks(&spell(
+            let tail = sse_events(&encode_from(
                 &mut *encoder,
                 &mut out,
                 journal,
@@ -268,40 +278,40 @@ pub(super) fn resumes_everywhere(encoder: impl Fn() -> Box<dyn Encode>, journal:
     assert_eq!(gone, all.len());
 }
 
-/// How a made-up journal ends.
+/// The end of a random journal.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     Completed,
-    Cancelled { told: bool },
+    Cancelled { with_finish: bool },
     Failed,
 }
 
-/// A piece of a made-up journal: kind, choice, words.
+/// The seed of a random event: kind, choice, content.
 type Seed = (u8, u16, String);
 
-fn words() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     let letters = prop::sample::select(vec![
         'a', 'b', ' ', '"', '\\', '\n', '\r', '\t', '\u{1}', '\u{85}', '\u{2028}', 'é', '😀',
     ]);
     prop::collection::vec(letters, 0..6).prop_map(String::from_iter)
 }
 
-fn ending() -> impl Strategy<Value = Ending> {
+fn any_ending() -> impl Strategy<Value = Ending> {
     prop_oneof![
         3 => Just(Ending::Completed),
-        1 => any::<bool>().prop_map(|told| Ending::Cancelled { told }),
+        1 => any::<bool>().prop_map(|with_finish| Ending::Cancelled { with_finish }),
         1 => Just(Ending::Failed),
     ]
 }
 
-/// Any journal that keeps the invariants of events; where `raw`, with payloads of the wire
-/// `openai-chat`.
-pub(super) fn journals(raw: bool) -> impl Strategy<Value = (u16, Vec<Entry>)> {
+/// Generates journals that keep the invariants of events. With `raw`, each entry has a payload of
+/// the wire `openai-chat`.
+pub(super) fn any_journal(raw: bool) -> impl Strategy<Value = (u16, Vec<Entry>)> {
     let seeds = prop::collection::vec(
-        prop::collection::vec((0u8..12, 0u16..3, words()), 1..3),
+        prop::collection::vec((0u8..12, 0u16..3, any_text()), 1..3),
         0..12,
     );
-    (1u16..=3, seeds, ending(), any::<bool>()).prop_map(
+    (1u16..=3, seeds, any_ending(), any::<bool>()).prop_map(
         move |(choices, seeds, ending, together)| {
             let mut calls = BTreeMap::new();
             let mut journal = entries([
@@ -318,17 +328,17 @@ pub(super) fn journals(raw: bool) -> impl Strategy<Value = (u16, Vec<Entry>)> {
             for seeds in seeds {
                 let events: Vec<Event> = seeds
                     .into_iter()
-                    .filter_map(|seed| grown(seed, choices, &mut calls))
+                    .filter_map(|seed| next_event(seed, choices, &mut calls))
                     .collect();
                 journal.push(if raw {
-                    passed(&payload(&events), events)
+                    payload_entry(&chunk(&events), events)
                 } else {
-                    Entry::of(events.into_iter().collect())
+                    Entry::new(events.into_iter().collect())
                 });
             }
-            let last = ended(ending, choices, &journal);
+            let last = end_events(ending, choices, &journal);
             journal.extend(if together {
-                vec![Entry::of(last.into_iter().collect())]
+                vec![Entry::new(last.into_iter().collect())]
             } else {
                 entries(last)
             });
@@ -337,9 +347,10 @@ pub(super) fn journals(raw: bool) -> impl Strategy<Value = (u16, Vec<Entry>)> {
     )
 }
 
-/// `calls` has the latest call of each choice, and whether it goes on.
-fn grown(
-    (kind, choice, words): Seed,
+/// Makes an event of a seed. `calls` holds the latest call of each choice, and whether it is still
+/// open.
+fn next_event(
+    (kind, choice, content): Seed,
     choices: u16,
     calls: &mut BTreeMap<u16, (u16, bool)>,
 ) -> Option<Event> {
@@ -347,28 +358,28 @@ fn grown(
     let latest = calls.get(&choice).copied();
     let open = latest.filter(|(_, open)| *open).map(|(index, _)| index);
     Some(match kind {
-        0..=2 => text(choice, &words),
-        3 | 4 => reasoning(choice, &words),
-        5 => refusal(choice, &words),
-        6 => signature(choice, &words, WireId::Anthropic, false),
-        7 if words.len().is_multiple_of(2) => redacted(choice, &words, WireId::Anthropic),
-        7 => signature(choice, &words, WireId::Gemini, true),
+        0..=2 => text(choice, &content),
+        3 | 4 => reasoning(choice, &content),
+        5 => refusal(choice, &content),
+        6 => signature(choice, &content, WireId::Anthropic, false),
+        7 if content.len().is_multiple_of(2) => redacted(choice, &content, WireId::Anthropic),
+        7 => signature(choice, &content, WireId::Gemini, true),
         8 => {
             let index = latest.map_or(0, |(index, _)| index + 1);
             calls.insert(choice, (index, true));
             call(
                 choice,
                 index,
-                words.len().is_multiple_of(2),
-                (words.len() > 3).then_some(&words),
+                content.len().is_multiple_of(2),
+                (content.len() > 3).then_some(&content),
             )
         }
-        9 => arguments(choice, open?, &words),
+        9 => arguments(choice, open?, &content),
         10 => citation(
             choice,
-            (!words.len().is_multiple_of(3)).then_some("https://example.com/a"),
+            (!content.len().is_multiple_of(3)).then_some("https://example.com/a"),
         ),
-        _ if words.len() > 3 => raw(choice),
+        _ if content.len() > 3 => raw(choice),
         _ => {
             let index = open?;
             calls.insert(choice, (index, false));
@@ -377,7 +388,7 @@ fn grown(
     })
 }
 
-fn ended(ending: Ending, choices: u16, journal: &[Entry]) -> Vec<Event> {
+fn end_events(ending: Ending, choices: u16, journal: &[Entry]) -> Vec<Event> {
     let reasons = [
         Reason::Stop,
         Reason::Length,
@@ -390,8 +401,8 @@ fn ended(ending: Ending, choices: u16, journal: &[Entry]) -> Vec<Event> {
         Ending::Completed => finishes
             .chain([usage(journal.len().is_multiple_of(2)), end(Reason::Stop)])
             .collect(),
-        Ending::Cancelled { told: false } => vec![usage(true), end(Reason::Cancelled)],
-        Ending::Cancelled { told: true } => (0..choices)
+        Ending::Cancelled { with_finish: false } => vec![usage(true), end(Reason::Cancelled)],
+        Ending::Cancelled { with_finish: true } => (0..choices)
             .map(|choice| finish(choice, Reason::Cancelled))
             .chain([usage(true), end(Reason::Cancelled)])
             .collect(),
@@ -399,8 +410,8 @@ fn ended(ending: Ending, choices: u16, journal: &[Entry]) -> Vec<Event> {
     }
 }
 
-/// A chunk as an upstream would have sent it, in a spelling that is not ours.
-fn payload(events: &[Event]) -> String {
+/// Makes a chunk in the formatting of an upstream, which differs from ours.
+fn chunk(events: &[Event]) -> String {
     let choice = events.first().map_or(0, Event::choice);
     let content: u64 = events.iter().map(Event::output_bytes).sum();
     format!(

@@ -1,15 +1,16 @@
-//! OpenAI Chat Completions as clients speak it.
+//! OpenAI Chat Completions: the dialect `openai-chat`.
 //!
-//! Invariants: over its own wire payloads go to the client as they came, and only what we end
-//! ourselves is closed by chunks of ours. Left out here, because the API has no word for it: `Raw`
-//! events, citations without a URL, and what a citation says beside its URL, title and place. After
-//! an error nothing is written.
+//! Invariants: over its own wire, payloads go to the client unchanged, and we add chunks only where
+//! we end the stream ourselves; nothing is written after an error. The encoder skips content that
+//! the API does not support: `Raw` events, citations without a URL, and the members of a citation
+//! other than its URL, title and span.
 
 mod cache;
 pub(super) mod chat;
 mod choices;
 mod content;
 mod encode;
+mod error;
 mod estimate;
 #[cfg(test)]
 mod goldens;
@@ -19,7 +20,6 @@ pub(super) mod parse;
 mod passed;
 mod pieces;
 mod reasoning;
-mod refusal;
 mod tools;
 mod turns;
 mod whole;
@@ -27,8 +27,8 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-pub(super) use content::media_type_of;
-pub(super) use pieces::put_own;
+pub(super) use content::media_type_for;
+pub(super) use pieces::put_sluicegate;
 
 use super::{Dialect, Encode, View};
 use crate::model::ask::Ask;
@@ -49,8 +49,8 @@ impl Dialect for OpenaiChat {
         parse::ask(DialectId::OpenaiChat, headers, body)
     }
 
-    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
-        refusal::body(fault, request_id)
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
+        error::body(fault, request_id)
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
@@ -66,13 +66,13 @@ impl Dialect for OpenaiChat {
     }
 }
 
-/// A comment, ended by one newline: no SSE reader dispatches anything for it.
+/// A comment ended by one newline: SSE readers dispatch no event for it.
 pub(super) const HEARTBEAT: &[u8] = b": keep-alive\n";
 
-/// Reads a Chat Completions body that is to be answered in `dialect`.
+/// Parses a Chat Completions body of a request that is answered in `dialect`.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected; a 403 for objects in the provider's account.
+/// A 400 that names the field and what was expected.
 pub(super) fn parse_for(
     dialect: DialectId,
     headers: &HeaderMap,
@@ -81,7 +81,7 @@ pub(super) fn parse_for(
     parse::ask(dialect, headers, body)
 }
 
-/// The body of a refusal in OpenAI's shape.
-pub(super) fn refusal_body(fault: &Fault, request_id: &str) -> Bytes {
-    refusal::body(fault, request_id)
+/// Returns the body of an error response in OpenAI's shape.
+pub(super) fn error_body(fault: &Fault, request_id: &str) -> Bytes {
+    error::body(fault, request_id)
 }

@@ -1,17 +1,19 @@
-//! OpenAI Responses as clients speak it.
+//! The dialect `openai-responses`: OpenAI's Responses API.
 //!
-//! Invariants: over its own wire payloads go to the client as they came, and only what we end
-//! ourselves is closed by events of ours; events are numbered from 0 without gaps, the same for
-//! every reader, so no deltas are ever merged; an item keeps its id and its place, and the terminal
-//! event repeats every item as its end told it, which is why this encoder keeps the text of what it
-//! spells; nothing follows the terminal event. Left out here, because the API has no word for it:
-//! choices but the first, content of other wires without a normalized form, log probabilities of
-//! translated answers, and citations without a URL.
+//! Invariants: over the dialect's own wire, payloads are passed on unchanged, and events of ours
+//! follow only where we end the stream. Events are numbered from 0 without gaps, and the numbers
+//! are the same for every reader, so deltas are never merged. An item keeps its id and its place.
+//! The terminal event repeats every item as its last event contained it, so this encoder keeps the
+//! text of deltas. Nothing follows the terminal event.
 //!
-//! What another wire wants back with its reasoning, its text or its calls is the
-//! `encrypted_content` of a reasoning item, wrapped into a
-//! [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature), and unwrapped for that
-//! wire alone.
+//! Omitted, because the API does not support it: choices other than the first, content of other
+//! wires without a normalized form, log probabilities of translated answers, and citations without
+//! a URL.
+//!
+//! Signatures and encrypted content that another wire needs back with its reasoning, text or calls
+//! are sent as the `encrypted_content` of a reasoning item, wrapped into an
+//! [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature). They are unwrapped only
+//! for the wire that made them.
 
 mod chat;
 mod content;
@@ -19,15 +21,15 @@ mod encode;
 mod estimate;
 #[cfg(test)]
 mod goldens;
+mod item_references;
 mod items;
-mod keep;
-mod kept;
 #[cfg(test)]
 mod laws;
-mod named;
 mod parse;
 mod passed;
 mod pieces;
+mod signatures;
+mod stored;
 mod tools;
 mod whole;
 
@@ -42,8 +44,10 @@ use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::wire::DialectId;
 
-pub use kept::{go_on, numbered, output_of, renamed};
-pub use named::{Items, home_of, named, output_by_id, spelled_out};
+pub use item_references::{
+    ItemsById, output_items_by_id, referenced_items, resolve_references, stream_id_in,
+};
+pub use stored::{continue_from, items_with_ids, output_as_input, with_response_id};
 
 /// The dialect `openai-responses`.
 #[derive(Debug, Clone, Copy)]
@@ -58,8 +62,8 @@ impl Dialect for OpenaiResponses {
         parse::ask(headers, body)
     }
 
-    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
-        openai_chat::refusal_body(fault, request_id)
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
+        openai_chat::error_body(fault, request_id)
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
@@ -75,7 +79,7 @@ impl Dialect for OpenaiResponses {
     }
 }
 
-/// Goes over a journal without spelling it, for what a response is at a moment, and for the numbers
+/// Reads a journal without writing events, to get the response object at any point and the numbers
 /// of its events.
 pub struct ResponseView {
     encoder: encode::Encoder,
@@ -83,10 +87,11 @@ pub struct ResponseView {
 }
 
 impl ResponseView {
-    /// At the beginning of a journal.
+    /// Creates a view at the beginning of a journal.
     #[must_use]
     pub fn new(view: View) -> Self {
         let mut out = SseWriter::new(None);
+        // Muted: only the state of the encoder is used.
         out.mute(true);
         Self {
             encoder: encode::Encoder::new(view),
@@ -94,20 +99,21 @@ impl ResponseView {
         }
     }
 
-    /// Takes in the next entry.
-    pub fn take(&mut self, entry: &Entry) {
+    /// Reads the next entry.
+    pub fn read(&mut self, entry: &Entry) {
+        // A muted writer writes no ids, so the position does not matter.
         self.out.begin_entry(0, 0);
-        self.encoder.entry(entry, &mut self.out);
+        self.encoder.write_entry(entry, &mut self.out);
         self.out.end_entry();
     }
 
-    /// The number that the next event will have.
+    /// Returns the number of the next event.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.encoder.next_number()
     }
 
-    /// The response as it is by now (JSON).
+    /// Returns the response object so far (JSON).
     #[must_use]
     pub fn object(&self) -> Bytes {
         self.encoder.object()

@@ -1,7 +1,7 @@
-//! References to objects in the provider's account. They may be another caller's, so that only who
-//! is allowed to refers to one through us, and only on the wire that knows it.
+//! References to objects in the provider's account. An object may belong to another caller, so only
+//! callers with permission may refer to one through us, and only on the wire that defines it.
 //!
-//! `file_id`s in messages are found by the walk that weighs them.
+//! The estimate of a prompt finds the `file_id`s in messages, as it walks over them anyway.
 
 use std::sync::OnceLock;
 
@@ -14,7 +14,7 @@ use crate::model::ask::Reference;
 use crate::model::chat::Chat;
 use crate::model::fault::{Code, Fault};
 
-/// The names under which a body refers to such an object; each may come once.
+/// Fields of a body that refer to such an object; each may occur once.
 pub(in crate::dialect) const FIELDS: &[&str] = &[
     "previous_response_id",
     "conversation",
@@ -27,39 +27,38 @@ pub(in crate::dialect) const FIELDS: &[&str] = &[
     "cachedContent",
     "cached_content",
 ];
-/// Where providers read fields of their own: `{"google": {"cached_content": …}}`.
+/// The field in which some providers read fields of their own: `{"google": {"cached_content": …}}`.
 const EXTRA: &str = "extra_body";
-/// The most levels of a tool, or of what is extra, that are looked at: the object, and an object in
-/// it.
+/// Maximum depth searched in a tool or in the extra fields: the object, and objects directly in it.
 const LEVELS: usize = 2;
 
-/// The members of a tool that say what its arguments are.
+/// Members of a tool that declare its arguments.
 const DECLARED: [&str; 4] = ["function", "parameters", "input_schema", "input_examples"];
 
-/// Refuses a body that refers to one, at its top or in a tool.
+/// Rejects a body that refers to such an object, at its top level or in a tool.
 ///
 /// # Errors
-/// A 403 that names the field; a 400 when `tools` is no array of objects.
-pub(in crate::dialect) fn refuse(top: &Object<'_>) -> Result<(), Fault> {
+/// A 403 that names the field; a 400 when `tools` is not an array.
+pub(in crate::dialect) fn reject(top: &Object<'_>) -> Result<(), Fault> {
     find(top, "")?
         .first()
         .map_or(Ok(()), |first| Err(not_allowed(&first.path)))
 }
 
-/// The references at the top of a body and in its tools; `resolved` is a field that is resolved
-/// here.
+/// Returns the references at the top level of a body and in its tools. The field `resolved` is
+/// skipped, because we resolve it ourselves.
 ///
 /// # Errors
-/// A 400 when `tools` is no array of objects.
+/// A 400 when `tools` is not an array.
 pub(in crate::dialect) fn find(top: &Object<'_>, resolved: &str) -> Result<Vec<Reference>, Fault> {
     let mut found = Vec::new();
     for (name, value) in &top.fields.list {
-        // Gemini's chat completions read their own fields there. Every one that comes is looked at:
-        // which counts is theirs to say.
+        // Gemini's OpenAI-compatible endpoint reads its own fields there. Repeated fields are all
+        // searched, because the upstream decides which of them counts.
         if name == EXTRA {
-            inside(EXTRA, value, LEVELS, &mut found);
+            collect(EXTRA, value, LEVELS, &mut found);
         } else if FIELDS.contains(&&**name) && name != resolved {
-            found.extend(named(name.to_string(), value));
+            found.extend(from_value(name.to_string(), value));
         }
     }
     let tools: Vec<&RawValue> = top
@@ -68,25 +67,27 @@ pub(in crate::dialect) fn find(top: &Object<'_>, resolved: &str) -> Result<Vec<R
     tools
         .into_iter()
         .enumerate()
-        .for_each(|(i, tool)| inside(&format!("tools[{i}]"), tool, LEVELS, &mut found));
+        .for_each(|(i, tool)| collect(&format!("tools[{i}]"), tool, LEVELS, &mut found));
     Ok(found)
 }
 
-/// The translation of a body, known from the beginning where it refers to such objects: there is
-/// none.
+/// Returns the cell for the translated request. A body with references has no translation, so its
+/// cell is filled with the error from the start.
 pub(in crate::dialect) fn translation(references: &[Reference]) -> OnceLock<Result<Chat, Fault>> {
     references.first().map_or_else(OnceLock::new, |first| {
         OnceLock::from(Err(not_allowed(&first.path)))
     })
 }
 
-/// Notes the references in a tool. What a function declares (its parameters may have any name) is
-/// not looked at, and a container that is made for this request alone is none.
-fn inside(path: &str, object: &RawValue, levels: usize, found: &mut Vec<Reference>) {
+/// Collects the references in an object, at most `levels` deep. The declaration of a function is
+/// skipped, because its parameters may have any name. A `container` that is an object is created
+/// for this request alone, and is not a reference itself.
+fn collect(path: &str, object: &RawValue, levels: usize, found: &mut Vec<Reference>) {
+    // Bounds the recursion over content that clients control.
     if levels == 0 || !object.get().starts_with('{') {
         return;
     }
-    let members = Fields::of(object.get().as_bytes())
+    let members = Fields::parse(object.get().as_bytes())
         .map(|fields| fields.list)
         .unwrap_or_default();
     for (name, value) in members
@@ -94,19 +95,21 @@ fn inside(path: &str, object: &RawValue, levels: usize, found: &mut Vec<Referenc
         .filter(|(name, _)| !DECLARED.contains(&&**name))
     {
         let path = format!("{path}.{name}");
-        let made_here = name == "container" && value.get().starts_with('{');
-        if FIELDS.contains(&&**name) && !made_here {
-            found.extend(named(path, value));
+        let is_new = name == "container" && value.get().starts_with('{');
+        if FIELDS.contains(&&**name) && !is_new {
+            found.extend(from_value(path, value));
         } else {
-            inside(&path, value, levels - 1, found);
+            collect(&path, value, levels - 1, found);
         }
     }
 }
 
-/// What the value of a field refers to: an id, several, or an object that has nothing but one. Of
-/// anything else it is not known what it may be.
-pub(in crate::dialect) fn named(path: String, value: &RawValue) -> Vec<Reference> {
+/// Parses the value of a field that refers to objects: an id, several ids, or an object with an
+/// `id` and nothing else. Any other value is a reference with an unknown id.
+pub(in crate::dialect) fn from_value(path: String, value: &RawValue) -> Vec<Reference> {
     #[derive(Deserialize)]
+    // An object with other members may refer to more than its `id`, so the id alone is not enough
+    // to judge it.
     #[serde(untagged, deny_unknown_fields)]
     enum Named {
         Nothing,
@@ -128,7 +131,7 @@ pub(in crate::dialect) fn named(path: String, value: &RawValue) -> Vec<Reference
     }
 }
 
-/// A 403 about such a reference.
+/// Returns a 403 about the reference at `path`.
 #[must_use]
 pub fn not_allowed(path: &str) -> Fault {
     let message =
@@ -141,27 +144,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_provider_s_own_fields_are_looked_at() {
+    fn fields_of_providers_are_searched() {
         let cached = r#""extra_body":{"google":{"cached\u005fcontent":"cachedContents/1"}}"#;
-        assert_eq!(refused(cached).unwrap(), "extra_body.google.cached_content");
         assert_eq!(
-            refused(&format!(r#"{cached},"extra_body":{{}}"#)).unwrap(),
+            rejected(cached).unwrap(),
             "extra_body.google.cached_content"
         );
         assert_eq!(
-            refused(r#""extra_body":{"file_id":"f"}"#).unwrap(),
+            rejected(&format!(r#"{cached},"extra_body":{{}}"#)).unwrap(),
+            "extra_body.google.cached_content"
+        );
+        assert_eq!(
+            rejected(r#""extra_body":{"file_id":"f"}"#).unwrap(),
             "extra_body.file_id"
         );
         assert_eq!(
-            refused(r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true}}}"#),
+            rejected(r#""extra_body":{"google":{"thinking_config":{"include_thoughts":true}}}"#),
             None
         );
-        assert_eq!(refused(r#""extra_body":7"#), None);
+        assert_eq!(rejected(r#""extra_body":7"#), None);
     }
 
-    fn refused(fields: &str) -> Option<String> {
+    fn rejected(fields: &str) -> Option<String> {
         let body = format!("{{{fields}}}");
-        refuse(&Object::body(body.as_bytes()).unwrap())
+        reject(&Object::from_body(body.as_bytes()).unwrap())
             .err()
             .map(|fault| {
                 assert_eq!(fault.code, Code::FieldNotAllowed);
@@ -172,8 +178,11 @@ mod tests {
     #[test]
     fn references_are_found_at_the_top_and_in_tools() {
         for name in FIELDS {
-            assert_eq!(refused(&format!(r#""{name}":"x""#)).as_deref(), Some(*name));
-            assert_eq!(refused(&format!(r#""{name}":null"#)), None);
+            assert_eq!(
+                rejected(&format!(r#""{name}":"x""#)).as_deref(),
+                Some(*name)
+            );
+            assert_eq!(rejected(&format!(r#""{name}":null"#)), None);
         }
         for (tool, path) in [
             (
@@ -198,16 +207,16 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                refused(&format!(r#""tools":[{tool}]"#)).as_deref(),
+                rejected(&format!(r#""tools":[{tool}]"#)).as_deref(),
                 Some(path)
             );
         }
     }
 
     #[test]
-    fn the_ids_are_told_where_there_is_nothing_else() {
+    fn ids_are_known_where_the_value_holds_nothing_else() {
         let ids = |value: &str| {
-            named("p".into(), serde_json::from_str(value).unwrap())
+            from_value("p".into(), serde_json::from_str(value).unwrap())
                 .into_iter()
                 .map(|it| it.id)
                 .collect::<Vec<_>>()
@@ -228,13 +237,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_function_declares_is_its_own() {
+    fn declarations_of_functions_are_not_searched() {
         for tool in [
             r#"{"type":"function","function":{"name":"f","parameters":{"properties":{"file_id":{}}},"container":"c"}}"#,
             r#"{"type":"code_interpreter","container":{"type":"auto"}}"#,
             r#"{"type":"custom","name":"prompt"}"#,
         ] {
-            assert_eq!(refused(&format!(r#""tools":[{tool}]"#)), None, "{tool}");
+            assert_eq!(rejected(&format!(r#""tools":[{tool}]"#)), None, "{tool}");
         }
     }
 }

@@ -1,11 +1,12 @@
-//! The AI SDK's UI message stream (v1) as `useChat` speaks it.
+//! The dialect `ui`: the AI SDK's UI message stream (v1), as `useChat` uses it.
 //!
-//! A stream is one assistant message of one step. Text, refusals and reasoning are parts with ids
-//! of their own; what a provider wants back (signatures, encrypted blocks) stands in
-//! `providerMetadata.sluicegate` of the part it belongs to, where the SDK keeps it and brings it
-//! back. Content that the protocol has no part for goes out as `data-raw`; images as `file`. Left
-//! out, because a message has no place for them: choices other than the first, what a citation says
-//! beside its URL and title, and citations without a URL.
+//! A stream is one assistant message with one step. Text, refusals and reasoning are parts with ids
+//! of their own. Data that a provider needs back (signatures, encrypted blocks) is sent in
+//! `providerMetadata.sluicegate` of the part it belongs to, where the SDK stores it and sends it
+//! back. Content without a part in the protocol is sent as `data-raw`, images as `file`.
+//!
+//! Omitted, because a message has no place for them: choices other than the first, members of a
+//! citation other than URL and title, and citations without a URL.
 //!
 //! Invariants: a part is ended before another of its kind begins; every stream that ends has
 //! exactly one `[DONE]`.
@@ -41,8 +42,8 @@ impl Dialect for Ui {
         parse::ask(headers, body)
     }
 
-    fn refusal(&self, fault: &Fault, request_id: &str) -> Bytes {
-        openai_chat::refusal_body(fault, request_id)
+    fn error_body(&self, fault: &Fault, request_id: &str) -> Bytes {
+        openai_chat::error_body(fault, request_id)
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {

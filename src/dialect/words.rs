@@ -1,23 +1,24 @@
-//! What each dialect has words for: the table of the README, held against what the encoders write.
+//! Compares the documented table of what each dialect supports with what the encoders write.
 
 use std::collections::BTreeMap;
 
 use super::View;
 use super::journals::{
-    arguments, call, citation, end, entries, error, finish, raw, reasoning, redacted, refusal,
-    route, signature, spelled, start_of, text, usage, view,
+    arguments, call, citation, encoded, end, entries, error, finish, raw, reasoning, redacted,
+    refusal, route, signature, start_data, text, usage, view,
 };
 use crate::model::event::{End, Event, Finish, Raw, Reason};
 use crate::model::usage::Usage;
 use crate::model::wire::{DialectId, WireId};
 
-const README: &str = include_str!("../../README.md");
-/// The head of the table.
+/// The page with the table.
+const PAGE: &str = include_str!("../../docs/dialects.md");
+/// The header row of the table.
 const HEAD: &str = "| what | `openai-chat` | `openai-responses` | `anthropic` | `events` | `ui` |";
-/// What stands where a dialect has no words.
+/// The cell of a dialect that does not support the content of a row.
 const NOTHING: &str = "—";
 
-/// Two journals, the second of which says one thing more.
+/// Two journals that differ in the content of one row of the table.
 struct Row {
     what: &'static str,
     choices: u16,
@@ -25,8 +26,8 @@ struct Row {
     with: Vec<Event>,
 }
 
-/// Something said in the middle of an answer.
-fn said(what: &'static str, events: impl IntoIterator<Item = Event>) -> Row {
+/// A row whose content is added in the middle of an answer.
+fn in_the_middle(what: &'static str, events: impl IntoIterator<Item = Event>) -> Row {
     let around = |middle: Vec<Event>| [vec![text(0, "a")], middle, completed()].concat();
     Row {
         what,
@@ -40,18 +41,18 @@ fn completed() -> Vec<Event> {
     vec![finish(0, Reason::Stop), usage(false), end(Reason::Stop)]
 }
 
-/// One thing at the end instead of another.
-fn ended(what: &'static str, without: Vec<Event>, with: Vec<Event>) -> Row {
-    let behind = |ending: Vec<Event>| [vec![text(0, "a")], ending].concat();
+/// A row whose content replaces the end of an answer.
+fn at_the_end(what: &'static str, without: Vec<Event>, with: Vec<Event>) -> Row {
+    let after = |ending: Vec<Event>| [vec![text(0, "a")], ending].concat();
     Row {
         what,
         choices: 1,
-        without: behind(without),
-        with: behind(with),
+        without: after(without),
+        with: after(with),
     }
 }
 
-fn used(usage: Usage) -> Vec<Event> {
+fn with_usage(usage: Usage) -> Vec<Event> {
     vec![
         finish(0, Reason::Stop),
         Event::Usage(Box::new(usage)),
@@ -63,7 +64,7 @@ fn used(usage: Usage) -> Vec<Event> {
     ]
 }
 
-fn unused() -> Vec<Event> {
+fn without_usage() -> Vec<Event> {
     vec![
         finish(0, Reason::Stop),
         Event::End(Box::new(End {
@@ -74,7 +75,7 @@ fn unused() -> Vec<Event> {
     ]
 }
 
-fn native(native: Option<&str>) -> Vec<Event> {
+fn with_native(native: Option<&str>) -> Vec<Event> {
     let finish = Finish {
         choice: 0,
         reason: Reason::Stop,
@@ -115,30 +116,30 @@ fn rows() -> Vec<Row> {
         reasoning: Some(3),
         ..counts
     };
-    let several = |more: Vec<Event>| {
+    let several = |middle: Vec<Event>| {
         [
             vec![text(0, "a")],
-            more,
+            middle,
             vec![finish(0, Reason::Stop), usage(false), end(Reason::Stop)],
         ]
         .concat()
     };
     vec![
-        said("text", [text(0, "b")]),
-        said("reasoning", [reasoning(0, "b")]),
-        said(
+        in_the_middle("text", [text(0, "b")]),
+        in_the_middle("reasoning", [reasoning(0, "b")]),
+        in_the_middle(
             "the signature of reasoning",
             [
                 reasoning(0, "b"),
                 signature(0, "c2ln", WireId::Gemini, false),
             ],
         ),
-        said("encrypted reasoning", [redacted(0, "ZW5j", WireId::Gemini)]),
-        said(
+        in_the_middle("encrypted reasoning", [redacted(0, "ZW5j", WireId::Gemini)]),
+        in_the_middle(
             "the signature of a text",
             [signature(0, "c2ln", WireId::Gemini, true)],
         ),
-        said(
+        in_the_middle(
             "a tool call",
             [
                 call(0, 0, false, None),
@@ -149,7 +150,7 @@ fn rows() -> Vec<Row> {
                 },
             ],
         ),
-        said(
+        in_the_middle(
             "a custom tool call",
             [
                 call(0, 0, true, None),
@@ -160,7 +161,7 @@ fn rows() -> Vec<Row> {
                 },
             ],
         ),
-        said(
+        in_the_middle(
             "the signature of a tool call",
             [
                 call(0, 0, false, Some("c2ln")),
@@ -170,46 +171,50 @@ fn rows() -> Vec<Row> {
                 },
             ],
         ),
-        said("a refusal", [refusal(0, "no")]),
-        said(
+        in_the_middle("a refusal", [refusal(0, "no")]),
+        in_the_middle(
             "a citation with a URL",
             [citation(0, Some("https://example.com/a"))],
         ),
-        said("a citation without one", [citation(0, None)]),
-        said("an image or sound", [media()]),
-        said("other content", [raw(0)]),
+        in_the_middle("a citation without one", [citation(0, None)]),
+        in_the_middle("an image or sound", [media()]),
+        in_the_middle("other content", [raw(0)]),
         Row {
             what: "a further choice",
             choices: 2,
             without: several(Vec::new()),
             with: several(vec![text(1, "b"), finish(1, Reason::Stop)]),
         },
-        ended(
+        at_the_end(
             "why it ended",
-            native(None),
+            with_native(None),
             vec![finish(0, Reason::Length), usage(false), end(Reason::Length)],
         ),
-        ended(
+        at_the_end(
             "the provider's own word for that",
-            native(None),
-            native(Some("own_word")),
+            with_native(None),
+            with_native(Some("own_word")),
         ),
-        ended("usage", unused(), used(counts)),
-        ended("cached and reasoning tokens", used(counts), used(detailed)),
-        ended(
+        at_the_end("usage", without_usage(), with_usage(counts)),
+        at_the_end(
+            "cached and reasoning tokens",
+            with_usage(counts),
+            with_usage(detailed),
+        ),
+        at_the_end(
             "that usage is an estimate",
-            used(counts),
-            used(Usage {
+            with_usage(counts),
+            with_usage(Usage {
                 estimated: true,
                 ..counts
             }),
         ),
-        ended(
+        at_the_end(
             "a failure",
             completed(),
             vec![error(false), usage(false), end(Reason::Error)],
         ),
-        ended(
+        at_the_end(
             "a cancel",
             completed(),
             vec![usage(false), end(Reason::Cancelled)],
@@ -217,26 +222,26 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// The events that only the second journal gives.
-fn more(row: &Row, dialect: DialectId) -> String {
-    let told = |events: &[Event]| {
+/// Returns the SSE events that only the second journal produces.
+fn added_events(row: &Row, dialect: DialectId) -> String {
+    let encode = |events: &[Event]| {
         let begun = [
-            Event::Start(Box::new(start_of(row.choices))),
+            Event::Start(Box::new(start_data(row.choices))),
             route(WireId::Gemini, false),
         ];
         let view = View {
             ..view(row.choices, false)
         };
-        spelled(
+        encoded(
             super::of(dialect).encoder(view),
             &entries(begun.into_iter().chain(events.iter().cloned())),
         )
     };
     let mut before: BTreeMap<String, usize> = BTreeMap::new();
-    for block in told(&row.without) {
-        *before.entry(bare(&block)).or_default() += 1;
+    for block in encode(&row.without) {
+        *before.entry(without_number(&block)).or_default() += 1;
     }
-    let is_new = |block: &String| match before.get_mut(&bare(block)) {
+    let is_new = |block: &String| match before.get_mut(&without_number(block)) {
         Some(left) if *left > 0 => {
             *left -= 1;
             false
@@ -244,24 +249,24 @@ fn more(row: &Row, dialect: DialectId) -> String {
         _ => true,
     };
     let mut is_new = is_new;
-    told(&row.with)
+    encode(&row.with)
         .into_iter()
         .filter(|block| is_new(block))
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// An event without its number, and without the whole answer that a last one repeats.
-fn bare(block: &str) -> String {
+/// Strips the sequence number from an SSE event. The numbers differ between the two journals.
+fn without_number(block: &str) -> String {
     block
         .split("\"sequence_number\":")
         .map(|piece| piece.trim_start_matches(|c: char| c.is_ascii_digit()))
         .collect()
 }
 
-/// The rows of the table: what, and how each dialect tells it.
+/// Reads the rows of the table: the content, and the cell of each dialect.
 fn documented() -> BTreeMap<&'static str, Vec<&'static str>> {
-    let table = README
+    let table = PAGE
         .lines()
         .skip_while(|line| *line != HEAD)
         .skip(2)
@@ -278,13 +283,13 @@ fn documented() -> BTreeMap<&'static str, Vec<&'static str>> {
         .collect()
 }
 
-/// The words that stand between backticks.
-fn words(cell: &str) -> impl Iterator<Item = &str> {
+/// Returns the words between backticks.
+fn quoted_words(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('`').skip(1).step_by(2)
 }
 
 #[test]
-fn the_readme_says_what_each_dialect_has_words_for() {
+fn the_table_of_dialects_matches_the_encoders() {
     let documented = documented();
     let rows = rows();
     assert_eq!(documented.len(), rows.len(), "every row, and no other");
@@ -292,7 +297,7 @@ fn the_readme_says_what_each_dialect_has_words_for() {
     for row in &rows {
         let cells = documented
             .get(row.what)
-            .unwrap_or_else(|| panic!("no row says `{}`", row.what));
+            .unwrap_or_else(|| panic!("no row of the table is `{}`", row.what));
         let dialects = [
             DialectId::OpenaiChat,
             DialectId::OpenaiResponses,
@@ -302,11 +307,12 @@ fn the_readme_says_what_each_dialect_has_words_for() {
         ];
         assert_eq!(cells.len(), dialects.len(), "{}", row.what);
         for (dialect, cell) in dialects.into_iter().zip(cells) {
-            let told = more(row, dialect);
-            let true_word = words(cell).count() > 0 && words(cell).all(|word| told.contains(word));
-            if !(true_word || *cell == NOTHING && told.is_empty()) {
+            let added = added_events(row, dialect);
+            let matches = quoted_words(cell).count() > 0
+                && quoted_words(cell).all(|word| added.contains(word));
+            if !(matches || *cell == NOTHING && added.is_empty()) {
                 wrong.push(format!(
-                    "{} in {}: {cell}, but what is told is\n{told}",
+                    "{} in {}: {cell}, but the encoder writes\n{added}",
                     row.what,
                     dialect.name()
                 ));

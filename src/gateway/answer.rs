@@ -1,4 +1,4 @@
-//! Answers that are not streamed: the journal is followed to its end, and folded.
+//! Answers that are not streamed: the journal is followed to its end and folded.
 
 use std::future::poll_fn;
 
@@ -8,89 +8,95 @@ use http::{Response, StatusCode};
 use super::reply::Reply;
 use super::{headers, status};
 use crate::dialect::{self, View};
-use crate::hub::{Reader, Step, Stream, expired};
+use crate::hub::{ReadStep, Reader, Stream, replay_expired};
 use crate::model::event::Reason;
 use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
 use crate::model::wire::DialectId;
 
-/// What a journal came to.
-struct Whole {
+/// The result of reading a whole journal.
+struct Folded {
     answer: Answer,
-    /// The provider's own body, where it is passed on.
+    /// The provider's own body, if it is passed on.
     body: Option<ByteString>,
 }
 
-/// Waits for the end and answers with all of it.
+/// Waits for the end of the stream and returns the whole answer.
 ///
 /// # Errors
-/// The failure of the generation; 409 when it was cancelled before anything had come.
+/// The failure of the generation; 409 if it was cancelled before any content.
 pub(super) async fn whole(
     mut reader: Reader,
     dialect: DialectId,
 ) -> Result<Response<Reply>, Fault> {
-    let Whole { answer, body } = follow(&mut reader).await?;
+    let Folded { answer, body } = read_to_end(&mut reader).await?;
     if let Some(failure) = answer.failure {
         return Err(failure.fault);
     }
     let stream = reader.stream().clone();
+    // With `store: false` a response is forgotten once its reader has received the end.
     if dialect == DialectId::OpenaiResponses {
-        stream.set_end_read();
+        stream.set_read_to_end();
     }
     let cancelled = answer.reason() == Some(Reason::Cancelled);
     let json = match (dialect, body) {
-        (DialectId::Events, _) => status::of(&stream, true),
+        (DialectId::Events, _) => status::stream_json(&stream, true),
+        // A cancelled answer must be marked as such, which a provider's own body is not.
         (_, Some(body)) if !cancelled => body.into_bytes(),
         _ if cancelled && !answer.has_content() => {
             return Err(Fault::new(
                 Code::StreamCancelled,
-                "the stream was cancelled before anything had come",
+                "the stream was cancelled before it had any content",
             ));
         }
-        _ => dialect::of(dialect).whole(&view(&reader, dialect), &answer),
+        _ => dialect::of(dialect).whole(&reader_view(&reader, dialect), &answer),
     };
     let mut response = headers::json(StatusCode::OK, json);
-    headers::name_stream(&mut response, &stream);
+    headers::add_stream_headers(&mut response, &stream);
     Ok(response)
 }
 
-async fn follow(reader: &mut Reader) -> Result<Whole, Fault> {
-    let mut whole = Whole {
+async fn read_to_end(reader: &mut Reader) -> Result<Folded, Fault> {
+    let mut folded = Folded {
         answer: Answer::default(),
         body: None,
     };
     loop {
         let step = poll_fn(|cx| {
+            // Unbounded: nothing is sent before the end, so no write has to be bounded.
             reader.poll_read(cx, usize::MAX, false, |_, entry| {
                 entry
                     .events
                     .iter()
-                    .for_each(|event| whole.answer.add(event));
+                    .for_each(|event| folded.answer.add(event));
                 if let Some(raw) = &entry.raw {
-                    whole.body = Some(raw.data.clone());
+                    folded.body = Some(raw.data.clone());
                 }
                 0
             })
         });
         match step.await {
-            Step::Read => {}
-            Step::Ended => return Ok(whole),
-            Step::Overtaken => return Err(expired()),
+            ReadStep::Read => {}
+            ReadStep::Ended => return Ok(folded),
+            // Entries were evicted before this reader could fold them: no complete answer is
+            // possible.
+            ReadStep::Overtaken => return Err(replay_expired()),
         }
     }
 }
 
-/// What this reader sees.
-pub(super) fn view(reader: &Reader, dialect: DialectId) -> View {
-    view_of(reader.stream(), dialect)
+/// Returns the view of this reader.
+pub(super) fn reader_view(reader: &Reader, dialect: DialectId) -> View {
+    stream_view(reader.stream(), dialect)
 }
 
-/// What any reader of a stream sees.
-pub(super) fn view_of(stream: &Stream, dialect: DialectId) -> View {
+/// Returns the view of any reader of a stream.
+pub(super) fn stream_view(stream: &Stream, dialect: DialectId) -> View {
     View {
         start: stream.start().clone(),
+        // Readers in another dialect had no request in which to ask for usage.
         include_usage: stream.spec().include_usage || dialect != stream.dialect(),
         raw: dialect == stream.dialect() && stream.spec().streamed,
-        asked: stream.spec().asked.clone(),
+        responses: stream.spec().responses.clone(),
     }
 }

@@ -1,4 +1,4 @@
-//! Request bodies: bounded in size and in patience.
+//! Request bodies, bounded in size and time.
 
 use std::time::Duration;
 
@@ -10,49 +10,60 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::model::fault::{Code, Fault};
 
-/// How long a body may pause.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long all of a body may take: a drip of bytes holds a connection and its names no longer.
-const DEADLINE: Duration = Duration::from_secs(300);
-/// Room made for a body before any of it has come, bytes: enough for nearly every chat.
-const ROOM: usize = 64 * 1024;
+/// Maximum pause within a body.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Maximum time for a whole body: a client that sends byte by byte holds its connection and its
+/// claims no longer than this.
+const MAX_DURATION: Duration = Duration::from_secs(300);
+/// Maximum initial capacity for a body, bytes: enough for nearly every chat.
+const INITIAL_CAPACITY: usize = 64 * 1024;
 
-/// All of a body.
+/// Reads a whole body.
 ///
 /// # Errors
-/// 413 past `most` bytes; 408 when it pauses for 30 s or takes 5 minutes; 400 when the connection
-/// breaks.
+/// 413 if it is larger than `max` bytes; 408 if it pauses for 30 s or takes longer than 5 minutes;
+/// 400 if the connection breaks.
 pub(super) async fn collect(
     mut body: impl Body<Data = Bytes> + Unpin,
-    most: usize,
+    max: usize,
 ) -> Result<Bytes, Fault> {
     let announced = body.size_hint().lower();
-    if announced > most as u64 {
-        return Err(too_large(most));
+    if announced > max as u64 {
+        return Err(too_large(max));
     }
-    // What is announced is not yet there: room for more is made as it comes.
-    let mut all = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0).min(ROOM));
-    let deadline = Instant::now() + DEADLINE;
-    while let Some(frame) = timeout_at(deadline.min(Instant::now() + PATIENCE), body.frame())
+    // An announced length costs the client nothing, so it must not reserve memory here.
+    let mut all = BytesMut::with_capacity(
+        usize::try_from(announced)
+            .unwrap_or(0)
+            .min(INITIAL_CAPACITY),
+    );
+    let deadline = Instant::now() + MAX_DURATION;
+    while let Some(frame) = timeout_at(deadline.min(Instant::now() + MAX_PAUSE), body.frame())
         .await
         .map_err(|_| too_slow())?
     {
         let Ok(data) = frame
-            .map_err(|_| Fault::new(Code::InvalidRequest, "the request body broke off"))?
+            .map_err(|_| {
+                Fault::new(
+                    Code::InvalidRequest,
+                    "the request body is incomplete: the connection broke; send the request again",
+                )
+            })?
+            // Frames other than data are trailers, which are ignored.
             .into_data()
         else {
             continue;
         };
-        if all.len() + data.len() > most {
-            return Err(too_large(most));
+        if all.len() + data.len() > max {
+            return Err(too_large(max));
         }
         all.extend_from_slice(&data);
     }
     Ok(all.freeze())
 }
 
-/// Refuses what is not announced as JSON: a page of another site can send anything else without
-/// being asked first.
+/// Rejects bodies whose content type is not JSON. A page of another site can send every other type
+/// without a preflight request.
 pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Fault> {
     let kind = headers
         .get(header::CONTENT_TYPE)
@@ -68,10 +79,10 @@ pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Fault> {
     ))
 }
 
-fn too_large(most: usize) -> Fault {
+fn too_large(max: usize) -> Fault {
     Fault::new(
         Code::BodyTooLarge,
-        format!("the request body is larger than {most} bytes (`server.max_body`)"),
+        format!("the request body is larger than {max} bytes (`server.max_body`)"),
     )
 }
 
@@ -79,7 +90,7 @@ fn too_slow() -> Fault {
     Fault::new(
         Code::RequestTimeout,
         format!(
-            "the request body paused for {PATIENCE:?}, or was not there after {DEADLINE:?}; send it faster"
+            "the request body paused for {MAX_PAUSE:?} or was not complete after {MAX_DURATION:?}; send it faster"
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! What a generation is expected to cost, and who pays for it.
+//! Reserves the expected cost of a generation in the budgets that pay for it.
 
 use http::{HeaderValue, Response};
 
@@ -10,12 +10,15 @@ use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::route::Plan;
 
-/// The header that says which budgets are nearly spent.
-const WARNING: &str = "x-budget-warning";
+/// Response header that names the budgets which are nearly spent.
+const BUDGET_WARNING: &str = "x-budget-warning";
 
 impl Gateway {
-    /// Reserves what a generation may cost.
-    pub(super) fn afford(
+    /// Reserves the maximum cost of a generation.
+    ///
+    /// # Errors
+    /// 429 `budget_exceeded` if a budget does not have enough left.
+    pub(super) fn reserve_budget(
         &self,
         snapshot: &Snapshot,
         caller: &Caller,
@@ -25,30 +28,36 @@ impl Gateway {
         let customer = Customer {
             key: caller.key().cloned(),
             team: caller.team().cloned(),
+            // The verified user of a JWT takes precedence over the one that the body names.
             user: caller.user().or(ask.user.as_ref()).cloned(),
         };
-        self.ledger
-            .hold(&snapshot.budgets, customer, estimate(snapshot, ask, plan))
+        self.ledger.reserve(
+            &snapshot.budgets,
+            customer,
+            estimate_cost(snapshot, ask, plan),
+        )
     }
 }
 
-/// By the dearest target that may answer: which one will is not known yet.
-fn estimate(snapshot: &Snapshot, ask: &Ask, plan: &Plan) -> Estimate {
+/// Estimates the cost by the most expensive target of the plan, because it is not known yet which
+/// target will answer.
+fn estimate_cost(snapshot: &Snapshot, ask: &Ask, plan: &Plan) -> Estimate {
     let input = ask.input_estimate;
     let output = ask.expected_output(snapshot.limits.reserve_output());
     plan.targets()
+        // Targets without a price do not count; without any price, `priced` stays false.
         .filter_map(|target| target.price())
         .fold(Estimate::default(), |so_far, price| Estimate {
-            prompt: so_far.prompt.max(price.at_most(input, 0)),
-            cost: so_far.cost.max(price.at_most(input, output)),
+            prompt: so_far.prompt.max(price.max_cost(input, 0)),
+            cost: so_far.cost.max(price.max_cost(input, output)),
             priced: true,
         })
 }
 
-/// Tells the client of budgets that are nearly spent.
-pub(super) fn warn(warnings: &[Warning], response: &mut Response<Reply>) {
+/// Adds the warning header for budgets that are nearly spent.
+pub(super) fn add_budget_warning(warnings: &[Warning], response: &mut Response<Reply>) {
     if let Some(value) = warning_header(warnings).and_then(|text| HeaderValue::try_from(text).ok())
     {
-        response.headers_mut().insert(WARNING, value);
+        response.headers_mut().insert(BUDGET_WARNING, value);
     }
 }

@@ -1,10 +1,10 @@
-// Sluicegate's client: a cut stream goes on where it was cut.
+// Sluicegate's browser client: resumes a stream where its connection was cut.
 //
 //   const answer = new Sluicegate().start({ model: 'demo', messages }, { on: (name, data) => show(name, data) });
-//   answer.cancel();                     // stops it, at the provider too
+//   answer.cancel();                     // stops the generation, at the provider too
 //   const { text } = await answer;
 
-/** A refusal or a failure. `status` is 0 where nobody answered; `answer` is what had come by then. */
+/** An error response or a failure. `status` is 0 if no response came; `answer` is the answer received so far. */
 export class SluicegateError extends Error {
   constructor(code, message, more) {
     super(message);
@@ -12,17 +12,17 @@ export class SluicegateError extends Error {
   }
 }
 
-/** 130 random bits: an id that nobody guesses. */
+/** Returns an unguessable id of 130 random bits. */
 export const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(26)), (byte) => (byte & 31).toString(32)).join('');
 
 /**
  * @typedef {object} Options
- * @property {(name: string, data: object, id: ?string) => void} [on] each event; `open` and `reconnect` are the client's
- * @property {AbortSignal} [signal] ends the reading; only `cancel` ends the stream
- * @property {string} [id] 22 to 64 of A-Z a-z 0-9 _ -
- * @property {string} [key]
- * @property {string} [after] the last event id that was seen
- * @property {number} [giveUp] milliseconds without an event
+ * @property {(name: string, data: object, id: ?string) => void} [on] called for each event; the client adds `open` and `reconnect`
+ * @property {AbortSignal} [signal] stops reading; only `cancel` stops the generation
+ * @property {string} [id] name of the stream, 22 to 64 characters of A-Z a-z 0-9 _ -
+ * @property {string} [key] overrides the key of the client
+ * @property {string} [after] last event id received
+ * @property {number} [giveUp] milliseconds without an event before it fails
  */
 export class Sluicegate {
   #cancelled = new Set();
@@ -32,17 +32,17 @@ export class Sluicegate {
     Object.assign(this, { url, key, giveUp });
   }
 
-  /** Asks as Chat Completions do; the same request under the same id joins what it began. */
+  /** Starts a generation from a Chat Completions request; the same request with the same id joins the stream that it began. */
   start(request, options = {}) {
     return this.#answer(options.id ?? newId(), JSON.stringify({ ...request, stream: true }), options);
   }
 
-  /** Follows a stream that is there. */
+  /** Follows an existing stream. */
   follow(id, options = {}) {
     return this.#answer(id, null, options);
   }
 
-  /** Its status; null where the request is still on its way, and will find itself cancelled. */
+  /** Cancels a stream and returns its status; null if the request that starts it has not arrived yet: it will end cancelled. */
   async cancel(id, key) {
     this.#cancelled.add(id);
     const response = await this.call(`streams/${id}/cancel`, { method: 'POST', keepalive: true, key }).catch((error) => {
@@ -51,12 +51,12 @@ export class Sluicegate {
     return response?.json() ?? null;
   }
 
-  /** What is known of a stream. */
+  /** Returns the status of a stream. */
   async status(id, key) {
     return (await this.call('streams/' + id, { key })).json();
   }
 
-  /** One request; a refusal is thrown. */
+  /** Sends one request; throws an error response as `SluicegateError`. */
   async call(path, { key = this.key, headers, ...options } = {}) {
     const secret = key?.call ? key() : key;
     const all = { ...headers, ...(secret && { Authorization: 'Bearer ' + secret }) };
@@ -74,7 +74,7 @@ export class Sluicegate {
     const answer = { id, text: '', reasoning: '', refusal: '', toolCalls: [], usage: null, reason: null };
     let tries = 0, since, requestId;
     for (;;) {
-      // Until an event has come, the same request joins what it began, or begins it.
+      // Until an event has come, the request is sent again: it joins the stream that it began, or begins it.
       const begin = body && !last && !this.#cancelled.has(id);
       const headers = { Accept: 'text/event-stream', ...(last && { 'Last-Event-ID': last }) };
       if (begin) Object.assign(headers, { 'Content-Type': 'application/json', 'x-stream-id': id });
@@ -111,7 +111,7 @@ export class Sluicegate {
   }
 }
 
-/** The first choice. */
+/** Adds an event to the answer; only the first choice is folded. */
 function fold(answer, name, data) {
   if (data.choice > 0) return;
   if (name in answer && data.delta) answer[name] += data.delta;
@@ -130,7 +130,7 @@ async function refusal(response) {
   return new SluicegateError(error?.code ?? 'http_' + status, error?.message ?? statusText, { status, retryAfter, requestId });
 }
 
-/** Server-sent events as the standard has them; a cut ends them. */
+/** Parses server-sent events as the standard defines them; a cut connection ends the iteration. */
 async function* events(body, fatal) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const cut = () => ({ done: true });
@@ -157,7 +157,7 @@ async function* events(body, fatal) {
   }
 }
 
-/** Ends early when the network comes back. */
+/** Waits; ends early when the network comes back. */
 const pause = (ms, signal) => new Promise((resolve, reject) => {
   const end = () => {
     clearTimeout(timer);

@@ -1,4 +1,4 @@
-//! Conversations by the client's own id: what `useChat` asks of its server beside new answers.
+//! Chats by the client's own id: the resume and stop requests of `useChat`.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -8,18 +8,18 @@ use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::reply::Reply;
-use super::streams::CONFIRM;
+use super::streams::CANCEL_TIMEOUT;
 use super::{Gateway, Snapshot, body, head_only, headers};
 use crate::auth::Caller;
 use crate::hub::{Reader, Stream};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
-/// The largest body of a `stop`, bytes.
-const STOP_BODY: usize = 4096;
-/// The shortest id of a conversation that tells it from everybody else's: all who share a key share
-/// its conversations, so that an id has to be as good as a secret.
-const SAFE_ID: usize = 16;
+/// Maximum size of the body of a stop request, bytes.
+const MAX_STOP_BODY: usize = 4096;
+/// Minimum length of a chat id that can be resumed or stopped, bytes. All clients that share a key
+/// share its chats, so the id must be as hard to guess as a secret.
+const MIN_SAFE_ID: usize = 16;
 
 #[derive(Deserialize, Default)]
 struct Stop {
@@ -27,8 +27,8 @@ struct Stop {
 }
 
 impl Gateway {
-    /// `GET /v1/ui/chat/{chat}/stream`: the newest answer from its start; 204 where there is none,
-    /// or where somebody has had its end.
+    /// `GET /v1/ui/chat/{chat}/stream`: replays the newest answer from its start. 204 if there is
+    /// none, or if a reader has already received its end.
     pub(super) fn resume<B>(
         &self,
         snapshot: &Snapshot,
@@ -38,19 +38,24 @@ impl Gateway {
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         let newest = Some(chat)
-            .filter(|chat| chat.len() >= SAFE_ID)
+            .filter(|chat| chat.len() >= MIN_SAFE_ID)
             .and_then(|chat| self.hub.conversation(&caller.id, chat));
-        let Some(stream) = newest.filter(|stream| !stream.end_read()) else {
-            return Ok(nothing());
+        // 204 tells `useChat` that there is nothing to resume, so it keeps the answer that it
+        // displays.
+        let Some(stream) = newest.filter(|stream| !stream.was_read_to_end()) else {
+            return Ok(no_content());
         };
         let reader = Reader::attach(&stream, None)?;
         if head_only(request) {
             reader.leave();
-            return Ok(headers::ui(headers::event_stream(&stream, Reply::empty())));
+            return Ok(headers::mark_ui(headers::event_stream(
+                &stream,
+                Reply::empty(),
+            )));
         }
-        Ok(headers::ui(headers::event_stream(
+        Ok(headers::mark_ui(headers::event_stream(
             &stream,
-            Reply::live(self.live(snapshot, reader, DialectId::Ui, true)),
+            Reply::live(self.live_stream(snapshot, reader, DialectId::Ui, true)),
         )))
     }
 
@@ -64,26 +69,28 @@ impl Gateway {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        if chat.len() < SAFE_ID {
+        if chat.len() < MIN_SAFE_ID {
             let message = format!(
-                "the id of a chat that can be stopped by it has {SAFE_ID} characters or more: stop its stream by the stream's id"
+                "a chat can be stopped by its id only if the id has at least {MIN_SAFE_ID} characters: stop the stream by its own id (POST /v1/streams/{{id}}/cancel)"
             );
             return Err(Fault::invalid("chat", message));
         }
-        let stop = stop_of(&body::collect(request.into_body(), STOP_BODY).await?)?;
+        let stop = parse_stop(&body::collect(request.into_body(), MAX_STOP_BODY).await?)?;
+        // The newest stream of the chat; an older one is stopped by its own id.
         let stream = self.hub.conversation(&caller.id, chat);
-        // A stop that comes late never stops a newer answer.
-        let named = |stream: &Stream| {
+        // A late stop names the answer it means, so that it never stops a newer one.
+        let is_meant = |stream: &Stream| {
             stop.stream
                 .as_deref()
+                // A page may know the stream only by the name that it chose.
                 .is_none_or(|id| id == stream.id().as_str() || Some(id) == stream.name())
         };
-        let Some(stream) = stream.filter(|stream| named(stream) && stream.is_running()) else {
-            return Ok(stopped(false, StatusCode::OK));
+        let Some(stream) = stream.filter(|stream| is_meant(stream) && stream.is_running()) else {
+            return Ok(stop_response(false, StatusCode::OK));
         };
         stream.cancel(crate::hub::Cause::Client);
-        let confirmed = timeout(CONFIRM, stream.ended()).await.is_ok();
-        Ok(stopped(
+        let confirmed = timeout(CANCEL_TIMEOUT, stream.ended()).await.is_ok();
+        Ok(stop_response(
             true,
             if confirmed {
                 StatusCode::OK
@@ -94,13 +101,13 @@ impl Gateway {
     }
 }
 
-fn nothing() -> Response<Reply> {
+fn no_content() -> Response<Reply> {
     let mut response = Response::new(Reply::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-fn stopped(stopped: bool, status: StatusCode) -> Response<Reply> {
+fn stop_response(stopped: bool, status: StatusCode) -> Response<Reply> {
     headers::json(
         status,
         if stopped {
@@ -111,22 +118,22 @@ fn stopped(stopped: bool, status: StatusCode) -> Response<Reply> {
     )
 }
 
-/// What a stop says; nothing where its body is empty.
-fn stop_of(body: &Bytes) -> Result<Stop, Fault> {
+/// Parses the body of a stop request, which may be empty.
+fn parse_stop(body: &Bytes) -> Result<Stop, Fault> {
     if body.trim_ascii().is_empty() {
         return Ok(Stop::default());
     }
     serde_json::from_slice(body).map_err(|_| {
         Fault::new(
             Code::InvalidRequest,
-            "the body of a stop is empty, or {\"stream\": \"<id>\"}",
+            "the body of a stop request must be empty or {\"stream\": \"<id>\"}",
         )
         .with_param("stream")
     })
 }
 
-/// The model that is asked where the client named none.
-pub(super) fn model(
+/// Returns the requested model, or the configured one if the request names none.
+pub(super) fn model_or_default(
     asked: &ByteString,
     configured: Option<&ByteString>,
 ) -> Result<ByteString, Fault> {

@@ -1,5 +1,5 @@
-//! `POST /v1/messages/count_tokens`: how many tokens a prompt has, by the target's own count where
-//! it has one, else by our estimate, marked as such.
+//! `POST /v1/messages/count_tokens`: the number of tokens of a prompt. The target counts them if it
+//! can; otherwise our estimate is sent, marked as estimated.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -14,9 +14,10 @@ use crate::model::wire::DialectId;
 use crate::upstream;
 
 impl Gateway {
-    /// Counts a prompt. It passes what a generation passes, and is none: no journal, and nothing to
-    /// resume or cancel; it counts as a request, and takes no tokens.
-    pub(super) async fn count<B>(
+    /// Counts the tokens of a prompt. The request is admitted like a generation, but creates no
+    /// stream: there is nothing to resume or cancel. It takes one request and no tokens from the
+    /// limits.
+    pub(super) async fn count_tokens<B>(
         &self,
         snapshot: &Snapshot,
         context: &RequestContext,
@@ -28,7 +29,7 @@ impl Gateway {
         let (head, incoming) = request.into_parts();
         let caller = snapshot
             .auth
-            .identify(&context.asking(&head.method, &head.headers))
+            .identify(&context.auth_request(&head.method, &head.headers))
             .await?;
         body::require_json(&head.headers)?;
         let body = body::collect(incoming, snapshot.settings.max_body).await?;
@@ -42,13 +43,15 @@ impl Gateway {
             |_| Ok(()),
         ) {
             Ok(admitted) => admitted,
-            Err(refused) => {
-                return Ok(self.refused_response(&refused, DialectId::Anthropic, context));
+            Err(refusal) => {
+                return Ok(self.refusal_response(&refusal, DialectId::Anthropic, context));
             }
         };
-        pass.asked();
+        // From here an upstream is asked, so the request taken from the limits is not given back.
+        pass.mark_asked();
         let json = match upstream::count(&ask, &plan, &snapshot.clients).await? {
             Some(tokens) => format!("{{\"input_tokens\":{tokens}}}"),
+            // The target cannot count: send our estimate, marked as such.
             None => format!(
                 "{{\"input_tokens\":{},\"sluicegate\":{{\"estimated\":true}}}}",
                 ask.input_estimate

@@ -1,11 +1,11 @@
-//! The heads of good answers.
+//! Heads of successful responses.
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::reply::Reply;
 use crate::hub::Stream;
 
-/// The head of an event stream.
+/// Creates the response of an event stream.
 pub(super) fn event_stream(stream: &Stream, body: Reply) -> Response<Reply> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -15,18 +15,20 @@ pub(super) fn event_stream(stream: &Stream, body: Reply) -> Response<Reply> {
     );
     headers.insert(
         header::CACHE_CONTROL,
+        // `no-transform` forbids proxies to compress the stream, which would buffer it.
         HeaderValue::from_static("no-cache, no-transform"),
     );
     headers.insert(
+        // nginx and its relatives would otherwise buffer the stream.
         HeaderName::from_static("x-accel-buffering"),
         HeaderValue::from_static("no"),
     );
-    name_stream(&mut response, stream);
+    add_stream_headers(&mut response, stream);
     response
 }
 
-/// The mark of a UI message stream.
-pub(super) fn ui(mut response: Response<Reply>) -> Response<Reply> {
+/// Adds the header that marks a UI message stream.
+pub(super) fn mark_ui(mut response: Response<Reply>) -> Response<Reply> {
     response.headers_mut().insert(
         HeaderName::from_static("x-vercel-ai-ui-message-stream"),
         HeaderValue::from_static("v1"),
@@ -34,7 +36,7 @@ pub(super) fn ui(mut response: Response<Reply>) -> Response<Reply> {
     response
 }
 
-/// The head of a JSON answer.
+/// Creates a JSON response.
 pub(super) fn json(status: StatusCode, body: impl Into<bytes::Bytes>) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(body));
     *response.status_mut() = status;
@@ -48,24 +50,26 @@ pub(super) fn json(status: StatusCode, body: impl Into<bytes::Bytes>) -> Respons
     response
 }
 
-/// Tells the stream's id; where they are known by now, what became of the route's targets and the
-/// provider's id of the request.
-pub(super) fn name_stream(response: &mut Response<Reply>, stream: &Stream) {
+/// Adds the stream's id and, once they are known, the outcomes of the route's targets and the
+/// provider's request id.
+pub(super) fn add_stream_headers(response: &mut Response<Reply>, stream: &Stream) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(stream.id().as_str()) {
         headers.insert(HeaderName::from_static("x-stream-id"), id);
     }
     let trace = stream.trace();
-    if trace.is_telling()
+    if trace.has_outcome()
         && let Ok(trace) = HeaderValue::try_from(trace.to_string())
     {
         headers.insert(HeaderName::from_static("x-sluicegate-route"), trace);
     }
+    // The provider's request id is known only once a target has answered.
     let Some(route) = stream.status(false).route else {
         return;
     };
     if let Some(id) = route
         .request_id
+        // The id comes from the provider: it is omitted if it is not a valid header value.
         .and_then(|id| HeaderValue::from_str(&id).ok())
     {
         headers.insert(HeaderName::from_static("x-upstream-request-id"), id);

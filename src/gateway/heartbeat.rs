@@ -1,4 +1,4 @@
-//! Keeps silent connections alive, and finds out which are dead.
+//! Heartbeats: bytes sent on silent connections, which keep them open and detect dead ones.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,39 +6,41 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Beats after every stretch of silence.
+/// A timer that fires after every interval of silence.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
-    every: Duration,
-    last: Instant,
-    alarm: Pin<Box<Sleep>>,
+    interval: Duration,
+    last_sent: Instant,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl Heartbeat {
-    pub(super) fn new(every: Duration) -> Self {
-        let last = Instant::now();
+    pub(super) fn new(interval: Duration) -> Self {
+        let last_sent = Instant::now();
         Self {
-            every,
-            last,
-            alarm: Box::pin(sleep_until(last + every)),
+            interval,
+            last_sent,
+            timer: Box::pin(sleep_until(last_sent + interval)),
         }
     }
 
-    /// Something was sent: the silence is over. The alarm stays where it is, so that a token costs
-    /// no timer.
-    pub(super) fn sent(&mut self) {
-        self.last = Instant::now();
+    /// Ends the silence, because bytes were sent. The timer is not reset here, so that a token
+    /// costs no timer operation.
+    pub(super) fn record_sent(&mut self) {
+        self.last_sent = Instant::now();
     }
 
-    /// Ready when the silence has lasted long enough.
+    /// Returns ready once the silence has lasted for the interval.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.alarm.as_mut().poll(cx).is_ready() {
+        while self.timer.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            let due = self.last + self.every <= now;
+            let due = self.last_sent + self.interval <= now;
             if due {
-                self.last = now;
+                self.last_sent = now;
             }
-            self.alarm.as_mut().reset(self.last + self.every);
+            // The timer may have been armed before the last bytes: then it only moves to the true
+            // end of the interval.
+            self.timer.as_mut().reset(self.last_sent + self.interval);
             if due {
                 return Poll::Ready(());
             }
@@ -52,17 +54,18 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn it_beats_after_silence_and_only_then() {
+    async fn it_fires_only_after_silence() {
         let began = Instant::now();
-        let mut beat = Heartbeat::new(Duration::from_secs(15));
-        let next = async |beat: &mut Heartbeat| std::future::poll_fn(|cx| beat.poll(cx)).await;
-        next(&mut beat).await;
+        let mut heartbeat = Heartbeat::new(Duration::from_secs(15));
+        let next =
+            async |heartbeat: &mut Heartbeat| std::future::poll_fn(|cx| heartbeat.poll(cx)).await;
+        next(&mut heartbeat).await;
         assert_eq!(began.elapsed().as_secs(), 15);
-        next(&mut beat).await;
+        next(&mut heartbeat).await;
         assert_eq!(began.elapsed().as_secs(), 30);
         tokio::time::advance(Duration::from_secs(10)).await;
-        beat.sent();
-        next(&mut beat).await;
+        heartbeat.record_sent();
+        next(&mut heartbeat).await;
         assert_eq!(began.elapsed().as_secs(), 55);
     }
 }

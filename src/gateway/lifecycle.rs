@@ -1,76 +1,80 @@
-//! The life of the process: serving, draining, stopped; and how much is still being done.
+//! The lifecycle of the process (serving, draining, stopped), and the count of live work.
 //!
-//! Invariants: the phase only ever goes forward; work that is counted is given back when its guard
-//! is dropped, on every way out.
+//! Invariants: the phase never goes back; every counted piece of work is subtracted when its guard
+//! is dropped, on every path.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
-/// How far the process is on its way.
+/// The phase of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Everything is served.
+    /// All requests are served.
     Serving,
-    /// No new generation begins; running ones go on, and cancel, status and resume are served.
+    /// No new generation begins; running ones continue, and cancel, status and resume are served.
     Draining,
     /// Streams that still run are ended now, with their terminal events, and no connection is
-    /// accepted any more.
+    /// accepted.
     Stopped,
 }
 
-/// The phase of the moment, and the work that is going on. Shared by all rooms that have to know.
+/// The current phase and the count of live work, shared by all rooms that need them.
 #[derive(Debug)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
-    /// It is no longer `Serving`: the same news, cheap enough to be looked at for every token.
+    /// True once the phase is no longer `Serving`: a flag that is cheap enough to read for every
+    /// token.
     ending: AtomicBool,
     live: AtomicUsize,
-    quiet: Notify,
+    idle: Notify,
 }
 
-/// One piece of live work: a stream that runs, a request that is answered, a reader that is served.
+/// The guard of one piece of live work: a running stream, a request being answered, a reader being
+/// served.
 #[derive(Debug)]
 pub struct Work(Arc<Lifecycle>);
 
 impl Lifecycle {
-    /// A process that serves.
+    /// Creates the lifecycle of a serving process.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             phase: watch::Sender::new(Phase::Serving),
             ending: AtomicBool::new(false),
             live: AtomicUsize::new(0),
-            quiet: Notify::new(),
+            idle: Notify::new(),
         })
     }
 
-    /// The phase of the moment.
+    /// Returns the current phase.
     #[must_use]
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// True from the first step away from [`Phase::Serving`] on.
+    /// Returns true once the phase is no longer [`Phase::Serving`].
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }
 
-    /// Moves on to that phase; does nothing where that one or a later one is reached already.
+    /// Advances to a phase. Does nothing if this phase or a later one is already reached.
     pub fn advance(&self, to: Phase) {
         if to > Phase::Serving {
+            // Set before the phase: a task that the new phase wakes must already see the flag.
             self.ending.store(true, Ordering::Release);
         }
+        // Waiters are woken only by a real change.
         self.phase.send_if_modified(|phase| {
-            let moves = *phase < to;
+            let advanced = *phase < to;
             *phase = (*phase).max(to);
-            moves
+            advanced
         });
     }
 
-    /// Waits until that phase, or a later one, is reached.
+    /// Waits until this phase or a later one is reached.
     pub async fn reached(&self, phase: Phase) {
         let mut phases = self.phase.subscribe();
         phases
@@ -86,22 +90,22 @@ impl Lifecycle {
         Work(Arc::clone(self))
     }
 
-    /// Pieces of work that are going on.
+    /// Returns the number of live pieces of work.
     #[must_use]
     pub fn live(&self) -> usize {
         self.live.load(Ordering::Acquire)
     }
 
-    /// Waits for a moment in which no work is going on.
-    pub async fn quiet(&self) {
+    /// Waits until no work is live.
+    pub async fn idle(&self) {
         loop {
-            let mut quiet = std::pin::pin!(self.quiet.notified());
-            // Registered before the look at the count, so that an end in between is not missed.
-            quiet.as_mut().enable();
+            let mut idle = std::pin::pin!(self.idle.notified());
+            // Register before the count is read, so that an end in between is not missed.
+            idle.as_mut().enable();
             if self.live() == 0 {
                 return;
             }
-            quiet.await;
+            idle.await;
         }
     }
 }
@@ -109,7 +113,8 @@ impl Lifecycle {
 impl Drop for Work {
     fn drop(&mut self) {
         if self.0.live.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.quiet.notify_waiters();
+            // Only the guard that brings the count to zero wakes the waiters.
+            self.0.idle.notify_waiters();
         }
     }
 }
@@ -121,27 +126,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_phase_only_goes_forward() {
-        let life = Lifecycle::new();
-        assert!(life.reached(Phase::Serving).now_or_never().is_some());
-        assert!(life.reached(Phase::Draining).now_or_never().is_none());
-        life.advance(Phase::Stopped);
-        life.advance(Phase::Draining);
-        assert_eq!(life.phase(), Phase::Stopped);
-        assert!(life.reached(Phase::Draining).now_or_never().is_some());
+    fn the_phase_never_goes_back() {
+        let lifecycle = Lifecycle::new();
+        assert!(lifecycle.reached(Phase::Serving).now_or_never().is_some());
+        assert!(lifecycle.reached(Phase::Draining).now_or_never().is_none());
+        lifecycle.advance(Phase::Stopped);
+        lifecycle.advance(Phase::Draining);
+        assert_eq!(lifecycle.phase(), Phase::Stopped);
+        assert!(lifecycle.reached(Phase::Draining).now_or_never().is_some());
     }
 
     #[tokio::test]
-    async fn quiet_is_when_the_last_guard_is_gone() {
-        let life = Lifecycle::new();
-        assert!(life.quiet().now_or_never().is_some());
-        let (first, second) = (life.work(), life.work());
-        let mut quiet = std::pin::pin!(life.quiet());
-        assert!(quiet.as_mut().now_or_never().is_none());
+    async fn idle_resolves_when_the_last_guard_is_dropped() {
+        let lifecycle = Lifecycle::new();
+        assert!(lifecycle.idle().now_or_never().is_some());
+        let (first, second) = (lifecycle.work(), lifecycle.work());
+        let mut idle = std::pin::pin!(lifecycle.idle());
+        assert!(idle.as_mut().now_or_never().is_none());
         drop(first);
-        assert!(quiet.as_mut().now_or_never().is_none());
+        assert!(idle.as_mut().now_or_never().is_none());
         drop(second);
-        assert!(quiet.as_mut().now_or_never().is_some());
-        assert_eq!(life.live(), 0);
+        assert!(idle.as_mut().now_or_never().is_some());
+        assert_eq!(lifecycle.live(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The models a caller may use, in OpenAI's shape or in Anthropic's.
+//! The models that a caller may use, in the shape of OpenAI or of Anthropic.
 
 use bytestring::ByteString;
 use http::{Response, StatusCode, Uri};
@@ -12,8 +12,8 @@ use crate::codec::date::rfc3339;
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
-/// The most models in one page; what Anthropic's API has.
-const PAGE: usize = 1000;
+/// Maximum number of models in one page, as in Anthropic's API.
+const MAX_PAGE: usize = 1000;
 
 #[derive(Serialize)]
 struct List<'a> {
@@ -65,13 +65,13 @@ impl Gateway {
         if dialect != DialectId::Anthropic {
             return Ok(json(&List {
                 object: "list",
-                data: self.rows(&names, dialect),
+                data: self.model_objects(&names, dialect),
             }));
         }
-        let (page, has_more) = page(&names, &Query::of(uri))?;
+        let (page, has_more) = page(&names, &Query::parse(uri))?;
         let (first_id, last_id) = (page.first().map(|id| &***id), page.last().map(|id| &***id));
         Ok(json(&Page {
-            data: self.rows(page, dialect),
+            data: self.model_objects(page, dialect),
             has_more,
             first_id,
             last_id,
@@ -88,24 +88,31 @@ impl Gateway {
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         if snapshot.routes.knows(name) && caller.may_use(name) {
-            return Ok(json(&self.row(name, dialect)));
+            return Ok(json(&self.model_object(name, dialect)));
         }
-        // The same sentence for what is not there and what is not allowed, unless the plan knows
-        // better.
+        // The plan reports unknown and forbidden models. A name that it accepts only as a direct
+        // target (`provider/model`) is no listed model.
         snapshot
             .routes
             .plan(name, |model| caller.may_use(model), || 0)
             .map(drop)?;
-        Err(Fault::new(Code::ModelNotFound, "no such model here").with_param("model"))
+        Err(Fault::new(
+            Code::ModelNotFound,
+            "unknown model: GET /v1/models lists the models that this key may use",
+        )
+        .with_param("model"))
     }
 
-    fn rows<'a>(&self, names: &[&'a ByteString], dialect: DialectId) -> Vec<Model<'a>> {
-        names.iter().map(|name| self.row(name, dialect)).collect()
+    fn model_objects<'a>(&self, names: &[&'a ByteString], dialect: DialectId) -> Vec<Model<'a>> {
+        names
+            .iter()
+            .map(|name| self.model_object(name, dialect))
+            .collect()
     }
 
-    fn row<'a>(&self, name: &'a str, dialect: DialectId) -> Model<'a> {
+    fn model_object<'a>(&self, name: &'a str, dialect: DialectId) -> Model<'a> {
         if dialect == DialectId::Anthropic {
-            let created_at = rfc3339(self.began);
+            let created_at = rfc3339(self.started);
             return Model::Anthropic {
                 r#type: "model",
                 id: name,
@@ -117,19 +124,19 @@ impl Gateway {
         Model::Openai {
             id: name,
             object: "model",
-            created: self.began,
+            created: self.started,
             owned_by: "sluicegate",
         }
     }
 }
 
-/// The models behind `after_id` or before `before_id`, at most `limit` of them; and whether there
-/// are more that way.
+/// Returns the models after `after_id` and before `before_id`, at most `limit` of them; and true if
+/// there are more in that direction.
 fn page<'n, 'a>(
     names: &'n [&'a ByteString],
     query: &Query<'_>,
 ) -> Result<(&'n [&'a ByteString], bool), Fault> {
-    let limit = query.get("limit").map_or(Ok(PAGE), limit)?;
+    let limit = query.get("limit").map_or(Ok(MAX_PAGE), parse_limit)?;
     let at = |name: &str| {
         query
             .get(name)
@@ -137,7 +144,7 @@ fn page<'n, 'a>(
                 names
                     .iter()
                     .position(|it| *it == id)
-                    .ok_or_else(|| unknown(name))
+                    .ok_or_else(|| unknown_cursor(name))
             })
             .transpose()
     };
@@ -145,25 +152,30 @@ fn page<'n, 'a>(
     let rest = names
         .get(after.map_or(0, |at| at + 1)..before.unwrap_or(names.len()))
         .unwrap_or_default();
-    let shown = rest.len().min(limit);
+    let count = rest.len().min(limit);
+    // A page before a cursor holds the models closest to it.
     let page = if before.is_some() {
-        rest.split_at(rest.len() - shown).1
+        rest.split_at(rest.len() - count).1
     } else {
-        rest.split_at(shown).0
+        rest.split_at(count).0
     };
-    Ok((page, shown < rest.len()))
+    Ok((page, count < rest.len()))
 }
 
-fn limit(text: &str) -> Result<usize, Fault> {
+fn parse_limit(text: &str) -> Result<usize, Fault> {
     let number = text
         .parse()
         .ok()
-        .filter(|number| (1..=PAGE).contains(number));
-    number
-        .ok_or_else(|| Fault::invalid("limit", format!("`limit` takes a number from 1 to {PAGE}")))
+        .filter(|number| (1..=MAX_PAGE).contains(number));
+    number.ok_or_else(|| {
+        Fault::invalid(
+            "limit",
+            format!("`limit` takes a number from 1 to {MAX_PAGE}"),
+        )
+    })
 }
 
-fn unknown(name: &str) -> Fault {
+fn unknown_cursor(name: &str) -> Fault {
     Fault::invalid(
         name,
         format!("`{name}` takes the id of a model that this key may use"),
@@ -183,13 +195,14 @@ mod tests {
         let names: Vec<ByteString> = ["a", "b", "c", "d"].map(Into::into).to_vec();
         let names: Vec<&ByteString> = names.iter().collect();
         let uri: Uri = format!("/v1/models?{query}").parse().unwrap();
-        let (page, more) = page(&names, &Query::of(&uri)).map_err(|fault| fault.param.unwrap())?;
+        let (page, more) =
+            page(&names, &Query::parse(&uri)).map_err(|fault| fault.param.unwrap())?;
         Ok((page.iter().map(|it| &***it).collect(), more))
     }
 
     #[test]
-    fn pages_are_cut_as_the_api_cuts_them() {
-        for (query, shown, more) in [
+    fn pages_follow_limit_and_cursors() {
+        for (query, count, more) in [
             ("", "abcd", false),
             ("limit=2", "ab", true),
             ("limit=2&after_id=b", "cd", false),
@@ -198,7 +211,7 @@ mod tests {
             ("before_id=a", "", false),
             ("before_id=b&after_id=c", "", false),
         ] {
-            assert_eq!(paged(query).unwrap(), (shown.to_owned(), more), "{query}");
+            assert_eq!(paged(query).unwrap(), (count.to_owned(), more), "{query}");
         }
         for (query, param) in [
             ("limit=0", "limit"),

@@ -1,4 +1,4 @@
-//! What a request's headers ask for beside its body.
+//! Options in the headers of a request.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use crate::model::fault::Fault;
 use crate::model::ids::EventId;
 use crate::model::wire::DialectId;
 
-/// How long a stream waits for somebody to come back, where that is the default.
-const GRACE: Duration = Duration::from_secs(15);
+/// Default time that a stream without readers waits for one to come back.
+const DEFAULT_GRACE: Duration = Duration::from_secs(15);
 
-/// The headers of ours on a generation's request.
+/// Sluicegate's own headers on a request for a generation.
 #[derive(Debug)]
 pub(super) struct Options {
     /// `x-stream-id` and `Idempotency-Key`.
@@ -32,73 +32,79 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Reads them.
+    /// Parses the headers.
     ///
     /// # Errors
-    /// 400 that names the header and what was expected.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Self, Fault> {
+    /// 400 that names the header and the expected value.
+    pub(super) fn parse(headers: &HeaderMap) -> Result<Self, Fault> {
         let mut claims = Vec::new();
-        if let Some(name) = text(headers, "x-stream-id")? {
-            claims.push(ClaimKey::Name(stream_name(name)?));
+        if let Some(name) = header_text(headers, "x-stream-id")? {
+            claims.push(ClaimKey::Name(parse_stream_name(name)?));
         }
-        if let Some(key) = text(headers, "idempotency-key")? {
-            claims.push(ClaimKey::Idempotency(idempotency_key(key)?));
+        if let Some(key) = header_text(headers, "idempotency-key")? {
+            claims.push(ClaimKey::Idempotency(parse_idempotency_key(key)?));
         }
         Ok(Self {
             claims,
-            event_ids: text(headers, "x-event-ids")?
+            event_ids: header_text(headers, "x-event-ids")?
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
-            on_disconnect: text(headers, "x-on-disconnect")?
-                .map(on_disconnect)
+            on_disconnect: header_text(headers, "x-on-disconnect")?
+                .map(parse_on_disconnect)
                 .transpose()?,
-            retention: text(headers, "x-retention")?.map(retention).transpose()?,
+            retention: header_text(headers, "x-retention")?
+                .map(parse_retention)
+                .transpose()?,
             last_event_id: last_event_id(headers)?,
-            respond_async: text(headers, "prefer")?.is_some_and(|value| {
+            respond_async: header_text(headers, "prefer")?.is_some_and(|value| {
                 value
                     .split(',')
+                    // `Prefer` is a list; other preferences are ignored.
                     .any(|it| it.trim().eq_ignore_ascii_case("respond-async"))
             }),
         })
     }
 
-    /// What happens when the last reader is gone: as the request says, else the configuration, else
-    /// the dialect and whether the client means to come back.
+    /// Returns the policy for a stream that loses its last reader: from the request, otherwise from
+    /// the configuration, otherwise from the dialect and whether the client can resume.
     pub(super) fn on_disconnect(
         &self,
         configured: Option<OnDisconnect>,
         dialect: DialectId,
         detached: bool,
     ) -> OnDisconnect {
-        let comes_back = self.event_ids || !self.claims.is_empty();
+        // These headers let the client find the stream again after a cut.
+        let may_resume = self.event_ids || !self.claims.is_empty();
         let default = match dialect {
             _ if detached => OnDisconnect::Continue,
-            _ if comes_back || dialect.answers_at_once() => OnDisconnect::Grace(GRACE),
+            _ if may_resume || dialect.answers_at_once() => OnDisconnect::Grace(DEFAULT_GRACE),
             _ => OnDisconnect::Cancel,
         };
+        // Nobody reads a detached stream at first: a configured `cancel` would end it at once.
         let configured = if detached { None } else { configured };
         self.on_disconnect.or(configured).unwrap_or(default)
     }
 }
 
-/// The event id in `Last-Event-ID`, if there is one.
+/// Returns the event id in `Last-Event-ID`, if present.
 pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<EventId>, Fault> {
-    text(headers, "last-event-id")?
+    header_text(headers, "last-event-id")?
+        // An empty id means that the client has received no event id yet.
         .filter(|id| !id.is_empty())
-        .map(event_id)
+        .map(parse_event_id)
         .transpose()
 }
 
-/// An event id of ours.
-pub(super) fn event_id(text: &str) -> Result<EventId, Fault> {
+/// Parses an event id.
+pub(super) fn parse_event_id(text: &str) -> Result<EventId, Fault> {
     EventId::parse(text).ok_or_else(|| {
         Fault::new(
             Code::BadEventId,
-            "the event id is none of ours: send the last id that was received",
+            "the event id is malformed: send the last event id that you received",
         )
     })
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Fault> {
+fn header_text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>, Fault> {
     let value = headers.get(name).map(|value| value.to_str().map(str::trim));
     value.transpose().map_err(|_| {
         Fault::invalid(
@@ -108,8 +114,8 @@ fn text<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str
     })
 }
 
-fn stream_name(text: &str) -> Result<ByteString, Fault> {
-    if crate::hub::is_name(text) {
+fn parse_stream_name(text: &str) -> Result<ByteString, Fault> {
+    if crate::hub::is_stream_name(text) {
         return Ok(text.into());
     }
     Err(Fault::invalid(
@@ -118,7 +124,7 @@ fn stream_name(text: &str) -> Result<ByteString, Fault> {
     ))
 }
 
-fn idempotency_key(text: &str) -> Result<ByteString, Fault> {
+fn parse_idempotency_key(text: &str) -> Result<ByteString, Fault> {
     if (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(text.into());
     }
@@ -128,10 +134,10 @@ fn idempotency_key(text: &str) -> Result<ByteString, Fault> {
     ))
 }
 
-fn on_disconnect(text: &str) -> Result<OnDisconnect, Fault> {
+fn parse_on_disconnect(text: &str) -> Result<OnDisconnect, Fault> {
     let grace = || {
         text.strip_prefix("grace")
-            .and_then(|rest| duration(rest.trim()))
+            .and_then(|rest| parse_duration(rest.trim()))
             .map(OnDisconnect::Grace)
     };
     match text {
@@ -146,8 +152,8 @@ fn on_disconnect(text: &str) -> Result<OnDisconnect, Fault> {
     }
 }
 
-fn retention(text: &str) -> Result<Duration, Fault> {
-    duration(text).ok_or_else(|| {
+fn parse_retention(text: &str) -> Result<Duration, Fault> {
+    parse_duration(text).ok_or_else(|| {
         Fault::invalid(
             "x-retention",
             "the header `x-retention` takes a duration such as `30s`, `5m` or `0s`",
@@ -155,8 +161,8 @@ fn retention(text: &str) -> Result<Duration, Fault> {
     })
 }
 
-/// A duration such as `500ms`, `15s`, `5m`, `1h`; no longer than a day.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// Parses a duration such as `500ms`, `15s`, `5m` or `1h`, at most one day.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
@@ -168,6 +174,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
         "h" => Duration::from_secs(3600),
         _ => return None,
     };
+    // Numbers that overflow are invalid, like those over a day.
     unit.checked_mul(u32::try_from(number).ok()?)
         .filter(|time| *time <= DAY)
 }
@@ -177,22 +184,22 @@ mod tests {
     use super::*;
 
     fn options(name: &'static str, value: &str) -> Result<Options, Fault> {
-        Options::of(&HeaderMap::from_iter([(
+        Options::parse(&HeaderMap::from_iter([(
             http::HeaderName::from_static(name),
             value.parse().unwrap(),
         )]))
     }
 
     #[test]
-    fn the_policy_is_the_requests_then_the_operators_then_the_dialects() {
-        let none = Options::of(&HeaderMap::new()).unwrap();
+    fn the_header_wins_over_configuration_and_configuration_over_the_default() {
+        let none = Options::parse(&HeaderMap::new()).unwrap();
         assert_eq!(
             none.on_disconnect(None, DialectId::OpenaiChat, false),
             OnDisconnect::Cancel
         );
         assert_eq!(
             none.on_disconnect(None, DialectId::Events, false),
-            OnDisconnect::Grace(GRACE)
+            OnDisconnect::Grace(DEFAULT_GRACE)
         );
         assert_eq!(
             none.on_disconnect(None, DialectId::Events, true),
@@ -205,7 +212,7 @@ mod tests {
         let back = options("x-event-ids", "true").unwrap();
         assert_eq!(
             back.on_disconnect(None, DialectId::OpenaiChat, false),
-            OnDisconnect::Grace(GRACE)
+            OnDisconnect::Grace(DEFAULT_GRACE)
         );
         let own = options("x-on-disconnect", "grace 500ms").unwrap();
         assert_eq!(
@@ -215,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_headers_are_named() {
+    fn errors_name_the_header() {
         for (name, value) in [
             ("x-stream-id", "short"),
             ("x-stream-id", "has a space in it, and more"),

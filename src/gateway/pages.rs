@@ -1,8 +1,10 @@
-//! The pages we serve ourselves: the playground, and the client that it and other pages import.
+//! Pages served by this process: the playground, and the browser client that it and other pages
+//! import.
 //!
-//! Invariants: a page asks nobody but us; its policy allows the script and the styles that are in
-//! it, by their hashes, and scripts of its own origin, of which there is one (hashes do not reach
-//! what a module imports); no other page may frame it, and its address is told to nobody.
+//! Invariants: the playground sends requests only to its own origin. Its content security policy
+//! allows the inline script and styles by their hashes, and scripts of its own origin, of which
+//! there is one (hashes do not cover what a module imports). No other page may frame it, and its
+//! URL is not sent as a referrer.
 
 use std::sync::LazyLock;
 
@@ -20,36 +22,37 @@ use super::reply::Reply;
 
 const PLAYGROUND: &str = include_str!("playground.html");
 
-/// The client as it is served: without the lines that only explain.
+/// The browser client as it is served, without comment lines.
 static CLIENT: LazyLock<Bytes> =
-    LazyLock::new(|| Bytes::from(without_comments(include_str!("client.js"))));
+    LazyLock::new(|| Bytes::from(strip_comments(include_str!("client.js"))));
 
 static CLIENT_TAG: LazyLock<HeaderValue> = LazyLock::new(|| {
     let tag = format!("\"{}\"", BASE64.encode(Sha256::digest(&*CLIENT)));
     HeaderValue::try_from(tag).expect("base64 and quotes are visible ASCII")
 });
 
-/// What it may be asked with: nothing of the device is any business of a chat.
-const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
+/// Permissions policy: the playground uses no feature of the device.
+const PERMISSIONS_POLICY: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
-static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy(PLAYGROUND));
+static CONTENT_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| policy(PLAYGROUND));
 
-/// The answer to `GET /` (and to `HEAD /`, whose body the server leaves out).
+/// Returns the playground for `GET /` (and `HEAD /`, whose body the server omits).
 #[must_use]
 pub fn playground() -> Response<Reply> {
     let mut response = Response::new(Reply::whole(PLAYGROUND));
     let fixed = HeaderValue::from_static;
     let headers: [(HeaderName, HeaderValue); 7] = [
         (CONTENT_TYPE, fixed("text/html; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, POLICY.clone()),
+        (CONTENT_SECURITY_POLICY, CONTENT_POLICY.clone()),
         (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
         (REFERRER_POLICY, fixed("no-referrer")),
         (CACHE_CONTROL, fixed("no-cache")),
         (
             HeaderName::from_static("permissions-policy"),
-            fixed(PERMISSIONS),
+            fixed(PERMISSIONS_POLICY),
         ),
         (
+            // A page that opened the playground gets no handle on its window.
             HeaderName::from_static("cross-origin-opener-policy"),
             fixed("same-origin"),
         ),
@@ -58,34 +61,36 @@ pub fn playground() -> Response<Reply> {
     response
 }
 
-/// The answer to `GET /client.js`; 304 where the asker has it already.
+/// Returns the browser client for `GET /client.js`; 304 if the browser has it already.
 #[must_use]
-pub fn client(asked: &HeaderMap) -> Response<Reply> {
-    let known = asked.get_all(IF_NONE_MATCH).iter().any(|tags| {
+pub fn client(request_headers: &HeaderMap) -> Response<Reply> {
+    let cached = request_headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
         let tags = tags.as_bytes();
+        // Weak tags (`W/…`) match too: proxies that compress a response weaken its tag.
         tags == b"*" || memchr::memmem::find(tags, CLIENT_TAG.as_bytes()).is_some()
     });
-    let mut response = Response::new(if known {
+    let mut response = Response::new(if cached {
         Reply::empty()
     } else {
         Reply::whole(CLIENT.clone())
     });
-    if known {
+    if cached {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     let fixed = HeaderValue::from_static;
     response.headers_mut().extend([
         (CONTENT_TYPE, fixed("text/javascript; charset=utf-8")),
         (X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
+        // Revalidated with every load, so that a new server version is used at once.
         (CACHE_CONTROL, fixed("no-cache")),
         (ETAG, CLIENT_TAG.clone()),
     ]);
     response
 }
 
-/// A script without its comments, which have lines of their own, and without its indentation, which
-/// nothing in it needs; the first line says where they are.
-fn without_comments(script: &str) -> String {
+/// Removes comment lines and indentation from a script. Comments in `client.js` have lines of their
+/// own, and nothing in it depends on indentation. The first line is kept: it names the project.
+fn strip_comments(script: &str) -> String {
     let comment = |line: &str| {
         ["//", "/*", "*"]
             .iter()
@@ -96,10 +101,13 @@ fn without_comments(script: &str) -> String {
     lines.flat_map(|line| [line.trim_start(), "\n"]).collect()
 }
 
-/// The content security policy of a page with one inline script and one inline style sheet. Trusted
-/// types are demanded so that no string can become markup, whatever the script does.
+/// Returns the content security policy of a page with one inline script and one inline style sheet.
+/// It requires trusted types, so that no string can become markup, whatever the script does.
 fn policy(page: &str) -> HeaderValue {
-    let (script, style) = (hash(element(page, SCRIPT)), hash(element(page, "style")));
+    let (script, style) = (
+        hash(element(page, SCRIPT_TAG)),
+        hash(element(page, "style")),
+    );
     let policy = format!(
         "default-src 'none'; script-src 'self' '{script}'; style-src '{style}'; connect-src 'self'; img-src data:; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -107,11 +115,11 @@ fn policy(page: &str) -> HeaderValue {
     HeaderValue::try_from(policy).expect("base64 and keywords are visible ASCII")
 }
 
-/// How the page's script begins.
-const SCRIPT: &str = "script type=\"module\"";
+/// The opening tag of the page's script, without its angle brackets.
+const SCRIPT_TAG: &str = "script type=\"module\"";
 
-/// The content of the page's first element that begins so; nothing where there is none, which no
-/// script then matches.
+/// Returns the content of the first element with this opening tag; empty if there is none, so that
+/// the hash matches no script.
 fn element<'a>(page: &'a str, name: &str) -> &'a str {
     let content = page.split_once(&format!("<{name}>")).map(|(_, rest)| rest);
     let name = name.split(' ').next().unwrap_or(name);
@@ -133,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_comes_with_its_headers() {
+    fn the_playground_has_its_headers() {
         let response = playground();
         assert_eq!(
             header(&response, "content-type"),
@@ -153,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_small_and_comes_with_its_headers() {
+    fn the_client_is_small_and_has_its_headers() {
         let response = client(&HeaderMap::new());
         assert_eq!(
             header(&response, "content-type"),
@@ -173,10 +181,10 @@ mod tests {
                 && !text.contains("import ")
         );
         let tag = header(&response, "etag").to_owned();
-        for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
+        for cached in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
             let response = client(&HeaderMap::from_iter([(
                 IF_NONE_MATCH,
-                known.parse().unwrap(),
+                cached.parse().unwrap(),
             )]));
             assert_eq!(
                 (response.status(), header(&response, "etag")),
@@ -195,15 +203,15 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_indentation_go_and_code_stays() {
+    fn comments_and_indentation_are_removed_and_code_is_kept() {
         assert_eq!(
-            without_comments("// a\n/** b\n * c\n */\nd(); // e\n\n  // f\n  g();\n"),
+            strip_comments("// a\n/** b\n * c\n */\nd(); // e\n\n  // f\n  g();\n"),
             "// a\nd(); // e\n\ng();\n"
         );
     }
 
     #[test]
-    fn the_policy_names_what_is_in_the_page() {
+    fn the_policy_contains_the_hashes_of_the_page() {
         let policy = policy("<style>a</style><script type=\"module\">b</script>");
         assert_eq!(
             policy,
@@ -218,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn the_page_has_one_script_one_style_sheet_and_nothing_from_elsewhere() {
-        for (name, begin) in [(SCRIPT, "<script"), ("style", "<style")] {
+    fn the_page_has_one_script_one_style_sheet_and_no_outside_resource() {
+        for (name, begin) in [(SCRIPT_TAG, "<script"), ("style", "<style")] {
             assert_eq!(PLAYGROUND.matches(begin).count(), 1, "{name}");
             assert!(element(PLAYGROUND, name).len() > 1000, "{name}");
         }
-        // A browser hashes what it has after turning CRLF into LF; and the policy has no word for
-        // attributes.
+        // Browsers hash a script after they have replaced CRLF by LF, and the policy does not allow
+        // inline attributes.
         assert!(!PLAYGROUND.contains('\r'));
         for outside in [
             "src=",

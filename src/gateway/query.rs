@@ -1,4 +1,4 @@
-//! The query of a request's address. Queries may hold rights: they are never logged.
+//! The query of a request URI. Queries may contain tickets, so they are never logged.
 
 use std::borrow::Cow;
 
@@ -7,21 +7,21 @@ use http::Uri;
 /// The parameters of a query.
 #[derive(Debug, Default)]
 pub(super) struct Query<'a> {
-    list: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    parameters: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> Query<'a> {
-    /// Those of an address; the first 32 of them.
-    pub(super) fn of(uri: &'a Uri) -> Self {
+    /// Parses the query of a URI; parameters after the first 32 are ignored.
+    pub(super) fn parse(uri: &'a Uri) -> Self {
         let text = uri.query().unwrap_or_default();
         Self {
-            list: form_urlencoded::parse(text.as_bytes()).take(32).collect(),
+            parameters: form_urlencoded::parse(text.as_bytes()).take(32).collect(),
         }
     }
 
-    /// The first of that name.
+    /// Returns the value of the first parameter with this name.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.list
+        self.parameters
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| &**value)

@@ -1,6 +1,6 @@
-//! A fault as a whole response: status, header fields and the body in the client's own dialect.
+//! Error responses: the status, header fields and body of a fault in the dialect of the client.
 //!
-//! The edge adds what every response carries (`x-request-id`, CORS, `cache-control`).
+//! The edge adds the headers that every response carries (`x-request-id`, CORS, `cache-control`).
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::model::wire::DialectId;
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
-/// What a 429 or 503 says where nobody knows better.
-const SOON: Duration = Duration::from_secs(1);
+/// `Retry-After` of a 429 or 503 if the fault sets none.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// The response that tells a client of this fault.
+/// Returns the error response for a fault.
 #[must_use]
 pub fn refuse(fault: &Fault, dialect: DialectId, request_id: &str) -> Response<Reply> {
     let mut response = Response::new(Reply::whole(
-        dialect::of(dialect).refusal(fault, request_id),
+        dialect::of(dialect).error_body(fault, request_id),
     ));
-    *response.status_mut() = dialect::of(dialect).status(fault);
+    *response.status_mut() = dialect::of(dialect).error_status(fault);
     write_fields(fault, response.headers_mut());
     response
 }
@@ -32,6 +32,7 @@ pub fn refuse(fault: &Fault, dialect: DialectId, request_id: &str) -> Response<R
 fn write_fields(fault: &Fault, headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if fault.status == StatusCode::UNAUTHORIZED {
+        // HTTP requires this header with every 401, and `Allow` with every 405.
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(methods) = fault.allow {
@@ -40,10 +41,10 @@ fn write_fields(fault: &Fault, headers: &mut HeaderMap) {
     if let Some(after) = retry_after(fault) {
         write_retry_after(after, headers);
     }
-    if fault.final_here {
+    if fault.no_client_retry {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
     }
-    // A provider's id that is no header value (it came in JSON) is told in no header.
+    // The id may come from JSON and contain bytes that no header allows: then it is omitted.
     if let Some(id) = fault
         .upstream_request_id
         .as_deref()
@@ -54,15 +55,17 @@ fn write_fields(fault: &Fault, headers: &mut HeaderMap) {
 }
 
 fn retry_after(fault: &Fault) -> Option<Duration> {
-    let says_when = matches!(
+    let needs_retry_after = matches!(
         fault.status,
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
     );
-    fault.retry_after.or_else(|| says_when.then_some(SOON))
+    fault
+        .retry_after
+        .or_else(|| needs_retry_after.then_some(DEFAULT_RETRY_AFTER))
 }
 
-/// Both forms, rounded up: a client that waits exactly so long is not too early. Never 0, which
-/// means "at once".
+/// Writes `Retry-After` (seconds) and `retry-after-ms`, rounded up, so that a client that waits
+/// this long is not too early. Never 0, which means "at once".
 fn write_retry_after(after: Duration, headers: &mut HeaderMap) {
     let millis = after
         .as_nanos()
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn waits_are_rounded_up_and_never_zero() {
-        for (millis, seconds, told) in [
+        for (millis, seconds, sent_millis) in [
             (0, "1", "1"),
             (1, "1", "1"),
             (1000, "1", "1000"),
@@ -101,7 +104,7 @@ mod tests {
                     headers["retry-after"].to_str().unwrap(),
                     headers["retry-after-ms"].to_str().unwrap()
                 ),
-                (seconds, told)
+                (seconds, sent_millis)
             );
         }
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The body of an answer: whole, or a stream as it happens.
+//! Response bodies: whole, or live streams.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -8,16 +8,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// The body of an answer.
+/// The body of a response.
 pub enum Reply {
-    /// All of it at once; `None` once it was taken, or where there is none.
+    /// A whole body; `None` after it was taken, or if the body is empty.
     Whole(Option<Bytes>),
-    /// As it happens.
+    /// A body that is produced while it is sent.
     Live(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>),
 }
 
 impl fmt::Debug for Reply {
-    /// Says how much there is, never what.
+    /// Prints the length of the body, never its content.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(bytes) => f
@@ -30,19 +30,20 @@ impl fmt::Debug for Reply {
 }
 
 impl Reply {
-    /// A body without bytes.
+    /// Creates an empty body.
     #[must_use]
     pub const fn empty() -> Self {
         Self::Whole(None)
     }
 
-    /// A body of these bytes.
+    /// Creates a body of these bytes.
     #[must_use]
     pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        // An empty body must report its end at once, without a frame.
         Self::Whole(Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()))
     }
 
-    /// A body that is made while it is sent.
+    /// Creates a body that is produced while it is sent.
     pub fn live(
         body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
     ) -> Self {
@@ -74,6 +75,7 @@ impl http_body::Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(bytes) => {
+                // The HTTP library derives `Content-Length` from an exact size.
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Live(body) => body.size_hint(),

@@ -1,8 +1,7 @@
-//! Responses that are there, as OpenAI's clients ask for them: read, followed from a number,
-//! stopped and forgotten.
+//! The Responses API on existing responses: read, follow from an event number, cancel and delete.
 //!
-//! Invariants: all of it is a stream's journal, read again; a response is its caller's alone, and
-//! another's is as if it never was.
+//! Invariants: every answer is produced from the journal of a stream; a response belongs to its
+//! caller, and another caller's response is answered as if it did not exist.
 
 use std::sync::Arc;
 
@@ -13,20 +12,20 @@ use tokio::time::timeout;
 
 use super::query::Query;
 use super::reply::Reply;
-use super::streams::CONFIRM;
+use super::streams::CANCEL_TIMEOUT;
 use super::{Gateway, Snapshot, answer, head_only, headers};
 use crate::auth::Caller;
-use crate::dialect::openai_responses::{ResponseView, numbered, renamed};
-use crate::hub::{Reader, State, Stream};
+use crate::dialect::openai_responses::{ResponseView, items_with_ids, with_response_id};
+use crate::hub::{Reader, Stream, StreamState};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
 use crate::model::wire::DialectId;
 
-/// The most items in one page of an input.
-const PAGE: usize = 100;
+/// Maximum number of items in one page of an input.
+const MAX_PAGE: usize = 100;
 
 impl Gateway {
-    /// `GET /v1/responses/{id}`: the response as it is, or its events behind a number.
+    /// `GET /v1/responses/{id}`: the current response object, or its events after a number.
     pub(super) fn read_response<B>(
         &self,
         snapshot: &Snapshot,
@@ -35,42 +34,50 @@ impl Gateway {
         request: &Request<B>,
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
-        let stream = self.response(caller, id)?;
-        let query = Query::of(request.uri());
+        let stream = self.find_response(caller, id)?;
+        let query = Query::parse(request.uri());
         if query.get("stream") != Some("true") {
             return object_response(&stream);
         }
+        // A non-streaming answer passed on from the same wire is journaled as one body: it has no
+        // numbered events.
         if !stream.spec().streamed && stream.dialect() == DialectId::OpenaiResponses {
             return Err(Fault::invalid(
                 "stream",
-                "this response was not begun as a stream: read it without `stream`",
+                "this response was not created with `stream: true`: read it without `stream`",
             ));
         }
-        let after = query.get("starting_after").map(number).transpose()?;
-        let after = after.map(|after| position(&stream, after)).transpose()?;
+        let after = query.get("starting_after").map(parse_number).transpose()?;
+        let after = after
+            .map(|after| position_of_number(&stream, after))
+            .transpose()?;
         let reader = Reader::attach(&stream, after)?;
         if head_only(request) {
             reader.leave();
             return Ok(headers::event_stream(&stream, Reply::empty()));
         }
-        let live = self.live(snapshot, reader, DialectId::OpenaiResponses, false);
+        // No event ids: responses are resumed by `starting_after`.
+        let live = self.live_stream(snapshot, reader, DialectId::OpenaiResponses, false);
         Ok(headers::event_stream(&stream, Reply::live(live)))
     }
 
-    /// `POST /v1/responses/{id}/cancel`, whether or not it runs in the background.
+    /// `POST /v1/responses/{id}/cancel`. It also cancels responses that do not run in the
+    /// background.
     pub(super) async fn cancel_response(
         &self,
         caller: &Caller,
         id: &str,
     ) -> Result<Response<Reply>, Fault> {
-        let stopped = timeout(CONFIRM, async {
+        // The timeout also covers a request that is still being read, whose stream does not exist
+        // yet.
+        let stopped = timeout(CANCEL_TIMEOUT, async {
             let stream = self.hub.cancel(&caller.id, id).await?;
             stream.ended().await;
             Ok::<Arc<Stream>, Fault>(stream)
         });
         match stopped.await {
             Ok(stopped) => object_response(&stopped?),
-            Err(_) => object_response(&self.response(caller, id)?),
+            Err(_) => object_response(&self.find_response(caller, id)?),
         }
     }
 
@@ -80,17 +87,17 @@ impl Gateway {
         caller: &Caller,
         id: &str,
     ) -> Result<Response<Reply>, Fault> {
-        let stream = self.response(caller, id)?;
+        let stream = self.find_response(caller, id)?;
         self.hub.forget(&stream);
-        // Whether or not the upstream's side is closed within the time, nobody finds the stream any
-        // more.
-        let _confirmed = timeout(CONFIRM, stream.ended()).await;
-        let told = serde_json::json!({"id": id, "object": "response", "deleted": true});
-        Ok(headers::json(StatusCode::OK, told.to_string()))
+        // The stream is already removed from the hub, so a confirmation that comes too late changes
+        // nothing for clients.
+        let _confirmed = timeout(CANCEL_TIMEOUT, stream.ended()).await;
+        let deleted = serde_json::json!({"id": id, "object": "response", "deleted": true});
+        Ok(headers::json(StatusCode::OK, deleted.to_string()))
     }
 
-    /// `GET /v1/responses/{id}/input_items`: what it was an answer to, newest first unless asked
-    /// otherwise.
+    /// `GET /v1/responses/{id}/input_items`: the items of the input, newest first unless the
+    /// request sets the order.
     pub(super) fn input_items(
         &self,
         caller: &Caller,
@@ -98,17 +105,18 @@ impl Gateway {
         uri: &Uri,
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
-        let stream = self.response(caller, id)?;
-        let query = Query::of(uri);
-        let limit = query.get("limit").map_or(Ok(20), limit)?;
-        let kept = stream
+        let stream = self.find_response(caller, id)?;
+        let query = Query::parse(uri);
+        let limit = query.get("limit").map_or(Ok(20), parse_limit)?;
+        let request = stream
             .spec()
-            .asked
+            .responses
             .as_ref()
-            .filter(|asked| asked.store)
-            .ok_or_else(|| nothing_kept(id))?;
-        let mut items = numbered(&kept.input, stream.id());
+            .filter(|request| request.store)
+            .ok_or_else(|| input_not_stored(id))?;
+        let mut items = items_with_ids(&request.input, stream.id());
         match query.get("order") {
+            // Newest first is the default of this API.
             None | Some("desc") => items.reverse(),
             Some("asc") => {}
             Some(_) => return Err(Fault::invalid("order", "`order` takes `asc` or `desc`")),
@@ -122,66 +130,71 @@ impl Gateway {
         }
         let more = items.len() > limit;
         items.truncate(limit);
-        Ok(headers::json(StatusCode::OK, page(&items, more)))
+        Ok(headers::json(StatusCode::OK, page_json(&items, more)))
     }
 
-    fn response(&self, caller: &Caller, id: &str) -> Result<Arc<Stream>, Fault> {
+    fn find_response(&self, caller: &Caller, id: &str) -> Result<Arc<Stream>, Fault> {
         self.hub.find(&caller.id, id)
     }
 }
 
-/// 200 with the response as it is.
+/// Returns 200 with the current response object.
 pub(super) fn object_response(stream: &Arc<Stream>) -> Result<Response<Reply>, Fault> {
-    let mut response = headers::json(StatusCode::OK, object(stream)?);
-    headers::name_stream(&mut response, stream);
+    let mut response = headers::json(StatusCode::OK, response_json(stream)?);
+    headers::add_stream_headers(&mut response, stream);
     Ok(response)
 }
 
-/// The response as it is (JSON): the provider's own body where that was passed on.
-pub(super) fn object(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
-    let view = answer::view_of(stream, DialectId::OpenaiResponses);
+/// Returns the current response object (JSON): the provider's own body if that was passed on.
+pub(super) fn response_json(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
+    let view = answer::stream_view(stream, DialectId::OpenaiResponses);
     let own_body = stream.dialect() == DialectId::OpenaiResponses && !stream.spec().streamed;
     let mut response_view = ResponseView::new(view);
     let mut body = None;
-    Reader::show_all(stream, |_, entry| {
+    Reader::visit_all(stream, |_, entry| {
         body = entry
             .raw
             .as_ref()
             .filter(|_| own_body)
             .map(|raw| raw.data.clone())
             .or(body.take());
-        response_view.take(entry);
+        response_view.read(entry);
     })?;
-    match body.filter(|_| stream.status(false).state == State::Completed) {
-        Some(body) => Ok(own(stream, body)),
+    // A body that was passed on cannot report a cancel or a failure of ours.
+    match body.filter(|_| stream.status(false).state == StreamState::Completed) {
+        Some(body) => Ok(provider_body(stream, body)),
         None => Ok(response_view.object()),
     }
 }
 
-/// The provider's own body; in the background under the id that the client was told.
-fn own(stream: &Stream, body: ByteString) -> Bytes {
+/// Returns the provider's own body. A background response keeps the id that the client received
+/// when the response was created.
+fn provider_body(stream: &Stream, body: ByteString) -> Bytes {
     let background = stream
         .spec()
-        .asked
+        .responses
         .as_ref()
-        .is_some_and(|asked| asked.background);
+        .is_some_and(|request| request.background);
     let body = body.into_bytes();
     if background {
-        renamed(&body, stream.id())
+        with_response_id(&body, stream.id())
     } else {
         body
     }
 }
 
-/// Where the event of that number is.
-fn position(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
-    let mut response_view = ResponseView::new(answer::view_of(stream, DialectId::OpenaiResponses));
+/// Returns the position of the event with this number.
+fn position_of_number(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
+    let mut response_view =
+        ResponseView::new(answer::stream_view(stream, DialectId::OpenaiResponses));
     let mut found = None;
-    Reader::show_all(stream, |seq, entry| {
+    Reader::visit_all(stream, |seq, entry| {
+        // An entry may hold several events, or none: the entry that contains the number is the
+        // first whose numbers end after it.
         let before = response_view.next_number();
-        response_view.take(entry);
+        response_view.read(entry);
         if found.is_none() && after < response_view.next_number() {
-            found = Some(place(
+            found = Some(position_after(
                 seq,
                 after.saturating_sub(before),
                 response_view.next_number() - after.max(before),
@@ -189,12 +202,13 @@ fn position(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
         }
     })?;
     found.ok_or_else(|| {
-        Fault::new(Code::BadEventId, "`starting_after` is ahead of the response: send the last `sequence_number` that was received")
+        Fault::new(Code::BadEventId, "`starting_after` is ahead of the response: send the last `sequence_number` that you received")
     })
 }
 
-/// The place behind event `part` of an entry, which has `left` events from that one on.
-fn place(seq: Seq, part: u64, left: u64) -> Position {
+/// Returns the position after event `part` of an entry; `left` is the number of events from that
+/// one to the end of the entry.
+fn position_after(seq: Seq, part: u64, left: u64) -> Position {
     Position {
         seq,
         part: if left <= 1 {
@@ -205,7 +219,7 @@ fn place(seq: Seq, part: u64, left: u64) -> Position {
     }
 }
 
-fn number(text: &str) -> Result<u64, Fault> {
+fn parse_number(text: &str) -> Result<u64, Fault> {
     text.parse().map_err(|_| {
         Fault::invalid(
             "starting_after",
@@ -214,16 +228,20 @@ fn number(text: &str) -> Result<u64, Fault> {
     })
 }
 
-fn limit(text: &str) -> Result<usize, Fault> {
+fn parse_limit(text: &str) -> Result<usize, Fault> {
     let number = text
         .parse()
         .ok()
-        .filter(|number| (1..=PAGE).contains(number));
-    number
-        .ok_or_else(|| Fault::invalid("limit", format!("`limit` takes a number from 1 to {PAGE}")))
+        .filter(|number| (1..=MAX_PAGE).contains(number));
+    number.ok_or_else(|| {
+        Fault::invalid(
+            "limit",
+            format!("`limit` takes a number from 1 to {MAX_PAGE}"),
+        )
+    })
 }
 
-fn page(items: &[(String, Bytes)], more: bool) -> Bytes {
+fn page_json(items: &[(String, Bytes)], more: bool) -> Bytes {
     let id = |item: Option<&(String, Bytes)>| serde_json::json!(item.map(|(id, _)| id)).to_string();
     let mut buf = BytesMut::with_capacity(1024);
     buf.put_slice(b"{\"object\":\"list\",\"data\":[");
@@ -240,17 +258,18 @@ fn page(items: &[(String, Bytes)], more: bool) -> Bytes {
     buf.freeze()
 }
 
-fn nothing_kept(id: &str) -> Fault {
+fn input_not_stored(id: &str) -> Fault {
     Fault::new(
         Code::StreamNotFound,
         format!(
-            "nothing is kept of the input of `{}`: it was not to be stored",
-            shown(id)
+            "the input of `{}` is not stored: the response was created with `store: false`",
+            printable(id)
         ),
     )
 }
 
-pub(super) fn shown(id: &str) -> String {
+/// Returns the visible ASCII characters of an id, at most 100, for use in an error message.
+pub(super) fn printable(id: &str) -> String {
     id.chars()
         .filter(char::is_ascii_graphic)
         .take(100)

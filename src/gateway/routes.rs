@@ -1,4 +1,4 @@
-//! Method and path → what is wanted.
+//! Maps the method and path of a request to an endpoint.
 
 use std::sync::LazyLock;
 
@@ -9,63 +9,65 @@ use matchit::Router;
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
-/// What a request is for.
+/// An operation of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
-    /// The page at `/`.
+    /// The playground.
     Playground,
-    /// The client for pages.
+    /// The browser client, `/client.js`.
     Client,
-    /// A new generation, asked for and answered in this dialect.
+    /// A new generation, requested and answered in this dialect.
     Generate(DialectId),
-    /// The tokens of a prompt, as Anthropic's clients ask for them.
-    Count,
-    /// All models.
+    /// The number of tokens of a prompt, in Anthropic's shape.
+    CountTokens,
+    /// The list of models.
     Models,
     /// One model.
     Model(ByteString),
-    /// The caller's streams.
+    /// The list of the caller's streams.
     List,
     /// A stream, or its status.
     Read(ByteString),
-    /// Stop a stream.
+    /// Cancel a stream.
     Cancel(ByteString),
-    /// A right to a stream, for somebody without a key.
+    /// A ticket: a right to one stream for a client without a key.
     Ticket(ByteString),
-    /// Stop and forget a stream.
+    /// Cancel and forget a stream.
     Forget(ByteString),
     /// A response, or its events.
     ReadResponse(ByteString),
-    /// Stop a response.
+    /// Cancel a response.
     CancelResponse(ByteString),
-    /// Stop and forget a response.
+    /// Cancel and forget a response.
     ForgetResponse(ByteString),
-    /// What a response was an answer to.
+    /// The items of the input of a response.
     InputItems(ByteString),
-    /// The newest answer of a conversation.
+    /// Resume the newest answer of a chat.
     ResumeChat(ByteString),
-    /// Stop it.
+    /// Stop the newest answer of a chat.
     StopChat(ByteString),
 }
 
 impl Endpoint {
-    /// The dialect in which it is refused, where its address is of that one.
-    pub(super) fn dialect(&self, spoken: DialectId) -> DialectId {
+    /// Returns the dialect of error responses: that of a generation, otherwise the one that follows
+    /// from the path.
+    pub(super) fn error_dialect(&self, of_path: DialectId) -> DialectId {
         match self {
             Self::Generate(dialect) => *dialect,
-            _ => spoken,
+            _ => of_path,
         }
     }
 }
 
-/// The dialect of an address, whatever it is for: in which it is refused, and in whose shape models
-/// are told.
+/// Returns the dialect that follows from the path (and, for models, from `anthropic-version`), also
+/// for unknown paths. It sets the shape of error responses and of the model list.
 #[must_use]
-pub fn spoken<B>(request: &Request<B>) -> DialectId {
+pub fn dialect_of_path<B>(request: &Request<B>) -> DialectId {
     let mut segments = request
         .uri()
         .path()
         .split('/')
+        // Empty segments come from doubled slashes.
         .filter(|segment| !segment.is_empty());
     let first = segments.next();
     match if first == Some("v1") {
@@ -83,7 +85,7 @@ pub fn spoken<B>(request: &Request<B>) -> DialectId {
 
 /// A path of the API.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum ApiPath {
     Root,
     Client,
     Chat,
@@ -102,128 +104,141 @@ enum Place {
     Stream,
     Cancel,
     Ticket,
-    /// Known of other gateways, and not here: with the sentence that says so.
-    Elsewhere(&'static str),
+    /// A path of other gateways that is not supported here, with the error message.
+    Unsupported(&'static str),
 }
 
 const NO_EMBEDDINGS: &str =
-    "sluicegate streams chats: embeddings, audio, images and files are not its business";
+    "embeddings, audio, images and files are not supported: Sluicegate serves chat APIs only";
 
-const NO_BATCHES: &str = "sluicegate streams chats: batches are not its business";
+const NO_BATCHES: &str = "batches are not supported: Sluicegate serves chat APIs only";
 
-static PLACES: LazyLock<Router<Place>> = LazyLock::new(|| {
-    let places = [
-        ("/", Place::Root),
-        ("/client.js", Place::Client),
-        ("/chat/completions", Place::Chat),
-        ("/v1/chat/completions", Place::Chat),
-        ("/models", Place::Models),
-        ("/v1/models", Place::Models),
-        ("/models/{*name}", Place::Model),
-        ("/v1/models/{*name}", Place::Model),
-        ("/v1/streams", Place::Streams),
-        ("/v1/streams/{id}", Place::Stream),
-        ("/v1/streams/{id}/cancel", Place::Cancel),
-        ("/v1/streams/{id}/ticket", Place::Ticket),
-        ("/v1/embeddings", Place::Elsewhere(NO_EMBEDDINGS)),
-        ("/v1/audio/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
-        ("/v1/images/{*rest}", Place::Elsewhere(NO_EMBEDDINGS)),
-        ("/v1/files", Place::Elsewhere(NO_EMBEDDINGS)),
+static PATHS: LazyLock<Router<ApiPath>> = LazyLock::new(|| {
+    let paths = [
+        ("/", ApiPath::Root),
+        ("/client.js", ApiPath::Client),
+        ("/chat/completions", ApiPath::Chat),
+        ("/v1/chat/completions", ApiPath::Chat),
+        ("/models", ApiPath::Models),
+        ("/v1/models", ApiPath::Models),
+        // Names of models may contain slashes.
+        ("/models/{*name}", ApiPath::Model),
+        ("/v1/models/{*name}", ApiPath::Model),
+        ("/v1/streams", ApiPath::Streams),
+        ("/v1/streams/{id}", ApiPath::Stream),
+        ("/v1/streams/{id}/cancel", ApiPath::Cancel),
+        ("/v1/streams/{id}/ticket", ApiPath::Ticket),
+        ("/v1/embeddings", ApiPath::Unsupported(NO_EMBEDDINGS)),
+        ("/v1/audio/{*rest}", ApiPath::Unsupported(NO_EMBEDDINGS)),
+        ("/v1/images/{*rest}", ApiPath::Unsupported(NO_EMBEDDINGS)),
+        ("/v1/files", ApiPath::Unsupported(NO_EMBEDDINGS)),
         (
             "/v1/completions",
-            Place::Elsewhere("the old completions API is not spoken: use /v1/chat/completions"),
+            ApiPath::Unsupported(
+                "the legacy completions API is not supported: use /v1/chat/completions",
+            ),
         ),
-        ("/v1/responses", Place::Responses),
-        ("/responses", Place::Responses),
-        ("/v1/responses/{id}", Place::Response),
-        ("/responses/{id}", Place::Response),
-        ("/v1/responses/{id}/cancel", Place::CancelResponse),
-        ("/responses/{id}/cancel", Place::CancelResponse),
-        ("/v1/responses/{id}/input_items", Place::InputItems),
-        ("/responses/{id}/input_items", Place::InputItems),
+        ("/v1/responses", ApiPath::Responses),
+        ("/responses", ApiPath::Responses),
+        ("/v1/responses/{id}", ApiPath::Response),
+        ("/responses/{id}", ApiPath::Response),
+        ("/v1/responses/{id}/cancel", ApiPath::CancelResponse),
+        ("/responses/{id}/cancel", ApiPath::CancelResponse),
+        ("/v1/responses/{id}/input_items", ApiPath::InputItems),
+        ("/responses/{id}/input_items", ApiPath::InputItems),
         (
+            // Static paths win over `{id}`, so these two are not taken for ids of responses.
             "/v1/responses/input_tokens",
-            Place::Elsewhere(
-                "the input of a response is not counted here: its usage says what was used",
+            ApiPath::Unsupported(
+                "counting input tokens is not supported: the `usage` of a response contains them",
             ),
         ),
         (
             "/v1/responses/compact",
-            Place::Elsewhere(
-                "conversations are not compacted here: send what the model is to know",
+            ApiPath::Unsupported(
+                "compacting conversations is not supported: send the turns that the model needs",
             ),
         ),
-        ("/v1/messages", Place::Messages),
-        ("/messages", Place::Messages),
-        ("/v1/messages/count_tokens", Place::CountTokens),
-        ("/messages/count_tokens", Place::CountTokens),
-        ("/v1/messages/batches", Place::Elsewhere(NO_BATCHES)),
-        ("/v1/messages/batches/{*rest}", Place::Elsewhere(NO_BATCHES)),
-        ("/v1/ui/chat", Place::UiChat),
-        ("/v1/ui/chat/{id}/stream", Place::ResumeChat),
-        ("/v1/ui/chat/{id}/stop", Place::StopChat),
+        ("/v1/messages", ApiPath::Messages),
+        ("/messages", ApiPath::Messages),
+        ("/v1/messages/count_tokens", ApiPath::CountTokens),
+        ("/messages/count_tokens", ApiPath::CountTokens),
+        ("/v1/messages/batches", ApiPath::Unsupported(NO_BATCHES)),
+        (
+            "/v1/messages/batches/{*rest}",
+            ApiPath::Unsupported(NO_BATCHES),
+        ),
+        ("/v1/ui/chat", ApiPath::UiChat),
+        ("/v1/ui/chat/{id}/stream", ApiPath::ResumeChat),
+        ("/v1/ui/chat/{id}/stop", ApiPath::StopChat),
     ];
     let mut router = Router::new();
-    for (path, place) in places {
+    for (path, api_path) in paths {
         router
-            .insert(path, place)
+            .insert(path, api_path)
             .expect("the paths of the API do not overlap");
     }
     router
 });
 
-/// What is wanted.
+/// Returns the endpoint of a request.
 ///
 /// # Errors
-/// 404 for paths that are not ours, 405 with `Allow` for methods that a path does not take.
+/// 404 for unknown paths; 405 with `Allow` for methods that a path does not support.
 pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
-    // A trailing slash means nothing.
+    // A trailing slash is ignored.
     let path = if path.len() > 1 {
         path.trim_end_matches('/')
     } else {
         path
     };
-    let found = PLACES.at(path).map_err(|_| unknown(path))?;
-    let text = |name: &str| ByteString::from(decoded(found.params.get(name).unwrap_or_default()));
+    let found = PATHS.at(path).map_err(|_| unknown_path(path))?;
+    let text =
+        |name: &str| ByteString::from(percent_decoded(found.params.get(name).unwrap_or_default()));
+    // HEAD works wherever GET does; the handlers omit the body.
     let method = if method == Method::HEAD {
         &Method::GET
     } else {
         method
     };
     let (allow, endpoint) = match (*found.value, method.as_str()) {
-        (Place::Elsewhere(sentence), _) => return Err(Fault::new(Code::NotFound, sentence)),
-        (Place::Root, "GET") => return Ok(Endpoint::Playground),
-        (Place::Client, "GET") => return Ok(Endpoint::Client),
-        (Place::Root | Place::Client, _) => ("GET, HEAD", None),
-        (Place::Chat, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiChat))),
-        (Place::Responses, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiResponses))),
-        (Place::Messages, "POST") => ("", Some(Endpoint::Generate(DialectId::Anthropic))),
-        (Place::UiChat, "POST") => ("", Some(Endpoint::Generate(DialectId::Ui))),
-        (Place::CountTokens, "POST") => ("", Some(Endpoint::Count)),
+        (ApiPath::Unsupported(message), _) => return Err(Fault::new(Code::NotFound, message)),
+        (ApiPath::Root, "GET") => return Ok(Endpoint::Playground),
+        (ApiPath::Client, "GET") => return Ok(Endpoint::Client),
+        (ApiPath::Root | ApiPath::Client, _) => ("GET, HEAD", None),
+        (ApiPath::Chat, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiChat))),
+        (ApiPath::Responses, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiResponses))),
+        (ApiPath::Messages, "POST") => ("", Some(Endpoint::Generate(DialectId::Anthropic))),
+        (ApiPath::UiChat, "POST") => ("", Some(Endpoint::Generate(DialectId::Ui))),
+        (ApiPath::CountTokens, "POST") => ("", Some(Endpoint::CountTokens)),
         (
-            Place::Chat | Place::Responses | Place::Messages | Place::CountTokens | Place::UiChat,
+            ApiPath::Chat
+            | ApiPath::Responses
+            | ApiPath::Messages
+            | ApiPath::CountTokens
+            | ApiPath::UiChat,
             _,
         ) => ("POST", None),
-        (Place::Models, "GET") => ("", Some(Endpoint::Models)),
-        (Place::Model, "GET") => ("", Some(Endpoint::Model(text("name")))),
-        (Place::Models | Place::Model, _) => ("GET, HEAD", None),
-        (Place::Streams, "GET") => ("", Some(Endpoint::List)),
-        (Place::Streams, "POST") => ("", Some(Endpoint::Generate(DialectId::Events))),
-        (Place::Streams, _) => ("GET, HEAD, POST", None),
-        (Place::Stream, "GET") => ("", Some(Endpoint::Read(text("id")))),
-        (Place::Stream, "DELETE") => ("", Some(Endpoint::Forget(text("id")))),
-        (Place::Stream, _) => ("GET, HEAD, DELETE", None),
-        (place @ (Place::Response | Place::CancelResponse | Place::InputItems), method) => {
-            of_response(place, method, text("id"))
+        (ApiPath::Models, "GET") => ("", Some(Endpoint::Models)),
+        (ApiPath::Model, "GET") => ("", Some(Endpoint::Model(text("name")))),
+        (ApiPath::Models | ApiPath::Model, _) => ("GET, HEAD", None),
+        (ApiPath::Streams, "GET") => ("", Some(Endpoint::List)),
+        (ApiPath::Streams, "POST") => ("", Some(Endpoint::Generate(DialectId::Events))),
+        (ApiPath::Streams, _) => ("GET, HEAD, POST", None),
+        (ApiPath::Stream, "GET") => ("", Some(Endpoint::Read(text("id")))),
+        (ApiPath::Stream, "DELETE") => ("", Some(Endpoint::Forget(text("id")))),
+        (ApiPath::Stream, _) => ("GET, HEAD, DELETE", None),
+        (path @ (ApiPath::Response | ApiPath::CancelResponse | ApiPath::InputItems), method) => {
+            response_endpoint(path, method, text("id"))
         }
-        (Place::ResumeChat, "GET") => ("", Some(Endpoint::ResumeChat(text("id")))),
-        (Place::ResumeChat, _) => ("GET, HEAD", None),
-        (Place::StopChat, "POST") => ("", Some(Endpoint::StopChat(text("id")))),
-        (Place::StopChat, _) => ("POST", None),
-        (Place::Cancel, "POST") => ("", Some(Endpoint::Cancel(text("id")))),
-        (Place::Cancel, _) => ("POST", None),
-        (Place::Ticket, "POST") => ("", Some(Endpoint::Ticket(text("id")))),
-        (Place::Ticket, _) => ("POST", None),
+        (ApiPath::ResumeChat, "GET") => ("", Some(Endpoint::ResumeChat(text("id")))),
+        (ApiPath::ResumeChat, _) => ("GET, HEAD", None),
+        (ApiPath::StopChat, "POST") => ("", Some(Endpoint::StopChat(text("id")))),
+        (ApiPath::StopChat, _) => ("POST", None),
+        (ApiPath::Cancel, "POST") => ("", Some(Endpoint::Cancel(text("id")))),
+        (ApiPath::Cancel, _) => ("POST", None),
+        (ApiPath::Ticket, "POST") => ("", Some(Endpoint::Ticket(text("id")))),
+        (ApiPath::Ticket, _) => ("POST", None),
     };
     endpoint.ok_or_else(|| {
         let mut fault = Fault::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
@@ -232,33 +247,39 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
     })
 }
 
-/// What a method means on the paths of a response, or the methods that they take.
-fn of_response(place: Place, method: &str, id: ByteString) -> (&'static str, Option<Endpoint>) {
-    match (place, method) {
-        (Place::CancelResponse, "POST") => ("", Some(Endpoint::CancelResponse(id))),
-        (Place::CancelResponse, _) => ("POST", None),
-        (Place::InputItems, "GET") => ("", Some(Endpoint::InputItems(id))),
-        (Place::InputItems, _) => ("GET, HEAD", None),
+/// Returns the endpoint of a method on the paths of a response, or the methods that the path
+/// supports.
+fn response_endpoint(
+    path: ApiPath,
+    method: &str,
+    id: ByteString,
+) -> (&'static str, Option<Endpoint>) {
+    match (path, method) {
+        (ApiPath::CancelResponse, "POST") => ("", Some(Endpoint::CancelResponse(id))),
+        (ApiPath::CancelResponse, _) => ("POST", None),
+        (ApiPath::InputItems, "GET") => ("", Some(Endpoint::InputItems(id))),
+        (ApiPath::InputItems, _) => ("GET, HEAD", None),
         (_, "GET") => ("", Some(Endpoint::ReadResponse(id))),
         (_, "DELETE") => ("", Some(Endpoint::ForgetResponse(id))),
         (_, _) => ("GET, HEAD, DELETE", None),
     }
 }
 
-fn unknown(path: &str) -> Fault {
-    let shown: String = path
+fn unknown_path(path: &str) -> Fault {
+    // The path is repeated in the error: no control characters, and a bounded length.
+    let printable: String = path
         .chars()
         .filter(char::is_ascii_graphic)
         .take(100)
         .collect();
     Fault::new(
         Code::NotFound,
-        format!("no path `{shown}` here: the API is under /v1, see the README"),
+        format!("unknown path `{printable}`: the API is under /v1, see docs/api.md"),
     )
 }
 
-/// The path segment with its percent-encoding resolved.
-fn decoded(text: &str) -> String {
+/// Decodes the percent-encoding of a path segment.
+fn percent_decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text)
         .decode_utf8_lossy()
         .into_owned()
@@ -293,7 +314,11 @@ mod tests {
                 "/v1/messages",
                 Endpoint::Generate(DialectId::Anthropic),
             ),
-            (Method::POST, "/messages/count_tokens", Endpoint::Count),
+            (
+                Method::POST,
+                "/messages/count_tokens",
+                Endpoint::CountTokens,
+            ),
             (
                 Method::GET,
                 "/v1/responses/resp_1",
@@ -345,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_has_its_dialect_whatever_it_is_for() {
+    fn the_dialect_follows_from_the_path() {
         for (path, version, dialect) in [
             ("/v1/messages", false, DialectId::Anthropic),
             ("//messages//nope?x=1", false, DialectId::Anthropic),
@@ -361,12 +386,16 @@ mod tests {
             } else {
                 request
             };
-            assert_eq!(spoken(&request.body(()).unwrap()), dialect, "{path}");
+            assert_eq!(
+                dialect_of_path(&request.body(()).unwrap()),
+                dialect,
+                "{path}"
+            );
         }
     }
 
     #[test]
-    fn what_is_not_there_says_so() {
+    fn unknown_paths_and_wrong_methods_are_rejected() {
         for (method, path, code, allow) in [
             (
                 Method::GET,

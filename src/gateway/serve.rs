@@ -1,4 +1,4 @@
-//! The path of a generation, top to bottom.
+//! The path of a generation request, from top to bottom.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use super::{
     Gateway, RequestContext, Snapshot, affinity, answer, body, budget_reservation, conversation,
     headers, responses, status,
 };
-use crate::auth::{Caller, Figures};
-use crate::codec::sse_writer::Ids;
+use crate::auth::{Caller, TokenLimits};
+use crate::codec::sse_writer::EventIds;
 use crate::dialect;
-use crate::hub::{Claim, Digest, Reader, Settled, Stream, StreamSpec};
+use crate::hub::{Claim, ClaimOutcome, Digest, Reader, Stream, StreamSpec};
 use crate::ledger::{Begun, BudgetReservation};
 use crate::limits::limit_state::LimitStates;
-use crate::limits::{Limit, Need, Pass, Who};
+use crate::limits::{Limit, Need, Pass, Subject};
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Via;
@@ -32,7 +32,8 @@ use crate::route::Plan;
 use crate::upstream::{self, Job};
 
 impl Gateway {
-    /// A new generation, or one that the same request has begun before.
+    /// Answers a request for a generation: begins a new one, or joins the one that the same request
+    /// has begun before.
     pub(super) async fn serve<B>(
         &self,
         snapshot: &Snapshot,
@@ -46,19 +47,27 @@ impl Gateway {
         let (head, incoming) = request.into_parts();
         let caller = snapshot
             .auth
-            .identify(&context.asking(&head.method, &head.headers))
+            .identify(&context.auth_request(&head.method, &head.headers))
             .await?;
+        // Headers are checked before the claim is registered, so that a rejected request leaves no
+        // claim.
         body::require_json(&head.headers)?;
-        let options = Options::of(&head.headers)?;
+        let options = Options::parse(&head.headers)?;
+        // The claim is registered before the body is read, so that a cancel finds the stream under
+        // its name at once.
         let claim = self.hub.claim(&caller.id, options.claims.clone());
         let body = body::collect(incoming, snapshot.settings.max_body).await?;
+        // A resume never begins a generation: its claim is dropped unused.
         if let Some(last) = &options.last_event_id {
-            return self.repost(snapshot, &caller, dialect, last, &body);
+            return self.resume_post(snapshot, &caller, dialect, last, &body);
         }
+        // An invalid body is rejected before it can take the claim.
         let mut ask = dialect::of(dialect).parse(&head.headers, body.clone())?;
-        ask.model = conversation::model(&ask.model, snapshot.settings.ui_model.as_ref())?;
-        match claim.settle(path(dialect), &body).await? {
-            Settled::Joined(stream) => {
+        ask.model =
+            conversation::model_or_default(&ask.model, snapshot.settings.ui_model.as_ref())?;
+        match claim.settle(canonical_path(dialect), &body).await? {
+            // Joining takes nothing from any limit or budget.
+            ClaimOutcome::Joined(stream) => {
                 let reader = Reader::attach(&stream, None)?;
                 self.reply(
                     snapshot,
@@ -70,18 +79,20 @@ impl Gateway {
                 )
                 .await
             }
-            Settled::New(claim, digest) => {
-                let ask = Arc::new(self.with_past(snapshot, &caller, ask).await?);
-                let (need, afford) = (need(snapshot, &ask), |plan: &Plan| {
-                    self.afford(snapshot, &caller, &ask, plan)
+            ClaimOutcome::New(claim, digest) => {
+                // Only a new generation needs its history; a joined one was begun with it.
+                let ask = Arc::new(self.with_history(snapshot, &caller, ask).await?);
+                let (need, reserve) = (need(snapshot, &ask), |plan: &Plan| {
+                    self.reserve_budget(snapshot, &caller, &ask, plan)
                 });
-                let (plan, pass, hold) = match self
-                    .admit(snapshot, context, &caller, &ask, need, afford)
+                let (plan, pass, budget) = match self
+                    .admit(snapshot, context, &caller, &ask, need, reserve)
                 {
                     Ok(admitted) => admitted,
-                    Err(refused) => return Ok(self.refused_response(&refused, dialect, context)),
+                    Err(refusal) => return Ok(self.refusal_response(&refusal, dialect, context)),
                 };
-                let (limit_states, warnings) = (pass.limit_states, hold.warnings.clone());
+                // Copied out before `begin` moves them into the task.
+                let (limit_states, warnings) = (pass.limit_states, budget.warnings.clone());
                 let reader = self.begin(
                     snapshot,
                     &caller,
@@ -89,19 +100,21 @@ impl Gateway {
                     digest,
                     &ask,
                     &options,
-                    (plan, pass, hold),
+                    (plan, pass, budget),
                 );
                 let mut response = self
                     .reply(snapshot, context, reader, &ask, &options, limit_states)
                     .await?;
-                budget_reservation::warn(&warnings, &mut response);
+                budget_reservation::add_budget_warning(&warnings, &mut response);
                 Ok(response)
             }
         }
     }
 
-    /// All that may refuse a new generation, before an upstream is asked. What `afford` reserves
-    /// comes before limits take anything, and is given back where they refuse.
+    /// Checks everything that can reject a new generation, before an upstream is asked.
+    ///
+    /// `reserve` runs before the limits take anything. Its reservation is released on drop if the
+    /// limits reject the request.
     pub(super) fn admit<T>(
         &self,
         snapshot: &Snapshot,
@@ -109,12 +122,14 @@ impl Gateway {
         caller: &Caller,
         ask: &Ask,
         need: Need,
-        afford: impl FnOnce(&Plan) -> Result<T, Fault>,
+        reserve: impl FnOnce(&Plan) -> Result<T, Fault>,
     ) -> Result<(Plan, Pass, T), Box<Refusal>> {
+        // While draining, requests may still join and resume streams: only new generations are
+        // rejected.
         if self.lifecycle.phase() != Phase::Serving {
             let fault = Fault::new(
                 Code::ShuttingDown,
-                "this instance is about to stop: ask again",
+                "this instance is shutting down: send the request again",
             )
             .with_retry_after(std::time::Duration::from_secs(1));
             return Err(fault.into());
@@ -125,36 +140,37 @@ impl Gateway {
             || affinity::key(&caller.id, ask),
         )?;
         if let Some(other) = ask.models.iter().find(|model| !caller.may_use(model)) {
-            return Err(not_allowed(other).into());
+            return Err(model_not_allowed(other).into());
         }
-        self.may_refer(caller, ask)?;
+        self.check_references(caller, ask)?;
+        // A target on another wire needs a translation of the body.
         let foreign = |via: &Via| matches!(via, Via::Http { wire, .. } if Some(*wire) != ask.shape);
         if plan.targets().all(|target| foreign(&target.provider.via)) {
-            // Said now, while it can still be a status. Where some take it as it came, the others
-            // are passed over.
+            // Report an untranslatable request now, while it can still be a status. If some targets
+            // take the body unchanged, the others are skipped later.
             ask.chat()?;
         }
-        let held = afford(&plan)?;
-        let pass = limited(snapshot, context, caller, ask, &plan, need)?;
-        Ok((plan, pass, held))
+        let reserved = reserve(&plan)?;
+        let pass = take_limits(snapshot, context, caller, ask, &plan, need)?;
+        Ok((plan, pass, reserved))
     }
 
-    /// What a client is told whose generation is refused.
-    pub(super) fn refused_response(
+    /// Counts a rejection and returns its response.
+    pub(super) fn refusal_response(
         &self,
-        refused: &Refusal,
+        refusal: &Refusal,
         dialect: DialectId,
         context: &RequestContext,
     ) -> Response<Reply> {
-        self.count_refused(&refused.fault);
-        let mut response = refuse(&refused.fault, dialect, &context.request_id);
-        response.extensions_mut().insert(refused.limit_states);
+        self.count_refused(&refusal.fault);
+        let mut response = refuse(&refusal.fault, dialect, &context.request_id);
+        response.extensions_mut().insert(refusal.limit_states);
         response
     }
 
     #[expect(
         clippy::too_many_arguments,
-        reason = "the end of the path: all that was found out on it"
+        reason = "the end of the path needs everything that was determined on it"
     )]
     fn begin(
         &self,
@@ -164,14 +180,14 @@ impl Gateway {
         digest: Digest,
         ask: &Arc<Ask>,
         options: &Options,
-        (plan, pass, hold): (Plan, Pass, BudgetReservation),
+        (plan, pass, budget): (Plan, Pass, BudgetReservation),
     ) -> Reader {
         let spec = StreamSpec {
             owner: caller.id.clone(),
             dialect: ask.dialect,
             model: ask.model.clone(),
             conversation: ask.conversation.clone(),
-            asked: ask.asked.clone(),
+            responses: ask.responses.clone(),
             choices: ask.choices,
             input_estimate: ask.input_estimate,
             include_usage: ask.include_usage,
@@ -180,8 +196,9 @@ impl Gateway {
             on_disconnect: options.on_disconnect(
                 snapshot.hub.on_disconnect,
                 ask.dialect,
-                options.detached(ask.dialect) || in_background(ask),
+                options.is_detached(ask.dialect) || is_background(ask),
             ),
+            // A request can only shorten the retention.
             retention: options.retention.map_or(snapshot.hub.retention, |asked| {
                 asked.min(snapshot.hub.retention)
             }),
@@ -195,7 +212,7 @@ impl Gateway {
             model: &ask.model,
             input_estimate: ask.input_estimate,
         };
-        let bill = Some(hold.begin(&begun));
+        let bill = Some(budget.begin(&begun));
         let job = Job {
             ask: ask.clone(),
             plan,
@@ -209,15 +226,17 @@ impl Gateway {
             commit_after: snapshot.settings.commit_after,
         };
         let working = self.lifecycle.work();
-        // It outlives the client: what happens then is the stream's own policy.
+        // The task outlives the client: the `on_disconnect` policy of the stream decides what
+        // follows.
         self.tasks.spawn(async move {
             upstream::run(job).await;
+            // Dropped only now: a drain waits until the generation has ended.
             let _done = working;
         });
         reader
     }
 
-    /// The answer to a request for a generation, whether it began it or joined it.
+    /// Returns the answer to a request that began or joined a generation.
     async fn reply(
         &self,
         snapshot: &Snapshot,
@@ -228,10 +247,10 @@ impl Gateway {
         limit_states: LimitStates,
     ) -> Result<Response<Reply>, Fault> {
         let stream = reader.stream().clone();
-        let mut response = if options.detached(ask.dialect) {
+        let mut response = if options.is_detached(ask.dialect) {
             reader.leave();
-            Ok(accepted(&stream))
-        } else if in_background(ask) && !ask.stream {
+            Ok(accepted_response(&stream))
+        } else if is_background(ask) && !ask.stream {
             reader.leave();
             responses::object_response(&stream)
         } else if ask.stream {
@@ -246,12 +265,13 @@ impl Gateway {
             answer::whole(reader, ask.dialect).await
         }
         .unwrap_or_else(|fault| refuse(&fault, ask.dialect, &context.request_id));
-        headers::name_stream(&mut response, &stream);
+        // A failed generation has a stream too: its id and route help to diagnose the error.
+        headers::add_stream_headers(&mut response, &stream);
         response.extensions_mut().insert(limit_states);
         Ok(response)
     }
 
-    /// A streamed answer: its head when the status is decided.
+    /// Returns a streamed answer, once its status is decided.
     async fn stream(
         &self,
         snapshot: &Snapshot,
@@ -268,39 +288,41 @@ impl Gateway {
             }
         }
         let stream = reader.stream().clone();
-        let mut live = self.live(snapshot, reader, dialect, ids);
-        live.beat_now = early;
+        let mut live = self.live_stream(snapshot, reader, dialect, ids);
+        // After `commit_after` without content, one heartbeat follows the head at once.
+        live.heartbeat_due = early;
         let response = headers::event_stream(&stream, Reply::live(live));
         Ok(if dialect == DialectId::Ui {
-            headers::ui(response)
+            headers::mark_ui(response)
         } else {
             response
         })
     }
 
-    /// A reader's stream in a dialect, from the reader's place on.
-    pub(super) fn live(
+    /// Creates the stream of a reader in a dialect, from the reader's position on.
+    pub(super) fn live_stream(
         &self,
         snapshot: &Snapshot,
         reader: Reader,
         dialect: DialectId,
         ids: bool,
     ) -> Live {
-        let speaker = dialect::of(dialect);
-        let view = answer::view(&reader, dialect);
-        // The events of a response are numbered, the same for all.
+        let codec = dialect::of(dialect);
+        let view = answer::reader_view(&reader, dialect);
+        // Raw replies pass payloads on unchanged. The events of a response carry sequence numbers,
+        // which must be the same for all readers.
         let merge =
             !(view.raw && dialect.wire().is_some()) && dialect != DialectId::OpenaiResponses;
-        let ids = ids.then(|| Ids {
+        let ids = ids.then(|| EventIds {
             stream: reader.stream().id().as_str().to_owned().into(),
             dialect: dialect.name(),
         });
-        let (encoder, out) = live::caught_up(&reader, speaker.encoder(view), ids);
+        let (encoder, out) = live::encoder_at(&reader, codec.encoder(view), ids);
         let mut live = Live::new(
             reader,
             encoder,
             out,
-            speaker,
+            codec,
             Heartbeat::new(snapshot.settings.heartbeat),
         );
         live.merge = merge;
@@ -309,25 +331,25 @@ impl Gateway {
 }
 
 impl Options {
-    /// The client does not wait: it was told where to look.
-    fn detached(&self, dialect: DialectId) -> bool {
+    /// Returns true if the client does not wait for the answer (`Prefer: respond-async`).
+    fn is_detached(&self, dialect: DialectId) -> bool {
         self.respond_async && dialect == DialectId::Events
     }
 }
 
-/// The client has asked for an answer that runs whether or not anybody reads it.
-fn in_background(ask: &Ask) -> bool {
-    ask.asked.as_ref().is_some_and(|asked| asked.background)
+/// Returns true if the answer was requested as a background response.
+fn is_background(ask: &Ask) -> bool {
+    ask.responses.as_ref().is_some_and(|asked| asked.background)
 }
 
-/// The figures that a token brings.
-pub(super) const fn of_token(figures: &Figures) -> Limit {
-    let Figures {
+/// Returns the limits that a JWT contains.
+pub(super) const fn token_limits(limits: &TokenLimits) -> Limit {
+    let TokenLimits {
         requests_per_minute,
         tokens_per_minute,
         concurrent_streams,
         burst,
-    } = *figures;
+    } = *limits;
     Limit {
         requests_per_minute,
         tokens_per_minute,
@@ -336,7 +358,7 @@ pub(super) const fn of_token(figures: &Figures) -> Limit {
     }
 }
 
-/// The tokens that are reserved for it.
+/// Returns the tokens to reserve for a request.
 fn need(snapshot: &Snapshot, ask: &Ask) -> Need {
     Need {
         input: ask.input_estimate,
@@ -344,8 +366,11 @@ fn need(snapshot: &Snapshot, ask: &Ask) -> Need {
     }
 }
 
-/// What the limits say to it.
-fn limited(
+/// Takes the request from all limits in one step.
+///
+/// # Errors
+/// The limit that rejects the request.
+fn take_limits(
     snapshot: &Snapshot,
     context: &RequestContext,
     caller: &Caller,
@@ -353,17 +378,18 @@ fn limited(
     plan: &Plan,
     need: Need,
 ) -> Result<Pass, Box<Refusal>> {
-    let who = Who {
+    let subject = Subject {
         client: context.client,
         caller: &caller.id,
         key: caller.key(),
         team: caller.team(),
+        // The verified user of a JWT takes precedence over the one that the body names.
         user: caller.user().or(ask.user.as_ref()).map(|user| &**user),
         model: &ask.model,
-        own: caller.limits().map(of_token),
+        own: caller.limits().map(token_limits),
     };
     let providers = plan.targets().map(|target| &target.provider.name);
-    let admitted = snapshot.limits.admit(&who, providers, need);
+    let admitted = snapshot.limits.admit(&subject, providers, need);
     admitted.map_err(|refused| {
         Box::new(Refusal {
             fault: refused.fault,
@@ -372,21 +398,23 @@ fn limited(
     })
 }
 
-/// A model that the body names beside its own, so that the upstream may take it instead.
-fn not_allowed(model: &str) -> Fault {
-    let shown: String = model
+/// Returns the error for a fallback model in the body that the key may not use: the upstream could
+/// pick it instead of `model`.
+fn model_not_allowed(model: &str) -> Fault {
+    // The name is repeated in the error: no control characters, and a bounded length.
+    let printable: String = model
         .chars()
         .filter(|c| !c.is_control())
         .take(100)
         .collect();
     Fault::new(
         Code::ModelNotAllowed,
-        format!("this key may not use the model `{shown}`"),
+        format!("this key may not use the model `{printable}`"),
     )
     .with_param("models")
 }
 
-/// Why a new generation is refused.
+/// The rejection of a new generation, with the limit states for the response headers.
 pub(super) struct Refusal {
     fault: Fault,
     limit_states: LimitStates,
@@ -401,9 +429,9 @@ impl From<Fault> for Box<Refusal> {
     }
 }
 
-/// 202: the stream runs, and this is where it is.
-fn accepted(stream: &Stream) -> Response<Reply> {
-    let mut response = headers::json(StatusCode::ACCEPTED, status::of(stream, true));
+/// Returns 202 with the status and the location of the running stream.
+fn accepted_response(stream: &Stream) -> Response<Reply> {
+    let mut response = headers::json(StatusCode::ACCEPTED, status::stream_json(stream, true));
     if let Ok(place) = HeaderValue::try_from(format!("/v1/streams/{}", stream.id())) {
         response.headers_mut().insert(header::LOCATION, place);
     }
@@ -414,8 +442,9 @@ fn accepted(stream: &Stream) -> Response<Reply> {
     response
 }
 
-/// The path that a digest is made over: the same for all spellings of it.
-pub(super) const fn path(dialect: DialectId) -> &'static str {
+/// Returns the canonical path of a dialect. The digest of a request covers it, so all forms of the
+/// path must give the same digest.
+pub(super) const fn canonical_path(dialect: DialectId) -> &'static str {
     match dialect {
         DialectId::OpenaiChat => "/v1/chat/completions",
         DialectId::OpenaiResponses => "/v1/responses",

@@ -1,9 +1,9 @@
-//! The status JSON of a stream. What is not known is null, never absent.
+//! The status JSON of a stream. Unknown values are null, never absent.
 
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::hub::{State, Stream, UpstreamState};
+use crate::hub::{Stream, StreamState, UpstreamState};
 use crate::model::fault::Fault;
 use crate::model::fold::{Answer, Choice, Part};
 use crate::model::money::Money;
@@ -35,7 +35,7 @@ struct Status<'a> {
     route: Vec<RouteStep>,
 }
 
-/// What became of a target of the route.
+/// The outcome of a target of the route.
 #[derive(Serialize)]
 struct RouteStep {
     provider: String,
@@ -90,23 +90,23 @@ struct List<'a> {
     has_more: bool,
 }
 
-/// The status of a stream; with what it said, or without.
-pub(super) fn of(stream: &Stream, with_content: bool) -> Bytes {
+/// Returns the status of a stream (JSON), with or without its content.
+pub(super) fn stream_json(stream: &Stream, with_content: bool) -> Bytes {
     let status = stream.status(with_content);
-    let mut body = bare(stream, &status);
+    let mut body = without_content(stream, &status);
     if let Some(answer) = &status.answer {
-        fill(&mut body, answer, stream.start().choices);
+        add_content(&mut body, answer, stream.start().choices);
     }
     json(&body)
 }
 
-/// A page of the caller's streams, without content.
-pub(super) fn list(page: &[&std::sync::Arc<Stream>], more: bool) -> Bytes {
+/// Returns a page of the caller's streams (JSON), without content.
+pub(super) fn list_json(page: &[&std::sync::Arc<Stream>], more: bool) -> Bytes {
     let statuses: Vec<_> = page.iter().map(|stream| stream.status(false)).collect();
     let data = page
         .iter()
         .zip(&statuses)
-        .map(|(stream, status)| bare(stream, status))
+        .map(|(stream, status)| without_content(stream, status))
         .collect();
     json(&List {
         object: "list",
@@ -115,12 +115,12 @@ pub(super) fn list(page: &[&std::sync::Arc<Stream>], more: bool) -> Bytes {
     })
 }
 
-/// The status of a name whose request is still being read.
-pub(super) fn pending(name: &str) -> Bytes {
+/// Returns the status of a name whose request is still being read (JSON).
+pub(super) fn pending_json(name: &str) -> Bytes {
     json(&Status {
         id: name,
         name: Some(name),
-        status: State::Cancelling.name(),
+        status: StreamState::Cancelling.name(),
         model: None,
         provider: None,
         created: None,
@@ -141,7 +141,7 @@ pub(super) fn pending(name: &str) -> Bytes {
     })
 }
 
-fn bare<'a>(stream: &'a Stream, status: &'a crate::hub::StreamStatus) -> Status<'a> {
+fn without_content<'a>(stream: &'a Stream, status: &'a crate::hub::StreamStatus) -> Status<'a> {
     let usage = status.end.as_ref().and_then(|end| end.usage);
     Status {
         id: stream.id().as_str(),
@@ -163,20 +163,22 @@ fn bare<'a>(stream: &'a Stream, status: &'a crate::hub::StreamStatus) -> Status<
         tool_calls: None,
         choices: None,
         readers: status.readers,
-        route: steps(&stream.trace()),
+        route: route_steps(&stream.trace()),
     }
 }
 
-fn fill<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
-    static NOTHING: Choice = Choice {
+fn add_content<'a>(status: &mut Status<'a>, answer: &'a Answer, choices: u16) {
+    static EMPTY: Choice = Choice {
         parts: Vec::new(),
         finish: None,
     };
-    let first = answer.choices.first().unwrap_or(&NOTHING);
+    let first = answer.choices.first().unwrap_or(&EMPTY);
     status.text = Some(first.text());
     status.reasoning = Some(first.reasoning());
+    // Null unless the model has refused.
     status.refusal = Some(first.refusal()).filter(|text| !text.is_empty());
     status.tool_calls = Some(calls(first));
+    // The first choice stays at the top level: clients that request one choice read only that.
     if choices > 1 {
         status.choices = Some(answer.choices.iter().enumerate().map(choice).collect());
     }
@@ -213,7 +215,7 @@ fn calls(choice: &Choice) -> Vec<Call<'_>> {
     choice.parts.iter().filter_map(call).collect()
 }
 
-fn steps(trace: &RouteTrace) -> Vec<RouteStep> {
+fn route_steps(trace: &RouteTrace) -> Vec<RouteStep> {
     trace.steps().iter().map(step).collect()
 }
 
@@ -227,13 +229,14 @@ fn step(it: &Step) -> RouteStep {
         tries: it.tries,
         ms: it
             .took
+            // The conversion fails only for durations of millions of years.
             .map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
     }
 }
 
 fn error(fault: &Fault) -> ErrorBody<'_> {
     ErrorBody {
-        code: fault.told_code(),
+        code: fault.client_code(),
         message: &fault.message,
         retryable: fault.retryable,
     }

@@ -1,4 +1,4 @@
-//! Streams that are there: read, resumed, listed, stopped, forgotten.
+//! Existing streams: read, resume, list, cancel and forget.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,18 +15,18 @@ use super::{
 };
 use crate::auth::Caller;
 use crate::dialect;
-use crate::hub::{Cause, Hub, Reader, State, Stream, digest};
+use crate::hub::{Cause, Hub, Reader, Stream, StreamState, digest};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{CallerId, EventId, Position, StreamId};
 use crate::model::wire::DialectId;
 
-/// How long a cancel waits for the upstream request to be dropped.
-pub(super) const CONFIRM: Duration = Duration::from_secs(2);
-/// The most streams in one page of a list.
-const PAGE: usize = 100;
+/// Maximum time that a cancel waits for the upstream request to be dropped, before it answers 202.
+pub(super) const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum number of streams in one page of a list.
+const MAX_PAGE: usize = 100;
 
 impl Gateway {
-    /// `GET /v1/streams/{id}`: the stream from the beginning or a position, or its status.
+    /// `GET /v1/streams/{id}`: the stream from the beginning or from a position, or its status.
     pub(super) fn read<B>(
         &self,
         snapshot: &Snapshot,
@@ -36,19 +36,21 @@ impl Gateway {
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         let stream = self.hub.find(&caller.id, id)?;
-        let query = Query::of(request.uri());
+        let query = Query::parse(request.uri());
         if !(wants_events(request) || query.get("stream") == Some("true")) {
             return Ok(self.status_response(&stream, StatusCode::OK));
         }
         let dialect = query
             .get("dialect")
-            .map_or(Ok(DialectId::Events), dialect_named)?;
+            .map_or(Ok(DialectId::Events), parse_dialect)?;
         let after = match options::last_event_id(request.headers())? {
+            // The header wins: `EventSource` reconnects to the same URL, whose `after` is then out
+            // of date.
             Some(id) => Some(id),
             None => query
                 .get("after")
                 .filter(|id| !id.is_empty())
-                .map(options::event_id)
+                .map(options::parse_event_id)
                 .transpose()?,
         };
         let after = after
@@ -56,11 +58,12 @@ impl Gateway {
             .transpose()?;
         let resumed = after.is_some();
         let reader = Reader::attach(&stream, after)?;
-        if resumed && is_over(&reader, dialect) {
+        if resumed && has_no_more(&reader, dialect) {
             reader.leave();
+            // 204 makes `EventSource` stop reconnecting.
             let mut response = Response::new(Reply::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
-            headers::name_stream(&mut response, &stream);
+            headers::add_stream_headers(&mut response, &stream);
             return Ok(response);
         }
         if head_only(request) {
@@ -69,13 +72,13 @@ impl Gateway {
         }
         Ok(headers::event_stream(
             &stream,
-            Reply::live(self.live(snapshot, reader, dialect, true)),
+            Reply::live(self.live_stream(snapshot, reader, dialect, true)),
         ))
     }
 
-    /// A POST that names the last event it has: it goes on there, if it is the request that the
-    /// stream began with.
-    pub(super) fn repost(
+    /// Resumes a stream for a POST with `Last-Event-ID`, if it is the request that the stream began
+    /// with.
+    pub(super) fn resume_post(
         &self,
         snapshot: &Snapshot,
         caller: &Caller,
@@ -84,20 +87,22 @@ impl Gateway {
         body: &Bytes,
     ) -> Result<Response<Reply>, Fault> {
         let stream = self.hub.find(&caller.id, last.stream.as_str())?;
-        if *stream.digest() != digest(serve::path(dialect), body) {
-            let message = "the `Last-Event-ID` is of a stream that began with another request: send the same body, or leave the header out";
+        if *stream.digest() != digest(serve::canonical_path(dialect), body) {
+            let message = "the `Last-Event-ID` belongs to a stream that began with another request: send the same path and body, or omit the header";
             return Err(Fault::new(Code::IdempotencyConflict, message));
         }
         let reader = Reader::attach(&stream, Some(position(&stream, dialect, last)?))?;
         Ok(headers::event_stream(
             &stream,
-            Reply::live(self.live(snapshot, reader, dialect, true)),
+            Reply::live(self.live_stream(snapshot, reader, dialect, true)),
         ))
     }
 
     /// `POST /v1/streams/{id}/cancel`.
     pub(super) async fn cancel(&self, caller: &Caller, id: &str) -> Result<Response<Reply>, Fault> {
-        let stopped = timeout(CONFIRM, async {
+        // The timeout also covers a request that is still being read, whose stream does not exist
+        // yet.
+        let stopped = timeout(CANCEL_TIMEOUT, async {
             let stream = self.hub.cancel(&caller.id, id).await?;
             stream.ended().await;
             Ok::<Arc<Stream>, Fault>(stream)
@@ -106,34 +111,41 @@ impl Gateway {
             Ok(stopped) => stopped.map(|stream| self.status_response(&stream, StatusCode::OK)),
             Err(_) => match self.hub.find(&caller.id, id) {
                 Ok(stream) => Ok(self.status_response(&stream, StatusCode::ACCEPTED)),
-                Err(_) => Ok(headers::json(StatusCode::ACCEPTED, status::pending(id))),
+                Err(_) => Ok(headers::json(
+                    StatusCode::ACCEPTED,
+                    status::pending_json(id),
+                )),
             },
         }
     }
 
-    /// The operator's cancel: of anybody's stream, by its server-made id. What the stream said is
-    /// its caller's, and not told.
+    /// Cancels a stream of any caller by its server-made id, for the operator. The response omits
+    /// the content of the stream, which belongs to its caller.
     ///
     /// # Errors
-    /// 404 where there is no stream of that id.
+    /// 404 if no stream has this id.
     pub async fn operator_cancel(&self, id: &str) -> Result<Response<Reply>, Fault> {
+        // A name is unique only within its caller, so the operator needs the server-made id.
         let found =
             StreamId::parse(id).and_then(|id| self.hub.by_id(&self.hub.owner_of(&id)?, &id));
         let stream = found.ok_or_else(|| Hub::not_found(id))?;
         if stream.is_running() {
-            tracing::info!(stream = stream.id().as_str(), "the operator stops it");
+            tracing::info!(
+                stream = stream.id().as_str(),
+                "the operator cancels a stream"
+            );
         }
         stream.cancel(Cause::Client);
-        let confirmed = timeout(CONFIRM, stream.ended()).await.is_ok();
+        let confirmed = timeout(CANCEL_TIMEOUT, stream.ended()).await.is_ok();
         let mut response = headers::json(
             if confirmed {
                 StatusCode::OK
             } else {
                 StatusCode::ACCEPTED
             },
-            status::of(&stream, false),
+            status::stream_json(&stream, false),
         );
-        headers::name_stream(&mut response, &stream);
+        headers::add_stream_headers(&mut response, &stream);
         Ok(response)
     }
 
@@ -141,9 +153,9 @@ impl Gateway {
     pub(super) async fn forget(&self, caller: &Caller, id: &str) -> Result<Response<Reply>, Fault> {
         let stream = self.hub.find(&caller.id, id)?;
         self.hub.forget(&stream);
-        // Whether or not the upstream's side is closed within the time, nobody finds the stream any
-        // more.
-        let _confirmed = timeout(CONFIRM, stream.ended()).await;
+        // The stream is already removed from the hub, so a confirmation that comes too late changes
+        // nothing for clients.
+        let _confirmed = timeout(CANCEL_TIMEOUT, stream.ended()).await;
         let mut response = Response::new(Reply::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
@@ -158,19 +170,18 @@ impl Gateway {
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         if caller.id == CallerId::Anonymous && (!context.loopback || context.forwarded) {
-            let message =
-                "without keys everybody is one caller: streams are listed to this machine alone";
+            let message = "without keys all clients are one caller, so streams are listed only over loopback: list them on this machine, or configure keys";
             return Err(Fault::new(Code::NotFound, message));
         }
-        let query = Query::of(request.uri());
-        let limit = query.get("limit").map_or(Ok(20), limit)?;
-        let wanted = query.get("status").map(state_named).transpose()?;
+        let query = Query::parse(request.uri());
+        let limit = query.get("limit").map_or(Ok(20), parse_limit)?;
+        let wanted = query.get("status").map(parse_state).transpose()?;
         let mut all = self.hub.list(&caller.id);
         if let Some(after) = query.get("after") {
             let at = StreamId::parse(after)
                 .and_then(|id| all.iter().position(|stream| *stream.id() == id));
             let at = at.ok_or_else(|| {
-                Fault::invalid("after", "`after` takes the id of a stream of yours")
+                Fault::invalid("after", "`after` takes the id of one of your streams")
             })?;
             all.drain(..=at);
         }
@@ -178,50 +189,55 @@ impl Gateway {
             .iter()
             .filter(|stream| wanted.is_none_or(|wanted| stream.status(false).state == wanted));
         let page: Vec<&Arc<Stream>> = rows.by_ref().take(limit).collect();
+        // One row past the page decides `has_more`.
         let more = rows.next().is_some();
-        Ok(headers::json(StatusCode::OK, status::list(&page, more)))
+        Ok(headers::json(
+            StatusCode::OK,
+            status::list_json(&page, more),
+        ))
     }
 
     fn status_response(&self, stream: &Stream, code: StatusCode) -> Response<Reply> {
-        let mut response = headers::json(code, status::of(stream, true));
-        headers::name_stream(&mut response, stream);
+        let mut response = headers::json(code, status::stream_json(stream, true));
+        headers::add_stream_headers(&mut response, stream);
         response
     }
 }
 
-/// True where the stream has ended and nothing more would be sent to this reader.
-fn is_over(reader: &Reader, dialect: DialectId) -> bool {
+/// Returns true if the stream has ended and this reader would receive nothing more.
+fn has_no_more(reader: &Reader, dialect: DialectId) -> bool {
     if reader.stream().is_running() {
         return false;
     }
-    let encoder = dialect::of(dialect).encoder(super::answer::view(reader, dialect));
-    let (mut encoder, mut out) = live::caught_up(reader, encoder, None);
-    let mut said = false;
+    let encoder = dialect::of(dialect).encoder(super::answer::reader_view(reader, dialect));
+    let (mut encoder, mut out) = live::encoder_at(reader, encoder, None);
+    let mut wrote = false;
     reader.peek(|seen, entry| {
         out.begin_entry(0, seen);
-        encoder.entry(entry, &mut out);
+        encoder.write_entry(entry, &mut out);
         out.end_entry();
-        said = !out.is_empty();
-        !said
+        // Trailing entries may encode to nothing in this dialect.
+        wrote = !out.is_empty();
+        !wrote
     });
-    !said
+    !wrote
 }
 
-fn dialect_named(name: &str) -> Result<DialectId, Fault> {
+fn parse_dialect(name: &str) -> Result<DialectId, Fault> {
     let known = || {
         DialectId::ALL
             .map(|dialect| format!("`{}`", dialect.name()))
             .join(", ")
     };
-    DialectId::named(name)
+    DialectId::from_name(name)
         .ok_or_else(|| Fault::invalid("dialect", format!("`dialect` takes {}", known())))
 }
 
-/// Where in this stream an event id is.
+/// Returns the position of an event id in this stream.
 fn position(stream: &Stream, dialect: DialectId, id: &EventId) -> Result<Position, Fault> {
     let bad = |message: &str| Err(Fault::new(Code::BadEventId, message));
     if id.stream != *stream.id() {
-        return bad("the event id is of another stream");
+        return bad("the event id belongs to another stream");
     }
     if id
         .dialect
@@ -229,34 +245,38 @@ fn position(stream: &Stream, dialect: DialectId, id: &EventId) -> Result<Positio
         .is_some_and(|issuer| issuer != dialect.name())
     {
         return bad(
-            "this event id lies inside an entry, and is valid only in the dialect that issued it: send an earlier one, or ask in that dialect",
+            "this event id lies inside an entry, and is valid only in the dialect that issued it: send an earlier id, or request that dialect",
         );
     }
     Ok(id.position)
 }
 
-fn limit(text: &str) -> Result<usize, Fault> {
+fn parse_limit(text: &str) -> Result<usize, Fault> {
     let number = text
         .parse()
         .ok()
-        .filter(|number| (1..=PAGE).contains(number));
-    number
-        .ok_or_else(|| Fault::invalid("limit", format!("`limit` takes a number from 1 to {PAGE}")))
+        .filter(|number| (1..=MAX_PAGE).contains(number));
+    number.ok_or_else(|| {
+        Fault::invalid(
+            "limit",
+            format!("`limit` takes a number from 1 to {MAX_PAGE}"),
+        )
+    })
 }
 
-fn state_named(name: &str) -> Result<State, Fault> {
-    const ALL: [State; 5] = [
-        State::Running,
-        State::Cancelling,
-        State::Completed,
-        State::Cancelled,
-        State::Failed,
+fn parse_state(name: &str) -> Result<StreamState, Fault> {
+    const ALL: [StreamState; 5] = [
+        StreamState::Running,
+        StreamState::Cancelling,
+        StreamState::Completed,
+        StreamState::Cancelled,
+        StreamState::Failed,
     ];
     let found = ALL.into_iter().find(|state| state.name() == name);
     found.ok_or_else(|| {
         Fault::invalid(
             "status",
-            format!("`status` takes {}", ALL.map(State::name).join(", ")),
+            format!("`status` takes {}", ALL.map(StreamState::name).join(", ")),
         )
     })
 }

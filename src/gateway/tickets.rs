@@ -1,8 +1,8 @@
-//! Tickets: a right to read one stream, or to read and stop it, for a page that holds no key.
+//! Tickets: the right to read one stream, or to read and cancel it, for a page that holds no key.
 //!
-//! Invariants: a ticket counts on its own stream's GET and cancel alone; used for another it finds
-//! what is not there; one that is bound to a page is good from no other. It opens no way past
-//! `server.allowed_origins`.
+//! Invariants: a ticket is valid only for GET and cancel of its own stream; used for another stream
+//! it gets 404, as if that stream did not exist; a ticket that is bound to an origin is valid from
+//! no other. A ticket does not bypass `server.allowed_origins`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,14 +19,14 @@ use crate::auth::ticket::{MAX_ORIGIN, Rights, Ticket};
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 
-/// The largest body of a request for a ticket, bytes.
-const BODY: usize = 4096;
-/// How long a ticket is good where nothing is said …
-const LIFE: Duration = Duration::from_secs(5 * 60);
-/// … and at most: nobody can take it back.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// Maximum size of the body of a ticket request, bytes.
+const MAX_BODY: usize = 4096;
+/// Lifetime of a ticket if the request sets none.
+const DEFAULT_TTL: Duration = Duration::from_secs(5 * 60);
+/// Maximum lifetime of a ticket: a ticket cannot be revoked.
+const MAX_TTL: Duration = Duration::from_secs(60 * 60);
 
-/// What somebody wants to do with a stream.
+/// An operation on a stream that needs a right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Right {
@@ -36,7 +36,7 @@ pub(super) enum Right {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Order {
+struct TicketRequest {
     rights: Option<Vec<Right>>,
     origin: Option<String>,
     ttl: Option<String>,
@@ -54,31 +54,34 @@ impl Gateway {
     where
         B: Body<Data = Bytes> + Unpin,
     {
+        // Only the caller that owns the stream can issue a ticket for it.
         let stream = self.hub.find(&caller.id, id)?;
         let (head, incoming) = request.into_parts();
-        let body = body::collect(incoming, BODY).await?;
+        let body = body::collect(incoming, MAX_BODY).await?;
         if !body.trim_ascii().is_empty() {
+            // An empty body needs no content type.
             body::require_json(&head.headers)?;
         }
-        let order = order_of(&body)?;
+        let asked = parse_request(&body)?;
         let (rights, origin) = (
-            rights(order.rights.as_deref())?,
-            order.origin.as_deref().map(origin).transpose()?,
+            parse_rights(asked.rights.as_deref())?,
+            asked.origin.as_deref().map(parse_origin).transpose()?,
         );
-        let ends = SystemTime::now() + order.ttl.as_deref().map_or(Ok(LIFE), life)?;
-        let ticket = snapshot
-            .auth
-            .issue(caller, stream.id(), rights, origin.as_deref(), ends);
+        let ends = SystemTime::now() + asked.ttl.as_deref().map_or(Ok(DEFAULT_TTL), parse_ttl)?;
+        let ticket =
+            snapshot
+                .auth
+                .issue_ticket(caller, stream.id(), rights, origin.as_deref(), ends);
         let expires = ends
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let told = serde_json::json!({"ticket": ticket, "expires": expires});
-        Ok(headers::json(StatusCode::CREATED, told.to_string()))
+        let body = serde_json::json!({"ticket": ticket, "expires": expires});
+        Ok(headers::json(StatusCode::CREATED, body.to_string()))
     }
 
-    /// Who asks for the stream `id`: who a header says, else who holds the ticket in the address,
-    /// else as everywhere.
-    pub(super) async fn holder<B>(
+    /// Identifies the caller of a request for the stream `id`: by its header credential, otherwise
+    /// by the ticket in the query, otherwise like every other request.
+    pub(super) async fn identify_for_stream<B>(
         &self,
         snapshot: &Snapshot,
         context: &RequestContext,
@@ -86,20 +89,25 @@ impl Gateway {
         id: &str,
         right: Right,
     ) -> Result<Caller, Fault> {
-        let asking = context.asking(request.method(), request.headers());
-        let query = Query::of(request.uri());
+        let auth_request = context.auth_request(request.method(), request.headers());
+        let query = Query::parse(request.uri());
         match query
             .get("ticket")
-            .filter(|_| !snapshot.auth.is_named(&asking))
+            // A credential in a header wins over a ticket in the URL, which may have been copied.
+            .filter(|_| !snapshot.auth.has_header_credential(&auth_request))
         {
-            Some(text) => {
-                self.by_ticket(snapshot, request, &snapshot.auth.ticket(text)?, id, right)
-            }
-            None => snapshot.auth.identify(&asking).await,
+            Some(text) => self.identify_by_ticket(
+                snapshot,
+                request,
+                &snapshot.auth.read_ticket(text)?,
+                id,
+                right,
+            ),
+            None => snapshot.auth.identify(&auth_request).await,
         }
     }
 
-    fn by_ticket<B>(
+    fn identify_by_ticket<B>(
         &self,
         snapshot: &Snapshot,
         request: &Request<B>,
@@ -109,7 +117,7 @@ impl Gateway {
     ) -> Result<Caller, Fault> {
         let Rights { read, cancel } = ticket.rights;
         if !(right == Right::Read && read || right == Right::Cancel && cancel) {
-            let message = "this ticket is for reading only; ask for one with {\"rights\": [\"read\", \"cancel\"]}";
+            let message = "this ticket permits reading only; request one with {\"rights\": [\"read\", \"cancel\"]}";
             return Err(Fault::new(Code::Unauthenticated, message));
         }
         if ticket
@@ -117,31 +125,34 @@ impl Gateway {
             .as_deref()
             .is_some_and(|origin| !comes_from(origin, request.headers(), request.uri()))
         {
-            let message = "this ticket is for the page of another origin";
+            let message = "this ticket is bound to another origin: use it from a page of the origin it was issued for";
             return Err(Fault::new(Code::OriginNotAllowed, message));
         }
         let owner = self
             .hub
             .owner_of(&ticket.stream)
             .ok_or_else(|| Hub::not_found(id))?;
+        // `id` may be a name of the owner's: it must resolve to the stream of the ticket.
         if *self.hub.find(&owner, id)?.id() != ticket.stream {
+            // The same 404 as for an unknown stream: a ticket reveals nothing about other streams.
             return Err(Hub::not_found(id));
         }
-        snapshot.auth.holder(ticket, &owner)
+        snapshot.auth.caller_for_ticket(ticket, &owner)
     }
 }
 
-fn order_of(body: &Bytes) -> Result<Order, Fault> {
+fn parse_request(body: &Bytes) -> Result<TicketRequest, Fault> {
     if body.trim_ascii().is_empty() {
-        return Ok(Order::default());
+        return Ok(TicketRequest::default());
     }
-    let message = "a ticket is asked for with {\"rights\": [\"read\", \"cancel\"], \"origin\": \"https://…\", \"ttl\": \"5m\"}, each of which may be \
-                   left out";
+    let message = "the body of a ticket request must be empty or {\"rights\": [\"read\", \"cancel\"], \"origin\": \"https://…\", \"ttl\": \"5m\"}; \
+                   each member is optional";
     serde_json::from_slice(body).map_err(|_| Fault::new(Code::InvalidRequest, message))
 }
 
-/// Reading where nothing is said. Who stops a stream may see what came of it.
-fn rights(list: Option<&[Right]>) -> Result<Rights, Fault> {
+/// Parses the rights of a ticket; reading only by default. Cancelling needs reading too, because
+/// the cancel response contains the content.
+fn parse_rights(list: Option<&[Right]>) -> Result<Rights, Fault> {
     let list = list.unwrap_or(&[Right::Read]);
     if !list.contains(&Right::Read) {
         return Err(Fault::invalid(
@@ -155,44 +166,47 @@ fn rights(list: Option<&[Right]>) -> Result<Rights, Fault> {
     })
 }
 
-fn life(text: &str) -> Result<Duration, Fault> {
-    let life =
-        options::duration(text).filter(|life| (Duration::from_secs(1)..=LONGEST).contains(life));
-    life.ok_or_else(|| Fault::invalid("ttl", "`ttl` takes a duration from `1s` to `1h`"))
+fn parse_ttl(text: &str) -> Result<Duration, Fault> {
+    let ttl = options::parse_duration(text)
+        .filter(|ttl| (Duration::from_secs(1)..=MAX_TTL).contains(ttl));
+    ttl.ok_or_else(|| Fault::invalid("ttl", "`ttl` takes a duration from `1s` to `1h`"))
 }
 
-/// An origin as browsers send it.
-fn origin(text: &str) -> Result<String, Fault> {
-    let wrong = || {
+/// Parses an origin in the form that browsers send.
+fn parse_origin(text: &str) -> Result<String, Fault> {
+    let invalid = || {
         Fault::invalid(
             "origin",
             "`origin` takes the origin of a page, like `https://chat.example`",
         )
     };
-    let origin = bare(text);
-    let (scheme, authority) = origin.split_once("://").ok_or_else(wrong)?;
+    let origin = normalize_origin(text);
+    let (scheme, authority) = origin.split_once("://").ok_or_else(invalid)?;
     let well_formed = text.len() <= MAX_ORIGIN
         && !scheme.is_empty()
         && scheme
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+        // Browsers never send user info or a path in an origin, so such an origin would never
+        // match.
         && !authority.contains(['@', '/', '?', '#'])
         && authority.parse::<http::uri::Authority>().is_ok();
     if well_formed {
         Ok(origin)
     } else {
-        Err(wrong())
+        Err(invalid())
     }
 }
 
-/// In lower case, without the port that its scheme implies.
-fn bare(origin: &str) -> String {
+/// Returns the origin in lower case, without the default port of its scheme.
+fn normalize_origin(origin: &str) -> String {
     let origin = origin.to_ascii_lowercase();
     let port = if origin.starts_with("https://") {
         ":443"
     } else {
         ":80"
     };
+    // Other schemes, such as those of browser extensions, have no default port.
     let implied = origin.starts_with("https://") || origin.starts_with("http://");
     origin
         .strip_suffix(port)
@@ -200,22 +214,26 @@ fn bare(origin: &str) -> String {
         .map_or(origin.clone(), str::to_owned)
 }
 
-/// The request comes from a page of that origin. A page of our own sends no `Origin` when it reads;
-/// its browser says so in another way.
+/// Returns true if the request comes from a page of this origin. A page of our own origin sends no
+/// `Origin` with a GET; there `Sec-Fetch-Site` and the host decide.
 fn comes_from(origin: &str, headers: &HeaderMap, uri: &Uri) -> bool {
     if let Some(sent) = headers.get(header::ORIGIN) {
+        // Several `Origin` headers are ambiguous: reject them.
         return headers.get_all(header::ORIGIN).iter().count() == 1
-            && sent.to_str().is_ok_and(|sent| bare(sent) == origin);
+            && sent
+                .to_str()
+                .is_ok_and(|sent| normalize_origin(sent) == origin);
     }
     let own_page = headers
         .get("sec-fetch-site")
         .is_some_and(|site| site == "same-origin");
+    // Requests over HTTP/2 have an authority in the URI instead of a `Host` header.
     let host = uri
         .authority()
         .map(http::uri::Authority::as_str)
         .or_else(|| headers.get(header::HOST)?.to_str().ok());
     let scheme = origin.split_once("://").map_or("", |(scheme, _)| scheme);
-    own_page && host.is_some_and(|host| bare(&format!("{scheme}://{host}")) == origin)
+    own_page && host.is_some_and(|host| normalize_origin(&format!("{scheme}://{host}")) == origin)
 }
 
 #[cfg(test)]
@@ -234,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_known_by_its_origin_and_our_own_by_its_browser() {
+    fn origins_are_compared_and_own_pages_are_recognized_by_fetch_metadata() {
         const PAGE: &str = "https://chat.example";
         assert!(
             from(PAGE, &[("origin", "https://chat.example")])
@@ -268,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_read_strictly() {
-        let read = |json: &str| order_of(&Bytes::copy_from_slice(json.as_bytes()));
+    fn ticket_requests_are_parsed_strictly() {
+        let read = |json: &str| parse_request(&Bytes::copy_from_slice(json.as_bytes()));
         assert!(
             read("").is_ok()
                 && read(r#"{"rights":["read","cancel"],"origin":"https://a.example","ttl":"5m"}"#)
@@ -286,18 +304,21 @@ mod tests {
             assert!(read(bad).is_err(), "{bad}");
         }
         assert!(
-            rights(Some(&[])).is_err()
-                && rights(Some(&[Right::Cancel])).is_err()
-                && !rights(None).unwrap().cancel
+            parse_rights(Some(&[])).is_err()
+                && parse_rights(Some(&[Right::Cancel])).is_err()
+                && !parse_rights(None).unwrap().cancel
         );
         for bad in ["0s", "61m", "2h", "5", "-5m", ""] {
-            assert!(life(bad).is_err(), "{bad}");
+            assert!(parse_ttl(bad).is_err(), "{bad}");
         }
         assert_eq!(
-            origin("HTTPS://Chat.Example:443").unwrap(),
+            parse_origin("HTTPS://Chat.Example:443").unwrap(),
             "https://chat.example"
         );
-        assert_eq!(origin("http://[::1]:8080").unwrap(), "http://[::1]:8080");
+        assert_eq!(
+            parse_origin("http://[::1]:8080").unwrap(),
+            "http://[::1]:8080"
+        );
         for bad in [
             "chat.example",
             "https://",
@@ -307,7 +328,7 @@ mod tests {
             "*",
             "https://a b",
         ] {
-            assert!(origin(bad).is_err(), "{bad}");
+            assert!(parse_origin(bad).is_err(), "{bad}");
         }
     }
 }

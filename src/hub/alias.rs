@@ -1,5 +1,5 @@
-//! The id under which a provider knows a response: clients that are passed its payloads are told no
-//! other.
+//! The id that a provider gave a response: clients that receive its payloads unchanged know no
+//! other id.
 
 use std::borrow::Cow;
 
@@ -8,30 +8,36 @@ use serde::Deserialize;
 
 use crate::model::entry::Entry;
 
-/// The longest such id, bytes.
-const LONGEST: usize = 128;
-/// Payloads that are looked at for it: it stands in the first, and a server that has not told it by
-/// then never will.
-pub(super) const LOOKS: u8 = 8;
+/// Maximum length of an id, bytes.
+const MAX_ID_BYTES: usize = 128;
+/// Maximum number of payloads searched for the id: it is in the first, and a server that has not
+/// sent it by then never will.
+pub(super) const MAX_PAYLOADS: u8 = 8;
 
-/// The id in the payload of an entry: that of a response, or of the response in an event.
-pub(super) fn of(entry: &Entry) -> Option<ByteString> {
+/// Returns the id in the payload of an entry: that of a whole response, or of the response in an
+/// event.
+pub(super) fn response_id(entry: &Entry) -> Option<ByteString> {
     #[derive(Deserialize)]
-    struct Told<'a> {
+    struct Payload<'a> {
         #[serde(borrow, default)]
         id: Option<Cow<'a, str>>,
         #[serde(borrow, default)]
-        response: Option<Named<'a>>,
+        response: Option<CancelMatch<'a>>,
     }
     #[derive(Deserialize)]
-    struct Named<'a> {
+    struct CancelMatch<'a> {
         #[serde(borrow, default)]
         id: Option<Cow<'a, str>>,
     }
-    let told: Told<'_> = serde_json::from_str(&entry.raw.as_ref()?.data).ok()?;
-    let id = told.response.and_then(|response| response.id).or(told.id)?;
-    let good = (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
-    good.then(|| (&*id).into())
+    let payload: Payload<'_> = serde_json::from_str(&entry.raw.as_ref()?.data).ok()?;
+    // An event contains the response; a whole body is the response itself.
+    let id = payload
+        .response
+        .and_then(|response| response.id)
+        .or(payload.id)?;
+    // Bounded, as every id is a key in the hub's maps.
+    let valid = (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    valid.then(|| (&*id).into())
 }
 
 #[cfg(test)]
@@ -40,7 +46,7 @@ mod tests {
     use crate::model::entry::Payload;
 
     #[test]
-    fn it_stands_in_an_event_or_in_the_whole() {
+    fn the_id_is_found_in_an_event_and_in_a_whole_body() {
         let entry = |data: &'static str| Entry {
             raw: Some(Payload {
                 name: "".into(),
@@ -52,10 +58,10 @@ mod tests {
             r#"{"type":"response.created","response":{"id":"resp_1"}}"#,
             r#"{"id":"resp_1","output":[]}"#,
         ] {
-            assert_eq!(of(&entry(data)).as_deref(), Some("resp_1"));
+            assert_eq!(response_id(&entry(data)).as_deref(), Some("resp_1"));
         }
         for data in [r#"{"type":"x"}"#, "{", r#"{"id":""}"#, r#"{"id":"a b"}"#] {
-            assert_eq!(of(&entry(data)), None, "{data}");
+            assert_eq!(response_id(&entry(data)), None, "{data}");
         }
     }
 }

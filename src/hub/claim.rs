@@ -1,8 +1,9 @@
-//! Names that callers give: `x-stream-id` and `Idempotency-Key` are one mechanism.
+//! Claims: names that callers give to requests. `x-stream-id` and `Idempotency-Key` are one
+//! mechanism.
 //!
-//! A claim is registered before the body is read, so that it can be cancelled from then on. It is
-//! kept by the stream that begins under it, or given back when the request is refused (this guard
-//! is dropped).
+//! A claim is registered before the body is read, so that it can be cancelled from then on. The
+//! stream that begins under it keeps it; a request that is refused drops this guard and releases
+//! it.
 
 use std::sync::Arc;
 
@@ -15,21 +16,22 @@ use super::stream::Stream;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::CallerId;
 
-/// What path and body a stream began with.
+/// SHA-256 over the path and the body of the request that began a stream.
 pub type Digest = [u8; 32];
 
-/// The digest of a request: its path and the bytes of its body.
+/// Returns the digest of a request's path and body bytes.
 #[must_use]
 pub fn digest(path: &str, body: &[u8]) -> Digest {
     Sha256::new()
         .chain_update(path.as_bytes())
+        // A separator, so that path and body do not run together.
         .chain_update([0])
         .chain_update(body)
         .finalize()
         .into()
 }
 
-/// A name given by a caller.
+/// A name that a caller gives to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ClaimKey {
     /// `x-stream-id`: also usable as the stream's id.
@@ -39,26 +41,26 @@ pub enum ClaimKey {
 }
 
 impl ClaimKey {
-    /// The conflict when it stands for another body.
+    /// Returns the 409 for a name that is in use for another body.
     fn conflict(&self) -> Fault {
         match self {
             Self::Name(_) => Fault::new(
                 Code::StreamExists,
-                "a stream of this `x-stream-id` exists, begun with another body: choose another id",
+                "this `x-stream-id` is in use by a stream with another body: choose another id",
             ),
             Self::Idempotency(_) => Fault::new(
                 Code::IdempotencyConflict,
-                "this `Idempotency-Key` was used with another body: choose another key",
+                "this `Idempotency-Key` was already used with a different body: choose another key",
             ),
         }
     }
 }
 
-/// Tells those who wait that a pending claim has become a stream, or was given back.
+/// Signals waiting requests that a pending claim has become a stream or was released.
 #[derive(Debug, Clone)]
-pub(super) struct Settling(watch::Receiver<()>);
+pub(super) struct SettleSignal(watch::Receiver<()>);
 
-impl Settling {
+impl SettleSignal {
     /// Returns when the claim is no longer pending.
     pub(super) async fn wait(mut self) {
         // The sender is dropped with the claim: an error is the signal itself.
@@ -66,31 +68,34 @@ impl Settling {
     }
 }
 
-/// What a name stands for.
+/// State of a name in use.
 #[derive(Debug, Clone)]
 pub(super) enum ClaimState {
-    /// A request is being read under it.
-    Pending { settling: Settling, cancelled: bool },
-    /// A stream began under it.
+    /// A request with this name is being read.
+    Pending {
+        settling: SettleSignal,
+        cancelled: bool,
+    },
+    /// A stream has this name.
     Taken(Arc<Stream>),
 }
 
-/// The names of one request, held from its head on.
+/// The names of one request, from its head on.
 #[derive(Debug)]
 pub struct Claim {
     hub: Hub,
     owner: CallerId,
     keys: Vec<ClaimKey>,
-    /// Present while the names are registered for this request.
-    held: Option<watch::Sender<()>>,
+    /// Present while the names are registered for this request; dropping it wakes waiting requests.
+    registered: Option<watch::Sender<()>>,
 }
 
-/// What became of a claim once the body was known.
+/// Outcome of a claim once the body is known.
 #[derive(Debug)]
-pub enum Settled {
-    /// The same request has begun before: join its stream.
+pub enum ClaimOutcome {
+    /// The same request began this stream before: join it.
     Joined(Arc<Stream>),
-    /// A stream may begin under it.
+    /// A new stream may begin under this claim.
     New(Claim, Digest),
 }
 
@@ -100,80 +105,86 @@ impl Claim {
             hub,
             owner,
             keys,
-            held: None,
+            registered: None,
         };
-        claim.try_hold();
+        claim.try_register();
         claim
     }
 
-    /// Registers all names, if none is taken.
-    fn try_hold(&mut self) -> bool {
+    /// Registers all names if none is in use. Returns whether it did.
+    fn try_register(&mut self) -> bool {
         let (sender, receiver) = watch::channel(());
         let hub = self.hub.clone();
         let mut maps = hub.inner.maps.lock();
-        let vacant = maps.hold(&self.owner, &self.keys, &Settling(receiver));
+        let vacant = maps.register_pending(&self.owner, &self.keys, &SettleSignal(receiver));
         if vacant {
-            self.held = Some(sender);
+            self.registered = Some(sender);
         }
         vacant
     }
 
-    /// Finds out whether the request with this path and body is new, or joins a stream.
+    /// Decides whether the request with this path and body begins a stream or joins one. Waits
+    /// while another request with the same name is being read.
     ///
     /// # Errors
-    /// 409 when one of the names stands for another body.
-    pub async fn settle(mut self, path: &str, body: &[u8]) -> Result<Settled, Fault> {
+    /// 409 when one of the names is in use for another body.
+    pub async fn settle(mut self, path: &str, body: &[u8]) -> Result<ClaimOutcome, Fault> {
         let digest = digest(path, body);
-        while self.held.is_none() {
-            match self.look(digest)? {
-                Look::Join(stream) => return Ok(Settled::Joined(stream)),
-                Look::Wait(settling) => settling.wait().await,
-                Look::Vacant => {
-                    self.try_hold();
+        while self.registered.is_none() {
+            match self.look_up(digest)? {
+                Lookup::Join(stream) => return Ok(ClaimOutcome::Joined(stream)),
+                Lookup::Wait(settling) => settling.wait().await,
+                Lookup::Vacant => {
+                    // Another request may have registered the names since the look: then the loop
+                    // waits for that one.
+                    self.try_register();
                 }
             }
         }
-        Ok(Settled::New(self, digest))
+        Ok(ClaimOutcome::New(self, digest))
     }
 
-    fn look(&self, digest: Digest) -> Result<Look, Fault> {
+    fn look_up(&self, digest: Digest) -> Result<Lookup, Fault> {
         let maps = self.hub.inner.maps.lock();
         let mut join = None;
         for key in &self.keys {
             match maps.claim_state(&self.owner, key) {
                 None => {}
-                Some(ClaimState::Pending { settling, .. }) => return Ok(Look::Wait(settling)),
-                Some(ClaimState::Taken(stream)) if stream.spent() => {}
+                // The other request may still be refused and release the name.
+                Some(ClaimState::Pending { settling, .. }) => return Ok(Lookup::Wait(settling)),
+                // It failed before its first content: its names are vacant again.
+                Some(ClaimState::Taken(stream)) if stream.has_vacant_claims() => {}
                 Some(ClaimState::Taken(stream)) if *stream.digest() == digest => {
                     join = Some(stream);
                 }
                 Some(ClaimState::Taken(_)) => return Err(key.conflict()),
             }
         }
-        Ok(join.map_or(Look::Vacant, Look::Join))
+        Ok(join.map_or(Lookup::Vacant, Lookup::Join))
     }
 
-    /// The names pass to a stream, which is to be put in their place before the returned guard is
-    /// dropped: that wakes those who wait for it.
+    /// Returns the names for a stream and the guard that wakes waiting requests. The stream must be
+    /// in the maps before the guard is dropped.
     pub(super) fn commit(mut self) -> (Vec<ClaimKey>, Option<watch::Sender<()>>) {
-        (std::mem::take(&mut self.keys), self.held.take())
+        (std::mem::take(&mut self.keys), self.registered.take())
     }
 }
 
-enum Look {
+enum Lookup {
     Join(Arc<Stream>),
-    Wait(Settling),
+    Wait(SettleSignal),
     Vacant,
 }
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        if self.held.is_some() && !self.keys.is_empty() {
+        // After `commit` the stream has the names, and nothing is left to release.
+        if self.registered.is_some() && !self.keys.is_empty() {
             self.hub
                 .inner
                 .maps
                 .lock()
-                .give_back(&self.owner, &self.keys);
+                .release_pending(&self.owner, &self.keys);
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Neighbouring deltas merged, for a reader who has fallen behind: fewer, larger events with the
+//! Merges neighbouring deltas for a reader that has fallen behind: fewer, larger events with the
 //! same content.
 
 use bytestring::ByteString;
 use smallvec::smallvec;
 
-use super::reader::Shown;
+use super::reader::EntrySpan;
 use crate::model::entry::Entry;
 use crate::model::event::Event;
 use crate::model::ids::Seq;
 
-/// The most bytes merged into one delta.
-const LARGEST: usize = 16 * 1024;
+/// Size after which a merged delta takes no more text, bytes.
+const MAX_DELTA_BYTES: usize = 16 * 1024;
 
-/// A delta that grows.
+/// A merged delta to which neighbouring deltas are added.
 pub(super) struct Coalesce {
-    /// The entries it is made of.
+    /// First and last of the entries it is merged from.
     first: Seq,
     last: Seq,
     kind: Kind,
@@ -30,21 +30,26 @@ enum Kind {
 }
 
 impl Coalesce {
-    /// Shows the entries, merged, until `show` holds enough; gives the number of the first entry
-    /// not shown. A merged entry goes under the numbers of its first and its last one.
-    pub(super) fn over<'a>(
+    /// Passes the entries, merged, to `visit` until it reports at least `enough` bytes. Returns the
+    /// number of the first entry that was not passed. A merged entry has the numbers of its first
+    /// and its last entry.
+    pub(super) fn run<'a>(
         entries: impl Iterator<Item = (Seq, &'a Entry)>,
         enough: usize,
-        mut show: impl FnMut(Shown, &Entry) -> usize,
+        mut visit: impl FnMut(EntrySpan, &Entry) -> usize,
     ) -> Seq {
         let mut open: Option<Self> = None;
         let mut next = 0;
         for (seq, entry) in entries {
             let delta = delta_of(entry);
-            let joins = matches!((&open, &delta), (Some(it), Some((kind, _))) if it.kind == *kind && it.text.len() < LARGEST);
+            // Bounded in size, so that a long backlog does not become one huge event.
+            let joins = matches!(
+                (&open, &delta),
+                (Some(it), Some((kind, _))) if it.kind == *kind && it.text.len() < MAX_DELTA_BYTES
+            );
             if !joins && let Some(it) = open.take() {
                 next = it.last + 1;
-                if show(it.shown(), &it.entry()) >= enough {
+                if visit(it.span(), &it.entry()) >= enough {
                     return next;
                 }
             }
@@ -61,7 +66,7 @@ impl Coalesce {
                 }
                 None => {
                     next = seq + 1;
-                    if show(Shown::one(seq, 0), entry) >= enough {
+                    if visit(EntrySpan::one(seq, 0), entry) >= enough {
                         return next;
                     }
                 }
@@ -69,13 +74,13 @@ impl Coalesce {
         }
         if let Some(it) = open {
             next = it.last + 1;
-            show(it.shown(), &it.entry());
+            visit(it.span(), &it.entry());
         }
         next
     }
 
-    const fn shown(&self) -> Shown {
-        Shown {
+    const fn span(&self) -> EntrySpan {
+        EntrySpan {
             first: self.first,
             last: self.last,
             seen: 0,
@@ -84,7 +89,7 @@ impl Coalesce {
 
     fn entry(self) -> Entry {
         let delta = ByteString::from(self.text);
-        Entry::of(smallvec![match self.kind {
+        Entry::new(smallvec![match self.kind {
             Kind::Text(choice) => Event::Text { choice, delta },
             Kind::Reasoning(choice) => Event::Reasoning { choice, delta },
             Kind::Refusal(choice) => Event::Refusal { choice, delta },
@@ -97,7 +102,7 @@ impl Coalesce {
     }
 }
 
-/// The delta of an entry that is nothing else.
+/// Returns the delta of an entry that consists of exactly one delta.
 fn delta_of(entry: &Entry) -> Option<(Kind, &str)> {
     match entry.events.as_slice() {
         [Event::Text { choice, delta }] => Some((Kind::Text(*choice), delta)),
@@ -119,7 +124,7 @@ mod tests {
     use super::*;
 
     fn text(choice: u16, delta: &'static str) -> Entry {
-        Entry::of(smallvec![Event::Text {
+        Entry::new(smallvec![Event::Text {
             choice,
             delta: ByteString::from_static(delta)
         }])
@@ -135,9 +140,9 @@ mod tests {
             text(0, "d"),
             text(0, "e"),
         ];
-        let mut shown = Vec::new();
-        let next = Coalesce::over((10..).zip(&entries), usize::MAX, |it, entry| {
-            shown.push((it.first, it.last, entry.clone()));
+        let mut span = Vec::new();
+        let next = Coalesce::run((10..).zip(&entries), usize::MAX, |it, entry| {
+            span.push((it.first, it.last, entry.clone()));
             0
         });
         assert_eq!(next, 16);
@@ -147,17 +152,17 @@ mod tests {
             (13, 13, Entry::default()),
             (14, 15, text(0, "de")),
         ];
-        assert_eq!(shown, expected);
+        assert_eq!(span, expected);
     }
 
     #[test]
-    fn it_stops_when_there_is_enough() {
+    fn merging_stops_when_there_is_enough() {
         let entries = [text(0, "a"), text(1, "b"), text(0, "c")];
-        let mut shown = 0;
-        let next = Coalesce::over((0..).zip(&entries), 1, |_, _| {
-            shown += 1;
+        let mut span = 0;
+        let next = Coalesce::run((0..).zip(&entries), 1, |_, _| {
+            span += 1;
             1
         });
-        assert_eq!((next, shown), (1, 1));
+        assert_eq!((next, span), (1, 1));
     }
 }

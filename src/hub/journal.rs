@@ -1,4 +1,4 @@
-//! The one hand that writes a stream's journal.
+//! The writer of a stream's journal.
 
 use std::sync::Arc;
 
@@ -12,27 +12,29 @@ use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
-/// Writes one journal. Consumed by [`Writer::finish`]; dropped without it, it journals a failure:
-/// every journal ends.
+/// Writes one journal. [`Writer::finish`] consumes it; a writer that is dropped without it writes a
+/// failure, so that every journal ends.
 #[derive(Debug)]
 pub struct Writer {
     stream: Arc<Stream>,
     finished: bool,
-    /// Content was written: the stream's claims stay with it whatever comes.
+    /// Content was written: the stream keeps its claims from then on.
     content: bool,
-    /// Bytes the journal grew by (or lost) that are not booked yet.
-    unbooked: isize,
-    /// Payloads that may still be looked at for the provider's id.
-    looks: u8,
+    /// Bytes that the journal grew or shrank by and that are not yet added to the memory budget.
+    unreported: isize,
+    /// Number of payloads that may still be searched for the provider's id.
+    alias_payloads_left: u8,
 }
 
-/// Bytes that may stay unbooked: all workers book into one place, which is not for every token.
-const UNBOOKED: usize = 2048;
+/// Bytes that may stay outside the memory budget: all workers share its counter, which is too
+/// expensive to touch for every token.
+const MAX_UNREPORTED: usize = 2048;
 
 impl Writer {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        let looks = if stream.dialect() == DialectId::OpenaiResponses {
-            alias::LOOKS
+        // Only clients of `openai-responses` receive the provider's id.
+        let alias_payloads_left = if stream.dialect() == DialectId::OpenaiResponses {
+            alias::MAX_PAYLOADS
         } else {
             0
         };
@@ -40,18 +42,18 @@ impl Writer {
             stream,
             finished: false,
             content: false,
-            unbooked: 0,
-            looks,
+            unreported: 0,
+            alias_payloads_left,
         }
     }
 
-    /// The stream it writes.
+    /// Returns the stream that it writes.
     #[must_use]
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }
 
-    /// Adds entries, which is emptied, and wakes the readers.
+    /// Appends the entries, drains the vector and wakes the readers.
     pub fn append(&mut self, entries: &mut Vec<Entry>) {
         if entries.is_empty() {
             return;
@@ -61,11 +63,11 @@ impl Writer {
                 .iter()
                 .flat_map(|entry| &entry.events)
                 .any(Event::is_content);
-        self.learn(entries);
+        self.record_alias(entries);
         self.write(entries.drain(..));
     }
 
-    /// Adds the last entry: its last event is an `End`.
+    /// Appends the last entry, whose last event is an `End`.
     pub fn finish(mut self, last: Entry) {
         self.close(last);
     }
@@ -76,69 +78,85 @@ impl Writer {
             .events
             .iter()
             .any(|event| matches!(event, Event::End(end) if end.reason == Reason::Error));
+        // The contract: a request that failed before its first content gives its claim back.
         if failed && !self.content {
-            self.stream.set_spent();
+            self.stream.set_claims_vacant();
         }
+        // An upstream in `Finishing` is still read for its usage; `Stream::set_final_usage` closes
+        // it.
         if self.stream.upstream() == UpstreamState::Open {
             self.stream.set_upstream(UpstreamState::Closed);
         }
-        self.learn(std::slice::from_ref(&last));
-        self.note_objects(&last);
+        self.record_alias(std::slice::from_ref(&last));
+        self.record_objects(&last);
         self.write(std::iter::once(last));
-        self.stream.tell_ended();
+        self.stream.notify_ended();
     }
 
-    /// Learns the provider's id before any reader can tell it to a client, who may come back with
+    /// Records the provider's id before a reader can pass it to a client, which may come back with
     /// it.
-    fn learn(&mut self, entries: &[Entry]) {
+    fn record_alias(&mut self, entries: &[Entry]) {
         for entry in entries.iter().filter(|entry| entry.raw.is_some()) {
-            if self.looks == 0 {
+            if self.alias_payloads_left == 0 {
                 return;
             }
-            self.looks -= 1;
-            if let Some(alias) = alias::of(entry) {
-                self.looks = 0;
+            self.alias_payloads_left -= 1;
+            if let Some(alias) = alias::response_id(entry) {
+                self.alias_payloads_left = 0;
                 if self.stream.set_alias(alias.clone()) {
-                    self.stream.hub.maps.lock().know(&self.stream, &alias);
+                    self.stream
+                        .hub
+                        .maps
+                        .lock()
+                        .index_alias(&self.stream, &alias);
                 }
             }
         }
     }
 
-    /// Notes what the provider has made, before any reader can come back with it: a client goes on
-    /// from an answer that has ended.
-    fn note_objects(&mut self, last: &Entry) {
+    /// Records the objects that the provider made before a reader can pass the end to a client:
+    /// clients continue from an answer that has ended.
+    fn record_objects(&mut self, last: &Entry) {
         let dialect = self.stream.dialect();
-        if !objects::made_in(dialect) {
+        if !objects::exposes_objects(dialect) {
             return;
         }
-        let mut made = Vec::new();
-        let mut note = |entry: &Entry| made.extend(objects::of(dialect, entry));
-        self.stream.log().from(0).for_each(|(_, entry)| note(entry));
-        note(last);
-        made.sort_unstable();
-        made.dedup();
-        made.truncate(objects::MOST);
-        if !made.is_empty() {
-            // Before the map has them: should the stream be forgotten in between, it is known what
-            // to take out.
-            self.unbooked += self.stream.set_objects(made).cast_signed();
-            self.stream.hub.maps.lock().made(&self.stream);
+        let mut found = Vec::new();
+        let mut record = |entry: &Entry| found.extend(objects::object_ids(dialect, entry));
+        self.stream
+            .log()
+            .from(0)
+            .for_each(|(_, entry)| record(entry));
+        record(last);
+        // Several events of a stream repeat an id.
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(objects::MAX_PER_STREAM);
+        if !found.is_empty() {
+            // Before the index: if the stream is removed in between, the removal knows which
+            // entries to delete.
+            self.unreported += self.stream.set_objects(found).cast_signed();
+            self.stream.hub.maps.lock().index_objects(&self.stream);
         }
     }
 
     fn write(&mut self, entries: impl Iterator<Item = Entry>) {
+        // The lock of the log is released before the readers run and before room is made, which
+        // locks the maps.
         let (grown, freed, wakers) = self.push(entries);
         wakers.into_iter().for_each(std::task::Waker::wake);
-        self.unbooked += grown.cast_signed() - freed.cast_signed();
-        if self.finished || self.unbooked.unsigned_abs() >= UNBOOKED {
-            self.stream.hub.account(std::mem::take(&mut self.unbooked));
+        self.unreported += grown.cast_signed() - freed.cast_signed();
+        if self.finished || self.unreported.unsigned_abs() >= MAX_UNREPORTED {
+            self.stream
+                .hub
+                .update_memory(std::mem::take(&mut self.unreported));
         }
     }
 
     fn push(&self, entries: impl Iterator<Item = Entry>) -> (usize, usize, Wakers) {
         let mut log = self.stream.log();
         let grown = entries.map(|entry| log.push(entry)).sum();
+        // Under the same lock, so that no reader sees the log above its bound.
         let freed = log.trim(self.stream.spec().max_bytes);
         (grown, freed, log.take_wakers())
     }
@@ -146,6 +164,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // Dropped by a panic or an early return: readers must get an end all the same.
         if !self.finished {
             let fault = Fault::new(
                 Code::InternalError,
@@ -156,7 +175,7 @@ impl Drop for Writer {
                 native: None,
                 usage: None,
             };
-            self.close(Entry::of(smallvec![
+            self.close(Entry::new(smallvec![
                 Event::Error(Box::new(Failure {
                     fault,
                     passed_on: false

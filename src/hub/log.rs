@@ -1,4 +1,4 @@
-//! The numbered entries of one stream, and who waits for the next.
+//! The numbered entries of one stream, and the wakers of readers that wait for the next.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -16,21 +16,22 @@ use crate::model::fold::Answer;
 use crate::model::ids::Seq;
 use crate::model::usage::Usage;
 
-/// Those to be woken once the lock is released. Nearly always one.
+/// Wakers to wake after the lock is released. Nearly always one.
 pub(super) type Wakers = SmallVec<[Waker; 2]>;
 
-/// The log of one stream, behind the stream's lock.
+/// The log of one stream, guarded by the stream's lock.
 #[derive(Debug)]
 pub(super) struct Log {
-    /// The number of the first entry that is kept.
+    /// Number of the first entry that is kept.
     base: Seq,
     entries: VecDeque<Entry>,
-    /// What encoders must know of the entries before `base`.
+    /// Summary of the entries before `base`, for encoders.
     summary: StreamSummary,
     bytes: usize,
-    /// A waker for each attached reader, while it waits.
+    /// One slot for each attached reader, with a waker while that reader waits.
     readers: Slab<Option<Waker>>,
-    /// Grows with every reader that attaches: whoever left before one came is not the last.
+    /// Number of readers that ever attached. It tells a reader that was the last one from one that
+    /// another reader has followed.
     attached: u64,
     route: Option<Route>,
     end: Option<End>,
@@ -52,14 +53,15 @@ impl Log {
             fault: None,
             ended_at: None,
         };
-        log.push(Entry::of(smallvec::smallvec![Event::Start(Box::new(
+        log.push(Entry::new(smallvec::smallvec![Event::Start(Box::new(
             start
         ))]));
         log
     }
 
-    /// Adds an entry; says how many bytes the log grew by.
+    /// Adds an entry and returns the bytes the log grew by.
     pub(super) fn push(&mut self, entry: Entry) -> usize {
+        // Kept apart from the entries, which may be evicted: the status must not lose them.
         for event in &entry.events {
             match event {
                 Event::Route(route) => self.route = Some((**route).clone()),
@@ -77,32 +79,33 @@ impl Log {
     fn close(&mut self, end: End) {
         self.end = Some(end);
         self.ended_at = Some((Instant::now(), unix_now()));
-        // Nothing more comes: what was set aside for growth goes back.
+        // No entry follows: the reserved capacity is released.
         self.entries.shrink_to_fit();
     }
 
-    /// What was used turned out after the end.
-    pub(super) fn settle(&mut self, used: Option<Usage>) {
+    /// Replaces the usage in the end of the journal, which was not known when it ended.
+    pub(super) fn set_usage(&mut self, used: Option<Usage>) {
         if let Some(end) = &mut self.end {
             end.usage = used;
         }
     }
 
-    /// Lets the oldest entries go until at most `bytes` are kept; says how many bytes that freed.
-    /// The newest entry always stays: it may be the end.
+    /// Evicts the oldest entries until at most `bytes` are kept. Returns the freed bytes. The
+    /// newest entry always stays: it may be the end.
     pub(super) fn trim(&mut self, bytes: usize) -> usize {
         let before = self.bytes;
         while self.bytes > bytes && self.entries.len() > 1 {
             if let Some(entry) = self.entries.pop_front() {
                 self.bytes -= entry.stored_bytes();
                 self.base += 1;
+                // Encoders of later readers number their parts by what came before.
                 self.summary.add(&entry);
             }
         }
         before - self.bytes
     }
 
-    /// The wakers of all readers that wait.
+    /// Removes and returns the wakers of all waiting readers.
     pub(super) fn take_wakers(&mut self) -> Wakers {
         self.readers
             .iter_mut()
@@ -115,15 +118,16 @@ impl Log {
         self.readers.insert(None)
     }
 
-    /// A reader leaves; says how many stay, and how many ever came.
+    /// Detaches a reader. Returns how many remain and how many ever attached.
     pub(super) fn detach(&mut self, key: usize) -> (usize, u64) {
         self.readers.try_remove(key);
         (self.readers.len(), self.attached)
     }
 
-    pub(super) fn wait(&mut self, key: usize, cx: &Context<'_>) {
+    pub(super) fn register_waker(&mut self, key: usize, cx: &Context<'_>) {
         if let Some(place) = self.readers.get_mut(key) {
             match place {
+                // `clone_from` keeps the stored waker if it wakes the same task.
                 Some(waker) => waker.clone_from(cx.waker()),
                 None => *place = Some(cx.waker().clone()),
             }
@@ -134,12 +138,12 @@ impl Log {
         self.base
     }
 
-    /// The number that the next entry will have.
+    /// Returns the number that the next entry will have.
     pub(super) fn next_seq(&self) -> Seq {
         self.base + self.entries.len() as Seq
     }
 
-    /// The entries from `seq` on, as far as they are kept.
+    /// Returns the kept entries from `seq` on, with their numbers.
     pub(super) fn from(&self, seq: Seq) -> impl Iterator<Item = (Seq, &Entry)> {
         let skipped = usize::try_from(seq.saturating_sub(self.base))
             .unwrap_or(usize::MAX)
@@ -180,8 +184,10 @@ impl Log {
         self.ended_at
     }
 
-    /// What it said, if its beginning is still kept.
+    /// Returns the answer folded from all entries, or `None` if the beginning is no longer kept.
     pub(super) fn answer(&self) -> Option<Answer> {
-        (self.base == 0).then(|| Answer::of(self.entries.iter().flat_map(|entry| &entry.events)))
+        // A fold over a part of the entries would not be the answer.
+        (self.base == 0)
+            .then(|| Answer::from_events(self.entries.iter().flat_map(|entry| &entry.events)))
     }
 }

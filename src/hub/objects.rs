@@ -1,9 +1,9 @@
-//! What a provider has made in its own account while it answered, by the ids that clients are told:
-//! items of a response, containers, files in them. Who was told may name them later; nobody else
-//! may.
+//! Objects that a provider made on its side while it answered, by the ids that clients receive:
+//! items of a response, containers, files in them. The caller that received an id may name it
+//! later; no other caller may.
 //!
-//! Invariant: ids are read only where a provider writes them of its own, never where a model may
-//! write what it likes.
+//! Invariant: ids are read only from fields that the provider fills itself, never from fields whose
+//! content a model chooses.
 
 use std::borrow::Cow;
 
@@ -15,20 +15,20 @@ use super::stream::Stream;
 use crate::model::entry::{Entry, Payload};
 use crate::model::wire::DialectId;
 
-/// The longest such id, bytes.
-const LONGEST: usize = 128;
-/// The most of one stream.
-pub(super) const MOST: usize = 256;
-/// What one costs beside its bytes, about: its place in the maps.
-const OVERHEAD: usize = 160;
+/// Maximum length of an object id, bytes.
+const MAX_ID_BYTES: usize = 128;
+/// Maximum number of object ids of one stream.
+pub(super) const MAX_PER_STREAM: usize = 256;
+/// Approximate memory of one id beside its own bytes: its place in the maps.
+const ID_OVERHEAD: usize = 160;
 
 impl Stream {
-    /// What its provider made in it.
+    /// Returns the ids of the objects that its provider made in it.
     pub(super) fn objects(&self) -> &[ByteString] {
         self.objects.get().map_or(&[], |objects| objects)
     }
 
-    /// Notes that, once; says how many bytes it takes.
+    /// Sets the ids, once. Returns the bytes they take, or 0 if they were already set.
     pub(super) fn set_objects(&self, objects: Vec<ByteString>) -> usize {
         if self.objects.set(objects.into()).is_ok() {
             self.objects_bytes()
@@ -37,23 +37,23 @@ impl Stream {
         }
     }
 
-    /// The bytes it takes, about.
+    /// Returns the approximate memory of the ids, bytes.
     pub(super) fn objects_bytes(&self) -> usize {
-        self.objects().iter().map(|id| id.len() + OVERHEAD).sum()
+        self.objects().iter().map(|id| id.len() + ID_OVERHEAD).sum()
     }
 }
 
-/// True where clients of a dialect are told of any.
-pub(super) const fn made_in(dialect: DialectId) -> bool {
+/// Returns true for dialects whose clients receive ids of provider objects.
+pub(super) const fn exposes_objects(dialect: DialectId) -> bool {
     matches!(dialect, DialectId::OpenaiResponses | DialectId::Anthropic)
 }
 
-/// The ids in an entry that is passed on.
-pub(super) fn of(dialect: DialectId, entry: &Entry) -> Vec<ByteString> {
+/// Returns the object ids in an entry whose payload is passed on.
+pub(super) fn object_ids(dialect: DialectId, entry: &Entry) -> Vec<ByteString> {
     let Some(payload) = entry
         .raw
         .as_ref()
-        .filter(|payload| may_hold(dialect, payload))
+        .filter(|payload| may_contain_ids(dialect, payload))
     else {
         return Vec::new();
     };
@@ -63,36 +63,37 @@ pub(super) fn of(dialect: DialectId, entry: &Entry) -> Vec<ByteString> {
         }
         _ => serde_json::from_str::<Message<'_>>(&payload.data).map(Message::ids),
     };
-    // What is no such JSON holds none.
+    // A payload of another shape contains no ids.
     ids.unwrap_or_default()
         .into_iter()
-        .filter(|id| good(id))
+        .filter(|id| is_valid_id(id))
         .map(|id| (&*id).into())
         .collect()
 }
 
-/// A quick look, as nearly every payload is a delta, and says so by its name.
-fn may_hold(dialect: DialectId, payload: &Payload) -> bool {
-    let holds = |word: &str| find(payload.data.as_bytes(), word.as_bytes()).is_some();
+/// A cheap test before parsing: nearly every payload is a delta, recognisable by its event name.
+fn may_contain_ids(dialect: DialectId, payload: &Payload) -> bool {
+    let contains = |word: &str| find(payload.data.as_bytes(), word.as_bytes()).is_some();
     match (dialect, &*payload.name) {
         (DialectId::OpenaiResponses, "response.output_item.done") => true,
+        // Whole bodies, and frames without an event name.
         (DialectId::OpenaiResponses, "") => {
-            holds("response.output_item.done") || holds("\"output\"")
+            contains("response.output_item.done") || contains("\"output\"")
         }
         (DialectId::Anthropic, "" | "message_start" | "message_delta" | "content_block_start") => {
-            holds("\"container\"") || holds("\"file_id\"")
+            contains("\"container\"") || contains("\"file_id\"")
         }
         _ => false,
     }
 }
 
-fn good(id: &str) -> bool {
-    (1..=LONGEST).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+fn is_valid_id(id: &str) -> bool {
+    (1..=MAX_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
 }
 
 type Id<'a> = Option<Cow<'a, str>>;
 
-/// An event of a response, or a whole one.
+/// An event of a response, or a whole response body.
 #[derive(Deserialize)]
 struct Response<'a> {
     #[serde(borrow, default)]
@@ -110,7 +111,7 @@ struct Item<'a> {
     #[serde(borrow, default)]
     environment: Option<Environment<'a>>,
     #[serde(borrow, default)]
-    content: Option<Vec<Words<'a>>>,
+    content: Option<Vec<ContentPart<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +121,7 @@ struct Environment<'a> {
 }
 
 #[derive(Deserialize)]
-struct Words<'a> {
+struct ContentPart<'a> {
     #[serde(borrow, default)]
     annotations: Vec<Annotation<'a>>,
 }
@@ -149,7 +150,9 @@ impl<'a> Item<'a> {
             .content
             .into_iter()
             .flatten()
-            .flat_map(|words| words.annotations);
+            .flat_map(|part| part.annotations);
+        // Files in a container are made by the provider; a plain `file_citation` names an older
+        // file.
         let cited = cited
             .filter(|it| it.container_id.is_some())
             .flat_map(|it| [it.container_id, it.file_id]);
@@ -162,13 +165,13 @@ impl<'a> Item<'a> {
     }
 }
 
-/// An event of a message, or a whole one.
+/// An event of a message, or a whole message body.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow, default)]
-    message: Option<Held<'a>>,
+    message: Option<ContainerHolder<'a>>,
     #[serde(borrow, default)]
-    delta: Option<Held<'a>>,
+    delta: Option<ContainerHolder<'a>>,
     #[serde(borrow, default)]
     container: Option<Container<'a>>,
     #[serde(borrow, default)]
@@ -178,7 +181,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Held<'a> {
+struct ContainerHolder<'a> {
     #[serde(borrow, default)]
     container: Option<Container<'a>>,
 }
@@ -197,9 +200,9 @@ struct Block<'a> {
     content: Option<&'a serde_json::value::RawValue>,
 }
 
-/// What code has given.
+/// The result of a code execution.
 #[derive(Deserialize)]
-struct Outcome<'a> {
+struct ToolResult<'a> {
     #[serde(borrow, default)]
     content: Vec<Output<'a>>,
 }
@@ -212,11 +215,11 @@ struct Output<'a> {
 
 impl<'a> Message<'a> {
     fn ids(self) -> Vec<Cow<'a, str>> {
-        let held = [self.message, self.delta]
+        let holder = [self.message, self.delta]
             .into_iter()
             .flatten()
-            .filter_map(|held| held.container);
-        let containers = held.chain(self.container).filter_map(|it| it.id);
+            .filter_map(|holder| holder.container);
+        let containers = holder.chain(self.container).filter_map(|it| it.id);
         containers
             .chain(
                 self.content_block
@@ -230,12 +233,14 @@ impl<'a> Message<'a> {
 
 impl<'a> Block<'a> {
     fn files(self) -> Vec<Cow<'a, str>> {
+        // Only results of the provider's own tools: the content of other blocks is chosen by the
+        // model.
         let content = self
             .content
             .filter(|_| self.kind.ends_with("code_execution_tool_result"));
-        let outcome =
-            content.and_then(|content| serde_json::from_str::<Outcome<'a>>(content.get()).ok());
-        outcome
+        let result =
+            content.and_then(|content| serde_json::from_str::<ToolResult<'a>>(content.get()).ok());
+        result
             .into_iter()
             .flat_map(|it| it.content)
             .filter_map(|it| it.file_id)
@@ -247,12 +252,12 @@ impl<'a> Block<'a> {
 mod tests {
     use super::*;
 
-    fn told(dialect: DialectId, data: &str) -> Vec<String> {
+    fn ids_in(dialect: DialectId, data: &str) -> Vec<String> {
         let raw = Some(Payload {
             name: "".into(),
             data: data.into(),
         });
-        of(
+        object_ids(
             dialect,
             &Entry {
                 raw,
@@ -265,22 +270,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_response_has_made_is_known() {
+    fn object_ids_of_a_response_are_found() {
         let item = r#"{"id":"ci_1","type":"code_interpreter_call","container_id":"cntr_1"}"#;
         let event = format!(r#"{{"type":"response.output_item.done","item":{item}}}"#);
-        assert_eq!(told(DialectId::OpenaiResponses, &event), ["ci_1", "cntr_1"]);
+        assert_eq!(
+            ids_in(DialectId::OpenaiResponses, &event),
+            ["ci_1", "cntr_1"]
+        );
         let cited = r#"{"id":"msg_1","content":[{"type":"output_text","annotations":[{"type":"container_file_citation","container_id":"cntr_2","file_id":"cfile_1"},{"type":"file_citation","file_id":"file_1"}]}]}"#;
         let shell =
             r#"{"id":"sh_1","environment":{"type":"container_reference","container_id":"cntr_3"}}"#;
         let whole = format!(r#"{{"id":"resp_1","output":[{cited},{shell}]}}"#);
         assert_eq!(
-            told(DialectId::OpenaiResponses, &whole),
+            ids_in(DialectId::OpenaiResponses, &whole),
             ["msg_1", "cntr_2", "cfile_1", "sh_1", "cntr_3"]
         );
     }
 
     #[test]
-    fn what_a_message_has_made_is_known() {
+    fn object_ids_of_a_message_are_found() {
         for (data, ids) in [
             (
                 r#"{"type":"message_start","message":{"container":{"id":"container_1"}}}"#,
@@ -299,12 +307,12 @@ mod tests {
                 vec!["file_1"],
             ),
         ] {
-            assert_eq!(told(DialectId::Anthropic, data), ids, "{data}");
+            assert_eq!(ids_in(DialectId::Anthropic, data), ids, "{data}");
         }
     }
 
     #[test]
-    fn what_a_model_writes_is_not() {
+    fn ids_in_model_output_are_ignored() {
         for data in [
             r#"{"content":[{"type":"tool_use","input":{"container":{"id":"container_1"},"content":{"content":[{"file_id":"file_1"}]}}}]}"#,
             r#"{"content":[{"type":"text","text":"{\"container\":{\"id\":\"container_1\"}}"}]}"#,
@@ -313,13 +321,13 @@ mod tests {
             r#"{"container":{"id":"a b"}}"#,
         ] {
             assert_eq!(
-                told(DialectId::Anthropic, data),
+                ids_in(DialectId::Anthropic, data),
                 Vec::<String>::new(),
                 "{data}"
             );
         }
         assert_eq!(
-            told(
+            ids_in(
                 DialectId::OpenaiChat,
                 r#"{"container":{"id":"container_1"}}"#
             ),

@@ -1,5 +1,5 @@
-//! A cursor over a log. Replay and live are the same loop: what is there is read, then the next is
-//! waited for.
+//! A cursor over a log. Replay and live reading are the same loop: read the entries that are there,
+//! then wait for the next.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,52 +12,53 @@ use crate::model::entry::Entry;
 use crate::model::event::Event;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
-use crate::model::plural::counted;
+use crate::model::plural::pluralize;
 
-/// A reader this many entries behind is slow: neighbouring deltas are merged for it.
+/// Number of entries behind the end at which a reader counts as slow and gets neighbouring deltas
+/// merged.
 const SLOW: Seq = 128;
-/// Entries read under one hold of the lock: a long replay must not keep the writer waiting.
+/// Maximum number of entries read under one lock: a long replay must not delay the writer.
 const BATCH: usize = 64;
 
-/// One reader's place in a stream.
+/// The position of one reader in a stream.
 #[derive(Debug)]
 pub struct Reader {
     stream: Arc<Stream>,
     key: usize,
     /// The next entry to read.
     next: Seq,
-    /// Events of that entry which the reader already has.
+    /// Number of events of that entry that the reader already has.
     seen: u32,
-    /// Entries before this one were there when it came: a replay is not merged.
+    /// Entries before this one existed when the reader attached: a replay is not merged.
     live_from: Seq,
-    /// Its going is not a client's going.
-    unnoticed: bool,
+    /// The stream's `on_disconnect` policy does not apply when this reader is dropped.
+    skip_disconnect_policy: bool,
 }
 
-/// What came before a reader's place.
+/// An entry before a reader's position.
 #[derive(Debug, Clone, Copy)]
-pub enum Past<'a> {
-    /// What is remembered of entries that were let go, without their text. It comes first, and
-    /// maybe holds nothing.
+pub enum PastEntry<'a> {
+    /// Summary of the evicted entries, without their text. It comes first and may be empty.
     Summary(&'a Entry),
-    /// An entry that is kept.
+    /// An entry that is still kept.
     Entry(&'a Entry),
 }
 
-/// The entry that is shown, by its number; of entries merged into one, the first and the last of
-/// them.
+/// The numbers of an entry passed to a reader. An entry merged from several has the numbers of the
+/// first and the last of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shown {
-    /// The first: an event inside the merged one stands in it, as it begins like it.
+pub struct EntrySpan {
+    /// Number of the first entry. Positions of events inside a merged entry count from it, as the
+    /// merged entry begins like it.
     pub first: Seq,
-    /// The last.
+    /// Number of the last entry.
     pub last: Seq,
-    /// Events of the first which the reader already has.
+    /// Number of events of the first entry that the reader already has.
     pub seen: u32,
 }
 
-impl Shown {
-    /// One entry, of which the reader has `seen` events.
+impl EntrySpan {
+    /// The span of one entry, `seen` of whose events the reader already has.
     pub(super) const fn one(seq: Seq, seen: u32) -> Self {
         Self {
             first: seq,
@@ -67,19 +68,19 @@ impl Shown {
     }
 }
 
-/// What a look at the log gave.
+/// Result of one poll of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum ReadStep {
     /// Entries were read.
     Read,
     /// The next entry to read is no longer kept.
     Overtaken,
-    /// All is read, and nothing more comes.
+    /// All entries are read and the journal has ended.
     Ended,
 }
 
 impl Reader {
-    /// The reader that a stream begins with.
+    /// Attaches the first reader of a new stream.
     pub(super) fn first(stream: Arc<Stream>) -> Self {
         let key = stream.log().attach();
         Self {
@@ -88,25 +89,28 @@ impl Reader {
             next: 0,
             seen: 0,
             live_from: 0,
-            unnoticed: false,
+            skip_disconnect_policy: false,
         }
     }
 
-    /// Another reader, right after `after`, or from the beginning.
+    /// Attaches another reader right after the position `after`, or at the beginning.
     ///
     /// # Errors
-    /// 429 when the stream has all the readers it may have; 410 when the position is behind what is
-    /// kept; 400 when it is still to come.
+    /// 400 when the position is ahead of the journal; 410 when entries after it are no longer kept;
+    /// 429 when the stream has its maximum number of readers.
     pub fn attach(stream: &Arc<Stream>, after: Option<Position>) -> Result<Self, Fault> {
         let mut log = stream.log();
         let (next, seen) = match after {
             None => (0, 0),
+            // An id without a part is the last event of its entry: reading continues with the next
+            // entry.
             Some(Position { seq, part: None }) => (seq + 1, 0),
             Some(Position {
                 seq,
                 part: Some(part),
             }) => (seq, part + 1),
         };
+        // A reader may wait for the next entry; an id beyond it was never sent.
         if next > log.next_seq() || (next == log.next_seq() && seen > 0) {
             return Err(Fault::new(
                 Code::BadEventId,
@@ -114,12 +118,12 @@ impl Reader {
             ));
         }
         if next < log.base() {
-            return Err(expired());
+            return Err(replay_expired());
         }
         if log.readers() >= stream.spec().max_readers {
             let message = format!(
-                "the stream has {}, the most it may have: try again when one has left",
-                counted(log.readers(), "reader")
+                "the stream already has {}, its maximum: try again after one disconnects",
+                pluralize(log.readers(), "reader")
             );
             return Err(Fault::new(Code::RateLimited, message)
                 .with_limit("readers")
@@ -134,63 +138,64 @@ impl Reader {
             next,
             seen,
             live_from,
-            unnoticed: false,
+            skip_disconnect_policy: false,
         })
     }
 
-    /// The stream it reads.
+    /// Returns the stream that it reads.
     #[must_use]
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
     }
 
-    /// Goes without being missed: nobody has read with it, so the stream's policy for its last
-    /// reader does not count.
+    /// Detaches without applying the stream's `on_disconnect` policy: no client has read with this
+    /// reader.
     pub fn leave(mut self) {
-        self.unnoticed = true;
+        self.skip_disconnect_policy = true;
     }
 
-    /// Shows all of it, so far as it has come. The lock is let go between batches.
+    /// Passes every entry written so far to `visit`. The lock is released between batches.
     ///
     /// # Errors
-    /// 410 where the beginning is no longer kept.
-    pub fn show_all(stream: &Stream, mut show: impl FnMut(Seq, &Entry)) -> Result<(), Fault> {
+    /// 410 when the beginning is no longer kept.
+    pub fn visit_all(stream: &Stream, mut visit: impl FnMut(Seq, &Entry)) -> Result<(), Fault> {
         let mut at = 0;
         loop {
             let log = stream.log();
             if log.base() > at {
-                return Err(expired());
+                return Err(replay_expired());
             }
             if at >= log.next_seq() {
                 return Ok(());
             }
             for (seq, entry) in log.from(at).take(BATCH) {
-                show(seq, entry);
+                visit(seq, entry);
                 at = seq + 1;
             }
         }
     }
 
-    /// The number of the next entry to read.
+    /// Returns the number of the next entry to read.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
         self.next
     }
 
-    /// Shows everything before the reader's place, so that an encoder can learn where it stands.
-    /// The lock is let go between batches: a long past must not keep the writer waiting.
-    pub fn show_past(&self, mut show: impl FnMut(Past<'_>)) {
+    /// Passes everything before the reader's position to `visit`, so that an encoder reaches the
+    /// state it would have there. The lock is released between batches: a long past must not delay
+    /// the writer.
+    pub fn visit_past(&self, mut visit: impl FnMut(PastEntry<'_>)) {
         if self.next == 0 {
             return;
         }
         let (summary, mut at) = {
             let log = self.stream.log();
             (
-                Entry::of(log.summary().events().iter().cloned().collect()),
+                Entry::new(log.summary().events().iter().cloned().collect()),
                 log.base(),
             )
         };
-        show(Past::Summary(&summary));
+        visit(PastEntry::Summary(&summary));
         while at < self.next {
             let log = self.stream.log();
             for (seq, entry) in log
@@ -198,65 +203,68 @@ impl Reader {
                 .take_while(|(seq, _)| *seq < self.next)
                 .take(BATCH)
             {
-                show(Past::Entry(entry));
+                visit(PastEntry::Entry(entry));
                 at = seq + 1;
             }
-            // Should entries be let go meanwhile, this reader is overtaken, and told so when it
-            // reads.
+            // If entries are evicted in the meantime, this reader is overtaken and learns it from
+            // its next read.
             at = at.max(log.base());
         }
     }
 
-    /// Shows what has come since, entry by entry, with its number and how many of its events the
-    /// reader has seen; `show` says how many bytes it holds by now, and is shown no more past
-    /// `enough`. With `merge`, a reader that has fallen behind is shown neighbouring deltas as one.
+    /// Passes the entries since the last read to `visit`, each with its numbers. `visit` returns
+    /// the bytes it holds by now; reading stops once that reaches `enough`. With `merge`, a reader
+    /// that has fallen behind gets neighbouring deltas as one.
     pub fn poll_read(
         &mut self,
         cx: &Context<'_>,
         enough: usize,
         merge: bool,
-        mut show: impl FnMut(Shown, &Entry) -> usize,
-    ) -> Poll<Step> {
+        mut visit: impl FnMut(EntrySpan, &Entry) -> usize,
+    ) -> Poll<ReadStep> {
         let mut log = self.stream.log();
         if self.next < log.base() {
-            return Poll::Ready(Step::Overtaken);
+            return Poll::Ready(ReadStep::Overtaken);
         }
         let behind = log.next_seq() - self.next;
         if behind == 0 {
             if log.ended_at().is_some() {
-                return Poll::Ready(Step::Ended);
+                return Poll::Ready(ReadStep::Ended);
             }
-            log.wait(self.key, cx);
+            // Under the lock: an entry added after the look finds the waker.
+            log.register_waker(self.key, cx);
             return Poll::Pending;
         }
+        // A partly sent entry is not merged, as `seen` counts events of that one entry.
         if merge && behind > SLOW && self.next >= self.live_from && self.seen == 0 {
-            self.next = Coalesce::over(log.from(self.next), enough, show);
-            return Poll::Ready(Step::Read);
+            self.next = Coalesce::run(log.from(self.next), enough, visit);
+            return Poll::Ready(ReadStep::Read);
         }
         for (seq, entry) in log.from(self.next).take(BATCH) {
-            let held = show(Shown::one(seq, self.seen), entry);
+            let held = visit(EntrySpan::one(seq, self.seen), entry);
             self.seen = 0;
             self.next = seq + 1;
             if held >= enough {
                 break;
             }
         }
-        Poll::Ready(Step::Read)
+        Poll::Ready(ReadStep::Read)
     }
 
-    /// Shows what has come since without moving, and without waiting.
-    pub fn peek(&self, mut show: impl FnMut(u32, &Entry) -> bool) {
+    /// Passes the unread entries to `visit` without moving and without waiting, until it returns
+    /// false.
+    pub fn peek(&self, mut visit: impl FnMut(u32, &Entry) -> bool) {
         let log = self.stream.log();
         let mut seen = self.seen;
         for (_, entry) in log.from(self.next) {
-            if !show(std::mem::take(&mut seen), entry) {
+            if !visit(std::mem::take(&mut seen), entry) {
                 break;
             }
         }
     }
 
-    /// Ready with what `look` finds among the entries behind the start, as soon as it finds
-    /// something.
+    /// Ready with the first result of `look` among the entries after the start, or with `None` once
+    /// the journal has ended.
     pub fn poll_found<T>(
         &self,
         cx: &Context<'_>,
@@ -270,27 +278,28 @@ impl Reader {
         if found.is_some() || log.ended_at().is_some() {
             return Poll::Ready(found);
         }
-        log.wait(self.key, cx);
+        log.register_waker(self.key, cx);
         Poll::Pending
     }
 }
 
-/// The place asked for is no longer kept.
+/// Returns the fault for a position whose following entries are no longer kept.
 #[must_use]
-pub fn expired() -> Fault {
+pub fn replay_expired() -> Fault {
     Fault::new(
         Code::ReplayExpired,
-        "what follows this position is no longer kept: read the stream's status, or begin a new one",
+        "events after this position are no longer kept: read the stream's status or start a new one",
     )
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         let (left, attached) = self.stream.log().detach(self.key);
-        if left == 0 && self.stream.spec().is_fleeting() && self.stream.end_read() {
+        // `store: false`: the journal is removed once its readers have had the end.
+        if left == 0 && self.stream.spec().is_removed_once_read() && self.stream.was_read_to_end() {
             self.stream.hub.maps.lock().remove(self.stream.id());
         }
-        if left > 0 || self.unnoticed || !self.stream.is_running() {
+        if left > 0 || self.skip_disconnect_policy || !self.stream.is_running() {
             return;
         }
         match self.stream.spec().on_disconnect {
@@ -301,16 +310,17 @@ impl Drop for Reader {
     }
 }
 
-/// Cancels the stream when nobody has come back in time.
+/// Cancels the stream unless it ends or a reader attaches within `grace`.
 fn wait_for_return(stream: Arc<Stream>, attached: u64, grace: std::time::Duration) {
     let waiting = async move {
         let back = tokio::time::timeout(grace, stream.ended()).await.is_ok()
+            // Not the number of readers: one that came back and left again began its own wait.
             || stream.log().attached() != attached;
         if !back {
             stream.cancel(Cause::Disconnect);
         }
     };
-    // Without a runtime everything is being taken down anyway.
+    // Without a runtime the process is shutting down, and the stream ends with it.
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(waiting);
     }

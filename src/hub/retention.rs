@@ -1,6 +1,7 @@
-//! What all journals together may hold, and how long.
+//! The memory and the time that journals may take, over all streams.
 //!
-//! Finished streams go first, oldest first; then running ones lose their oldest entries.
+//! When room is short, finished streams are removed first, oldest first; then running streams lose
+//! their oldest entries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +11,11 @@ use tokio::time::Instant;
 use super::Inner;
 use super::stream::Stream;
 
-/// What a stream costs beside its entries, bytes, about: itself, and its places in the maps.
+/// Approximate memory of a stream beside its entries, bytes: the stream itself and its places in
+/// the maps.
 pub(super) const STREAM_OVERHEAD: usize = 1152;
 
-/// The bytes of all journals.
+/// Memory held by all journals, and its limit, bytes.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
     held: AtomicUsize,
@@ -36,7 +38,8 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed) > self.limit.load(Ordering::Relaxed)
     }
 
-    /// True once there is some room again, so that it is not made for every entry anew.
+    /// Returns true once a sixteenth of the limit is free, so that room is not made again for every
+    /// entry.
     fn has_room(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         self.held.load(Ordering::Relaxed) <= limit - limit / 16
@@ -44,9 +47,9 @@ impl MemoryBudget {
 }
 
 impl Inner {
-    /// Books what a journal grew by and what it let go, and makes room when all together are too
-    /// large.
-    pub(super) fn account(&self, change: isize) {
+    /// Adds the growth of a journal (negative: bytes it freed) to the budget, and makes room if the
+    /// total is over the limit.
+    pub(super) fn update_memory(&self, change: isize) {
         if change >= 0 {
             self.memory_budget
                 .held
@@ -62,8 +65,11 @@ impl Inner {
     }
 
     fn make_room(&self) {
+        // A copy of the list: logs are locked below, and the lock of the maps is not held
+        // meanwhile.
         let mut all = self.maps.lock().all();
-        // Once for each: a stream that ends while they are sorted must not stand in two places.
+        // The key is computed once per stream: one that ends during the sort must not compare in
+        // two ways.
         all.sort_by_cached_key(|stream| (stream.is_running(), stream.expiry(), stream.number()));
         for stream in all {
             if self.memory_budget.has_room() {
@@ -73,23 +79,25 @@ impl Inner {
                 self.trim(&stream);
             } else {
                 self.maps.lock().remove(stream.id());
-                // What it held is booked out when its last reader lets go of it.
+                // Its bytes leave the budget when the last reference to the stream is dropped.
             }
         }
     }
 
-    /// A running stream loses the older half of its entries.
+    /// Evicts the older half of a running stream's entries, by size.
     fn trim(&self, stream: &Arc<Stream>) {
         let freed = {
             let mut log = stream.log();
+            // Half at a time, so that a running stream is not trimmed again for each of its
+            // entries.
             let half = log.bytes() / 2;
             log.trim(half)
         };
         self.memory_budget.held.fetch_sub(freed, Ordering::Relaxed);
     }
 
-    /// Forgets what is due; says when the next is.
-    pub(super) fn sweep_due(&self) -> Option<Instant> {
+    /// Removes the streams that have expired. Returns when the next one expires.
+    pub(super) fn remove_expired(&self) -> Option<Instant> {
         let now = Instant::now();
         let mut maps = self.maps.lock();
         while let Some(id) = maps.pop_expired(now) {
@@ -98,9 +106,10 @@ impl Inner {
         maps.next_expiry()
     }
 
-    /// A stream has ended: it is to be forgotten when its retention is over.
-    pub(super) fn note_ended(&self, stream: &Stream) {
+    /// Schedules the removal of an ended stream after its retention.
+    pub(super) fn schedule_expiry(&self, stream: &Stream) {
         let Some(at) = stream.expiry() else { return };
+        // Retention differs between streams: the sweeper may be waiting for a later one.
         if self.maps.lock().push_expiry(at, stream.id().clone()) {
             self.ended.notify_one();
         }
@@ -109,8 +118,10 @@ impl Inner {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let held =
-            self.log().bytes() + self.spec().asked_bytes() + self.objects_bytes() + STREAM_OVERHEAD;
+        let held = self.log().bytes()
+            + self.spec().kept_request_bytes()
+            + self.objects_bytes()
+            + STREAM_OVERHEAD;
         self.hub
             .memory_budget
             .held

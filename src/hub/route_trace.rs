@@ -1,4 +1,4 @@
-//! What became of the targets of a stream's route, told while it happens.
+//! The route trace of a stream, recorded while its targets are tried.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::model::route_trace::{RouteTrace, Step, TargetOutcome};
 use crate::model::target::Target;
 
 impl Stream {
-    /// A target is looked at; the number of its step. `hedge`: beside another one that takes too
-    /// long.
-    pub fn step(&self, target: &Target, hedge: bool, outcome: TargetOutcome) -> usize {
+    /// Adds a step for a target and returns its number. `hedge`: the target is asked beside another
+    /// one that takes too long.
+    pub fn add_trace_step(&self, target: &Target, hedge: bool, outcome: TargetOutcome) -> usize {
         let (provider, model) = (target.provider.name.clone(), target.model.clone());
         self.trace.lock().add(Step {
             provider,
@@ -21,22 +21,22 @@ impl Stream {
         })
     }
 
-    /// It is asked, once more.
-    pub fn step_tried(&self, number: usize) {
+    /// Counts one more attempt of a step.
+    pub fn count_trace_attempt(&self, number: usize) {
         if let Some(step) = self.trace.lock().step(number) {
             step.tries += 1;
         }
     }
 
-    /// What became of it, and after what time.
-    pub fn step_over(&self, number: usize, outcome: TargetOutcome, took: Duration) {
+    /// Records the outcome of a step and the time it took.
+    pub fn finish_trace_step(&self, number: usize, outcome: TargetOutcome, took: Duration) {
         if let Some(step) = self.trace.lock().step(number) {
             step.outcome = outcome;
             step.took = Some(took);
         }
     }
 
-    /// What became of the targets by now.
+    /// Returns a copy of the trace so far.
     #[must_use]
     pub fn trace(&self) -> RouteTrace {
         self.trace.lock().clone()

@@ -1,4 +1,4 @@
-//! One generation: who owns it, what becomes of it, and its log.
+//! One generation: its owner, its state and its log.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,7 +14,7 @@ use super::cancel::{CancelFlag, Cause};
 use super::claim::{ClaimKey, Digest};
 use super::log::Log;
 use super::{Inner, OnDisconnect};
-use crate::model::ask::{Asked, Thread};
+use crate::model::ask::{ResponsesRequest, Thread};
 use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -23,68 +23,69 @@ use crate::model::route_trace::RouteTrace;
 use crate::model::usage::Usage;
 use crate::model::wire::DialectId;
 
-/// What a stream is begun with.
+/// Parameters of a new stream.
 #[derive(Debug, Clone)]
 pub struct StreamSpec {
-    /// Whose it is.
+    /// The caller that owns it.
     pub owner: CallerId,
-    /// The dialect it was asked in.
+    /// The dialect of the request.
     pub dialect: DialectId,
-    /// The model by the name the client asked for.
+    /// The model name that the client asked for.
     pub model: ByteString,
-    /// What it goes on with.
+    /// The conversation that it continues.
     pub conversation: Option<Arc<Thread>>,
-    /// What the dialect `openai-responses` keeps of its request.
-    pub asked: Option<Arc<Asked>>,
-    /// How many choices.
+    /// The part of the request that the dialect `openai-responses` keeps.
+    pub responses: Option<Arc<ResponsesRequest>>,
+    /// Number of choices.
     pub choices: u16,
-    /// The estimate of the prompt's tokens.
+    /// Estimated number of tokens of the prompt.
     pub input_estimate: u64,
-    /// The client wants usage in the stream.
+    /// The client asked for usage in the stream.
     pub include_usage: bool,
-    /// The client wants it streamed: payloads that are kept are frames, not one whole body.
+    /// The client asked for a stream: kept payloads are frames, not one whole body.
     pub streamed: bool,
-    /// Path and body.
+    /// Digest of path and body.
     pub digest: Digest,
-    /// What happens when the last reader is gone.
+    /// Policy for when the last reader disconnects.
     pub on_disconnect: OnDisconnect,
-    /// How long it is kept after its end.
+    /// Time for which it is kept after its end.
     pub retention: Duration,
-    /// Its share of memory, bytes.
+    /// Maximum size of its journal, bytes.
     pub max_bytes: usize,
-    /// How many may read it.
+    /// Maximum number of readers.
     pub max_readers: usize,
 }
 
 impl StreamSpec {
-    /// The bytes that are kept of the request.
-    pub(super) fn asked_bytes(&self) -> usize {
-        self.asked.as_ref().map_or(0, |asked| asked.stored_bytes())
+    /// Returns the bytes kept of the request.
+    pub(super) fn kept_request_bytes(&self) -> usize {
+        self.responses
+            .as_ref()
+            .map_or(0, |asked| asked.stored_bytes())
     }
 
-    /// True where nothing is kept once it has been read.
-    pub(super) fn is_fleeting(&self) -> bool {
-        self.asked.as_ref().is_some_and(|asked| !asked.store)
+    /// Returns true if the journal is removed once it has been read (`store: false`).
+    pub(super) fn is_removed_once_read(&self) -> bool {
+        self.responses.as_ref().is_some_and(|asked| !asked.store)
     }
 }
 
-/// How far the upstream's side is.
+/// State of the upstream request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum UpstreamState {
-    /// None was asked yet, or none ever will be.
+    /// No upstream has been asked, or none ever will be.
     None = 0,
-    /// A request is under way.
+    /// A request is in progress.
     Open = 1,
-    /// It is over, or was dropped.
+    /// The request is over or was dropped.
     Closed = 2,
-    /// The journal has ended by a cancel, and the upstream is read on for what it will say was
-    /// used.
+    /// The journal has ended with a cancel, and the upstream is read on only for its usage.
     Finishing = 3,
 }
 
 impl UpstreamState {
-    /// The word in the status JSON.
+    /// Returns the value used in the status JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -96,23 +97,23 @@ impl UpstreamState {
     }
 }
 
-/// Where a stream is in its life.
+/// State of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Tokens may come.
+pub enum StreamState {
+    /// Tokens may still arrive.
     Running,
-    /// It was asked to stop and has not yet.
+    /// A cancel was requested and has not taken effect yet.
     Cancelling,
-    /// It came to its end.
+    /// The generation is complete.
     Completed,
-    /// It was stopped.
+    /// The generation was cancelled.
     Cancelled,
-    /// It failed.
+    /// The generation failed.
     Failed,
 }
 
-impl State {
-    /// The word in the status JSON.
+impl StreamState {
+    /// Returns the value used in the status JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -125,24 +126,24 @@ impl State {
     }
 }
 
-/// What is known of a stream at one moment.
+/// Snapshot of a stream's state.
 #[derive(Debug, Clone)]
 pub struct StreamStatus {
-    /// Where it is in its life.
-    pub state: State,
-    /// Unix seconds of its end.
+    /// State of the stream.
+    pub state: StreamState,
+    /// Time of its end, Unix seconds.
     pub ended: Option<u64>,
-    /// The target that answered.
+    /// Target that answered.
     pub route: Option<Route>,
-    /// How it ended.
+    /// How the journal ended.
     pub end: Option<End>,
-    /// How it failed.
+    /// The failure, if it failed.
     pub fault: Option<Fault>,
-    /// How far the upstream's side is.
+    /// State of the upstream request.
     pub upstream: UpstreamState,
-    /// Who reads it.
+    /// Number of attached readers.
     pub readers: usize,
-    /// What it said; absent where its beginning is no longer kept, or was not asked for.
+    /// The answer so far; `None` if it was not requested or its beginning is no longer kept.
     pub answer: Option<Answer>,
 }
 
@@ -156,16 +157,16 @@ pub struct Stream {
     log: Mutex<Log>,
     cancel: CancelFlag,
     upstream: AtomicU8,
-    told_ended: Notify,
-    /// It failed before its first content: its claims are vacant again.
-    spent: AtomicBool,
-    /// A reader was given all of it.
-    end_read: AtomicBool,
-    /// The id under which its provider knows it, where clients are told that.
+    ended_signal: Notify,
+    /// The stream failed before its first content: its claims are vacant again.
+    has_vacant_claims: AtomicBool,
+    /// A reader has received all of it.
+    was_read_to_end: AtomicBool,
+    /// The id that its provider gave it, in dialects that pass it to clients.
     alias: OnceLock<ByteString>,
-    /// What its provider made in it, where clients are told that.
+    /// The ids of the objects its provider made in it, in dialects that pass them to clients.
     pub(super) objects: OnceLock<Box<[ByteString]>>,
-    /// What became of the targets of its route.
+    /// The trace of the targets of its route.
     pub(super) trace: Mutex<RouteTrace>,
     pub(super) hub: Arc<Inner>,
 }
@@ -196,9 +197,9 @@ impl Stream {
             number: AtomicU64::new(0),
             cancel: CancelFlag::default(),
             upstream: AtomicU8::new(UpstreamState::None as u8),
-            told_ended: Notify::new(),
-            spent: AtomicBool::new(false),
-            end_read: AtomicBool::new(false),
+            ended_signal: Notify::new(),
+            has_vacant_claims: AtomicBool::new(false),
+            was_read_to_end: AtomicBool::new(false),
             alias: OnceLock::new(),
             objects: OnceLock::new(),
             trace: Mutex::default(),
@@ -206,49 +207,49 @@ impl Stream {
         }
     }
 
-    /// Its server-made id.
+    /// Returns its server-made id.
     #[must_use]
     pub fn id(&self) -> &StreamId {
         &self.start.stream
     }
 
-    /// The conversation that it goes on with, by the client's own id.
+    /// Returns the client's own id of the conversation that it continues.
     #[must_use]
     pub fn chat(&self) -> Option<&ByteString> {
         self.spec.conversation.as_ref()?.chat.as_ref()
     }
 
-    /// How it began.
+    /// Returns its start event.
     #[must_use]
     pub fn start(&self) -> &Start {
         &self.start
     }
 
-    /// Whose it is.
+    /// Returns the caller that owns it.
     #[must_use]
     pub fn owner(&self) -> &CallerId {
         &self.spec.owner
     }
 
-    /// The dialect it was asked in.
+    /// Returns the dialect of the request.
     #[must_use]
     pub fn dialect(&self) -> DialectId {
         self.spec.dialect
     }
 
-    /// What it was begun with.
+    /// Returns the parameters it was created with.
     #[must_use]
     pub fn spec(&self) -> &StreamSpec {
         &self.spec
     }
 
-    /// Path and body it began with.
+    /// Returns the digest of the path and body it began with.
     #[must_use]
     pub fn digest(&self) -> &Digest {
         &self.spec.digest
     }
 
-    /// The caller's own name for it.
+    /// Returns the caller's own name for it (`x-stream-id`).
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.keys.iter().find_map(|key| match key {
@@ -257,40 +258,40 @@ impl Stream {
         })
     }
 
-    /// Asks it to stop. The first cause stands; after the end it changes nothing.
+    /// Requests a cancel. The first cause is kept; after the end it has no effect.
     pub fn cancel(&self, cause: Cause) {
         self.cancel.set(cause);
     }
 
-    /// Why it is to stop, if it is.
+    /// Returns the cause of a requested cancel.
     #[must_use]
     pub fn cancelled(&self) -> Option<Cause> {
         self.cancel.get()
     }
 
-    /// Ready once it is to stop. For the one task that runs it.
+    /// Ready once a cancel is requested. Only for the one task that runs the generation.
     pub fn poll_cancelled(&self, cx: &mut Context<'_>) -> Poll<Cause> {
         self.cancel.poll(cx)
     }
 
-    /// True until its journal has ended.
+    /// Returns true until its journal has ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
         self.log().ended_at().is_none()
     }
 
-    /// How many read it.
+    /// Returns the number of attached readers.
     #[must_use]
     pub fn readers(&self) -> usize {
         self.log().readers()
     }
 
-    /// Says how far the upstream's side is.
+    /// Sets the state of the upstream request.
     pub fn set_upstream(&self, state: UpstreamState) {
         self.upstream.store(state as u8, Ordering::Release);
     }
 
-    /// How far the upstream's side is.
+    /// Returns the state of the upstream request.
     #[must_use]
     pub fn upstream(&self) -> UpstreamState {
         match self.upstream.load(Ordering::Acquire) {
@@ -301,27 +302,28 @@ impl Stream {
         }
     }
 
-    /// What was used after all, once an upstream that was read on is over: from now on the status
-    /// says so. The journal stays as it was told.
-    pub fn settle(&self, used: Option<Usage>) {
+    /// Sets the final usage once an upstream that was read on after a cancel is over. The status
+    /// reports it from then on; the journal is not changed.
+    pub fn set_final_usage(&self, used: Option<Usage>) {
         let mut log = self.log();
-        log.settle(used);
-        // Under the lock: who sees it closed sees what was used.
+        log.set_usage(used);
+        // Under the lock: a status that shows the upstream closed also shows the usage.
         self.set_upstream(UpstreamState::Closed);
     }
 
-    /// What is known of it now; with what it said, if that is asked for and its beginning is still
-    /// kept.
+    /// Returns a snapshot of its state; with the answer so far if `with_answer` is set and the
+    /// beginning is still kept.
     #[must_use]
     pub fn status(&self, with_answer: bool) -> StreamStatus {
         let log = self.log();
         let end = log.end().cloned();
+        // Cancelling only until the end is journaled; then the reason of the end decides.
         let state = match &end {
-            None if self.cancelled().is_some() => State::Cancelling,
-            None => State::Running,
-            Some(end) if end.reason == Reason::Cancelled => State::Cancelled,
-            Some(end) if end.reason == Reason::Error => State::Failed,
-            Some(_) => State::Completed,
+            None if self.cancelled().is_some() => StreamState::Cancelling,
+            None => StreamState::Running,
+            Some(end) if end.reason == Reason::Cancelled => StreamState::Cancelled,
+            Some(end) if end.reason == Reason::Error => StreamState::Failed,
+            Some(_) => StreamState::Completed,
         };
         StreamStatus {
             state,
@@ -335,21 +337,22 @@ impl Stream {
         }
     }
 
-    /// Returns when its journal has ended and its upstream request was dropped, or is read on for
-    /// its usage alone.
+    /// Returns when its journal has ended and its upstream request was dropped or is read on for
+    /// usage only.
     pub async fn ended(&self) {
-        let mut told = std::pin::pin!(self.told_ended.notified());
-        // Enabled before the look: an end between look and wait is not missed.
-        told.as_mut().enable();
+        let mut signal = std::pin::pin!(self.ended_signal.notified());
+        // Enabled before the check, so that an end between check and wait is not missed.
+        signal.as_mut().enable();
         if self.is_running() {
-            told.await;
+            signal.await;
         }
     }
 
-    /// Wakes those who wait for the end.
-    pub(super) fn tell_ended(&self) {
-        self.told_ended.notify_waiters();
-        self.hub.note_ended(self);
+    /// Wakes tasks that wait for the end, and schedules the stream's removal.
+    pub(super) fn notify_ended(&self) {
+        // After the last entry is in the log: woken tasks see the end.
+        self.ended_signal.notify_waiters();
+        self.hub.schedule_expiry(self);
     }
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
@@ -368,36 +371,36 @@ impl Stream {
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// True once a reader was given all of it.
+    /// Returns true once a reader has received all of it.
     #[must_use]
-    pub fn end_read(&self) -> bool {
-        self.end_read.load(Ordering::Acquire)
+    pub fn was_read_to_end(&self) -> bool {
+        self.was_read_to_end.load(Ordering::Acquire)
     }
 
-    /// A reader was given all of it.
-    pub fn set_end_read(&self) {
-        self.end_read.store(true, Ordering::Release);
+    /// Records that a reader has received all of it.
+    pub fn set_read_to_end(&self) {
+        self.was_read_to_end.store(true, Ordering::Release);
     }
 
-    /// The id under which its provider knows it.
+    /// Returns the id that its provider gave it.
     pub(super) fn alias(&self) -> Option<&ByteString> {
         self.alias.get()
     }
 
-    /// Notes it; the first one stands. True where it is news.
+    /// Sets the provider's id. Returns false if one was already set; the first is kept.
     pub(super) fn set_alias(&self, alias: ByteString) -> bool {
         self.alias.set(alias).is_ok()
     }
 
-    pub(super) fn spent(&self) -> bool {
-        self.spent.load(Ordering::Acquire)
+    pub(super) fn has_vacant_claims(&self) -> bool {
+        self.has_vacant_claims.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_spent(&self) {
-        self.spent.store(true, Ordering::Release);
+    pub(super) fn set_claims_vacant(&self) {
+        self.has_vacant_claims.store(true, Ordering::Release);
     }
 
-    /// When it is to be forgotten, once it has ended.
+    /// Returns when it expires, or `None` while it runs.
     pub(super) fn expiry(&self) -> Option<Instant> {
         self.log()
             .ended_at()
@@ -405,7 +408,7 @@ impl Stream {
     }
 }
 
-/// Unix seconds.
+/// Returns the current time, Unix seconds.
 pub(super) fn unix_now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,15 +1,15 @@
-//! What is remembered of entries that were let go: which parts came in which order, without their
-//! text. An encoder run over it stands where it would stand after the entries themselves.
+//! Summary of evicted entries: their events in order, without the text of deltas. An encoder that
+//! runs over it reaches the state it would have after the entries themselves.
 
 use bytestring::ByteString;
 
 use crate::model::entry::Entry;
 use crate::model::event::Event;
 
-/// Parts remembered at the most: no honest answer changes its kind of content this often.
-const MOST: usize = 16 * 1024;
+/// Maximum number of events kept: no honest answer changes its kind of content this often.
+const MAX_EVENTS: usize = 16 * 1024;
 
-/// The bones of a stream's beginning.
+/// Summary of the evicted beginning of a stream.
 #[derive(Debug, Default)]
 pub(super) struct StreamSummary {
     events: Vec<Event>,
@@ -18,11 +18,12 @@ pub(super) struct StreamSummary {
 impl StreamSummary {
     pub(super) fn add(&mut self, entry: &Entry) {
         for event in &entry.events {
-            let bone = bare(event);
-            // Of many deltas in a row one is enough; whatever else comes twice is there twice.
-            let repeats = is_delta(&bone) && self.events.last() == Some(&bone);
-            if !repeats && self.events.len() < MOST {
-                self.events.push(bone);
+            let bare_event = without_text(event);
+            // One delta stands for many of the same kind in a row; other events are kept each time
+            // they occur.
+            let repeats = is_delta(&bare_event) && self.events.last() == Some(&bare_event);
+            if !repeats && self.events.len() < MAX_EVENTS {
+                self.events.push(bare_event);
             }
         }
     }
@@ -42,26 +43,26 @@ const fn is_delta(event: &Event) -> bool {
     )
 }
 
-/// The event without its text.
-fn bare(event: &Event) -> Event {
-    let nothing = ByteString::new();
+/// Returns the event without its text.
+fn without_text(event: &Event) -> Event {
+    let empty = ByteString::new();
     match event {
         Event::Text { choice, .. } => Event::Text {
             choice: *choice,
-            delta: nothing,
+            delta: empty,
         },
         Event::Reasoning { choice, .. } => Event::Reasoning {
             choice: *choice,
-            delta: nothing,
+            delta: empty,
         },
         Event::Refusal { choice, .. } => Event::Refusal {
             choice: *choice,
-            delta: nothing,
+            delta: empty,
         },
         Event::ToolArguments { choice, index, .. } => Event::ToolArguments {
             choice: *choice,
             index: *index,
-            delta: nothing,
+            delta: empty,
         },
         other => other.clone(),
     }

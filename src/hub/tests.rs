@@ -17,7 +17,7 @@ fn spec() -> StreamSpec {
         dialect: DialectId::Events,
         model: "m".into(),
         conversation: None,
-        asked: None,
+        responses: None,
         choices: 1,
         input_estimate: 0,
         include_usage: true,
@@ -36,14 +36,14 @@ fn begin(hub: &Hub, spec: StreamSpec) -> (Writer, Reader) {
 }
 
 fn text(delta: &str) -> Entry {
-    Entry::of(smallvec![Event::Text {
+    Entry::new(smallvec![Event::Text {
         choice: 0,
         delta: delta.into()
     }])
 }
 
 fn end(reason: Reason) -> Entry {
-    Entry::of(smallvec![Event::End(Box::new(End {
+    Entry::new(smallvec![Event::End(Box::new(End {
         reason,
         native: None,
         usage: Some(Usage::default())
@@ -60,24 +60,24 @@ fn failed() -> Entry {
     entry
 }
 
-/// Everything a reader can read now: the text, and the last step.
-fn read(reader: &mut Reader) -> (String, Poll<Step>) {
-    let mut said = String::new();
+/// Reads everything that is available now. Returns the text and the last step.
+fn read(reader: &mut Reader) -> (String, Poll<ReadStep>) {
+    let mut text_read = String::new();
     loop {
         let step = reader.poll_read(
             &Context::from_waker(Waker::noop()),
             usize::MAX,
             true,
             |_, entry| {
-                said.extend(entry.events.iter().filter_map(|event| match event {
+                text_read.extend(entry.events.iter().filter_map(|event| match event {
                     Event::Text { delta, .. } => Some(&**delta),
                     _ => None,
                 }));
                 0
             },
         );
-        if step != Poll::Ready(Step::Read) {
-            return (said, step);
+        if step != Poll::Ready(ReadStep::Read) {
+            return (text_read, step);
         }
     }
 }
@@ -89,15 +89,15 @@ fn names(text: &str) -> Vec<ClaimKey> {
 const NAME: &str = "a-name-of-22-characters";
 
 #[tokio::test]
-async fn every_reader_reads_everything_once_from_wherever_it_came() {
+async fn every_reader_reads_each_entry_once_from_its_position() {
     let hub = Hub::new(1 << 20);
     let (mut writer, mut first) = begin(&hub, spec());
-    let mut said = String::new();
+    let mut text_read = String::new();
     for word in ["a", "b", "c", "d", "e"] {
         writer.append(&mut vec![text(word)]);
-        said.push_str(&read(&mut first).0);
+        text_read.push_str(&read(&mut first).0);
     }
-    assert_eq!(said, "abcde");
+    assert_eq!(text_read, "abcde");
     let stream = writer.stream().clone();
     for (after, expected) in [
         (None, "abcde"),
@@ -114,7 +114,10 @@ async fn every_reader_reads_everything_once_from_wherever_it_came() {
         );
     }
     writer.finish(end(Reason::Stop));
-    assert_eq!(read(&mut first), (String::new(), Poll::Ready(Step::Ended)));
+    assert_eq!(
+        read(&mut first),
+        (String::new(), Poll::Ready(ReadStep::Ended))
+    );
     assert_eq!(
         Reader::attach(&stream, Some(Position { seq: 7, part: None }))
             .unwrap_err()
@@ -124,23 +127,23 @@ async fn every_reader_reads_everything_once_from_wherever_it_came() {
 }
 
 #[tokio::test]
-async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
+async fn a_slow_reader_gets_merged_deltas_and_loses_no_text() {
     let hub = Hub::new(1 << 20);
     let (mut writer, mut reader) = begin(&hub, spec());
     writer.append(&mut (0..1000).map(|n| text(&format!("{n},"))).collect());
-    let mut shown = Vec::new();
+    let mut span = Vec::new();
     let step = reader.poll_read(
         &Context::from_waker(Waker::noop()),
         usize::MAX,
         true,
         |entries, _| {
-            shown.push((entries.first, entries.last));
+            span.push((entries.first, entries.last));
             0
         },
     );
     assert_eq!(
-        (step, shown),
-        (Poll::Ready(Step::Read), vec![(0, 0), (1, 1000)]),
+        (step, span),
+        (Poll::Ready(ReadStep::Read), vec![(0, 0), (1, 1000)]),
         "the start, and one text"
     );
     let expected: String = (0..1000).map(|n| format!("{n},")).collect();
@@ -151,7 +154,7 @@ async fn a_reader_far_behind_is_sent_less_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
+async fn a_stream_over_its_bound_evicts_entries_and_reports_expired_positions() {
     let hub = Hub::new(1 << 20);
     let (mut writer, mut slow) = begin(
         &hub,
@@ -164,7 +167,7 @@ async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
         writer.append(&mut vec![text("x")]);
     }
     let stream = writer.stream().clone();
-    assert_eq!(read(&mut slow).1, Poll::Ready(Step::Overtaken));
+    assert_eq!(read(&mut slow).1, Poll::Ready(ReadStep::Overtaken));
     assert_eq!(
         Reader::attach(
             &stream,
@@ -186,19 +189,19 @@ async fn a_stream_keeps_at_most_its_share_and_says_what_is_gone() {
     )
     .unwrap();
     assert_eq!(read(&mut late).0, "xxxxx");
-    let mut learnt = Vec::new();
-    late.show_past(|(Past::Summary(entry) | Past::Entry(entry))| {
-        learnt.extend(entry.events.iter().cloned());
+    let mut past_events = Vec::new();
+    late.visit_past(|(PastEntry::Summary(entry) | PastEntry::Entry(entry))| {
+        past_events.extend(entry.events.iter().cloned());
     });
     assert!(
-        matches!(learnt[0], Event::Start(_)),
-        "encoders still learn how it began"
+        matches!(past_events[0], Event::Start(_)),
+        "encoders still get the start event"
     );
     assert!(stream.status(true).answer.is_none());
 }
 
 #[tokio::test]
-async fn all_streams_together_keep_at_most_the_memory_finished_ones_go_first() {
+async fn finished_streams_are_removed_first_when_memory_is_full() {
     let hub = Hub::new(68 * 1024);
     let (mut done, done_reader) = begin(&hub, spec());
     done.append(&mut vec![text(&"x".repeat(20_000))]);
@@ -211,7 +214,11 @@ async fn all_streams_together_keep_at_most_the_memory_finished_ones_go_first() {
     }
     assert!(hub.by_id(&CallerId::Anonymous, &finished).is_none());
     let mut whole = Reader::attach(running.stream(), None).unwrap();
-    assert_eq!(read(&mut whole).0.len(), 60_000, "the running one kept all");
+    assert_eq!(
+        read(&mut whole).0.len(),
+        60_000,
+        "the running stream kept all its entries"
+    );
     running.append(&mut vec![text(&"y".repeat(20_000))]);
     assert_eq!(
         Reader::attach(running.stream(), None).unwrap_err().code,
@@ -225,7 +232,7 @@ async fn a_dropped_writer_still_ends_its_journal() {
     let (writer, mut reader) = begin(&hub, spec());
     let stream = writer.stream().clone();
     drop(writer);
-    assert_eq!(read(&mut reader).1, Poll::Ready(Step::Ended));
+    assert_eq!(read(&mut reader).1, Poll::Ready(ReadStep::Ended));
     assert_eq!(
         stream.status(false).fault.unwrap().code,
         Code::InternalError
@@ -233,7 +240,7 @@ async fn a_dropped_writer_still_ends_its_journal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_reader_decides_by_policy() {
+async fn the_on_disconnect_policy_applies_to_the_last_reader() {
     let hub = Hub::new(1 << 20);
     let with = |on_disconnect| {
         begin(
@@ -247,7 +254,11 @@ async fn the_last_reader_decides_by_policy() {
     let (writer, reader) = with(OnDisconnect::Cancel);
     let second = Reader::attach(writer.stream(), None).unwrap();
     drop(reader);
-    assert_eq!(writer.stream().cancelled(), None, "somebody still reads");
+    assert_eq!(
+        writer.stream().cancelled(),
+        None,
+        "a reader is still attached"
+    );
     drop(second);
     assert_eq!(writer.stream().cancelled(), Some(Cause::Disconnect));
 
@@ -263,7 +274,11 @@ async fn the_last_reader_decides_by_policy() {
     let back = Reader::attach(writer.stream(), None).unwrap();
     advance(Duration::from_secs(2)).await;
     tokio::task::yield_now().await;
-    assert_eq!(writer.stream().cancelled(), None, "it came back");
+    assert_eq!(
+        writer.stream().cancelled(),
+        None,
+        "a reader came back in time"
+    );
     drop(back);
     tokio::task::yield_now().await;
     advance(Duration::from_secs(16)).await;
@@ -272,7 +287,7 @@ async fn the_last_reader_decides_by_policy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn finished_streams_are_forgotten_in_time() {
+async fn finished_streams_are_removed_after_their_retention() {
     let hub = Hub::new(1 << 20);
     let sweeper = tokio::spawn({
         let hub = hub.clone();
@@ -296,12 +311,12 @@ async fn the_same_claim_joins_and_another_body_conflicts() {
     let claim = hub.claim(&me, names(NAME));
     let waiting = tokio::spawn(hub.claim(&me, names(NAME)).settle("/p", b"body"));
     tokio::task::yield_now().await;
-    let Settled::New(claim, digest) = claim.settle("/p", b"body").await.unwrap() else {
-        panic!("nobody was there")
+    let ClaimOutcome::New(claim, digest) = claim.settle("/p", b"body").await.unwrap() else {
+        panic!("the name is vacant")
     };
     let (mut writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
-    let Settled::Joined(stream) = waiting.await.unwrap().unwrap() else {
-        panic!("it was there by then")
+    let ClaimOutcome::Joined(stream) = waiting.await.unwrap().unwrap() else {
+        panic!("the stream began meanwhile")
     };
     assert!(Arc::ptr_eq(&stream, writer.stream()));
     let other = hub.claim(&me, names(NAME)).settle("/p", b"other").await;
@@ -312,7 +327,7 @@ async fn the_same_claim_joins_and_another_body_conflicts() {
         .await
         .unwrap();
     assert!(
-        matches!(by_id, Settled::Joined(_)),
+        matches!(by_id, ClaimOutcome::Joined(_)),
         "a server-made id is its stream's own claim"
     );
     let stranger = hub
@@ -320,7 +335,7 @@ async fn the_same_claim_joins_and_another_body_conflicts() {
         .settle("/p", b"body")
         .await
         .unwrap();
-    assert!(matches!(stranger, Settled::New(..)));
+    assert!(matches!(stranger, ClaimOutcome::New(..)));
     writer.append(&mut vec![text("x")]);
     writer.finish(failed());
     let again = hub
@@ -329,44 +344,44 @@ async fn the_same_claim_joins_and_another_body_conflicts() {
         .await
         .unwrap();
     assert!(
-        matches!(again, Settled::Joined(_)),
-        "it failed after its first content: the claim stays"
+        matches!(again, ClaimOutcome::Joined(_)),
+        "it failed after its first content: the claim is kept"
     );
 }
 
 #[tokio::test]
-async fn a_claim_is_given_back_when_refused_or_failed_before_content() {
+async fn a_claim_is_released_when_its_request_is_refused_or_fails_before_content() {
     let hub = Hub::new(1 << 20);
     let me = CallerId::Anonymous;
     drop(hub.claim(&me, names(NAME)));
-    let Settled::New(claim, digest) = hub
+    let ClaimOutcome::New(claim, digest) = hub
         .claim(&me, names(NAME))
         .settle("/p", b"x")
         .await
         .unwrap()
     else {
-        panic!("it was given back")
+        panic!("the name was released")
     };
     let (writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
     writer.finish(failed());
     assert!(
         hub.find(&me, NAME).is_ok(),
-        "until then the name finds the failed stream"
+        "the name finds the failed stream until a new request takes it"
     );
     let again = hub
         .claim(&me, names(NAME))
         .settle("/p", b"another body")
         .await
         .unwrap();
-    assert!(matches!(again, Settled::New(..)));
+    assert!(matches!(again, ClaimOutcome::New(..)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_can_be_cancelled_before_it_comes() {
+async fn a_name_can_be_cancelled_before_its_request_arrives() {
     let hub = Hub::new(1 << 20);
     let me = CallerId::Anonymous;
     let start = async |hub: &Hub| {
-        let Settled::New(claim, digest) = hub
+        let ClaimOutcome::New(claim, digest) = hub
             .claim(&CallerId::Anonymous, names(NAME))
             .settle("/p", b"x")
             .await
@@ -390,7 +405,7 @@ async fn a_name_can_be_cancelled_before_it_comes() {
     assert_eq!(
         writer.stream().cancelled(),
         None,
-        "it was remembered for 30 s"
+        "an early cancel is remembered for 30 s"
     );
     hub.forget(&writer.stream().clone());
 
@@ -400,14 +415,14 @@ async fn a_name_can_be_cancelled_before_it_comes() {
         async move { hub.cancel(&CallerId::Anonymous, NAME).await }
     });
     tokio::task::yield_now().await;
-    let Settled::New(claim, digest) = claim.settle("/p", b"x").await.unwrap() else {
+    let ClaimOutcome::New(claim, digest) = claim.settle("/p", b"x").await.unwrap() else {
         panic!("the name is held")
     };
     let (writer, _reader) = hub.begin(claim, StreamSpec { digest, ..spec() });
     assert_eq!(
         writer.stream().cancelled(),
         Some(Cause::Client),
-        "cancelled while its body was read"
+        "cancelled while the body was being read"
     );
     assert!(Arc::ptr_eq(
         &cancelling.await.unwrap().unwrap(),
@@ -416,7 +431,7 @@ async fn a_name_can_be_cancelled_before_it_comes() {
 }
 
 #[tokio::test]
-async fn nobody_finds_what_is_not_theirs() {
+async fn a_caller_finds_only_its_own_streams() {
     let hub = Hub::new(1 << 20);
     let (writer, _reader) = begin(&hub, spec());
     let id = writer.stream().id().to_string();
@@ -432,7 +447,7 @@ async fn nobody_finds_what_is_not_theirs() {
 }
 
 #[tokio::test]
-async fn a_stream_has_only_so_many_readers() {
+async fn the_readers_of_a_stream_are_bounded() {
     let hub = Hub::new(1 << 20);
     let (writer, _first) = begin(&hub, spec());
     let more: Vec<_> = (0..2)
@@ -473,7 +488,7 @@ async fn a_cancelled_name_stays_cancelled_when_its_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_is_not_missed() {
+async fn leaving_does_not_apply_the_on_disconnect_policy() {
     let hub = Hub::new(1 << 20);
     let (writer, first) = begin(
         &hub,
@@ -492,7 +507,7 @@ async fn a_reader_that_leaves_is_not_missed() {
 }
 
 #[tokio::test]
-async fn many_small_streams_count_for_what_they_cost() {
+async fn many_small_streams_count_with_their_overhead() {
     const KEPT: usize = 64;
     assert!(
         size_of::<Stream>() <= super::retention::STREAM_OVERHEAD,

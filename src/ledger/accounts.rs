@@ -1,9 +1,9 @@
-//! What has been spent of budgets, and what is reserved for streams that run.
+//! The spending of budgets, and the amounts reserved for running streams.
 //!
-//! Invariants: one decision over all budgets of a request, in one step — a refused one takes
-//! nothing from any of them; a stream counts for the day and the month in which it began, its
-//! reservation as well; what was spent in a period is the sum of the costs of its rows; memory is
-//! bounded whatever callers call themselves.
+//! Invariants: one decision over all budgets of a request, in one step, so that a refused request
+//! takes nothing from any of them; a stream and its reservation count for the day and the month in
+//! which it began; the spending of a period is the sum of the costs of its rows; memory is bounded
+//! whatever names callers use.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,28 +15,28 @@ use super::period::{Day, Month};
 use super::{Budget, Payer, Period, Warning};
 use crate::model::money::Money;
 
-/// Accounts that are kept. A key or a team is one, and so is an end user where users have a budget:
-/// a million are about 200 MB. Those past it share one account, so that nobody spends beyond a
-/// budget by being one more.
-const MOST: usize = 1 << 20;
+/// Maximum number of accounts. A key or a team has one, and so has an end user if users have a
+/// budget: a million take about 200 MB. Payers beyond the bound share one account, so that new
+/// names do not allow spending beyond a budget.
+const MAX_ACCOUNTS: usize = 1 << 20;
 
-/// The accounts of one request.
+/// The accounts that pay for one request, with their budgets.
 pub(super) type Payers = SmallVec<[(Payer, Budget); 4]>;
 
-/// Money of one period.
+/// Spending and reservations of one period.
 #[derive(Debug, Clone, Copy, Default)]
 struct Fill<P> {
     period: P,
     spent: Money,
     reserved: Money,
-    /// It was said in the log that this period's budget is nearly spent.
+    /// The warning that this period's budget is nearly spent was logged.
     warned: bool,
 }
 
 impl<P: Copy + Ord + Default> Fill<P> {
-    /// The fill of `now`: a new period begins with nothing spent. A clock that goes back changes
-    /// nothing.
-    fn at(&mut self, now: P) -> &mut Self {
+    /// Returns the fill of the period `now`; a new period begins with nothing spent. A clock that
+    /// goes back changes nothing.
+    fn roll_to(&mut self, now: P) -> &mut Self {
         if now > self.period {
             *self = Self {
                 period: now,
@@ -50,12 +50,13 @@ impl<P: Copy + Ord + Default> Fill<P> {
         self.spent.plus(self.reserved)
     }
 
-    /// What others have of it, once the reservation of a stream that began in `period` is raised;
-    /// `None` where that period is over, and its budget with it.
+    /// Raises the reservation of a stream that began in `period`. Returns what others use of the
+    /// budget, or `None` if that period is over and its budget no longer applies.
     fn raise(&mut self, (period, now): (P, P), from: Money, to: Money) -> Option<Self> {
-        if self.at(now).period != period {
+        if self.roll_to(now).period != period {
             return None;
         }
+        // The stream's own reservation does not count against it.
         let others = Self {
             reserved: self.reserved.minus(from),
             ..*self
@@ -65,7 +66,8 @@ impl<P: Copy + Ord + Default> Fill<P> {
     }
 
     fn settle(&mut self, period: P, reserved: Money, cost: Money) {
-        if self.at(period).period == period {
+        // A period that is over has no budget any more.
+        if self.roll_to(period).period == period {
             self.reserved = self.reserved.minus(reserved);
             self.spent = self.spent.plus(cost);
         }
@@ -79,68 +81,72 @@ struct Account {
     month: Fill<Month>,
 }
 
-/// Why a request is refused.
+/// Why a request is refused: scope, period, and for [`Exceeded::Spent`] the time until the next
+/// period.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Exceeded {
-    /// This budget is spent, for so long.
+    /// The budget is spent until the next period.
     Spent(&'static str, &'static str, Duration),
-    /// What is left of it is reserved for streams that run.
+    /// The rest of the budget is reserved for running streams.
     Reserved(&'static str, &'static str),
-    /// The prompt alone costs more than this budget ever holds.
-    TooDear(&'static str, &'static str),
+    /// The prompt alone costs more than the budget ever holds.
+    TooExpensive(&'static str, &'static str),
 }
 
-/// A budget that does not hold what a running stream has come to.
+/// A budget that does not cover what a running stream has come to cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outgrown {
+pub(super) struct Overrun {
     pub(super) scope: &'static str,
     pub(super) period: &'static str,
-    /// Until it begins anew, where it is spent; `None` where what is left of it is reserved for
-    /// others.
+    /// Time until the next period if the budget is spent; `None` if the rest of it is reserved for
+    /// other streams.
     pub(super) left: Option<Duration>,
 }
 
-/// All accounts.
+/// All accounts of this process.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     all: HashMap<Payer, Account>,
-    /// The month in which those of earlier months were let go.
+    /// The month in which accounts of earlier months were last removed.
     swept: Month,
 }
 
 impl Accounts {
-    /// Reserves `cost` of every budget, of which the prompt is `prompt`; never more than a budget
-    /// holds.
+    /// Reserves `cost`, of which the prompt is `prompt`, on every budget.
     pub(super) fn reserve(
         &mut self,
         payers: &Payers,
         (prompt, cost): (Money, Money),
         ms: u64,
     ) -> Result<SmallVec<[Warning; 1]>, Exceeded> {
-        let now = Period::of(ms);
+        let now = Period::from_ms(ms);
         self.sweep(now.month);
+        // All budgets are checked before any is drawn on: a refusal changes nothing.
         let mut refused: Option<Exceeded> = None;
         for (payer, budget) in payers {
             let account = self.account(payer);
-            let (day, month) = (*account.day.at(now.day), *account.month.at(now.month));
+            let (day, month) = (
+                *account.day.roll_to(now.day),
+                *account.month.roll_to(now.month),
+            );
             let scope = payer.scope();
-            let looks = [
-                look(&day, budget.day, (prompt, cost), (scope, "day"), || {
-                    Day::left(ms)
+            let checks = [
+                check(&day, budget.day, (prompt, cost), (scope, "day"), || {
+                    Day::until_next(ms)
                 }),
-                look(
+                check(
                     &month,
                     budget.month,
                     (prompt, cost),
                     (scope, "month"),
-                    || Month::left(ms),
+                    || Month::until_next(ms),
                 ),
             ];
-            for exceeded in looks.into_iter().filter_map(Result::err) {
+            for exceeded in checks.into_iter().filter_map(Result::err) {
                 refused = Some(
                     refused
                         .take()
-                        .map_or(exceeded.clone(), |before| worse(before, exceeded)),
+                        .map_or(exceeded.clone(), |before| longer_refusal(before, exceeded)),
                 );
             }
         }
@@ -171,16 +177,20 @@ impl Accounts {
         Ok(warnings)
     }
 
-    /// Raises what is `reserved` for a stream that `costs` so much by now, and says which budget
-    /// does not hold that. It is reserved all the same, as it is owed.
+    /// Raises the amount `reserved` for a stream that `costs` that much by now. Returns the budget
+    /// that does not cover it, if any. The amount is reserved all the same, as it is owed.
     pub(super) fn raise(
         &mut self,
         payers: &Payers,
         (began, now): (u64, u64),
         (reserved, costs): (Money, Money),
-    ) -> Result<(), Outgrown> {
-        let (then, today, raised) = (Period::of(began), Period::of(now), reserved.max(costs));
-        let mut outgrown = None;
+    ) -> Result<(), Overrun> {
+        let (then, today, raised) = (
+            Period::from_ms(began),
+            Period::from_ms(now),
+            reserved.max(costs),
+        );
+        let mut overrun = None;
         for (payer, budget) in payers {
             let (account, scope) = (self.account(payer), payer.scope());
             let day = account.day.raise((then.day, today.day), reserved, raised);
@@ -188,26 +198,26 @@ impl Accounts {
                 .month
                 .raise((then.month, today.month), reserved, raised);
             let day = day.and_then(|others| {
-                outgrows(&others, budget.day, costs, (scope, "day"), || {
-                    Day::left(now)
+                check_overrun(&others, budget.day, costs, (scope, "day"), || {
+                    Day::until_next(now)
                 })
             });
             let month = month.and_then(|others| {
-                outgrows(&others, budget.month, costs, (scope, "month"), || {
-                    Month::left(now)
+                check_overrun(&others, budget.month, costs, (scope, "month"), || {
+                    Month::until_next(now)
                 })
             });
-            // The one that stands longest is told.
-            outgrown = outgrown
+            // The budget with the longest wait is reported.
+            overrun = overrun
                 .into_iter()
                 .chain(day)
                 .chain(month)
-                .max_by_key(|it: &Outgrown| it.left);
+                .max_by_key(|it: &Overrun| it.left);
         }
-        outgrown.map_or(Ok(()), Err)
+        overrun.map_or(Ok(()), Err)
     }
 
-    /// Gives a reservation back and takes what was spent instead.
+    /// Gives a reservation back and records the actual cost.
     pub(super) fn settle(&mut self, payers: &Payers, period: Period, reserved: Money, cost: Money) {
         for (payer, _) in payers {
             let account = self.account(payer);
@@ -216,33 +226,37 @@ impl Accounts {
         }
     }
 
-    /// What an account has spent today and this month, and what is reserved.
+    /// Returns the spending of an account today and this month, then the amounts reserved in both.
     pub(super) fn spent(&mut self, payer: &Payer, ms: u64) -> [Money; 4] {
-        let now = Period::of(ms);
+        let now = Period::from_ms(ms);
         let account = self.account(payer);
-        let (day, month) = (*account.day.at(now.day), *account.month.at(now.month));
+        let (day, month) = (
+            *account.day.roll_to(now.day),
+            *account.month.roll_to(now.month),
+        );
         [day.spent, month.spent, day.reserved, month.reserved]
     }
 
-    /// Money that is reserved, over all accounts.
+    /// Returns the amount reserved over all accounts.
     pub(super) fn reserved(&self) -> Money {
         self.all.values().fold(Money::ZERO, |sum, account| {
             sum.plus(account.day.reserved).plus(account.month.reserved)
         })
     }
 
-    /// Lets go of accounts that nothing was spent from this month, where there are too many; once a
-    /// month.
+    /// Removes accounts without spending in this month if there are too many; at most once a month.
     fn sweep(&mut self, month: Month) {
-        if self.all.len() >= MOST && self.swept < month {
+        if self.all.len() >= MAX_ACCOUNTS && self.swept < month {
             self.swept = month;
             self.all
+                // A reservation belongs to a running stream, which settles on this account.
                 .retain(|_, it| it.month.period >= month || !it.month.reserved.is_zero());
         }
     }
 
     fn account(&mut self, payer: &Payer) -> &mut Account {
-        if self.all.len() >= MOST && !self.all.contains_key(payer) {
+        if self.all.len() >= MAX_ACCOUNTS && !self.all.contains_key(payer) {
+            // The shared account has the key of a user with neither key nor name.
             return self
                 .all
                 .entry(Payer::User {
@@ -255,8 +269,8 @@ impl Accounts {
     }
 }
 
-/// Whether a period has so much left.
-fn look<P: Copy + Ord + Default>(
+/// Checks whether the budget of a period covers a request.
+fn check<P: Copy + Ord + Default>(
     fill: &Fill<P>,
     budget: Option<Money>,
     (prompt, cost): (Money, Money),
@@ -264,11 +278,12 @@ fn look<P: Copy + Ord + Default>(
     left: impl Fn() -> Duration,
 ) -> Result<(), Exceeded> {
     let Some(most) = budget else { return Ok(()) };
-    // Never more than there is: a request that may cost the whole budget is let in while nothing of
-    // it is used.
+    // A request that may cost more than the whole budget is admitted while nothing of the budget is
+    // used.
     let cost = cost.min(most);
+    // `spent >= most`: a budget that is used up refuses requests without a cost too.
     if prompt > most {
-        Err(Exceeded::TooDear(scope, period))
+        Err(Exceeded::TooExpensive(scope, period))
     } else if fill.spent >= most || fill.spent.plus(cost) > most {
         Err(Exceeded::Spent(scope, period, left()))
     } else if fill.used().plus(cost) > most {
@@ -278,28 +293,30 @@ fn look<P: Copy + Ord + Default>(
     }
 }
 
-/// That budget, where a stream costs more than others have left of it.
-fn outgrows<P: Copy + Ord + Default>(
+/// Returns the overrun if a stream costs more than others have left of the budget.
+fn check_overrun<P: Copy + Ord + Default>(
     others: &Fill<P>,
     budget: Option<Money>,
     costs: Money,
     (scope, period): (&'static str, &'static str),
     left: impl Fn() -> Duration,
-) -> Option<Outgrown> {
+) -> Option<Overrun> {
     let most = budget?;
     let is_spent = others.spent.plus(costs) > most;
-    (others.used().plus(costs) > most).then(|| Outgrown {
+    (others.used().plus(costs) > most).then(|| Overrun {
         scope,
         period,
         left: is_spent.then(left),
     })
 }
 
-/// Of two refusals the one that stands longer.
-fn worse(one: Exceeded, other: Exceeded) -> Exceeded {
+/// Returns the refusal that lasts longer.
+fn longer_refusal(one: Exceeded, other: Exceeded) -> Exceeded {
     let weight = |it: &Exceeded| match it {
-        Exceeded::TooDear(..) => Duration::MAX,
+        // No wait ever helps.
+        Exceeded::TooExpensive(..) => Duration::MAX,
         Exceeded::Spent(_, _, left) => *left,
+        // Another stream may end at any moment.
         Exceeded::Reserved(..) => Duration::ZERO,
     };
     if weight(&other) >= weight(&one) {
@@ -321,8 +338,9 @@ fn warn<P>(
     if percent < warn_at {
         return;
     }
+    // Logged once per period, returned to every client.
     if !std::mem::replace(&mut fill.warned, true) {
-        tracing::warn!(limit = scope, of = payer.name(), period, percent, budget = %most, "a budget is nearly spent");
+        tracing::warn!(limit = scope, of = payer.name(), period, percent, budget = %most, "a budget is nearly spent: requests are refused once it is");
     }
     warnings.push(Warning {
         scope,
@@ -362,7 +380,7 @@ mod tests {
     }
 
     fn at(day: &str, hours: u64) -> u64 {
-        day.parse::<Day>().unwrap().begin() + hours * HOUR
+        day.parse::<Day>().unwrap().start_ms() + hours * HOUR
     }
 
     #[test]
@@ -379,7 +397,7 @@ mod tests {
             Err(Exceeded::Reserved("key", "day"))
         );
         for _ in 0..10 {
-            accounts.settle(&payers, Period::of(now), money("0.1"), money("0.01"));
+            accounts.settle(&payers, Period::from_ms(now), money("0.1"), money("0.01"));
         }
         assert_eq!(
             accounts.spent(&key(), now),
@@ -387,7 +405,7 @@ mod tests {
         );
         assert!(
             accounts.reserve(&payers, cost, now).is_ok(),
-            "what was not used is there again"
+            "the unused amount is available again"
         );
     }
 
@@ -399,9 +417,9 @@ mod tests {
             (team(), Some("10"), Some("10")),
             (key(), Some("1"), Some("10")),
         ]);
-        accounts.settle(&both, Period::of(now), Money::ZERO, money("1"));
+        accounts.settle(&both, Period::from_ms(now), Money::ZERO, money("1"));
         for _ in 0..5 {
-            let left = Day::left(now);
+            let left = Day::until_next(now);
             assert_eq!(
                 accounts.reserve(&both, (Money::ZERO, money("0.1")), now),
                 Err(Exceeded::Spent("key", "day", left))
@@ -423,12 +441,12 @@ mod tests {
             );
             let cost = (Money::ZERO, money("0.6"));
             let morning = at(last, 1);
-            accounts.settle(&payers, Period::of(morning), Money::ZERO, money("1"));
+            accounts.settle(&payers, Period::from_ms(morning), Money::ZERO, money("1"));
             let refused = accounts.reserve(&payers, cost, morning);
             assert_eq!(
                 refused,
-                Err(Exceeded::Spent("key", "month", Month::left(morning))),
-                "both are spent: the longer wait is told"
+                Err(Exceeded::Spent("key", "month", Month::until_next(morning))),
+                "both are spent: the longer wait is reported"
             );
             assert_eq!(accounts.spent(&key(), at(next, 0)), [Money::ZERO; 4]);
             assert!(accounts.reserve(&payers, cost, at(next, 0)).is_ok());
@@ -439,7 +457,7 @@ mod tests {
         );
         accounts.settle(
             &payers,
-            Period::of(at("2026-11-26", 1)),
+            Period::from_ms(at("2026-11-26", 1)),
             Money::ZERO,
             money("1"),
         );
@@ -469,14 +487,19 @@ mod tests {
             accounts
                 .reserve(&payers, (Money::ZERO, money("0.9")), morning)
                 .is_ok(),
-            "yesterday's reservation is not today's"
+            "yesterday's reservation does not count today"
         );
-        accounts.settle(&payers, Period::of(evening), money("0.9"), money("0.5"));
+        accounts.settle(
+            &payers,
+            Period::from_ms(evening),
+            money("0.9"),
+            money("0.5"),
+        );
         assert_eq!(
             accounts.spent(&key(), morning),
             [Money::ZERO, money("0.5"), money("0.9"), money("0.9")]
         );
-        // The clock goes back: nothing that was spent is forgotten.
+        // A clock that goes back must not forget spending.
         assert_eq!(
             accounts.spent(&key(), evening),
             [Money::ZERO, money("0.5"), money("0.9"), money("0.9")]
@@ -484,12 +507,12 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_may_cost_it_all_is_let_in_alone_and_a_prompt_that_does_never() {
+    fn a_request_over_the_whole_budget_is_admitted_alone_but_not_such_a_prompt() {
         let (mut accounts, payers) = (Accounts::default(), payers(&[(key(), Some("1"), None)]));
         let now = at("2026-11-26", 1);
         assert_eq!(
             accounts.reserve(&payers, (money("1.01"), money("9")), now),
-            Err(Exceeded::TooDear("key", "day"))
+            Err(Exceeded::TooExpensive("key", "day"))
         );
         assert!(
             accounts
@@ -506,12 +529,12 @@ mod tests {
         );
     }
 
-    fn outgrown(
+    fn overrun(
         scope: &'static str,
         period: &'static str,
         left: Option<Duration>,
-    ) -> Result<(), Outgrown> {
-        Err(Outgrown {
+    ) -> Result<(), Overrun> {
+        Err(Overrun {
             scope,
             period,
             left,
@@ -519,7 +542,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stream_outgrows_is_reserved_and_others_see_it() {
+    fn a_raised_reservation_counts_for_other_requests() {
         let (mut accounts, payers) = (
             Accounts::default(),
             payers(&[(key(), Some("1"), Some("9"))]),
@@ -534,7 +557,7 @@ mod tests {
         assert_eq!(
             raise(&mut accounts, "0.3", "0.2"),
             Ok(()),
-            "less than is reserved"
+            "less than the reserved amount"
         );
         assert_eq!(raise(&mut accounts, "0.3", "0.5"), Ok(()));
         assert_eq!(
@@ -542,24 +565,28 @@ mod tests {
             Err(Exceeded::Reserved("key", "day")),
             "0.8 of 1 are reserved"
         );
-        assert_eq!(raise(&mut accounts, "0.5", "0.7"), Ok(()), "all of it");
+        assert_eq!(
+            raise(&mut accounts, "0.5", "0.7"),
+            Ok(()),
+            "exactly the rest of the budget"
+        );
         assert_eq!(
             raise(&mut accounts, "0.7", "0.8"),
-            outgrown("key", "day", None),
-            "the rest is the other's"
+            overrun("key", "day", None),
+            "the rest is reserved for the other stream"
         );
         assert_eq!(
             accounts.spent(&key(), now),
             [Money::ZERO, Money::ZERO, money("1.1"), money("1.1")],
-            "it is owed all the same"
+            "the amount is owed all the same"
         );
-        accounts.settle(&payers, Period::of(now), money("0.3"), money("0.3"));
+        accounts.settle(&payers, Period::from_ms(now), money("0.3"), money("0.3"));
         assert_eq!(
             raise(&mut accounts, "0.8", "0.8"),
-            outgrown("key", "day", Some(Day::left(now))),
+            overrun("key", "day", Some(Day::until_next(now))),
             "the rest is spent"
         );
-        accounts.settle(&payers, Period::of(now), money("0.8"), money("0.8"));
+        accounts.settle(&payers, Period::from_ms(now), money("0.8"), money("0.8"));
         assert_eq!(
             accounts.spent(&key(), now),
             [money("1.1"), money("1.1"), Money::ZERO, Money::ZERO]
@@ -567,7 +594,7 @@ mod tests {
     }
 
     #[test]
-    fn every_budget_is_outgrown_for_itself_and_the_longest_is_told() {
+    fn each_budget_is_checked_and_the_longest_overrun_is_reported() {
         let now = at("2026-11-26", 1);
         let user = || Payer::User {
             key: "web".into(),
@@ -589,11 +616,11 @@ mod tests {
             );
             assert_eq!(
                 spent(&[rich.clone(), (payer.clone(), Some("1"), None)], "1.01"),
-                outgrown(scope, "day", Some(Day::left(now)))
+                overrun(scope, "day", Some(Day::until_next(now)))
             );
             assert_eq!(
                 spent(&[(payer, None, Some("1")), rich], "1.01"),
-                outgrown(scope, "month", Some(Month::left(now)))
+                overrun(scope, "month", Some(Month::until_next(now)))
             );
         }
         let several = [
@@ -603,17 +630,17 @@ mod tests {
         ];
         assert_eq!(
             spent(&several, "1.5"),
-            outgrown("key", "month", Some(Month::left(now)))
+            overrun("key", "month", Some(Month::until_next(now)))
         );
         assert_eq!(
             spent(&[(Payer::Global, None, None), (key(), None, None)], "9999"),
             Ok(()),
-            "nobody has a budget"
+            "no budget is set"
         );
     }
 
     #[test]
-    fn a_stream_that_was_let_in_alone_ends_with_its_budget() {
+    fn a_stream_admitted_alone_is_cut_at_its_budget() {
         let (mut accounts, payers) = (Accounts::default(), payers(&[(key(), None, Some("1"))]));
         let now = at("2026-11-26", 1);
         accounts
@@ -623,17 +650,17 @@ mod tests {
             accounts.raise(&payers, (now, now), (money("9"), money("1"))),
             Ok(())
         );
-        let left = Some(Month::left(now));
+        let left = Some(Month::until_next(now));
         assert_eq!(
             accounts.raise(&payers, (now, now), (money("9"), money("1.1"))),
-            outgrown("key", "month", left)
+            overrun("key", "month", left)
         );
-        accounts.settle(&payers, Period::of(now), money("9"), money("1.1"));
+        accounts.settle(&payers, Period::from_ms(now), money("9"), money("1.1"));
         assert_eq!(accounts.reserved(), Money::ZERO);
     }
 
     #[test]
-    fn a_period_that_is_over_ends_no_stream_and_takes_nothing() {
+    fn a_past_period_cuts_no_stream_and_records_nothing() {
         let (mut accounts, payers) = (
             Accounts::default(),
             payers(&[(key(), Some("1"), Some("2"))]),
@@ -651,12 +678,17 @@ mod tests {
             accounts.spent(&key(), morning),
             [Money::ZERO, Money::ZERO, Money::ZERO, money("1.5")]
         );
-        let left = Some(Month::left(morning));
+        let left = Some(Month::until_next(morning));
         assert_eq!(
             accounts.raise(&payers, (evening, morning), (money("1.5"), money("2.5"))),
-            outgrown("key", "month", left)
+            overrun("key", "month", left)
         );
-        accounts.settle(&payers, Period::of(evening), money("2.5"), money("2.5"));
+        accounts.settle(
+            &payers,
+            Period::from_ms(evening),
+            money("2.5"),
+            money("2.5"),
+        );
         assert_eq!(
             accounts.spent(&key(), morning),
             [Money::ZERO, money("2.5"), Money::ZERO, Money::ZERO]
@@ -664,13 +696,13 @@ mod tests {
     }
 
     #[test]
-    fn warnings_come_from_their_share_on() {
+    fn warnings_begin_at_their_share() {
         let (mut accounts, payers) = (
             Accounts::default(),
             payers(&[(key(), Some("1"), Some("10"))]),
         );
         let now = at("2026-11-26", 1);
-        accounts.settle(&payers, Period::of(now), Money::ZERO, money("0.799"));
+        accounts.settle(&payers, Period::from_ms(now), Money::ZERO, money("0.799"));
         assert_eq!(
             accounts
                 .reserve(&payers, (Money::ZERO, Money::ZERO), now)
@@ -678,7 +710,7 @@ mod tests {
                 .len(),
             0
         );
-        accounts.settle(&payers, Period::of(now), Money::ZERO, money("0.038"));
+        accounts.settle(&payers, Period::from_ms(now), Money::ZERO, money("0.038"));
         let warned = accounts
             .reserve(&payers, (Money::ZERO, Money::ZERO), now)
             .unwrap();

@@ -1,8 +1,9 @@
 //! The bill of one generation: reserved, begun, settled.
 //!
-//! Invariants: dropped before it began, a reservation is given back; begun, it is settled once —
-//! where nobody did (a bug of ours), what was reserved is charged. A reservation is never less than
-//! what has been streamed costs, a moment late; it is given back as it was raised.
+//! Invariants: a reservation dropped before its generation begins is given back; a bill is settled
+//! once, and if it is dropped unsettled (a bug of ours), the reserved amount is charged. A
+//! reservation follows the cost of what has been streamed, a moment late, and is given back at its
+//! raised amount.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::accounts::Payers;
 use super::period::now_ms;
-use super::row::{Row, cut};
+use super::row::{Row, truncate};
 use super::{Customer, Estimate, Ledger, Period, Warning, refusal};
 use crate::model::event::{End, Reason};
 use crate::model::fault::{Code, Fault};
@@ -20,64 +21,64 @@ use crate::model::ids::StreamId;
 use crate::model::money::Money;
 use crate::model::target::Target;
 
-/// Output that may be on its way before budgets hear of it, bytes: 64 tokens, as for limits.
-const STEP: u64 = 256;
+/// Output that may stream before budgets are checked again, bytes: 64 tokens, as for limits.
+const OUTPUT_STEP: u64 = 256;
 
-/// Money that is reserved for a generation.
+/// An amount reserved for a generation.
 #[derive(Debug)]
 pub struct BudgetReservation {
     pub(super) ledger: Arc<Ledger>,
     pub(super) payers: Payers,
     pub(super) customer: Customer,
-    /// Milliseconds since 1970.
+    /// Time of the reservation, milliseconds since 1970.
     pub(super) began: u64,
     pub(super) estimate: Estimate,
-    /// What is reserved of every budget.
+    /// The amount reserved on every budget.
     pub(super) reserved: Money,
-    /// It may cost so much before any budget has to be asked.
-    pub(super) safe: Money,
-    /// It is ended when a budget does not hold it any more.
+    /// Cost up to which no budget has to be checked.
+    pub(super) unchecked_cost: Money,
+    /// The stream ends when a budget does not cover it any more.
     pub(super) cut: bool,
-    /// The budgets that are nearly spent.
+    /// Warnings about budgets that are nearly spent.
     pub warnings: SmallVec<[Warning; 1]>,
-    pub(super) over: bool,
+    pub(super) settled: bool,
 }
 
-/// A generation that begins.
+/// The properties of a generation that begins.
 #[derive(Debug)]
 pub struct Begun<'a> {
-    /// The stream.
+    /// Id of the stream.
     pub stream: &'a StreamId,
-    /// The dialect it was asked in.
+    /// Name of the dialect of the request.
     pub dialect: &'static str,
-    /// The model asked for.
+    /// The model name that the client asked for.
     pub model: &'a str,
-    /// The estimate of its prompt's tokens.
+    /// Estimated number of tokens of the prompt.
     pub input_estimate: u64,
 }
 
-/// How a generation ended.
+/// The end of a generation, as needed for its settlement.
 #[derive(Debug)]
 pub struct Settlement<'a> {
-    /// How its journal ended, with what it used in the end.
+    /// The end of its journal, with its final usage.
     pub end: &'a End,
-    /// How it failed.
+    /// The failure, if it failed.
     pub fault: Option<&'a Fault>,
-    /// The target that answered, or was asked last.
+    /// The target that answered, or the last one asked.
     pub target: Option<&'a Target>,
-    /// How many requests went upstream.
+    /// Number of requests sent upstream.
     pub attempts: u32,
-    /// Until the first content.
+    /// Time until the first content.
     pub first_content: Option<Duration>,
-    /// Until the end.
+    /// Time until the end.
     pub took: Duration,
 }
 
 impl BudgetReservation {
-    /// The generation begins: its row is in the ledger from now on.
+    /// Begins the generation: writes its row to the ledger.
     #[must_use]
     pub fn begin(mut self, begun: &Begun<'_>) -> Bill {
-        let text = |text: Option<bytestring::ByteString>| text.map(|it| cut(&it));
+        let text = |text: Option<bytestring::ByteString>| text.map(|it| truncate(&it));
         let Customer { key, team, user } = std::mem::take(&mut self.customer);
         let row = Row {
             id: Cow::Owned(begun.stream.as_str().to_owned()),
@@ -86,47 +87,56 @@ impl BudgetReservation {
             team: text(team),
             user: text(user),
             dialect: Cow::Borrowed(begun.dialect),
-            model: cut(begun.model),
+            model: truncate(begun.model),
             status: Cow::Borrowed("running"),
             input_tokens: Some(begun.input_estimate),
             estimated: true,
+            // Until the settlement the reserved amount is the cost: after a crash it is charged.
             cost: self.estimate.priced.then_some(self.estimate.cost),
             ..Row::default()
         };
         self.ledger.write(&row);
         Bill {
             written: self.reserved,
-            hold: self,
+            reservation: self,
             row,
-            heard: 0,
+            unchecked_bytes: 0,
         }
     }
 
-    /// Has all of what it costs by now reserved.
+    /// Raises the reservation to the cost so far.
     fn raise(&mut self, costs: Money) -> Result<(), Box<Fault>> {
-        if costs <= self.safe {
+        // The reservation covers it within every budget: no lock is needed.
+        if costs <= self.unchecked_cost {
             return Ok(());
         }
-        let held = self
+        let covered = self
             .ledger
             .raise(&self.payers, self.began, (self.reserved, costs));
         self.reserved = self.reserved.max(costs);
-        match held {
-            Err(outgrown) if self.cut => Err(Box::new(refusal::cut(outgrown))),
+        // With `on_exceeded = "finish"` the stream runs on beyond its budget.
+        match covered {
+            Err(overrun) if self.cut => Err(Box::new(refusal::cut(overrun))),
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     fn settle(&mut self, cost: Money) {
-        if !std::mem::replace(&mut self.over, true) {
-            self.ledger
-                .settle(&self.payers, Period::of(self.began), self.reserved, cost);
+        // Settled once: the drop that follows must not settle again.
+        if !std::mem::replace(&mut self.settled, true) {
+            self.ledger.settle(
+                &self.payers,
+                Period::from_ms(self.began),
+                self.reserved,
+                cost,
+            );
         }
     }
 }
 
 impl Drop for BudgetReservation {
     fn drop(&mut self) {
+        // Without effect if its bill has settled it.
         self.settle(Money::ZERO);
     }
 }
@@ -134,58 +144,58 @@ impl Drop for BudgetReservation {
 /// The bill of a generation that has begun.
 #[derive(Debug)]
 pub struct Bill {
-    hold: BudgetReservation,
+    reservation: BudgetReservation,
     row: Row<'static>,
-    /// What its last row in the ledger says that it costs.
+    /// The cost in its last row in the ledger.
     written: Money,
-    /// Up to so many bytes of output nothing is to be done.
-    heard: u64,
+    /// Bytes of output up to which nothing has to be done.
+    unchecked_bytes: u64,
 }
 
 impl Bill {
-    /// Hears how much output there is, bytes; what all of it `costs` is asked now and then. Cheap
-    /// enough for every token.
+    /// Records the total output so far, bytes. `costs` computes the cost of all of it and is called
+    /// only from time to time. Cheap enough for every token.
     ///
     /// # Errors
-    /// 429 when a budget does not hold that any more, and the stream is to end then
+    /// 429 when a budget does not cover the stream any more and the stream is to end then
     /// (`on_exceeded = "cut"`).
-    pub fn streamed(
+    pub fn record_output(
         &mut self,
         bytes: u64,
         costs: impl FnOnce() -> Option<Money>,
     ) -> Result<(), Box<Fault>> {
-        if bytes > self.heard {
-            self.keep_up(bytes, costs())
+        if bytes > self.unchecked_bytes {
+            self.check_budgets(bytes, costs())
         } else {
             Ok(())
         }
     }
 
     #[cold]
-    fn keep_up(&mut self, bytes: u64, costs: Option<Money>) -> Result<(), Box<Fault>> {
+    fn check_budgets(&mut self, bytes: u64, costs: Option<Money>) -> Result<(), Box<Fault>> {
         let Some(costs) = costs else {
-            // Its target has no price, and no other one answers now.
-            self.heard = u64::MAX;
+            // The target has no price, and after the first content no other one answers.
+            self.unchecked_bytes = u64::MAX;
             return Ok(());
         };
-        self.heard = bytes.saturating_add(STEP);
-        let held = self.hold.raise(costs);
-        // Not at every step: what a crash leaves to be charged is half of it at the least.
-        if self.hold.reserved > self.written.plus(self.written) {
-            self.written = self.hold.reserved;
+        self.unchecked_bytes = bytes.saturating_add(OUTPUT_STEP);
+        let covered = self.reservation.raise(costs);
+        // Only when it has doubled: after a crash at least half of the cost is charged.
+        if self.reservation.reserved > self.written.plus(self.written) {
+            self.written = self.reservation.reserved;
             self.row.cost = Some(self.written);
-            self.hold.ledger.write(&self.row);
+            self.reservation.ledger.write(&self.row);
         }
-        held
+        covered
     }
 
-    /// Charges what was used, and writes the row.
+    /// Charges the actual cost and writes the final row.
     pub fn settle(mut self, it: &Settlement<'_>) {
         let used = it.end.usage.unwrap_or_default();
         let row = Row {
             ended: Some(now_ms()),
-            provider: it.target.map(|target| cut(&target.provider.name)),
-            target: it.target.map(|target| cut(&target.model)),
+            provider: it.target.map(|target| truncate(&target.provider.name)),
+            target: it.target.map(|target| truncate(&target.model)),
             status: Cow::Borrowed(it.end.reason.outcome()),
             reason: Some(Cow::Borrowed(it.end.reason.name())),
             code: it.fault.map(|fault| Cow::Borrowed(fault.code.as_str())),
@@ -205,17 +215,18 @@ impl Bill {
     }
 
     fn close(&mut self, row: &Row<'_>) {
-        self.hold.settle(row.cost.unwrap_or_default());
-        self.hold.ledger.write(row);
+        self.reservation.settle(row.cost.unwrap_or_default());
+        self.reservation.ledger.write(row);
     }
 }
 
 impl Drop for Bill {
     fn drop(&mut self) {
-        if !self.hold.over {
+        if !self.reservation.settled {
             let row = unsettled(std::mem::take(&mut self.row), Code::InternalError.as_str());
             let row = Row {
-                cost: row.cost.map(|_| self.hold.reserved),
+                // The reservation may have grown since the last row was written.
+                cost: row.cost.map(|_| self.reservation.reserved),
                 ..row
             };
             self.close(&row);
@@ -223,7 +234,7 @@ impl Drop for Bill {
     }
 }
 
-/// The row of a stream whose end nobody has seen: charged what was reserved.
+/// Returns the final row of a stream whose end is unknown: it is charged with the reserved amount.
 pub(super) fn unsettled<'a>(row: Row<'a>, code: &'static str) -> Row<'a> {
     Row {
         ended: Some(now_ms()),

@@ -1,8 +1,8 @@
-//! The ledger's folder: a file of JSON lines for each month, and who may write it.
+//! The ledger's folder: one file of JSON lines for each month, and the lock for writing.
 //!
-//! Invariants: one process writes (a lock that ends with it); folders are for this user alone
-//! (0700), files as well (0600); a line is whole once its line break is there, and what is behind
-//! the last one is no line.
+//! Invariants: one process writes (the lock ends with it); folders are readable by this user only
+//! (0700), files as well (0600); a line is complete once its line break is written, and bytes after
+//! the last line break are ignored.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
@@ -12,44 +12,44 @@ use std::path::{Path, PathBuf};
 use super::period::Month;
 use super::row::Row;
 
-/// The folder of the months, below `data_dir`.
+/// Folder of the months' files, below `data_dir`.
 const FOLDER: &str = "ledger";
-/// The file that a process holds locked as long as it writes.
+/// File that a process keeps locked while it writes.
 const LOCK: &str = "lock";
-/// How the name of a month's file ends.
-const ENDING: &str = ".jsonl";
-/// The longest line that is read: more than any row.
-const LONGEST: u64 = 64 * 1024;
+/// Extension of the months' files.
+const EXTENSION: &str = ".jsonl";
+/// Maximum length of a line that is read, bytes: more than any row.
+const MAX_LINE_BYTES: u64 = 64 * 1024;
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileProblem {
-    /// Something went wrong with a file or folder.
-    #[error("data_dir: {what} {path}: {error}", path = path.display())]
+    /// An operation on a file or folder failed.
+    #[error("data_dir: {action} {path}: {error}", path = path.display())]
     Io {
-        /// What was tried.
-        what: &'static str,
-        /// With what.
+        /// The operation.
+        action: &'static str,
+        /// The file or folder.
         path: PathBuf,
-        /// What happened.
+        /// The cause.
         error: io::Error,
     },
-    /// Another process writes here.
-    #[error("data_dir: another sluicegate uses {path}: stop it, or give each process a folder of its own", path = .0.display())]
+    /// Another process writes to this folder.
+    #[error("data_dir: another sluicegate uses {path}: stop it, or give each process its own folder", path = .0.display())]
     InUse(PathBuf),
 }
 
 impl FileProblem {
-    pub(super) fn new(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn new(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io {
-            what,
+            action,
             path: path.to_owned(),
             error,
         }
     }
 }
 
-/// The folder, held for writing.
+/// The folder, locked for writing.
 #[derive(Debug)]
 pub struct Files {
     folder: PathBuf,
@@ -57,10 +57,10 @@ pub struct Files {
 }
 
 impl Files {
-    /// Makes the folder ready and takes it for this process.
+    /// Creates the folder if needed and locks it for this process.
     ///
     /// # Errors
-    /// When it cannot be made or used, or another process has it.
+    /// When it cannot be created or used, or another process holds the lock.
     pub fn open(data_dir: &Path) -> Result<Self, FileProblem> {
         let folder = data_dir.join(FOLDER);
         DirBuilder::new()
@@ -69,6 +69,7 @@ impl Files {
             .create(&folder)
             .map_err(FileProblem::new("cannot make", &folder))?;
         let path = data_dir.join(LOCK);
+        // Opened without truncating: another process may hold the lock.
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -76,6 +77,7 @@ impl Files {
             .mode(0o600)
             .open(&path);
         let lock = lock.map_err(FileProblem::new("cannot open", &path))?;
+        // The system releases this lock when the process ends, even by a crash.
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 folder,
@@ -86,18 +88,18 @@ impl Files {
         }
     }
 
-    /// The months that there are, oldest first.
+    /// Returns the months that have a file, with its path, oldest first.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn months(&self) -> Result<Vec<(Month, PathBuf)>, FileProblem> {
-        list(&self.folder)
+        list_months(&self.folder)
     }
 
-    /// Opens a month's file to be written on, without a last line that was cut short; how long it
-    /// is then, in bytes.
-    pub(super) fn append(&self, month: Month) -> io::Result<(File, u64)> {
-        let path = self.folder.join(format!("{month}{ENDING}"));
+    /// Opens a month's file for appending and removes an incomplete last line. Returns the file and
+    /// its length, bytes.
+    pub(super) fn open_for_append(&self, month: Month) -> io::Result<(File, u64)> {
+        let path = self.folder.join(format!("{month}{EXTENSION}"));
         let fresh = !path.exists();
         let file = OpenOptions::new()
             .create(true)
@@ -106,45 +108,53 @@ impl Files {
             .mode(0o600)
             .open(&path)?;
         if fresh {
-            // Its name is to be there after a crash as well.
+            // The directory entry must survive a crash too.
             File::open(&self.folder)?.sync_all()?;
         }
-        let length = whole(&file)?;
+        let length = complete_len(&file)?;
+        // A crash may have cut the last line short: the next row must begin a line of its own.
         file.set_len(length)?;
         Ok((file, length))
     }
 }
 
-/// The months that are below a `data_dir`, oldest first; none where there is no ledger.
+/// Returns the months that have a file below a `data_dir`, oldest first; empty if there is no
+/// ledger.
 ///
 /// # Errors
 /// When the folder cannot be read.
 pub fn months(data_dir: &Path) -> Result<Vec<(Month, PathBuf)>, FileProblem> {
-    list(&data_dir.join(FOLDER))
+    list_months(&data_dir.join(FOLDER))
 }
 
-fn list(folder: &Path) -> Result<Vec<(Month, PathBuf)>, FileProblem> {
+fn list_months(folder: &Path) -> Result<Vec<(Month, PathBuf)>, FileProblem> {
     let unreadable = || FileProblem::new("cannot read", folder);
     let entries = match fs::read_dir(folder) {
+        // No ledger has been written yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(unreadable())?,
     };
     let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(unreadable())?.path();
-        let month = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_suffix(ENDING)?.parse::<Month>().ok());
+        let month = path.file_name().and_then(|name| {
+            name.to_str()?
+                .strip_suffix(EXTENSION)?
+                .parse::<Month>()
+                .ok()
+        });
+        // Other files in the folder are ignored.
         found.extend(month.map(|month| (month, path)));
     }
     found.sort();
     Ok(found)
 }
 
-/// The length of a file up to its last line break.
-fn whole(file: &File) -> io::Result<u64> {
+/// Returns the length of a file up to and including its last line break, bytes.
+fn complete_len(file: &File) -> io::Result<u64> {
     const BLOCK: usize = 4096;
     let mut block = [0; BLOCK];
+    // Backwards: the last line break is nearly always in the last block.
     let mut end = file.metadata()?.len();
     while end > 0 {
         let start = end.saturating_sub(BLOCK as u64);
@@ -160,35 +170,36 @@ fn whole(file: &File) -> io::Result<u64> {
     Ok(0)
 }
 
-/// Gives every row of a file to `visit`, in order, as far as it was whole when the reading began;
-/// says how many lines were no rows.
+/// Calls `on_row` with every row of a file, in order, up to the last line that was complete when
+/// the reading began. Returns the number of lines that are not rows.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read<E: From<FileProblem>>(
+pub fn read_rows<E: From<FileProblem>>(
     path: &Path,
-    mut context: impl FnMut(Row<'_>) -> Result<(), E>,
+    mut on_row: impl FnMut(Row<'_>) -> Result<(), E>,
 ) -> Result<usize, E> {
     let unreadable = || FileProblem::new("cannot read", path);
     let mut file = File::open(path).map_err(unreadable())?;
-    let length = whole(&file).map_err(unreadable())?;
+    let length = complete_len(&file).map_err(unreadable())?;
     file.seek(SeekFrom::Start(0)).map_err(unreadable())?;
+    // Bounded by the length: another process may append in the meantime.
     let mut reader = BufReader::with_capacity(1 << 18, file.take(length));
     let (mut line, mut damaged, mut skipping) = (Vec::new(), 0, false);
     loop {
         line.clear();
         if (&mut reader)
-            .take(LONGEST)
+            .take(MAX_LINE_BYTES)
             .read_until(b'\n', &mut line)
             .map_err(unreadable())?
             == 0
         {
             return Ok(damaged);
         }
-        // What is longer than any row is passed over, up to its end.
+        // A line longer than any row is skipped up to its end.
         let cut = line.last() != Some(&b'\n');
         match Row::parse(&line) {
-            Ok(row) if !cut && !skipping => context(row)?,
+            Ok(row) if !cut && !skipping => on_row(row)?,
             _ if skipping => {}
             _ => damaged += 1,
         }

@@ -1,6 +1,6 @@
-//! Calendar days and months, in UTC: what budgets are for, and how the ledger's files are named.
+//! Calendar days and months in UTC, the periods of budgets and of the ledger's files.
 //!
-//! Moments are milliseconds since 1970.
+//! Times are milliseconds since 1970.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::{Date, OffsetDateTime};
 
 const DAY_MS: u64 = 86_400_000;
-/// What days are counted from, in Julian days: 1970-01-01.
+/// Day 0, 1970-01-01, as a Julian day number.
 const EPOCH: i32 = 2_440_588;
 
-/// Now.
+/// Returns the current time, milliseconds since 1970.
 #[must_use]
 pub fn now_ms() -> u64 {
     SystemTime::now()
@@ -22,55 +22,56 @@ pub fn now_ms() -> u64 {
         })
 }
 
-/// A day.
+/// A calendar day, counted from 1970-01-01.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(u32);
 
-/// A month.
+/// A calendar month, counted from January of the year 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month(u32);
 
 impl Day {
-    /// The day of that moment.
+    /// Returns the day of a time, milliseconds since 1970.
     #[must_use]
-    pub fn of(ms: u64) -> Self {
+    pub fn from_ms(ms: u64) -> Self {
         Self(u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX))
     }
 
-    /// Until the next one begins.
+    /// Returns the time from `ms` until the next day begins.
     #[must_use]
-    pub const fn left(ms: u64) -> Duration {
+    pub const fn until_next(ms: u64) -> Duration {
         Duration::from_millis(DAY_MS - ms % DAY_MS)
     }
 
-    /// When it begins.
+    /// Returns the time at which the day begins, milliseconds since 1970.
     #[must_use]
-    pub const fn begin(self) -> u64 {
+    pub const fn start_ms(self) -> u64 {
         self.0 as u64 * DAY_MS
     }
 
-    /// Its month.
+    /// Returns the month of the day.
     #[must_use]
     pub fn month(self) -> Month {
-        Month::of(self.begin())
+        Month::from_ms(self.start_ms())
     }
 }
 
 impl Month {
-    /// The month of that moment.
+    /// Returns the month of a time, milliseconds since 1970.
     #[must_use]
-    pub fn of(ms: u64) -> Self {
+    pub fn from_ms(ms: u64) -> Self {
         let date =
             OffsetDateTime::from_unix_timestamp(i64::try_from(ms / 1000).unwrap_or(i64::MAX))
                 .map(OffsetDateTime::date);
+        // A time beyond the calendar is later than every month.
         date.map_or(Self(u32::MAX), |date| {
             Self(date.year().unsigned_abs() * 12 + u32::from(u8::from(date.month())) - 1)
         })
     }
 
-    /// When it begins; `None` behind what calendars know.
+    /// Returns the time at which the month begins, or `None` beyond the range of calendars.
     #[must_use]
-    pub fn begin(self) -> Option<u64> {
+    pub fn start_ms(self) -> Option<u64> {
         let month = u8::try_from(self.0 % 12 + 1)
             .ok()
             .and_then(|month| time::Month::try_from(month).ok())?;
@@ -80,27 +81,28 @@ impl Month {
             .map(|day| day * DAY_MS)
     }
 
-    /// Until the next one begins.
+    /// Returns the time from `ms` until the next month begins.
     #[must_use]
-    pub fn left(ms: u64) -> Duration {
-        let next = Self(Self::of(ms).0.saturating_add(1)).begin();
+    pub fn until_next(ms: u64) -> Duration {
+        let next = Self(Self::from_ms(ms).0.saturating_add(1)).start_ms();
         Duration::from_millis(next.unwrap_or(u64::MAX).saturating_sub(ms))
     }
 }
 
 impl fmt::Display for Month {
-    /// `2026-11`
+    /// Writes `2026-11`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}", self.0 / 12, self.0 % 12 + 1)
     }
 }
 
 impl fmt::Display for Day {
-    /// `2026-11-26`
+    /// Writes `2026-11-26`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let date = i32::try_from(self.0)
             .ok()
             .and_then(|day| Date::from_julian_day(day.checked_add(EPOCH)?).ok());
+        // A day beyond the calendar is written as the last one with four digits.
         let (year, month, day) = date.map_or((9999, 12, 31), |date| {
             (date.year(), u8::from(date.month()), date.day())
         });
@@ -108,23 +110,25 @@ impl fmt::Display for Day {
     }
 }
 
-/// Why a text names no day or month.
+/// The error for a text that is not a day or a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a day like 2026-11-26")]
-pub struct NoDay;
+pub struct InvalidDate;
 
 impl FromStr for Month {
-    type Err = NoDay;
+    type Err = InvalidDate;
 
-    fn from_str(text: &str) -> Result<Self, NoDay> {
+    fn from_str(text: &str) -> Result<Self, InvalidDate> {
+        // A month is valid if its first day is.
         format!("{text}-01").parse().map(Day::month)
     }
 }
 
 impl FromStr for Day {
-    type Err = NoDay;
+    type Err = InvalidDate;
 
-    fn from_str(text: &str) -> Result<Self, NoDay> {
+    fn from_str(text: &str) -> Result<Self, InvalidDate> {
+        // Checked by byte, as parsing the numbers would accept a sign and missing zeros.
         let plain = text.len() == 10
             && text.bytes().enumerate().all(|(at, b)| {
                 if at == 4 || at == 7 {
@@ -139,21 +143,22 @@ impl FromStr for Day {
         let (Some(year), Some(month), Some(day), true) =
             (numbers.next(), numbers.next(), numbers.next(), plain)
         else {
-            return Err(NoDay);
+            return Err(InvalidDate);
         };
         let month = u8::try_from(month)
             .ok()
             .and_then(|month| time::Month::try_from(month).ok())
-            .ok_or(NoDay)?;
+            .ok_or(InvalidDate)?;
         let date = Date::from_calendar_date(
             i32::from(year),
             month,
-            u8::try_from(day).map_err(|_| NoDay)?,
+            u8::try_from(day).map_err(|_| InvalidDate)?,
         )
-        .map_err(|_| NoDay)?;
+        .map_err(|_| InvalidDate)?;
+        // Days before 1970 are rejected.
         u32::try_from(date.to_julian_day() - EPOCH)
             .map(Self)
-            .map_err(|_| NoDay)
+            .map_err(|_| InvalidDate)
     }
 }
 
@@ -161,13 +166,13 @@ impl FromStr for Day {
 mod tests {
     use super::*;
 
-    /// Milliseconds of a moment that day.
+    /// Returns the milliseconds since 1970 of a time on that day.
     fn at(day: &str, hour: u64, minute: u64) -> u64 {
-        day.parse::<Day>().unwrap().begin() + (hour * 60 + minute) * 60_000
+        day.parse::<Day>().unwrap().start_ms() + (hour * 60 + minute) * 60_000
     }
 
     #[test]
-    fn days_and_months_turn_at_midnight_in_utc() {
+    fn days_and_months_begin_at_midnight_utc() {
         for (day, month, next) in [
             ("2026-11-26", "2026-11", "2026-12-01"),
             ("2026-12-31", "2026-12", "2027-01-01"),
@@ -178,30 +183,36 @@ mod tests {
         ] {
             let last = at(day, 23, 59) + 59_999;
             assert_eq!(
-                (Day::of(last).to_string(), Month::of(last).to_string()),
+                (
+                    Day::from_ms(last).to_string(),
+                    Month::from_ms(last).to_string()
+                ),
                 (day.to_owned(), month.to_owned())
             );
-            assert_eq!(Day::left(last), Duration::from_millis(1));
+            assert_eq!(Day::until_next(last), Duration::from_millis(1));
             assert_eq!(
-                Day::left(at(day, 0, 0)),
+                Day::until_next(at(day, 0, 0)),
                 Duration::from_millis(DAY_MS),
-                "a whole day is left at its first moment"
+                "a whole day remains at its first moment"
             );
             assert_eq!(
-                Month::left(last),
+                Month::until_next(last),
                 Duration::from_millis(at(next, 0, 0) - last)
             );
-            assert_eq!(Day::of(last + 1), Day(Day::of(last).0 + 1));
-            assert_eq!(Month::of(at(next, 0, 0)).begin(), Some(at(next, 0, 0)));
+            assert_eq!(Day::from_ms(last + 1), Day(Day::from_ms(last).0 + 1));
+            assert_eq!(
+                Month::from_ms(at(next, 0, 0)).start_ms(),
+                Some(at(next, 0, 0))
+            );
         }
         assert_eq!(
             "2028-02".parse::<Month>().unwrap(),
-            Month::of(at("2028-02-29", 12, 0))
+            Month::from_ms(at("2028-02-29", 12, 0))
         );
     }
 
     #[test]
-    fn what_is_no_day_is_refused() {
+    fn invalid_dates_are_rejected() {
         for text in [
             "",
             "2026-11",
@@ -214,20 +225,20 @@ mod tests {
             "2026-11-1 ",
             "1969-12-31",
         ] {
-            assert_eq!(text.parse::<Day>(), Err(NoDay), "{text}");
+            assert_eq!(text.parse::<Day>(), Err(InvalidDate), "{text}");
         }
         for text in ["", "2026", "2026-00", "2026-1", "x"] {
-            assert_eq!(text.parse::<Month>(), Err(NoDay), "{text}");
+            assert_eq!(text.parse::<Month>(), Err(InvalidDate), "{text}");
         }
     }
 
     #[test]
-    fn the_last_moment_is_no_panic() {
+    fn the_largest_time_does_not_panic() {
         let _ = (
-            Day::of(u64::MAX).to_string(),
-            Month::of(u64::MAX).to_string(),
-            Month::of(u64::MAX).begin(),
+            Day::from_ms(u64::MAX).to_string(),
+            Month::from_ms(u64::MAX).to_string(),
+            Month::from_ms(u64::MAX).start_ms(),
         );
-        let _ = (Day::left(u64::MAX), Month::left(u64::MAX));
+        let _ = (Day::until_next(u64::MAX), Month::until_next(u64::MAX));
     }
 }

@@ -1,8 +1,8 @@
-//! What the ledger says, for people and their spreadsheets: every row, or sums.
+//! Reports from the ledger for people and spreadsheets: every row, or sums.
 //!
-//! Invariants: it reads while another process writes; what is not settled yet is a row that runs;
-//! sums are of rows as they are told, so that both agree. Cells of CSV that a spreadsheet would
-//! take for a formula begin with an apostrophe.
+//! Invariants: a report can be made while another process writes; a stream that is not settled is
+//! reported as running; sums add exactly the rows that are reported, so that both agree. CSV cells
+//! that a spreadsheet would take for a formula begin with an apostrophe.
 
 mod columns;
 mod table;
@@ -18,49 +18,49 @@ use crate::model::money::Money;
 use columns::Column;
 use table::Table;
 
-/// What is asked for.
+/// The parameters of a report.
 #[derive(Debug, Clone, Default)]
-pub struct Question {
-    /// From this day on.
+pub struct ReportQuery {
+    /// First day, inclusive.
     pub from: Option<Day>,
-    /// To this day, which counts.
+    /// Last day, inclusive.
     pub to: Option<Day>,
-    /// Sums by this; else every row.
-    pub by: Option<By>,
-    /// The form.
+    /// Groups of the sums; `None` reports every row.
+    pub by: Option<GroupBy>,
+    /// Output format.
     pub format: Format,
 }
 
-/// What sums are made by.
+/// The property that sums are grouped by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
+pub enum GroupBy {
     /// The virtual key.
     Key,
     /// The team.
     Team,
-    /// The end user (and key).
+    /// The end user, together with the key.
     User,
-    /// The model asked for.
+    /// The model name that was asked for.
     Model,
     /// The target that answered.
     Target,
-    /// The day it began, UTC.
+    /// The day on which the stream began, UTC.
     Day,
-    /// The month it began, UTC.
+    /// The month in which the stream began, UTC.
     Month,
 }
 
-/// A form.
+/// An output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
-    /// RFC 4180, with a line of names.
+    /// CSV as in RFC 4180, with a header line.
     #[default]
     Csv,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why there is no report.
+/// Why a report cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportProblem {
     /// The ledger cannot be read.
@@ -71,29 +71,29 @@ pub enum ReportProblem {
     Write(#[from] io::Error),
 }
 
-/// Writes the report; says how many lines of the ledger were no rows.
+/// Writes the report. Returns the number of ledger lines that are not rows.
 ///
 /// # Errors
-/// When the ledger cannot be read or the report not be written.
+/// When the ledger cannot be read or the report cannot be written.
 pub fn write(
     data_dir: &Path,
-    question: &Question,
+    query: &ReportQuery,
     out: &mut dyn Write,
 ) -> Result<usize, ReportProblem> {
-    match question.by {
-        None => write_rows(data_dir, question, out),
-        Some(by) => write_sums(data_dir, question, by, out),
+    match query.by {
+        None => write_rows(data_dir, query, out),
+        Some(by) => write_sums(data_dir, query, by, out),
     }
 }
 
 fn write_rows(
     data_dir: &Path,
-    question: &Question,
+    query: &ReportQuery,
     out: &mut dyn Write,
 ) -> Result<usize, ReportProblem> {
-    let mut table = Table::begin(out, question.format, columns::ROW.iter().map(Column::name))?;
-    let damaged = each(data_dir, question, |row| {
-        Ok(table.line(columns::ROW.iter().map(|column| column.of(row)))?)
+    let mut table = Table::begin(out, query.format, columns::ROW.iter().map(Column::name))?;
+    let damaged = for_each_row(data_dir, query, |row| {
+        Ok(table.line(columns::ROW.iter().map(|column| column.value(row)))?)
     })?;
     table.end()?;
     Ok(damaged)
@@ -101,21 +101,22 @@ fn write_rows(
 
 fn write_sums(
     data_dir: &Path,
-    question: &Question,
-    by: By,
+    query: &ReportQuery,
+    by: GroupBy,
     out: &mut dyn Write,
 ) -> Result<usize, ReportProblem> {
     let mut sums: BTreeMap<[String; 2], Sum> = BTreeMap::new();
-    let damaged = each(data_dir, question, |row| {
+    let damaged = for_each_row(data_dir, query, |row| {
         sums.entry(group(by, row)).or_default().add(row);
         Ok(())
     })?;
     let names: Vec<&str> = group_names(by).iter().copied().chain(Sum::NAMES).collect();
-    let mut table = Table::begin(out, question.format, names.into_iter())?;
+    let mut table = Table::begin(out, query.format, names.into_iter())?;
     for (group, sum) in &sums {
         let groups = group
             .iter()
             .take(group_names(by).len())
+            // An absent key or team is an empty cell, and `null` in JSON.
             .map(|name| Some(name).filter(|name| !name.is_empty()).cloned().into());
         table.line(groups.chain(sum.cells()))?;
     }
@@ -123,69 +124,73 @@ fn write_sums(
     Ok(damaged)
 }
 
-/// Every row of the days asked for, each once: settled ones in the order of their ends, then those
-/// that run.
-fn each(
+/// Calls `on_row` with every row of the requested days, each once: settled rows in the order of
+/// their ends, then running ones. Returns the number of lines that are not rows.
+fn for_each_row(
     data_dir: &Path,
-    question: &Question,
-    mut context: impl FnMut(&Row<'_>) -> Result<(), ReportProblem>,
+    query: &ReportQuery,
+    mut on_row: impl FnMut(&Row<'_>) -> Result<(), ReportProblem>,
 ) -> Result<usize, ReportProblem> {
-    let asked = |row: &Row<'_>| {
-        question.from.is_none_or(|from| row.day() >= from)
-            && question.to.is_none_or(|to| row.day() <= to)
+    let in_range = |row: &Row<'_>| {
+        query.from.is_none_or(|from| row.day() >= from) && query.to.is_none_or(|to| row.day() <= to)
     };
     let mut damaged = 0;
     for (month, path) in files::months(data_dir)? {
-        if question.from.is_some_and(|from| month < from.month())
-            || question.to.is_some_and(|to| month > to.month())
+        // A row is in the file of the month in which its stream began.
+        if query.from.is_some_and(|from| month < from.month())
+            || query.to.is_some_and(|to| month > to.month())
         {
             continue;
         }
         let mut open: HashMap<String, Row<'static>> = HashMap::new();
-        damaged += files::read::<ReportProblem>(&path, |row| {
+        damaged += files::read_rows::<ReportProblem>(&path, |row| {
+            // The opening line comes first: a settled row without one is a repeated line and counts
+            // once.
             if row.ended.is_none() {
                 open.insert(row.id.clone().into_owned(), row.into_owned());
                 Ok(())
-            } else if open.remove(&*row.id).is_some() && asked(&row) {
-                context(&row)
+            } else if open.remove(&*row.id).is_some() && in_range(&row) {
+                on_row(&row)
             } else {
                 Ok(())
             }
         })?;
-        let mut running: Vec<_> = open.into_values().filter(|row| asked(row)).collect();
+        let mut running: Vec<_> = open.into_values().filter(|row| in_range(row)).collect();
+        // The map has no order, and a report must not differ between two runs.
         running.sort_by(|a, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
-        running.iter().try_for_each(&mut context)?;
+        running.iter().try_for_each(&mut on_row)?;
     }
     Ok(damaged)
 }
 
-fn group(by: By, row: &Row<'_>) -> [String; 2] {
+fn group(by: GroupBy, row: &Row<'_>) -> [String; 2] {
     let text =
         |it: &Option<std::borrow::Cow<'_, str>>| it.as_deref().unwrap_or_default().to_owned();
     match by {
-        By::Key => [text(&row.key), String::new()],
-        By::Team => [text(&row.team), String::new()],
-        By::User => [text(&row.key), text(&row.user)],
-        By::Model => [row.model.clone().into_owned(), String::new()],
-        By::Target => [text(&row.provider), text(&row.target)],
-        By::Day => [row.day().to_string(), String::new()],
-        By::Month => [row.month().to_string(), String::new()],
+        GroupBy::Key => [text(&row.key), String::new()],
+        GroupBy::Team => [text(&row.team), String::new()],
+        // With the key: users of different keys may have equal names.
+        GroupBy::User => [text(&row.key), text(&row.user)],
+        GroupBy::Model => [row.model.clone().into_owned(), String::new()],
+        GroupBy::Target => [text(&row.provider), text(&row.target)],
+        GroupBy::Day => [row.day().to_string(), String::new()],
+        GroupBy::Month => [row.month().to_string(), String::new()],
     }
 }
 
-const fn group_names(by: By) -> &'static [&'static str] {
+const fn group_names(by: GroupBy) -> &'static [&'static str] {
     match by {
-        By::Key => &["key"],
-        By::Team => &["team"],
-        By::User => &["key", "user"],
-        By::Model => &["model"],
-        By::Target => &["provider", "target"],
-        By::Day => &["day"],
-        By::Month => &["month"],
+        GroupBy::Key => &["key"],
+        GroupBy::Team => &["team"],
+        GroupBy::User => &["key", "user"],
+        GroupBy::Model => &["model"],
+        GroupBy::Target => &["provider", "target"],
+        GroupBy::Day => &["day"],
+        GroupBy::Month => &["month"],
     }
 }
 
-/// What the rows of one group come to.
+/// The sums over the rows of one group.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     streams: u64,
@@ -225,6 +230,7 @@ impl Sum {
         }
         self.cost = self.cost.plus(row.cost.unwrap_or_default());
         self.estimated += u64::from(row.estimated);
+        // A stream that reached no provider has no price to miss.
         self.unpriced += u64::from(row.cost.is_none() && row.attempts > 0);
     }
 

@@ -1,4 +1,4 @@
-//! What the rows say when the process begins: how much is spent, and which streams a crash cut off.
+//! Restores the spending and the streams that a crash cut off from the rows, at start.
 
 use std::collections::HashMap;
 
@@ -10,22 +10,22 @@ use super::row::Row;
 use super::{Budgets, Customer, Period};
 use crate::model::money::Money;
 
-/// The code of a stream that a crash cut off.
+/// The error code of a stream that a crash cut off.
 const LOST: &str = "lost";
-/// The files that are read, from the newest on: this month's for what is spent, and that before,
-/// whose last streams may have run when the process ended.
-const READ: usize = 2;
+/// Number of files read, newest first: the current month's for the spending, and the one before it,
+/// whose last streams may have been running when the process ended.
+const MONTHS_READ: usize = 2;
 
-/// What was found.
+/// The restored state.
 pub(super) struct Restored {
     pub(super) accounts: Accounts,
-    /// The rows that close what was cut off; they are to be written.
+    /// Rows that close the streams that were cut off; the caller writes them.
     pub(super) lost: Vec<Row<'static>>,
-    /// Lines that were no rows.
+    /// Number of lines that are not rows.
     pub(super) damaged: usize,
 }
 
-/// Reads what has been spent in the month of `now`.
+/// Reads the spending in the month of `now` and the streams that were cut off.
 pub(super) fn restore(files: &Files, budgets: &Budgets, now: u64) -> Result<Restored, FileProblem> {
     let mut found = Restored {
         accounts: Accounts::default(),
@@ -33,21 +33,23 @@ pub(super) fn restore(files: &Files, budgets: &Budgets, now: u64) -> Result<Rest
         damaged: 0,
     };
     let months = files.months()?;
-    for (month, path) in months.iter().skip(months.len().saturating_sub(READ)) {
+    for (month, path) in months.iter().skip(months.len().saturating_sub(MONTHS_READ)) {
         let mut open: HashMap<String, Row<'static>> = HashMap::new();
-        let counts = *month == Month::of(now);
-        found.damaged += files::read::<FileProblem>(path, |row| {
+        // Budgets cover at most a calendar month: older rows are spent and gone.
+        let counts = *month == Month::from_ms(now);
+        found.damaged += files::read_rows::<FileProblem>(path, |row| {
             if row.ended.is_none() {
                 open.insert(row.id.clone().into_owned(), row.into_owned());
                 return Ok(());
             }
-            // A line that came twice counts once.
+            // A line that occurs twice counts once.
             if open.remove(&*row.id).is_some() && counts {
                 charge(&mut found.accounts, budgets, &row);
             }
             Ok(())
         })?;
         let mut lost: Vec<_> = open.into_values().map(|row| unsettled(row, LOST)).collect();
+        // The map has no order: rows are written in the order in which their streams began.
         lost.sort_by(|a, b| (a.began, &a.id).cmp(&(b.began, &b.id)));
         if counts {
             lost.iter()
@@ -68,7 +70,7 @@ fn charge(accounts: &mut Accounts, budgets: &Budgets, row: &Row<'_>) {
     };
     accounts.settle(
         &budgets.payers(&customer),
-        Period::of(row.began),
+        Period::from_ms(row.began),
         Money::ZERO,
         cost,
     );

@@ -1,9 +1,9 @@
-//! A row of the ledger: one generation, who asked for it, and what it came to. No prompt, no
+//! A row of the ledger: one generation, its caller and its cost. It contains no prompt and no
 //! completion.
 //!
-//! Invariants: a row is one line of JSON. It is written when its stream begins, with what is
-//! reserved for it as its cost, again when that has doubled, and in full when it is settled; the
-//! later line counts. Texts that clients choose are cut to a bound.
+//! Invariants: a row is one line of JSON. It is written when its stream begins, with the reserved
+//! amount as its cost; again each time that amount has doubled; and in full when it is settled. The
+//! latest line counts. Texts that clients choose are cut to a bound.
 
 use std::borrow::Cow;
 
@@ -12,118 +12,119 @@ use serde::{Deserialize, Serialize};
 use super::period::{Day, Month};
 use crate::model::money::Money;
 
-/// The bytes of a text that clients choose, at the most.
-const LONGEST: usize = 256;
+/// Maximum length of a text that clients choose, bytes.
+const MAX_TEXT_BYTES: usize = 256;
 
 /// One generation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row<'a> {
-    /// The stream.
+    /// Id of the stream.
     #[serde(borrow)]
     pub id: Cow<'a, str>,
-    /// When it began, in milliseconds since 1970.
+    /// Time at which it began, milliseconds since 1970.
     pub began: u64,
-    /// When it ended; `None` while it runs.
+    /// Time at which it ended, milliseconds since 1970; `None` while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<u64>,
     /// The virtual key.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Cow<'a, str>>,
-    /// Its team.
+    /// The team of the key.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub team: Option<Cow<'a, str>>,
     /// The end user.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub user: Option<Cow<'a, str>>,
-    /// The dialect it was asked in.
+    /// The dialect of the request.
     #[serde(borrow)]
     pub dialect: Cow<'a, str>,
-    /// The model by the name that was asked for.
+    /// The model name that the client asked for.
     #[serde(borrow)]
     pub model: Cow<'a, str>,
-    /// The provider that answered, or was asked last.
+    /// The provider that answered, or the last one asked.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<Cow<'a, str>>,
-    /// The model it was asked for.
+    /// The model name sent to the provider.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Cow<'a, str>>,
     /// `running`, `completed`, `cancelled`, `failed`.
     #[serde(borrow)]
     pub status: Cow<'a, str>,
-    /// Why it ended.
+    /// The reason of its end.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Cow<'a, str>>,
-    /// How it failed.
+    /// The error code, if it failed.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Cow<'a, str>>,
-    /// Input tokens, those below included.
+    /// Input tokens, cached and cache-write tokens included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_tokens: Option<u64>,
-    /// Of these read from a prompt cache.
+    /// Input tokens read from a prompt cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_input_tokens: Option<u64>,
-    /// Of these written to a prompt cache.
+    /// Input tokens written to a prompt cache.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_write_tokens: Option<u64>,
     /// Output tokens, reasoning included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_tokens: Option<u64>,
-    /// Of these spent on reasoning.
+    /// Output tokens spent on reasoning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_tokens: Option<u64>,
-    /// Figures rest on an estimate.
+    /// The figures rest on an estimate.
     #[serde(default)]
     pub estimated: bool,
-    /// What it cost; `None` where its target has no price.
+    /// Its cost; `None` if its target has no price.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Money>,
-    /// Requests that went upstream.
+    /// Number of requests sent upstream.
     #[serde(default)]
     pub attempts: u32,
-    /// Until the first content.
+    /// Time until the first content, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_content_ms: Option<u64>,
-    /// Until the end.
+    /// Time until the end, milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
 }
 
 impl Row<'_> {
-    /// The row of a line.
+    /// Parses a line.
     ///
     /// # Errors
-    /// When it is none: a line that was cut short, or that something else wrote.
+    /// When the line is not a row: cut short, or written by something else.
     pub fn parse(line: &[u8]) -> Result<Row<'_>, serde_json::Error> {
         serde_json::from_slice(line)
     }
 
-    /// As a line.
+    /// Returns the row as a line of JSON, with its line break.
     #[must_use]
-    pub fn line(&self) -> Vec<u8> {
+    pub fn to_line(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self).expect("strings and numbers are always JSON");
+        // JSON escapes the line breaks of texts, so that this is the only one.
         line.push(b'\n');
         line
     }
 
-    /// The day it counts for: that on which it began.
+    /// Returns the day it counts for: the one on which it began.
     #[must_use]
     pub fn day(&self) -> Day {
-        Day::of(self.began)
+        Day::from_ms(self.began)
     }
 
-    /// The month it counts for.
+    /// Returns the month it counts for.
     #[must_use]
     pub fn month(&self) -> Month {
-        Month::of(self.began)
+        Month::from_ms(self.began)
     }
 
-    /// The same, its texts its own.
+    /// Returns the same row with owned texts.
     #[must_use]
     pub fn into_owned(self) -> Row<'static> {
         fn own(text: Cow<'_, str>) -> Cow<'static, str> {
             Cow::Owned(text.into_owned())
         }
-        let figures = self.figures();
+        let numbers = self.numbers();
         Row {
             id: own(self.id),
             key: self.key.map(own),
@@ -136,12 +137,12 @@ impl Row<'_> {
             status: own(self.status),
             reason: self.reason.map(own),
             code: self.code.map(own),
-            ..figures
+            ..numbers
         }
     }
 
-    /// Its figures alone.
-    fn figures(&self) -> Row<'static> {
+    /// Returns a row with its numbers only.
+    fn numbers(&self) -> Row<'static> {
         Row {
             began: self.began,
             ended: self.ended,
@@ -160,9 +161,9 @@ impl Row<'_> {
     }
 }
 
-/// A text that a client chose, cut to what a row holds of it.
-pub(super) fn cut(text: &str) -> Cow<'static, str> {
-    let end = (0..=text.len().min(LONGEST))
+/// Cuts a text that a client chose to the length that a row may hold, between characters.
+pub(super) fn truncate(text: &str) -> Cow<'static, str> {
+    let end = (0..=text.len().min(MAX_TEXT_BYTES))
         .rev()
         .find(|end| text.is_char_boundary(*end))
         .unwrap_or(0);
@@ -174,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_survives_being_written() {
+    fn a_row_round_trips() {
         let row = Row {
             id: "abc".into(),
             began: 1,
@@ -185,20 +186,20 @@ mod tests {
             cost: Some("0.000000001".parse().unwrap()),
             ..Row::default()
         };
-        let line = row.line();
+        let line = row.to_line();
         assert_eq!(
             line.iter().filter(|b| **b == b'\n').count(),
             1,
-            "a row is one line whatever a client calls itself"
+            "a row is one line whatever names clients use"
         );
         assert_eq!(Row::parse(&line).unwrap(), row);
         assert_eq!(row.clone().into_owned(), row);
     }
 
     #[test]
-    fn what_clients_choose_is_cut_between_characters() {
-        assert_eq!(cut("m"), "m");
-        assert_eq!(cut(&"é".repeat(200)), "é".repeat(128));
-        assert_eq!(cut(&format!("x{}", "é".repeat(200))).len(), 255);
+    fn client_texts_are_cut_between_characters() {
+        assert_eq!(truncate("m"), "m");
+        assert_eq!(truncate(&"é".repeat(200)), "é".repeat(128));
+        assert_eq!(truncate(&format!("x{}", "é".repeat(200))).len(), 255);
     }
 }

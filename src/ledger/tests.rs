@@ -1,4 +1,4 @@
-//! The ledger on a disk: begun, settled, cut off, damaged, read while it is written.
+//! Tests of the ledger on a disk: settled, cut off and damaged rows, and reports during writes.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::report::{By, Format, Question};
+use super::report::{Format, GroupBy, ReportQuery};
 use super::*;
 use crate::model::event::{End, Reason};
 use crate::model::ids::StreamId;
@@ -14,7 +14,7 @@ use crate::model::usage::Usage;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A folder of one test, gone with it.
+/// The folder of one test, removed when it is dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -26,8 +26,8 @@ impl Scratch {
         files::months(&self.0).unwrap().pop().unwrap().1
     }
 
-    /// As a process that is killed leaves it: nothing is dropped, the lock goes.
-    fn killed(&self) -> Self {
+    /// Copies the folder as a killed process leaves it: nothing is dropped, the lock is released.
+    fn copy_after_kill(&self) -> Self {
         let copy = Self::new();
         fs::create_dir_all(copy.0.join("ledger")).unwrap();
         fs::copy(
@@ -38,16 +38,16 @@ impl Scratch {
         copy
     }
 
-    fn told(&self, question: &Question) -> String {
+    fn report(&self, query: &ReportQuery) -> String {
         let mut out = Vec::new();
-        report::write(&self.0, question, &mut out).unwrap();
+        report::write(&self.0, query, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
     fn rows(&self) -> Vec<serde_json::Value> {
-        self.told(&Question {
+        self.report(&ReportQuery {
             format: Format::Json,
-            ..Question::default()
+            ..ReportQuery::default()
         })
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -91,8 +91,8 @@ fn begin(ledger: &Arc<Ledger>, estimate: &str) -> Bill {
         cost: money(estimate),
         priced: true,
     };
-    let hold = ledger.hold(&budgets(), customer(), estimate).unwrap();
-    hold.begin(&Begun {
+    let reservation = ledger.reserve(&budgets(), customer(), estimate).unwrap();
+    reservation.begin(&Begun {
         stream: &StreamId::random(),
         dialect: "events",
         model: "m",
@@ -133,14 +133,14 @@ fn month_of(ledger: &Ledger, payer: &Payer) -> String {
 }
 
 #[test]
-fn a_restart_finds_what_was_spent_and_closes_what_was_cut_off() {
+fn a_restart_restores_spending_and_closes_streams_that_were_cut_off() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     settle(begin(&ledger, "5"), "0.25");
     settle(begin(&ledger, "5"), "0.5");
     drop(
         ledger
-            .hold(&budgets(), customer(), Estimate::default())
+            .reserve(&budgets(), customer(), Estimate::default())
             .unwrap(),
     );
     let lost = begin(&ledger, "1.5");
@@ -148,9 +148,9 @@ fn a_restart_finds_what_was_spent_and_closes_what_was_cut_off() {
     assert_eq!(
         (month_of(&ledger, &key()), ledger.reserved()),
         ("0.75".into(), money("12")),
-        "four accounts, day and month"
+        "1.5 reserved on four accounts, for day and month"
     );
-    let copy = scratch.killed();
+    let copy = scratch.copy_after_kill();
     let again = Ledger::open(Some(&copy.0), &budgets()).unwrap();
     again.flush(SOON);
     let user = Payer::User {
@@ -164,7 +164,7 @@ fn a_restart_finds_what_was_spent_and_closes_what_was_cut_off() {
     assert_eq!(
         rows.len(),
         3,
-        "a row for each stream that began, none for what was not begun"
+        "a row for each stream that began, none for a dropped reservation"
     );
     assert_eq!(
         (
@@ -179,14 +179,14 @@ fn a_restart_finds_what_was_spent_and_closes_what_was_cut_off() {
     assert_eq!(
         (month_of(&third, &key()), copy.rows().len()),
         ("2.25".into(), 3),
-        "what was closed stays closed"
+        "closed streams stay closed"
     );
     drop(lost);
     assert_eq!(ledger.reserved(), Money::ZERO);
 }
 
 #[test]
-fn a_bill_that_nobody_settles_is_charged_what_was_reserved() {
+fn an_unsettled_bill_is_charged_its_reservation() {
     let ledger = Ledger::open(None, &budgets()).unwrap();
     let text = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _bill = begin(&ledger, "1.5");
@@ -199,12 +199,12 @@ fn a_bill_that_nobody_settles_is_charged_what_was_reserved() {
     );
 }
 
-/// A stream of a hundred steps, each of which costs that much more, until it is cut.
+/// Streams a hundred steps, each of which costs `each` more, until the stream is cut.
 fn streamed(bill: &mut Bill, each: &str) -> (Money, Option<Fault>) {
     let mut costs = Money::ZERO;
     for step in 1..=100 {
         costs = costs.plus(money(each));
-        if let Err(fault) = bill.streamed(step * 300, || Some(costs)) {
+        if let Err(fault) = bill.record_output(step * 300, || Some(costs)) {
             return (costs, Some(*fault));
         }
     }
@@ -212,7 +212,7 @@ fn streamed(bill: &mut Bill, each: &str) -> (Money, Option<Fault>) {
 }
 
 #[test]
-fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
+fn a_stream_is_cut_when_a_budget_is_spent_only_if_configured() {
     let month = |most: &str| Budget {
         month: Some(money(most)),
         ..Budget::default()
@@ -242,24 +242,24 @@ fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
                 cost: money("1"),
                 priced: true,
             };
-            let hold = || ledger.hold(&budgets, customer(), estimate);
+            let reservation = || ledger.reserve(&budgets, customer(), estimate);
             let begun = Begun {
                 stream: &StreamId::random(),
                 dialect: "events",
                 model: "m",
                 input_estimate: 5,
             };
-            let mut bill = hold().unwrap().begin(&begun);
+            let mut bill = reservation().unwrap().begin(&begun);
             let (costs, fault) = streamed(&mut bill, "0.25");
             assert_eq!(costs, money(if cut { "10.25" } else { "25" }), "{scope}");
             assert_eq!(
-                hold().unwrap_err().retry_after,
+                reservation().unwrap_err().retry_after,
                 Some(Duration::from_secs(1)),
-                "{scope}: all of it is reserved"
+                "{scope}: the whole budget is reserved"
             );
             if let Some(fault) = fault {
                 assert_eq!(
-                    (fault.code, fault.limit, fault.final_here),
+                    (fault.code, fault.limit, fault.no_client_retry),
                     (Code::BudgetExceeded, Some(scope), true)
                 );
                 assert!(
@@ -268,7 +268,7 @@ fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
                         .contains(&format!("the {scope} budget for this month ran out")),
                     "{fault}"
                 );
-                assert!(fault.retry_after.unwrap() <= Month::left(now_ms()) + SOON);
+                assert!(fault.retry_after.unwrap() <= Month::until_next(now_ms()) + SOON);
             }
             settle(bill, &costs.to_string());
             assert_eq!(
@@ -281,7 +281,7 @@ fn a_stream_is_cut_when_a_budget_is_spent_and_only_where_that_is_wanted() {
 }
 
 #[test]
-fn costs_are_looked_at_by_the_step_and_not_at_all_without_a_price() {
+fn costs_are_computed_once_per_step_and_never_without_a_price() {
     let ledger = Ledger::open(None, &budgets()).unwrap();
     let mut bill = begin(&ledger, "1");
     let mut looks = 0;
@@ -290,19 +290,19 @@ fn costs_are_looked_at_by_the_step_and_not_at_all_without_a_price() {
             looks += 1;
             Some(money("0.5"))
         };
-        bill.streamed(bytes, look).unwrap();
+        bill.record_output(bytes, look).unwrap();
     }
     assert_eq!(looks, 10);
     drop(bill);
     let mut unpriced = begin(&ledger, "1");
-    unpriced.streamed(1, || None).unwrap();
+    unpriced.record_output(1, || None).unwrap();
     unpriced
-        .streamed(1 << 40, || unreachable!("its target has no price"))
+        .record_output(1 << 40, || unreachable!("its target has no price"))
         .unwrap();
 }
 
 #[test]
-fn a_raised_reservation_outlives_a_crash_by_half_and_a_panic_whole() {
+fn a_crash_charges_at_least_half_of_a_raised_reservation_and_a_panic_all() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     let mut bill = begin(&ledger, "1");
@@ -315,11 +315,15 @@ fn a_raised_reservation_outlives_a_crash_by_half_and_a_panic_whole() {
     assert_eq!(
         (costs, lines()),
         (money("9"), 4),
-        "at 2.07, 4.23 and 8.55: what more than doubles it"
+        "at 2.07, 4.23 and 8.55, each more than double the last"
     );
-    let copy = scratch.killed();
+    let copy = scratch.copy_after_kill();
     let again = Ledger::open(Some(&copy.0), &budgets()).unwrap();
-    assert_eq!(month_of(&again, &key()), "8.55", "the last of its lines");
+    assert_eq!(
+        month_of(&again, &key()),
+        "8.55",
+        "the last of its lines counts"
+    );
     drop(bill);
     assert_eq!(
         (month_of(&ledger, &key()), ledger.reserved()),
@@ -336,7 +340,7 @@ fn a_raised_reservation_outlives_a_crash_by_half_and_a_panic_whole() {
 }
 
 #[test]
-fn a_torn_tail_and_lines_that_are_none_cost_nothing_else() {
+fn a_torn_last_line_and_damaged_lines_do_not_affect_other_rows() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     settle(begin(&ledger, "5"), "0.25");
@@ -355,7 +359,7 @@ fn a_torn_tail_and_lines_that_are_none_cost_nothing_else() {
         assert_eq!(
             month_of(&ledger, &key()),
             "5",
-            "cut at {cut}: it began and its end is not known"
+            "cut at {cut}: it began and its end is unknown"
         );
         settle(begin(&ledger, "1"), "0.125");
         drop(ledger);
@@ -378,7 +382,7 @@ fn a_torn_tail_and_lines_that_are_none_cost_nothing_else() {
     drop(ledger);
     let mut out = Vec::new();
     assert_eq!(
-        report::write(&scratch.0, &Question::default(), &mut out).unwrap(),
+        report::write(&scratch.0, &ReportQuery::default(), &mut out).unwrap(),
         3,
         "damaged lines are counted"
     );
@@ -403,12 +407,12 @@ fn one_process_writes_and_others_read() {
     drop(ledger);
     assert!(
         Ledger::open(Some(&scratch.0), &budgets()).is_ok(),
-        "its end gives the folder back"
+        "dropping the ledger releases the folder"
     );
 }
 
 #[test]
-fn nobody_else_may_read_it() {
+fn files_are_readable_by_this_user_only() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     settle(begin(&ledger, "1"), "0.5");
@@ -425,18 +429,18 @@ fn nobody_else_may_read_it() {
 }
 
 #[test]
-fn a_disk_that_refuses_loses_nothing_and_lets_nothing_new_begin() {
+fn an_unwritable_disk_loses_no_row_and_blocks_new_generations() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
-    // Nothing can be made in a folder that is a file.
+    // No file can be created in a folder that is a file.
     let folder = scratch.0.join("ledger");
     fs::remove_dir(&folder).unwrap();
     fs::write(&folder, b"").unwrap();
     let bill = begin(&ledger, "1");
     let mut streams = 1;
     let refused = loop {
-        match ledger.hold(&Budgets::default(), customer(), Estimate::default()) {
-            Ok(hold) => drop(hold.begin(&Begun {
+        match ledger.reserve(&Budgets::default(), customer(), Estimate::default()) {
+            Ok(reservation) => drop(reservation.begin(&Begun {
                 stream: &StreamId::random(),
                 dialect: "events",
                 model: "m",
@@ -458,13 +462,13 @@ fn a_disk_that_refuses_loses_nothing_and_lets_nothing_new_begin() {
     assert_eq!(scratch.rows().len(), streams);
     assert!(
         ledger
-            .hold(&budgets(), customer(), Estimate::default())
+            .reserve(&budgets(), customer(), Estimate::default())
             .is_ok()
     );
 }
 
 #[test]
-fn many_hands_write_and_the_sum_of_the_rows_is_what_was_spent() {
+fn with_concurrent_writers_the_sum_of_the_rows_is_the_spending() {
     let scratch = Scratch::new();
     let ledger = Ledger::open(Some(&scratch.0), &budgets()).unwrap();
     let threads: Vec<_> = (0..4)
@@ -472,23 +476,23 @@ fn many_hands_write_and_the_sum_of_the_rows_is_what_was_spent() {
             let ledger = ledger.clone();
             std::thread::spawn(move || {
                 for number in 0..500 {
-                    let hold = ledger
-                        .hold(
+                    let reservation = ledger
+                        .reserve(
                             &Budgets::default(),
                             customer(),
                             Estimate {
-                                cost: Money::nanos(7),
+                                cost: Money::from_nanos(7),
                                 ..Estimate::default()
                             },
                         )
                         .unwrap();
-                    let bill = hold.begin(&Begun {
+                    let bill = reservation.begin(&Begun {
                         stream: &StreamId::random(),
                         dialect: "events",
                         model: "m",
                         input_estimate: 5,
                     });
-                    settle(bill, &Money::nanos(number * 13 + thread).to_string());
+                    settle(bill, &Money::from_nanos(number * 13 + thread).to_string());
                 }
             })
         })
@@ -503,9 +507,9 @@ fn many_hands_write_and_the_sum_of_the_rows_is_what_was_spent() {
     });
     assert_eq!((rows.len(), sum), (2000, ledger.spent(&key()).1));
     assert_eq!(ledger.reserved(), Money::ZERO);
-    let sums = scratch.told(&Question {
-        by: Some(By::Key),
-        ..Question::default()
+    let sums = scratch.report(&ReportQuery {
+        by: Some(GroupBy::Key),
+        ..ReportQuery::default()
     });
     assert_eq!(
         sums,
@@ -515,7 +519,7 @@ fn many_hands_write_and_the_sum_of_the_rows_is_what_was_spent() {
 
 const SUMS: &str = "streams,input_tokens,cached_input_tokens,cache_write_tokens,output_tokens,reasoning_tokens,cost,estimated,unpriced";
 
-/// A ledger of three months, written by hand.
+/// Writes a ledger of two months by hand.
 fn history() -> Scratch {
     let scratch = Scratch::new();
     fs::create_dir_all(scratch.0.join("ledger")).unwrap();
@@ -549,8 +553,8 @@ fn history() -> Scratch {
                         ended: None,
                         ..row.clone()
                     }
-                    .line(),
-                    row.line(),
+                    .to_line(),
+                    row.to_line(),
                 ]
                 .concat()
             })
@@ -562,10 +566,10 @@ fn history() -> Scratch {
 }
 
 #[test]
-fn reports_are_by_days_and_in_both_forms() {
+fn reports_select_days_and_support_both_formats() {
     let scratch = history();
     let day = |text: &str| Some(text.parse().unwrap());
-    let question = |from, to, by, format| Question {
+    let query = |from, to, by, format| ReportQuery {
         from,
         to,
         by,
@@ -573,26 +577,26 @@ fn reports_are_by_days_and_in_both_forms() {
     };
     insta::assert_snapshot!(
         [
-            question(None, None, None, Format::Csv),
-            question(None, day("2026-10-31"), None, Format::Json),
-            question(
+            query(None, None, None, Format::Csv),
+            query(None, day("2026-10-31"), None, Format::Json),
+            query(
                 day("2026-11-01"),
                 day("2026-11-01"),
-                Some(By::Model),
+                Some(GroupBy::Model),
                 Format::Csv
             ),
-            question(day("2026-11-01"), None, Some(By::User), Format::Json),
-            question(None, None, Some(By::Day), Format::Csv),
-            question(None, None, Some(By::Month), Format::Json),
-            question(day("2027-01-01"), None, Some(By::Key), Format::Csv),
+            query(day("2026-11-01"), None, Some(GroupBy::User), Format::Json),
+            query(None, None, Some(GroupBy::Day), Format::Csv),
+            query(None, None, Some(GroupBy::Month), Format::Json),
+            query(day("2027-01-01"), None, Some(GroupBy::Key), Format::Csv),
         ]
-        .map(|question| scratch.told(&question))
+        .map(|query| scratch.report(&query))
         .join("\n")
     );
 }
 
 #[test]
-fn budgets_say_when_they_begin_anew() {
+fn refusals_report_when_a_budget_is_renewed() {
     let ledger = Ledger::open(None, &budgets()).unwrap();
     settle(begin(&ledger, "1"), "9.5");
     let estimate = |prompt: &str, cost: &str| Estimate {
@@ -601,29 +605,33 @@ fn budgets_say_when_they_begin_anew() {
         priced: true,
     };
     let spent = ledger
-        .hold(&budgets(), customer(), estimate("0", "0.6"))
+        .reserve(&budgets(), customer(), estimate("0", "0.6"))
         .unwrap_err();
     assert_eq!(
-        (spent.code, spent.limit, spent.final_here),
+        (spent.code, spent.limit, spent.no_client_retry),
         (Code::BudgetExceeded, Some("key"), true)
     );
-    assert!(spent.retry_after.unwrap() <= Month::left(now_ms()) + SOON);
-    let hold = ledger
-        .hold(&budgets(), customer(), estimate("0", "0.4"))
+    assert!(spent.retry_after.unwrap() <= Month::until_next(now_ms()) + SOON);
+    let reservation = ledger
+        .reserve(&budgets(), customer(), estimate("0", "0.4"))
         .unwrap();
     assert_eq!(
-        warning_header(&hold.warnings).unwrap(),
+        warning_header(&reservation.warnings).unwrap(),
         "key;period=month;used=99"
     );
     let reserved = ledger
-        .hold(&budgets(), customer(), estimate("0", "0.2"))
+        .reserve(&budgets(), customer(), estimate("0", "0.2"))
         .unwrap_err();
     assert_eq!(
-        (reserved.code, reserved.final_here, reserved.retry_after),
+        (
+            reserved.code,
+            reserved.no_client_retry,
+            reserved.retry_after
+        ),
         (Code::BudgetExceeded, false, Some(Duration::from_secs(1)))
     );
     let dear = ledger
-        .hold(&budgets(), customer(), estimate("11", "12"))
+        .reserve(&budgets(), customer(), estimate("11", "12"))
         .unwrap_err();
     assert_eq!((dear.code, dear.limit), (Code::InvalidRequest, Some("key")));
 }

@@ -1,6 +1,6 @@
-//! One limit's account: its figures, and the fills of requests, tokens and slots.
+//! The account of one limit: its figures, and the fills of requests, tokens and slots.
 //!
-//! Invariant: who looks and then takes holds the lock in between.
+//! Invariant: code that checks and then takes holds the lock in between.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -11,44 +11,44 @@ use super::fill::Fill;
 use super::limit_state::{Kind, LimitState};
 use super::{Limit, Scope};
 
-/// When a slot may be free again: nobody knows when a stream ends, and a second is what clients
-/// wait anyway.
-const SLOT_AGAIN: Duration = Duration::from_secs(1);
+/// Wait reported for an occupied slot: the end of a stream is not known in advance, and clients
+/// wait a second anyway.
+const SLOT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// An account, shared by all who draw on it.
+/// An account, shared by all generations that draw on it.
 #[derive(Debug)]
 pub(super) struct Account {
     pub(super) scope: Scope,
     state: Mutex<State>,
 }
 
-/// What one request needs.
+/// The tokens that one request needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Need {
-    /// The tokens of its prompt, about.
+    /// Estimated tokens of the prompt.
     pub input: u64,
-    /// The tokens that are reserved for its answer.
+    /// Tokens reserved for the answer.
     pub output: u64,
 }
 
-/// Why an account does not let a request in.
+/// Why an account does not admit a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Short {
-    /// It has run out, and has enough again after this time.
-    Out(Kind, Duration),
-    /// Its slots are taken.
-    Slots(NonZeroU32),
+pub(super) enum Shortage {
+    /// It is exhausted and has enough again after this time.
+    Exhausted(Kind, Duration),
+    /// All its slots are taken.
+    NoSlot(NonZeroU32),
     /// The prompt alone is more than it can ever hold.
-    Never(NonZeroU32),
+    NeverFits(NonZeroU32),
 }
 
-impl Short {
-    /// How long it will be so, about.
+impl Shortage {
+    /// Returns the estimated time until the account admits the request.
     pub(super) const fn wait(self) -> Duration {
         match self {
-            Self::Out(_, wait) => wait,
-            Self::Slots(_) => SLOT_AGAIN,
-            Self::Never(_) => Duration::MAX,
+            Self::Exhausted(_, wait) => wait,
+            Self::NoSlot(_) => SLOT_RETRY_AFTER,
+            Self::NeverFits(_) => Duration::MAX,
         }
     }
 }
@@ -65,53 +65,56 @@ impl Account {
         }
     }
 
-    /// The account as it is now, under these figures. Others wait meanwhile.
-    pub(super) fn under(&self, limit: &Limit, now: u64) -> MutexGuard<'_, State> {
-        let mut state = self.now(now);
+    /// Locks the account, brings its fills up to date and applies these figures.
+    pub(super) fn lock_with_limit(&self, limit: &Limit, now: u64) -> MutexGuard<'_, State> {
+        let mut state = self.lock_at(now);
+        // A reload changes the figures of accounts that running streams hold.
         if state.limit != *limit {
             state.limit = *limit;
         }
         state
     }
 
-    /// The account as it is now. Others wait meanwhile.
-    pub(super) fn now(&self, now: u64) -> MutexGuard<'_, State> {
+    /// Locks the account and brings its fills up to date.
+    pub(super) fn lock_at(&self, now: u64) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         state.recover(now);
         state
     }
 
-    /// The account as it was. Others wait meanwhile.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    /// Locks the account without bringing its fills up to date.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 }
 
-/// What an account keeps.
+/// State of an account.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) limit: Limit,
     pub(super) requests: Fill,
     pub(super) tokens: Fill,
-    /// When the fills were brought up to date, nanoseconds.
+    /// Time at which the fills were brought up to date, nanoseconds.
     at: u64,
-    /// Slots that are taken.
+    /// Number of slots in use.
     pub(super) running: u32,
-    /// Tokens that were taken and are not settled.
+    /// Tokens taken and not yet settled.
     pub(super) reserved: u64,
 }
 
 impl State {
     fn recover(&mut self, now: u64) {
-        // Another worker may have read its clock a little later and come here a little earlier.
+        // Another worker may have read its clock later and taken the lock earlier.
         let elapsed = now.saturating_sub(self.at);
         self.at = self.at.max(now);
         recover(&mut self.requests, self.limit.requests_per_minute, elapsed);
         recover(&mut self.tokens, self.limit.tokens_per_minute, elapsed);
     }
 
-    /// What is to be reserved for a request: no more than there can be.
+    /// Returns the tokens to reserve for a request, at most what the account can hold; `None` if
+    /// tokens are not counted.
     pub(super) fn reserve(&self, need: Need) -> Option<u64> {
+        // A larger request is admitted when the account is full: its answer may well be shorter.
         let holds = self.limit.tokens_per_minute?;
         Some(
             need.input
@@ -120,12 +123,13 @@ impl State {
         )
     }
 
-    /// Whether one more request may come; of several reasons against it the one that lasts longest.
-    pub(super) fn look(&self, need: Need) -> Result<(), Short> {
+    /// Checks whether one more request is admitted. Of several reasons against it, the one with the
+    /// longest wait is returned.
+    pub(super) fn check(&self, need: Need) -> Result<(), Shortage> {
         let worst = [
-            self.look_for_tokens(need),
-            self.look_for_requests(),
-            self.look_for_slots(),
+            self.check_tokens(need),
+            self.check_requests(),
+            self.check_slots(),
         ];
         worst
             .into_iter()
@@ -134,27 +138,30 @@ impl State {
             .map_or(Ok(()), Err)
     }
 
-    fn look_for_tokens(&self, need: Need) -> Option<Short> {
+    fn check_tokens(&self, need: Need) -> Option<Shortage> {
         let (holds, reserve) = (self.limit.tokens_per_minute?, self.reserve(need)?);
+        // The prompt is certain, the answer is not: only the prompt alone makes a request
+        // impossible.
         if need.input > holds.get().into() {
-            return Some(Short::Never(holds));
+            return Some(Shortage::NeverFits(holds));
         }
-        out(Kind::Tokens, self.tokens.wait(reserve, holds, holds))
+        exhausted(Kind::Tokens, self.tokens.wait(reserve, holds, holds))
     }
 
-    fn look_for_requests(&self) -> Option<Short> {
+    fn check_requests(&self) -> Option<Shortage> {
         let (per_minute, burst) = self.limit.requests()?;
-        out(Kind::Requests, self.requests.wait(1, burst, per_minute))
+        exhausted(Kind::Requests, self.requests.wait(1, burst, per_minute))
     }
 
-    fn look_for_slots(&self) -> Option<Short> {
+    fn check_slots(&self) -> Option<Shortage> {
         let most = self.limit.concurrent_streams?;
-        (self.running >= most.get()).then_some(Short::Slots(most))
+        (self.running >= most.get()).then_some(Shortage::NoSlot(most))
     }
 
-    /// Takes one request, a slot, and what is to be reserved; says how much that was, where tokens
+    /// Takes one request, a slot and the tokens to reserve. Returns the reserved tokens, if tokens
     /// are counted.
     pub(super) fn take(&mut self, need: Need) -> Option<u64> {
+        // Counted without a limit too: a reload may add one while the stream runs.
         self.running = self.running.saturating_add(1);
         if self.limit.requests_per_minute.is_some() {
             self.requests.take(1);
@@ -164,7 +171,7 @@ impl State {
         Some(reserve)
     }
 
-    /// Takes tokens, whether or not they are there.
+    /// Takes tokens, even if they are not there.
     pub(super) fn take_tokens(&mut self, tokens: u64) {
         self.tokens.take(tokens);
         self.reserved = self.reserved.saturating_add(tokens);
@@ -175,9 +182,10 @@ impl State {
         self.running = self.running.saturating_sub(1);
     }
 
-    /// Of what was taken, so much was used.
+    /// Settles a reservation: of the tokens `taken`, `used` were used.
     pub(super) fn settle(&mut self, taken: u64, used: u64) {
         self.reserved = self.reserved.saturating_sub(taken);
+        // Tokens beyond the reservation become debt, which delays later requests.
         if used > taken {
             self.tokens.take(used - taken);
         } else {
@@ -185,7 +193,7 @@ impl State {
         }
     }
 
-    /// How long it will be in debt, where it is.
+    /// If the account is in debt, returns what it holds and the time until it is out of debt.
     pub(super) fn debt(&self) -> Option<(NonZeroU32, Duration)> {
         let holds = self
             .limit
@@ -194,7 +202,7 @@ impl State {
         Some((holds, self.tokens.wait(0, holds, holds)))
     }
 
-    /// Nothing is lost when it is forgotten, and made anew.
+    /// Returns true if the account can be removed and created anew without losing information.
     pub(super) fn is_idle(&self) -> bool {
         let full = |fill: Fill, figure: Option<NonZeroU32>| figure.is_none() || fill.is_full();
         self.running == 0
@@ -203,7 +211,7 @@ impl State {
             && full(self.tokens, self.limit.tokens_per_minute)
     }
 
-    /// What it has left of that kind, to compare accounts by.
+    /// Returns what it has left of that kind, to compare accounts by.
     pub(super) fn room(&self, kind: Kind) -> Option<u128> {
         match kind {
             Kind::Requests => self
@@ -217,7 +225,7 @@ impl State {
         }
     }
 
-    /// Where its callers stand with that kind.
+    /// Returns the state of the limit of that kind, for headers.
     pub(super) fn limit_state(&self, scope: Scope, kind: Kind) -> Option<LimitState> {
         let (fill, per_minute, holds) = match kind {
             Kind::Requests => self
@@ -242,11 +250,11 @@ impl State {
 fn recover(fill: &mut Fill, per_minute: Option<NonZeroU32>, elapsed: u64) {
     match per_minute {
         Some(per_minute) => fill.recover(elapsed, per_minute),
-        // What is not limited is full.
+        // Without a limit the fill is full: a limit configured later starts with nothing owed.
         None => *fill = Fill::default(),
     }
 }
 
-fn out(kind: Kind, wait: Duration) -> Option<Short> {
-    (!wait.is_zero()).then_some(Short::Out(kind, wait))
+fn exhausted(kind: Kind, wait: Duration) -> Option<Shortage> {
+    (!wait.is_zero()).then_some(Shortage::Exhausted(kind, wait))
 }

@@ -1,9 +1,9 @@
-//! The accounts of those whom no configuration names: addresses and end users.
+//! Accounts of subjects that no configuration names: client addresses and end users.
 //!
-//! Invariants: memory is bounded, however many come: an account that is full again and that nobody
-//! holds says nothing and is forgotten; at most [`KEPT`] are remembered, and who comes when there
-//! is no room shares one of a few spare accounts with others, so that the limit holds for them too,
-//! together. Names are known by a keyed digest alone.
+//! Invariants: memory is bounded, however many subjects arrive: an account that is full again and
+//! in use by nothing carries no information and is removed; at most [`MAX_ACCOUNTS`] accounts are
+//! kept, and subjects that arrive when there is no room share one of a few spare accounts, so that
+//! the limit applies to them too, together. Subjects are identified by a keyed digest only.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hash, RandomState};
@@ -14,50 +14,54 @@ use parking_lot::Mutex;
 use super::account::Account;
 use super::{Limit, Scope};
 
-/// Accounts that are remembered, at most: 128 Ki of them take about 24 MiB.
-pub(super) const KEPT: usize = 1 << 17;
-/// Parts of the crowd with a lock of their own.
+/// Maximum number of accounts: 128 Ki of them take about 24 MiB.
+pub(super) const MAX_ACCOUNTS: usize = 1 << 17;
+/// Number of shards, each with a lock of its own.
 const SHARDS: usize = 64;
-/// Spare accounts of a shard, for those who come when it is full.
-const SPARE: u128 = 16;
-/// A shard is not looked through for accounts to forget before it has so many.
-const FEW: usize = 64;
-/// A full shard is looked through this often, nanoseconds: it takes the time of some requests.
-const LOOK_AGAIN: u64 = 1_000_000_000;
+/// Number of spare accounts of a shard, for subjects that arrive when it is full.
+const SPARE_ACCOUNTS: u128 = 16;
+/// Number of accounts below which a shard is not swept.
+const MIN_SWEPT: usize = 64;
+/// Minimum time between two sweeps of a full shard, nanoseconds: one takes as long as several
+/// requests.
+const SWEEP_INTERVAL: u64 = 1_000_000_000;
 
-/// Accounts by whose they are.
+/// Accounts by the digest of their subject.
 #[derive(Debug)]
 pub(super) struct BoundedAccounts {
     scope: Scope,
     shards: Box<[Mutex<Shard>]>,
-    /// The most accounts in a shard, spare ones aside.
-    room: usize,
-    secrets: [RandomState; 2],
+    /// Maximum number of accounts in a shard, not counting spare ones.
+    max_accounts: usize,
+    hashers: [RandomState; 2],
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     accounts: HashMap<u128, Arc<Account>>,
-    /// It is looked through at this size.
-    look_at: usize,
-    looked: u64,
+    /// Number of accounts at which the shard is swept next.
+    sweep_at: usize,
+    swept_at: u64,
 }
 
 impl BoundedAccounts {
-    pub(super) fn new(scope: Scope, kept: usize) -> Self {
+    pub(super) fn new(scope: Scope, max_total: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self {
             scope,
             shards,
-            room: kept.div_ceil(SHARDS),
-            secrets: [RandomState::new(), RandomState::new()],
+            max_accounts: max_total.div_ceil(SHARDS),
+            hashers: [RandomState::new(), RandomState::new()],
         }
     }
 
-    /// The account of that one.
-    pub(super) fn find(&self, who: impl Hash, limit: Limit, now: u64) -> Arc<Account> {
-        let [one, other] = &self.secrets;
-        let digest = u128::from(one.hash_one(&who)) << 64 | u128::from(other.hash_one(&who));
+    /// Returns the account of a subject; creates it if there is none.
+    pub(super) fn account_of(&self, subject: impl Hash, limit: Limit, now: u64) -> Arc<Account> {
+        let [one, other] = &self.hashers;
+        // Two independent 64-bit hashes form one digest, so that no two subjects share an account
+        // by chance.
+        let digest =
+            u128::from(one.hash_one(&subject)) << 64 | u128::from(other.hash_one(&subject));
         let number = usize::try_from(digest % SHARDS as u128).unwrap_or_default();
         let mut shard = self
             .shards
@@ -67,11 +71,11 @@ impl BoundedAccounts {
         if let Some(account) = shard.accounts.get(&digest) {
             return account.clone();
         }
-        shard.forget(self.room, now);
-        let key = if shard.accounts.len() < self.room {
+        shard.sweep(self.max_accounts, now);
+        let key = if shard.accounts.len() < self.max_accounts {
             digest
         } else {
-            spare(digest)
+            spare_key(digest)
         };
         shard
             .accounts
@@ -80,14 +84,14 @@ impl BoundedAccounts {
             .clone()
     }
 
-    /// Calls `look` with every account.
-    pub(super) fn each(&self, mut look: impl FnMut(&Account)) {
+    /// Calls `visit` with every account.
+    pub(super) fn for_each(&self, mut visit: impl FnMut(&Account)) {
         self.shards.iter().for_each(|shard| {
             shard
                 .lock()
                 .accounts
                 .values()
-                .for_each(|account| look(account));
+                .for_each(|account| visit(account));
         });
     }
 
@@ -100,29 +104,31 @@ impl BoundedAccounts {
     }
 }
 
-/// The key of the spare account for a digest: far from what a digest is, but for a chance that
-/// nobody meets.
-const fn spare(digest: u128) -> u128 {
-    (digest >> 64) % SPARE
+/// Returns the key of the spare account for a digest. Spare keys are below [`SPARE_ACCOUNTS`],
+/// where a digest falls with negligible probability.
+const fn spare_key(digest: u128) -> u128 {
+    (digest >> 64) % SPARE_ACCOUNTS
 }
 
 impl Shard {
-    /// Forgets accounts that say nothing, when it is worth a look.
-    fn forget(&mut self, room: usize, now: u64) {
-        if self.accounts.len() < self.look_at.max(FEW).min(room) {
+    /// Removes idle accounts if a sweep is due.
+    fn sweep(&mut self, max_accounts: usize, now: u64) {
+        if self.accounts.len() < self.sweep_at.max(MIN_SWEPT).min(max_accounts) {
             return;
         }
-        let full = self.accounts.len() >= room;
-        if full && self.looked != 0 && now.saturating_sub(self.looked) < LOOK_AGAIN {
+        let full = self.accounts.len() >= max_accounts;
+        if full && self.swept_at != 0 && now.saturating_sub(self.swept_at) < SWEEP_INTERVAL {
             return;
         }
-        self.looked = now.max(1);
-        // Whoever has found an account and not yet taken from it holds it.
+        self.swept_at = now.max(1);
+        // A second reference means that a request has found the account and not yet taken from it,
+        // or holds a reservation.
         self.accounts
-            .retain(|_, account| Arc::strong_count(account) > 1 || !account.now(now).is_idle());
-        self.look_at = self.accounts.len().saturating_mul(2);
+            .retain(|_, account| Arc::strong_count(account) > 1 || !account.lock_at(now).is_idle());
+        // Twice the size: the cost of a sweep is spread over as many new accounts.
+        self.sweep_at = self.accounts.len().saturating_mul(2);
         if self.accounts.capacity() / 4 > self.accounts.len() {
-            self.accounts.shrink_to(self.look_at);
+            self.accounts.shrink_to(self.sweep_at);
         }
     }
 }
@@ -143,10 +149,10 @@ mod tests {
         }
     }
 
-    fn drawn(bounded: &BoundedAccounts, who: u32, now: u64) -> bool {
-        let account = bounded.find(who, limit(), now);
-        let mut state = account.under(&limit(), now);
-        let admitted = state.look(Need::default()).is_ok();
+    fn admitted_by(bounded: &BoundedAccounts, subject: u32, now: u64) -> bool {
+        let account = bounded.account_of(subject, limit(), now);
+        let mut state = account.lock_with_limit(&limit(), now);
+        let admitted = state.check(Need::default()).is_ok();
         if admitted {
             state.take(Need::default());
             state.release();
@@ -156,51 +162,55 @@ mod tests {
 
     #[test]
     fn a_million_users_take_bounded_memory_and_are_still_limited() {
-        let bounded = BoundedAccounts::new(Scope::User, KEPT);
+        let bounded = BoundedAccounts::new(Scope::User, MAX_ACCOUNTS);
         let mut most = 0;
-        for who in 0..1_000_000 {
-            drawn(&bounded, who, u64::from(who));
-            if who % 1000 == 0 {
+        for subject in 0..1_000_000 {
+            admitted_by(&bounded, subject, u64::from(subject));
+            if subject % 1000 == 0 {
                 most = most.max(bounded.len());
             }
         }
-        let bound = KEPT + SHARDS * 17;
+        let bound = MAX_ACCOUNTS + SHARDS * 17;
         assert!(most <= bound && bounded.len() <= bound, "{most} accounts");
         assert!(
-            (0..1000).all(|who| !drawn(&bounded, who, 1_000_000)),
-            "those who are known have used up theirs"
+            (0..1000).all(|subject| !admitted_by(&bounded, subject, 1_000_000)),
+            "known users have used up their limit"
         );
         let strangers = (2_000_000..2_100_000)
-            .filter(|who| drawn(&bounded, *who, 1_000_000))
+            .filter(|subject| admitted_by(&bounded, *subject, 1_000_000))
             .count();
         assert!(
             strangers <= SHARDS * 16,
-            "{strangers} strangers were let in by spare accounts"
+            "spare accounts admitted {strangers} unknown users"
         );
     }
 
     #[test]
-    fn accounts_that_are_full_again_are_forgotten() {
+    fn accounts_that_are_full_again_are_removed() {
         let bounded = BoundedAccounts::new(Scope::User, 1 << 10);
-        (0..1_000_000).for_each(|who| {
+        (0..1_000_000).for_each(|subject| {
             assert!(
-                drawn(&bounded, who, u64::from(who) * SECOND),
-                "each is let in as room is made for it"
+                admitted_by(&bounded, subject, u64::from(subject) * SECOND),
+                "each is admitted because full accounts are removed"
             );
         });
         assert!(bounded.len() <= 1 << 10, "{} accounts", bounded.len());
         let later = 1_000_000 * SECOND;
         bounded
-            .find(7, limit(), later)
-            .under(&limit(), later)
+            .account_of(7, limit(), later)
+            .lock_with_limit(&limit(), later)
             .take(Need::default());
-        (0..100_000).for_each(|who| {
-            drawn(&bounded, 2_000_000 + who, later + u64::from(who) * SECOND);
+        (0..100_000).for_each(|subject| {
+            admitted_by(
+                &bounded,
+                2_000_000 + subject,
+                later + u64::from(subject) * SECOND,
+            );
         });
         assert_eq!(
-            bounded.find(7, limit(), later).state().running,
+            bounded.account_of(7, limit(), later).lock().running,
             1,
-            "who runs something is remembered"
+            "an account with a running stream is kept"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! The time that accounts reckon with: nanoseconds since the limits came into being.
+//! The clock of the accounts: nanoseconds since the limits were created.
 
 use tokio::time::Instant;
 
-/// A clock that only goes forward.
+/// A monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     began: Instant,
@@ -17,7 +17,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// The nanoseconds since it began: enough for five hundred years.
+    /// Returns the nanoseconds since the clock was created: enough for five hundred years.
     pub(super) fn now(self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }

@@ -1,8 +1,9 @@
 //! The one decision over all limits of a request.
 //!
-//! Invariants: all accounts are looked at, and then drawn on, while all of them are held: a refused
-//! request takes nothing from any. They are held in the order of their scopes, of which each comes
-//! once, and a provider's last and one at a time, so that no two decisions wait for each other.
+//! Invariants: all accounts are checked, and then drawn on, while all of them are locked: a refused
+//! request takes nothing from any. Locks are taken in the order of the scopes, each of which occurs
+//! once, and providers' accounts come last and one at a time, so that two decisions never wait for
+//! each other.
 
 use std::sync::Arc;
 
@@ -10,134 +11,147 @@ use bytestring::ByteString;
 use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
-use super::account::{Account, Need, Short, State};
+use super::account::{Account, Need, Shortage, State};
 use super::clock::Clock;
 use super::limit_state::{Kind, LimitState, LimitStates};
-use super::reservation::{Applied, Reservation};
-use super::{Refused, refusal};
+use super::reservation::{AppliedLimit, Reservation};
+use super::{LimitRefusal, refusal};
 
-/// What was taken.
+/// Result of a successful decision.
 pub(super) struct Taken {
-    /// From all accounts but the provider's.
+    /// Reservations on all accounts but the provider's.
     pub(super) reservations: SmallVec<[Reservation; 7]>,
-    /// Which provider has room.
+    /// The provider that has room; empty if there is none to ask.
     pub(super) provider: ByteString,
-    /// What was taken there, if it has a limit.
-    pub(super) of_provider: Option<Reservation>,
-    /// Where the caller stands now.
+    /// Reservation on the provider's account, if it has a limit.
+    pub(super) provider_reservation: Option<Reservation>,
+    /// The state of the caller's limits after the decision.
     pub(super) limit_states: LimitStates,
 }
 
-/// An account that nobody else can draw on meanwhile.
-struct Held<'a> {
+/// An account, locked.
+struct LockedAccount<'a> {
     account: &'a Arc<Account>,
     state: MutexGuard<'a, State>,
 }
 
-/// A provider that may be asked, and its account if it has one.
-pub(super) type ProviderAccount<'a> = (&'a ByteString, Option<&'a Applied>);
+/// A provider that may be asked, with its account if it has one.
+pub(super) type ProviderAccount<'a> = (&'a ByteString, Option<&'a AppliedLimit>);
 
-type All<'a> = SmallVec<[Held<'a>; 7]>;
+type LockedAccounts<'a> = SmallVec<[LockedAccount<'a>; 7]>;
 
-/// Takes what a request needs from all `applied`, and from the first of `providers` that has room.
+/// Takes what a request needs from all `applied` accounts, and from the first of `providers` that
+/// has room.
 ///
 /// # Errors
-/// When one of them, or every provider, has not enough: then nothing is taken.
+/// The refusal of an account, or of the provider that has room soonest. Nothing is taken then.
 pub(super) fn take<'a>(
-    applied: &'a [Applied],
+    applied: &'a [AppliedLimit],
     providers: impl Iterator<Item = ProviderAccount<'a>>,
     need: Need,
     clock: Clock,
-) -> Result<Taken, Box<Refused>> {
+) -> Result<Taken, Box<LimitRefusal>> {
     debug_assert!(
         applied.is_sorted_by(|one, next| one.account.scope < next.account.scope),
         "each scope once, in their order"
     );
     let now = clock.now();
-    let mut held: All<'a> = applied.iter().map(|it| hold(it, now)).collect();
-    let shorts = held
+    let mut locked: LockedAccounts<'a> = applied.iter().map(|it| lock(it, now)).collect();
+    let shorts = locked
         .iter()
-        .filter_map(|it| Some((it, it.state.look(need).err()?)));
+        .filter_map(|it| Some((it, it.state.check(need).err()?)));
+    // The longest wait is reported: a client that came back earlier would be refused again.
     if let Some((it, short)) = shorts.max_by_key(|(_, short)| short.wait()) {
-        return Err(refused(&held, it, short, need));
+        return Err(refusal_by(&locked, it, short, need));
     }
-    let (provider, theirs) = with_room(&held, providers, need, now)?;
-    let limited = theirs.is_some();
-    held.extend(theirs);
-    let mut reservations: SmallVec<[Reservation; 7]> = held
+    // After the caller's own limits: what no provider could change is refused first.
+    let (provider, account) = first_with_room(&locked, providers, need, now)?;
+    let limited = account.is_some();
+    locked.extend(account);
+    let mut reservations: SmallVec<[Reservation; 7]> = locked
         .iter_mut()
         .map(|it| Reservation::new(it.account, clock, it.state.take(need)))
         .collect();
-    let of_provider = if limited { reservations.pop() } else { None };
+    // The provider's account was locked last.
+    let provider_reservation = if limited { reservations.pop() } else { None };
     Ok(Taken {
         reservations,
         provider,
-        of_provider,
-        limit_states: limit_states(&held),
+        provider_reservation,
+        limit_states: limit_states(&locked),
     })
 }
 
-fn hold(applied: &Applied, now: u64) -> Held<'_> {
-    Held {
+fn lock(applied: &AppliedLimit, now: u64) -> LockedAccount<'_> {
+    LockedAccount {
         account: &applied.account,
-        state: applied.account.under(&applied.limit, now),
+        state: applied.account.lock_with_limit(&applied.limit, now),
     }
 }
 
-/// The first provider that has room; where none has, the refusal of the one that has some soonest.
-fn with_room<'a>(
-    held: &All<'a>,
+/// Returns the first provider that has room, with its account locked; if none has, the refusal of
+/// the provider that has room soonest.
+fn first_with_room<'a>(
+    locked: &LockedAccounts<'a>,
     providers: impl Iterator<Item = ProviderAccount<'a>>,
     need: Need,
     now: u64,
-) -> Result<(ByteString, Option<Held<'a>>), Box<Refused>> {
-    let mut soonest: Option<(Short, Box<Refused>)> = None;
+) -> Result<(ByteString, Option<LockedAccount<'a>>), Box<LimitRefusal>> {
+    let mut soonest: Option<(Shortage, Box<LimitRefusal>)> = None;
     for (name, applied) in providers {
         let Some(applied) = applied else {
+            // A provider without a limit always has room.
             return Ok((name.clone(), None));
         };
-        let theirs = hold(applied, now);
-        let Err(short) = theirs.state.look(need) else {
-            return Ok((name.clone(), Some(theirs)));
+        let account = lock(applied, now);
+        let Err(short) = account.state.check(need) else {
+            return Ok((name.clone(), Some(account)));
         };
         if soonest
             .as_ref()
             .is_none_or(|(other, _)| short.wait() < other.wait())
         {
-            soonest = Some((short, refused(held, &theirs, short, need)));
+            soonest = Some((short, refusal_by(locked, &account, short, need)));
         }
     }
     soonest.map_or(Ok((ByteString::new(), None)), |(_, refused)| Err(refused))
 }
 
-fn refused(held: &All<'_>, by: &Held<'_>, short: Short, need: Need) -> Box<Refused> {
+fn refusal_by(
+    locked: &LockedAccounts<'_>,
+    by: &LockedAccount<'_>,
+    short: Shortage,
+    need: Need,
+) -> Box<LimitRefusal> {
     let scope = by.account.scope;
-    let mut limit_states = limit_states(held);
+    let mut limit_states = limit_states(locked);
+    // The headers report the limit that refused, not the tightest one.
     match short {
-        Short::Out(Kind::Requests, _) => {
+        Shortage::Exhausted(Kind::Requests, _) => {
             limit_states.requests = by.state.limit_state(scope, Kind::Requests);
         }
-        Short::Out(Kind::Tokens, _) | Short::Never(_) => {
+        Shortage::Exhausted(Kind::Tokens, _) | Shortage::NeverFits(_) => {
             limit_states.tokens = by.state.limit_state(scope, Kind::Tokens);
         }
-        Short::Slots(_) => {}
+        // No header reports concurrency.
+        Shortage::NoSlot(_) => {}
     }
-    Box::new(Refused {
+    Box::new(LimitRefusal {
         fault: refusal::refused(scope, short, need, &by.state),
         limit_states,
     })
 }
 
-/// Where the caller stands with the tightest limit of each kind.
-fn limit_states(held: &All<'_>) -> LimitStates {
+/// Returns the state of the tightest limit of each kind.
+fn limit_states(locked: &LockedAccounts<'_>) -> LimitStates {
     LimitStates {
-        requests: tightest(held, Kind::Requests),
-        tokens: tightest(held, Kind::Tokens),
+        requests: tightest_state(locked, Kind::Requests),
+        tokens: tightest_state(locked, Kind::Tokens),
     }
 }
 
-fn tightest(held: &All<'_>, kind: Kind) -> Option<LimitState> {
-    let rooms = held
+fn tightest_state(locked: &LockedAccounts<'_>, kind: Kind) -> Option<LimitState> {
+    let rooms = locked
         .iter()
         .filter_map(|it| Some((it, it.state.room(kind)?)));
     rooms

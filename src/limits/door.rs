@@ -1,6 +1,6 @@
-//! The door: what one client address may do before anything of its request is read.
+//! The door: limits per client address, checked before anything of a request is read.
 //!
-//! Invariants: memory is bounded whatever comes; an IPv6 client is its /64; nothing here waits; a
+//! Invariants: memory is bounded whatever arrives; an IPv6 client is its /64; nothing here waits; a
 //! check that refuses takes nothing.
 
 pub mod address;
@@ -19,69 +19,72 @@ use address::Address;
 use failures::Failures;
 use requests::Requests;
 
-/// Requests and failed authentications per client address.
+/// Limits on requests and on failed authentications per client address.
 #[derive(Debug)]
 pub struct Door {
     requests: ArcSwapOption<Requests>,
     failures: Failures,
 }
 
-/// A request that came too early.
+/// A request refused because it came too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused {
-    /// The limit, now empty.
+pub struct DoorRefusal {
+    /// State of the limit, with nothing remaining.
     pub limit_state: LimitState,
-    /// When the next request will be let in.
+    /// Time until the next request is admitted.
     pub retry_after: Duration,
 }
 
 impl Door {
-    /// A door with this limit on requests; without `requests_per_minute` there is none.
+    /// Creates a door with this limit on requests; without `requests_per_minute` requests are not
+    /// limited.
     #[must_use]
     pub fn new(limit: &Limit) -> Self {
         Self {
-            requests: ArcSwapOption::new(Requests::of(limit).map(Arc::new)),
+            requests: ArcSwapOption::new(Requests::new(limit).map(Arc::new)),
             failures: Failures::default(),
         }
     }
 
-    /// Puts another limit in place. An unchanged one keeps its fill; failed authentications are
-    /// kept in any case.
+    /// Replaces the limit. An unchanged limit keeps its fill; failed authentications are kept in
+    /// any case.
     pub fn reload(&self, limit: &Limit) {
+        // A new table starts with full accounts: only a changed limit may reset them.
         let unchanged = match self.requests.load().as_deref() {
             Some(requests) => requests.limit() == limit,
             None => limit.requests_per_minute.is_none(),
         };
         if !unchanged {
-            self.requests.store(Requests::of(limit).map(Arc::new));
+            self.requests.store(Requests::new(limit).map(Arc::new));
         }
     }
 
-    /// Lets one request of that address in, and says where the address stands where there is a
-    /// limit.
+    /// Admits one request of that address and returns the state of its limit, if there is one.
     ///
     /// # Errors
-    /// When the address has used up its requests.
-    pub fn request(&self, client: IpAddr) -> Result<Option<LimitState>, Refused> {
+    /// The refusal when the address has no request left.
+    pub fn request(&self, client: IpAddr) -> Result<Option<LimitState>, DoorRefusal> {
         self.requests
             .load()
             .as_deref()
-            .map(|requests| requests.check(Address::of(client)))
+            .map(|requests| requests.check(Address::from_ip(client)))
             .transpose()
     }
 
     /// Counts one failed authentication of that address.
     pub fn failed_authentication(&self, client: IpAddr) {
-        self.failures.count(Address::of(client), Instant::now());
+        self.failures
+            .count(Address::from_ip(client), Instant::now());
     }
 
-    /// How long that address stays out for its failed authentications, where it does.
+    /// Returns how long the address stays blocked because of failed authentications, if it is.
     #[must_use]
     pub fn blocked(&self, client: IpAddr) -> Option<Duration> {
-        self.failures.blocked(Address::of(client), Instant::now())
+        self.failures
+            .blocked(Address::from_ip(client), Instant::now())
     }
 
-    /// True while that address stays out for its failed authentications.
+    /// Returns true while the address is blocked because of failed authentications.
     #[must_use]
     pub fn is_blocked(&self, client: IpAddr) -> bool {
         self.blocked(client).is_some()
@@ -104,7 +107,7 @@ mod tests {
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
     #[test]
-    fn without_a_limit_everything_comes_in() {
+    fn without_a_limit_every_request_is_admitted() {
         let door = Door::new(&Limit::default());
         assert!((0..10_000).all(|_| door.request(CLIENT) == Ok(None)));
     }
@@ -122,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sixty_first_failure_in_a_minute_finds_the_door_closed() {
+    fn after_sixty_failures_in_a_minute_the_address_is_blocked() {
         let door = Door::new(&Limit::default());
         (0..59).for_each(|_| door.failed_authentication(CLIENT));
         assert!(!door.is_blocked(CLIENT));

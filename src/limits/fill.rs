@@ -1,15 +1,15 @@
-//! What an account lacks to be full: GCRA, in its form as a leaky bucket of what is missing.
+//! The amount an account lacks to be full: GCRA in the form of a leaky bucket of what is missing.
 //!
-//! Invariants: exact integers, so that what is given back is what was taken, also after other
-//! figures came into force; what is missing may be more than the account holds (debt), and is never
-//! negative.
+//! Invariants: the arithmetic is exact, so that what is given back equals what was taken, even
+//! after the figures have changed; the missing amount may exceed what the account holds (debt) and
+//! is never negative.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// The nanoseconds of a minute: a unit is counted as so many parts, of which as many come back in a
-/// nanosecond as units in a minute.
-const PARTS: u128 = 60_000_000_000;
+/// Parts of one unit: the nanoseconds of a minute. In each nanosecond as many parts come back as
+/// the limit has units per minute.
+const PARTS_PER_UNIT: u128 = 60_000_000_000;
 
 /// The fill of one account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,66 +18,68 @@ pub(super) struct Fill {
 }
 
 impl Fill {
-    /// Time has passed, nanoseconds.
+    /// Gives back what `elapsed` nanoseconds restore.
     pub(super) const fn recover(&mut self, elapsed: u64, per_minute: NonZeroU32) {
         self.missing = self
             .missing
             .saturating_sub(elapsed as u128 * per_minute.get() as u128);
     }
 
-    /// Takes units, whether or not they are there.
+    /// Takes units, even if they are not there.
     pub(super) const fn take(&mut self, units: u64) {
-        self.missing = self.missing.saturating_add(units as u128 * PARTS);
+        self.missing = self.missing.saturating_add(units as u128 * PARTS_PER_UNIT);
     }
 
     /// Gives units back.
     pub(super) const fn give(&mut self, units: u64) {
-        self.missing = self.missing.saturating_sub(units as u128 * PARTS);
+        // Never beyond full: time may have restored the units in the meantime.
+        self.missing = self.missing.saturating_sub(units as u128 * PARTS_PER_UNIT);
     }
 
-    /// It is full.
+    /// Returns true if nothing is missing.
     pub(super) const fn is_full(self) -> bool {
         self.missing == 0
     }
 
-    /// More was taken than it holds.
+    /// Returns true if more is missing than the account holds.
     pub(super) fn is_in_debt(self, holds: NonZeroU32) -> bool {
-        self.missing > reservations(holds)
+        self.missing > parts(holds)
     }
 
-    /// How long until that many units are there, if it holds `holds` of them; at the least until it
-    /// is out of debt.
+    /// Returns the time until that many units are available, in an account that holds `holds`; for
+    /// 0 units, the time until it is out of debt.
     pub(super) fn wait(self, units: u64, holds: NonZeroU32, per_minute: NonZeroU32) -> Duration {
         duration(
-            (self.missing + u128::from(units) * PARTS).saturating_sub(reservations(holds)),
+            (self.missing + u128::from(units) * PARTS_PER_UNIT).saturating_sub(parts(holds)),
             per_minute,
         )
     }
 
-    /// How long until it is full.
+    /// Returns the time until it is full.
     pub(super) fn reset(self, per_minute: NonZeroU32) -> Duration {
         duration(self.missing, per_minute)
     }
 
-    /// What is there, in parts: to compare accounts by.
+    /// Returns the available amount in parts, to compare accounts by.
     pub(super) fn room(self, holds: NonZeroU32) -> u128 {
-        reservations(holds).saturating_sub(self.missing)
+        parts(holds).saturating_sub(self.missing)
     }
 
-    /// The whole units that are there.
+    /// Returns the number of whole units available.
     pub(super) fn remaining(self, holds: NonZeroU32) -> u32 {
-        u32::try_from(self.room(holds) / PARTS).unwrap_or(u32::MAX)
+        u32::try_from(self.room(holds) / PARTS_PER_UNIT).unwrap_or(u32::MAX)
     }
 }
 
-fn reservations(units: NonZeroU32) -> u128 {
-    u128::from(units.get()) * PARTS
+fn parts(units: NonZeroU32) -> u128 {
+    u128::from(units.get()) * PARTS_PER_UNIT
 }
 
-/// The time in which so many parts come back, rounded up: who waits that long is not too early.
-fn duration(reservations: u128, per_minute: NonZeroU32) -> Duration {
+/// Returns the time in which that many parts come back, rounded up: a client that waits that long
+/// is never too early.
+fn duration(parts: u128, per_minute: NonZeroU32) -> Duration {
     Duration::from_nanos(
-        u64::try_from(reservations.div_ceil(u128::from(per_minute.get()))).unwrap_or(u64::MAX),
+        u64::try_from(parts.div_ceil(u128::from(per_minute.get()))).unwrap_or(u64::MAX),
     )
 }
 
@@ -89,7 +91,7 @@ mod tests {
     const MANY: NonZeroU32 = NonZeroU32::MAX;
 
     #[test]
-    fn whoever_waits_as_long_as_told_is_let_in_and_not_a_nanosecond_earlier() {
+    fn the_reported_wait_is_exact_to_the_nanosecond() {
         for per_minute in [SEVEN, MANY] {
             let mut fill = Fill::default();
             fill.take(u64::from(per_minute.get()));
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn debt_delays_and_what_is_given_back_ends_it() {
+    fn units_given_back_reduce_debt() {
         let mut fill = Fill::default();
         fill.take(21);
         assert!(fill.is_in_debt(SEVEN));
@@ -127,7 +129,7 @@ mod tests {
         fill.give(20);
         assert_eq!((fill.remaining(SEVEN), fill.is_in_debt(SEVEN)), (6, false));
         fill.give(20);
-        assert!(fill.is_full(), "there is nothing beyond full");
+        assert!(fill.is_full(), "a fill never exceeds full");
     }
 
     #[test]

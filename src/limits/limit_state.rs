@@ -1,5 +1,5 @@
-//! Where somebody stands with their limits, as header fields: OpenAI's `x-ratelimit-*` or, for its
-//! clients, Anthropic's `anthropic-ratelimit-*`; and the IETF's `RateLimit` and `RateLimit-Policy`.
+//! The state of limits as header fields: OpenAI's `x-ratelimit-*` or, for its clients, Anthropic's
+//! `anthropic-ratelimit-*`; and the IETF's `RateLimit` and `RateLimit-Policy`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::codec::date::rfc3339;
 use crate::model::wire::DialectId;
 
-/// What is counted.
+/// The unit that a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Generations.
@@ -17,32 +17,33 @@ pub enum Kind {
     Tokens,
 }
 
-/// One figure of one limit.
+/// State of one figure of one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitState {
-    /// Which limit: `ip`, `key`, `global` …
+    /// Name of the limit: `ip`, `key`, `global` …
     pub limit: &'static str,
-    /// What it gives per minute.
+    /// Units per minute.
     pub per_minute: u32,
-    /// What would be let in now.
+    /// Units available now.
     pub remaining: u32,
-    /// When it will be as full as it gets.
+    /// Time until the limit is full again.
     pub reset: Duration,
 }
 
 /// The tightest limit of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitStates {
-    /// Of requests.
+    /// The tightest limit on requests.
     pub requests: Option<LimitState>,
-    /// Of tokens. What is reserved for running streams is not among what remains.
+    /// The tightest limit on tokens. Tokens reserved for running streams do not count as remaining.
     pub tokens: Option<LimitState>,
 }
 
 impl LimitStates {
-    /// The same, unless the door is tighter.
+    /// Returns these states with the door's limit on requests in place of their own if it is
+    /// tighter.
     #[must_use]
-    pub fn or_door(self, door: Option<LimitState>) -> Self {
+    pub fn tightened_by(self, door: Option<LimitState>) -> Self {
         let tighter = |door: &LimitState| {
             self.requests
                 .is_none_or(|own| door.remaining < own.remaining)
@@ -53,7 +54,7 @@ impl LimitStates {
         }
     }
 
-    /// Writes the fields as clients of that dialect know them.
+    /// Writes the header fields in the form that clients of that dialect expect.
     pub fn write(&self, headers: &mut HeaderMap, dialect: DialectId) {
         let kinds = [(self.requests, Kind::Requests), (self.tokens, Kind::Tokens)];
         let known = kinds
@@ -74,18 +75,22 @@ impl LimitStates {
 
 impl LimitState {
     fn write(&self, headers: &mut HeaderMap, kind: Kind, dialect: DialectId) {
-        let ([limit, remaining, reset], moment) = match (dialect, kind) {
-            (DialectId::Anthropic, Kind::Requests) => (ANTHROPIC_REQUESTS, moment(self.reset)),
-            (DialectId::Anthropic, Kind::Tokens) => (ANTHROPIC_TOKENS, moment(self.reset)),
-            (_, Kind::Requests) => (OPENAI_REQUESTS, spell(self.reset)),
-            (_, Kind::Tokens) => (OPENAI_TOKENS, spell(self.reset)),
+        // Anthropic's fields contain the time of the reset, OpenAI's the duration until it.
+        let ([limit, remaining, reset], timestamp_after) = match (dialect, kind) {
+            (DialectId::Anthropic, Kind::Requests) => {
+                (ANTHROPIC_REQUESTS, timestamp_after(self.reset))
+            }
+            (DialectId::Anthropic, Kind::Tokens) => (ANTHROPIC_TOKENS, timestamp_after(self.reset)),
+            (_, Kind::Requests) => (OPENAI_REQUESTS, openai_duration(self.reset)),
+            (_, Kind::Tokens) => (OPENAI_TOKENS, openai_duration(self.reset)),
         };
         headers.insert(HeaderName::from_static(limit), self.per_minute.into());
         headers.insert(HeaderName::from_static(remaining), self.remaining.into());
-        put(headers, reset, &moment);
+        put(headers, reset, &timestamp_after);
     }
 
-    /// A policy of the IETF's field. Tokens are no unit of its registry: theirs is our own.
+    /// Returns an item of `RateLimit-Policy`. The IETF's registry has no unit for tokens: it is our
+    /// own.
     fn policy(&self, kind: Kind) -> String {
         match kind {
             Kind::Requests => format!("\"{}\";q={};w=60", self.limit, self.per_minute),
@@ -98,6 +103,7 @@ impl LimitState {
 
     fn state(&self, kind: Kind) -> String {
         let of = if kind == Kind::Tokens { "-tokens" } else { "" };
+        // Rounded up: a client that waits this long is never too early.
         let seconds = self.reset.as_secs() + u64::from(self.reset.subsec_nanos() > 0);
         format!("\"{}{of}\";r={};t={seconds}", self.limit, self.remaining)
     }
@@ -129,8 +135,9 @@ const ANTHROPIC_TOKENS: [&str; 3] = [
     "anthropic-ratelimit-tokens-reset",
 ];
 
-/// The moment that is so far away, as Anthropic writes it; never too early.
-fn moment(after: Duration) -> String {
+/// Returns the time after that duration as Anthropic writes it, rounded up to a second so that it
+/// is never too early.
+fn timestamp_after(after: Duration) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
@@ -138,8 +145,8 @@ fn moment(after: Duration) -> String {
     rfc3339(then.as_secs() + u64::from(then.subsec_nanos() > 0))
 }
 
-/// A duration as OpenAI writes it: `20ms`, `1.5s`, `6m0s`.
-fn spell(duration: Duration) -> String {
+/// Formats a duration as OpenAI writes it: `20ms`, `1.5s`, `6m0s`.
+fn openai_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis < 1000 {
         return format!("{millis}ms");
@@ -147,6 +154,7 @@ fn spell(duration: Duration) -> String {
     let (minutes, rest) = (millis / 60_000, millis % 60_000);
     let fraction = format!("{:03}", rest % 1000);
     let seconds = format!("{}.{fraction}", rest / 1000);
+    // OpenAI writes no trailing zeros: `1s`, not `1.000s`.
     let seconds = seconds.trim_end_matches('0').trim_end_matches('.');
     let minutes = if minutes > 0 {
         format!("{minutes}m")
@@ -161,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_spelled_as_openai_does() {
+    fn durations_are_formatted_as_openai_does() {
         for (millis, text) in [
             (0, "0ms"),
             (20, "20ms"),
@@ -171,7 +179,7 @@ mod tests {
             (10_000, "10s"),
             (360_000, "6m0s"),
         ] {
-            assert_eq!(spell(Duration::from_millis(millis)), text);
+            assert_eq!(openai_duration(Duration::from_millis(millis)), text);
         }
     }
 
@@ -199,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_tell_the_tightest_limit_of_each_kind() {
+    fn the_fields_report_the_tightest_limit_of_each_kind() {
         let headers = written(BOTH, DialectId::Events);
         assert_eq!(
             headers["ratelimit-policy"],
@@ -230,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tighter_door_goes_before() {
+    fn a_tighter_door_replaces_the_request_limit() {
         let door = |remaining| {
             Some(LimitState {
                 limit: "ip",
@@ -238,18 +246,19 @@ mod tests {
                 ..REQUESTS
             })
         };
-        let tightest =
-            |remaining| written(BOTH.or_door(door(remaining)), DialectId::Ui)["ratelimit"].clone();
+        let tightest = |remaining| {
+            written(BOTH.tightened_by(door(remaining)), DialectId::Ui)["ratelimit"].clone()
+        };
         assert!(tightest(8).to_str().unwrap().starts_with("\"ip\";r=8"));
         assert!(tightest(9).to_str().unwrap().starts_with("\"key\";r=9"));
         assert_eq!(
-            written(LimitStates::default().or_door(door(7)), DialectId::Ui)["x-ratelimit-remaining-requests"],
+            written(LimitStates::default().tightened_by(door(7)), DialectId::Ui)["x-ratelimit-remaining-requests"],
             "7"
         );
     }
 
     #[test]
-    fn clients_of_anthropic_read_their_own_fields() {
+    fn anthropic_clients_get_their_own_fields() {
         let headers = written(BOTH, DialectId::Anthropic);
         let field = |name: &str| {
             headers[format!("anthropic-ratelimit-{name}")]

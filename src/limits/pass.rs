@@ -1,8 +1,8 @@
-//! The right to run one generation, and what becomes of it.
+//! The right to run one generation, and its settlement.
 //!
-//! Invariants: its accounts are settled exactly once, whatever happens: by [`Pass::settle`], or,
-//! dropped without it, with what it was told until then. A provider is drawn on only while it is
-//! asked, by the [`Lane`] of the attempt.
+//! Invariants: its accounts are settled exactly once, whatever happens: by [`Pass::settle`], or, if
+//! the pass is dropped without it, with the amount recorded until then. A provider's account is
+//! drawn on only while the provider is asked, by the [`ProviderPass`] of the attempt.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use super::table::LimitTable;
 use crate::model::fault::Fault;
 use crate::model::usage;
 
-/// Output beyond what is paid for that may be on its way before the accounts hear of it, bytes: a
-/// look at each of them costs as much as a token, and 64 tokens are nothing to an account that
-/// counts them by the minute.
-const STEP: u64 = 256;
+/// Output beyond what is paid for that may stream before the accounts are updated, bytes: a look at
+/// each of them costs as much as a token, and 64 tokens do not matter to an account that counts by
+/// the minute.
+const OUTPUT_STEP: u64 = 256;
 
-/// The most tokens that one generation is charged: no model has room for so many, and a figure
-/// beyond would be an upstream's mistake that closes an account for days.
-const MOST: u64 = 100_000_000;
+/// Maximum number of tokens charged for one generation: no model has room for so many, and a larger
+/// figure would be an upstream's mistake that closes an account for days.
+const MAX_TOKENS: u64 = 100_000_000;
 
-/// What a generation has come to.
+/// The final charge of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charge {
     /// No upstream was asked: everything is given back, the request included.
     Nothing,
-    /// So many tokens; what was taken beyond is given back.
+    /// The number of tokens; what was taken beyond it is given back.
     Tokens(u64),
 }
 
@@ -41,29 +41,29 @@ pub struct Pass {
     table: Arc<LimitTable>,
     need: Need,
     reservations: SmallVec<[Reservation; 7]>,
-    /// The provider's part that was taken with all others, until an attempt needs it.
-    first: Option<Lane>,
-    /// What it has come to, once that is known.
+    /// The provider's reservation taken with all others, until an attempt needs it.
+    unused_provider: Option<ProviderPass>,
+    /// The final charge, once it is known.
     charge: Option<Charge>,
     /// An upstream was asked.
     asked: bool,
-    /// The bytes of output that there are.
-    streamed: u64,
-    /// The bytes of output that are paid for.
+    /// Bytes of output so far.
+    output_bytes: u64,
+    /// Bytes of output covered by what was taken.
     paid: u64,
-    /// Where its caller stands.
+    /// State of the caller's limits at admission.
     pub limit_states: LimitStates,
 }
 
-/// The right to ask one provider for one generation, as long as an attempt lasts. Dropped, its slot
-/// is free, and nothing but the request itself was used.
+/// The right to ask one provider for one generation, for the duration of an attempt. Dropping it
+/// frees its slot; only the request itself counts as used.
 #[derive(Debug)]
-pub struct Lane {
+pub struct ProviderPass {
     provider: ByteString,
     reservation: Option<Reservation>,
 }
 
-impl Lane {
+impl ProviderPass {
     pub(super) const fn new(provider: ByteString, reservation: Option<Reservation>) -> Self {
         Self {
             provider,
@@ -71,14 +71,14 @@ impl Lane {
         }
     }
 
-    /// The provider.
+    /// Returns the provider's name.
     #[must_use]
     pub const fn provider(&self) -> &ByteString {
         &self.provider
     }
 
-    /// Says that the provider is asked: the request counts, whatever becomes of it.
-    pub fn asked(&mut self) {
+    /// Records that the provider is asked: the request counts, whatever its outcome.
+    pub fn mark_asked(&mut self) {
         if let Some(reservation) = &mut self.reservation {
             reservation.owe(0);
         }
@@ -90,25 +90,25 @@ impl Pass {
         table: Arc<LimitTable>,
         need: Need,
         reservations: SmallVec<[Reservation; 7]>,
-        first: Lane,
+        unused_provider: ProviderPass,
         limit_states: LimitStates,
     ) -> Self {
         let mut pass = Self {
             table,
             need,
             reservations,
-            first: Some(first),
+            unused_provider: Some(unused_provider),
             charge: None,
             asked: false,
-            streamed: 0,
+            output_bytes: 0,
             paid: u64::MAX,
             limit_states,
         };
-        pass.reckon();
+        pass.update_paid();
         pass
     }
 
-    /// A pass that no limit has anything to do with.
+    /// Creates a pass that no limit applies to.
     #[must_use]
     pub fn unlimited() -> Self {
         let table = Arc::new(LimitTable::new(&Arc::default(), Settings::default()));
@@ -116,103 +116,120 @@ impl Pass {
             table,
             Need::default(),
             SmallVec::new(),
-            Lane::new(ByteString::new(), None),
+            ProviderPass::new(ByteString::new(), None),
             LimitStates::default(),
         )
     }
 
-    /// The right to ask that provider: the one that came with the pass, or another in its place.
-    /// Two may be held at a time.
+    /// Returns the right to ask that provider: the one taken with the pass, or a new one in its
+    /// place. Two may be held at a time.
     ///
     /// # Errors
-    /// 429 with the limit `provider` where it has nothing left: to be skipped, as if it had said so
-    /// itself.
-    pub fn lane(&mut self, provider: &ByteString) -> Result<Lane, Box<Fault>> {
-        if let Some(first) = self.first.take_if(|first| first.provider == *provider) {
-            return Ok(first);
+    /// 429 with the limit `provider` if its account has nothing left: the target is skipped as if
+    /// the provider itself had answered so.
+    pub fn provider_pass(&mut self, provider: &ByteString) -> Result<ProviderPass, Box<Fault>> {
+        if let Some(unused_provider) = self
+            .unused_provider
+            .take_if(|unused_provider| unused_provider.provider == *provider)
+        {
+            return Ok(unused_provider);
         }
         let reservation = self.table.provider(provider, self.need)?;
-        self.first = None;
-        Ok(Lane::new(provider.clone(), reservation))
+        // The unused reservation taken at admission is given back: only providers that are asked
+        // hold one.
+        self.unused_provider = None;
+        Ok(ProviderPass::new(provider.clone(), reservation))
     }
 
-    /// Says that an upstream is asked: from now on the prompt is owed.
-    pub const fn asked(&mut self) {
+    /// Records that an upstream is asked: the prompt is owed from now on.
+    pub const fn mark_asked(&mut self) {
         self.asked = true;
     }
 
-    /// The attempt of that lane answers: its provider is settled with, as all others are.
-    pub fn keep(&mut self, lane: Lane) {
-        self.first = None;
-        self.reservations.extend(lane.reservation);
-        self.reckon();
+    /// Keeps the reservation of the attempt that answers: its provider's account is settled with
+    /// all others.
+    pub fn keep(&mut self, provider_pass: ProviderPass) {
+        self.unused_provider = None;
+        self.reservations.extend(provider_pass.reservation);
+        self.update_paid();
     }
 
-    /// Hears how much output there is, bytes. Cheap enough for every token.
+    /// Records the total output so far, bytes. Cheap enough for every token.
     ///
     /// # Errors
-    /// 429 when an account has run dry by it, and the stream is to end then
-    /// (`on_exceeded = "cut"`).
-    pub fn streamed(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
-        self.streamed = bytes;
+    /// 429 when this exhausts an account and the stream is to end then (`on_exceeded = "cut"`).
+    pub fn record_output(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
+        self.output_bytes = bytes;
+        // Most calls end here: the accounts are updated only once per step.
         if bytes > self.paid {
-            self.keep_up(bytes)
+            self.take_owed(bytes)
         } else {
             Ok(())
         }
     }
 
     #[cold]
-    fn keep_up(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
-        let owes = self.owes();
-        self.paid = bytes.saturating_add(STEP);
-        let mut dry = Ok(());
+    fn take_owed(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
+        let owed = self.owed();
+        self.paid = bytes.saturating_add(OUTPUT_STEP);
+        let mut exhausted = Ok(());
         for reservation in &mut self.reservations {
-            dry = dry.and(reservation.keep_up(owes));
+            // Not `and_then`: every account takes its share, even after one of them is in debt.
+            exhausted = exhausted.and(reservation.take_owed(owed));
         }
-        if self.table.cuts() { dry } else { Ok(()) }
+        if self.table.cuts_streams() {
+            exhausted
+        } else {
+            Ok(())
+        }
     }
 
-    /// Frees the slots: the generation is over, though what it used is not known yet.
+    /// Frees the slots: the generation is over, though its usage is not known yet.
     pub fn release(&mut self) {
-        self.first = None;
+        // No attempt follows: the slot of an unused provider is freed too.
+        self.unused_provider = None;
         self.reservations.iter_mut().for_each(Reservation::release);
     }
 
-    /// Settles with all accounts. Whatever comes afterwards changes nothing.
+    /// Settles all accounts with this charge. Later charges have no effect.
     pub fn settle(&mut self, charge: Charge) {
+        // The first charge counts: the drop that follows must not change it.
         self.charge.get_or_insert(charge);
-        self.close();
+        self.finish();
     }
 
-    fn close(&mut self) {
-        self.first = None;
-        let told = if self.asked {
-            Charge::Tokens(self.owes())
+    fn finish(&mut self) {
+        self.unused_provider = None;
+        // Without a final charge: the prompt and what was streamed, or nothing if no upstream was
+        // asked.
+        let recorded = if self.asked {
+            Charge::Tokens(self.owed())
         } else {
             Charge::Nothing
         };
-        if let Charge::Tokens(tokens) = self.charge.unwrap_or(told) {
+        if let Charge::Tokens(tokens) = self.charge.unwrap_or(recorded) {
             self.reservations
                 .iter_mut()
-                .for_each(|reservation| reservation.owe(tokens.min(MOST)));
+                .for_each(|reservation| reservation.owe(tokens.min(MAX_TOKENS)));
         }
+        // Dropping them settles them.
         self.reservations.clear();
     }
 
-    /// The tokens that are owed as far as is known.
-    fn owes(&self) -> u64 {
+    /// Returns the tokens owed as far as is known.
+    fn owed(&self) -> u64 {
         self.need
             .input
-            .saturating_add(usage::estimate(self.streamed))
-            .min(MOST)
+            .saturating_add(usage::estimate(self.output_bytes))
+            .min(MAX_TOKENS)
     }
 
-    /// Finds out up to how many bytes of output all accounts are paid.
-    fn reckon(&mut self) {
+    /// Recomputes up to how many bytes of output all accounts are paid.
+    fn update_paid(&mut self) {
         let output = |reservation: &Reservation| {
             reservation
                 .taken()
+                // Four bytes of output per token, as in `usage::estimate`.
                 .map(|taken| taken.saturating_sub(self.need.input).saturating_mul(4))
         };
         self.paid = self
@@ -226,6 +243,6 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        self.close();
+        self.finish();
     }
 }

@@ -1,6 +1,6 @@
-//! What one generation has taken from one account.
+//! The amount that one generation has taken from one account.
 //!
-//! Invariant: settled exactly once, when it is dropped, with what it was told until then.
+//! Invariant: settled exactly once, when it is dropped, with the amount recorded until then.
 
 use std::sync::Arc;
 
@@ -9,48 +9,52 @@ use super::clock::Clock;
 use super::{Limit, refusal};
 use crate::model::fault::Fault;
 
-/// An account that a request has to pass, and its figures at the moment.
+/// An account that a request has to pass, with its current figures.
 #[derive(Debug, Clone)]
-pub(super) struct Applied {
+pub(super) struct AppliedLimit {
     pub(super) account: Arc<Account>,
     pub(super) limit: Limit,
 }
 
-/// One generation's part of an account.
+/// The reservation of one generation on one account.
 #[derive(Debug)]
 pub(super) struct Reservation {
     account: Arc<Account>,
     clock: Clock,
-    /// The tokens taken so far; `None` where they are not counted.
+    /// Tokens taken so far; `None` if the account does not count tokens.
     taken: Option<u64>,
-    /// The tokens that it owes as far as is known.
-    owes: u64,
+    /// Tokens owed as far as is known.
+    owed: u64,
     /// An upstream was asked: the request counts.
     asked: bool,
-    /// It holds a slot.
+    /// It holds a concurrency slot.
     slot: bool,
 }
 
 impl Reservation {
-    /// What was taken from an account just now.
+    /// Records what was just taken from an account.
     pub(super) fn new(account: &Arc<Account>, clock: Clock, taken: Option<u64>) -> Self {
         Self {
             account: account.clone(),
             clock,
             taken,
-            owes: 0,
+            owed: 0,
             asked: false,
             slot: true,
         }
     }
 
-    /// Takes a part of one account alone.
+    /// Takes a reservation on one account alone.
     ///
     /// # Errors
-    /// 429 where it has nothing left, 400 where it can never hold so much.
-    pub(super) fn take(applied: &Applied, need: Need, clock: Clock) -> Result<Self, Box<Fault>> {
-        let mut state = applied.account.under(&applied.limit, clock.now());
-        state.look(need).map_err(|short| {
+    /// 429 if the account does not have enough left, 400 if it can never hold that much.
+    pub(super) fn take(
+        applied: &AppliedLimit,
+        need: Need,
+        clock: Clock,
+    ) -> Result<Self, Box<Fault>> {
+        let mut state = applied.account.lock_with_limit(&applied.limit, clock.now());
+        state.check(need).map_err(|short| {
             Box::new(refusal::refused(applied.account.scope, short, need, &state))
         })?;
         let taken = state.take(need);
@@ -58,29 +62,33 @@ impl Reservation {
         Ok(Self::new(&applied.account, clock, taken))
     }
 
-    /// The tokens taken so far, where they are counted.
+    /// Returns the tokens taken so far, if they are counted.
     pub(super) const fn taken(&self) -> Option<u64> {
         self.taken
     }
 
-    /// An upstream was asked, and so many tokens are owed for that by now.
+    /// Records that an upstream was asked and that `tokens` are owed by now.
     pub(super) const fn owe(&mut self, tokens: u64) {
-        (self.asked, self.owes) = (true, tokens);
+        (self.asked, self.owed) = (true, tokens);
     }
 
     /// Takes what is owed and not yet taken.
     ///
     /// # Errors
-    /// When the account is in debt then; it is taken all the same.
-    pub(super) fn keep_up(&mut self, owes: u64) -> Result<(), Box<Fault>> {
-        let Some(taken) = self.taken.as_mut().filter(|taken| **taken < owes) else {
+    /// The fault for an account that is in debt after that; the tokens are taken all the same.
+    pub(super) fn take_owed(&mut self, owed: u64) -> Result<(), Box<Fault>> {
+        let Some(taken) = self.taken.as_mut().filter(|taken| **taken < owed) else {
             return Ok(());
         };
-        let mut state = self.account.now(self.clock.now());
-        state.take_tokens(owes - *taken);
-        *taken = owes;
+        let mut state = self.account.lock_at(self.clock.now());
+        state.take_tokens(owed - *taken);
+        *taken = owed;
         match state.debt() {
-            Some((holds, wait)) => Err(Box::new(refusal::dry(self.account.scope, holds, wait))),
+            Some((holds, wait)) => Err(Box::new(refusal::exhausted(
+                self.account.scope,
+                holds,
+                wait,
+            ))),
             None => Ok(()),
         }
     }
@@ -88,20 +96,22 @@ impl Reservation {
     /// Gives the slot back, once.
     pub(super) fn release(&mut self) {
         if std::mem::take(&mut self.slot) {
-            self.account.state().release();
+            self.account.lock().release();
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut state = self.account.now(self.clock.now());
+        let mut state = self.account.lock_at(self.clock.now());
         if self.slot {
             state.release();
         }
+        // An attempt that never asked its provider owes it nothing.
         if let Some(taken) = self.taken {
-            state.settle(taken, if self.asked { self.owes } else { 0 });
+            state.settle(taken, if self.asked { self.owed } else { 0 });
         }
+        // No upstream was asked: the request does not count.
         if !self.asked {
             state.requests.give(1);
         }

@@ -1,7 +1,7 @@
-//! The limits of the moment: which accounts a request has to pass.
+//! The limits in force: which accounts a request has to pass.
 //!
-//! Invariants: an account outlives the board that found it, with its fill; a board is made once for
-//! a configuration, so that a request finds its accounts without making anything.
+//! Invariants: an account and its fill outlive the table that found it; a table is built once for a
+//! configuration, so that a request finds its named accounts without allocating any.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,52 +13,52 @@ use smallvec::SmallVec;
 
 use super::account::{Account, Need};
 use super::door::address::Address;
-use super::pass::{Lane, Pass};
-use super::reservation::{Applied, Reservation};
-use super::{Held, Limit, Limits, Refused, Scope, Settings, decision, refusal};
+use super::pass::{Pass, ProviderPass};
+use super::reservation::{AppliedLimit, Reservation};
+use super::{HeldTotals, Limit, LimitRefusal, Limits, Scope, Settings, decision, refusal};
 use crate::model::fault::Fault;
 use crate::model::ids::CallerId;
 
-/// Reads for each request that a caller may have.
-const READS: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
-/// Reads a minute that every caller may have: a page that is loaded again, a client that polls.
-const FEWEST_READS: NonZeroU32 = NonZeroU32::new(600).expect("six hundred is not zero");
+/// Number of reads allowed for each request that a caller may have.
+const READS_PER_REQUEST: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+/// Minimum number of reads per minute for every caller: a page that is reloaded, a client that
+/// polls.
+const MIN_READS: NonZeroU32 = NonZeroU32::new(600).expect("six hundred is not zero");
 
-/// Who asks, as limits see it.
+/// The parties of a request that limits apply to.
 #[derive(Debug, Clone, Copy)]
-pub struct Who<'a> {
-    /// From where.
+pub struct Subject<'a> {
+    /// Client address.
     pub client: IpAddr,
-    /// As whom.
+    /// Caller.
     pub caller: &'a CallerId,
-    /// With which virtual key.
+    /// Virtual key.
     pub key: Option<&'a ByteString>,
-    /// Of which team.
+    /// Team.
     pub team: Option<&'a ByteString>,
-    /// For which end user, by a verified token or by the word of the request; one of this caller,
-    /// whatever others call theirs.
+    /// End user, from a verified token or from the request body. It is scoped to the caller: equal
+    /// names of different callers are different users.
     pub user: Option<&'a str>,
-    /// For which model, by its public name.
+    /// Public name of the model.
     pub model: &'a ByteString,
-    /// Figures that the caller brings along for its user, beside those that are configured.
+    /// Limits that the caller's token brings for its user, beside the configured ones.
     pub own: Option<Limit>,
 }
 
-/// The accounts of a configuration.
+/// The accounts of one configuration.
 #[derive(Debug)]
 pub struct LimitTable {
     limits: Arc<Limits>,
     settings: Settings,
-    global: Option<Applied>,
-    keys: HashMap<ByteString, Applied>,
-    teams: HashMap<ByteString, Applied>,
-    models: HashMap<ByteString, Applied>,
-    providers: HashMap<ByteString, Applied>,
+    global: Option<AppliedLimit>,
+    keys: HashMap<ByteString, AppliedLimit>,
+    teams: HashMap<ByteString, AppliedLimit>,
+    models: HashMap<ByteString, AppliedLimit>,
+    providers: HashMap<ByteString, AppliedLimit>,
 }
 
 impl LimitTable {
-    /// Finds the accounts of a configuration. Its figures are in force at once, for running streams
-    /// too.
+    /// Finds the accounts of a configuration. Its figures apply at once, to running streams too.
     #[must_use]
     pub fn new(limits: &Arc<Limits>, settings: Settings) -> Self {
         let find = |scope, name: &ByteString, limit: &Limit| {
@@ -79,56 +79,58 @@ impl LimitTable {
             providers: all(Scope::Provider, &settings.providers),
             settings,
         };
+        // After the new accounts are found: those that the old configuration named keep their
+        // fills.
         limits.forget_unnamed();
         table
     }
 
-    /// What is held of all accounts, also of those that other boards know.
+    /// Returns the totals held over all accounts, including those that only other tables know.
     #[must_use]
-    pub fn held(&self) -> Held {
+    pub fn held(&self) -> HeldTotals {
         self.limits.held()
     }
 
-    /// The most that is reserved for an answer, tokens.
+    /// Returns the maximum number of tokens reserved for an answer.
     #[must_use]
     pub const fn reserve_output(&self) -> u64 {
         self.settings.reserve_output
     }
 
-    /// Streams end when an account runs dry.
-    pub(super) const fn cuts(&self) -> bool {
+    /// Returns true if streams end when an account is exhausted.
+    pub(super) const fn cuts_streams(&self) -> bool {
         self.settings.cut
     }
 
-    /// Decides over all limits at once. `providers` are those that may be asked, in order; a
-    /// provider that has no room is passed over.
+    /// Decides over all limits at once. `providers` are the ones that may be asked, in order; a
+    /// provider without room is skipped.
     ///
     /// # Errors
-    /// 429 `rate_limited` when a limit has not enough left, 400 when one can never have: then none
-    /// gives anything.
+    /// 429 `rate_limited` when a limit does not have enough left, 400 when it can never have.
+    /// Nothing is taken then.
     pub fn admit<'a>(
         self: &'a Arc<Self>,
-        who: &Who<'_>,
+        subject: &Subject<'_>,
         providers: impl Iterator<Item = &'a ByteString>,
         need: Need,
-    ) -> Result<Pass, Box<Refused>> {
-        let applied = self.applied(who);
+    ) -> Result<Pass, Box<LimitRefusal>> {
+        let applied = self.applied(subject);
         let accounts = providers.map(|name| (name, self.providers.get(name)));
         let taken = decision::take(&applied, accounts, need, self.limits.clock)?;
-        let lane = Lane::new(taken.provider, taken.of_provider);
+        let provider_pass = ProviderPass::new(taken.provider, taken.provider_reservation);
         Ok(Pass::new(
             self.clone(),
             need,
             taken.reservations,
-            lane,
+            provider_pass,
             taken.limit_states,
         ))
     }
 
-    /// Counts a read of a caller who has a limit of requests: it may have ten times as many.
+    /// Counts a read of a caller that has a limit on requests: it may read ten times as often.
     ///
     /// # Errors
-    /// 429 when it has had them.
+    /// 429 when it has no read left.
     pub fn read(
         &self,
         caller: &CallerId,
@@ -139,30 +141,32 @@ impl LimitTable {
             .and_then(|name| self.settings.keys.get(name))
             .copied()
             .unwrap_or_default();
+        // The tighter one of the key's limit and the token's own.
         let Some(requests) = of_key.and(own.unwrap_or_default()).requests_per_minute else {
             return Ok(());
         };
         let limit = Limit {
-            requests_per_minute: Some(requests.saturating_mul(READS).max(FEWEST_READS)),
+            requests_per_minute: Some(requests.saturating_mul(READS_PER_REQUEST).max(MIN_READS)),
             ..Limit::default()
         };
         let now = self.limits.clock.now();
-        let account = self.limits.readers.find(caller, limit, now);
-        let mut state = account.under(&limit, now);
+        // Per caller, not per key: reads of one user must not use up those of another.
+        let account = self.limits.readers.account_of(caller, limit, now);
+        let mut state = account.lock_with_limit(&limit, now);
         state
-            .look(Need::default())
+            .check(Need::default())
             .map_err(|short| Box::new(refusal::reads(short.wait(), &state)))?;
         state.requests.take(1);
         Ok(())
     }
 
-    /// The accounts of a request, in the order of their scopes.
-    fn applied(&self, who: &Who<'_>) -> SmallVec<[Applied; 6]> {
-        let ip = self.at_address(who.client);
-        let key = who.key.and_then(|name| self.keys.get(name));
-        let team = who.team.and_then(|name| self.teams.get(name));
-        let user = self.of_user(who);
-        let model = self.models.get(who.model);
+    /// Returns the accounts of a request, in the order of their scopes.
+    fn applied(&self, subject: &Subject<'_>) -> SmallVec<[AppliedLimit; 6]> {
+        let ip = self.address_limit(subject.client);
+        let key = subject.key.and_then(|name| self.keys.get(name));
+        let team = subject.team.and_then(|name| self.teams.get(name));
+        let user = self.user_limit(subject);
+        let model = self.models.get(subject.model);
         let all = [
             ip,
             key.cloned(),
@@ -174,45 +178,50 @@ impl LimitTable {
         all.into_iter().flatten().collect()
     }
 
-    /// The account of an address. Its requests are counted at the door.
-    fn at_address(&self, client: IpAddr) -> Option<Applied> {
+    /// Returns the account of an address. Its requests are counted at the door.
+    fn address_limit(&self, client: IpAddr) -> Option<AppliedLimit> {
         let limit = Limit {
             requests_per_minute: None,
             burst: None,
             ..self.settings.ip
         };
         limit.is_any().then(|| {
-            self.crowded(
-                self.limits
-                    .addresses
-                    .find(Address::of(client), limit, self.limits.clock.now()),
+            self.applied_limit(
+                self.limits.addresses.account_of(
+                    Address::from_ip(client),
+                    limit,
+                    self.limits.clock.now(),
+                ),
                 limit,
             )
         })
     }
 
-    /// The account of an end user: of one that was named, or of a caller who brings figures of its
-    /// own.
-    fn of_user(&self, who: &Who<'_>) -> Option<Applied> {
-        let limit = who
+    /// Returns the account of an end user: of one named by the request, or of a caller that brings
+    /// limits of its own.
+    fn user_limit(&self, subject: &Subject<'_>) -> Option<AppliedLimit> {
+        let limit = subject
             .own
             .map_or(self.settings.user, |own| own.and(self.settings.user));
-        let known = who.user.is_some() || who.own.is_some();
+        // Without a user or limits of its own a caller is counted by its key only.
+        let known = subject.user.is_some() || subject.own.is_some();
         (known && limit.is_any()).then(|| {
-            self.crowded(
-                self.limits
-                    .users
-                    .find((who.caller, who.user), limit, self.limits.clock.now()),
+            self.applied_limit(
+                self.limits.users.account_of(
+                    (subject.caller, subject.user),
+                    limit,
+                    self.limits.clock.now(),
+                ),
                 limit,
             )
         })
     }
 
-    fn crowded(&self, account: Arc<Account>, limit: Limit) -> Applied {
-        Applied { account, limit }
+    fn applied_limit(&self, account: Arc<Account>, limit: Limit) -> AppliedLimit {
+        AppliedLimit { account, limit }
     }
 
-    /// A part of that provider's account, where it has one.
+    /// Takes a reservation on that provider's account, if it has one.
     pub(super) fn provider(
         &self,
         name: &ByteString,

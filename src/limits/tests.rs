@@ -1,4 +1,4 @@
-//! All limits together, on a clock that stands still but for what a test says.
+//! Tests of all limits together, on a paused clock that only the tests advance.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn limit(requests: u32, tokens: u32, streams: u32) -> Limit {
     }
 }
 
-/// One limit of that scope.
+/// Settings with one limit, of that scope.
 fn settings(scope: &str, limit: Limit) -> Settings {
     let mut settings = Settings::default();
     set(&mut settings, scope, limit);
@@ -45,10 +45,10 @@ fn table(settings: Settings) -> Arc<LimitTable> {
     Arc::new(LimitTable::new(&Arc::default(), settings))
 }
 
-/// One request of everybody's.
+/// Admits a request to which a limit of every scope applies.
 fn ask_for(table: &Arc<LimitTable>, need: Need, providers: &[ByteString]) -> Result<Pass, Fault> {
     let it = ByteString::from_static("it");
-    let who = Who {
+    let subject = Subject {
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         caller: &CallerId::Anonymous,
         key: Some(&it),
@@ -58,7 +58,7 @@ fn ask_for(table: &Arc<LimitTable>, need: Need, providers: &[ByteString]) -> Res
         own: None,
     };
     table
-        .admit(&who, providers.iter(), need)
+        .admit(&subject, providers.iter(), need)
         .map_err(|refused| refused.fault)
 }
 
@@ -66,10 +66,10 @@ fn ask(table: &Arc<LimitTable>, input: u64, output: u64) -> Result<Pass, Fault> 
     ask_for(table, Need { input, output }, &["it".into()])
 }
 
-/// Asks an upstream, and has it answer.
+/// Marks the upstream as asked and as the one that answers.
 fn opened(mut pass: Pass) -> Pass {
-    pass.asked();
-    let lane = pass.lane(&"it".into()).unwrap();
+    pass.mark_asked();
+    let lane = pass.provider_pass(&"it".into()).unwrap();
     pass.keep(lane);
     pass
 }
@@ -84,10 +84,10 @@ fn remaining(table: &Arc<LimitTable>) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_limit_counts_what_it_says_and_names_itself() {
+async fn each_limit_counts_its_unit_and_is_named_in_the_fault() {
     for scope in NAMES {
         let requests = table(settings(scope, limit(2, 0, 0)));
-        // At the door, not here.
+        // Requests per address are counted at the door.
         if scope != "ip" {
             drop([
                 opened(ask(&requests, 1, 1).unwrap()),
@@ -128,13 +128,13 @@ async fn each_limit_counts_what_it_says_and_names_itself() {
         assert!(ask(&tokens, 100, 300).is_ok());
         assert_eq!(
             (tokens.held(), streams.held()),
-            (Held::default(), Held::default())
+            (HeldTotals::default(), HeldTotals::default())
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_limit_refuses_takes_nothing_from_another() {
+async fn a_refusal_by_one_limit_takes_nothing_from_another() {
     for short in NAMES {
         for other in NAMES.into_iter().filter(|other| *other != short) {
             for spent in [limit(1, 0, 0), limit(0, 10, 0), limit(0, 0, 1)] {
@@ -163,17 +163,17 @@ async fn what_one_limit_refuses_takes_nothing_from_another() {
                 assert_eq!(
                     (slots, table.held().reserved),
                     (2, taken),
-                    "{short} before {other}: one request's, of each"
+                    "{short} before {other}: each account holds one request"
                 );
                 drop(held);
-                assert_eq!(table.held(), Held::default());
+                assert_eq!(table.held(), HeldTotals::default());
             }
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifty_at_once_on_a_budget_for_ten() {
+async fn ten_of_fifty_requests_fit_a_limit_for_ten() {
     let table = table(settings("key", limit(0, 11_000, 0)));
     let passes: Vec<_> = (0..50)
         .filter_map(|_| ask(&table, 100, 1000).ok())
@@ -182,13 +182,13 @@ async fn fifty_at_once_on_a_budget_for_ten() {
     drop(passes);
     assert_eq!(
         (remaining(&table), table.held()),
-        (11_000, Held::default()),
-        "nobody was asked: all of it is given back"
+        (11_000, HeldTotals::default()),
+        "no upstream was asked: everything is given back"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_threads_are_given_no_more_than_there_is() {
+async fn concurrent_decisions_never_exceed_a_limit() {
     let mut settings = settings("global", limit(0, 11_000, 0));
     set(&mut settings, "key", limit(1000, 1_000_000, 1000));
     set(&mut settings, "provider", limit(1000, 1_000_000, 1000));
@@ -210,7 +210,7 @@ async fn many_threads_are_given_no_more_than_there_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prompt_that_never_fits_is_told_so() {
+async fn a_prompt_larger_than_a_limit_is_rejected_as_invalid() {
     for scope in NAMES {
         let table = table(settings(scope, limit(0, 100, 0)));
         let fault = ask(&table, 101, 0).unwrap_err();
@@ -226,20 +226,20 @@ async fn a_prompt_that_never_fits_is_told_so() {
         );
         assert!(
             ask(&table, 100, 1_000_000).is_ok(),
-            "never more is reserved than there can be"
+            "no more is reserved than the account can hold"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn output_beyond_what_was_reserved_is_taken_as_it_streams_and_the_rest_is_settled() {
+async fn output_beyond_the_reservation_is_taken_while_streaming_and_settled_once() {
     let table = table(settings("key", limit(0, 10_000, 0)));
     let mut pass = opened(ask(&table, 100, 100).unwrap());
     assert_eq!(remaining(&table), 9800);
-    pass.streamed(400).unwrap();
-    assert_eq!(remaining(&table), 9800, "this much is paid for");
+    pass.record_output(400).unwrap();
+    assert_eq!(remaining(&table), 9800, "the reservation covers this much");
     for bytes in 401..=8000 {
-        pass.streamed(bytes).unwrap();
+        pass.record_output(bytes).unwrap();
         let owed = 100 + bytes.div_ceil(4);
         let lag = u64::from(remaining(&table)) + owed - 10_000;
         assert!(lag <= 64, "{lag} tokens behind");
@@ -249,13 +249,13 @@ async fn output_beyond_what_was_reserved_is_taken_as_it_streams_and_the_rest_is_
     drop(pass);
     assert_eq!(
         (remaining(&table), table.held()),
-        (7500, Held::default()),
-        "once, and the first time"
+        (7500, HeldTotals::default()),
+        "only the first settlement counts"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn debt_has_to_be_waited_for() {
+async fn debt_delays_the_next_request() {
     let table = table(settings("key", limit(0, 6000, 0)));
     let mut pass = opened(ask(&table, 100, 100).unwrap());
     pass.settle(Charge::Tokens(12_000));
@@ -266,7 +266,7 @@ async fn debt_has_to_be_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pass_that_is_dropped_pays_what_it_was_told() {
+async fn a_dropped_pass_pays_what_was_recorded() {
     let table = table(settings("key", limit(10, 10_000, 1)));
     drop(ask(&table, 100, 1000).unwrap());
     assert_eq!(
@@ -277,17 +277,21 @@ async fn a_pass_that_is_dropped_pays_what_it_was_told() {
             .unwrap()
             .remaining,
         9,
-        "nobody was asked: the request does not count"
+        "no upstream was asked: the request does not count"
     );
     drop(opened(ask(&table, 100, 1000).unwrap()));
-    assert_eq!(remaining(&table), 9900, "asked: the prompt is paid");
+    assert_eq!(
+        remaining(&table),
+        9900,
+        "an upstream was asked: the prompt is charged"
+    );
     let mut pass = opened(ask(&table, 100, 1000).unwrap());
-    pass.streamed(8000).unwrap();
+    pass.record_output(8000).unwrap();
     drop(pass);
     assert_eq!(
         (remaining(&table), table.held()),
-        (7800, Held::default()),
-        "streamed: what came is paid"
+        (7800, HeldTotals::default()),
+        "streamed output is charged"
     );
     assert_eq!(
         ask(&table, 0, 0)
@@ -302,36 +306,39 @@ async fn a_pass_that_is_dropped_pays_what_it_was_told() {
     pass.release();
     assert!(
         ask(&table, 100, 1000).is_ok(),
-        "the slot is free before it is known what was used"
+        "the slot is free before the usage is known"
     );
     pass.settle(Charge::Tokens(100));
-    assert_eq!((remaining(&table), table.held()), (7700, Held::default()));
+    assert_eq!(
+        (remaining(&table), table.held()),
+        (7700, HeldTotals::default())
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_is_cut_when_an_account_runs_dry_and_only_then() {
+async fn a_stream_is_cut_only_when_an_account_is_exhausted() {
     for scope in NAMES {
         let table = table(Settings {
             cut: true,
             ..settings(scope, limit(0, 1000, 0))
         });
         let mut pass = opened(ask(&table, 100, 100).unwrap());
-        let told: Vec<_> = (0..2000).map(|at| pass.streamed(at * 4)).collect();
-        let cut = told.iter().position(Result::is_err).unwrap();
+        let results: Vec<_> = (0..2000).map(|at| pass.record_output(at * 4)).collect();
+        let cut = results.iter().position(Result::is_err).unwrap();
         assert!((901..=965).contains(&cut), "cut after {cut} tokens");
-        let fault = told.into_iter().find_map(Result::err).unwrap();
+        let fault = results.into_iter().find_map(Result::err).unwrap();
         assert_eq!((fault.code, fault.limit), (Code::RateLimited, Some(scope)));
         let finishing = Arc::new(LimitTable::new(
             &Arc::default(),
             settings(scope, limit(0, 1000, 0)),
         ));
         let mut pass = opened(ask(&finishing, 100, 100).unwrap());
-        assert!((0..2000).all(|at| pass.streamed(at * 4).is_ok()));
+        assert!((0..2000).all(|at| pass.record_output(at * 4).is_ok()));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_provider_without_room_is_passed_over_and_one_is_held_at_a_time() {
+async fn a_provider_without_room_is_skipped_and_each_attempt_holds_one_slot() {
     let both = ["a".into(), "b".into()];
     let one = limit(0, 0, 1);
     let settings = Settings {
@@ -349,29 +356,29 @@ async fn a_provider_without_room_is_passed_over_and_one_is_held_at_a_time() {
         (Some("provider"), 429)
     );
     assert_eq!(
-        second.lane(&a).unwrap_err().limit,
+        second.provider_pass(&a).unwrap_err().limit,
         Some("provider"),
-        "the first has it"
+        "the first pass holds its slot"
     );
-    let lane = second.lane(&b).unwrap();
+    let lane = second.provider_pass(&b).unwrap();
     assert_eq!((lane.provider(), table.held().slots), (&b, 2));
     drop(lane);
-    let lane = first.lane(&a).unwrap();
-    let hedge = first.lane(&b).unwrap();
-    assert_eq!(table.held().slots, 2, "an attempt each");
+    let lane = first.provider_pass(&a).unwrap();
+    let hedge = first.provider_pass(&b).unwrap();
+    assert_eq!(table.held().slots, 2, "one slot for each attempt");
     drop(lane);
     first.keep(hedge);
     assert_eq!(table.held().slots, 1);
     assert_eq!(
         ask_for(&table, Need::default(), &both)
             .unwrap()
-            .lane(&a)
+            .provider_pass(&a)
             .unwrap()
             .provider(),
         &a
     );
     drop(first);
-    assert_eq!(table.held(), Held::default());
+    assert_eq!(table.held(), HeldTotals::default());
     assert!(
         ask_for(&table, Need::default(), &[b, "free".into()]).is_ok()
             && ask_for(&table, Need::default(), &["free".into()]).is_ok()
@@ -398,10 +405,10 @@ async fn a_failed_attempt_pays_nothing_but_the_request() {
         &["a".into(), "b".into()],
     )
     .unwrap();
-    let mut lane = pass.lane(&"a".into()).unwrap();
-    lane.asked();
+    let mut lane = pass.provider_pass(&"a".into()).unwrap();
+    lane.mark_asked();
     drop(lane);
-    let lane = pass.lane(&"b".into()).unwrap();
+    let lane = pass.provider_pass(&"b".into()).unwrap();
     pass.keep(lane);
     pass.settle(Charge::Tokens(150));
     let left = |name: &str| {
@@ -417,7 +424,7 @@ async fn a_failed_attempt_pays_nothing_but_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_keeps_fills_and_its_figures_count_at_once() {
+async fn a_reload_keeps_fills_and_applies_new_figures_at_once() {
     let limits = Arc::default();
     let before = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 1000, 2))));
     let mut running = opened(ask(&before, 100, 700).unwrap());
@@ -430,21 +437,24 @@ async fn a_reload_keeps_fills_and_its_figures_count_at_once() {
             .unwrap()
             .remaining,
         1200,
-        "what was taken stays taken"
+        "taken tokens stay taken"
     );
     let second = ask(&after, 0, 0).unwrap();
     assert_eq!(
         ask(&after, 0, 0).unwrap_err().limit,
         Some("key"),
-        "one that began before the reload counts"
+        "a stream that began before the reload counts"
     );
     running.settle(Charge::Tokens(500));
     drop((running, second));
-    assert_eq!((remaining(&after), after.held()), (1500, Held::default()));
+    assert_eq!(
+        (remaining(&after), after.held()),
+        (1500, HeldTotals::default())
+    );
     let smaller = Arc::new(LimitTable::new(&limits, settings("key", limit(0, 100, 0))));
     assert!(
         ask(&smaller, 1, 0).is_err(),
-        "400 are missing to a full hundred"
+        "400 are missing in an account that holds 100"
     );
     let none = Arc::new(LimitTable::new(&limits, Settings::default()));
     assert!((0..100).all(|_| ask(&none, 1_000_000, 0).is_ok()));
@@ -460,7 +470,7 @@ async fn users_of_different_callers_are_different_users() {
     );
     let ask = |caller: &CallerId, user: Option<&str>| {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let who = Who {
+        let subject = Subject {
             client,
             caller,
             key: None,
@@ -470,19 +480,19 @@ async fn users_of_different_callers_are_different_users() {
             own: None,
         };
         table
-            .admit(&who, [&it].into_iter(), Need::default())
+            .admit(&subject, [&it].into_iter(), Need::default())
             .map(opened)
             .is_ok()
     };
     assert!(ask(&one, Some("ann")) && !ask(&one, Some("ann")) && ask(&one, Some("bob")));
-    assert!(ask(&other, Some("ann")), "another caller's ann");
+    assert!(ask(&other, Some("ann")), "the `ann` of another caller");
     assert!(
         (0..10).all(|_| ask(&one, None)),
-        "nobody is named, nobody is limited"
+        "without a user there is no user limit"
     );
     let bring = |own: Limit| {
         let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let who = Who {
+        let subject = Subject {
             client,
             caller: &one,
             key: None,
@@ -492,7 +502,7 @@ async fn users_of_different_callers_are_different_users() {
             own: Some(own),
         };
         table
-            .admit(&who, [&it].into_iter(), Need::default())
+            .admit(&subject, [&it].into_iter(), Need::default())
             .map(opened)
             .map_err(|refused| refused.fault.limit)
     };
@@ -500,12 +510,12 @@ async fn users_of_different_callers_are_different_users() {
     assert_eq!(
         bring(limit(9, 0, 0)).unwrap_err(),
         Some("user"),
-        "what a token allows is no more than what is configured"
+        "a token cannot raise a configured limit"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_are_limited_generously_and_only_where_requests_are() {
+async fn reads_are_limited_to_ten_times_the_requests() {
     let (it, caller) = (ByteString::from_static("it"), CallerId::Key("it".into()));
     let reads = |requests: u32| {
         let table = table(settings("key", limit(requests, 100, 1)));
@@ -525,12 +535,9 @@ async fn reads_are_limited_generously_and_only_where_requests_are() {
         table
             .read(&CallerId::Key("other".into()), Some(&it), None)
             .is_ok(),
-        "each caller has reads of its own"
+        "each caller has its own reads"
     );
-    assert!(
-        ask(&table, 0, 0).is_ok(),
-        "what reads does not count as asking"
-    );
+    assert!(ask(&table, 0, 0).is_ok(), "reads do not count as requests");
 }
 
 #[derive(Debug, Clone)]
@@ -555,10 +562,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// On a clock that stands still: what every account lacks in the end is what all generations
-    /// have used.
+    /// On a paused clock, the amount missing in every account at the end equals the usage of all
+    /// generations.
     #[test]
-    fn whatever_happens_each_generation_is_settled_once(steps in steps(), cut in any::<bool>()) {
+    fn every_generation_is_settled_exactly_once(steps in steps(), cut in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().start_paused(true).enable_time().build().unwrap();
         let _inside = runtime.enter();
         const HOLDS: u32 = 1_000_000;
@@ -579,7 +586,7 @@ proptest! {
                 Step::Stream { which, bytes } => if let Some(at) = index(which, &running) {
                     let (pass, _, streamed, _) = &mut running[at];
                     *streamed = bytes.max(*streamed);
-                    let _ = pass.streamed(*streamed);
+                    let _ = pass.record_output(*streamed);
                 },
                 Step::Release { which } => if let Some(at) = index(which, &running) {
                     running[at].0.release();
@@ -602,7 +609,7 @@ proptest! {
             pass.settle(Charge::Tokens(7));
             used += 7;
         }
-        prop_assert_eq!(table.held(), Held::default());
+        prop_assert_eq!(table.held(), HeldTotals::default());
         let all = ask_for(&table, Need::default(), &["it".into()]);
         if used < u64::from(HOLDS) {
             let limit_states = all.unwrap().limit_states;

@@ -1,4 +1,4 @@
-//! One request for a generation: what the dialect read from it, and its bytes as they came.
+//! A request for a generation: the fields that the dialect parsed, and the unchanged body.
 
 use std::sync::{Arc, OnceLock};
 
@@ -11,70 +11,69 @@ use super::fault::Fault;
 use super::usage;
 use super::wire::{DialectId, WireId};
 
-/// What a request goes on with, by the client's own ids.
+/// The conversation that a request continues, by the client's own ids.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Thread {
-    /// The conversation.
+    /// The id of the conversation.
     pub chat: Option<ByteString>,
-    /// The assistant's message that the answer is a further step of.
+    /// The id of the assistant's message that the answer continues.
     pub message: Option<ByteString>,
 }
 
-/// Something in a provider's account that a request names. It goes to targets of its own wire as it
-/// came, and to no others.
+/// A reference of a request to an object at a provider, such as an uploaded file. Such a request is
+/// sent unchanged, and only to targets of its own wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// The path of the field that names it.
+    /// The path of the field with the reference.
     pub path: String,
-    /// Its id there, where that is all that is said of it.
+    /// The object's id, if the field contains nothing else.
     pub id: Option<String>,
 }
 
 /// A request for a generation.
 pub struct Ask {
-    /// The dialect it came in, in which it is answered.
+    /// The dialect of the request and of its answer.
     pub dialect: DialectId,
-    /// The wire whose request shape `body` has, if any: it can go to such an upstream as it came.
+    /// The wire whose request shape `body` has, if any. Upstreams of that wire get it unchanged.
     pub shape: Option<WireId>,
     /// The request body, byte for byte.
     pub body: Bytes,
-    /// The model by the name the client asked for; empty where it named none and the dialect has a
-    /// default.
+    /// The model name in the request; empty if it has none and the dialect has a default.
     pub model: ByteString,
-    /// What it goes on with, where the dialect has ids for that.
+    /// The conversation that it continues, if the dialect has ids for that.
     pub conversation: Option<Arc<Thread>>,
-    /// What the dialect `openai-responses` keeps of it.
-    pub asked: Option<Arc<Asked>>,
-    /// Further models that the body names, which the caller must be allowed as well.
+    /// The fields that the dialect `openai-responses` keeps.
+    pub responses: Option<Arc<ResponsesRequest>>,
+    /// Further models named in the body. The caller must be allowed to use them as well.
     pub models: Vec<ByteString>,
-    /// What it names in the account of its provider instead of bringing it.
+    /// Objects at a provider that it refers to instead of containing them.
     pub references: Vec<Reference>,
-    /// True where the client wants a stream.
+    /// True if the client requests a stream.
     pub stream: bool,
-    /// How many choices it wants.
+    /// Number of choices requested.
     pub choices: u16,
-    /// The most output tokens it wants per choice.
+    /// Maximum number of output tokens per choice.
     pub max_output: Option<u64>,
-    /// True where the client wants usage in the stream (`stream_options.include_usage`).
+    /// True if the client requests usage in the stream (`stream_options.include_usage`).
     pub include_usage: bool,
-    /// The estimate of its input tokens.
+    /// Estimated number of input tokens.
     pub input_estimate: u64,
-    /// The end user that it names: counts for limits, never for access.
+    /// The end user named in the body. Used for limits, never for access.
     pub user: Option<ByteString>,
-    /// Request headers that go along to an upstream of the same wire, and `traceparent`.
+    /// Request headers that are forwarded to an upstream of the same wire, and `traceparent`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// How the body becomes a [`Chat`] when a target speaks another wire.
+    /// Converts the body to a [`Chat`] when a target has another wire.
     pub translate: fn(&[u8]) -> Result<Chat, Fault>,
-    /// What `translate` made of the body, once it was needed; from the beginning where it cannot be
+    /// The result of `translate`, computed on first use. Set from the start if the body cannot be
     /// translated at all.
     pub chat: OnceLock<Result<Chat, Fault>>,
 }
 
 impl Ask {
-    /// The request in no provider's words. Parsed once, on first use.
+    /// Returns the request in provider-neutral form. It is parsed once, on first use.
     ///
     /// # Errors
-    /// A 400 that names the field which cannot be understood.
+    /// A 400 that names the field which cannot be translated.
     pub fn chat(&self) -> Result<&Chat, Fault> {
         self.chat
             .get_or_init(|| (self.translate)(&self.body))
@@ -82,18 +81,18 @@ impl Ask {
             .map_err(Clone::clone)
     }
 
-    /// The tokens that its answer is expected to have: its own maximum for all choices, but `most`
-    /// at the most.
+    /// Returns the expected number of output tokens: the request's own maximum for all choices, or
+    /// `limit` if that is less or the request has no maximum.
     #[must_use]
-    pub fn expected_output(&self, most: u64) -> u64 {
-        self.max_output.map_or(most, |max| {
-            max.saturating_mul(u64::from(self.choices)).min(most)
+    pub fn expected_output(&self, limit: u64) -> u64 {
+        self.max_output.map_or(limit, |max| {
+            max.saturating_mul(u64::from(self.choices)).min(limit)
         })
     }
 }
 
 impl std::fmt::Debug for Ask {
-    /// Never shows content.
+    /// Formats no content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ask")
             .field("dialect", &self.dialect)
@@ -103,43 +102,42 @@ impl std::fmt::Debug for Ask {
     }
 }
 
-/// What an answer in the dialect `openai-responses` repeats of its request, and what is kept of it
-/// for later ones.
+/// The fields of an `openai-responses` request that its answer repeats or that later requests need.
 #[derive(Clone, Default)]
-pub struct Asked {
-    /// It is answered at once, and runs whether or not anybody reads it.
+pub struct ResponsesRequest {
+    /// True if it is answered at once and runs whether or not a client reads it.
     pub background: bool,
-    /// It can be gone on from, and its input asked for, within retention.
+    /// True if later requests can continue it and retrieve its input, within retention.
     pub store: bool,
-    /// The response that it goes on from.
+    /// The id of the response that it continues.
     pub previous: Option<ByteString>,
     /// The settings that a response object repeats: members of a JSON object, each with a comma
     /// before it.
     pub echo: ByteString,
-    /// The input, that of earlier turns included: a JSON array of items. Empty where nothing is
-    /// kept.
+    /// The input, including that of earlier turns: a JSON array of items. Empty if it is not kept.
     pub input: ByteString,
 }
 
-impl Asked {
-    /// The bytes it holds in memory, about.
+impl ResponsesRequest {
+    /// Returns the approximate size in memory, bytes.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
         self.echo.len() + self.input.len() + self.previous.as_ref().map_or(0, |id| id.len())
     }
 }
 
-impl std::fmt::Debug for Asked {
-    /// Never shows content.
+impl std::fmt::Debug for ResponsesRequest {
+    /// Formats no content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asked")
+        f.debug_struct("ResponsesRequest")
             .field("background", &self.background)
             .field("store", &self.store)
             .finish_non_exhaustive()
     }
 }
 
-/// The estimate for a prompt of that many bytes of text and that many images.
+/// Estimates the number of tokens of a prompt with this many bytes of text and this many images. An
+/// image counts 1000 tokens.
 #[must_use]
 pub const fn input_estimate(text_bytes: u64, images: u64) -> u64 {
     usage::estimate(text_bytes).saturating_add(images.saturating_mul(1000))

@@ -1,77 +1,76 @@
-//! A chat request in no provider's words: what dialects parse to and wires draft from.
+//! A provider-neutral chat request. Dialects parse to it, and wires write their requests from it.
 //!
-//! A request that goes to an upstream of its own dialect never passes through here: its bytes go
-//! out as they came.
+//! A request whose dialect and wire have the same shape is never converted to it: its body is sent
+//! unchanged.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::wire::WireId;
 
-/// One conversation and what is wanted of the model.
+/// A conversation and its options.
 #[derive(Debug, Clone, Default)]
 pub struct Chat {
-    /// The turns, in order; system messages stand where they stood.
+    /// The messages, in order. System messages keep their position.
     pub messages: Vec<Message>,
     /// The tools the model may call.
     pub tools: Vec<Tool>,
-    /// Whether it must.
+    /// Whether the model must call a tool.
     pub tool_choice: Option<ToolChoice>,
-    /// False: at most one tool call per turn.
+    /// Whether several tool calls per turn are allowed.
     pub parallel_tools: Option<bool>,
-    /// The most tokens to generate, reasoning included.
+    /// Maximum number of tokens to generate, including reasoning.
     pub max_tokens: Option<u64>,
     /// Sampling temperature.
     pub temperature: Option<f64>,
     /// Nucleus sampling.
     pub top_p: Option<f64>,
-    /// Sample among the k likeliest.
+    /// Number of most likely tokens to sample from.
     pub top_k: Option<u64>,
     /// Sampling seed.
     pub seed: Option<i64>,
-    /// Penalty on tokens that occurred at all.
+    /// Penalty on tokens that occurred before.
     pub presence_penalty: Option<f64>,
-    /// Penalty on tokens by how often they occurred.
+    /// Penalty on tokens in proportion to their number of occurrences.
     pub frequency_penalty: Option<f64>,
-    /// Texts that end the answer.
+    /// Stop sequences, which end the answer.
     pub stop: Vec<String>,
-    /// How many choices; 1 where not said.
+    /// Number of choices; the default is 1.
     pub choices: Option<u16>,
-    /// The form of the answer.
+    /// The format of the answer.
     pub format: Option<Format>,
-    /// Reasoning effort by OpenAI's words: none, minimal, low, medium, high, xhigh, max.
+    /// Reasoning effort as in OpenAI's API: none, minimal, low, medium, high, xhigh, max.
     pub effort: Option<String>,
-    /// Reasoning budget in tokens.
+    /// Reasoning budget, tokens.
     pub reasoning_budget: Option<u64>,
-    /// How talkative: low, medium, high.
+    /// Verbosity: low, medium, high.
     pub verbosity: Option<String>,
-    /// Ask for log probabilities.
+    /// Whether log probabilities are requested.
     pub logprobs: Option<bool>,
-    /// How many alternatives with them.
+    /// Number of alternatives for each log probability.
     pub top_logprobs: Option<u32>,
-    /// Token biases as they came.
+    /// Token biases, unchanged.
     pub logit_bias: Option<Box<RawValue>>,
     /// The end user, for the provider's abuse detection (`safety_identifier`, else `user`).
     pub user: Option<String>,
     /// The provider's service tier.
     pub service_tier: Option<String>,
-    /// The provider chooses what it caches (Anthropic's `cache_control` at the top of a body).
+    /// The provider chooses the cached part of the prompt (Anthropic's top-level `cache_control`).
     pub cache: Option<CacheMark>,
-    /// The name of the prompt's cache (OpenAI's `prompt_cache_key`).
+    /// The key of the prompt's cache (OpenAI's `prompt_cache_key`).
     pub cache_key: Option<String>,
-    /// Caller's own labels as they came.
+    /// The client's own labels, unchanged.
     pub metadata: Option<Box<RawValue>>,
-    /// What other wires cannot carry and must not drop silently: the names of top-level fields, as
-    /// they came.
+    /// Names of top-level fields that other wires do not support and must not drop silently.
     pub unsupported: Vec<&'static str>,
 }
 
-/// Who speaks.
+/// The role of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Instructions (OpenAI's `system` and `developer`).
     System,
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -79,104 +78,104 @@ pub enum Role {
     Tool,
 }
 
-/// One turn.
+/// A message.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Who speaks.
+    /// The role of its author.
     pub role: Role,
-    /// A participant's name.
+    /// The name of the participant.
     pub name: Option<String>,
-    /// What is said, in order.
+    /// The content, in order.
     pub parts: Vec<Part>,
 }
 
-/// A piece of a turn.
+/// A part of a message.
 #[derive(Debug, Clone)]
 pub enum Part {
-    /// Words.
+    /// Text.
     Text(String),
-    /// A picture.
+    /// An image.
     Image {
-        /// Where its bytes are.
+        /// The location of its data.
         source: Source,
-        /// How closely to look (OpenAI: auto, low, high).
+        /// The level of detail (OpenAI: auto, low, high).
         detail: Option<String>,
     },
-    /// A document.
+    /// A file.
     File {
-        /// Where its bytes are.
+        /// The location of its data.
         source: Source,
-        /// Its name.
+        /// The file name.
         filename: Option<String>,
     },
-    /// Sound: base64 and its format (`wav`, `mp3`).
+    /// Audio.
     Audio {
-        /// Base64.
+        /// The data in base64.
         data: String,
-        /// `wav` or `mp3`.
+        /// The format: `wav` or `mp3`.
         format: String,
     },
-    /// What the model thought before, brought back.
+    /// Reasoning of the model in an earlier turn.
     Reasoning(PastReasoning),
-    /// A refusal of the model, brought back.
+    /// A refusal of the model in an earlier turn.
     Refusal(String),
-    /// A tool call of the model, brought back.
+    /// A tool call of the model in an earlier turn.
     ToolCall(PastCall),
-    /// What a tool answered.
+    /// The result of a tool call.
     ToolResult(ToolResult),
     /// The prompt may be cached up to here.
     CacheMark(CacheMark),
 }
 
-/// A mark up to which the prompt may be cached. Wires that cache by themselves, or not at all,
+/// A mark up to which the prompt may be cached. Wires that cache automatically, or not at all,
 /// leave it out.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CacheMark {
-    /// How long (`5m`, `1h`); the provider's default where not said.
+    /// The lifetime (`5m`, `1h`); `None` is the provider's default.
     pub ttl: Option<String>,
 }
 
-/// Where the bytes of an image or a file are.
+/// The location of the data of an image or file.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// A link that the provider fetches; we never do.
+    /// A URL that the provider fetches. Sluicegate never does.
     Url(String),
-    /// The bytes in base64.
+    /// Inline data.
     Data {
-        /// Its media type.
+        /// The media type.
         media_type: String,
-        /// The bytes.
+        /// The data in base64.
         base64: String,
     },
-    /// An object in the provider's account.
+    /// The id of a file that the provider stores.
     FileId(String),
 }
 
-/// Reasoning brought back. Signatures are only for the wire that made them.
+/// Reasoning of an earlier turn. Signatures are only sent to the wire that made them.
 #[derive(Debug, Clone)]
 pub struct PastReasoning {
-    /// The visible words, maybe none.
+    /// The visible text, possibly empty.
     pub text: String,
     /// The provider's signature.
     pub signature: Option<String>,
-    /// A block that came encrypted.
+    /// The encrypted block.
     pub redacted: Option<String>,
-    /// The wire that made signature and block; `None` where the client did not say.
+    /// The wire that made signature and block; `None` if the client did not specify it.
     pub wire: Option<WireId>,
-    /// True where the signature is that of the text after it (Gemini).
+    /// True if the signature belongs to the text after it (Gemini).
     pub on_text: bool,
 }
 
-/// A tool call brought back.
+/// A tool call of an earlier turn.
 #[derive(Debug, Clone)]
 pub struct PastCall {
-    /// Its id.
+    /// The id of the call.
     pub id: String,
-    /// The tool.
+    /// The name of the tool.
     pub name: String,
-    /// JSON text (free text where `custom`).
+    /// JSON text, or free text if `custom`.
     pub arguments: String,
-    /// What the provider wanted back with it.
+    /// The signature that the provider needs back with the call.
     pub signature: Option<String>,
     /// The wire that made the signature.
     pub wire: Option<WireId>,
@@ -184,42 +183,42 @@ pub struct PastCall {
     pub custom: bool,
 }
 
-/// What a tool answered.
+/// The result of a tool call.
 #[derive(Debug, Clone)]
 pub struct ToolResult {
-    /// The call it answers.
+    /// The id of the call.
     pub id: String,
-    /// The tool's name where known (Gemini wants it).
+    /// The name of the tool, if known (Gemini requires it).
     pub name: Option<String>,
     /// Text, images, files.
     pub parts: Vec<Part>,
-    /// True where the tool failed.
+    /// True if the tool failed.
     pub is_error: bool,
 }
 
-/// A tool.
+/// A tool that the model may call.
 #[derive(Debug, Clone)]
 pub enum Tool {
     /// A function with a JSON schema.
     Function {
-        /// Its name.
+        /// The name.
         name: String,
-        /// What it is for.
+        /// The description for the model.
         description: Option<String>,
         /// The JSON schema of its arguments.
         parameters: Option<Box<RawValue>>,
-        /// Arguments must match the schema.
+        /// Whether arguments must match the schema.
         strict: Option<bool>,
         /// The prompt may be cached up to this tool.
         cache: Option<CacheMark>,
     },
-    /// A tool of the wire's own (web search, custom grammar …): only that wire takes it.
+    /// A tool that only one wire supports (web search, custom grammar …).
     Native {
-        /// The wire that knows it.
+        /// The wire that supports it.
         wire: WireId,
-        /// Its type there.
+        /// The type of the tool on that wire.
         kind: String,
-        /// The declaration as it came.
+        /// The declaration, unchanged.
         json: Box<RawValue>,
     },
 }
@@ -227,47 +226,46 @@ pub enum Tool {
 /// Whether tools must be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// Never.
+    /// No tool may be called.
     None,
-    /// As the model likes.
+    /// The model decides.
     Auto,
-    /// At least one.
+    /// At least one tool must be called.
     Required,
-    /// This one.
+    /// This tool must be called.
     Named(String),
-    /// One of these; `required` says whether it must.
+    /// Only these tools may be called.
     Allowed {
-        /// Their names.
+        /// The names of the tools.
         names: Vec<String>,
-        /// One of them must be called.
+        /// True if one of them must be called.
         required: bool,
     },
 }
 
-/// The form of the answer.
+/// The format of the answer.
 #[derive(Debug, Clone)]
 pub enum Format {
     /// Free text.
     Text,
     /// Any JSON object.
     Json,
-    /// JSON by a schema.
+    /// JSON that matches a schema.
     Schema {
-        /// Its name.
+        /// The name of the schema.
         name: String,
-        /// What it is for.
+        /// The description for the model.
         description: Option<String>,
         /// The JSON schema.
         schema: Option<Box<RawValue>>,
-        /// Arguments must match the schema.
+        /// Whether the answer must match the schema exactly.
         strict: Option<bool>,
     },
 }
 
-/// The name a participant may be told apart by; kept apart from [`Message`] so that wires can look
-/// calls up.
+/// Returns the name of the tool that was called with this id. The latest call with the id counts.
 #[must_use]
-pub fn tool_name_of<'a>(messages: &'a [Message], id: &str) -> Option<&'a str> {
+pub fn tool_name_for_call<'a>(messages: &'a [Message], id: &str) -> Option<&'a str> {
     messages
         .iter()
         .rev()
@@ -278,10 +276,10 @@ pub fn tool_name_of<'a>(messages: &'a [Message], id: &str) -> Option<&'a str> {
         })
 }
 
-/// The id of a tool call that came without one: the same for the same stream and place, and unlike
-/// any other.
+/// Returns an id for a tool call that the upstream sent without one. It is derived from the
+/// stream's seed and the position of the call, so that it is stable and unique.
 #[must_use]
-pub fn made_call_id(seed: &str, choice: u16, index: u16) -> ByteString {
+pub fn derive_call_id(seed: &str, choice: u16, index: u16) -> ByteString {
     if choice == 0 {
         format!("call_{seed}_{index}").into()
     } else {

@@ -1,39 +1,39 @@
-//! A journal entry: what one upstream frame decoded to, or one thing that happened here.
+//! A journal entry: the events of one upstream frame, or one local event (start, route, end).
 
 use bytestring::ByteString;
 
 use super::event::Events;
 
-/// What an entry costs in a journal besides its bytes, about.
+/// Approximate memory overhead of an entry in a journal, bytes.
 pub const ENTRY_OVERHEAD: usize = 128;
 
-/// The upstream's own payload, for readers whose dialect is that wire.
+/// The upstream's own payload, for readers whose dialect has the shape of that wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
-    /// The SSE event name it came under; empty where it had none.
+    /// The name of the SSE event; empty if it had none.
     pub name: ByteString,
     /// The JSON text, byte for byte.
     pub data: ByteString,
 }
 
-/// One entry. Its number is its place in the journal.
+/// One entry. Its number is its index in the journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entry {
-    /// Kept only where the stream was begun in the dialect of its wire, and not for what raw
-    /// readers are not sent.
+    /// The payload. Kept only if the stream was started in the dialect of its wire, and only for
+    /// payloads that raw readers receive.
     pub raw: Option<Payload>,
-    /// What it means.
+    /// The normalized events.
     pub events: Events,
 }
 
 impl Entry {
-    /// An entry of something that happened here.
+    /// Returns an entry without a payload.
     #[must_use]
-    pub fn of(events: Events) -> Self {
+    pub fn new(events: Events) -> Self {
         Self { raw: None, events }
     }
 
-    /// The bytes it holds in memory, about; deltas that are slices of the kept payload are not
+    /// Returns the approximate size in memory, bytes. Deltas that are slices of the payload are not
     /// counted twice.
     #[must_use]
     pub fn stored_bytes(&self) -> usize {
@@ -48,6 +48,7 @@ impl Entry {
         held + ENTRY_OVERHEAD + self.extra_bytes()
     }
 
+    /// Returns the size of the data that `output_bytes` does not count.
     fn extra_bytes(&self) -> usize {
         use super::event::Event;
         let extra = |event: &Event| match event {
@@ -59,6 +60,7 @@ impl Entry {
             Event::Raw(r) => r.data.len(),
             _ => 0,
         };
+        // These are slices of the payload as well.
         if self.raw.is_some() {
             0
         } else {

@@ -1,5 +1,4 @@
-//! The normalized things that happen in a stream: what every wire decodes to and every dialect
-//! spells.
+//! The normalized events of a stream. Every wire decodes to them, and every dialect encodes them.
 //!
 //! Invariants: decoders give tool calls stable indexes from 0 in order of appearance and never an
 //! empty id or name; a `ToolArguments` follows its `ToolCall`; a `Finish` comes once per choice,
@@ -19,72 +18,71 @@ use super::wire::WireId;
 /// The events of one entry. One upstream frame nearly always decodes to one event.
 pub type Events = SmallVec<[Event; 1]>;
 
-/// One normalized thing that happened. Deltas are slices of the upstream's frame wherever it held
-/// them unescaped.
+/// One normalized event. Deltas are slices of the upstream's frame wherever it contains them
+/// unescaped.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The generation began. Always entry 0.
+    /// The generation started. Always entry 0.
     Start(Box<Start>),
-    /// A target has answered; what follows is its content.
+    /// A target answered. Its content follows.
     Route(Box<Route>),
-    /// A piece of the answer's text.
+    /// A delta of the answer's text.
     Text {
-        /// The choice it belongs to.
+        /// The choice.
         choice: u16,
-        /// The piece.
+        /// The text of the delta.
         delta: ByteString,
     },
-    /// A piece of reasoning text.
+    /// A delta of reasoning text.
     Reasoning {
-        /// The choice it belongs to.
+        /// The choice.
         choice: u16,
-        /// The piece.
+        /// The text of the delta.
         delta: ByteString,
     },
-    /// What the provider wants back with the reasoning (or text) before it.
+    /// The signature that the provider needs back with the reasoning (or text) before it.
     Signature(Box<Signature>),
-    /// A tool call begins.
+    /// A tool call started.
     ToolCall(Box<ToolCall>),
-    /// A piece of a tool call's arguments, which together are JSON text.
+    /// A delta of a tool call's arguments. Together the deltas are JSON text.
     ToolArguments {
-        /// The choice it belongs to.
+        /// The choice.
         choice: u16,
-        /// The call, by its place in the choice.
+        /// The index of the call in the choice.
         index: u16,
-        /// The piece.
+        /// The text of the delta.
         delta: ByteString,
     },
     /// A tool call is complete.
     ToolCallEnd {
-        /// The choice it belongs to.
+        /// The choice.
         choice: u16,
-        /// The call, by its place in the choice.
+        /// The index of the call in the choice.
         index: u16,
     },
-    /// A piece of a refusal.
+    /// A delta of a refusal.
     Refusal {
-        /// The choice it belongs to.
+        /// The choice.
         choice: u16,
-        /// The piece.
+        /// The text of the delta.
         delta: ByteString,
     },
-    /// A source for what was said.
+    /// A source for the answer.
     Citation(Box<Citation>),
-    /// Content with no normalized form.
+    /// Content without a normalized form.
     Raw(Box<Raw>),
     /// A choice is complete.
     Finish(Box<Finish>),
-    /// What was used; once per stream, after all content.
+    /// The usage. Once per stream, after all content.
     Usage(Box<Usage>),
     /// The stream failed.
     Error(Box<Failure>),
-    /// The stream is over. Always the last event of a journal.
+    /// The stream ended. Always the last event of a journal.
     End(Box<End>),
 }
 
 impl Event {
-    /// True for what makes a target's answer final: text, reasoning, refusal, tool call, raw
-    /// content.
+    /// Returns true for content: after the first such event the stream stays with its target.
     #[must_use]
     pub const fn is_content(&self) -> bool {
         matches!(
@@ -100,7 +98,7 @@ impl Event {
         )
     }
 
-    /// The choice it belongs to; 0 for what belongs to the whole stream.
+    /// Returns the choice of the event; 0 for events of the whole stream.
     #[must_use]
     pub fn choice(&self) -> u16 {
         match self {
@@ -118,8 +116,8 @@ impl Event {
         }
     }
 
-    /// The bytes that an answer grew by (text, reasoning, arguments, refusal): what estimates
-    /// count.
+    /// Returns the number of bytes that estimates count as output: text, reasoning, arguments,
+    /// refusals and names of tools.
     #[must_use]
     pub fn output_bytes(&self) -> u64 {
         match self {
@@ -133,21 +131,21 @@ impl Event {
     }
 }
 
-/// How a stream began. Everything an encoder needs that is not content: encoders know no clock and
-/// no randomness.
+/// The start of a stream. Contains everything besides content that an encoder needs, because
+/// encoders use no clock and no randomness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Start {
-    /// The stream.
+    /// The id of the stream.
     pub stream: StreamId,
-    /// The model by the name the client asked for.
+    /// The model name in the request.
     pub model: ByteString,
-    /// Unix seconds.
+    /// Time of creation, Unix seconds.
     pub created: u64,
-    /// How many choices were asked for.
+    /// Number of choices requested.
     pub choices: u16,
-    /// What it goes on with.
+    /// The conversation that it continues.
     pub thread: Option<Arc<Thread>>,
-    /// The estimate of the prompt's tokens, for dialects that tell of them at once.
+    /// Estimated number of input tokens, for dialects that report it at the start.
     pub input_estimate: u64,
 }
 
@@ -156,14 +154,14 @@ pub struct Start {
 pub struct Route {
     /// The configured provider's name.
     pub provider: ByteString,
-    /// The model as the provider calls it.
+    /// The provider's name of the model.
     pub model: ByteString,
-    /// The wire it speaks.
+    /// The wire of the upstream.
     pub wire: WireId,
-    /// True where entries keep the upstream's payloads, because the stream was begun in this wire's
-    /// own dialect.
+    /// True if entries keep the upstream's payloads, because the stream was started in the dialect
+    /// of this wire.
     pub raw: bool,
-    /// The provider's id of the request.
+    /// The provider's request id.
     pub request_id: Option<ByteString>,
 }
 
@@ -172,83 +170,83 @@ pub struct Route {
 pub struct Signature {
     /// The choice.
     pub choice: u16,
-    /// The signature of the reasoning block just ended (or of the text, where `on_text`). Wires
-    /// that sign nothing put a mark of their own here, so that what they thought goes back to them
-    /// and to nobody else.
+    /// The signature of the reasoning block that just ended (or of the text, if `on_text`). Wires
+    /// without signatures set a mark of their own, so that their reasoning is sent back to them
+    /// only.
     pub signature: Option<ByteString>,
-    /// A whole block that came encrypted.
+    /// A whole encrypted block.
     pub redacted: Option<ByteString>,
-    /// The wire that made it: no other provider can read it.
+    /// The wire that made it. No other provider can read it.
     pub wire: WireId,
-    /// True where it signs the text before it rather than reasoning.
+    /// True if it signs the text before it rather than reasoning.
     pub on_text: bool,
 }
 
-/// The beginning of a tool call.
+/// The start of a tool call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolCall {
     /// The choice.
     pub choice: u16,
-    /// Position among the calls of this choice, from 0.
+    /// Index among the calls of this choice, from 0.
     pub index: u16,
-    /// The provider's id, or one we made.
+    /// The provider's id, or a generated one.
     pub id: ByteString,
     /// The tool's name.
     pub name: ByteString,
-    /// What the provider wants back with this call.
+    /// The signature that the provider needs back with this call.
     pub signature: Option<ByteString>,
-    /// True for a custom tool, whose "arguments" are free text.
+    /// True for a custom tool, whose arguments are free text.
     pub custom: bool,
 }
 
-/// A source. `data` is the provider's own JSON object; the other fields are what could be read from
-/// it.
+/// A source. `data` is the provider's own JSON object; the other fields are read from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Citation {
     /// The choice.
     pub choice: u16,
-    /// Where it can be found.
+    /// The address of the source.
     pub url: Option<ByteString>,
     /// Its title.
     pub title: Option<ByteString>,
-    /// The words that were taken from it.
+    /// The quoted text.
     pub quote: Option<ByteString>,
-    /// Where in the answer it applies: characters from the start, inclusive and exclusive.
+    /// The range of the answer that it applies to, in characters: start (inclusive) and end
+    /// (exclusive).
     pub span: Option<(u32, u32)>,
-    /// The provider's JSON object as it came.
+    /// The provider's JSON object, unchanged.
     pub data: ByteString,
 }
 
-/// Upstream content with no normalized form, as JSON.
+/// Upstream content without a normalized form, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw {
     /// The choice.
     pub choice: u16,
-    /// The wire it came from.
+    /// The wire that sent it.
     pub wire: WireId,
-    /// The JSON value as it came.
+    /// The JSON value, unchanged.
     pub data: ByteString,
 }
 
-/// Why an answer ended.
+/// The reason that an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The model was done, or a stop sequence came.
+    /// The model finished, or emitted a stop sequence.
     Stop,
     /// A maximum was reached.
     Length,
-    /// The model wants tools to be run.
+    /// The model called tools that the client runs.
     ToolCalls,
-    /// A filter stepped in.
+    /// A content filter stopped the answer.
     ContentFilter,
-    /// Somebody stopped it.
+    /// It was cancelled.
     Cancelled,
-    /// It failed.
+    /// A failure ended it.
     Error,
 }
 
 impl Reason {
-    /// The word in the `events` dialect and in the status JSON.
+    /// Returns the name in the `events` dialect and in the status JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -261,7 +259,7 @@ impl Reason {
         }
     }
 
-    /// What became of the stream, in the ledger and in metrics: `completed`, `cancelled` or
+    /// Returns the outcome of the stream in the ledger and in metrics: `completed`, `cancelled` or
     /// `failed`.
     #[must_use]
     pub const fn outcome(self) -> &'static str {
@@ -278,29 +276,29 @@ impl Reason {
 pub struct Finish {
     /// The choice.
     pub choice: u16,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The provider's own word for it.
+    /// The provider's own name of the reason.
     pub native: Option<ByteString>,
 }
 
 /// The stream failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What happened.
+    /// The failure.
     pub fault: Fault,
-    /// True where the upstream's own error payload stands in this entry: raw readers are sent no
-    /// second one.
+    /// True if this entry contains the upstream's own error payload, so that raw readers do not get
+    /// a second one.
     pub passed_on: bool,
 }
 
-/// The stream is over.
+/// The stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
-    /// Why (that of choice 0 where it completed).
+    /// The reason; for a completed stream that of choice 0.
     pub reason: Reason,
-    /// The provider's own word for it.
+    /// The provider's own name of the reason.
     pub native: Option<ByteString>,
-    /// What was used; absent where no upstream was asked.
+    /// The usage; absent if no upstream was asked.
     pub usage: Option<Usage>,
 }

@@ -1,17 +1,17 @@
-//! What can go wrong, said once: a code, a side, a sentence, and whether another try makes sense.
+//! Failures: one type with code, side, message, and whether a retry makes sense.
 
 use std::time::Duration;
 
 use http::StatusCode;
 
-/// Whose fault it was.
+/// The side that caused a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The client sent something that cannot be served.
+    /// The client: its request cannot be served.
     Client,
-    /// Sluicegate itself, or its operator.
+    /// Sluicegate itself, or its configuration.
     Ours,
-    /// The upstream model API, or the way to it.
+    /// The upstream model API, or the connection to it.
     Upstream,
 }
 
@@ -22,13 +22,13 @@ macro_rules! codes {
         pub enum Code { $($(#[$doc])* $name,)* }
 
         impl Code {
-            /// The code as clients see it.
+            /// Returns the code as it is sent to clients.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
 
-            /// The HTTP status it is answered with before a response head was sent.
+            /// Returns the HTTP status of the answer, if no response head was sent yet.
             #[must_use]
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$name => $status,)* }
@@ -38,110 +38,109 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The body or a header is not what the path takes.
+    /// The body or a header is not valid for the path.
     InvalidRequest = "invalid_request", StatusCode::BAD_REQUEST;
     /// An event id is malformed, of another stream, or from the future.
     BadEventId = "bad_event_id", StatusCode::BAD_REQUEST;
-    /// No key, or a wrong one.
+    /// The key is missing or wrong.
     Unauthenticated = "unauthenticated", StatusCode::UNAUTHORIZED;
     /// The key may not use this model.
     ModelNotAllowed = "model_not_allowed", StatusCode::FORBIDDEN;
-    /// The page that sent the request is not allowed to.
+    /// The origin of the page that sent the request is not allowed.
     OriginNotAllowed = "origin_not_allowed", StatusCode::FORBIDDEN;
-    /// The `Host` is none of ours.
+    /// The `Host` header is not an allowed name.
     HostNotAllowed = "host_not_allowed", StatusCode::FORBIDDEN;
-    /// A field that this key may not use.
+    /// The request has a field that this key may not use.
     FieldNotAllowed = "field_not_allowed", StatusCode::FORBIDDEN;
-    /// No such model.
+    /// The model does not exist.
     ModelNotFound = "model_not_found", StatusCode::NOT_FOUND;
-    /// No such stream for this caller.
+    /// The caller has no such stream.
     StreamNotFound = "stream_not_found", StatusCode::NOT_FOUND;
-    /// No such path.
+    /// The path does not exist.
     NotFound = "not_found", StatusCode::NOT_FOUND;
-    /// The path does not take this method.
+    /// The path does not support this method.
     MethodNotAllowed = "method_not_allowed", StatusCode::METHOD_NOT_ALLOWED;
-    /// The request body came too slowly.
+    /// The request body arrived too slowly.
     RequestTimeout = "request_timeout", StatusCode::REQUEST_TIMEOUT;
     /// The request body is larger than `server.max_body`.
     BodyTooLarge = "body_too_large", StatusCode::PAYLOAD_TOO_LARGE;
-    /// The content type is not what the path takes.
+    /// The path does not support this content type.
     UnsupportedMediaType = "unsupported_media_type", StatusCode::UNSUPPORTED_MEDIA_TYPE;
     /// The request head is larger than 32 KiB.
     HeadersTooLarge = "headers_too_large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    /// The name is taken by a stream with another body.
+    /// The name belongs to a stream with another body.
     StreamExists = "stream_exists", StatusCode::CONFLICT;
     /// The idempotency key was used with another body.
     IdempotencyConflict = "idempotency_conflict", StatusCode::CONFLICT;
-    /// The stream was cancelled before anything had come.
+    /// The stream was cancelled before its first content.
     StreamCancelled = "stream_cancelled", StatusCode::CONFLICT;
-    /// The position asked for is behind what is kept.
+    /// The requested position is older than the entries that are kept.
     ReplayExpired = "replay_expired", StatusCode::GONE;
     /// A limit was reached.
     RateLimited = "rate_limited", StatusCode::TOO_MANY_REQUESTS;
     /// A budget is spent.
     BudgetExceeded = "budget_exceeded", StatusCode::TOO_MANY_REQUESTS;
-    /// A bug of ours.
+    /// A bug in Sluicegate.
     InternalError = "internal_error", StatusCode::INTERNAL_SERVER_ERROR;
     /// The upstream failed.
     UpstreamError = "upstream_error", StatusCode::BAD_GATEWAY;
-    /// The upstream refused our credential.
+    /// The upstream rejected the configured credential.
     UpstreamAuth = "upstream_auth", StatusCode::BAD_GATEWAY;
-    /// Too much is going on here, or at the upstream.
+    /// Sluicegate or the upstream is overloaded.
     Overloaded = "overloaded", StatusCode::SERVICE_UNAVAILABLE;
-    /// This instance is about to stop.
+    /// This instance is shutting down.
     ShuttingDown = "shutting_down", StatusCode::SERVICE_UNAVAILABLE;
-    /// The shared store cannot be reached.
+    /// The shared store is not reachable.
     StoreUnavailable = "store_unavailable", StatusCode::SERVICE_UNAVAILABLE;
-    /// An upstream clock ran out.
+    /// A clock of the upstream ran out.
     UpstreamTimeout = "upstream_timeout", StatusCode::GATEWAY_TIMEOUT;
 }
 
-/// One failure, as every room speaks of it; dialects spell it for clients.
+/// A failure, used by all modules. Dialects encode it for clients.
 ///
-/// The message is for the client: it never holds a secret, a host of ours or an upstream's
+/// The message is sent to the client: it never contains a secret, an internal host or an upstream's
 /// credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {message}", code.as_str())]
 pub struct Fault {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub code: Code,
-    /// The HTTP status before a response head was sent (an upstream's own 400, 404, 413, 415 and
-    /// 422 are kept).
+    /// The HTTP status, used if no response head was sent yet. An upstream's own 400, 404, 413, 415
+    /// and 422 are kept.
     pub status: StatusCode,
-    /// Whose fault it was.
+    /// The side that caused it.
     pub side: Side,
-    /// Lower case: what, where, and what to do.
+    /// What failed, where, and what to do. Begins in lower case.
     pub message: String,
-    /// The upstream's own code where clients know it (`context_length_exceeded` …), told instead of
-    /// ours.
+    /// The upstream's own code, if clients handle it (`context_length_exceeded` …). It is sent
+    /// instead of `code`.
     pub native_code: Option<String>,
-    /// The upstream's own error type, where it is passed on.
+    /// The upstream's own error type, if it is passed on.
     pub native_type: Option<String>,
-    /// The request field that is meant.
+    /// The field of the request that caused it.
     pub param: Option<String>,
-    /// Which limit refused: `ip`, `key`, `global`, `provider`, `readers` …
+    /// The limit that was reached: `ip`, `key`, `global`, `provider`, `readers` …
     pub limit: Option<&'static str>,
-    /// When another try may succeed.
+    /// Time after which a retry may succeed.
     pub retry_after: Option<Duration>,
-    /// True where another target, or the same one a little later, may do better.
+    /// True if another target, or the same one a little later, may succeed.
     pub retryable: bool,
-    /// True where the client's SDK should not try again by itself (409s, and where our own retries
-    /// are used up).
-    pub final_here: bool,
-    /// The methods a path takes (for 405).
+    /// True if the client's SDK should not retry by itself: for 409, and after our own retries.
+    pub no_client_retry: bool,
+    /// The methods that the path supports (for 405).
     pub allow: Option<&'static str>,
-    /// The status that the upstream gave, or that its words stand for: the operator's affair where
-    /// it is not kept.
+    /// The upstream's status, or the status derived from the text of its error. For the operator if
+    /// `status` differs.
     pub upstream_status: Option<StatusCode>,
     /// The provider's request id.
     pub upstream_request_id: Option<String>,
-    /// The message has an upstream's own words, which may repeat a prompt: it is for the client,
-    /// and for no log.
-    pub quotes: bool,
+    /// True if the message contains the upstream's own text, which may repeat a prompt. Such a
+    /// message is sent to the client and never logged.
+    pub quotes_upstream: bool,
 }
 
 impl Fault {
-    /// A failure with the code's own status.
+    /// Returns a failure with the status and side of its code.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let status = code.status();
@@ -161,51 +160,51 @@ impl Fault {
             limit: None,
             retry_after: None,
             retryable: side == Side::Upstream && code != Code::UpstreamAuth,
-            final_here: status == StatusCode::CONFLICT,
+            no_client_retry: status == StatusCode::CONFLICT,
             allow: None,
             upstream_status: None,
             upstream_request_id: None,
-            quotes: false,
+            quotes_upstream: false,
         }
     }
 
-    /// A field of the request that is not what was expected.
+    /// Returns a 400 for a field of the request that is not valid.
     #[must_use]
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Code::InvalidRequest, message).with_param(param)
     }
 
-    /// Names the field of the request.
+    /// Sets the field of the request that caused the failure.
     #[must_use]
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
 
-    /// Says when to try again.
+    /// Sets the time after which a retry may succeed.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
 
-    /// Says which limit refused.
+    /// Sets the limit that was reached.
     #[must_use]
     pub fn with_limit(mut self, limit: &'static str) -> Self {
         self.limit = Some(limit);
         self
     }
 
-    /// True when the route ends here: the request itself is wrong, and no other target would take
-    /// it.
+    /// Returns true if the route ends with this failure: the request itself is wrong, and no other
+    /// target would accept it.
     #[must_use]
     pub fn ends_route(&self) -> bool {
         matches!(self.status.as_u16(), 400 | 413 | 415 | 422) || self.code == Code::FieldNotAllowed
     }
 
-    /// The code that clients are told: the upstream's own where they know it.
+    /// Returns the code that is sent to clients: the upstream's own if they handle it.
     #[must_use]
-    pub fn told_code(&self) -> &str {
+    pub fn client_code(&self) -> &str {
         self.native_code.as_deref().unwrap_or(self.code.as_str())
     }
 }

@@ -1,38 +1,38 @@
-//! Events → the whole answer. What a stream said is what its fold says: one law for every wire and
-//! dialect.
+//! Folds events to the whole answer. The streamed and the whole answer have the same content, for
+//! every wire and dialect.
 
 use bytestring::ByteString;
 
 use super::event::{Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start};
 use super::usage::Usage;
 
-/// Everything a stream said.
+/// The content of a whole stream.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Answer {
-    /// How it began.
+    /// The start.
     pub start: Option<Start>,
     /// The target that answered.
     pub route: Option<Route>,
     /// The choices, by number.
     pub choices: Vec<Choice>,
-    /// What was used.
+    /// The usage.
     pub usage: Option<Usage>,
-    /// How it failed.
+    /// The failure, if it failed.
     pub failure: Option<Failure>,
-    /// How it ended.
+    /// The end, if it ended.
     pub end: Option<End>,
 }
 
-/// One choice.
+/// One choice of an answer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Choice {
-    /// What it is made of, in order.
+    /// The content, in order.
     pub parts: Vec<Part>,
-    /// How it ended, if it did.
+    /// The finish, if it is complete.
     pub finish: Option<Finish>,
 }
 
-/// A piece of a choice.
+/// A part of a choice.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
     /// Text.
@@ -43,36 +43,36 @@ pub enum Part {
     Signature(Signature),
     /// A tool call.
     ToolCall {
-        /// The call, by its place in the choice.
+        /// The index of the call in the choice.
         index: u16,
-        /// Its id.
+        /// The id of the call.
         id: ByteString,
-        /// Its name.
+        /// The name of the tool.
         name: ByteString,
-        /// JSON text.
+        /// JSON text, or free text of a custom tool.
         arguments: String,
-        /// What the provider wants back with it.
+        /// The signature that the provider needs back with the call.
         signature: Option<ByteString>,
-        /// A custom tool, whose arguments are free text.
+        /// True for a custom tool.
         custom: bool,
     },
     /// A refusal.
     Refusal(String),
     /// A source.
     Citation(Citation),
-    /// Content with no normalized form.
+    /// Content without a normalized form.
     Raw(Raw),
 }
 
 impl Answer {
-    /// The answer that these events make.
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+    /// Folds events to an answer.
+    pub fn from_events<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
         let mut answer = Self::default();
         events.into_iter().for_each(|event| answer.add(event));
         answer
     }
 
-    /// Takes in the next event.
+    /// Adds the next event.
     pub fn add(&mut self, event: &Event) {
         match event {
             Event::Start(it) => self.start = Some((**it).clone()),
@@ -84,13 +84,13 @@ impl Answer {
         }
     }
 
-    /// Why it ended, where it has.
+    /// Returns the reason that it ended, if it has ended.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.end.as_ref().map(|end| end.reason)
     }
 
-    /// True where anything at all was said.
+    /// Returns true if any choice has content.
     #[must_use]
     pub fn has_content(&self) -> bool {
         self.choices.iter().any(|choice| !choice.parts.is_empty())
@@ -109,6 +109,7 @@ impl Answer {
 impl Choice {
     fn add(&mut self, event: &Event) {
         match event {
+            // A delta extends the last part only: text after a tool call is a part of its own.
             Event::Text { delta, .. } => match self.parts.last_mut() {
                 Some(Part::Text(text)) => text.push_str(delta),
                 _ => self.parts.push(Part::Text(delta.to_string())),
@@ -143,11 +144,12 @@ impl Choice {
         }
     }
 
-    fn add_arguments(&mut self, wanted: u16, delta: &str) {
+    fn add_arguments(&mut self, call_index: u16, delta: &str) {
+        // Calls may interleave, so that the index decides and not the position.
         let call = self.parts.iter_mut().rev().find_map(|part| match part {
             Part::ToolCall {
                 index, arguments, ..
-            } if *index == wanted => Some(arguments),
+            } if *index == call_index => Some(arguments),
             _ => None,
         });
         if let Some(arguments) = call {
@@ -155,7 +157,7 @@ impl Choice {
         }
     }
 
-    /// All its text.
+    /// Returns all text.
     #[must_use]
     pub fn text(&self) -> String {
         self.join(|part| {
@@ -167,7 +169,7 @@ impl Choice {
         })
     }
 
-    /// All its reasoning text.
+    /// Returns all reasoning text.
     #[must_use]
     pub fn reasoning(&self) -> String {
         self.join(|part| {
@@ -179,7 +181,7 @@ impl Choice {
         })
     }
 
-    /// All its refusal.
+    /// Returns all text of refusals.
     #[must_use]
     pub fn refusal(&self) -> String {
         self.join(|part| {

@@ -1,4 +1,4 @@
-//! Identities: unguessable stream ids, callers, names that callers give, positions in a journal.
+//! Identifiers: unguessable stream ids, callers, positions in a journal, event ids.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ const ID_CHARS: usize = 26;
 pub struct StreamId(ByteString);
 
 impl StreamId {
-    /// A new id from the operating system's random source.
+    /// Returns a new id from the operating system's random source.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give: no id would be safe then.
+    /// When the operating system provides no random bytes, because no id would be safe.
     #[must_use]
     #[expect(
         clippy::indexing_slicing,
@@ -24,22 +24,23 @@ impl StreamId {
     )]
     pub fn random() -> Self {
         let mut bytes = [0u8; ID_CHARS];
-        getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+        getrandom::fill(&mut bytes).expect("the operating system provides random bytes");
         let text: String = bytes
             .iter()
+            // Five bits of each byte select a character without bias: 26 × 5 = 130 bits.
             .map(|b| char::from(ALPHABET[usize::from(b & 31)]))
             .collect();
         Self(text.into())
     }
 
-    /// The id in `text`, if it has the form of one.
+    /// Parses an id. Returns `None` if the text does not have the form of one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let well_formed = text.len() == ID_CHARS && text.bytes().all(|b| ALPHABET.contains(&b));
         well_formed.then(|| Self(text.into()))
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,24 +59,24 @@ impl fmt::Debug for StreamId {
     }
 }
 
-/// Who owns streams, names and claims: the virtual key (by its configured name) and, with a token,
-/// its subject. A changed secret keeps it.
+/// The owner of streams, names and claims: the virtual key (by its configured name) and, with a
+/// token, its subject. It stays the same when a secret changes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CallerId {
-    /// Everybody, where no authentication is asked for.
+    /// Every client, if authentication is disabled.
     Anonymous,
     /// The holder of the virtual key of this name.
     Key(ByteString),
-    /// The subject of a verified token. Shared, as it stands in every stream and name of its own.
+    /// The subject of a verified token. Shared, because each of its streams and names contains it.
     User(Arc<Subject>),
 }
 
-/// Who a verified token is about.
+/// The subject of a verified token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Subject {
-    /// The virtual key that the token names.
+    /// The virtual key named in the token.
     pub key: Option<ByteString>,
-    /// Its `sub`.
+    /// The claim `sub`.
     pub sub: ByteString,
 }
 
@@ -89,22 +90,22 @@ impl fmt::Display for CallerId {
     }
 }
 
-/// The number of an entry in a journal, from 0.
+/// The index of an entry in a journal, from 0.
 pub type Seq = u64;
 
-/// A place in a stream as an SSE event id names it: right after an entry, or inside it, after one
-/// of the events that a dialect spelled for it.
+/// A position in a stream, as named by an SSE event id: after an entry, or inside it after one of
+/// the events that a dialect encodes it to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// The entry.
     pub seq: Seq,
-    /// `None`: the whole entry was read. `Some(n)`: event number `n` (from 0) of that entry was the
-    /// last one read.
+    /// With `None` the whole entry was read. With `Some(n)` the last event read is number `n` (from
+    /// 0) of the entry.
     pub part: Option<u32>,
 }
 
 impl Position {
-    /// Writes the event id `<stream>.<seq>` or `<stream>.<seq>.<part>.<dialect>`.
+    /// Formats the event id `<stream>.<seq>` or `<stream>.<seq>.<part>.<dialect>`.
     #[must_use]
     pub fn event_id(self, stream: &StreamId, dialect: &str) -> String {
         match self.part {
@@ -114,19 +115,20 @@ impl Position {
     }
 }
 
-/// An event id taken apart. It says nothing yet about whether the stream exists.
+/// A parsed event id. Its stream may not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventId {
-    /// The stream it names.
+    /// The id of the stream.
     pub stream: StreamId,
-    /// The position in it.
+    /// The position in the stream.
     pub position: Position,
-    /// The dialect that issued it, where the position is inside an entry.
+    /// The dialect that issued it, if the position is inside an entry.
     pub dialect: Option<ByteString>,
 }
 
 impl EventId {
-    /// The event id in `text`, if it has the form of one: at most 128 of `[A-Za-z0-9._-]`.
+    /// Parses an event id. Returns `None` if the text is longer than 128 bytes or does not have the
+    /// form of one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > 128 {
@@ -137,6 +139,7 @@ impl EventId {
         let seq = number(pieces.next()?)?;
         let part = pieces.next();
         let dialect = pieces.next();
+        // The number of an event is only meaningful together with its dialect.
         let whole = pieces.next().is_none() && part.is_some() == dialect.is_some();
         let part = part.map(|part| number(part).and_then(|n| u32::try_from(n).ok()));
         match part {
@@ -159,7 +162,7 @@ impl EventId {
     }
 }
 
-/// A decimal number in its one canonical spelling.
+/// Parses a decimal number in its canonical form, without leading zeros.
 fn number(text: &str) -> Option<u64> {
     let canonical =
         text.bytes().all(|b| b.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
@@ -196,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_event_ids_are_refused() {
+    fn malformed_event_ids_are_rejected() {
         let id = StreamId::random();
         for tail in [
             "",

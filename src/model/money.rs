@@ -1,8 +1,8 @@
-//! Money, in whole billionths of the operator's currency, and what tokens cost.
+//! Amounts of money, in whole billionths of the operator's currency, and prices of tokens.
 //!
-//! Invariants: sums are of whole numbers, so no sum depends on its order; a price is for a million
-//! tokens, and a cost is rounded once, to the nearest billionth. No currency is known here: all
-//! prices and budgets are in the same one.
+//! Invariants: sums are of whole numbers, so that they do not depend on the order; a price is per
+//! million tokens, and a cost is rounded once, to the nearest billionth. The currency is not known
+//! here: all prices and budgets are in the same one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,52 +12,52 @@ use serde::ser::{Serialize, Serializer};
 
 use super::usage::Usage;
 
-/// Billionths in one unit of currency.
+/// Number of billionths in one unit of the currency.
 const NANOS: u64 = 1_000_000_000;
-/// The tokens that a price is for.
+/// Number of tokens that a price refers to.
 const MILLION: u128 = 1_000_000;
-/// Digits behind the point.
+/// Number of digits after the decimal point.
 const DIGITS: usize = 9;
 
-/// An amount, in billionths of a unit of the operator's currency. Sums stop at the largest.
+/// An amount, in billionths of a unit of the operator's currency. Arithmetic saturates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Money(u64);
 
 impl Money {
-    /// Nothing.
+    /// The amount zero.
     pub const ZERO: Self = Self(0);
 
-    /// That many billionths.
+    /// Returns the amount of this many billionths.
     #[must_use]
-    pub const fn nanos(nanos: u64) -> Self {
+    pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// As billionths.
+    /// Returns the number of billionths.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The sum.
+    /// Returns the sum.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// What is left after taking `other` away; nothing where that is more.
+    /// Returns the difference, or zero if `other` is larger.
     #[must_use]
     pub const fn minus(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// True for nothing.
+    /// Returns true if the amount is zero.
     #[must_use]
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// Its share of `whole` in percent, rounded down; all of it where `whole` is nothing.
+    /// Returns the share of `whole` in percent, rounded down; 100 if `whole` is zero.
     #[must_use]
     pub fn percent_of(self, whole: Self) -> u64 {
         if whole.is_zero() {
@@ -67,19 +67,25 @@ impl Money {
     }
 }
 
-/// Why a text is no amount.
+/// The error for a text that is not an amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected an amount of at most {} with at most {DIGITS} digits behind the point", u64::MAX / NANOS)]
-pub struct NoMoney;
+#[error(
+    "expected an amount of at most {} with at most {DIGITS} digits after the decimal point",
+    u64::MAX / NANOS
+)]
+pub struct ParseMoneyError;
 
 impl FromStr for Money {
-    type Err = NoMoney;
+    type Err = ParseMoneyError;
 
-    /// Reads `12`, `0.125`, `1_000.5` and `5e-7`, exactly.
-    fn from_str(text: &str) -> Result<Self, NoMoney> {
+    /// Parses amounts such as `12`, `0.125`, `1_000.5` and `5e-7` exactly.
+    fn from_str(text: &str) -> Result<Self, ParseMoneyError> {
         let plain = text.strip_prefix('+').unwrap_or(text).replace('_', "");
         let (digits, exponent) = match plain.split_once(['e', 'E']) {
-            Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| NoMoney)?),
+            Some((digits, exponent)) => (
+                digits,
+                exponent.parse::<i32>().map_err(|_| ParseMoneyError)?,
+            ),
             None => (plain.as_str(), 0),
         };
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -89,34 +95,37 @@ impl FromStr for Money {
                 .chain(fraction.bytes())
                 .all(|b| b.is_ascii_digit())
         {
-            return Err(NoMoney);
+            return Err(ParseMoneyError);
         }
         let all = format!("{whole}{fraction}");
+        // Trailing zeros move to the exponent, so that long numbers fit into 64 bits.
         let all = all.trim_end_matches('0');
         let dropped = whole.len() + fraction.len() - all.len();
-        // Where the last digit that counts stands, in powers of ten.
-        let power = exponent.saturating_sub(i32::try_from(fraction.len()).map_err(|_| NoMoney)?);
+        // The position of the last significant digit, as a power of ten.
+        let power =
+            exponent.saturating_sub(i32::try_from(fraction.len()).map_err(|_| ParseMoneyError)?);
         let power = power
-            .saturating_add(i32::try_from(dropped).map_err(|_| NoMoney)?)
+            .saturating_add(i32::try_from(dropped).map_err(|_| ParseMoneyError)?)
             .saturating_add(DIGITS as i32);
         let number: u64 = if all.is_empty() {
             0
         } else {
-            all.parse().map_err(|_| NoMoney)?
+            all.parse().map_err(|_| ParseMoneyError)?
         };
+        // Zero is valid with every exponent.
         if number == 0 {
             return Ok(Self::ZERO);
         }
         let scale = u32::try_from(power)
             .ok()
             .and_then(|power| 10_u64.checked_pow(power))
-            .ok_or(NoMoney)?;
-        number.checked_mul(scale).map(Self).ok_or(NoMoney)
+            .ok_or(ParseMoneyError)?;
+        number.checked_mul(scale).map(Self).ok_or(ParseMoneyError)
     }
 }
 
 impl fmt::Display for Money {
-    /// As a decimal number, which is also one of JSON: `0.0125`.
+    /// Formats a decimal number, which is also valid JSON: `0.0125`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whole, nanos) = (self.0 / NANOS, self.0 % NANOS);
         if nanos == 0 {
@@ -128,8 +137,9 @@ impl fmt::Display for Money {
 }
 
 impl Serialize for Money {
-    /// As a JSON number with all its digits.
+    /// Serializes as a JSON number with all digits.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Through a raw value, because a float would lose digits.
         let number = serde_json::value::RawValue::from_string(self.to_string())
             .expect("a decimal number is JSON");
         number.serialize(serializer)
@@ -143,29 +153,29 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
-/// What a target's tokens cost: for a million of each kind.
+/// The prices of a target's tokens, per million of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Price {
-    /// Input that was neither read from nor written to a prompt cache.
+    /// Price of input that was neither read from nor written to a prompt cache.
     pub input: Money,
-    /// Input read from a prompt cache; where not said as any input.
+    /// Price of input read from a prompt cache; `None` is the price of other input.
     pub cached_input: Option<Money>,
-    /// Input written to a prompt cache; where not said as any input.
+    /// Price of input written to a prompt cache; `None` is the price of other input.
     pub cache_write: Option<Money>,
-    /// Output.
+    /// Price of output.
     pub output: Money,
-    /// Output spent on reasoning; where not said as any output.
+    /// Price of reasoning output; `None` is the price of other output.
     pub reasoning: Option<Money>,
-    /// For each answer, whatever its tokens.
+    /// Price of each answer, independent of its tokens.
     pub request: Money,
 }
 
 impl Price {
-    /// What this usage costs. Tokens that nobody counted cost nothing.
+    /// Returns the cost of a usage. Tokens without a count cost nothing.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> Money {
         let (input, output) = (usage.input.unwrap_or(0), usage.output.unwrap_or(0));
-        // Parts of a sum that are larger than it are a provider's slip: nothing is paid twice.
+        // A provider may report parts that exceed their sum. Tokens must not be charged twice.
         let cached = usage.cached_input.unwrap_or(0).min(input);
         let written = usage.cache_write.unwrap_or(0).min(input - cached);
         let reasoning = usage.reasoning.unwrap_or(0).min(output);
@@ -180,25 +190,27 @@ impl Price {
             sum.saturating_add(u128::from(*tokens) * u128::from(price.0))
         });
         let nanos = millionths.saturating_add(MILLION / 2) / MILLION;
+        // The price per answer is exact and is added after rounding.
         Money(u64::try_from(nanos).unwrap_or(u64::MAX)).plus(self.request)
     }
 
-    /// The dearest that this many tokens can come to, by what is known before they are asked for.
+    /// Returns the maximum cost of this many tokens, whatever their kinds. It is used before the
+    /// kinds are known.
     #[must_use]
-    pub fn at_most(&self, input: u64, output: u64) -> Money {
-        let dearest_in = [self.cached_input, self.cache_write]
+    pub fn max_cost(&self, input: u64, output: u64) -> Money {
+        let max_input_price = [self.cached_input, self.cache_write]
             .into_iter()
             .flatten()
             .fold(self.input, Money::max);
-        let dearest = Self {
-            input: dearest_in,
+        let max_prices = Self {
+            input: max_input_price,
             output: self
                 .reasoning
                 .map_or(self.output, |reasoning| reasoning.max(self.output)),
             request: self.request,
             ..Self::default()
         };
-        dearest.cost(&Usage {
+        max_prices.cost(&Usage {
             input: Some(input),
             output: Some(output),
             ..Usage::default()
@@ -217,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn amounts_are_read_exactly() {
+    fn amounts_are_parsed_exactly() {
         for (text, nanos) in [
             ("0", 0),
             ("0.0", 0),
@@ -247,7 +259,7 @@ mod tests {
             ".5e",
             "a",
         ] {
-            assert_eq!(text.parse::<Money>(), Err(NoMoney), "{text}");
+            assert_eq!(text.parse::<Money>(), Err(ParseMoneyError), "{text}");
         }
     }
 
@@ -258,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn input_has_three_kinds_and_output_two() {
+    fn input_has_three_prices_and_output_two() {
         let price = Price {
             input: money("1.25"),
             cached_input: Some(money("0.125")),
@@ -292,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_paid_twice_where_the_parts_are_more_than_the_sum() {
+    fn parts_larger_than_their_sum_are_not_charged_twice() {
         let price = Price {
             input: money("1"),
             cached_input: Some(money("0.5")),
@@ -311,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_of_everything_is_the_most_and_no_overflow() {
+    fn the_largest_values_saturate() {
         let price = Price {
             input: Money(u64::MAX),
             output: Money(u64::MAX),
@@ -328,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_a_billionth_is_rounded_once() {
+    fn fractions_of_a_billionth_are_rounded_once() {
         let price = Price {
             input: money("0.0375"),
             output: money("0.0005"),
@@ -352,7 +364,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_amount_survives_being_written(nanos: u64) {
+        fn formatting_and_parsing_gives_the_same_amount(nanos: u64) {
             let text = Money(nanos).to_string();
             prop_assert_eq!(text.parse(), Ok(Money(nanos)));
             let json = serde_json::to_string(&Money(nanos)).unwrap();
@@ -360,14 +372,14 @@ mod tests {
         }
 
         #[test]
-        fn an_estimate_is_never_less_than_the_same_tokens_cost(input in 0_u64..1 << 40, output in 0_u64..1 << 40, cached: u32, write: u32, reasoning: u32, prices: [u32; 6]) {
+        fn the_maximum_is_never_less_than_the_cost(input in 0_u64..1 << 40, output in 0_u64..1 << 40, cached: u32, write: u32, reasoning: u32, prices: [u32; 6]) {
             let [a, b, c, d, e, f] = prices.map(|it| Money(it.into()));
             let price = Price { input: a, cached_input: Some(b), cache_write: Some(c), output: d, reasoning: Some(e), request: f };
             let usage = Usage {
                 input: Some(input), output: Some(output), cached_input: Some(cached.into()),
                 cache_write: Some(write.into()), reasoning: Some(reasoning.into()), ..Usage::default()
             };
-            prop_assert!(price.cost(&usage) <= price.at_most(input, output));
+            prop_assert!(price.cost(&usage) <= price.max_cost(input, output));
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What a wire wants back, in one string: for clients whose API has a place for opaque strings, and
-//! none to say who made them.
+//! Encodes a signature and the wire that made it in one string, for APIs that have a field for
+//! opaque strings but none for their origin.
 //!
-//! `sluicegate:<wire>:<base64url of JSON>` says it all by itself: the wire that made it, and what
-//! it was. Such strings are ours alone: no provider made them, so none may be sent one.
+//! The string is `sluicegate:<wire>:<base64url of JSON>`. No provider made it, so that it must
+//! never be sent to one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,63 +10,64 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::WireId;
 
-const MARK: &str = "sluicegate:";
+const PREFIX: &str = "sluicegate:";
 
-/// A signature or an encrypted block, and what it belongs to.
+/// A signature or an encrypted block, and the wire that made it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpaqueSignature {
     /// The wire that made it.
     pub wire: WireId,
-    /// What it is.
-    pub kept: Kept,
+    /// The signature or block.
+    pub data: SignatureData,
 }
 
-/// What is kept.
+/// The encoded data.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Kept {
+pub struct SignatureData {
     /// A signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// A block that came encrypted.
+    /// An encrypted block.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
-    /// True where the signature is that of the text before it.
+    /// True if the signature belongs to the text before it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub on_text: bool,
-    /// The tool call that the signature is of, by its id.
+    /// The id of the tool call that the signature belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
 }
 
 impl OpaqueSignature {
-    /// The string.
+    /// Encodes to the opaque string.
     #[must_use]
-    pub fn wrap(&self) -> String {
-        let json = serde_json::to_string(&self.kept).expect("strings and booleans are always JSON");
+    pub fn encode(&self) -> String {
+        let json = serde_json::to_string(&self.data).expect("strings and booleans are always JSON");
         format!(
-            "{MARK}{}:{}",
+            "{PREFIX}{}:{}",
             self.wire.name(),
             URL_SAFE_NO_PAD.encode(json)
         )
     }
 
-    /// What a string of ours says; `None` where it is not one, or was changed on its way.
+    /// Decodes an opaque string. Returns `None` if it has another form or was changed by the
+    /// client.
     #[must_use]
-    pub fn unwrap(text: &str) -> Option<Self> {
-        let (wire, kept) = text.strip_prefix(MARK)?.split_once(':')?;
-        let json = URL_SAFE_NO_PAD.decode(kept).ok()?;
+    pub fn decode(text: &str) -> Option<Self> {
+        let (wire, data) = text.strip_prefix(PREFIX)?.split_once(':')?;
+        let json = URL_SAFE_NO_PAD.decode(data).ok()?;
         Some(Self {
-            wire: WireId::named(wire)?,
-            kept: serde_json::from_slice(&json).ok()?,
+            wire: WireId::from_name(wire)?,
+            data: serde_json::from_slice(&json).ok()?,
         })
     }
 }
 
-/// True for a string of ours, whole or not.
+/// Returns true for a string made here, even if it was changed since.
 #[must_use]
-pub fn is_ours(text: &str) -> bool {
-    text.starts_with(MARK)
+pub fn is_opaque_signature(text: &str) -> bool {
+    text.starts_with(PREFIX)
 }
 
 #[cfg(test)]
@@ -74,47 +75,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_comes_back() {
-        for kept in [
-            Kept {
+    fn encoding_and_decoding_gives_the_same_signature() {
+        for data in [
+            SignatureData {
                 signature: Some("c2ln+/=\u{2028}".into()),
-                ..Kept::default()
+                ..SignatureData::default()
             },
-            Kept {
+            SignatureData {
                 redacted: Some("é\n".into()),
                 signature: Some(String::new()),
-                ..Kept::default()
+                ..SignatureData::default()
             },
-            Kept {
+            SignatureData {
                 signature: Some("s".into()),
                 on_text: true,
                 call: Some("call:1".into()),
-                ..Kept::default()
+                ..SignatureData::default()
             },
         ] {
             let opaque = OpaqueSignature {
                 wire: WireId::OpenaiResponses,
-                kept,
+                data,
             };
-            let text = opaque.wrap();
+            let text = opaque.encode();
             assert!(
-                is_ours(&text)
+                is_opaque_signature(&text)
                     && text
                         .bytes()
                         .all(|b| b.is_ascii_alphanumeric() || b":-_".contains(&b)),
                 "{text}"
             );
-            assert_eq!(OpaqueSignature::unwrap(&text), Some(opaque));
+            assert_eq!(OpaqueSignature::decode(&text), Some(opaque));
         }
     }
 
     #[test]
-    fn what_is_not_ours_or_was_changed_says_nothing() {
+    fn foreign_and_changed_strings_are_not_decoded() {
         let good = OpaqueSignature {
             wire: WireId::Gemini,
-            kept: Kept::default(),
+            data: SignatureData::default(),
         }
-        .wrap();
+        .encode();
         assert_eq!(good, "sluicegate:gemini:e30");
         for text in [
             "",
@@ -124,8 +125,8 @@ mod tests {
             "sluicegate:nobody:e30",
             "sluicegate:gemini:e3",
         ] {
-            assert_eq!(OpaqueSignature::unwrap(text), None, "{text}");
-            assert_eq!(is_ours(text), text.starts_with("sluicegate:"));
+            assert_eq!(OpaqueSignature::decode(text), None, "{text}");
+            assert_eq!(is_opaque_signature(text), text.starts_with("sluicegate:"));
         }
     }
 }

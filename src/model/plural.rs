@@ -1,12 +1,12 @@
-//! How many of a thing, as it is said.
+//! Formats a number with a noun.
 
 use std::fmt::Display;
 
-/// `1 stream`, `2 streams`.
-pub fn counted(count: impl Display, thing: &str) -> String {
+/// Formats a number with a noun, in the plural unless it is 1: `1 stream`, `2 streams`.
+pub fn pluralize(count: impl Display, noun: &str) -> String {
     let count = count.to_string();
     let end = if count == "1" { "" } else { "s" };
-    format!("{count} {thing}{end}")
+    format!("{count} {noun}{end}")
 }
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ mod tests {
 
     #[test]
     fn one_is_singular() {
-        let said = [0, 1, 2, 11].map(|count| counted(count, "stream"));
-        assert_eq!(said, ["0 streams", "1 stream", "2 streams", "11 streams"]);
+        let texts = [0, 1, 2, 11].map(|count| pluralize(count, "stream"));
+        assert_eq!(texts, ["0 streams", "1 stream", "2 streams", "11 streams"]);
     }
 }

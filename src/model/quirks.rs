@@ -1,41 +1,41 @@
-//! What providers do their own way where they speak a wire that another one made.
+//! Quirks: differences between a provider and the vendor that defined its wire.
 //!
-//! The default is that of the wire's maker. Most of it concerns requests that are written anew, for
-//! a client of another dialect: a request of the wire's own shape goes out as it came.
+//! The default is the behaviour of that vendor. Most quirks concern requests that are written for
+//! clients of another dialect: a request with the shape of the wire is sent unchanged.
 
-/// What an account does its own way.
+/// The quirks of a provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
-    /// Refuses `stream_options`, or needs none (it sends usage unasked).
+    /// Rejects `stream_options`, or does not need it because it always sends usage.
     pub no_stream_options: bool,
-    /// Takes `max_tokens` where OpenAI has `max_completion_tokens`.
+    /// Uses `max_tokens` instead of OpenAI's `max_completion_tokens`.
     pub max_tokens: bool,
-    /// Bills the whole answer after an abort.
+    /// Bills the whole answer even if the request is aborted.
     pub bills_whole: bool,
-    /// Gives one choice, whatever `n` says.
+    /// Returns one choice, whatever the value of `n`.
     pub one_choice: bool,
-    /// Calls no tools.
+    /// Does not support tools.
     pub no_tools: bool,
-    /// Has no `refusal` of its own in a turn: it is brought back as text.
+    /// Has no field `refusal` in messages: past refusals are sent as text.
     pub no_refusals: bool,
-    /// Takes `top_k`.
+    /// Supports `top_k`.
     pub top_k: bool,
-    /// Takes `cache_control` beside the parts of a turn, and beside tools.
+    /// Supports `cache_control` in parts of messages and in tools.
     pub cache_marks: bool,
-    /// How a choice of tools is said.
-    pub tool_choice: ToolChoices,
-    /// The forms of answers it can be held to.
-    pub formats: Formats,
-    /// How it wants its own reasoning back.
-    pub reasoning: PastReasonings,
-    /// Whose words it takes where OpenAI's are not its own.
-    pub spelling: Spelling,
-    /// The hints of OpenAI's API that it does not take.
+    /// The supported values of `tool_choice`.
+    pub tool_choice: ToolChoiceSupport,
+    /// The supported answer formats.
+    pub formats: FormatSupport,
+    /// The form in which its own reasoning is sent back.
+    pub reasoning: ReasoningReplay,
+    /// The vendor whose field names and values it uses.
+    pub vocabulary: Vocabulary,
+    /// The hints of OpenAI's API that it does not support.
     pub lacks: Hints,
 }
 
 impl Quirks {
-    /// None: the way of the wire's maker.
+    /// No quirks: the behaviour of the vendor that defined the wire.
     pub const NONE: Self = Self {
         no_stream_options: false,
         max_tokens: false,
@@ -45,71 +45,71 @@ impl Quirks {
         no_refusals: false,
         top_k: false,
         cache_marks: false,
-        tool_choice: ToolChoices::All,
-        formats: Formats::All,
-        reasoning: PastReasonings::LeftOut,
-        spelling: Spelling::Openai,
+        tool_choice: ToolChoiceSupport::All,
+        formats: FormatSupport::All,
+        reasoning: ReasoningReplay::Omitted,
+        vocabulary: Vocabulary::Openai,
         lacks: Hints(0),
     };
 }
 
-/// The choices of tools that can be said.
+/// The values of `tool_choice` that a provider supports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ToolChoices {
-    /// All of OpenAI's.
+pub enum ToolChoiceSupport {
+    /// All values of OpenAI's API.
     #[default]
     All,
-    /// A word, or one tool by its name.
+    /// A keyword, or one tool by name.
     Named,
-    /// A word: `none`, `auto`, `required`.
+    /// A keyword: `none`, `auto`, `required`.
     Words,
-    /// None: the choice is ignored.
+    /// None: the field is ignored.
     Ignored,
 }
 
-/// The forms of answers that can be asked for, text aside.
+/// The answer formats that a provider supports besides text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Formats {
-    /// Any JSON object, or JSON by a schema.
+pub enum FormatSupport {
+    /// Any JSON object, or JSON that matches a schema.
     #[default]
     All,
-    /// Any JSON object alone.
+    /// Any JSON object only.
     Json,
-    /// JSON by a schema alone.
+    /// JSON that matches a schema only.
     Schema,
 }
 
-/// How reasoning is brought back to the provider that made it.
+/// The form in which reasoning is sent back to the provider that made it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PastReasonings {
+pub enum ReasoningReplay {
     /// Not at all.
     #[default]
-    LeftOut,
+    Omitted,
     /// As `reasoning_content`.
     Content,
-    /// As `reasoning_content` in every turn of a conversation with tools, be it empty.
+    /// As `reasoning_content` in every turn of a conversation with tools, even if it is empty.
     ContentWithTools,
     /// As `reasoning`.
     Reasoning,
-    /// As `reasoning_details`, item for item.
+    /// As `reasoning_details`, with all items.
     Details,
 }
 
-/// Whose words are taken where OpenAI's are not.
+/// The vendor whose field names and values are used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Spelling {
+pub enum Vocabulary {
     /// OpenAI's.
     #[default]
     Openai,
-    /// Mistral's: `random_seed`, `any`, `document_url`, ids of nine characters, nothing unknown.
+    /// Mistral's: `random_seed`, `any`, `document_url`, ids of nine characters, no unknown fields.
     Mistral,
-    /// `DeepSeek`'s: `thinking`, three efforts.
+    /// `DeepSeek`'s: `thinking`, three effort levels.
     Deepseek,
-    /// `OpenRouter`'s: `reasoning`, files by link.
+    /// `OpenRouter`'s: `reasoning`, files by URL.
     Openrouter,
 }
 
-/// A set of hints: wishes whose absence changes no meaning.
+/// A set of hints: optional fields whose absence changes no meaning.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hints(u16);
 
@@ -138,22 +138,22 @@ impl Hints {
     pub const EFFORT: Self = Self(1 << 10);
     /// `parallel_tool_calls: true`, the default everywhere.
     pub const PARALLEL: Self = Self(1 << 11);
-    /// How closely to look at an image.
+    /// The `detail` of an image.
     pub const DETAIL: Self = Self(1 << 12);
 
-    /// Both.
+    /// Returns the union of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// True where all of `other` are among them.
+    /// Returns true if the set contains all of `other`.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The value of a hint, unless it is among these.
+    /// Returns the value of a hint, unless the set contains it.
     #[must_use]
     pub fn unless<T>(self, hint: Self, value: Option<T>) -> Option<T> {
         value.filter(|_| !self.has(hint))

@@ -1,34 +1,35 @@
-//! What became of the targets of a route: which were asked, which were passed over, and why.
+//! Route traces: which targets of a route were asked or skipped, and with which outcome.
 //!
-//! Invariants: names and words of ours alone — nothing an upstream said; at most 32 steps.
+//! Invariants: contains configured names and our own codes only, never an upstream's text; at most
+//! 32 steps.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use bytestring::ByteString;
 
-/// Steps that are kept of one route, at the most.
-const MOST: usize = 32;
-/// The longest text of a trail, bytes: headers have bounds everywhere on their way.
-const LONGEST: usize = 1024;
+/// Maximum number of steps that are kept for a route.
+const MAX_STEPS: usize = 32;
+/// Maximum length of the text form, bytes. Proxies and clients limit the size of headers.
+const MAX_LENGTH: usize = 1024;
 
-/// Why a target was passed over.
+/// The reason that a target was skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// Its breaker is open.
+pub enum SkipReason {
+    /// The breaker is open.
     Breaker,
-    /// Its provider has said when to come back.
+    /// The provider asked clients to wait (Retry-After).
     RetryAfter,
-    /// Its provider's headers say that nothing remains of a limit.
+    /// The provider's headers report that a limit is exhausted.
     Full,
-    /// Nothing remains of what our own configuration lets its provider be asked.
+    /// A limit configured for the provider is reached.
     Limit,
-    /// The request cannot be said in its wire.
+    /// The wire does not support the request.
     Unfit,
 }
 
-impl Why {
-    /// The word in the status JSON, in `x-sluicegate-route` and in logs.
+impl SkipReason {
+    /// Returns the name in the status JSON, in `x-sluicegate-route` and in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -41,25 +42,25 @@ impl Why {
     }
 }
 
-/// What became of a target.
+/// The outcome of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetOutcome {
-    /// It has not answered yet.
+    /// It was asked and has not answered yet.
     Asked,
-    /// It has answered.
+    /// It answered.
     Answered,
-    /// It has failed before its first content, with this code.
+    /// It failed before its first content, with this code.
     Failed(&'static str),
-    /// It was not asked.
-    Skipped(Why),
-    /// Another one was faster.
+    /// It was skipped.
+    Skipped(SkipReason),
+    /// Another target answered first.
     Lost,
-    /// The stream was cancelled before it had answered.
+    /// The stream was cancelled before it answered.
     Cancelled,
 }
 
 impl TargetOutcome {
-    /// The word in the status JSON.
+    /// Returns the name in the status JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -72,12 +73,12 @@ impl TargetOutcome {
         }
     }
 
-    /// Its reason.
+    /// Returns the error code or the reason for skipping, if there is one.
     #[must_use]
     pub const fn reason(self) -> Option<&'static str> {
         match self {
             Self::Failed(code) => Some(code),
-            Self::Skipped(why) => Some(why.name()),
+            Self::Skipped(reason) => Some(reason.name()),
             Self::Asked | Self::Answered | Self::Lost | Self::Cancelled => None,
         }
     }
@@ -88,54 +89,55 @@ impl TargetOutcome {
 pub struct Step {
     /// The provider's name.
     pub provider: ByteString,
-    /// The model, as routes name it.
+    /// The model, by its name in routes.
     pub model: ByteString,
-    /// It was asked beside another one that took too long.
+    /// True if it was asked while another target took too long to answer.
     pub hedge: bool,
-    /// How often it was asked.
+    /// Number of requests to it.
     pub tries: u32,
-    /// What became of it.
+    /// The outcome.
     pub outcome: TargetOutcome,
-    /// From the first request to the outcome.
+    /// Time from the first request to the outcome.
     pub took: Option<Duration>,
 }
 
-/// The targets of a route, in the order in which they were looked at.
+/// The targets of a route, in the order in which they were considered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouteTrace {
     steps: Vec<Step>,
 }
 
 impl RouteTrace {
-    /// The steps.
+    /// Returns the steps.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// Adds a step, where there is room; its number.
+    /// Adds a step, unless the trace is full. Returns its index.
     pub fn add(&mut self, step: Step) -> usize {
         let number = self.steps.len();
-        if number < MOST {
+        // Beyond the maximum the index is still returned: `step` finds no step for it.
+        if number < MAX_STEPS {
             self.steps.push(step);
         }
         number
     }
 
-    /// The step of that number.
+    /// Returns the step with this index.
     pub fn step(&mut self, number: usize) -> Option<&mut Step> {
         self.steps.get_mut(number)
     }
 
-    /// How many requests went upstream.
+    /// Returns the number of requests to upstreams.
     #[must_use]
     pub fn tries(&self) -> u32 {
         self.steps.iter().map(|step| step.tries).sum()
     }
 
-    /// True once something is decided.
+    /// Returns true once a target has an outcome.
     #[must_use]
-    pub fn is_telling(&self) -> bool {
+    pub fn has_outcome(&self) -> bool {
         self.steps
             .iter()
             .any(|step| step.outcome != TargetOutcome::Asked)
@@ -143,15 +145,16 @@ impl RouteTrace {
 }
 
 impl fmt::Display for RouteTrace {
-    /// The form of `x-sluicegate-route`: the targets with commas between, each with what there is
-    /// to say of it. One that simply answered is its name alone. Cut between targets where it would
-    /// be too long.
+    /// Formats the value of `x-sluicegate-route`: the targets separated by commas, each with its
+    /// outcome. A target that answered the first request is its name only. The text is cut between
+    /// targets if it would be too long.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut text, mut piece) = (String::new(), String::new());
         for step in &self.steps {
             piece.clear();
-            step.spell(&mut piece)?;
-            if text.len() + piece.len() + 5 > LONGEST {
+            step.render(&mut piece)?;
+            // Leaves room for the mark of a cut text.
+            if text.len() + piece.len() + 5 > MAX_LENGTH {
                 text.push_str(", ...");
                 break;
             }
@@ -165,14 +168,15 @@ impl fmt::Display for RouteTrace {
 }
 
 impl Step {
-    fn spell(&self, out: &mut String) -> fmt::Result {
+    /// Writes one target of `x-sluicegate-route`.
+    fn render(&self, out: &mut String) -> fmt::Result {
         escape(out, &self.provider)?;
         out.push('/');
         escape(out, &self.model)?;
         match self.outcome {
             TargetOutcome::Answered => {}
             TargetOutcome::Failed(reason) => write!(out, ";failed={reason}")?,
-            TargetOutcome::Skipped(why) => write!(out, ";skipped={}", why.name())?,
+            TargetOutcome::Skipped(reason) => write!(out, ";skipped={}", reason.name())?,
             other => write!(out, ";{}", other.name())?,
         }
         if self.tries > 1 {
@@ -181,7 +185,7 @@ impl Step {
         if self.hedge {
             out.push_str(";hedge");
         }
-        // Where several were asked, it is of interest how long each took.
+        // With several targets, the times show which of them delayed the answer.
         if let (Some(took), TargetOutcome::Failed(_) | TargetOutcome::Lost) =
             (self.took, self.outcome)
         {
@@ -191,7 +195,7 @@ impl Step {
     }
 }
 
-/// A name without what has a meaning in the header, or has no place in one.
+/// Writes a name with percent-encoding for characters that are special or invalid in the header.
 fn escape(out: &mut String, name: &str) -> fmt::Result {
     name.bytes().try_for_each(|byte| match byte {
         b'a'..=b'z'
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_simply_answered_is_its_name() {
+    fn a_target_that_answered_is_its_name() {
         assert_eq!(
             text(&[step("a/b-1.5:free", TargetOutcome::Answered)]),
             "p/a/b-1.5:free"
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_each_is_told() {
+    fn every_outcome_is_written() {
         let hedge = Step {
             hedge: true,
             ..step("d", TargetOutcome::Answered)
@@ -251,7 +255,7 @@ mod tests {
             ..step("b", TargetOutcome::Failed("upstream_error"))
         };
         let steps = [
-            step("a", TargetOutcome::Skipped(Why::Breaker)),
+            step("a", TargetOutcome::Skipped(SkipReason::Breaker)),
             tries,
             step("c", TargetOutcome::Lost),
             hedge,
@@ -271,7 +275,7 @@ mod tests {
         let long = vec![step(&"x".repeat(90), TargetOutcome::Failed("upstream_timeout")); 200];
         let text = text(&long);
         assert!(
-            text.len() <= LONGEST && text.ends_with(", ..."),
+            text.len() <= MAX_LENGTH && text.ends_with(", ..."),
             "{}",
             text.len()
         );

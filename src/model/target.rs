@@ -1,4 +1,4 @@
-//! Upstream accounts and the models asked of them.
+//! Configured providers and their models.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,174 +15,177 @@ use super::wire::WireId;
 
 pub use super::quirks::Quirks;
 
-/// A configured upstream account.
+/// A configured upstream account (`[providers.…]`).
 #[derive(Debug)]
 pub struct Provider {
-    /// Its name in the configuration.
+    /// The name in the configuration.
     pub name: ByteString,
-    /// How it is reached, and what it speaks.
+    /// The address and the wire.
     pub via: Via,
-    /// Its credential.
+    /// The credential.
     pub credential: Credential,
-    /// Headers the operator adds to every request.
+    /// Configured headers that are added to every request.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// Its clocks.
+    /// The clocks of its requests.
     pub clocks: Clocks,
-    /// Speak HTTP/2 to it.
+    /// True if HTTP/2 is used.
     pub http2: bool,
-    /// The output maximum to ask for where the wire demands one and the client gave none.
+    /// The maximum number of output tokens to request if the wire requires one and the client sent
+    /// none.
     pub max_output: u64,
-    /// Clients may name it: `provider/model`.
+    /// True if clients may request its models as `provider/model`.
     pub direct: bool,
-    /// What it calls its models, where that is not how routes name them (Azure's deployments).
+    /// The provider's names of models, by their name in routes, where they differ (Azure's
+    /// deployments).
     pub models: BTreeMap<ByteString, ByteString>,
-    /// What its models cost.
+    /// The prices of its models.
     pub prices: Prices,
-    /// What becomes of its request when nobody wants the answer any more.
+    /// The handling of a request whose answer is no longer needed.
     pub on_cancel: OnCancel,
-    /// Where its answers are recorded.
+    /// The recording of its answers, if it is enabled.
     pub record: Option<Record>,
-    /// What it does its own way.
+    /// The differences from the vendor that defined its wire.
     pub quirks: Quirks,
-    /// An HTTP proxy to go through; its URL may carry a password.
+    /// The URL of an HTTP proxy, which may contain a password.
     pub proxy: Option<SecretString>,
-    /// A file of further certificate authorities to trust, PEM.
+    /// A PEM file with additional trusted certificate authorities.
     pub ca_file: Option<PathBuf>,
-    /// It has refused to summarize its reasoning, and is not asked to any more.
+    /// True once the provider has rejected a request for reasoning summaries. They are not
+    /// requested any more.
     pub no_summaries: AtomicBool,
 }
 
-/// How an account is reached.
+/// The connection to a provider.
 #[derive(Debug, Clone)]
 pub enum Via {
     /// Over HTTP.
     Http {
-        /// The wire it speaks.
+        /// The wire.
         wire: WireId,
-        /// Where it is, without a trailing slash: `https://api.openai.com/v1`. `{model}` stands for
-        /// the model, as the provider calls it, percent-encoded.
+        /// The base URL without a trailing slash: `https://api.openai.com/v1`. `{model}` is
+        /// replaced by the provider's name of the model, percent-encoded.
         base_url: String,
-        /// What every request has in its query, without the `?`: `api-version=2024-10-21`.
+        /// The query of every request, without the `?`: `api-version=2024-10-21`.
         query: Option<String>,
     },
-    /// It is a folder of recordings (`wire = "replay"`); each says which wire it was recorded from.
+    /// A folder of recordings (`wire = "replay"`). Each recording names its wire.
     Replay(Replay),
 }
 
-/// What shows an account's right to be served. Secrets are of a type that hides them.
+/// The credential of a provider. Secrets have a type that hides them.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    /// Nothing: a server of one's own, or headers that the operator has set.
+    /// No credential: a server without authentication, or one that uses configured headers.
     None,
     /// A key.
     Key {
         /// The key.
         key: SecretString,
-        /// How it is carried.
+        /// The header that carries it.
         auth: Auth,
     },
-    /// Requests are signed with keys of AWS (SigV4).
+    /// AWS keys that sign requests (SigV4).
     Aws(Aws),
-    /// A Google account, for whose tokens is asked.
+    /// A Google account that access tokens are requested for.
     Google(Google),
-    /// An application of Microsoft Entra, for whose tokens is asked.
+    /// A Microsoft Entra application that access tokens are requested for.
     Entra(Entra),
 }
 
-/// How a key is carried.
+/// The header that carries a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Bearer <key>`.
     Bearer,
-    /// The key alone under this header.
+    /// The key as the value of this header.
     Header(&'static str),
 }
 
-/// Where AWS keys come from.
+/// The source of AWS keys.
 #[derive(Debug, Clone)]
 pub struct Aws {
     /// The region that requests are signed for.
     pub region: String,
-    /// Keys that are configured; else they come from where AWS's own tools look for them:
-    /// environment, profile, web identity, container, instance.
+    /// Configured keys. `None` uses the sources of AWS's own tools: environment, profile, web
+    /// identity, container, instance.
     pub keys: Option<AwsKeys>,
-    /// The profile of `~/.aws` to take.
+    /// The profile in `~/.aws` to use.
     pub profile: Option<String>,
 }
 
-/// Keys of AWS.
+/// An AWS access key.
 #[derive(Debug, Clone)]
 pub struct AwsKeys {
-    /// Its id.
+    /// The id of the key.
     pub access_key_id: String,
-    /// Its secret.
+    /// The secret of the key.
     pub secret_access_key: SecretString,
-    /// What makes a temporary key valid.
+    /// The session token of a temporary key.
     pub session_token: Option<SecretString>,
 }
 
-/// Where Google's tokens come from.
+/// The source of Google's access tokens.
 #[derive(Debug, Clone)]
 pub struct Google {
-    /// A key file (`service_account` or `authorized_user`); else where Google's own tools look for
-    /// one (`GOOGLE_APPLICATION_CREDENTIALS`, gcloud's default), and last the metadata server.
+    /// A key file (`service_account` or `authorized_user`). `None` uses the sources of Google's own
+    /// tools (`GOOGLE_APPLICATION_CREDENTIALS`, gcloud's default), and finally the metadata server.
     pub credentials: Option<PathBuf>,
 }
 
-/// An application of Microsoft Entra.
+/// A Microsoft Entra application.
 #[derive(Debug, Clone)]
 pub struct Entra {
-    /// Where its tokens are asked for:
+    /// The URL that issues access tokens:
     /// `https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token`.
     pub token_url: String,
-    /// Its id.
+    /// The client id.
     pub client_id: String,
-    /// Its secret.
+    /// The client secret.
     pub client_secret: SecretString,
-    /// What the token is for: `https://cognitiveservices.azure.com/.default`.
+    /// The scope of the tokens: `https://cognitiveservices.azure.com/.default`.
     pub scope: String,
 }
 
-/// What becomes of an upstream's request when nobody wants the answer any more.
+/// The handling of an upstream request whose answer is no longer needed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnCancel {
-    /// It is closed at once.
+    /// Close the connection at once.
     #[default]
     Abort,
-    /// It is read on, bounded, for the true usage.
+    /// Continue to read, within bounds, to learn the exact usage.
     Finish,
 }
 
-/// Where an account's answers are recorded.
+/// The settings for recording a provider's answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// The folder.
+    /// The folder of the recordings.
     pub dir: PathBuf,
-    /// The most bytes that all recordings in it may have together.
+    /// Maximum total size of the recordings in it, bytes.
     pub max: u64,
 }
 
-/// What the `replay` wire plays, and how fast.
+/// The settings of the `replay` wire.
 #[derive(Debug, Clone)]
 pub struct Replay {
     /// The folder of recordings.
     pub dir: PathBuf,
-    /// A set time between frames; `None` plays at the recorded pace.
+    /// The time between frames; `None` replays with the recorded timing.
     pub pace: Option<Duration>,
 }
 
-/// The upstream clocks: each has its own error.
+/// The clocks (timeouts) of upstream requests. Each has its own error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
-    /// TCP and TLS.
+    /// Maximum time to set up TCP and TLS.
     pub connect: Duration,
-    /// Request sent → response head.
+    /// Maximum time from the request to the response head.
     pub headers: Duration,
-    /// Response head → first content.
+    /// Maximum time from the response head to the first content.
     pub first_token: Duration,
-    /// Between any two upstream bytes.
+    /// Maximum time between two reads of upstream bytes.
     pub idle: Duration,
-    /// The whole attempt.
+    /// Maximum time of the whole attempt.
     pub total: Duration,
 }
 
@@ -199,32 +202,32 @@ impl Default for Clocks {
     }
 }
 
-/// What an account's models cost.
+/// The prices of a provider's models.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prices {
-    /// By the model, as routes name it.
+    /// Prices by the model's name in routes.
     pub models: BTreeMap<ByteString, Price>,
-    /// Of all others.
+    /// The price of all other models.
     pub others: Option<Price>,
 }
 
-/// A model of an account.
+/// A model of a provider.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The account.
+    /// The provider.
     pub provider: Arc<Provider>,
-    /// The model, as routes name it.
+    /// The model, by its name in routes.
     pub model: ByteString,
 }
 
 impl Target {
-    /// The model as the provider calls it.
+    /// Returns the provider's name of the model.
     #[must_use]
     pub fn upstream_model(&self) -> &ByteString {
         self.provider.models.get(&self.model).unwrap_or(&self.model)
     }
 
-    /// What it costs, where the operator has said so.
+    /// Returns the price of the model, if one is configured.
     #[must_use]
     pub fn price(&self) -> Option<Price> {
         let Prices { models, others } = &self.provider.prices;
@@ -234,7 +237,7 @@ impl Target {
 
 #[cfg(test)]
 impl Provider {
-    /// An account that tests fill in.
+    /// Returns a provider for tests.
     #[must_use]
     pub fn example(wire: WireId, base_url: &str) -> Self {
         Self {

@@ -1,9 +1,9 @@
-//! The streaming formats that upstreams speak, and the dialects that clients speak.
+//! Identifiers of wires (streaming formats of upstreams) and dialects (API shapes of clients).
 
 /// A streaming format spoken by an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum WireId {
-    /// OpenAI Chat Completions and everything compatible with it.
+    /// OpenAI Chat Completions and compatible APIs.
     OpenaiChat,
     /// OpenAI Responses.
     OpenaiResponses,
@@ -31,7 +31,7 @@ impl WireId {
         Self::Cohere,
     ];
 
-    /// The name used in the configuration, in metrics and in `raw` events.
+    /// Returns the name used in the configuration, in metrics and in `raw` events.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -45,9 +45,9 @@ impl WireId {
         }
     }
 
-    /// The wire of that configuration name.
+    /// Returns the wire with this configuration name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|wire| wire.name() == name)
     }
 }
@@ -61,14 +61,14 @@ pub enum DialectId {
     OpenaiResponses,
     /// Anthropic Messages.
     Anthropic,
-    /// Our own named events.
+    /// Sluicegate's own named events.
     Events,
     /// The AI SDK's UI message stream.
     Ui,
 }
 
 impl DialectId {
-    /// All dialects that are spoken.
+    /// All dialects.
     pub const ALL: [Self; 5] = [
         Self::OpenaiChat,
         Self::OpenaiResponses,
@@ -77,7 +77,7 @@ impl DialectId {
         Self::Ui,
     ];
 
-    /// The name used in `?dialect=`, in the journal and in logs.
+    /// Returns the name used in `?dialect=`, in the journal and in logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -89,13 +89,13 @@ impl DialectId {
         }
     }
 
-    /// The dialect of that name.
+    /// Returns the dialect with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dialect| dialect.name() == name)
     }
 
-    /// The wire whose frames are this dialect's own, so that they can be passed on unchanged.
+    /// Returns the wire with the same frames, which can be forwarded unchanged.
     #[must_use]
     pub const fn wire(self) -> Option<WireId> {
         match self {
@@ -106,9 +106,9 @@ impl DialectId {
         }
     }
 
-    /// True where a stream is answered with 200 as soon as it is admitted, so that it can be
-    /// cancelled before its first token, and where its events always carry ids: the dialects that
-    /// are no vendor's.
+    /// Returns true for the dialects that are not a vendor's: their streams are answered with 200
+    /// as soon as they are admitted, so that they can be cancelled before the first token, and
+    /// their events always have ids.
     #[must_use]
     pub const fn answers_at_once(self) -> bool {
         matches!(self, Self::Events | Self::Ui)

@@ -1,8 +1,8 @@
-//! The breaker of one target: closed, it lets requests through; open, it refuses them for a while;
-//! then one request at a time goes through as a probe, and what becomes of it decides.
+//! The circuit breaker of one target: closed, it admits requests; open, it refuses them for a
+//! while; then it admits one request at a time as a probe, whose outcome decides.
 //!
-//! Invariants: pure — whoever asks brings the time; only failures that are the target's are told
-//! here; what a failure before the opening comes to afterwards changes nothing.
+//! Invariants: pure — the caller passes the time; only failures of the target itself are recorded
+//! here; a request admitted before the breaker opened changes nothing when it fails afterwards.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use super::rules::Rules;
 use super::window::Window;
 use crate::model::fault::{Fault, Side};
 
-/// The breaker.
+/// The breaker of one target.
 #[derive(Debug)]
 pub(super) struct Breaker {
     rules: Rules,
     state: State,
-    /// Failures behind one another.
+    /// Consecutive failures.
     failures: u32,
     outcomes: Window<2>,
-    /// How often it has opened, without a long quiet time between.
-    opened: u32,
-    /// When it was last closed.
+    /// Number of times it has opened without a long quiet time in between.
+    times_opened: u32,
+    /// Time at which it was last closed.
     closed_at: Option<Instant>,
-    /// Probes so far.
+    /// Number of probes so far.
     probes: u32,
 }
 
@@ -34,37 +34,37 @@ enum State {
     Closed,
     Open {
         until: Instant,
-        /// When a probe went out, and its number.
+        /// Start of the running probe, and its number.
         probe: Option<(Instant, u32)>,
-        /// What opened it.
+        /// The failure that opened it.
         fault: Box<Fault>,
     },
 }
 
-/// A request that was let through.
+/// A request that was admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
-    /// While it was closed.
+pub(super) enum Admitted {
+    /// Admitted while the breaker was closed.
     Plain,
-    /// As a probe, with its number.
+    /// Admitted as a probe with this number.
     Probe(u32),
 }
 
-/// Why it does not let a request through.
+/// A refusal by an open breaker.
 #[derive(Debug)]
-pub(super) struct Refused {
-    /// Until it may.
+pub(super) struct OpenRefusal {
+    /// Time until a request may be admitted.
     pub(super) left: Duration,
-    /// What opened it.
+    /// The failure that opened it.
     pub(super) fault: Box<Fault>,
 }
 
-/// What a probe that is under way leaves to wait for, at the least.
-const SOON: Duration = Duration::from_secs(1);
+/// Wait reported while a probe is running.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
 
-/// The outcomes that are counted.
-const GOOD: usize = 0;
-const BAD: usize = 1;
+/// Indices of the counted outcomes.
+const SUCCESSES: usize = 0;
+const FAILURES: usize = 1;
 
 impl Breaker {
     pub(super) fn new(rules: Rules, now: Instant) -> Self {
@@ -73,97 +73,103 @@ impl Breaker {
             state: State::Closed,
             failures: 0,
             outcomes: Window::new(rules.window, now),
-            opened: 0,
+            times_opened: 0,
             closed_at: None,
             probes: 0,
         }
     }
 
-    /// True where nothing is in anybody's way.
+    /// Returns true if it is closed.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// May a request go through?
-    pub(super) fn admit(&mut self, now: Instant) -> Result<Pass, Refused> {
+    /// Admits a request, or refuses it.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<Admitted, OpenRefusal> {
         let State::Open {
             until,
             probe,
             fault,
         } = &mut self.state
         else {
-            return Ok(Pass::Plain);
+            return Ok(Admitted::Plain);
         };
-        let waits_until = probe.map_or(*until, |(began, _)| (began + self.rules.probe).max(*until));
+        // A probe that takes too long gives its place up, so that a hanging request does not keep
+        // others from probing.
+        let waits_until = probe.map_or(*until, |(began, _)| {
+            (began + self.rules.probe_time).max(*until)
+        });
         if now < waits_until {
             let left = if probe.is_some() {
-                SOON
+                PROBE_WAIT
             } else {
                 waits_until - now
             };
-            return Err(Refused {
+            return Err(OpenRefusal {
                 left,
                 fault: fault.clone(),
             });
         }
         self.probes = self.probes.wrapping_add(1);
         *probe = Some((now, self.probes));
-        Ok(Pass::Probe(self.probes))
+        Ok(Admitted::Probe(self.probes))
     }
 
-    /// It has answered.
-    pub(super) fn succeed(&mut self, now: Instant, pass: Pass) {
-        self.outcomes.add(now, GOOD);
+    /// Records an answer.
+    pub(super) fn succeed(&mut self, now: Instant, pass: Admitted) {
+        self.outcomes.add(now, SUCCESSES);
         self.failures = 0;
-        if matches!(pass, Pass::Probe(_)) && !self.is_closed() {
+        if matches!(pass, Admitted::Probe(_)) && !self.is_closed() {
             self.state = State::Closed;
             self.closed_at = Some(now);
             self.outcomes.clear(now);
         }
     }
 
-    /// It has failed before it answered.
-    pub(super) fn fail(&mut self, now: Instant, pass: Pass, fault: &Fault) {
-        self.outcomes.add(now, BAD);
+    /// Records a failure before the answer.
+    pub(super) fn fail(&mut self, now: Instant, pass: Admitted, fault: &Fault) {
+        self.outcomes.add(now, FAILURES);
         match (&self.state, pass) {
-            (State::Closed, _) => self.failed(now, fault),
+            (State::Closed, _) => self.count_failure(now, fault),
             (
                 State::Open {
                     probe: Some((_, running)),
                     ..
                 },
-                Pass::Probe(number),
+                Admitted::Probe(number),
             ) if *running == number => self.open(now, fault),
-            // It began before the opening, or others probe by now: nothing new.
+            // It began before the breaker opened, or another probe is running by now: it tells
+            // nothing new.
             (State::Open { .. }, _) => {}
         }
     }
 
-    /// It has failed after it had answered.
+    /// Records a failure after the answer began.
     pub(super) fn fail_midway(&mut self, now: Instant, fault: &Fault) {
-        self.outcomes.add(now, BAD);
+        self.outcomes.add(now, FAILURES);
         if self.is_closed() {
-            self.failed(now, fault);
+            self.count_failure(now, fault);
         }
     }
 
-    /// What was let through came to nothing that says anything of the target.
-    pub(super) fn abandon(&mut self, now: Instant, pass: Pass) {
-        if let (State::Open { until, probe, .. }, Pass::Probe(number)) = (&mut self.state, pass)
+    /// Records that an admitted request ended without telling anything about the target.
+    pub(super) fn abandon(&mut self, now: Instant, pass: Admitted) {
+        if let (State::Open { until, probe, .. }, Admitted::Probe(number)) = (&mut self.state, pass)
             && probe.is_some_and(|(_, running)| running == number)
         {
             *probe = None;
+            // The next request may probe at once.
             *until = (*until).min(now);
         }
     }
 
-    fn failed(&mut self, now: Instant, fault: &Fault) {
+    fn count_failure(&mut self, now: Instant, fault: &Fault) {
         self.failures = self.failures.saturating_add(1);
-        let [good, bad] = self.outcomes.counts(now);
-        let all = u64::from(good) + u64::from(bad);
-        let too_many = all >= u64::from(self.rules.least)
-            && u64::from(bad) * 100 >= all * u64::from(self.rules.percent);
-        if self.failures >= self.rules.consecutive || too_many {
+        let [successes, failed_count] = self.outcomes.counts(now);
+        let all = u64::from(successes) + u64::from(failed_count);
+        let too_many = all >= u64::from(self.rules.min_outcomes)
+            && u64::from(failed_count) * 100 >= all * u64::from(self.rules.failure_percent);
+        if self.failures >= self.rules.consecutive_failures || too_many {
             self.open(now, fault);
         }
     }
@@ -171,39 +177,40 @@ impl Breaker {
     fn open(&mut self, now: Instant, fault: &Fault) {
         if self
             .closed_at
-            .is_some_and(|at| now.saturating_duration_since(at) >= self.rules.longest)
+            .is_some_and(|at| now.saturating_duration_since(at) >= self.rules.longest_open)
         {
-            self.opened = 0;
+            self.times_opened = 0;
         }
         let span = self
             .rules
-            .shortest
-            .saturating_mul(1 << self.opened.min(16))
-            .min(self.rules.longest);
-        self.opened = self.opened.saturating_add(1);
+            .shortest_open
+            .saturating_mul(1 << self.times_opened.min(16))
+            .min(self.rules.longest_open);
+        self.times_opened = self.times_opened.saturating_add(1);
         self.failures = 0;
         self.state = State::Open {
+            // With jitter, so that instances do not probe together.
             until: now + jittered(span),
             probe: None,
-            fault: Box::new(told_of(fault, FAILED)),
+            fault: Box::new(redacted_fault(fault, FAILED)),
         };
     }
 }
 
-/// Why nobody is asked: by a breaker, …
-const FAILED: &str = "the upstream has failed too often, last with";
-/// … by an answer that said when to come back.
-pub(super) const ASKED_TO_WAIT: &str = "the upstream wants to be left alone, as it said with";
+/// Reasons in messages for a pause: an open breaker, …
+const FAILED: &str = "the upstream has failed too often, most recently with";
+/// … or an answer that asked clients to wait.
+pub(super) const ASKED_TO_WAIT: &str = "the provider asked clients to wait (Retry-After) with";
 
-/// What is kept of a failure, to be told to others than the one who met it: never an upstream's own
-/// words.
-pub(super) fn told_of(fault: &Fault, why: &str) -> Fault {
+/// Returns the failure as it is reported to other callers than the one that met it: without the
+/// upstream's own words.
+pub(super) fn redacted_fault(fault: &Fault, why: &str) -> Fault {
     let what = fault.upstream_status.map_or_else(
         || format!("`{}`", fault.code.as_str()),
         |status| format!("status {}", status.as_u16()),
     );
-    let message = format!("{why} {what}: it is not asked for a while");
-    // The words of a refusal that tells a client of its own request are that client's.
+    let message = format!("{why} {what}: it is not asked for now, try again later");
+    // A code that tells a client about its own request is meant for that client only.
     let native_code = fault
         .native_code
         .clone()
@@ -211,7 +218,7 @@ pub(super) fn told_of(fault: &Fault, why: &str) -> Fault {
     Fault {
         message,
         native_code,
-        quotes: false,
+        quotes_upstream: false,
         param: None,
         native_type: None,
         upstream_request_id: None,
@@ -227,7 +234,7 @@ mod tests {
 
     fn fault() -> Fault {
         Fault {
-            quotes: true,
+            quotes_upstream: true,
             ..Fault::new(
                 Code::UpstreamError,
                 "the upstream failed: cannot read 'PROMPT'",
@@ -235,12 +242,12 @@ mod tests {
         }
     }
 
-    struct Scene {
+    struct Scenario {
         breaker: Breaker,
         now: Instant,
     }
 
-    impl Scene {
+    impl Scenario {
         fn new() -> Self {
             let now = Instant::now();
             Self {
@@ -275,18 +282,18 @@ mod tests {
     }
 
     #[test]
-    fn failures_behind_one_another_open_it() {
-        let mut scene = Scene::new();
-        (0..4).for_each(|_| scene.fail());
-        scene.succeed();
-        (0..4).for_each(|_| scene.fail());
+    fn consecutive_failures_open_the_breaker() {
+        let mut scenario = Scenario::new();
+        (0..4).for_each(|_| scenario.fail());
+        scenario.succeed();
+        (0..4).for_each(|_| scenario.fail());
         assert!(
-            scene.breaker.is_closed(),
-            "an answer between them begins the count anew"
+            scenario.breaker.is_closed(),
+            "an answer in between resets the count"
         );
-        scene.fail();
-        assert!(!scene.breaker.is_closed());
-        let refused = scene.breaker.admit(scene.now).unwrap_err();
+        scenario.fail();
+        assert!(!scenario.breaker.is_closed());
+        let refused = scenario.breaker.admit(scenario.now).unwrap_err();
         assert!(
             (Duration::from_millis(1500)..=Duration::from_secs(2)).contains(&refused.left),
             "{:?}",
@@ -294,132 +301,138 @@ mod tests {
         );
         assert_eq!(refused.fault.code, Code::UpstreamError);
         assert!(
-            !refused.fault.message.contains("PROMPT") && !refused.fault.quotes,
+            !refused.fault.message.contains("PROMPT") && !refused.fault.quotes_upstream,
             "{}",
             refused.fault.message
         );
     }
 
     #[test]
-    fn a_share_of_failures_opens_it_where_there_are_enough() {
-        let mut scene = Scene::new();
+    fn a_share_of_failures_opens_the_breaker_if_there_are_enough_outcomes() {
+        let mut scenario = Scenario::new();
         for _ in 0..4 {
-            scene.fail();
-            scene.succeed();
+            scenario.fail();
+            scenario.succeed();
         }
-        assert!(scene.breaker.is_closed(), "8 outcomes are too few");
-        scene.succeed();
-        scene.fail();
-        assert!(!scene.breaker.is_closed(), "5 of 10");
-        let mut scene = Scene::new();
+        assert!(scenario.breaker.is_closed(), "8 outcomes are too few");
+        scenario.succeed();
+        scenario.fail();
+        assert!(!scenario.breaker.is_closed(), "5 of 10");
+        let mut scenario = Scenario::new();
         for _ in 0..4 {
-            scene.fail();
-            scene.succeed();
+            scenario.fail();
+            scenario.succeed();
         }
-        scene.pass(60);
-        scene.succeed();
-        scene.fail();
-        assert!(scene.breaker.is_closed(), "what is old does not count");
+        scenario.pass(60);
+        scenario.succeed();
+        scenario.fail();
+        assert!(scenario.breaker.is_closed(), "old outcomes do not count");
     }
 
     #[test]
-    fn breaking_off_counts_too() {
-        let mut scene = Scene::new();
+    fn failures_after_the_answer_count_too() {
+        let mut scenario = Scenario::new();
         for n in 0..5 {
-            assert!(scene.breaker.is_closed(), "{n}");
-            scene.succeed();
-            scene.breaker.fail_midway(scene.now, &fault());
+            assert!(scenario.breaker.is_closed(), "{n}");
+            scenario.succeed();
+            scenario.breaker.fail_midway(scenario.now, &fault());
         }
         assert!(
-            !scene.breaker.is_closed(),
-            "5 answers, all of which broke off: 5 of 10 outcomes"
+            !scenario.breaker.is_closed(),
+            "5 answers that broke off: 5 of 10 outcomes"
         );
     }
 
     #[test]
     fn one_probe_at_a_time_decides() {
-        let mut scene = Scene::new();
-        scene.open();
-        scene.pass(3);
-        let probe = scene.breaker.admit(scene.now).unwrap();
-        assert!(matches!(probe, Pass::Probe(_)));
+        let mut scenario = Scenario::new();
+        scenario.open();
+        scenario.pass(3);
+        let probe = scenario.breaker.admit(scenario.now).unwrap();
+        assert!(matches!(probe, Admitted::Probe(_)));
         for _ in 0..50 {
-            assert_eq!(scene.left(), SOON);
+            assert_eq!(scenario.left(), PROBE_WAIT);
         }
-        scene.breaker.succeed(scene.now, probe);
-        assert_eq!(scene.breaker.admit(scene.now).unwrap(), Pass::Plain);
+        scenario.breaker.succeed(scenario.now, probe);
+        assert_eq!(
+            scenario.breaker.admit(scenario.now).unwrap(),
+            Admitted::Plain
+        );
     }
 
     #[test]
-    fn a_failed_probe_opens_it_for_longer_up_to_a_minute() {
-        let mut scene = Scene::new();
-        scene.open();
+    fn a_failed_probe_doubles_the_open_time_up_to_a_minute() {
+        let mut scenario = Scenario::new();
+        scenario.open();
         for most in [4, 8, 16, 32, 60, 60] {
-            let left = scene.left();
-            scene.now += left;
-            scene.fail();
-            let left = scene.left();
+            let left = scenario.left();
+            scenario.now += left;
+            scenario.fail();
+            let left = scenario.left();
             assert!(
                 left <= Duration::from_secs(most) && left >= Duration::from_secs(most) * 3 / 4,
                 "{left:?} of {most}"
             );
         }
-        let left = scene.left();
-        scene.now += left;
-        scene.succeed();
-        scene.pass(61);
-        scene.open();
+        let left = scenario.left();
+        scenario.now += left;
+        scenario.succeed();
+        scenario.pass(61);
+        scenario.open();
         assert!(
-            scene.left() <= Duration::from_secs(2),
-            "after a quiet time it begins again"
+            scenario.left() <= Duration::from_secs(2),
+            "after a quiet time it starts with the shortest open time"
         );
     }
 
     #[test]
-    fn a_probe_that_is_cancelled_or_takes_long_leaves_its_place() {
-        let mut scene = Scene::new();
-        scene.open();
-        scene.pass(3);
-        let first = scene.breaker.admit(scene.now).unwrap();
-        scene.breaker.abandon(scene.now, first);
-        let second = scene.breaker.admit(scene.now).unwrap();
-        assert_ne!(first, second, "cancelled, it says nothing of the target");
-        scene.pass(9);
-        assert_eq!(scene.left(), SOON);
-        scene.pass(1);
-        let third = scene.breaker.admit(scene.now).unwrap();
-        scene.breaker.abandon(scene.now, second);
+    fn a_cancelled_or_slow_probe_lets_another_one_go() {
+        let mut scenario = Scenario::new();
+        scenario.open();
+        scenario.pass(3);
+        let first = scenario.breaker.admit(scenario.now).unwrap();
+        scenario.breaker.abandon(scenario.now, first);
+        let second = scenario.breaker.admit(scenario.now).unwrap();
+        assert_ne!(
+            first, second,
+            "a cancelled probe says nothing about the target"
+        );
+        scenario.pass(9);
+        assert_eq!(scenario.left(), PROBE_WAIT);
+        scenario.pass(1);
+        let third = scenario.breaker.admit(scenario.now).unwrap();
+        scenario.breaker.abandon(scenario.now, second);
         assert_eq!(
-            scene.left(),
-            SOON,
-            "one that is no longer waited for frees nobody's place"
+            scenario.left(),
+            PROBE_WAIT,
+            "a probe that was replaced does not free the place of another"
         );
-        scene.breaker.succeed(scene.now, third);
-        assert!(scene.breaker.is_closed());
+        scenario.breaker.succeed(scenario.now, third);
+        assert!(scenario.breaker.is_closed());
     }
 
     #[test]
-    fn failures_of_requests_that_began_before_the_opening_change_nothing() {
-        let mut scene = Scene::new();
+    fn failures_of_requests_from_before_the_opening_change_nothing() {
+        let mut scenario = Scenario::new();
         let early: Vec<_> = (0..50)
-            .map(|_| scene.breaker.admit(scene.now).unwrap())
+            .map(|_| scenario.breaker.admit(scenario.now).unwrap())
             .collect();
         for pass in &early[..5] {
-            scene.breaker.fail(scene.now, *pass, &fault());
+            scenario.breaker.fail(scenario.now, *pass, &fault());
         }
-        let left = scene.left();
+        let left = scenario.left();
         for pass in &early[5..] {
-            scene.breaker.fail(scene.now, *pass, &fault());
-            scene.breaker.fail_midway(scene.now, &fault());
+            scenario.breaker.fail(scenario.now, *pass, &fault());
+            scenario.breaker.fail_midway(scenario.now, &fault());
         }
-        assert_eq!(scene.left(), left);
+        assert_eq!(scenario.left(), left);
     }
 
     #[test]
-    fn without_rules_it_never_opens() {
+    fn with_forgiving_rules_the_breaker_never_opens() {
         let mut breaker = Breaker::new(Rules::forgiving(), Instant::now());
         for _ in 0..1000 {
-            breaker.fail(Instant::now(), Pass::Plain, &fault());
+            breaker.fail(Instant::now(), Admitted::Plain, &fault());
         }
         assert!(breaker.is_closed());
     }

@@ -1,4 +1,4 @@
-//! The targets of one request, in order.
+//! The ordered targets of one request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use super::stats::RouteStats;
 use super::table::HedgeAfter;
 use crate::model::target::Target;
 
-/// A second target is not asked sooner by the measured times: less than a round trip tells a slow
-/// target from no other.
+/// Minimum wait before a hedge by measured times: less than a round trip does not tell a slow
+/// target from a fast one.
 const SOONEST: Duration = Duration::from_millis(10);
 
-/// A target, and what is known of it.
+/// A target with its health.
 #[derive(Debug)]
 pub struct Candidate {
     /// The target.
     pub target: Target,
-    /// What is known of it.
+    /// The health of the target.
     pub health: Arc<Health>,
 }
 
@@ -30,21 +30,21 @@ pub struct Candidate {
 pub struct Plan {
     first: Arc<Candidate>,
     rest: Order,
-    /// How often each is asked again.
+    /// Number of retries of each target.
     pub retries: u32,
-    /// When a second one is asked beside the first.
+    /// When a second target is asked beside the first.
     pub hedge_after: Option<HedgeAfter>,
-    /// What is kept of the route.
+    /// The statistics of the route.
     pub stats: Arc<RouteStats>,
-    /// What metrics call the model: its name where it is configured, `provider/*` where a client
-    /// has named the target.
+    /// The model's label in metrics: its name if it is configured, `provider/*` if a client has
+    /// named the target.
     pub label: ByteString,
 }
 
 impl Plan {
-    /// This target alone, asked once; nothing is known of it.
+    /// Creates a plan with a single target that is asked once and whose health is not known.
     #[must_use]
-    pub fn of(target: Target) -> Self {
+    pub fn single(target: Target) -> Self {
         let alone = Arc::new(Candidate {
             target,
             health: Arc::new(Health::new(Rules::default())),
@@ -60,7 +60,7 @@ impl Plan {
         }
     }
 
-    /// These, where there is one.
+    /// Creates a plan from an order of targets; `None` if it is empty.
     pub(super) fn new(
         mut order: Order,
         retries: u32,
@@ -82,27 +82,30 @@ impl Plan {
         })
     }
 
-    /// The targets in order; at least one.
+    /// Returns the targets in order; at least one.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.candidates().map(|candidate| &candidate.target)
     }
 
-    /// The same with what is known of them.
+    /// Returns the targets with their health, in order; at least one.
     pub fn candidates(&self) -> impl Iterator<Item = &Arc<Candidate>> {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// A target gave its first content after this time, or would have taken longer.
+    /// Records the time of a first content, or a lower bound of it, if the route hedges by measured
+    /// times.
     pub fn observe(&self, took: Duration) {
+        // Only hedges by measured times read them.
         if self.hedge_after == Some(HedgeAfter::P95) {
             self.stats.observe(took);
         }
     }
 
-    /// How long the first target may take before a second one is asked; `None`: as long as its
-    /// clocks have it.
+    /// Returns the time after which a second target is asked; `None` waits as long as the target's
+    /// own clocks allow.
     #[must_use]
     pub fn hedge_wait(&self) -> Option<Duration> {
+        // A hedge needs a second target.
         match self.hedge_after.filter(|_| !self.rest.is_empty())? {
             HedgeAfter::Time(time) => Some(time),
             HedgeAfter::P95 => self.stats.p95().map(|time| time.max(SOONEST)),

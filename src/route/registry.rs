@@ -1,7 +1,8 @@
-//! What is known of targets and routes, by name: it outlives the configuration that named them.
+//! The health of targets and the statistics of routes, by name. They outlive the configuration that
+//! named them.
 //!
-//! Invariants: a target whose account was changed begins anew; what no configuration names any more
-//! is forgotten; targets that clients name themselves are at most [`MOST_DIRECT`].
+//! Invariants: a target whose provider was changed starts anew; what no configuration names any
+//! more is removed; at most [`MOST_DIRECT`] targets that clients name themselves are kept.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -16,11 +17,11 @@ use super::rules::Rules;
 use super::stats::RouteStats;
 use crate::model::target::{Credential, Provider, Target, Via};
 
-/// Targets remembered that clients have named (`provider/model` of a `direct` account): whoever
-/// invents names may not fill the memory with them.
+/// Maximum number of targets kept that clients have named (`provider/model` of a `direct`
+/// provider): invented names must not fill the memory.
 const MOST_DIRECT: usize = 1024;
 
-/// What is known of all targets and routes. Clones are the same book.
+/// The health of all targets and the statistics of all routes. Clones share the same state.
 #[derive(Debug, Clone, Default)]
 pub struct HealthRegistry {
     state: Arc<Mutex<RegistryState>>,
@@ -35,7 +36,7 @@ struct RegistryState {
 
 #[derive(Debug, Clone)]
 struct TargetEntry {
-    /// Of the account's configuration.
+    /// Digest of the provider's configuration.
     digest: u64,
     health: Arc<Health>,
 }
@@ -50,8 +51,9 @@ impl TargetEntry {
 }
 
 impl HealthRegistry {
-    /// Turns to a new configuration: what it does not name is forgotten, once the old one is gone.
-    pub(super) fn turn(&self) -> RegistryUpdate {
+    /// Begins an update to a new configuration: what it does not name is removed when it is
+    /// committed.
+    pub(super) fn begin_update(&self) -> RegistryUpdate {
         RegistryUpdate {
             registry: self.clone(),
             targets: HashMap::new(),
@@ -59,26 +61,30 @@ impl HealthRegistry {
         }
     }
 
-    /// The health of a target that a client has named.
+    /// Returns the health of a target that a client has named.
     pub(super) fn direct(&self, target: &Target, rules: Rules) -> Arc<Health> {
         let (key, digest) = (key_of(target), digest(&target.provider));
         let mut state = self.state.lock();
+        // Direct requests share the health of a target that a route names.
         let known = state
             .targets
             .get(&key)
             .or_else(|| state.direct.get(&key))
+            // A provider that was changed is another one: what is known of the old one does not
+            // apply.
             .filter(|entry| entry.digest == digest);
         if let Some(entry) = known {
             return entry.health.clone();
         }
         if state.direct.len() >= MOST_DIRECT {
+            // Entries in use stay, and so do those with a pause or an open breaker.
             state.direct.retain(|_, entry| {
-                Arc::strong_count(&entry.health) > 1 || !entry.health.is_at_peace()
+                Arc::strong_count(&entry.health) > 1 || !entry.health.is_available()
             });
         }
         let entry = TargetEntry::new(digest, rules);
         let health = entry.health.clone();
-        // Where all that is known is of use, a new one is known for its own request alone.
+        // If every kept entry is in use, the new one is not kept and serves only its own request.
         if state.direct.len() < MOST_DIRECT {
             state.direct.insert(key, entry);
         }
@@ -86,7 +92,7 @@ impl HealthRegistry {
     }
 }
 
-/// A book being turned to a new configuration.
+/// An update of the registry to a new configuration.
 pub(super) struct RegistryUpdate {
     registry: HealthRegistry,
     targets: HashMap<(ByteString, ByteString), TargetEntry>,
@@ -94,7 +100,7 @@ pub(super) struct RegistryUpdate {
 }
 
 impl RegistryUpdate {
-    /// The health of a target of a route.
+    /// Returns the health of a target of a route; creates it if it is not known.
     pub(super) fn target(&mut self, target: &Target, rules: Rules) -> Arc<Health> {
         let (key, digest) = (key_of(target), digest(&target.provider));
         let state = self.registry.state.lock();
@@ -106,6 +112,7 @@ impl RegistryUpdate {
                 .filter(|entry| entry.digest == digest)
                 .cloned()
         };
+        // Two routes that name the same target share its health.
         let entry = self
             .targets
             .get(&key)
@@ -116,7 +123,7 @@ impl RegistryUpdate {
         entry.health
     }
 
-    /// What is kept of a route.
+    /// Returns the statistics of a route; creates them if they are not known.
     pub(super) fn route(&mut self, name: &ByteString, rules: Rules) -> Arc<RouteStats> {
         let known = self.registry.state.lock().routes.get(name).cloned();
         let stats = known.unwrap_or_else(|| Arc::new(RouteStats::new(rules)));
@@ -124,8 +131,8 @@ impl RegistryUpdate {
         stats
     }
 
-    /// It is turned.
-    pub(super) fn done(self) {
+    /// Replaces the state of the registry.
+    pub(super) fn commit(self) {
         let mut state = self.registry.state.lock();
         state.targets = self.targets;
         state.routes = self.routes;
@@ -136,8 +143,8 @@ fn key_of(target: &Target) -> (ByteString, ByteString) {
     (target.provider.name.clone(), target.model.clone())
 }
 
-/// What an account is asked by: with another address or credential it is another one, whatever its
-/// name.
+/// Returns a digest of what identifies a provider's account: with another address or credential it
+/// is another account, whatever its name.
 fn digest(provider: &Provider) -> u64 {
     let mut hasher = DefaultHasher::new();
     match &provider.via {
@@ -150,8 +157,8 @@ fn digest(provider: &Provider) -> u64 {
     }
     match &provider.credential {
         Credential::Key { key, .. } => key.expose_secret().hash(&mut hasher),
-        // Keys among these are of a type that hides them: one that is changed alone is tried again
-        // when its time comes.
+        // Secrets in these types are redacted in `Debug`. A provider for which only such a secret
+        // changed keeps its health and is tried again when its pause ends.
         other => format!("{other:?}").hash(&mut hasher),
     }
     for (name, value) in &provider.headers {
@@ -180,33 +187,33 @@ mod tests {
     }
 
     fn turned(registry: &HealthRegistry, target: &Target) -> (Arc<Health>, Arc<RouteStats>) {
-        let mut turning = registry.turn();
+        let mut update = registry.begin_update();
         let found = (
-            turning.target(target, Rules::default()),
-            turning.route(&"m".into(), Rules::default()),
+            update.target(target, Rules::default()),
+            update.route(&"m".into(), Rules::default()),
         );
-        turning.done();
+        update.commit();
         found
     }
 
     #[test]
-    fn what_is_known_outlives_a_reload_where_the_account_is_the_same() {
+    fn health_survives_a_reload_if_the_provider_is_unchanged() {
         let registry = HealthRegistry::default();
         let (health, stats) = turned(&registry, &target("http://a", "x"));
-        let (again, pulse_again) = turned(&registry, &target("http://a", "x"));
-        assert!(Arc::ptr_eq(&health, &again) && Arc::ptr_eq(&stats, &pulse_again));
+        let (again, stats_again) = turned(&registry, &target("http://a", "x"));
+        assert!(Arc::ptr_eq(&health, &again) && Arc::ptr_eq(&stats, &stats_again));
         let (moved, _) = turned(&registry, &target("http://b", "x"));
         assert!(!Arc::ptr_eq(&health, &moved));
         turned(&registry, &target("http://a", "y"));
         let (back, _) = turned(&registry, &target("http://a", "x"));
         assert!(
             !Arc::ptr_eq(&health, &back),
-            "what was not named is forgotten"
+            "a target that was not named is removed"
         );
     }
 
     #[test]
-    fn names_that_clients_invent_are_bounded() {
+    fn targets_named_by_clients_are_bounded() {
         let registry = HealthRegistry::default();
         let known = registry.direct(&target("http://a", "known"), Rules::default());
         for n in 0..3 * MOST_DIRECT {
@@ -218,7 +225,7 @@ mod tests {
                 &known,
                 &registry.direct(&target("http://a", "known"), Rules::default())
             ),
-            "one that is in use stays"
+            "a target in use is kept"
         );
         let held: Vec<_> = (0..2 * MOST_DIRECT)
             .map(|n| registry.direct(&target("http://a", &format!("h{n}")), Rules::default()))

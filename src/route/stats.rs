@@ -1,20 +1,21 @@
-//! What is kept of one route: how much was asked beyond one request each, and how soon first
-//! contents come.
+//! Statistics of one route: retries and hedges compared to requests, and the times of first
+//! contents.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::retry::Budget;
+use super::retry::ExtraBudget;
 use super::rules::Rules;
 
-/// The times that are looked at, the latest.
+/// Number of latest times kept.
 const KEPT: usize = 128;
-/// Fewer say nothing of the slowest in twenty.
+/// Minimum number of times from which a p95 is computed: fewer say nothing about the slowest in
+/// twenty.
 const ENOUGH: usize = 20;
 
-/// What is kept of a route.
+/// Statistics of one route.
 #[derive(Debug)]
 pub struct RouteStats {
     state: Mutex<State>,
@@ -22,22 +23,22 @@ pub struct RouteStats {
 
 #[derive(Debug)]
 struct State {
-    retries: Budget,
-    hedges: Budget,
+    retries: ExtraBudget,
+    hedges: ExtraBudget,
     times: Vec<Duration>,
-    /// The place of the oldest once there are [`KEPT`].
+    /// Index of the oldest time once there are [`KEPT`].
     oldest: usize,
     p95: Option<Duration>,
 }
 
 impl RouteStats {
-    /// Nothing has happened.
+    /// Creates empty statistics.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
         let now = Instant::now();
         let (retries, hedges) = (
-            Budget::retries(rules.least_retries, now),
-            Budget::hedges(now),
+            ExtraBudget::retries(rules.min_retries, now),
+            ExtraBudget::hedges(now),
         );
         Self {
             state: Mutex::new(State {
@@ -50,32 +51,32 @@ impl RouteStats {
         }
     }
 
-    /// A request has come.
+    /// Counts a request.
     pub fn begin(&self) {
         let (now, mut state) = (Instant::now(), self.state.lock());
         state.retries.deposit(now);
         state.hedges.deposit(now);
     }
 
-    /// May a target be asked again? Each yes is counted.
+    /// Returns true if a target may be asked again, and counts the retry.
     #[must_use]
     pub fn may_retry(&self) -> bool {
         self.state.lock().retries.take(Instant::now())
     }
 
-    /// May a second target be asked beside the first? Each yes is counted.
+    /// Returns true if a second target may be asked beside the first, and counts the hedge.
     #[must_use]
     pub fn may_hedge(&self) -> bool {
         self.state.lock().hedges.take(Instant::now())
     }
 
-    /// A target gave its first content after this time, or would have taken longer.
+    /// Records the time of a first content, or a lower bound of it.
     pub fn observe(&self, took: Duration) {
         self.state.lock().observe(took);
     }
 
-    /// The time in which nineteen of twenty first contents have come lately; `None` while there
-    /// were too few.
+    /// Returns the recent 95th percentile of the times of first contents; `None` while there are
+    /// too few.
     #[must_use]
     pub fn p95(&self) -> Option<Duration> {
         self.state.lock().p95
@@ -90,7 +91,9 @@ impl State {
             *oldest = took;
             self.oldest = (self.oldest + 1) % KEPT;
         }
+        // Computed with each new time, so that reading the p95 costs nothing.
         if self.times.len() >= ENOUGH {
+            // A copy, as the selection reorders it.
             let mut times: smallvec::SmallVec<[Duration; KEPT]> =
                 self.times.iter().copied().collect();
             let at = times.len() * 95 / 100;
@@ -106,7 +109,7 @@ mod tests {
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
     #[test]
-    fn the_slowest_in_twenty_is_known_when_there_are_enough() {
+    fn the_p95_is_known_once_there_are_enough_times() {
         let stats = RouteStats::new(Rules::default());
         (1..20).for_each(|n| stats.observe(MS(n * 10)));
         assert_eq!(stats.p95(), None);
@@ -115,7 +118,7 @@ mod tests {
         (0..100).for_each(|_| stats.observe(MS(50)));
         assert!(stats.p95().unwrap() < MS(160), "{:?}", stats.p95());
         (0..KEPT).for_each(|_| stats.observe(MS(70)));
-        assert_eq!(stats.p95(), Some(MS(70)), "what was is forgotten");
+        assert_eq!(stats.p95(), Some(MS(70)), "older times are dropped");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! What is configured: accounts, models and their tiers.
+//! The configured routes: providers, models and their tiers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,32 +10,32 @@ use super::balance::{self, Order};
 use super::plan::{Candidate, Plan};
 use super::registry::RegistryUpdate;
 use super::rules::Rules;
-use super::stable::Stable;
+use super::stable::StableHash;
 use super::stats::RouteStats;
 use crate::model::target::{Provider, Target};
 
-/// The models and accounts that are configured.
+/// The configured models and providers.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// The accounts by name.
+    /// The providers by name.
     pub providers: BTreeMap<ByteString, Arc<Provider>>,
-    /// The models by the name clients ask for.
+    /// The models by the name that clients ask for.
     pub models: BTreeMap<ByteString, Model>,
-    /// When a target that fails is left alone.
+    /// Rules for pausing a failing target.
     pub rules: Rules,
 }
 
-/// A model's route.
+/// The configured route of a model.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// The tiers in order: the next one is asked when all of one have failed before their first
-    /// content.
+    /// The tiers in order: the next one is asked when all targets of one have failed before their
+    /// first content.
     pub tiers: Vec<Vec<Weighted>>,
-    /// How often one target is asked again.
+    /// Number of retries of one target.
     pub retries: u32,
     /// When a second target is asked beside the first.
     pub hedge_after: Option<HedgeAfter>,
-    /// The same conversation goes to the same target of a tier.
+    /// Requests of one conversation go to the same target of a tier.
     pub sticky: bool,
 }
 
@@ -44,7 +44,7 @@ pub struct Model {
 pub enum HedgeAfter {
     /// After this time without a first content.
     Time(Duration),
-    /// After the time in which nineteen of twenty first contents of the route have come lately.
+    /// After the recent 95th percentile of the route's times to the first content.
     P95,
 }
 
@@ -53,15 +53,15 @@ pub enum HedgeAfter {
 pub struct Weighted {
     /// The target.
     pub target: Target,
-    /// Its share; 1 where not said.
+    /// Its weight; 1 by default.
     pub weight: u32,
 }
 
-/// A model's route, ready for use.
+/// A model's route with the health of its targets.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct ModelRoute {
     name: ByteString,
-    tiers: Vec<Vec<Share>>,
+    tiers: Vec<Vec<WeightedCandidate>>,
     retries: u32,
     hedge_after: Option<HedgeAfter>,
     pub(super) sticky: bool,
@@ -70,43 +70,45 @@ pub(super) struct Row {
 
 /// A target of a tier.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct WeightedCandidate {
     pub(super) candidate: Arc<Candidate>,
     pub(super) weight: u32,
-    /// Of its name.
+    /// Hash of its name.
     pub(super) hash: u64,
 }
 
-impl Share {
+impl WeightedCandidate {
     pub(super) fn new(candidate: Arc<Candidate>, weight: u32) -> Self {
-        let mut name = Stable::default();
+        // By name, so that the hash is the same on every instance and after every restart.
+        let mut name = StableHash::default();
         name.field(&candidate.target.provider.name);
         name.field(&candidate.target.model);
         Self {
             candidate,
+            // Shares and loads divide by weights.
             weight: weight.max(1),
             hash: name.hash(),
         }
     }
 }
 
-impl Row {
+impl ModelRoute {
     pub(super) fn new(
         name: &ByteString,
         model: &Model,
         rules: Rules,
-        turning: &mut RegistryUpdate,
+        update: &mut RegistryUpdate,
     ) -> Self {
         let mut share = |it: &Weighted| {
-            let (target, health) = (it.target.clone(), turning.target(&it.target, rules));
-            Share::new(Arc::new(Candidate { target, health }), it.weight)
+            let (target, health) = (it.target.clone(), update.target(&it.target, rules));
+            WeightedCandidate::new(Arc::new(Candidate { target, health }), it.weight)
         };
         let tiers = model
             .tiers
             .iter()
             .map(|tier| tier.iter().map(&mut share).collect())
             .collect();
-        let stats = turning.route(name, rules);
+        let stats = update.route(name, rules);
         Self {
             name: name.clone(),
             tiers,
@@ -117,7 +119,7 @@ impl Row {
         }
     }
 
-    /// The order for one request; `key` is what is to stick.
+    /// Plans one request; `key` is the hash of what sticks to one target.
     pub(super) fn plan(&self, key: Option<u64>) -> Option<Plan> {
         let mut order = Order::new();
         for tier in &self.tiers {

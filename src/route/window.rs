@@ -1,11 +1,11 @@
-//! Counts over the latest stretch of time.
+//! Counts over a sliding time window.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// `N` counts over between half and all of a span: those of its running half, and those of the half
-/// before.
+/// `N` counts over at least half of a span and at most all of it: those of the current half and of
+/// the half before.
 #[derive(Debug)]
 pub(super) struct Window<const N: usize> {
     half: Duration,
@@ -24,17 +24,17 @@ impl<const N: usize> Window<N> {
         }
     }
 
-    /// Counts one.
+    /// Adds one to the count `which`.
     pub(super) fn add(&mut self, now: Instant, which: usize) {
-        self.turn(now);
+        self.advance(now);
         if let Some(count) = self.running.get_mut(which) {
             *count = count.saturating_add(1);
         }
     }
 
-    /// The counts now.
+    /// Returns the counts.
     pub(super) fn counts(&mut self, now: Instant) -> [u32; N] {
-        self.turn(now);
+        self.advance(now);
         let mut sums = self.running;
         for (sum, before) in sums.iter_mut().zip(self.before) {
             *sum = sum.saturating_add(before);
@@ -42,12 +42,12 @@ impl<const N: usize> Window<N> {
         sums
     }
 
-    /// Begins anew.
+    /// Resets the counts.
     pub(super) fn clear(&mut self, now: Instant) {
         *self = Self::new(self.half * 2, now);
     }
 
-    fn turn(&mut self, now: Instant) {
+    fn advance(&mut self, now: Instant) {
         let age = now.saturating_duration_since(self.began);
         if age < self.half {
             return;
@@ -55,6 +55,7 @@ impl<const N: usize> Window<N> {
         let recent = age < self.half * 2;
         self.before = if recent { self.running } else { [0; N] };
         self.running = [0; N];
+        // Not `now`: the halves keep their length, however seldom the window is used.
         self.began = if recent { self.began + self.half } else { now };
     }
 }
@@ -64,9 +65,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_old_is_forgotten() {
+    fn old_counts_are_dropped() {
         let begin = Instant::now();
-        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let at = |expected_seconds: u64| begin + Duration::from_secs(expected_seconds);
         let mut window = Window::<2>::new(Duration::from_secs(10), begin);
         window.add(at(0), 0);
         window.add(at(4), 1);

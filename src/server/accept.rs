@@ -1,7 +1,9 @@
-//! Accepting connections.
+//! Accepts connections.
 //!
-//! Invariants: an error of `accept` ends nothing and makes nobody spin; accepting goes on while the
-//! process drains (for cancel, status and resume) and ends when it stops.
+//! Invariants:
+//! - An error of `accept` neither stops the loop nor makes it spin.
+//! - Connections are accepted while the process drains (for cancel, status and resume) and no
+//!   longer when it has stopped.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,21 +14,21 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-use super::edge::{Edge, Handler, Origin, Side};
+use super::edge::{ConnectionSource, Edge, Handler, ListenerKind};
 use super::io::Socket;
-use super::listen::{Accepting, Listener};
-use super::places::Place;
+use super::listen::{Listener, ListeningSocket};
+use super::slots::ConnectionSlot;
 use super::{Shared, connection};
 use crate::gateway::lifecycle::Phase;
 
-/// Waits after errors of `accept`: from the first to the longest, doubled each time.
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// Delay after an error of `accept`; doubled for each further error, up to [`MAX_DELAY`].
+const FIRST_DELAY: Duration = Duration::from_millis(10);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// A listener as this worker's runtime sees it.
+/// A listener registered with the runtime of this worker.
 pub(super) struct Acceptor {
     socket: AsyncListener,
-    side: Side,
+    kind: ListenerKind,
     loopback: bool,
     tls: Option<TlsAcceptor>,
     _file: Option<Arc<super::listen::SocketFile>>,
@@ -38,29 +40,29 @@ enum AsyncListener {
 }
 
 impl Acceptor {
-    /// Hands the socket to the runtime this is called in.
+    /// Registers the socket with the current runtime.
     pub(super) fn new(listener: Listener) -> io::Result<Self> {
         let Listener {
             socket,
-            side,
+            kind,
             loopback,
             tls,
             _file,
         } = listener;
         let socket = match socket {
-            Accepting::Tcp(socket) => AsyncListener::Tcp(TcpListener::from_std(socket)?),
-            Accepting::Unix(socket) => AsyncListener::Unix(UnixListener::from_std(socket)?),
+            ListeningSocket::Tcp(socket) => AsyncListener::Tcp(TcpListener::from_std(socket)?),
+            ListeningSocket::Unix(socket) => AsyncListener::Unix(UnixListener::from_std(socket)?),
         };
         Ok(Self {
             socket,
-            side,
+            kind,
             loopback,
             tls,
             _file,
         })
     }
 
-    /// Accepts until the process stops.
+    /// Accepts connections until the process stops.
     pub(super) async fn run<H: Handler>(self, shared: Arc<Shared<H>>, connections: TaskTracker) {
         let lifecycle = Arc::clone(&shared.lifecycle);
         tokio::select! {
@@ -70,20 +72,26 @@ impl Acceptor {
     }
 
     async fn accept_all<H: Handler>(&self, shared: Arc<Shared<H>>, connections: TaskTracker) {
-        let mut wait = FIRST_WAIT;
+        let mut delay = FIRST_DELAY;
         loop {
             match self.accept().await {
                 Ok((socket, peer)) => {
-                    wait = FIRST_WAIT;
-                    self.receive(&shared, &connections, socket, peer).await;
+                    delay = FIRST_DELAY;
+                    self.spawn_connection(&shared, &connections, socket, peer)
+                        .await;
                 }
-                Err(error) if is_peers(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
-                    if wait == FIRST_WAIT {
-                        tracing::warn!(%error, "cannot accept connections; trying again (check the limit on open files)");
+                    // Log only the first of a series.
+                    if delay == FIRST_DELAY {
+                        tracing::warn!(
+                            %error,
+                            "cannot accept connections, retrying; check the limit on open files \
+                             (`ulimit -n`)"
+                        );
                     }
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    tokio::time::sleep(delay).await;
+                    delay = (delay * 2).min(MAX_DELAY);
                 }
             }
         }
@@ -93,45 +101,48 @@ impl Acceptor {
         match &self.socket {
             AsyncListener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Each event leaves at once.
+                // Send each event at once: Nagle's algorithm would delay small writes.
                 stream.set_nodelay(true)?;
                 Ok((Socket::Tcp(stream), peer.ip().to_canonical()))
             }
             AsyncListener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
+                // A Unix peer has no address.
                 Ok((Socket::Unix(stream), IpAddr::V4(Ipv4Addr::LOCALHOST)))
             }
         }
     }
 
-    async fn receive<H: Handler>(
+    async fn spawn_connection<H: Handler>(
         &self,
         shared: &Arc<Shared<H>>,
         connections: &TaskTracker,
         socket: Socket,
         peer: IpAddr,
     ) {
-        let place = match self.side {
-            Side::Clients => shared.places.client().await,
-            Side::Admin => shared.places.admin().await,
+        // Waiting here stops accepting: further connections queue in the kernel.
+        let slot = match self.kind {
+            ListenerKind::Clients => shared.slots.client().await,
+            ListenerKind::Admin => shared.slots.admin().await,
         };
-        let from = Origin {
-            side: self.side,
+        let source = ConnectionSource {
+            kind: self.kind,
             peer,
             loopback: self.loopback,
             unix: matches!(socket, Socket::Unix(_)),
-            beyond_cap: matches!(place, Place::Beyond(_)),
+            beyond_cap: matches!(slot, ConnectionSlot::BeyondCap(_)),
         };
-        let (edge, tls) = (Edge::new(Arc::clone(shared), from), self.tls.clone());
+        let (edge, tls) = (Edge::new(Arc::clone(shared), source), self.tls.clone());
         connections.spawn(async move {
             connection::serve(socket, tls, edge).await;
-            drop(place);
+            // Held until here, so that the slot covers the whole connection.
+            drop(slot);
         });
     }
 }
 
-/// True for errors of the one connection that was to be accepted.
-fn is_peers(error: &io::Error) -> bool {
+/// Returns true for errors that concern only the connection that was to be accepted.
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput,
         NotConnected,

@@ -1,8 +1,8 @@
-//! What goes on on one connection, and by when something has to.
+//! Tracks the activity of one connection and computes its deadline.
 //!
-//! Invariants: a connection without a request in hand always has a deadline, so a silent or a slow
-//! client holds nothing for long; while a request is answered only the gateway's clocks count.
-//! Nothing here keeps a timer: the connection asks.
+//! Invariants: a connection without a request in progress always has a deadline, so a silent or
+//! slow client does not hold resources for long; while a request is answered, only the clocks of
+//! the gateway apply. Nothing here holds a timer: the connection asks for the deadline.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -10,52 +10,52 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// From the start of a connection to its first byte, TLS handshake included.
-pub const FIRST_BYTE: Duration = Duration::from_secs(10);
-/// From the first byte of an HTTP/1 request to the end of its head.
-pub const HEAD: Duration = Duration::from_secs(15);
-/// From one answer to the next request.
-pub const IDLE: Duration = Duration::from_secs(75);
+/// Maximum time from the start of a connection to its first byte, including the TLS handshake.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum time from the first byte of an HTTP/1 request to the end of its head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Maximum time from a response to the next request.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// The state of one connection; shared by its bytes, its requests and the task that drives it.
+/// The state of one connection, shared by its byte stream, its requests and the task that drives
+/// it.
 #[derive(Debug)]
 pub struct Activity {
     start: Instant,
-    /// Bytes that arrive between requests begin a head (HTTP/1).
+    /// Bytes that arrive between requests start a head (HTTP/1).
     heads: AtomicBool,
-    /// Requests in hand.
+    /// Number of requests in progress.
     requests: AtomicU32,
-    /// When the head that is being read began; milliseconds since the start, plus one; 0: there is
-    /// none.
+    /// Start of the head being read: milliseconds since `start`, plus one; 0 if there is none.
     head: AtomicU64,
-    /// When the last request was done; the same form; 0: there was none.
+    /// End of the last request, in the same form; 0 if there was none.
     done: AtomicU64,
-    begun: AtomicBool,
-    ended: AtomicBool,
+    has_bytes: AtomicBool,
+    peer_closed: AtomicBool,
     last: AtomicBool,
 }
 
-/// What has to happen by then, or else.
+/// The event that must happen before a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
-    /// A byte, or the rest of a head; else the connection is dropped.
-    Hear(Instant),
-    /// A new request; else the connection is closed as HTTP has it.
+    /// A byte or the rest of a head must arrive; otherwise the connection is dropped.
+    Receive(Instant),
+    /// A new request must arrive; otherwise the connection is closed in the regular way.
     Idle(Instant),
 }
 
 impl Deadline {
-    /// The moment.
+    /// Returns the time.
     #[must_use]
     pub const fn at(self) -> Instant {
         match self {
-            Self::Hear(at) | Self::Idle(at) => at,
+            Self::Receive(at) | Self::Idle(at) => at,
         }
     }
 }
 
 impl Activity {
-    /// The activity of a new connection. `heads`: HTTP/1.
+    /// Creates the activity of a new connection; `heads` is true for HTTP/1.
     #[must_use]
     pub fn new(heads: bool) -> Self {
         Self {
@@ -64,24 +64,24 @@ impl Activity {
             requests: AtomicU32::new(0),
             head: AtomicU64::new(0),
             done: AtomicU64::new(0),
-            begun: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
+            has_bytes: AtomicBool::new(false),
+            peer_closed: AtomicBool::new(false),
             last: AtomicBool::new(false),
         }
     }
 
-    /// From here on it is HTTP/2, where heads have no beginning that could be seen.
-    pub fn is_http2(&self) {
+    /// Switches to HTTP/2, where the start of a head cannot be observed.
+    pub fn set_http2(&self) {
         self.heads.store(false, Ordering::Relaxed);
     }
 
-    /// Notes so many bytes from the peer; 0 is its end.
+    /// Records bytes from the peer; 0 is the end of its stream.
     pub fn received(&self, bytes: usize) {
         if bytes == 0 {
-            self.ended.store(true, Ordering::Relaxed);
+            self.peer_closed.store(true, Ordering::Relaxed);
             return;
         }
-        self.begun.store(true, Ordering::Relaxed);
+        self.has_bytes.store(true, Ordering::Relaxed);
         let begins_head =
             self.heads.load(Ordering::Relaxed) && self.requests.load(Ordering::Relaxed) == 0;
         if begins_head && self.head.load(Ordering::Relaxed) == 0 {
@@ -89,61 +89,62 @@ impl Activity {
         }
     }
 
-    /// A request is in hand until the guard is dropped.
+    /// Counts a request as in progress until the guard is dropped.
     #[must_use]
-    pub fn request(self: &Arc<Self>) -> InHand {
+    pub fn start_request(self: &Arc<Self>) -> ActiveRequest {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.head.store(0, Ordering::Relaxed);
-        InHand(Arc::clone(self))
+        ActiveRequest(Arc::clone(self))
     }
 
-    /// No further request is to be taken from this connection.
+    /// Marks the connection to be closed after the requests in progress.
     pub fn close_after_this(&self) {
         self.last.store(true, Ordering::Relaxed);
     }
 
-    /// True when [`Self::close_after_this`] was said.
+    /// Returns true after a call of [`Self::close_after_this`].
     #[must_use]
     pub fn is_last(&self) -> bool {
         self.last.load(Ordering::Relaxed)
     }
 
-    /// The peer has closed its side.
+    /// Returns true when the peer has closed its side.
     #[must_use]
-    pub fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Relaxed)
+    pub fn is_peer_closed(&self) -> bool {
+        self.peer_closed.load(Ordering::Relaxed)
     }
 
-    /// How long ago the last request was done, where there was one and none is in hand.
+    /// Returns the time since the last request ended; `None` if there was none or one is in
+    /// progress.
     #[must_use]
-    pub fn quiet_for(&self) -> Option<Duration> {
-        let done = self.moment(&self.done)?;
+    pub fn idle_for(&self) -> Option<Duration> {
+        let done = self.instant(&self.done)?;
         (self.requests.load(Ordering::Relaxed) == 0).then(|| done.elapsed())
     }
 
-    /// When the last request was done, or the connection began.
+    /// Returns the time at which the last request ended, or the start of the connection.
     #[must_use]
     pub fn done_at(&self) -> Instant {
-        self.moment(&self.done).unwrap_or(self.start)
+        self.instant(&self.done).unwrap_or(self.start)
     }
 
-    /// What has to happen by when; `None` while a request is in hand.
+    /// Returns the current deadline; `None` while a request is in progress.
     #[must_use]
     pub fn deadline(&self) -> Option<Deadline> {
         if self.requests.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        if let Some(head) = self.moment(&self.head) {
-            return Some(Deadline::Hear(head + HEAD));
+        if let Some(head) = self.instant(&self.head) {
+            return Some(Deadline::Receive(head + HEAD_TIMEOUT));
         }
-        if let Some(done) = self.moment(&self.done) {
-            return Some(Deadline::Idle(done + IDLE));
+        if let Some(done) = self.instant(&self.done) {
+            return Some(Deadline::Idle(done + IDLE_TIMEOUT));
         }
-        let begun = self.begun.load(Ordering::Relaxed);
-        Some(if begun {
-            Deadline::Idle(self.start + IDLE)
+        let has_bytes = self.has_bytes.load(Ordering::Relaxed);
+        Some(if has_bytes {
+            Deadline::Idle(self.start + IDLE_TIMEOUT)
         } else {
-            Deadline::Hear(self.start + FIRST_BYTE)
+            Deadline::Receive(self.start + FIRST_BYTE_TIMEOUT)
         })
     }
 
@@ -153,7 +154,7 @@ impl Activity {
             .saturating_add(1)
     }
 
-    fn moment(&self, stamp: &AtomicU64) -> Option<Instant> {
+    fn instant(&self, stamp: &AtomicU64) -> Option<Instant> {
         stamp
             .load(Ordering::Relaxed)
             .checked_sub(1)
@@ -161,12 +162,14 @@ impl Activity {
     }
 }
 
-/// A request of a connection, from its head to the last byte of its answer.
+/// A request in progress, from its head to the last byte of its response.
 #[derive(Debug)]
-pub struct InHand(Arc<Activity>);
+pub struct ActiveRequest(Arc<Activity>);
 
-impl Drop for InHand {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
+        // Before the count is decremented: with no request in progress, `deadline` must see the new
+        // time.
         self.0.done.store(self.0.stamp(), Ordering::Relaxed);
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
@@ -182,7 +185,7 @@ mod tests {
         let start = Instant::now();
         assert_eq!(
             activity.deadline(),
-            Some(Deadline::Hear(start + FIRST_BYTE))
+            Some(Deadline::Receive(start + FIRST_BYTE_TIMEOUT))
         );
         tokio::time::advance(Duration::from_secs(3)).await;
         activity.received(1);
@@ -190,22 +193,28 @@ mod tests {
         activity.received(1);
         assert_eq!(
             activity.deadline(),
-            Some(Deadline::Hear(start + Duration::from_secs(3) + HEAD)),
-            "a dribble wins no time"
+            Some(Deadline::Receive(
+                start + Duration::from_secs(3) + HEAD_TIMEOUT
+            )),
+            "further bytes of a head do not extend the deadline"
         );
-        let request = activity.request();
+        let request = activity.start_request();
         activity.received(100);
         assert_eq!(activity.deadline(), None);
         tokio::time::advance(Duration::from_secs(6)).await;
         drop(request);
         assert_eq!(
             activity.deadline(),
-            Some(Deadline::Idle(start + Duration::from_secs(10) + IDLE))
+            Some(Deadline::Idle(
+                start + Duration::from_secs(10) + IDLE_TIMEOUT
+            ))
         );
         activity.received(1);
         assert_eq!(
             activity.deadline(),
-            Some(Deadline::Hear(start + Duration::from_secs(10) + HEAD))
+            Some(Deadline::Receive(
+                start + Duration::from_secs(10) + HEAD_TIMEOUT
+            ))
         );
     }
 
@@ -215,19 +224,19 @@ mod tests {
         activity.received(24);
         assert_eq!(
             activity.deadline(),
-            Some(Deadline::Idle(Instant::now() + IDLE))
+            Some(Deadline::Idle(Instant::now() + IDLE_TIMEOUT))
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_several_requests_the_last_counts() {
+    async fn the_last_of_several_requests_counts() {
         let activity = Arc::new(Activity::new(false));
-        let (first, second) = (activity.request(), activity.request());
+        let (first, second) = (activity.start_request(), activity.start_request());
         drop(first);
-        assert_eq!((activity.deadline(), activity.quiet_for()), (None, None));
+        assert_eq!((activity.deadline(), activity.idle_for()), (None, None));
         drop(second);
-        assert_eq!(activity.quiet_for(), Some(Duration::ZERO));
+        assert_eq!(activity.idle_for(), Some(Duration::ZERO));
         activity.received(0);
-        assert!(activity.is_ended());
+        assert!(activity.is_peer_closed());
     }
 }

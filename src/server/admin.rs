@@ -1,8 +1,7 @@
-//! The operator's listener: is the process alive, is it ready, what has it counted; and stopping
-//! anybody's stream.
+//! The admin listener: liveness, readiness, metrics, and cancelling any stream.
 //!
-//! Invariants: what probes and scrapers ask is open; everything under `/api` needs the
-//! `admin_token`, unless it was asked on a loopback listener and no proxy forwarded it.
+//! Invariants: the paths for probes and scrapers are open; everything under `/api` needs the
+//! `admin_token`, unless the request came over a loopback listener and no proxy forwarded it.
 
 use std::sync::Arc;
 
@@ -23,10 +22,10 @@ use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
 
-/// What a probe is told is plain text.
-const PLAIN: &str = "text/plain; charset=utf-8";
+/// Content type of responses to probes.
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// What stands behind the edge of the admin listener.
+/// The handler of the admin listener.
 #[derive(Debug)]
 pub(super) struct Admin {
     lifecycle: Arc<Lifecycle>,
@@ -37,8 +36,8 @@ impl Admin {
         Self { lifecycle }
     }
 
-    /// Answers one request that the edge has let in; streams and figures are those of the client
-    /// listeners' handler, `token` is what the operator shows.
+    /// Handles one request that the edge has admitted. Streams and metrics are those of the client
+    /// handler; `token` is the configured admin token.
     pub(super) async fn answer<H: Handler, B: Sync>(
         &self,
         clients: &H,
@@ -48,7 +47,7 @@ impl Admin {
     ) -> Response<Reply> {
         let path = request.uri().path();
         let answered = if path.starts_with("/api/") {
-            match permit(token, context, request.headers()) {
+            match authorize(token, context, request.headers()) {
                 Ok(()) => api(clients, request.method(), path).await,
                 Err(fault) => Err(fault),
             }
@@ -65,17 +64,20 @@ impl Admin {
     ) -> Result<Response<Reply>, Fault> {
         let path = request.uri().path();
         if !matches!(path, "/healthz" | "/readyz" | "/metrics") {
-            return Err(nothing_there());
+            return Err(not_found());
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Err(takes(path, "GET", "GET, HEAD"));
+            return Err(method_not_allowed(path, "GET", "GET, HEAD"));
         }
         let serving = self.lifecycle.phase() == Phase::Serving;
         Ok(match path {
             "/metrics" => metrics(clients, request.headers())?,
-            "/readyz" if !serving => text(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n"),
-            "/readyz" => text(StatusCode::OK, PLAIN, "ready\n"),
-            _ => text(StatusCode::OK, PLAIN, "ok\n"),
+            "/readyz" if !serving => {
+                text(StatusCode::SERVICE_UNAVAILABLE, PLAIN_TEXT, "draining\n")
+            }
+            "/readyz" => text(StatusCode::OK, PLAIN_TEXT, "ready\n"),
+            // `/healthz`: a draining process is still alive.
+            _ => text(StatusCode::OK, PLAIN_TEXT, "ok\n"),
         })
     }
 }
@@ -85,15 +87,15 @@ async fn api<H: Handler>(
     method: &Method,
     path: &str,
 ) -> Result<Response<Reply>, Fault> {
-    let id = path::operator_cancel(path).ok_or_else(nothing_there)?;
+    let id = path::operator_cancel(path).ok_or_else(not_found)?;
     if *method != Method::POST {
-        return Err(takes(path, "POST", "POST"));
+        return Err(method_not_allowed(path, "POST", "POST"));
     }
     clients.stop(id).await
 }
 
-/// Lets the operator in: by the token, or because it is this machine itself that asks.
-fn permit(
+/// Authorizes the operator: by the token, or because the request comes from this machine.
+fn authorize(
     token: Option<&SecretString>,
     context: &RequestContext,
     headers: &HeaderMap,
@@ -101,37 +103,44 @@ fn permit(
     if context.loopback && !context.forwarded {
         return Ok(());
     }
+    // Compare digests of equal length in constant time: neither length nor content leaks through
+    // timing.
     let digest = |secret: &[u8]| Sha256::digest(secret);
-    match (token, auth::secret_in(headers)) {
-        (Some(token), Some(shown))
-            if bool::from(digest(token.expose_secret().as_bytes()).ct_eq(&digest(shown))) =>
+    match (token, auth::header_secret(headers)) {
+        (Some(token), Some(sent))
+            if bool::from(digest(token.expose_secret().as_bytes()).ct_eq(&digest(sent))) =>
         {
             Ok(())
         }
         _ => Err(Fault::new(
             Code::Unauthenticated,
-            "this is the operator's: send `server.admin_token` as `Authorization: Bearer <token>`",
+            "the admin API requires a token: send `server.admin_token` as `Authorization: Bearer \
+             <token>`",
         )),
     }
 }
 
-fn nothing_there() -> Fault {
-    let message = "no such path here; the admin listener has /healthz, /readyz, /metrics and POST /api/streams/{id}/cancel";
+fn not_found() -> Fault {
+    let message = "no such path; the admin listener serves /healthz, /readyz, /metrics and POST \
+        /api/streams/{id}/cancel";
     Fault::new(Code::NotFound, message)
 }
 
-fn takes(path: &str, method: &str, allow: &'static str) -> Fault {
-    let mut fault = Fault::new(Code::MethodNotAllowed, format!("{path} takes {method}"));
+fn method_not_allowed(path: &str, method: &str, allow: &'static str) -> Fault {
+    let mut fault = Fault::new(
+        Code::MethodNotAllowed,
+        format!("{path} accepts only {method}"),
+    );
     fault.allow = Some(allow);
     fault
 }
 
-/// In the format that the scraper asks for.
+/// Returns the metrics in the format that the scraper accepts.
 fn metrics<H: Handler>(clients: &H, headers: &HeaderMap) -> Result<Response<Reply>, Fault> {
     let accepts = |value: &HeaderValue| {
         value
             .to_str()
-            .is_ok_and(|it| Format::accepted(it) == Format::OpenMetrics)
+            .is_ok_and(|it| Format::from_accept(it) == Format::OpenMetrics)
     };
     let format = if headers.get_all(ACCEPT).iter().any(accepts) {
         Format::OpenMetrics

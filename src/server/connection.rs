@@ -1,9 +1,10 @@
-//! One connection: TLS, HTTP/2 or HTTP/1, and when it ends.
+//! Serves one connection: TLS, HTTP/2 or HTTP/1, and its end.
 //!
-//! Invariants: plain HTTP/1, the most common case of a long answer, holds no more than it needs:
-//! what only TLS or HTTP/2 need is boxed; every connection ends when its deadline passes, when the
-//! process stops, or when its peer goes; an answer given before all of a request was read still
-//! reaches the client.
+//! Invariants:
+//! - A plain HTTP/1 connection, the most common case of a long response, uses minimal memory: state
+//!   that only TLS or HTTP/2 need is boxed.
+//! - Every connection ends when its deadline passes, the process stops, or its peer goes.
+//! - A response sent before the whole request was read still reaches the client.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,51 +20,56 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::activity::{Activity, Deadline, FIRST_BYTE, IDLE};
+use super::activity::{Activity, Deadline, FIRST_BYTE_TIMEOUT, IDLE_TIMEOUT};
 use super::edge::{Edge, Handler};
-use super::io::{Socket, Watched};
+use super::io::{Socket, WatchedIo};
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 
-/// Heads up to this size become requests (and get our own 431 where they are over the edge's
-/// bound).
-const HEAD_BYTES: usize = 64 << 10;
-/// Header fields of one request.
-const HEAD_FIELDS: usize = 256;
-/// Requests at a time on one HTTP/2 connection.
-const STREAMS: u32 = 250;
-/// What one HTTP/2 request may send ahead of being read; a chat of 20 MiB takes eighty turns.
+/// Maximum size of a head that becomes a request, bytes. The edge has a smaller limit and answers
+/// 431 between the two.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Maximum number of header fields of a request.
+const MAX_HEAD_FIELDS: usize = 256;
+/// Maximum number of concurrent requests on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 250;
+/// Flow-control window of one HTTP/2 request, bytes; a chat of 20 MiB takes eighty windows.
 const STREAM_WINDOW: u32 = 256 << 10;
-/// … and all of a connection together, so that a few unread ones do not hold up the others.
+/// Flow-control window of an HTTP/2 connection, bytes; larger, so that a few unread requests do not
+/// block the others.
 const CONNECTION_WINDOW: u32 = 1 << 20;
-/// Bytes of an answer kept for an HTTP/2 client that does not take them.
+/// Maximum number of response bytes buffered for an HTTP/2 client that does not read.
 const SEND_BUFFER: usize = 64 << 10;
-/// Pings find dead HTTP/2 peers.
-const PING_EVERY: Duration = Duration::from_secs(20);
+/// Interval of HTTP/2 pings, which detect dead peers.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+/// Maximum time for the response to a ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a connection may take to end once it was told to.
-pub(super) const FLUSH: Duration = Duration::from_secs(2);
-/// How long the rest of a refused request is read and thrown away, so that its sender comes to
-/// reading the answer.
-const LINGER: Duration = Duration::from_secs(1);
+/// Maximum time a connection may take to end after its shutdown has started.
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum time to read and discard the rest of a rejected request, so that its client gets to read
+/// the response.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves one connection to its end.
+/// Serves one connection until it ends.
 pub(super) async fn serve<H: Handler>(socket: Socket, tls: Option<TlsAcceptor>, edge: Edge<H>) {
     let ended = match tls {
+        // Boxed, because its state would enlarge every plain HTTP/1 connection.
         Some(tls) => Box::pin(serve_tls(socket, tls, edge)).await,
         None => serve_clear(socket, edge).await,
     };
     if let Err(error) = ended {
-        // The peer's doing: worth a word only to somebody who looks for it.
+        // Caused by the peer: of interest only when debugging.
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
 async fn serve_clear<H: Handler>(socket: Socket, edge: Edge<H>) -> io::Result<()> {
-    let mut io = Watched::new(socket, Arc::clone(edge.activity()));
+    let mut io = WatchedIo::new(socket, Arc::clone(edge.activity()));
     let lifecycle = Arc::clone(edge.lifecycle());
     let http2 = tokio::select! {
         biased;
-        told = timeout(FIRST_BYTE, io.speaks_http2()) => told.map_err(|_| silent())??,
+        detected = timeout(FIRST_BYTE_TIMEOUT, io.detect_http2()) => {
+            detected.map_err(|_| no_bytes_error())??
+        }
         () = lifecycle.reached(Phase::Stopped) => return Ok(()),
     };
     if http2 {
@@ -77,11 +83,14 @@ async fn serve_tls<H: Handler>(socket: Socket, tls: TlsAcceptor, edge: Edge<H>) 
     let lifecycle = Arc::clone(edge.lifecycle());
     let stream = tokio::select! {
         biased;
-        stream = timeout(FIRST_BYTE, tls.accept(socket)) => stream.map_err(|_| silent())??,
+        stream = timeout(FIRST_BYTE_TIMEOUT, tls.accept(socket)) => {
+            stream.map_err(|_| no_bytes_error())??
+        }
         () = lifecycle.reached(Phase::Stopped) => return Ok(()),
     };
+    // Over TLS, ALPN decides; the preface need not be inspected.
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let io = Watched::new(stream, Arc::clone(edge.activity()));
+    let io = WatchedIo::new(stream, Arc::clone(edge.activity()));
     if http2 {
         serve_http2(io, edge).await
     } else {
@@ -89,105 +98,110 @@ async fn serve_tls<H: Handler>(socket: Socket, tls: TlsAcceptor, edge: Edge<H>) 
     }
 }
 
-fn silent() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the client said nothing")
+fn no_bytes_error() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client sent nothing in time")
 }
 
-async fn serve_http1<I, H>(io: Watched<I>, edge: Edge<H>) -> io::Result<()>
+async fn serve_http1<I, H>(io: WatchedIo<I>, edge: Edge<H>) -> io::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let (activity, lifecycle) = (Arc::clone(edge.activity()), Arc::clone(edge.lifecycle()));
-    // Its own head timeout would run between requests as well, so ours (`Activity`) does the work
-    // of it.
+    // hyper's own head timeout would also run between requests; [`Activity`] replaces it.
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
-        .max_buf_size(HEAD_BYTES)
-        // The buffer may grow past its bound in one read; this is exact.
-        .max_header_size(HEAD_BYTES)
-        .max_headers(HEAD_FIELDS)
-        // A token is small: copied into one buffer it goes out cheaper than gathered from three.
+        .max_buf_size(MAX_HEAD_BYTES)
+        // The buffer may exceed its limit in one read; this limit is exact.
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEAD_FIELDS)
+        // A token is small: one copied buffer is cheaper to send than three gathered ones.
         .writev(false)
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(edge));
     let end = drive(&mut connection, &activity, &lifecycle).await;
-    if end.leaves_client_sending(&activity) {
+    if end.needs_linger(&activity) {
         Box::pin(linger(connection.into_parts().io.into_inner().into_inner())).await;
     }
     end.into_result()
 }
 
-async fn serve_http2<I, H>(io: Watched<I>, edge: Edge<H>) -> io::Result<()>
+async fn serve_http2<I, H>(io: WatchedIo<I>, edge: Edge<H>) -> io::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let (activity, lifecycle) = (Arc::clone(edge.activity()), Arc::clone(edge.lifecycle()));
-    activity.is_http2();
+    activity.set_http2();
     let mut connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_EVERY)
+        .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(HEAD_BYTES as u32)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
         .serve_connection(TokioIo::new(io), TowerToHyperService::new(edge));
     drive(&mut connection, &activity, &lifecycle)
         .await
         .into_result()
 }
 
-/// A connection as hyper drives it.
-trait Talk {
-    fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
-    /// No further request; the connection ends when those in hand are answered.
-    fn wind_up(&mut self);
+/// A connection driven by hyper.
+trait DrivenConnection {
+    /// Polls the connection; ready when it has ended.
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>>;
+    /// Accepts no further request; the connection ends when the requests in progress are answered.
+    fn start_shutdown(&mut self);
 }
 
-impl<I, H> Talk for http1::Connection<TokioIo<I>, TowerToHyperService<Edge<H>>>
+impl<I, H> DrivenConnection for http1::Connection<TokioIo<I>, TowerToHyperService<Edge<H>>>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
     H: Handler,
 {
-    fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        // Keeps the socket open at the end, so that [`linger`] can close it in two steps.
         self.poll_without_shutdown(cx)
     }
 
-    fn wind_up(&mut self) {
+    fn start_shutdown(&mut self) {
         Pin::new(self).graceful_shutdown();
     }
 }
 
-impl<I, H> Talk for http2::Connection<TokioIo<I>, TowerToHyperService<Edge<H>>, TokioExecutor>
+impl<I, H> DrivenConnection
+    for http2::Connection<TokioIo<I>, TowerToHyperService<Edge<H>>, TokioExecutor>
 where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
     H: Handler,
 {
-    fn poll_talk(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+    fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
         Pin::new(self).poll(cx)
     }
 
-    fn wind_up(&mut self) {
+    fn start_shutdown(&mut self) {
         Pin::new(self).graceful_shutdown();
     }
 }
 
-/// How a connection ended.
+/// The way a connection ended.
 #[derive(Debug)]
-enum End {
-    /// By hyper: done, or broken.
+enum ConnectionEnd {
+    /// hyper reported the end: complete, or an error.
     Done(hyper::Result<()>),
-    /// By its deadline.
+    /// Its deadline passed.
     Late,
 }
 
-impl End {
-    /// True where the client may still be sending to us, and would lose our answer if we just went.
-    fn leaves_client_sending(&self, activity: &Activity) -> bool {
-        let answered = activity.quiet_for().is_some_and(|quiet| quiet < LINGER);
-        !activity.is_ended()
+impl ConnectionEnd {
+    /// Returns true when the client may still be sending and would lose our response if the
+    /// connection were closed now.
+    fn needs_linger(&self, activity: &Activity) -> bool {
+        let answered = activity
+            .idle_for()
+            .is_some_and(|quiet| quiet < LINGER_TIMEOUT);
+        !activity.is_peer_closed()
             && match self {
                 Self::Done(Ok(())) => answered,
                 Self::Done(Err(error)) => error.is_parse(),
@@ -206,30 +220,37 @@ impl End {
     }
 }
 
-/// Drives a connection, and ends it when its time has come.
-async fn drive<C: Talk>(connection: &mut C, activity: &Activity, lifecycle: &Lifecycle) -> End {
+/// Drives a connection and ends it at its deadline.
+async fn drive<C: DrivenConnection>(
+    connection: &mut C,
+    activity: &Activity,
+    lifecycle: &Lifecycle,
+) -> ConnectionEnd {
     let mut alarm = pin!(sleep_until(
-        activity.deadline().map_or_else(later, Deadline::at)
+        activity.deadline().map_or_else(far_future, Deadline::at)
     ));
     let mut stop = pin!(lifecycle.reached(Phase::Stopped));
-    let mut winding = Winding::No;
+    let mut shutdown = Shutdown::No;
     let mut listening = false;
     poll_fn(|cx| {
         loop {
-            if let Poll::Ready(result) = connection.poll_talk(cx) {
-                return Poll::Ready(End::Done(result));
+            if let Poll::Ready(result) = connection.poll_connection(cx) {
+                return Poll::Ready(ConnectionEnd::Done(result));
             }
-            // Asked once, it wakes this task; asked again only when there is something to hear.
+            // Polled once, the future wakes this task. Poll it again only when the process is
+            // ending: it is not polled for every token.
             let ask = !std::mem::replace(&mut listening, true) || lifecycle.is_ending();
-            let stopped =
-                ask && !matches!(winding, Winding::Stopped(_)) && stop.as_mut().poll(cx).is_ready();
-            if winding.turn(activity, stopped) {
-                connection.wind_up();
+            let stopped = ask
+                && !matches!(shutdown, Shutdown::Stopped(_))
+                && stop.as_mut().poll(cx).is_ready();
+            // Poll again: the graceful shutdown may end the connection at once.
+            if shutdown.advance(activity, stopped) {
+                connection.start_shutdown();
                 continue;
             }
-            let due = winding.due(activity);
-            // A deadline that moved away is looked at when the old one is reached: no timer is
-            // touched per token.
+            let due = shutdown.due(activity);
+            // A deadline that has moved to a later time is checked when the old one is reached: no
+            // timer is reset per token.
             if let Some(due) = due.filter(|due| *due < alarm.deadline()) {
                 alarm.as_mut().reset(due);
             }
@@ -237,37 +258,39 @@ async fn drive<C: Talk>(connection: &mut C, activity: &Activity, lifecycle: &Lif
                 return Poll::Pending;
             }
             match due {
-                Some(due) if due <= Instant::now() => match (winding, activity.deadline()) {
-                    (Winding::No, Some(Deadline::Idle(_))) => activity.close_after_this(),
-                    _ => return Poll::Ready(End::Late),
+                Some(due) if due <= Instant::now() => match (shutdown, activity.deadline()) {
+                    // An idle connection is closed in the regular way, not dropped.
+                    (Shutdown::No, Some(Deadline::Idle(_))) => activity.close_after_this(),
+                    _ => return Poll::Ready(ConnectionEnd::Late),
                 },
-                due => alarm.as_mut().reset(due.unwrap_or_else(later)),
+                due => alarm.as_mut().reset(due.unwrap_or_else(far_future)),
             }
         }
     })
     .await
 }
 
-fn later() -> Instant {
-    Instant::now() + IDLE
+/// Returns a time far enough in the future for a connection without a deadline.
+fn far_future() -> Instant {
+    Instant::now() + IDLE_TIMEOUT
 }
 
-/// Whether a connection has been told to end.
+/// The shutdown state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Winding {
+enum Shutdown {
     No,
-    /// After the requests in hand; once there are none, by then.
+    /// Ends after the requests in progress; once there are none, at this time at the latest.
     Closing(Instant),
-    /// The process has stopped: by then, whatever is in hand.
+    /// The process has stopped: ends at this time, whatever is in progress.
     Stopped(Instant),
 }
 
-impl Winding {
-    /// Moves on where there is a reason; true when it did.
-    fn turn(&mut self, activity: &Activity, stopped: bool) -> bool {
+impl Shutdown {
+    /// Advances the state if there is a reason, and returns true if it did.
+    fn advance(&mut self, activity: &Activity, stopped: bool) -> bool {
         let next = match self {
-            _ if stopped => Self::Stopped(Instant::now() + FLUSH),
-            Self::No if activity.is_last() => Self::Closing(Instant::now() + FLUSH),
+            _ if stopped => Self::Stopped(Instant::now() + SHUTDOWN_TIMEOUT),
+            Self::No if activity.is_last() => Self::Closing(Instant::now() + SHUTDOWN_TIMEOUT),
             _ => return false,
         };
         *self = next;
@@ -279,22 +302,23 @@ impl Winding {
             Self::No => activity.deadline().map(Deadline::at),
             Self::Closing(by) => activity
                 .deadline()
-                .map(|_| by.max(activity.done_at() + FLUSH)),
+                // The last response gets the full time to be sent.
+                .map(|_| by.max(activity.done_at() + SHUTDOWN_TIMEOUT)),
             Self::Stopped(by) => Some(by),
         }
     }
 }
 
-/// Closes our side, then reads and throws away what the client still sends. Closed at once, a
-/// socket with unread bytes would reset the connection, and the client would lose the answer on its
-/// way.
+/// Closes our side, then reads and discards what the client still sends. If a socket with unread
+/// bytes were closed at once, the kernel would reset the connection, and the client would lose the
+/// response on its way.
 async fn linger<I: AsyncRead + AsyncWrite + Unpin>(mut io: I) {
     let rest = async {
         io.shutdown().await?;
-        let mut waste = [0; 4096];
-        while io.read(&mut waste).await? > 0 {}
+        let mut discarded = [0; 4096];
+        while io.read(&mut discarded).await? > 0 {}
         io::Result::Ok(())
     };
-    // Either the client is done, or it had its time, or it is gone: all the same here.
-    drop(timeout(LINGER, rest).await);
+    // The result does not matter: the client has finished, its time is up, or it is gone.
+    drop(timeout(LINGER_TIMEOUT, rest).await);
 }

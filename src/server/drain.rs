@@ -1,9 +1,9 @@
-//! The end of the process, in order.
+//! Drains and stops the process.
 //!
-//! First no new generation begins (`/readyz` says so, the gateway refuses them) while everything
-//! else is served; when no stream runs and no reader is served, or time is up, the process stops:
-//! what still runs is ended with its terminal events, listeners close, idle connections are closed,
-//! and those that are busy get a moment to send what they have.
+//! First, new generations are rejected (`/readyz` answers 503), and everything else is served. When
+//! no stream runs and no reader is served, or the time is up, the process stops: running streams
+//! are ended with their terminal events, listeners and idle connections are closed, and busy
+//! connections get a short time to send what they have.
 
 use std::time::Duration;
 
@@ -11,28 +11,29 @@ use tokio::time::timeout;
 
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 
-/// How draining ended.
+/// The result of draining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// Nothing was going on any more.
-    Quiet,
-    /// Time was up; so many streams and requests were cut short.
+    /// All work had finished.
+    Idle,
+    /// The time was up or a second signal came: this many streams and requests were cut short.
     CutShort(usize),
 }
 
-/// Drains the process for at most that long, then stops it. A second signal calls
+/// Drains the process for at most `limit`, then stops it. On a second signal the caller invokes
 /// [`Lifecycle::advance`] with [`Phase::Stopped`], which ends this at once.
 pub async fn drain(lifecycle: &Lifecycle, limit: Duration) -> Drained {
     lifecycle.advance(Phase::Draining);
-    let quiet = tokio::select! {
+    let idle = tokio::select! {
         biased;
-        quiet = timeout(limit, lifecycle.quiet()) => quiet.is_ok(),
+        idle = timeout(limit, lifecycle.idle()) => idle.is_ok(),
         () = lifecycle.reached(Phase::Stopped) => false,
     };
+    // Count before the stop, which ends them.
     let live = lifecycle.live();
     lifecycle.advance(Phase::Stopped);
-    if quiet {
-        Drained::Quiet
+    if idle {
+        Drained::Idle
     } else {
         Drained::CutShort(live)
     }
@@ -45,14 +46,14 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn it_ends_when_nothing_is_going_on() {
+    async fn it_ends_when_all_work_is_done() {
         let lifecycle = Lifecycle::new();
         let work = lifecycle.work();
         let mut draining = std::pin::pin!(drain(&lifecycle, LIMIT));
         assert!(timeout(LIMIT / 2, &mut draining).await.is_err());
         assert_eq!(lifecycle.phase(), Phase::Draining);
         drop(work);
-        assert_eq!(draining.await, Drained::Quiet);
+        assert_eq!(draining.await, Drained::Idle);
         assert_eq!(lifecycle.phase(), Phase::Stopped);
     }
 

@@ -1,18 +1,18 @@
-//! What happens to every request before the gateway sees it, and to every response before the
-//! client does.
+//! The edge: processes every request before the gateway, and every response before the client.
 //!
-//! The order, outermost first, and why:
-//! 1. the request's id, and whose page asks: all that follows needs them to answer;
-//! 2. the finish: id, CORS, `nosniff`, `no-store` on whatever comes back, refusals and panics
-//!    included;
-//! 3. the panic guard: a bug ends one request;
-//! 4. `Host` and `Origin`: a foreign page does nothing here, not even use up its visitor's limit;
+//! The order, outermost first, with the reasons:
+//! 1. request id and origin of the page: every later step needs them to respond;
+//! 2. finish: id, CORS, `nosniff` and `no-store` on every response, including errors and panics;
+//! 3. panic guard: a bug ends one request;
+//! 4. `Host` and `Origin`: a foreign page can do nothing here, not even use up the limit of its
+//!    visitor;
 //! 5. preflights: answered without a key, and not counted;
-//! 6. the cap on connections: those beyond it are told so, and may do nothing but cancel;
-//! 7. the door: requests and failed authentications of one address; a cancel passes, as no limit
-//!    refuses it;
-//! 8. the size of the head; doubled slashes;
-//! 9. the gateway, or the admin page.
+//! 6. cap on connections, after doubled slashes are collapsed: a connection beyond the cap receives
+//!    an error and can only cancel;
+//! 7. door: requests and failed authentications per address; a cancel passes, because no limit
+//!    rejects it;
+//! 8. size of the head;
+//! 9. gateway, or admin API.
 
 mod admit;
 mod finish;
@@ -34,13 +34,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::Shared;
-use super::activity::{Activity, InHand};
+use super::activity::{ActiveRequest, Activity};
 use super::origin::Page;
 use super::rules::Rules;
 use crate::gateway::lifecycle::Lifecycle;
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, RequestContext, spoken};
+use crate::gateway::{Gateway, RequestContext, dialect_of_path};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
@@ -48,26 +48,26 @@ use admit::Admitted;
 use finish::Finish;
 use outgoing::Outgoing;
 
-/// What stands behind the edge of the client listeners.
+/// The handler of requests admitted on client listeners.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request that the edge has let in.
+    /// Handles one request that the edge has admitted.
     fn handle(
         &self,
         context: RequestContext,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Reply>> + Send;
 
-    /// Hears of a request that the edge has refused.
+    /// Called for each request that the edge has rejected.
     fn refused(&self, fault: &Fault);
 
-    /// Its metrics, for the admin listener.
+    /// Returns the metrics, for the admin listener.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// Returns a fault when they cannot be encoded.
     fn scrape(&self, format: Format) -> Result<String, Fault>;
 
-    /// Stops the stream of that server-made id for the operator, whoever's it is; 404 where there
-    /// is none.
+    /// Cancels a stream of any owner for the operator; `id` is the server-made id. Returns a 404
+    /// fault when there is none.
     fn stop(&self, id: &str) -> impl Future<Output = Result<Response<Reply>, Fault>> + Send;
 }
 
@@ -93,41 +93,41 @@ impl Handler for Arc<Gateway> {
     }
 }
 
-/// Which side of the house a listener leads to.
+/// The kind of a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum ListenerKind {
     Clients,
     Admin,
 }
 
-/// Where a connection came from.
+/// The source of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Origin {
-    pub(super) side: Side,
-    /// The peer's address; loopback for Unix sockets.
+pub(super) struct ConnectionSource {
+    pub(super) kind: ListenerKind,
+    /// Address of the peer; loopback for Unix sockets.
     pub(super) peer: IpAddr,
-    /// The listener is a loopback address or a Unix socket.
+    /// The listener is on a loopback address or a Unix socket.
     pub(super) loopback: bool,
-    /// The listener is a Unix socket, where `Host` says nothing.
+    /// The listener is a Unix socket, for which `Host` has no meaning.
     pub(super) unix: bool,
-    /// The connection is one too many.
+    /// The connection exceeds the cap.
     pub(super) beyond_cap: bool,
 }
 
-/// The edge as one connection sees it.
+/// The edge of one connection.
 pub(super) struct Edge<H>(Arc<Inner<H>>);
 
 struct Inner<H> {
     shared: Arc<Shared<H>>,
-    from: Origin,
+    source: ConnectionSource,
     activity: Arc<Activity>,
 }
 
 impl<H: Handler> Edge<H> {
-    pub(super) fn new(shared: Arc<Shared<H>>, from: Origin) -> Self {
+    pub(super) fn new(shared: Arc<Shared<H>>, source: ConnectionSource) -> Self {
         Self(Arc::new(Inner {
             shared,
-            from,
+            source,
             activity: Arc::new(Activity::new(true)),
         }))
     }
@@ -150,8 +150,8 @@ impl<H> Clone for Edge<H> {
 impl<H: Handler> tower::Service<Request<Incoming>> for Edge<H> {
     type Response = Response<Outgoing>;
     type Error = Infallible;
-    /// Boxed, so that what a request needs is given back at its response head, and a long answer
-    /// does not hold it.
+    /// Boxed, so that the memory of a request is freed at its response head and not held during a
+    /// long response.
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
@@ -159,46 +159,63 @@ impl<H: Handler> tower::Service<Request<Incoming>> for Edge<H> {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let (inner, in_hand) = (Arc::clone(&self.0), self.0.activity.request());
-        Box::pin(async move { Ok(inner.answer(request, in_hand).await) })
+        let (inner, active_request) = (Arc::clone(&self.0), self.0.activity.start_request());
+        Box::pin(async move { Ok(inner.answer(request, active_request).await) })
     }
 }
 
 impl<H: Handler> Inner<H> {
-    async fn answer(&self, request: Request<Incoming>, in_hand: InHand) -> Response<Outgoing> {
-        let work = (self.from.side == Side::Clients).then(|| self.shared.lifecycle.work());
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        active_request: ActiveRequest,
+    ) -> Response<Outgoing> {
+        // Held until the response body ends: draining waits for it. Admin requests must not delay
+        // the end.
+        let work =
+            (self.source.kind == ListenerKind::Clients).then(|| self.shared.lifecycle.work());
+        // Loaded once, so that a reload in between cannot mix two sets of rules.
         let rules = self.shared.rules.load_full();
-        let request_id = request_id::of(request.headers());
-        let page = Page::of(&request, &rules.origins);
+        let request_id = request_id::from_headers(request.headers());
+        let page = Page::from_request(&request, &rules.origins);
         let dialect = self.dialect(&request);
-        let mut finish = Finish::new(&request, &page, &request_id, dialect, self.from.beyond_cap);
+        let mut finish = Finish::new(
+            &request,
+            &page,
+            &request_id,
+            dialect,
+            self.source.beyond_cap,
+        );
         let answered =
+            // Unwind safe: after a panic, only values that were complete before the call are used,
+            // and `finish`, which holds plain settings.
             AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request))
                 .catch_unwind()
                 .await;
         let response = answered.unwrap_or_else(|_| {
-            tracing::error!(%request_id, "a request ended in a panic; this is a bug");
+            tracing::error!(%request_id, "a request ended in a panic: please report this bug");
             let fault = Fault::new(Code::InternalError, "internal error");
             self.count_refused(&fault);
             refuse(&fault, dialect, &request_id)
         });
-        if finish.is_last(response.status()) {
+        if finish.closes_connection(response.status()) {
+            // Starts a graceful shutdown: in HTTP/2 no header ends the connection.
             self.activity.close_after_this();
         }
         finish.apply(response, |reply| {
-            Outgoing::new(reply, request_id.clone(), in_hand, work)
+            Outgoing::new(reply, request_id.clone(), active_request, work)
         })
     }
 
-    /// The dialect in which a request is refused.
+    /// Returns the dialect for errors of this request.
     fn dialect(&self, request: &Request<Incoming>) -> DialectId {
-        match self.from.side {
-            Side::Clients => spoken(request),
-            Side::Admin => DialectId::OpenaiChat,
+        match self.source.kind {
+            ListenerKind::Clients => dialect_of_path(request),
+            ListenerKind::Admin => DialectId::OpenaiChat,
         }
     }
 
-    /// Everything that a bug may break.
+    /// The part of a request that is guarded against panics.
     async fn guarded(
         &self,
         rules: &Rules,
@@ -207,7 +224,7 @@ impl<H: Handler> Inner<H> {
         finish: &mut Finish,
         request: Request<Incoming>,
     ) -> Response<Reply> {
-        let client = rules.client(self.from.peer, request.headers());
+        let client = rules.client(self.source.peer, request.headers());
         let dialect = self.dialect(&request);
         let admitted = match self.admit(rules, page, client, request) {
             Ok(admitted) => admitted,
@@ -224,17 +241,17 @@ impl<H: Handler> Inner<H> {
             limit_state,
             forwarded,
         } = admitted;
-        finish.limit_state(limit_state);
+        finish.set_limit_state(limit_state);
         let context = RequestContext {
             request_id: request_id.clone(),
             client,
-            loopback: self.from.loopback,
+            loopback: self.source.loopback,
             forwarded,
             trusted_page: page.is_trusted(),
         };
-        let response = match self.from.side {
-            Side::Clients => self.shared.clients.handle(context, request).await,
-            Side::Admin => {
+        let response = match self.source.kind {
+            ListenerKind::Clients => self.shared.clients.handle(context, request).await,
+            ListenerKind::Admin => {
                 self.shared
                     .admin
                     .answer(
@@ -249,16 +266,17 @@ impl<H: Handler> Inner<H> {
         self.count_failure(client, response, dialect, request_id)
     }
 
-    /// The operator's own requests are not counted.
+    /// Requests on the admin listener are not counted.
     fn count_refused(&self, fault: &Fault) {
-        if self.from.side == Side::Clients {
+        if self.source.kind == ListenerKind::Clients {
             self.shared.clients.refused(fault);
         }
     }
 
-    /// Every 401 counts as a failed authentication. Only a cancel gets here from an address that
-    /// had too many of them: with valid rights it is served, without it is told what everybody
-    /// there is told.
+    /// Counts every 401 as a failed authentication.
+    ///
+    /// Of a blocked address only cancels get here. With valid rights a cancel is served; without,
+    /// it receives the same error as any other request from that address.
     fn count_failure(
         &self,
         client: IpAddr,
@@ -269,6 +287,8 @@ impl<H: Handler> Inner<H> {
         if response.status() != http::StatusCode::UNAUTHORIZED {
             return response;
         }
+        // Checked before this failure is counted: the request that reaches the limit still gets its
+        // own 401.
         let blocked = self.shared.door.blocked(client);
         self.shared.door.failed_authentication(client);
         match blocked {

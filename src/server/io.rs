@@ -1,9 +1,10 @@
-//! The bytes of a connection: one socket type for TCP and Unix, and a layer that watches what comes
-//! in.
+//! The bytes of a connection: one socket type for TCP and Unix, and a wrapper that records what
+//! arrives.
 //!
-//! Invariants: a write to a peer that has closed its side fails, even where bytes it sent before
-//! are still unread (an HTTP/1 server that does not read during an answer would never learn of it);
-//! the watching layer keeps no buffer but the 24 bytes that tell HTTP/2 from HTTP/1.
+//! Invariants:
+//! - A write to a peer that has closed its side fails, even if earlier bytes of the peer are
+//!   unread. An HTTP/1 server that does not read during a response would not notice otherwise.
+//! - The wrapper keeps no buffer except the 24 bytes that distinguish HTTP/2 from HTTP/1.
 
 use std::future::Future;
 use std::io;
@@ -16,28 +17,28 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::activity::Activity;
 
-/// What an HTTP/2 client with prior knowledge says first.
+/// The connection preface: the first bytes of an HTTP/2 client with prior knowledge.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A connected socket.
 #[derive(Debug)]
 pub enum Socket {
-    /// Over TCP.
+    /// A TCP socket.
     Tcp(TcpStream),
-    /// Over a Unix socket.
+    /// A Unix socket.
     Unix(UnixStream),
 }
 
 impl Socket {
-    /// Fails when the peer has closed its side. The kernel's hang-up event says so whatever bytes
-    /// are unread; asking costs no system call.
+    /// Fails when the peer has closed its side. The hang-up event of the kernel reports it even if
+    /// bytes are unread, and checking it costs no system call.
     fn check_peer(&self, cx: &mut Context<'_>) -> io::Result<()> {
         let quiet = match self {
             Self::Tcp(stream) => stream.poll_read_ready(cx).is_pending(),
             Self::Unix(stream) => stream.poll_read_ready(cx).is_pending(),
         };
         if quiet {
-            // The usual case, and the cheaper question: neither bytes nor a hang-up.
+            // The usual case, and the cheaper check: neither bytes nor a hang-up.
             return Ok(());
         }
         let ready = match self {
@@ -111,19 +112,20 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// A byte stream whose arrivals are noted, and whose first bytes may have been looked at.
+/// A byte stream that records arriving bytes, and whose first bytes may be inspected before they
+/// are read.
 #[derive(Debug)]
-pub struct Watched<I> {
+pub struct WatchedIo<I> {
     io: I,
     activity: Arc<Activity>,
-    /// The bytes looked at that are still to be read.
+    /// Inspected bytes; those in `from..to` are still to be read.
     seen: [u8; PREFACE.len()],
     from: u8,
     to: u8,
 }
 
-impl<I: AsyncRead + Unpin> Watched<I> {
-    /// Watches a stream that nobody has read from.
+impl<I: AsyncRead + Unpin> WatchedIo<I> {
+    /// Wraps a stream from which nothing has been read.
     pub fn new(io: I, activity: Arc<Activity>) -> Self {
         Self {
             io,
@@ -134,12 +136,12 @@ impl<I: AsyncRead + Unpin> Watched<I> {
         }
     }
 
-    /// Reads until it is clear whether the peer speaks HTTP/2 with prior knowledge. What was read
-    /// will be read again.
+    /// Reads until it is clear whether the peer uses HTTP/2 with prior knowledge. The inspected
+    /// bytes will be read again.
     ///
     /// # Errors
-    /// Those of the stream, and an unexpected end where the peer closes before it is clear.
-    pub async fn speaks_http2(&mut self) -> io::Result<bool> {
+    /// Returns errors of the stream, and `UnexpectedEof` when the peer closes before it is clear.
+    pub async fn detect_http2(&mut self) -> io::Result<bool> {
         loop {
             let (seen, room) = self.seen.split_at_mut(usize::from(self.to));
             if !PREFACE.starts_with(seen) {
@@ -156,13 +158,13 @@ impl<I: AsyncRead + Unpin> Watched<I> {
         }
     }
 
-    /// The stream alone, once nothing that was looked at is of interest any more.
+    /// Returns the inner stream. Inspected bytes that were not read are lost.
     pub fn into_inner(self) -> I {
         self.io
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for WatchedIo<I> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -170,7 +172,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if buf.remaining() == 0 {
-            // Nothing can come, which must not be taken for an end.
+            // An empty read must not be taken for the end of the stream.
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
@@ -182,9 +184,9 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
             let n = waiting.len().min(buf.remaining());
             buf.put_slice(waiting.get(..n).unwrap_or_default());
             this.from += n as u8;
-            // The rest in the same turn: a reader that got 24 bytes only would double its buffer
-            // for what follows. Whatever comes of it, there is something to read now; an end or an
-            // error will be met again.
+            // Read more in the same call: a reader that receives only 24 bytes would double its
+            // buffer for the rest. The result is ignored, because there is something to return; an
+            // end or an error will be seen again.
             if buf.remaining() > 0 {
                 drop(Pin::new(&mut this.io).poll_read(cx, buf));
             }
@@ -196,7 +198,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for WatchedIo<I> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -241,7 +243,7 @@ mod tests {
         (client, Socket::Tcp(listener.accept().await.unwrap().0))
     }
 
-    /// Writes until it fails: each write lets the runtime look at the socket once.
+    /// Writes until a write fails. Each write lets the runtime check the socket once.
     async fn first_failure(socket: &mut Socket) -> io::Error {
         loop {
             if let Err(error) = socket.write_all(b"token\n").await {
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_closed_behind_unread_bytes_is_revealed_by_a_write() {
+    async fn a_write_detects_a_peer_that_closed_after_unread_bytes() {
         let (mut client, mut server) = tcp_pair().await;
         client
             .write_all(b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n")
@@ -260,7 +262,7 @@ mod tests {
             .unwrap();
         server.read_exact(&mut [0; 18]).await.unwrap();
         server.write_all(b"token\n").await.unwrap();
-        // Only the sending side is closed: the kernel would take our writes for ever.
+        // Only the sending side is closed: the kernel would accept our writes for ever.
         client.shutdown().await.unwrap();
         assert_eq!(
             first_failure(&mut server).await.kind(),
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_unix_peer_that_closed_is_revealed_as_well() {
+    async fn a_write_detects_a_closed_unix_peer() {
         let folder = std::env::temp_dir().join(format!(
             "sluicegate-io-{}",
             crate::model::ids::StreamId::random()
@@ -286,10 +288,11 @@ mod tests {
         );
     }
 
-    /// Sends `bytes` cut at `cut`; says what was told apart and what can be read afterwards.
-    async fn told_apart(bytes: &[u8], cut: usize) -> (bool, Vec<u8>) {
+    /// Sends `bytes` split at `cut`. Returns whether HTTP/2 was detected, and the bytes read
+    /// afterwards.
+    async fn detect(bytes: &[u8], cut: usize) -> (bool, Vec<u8>) {
         let (mut near, far) = tokio::io::duplex(64);
-        let mut watched = Watched::new(far, Arc::new(Activity::new(true)));
+        let mut watched = WatchedIo::new(far, Arc::new(Activity::new(true)));
         let (first, second) = bytes.split_at(cut);
         let (first, second) = (first.to_vec(), second.to_vec());
         let sender = tokio::spawn(async move {
@@ -297,7 +300,7 @@ mod tests {
             tokio::task::yield_now().await;
             near.write_all(&second).await.unwrap();
         });
-        let http2 = watched.speaks_http2().await.unwrap();
+        let http2 = watched.detect_http2().await.unwrap();
         sender.await.unwrap();
         let mut rest = Vec::new();
         watched.read_to_end(&mut rest).await.unwrap();
@@ -312,7 +315,7 @@ mod tests {
         for (bytes, expected) in [(http2.as_slice(), true), (post, false), (odd, false)] {
             for cut in 0..=bytes.len() {
                 assert_eq!(
-                    told_apart(bytes, cut).await,
+                    detect(bytes, cut).await,
                     (expected, bytes.to_vec()),
                     "cut at {cut}"
                 );
@@ -321,12 +324,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_in_the_middle_of_the_preface_is_an_end() {
+    async fn an_end_in_the_middle_of_the_preface_is_an_error() {
         let (mut near, far) = tokio::io::duplex(64);
         near.write_all(b"PRI").await.unwrap();
         drop(near);
-        let error = Watched::new(far, Arc::new(Activity::new(true)))
-            .speaks_http2()
+        let error = WatchedIo::new(far, Arc::new(Activity::new(true)))
+            .detect_http2()
             .await
             .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);

@@ -1,8 +1,10 @@
 //! Listening sockets, bound once, before anything else starts.
 //!
-//! Invariants: with several workers each has its own TCP socket on the same port (`SO_REUSEPORT`),
-//! and no other process is let onto it unnoticed; a Unix socket that somebody serves is never taken
-//! over, a stale one is removed, ours is removed when we stop.
+//! Invariants:
+//! - With several workers, each has its own TCP socket on the same port (`SO_REUSEPORT`), and
+//!   another process on that port is detected.
+//! - A Unix socket that another process serves is never taken over; a stale one is removed; our own
+//!   is removed when we stop.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +16,10 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio_rustls::TlsAcceptor;
 
-use super::edge::Side;
+use super::edge::ListenerKind;
 use super::{Listen, Settings, tls};
 
-/// Connections the kernel keeps until we take them.
+/// Maximum number of connections that wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// All sockets of the process, bound and listening.
@@ -28,17 +30,17 @@ pub struct Bound {
     workers: Vec<Listeners>,
 }
 
-/// The sockets that one worker accepts on.
+/// The sockets of one worker.
 #[derive(Debug, Default)]
 pub struct Listeners(pub(super) Vec<Listener>);
 
-/// One listening socket, and what holds for the connections it brings.
+/// One listening socket and the properties of its connections.
 pub(super) struct Listener {
-    pub(super) socket: Accepting,
-    pub(super) side: Side,
+    pub(super) socket: ListeningSocket,
+    pub(super) kind: ListenerKind,
     pub(super) loopback: bool,
     pub(super) tls: Option<TlsAcceptor>,
-    /// Removes the file of a Unix socket when its last listener is gone.
+    /// Removes the file of a Unix socket when the last listener is dropped.
     pub(super) _file: Option<Arc<SocketFile>>,
 }
 
@@ -46,14 +48,14 @@ impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             socket,
-            side,
+            kind,
             loopback,
             tls,
             _file,
         } = self;
         f.debug_struct("Listener")
             .field("socket", socket)
-            .field("side", side)
+            .field("kind", kind)
             .field("loopback", loopback)
             .field("tls", &tls.is_some())
             .finish()
@@ -61,7 +63,7 @@ impl std::fmt::Debug for Listener {
 }
 
 #[derive(Debug)]
-pub(super) enum Accepting {
+pub(super) enum ListeningSocket {
     Tcp(std::net::TcpListener),
     Unix(UnixListener),
 }
@@ -71,15 +73,16 @@ pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // Somebody may have removed it before us; there is nothing to be done about anything else.
+        // The file may already be gone. No other error can be handled here.
         drop(std::fs::remove_file(&self.0));
     }
 }
 
-/// Binds all sockets of the settings for that many workers; the admin listener goes to the first.
+/// Binds all sockets for `workers` workers. The first worker gets the admin listener.
 ///
 /// # Errors
-/// Which address (or TLS file) cannot be used, why, and what to do.
+/// Returns an error that names the address or TLS file that cannot be used, the reason, and what to
+/// do.
 pub fn bind(settings: &Settings, workers: usize) -> io::Result<Bound> {
     let workers = workers.max(1);
     let tls = settings.tls.as_ref().map(tls::load).transpose()?;
@@ -90,81 +93,84 @@ pub fn bind(settings: &Settings, workers: usize) -> io::Result<Bound> {
     };
     for listen in &settings.listen {
         let address = bound
-            .add(listen, Side::Clients, tls.as_ref(), workers)
-            .map_err(|error| cannot(listen, "server.listen", &error))?;
+            .add(listen, ListenerKind::Clients, tls.as_ref(), workers)
+            .map_err(|error| bind_error(listen, "server.listen", &error))?;
         bound.clients.extend(address);
     }
     let admin = &settings.admin_listen;
     bound.admin = bound
-        .add(admin, Side::Admin, None, 1)
-        .map_err(|error| cannot(admin, "server.admin_listen", &error))?;
+        .add(admin, ListenerKind::Admin, None, 1)
+        .map_err(|error| bind_error(admin, "server.admin_listen", &error))?;
     Ok(bound)
 }
 
-fn cannot(listen: &Listen, key: &str, error: &io::Error) -> io::Error {
+fn bind_error(listen: &Listen, key: &str, error: &io::Error) -> io::Error {
     let place = match listen {
         Listen::Tcp(address) => address.to_string(),
         Listen::Unix(path) => format!("unix:{}", path.display()),
     };
     let message = format!(
-        "cannot listen on {place}: {error}; choose another `{key}`, or stop what stands in the way"
+        "cannot listen on {place}: {error}; change `{key}`, or stop the process that uses this \
+         address"
     );
     io::Error::new(error.kind(), message)
 }
 
 impl Bound {
-    /// The TCP addresses clients come in at, port 0 replaced by the port that was given.
+    /// Returns the TCP addresses of the client listeners, with port 0 replaced by the assigned
+    /// port.
     #[must_use]
     pub fn client_addresses(&self) -> &[SocketAddr] {
         &self.clients
     }
 
-    /// The TCP address of the admin listener.
+    /// Returns the TCP address of the admin listener; `None` for a Unix socket.
     #[must_use]
     pub const fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
     }
 
-    /// The sockets of each worker.
+    /// Returns the sockets of each worker.
     #[must_use]
     pub fn split(self) -> Vec<Listeners> {
         self.workers
     }
 
-    /// Binds one address for the first so many workers.
+    /// Binds one address for the first `workers` workers.
     fn add(
         &mut self,
         listen: &Listen,
-        side: Side,
+        kind: ListenerKind,
         tls: Option<&TlsAcceptor>,
         workers: usize,
     ) -> io::Result<Option<SocketAddr>> {
         match listen {
-            Listen::Tcp(address) => self.add_tcp(*address, side, tls, workers).map(Some),
-            Listen::Unix(path) => self.add_unix(path, side, workers).map(|()| None),
+            Listen::Tcp(address) => self.add_tcp(*address, kind, tls, workers).map(Some),
+            Listen::Unix(path) => self.add_unix(path, kind, workers).map(|()| None),
         }
     }
 
     fn add_tcp(
         &mut self,
         mut address: SocketAddr,
-        side: Side,
+        kind: ListenerKind,
         tls: Option<&TlsAcceptor>,
         workers: usize,
     ) -> io::Result<SocketAddr> {
-        let shared = workers > 1;
-        if shared && address.port() != 0 {
-            // A socket that does not share its port finds out whether anybody has it already,
-            // another Sluicegate included.
+        let reuse_port = workers > 1;
+        if reuse_port && address.port() != 0 {
+            // With `SO_REUSEPORT` a second process could join unnoticed. A test socket without it
+            // fails if any process, such as another Sluicegate, uses the port.
             drop(tcp(address, false)?);
         }
         for Listeners(listeners) in self.workers.iter_mut().take(workers) {
-            let socket = tcp(address, shared)?;
+            let socket = tcp(address, reuse_port)?;
+            // Port 0: the other workers bind the port that the first one was assigned.
             address = socket.local_addr()?;
             let loopback = address.ip().to_canonical().is_loopback();
             listeners.push(Listener {
-                socket: Accepting::Tcp(socket),
-                side,
+                socket: ListeningSocket::Tcp(socket),
+                kind,
                 loopback,
                 tls: tls.cloned(),
                 _file: None,
@@ -173,16 +179,16 @@ impl Bound {
         Ok(address)
     }
 
-    fn add_unix(&mut self, path: &Path, side: Side, workers: usize) -> io::Result<()> {
+    fn add_unix(&mut self, path: &Path, kind: ListenerKind, workers: usize) -> io::Result<()> {
         remove_stale(path)?;
         let socket = UnixListener::bind(path)?;
         socket.set_nonblocking(true)?;
         let file = Arc::new(SocketFile(path.to_owned()));
         for Listeners(listeners) in self.workers.iter_mut().take(workers) {
-            let socket = Accepting::Unix(socket.try_clone()?);
+            let socket = ListeningSocket::Unix(socket.try_clone()?);
             listeners.push(Listener {
                 socket,
-                side,
+                kind,
                 loopback: true,
                 tls: None,
                 _file: Some(Arc::clone(&file)),
@@ -192,15 +198,16 @@ impl Bound {
     }
 }
 
-fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
+fn tcp(address: SocketAddr, reuse_port: bool) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),
     )?;
-    // A restart must not wait for the last connections of the process before.
+    // A restart must not wait for connections of the previous process in TIME_WAIT.
     socket.set_reuse_address(true)?;
-    socket.set_reuse_port(shared)?;
+    socket.set_reuse_port(reuse_port)?;
+    // Required by tokio.
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -208,21 +215,23 @@ fn tcp(address: SocketAddr, shared: bool) -> io::Result<std::net::TcpListener> {
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {
+    // Do not follow links: only a socket at this path itself may be removed.
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "a file that is no socket has that name",
+            "a file that is not a socket exists at this path",
         )),
         Ok(_) => match UnixStream::connect(path) {
+            // No process accepts on it: one has left it without removing it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path)
             }
             Err(error) => Err(error),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::AddrInUse,
-                "somebody serves on that socket",
+                "another process serves this socket",
             )),
         },
     }
@@ -252,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn workers_share_a_port_and_nobody_else_gets_it() {
+    fn workers_share_a_port_and_no_other_process_gets_it() {
         let bound = bind(&settings(vec![somewhere()]), 3).unwrap();
         let address = bound.client_addresses()[0];
         assert_ne!(address.port(), 0);
@@ -273,7 +282,7 @@ mod tests {
         assert_eq!(
             counts,
             [2, 1, 1],
-            "the first worker has the admin listener as well"
+            "the first worker also has the admin listener"
         );
     }
 
@@ -295,9 +304,9 @@ mod tests {
             io::ErrorKind::AddrInUse
         );
         drop(bound);
-        assert!(!path.exists(), "ours is removed");
+        assert!(!path.exists(), "our own socket file is removed");
         drop(UnixListener::bind(&path).unwrap());
-        assert!(path.exists(), "a socket left behind");
+        assert!(path.exists(), "a stale socket file exists");
         drop(bind(&unix(), 1).unwrap());
         std::fs::write(&path, "precious").unwrap();
         assert_eq!(
@@ -309,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_loopback_is_known() {
+    fn loopback_listeners_are_recognised() {
         let listen = vec![
             Listen::Tcp("0.0.0.0:0".parse().unwrap()),
             somewhere(),

@@ -1,7 +1,7 @@
-//! Whose page asks, and under which name: the guard against other people's web pages.
+//! Checks `Origin` and `Host`: the protection against web pages of other sites.
 //!
-//! Invariants: a request without `Origin` is no page's and passes; `null` is nobody's own; where
-//! several fields contradict each other, the request is refused.
+//! Invariants: a request without `Origin` comes from no page and passes; the origin `null` is
+//! always foreign; a request with contradictory fields is rejected.
 
 use std::net::IpAddr;
 
@@ -14,19 +14,19 @@ use crate::model::fault::{Code, Fault};
 /// The page that a request comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Page {
-    /// None: a program, or a browser that does not say.
+    /// No page: a program, or a browser that does not send `Origin`.
     None,
-    /// One of ours, or one that is allowed by name.
+    /// Our own page, or one whose origin is listed.
     Allowed(HeaderValue),
-    /// Any, as all are allowed.
+    /// Any page: all origins are allowed.
     Anyone,
-    /// Somebody else's.
+    /// A page of an origin that is not allowed.
     Foreign,
 }
 
 impl Page {
-    /// The page that sent this request.
-    pub(super) fn of<B>(request: &Request<B>, allowed: &Origins) -> Self {
+    /// Returns the page that sent this request.
+    pub(super) fn from_request<B>(request: &Request<B>, allowed: &Origins) -> Self {
         let mut origins = request.headers().get_all(ORIGIN).iter();
         let Some(origin) = origins.next() else {
             return Self::None;
@@ -35,6 +35,7 @@ impl Page {
             return Self::Foreign;
         };
         match allowed {
+            // Before the list, so that our own page stays trusted with `allowed_origins = "*"`.
             _ if is_own(text, request) => Self::Allowed(origin.clone()),
             Origins::Exact(list) if list.iter().any(|entry| is_same(entry, text)) => {
                 Self::Allowed(origin.clone())
@@ -44,20 +45,21 @@ impl Page {
         }
     }
 
-    /// True for a page of our own, and for one that is allowed by name: it may use its visitor's
-    /// cookies.
+    /// Returns true for our own page and for one whose origin is listed: it may use the cookies of
+    /// its visitor.
     pub(super) const fn is_trusted(&self) -> bool {
         matches!(self, Self::Allowed(_))
     }
 
-    /// Refuses foreign pages.
+    /// Rejects foreign pages.
     ///
     /// # Errors
-    /// `origin_not_allowed`.
+    /// Returns `origin_not_allowed`.
     pub(super) fn check(&self) -> Result<(), Fault> {
         match self {
             Self::Foreign => {
-                let message = "the page that sent this request is not allowed to; its origin has to stand in `server.allowed_origins`";
+                let message = "pages of this origin are not allowed; add the origin to \
+                    `server.allowed_origins`";
                 Err(Fault::new(Code::OriginNotAllowed, message))
             }
             Self::None | Self::Allowed(_) | Self::Anyone => Ok(()),
@@ -65,11 +67,11 @@ impl Page {
     }
 }
 
-/// Refuses names that do not belong to a loopback listener: a foreign page whose name was made to
-/// point here.
+/// Rejects host names that do not belong to a loopback listener. They indicate a foreign page whose
+/// name resolves to this machine (DNS rebinding).
 ///
 /// # Errors
-/// `host_not_allowed`.
+/// Returns `host_not_allowed`.
 pub(super) fn check_host<B>(request: &Request<B>, hosts: &[String]) -> Result<(), Fault> {
     let mut names = authorities(request).peekable();
     let known =
@@ -77,12 +79,13 @@ pub(super) fn check_host<B>(request: &Request<B>, hosts: &[String]) -> Result<()
     if known {
         return Ok(());
     }
-    let message = "this listener answers to loopback names only; another `Host` has to stand in `server.hosts`";
+    let message =
+        "this listener accepts only loopback names as `Host`; add other names to `server.hosts`";
     Err(Fault::new(Code::HostNotAllowed, message))
 }
 
-/// The names a request is addressed to: `:authority` or the absolute address, and `Host`. `None`:
-/// not text.
+/// Returns the names that a request is addressed to: `:authority` or the authority of an absolute
+/// URI, and `Host`. `None` stands for a value that is not text.
 fn authorities<B>(request: &Request<B>) -> impl Iterator<Item = Option<&str>> {
     let target = request
         .uri()
@@ -121,8 +124,8 @@ fn is_loopback(host: &str) -> bool {
     last.eq_ignore_ascii_case("localhost")
 }
 
-/// The listener's own origin: the same host and port, the scheme's default port left out. The
-/// scheme itself may differ, as TLS may end in front of us.
+/// Returns true when the origin has the same host and port as the request; a missing port is the
+/// default of the scheme. The scheme may differ, because TLS may end in front of us.
 fn is_own<B>(origin: &str, request: &Request<B>) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return false;
@@ -132,22 +135,22 @@ fn is_own<B>(origin: &str, request: &Request<B>) -> bool {
         "https" => 443,
         _ => return false,
     };
-    let Some(ours) = place(authority, default) else {
+    let Some(ours) = host_and_port(authority, default) else {
         return false;
     };
     let mut names = authorities(request).peekable();
     names.peek().is_some()
         && names.all(|name| {
-            name.and_then(|name| place(name, default))
+            name.and_then(|name| host_and_port(name, default))
                 .is_some_and(|(host, port)| host.eq_ignore_ascii_case(ours.0) && port == ours.1)
         })
 }
 
-fn place(authority: &str, default: u16) -> Option<(&str, u16)> {
+fn host_and_port(authority: &str, default: u16) -> Option<(&str, u16)> {
     split(authority).map(|(host, port)| (host, port.unwrap_or(default)))
 }
 
-/// Host and port. An address with anything else in it is none.
+/// Splits an authority into host and port. Returns `None` when it contains anything else.
 fn split(authority: &str) -> Option<(&str, Option<u16>)> {
     if authority.is_empty() || authority.contains(['@', '/', '?', '#', ' ']) {
         return None;
@@ -164,13 +167,13 @@ fn split(authority: &str) -> Option<(&str, Option<u16>)> {
     (!host.is_empty()).then_some((host, port))
 }
 
-/// An entry of `server.allowed_origins` and an `Origin`. Browsers leave default ports out; people
-/// may not.
+/// Compares an entry of `server.allowed_origins` with an `Origin`. Browsers omit default ports;
+/// operators may not.
 fn is_same(entry: &str, origin: &str) -> bool {
-    bare(entry).eq_ignore_ascii_case(bare(origin))
+    without_default_port(entry).eq_ignore_ascii_case(without_default_port(origin))
 }
 
-fn bare(origin: &str) -> &str {
+fn without_default_port(origin: &str) -> &str {
     let origin = origin.strip_suffix('/').unwrap_or(origin);
     let port = match origin.split_once("://") {
         Some(("http", _)) => ":80",
@@ -196,7 +199,7 @@ mod tests {
     }
 
     fn page(host: &str, origin: &str) -> Page {
-        Page::of(
+        Page::from_request(
             &request("/", &[host], &[origin]),
             &Origins::Exact(vec!["https://chat.example".into(), "app://x".into()]),
         )
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn own_is_the_same_host_and_port_with_default_ports_left_out() {
+    fn own_pages_have_the_same_host_and_port() {
         for (host, origin) in [
             ("localhost:8080", "http://localhost:8080"),
             ("LocalHost:8080", "https://localhost:8080"),
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_is_everything_else() {
+    fn all_other_pages_are_foreign() {
         for (host, origin) in [
             ("localhost:8080", "http://localhost:8081"),
             ("localhost:8080", "http://localhost"),
@@ -265,42 +268,46 @@ mod tests {
     }
 
     #[test]
-    fn with_a_star_everybody_may_but_only_own_pages_by_name() {
-        let any =
-            |host: &str, origin: &str| Page::of(&request("/", &[host], &[origin]), &Origins::Any);
+    fn a_star_allows_all_pages_but_trusts_only_own_ones() {
+        let any = |host: &str, origin: &str| {
+            Page::from_request(&request("/", &[host], &[origin]), &Origins::Any)
+        };
         assert_eq!(any("a", "null"), Page::Anyone);
         assert_eq!(any("a", "https://b"), Page::Anyone);
         assert_eq!(any("a", "https://a"), allowed("https://a"));
     }
 
     #[test]
-    fn contradictions_are_foreign() {
+    fn contradictory_headers_are_foreign() {
         let none = Origins::Exact(vec![]);
         assert_eq!(
-            Page::of(&request("/", &["a"], &["http://a", "http://a"]), &none),
+            Page::from_request(&request("/", &["a"], &["http://a", "http://a"]), &none),
             Page::Foreign
         );
         assert_eq!(
-            Page::of(&request("/", &["a", "b"], &["http://a"]), &none),
+            Page::from_request(&request("/", &["a", "b"], &["http://a"]), &none),
             Page::Foreign
         );
         assert_eq!(
-            Page::of(&request("http://b/", &["a"], &["http://a"]), &none),
+            Page::from_request(&request("http://b/", &["a"], &["http://a"]), &none),
             Page::Foreign
         );
         assert_eq!(
-            Page::of(&request("http://a/", &["a"], &["http://a"]), &none),
+            Page::from_request(&request("http://a/", &["a"], &["http://a"]), &none),
             allowed("http://a")
         );
         assert_eq!(
-            Page::of(&request("http://a/", &[], &["http://a"]), &none),
+            Page::from_request(&request("http://a/", &[], &["http://a"]), &none),
             allowed("http://a")
         );
-        assert_eq!(Page::of(&request("/", &["a"], &[]), &none), Page::None);
+        assert_eq!(
+            Page::from_request(&request("/", &["a"], &[]), &none),
+            Page::None
+        );
     }
 
     #[test]
-    fn loopback_listeners_answer_to_loopback_names() {
+    fn loopback_listeners_accept_only_loopback_names() {
         let hosts = ["proxy.test".to_owned(), "other.test:8080".to_owned()];
         let ok = |uri: &str, host: &[&str]| check_host(&request(uri, host, &[]), &hosts).is_ok();
         for host in [

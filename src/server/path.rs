@@ -1,9 +1,9 @@
-//! What the edge has to know of paths: doubled slashes, and which requests stop a generation.
+//! Path handling of the edge: doubled slashes, and the paths that cancel a generation.
 
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
 
-/// Makes one slash of several in the path; the query stays as it is.
+/// Replaces repeated slashes in the path by one. The query stays unchanged.
 pub(super) fn collapse_slashes(uri: &mut Uri) {
     if !uri.path().contains("//") {
         return;
@@ -19,13 +19,15 @@ pub(super) fn collapse_slashes(uri: &mut Uri) {
         path.push_str(query);
     }
     let mut parts = std::mem::take(uri).into_parts();
-    parts.path_and_query =
-        Some(PathAndQuery::try_from(path).expect("a path without some of its slashes is a path"));
-    *uri = Uri::from_parts(parts).expect("only the path of a valid address has changed");
+    parts.path_and_query = Some(
+        PathAndQuery::try_from(path).expect("a path stays valid when repeated slashes are removed"),
+    );
+    *uri = Uri::from_parts(parts).expect("only the path of a valid URI has changed");
 }
 
-/// True for the requests that stop a generation or forget it, which no limit refuses.
+/// Returns true for requests that cancel or delete a generation, which no limit rejects.
 pub(super) fn is_cancel(method: &Method, path: &str) -> bool {
+    // All paths also work without `/v1`.
     let path = path.strip_prefix("/v1").unwrap_or(path);
     let mut segments = path.split('/').skip(1);
     let mut next = || segments.next().filter(|segment| !segment.is_empty());
@@ -56,7 +58,7 @@ pub(super) fn is_cancel(method: &Method, path: &str) -> bool {
     )
 }
 
-/// The id of the stream that the operator stops by this path of the admin listener.
+/// Returns the stream id in a cancel path of the admin API.
 pub(super) fn operator_cancel(path: &str) -> Option<&str> {
     path.strip_prefix("/api/streams/")?
         .strip_suffix("/cancel")
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_slashes_are_one_but_not_in_the_query() {
+    fn doubled_slashes_are_collapsed_except_in_the_query() {
         assert_eq!(
             collapsed("/v1//chat///completions?a=//b"),
             "/v1/chat/completions?a=//b"
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operators_cancel_names_one_stream() {
+    fn the_operator_cancel_path_names_one_stream() {
         assert_eq!(operator_cancel("/api/streams/abc/cancel"), Some("abc"));
         for path in [
             "/api/streams//cancel",

@@ -1,4 +1,4 @@
-//! The settings of the edge that a reload may change, read once per request.
+//! The edge settings that a reload may change, read once per request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use super::{Origins, Settings};
 
-/// Who may ask, and who is whose proxy.
+/// Access rules: allowed origins and hosts, trusted proxies, the admin token.
 #[derive(Debug, Clone)]
 pub(super) struct Rules {
     pub(super) origins: Origins,
@@ -18,7 +18,7 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
             origins: settings.allowed_origins.clone(),
             hosts: settings.hosts.clone(),
@@ -27,9 +27,11 @@ impl Rules {
         }
     }
 
-    /// The client's address: the peer's own, or behind trusted proxies the last address in
-    /// `X-Forwarded-For` that is none of theirs. What stands left of it anybody can have written.
+    /// Returns the address of the client: that of the peer, or, when the peer is a trusted proxy,
+    /// the last address in `X-Forwarded-For` that is not a trusted proxy. Entries further left can
+    /// be forged by anybody.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        // A dual-stack listener reports IPv4 peers as IPv4-mapped IPv6 addresses.
         let mut client = peer.to_canonical();
         let fields: Vec<&[u8]> = headers
             .get_all("x-forwarded-for")
@@ -38,10 +40,11 @@ impl Rules {
             .collect();
         let mut hops = fields
             .iter()
+            // Each proxy appends, so the nearest hop is last; several fields count as one list.
             .rev()
             .flat_map(|field| field.rsplit(|b| *b == b','));
-        while self.trusts(client) {
-            // An entry that is no address is nobody's: the proxy that wrote it speaks for itself.
+        while self.is_trusted_proxy(client) {
+            // If an entry is not an address, use the proxy that wrote it.
             let Some(hop) = hops.next().and_then(address) else {
                 break;
             };
@@ -50,14 +53,14 @@ impl Rules {
         client
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    fn is_trusted_proxy(&self, address: IpAddr) -> bool {
         self.trusted_proxies
             .iter()
             .any(|network| network.contains(&address))
     }
 }
 
-/// The address of one entry: bare, in brackets, or with a port.
+/// Parses one entry: a bare address, in brackets, or with a port.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
     let bare = entry
@@ -95,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_field_of_an_untrusted_peer_says_nothing() {
+    fn a_field_from_an_untrusted_peer_is_ignored() {
         assert_eq!(client(&[], "203.0.113.9", &["198.51.100.1"]), "203.0.113.9");
         assert_eq!(
             client(&["10.0.0.0/8"], "203.0.113.9", &["198.51.100.1"]),

@@ -11,10 +11,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Tls;
 
-/// Reads certificate and key.
+/// Loads the certificate chain and the private key.
 ///
 /// # Errors
-/// Names the file that cannot be read or used; never what is in it.
+/// Returns an error that names the file that cannot be read or used, but not its content.
 pub(super) fn load(tls: &Tls) -> io::Result<TlsAcceptor> {
     let chain = CertificateDer::pem_file_iter(&tls.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -27,7 +27,7 @@ pub(super) fn load(tls: &Tls) -> io::Result<TlsAcceptor> {
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|error| {
             io::Error::other(format!(
-                "`server.tls`: {} does not go with {}: {error}",
+                "`server.tls`: certificate {} and key {} do not match or cannot be used: {error}",
                 tls.cert.display(),
                 tls.key.display()
             ))
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_named_and_not_quoted() {
+    fn unusable_files_are_named_and_not_quoted() {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let (good_cert, good_key) = (

@@ -1,4 +1,4 @@
-//! One line for each stream, when it has ended.
+//! The access log: one line for each stream, written when it has ended.
 
 use std::time::Duration;
 
@@ -8,35 +8,35 @@ use crate::model::ids::{CallerId, StreamId};
 use crate::model::route_trace::RouteTrace;
 use crate::model::target::Target;
 
-/// What the line says. Never content.
+/// The fields of a line. Never contains content.
 #[derive(Debug)]
 pub struct Summary<'a> {
-    /// The stream.
+    /// The id of the stream.
     pub stream: &'a StreamId,
-    /// Whose it was.
+    /// The caller that started it.
     pub caller: &'a CallerId,
-    /// The dialect it was asked in.
+    /// The dialect of the request.
     pub dialect: &'static str,
-    /// The model asked for.
+    /// The model name in the request.
     pub model: &'a str,
-    /// The target that answered, or was asked last.
+    /// The target that answered, or else the last one that was asked.
     pub target: Option<&'a Target>,
-    /// How many requests went upstream.
+    /// Number of requests to upstreams.
     pub attempts: u32,
-    /// What became of the targets of its route.
+    /// The outcomes of the targets of its route.
     pub route: &'a RouteTrace,
-    /// How it failed.
+    /// The failure, if it failed.
     pub fault: Option<&'a Fault>,
-    /// How it ended.
+    /// The end.
     pub end: &'a End,
-    /// Until the first content.
+    /// Time from admission to the first content.
     pub first_content: Option<Duration>,
-    /// Until the end.
+    /// Time from admission to the end.
     pub took: Duration,
 }
 
-/// Writes the line.
-pub fn line(it: &Summary<'_>) {
+/// Writes the line of a stream.
+pub fn write(it: &Summary<'_>) {
     let usage = it.end.usage.unwrap_or_default();
     tracing::info!(
         target: "sluicegate::access",
@@ -60,11 +60,13 @@ pub fn line(it: &Summary<'_>) {
     );
 }
 
-/// The status that the outcome stands for, whatever head a client was sent.
+/// Returns the HTTP status for the outcome, which can differ from the status that the client
+/// received.
 fn status(it: &Summary<'_>) -> u16 {
     use crate::model::event::Reason;
     match (it.fault, it.end.reason) {
         (Some(fault), _) => fault.status.as_u16(),
+        // The status that nginx logs when a client closes its request.
         (None, Reason::Cancelled) => 499,
         (None, _) => 200,
     }

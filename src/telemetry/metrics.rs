@@ -1,8 +1,8 @@
-//! Every series of `GET /metrics`.
+//! The metrics of `GET /metrics`.
 //!
-//! Invariants: label values are names of the configuration and words of ours alone, so that no
-//! client makes a series of its own; money is added up in whole billionths; nothing is counted
-//! while tokens flow, but once, when a stream is settled.
+//! Invariants: label values are configured names and our own constants only, so that a client
+//! cannot create series; money is summed in whole billionths; a stream is counted once, when it is
+//! settled, and not while its tokens arrive.
 
 mod labels;
 #[cfg(test)]
@@ -25,20 +25,20 @@ use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::model::money::Money;
 use crate::model::route_trace::{RouteTrace, TargetOutcome};
-use labels::{Attempt, Billionths, Flow, Name, Refusal, Status, Tokens};
+use labels::{Attempt, Billionths, Name, Refusal, Status, StreamLabels, Tokens};
 
-/// Upper bounds, seconds: those of the OpenTelemetry conventions for generative AI, and three more
-/// for models that reason for minutes.
+/// Upper bounds of histogram buckets, seconds: those of the OpenTelemetry conventions for
+/// generative AI, and three more for models that reason for minutes.
 const SECONDS: [f64; 17] = [
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84,
     327.68, 655.36,
 ];
 
-type Sum<L> = Family<L, Counter>;
-type Level = Gauge<u64, AtomicU64>;
-type Times = Family<Flow, Histogram, fn() -> Histogram>;
+type CounterFamily<L> = Family<L, Counter>;
+type LevelGauge = Gauge<u64, AtomicU64>;
+type SecondsFamily = Family<StreamLabels, Histogram, fn() -> Histogram>;
 
-/// The form of an exposition.
+/// The text format of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.
@@ -48,9 +48,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// The one to answer a scraper with that accepts this.
+    /// Chooses the format for a scraper by its `Accept` header.
     #[must_use]
-    pub fn accepted(accept: &str) -> Self {
+    pub fn from_accept(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") {
             Self::OpenMetrics
         } else {
@@ -58,7 +58,7 @@ impl Format {
         }
     }
 
-    /// Its content type.
+    /// Returns the content type.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -68,93 +68,131 @@ impl Format {
     }
 }
 
-/// A stream that has ended.
+/// A stream that has ended, for its metrics.
 #[derive(Debug)]
-pub struct Ended<'a> {
-    /// The model's name in the configuration, or `provider/*`; never a client's own word.
+pub struct EndedStream<'a> {
+    /// The model's name in the configuration, or `provider/*`; never a text sent by a client.
     pub model: &'a ByteString,
-    /// The account that answered, or was asked last.
+    /// The provider that answered, or else the last one that was asked.
     pub provider: Option<&'a ByteString>,
-    /// What became of the targets of its route.
+    /// The outcomes of the targets of its route.
     pub route: &'a RouteTrace,
-    /// How it ended, and what it used.
+    /// The end, with the usage.
     pub end: &'a End,
-    /// Until the first content.
+    /// Time from admission to the first content.
     pub first_content: Option<Duration>,
-    /// Until the end.
+    /// Time from admission to the end.
     pub took: Duration,
 }
 
-/// What is going on at the moment of a scrape.
+/// The values of gauges at the time of a scrape.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Levels {
-    /// Streams that run.
+pub struct Gauges {
+    /// Number of running streams.
     pub running: usize,
-    /// Readers attached.
+    /// Number of attached readers.
     pub readers: usize,
-    /// Slots of concurrency that are taken.
+    /// Number of concurrency slots in use.
     pub permits: usize,
-    /// Tokens that are reserved or not settled.
+    /// Number of tokens that are reserved or not settled.
     pub reserved_tokens: u64,
-    /// Money that is reserved.
+    /// Amount of reserved money.
     pub reserved_cost: Money,
 }
 
-/// The handle that is passed to whoever has something to count.
+/// A shared handle to all metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Metrics(Arc<Series>);
 
 #[derive(Debug)]
 struct Series {
     registry: Registry,
-    streams: Sum<Status>,
-    tokens: Sum<Tokens>,
-    cost: Family<Flow, Counter<Billionths, AtomicU64>>,
-    refused: Sum<Refusal>,
-    attempts: Sum<Attempt>,
-    first_content: Times,
-    duration: Times,
-    running: Level,
-    readers: Level,
-    permits: Level,
-    reserved_tokens: Level,
+    streams: CounterFamily<Status>,
+    tokens: CounterFamily<Tokens>,
+    cost: Family<StreamLabels, Counter<Billionths, AtomicU64>>,
+    refused: CounterFamily<Refusal>,
+    attempts: CounterFamily<Attempt>,
+    first_content: SecondsFamily,
+    duration: SecondsFamily,
+    running: LevelGauge,
+    readers: LevelGauge,
+    permits: LevelGauge,
+    reserved_tokens: LevelGauge,
     reserved_cost: Gauge<f64, AtomicU64>,
 }
 
 impl Default for Series {
     fn default() -> Self {
-        let mut new = Registering(Registry::with_prefix("sluicegate"));
-        let times: fn() -> Times = || Family::new_with_constructor(|| Histogram::new(SECONDS));
+        let mut new = SeriesRegistrar(Registry::with_prefix("sluicegate"));
+        let times: fn() -> SecondsFamily =
+            || Family::new_with_constructor(|| Histogram::new(SECONDS));
         Self {
-            streams: new.series("streams", "Streams that have ended, by what became of them", Family::default()),
-            tokens: new.series(
-                "tokens",
-                "Tokens used: cached_input and cache_write are part of input, reasoning is part of output",
+            streams: new.series(
+                "streams",
+                "Streams that have ended, by outcome",
                 Family::default(),
             ),
-            cost: new.series("cost", "What streams have cost, in the currency of the configured prices", Family::default()),
-            refused: new.series("refused", "Requests that were refused, by error code and limit", Family::default()),
-            attempts: new.series("attempts", "Requests to providers, by what became of them", Family::default()),
-            first_content: new.seconds("first_content", "From a request's admission to its first content", times()),
-            duration: new.seconds("duration", "From a request's admission to the end of its stream", times()),
-            running: new.series("running", "Streams that run", Level::default()),
-            readers: new.series("readers", "Clients that follow a stream", Level::default()),
-            permits: new.series("permits", "Places that running streams take, over the accounts of all limits", Level::default()),
+            tokens: new.series(
+                "tokens",
+                "Tokens used: cached_input and cache_write are part of input, \
+                 reasoning is part of output",
+                Family::default(),
+            ),
+            cost: new.series(
+                "cost",
+                "Cost of streams, in the currency of the configured prices",
+                Family::default(),
+            ),
+            refused: new.series(
+                "refused",
+                "Rejected requests, by error code and limit",
+                Family::default(),
+            ),
+            attempts: new.series(
+                "attempts",
+                "Requests to providers, by outcome",
+                Family::default(),
+            ),
+            first_content: new.seconds(
+                "first_content",
+                "Time from the admission of a request to its first content",
+                times(),
+            ),
+            duration: new.seconds(
+                "duration",
+                "Time from the admission of a request to the end of its stream",
+                times(),
+            ),
+            running: new.series("running", "Running streams", LevelGauge::default()),
+            readers: new.series(
+                "readers",
+                "Clients that read a stream",
+                LevelGauge::default(),
+            ),
+            permits: new.series(
+                "permits",
+                "Concurrency slots in use, over the accounts of all limits",
+                LevelGauge::default(),
+            ),
             reserved_tokens: new.series(
                 "reserved_tokens",
-                "Tokens reserved of limits for streams that run, or taken and not settled",
-                Level::default(),
+                "Tokens of limits that are reserved for running streams, or taken and not settled",
+                LevelGauge::default(),
             ),
-            reserved_cost: new.series("reserved_cost", "Money reserved of budgets for streams that run", Gauge::default()),
+            reserved_cost: new.series(
+                "reserved_cost",
+                "Money of budgets that is reserved for running streams",
+                Gauge::default(),
+            ),
             registry: new.0,
         }
     }
 }
 
-/// Takes down each series as it is made.
-struct Registering(Registry);
+/// Registers each metric when it is created.
+struct SeriesRegistrar(Registry);
 
-impl Registering {
+impl SeriesRegistrar {
     fn series<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register(name, help, metric.clone());
         metric
@@ -168,9 +206,9 @@ impl Registering {
 }
 
 impl Metrics {
-    /// Counts a stream, once, when it is settled.
-    pub fn ended(&self, it: &Ended<'_>) {
-        let flow = Flow {
+    /// Records a stream. Must be called once per stream, when it is settled.
+    pub fn record_stream(&self, it: &EndedStream<'_>) {
+        let flow = StreamLabels {
             model: Name(it.model.clone()),
             provider: Name(it.provider.cloned().unwrap_or_default()),
         };
@@ -181,7 +219,8 @@ impl Metrics {
                 status: it.end.reason.outcome(),
             })
             .inc();
-        self.used(&flow, it.end);
+        self.record_usage(&flow, it.end);
+        // A stream that failed before its first content has no such time.
         if let Some(after) = it.first_content {
             self.0
                 .first_content
@@ -192,10 +231,11 @@ impl Metrics {
             .duration
             .get_or_create(&flow)
             .observe(it.took.as_secs_f64());
-        self.asked(it.route);
+        self.record_attempts(it.route);
     }
 
-    fn used(&self, flow: &Flow, end: &End) {
+    /// Records tokens and cost.
+    fn record_usage(&self, flow: &StreamLabels, end: &End) {
         let Some(used) = end.usage else { return };
         let kinds = [
             ("input", used.input),
@@ -216,12 +256,16 @@ impl Metrics {
             }
         }
         if let Some(cost) = used.cost {
-            self.0.cost.get_or_create(flow).inc_by(Billionths::of(cost));
+            self.0
+                .cost
+                .get_or_create(flow)
+                .inc_by(Billionths::from_money(cost));
         }
     }
 
-    /// A target that was asked several times has failed each time but the last.
-    fn asked(&self, route: &RouteTrace) {
+    /// Records the requests to each target. If a target was asked several times, all requests but
+    /// the last failed.
+    fn record_attempts(&self, route: &RouteTrace) {
         for step in route.steps().iter().filter(|step| step.tries > 0) {
             let count = |outcome: &'static str, times: u32| {
                 if times > 0 {
@@ -234,6 +278,8 @@ impl Metrics {
                         .inc_by(times.into());
                 }
             };
+            // A target that was skipped after a request failed before: all its requests count as
+            // failed.
             let failed = matches!(
                 step.outcome,
                 TargetOutcome::Failed(_) | TargetOutcome::Skipped(_)
@@ -243,8 +289,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that was refused.
-    pub fn refused(&self, fault: &Fault) {
+    /// Records a rejected request.
+    pub fn record_refusal(&self, fault: &Fault) {
         self.0
             .refused
             .get_or_create(&Refusal {
@@ -254,11 +300,11 @@ impl Metrics {
             .inc();
     }
 
-    /// All of it, as scrapers read it.
+    /// Sets the gauges and returns all metrics as text for scrapers.
     ///
     /// # Errors
-    /// Where a value cannot be written, which a `String` never says.
-    pub fn written(&self, now: &Levels, format: Format) -> Result<String, fmt::Error> {
+    /// When a value cannot be written, which does not happen with a `String`.
+    pub fn encode(&self, now: &Gauges, format: Format) -> Result<String, fmt::Error> {
         let series = &*self.0;
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         series.running.set(count(now.running));
@@ -267,7 +313,7 @@ impl Metrics {
         series.reserved_tokens.set(now.reserved_tokens);
         series
             .reserved_cost
-            .set(Billionths::of(now.reserved_cost).units());
+            .set(Billionths::from_money(now.reserved_cost).units());
         let mut out = String::new();
         match format {
             Format::OpenMetrics => text::encode(&mut out, &series.registry)?,

@@ -1,4 +1,4 @@
-//! An answer as it begins: what its head says of the body that is to come.
+//! An answer whose head has arrived, classified by that head.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use bytestring::ByteString;
 use http::{HeaderMap, StatusCode, header};
 use tokio::time::timeout_at;
 
-use super::clock::Running;
+use super::clock::RunningClocks;
 use super::closing::Accounting;
-use super::live::Live;
+use super::live::LiveAnswer;
 use super::recorder::{Recorder, Secrets};
 use super::transport::Body;
-use super::whole::Whole;
+use super::whole::WholeAnswer;
 use crate::hub::Stream;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
@@ -21,79 +21,79 @@ use crate::wire::Wire;
 use crate::wire::recording::header_line;
 use crate::wire::refusal::request_id;
 
-/// A refusal's body that is read, at the most: enough for any message.
-const REFUSAL_BYTES: usize = 64 * 1024;
+/// Maximum size of an error body that is read, bytes; enough for any message.
+const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
-/// What a request is about.
+/// The context of one request to a target.
 #[derive(Debug, Clone)]
 pub(super) struct AttemptContext {
     pub(super) ask: Arc<Ask>,
     pub(super) stream: Arc<Stream>,
     pub(super) target: Target,
     pub(super) recorder: Recorder,
-    /// What must not be recorded; empty where nothing is.
+    /// Secrets to mask in the recording; empty when nothing is recorded.
     pub(super) secrets: Secrets,
 }
 
-/// An answer as it begins.
+/// An answer whose head has arrived.
 pub(super) struct Answer {
     pub(super) context: AttemptContext,
     pub(super) wire: &'static dyn Wire,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// It comes as one body, not as a stream.
+    /// The request asked for one body instead of a stream.
     pub(super) whole: bool,
-    pub(super) running: Running,
+    pub(super) running: RunningClocks,
     pub(super) body: Body,
 }
 
-/// What an answer is.
+/// The kind of an answer.
 pub(super) enum Received {
-    Stream(Box<Live>),
-    Whole(Box<Whole>),
+    Stream(Box<LiveAnswer>),
+    Whole(Box<WholeAnswer>),
     Refused(Box<Answer>),
 }
 
 impl Answer {
-    /// Takes the answer for what its head says it is, and has it recorded where its account wants
-    /// that.
+    /// Classifies the answer by its head, and starts a recording if the provider is recorded.
     pub(super) fn receive(self, accounting: &mut Accounting) -> Received {
-        let answer = self.recorded(accounting);
+        let answer = self.start_recording(accounting);
         if !answer.status.is_success() {
             Received::Refused(Box::new(answer))
         } else if answer.whole {
-            Received::Whole(Box::new(Whole::new(answer)))
+            Received::Whole(Box::new(WholeAnswer::new(answer)))
         } else {
-            Received::Stream(Box::new(Live::new(answer)))
+            Received::Stream(Box::new(LiveAnswer::new(answer)))
         }
     }
 
-    fn recorded(mut self, accounting: &Accounting) -> Self {
+    fn start_recording(mut self, accounting: &Accounting) -> Self {
         let Some(record) = &self.context.target.provider.record else {
             return self;
         };
-        let (id, number) = (self.context.stream.id(), accounting.recorded());
+        // A generation may record several answers (retries, failover): number their files.
+        let (id, number) = (self.context.stream.id(), accounting.next_recording_number());
         let name = if number > 1 {
             format!("{id}-{number}")
         } else {
             id.to_string()
         };
         let head = header_line(self.wire.id(), self.content_type(), self.status.as_u16());
-        match self.context.recorder.tape(
+        match self.context.recorder.start(
             record,
             name,
             head,
             std::mem::take(&mut self.context.secrets),
         ) {
-            Some(tape) => Self {
-                body: Body::Taped(Box::new((self.body, tape))),
+            Some(recording) => Self {
+                body: Body::Recorded(Box::new((self.body, recording))),
                 ..self
             },
             None => self,
         }
     }
 
-    /// The body's type; empty where the head says none.
+    /// Returns the content type; empty when the head has none.
     pub(super) fn content_type(&self) -> &str {
         self.headers
             .get(header::CONTENT_TYPE)
@@ -101,19 +101,22 @@ impl Answer {
             .unwrap_or_default()
     }
 
-    /// The provider's request id.
+    /// Returns the request id of the provider.
     pub(super) fn request_id(&self) -> Option<ByteString> {
         request_id(&self.headers).map(ByteString::from)
     }
 
-    /// What a refusal means. One whose body breaks off or does not come is a refusal all the same.
+    /// Reads the error body and returns the fault. The status and headers count even when the body
+    /// is cut off or does not come.
     pub(super) async fn refusal(mut self) -> Fault {
         let mut text = BytesMut::new();
+        // An error body may hang like any other, so the clocks go on.
         let read = timeout_at(
-            self.running.next().0,
-            collect(&mut self.body, &mut text, REFUSAL_BYTES),
+            self.running.next_expiry().0,
+            collect(&mut self.body, &mut text, MAX_REFUSAL_BYTES),
         )
         .await;
+        // A body that was cut off may not be valid: use none of it.
         let text = if matches!(read, Ok(Ok(()))) {
             text.freeze()
         } else {
@@ -123,8 +126,8 @@ impl Answer {
     }
 }
 
-/// Reads a body to its end, if it is not too large. Whoever stops may go on later: nothing that was
-/// read is lost.
+/// Appends a body to `into` until its end, up to `most` bytes. It can be cancelled and called
+/// again: no bytes are lost.
 pub(super) async fn collect(
     body: &mut Body,
     into: &mut BytesMut,

@@ -1,7 +1,7 @@
-//! One attempt: draft → sign → send → head → first content.
+//! Runs one attempt: draft → sign → send → head → first content.
 //!
-//! Invariant: a cancel is heard wherever there is something to wait for; what the provider has been
-//! asked by then comes with the ending, where its account wants the usage all the same.
+//! Invariant: a cancel takes effect at every await. If the provider already has the request and
+//! `on_cancel` is `finish`, the unfinished request is returned with the ending.
 
 use std::time::SystemTime;
 
@@ -12,16 +12,16 @@ use tokio::time::{Instant, timeout_at};
 use super::Ending;
 use super::answer::{Answer, Received};
 use super::client::Clients;
-use super::clock::Running;
+use super::clock::RunningClocks;
 use super::closing::Accounting;
 use super::finishing::Unfinished;
-use super::live::Live;
+use super::live::LiveAnswer;
 use super::open::{Opening, unless_cancelled};
 use super::recorder::Secrets;
 use super::replay;
-use super::sent::{Sent, Signed};
+use super::sent::{SentRequest, SignedRequest};
 use super::sign::sign;
-use super::whole::Whole;
+use super::whole::WholeAnswer;
 use crate::hub::{Stream, UpstreamState};
 use crate::model::ask::Ask;
 use crate::model::entry::Entry;
@@ -32,25 +32,25 @@ use crate::route::Candidate;
 use crate::wire::refusal::retry_after;
 use crate::wire::{self, Draft, Mode, quota};
 
-/// What stands for the model in a base URL.
-const MODEL_PLACE: &str = "{model}";
-/// Frames held before the first content, at the most.
-const HELD_FRAMES: usize = 64;
-/// Bytes of them, at the most.
-const HELD_BYTES: usize = 256 * 1024;
+/// Placeholder for the model name in a base URL.
+const MODEL_PLACEHOLDER: &str = "{model}";
+/// Maximum number of frames held before the first content.
+const MAX_HELD_FRAMES: usize = 64;
+/// Maximum size of the held frames, bytes.
+const MAX_HELD_BYTES: usize = 256 * 1024;
 
-/// What a target is to be sent, made from the request as it came: whatever was tried before changes
-/// nothing of it.
+/// A request ready to send to one target. It is made from the client request alone, so earlier
+/// attempts do not change it.
 pub(super) struct PreparedRequest {
     draft: Option<Draft>,
 }
 
 impl PreparedRequest {
-    /// The request in the target's words.
+    /// Drafts the request for the wire of the target.
     ///
     /// # Errors
-    /// A 400 where they have none for it.
-    pub(super) fn of(ask: &Ask, target: &Target) -> Result<Self, Fault> {
+    /// Returns a 400 fault when the wire of the target cannot express the request.
+    pub(super) fn new(ask: &Ask, target: &Target) -> Result<Self, Fault> {
         let Via::Http { wire, .. } = &target.provider.via else {
             return Ok(Self { draft: None });
         };
@@ -60,24 +60,25 @@ impl PreparedRequest {
             Mode::Stream
         };
         Ok(Self {
-            draft: Some(wire::of(*wire).draft(ask, target, mode)?),
+            draft: Some(wire::for_id(*wire).draft(ask, target, mode)?),
         })
     }
 }
 
-/// The answer comes as one body: nothing of it is seen before all of it is there.
+/// Returns true when the provider is asked for one body instead of a stream: the client wants no
+/// stream, and its dialect is the same as the wire.
 pub(super) fn is_whole(ask: &Ask, wire: WireId) -> bool {
     !ask.stream && ask.dialect.wire() == Some(wire)
 }
 
-/// Asks one target once.
+/// Asks one target once and returns its answer at the first content.
 pub(super) async fn attempt(
-    open: &Opening<'_>,
+    opening: &Opening<'_>,
     candidate: &Candidate,
     prepared: PreparedRequest,
     release: Instant,
     accounting: &mut Accounting,
-) -> Result<Box<Live>, Ending> {
+) -> Result<Box<LiveAnswer>, Ending> {
     let target = &candidate.target;
     let answer = match (&target.provider.via, prepared.draft) {
         (
@@ -89,60 +90,69 @@ pub(super) async fn attempt(
             Some(draft),
         ) => {
             let sent = prepare(
-                open,
+                opening,
                 target,
                 *wire,
-                Place {
+                UpstreamAddress {
                     base_url,
                     query: query.as_deref(),
                 },
                 draft,
             )
             .await?;
-            begin(open, target, accounting);
-            head(open, sent).await?
+            // Only now: a request that could not be prepared is no attempt.
+            begin_attempt(opening, target, accounting);
+            receive_head(opening, sent).await?
         }
         (Via::Replay(replay), _) => {
-            begin(open, target, accounting);
-            replay::answer(replay, open.context(target)).await?
+            begin_attempt(opening, target, accounting);
+            replay::answer(replay, opening.context(target)).await?
         }
         (Via::Http { .. }, None) => {
-            return Err(Fault::new(Code::InternalError, "a target was asked for nothing").into());
+            return Err(Fault::new(
+                Code::InternalError,
+                "no request was drafted for an HTTP target",
+            )
+            .into());
         }
     };
-    // A `retry-after` is the provider's better word.
-    if let Some(reset) = quota::full_for(&answer.headers, SystemTime::now())
+    // An explicit `retry-after` is more precise than the rate-limit headers and is handled with the
+    // fault.
+    if let Some(reset) = quota::exhausted_for(&answer.headers, SystemTime::now())
         && retry_after(&answer.headers).is_none()
     {
-        candidate.health.fill(reset);
+        candidate.health.pause_until_reset(reset);
     }
     match answer.receive(accounting) {
-        Received::Stream(live) => hold(&open.stream, live, release, accounting).await,
-        Received::Whole(whole) => read(&open.stream, whole, accounting).await,
+        Received::Stream(live) => {
+            hold_until_content(&opening.stream, live, release, accounting).await
+        }
+        Received::Whole(whole) => receive_whole(&opening.stream, whole, accounting).await,
         Received::Refused(refused) => Err(refused.refusal().await.into()),
     }
 }
 
-fn begin(open: &Opening<'_>, target: &Target, accounting: &mut Accounting) {
+fn begin_attempt(opening: &Opening<'_>, target: &Target, accounting: &mut Accounting) {
     accounting.begin_attempt(target);
-    open.stream.step_tried(accounting.step);
-    open.stream.set_upstream(UpstreamState::Open);
+    opening.stream.count_trace_attempt(accounting.step);
+    opening.stream.set_upstream(UpstreamState::Open);
 }
 
-/// Where a target is.
+/// The address of a target.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct UpstreamAddress<'a> {
     pub(super) base_url: &'a str,
     pub(super) query: Option<&'a str>,
 }
 
-impl Place<'_> {
-    /// The URL of a request: the model put where the base has room for it, the account's query
-    /// behind the draft's own.
+impl UpstreamAddress<'_> {
+    /// Returns the URL of a request. The model replaces `{model}` in the base URL, and the query of
+    /// the provider follows the query of the draft.
     pub(super) fn url(self, model: &str, path: &str) -> String {
-        let mut url = if self.base_url.contains(MODEL_PLACE) {
+        let mut url = if self.base_url.contains(MODEL_PLACEHOLDER) {
+            // The model is one path segment, so a `/` in its name must be escaped.
             let model = utf8_percent_encode(model, NON_ALPHANUMERIC).to_string();
-            self.base_url.replace(MODEL_PLACE, &model)
+            self.base_url.replace(MODEL_PLACEHOLDER, &model)
         } else {
             self.base_url.to_owned()
         };
@@ -155,36 +165,43 @@ impl Place<'_> {
     }
 }
 
-/// Makes the request ready.
+/// Builds and signs the request.
 async fn prepare(
-    open: &Opening<'_>,
+    opening: &Opening<'_>,
     target: &Target,
     wire: WireId,
-    place: Place<'_>,
+    address: UpstreamAddress<'_>,
     draft: Draft,
-) -> Result<Box<Sent>, Ending> {
-    let (whole, wire, provider) = (is_whole(open.ask, wire), wire::of(wire), &target.provider);
+) -> Result<Box<SentRequest>, Ending> {
+    let (whole, wire, provider) = (
+        is_whole(opening.ask, wire),
+        wire::for_id(wire),
+        &target.provider,
+    );
     let running = if whole {
-        Running::whole(provider.clocks)
+        RunningClocks::for_whole_answer(provider.clocks)
     } else {
-        Running::start(provider.clocks)
+        RunningClocks::start(provider.clocks)
     };
-    let signed = signed(open.clients, target, place, draft, &running).await?;
-    let mut context = open.context(target);
+    let signed = sign_draft(opening.clients, target, address, draft, &running).await?;
+    let mut context = opening.context(target);
     if provider.record.is_some() {
-        context.secrets = Secrets::of(provider, signed.request.headers());
+        // Only recordings need the list of secrets.
+        context.secrets = Secrets::for_request(provider, signed.request.headers());
     }
-    Ok(Box::new(Sent::new(context, wire, whole, running, signed)))
+    Ok(Box::new(SentRequest::new(
+        context, wire, whole, running, signed,
+    )))
 }
 
-/// The request of a draft, with the account's credential on it.
-pub(super) async fn signed(
+/// Builds the HTTP request of a draft and adds the headers and the credential of the provider.
+pub(super) async fn sign_draft(
     clients: &Clients,
     target: &Target,
-    place: Place<'_>,
+    address: UpstreamAddress<'_>,
     draft: Draft,
-    running: &Running,
-) -> Result<Signed, Fault> {
+    running: &RunningClocks,
+) -> Result<SignedRequest, Fault> {
     let provider = &target.provider;
     let mut headers = HeaderMap::with_capacity(draft.headers.len() + 4);
     headers.insert(
@@ -192,81 +209,93 @@ pub(super) async fn signed(
         HeaderValue::from_static("application/json"),
     );
     headers.extend(draft.headers);
-    let client = clients.of(provider)?;
+    let client = clients.client(provider)?;
     let request = client
-        .post(place.url(target.upstream_model(), &draft.path))
+        .post(address.url(target.upstream_model(), &draft.path))
         .headers(headers)
+        // A clone of `Bytes` shares the buffer.
         .body(draft.body.clone());
-    let no_address = |_| {
+    let invalid_url = |_| {
         Fault::new(
             Code::InternalError,
-            format!("the address of provider `{}` is no URL", provider.name),
+            format!(
+                "`base_url` of provider `{}` is not a valid URL",
+                provider.name
+            ),
         )
     };
-    let mut request = request.build().map_err(no_address)?;
-    let (at, clock) = running.next();
-    let shown = timeout_at(at, clients.credential(provider))
+    let mut request = request.build().map_err(invalid_url)?;
+    // A token endpoint can be slow: fetching the credential counts against the clocks of the
+    // attempt.
+    let (at, clock) = running.next_expiry();
+    let credential = timeout_at(at, clients.credential(provider))
         .await
-        .map_err(|_| clock.ran_out(&running.clocks))??;
-    sign(&mut request, provider, &shown, SystemTime::now())?;
-    Ok(Signed {
+        .map_err(|_| clock.timeout_fault(&running.clocks))??;
+    sign(&mut request, provider, &credential, SystemTime::now())?;
+    Ok(SignedRequest {
         client,
         request,
         body: draft.body,
-        shown,
+        credential,
     })
 }
 
-/// Sends the request and waits for the head of its answer.
-async fn head(open: &Opening<'_>, mut sent: Box<Sent>) -> Result<Answer, Ending> {
-    match unless_cancelled(&open.stream, sent.head()).await {
+/// Sends the request and waits for the response head.
+async fn receive_head(opening: &Opening<'_>, mut sent: Box<SentRequest>) -> Result<Answer, Ending> {
+    match unless_cancelled(&opening.stream, sent.head()).await {
         Ok(answer) => Ok(answer?),
         Err(cause) => Err(Ending::Cancelled(
             cause,
+            // If nothing was written, the provider has not seen the request: drop it.
             sent.is_to_finish().then_some(Unfinished::Sent(sent)),
         )),
     }
 }
 
-/// Reads until the first content (or the terminal marker), or until held frames are to be let go.
-async fn hold(
+/// Reads until the first content or the terminal marker, so that an error before it can still lead
+/// to another target or to an error status. Held frames are released early when `release` is
+/// reached or they exceed a bound.
+async fn hold_until_content(
     stream: &Stream,
-    mut live: Box<Live>,
+    mut live: Box<LiveAnswer>,
     release: Instant,
     accounting: &mut Accounting,
-) -> Result<Box<Live>, Ending> {
+) -> Result<Box<LiveAnswer>, Ending> {
     loop {
         let held = !live.entries.is_empty();
-        let full = live.entries.len() >= HELD_FRAMES
-            || live.entries.iter().map(Entry::stored_bytes).sum::<usize>() >= HELD_BYTES;
+        let full = live.entries.len() >= MAX_HELD_FRAMES
+            || live.entries.iter().map(Entry::stored_bytes).sum::<usize>() >= MAX_HELD_BYTES;
         if live.decided || full || held && Instant::now() >= release {
+            // Frames released by time or size are not content.
             accounting.first_content = live.decided.then(std::time::Instant::now);
             return Ok(live);
         }
-        let (at, clock) = live.running.next();
+        let (at, clock) = live.running.next_expiry();
+        // Held frames must not wait for more bytes past the release time.
         let until = if held { at.min(release) } else { at };
         match unless_cancelled(stream, timeout_at(until, live.body.chunk())).await {
             Ok(Ok(Some(chunk))) => {
-                let taken = live.take(&chunk?, accounting);
-                live.unless_decided(taken)?;
+                let taken = live.receive(&chunk?, accounting);
+                live.defer_if_decided(taken)?;
             }
             Ok(Ok(None)) => {
                 let ended = live.end(accounting);
-                live.unless_decided(ended)?;
+                live.defer_if_decided(ended)?;
             }
+            // No upstream clock: the next turn releases the held frames.
             Ok(Err(_)) if held && until == release => {}
-            Ok(Err(_)) => return Err(clock.ran_out(&live.running.clocks).into()),
+            Ok(Err(_)) => return Err(clock.timeout_fault(&live.running.clocks).into()),
             Err(cause) => return Err(live.stopped(cause.into())),
         }
     }
 }
 
-/// Reads an answer that is not streamed.
-async fn read(
+/// Reads an answer that comes as one body.
+async fn receive_whole(
     stream: &Stream,
-    mut whole: Box<Whole>,
+    mut whole: Box<WholeAnswer>,
     accounting: &mut Accounting,
-) -> Result<Box<Live>, Ending> {
+) -> Result<Box<LiveAnswer>, Ending> {
     match unless_cancelled(stream, whole.read()).await {
         Ok(read) => {
             read?;

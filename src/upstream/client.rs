@@ -1,5 +1,5 @@
-//! HTTP clients: one for each account and worker, so that a connection lives on the runtime that
-//! reads it. Beside them the account's credentials, one for all workers.
+//! HTTP clients and credentials of providers. Each worker has its own client per provider, so that
+//! a connection lives on the runtime that reads it. Credentials are shared by all workers.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -9,135 +9,145 @@ use std::time::Duration;
 use bytestring::ByteString;
 use secrecy::ExposeSecret as _;
 
-use super::credentials::{Credentials, Environment, Shown};
+use super::credentials::{Credentials, Environment, RequestCredential};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Credential, Provider, Via};
 
-/// Idle connections kept for each upstream host: a burst is over, most of its connections are not
-/// needed again.
-const IDLE_CONNECTIONS: usize = 64;
-/// How long they are kept: less than the usual 60 s to 350 s of load balancers.
-const IDLE_FOR: Duration = Duration::from_secs(50);
+/// Maximum number of idle connections per upstream host: after a burst most of them are not needed
+/// again.
+const MAX_IDLE_CONNECTIONS: usize = 64;
+/// Maximum idle time of a connection; below the usual 60 s to 350 s of load balancers.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(50);
 
 thread_local! {
     static WORKER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Says which worker this thread is. Workers count from 0.
+/// Sets the worker number of this thread. Workers count from 0.
 pub fn set_worker(worker: usize) {
     WORKER.set(worker);
 }
 
-/// The clients of all accounts.
+/// The clients and credentials of all providers.
 #[derive(Debug)]
 pub struct Clients {
     workers: usize,
-    providers: HashMap<ByteString, Place>,
+    providers: HashMap<ByteString, ProviderClients>,
 }
 
-/// What an account has.
+/// The clients and the credentials of one provider.
 #[derive(Debug)]
-struct Place {
+struct ProviderClients {
     clients: Vec<OnceLock<reqwest::Client>>,
     credentials: Arc<Credentials>,
 }
 
 impl Clients {
-    /// Clients for these accounts. Those of the calling worker are built now, so that a bad
-    /// certificate file is found now; those of the others when they are first needed.
+    /// Builds the clients of these providers. The client of the calling worker is built now, so
+    /// that a bad certificate file is reported now. The clients of other workers are built on first
+    /// use.
     ///
     /// # Errors
-    /// When one cannot be built, or a credential cannot be sent: names the account.
+    /// Returns an error that names the provider when a client cannot be built or a credential
+    /// cannot be sent.
     pub fn new<'a>(
         providers: impl Iterator<Item = &'a Arc<Provider>>,
         workers: usize,
     ) -> Result<Self, ClientProblem> {
-        let environment = Environment::of_process();
+        let environment = Environment::from_process();
         let mut all = Self {
             workers: workers.max(1),
             providers: HashMap::new(),
         };
         for provider in providers {
-            let problem = |what| ClientProblem {
+            let problem = |message| ClientProblem {
                 provider: provider.name.to_string(),
-                what,
+                message,
             };
             let credentials =
                 Arc::new(Credentials::new(provider, environment.clone()).map_err(problem)?);
             let clients = (0..all.workers).map(|_| OnceLock::new()).collect();
             all.providers.insert(
                 provider.name.clone(),
-                Place {
+                ProviderClients {
                     clients,
                     credentials,
                 },
             );
-            all.of(provider).map_err(|fault| problem(fault.message))?;
+            // Builds the client of this worker, to find a bad certificate file now.
+            all.client(provider)
+                .map_err(|fault| problem(fault.message))?;
         }
         Ok(all)
     }
 
-    /// The client of an account for this worker.
-    pub(super) fn of(&self, provider: &Provider) -> Result<reqwest::Client, Fault> {
-        let place = self
-            .place(provider)?
+    /// Returns the client of a provider for this worker.
+    pub(super) fn client(&self, provider: &Provider) -> Result<reqwest::Client, Fault> {
+        let entry = self
+            .entry(provider)?
             .clients
             .get(WORKER.get() % self.workers)
-            .ok_or_else(|| missing(provider))?;
-        if let Some(client) = place.get() {
+            .ok_or_else(|| missing_client(provider))?;
+        if let Some(client) = entry.get() {
             return Ok(client.clone());
         }
-        let client = build(provider).map_err(|what| Fault::new(Code::InternalError, what))?;
-        Ok(place.get_or_init(|| client).clone())
+        let client = build(provider).map_err(|message| Fault::new(Code::InternalError, message))?;
+        Ok(entry.get_or_init(|| client).clone())
     }
 
-    /// A good credential of an account; it is fetched if it must be.
+    /// Returns a valid credential of a provider, fetching it if necessary.
     ///
     /// # Errors
-    /// When there is none: says what its operator has to do.
-    pub(super) async fn credential(&self, provider: &Provider) -> Result<Shown, Fault> {
-        self.place(provider)?
+    /// Returns a fault that says what the operator has to do.
+    pub(super) async fn credential(&self, provider: &Provider) -> Result<RequestCredential, Fault> {
+        self.entry(provider)?
             .credentials
-            .shown(&self.of(provider)?)
+            .obtain(&self.client(provider)?)
             .await
     }
 
-    fn place(&self, provider: &Provider) -> Result<&Place, Fault> {
+    fn entry(&self, provider: &Provider) -> Result<&ProviderClients, Fault> {
         self.providers
             .get(&provider.name)
-            .ok_or_else(|| missing(provider))
+            .ok_or_else(|| missing_client(provider))
     }
 }
 
-fn missing(provider: &Provider) -> Fault {
+fn missing_client(provider: &Provider) -> Fault {
     Fault::new(
         Code::InternalError,
         format!("the provider `{}` has no client", provider.name),
     )
 }
 
-/// A client that cannot be built.
+/// The reason why a client cannot be built.
 #[derive(Debug, thiserror::Error)]
-#[error("provider `{provider}`: {what}")]
+#[error("provider `{provider}`: {message}")]
 pub struct ClientProblem {
-    /// The account.
+    /// The name of the provider.
     pub provider: String,
-    /// What is wrong.
-    pub what: String,
+    /// The reason, and what to do.
+    pub message: String,
 }
 
 fn build(provider: &Provider) -> Result<reqwest::Client, String> {
     let mut builder = reqwest::Client::builder()
+        // No total and no read timeout: the clocks of the attempt limit the rest (`clock.rs`).
         .connect_timeout(provider.clocks.connect)
+        // A redirect could carry the credential to another host.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
+        // Retries and failover are the task of this room, which knows what has been journaled.
         .retry(reqwest::retry::never())
         .tcp_nodelay(true)
         .tcp_keepalive(Duration::from_secs(30))
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .pool_idle_timeout(IDLE_FOR)
+        .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+        .pool_idle_timeout(MAX_IDLE_TIME)
         .user_agent(concat!("sluicegate/", env!("CARGO_PKG_VERSION")))
+        // Only the configured `proxy` is used, never one from the environment.
         .no_proxy();
+    // HTTP/1.1 unless configured: a cancel then closes a socket. There is no ALPN without TLS, so
+    // HTTP/2 over plain HTTP needs prior knowledge.
     builder = match (provider.http2, &provider.via) {
         (false, _) => builder.http1_only(),
         (true, Via::Http { base_url, .. }) if base_url.starts_with("http:") => {
@@ -145,13 +155,14 @@ fn build(provider: &Provider) -> Result<reqwest::Client, String> {
         }
         (true, _) => builder,
     };
-    if never_secured(provider) {
+    if never_uses_tls(provider) {
+        // Without this, each client would load the certificate authorities of the system.
         builder = builder.tls_certs_only([]);
     }
     if let Some(proxy) = &provider.proxy {
         builder = builder.proxy(
             reqwest::Proxy::all(proxy.expose_secret())
-                .map_err(|_| "`proxy` is not a URL that can be used".to_owned())?,
+                .map_err(|_| "`proxy` is not a valid proxy URL".to_owned())?,
         );
     }
     if let Some(file) = &provider.ca_file {
@@ -159,11 +170,12 @@ fn build(provider: &Provider) -> Result<reqwest::Client, String> {
     }
     builder
         .build()
-        .map_err(|error| format!("its HTTP client cannot be built: {error}"))
+        .map_err(|error| format!("cannot build its HTTP client: {error}"))
 }
 
-/// Nothing of it goes over TLS, so that no certificate authorities need be read and kept.
-fn never_secured(provider: &Provider) -> bool {
+/// Returns true when no request of this provider uses TLS. Certificate authorities then need not be
+/// loaded and kept in memory.
+fn never_uses_tls(provider: &Provider) -> bool {
     let plain =
         matches!(&provider.via, Via::Http { base_url, .. } if base_url.starts_with("http:"));
     plain
@@ -177,7 +189,7 @@ fn never_secured(provider: &Provider) -> bool {
 
 fn certificates(file: &std::path::Path) -> Result<Vec<reqwest::Certificate>, String> {
     let pem = std::fs::read(file)
-        .map_err(|error| format!("`ca_file` {} cannot be read: {error}", file.display()))?;
+        .map_err(|error| format!("cannot read `ca_file` {}: {error}", file.display()))?;
     reqwest::Certificate::from_pem_bundle(&pem)
-        .map_err(|_| format!("`ca_file` {} holds no PEM certificates", file.display()))
+        .map_err(|_| format!("`ca_file` {} contains no PEM certificates", file.display()))
 }

@@ -1,4 +1,4 @@
-//! The upstream clocks: each has its own error.
+//! The upstream clocks. Each has its own error.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Clocks;
 
-/// A clock that can run out.
+/// A clock that can expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Clock {
     Connect,
@@ -28,7 +28,7 @@ impl Clock {
         }
     }
 
-    const fn of(self, clocks: &Clocks) -> Duration {
+    const fn limit(self, clocks: &Clocks) -> Duration {
         match self {
             Self::Connect => clocks.connect,
             Self::Headers => clocks.headers,
@@ -38,35 +38,36 @@ impl Clock {
         }
     }
 
-    /// The failure when it ran out.
-    pub(super) fn ran_out(self, clocks: &Clocks) -> Fault {
+    /// Returns the fault of this clock when it has expired.
+    pub(super) fn timeout_fault(self, clocks: &Clocks) -> Fault {
         let message = format!(
             "the upstream's `{}` clock ran out after {:?}",
             self.name(),
-            self.of(clocks)
+            self.limit(clocks)
         );
         Fault::new(Code::UpstreamTimeout, message)
     }
 }
 
-/// Bytes that come within this time of each other may come in a flood; most models' tokens are
-/// further apart.
-const HURRY: Duration = Duration::from_millis(2);
+/// Maximum gap between two reads that belong to one burst; the tokens of most models are further
+/// apart.
+const BURST_GAP: Duration = Duration::from_millis(2);
 
-/// The clocks of one attempt, running.
+/// The running clocks of one attempt.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Running {
+pub(super) struct RunningClocks {
     pub(super) clocks: Clocks,
     began: Instant,
     head: Option<Instant>,
     last_byte: Instant,
     content: bool,
-    /// The answer is not streamed: only `connect` and `total` run.
+    /// The answer is one body: only `connect` and `total` run.
     whole: bool,
-    hurried: bool,
+    burst: bool,
 }
 
-impl Running {
+impl RunningClocks {
+    /// Starts the clocks of a streamed answer.
     pub(super) fn start(clocks: Clocks) -> Self {
         let now = Instant::now();
         Self {
@@ -76,52 +77,56 @@ impl Running {
             last_byte: now,
             content: false,
             whole: false,
-            hurried: false,
+            burst: false,
         }
     }
 
-    /// Those of an answer that comes as one body.
-    pub(super) fn whole(clocks: Clocks) -> Self {
+    /// Starts the clocks of an answer that comes as one body.
+    pub(super) fn for_whole_answer(clocks: Clocks) -> Self {
         Self {
             whole: true,
             ..Self::start(clocks)
         }
     }
 
-    /// The response head has come.
-    pub(super) fn head(&mut self) {
+    /// Records that the response head has arrived.
+    pub(super) fn head_received(&mut self) {
         self.last_byte = Instant::now();
         self.head = Some(self.last_byte);
     }
 
-    /// Bytes have come.
-    pub(super) fn byte(&mut self) {
+    /// Records that bytes have arrived.
+    pub(super) fn bytes_received(&mut self) {
         let now = Instant::now();
-        self.hurried = now.saturating_duration_since(self.last_byte) < HURRY;
+        self.burst = now.saturating_duration_since(self.last_byte) < BURST_GAP;
         self.last_byte = now;
     }
 
-    /// True where the latest bytes came right behind those before them: more are likely on their
-    /// way.
-    pub(super) fn is_hurried(&self) -> bool {
-        self.hurried
+    /// Returns true when the latest bytes came within [`BURST_GAP`] of the previous ones: more are
+    /// probably on their way.
+    pub(super) fn is_burst(&self) -> bool {
+        self.burst
     }
 
-    /// Content has come.
-    pub(super) fn content(&mut self) {
+    /// Records that content has arrived.
+    pub(super) fn content_received(&mut self) {
         self.content = true;
     }
 
-    /// The clock that runs out next, and when.
-    pub(super) fn next(&self) -> (Instant, Clock) {
+    /// Returns the clock that expires next, and when.
+    pub(super) fn next_expiry(&self) -> (Instant, Clock) {
         let total = (self.began + self.clocks.total, Clock::Total);
+        // Nothing can be observed between head and end of such an answer.
         if self.whole {
             return total;
         }
+        // `connect` is enforced by the HTTP client; its expiry arrives as a send error.
         let Some(head) = self.head else {
             return earlier(total, (self.began + self.clocks.headers, Clock::Headers));
         };
         let next = earlier(total, (self.last_byte + self.clocks.idle, Clock::Idle));
+        // `first_token` counts from the head until the first content; `idle` restarts with every
+        // byte.
         if self.content {
             next
         } else {
@@ -139,34 +144,34 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_stretch_of_an_answer_has_its_clock() {
+    async fn each_phase_of_an_answer_has_its_clock() {
         let clocks = Clocks::default();
-        let mut running = Running::start(clocks);
+        let mut running = RunningClocks::start(clocks);
         assert_eq!(
-            running.next(),
+            running.next_expiry(),
             (running.began + clocks.headers, Clock::Headers)
         );
-        running.head();
-        assert_eq!(running.next().1, Clock::Idle);
+        running.head_received();
+        assert_eq!(running.next_expiry().1, Clock::Idle);
         tokio::time::advance(clocks.first_token - Duration::from_secs(1)).await;
-        running.byte();
+        running.bytes_received();
         assert_eq!(
-            running.next().1,
+            running.next_expiry().1,
             Clock::FirstToken,
             "bytes feed `idle`, and only content ends `first_token`"
         );
-        running.content();
-        assert_eq!(running.next().1, Clock::Idle);
+        running.content_received();
+        assert_eq!(running.next_expiry().1, Clock::Idle);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_in_one_body_has_no_clock_but_the_total_one() {
-        let mut running = Running::whole(Clocks::default());
+    async fn an_answer_in_one_body_has_only_the_total_clock() {
+        let mut running = RunningClocks::for_whole_answer(Clocks::default());
         assert_eq!(
-            running.next(),
+            running.next_expiry(),
             (running.began + running.clocks.total, Clock::Total)
         );
-        running.head();
-        assert_eq!(running.next().1, Clock::Total);
+        running.head_received();
+        assert_eq!(running.next_expiry().1, Clock::Total);
     }
 }

@@ -1,4 +1,4 @@
-//! What a generation used and how its journal is closed.
+//! Counts the usage of a generation and closes its journal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,29 +18,30 @@ use crate::model::money::Money;
 use crate::model::target::Target;
 use crate::model::usage::{self, Usage};
 
-/// What is kept count of while a generation runs.
+/// The running figures of a generation.
 #[derive(Debug)]
 pub(super) struct Accounting {
     ask: Arc<Ask>,
-    /// The provider's own figures, the latest.
+    /// Latest usage figures of the provider.
     pub(super) usage: Option<Usage>,
-    /// Bytes of output seen.
+    /// Bytes of output received.
     pub(super) output_bytes: u64,
-    /// Tool calls begun and not complete.
+    /// Tool calls that have begun and are not complete: (choice, index).
     open_calls: SmallVec<[(u16, u16); 4]>,
-    /// How choice 0 finished.
+    /// Finish event of choice 0.
     finish: Option<Finish>,
-    /// Of all lanes together.
+    /// Counters shared by all lanes of the generation.
     counts: Arc<Counts>,
-    /// The step of the trail that it counts for.
+    /// The step of the route trace that attempts count for.
     pub(super) step: usize,
-    /// The target asked last.
+    /// The target that was asked last.
     pub(super) target: Option<Target>,
-    /// When the first content came.
+    /// Time of the first content.
     pub(super) first_content: Option<Instant>,
 }
 
-/// What is counted of all that is asked for one generation, two targets at a time included.
+/// Counters of all requests of one generation, including those of a second target asked in
+/// parallel.
 #[derive(Debug, Default)]
 struct Counts {
     attempts: AtomicU32,
@@ -66,29 +67,31 @@ impl Accounting {
         }
     }
 
-    /// That of a target which may be asked beside another one.
+    /// Returns separate figures for a target that may be asked in parallel with another. The
+    /// counters are shared.
     pub(super) fn fork(&self) -> Self {
         Self::counting(&self.ask, self.counts.clone())
     }
 
-    /// Goes on with what became of a target.
+    /// Continues with the figures of a target that has finished.
     pub(super) fn adopt(&mut self, fork: Self) {
+        // A lane that was never sent must not hide the target asked before it.
         let asked_before = self.target.take();
         *self = fork;
         self.target = self.target.take().or(asked_before);
     }
 
-    /// Requests that went upstream.
+    /// Returns the number of requests sent upstream.
     pub(super) fn attempts(&self) -> u32 {
         self.counts.attempts.load(Ordering::Relaxed)
     }
 
-    /// One answer more is recorded; how many there are with it.
-    pub(super) fn recorded(&self) -> u32 {
+    /// Counts one more recorded answer and returns its number, from 1.
+    pub(super) fn next_recording_number(&self) -> u32 {
         self.counts.recorded.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Another attempt begins: what the one before has said does not count.
+    /// Begins another attempt: the figures of the previous one no longer count.
     pub(super) fn begin_attempt(&mut self, target: &Target) {
         self.counts.attempts.fetch_add(1, Ordering::Relaxed);
         self.target = Some(target.clone());
@@ -98,7 +101,7 @@ impl Accounting {
         self.finish = None;
     }
 
-    /// Takes in what is about to be journaled.
+    /// Counts entries that are about to be journaled.
     pub(super) fn count(&mut self, entries: &[Entry]) {
         entries
             .iter()
@@ -118,8 +121,8 @@ impl Accounting {
         }
     }
 
-    /// What was used: the provider's figures where it gave them, else estimates; nothing where
-    /// nobody was asked.
+    /// Returns the usage: the figures of the provider where it gave them, otherwise estimates.
+    /// Returns `None` when no target was asked.
     pub(super) fn used(&self, complete: bool) -> Option<Usage> {
         if self.attempts() == 0 {
             return None;
@@ -130,8 +133,8 @@ impl Accounting {
             used.input = Some(self.ask.input_estimate);
             used.estimated = true;
         }
-        // A provider's figure before the end is that of the moment it was sent: what has come since
-        // counts.
+        // A figure sent before the end counts only the output up to that moment: use the bytes
+        // received if they are more.
         if used.output.is_none() || !complete && used.output < Some(streamed) {
             used.output = Some(streamed);
             used.estimated = true;
@@ -147,13 +150,13 @@ impl Accounting {
         Some(used)
     }
 
-    /// What it has cost until now; `None` where its target has no price.
+    /// Returns the cost so far; `None` when the target has no price.
     pub(super) fn cost(&self) -> Option<Money> {
         self.used(false).and_then(|used| used.cost)
     }
 
-    /// What the limits are told of it. What a provider bills for an attempt that failed before it
-    /// gave anything is not known: nothing.
+    /// Returns the charge for the limits. An attempt that failed without output costs no tokens:
+    /// the provider's bill for it is unknown.
     pub(super) fn charge(&self, ending: &Ending, used: Option<Usage>) -> Charge {
         match used {
             _ if self.attempts() == 0 => Charge::Nothing,
@@ -162,17 +165,19 @@ impl Accounting {
         }
     }
 
-    /// It failed before it gave anything.
+    /// Returns true when the generation failed without any output or usage.
     fn failed_empty(&self, ending: &Ending) -> bool {
         matches!(ending, Ending::Failed(..)) && self.usage.is_none() && self.output_bytes == 0
     }
 
-    /// The last entry of the journal.
+    /// Returns the last entry of the journal and its end event.
     pub(super) fn close(&self, ending: &Ending) -> (Entry, End) {
         let mut used = self.used(matches!(ending, Ending::Complete));
+        // As in `charge`: nothing was delivered.
         if let Some(used) = used.as_mut().filter(|_| self.failed_empty(ending)) {
             used.cost = used.cost.map(|_| Money::ZERO);
         }
+        // Readers get a proper end of the tool calls that the upstream left open.
         let mut events: Events = self
             .open_calls
             .iter()
@@ -214,6 +219,8 @@ impl Accounting {
             Ending::Cancelled(Cause::Client | Cause::Disconnect, _) => {
                 (Reason::Cancelled, None, None)
             }
+            // The client did not ask for a shutdown: its stream ends with an error, so that it can
+            // retry.
             Ending::Cancelled(Cause::Shutdown, _) => {
                 (fail(events, shutting_down(), false), None, None)
             }
@@ -224,7 +231,7 @@ impl Accounting {
         }
     }
 
-    /// Completed, but by the provider's own word in failure.
+    /// Returns a fault when the answer is complete but its finish reason is an error.
     pub(super) fn failed_finish(&self) -> Option<Fault> {
         let finish = self
             .finish
@@ -246,6 +253,6 @@ fn fail(events: &mut Events, fault: Fault, passed_on: bool) -> Reason {
 fn shutting_down() -> Fault {
     Fault::new(
         Code::ShuttingDown,
-        "this instance was stopped before the answer was complete: ask again",
+        "this instance was stopped before the answer was complete: send the request again",
     )
 }

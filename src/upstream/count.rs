@@ -1,13 +1,13 @@
-//! Asks targets how many tokens a prompt has.
+//! Asks targets for the number of tokens in a prompt.
 
 use bytes::BytesMut;
 use tokio::time::timeout_at;
 
 use super::answer::collect;
-use super::attempt::{Place, signed};
+use super::attempt::{UpstreamAddress, sign_draft};
 use super::client::Clients;
-use super::clock::Running;
-use super::sent::unreachable_fault;
+use super::clock::RunningClocks;
+use super::sent::send_fault;
 use super::transport::Body;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
@@ -15,18 +15,19 @@ use crate::model::target::{Target, Via};
 use crate::route::Plan;
 use crate::wire::{self, Draft, Wire};
 
-/// An answer that is read, at the most: it is one number.
-const ANSWER_BYTES: usize = 64 * 1024;
+/// Maximum size of the answer, bytes: it is one number.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// The count of the first target of the plan that gives one; `None` where one comes first that has
-/// no way to count.
+/// Returns the count of the first target that answers. Returns `None` when the first target that
+/// does not fail has no way to count.
 ///
 /// # Errors
-/// The last target's failure; of one that says the request itself is wrong no other is asked.
+/// Returns the fault of the last target. A fault that blames the request itself is returned at
+/// once, and no further target is asked.
 pub async fn count(ask: &Ask, plan: &Plan, clients: &Clients) -> Result<Option<u64>, Fault> {
     let mut failure = None;
     for target in plan.targets() {
-        match by_target(ask, target, clients).await {
+        match count_by_target(ask, target, clients).await {
             Ok(counted) => return Ok(counted),
             Err(fault) if fault.ends_route() => return Err(fault),
             Err(fault) => failure = Some(fault),
@@ -35,7 +36,11 @@ pub async fn count(ask: &Ask, plan: &Plan, clients: &Clients) -> Result<Option<u
     Err(failure.unwrap_or_else(|| Fault::new(Code::InternalError, "the route has no target")))
 }
 
-async fn by_target(ask: &Ask, target: &Target, clients: &Clients) -> Result<Option<u64>, Fault> {
+async fn count_by_target(
+    ask: &Ask,
+    target: &Target,
+    clients: &Clients,
+) -> Result<Option<u64>, Fault> {
     let Via::Http {
         wire,
         base_url,
@@ -44,33 +49,33 @@ async fn by_target(ask: &Ask, target: &Target, clients: &Clients) -> Result<Opti
     else {
         return Ok(None);
     };
-    let wire = wire::of(*wire);
-    let Some(draft) = wire.count(ask, target) else {
+    let wire = wire::for_id(*wire);
+    let Some(draft) = wire.draft_count(ask, target) else {
         return Ok(None);
     };
-    let place = Place {
+    let address = UpstreamAddress {
         base_url,
         query: query.as_deref(),
     };
-    ask_once(wire, draft?, target, place, clients).await
+    send_once(wire, draft?, target, address, clients).await
 }
 
-async fn ask_once(
+async fn send_once(
     wire: &dyn Wire,
     draft: Draft,
     target: &Target,
-    place: Place<'_>,
+    address: UpstreamAddress<'_>,
     clients: &Clients,
 ) -> Result<Option<u64>, Fault> {
-    let running = Running::start(target.provider.clocks);
-    let signed = signed(clients, target, place, draft, &running).await?;
-    let (at, clock) = running.next();
+    let running = RunningClocks::start(target.provider.clocks);
+    let signed = sign_draft(clients, target, address, draft, &running).await?;
+    let (at, clock) = running.next_expiry();
     let response = timeout_at(at, signed.client.execute(signed.request))
         .await
-        .map_err(|_| clock.ran_out(&running.clocks))?;
-    let response = response.map_err(|error| unreachable_fault(&error, &running))?;
+        .map_err(|_| clock.timeout_fault(&running.clocks))?;
+    let response = response.map_err(|error| send_fault(&error, &running))?;
     let (status, headers) = (response.status(), response.headers().clone());
-    // Compatible servers often have no such path.
+    // Many compatible servers do not implement this path.
     if matches!(status.as_u16(), 404 | 405 | 501) {
         return Ok(None);
     }
@@ -78,12 +83,12 @@ async fn ask_once(
         Body::Http(http::Response::from(response).into_body()),
         BytesMut::new(),
     );
-    let read = timeout_at(at, collect(&mut body, &mut answer, ANSWER_BYTES))
+    let read = timeout_at(at, collect(&mut body, &mut answer, MAX_ANSWER_BYTES))
         .await
-        .map_err(|_| clock.ran_out(&running.clocks));
+        .map_err(|_| clock.timeout_fault(&running.clocks));
     if !status.is_success() {
-        signed.shown.learn(status, &headers);
-        // A refusal whose body breaks off is a refusal all the same.
+        signed.credential.record_response(status, &headers);
+        // The status and headers are enough when the error body is cut off.
         return Err(wire.refusal(
             status,
             &headers,
@@ -95,11 +100,11 @@ async fn ask_once(
         ));
     }
     read??;
-    let counted = wire.counted(&answer);
+    let counted = wire.read_token_count(&answer);
     counted.map(Some).ok_or_else(|| {
         Fault::new(
             Code::UpstreamError,
-            "the upstream's answer holds no count of tokens",
+            "the upstream's answer contains no token count",
         )
     })
 }

@@ -1,9 +1,10 @@
-//! The credentials of accounts at run time: those that are configured, and those that are asked for
-//! and renewed.
+//! Credentials of providers at run time: configured ones, and those that are fetched and renewed.
 //!
-//! Invariants: an account's secret is fetched once for all workers, and renewed while the one
-//! before is still good; a fetch takes bounded time and memory; secrets are in no log, no error and
-//! no `Debug`; the environment is read through [`Environment`] alone.
+//! Invariants:
+//! - A secret is fetched once for all workers, and renewed while the previous one is still valid.
+//! - A fetch takes bounded time and memory.
+//! - No log, error or `Debug` output contains a secret.
+//! - The environment is read only through [`Environment`].
 
 mod aws;
 mod cache;
@@ -24,227 +25,239 @@ use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret as _;
 
-use self::cache::{Cache, Fetched, Held};
+use self::cache::{Cache, CachedSecret, FetchedSecret};
 pub(super) use self::local::Environment;
 use self::problem::Problem;
-use self::web::{Direct, Web};
+use self::web::{DirectClient, HttpClients};
 use crate::model::fault::{Code, Fault, Side};
 use crate::model::target::{Auth, Aws, AwsKeys, Credential, Entra, Google, Provider};
 
-/// The longest that a fetch may take, everything that it asks included.
-const FETCH: Duration = Duration::from_secs(10);
+/// Maximum duration of a fetch, including all its requests.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is shown to a provider.
+/// A secret that authenticates requests.
 #[derive(Debug)]
 pub(super) enum Secret {
-    /// Nothing.
+    /// No secret.
     None,
-    /// A header.
+    /// A header with a key.
     Header(HeaderName, HeaderValue),
-    /// A token.
+    /// A bearer token.
     Token {
-        /// The header `Authorization`.
+        /// Value of the `Authorization` header.
         authorization: HeaderValue,
-        /// The Google project that pays for the request, where the account does not say it by
-        /// itself.
+        /// The Google project to bill; `None` when the service account implies it.
         project: Option<HeaderValue>,
     },
-    /// Keys of AWS, which requests are signed with.
+    /// AWS keys that sign requests.
     Keys {
         /// The keys.
         keys: Keys,
-        /// The region that is signed for.
+        /// The region in the signature scope.
         region: String,
     },
 }
 
-/// The credentials of one account.
+/// The credentials of one provider.
 #[derive(Debug)]
 pub(super) struct Credentials {
     provider: ByteString,
     source: Source,
     environment: Environment,
     cache: Arc<Cache>,
-    direct: Direct,
+    direct: DirectClient,
 }
 
-/// Where secrets come from.
+/// The source of a secret.
 #[derive(Debug)]
 enum Source {
-    /// It is configured.
-    Given(Arc<Secret>),
-    /// It is asked for.
-    Asked(Arc<Asked>),
+    /// The configuration contains it.
+    Configured(Arc<Secret>),
+    /// It is fetched from an issuer.
+    Fetched(Arc<Issuer>),
 }
 
-/// Who is asked for a secret.
+/// The issuer of a fetched secret.
 #[derive(Debug)]
-enum Asked {
+enum Issuer {
     Aws(Aws),
     Google(Google),
     Entra(Entra),
 }
 
-/// A secret in use by a request.
+/// The credential used by one request.
 #[derive(Debug)]
-pub(super) enum Shown {
-    /// One that is configured.
-    Given(Arc<Secret>),
-    /// One that was asked for, and the cache that holds it.
-    Asked(Arc<Cache>, Arc<Held>),
+pub(super) enum RequestCredential {
+    /// A configured secret.
+    Configured(Arc<Secret>),
+    /// A fetched secret, and the cache that holds it.
+    Fetched(Arc<Cache>, Arc<CachedSecret>),
 }
 
 impl Credentials {
-    /// Those of an account.
+    /// Creates the credentials of a provider. Nothing is fetched yet.
     ///
     /// # Errors
-    /// When what is configured cannot be sent: says why.
+    /// Returns the reason when the configured key cannot be sent in a header.
     pub(super) fn new(provider: &Provider, environment: Environment) -> Result<Self, String> {
-        let given = |secret| Source::Given(Arc::new(secret));
-        let asked = |asked| Source::Asked(Arc::new(asked));
+        let configured = |secret| Source::Configured(Arc::new(secret));
+        let issuer = |issuer| Source::Fetched(Arc::new(issuer));
         let source = match &provider.credential {
-            Credential::None => given(Secret::None),
-            Credential::Key { key, auth } => given(header_of(key.expose_secret(), *auth)?),
+            Credential::None => configured(Secret::None),
+            Credential::Key { key, auth } => configured(header_secret(key.expose_secret(), *auth)?),
             Credential::Aws(Aws {
                 keys: Some(keys),
                 region,
                 ..
-            }) => given(Secret::Keys {
-                keys: configured(keys),
+            }) => configured(Secret::Keys {
+                keys: configured_keys(keys),
                 region: region.clone(),
             }),
-            Credential::Aws(aws) => asked(Asked::Aws(aws.clone())),
-            Credential::Google(google) => asked(Asked::Google(google.clone())),
-            Credential::Entra(entra) => asked(Asked::Entra(entra.clone())),
+            Credential::Aws(aws) => issuer(Issuer::Aws(aws.clone())),
+            Credential::Google(google) => issuer(Issuer::Google(google.clone())),
+            Credential::Entra(entra) => issuer(Issuer::Entra(entra.clone())),
         };
         Ok(Self {
             provider: provider.name.clone(),
             source,
             environment,
             cache: Arc::default(),
-            direct: Direct::default(),
+            direct: DirectClient::default(),
         })
     }
 
-    /// A good secret; it is fetched through `client` if it must be.
+    /// Returns a valid credential, fetching it through `client` if necessary.
     ///
     /// # Errors
-    /// When there is none: says what its operator has to do.
-    pub(super) async fn shown(self: &Arc<Self>, client: &reqwest::Client) -> Result<Shown, Fault> {
-        let asked = match &self.source {
-            Source::Given(secret) => return Ok(Shown::Given(secret.clone())),
-            Source::Asked(asked) => asked,
+    /// Returns a fault that says what the operator has to do.
+    pub(super) async fn obtain(
+        self: &Arc<Self>,
+        client: &reqwest::Client,
+    ) -> Result<RequestCredential, Fault> {
+        let issuer = match &self.source {
+            Source::Configured(secret) => return Ok(RequestCredential::Configured(secret.clone())),
+            Source::Fetched(issuer) => issuer,
         };
-        let fetch = || self.clone().fetch(asked.clone(), client.clone());
-        let held = self
+        let fetch = || self.clone().fetch(issuer.clone(), client.clone());
+        let cached = self
             .cache
-            .take(fetch)
+            .get(fetch)
             .await
             .map_err(|problem| self.fault(&problem))?;
-        Ok(Shown::Asked(self.cache.clone(), held))
+        Ok(RequestCredential::Fetched(self.cache.clone(), cached))
     }
 
     async fn fetch(
         self: Arc<Self>,
-        asked: Arc<Asked>,
+        issuer: Arc<Issuer>,
         client: reqwest::Client,
-    ) -> Result<Fetched, Problem> {
-        let web = Web {
+    ) -> Result<FetchedSecret, Problem> {
+        let clients = HttpClients {
             provider: client,
             direct: &self.direct,
         };
-        let asking = async {
-            match &*asked {
-                Asked::Aws(aws) => aws::fetch(aws, &self.environment, &web).await,
-                Asked::Google(google) => google::fetch(google, &self.environment, &web).await,
-                Asked::Entra(entra) => entra::fetch(entra, &web).await,
+        let fetching = async {
+            match &*issuer {
+                Issuer::Aws(aws) => aws::fetch(aws, &self.environment, &clients).await,
+                Issuer::Google(google) => google::fetch(google, &self.environment, &clients).await,
+                Issuer::Entra(entra) => entra::fetch(entra, &clients).await,
             }
         };
-        let slow = |_| {
+        let timed_out = |_| {
             Problem::new(format!(
-                "it did not come within {FETCH:?}: check the way to where it is asked for"
+                "it was not received within {FETCH_TIMEOUT:?}: check the network path to its issuer"
             ))
         };
-        let outcome = tokio::time::timeout(FETCH, asking)
+        let outcome = tokio::time::timeout(FETCH_TIMEOUT, fetching)
             .await
-            .map_err(slow)
+            .map_err(timed_out)
             .flatten();
         if let Err(problem) = &outcome {
-            let (provider, reason, detail) =
-                (&*self.provider, &*problem.what, problem.detail.as_deref());
+            let (provider, reason, detail) = (
+                &*self.provider,
+                &*problem.message,
+                problem.detail.as_deref(),
+            );
             tracing::error!(
                 provider,
                 reason,
                 detail,
-                "the provider's credential cannot be had"
+                "cannot obtain the credential of a provider"
             );
         }
         outcome
     }
 
-    /// What a client is told: the operator has more in the log.
+    /// Builds the fault for the client. The log contains more detail for the operator.
     fn fault(&self, problem: &Problem) -> Fault {
         let message = format!(
-            "there is no credential for provider `{}`: {}",
-            self.provider, problem.what
+            "no credential for provider `{}`: {}",
+            self.provider, problem.message
         );
         Fault {
+            // The configuration or the network on our side is at fault, not the model API.
             side: Side::Ours,
             ..Fault::new(Code::UpstreamAuth, message)
         }
     }
 }
 
-impl Shown {
-    /// The secret.
+impl RequestCredential {
+    /// Returns the secret.
     pub(super) fn secret(&self) -> &Secret {
         match self {
-            Self::Given(secret) => secret,
-            Self::Asked(_, held) => &held.secret,
+            Self::Configured(secret) => secret,
+            Self::Fetched(_, cached) => &cached.secret,
         }
     }
 
-    /// Learns from a provider's answer: a secret that it does not take is not shown again.
-    pub(super) fn learn(&self, status: StatusCode, headers: &HeaderMap) {
-        if let Self::Asked(cache, held) = self
-            && refuses(status, headers)
+    /// Evaluates the response of the provider: a secret that the provider rejects is not used
+    /// again.
+    pub(super) fn record_response(&self, status: StatusCode, headers: &HeaderMap) {
+        if let Self::Fetched(cache, cached) = self
+            && rejects_secret(status, headers)
         {
-            cache.refused(held);
+            // The next request fetches another one.
+            cache.invalidate(cached);
         }
     }
 }
 
-/// Whether an answer says that the secret itself is bad. AWS says it with the status that it has
-/// for missing rights too.
-fn refuses(status: StatusCode, headers: &HeaderMap) -> bool {
-    const BAD_KEYS: [&str; 4] = [
+/// Returns true when a response says that the secret itself is bad. AWS uses 403 for this as well
+/// as for missing permissions, so the error type decides.
+fn rejects_secret(status: StatusCode, headers: &HeaderMap) -> bool {
+    const REJECTED_KEYS: [&str; 4] = [
         "ExpiredToken",
         "InvalidClientTokenId",
         "InvalidSignature",
         "UnrecognizedClient",
     ];
-    let kind = || {
+    let error_type = || {
         headers
             .get("x-amzn-errortype")
-            .and_then(|kind| kind.to_str().ok())
+            .and_then(|error_type| error_type.to_str().ok())
             .unwrap_or_default()
     };
     status == StatusCode::UNAUTHORIZED
-        || status == StatusCode::FORBIDDEN && BAD_KEYS.iter().any(|bad| kind().starts_with(bad))
+        // The header contains more than the type, separated by a colon.
+        || status == StatusCode::FORBIDDEN
+            && REJECTED_KEYS.iter().any(|bad| error_type().starts_with(bad))
 }
 
-fn header_of(key: &str, auth: Auth) -> Result<Secret, String> {
+fn header_secret(key: &str, auth: Auth) -> Result<Secret, String> {
     let (name, text) = match auth {
         Auth::Bearer => (header::AUTHORIZATION, format!("Bearer {key}")),
         Auth::Header(name) => (HeaderName::from_static(name), key.to_owned()),
     };
-    let mut value = HeaderValue::try_from(text)
-        .map_err(|_| "its key has characters that no header can carry".to_owned())?;
+    let mut value = HeaderValue::try_from(text).map_err(|_| {
+        "its `api_key` contains characters that are not allowed in a header".to_owned()
+    })?;
+    // Keeps the key out of `Debug` output.
     value.set_sensitive(true);
     Ok(Secret::Header(name, value))
 }
 
-fn configured(keys: &AwsKeys) -> Keys {
+fn configured_keys(keys: &AwsKeys) -> Keys {
     let token = keys
         .session_token
         .as_ref()

@@ -1,9 +1,11 @@
-//! After a cancel: where the account says `on_cancel = "finish"`, the upstream is read on for its
-//! true usage.
+//! Reads cancelled upstream answers to their end for the true usage, for providers whose
+//! `on_cancel` is `finish`.
 //!
-//! Invariants: readers, journal and pass are not waited with; bounded in time ([`LONGEST`], and by
-//! the account's own clocks) and in number ([`MOST`]), past which an upstream is closed at once as
-//! everywhere else; nothing that is read is journaled, and no other target is asked.
+//! Invariants:
+//! - Readers, journal and pass do not wait for it.
+//! - It is bounded in time ([`MAX_DURATION`] and the clocks of the provider) and in number
+//!   ([`MAX_ANSWERS`]); beyond that, an upstream is closed at once, as without this option.
+//! - Nothing that is read is journaled, and no other target is asked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,123 +17,134 @@ use tokio_util::sync::CancellationToken;
 use super::Ending;
 use super::answer::Received;
 use super::closing::Accounting;
-use super::live::Live;
-use super::sent::Sent;
-use super::whole::Whole;
+use super::live::LiveAnswer;
+use super::sent::SentRequest;
+use super::whole::WholeAnswer;
 use crate::hub::{Cause, Stream, UpstreamState};
 use crate::model::usage::Usage;
 
-/// How long an upstream is read on: most answers are complete by then.
-const LONGEST: Duration = Duration::from_secs(120);
-/// How many are, at a time, in this process: each holds a connection that nobody waits for.
-const MOST: usize = 256;
+/// Maximum time for which an answer is read on; most answers are complete by then.
+const MAX_DURATION: Duration = Duration::from_secs(120);
+/// Maximum number of answers read on at a time in this process: each holds a connection that no
+/// client waits for.
+const MAX_ANSWERS: usize = 256;
 
-/// The places of upstreams that are read on.
+/// Slots for answers that are read on.
 #[derive(Debug)]
 pub struct Finishing {
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     stopped: CancellationToken,
 }
 
 impl Default for Finishing {
     fn default() -> Self {
         Self {
-            places: Arc::new(Semaphore::new(MOST)),
+            slots: Arc::new(Semaphore::new(MAX_ANSWERS)),
             stopped: CancellationToken::new(),
         }
     }
 }
 
 impl Finishing {
-    /// Closes them all, as this instance is about to stop.
+    /// Closes all of them, because this instance is about to stop.
     pub fn stop(&self) {
         self.stopped.cancel();
     }
 
-    /// What is to be read on after this ending, if there is a place for it; else the upstream is
-    /// closed now.
-    pub(super) fn admit(&self, ending: &mut Ending, stream: &Arc<Stream>) -> Option<Rest> {
+    /// Returns the answer to read on after this ending. Returns `None` when there is none or no
+    /// slot is free; the upstream is then closed at once.
+    pub(super) fn admit(
+        &self,
+        ending: &mut Ending,
+        stream: &Arc<Stream>,
+    ) -> Option<UnfinishedRead> {
         let Ending::Cancelled(cause, rest) = ending else {
             return None;
         };
-        let what = rest
+        let unfinished = rest
             .take()
+            // A process that stops does not wait for usage figures.
             .filter(|_| *cause != Cause::Shutdown && !self.stopped.is_cancelled())?;
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        // Never wait for a slot: the end of the stream is due now.
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             tracing::warn!(
                 stream = stream.id().as_str(),
-                most = MOST,
-                "not read to its end after the cancel: too many are"
+                most = MAX_ANSWERS,
+                "the cancelled answer is not read to its end: too many are being read already; \
+                 its usage is estimated"
             );
             return None;
         };
         stream.set_upstream(UpstreamState::Finishing);
-        Some(Rest {
-            what,
+        Some(UnfinishedRead {
+            unfinished,
             stream: stream.clone(),
             stopped: self.stopped.clone(),
-            _place: place,
+            _slot: slot,
         })
     }
 }
 
-/// How far an upstream had answered when it was cancelled.
+/// The state of an upstream answer when it was cancelled.
 pub(super) enum Unfinished {
-    /// No head has come.
-    Sent(Box<Sent>),
-    /// It streams.
-    Stream(Box<Live>),
-    /// It comes as one body.
-    Whole(Box<Whole>),
+    /// The response head has not arrived.
+    Sent(Box<SentRequest>),
+    /// The answer is a stream.
+    Stream(Box<LiveAnswer>),
+    /// The answer is one body.
+    Whole(Box<WholeAnswer>),
 }
 
-/// What is left to read of a cancelled answer.
-pub(super) struct Rest {
-    what: Unfinished,
+/// The remaining part of a cancelled answer.
+pub(super) struct UnfinishedRead {
+    unfinished: Unfinished,
     stream: Arc<Stream>,
     stopped: CancellationToken,
-    _place: OwnedSemaphorePermit,
+    _slot: OwnedSemaphorePermit,
 }
 
-impl Rest {
-    /// Reads to the end, as far as it comes in time; what was used then stands in the stream's
-    /// status.
+impl UnfinishedRead {
+    /// Reads to the end, within the time limit. Then writes the usage to the status of the stream
+    /// and returns it.
     pub(super) async fn finish(self, accounting: &mut Accounting) -> Option<Usage> {
         let Self {
-            what,
+            unfinished,
             stream,
             stopped,
-            _place,
+            _slot,
         } = self;
-        let closing = Closing(&stream);
+        let guard = CloseGuard(&stream);
         let complete = tokio::select! {
+            // A stop wins over an answer that completes at the same time: the process does not
+            // wait.
             biased;
             () = stopped.cancelled() => false,
-            read = timeout(LONGEST, what.read(accounting)) => read.unwrap_or(false),
+            read = timeout(MAX_DURATION, unfinished.read(accounting)) => read.unwrap_or(false),
         };
         let used = accounting.used(complete);
-        closing.0.settle(used);
+        guard.0.set_final_usage(used);
         used
     }
 }
 
-/// The upstream's side is over, however that came.
-struct Closing<'a>(&'a Stream);
+/// Marks the upstream as closed when dropped, on every path.
+struct CloseGuard<'a>(&'a Stream);
 
-impl Drop for Closing<'_> {
+impl Drop for CloseGuard<'_> {
     fn drop(&mut self) {
         self.0.set_upstream(UpstreamState::Closed);
     }
 }
 
 impl Unfinished {
-    /// True once it is complete.
+    /// Reads the answer and returns true when it is complete.
     async fn read(self, accounting: &mut Accounting) -> bool {
         match self {
             Self::Sent(mut sent) => match sent.head().await {
                 Ok(answer) => match answer.receive(accounting) {
                     Received::Stream(live) => read_stream(live, accounting).await,
                     Received::Whole(whole) => read_whole(whole, accounting).await,
+                    // An error response reports no usage.
                     Received::Refused(_) => false,
                 },
                 Err(_) => false,
@@ -142,15 +155,16 @@ impl Unfinished {
     }
 }
 
-async fn read_stream(mut live: Box<Live>, accounting: &mut Accounting) -> bool {
+async fn read_stream(mut live: Box<LiveAnswer>, accounting: &mut Accounting) -> bool {
     while !live.done {
-        let taken = match timeout_at(live.running.next().0, live.body.chunk()).await {
-            Ok(Some(Ok(chunk))) => live.take(&chunk, accounting),
+        let received = match timeout_at(live.running.next_expiry().0, live.body.chunk()).await {
+            Ok(Some(Ok(chunk))) => live.receive(&chunk, accounting),
             Ok(None) => live.end(accounting),
             Ok(Some(Err(_))) | Err(_) => return false,
         };
+        // Only the usage is of interest; the journal has ended.
         live.entries.clear();
-        if taken.is_err() {
+        if received.is_err() {
             return false;
         }
     }
@@ -158,6 +172,6 @@ async fn read_stream(mut live: Box<Live>, accounting: &mut Accounting) -> bool {
     true
 }
 
-async fn read_whole(mut whole: Box<Whole>, accounting: &mut Accounting) -> bool {
+async fn read_whole(mut whole: Box<WholeAnswer>, accounting: &mut Accounting) -> bool {
     whole.read().await.is_ok() && whole.decode(accounting).is_ok()
 }

@@ -1,5 +1,4 @@
-//! One target of a plan: asked, asked again as often as it may be, until it has answered or is
-//! given up.
+//! Asks one target of a plan, with retries, until it has answered or is given up.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,71 +11,71 @@ use tokio::time::Instant;
 use super::Ending;
 use super::attempt::PreparedRequest;
 use super::closing::Accounting;
-use super::live::Live;
+use super::live::LiveAnswer;
 use super::open::{Opening, unless_cancelled};
 use crate::hub::UpstreamState;
 use crate::limits;
 use crate::model::fault::{Code, Fault, Side};
-use crate::model::route_trace::{TargetOutcome, Why};
+use crate::model::route_trace::{SkipReason, TargetOutcome};
 use crate::model::target::{Target, Via};
-use crate::route::{Candidate, Permit, wait_before};
+use crate::route::{Candidate, Permit, retry_wait};
 use crate::wire;
 
-/// A target that wants more time than this is not waited for: the next one is asked.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Maximum wait before a retry of the same target; if it asks for more, the next target is asked.
+const MAX_RETRY_WAIT: Duration = Duration::from_secs(2);
 
-/// An answer that has begun.
+/// An answer that has started.
 pub(super) struct Opened {
-    pub(super) live: Box<Live>,
-    /// Its place at the target: kept until it has ended.
+    pub(super) live: Box<LiveAnswer>,
+    /// Permit of the target; held until the answer has ended.
     pub(super) permit: Permit,
 }
 
-/// A target being asked. Dropped, its request is dropped with it.
-pub(super) struct Lane<'a> {
-    /// Its step in the trail.
+/// A target being asked. Dropping it drops the request.
+pub(super) struct TargetLane<'a> {
+    /// Number of its step in the route trace.
     pub(super) step: usize,
     pub(super) began: Instant,
     pub(super) candidate: Arc<Candidate>,
-    /// What it draws on of its provider's limits.
-    pub(super) share: limits::Lane,
-    pub(super) run: Pin<Box<dyn Future<Output = Finished> + Send + 'a>>,
+    /// Reservation in the limits of its provider.
+    pub(super) share: limits::ProviderPass,
+    pub(super) run: Pin<Box<dyn Future<Output = FinishedLane> + Send + 'a>>,
 }
 
-/// How a lane came to its end.
-pub(super) struct Finished {
+/// The result of a lane.
+pub(super) struct FinishedLane {
     pub(super) accounting: Accounting,
-    pub(super) result: Result<Opened, Setback>,
+    pub(super) result: Result<Opened, NoAnswer>,
 }
 
-/// Why a target has given no answer.
-pub(super) enum Setback {
-    /// It has failed.
+/// The reason why a target gave no answer.
+pub(super) enum NoAnswer {
+    /// The request failed.
     Failed(Box<Fault>),
-    /// The request cannot be said in its words.
+    /// The wire of the target cannot express the request.
     Unfit(Box<Fault>),
-    /// Nobody wants an answer any more.
+    /// The stream was cancelled.
     Cancelled(Ending),
 }
 
-impl<'a> Lane<'a> {
-    /// Begins to ask a target; nothing happens before it is polled.
+impl<'a> TargetLane<'a> {
+    /// Creates the lane of a target. Nothing happens before it is polled.
     pub(super) fn new(
-        open: &'a Opening<'a>,
+        opening: &'a Opening<'a>,
         candidate: &Arc<Candidate>,
-        rights: (Permit, limits::Lane),
+        rights: (Permit, limits::ProviderPass),
         hedge: bool,
         mut accounting: Accounting,
     ) -> Self {
         let (permit, share) = rights;
-        let step = open
+        let step = opening
             .stream
-            .step(&candidate.target, hedge, TargetOutcome::Asked);
+            .add_trace_step(&candidate.target, hedge, TargetOutcome::Asked);
         let asked = candidate.clone();
         accounting.step = step;
         let run = Box::pin(async move {
-            let result = open.ask_target(&asked, permit, &mut accounting).await;
-            Finished { accounting, result }
+            let result = opening.ask_target(&asked, permit, &mut accounting).await;
+            FinishedLane { accounting, result }
         });
         Self {
             step,
@@ -89,106 +88,119 @@ impl<'a> Lane<'a> {
 }
 
 impl Opening<'_> {
-    /// One target, asked again as often as the plan, the route's budget and the target itself
-    /// allow.
+    /// Asks one target, with as many retries as the plan, the retry budget of the route and the
+    /// target allow.
     async fn ask_target(
         &self,
         candidate: &Arc<Candidate>,
         mut permit: Permit,
         accounting: &mut Accounting,
-    ) -> Result<Opened, Setback> {
+    ) -> Result<Opened, NoAnswer> {
         let (mut retries, mut learned) = (0, false);
         loop {
-            let prepared = PreparedRequest::of(self.ask, &candidate.target)
-                .map_err(|fault| Setback::Unfit(Box::new(fault)))?;
+            // Drafted again for each attempt: what was learned from a rejection changes the draft.
+            let prepared = PreparedRequest::new(self.ask, &candidate.target)
+                .map_err(|fault| NoAnswer::Unfit(Box::new(fault)))?;
             let began = Instant::now();
             let mut fault = match self.attempt(candidate, prepared, accounting).await {
-                Ok(live) => return Ok(self.opened(live, permit, began)),
+                Ok(live) => return Ok(self.report_opened(live, permit, began)),
                 Err(Ending::Failed(fault, _)) => fault,
-                Err(cancelled) => return Err(Setback::Cancelled(cancelled)),
+                Err(cancelled) => return Err(NoAnswer::Cancelled(cancelled)),
             };
-            permit.failed(&fault);
+            permit.record_failure(&fault);
+            // The other target may still be open.
             if !self.is_hedged() {
                 self.stream.set_upstream(UpstreamState::Closed);
             }
-            self.note(&candidate.target, &fault);
+            self.log_failure(&candidate.target, &fault);
+            // At most once per target. Not counted as a retry and not delayed: the target itself is
+            // healthy.
             if !learned && self.learn(&candidate.target, &fault) {
                 learned = true;
-            } else if let Some(wait) = self.retry_wait(retries, &fault) {
+            } else if let Some(wait) = self.retry_delay(retries, &fault) {
                 let waited = unless_cancelled(&self.stream, tokio::time::sleep(wait)).await;
-                waited.map_err(|cause| Setback::Cancelled(cause.into()))?;
+                waited.map_err(|cause| NoAnswer::Cancelled(cause.into()))?;
                 retries += 1;
             } else {
-                fault.final_here = fault.final_here || retries > 0;
-                return Err(Setback::Failed(fault));
+                // Our retries are used up: tell SDKs not to add their own.
+                fault.no_client_retry = fault.no_client_retry || retries > 0;
+                return Err(NoAnswer::Failed(fault));
             }
-            // Others may have found out meanwhile that it is not to be asked.
+            // Other requests may have opened the breaker meanwhile.
             permit = match candidate.health.admit() {
                 Ok(permit) => permit,
-                Err(_) => return Err(Setback::Failed(fault)),
+                Err(_) => return Err(NoAnswer::Failed(fault)),
             };
         }
     }
 
-    /// True where the request was refused for a wish of ours that can be left out: it is asked
-    /// again without.
+    /// Returns true when the provider rejected an optional parameter that we had added. The request
+    /// is then sent again without it.
     fn learn(&self, target: &Target, fault: &Fault) -> bool {
         let Via::Http { wire, .. } = &target.provider.via else {
             return false;
         };
-        let learned = self.ask.shape != Some(*wire) && wire::of(*wire).learn(fault, target);
+        // A request in the same shape is passed on unchanged: it contains nothing that we added.
+        let learned =
+            self.ask.shape != Some(*wire) && wire::for_id(*wire).learn_from(fault, target);
         if learned {
             let (stream, provider) = (self.stream.id().as_str(), &*target.provider.name);
             tracing::info!(
                 stream,
                 provider,
-                "the provider refuses what we wished for besides: it is asked again without, from now on"
+                "the provider does not support an optional parameter that we added: it is left \
+                 out from now on"
             );
         }
         learned
     }
 
-    /// The wait before the same target is asked again, if it is: not where another one is asked
-    /// already.
-    fn retry_wait(&self, retries: u32, fault: &Fault) -> Option<Duration> {
+    /// Returns the delay before a retry of this target, or `None` if there is no retry. There is
+    /// none while a second target is being asked.
+    fn retry_delay(&self, retries: u32, fault: &Fault) -> Option<Duration> {
         if !fault.retryable || retries >= self.plan.retries || self.is_hedged() {
             return None;
         }
-        let wait = wait_before(retries, fault.retry_after);
-        (wait <= PATIENCE && self.plan.stats.may_retry()).then_some(wait)
+        let wait = retry_wait(retries, fault.retry_after);
+        // `may_retry` takes from the retry budget, so it is checked last.
+        (wait <= MAX_RETRY_WAIT && self.plan.stats.may_retry()).then_some(wait)
     }
 
-    /// An answer has begun: by its first content, or as what was held of it is let go.
-    fn opened(&self, live: Box<Live>, mut permit: Permit, began: Instant) -> Opened {
-        // How long a whole answer takes says nothing of the first token of a streamed one.
+    /// Reports an answer as started: its first content has come, or its held frames are released.
+    fn report_opened(&self, live: Box<LiveAnswer>, mut permit: Permit, began: Instant) -> Opened {
+        // The duration of a complete answer is no measure for the time to the first token of a
+        // streamed one.
         let streamed = !(live.done && live.route.raw && !self.ask.stream);
         let took = Some(began.elapsed()).filter(|_| live.decided && streamed);
-        permit.answered(took);
+        permit.record_answer(took);
         if let Some(took) = took {
             self.plan.observe(took);
         }
         Opened { live, permit }
     }
 
-    /// Two targets are asked at this moment.
+    /// Returns true while two targets are being asked.
     fn is_hedged(&self) -> bool {
         self.lanes.load(Ordering::Relaxed) > 1
     }
 
-    /// The operator's word of a failed attempt. An upstream's own words may repeat the prompt: they
-    /// are left out.
-    fn note(&self, target: &Target, fault: &Fault) {
+    /// Logs a failed attempt. The error text of an upstream is left out because it may repeat the
+    /// prompt.
+    fn log_failure(&self, target: &Target, fault: &Fault) {
         let (stream, provider, model) = (
             self.stream.id().as_str(),
             &*target.provider.name,
             &*target.model,
         );
+        // An error, because only the operator can fix it. A fault on our side was logged when the
+        // credential could not be fetched.
         if fault.code == Code::UpstreamAuth && fault.side == Side::Upstream {
             tracing::error!(
                 stream,
                 provider,
                 model,
-                "the provider refuses our credential: check its api_key, or whose rights it has"
+                "the provider rejects our credential: check its `api_key` and the permissions of \
+                 the key"
             );
             return;
         }
@@ -204,27 +216,27 @@ impl Opening<'_> {
             code,
             status,
             upstream_request_id = request,
-            message = loggable(fault),
+            message = loggable_message(fault),
             "attempt failed"
         );
     }
 }
 
-/// What a log may say of a fault: our own words.
-fn loggable(fault: &Fault) -> &str {
-    if fault.quotes {
-        "the upstream said why, to the client alone"
+/// Returns the part of a fault that may be logged: our own text, never the upstream's.
+fn loggable_message(fault: &Fault) -> &str {
+    if fault.quotes_upstream {
+        "the upstream's error text is sent to the client only"
     } else {
         &fault.message
     }
 }
 
-impl Setback {
-    /// What it is called in the trail.
+impl NoAnswer {
+    /// Returns its outcome in the route trace.
     pub(super) fn outcome(&self) -> TargetOutcome {
         match self {
             Self::Failed(fault) => TargetOutcome::Failed(fault.code.as_str()),
-            Self::Unfit(_) => TargetOutcome::Skipped(Why::Unfit),
+            Self::Unfit(_) => TargetOutcome::Skipped(SkipReason::Unfit),
             Self::Cancelled(_) => TargetOutcome::Cancelled,
         }
     }
@@ -238,17 +250,17 @@ mod tests {
     use crate::wire::refusal;
 
     #[test]
-    fn what_an_upstream_said_is_in_no_log() {
+    fn upstream_error_text_is_never_logged() {
         for status in [400, 429, 500, 503] {
             let status = StatusCode::from_u16(status).unwrap();
-            let said = Some("cannot read 'PROMPT'".to_owned());
-            let fault = refusal::fault(status, &HeaderMap::new(), said, None, None, None);
+            let text = Some("cannot read 'PROMPT'".to_owned());
+            let fault = refusal::fault(status, &HeaderMap::new(), text, None, None, None);
             assert!(
-                fault.message.contains("PROMPT") && !loggable(&fault).contains("PROMPT"),
+                fault.message.contains("PROMPT") && !loggable_message(&fault).contains("PROMPT"),
                 "{status}"
             );
-            let silent = refusal::fault(status, &HeaderMap::new(), None, None, None, None);
-            assert_eq!(loggable(&silent), silent.message);
+            let without_text = refusal::fault(status, &HeaderMap::new(), None, None, None, None);
+            assert_eq!(loggable_message(&without_text), without_text.message);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! An answer under way: its bytes become frames, frames become entries.
+//! An answer in progress: decodes its bytes into frames and the frames into entries.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use super::Ending;
 use super::answer::{Answer, AttemptContext};
-use super::clock::Running;
+use super::clock::RunningClocks;
 use super::closing::Accounting;
 use super::finishing::Unfinished;
 use super::transport::Body;
@@ -21,36 +21,37 @@ use crate::model::fault::{Code, Fault};
 use crate::model::target::OnCancel;
 use crate::wire::{Decode, DecodeError, Decoded, Wire};
 
-/// How long an answer that is complete may take to end its body, so that its connection can be used
-/// again.
-const TAIL: Duration = Duration::from_millis(500);
+/// Maximum time a complete answer may take to end its body, so that its connection can be reused.
+const MAX_TAIL: Duration = Duration::from_millis(500);
 
-/// Room made for bytes at a time: some tokens share one allocation, and little of it lies idle.
-const BLOCK: usize = 2048;
+/// Bytes reserved in the read buffer at a time: several tokens share one allocation, and little of
+/// it stays unused.
+const BUFFER_BLOCK: usize = 2048;
 
-/// An answer under way.
-pub(super) struct Live {
+/// An answer in progress.
+pub(super) struct LiveAnswer {
     pub(super) ask: Arc<Ask>,
     pub(super) route: Route,
     pub(super) body: Body,
     pub(super) framing: Box<dyn Framing>,
     pub(super) decoder: Box<dyn Decode>,
-    pub(super) running: Running,
+    pub(super) running: RunningClocks,
     pub(super) buf: BytesMut,
     pub(super) decoded: Decoded,
-    /// Content or the terminal marker has come.
+    /// Content or the terminal marker has been received.
     pub(super) decided: bool,
-    /// The terminal marker has come.
+    /// The terminal marker has been received.
     pub(super) done: bool,
-    /// How it failed behind its first content, in the same read: told when that is journaled.
-    pub(super) failed: Option<Ending>,
-    /// Entries not yet journaled.
+    /// A failure after the first content that came in the same read; reported once the content is
+    /// journaled.
+    pub(super) deferred_failure: Option<Ending>,
+    /// Entries decoded but not yet journaled.
     pub(super) entries: Vec<Entry>,
     on_cancel: OnCancel,
 }
 
-impl Live {
-    /// A streamed answer, of which nothing was read yet.
+impl LiveAnswer {
+    /// Creates a streamed answer. Nothing of its body has been read.
     pub(super) fn new(answer: Answer) -> Self {
         let framing = answer.wire.framing(answer.content_type());
         let request_id = answer.request_id();
@@ -61,33 +62,34 @@ impl Live {
             body,
             ..
         } = answer;
-        let route = route(&context, wire, request_id, context.ask.stream);
-        Self::of(&context, wire, route, body, framing, running)
+        let route = new_route(&context, wire, request_id, context.ask.stream);
+        Self::build(&context, wire, route, body, framing, running)
     }
 
-    /// An answer that came as one body, whose entry is still to be put in.
-    pub(super) fn done(
+    /// Creates an answer that came as one body. The caller adds its entry.
+    pub(super) fn complete(
         context: &AttemptContext,
         wire: &'static dyn Wire,
         request_id: Option<ByteString>,
-        running: Running,
+        running: RunningClocks,
     ) -> Self {
-        let route = route(context, wire, request_id, !context.ask.stream);
+        let route = new_route(context, wire, request_id, !context.ask.stream);
+        // The body has been read and dropped; an empty one takes its place.
         let body = Body::Http(reqwest::Body::default());
         Self {
             done: true,
             decided: true,
-            ..Self::of(context, wire, route, body, wire.framing(""), running)
+            ..Self::build(context, wire, route, body, wire.framing(""), running)
         }
     }
 
-    fn of(
+    fn build(
         context: &AttemptContext,
         wire: &'static dyn Wire,
         route: Route,
         body: Body,
         framing: Box<dyn Framing>,
-        running: Running,
+        running: RunningClocks,
     ) -> Self {
         Self {
             ask: context.ask.clone(),
@@ -100,25 +102,29 @@ impl Live {
             decoded: Decoded::default(),
             decided: false,
             done: false,
-            failed: None,
+            deferred_failure: None,
             entries: Vec::new(),
             on_cancel: context.target.provider.on_cancel,
         }
     }
 
-    /// Takes bytes in. Entries are added to `entries`, also those before a failure.
-    pub(super) fn take(
+    /// Decodes received bytes. New entries are appended to `entries`, including those decoded
+    /// before a failure.
+    pub(super) fn receive(
         &mut self,
         chunk: &Bytes,
         accounting: &mut Accounting,
     ) -> Result<(), Ending> {
-        self.running.byte();
+        self.running.bytes_received();
+        // Reserve whole blocks: payloads are slices of this buffer, which can only be reused once
+        // all of them are dropped.
         if self.buf.capacity() - self.buf.len() < chunk.len() {
-            self.buf.reserve(chunk.len().max(BLOCK));
+            self.buf.reserve(chunk.len().max(BUFFER_BLOCK));
         }
         self.buf.extend_from_slice(chunk);
         let before = self.entries.len();
         let result = self.drain(accounting);
+        // Also after a failure: the entries before it are journaled.
         accounting.count(self.entries.get(before..).unwrap_or_default());
         result
     }
@@ -126,12 +132,12 @@ impl Live {
     fn drain(&mut self, accounting: &mut Accounting) -> Result<(), Ending> {
         while !self.done {
             match self.framing.next(&mut self.buf) {
-                Ok(Some(frame)) => self.frame(frame, accounting)?,
+                Ok(Some(frame)) => self.decode_frame(frame, accounting)?,
                 Ok(None) => break,
                 Err(error) => {
                     return Err(Fault::new(
                         Code::UpstreamError,
-                        format!("the upstream's stream: {error}"),
+                        format!("cannot decode the upstream's stream: {error}"),
                     )
                     .into());
                 }
@@ -140,21 +146,25 @@ impl Live {
         Ok(())
     }
 
-    fn frame(&mut self, frame: Frame, accounting: &mut Accounting) -> Result<(), Ending> {
+    fn decode_frame(&mut self, frame: Frame, accounting: &mut Accounting) -> Result<(), Ending> {
         self.decoded.clear();
         let result = self.decoder.decode(&frame, &mut self.decoded);
         let decoded = &mut self.decoded;
+        // Usage is a total, so the latest replaces the previous one. A frame that reports an error
+        // may contain it too.
         if decoded.usage.is_some() {
             accounting.usage = decoded.usage;
         }
         if let Err(error) = result {
-            return Err(self.failed(error, frame));
+            return Err(self.decode_failure(error, frame));
         }
         self.done = decoded.done;
         if !self.decided && (decoded.done || decoded.events.iter().any(Event::is_content)) {
             self.decided = true;
-            self.running.content();
+            self.running.content_received();
         }
+        // Raw readers do not get terminal markers (each encoder writes its own), usage chunks that
+        // the client did not ask for, and frames without data.
         let withheld = decoded.marker
             || decoded.usage_only && !self.ask.include_usage
             || frame.data.is_empty();
@@ -162,7 +172,8 @@ impl Live {
             name: frame.name,
             data: frame.data,
         });
-        // What is left out of a raw stream keeps its number; elsewhere nothing came of it.
+        // A usage chunk left out of a raw stream still takes an entry number, as the numbers are
+        // the same for all readers. Other frames that decode to nothing take none.
         if raw.is_some() || !decoded.events.is_empty() || self.route.raw && decoded.usage_only {
             self.entries.push(Entry {
                 raw,
@@ -172,7 +183,7 @@ impl Live {
         Ok(())
     }
 
-    fn failed(&mut self, error: DecodeError, frame: Frame) -> Ending {
+    fn decode_failure(&mut self, error: DecodeError, frame: Frame) -> Ending {
         match error {
             DecodeError::Upstream(fault) => {
                 let passed_on = self.route.raw && !self.decoded.marker && !frame.data.is_empty();
@@ -180,7 +191,10 @@ impl Live {
                     name: frame.name,
                     data: frame.data,
                 });
-                if !self.decoded.unspoken {
+                // An error payload that clients of the dialect recognise ends the stream by itself.
+                // Any other one is passed on as an ordinary payload, and the dialect's own error
+                // follows.
+                if !self.decoded.nonstandard_error {
                     return Ending::Failed(fault, payload);
                 }
                 self.entries.extend(payload.map(|raw| Entry {
@@ -193,7 +207,7 @@ impl Live {
         }
     }
 
-    /// The body has ended: what is left of it, and whether it was complete.
+    /// Decodes the rest of the body after its end, and checks that the answer is complete.
     pub(super) fn end(&mut self, accounting: &mut Accounting) -> Result<(), Ending> {
         let before = self.entries.len();
         let result = self.end_frames(accounting);
@@ -203,7 +217,7 @@ impl Live {
 
     fn end_frames(&mut self, accounting: &mut Accounting) -> Result<(), Ending> {
         while let Some(frame) = self.framing.finish(&mut self.buf) {
-            self.frame(frame, accounting)?;
+            self.decode_frame(frame, accounting)?;
         }
         if self.done {
             return Ok(());
@@ -212,7 +226,7 @@ impl Live {
         let finished = self.decoder.finish(&mut self.decoded);
         if !self.decoded.events.is_empty() {
             self.entries
-                .push(Entry::of(std::mem::take(&mut self.decoded.events)));
+                .push(Entry::new(std::mem::take(&mut self.decoded.events)));
         }
         match finished {
             Ok(()) => {
@@ -228,26 +242,28 @@ impl Live {
         }
     }
 
-    /// A failure before the first content is the attempt's; one behind it belongs to the answer,
-    /// however the bytes were cut into reads.
-    pub(super) fn unless_decided(&mut self, read: Result<(), Ending>) -> Result<(), Ending> {
+    /// Returns a failure before the first content as a failure of the attempt. A later one belongs
+    /// to the answer and is kept in `deferred_failure`, so that the result does not depend on how
+    /// the bytes were split into reads.
+    pub(super) fn defer_if_decided(&mut self, read: Result<(), Ending>) -> Result<(), Ending> {
         match read {
             Err(ending) if self.decided => {
-                self.failed = Some(ending);
+                self.deferred_failure = Some(ending);
                 Ok(())
             }
             read => read,
         }
     }
 
-    /// The entry that says who answers.
+    /// Returns the entry that names the provider and the model.
     pub(super) fn route_entry(&self) -> Entry {
-        Entry::of(smallvec::smallvec![Event::Route(Box::new(
+        Entry::new(smallvec::smallvec![Event::Route(Box::new(
             self.route.clone()
         ))])
     }
 
-    /// It is to end like that: by a cancel it may have to be read on.
+    /// Ends the answer. A cancelled answer is kept to be read on when the provider is configured
+    /// so.
     pub(super) fn stopped(self: Box<Self>, ending: Ending) -> Ending {
         match ending {
             Ending::Cancelled(cause, _) if self.on_cancel == OnCancel::Finish => {
@@ -257,27 +273,29 @@ impl Live {
         }
     }
 
-    /// Reads what is left of a complete answer's body, for a moment, so that its connection can
-    /// serve again.
+    /// Reads the rest of the body of a complete answer for a short time, so that its connection can
+    /// be reused.
     pub(super) fn retire(mut self: Box<Self>) {
         let mut cx = Context::from_waker(std::task::Waker::noop());
+        // Usually the body has already ended, and no task is needed.
         if let Poll::Ready(None) = self.body.poll_chunk(&mut cx) {
             return;
         }
         if !self.body.has_connection() {
             return;
         }
+        // In a separate task, so that the journal can end at once.
         tokio::spawn(async move {
             let tail = async { while let Some(Ok(_)) = self.body.chunk().await {} };
-            // Ended or not: the connection is given back or closed when the body is dropped.
-            drop(tokio::time::timeout(TAIL, tail).await);
+            // Whether the body ended in time or not, dropping it returns or closes the connection.
+            drop(tokio::time::timeout(MAX_TAIL, tail).await);
         });
     }
 }
 
-/// What the journal says of who answers. What comes is passed on as it is where it has the form
-/// that was asked for, and the client speaks as the upstream does.
-fn route(
+/// Returns the route event of an answer. Payloads are passed on unchanged (`raw`) when the answer
+/// has the requested form and the dialect of the client is the same as the wire.
+fn new_route(
     context: &AttemptContext,
     wire: &'static dyn Wire,
     request_id: Option<ByteString>,

@@ -1,9 +1,11 @@
-//! The targets of a plan in their order, until one of them gives its first content: one after the
-//! other, and where the route says so a second one beside a first that takes too long.
+//! Asks the targets of a plan in their order until one gives its first content: one after the
+//! other, and, where the route hedges, a second one beside a first that takes too long.
 //!
-//! Invariants: never more than two targets are asked at a time, never the same one twice; of two
-//! the first with a first content wins, and the other's request is dropped at that moment; whoever
-//! cancels has all of them dropped; a target that is not to be asked now counts as failed.
+//! Invariants:
+//! - At most two targets are asked at a time, and never the same one twice.
+//! - Of two, the first to give content wins, and the other request is dropped at that moment.
+//! - A cancel drops both.
+//! - A target that must not be asked now counts as failed.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -18,28 +20,28 @@ use super::answer::AttemptContext;
 use super::attempt::{PreparedRequest, is_whole};
 use super::client::Clients;
 use super::closing::Accounting;
-use super::lane::{Finished, Lane, Opened, Setback};
-use super::live::Live;
+use super::lane::{FinishedLane, NoAnswer, Opened, TargetLane};
+use super::live::LiveAnswer;
 use super::recorder::{Recorder, Secrets};
 use super::verdict::Verdict;
 use super::{Ending, attempt};
 use crate::hub::{Cause, Stream};
 use crate::limits::{self, Pass};
 use crate::model::ask::Ask;
-use crate::model::route_trace::{TargetOutcome, Why};
+use crate::model::route_trace::{SkipReason, TargetOutcome};
 use crate::model::target::{Target, Via};
 use crate::route::{Candidate, Plan};
 
-/// What is needed to open an answer.
+/// The state shared by all attempts to open an answer.
 pub(super) struct Opening<'a> {
     pub(super) ask: &'a Arc<Ask>,
     pub(super) plan: &'a Plan,
     pub(super) clients: &'a Clients,
     pub(super) recorder: &'a Recorder,
     pub(super) stream: Arc<Stream>,
-    /// When what is held before the first content is let go.
+    /// Time at which held frames are released.
     release: Instant,
-    /// How many targets are asked at this moment.
+    /// Number of targets being asked right now: 0, 1 or 2.
     pub(super) lanes: AtomicU8,
 }
 
@@ -63,10 +65,11 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// The first answer that has content.
+    /// Returns the first answer that has content.
     ///
     /// # Errors
-    /// How the generation ends without one: cancelled, or with the last target's failure.
+    /// Returns the ending of the generation when there is none: cancelled, or failed with the fault
+    /// of the last target.
     pub(super) async fn open(
         &self,
         accounting: &mut Accounting,
@@ -78,29 +81,31 @@ impl<'a> Opening<'a> {
         let mut hedge = self.plan.hedge_wait();
         loop {
             if race.is_idle() {
-                if !race.begin(accounting, pass, false) {
+                if !race.start_next(accounting, pass, false) {
                     return Err(Ending::Failed(
                         std::mem::take(&mut race.verdict).fault(),
                         None,
                     ));
                 }
-                // One request is hedged once at the most, and where its first target answers in
-                // pieces.
+                // A request is hedged at most once, and only when its first target streams: an
+                // answer in one body always takes long.
                 hedge = hedge.filter(|_| race.streams());
                 alarm
                     .as_mut()
                     .reset(Instant::now() + hedge.unwrap_or_default());
             }
             match poll_fn(|cx| race.poll(hedge.is_some(), alarm.as_mut(), cx)).await {
-                Woke::Alarm => {
+                RaceEvent::Alarm => {
                     hedge = None;
+                    // Check for a remaining target first: `may_hedge` takes from the hedge budget.
                     if race.left.is_empty() || !self.plan.stats.may_hedge() {
                         continue;
                     }
-                    race.begin(accounting, pass, true);
+                    // If no further target can be asked, the race goes on with the first one.
+                    race.start_next(accounting, pass, true);
                 }
-                Woke::Finished(finished, share) => {
-                    if let Some(opened) = race.end(*finished, share, accounting, pass) {
+                RaceEvent::Finished(finished, share) => {
+                    if let Some(opened) = race.record(*finished, share, accounting, pass) {
                         return opened;
                     }
                 }
@@ -108,14 +113,17 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Asks a target once, unless the stream is cancelled by now. Cancelled while it is asked, the
-    /// attempt says what is left of its request; where it does not, all of it is dropped.
+    /// Asks a target once, unless the stream has been cancelled.
+    ///
+    /// A cancel during the attempt ends it. The attempt may return its unfinished request with the
+    /// ending; otherwise the request is dropped.
     pub(super) async fn attempt(
         &self,
         candidate: &Candidate,
         prepared: PreparedRequest,
         accounting: &mut Accounting,
-    ) -> Result<Box<Live>, Ending> {
+    ) -> Result<Box<LiveAnswer>, Ending> {
+        // A stream cancelled between two attempts starts no further one.
         if let Some(cause) = self.stream.cancelled() {
             return Err(cause.into());
         }
@@ -128,6 +136,8 @@ impl<'a> Opening<'a> {
         ));
         poll_fn(|cx| {
             let cancelled = self.stream.poll_cancelled(cx);
+            // Poll the attempt even when the stream is cancelled: it observes the cancel itself and
+            // can hand over an unfinished request to be read on. Drop it only if it stays pending.
             match (attempt.as_mut().poll(cx), cancelled) {
                 (Poll::Pending, Poll::Ready(cause)) => Poll::Ready(Err(cause.into())),
                 (polled, _) => polled,
@@ -136,7 +146,7 @@ impl<'a> Opening<'a> {
         .await
     }
 
-    /// What a request to this target is about.
+    /// Returns the context of a request to this target.
     pub(super) fn context(&self, target: &Target) -> AttemptContext {
         AttemptContext {
             ask: self.ask.clone(),
@@ -148,30 +158,30 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// How far the plan was gone through. Dropped, it drops what is under way, and says so in the
-/// trail.
+/// The progress through the plan. Dropping it drops the requests in progress and records their
+/// outcome in the route trace.
 struct Race<'a> {
-    open: &'a Opening<'a>,
-    /// Those not looked at yet.
+    opening: &'a Opening<'a>,
+    /// Targets not yet considered.
     left: std::collections::VecDeque<&'a Arc<Candidate>>,
-    lanes: [Option<Lane<'a>>; 2],
+    lanes: [Option<TargetLane<'a>>; 2],
     verdict: Verdict,
-    /// What became of those that are still under way when it is dropped.
+    /// The outcome recorded for requests still in progress when this is dropped.
     outcome: TargetOutcome,
 }
 
-/// What a course woke for.
-enum Woke {
-    /// The first target takes too long.
+/// An event that advances the race.
+enum RaceEvent {
+    /// The first target is slower than the hedge delay.
     Alarm,
-    Finished(Box<Finished>, limits::Lane),
+    Finished(Box<FinishedLane>, limits::ProviderPass),
 }
 
 impl<'a> Race<'a> {
-    fn new(open: &'a Opening<'a>) -> Self {
+    fn new(opening: &'a Opening<'a>) -> Self {
         Self {
-            open,
-            left: open.plan.candidates().collect(),
+            opening,
+            left: opening.plan.candidates().collect(),
             lanes: [None, None],
             verdict: Verdict::default(),
             outcome: TargetOutcome::Cancelled,
@@ -182,18 +192,25 @@ impl<'a> Race<'a> {
         self.lanes.iter().all(Option::is_none)
     }
 
-    /// The target that is asked streams its answer.
+    /// Returns true when every target being asked streams its answer.
     fn streams(&self) -> bool {
-        let whole = |lane: &Lane<'_>| matches!(lane.candidate.target.provider.via, Via::Http { wire, .. } if is_whole(self.open.ask, wire));
+        let whole = |lane: &TargetLane<'_>| {
+            matches!(
+                lane.candidate.target.provider.via,
+                Via::Http { wire, .. } if is_whole(self.opening.ask, wire)
+            )
+        };
         !self.lanes.iter().flatten().any(whole)
     }
 
-    /// Begins to ask the next target that can be asked; false where there is none.
-    fn begin(&mut self, accounting: &Accounting, pass: &mut Pass, hedge: bool) -> bool {
+    /// Starts the next target that can be asked; returns false when there is none.
+    fn start_next(&mut self, accounting: &Accounting, pass: &mut Pass, hedge: bool) -> bool {
         while !self.verdict.is_over()
             && let Some(candidate) = self.left.pop_front()
         {
-            let same = |lane: &Lane<'_>| Arc::ptr_eq(&lane.candidate.health, &candidate.health);
+            // A plan may name a target twice; two parallel requests to one target are never useful.
+            let same =
+                |lane: &TargetLane<'_>| Arc::ptr_eq(&lane.candidate.health, &candidate.health);
             if self.lanes.iter().flatten().any(same) {
                 continue;
             }
@@ -201,33 +218,37 @@ impl<'a> Race<'a> {
                 .health
                 .admit()
                 .map_err(|skip| (skip.why, skip.fault))
+                // The breaker first: a target it blocks must not take from the limits of its
+                // provider.
                 .and_then(|permit| {
                     let share = pass
-                        .lane(&candidate.target.provider.name)
-                        .map_err(|full| (Why::Limit, full))?;
+                        .provider_pass(&candidate.target.provider.name)
+                        .map_err(|full| (SkipReason::Limit, full))?;
                     Ok((permit, share))
                 });
-            match (
-                admitted,
-                self.lanes.iter_mut().find(|place| place.is_none()),
-            ) {
-                (Ok(rights), Some(place)) => {
-                    pass.asked();
-                    *place = Some(Lane::new(
-                        self.open,
+            match (admitted, self.lanes.iter_mut().find(|slot| slot.is_none())) {
+                (Ok(rights), Some(slot)) => {
+                    // From here on the prompt is charged, whatever the upstream does.
+                    pass.mark_asked();
+                    *slot = Some(TargetLane::new(
+                        self.opening,
                         candidate,
                         rights,
                         hedge,
+                        // Each lane counts for itself; `record` adopts the figures of a lane that
+                        // ends.
                         accounting.fork(),
                     ));
-                    self.open.lanes.fetch_add(1, Ordering::Relaxed);
+                    self.opening.lanes.fetch_add(1, Ordering::Relaxed);
                     return true;
                 }
                 (Ok(_), None) => return false,
                 (Err((why, fault)), _) => {
-                    self.open
-                        .stream
-                        .step(&candidate.target, hedge, TargetOutcome::Skipped(why));
+                    self.opening.stream.add_trace_step(
+                        &candidate.target,
+                        hedge,
+                        TargetOutcome::Skipped(why),
+                    );
                     self.verdict.skipped(fault);
                 }
             }
@@ -235,11 +256,11 @@ impl<'a> Race<'a> {
         false
     }
 
-    /// Takes in how asking a target ended; `None` where the next one is to be asked.
-    fn end(
+    /// Records the result of one target. Returns `None` when the next one should be asked.
+    fn record(
         &mut self,
-        finished: Finished,
-        mut share: limits::Lane,
+        finished: FinishedLane,
+        mut share: limits::ProviderPass,
         accounting: &mut Accounting,
         pass: &mut Pass,
     ) -> Option<Result<Opened, Ending>> {
@@ -247,46 +268,58 @@ impl<'a> Race<'a> {
         accounting.adopt(finished.accounting);
         match finished.result {
             Ok(opened) => {
+                // The winner is settled with the pass, like every other limit.
                 pass.keep(share);
                 return Some(Ok(opened));
             }
-            Err(Setback::Cancelled(ending)) => {
+            Err(NoAnswer::Cancelled(ending)) => {
+                // The usage until the cancel is charged to the limits of the provider too.
                 pass.keep(share);
                 return Some(Err(ending));
             }
-            Err(Setback::Failed(fault)) => {
+            Err(NoAnswer::Failed(fault)) => {
+                // A failure before the request was sent, such as a missing credential, takes
+                // nothing from the limits of the provider.
                 if asked {
-                    share.asked();
+                    share.mark_asked();
                 }
                 self.verdict.failed(fault);
             }
-            Err(Setback::Unfit(fault)) => self.verdict.unfit(fault),
+            Err(NoAnswer::Unfit(fault)) => self.verdict.unfit(fault),
         }
         None
     }
 
-    fn poll(&mut self, hedges: bool, alarm: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Woke> {
-        for place in &mut self.lanes {
-            let Some(lane) = place else { continue };
+    fn poll(
+        &mut self,
+        hedges: bool,
+        alarm: Pin<&mut Sleep>,
+        cx: &mut Context<'_>,
+    ) -> Poll<RaceEvent> {
+        // In the order of their start: if both have answered, the earlier one wins.
+        for slot in &mut self.lanes {
+            let Some(lane) = slot else { continue };
             if let Poll::Ready(finished) = lane.run.as_mut().poll(cx) {
                 let outcome = finished
                     .result
                     .as_ref()
-                    .map_or_else(Setback::outcome, |_| TargetOutcome::Answered);
-                self.open
+                    .map_or_else(NoAnswer::outcome, |_| TargetOutcome::Answered);
+                self.opening
                     .stream
-                    .step_over(lane.step, outcome, lane.began.elapsed());
-                self.open.lanes.fetch_sub(1, Ordering::Relaxed);
+                    .finish_trace_step(lane.step, outcome, lane.began.elapsed());
+                self.opening.lanes.fetch_sub(1, Ordering::Relaxed);
+                // A request still in progress has lost the race, rather than been cancelled.
                 if outcome == TargetOutcome::Answered {
                     self.outcome = TargetOutcome::Lost;
                 }
-                if let Some(lane) = place.take() {
-                    return Poll::Ready(Woke::Finished(Box::new(finished), lane.share));
+                if let Some(lane) = slot.take() {
+                    return Poll::Ready(RaceEvent::Finished(Box::new(finished), lane.share));
                 }
             }
         }
+        // After the lanes: an answer that arrives together with the alarm needs no second request.
         if hedges && alarm.poll(cx).is_ready() {
-            Poll::Ready(Woke::Alarm)
+            Poll::Ready(RaceEvent::Alarm)
         } else {
             Poll::Pending
         }
@@ -295,23 +328,24 @@ impl<'a> Race<'a> {
 
 impl Drop for Race<'_> {
     fn drop(&mut self) {
-        // Who has lost would have taken longer: without it the slowest would never be seen.
+        // Record the elapsed time of the loser as a lower bound: without it, the p95 would never
+        // include the slowest targets.
         let slow = self.outcome == TargetOutcome::Lost && self.streams();
         for mut lane in self.lanes.iter_mut().filter_map(Option::take) {
-            // Its provider has the request, if not always all of it; what it used is not known, and
-            // charged to nobody.
-            lane.share.asked();
-            self.open
+            // The provider has the request, or part of it, so it counts against the request limit.
+            // Its usage is unknown and charged to nobody.
+            lane.share.mark_asked();
+            self.opening
                 .stream
-                .step_over(lane.step, self.outcome, lane.began.elapsed());
+                .finish_trace_step(lane.step, self.outcome, lane.began.elapsed());
             if slow {
-                self.open.plan.observe(lane.began.elapsed());
+                self.opening.plan.observe(lane.began.elapsed());
             }
         }
     }
 }
 
-/// Does something unless the stream is cancelled first; then what was begun is dropped.
+/// Runs `doing` until it completes or the stream is cancelled. On a cancel, `doing` is dropped.
 pub(super) async fn unless_cancelled<T>(
     stream: &Stream,
     doing: impl Future<Output = T>,

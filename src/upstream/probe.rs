@@ -1,8 +1,8 @@
-//! A probe: one target is asked for one token, in the way of any generation, and it is watched what
-//! comes of it.
+//! A probe asks one target for one token, in the same way as any generation, and reports the
+//! result.
 //!
-//! Invariants: nothing but the target's answer decides; a probe that is over has no request at the
-//! upstream any more.
+//! Invariants: only the answer of the target decides; a probe that has ended has no open request
+//! upstream.
 
 use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
@@ -24,16 +24,17 @@ use crate::model::wire::{DialectId, WireId};
 use crate::route::Plan;
 use crate::telemetry::metrics::Metrics;
 
-/// Memory for one probe's journal: an answer of a few tokens.
+/// Memory for the journal of a probe, bytes: an answer of a few tokens.
 const MEMORY: usize = 1 << 20;
 
-/// How long the journal is kept: it is looked at when it has ended.
-const KEPT: Duration = Duration::from_secs(60);
+/// Retention of the journal: it is read right after its end.
+const RETENTION: Duration = Duration::from_secs(60);
 
-/// Asks a target for one token; at most `patience` is waited, also where its own clocks are longer.
+/// Asks a target for one token and returns the time until it answered. Waits at most `patience`,
+/// even where the clocks of the target are longer.
 ///
 /// # Errors
-/// Why it did not give one.
+/// Returns the fault when the target gives no token.
 pub async fn probe(
     target: Target,
     clients: Arc<Clients>,
@@ -44,12 +45,13 @@ pub async fn probe(
     let (writer, reader) = hub.begin(hub.claim(&CallerId::Anonymous, Vec::new()), spec(&ask));
     let stream = reader.stream().clone();
     let began = Instant::now();
-    // What it goes on to say is of no interest, to no account.
+    // The usage after the cancel is of no interest, even for providers with `on_cancel = "finish"`.
     let finishing = Finishing::default();
     finishing.stop();
+    // A probe uses no limits, budgets, recordings or metrics of the process.
     let job = Job {
         ask,
-        plan: Plan::of(target),
+        plan: Plan::single(target),
         writer,
         pass: Pass::unlimited(),
         bill: None,
@@ -57,18 +59,20 @@ pub async fn probe(
         recorder: Recorder::default(),
         metrics: Metrics::default(),
         finishing: Arc::new(finishing),
+        // Longer than the probe: held frames must not count as an answer.
         commit_after: patience * 2,
     };
     let running = tokio::spawn(run(job));
-    let answered = timeout(patience, answer(&reader)).await;
+    let outcome = timeout(patience, answer(&reader)).await;
     let took = began.elapsed();
-    // What it goes on to say is of no interest.
+    // The rest of the answer is of no interest.
     stream.cancel(Cause::Client);
-    let over = running.await;
-    match (answered, over) {
+    // Wait for the end of the task, so that no request is open upstream afterwards.
+    let ended = running.await;
+    match (outcome, ended) {
         (_, Err(_)) => Err(Box::new(Fault::new(
             Code::InternalError,
-            "the probe broke off",
+            "the task of the probe failed",
         ))),
         (Ok(None), _) => Ok(took),
         (Ok(Some(fault)), _) if is_cut_short(&fault) => Ok(took),
@@ -80,7 +84,7 @@ pub async fn probe(
     }
 }
 
-/// Waits for the first content, or for an end; the fault where it failed.
+/// Waits for the first content or the end. Returns the fault when the generation failed.
 async fn answer(reader: &Reader) -> Option<Box<Fault>> {
     let decides = |event: &Event| {
         (event.is_content() || matches!(event, Event::Error(_) | Event::End(_))).then_some(())
@@ -89,7 +93,8 @@ async fn answer(reader: &Reader) -> Option<Box<Fault>> {
     reader.stream().status(false).fault.map(Box::new)
 }
 
-/// OpenAI's reasoning models answer so when a maximum is too small for a thought: they do answer.
+/// OpenAI's reasoning models return this error when the maximum is too small for any reasoning. It
+/// proves that the target answers.
 fn is_cut_short(fault: &Fault) -> bool {
     fault.status.as_u16() == 400
         && fault
@@ -97,7 +102,8 @@ fn is_cut_short(fault: &Fault) -> bool {
             .contains("max_tokens or model output limit was reached")
 }
 
-/// The smallest wish, in the target's words: as a request of another shape, it is written anew.
+/// Builds the smallest request. It has another shape than the wire of the target, so that it is
+/// written anew for it.
 fn ask(target: &Target) -> Ask {
     let wire = if let Via::Http { wire, .. } = target.provider.via {
         Some(wire)
@@ -109,7 +115,7 @@ fn ask(target: &Target) -> Ask {
     } else {
         WireId::OpenaiChat
     };
-    // The Responses API takes no maximum below this.
+    // The Responses API accepts no smaller maximum.
     let max_tokens = Some(if wire == Some(WireId::OpenaiResponses) {
         16
     } else {
@@ -131,7 +137,7 @@ fn ask(target: &Target) -> Ask {
         body: Bytes::new(),
         model: target.model.clone(),
         conversation: None,
-        asked: None,
+        responses: None,
         models: Vec::new(),
         references: Vec::new(),
         stream: true,
@@ -152,14 +158,14 @@ fn spec(ask: &Ask) -> StreamSpec {
         dialect: ask.dialect,
         model: ask.model.clone(),
         conversation: None,
-        asked: None,
+        responses: None,
         input_estimate: ask.input_estimate,
         choices: ask.choices,
         include_usage: ask.include_usage,
         streamed: ask.stream,
         digest: [0; 32],
         on_disconnect: OnDisconnect::Continue,
-        retention: KEPT,
+        retention: RETENTION,
         max_bytes: MEMORY,
         max_readers: 1,
     }
@@ -174,25 +180,25 @@ mod tests {
     use crate::wire::refusal;
 
     #[test]
-    fn a_maximum_too_small_for_a_thought_is_an_answer() {
-        let of = |said: &str| {
+    fn a_maximum_too_small_for_reasoning_counts_as_an_answer() {
+        let rejected_with = |message: &str| {
             refusal::fault(
                 StatusCode::BAD_REQUEST,
                 &HeaderMap::new(),
-                Some(said.to_owned()),
+                Some(message.to_owned()),
                 None,
                 None,
                 None,
             )
         };
-        assert!(is_cut_short(&of(
+        assert!(is_cut_short(&rejected_with(
             "Could not finish the message because max_tokens or model output limit was reached."
         )));
-        assert!(!is_cut_short(&of("max_tokens is not a number")));
+        assert!(!is_cut_short(&rejected_with("max_tokens is not a number")));
     }
 
     #[test]
-    fn the_wish_is_written_anew_for_every_wire() {
+    fn the_probe_request_is_translated_for_every_wire() {
         for wire in WireId::ALL {
             let ask = ask(&Target {
                 provider: Arc::new(Provider::example(wire, "http://127.0.0.1:1")),

@@ -1,5 +1,5 @@
-//! The loop of an opened answer: bytes → frames → events → journal. One wake for a read, none for a
-//! clock.
+//! The loop of an opened answer: bytes → frames → events → journal. Each read wakes the task once;
+//! clocks do not wake it.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -11,62 +11,69 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Ending;
 use super::clock::Clock;
 use super::closing::Accounting;
-use super::live::Live;
+use super::live::LiveAnswer;
 use crate::hub::{Cause, Stream, Writer};
 use crate::ledger::Bill;
 use crate::limits::Pass;
 use crate::model::fault::Fault;
 
-/// Chunks taken together at the most, before readers hear of them.
-const GATHERED: usize = 64;
+/// Maximum number of chunks gathered before readers are notified.
+const MAX_GATHERED_CHUNKS: usize = 64;
 
-/// What the pump woke for.
+/// The event that woke the pump.
 enum Wake {
     Chunk(Option<Result<Bytes, Fault>>),
     Cancelled(Cause),
-    RanOut(Clock),
+    Expired(Clock),
 }
 
-/// Journals an opened answer until it ends. The upstream's body is dropped when this returns, or
-/// comes with the ending of a cancel.
+/// Journals an opened answer until it ends. The upstream body is dropped on return, or returned
+/// with the ending of a cancel if it has to be read on.
 pub(super) async fn pump(
-    mut live: Box<Live>,
+    mut live: Box<LiveAnswer>,
     writer: &mut Writer,
     accounting: &mut Accounting,
     pass: &mut Pass,
     bill: &mut Option<Bill>,
 ) -> Ending {
     let mut entries = vec![live.route_entry()];
+    // The route entry and the held frames become visible together.
     entries.append(&mut live.entries);
     writer.append(&mut entries);
-    if let Some(ending) = live.failed.take() {
+    // The failure came in the same read as the content, which is journaled now.
+    if let Some(ending) = live.deferred_failure.take() {
         return ending;
     }
     let stream = writer.stream().clone();
-    let mut alarm = pin!(sleep_until(live.running.next().0));
+    let mut alarm = pin!(sleep_until(live.running.next_expiry().0));
+    // The end of the body, if `gather` has found it.
     let mut next = None;
     while !live.done {
-        let woke = match next.take() {
-            Some(woke) => woke,
-            None => poll_fn(|cx| wake(&mut live, &stream, alarm.as_mut(), cx)).await,
+        let event = match next.take() {
+            Some(event) => event,
+            None => poll_fn(|cx| poll_wake(&mut live, &stream, alarm.as_mut(), cx)).await,
         };
-        let mut result = match woke {
-            Wake::Chunk(Some(Ok(chunk))) => live.take(&chunk, accounting),
+        let mut result = match event {
+            Wake::Chunk(Some(Ok(chunk))) => live.receive(&chunk, accounting),
             Wake::Chunk(None) => live.end(accounting),
             Wake::Chunk(Some(Err(fault))) => Err(fault.into()),
             Wake::Cancelled(cause) => Err(cause.into()),
-            Wake::RanOut(clock) => Err(clock.ran_out(&live.running.clocks).into()),
+            Wake::Expired(clock) => Err(clock.timeout_fault(&live.running.clocks).into()),
         };
-        if result.is_ok() && live.running.is_hurried() {
+        if result.is_ok() && live.running.is_burst() {
             (result, next) = gather(&mut live, accounting).await;
         }
+        // A complete answer is settled right after the loop; charging it here could only turn it
+        // into a failure.
         if result.is_ok() && !live.done {
-            result =
-                owed(accounting, pass, bill.as_mut()).map_err(|spent| Ending::Failed(spent, None));
+            result = charge_output(accounting, pass, bill.as_mut())
+                .map_err(|fault| Ending::Failed(fault, None));
         }
+        // Not set yet if held frames were released before any content.
         if accounting.first_content.is_none() && live.decided {
             accounting.first_content = Some(std::time::Instant::now());
         }
+        // Entries decoded before a failure are journaled before it is reported.
         writer.append(&mut live.entries);
         if let Err(ending) = result {
             return live.stopped(ending);
@@ -78,44 +85,44 @@ pub(super) async fn pump(
         .map_or(Ending::Complete, Ending::from)
 }
 
-/// Tells limits and budgets how much there is: a comparison for each, nearly always.
-fn owed(
+/// Reports the output so far to limits and budgets. In most cases this is one comparison each.
+fn charge_output(
     accounting: &Accounting,
     pass: &mut Pass,
     bill: Option<&mut Bill>,
 ) -> Result<(), Box<Fault>> {
-    pass.streamed(accounting.output_bytes)?;
+    pass.record_output(accounting.output_bytes)?;
     bill.map_or(Ok(()), |bill| {
-        bill.streamed(accounting.output_bytes, || accounting.cost())
+        bill.record_output(accounting.output_bytes, || accounting.cost())
     })
 }
 
-/// In a flood, takes what comes within the same turn of the event loop, so that one entry of the
-/// lock and one write to each client carry many tokens. No clock is waited for: the first turn
-/// without bytes ends it.
+/// In a burst, decodes the chunks that arrive within the same turn of the event loop, so that one
+/// lock of the journal and one write to each client carry many tokens. It does not wait for a
+/// timer: the first turn without bytes ends it.
 async fn gather(
-    live: &mut Live,
+    live: &mut LiveAnswer,
     accounting: &mut Accounting,
 ) -> (Result<(), Ending>, Option<Wake>) {
-    for _ in 0..GATHERED {
+    for _ in 0..MAX_GATHERED_CHUNKS {
         if live.done {
             break;
         }
-        turn().await;
+        yield_once().await;
         let chunk = match poll_fn(|cx| Poll::Ready(live.body.poll_chunk(cx))).await {
             Poll::Pending => break,
             Poll::Ready(Some(Ok(chunk))) => chunk,
             Poll::Ready(ended) => return (Ok(()), Some(Wake::Chunk(ended))),
         };
-        if let Err(ending) = live.take(&chunk, accounting) {
+        if let Err(ending) = live.receive(&chunk, accounting) {
             return (Err(ending), None);
         }
     }
     (Ok(()), None)
 }
 
-/// Lets every task that is ready have its turn.
-async fn turn() {
+/// Yields once, so that every task that is ready runs.
+async fn yield_once() {
     let mut waited = false;
     poll_fn(|cx| {
         if std::mem::replace(&mut waited, true) {
@@ -127,24 +134,25 @@ async fn turn() {
     .await;
 }
 
-fn wake(
-    live: &mut Live,
+fn poll_wake(
+    live: &mut LiveAnswer,
     stream: &Stream,
     mut alarm: Pin<&mut Sleep>,
     cx: &mut Context<'_>,
 ) -> Poll<Wake> {
+    // First, so that a busy upstream cannot delay a cancel.
     if let Poll::Ready(cause) = stream.poll_cancelled(cx) {
         return Poll::Ready(Wake::Cancelled(cause));
     }
     if let Poll::Ready(chunk) = live.body.poll_chunk(cx) {
         return Poll::Ready(Wake::Chunk(chunk));
     }
-    // The alarm is not moved for every token: when it rings, it is looked whether bytes have come
-    // since.
+    // Moving a timer for every token would be expensive. Instead, check when it fires whether bytes
+    // have arrived since.
     while alarm.as_mut().poll(cx).is_ready() {
-        let (at, clock) = live.running.next();
+        let (at, clock) = live.running.next_expiry();
         if at <= Instant::now() {
-            return Poll::Ready(Wake::RanOut(clock));
+            return Poll::Ready(Wake::Expired(clock));
         }
         alarm.as_mut().reset(at);
     }

@@ -1,10 +1,11 @@
-//! Recordings of what providers answer, for `replay` to play: one thread of the process writes
-//! them.
+//! Records the answers of providers for `replay` to play. One thread of the process writes the
+//! files.
 //!
-//! Invariants: no stream waits for the disk — what is read is handed over and at most [`WAITING`]
-//! bytes of it lie there, past which a recording is given up, never a stream; only bodies are
-//! recorded, without the account's own secrets, never a prompt; a file has its name once it is
-//! whole, and no file of the operator's is touched.
+//! Invariants:
+//! - No stream waits for the disk. Received bytes are queued, at most [`MAX_QUEUED_BYTES`] of them;
+//!   beyond that a recording is given up, never a stream.
+//! - Only response bodies are recorded, without the secrets of the provider, and never a prompt.
+//! - A file gets its final name when it is complete. No file of the operator is touched.
 
 mod folder;
 mod secrets;
@@ -27,66 +28,66 @@ pub(super) use secrets::Secrets;
 
 use crate::model::target::{Provider, Record};
 
-/// Bytes that may wait to be written, of all recordings together: seconds of what a slow disk
-/// takes.
-const WAITING: usize = 16 * 1024 * 1024;
-/// What a piece that waits costs beside its bytes, about.
-const PIECE: usize = 96;
-/// What a recording that waits to begin costs beside its head, about: its names, its secrets, and
-/// its end.
-const BEGINNING: usize = 4096;
+/// Maximum number of bytes queued for writing, all recordings together: a few seconds of work for a
+/// slow disk.
+const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
+/// Approximate memory of a queued chunk besides its bytes.
+const CHUNK_OVERHEAD: usize = 96;
+/// Approximate memory of a queued new recording besides its head: names, secrets, and its end
+/// message.
+const NEW_RECORDING_OVERHEAD: usize = 4096;
 
-/// Has answers recorded. Clones share one thread, which begins with the first account that records.
+/// Records answers. Clones share one thread, which starts with the first recorded provider.
 #[derive(Debug, Clone, Default)]
-pub struct Recorder(Arc<Desk>);
+pub struct Recorder(Arc<RecorderState>);
 
 #[derive(Debug, Default)]
-struct Desk {
-    writer: Mutex<Option<Sender<Message>>>,
-    waiting: Arc<AtomicUsize>,
-    begun: AtomicU64,
-    /// The last answer went unrecorded, as too much waits.
-    behind: AtomicBool,
+struct RecorderState {
+    writer: Mutex<Option<Sender<WriterMessage>>>,
+    queued: Arc<AtomicUsize>,
+    started: AtomicU64,
+    /// The last answer was not recorded because the queue was full.
+    overloaded: AtomicBool,
 }
 
-/// Why a provider cannot be recorded.
+/// The reason why a provider cannot be recorded.
 #[derive(Debug, thiserror::Error)]
-#[error("provider `{provider}`: {what}")]
+#[error("provider `{provider}`: {message}")]
 pub struct RecorderProblem {
-    /// The account.
+    /// The name of the provider.
     pub provider: String,
-    /// What is wrong.
-    pub what: String,
+    /// The reason, and what to do.
+    pub message: String,
 }
 
-/// What the thread is told.
-enum Message {
-    /// A folder is to be looked at: how much is in it.
+/// A message to the writer thread.
+enum WriterMessage {
+    /// Measure the size of a folder.
     Folder(PathBuf),
-    Begin(u64, Beginning),
-    Read(u64, Duration, Bytes),
-    /// A recording ends; false: it lacks something, and is not kept.
+    Begin(u64, NewRecording),
+    Chunk(u64, Duration, Bytes),
+    /// End a recording. `false`: it is incomplete and is removed.
     End(u64, bool),
-    /// All that came before is to be on the disk.
+    /// Write everything received so far to disk, then answer.
     Flush(SyncSender<()>),
 }
 
-/// How a recording begins.
-struct Beginning {
+/// A recording to start.
+struct NewRecording {
     record: Record,
-    /// The file's name, without its ending.
+    /// Name of the file, without its extension.
     name: String,
     head: Vec<u8>,
     secrets: Secrets,
-    over: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Recorder {
-    /// Makes the folders of those accounts ready that are recorded, and says so in the log. What is
-    /// in a folder is counted anew.
+    /// Creates the folders of the recorded providers and logs that they are recorded. The size of
+    /// each folder is measured again.
     ///
     /// # Errors
-    /// When a folder cannot be made, or nothing can be written into it: names the account.
+    /// Returns an error that names the provider when a folder cannot be created or is not writable.
     pub fn open<'a>(
         &self,
         providers: impl Iterator<Item = &'a Arc<Provider>>,
@@ -95,143 +96,159 @@ impl Recorder {
             let Some(Record { dir, max }) = &provider.record else {
                 continue;
             };
-            let problem = |what| RecorderProblem {
+            let problem = |message| RecorderProblem {
                 provider: provider.name.to_string(),
-                what,
+                message,
             };
-            folder::make(dir).map_err(problem)?;
-            let writer = self.writer().map_err(|error| {
-                problem(format!("the thread that records cannot begin: {error}"))
-            })?;
-            // A thread that has gone was told of when it went.
-            let _gone = writer.send(Message::Folder(dir.clone()));
+            folder::create(dir).map_err(problem)?;
+            let writer = self
+                .writer()
+                .map_err(|error| problem(format!("cannot start the recording thread: {error}")))?;
+            // If the thread has ended, its end has been reported.
+            let _gone = writer.send(WriterMessage::Folder(dir.clone()));
             let (provider, dir) = (&*provider.name, dir.display());
-            tracing::warn!(provider, %dir, max_bytes = max, "recording: every completion of this provider is written to disk");
+            tracing::warn!(
+                provider,
+                %dir,
+                max_bytes = max,
+                "recording: every completion of this provider is written to disk"
+            );
         }
         Ok(())
     }
 
-    fn writer(&self) -> std::io::Result<Sender<Message>> {
-        let mut place = self.0.writer.lock();
-        if let Some(writer) = &*place {
+    fn writer(&self) -> std::io::Result<Sender<WriterMessage>> {
+        let mut slot = self.0.writer.lock();
+        if let Some(writer) = &*slot {
             return Ok(writer.clone());
         }
+        // The channel is unbounded; the byte count limits what waits in it.
         let (sender, messages) = mpsc::channel();
-        let writer = writer::Writer::new(self.0.waiting.clone());
-        // It logs where whoever began it does.
+        let writer = writer::Writer::new(self.0.queued.clone());
+        // Log to the subscriber of the caller.
         let log = tracing::dispatcher::get_default(Clone::clone);
         let work = move || tracing::dispatcher::with_default(&log, || writer.run(&messages));
         thread::Builder::new().name("recorder".into()).spawn(work)?;
-        Ok(place.insert(sender).clone())
+        Ok(slot.insert(sender).clone())
     }
 
-    /// Begins a recording whose clock runs from now; `None` where nothing records, or the disk is
-    /// too far behind.
-    pub(super) fn tape(
+    /// Starts a recording; its timestamps count from now. Returns `None` when no recorder thread
+    /// runs or the disk is too slow.
+    pub(super) fn start(
         &self,
         record: &Record,
         name: String,
         head: Vec<u8>,
         secrets: Secrets,
-    ) -> Option<Tape> {
+    ) -> Option<ActiveRecording> {
         let writer = self.0.writer.lock().clone()?;
-        if !charge(&self.0.waiting, beginning_cost(&head)) {
-            if !self.0.behind.swap(true, Ordering::Relaxed) {
-                tracing::error!(dir = %record.dir.display(), "the disk is too slow: answers go unrecorded until it has caught up");
+        if !reserve(&self.0.queued, new_recording_cost(&head)) {
+            // Log only the first of a series.
+            if !self.0.overloaded.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    dir = %record.dir.display(),
+                    "the disk is too slow: answers are not recorded until it has caught up"
+                );
             }
             return None;
         }
-        self.0.behind.store(false, Ordering::Relaxed);
-        let number = self.0.begun.fetch_add(1, Ordering::Relaxed);
-        let over = Arc::new(AtomicBool::new(false));
+        self.0.overloaded.store(false, Ordering::Relaxed);
+        let number = self.0.started.fetch_add(1, Ordering::Relaxed);
+        let stopped = Arc::new(AtomicBool::new(false));
         writer
-            .send(Message::Begin(
+            .send(WriterMessage::Begin(
                 number,
-                Beginning {
+                NewRecording {
                     record: record.clone(),
                     name,
                     head,
                     secrets,
-                    over: over.clone(),
+                    stopped: stopped.clone(),
                 },
             ))
             .ok()?;
-        Some(Tape {
+        Some(ActiveRecording {
             number,
             began: Instant::now(),
             writer,
-            waiting: self.0.waiting.clone(),
-            over,
-            whole: true,
+            queued: self.0.queued.clone(),
+            stopped,
+            complete: true,
         })
     }
 
-    /// Waits until all that was read is on the disk, or for that long; for the end of the process.
+    /// Waits until everything recorded so far is on disk, at most `at_most`. Call it at the end of
+    /// the process.
     pub fn flush(&self, at_most: Duration) {
         let Some(writer) = self.0.writer.lock().clone() else {
             return;
         };
         let (done, flushed) = mpsc::sync_channel(1);
-        let begun = writer.send(Message::Flush(done)).is_ok();
-        if !begun || flushed.recv_timeout(at_most).is_err() {
-            tracing::warn!("the last of what was recorded may not be on the disk");
+        let started = writer.send(WriterMessage::Flush(done)).is_ok();
+        if !started || flushed.recv_timeout(at_most).is_err() {
+            tracing::warn!("the last recordings may not be on the disk: writing took too long");
         }
     }
 }
 
-/// Takes room for what is to wait; false where there is none.
-fn charge(waiting: &AtomicUsize, cost: usize) -> bool {
-    let fits = waiting.fetch_add(cost, Ordering::Relaxed) + cost <= WAITING;
+/// Reserves room in the queue; returns false when there is none.
+fn reserve(queued: &AtomicUsize, cost: usize) -> bool {
+    // Add first, then check: two threads cannot both take the last room.
+    let fits = queued.fetch_add(cost, Ordering::Relaxed) + cost <= MAX_QUEUED_BYTES;
     if !fits {
-        waiting.fetch_sub(cost, Ordering::Relaxed);
+        queued.fetch_sub(cost, Ordering::Relaxed);
     }
     fits
 }
 
-/// What a recording's beginning costs until it is written. Its end is paid with it: there is one
-/// for each.
-fn beginning_cost(head: &[u8]) -> usize {
-    head.len() + BEGINNING
+/// Returns the queue size of a new recording until it is written. It includes its end message:
+/// every recording has exactly one.
+fn new_recording_cost(head: &[u8]) -> usize {
+    head.len() + NEW_RECORDING_OVERHEAD
 }
 
-/// One recording. It ends where this is dropped.
+/// One recording in progress. It ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Tape {
+pub(super) struct ActiveRecording {
     number: u64,
     began: Instant,
-    writer: Sender<Message>,
-    waiting: Arc<AtomicUsize>,
-    /// Nothing more is to be recorded.
-    over: Arc<AtomicBool>,
-    whole: bool,
+    writer: Sender<WriterMessage>,
+    queued: Arc<AtomicUsize>,
+    /// Set when nothing more is to be recorded.
+    stopped: Arc<AtomicBool>,
+    complete: bool,
 }
 
-impl Tape {
-    /// Bytes have come.
-    pub(super) fn read(&mut self, bytes: &Bytes) {
-        if self.over.load(Ordering::Relaxed) {
+impl ActiveRecording {
+    /// Records received bytes.
+    pub(super) fn record(&mut self, bytes: &Bytes) {
+        if self.stopped.load(Ordering::Relaxed) {
             return;
         }
-        if !charge(&self.waiting, bytes.len() + PIECE) {
-            self.over.store(true, Ordering::Relaxed);
-            self.whole = false;
+        if !reserve(&self.queued, bytes.len() + CHUNK_OVERHEAD) {
+            self.stopped.store(true, Ordering::Relaxed);
+            // A gap cannot be replayed: give up this recording.
+            self.complete = false;
             return;
         }
-        // A copy: what was read is a piece of a larger buffer, which the connection wants back.
-        let piece = Message::Read(
+        // Copy the bytes: they are part of a larger buffer that the connection reuses once all its
+        // parts are dropped.
+        let chunk = WriterMessage::Chunk(
             self.number,
             self.began.elapsed(),
             Bytes::copy_from_slice(bytes),
         );
-        if self.writer.send(piece).is_err() {
-            self.over.store(true, Ordering::Relaxed);
+        if self.writer.send(chunk).is_err() {
+            self.stopped.store(true, Ordering::Relaxed);
         }
     }
 }
 
-impl Drop for Tape {
+impl Drop for ActiveRecording {
     fn drop(&mut self) {
-        // Without its thread there is nothing to end.
-        let _gone = self.writer.send(Message::End(self.number, self.whole));
+        // If the thread has ended, there is nothing to end.
+        let _gone = self
+            .writer
+            .send(WriterMessage::End(self.number, self.complete));
     }
 }

@@ -1,21 +1,21 @@
-//! Takes an account's own secrets out of what its provider said. Refusals have lost what looks like
-//! a key before (`wire::refusal`); a key may look like anything.
+//! Removes the secrets of a provider from what the provider reported. `wire::refusal` has already
+//! removed what looks like a key; a configured key may look like anything.
 
 use secrecy::ExposeSecret as _;
 
 use crate::model::fault::Fault;
 use crate::model::target::{Credential, Provider};
 
-/// What stands where a secret was.
+/// Replacement text of a secret.
 const REMOVED: &str = "[removed]";
-/// A shorter secret is not looked for: it may be part of any word.
-const SHORTEST: usize = 6;
+/// Minimum length of a secret to be removed, bytes: a shorter one may be part of any word.
+const MIN_SECRET_LENGTH: usize = 6;
 
-/// Takes the account's secrets out of everything that is told of a fault.
-pub(super) fn hide(fault: &mut Fault, provider: &Provider) {
+/// Removes the secrets of the provider from all texts of a fault.
+pub(super) fn redact_fault(fault: &mut Fault, provider: &Provider) {
     for secret in secrets(provider)
         .into_iter()
-        .filter(|secret| secret.len() >= SHORTEST)
+        .filter(|secret| secret.len() >= MIN_SECRET_LENGTH)
     {
         let optional = [
             &mut fault.native_code,
@@ -33,8 +33,8 @@ pub(super) fn hide(fault: &mut Fault, provider: &Provider) {
     }
 }
 
-/// The configured ones. Headers count, as an operator may put a key there; tokens that are asked
-/// for look like tokens.
+/// Returns the configured secrets. Headers are included because an operator may put a key there.
+/// Fetched tokens are not: they look like tokens, which `wire::refusal` removes.
 fn secrets(provider: &Provider) -> Vec<&str> {
     let mut all: Vec<&str> = provider
         .headers
@@ -72,7 +72,7 @@ mod tests {
     use crate::model::wire::WireId;
 
     #[test]
-    fn a_key_of_any_looks_is_hidden_and_a_short_one_is_no_word() {
+    fn configured_secrets_are_removed_unless_too_short() {
         let mut provider = Provider::example(WireId::OpenaiChat, "http://up");
         provider.credential = Credential::Key {
             key: "my own key".into(),
@@ -87,7 +87,7 @@ mod tests {
         ];
         let mut fault = Fault::new(Code::UpstreamError, "1 bad: my own key, team-password")
             .with_param("my own key");
-        hide(&mut fault, &provider);
+        redact_fault(&mut fault, &provider);
         assert_eq!(
             (fault.message.as_str(), fault.param.as_deref()),
             ("1 bad: [removed], [removed]", Some("[removed]"))

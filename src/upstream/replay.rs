@@ -1,4 +1,4 @@
-//! The built-in upstream: plays a recording from a file, as if the provider answered again.
+//! The built-in upstream: plays a recording from a file as if the provider answered again.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -14,32 +14,38 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::{Answer, AttemptContext};
-use super::clock::Running;
+use super::clock::RunningClocks;
 use super::transport::Body;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Replay;
 use crate::wire;
 use crate::wire::recording::{self, Recording, SIZE_BOUND};
 
-/// The answer in the recording that the model names.
+/// Returns the answer in the recording that the model names.
 ///
 /// # Errors
-/// 404 `model_not_found` where there is no such file, or the name is none; 502 where it is no
-/// recording.
+/// Returns 404 `model_not_found` when the model is no valid file name or the file does not exist,
+/// and 502 when the file is no valid recording.
 pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<Answer, Fault> {
     let model = &*context.target.model;
     let unknown = || {
         Fault::new(
             Code::ModelNotFound,
-            format!("no recording `{model}`: name a file of the replay folder"),
+            format!("no recording `{model}`: use the name of a file in the replay folder"),
         )
         .with_param("model")
     };
     let name = recording::file_name(model).ok_or_else(unknown)?;
     let path = replay.dir.join(name);
+    // File I/O would block the worker.
     let recording = tokio::task::spawn_blocking(move || read(path))
         .await
-        .map_err(|_| Fault::new(Code::InternalError, "a recording could not be read"))?;
+        .map_err(|_| {
+            Fault::new(
+                Code::InternalError,
+                "the task that reads a recording failed",
+            )
+        })?;
     let recording = recording
         .ok_or_else(unknown)?
         .map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
@@ -49,17 +55,18 @@ pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<A
         status,
         chunks,
     } = recording;
+    // A recording does not store how it was requested: its body decides.
     let whole = is_json(&content_type) && is_one_object(&chunks);
     let clocks = context.target.provider.clocks;
     let mut running = if whole {
-        Running::whole(clocks)
+        RunningClocks::for_whole_answer(clocks)
     } else {
-        Running::start(clocks)
+        RunningClocks::start(clocks)
     };
-    running.head();
+    running.head_received();
     Ok(Answer {
         context,
-        wire: wire::of(wire),
+        wire: wire::for_id(wire),
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY),
         headers: HeaderMap::from_iter(
             HeaderValue::try_from(content_type).map(|value| (header::CONTENT_TYPE, value)),
@@ -70,11 +77,13 @@ pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<A
     })
 }
 
-/// Reads a file, not more of it than a recording may have; `None` where there is none.
+/// Reads a recording, up to the maximum size; `None` when the file does not exist or cannot be
+/// read.
 fn read(path: PathBuf) -> Option<Result<Recording, recording::RecordingError>> {
     let mut bytes = Vec::new();
     File::open(path)
         .ok()?
+        // One byte more than allowed, so that the parser can tell that the file is too large.
         .take(SIZE_BOUND as u64 + 1)
         .read_to_end(&mut bytes)
         .ok()?;
@@ -90,8 +99,8 @@ fn is_json(content_type: &str) -> bool {
         .eq_ignore_ascii_case("application/json")
 }
 
-/// A body that is one JSON object was no stream: those that are called JSON have events, lines or a
-/// list in them.
+/// Returns true when the body is one JSON object, and so was not a stream. Streams with a JSON
+/// content type contain events, lines or an array.
 fn is_one_object(chunks: &[recording::Chunk]) -> bool {
     let body: Vec<u8> = chunks
         .iter()
@@ -100,7 +109,7 @@ fn is_one_object(chunks: &[recording::Chunk]) -> bool {
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok()
 }
 
-/// A recording being played.
+/// A recording in playback.
 #[derive(Debug)]
 pub(super) struct Player {
     chunks: std::vec::IntoIter<recording::Chunk>,
@@ -130,17 +139,19 @@ impl Player {
 
     fn set_alarm(&mut self) {
         if let Some(next) = &self.next {
+            // A configured pace replaces the recorded times.
             let after = self.pace.map_or(next.at, |pace| pace * self.played);
             self.alarm.as_mut().reset(self.began + after);
         }
     }
 
-    /// Ready once it is time; what is due is not waited for until the next tick of a timer.
+    /// Returns ready when the next chunk is due. A chunk that is already due does not wait for the
+    /// next timer tick.
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.alarm.deadline() > Instant::now() {
             return self.alarm.as_mut().poll(cx);
         }
-        // However much is due, others have their turn.
+        // Yield to other tasks however many chunks are due.
         poll_proceed(cx).map(|turn| turn.made_progress())
     }
 

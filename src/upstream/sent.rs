@@ -1,4 +1,4 @@
-//! A request that has been sent, until the head of its answer comes.
+//! A request that has been sent, until its response head arrives.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -12,80 +12,82 @@ use http_body::{Frame, SizeHint};
 use tokio::time::timeout_at;
 
 use super::answer::{Answer, AttemptContext};
-use super::clock::{Clock, Running};
-use super::credentials::Shown;
+use super::clock::{Clock, RunningClocks};
+use super::credentials::RequestCredential;
 use super::transport::Body;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::OnCancel;
 use crate::wire::Wire;
 
-/// A request under way.
-pub(super) struct Sent {
+/// A request in progress.
+pub(super) struct SentRequest {
     context: AttemptContext,
     wire: &'static dyn Wire,
-    /// It asks for one body, not for a stream.
+    /// The request asks for one body instead of a stream.
     whole: bool,
-    running: Running,
-    answering: Pin<Box<dyn Future<Output = reqwest::Result<reqwest::Response>> + Send>>,
+    running: RunningClocks,
+    response: Pin<Box<dyn Future<Output = reqwest::Result<reqwest::Response>> + Send>>,
     written: Arc<AtomicBool>,
-    shown: Shown,
+    credential: RequestCredential,
 }
 
-/// A request that is ready to go out.
-pub(super) struct Signed {
+/// A signed request that is ready to send.
+pub(super) struct SignedRequest {
     pub(super) client: reqwest::Client,
     pub(super) request: reqwest::Request,
-    /// Its body once more: what the provider takes of it may have to be known.
+    /// The same body as in `request`; used to track when it is written.
     pub(super) body: Bytes,
-    /// The credential it shows.
-    pub(super) shown: Shown,
+    /// The credential in the request.
+    pub(super) credential: RequestCredential,
 }
 
-impl Sent {
-    /// Makes the request ready. It goes out when its head is waited for.
+impl SentRequest {
+    /// Prepares the request. It is sent when [`Self::head`] is first polled.
     pub(super) fn new(
         context: AttemptContext,
         wire: &'static dyn Wire,
         whole: bool,
-        running: Running,
-        signed: Signed,
+        running: RunningClocks,
+        signed: SignedRequest,
     ) -> Self {
-        let Signed {
+        let SignedRequest {
             client,
             mut request,
             body,
-            shown,
+            credential,
         } = signed;
         let written = Arc::new(AtomicBool::new(false));
+        // Only these providers need to know whether the body was written.
         if context.target.provider.on_cancel == OnCancel::Finish {
-            *request.body_mut() = Some(reqwest::Body::wrap(Watched {
+            *request.body_mut() = Some(reqwest::Body::wrap(TrackedBody {
                 bytes: Some(body),
                 written: written.clone(),
             }));
         }
-        let answering = Box::pin(client.execute(request));
+        let response = Box::pin(client.execute(request));
         Self {
             context,
             wire,
             whole,
             running,
-            answering,
+            response,
             written,
-            shown,
+            credential,
         }
     }
 
-    /// The answer as it begins. Whoever stops waiting may come back.
+    /// Waits for the response head. It can be cancelled and called again.
     pub(super) async fn head(&mut self) -> Result<Answer, Fault> {
-        let (at, clock) = self.running.next();
-        let response = timeout_at(at, self.answering.as_mut())
+        let (at, clock) = self.running.next_expiry();
+        let response = timeout_at(at, self.response.as_mut())
             .await
-            .map_err(|_| clock.ran_out(&self.running.clocks))?;
-        let response = response.map_err(|error| unreachable_fault(&error, &self.running))?;
-        self.running.head();
+            .map_err(|_| clock.timeout_fault(&self.running.clocks))?;
+        let response = response.map_err(|error| send_fault(&error, &self.running))?;
+        self.running.head_received();
         let (head, body) = http::Response::from(response).into_parts();
         if !head.status.is_success() {
-            self.shown.learn(head.status, &head.headers);
+            // Only an error response can tell that the credential is bad.
+            self.credential.record_response(head.status, &head.headers);
         }
         Ok(Answer {
             context: self.context.clone(),
@@ -98,34 +100,35 @@ impl Sent {
         })
     }
 
-    /// The provider has the request, or some of it, and the account wants its usage whatever
-    /// becomes of the client.
+    /// Returns true when the answer must be read on after a cancel: the provider may have the
+    /// request, and it is configured to be read to the end.
     pub(super) fn is_to_finish(&self) -> bool {
         self.written.load(Ordering::Relaxed)
     }
 }
 
-/// The request did not get through.
-pub(super) fn unreachable_fault(error: &reqwest::Error, running: &Running) -> Fault {
+/// Returns the fault of a request that got no response.
+pub(super) fn send_fault(error: &reqwest::Error, running: &RunningClocks) -> Fault {
+    // `connect` is the only timeout configured in the HTTP client.
     if error.is_timeout() {
-        return Clock::Connect.ran_out(&running.clocks);
+        return Clock::Connect.timeout_fault(&running.clocks);
     }
     let what = if error.is_connect() {
         "could not be reached"
     } else {
-        "broke the connection before it answered"
+        "closed or reset the connection before it answered"
     };
     Fault::new(Code::UpstreamError, format!("the upstream {what}"))
 }
 
-/// A request's body that tells when it is taken to be written: from then on the provider may have
-/// it.
-struct Watched {
+/// A request body that records when it is taken to be written. From then on the provider may have
+/// the request.
+struct TrackedBody {
     bytes: Option<Bytes>,
     written: Arc<AtomicBool>,
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for TrackedBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -154,9 +157,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_body_is_seen_when_it_goes_out() {
+    async fn a_body_records_when_it_is_written() {
         let written = Arc::new(AtomicBool::new(false));
-        let body = Watched {
+        let body = TrackedBody {
             bytes: Some(Bytes::from_static(b"{}")),
             written: written.clone(),
         };

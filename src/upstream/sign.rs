@@ -1,4 +1,4 @@
-//! Puts an account's own headers and its credential on a request.
+//! Adds the headers and the credential of a provider to a request.
 
 pub(super) mod aws;
 
@@ -7,28 +7,30 @@ use std::time::SystemTime;
 use http::{HeaderName, header};
 
 use self::aws::Scope;
-use super::credentials::{Secret, Shown};
+use super::credentials::{RequestCredential, Secret};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Provider;
 
-/// The service that Bedrock's requests are signed for.
+/// Service name in signatures for Bedrock.
 const BEDROCK: &str = "bedrock";
-/// Who pays for a request to Google.
-const PROJECT: HeaderName = HeaderName::from_static("x-goog-user-project");
+/// Header that names the Google project to bill.
+const PROJECT_HEADER: HeaderName = HeaderName::from_static("x-goog-user-project");
 
-/// Adds the account's headers and shows its credential. The request is final but for that: it may
-/// be signed as a whole.
+/// Adds the headers and the credential of the provider. Everything else of the request must be
+/// final, as the whole request may be signed.
 pub(super) fn sign(
     request: &mut reqwest::Request,
     provider: &Provider,
-    shown: &Shown,
+    credential: &RequestCredential,
     now: SystemTime,
 ) -> Result<(), Fault> {
     let headers = request.headers_mut();
+    // Before the credential: AWS signs some of these headers, and a configured `authorization` must
+    // not replace the credential.
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    match shown.secret() {
+    match credential.secret() {
         Secret::None => {}
         Secret::Header(name, value) => {
             headers.insert(name.clone(), value.clone());
@@ -39,14 +41,20 @@ pub(super) fn sign(
         } => {
             headers.insert(header::AUTHORIZATION, authorization.clone());
             if let Some(project) = project {
-                headers.entry(PROJECT).or_insert_with(|| project.clone());
+                // A project set in the configured headers wins.
+                headers
+                    .entry(PROJECT_HEADER)
+                    .or_insert_with(|| project.clone());
             }
         }
         Secret::Keys { keys, region } => {
-            let unsigned = |why: aws::Unsigned| {
+            let unsignable = |reason: aws::SignError| {
                 Fault::new(
                     Code::UpstreamAuth,
-                    format!("a request to provider `{}`: {why}", provider.name),
+                    format!(
+                        "cannot sign a request to provider `{}`: {reason}",
+                        provider.name
+                    ),
                 )
             };
             aws::sign(
@@ -58,7 +66,7 @@ pub(super) fn sign(
                 },
                 now,
             )
-            .map_err(unsigned)?;
+            .map_err(unsignable)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The body of an upstream's answer, whether it comes over HTTP or from a recording.
+//! The body of an upstream answer, from HTTP or from a recording.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,33 +6,35 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::Body as _;
 
-use super::recorder::Tape;
+use super::recorder::ActiveRecording;
 use super::replay::Player;
 use crate::model::fault::{Code, Fault};
 
-/// An upstream's body. Dropping it closes the connection (HTTP/1.1) or resets the stream (HTTP/2).
+/// The body of an upstream answer. Dropping it closes the connection (HTTP/1.1) or resets the
+/// stream (HTTP/2).
 #[derive(Debug)]
 pub(super) enum Body {
     Http(reqwest::Body),
     Replay(Player),
-    /// Another one, which is recorded as it is read.
-    Taped(Box<(Body, Tape)>),
+    /// A body that is recorded while it is read.
+    Recorded(Box<(Body, ActiveRecording)>),
 }
 
 impl Body {
-    /// The next bytes; `None` at a proper end.
+    /// Returns the next bytes; `None` at a proper end.
     pub(super) fn poll_chunk(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Fault>>> {
         match self {
             Self::Replay(player) => player.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
-            Self::Taped(taped) => poll_taped(taped, cx),
+            Self::Recorded(recorded) => poll_recorded(recorded, cx),
             Self::Http(body) => loop {
                 match std::task::ready!(Pin::new(&mut *body).poll_frame(cx)) {
                     None => return Poll::Ready(None),
                     Some(Err(_)) => return Poll::Ready(Some(Err(broken()))),
                     Some(Ok(frame)) => {
+                        // Trailer frames carry no content.
                         if let Ok(data) = frame.into_data() {
                             return Poll::Ready(Some(Ok(data)));
                         }
@@ -42,27 +44,29 @@ impl Body {
         }
     }
 
+    /// Waits for the next bytes; `None` at a proper end.
     pub(super) async fn chunk(&mut self) -> Option<Result<Bytes, Fault>> {
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
     }
 
-    /// It came over a connection, which can serve again once the body is read to its end.
+    /// Returns true when the body uses a connection that can be reused once the body is read to its
+    /// end.
     pub(super) fn has_connection(&self) -> bool {
         match self {
             Self::Http(_) => true,
             Self::Replay(_) => false,
-            Self::Taped(taped) => taped.0.has_connection(),
+            Self::Recorded(recorded) => recorded.0.has_connection(),
         }
     }
 }
 
-fn poll_taped(
-    (body, tape): &mut (Body, Tape),
+fn poll_recorded(
+    (body, recording): &mut (Body, ActiveRecording),
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Bytes, Fault>>> {
     let chunk = std::task::ready!(body.poll_chunk(cx));
     if let Some(Ok(bytes)) = &chunk {
-        tape.read(bytes);
+        recording.record(bytes);
     }
     Poll::Ready(chunk)
 }
@@ -70,6 +74,6 @@ fn poll_taped(
 fn broken() -> Fault {
     Fault::new(
         Code::UpstreamError,
-        "the upstream's connection broke in the middle of its answer",
+        "the connection to the upstream broke in the middle of its answer",
     )
 }

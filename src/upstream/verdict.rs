@@ -1,37 +1,39 @@
-//! What the failures of a route's targets come to.
+//! Combines the failures of the targets of a route into one fault.
 
 use crate::model::fault::{Code, Fault};
 
-/// What has come of the targets so far, none of which has answered.
+/// The failures so far; no target has answered.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    /// Of those that were asked, and of those that stand for a failure of before: the latest.
+    /// The latest failure of a target that was asked, or that was skipped because of an earlier
+    /// failure.
     failure: Option<Box<Fault>>,
-    /// Some of those were asked.
+    /// At least one failed target was asked.
     asked: bool,
-    /// The request cannot be said to some.
+    /// The fault of a target whose wire cannot express the request.
     unfit: Option<Box<Fault>>,
     over: bool,
 }
 
 impl Verdict {
-    /// The request itself is wrong: nobody else is to be asked.
+    /// Returns true when the request itself is wrong: no further target is asked.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// A target was asked and has failed.
+    /// Records the failure of a target that was asked.
     pub(super) fn failed(&mut self, fault: Box<Fault>) {
+        // A request asked in parallel may fail later; the verdict stands.
         if self.over {
             return;
         }
         self.over = fault.ends_route();
         self.asked = true;
-        self.failure = Some(later(self.failure.take(), fault));
+        self.failure = Some(latest(self.failure.take(), fault));
     }
 
-    /// A target is not asked now, and counts as failed. Where none is asked, the one to come back
-    /// first is told of.
+    /// Records a target that must not be asked now; it counts as failed. If no target is asked at
+    /// all, the fault of the one that is available first is kept.
     pub(super) fn skipped(&mut self, fault: Box<Fault>) {
         self.failure = match self.failure.take() {
             Some(before) if !self.asked => Some(if fault.retry_after < before.retry_after {
@@ -39,16 +41,16 @@ impl Verdict {
             } else {
                 before
             }),
-            before => Some(later(before, fault)),
+            before => Some(latest(before, fault)),
         };
     }
 
-    /// The request cannot be said in a target's words; others may have them.
+    /// Records a target whose wire cannot express the request. Others may be able to.
     pub(super) fn unfit(&mut self, fault: Box<Fault>) {
         self.unfit = Some(fault);
     }
 
-    /// How the generation has failed.
+    /// Returns the fault of the generation.
     pub(super) fn fault(self) -> Box<Fault> {
         self.failure
             .or(self.unfit)
@@ -56,8 +58,8 @@ impl Verdict {
     }
 }
 
-/// Of two failures the later one, with the longer of their waits.
-fn later(before: Option<Box<Fault>>, mut now: Box<Fault>) -> Box<Fault> {
+/// Returns the later of two faults, with the longer of their waits.
+fn latest(before: Option<Box<Fault>>, mut now: Box<Fault>) -> Box<Fault> {
     if now.retryable {
         now.retry_after = now
             .retry_after
@@ -91,27 +93,27 @@ mod tests {
         }
     }
 
-    fn told(verdict: Verdict) -> (Code, Option<u64>) {
+    fn code_and_wait(verdict: Verdict) -> (Code, Option<u64>) {
         let fault = verdict.fault();
         (fault.code, fault.retry_after.map(|after| after.as_secs()))
     }
 
     #[test]
-    fn the_last_failure_is_told_with_the_longest_wait() {
+    fn the_last_failure_is_reported_with_the_longest_wait() {
         let mut verdict = Verdict::default();
         verdict.failed(fault(Code::RateLimited, Some(7)));
         verdict.failed(fault(Code::UpstreamError, Some(3)));
-        assert_eq!(told(verdict), (Code::UpstreamError, Some(7)));
+        assert_eq!(code_and_wait(verdict), (Code::UpstreamError, Some(7)));
     }
 
     #[test]
-    fn where_nobody_is_asked_the_first_to_come_back_is_told_of() {
+    fn when_no_target_is_asked_the_first_available_one_is_reported() {
         for order in [[20, 5, 9], [5, 20, 9], [9, 20, 5]] {
             let mut verdict = Verdict::default();
             order
                 .iter()
                 .for_each(|after| verdict.skipped(fault(Code::RateLimited, Some(*after))));
-            assert_eq!(told(verdict), (Code::RateLimited, Some(5)));
+            assert_eq!(code_and_wait(verdict), (Code::RateLimited, Some(5)));
         }
     }
 
@@ -120,32 +122,32 @@ mod tests {
         let mut verdict = Verdict::default();
         verdict.failed(fault(Code::UpstreamError, None));
         verdict.skipped(fault(Code::RateLimited, Some(5)));
-        assert_eq!(told(verdict), (Code::RateLimited, Some(5)));
+        assert_eq!(code_and_wait(verdict), (Code::RateLimited, Some(5)));
     }
 
     #[test]
-    fn a_wrong_request_is_the_end() {
+    fn a_wrong_request_ends_the_route() {
         let mut verdict = Verdict::default();
         verdict.failed(fault(Code::InvalidRequest, None));
         assert!(verdict.is_over());
         verdict.failed(fault(Code::UpstreamError, None));
         assert_eq!(
-            told(verdict).0,
+            code_and_wait(verdict).0,
             Code::InvalidRequest,
-            "whoever was still asked then changes nothing"
+            "the failure of a target still being asked changes nothing"
         );
     }
 
     #[test]
-    fn what_cannot_be_said_to_one_matters_where_nobody_else_counts() {
+    fn an_unfit_target_is_reported_only_when_no_other_failed() {
         let mut verdict = Verdict::default();
         verdict.unfit(fault(Code::InvalidRequest, None));
         assert!(!verdict.is_over());
         verdict.failed(fault(Code::UpstreamError, None));
-        assert_eq!(told(verdict).0, Code::UpstreamError);
+        assert_eq!(code_and_wait(verdict).0, Code::UpstreamError);
         let mut verdict = Verdict::default();
         verdict.unfit(fault(Code::InvalidRequest, None));
-        assert_eq!(told(verdict).0, Code::InvalidRequest);
-        assert_eq!(told(Verdict::default()).0, Code::InternalError);
+        assert_eq!(code_and_wait(verdict).0, Code::InvalidRequest);
+        assert_eq!(code_and_wait(Verdict::default()).0, Code::InternalError);
     }
 }

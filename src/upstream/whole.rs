@@ -6,10 +6,10 @@ use tokio::time::timeout_at;
 
 use super::Ending;
 use super::answer::{Answer, AttemptContext, collect};
-use super::clock::Running;
+use super::clock::RunningClocks;
 use super::closing::Accounting;
 use super::finishing::Unfinished;
-use super::live::Live;
+use super::live::LiveAnswer;
 use super::transport::Body;
 use crate::hub::Cause;
 use crate::model::entry::{Entry, Payload};
@@ -17,20 +17,20 @@ use crate::model::fault::{Code, Fault};
 use crate::model::target::OnCancel;
 use crate::wire::{DecodeError, Wire};
 
-/// An answer's body that is read, at the most.
-const BYTES: usize = 64 * 1024 * 1024;
+/// Maximum size of the body, bytes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// An answer in one body, being read.
-pub(super) struct Whole {
+/// An answer in one body, in progress.
+pub(super) struct WholeAnswer {
     context: AttemptContext,
     wire: &'static dyn Wire,
     request_id: Option<ByteString>,
     body: Body,
     text: BytesMut,
-    running: Running,
+    running: RunningClocks,
 }
 
-impl Whole {
+impl WholeAnswer {
     pub(super) fn new(answer: Answer) -> Self {
         let request_id = answer.request_id();
         let Answer {
@@ -50,22 +50,22 @@ impl Whole {
         }
     }
 
-    /// Reads it to its end. Whoever stops may go on later.
+    /// Reads the body to its end. It can be cancelled and called again.
     pub(super) async fn read(&mut self) -> Result<(), Fault> {
-        let (at, clock) = self.running.next();
-        timeout_at(at, collect(&mut self.body, &mut self.text, BYTES))
+        let (at, clock) = self.running.next_expiry();
+        timeout_at(at, collect(&mut self.body, &mut self.text, MAX_BYTES))
             .await
-            .map_err(|_| clock.ran_out(&self.running.clocks))?
+            .map_err(|_| clock.timeout_fault(&self.running.clocks))?
     }
 
-    /// It is cancelled: it may have to be read on.
+    /// Ends the answer after a cancel. It is kept to be read on when the provider is configured so.
     pub(super) fn stopped(self: Box<Self>, cause: Cause) -> Ending {
         let finishes = self.context.target.provider.on_cancel == OnCancel::Finish;
         Ending::Cancelled(cause, finishes.then_some(Unfinished::Whole(self)))
     }
 
-    /// What it says, once it is read.
-    pub(super) fn decode(self, accounting: &mut Accounting) -> Result<Box<Live>, Fault> {
+    /// Decodes the complete body.
+    pub(super) fn decode(self, accounting: &mut Accounting) -> Result<Box<LiveAnswer>, Fault> {
         let Self {
             context,
             wire,
@@ -74,6 +74,7 @@ impl Whole {
             text,
             running,
         } = self;
+        // Return the connection to the pool before decoding.
         drop(body);
         let text = text.freeze();
         let (events, usage) = wire
@@ -82,8 +83,9 @@ impl Whole {
                 DecodeError::Upstream(fault) => *fault,
                 other => Fault::new(Code::UpstreamError, other.to_string()),
             })?;
-        let mut live = Live::done(&context, wire, request_id, running);
+        let mut live = LiveAnswer::complete(&context, wire, request_id, running);
         let raw = if live.route.raw {
+            // Raw payloads are JSON, so a body that is not UTF-8 cannot be passed on.
             let data = ByteString::try_from(text).map_err(|_| {
                 Fault::new(Code::UpstreamError, "the upstream's answer is not UTF-8")
             })?;

@@ -1,8 +1,8 @@
 //! The wire `anthropic`: Anthropic Messages (`POST /messages`).
 //!
-//! Invariants: pure; a request of this shape goes out as it came but for `model` and `stream`;
-//! success is `message_stop` and nothing else; every content block and delta becomes an event,
-//! known or [`Event::Raw`](crate::model::event::Event).
+//! Invariants: pure; a request that has this shape is sent unchanged except for `model`, `stream`
+//! and thinking that other wires made; only `message_stop` completes an answer; every content block
+//! and delta becomes an event, a normalized one or [`Event::Raw`](crate::model::event::Event).
 
 mod blocks;
 mod decode;
@@ -26,7 +26,7 @@ use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// Anthropic Messages.
+/// The wire of the Anthropic Messages API.
 #[derive(Debug)]
 pub struct Anthropic;
 
@@ -43,12 +43,12 @@ impl Wire for Anthropic {
         draft::draft(ask, target, mode)
     }
 
-    fn count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
+    fn draft_count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
         draft::count(ask, target)
     }
 
-    fn counted(&self, body: &[u8]) -> Option<u64> {
-        whole::counted(body)
+    fn read_token_count(&self, body: &[u8]) -> Option<u64> {
+        whole::read_token_count(body)
     }
 
     fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
@@ -64,6 +64,6 @@ impl Wire for Anthropic {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read(status, headers, body)
+        refusal::read_response(status, headers, body)
     }
 }

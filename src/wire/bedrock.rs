@@ -1,10 +1,9 @@
 //! The wire `bedrock`: AWS Bedrock Converse (`POST /model/{model}/converse-stream`).
 //!
-//! Invariants: pure; what a target of this wire cannot do is a 400 that names the field, never a
-//! silent change of meaning. Success is `metadata` after `messageStop`; as nothing of the answer
-//! can come between the two, a body that properly ends there without its `metadata` is complete as
-//! well, and its usage estimated. What a server's own tools do, and pictures that a model makes,
-//! are [`Event::Raw`](crate::model::event::Event), never calls for the client.
+//! Invariants: pure; a request for something that the target does not support is rejected with a
+//! 400 that names the field, never changed in meaning. An answer is complete once both
+//! `messageStop` and `metadata` have arrived. Calls of a server's own tools and images that a model
+//! generates become [`Event::Raw`](crate::model::event::Event), never calls for the client.
 
 mod blocks;
 mod decode;
@@ -26,7 +25,7 @@ use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// AWS Bedrock Converse.
+/// The wire of the AWS Bedrock Converse API.
 #[derive(Debug)]
 pub struct Bedrock;
 
@@ -56,6 +55,6 @@ impl Wire for Bedrock {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read(status, headers, body)
+        refusal::read_response(status, headers, body)
     }
 }

@@ -1,17 +1,18 @@
-//! The wire `cohere`: Cohere's chat of version 2 (`POST /chat` behind `https://api.cohere.com/v2`).
+//! The wire `cohere`: Cohere's chat API of version 2 (`POST /chat` below
+//! `https://api.cohere.com/v2`).
 //!
-//! Invariants: pure; success is `message-end` without an error and nothing else; every content
-//! block and delta becomes an event, known or [`Event::Raw`](crate::model::event::Event). Thinking
-//! and tool plans come with a mark of ours that says who made them and which they are, and go back
-//! to this wire only.
+//! Invariants: pure; only `message-end` without an error completes an answer; every content block
+//! and delta becomes an event, a normalized one or [`Event::Raw`](crate::model::event::Event).
+//! Thinking and tool plans are followed by a signature made here that states their wire and which
+//! of the two they are; they are sent back to this wire only.
 
 mod citation;
+mod content;
 mod decode;
 mod draft;
 mod ending;
 mod refusal;
 mod shape;
-mod speech;
 mod turns;
 mod usage;
 mod whole;
@@ -29,7 +30,7 @@ use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// Cohere.
+/// The wire of Cohere's chat API.
 #[derive(Debug)]
 pub struct Cohere;
 
@@ -59,6 +60,6 @@ impl Wire for Cohere {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read(status, headers, body)
+        refusal::read_response(status, headers, body)
     }
 }

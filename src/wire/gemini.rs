@@ -1,12 +1,13 @@
-//! Google Gemini: `generateContent` and `streamGenerateContent`.
+//! The wire `gemini`: Google's `generateContent` and `streamGenerateContent`.
 //!
-//! Invariants: nothing is terminal but the end of the body; thought signatures go back only where
-//! this wire made them; what a target of this wire cannot do is a 400 that names the field, never a
-//! silent change of meaning. Dropped without a word is what only advises: `parallel_tool_calls`,
-//! `verbosity`, `user`, `metadata`, names of participants, image detail, file names, `strict`.
+//! Invariants: only the end of the body is terminal; a thought signature is sent back only if this
+//! wire made it; a request that a target of this wire does not support is rejected with a 400 that
+//! names the field, and its meaning never changes silently. Hints are dropped silently:
+//! `parallel_tool_calls`, `verbosity`, `user`, `metadata`, names of participants, image detail,
+//! file names, `strict`.
 
 mod arguments;
-mod characters;
+mod char_offsets;
 mod choice;
 mod citation;
 mod count;
@@ -33,7 +34,7 @@ use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// The wire `gemini`.
+/// The implementation of the wire `gemini`.
 #[derive(Debug)]
 pub struct Gemini;
 
@@ -43,6 +44,7 @@ impl Wire for Gemini {
     }
 
     fn auth(&self) -> Auth {
+        // The alternative, `?key=` in the URL, would put the key into logs.
         Auth::Header("x-goog-api-key")
     }
 
@@ -50,17 +52,18 @@ impl Wire for Gemini {
         draft::draft(ask, target, mode)
     }
 
-    fn count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
+    fn draft_count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
         Some(count::draft(ask, target))
     }
 
-    fn counted(&self, body: &[u8]) -> Option<u64> {
+    fn read_token_count(&self, body: &[u8]) -> Option<u64> {
         count::read(body)
     }
 
-    /// A JSON array where the answer says so, else SSE: what is no SSE comes out of it as stray
-    /// lines.
+    /// Returns the framing for a content type: a JSON array for `application/json`, else SSE. Lines
+    /// that are not SSE, such as Google's bare error objects, come out of it as stray frames.
     fn framing(&self, content_type: &str) -> Box<dyn Framing> {
+        // Without `alt=sse` Google sends the stream as one JSON array.
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if media_type.eq_ignore_ascii_case("application/json") {
             Box::new(JsonArray::default())
@@ -76,6 +79,7 @@ impl Wire for Gemini {
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
         let data =
             ByteString::try_from(body.clone()).map_err(|_| malformed("the body is not UTF-8"))?;
+        // A non-streaming body has the form of one chunk of a stream.
         let (mut decoder, mut out) = (decode::Decoder::new(seed), Decoded::default());
         decoder.decode(
             &Frame {
@@ -90,11 +94,11 @@ impl Wire for Gemini {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::refusal(status, headers, body)
+        refusal::from_response(status, headers, body)
     }
 }
 
-/// A frame that is not of this wire.
+/// Returns the error for a frame that does not follow this wire's format.
 fn malformed(what: &str) -> DecodeError {
     DecodeError::Malformed {
         wire: WireId::Gemini.name(),
@@ -111,7 +115,7 @@ mod tests {
     use crate::model::fold::Answer;
 
     #[test]
-    fn the_content_type_decides_the_framing() {
+    fn the_content_type_selects_the_framing() {
         let body = "[{\"a\":1}\n]";
         for (content_type, frames) in [
             ("application/json; charset=UTF-8", 1),
@@ -129,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_body_is_what_its_stream_would_be() {
+    fn a_non_streaming_body_decodes_like_its_stream() {
         let body = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"},{"functionCall":{"name":"f","args":{}}}]},"finishReason":"STOP"}],
             "usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":2}}"#;
         let (events, usage) = Gemini
             .whole(&Bytes::from_static(body.as_bytes()), "seed")
             .unwrap();
-        let answer = Answer::of(&events);
+        let answer = Answer::from_events(&events);
         assert_eq!(answer.choices[0].text(), "Hi");
         assert!(
             matches!(events.last(), Some(Event::Finish(finish)) if finish.reason == Reason::ToolCalls)
@@ -144,17 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_body_can_be_an_error_or_nothing() {
-        let of = |body: &'static [u8]| Gemini.whole(&Bytes::from_static(body), "seed");
+    fn a_non_streaming_body_may_be_an_error_or_empty() {
+        let whole = |body: &'static [u8]| Gemini.whole(&Bytes::from_static(body), "seed");
         assert!(matches!(
-            of(b"[{\"error\":{\"code\":503}}]"),
+            whole(b"[{\"error\":{\"code\":503}}]"),
             Err(DecodeError::Upstream(_))
         ));
         assert!(matches!(
-            of(b"{\"candidates\":[]}"),
+            whole(b"{\"candidates\":[]}"),
             Err(DecodeError::CutShort)
         ));
-        assert!(matches!(of(b"\xff"), Err(DecodeError::Malformed { .. })));
-        assert!(matches!(of(b"<html>"), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(whole(b"\xff"), Err(DecodeError::Malformed { .. })));
+        assert!(matches!(
+            whole(b"<html>"),
+            Err(DecodeError::Malformed { .. })
+        ));
     }
 }

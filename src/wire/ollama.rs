@@ -1,8 +1,9 @@
-//! The wire `ollama`: Ollama's own chat (`POST /api/chat`), one JSON object a line.
+//! The wire `ollama`: Ollama's native chat API (`POST /api/chat`), one JSON object per line.
 //!
-//! Invariants: pure; success is an object with `done: true` and nothing else; every member of a
-//! message becomes an event, known or [`Event::Raw`](crate::model::event::Event). Thinking comes
-//! with a mark of ours that says who made it, and goes back to this wire only.
+//! Invariants: no I/O; only an object with `done: true` completes an answer; every member of a
+//! message becomes an event, a normalized one or [`Event::Raw`](crate::model::event::Event). A
+//! block of thinking is closed by a signature event that names this wire, and clients' thinking is
+//! sent back to this wire only.
 
 mod decode;
 mod draft;
@@ -23,7 +24,7 @@ use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// Ollama.
+/// The implementation of the wire `ollama`.
 #[derive(Debug)]
 pub struct Ollama;
 
@@ -48,16 +49,16 @@ impl Wire for Ollama {
         Box::new(decode::Decoder::new(seed))
     }
 
-    /// A whole answer is the one line of a stream.
+    /// Decodes a non-streaming body, which has the shape of one streamed line.
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
         let (mut decoder, mut out) = (decode::Decoder::new(seed), Decoded::default());
-        decoder.line(&text::of_bytes(body), &mut out)?;
+        decoder.line(&text::from_bytes(body), &mut out)?;
         decoder.finish(&mut out)?;
         Ok((out.events, out.usage))
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read(status, headers, body)
+        refusal::from_response(status, headers, body)
     }
 }
 
@@ -70,11 +71,11 @@ mod tests {
     fn whole(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
         Ollama
             .whole(&Bytes::from_static(body.as_bytes()), "seed")
-            .map(|(events, usage)| (Answer::of(&events), usage))
+            .map(|(events, usage)| (Answer::from_events(&events), usage))
     }
 
     #[test]
-    fn a_whole_answer_is_what_its_stream_would_be() {
+    fn a_non_streaming_body_decodes_like_its_stream() {
         let (answer, usage) = whole(
             r#"{"model":"m","message":{"role":"assistant","content":"Hi","thinking":"hm","tool_calls":[{"function":{"name":"f","arguments":{"x": 1}}}]},
                 "done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_body_can_be_an_error_or_nothing() {
+    fn a_non_streaming_body_may_be_an_error_or_incomplete() {
         assert!(matches!(
             whole(r#"{"error":"busy"}"#),
             Err(DecodeError::Upstream(_))

@@ -1,17 +1,17 @@
-//! The wire of OpenAI Chat Completions and of everything compatible with it.
+//! The wire `openai-chat`: OpenAI Chat Completions and the servers compatible with it.
 //!
-//! Invariant: what compatible servers do their own way is known in one place each: how tool calls
-//! come (`calls`), what the JSON may look like (`shape`), how usage is counted (`usage`); how
-//! errors are said, beside it in `openai_error`.
+//! Invariant: each kind of deviation of compatible servers is handled in one place: the forms of
+//! tool calls in `calls`, the forms of the JSON in `shape`, the counting of usage in `usage`, and
+//! the forms of errors in the neighbouring module `openai_error`.
 
 mod body;
 mod calls;
 mod decode;
+mod delta;
 mod draft;
 mod foreign;
 mod shape;
 mod sources;
-mod speech;
 mod usage;
 mod whole;
 
@@ -30,7 +30,7 @@ use crate::model::wire::WireId;
 
 pub(super) use self::body::nearest_effort;
 
-/// The wire.
+/// The implementation of the wire `openai-chat`.
 #[derive(Debug)]
 pub struct OpenaiChat;
 
@@ -47,7 +47,7 @@ impl Wire for OpenaiChat {
         draft::draft(ask, target, mode)
     }
 
-    /// Whatever the content type says: some servers call their events JSON.
+    /// Returns SSE for every content type, because some servers label their event streams as JSON.
     fn framing(&self, _: &str) -> Box<dyn Framing> {
         Box::new(Sse::default())
     }
@@ -61,10 +61,11 @@ impl Wire for OpenaiChat {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        openai_error::of_body(status, headers, body)
+        openai_error::from_body(status, headers, body)
     }
 }
 
+/// Returns the error for a payload that does not follow this wire's format.
 fn malformed(what: &str) -> DecodeError {
     DecodeError::Malformed {
         wire: WireId::OpenaiChat.name(),

@@ -1,5 +1,5 @@
-//! An upstream's error in OpenAI's shape and in every other that compatible servers give it, in a
-//! stream or as a body, and what it means: for both wires of OpenAI's.
+//! Reads upstream errors in OpenAI's shape and in the variants that compatible servers use, from a
+//! stream or a body. Used by both OpenAI wires.
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::model::fault::Fault;
 use crate::wire::refusal;
 
-/// What an upstream said of its error.
+/// The fields of an upstream's error.
 #[derive(Default)]
-struct Complaint {
+struct ErrorFields {
     message: Option<String>,
     kind: Option<String>,
     code: Option<String>,
@@ -17,52 +17,54 @@ struct Complaint {
     status: Option<StatusCode>,
 }
 
-/// What an answer with a bad status means.
-pub(super) fn of_body(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-    let complaint = serde_json::from_slice(body)
+/// Reads the fault from an answer with an error status.
+pub(super) fn from_body(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+    let fields = serde_json::from_slice(body)
         .ok()
-        .and_then(|json| read(&json))
-        .unwrap_or_else(|| plain(body));
-    complaint.fault(status, headers)
+        .and_then(|json| from_json(&json))
+        .unwrap_or_else(|| from_plain_text(body));
+    fields.fault(status, headers)
 }
 
-/// The error that a payload of a stream is; none where it is no error.
-pub(super) fn of_payload(json: &str) -> Option<Fault> {
-    // Something may follow the object: stray lines are all in one.
+/// Reads the fault from a payload of a stream. Returns `None` if the payload is not an error.
+pub(super) fn from_payload(json: &str) -> Option<Fault> {
+    // The first value only: all stray lines of a stream arrive as one payload, so that other text
+    // may follow the error object.
     let value = serde_json::Deserializer::from_str(json)
         .into_iter::<Value>()
         .next()?
         .ok()?;
-    read(&value).map(Complaint::in_stream)
+    from_json(&value).map(ErrorFields::in_stream)
 }
 
-/// The error that stands as text where a payload should be, under the name of an error.
-pub(super) fn of_text(text: &str) -> Fault {
-    of_payload(text).unwrap_or_else(|| plain(text.as_bytes()).in_stream())
+/// Reads the fault from a payload that is known to be an error and may be plain text.
+pub(super) fn from_text(text: &str) -> Fault {
+    from_payload(text).unwrap_or_else(|| from_plain_text(text.as_bytes()).in_stream())
 }
 
-/// The error that an object is, by where it stands, however little it says.
-pub(super) fn of_object(json: &str) -> Fault {
+/// Reads the fault from an object that is known to be an error from its position in the stream,
+/// even if it has none of the known fields.
+pub(super) fn from_object(json: &str) -> Fault {
     let value = serde_json::from_str(json).unwrap_or(Value::Null);
     let bare = || {
-        let mut complaint = Complaint::default();
-        complaint.learn(&value);
-        complaint
+        let mut fields = ErrorFields::default();
+        fields.merge(&value);
+        fields
     };
-    read(&value).unwrap_or_else(bare).in_stream()
+    from_json(&value).unwrap_or_else(bare).in_stream()
 }
 
-/// The answer ended with a finish reason that means failure.
-pub(super) fn of_finish(word: &str) -> Fault {
-    let message = format!("the answer ended with finish_reason `{word}`");
-    Complaint {
+/// Returns the fault for an answer that ended with a finish reason which means failure.
+pub(super) fn from_finish_reason(reason: &str) -> Fault {
+    let message = format!("the answer ended with finish_reason `{reason}`");
+    ErrorFields {
         message: Some(message),
-        ..Complaint::default()
+        ..ErrorFields::default()
     }
     .in_stream()
 }
 
-impl Complaint {
+impl ErrorFields {
     fn fault(self, status: StatusCode, headers: &HeaderMap) -> Fault {
         refusal::fault(
             status,
@@ -74,23 +76,24 @@ impl Complaint {
         )
     }
 
-    /// The error came after a good status: its own words say which it should have been.
+    /// Converts an error that was sent after a success status. The status is derived from the
+    /// error's own code and type.
     fn in_stream(mut self) -> Fault {
         self.message = self
             .message
             .or_else(|| Some("it gave no reason".to_owned()));
-        let words = [self.code.as_deref(), self.kind.as_deref()]
+        let text = [self.code.as_deref(), self.kind.as_deref()]
             .map(Option::unwrap_or_default)
             .join(" ");
         let status = self
             .status
-            .or_else(|| refusal::status_of_words(&words))
+            .or_else(|| refusal::status_from_text(&text))
             .unwrap_or(StatusCode::BAD_GATEWAY);
         self.fault(status, &HeaderMap::new())
     }
 
-    /// Takes what an object says; what is already known stays.
-    fn learn(&mut self, object: &Value) {
+    /// Adds the fields of an object. Fields that are already set are kept.
+    fn merge(&mut self, object: &Value) {
         let message = [
             "message",
             "msg",
@@ -103,7 +106,7 @@ impl Complaint {
             .message
             .take()
             .or_else(|| message.iter().find_map(|name| text(&object[*name])));
-        // An event says with its type only that it is an error.
+        // `type: "error"` names the kind of the stream event, not the kind of the error.
         let kind = |name: &str| text(&object[name]).filter(|kind| kind != "error");
         self.kind = self
             .kind
@@ -113,10 +116,12 @@ impl Complaint {
         for name in ["status", "status_code", "statusCode", "http_code", "code"] {
             self.status = self.status.or_else(|| status(&object[name]));
         }
+        // A `code` that is an HTTP status was read as one above.
         let code = Some(&object["code"]).filter(|code| status(code).is_none());
         self.code = self.code.take().or_else(|| {
             code.and_then(|code| text(code).or_else(|| code.as_i64().map(|code| code.to_string())))
         });
+        // OpenRouter puts the normalized type into the metadata of the error.
         let known = object
             .pointer("/metadata/error_type")
             .and_then(text)
@@ -134,41 +139,44 @@ impl Complaint {
     }
 }
 
-/// The error in a JSON value; none where it holds none.
-fn read(json: &Value) -> Option<Complaint> {
+/// Reads the error in a JSON value. Returns `None` if it contains none.
+fn from_json(json: &Value) -> Option<ErrorFields> {
+    // Some servers wrap the error object in a list.
     let json = json.as_array().map_or(Some(json), |list| list.first())?;
-    let mut complaint = Complaint::default();
+    let mut fields = ErrorFields::default();
     let error = ["/error", "/x_groq/error", "/fault", "/errors/0"]
         .iter()
         .filter_map(|place| json.pointer(place))
-        .find(|error| says_something(error));
+        .find(|error| is_present(error));
     if let Some(error) = error {
-        complaint.message = text(error);
-        complaint.learn(error);
-        complaint.learn(json);
-        return Some(complaint);
+        fields.message = text(error);
+        fields.merge(error);
+        fields.merge(json);
+        return Some(fields);
     }
+    // MiniMax reports errors with status 200 in `base_resp`, which every answer has.
     if json
         .pointer("/base_resp/status_code")
         .and_then(Value::as_i64)
         .is_some_and(|code| code != 0)
     {
-        complaint.learn(&json["base_resp"]);
-        return Some(complaint);
+        fields.merge(&json["base_resp"]);
+        return Some(fields);
     }
+    // A chunk of an answer is not an error, whatever other fields it has.
     if json["choices"].is_array() {
         return None;
     }
     let detail = &json["detail"];
-    complaint.message = text(detail)
+    fields.message = text(detail)
         .or_else(|| detail.get("message").and_then(text))
-        .or_else(|| detail.as_array().map(|list| places(list)));
-    complaint.learn(json);
-    (complaint.message.is_some() || json["object"] == "error").then_some(complaint)
+        .or_else(|| detail.as_array().map(|list| validation_details(list)));
+    fields.merge(json);
+    (fields.message.is_some() || json["object"] == "error").then_some(fields)
 }
 
-/// Where a validator found fault, and with what.
-fn places(list: &[Value]) -> String {
+/// Joins the locations and messages of a list of validation errors (FastAPI's `detail`).
+fn validation_details(list: &[Value]) -> String {
     let place = |item: &Value| {
         let path: Vec<String> = item["loc"]
             .as_array()
@@ -189,20 +197,20 @@ fn places(list: &[Value]) -> String {
         .join("; ")
 }
 
-/// What is no JSON: words are told, pages are not.
-fn plain(body: &[u8]) -> Complaint {
-    const WORDS_BOUND: usize = 512;
-    let words = String::from_utf8_lossy(body.get(..WORDS_BOUND).unwrap_or(body))
+/// Reads an error that is not JSON. Plain text becomes the message; HTML pages and broken JSON do
+/// not.
+fn from_plain_text(body: &[u8]) -> ErrorFields {
+    const TEXT_BOUND: usize = 512;
+    let text = String::from_utf8_lossy(body.get(..TEXT_BOUND).unwrap_or(body))
         .trim()
         .to_owned();
-    Complaint {
-        message: Some(words)
-            .filter(|words| !words.is_empty() && !words.starts_with(['<', '{', '['])),
-        ..Complaint::default()
+    ErrorFields {
+        message: Some(text).filter(|text| !text.is_empty() && !text.starts_with(['<', '{', '['])),
+        ..ErrorFields::default()
     }
 }
 
-fn says_something(error: &Value) -> bool {
+fn is_present(error: &Value) -> bool {
     match error {
         Value::String(text) => !text.is_empty(),
         Value::Object(members) => !members.is_empty(),
@@ -218,7 +226,7 @@ fn text(value: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// An HTTP status that means failure, as a number or as its digits.
+/// Reads an HTTP error status from a number or a string of digits.
 fn status(value: &Value) -> Option<StatusCode> {
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
     StatusCode::from_u16(u16::try_from(number).ok()?)

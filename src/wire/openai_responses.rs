@@ -1,17 +1,17 @@
-//! The wire `openai-responses`: OpenAI Responses (`POST /responses`) and what is compatible with
-//! it.
+//! The wire `openai-responses`: the OpenAI Responses API (`POST /responses`) and compatible
+//! servers.
 //!
-//! Invariants: a request of this shape goes out as it came but for `model` and `stream`; a
-//! translated one leaves nothing stored at the provider, and asks for summaries of reasoning until
-//! the account refuses them; success is a terminal event of the response itself, never `[DONE]` or
-//! an end of the body; items are known by their place in the output, as some servers change their
-//! ids between events.
+//! Invariants: a request of this shape is sent unchanged except for `model` and `stream`; a
+//! translated request stores nothing at the provider, and requests reasoning summaries until the
+//! provider rejects them; only a terminal event of the response itself completes an answer, never
+//! `[DONE]` or the end of the body; items are identified by their index in the output, because some
+//! servers change item ids between events.
 
 mod decode;
 mod draft;
 mod items;
 mod shape;
-mod speech;
+mod sink;
 mod usage;
 mod whole;
 
@@ -30,7 +30,7 @@ use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// OpenAI Responses.
+/// The wire of the OpenAI Responses API.
 #[derive(Debug)]
 pub struct OpenaiResponses;
 
@@ -47,8 +47,8 @@ impl Wire for OpenaiResponses {
         draft::draft(ask, target, mode)
     }
 
-    fn learn(&self, refusal: &Fault, target: &Target) -> bool {
-        let learned = draft::refuses_summaries(refusal);
+    fn learn_from(&self, refusal: &Fault, target: &Target) -> bool {
+        let learned = draft::rejects_summaries(refusal);
         if learned {
             target.provider.no_summaries.store(true, Ordering::Relaxed);
         }
@@ -68,6 +68,6 @@ impl Wire for OpenaiResponses {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        openai_error::of_body(status, headers, body)
+        openai_error::from_body(status, headers, body)
     }
 }

@@ -1,10 +1,10 @@
-//! What the head of an answer says of its account's limits: whether nothing remains of one, and
-//! until when.
+//! Reads the rate-limit headers of an answer: whether a limit of the provider is exhausted, and
+//! for how long.
 //!
-//! All providers that say so do it in pairs of headers, `…remaining…` and `…reset…`, whatever else
-//! is in their names: `x-ratelimit-remaining-requests` (OpenAI, Azure, Groq, xAI …),
-//! `anthropic-ratelimit-input-tokens-remaining`, `x-ratelimit-remaining` (OpenRouter). No clock is
-//! asked where the answer has a `date`.
+//! All providers that report limits use pairs of headers whose names differ only in `remaining` and
+//! `reset`: `x-ratelimit-remaining-requests` (OpenAI, Azure, Groq, xAI …),
+//! `anthropic-ratelimit-input-tokens-remaining`, `x-ratelimit-remaining` (OpenRouter). If the
+//! answer has a `date`, times are computed from it and no clock is read.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,16 +12,16 @@ use http::HeaderMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Numbers from here on are no spans but seconds since 1970 …
+/// Smallest number that is read as seconds since 1970 rather than as a duration in seconds.
 const EPOCH_SECONDS: f64 = 1e9;
-/// … and from here on milliseconds.
+/// Smallest number that is read as milliseconds since 1970.
 const EPOCH_MILLIS: f64 = 1e12;
 
-/// How long nothing remains of a limit, by the longest of those of which nothing does; `None` where
-/// all have something left, or none says when it comes back.
+/// Returns the time until every exhausted limit is available again: the longest reset time of the
+/// limits with nothing remaining. Returns `None` if no limit is exhausted or none has a reset time.
 #[must_use]
-pub fn full_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let spent = |name: &str, value: &http::HeaderValue| {
+pub fn exhausted_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let is_exhausted = |name: &str, value: &http::HeaderValue| {
         name.contains("ratelimit")
             && name.contains("remaining")
             && value
@@ -30,7 +30,7 @@ pub fn full_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     };
     let resets = headers
         .iter()
-        .filter(|(name, value)| spent(name.as_str(), value))
+        .filter(|(name, value)| is_exhausted(name.as_str(), value))
         .filter_map(|(name, _)| {
             let reset = headers
                 .get(name.as_str().replacen("remaining", "reset", 1))?
@@ -38,14 +38,17 @@ pub fn full_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
                 .ok()?;
             until(reset.trim(), headers, now)
         });
+    // The request needs all limits. A reset of zero means that the limit is available again.
     resets.max().filter(|time| !time.is_zero())
 }
 
-/// The time to a reset, in any of its spellings.
+/// Parses a reset time in any of its formats and returns the time until then.
 fn until(text: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if let Ok(number) = text.parse::<f64>() {
         return match number {
-            span if (0.0..EPOCH_SECONDS).contains(&span) => Duration::try_from_secs_f64(span).ok(),
+            duration if (0.0..EPOCH_SECONDS).contains(&duration) => {
+                Duration::try_from_secs_f64(duration).ok()
+            }
             seconds if (EPOCH_SECONDS..EPOCH_MILLIS).contains(&seconds) => {
                 since_epoch(seconds, headers, now)
             }
@@ -55,23 +58,25 @@ fn until(text: &str, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
             _ => None,
         };
     }
-    if let Some(span) = span(text) {
-        return Some(span);
+    if let Some(duration) = go_duration(text) {
+        return Some(duration);
     }
     let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    left(at.into(), headers, now)
+    time_until(at.into(), headers, now)
 }
 
 fn since_epoch(seconds: f64, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    left(
+    time_until(
         SystemTime::UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)?,
         headers,
         now,
     )
 }
 
-/// From the answer's own date, or else from now, to a moment; nothing where that is past.
-fn left(at: SystemTime, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// Returns the time from the answer's own `date`, or else from `now`, until a moment. Returns
+/// `None` if the moment has passed.
+fn time_until(at: SystemTime, headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    // The server's own clock made the reset time, so that a wrong local clock does not matter.
     let date = headers
         .get(http::header::DATE)
         .and_then(|it| it.to_str().ok())
@@ -79,8 +84,8 @@ fn left(at: SystemTime, headers: &HeaderMap, now: SystemTime) -> Option<Duration
     at.duration_since(date.unwrap_or(now)).ok()
 }
 
-/// A duration as Go writes it: `12ms`, `1s`, `6m0s`, `1h2m3.5s`.
-fn span(text: &str) -> Option<Duration> {
+/// Parses a duration in Go's format: `12ms`, `1s`, `6m0s`, `1h2m3.5s`.
+fn go_duration(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
     while !rest.is_empty() {
@@ -122,11 +127,11 @@ mod tests {
                 http::HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             )
         });
-        full_for(&headers.collect(), now).map(|time| u64::try_from(time.as_millis()).unwrap())
+        exhausted_for(&headers.collect(), now).map(|time| u64::try_from(time.as_millis()).unwrap())
     }
 
     #[test]
-    fn what_is_full_is_so_until_its_reset() {
+    fn an_exhausted_limit_lasts_until_its_reset() {
         let requests = ("x-ratelimit-remaining-requests", "0");
         for (reset, millis) in [
             ("12ms", 12),
@@ -165,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn anthropic_names_the_moment() {
+    fn anthropic_sends_a_timestamp() {
         let spent = ("anthropic-ratelimit-input-tokens-remaining", "0");
         let reset = (
             "anthropic-ratelimit-input-tokens-reset",
@@ -174,7 +179,7 @@ mod tests {
         assert_eq!(
             of(&[spent, reset]),
             Some(30_000),
-            "from now, where the answer has no date"
+            "measured from now if the answer has no date"
         );
         assert_eq!(
             of(&[spent, reset, ("date", "Wed, 21 Oct 2026 07:28:10 GMT")]),
@@ -183,12 +188,12 @@ mod tests {
         assert_eq!(
             of(&[spent, reset, ("date", "Wed, 21 Oct 2026 08:00:00 GMT")]),
             None,
-            "it is past"
+            "the reset time has passed"
         );
     }
 
     #[test]
-    fn moments_may_be_numbers() {
+    fn timestamps_may_be_numbers() {
         let spent = ("x-ratelimit-remaining", "0");
         let then = httpdate::parse_http_date("Wed, 21 Oct 2026 07:28:05 GMT").unwrap();
         let seconds = then
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_says_nothing() {
+    fn invalid_values_are_ignored() {
         assert_eq!(of(&[("x-ratelimit-remaining-requests", "0")]), None);
         for reset in [
             "", "-1", "0", "0s", "soon", "1x", "s", "1.2.3s", "NaN", "inf", "-inf", "1e400", "..",
@@ -227,7 +232,7 @@ mod tests {
                 ("x-ratelimit-reset-requests", "1s")
             ]),
             None,
-            "Azure says so of nothing"
+            "a negative count is not an exhausted limit: Azure sends -1"
         );
         assert_eq!(
             of(&[("x-other-remaining", "0"), ("x-other-reset", "1s")]),

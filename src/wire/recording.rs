@@ -1,13 +1,15 @@
-//! Recordings: one upstream answer with its timing, as a file that can be read, edited and played
-//! again.
+//! Recordings: one upstream answer with its timing, in a file that can be read, edited and
+//! replayed.
 //!
-//! UTF-8 text, one JSON object a line. The first line is the header:
-//! `{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}`; each
-//! further line is one read of the body: `{"at":120,"text":"data: …\n\n"}`, `at` in milliseconds
-//! since the response head, or `"base64"` in place of `"text"` where the bytes are not UTF-8.
+//! The file is UTF-8 text with one JSON object per line. The first line is the header:
+//! `{"recording":1,"wire":"openai-chat","content_type":"text/event-stream","status":200}`. Each
+//! further line is one read of the body: `{"at":120,"text":"data: …\n\n"}`, with `at` in
+//! milliseconds since the response head, and with `"base64"` instead of `"text"` if the bytes are
+//! not UTF-8.
 //!
-//! Invariants: pure, no IO; whatever the bytes are, parsing gives a recording or says which line is
-//! wrong and why; a recording written and parsed again is the same one; times never run backwards.
+//! Invariants: pure, no IO; parsing gives a recording for every input, or an error that names the
+//! line and the problem; a recording that is written and parsed again is equal; times never
+//! decrease.
 
 use std::time::Duration;
 
@@ -18,75 +20,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::wire::WireId;
 
-/// The largest recording that is read, bytes: about half a million frames.
+/// Maximum size of a recording, bytes: about half a million frames.
 pub const SIZE_BOUND: usize = 64 * 1024 * 1024;
 
-/// The latest time a chunk may have. No upstream is waited for that long.
-pub const LATEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum time of a chunk since the response head. No upstream is waited for that long.
+pub const MAX_CHUNK_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The longest file name that common file systems take, bytes.
+/// Maximum length of a file name on common file systems, bytes.
 const NAME_BOUND: usize = 255;
 
+/// Version of the file format.
 const VERSION: u32 = 1;
 
-const CONVERT: &str = "it looks like a bare event stream; to convert it: jq -Rsc \
+/// Hint for files that are a bare event stream.
+const CONVERT_HINT: &str = "it looks like a bare event stream; to convert it: jq -Rsc \
 '{recording:1,wire:\"openai-chat\",content_type:\"text/event-stream\",status:200}, \
 (split(\"\\n\\n\")|map(select(.!=\"\"))|to_entries[]|{at:(.key*30),text:(.value+\"\\n\\n\")})' body.txt > name.rec";
 
 /// One upstream answer with its timing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    /// The wire it was recorded from.
+    /// The wire of the recorded upstream.
     pub wire: WireId,
-    /// The `Content-Type` it came with.
+    /// The `Content-Type` of the answer.
     pub content_type: String,
-    /// The HTTP status it came with.
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// The body, as it was read.
+    /// The body, one chunk per read.
     pub chunks: Vec<Chunk>,
 }
 
-/// What one read of the body gave.
+/// The bytes of one read of the body, with their time.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// When it came, since the response head. Whole milliseconds.
+    /// Time since the response head, in whole milliseconds.
     pub at: Duration,
     /// The bytes.
     pub bytes: Bytes,
 }
 
 impl std::fmt::Debug for Chunk {
+    /// Formats size and time only: the bytes are completions.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Chunk({} bytes at {:?})", self.bytes.len(), self.at)
     }
 }
 
-/// Why a file is not a recording. It quotes nothing of the file.
+/// The reason that a file is not a valid recording. Does not quote the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordingError {
     /// The file is larger than [`SIZE_BOUND`].
-    #[error(
-        "the recording has {size} bytes, more than the {SIZE_BOUND} that are read; cut it in pieces"
-    )]
+    #[error("the recording has {size} bytes, more than the maximum of {SIZE_BOUND}: split it")]
     TooLarge {
-        /// Its size.
+        /// Size of the file, bytes.
         size: usize,
     },
-    /// A line is not what the format has there.
+    /// A line is not valid.
     #[error("line {line} of the recording: {what}")]
     Line {
-        /// The line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do about it.
         what: String,
     },
 }
 
 impl Recording {
-    /// The recording in `file`.
+    /// Parses a recording.
     ///
     /// # Errors
-    /// When it is too large, or a line is not what the format has there.
+    /// When the file is too large or a line is not valid.
     pub fn parse(file: &[u8]) -> Result<Self, RecordingError> {
         if file.len() > SIZE_BOUND {
             return Err(RecordingError::TooLarge { size: file.len() });
@@ -98,17 +101,17 @@ impl Recording {
         let mut recording = lines
             .next()
             .map_or_else(|| Err(missing_header(b"")), |(_, line)| header(line))
-            .map_err(|what| at(1, what))?;
+            .map_err(|what| line_error(1, what))?;
         let mut latest = Duration::ZERO;
         for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
-            let chunk = chunk(line, latest).map_err(|what| at(number, what))?;
+            let chunk = chunk(line, latest).map_err(|what| line_error(number, what))?;
             latest = chunk.at;
             recording.chunks.push(chunk);
         }
         Ok(recording)
     }
 
-    /// The file that [`Recording::parse`] reads.
+    /// Writes the recording in the format that [`Recording::parse`] reads.
     #[must_use]
     pub fn write(&self) -> Vec<u8> {
         let mut file = header_line(self.wire, &self.content_type, self.status);
@@ -119,7 +122,7 @@ impl Recording {
     }
 }
 
-/// The first line of a file, its line break included: for a recorder that writes as it reads.
+/// Writes the first line of a file, with its line break. For recorders that write while they read.
 #[must_use]
 pub fn header_line(wire: WireId, content_type: &str, status: u16) -> Vec<u8> {
     line_of(&Header {
@@ -130,7 +133,7 @@ pub fn header_line(wire: WireId, content_type: &str, status: u16) -> Vec<u8> {
     })
 }
 
-/// One further line of a file, its line break included.
+/// Writes the line of one chunk, with its line break.
 #[must_use]
 pub fn chunk_line(chunk: &Chunk) -> Vec<u8> {
     let at = u64::try_from(chunk.at.as_millis()).unwrap_or(u64::MAX);
@@ -148,7 +151,8 @@ pub fn chunk_line(chunk: &Chunk) -> Vec<u8> {
     })
 }
 
-/// The file that a replay model names: one plain file name, with no way out of its folder.
+/// Returns the file name in the name of a replay model. Returns `None` unless it is a plain file
+/// name, so that a model cannot name a file outside its folder.
 #[must_use]
 pub fn file_name(model: &str) -> Option<&str> {
     let plain = !model.contains(['/', '\\', ':']) && !model.chars().any(char::is_control);
@@ -181,29 +185,31 @@ fn line_of(value: &impl Serialize) -> Vec<u8> {
     line
 }
 
-fn at(line: usize, what: String) -> RecordingError {
+fn line_error(line: usize, what: String) -> RecordingError {
     RecordingError::Line { line, what }
 }
 
 fn header(line: &[u8]) -> Result<Recording, String> {
     let header: Header = match serde_json::from_slice(line) {
         Ok(header) => header,
-        Err(error) if line.starts_with(b"{\"recording\"") => return Err(reason(&error)),
+        // A file that begins like a header gets the precise error instead of the general hint.
+        Err(error) if line.starts_with(b"{\"recording\"") => return Err(json_error(&error)),
         Err(_) => return Err(missing_header(line)),
     };
     if header.recording != VERSION {
         return Err(format!(
-            "version {} of the format is not known here, only version {VERSION}",
+            "version {} of the format is not supported, only version {VERSION}",
             header.recording
         ));
     }
-    let wire = WireId::named(&header.wire)
-        .ok_or_else(|| format!("no such wire; known are {}", known_wires()))?;
+    let wire = WireId::from_name(&header.wire)
+        .ok_or_else(|| format!("unknown wire; the wires are {}", wire_names()))?;
     if !(200..=599).contains(&header.status) {
         return Err("the status must be from 200 to 599".into());
     }
+    // Checked here, because a replay sends it as a header.
     if http::HeaderValue::from_str(&header.content_type).is_err() {
-        return Err("the content type cannot be a header's value".into());
+        return Err("the content type is not a valid header value".into());
     }
     Ok(Recording {
         wire,
@@ -214,58 +220,64 @@ fn header(line: &[u8]) -> Result<Recording, String> {
 }
 
 fn chunk(line: &[u8], latest: Duration) -> Result<Chunk, String> {
-    let line: Line = serde_json::from_slice(line).map_err(|error| reason(&error))?;
+    let line: Line = serde_json::from_slice(line).map_err(|error| json_error(&error))?;
     let bytes = match (line.text, line.base64) {
         (Some(text), None) => Bytes::from(text),
         (None, Some(base64)) => BASE64
             .decode(base64)
             .map(Bytes::from)
-            .map_err(|_| "its `base64` is not base64".to_owned())?,
-        (Some(_), Some(_)) | (None, None) => return Err("needs either `text` or `base64`".into()),
+            .map_err(|_| "the value of `base64` is not valid base64".to_owned())?,
+        (Some(_), Some(_)) | (None, None) => {
+            return Err("exactly one of `text` and `base64` is required".into());
+        }
     };
     let at = Duration::from_millis(line.at);
     if at < latest {
         return Err(format!(
-            "`at` runs backwards: {} ms after {} ms",
+            "`at` decreases: {} ms after {} ms",
             at.as_millis(),
             latest.as_millis()
         ));
     }
-    if at > LATEST {
-        return Err("`at` is later than a day, in milliseconds since the response head".into());
+    if at > MAX_CHUNK_TIME {
+        return Err(
+            "`at` is more than a day; it is given in milliseconds since the response head".into(),
+        );
     }
     Ok(Chunk { at, bytes })
 }
 
-/// What serde_json says, without the line it counts (always 1 here) and without the file's own
-/// words.
-fn reason(error: &serde_json::Error) -> String {
+/// Describes an error of serde_json without its line number (always 1 here) and without its
+/// message, which can quote the file.
+fn json_error(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     match error.classify() {
         Category::Data => format!(
-            "a field is missing, unknown or of the wrong type at column {}",
+            "a field is missing, unknown or of the wrong type, at column {}",
             error.column()
         ),
         Category::Syntax | Category::Eof | Category::Io => {
-            format!("is not one JSON object at column {}", error.column())
+            format!("not a single JSON object, at column {}", error.column())
         }
     }
 }
 
+/// Returns the error for a missing header, with a hint if the file is a bare event stream.
 fn missing_header(line: &[u8]) -> String {
     const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let hint = if FIELDS.iter().any(|field| line.starts_with(field)) {
-        CONVERT
+        CONVERT_HINT
     } else {
-        "is this a recording?"
+        "is this file a recording?"
     };
     format!(
-        "the header {{\"recording\":1,\"wire\":…,\"content_type\":…,\"status\":…}} is missing: {hint}"
+        "the header {{\"recording\":1,\"wire\":…,\"content_type\":…,\"status\":…}} is missing: \
+         {hint}"
     )
 }
 
-fn known_wires() -> String {
+fn wire_names() -> String {
     WireId::ALL.map(WireId::name).join(", ")
 }
 
@@ -284,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_is_read_as_it_stands() {
+    fn a_recording_is_parsed() {
         let file = format!(
             "{HEADER}\n{{\"at\":5,\"text\":\"data: é\\n\\n\"}}\n\n{{\"at\":5,\"base64\":\"/w==\"}}"
         );
@@ -312,24 +324,24 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_names_its_line() {
+    fn every_error_names_its_line() {
         for (tail, line, what) in [
             ("{}", 2, "column 2"),
-            ("{\"at\":1}", 2, "either `text` or `base64`"),
+            ("{\"at\":1}", 2, "one of `text` and `base64`"),
             (
                 "{\"at\":1,\"text\":\"\",\"base64\":\"\"}",
                 2,
-                "either `text` or `base64`",
+                "one of `text` and `base64`",
             ),
-            ("{\"at\":1,\"base64\":\"?\"}", 2, "not base64"),
+            ("{\"at\":1,\"base64\":\"?\"}", 2, "not valid base64"),
             (
                 "{\"at\":2,\"text\":\"\"}\n\n{\"at\":1,\"text\":\"\"}",
                 4,
-                "runs backwards",
+                "decreases",
             ),
-            ("{\"at\":86400001,\"text\":\"\"}", 2, "later than a day"),
+            ("{\"at\":86400001,\"text\":\"\"}", 2, "more than a day"),
             ("{\"at\":1,\"text\":\"\",\"x\":1}", 2, "unknown"),
-            ("data: {}", 2, "not one JSON object"),
+            ("data: {}", 2, "not a single JSON object"),
         ] {
             let error = error(&format!("{HEADER}\n{tail}"));
             assert!(
@@ -341,12 +353,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_header_says_what_is_wrong_with_it() {
+    fn header_errors_name_the_problem() {
         for (from, to, what) in [
             (
                 "openai-chat",
                 "morse",
-                "known are openai-chat, openai-responses, anthropic, gemini, bedrock, ollama, cohere",
+                "the wires are openai-chat, openai-responses, anthropic, gemini, bedrock, ollama, cohere",
             ),
             ("\"recording\":1", "\"recording\":2", "version 2"),
             ("200", "99", "from 200 to 599"),
@@ -362,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_event_stream_is_not_guessed_but_explained() {
+    fn a_bare_event_stream_is_rejected_with_a_conversion_hint() {
         for body in [
             "data: {}\n\n",
             "event: x\n",
@@ -372,12 +384,15 @@ mod tests {
             assert!(error(body).contains("to convert it: jq"), "{body:?}");
         }
         for body in ["", "{}", "[]", "hello"] {
-            assert!(error(body).contains("is this a recording?"), "{body:?}");
+            assert!(
+                error(body).contains("is this file a recording?"),
+                "{body:?}"
+            );
         }
     }
 
     #[test]
-    fn what_is_too_large_is_not_read() {
+    fn oversized_files_are_rejected() {
         let file = vec![b'\n'; SIZE_BOUND + 1];
         assert_eq!(
             Recording::parse(&file),
@@ -388,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_names_one_plain_file() {
+    fn a_model_names_a_plain_file() {
         assert_eq!(file_name("tour.rec"), Some("tour.rec"));
         for name in [
             "", ".", "..", ".hidden", "a/b", "../a", "a\\b", "C:a", "a\0", "a\n",
@@ -400,7 +415,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn written_and_parsed_it_is_the_same(
+        fn writing_and_parsing_gives_the_same_recording(
             wire in prop::sample::select(WireId::ALL.to_vec()),
             content_type in "[ -~]{0,30}",
             status in 200u16..=599,
@@ -416,7 +431,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), headed in any::<bool>()) {
+        fn parsing_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), headed in any::<bool>()) {
             let mut file = if headed { format!("{HEADER}\n").into_bytes() } else { Vec::new() };
             file.extend(&bytes);
             if let Ok(recording) = Recording::parse(&file) {
@@ -425,7 +440,7 @@ mod tests {
         }
     }
 
-    /// The JSON payloads of a recorded openai-chat stream, which must end in `[DONE]`.
+    /// Returns the JSON payloads of a recorded openai-chat stream, which must end with `[DONE]`.
     fn payloads(file: &[u8]) -> Vec<Value> {
         let recording = Recording::parse(file).unwrap();
         assert_eq!(
@@ -446,7 +461,7 @@ mod tests {
             .collect()
     }
 
-    /// All the strings at `path` of the first choice's delta, joined.
+    /// Joins all strings at `path` in the deltas of the first choice.
     fn joined(payloads: &[Value], path: &str) -> String {
         payloads
             .iter()
@@ -454,10 +469,10 @@ mod tests {
             .collect()
     }
 
-    /// Usage comes last, after the reason why the answer ended.
+    /// Asserts that the finish reason comes next to last, and usage last.
     fn assert_ended(payloads: &[Value], reason: &str) {
         let [.., finish, usage] = payloads else {
-            panic!("no end")
+            panic!("finish and usage are missing")
         };
         assert_eq!(
             finish.pointer("/choices/0/finish_reason"),
@@ -477,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tour_thinks_then_tells() {
+    fn the_tour_contains_reasoning_and_text() {
         let file = include_bytes!("../../demo/tour.rec");
         let payloads = payloads(file);
         assert_ended(&payloads, "stop");
@@ -490,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tools_recording_calls_two_tools_at_once() {
+    fn the_tools_recording_contains_two_parallel_calls() {
         let file = include_bytes!("../../demo/tools.rec");
         let payloads = payloads(file);
         assert_ended(&payloads, "tool_calls");

@@ -1,34 +1,35 @@
-//! What an upstream's refusal means to us and to the client: blame, status and retry decided here,
-//! once, for every wire.
+//! Converts error answers of upstreams to faults. Side, status and retries are decided here, once
+//! for every wire.
 //!
-//! Invariants: nothing is told that could be a secret, a host or a link; nothing is longer than
-//! [`MESSAGE_BOUND`]; where the upstream refused our own credential, none of its words are told.
+//! Invariants: no text passed to clients contains a possible secret, host or link, or is longer
+//! than [`MESSAGE_BOUND`]; if the upstream rejected our own credential, none of its text is passed
+//! on.
 
-mod after;
+mod retry_after;
 mod scrub;
 
 use http::{HeaderMap, StatusCode};
 
-pub use after::retry_after;
+pub use retry_after::retry_after;
 pub use scrub::scrub;
 
 use crate::model::fault::{Code, Fault, Side};
 
-/// The most bytes of an upstream's message that are told.
+/// Maximum length of an upstream's message that is passed to clients, bytes.
 pub const MESSAGE_BOUND: usize = 4096;
 
-/// The longest `code`, `type`, `param` or request id that is told.
-const WORD_BOUND: usize = 256;
+/// Maximum length of a `code`, `type`, `param` or request id that is passed to clients, bytes.
+const SHORT_TEXT_BOUND: usize = 256;
 
-/// The upstream codes that clients know, whatever the status.
+/// Upstream error codes that clients handle. They are passed on with every status.
 const KNOWN_CODES: [&str; 3] = [
     "context_length_exceeded",
     "insufficient_quota",
     "content_filter",
 ];
 
-/// The headers under which providers send their request id, the likeliest first.
-const REQUEST_IDS: [&str; 10] = [
+/// Headers in which providers send their request id, the most common ones first.
+const REQUEST_ID_HEADERS: [&str; 10] = [
     "x-request-id",
     "request-id",
     "apim-request-id",
@@ -41,12 +42,13 @@ const REQUEST_IDS: [&str; 10] = [
     "x-generation-id",
 ];
 
-/// What an answer with a bad status means. The words are the upstream's own, as far as its body
-/// could be read; `native_code` and `native_type` are its `error.code` and `error.type`.
+/// Returns the fault for an answer with an error status. The texts are the upstream's own, as far
+/// as its body could be read; `native_code` and `native_type` are its `error.code` and
+/// `error.type`.
 #[must_use]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the words are made for this call and given away with it"
+    reason = "callers build the texts for this call and do not use them afterwards"
 )]
 pub fn fault(
     status: StatusCode,
@@ -56,17 +58,19 @@ pub fn fault(
     native_code: Option<String>,
     param: Option<String>,
 ) -> Fault {
-    let said = message
+    // Cut before and after: `scrub` then reads a bounded text, and its replacements cannot make the
+    // message longer than the bound.
+    let text = message
         .map(|message| bounded(&scrub(&bounded(&message, 4 * MESSAGE_BOUND)), MESSAGE_BOUND))
         .filter(|message| !message.is_empty());
-    let spent = native_code
+    let quota_spent = native_code
         .as_deref()
         .is_some_and(|code| code.contains("quota") || code.contains("spend"));
-    let mut fault = kind_of(status, said.as_deref());
+    let mut fault = classify(status, text.as_deref());
     if fault.side == Side::Client {
-        fault.native_code = native_code.as_deref().map(word);
-        fault.native_type = native_type.as_deref().map(word);
-        fault.param = param.as_deref().map(word);
+        fault.native_code = native_code.as_deref().map(short_text);
+        fault.native_type = native_type.as_deref().map(short_text);
+        fault.param = param.as_deref().map(short_text);
     } else if fault.code != Code::UpstreamAuth {
         fault.native_code = native_code.filter(|code| KNOWN_CODES.contains(&code.as_str()));
     }
@@ -74,30 +78,32 @@ pub fn fault(
         fault.native_type = Some("insufficient_quota".to_owned());
         fault.retryable = false;
     }
-    // A quota that is spent comes back with a payment, not with time.
-    fault.retryable &= !spent;
-    fault.quotes = said.is_some() && fault.code != Code::UpstreamAuth;
+    // A spent quota needs a payment: a retry cannot succeed.
+    fault.retryable &= !quota_spent;
+    fault.quotes_upstream = text.is_some() && fault.code != Code::UpstreamAuth;
     fault.retry_after = retry_after(headers);
     fault.upstream_request_id = request_id(headers);
     fault.upstream_status = Some(status);
     fault
 }
 
-/// The provider's request id, if it sent one that can be passed on.
+/// Returns the provider's request id, if there is one that is safe to pass on.
 #[must_use]
 pub fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = REQUEST_IDS
+    let id = REQUEST_ID_HEADERS
         .iter()
         .find_map(|name| headers.get(*name))?
         .to_str()
         .ok()?;
-    (!id.is_empty() && id.len() <= WORD_BOUND && id.bytes().all(|b| b.is_ascii_graphic()))
+    (!id.is_empty() && id.len() <= SHORT_TEXT_BOUND && id.bytes().all(|b| b.is_ascii_graphic()))
         .then(|| id.to_owned())
 }
 
-/// The status that stands for an error told inside a stream, by its words, where it named none.
+/// Returns the status for an error inside a stream that has no status of its own, derived from the
+/// text of its code and type.
 #[must_use]
-pub fn status_of_words(words: &str) -> Option<StatusCode> {
+pub fn status_from_text(text: &str) -> Option<StatusCode> {
+    // The first match decides: specific texts stand before general ones such as `invalid`.
     const TABLE: [(&[&str], u16); 10] = [
         (
             &[
@@ -155,47 +161,50 @@ pub fn status_of_words(words: &str) -> Option<StatusCode> {
             400,
         ),
     ];
-    let words = words.to_ascii_lowercase();
+    let text = text.to_ascii_lowercase();
     let (_, status) = TABLE
         .iter()
-        .find(|(marks, _)| marks.iter().any(|mark| words.contains(mark)))?;
+        .find(|(marks, _)| marks.iter().any(|mark| text.contains(mark)))?;
     StatusCode::from_u16(*status).ok()
 }
 
-fn kind_of(status: StatusCode, said: Option<&str>) -> Fault {
+/// Chooses code, side and message for a status.
+fn classify(status: StatusCode, text: Option<&str>) -> Fault {
     match status.as_u16() {
-        400 | 404 | 413 | 415 | 422 => clients(status, said),
+        400 | 404 | 413 | 415 | 422 => client_fault(status, text),
         401 | 402 | 403 | 407 => {
             let message = format!(
-                "the upstream refused our credential or account with status {}: the operator has to see to it",
+                "the provider rejected the configured credential or account with status {}: \
+                 check its key and its account",
                 status.as_u16()
             );
             Fault::new(Code::UpstreamAuth, message)
         }
         429 => Fault {
             retryable: true,
-            ..upstreams(Code::RateLimited, status, said).with_limit("provider")
+            ..upstream_fault(Code::RateLimited, status, text).with_limit("provider")
         },
+        // 498 is Groq's flex capacity, 529 Anthropic's overload.
         498 | 503 | 529 => Fault {
             retryable: true,
-            ..upstreams(Code::Overloaded, status, said)
+            ..upstream_fault(Code::Overloaded, status, text)
         },
-        _ => upstreams(Code::UpstreamError, status, said),
+        _ => upstream_fault(Code::UpstreamError, status, text),
     }
 }
 
-/// The request itself is wrong: told as the upstream told it.
-fn clients(status: StatusCode, said: Option<&str>) -> Fault {
+/// Returns the fault for a request that is itself wrong. It has the upstream's own message.
+fn client_fault(status: StatusCode, text: Option<&str>) -> Fault {
     let code = match status.as_u16() {
         404 => Code::NotFound,
         413 => Code::BodyTooLarge,
         415 => Code::UnsupportedMediaType,
         _ => Code::InvalidRequest,
     };
-    let message = said.map_or_else(
+    let message = text.map_or_else(
         || {
             format!(
-                "the upstream refused the request with status {}",
+                "the upstream rejected the request with status {}",
                 status.as_u16()
             )
         },
@@ -209,16 +218,17 @@ fn clients(status: StatusCode, said: Option<&str>) -> Fault {
     }
 }
 
-fn upstreams(code: Code, status: StatusCode, said: Option<&str>) -> Fault {
-    let message = match (code, said) {
+/// Returns the fault for a failure of the upstream. Its message begins with what failed.
+fn upstream_fault(code: Code, status: StatusCode, text: Option<&str>) -> Fault {
+    let message = match (code, text) {
         (Code::RateLimited, None) => {
             "the upstream's rate limit is reached: try again later".to_owned()
         }
         (Code::Overloaded, None) => "the upstream is overloaded: try again later".to_owned(),
         (_, None) => format!("the upstream failed with status {}", status.as_u16()),
-        (Code::RateLimited, Some(said)) => format!("the upstream's rate limit is reached: {said}"),
-        (Code::Overloaded, Some(said)) => format!("the upstream is overloaded: {said}"),
-        (_, Some(said)) => format!("the upstream failed: {said}"),
+        (Code::RateLimited, Some(text)) => format!("the upstream's rate limit is reached: {text}"),
+        (Code::Overloaded, Some(text)) => format!("the upstream is overloaded: {text}"),
+        (_, Some(text)) => format!("the upstream failed: {text}"),
     };
     Fault {
         side: Side::Upstream,
@@ -226,11 +236,15 @@ fn upstreams(code: Code, status: StatusCode, said: Option<&str>) -> Fault {
     }
 }
 
-fn word(text: &str) -> String {
-    bounded(&scrub(&bounded(text, 2 * WORD_BOUND)), WORD_BOUND)
+/// Removes secrets and hosts from a short text and cuts it to [`SHORT_TEXT_BOUND`].
+fn short_text(text: &str) -> String {
+    bounded(
+        &scrub(&bounded(text, 2 * SHORT_TEXT_BOUND)),
+        SHORT_TEXT_BOUND,
+    )
 }
 
-/// At most `bound` bytes of a text, cut between characters.
+/// Returns at most `bound` bytes of a text, cut between characters and marked with `…`.
 fn bounded(text: &str, bound: usize) -> String {
     if text.len() <= bound {
         return text.to_owned();
@@ -266,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_the_request_is_told_as_it_was() {
+    fn request_errors_keep_the_upstreams_message() {
         for (status, code) in [
             (400, "invalid_request"),
             (404, "not_found"),
@@ -278,7 +292,7 @@ mod tests {
                 (
                     fault.status.as_u16(),
                     fault.side,
-                    fault.told_code(),
+                    fault.client_code(),
                     &*fault.message
                 ),
                 (status, Side::Client, code, "Sorry.")
@@ -290,17 +304,17 @@ mod tests {
             assert_eq!(fault.ends_route(), status != 404);
         }
         assert_eq!(
-            of(400, Some("unsupported_value")).told_code(),
+            of(400, Some("unsupported_value")).client_code(),
             "unsupported_value"
         );
     }
 
     #[test]
-    fn our_own_credential_is_the_operators_business() {
+    fn a_rejected_credential_hides_the_upstreams_message() {
         for status in [401, 402, 403, 407] {
             let fault = of(status, Some("invalid_api_key"));
             assert_eq!(
-                (fault.status.as_u16(), fault.told_code(), fault.retryable),
+                (fault.status.as_u16(), fault.client_code(), fault.retryable),
                 (502, "upstream_auth", false)
             );
             assert!(!fault.message.contains("Sorry") && !fault.ends_route());
@@ -312,7 +326,7 @@ mod tests {
         for status in [301, 408, 409, 418, 424, 425, 500, 502, 504, 520, 599] {
             let fault = of(status, Some("server_error"));
             assert_eq!(
-                (fault.status.as_u16(), fault.told_code(), fault.retryable),
+                (fault.status.as_u16(), fault.client_code(), fault.retryable),
                 (502, "upstream_error", true),
                 "{status}"
             );
@@ -321,22 +335,26 @@ mod tests {
     }
 
     #[test]
-    fn limits_and_overload_are_told_apart() {
+    fn rate_limits_and_overload_have_their_own_codes() {
         let limited = of(429, Some("rate_limit_exceeded"));
         assert_eq!(
-            (limited.status.as_u16(), limited.told_code(), limited.limit),
+            (
+                limited.status.as_u16(),
+                limited.client_code(),
+                limited.limit
+            ),
             (429, "rate_limited", Some("provider"))
         );
         assert!(limited.retryable && !limited.ends_route());
         let quota = of(429, Some("insufficient_quota"));
         assert_eq!(
-            (quota.told_code(), quota.retryable),
+            (quota.client_code(), quota.retryable),
             ("insufficient_quota", false)
         );
         for status in [503, 529] {
             let fault = of(status, None);
             assert_eq!(
-                (fault.status.as_u16(), fault.told_code(), fault.retryable),
+                (fault.status.as_u16(), fault.client_code(), fault.retryable),
                 (503, "overloaded", true)
             );
             assert!(!fault.ends_route());
@@ -344,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read() {
+    fn request_id_and_retry_after_are_read_from_headers() {
         let mut headers = HeaderMap::new();
         headers.insert("apim-request-id", "r-1".parse().unwrap());
         headers.insert("retry-after", "2".parse().unwrap());
@@ -378,8 +396,8 @@ mod tests {
     }
 
     #[test]
-    fn words_have_a_status() {
-        for (words, status) in [
+    fn error_texts_have_a_status() {
+        for (text, status) in [
             ("invalid_request_error", 400),
             ("authentication_error invalid_request_error", 401),
             ("insufficient_quota", 429),
@@ -392,11 +410,11 @@ mod tests {
             ("usage_limit_reached", 429),
         ] {
             assert_eq!(
-                status_of_words(words).map(|s| s.as_u16()),
+                status_from_text(text).map(|s| s.as_u16()),
                 Some(status),
-                "{words}"
+                "{text}"
             );
         }
-        assert_eq!(status_of_words("server_error"), None);
+        assert_eq!(status_from_text("server_error"), None);
     }
 }

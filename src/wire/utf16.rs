@@ -1,16 +1,19 @@
-//! Payloads that JSON readers refuse although only one character is broken: halves of UTF-16 pairs,
-//! which senders that cut text between them escape alone.
+//! Repairs payloads that contain half of a UTF-16 surrogate pair. JSON parsers reject the whole
+//! payload, although only one character is broken: the sender cut its text inside a pair and
+//! escaped each half alone.
 
 use bytestring::ByteString;
 
-/// The payload with every lone surrogate escape made U+FFFD; none where it holds none.
-pub(super) fn replaced(json: &str) -> Option<ByteString> {
+/// Returns the payload with every lone surrogate escape replaced by U+FFFD; `None` if it contains
+/// none.
+pub(super) fn replace_lone_surrogates(json: &str) -> Option<ByteString> {
     let mut fixed = json.as_bytes().to_vec();
     let mut broken = false;
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'\\', json.as_bytes().get(at..)?) {
         at += found;
         let Some(code) = escape_at(json, at) else {
+            // Skips the escaped byte: the second backslash of `\\u` starts no escape.
             at += 2;
             continue;
         };
@@ -20,6 +23,7 @@ pub(super) fn replaced(json: &str) -> Option<ByteString> {
             continue;
         }
         if is_high(code) || is_low(code) {
+            // All escapes have the same length, so that no text has to be moved.
             fixed.get_mut(at..at + 6)?.copy_from_slice(b"\\ufffd");
             broken = true;
         }
@@ -28,7 +32,7 @@ pub(super) fn replaced(json: &str) -> Option<ByteString> {
     broken.then(|| String::from_utf8(fixed).ok().map(Into::into))?
 }
 
-/// The code of the `\uXXXX` at a place.
+/// Returns the code of the escape `\uXXXX` at byte offset `at`.
 fn escape_at(json: &str, at: usize) -> Option<u32> {
     let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
     digits
@@ -52,20 +56,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_halves_are_replaced() {
+    fn only_lone_surrogates_are_replaced() {
         let json = r#""a\ud83d\ude00 \ud83d \udc00 \\ud83d \u00e9 \ud83d\u0041""#;
-        let fixed = replaced(json).unwrap();
+        let fixed = replace_lone_surrogates(json).unwrap();
         assert_eq!(
             serde_json::from_str::<String>(&fixed).unwrap(),
             "a😀 \u{fffd} \u{fffd} \\ud83d é \u{fffd}A"
         );
-        assert_eq!(replaced(r#""a\ud83d\ude00\n""#), None);
+        assert_eq!(replace_lone_surrogates(r#""a\ud83d\ude00\n""#), None);
     }
 
     proptest! {
         #[test]
-        fn any_text_is_survived(text in r#"(\\|u|d8|3d|dc00|"|é|\\ud83d|[a-z0-9]){0,40}"#) {
-            let fixed = replaced(&text);
+        fn no_text_panics_or_changes_length(text in r#"(\\|u|d8|3d|dc00|"|é|\\ud83d|[a-z0-9]){0,40}"#) {
+            let fixed = replace_lone_surrogates(&text);
             prop_assert!(fixed.is_none_or(|fixed| fixed.len() == text.len()));
         }
     }

@@ -1,7 +1,6 @@
-//! What a token says, under the names that are configured.
+//! The claims of a token, under their configured names.
 //!
-//! Invariants: a claim that is there and is not what it should be refuses the token; nothing is
-//! guessed.
+//! Invariants: a claim of the wrong type rejects the token; it is never ignored or converted.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,30 +8,30 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytestring::ByteString;
 use serde_json::{Map, Value};
 
-use crate::auth::Figures;
+use crate::auth::TokenLimits;
 
-/// The longest name in a claim, bytes. OpenID Connect has at most 255 for a `sub`.
+/// Maximum length of a name in a claim, bytes. OpenID Connect allows at most 255 for a `sub`.
 const MAX_NAME: usize = 255;
-/// The latest end of a token that is taken at its word, seconds (the year 9999): sums stay within
-/// bounds.
-const LATEST: u64 = 253_402_300_799;
+/// Maximum expiry of a token, Unix seconds (the year 9999). Later ones are lowered to it, so that
+/// sums cannot overflow.
+const MAX_EXPIRY: u64 = 253_402_300_799;
 
-/// The claims that say what a token grants.
+/// The names of the claims that determine the rights of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
-    /// The name of a virtual key.
+pub struct ClaimNames {
+    /// The claim with the name of a virtual key.
     pub key: String,
-    /// The team.
+    /// The claim with the team.
     pub team: String,
-    /// Who it is.
+    /// The claim that identifies the user.
     pub user: String,
-    /// Globs over models.
+    /// The claim with globs over model names.
     pub models: String,
-    /// Limits of this user.
+    /// The claim with the limits of the user.
     pub limits: String,
 }
 
-impl Default for Names {
+impl Default for ClaimNames {
     fn default() -> Self {
         let name = str::to_owned;
         Self {
@@ -45,61 +44,62 @@ impl Default for Names {
     }
 }
 
-/// What a verified token says.
+/// The claims of a verified token.
 #[derive(Debug)]
 pub(in crate::auth) struct Claims {
     pub(in crate::auth) sub: ByteString,
     pub(in crate::auth) key: Option<ByteString>,
     pub(in crate::auth) team: Option<ByteString>,
     pub(in crate::auth) models: Option<Vec<String>>,
-    pub(in crate::auth) limits: Option<Figures>,
-    /// It does not count from then on, leeway included.
+    pub(in crate::auth) limits: Option<TokenLimits>,
+    /// The time from which the token is no longer accepted, leeway included.
     pub(in crate::auth) until: SystemTime,
 }
 
 impl Claims {
-    /// Reads them. `now` and `leeway` in seconds.
+    /// Reads the claims. `now` and `leeway` are in seconds.
     ///
     /// # Errors
-    /// What is wrong with them, for the log.
+    /// Returns the reason why the claims are rejected, for the log.
     pub(super) fn read(
         claims: &Map<String, Value>,
-        names: &Names,
+        names: &ClaimNames,
         now: u64,
         leeway: u64,
     ) -> Result<Self, &'static str> {
-        let there = |name: &str| claims.get(name).filter(|value| !value.is_null());
-        if there("iat").is_some_and(|iat| {
+        let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
+        // `jsonwebtoken` does not verify `iat`.
+        if claim("iat").is_some_and(|iat| {
             iat.as_f64()
                 .is_none_or(|iat| iat > now.saturating_add(leeway) as f64)
         }) {
             return Err("it was issued in the future");
         }
-        // Whole seconds, as the check of the signature rounds them.
-        let exp = there("exp")
+        // Rounded to whole seconds, as `jsonwebtoken` does when it checks the expiry.
+        let exp = claim("exp")
             .and_then(Value::as_f64)
             .filter(|exp| *exp >= 0.0)
-            .ok_or("its `exp` is no time")?;
-        let exp = (exp.round() as u64).min(LATEST);
+            .ok_or("its `exp` is not a time")?;
+        let exp = (exp.round() as u64).min(MAX_EXPIRY);
         let optional =
-            |key: &str, wrong| there(key).map(|value| name(value).ok_or(wrong)).transpose();
+            |key: &str, wrong| claim(key).map(|value| name(value).ok_or(wrong)).transpose();
         Ok(Self {
-            sub: optional(&names.user, "the claim of its user is no name")?
-                .ok_or("it says no user")?,
-            key: optional(&names.key, "the claim of its key is no name")?,
-            team: optional(&names.team, "the claim of its team is no name")?,
-            models: there(&names.models)
-                .map(|value| globs(value).ok_or("the claim of its models is no list of names"))
+            sub: optional(&names.user, "its user claim is not a name")?
+                .ok_or("its user claim is missing")?,
+            key: optional(&names.key, "its key claim is not a name")?,
+            team: optional(&names.team, "its team claim is not a name")?,
+            models: claim(&names.models)
+                .map(|value| globs(value).ok_or("its models claim is not a list of names"))
                 .transpose()?,
-            limits: there(&names.limits)
-                .map(|value| figures(value).ok_or("the claim of its limits is none"))
+            limits: claim(&names.limits)
+                .map(|value| token_limits(value).ok_or("its limits claim is malformed"))
                 .transpose()?,
             until: UNIX_EPOCH + Duration::from_secs(exp.saturating_add(leeway)),
         })
     }
 }
 
-/// A name that can stand in a log and in a header.
+/// Reads a name without control characters, which is safe in logs and headers.
 fn name(value: &Value) -> Option<ByteString> {
     let text = value
         .as_str()
@@ -107,7 +107,7 @@ fn name(value: &Value) -> Option<ByteString> {
     (!text.chars().any(char::is_control)).then(|| text.into())
 }
 
-/// One glob, or a list of them.
+/// Reads one glob, or a list of globs.
 fn globs(value: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| name(value).map(|name| name.to_string());
     match value {
@@ -116,22 +116,23 @@ fn globs(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn figures(value: &Value) -> Option<Figures> {
-    let mut figures = Figures::default();
+fn token_limits(value: &Value) -> Option<TokenLimits> {
+    let mut limits = TokenLimits::default();
     for (name, value) in value.as_object()? {
-        let place = match &**name {
-            "requests_per_minute" => &mut figures.requests_per_minute,
-            "tokens_per_minute" => &mut figures.tokens_per_minute,
-            "concurrent_streams" => &mut figures.concurrent_streams,
-            "burst" => &mut figures.burst,
+        let field = match &**name {
+            "requests_per_minute" => &mut limits.requests_per_minute,
+            "tokens_per_minute" => &mut limits.tokens_per_minute,
+            "concurrent_streams" => &mut limits.concurrent_streams,
+            "burst" => &mut limits.burst,
+            // An unknown limit rejects the token: ignoring it would grant more than intended.
             _ => return None,
         };
-        *place = Some(
+        *field = Some(
             value
                 .as_u64()
-                .and_then(|figure| u32::try_from(figure).ok())
+                .and_then(|count| u32::try_from(count).ok())
                 .and_then(NonZeroU32::new)?,
         );
     }
-    Some(figures)
+    Some(limits)
 }

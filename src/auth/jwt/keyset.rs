@@ -1,7 +1,7 @@
-//! Keys that verify signatures, and which of them a token is for.
+//! Keys that verify signatures, and the choice of the key for a token.
 //!
-//! Invariants: a key is for one algorithm, which follows from what the key is; a symmetric key
-//! never comes from a set that others publish.
+//! Invariants: a key is for one algorithm, which follows from the key's type; a symmetric key is
+//! never taken from a published set.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,14 +10,14 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-/// The most keys of one set that are looked at: signers have two or three, large ones a dozen.
+/// Maximum number of keys read from one set. Signers have two or three, large ones a dozen.
 const MAX_KEYS: usize = 100;
-/// Moduli of RSA keys, bytes: 2048 to 8192 bits.
-const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
-/// A point on P-256, uncompressed, bytes.
-const POINT: usize = 65;
+/// Accepted lengths of RSA moduli, bytes: 2048 to 8192 bits.
+const MODULUS_LENGTHS: std::ops::RangeInclusive<usize> = 256..=1024;
+/// Length of an uncompressed point on P-256, bytes.
+const POINT_LENGTH: usize = 65;
 
-/// An algorithm of signatures.
+/// A signature algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -29,10 +29,10 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them.
+    /// All supported algorithms.
     pub const ALL: [Self; 3] = [Self::Hs256, Self::Rs256, Self::Es256];
 
-    /// Its name in tokens.
+    /// The algorithm's name in tokens.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
     }
 }
 
-/// A key.
+/// A key that verifies signatures of one algorithm.
 #[derive(Debug)]
 pub(super) struct VerifyingKey {
     kid: Option<String>,
@@ -62,7 +62,7 @@ pub(super) struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    pub(super) fn of_secret(secret: &str) -> Self {
+    pub(super) fn from_secret(secret: &str) -> Self {
         Self {
             kid: None,
             algorithm: Algorithm::Hs256,
@@ -70,8 +70,9 @@ impl VerifyingKey {
         }
     }
 
-    /// An RSA or P-256 public key.
-    pub(super) fn of_pem(pem: &str) -> Option<Self> {
+    /// Parses an RSA or P-256 public key in PEM.
+    pub(super) fn from_pem(pem: &str) -> Option<Self> {
+        // The PEM label `PUBLIC KEY` does not name the key type, so both types are tried.
         if let Ok(key) = DecodingKey::from_rsa_pem(pem.as_bytes()) {
             return Some(Self {
                 kid: None,
@@ -82,7 +83,7 @@ impl VerifyingKey {
         let key = DecodingKey::from_ec_pem(pem.as_bytes()).ok()?;
         let is_p256 = key
             .try_get_as_bytes()
-            .is_ok_and(|point| point.len() == POINT);
+            .is_ok_and(|point| point.len() == POINT_LENGTH);
         is_p256.then_some(Self {
             kid: None,
             algorithm: Algorithm::Es256,
@@ -99,13 +100,14 @@ impl VerifyingKey {
     }
 }
 
-/// Which key a token is for.
+/// The key chosen for a token.
 pub(super) enum Choice<'a> {
+    /// The key that verifies the token.
     One(&'a VerifyingKey),
-    /// It names one that is not there.
+    /// The token names a key that is not in the set; a newer set may contain it.
     Unknown,
-    /// None of those that are there, and others would not help: why.
-    Unfit(&'static str),
+    /// No key of the set fits, and a newer set would not help; the text is the reason.
+    Unsuitable(&'static str),
 }
 
 /// The keys of a signer.
@@ -116,12 +118,12 @@ pub(in crate::auth) struct KeySet {
 }
 
 #[derive(Deserialize)]
-struct Published<'a> {
+struct PublishedSet<'a> {
     #[serde(borrow)]
     keys: Vec<&'a RawValue>,
 }
 
-/// A key as RFC 7517 spells it, as far as it matters here.
+/// The fields of a JWK (RFC 7517) that are used here.
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
@@ -138,28 +140,28 @@ struct Jwk {
 }
 
 impl KeySet {
-    pub(super) fn one(key: VerifyingKey) -> Self {
+    pub(super) fn from_key(key: VerifyingKey) -> Self {
         Self {
             keys: vec![key],
             digest: [0; 32],
         }
     }
 
-    /// The keys of a JWKS that are of use here; those of other kinds are passed over.
+    /// Parses the usable keys of a JWKS; keys of other types are skipped.
     ///
     /// # Errors
-    /// When there is none: what is wrong.
-    pub(super) fn of_jwks(json: &[u8]) -> Result<Self, &'static str> {
-        let published: Published<'_> =
-            serde_json::from_slice(json).map_err(|_| "it is no set of keys (JSON with `keys`)")?;
+    /// Returns the reason if there is no usable key.
+    pub(super) fn from_jwks(json: &[u8]) -> Result<Self, &'static str> {
+        let published: PublishedSet<'_> = serde_json::from_slice(json)
+            .map_err(|_| "the response is not a JWKS (JSON with `keys`)")?;
         let jwks = published
             .keys
             .iter()
             .take(MAX_KEYS)
             .filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok());
-        let keys: Vec<_> = jwks.filter_map(usable).collect();
+        let keys: Vec<_> = jwks.filter_map(parse_jwk).collect();
         if keys.is_empty() {
-            return Err("there is no key in it for RS256 or ES256");
+            return Err("the JWKS contains no key for RS256 or ES256");
         }
         Ok(Self {
             keys,
@@ -167,39 +169,42 @@ impl KeySet {
         })
     }
 
-    /// True where both were read from the same text.
+    /// True if both sets were parsed from the same text.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
 
-    /// The key of that `kid`. A key without a name is for tokens of any; a token without one needs
-    /// that there is no choice.
+    /// Chooses the key with this `kid` for `algorithm`. A key without a `kid` is used for any token
+    /// if it is the only key of its set; a token without a `kid` is accepted only if exactly one
+    /// key has its algorithm.
     pub(super) fn choose(&self, kid: Option<&str>, algorithm: Algorithm) -> Choice<'_> {
-        let fitting = || self.keys.iter().filter(|key| key.algorithm == algorithm);
+        let of_algorithm = || self.keys.iter().filter(|key| key.algorithm == algorithm);
         let Some(kid) = kid else {
-            let mut all = fitting();
+            let mut all = of_algorithm();
             return match (all.next(), all.next()) {
                 (Some(key), None) => Choice::One(key),
-                (None, _) => Choice::Unfit("there is no key for its algorithm"),
+                (None, _) => Choice::Unsuitable("no key fits its algorithm"),
                 (Some(_), Some(_)) => {
-                    Choice::Unfit("it names no key (`kid`), and there are several")
+                    Choice::Unsuitable("it has no `kid`, and several keys fit its algorithm")
                 }
             };
         };
-        if let Some(key) = fitting().find(|key| key.kid.as_deref() == Some(kid)) {
+        if let Some(key) = of_algorithm().find(|key| key.kid.as_deref() == Some(kid)) {
             return Choice::One(key);
         }
+        // The named key exists for another algorithm, so fetching a newer set would not help.
         if self.keys.iter().any(|key| key.kid.as_deref() == Some(kid)) {
-            return Choice::Unfit("its algorithm is not that of the key");
+            return Choice::Unsuitable("its algorithm does not match the key");
         }
-        match fitting().find(|key| key.kid.is_none()) {
+        match of_algorithm().find(|key| key.kid.is_none()) {
             Some(key) if self.keys.len() == 1 => Choice::One(key),
             _ => Choice::Unknown,
         }
     }
 }
 
-fn usable(jwk: Jwk) -> Option<VerifyingKey> {
+fn parse_jwk(jwk: Jwk) -> Option<VerifyingKey> {
+    // Published sets may contain encryption keys as well.
     let verifies = jwk
         .key_ops
         .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
@@ -211,7 +216,7 @@ fn usable(jwk: Jwk) -> Option<VerifyingKey> {
             let n = URL_SAFE_NO_PAD
                 .decode(jwk.n?)
                 .ok()
-                .filter(|n| MODULUS.contains(&n.len()))?;
+                .filter(|n| MODULUS_LENGTHS.contains(&n.len()))?;
             (
                 Algorithm::Rs256,
                 DecodingKey::from_rsa_raw_components(&n, &URL_SAFE_NO_PAD.decode(jwk.e?).ok()?),

@@ -32,7 +32,7 @@ fn jwk(key: &EncodingKey, algorithm: jsonwebtoken::Algorithm, more: &Value) -> V
 }
 
 fn keys(list: &[Value]) -> Result<KeySet, &'static str> {
-    KeySet::of_jwks(json!({"keys": list}).to_string().as_bytes())
+    KeySet::from_jwks(json!({"keys": list}).to_string().as_bytes())
 }
 
 fn settings(source: Source) -> Settings {
@@ -47,7 +47,7 @@ fn settings(source: Source) -> Settings {
         leeway: Duration::from_secs(60),
         cookie: None,
         default_key: None,
-        claims: Names::default(),
+        claims: ClaimNames::default(),
     }
 }
 
@@ -75,12 +75,12 @@ fn signed(algorithm: jsonwebtoken::Algorithm, key: &EncodingKey, claims: &Value)
 }
 
 async fn read(settings: &Settings, token: &str) -> Result<Claims, &'static str> {
-    let jwt = Jwt::new(settings, None).unwrap();
+    let jwt = JwtVerifier::new(settings, None).unwrap();
     let keys = jwt.keys().await.unwrap();
     match jwt.verify(token.as_bytes(), keys).await {
         Ok((claims, _)) => Ok(claims),
-        Err(Refused::Bad(why)) => Err(why),
-        Err(Refused::NoKeys(_)) => panic!("there are keys"),
+        Err(TokenError::Invalid(why)) => Err(why),
+        Err(TokenError::KeysUnavailable(_)) => panic!("there are keys"),
     }
 }
 
@@ -94,7 +94,7 @@ async fn by_secret(claims: &Value) -> Result<Claims, &'static str> {
 }
 
 #[tokio::test]
-async fn what_a_token_says_is_read() {
+async fn claims_are_read() {
     let all = with(&json!({
         "aud": ["x", "other"], "key": "web", "team": "growth", "models": ["gpt-*", "o3"],
         "limits": {"requests_per_minute": 5, "tokens_per_minute": 6, "concurrent_streams": 7, "burst": 8},
@@ -123,36 +123,39 @@ async fn what_a_token_says_is_read() {
 }
 
 #[tokio::test]
-async fn times_issuer_and_audience_must_be_right() {
+async fn times_issuer_and_audience_are_verified() {
     for (changes, why) in [
         (json!({"exp": now() - 120}), "it has expired"),
         (
             json!({"exp": null}),
-            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+            "its `exp`, `iss` or `aud` is missing or malformed",
         ),
         (
             json!({"exp": "tomorrow"}),
-            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+            "its `exp`, `iss` or `aud` is missing or malformed",
         ),
         (json!({"nbf": now() + 120}), "it is not valid yet"),
         (json!({"iat": now() + 120}), "it was issued in the future"),
         (json!({"iat": "now"}), "it was issued in the future"),
         (
             json!({"iss": "https://evil.example"}),
-            "its issuer is another",
+            "its `iss` is not a configured issuer",
         ),
         (
             json!({"iss": null}),
-            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+            "its `exp`, `iss` or `aud` is missing or malformed",
         ),
-        (json!({"aud": "elsewhere"}), "it is for another audience"),
+        (
+            json!({"aud": "elsewhere"}),
+            "its `aud` contains no configured audience",
+        ),
         (
             json!({"aud": ["elsewhere", "nowhere"]}),
-            "it is for another audience",
+            "its `aud` contains no configured audience",
         ),
         (
             json!({"aud": null}),
-            "it lacks `exp`, `iss` or `aud`, or has it in another form",
+            "its `exp`, `iss` or `aud` is missing or malformed",
         ),
     ] {
         assert_eq!(
@@ -173,7 +176,7 @@ async fn times_issuer_and_audience_must_be_right() {
 }
 
 #[tokio::test]
-async fn a_claim_of_another_type_refuses_the_token() {
+async fn a_claim_of_another_type_rejects_the_token() {
     for changes in [
         json!({"sub": null}),
         json!({"sub": 7}),
@@ -195,11 +198,11 @@ async fn a_claim_of_another_type_refuses_the_token() {
 }
 
 #[tokio::test]
-async fn claims_go_by_the_configured_names() {
-    let names = Names {
+async fn claims_have_the_configured_names() {
+    let names = ClaimNames {
         user: "email".into(),
         team: "https://example.com/team".into(),
-        ..Names::default()
+        ..ClaimNames::default()
     };
     let settings = Settings {
         claims: names,
@@ -219,14 +222,14 @@ async fn claims_go_by_the_configured_names() {
 }
 
 #[tokio::test]
-async fn the_algorithm_is_the_configurations_and_the_keys() {
+async fn a_token_cannot_choose_its_algorithm() {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::Algorithm::{ES256, HS256, HS384, RS256, RS384};
     let pem = RSA.public_key_pem();
     let by_pem = settings(Source::PublicKey(pem.clone()));
     assert!(read(&by_pem, &signed(RS256, &rsa(), &good())).await.is_ok());
-    // The public key as the secret of an HMAC: everybody has it.
+    // An attacker could sign with the public key as the secret of an HMAC.
     for confused in [
         pem.as_bytes(),
         RSA.public_key_raw(),
@@ -235,7 +238,7 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
         let token = signed(HS256, &EncodingKey::from_secret(confused), &good());
         assert_eq!(
             read(&by_pem, &token).await.unwrap_err(),
-            "its algorithm is not one that is configured"
+            "its algorithm is not allowed by the configuration"
         );
     }
     for token in [
@@ -248,7 +251,7 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
         read(&by_pem, &signed(ES256, &ec(), &good()))
             .await
             .unwrap_err(),
-        "there is no key for its algorithm"
+        "no key fits its algorithm"
     );
     let only = Settings {
         algorithms: vec![Algorithm::Es256],
@@ -258,7 +261,7 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
         read(&only, &signed(RS256, &rsa(), &good()))
             .await
             .unwrap_err(),
-        "its algorithm is not one that is configured"
+        "its algorithm is not allowed by the configuration"
     );
     let secret = settings(Source::Secret(SECRET.into()));
     let payload = URL_SAFE_NO_PAD.encode(good().to_string());
@@ -269,7 +272,7 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
                 let token = format!("{head}.{payload}.{signature}");
                 assert_eq!(
                     read(settings, &token).await.unwrap_err(),
-                    "its algorithm is not one that is configured",
+                    "its algorithm is not allowed by the configuration",
                     "{alg}"
                 );
             }
@@ -295,14 +298,19 @@ async fn the_algorithm_is_the_configurations_and_the_keys() {
 }
 
 #[test]
-fn only_what_has_the_form_and_size_of_a_token_is_read_as_one() {
-    assert!(is_token(b"a.b.c") && is_token(b"..") && !is_token(b"a.b") && !is_token(b"a.b.c.d.e"));
+fn a_token_has_three_parts_and_a_maximum_length() {
+    assert!(
+        looks_like_token(b"a.b.c")
+            && looks_like_token(b"..")
+            && !looks_like_token(b"a.b")
+            && !looks_like_token(b"a.b.c.d.e")
+    );
     let padded = |len: usize| [&b"a.b."[..], &vec![b'c'; len - 4]].concat();
-    assert!(is_token(&padded(MAX_TOKEN)) && !is_token(&padded(MAX_TOKEN + 1)));
+    assert!(looks_like_token(&padded(MAX_TOKEN)) && !looks_like_token(&padded(MAX_TOKEN + 1)));
 }
 
 #[test]
-fn of_a_published_set_only_keys_that_sign_with_ours_are_taken() {
+fn only_usable_keys_of_a_published_set_are_kept() {
     use jsonwebtoken::Algorithm::{ES256, RS256};
     let (rsa, ec) = (rsa(), ec());
     let named = |kid: &str| json!({"kid": kid, "alg": null});
@@ -329,12 +337,15 @@ fn of_a_published_set_only_keys_that_sign_with_ours_are_taken() {
     ));
     assert!(matches!(set.choose(None, Algorithm::Es256), Choice::One(_)));
     assert!(
-        matches!(set.choose(Some("r"), Algorithm::Es256), Choice::Unfit(_)),
+        matches!(
+            set.choose(Some("r"), Algorithm::Es256),
+            Choice::Unsuitable(_)
+        ),
         "a key is for its own algorithm"
     );
     assert!(matches!(
         set.choose(Some("r"), Algorithm::Hs256),
-        Choice::Unfit(_)
+        Choice::Unsuitable(_)
     ));
     for kid in ["enc", "ps", "ops", "small", "oct", "p384", "other"] {
         assert!(
@@ -344,7 +355,7 @@ fn of_a_published_set_only_keys_that_sign_with_ours_are_taken() {
     }
     let two = keys(&[jwk(&rsa, RS256, &named("a")), jwk(&rsa, RS256, &named("b"))]).unwrap();
     assert!(
-        matches!(two.choose(None, Algorithm::Rs256), Choice::Unfit(_)),
+        matches!(two.choose(None, Algorithm::Rs256), Choice::Unsuitable(_)),
         "no key is guessed"
     );
     let nameless = keys(&[jwk(&rsa, RS256, &json!({"kid": null}))]).unwrap();
@@ -353,6 +364,6 @@ fn of_a_published_set_only_keys_that_sign_with_ours_are_taken() {
         Choice::One(_)
     ));
     for bad in [&b"{}"[..], b"[]", b"", br#"{"keys":[]}"#, br#"{"keys":{}}"#] {
-        assert!(KeySet::of_jwks(bad).is_err());
+        assert!(KeySet::from_jwks(bad).is_err());
     }
 }

@@ -1,9 +1,8 @@
-//! Tokens that were verified a short while ago, so that a signature is not checked for each
-//! request.
+//! A cache of verified tokens, so that a signature is not checked for each request.
 //!
-//! Invariants: only good tokens get in, under their SHA-256, until they end and for [`KEPT`] at
-//! most; other keys make all of it void; two generations of at most [`GENERATION`] tokens bound its
-//! memory.
+//! Invariants: only valid tokens are cached, under their SHA-256, until they expire and for at most
+//! [`MAX_AGE`]; another key set clears the cache; two generations of at most [`MAX_GENERATION`]
+//! tokens bound its memory.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,14 +12,15 @@ use parking_lot::Mutex;
 
 use super::keyset::KeySet;
 
-/// How long a token is remembered.
-const KEPT: Duration = Duration::from_secs(5 * 60);
-/// Tokens in a generation: with what they grant about 4 MiB, and twice that in all.
-const GENERATION: usize = 8192;
+/// Maximum time a token is cached.
+const MAX_AGE: Duration = Duration::from_secs(5 * 60);
+/// Maximum number of tokens in a generation: about 4 MiB with their grants, and twice that in
+/// total.
+const MAX_GENERATION: usize = 8192;
 
-/// What is remembered.
+/// A cache of the grants of verified tokens.
 #[derive(Debug)]
-pub(in crate::auth) struct Verified<T> {
+pub(in crate::auth) struct VerifiedTokens<T> {
     state: Mutex<State<T>>,
 }
 
@@ -34,10 +34,10 @@ struct State<T> {
 #[derive(Debug)]
 struct Entry<T> {
     until: SystemTime,
-    what: Arc<T>,
+    value: Arc<T>,
 }
 
-impl<T> Default for Verified<T> {
+impl<T> Default for VerifiedTokens<T> {
     fn default() -> Self {
         Self {
             state: Mutex::new(State {
@@ -49,8 +49,9 @@ impl<T> Default for Verified<T> {
     }
 }
 
-impl<T> Verified<T> {
-    /// What the token of that digest granted when it was verified with these keys.
+impl<T> VerifiedTokens<T> {
+    /// Returns the cached value of the token with this digest, if it was verified with these keys
+    /// and has not expired.
     pub(in crate::auth) fn find(
         &self,
         digest: &[u8; 32],
@@ -58,37 +59,39 @@ impl<T> Verified<T> {
         now: SystemTime,
     ) -> Option<Arc<T>> {
         let mut state = self.state.lock();
-        state.renew(keys);
+        state.clear_if_keys_changed(keys);
         let entry = state.young.get(digest).or_else(|| state.old.get(digest))?;
-        (now < entry.until).then(|| entry.what.clone())
+        (now < entry.until).then(|| entry.value.clone())
     }
 
-    /// Remembers what a token grants that was verified with these keys and ends at `until`.
-    pub(in crate::auth) fn keep(
+    /// Caches the value of a token that was verified with these keys and expires at `until`.
+    pub(in crate::auth) fn insert(
         &self,
         digest: [u8; 32],
         keys: &Arc<KeySet>,
         until: SystemTime,
         now: SystemTime,
-        what: Arc<T>,
+        value: Arc<T>,
     ) {
         let mut state = self.state.lock();
-        state.renew(keys);
-        if state.young.len() >= GENERATION {
+        state.clear_if_keys_changed(keys);
+        // Dropping the older generation as a whole bounds the memory without tracking the use of
+        // each token.
+        if state.young.len() >= MAX_GENERATION {
             state.old = std::mem::take(&mut state.young);
         }
         state.young.insert(
             digest,
             Entry {
-                until: until.min(now + KEPT),
-                what,
+                until: until.min(now + MAX_AGE),
+                value,
             },
         );
     }
 }
 
 impl<T> State<T> {
-    fn renew(&mut self, keys: &Arc<KeySet>) {
+    fn clear_if_keys_changed(&mut self, keys: &Arc<KeySet>) {
         if !self
             .keys
             .as_ref()
@@ -106,7 +109,7 @@ mod tests {
     use super::*;
 
     fn keys() -> Arc<KeySet> {
-        Arc::new(KeySet::one(VerifyingKey::of_secret("s")))
+        Arc::new(KeySet::from_key(VerifyingKey::from_secret("s")))
     }
 
     fn digest(n: usize) -> [u8; 32] {
@@ -116,11 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_remembered_until_it_ends_and_not_for_long() {
-        let (verified, keys, now) = (Verified::default(), keys(), SystemTime::UNIX_EPOCH);
+    fn a_token_is_cached_until_it_expires_and_for_a_maximum_time() {
+        let (verified, keys, now) = (VerifiedTokens::default(), keys(), SystemTime::UNIX_EPOCH);
         let after = |seconds| now + Duration::from_secs(seconds);
-        verified.keep(digest(1), &keys, after(10), now, Arc::new(1));
-        verified.keep(digest(2), &keys, after(10_000), now, Arc::new(2));
+        verified.insert(digest(1), &keys, after(10), now, Arc::new(1));
+        verified.insert(digest(2), &keys, after(10_000), now, Arc::new(2));
         assert_eq!(
             verified.find(&digest(1), &keys, after(9)).as_deref(),
             Some(&1)
@@ -135,9 +138,9 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_make_all_of_it_void() {
-        let (verified, one, now) = (Verified::default(), keys(), SystemTime::UNIX_EPOCH);
-        verified.keep(digest(1), &one, now + KEPT, now, Arc::new(1));
+    fn another_key_set_clears_the_cache() {
+        let (verified, one, now) = (VerifiedTokens::default(), keys(), SystemTime::UNIX_EPOCH);
+        verified.insert(digest(1), &one, now + MAX_AGE, now, Arc::new(1));
         assert!(verified.find(&digest(1), &keys(), now).is_none());
         assert!(
             verified.find(&digest(1), &one, now).is_none(),
@@ -146,19 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn its_memory_is_bounded_and_the_newest_stay() {
-        let (verified, keys, now) = (Verified::default(), keys(), SystemTime::UNIX_EPOCH);
-        for n in 0..5 * GENERATION {
-            verified.keep(digest(n), &keys, now + KEPT, now, Arc::new(n));
+    fn the_cache_is_bounded_and_keeps_the_newest() {
+        let (verified, keys, now) = (VerifiedTokens::default(), keys(), SystemTime::UNIX_EPOCH);
+        for n in 0..5 * MAX_GENERATION {
+            verified.insert(digest(n), &keys, now + MAX_AGE, now, Arc::new(n));
         }
         let state = verified.state.lock();
-        assert!(state.young.len() + state.old.len() <= 2 * GENERATION);
+        assert!(state.young.len() + state.old.len() <= 2 * MAX_GENERATION);
         drop(state);
         assert_eq!(
             verified
-                .find(&digest(5 * GENERATION - 1), &keys, now)
+                .find(&digest(5 * MAX_GENERATION - 1), &keys, now)
                 .as_deref(),
-            Some(&(5 * GENERATION - 1))
+            Some(&(5 * MAX_GENERATION - 1))
         );
     }
 }

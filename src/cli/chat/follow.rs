@@ -1,9 +1,9 @@
-//! One stream from its beginning to its end, over as many connections as it takes.
+//! Follows one stream from its beginning to its end, over as many connections as necessary.
 //!
-//! Invariants: no event is shown twice and none is left out: after a cut the stream is resumed
-//! right behind the last event shown, and as long as none was shown the request is sent again under
-//! the same claim, which joins it. Cancel is asked for once; from then on the end is waited for no
-//! longer than [`Patience::end`].
+//! Invariants: no event is displayed twice and none is skipped. After a cut the stream is resumed
+//! after the last displayed event; before the first event the request is sent again under the same
+//! claim, which joins the running generation. Cancel is requested once; after that the end is
+//! awaited for at most [`RetryPolicy::end`].
 
 use std::io::Write;
 use std::pin::pin;
@@ -17,25 +17,25 @@ use http::{StatusCode, header};
 use reqwest::Response;
 use tokio::sync::mpsc;
 
-use super::lines::{Broken, lines};
+use super::error::ChatError;
+use super::lines::{LineError, lines};
 use super::screen::{End, Screen};
-use super::session::{NoAnswer, Session, why};
-use super::trouble::Trouble;
+use super::session::{RequestError, Session, root_cause};
 
-/// How long to try.
+/// Times of retries and of giving up.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Patience {
-    /// The first pause; each further one is twice as long.
+pub(super) struct RetryPolicy {
+    /// The first pause before a retry; each further one is twice as long.
     pub first: Duration,
-    /// The longest pause.
+    /// Maximum pause before a retry.
     pub longest: Duration,
-    /// How long nothing at all may come before it is given up.
+    /// Maximum time without any received byte before the client gives up.
     pub give_up: Duration,
-    /// How long the end of a cancelled stream is waited for.
+    /// Maximum wait for the end of a cancelled stream.
     pub end: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
@@ -47,22 +47,23 @@ impl Default for Patience {
     }
 }
 
-/// What is asked, and the name under which it is asked.
-pub(super) struct Question {
-    /// Made by us, so that it can be cancelled before the server has said anything.
+/// The request that starts a generation.
+pub(super) struct ChatRequest {
+    /// The stream's name, chosen by the client so that the stream can be cancelled before the
+    /// server has responded.
     pub claim: String,
     /// The request's body.
     pub body: Bytes,
 }
 
-/// The user's wish to stop.
+/// The user's request to stop (Ctrl-C).
 pub(super) struct Interrupt {
     pressed: mpsc::Receiver<()>,
     cancelled: Option<Instant>,
 }
 
 impl Interrupt {
-    /// An interrupt that is told of by `pressed`.
+    /// Creates an interrupt that is triggered by a message on `pressed`.
     pub(super) const fn new(pressed: mpsc::Receiver<()>) -> Self {
         Self {
             pressed,
@@ -70,12 +71,12 @@ impl Interrupt {
         }
     }
 
-    /// True once cancel was asked for.
+    /// True once cancel was requested.
     pub(super) const fn is_cancelled(&self) -> bool {
         self.cancelled.is_some()
     }
 
-    /// Waits until the user wishes to stop; for ever where nobody can.
+    /// Waits until the user requests to stop; forever if the channel is closed.
     pub(super) async fn pressed(&mut self) {
         if self.pressed.recv().await.is_none() {
             std::future::pending::<()>().await;
@@ -84,20 +85,20 @@ impl Interrupt {
     }
 }
 
-/// Follows one stream.
-pub(super) struct Follow<'a, O, E> {
+/// Follows one stream and displays its events.
+pub(super) struct Follower<'a, O, E> {
     session: &'a Session,
-    question: &'a Question,
+    request: &'a ChatRequest,
     interrupt: &'a mut Interrupt,
     screen: &'a mut Screen<O, E>,
-    patience: Patience,
-    /// Something was shown.
-    shown: bool,
-    /// The id of the last event shown.
+    retry: RetryPolicy,
+    /// True once an event was displayed.
+    displayed: bool,
+    /// The id of the last displayed event.
     last_id: Option<String>,
-    /// The server may have read the request.
-    asked: bool,
-    /// Since when nothing has come, and how often it was tried since.
+    /// True if the server may have read the request.
+    request_sent: bool,
+    /// The time since which no byte was received, and the number of retries since then.
     outage: Option<(Instant, u32)>,
 }
 
@@ -108,40 +109,43 @@ enum Opened {
 
 enum Read {
     End(End),
-    Cut { why: String, heard: bool },
+    Cut { why: String, received_bytes: bool },
 }
 
-impl<'a, O: Write, E: Write> Follow<'a, O, E> {
-    /// Follows the answer to `question`.
+impl<'a, O: Write, E: Write> Follower<'a, O, E> {
+    /// Creates a follower for the answer to `request`.
     pub(super) fn new(
         session: &'a Session,
-        question: &'a Question,
+        request: &'a ChatRequest,
         interrupt: &'a mut Interrupt,
         screen: &'a mut Screen<O, E>,
-        patience: Patience,
+        retry: RetryPolicy,
     ) -> Self {
         Self {
             session,
-            question,
+            request,
             interrupt,
             screen,
-            patience,
-            shown: false,
+            retry,
+            displayed: false,
             last_id: None,
-            asked: false,
+            request_sent: false,
             outage: None,
         }
     }
 
-    /// Shows the stream until its end.
-    pub(super) async fn until_end(mut self) -> Result<End, Trouble> {
+    /// Displays the stream until its end.
+    pub(super) async fn until_end(mut self) -> Result<End, ChatError> {
         loop {
             let why = match self.open().await? {
                 Opened::Cut(why) => why,
                 Opened::Stream(answer) => match self.read(answer).await? {
                     Read::End(end) => return Ok(end),
-                    Read::Cut { why, heard } => {
-                        if heard {
+                    Read::Cut {
+                        why,
+                        received_bytes,
+                    } => {
+                        if received_bytes {
                             self.outage = None;
                         }
                         why
@@ -152,137 +156,155 @@ impl<'a, O: Write, E: Write> Follow<'a, O, E> {
         }
     }
 
-    async fn open(&mut self) -> Result<Opened, Trouble> {
-        let (session, question) = (self.session, self.question);
+    async fn open(&mut self) -> Result<Opened, ChatError> {
+        let (session, request) = (self.session, self.request);
+        // Before the first event the request is repeated: it starts the generation or joins it.
+        // After a cancel, a request that the server may have read is not repeated, because it
+        // could start a new generation.
         let answer = match self.last_id.clone() {
-            None if !self.interrupt.is_cancelled() || !self.asked => {
-                self.watching(session.begin(&question.claim, question.body.clone()))
+            None if !self.interrupt.is_cancelled() || !self.request_sent => {
+                self.or_cancel(session.begin(&request.claim, request.body.clone()))
                     .await?
             }
             last_id => {
-                self.watching(session.resume(&question.claim, last_id.as_deref()))
+                self.or_cancel(session.resume(&request.claim, last_id.as_deref()))
                     .await?
             }
         };
         match answer {
-            Ok(answer) => self.judge(answer).await,
-            Err(no) if no.before_connected && !self.asked => Err(self.session.unreachable(no)),
-            Err(NoAnswer {
+            Ok(answer) => self.check_response(answer).await,
+            Err(error) if error.before_connected && !self.request_sent => {
+                Err(self.session.unreachable(error))
+            }
+            Err(RequestError {
                 why,
                 before_connected,
             }) => {
-                self.asked |= !before_connected;
+                self.request_sent |= !before_connected;
                 Ok(Opened::Cut(why))
             }
         }
     }
 
-    /// What an answer's head means. What may be better a little later is a cut, once there is
-    /// something to lose.
-    async fn judge(&mut self, answer: Response) -> Result<Opened, Trouble> {
+    /// Evaluates a response head. A temporary error counts as a cut once the generation may have
+    /// started; before that it is final.
+    async fn check_response(&mut self, answer: Response) -> Result<Opened, ChatError> {
         let status = answer.status();
-        let passing = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
-        if passing && self.asked {
-            return Ok(Opened::Cut(format!("the server answered {status}")));
+        let is_temporary = status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429);
+        if is_temporary && self.request_sent {
+            return Ok(Opened::Cut(format!("the server returned {status}")));
         }
-        let answer = self.session.good(answer).await?;
+        let answer = self.session.require_success(answer).await?;
         let content_type = answer
             .headers()
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
+        // The server sends 204 to a resume at the very end of a stream.
         if status == StatusCode::NO_CONTENT {
-            return Err(self
-                .session
-                .foreign("it says that all was sent, but its end was not"));
+            return Err(self.session.not_sluicegate(
+                "the server reports that the stream was sent completely, but its end is missing",
+            ));
         }
         if !content_type.starts_with("text/event-stream") {
-            return Err(self.session.foreign("no event stream at /v1/streams"));
+            return Err(self
+                .session
+                .not_sluicegate("/v1/streams did not return an event stream"));
         }
-        self.asked = true;
+        self.request_sent = true;
         Ok(Opened::Stream(answer))
     }
 
-    async fn read(&mut self, answer: Response) -> Result<Read, Trouble> {
-        let heard = AtomicBool::new(false);
+    async fn read(&mut self, answer: Response) -> Result<Read, ChatError> {
+        let received_bytes = AtomicBool::new(false);
         let body = answer.bytes_stream().inspect(|read| {
-            heard.fetch_or(read.is_ok(), Ordering::Relaxed);
+            received_bytes.fetch_or(read.is_ok(), Ordering::Relaxed);
         });
+        // Comments (heartbeats) never become events, so received bytes are observed below the
+        // parser.
         let mut events = pin!(lines(body).eventsource());
         loop {
-            let why = match self.watching(events.next()).await? {
-                Some(Ok(event)) => match self.take(event).await? {
+            let why = match self.or_cancel(events.next()).await? {
+                Some(Ok(event)) => match self.display_event(event).await? {
                     Some(end) => return Ok(Read::End(end)),
                     None => continue,
                 },
-                Some(Err(EventStreamError::Transport(Broken::Cut(error)))) => why(&error),
-                Some(Err(error)) => return Err(Trouble::Unreadable(error.to_string())),
+                Some(Err(EventStreamError::Transport(LineError::Cut(error)))) => root_cause(&error),
+                Some(Err(error)) => return Err(ChatError::MalformedEvent(error.to_string())),
                 None => "the connection was closed before the end".to_owned(),
             };
             return Ok(Read::Cut {
                 why,
-                heard: heard.load(Ordering::Relaxed),
+                received_bytes: received_bytes.load(Ordering::Relaxed),
             });
         }
     }
 
-    /// Shows an event, then remembers its place. Where nobody can be shown anything any more, the
-    /// generation is stopped.
-    async fn take(&mut self, event: Event) -> Result<Option<End>, Trouble> {
+    /// Displays an event, then remembers its id. If the output is closed, the generation is
+    /// cancelled.
+    async fn display_event(&mut self, event: Event) -> Result<Option<End>, ChatError> {
         let end = match self.screen.show(&event) {
-            Err(closed @ Trouble::Output(_)) => {
-                self.session.cancel(&self.question.claim).await?;
+            Err(closed @ ChatError::Output(_)) => {
+                self.session.cancel(&self.request.claim).await?;
                 return Err(closed);
             }
-            shown => shown?,
+            displayed => displayed?,
         };
-        self.shown = true;
+        // The id is stored only after the event was displayed, so that a resume cannot skip it.
+        self.displayed = true;
         self.last_id = Some(event.id).filter(|id| !id.is_empty());
         Ok(end)
     }
 
-    async fn pause(&mut self, why: String) -> Result<(), Trouble> {
-        if self.shown && self.last_id.is_none() {
-            return Err(Trouble::Lost {
-                why: format!("{why}, and its events carry no ids to resume by"),
+    async fn pause(&mut self, why: String) -> Result<(), ChatError> {
+        // Without ids a resume would start at the beginning and print everything again.
+        if self.displayed && self.last_id.is_none() {
+            return Err(ChatError::ConnectionLost {
+                why: format!("{why}, and its events have no ids to resume from"),
             });
         }
         let (since, tries) = self.outage.unwrap_or_else(|| (Instant::now(), 0));
-        if since.elapsed() >= self.patience.give_up {
-            return Err(Trouble::Lost { why });
+        if since.elapsed() >= self.retry.give_up {
+            return Err(ChatError::ConnectionLost { why });
         }
         let pause = self
-            .patience
+            .retry
             .first
+            // The exponent is capped, as a larger shift would overflow.
             .saturating_mul(1 << tries.min(16))
-            .min(self.patience.longest);
+            .min(self.retry.longest);
         self.screen
             .note(&format!("connection lost ({why}); resuming in {pause:?}"))?;
         self.outage = Some((since, tries + 1));
-        self.watching(tokio::time::sleep(pause)).await
+        self.or_cancel(tokio::time::sleep(pause)).await
     }
 
-    /// Waits for `future`, and meanwhile for the user's wish to stop, which is passed on.
-    async fn watching<F: Future>(&mut self, future: F) -> Result<F::Output, Trouble> {
+    /// Waits for `future`. If the user interrupts meanwhile, the stream is cancelled and the wait
+    /// continues until its deadline.
+    async fn or_cancel<F: Future>(&mut self, future: F) -> Result<F::Output, ChatError> {
         let mut future = pin!(future);
         loop {
             let left = self.interrupt.cancelled.map_or(Duration::MAX, |since| {
-                self.patience.end.saturating_sub(since.elapsed())
+                self.retry.end.saturating_sub(since.elapsed())
             });
             tokio::select! {
+                // Output that is ready is taken first, so that an interrupt discards no event.
                 biased;
                 output = &mut future => return Ok(output),
-                Some(()) = self.interrupt.pressed.recv(), if self.interrupt.cancelled.is_none() => self.cancel().await?,
-                () = tokio::time::sleep(left), if self.interrupt.cancelled.is_some() => return Err(Trouble::NoEnd),
+                Some(()) = self.interrupt.pressed.recv(),
+                    if self.interrupt.cancelled.is_none() => self.cancel().await?,
+                () = tokio::time::sleep(left), if self.interrupt.cancelled.is_some() => {
+                    return Err(ChatError::CancelTimeout);
+                }
             }
         }
     }
 
-    async fn cancel(&mut self) -> Result<(), Trouble> {
+    async fn cancel(&mut self) -> Result<(), ChatError> {
         self.interrupt.cancelled = Some(Instant::now());
         self.screen
-            .note("cancelling; press again to leave at once")?;
-        self.session.cancel(&self.question.claim).await
+            .note("cancelling; press Ctrl-C again to exit at once")?;
+        self.session.cancel(&self.request.claim).await
     }
 }
 
@@ -295,8 +317,10 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::cli::chat::screen::Look;
-    use crate::cli::chat::scripted::{Asked, chunked, closed, read_request, refusal, whole};
+    use crate::cli::chat::screen::ScreenOptions;
+    use crate::cli::chat::test_server::{
+        ReceivedRequest, chunked, closed, read_request, refusal, whole,
+    };
 
     const EVENTS: [&str; 5] = [
         "event: start\nretry: 1000\ndata: {\"stream\":\"s\",\"model\":\"m\",\"created\":1}\nid: s.0\n\n",
@@ -307,15 +331,15 @@ mod tests {
     ];
     const CANCELLED: &str = "event: end\ndata: {\"reason\":\"cancelled\"}\nid: s.9\n\n";
 
-    /// How the test ends, what was printed, and what the server was asked.
+    /// The result of a test: the end, the printed text, and the requests that the server received.
     struct Outcome {
-        end: Result<End, Trouble>,
+        end: Result<End, ChatError>,
         out: String,
         err: String,
-        asked: Vec<Asked>,
+        request_sent: Vec<ReceivedRequest>,
     }
 
-    const AT_ONCE: Patience = Patience {
+    const AT_ONCE: RetryPolicy = RetryPolicy {
         first: Duration::ZERO,
         longest: Duration::ZERO,
         give_up: Duration::from_secs(60),
@@ -335,16 +359,16 @@ mod tests {
     async fn follow(
         session: &Session,
         pressed: mpsc::Receiver<()>,
-        patience: Patience,
-    ) -> (Result<End, Trouble>, String, String) {
+        retry: RetryPolicy,
+    ) -> (Result<End, ChatError>, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut screen = Screen::new(&mut out, &mut err, Look::default());
-        let question = Question {
+        let mut screen = Screen::new(&mut out, &mut err, ScreenOptions::default());
+        let request = ChatRequest {
             claim: "c".repeat(26),
             body: Bytes::from_static(b"{}"),
         };
         let mut interrupt = Interrupt::new(pressed);
-        let end = Follow::new(session, &question, &mut interrupt, &mut screen, patience)
+        let end = Follower::new(session, &request, &mut interrupt, &mut screen, retry)
             .until_end()
             .await;
         (
@@ -354,82 +378,90 @@ mod tests {
         )
     }
 
-    /// Answers each request with the next of `answers`, byte for byte, and closes.
-    async fn scripted(answers: Vec<Vec<u8>>, patience: Patience) -> Outcome {
+    /// Responds to each request with the next of `answers`, byte for byte, and closes the
+    /// connection.
+    async fn run_script(answers: Vec<Vec<u8>>, retry: RetryPolicy) -> Outcome {
         let (listener, session) = listen().await;
         let serve = async {
-            let mut asked = Vec::new();
+            let mut request_sent = Vec::new();
             for answer in answers {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                asked.push(read_request(&mut stream).await);
+                request_sent.push(read_request(&mut stream).await);
                 stream.write_all(&answer).await.unwrap();
                 stream.shutdown().await.unwrap();
             }
-            asked
+            request_sent
         };
         let (_tell, pressed) = mpsc::channel(1);
-        let (asked, (end, out, err)) = tokio::join!(serve, follow(&session, pressed, patience));
+        let (request_sent, (end, out, err)) = tokio::join!(serve, follow(&session, pressed, retry));
         Outcome {
             end,
             out,
             err,
-            asked,
+            request_sent,
         }
     }
 
-    /// The events behind `id`, as a server with a journal sends them.
-    fn behind(id: Option<&str>) -> String {
+    /// Returns the events after `id`, as a server with a journal sends them.
+    fn events_after(id: Option<&str>) -> String {
         let seen = id.map_or(0, |id| {
             id.strip_prefix("s.").unwrap().parse::<usize>().unwrap() + 1
         });
         EVENTS[seen..].concat()
     }
 
-    /// One server that cuts the first answer after `cut` bytes, and answers the second request as a
-    /// journal does.
+    /// Runs a server that cuts the first response after `cut` bytes and answers the second request
+    /// from its journal.
     async fn cut_at(
         (listener, session): &(TcpListener, Session),
         cut: usize,
         first: &[u8],
-        spell: fn(&str) -> Vec<u8>,
+        encode: fn(&str) -> Vec<u8>,
     ) -> Outcome {
         let serve = async {
             let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = vec![read_request(&mut stream).await];
+            let mut request_sent = vec![read_request(&mut stream).await];
             stream.write_all(&first[..cut]).await.unwrap();
             stream.shutdown().await.unwrap();
             drop(stream);
             let (mut stream, _) = listener.accept().await.unwrap();
-            asked.push(read_request(&mut stream).await);
+            request_sent.push(read_request(&mut stream).await);
             stream
-                .write_all(&spell(&behind(asked[1].header("last-event-id"))))
+                .write_all(&encode(&events_after(
+                    request_sent[1].header("last-event-id"),
+                )))
                 .await
                 .unwrap();
             stream.shutdown().await.unwrap();
-            asked
+            request_sent
         };
         let (_tell, pressed) = mpsc::channel(1);
-        let (asked, (end, out, err)) = tokio::join!(serve, follow(session, pressed, AT_ONCE));
+        let (request_sent, (end, out, err)) =
+            tokio::join!(serve, follow(session, pressed, AT_ONCE));
         Outcome {
             end,
             out,
             err,
-            asked,
+            request_sent,
         }
     }
 
     #[tokio::test]
-    async fn cut_at_any_byte_nothing_is_lost_and_nothing_comes_twice() {
+    async fn a_cut_at_any_byte_loses_and_repeats_nothing() {
         let place = listen().await;
-        for spell in [chunked as fn(&str) -> Vec<u8>, closed] {
-            let first = spell(&EVENTS.concat());
+        for encode in [chunked as fn(&str) -> Vec<u8>, closed] {
+            let first = encode(&EVENTS.concat());
             let end = first.len() - EVENTS[4].len() / 2;
             for cut in 0..end {
-                let outcome = cut_at(&place, cut, &first, spell).await;
+                let outcome = cut_at(&place, cut, &first, encode).await;
                 assert_eq!(outcome.out, "Gr\u{fc}\u{df}e !\n", "cut at {cut}");
                 assert_eq!(outcome.end.unwrap().reason, "stop", "cut at {cut}");
                 assert!(outcome.err.contains("connection lost"), "cut at {cut}");
-                assert!(outcome.asked[0].line.starts_with("POST /v1/streams "));
+                assert!(
+                    outcome.request_sent[0]
+                        .line
+                        .starts_with("POST /v1/streams ")
+                );
             }
         }
     }
@@ -438,7 +470,7 @@ mod tests {
     async fn before_the_first_event_the_request_is_repeated_and_after_it_resumed() {
         let first = closed(&EVENTS.concat());
         let place = listen().await;
-        let early = cut_at(&place, 0, &first, closed).await.asked;
+        let early = cut_at(&place, 0, &first, closed).await.request_sent;
         assert!(early[1].line.starts_with("POST /v1/streams "), "{early:?}");
         assert_eq!(
             (early[0].header("x-stream-id"), &early[0].body),
@@ -446,7 +478,7 @@ mod tests {
         );
         let late = cut_at(&place, first.len() - EVENTS[4].len() - 1, &first, closed)
             .await
-            .asked;
+            .request_sent;
         assert!(
             late[1]
                 .line
@@ -454,23 +486,26 @@ mod tests {
             "{late:?}"
         );
         assert_eq!(late[1].header("last-event-id"), Some("s.2"));
-        for asked in early.iter().chain(&late) {
+        for request_sent in early.iter().chain(&late) {
             assert_eq!(
-                (asked.header("authorization"), asked.header("accept")),
+                (
+                    request_sent.header("authorization"),
+                    request_sent.header("accept")
+                ),
                 (Some("Bearer sk-1"), Some("text/event-stream"))
             );
         }
     }
 
     #[tokio::test]
-    async fn what_passes_is_waited_for_while_there_is_something_to_lose() {
+    async fn temporary_errors_are_retried_once_the_generation_has_begun() {
         let head = closed(&EVENTS[..3].concat());
         let answers = vec![
             head,
             refusal("503 Service Unavailable", "store_unavailable"),
             closed(&EVENTS[3..].concat()),
         ];
-        let outcome = scripted(answers, AT_ONCE).await;
+        let outcome = run_script(answers, AT_ONCE).await;
         assert_eq!(
             (outcome.out.as_str(), outcome.end.unwrap().reason.as_str()),
             ("Gr\u{fc}\u{df}e !\n", "stop")
@@ -478,67 +513,72 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_are_final() {
-        let first = scripted(
+    async fn error_responses_are_final() {
+        let first = run_script(
             vec![refusal("503 Service Unavailable", "shutting_down")],
             AT_ONCE,
         )
         .await;
         assert!(
-            matches!(first.end, Err(Trouble::Refused(refused)) if refused.code == "shutting_down")
+            matches!(first.end, Err(ChatError::Rejected(refused)) if refused.code == "shutting_down")
         );
-        let later = scripted(
+        let later = run_script(
             vec![closed(EVENTS[0]), refusal("410 Gone", "replay_expired")],
             AT_ONCE,
         )
         .await;
         assert!(
-            matches!(later.end, Err(Trouble::Refused(refused)) if refused.code == "replay_expired")
+            matches!(later.end, Err(ChatError::Rejected(refused)) if refused.code == "replay_expired")
         );
-        let foreign = scripted(vec![whole("")], AT_ONCE).await;
-        assert!(matches!(foreign.end, Err(Trouble::Foreign { .. })));
+        let not_sluicegate = run_script(vec![whole("")], AT_ONCE).await;
+        assert!(matches!(
+            not_sluicegate.end,
+            Err(ChatError::NotSluicegate { .. })
+        ));
     }
 
     #[tokio::test]
-    async fn nobody_there_is_told_at_once() {
+    async fn an_unreachable_server_is_reported_at_once() {
         let (listener, session) = listen().await;
         drop(listener);
         let (_tell, pressed) = mpsc::channel(1);
         let (end, ..) = follow(&session, pressed, AT_ONCE).await;
-        assert!(matches!(end, Err(Trouble::Unreachable { .. })));
+        assert!(matches!(end, Err(ChatError::Unreachable { .. })));
     }
 
     #[tokio::test]
-    async fn patience_ends() {
-        let patience = Patience {
+    async fn retries_end_after_the_configured_time() {
+        let retry = RetryPolicy {
             give_up: Duration::ZERO,
             ..AT_ONCE
         };
-        let outcome = scripted(vec![closed(EVENTS[0])], patience).await;
-        assert!(matches!(outcome.end, Err(Trouble::Lost { .. })));
+        let outcome = run_script(vec![closed(EVENTS[0])], retry).await;
+        assert!(matches!(outcome.end, Err(ChatError::ConnectionLost { .. })));
     }
 
     #[tokio::test]
-    async fn without_ids_nothing_is_repeated_by_guessing() {
-        let outcome = scripted(
+    async fn a_stream_without_ids_is_not_resumed() {
+        let outcome = run_script(
             vec![closed("event: text\ndata: {\"delta\":\"a\"}\n\n")],
             AT_ONCE,
         )
         .await;
-        assert!(matches!(outcome.end, Err(Trouble::Lost { why }) if why.contains("no ids")));
+        assert!(
+            matches!(outcome.end, Err(ChatError::ConnectionLost { why }) if why.contains("no ids"))
+        );
         assert_eq!(outcome.out, "a");
     }
 
-    /// A server whose stream begins, and goes on until it is cancelled.
+    /// A server whose stream continues until it is cancelled.
     #[derive(Clone)]
     struct Endless {
         beginning: Vec<u8>,
         end: &'static str,
-        /// The user presses before the beginning is sent, not after.
+        /// True if the user interrupts before the beginning is sent, not after it.
         early: bool,
         press: mpsc::Sender<()>,
         cancelled: Arc<Notify>,
-        asked: mpsc::UnboundedSender<String>,
+        request_sent: mpsc::UnboundedSender<String>,
     }
 
     impl Endless {
@@ -550,9 +590,9 @@ mod tests {
         }
 
         async fn answer(self, mut stream: TcpStream) {
-            let asked = read_request(&mut stream).await;
-            self.asked.send(asked.line.clone()).unwrap();
-            if asked.line.contains("/cancel ") {
+            let request_sent = read_request(&mut stream).await;
+            self.request_sent.send(request_sent.line.clone()).unwrap();
+            if request_sent.line.contains("/cancel ") {
                 self.cancelled.notify_one();
                 return stream.write_all(&whole("{}")).await.unwrap();
             }
@@ -574,14 +614,14 @@ mod tests {
     async fn interrupted(
         early: bool,
         end: &'static str,
-        patience: Patience,
-    ) -> (Result<End, Trouble>, String, Vec<String>) {
+        retry: RetryPolicy,
+    ) -> (Result<End, ChatError>, String, Vec<String>) {
         let (listener, session) = listen().await;
         let (press, pressed) = mpsc::channel(1);
         if early {
             press.try_send(()).unwrap();
         }
-        let (asked, mut lines) = mpsc::unbounded_channel();
+        let (request_sent, mut lines) = mpsc::unbounded_channel();
         let beginning = closed(&EVENTS[..2].concat());
         let server = Endless {
             beginning,
@@ -589,10 +629,10 @@ mod tests {
             early,
             press,
             cancelled: Arc::default(),
-            asked,
+            request_sent,
         };
         let serving = tokio::spawn(server.serve(listener));
-        let (end, out, _) = follow(&session, pressed, patience).await;
+        let (end, out, _) = follow(&session, pressed, retry).await;
         serving.abort();
         (
             end,
@@ -602,33 +642,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_interrupt_cancels_and_shows_the_end() {
+    async fn an_interrupt_cancels_and_displays_the_end() {
         for early in [false, true] {
-            let (end, out, asked) = interrupted(early, CANCELLED, AT_ONCE).await;
+            let (end, out, request_sent) = interrupted(early, CANCELLED, AT_ONCE).await;
             assert_eq!(
                 (end.unwrap().reason.as_str(), out.as_str()),
                 ("cancelled", "Gr\u{fc}\n")
             );
-            let cancels = asked.iter().filter(|line| {
+            let cancels = request_sent.iter().filter(|line| {
                 **line == format!("POST /v1/streams/{}/cancel HTTP/1.1", "c".repeat(26))
             });
-            assert_eq!((cancels.count(), asked.len()), (1, 2), "{asked:?}");
+            assert_eq!(
+                (cancels.count(), request_sent.len()),
+                (1, 2),
+                "{request_sent:?}"
+            );
         }
     }
 
     #[tokio::test]
-    async fn a_server_that_never_ends_is_left() {
-        let patience = Patience {
+    async fn the_client_stops_waiting_for_a_server_that_never_ends() {
+        let retry = RetryPolicy {
             end: Duration::ZERO,
             ..AT_ONCE
         };
-        let (end, out, _) = interrupted(false, "", patience).await;
-        assert!(matches!(end, Err(Trouble::NoEnd)));
+        let (end, out, _) = interrupted(false, "", retry).await;
+        assert!(matches!(end, Err(ChatError::CancelTimeout)));
         assert_eq!(out, "Gr\u{fc}");
     }
 
     #[tokio::test]
-    async fn a_closed_output_cancels() {
+    async fn a_closed_output_cancels_the_generation() {
         struct Closed;
         impl Write for Closed {
             fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -641,10 +685,10 @@ mod tests {
         let (listener, session) = listen().await;
         let (_tell, pressed) = mpsc::channel(1);
         let (mut screen, mut interrupt) = (
-            Screen::new(Closed, Vec::new(), Look::default()),
+            Screen::new(Closed, Vec::new(), ScreenOptions::default()),
             Interrupt::new(pressed),
         );
-        let question = Question {
+        let request = ChatRequest {
             claim: "c".repeat(26),
             body: Bytes::from_static(b"{}"),
         };
@@ -656,15 +700,15 @@ mod tests {
                 .await
                 .unwrap();
             let (mut cancel, _) = listener.accept().await.unwrap();
-            let asked = read_request(&mut cancel).await;
+            let request_sent = read_request(&mut cancel).await;
             cancel.write_all(&whole("{}")).await.unwrap();
-            asked.line
+            request_sent.line
         };
         let follow =
-            Follow::new(&session, &question, &mut interrupt, &mut screen, AT_ONCE).until_end();
+            Follower::new(&session, &request, &mut interrupt, &mut screen, AT_ONCE).until_end();
         let (line, end) = tokio::join!(serve, follow);
         assert!(
-            matches!(end, Err(Trouble::Output(_))) && line.contains("/cancel "),
+            matches!(end, Err(ChatError::Output(_))) && line.contains("/cancel "),
             "{line}"
         );
     }

@@ -1,9 +1,9 @@
-//! Bytes from any server → lines that eventsource-stream can be trusted with.
+//! Converts bytes from any server to lines that eventsource-stream handles safely.
 //!
 //! Invariants: one leading BOM is dropped; bytes that are not UTF-8 become U+FFFD; every line ends
-//! in one LF, whatever it ended in; no event grows over the bound; each byte is looked at once. (By
-//! itself the crate panics on a BOM that comes first, stalls on one bad byte, has no bound, and
-//! looks at an endless line again with every read.)
+//! in one LF, whatever it ended in; no event exceeds the bound; each byte is examined once. (The
+//! crate alone panics on a leading BOM, stalls on an invalid byte, has no bound, and rescans an
+//! endless line at every read.)
 
 use std::fmt;
 
@@ -11,48 +11,48 @@ use futures_util::stream::{self, Stream, StreamExt as _};
 
 use crate::codec::FRAME_BOUND;
 
-/// Why no more lines come.
+/// The error that ends the lines.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Broken<E: fmt::Display> {
-    /// An event is larger than the bound.
+pub(super) enum LineError<E: fmt::Display> {
+    /// An event exceeds the bound.
     #[error("the server sent an event larger than {FRAME_BOUND} bytes")]
     TooLong,
-    /// The connection ended in the middle.
+    /// The connection failed.
     #[error("{0}")]
     Cut(E),
 }
 
-/// The lines of `body`, comments left out. The first item is always a line without meaning: behind
-/// it a BOM is text.
-pub(super) fn lines<S, B, E>(body: S) -> impl Stream<Item = Result<String, Broken<E>>>
+/// Returns the lines of `body` without comments. The first item is always an empty comment, so that
+/// the crate does not treat a second BOM as the beginning of the stream.
+pub(super) fn lines<S, B, E>(body: S) -> impl Stream<Item = Result<String, LineError<E>>>
 where
     S: Stream<Item = Result<B, E>>,
     B: AsRef<[u8]>,
     E: fmt::Display,
 {
-    let mut cutter = Cutter::new(FRAME_BOUND);
+    let mut splitter = LineSplitter::new(FRAME_BOUND);
     let body = body.map(move |read| {
         let items = match read {
-            Ok(bytes) => cutter.feed(bytes.as_ref()),
-            Err(error) => vec![Err(Broken::Cut(error))],
+            Ok(bytes) => splitter.feed(bytes.as_ref()),
+            Err(error) => vec![Err(LineError::Cut(error))],
         };
         stream::iter(items)
     });
     stream::iter([Ok(":\n".to_owned())]).chain(body.flatten())
 }
 
-struct Cutter {
+struct LineSplitter {
     bound: usize,
-    /// The line that is not yet ended.
+    /// The incomplete last line.
     pending: Vec<u8>,
-    /// Bytes of the event so far, in lines that were passed on.
+    /// Size of the current event in returned lines, bytes.
     event: usize,
     first_line: bool,
-    /// The last byte was a CR, which ended its line: a LF right behind it belongs to it.
+    /// True if the last byte was a CR, which ended its line: a following LF belongs to it.
     skip_lf: bool,
 }
 
-impl Cutter {
+impl LineSplitter {
     const fn new(bound: usize) -> Self {
         Self {
             bound,
@@ -63,8 +63,8 @@ impl Cutter {
         }
     }
 
-    /// The lines that end in `bytes`.
-    fn feed<E: fmt::Display>(&mut self, mut bytes: &[u8]) -> Vec<Result<String, Broken<E>>> {
+    /// Returns the lines that end in `bytes`.
+    fn feed<E: fmt::Display>(&mut self, mut bytes: &[u8]) -> Vec<Result<String, LineError<E>>> {
         let mut lines = Vec::new();
         if self.skip_lf && !bytes.is_empty() {
             bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
@@ -75,13 +75,14 @@ impl Cutter {
             bytes = rest;
         }
         self.pending.extend_from_slice(bytes);
+        // The incomplete line counts as well: an endless one would never be returned.
         if self.event + self.pending.len() > self.bound {
-            lines.push(Err(Broken::TooLong));
+            lines.push(Err(LineError::TooLong));
         }
         lines
     }
 
-    /// The next line (unless it is a comment), and the bytes behind it.
+    /// Returns the next line (`None` inside for a comment), and the bytes after it.
     fn next_line<'a>(&mut self, bytes: &'a [u8]) -> Option<(Option<String>, &'a [u8])> {
         let (head, tail) = bytes.split_at_checked(memchr::memchr2(b'\n', b'\r', bytes)?)?;
         self.pending.extend_from_slice(head);
@@ -120,7 +121,7 @@ mod tests {
 
     type Read = Result<Vec<u8>, &'static str>;
 
-    /// Events as (id, name, data), and the error that ended them.
+    /// Returns the events as (id, name, data), and the error that ended them.
     async fn events(reads: Vec<Read>) -> (Vec<(String, String, String)>, Option<String>) {
         let mut events = Vec::new();
         let mut source = Box::pin(lines(stream::iter(reads)).eventsource());
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_told_after_what_came_before_it() {
+    fn a_cut_is_reported_after_the_events_before_it() {
         let (events, error) = all(vec![Ok(b"data: 1\n\ndata: 2\n".to_vec()), Err("reset")]);
         assert_eq!(events, vec![event("", "message", "1")]);
         assert!(error.unwrap().contains("reset"));
@@ -201,17 +202,22 @@ mod tests {
     }
 
     #[test]
-    fn endless_lines_of_one_event_end_at_the_bound_and_comments_do_not_count() {
-        let mut cutter = Cutter::new(64);
+    fn an_endless_event_ends_at_the_bound_and_comments_do_not_count() {
+        let mut splitter = LineSplitter::new(64);
         for _ in 0..100 {
-            assert!(cutter.feed::<&str>(b": heartbeat\n").is_empty());
+            assert!(splitter.feed::<&str>(b": heartbeat\n").is_empty());
         }
-        assert!((0..100).any(|_| cutter.feed::<&str>(b"data: 1\n").iter().any(Result::is_err)));
+        assert!((0..100).any(|_| {
+            splitter
+                .feed::<&str>(b"data: 1\n")
+                .iter()
+                .any(Result::is_err)
+        }));
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(reads in prop::collection::vec(prop::collection::vec(prop::sample::select(b"\xef\xbb\xbf\n\r: data\xffid\0".to_vec()), 0..12), 0..12)) {
+        fn arbitrary_bytes_never_panic(reads in prop::collection::vec(prop::collection::vec(prop::sample::select(b"\xef\xbb\xbf\n\r: data\xffid\0".to_vec()), 0..12), 0..12)) {
             let whole = reads.concat();
             prop_assert_eq!(all(reads.into_iter().map(Ok).collect()), all(vec![Ok(whole)]));
         }

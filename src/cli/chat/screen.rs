@@ -1,8 +1,8 @@
-//! Events → terminal: the answer on standard output, everything else on standard error.
+//! Renders events in a terminal: the answer on standard output, everything else on standard error.
 //!
-//! Invariants: standard output gets the answer's text as it is and nothing else (with `--json` one
-//! event a line), each piece flushed as it comes; a terminal is sent no control characters that a
-//! model or a server chose; what is kept of tool calls is bounded.
+//! Invariants: standard output receives only the answer's unchanged text (with `--json` one event
+//! per line), and each piece is flushed at once; a terminal never receives control characters from
+//! a model or a server; the memory for tool calls is bounded.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -12,47 +12,47 @@ use eventsource_stream::Event;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::trouble::{Trouble, hint};
+use super::error::{ChatError, hint};
 
-/// The most that is kept of one call's arguments until they are shown, bytes.
-const ARGUMENTS_BOUND: usize = 1 << 20;
+/// Maximum size of one call's arguments that is buffered until they are displayed, bytes.
+const MAX_ARGUMENTS: usize = 1 << 20;
 
-/// The most calls that are shown of one answer.
-const CALLS_BOUND: usize = 256;
+/// Maximum number of tool calls displayed of one answer.
+const MAX_CALLS: usize = 256;
 
-/// How the answer is shown.
+/// Options of the display.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Look {
-    /// Show reasoning too.
+pub(super) struct ScreenOptions {
+    /// Also print reasoning.
     pub reasoning: bool,
     /// Print events instead of text.
     pub json: bool,
-    /// Standard output is a terminal.
+    /// True if standard output is a terminal.
     pub out_terminal: bool,
-    /// Standard error is a terminal.
+    /// True if standard error is a terminal.
     pub err_terminal: bool,
 }
 
-/// How a stream ended: `stop`, `length`, `tool_calls`, `content_filter`, `cancelled` or `error`.
+/// The end of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct End {
-    /// The contract's word for it.
+    /// The reason: `stop`, `length`, `tool_calls`, `content_filter`, `cancelled` or `error`.
     pub reason: String,
 }
 
-/// Where an answer is shown.
+/// The terminal that an answer is printed to.
 pub(super) struct Screen<O, E> {
     out: O,
     err: E,
-    look: Look,
+    options: ScreenOptions,
     began: Instant,
     first: Option<Duration>,
     route: Option<String>,
     calls: Vec<Call>,
-    /// The last line of the answer has no line break yet.
+    /// True if the last line of the answer has no line break yet.
     out_open: bool,
-    /// The last line on standard error is one of reasoning, without a line break yet.
-    thinking: bool,
+    /// True if the last line on standard error is reasoning without a line break yet.
+    reasoning_open: bool,
 }
 
 struct Call {
@@ -62,25 +62,25 @@ struct Call {
 }
 
 impl<O: Write, E: Write> Screen<O, E> {
-    /// A screen whose clock starts now.
-    pub(super) fn new(out: O, err: E, look: Look) -> Self {
+    /// Creates a screen. The time to the first token is measured from now.
+    pub(super) fn new(out: O, err: E, options: ScreenOptions) -> Self {
         let began = Instant::now();
         Self {
             out,
             err,
-            look,
+            options,
             began,
             first: None,
             route: None,
             calls: Vec::new(),
             out_open: false,
-            thinking: false,
+            reasoning_open: false,
         }
     }
 
-    /// Shows one event. Gives the end, where it is one.
-    pub(super) fn show(&mut self, event: &Event) -> Result<Option<End>, Trouble> {
-        if self.look.json {
+    /// Displays one event. Returns the end if the event is one.
+    pub(super) fn show(&mut self, event: &Event) -> Result<Option<End>, ChatError> {
+        if self.options.json {
             return self.print_json(event);
         }
         let data = &event.data;
@@ -98,29 +98,29 @@ impl<O: Write, E: Write> Screen<O, E> {
         Ok(None)
     }
 
-    /// Says something about the chat itself.
+    /// Prints a note about the chat itself to standard error.
     pub(super) fn note(&mut self, text: &str) -> io::Result<()> {
-        self.leave_line()?;
-        let text = printable(text, self.look.err_terminal);
-        writeln!(self.err, "{}", dim(&text, self.look.err_terminal))?;
+        self.start_new_line()?;
+        let text = printable(text, self.options.err_terminal);
+        writeln!(self.err, "{}", dim(&text, self.options.err_terminal))?;
         self.err.flush()
     }
 
-    /// Says why a chat did not come to its end, and what to do about it.
-    pub(super) fn trouble(&mut self, trouble: &Trouble) -> io::Result<()> {
-        self.error(&trouble.to_string(), trouble.hint().as_deref())?;
-        if let Some(id) = trouble.request_id() {
+    /// Prints the error that ended a chat early, and its remedy.
+    pub(super) fn show_error(&mut self, error: &ChatError) -> io::Result<()> {
+        self.print_error(&error.to_string(), error.hint().as_deref())?;
+        if let Some(id) = error.request_id() {
             self.note(&format!("  request id: {id}"))?;
         }
         Ok(())
     }
 
-    fn error(&mut self, message: &str, hint: Option<&str>) -> io::Result<()> {
-        self.leave_line()?;
+    fn print_error(&mut self, message: &str, hint: Option<&str>) -> io::Result<()> {
+        self.start_new_line()?;
         writeln!(
             self.err,
             "error: {}",
-            printable(message, self.look.err_terminal)
+            printable(message, self.options.err_terminal)
         )?;
         if let Some(hint) = hint {
             writeln!(self.err, "  help: {hint}")?;
@@ -128,14 +128,14 @@ impl<O: Write, E: Write> Screen<O, E> {
         self.err.flush()
     }
 
-    fn print_json(&mut self, event: &Event) -> Result<Option<End>, Trouble> {
+    fn print_json(&mut self, event: &Event) -> Result<Option<End>, ChatError> {
         #[derive(serde::Serialize)]
         struct Line<'a> {
             event: &'a str,
             id: &'a str,
             data: &'a RawValue,
         }
-        // A payload on several lines is still one value; in JSON text a line break is only ever
+        // A payload of several `data:` lines is one JSON value, in which a line break can only be
         // white space.
         let data = event.data.replace(['\n', '\r'], " ");
         let line = Line {
@@ -143,9 +143,9 @@ impl<O: Write, E: Write> Screen<O, E> {
             id: &event.id,
             data: read(&data)?,
         };
-        let line =
-            serde_json::to_string(&line).map_err(|error| Trouble::Unreadable(error.to_string()))?;
-        writeln!(self.out, "{}", printable(&line, self.look.out_terminal))?;
+        let line = serde_json::to_string(&line)
+            .map_err(|error| ChatError::MalformedEvent(error.to_string()))?;
+        writeln!(self.out, "{}", printable(&line, self.options.out_terminal))?;
         self.out.flush()?;
         if event.event == "end" {
             Ok(Some(End {
@@ -157,35 +157,35 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 
     fn text(&mut self, delta: &str) -> io::Result<()> {
-        self.tick();
+        self.record_first_token();
         if delta.is_empty() {
             return Ok(());
         }
-        self.leave_thinking()?;
+        self.end_reasoning()?;
         self.out
-            .write_all(printable(delta, self.look.out_terminal).as_bytes())?;
+            .write_all(printable(delta, self.options.out_terminal).as_bytes())?;
         self.out_open = !delta.ends_with('\n');
         self.out.flush()
     }
 
     fn reasoning(&mut self, delta: &str) -> io::Result<()> {
-        self.tick();
-        if !self.look.reasoning || delta.is_empty() {
+        self.record_first_token();
+        if !self.options.reasoning || delta.is_empty() {
             return Ok(());
         }
-        if !self.thinking {
-            self.leave_line()?;
+        if !self.reasoning_open {
+            self.start_new_line()?;
         }
-        self.thinking = true;
-        let delta = printable(delta, self.look.err_terminal);
+        self.reasoning_open = true;
+        let delta = printable(delta, self.options.err_terminal);
         self.err
-            .write_all(dim(&delta, self.look.err_terminal).as_bytes())?;
+            .write_all(dim(&delta, self.options.err_terminal).as_bytes())?;
         self.err.flush()
     }
 
     fn call(&mut self, begun: ToolCall) {
-        self.tick();
-        if self.calls.len() < CALLS_BOUND {
+        self.record_first_token();
+        if self.calls.len() < MAX_CALLS {
             self.calls.push(Call {
                 index: begun.index,
                 name: begun.name,
@@ -201,14 +201,14 @@ impl<O: Write, E: Write> Screen<O, E> {
             .rev()
             .find(|call| call.index == piece.index);
         if let Some(call) =
-            call.filter(|call| call.arguments.len() + piece.delta.len() <= ARGUMENTS_BOUND)
+            call.filter(|call| call.arguments.len() + piece.delta.len() <= MAX_ARGUMENTS)
         {
             call.arguments.push_str(&piece.delta);
         }
     }
 
-    /// Calls are shown when complete: pieces of parallel ones come in turns, and would be no
-    /// reading.
+    /// Displays a complete call. Calls are not displayed in pieces, because the pieces of parallel
+    /// calls arrive interleaved.
     fn call_end(&mut self, index: u64) -> io::Result<()> {
         match self.calls.iter().position(|call| call.index == index) {
             Some(at) => {
@@ -220,13 +220,14 @@ impl<O: Write, E: Write> Screen<O, E> {
     }
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
-        self.error(
+        self.print_error(
             &format!("{}: {}", failure.code, failure.message),
             hint(&failure.code, None).as_deref(),
         )
     }
 
-    fn end(&mut self, end: EndData) -> Result<End, Trouble> {
+    fn end(&mut self, end: EndData) -> Result<End, ChatError> {
+        // Calls whose end event never came are displayed as incomplete.
         for call in std::mem::take(&mut self.calls) {
             self.note(&format!(
                 "tool call (incomplete): {} {}",
@@ -250,14 +251,15 @@ impl<O: Write, E: Write> Screen<O, E> {
         Ok(End { reason: end.reason })
     }
 
-    fn tick(&mut self) {
+    fn record_first_token(&mut self) {
         self.first.get_or_insert_with(|| self.began.elapsed());
     }
 
-    /// Standard error begins on a line of its own, also where both streams share a terminal.
-    fn leave_line(&mut self) -> io::Result<()> {
-        self.leave_thinking()?;
-        let shared = self.look.out_terminal && self.look.err_terminal;
+    /// Ends an open line, so that standard error starts on a new line, also if both streams share a
+    /// terminal.
+    fn start_new_line(&mut self) -> io::Result<()> {
+        self.end_reasoning()?;
+        let shared = self.options.out_terminal && self.options.err_terminal;
         if shared && std::mem::take(&mut self.out_open) {
             writeln!(self.err)
         } else {
@@ -265,8 +267,8 @@ impl<O: Write, E: Write> Screen<O, E> {
         }
     }
 
-    fn leave_thinking(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.thinking) {
+    fn end_reasoning(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.reasoning_open) {
             writeln!(self.err, "\n")
         } else {
             Ok(())
@@ -276,7 +278,7 @@ impl<O: Write, E: Write> Screen<O, E> {
 
 #[derive(Deserialize)]
 struct Delta<'a> {
-    /// Absent where a `reasoning` event brings only a signature.
+    /// Absent if a `reasoning` event carries only a signature.
     #[serde(borrow, default)]
     delta: Cow<'a, str>,
 }
@@ -351,19 +353,19 @@ impl std::fmt::Display for Usage {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, Trouble> {
-    serde_json::from_str(data).map_err(|error| Trouble::Unreadable(error.to_string()))
+fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, ChatError> {
+    serde_json::from_str(data).map_err(|error| ChatError::MalformedEvent(error.to_string()))
 }
 
-/// The text without what would drive a terminal: escape sequences, backspaces, C1 controls,
+/// Replaces characters that would control a terminal: escape sequences, backspaces, C1 controls,
 /// bidirectional overrides.
 fn printable(text: &str, terminal: bool) -> Cow<'_, str> {
-    let drives = |c: char| {
+    let is_control = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
             || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    if terminal && text.contains(drives) {
-        Cow::Owned(text.replace(drives, "\u{fffd}"))
+    if terminal && text.contains(is_control) {
+        Cow::Owned(text.replace(is_control, "\u{fffd}"))
     } else {
         Cow::Borrowed(text)
     }
@@ -390,10 +392,10 @@ mod tests {
         }
     }
 
-    /// What comes out on both streams, and how it ended.
-    fn shown(look: Look, events: &[(&str, &str)]) -> (String, String, Option<End>) {
+    /// Returns the text on both streams, and the end.
+    fn displayed(options: ScreenOptions, events: &[(&str, &str)]) -> (String, String, Option<End>) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut screen = Screen::new(&mut out, &mut err, look);
+        let mut screen = Screen::new(&mut out, &mut err, options);
         screen.began = Instant::now()
             .checked_add(Duration::from_secs(3600))
             .unwrap();
@@ -416,8 +418,8 @@ mod tests {
 
     #[test]
     fn the_answer_is_on_standard_output_and_the_rest_on_standard_error() {
-        let (out, err, end) = shown(
-            Look::default(),
+        let (out, err, end) = displayed(
+            ScreenOptions::default(),
             &[
                 ("start", "{}"),
                 ("route", r#"{"provider":"p","model":"m/x"}"#),
@@ -445,13 +447,13 @@ mod tests {
     }
 
     #[test]
-    fn reasoning_is_shown_apart_where_asked_for() {
-        let look = Look {
+    fn reasoning_is_printed_to_standard_error_on_request() {
+        let options = ScreenOptions {
             reasoning: true,
-            ..Look::default()
+            ..ScreenOptions::default()
         };
-        let (out, err, _) = shown(
-            look,
+        let (out, err, _) = displayed(
+            options,
             &[
                 ("reasoning", r#"{"delta":"h"}"#),
                 ("reasoning", r#"{"delta":"m","signature":"s"}"#),
@@ -462,15 +464,15 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_not_driven_by_the_model() {
-        let look = Look {
+    fn control_characters_do_not_reach_a_terminal() {
+        let options = ScreenOptions {
             out_terminal: true,
             err_terminal: true,
             reasoning: true,
-            ..Look::default()
+            ..ScreenOptions::default()
         };
         let evil = r#"{"delta":"\u001b[2J\u009b\u202e\u0007é\t\n"}"#;
-        let (out, err, _) = shown(look, &[("reasoning", evil), ("text", evil)]);
+        let (out, err, _) = displayed(options, &[("reasoning", evil), ("text", evil)]);
         assert_eq!(out, "\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}é\t\n");
         assert_eq!(
             err,
@@ -479,9 +481,9 @@ mod tests {
     }
 
     #[test]
-    fn parallel_calls_are_shown_whole() {
-        let (out, err, _) = shown(
-            Look::default(),
+    fn parallel_calls_are_displayed_complete() {
+        let (out, err, _) = displayed(
+            ScreenOptions::default(),
             &[
                 ("tool_call", r#"{"index":0,"id":"c0","name":"a"}"#),
                 ("tool_call", r#"{"index":1,"id":"c1","name":"b"}"#),
@@ -500,9 +502,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_calls_is_bounded() {
-        let mut screen = Screen::new(io::sink(), io::sink(), Look::default());
-        for index in 0..CALLS_BOUND as u64 + 10 {
+    fn the_memory_for_calls_is_bounded() {
+        let mut screen = Screen::new(io::sink(), io::sink(), ScreenOptions::default());
+        for index in 0..MAX_CALLS as u64 + 10 {
             screen
                 .show(&event(
                     "tool_call",
@@ -514,23 +516,23 @@ mod tests {
             "tool_arguments",
             &format!(
                 r#"{{"index":0,"delta":"{}"}}"#,
-                "x".repeat(ARGUMENTS_BOUND / 2)
+                "x".repeat(MAX_ARGUMENTS / 2)
             ),
         );
         for _ in 0..4 {
             screen.show(&piece).unwrap();
         }
-        assert_eq!(screen.calls.len(), CALLS_BOUND);
-        assert_eq!(screen.calls[0].arguments.len(), ARGUMENTS_BOUND);
+        assert_eq!(screen.calls.len(), MAX_CALLS);
+        assert_eq!(screen.calls[0].arguments.len(), MAX_ARGUMENTS);
     }
 
     #[test]
-    fn json_is_one_event_a_line() {
-        let look = Look {
+    fn json_output_is_one_event_per_line() {
+        let options = ScreenOptions {
             json: true,
-            ..Look::default()
+            ..ScreenOptions::default()
         };
-        let (out, err, end) = shown(look, &[("text", "{\"delta\":\n\"a\"}"), END]);
+        let (out, err, end) = displayed(options, &[("text", "{\"delta\":\n\"a\"}"), END]);
         let (first, second) = out.split_once('\n').unwrap();
         assert_eq!(
             first,
@@ -541,9 +543,9 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_told_with_what_to_do() {
-        let (_, err, _) = shown(
-            Look::default(),
+    fn an_error_is_printed_with_its_remedy() {
+        let (_, err, _) = displayed(
+            ScreenOptions::default(),
             &[(
                 "error",
                 r#"{"code":"upstream_auth","message":"no","retryable":false}"#,
@@ -556,11 +558,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_cannot_be_read_is_trouble() {
+    fn a_malformed_event_is_an_error() {
         for data in ["", "{", "1", r#"{"delta":1}"#] {
-            let shown =
-                Screen::new(io::sink(), io::sink(), Look::default()).show(&event("text", data));
-            assert!(matches!(shown, Err(Trouble::Unreadable(_))), "{data}");
+            let displayed = Screen::new(io::sink(), io::sink(), ScreenOptions::default())
+                .show(&event("text", data));
+            assert!(
+                matches!(displayed, Err(ChatError::MalformedEvent(_))),
+                "{data}"
+            );
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The requests of a chat: models, begin, resume, cancel.
+//! The HTTP requests of a chat: list models, begin, resume, cancel.
 //!
-//! Invariants: the key goes to the one address that was given and nowhere else (no redirect is
-//! followed); what is read whole is bounded; no request waits for its head longer than
-//! [`HEAD_WAIT`].
+//! Invariants: the key is sent only to the given address (redirects are not followed); bodies that
+//! are read as a whole are bounded; no request waits for its response head longer than
+//! [`HEAD_TIMEOUT`].
 
 use std::time::Duration;
 
@@ -12,21 +12,22 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::trouble::{Refusal, Trouble};
+use super::error::{ChatError, ErrorResponse};
 
-/// A stream's head comes at once; a busy machine and a slow network are given this much.
-const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// Maximum wait for a response head. Streams send it at once; the rest is tolerance for busy
+/// machines and slow networks.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-const CONNECT_WAIT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A peer that is gone without a word is found out by the third unanswered probe. Silence itself is
-/// no failure: a server's heartbeats may be far apart.
+/// Interval of TCP keepalive probes. A peer that has vanished is detected by the third unanswered
+/// probe. Silence itself is not a failure, because a server's heartbeats may be far apart.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// The most that is read of a list of models or of an error, bytes.
-const BODY_BOUND: usize = 4 << 20;
+/// Maximum size of a model list or of an error body, bytes.
+const MAX_BODY: usize = 4 << 20;
 
-/// A Sluicegate and a caller's way to it.
+/// A connection to a Sluicegate server: HTTP client, address and key.
 #[derive(Clone)]
 pub(super) struct Session {
     client: Client,
@@ -34,55 +35,55 @@ pub(super) struct Session {
     authorization: Option<HeaderValue>,
 }
 
-/// Why a request has no answer.
-pub(super) struct NoAnswer {
-    /// No connection came about: nobody can have read the request.
+/// A request that failed without a response.
+pub(super) struct RequestError {
+    /// True if no connection was established, so the server cannot have read the request.
     pub before_connected: bool,
-    /// What happened.
+    /// The cause of the failure.
     pub why: String,
 }
 
 impl Session {
-    /// A session with the Sluicegate at `url`.
-    pub(super) fn new(url: &str, key: Option<&SecretString>) -> Result<Self, Trouble> {
+    /// Creates a session with the Sluicegate at `url`; nothing is sent yet.
+    pub(super) fn new(url: &str, key: Option<&SecretString>) -> Result<Self, ChatError> {
         let authorization = key.map(authorization).transpose()?;
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_WAIT)
+            .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE)
             .tcp_keepalive_retries(3)
             .user_agent(concat!("sluicegate-chat/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Trouble::Unreachable {
+            .map_err(|error| ChatError::Unreachable {
                 url: url.to_owned(),
-                why: why(&error),
+                why: root_cause(&error),
             })?;
         Ok(Self {
             client,
-            url: base(url)?,
+            url: base_url(url)?,
             authorization,
         })
     }
 
-    /// The first model this caller may use.
-    pub(super) async fn first_model(&self) -> Result<String, Trouble> {
+    /// Requests the list of models and returns the first one that this caller may use.
+    pub(super) async fn first_model(&self) -> Result<String, ChatError> {
         let answer = self
             .send(self.client.get(self.path("/models")))
             .await
-            .map_err(|no| self.unreachable(no))?;
-        let answer = self.good(answer).await?;
+            .map_err(|error| self.unreachable(error))?;
+        let answer = self.require_success(answer).await?;
         let body = body(answer).await.map_err(|why| {
-            self.unreachable(NoAnswer {
+            self.unreachable(RequestError {
                 before_connected: false,
                 why,
             })
         })?;
         let models: Models = serde_json::from_slice(&body)
-            .map_err(|_| self.foreign("no list of models at /v1/models"))?;
+            .map_err(|_| self.not_sluicegate("/v1/models did not return a list of models"))?;
         let none = || {
-            self.foreign(
-                "its list of models is empty: none is configured, or your key may use none",
+            self.not_sluicegate(
+                "its list of models is empty: no model is configured, or your key may use none",
             )
         };
         models
@@ -93,8 +94,9 @@ impl Session {
             .ok_or_else(none)
     }
 
-    /// Starts a generation under a claim, or joins the one that this claim and this body began.
-    pub(super) async fn begin(&self, claim: &str, body: Bytes) -> Result<Response, NoAnswer> {
+    /// Starts a generation under a claim, or joins the generation that an earlier request with the
+    /// same claim and body started.
+    pub(super) async fn begin(&self, claim: &str, body: Bytes) -> Result<Response, RequestError> {
         let request = self
             .client
             .post(self.path("/streams"))
@@ -108,12 +110,12 @@ impl Session {
         .await
     }
 
-    /// Follows the claim's stream, from right behind `last_id` where there is one.
+    /// Follows the claim's stream, from the event after `last_id` if there is one.
     pub(super) async fn resume(
         &self,
         claim: &str,
         last_id: Option<&str>,
-    ) -> Result<Response, NoAnswer> {
+    ) -> Result<Response, RequestError> {
         let request = self
             .client
             .get(self.path(&format!("/streams/{claim}")))
@@ -126,46 +128,48 @@ impl Session {
         .await
     }
 
-    /// Cancels the claim's stream. A claim that is not there yet is remembered by the server: that
-    /// is success.
-    pub(super) async fn cancel(&self, claim: &str) -> Result<(), Trouble> {
+    /// Cancels the claim's stream.
+    pub(super) async fn cancel(&self, claim: &str) -> Result<(), ChatError> {
         let path = self.path(&format!("/streams/{claim}/cancel"));
         let answer = self
             .send(self.client.post(path))
             .await
-            .map_err(|no| self.unreachable(no))?;
+            .map_err(|error| self.unreachable(error))?;
+        // The server remembers the cancel of a claim that it does not know yet, so 404 is success.
         if answer.status() == StatusCode::NOT_FOUND {
             Ok(())
         } else {
-            self.good(answer).await.map(drop)
+            self.require_success(answer).await.map(drop)
         }
     }
 
-    /// The answer, where its status is good; else its refusal.
-    pub(super) async fn good(&self, answer: Response) -> Result<Response, Trouble> {
+    /// Returns the response if its status is a success, else its error.
+    pub(super) async fn require_success(&self, answer: Response) -> Result<Response, ChatError> {
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
         }
         let headers = answer.headers().clone();
-        // A refusal whose body is cut or too long still has its status to tell.
+        // An error whose body is cut or too long can still be reported by its status.
         let body = body(answer).await.unwrap_or_default();
-        Err(Trouble::Refused(Refusal::read(status, &headers, &body)))
+        Err(ChatError::Rejected(ErrorResponse::read(
+            status, &headers, &body,
+        )))
     }
 
-    /// Something else than Sluicegate answered.
-    pub(super) fn foreign(&self, what: &str) -> Trouble {
-        Trouble::Foreign {
+    /// Returns the error for a response that is not from a Sluicegate server.
+    pub(super) fn not_sluicegate(&self, what: &str) -> ChatError {
+        ChatError::NotSluicegate {
             url: self.url.clone(),
             what: what.to_owned(),
         }
     }
 
-    /// Nothing answered.
-    pub(super) fn unreachable(&self, no: NoAnswer) -> Trouble {
-        Trouble::Unreachable {
+    /// Returns the error for a request without a response.
+    pub(super) fn unreachable(&self, error: RequestError) -> ChatError {
+        ChatError::Unreachable {
             url: self.url.clone(),
-            why: no.why,
+            why: error.why,
         }
     }
 
@@ -173,19 +177,19 @@ impl Session {
         format!("{}/v1{path}", self.url)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, NoAnswer> {
+    async fn send(&self, request: RequestBuilder) -> Result<Response, RequestError> {
         let request = self.authorization.iter().fold(request, |request, value| {
             request.header(header::AUTHORIZATION, value)
         });
-        match tokio::time::timeout(HEAD_WAIT, request.send()).await {
+        match tokio::time::timeout(HEAD_TIMEOUT, request.send()).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(NoAnswer {
+            Ok(Err(error)) => Err(RequestError {
                 before_connected: error.is_connect(),
-                why: why(&error),
+                why: root_cause(&error),
             }),
-            Err(_) => Err(NoAnswer {
+            Err(_) => Err(RequestError {
                 before_connected: false,
-                why: format!("no answer within {HEAD_WAIT:?}"),
+                why: format!("no answer within {HEAD_TIMEOUT:?}"),
             }),
         }
     }
@@ -201,9 +205,9 @@ struct Model {
     id: String,
 }
 
-/// The address without what users like to leave behind it.
-fn base(url: &str) -> Result<String, Trouble> {
-    let bad = |why: &str| Trouble::BadUrl {
+/// Returns the address without the trailing slash and `/v1` that users often include.
+fn base_url(url: &str) -> Result<String, ChatError> {
+    let bad = |why: &str| ChatError::BadUrl {
         url: url.to_owned(),
         why: why.to_owned(),
     };
@@ -217,33 +221,34 @@ fn base(url: &str) -> Result<String, Trouble> {
                 .trim_end_matches('/')
                 .to_owned())
         }
-        "http" | "https" => Err(bad("no query and no fragment belong there")),
+        "http" | "https" => Err(bad("it must not contain a query or a fragment")),
         other => Err(bad(&format!("its scheme is {other}"))),
     }
 }
 
-fn authorization(key: &SecretString) -> Result<HeaderValue, Trouble> {
+fn authorization(key: &SecretString) -> Result<HeaderValue, ChatError> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose_secret()))
-        .map_err(|_| Trouble::BadKey)?;
+        .map_err(|_| ChatError::BadKey)?;
+    // `Debug` hides a sensitive value.
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The body as a whole, or why it could not be read.
+/// Reads a whole body. The error is the reason why it could not be read.
 async fn body(mut answer: Response) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(|error| why(&error))? {
+    while let Some(piece) = answer.chunk().await.map_err(|error| root_cause(&error))? {
         body.extend_from_slice(&piece);
-        if body.len() > BODY_BOUND {
-            return Err(format!("the answer is larger than {BODY_BOUND} bytes"));
+        if body.len() > MAX_BODY {
+            return Err(format!("the answer is larger than {MAX_BODY} bytes"));
         }
     }
     Ok(body)
 }
 
-/// The innermost reason, which is what the system says; the layers above only say that there was
-/// one.
-pub(super) fn why(error: &dyn std::error::Error) -> String {
+/// Returns the innermost cause of an error, which is the system's message. The outer layers state
+/// only that there was a failure.
+pub(super) fn root_cause(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;
@@ -256,29 +261,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_taken_as_users_write_them() {
+    fn common_forms_of_addresses_are_accepted() {
         for url in [
             "http://a:1",
             "http://a:1/",
             "http://a:1/v1",
             "http://a:1/v1/",
         ] {
-            assert_eq!(base(url).unwrap(), "http://a:1");
+            assert_eq!(base_url(url).unwrap(), "http://a:1");
         }
-        assert_eq!(base("https://a/llm/v1").unwrap(), "https://a/llm");
+        assert_eq!(base_url("https://a/llm/v1").unwrap(), "https://a/llm");
         for url in ["", "a:1", "ftp://a", "http://a?x", "http://a#x", "/v1"] {
-            assert!(matches!(base(url), Err(Trouble::BadUrl { .. })), "{url}");
+            assert!(
+                matches!(base_url(url), Err(ChatError::BadUrl { .. })),
+                "{url}"
+            );
         }
     }
 
     #[test]
-    fn a_key_that_no_header_takes_is_refused_unquoted() {
-        let trouble = Session::new("http://a", Some(&"hu\nsh".into()))
+    fn a_key_that_does_not_fit_a_header_is_rejected_unquoted() {
+        let error = Session::new("http://a", Some(&"hu\nsh".into()))
             .err()
             .unwrap();
         assert!(
-            matches!(trouble, Trouble::BadKey) && !trouble.to_string().contains("hu"),
-            "{trouble}"
+            matches!(error, ChatError::BadKey) && !error.to_string().contains("hu"),
+            "{error}"
         );
     }
 }

@@ -1,13 +1,13 @@
-//! The headers of a message: which of them say what it is, and that all of them are well-formed.
+//! Reads the headers of a message. All are checked; only those that describe the message are kept.
 
 use smallvec::SmallVec;
 
 use crate::codec::FrameError;
 
-/// Headers that a message usually has, so that their names need no allocation.
+/// Number of headers whose names are collected without an allocation. Messages rarely have more.
 const USUAL: usize = 8;
 
-/// What a message's headers say of it.
+/// The headers that describe a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Headers<'a> {
     /// `event`, `exception` or `error`.
@@ -19,7 +19,10 @@ pub(super) struct Headers<'a> {
 }
 
 impl<'a> Headers<'a> {
-    /// Reads a message's headers, which are all of `bytes`.
+    /// Reads the headers of a message from `bytes`, which contain nothing else.
+    ///
+    /// # Errors
+    /// When a header is malformed or occurs twice.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (mut headers, mut cursor) = (Self::default(), Cursor(bytes));
         let mut names: SmallVec<[&str; USUAL]> = SmallVec::new();
@@ -30,17 +33,19 @@ impl<'a> Headers<'a> {
             names.push(name);
             headers.keep(name, value);
         }
+        // The format forbids duplicate names; sorting finds them without a set.
         names.sort_unstable();
-        let twice = names.windows(2).any(|pair| pair.first() == pair.last());
-        if twice {
+        let duplicate = names.windows(2).any(|pair| pair.first() == pair.last());
+        if duplicate {
             Err(FrameError::Headers {
-                what: "one stands there twice",
+                what: "a name occurs twice",
             })
         } else {
             Ok(headers)
         }
     }
 
+    /// Keeps the value of a header that describes the message.
     fn keep(&mut self, name: &str, value: Option<&'a str>) {
         match name {
             ":message-type" => self.message_type = value,
@@ -53,19 +58,19 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// What of the headers has not been read.
+/// The bytes that have not been read.
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], FrameError> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(FrameError::Headers {
-            what: "they end inside of one",
+            what: "the last one is incomplete",
         })?;
         self.0 = rest;
         Ok(taken)
     }
 
-    /// A number of one or two bytes.
+    /// Reads a big-endian number of one or two bytes.
     fn number(&mut self, bytes: usize) -> Result<usize, FrameError> {
         Ok(self
             .take(bytes)?
@@ -75,20 +80,20 @@ impl<'a> Cursor<'a> {
 
     fn text(&mut self, length: usize) -> Result<&'a str, FrameError> {
         std::str::from_utf8(self.take(length)?).map_err(|_| FrameError::Headers {
-            what: "a text in them is not UTF-8",
+            what: "a name or string is not UTF-8",
         })
     }
 
-    /// A value; only texts are of interest.
+    /// Reads a value. Returns it if it is a string, and skips it otherwise.
     fn value(&mut self) -> Result<Option<&'a str>, FrameError> {
-        let fixed = match self.number(1)? {
-            // True, and false.
+        let length = match self.number(1)? {
+            // True and false have no bytes.
             0 | 1 => 0,
             // Integers of one, two, four and eight bytes.
             2 => 1,
             3 => 2,
             4 => 4,
-            // The latter is a time.
+            // A timestamp (8) is milliseconds as an integer.
             5 | 8 => 8,
             // Bytes.
             6 => self.number(2)?,
@@ -100,11 +105,11 @@ impl<'a> Cursor<'a> {
             9 => 16,
             _ => {
                 return Err(FrameError::Headers {
-                    what: "one has a type that is none",
+                    what: "a value has an unknown type",
                 });
             }
         };
-        self.take(fixed).map(|_| None)
+        self.take(length).map(|_| None)
     }
 }
 
@@ -126,7 +131,7 @@ mod tests {
         header
     }
 
-    fn refused(bytes: &[u8]) -> &'static str {
+    fn error(bytes: &[u8]) -> &'static str {
         match Headers::read(bytes) {
             Err(FrameError::Headers { what }) => what,
             other => panic!("{other:?}"),
@@ -134,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_every_type_are_passed_over() {
+    fn values_of_every_type_are_skipped() {
         let mut bytes = Vec::new();
         for (kind, length) in [
             (0, 0),
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_ours_with_a_value_that_is_no_text_says_nothing() {
+    fn known_names_with_values_of_another_type_are_ignored() {
         assert_eq!(
             Headers::read(&named(":event-type", 0)),
             Ok(Headers::default())
@@ -172,22 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_headers_is_refused() {
+    fn malformed_headers_are_rejected() {
         let whole = [text("a", "b"), named("c", 5), vec![0; 8]].concat();
         for end in 1..whole.len() {
             if end != text("a", "b").len() {
-                assert_eq!(refused(&whole[..end]), "they end inside of one", "{end}");
+                assert_eq!(error(&whole[..end]), "the last one is incomplete", "{end}");
             }
         }
         assert_eq!(
-            refused(&[text("a", "b"), named("c", 0), text("a", "d")].concat()),
-            "one stands there twice"
+            error(&[text("a", "b"), named("c", 0), text("a", "d")].concat()),
+            "a name occurs twice"
         );
-        assert_eq!(refused(&named("a", 10)), "one has a type that is none");
-        assert_eq!(refused(&[1, 0xff, 0]), "a text in them is not UTF-8");
+        assert_eq!(error(&named("a", 10)), "a value has an unknown type");
+        assert_eq!(error(&[1, 0xff, 0]), "a name or string is not UTF-8");
         assert_eq!(
-            refused(&[1, b'a', 7, 0, 1, 0xff]),
-            "a text in them is not UTF-8"
+            error(&[1, b'a', 7, 0, 1, 0xff]),
+            "a name or string is not UTF-8"
         );
     }
 }

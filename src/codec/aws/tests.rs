@@ -34,7 +34,7 @@ fn exception(name: &str, data: &str) -> Frame {
     }
 }
 
-/// All frames of these pieces, and what stopped it.
+/// Returns all frames of an input that arrives in these pieces, and the error that ended it.
 fn frames(pieces: &[&[u8]]) -> (Vec<Frame>, Option<FrameError>) {
     let (mut framing, mut buf, mut out) = (AwsEventStream::default(), BytesMut::new(), Vec::new());
     for piece in pieces {
@@ -57,7 +57,7 @@ fn text(name: &'static str, value: &str) -> Header {
     Header::new(name, HeaderValue::String(value.to_owned().into()))
 }
 
-fn written(headers: &[Header], payload: &[u8]) -> Vec<u8> {
+fn message_bytes(headers: &[Header], payload: &[u8]) -> Vec<u8> {
     let message = headers.iter().cloned().fold(
         Message::new(Bytes::copy_from_slice(payload)),
         Message::add_header,
@@ -67,7 +67,7 @@ fn written(headers: &[Header], payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A prelude with right checksum.
+/// Returns a prelude with a valid checksum.
 fn prelude(total: u32, headers: u32) -> Vec<u8> {
     let lengths = [total.to_be_bytes(), headers.to_be_bytes()].concat();
     let checksum = crc32fast::hash(&lengths).to_be_bytes();
@@ -97,27 +97,27 @@ fn the_published_vectors_are_read() {
 }
 
 #[test]
-fn an_error_without_payload_is_told_like_one_with() {
+fn an_error_without_payload_gets_one() {
     let headers = [
         text(":error-code", "InternalFailure"),
         text(":error-message", "a \"bad\" day"),
         text(":message-type", "error"),
     ];
     assert_eq!(
-        frames(&[&written(&headers, b"")]).0,
+        frames(&[&message_bytes(&headers, b"")]).0,
         [exception(
             "InternalFailure",
             r#"{"message":"a \"bad\" day"}"#
         )]
     );
     assert_eq!(
-        frames(&[&written(&headers[2..], b"")]).0,
+        frames(&[&message_bytes(&headers[2..], b"")]).0,
         [exception("", r#"{"message":""}"#)]
     );
 }
 
 #[test]
-fn every_cut_gives_the_same_frames() {
+fn every_split_gives_the_same_frames() {
     let body = [bytes(STOP), bytes(SMALLEST), bytes(THROTTLED)].concat();
     let expected = frames(&[&body]);
     assert_eq!(expected.0.len(), 3);
@@ -130,11 +130,11 @@ fn every_cut_gives_the_same_frames() {
 }
 
 #[test]
-fn an_end_inside_of_a_message_gives_nothing_of_it() {
+fn a_cut_message_gives_an_empty_frame() {
     let body = [bytes(STOP), bytes(THROTTLED)].concat();
     let first = bytes(STOP).len();
     let unended = Frame {
-        kind: FrameKind::Unended,
+        kind: FrameKind::Unterminated,
         ..whole("", "")
     };
     for end in 0..body.len() {
@@ -153,7 +153,7 @@ fn an_end_inside_of_a_message_gives_nothing_of_it() {
 }
 
 #[test]
-fn one_changed_byte_is_found() {
+fn one_changed_byte_is_detected() {
     let body = bytes(STOP);
     for at in 0..body.len() {
         for change in 1..=255 {
@@ -170,7 +170,7 @@ fn one_changed_byte_is_found() {
 }
 
 #[test]
-fn lengths_that_cannot_be_are_refused_as_soon_as_they_are_told() {
+fn invalid_lengths_are_rejected_with_the_prelude() {
     for (total, headers) in [(0, 0), (15, 0), (16, 1), (16, u32::MAX), (100, 85)] {
         let expected = FrameError::Lengths {
             total: total as usize,
@@ -194,7 +194,7 @@ fn lengths_that_cannot_be_are_refused_as_soon_as_they_are_told() {
         );
     }
     let unended = vec![Frame {
-        kind: FrameKind::Unended,
+        kind: FrameKind::Unterminated,
         ..whole("", "")
     }];
     assert_eq!(
@@ -207,7 +207,7 @@ fn lengths_that_cannot_be_are_refused_as_soon_as_they_are_told() {
 #[test]
 fn the_largest_message_is_read() {
     let payload = vec![b'x'; PAYLOAD_BOUND];
-    let body = written(&[text(":event-type", "e")], &payload);
+    let body = message_bytes(&[text(":event-type", "e")], &payload);
     let pieces: Vec<&[u8]> = body.chunks(1 << 16).collect();
     let (got, error) = frames(&pieces);
     assert_eq!(
@@ -217,12 +217,12 @@ fn the_largest_message_is_read() {
 }
 
 #[test]
-fn headers_that_cannot_be_read_are_refused() {
-    let twice = written(&[text("a", "1"), text("a", "2")], b"{}");
+fn invalid_headers_are_rejected() {
+    let twice = message_bytes(&[text("a", "1"), text("a", "2")], b"{}");
     assert_eq!(
         frames(&[&twice]).1,
         Some(FrameError::Headers {
-            what: "one stands there twice"
+            what: "a name occurs twice"
         })
     );
     let mut torn = prelude(18, 2);
@@ -231,13 +231,13 @@ fn headers_that_cannot_be_read_are_refused() {
     assert_eq!(
         frames(&[&torn]).1,
         Some(FrameError::Headers {
-            what: "they end inside of one"
+            what: "the last one is incomplete"
         })
     );
 }
 
 #[test]
-fn frames_are_slices_of_what_was_read() {
+fn frames_are_slices_of_the_input() {
     let mut buf = BytesMut::from(&bytes(STOP)[..]);
     let read = buf.as_ptr_range();
     let frame = AwsEventStream::default().next(&mut buf).unwrap().unwrap();
@@ -247,7 +247,7 @@ fn frames_are_slices_of_what_was_read() {
 }
 
 #[test]
-fn a_message_that_is_not_all_there_is_not_looked_at_again() {
+fn an_incomplete_message_is_not_checked_twice() {
     let body = bytes(STOP);
     let (mut framing, mut buf) = (AwsEventStream::default(), BytesMut::from(&body[..40]));
     assert_eq!(framing.next(&mut buf), Ok(None));
@@ -263,9 +263,9 @@ fn a_message_that_is_not_all_there_is_not_looked_at_again() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_replaced() {
+fn invalid_utf8_is_replaced() {
     assert_eq!(
-        frames(&[&written(&[], b"a\xffb")]).0,
+        frames(&[&message_bytes(&[], b"a\xffb")]).0,
         [whole("", "a\u{fffd}b")]
     );
 }
@@ -286,7 +286,7 @@ fn value() -> impl Strategy<Value = HeaderValue> {
     ]
 }
 
-/// A message as Amazon's own crate writes it, and the frame it is.
+/// Generates a message written by Amazon's own crate, and its frame.
 fn message() -> impl Strategy<Value = (Vec<u8>, Frame)> {
     let kind = prop_oneof![Just("event"), Just("exception")];
     let others = proptest::collection::btree_map("[a-z]{0,9}", value(), 0..4);
@@ -307,13 +307,13 @@ fn message() -> impl Strategy<Value = (Vec<u8>, Frame)> {
         } else {
             exception(&name, &payload)
         };
-        (written(&headers, payload.as_bytes()), frame)
+        (message_bytes(&headers, payload.as_bytes()), frame)
     })
 }
 
 proptest! {
     #[test]
-    fn what_amazons_own_crate_writes_is_read_at_any_split(
+    fn messages_of_amazons_own_crate_are_read_at_any_split(
         messages in proptest::collection::vec(message(), 0..4),
         cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
@@ -343,7 +343,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_at_all_are_too_much(body in proptest::collection::vec(any::<u8>(), 0..200), lengths in any::<(u8, u8)>()) {
+    fn no_bytes_panic(body in proptest::collection::vec(any::<u8>(), 0..200), lengths in any::<(u8, u8)>()) {
         frames(&[&body]);
         let lied = [prelude(lengths.0.into(), lengths.1.into()), body.clone()].concat();
         frames(&[&lied]);

@@ -1,11 +1,11 @@
-//! What the standard asks of a parser, at every split.
+//! Checks the requirements of the standard, at every split of the input.
 
 use futures_util::StreamExt as _;
 use proptest::prelude::*;
 
 use super::*;
 
-/// Feeds the pieces; the frames, those that `finish` gives included.
+/// Feeds the pieces and returns all frames, including those of `finish`.
 fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Frame>, FrameError> {
     let mut framing = Sse::default();
     let mut buf = BytesMut::new();
@@ -26,18 +26,19 @@ fn whole(input: &[u8]) -> Vec<Frame> {
     feed([input]).unwrap()
 }
 
-/// The frames of an input, the same for every way to cut it in two, and byte by byte.
+/// Returns the frames of an input. Asserts that they are the same when it is split in two at any
+/// byte, and byte by byte.
 fn every_split(input: &[u8]) -> Vec<Frame> {
     let frames = whole(input);
     assert_eq!(feed(input.chunks(1)).unwrap(), frames, "byte by byte");
     for at in 0..=input.len() {
         let (head, tail) = input.split_at(at);
-        assert_eq!(feed([head, tail]).unwrap(), frames, "cut at {at}");
+        assert_eq!(feed([head, tail]).unwrap(), frames, "split at {at}");
     }
     frames
 }
 
-/// Asserts the properly ended events of an input.
+/// Asserts the complete events of an input.
 fn expect(input: &str, events: &[(&str, &str)]) {
     let frames = every_split(input.as_bytes());
     let seen: Vec<_> = frames
@@ -61,7 +62,7 @@ fn one_byte_order_mark_is_stripped_and_no_other() {
 }
 
 #[test]
-fn comments_are_ignored_whatever_they_hold() {
+fn comments_are_ignored_whatever_they_contain() {
     let long = "x".repeat(2048);
     let input =
         format!("data:1\r:\0\n:\r\ndata:2\n:{long}\rdata:3\n:data:fail\r:{long}\ndata:4\n\n\n");
@@ -69,14 +70,17 @@ fn comments_are_ignored_whatever_they_hold() {
 }
 
 #[test]
-fn an_event_without_its_blank_line_is_not_dispatched_but_kept() {
+fn an_event_without_its_blank_line_is_unterminated() {
     let frames = every_split(b"retry:1000\ndata:test1\n\nid:test\ndata:test2");
     assert_eq!(
         frames
             .iter()
             .map(|f| (&*f.data, f.kind))
             .collect::<Vec<_>>(),
-        [("test1", FrameKind::Whole), ("test2", FrameKind::Unended)]
+        [
+            ("test1", FrameKind::Whole),
+            ("test2", FrameKind::Unterminated)
+        ]
     );
 }
 
@@ -89,7 +93,7 @@ fn data_fields_may_be_empty_or_bare() {
 }
 
 #[test]
-fn an_event_name_is_for_one_event() {
+fn an_event_name_applies_to_one_event() {
     expect(
         "event:test\ndata:x\n\ndata:x\n\n",
         &[("test", "x"), ("", "x")],
@@ -100,7 +104,7 @@ fn an_event_name_is_for_one_event() {
 }
 
 #[test]
-fn ids_and_retries_are_read_over() {
+fn ids_and_retries_are_ignored() {
     expect(
         "id: 1\nretry:3000\nretry:1000x\nretry\ndata:x\nid:a\0b\n\nid: 7\n\n",
         &[("", "x")],
@@ -130,7 +134,7 @@ fn one_leading_space_is_removed_and_no_tab() {
 }
 
 #[test]
-fn every_line_end_is_known_and_crlf_is_one() {
+fn every_line_end_is_supported_and_crlf_is_one() {
     expect(
         "data:test\r\ndata\ndata:test\r\n\r",
         &[("", "test\n\ntest")],
@@ -165,7 +169,7 @@ fn only_events_with_data_are_dispatched() {
 }
 
 #[test]
-fn stray_lines_are_kept_to_the_end() {
+fn stray_lines_are_returned_at_the_end() {
     let frames = every_split(b"data:1\n\nerror: {\"a\":1}\n\n{\n  \"error\": {\n} ]\nfoo: bar\n\n");
     assert_eq!(frames.len(), 2);
     assert_eq!(&*frames[1].data, "error: {\"a\":1}\n{\n  \"error\": {\n} ]");
@@ -173,11 +177,11 @@ fn stray_lines_are_kept_to_the_end() {
 }
 
 #[test]
-fn an_unended_line_is_a_line_at_the_end() {
+fn an_unterminated_line_counts_at_the_end() {
     let frames = every_split(b"data: [DONE]");
     assert_eq!(
         (&*frames[0].data, frames[0].kind),
-        ("[DONE]", FrameKind::Unended)
+        ("[DONE]", FrameKind::Unterminated)
     );
     assert_eq!(every_split(b"{\"error\":1}")[0].kind, FrameKind::Stray);
     assert_eq!(every_split(b"\xef\xbb"), []);
@@ -191,7 +195,7 @@ fn stray_lines_are_bounded() {
 }
 
 #[test]
-fn the_common_event_is_a_slice_of_the_input() {
+fn an_event_with_one_data_line_is_a_slice_of_the_input() {
     let mut buf = BytesMut::from(&b"data: {\"a\":1}\n\ndata: {\"b\":2}\n\n"[..]);
     let range = buf.as_ptr_range();
     let mut framing = Sse::default();
@@ -227,7 +231,7 @@ fn endless_data_lines_end_with_an_error_at_the_bound() {
 }
 
 #[test]
-fn a_frame_at_the_bound_passes() {
+fn a_frame_at_the_bound_is_accepted() {
     let input = format!("data:{}\n\n", "x".repeat(FRAME_BOUND - 5));
     assert_eq!(whole(input.as_bytes())[0].data.len(), FRAME_BOUND - 5);
     let longer = format!("data:{}\n\n", "x".repeat(FRAME_BOUND - 4));
@@ -235,7 +239,7 @@ fn a_frame_at_the_bound_passes() {
 }
 
 #[test]
-fn an_endless_comment_grows_nothing() {
+fn an_endless_comment_uses_no_memory() {
     let mut framing = Sse::default();
     let mut buf = BytesMut::from(&b":"[..]);
     for _ in 0..1024 {
@@ -248,7 +252,7 @@ fn an_endless_comment_grows_nothing() {
 }
 
 #[test]
-fn nothing_is_searched_twice() {
+fn no_byte_is_searched_twice() {
     let mut framing = Sse::default();
     let mut buf = BytesMut::from(&b"data: "[..]);
     for n in 1..=1024_usize {
@@ -267,7 +271,7 @@ fn nothing_is_searched_twice() {
     );
 }
 
-/// Pieces of which hard inputs are made.
+/// Generates pieces of difficult inputs.
 fn snippet() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec!["\n", "\r", "\r\n", "\n\n", "\r\n\r\n"]).prop_map(str::to_owned),
@@ -301,7 +305,7 @@ fn oracle(input: &str) -> Vec<(String, String)> {
 proptest! {
     #[test]
     fn agrees_with_eventsource_stream(snippets in prop::collection::vec(snippet(), 0..40)) {
-        // A line before all keeps the oracle from its panic on a leading byte order mark.
+        // The first line prevents a panic of the oracle on a leading byte order mark.
         let input = format!(": begin\n{}\n\n", snippets.concat());
         let ours: Vec<_> = whole(input.as_bytes()).into_iter().filter(|f| f.kind == FrameKind::Whole)
             .map(|f| (f.name.to_string(), f.data.to_string())).collect();
@@ -322,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assert_eq!(feed(bytes.chunks(1)).unwrap(), whole(&bytes));
     }
 }

@@ -1,62 +1,64 @@
-//! The known providers, a row each, in the order of the documentation.
+//! The presets, one row each, in the order of the documentation.
 
-use super::{Abort, Kind, Preset, Speaks, Way};
-use crate::model::quirks::{Formats, Hints, PastReasonings, Quirks, Spelling, ToolChoices};
+use super::{AbortBilling, Endpoint, Kind, Preset, Protocol};
+use crate::model::quirks::{
+    FormatSupport, Hints, Quirks, ReasoningReplay, ToolChoiceSupport, Vocabulary,
+};
 use crate::model::target::Auth;
 use crate::model::wire::WireId;
 
-const fn http(wire: WireId, address: &'static str, quirks: Quirks) -> Way {
-    Way {
-        speaks: Speaks::Http(wire),
+const fn http(wire: WireId, address: &'static str, quirks: Quirks) -> Endpoint {
+    Endpoint {
+        protocol: Protocol::Http(wire),
         address,
         auth: None,
         quirks,
     }
 }
 
-const fn chat(address: &'static str, quirks: Quirks) -> Way {
+const fn chat(address: &'static str, quirks: Quirks) -> Endpoint {
     http(WireId::OpenaiChat, address, quirks)
 }
 
-const fn responses(address: &'static str) -> Way {
+const fn responses(address: &'static str) -> Endpoint {
     http(WireId::OpenaiResponses, address, Quirks::NONE)
 }
 
-/// Anthropic's API by somebody else, who takes a key as OpenAI does.
-const fn messages(address: &'static str) -> Way {
-    Way {
+/// Anthropic's API at another vendor, with the API key in `Authorization: Bearer`.
+const fn messages(address: &'static str) -> Endpoint {
+    Endpoint {
         auth: Some(Auth::Bearer),
         ..http(WireId::Anthropic, address, Quirks::NONE)
     }
 }
 
-/// A key in Azure's own header.
-const fn azure(way: Way) -> Way {
-    Way {
+/// An endpoint whose API key is sent in Azure's header `api-key`.
+const fn azure(endpoint: Endpoint) -> Endpoint {
+    Endpoint {
         auth: Some(Auth::Header("api-key")),
-        ..way
+        ..endpoint
     }
 }
 
 const fn keyed(
     name: &'static str,
-    ways: &'static [Way],
-    variable: &'static str,
-    abort: Abort,
+    endpoints: &'static [Endpoint],
+    key_variable: &'static str,
+    abort_billing: AbortBilling,
     note: &'static str,
 ) -> Preset {
     Preset {
         name,
         kind: Kind::Keyed,
-        ways,
-        variable,
-        abort,
+        endpoints,
+        key_variable,
+        abort_billing,
         note,
     }
 }
 
-/// What only OpenAI itself is sure to take.
-const RARE: Hints = Hints::LOGIT_BIAS
+/// Hints that only OpenAI itself is known to accept.
+const RARE_HINTS: Hints = Hints::LOGIT_BIAS
     .and(Hints::USER)
     .and(Hints::NAMES)
     .and(Hints::METADATA)
@@ -64,42 +66,45 @@ const RARE: Hints = Hints::LOGIT_BIAS
     .and(Hints::CACHE_KEY)
     .and(Hints::VERBOSITY);
 
-/// Other servers: the older name of the output maximum, one tool by its name, no rare hints.
-const LIKE: Quirks = Quirks {
+/// Servers compatible with OpenAI: the older name of the output maximum, `tool_choice` as a keyword
+/// or one tool's name, no rare hints.
+const COMPATIBLE: Quirks = Quirks {
     max_tokens: true,
     no_refusals: true,
-    tool_choice: ToolChoices::Named,
-    lacks: RARE,
+    tool_choice: ToolChoiceSupport::Named,
+    lacks: RARE_HINTS,
     ..Quirks::NONE
 };
 
-/// The same, with the fields that every such server takes, and no other.
-const BARE: Quirks = Quirks {
-    lacks: RARE
+/// The same, restricted to the fields that every such server accepts.
+const MINIMAL: Quirks = Quirks {
+    lacks: RARE_HINTS
         .and(Hints::LOGPROBS)
         .and(Hints::EFFORT)
         .and(Hints::PARALLEL),
-    ..LIKE
+    ..COMPATIBLE
 };
 
 const GEMINI_CHAT: Quirks = Quirks {
-    lacks: RARE
+    lacks: RARE_HINTS
         .and(Hints::SEED)
         .and(Hints::PENALTIES)
         .and(Hints::LOGPROBS)
         .and(Hints::PARALLEL),
-    ..LIKE
+    ..COMPATIBLE
 };
 const OLLAMA_CHAT: Quirks = Quirks {
     one_choice: true,
-    tool_choice: ToolChoices::Ignored,
-    lacks: RARE.and(Hints::PARALLEL),
-    ..LIKE
+    tool_choice: ToolChoiceSupport::Ignored,
+    lacks: RARE_HINTS.and(Hints::PARALLEL),
+    ..COMPATIBLE
 };
+/// Mistral rejects unknown fields with 422, sends usage without `stream_options`, and calls the
+/// seed `random_seed`.
 const MISTRAL: Quirks = Quirks {
     no_stream_options: true,
     top_k: true,
-    spelling: Spelling::Mistral,
+    vocabulary: Vocabulary::Mistral,
     lacks: Hints::LOGPROBS
         .and(Hints::LOGIT_BIAS)
         .and(Hints::USER)
@@ -107,8 +112,9 @@ const MISTRAL: Quirks = Quirks {
         .and(Hints::METADATA)
         .and(Hints::SERVICE_TIER)
         .and(Hints::VERBOSITY),
-    ..LIKE
+    ..COMPATIBLE
 };
+/// Groq rejects unknown fields by name, among them `logprobs`, `logit_bias` and `prompt_cache_key`.
 const GROQ: Quirks = Quirks {
     max_tokens: false,
     one_choice: true,
@@ -119,13 +125,15 @@ const GROQ: Quirks = Quirks {
         .and(Hints::SERVICE_TIER)
         .and(Hints::CACHE_KEY)
         .and(Hints::VERBOSITY),
-    ..LIKE
+    ..COMPATIBLE
 };
+/// DeepSeek requires `reasoning_content` in assistant turns with tool calls while thinking, and
+/// does not support `json_schema`.
 const DEEPSEEK: Quirks = Quirks {
     one_choice: true,
-    formats: Formats::Json,
-    reasoning: PastReasonings::ContentWithTools,
-    spelling: Spelling::Deepseek,
+    formats: FormatSupport::Json,
+    reasoning: ReasoningReplay::ContentWithTools,
+    vocabulary: Vocabulary::Deepseek,
     lacks: Hints::SEED
         .and(Hints::LOGIT_BIAS)
         .and(Hints::USER)
@@ -133,7 +141,7 @@ const DEEPSEEK: Quirks = Quirks {
         .and(Hints::SERVICE_TIER)
         .and(Hints::CACHE_KEY)
         .and(Hints::VERBOSITY),
-    ..LIKE
+    ..COMPATIBLE
 };
 const XAI: Quirks = Quirks {
     max_tokens: false,
@@ -143,80 +151,80 @@ const XAI: Quirks = Quirks {
         .and(Hints::SERVICE_TIER)
         .and(Hints::CACHE_KEY)
         .and(Hints::VERBOSITY),
-    ..LIKE
+    ..COMPATIBLE
 };
 const OPENROUTER: Quirks = Quirks {
     max_tokens: true,
     top_k: true,
     cache_marks: true,
-    tool_choice: ToolChoices::Named,
-    reasoning: PastReasonings::Details,
-    spelling: Spelling::Openrouter,
+    tool_choice: ToolChoiceSupport::Named,
+    reasoning: ReasoningReplay::Details,
+    vocabulary: Vocabulary::Openrouter,
     ..Quirks::NONE
 };
-/// Together's `logprobs` is a number.
+/// Together's `logprobs` is a number, not a boolean, so the hint is not sent.
 const TOGETHER: Quirks = Quirks {
     top_k: true,
-    lacks: RARE.and(Hints::LOGPROBS),
-    ..LIKE
+    lacks: RARE_HINTS.and(Hints::LOGPROBS),
+    ..COMPATIBLE
 };
 const FIREWORKS: Quirks = Quirks {
     no_stream_options: true,
     top_k: true,
-    lacks: RARE.and(Hints::PARALLEL),
-    ..LIKE
+    lacks: RARE_HINTS.and(Hints::PARALLEL),
+    ..COMPATIBLE
 };
 const PERPLEXITY: Quirks = Quirks {
     one_choice: true,
     no_tools: true,
     top_k: true,
-    formats: Formats::Schema,
-    lacks: RARE
+    formats: FormatSupport::Schema,
+    lacks: RARE_HINTS
         .and(Hints::SEED)
         .and(Hints::PENALTIES)
         .and(Hints::LOGPROBS)
         .and(Hints::EFFORT)
         .and(Hints::DETAIL),
-    ..LIKE
+    ..COMPATIBLE
 };
 const VLLM: Quirks = Quirks {
     top_k: true,
-    reasoning: PastReasonings::Reasoning,
+    reasoning: ReasoningReplay::Reasoning,
     lacks: Hints::METADATA
         .and(Hints::SERVICE_TIER)
         .and(Hints::CACHE_KEY)
         .and(Hints::VERBOSITY),
-    ..LIKE
+    ..COMPATIBLE
 };
 const LLAMACPP: Quirks = Quirks {
     top_k: true,
-    tool_choice: ToolChoices::Words,
-    reasoning: PastReasonings::Content,
-    ..LIKE
+    tool_choice: ToolChoiceSupport::Words,
+    reasoning: ReasoningReplay::Content,
+    ..COMPATIBLE
 };
 const HUGGINGFACE: Quirks = Quirks {
     one_choice: true,
-    ..BARE
+    ..MINIMAL
 };
 const CEREBRAS: Quirks = Quirks {
     no_stream_options: true,
     max_tokens: false,
     one_choice: true,
-    lacks: RARE.and(Hints::PENALTIES).and(Hints::PARALLEL),
-    ..LIKE
+    lacks: RARE_HINTS.and(Hints::PENALTIES).and(Hints::PARALLEL),
+    ..COMPATIBLE
 };
 const SAMBANOVA: Quirks = Quirks {
     one_choice: true,
-    lacks: RARE
+    lacks: RARE_HINTS
         .and(Hints::SEED)
         .and(Hints::PENALTIES)
         .and(Hints::LOGPROBS)
         .and(Hints::EFFORT)
         .and(Hints::PARALLEL),
-    ..LIKE
+    ..COMPATIBLE
 };
 
-/// All of them.
+/// All presets.
 pub(super) static PRESETS: [Preset; 23] = [
     keyed(
         "openai",
@@ -225,21 +233,21 @@ pub(super) static PRESETS: [Preset; 23] = [
             responses("https://api.openai.com/v1"),
         ],
         "OPENAI_API_KEY",
-        Abort::Stops,
+        AbortBilling::Partial,
         "",
     ),
     Preset {
         name: "azure",
         kind: Kind::Azure,
-        ways: &[
+        endpoints: &[
             azure(chat(
                 "https://<resource>.openai.azure.com/openai/v1",
                 Quirks::NONE,
             )),
             azure(responses("https://<resource>.openai.azure.com/openai/v1")),
         ],
-        variable: "AZURE_OPENAI_API_KEY",
-        abort: Abort::Stops,
+        key_variable: "AZURE_OPENAI_API_KEY",
+        abort_billing: AbortBilling::Partial,
         note: "`resource`, `api_version`, `deployments`; or Entra: `tenant_id`, `client_id`, `client_secret`",
     },
     keyed(
@@ -250,7 +258,7 @@ pub(super) static PRESETS: [Preset; 23] = [
             Quirks::NONE,
         )],
         "ANTHROPIC_API_KEY",
-        Abort::Stops,
+        AbortBilling::Partial,
         "",
     ),
     keyed(
@@ -267,49 +275,49 @@ pub(super) static PRESETS: [Preset; 23] = [
             ),
         ],
         "GEMINI_API_KEY",
-        Abort::GoesOn,
+        AbortBilling::Whole,
         "Google AI Studio",
     ),
     Preset {
         name: "vertex",
         kind: Kind::Vertex,
-        ways: &[http(
+        endpoints: &[http(
             WireId::Gemini,
             "https://<location>-aiplatform.googleapis.com/v1/projects/<project>/locations/<location>/publishers/google",
             Quirks::NONE,
         )],
-        variable: "GOOGLE_API_KEY",
-        abort: Abort::GoesOn,
-        note: "`project`, `location`, `credentials`; a key alone is express mode",
+        key_variable: "GOOGLE_API_KEY",
+        abort_billing: AbortBilling::Whole,
+        note: "`project`, `location`, `credentials`; only an API key selects express mode",
     },
     Preset {
         name: "bedrock",
         kind: Kind::Bedrock,
-        ways: &[
+        endpoints: &[
             http(
                 WireId::Bedrock,
                 "https://bedrock-runtime.<region>.amazonaws.com",
                 Quirks::NONE,
             ),
-            chat("https://bedrock-mantle.<region>.api.aws/openai/v1", BARE),
+            chat("https://bedrock-mantle.<region>.api.aws/openai/v1", MINIMAL),
             responses("https://bedrock-mantle.<region>.api.aws/openai/v1"),
             messages("https://bedrock-mantle.<region>.api.aws/anthropic/v1"),
         ],
-        variable: "AWS_BEARER_TOKEN_BEDROCK",
-        abort: Abort::GoesOn,
-        note: "`region`; a key, `access_key_id` and `secret_access_key`, `profile`, or where AWS's own tools look; its other wires take a key alone",
+        key_variable: "AWS_BEARER_TOKEN_BEDROCK",
+        abort_billing: AbortBilling::Whole,
+        note: "`region`; an API key, `access_key_id` and `secret_access_key`, `profile`, or AWS's default credentials; the other wires need an API key",
     },
     Preset {
         name: "ollama",
         kind: Kind::Local,
-        ways: &[
+        endpoints: &[
             http(WireId::Ollama, "http://127.0.0.1:11434", Quirks::NONE),
             chat("http://127.0.0.1:11434/v1", OLLAMA_CHAT),
             responses("http://127.0.0.1:11434/v1"),
             messages("http://127.0.0.1:11434/v1"),
         ],
-        variable: "OLLAMA_API_KEY",
-        abort: Abort::Stops,
+        key_variable: "OLLAMA_API_KEY",
+        abort_billing: AbortBilling::Partial,
         note: "its cloud: `base_url = \"https://ollama.com\"` and a key",
     },
     keyed(
@@ -320,14 +328,14 @@ pub(super) static PRESETS: [Preset; 23] = [
             Quirks::NONE,
         )],
         "COHERE_API_KEY",
-        Abort::Stops,
+        AbortBilling::Partial,
         "",
     ),
     keyed(
         "mistral",
         &[chat("https://api.mistral.ai/v1", MISTRAL)],
         "MISTRAL_API_KEY",
-        Abort::GoesOn,
+        AbortBilling::Whole,
         "regional: `base_url = \"https://api.eu.mistral.ai/v1\"`",
     ),
     keyed(
@@ -337,8 +345,8 @@ pub(super) static PRESETS: [Preset; 23] = [
             responses("https://api.groq.com/openai/v1"),
         ],
         "GROQ_API_KEY",
-        Abort::GoesOn,
-        "one choice",
+        AbortBilling::Whole,
+        "only `n` = 1",
     ),
     keyed(
         "deepseek",
@@ -351,8 +359,8 @@ pub(super) static PRESETS: [Preset; 23] = [
             ),
         ],
         "DEEPSEEK_API_KEY",
-        Abort::Stops,
-        "one choice, no JSON schema",
+        AbortBilling::Partial,
+        "only `n` = 1, no JSON schema",
     ),
     keyed(
         "xai",
@@ -361,7 +369,7 @@ pub(super) static PRESETS: [Preset; 23] = [
             responses("https://api.x.ai/v1"),
         ],
         "XAI_API_KEY",
-        Abort::Stops,
+        AbortBilling::Partial,
         "",
     ),
     keyed(
@@ -372,89 +380,89 @@ pub(super) static PRESETS: [Preset; 23] = [
             messages("https://openrouter.ai/api/v1"),
         ],
         "OPENROUTER_API_KEY",
-        Abort::Depends,
-        "the bill stops where the provider behind it stops",
+        AbortBilling::Depends,
+        "depends on the provider that OpenRouter selects",
     ),
     keyed(
         "together",
         &[chat("https://api.together.xyz/v1", TOGETHER)],
         "TOGETHER_API_KEY",
-        Abort::Stops,
+        AbortBilling::Partial,
         "",
     ),
     keyed(
         "fireworks",
         &[chat("https://api.fireworks.ai/inference/v1", FIREWORKS)],
         "FIREWORKS_API_KEY",
-        Abort::Stops,
+        AbortBilling::Partial,
         "",
     ),
     keyed(
         "perplexity",
         &[chat("https://api.perplexity.ai", PERPLEXITY)],
         "PERPLEXITY_API_KEY",
-        Abort::GoesOn,
-        "one choice, no tools; JSON by a schema alone",
+        AbortBilling::Whole,
+        "only `n` = 1, no tools, JSON output only with a schema",
     ),
     Preset {
         name: "vllm",
         kind: Kind::Local,
-        ways: &[chat("http://127.0.0.1:8000/v1", VLLM)],
-        variable: "VLLM_API_KEY",
-        abort: Abort::Stops,
+        endpoints: &[chat("http://127.0.0.1:8000/v1", VLLM)],
+        key_variable: "VLLM_API_KEY",
+        abort_billing: AbortBilling::Partial,
         note: "reasoning needs its `--reasoning-parser`",
     },
     Preset {
         name: "llamacpp",
         kind: Kind::Local,
-        ways: &[
+        endpoints: &[
             chat("http://127.0.0.1:8080/v1", LLAMACPP),
             responses("http://127.0.0.1:8080/v1"),
             messages("http://127.0.0.1:8080/v1"),
         ],
-        variable: "LLAMA_API_KEY",
-        abort: Abort::Depends,
-        note: "some builds generate on after an abort",
+        key_variable: "LLAMA_API_KEY",
+        abort_billing: AbortBilling::Depends,
+        note: "some builds continue to generate after an abort",
     },
     keyed(
         "huggingface",
         &[chat("https://router.huggingface.co/v1", HUGGINGFACE)],
         "HF_TOKEN",
-        Abort::GoesOn,
-        "one choice",
+        AbortBilling::Whole,
+        "only `n` = 1",
     ),
     keyed(
         "nvidia",
-        &[chat("https://integrate.api.nvidia.com/v1", BARE)],
+        &[chat("https://integrate.api.nvidia.com/v1", MINIMAL)],
         "NVIDIA_API_KEY",
-        Abort::Unknown,
+        AbortBilling::Unknown,
         "",
     ),
     keyed(
         "cerebras",
         &[chat("https://api.cerebras.ai/v1", CEREBRAS)],
         "CEREBRAS_API_KEY",
-        Abort::Unknown,
-        "one choice",
+        AbortBilling::Unknown,
+        "only `n` = 1",
     ),
     keyed(
         "sambanova",
         &[chat("https://api.sambanova.ai/v1", SAMBANOVA)],
         "SAMBANOVA_API_KEY",
-        Abort::GoesOn,
-        "one choice",
+        AbortBilling::Whole,
+        "only `n` = 1",
     ),
     Preset {
         name: "replay",
         kind: Kind::Replay,
-        ways: &[Way {
-            speaks: Speaks::Replay,
+        endpoints: &[Endpoint {
+            protocol: Protocol::Replay,
             address: "",
             auth: None,
             quirks: Quirks::NONE,
         }],
-        variable: "",
-        abort: Abort::Free,
+        key_variable: "",
+        abort_billing: AbortBilling::Free,
         note: "plays the recordings of a folder: `dir`, `pace`",
     },
 ];

@@ -14,20 +14,20 @@ use crate::config::table::Table;
 use crate::ledger::Budget;
 use crate::limits::Limit;
 
-/// Who may ask, and the limits of each key.
+/// The accepted keys and tokens, with the limits and budgets of each key.
 #[derive(Default)]
 pub(in crate::config) struct Access {
-    /// Modes and keys.
+    /// The mode, keys and token settings.
     pub(in crate::config) auth: Settings,
     /// Limits by key name.
     pub(in crate::config) limits: BTreeMap<ByteString, Limit>,
     /// Budgets by key name.
     pub(in crate::config) budgets: BTreeMap<ByteString, Budget>,
-    /// Anybody who can reach the listeners may ask.
+    /// True for `allow_public`: mode "none" may listen on addresses that other machines reach.
     pub(in crate::config) public: bool,
 }
 
-/// Reads both sections.
+/// Reads `[auth]` and `[keys]`.
 pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
     let mut access = Access::default();
     let names = |node: &Node<'_, '_>| -> Option<Vec<String>> {
@@ -41,15 +41,16 @@ pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
         access.public = table
             .read("allow_public", |node| node.boolean())
             .unwrap_or(false);
-        let mode = table.optional("mode", |node| node.word(MODES));
+        let mode = table.optional("mode", |node| node.one_of(MODES));
         access.auth.required = mode == Some(Some("required"));
         access.auth.jwt = table.read("jwt", |node| jwt::jwt(node, &names));
         access.auth.ticket_secret = table.read("ticket_secret", ticket_secret);
+        // `None` is a wrong mode, which has been reported already.
         if table.has("jwt") && matches!(mode, Some(None | Some("none"))) {
             table.misplaced(
                 "jwt",
-                "auth.mode is \"none\": everybody may ask, with or without a token",
-                "set mode = \"required\"",
+                "has no effect while auth.mode is \"none\": every client is accepted, with or without a token",
+                "set auth.mode = \"required\"",
             );
         }
     });
@@ -59,8 +60,8 @@ pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
     if access.auth.required && access.auth.keys.is_empty() && !has_keys(root) && !has_jwt(root) {
         let refuse = |node: &Node<'_, '_>| {
             node.refuse_with::<()>(
-                "there is no key: nobody could ask",
-                "add one: [keys.<name>] with a `secret`, or set auth.jwt",
+                "no keys and no auth.jwt are configured: every client would be rejected",
+                "add [keys.<name>] with a `secret`, or set auth.jwt",
             )
         };
         root.read("auth", |node| Table::open_any(node)?.read("mode", refuse));
@@ -68,7 +69,7 @@ pub(in crate::config) fn access(root: &Table<'_, '_>) -> Access {
     access
 }
 
-/// Keys that are there and wrong have been told about already.
+/// True if the file contains keys, including wrong ones, which have been reported already.
 fn has_keys(root: &Table<'_, '_>) -> bool {
     root.has("keys")
         && root
@@ -78,7 +79,7 @@ fn has_keys(root: &Table<'_, '_>) -> bool {
             .unwrap_or(true)
 }
 
-/// A `jwt` that is there and wrong has been told about already.
+/// True if the file contains `auth.jwt`, including a wrong one, which has been reported already.
 fn has_jwt(root: &Table<'_, '_>) -> bool {
     root.read("auth", |node| {
         Table::open_any(node).map(|table| table.has("jwt"))
@@ -86,14 +87,15 @@ fn has_jwt(root: &Table<'_, '_>) -> bool {
     .unwrap_or(false)
 }
 
-/// Whoever finds it out makes tickets for every stream.
+/// Reads the secret that signs tickets. A guessed secret would allow tickets for every stream, so a
+/// minimum length is required.
 fn ticket_secret(node: &Node<'_, '_>) -> Option<SecretString> {
-    const SHORTEST: usize = 32;
+    const MIN_LENGTH: usize = 32;
     let secret = node.secret()?.value;
-    if secret.len() < SHORTEST {
+    if secret.len() < MIN_LENGTH {
         return node.refuse_with(
-            "it is shorter than 32 characters",
-            "make one with: openssl rand -hex 32",
+            "must have at least 32 characters",
+            "create one with: openssl rand -hex 32",
         );
     }
     Some(secret.into())
@@ -103,8 +105,10 @@ fn keys(table: &Table<'_, '_>, access: &mut Access) {
     let mut known: BTreeMap<[u8; 32], String> = BTreeMap::new();
     table.each(|name, node| {
         let table = Table::open(node, KEY)?;
+        // Read before the key, so that problems of limits are reported although the key is wrong.
         let limit = table.read("limits", limits::limit).unwrap_or_default();
         let key = key(name, &table)?;
+        // Keys are looked up by their digest: of two keys with one secret, only one could be found.
         if let Some(first) = known.get(&key.sha256) {
             let place = if table.has("secret") {
                 "secret"
@@ -113,8 +117,8 @@ fn keys(table: &Table<'_, '_>, access: &mut Access) {
             };
             table.misplaced(
                 place,
-                format!("the same secret as {first}"),
-                "give every key a secret of its own",
+                format!("has the same secret as {first}"),
+                "use a different secret for each key",
             );
         }
         known
@@ -135,7 +139,9 @@ fn key(name: &str, table: &Table<'_, '_>) -> Option<Key> {
     let team = table
         .read("team", |node| node.text())
         .map(|team| ByteString::from(team.value));
-    let models = table.read("models", |node| node.list("a list of model names", glob));
+    let models = table.read("models", |node| {
+        node.list("a list of model names", model_pattern)
+    });
     let expires = table.read("expires", expiry::instant);
     let disabled = table
         .read("disabled", |node| node.boolean())
@@ -157,18 +163,19 @@ fn key(name: &str, table: &Table<'_, '_>) -> Option<Key> {
 }
 
 fn digest(table: &Table<'_, '_>) -> Option<[u8; 32]> {
-    const HELP: &str = "write `secret = \"${NAME}\"`, or `sha256` with the secret's SHA-256 in hex";
+    const HELP: &str =
+        "set `secret = \"${NAME}\"`, or `sha256` to the secret's SHA-256 in hexadecimal";
     let secret = table
         .read("secret", token)
         .map(|secret| Sha256::digest(secret).into());
-    let sha256 = table.read("sha256", hex);
+    let sha256 = table.read("sha256", sha256_hex);
     match (table.has("secret"), table.has("sha256")) {
-        (false, false) => table.missing("", "it has no secret", HELP),
+        (false, false) => table.missing("", "the key has no secret", HELP),
         (true, true) if !table.doc.is_partial() => {
             table.misplaced(
                 "sha256",
-                "`secret` is given as well",
-                "leave one of the two out",
+                "cannot be combined with `secret`",
+                "remove one of the two",
             );
             None
         }
@@ -176,19 +183,19 @@ fn digest(table: &Table<'_, '_>) -> Option<[u8; 32]> {
     }
 }
 
-/// A secret that fits into a header.
+/// Reads a secret that can be sent in a header.
 pub(in crate::config) fn token(node: &Node<'_, '_>) -> Option<String> {
     let secret = node.secret()?.value;
     if secret.bytes().all(|b| b.is_ascii_graphic()) {
         return Some(secret);
     }
     node.refuse_with(
-        "it has spaces, line breaks or characters outside ASCII",
-        "such a secret cannot be sent in a header: make another",
+        "must contain only visible ASCII characters",
+        "a secret with other characters cannot be sent in a header: choose another",
     )
 }
 
-fn hex(node: &Node<'_, '_>) -> Option<[u8; 32]> {
+fn sha256_hex(node: &Node<'_, '_>) -> Option<[u8; 32]> {
     let text = node.secret()?.value;
     let digit = |b: u8| {
         char::from(b)
@@ -209,15 +216,15 @@ fn hex(node: &Node<'_, '_>) -> Option<[u8; 32]> {
         Some(digest) => Some(digest),
         None => node.refuse_with(
             "expected 64 hexadecimal digits",
-            "make it with: printf %s \"$SECRET\" | sha256sum",
+            "create it with: printf %s \"$SECRET\" | sha256sum",
         ),
     }
 }
 
-fn glob(node: &Node<'_, '_>) -> Option<String> {
+fn model_pattern(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if text.value.is_empty() || text.value.contains(['?', '[', ']', '{', '}', '\\']) {
-        let help = "`*` stands for any characters, everything else for itself: \"gpt-*\"";
+        let help = "`*` matches any characters, other wildcards are not supported: \"gpt-*\"";
         return node.refuse_with(
             format!(
                 "expected a model name or a pattern, found {}",

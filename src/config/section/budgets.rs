@@ -13,7 +13,7 @@ use crate::config::table::Table;
 use crate::ledger::{Budget, Budgets, WARN_AT};
 use crate::model::money::Money;
 
-/// Reads the section; `keys` are the budgets of keys.
+/// Reads `[budgets]`; `keys` are the budgets of keys, which `[keys]` has configured.
 pub(in crate::config) fn budgets(
     root: &Table<'_, '_>,
     keys: BTreeMap<ByteString, Budget>,
@@ -30,7 +30,7 @@ pub(in crate::config) fn budgets(
             teams: teams.unwrap_or_default().into_iter().collect(),
             cut: false,
         };
-        (budgets, table.read("warn_at", share))
+        (budgets, table.read("warn_at", percentage))
     };
     let (mut budgets, warn_at) = root.section("budgets", BUDGETS, read).unwrap_or_default();
     budgets.keys = keys;
@@ -41,14 +41,14 @@ pub(in crate::config) fn budgets(
     budgets
 }
 
-/// The folder of the ledger.
+/// Reads `data_dir`, the folder of the ledger. The folder need not exist yet.
 pub(in crate::config) fn data_dir(root: &Table<'_, '_>) -> Option<PathBuf> {
     root.read("data_dir", |node| {
-        let text = node.text_or("the folder to keep data in")?;
+        let text = node.text_or("a folder path")?;
         if text.value.is_empty() {
             return node.refuse_with(
-                "it names no folder",
-                "relative paths begin at the configuration's folder",
+                "must not be empty",
+                "relative paths start at the folder of the configuration file",
             );
         }
         let path = node.doc.resolve(&text.value);
@@ -60,23 +60,27 @@ pub(in crate::config) fn data_dir(root: &Table<'_, '_>) -> Option<PathBuf> {
     })
 }
 
-/// One budget.
+/// Reads one budget.
 pub(in crate::config) fn budget(node: &Node<'_, '_>) -> Option<Budget> {
     let table = Table::open(node, BUDGET)?;
     if !BUDGET.iter().any(|key| table.has(key.name())) {
         return table.missing(
             "",
-            "it limits nothing",
-            "say how much: { day = 20.0, month = 300.0 }",
+            "a budget needs `day` or `month`",
+            "set an amount: { day = 20.0, month = 300.0 }",
         );
     }
-    let (day, month) = (table.optional("day", sum), table.optional("month", sum));
+    let (day, month) = (
+        table.optional("day", positive_amount),
+        table.optional("month", positive_amount),
+    );
+    // Both are read before the first return, so that problems of both are reported.
     let (day, month) = (day?, month?);
     if day > month && month.is_some() {
         table.misplaced(
             "day",
-            "a day has more than its whole month",
-            "a month's budget holds all its days",
+            "the budget of a day must not exceed the budget of a month",
+            "lower `day`, or raise `month`",
         );
     }
     Some(Budget {
@@ -86,33 +90,33 @@ pub(in crate::config) fn budget(node: &Node<'_, '_>) -> Option<Budget> {
     })
 }
 
-/// An amount above zero.
-fn sum(node: &Node<'_, '_>) -> Option<Money> {
+/// Reads an amount above zero.
+fn positive_amount(node: &Node<'_, '_>) -> Option<Money> {
     let amount = amount(node)?;
     if amount.is_zero() {
         return node.refuse_with(
-            "nothing could be asked with a budget of zero",
-            "set `disabled = true` on a key that is not to be used",
+            "must be larger than zero: no request fits into an empty budget",
+            "to switch a key off, set `disabled = true` on it",
         );
     }
     Some(amount)
 }
 
-/// A share between 0 and 1, in percent.
-fn share(node: &Node<'_, '_>) -> Option<u64> {
-    const EXPECTED: &str = "a share like 0.8";
+/// Reads a share from 0 to 1. Returns it in percent.
+fn percentage(node: &Node<'_, '_>) -> Option<u64> {
+    const EXPECTED: &str = "a number from 0 to 1 like 0.8";
     if !matches!(
         node.value.get_ref(),
         DeValue::Float(_) | DeValue::Integer(_)
     ) {
-        return node.unlike(EXPECTED);
+        return node.public_mismatch(EXPECTED);
     }
     let share = amount(node)?;
-    let whole = Money::nanos(1_000_000_000);
+    let whole = Money::from_nanos(1_000_000_000);
     if share > whole {
         return node.refuse_with(
-            format!("expected {EXPECTED}, at most 1"),
-            "0.8 warns from 80 percent on",
+            format!("expected {EXPECTED}"),
+            "0.8 warns once 80 percent are spent",
         );
     }
     Some(share.percent_of(whole))

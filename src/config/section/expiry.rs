@@ -1,4 +1,4 @@
-//! Points in time: TOML's own dates with an offset, or the same as text.
+//! Points in time: TOML dates with an offset, or the same form as a string.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use crate::config::node::Node;
 
 const EXPECTED: &str = "a point in time like 2027-01-01T00:00:00Z";
 
-/// A point in time.
+/// Reads a point in time.
 pub(in crate::config) fn instant(node: &Node<'_, '_>) -> Option<SystemTime> {
     let datetime = match node.value.get_ref() {
         DeValue::Datetime(datetime) => {
@@ -22,12 +22,12 @@ pub(in crate::config) fn instant(node: &Node<'_, '_>) -> Option<SystemTime> {
         Some((date, time, offset)) => unix(date, time, offset),
         None => node.refuse_with(
             format!("expected {EXPECTED}"),
-            "say date, time and offset; `Z` is UTC",
+            "write date, time and offset; `Z` is UTC",
         ),
     }
 }
 
-/// Years have four digits, so no sum here comes near its bounds.
+/// Converts a date to system time. Years have four digits, so no sum here can overflow.
 fn unix(date: Date, time: Time, offset: Offset) -> Option<SystemTime> {
     let minutes = match offset {
         Offset::Z => 0,
@@ -45,8 +45,8 @@ fn unix(date: Date, time: Time, offset: Offset) -> Option<SystemTime> {
     }
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar. The year is taken to begin in March, so that a
-/// leap day is its last.
+/// Counts the days from 1970-01-01 in the Gregorian calendar. The year is taken to begin in March,
+/// so that a leap day is its last day.
 fn days(date: Date) -> i64 {
     let (month, day) = (i64::from(date.month), i64::from(date.day));
     let year = i64::from(date.year) - i64::from(month <= 2);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_counted_like_everybody_counts_them() {
+    fn dates_convert_to_unix_seconds() {
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2000-02-29T12:00:00Z", 951_825_600),

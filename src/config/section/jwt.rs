@@ -2,21 +2,21 @@
 
 use std::time::Duration;
 
-use crate::auth::jwt::{Algorithm, Names, Settings, Source};
+use crate::auth::jwt::{Algorithm, ClaimNames, Settings, Source};
 use crate::config::node::Node;
 use crate::config::schema::{ALGORITHMS, JWT, JWT_CLAIMS};
 use crate::config::table::Table;
 use crate::config::{address, quantity};
 
-/// How far clocks may differ where nothing is said.
+/// Default tolerance for differing clocks.
 const LEEWAY: Duration = Duration::from_secs(60);
-/// The most that clocks may differ: an expired token would be good for as long.
+/// Maximum tolerance for differing clocks: expired tokens are accepted for this long.
 const MAX_LEEWAY: Duration = Duration::from_secs(10 * 60);
-/// The keys that say where signatures are verified with; there is one of them.
+/// The keys that configure the source of verification keys; exactly one must be set.
 const SOURCES: [&str; 3] = ["secret", "jwks_url", "public_key"];
 
-/// Which tokens count. Without [keys], `default_key` names nothing: `keys` are the names of those
-/// that are there.
+/// Reads `auth.jwt`. `keys` are the names of all `[keys.<name>]` sections, one of which
+/// `default_key` must name.
 pub(super) fn jwt(node: &Node<'_, '_>, keys: &[String]) -> Option<Settings> {
     let table = Table::open(node, JWT)?;
     let source = source(&table);
@@ -34,7 +34,7 @@ pub(super) fn jwt(node: &Node<'_, '_>, keys: &[String]) -> Option<Settings> {
         .optional("claims", claims)
         .map(Option::unwrap_or_default);
     let source = source?;
-    let algorithms = fitting(&table, &source, algorithms?)?;
+    let algorithms = allowed_algorithms(&table, &source, algorithms?)?;
     Some(Settings {
         source,
         algorithms,
@@ -55,27 +55,24 @@ fn source(table: &Table<'_, '_>) -> Option<Source> {
     let url = table.read("jwks_url", url);
     let public_key = table.read("public_key", public_key);
     let given: Vec<_> = SOURCES.into_iter().filter(|name| table.has(name)).collect();
+    // In a file that was not fully parsed, `has` is true for every key.
     if let (true, [_, second, ..]) = (!table.doc.is_partial(), &*given) {
         table.misplaced(
             second,
-            format!("`{}` is given as well", given.first()?),
-            "say in one way how tokens are verified",
+            format!("cannot be combined with `{}`", given.first()?),
+            "keep only one of `jwks_url`, `public_key` and `secret`",
         );
         return None;
     }
     if given.is_empty() {
         return table.missing(
             "",
-            "it does not say how tokens are verified",
+            "the source of the keys that verify tokens is missing",
             "set `jwks_url`, `public_key` or `secret`",
         );
     }
     if table.has("ca_file") && !table.has("jwks_url") {
-        table.misplaced(
-            "ca_file",
-            "there is no `jwks_url` that it could be for",
-            "leave it out",
-        );
+        table.misplaced("ca_file", "has no effect without `jwks_url`", "remove it");
     }
     let ca_file = ca_file?;
     secret
@@ -87,8 +84,8 @@ fn url(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if address::has_credentials(&text.value) {
         return node.refuse_with(
-            "it has credentials in it",
-            "leave them out: public keys are public",
+            "must not contain credentials",
+            "remove them: public keys need no credentials",
         );
     }
     if address::is_http(&text.value) {
@@ -101,61 +98,71 @@ fn url(node: &Node<'_, '_>) -> Option<String> {
     node.refuse(message)
 }
 
-/// Not shown: who mistakes it puts a private key here.
+/// Reads a public key. It is treated as a secret, because an operator may put a private key here by
+/// mistake.
 fn public_key(node: &Node<'_, '_>) -> Option<Source> {
     let pem = node.secret()?.value;
     if Source::is_public_key(&pem) {
         return Some(Source::PublicKey(pem));
     }
-    let help = "write public_key = \"${file:issuer.pem}\"; the file begins with -----BEGIN PUBLIC KEY-----";
+    let help =
+        "set public_key = \"${file:issuer.pem}\"; the file begins with -----BEGIN PUBLIC KEY-----";
     node.refuse_with("expected an RSA or P-256 public key in PEM", help)
 }
 
 fn algorithms(node: &Node<'_, '_>) -> Option<Vec<Algorithm>> {
     let list = node.list("a list of algorithms", |node| {
-        let name = node.word(ALGORITHMS)?;
+        let name = node.one_of(ALGORITHMS)?;
         Algorithm::ALL
             .into_iter()
             .find(|algorithm| algorithm.name() == name)
     })?;
     if list.is_empty() {
-        node.refuse_with("it is empty", "name at least one, or leave the key out")
+        node.refuse_with(
+            "must not be empty",
+            "list at least one algorithm, or remove the key",
+        )
     } else {
         Some(list)
     }
 }
 
-/// Those that are named, or all that the source has keys for.
-fn fitting(
+/// Returns the named algorithms, or all that fit the source if none are named. Reports algorithms
+/// that do not fit the source.
+fn allowed_algorithms(
     table: &Table<'_, '_>,
     source: &Source,
     named: Option<Vec<Algorithm>>,
 ) -> Option<Vec<Algorithm>> {
-    let (own, of): (&[Algorithm], _) = match source {
+    let (supported, of): (&[Algorithm], _) = match source {
         Source::Secret(_) => (&[Algorithm::Hs256], "a secret"),
         Source::PublicKey(_) | Source::Jwks { .. } => {
             (&[Algorithm::Rs256, Algorithm::Es256], "public keys")
         }
     };
-    let named = named.unwrap_or_else(|| own.to_vec());
-    if let Some(other) = named.iter().find(|algorithm| !own.contains(algorithm)) {
-        let fit: Vec<_> = own.iter().map(|algorithm| algorithm.name()).collect();
+    // HS256 verified with a public key would let everyone who knows that key sign tokens.
+    let named = named.unwrap_or_else(|| supported.to_vec());
+    if let Some(other) = named
+        .iter()
+        .find(|algorithm| !supported.contains(algorithm))
+    {
+        let fit: Vec<_> = supported.iter().map(|algorithm| algorithm.name()).collect();
         table.misplaced(
             "algorithms",
-            format!("{} is not verified with {of}", other.name()),
-            format!("name {}", fit.join(" or ")),
+            format!("{} signatures cannot be verified with {of}", other.name()),
+            format!("use {}", fit.join(" or ")),
         );
         return None;
     }
     Some(named)
 }
 
-/// A name or a list of them.
+/// Reads a name or a list of names.
 fn names(node: &Node<'_, '_>) -> Option<Vec<String>> {
     let one = |node: &Node<'_, '_>| {
         let text = node.text()?.value;
         if text.is_empty() {
-            node.refuse_with("it is empty", "name it, or leave the key out")
+            node.refuse_with("must not be empty", "set a name, or remove the key")
         } else {
             Some(text)
         }
@@ -171,14 +178,14 @@ fn leeway(node: &Node<'_, '_>) -> Option<Duration> {
     let leeway = quantity::duration(node)?;
     if leeway > MAX_LEEWAY {
         return node.refuse_with(
-            "it is longer than 10 minutes",
-            "tokens would count for that long after their end",
+            "must be at most 10 minutes",
+            "expired tokens are accepted for this long",
         );
     }
     Some(leeway)
 }
 
-/// The name of a cookie: a token of HTTP.
+/// Reads the name of a cookie: a `token` of the HTTP grammar.
 fn cookie(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -187,7 +194,7 @@ fn cookie(node: &Node<'_, '_>) -> Option<String> {
     }
     node.refuse_with(
         format!("expected the name of a cookie, found {}", text.quoted()),
-        "letters, digits, `_` and `-`: \"__Host-session\"",
+        "use letters, digits, `_` and `-`: \"__Host-session\"",
     )
 }
 
@@ -197,20 +204,23 @@ fn known_key(node: &Node<'_, '_>, keys: &[String]) -> Option<String> {
         return Some(text.value);
     }
     node.refuse_with(
-        format!("there is no key {}", text.quoted()),
-        "name one of [keys.<name>]",
+        format!("no key is named {}", text.quoted()),
+        "use the name of a [keys.<name>] section",
     )
 }
 
-fn claims(node: &Node<'_, '_>) -> Option<Names> {
+fn claims(node: &Node<'_, '_>) -> Option<ClaimNames> {
     let table = Table::open(node, JWT_CLAIMS)?;
-    let defaults = Names::default();
+    let defaults = ClaimNames::default();
     let read = |name: &str, default: String| {
         table
             .optional(name, |node| {
                 let text = node.text()?.value;
                 if text.is_empty() {
-                    node.refuse_with("it is empty", "name a claim, or leave the key out")
+                    node.refuse_with(
+                        "must not be empty",
+                        "set the name of a claim, or remove the key",
+                    )
                 } else {
                     Some(text)
                 }
@@ -223,7 +233,7 @@ fn claims(node: &Node<'_, '_>) -> Option<Names> {
         read("models", defaults.models),
         read("limits", defaults.limits),
     );
-    Some(Names {
+    Some(ClaimNames {
         key: key?,
         team: team?,
         user: user?,

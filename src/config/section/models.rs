@@ -14,13 +14,13 @@ use crate::config::table::Table;
 use crate::model::target::{Target, Via};
 use crate::route::{HedgeAfter, Model, RETRIES, Weighted};
 
-/// The largest weight, so that no sum of weights overflows.
-const HEAVIEST: u64 = 1_000_000;
+/// Maximum weight of a target: sums of larger weights could overflow.
+const MAX_WEIGHT: u64 = 1_000_000;
 
-/// The most retries of one target: more would hide a failure instead of overcoming it.
-const MOST_RETRIES: u64 = 10;
+/// Maximum number of retries of one target: more would hide a failure instead of overcoming it.
+const MAX_RETRIES: u64 = 10;
 
-/// The models by name.
+/// Reads `[models]`: the models by name.
 pub(in crate::config) fn models(
     root: &Table<'_, '_>,
     providers: &Providers,
@@ -39,23 +39,23 @@ fn model(name: &str, node: &Node<'_, '_>, providers: &Providers) -> Option<(Byte
     if name.is_empty() || name.chars().any(char::is_control) {
         table.missing::<()>(
             "",
-            "a model's name cannot be empty or have control characters",
-            "clients ask for it by this name",
+            "the name of a model must not be empty or contain control characters",
+            "clients send this name as `model`",
         );
     }
     let retries = table
-        .read("retries", |node| node.number(0, MOST_RETRIES))
+        .read("retries", |node| node.number(0, MAX_RETRIES))
         .and_then(|retries| u32::try_from(retries).ok());
     if !table.has("route") {
         return table.missing(
             "route",
             "missing",
-            "say who answers: route = [\"provider/model\"]",
+            "list its targets: route = [\"provider/model\"]",
         );
     }
     let tiers = table.read("route", |node| route(node, providers))?;
-    let several = tiers.iter().map(Vec::len).sum::<usize>() > 1;
-    let hedge_after = table.read("hedge_after", |node| hedge_after(node, several));
+    let has_several_targets = tiers.iter().map(Vec::len).sum::<usize>() > 1;
+    let hedge_after = table.read("hedge_after", |node| hedge_after(node, has_several_targets));
     let sticky = table.read("sticky", |node| node.boolean()).unwrap_or(false);
     Some((
         name.into(),
@@ -68,13 +68,13 @@ fn model(name: &str, node: &Node<'_, '_>, providers: &Providers) -> Option<(Byte
     ))
 }
 
-fn hedge_after(node: &Node<'_, '_>, several: bool) -> Option<HedgeAfter> {
+fn hedge_after(node: &Node<'_, '_>, has_several_targets: bool) -> Option<HedgeAfter> {
     const EXPECTED: &str = "\"p95\" or a duration like \"800ms\"";
     let text = node.text_or(EXPECTED)?;
-    if !several {
+    if !has_several_targets {
         return node.refuse_with(
-            "this route has one target: there is none to ask beside it",
-            "give the route a second target, or leave it out",
+            "hedging needs a second target, and this route has only one",
+            "add a target to the route, or remove `hedge_after`",
         );
     }
     if text.value == "p95" {
@@ -82,10 +82,10 @@ fn hedge_after(node: &Node<'_, '_>, several: bool) -> Option<HedgeAfter> {
     }
     match parse_duration(&text.value) {
         Some(time) if time.is_zero() => node.refuse_with(
-            "it would ask two targets for everything",
-            "say how long the first may take: \"800ms\"",
+            "must be longer than zero: else every request goes to two targets",
+            "set how long the first target may take: \"800ms\"",
         ),
-        Some(time) if time <= quantity::LONGEST => Some(HedgeAfter::Time(time)),
+        Some(time) if time <= quantity::MAX_DURATION => Some(HedgeAfter::Time(time)),
         _ => node.refuse(format!("expected {EXPECTED}, found {}", text.quoted())),
     }
 }
@@ -95,8 +95,8 @@ fn route(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Vec<Weighted>
     let tiers = node.list(EXPECTED, |node| tier(node, providers))?;
     if tiers.is_empty() {
         node.refuse_with(
-            "it is empty",
-            "name at least one target: [\"provider/model\"]",
+            "must not be empty",
+            "list at least one target: [\"provider/model\"]",
         )
     } else {
         Some(tiers)
@@ -107,18 +107,16 @@ fn tier(node: &Node<'_, '_>, providers: &Providers) -> Option<Vec<Weighted>> {
     if node.is_list() {
         let tier = node.list("a list of targets", |node| weighted(node, providers))?;
         return if tier.is_empty() {
-            node.refuse_with("this tier is empty", "name its targets, or leave it out")
+            node.refuse_with("this tier is empty", "list its targets, or remove it")
         } else {
             Some(tier)
         };
     }
+    // Read before the check of `weight`, so that problems of the target are reported as well.
     let alone = weighted(node, providers);
     if matches!(node.value.get_ref(), DeValue::Table(table) if table.contains_key("weight")) {
-        let help = "targets that share the load stand in one inner list: [[{ target = \"a/x\", weight = 3 }, \"b/y\"]]";
-        return node.refuse_with(
-            "a weight means nothing to a target that is alone in its tier",
-            help,
-        );
+        let help = "put targets that share the load into one inner list: [[{ target = \"a/x\", weight = 3 }, \"b/y\"]]";
+        return node.refuse_with("`weight` has no effect on the only target of a tier", help);
     }
     alone.map(|target| vec![target])
 }
@@ -136,11 +134,11 @@ fn weighted(node: &Node<'_, '_>, providers: &Providers) -> Option<Weighted> {
         table.missing::<()>(
             "target",
             "missing",
-            "name it: { target = \"provider/model\", weight = 3 }",
+            "set it: { target = \"provider/model\", weight = 3 }",
         );
     }
     let weight = table
-        .read("weight", |node| node.number(1, HEAVIEST))
+        .read("weight", |node| node.number(1, MAX_WEIGHT))
         .and_then(|weight| u32::try_from(weight).ok());
     let target = table.read("target", |node| target(node, &node.text()?, providers))?;
     Some(Weighted {
@@ -161,13 +159,17 @@ fn target(node: &Node<'_, '_>, text: &Text, providers: &Providers) -> Option<Tar
         ));
     };
     let Some(provider) = providers.providers.get(provider) else {
-        return unknown(node, text, provider, providers);
+        return report_unknown_provider(node, text, provider, providers);
     };
     if let Via::Replay(replay) = &provider.via {
+        // The model becomes a file name: it must not leave the folder or name a hidden file.
         let plain = !model.contains(['/', '\\']) && !model.starts_with('.');
         if !plain || !replay.dir.join(model).is_file() {
-            let help = "a replay model is the name of one file in the provider's `dir`";
-            return node.refuse_with(format!("there is no recording {}", text.quoted()), help);
+            let help = "the model of a replay target is the name of a file in the provider's `dir`";
+            return node.refuse_with(
+                format!("the recording does not exist: {}", text.quoted()),
+                help,
+            );
         }
     }
     Some(Target {
@@ -176,13 +178,13 @@ fn target(node: &Node<'_, '_>, text: &Text, providers: &Providers) -> Option<Tar
     })
 }
 
-fn unknown<T>(
+fn report_unknown_provider<T>(
     node: &Node<'_, '_>,
     text: &Text,
     provider: &str,
     providers: &Providers,
 ) -> Option<T> {
-    // A provider that is there and wrong has been told about already.
+    // A provider that is present but wrong has been reported already.
     if node.doc.is_partial() || providers.names.iter().any(|name| name == provider) {
         return None;
     }
@@ -191,7 +193,7 @@ fn unknown<T>(
         Some(near) => node.refuse_with(message, format!("did you mean \"{near}/…\"?")),
         None => node.refuse_with(
             message,
-            "what stands before the first slash names a [providers.<name>]",
+            "the part before the first slash must be the name of a [providers.<name>] section",
         ),
     }
 }

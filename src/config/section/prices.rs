@@ -1,5 +1,5 @@
-//! `[prices]`: what targets cost. No price list is shipped: the operator writes what the contract
-//! with the provider says.
+//! `[prices]`: the prices of targets. No price list is shipped: the operator enters the prices of
+//! the contract with the provider.
 
 use std::collections::BTreeMap;
 
@@ -13,17 +13,18 @@ use crate::config::table::Table;
 use crate::model::money::{Money, Price};
 use crate::model::target::Prices;
 
-/// The most that a price or a budget may say: a slip of the pen, rather than money.
-const MOST: u64 = 1_000_000_000;
+/// Maximum amount of a price or a budget, in whole units of the currency. A larger one is a typing
+/// error.
+const MAX_AMOUNT: u64 = 1_000_000_000;
 
-/// The prices by the provider's name.
+/// The prices by provider name.
 #[derive(Default)]
 pub(in crate::config) struct PriceList {
     providers: BTreeMap<String, Prices>,
 }
 
 impl PriceList {
-    /// Reads the section. `names` are those of all providers.
+    /// Reads `[prices]`. `names` are the names of all providers.
     pub(in crate::config) fn read(root: &Table<'_, '_>, names: &[&str]) -> Self {
         let mut list = Self::default();
         root.read("prices", |node| {
@@ -33,8 +34,8 @@ impl PriceList {
         list
     }
 
-    /// The prices of that provider.
-    pub(in crate::config) fn of(&self, provider: &str) -> Prices {
+    /// Returns the prices of a provider.
+    pub(in crate::config) fn for_provider(&self, provider: &str) -> Prices {
         self.providers.get(provider).cloned().unwrap_or_default()
     }
 
@@ -46,11 +47,11 @@ impl PriceList {
         else {
             return table.missing(
                 "",
-                "expected prices of a target",
-                "write [prices.\"provider/model\"], or \"provider/*\" for all others of it",
+                "the name of a price section must be a target",
+                "write [prices.\"provider/model\"], or [prices.\"provider/*\"] for all other models of a provider",
             );
         };
-        known(&table, provider, names)?;
+        require_provider(&table, provider, names)?;
         let price = price(&table)?;
         let prices = self.providers.entry(provider.to_owned()).or_default();
         if model == "*" {
@@ -62,23 +63,26 @@ impl PriceList {
     }
 }
 
-fn known(table: &Table<'_, '_>, provider: &str, names: &[&str]) -> Option<()> {
+fn require_provider(table: &Table<'_, '_>, provider: &str, names: &[&str]) -> Option<()> {
     if table.doc.is_partial() || names.contains(&provider) {
         return Some(());
     }
     let help = nearest(provider, names.iter().copied()).map_or_else(
-        || "what stands before the first slash names a [providers.<name>]".to_owned(),
+        || {
+            "the part before the first slash must be the name of a [providers.<name>] section"
+                .to_owned()
+        },
         |near| format!("did you mean \"{near}/…\"?"),
     );
-    table.missing("", format!("no provider is called {provider:?}"), help)
+    table.missing("", format!("no provider is named {provider:?}"), help)
 }
 
 fn price(table: &Table<'_, '_>) -> Option<Price> {
     if !PRICE.iter().any(|key| table.has(key.name())) {
         return table.missing(
             "",
-            "it has no price",
-            "write what a million tokens cost: input = 1.25, output = 10.0",
+            "the section contains no price",
+            "set what a million tokens cost: input = 1.25, output = 10.0",
         );
     }
     let read = |name| table.optional(name, amount);
@@ -95,20 +99,22 @@ fn price(table: &Table<'_, '_>) -> Option<Price> {
     })
 }
 
-/// An amount of money, zero included, read by its digits.
+/// Reads an amount of money, zero included. Its decimal digits are parsed, as a binary float would
+/// round them.
 pub(in crate::config) fn amount(node: &Node<'_, '_>) -> Option<Money> {
-    let most = Money::nanos(MOST.saturating_mul(1_000_000_000));
+    let max = Money::from_nanos(MAX_AMOUNT.saturating_mul(1_000_000_000));
     let read = match node.value.get_ref() {
+        // The parser's digits lack the radix prefix, so hexadecimal ones would be read as decimal.
         DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str().parse::<Money>().ok(),
         DeValue::Float(digits) => digits.as_str().parse().ok(),
         DeValue::String(text) if text.contains("${") => node.text()?.value.trim().parse().ok(),
-        _ => return node.unlike("a number like 1.25"),
+        _ => return node.public_mismatch("a number like 1.25"),
     };
     node.publish();
-    match read.filter(|amount| *amount <= most) {
+    match read.filter(|amount| *amount <= max) {
         Some(amount) => Some(amount),
         None => node.refuse(format!(
-            "expected a number from 0 to {MOST} with at most 9 digits behind the point"
+            "expected a number from 0 to {MAX_AMOUNT} with at most 9 decimal places"
         )),
     }
 }

@@ -1,5 +1,5 @@
-//! `[providers]`: providers, and how each is reached. What only one provider has is read in a file
-//! of its own.
+//! `[providers]`: the providers and the connection to each. Keys that only one preset has are read
+//! in submodules.
 
 mod azure;
 mod bedrock;
@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use super::prices::PriceList;
 use super::{access, limits};
 use crate::config::node::Node;
-use crate::config::presets::{Kind, Preset, Speaks, WORDS, Way};
+use crate::config::presets::{Endpoint, Kind, NAMES, Preset, Protocol};
 use crate::config::schema::{PROVIDER, TIMEOUTS, WIRES};
 use crate::config::table::Table;
 use crate::config::{address, quantity};
@@ -28,18 +28,18 @@ use crate::model::target::{Auth, Clocks, Credential, Prices, Provider, Replay, V
 use crate::model::wire::WireId;
 use crate::wire;
 
-/// The providers, and the names of all providers, those that are wrong included.
+/// The valid providers, and the names of all providers, including wrong ones.
 #[derive(Default)]
 pub(in crate::config) struct Providers {
     /// The providers by name.
     pub(in crate::config) providers: BTreeMap<ByteString, Arc<Provider>>,
     /// Limits by provider name.
     pub(in crate::config) limits: BTreeMap<ByteString, Limit>,
-    /// Every name that the file gives to a provider.
+    /// The names of all `[providers.<name>]` sections, including wrong ones.
     pub(in crate::config) names: Vec<String>,
 }
 
-/// Keys that say how an upstream is reached over HTTP.
+/// Keys of providers that are reached over HTTP.
 const HTTP_ONLY: [&str; 8] = [
     "base_url",
     "api_key",
@@ -51,18 +51,18 @@ const HTTP_ONLY: [&str; 8] = [
     "ca_file",
 ];
 
-/// Keys that say what is played.
+/// Keys of providers that play recordings.
 const REPLAY_ONLY: [&str; 2] = ["dir", "pace"];
 
-/// Keys that one provider alone has: its preset's name, and they.
-const OF_ONE: [(Kind, &str, &[&str]); 3] = [
+/// Keys that only one preset has, with its kind and name.
+const PRESET_KEYS: [(Kind, &str, &[&str]); 3] = [
     (Kind::Azure, "azure", &azure::KEYS),
     (Kind::Bedrock, "bedrock", &bedrock::KEYS),
     (Kind::Vertex, "vertex", &vertex::KEYS),
 ];
 
-/// Headers that belong to the connection, to the body or to us.
-const OURS: [&str; 11] = [
+/// Headers that Sluicegate sets itself: they belong to the connection or to the body.
+const RESERVED_HEADERS: [&str; 11] = [
     "host",
     "content-length",
     "content-type",
@@ -76,10 +76,10 @@ const OURS: [&str; 11] = [
     "accept-encoding",
 ];
 
-/// The output maximum where the wire demands one and nobody said any.
+/// Default output maximum in tokens, sent if the wire requires one and the client named none.
 const MAX_OUTPUT: u64 = 8192;
 
-/// Reads all providers.
+/// Reads `[providers]`, with the prices of `[prices]`.
 pub(in crate::config) fn providers(root: &Table<'_, '_>) -> Providers {
     let read = |node: &Node<'_, '_>| {
         let table = Table::open_any(node)?;
@@ -88,7 +88,7 @@ pub(in crate::config) fn providers(root: &Table<'_, '_>) -> Providers {
         let mut limits = BTreeMap::new();
         let providers = table.each(|name, node| provider(name, node, &mut limits));
         let priced = |provider: Provider| Provider {
-            prices: prices.of(&provider.name),
+            prices: prices.for_provider(&provider.name),
             ..provider
         };
         let providers = providers
@@ -115,41 +115,42 @@ fn provider(
             .read("limits", limits::limit)
             .map(|limit| (name.into(), limit)),
     );
+    // All keys are read before the first early return, so that every problem is reported.
     let named = check_name(name, &table);
     let key = table.read("api_key", access::token).map(SecretString::from);
-    let rest = rest(&table);
-    let asked = asked(name, &table)?;
-    misplaced(&table, asked);
-    let reached = reached(&table, asked, key);
+    let common_settings = common_settings(&table);
+    let selection = selection(name, &table)?;
+    report_inapplicable_keys(&table, selection);
+    let connection = connection(&table, selection, key);
     named?;
-    let Reached {
+    let Connection {
         via,
         credential,
         models,
         quirks,
-    } = reached?;
+    } = connection?;
     Some(Provider {
         name: name.into(),
         via,
         credential,
         models,
         quirks,
-        ..rest
+        ..common_settings
     })
 }
 
-/// What an account is asked for, and the preset that says how, where one does.
+/// The protocol of a provider, and its preset and endpoint if it has one.
 #[derive(Clone, Copy)]
-struct Asked {
-    speaks: Speaks,
-    preset: Option<(&'static Preset, &'static Way)>,
+struct Selection {
+    protocol: Protocol,
+    preset: Option<(&'static Preset, &'static Endpoint)>,
 }
 
-impl Asked {
-    fn of(preset: &'static Preset, way: &'static Way) -> Self {
+impl Selection {
+    fn of(preset: &'static Preset, endpoint: &'static Endpoint) -> Self {
         Self {
-            speaks: way.speaks,
-            preset: Some((preset, way)),
+            protocol: endpoint.protocol,
+            preset: Some((preset, endpoint)),
         }
     }
 
@@ -157,27 +158,27 @@ impl Asked {
         self.preset.map(|(preset, _)| preset.kind)
     }
 
-    /// How a message names it.
+    /// Returns its name for messages.
     fn name(self) -> String {
         match self.preset {
             Some((preset, _)) if preset.kind != Kind::Replay => {
                 format!("the preset {:?}", preset.name)
             }
-            _ => format!("the wire {:?}", self.speaks.name()),
+            _ => format!("the wire {:?}", self.protocol.name()),
         }
     }
 }
 
-/// How an account is reached.
-struct Reached {
+/// The connection to a provider: transport, credential, renamed models, and quirks.
+struct Connection {
     via: Via,
     credential: Credential,
     models: BTreeMap<ByteString, ByteString>,
     quirks: Quirks,
 }
 
-impl Reached {
-    /// Over HTTP, in this way.
+impl Connection {
+    /// Returns a connection over HTTP without a query and without renamed models.
     fn http(wire: WireId, base_url: String, credential: Credential, quirks: Quirks) -> Self {
         Self {
             via: Via::Http {
@@ -192,70 +193,74 @@ impl Reached {
     }
 }
 
-/// Keys that mean nothing to what is asked.
-fn misplaced(table: &Table<'_, '_>, asked: Asked) {
-    let (foreign, kind): (&[&str], _) = if asked.speaks == Speaks::Replay {
-        (&HTTP_ONLY, "recordings are played from a folder")
+/// Reports keys that do not apply to the selected protocol and preset.
+fn report_inapplicable_keys(table: &Table<'_, '_>, selection: Selection) {
+    let (foreign, kind): (&[&str], _) = if selection.protocol == Protocol::Replay {
+        (&HTTP_ONLY, "`replay` plays files from `dir`")
     } else {
-        (&REPLAY_ONLY, "only `replay` plays recordings")
+        (&REPLAY_ONLY, "only `replay` uses it")
     };
     for key in foreign {
         table.misplaced(
             key,
-            format!("it means nothing to {}", asked.name()),
-            format!("leave it out: {kind}"),
+            format!("does not apply to {}", selection.name()),
+            format!("remove it: {kind}"),
         );
     }
-    for (_, name, keys) in OF_ONE
+    for (_, name, keys) in PRESET_KEYS
         .iter()
-        .filter(|(kind, ..)| asked.kind() != Some(*kind))
+        .filter(|(kind, ..)| selection.kind() != Some(*kind))
     {
         for key in *keys {
             table.misplaced(
                 key,
-                format!("it means nothing to {}", asked.name()),
-                format!("leave it out: only the preset {name:?} has it"),
+                format!("does not apply to {}", selection.name()),
+                format!("remove it: only the preset {name:?} uses it"),
             );
         }
     }
 }
 
-fn reached(table: &Table<'_, '_>, asked: Asked, key: Option<SecretString>) -> Option<Reached> {
-    let Speaks::Http(wire) = asked.speaks else {
+fn connection(
+    table: &Table<'_, '_>,
+    selection: Selection,
+    key: Option<SecretString>,
+) -> Option<Connection> {
+    let Protocol::Http(wire) = selection.protocol else {
         let via = Via::Replay(replay(table)?);
-        return Some(Reached {
+        return Some(Connection {
             via,
             credential: Credential::None,
             models: BTreeMap::new(),
             quirks: Quirks::NONE,
         });
     };
-    let Some((preset, way)) = asked.preset else {
-        let base_url = base_url(table, asked)?;
-        return Some(Reached::http(
+    let Some((preset, endpoint)) = selection.preset else {
+        let base_url = base_url(table, selection)?;
+        return Some(Connection::http(
             wire,
             base_url,
-            carried(key, wire::of(wire).auth()),
-            asked.speaks.quirks(),
+            key_credential(key, wire::for_id(wire).auth()),
+            selection.protocol.quirks(),
         ));
     };
-    let auth = way.auth.unwrap_or_else(|| wire::of(wire).auth());
-    let quirks = preset.quirks(way);
+    let auth = endpoint.auth.unwrap_or_else(|| wire::for_id(wire).auth());
+    let quirks = preset.quirks(endpoint);
     match preset.kind {
-        Kind::Azure => azure::reached(table, wire, auth, quirks, key),
-        Kind::Bedrock => bedrock::reached(table, wire, auth, quirks, key),
-        Kind::Vertex => vertex::reached(table, wire, auth, quirks, key),
-        Kind::Keyed | Kind::Local | Kind::Replay => Some(Reached::http(
+        Kind::Azure => azure::connection(table, wire, auth, quirks, key),
+        Kind::Bedrock => bedrock::connection(table, wire, auth, quirks, key),
+        Kind::Vertex => vertex::connection(table, wire, auth, quirks, key),
+        Kind::Keyed | Kind::Local | Kind::Replay => Some(Connection::http(
             wire,
-            base_url(table, asked)?,
-            carried(key, auth),
+            base_url(table, selection)?,
+            key_credential(key, auth),
             quirks,
         )),
     }
 }
 
-/// A key, if there is one, and how it is carried.
-fn carried(key: Option<SecretString>, auth: Auth) -> Credential {
+/// Returns the credential for an API key that is sent in the header of `auth`; none without a key.
+fn key_credential(key: Option<SecretString>, auth: Auth) -> Credential {
     key.map_or(Credential::None, |key| Credential::Key { key, auth })
 }
 
@@ -269,13 +274,13 @@ fn check_name(name: &str, table: &Table<'_, '_>) -> Option<()> {
     }
     table.missing(
         "",
-        "a provider's name has letters, digits, `-`, `_` and `.` alone",
-        "routes name it before their first slash: \"name/model\"",
+        "the name of a provider may contain only letters, digits, `-`, `_` and `.`",
+        "routes write it before their first slash: \"name/model\"",
     )
 }
 
-/// What does not depend on the wire. Name, way and quirks are filled in by the caller.
-fn rest(table: &Table<'_, '_>) -> Provider {
+/// Reads the keys that do not depend on the wire. The caller fills in the other fields.
+fn common_settings(table: &Table<'_, '_>) -> Provider {
     Provider {
         name: ByteString::new(),
         via: Via::Replay(Replay {
@@ -303,97 +308,104 @@ fn rest(table: &Table<'_, '_>) -> Provider {
     }
 }
 
-/// What it speaks, and the preset that says so where one does.
-fn asked(name: &str, table: &Table<'_, '_>) -> Option<Asked> {
-    // A wire that is wrong has been told, and says nothing of what was meant.
+/// Selects protocol, preset and endpoint from `preset`, `wire` and the provider's name.
+fn selection(name: &str, table: &Table<'_, '_>) -> Option<Selection> {
+    // `Some(None)` is a wrong wire: it is reported, and the name's preset must not replace it.
     let wire = table.read("wire", |node| {
-        Some(node.word(WIRES).and_then(Speaks::named))
+        Some(node.one_of(WIRES).and_then(Protocol::from_name))
     });
     if table.has("preset") {
         let preset = table
-            .read("preset", |node| node.word(WORDS))
-            .and_then(Preset::named)?;
-        let usual = preset.usual()?;
-        return Some(Asked::of(
+            .read("preset", |node| node.one_of(NAMES))
+            .and_then(Preset::from_name)?;
+        let default_endpoint = preset.default_endpoint()?;
+        return Some(Selection::of(
             preset,
-            wire.flatten().map_or(usual, |wire| {
+            wire.flatten().map_or(default_endpoint, |wire| {
                 preset
-                    .way(wire)
-                    .unwrap_or_else(|| wrong_wire(table, preset, usual))
+                    .endpoint(wire)
+                    .unwrap_or_else(|| report_wrong_wire(table, preset, default_endpoint))
             }),
         ));
     }
     let Some(wire) = wire else {
-        return by_name(name, table);
+        return select_by_name(name, table);
     };
     let wire = wire?;
-    // Nobody but AWS speaks Bedrock's wire, and it takes a region.
-    let named = if wire == Speaks::Http(WireId::Bedrock) {
-        Preset::named("bedrock")
+    // Only AWS has Bedrock's wire, and it needs a region, so the wire implies the preset.
+    let named = if wire == Protocol::Http(WireId::Bedrock) {
+        Preset::from_name("bedrock")
     } else {
-        Preset::named(name)
+        Preset::from_name(name)
     };
-    let way = named.and_then(|preset| Some((preset, preset.way(wire)?)));
-    Some(Asked {
-        speaks: wire,
-        preset: way,
+    let endpoint = named.and_then(|preset| Some((preset, preset.endpoint(wire)?)));
+    Some(Selection {
+        protocol: wire,
+        preset: endpoint,
     })
 }
 
-/// Says which wires the preset speaks.
-fn wrong_wire(table: &Table<'_, '_>, preset: &Preset, usual: &'static Way) -> &'static Way {
+/// Reports a wire that the preset does not have. Returns the default endpoint instead.
+fn report_wrong_wire(
+    table: &Table<'_, '_>,
+    preset: &Preset,
+    default_endpoint: &'static Endpoint,
+) -> &'static Endpoint {
     let wires: Vec<_> = preset
-        .ways
+        .endpoints
         .iter()
-        .map(|way| format!("{:?}", way.speaks.name()))
+        .map(|endpoint| format!("{:?}", endpoint.protocol.name()))
         .collect();
-    let message = format!("the preset {:?} speaks {}", preset.name, wires.join(", "));
-    table.misplaced("wire", message, "leave out `wire` or `preset`");
-    usual
+    let message = format!("the preset {:?} supports {}", preset.name, wires.join(", "));
+    table.misplaced("wire", message, "use one of these, or remove `preset`");
+    default_endpoint
 }
 
-/// A table's name is its preset where it is a known one.
-fn by_name(name: &str, table: &Table<'_, '_>) -> Option<Asked> {
-    let Some((preset, usual)) =
-        Preset::named(name).and_then(|preset| Some((preset, preset.usual()?)))
+/// Selects the preset that is named like the table.
+fn select_by_name(name: &str, table: &Table<'_, '_>) -> Option<Selection> {
+    let Some((preset, default_endpoint)) =
+        Preset::from_name(name).and_then(|preset| Some((preset, preset.default_endpoint()?)))
     else {
         let help = "set `preset` to a known provider (`sluicegate providers` lists them), or `wire` and `base_url`";
         return table.missing(
             "",
-            "it has neither `preset` nor `wire`, and its name is no known preset",
+            "neither `preset` nor `wire` is set, and its name is not that of a preset",
             help,
         );
     };
-    Some(Asked::of(preset, usual))
+    Some(Selection::of(preset, default_endpoint))
 }
 
-fn base_url(table: &Table<'_, '_>, asked: Asked) -> Option<String> {
+fn base_url(table: &Table<'_, '_>, selection: Selection) -> Option<String> {
     if table.has("base_url") {
         return table.read("base_url", address::base_url);
     }
-    let Some((preset, way)) = asked.preset else {
+    let Some((preset, endpoint)) = selection.preset else {
         return table.missing(
             "base_url",
             "missing",
             format!(
-                "say where the upstream is: base_url = {:?}",
-                asked.speaks.home()
+                "set the address of the server: base_url = {:?}",
+                selection.protocol.example_address()
             ),
         );
     };
-    // At its own address such a provider answers nobody without a key.
+    // At its own address such a provider rejects requests without a key. `headers` may carry one.
     if preset.kind == Kind::Keyed && !table.has("api_key") && !table.has("headers") {
         return table.missing(
             "api_key",
             "missing",
-            format!("write api_key = \"${{{}}}\"", preset.variable),
+            format!("set api_key = \"${{{}}}\"", preset.key_variable),
         );
     }
-    Some(way.address.to_owned())
+    Some(endpoint.address.to_owned())
 }
 
-/// The configured address: whole where it has a path, else with the path that belongs to it.
-fn overridden(table: &Table<'_, '_>, path: impl FnOnce() -> Option<String>) -> Option<String> {
+/// Reads `base_url`. An address without a path gets the provider's usual `path` appended.
+fn overriding_base_url(
+    table: &Table<'_, '_>,
+    path: impl FnOnce() -> Option<String>,
+) -> Option<String> {
     let url = table.read("base_url", address::base_url)?;
     let bare = url
         .split_once("://")
@@ -405,11 +417,11 @@ fn overridden(table: &Table<'_, '_>, path: impl FnOnce() -> Option<String>) -> O
     }
 }
 
-/// A word that becomes part of a host or of a path: letters, digits, `-`, `_`, `.`, and `:`.
-fn plain(node: &Node<'_, '_>) -> Option<String> {
+/// Reads a value that becomes part of a host or a path: letters, digits, `-`, `_`, `.` and `:`.
+fn url_word(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
-    if !text.value.is_empty() && text.value.bytes().all(plain) {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b':');
+    if !text.value.is_empty() && text.value.bytes().all(allowed) {
         return Some(text.value);
     }
     node.refuse(format!(
@@ -424,7 +436,7 @@ fn replay(table: &Table<'_, '_>) -> Option<Replay> {
         return table.missing(
             "dir",
             "missing",
-            "name the folder of recordings: dir = \"demo\"",
+            "set the folder of recordings: dir = \"demo\"",
         );
     }
     Some(Replay {
@@ -435,7 +447,11 @@ fn replay(table: &Table<'_, '_>) -> Option<Replay> {
 
 fn clocks(table: &Table<'_, '_>) -> Clocks {
     let default = Clocks::default();
-    let clock = |key: &str, default: Duration| table.read(key, quantity::span).unwrap_or(default);
+    let clock = |key: &str, default: Duration| {
+        table
+            .read(key, quantity::positive_duration)
+            .unwrap_or(default)
+    };
     Clocks {
         connect: clock("connect", default.connect),
         headers: clock("headers", default.headers),
@@ -452,20 +468,20 @@ fn headers(node: &Node<'_, '_>) -> Option<Vec<(HeaderName, HeaderValue)>> {
 
 fn header(name: &str, node: &Node<'_, '_>) -> Option<(HeaderName, HeaderValue)> {
     let Ok(header) = name.parse::<HeaderName>() else {
-        return node.refuse("it is not the name of a header");
+        return node.refuse("this is not a valid header name");
     };
-    if OURS.contains(&header.as_str()) {
-        return node.refuse_with("this header is made by Sluicegate", "leave it out");
+    if RESERVED_HEADERS.contains(&header.as_str()) {
+        return node.refuse_with("Sluicegate sets this header itself", "remove it");
     }
     match HeaderValue::try_from(node.secret()?.value) {
         Ok(mut value) => {
-            // Its `Debug` then hides it: a header may carry a credential.
+            // A header may carry a credential; `Debug` hides sensitive values.
             value.set_sensitive(true);
             Some((header, value))
         }
         Err(_) => node.refuse_with(
-            "it cannot be sent as a header",
-            "leave out line breaks and control characters",
+            "the value cannot be sent in a header",
+            "remove line breaks and control characters",
         ),
     }
 }

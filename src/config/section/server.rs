@@ -11,7 +11,7 @@ use crate::config::table::Table;
 use crate::config::{address, quantity, schema};
 use crate::server::{Listen, Origins, Settings, Tls};
 
-/// Sockets, and what is checked at them.
+/// Reads the listeners and the checks of connections.
 pub(in crate::config) fn server(table: &Table<'_, '_>) -> Settings {
     Settings {
         listen: table
@@ -46,8 +46,9 @@ pub(in crate::config) fn server(table: &Table<'_, '_>) -> Settings {
     }
 }
 
-/// The largest body, and the page: replies are the gateway's.
-pub(in crate::config) fn body_and_page(table: &Table<'_, '_>) -> (usize, bool) {
+/// Reads the maximum body size in bytes and the playground switch, which are settings of the
+/// gateway.
+pub(in crate::config) fn body_and_playground(table: &Table<'_, '_>) -> (usize, bool) {
     let max_body = table.read("max_body", quantity::size).unwrap_or(20 << 20);
     (
         max_body,
@@ -67,7 +68,7 @@ fn listeners(node: &Node<'_, '_>) -> Option<Vec<Listen>> {
     }
     let list = node.list("an address or a list of them", address::listen)?;
     if list.is_empty() {
-        node.refuse_with("it is empty", "name at least one address")
+        node.refuse_with("must not be empty", "list at least one address")
     } else {
         Some(list)
     }
@@ -79,7 +80,7 @@ fn tls(node: &Node<'_, '_>) -> Option<Tls> {
         table.missing::<()>(
             key,
             "missing",
-            "name a PEM file: tls = { cert = \"cert.pem\", key = \"key.pem\" }",
+            "set a PEM file: tls = { cert = \"cert.pem\", key = \"key.pem\" }",
         );
     }
     let cert = table.read("cert", |node| pem(node, is_chain));
@@ -90,16 +91,17 @@ fn tls(node: &Node<'_, '_>) -> Option<Tls> {
     })
 }
 
-/// A PEM file; `check` says what it lacks. Never shows any of it.
+/// Reads the path of a PEM file and checks its content with `check`. Messages never quote the
+/// content.
 fn pem(node: &Node<'_, '_>, check: fn(&Path) -> Result<(), Error>) -> Option<PathBuf> {
     let path = address::file(node)?;
     match check(&path) {
         Ok(()) => Some(path),
-        Err(Error::Io(error)) => node.refuse(format!("it cannot be read: {error}")),
+        Err(Error::Io(error)) => node.refuse(format!("cannot be read: {error}")),
         Err(Error::NoItemsFound) => {
-            node.refuse("nothing of the expected kind is in it, PEM-encoded")
+            node.refuse("the file contains no PEM block of the expected kind")
         }
-        Err(_) => node.refuse("it is not well-formed PEM"),
+        Err(_) => node.refuse("the file is not well-formed PEM"),
     }
 }
 

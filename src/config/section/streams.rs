@@ -7,12 +7,13 @@ use crate::config::table::Table;
 use crate::hub::{OnDisconnect, Settings};
 use crate::{gateway, hub};
 
-/// The bounds of journals, and the times of replies.
+/// Reads the bounds of journals (settings of the hub) and the times of responses (settings of the
+/// gateway).
 pub(in crate::config) fn streams(
     root: &Table<'_, '_>,
     (max_body, playground): (usize, bool),
 ) -> (Settings, gateway::Settings) {
-    let read = |table: &Table<'_, '_>| (journals(table), replies(table));
+    let read = |table: &Table<'_, '_>| (hub_settings(table), gateway_settings(table));
     let (hub, gateway) = root.section("streams", STREAMS, read).unwrap_or_default();
     (
         hub,
@@ -24,7 +25,7 @@ pub(in crate::config) fn streams(
     )
 }
 
-fn journals(table: &Table<'_, '_>) -> Settings {
+fn hub_settings(table: &Table<'_, '_>) -> Settings {
     let default = hub::Settings::default();
     Settings {
         retention: table
@@ -43,14 +44,14 @@ fn journals(table: &Table<'_, '_>) -> Settings {
     }
 }
 
-fn replies(table: &Table<'_, '_>) -> gateway::Settings {
+fn gateway_settings(table: &Table<'_, '_>) -> gateway::Settings {
     let default = gateway::Settings::default();
     gateway::Settings {
         commit_after: table
             .read("commit_after", quantity::duration)
             .unwrap_or(default.commit_after),
         heartbeat: table
-            .read("heartbeat", quantity::span)
+            .read("heartbeat", quantity::positive_duration)
             .unwrap_or(default.heartbeat),
         ..default
     }
@@ -63,10 +64,10 @@ fn on_disconnect(node: &Node<'_, '_>) -> Option<OnDisconnect> {
     match (text.value.as_str(), grace) {
         ("cancel", _) => Some(OnDisconnect::Cancel),
         ("continue", _) => Some(OnDisconnect::Continue),
-        (_, Some(grace)) if grace <= quantity::LONGEST => Some(OnDisconnect::Grace(grace)),
+        (_, Some(grace)) if grace <= quantity::MAX_DURATION => Some(OnDisconnect::Grace(grace)),
         ("grace", _) => node.refuse_with(
             format!("expected {EXPECTED}"),
-            "say how long: \"grace 15s\"",
+            "add a duration: \"grace 15s\"",
         ),
         _ => node.refuse(format!("expected {EXPECTED}, found {}", text.quoted())),
     }

@@ -1,17 +1,15 @@
 //! `[telemetry]`
 
-use tracing_subscriber::EnvFilter;
-
 use crate::config::node::Node;
 use crate::config::schema::{FORMATS, TELEMETRY};
 use crate::config::table::Table;
-use crate::telemetry::Settings;
+use crate::telemetry::{Settings, parse_filter};
 
-/// Logs.
+/// Reads the log settings.
 pub(in crate::config) fn telemetry(root: &Table<'_, '_>) -> Settings {
     let read = |table: &Table<'_, '_>| Settings {
         log: table.read("log", filter).unwrap_or_else(|| "info".into()),
-        json: table.read("format", |node| node.word(FORMATS)) == Some("json"),
+        json: table.read("format", |node| node.one_of(FORMATS)) == Some("json"),
     };
     root.section("telemetry", TELEMETRY, read)
         .unwrap_or_default()
@@ -19,14 +17,14 @@ pub(in crate::config) fn telemetry(root: &Table<'_, '_>) -> Settings {
 
 fn filter(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
-    // A filter takes any word for the name of a module, so a misspelt level would silence the log.
-    let level = text.value.contains([',', '=', ':', '['])
+    // A filter takes any word for the name of a module, so a misspelt level would silence the
+    // log.
+    let level = text.value.contains([',', '=', ':'])
         || LEVELS.contains(&text.value.to_ascii_lowercase().as_str());
-    if level && EnvFilter::try_new(&text.value).is_ok() {
+    if level && parse_filter(&text.value).is_ok() {
         return Some(text.value);
     }
-    let help =
-        "one of trace, debug, info, warn, error, off; or by module: \"info,sluicegate=debug\"";
+    let help = "use one of trace, debug, info, warn, error, off; or set levels by module: \"info,sluicegate=debug\"";
     node.refuse_with(
         format!("expected a log filter, found {}", text.quoted()),
         help,

@@ -1,11 +1,11 @@
-//! Laws that hold for any text.
+//! Properties that hold for any text.
 
 use proptest::prelude::*;
 
 use super::super::schema;
-use super::{WHOLE, parse};
+use super::{ALL_KEYS, parse};
 
-/// Lines that are nearly a configuration: keys and values of ours, put together without sense.
+/// Generates nearly valid configurations: known keys and plausible values in random combination.
 fn nearly() -> impl Strategy<Value = String> {
     let names: Vec<&'static str> = schema::SECTIONS
         .iter()
@@ -62,18 +62,18 @@ proptest! {
     }
 
     #[test]
-    fn nearly_good_text_never_panics_and_is_told_in_order(text in nearly()) {
+    fn nearly_valid_text_never_panics_and_problems_are_sorted(text in nearly()) {
         if let Err(problems) = parse(&text) {
             prop_assert!(problems.to_string().len() > 10);
             prop_assert!(problems.list().windows(2).all(|pair| (pair[0].line, pair[0].column) <= (pair[1].line, pair[1].column)));
         }
     }
 
-    /// A hole within one line, so that no secret becomes the value of a key that has none; or all
-    /// cut off behind it.
+    /// Removes a part of one line, so that no secret becomes the value of a public key, or
+    /// everything after `cut`.
     #[test]
-    fn a_damaged_file_never_shows_its_secrets(cut in 0..WHOLE.len(), hole in 0..40usize, rest: bool) {
-        let text = WHOLE.replace("${WEB_KEY}", "hunter2").replace("${OPENAI_API_KEY}", "hunter2");
+    fn problems_of_a_damaged_file_never_contain_secrets(cut in 0..ALL_KEYS.len(), hole in 0..40usize, rest: bool) {
+        let text = ALL_KEYS.replace("${WEB_KEY}", "hunter2").replace("${OPENAI_API_KEY}", "hunter2");
         let (before, after) = text.split_at(cut.min(text.len()));
         let after = if rest { after.char_indices().find(|(at, c)| *at >= hole || *c == '\n').map_or("", |(at, _)| after.split_at(at).1) } else { "" };
         if let Err(problems) = parse(&format!("{before}{after}")) {

@@ -1,29 +1,29 @@
-//! What is said of files that are wrong, word for word.
+//! The exact problem reports of wrong files.
 
 use std::fmt::Write as _;
 
 use super::super::scratch::Scratch;
-use super::super::{Config, FILE_BOUND};
-use super::{ENOUGH, WHOLE, bad, good, parse};
+use super::super::{Config, MAX_FILE};
+use super::{ALL_KEYS, MINIMAL, parse, parsed, problems_of};
 
-/// Each case with what is said of it.
-fn said(cases: &[&str]) -> String {
-    let mut said = String::new();
+/// Renders each case with its problem report.
+fn reports(cases: &[&str]) -> String {
+    let mut report = String::new();
     for case in cases {
         writeln!(
-            said,
+            report,
             "<<<\n{}\n>>>\n{}",
             case.trim(),
-            bad(&format!("{}{ENOUGH}", case.trim()))
+            problems_of(&format!("{}{MINIMAL}", case.trim()))
         )
         .unwrap();
     }
-    said
+    report
 }
 
 #[test]
 fn mistakes_in_the_server_section() {
-    let said = said(&[
+    let report = reports(&[
         "[server]\nlisten = 'localhost:8080'",
         "[server]\nlisten = [8080]",
         "[server]\nlisten = []",
@@ -51,12 +51,12 @@ fn mistakes_in_the_server_section() {
         "server = 1",
         "[srever]\nlisten = '127.0.0.1:80'",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
 fn mistakes_in_access_and_limits() {
-    let said = said(&[
+    let report = reports(&[
         "[auth]\nmode = 'require'",
         "[auth]\nmode = 'required'",
         "[auth]\nmode = 'required'\n[keys]",
@@ -86,12 +86,12 @@ fn mistakes_in_access_and_limits() {
         "[limits]\nglobal = { burst = 5 }",
         "[limits]\non_exceeded = 'cot'\nreserve_output = 'all'\nteams = []",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
 fn mistakes_in_streams_and_the_rest() {
-    let said = said(&[
+    let report = reports(&[
         "[streams]\nheartbeat = '0s'",
         "[streams]\nretention = 'five minutes'",
         "[streams]\nmemory = '1 TB'\nmax_stream = '16mb'",
@@ -104,12 +104,12 @@ fn mistakes_in_streams_and_the_rest() {
         "[ui]\nmodel = 7\nmodle = 'm'",
         "data_dir = '/var/lib/sluicegate'\n[redis]\nurl = 'redis://:hunter2@127.0.0.1'\n[prices.\"up/m\"]\ninput = 1",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
 fn mistakes_in_providers() {
-    let said = said(&[
+    let report = reports(&[
         "[providers.mine]",
         "[providers.openai]",
         "[providers.groq]",
@@ -133,12 +133,12 @@ fn mistakes_in_providers() {
         "[providers.\"a/b\"]\nwire = 'openai-chat'\nbase_url = 'https://api.example/v1'",
         "providers.mine = 'sk-1'",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
-fn mistakes_in_what_one_provider_has() {
-    let said = said(&[
+fn mistakes_in_keys_of_one_preset() {
+    let report = reports(&[
         "[providers.azure]",
         "[providers.azure]\nresource = 'https://r.example/openai'\napi_key = 'sk-1'\napi_version = '2024'\ndeployments = { a = '', b = 1 }",
         "[providers.azure]\nresource = 'r'\nclient_id = 'c'\napi_key = 'sk-1'",
@@ -162,12 +162,12 @@ fn mistakes_in_what_one_provider_has() {
         "[providers.openai]\napi_key = 'sk-1'\nrecord_max = '1MiB'",
         "[providers.bedrock]\nregion = 'us_east:1'",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
 fn mistakes_in_models() {
-    let said = said(&[
+    let report = reports(&[
         "[models.a]",
         "[models.a]\nroute = 'up/m'",
         "[models.a]\nroute = []",
@@ -182,23 +182,23 @@ fn mistakes_in_models() {
         "[models.\"\"]\nroute = ['up/a']",
         "[models.a]\nroute = ['wrong/a']\n[providers.wrong]\nwire = 'ollama'",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
-fn nothing_to_ask_for_is_a_mistake() {
-    insta::assert_snapshot!([bad(""), bad("[providers.openai]\napi_key = 'k'"), bad("[models]")].join("---\n"), @r#"
-    config.toml:1:1: models: there is no model that anybody could ask for
-      help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
+fn a_configuration_without_models_is_a_mistake() {
+    insta::assert_snapshot!([problems_of(""), problems_of("[providers.openai]\napi_key = 'k'"), problems_of("[models]")].join("---\n"), @r#"
+    config.toml:1:1: models: no model is configured
+      help: add one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
     ---
-    config.toml:1:1: models: there is no model that anybody could ask for
-      help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
+    config.toml:1:1: models: no model is configured
+      help: add one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
     ---
-    config.toml:1:1: models: there is no model that anybody could ask for
-      help: name one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
+    config.toml:1:1: models: no model is configured
+      help: add one: [models.smart] with route = ["provider/model"], or set `direct = true` on a provider
     "#);
     assert!(
-        good("[providers.openai]\napi_key = 'k'\ndirect = true")
+        parsed("[providers.openai]\napi_key = 'k'\ndirect = true")
             .route
             .models
             .is_empty()
@@ -221,9 +221,9 @@ route = ["opneai/gpt-5"]
 "#;
 
 #[test]
-fn five_mistakes_are_told_at_once() {
-    let said = bad(FIVE);
-    insta::assert_snapshot!(said);
+fn five_mistakes_are_reported_at_once() {
+    let report = problems_of(FIVE);
+    insta::assert_snapshot!(report);
     let problems = parse(FIVE).unwrap_err();
     let keys: Vec<_> = problems
         .list()
@@ -243,8 +243,8 @@ fn five_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn what_is_not_toml_is_told_with_what_else_is_wrong() {
-    let said = said(&[
+fn syntax_errors_are_reported_with_other_problems() {
+    let report = reports(&[
         "[server]\nlisten = 127.0.0.1:80\ndrain = 30\n[auth]\nmode = none\n[steams]",
         "[server\nlisten = '127.0.0.1:80'",
         "[keys.web]\nsecret = \"sk-very-secret\nteam = 'a'",
@@ -254,21 +254,21 @@ fn what_is_not_toml_is_told_with_what_else_is_wrong() {
         "[server]\nhosts = [one, two]\nlisten = 1",
         "[server]\ntls = { cert = 'a', key = 'b'\n[auth]\nmode = 'none'",
     ]);
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(report);
 }
 
 #[test]
-fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
-    good(&format!("\u{FEFF}{}", WHOLE.replace('\n', "\r\n")));
-    let said = bad("[server]\r\nlisten = 1\r\n");
+fn a_byte_order_mark_and_windows_line_ends_are_accepted() {
+    parsed(&format!("\u{FEFF}{}", ALL_KEYS.replace('\n', "\r\n")));
+    let report = problems_of("[server]\r\nlisten = 1\r\n");
     assert!(
-        said.contains("config.toml:2:10: server.listen") && !said.contains('\r'),
-        "{said:?}"
+        report.contains("config.toml:2:10: server.listen") && !report.contains('\r'),
+        "{report:?}"
     );
 }
 
 #[test]
-fn what_is_no_text_is_told_with_its_line() {
+fn invalid_utf8_is_reported_with_its_line() {
     let scratch = Scratch::new();
     let path = scratch.path().join("config.toml");
     std::fs::write(&path, b"[server]\nlisten = '\xff'\n").unwrap();
@@ -276,9 +276,9 @@ fn what_is_no_text_is_told_with_its_line() {
         Config::load(&path)
             .unwrap_err()
             .to_string()
-            .contains("is not UTF-8 in line 2")
+            .contains("is not valid UTF-8 in line 2")
     );
-    std::fs::write(&path, " ".repeat(usize::try_from(FILE_BOUND).unwrap() + 1)).unwrap();
+    std::fs::write(&path, " ".repeat(usize::try_from(MAX_FILE).unwrap() + 1)).unwrap();
     assert!(
         Config::load(&path)
             .unwrap_err()

@@ -1,9 +1,9 @@
-//! Prices and budgets: what the rooms get, and what is said of those that are wrong.
+//! Prices and budgets: their settings, and the problem reports of wrong ones.
 
 use bytestring::ByteString;
 
 use super::super::Config;
-use super::{ENOUGH, WHOLE, bad, good};
+use super::{ALL_KEYS, MINIMAL, parsed, problems_of};
 use crate::ledger::Budget;
 use crate::model::money::{Money, Price};
 use crate::model::target::Target;
@@ -22,8 +22,8 @@ fn price(config: &Config, provider: &str, model: &'static str) -> Option<Price> 
 }
 
 #[test]
-fn a_price_is_found_by_its_target_and_else_by_its_provider() {
-    let config = good(WHOLE);
+fn a_price_is_found_by_target_then_by_provider() {
+    let config = parsed(ALL_KEYS);
     let named = Price {
         input: money("1.25"),
         cached_input: Some(money("0.125")),
@@ -42,8 +42,8 @@ fn a_price_is_found_by_its_target_and_else_by_its_provider() {
 }
 
 #[test]
-fn budgets_reach_their_room() {
-    let config = good(WHOLE);
+fn budgets_become_settings() {
+    let config = parsed(ALL_KEYS);
     let budget = |day: Option<&str>, month: Option<&str>| Budget {
         day: day.map(money),
         month: month.map(money),
@@ -65,41 +65,53 @@ fn budgets_reach_their_room() {
         (config.budgets.global, config.budgets.user),
         (budget(None, Some("9999")), budget(Some("0.5"), None))
     );
-    let plain = good(ENOUGH);
+    let plain = parsed(MINIMAL);
     assert!(!plain.budgets.are_set() && plain.data_dir.is_none());
     assert_eq!(plain.budgets.global.warn_at, 80);
 }
 
 #[test]
-fn what_will_surprise_is_said() {
-    assert_eq!(good(ENOUGH).warnings(), [""; 0]);
-    let budget = format!("[budgets]\nuser = {{ day = 1 }}{ENOUGH}");
-    insta::assert_snapshot!(good(&budget).warnings().join("\n"));
+fn surprising_settings_give_warnings() {
+    assert_eq!(parsed(MINIMAL).warnings(), [""; 0]);
+    let budget = format!("[budgets]\nuser = {{ day = 1 }}{MINIMAL}");
+    insta::assert_snapshot!(parsed(&budget).warnings().join("\n"));
     let priced = format!("data_dir = 'data'\n{budget}[prices.'up/*']\ninput = 1\n");
-    assert_eq!(good(&priced).warnings(), [""; 0]);
-    assert_eq!(good(WHOLE).warnings().len(), 1, "targets without a price");
-    let key = format!("[keys.web]\nsecret = 'a-secret-of-some-length'\n{ENOUGH}");
+    assert_eq!(parsed(&priced).warnings(), [""; 0]);
+    assert_eq!(
+        parsed(ALL_KEYS).warnings().len(),
+        1,
+        "targets without a price"
+    );
+    let key = format!("[keys.web]\nsecret = 'a-secret-of-some-length'\n{MINIMAL}");
     assert!(
-        matches!(&*good(&key).warnings(), [said] if said.starts_with("there are keys, and auth.mode is \"none\""))
+        matches!(&*parsed(&key).warnings(), [warning] if warning.starts_with("auth.mode is \"none\" although [keys] are configured"))
     );
     assert_eq!(
-        good(&format!("[auth]\nmode = 'required'\n{key}")).warnings(),
+        parsed(&format!("[auth]\nmode = 'required'\n{key}")).warnings(),
         [""; 0]
     );
-    assert_eq!(good(ENOUGH).needs_restart(&good(&priced)), ["data_dir"]);
+    assert_eq!(
+        parsed(MINIMAL).needs_restart(&parsed(&priced)),
+        ["data_dir"]
+    );
 }
 
-/// Each case with what is said of it.
-fn said(cases: &[&str]) -> String {
+/// Renders each case with its problem report.
+fn reports(cases: &[&str]) -> String {
     cases
         .iter()
-        .map(|case| format!("<<<\n{case}\n>>>\n{}\n", bad(&format!("{case}{ENOUGH}"))))
+        .map(|case| {
+            format!(
+                "<<<\n{case}\n>>>\n{}\n",
+                problems_of(&format!("{case}{MINIMAL}"))
+            )
+        })
         .collect()
 }
 
 #[test]
 fn mistakes_in_prices() {
-    insta::assert_snapshot!(said(&[
+    insta::assert_snapshot!(reports(&[
         "prices = 1",
         "[prices.up]\ninput = 1",
         "[prices.\"up/\"]\ninput = 1",
@@ -113,7 +125,7 @@ fn mistakes_in_prices() {
 
 #[test]
 fn mistakes_in_budgets() {
-    insta::assert_snapshot!(said(&[
+    insta::assert_snapshot!(reports(&[
         "data_dir = ''",
         "data_dir = 5",
         "data_dir = 'Cargo.toml'",

@@ -1,4 +1,4 @@
-//! What presets make of an account.
+//! Providers configured through presets.
 
 use std::sync::Arc;
 
@@ -6,20 +6,20 @@ use secrecy::ExposeSecret as _;
 
 use super::super::scratch::Scratch;
 use super::super::{Config, presets};
-use super::{bad, env, good};
+use super::{env, parsed, problems_of};
 use crate::model::target::{Auth, Aws, Credential, Provider, Via};
 use crate::model::wire::WireId;
 
-/// The account `a` of these lines.
+/// Parses the provider `a` from the lines of its section.
 fn provider(lines: &str) -> Arc<Provider> {
-    good(&format!("[providers.a]\n{lines}\ndirect = true"))
+    parsed(&format!("[providers.a]\n{lines}\ndirect = true"))
         .route
         .providers["a"]
         .clone()
 }
 
-/// Wire, address and query.
-fn way(provider: &Provider) -> (WireId, &str, Option<&str>) {
+/// Returns the wire, address and query.
+fn endpoint(provider: &Provider) -> (WireId, &str, Option<&str>) {
     match &provider.via {
         Via::Http {
             wire,
@@ -30,11 +30,11 @@ fn way(provider: &Provider) -> (WireId, &str, Option<&str>) {
     }
 }
 
-fn place(lines: &str) -> String {
-    way(&provider(lines)).1.to_owned()
+fn base_url_of(lines: &str) -> String {
+    endpoint(&provider(lines)).1.to_owned()
 }
 
-/// The key and how it is carried.
+/// Returns the API key and the header that carries it.
 fn key(provider: &Provider) -> (&str, Auth) {
     match &provider.credential {
         Credential::Key { key, auth } => (key.expose_secret(), *auth),
@@ -50,11 +50,11 @@ fn a_name_and_a_key_are_enough_for_most() {
         if matches!(name, "azure" | "bedrock" | "vertex" | "replay") {
             continue;
         }
-        let config = good(&format!(
+        let config = parsed(&format!(
             "[providers.{name}]\napi_key = 'sk-1'\ndirect = true"
         ));
         let provider = &config.route.providers[name];
-        let (wire, base_url, query) = way(provider);
+        let (wire, base_url, query) = endpoint(provider);
         assert!(
             row.contains(&format!("| `{}`", wire.name()))
                 && row.contains(&format!("| `{base_url}`")),
@@ -63,21 +63,21 @@ fn a_name_and_a_key_are_enough_for_most() {
         assert_eq!((key(provider).0, query), ("sk-1", None));
         assert_eq!(
             provider.quirks.bills_whole,
-            row.contains("is billed whole"),
+            row.contains("billed in full"),
             "{name}"
         );
         let keyless = format!("[providers.{name}]\ndirect = true");
-        if row.contains("if it wants one") {
+        if row.contains("(optional)") {
             assert!(
                 matches!(
-                    good(&keyless).route.providers[name].credential,
+                    parsed(&keyless).route.providers[name].credential,
                     Credential::None
                 ),
                 "{name}"
             );
         } else {
             assert!(
-                bad(&keyless).contains(&format!("providers.{name}.api_key: missing")),
+                problems_of(&keyless).contains(&format!("providers.{name}.api_key: missing")),
                 "{name}"
             );
         }
@@ -85,22 +85,22 @@ fn a_name_and_a_key_are_enough_for_most() {
 }
 
 #[test]
-fn accounts_of_one_preset_go_by_their_names() {
-    let config = good(
+fn providers_of_one_preset_have_their_own_names() {
+    let config = parsed(
         "[providers.groq]\napi_key = 'one'\n[providers.groq-two]\npreset = 'groq'\napi_key = 'two'\ndirect = true\n\
          [models.m]\nroute = [['groq/x', 'groq-two/x']]",
     );
     let [one, two] = ["groq", "groq-two"].map(|name| config.route.providers[name].clone());
     assert_eq!(
-        (key(&one).0, key(&two).0, way(&one)),
-        ("one", "two", way(&two))
+        (key(&one).0, key(&two).0, endpoint(&one)),
+        ("one", "two", endpoint(&two))
     );
     assert_eq!(one.quirks, two.quirks);
     assert!(one.quirks.one_choice && one.quirks.bills_whole);
 }
 
 #[test]
-fn a_preset_is_asked_in_another_of_its_ways() {
+fn a_preset_can_be_used_with_another_of_its_wires() {
     for (lines, wire, base_url, auth) in [
         (
             "preset = 'openai'\nwire = 'openai-responses'",
@@ -141,20 +141,20 @@ fn a_preset_is_asked_in_another_of_its_ways() {
     ] {
         let provider = provider(&format!("{lines}\napi_key = 'k'"));
         assert_eq!(
-            (way(&provider), key(&provider)),
+            (endpoint(&provider), key(&provider)),
             ((wire, base_url, None), ("k", auth)),
             "{lines}"
         );
     }
-    let own = good("[providers.ollama]\nwire = 'openai-chat'\ndirect = true");
+    let own = parsed("[providers.ollama]\nwire = 'openai-chat'\ndirect = true");
     assert_eq!(
-        way(&own.route.providers["ollama"]).1,
+        endpoint(&own.route.providers["ollama"]).1,
         "http://127.0.0.1:11434/v1"
     );
 }
 
 #[test]
-fn azure_is_a_resource_of_one_version() {
+fn azures_version_selects_the_address() {
     const V1: &str = "https://r.openai.azure.com/openai/v1";
     for (version, base_url, query) in [
         ("", V1, None),
@@ -176,7 +176,7 @@ fn azure_is_a_resource_of_one_version() {
             "preset = 'azure'\nresource = 'r'\napi_key = 'k'\n{version}"
         ));
         assert_eq!(
-            way(&provider),
+            endpoint(&provider),
             (WireId::OpenaiChat, base_url, query),
             "{version}"
         );
@@ -187,7 +187,7 @@ fn azure_is_a_resource_of_one_version() {
         "https://r.services.ai.azure.com/",
     ] {
         assert_eq!(
-            place(&format!(
+            base_url_of(&format!(
                 "preset = 'azure'\nresource = '{host}'\napi_key = 'k'"
             )),
             "https://r.services.ai.azure.com/openai/v1"
@@ -199,8 +199,8 @@ fn azure_is_a_resource_of_one_version() {
 }
 
 #[test]
-fn azures_deployments_stand_for_the_models_of_routes() {
-    let config = good(
+fn azures_deployments_replace_the_models_of_routes() {
+    let config = parsed(
         "[providers.azure]\nresource = 'r'\napi_key = 'k'\ndeployments = { \"gpt-5\" = 'prod-5' }\n[models.m]\nroute = ['azure/gpt-5', 'azure/other']",
     );
     let targets: Vec<_> = config.route.models["m"]
@@ -213,7 +213,7 @@ fn azures_deployments_stand_for_the_models_of_routes() {
 }
 
 #[test]
-fn azure_is_entered_by_an_application_or_a_token() {
+fn azure_accepts_an_application_or_a_token() {
     let application = provider(
         "preset = 'azure'\nresource = 'r'\ntenant_id = 't-1'\nclient_id = 'c'\nclient_secret = 's~1'",
     );
@@ -253,10 +253,10 @@ fn azure_is_entered_by_an_application_or_a_token() {
 }
 
 #[test]
-fn bedrock_has_a_region_and_a_key_or_awss_own_credentials() {
+fn bedrock_has_a_region_and_a_key_or_aws_credentials() {
     let keyed = provider("preset = 'bedrock'\nregion = 'eu-central-1'\napi_key = 'k'");
     assert_eq!(
-        way(&keyed),
+        endpoint(&keyed),
         (
             WireId::Bedrock,
             "https://bedrock-runtime.eu-central-1.amazonaws.com",
@@ -268,7 +268,7 @@ fn bedrock_has_a_region_and_a_key_or_awss_own_credentials() {
         (("k", Auth::Bearer), true)
     );
     assert_eq!(
-        place("preset = 'bedrock'\nregion = 'cn-north-1'"),
+        base_url_of("preset = 'bedrock'\nregion = 'cn-north-1'"),
         "https://bedrock-runtime.cn-north-1.amazonaws.com.cn"
     );
     let aws = |lines: &str| match &provider(&format!(
@@ -308,7 +308,7 @@ fn bedrock_has_a_region_and_a_key_or_awss_own_credentials() {
 }
 
 #[test]
-fn bedrocks_region_is_also_that_of_the_environment() {
+fn bedrocks_region_defaults_to_the_environment() {
     let parse = |variable: &str| {
         let text = "[providers.bedrock]\ndirect = true";
         Config::parse(text, std::path::Path::new("config.toml"), &|name| {
@@ -319,7 +319,7 @@ fn bedrocks_region_is_also_that_of_the_environment() {
         let config = parse(variable).unwrap();
         let provider = &config.route.providers["bedrock"];
         assert_eq!(
-            way(provider).1,
+            endpoint(provider).1,
             "https://bedrock-runtime.ap-south-1.amazonaws.com"
         );
         assert!(matches!(&provider.credential, Credential::Aws(aws) if aws.region == "ap-south-1"));
@@ -334,7 +334,7 @@ fn bedrocks_region_is_also_that_of_the_environment() {
 
 #[test]
 fn vertex_has_a_project_in_a_location() {
-    let at = |location: &str| place(&format!("preset = 'vertex'\nproject = 'p'\n{location}"));
+    let at = |location: &str| base_url_of(&format!("preset = 'vertex'\nproject = 'p'\n{location}"));
     for (location, base_url) in [
         (
             "",
@@ -361,7 +361,7 @@ fn vertex_has_a_project_in_a_location() {
     }
     let express = provider("preset = 'vertex'\napi_key = 'k'");
     assert_eq!(
-        way(&express),
+        endpoint(&express),
         (
             WireId::Gemini,
             "https://aiplatform.googleapis.com/v1/publishers/google",
@@ -375,13 +375,13 @@ fn vertex_has_a_project_in_a_location() {
 }
 
 #[test]
-fn vertexs_credentials_lie_beside_the_configuration() {
+fn vertexs_credentials_are_relative_to_the_configuration() {
     let scratch = Scratch::new();
     let file = scratch.write("sa.json", "{}");
     let text = "[providers.vertex]\nproject = 'p'\ncredentials = 'sa.json'\ndirect = true";
     let config = Config::parse(text, &scratch.path().join("config.toml"), &env).unwrap();
     let Credential::Google(google) = &config.route.providers["vertex"].credential else {
-        panic!("no account of Google")
+        panic!("no Google credential")
     };
     assert_eq!(google.credentials.as_deref(), Some(&*file));
     assert!(
@@ -390,7 +390,7 @@ fn vertexs_credentials_lie_beside_the_configuration() {
 }
 
 #[test]
-fn an_address_of_the_operators_own_is_whole_where_it_has_a_path() {
+fn a_configured_address_with_a_path_is_used_unchanged() {
     const OWN: &str = "http://127.0.0.1:1";
     for (lines, bare) in [
         ("preset = 'azure'\napi_key = 'k'", "/openai/v1"),
@@ -408,22 +408,22 @@ fn an_address_of_the_operators_own_is_whole_where_it_has_a_path() {
         ("preset = 'groq'\napi_key = 'k'", ""),
     ] {
         assert_eq!(
-            place(&format!("{lines}\nbase_url = '{OWN}/'")),
+            base_url_of(&format!("{lines}\nbase_url = '{OWN}/'")),
             format!("{OWN}{bare}"),
             "{lines}"
         );
         assert_eq!(
-            place(&format!("{lines}\nbase_url = '{OWN}/x/{{model}}'")),
+            base_url_of(&format!("{lines}\nbase_url = '{OWN}/x/{{model}}'")),
             format!("{OWN}/x/{{model}}"),
             "{lines}"
         );
     }
     assert_eq!(
-        place("preset = 'vertex'\nbase_url = 'http://127.0.0.1:1/v1/models'"),
+        base_url_of("preset = 'vertex'\nbase_url = 'http://127.0.0.1:1/v1/models'"),
         "http://127.0.0.1:1/v1/models"
     );
     assert_eq!(
-        place("wire = 'bedrock'\napi_key = 'k'\nbase_url = 'http://127.0.0.1:1'"),
+        base_url_of("wire = 'bedrock'\napi_key = 'k'\nbase_url = 'http://127.0.0.1:1'"),
         OWN
     );
 }

@@ -1,5 +1,5 @@
-//! What each known provider is sent over `openai-chat` for one and the same wish: written down, to
-//! be read.
+//! The request that each preset is sent over `openai-chat` for one and the same chat, as a snapshot
+//! for review.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::super::presets;
-use super::good;
+use super::parsed;
 use crate::model::ask::Ask;
 use crate::model::chat::{
     CacheMark, Chat, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool,
@@ -30,8 +30,8 @@ fn raw(json: &str) -> Option<Box<RawValue>> {
     Some(RawValue::from_string(json.to_owned()).unwrap())
 }
 
-/// A wish with everything in it that a provider may not know.
-fn wish() -> Chat {
+/// A chat with every field that a provider may not support.
+fn full_chat() -> Chat {
     let thought = PastReasoning {
         text: "hm".into(),
         signature: None,
@@ -115,7 +115,7 @@ fn ask(chat: Chat) -> Ask {
         body: Bytes::new(),
         model: "m".into(),
         conversation: None,
-        asked: None,
+        responses: None,
         models: Vec::new(),
         references: Vec::new(),
         stream: true,
@@ -130,12 +130,13 @@ fn ask(chat: Chat) -> Ask {
     }
 }
 
-/// What is sent; what cannot be done is told and left out of the wish, until the rest can be sent.
-fn sent(target: &Target) -> String {
+/// Returns the request body that is sent. Each unsupported field is reported and removed from the
+/// chat, until the rest can be sent.
+fn request_body(target: &Target) -> String {
     let mut out = String::new();
-    let mut chat = wish();
+    let mut chat = full_chat();
     loop {
-        match wire::of(WireId::OpenaiChat).draft(&ask(chat.clone()), target, Mode::Stream) {
+        match wire::for_id(WireId::OpenaiChat).draft(&ask(chat.clone()), target, Mode::Stream) {
             Ok(draft) => {
                 let body = std::str::from_utf8(&draft.body).unwrap().to_owned();
                 return out + &body + "\n";
@@ -155,7 +156,7 @@ fn sent(target: &Target) -> String {
                     "tool_choice" => chat.tool_choice = None,
                     "response_format" => chat.format = None,
                     "messages" => chat.messages.truncate(2),
-                    field => panic!("{field} is nothing that this wish has"),
+                    field => panic!("the chat has no field {field} to remove"),
                 }
             }
         }
@@ -163,28 +164,28 @@ fn sent(target: &Target) -> String {
 }
 
 #[test]
-fn one_wish_as_each_provider_takes_it() {
+fn one_chat_as_each_provider_is_sent_it() {
     let table = presets::markdown();
     let names = table
         .lines()
         .skip(2)
         .filter(|row| row.contains("`openai-chat`"))
         .filter_map(|row| row.split('`').nth(1));
-    let mut said = String::new();
+    let mut requests = String::new();
     for name in names {
         let lines = format!(
             "[providers.{name}]\npreset = '{name}'\nwire = 'openai-chat'\nbase_url = 'http://127.0.0.1:1/v1'\napi_key = 'k'\ndirect = true"
         );
-        let provider = good(&lines).route.providers[name].clone();
+        let provider = parsed(&lines).route.providers[name].clone();
         writeln!(
-            said,
+            requests,
             "{name}\n{}",
-            sent(&Target {
+            request_body(&Target {
                 provider,
                 model: "m".into()
             })
         )
         .unwrap();
     }
-    insta::assert_snapshot!(said);
+    insta::assert_snapshot!(requests);
 }

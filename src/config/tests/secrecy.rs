@@ -1,9 +1,9 @@
-//! What is never said.
+//! Secrets never appear in problems or in `Debug` output.
 
-use super::{ENOUGH, good, parse};
+use super::{MINIMAL, parse, parsed};
 
 #[test]
-fn no_problem_shows_a_secret() {
+fn no_problem_displays_a_secret() {
     const SECRET: &str = "hunter2";
     for text in [
         "[keys.web]\nsecret = 'hunter2'\nmodls = []",
@@ -48,15 +48,15 @@ fn no_problem_shows_a_secret() {
         "[providers.openai]\napi_key = 'k'\nclient_secret = 'hunter2'\nsession_token = 'hunter2'",
         "[providers.vertex]\nproject = 'p'\ncredentials = { private_key = 'hunter2' }",
     ] {
-        let problems = parse(&format!("{text}\n{ENOUGH}")).expect_err(text);
+        let problems = parse(&format!("{text}\n{MINIMAL}")).expect_err(text);
         assert!(!problems.to_string().contains(SECRET), "{text}\n{problems}");
         assert!(!format!("{problems:?}").contains(SECRET), "{text}");
     }
 }
 
 #[test]
-fn a_config_does_not_show_its_secrets() {
-    let config = good(
+fn the_debug_output_of_a_config_hides_its_secrets() {
+    let config = parsed(
         "[server]\nadmin_token = 'hunter2'\n[keys.web]\nsecret = 'hunter2'\n[providers.openai]\napi_key = 'hunter2'\n\
          proxy = 'http://a:hunter2@b'\nheaders = { x-key = 'hunter2' }\ndirect = true\n\
          [providers.azure]\nresource = 'r'\ntenant_id = 't'\nclient_id = 'c'\nclient_secret = 'hunter2'\n\

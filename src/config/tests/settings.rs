@@ -1,4 +1,4 @@
-//! What the rooms get.
+//! The settings that valid files give to the other modules.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use super::super::Config;
 use super::super::scratch::Scratch;
-use super::{ENOUGH, WHOLE, env, good};
+use super::{ALL_KEYS, MINIMAL, env, parsed};
 use crate::auth::jwt::{Algorithm, Source};
 use crate::hub::OnDisconnect;
 use crate::limits::{self, Limit};
@@ -17,7 +17,7 @@ use crate::server::{Listen, Origins};
 
 #[test]
 fn an_empty_file_has_the_defaults_of_the_contract() {
-    let config = good(ENOUGH);
+    let config = parsed(MINIMAL);
     let server = &config.server;
     assert_eq!(
         server.listen,
@@ -93,8 +93,8 @@ fn an_empty_file_has_the_defaults_of_the_contract() {
 }
 
 #[test]
-fn every_key_that_works_reaches_its_room() {
-    let config = good(WHOLE);
+fn every_supported_key_becomes_a_setting() {
+    let config = parsed(ALL_KEYS);
     let server = &config.server;
     assert_eq!(
         server.listen[1..],
@@ -174,8 +174,8 @@ fn every_key_that_works_reaches_its_room() {
 }
 
 #[test]
-fn tokens_are_read_as_they_are_configured() {
-    let config = good(WHOLE);
+fn token_settings_are_read() {
+    let config = parsed(ALL_KEYS);
     assert!(config.auth.ticket_secret.is_some());
     let jwt = config.auth.jwt.as_ref().unwrap();
     assert!(
@@ -200,8 +200,8 @@ fn tokens_are_read_as_they_are_configured() {
 }
 
 #[test]
-fn keys_are_known_by_their_digest() {
-    let config = good(WHOLE);
+fn only_the_digest_of_a_key_is_kept() {
+    let config = parsed(ALL_KEYS);
     assert!(config.auth.required);
     let [other, web] = config.auth.keys.as_slice() else {
         panic!("two keys are configured")
@@ -214,13 +214,13 @@ fn keys_are_known_by_their_digest() {
     );
     assert_eq!(web.models, ["gpt-*"]);
     assert!(web.disabled && !other.disabled && other.expires.is_none());
-    let hello = good(&format!("[keys.a]\nsecret = 'hello'\n{ENOUGH}"));
+    let hello = parsed(&format!("[keys.a]\nsecret = 'hello'\n{MINIMAL}"));
     assert_eq!(hello.auth.keys[0].sha256, other.sha256);
 }
 
 #[test]
-fn accounts_have_what_their_preset_brings() {
-    let config = good(WHOLE);
+fn providers_get_the_settings_of_their_preset() {
+    let config = parsed(ALL_KEYS);
     let way = |name: &str| match &config.route.providers[name].via {
         Via::Http { wire, base_url, .. } => (*wire, base_url.clone()),
         Via::Replay(_) => panic!("{name} is no replay"),
@@ -272,7 +272,7 @@ fn accounts_have_what_their_preset_brings() {
             })
         )
     );
-    let bound = good(&WHOLE.replace("record_max = \"2GiB\"\n", ""));
+    let bound = parsed(&ALL_KEYS.replace("record_max = \"2GiB\"\n", ""));
     assert_eq!(
         bound.route.providers["openai"]
             .record
@@ -304,7 +304,7 @@ fn accounts_have_what_their_preset_brings() {
 }
 
 #[test]
-fn the_shipped_file_is_good_and_asks_for_nothing() {
+fn the_shipped_file_is_valid_without_an_environment() {
     let shipped = include_str!("../../../config.toml");
     let scratch = Scratch::new();
     scratch.write("demo/tour.rec", "");
@@ -325,10 +325,9 @@ fn the_shipped_file_is_good_and_asks_for_nothing() {
     );
 }
 
-/// The examples of the shipped file, comment signs taken off, are good as well: what it teaches
-/// works.
+/// The examples of the shipped file are valid as well, once their comment signs are removed.
 #[test]
-fn the_examples_of_the_shipped_file_work() {
+fn the_examples_of_the_shipped_file_are_valid() {
     let shipped = include_str!("../../../config.toml");
     let lines = shipped
         .lines()
@@ -349,13 +348,13 @@ fn the_examples_of_the_shipped_file_work() {
 }
 
 #[test]
-fn certificates_are_looked_into_when_the_file_is_read() {
+fn certificates_are_checked_when_the_file_is_read() {
     let scratch = Scratch::new();
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     scratch.write("cert.pem", &signed.cert.pem());
     scratch.write("key.pem", &signed.signing_key.serialize_pem());
     let parse = |cert: &str, key: &str| {
-        let text = format!("server.tls = {{ cert = '{cert}', key = '{key}' }}\n{ENOUGH}");
+        let text = format!("server.tls = {{ cert = '{cert}', key = '{key}' }}\n{MINIMAL}");
         Config::parse(&text, &scratch.path().join("config.toml"), &env)
     };
     let tls = parse("cert.pem", "key.pem").unwrap().server.tls.unwrap();
@@ -371,13 +370,13 @@ fn certificates_are_looked_into_when_the_file_is_read() {
     assert!(
         swapped
             .to_string()
-            .contains("nothing of the expected kind is in it"),
+            .contains("no PEM block of the expected kind"),
         "{swapped}"
     );
 }
 
 #[test]
-fn replay_targets_are_recordings_in_their_folder() {
+fn replay_targets_must_be_recordings_in_the_folder() {
     let scratch = Scratch::new();
     for name in ["demo/chat.rec", "secret.rec", "demo/.hidden"] {
         scratch.write(name, "");
@@ -394,23 +393,24 @@ fn replay_targets_are_recordings_in_their_folder() {
     );
     for target in ["none.rec", "../secret.rec", ".hidden", "..", "./chat.rec"] {
         assert!(
-            parse(target)
-                .is_err_and(|problems| problems.to_string().contains("there is no recording")),
+            parse(target).is_err_and(|problems| problems
+                .to_string()
+                .contains("the recording does not exist:")),
             "{target}"
         );
     }
 }
 
 #[test]
-fn a_reload_knows_what_it_cannot_change() {
-    let [old, same] = [good(WHOLE), good(WHOLE)];
+fn a_reload_names_the_keys_that_need_a_restart() {
+    let [old, same] = [parsed(ALL_KEYS), parsed(ALL_KEYS)];
     assert!(old.needs_restart(&same).is_empty());
-    let text = WHOLE
+    let text = ALL_KEYS
         .replace("127.0.0.1:1\"", "127.0.0.1:3\"")
         .replace("gpt-*", "claude-*")
         .replace("\"json\"", "\"text\"");
     assert_eq!(
-        old.needs_restart(&good(&text)),
+        old.needs_restart(&parsed(&text)),
         ["server.listen", "telemetry.format"]
     );
 }

@@ -1,17 +1,17 @@
-//! A Messages body in no provider's words, for targets that speak another wire.
+//! Translates a Messages body to the neutral [`Chat`], for targets that speak another wire.
 //!
-//! Fields that nobody here knows are ignored. Left out without a word are wishes whose absence
-//! changes no meaning: how thinking is displayed, thinking that adapts (the target decides then as
-//! well), citations, fallbacks, speed, context management, diagnostics, billing, and what a tool
-//! says of how it is streamed, loaded or called. Fields that change what the answer is, and that no
-//! other wire can carry, go to `unsupported` by name.
+//! Unknown fields are ignored. Options that do not change the meaning of the answer are skipped:
+//! the display of thinking, adaptive thinking (other targets decide on their own as well),
+//! citations, fallbacks, speed, context management, diagnostics, billing, and how a tool is
+//! streamed, loaded or called. Fields that change the answer and that no other wire supports are
+//! listed by name in `unsupported`.
 
 use super::{tools, turns};
 use crate::dialect::object::Object;
 use crate::model::chat::{CacheMark, Chat, Format};
 use crate::model::fault::Fault;
 
-/// The top-level fields that are read here or at the door; each may come once.
+/// Top-level fields that are read here or in `parse`; each may occur once.
 pub(super) const FIELDS: &[&str] = &[
     "model",
     "messages",
@@ -36,15 +36,15 @@ pub(super) const FIELDS: &[&str] = &[
     "inference_geo",
 ];
 
-/// What a schema is called where a name is asked for: this API has none.
+/// The name of a schema for APIs that require one; this API has none.
 const FORMAT_NAME: &str = "answer";
 
-/// Reads a whole body.
+/// Translates a complete body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
     let output = top.object("output_config")?;
     let (thinking, reasoning_budget) = thinking(&top)?;
     let effort = output
@@ -66,6 +66,7 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
             .read("stop_sequences", "an array of strings")?
             .unwrap_or_default(),
         format: format(&top, output.as_ref())?,
+        // Disabled thinking wins over an effort.
         effort: thinking.or(effort),
         reasoning_budget,
         user: user(&top)?,
@@ -76,15 +77,15 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     })
 }
 
-/// No tokens at all are asked for to warm this API's own cache.
+/// Reads `max_tokens`. Zero is valid only over the own wire, where it warms the prompt cache.
 fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
     match top.read("max_tokens", "a positive integer")? {
-        Some(0) => Err(top.refuse("max_tokens", "a positive integer for this target")),
+        Some(0) => Err(top.invalid("max_tokens", "a positive integer for this target")),
         max => Ok(max),
     }
 }
 
-/// The effort that thinking switched off is, and the budget that it has where one is set.
+/// Reads `thinking` as an effort (`none` if thinking is disabled) and a budget, tokens.
 fn thinking(top: &Object<'_>) -> Result<(Option<String>, Option<u64>), Fault> {
     let Some(thinking) = top.object("thinking")? else {
         return Ok((None, None));
@@ -92,15 +93,17 @@ fn thinking(top: &Object<'_>) -> Result<(Option<String>, Option<u64>), Fault> {
     match &*thinking.required("type")? {
         "disabled" => Ok((Some("none".to_owned()), None)),
         "enabled" => Ok((None, thinking.read("budget_tokens", "a positive integer")?)),
+        // Without a budget the target decides how much it thinks.
         "adaptive" | "between_tools" => Ok((None, None)),
-        _ => Err(thinking.refuse(
+        _ => Err(thinking.invalid(
             "type",
             "`enabled`, `adaptive`, `between_tools` or `disabled`",
         )),
     }
 }
 
-/// The schema of the answer; in older requests it stands at the top. It is always kept to.
+/// Reads the schema of the answer; older requests have it at the top level. The API always enforces
+/// it, so it is strict.
 fn format(top: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<Format>, Fault> {
     let named = output
         .map(|output| output.object("format"))
@@ -112,7 +115,7 @@ fn format(top: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<Format
         return Ok(None);
     };
     if format.required("type")? != "json_schema" {
-        return Err(format.refuse("type", "`json_schema`"));
+        return Err(format.invalid("type", "`json_schema`"));
     }
     let schema = tools::schema(&format, "schema")?;
     Ok(Some(Format::Schema {
@@ -123,19 +126,21 @@ fn format(top: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<Format
     }))
 }
 
-/// The end user that a request names.
+/// Reads the end user that the request names.
 pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
     top.object("metadata")?
         .map_or(Ok(None), |metadata| metadata.string("user_id"))
 }
 
-/// The tier in the words that other providers have: `auto` is what they do by themselves.
+/// Reads the service tier in the terms of other providers. `auto` is their default, so it is not
+/// sent.
 fn service_tier(top: &Object<'_>) -> Result<Option<String>, Fault> {
+    // `standard_only` asks for the tier that other providers call `default`.
     let standard = top.text("service_tier")?.as_deref() == Some("standard_only");
     Ok(standard.then(|| "default".to_owned()))
 }
 
-/// The mark that an object carries: a block, a tool, or the body.
+/// Reads the cache mark of an object: a block, a tool, or the body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -152,9 +157,10 @@ pub(super) fn mark(object: &Object<'_>) -> Result<Option<CacheMark>, Fault> {
 
 fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
     let servers = top.objects("mcp_servers")?;
+    // `global` is the default: it restricts nothing.
     let confined = top
         .text("inference_geo")?
-        .is_some_and(|place| place != "global");
+        .is_some_and(|geo| geo != "global");
     Ok([
         ("mcp_servers", !servers.is_empty()),
         ("inference_geo", confined),
@@ -211,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_is_a_budget_or_an_effort() {
+    fn thinking_becomes_a_budget_or_an_effort() {
         let asked = |fields| {
             let chat = read(fields);
             (chat.effort, chat.reasoning_budget)
@@ -239,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_is_kept_to_wherever_it_stands() {
+    fn a_schema_is_strict_in_either_place() {
         for fields in [
             r#""output_config":{"format":{"type":"json_schema","schema":{"type": "object"}}}"#,
             r#""output_format":{"type":"json_schema","schema":{"type": "object"}}"#,
@@ -269,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_other_wire_can_carry_is_named() {
+    fn fields_that_no_other_wire_supports_are_listed() {
         assert_eq!(
             read(r#""mcp_servers":[{"url":"x"}],"inference_geo":"us""#).unsupported,
             ["mcp_servers", "inference_geo"]

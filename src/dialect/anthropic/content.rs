@@ -1,7 +1,7 @@
-//! What people and tools say: a string, or blocks.
+//! The content of turns of users and tools: a string, or blocks.
 //!
-//! Documents of text and search results become text, as most targets know no others: with a line
-//! before that says what they are, and one behind.
+//! Text documents and search results become text between two tag lines that name them, because most
+//! targets support no other form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,17 +12,17 @@ use crate::dialect::object::Object;
 use crate::model::chat::{Part, Source};
 use crate::model::fault::Fault;
 
-/// What stands in a field for content.
+/// The content in a field.
 pub(super) enum Content<'a> {
     Text(String),
     Blocks(Vec<Object<'a>>),
 }
 
-/// The content in a field; none where it is absent.
+/// Reads the content in a field; `None` where the field is absent.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(super) fn of<'a>(object: &Object<'a>, name: &str) -> Result<Option<Content<'a>>, Fault> {
+pub(super) fn read<'a>(object: &Object<'a>, name: &str) -> Result<Option<Content<'a>>, Fault> {
     match object.raw(name).map(RawValue::get) {
         None => Ok(None),
         Some(json) if json.starts_with('"') => {
@@ -31,15 +31,16 @@ pub(super) fn of<'a>(object: &Object<'a>, name: &str) -> Result<Option<Content<'
         Some(json) if json.starts_with('[') => object
             .objects(name)
             .map(|blocks| Some(Content::Blocks(blocks))),
-        Some(_) => Err(object.refuse(name, "a string or an array of blocks")),
+        Some(_) => Err(object.invalid(name, "a string or an array of blocks")),
     }
 }
 
-/// The parts of content that holds nothing but what was said, each with its mark.
+/// Converts content to parts, each followed by its cache mark. Thinking and tool calls are not
+/// allowed in it.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(super) fn said(content: Content<'_>) -> Result<Vec<Part>, Fault> {
+pub(super) fn parts(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     let blocks = match content {
         Content::Text(text) => return Ok(vec![Part::Text(text)]),
         Content::Blocks(blocks) => blocks,
@@ -51,7 +52,7 @@ pub(super) fn said(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     Ok(parts)
 }
 
-/// One block of what was said, and its mark.
+/// Appends the parts of one block, and its cache mark.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -65,7 +66,7 @@ pub(super) fn block(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Fau
         "document" => document(block, parts)?,
         "search_result" => search_result(block, parts)?,
         _ => {
-            return Err(block.refuse(
+            return Err(block.invalid(
                 "type",
                 "`text`, `image`, `document` or `search_result` here, for this target",
             ));
@@ -75,15 +76,15 @@ pub(super) fn block(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Fau
     Ok(())
 }
 
-/// Where the bytes of an image or a PDF are.
+/// Parses the source of an image or a PDF.
 fn source(source: &Object<'_>) -> Result<Source, Fault> {
     match &*source.required("type")? {
         "base64" => Ok(Source::Data {
-            media_type: source.filled("media_type")?,
-            base64: source.filled("data")?,
+            media_type: source.non_empty("media_type")?,
+            base64: source.non_empty("data")?,
         }),
-        "url" => Ok(Source::Url(source.filled("url")?)),
-        _ => Err(source.refuse("type", "`base64` or `url`, for this target")),
+        "url" => Ok(Source::Url(source.non_empty("url")?)),
+        _ => Err(source.invalid("type", "`base64` or `url`, for this target")),
     }
 }
 
@@ -91,6 +92,7 @@ fn document(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Fault> {
     let (title, context) = (block.string("title")?, block.string("context")?);
     let source = block.required_object("source")?;
     let kind = source.required("type")?;
+    // PDFs and links to files stay files, which many targets accept.
     if !matches!(&*kind, "text" | "content") {
         parts.extend(context.map(Part::Text));
         parts.push(Part::File {
@@ -99,23 +101,24 @@ fn document(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Fault> {
         });
         return Ok(());
     }
-    let inside = if kind == "text" {
+    let inner = if kind == "text" {
         vec![Part::Text(text(&source)?)]
     } else {
-        required(&source)?
+        inner_parts(&source)?
     };
     wrap(
         "document",
         &[("title", title), ("context", context)],
-        inside,
+        inner,
         parts,
     );
     Ok(())
 }
 
-/// The text of a document; some clients send it as base64 all the same.
+/// Reads the text of a document. Some clients send it as base64, with a media type that says so.
 fn text(source: &Object<'_>) -> Result<String, Fault> {
     let data = source.required("data")?;
+    // The API defines `text/plain` only; base64 that does not decode to UTF-8 is kept as text.
     let encoded = source
         .text("media_type")?
         .is_some_and(|kind| kind.ends_with(";base64"));
@@ -131,43 +134,45 @@ fn search_result(block: &Object<'_>, parts: &mut Vec<Part>) -> Result<(), Fault>
         ("title", block.string("title")?),
         ("source", block.string("source")?),
     ];
-    wrap("search_result", &labels, required(block)?, parts);
+    wrap("search_result", &labels, inner_parts(block)?, parts);
     Ok(())
 }
 
-/// What is inside a document or a search result: texts and images alone, so that nothing nests
-/// without end.
-fn required(of: &Object<'_>) -> Result<Vec<Part>, Fault> {
-    let content = self::of(of, "content")?
-        .ok_or_else(|| of.refuse("content", "a string or an array of blocks"))?;
+/// Reads the content of a document or a search result. It may hold only text and images, which
+/// bounds the nesting.
+fn inner_parts(object: &Object<'_>) -> Result<Vec<Part>, Fault> {
+    let content = read(object, "content")?
+        .ok_or_else(|| object.invalid("content", "a string or an array of blocks"))?;
     if let Content::Blocks(blocks) = &content {
         for inner in blocks {
             if !matches!(&*inner.required("type")?, "text" | "image") {
-                return Err(inner.refuse(
+                return Err(inner.invalid(
                     "type",
                     "`text` or `image` inside a document or a search result",
                 ));
             }
         }
     }
-    said(content)
+    parts(content)
 }
 
-/// Parts between two lines that say what they are.
-fn wrap(tag: &str, labels: &[(&str, Option<String>)], inside: Vec<Part>, parts: &mut Vec<Part>) {
+/// Appends `inner` between an opening and a closing tag.
+fn wrap(tag: &str, labels: &[(&str, Option<String>)], inner: Vec<Part>, parts: &mut Vec<Part>) {
     let mut head = format!("<{tag}");
     for (name, value) in labels {
         if let Some(value) = value.as_deref().filter(|value| !value.is_empty()) {
+            // JSON quoting keeps the quotes and line breaks of a label inside the tag.
             head.push_str(&format!(" {name}={}", serde_json::Value::from(value)));
         }
     }
     head.push('>');
-    if let [Part::Text(text)] = &inside[..] {
+    // One text stays one part, so that the tags and the text are not split over several parts.
+    if let [Part::Text(text)] = &inner[..] {
         parts.push(Part::Text(format!("{head}\n{text}\n</{tag}>")));
         return;
     }
     parts.push(Part::Text(head));
-    parts.extend(inside);
+    parts.extend(inner);
     parts.push(Part::Text(format!("</{tag}>")));
 }
 
@@ -177,10 +182,10 @@ mod tests {
 
     fn read(json: &str) -> Result<Vec<Part>, Fault> {
         let body = format!(r#"{{"content":{json}}}"#);
-        said(of(&Object::body(body.as_bytes()).unwrap(), "content")?.unwrap())
+        super::parts(super::read(&Object::from_body(body.as_bytes()).unwrap(), "content")?.unwrap())
     }
 
-    /// Texts as they are, anything else by its kind.
+    /// Describes each part: a text as it is, anything else by its kind.
     fn short(json: &str) -> Vec<String> {
         let short = |part| match part {
             Part::Text(text) => text,
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn every_block_is_read() {
+    fn every_kind_of_block_is_read() {
         assert_eq!(short(r#""a\nb""#), ["a\nb"]);
         assert_eq!(
             short(
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_of_text_and_search_results_say_what_they_are() {
+    fn text_documents_and_search_results_are_tagged() {
         let text = r#"[{"type":"document","title":"a \"b\"","context":"","source":{"type":"text","media_type":"text/plain","data":"words"}}]"#;
         assert_eq!(
             short(text),
@@ -248,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (json, param) in [
             ("7", "content"),
             ("[7]", "content[0]"),
@@ -282,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_inside_blocks_are_refused_at_the_second_however_many_there_are() {
+    fn nested_blocks_are_rejected_at_the_second_level() {
         let levels = 100_000;
         let nested =
             r#"[{"type":"search_result","content":"#.repeat(levels) + "[]" + &"}]".repeat(levels);

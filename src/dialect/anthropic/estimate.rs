@@ -1,5 +1,5 @@
-//! How large a prompt is, about, without reading it: one light walk over the messages, the system
-//! prompt and the tools. On its way it finds what refers to the provider's account.
+//! Estimates the size of a prompt in one walk over the messages, the system prompt and the tools,
+//! without translating it. The walk also finds references to the provider's account.
 
 use serde_json::value::RawValue;
 
@@ -8,26 +8,26 @@ use crate::dialect::estimate::{Estimate, elements, members};
 use crate::dialect::object::{Object, must_be};
 use crate::model::fault::Fault;
 
-/// Content in content that is looked at: a file in a document in the result of a tool is the
-/// deepest there is.
+/// Maximum depth of nested content that is searched. The deepest content that the API defines is a
+/// file in a document in a tool result.
 const LEVELS: u8 = 8;
 
-/// What a request weighs, and the files in the provider's account that it names.
+/// Returns the estimate of a request, and the files in the provider's account that it refers to.
 ///
 /// # Errors
-/// A 400 when `messages` is no non-empty array of objects.
+/// A 400 when `messages` is not a non-empty array of objects.
 pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
     const EXPECTED: &str = "a non-empty array of objects";
     let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
     if messages.is_empty() {
-        return Err(top.refuse("messages", EXPECTED));
+        return Err(top.invalid("messages", EXPECTED));
     }
     let mut estimate = Estimate::default();
     for (i, message) in messages.into_iter().enumerate() {
         let path = format!("messages[{i}]");
         let fields =
-            Fields::of(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
-        // Doubled fields are all counted and all looked at: it is not known which of them an
+            Fields::parse(message.get().as_bytes()).map_err(|_| must_be(&path, "an object"))?;
+        // Repeated fields are all counted and searched, because it is unknown which of them an
         // upstream reads.
         for (_, value) in fields.list.iter().filter(|(name, _)| name == "content") {
             content(&mut estimate, &format!("{path}.content"), value, LEVELS);
@@ -36,16 +36,19 @@ pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
     if let Some(system) = top.raw("system") {
         content(&mut estimate, "system", system, LEVELS);
     }
+    // Tools are counted as JSON too: models read their schemas.
     estimate.bytes += top.raw("tools").map_or(0, |tools| tools.get().len() as u64);
     Ok(estimate)
 }
 
-/// A string, blocks, or one block.
+/// Adds content: a string, blocks, or one block.
 fn content(estimate: &mut Estimate, path: &str, value: &RawValue, levels: u8) {
+    // Bounds the recursion: a body may nest far deeper than any valid request.
     if levels == 0 {
         return;
     }
-    estimate.text(value);
+    estimate.add_text(value);
+    // Some tool results hold one block instead of a list.
     block(estimate, path, value, levels);
     for (i, element) in elements(value).into_iter().enumerate() {
         block(estimate, &format!("{path}[{i}]"), element, levels);
@@ -55,17 +58,19 @@ fn content(estimate: &mut Estimate, path: &str, value: &RawValue, levels: u8) {
 fn block(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
     for (name, value) in members(json) {
         match &*name {
-            "text" | "thinking" | "title" | "context" => estimate.text(value),
+            "text" | "thinking" | "title" | "context" => estimate.add_text(value),
+            // The input of a tool call is counted as JSON, as the model reads it.
             "input" => estimate.bytes += value.get().len() as u64,
             "content" => content(estimate, &format!("{path}.content"), value, levels - 1),
             "source" => source(estimate, &format!("{path}.source"), value, levels - 1),
-            "file_id" => estimate.refer(format!("{path}.file_id"), value),
+            "file_id" => estimate.add_reference(format!("{path}.file_id"), value),
             _ => {}
         }
     }
 }
 
-/// Where an image or a document is: text weighs what it says, everything else as much as an image.
+/// Adds the source of an image or a document: text counts by its length, everything else as an
+/// image.
 fn source(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
     let members = members(json);
     let is = |kind: &str| {
@@ -77,8 +82,9 @@ fn source(estimate: &mut Estimate, path: &str, json: &RawValue, levels: u8) {
         members
             .iter()
             .filter(|(name, _)| name == "data")
-            .for_each(|(_, value)| estimate.text(value));
+            .for_each(|(_, value)| estimate.add_text(value));
     } else if !is("\"content\"") && !members.is_empty() {
+        // A source of content is no image itself: its blocks are counted below.
         estimate.images += 1;
     }
     content(estimate, path, json, levels);
@@ -89,12 +95,12 @@ mod tests {
     use super::*;
     use crate::model::ask::Reference;
 
-    fn weighed(fields: &str) -> Result<Estimate, Fault> {
-        input(&Object::body(format!("{{{fields}}}").as_bytes()).unwrap())
+    fn estimated(fields: &str) -> Result<Estimate, Fault> {
+        input(&Object::from_body(format!("{{{fields}}}").as_bytes()).unwrap())
     }
 
-    fn of(fields: &str) -> Result<u64, Fault> {
-        weighed(fields).map(|estimate| estimate.tokens())
+    fn tokens(fields: &str) -> Result<u64, Fault> {
+        estimated(fields).map(|estimate| estimate.tokens())
     }
 
     fn messages(content: &str) -> String {
@@ -102,8 +108,8 @@ mod tests {
     }
 
     #[test]
-    fn all_that_a_prompt_says_counts_and_an_image_is_a_thousand() {
-        for (content, tokens) in [
+    fn all_text_counts_and_an_image_counts_a_thousand_tokens() {
+        for (content, expected) in [
             (r#""12345678""#, 2),
             (r#"[{"type":"text","text":"12345"}]"#, 2),
             (
@@ -132,10 +138,10 @@ mod tests {
             ),
             ("[]", 0),
         ] {
-            assert_eq!(of(&messages(content)).unwrap(), tokens, "{content}");
+            assert_eq!(tokens(&messages(content)).unwrap(), expected, "{content}");
         }
         assert_eq!(
-            of(&format!(
+            tokens(&format!(
                 r#"{},"system":"1234","tools":[1234567]"#,
                 messages(r#""""#)
             ))
@@ -143,7 +149,7 @@ mod tests {
             4
         );
         assert_eq!(
-            of(&format!(
+            tokens(&format!(
                 r#"{},"system":[{{"type":"text","text":"12345678"}}]"#,
                 messages(r#""""#)
             ))
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn files_in_the_account_are_found_wherever_they_stand_and_nothing_else() {
+    fn files_in_the_account_are_found_at_any_place() {
         for (block, path) in [
             (
                 r#"{"type":"image","source":{"type":"file","file_id":"f"}}"#,
@@ -177,7 +183,7 @@ mod tests {
                 "content.content[0].file_id",
             ),
         ] {
-            let found = weighed(&messages(&format!("[{block}]")))
+            let found = estimated(&messages(&format!("[{block}]")))
                 .unwrap()
                 .references;
             let expected = Reference {
@@ -191,7 +197,7 @@ mod tests {
             r#"{"type":"image","source":{"type":"base64","file_id":null}}"#,
         ] {
             assert_eq!(
-                weighed(&messages(&format!("[{block}]")))
+                estimated(&messages(&format!("[{block}]")))
                     .unwrap()
                     .references,
                 [],
@@ -201,16 +207,16 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_content_costs_no_more_than_it_should() {
+    fn deeply_nested_content_is_accepted() {
         let deep = format!("{}{}", r#"{"content":["#.repeat(200), "]}".repeat(200));
-        assert!(of(&messages(&format!("[{deep}]"))).is_ok());
+        assert!(tokens(&messages(&format!("[{deep}]"))).is_ok());
         for fields in [
             "",
             r#""messages":[]"#,
             r#""messages":"hi""#,
             r#""messages":[7]"#,
         ] {
-            assert_eq!(of(fields).unwrap_err().status.as_u16(), 400, "{fields}");
+            assert_eq!(tokens(fields).unwrap_err().status.as_u16(), 400, "{fields}");
         }
     }
 }

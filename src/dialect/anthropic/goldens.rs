@@ -1,4 +1,4 @@
-//! Hand-written journals and their exact spelling.
+//! Goldens: hand-written journals and their exact encoding.
 
 use super::Anthropic;
 use crate::dialect::journals::*;
@@ -9,15 +9,15 @@ use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
 use crate::model::wire::WireId;
 
-fn spell(view: View, journal: &[Entry]) -> String {
-    spelled(Anthropic.encoder(view), journal).join("\n\n")
+fn encode(view: View, journal: &[Entry]) -> String {
+    encoded(Anthropic.encoder(view), journal).join("\n\n")
 }
 
-fn translated(events: impl IntoIterator<Item = Event>) -> String {
-    spell(view(1, false), &entries(events))
+fn encode_translated(events: impl IntoIterator<Item = Event>) -> String {
+    encode(view(1, false), &entries(events))
 }
 
-/// Everything that Gemini, say, may come to.
+/// A turn with every kind of content that Gemini can produce.
 fn turn() -> Vec<Event> {
     vec![
         start(1),
@@ -51,7 +51,7 @@ fn turn() -> Vec<Event> {
     ]
 }
 
-/// What only Anthropic's own wire says.
+/// Content that only the own wire of Anthropic produces.
 fn own() -> Vec<Event> {
     let source = Citation {
         choice: 0,
@@ -95,31 +95,32 @@ fn own() -> Vec<Event> {
 
 #[test]
 fn a_turn_with_everything() {
-    insta::assert_snapshot!(translated(turn()));
+    insta::assert_snapshot!(encode_translated(turn()));
 }
 
 #[test]
 fn a_whole_turn_with_everything() {
-    let whole = Anthropic.whole(&view(1, false), &Answer::of(&turn()));
+    let whole = Anthropic.whole(&view(1, false), &Answer::from_events(&turn()));
     insta::assert_snapshot!(std::str::from_utf8(&whole).unwrap());
 }
 
 #[test]
-fn what_anthropics_own_wire_says_is_told_as_it_came() {
-    insta::assert_snapshot!(translated(own()));
+fn content_of_the_own_wire_is_written_unchanged() {
+    insta::assert_snapshot!(encode_translated(own()));
 }
 
 #[test]
 fn a_whole_turn_of_anthropics_own_wire() {
     insta::assert_snapshot!(
-        std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&own()))).unwrap()
+        std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::from_events(&own())))
+            .unwrap()
     );
 }
 
 #[test]
-fn calls_that_grow_side_by_side_are_told_one_after_another() {
+fn overlapping_calls_are_written_one_after_another() {
     let ended = |index| Event::ToolCallEnd { choice: 0, index };
-    insta::assert_snapshot!(translated([
+    insta::assert_snapshot!(encode_translated([
         start(1),
         route(WireId::OpenaiChat, false),
         call(0, 0, false, None),
@@ -143,8 +144,8 @@ fn calls_that_grow_side_by_side_are_told_one_after_another() {
 }
 
 #[test]
-fn a_refusal_is_text_that_ends_as_one() {
-    insta::assert_snapshot!(translated([
+fn a_refusal_is_text_with_its_own_stop_reason() {
+    insta::assert_snapshot!(encode_translated([
         start(1),
         route(WireId::OpenaiChat, false),
         refusal(0, "I "),
@@ -164,12 +165,13 @@ fn a_whole_answer_that_was_cancelled() {
         end(Reason::Cancelled),
     ];
     insta::assert_snapshot!(
-        std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::of(&events))).unwrap()
+        std::str::from_utf8(&Anthropic.whole(&view(1, false), &Answer::from_events(&events)))
+            .unwrap()
     );
 }
 
 #[test]
-fn input_that_is_no_object_is_wrapped_as_the_documentation_has_it() {
+fn input_that_is_no_object_is_wrapped_as_documented() {
     let whole = |input: &str| {
         let events = [
             start(1),
@@ -177,9 +179,10 @@ fn input_that_is_no_object_is_wrapped_as_the_documentation_has_it() {
             arguments(0, 0, input),
             end(Reason::Length),
         ];
-        let whole: serde_json::Value =
-            serde_json::from_slice(&Anthropic.whole(&view(1, false), &Answer::of(&events)))
-                .unwrap();
+        let whole: serde_json::Value = serde_json::from_slice(
+            &Anthropic.whole(&view(1, false), &Answer::from_events(&events)),
+        )
+        .unwrap();
         whole["content"][0]["input"].to_string()
     };
     assert_eq!(whole("{\"a\":"), r#"{"INVALID_JSON":"{\"a\":"}"#);
@@ -190,8 +193,8 @@ fn input_that_is_no_object_is_wrapped_as_the_documentation_has_it() {
 }
 
 #[test]
-fn cancelled_before_anything_had_come() {
-    insta::assert_snapshot!(translated([start(1), end_without_usage()]));
+fn cancelled_before_any_content() {
+    insta::assert_snapshot!(encode_translated([start(1), end_without_usage()]));
 }
 
 #[test]
@@ -208,7 +211,7 @@ fn cancelled_in_the_middle_of_a_call() {
         call(0, 1, false, None),
         ended,
     ];
-    insta::assert_snapshot!(translated(
+    insta::assert_snapshot!(encode_translated(
         events
             .into_iter()
             .chain([usage(true), end(Reason::Cancelled)])
@@ -224,8 +227,8 @@ fn end_without_usage() -> Event {
 }
 
 #[test]
-fn an_error_ends_the_block_and_all() {
-    insta::assert_snapshot!(translated([
+fn an_error_stops_the_block_and_the_stream() {
+    insta::assert_snapshot!(encode_translated([
         start(1),
         route(WireId::Gemini, false),
         text(0, "a"),
@@ -236,80 +239,80 @@ fn an_error_ends_the_block_and_all() {
 }
 
 #[test]
-fn an_end_by_an_error_is_never_silent() {
-    let spelled = translated([
+fn an_end_with_an_error_reports_the_error() {
+    let sse = encode_translated([
         start(1),
         text(0, "a"),
         finish(0, Reason::Error),
         end(Reason::Error),
     ]);
-    assert!(spelled.ends_with(r#""message":"the upstream ended the answer with an error; try again","details":{"error_code":"upstream_error"},"code":"upstream_error"}}"#), "{spelled}");
+    assert!(sse.ends_with(r#""message":"the upstream ended the answer with an error; try again","details":{"error_code":"upstream_error"},"code":"upstream_error"}}"#), "{sse}");
 }
 
 #[test]
-fn overload_has_its_type_in_the_stream_as_well() {
+fn overload_keeps_its_type_in_the_stream() {
     let failure = crate::model::event::Failure {
         fault: Fault::new(Code::Overloaded, "later"),
         passed_on: false,
     };
-    let spelled = translated([
+    let sse = encode_translated([
         start(1),
         Event::Error(Box::new(failure)),
         end(Reason::Error),
     ]);
     assert!(
-        spelled.starts_with(
+        sse.starts_with(
             "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\","
         ),
-        "{spelled}"
+        "{sse}"
     );
 }
 
 const START: &str =
     r#"{"type":"message_start","message":{"id":"msg_up","usage":{"input_tokens":1}}   }"#;
-const TEXT: &str =
+const BLOCK_START: &str =
     r#"{ "type": "content_block_start", "index": 3, "content_block": {"type":"text","text":""} }"#;
 const HELLO: &str = r#"{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"Hello"},"x":1}"#;
-const HELD: &str = r#"{"type":"content_block_stop","index":3}"#;
+const BLOCK_STOP: &str = r#"{"type":"content_block_stop","index":3}"#;
 const DELTA: &str =
     r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#;
 const STOP: &str = r#"{"type":"message_stop"}"#;
 
-fn passed_as(name: &str, data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
+fn named_payload_entry(name: &str, data: &str, events: impl IntoIterator<Item = Event>) -> Entry {
     Entry {
         raw: Some(Payload {
             name: name.into(),
             data: data.into(),
         }),
-        ..passed(data, events)
+        ..payload_entry(data, events)
     }
 }
 
-/// A stream of its own wire, as far as `payloads` go.
+/// A stream of the own wire with these payloads.
 fn own_wire(payloads: &[&str]) -> Vec<Entry> {
     let mut journal = entries([start(1), route(WireId::Anthropic, true)]);
     journal.extend(payloads.iter().map(|data| {
         let json: serde_json::Value = serde_json::from_str(data).unwrap();
         let content = (*data == HELLO).then(|| text(0, "Hello"));
-        passed_as(json["type"].as_str().unwrap(), data, content)
+        named_payload_entry(json["type"].as_str().unwrap(), data, content)
     }));
     journal
 }
 
-fn raw_spelled(journal: &[Entry]) -> Vec<String> {
-    spelled(Anthropic.encoder(view(1, true)), journal)
+fn encode_raw(journal: &[Entry]) -> Vec<String> {
+    encoded(Anthropic.encoder(view(1, true)), journal)
 }
 
 #[test]
 fn payloads_of_its_own_wire_pass_unchanged() {
-    let all = [START, TEXT, HELLO, HELD, DELTA, STOP];
+    let all = [START, BLOCK_START, HELLO, BLOCK_STOP, DELTA, STOP];
     let mut journal = own_wire(&all);
     journal.extend(entries([
         finish(0, Reason::Stop),
         usage(false),
         end(Reason::Stop),
     ]));
-    let sent = raw_spelled(&journal);
+    let sent = encode_raw(&journal);
     let data: Vec<&str> = sent
         .iter()
         .map(|block| block.split_once("\ndata: ").unwrap().1)
@@ -319,10 +322,11 @@ fn payloads_of_its_own_wire_pass_unchanged() {
 }
 
 #[test]
-fn a_payload_without_a_name_goes_under_its_type() {
+fn a_payload_without_a_name_is_sent_under_its_type() {
     let mut journal = own_wire(&[]);
-    journal.extend([START, HELLO, r#"{"type":"a\nb"}"#].map(|data| passed_as("", data, [])));
-    let sent = raw_spelled(&journal);
+    journal
+        .extend([START, HELLO, r#"{"type":"a\nb"}"#].map(|data| named_payload_entry("", data, [])));
+    let sent = encode_raw(&journal);
     assert!(
         sent[0].starts_with("event: message_start\n")
             && sent[1].starts_with("event: content_block_delta\n"),
@@ -332,25 +336,25 @@ fn a_payload_without_a_name_goes_under_its_type() {
 }
 
 #[test]
-fn what_we_end_ourselves_is_closed_by_events_of_ours() {
+fn streams_that_we_end_are_closed_by_our_events() {
     let ended = |payloads: &[&str], last: Vec<Event>| {
         let mut journal = own_wire(payloads);
         journal.extend(entries(last));
-        raw_spelled(&journal)[payloads.len()..].join("\n\n")
+        encode_raw(&journal)[payloads.len()..].join("\n\n")
     };
     let cancelled = || vec![usage(true), end(Reason::Cancelled)];
     insta::assert_snapshot!(
         "raw_cancelled_with_a_block_open",
-        ended(&[START, TEXT, HELLO], cancelled())
+        ended(&[START, BLOCK_START, HELLO], cancelled())
     );
-    let between = ended(&[START, TEXT, HELLO, HELD], cancelled());
+    let between = ended(&[START, BLOCK_START, HELLO, BLOCK_STOP], cancelled());
     assert!(
         between.starts_with("event: message_delta\n") && !between.contains("message_start"),
         "{between}"
     );
     assert!(ended(&[], cancelled()).starts_with("event: message_start\n"));
     let failed = ended(
-        &[START, TEXT, HELLO],
+        &[START, BLOCK_START, HELLO],
         vec![error(false), end(Reason::Error)],
     );
     assert!(
@@ -362,10 +366,10 @@ fn what_we_end_ourselves_is_closed_by_events_of_ours() {
 #[test]
 fn an_error_payload_is_passed_on_and_no_second_one_added() {
     let payload = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
-    let mut journal = own_wire(&[START, TEXT, HELLO]);
-    journal.push(passed_as("error", payload, [error(true)]));
+    let mut journal = own_wire(&[START, BLOCK_START, HELLO]);
+    journal.push(named_payload_entry("error", payload, [error(true)]));
     journal.extend(entries([usage(true), end(Reason::Error)]));
-    let sent = raw_spelled(&journal);
+    let sent = encode_raw(&journal);
     assert_eq!(sent[3..], [format!("event: error\ndata: {payload}")]);
 }
 
@@ -379,13 +383,13 @@ fn a_fallback_to_another_wire_is_translated() {
         end(Reason::Stop),
     ]);
     assert_eq!(
-        spell(view(1, true), &journal),
-        spell(view(1, false), &journal)
+        encode(view(1, true), &journal),
+        encode(view(1, false), &journal)
     );
 }
 
 #[test]
-fn more_than_can_be_held_is_an_error_and_never_half_of_it() {
+fn more_than_the_buffer_holds_is_an_error() {
     let mut journal = entries([
         start(1),
         route(WireId::OpenaiChat, false),
@@ -393,14 +397,14 @@ fn more_than_can_be_held_is_an_error_and_never_half_of_it() {
         call(0, 1, false, None),
     ]);
     journal.extend((0..5).map(|_| {
-        Entry::of(
+        Entry::new(
             [arguments(0, 1, &"x".repeat(1 << 20))]
                 .into_iter()
                 .collect(),
         )
     }));
     journal.extend(entries([end(Reason::ToolCalls)]));
-    let sent = spelled(Anthropic.encoder(view(1, false)), &journal);
+    let sent = encoded(Anthropic.encoder(view(1, false)), &journal);
     assert_eq!(sent.len(), 4, "{sent:?}");
     assert!(
         sent[2].starts_with("event: content_block_stop\n"),

@@ -1,4 +1,4 @@
-//! The laws of the dialect, over made-up journals.
+//! The laws of the dialect, over random journals.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,11 +7,11 @@ use super::{Anthropic, chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::codec::{Frame, FrameKind};
 use crate::dialect::journals::{
-    arguments, blocks, call, end, entries, finish, journals, reasoning, resumes_everywhere, route,
-    signature, spelled, start, text, usage, view,
+    any_journal, arguments, assert_resumes_everywhere, call, encoded, end, entries, finish,
+    reasoning, route, signature, sse_events, start, text, usage, view,
 };
 use crate::dialect::{Dialect as _, View};
-use crate::model::chat::{Part as Said, PastReasoning};
+use crate::model::chat::{Part as PastPart, PastReasoning};
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Choice, Part};
@@ -19,7 +19,7 @@ use crate::model::target::{Provider, Target};
 use crate::model::wire::WireId;
 use crate::wire::{self, Decoded};
 
-/// What the events of one stream say, as a client puts them together; as strict as clients are.
+/// The events of one stream, folded as strictly as clients do it.
 #[derive(Default)]
 struct Folded {
     message: Value,
@@ -41,7 +41,7 @@ impl Folded {
                 .unwrap();
             assert!(
                 !data.contains(['\n', '\u{85}', '\u{2028}']),
-                "one line for every reader of lines: {data:?}"
+                "no characters that some clients take for line ends: {data:?}"
             );
             let event: Value = serde_json::from_str(data).unwrap();
             assert_eq!(event["type"], name);
@@ -49,12 +49,12 @@ impl Folded {
                 !folded.over && folded.error.is_none(),
                 "nothing may follow the end: {block}"
             );
-            folded.take(&event, view);
+            folded.add(&event, view);
         }
         folded
     }
 
-    fn take(&mut self, event: &Value, view: &View) {
+    fn add(&mut self, event: &Value, view: &View) {
         let kind = event["type"].as_str().unwrap();
         assert_eq!(
             self.message.is_null(),
@@ -150,7 +150,7 @@ impl Folded {
     }
 
     fn ending(&mut self, event: &Value) {
-        assert!(!self.open, "blocks are ended before: {event}");
+        assert!(!self.open, "blocks are stopped before this event: {event}");
         self.message["stop_reason"] = event["delta"]["stop_reason"].clone();
         self.message["usage"] = event["usage"].clone();
         self.own = event["sluicegate"].clone();
@@ -158,15 +158,15 @@ impl Folded {
 }
 
 fn answer(journal: &[Entry]) -> Answer {
-    Answer::of(journal.iter().flat_map(|entry| &entry.events))
+    Answer::from_events(journal.iter().flat_map(|entry| &entry.events))
 }
 
 fn first(answer: &Answer) -> Choice {
     answer.choices.first().cloned().unwrap_or_default()
 }
 
-/// True where no call grows once it has ended: there is no place for that here.
-fn is_honest(journal: &[Entry]) -> bool {
+/// Returns true if no call grows after its end. A stream has no place for such arguments.
+fn no_call_grows_after_its_end(journal: &[Entry]) -> bool {
     let mut ended = Vec::new();
     journal
         .iter()
@@ -181,8 +181,8 @@ fn is_honest(journal: &[Entry]) -> bool {
         })
 }
 
-/// The texts of all blocks of that type.
-fn words(message: &Value, kind: &str) -> String {
+/// Joins the texts of all blocks of a type.
+fn joined_text(message: &Value, kind: &str) -> String {
     let blocks = message["content"]
         .as_array()
         .into_iter()
@@ -191,7 +191,7 @@ fn words(message: &Value, kind: &str) -> String {
     blocks.map(|block| block[kind].as_str().unwrap()).collect()
 }
 
-fn same_as_events(folded: &Folded, answer: &Answer) {
+fn assert_same_content(folded: &Folded, answer: &Answer) {
     let reason = answer.reason().unwrap();
     let choice = first(answer);
     assert_eq!(
@@ -202,12 +202,15 @@ fn same_as_events(folded: &Folded, answer: &Answer) {
         folded.own["reason"] == "cancelled",
         reason == Reason::Cancelled
     );
-    assert_eq!(words(&folded.message, "thinking"), choice.reasoning());
-    let said = choice.parts.iter().filter_map(|part| match part {
+    assert_eq!(joined_text(&folded.message, "thinking"), choice.reasoning());
+    let parts = choice.parts.iter().filter_map(|part| match part {
         Part::Text(text) | Part::Refusal(text) => Some(text.as_str()),
         _ => None,
     });
-    assert_eq!(words(&folded.message, "text"), said.collect::<String>());
+    assert_eq!(
+        joined_text(&folded.message, "text"),
+        parts.collect::<String>()
+    );
     let calls = folded.message["content"]
         .as_array()
         .into_iter()
@@ -235,20 +238,21 @@ fn same_as_events(folded: &Folded, answer: &Answer) {
     assert_eq!(calls, expected);
     if reason != Reason::Error {
         let used = answer.usage.unwrap();
-        let told = |name: &str| folded.message["usage"][name].as_u64();
-        let input = told("input_tokens").unwrap()
-            + told("cache_read_input_tokens").unwrap_or(0)
-            + told("cache_creation_input_tokens").unwrap_or(0);
+        let count = |name: &str| folded.message["usage"][name].as_u64();
+        let input = count("input_tokens").unwrap()
+            + count("cache_read_input_tokens").unwrap_or(0)
+            + count("cache_creation_input_tokens").unwrap_or(0);
         assert_eq!(
-            (Some(input), told("output_tokens")),
+            (Some(input), count("output_tokens")),
             (used.input, used.output)
         );
         assert_eq!(folded.own["estimated"] == true, used.estimated);
     }
 }
 
-/// What a client brings back of a message is what the answer was; but thinking without a signature.
-fn comes_back(message: &Value, parts: &[Part]) {
+/// Asserts that a message which a client sends back is read as the answer was, except for thinking
+/// without a signature.
+fn assert_round_trip(message: &Value, parts: &[Part]) {
     let turn = json!({"role": "assistant", "content": message["content"]});
     let body = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "?"}, turn]});
     let chat = chat::translate(body.to_string().as_bytes()).unwrap();
@@ -260,7 +264,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
     let joined =
         |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
     let text = back.iter().filter_map(|part| {
-        if let Said::Text(text) = part {
+        if let PastPart::Text(text) = part {
             Some(text.as_str())
         } else {
             None
@@ -279,7 +283,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
     let past: Vec<PastReasoning> = back
         .iter()
         .filter_map(|part| {
-            if let Said::Reasoning(it) = part {
+            if let PastPart::Reasoning(it) = part {
                 Some(it.clone())
             } else {
                 None
@@ -297,7 +301,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
             }
         })
         .collect();
-    // An empty signature is none.
+    // An empty signature counts as no signature.
     let signed: Vec<_> = signed
         .into_iter()
         .filter(|(_, it)| it.wire != WireId::Anthropic || it.signature.as_deref() != Some(""))
@@ -316,7 +320,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
         }
     }
     let calls = back.iter().filter_map(|part| {
-        if let Said::ToolCall(call) = part {
+        if let PastPart::ToolCall(call) = part {
             Some((call.id.clone(), call.signature.clone()))
         } else {
             None
@@ -331,8 +335,8 @@ fn comes_back(message: &Value, parts: &[Part]) {
     assert_eq!(calls.collect::<Vec<_>>(), made.collect::<Vec<_>>());
 }
 
-/// Journals in which calls grow side by side, with anything between their pieces.
-fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
+/// Generates journals with overlapping calls, and other content between their deltas.
+fn overlapping_calls() -> impl Strategy<Value = Vec<Entry>> {
     let seed = (0u8..9, any::<prop::sample::Index>(), "[a-c\"\\\\é{}]{0,3}");
     (prop::collection::vec(seed, 0..24), any::<bool>()).prop_map(|(seeds, completed)| {
         let (mut events, mut open, mut begun) = (
@@ -340,28 +344,28 @@ fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
             Vec::new(),
             0,
         );
-        for (kind, which, words) in seeds {
+        for (kind, which, content) in seeds {
             match kind {
                 0 | 1 => {
                     events.push(call(
                         0,
                         begun,
-                        words.len() == 1,
-                        (words.len() == 2).then_some("sig"),
+                        content.len() == 1,
+                        (content.len() == 2).then_some("sig"),
                     ));
                     open.push(begun);
                     begun += 1;
                 }
                 2..=4 if !open.is_empty() => {
-                    events.push(arguments(0, open[which.index(open.len())], &words));
+                    events.push(arguments(0, open[which.index(open.len())], &content));
                 }
                 5 if !open.is_empty() => events.push(Event::ToolCallEnd {
                     choice: 0,
                     index: open.swap_remove(which.index(open.len())),
                 }),
-                6 => events.push(reasoning(0, &words)),
-                7 => events.push(signature(0, &words, WireId::Gemini, words.len() == 3)),
-                _ => events.push(text(0, &words)),
+                6 => events.push(reasoning(0, &content)),
+                7 => events.push(signature(0, &content, WireId::Gemini, content.len() == 3)),
+                _ => events.push(text(0, &content)),
             }
         }
         events.extend(
@@ -378,47 +382,47 @@ fn interleaved() -> impl Strategy<Value = Vec<Entry>> {
     })
 }
 
-/// What the hub remembers of entries that were let go.
+/// Makes the summary that the hub keeps of evicted entries.
 fn summary(journal: &[Entry]) -> Entry {
-    let mut bare: Vec<Event> = Vec::new();
+    let mut stripped_events: Vec<Event> = Vec::new();
     for event in journal.iter().flat_map(|entry| &entry.events) {
-        let bone = match event {
+        let stripped = match event {
             Event::Text { .. } => text(0, ""),
             Event::Reasoning { .. } => reasoning(0, ""),
             Event::ToolArguments { index, .. } => arguments(0, *index, ""),
             other => other.clone(),
         };
         if matches!(
-            bone,
+            stripped,
             Event::Signature(_) | Event::ToolCall(_) | Event::ToolCallEnd { .. }
-        ) || bare.last() != Some(&bone)
+        ) || stripped_events.last() != Some(&stripped)
         {
-            bare.push(bone);
+            stripped_events.push(stripped);
         }
     }
-    Entry::of(bare.into_iter().collect())
+    Entry::new(stripped_events.into_iter().collect())
 }
 
-/// What a reader from entry `seq` on is sent where the first `gone` entries were let go.
-fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
+/// Returns the SSE events for a reader from entry `seq` on, if the first `evicted` entries are
+/// gone.
+fn tail(journal: &[Entry], evicted: usize, seq: usize) -> Vec<String> {
     let (mut encoder, mut out) = (Anthropic.encoder(view(1, false)), SseWriter::new(None));
     out.mute(true);
     out.begin_entry(0, 0);
-    encoder.remember(&summary(&journal[..gone]), &mut out);
+    encoder.restore(&summary(&journal[..evicted]), &mut out);
     out.end_entry();
     let mut sse = String::new();
-    for (at, entry) in journal.iter().enumerate().skip(gone) {
+    for (at, entry) in journal.iter().enumerate().skip(evicted) {
         out.mute(at < seq);
         out.begin_entry(at as u64, 0);
-        encoder.entry(entry, &mut out);
+        encoder.write_entry(entry, &mut out);
         out.end_entry();
         sse.push_str(std::str::from_utf8(&out.take()).unwrap());
     }
-    blocks(&sse)
+    sse_events(&sse)
 }
 
-/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its
-/// frames.
+/// Generates a stream of the own wire as its decoder journals it, cut off after any of its frames.
 fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
     let block = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 0..3));
     (
@@ -426,8 +430,8 @@ fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
         0u8..3,
         any::<prop::sample::Index>(),
     )
-        .prop_map(|(said, how, cut)| {
-            let frames = frames(&said);
+        .prop_map(|(parts, how, cut)| {
+            let frames = frames(&parts);
             let kept = if how == 0 {
                 frames.len()
             } else {
@@ -450,12 +454,12 @@ fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
         })
 }
 
-fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
+fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
     let mut frames = vec![
         json!({"type": "message_start", "message": {"id": "m", "content": [], "usage": {"input_tokens": 1}}}),
         json!({"type": "ping"}),
     ];
-    for (index, (kind, pieces)) in said.iter().enumerate() {
+    for (index, (kind, pieces)) in parts.iter().enumerate() {
         let (block, tag, field) = match kind {
             0 => (json!({"type": "text", "text": ""}), "text_delta", "text"),
             1 => (
@@ -490,7 +494,7 @@ fn decoded(frames: &[Value]) -> Vec<Entry> {
         provider: Provider::example(WireId::Anthropic, "http://127.0.0.1:1").into(),
         model: "m".into(),
     };
-    let mut decoder = wire::of(WireId::Anthropic).decoder(&target, "seed");
+    let mut decoder = wire::for_id(WireId::Anthropic).decoder(&target, "seed");
     let mut out = Decoded::default();
     frames
         .iter()
@@ -515,63 +519,63 @@ fn decoded(frames: &[Value]) -> Vec<Entry> {
 
 proptest! {
     #[test]
-    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
-        resumes_everywhere(|| Anthropic.encoder(view(choices, false)), &journal);
+    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
+        assert_resumes_everywhere(|| Anthropic.encoder(view(choices, false)), &journal);
     }
 
     #[test]
-    fn a_resumed_reader_of_calls_side_by_side_gets_exactly_the_rest(journal in interleaved()) {
-        resumes_everywhere(|| Anthropic.encoder(view(1, false)), &journal);
+    fn a_resumed_reader_of_overlapping_calls_gets_exactly_the_rest(journal in overlapping_calls()) {
+        assert_resumes_everywhere(|| Anthropic.encoder(view(1, false)), &journal);
     }
 
     #[test]
     fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire()) {
-        resumes_everywhere(|| Anthropic.encoder(view(1, true)), &journal);
+        assert_resumes_everywhere(|| Anthropic.encoder(view(1, true)), &journal);
     }
 
     #[test]
-    fn a_reader_behind_what_was_let_go_gets_the_rest_or_is_told_what_is_missing(journal in interleaved(), (gone, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
-        let gone = gone.index(journal.len());
-        let seq = gone + from.index(journal.len() - gone);
-        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, gone, seq));
+    fn a_reader_after_evicted_entries_gets_the_rest_or_an_error(journal in overlapping_calls(), (evicted, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
+        let evicted = evicted.index(journal.len());
+        let seq = evicted + from.index(journal.len() - evicted);
+        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, evicted, seq));
         if whole != got {
             let (last, rest) = got.split_last().unwrap();
             prop_assert!(last.starts_with("event: error\n") && last.contains("replay_expired"), "{got:?}");
-            let said = rest.iter().zip(&whole).take_while(|(got, whole)| got == whole).count();
-            prop_assert!(rest[said..].iter().all(|block| block.contains("content_block_stop")), "{got:?} instead of {whole:?}");
+            let written = rest.iter().zip(&whole).take_while(|(got, whole)| got == whole).count();
+            prop_assert!(rest[written..].iter().all(|block| block.contains("content_block_stop")), "{got:?} instead of {whole:?}");
         }
     }
 
     #[test]
-    fn the_blocks_say_what_the_events_say((choices, journal) in journals(false)) {
+    fn the_blocks_hold_the_content_of_the_events((choices, journal) in any_journal(false)) {
         let view = view(choices, false);
-        same_as_events(&Folded::of(&spelled(Anthropic.encoder(view.clone()), &journal), &view), &answer(&journal));
+        assert_same_content(&Folded::of(&encoded(Anthropic.encoder(view.clone()), &journal), &view), &answer(&journal));
     }
 
     #[test]
-    fn calls_side_by_side_are_told_whole(journal in interleaved()) {
+    fn overlapping_calls_are_written_completely(journal in overlapping_calls()) {
         let view = view(1, false);
-        same_as_events(&Folded::of(&spelled(Anthropic.encoder(view.clone()), &journal), &view), &answer(&journal));
+        assert_same_content(&Folded::of(&encoded(Anthropic.encoder(view.clone()), &journal), &view), &answer(&journal));
     }
 
     #[test]
-    fn the_whole_answer_is_the_fold_of_its_events_and_comes_back(journal in prop_oneof![journals(false).prop_map(|(_, journal)| journal), interleaved()]) {
+    fn the_whole_answer_is_the_fold_of_its_events_and_round_trips(journal in prop_oneof![any_journal(false).prop_map(|(_, journal)| journal), overlapping_calls()]) {
         let view = view(1, false);
-        let folded = Folded::of(&spelled(Anthropic.encoder(view.clone()), &journal), &view);
+        let folded = Folded::of(&encoded(Anthropic.encoder(view.clone()), &journal), &view);
         let answer = answer(&journal);
-        if answer.reason() == Some(Reason::Error) || !is_honest(&journal) {
+        if answer.reason() == Some(Reason::Error) || !no_call_grows_after_its_end(&journal) {
             return Ok(());
         }
         let mut whole: Value = serde_json::from_slice(&Anthropic.whole(&view, &answer)).unwrap();
         let own = whole.as_object_mut().unwrap().remove("sluicegate").unwrap_or_default();
         prop_assert_eq!(&whole, &folded.message);
         prop_assert_eq!(own, folded.own);
-        comes_back(&whole, &first(&answer).parts);
+        assert_round_trip(&whole, &first(&answer).parts);
     }
 
     #[test]
-    fn payloads_pass_unchanged_and_only_an_end_of_ours_is_added(journal in own_wire()) {
-        let sse = spelled(Anthropic.encoder(view(1, true)), &journal);
+    fn payloads_pass_unchanged_and_only_our_end_is_added(journal in own_wire()) {
+        let sse = encoded(Anthropic.encoder(view(1, true)), &journal);
         let raws: Vec<String> = journal.iter().filter_map(|entry| entry.raw.as_ref()).map(|raw| format!("event: {}\ndata: {}", raw.name, raw.data)).collect();
         prop_assert_eq!(&sse[..raws.len()], &raws);
         let begun = raws.iter().filter(|block| block.starts_with("event: content_block_start")).count();
@@ -587,12 +591,12 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_of_its_own_wire_translated_says_the_same(journal in own_wire()) {
+    fn a_translated_stream_of_the_own_wire_has_the_same_content(journal in own_wire()) {
         let view = view(1, false);
-        let sse = spelled(Anthropic.encoder(view.clone()), &journal);
-        // Pieces of a server tool are passed on as they came; the fold here knows none.
+        let sse = encoded(Anthropic.encoder(view.clone()), &journal);
+        // Deltas of a server tool are passed on unchanged, and this fold does not know them.
         if !sse.iter().any(|block| block.contains("server_tool_use")) {
-            same_as_events(&Folded::of(&sse, &view), &answer(&journal));
+            assert_same_content(&Folded::of(&sse, &view), &answer(&journal));
         }
     }
 }

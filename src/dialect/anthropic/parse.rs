@@ -1,5 +1,5 @@
-//! A request as it stands at the door: the few fields that routing, metering and answering need.
-//! The rest is read only when a target speaks another wire.
+//! Parses the few fields of a request that routing, metering and answering need. The rest is parsed
+//! only when a target speaks another wire.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -12,13 +12,13 @@ use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
-/// What goes along to an upstream of the same wire.
+/// Headers that are forwarded to an upstream of the same wire.
 const HEADERS: [HeaderName; 2] = [
     HeaderName::from_static("anthropic-version"),
     HeaderName::from_static("anthropic-beta"),
 ];
 
-/// Reads the body of `POST /v1/messages`.
+/// Parses the body of `POST /v1/messages`.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -33,36 +33,37 @@ pub(super) fn generation(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault>
     }
 }
 
-/// Reads the body of `POST /v1/messages/count_tokens`, which need not say how much is to be
-/// generated.
+/// Parses the body of `POST /v1/messages/count_tokens`, in which `max_tokens` is optional.
 ///
 /// # Errors
-/// As for a generation.
+/// The same as for a generation.
 pub(super) fn count(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     read(headers, body)
 }
 
 fn read(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = fields(&body)?;
-    ask.headers = head_fields::passed_headers(headers, &HEADERS);
+    ask.headers = head_fields::forwarded_headers(headers, &HEADERS);
     ask.body = body;
     Ok(ask)
 }
 
-/// Everything of the ask but body and headers.
+/// Parses everything but `body` and `headers`, which the caller fills in.
 fn fields(body: &[u8]) -> Result<Ask, Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
+    // It is unknown which of several equal fields an upstream reads, so the one checked here might
+    // not be the one that counts.
     if let Some(name) = top
         .fields
-        .doubled(chat::FIELDS)
-        .or_else(|| top.fields.doubled(references::FIELDS))
+        .first_duplicate(chat::FIELDS)
+        .or_else(|| top.fields.first_duplicate(references::FIELDS))
     {
         return Err(Fault::invalid(
             name,
             format!("`{name}` comes more than once; send it once"),
         ));
     }
-    refuse_threads(&top)?;
+    reject_threads(&top)?;
     let estimate = estimate::input(&top)?;
     let mut references = references::find(&top, "")?;
     references.extend_from_slice(&estimate.references);
@@ -72,9 +73,10 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         body: Bytes::new(),
         model: head_fields::model(&top)?,
         conversation: None,
-        asked: None,
+        responses: None,
         models: further_models(&top)?,
         stream: top.read("stream", "true or false")?.unwrap_or(false),
+        // The API has neither a number of choices nor an option for usage.
         choices: 1,
         max_output: top.read("max_tokens", "a non-negative integer")?,
         include_usage: true,
@@ -87,23 +89,24 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
     })
 }
 
-/// A thread's turns are kept in the provider's account, and may be another caller's. The vendor's
-/// clients begin one by themselves, and send the whole conversation instead where they are told
-/// this code.
-fn refuse_threads(top: &Object<'_>) -> Result<(), Fault> {
+/// Rejects requests that use a thread. The turns of a thread are stored in the provider's account,
+/// and may belong to another caller. The vendor's clients start threads on their own; on this error
+/// code they send the whole conversation instead.
+fn reject_threads(top: &Object<'_>) -> Result<(), Fault> {
     if top.raw("thread").is_none_or(|value| value.get() == "false") {
         return Ok(());
     }
-    let message = "`thread` keeps the conversation in the provider's account; send all of it, and leave `thread` out";
+    let message = "`thread` stores the conversation in the provider's account; send the whole conversation and omit `thread`";
     Err(Fault {
         native_code: Some("thread_unsupported_request".to_owned()),
         ..Fault::invalid("thread", message)
     })
 }
 
-/// The models that the body names beside `model`: those the API goes on to by itself, and those
-/// that its tools ask.
+/// Returns the models that the body names in addition to `model`: those that the API falls back to,
+/// and those that its tools call.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+    // Other forms of `fallbacks` name no models; the upstream judges them.
     let listed = top
         .raw("fallbacks")
         .is_some_and(|value| value.get().starts_with('['));
@@ -114,7 +117,7 @@ fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     };
     Ok([
         head_fields::models_in(&fallbacks)?,
-        head_fields::models_of_tools(top)?,
+        head_fields::models_in_tools(top)?,
     ]
     .concat())
 }
@@ -133,13 +136,13 @@ mod tests {
         generation(&HeaderMap::new(), Bytes::copy_from_slice(body.as_bytes()))
     }
 
-    fn refused(body: &str) -> (u16, Option<String>, String) {
+    fn rejected(body: &str) -> (u16, Option<String>, String) {
         let fault = parsed(body).unwrap_err();
         (fault.status.as_u16(), fault.param, fault.message)
     }
 
     #[test]
-    fn what_is_needed_is_read_and_the_body_is_kept() {
+    fn needed_fields_are_read_and_the_body_is_unchanged() {
         let body = format!(r#"{{"model":"smart",{REST},"stream":true,"x":[1.0]}}"#);
         let ask = parsed(&body).unwrap();
         assert_eq!(
@@ -160,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn how_much_is_to_be_generated_must_be_said_but_not_where_tokens_are_counted() {
+    fn max_tokens_is_required_except_for_counting() {
         let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
         assert_eq!(
-            refused(body),
+            rejected(body),
             (
                 400,
                 Some("max_tokens".into()),
@@ -214,9 +217,9 @@ mod tests {
                 "model",
             ),
         ] {
-            let (status, told, message) = refused(&format!("{{{fields}}}"));
+            let (status, field, message) = rejected(&format!("{{{fields}}}"));
             assert_eq!(
-                (status, told.as_deref()),
+                (status, field.as_deref()),
                 (400, Some(param)),
                 "{fields}: {message}"
             );
@@ -255,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_refused_by_the_code_that_clients_know() {
+    fn threads_are_rejected_with_the_code_that_clients_know() {
         for thread in [
             r#"{"type":"create"}"#,
             r#"{"type":"continue","previous_message_id":"msg_1"}"#,
@@ -265,7 +268,7 @@ mod tests {
             assert_eq!(
                 (
                     fault.status.as_u16(),
-                    fault.told_code(),
+                    fault.client_code(),
                     fault.param.as_deref()
                 ),
                 (400, "thread_unsupported_request", Some("thread"))
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_model_that_is_named_is_known() {
+    fn all_named_models_are_listed() {
         let fields = r#""fallbacks":[{"model":"a"},{}],"tools":[{"type":"advisor_20260301","model":"b"},{"name":"f"}]"#;
         assert_eq!(
             parsed(&format!(r#"{{"model":"m",{REST},{fields}}}"#))
@@ -297,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_apis_own_headers_go_along_and_no_others() {
+    fn only_headers_of_the_api_are_forwarded() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("anthropic-version", "2023-06-01"),
@@ -325,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn no_message_repeats_what_was_sent() {
+    fn no_message_repeats_a_value() {
         for body in [
             r#"{"model":"m","max_tokens":1,"messages":"SECRET"}"#,
             r#"{"model":["SECRET"],"max_tokens":1,"messages":[{}]}"#,
             r#"{"model":"m","max_tokens":"SECRET","messages":[{}]}"#,
         ] {
-            assert!(!refused(body).2.contains("SECRET"));
+            assert!(!rejected(body).2.contains("SECRET"));
         }
         let ask = parsed(
             r#"{"model":"m","max_tokens":1,"messages":[{"role":"SECRET","content":{"SECRET":1}}]}"#,
@@ -342,7 +345,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_can_break_it(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
+        fn no_body_causes_a_panic(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
             let wrapped = format!(r#"{{"model":"m","max_tokens":1,"messages":[{{"role":"assistant","content":{body}}}]}}"#);
             for body in [&body, &wrapped] {
                 if let Ok(ask) = parsed(body) {

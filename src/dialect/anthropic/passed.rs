@@ -1,7 +1,7 @@
-//! What payloads that were passed on have told the client: whether the message has begun, and which
-//! block is open.
+//! The state of a client that has received payloads passed on unchanged: whether the message has
+//! begun, and which block is open.
 //!
-//! Of a piece of content nothing is read, but where the beginning of its block is not known.
+//! Deltas are not parsed, unless the beginning of their block is unknown.
 
 use std::borrow::Cow;
 
@@ -12,16 +12,16 @@ use crate::model::entry::Payload;
 
 const DELTA: &str = "content_block_delta";
 
-/// What was passed on.
+/// The state after the payloads passed on so far.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
-    /// The place of the block that is open.
+    /// The index of the open block.
     open: Option<u64>,
 }
 
-/// The little that is read of an event.
+/// The fields of an event that are read.
 #[derive(Deserialize)]
-struct Told<'a> {
+struct EventHead<'a> {
     #[serde(borrow, rename = "type", default)]
     kind: Cow<'a, str>,
     #[serde(default)]
@@ -29,39 +29,42 @@ struct Told<'a> {
 }
 
 impl Passed {
-    /// Passes a payload on; true where it begins the message. One that came without a name goes
-    /// under its type: clients skip events without a name.
+    /// Passes a payload on. Returns true if it begins the message. A payload without an event name
+    /// is sent under its type, because clients skip events without a name.
     pub(super) fn pass(&mut self, payload: &Payload, out: &mut SseWriter) -> bool {
+        // The token path: a delta of an open block changes no state, so it is not parsed.
         if payload.name == DELTA && self.open.is_some() {
             out.payload(DELTA, &payload.data);
             return false;
         }
-        // What is no event tells nothing.
-        let told = serde_json::from_str(&payload.data).unwrap_or(Told {
+        // A payload that cannot be parsed is passed on all the same, and changes no state.
+        let head = serde_json::from_str(&payload.data).unwrap_or(EventHead {
             kind: "".into(),
             index: 0,
         });
         let name = if payload.name.is_empty() {
-            name(&told.kind)
+            name(&head.kind)
         } else {
             &payload.name
         };
         out.payload(name, &payload.data);
-        match &*told.kind {
-            "content_block_start" | DELTA => self.open = Some(told.index),
+        match &*head.kind {
+            // A delta opens its block too: its `content_block_start` may have been evicted.
+            "content_block_start" | DELTA => self.open = Some(head.index),
             "content_block_stop" => self.open = None,
             _ => {}
         }
-        told.kind == "message_start"
+        head.kind == "message_start"
     }
 
-    /// The place of the block that is open, which is herewith taken to end.
+    /// Returns the index of the open block, and marks the block as stopped.
     pub(super) fn take_open(&mut self) -> Option<u64> {
         self.open.take()
     }
 }
 
-/// A type as the name of an event, where it can be one.
+/// Returns a type as the name of an event; empty if it contains characters that are not safe in an
+/// event name.
 fn name(kind: &str) -> &str {
     if kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
         kind

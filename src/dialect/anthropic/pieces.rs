@@ -1,4 +1,4 @@
-//! The pieces that a stream and a whole answer have in common.
+//! JSON that a stream and a whole answer have in common.
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -7,8 +7,8 @@ use crate::model::event::Reason;
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
 
-/// The API's own words for why a turn ended, and what they mean.
-const STOP_WORDS: [(&str, Reason); 7] = [
+/// The values of `stop_reason`, and the reasons they stand for.
+const STOP_REASONS: [(&str, Reason); 7] = [
     ("end_turn", Reason::Stop),
     ("stop_sequence", Reason::Stop),
     ("pause_turn", Reason::Stop),
@@ -18,24 +18,28 @@ const STOP_WORDS: [(&str, Reason); 7] = [
     ("refusal", Reason::ContentFilter),
 ];
 
-/// The word for a reason: the provider's own where it is one of this API's. An answer that is
-/// nothing but a refusal ended by one, whatever else its provider calls it.
-pub(super) fn stop_word(reason: Reason, native: Option<&str>, refused: bool) -> &'static str {
-    let own = STOP_WORDS
+/// Returns the `stop_reason` of an answer: the value that the provider sent (`native`) if this API
+/// defines it for the same reason. A normal stop after a refusal is `refusal`, because other APIs
+/// report a refusal as a normal stop.
+pub(super) fn stop_reason(reason: Reason, native: Option<&str>, refused: bool) -> &'static str {
+    // A native value counts only with the reason it stands for here: other APIs may use it for
+    // another one.
+    let own = STOP_REASONS
         .iter()
-        .find(|(word, of)| Some(*word) == native && *of == reason)
-        .map(|(word, _)| *word);
+        .find(|(value, stands_for)| Some(*value) == native && *stands_for == reason)
+        .map(|(value, _)| *value);
     match reason {
         Reason::Stop if refused => "refusal",
         Reason::Stop => own.unwrap_or("end_turn"),
         Reason::Length => own.unwrap_or("max_tokens"),
         Reason::ToolCalls => "tool_use",
         Reason::ContentFilter => "refusal",
+        // The API defines no value for a cancel; the member `sluicegate` reports it.
         Reason::Cancelled | Reason::Error => "end_turn",
     }
 }
 
-/// Writes a message up to its content.
+/// Writes the beginning of a message, up to its content.
 pub(super) fn put_head(buf: &mut BytesMut, stream: &StreamId, model: &str) {
     buf.put_slice(b"{\"id\":\"msg_");
     buf.put_slice(stream.as_str().as_bytes());
@@ -44,25 +48,26 @@ pub(super) fn put_head(buf: &mut BytesMut, stream: &StreamId, model: &str) {
     buf.put_slice(b",\"content\":[");
 }
 
-/// Writes usage. Input that was read from or written to a cache stands beside `input_tokens` here,
-/// and no more of it than there was input, so that their sum is all of it. A count that is not
-/// known is left out, but for the output, which clients count on.
+/// Writes usage. Tokens read from or written to a cache are not part of `input_tokens` here, and
+/// are capped so that the three counts add up to the input. An unknown count is omitted, except for
+/// the output tokens, which clients require.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_u8(b'{');
+    // An unknown input does not cap the cached counts.
     let all = usage.input.unwrap_or(u64::MAX);
-    let read = usage.cached_input.map(|read| read.min(all));
-    let written = usage
+    let cache_read = usage.cached_input.map(|read| read.min(all));
+    let cache_write = usage
         .cache_write
-        .map(|written| written.min(all - read.unwrap_or(0)));
+        .map(|written| written.min(all - cache_read.unwrap_or(0)));
     for (name, count) in [
         (
             "input_tokens",
             usage
                 .input
-                .map(|input| input - read.unwrap_or(0) - written.unwrap_or(0)),
+                .map(|input| input - cache_read.unwrap_or(0) - cache_write.unwrap_or(0)),
         ),
-        ("cache_creation_input_tokens", written),
-        ("cache_read_input_tokens", read),
+        ("cache_creation_input_tokens", cache_write),
+        ("cache_read_input_tokens", cache_read),
     ] {
         if let Some(count) = count {
             put_str(buf, name);
@@ -81,7 +86,8 @@ pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_u8(b'}');
 }
 
-/// Writes a text block; with citations (the provider's JSON) where there are any.
+/// Writes a text block. `citations` are the JSON values of the provider; without any, the member is
+/// omitted.
 pub(super) fn put_text(buf: &mut BytesMut, text: &str, citations: &[&str]) {
     buf.put_slice(b"{\"type\":\"text\",\"text\":");
     put_str(buf, text);
@@ -96,7 +102,7 @@ pub(super) fn put_text(buf: &mut BytesMut, text: &str, citations: &[&str]) {
     buf.put_slice(if citations.is_empty() { b"}" } else { b"]}" });
 }
 
-/// Writes a thinking block. A signature that is not there is empty.
+/// Writes a thinking block. Without a signature, `signature` is empty.
 pub(super) fn put_thinking(buf: &mut BytesMut, thinking: &str, signature: &str) {
     buf.put_slice(b"{\"type\":\"thinking\",\"thinking\":");
     put_str(buf, thinking);
@@ -134,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn cached_input_stands_beside_the_rest() {
+    fn cached_input_is_not_counted_twice() {
         let all = Usage {
             input: Some(100),
             output: Some(9),
@@ -162,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_has_its_providers_word_where_that_is_this_apis() {
+    fn a_native_stop_reason_is_kept_where_this_api_defines_it() {
         for (reason, native, refused, word) in [
             (Reason::Stop, Some("pause_turn"), false, "pause_turn"),
             (Reason::Stop, Some("stop"), false, "end_turn"),
@@ -179,7 +185,7 @@ mod tests {
             (Reason::ContentFilter, Some("SAFETY"), false, "refusal"),
             (Reason::Cancelled, None, false, "end_turn"),
         ] {
-            assert_eq!(stop_word(reason, native, refused), word);
+            assert_eq!(stop_reason(reason, native, refused), word);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Content of this API's wire that has no normalized form: server tools and their results, and
-//! whatever is newer.
+//! Content of this API's own wire that has no normalized form: server tools and their results, and
+//! content types that are newer than this code.
 
 use std::borrow::Cow;
 
@@ -8,14 +8,14 @@ use serde::Deserialize;
 use crate::model::event::Raw;
 use crate::model::wire::WireId;
 
-/// What such content is here.
+/// The kind of such content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A whole block.
     Block,
-    /// A piece of the block before it.
+    /// A delta of the block before it.
     Delta,
-    /// Nothing that this API has a place for.
+    /// Content that this API has no place for.
     Foreign,
 }
 
@@ -25,19 +25,20 @@ struct Tagged<'a> {
     kind: Cow<'a, str>,
 }
 
-/// What it is.
+/// Returns the kind of `raw`.
 pub(super) fn kind(raw: &Raw) -> Kind {
     if raw.wire != WireId::Anthropic {
         return Kind::Foreign;
     }
     match serde_json::from_str::<Tagged<'_>>(&raw.data) {
-        Ok(it) if it.kind.ends_with("_delta") => Kind::Delta,
-        Ok(it) if !it.kind.is_empty() => Kind::Block,
+        // The types of all deltas end that way, and those of blocks do not.
+        Ok(tagged) if tagged.kind.ends_with("_delta") => Kind::Delta,
+        Ok(tagged) if !tagged.kind.is_empty() => Kind::Block,
         _ => Kind::Foreign,
     }
 }
 
-/// The piece of a server tool's input that it holds; nothing where it is something else.
+/// Returns the part of a server tool's input that a delta holds; empty for any other delta.
 pub(super) fn input(raw: &Raw) -> String {
     #[derive(Deserialize)]
     struct Delta {

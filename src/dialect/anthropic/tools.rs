@@ -8,7 +8,7 @@ use crate::model::chat::{Tool, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The tools of a body. Those with a type of their own are this API's alone.
+/// Reads the tools of a body. A tool with a type of its own exists in this API alone.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -25,6 +25,7 @@ pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
 
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     let kind = tool.string("type")?;
+    // `custom` is the explicit type of an ordinary tool.
     match kind.filter(|kind| kind != "custom") {
         Some(kind) => Ok(Tool::Native {
             wire: WireId::Anthropic,
@@ -32,7 +33,7 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
             json: json.to_owned(),
         }),
         None => Ok(Tool::Function {
-            name: tool.filled("name")?,
+            name: tool.non_empty("name")?,
             description: tool.string("description")?,
             parameters: Some(schema(tool, "input_schema")?),
             strict: tool.read("strict", "true or false")?,
@@ -41,18 +42,20 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     }
 }
 
-/// A field that must be a JSON schema, as it came.
+/// Reads a field that must be a JSON schema, byte for byte.
 ///
 /// # Errors
-/// A 400 when it is no object.
-pub(super) fn schema(of: &Object<'_>, name: &str) -> Result<Box<RawValue>, Fault> {
-    let object = of.raw(name).filter(|value| value.get().starts_with('{'));
-    object
+/// A 400 when the field is absent or not an object.
+pub(super) fn schema(object: &Object<'_>, name: &str) -> Result<Box<RawValue>, Fault> {
+    let schema = object
+        .raw(name)
+        .filter(|value| value.get().starts_with('{'));
+    schema
         .map(ToOwned::to_owned)
-        .ok_or_else(|| of.refuse(name, "an object"))
+        .ok_or_else(|| object.invalid(name, "an object"))
 }
 
-/// Whether tools must be called, and whether several may be at once.
+/// Reads whether tools must be called, and whether parallel calls are allowed.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -60,15 +63,16 @@ pub(super) fn choice(top: &Object<'_>) -> Result<(Option<ToolChoice>, Option<boo
     let Some(choice) = top.object("tool_choice")? else {
         return Ok((None, None));
     };
-    let wanted = match &*choice.required("type")? {
+    let tool_choice = match &*choice.required("type")? {
         "auto" => ToolChoice::Auto,
         "any" => ToolChoice::Required,
-        "tool" => ToolChoice::Named(choice.filled("name")?),
+        "tool" => ToolChoice::Named(choice.non_empty("name")?),
         "none" => ToolChoice::None,
-        _ => return Err(choice.refuse("type", "`auto`, `any`, `tool` or `none`")),
+        _ => return Err(choice.invalid("type", "`auto`, `any`, `tool` or `none`")),
     };
     let single: bool = choice
         .read("disable_parallel_tool_use", "true or false")?
         .unwrap_or(false);
-    Ok((Some(wanted), single.then_some(false)))
+    // Parallel calls are the default, so only their absence is an option of the request.
+    Ok((Some(tool_choice), single.then_some(false)))
 }

@@ -1,7 +1,7 @@
-//! The turns of a conversation.
+//! Translates the turns of a conversation.
 //!
-//! Invariants: the results of tools are turns of their own, before what else the person says in the
-//! same turn; a turn of the model that says nothing is left out, as other APIs refuse empty turns.
+//! Invariants: results of tools are turns of their own, before the other content of the same turn;
+//! a model turn without content is dropped, because other APIs reject empty turns.
 
 use std::collections::HashMap;
 
@@ -10,17 +10,17 @@ use super::content::{self, Content};
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::opaque_signature::{Kept, OpaqueSignature, is_ours};
+use crate::model::opaque_signature::{OpaqueSignature, SignatureData, is_opaque_signature};
 use crate::model::wire::WireId;
 
-/// The turns of a body, instructions first.
+/// Returns the turns of a body, instructions first.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
     let mut messages = Vec::new();
-    if let Some(system) = content::of(top, "system")? {
-        push(&mut messages, Role::System, content::said(system)?);
+    if let Some(system) = content::read(top, "system")? {
+        push(&mut messages, Role::System, content::parts(system)?);
     }
     for message in top.objects("messages")? {
         turn(&message, &mut messages)?;
@@ -28,6 +28,7 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
     Ok(messages)
 }
 
+/// Adds a turn, unless it holds nothing but cache marks.
 fn push(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) {
     if parts.iter().any(|part| !matches!(part, Part::CacheMark(_))) {
         messages.push(Message {
@@ -40,13 +41,13 @@ fn push(messages: &mut Vec<Message>, role: Role, parts: Vec<Part>) {
 
 fn turn(message: &Object<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> {
     let role = message.required("role")?;
-    let content = content::of(message, "content")?
-        .ok_or_else(|| message.refuse("content", "a string or an array of blocks"))?;
+    let content = content::read(message, "content")?
+        .ok_or_else(|| message.invalid("content", "a string or an array of blocks"))?;
     match &*role {
         "user" => user(content, messages)?,
         "assistant" => push(messages, Role::Assistant, assistant(content)?),
-        "system" => push(messages, Role::System, content::said(content)?),
-        _ => return Err(message.refuse("role", "`user`, `assistant` or `system`")),
+        "system" => push(messages, Role::System, content::parts(content)?),
+        _ => return Err(message.invalid("role", "`user`, `assistant` or `system`")),
     }
     Ok(())
 }
@@ -59,26 +60,27 @@ fn user(content: Content<'_>, messages: &mut Vec<Message>) -> Result<(), Fault> 
         }
         Content::Blocks(blocks) => blocks,
     };
-    let mut said = Vec::new();
+    let mut parts = Vec::new();
     for block in &blocks {
+        // The results of calls must directly follow the turn with the calls.
         if block.text("type")?.as_deref() == Some("tool_result") {
             push(messages, Role::Tool, result(block)?);
         } else {
-            content::block(block, &mut said)?;
+            content::block(block, &mut parts)?;
         }
     }
-    push(messages, Role::User, said);
+    push(messages, Role::User, parts);
     Ok(())
 }
 
 fn result(block: &Object<'_>) -> Result<Vec<Part>, Fault> {
-    let parts = content::of(block, "content")?
-        .map(content::said)
+    let parts = content::read(block, "content")?
+        .map(content::parts)
         .transpose()?
         .unwrap_or_default();
     let is_error = block.read("is_error", "true or false")?.unwrap_or(false);
     let result = ToolResult {
-        id: block.filled("tool_use_id")?,
+        id: block.non_empty("tool_use_id")?,
         name: None,
         parts,
         is_error,
@@ -92,6 +94,7 @@ fn result(block: &Object<'_>) -> Result<Vec<Part>, Fault> {
 fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     let blocks = match content {
         Content::Text(text) => {
+            // An empty text would make an empty turn, which other APIs reject.
             return Ok(Some(text)
                 .filter(|text| !text.is_empty())
                 .map(Part::Text)
@@ -102,7 +105,7 @@ fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     };
     let mut turn = Turn {
         parts: Vec::new(),
-        of_calls: signatures_of_calls(&blocks)?,
+        call_signatures: call_signatures(&blocks)?,
     };
     for block in &blocks {
         turn.block(block)?;
@@ -110,9 +113,9 @@ fn assistant(content: Content<'_>) -> Result<Vec<Part>, Fault> {
     Ok(turn.parts)
 }
 
-/// The signatures of calls in a turn, by the id of the call: clients may have put them elsewhere in
-/// the turn.
-fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
+/// Collects the signatures of the calls in a turn, by the id of the call. Clients may have moved
+/// them to another place in the turn.
+fn call_signatures(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
     let mut found = HashMap::new();
     for block in blocks {
         let data = block
@@ -121,13 +124,13 @@ fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId,
             .map_or(Ok(None), |_| block.text("data"))?;
         if let Some(OpaqueSignature {
             wire,
-            kept:
-                Kept {
+            data:
+                SignatureData {
                     call: Some(id),
                     signature: Some(signature),
                     ..
                 },
-        }) = data.as_deref().and_then(OpaqueSignature::unwrap)
+        }) = data.as_deref().and_then(OpaqueSignature::decode)
         {
             found.insert(id, (wire, signature));
         }
@@ -135,10 +138,10 @@ fn signatures_of_calls(blocks: &[Object<'_>]) -> Result<HashMap<String, (WireId,
     Ok(found)
 }
 
-/// A turn of the model in the making.
+/// A model turn under construction.
 struct Turn {
     parts: Vec<Part>,
-    of_calls: HashMap<String, (WireId, String)>,
+    call_signatures: HashMap<String, (WireId, String)>,
 }
 
 impl Turn {
@@ -163,17 +166,18 @@ impl Turn {
             "image" | "document" | "search_result" => content::block(block, &mut self.parts)?,
             _ => {
                 return Err(
-                    block.refuse("type", "`text`, `thinking`, `redacted_thinking` or `tool_use` in a turn of the model, for this target")
+                    block.invalid("type", "`text`, `thinking`, `redacted_thinking` or `tool_use` in an assistant turn, for this target")
                 );
             }
         }
         Ok(())
     }
 
-    /// Thinking that nobody has signed is left out.
+    /// Adds thinking. Thinking without a signature is dropped.
     fn thinking(&mut self, text: String, signature: String) {
-        if is_ours(&signature) {
-            self.opaque(text, OpaqueSignature::unwrap(&signature));
+        // No provider made a string that we wrapped, so none may be sent one.
+        if is_opaque_signature(&signature) {
+            self.opaque(text, OpaqueSignature::decode(&signature));
         } else if !signature.is_empty() {
             self.reasoning(PastReasoning {
                 text,
@@ -186,8 +190,8 @@ impl Turn {
     }
 
     fn redacted(&mut self, data: String) {
-        if is_ours(&data) {
-            self.opaque(String::new(), OpaqueSignature::unwrap(&data));
+        if is_opaque_signature(&data) {
+            self.opaque(String::new(), OpaqueSignature::decode(&data));
         } else {
             let redacted = Some(data);
             self.reasoning(PastReasoning {
@@ -200,12 +204,12 @@ impl Turn {
         }
     }
 
-    /// What another wire has made. That of a call stands with the call.
+    /// Adds a signature that another wire has made. The signature of a call is added with the call.
     fn opaque(&mut self, text: String, opaque: Option<OpaqueSignature>) {
         if let Some(OpaqueSignature {
             wire,
-            kept:
-                Kept {
+            data:
+                SignatureData {
                     signature,
                     redacted,
                     on_text,
@@ -223,8 +227,9 @@ impl Turn {
         }
     }
 
-    /// A signature of text goes before the text that it signs.
+    /// Adds past reasoning. The signature of a text goes before the text that it signs.
     fn reasoning(&mut self, past: PastReasoning) {
+        // A cache mark may stand between the text and its signature.
         let last = self
             .parts
             .iter()
@@ -236,15 +241,16 @@ impl Turn {
     }
 
     fn call(&mut self, block: &Object<'_>) -> Result<PastCall, Fault> {
-        let id = block.filled("id")?;
+        let id = block.non_empty("id")?;
         let input = block.raw("input").map_or("{}", |input| input.get());
         if !input.starts_with('{') {
-            return Err(block.refuse("input", "an object"));
+            return Err(block.invalid("input", "an object"));
         }
-        let (wire, signature) = self.of_calls.remove(&id).unzip();
+        // A signature is used once, even if a broken conversation repeats the id of a call.
+        let (wire, signature) = self.call_signatures.remove(&id).unzip();
         Ok(PastCall {
             id,
-            name: block.filled("name")?,
+            name: block.non_empty("name")?,
             arguments: input.to_owned(),
             signature,
             wire,
@@ -258,14 +264,14 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Vec<Message>, Fault> {
-        messages(&Object::body(body.as_bytes()).unwrap())
+        messages(&Object::from_body(body.as_bytes()).unwrap())
     }
 
     fn turns(messages: &str) -> Result<Vec<Message>, Fault> {
         read(&format!(r#"{{"messages":{messages}}}"#))
     }
 
-    /// The parts of one turn of the model, in short.
+    /// Describes the parts of one model turn.
     fn model(blocks: &str) -> Vec<String> {
         let turns = turns(&format!(r#"[{{"role":"assistant","content":{blocks}}}]"#)).unwrap();
         let short = |part: &Part| match part {
@@ -298,12 +304,12 @@ mod tests {
             .collect()
     }
 
-    fn opaque(wire: WireId, kept: Kept) -> String {
-        OpaqueSignature { wire, kept }.wrap()
+    fn opaque(wire: WireId, kept: SignatureData) -> String {
+        OpaqueSignature { wire, data: kept }.encode()
     }
 
     #[test]
-    fn instructions_come_first_and_stand_where_they_stood() {
+    fn instructions_come_first_and_keep_their_places() {
         let turns = read(
             r#"{"system":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}},{"type":"text","text":"b"}],
                 "messages":[{"role":"user","content":"c"},{"role":"system","content":"d"},{"role":"assistant","content":"e"}]}"#,
@@ -322,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn results_are_turns_of_their_own_before_what_else_is_said() {
+    fn tool_results_become_turns_before_the_other_content() {
         let turns = turns(
             r#"[{"role":"user","content":[{"type":"text","text":"and?"},
                 {"type":"tool_result","tool_use_id":"1","content":"x","is_error":true,"cache_control":{"type":"ephemeral"}},
@@ -330,7 +336,7 @@ mod tests {
                 {"type":"tool_result","tool_use_id":"3"}]}]"#,
         )
         .unwrap();
-        let [first, second, third, said] = &turns[..] else {
+        let [first, second, third, rest] = &turns[..] else {
             panic!("{turns:?}")
         };
         assert!(
@@ -341,13 +347,13 @@ mod tests {
         );
         assert!(matches!(&third.parts[..], [Part::ToolResult(it)] if it.parts.is_empty()));
         assert_eq!(
-            (first.role, third.role, said.role),
+            (first.role, third.role, rest.role),
             (Role::Tool, Role::Tool, Role::User)
         );
     }
 
     #[test]
-    fn what_anthropic_has_signed_is_for_anthropic() {
+    fn signatures_of_anthropic_are_for_anthropic() {
         let blocks = r#"[{"type":"thinking","thinking":"hm","signature":"S"},{"type":"redacted_thinking","data":"D"},{"type":"text","text":"t"}]"#;
         assert_eq!(
             model(blocks),
@@ -360,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_that_nobody_has_signed_is_left_out() {
+    fn unsigned_thinking_is_dropped() {
         assert_eq!(
             model(
                 r#"[{"type":"thinking","thinking":"hm","signature":""},{"type":"text","text":"t"},{"type":"text","text":""}]"#
@@ -378,36 +384,36 @@ mod tests {
     }
 
     #[test]
-    fn what_another_wire_has_made_is_for_that_wire() {
+    fn signatures_of_another_wire_are_for_that_wire() {
         let signed = opaque(
             WireId::Gemini,
-            Kept {
+            SignatureData {
                 signature: Some("G".into()),
-                ..Kept::default()
+                ..SignatureData::default()
             },
         );
         let on_text = opaque(
             WireId::Gemini,
-            Kept {
+            SignatureData {
                 signature: Some("T".into()),
                 on_text: true,
-                ..Kept::default()
+                ..SignatureData::default()
             },
         );
         let of_call = opaque(
             WireId::Gemini,
-            Kept {
+            SignatureData {
                 signature: Some("C".into()),
                 call: Some("2".into()),
-                ..Kept::default()
+                ..SignatureData::default()
             },
         );
         let encrypted = opaque(
             WireId::OpenaiResponses,
-            Kept {
+            SignatureData {
                 redacted: Some("E".into()),
                 signature: Some("rs_1".into()),
-                ..Kept::default()
+                ..SignatureData::default()
             },
         );
         let blocks = format!(
@@ -428,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (message, param) in [
             (r#"{"content":"a"}"#, "messages[0].role"),
             (r#"{"role":"tool","content":"a"}"#, "messages[0].role"),

@@ -1,34 +1,35 @@
-//! A message: the whole answer of a non-streaming request over another wire. What it says is what
-//! the blocks of its stream say.
+//! Encodes a message: the whole answer of a non-streaming request over another wire. Its content
+//! equals the blocks of the stream.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use super::keep::{self, Place};
 use super::pieces::{
-    self, put_redacted, put_text, put_thinking, put_tool_use, put_usage, stop_word,
+    self, put_redacted, put_text, put_thinking, put_tool_use, put_usage, stop_reason,
 };
 use super::raw;
+use super::signatures::{self, Place};
 use crate::codec::json::{Fields, put_json, put_str};
 use crate::dialect::View;
-use crate::dialect::openai_chat::put_own;
+use crate::dialect::openai_chat::put_sluicegate;
 use crate::model::event::{Raw, Reason, Signature};
 use crate::model::fold::{Answer, Choice, Part};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// The member under which the vendor's documentation has input that is no JSON object.
-const INVALID: &str = "INVALID_JSON";
+/// The member that wraps input which is not a JSON object, as in the vendor's documentation.
+const INVALID_JSON: &str = "INVALID_JSON";
 
-/// The answer as JSON, completed or cancelled.
+/// Returns the answer as JSON, completed or cancelled.
 pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
-    static NOTHING: Choice = Choice {
+    static NO_CHOICE: Choice = Choice {
         parts: Vec::new(),
         finish: None,
     };
-    let choice = answer.choices.first().unwrap_or(&NOTHING);
+    let choice = answer.choices.first().unwrap_or(&NO_CHOICE);
     let mut buf = BytesMut::with_capacity(1024);
     pieces::put_head(&mut buf, &view.start.stream, &view.start.model);
+    // Only calls of Gemini are signed, so this is the wire to assume without a `route` event.
     let wire = answer
         .route
         .as_ref()
@@ -44,6 +45,7 @@ fn put_end(buf: &mut BytesMut, choice: &Choice, answer: &Answer) {
         .end
         .as_ref()
         .map(|end| (end.reason, end.native.as_deref()));
+    // A cancelled message reports the end of the stream, even if the choice had finished.
     let finish = choice
         .finish
         .as_ref()
@@ -53,7 +55,7 @@ fn put_end(buf: &mut BytesMut, choice: &Choice, answer: &Answer) {
     buf.put_slice(b"],\"stop_reason\":");
     put_str(
         buf,
-        stop_word(
+        stop_reason(
             reason,
             native,
             choice
@@ -70,15 +72,16 @@ fn put_end(buf: &mut BytesMut, choice: &Choice, answer: &Answer) {
     put_usage(
         buf,
         &Usage {
+            // Clients require `input_tokens` in a message.
             input: usage.input.or(Some(0)),
             ..usage
         },
     );
-    put_own(buf, cancelled.then_some("cancelled"), usage.estimated);
+    put_sluicegate(buf, cancelled.then_some("cancelled"), usage.estimated);
     buf.put_u8(b'}');
 }
 
-/// A content block in the making.
+/// A content block under construction.
 enum Block<'a> {
     Text {
         text: String,
@@ -119,7 +122,8 @@ fn put_block(buf: &mut BytesMut, block: &Block<'_>) {
         }
         Block::Redacted(data) => put_redacted(buf, data),
         Block::Tool { id, name, input } => put_tool_use(buf, id, name, input),
-        Block::Raw { json, input } => match Fields::of(json.as_bytes()) {
+        Block::Raw { json, input } => match Fields::parse(json.as_bytes()) {
+            // A server tool starts with an empty `input`, which its deltas fill.
             Ok(fields) if !input.is_empty() => {
                 buf.put_slice(&fields.with(&[("input", &object(input))]));
             }
@@ -128,7 +132,8 @@ fn put_block(buf: &mut BytesMut, block: &Block<'_>) {
     }
 }
 
-/// The blocks of a choice. What has no place here comes between none of them.
+/// The blocks of a choice. Parts that this API does not support are skipped, and do not split a
+/// block.
 struct Blocks<'a>(Vec<Block<'a>>);
 
 impl<'a> Blocks<'a> {
@@ -145,6 +150,7 @@ impl<'a> Blocks<'a> {
                 Some(Block::Refusal(text)) => text.push_str(more),
                 _ => self.0.push(Block::Refusal(more.clone())),
             },
+            // A signed block is complete; more reasoning is a block of its own, as in the stream.
             Part::Reasoning(more) => match self.0.last_mut() {
                 Some(Block::Thinking {
                     text,
@@ -164,28 +170,28 @@ impl<'a> Blocks<'a> {
                 custom,
                 ..
             } => {
-                self.0.extend(
-                    signature
-                        .as_ref()
-                        .map(|signature| Block::Redacted(keep::of_call(id, signature, wire))),
-                );
+                // A tool call has no member for a signature, so a block of its own carries it.
+                self.0.extend(signature.as_ref().map(|signature| {
+                    Block::Redacted(signatures::wrap_call_signature(id, signature, wire))
+                }));
                 self.0.push(Block::Tool {
                     id,
                     name,
                     input: if *custom {
-                        free(arguments)
+                        custom_input(arguments)
                     } else {
                         object(arguments)
                     },
                 });
             }
             Part::Citation(it) if wire == WireId::Anthropic => self.text().1.push(&it.data),
+            // The API rejects citations of others when a client sends them back.
             Part::Citation(_) => {}
             Part::Raw(it) => self.raw(it),
         }
     }
 
-    /// The text block at the end, with its citations.
+    /// Returns the last block with its citations; starts a text block if the last one is no text.
     fn text(&mut self) -> (&mut String, &mut Vec<&'a str>) {
         if !matches!(self.0.last(), Some(Block::Text { .. })) {
             self.0.push(Block::Text {
@@ -204,7 +210,7 @@ impl<'a> Blocks<'a> {
             Some(Block::Thinking { signature, .. }) if signature.is_none() => Some(signature),
             _ => None,
         };
-        match (keep::place(it, open.is_some()), open) {
+        match (signatures::place(it, open.is_some()), open) {
             (Some(Place::Thinking(text)), Some(signature)) => *signature = Some(text.into_owned()),
             (Some(Place::Thinking(text)), None) => self.0.push(Block::Thinking {
                 text: String::new(),
@@ -215,7 +221,8 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Of the pieces of a block only those of its input can be put together here.
+    /// Adds content of the own wire. Of the deltas of a block, only those of its input can be
+    /// joined.
     fn raw(&mut self, it: &'a Raw) {
         match (raw::kind(it), self.0.last_mut()) {
             (raw::Kind::Block, _) => self.0.push(Block::Raw {
@@ -228,19 +235,20 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// The input of a call: its arguments where they are an object.
+/// Returns the input of a call: its arguments if they are a JSON object.
 fn object(arguments: &str) -> String {
     match arguments.trim() {
+        // A call without arguments is valid, but `input` must be an object.
         "" | "null" => "{}".to_owned(),
         json if json.starts_with('{') && serde_json::from_str::<&RawValue>(json).is_ok() => {
             json.to_owned()
         }
-        _ => member(INVALID, arguments),
+        _ => member(INVALID_JSON, arguments),
     }
 }
 
-/// The free text that a custom tool was given, as the stream has it.
-fn free(text: &str) -> String {
+/// Returns the input of a custom tool call: an object with the free text, as in the stream.
+fn custom_input(text: &str) -> String {
     member("input", text)
 }
 

@@ -1,12 +1,12 @@
-//! What an answer says, as members of a JSON object: `text`, `reasoning`, `refusal`, `tool_calls`,
-//! and with several choices all of them under `choices`.
+//! The content of an answer as members of a JSON object: `text`, `reasoning`, `refusal`,
+//! `tool_calls`, and with several choices all of them under `choices`.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::codec::json::{put_str, put_u64};
 use crate::model::fold::{Answer, Choice, Part};
 
-/// The content alone, as an object.
+/// Returns the content as a JSON object.
 pub(super) fn body(answer: &Answer) -> Bytes {
     let mut buf = BytesMut::with_capacity(256);
     buf.put_u8(b'{');
@@ -15,7 +15,7 @@ pub(super) fn body(answer: &Answer) -> Bytes {
     buf.freeze()
 }
 
-/// Writes the members that hold an answer's content, without braces: those of choice 0, and with
+/// Writes the members that contain an answer's content, without braces: those of choice 0, and with
 /// several choices an array of all of them.
 pub fn put_content(buf: &mut BytesMut, answer: &Answer) {
     let nothing = Choice::default();

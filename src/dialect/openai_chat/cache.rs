@@ -1,14 +1,14 @@
-//! Marks up to which the prompt may be cached, by the names that OpenAI, and gateways to Anthropic,
-//! have for them.
+//! Marks up to which the prompt may be cached, under the names that OpenAI and gateways to
+//! Anthropic use.
 
 use crate::dialect::object::Object;
 use crate::model::chat::CacheMark;
 use crate::model::fault::Fault;
 
-/// The names of a mark.
+/// The field names of a mark.
 const NAMES: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 
-/// The mark that an object carries: a part of a turn, a turn, a tool, or the body.
+/// Reads the cache mark of an object: a part of a turn, a turn, a tool, or the body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.

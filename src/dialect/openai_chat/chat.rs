@@ -1,7 +1,7 @@
-//! A Chat Completions body in no provider's words, for targets that speak another wire.
+//! Translates a Chat Completions body to the neutral [`Chat`], for targets that speak another wire.
 //!
-//! Fields that nobody here knows are ignored. Fields that change what the answer is, and that no
-//! other wire can carry, go to `unsupported` by name.
+//! Unknown fields are ignored. Fields that change the answer and that no other wire supports are
+//! listed by name in `unsupported`.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::dialect::object::Object;
 use crate::model::chat::{Chat, Format, Message};
 use crate::model::fault::Fault;
 
-/// The top-level fields that are read here or at the door; each may come once.
+/// Top-level fields that are read here or in `parse`; each may occur once.
 pub(in crate::dialect) const FIELDS: &[&str] = &[
     "model",
     "models",
@@ -57,20 +57,20 @@ pub(in crate::dialect) const FIELDS: &[&str] = &[
     "moderation",
 ];
 
-/// The most choices OpenAI takes.
+/// Maximum number of choices that OpenAI accepts.
 const MAX_CHOICES: u16 = 128;
 
-/// Reads a whole body.
+/// Translates a complete body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
     let messages = turns::messages(&top)?;
     settings(&top, messages)
 }
 
-/// Reads all of a body but its messages.
+/// Translates everything but the messages of a body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -109,31 +109,33 @@ pub(in crate::dialect) fn settings(
     })
 }
 
-/// The most output tokens that are wanted, where it is said.
+/// Reads the maximum number of output tokens. `max_completion_tokens` replaces the older
+/// `max_tokens`.
 ///
 /// # Errors
-/// A 400 when it is no positive integer.
+/// A 400 when the value is not a positive integer.
 pub(in crate::dialect) fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
+    // Both fields are checked, even if only one of them counts.
     let mut found = None;
     for name in ["max_completion_tokens", "max_tokens"] {
         let max: Option<u64> = top.read(name, "a positive integer")?;
         if max == Some(0) {
-            return Err(top.refuse(name, "a positive integer"));
+            return Err(top.invalid(name, "a positive integer"));
         }
         found = found.or(max);
     }
     Ok(found)
 }
 
-/// How many choices are wanted, where it is said.
+/// Reads the number of choices; `None` where it is absent.
 ///
 /// # Errors
-/// A 400 when it is no integer from 1 to 128.
+/// A 400 when the value is not an integer from 1 to 128.
 pub(super) fn choices(top: &Object<'_>) -> Result<Option<u16>, Fault> {
     const EXPECTED: &str = "an integer from 1 to 128";
     let n: Option<u16> = top.read("n", EXPECTED)?;
     if n.is_some_and(|n| !(1..=MAX_CHOICES).contains(&n)) {
-        Err(top.refuse("n", EXPECTED))
+        Err(top.invalid("n", EXPECTED))
     } else {
         Ok(n)
     }
@@ -143,10 +145,11 @@ fn number(top: &Object<'_>, name: &str) -> Result<Option<f64>, Fault> {
     top.read(name, "a number")
 }
 
-/// OpenAI's `reasoning_effort`, and what compatible APIs have beside it:
-/// `reasoning {effort, max_tokens}` and `thinking {type, budget_tokens}`.
+/// Reads the reasoning effort and budget (tokens): OpenAI's `reasoning_effort`, and the forms of
+/// compatible APIs, `reasoning {effort, max_tokens}` and `thinking {type, budget_tokens}`.
 fn reasoning(top: &Object<'_>) -> Result<(Option<String>, Option<u64>), Fault> {
     const TOKENS: &str = "a non-negative integer";
+    // OpenAI's own field wins over the forms of compatible APIs.
     let (mut effort, mut budget) = (top.string("reasoning_effort")?, None);
     if let Some(reasoning) = top.object("reasoning")? {
         effort = effort.or(reasoning.string("effort")?);
@@ -169,8 +172,9 @@ fn stop(top: &Object<'_>) -> Result<Vec<String>, Fault> {
     }
 }
 
-/// The end user that a request names.
+/// Reads the end user that the request names.
 pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
+    // OpenAI is replacing `user` with `safety_identifier`.
     Ok(top.string("safety_identifier")?.or(top.string("user")?))
 }
 
@@ -182,7 +186,7 @@ fn format(top: &Object<'_>) -> Result<Option<Format>, Fault> {
         "text" => Ok(Some(Format::Text)),
         "json_object" => Ok(Some(Format::Json)),
         "json_schema" => schema(&format.required_object("json_schema")?).map(Some),
-        _ => Err(format.refuse(
+        _ => Err(format.invalid(
             "type",
             "`text`, `json_object` or `json_schema` for this target",
         )),
@@ -191,20 +195,20 @@ fn format(top: &Object<'_>) -> Result<Option<Format>, Fault> {
 
 fn schema(schema: &Object<'_>) -> Result<Format, Fault> {
     Ok(Format::Schema {
-        name: schema.filled("name")?,
+        name: schema.non_empty("name")?,
         description: schema.string("description")?,
         schema: raw_object(schema, "schema")?,
         strict: schema.read("strict", "true or false")?,
     })
 }
 
-/// A field that must be an object, as it came.
+/// Reads a field that must be an object, byte for byte.
 ///
 /// # Errors
-/// A 400 when it is none.
-pub(super) fn raw_object(of: &Object<'_>, name: &str) -> Result<Option<Box<RawValue>>, Fault> {
-    match of.raw(name) {
-        Some(value) if !value.get().starts_with('{') => Err(of.refuse(name, "an object")),
+/// A 400 when the value is not an object.
+pub(super) fn raw_object(object: &Object<'_>, name: &str) -> Result<Option<Box<RawValue>>, Fault> {
+    match object.raw(name) {
+        Some(value) if !value.get().starts_with('{') => Err(object.invalid(name, "an object")),
         value => Ok(value.map(ToOwned::to_owned)),
     }
 }
@@ -215,6 +219,7 @@ fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
     let modalities: Vec<Word<'_>> = top
         .read("modalities", "an array of strings")?
         .unwrap_or_default();
+    // Text alone is what every wire produces.
     let other = modalities
         .iter()
         .any(|Word(word)| word != "text")
@@ -293,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn reasoning_is_asked_for_in_several_words() {
+    fn reasoning_options_have_several_forms() {
         let asked = |fields| {
             let chat = read(fields);
             (chat.effort, chat.reasoning_budget)
@@ -347,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_the_answers_nature_is_named() {
+    fn fields_that_no_other_wire_supports_are_listed() {
         let fields = r#""modalities":["text","audio"],"audio":{"voice":"x"},"prediction":{},"web_search_options":{},"moderation":{}"#;
         assert_eq!(
             read(fields).unsupported,
@@ -454,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_are_told() {
+    fn wrong_types_are_rejected() {
         for (field, value) in [
             ("temperature", "\"hot\""),
             ("top_k", "-1"),

@@ -1,10 +1,11 @@
-//! What an encoder knows of the choices it has begun.
+//! The state of the choices that an encoder has begun.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reasoning::Blocks;
 
-/// The choices that the client has heard of, by number. Nearly every answer has number 0 alone.
+/// The choices that the client has received, by number. Nearly every answer has only number 0,
+/// which therefore needs no map.
 #[derive(Debug, Default)]
 pub(super) struct Choices {
     zero: Option<Choice>,
@@ -14,25 +15,25 @@ pub(super) struct Choices {
 /// One choice.
 #[derive(Debug, Default)]
 pub(super) struct Choice {
-    /// The client has had its `finish_reason`.
+    /// The client has received its `finish_reason`.
     pub(super) finished: bool,
     /// It ended with an error of its own.
     pub(super) failed: bool,
-    /// Where its blocks of reasoning and text stand.
+    /// The places of its blocks of reasoning and text.
     pub(super) blocks: Blocks,
-    /// Citations written so far.
+    /// Number of citations written so far.
     pub(super) citations: u64,
-    /// The tool calls that are custom ones.
+    /// The numbers of its custom tool calls.
     pub(super) custom: BTreeSet<u16>,
 }
 
 impl Choices {
-    /// True where nothing has begun.
+    /// Returns true if no choice has begun.
     pub(super) fn is_empty(&self) -> bool {
         self.zero.is_none() && self.further.is_empty()
     }
 
-    /// True where this choice has begun.
+    /// Returns true if this choice has begun.
     pub(super) fn has(&self, number: u16) -> bool {
         if number == 0 {
             self.zero.is_some()
@@ -41,8 +42,8 @@ impl Choices {
         }
     }
 
-    /// A choice, which herewith has begun.
-    pub(super) fn begun(&mut self, number: u16) -> &mut Choice {
+    /// Returns a choice; begins it if it is new.
+    pub(super) fn begin(&mut self, number: u16) -> &mut Choice {
         if number == 0 {
             self.zero.get_or_insert_default()
         } else {
@@ -50,8 +51,8 @@ impl Choices {
         }
     }
 
-    /// Those that the client has had no `finish_reason` for: their number, and whether they failed.
-    pub(super) fn open(&self) -> Vec<(u16, bool)> {
+    /// Returns the choices without a `finish_reason`: their number, and whether they failed.
+    pub(super) fn unfinished(&self) -> Vec<(u16, bool)> {
         let all = self.zero.iter().map(|choice| (0, choice)).chain(
             self.further
                 .iter()

@@ -8,15 +8,15 @@ use crate::dialect::object::Object;
 use crate::model::chat::{Part, Source};
 use crate::model::fault::Fault;
 
-/// What a turn must say.
+/// Reads the content of a turn that must have one.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn required(message: &Object<'_>) -> Result<Vec<Part>, Fault> {
-    optional(message)?.ok_or_else(|| message.refuse("content", EXPECTED))
+    optional(message)?.ok_or_else(|| message.invalid("content", EXPECTED))
 }
 
-/// What a turn may say.
+/// Reads the content of a turn; `None` where it is absent.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -30,11 +30,12 @@ pub(super) fn optional(message: &Object<'_>) -> Result<Option<Vec<Part>>, Fault>
             let mut parts = Vec::new();
             for object in message.objects("content")? {
                 parts.push(part(&object)?);
+                // A mark covers the prompt up to its part, that part included.
                 parts.extend(cache::mark(&object)?.map(Part::CacheMark));
             }
             Ok(Some(parts))
         }
-        Some(_) => Err(message.refuse("content", EXPECTED)),
+        Some(_) => Err(message.invalid("content", EXPECTED)),
     }
 }
 
@@ -47,14 +48,14 @@ fn part(part: &Object<'_>) -> Result<Part, Fault> {
         "image_url" => image(part),
         "file" => file(&part.required_object("file")?),
         "input_audio" => audio(&part.required_object("input_audio")?),
-        _ => Err(part.refuse(
+        _ => Err(part.invalid(
             "type",
             "`text`, `image_url`, `file`, `input_audio` or `refusal` for this target",
         )),
     }
 }
 
-/// `image_url` is an object; some clients send the bare URL.
+/// Reads an image. `image_url` is an object; some clients send the bare URL.
 fn image(part: &Object<'_>) -> Result<Part, Fault> {
     if part
         .raw("image_url")
@@ -80,12 +81,13 @@ fn file(file: &Object<'_>) -> Result<Part, Fault> {
             filename,
         });
     }
-    let data = file.filled("file_data")?;
+    let data = file.non_empty("file_data")?;
+    // OpenAI takes both a data URI and bare base64.
     let source = if is_data_uri(&data) {
         source(file, "file_data")?
     } else {
         Source::Data {
-            media_type: media_type_of(filename.as_deref().unwrap_or_default()).to_owned(),
+            media_type: media_type_for(filename.as_deref().unwrap_or_default()).to_owned(),
             base64: data,
         }
     };
@@ -94,13 +96,14 @@ fn file(file: &Object<'_>) -> Result<Part, Fault> {
 
 fn audio(audio: &Object<'_>) -> Result<Part, Fault> {
     Ok(Part::Audio {
-        data: audio.filled("data")?,
-        format: audio.filled("format")?,
+        data: audio.non_empty("data")?,
+        format: audio.non_empty("format")?,
     })
 }
 
-/// What a file is, by its name, where its bytes come bare.
-pub(in crate::dialect) fn media_type_of(filename: &str) -> &'static str {
+/// Returns the media type of a file by the extension of its name. Needed for bare base64, which
+/// carries no type.
+pub(in crate::dialect) fn media_type_for(filename: &str) -> &'static str {
     match filename
         .rsplit_once('.')
         .map(|(_, extension)| extension.to_ascii_lowercase())
@@ -122,7 +125,7 @@ mod tests {
 
     fn parts(json: &str) -> Result<Vec<Part>, Fault> {
         let body = format!(r#"{{"content":{json}}}"#);
-        required(&Object::body(body.as_bytes()).unwrap())
+        required(&Object::from_body(body.as_bytes()).unwrap())
     }
 
     #[test]
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_read() {
+    fn every_kind_of_part_is_read() {
         let read = parts(
             r#"[{"type":"text","text":"t"},{"type":"refusal","refusal":"r"},
                 {"type":"image_url","image_url":{"url":"https://example.com/a.png","detail":"low"}},
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cache_mark_stands_behind_its_part() {
+    fn a_cache_mark_follows_its_part() {
         let read = parts(
             r#"[{"type":"text","text":"t","cache_control":{"type":"ephemeral","ttl":"1h"}},{"type":"text","text":"u"},
                 {"type":"text","text":"v","prompt_cache_breakpoint":{"mode":"explicit"}}]"#,
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (json, param) in [
             ("null", "content"),
             ("7", "content"),

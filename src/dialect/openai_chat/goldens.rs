@@ -1,4 +1,4 @@
-//! Hand-written journals and their exact spelling.
+//! Goldens: hand-written journals and their exact encoding.
 
 use super::OpenaiChat;
 use crate::dialect::journals::*;
@@ -8,12 +8,12 @@ use crate::model::event::{Event, Reason};
 use crate::model::fold::Answer;
 use crate::model::wire::WireId;
 
-fn spell(view: View, journal: &[Entry]) -> String {
-    spelled(OpenaiChat.encoder(view), journal).join("\n\n")
+fn encode(view: View, journal: &[Entry]) -> String {
+    encoded(OpenaiChat.encoder(view), journal).join("\n\n")
 }
 
-fn translated(choices: u16, events: impl IntoIterator<Item = Event>) -> String {
-    spell(view(choices, false), &entries(events))
+fn encode_translated(choices: u16, events: impl IntoIterator<Item = Event>) -> String {
+    encode(view(choices, false), &entries(events))
 }
 
 fn turn() -> Vec<Event> {
@@ -46,12 +46,12 @@ fn turn() -> Vec<Event> {
 
 #[test]
 fn a_turn_with_everything() {
-    insta::assert_snapshot!(translated(1, turn()));
+    insta::assert_snapshot!(encode_translated(1, turn()));
 }
 
 #[test]
 fn a_whole_turn_with_everything() {
-    let whole = OpenaiChat.whole(&view(1, false), &Answer::of(&turn()));
+    let whole = OpenaiChat.whole(&view(1, false), &Answer::from_events(&turn()));
     insta::assert_snapshot!(std::str::from_utf8(&whole).unwrap());
 }
 
@@ -64,13 +64,14 @@ fn a_whole_answer_that_was_cancelled() {
         end(Reason::Cancelled),
     ];
     insta::assert_snapshot!(
-        std::str::from_utf8(&OpenaiChat.whole(&view(1, false), &Answer::of(&events))).unwrap()
+        std::str::from_utf8(&OpenaiChat.whole(&view(1, false), &Answer::from_events(&events)))
+            .unwrap()
     );
 }
 
 #[test]
-fn cancelled_before_anything_had_come() {
-    insta::assert_snapshot!(translated(2, [start(2), end(Reason::Cancelled)]));
+fn cancelled_before_any_content() {
+    insta::assert_snapshot!(encode_translated(2, [start(2), end(Reason::Cancelled)]));
 }
 
 #[test]
@@ -83,12 +84,12 @@ fn cancelled_with_one_choice_open() {
         usage(false),
         end(Reason::Cancelled),
     ];
-    insta::assert_snapshot!(translated(2, events));
+    insta::assert_snapshot!(encode_translated(2, events));
 }
 
 #[test]
-fn after_an_error_nothing_is_said() {
-    insta::assert_snapshot!(translated(
+fn nothing_is_written_after_an_error() {
+    insta::assert_snapshot!(encode_translated(
         1,
         [
             start(1),
@@ -102,8 +103,8 @@ fn after_an_error_nothing_is_said() {
 }
 
 #[test]
-fn an_end_by_an_error_is_never_silent() {
-    let spelled = translated(
+fn an_end_with_an_error_reports_the_error() {
+    let sse = encode_translated(
         1,
         [
             start(1),
@@ -112,7 +113,7 @@ fn an_end_by_an_error_is_never_silent() {
             end(Reason::Error),
         ],
     );
-    let last = spelled.rsplit("\n\n").next().unwrap();
+    let last = sse.rsplit("\n\n").next().unwrap();
     assert!(
         last.starts_with(r#"data: {"error":{"message":"the upstream ended"#),
         "{last}"
@@ -129,22 +130,22 @@ fn a_choice_that_failed_beside_others_is_marked() {
         finish(1, Reason::Error),
         end(Reason::Stop),
     ];
-    let spelled = translated(2, events);
+    let sse = encode_translated(2, events);
     assert!(
-        spelled.contains(
+        sse.contains(
             r#"{"index":1,"delta":{},"finish_reason":"stop"}],"sluicegate":{"reason":"error"}}"#
         ),
-        "{spelled}"
+        "{sse}"
     );
 }
 
 #[test]
-fn usage_is_told_only_to_who_asked() {
-    let quiet = View {
+fn usage_is_written_only_on_request() {
+    let without_usage = View {
         include_usage: false,
         ..view(1, false)
     };
-    assert!(!spell(quiet, &entries(turn())).contains("usage"));
+    assert!(!encode(without_usage, &entries(turn())).contains("usage"));
 }
 
 const ROLE: &str = r#"{"id":"up-1","created":7,"model":"acme-1","choices":[{"index":0,"delta":{"role":"assistant"},"finish_reason":null}]}"#;
@@ -154,27 +155,28 @@ const STOP: &str = r#"{"id":"up-1","choices":[{"index":0,"delta":{}, "finish_rea
 const USED: &str = r#"{"id":"up-1","choices":[],"usage":{"prompt_tokens":1}}"#;
 const FILTER: &str = r#"{"id":"","model":"","choices":[],"prompt_filter_results":[]}"#;
 
-/// What follows the payloads of a raw stream that was cancelled after them.
-fn cancelled_after(payloads: &[&str], told: bool) -> String {
+/// Returns the SSE events after the payloads of a raw stream that was cancelled after them.
+fn cancelled_after(payloads: &[&str], with_finish: bool) -> String {
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     for payload in payloads {
         let content = payload.contains("content").then(|| text(0, "Hello"));
-        journal.push(passed(payload, content));
+        journal.push(payload_entry(payload, content));
     }
     journal.extend(entries(
-        told.then(|| finish(0, Reason::Cancelled))
+        with_finish
+            .then(|| finish(0, Reason::Cancelled))
             .into_iter()
             .chain([usage(true), end(Reason::Cancelled)]),
     ));
-    spelled(OpenaiChat.encoder(view(1, true)), &journal)[payloads.len()..].join("\n\n")
+    encoded(OpenaiChat.encoder(view(1, true)), &journal)[payloads.len()..].join("\n\n")
 }
 
 #[test]
-fn a_cancelled_raw_stream_is_closed_in_its_own_name() {
-    for told in [false, true] {
+fn a_cancelled_raw_stream_is_closed_under_the_upstreams_id() {
+    for with_finish in [false, true] {
         insta::assert_snapshot!(
             "raw_cancelled",
-            cancelled_after(&[FILTER, ROLE, HELLO], told)
+            cancelled_after(&[FILTER, ROLE, HELLO], with_finish)
         );
     }
 }
@@ -188,7 +190,7 @@ fn a_role_chunk_that_was_passed_on_is_not_repeated() {
 }
 
 #[test]
-fn what_was_passed_on_is_not_said_again() {
+fn passed_on_payloads_are_not_repeated() {
     assert_eq!(
         cancelled_after(&[ROLE, HELLO, STOP, USED], false),
         "data: [DONE]"
@@ -203,22 +205,22 @@ fn what_was_passed_on_is_not_said_again() {
 
 #[test]
 fn a_raw_stream_without_payloads_is_opened_and_closed() {
-    let spelled = cancelled_after(&[], false);
+    let sse = cancelled_after(&[], false);
     assert!(
-        spelled.contains(r#""delta":{"role":"assistant","content":""}"#)
-            && spelled.contains(r#""model":"smart""#),
-        "{spelled}"
+        sse.contains(r#""delta":{"role":"assistant","content":""}"#)
+            && sse.contains(r#""model":"smart""#),
+        "{sse}"
     );
 }
 
 #[test]
-fn a_complete_raw_stream_gets_done_and_no_more() {
+fn a_complete_raw_stream_gets_only_done() {
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
     journal.extend([
-        passed(ROLE, []),
-        passed(HELLO, [text(0, "Hello")]),
-        passed(STOP, []),
-        passed(USED, []),
+        payload_entry(ROLE, []),
+        payload_entry(HELLO, [text(0, "Hello")]),
+        payload_entry(STOP, []),
+        payload_entry(USED, []),
     ]);
     journal.extend(entries([
         finish(0, Reason::Stop),
@@ -227,22 +229,22 @@ fn a_complete_raw_stream_gets_done_and_no_more() {
     ]));
     let expected = [ROLE, HELLO, STOP, USED, "[DONE]"].map(|payload| format!("data: {payload}"));
     assert_eq!(
-        spelled(OpenaiChat.encoder(view(1, true)), &journal),
+        encoded(OpenaiChat.encoder(view(1, true)), &journal),
         expected
     );
 }
 
 #[test]
-fn an_error_payload_that_was_passed_on_is_the_last_word() {
+fn nothing_follows_an_error_payload_that_was_passed_on() {
     let payload = r#"{"error":{"message":"boom"}}"#;
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
-    journal.push(passed(payload, [error(true)]));
+    journal.push(payload_entry(payload, [error(true)]));
     journal.extend(entries([usage(true), end(Reason::Error)]));
     assert_eq!(
-        spelled(OpenaiChat.encoder(view(1, true)), &journal),
+        encoded(OpenaiChat.encoder(view(1, true)), &journal),
         [format!("data: {payload}")]
     );
-    let translated = spelled(OpenaiChat.encoder(view(1, false)), &journal);
+    let translated = encoded(OpenaiChat.encoder(view(1, false)), &journal);
     assert_eq!(translated.len(), 1);
     assert!(
         translated[0].contains("the upstream failed"),
@@ -260,19 +262,22 @@ fn a_fallback_to_another_wire_is_translated() {
         end(Reason::Stop),
     ]);
     assert_eq!(
-        spell(view(1, true), &journal),
-        spell(view(1, false), &journal)
+        encode(view(1, true), &journal),
+        encode(view(1, false), &journal)
     );
 }
 
 #[test]
-fn a_complete_raw_stream_without_a_finish_reason_stays_as_it_was() {
+fn a_complete_raw_stream_without_a_finish_reason_is_unchanged() {
     let mut journal = entries([start(1), route(WireId::OpenaiChat, true)]);
-    journal.extend([passed(ROLE, []), passed(HELLO, [text(0, "Hello")])]);
+    journal.extend([
+        payload_entry(ROLE, []),
+        payload_entry(HELLO, [text(0, "Hello")]),
+    ]);
     journal.extend(entries([end(Reason::Stop)]));
     let expected = [ROLE, HELLO, "[DONE]"].map(|payload| format!("data: {payload}"));
     assert_eq!(
-        spelled(OpenaiChat.encoder(view(1, true)), &journal),
+        encoded(OpenaiChat.encoder(view(1, true)), &journal),
         expected
     );
 }
@@ -286,7 +291,7 @@ fn a_finish_reason_beside_content_closes_the_choice() {
 #[test]
 fn a_signature_is_that_of_the_block_just_ended() {
     let signed = |before: Vec<Event>| {
-        translated(
+        encode_translated(
             1,
             before
                 .into_iter()

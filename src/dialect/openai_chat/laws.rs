@@ -1,17 +1,17 @@
-//! The laws of the dialect, over made-up journals.
+//! The laws of the dialect, over random journals.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{OpenaiChat, chat};
-use crate::dialect::journals::{blocks, journals, resumes_everywhere, spelled, view};
+use crate::dialect::journals::{any_journal, assert_resumes_everywhere, encoded, sse_events, view};
 use crate::dialect::{Dialect as _, View};
-use crate::model::chat::{Part as Said, PastReasoning};
+use crate::model::chat::{Part as PastPart, PastReasoning};
 use crate::model::entry::Entry;
 use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Part};
 
-/// What the chunks of one stream say, as a client puts them together.
+/// The chunks of one stream, folded as a client does it.
 #[derive(Default)]
 struct Folded {
     choices: Vec<Choice>,
@@ -44,18 +44,18 @@ impl Folded {
             let data = block.strip_prefix("data: ").expect("a nameless event");
             assert!(
                 !data.contains(['\n', '\u{85}', '\u{2028}']),
-                "one line for every reader of lines: {data:?}"
+                "no characters that some clients take for line ends: {data:?}"
             );
             if data == "[DONE]" {
                 folded.done = true;
             } else {
-                folded.take(&serde_json::from_str(data).unwrap(), view);
+                folded.add(&serde_json::from_str(data).unwrap(), view);
             }
         }
         folded
     }
 
-    fn take(&mut self, chunk: &Value, view: &View) {
+    fn add(&mut self, chunk: &Value, view: &View) {
         if let Some(error) = chunk.get("error") {
             self.error = Some(error.clone());
             return;
@@ -77,7 +77,7 @@ impl Folded {
             let at = usize::try_from(choice["index"].as_u64().unwrap()).unwrap();
             self.choices
                 .resize_with(self.choices.len().max(at + 1), Choice::default);
-            self.choices[at].take(choice, chunk["sluicegate"]["reason"].as_str());
+            self.choices[at].add(choice, chunk["sluicegate"]["reason"].as_str());
         }
     }
 }
@@ -90,7 +90,7 @@ fn join(list: &mut Vec<Value>, more: &Value) {
 }
 
 impl Choice {
-    fn take(&mut self, choice: &Value, own: Option<&str>) {
+    fn add(&mut self, choice: &Value, own: Option<&str>) {
         let delta = &choice["delta"];
         assert!(self.finish.is_none(), "nothing follows the finish_reason");
         assert_eq!(
@@ -134,7 +134,7 @@ impl Choice {
         self.calls[at][kind][input] = (known + piece[kind][input].as_str().unwrap()).into();
     }
 
-    /// As the message of a whole answer has it.
+    /// Returns the choice as the message of a whole answer.
     fn message(&self) -> Value {
         let text = |text: &str| {
             if text.is_empty() {
@@ -168,7 +168,7 @@ impl Choice {
     }
 }
 
-/// A choice folded from events, in the dialect's words.
+/// Returns the calls of a choice in the JSON of the dialect.
 fn expected_calls(parts: &[Part]) -> Vec<Value> {
     let call = |part: &Part| match part {
         Part::ToolCall {
@@ -195,53 +195,53 @@ fn expected_calls(parts: &[Part]) -> Vec<Value> {
     parts.iter().filter_map(call).collect()
 }
 
-fn same_as_events(folded: &Folded, answer: &Answer, asked: u16) {
+fn assert_same_content(folded: &Folded, answer: &Answer, asked: u16) {
     let reason = answer.reason().unwrap();
     assert_eq!(folded.done, reason != Reason::Error);
     assert_eq!(folded.error.is_some(), reason == Reason::Error);
     assert_eq!(folded.usage.is_some(), reason != Reason::Error);
-    let nothing = reason == Reason::Cancelled
+    let no_content = reason == Reason::Cancelled
         && folded
             .choices
             .iter()
             .all(|choice| choice.message() == Choice::default().message());
-    assert!(!nothing || folded.choices.iter().any(|choice| choice.begun));
+    assert!(!no_content || folded.choices.iter().any(|choice| choice.begun));
     if reason == Reason::Stop {
         assert_eq!(
             folded.choices.len(),
             usize::from(asked),
-            "every choice is told to have finished"
+            "every choice has a finish_reason"
         );
     }
     for (at, choice) in answer.choices.iter().enumerate() {
-        let unsaid = Choice::default();
-        let told = folded.choices.get(at).unwrap_or(&unsaid);
+        let empty = Choice::default();
+        let written = folded.choices.get(at).unwrap_or(&empty);
         assert_eq!(
-            (&told.text, &told.reasoning, &told.refusal),
+            (&written.text, &written.reasoning, &written.refusal),
             (&choice.text(), &choice.reasoning(), &choice.refusal())
         );
-        assert_eq!(told.calls, expected_calls(&choice.parts));
+        assert_eq!(written.calls, expected_calls(&choice.parts));
         let cited = choice
             .parts
             .iter()
             .filter(|part| matches!(part, Part::Citation(it) if it.url.is_some()));
-        assert_eq!(told.annotations.len(), cited.count());
-        same_signatures(&told.details, &choice.parts);
+        assert_eq!(written.annotations.len(), cited.count());
+        assert_same_signatures(&written.details, &choice.parts);
         match reason {
             Reason::Stop => assert_eq!(
-                told.finish.as_deref(),
+                written.finish.as_deref(),
                 choice.finish.as_ref().map(|finish| finish.reason.name())
             ),
-            Reason::Cancelled if told.begun => assert_eq!(
-                (told.finish.as_deref(), told.own.as_deref()),
+            Reason::Cancelled if written.begun => assert_eq!(
+                (written.finish.as_deref(), written.own.as_deref()),
                 (Some("stop"), Some("cancelled"))
             ),
-            _ => assert_eq!(told.finish, None),
+            _ => assert_eq!(written.finish, None),
         }
     }
 }
 
-fn same_signatures(details: &[Value], parts: &[Part]) {
+fn assert_same_signatures(details: &[Value], parts: &[Part]) {
     let signed: Vec<_> = parts
         .iter()
         .filter_map(|part| {
@@ -260,8 +260,8 @@ fn same_signatures(details: &[Value], parts: &[Part]) {
     }
 }
 
-/// What a client brings back of a choice is what the choice was.
-fn comes_back(message: &Value, parts: &[Part]) {
+/// Asserts that a message which a client sends back is read as the choice was.
+fn assert_round_trip(message: &Value, parts: &[Part]) {
     let body = json!({"model": "m", "messages": [{"role": "user", "content": "?"}, message]});
     let chat = chat::translate(body.to_string().as_bytes()).unwrap();
     let back = chat
@@ -270,8 +270,8 @@ fn comes_back(message: &Value, parts: &[Part]) {
         .map(|turn| turn.parts.as_slice())
         .unwrap_or_default();
     let past = |on_text: bool| {
-        let of = move |part: &Said| {
-            if let Said::Reasoning(it) = part {
+        let of = move |part: &PastPart| {
+            if let PastPart::Reasoning(it) = part {
                 Some(it.clone())
             } else {
                 None
@@ -284,7 +284,7 @@ fn comes_back(message: &Value, parts: &[Part]) {
     };
     let joined =
         |part: fn(&Part) -> Option<&str>| parts.iter().filter_map(part).collect::<String>();
-    let reasoned = joined(|part| {
+    let reasoning = joined(|part| {
         if let Part::Reasoning(text) = part {
             Some(text)
         } else {
@@ -296,17 +296,17 @@ fn comes_back(message: &Value, parts: &[Part]) {
             .iter()
             .map(|it| it.text.as_str())
             .collect::<String>(),
-        reasoned
+        reasoning
     );
-    let words = back.iter().filter_map(|part| {
-        if let Said::Text(text) = part {
+    let text = back.iter().filter_map(|part| {
+        if let PastPart::Text(text) = part {
             Some(text.as_str())
         } else {
             None
         }
     });
     assert_eq!(
-        words.collect::<String>(),
+        text.collect::<String>(),
         joined(|part| if let Part::Text(text) = part {
             Some(text)
         } else {
@@ -344,44 +344,44 @@ fn comes_back(message: &Value, parts: &[Part]) {
 
 proptest! {
     #[test]
-    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
-        resumes_everywhere(|| OpenaiChat.encoder(view(choices, false)), &journal);
+    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
+        assert_resumes_everywhere(|| OpenaiChat.encoder(view(choices, false)), &journal);
     }
 
     #[test]
-    fn a_resumed_raw_reader_gets_exactly_the_rest((choices, journal) in journals(true)) {
-        resumes_everywhere(|| OpenaiChat.encoder(view(choices, true)), &journal);
+    fn a_resumed_raw_reader_gets_exactly_the_rest((choices, journal) in any_journal(true)) {
+        assert_resumes_everywhere(|| OpenaiChat.encoder(view(choices, true)), &journal);
     }
 
     #[test]
-    fn the_chunks_say_what_the_events_say((choices, journal) in journals(false)) {
+    fn the_chunks_hold_the_content_of_the_events((choices, journal) in any_journal(false)) {
         let view = view(choices, false);
-        let folded = Folded::of(&spelled(OpenaiChat.encoder(view.clone()), &journal), &view);
-        let answer = Answer::of(journal.iter().flat_map(|entry| &entry.events));
-        same_as_events(&folded, &answer, choices);
+        let folded = Folded::of(&encoded(OpenaiChat.encoder(view.clone()), &journal), &view);
+        let answer = Answer::from_events(journal.iter().flat_map(|entry| &entry.events));
+        assert_same_content(&folded, &answer, choices);
     }
 
     #[test]
-    fn the_whole_answer_is_the_fold_of_its_chunks_and_comes_back((choices, journal) in journals(false)) {
+    fn the_whole_answer_is_the_fold_of_its_chunks_and_round_trips((choices, journal) in any_journal(false)) {
         let view = view(choices, false);
-        let folded = Folded::of(&spelled(OpenaiChat.encoder(view.clone()), &journal), &view);
-        let answer = Answer::of(journal.iter().flat_map(|entry| &entry.events));
+        let folded = Folded::of(&encoded(OpenaiChat.encoder(view.clone()), &journal), &view);
+        let answer = Answer::from_events(journal.iter().flat_map(|entry| &entry.events));
         if answer.reason() != Some(Reason::Stop) {
             return Ok(());
         }
         let whole: Value = serde_json::from_slice(&OpenaiChat.whole(&view, &answer)).unwrap();
         assert_eq!(Some(&whole["usage"]), folded.usage.as_ref());
         assert_eq!(whole["choices"].as_array().unwrap().len(), folded.choices.len());
-        for ((whole, told), choice) in whole["choices"].as_array().unwrap().iter().zip(&folded.choices).zip(&answer.choices) {
-            assert_eq!(whole["message"], told.message());
-            assert_eq!(whole["finish_reason"].as_str(), told.finish.as_deref());
-            comes_back(&whole["message"], &choice.parts);
+        for ((whole, written), choice) in whole["choices"].as_array().unwrap().iter().zip(&folded.choices).zip(&answer.choices) {
+            assert_eq!(whole["message"], written.message());
+            assert_eq!(whole["finish_reason"].as_str(), written.finish.as_deref());
+            assert_round_trip(&whole["message"], &choice.parts);
         }
     }
 
     #[test]
-    fn payloads_pass_unchanged_and_only_an_end_of_ours_is_added((choices, journal) in journals(true)) {
-        let sse = spelled(OpenaiChat.encoder(view(choices, true)), &journal);
+    fn payloads_pass_unchanged_and_only_our_end_is_added((choices, journal) in any_journal(true)) {
+        let sse = encoded(OpenaiChat.encoder(view(choices, true)), &journal);
         let raws: Vec<String> = journal.iter().filter_map(raw_block).collect();
         assert_eq!(sse[..raws.len()], raws);
         let ours = &sse[raws.len()..];
@@ -398,5 +398,5 @@ fn raw_block(entry: &Entry) -> Option<String> {
     entry
         .raw
         .as_ref()
-        .map(|raw| blocks(&format!("data: {}\n\n", raw.data)).concat())
+        .map(|raw| sse_events(&format!("data: {}\n\n", raw.data)).concat())
 }

@@ -1,5 +1,5 @@
-//! A request as it stands at the door: the few fields that routing, metering and answering need.
-//! The rest is read only when a target speaks another wire.
+//! Parses the few fields of a request that routing, metering and answering need. The rest is parsed
+//! only when a target speaks another wire.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -13,27 +13,29 @@ use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
-/// What goes along to an upstream of the same wire.
+/// The header that is forwarded to an upstream of the same wire.
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
 
-/// Reads the body of a Chat Completions request that is to be answered in `dialect`.
+/// Parses the body of a Chat Completions request that is answered in `dialect`.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn ask(dialect: DialectId, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(dialect, &body)?;
-    ask.headers = head_fields::passed_headers(headers, &[BETA]);
+    ask.headers = head_fields::forwarded_headers(headers, &[BETA]);
     ask.body = body;
     Ok(ask)
 }
 
-/// Everything of the ask but body and headers.
+/// Parses everything but `body` and `headers`, which the caller fills in.
 fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
+    // It is unknown which of several equal fields an upstream reads, so the one checked here might
+    // not be the one that counts.
     if let Some(name) = top
         .fields
-        .doubled(chat::FIELDS)
-        .or_else(|| top.fields.doubled(references::FIELDS))
+        .first_duplicate(chat::FIELDS)
+        .or_else(|| top.fields.first_duplicate(references::FIELDS))
     {
         return Err(Fault::invalid(
             name,
@@ -50,11 +52,13 @@ fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
         body: Bytes::new(),
         model: head_fields::model(&top)?,
         conversation: None,
-        asked: None,
+        responses: None,
         models: further_models(&top)?,
+        // `POST /v1/streams` answers with a stream unless the request says otherwise.
         stream: top.read("stream", "true or false")?.unwrap_or(events),
         choices: chat::choices(&top)?.unwrap_or(1),
         max_output: chat::max_tokens(&top)?,
+        // The dialect `events` always has a `usage` event.
         include_usage: include_usage(&top)? || events,
         input_estimate: estimate.tokens(),
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
@@ -74,8 +78,10 @@ fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {
         .unwrap_or(false))
 }
 
-/// The models that the body names beside `model`: some APIs go on to these by themselves.
+/// Returns the models that the body names in addition to `model`: some APIs fall back to these on
+/// their own.
 fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
+    // The caller must be allowed all of them, because the upstream may use any.
     let names: Vec<String> = top
         .read("models", "an array of strings")?
         .unwrap_or_default();
@@ -83,12 +89,12 @@ fn further_models(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
         .into_iter()
         .map(Into::into)
         .chain(fallbacks(top)?)
-        .chain(head_fields::models_of_tools(top)?)
+        .chain(head_fields::models_in_tools(top)?)
         .collect())
 }
 
-/// Those that gateways behind us go on to: names, or objects that name one. It is no field of
-/// OpenAI's, so that any other shape is the upstream's to refuse.
+/// Returns the models that gateways used as upstreams fall back to: names, or objects with a
+/// `model`. OpenAI has no such field, so any other form is left to the upstream to judge.
 fn fallbacks(top: &Object<'_>) -> Result<Vec<ByteString>, Fault> {
     let listed = top
         .raw("fallbacks")
@@ -129,15 +135,15 @@ mod tests {
         )
     }
 
-    /// Status, field and message.
-    fn refused(body: &str) -> (u16, Option<String>, String) {
+    /// Returns the status, the field and the message.
+    fn rejected(body: &str) -> (u16, Option<String>, String) {
         let fault = parsed(DialectId::OpenaiChat, body).unwrap_err();
         assert_eq!(fault.status, fault.code.status());
         (fault.status.as_u16(), fault.param, fault.message)
     }
 
     #[test]
-    fn what_is_needed_is_read_and_the_body_is_kept() {
+    fn needed_fields_are_read_and_the_body_is_unchanged() {
         let body = format!(
             r#"{{"model":"smart",{MESSAGES},"stream":true,"n":3,"max_tokens":5,"max_completion_tokens":9,"stream_options":{{"include_usage":true}},"x":[1.0]}}"#
         );
@@ -165,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_model_that_is_named_is_known() {
+    fn all_named_models_are_listed() {
         let twice = r#""tools":[{"type":"image_generation","model":"a","mod\u0065l":"b"}]"#;
         let of = |fields: &str| {
             parsed(
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_as_good_as_absent() {
+    fn null_counts_as_absent() {
         let body = format!(
             r#"{{"model":"m",{MESSAGES},"stream":null,"n":null,"max_tokens":null,"stream_options":null}}"#
         );
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn events_stream_unless_told_otherwise_and_always_tell_usage() {
+    fn events_stream_by_default_and_include_usage() {
         let body = |more: &str| format!(r#"{{"model":"m",{MESSAGES}{more}}}"#);
         let ask = parsed(DialectId::Events, &body("")).unwrap();
         assert_eq!(
@@ -229,21 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_told_by_line_and_column() {
-        let (status, param, message) = refused("{\"model\":\"m\",\n \"messages\":[}");
+    fn invalid_json_is_reported_by_line_and_column() {
+        let (status, param, message) = rejected("{\"model\":\"m\",\n \"messages\":[}");
         assert_eq!((status, param), (400, None));
         assert_eq!(
             message,
             "the request body is not valid JSON: expected value at line 2 column 14"
         );
-        assert!(refused("").2.contains("line 1 column 0"));
+        assert!(rejected("").2.contains("line 1 column 0"));
         assert!(
-            refused("{} {}")
+            rejected("{} {}")
                 .2
                 .contains("trailing characters at line 1 column 4")
         );
         assert_eq!(
-            refused("[\"secret\"]").2,
+            rejected("[\"secret\"]").2,
             "the request body must be a JSON object"
         );
     }
@@ -330,27 +336,27 @@ mod tests {
                 "true or false",
             ),
         ] {
-            let told = (
+            let fault = (
                 400,
                 Some(param.to_owned()),
                 format!("`{param}` must be {expected}"),
             );
-            assert_eq!(refused(&format!("{{{fields}}}")), told, "{fields}");
+            assert_eq!(rejected(&format!("{{{fields}}}")), fault, "{fields}");
         }
         let long = "m".repeat(head_fields::MAX_MODEL + 1);
         assert_eq!(
-            refused(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2,
+            rejected(&format!(r#"{{"model":"{long}",{MESSAGES}}}"#)).2,
             "`model` must be at most 256 bytes long"
         );
     }
 
     #[test]
-    fn a_field_that_comes_twice_is_refused_in_any_spelling() {
+    fn repeated_fields_are_rejected_in_any_escaping() {
         let (status, param, message) =
-            refused(&format!(r#"{{"model":"a","mod\u0065l":"b",{MESSAGES}}}"#));
+            rejected(&format!(r#"{{"model":"a","mod\u0065l":"b",{MESSAGES}}}"#));
         assert_eq!((status, param.as_deref()), (400, Some("model")));
         assert_eq!(message, "`model` comes more than once; send it once");
-        let (status, param, _) = refused(&format!(
+        let (status, param, _) = rejected(&format!(
             r#"{{"model":"a",{MESSAGES},"container":null,"container":"c"}}"#
         ));
         assert_eq!((status, param.as_deref()), (400, Some("container")));
@@ -409,7 +415,7 @@ mod tests {
             assert_eq!(
                 ask.chat().unwrap_err().param.as_deref(),
                 Some(param),
-                "another wire cannot be told of it"
+                "other wires cannot refer to the object"
             );
         }
         let own = parsed(
@@ -421,13 +427,13 @@ mod tests {
     }
 
     #[test]
-    fn no_message_repeats_what_was_sent() {
+    fn no_message_repeats_a_value() {
         for body in [
             r#"{"model":"m","messages":"SECRET"}"#,
             r#""SECRET""#,
             r#"{"model":["SECRET"],"messages":[{}]}"#,
         ] {
-            assert!(!refused(body).2.contains("SECRET"));
+            assert!(!rejected(body).2.contains("SECRET"));
         }
         let ask = parsed(
             DialectId::OpenaiChat,
@@ -439,7 +445,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_can_break_it(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
+        fn no_body_causes_a_panic(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
             let wrapped = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{body}}}]}}"#);
             for body in [&body, &wrapped] {
                 if let Ok(ask) = parsed(DialectId::OpenaiChat, body) {

@@ -1,8 +1,8 @@
-//! What payloads that were passed on have told the client: by which id and model the answer goes,
-//! which choices have begun and which have had their `finish_reason`, and whether there was usage.
+//! The state of a client that has received payloads passed on unchanged: the id and model of the
+//! answer, the choices that have begun, those with a `finish_reason`, and whether usage was sent.
 //!
-//! A payload with content is not read, unless it may hold a `finish_reason`; then, and without
-//! content, it is.
+//! A payload with content is parsed only if it may hold a `finish_reason`; a payload without
+//! content is always parsed.
 
 use std::borrow::Cow;
 
@@ -13,20 +13,20 @@ use serde_json::value::RawValue;
 
 use super::choices::Choices;
 
-/// How many payloads are looked at for an id; some servers begin with one that has none.
-const HEADS: u8 = 8;
+/// Maximum number of payloads searched for an id. Some servers begin with a payload that has none.
+const MAX_HEAD_PAYLOADS: u8 = 8;
 
-/// What was passed on.
+/// The state after the payloads passed on so far.
 #[derive(Debug)]
 pub(super) struct Passed {
     head: Option<Head>,
-    looked_at: u8,
-    /// The client has had a usage chunk.
+    searched: u8,
+    /// The client has received a usage chunk.
     pub(super) usage: bool,
     finish: memmem::Finder<'static>,
 }
 
-/// How the upstream calls its answer.
+/// The id, time (Unix seconds) and model of the upstream's answer.
 #[derive(Debug, Clone)]
 pub(super) struct Head {
     pub(super) id: String,
@@ -34,7 +34,7 @@ pub(super) struct Head {
     pub(super) model: String,
 }
 
-/// The little that is read of a chunk.
+/// The fields of a chunk that are read.
 #[derive(Deserialize)]
 struct Chunk<'a> {
     #[serde(borrow, default)]
@@ -44,70 +44,76 @@ struct Chunk<'a> {
     #[serde(borrow, default)]
     model: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
-    choices: Option<Vec<Told<'a>>>,
+    choices: Option<Vec<ChunkChoice<'a>>>,
     #[serde(default)]
     usage: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
-struct Told<'a> {
+struct ChunkChoice<'a> {
     #[serde(default)]
     index: u16,
     #[serde(borrow, default)]
     finish_reason: Option<&'a RawValue>,
 }
 
-impl Told<'_> {
+impl ChunkChoice<'_> {
     fn is_finished(&self) -> bool {
         self.finish_reason
+            // Some servers send an empty string instead of null.
             .is_some_and(|reason| !matches!(reason.get(), "null" | "\"\""))
     }
 }
 
 impl Passed {
-    /// Nothing yet.
+    /// Creates the state before the first payload.
     pub(super) fn new() -> Self {
         Self {
             head: None,
-            looked_at: 0,
+            searched: 0,
             usage: false,
             finish: memmem::Finder::new(b"\"finish_reason\""),
         }
     }
 
-    /// How the upstream calls its answer, where it has said so.
+    /// Returns the head of the upstream's answer, once it is known.
     pub(super) fn head(&self) -> Option<&Head> {
         self.head.as_ref()
     }
 
-    /// A payload goes to the client.
-    pub(super) fn watch(&mut self, data: &str, has_content: bool, choices: &mut Choices) {
-        let headless = self.head.is_none() && self.looked_at < HEADS;
+    /// Records a payload that is passed on to the client.
+    pub(super) fn record(&mut self, data: &str, has_content: bool, choices: &mut Choices) {
+        let headless = self.head.is_none() && self.searched < MAX_HEAD_PAYLOADS;
+        // The token path: nearly all payloads stop here, without a parse.
         if has_content && !headless && !self.may_finish(data) {
             return;
         }
-        // What is no chunk tells nothing.
+        // A payload that cannot be parsed is passed on all the same, and changes no state.
         let Ok(chunk) = serde_json::from_str::<Chunk<'_>>(data) else {
             return;
         };
-        let told = chunk.choices.as_deref().unwrap_or_default();
-        for choice in told {
-            choices.begun(choice.index).finished |= choice.is_finished();
+        let chunk_choices = chunk.choices.as_deref().unwrap_or_default();
+        for choice in chunk_choices {
+            choices.begin(choice.index).finished |= choice.is_finished();
         }
-        self.usage |= chunk.usage.is_some() && told.iter().all(Told::is_finished);
+        // Some servers send a running count with every chunk; only usage after the last open choice
+        // is final.
+        self.usage |= chunk.usage.is_some() && chunk_choices.iter().all(ChunkChoice::is_finished);
         if headless {
-            self.looked_at += 1;
+            self.searched += 1;
             self.head = head(chunk);
         }
     }
 
-    /// True unless every `finish_reason` in it is null.
+    /// Returns true unless every `finish_reason` in the payload is null.
     fn may_finish(&self, data: &str) -> bool {
+        // A search is cheaper than a parse, and a hit inside a string only costs one parse too
+        // many.
         self.finish.find_iter(data.as_bytes()).any(|at| {
-            let behind = data
+            let after = data
                 .get(at + b"\"finish_reason\"".len()..)
                 .unwrap_or_default();
-            let value = behind
+            let value = after
                 .trim_start()
                 .strip_prefix(':')
                 .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The pieces that a chunk and a whole answer have in common.
+//! JSON that chunks and whole answers have in common.
 
 use bytes::{BufMut as _, BytesMut};
 use bytestring::ByteString;
@@ -7,8 +7,8 @@ use crate::codec::json::{put_str, put_u64};
 use crate::model::event::{Citation, Reason};
 use crate::model::usage::Usage;
 
-/// The word for a reason; `None` for those that the API has none for.
-pub(super) const fn finish_word(reason: Reason) -> Option<&'static str> {
+/// Returns the `finish_reason` of a reason; `None` for reasons that the API does not define.
+pub(super) const fn finish_reason(reason: Reason) -> Option<&'static str> {
     match reason {
         Reason::Stop => Some("stop"),
         Reason::Length => Some("length"),
@@ -18,7 +18,8 @@ pub(super) const fn finish_word(reason: Reason) -> Option<&'static str> {
     }
 }
 
-/// Writes id, object, time and model: what every object of an answer begins with.
+/// Writes the members that every object of an answer begins with: id, object, time (Unix seconds)
+/// and model.
 pub(super) fn put_head(buf: &mut BytesMut, id: &str, object: &str, created: u64, model: &str) {
     buf.put_slice(b"{\"id\":");
     put_str(buf, id);
@@ -31,9 +32,9 @@ pub(super) fn put_head(buf: &mut BytesMut, id: &str, object: &str, created: u64,
     buf.put_slice(b",\"choices\":[");
 }
 
-/// A tool call as it is written.
+/// A tool call to write.
 pub(super) struct Call<'a> {
-    /// Only chunks number their calls.
+    /// The number of the call; only chunks have it.
     pub(super) index: Option<u16>,
     pub(super) id: &'a str,
     pub(super) name: &'a str,
@@ -61,6 +62,7 @@ pub(super) fn put_call(buf: &mut BytesMut, call: &Call<'_>) {
     });
     put_str(buf, call.arguments);
     buf.put_u8(b'}');
+    // The member that Google's own endpoint with this API uses.
     if let Some(signature) = call.signature {
         buf.put_slice(b",\"extra_content\":{\"google\":{\"thought_signature\":");
         put_str(buf, signature);
@@ -69,7 +71,7 @@ pub(super) fn put_call(buf: &mut BytesMut, call: &Call<'_>) {
     buf.put_u8(b'}');
 }
 
-/// The member by which clients that join the lists of chunks keep elements apart.
+/// Writes the member by which clients that concatenate the lists of chunks tell elements apart.
 fn put_index(buf: &mut BytesMut, index: Option<u64>) {
     if let Some(index) = index {
         buf.put_slice(b"\"index\":");
@@ -78,7 +80,7 @@ fn put_index(buf: &mut BytesMut, index: Option<u64>) {
     }
 }
 
-/// Writes a citation with a URL. Clients check these fields, so a span that is not known is 0 to 0.
+/// Writes a citation with a URL. Clients require the span, so an unknown span is 0 to 0.
 pub(super) fn put_annotation(
     buf: &mut BytesMut,
     citation: &Citation,
@@ -99,8 +101,8 @@ pub(super) fn put_annotation(
     buf.put_slice(b"}}");
 }
 
-/// Writes usage. The API has no word for a count that is not known: it is 0; a detail that is not
-/// known is left out.
+/// Writes usage. The API requires the counts, so an unknown count is 0; an unknown detail is
+/// omitted.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_slice(b"{\"prompt_tokens\":");
     put_u64(buf, usage.input.unwrap_or(0));
@@ -128,6 +130,7 @@ fn put_details(buf: &mut BytesMut, name: &str, counts: &[(&str, Option<u64>)]) {
     let mut known = counts
         .iter()
         .filter_map(|(name, count)| Some((name, (*count)?)));
+    // Without a known count, the object is omitted as well.
     let Some(first) = known.next() else { return };
     buf.put_u8(b',');
     put_str(buf, name);
@@ -143,8 +146,12 @@ fn put_details(buf: &mut BytesMut, name: &str, counts: &[(&str, Option<u64>)]) {
     buf.put_u8(b'}');
 }
 
-/// Writes our own member, where there is something to say in it.
-pub(in crate::dialect) fn put_own(buf: &mut BytesMut, reason: Option<&str>, estimated: bool) {
+/// Writes our own member, `sluicegate`; nothing if it would be empty.
+pub(in crate::dialect) fn put_sluicegate(
+    buf: &mut BytesMut,
+    reason: Option<&str>,
+    estimated: bool,
+) {
     if reason.is_none() && !estimated {
         return;
     }

@@ -1,15 +1,16 @@
-//! `reasoning_details[]`: signatures and encrypted blocks on their way out and back.
+//! `reasoning_details[]`: signatures and encrypted blocks, written to clients and read back from
+//! them.
 //!
-//! The words of reasoning go out as `reasoning_content` alone. Each signature or encrypted block is
-//! one item, with an `index` of its own so that clients which join items by it keep them apart:
-//! `{"type":"reasoning.text","signature":…,"format":…,"index":0,"range":[0,12]}` or
+//! The text of reasoning is written to `reasoning_content` only. Each signature or encrypted block
+//! is one item, with an `index` of its own so that clients which merge items by index keep them
+//! apart: `{"type":"reasoning.text","signature":…,"format":…,"index":0,"range":[0,12]}` or
 //! `{"type":"reasoning.encrypted","data":…,"format":…,"index":1,"range":[12,12]}`. `format` names
-//! who made it. `range` are the UTF-8 bytes of `reasoning_content` that the item signs; with
-//! `"on_text":true`, of `content`. So any number of blocks in one turn come back as they were.
-//! Items of other gateways, which carry their own `text`, are understood; a range that does not fit
-//! the words brought with it makes its signature void.
+//! the wire that made the item. `range` is the range of UTF-8 bytes of `reasoning_content` that the
+//! item signs; with `"on_text":true`, of `content`. So any number of blocks in one turn are
+//! restored unchanged. Items of other gateways, which carry their own `text`, are read as well. If
+//! a range does not fit the text sent with it, its signature is dropped.
 
-mod back;
+mod past;
 
 use bytes::{BufMut as _, BytesMut};
 
@@ -17,9 +18,9 @@ use crate::codec::json::{put_str, put_u64};
 use crate::model::event::Signature;
 use crate::model::wire::WireId;
 
-pub(super) use back::brought_back;
+pub(super) use past::past_parts;
 
-/// The word for who made a signature, as OpenRouter's clients know it.
+/// The `format` of each wire, as clients of OpenRouter know it.
 const FORMATS: [(WireId, &str); 7] = [
     (WireId::OpenaiChat, "openai-chat"),
     (WireId::OpenaiResponses, "openai-responses-v1"),
@@ -30,7 +31,7 @@ const FORMATS: [(WireId, &str); 7] = [
     (WireId::Cohere, "cohere-v2"),
 ];
 
-/// The wire that made what has this format.
+/// Returns the wire with this format.
 fn wire_of(format: &str) -> Option<WireId> {
     FORMATS
         .iter()
@@ -41,28 +42,28 @@ fn wire_of(format: &str) -> Option<WireId> {
 fn format_of(wire: WireId) -> &'static str {
     FORMATS
         .iter()
-        .find(|(of, _)| *of == wire)
+        .find(|(made_by, _)| *made_by == wire)
         .map_or("unknown", |(_, name)| name)
 }
 
-/// Where the blocks of reasoning and text of one choice begin and end. Knows lengths alone.
+/// The bounds of the blocks of reasoning and text of one choice. Depends on lengths only.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     reasoning: Block,
     text: Block,
     open: Open,
-    /// Items so far.
+    /// Number of items written so far.
     items: u64,
 }
 
-/// The latest block: bytes from the start of the choice's reasoning, or text.
+/// The latest block: a range of bytes of the choice's reasoning, or of its text.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Block {
     start: u64,
     end: u64,
 }
 
-/// What the next delta would go on with.
+/// The block that the next delta would continue.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Open {
     #[default]
@@ -72,31 +73,33 @@ enum Open {
 }
 
 impl Blocks {
-    /// Reasoning of so many bytes has come.
+    /// Records a delta of reasoning with this many bytes.
     pub(super) fn reasoning(&mut self, bytes: usize) {
         self.reasoning.grow(bytes, self.open == Open::Reasoning);
         self.open = Open::Reasoning;
     }
 
-    /// Text of so many bytes has come.
+    /// Records a delta of text with this many bytes.
     pub(super) fn text(&mut self, bytes: usize) {
         self.text.grow(bytes, self.open == Open::Text);
         self.open = Open::Text;
     }
 
-    /// Something has come that ends a block.
+    /// Records content that ends a block.
     pub(super) fn other(&mut self) {
         self.open = Open::Nothing;
     }
 
-    /// Writes the item of a signature.
+    /// Writes the item of a signature or of an encrypted block.
     pub(super) fn put_item(&mut self, buf: &mut BytesMut, signature: &Signature) {
+        // A signature ends its block: what follows belongs to another one.
         self.open = Open::Nothing;
         let block = if signature.on_text {
             self.text.sign()
         } else {
             self.reasoning.sign()
         };
+        // An encrypted block contains its own text, so it signs no bytes and only marks a place.
         let range = if signature.redacted.is_some() {
             Block {
                 start: block.end,
@@ -125,6 +128,7 @@ impl Blocks {
         put_str(buf, format_of(signature.wire));
         buf.put_slice(b",\"index\":");
         put_u64(buf, self.items);
+        // Every item has its own index, because clients that merge items do it by index.
         self.items += 1;
         buf.put_slice(b",\"range\":[");
         put_u64(buf, range.start);
@@ -140,13 +144,14 @@ impl Blocks {
 
 impl Block {
     fn grow(&mut self, bytes: usize, open: bool) {
+        // A block that does not continue starts where the last one ended.
         if !open {
             self.start = self.end;
         }
         self.end += bytes as u64;
     }
 
-    /// The block, which is signed only once.
+    /// Returns the block, and starts a new one: a block is signed once.
     fn sign(&mut self) -> Self {
         let block = *self;
         self.start = self.end;

@@ -1,4 +1,4 @@
-//! Tools and tool choice, the legacy `functions` included.
+//! Tools and tool choice, including the legacy `functions` and `function_call`.
 
 use serde_json::value::RawValue;
 
@@ -9,7 +9,7 @@ use crate::model::chat::{CacheMark, Tool, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The tools of a body.
+/// Reads the tools of a body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -27,11 +27,15 @@ pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
 }
 
 fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
-    let kind = tool.filled("type")?;
+    let kind = tool.non_empty("type")?;
     if kind == "function" {
         let mark = cache::mark(tool)?;
-        return Ok(marked(function(&tool.required_object("function")?)?, mark));
+        return Ok(with_mark(
+            function(&tool.required_object("function")?)?,
+            mark,
+        ));
     }
+    // Other kinds of tools exist in this API alone.
     Ok(Tool::Native {
         wire: WireId::OpenaiChat,
         kind,
@@ -39,8 +43,8 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     })
 }
 
-/// The tool with a mark that stands beside it.
-fn marked(mut tool: Tool, mark: Option<CacheMark>) -> Tool {
+/// Sets the cache mark of a tool, which stands beside its function.
+fn with_mark(mut tool: Tool, mark: Option<CacheMark>) -> Tool {
     if let (Tool::Function { cache, .. }, Some(mark)) = (&mut tool, mark) {
         *cache = Some(mark);
     }
@@ -49,7 +53,7 @@ fn marked(mut tool: Tool, mark: Option<CacheMark>) -> Tool {
 
 fn function(function: &Object<'_>) -> Result<Tool, Fault> {
     Ok(Tool::Function {
-        name: function.filled("name")?,
+        name: function.non_empty("name")?,
         description: function.string("description")?,
         parameters: raw_object(function, "parameters")?,
         strict: function.read("strict", "true or false")?,
@@ -57,23 +61,24 @@ fn function(function: &Object<'_>) -> Result<Tool, Fault> {
     })
 }
 
-/// Whether tools must be called.
+/// Reads whether tools must be called, and which.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
+    // `tool_choice` replaces the legacy `function_call`, so it wins.
     if let Some(value) = top.raw("tool_choice") {
         return if is_text(value) {
-            word(top, "tool_choice").map(Some)
+            keyword(top, "tool_choice").map(Some)
         } else {
-            chosen(&top.required_object("tool_choice")?).map(Some)
+            choice_object(&top.required_object("tool_choice")?).map(Some)
         };
     }
     match top.raw("function_call") {
         None => Ok(None),
-        Some(value) if is_text(value) => word(top, "function_call").map(Some),
+        Some(value) if is_text(value) => keyword(top, "function_call").map(Some),
         Some(_) => Ok(Some(ToolChoice::Named(
-            top.required_object("function_call")?.filled("name")?,
+            top.required_object("function_call")?.non_empty("name")?,
         ))),
     }
 }
@@ -82,24 +87,24 @@ fn is_text(value: &RawValue) -> bool {
     value.get().starts_with('"')
 }
 
-fn word(top: &Object<'_>, name: &str) -> Result<ToolChoice, Fault> {
+fn keyword(top: &Object<'_>, name: &str) -> Result<ToolChoice, Fault> {
     match &*top.required(name)? {
         "none" => Ok(ToolChoice::None),
         "auto" => Ok(ToolChoice::Auto),
-        // Mistral's word.
+        // Mistral's name for `required`.
         "required" | "any" => Ok(ToolChoice::Required),
-        _ => Err(top.refuse(name, "`none`, `auto`, `required` or an object")),
+        _ => Err(top.invalid(name, "`none`, `auto`, `required` or an object")),
     }
 }
 
-fn chosen(choice: &Object<'_>) -> Result<ToolChoice, Fault> {
+fn choice_object(choice: &Object<'_>) -> Result<ToolChoice, Fault> {
     let kind = choice.required("type")?;
     match &*kind {
         "function" | "custom" => Ok(ToolChoice::Named(
-            choice.required_object(&kind)?.filled("name")?,
+            choice.required_object(&kind)?.non_empty("name")?,
         )),
         "allowed_tools" => allowed(&choice.required_object("allowed_tools")?),
-        _ => Err(choice.refuse("type", "`function`, `custom` or `allowed_tools`")),
+        _ => Err(choice.invalid("type", "`function`, `custom` or `allowed_tools`")),
     }
 }
 
@@ -107,7 +112,7 @@ fn allowed(allowed: &Object<'_>) -> Result<ToolChoice, Fault> {
     let required = match &*allowed.required("mode")? {
         "auto" => false,
         "required" => true,
-        _ => return Err(allowed.refuse("mode", "`auto` or `required`")),
+        _ => return Err(allowed.invalid("mode", "`auto` or `required`")),
     };
     let names = allowed
         .objects("tools")?
@@ -120,7 +125,7 @@ fn allowed(allowed: &Object<'_>) -> Result<ToolChoice, Fault> {
 fn allowed_name(tool: &Object<'_>) -> Result<String, Fault> {
     let kind = tool.required("type")?;
     match &*kind {
-        "function" | "custom" => tool.required_object(&kind)?.filled("name"),
-        _ => Err(tool.refuse("type", "`function` or `custom` for this target")),
+        "function" | "custom" => tool.required_object(&kind)?.non_empty("name"),
+        _ => Err(tool.invalid("type", "`function` or `custom` for this target")),
     }
 }

@@ -1,15 +1,15 @@
-//! The turns of a conversation.
+//! Translates the turns of a conversation.
 
 use super::cache;
 use super::content;
 use super::reasoning;
 use crate::dialect::object::Object;
-use crate::model::chat::{Message, Part, PastCall, Role, ToolResult, made_call_id};
+use crate::model::chat::{Message, Part, PastCall, Role, ToolResult, derive_call_id};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The turns of a body. A turn of the model that says nothing is left out: other APIs refuse empty
-/// turns.
+/// Returns the turns of a body. A model turn without content is dropped, because other APIs reject
+/// empty turns.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
@@ -34,19 +34,23 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
 
 fn turn(message: &Object<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
     let (role, mut parts) = match &*message.required("role")? {
+        // `developer` is the newer name for `system`.
         "system" | "developer" => (Role::System, content::required(message)?),
         "user" => (Role::User, content::required(message)?),
         "assistant" => (Role::Assistant, assistant(message, legacy)?),
         "tool" => (
             Role::Tool,
-            vec![result(message, message.filled("tool_call_id")?)?],
+            vec![result(message, message.non_empty("tool_call_id")?)?],
         ),
         "function" => (
             Role::Tool,
-            vec![result(message, legacy.answered(&message.filled("name")?))?],
+            vec![result(
+                message,
+                legacy.call_answered_by(&message.non_empty("name")?),
+            )?],
         ),
         _ => {
-            return Err(message.refuse(
+            return Err(message.invalid(
                 "role",
                 "`system`, `developer`, `user`, `assistant`, `tool` or `function`",
             ));
@@ -60,25 +64,27 @@ fn turn(message: &Object<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
     })
 }
 
-/// Reasoning first, then what was said, then the calls.
+/// Returns the parts of a model turn: its reasoning, then its content, then its calls.
 fn assistant(message: &Object<'_>, legacy: &mut Legacy) -> Result<Vec<Part>, Fault> {
     if message.raw("audio").is_some() {
-        return Err(message.refuse(
+        return Err(message.invalid(
             "audio",
             "left out for this target: it refers to an earlier audio answer",
         ));
     }
-    let mut said = content::optional(message)?.unwrap_or_default();
-    said.extend(message.string("refusal")?.map(Part::Refusal));
-    said.retain(|part| !matches!(part, Part::Text(text) | Part::Refusal(text) if text.is_empty()));
-    let mut parts = reasoning::brought_back(message, said)?;
+    let mut content = content::optional(message)?.unwrap_or_default();
+    content.extend(message.string("refusal")?.map(Part::Refusal));
+    // Clients send an empty text beside tool calls, and other APIs reject it.
+    content
+        .retain(|part| !matches!(part, Part::Text(text) | Part::Refusal(text) if text.is_empty()));
+    let mut parts = reasoning::past_parts(message, content)?;
     for call in message.objects("tool_calls")? {
         parts.push(Part::ToolCall(past_call(&call)?));
     }
     if let Some(function) = message.object("function_call")? {
-        let name = function.filled("name")?;
+        let name = function.non_empty("name")?;
         parts.push(Part::ToolCall(call(
-            legacy.called(&name),
+            legacy.new_call(&name),
             name,
             arguments(&function)?,
         )));
@@ -87,23 +93,25 @@ fn assistant(message: &Object<'_>, legacy: &mut Legacy) -> Result<Vec<Part>, Fau
 }
 
 fn past_call(object: &Object<'_>) -> Result<PastCall, Fault> {
-    let id = object.filled("id")?;
+    let id = object.non_empty("id")?;
     let kind = object.string("type")?;
+    // Some clients omit the type of a function call.
     let mut past = match kind.as_deref().unwrap_or("function") {
         "function" => {
             let function = object.required_object("function")?;
-            call(id, function.filled("name")?, arguments(&function)?)
+            call(id, function.non_empty("name")?, arguments(&function)?)
         }
         "custom" => {
             let custom = object.required_object("custom")?;
             PastCall {
                 custom: true,
-                ..call(id, custom.filled("name")?, custom.required("input")?)
+                ..call(id, custom.non_empty("name")?, custom.required("input")?)
             }
         }
-        _ => return Err(object.refuse("type", "`function` or `custom`")),
+        _ => return Err(object.invalid("type", "`function` or `custom`")),
     };
     past.signature = google_signature(object)?;
+    // Only Gemini signs calls in this form.
     past.wire = past.signature.is_some().then_some(WireId::Gemini);
     Ok(past)
 }
@@ -119,7 +127,7 @@ fn call(id: String, name: String, arguments: String) -> PastCall {
     }
 }
 
-/// Arguments are JSON text; some clients send the object itself.
+/// Reads arguments. They are JSON text; some clients send the object itself.
 fn arguments(function: &Object<'_>) -> Result<String, Fault> {
     match function.raw("arguments") {
         None => Ok(String::new()),
@@ -128,10 +136,10 @@ fn arguments(function: &Object<'_>) -> Result<String, Fault> {
     }
 }
 
-/// `extra_content.google.thought_signature` of a tool call or message.
+/// Reads `extra_content.google.thought_signature` of a tool call or message.
 ///
 /// # Errors
-/// A 400 when it is there and no string.
+/// A 400 when the value is not a string.
 pub(super) fn google_signature(object: &Object<'_>) -> Result<Option<String>, Fault> {
     let Some(extra) = object.object("extra_content")? else {
         return Ok(None);
@@ -147,12 +155,13 @@ fn result(message: &Object<'_>, id: String) -> Result<Part, Fault> {
         id,
         name: message.string("name")?,
         parts: content::required(message)?,
+        // The API has no member for a failed tool.
         is_error: false,
     }))
 }
 
-/// Legacy function calls have no ids: they get one, and a result belongs to the latest call of its
-/// name.
+/// Ids for legacy function calls, which have none: each call gets one, and a result belongs to the
+/// latest call of its name.
 #[derive(Default)]
 struct Legacy {
     /// The name and id of each call.
@@ -160,21 +169,23 @@ struct Legacy {
 }
 
 impl Legacy {
-    fn called(&mut self, name: &str) -> String {
+    fn new_call(&mut self, name: &str) -> String {
         let index = u16::try_from(self.calls.len()).unwrap_or(u16::MAX);
-        let id = made_call_id("legacy", 0, index).to_string();
+        let id = derive_call_id("legacy", 0, index).to_string();
         self.calls.push((name.to_owned(), id.clone()));
         id
     }
 
-    fn answered(&mut self, name: &str) -> String {
+    fn call_answered_by(&mut self, name: &str) -> String {
+        // A name may be called several times; the result follows its call.
         let known = self
             .calls
             .iter()
             .rev()
             .find(|(called, _)| called == name)
             .map(|(_, id)| id.clone());
-        known.unwrap_or_else(|| self.called(name))
+        // A result without its call still needs an id.
+        known.unwrap_or_else(|| self.new_call(name))
     }
 }
 
@@ -187,11 +198,11 @@ mod tests {
     }
 
     fn messages_of(body: &str) -> Result<Vec<Message>, Fault> {
-        messages(&Object::body(body.as_bytes()).unwrap())
+        messages(&Object::from_body(body.as_bytes()).unwrap())
     }
 
     #[test]
-    fn roles_stand_where_they_stood() {
+    fn turns_keep_their_order_and_roles() {
         let turns = read(
             r#"[{"role":"system","content":"a"},{"role":"developer","content":"b"},{"role":"user","content":"c","name":"ann"},
                 {"role":"assistant","content":"d"},{"role":"tool","tool_call_id":"t","content":[{"type":"text","text":"e"}]}]"#,
@@ -215,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_come_behind_words_with_their_signatures() {
+    fn calls_follow_the_text_with_their_signatures() {
         let turns = read(
             r#"[{"role":"assistant","content":"w","refusal":"n","tool_calls":[
                 {"id":"1","type":"function","function":{"name":"f","arguments":"{\"a\":1}"},"extra_content":{"google":{"thought_signature":"sig"}}},
@@ -244,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn legacy_calls_and_results_find_each_other() {
+    fn legacy_results_get_the_id_of_their_call() {
         let turns = read(
             r#"[{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"1"},
                 {"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"2"}]"#,
@@ -261,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_of_the_model_that_says_nothing_is_left_out() {
+    fn a_model_turn_without_content_is_dropped() {
         let turns = read(
             r#"[{"role":"assistant","content":""},{"role":"assistant","content":null},{"role":"assistant"},{"role":"user","content":""}]"#,
         );
@@ -269,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (message, param) in [
             (r#"{"content":"a"}"#, "messages[0].role"),
             (r#"{"role":"robot","content":"a"}"#, "messages[0].role"),

@@ -1,15 +1,17 @@
-//! A `chat.completion`: the whole answer of a non-streaming request over another wire.
+//! Encodes a `chat.completion`: the whole answer of a non-streaming request over another wire.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::pieces::{self, Call, finish_word, put_annotation, put_call, put_own, put_usage};
+use super::pieces::{
+    self, Call, finish_reason, put_annotation, put_call, put_sluicegate, put_usage,
+};
 use super::reasoning::Blocks;
 use crate::codec::json::{put_opt_str, put_str, put_u64};
 use crate::dialect::View;
 use crate::model::event::Reason;
 use crate::model::fold::{Answer, Choice, Part};
 
-/// The answer as JSON, completed or cancelled.
+/// Returns the answer as JSON, completed or cancelled.
 pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     let mut buf = BytesMut::with_capacity(1024);
     let id = format!("chatcmpl-{}", view.start.stream);
@@ -21,9 +23,10 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
         &view.start.model,
     );
     let end = answer.reason().unwrap_or(Reason::Stop);
-    let nothing = [Choice::default()];
+    let no_choice = [Choice::default()];
+    // A `chat.completion` has at least one choice, even if nothing was generated.
     let choices = if answer.choices.is_empty() {
-        &nothing[..]
+        &no_choice[..]
     } else {
         &answer.choices
     };
@@ -42,7 +45,7 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
         put_usage(&mut buf, usage);
     }
     let cancelled = (end == Reason::Cancelled).then_some("cancelled");
-    put_own(
+    put_sluicegate(
         &mut buf,
         cancelled,
         usage.is_some_and(|usage| usage.estimated),
@@ -55,10 +58,11 @@ fn put_choice(buf: &mut BytesMut, number: usize, choice: &Choice, end: Reason) {
     buf.put_slice(b"{\"index\":");
     put_u64(buf, number as u64);
     buf.put_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
-    put_opt_str(buf, filled(&choice.text()));
+    // Without text the member is null, as with OpenAI.
+    put_opt_str(buf, non_empty(&choice.text()));
     buf.put_slice(b",\"refusal\":");
-    put_opt_str(buf, filled(&choice.refusal()));
-    if let Some(reasoning) = filled(&choice.reasoning()) {
+    put_opt_str(buf, non_empty(&choice.refusal()));
+    if let Some(reasoning) = non_empty(&choice.reasoning()) {
         buf.put_slice(b",\"reasoning_content\":");
         put_str(buf, reasoning);
     }
@@ -67,11 +71,11 @@ fn put_choice(buf: &mut BytesMut, number: usize, choice: &Choice, end: Reason) {
     put_citations(buf, choice);
     buf.put_slice(b"},\"logprobs\":null,\"finish_reason\":");
     let reason = choice.finish.as_ref().map_or(end, |finish| finish.reason);
-    put_str(buf, finish_word(reason).unwrap_or("stop"));
+    put_str(buf, finish_reason(reason).unwrap_or("stop"));
     buf.put_u8(b'}');
 }
 
-fn filled(text: &str) -> Option<&str> {
+fn non_empty(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
@@ -86,6 +90,7 @@ fn put_signatures(buf: &mut BytesMut, choice: &Choice) {
                 list.next(buf);
                 blocks.put_item(buf, signature);
             }
+            // The same events end a block in the stream, so both give the same ranges.
             Part::ToolCall { .. } | Part::Refusal(_) => blocks.other(),
             Part::Citation(_) | Part::Raw(_) => {}
         }
@@ -135,7 +140,7 @@ fn put_citations(buf: &mut BytesMut, choice: &Choice) {
     list.end(buf);
 }
 
-/// A list that is written only where it has elements.
+/// A JSON list that is written only if it has elements.
 struct List {
     opening: &'static [u8],
     begun: bool,
@@ -149,7 +154,7 @@ impl List {
         }
     }
 
-    /// Writes what goes before the next element.
+    /// Writes the opening of the list, or the comma before the next element.
     fn next(&mut self, buf: &mut BytesMut) {
         buf.put_slice(if self.begun { b"," } else { self.opening });
         self.begun = true;

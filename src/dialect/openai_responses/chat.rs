@@ -1,17 +1,18 @@
-//! A Responses body in no provider's words, for targets that speak another wire.
+//! Translates a Responses request into the provider-neutral chat, for targets on another wire.
 //!
-//! Fields that nobody here knows are ignored. Left out without a word are wishes whose absence
-//! changes no meaning: how reasoning is summarized, what a response is to include, obfuscation,
-//! truncation (a prompt that is too long is an error then), cache options, `max_tool_calls` (tools
-//! that a provider runs are refused anyway). What the provider would keep is kept here. Fields that
-//! change what the answer is, and that no other wire can carry, go to `unsupported` by name.
+//! Unknown fields are ignored. Options are omitted if their absence does not change the meaning of
+//! the answer: how reasoning is summarized, what a response includes, obfuscation, truncation (a
+//! prompt that is too long is an error then), cache options, and `max_tool_calls` (tools that a
+//! provider runs are rejected anyway). State that the provider would store is stored here. Fields
+//! that change the meaning of the answer, and that no other wire supports, are listed in
+//! `unsupported`.
 
 use super::{items, tools};
 use crate::dialect::object::Object;
 use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
 
-/// The top-level fields that are read here or at the door; each may come once.
+/// Top-level fields read here or in [`parse`](super::parse); each may occur once.
 pub(super) const FIELDS: &[&str] = &[
     "model",
     "input",
@@ -38,12 +39,12 @@ pub(super) const FIELDS: &[&str] = &[
     "moderation",
 ];
 
-/// Reads a whole body.
+/// Translates a whole request body.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected.
+/// A 400 that names the field and the expected value.
 pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
     let reasoning = top.object("reasoning")?;
     let text = top.object("text")?;
     let included: Vec<String> = top
@@ -63,10 +64,12 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
             .as_ref()
             .map_or(Ok(None), |text| text.string("verbosity"))?,
         effort: reasoning.map_or(Ok(None), |reasoning| reasoning.string("effort"))?,
+        // This API requests log probabilities by `include`.
         logprobs: included
             .iter()
             .any(|it| it == "message.output_text.logprobs")
             .then_some(true),
+        // 0 means that none were requested.
         top_logprobs: top_logprobs.filter(|count| *count > 0),
         user: user(&top)?,
         service_tier: top.string("service_tier")?,
@@ -77,18 +80,19 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     })
 }
 
-/// The end user that a request names.
+/// Returns the end user that a request names.
 pub(super) fn user(top: &Object<'_>) -> Result<Option<String>, Fault> {
+    // `safety_identifier` replaces `user` in this API.
     Ok(top.string("safety_identifier")?.or(top.string("user")?))
 }
 
-/// The most output tokens that are wanted.
+/// Returns the maximum number of output tokens.
 ///
 /// # Errors
-/// A 400 when it is no positive integer.
+/// A 400 if it is not a positive integer.
 pub(super) fn max_tokens(top: &Object<'_>) -> Result<Option<u64>, Fault> {
     match top.read("max_output_tokens", "a positive integer")? {
-        Some(0) => Err(top.refuse("max_output_tokens", "a positive integer")),
+        Some(0) => Err(top.invalid("max_output_tokens", "a positive integer")),
         max => Ok(max),
     }
 }
@@ -112,15 +116,15 @@ fn format(text: &Object<'_>) -> Result<Option<Format>, Fault> {
             let schema = format
                 .raw("schema")
                 .filter(|value| value.get().starts_with('{'));
-            let schema = schema.ok_or_else(|| format.refuse("schema", "an object"))?;
+            let schema = schema.ok_or_else(|| format.invalid("schema", "an object"))?;
             Ok(Some(Format::Schema {
-                name: format.filled("name")?,
+                name: format.non_empty("name")?,
                 description: format.string("description")?,
                 schema: Some(schema.to_owned()),
                 strict: format.read("strict", "true or false")?,
             }))
         }
-        _ => Err(format.refuse(
+        _ => Err(format.invalid(
             "type",
             "`text`, `json_object` or `json_schema`, for this target",
         )),
@@ -130,6 +134,7 @@ fn format(text: &Object<'_>) -> Result<Option<Format>, Fault> {
 fn unsupported(top: &Object<'_>) -> Vec<&'static str> {
     ["context_management", "moderation"]
         .into_iter()
+        // An empty list requests nothing.
         .filter(|name| top.raw(name).is_some_and(|value| value.get() != "[]"))
         .collect()
 }
@@ -145,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_read() {
+    fn options_are_read() {
         let chat = read(
             r#""max_output_tokens":50,"temperature":0.5,"top_p":1,"parallel_tool_calls":false,"reasoning":{"effort":"low","summary":"auto"},
                "text":{"format":{"type":"json_schema","name":"n","schema":{"a":1},"strict":true},"verbosity":"high"},"user":"u","safety_identifier":"s",
@@ -183,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_flat() {
+    fn flat_tools_are_read() {
         let chat = read(
             r#""tools":[{"type":"function","name":"f","parameters":{"type":"object"},"strict":true},{"type":"custom","name":"g"},{"type":"web_search"}]"#,
         )
@@ -220,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (fields, param) in [
             (r#""tools":[{"name":"f"}]"#, "tools[0].type"),
             (

@@ -1,8 +1,8 @@
-//! A journal as the events of a response.
+//! Encodes a journal as the events of a response.
 //!
 //! Over the dialect's own wire payloads are passed on under their own names, and events of ours
 //! follow only where we end the stream. Otherwise every event is ours: `response.created` once a
-//! target has answered, items each begun, said and ended, and one terminal event with all of them.
+//! target has answered, then the events of each item, and one terminal event with all items.
 
 mod items;
 
@@ -12,35 +12,38 @@ use super::passed::Passed;
 use super::pieces::{Status, put_response};
 use crate::codec::json::put_u64;
 use crate::codec::sse_writer::SseWriter;
-use crate::dialect::{Encode, View, unsaid};
+use crate::dialect::{Encode, View, unreported_error};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Finish, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::usage::Usage;
 use items::Items;
 
-/// Spells for one reader.
+/// The encoder of one reader.
 pub(super) struct Encoder {
     view: View,
-    /// Payloads are passed on.
+    /// True if payloads are passed on.
     raw: bool,
-    /// The payload of the entry at hand was passed on.
+    /// True while the events of an entry are read whose payload was passed on.
     passing: bool,
     passed: Passed,
-    /// The client has had its `response.created`.
+    /// True if `response.created` has been sent.
     begun: bool,
     items: Items,
     status: Status,
     finish: Option<Finish>,
     usage: Option<Usage>,
-    /// The terminal event has been written.
-    over: bool,
+    /// True if the terminal event has been written.
+    ended: bool,
 }
 
 impl Encoder {
-    /// For a reader.
+    /// Creates the encoder for a reader.
     pub(super) fn new(view: View) -> Self {
-        let background = view.asked.as_ref().is_some_and(|asked| asked.background);
+        let background = view
+            .responses
+            .as_ref()
+            .is_some_and(|asked| asked.background);
         Self {
             raw: false,
             passing: false,
@@ -54,12 +57,12 @@ impl Encoder {
             },
             finish: None,
             usage: None,
-            over: false,
+            ended: false,
             view,
         }
     }
 
-    /// The number that the next event will have.
+    /// Returns the number of the next event.
     pub(super) fn next_number(&self) -> u64 {
         if self.raw {
             self.passed.next
@@ -68,14 +71,14 @@ impl Encoder {
         }
     }
 
-    /// The response as it is by now.
+    /// Returns the response object so far (JSON).
     pub(super) fn object(&self) -> Bytes {
         if self.raw
-            && let Some(told) = self
-                .passed
-                .object(&self.status, self.usage.as_ref(), self.over)
+            && let Some(response) =
+                self.passed
+                    .response_json(&self.status, self.usage.as_ref(), self.ended)
         {
-            return told;
+            return response;
         }
         let mut buf = BytesMut::with_capacity(1024);
         put_response(
@@ -83,24 +86,25 @@ impl Encoder {
             &self.view,
             &self.status,
             &self.items.output(),
-            self.told_usage().as_ref(),
+            self.final_usage().as_ref(),
         );
         buf.freeze()
     }
 
-    fn told_usage(&self) -> Option<Usage> {
-        self.usage.filter(|_| self.over)
+    fn final_usage(&self) -> Option<Usage> {
+        self.usage.filter(|_| self.ended)
     }
 }
 
 impl Encode for Encoder {
-    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
-        self.items.lost = summary.events.iter().any(Event::is_content);
-        self.entry(summary, out);
+    fn restore(&mut self, summary: &Entry, out: &mut SseWriter) {
+        // Evicted entries without content leave no number and no text unknown.
+        self.items.evicted = summary.events.iter().any(Event::is_content);
+        self.write_entry(summary, out);
     }
 
-    fn entry(&mut self, entry: &Entry, out: &mut SseWriter) {
-        let raw = entry.raw.as_ref().filter(|_| self.view.raw && !self.over);
+    fn write_entry(&mut self, entry: &Entry, out: &mut SseWriter) {
+        let raw = entry.raw.as_ref().filter(|_| self.view.raw && !self.ended);
         if let Some(raw) = raw {
             self.raw = true;
             self.begun = true;
@@ -108,14 +112,16 @@ impl Encode for Encoder {
         }
         self.passing = raw.is_some();
         for event in &entry.events {
-            self.event(event, out);
+            self.write_event(event, out);
         }
         self.passing = false;
     }
 
-    fn event(&mut self, event: &Event, out: &mut SseWriter) {
+    fn write_event(&mut self, event: &Event, out: &mut SseWriter) {
         match event {
-            _ if self.over => {}
+            _ if self.ended => {}
+            // The response begins with the route: until then the answer can still be an error
+            // status.
             Event::Start(_) => {}
             Event::Route(route) => {
                 self.raw = self.view.raw && route.raw;
@@ -129,37 +135,37 @@ impl Encode for Encoder {
             Event::Usage(usage) => self.usage = Some(**usage),
             Event::Error(failure) => self.error(failure, out),
             Event::End(end) => self.end(end, out),
-            further if further.choice() != 0 => {}
-            // Their `response.created` came before them, even where it is no longer kept.
+            other if other.choice() != 0 => {}
+            // The `response.created` of the provider came first, even if it is evicted.
             _ if self.raw => self.begun = true,
             Event::Finish(finish) => self.finish(finish, out),
             content => {
                 self.begin(out);
-                self.items.take(content, out);
-                self.check(out);
+                self.items.write(content, out);
+                self.end_if_evicted(out);
             }
         }
     }
 }
 
-/// Events of ours.
+/// Encoding of our own events.
 impl Encoder {
-    /// What every response begins with.
+    /// Writes the events that begin a response, once.
     fn begin(&mut self, out: &mut SseWriter) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
         let queued = matches!(self.status, Status::Queued);
-        self.tell("response.created", out);
+        self.write_response_event("response.created", out);
         if queued {
-            self.tell("response.queued", out);
+            self.write_response_event("response.queued", out);
         }
         self.status = Status::InProgress;
-        self.tell("response.in_progress", out);
+        self.write_response_event("response.in_progress", out);
     }
 
-    /// Writes an event that holds the response as it is.
-    fn tell(&mut self, name: &str, out: &mut SseWriter) {
+    /// Writes an event that contains the response object.
+    fn write_response_event(&mut self, name: &str, out: &mut SseWriter) {
         let object = self.object();
         let number = if self.raw {
             &mut self.passed.next
@@ -172,21 +178,23 @@ impl Encoder {
         });
     }
 
-    /// Why a choice is complete stands at the end; what is open is ended here.
+    /// Ends open items. The finish reason is reported at the end.
     fn finish(&mut self, finish: &Finish, out: &mut SseWriter) {
+        // Items that were cut off end as `incomplete`.
         let early = matches!(
             finish.reason,
             Reason::Length | Reason::ContentFilter | Reason::Cancelled | Reason::Error
         );
         self.finish = Some(finish.clone());
         self.items.close(!early, out);
-        self.check(out);
+        self.end_if_evicted(out);
     }
 
     fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
+        // The client has received the provider's own error payload: do not add a second one.
         if self.passing && failure.passed_on {
             self.status = Status::failed(&failure.fault, &self.view.start.stream);
-            self.over = true;
+            self.ended = true;
             return;
         }
         self.fail(&failure.fault, out);
@@ -194,36 +202,37 @@ impl Encoder {
 
     fn end(&mut self, end: &End, out: &mut SseWriter) {
         self.usage = self.usage.or(end.usage);
-        let told = self
+        let reason = self
             .finish
             .as_ref()
+            // A cancel after the finish is reported as a cancel.
             .filter(|_| end.reason != Reason::Cancelled)
             .map_or(end.reason, |finish| finish.reason);
-        let status = match told {
+        let status = match reason {
             Reason::Stop | Reason::ToolCalls => Status::Completed,
             Reason::Length => Status::Incomplete("max_output_tokens"),
             Reason::ContentFilter => Status::Incomplete("content_filter"),
             Reason::Cancelled => Status::Cancelled,
             Reason::Error => {
-                self.fail(&unsaid(end), out);
+                self.fail(&unreported_error(end), out);
                 return;
             }
         };
         if self.raw && end.reason != Reason::Cancelled {
-            // Its own terminal event was passed on.
+            // The provider's terminal event was passed on.
             self.status = status;
-            self.over = true;
+            self.ended = true;
             return;
         }
         self.terminate(status, out);
     }
 
-    /// The failure with which it ends.
+    /// Ends the response with a failure.
     fn fail(&mut self, fault: &Fault, out: &mut SseWriter) {
         self.terminate(Status::failed(fault, &self.view.start.stream), out);
     }
 
-    /// All that is open is ended, and the response with it.
+    /// Ends all open items, then the response.
     fn terminate(&mut self, status: Status, out: &mut SseWriter) {
         self.begin(out);
         let complete = matches!(status, Status::Completed);
@@ -231,33 +240,34 @@ impl Encoder {
             self.passed.close(out);
         } else {
             self.items.close(complete, out);
-            self.check(out);
+            self.end_if_evicted(out);
         }
-        if !std::mem::replace(&mut self.over, true) {
-            // The terminal event repeats all that was said.
-            let status = if self.items.is_short(out) && !self.raw {
-                Status::failed(&lost(), &self.view.start.stream)
+        if !std::mem::replace(&mut self.ended, true) {
+            // The terminal event repeats the text of all items, so it cannot be correct without
+            // evicted text.
+            let status = if self.items.lacks_evicted_text(out) && !self.raw {
+                Status::failed(&beginning_evicted(), &self.view.start.stream)
             } else {
                 status
             };
             self.status = status;
             let name = self.status.event();
-            self.tell(name, out);
+            self.write_response_event(name, out);
         }
     }
 
-    /// Ends the stream of a reader who would be told numbers or words that are no longer known.
-    fn check(&mut self, out: &mut SseWriter) {
-        if !self.over && std::mem::take(&mut self.items.failed) {
-            self.over = true;
-            self.status = Status::failed(&lost(), &self.view.start.stream);
+    /// Ends the stream with an error if an event needed a number or text that was evicted.
+    fn end_if_evicted(&mut self, out: &mut SseWriter) {
+        if !self.ended && std::mem::take(&mut self.items.failed) {
+            self.ended = true;
+            self.status = Status::failed(&beginning_evicted(), &self.view.start.stream);
             let name = self.status.event();
-            self.tell(name, out);
+            self.write_response_event(name, out);
         }
     }
 }
 
-/// Writes one event under the next number.
+/// Writes one event with the next number.
 fn put_event(out: &mut SseWriter, number: &mut u64, name: &str, rest: impl FnOnce(&mut BytesMut)) {
     let buf = out.event(name);
     buf.put_slice(b"{\"type\":\"");
@@ -269,7 +279,7 @@ fn put_event(out: &mut SseWriter, number: &mut u64, name: &str, rest: impl FnOnc
     *number = number.saturating_add(1);
 }
 
-fn lost() -> Fault {
-    let message = "the beginning of this response is no longer kept: read the stream in another dialect, or begin a new one";
+fn beginning_evicted() -> Fault {
+    let message = "the beginning of this response is no longer kept: read the stream in another dialect, or start a new response";
     Fault::new(Code::ReplayExpired, message)
 }

@@ -1,4 +1,4 @@
-//! Hand-written journals and their exact spelling.
+//! Goldens: hand-written journals and their exact encoding.
 
 use super::OpenaiResponses;
 use crate::dialect::journals::*;
@@ -8,15 +8,15 @@ use crate::model::event::{Event, Raw, Reason};
 use crate::model::fold::Answer;
 use crate::model::wire::WireId;
 
-fn spell(view: View, journal: &[Entry]) -> String {
-    spelled(OpenaiResponses.encoder(view), journal).join("\n\n")
+fn encode(view: View, journal: &[Entry]) -> String {
+    encoded(OpenaiResponses.encoder(view), journal).join("\n\n")
 }
 
-fn translated(events: impl IntoIterator<Item = Event>) -> String {
-    spell(view(1, false), &entries(events))
+fn encode_translated(events: impl IntoIterator<Item = Event>) -> String {
+    encode(view(1, false), &entries(events))
 }
 
-/// Everything that Gemini, say, may come to.
+/// A turn with every kind of content that Gemini can produce.
 fn turn() -> Vec<Event> {
     vec![
         start(1),
@@ -51,19 +51,19 @@ fn turn() -> Vec<Event> {
 }
 
 #[test]
-fn everything_an_answer_may_hold() {
-    insta::assert_snapshot!(translated(turn()));
+fn a_turn_with_everything() {
+    insta::assert_snapshot!(encode_translated(turn()));
 }
 
 #[test]
-fn the_whole_of_it() {
-    let whole = OpenaiResponses.whole(&view(1, false), &Answer::of(&turn()));
+fn a_whole_turn_with_everything() {
+    let whole = OpenaiResponses.whole(&view(1, false), &Answer::from_events(&turn()));
     insta::assert_snapshot!(String::from_utf8(whole.to_vec()).unwrap());
 }
 
 #[test]
 fn a_cancelled_answer_ends_cleanly() {
-    insta::assert_snapshot!(translated([
+    insta::assert_snapshot!(encode_translated([
         start(1),
         route(WireId::Anthropic, false),
         text(0, "Hi"),
@@ -75,12 +75,16 @@ fn a_cancelled_answer_ends_cleanly() {
 }
 
 #[test]
-fn an_error_is_the_end_whenever_it_comes() {
-    insta::assert_snapshot!(translated([start(1), error(false), end(Reason::Error)]));
+fn an_error_before_any_content_ends_the_response() {
+    insta::assert_snapshot!(encode_translated([
+        start(1),
+        error(false),
+        end(Reason::Error)
+    ]));
 }
 
 #[test]
-fn what_a_provider_ran_is_the_item_that_it_was() {
+fn items_that_a_provider_has_run_are_unchanged() {
     let raw = |data: &str| {
         Event::Raw(Box::new(Raw {
             choice: 0,
@@ -88,7 +92,7 @@ fn what_a_provider_ran_is_the_item_that_it_was() {
             data: data.into(),
         }))
     };
-    insta::assert_snapshot!(translated([
+    insta::assert_snapshot!(encode_translated([
         start(1),
         route(WireId::OpenaiResponses, false),
         raw("{\"type\":\"web_search_call\",\n\"id\":\"ws_1\",\"status\":\"completed\"}"),

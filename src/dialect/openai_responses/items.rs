@@ -1,8 +1,8 @@
-//! The input: instructions, then items, as turns.
+//! Translates the input (instructions, then items) into turns.
 //!
-//! Invariants: what the model said, thought and called in a row is one turn; each result of a tool
-//! is a turn of its own. Reasoning that nobody has encrypted is left out: its words alone are
-//! nothing to go on with.
+//! Invariants: consecutive text, reasoning and calls of the model are one turn; each tool result is
+//! a turn of its own. Reasoning without `encrypted_content` is omitted: no provider can continue
+//! from its text alone.
 
 use std::collections::HashMap;
 
@@ -12,13 +12,13 @@ use super::content;
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::opaque_signature::{Kept, OpaqueSignature, is_ours};
+use crate::model::opaque_signature::{OpaqueSignature, SignatureData, is_opaque_signature};
 use crate::model::wire::WireId;
 
-/// The turns of a body, instructions first.
+/// Returns the turns of a request, instructions first.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected.
+/// A 400 that names the field and the expected value.
 pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
     let mut turns = Turns::default();
     if let Some(instructions) = top.string("instructions")?.filter(|text| !text.is_empty()) {
@@ -30,7 +30,7 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
         }
         _ => {
             let items = top.objects("input")?;
-            turns.of_calls = signatures_of_calls(&items)?;
+            turns.call_signatures = find_call_signatures(&items)?;
             for item in &items {
                 turns.item(item)?;
             }
@@ -39,8 +39,9 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
     Ok(turns.messages)
 }
 
-/// The signatures of calls, by the id of the call.
-fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
+/// Returns the wrapped signatures of calls by call id. They are found in reasoning items of their
+/// own, before the calls are read.
+fn find_call_signatures(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, String)>, Fault> {
     let mut found = HashMap::new();
     for item in items {
         if item.text("type")?.as_deref() != Some("reasoning") {
@@ -49,13 +50,13 @@ fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, 
         let kept = item.text("encrypted_content")?;
         if let Some(OpaqueSignature {
             wire,
-            kept:
-                Kept {
+            data:
+                SignatureData {
                     call: Some(id),
                     signature: Some(signature),
                     ..
                 },
-        }) = kept.as_deref().and_then(OpaqueSignature::unwrap)
+        }) = kept.as_deref().and_then(OpaqueSignature::decode)
         {
             found.insert(id, (wire, signature));
         }
@@ -66,7 +67,7 @@ fn signatures_of_calls(items: &[Object<'_>]) -> Result<HashMap<String, (WireId, 
 #[derive(Default)]
 struct Turns {
     messages: Vec<Message>,
-    of_calls: HashMap<String, (WireId, String)>,
+    call_signatures: HashMap<String, (WireId, String)>,
 }
 
 impl Turns {
@@ -80,8 +81,8 @@ impl Turns {
         }
     }
 
-    /// The turn of the model that is going on.
-    fn model(&mut self, parts: impl IntoIterator<Item = Part>) {
+    /// Adds parts to the current turn of the model, or begins one.
+    fn push_to_assistant(&mut self, parts: impl IntoIterator<Item = Part>) {
         match self.messages.last_mut() {
             Some(last) if last.role == Role::Assistant => last.parts.extend(parts),
             _ => self.push(Role::Assistant, parts.into_iter().collect()),
@@ -91,48 +92,50 @@ impl Turns {
     fn item(&mut self, item: &Object<'_>) -> Result<(), Fault> {
         let kind = item.text("type")?;
         match kind.as_deref() {
+            // The type of a message may be missing.
             None | Some("message") => self.message(item)?,
             Some("function_call") => self.call(item, "arguments")?,
             Some("custom_tool_call") => self.call(item, "input")?,
             Some("function_call_output" | "custom_tool_call_output") => {
-                let parts = content::of(item, "output")?;
-                let result = ToolResult { id: item.filled("call_id")?, name: None, parts, is_error: false };
+                let parts = content::read(item, "output")?;
+                let result = ToolResult { id: item.non_empty("call_id")?, name: None, parts, is_error: false };
                 self.push(Role::Tool, vec![Part::ToolResult(result)]);
             }
             Some("reasoning") => self.reasoning(item)?,
-            Some(_) => return Err(item.refuse("type", "`message`, `function_call`, `function_call_output`, `custom_tool_call`, `custom_tool_call_output` or `reasoning`, for this target")),
+            Some(_) => return Err(item.invalid("type", "`message`, `function_call`, `function_call_output`, `custom_tool_call`, `custom_tool_call_output` or `reasoning`, for this target")),
         }
         Ok(())
     }
 
     fn message(&mut self, item: &Object<'_>) -> Result<(), Fault> {
         let role = item.required("role")?;
-        let parts = content::of(item, "content")?;
+        let parts = content::read(item, "content")?;
         match &*role {
             "user" => self.push(Role::User, parts),
+            // `developer` is OpenAI's newer name of `system`.
             "system" | "developer" => self.push(Role::System, parts),
-            "assistant" => self.model(
+            "assistant" => self.push_to_assistant(
                 parts
                     .into_iter()
                     .filter(|part| !matches!(part, Part::Text(text) if text.is_empty())),
             ),
-            _ => return Err(item.refuse("role", "`user`, `assistant`, `system` or `developer`")),
+            _ => return Err(item.invalid("role", "`user`, `assistant`, `system` or `developer`")),
         }
         Ok(())
     }
 
-    fn call(&mut self, item: &Object<'_>, words: &str) -> Result<(), Fault> {
-        let (id, name) = (item.filled("call_id")?, item.filled("name")?);
-        let (wire, signature) = self.of_calls.remove(&id).unzip();
+    fn call(&mut self, item: &Object<'_>, field: &str) -> Result<(), Fault> {
+        let (id, name) = (item.non_empty("call_id")?, item.non_empty("name")?);
+        let (wire, signature) = self.call_signatures.remove(&id).unzip();
         let call = PastCall {
             id,
             name,
-            arguments: item.required(words)?,
+            arguments: item.required(field)?,
             signature,
             wire,
-            custom: words == "input",
+            custom: field == "input",
         };
-        self.model([Part::ToolCall(call)]);
+        self.push_to_assistant([Part::ToolCall(call)]);
         Ok(())
     }
 
@@ -144,18 +147,19 @@ impl Turns {
         for part in item.objects("summary")? {
             text.push_str(&part.string("text")?.unwrap_or_default());
         }
-        let past = if is_ours(&encrypted) {
-            // That of a call stands with the call; what was changed on its way is nobody's.
+        let past = if is_opaque_signature(&encrypted) {
+            // The signature of a call is attached to the call; a wrapped string that was modified
+            // on its way is dropped.
             let Some(OpaqueSignature {
                 wire,
-                kept:
-                    Kept {
+                data:
+                    SignatureData {
                         signature,
                         redacted,
                         on_text,
                         call: None,
                     },
-            }) = OpaqueSignature::unwrap(&encrypted)
+            }) = OpaqueSignature::decode(&encrypted)
             else {
                 return Ok(());
             };
@@ -167,6 +171,8 @@ impl Turns {
                 on_text,
             }
         } else {
+            // The provider accepts encrypted content only under the id of its item, so the id is
+            // kept too.
             let (signature, redacted) = (item.string("id")?, Some(encrypted));
             PastReasoning {
                 text,
@@ -176,12 +182,12 @@ impl Turns {
                 on_text: false,
             }
         };
-        self.thought(past);
+        self.push_reasoning(past);
         Ok(())
     }
 
-    /// A signature of text goes before the text that it signs.
-    fn thought(&mut self, past: PastReasoning) {
+    /// Adds reasoning. A signature of text is inserted before the text that it signs.
+    fn push_reasoning(&mut self, past: PastReasoning) {
         if let Some(last) = self
             .messages
             .last_mut()
@@ -192,7 +198,7 @@ impl Turns {
             last.parts.insert(at, Part::Reasoning(past));
             return;
         }
-        self.model([Part::Reasoning(past)]);
+        self.push_to_assistant([Part::Reasoning(past)]);
     }
 }
 
@@ -201,11 +207,11 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Vec<Message>, Fault> {
-        messages(&Object::body(body.as_bytes()).unwrap())
+        messages(&Object::from_body(body.as_bytes()).unwrap())
     }
 
     #[test]
-    fn what_the_model_did_in_a_row_is_one_turn() {
+    fn consecutive_items_of_the_model_are_one_turn() {
         let turns = read(
             r#"{"instructions":"be good","input":[{"role":"user","content":[{"type":"input_text","text":"a"},{"type":"input_image","image_url":"https://x/y.png","detail":"low"}]},
                 {"type":"reasoning","id":"rs_1","summary":[{"type":"summary_text","text":"hm"}],"encrypted_content":"E"},
@@ -248,23 +254,23 @@ mod tests {
     }
 
     #[test]
-    fn what_another_wire_has_made_is_for_that_wire() {
-        let wrap = |kept: Kept| {
+    fn signatures_of_another_wire_keep_their_wire() {
+        let wrap = |kept: SignatureData| {
             OpaqueSignature {
                 wire: WireId::Gemini,
-                kept,
+                data: kept,
             }
-            .wrap()
+            .encode()
         };
-        let on_text = wrap(Kept {
+        let on_text = wrap(SignatureData {
             signature: Some("T".into()),
             on_text: true,
-            ..Kept::default()
+            ..SignatureData::default()
         });
-        let of_call = wrap(Kept {
+        let of_call = wrap(SignatureData {
             signature: Some("C".into()),
             call: Some("c".into()),
-            ..Kept::default()
+            ..SignatureData::default()
         });
         let turns = read(&format!(
             r#"{{"input":[{{"role":"assistant","content":"t"}},{{"type":"reasoning","summary":[],"encrypted_content":"{on_text}"}},
@@ -288,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (item, param) in [
             (r#"{"content":"a"}"#, "input[0].role"),
             (r#"{"role":"tool","content":"a"}"#, "input[0].role"),

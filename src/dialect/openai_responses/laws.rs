@@ -1,4 +1,4 @@
-//! The laws of the dialect, over made-up journals.
+//! The laws of the dialect, over random journals.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,11 @@ use super::{OpenaiResponses, ResponseView, chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::codec::{Frame, FrameKind};
 use crate::dialect::journals::{
-    blocks, end, entries, error, journals, resumes_everywhere, route, spelled, start, usage, view,
+    any_journal, assert_resumes_everywhere, encoded, end, entries, error, route, sse_events, start,
+    usage, view,
 };
 use crate::dialect::{Dialect as _, View};
-use crate::model::chat::Part as Said;
+use crate::model::chat::Part as PastPart;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Choice, Part};
@@ -20,12 +21,11 @@ use crate::model::target::{Provider, Target};
 use crate::model::wire::WireId;
 use crate::wire::{self, Decoded};
 
-/// What the events of one stream say, as a client puts them together; as strict as the official
-/// helpers are.
+/// The events of one stream, folded as strictly as the official helpers do it.
 #[derive(Default)]
 struct Folded {
     items: BTreeMap<u64, Value>,
-    over: BTreeMap<u64, bool>,
+    ended: BTreeMap<u64, bool>,
     response: Value,
     next: u64,
 }
@@ -41,7 +41,7 @@ impl Folded {
                 .unwrap();
             assert!(
                 !data.contains(['\n', '\u{85}', '\u{2028}']),
-                "one line for every reader of lines: {data:?}"
+                "no characters that some clients take for line ends: {data:?}"
             );
             let event: Value = serde_json::from_str(data).unwrap();
             assert_eq!(
@@ -53,17 +53,17 @@ impl Folded {
                 folded.response.is_null(),
                 "nothing may follow the end: {block}"
             );
-            folded.take(name, &event);
+            folded.add(name, &event);
         }
         folded
     }
 
-    fn take(&mut self, name: &str, event: &Value) {
+    fn add(&mut self, name: &str, event: &Value) {
         let place = event["output_index"].as_u64();
         if !matches!(name, "response.output_item.added")
             && let Some(place) = place
         {
-            assert!(!self.over[&place], "{event}");
+            assert!(!self.ended[&place], "{event}");
             let id = if name == "response.output_item.done" {
                 &event["item"]["id"]
             } else {
@@ -76,7 +76,7 @@ impl Folded {
             "response.output_item.added" => {
                 assert_eq!(place, Some(self.items.len() as u64));
                 self.items.insert(place.unwrap(), event["item"].clone());
-                self.over.insert(place.unwrap(), false);
+                self.ended.insert(place.unwrap(), false);
             }
             "response.output_item.done" => {
                 let (mut begun, mut ended) =
@@ -87,8 +87,11 @@ impl Folded {
                         .unwrap()
                         .retain(|name, _| name != "status" && name != "encrypted_content");
                 }
-                assert_eq!(begun, ended, "an item ends as what was said of it");
-                self.over.insert(place.unwrap(), true);
+                assert_eq!(
+                    begun, ended,
+                    "an item ends with the content that was streamed"
+                );
+                self.ended.insert(place.unwrap(), true);
             }
             "response.content_part.added" => {
                 let parts = self.items.get_mut(&place.unwrap()).unwrap()["content"]
@@ -126,7 +129,7 @@ impl Folded {
                 list.push(event["annotation"].clone());
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
-                assert!(self.over.values().all(|over| *over), "{event}");
+                assert!(self.ended.values().all(|ended| *ended), "{event}");
                 let items: Vec<Value> = self.items.values().cloned().collect();
                 assert_eq!(event["response"]["output"], Value::from(items));
                 self.response = event["response"].clone();
@@ -146,15 +149,15 @@ impl Folded {
 }
 
 fn answer(journal: &[Entry]) -> Answer {
-    Answer::of(journal.iter().flat_map(|entry| &entry.events))
+    Answer::from_events(journal.iter().flat_map(|entry| &entry.events))
 }
 
 fn first(answer: &Answer) -> Choice {
     answer.choices.first().cloned().unwrap_or_default()
 }
 
-/// True where no call grows once it has ended: there is no place for that here.
-fn is_honest(journal: &[Entry]) -> bool {
+/// Returns true if no call grows after its end. A stream has no place for such arguments.
+fn no_call_grows_after_its_end(journal: &[Entry]) -> bool {
     let mut ended = Vec::new();
     journal
         .iter()
@@ -169,12 +172,12 @@ fn is_honest(journal: &[Entry]) -> bool {
         })
 }
 
-fn same_as_events(folded: &Folded, answer: &Answer) {
+fn assert_same_content(folded: &Folded, answer: &Answer) {
     let (reason, choice) = (answer.reason().unwrap(), first(answer));
     let status = folded.response["status"].as_str().unwrap();
     assert_eq!(status == "failed", reason == Reason::Error);
     assert_eq!(status == "cancelled", reason == Reason::Cancelled);
-    let words = |list: &str, field: &str| -> String {
+    let joined_text = |list: &str, field: &str| -> String {
         let parts = folded
             .items
             .values()
@@ -182,10 +185,13 @@ fn same_as_events(folded: &Folded, answer: &Answer) {
         parts.filter_map(|part| part[field].as_str()).collect()
     };
     assert_eq!(
-        (words("summary", "text"), words("content", "refusal")),
+        (
+            joined_text("summary", "text"),
+            joined_text("content", "refusal")
+        ),
         (choice.reasoning(), choice.refusal())
     );
-    assert_eq!(words("content", "text"), choice.text());
+    assert_eq!(joined_text("content", "text"), choice.text());
     let calls = folded
         .items
         .values()
@@ -207,27 +213,27 @@ fn same_as_events(folded: &Folded, answer: &Answer) {
     });
     assert_eq!(calls, made.collect::<Vec<_>>());
     let used = answer.usage.unwrap();
-    let told = |name: &str| folded.response["usage"][name].as_u64();
+    let usage_field = |name: &str| folded.response["usage"][name].as_u64();
     if reason != Reason::Error {
         assert_eq!(
-            (told("input_tokens"), told("output_tokens")),
+            (usage_field("input_tokens"), usage_field("output_tokens")),
             (used.input, used.output)
         );
     }
 }
 
-/// What a client brings back of a response is what the answer was; but reasoning that nobody has
-/// signed.
-fn comes_back(output: &Value, parts: &[Part]) {
+/// Asserts that a response which a client sends back is read as the answer was, except for
+/// reasoning without a signature.
+fn assert_round_trip(output: &Value, parts: &[Part]) {
     let body = json!({"model": "m", "input": output});
     let messages = chat::translate(body.to_string().as_bytes())
         .unwrap()
         .messages;
-    let back: Vec<&Said> = messages.iter().flat_map(|turn| &turn.parts).collect();
+    let back: Vec<&PastPart> = messages.iter().flat_map(|turn| &turn.parts).collect();
     let text: String = back
         .iter()
         .filter_map(|part| {
-            if let Said::Text(text) = part {
+            if let PastPart::Text(text) = part {
                 Some(text.as_str())
             } else {
                 None
@@ -246,7 +252,7 @@ fn comes_back(output: &Value, parts: &[Part]) {
             .collect::<String>()
     );
     let past = back.iter().filter_map(|part| {
-        if let Said::Reasoning(it) = part {
+        if let PastPart::Reasoning(it) = part {
             Some(it)
         } else {
             None
@@ -282,7 +288,7 @@ fn comes_back(output: &Value, parts: &[Part]) {
         .collect();
     assert_eq!(past, signed);
     let calls = back.iter().filter_map(|part| {
-        if let Said::ToolCall(it) = part {
+        if let PastPart::ToolCall(it) = part {
             Some((it.id.clone(), it.signature.clone()))
         } else {
             None
@@ -295,7 +301,8 @@ fn comes_back(output: &Value, parts: &[Part]) {
     assert_eq!(calls.collect::<Vec<_>>(), made.collect::<Vec<_>>());
 }
 
-/// Without what only the stream knows: which of the items were cut off.
+/// Removes the status of items, which only the stream knows: it depends on which items were cut
+/// off.
 fn without_status(mut response: Value) -> Value {
     for item in response["output"].as_array_mut().into_iter().flatten() {
         item.as_object_mut().unwrap().remove("status");
@@ -303,8 +310,7 @@ fn without_status(mut response: Value) -> Value {
     response
 }
 
-/// A stream of the dialect's own wire, as its decoder journals it; cut off behind any of its
-/// frames.
+/// Generates a stream of the own wire as its decoder journals it, cut off after any of its frames.
 fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
     let item = (0u8..4, prop::collection::vec("[a-c\"é\\\\]{1,3}", 1..3));
     (
@@ -312,8 +318,8 @@ fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
         0u8..3,
         any::<prop::sample::Index>(),
     )
-        .prop_map(|(said, how, cut)| {
-            let frames = frames(&said);
+        .prop_map(|(parts, how, cut)| {
+            let frames = frames(&parts);
             let kept = if how == 0 {
                 frames.len()
             } else {
@@ -331,12 +337,12 @@ fn own_wire() -> impl Strategy<Value = Vec<Entry>> {
         })
 }
 
-fn frames(said: &[(u8, Vec<String>)]) -> Vec<Value> {
+fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
     let mut frames = vec![
         json!({"type": "response.created", "response": {"id": "resp_up", "object": "response", "status": "in_progress", "output": []}}),
     ];
     let mut output = Vec::new();
-    for (place, (kind, pieces)) in said.iter().enumerate() {
+    for (place, (kind, pieces)) in parts.iter().enumerate() {
         let whole = pieces.concat();
         let (name, mut item) = match kind {
             0 => (
@@ -426,7 +432,7 @@ fn decoded(frames: &[Value]) -> Vec<Entry> {
         provider: Provider::example(WireId::OpenaiResponses, "http://127.0.0.1:1").into(),
         model: "m".into(),
     };
-    let mut decoder = wire::of(WireId::OpenaiResponses).decoder(&target, "seed");
+    let mut decoder = wire::for_id(WireId::OpenaiResponses).decoder(&target, "seed");
     let mut out = Decoded::default();
     let entry = |json: &Value| {
         let frame = Frame {
@@ -447,10 +453,11 @@ fn decoded(frames: &[Value]) -> Vec<Entry> {
     frames.iter().map(entry).collect()
 }
 
-/// What a reader from entry `seq` on is sent where the first `gone` entries were let go.
-fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
-    let summary = Entry::of(
-        journal[..gone]
+/// Returns the SSE events for a reader from entry `seq` on, if the first `evicted` entries are
+/// gone.
+fn tail(journal: &[Entry], evicted: usize, seq: usize) -> Vec<String> {
+    let summary = Entry::new(
+        journal[..evicted]
             .iter()
             .flat_map(|entry| &entry.events)
             .cloned()
@@ -462,71 +469,71 @@ fn tail(journal: &[Entry], gone: usize, seq: usize) -> Vec<String> {
     );
     out.mute(true);
     out.begin_entry(0, 0);
-    encoder.remember(&summary, &mut out);
+    encoder.restore(&summary, &mut out);
     out.end_entry();
     let mut sse = String::new();
-    for (at, entry) in journal.iter().enumerate().skip(gone) {
+    for (at, entry) in journal.iter().enumerate().skip(evicted) {
         out.mute(at < seq);
         out.begin_entry(at as u64, 0);
-        encoder.entry(entry, &mut out);
+        encoder.write_entry(entry, &mut out);
         out.end_entry();
         sse.push_str(std::str::from_utf8(&out.take()).unwrap());
     }
-    blocks(&sse)
+    sse_events(&sse)
 }
 
 proptest! {
     #[test]
-    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
-        resumes_everywhere(|| OpenaiResponses.encoder(view(choices, false)), &journal);
+    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
+        assert_resumes_everywhere(|| OpenaiResponses.encoder(view(choices, false)), &journal);
     }
 
     #[test]
     fn a_resumed_raw_reader_gets_exactly_the_rest(journal in own_wire()) {
-        resumes_everywhere(|| OpenaiResponses.encoder(view(1, true)), &journal);
+        assert_resumes_everywhere(|| OpenaiResponses.encoder(view(1, true)), &journal);
     }
 
     #[test]
-    fn the_items_say_what_the_events_say((choices, journal) in journals(false)) {
-        same_as_events(&Folded::of(&spelled(OpenaiResponses.encoder(view(choices, false)), &journal)), &answer(&journal));
+    fn the_items_hold_the_content_of_the_events((choices, journal) in any_journal(false)) {
+        assert_same_content(&Folded::of(&encoded(OpenaiResponses.encoder(view(choices, false)), &journal)), &answer(&journal));
     }
 
     #[test]
-    fn a_stream_of_its_own_wire_translated_says_the_same(journal in own_wire()) {
-        same_as_events(&Folded::of(&spelled(OpenaiResponses.encoder(view(1, false)), &journal)), &answer(&journal));
+    fn a_translated_stream_of_the_own_wire_has_the_same_content(journal in own_wire()) {
+        assert_same_content(&Folded::of(&encoded(OpenaiResponses.encoder(view(1, false)), &journal)), &answer(&journal));
     }
 
     #[test]
-    fn the_whole_answer_is_the_fold_of_its_events_and_comes_back((choices, journal) in journals(false)) {
+    fn the_whole_answer_is_the_fold_of_its_events_and_round_trips((choices, journal) in any_journal(false)) {
         let view = view(choices, false);
-        let folded = Folded::of(&spelled(OpenaiResponses.encoder(view.clone()), &journal));
+        let folded = Folded::of(&encoded(OpenaiResponses.encoder(view.clone()), &journal));
         let answer = answer(&journal);
-        if answer.reason() == Some(Reason::Error) || !is_honest(&journal) {
+        if answer.reason() == Some(Reason::Error) || !no_call_grows_after_its_end(&journal) {
             return Ok(());
         }
         let whole: Value = serde_json::from_slice(&OpenaiResponses.whole(&view, &answer)).unwrap();
         prop_assert_eq!(without_status(whole.clone()), without_status(folded.response));
-        comes_back(&whole["output"], &first(&answer).parts);
+        assert_round_trip(&whole["output"], &first(&answer).parts);
     }
 
     #[test]
-    fn who_reads_a_response_is_told_what_its_stream_told((raw, journal) in prop_oneof![own_wire().prop_map(|it| (true, it)), journals(false).prop_map(|(_, it)| (false, it))]) {
+    fn a_response_that_is_read_equals_the_one_in_its_stream((raw, journal) in prop_oneof![own_wire().prop_map(|it| (true, it)), any_journal(false).prop_map(|(_, it)| (false, it))]) {
         let mut response_view = ResponseView::new(view(1, raw));
         let mut number = 0;
         for entry in &journal {
-            response_view.take(entry);
+            response_view.read(entry);
             prop_assert!(response_view.next_number() >= number);
             number = response_view.next_number();
         }
-        let sse = spelled(OpenaiResponses.encoder(view(1, raw)), &journal);
+        let sse = encoded(OpenaiResponses.encoder(view(1, raw)), &journal);
         prop_assert_eq!(number, sse.len() as u64);
         let last: Value = serde_json::from_str(sse.last().unwrap().split_once("data: ").unwrap().1).unwrap();
         prop_assert_eq!(&serde_json::from_slice::<Value>(&response_view.object()).unwrap(), &last["response"]);
     }
 
     #[test]
-    fn payloads_pass_unchanged_and_only_an_end_of_ours_is_added(journal in own_wire()) {
-        let sse = spelled(OpenaiResponses.encoder(view(1, true)), &journal);
+    fn payloads_pass_unchanged_and_only_our_end_is_added(journal in own_wire()) {
+        let sse = encoded(OpenaiResponses.encoder(view(1, true)), &journal);
         let raws: Vec<String> = journal.iter().filter_map(|entry| entry.raw.as_ref()).map(|raw| format!("event: {}\ndata: {}", raw.name, raw.data)).collect();
         prop_assert_eq!(&sse[..raws.len()], &raws);
         let count = |name: &str| raws.iter().filter(|block| block.starts_with(&format!("event: {name}\n"))).count();
@@ -557,19 +564,19 @@ proptest! {
     }
 
     #[test]
-    fn a_reader_behind_what_was_let_go_is_told_so((_, journal) in journals(false), (gone, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
-        let gone = gone.index(journal.len());
-        let seq = gone + from.index(journal.len() - gone);
-        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, gone, seq));
+    fn a_reader_after_evicted_entries_gets_the_rest_or_an_error((_, journal) in any_journal(false), (evicted, from) in any::<(prop::sample::Index, prop::sample::Index)>()) {
+        let evicted = evicted.index(journal.len());
+        let seq = evicted + from.index(journal.len() - evicted);
+        let (whole, got) = (tail(&journal, 0, seq), tail(&journal, evicted, seq));
         if whole != got {
-            let [told] = &got[..] else { panic!("{got:?} instead of {whole:?}") };
-            prop_assert!(told.starts_with("event: response.failed\n") && told.contains("replay_expired"), "{}", told);
+            let [error] = &got[..] else { panic!("{got:?} instead of {whole:?}") };
+            prop_assert!(error.starts_with("event: response.failed\n") && error.contains("replay_expired"), "{}", error);
         }
     }
 }
 
 #[test]
-fn a_view_of_nothing_is_a_response() {
+fn a_view_of_an_empty_journal_is_a_response() {
     let object: Value =
         serde_json::from_slice(&ResponseView::new(View { ..view(1, false) }).object()).unwrap();
     assert_eq!(

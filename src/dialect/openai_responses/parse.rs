@@ -1,6 +1,6 @@
-//! A request as it stands at the door: the few fields that routing, metering and answering need,
-//! what a response repeats of it, and what is kept for later turns. The rest is read only when a
-//! target speaks another wire.
+//! Parses a request: the few fields that routing, metering and answering need, the settings that a
+//! response repeats, and the input that is stored for later turns. The rest is read only if a
+//! target uses another wire.
 
 use std::sync::Arc;
 
@@ -9,23 +9,23 @@ use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
 
 use super::pieces::put_name;
-use super::{chat, estimate, kept};
+use super::{chat, estimate, stored};
 use crate::codec::json::put_json;
 use crate::dialect::object::Object;
 use crate::dialect::{head_fields, references};
-use crate::model::ask::{Ask, Asked};
+use crate::model::ask::{Ask, ResponsesRequest};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
-/// What goes along to an upstream of the same wire.
+/// Request header forwarded to upstreams of the same wire.
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
-/// Resolved here: it names a response of ours.
-const PREVIOUS: &str = "previous_response_id";
-/// The longest id of a response, bytes.
+/// Field that is resolved here, because it names a response of ours.
+const PREVIOUS_ID: &str = "previous_response_id";
+/// Maximum length of a response id, bytes.
 const MAX_ID: usize = 256;
 
-/// The settings that a response repeats, and what stands for those that were not said; nothing:
-/// they are left out then.
+/// Settings that a response repeats, with their defaults. A setting with an empty default is
+/// omitted if the request does not set it.
 const ECHO: [(&str, &str); 20] = [
     ("background", "false"),
     ("instructions", "null"),
@@ -33,7 +33,7 @@ const ECHO: [(&str, &str); 20] = [
     ("max_tool_calls", ""),
     ("metadata", "{}"),
     ("parallel_tool_calls", "true"),
-    (PREVIOUS, "null"),
+    (PREVIOUS_ID, "null"),
     ("prompt_cache_key", ""),
     ("reasoning", r#"{"effort":null,"summary":null}"#),
     ("safety_identifier", ""),
@@ -49,56 +49,61 @@ const ECHO: [(&str, &str); 20] = [
     ("user", ""),
 ];
 
-/// Reads the body of `POST /v1/responses`.
+/// Parses the body of `POST /v1/responses`.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected.
+/// A 400 that names the field and the expected value.
 pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(&body)?;
-    ask.headers = head_fields::passed_headers(headers, &[BETA]);
-    let background = ask.asked.as_ref().is_some_and(|asked| asked.background);
-    // It runs in the background here: no upstream is to be polled.
+    ask.headers = head_fields::forwarded_headers(headers, &[BETA]);
+    let background = ask
+        .responses
+        .as_ref()
+        .is_some_and(|request| request.background);
+    // Background responses run in this process: the upstream must stream, not be polled.
     ask.body = if background {
-        Object::body(&body)?.fields.without("background")
+        Object::from_body(&body)?.fields.without("background")
     } else {
         body
     };
     Ok(ask)
 }
 
-/// Everything of the ask but body and headers.
+/// Parses everything except `body` and `headers` of the result.
 ///
 /// # Errors
-/// As for the whole.
+/// A 400 that names the field and the expected value.
 pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
     if let Some(name) = top
         .fields
-        .doubled(chat::FIELDS)
-        .or_else(|| top.fields.doubled(references::FIELDS))
+        .first_duplicate(chat::FIELDS)
+        .or_else(|| top.fields.first_duplicate(references::FIELDS))
     {
         return Err(Fault::invalid(
             name,
             format!("`{name}` comes more than once; send it once"),
         ));
     }
-    let mut references = references::find(&top, PREVIOUS)?;
-    let asked = asked(&top)?;
-    let estimate = estimate::input(&top, asked.previous.is_some())?;
+    let mut references = references::find(&top, PREVIOUS_ID)?;
+    let request = responses_request(&top)?;
+    let estimate = estimate::input(&top, request.previous.is_some())?;
     references.extend(estimate.references);
     Ok(Ask {
         dialect: DialectId::OpenaiResponses,
-        // What another wire has made goes back to that wire alone: such a body is written anew for
-        // each.
-        shape: (!estimate.foreign).then_some(WireId::OpenaiResponses),
+        // No provider accepts a wrapped signature, so such a body is never passed on unchanged: its
+        // translation unwraps the signature for the wire that made it.
+        shape: (!estimate.has_wrapped).then_some(WireId::OpenaiResponses),
         body: Bytes::new(),
         model: head_fields::model(&top)?,
         conversation: None,
-        asked: Some(Arc::new(asked)),
-        models: head_fields::models_of_tools(&top)?,
+        responses: Some(Arc::new(request)),
+        models: head_fields::models_in_tools(&top)?,
         stream: top.read("stream", "true or false")?.unwrap_or(false),
+        // The API has no `n`.
         choices: 1,
         max_output: chat::max_tokens(&top)?,
+        // The terminal event always contains the usage.
         include_usage: true,
         input_estimate: estimate.tokens,
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
@@ -109,19 +114,20 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     })
 }
 
-fn asked(top: &Object<'_>) -> Result<Asked, Fault> {
+fn responses_request(top: &Object<'_>) -> Result<ResponsesRequest, Fault> {
     let store = top.read("store", "true or false")?.unwrap_or(true);
-    let previous = top.string(PREVIOUS)?.filter(|id| !id.is_empty());
+    let previous = top.string(PREVIOUS_ID)?.filter(|id| !id.is_empty());
     if previous.as_ref().is_some_and(|id| id.len() > MAX_ID) {
-        return Err(top.refuse(PREVIOUS, "the id of a response"));
+        return Err(top.invalid(PREVIOUS_ID, "the id of a response"));
     }
-    Ok(Asked {
+    Ok(ResponsesRequest {
         background: top.read("background", "true or false")?.unwrap_or(false),
         store,
         previous: previous.map(ByteString::from),
         echo: echo(top),
+        // With `store: false` nothing of the input is kept.
         input: if store {
-            kept::items(top)?
+            stored::stored_input(top)?
         } else {
             ByteString::new()
         },
@@ -131,10 +137,10 @@ fn asked(top: &Object<'_>) -> Result<Asked, Fault> {
 fn echo(top: &Object<'_>) -> ByteString {
     let mut buf = BytesMut::with_capacity(512);
     for (name, default) in ECHO {
-        let said = top.raw(name).map_or(default, |value| value.get());
-        if !said.is_empty() {
+        let value = top.raw(name).map_or(default, |value| value.get());
+        if !value.is_empty() {
             put_name(&mut buf, name);
-            put_json(&mut buf, said);
+            put_json(&mut buf, value);
         }
     }
     ByteString::try_from(buf.freeze()).unwrap_or_default()
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_needed_is_read_and_the_body_is_kept() {
+    fn the_needed_fields_are_read_and_the_body_is_unchanged() {
         let body = r#"{"model":"smart","input":"12345678","stream":true,"max_output_tokens":50,"x":[1.0]}"#;
         let ask = parsed(body).unwrap();
         assert_eq!(
@@ -179,34 +185,34 @@ mod tests {
             (1, Some(50), true, 2)
         );
         assert_eq!(ask.body, body.as_bytes());
-        let asked = ask.asked.unwrap();
-        assert!(asked.store && !asked.background && asked.previous.is_none());
+        let request = ask.responses.unwrap();
+        assert!(request.store && !request.background && request.previous.is_none());
         assert_eq!(
-            &*asked.input,
+            &*request.input,
             r#"[{"type":"message","role":"user","content":"12345678"}]"#
         );
         assert!(
-            asked.echo.contains(r#","max_output_tokens":50,"#)
-                && asked.echo.contains(r#","tool_choice":"auto","#),
+            request.echo.contains(r#","max_output_tokens":50,"#)
+                && request.echo.contains(r#","tool_choice":"auto","#),
             "{}",
-            asked.echo
+            request.echo
         );
     }
 
     #[test]
-    fn the_background_is_ours_alone() {
+    fn background_is_not_sent_to_the_provider() {
         let ask = parsed(r#"{"model":"m","background":true,"input":[{"role":"user","content":"a"}],"store":false}"#).unwrap();
         assert_eq!(
             &ask.body[..],
             br#"{"model":"m","input":[{"role":"user","content":"a"}],"store":false}"#
         );
-        let asked = ask.asked.unwrap();
-        assert!(asked.background && !asked.store && asked.input.is_empty());
-        assert!(asked.echo.starts_with(r#","background":true"#));
+        let request = ask.responses.unwrap();
+        assert!(request.background && !request.store && request.input.is_empty());
+        assert!(request.echo.starts_with(r#","background":true"#));
     }
 
     #[test]
-    fn every_field_that_is_read_is_checked() {
+    fn every_field_that_is_read_is_validated() {
         for (fields, param) in [
             (r#""input":"a""#, "model"),
             (r#""model":"m""#, "input"),
@@ -232,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_in_the_providers_account_are_found() {
+    fn references_to_provider_objects_are_found() {
         for (fields, param) in [
             (r#""input":"a","conversation":"c""#, "conversation"),
             (r#""input":"a","prompt":{"id":"p"}"#, "prompt"),
@@ -265,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_wire_has_made_is_not_passed_on_as_it_came() {
+    fn bodies_with_wrapped_signatures_are_not_passed_on_unchanged() {
         let body = r#"{"model":"m","input":[{"type":"reasoning","summary":[],"encrypted_content":"sluicegate:gemini:e30"}]}"#;
         assert_eq!(parsed(body).unwrap().shape, None);
         assert!(
@@ -278,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_body_can_break_it(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
+        fn no_body_causes_a_panic(body in r#"[\[\]{}",:a\\u0-9 ]{0,40}"#) {
             let wrapped = format!(r#"{{"model":"m","input":[{{"role":"assistant","content":{body}}}]}}"#);
             for body in [&body, &wrapped] {
                 if let Ok(ask) = parsed(body) {

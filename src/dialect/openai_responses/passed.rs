@@ -1,5 +1,6 @@
-//! What payloads that were passed on have told the client: the response, its items as far as they
-//! came, and the last number. It is what an end of ours has to go on from.
+//! The state of a client that has received payloads passed on unchanged: the response, its items as
+//! far as they came, and the last event number. When we end the stream, our events continue from
+//! this state.
 
 mod item;
 
@@ -11,31 +12,31 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use self::item::{Item, Words, step};
+use self::item::{PartUpdate, PassedItem, classify};
 use super::pieces::{Status, put_usage};
 use crate::codec::json::Fields;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::entry::Payload;
 use crate::model::usage::Usage;
 
-/// The items that are followed, at the most: no honest answer has as many.
-const MOST_ITEMS: usize = 4096;
+/// Maximum number of items that are tracked: no well-behaved provider sends as many.
+const MAX_ITEMS: usize = 4096;
 
-/// What was passed on.
+/// The state after the payloads passed on so far.
 #[derive(Debug, Default)]
 pub(super) struct Passed {
-    /// The number that comes next.
+    /// The number of the next event.
     pub(super) next: u64,
-    /// The response as its latest event had it.
+    /// The response object (JSON) of the latest event that contained it.
     response: Option<String>,
-    /// That event was its last.
+    /// True if that event was terminal.
     terminal: bool,
-    items: BTreeMap<u64, Item>,
+    items: BTreeMap<u64, PassedItem>,
 }
 
-/// The little that is read of an event.
+/// The fields of an event that are read.
 #[derive(Deserialize, Default)]
-struct Told<'a> {
+struct EventFields<'a> {
     #[serde(borrow, rename = "type", default)]
     kind: Cow<'a, str>,
     #[serde(default)]
@@ -64,50 +65,58 @@ struct Told<'a> {
     response: Option<&'a RawValue>,
 }
 
-impl<'a> Told<'a> {
-    /// What it says of a part of an item.
-    fn words(&self) -> Words<'a> {
-        let words = self
+impl<'a> EventFields<'a> {
+    /// Returns the update of a part that the event contains.
+    fn part_update(&self) -> PartUpdate<'a> {
+        let text = self
             .delta
             .or(self.text)
             .or(self.refusal)
             .or(self.arguments)
             .or(self.input);
-        Words {
+        PartUpdate {
             at: self.summary_index.or(self.content_index),
-            words,
+            text,
             part: self.part,
         }
     }
 }
 
 impl Passed {
-    /// Passes a payload on. One that came without a name goes under its type: clients go by names.
+    /// Passes a payload on. A payload without an event name is sent under its type, because clients
+    /// dispatch events by name.
     pub(super) fn pass(&mut self, payload: &Payload, out: &mut SseWriter) {
-        // What is no event tells nothing.
-        let told: Told<'_> = serde_json::from_str(&payload.data).unwrap_or_default();
+        // A payload that cannot be parsed is passed on all the same, and changes no state but the
+        // number.
+        let fields: EventFields<'_> = serde_json::from_str(&payload.data).unwrap_or_default();
         let name = if payload.name.is_empty() {
-            name(&told.kind)
+            name(&fields.kind)
         } else {
             &payload.name
         };
         out.payload(name, &payload.data);
-        self.next = told.sequence_number.unwrap_or(self.next).saturating_add(1);
-        if let Some((voice, step)) = step(&told.kind) {
-            if let Some(item) = told
+        // The provider's numbers win: our events continue after the last one that the client has
+        // received.
+        self.next = fields
+            .sequence_number
+            .unwrap_or(self.next)
+            .saturating_add(1);
+        if let Some((part_kind, step)) = classify(&fields.kind) {
+            if let Some(item) = fields
                 .output_index
-                .and_then(|place| self.items.get_mut(&place))
+                .and_then(|index| self.items.get_mut(&index))
             {
-                item.hear(voice, step, &told.words());
+                item.update(part_kind, step, &fields.part_update());
             }
             return;
         }
-        let place = told.output_index.unwrap_or_default();
-        match (&*told.kind, told.item, told.response) {
-            ("response.output_item.added", Some(item), _) => self.keep(place, item, false),
-            ("response.output_item.done", Some(item), _) => self.keep(place, item, true),
+        let index = fields.output_index.unwrap_or_default();
+        match (&*fields.kind, fields.item, fields.response) {
+            ("response.output_item.added", Some(item), _) => self.insert(index, item, false),
+            ("response.output_item.done", Some(item), _) => self.insert(index, item, true),
             (kind, _, Some(response)) if response.get().starts_with('{') => {
                 self.response = Some(response.get().to_owned());
+                // Every event with a response object is terminal, except these three.
                 self.terminal = !matches!(
                     kind,
                     "response.created" | "response.queued" | "response.in_progress"
@@ -117,17 +126,18 @@ impl Passed {
         }
     }
 
-    fn keep(&mut self, place: u64, item: &RawValue, over: bool) {
-        if self.items.len() < MOST_ITEMS || self.items.contains_key(&place) {
+    fn insert(&mut self, index: u64, item: &RawValue, ended: bool) {
+        // The bound must not stop items that are already tracked from ending.
+        if self.items.len() < MAX_ITEMS || self.items.contains_key(&index) {
             self.items
-                .insert(place, Item::new(item.get().to_owned(), over));
+                .insert(index, PassedItem::new(item.get().to_owned(), ended));
         }
     }
 
-    /// Ends the items that are open, as incomplete.
+    /// Ends the open items as incomplete.
     pub(super) fn close(&mut self, out: &mut SseWriter) {
-        for (place, item) in self.items.iter_mut().filter(|(_, item)| item.is_open()) {
-            for (name, mut event) in item.end(*place) {
+        for (index, item) in self.items.iter_mut().filter(|(_, item)| item.is_open()) {
+            for (name, mut event) in item.end(*index) {
                 event.insert("type".to_owned(), name.into());
                 event.insert("sequence_number".to_owned(), self.next.into());
                 self.next = self.next.saturating_add(1);
@@ -136,19 +146,19 @@ impl Passed {
         }
     }
 
-    /// The response as it is: its last event's word for word where that was the provider's, else
-    /// with what has come. None where nothing is known of it.
-    pub(super) fn object(
+    /// Returns the response object: that of the provider's terminal event, unchanged, otherwise the
+    /// latest one with the items, status and usage so far. `None` if no event contained one.
+    pub(super) fn response_json(
         &self,
         status: &Status,
         usage: Option<&Usage>,
-        over: bool,
+        ended: bool,
     ) -> Option<Bytes> {
-        let told = self.response.as_ref()?;
+        let latest = self.response.as_ref()?;
         if self.terminal {
-            return Some(self.ended(told));
+            return Some(self.terminal_response(latest));
         }
-        let mut response: Map<String, Value> = serde_json::from_str(told).ok()?;
+        let mut response: Map<String, Value> = serde_json::from_str(latest).ok()?;
         let mut own = Map::new();
         let mut set = |name: &str, value: Value| drop(response.insert(name.to_owned(), value));
         set(
@@ -158,7 +168,7 @@ impl Passed {
                 .map(|item| item.value("in_progress"))
                 .collect(),
         );
-        set("status", status.word().into());
+        set("status", status.name().into());
         if let Status::Failed(code, message, limit) = status {
             let mut error = Map::from_iter([
                 ("code".to_owned(), json!(code)),
@@ -173,8 +183,8 @@ impl Passed {
         if matches!(status, Status::Cancelled) {
             own.insert("reason".to_owned(), "cancelled".into());
         }
-        if let Some(usage) = usage.filter(|_| over) {
-            set("usage", value_of(usage));
+        if let Some(usage) = usage.filter(|_| ended) {
+            set("usage", usage_value(usage));
             if usage.estimated {
                 own.insert("estimated".to_owned(), true.into());
             }
@@ -187,31 +197,32 @@ impl Passed {
 }
 
 impl Passed {
-    /// The response as its last event had it. Some servers leave the output out there: it is what
-    /// its items were.
-    fn ended(&self, told: &str) -> Bytes {
-        let fields = Fields::of(told.as_bytes()).ok();
+    /// Returns the response object of the terminal event. Some servers omit the output there: then
+    /// the items are inserted.
+    fn terminal_response(&self, response: &str) -> Bytes {
+        let fields = Fields::parse(response.as_bytes()).ok();
         let has_output = fields
             .as_ref()
             .and_then(|fields| fields.get("output"))
             .is_some_and(|output| output.get().len() > "[]".len());
         match fields {
             Some(fields) if !has_output && !self.items.is_empty() => {
-                let items: Vec<&str> = self.items.values().map(Item::json).collect();
+                let items: Vec<&str> = self.items.values().map(PassedItem::json).collect();
                 fields.with(&[("output", &format!("[{}]", items.join(",")))])
             }
-            _ => told.to_owned().into(),
+            _ => response.to_owned().into(),
         }
     }
 }
 
-fn value_of(usage: &Usage) -> Value {
+fn usage_value(usage: &Usage) -> Value {
     let mut buf = bytes::BytesMut::new();
     put_usage(&mut buf, usage);
     serde_json::from_slice(&buf).unwrap_or_default()
 }
 
-/// A type as the name of an event, where it can be one.
+/// Returns a type as the name of an event; empty if it contains characters that are not safe in an
+/// event name.
 fn name(kind: &str) -> &str {
     if kind
         .bytes()

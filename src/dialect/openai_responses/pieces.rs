@@ -1,39 +1,38 @@
-//! The pieces that a stream and a whole answer have in common: ids, items, usage, the response
-//! object.
+//! JSON that a stream and a whole answer have in common: ids, items, usage, the response object.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::codec::json::{put_json, put_str, put_u64};
 use crate::dialect::View;
-use crate::dialect::openai_chat::put_own;
+use crate::dialect::openai_chat::put_sluicegate;
 use crate::model::event::Citation;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
 
-/// What a response object says of its settings where nobody has asked for anything.
+/// Settings in a response object whose request is unknown: the defaults.
 const NO_ECHO: &str = r#","background":false,"instructions":null,"max_output_tokens":null,"metadata":{},"parallel_tool_calls":true,"previous_response_id":null,"reasoning":{"effort":null,"summary":null},"store":true,"temperature":null,"text":{"format":{"type":"text"}},"tool_choice":"auto","tools":[],"top_p":null,"truncation":"disabled""#;
 
-/// Where a response is in its life.
+/// The status of a response.
 #[derive(Debug, Clone)]
 pub(super) enum Status {
-    /// Nobody has answered yet, and the client does not wait.
+    /// No target has answered yet, and the client does not wait.
     Queued,
-    /// More may come.
+    /// More events may follow.
     InProgress,
-    /// It came to its end.
+    /// It is complete.
     Completed,
-    /// It was ended early; why, in this API's words.
+    /// It ended early, for this reason of the API.
     Incomplete(&'static str),
-    /// It was stopped.
+    /// It was cancelled.
     Cancelled,
-    /// It failed: code, message, and whose limit it was.
+    /// It failed: code, message, and the limit that caused it.
     Failed(String, String, Option<&'static str>),
 }
 
 impl Status {
-    /// The word for it.
-    pub(super) const fn word(&self) -> &'static str {
+    /// Returns the `status` of the response object.
+    pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::InProgress => "in_progress",
@@ -44,7 +43,7 @@ impl Status {
         }
     }
 
-    /// The event that tells it.
+    /// Returns the name of the event that reports the status.
     pub(super) const fn event(&self) -> &'static str {
         match self {
             Self::Queued => "response.queued",
@@ -55,15 +54,17 @@ impl Status {
         }
     }
 
-    /// A failure. Of a bug of ours nothing is told but where it was.
+    /// Creates the status for a failure. For an internal error, the message contains only the
+    /// stream.
     pub(super) fn failed(fault: &Fault, stream: &StreamId) -> Self {
+        // Internal errors may contain details of this process.
         let bug = fault.code == Code::InternalError;
         let message = if bug {
             format!("internal error in stream {stream}")
         } else {
             fault.message.clone()
         };
-        Self::Failed(fault.told_code().to_owned(), message, fault.limit)
+        Self::Failed(fault.client_code().to_owned(), message, fault.limit)
     }
 }
 
@@ -91,7 +92,7 @@ pub(super) fn put_name(buf: &mut BytesMut, name: &str) {
     buf.put_slice(b"\":");
 }
 
-/// Writes a list of what is JSON already.
+/// Writes an array of JSON values.
 pub(super) fn put_list<'a>(buf: &mut BytesMut, list: impl IntoIterator<Item = &'a [u8]>) {
     buf.put_u8(b'[');
     for (i, item) in list.into_iter().enumerate() {
@@ -115,7 +116,7 @@ pub(super) fn put_response(
     buf.put_slice(view.start.stream.as_str().as_bytes());
     buf.put_slice(b"\",\"object\":\"response\",\"created_at\":");
     put_u64(buf, view.start.created);
-    put_text_member(buf, "status", status.word());
+    put_text_member(buf, "status", status.name());
     put_name(buf, "error");
     put_error(buf, status);
     put_name(buf, "incomplete_details");
@@ -130,7 +131,7 @@ pub(super) fn put_response(
     put_text_member(buf, "model", &view.start.model);
     put_name(buf, "output");
     buf.put_slice(output);
-    let echo = view.asked.as_ref().map_or(NO_ECHO, |asked| &asked.echo);
+    let echo = view.responses.as_ref().map_or(NO_ECHO, |asked| &asked.echo);
     buf.put_slice(echo.as_bytes());
     put_name(buf, "usage");
     match usage {
@@ -138,7 +139,7 @@ pub(super) fn put_response(
         None => buf.put_slice(b"null"),
     }
     let cancelled = matches!(status, Status::Cancelled).then_some("cancelled");
-    put_own(buf, cancelled, usage.is_some_and(|usage| usage.estimated));
+    put_sluicegate(buf, cancelled, usage.is_some_and(|usage| usage.estimated));
     buf.put_u8(b'}');
 }
 
@@ -150,13 +151,14 @@ fn put_error(buf: &mut BytesMut, status: &Status) {
     buf.put_slice(b"{\"code\":");
     put_str(buf, code);
     put_text_member(buf, "message", message);
+    // Not part of the API: names the limit, as our error bodies do.
     if let Some(limit) = limit {
         put_text_member(buf, "limit", limit);
     }
     buf.put_u8(b'}');
 }
 
-/// Writes usage. Clients count on every one of these numbers: what is not known is 0 here.
+/// Writes usage. Clients require all of these numbers, so unknown ones are written as 0.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_slice(b"{\"input_tokens\":");
     put_u64(buf, usage.input.unwrap_or(0));
@@ -175,10 +177,14 @@ pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     buf.put_u8(b'}');
 }
 
-/// A citation as an annotation: the provider's own where it is of this API, else one with a URL.
-/// Places count from the start of the part, before which there were so many characters.
+/// Returns a citation as an annotation: the provider's own on this API's wire, otherwise a URL
+/// citation; `None` without a URL.
+///
+/// `before` is the number of characters of text before the part: the indexes of an annotation count
+/// from the start of its part.
 pub(super) fn annotation(citation: &Citation, own: bool, before: u32) -> Option<Bytes> {
     let mut buf = BytesMut::new();
+    // The own wire's annotations are passed on unchanged, with all their members.
     if own {
         put_json(&mut buf, &citation.data);
         return Some(buf.freeze());

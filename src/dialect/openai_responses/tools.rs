@@ -1,4 +1,4 @@
-//! Tools and tool choice. Both are flat here.
+//! Tools and tool choice, which are flat objects in this API.
 
 use serde_json::value::RawValue;
 
@@ -7,10 +7,10 @@ use crate::model::chat::{Tool, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The tools of a body. All but functions are this API's alone.
+/// Reads the tools of a request. Tools other than functions exist only on this API's own wire.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected.
+/// A 400 that names the field and the expected value.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
     let raws: Vec<&RawValue> = top
         .read("tools", "an array of objects")?
@@ -18,12 +18,13 @@ pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
     top.objects("tools")?
         .iter()
         .zip(raws)
-        .map(|(tool, json)| declared(tool, json))
+        .map(|(tool, json)| read_tool(tool, json))
         .collect()
 }
 
-fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
-    let kind = tool.filled("type")?;
+fn read_tool(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
+    let kind = tool.non_empty("type")?;
+    // Only this API's own wire supports other tools: their JSON is kept unchanged for it.
     if kind != "function" {
         return Ok(Tool::Native {
             wire: WireId::OpenaiResponses,
@@ -33,10 +34,10 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     }
     let parameters = tool.raw("parameters");
     if parameters.is_some_and(|value| !value.get().starts_with('{')) {
-        return Err(tool.refuse("parameters", "an object"));
+        return Err(tool.invalid("parameters", "an object"));
     }
     Ok(Tool::Function {
-        name: tool.filled("name")?,
+        name: tool.non_empty("name")?,
         description: tool.string("description")?,
         parameters: parameters.map(ToOwned::to_owned),
         strict: tool.read("strict", "true or false")?,
@@ -44,10 +45,10 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
     })
 }
 
-/// Whether tools must be called.
+/// Reads the tool choice of a request.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected.
+/// A 400 that names the field and the expected value.
 pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
     let Some(value) = top.raw("tool_choice") else {
         return Ok(None);
@@ -57,14 +58,14 @@ pub(super) fn choice(top: &Object<'_>) -> Result<Option<ToolChoice>, Fault> {
             "none" => Ok(Some(ToolChoice::None)),
             "auto" => Ok(Some(ToolChoice::Auto)),
             "required" => Ok(Some(ToolChoice::Required)),
-            _ => Err(top.refuse("tool_choice", "`none`, `auto`, `required` or an object")),
+            _ => Err(top.invalid("tool_choice", "`none`, `auto`, `required` or an object")),
         };
     }
     let choice = top.required_object("tool_choice")?;
     match &*choice.required("type")? {
-        "function" | "custom" => Ok(Some(ToolChoice::Named(choice.filled("name")?))),
+        "function" | "custom" => Ok(Some(ToolChoice::Named(choice.non_empty("name")?))),
         "allowed_tools" => allowed(&choice).map(Some),
-        _ => Err(choice.refuse(
+        _ => Err(choice.invalid(
             "type",
             "`function`, `custom` or `allowed_tools`, for this target",
         )),
@@ -75,19 +76,19 @@ fn allowed(choice: &Object<'_>) -> Result<ToolChoice, Fault> {
     let required = match &*choice.required("mode")? {
         "auto" => false,
         "required" => true,
-        _ => return Err(choice.refuse("mode", "`auto` or `required`")),
+        _ => return Err(choice.invalid("mode", "`auto` or `required`")),
     };
     let names = choice
         .objects("tools")?
         .iter()
-        .map(name)
+        .map(tool_name)
         .collect::<Result<_, _>>()?;
     Ok(ToolChoice::Allowed { names, required })
 }
 
-fn name(tool: &Object<'_>) -> Result<String, Fault> {
+fn tool_name(tool: &Object<'_>) -> Result<String, Fault> {
     match &*tool.required("type")? {
-        "function" | "custom" => tool.filled("name"),
-        _ => Err(tool.refuse("type", "`function` or `custom`, for this target")),
+        "function" | "custom" => tool.non_empty("name"),
+        _ => Err(tool.invalid("type", "`function` or `custom`, for this target")),
     }
 }

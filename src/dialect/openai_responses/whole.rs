@@ -1,5 +1,5 @@
-//! A response object: the whole answer of a non-streaming request over another wire. It is what the
-//! terminal event of its stream holds, by way of the same encoder.
+//! Encodes a whole answer over another wire as a response object. It equals the object in the
+//! terminal event of its stream, because the same encoder writes it.
 
 use bytes::Bytes;
 use smallvec::smallvec;
@@ -10,56 +10,58 @@ use crate::model::entry::Entry;
 use crate::model::event::{Event, ToolCall};
 use crate::model::fold::{Answer, Part};
 
-/// The answer as JSON, completed or cancelled.
+/// Returns the answer as JSON, completed or cancelled.
 pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     let mut response_view = ResponseView::new(View {
+        // A folded answer has no payloads to pass on.
         raw: false,
         ..view.clone()
     });
-    let mut tell = |event: Event| response_view.take(&Entry::of(smallvec![event]));
+    let mut write = |event: Event| response_view.read(&Entry::new(smallvec![event]));
     if let Some(route) = &answer.route {
-        tell(Event::Route(Box::new(route.clone())));
+        write(Event::Route(Box::new(route.clone())));
     }
     if let Some(choice) = answer.choices.first() {
+        // The last part may have been cut off; every earlier one is complete.
         let last = choice.parts.len().saturating_sub(1);
         for (at, part) in choice.parts.iter().enumerate() {
-            said(part, at < last, &mut tell);
+            write_part(part, at < last, &mut write);
         }
         if let Some(finish) = &choice.finish {
-            tell(Event::Finish(Box::new(finish.clone())));
+            write(Event::Finish(Box::new(finish.clone())));
         }
     }
     if let Some(usage) = answer.usage {
-        tell(Event::Usage(Box::new(usage)));
+        write(Event::Usage(Box::new(usage)));
     }
     if let Some(failure) = &answer.failure {
-        tell(Event::Error(Box::new(failure.clone())));
+        write(Event::Error(Box::new(failure.clone())));
     }
     if let Some(end) = &answer.end {
-        tell(Event::End(Box::new(end.clone())));
+        write(Event::End(Box::new(end.clone())));
     }
     response_view.object()
 }
 
-/// What a part was told by. A call behind which more came is taken to be complete.
-fn said(part: &Part, complete: bool, tell: &mut impl FnMut(Event)) {
+/// Writes the events of a part. A call with content after it is complete.
+fn write_part(part: &Part, complete: bool, write: &mut impl FnMut(Event)) {
     let choice = 0;
     match part {
-        Part::Text(text) => tell(Event::Text {
+        Part::Text(text) => write(Event::Text {
             choice,
             delta: text.as_str().into(),
         }),
-        Part::Reasoning(text) => tell(Event::Reasoning {
+        Part::Reasoning(text) => write(Event::Reasoning {
             choice,
             delta: text.as_str().into(),
         }),
-        Part::Refusal(text) => tell(Event::Refusal {
+        Part::Refusal(text) => write(Event::Refusal {
             choice,
             delta: text.as_str().into(),
         }),
-        Part::Signature(it) => tell(Event::Signature(Box::new(it.clone()))),
-        Part::Citation(it) => tell(Event::Citation(Box::new(it.clone()))),
-        Part::Raw(it) => tell(Event::Raw(Box::new(it.clone()))),
+        Part::Signature(it) => write(Event::Signature(Box::new(it.clone()))),
+        Part::Citation(it) => write(Event::Citation(Box::new(it.clone()))),
+        Part::Raw(it) => write(Event::Raw(Box::new(it.clone()))),
         &Part::ToolCall {
             index,
             ref id,
@@ -69,7 +71,7 @@ fn said(part: &Part, complete: bool, tell: &mut impl FnMut(Event)) {
             custom,
         } => {
             let (id, name, signature) = (id.clone(), name.clone(), signature.clone());
-            tell(Event::ToolCall(Box::new(ToolCall {
+            write(Event::ToolCall(Box::new(ToolCall {
                 choice,
                 index,
                 id,
@@ -77,13 +79,13 @@ fn said(part: &Part, complete: bool, tell: &mut impl FnMut(Event)) {
                 signature,
                 custom,
             })));
-            tell(Event::ToolArguments {
+            write(Event::ToolArguments {
                 choice,
                 index,
                 delta: arguments.as_str().into(),
             });
             if complete {
-                tell(Event::ToolCallEnd { choice, index });
+                write(Event::ToolCallEnd { choice, index });
             }
         }
     }

@@ -1,23 +1,23 @@
-//! The tool calls of a message while they grow: a part is only complete with all of its arguments,
-//! so these are kept.
+//! The open tool calls of a message. A part is complete only with all of its arguments, so the
+//! arguments are kept.
 
 use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
-use super::parts::{input, put_input, put_own};
+use super::parts::{json_input, put_input, put_own_metadata};
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::ToolCall;
 use crate::model::wire::WireId;
 
-/// The calls by their place.
+/// The open calls by their index.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: BTreeMap<u16, Open>,
     wire: Option<WireId>,
-    /// What comes now has lost its text.
-    bare: bool,
+    /// True while the deltas that are read lack their text.
+    text_missing: bool,
 }
 
 #[derive(Debug)]
@@ -27,23 +27,23 @@ struct Open {
     signature: Option<ByteString>,
     custom: bool,
     arguments: String,
-    /// Some of its arguments were let go before this reader came.
-    lost: bool,
+    /// True if some of its arguments were evicted before this reader attached.
+    text_lost: bool,
 }
 
 impl Calls {
-    /// The wire that the signatures of calls are of.
-    pub(super) fn over(&mut self, wire: WireId) {
+    /// Sets the wire of the signatures of calls.
+    pub(super) fn set_wire(&mut self, wire: WireId) {
         self.wire = Some(wire);
     }
 
-    /// From now on the text of deltas is left out, or is there.
-    pub(super) fn bare(&mut self, bare: bool) {
-        self.bare = bare;
+    /// Sets whether the following deltas lack their text.
+    pub(super) fn set_text_missing(&mut self, missing: bool) {
+        self.text_missing = missing;
     }
 
     pub(super) fn begin(&mut self, call: &ToolCall, out: &mut SseWriter) {
-        let mut chunk = Members::of(out.event(""));
+        let mut chunk = Members::new(out.event(""));
         chunk.text("type", "tool-input-start");
         chunk.text("toolCallId", &call.id);
         chunk.text("toolName", &call.name);
@@ -57,7 +57,7 @@ impl Calls {
                 signature,
                 custom: call.custom,
                 arguments: String::new(),
-                lost: false,
+                text_lost: false,
             },
         );
     }
@@ -66,9 +66,9 @@ impl Calls {
         let Some(call) = self.open.get_mut(&index) else {
             return;
         };
-        call.lost |= self.bare;
+        call.text_lost |= self.text_missing;
         call.arguments.push_str(delta);
-        let mut chunk = Members::of(out.event(""));
+        let mut chunk = Members::new(out.event(""));
         chunk.text("type", "tool-input-delta");
         chunk.text("toolCallId", &call.id);
         chunk.text("inputTextDelta", delta);
@@ -79,11 +79,13 @@ impl Calls {
         let Some(call) = self.open.remove(&index) else {
             return;
         };
-        let whole = !call.lost && (call.custom || input(&call.arguments).is_some());
-        let mut chunk = Members::of(out.event(""));
+        // A page runs a tool as soon as its input is available: incomplete arguments must be an
+        // error.
+        let complete = !call.text_lost && (call.custom || json_input(&call.arguments).is_some());
+        let mut chunk = Members::new(out.event(""));
         chunk.text(
             "type",
-            if whole {
+            if complete {
                 "tool-input-available"
             } else {
                 "tool-input-error"
@@ -94,17 +96,18 @@ impl Calls {
         put_input(
             chunk.value("input"),
             &call.arguments,
-            call.custom || call.lost,
+            // Arguments that lack a part are written as a string, never parsed.
+            call.custom || call.text_lost,
         );
         if let Some(signature) = &call.signature {
-            put_own(
+            put_own_metadata(
                 chunk.value("providerMetadata"),
                 self.wire,
                 &[("signature", Some(signature))],
             );
         }
-        if !whole {
-            let why = if call.lost {
+        if !complete {
+            let why = if call.text_lost {
                 "a part of the arguments of this call is no longer kept"
             } else {
                 "the arguments of this call are not complete"

@@ -1,9 +1,11 @@
-//! A journal as chunks of a UI message stream.
+//! Encodes a journal as chunks of a UI message stream.
 
 use bytes::BufMut as _;
 
 use super::calls::Calls;
-use super::parts::{Media, finish_word, message_id, put_metadata, put_own, put_raw, put_signature};
+use super::parts::{
+    Media, finish_reason, message_id, put_metadata, put_own_metadata, put_raw, put_signature,
+};
 use crate::codec::json::put_u64;
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
@@ -13,31 +15,31 @@ use crate::model::event::{Citation, End, Event, Failure, Raw, Reason, Signature}
 use crate::model::fault::Code;
 use crate::model::usage::Usage;
 
-/// Spells for one reader.
+/// The encoder of one reader.
 pub(super) struct Encoder {
     view: View,
-    /// The part that goes on.
-    open: Option<Kind>,
-    /// The id of the latest part: each has one of its own.
+    /// The kind of the open part.
+    open: Option<PartKind>,
+    /// Number of parts so far, from which their ids are made.
     parts: u32,
     calls: Calls,
     sources: u32,
-    /// The step has begun.
-    stepped: bool,
+    /// True if `start-step` has been written.
+    step_begun: bool,
     usage: Option<Usage>,
-    over: bool,
+    ended: bool,
 }
 
-/// A part that grows.
+/// The kind of a part that streams as deltas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum PartKind {
     Text,
     Reasoning,
     Refusal,
 }
 
-impl Kind {
-    /// The chunks that begin it, go on with it and end it.
+impl PartKind {
+    /// Returns the chunk types that begin, continue and end a part.
     const fn chunks(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Text | Self::Refusal => ("text-start", "text-delta", "text-end"),
@@ -47,7 +49,7 @@ impl Kind {
 }
 
 impl Encoder {
-    /// For a reader.
+    /// Creates the encoder for a reader.
     pub(super) fn new(view: View) -> Self {
         Self {
             view,
@@ -55,14 +57,14 @@ impl Encoder {
             parts: 0,
             calls: Calls::default(),
             sources: 0,
-            stepped: false,
+            step_begun: false,
             usage: None,
-            over: false,
+            ended: false,
         }
     }
 
     fn chunk<'o>(kind: &str, out: &'o mut SseWriter) -> Members<'o> {
-        let mut chunk = Members::of(out.event(""));
+        let mut chunk = Members::new(out.event(""));
         chunk.text("type", kind);
         chunk
     }
@@ -82,13 +84,13 @@ impl Encoder {
     }
 
     fn step(&mut self, out: &mut SseWriter) {
-        if !std::mem::replace(&mut self.stepped, true) {
+        if !std::mem::replace(&mut self.step_begun, true) {
             Self::chunk("start-step", out).end();
         }
     }
 
-    /// Begins a part of this kind, where it does not go on.
-    fn part(&mut self, kind: Kind, out: &mut SseWriter) {
+    /// Begins a part of this kind unless one is open already.
+    fn ensure_part(&mut self, kind: PartKind, out: &mut SseWriter) {
         self.step(out);
         if self.open == Some(kind) {
             return;
@@ -98,8 +100,10 @@ impl Encoder {
         self.open = Some(kind);
         let mut chunk = Self::chunk(kind.chunks().0, out);
         self.put_id(&mut chunk);
-        if kind == Kind::Refusal {
-            put_own(
+        // The protocol has no refusal: it is a text part, which our metadata marks for the way
+        // back.
+        if kind == PartKind::Refusal {
+            put_own_metadata(
                 chunk.value("providerMetadata"),
                 None,
                 &[("kind", Some("refusal"))],
@@ -108,8 +112,8 @@ impl Encoder {
         chunk.end();
     }
 
-    fn grow(&mut self, kind: Kind, delta: &str, out: &mut SseWriter) {
-        self.part(kind, out);
+    fn grow(&mut self, kind: PartKind, delta: &str, out: &mut SseWriter) {
+        self.ensure_part(kind, out);
         let mut chunk = Self::chunk(kind.chunks().1, out);
         self.put_id(&mut chunk);
         chunk.text("delta", delta);
@@ -126,17 +130,19 @@ impl Encoder {
         chunk.end();
     }
 
-    /// A signature ends the part that it signs; one that signs nothing here has a part of its own.
+    /// Writes a signature. It ends the part that it signs; without such a part it gets an empty
+    /// one.
     fn signature(&mut self, signature: &Signature, out: &mut SseWriter) {
         let kind = if signature.on_text {
-            Kind::Text
+            PartKind::Text
         } else {
-            Kind::Reasoning
+            PartKind::Reasoning
         };
+        // An encrypted block signs nothing: it gets a part of its own.
         if signature.redacted.is_some() {
             self.end_part(None, out);
         }
-        self.part(kind, out);
+        self.ensure_part(kind, out);
         self.end_part(Some(signature), out);
     }
 
@@ -155,7 +161,7 @@ impl Encoder {
 
     fn raw(&mut self, raw: &Raw, out: &mut SseWriter) {
         self.step(out);
-        if let Some(media) = Media::of(raw) {
+        if let Some(media) = Media::parse(raw) {
             let mut chunk = Self::chunk("file", out);
             media.put(&mut chunk);
             return chunk.end();
@@ -170,7 +176,7 @@ impl Encoder {
         self.calls.end_all(out);
     }
 
-    /// Of a bug of ours nothing is told but where it was.
+    /// Writes an error. For an internal error, the message contains only the stream.
     fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
         self.close(out);
         let mut chunk = Self::chunk("error", out);
@@ -181,8 +187,8 @@ impl Encoder {
             ),
             _ => chunk.text("errorText", &failure.fault.message),
         }
-        // Beyond the protocol, for pages that tell faults apart.
-        chunk.text("code", failure.fault.told_code());
+        // These members are not part of the protocol: pages use them to distinguish errors.
+        chunk.text("code", failure.fault.client_code());
         if let Some(limit) = failure.fault.limit {
             chunk.text("limit", limit);
         }
@@ -205,12 +211,12 @@ impl Encoder {
             }
         }
         out.event("").put_slice(b"[DONE]");
-        self.over = true;
+        self.ended = true;
     }
 
     fn finish(&self, end: &End, out: &mut SseWriter) {
         let mut chunk = Self::chunk("finish", out);
-        chunk.text("finishReason", finish_word(end.reason));
+        chunk.text("finishReason", finish_reason(end.reason));
         let usage = self.usage.or(end.usage);
         put_metadata(
             chunk.value("messageMetadata"),
@@ -222,27 +228,28 @@ impl Encoder {
 }
 
 impl Encode for Encoder {
-    fn remember(&mut self, summary: &Entry, out: &mut SseWriter) {
-        self.calls.bare(true);
-        self.entry(summary, out);
-        self.calls.bare(false);
+    fn restore(&mut self, summary: &Entry, out: &mut SseWriter) {
+        self.calls.set_text_missing(true);
+        self.write_entry(summary, out);
+        self.calls.set_text_missing(false);
     }
 
-    fn event(&mut self, event: &Event, out: &mut SseWriter) {
-        // A message has one answer.
-        if self.over || event.choice() != 0 {
+    fn write_event(&mut self, event: &Event, out: &mut SseWriter) {
+        // A message contains one choice.
+        if self.ended || event.choice() != 0 {
             return;
         }
         match event {
             Event::Start(_) => self.start(out),
-            Event::Route(route) => self.calls.over(route.wire),
-            Event::Text { delta, .. } => self.grow(Kind::Text, delta, out),
-            Event::Reasoning { delta, .. } => self.grow(Kind::Reasoning, delta, out),
-            Event::Refusal { delta, .. } => self.grow(Kind::Refusal, delta, out),
+            Event::Route(route) => self.calls.set_wire(route.wire),
+            Event::Text { delta, .. } => self.grow(PartKind::Text, delta, out),
+            Event::Reasoning { delta, .. } => self.grow(PartKind::Reasoning, delta, out),
+            Event::Refusal { delta, .. } => self.grow(PartKind::Refusal, delta, out),
             Event::Signature(it) => self.signature(it, out),
             Event::ToolCall(it) => {
                 self.step(out);
                 self.end_part(None, out);
+                // Parts stay in the order of the answer: a call ends the open part.
                 self.calls.begin(it, out);
             }
             Event::ToolArguments { index, delta, .. } => self.calls.grow(*index, delta, out),

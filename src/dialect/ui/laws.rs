@@ -1,4 +1,4 @@
-//! The laws of the dialect, over made-up journals.
+//! The laws of the dialect, over random journals.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -8,21 +8,21 @@ use super::messages;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::Dialect as _;
 use crate::dialect::journals::{
-    arguments, blocks, call, entries, journals, resumes_everywhere, spelled, view,
+    any_journal, arguments, assert_resumes_everywhere, call, encoded, entries, sse_events, view,
 };
 use crate::dialect::object::Object;
-use crate::model::chat::Part as Said;
+use crate::model::chat::Part as PastPart;
 use crate::model::entry::Entry;
 use crate::model::event::{Event, Reason};
 use crate::model::fold::{Answer, Part};
 
-/// The message that the SDK makes of a stream, as strict as it is.
+/// The message that the SDK makes of a stream, folded as strictly as the SDK does it.
 #[derive(Default, Debug)]
 struct Message {
     id: Value,
     metadata: Value,
     parts: Vec<Value>,
-    /// The ids of parts that grow, and where they stand.
+    /// The ids and indexes of open parts.
     open: Vec<(String, usize)>,
     finish: Option<Value>,
     aborted: bool,
@@ -38,12 +38,12 @@ impl Message {
             let data = block.strip_prefix("data: ").expect("a nameless event");
             assert!(
                 !data.contains(['\n', '\u{85}', '\u{2028}']),
-                "one line for every reader of lines: {data:?}"
+                "no characters that some clients take for line ends: {data:?}"
             );
             if data == "[DONE]" {
                 message.done = true;
             } else {
-                message.take(&serde_json::from_str(data).unwrap());
+                message.add(&serde_json::from_str(data).unwrap());
             }
         }
         message
@@ -65,7 +65,7 @@ impl Message {
             .expect("a call that has begun")
     }
 
-    fn take(&mut self, chunk: &Value) {
+    fn add(&mut self, chunk: &Value) {
         let kind = chunk["type"].as_str().unwrap();
         match kind {
             "start" => {
@@ -84,7 +84,7 @@ impl Message {
                 self.open.push((id, self.parts.len()));
                 let mut part =
                     json!({"type": kind.trim_end_matches("-start"), "text": "", "state": "done"});
-                keep(&mut part, "providerMetadata", chunk);
+                copy_member(&mut part, "providerMetadata", chunk);
                 self.parts.push(part);
             }
             "text-delta" | "reasoning-delta" => {
@@ -94,7 +94,7 @@ impl Message {
                 .into();
             }
             "text-end" | "reasoning-end" => {
-                keep(self.part(chunk), "providerMetadata", chunk);
+                copy_member(self.part(chunk), "providerMetadata", chunk);
                 self.open.clear();
             }
             "tool-input-start" => {
@@ -131,7 +131,7 @@ impl Message {
                     "input-available"
                 }
                 .into();
-                keep(part, "errorText", chunk);
+                copy_member(part, "errorText", chunk);
                 if chunk["providerMetadata"].is_object() {
                     part["callProviderMetadata"] = chunk["providerMetadata"].clone();
                 }
@@ -144,9 +144,9 @@ impl Message {
             "abort" => self.aborted = true,
             "error" => assert!(
                 self.error.replace(chunk["errorText"].clone()).is_none(),
-                "an error is told once"
+                "an error is written once"
             ),
-            other => panic!("the SDK knows no {other}"),
+            other => panic!("the SDK does not support {other}"),
         }
     }
 
@@ -155,65 +155,67 @@ impl Message {
     }
 }
 
-fn keep(part: &mut Value, name: &str, chunk: &Value) {
+fn copy_member(part: &mut Value, name: &str, chunk: &Value) {
     if !chunk[name].is_null() {
         part[name] = chunk[name].clone();
     }
 }
 
-/// Parts in a row that say the same kind of thing were one part of the answer.
-fn joined(parts: &[Said], of: fn(&Said) -> Option<&str>) -> String {
+/// Joins the texts of all parts of a kind: the SDK may split one part of the answer into several.
+fn joined(parts: &[PastPart], of: fn(&PastPart) -> Option<&str>) -> String {
     parts.iter().filter_map(of).collect()
 }
 
-/// What a page brings back of an answer is what the answer was.
-fn comes_back(message: &Value, said: &[Part]) {
+/// Asserts that a message which a page sends back is read as the answer was.
+fn assert_round_trip(message: &Value, parts: &[Part]) {
     let body = json!({"messages": [message]});
     let mut turns = Vec::new();
     messages::read(
-        &Object::body(body.to_string().as_bytes()).unwrap(),
+        &Object::from_body(body.to_string().as_bytes()).unwrap(),
         &mut turns,
     )
     .unwrap();
-    let back: Vec<Said> = turns.into_iter().flat_map(|turn| turn.parts).collect();
-    let words = |of: fn(&Part) -> Option<&str>| said.iter().filter_map(of).collect::<String>();
+    let back: Vec<PastPart> = turns.into_iter().flat_map(|turn| turn.parts).collect();
+    let text_of = |of: fn(&Part) -> Option<&str>| parts.iter().filter_map(of).collect::<String>();
     assert_eq!(
-        joined(&back, |it| if let Said::Text(text) = it {
+        joined(&back, |it| if let PastPart::Text(text) = it {
             Some(text)
         } else {
             None
         }),
-        words(|it| if let Part::Text(text) = it {
+        text_of(|it| if let Part::Text(text) = it {
             Some(text)
         } else {
             None
         })
     );
     assert_eq!(
-        joined(&back, |it| if let Said::Reasoning(past) = it {
+        joined(&back, |it| if let PastPart::Reasoning(past) = it {
             Some(&past.text)
         } else {
             None
         }),
-        words(|it| if let Part::Reasoning(text) = it {
+        text_of(|it| if let Part::Reasoning(text) = it {
             Some(text)
         } else {
             None
         })
     );
-    let marks = |parts: &[Said]| {
-        let mark = |it: &Said| match it {
-            Said::Reasoning(past) if past.signature.is_some() || past.redacted.is_some() => Some((
-                past.signature.clone(),
-                past.redacted.clone(),
-                past.wire,
-                past.on_text,
-            )),
+    let signatures = |parts: &[PastPart]| {
+        let signature = |it: &PastPart| match it {
+            PastPart::Reasoning(past) if past.signature.is_some() || past.redacted.is_some() => {
+                Some((
+                    past.signature.clone(),
+                    past.redacted.clone(),
+                    past.wire,
+                    past.on_text,
+                ))
+            }
             _ => None,
         };
-        parts.iter().filter_map(mark).collect::<Vec<_>>()
+        parts.iter().filter_map(signature).collect::<Vec<_>>()
     };
-    let signed = said.iter().filter_map(|it| {
+    let signed = parts.iter().filter_map(|it| {
         if let Part::Signature(it) = it {
             Some(it)
         } else {
@@ -230,18 +232,18 @@ fn comes_back(message: &Value, said: &[Part]) {
             )
         })
         .collect();
-    assert_eq!(marks(&back), expected);
+    assert_eq!(signatures(&back), expected);
 }
 
-/// A page must never run a tool with arguments of which a part is missing.
+/// A page must never run a tool if a part of the arguments is missing.
 #[test]
-fn a_call_whose_beginning_was_let_go_is_an_error() {
+fn a_call_whose_beginning_was_evicted_is_an_error() {
     for (custom, tail) in [(false, ""), (false, "{}"), (true, "end"), (true, "")] {
         let (mut encoder, mut out) = (Ui.encoder(view(1, false)), SseWriter::new(None));
         out.mute(true);
         out.begin_entry(0, 0);
-        encoder.remember(
-            &Entry::of(
+        encoder.restore(
+            &Entry::new(
                 [call(0, 0, custom, None), arguments(0, 0, "")]
                     .into_iter()
                     .collect(),
@@ -259,31 +261,31 @@ fn a_call_whose_beginning_was_let_go_is_an_error() {
             },
         ])) {
             out.begin_entry(seq, 0);
-            encoder.entry(entry, &mut out);
+            encoder.write_entry(entry, &mut out);
             out.end_entry();
         }
-        let told = blocks(std::str::from_utf8(&out.take()).unwrap());
+        let chunks = sse_events(std::str::from_utf8(&out.take()).unwrap());
         let last: Value =
-            serde_json::from_str(told.last().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+            serde_json::from_str(chunks.last().unwrap().strip_prefix("data: ").unwrap()).unwrap();
         assert_eq!(
             (&last["type"], &last["input"]),
             (&json!("tool-input-error"), &json!(tail)),
-            "{told:?}"
+            "{chunks:?}"
         );
     }
 }
 
 proptest! {
     #[test]
-    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in journals(false)) {
-        resumes_everywhere(|| Ui.encoder(view(choices, false)), &journal);
+    fn a_resumed_reader_gets_exactly_the_rest((choices, journal) in any_journal(false)) {
+        assert_resumes_everywhere(|| Ui.encoder(view(choices, false)), &journal);
     }
 
     #[test]
-    fn the_message_is_the_whole_answer_and_comes_back((choices, journal) in journals(false)) {
+    fn the_message_is_the_whole_answer_and_round_trips((choices, journal) in any_journal(false)) {
         let view = view(choices, false);
-        let message = Message::of(&spelled(Ui.encoder(view.clone()), &journal));
-        let answer = Answer::of(journal.iter().flat_map(|entry| &entry.events));
+        let message = Message::of(&encoded(Ui.encoder(view.clone()), &journal));
+        let answer = Answer::from_events(journal.iter().flat_map(|entry| &entry.events));
         let reason = answer.reason().unwrap();
         assert!(message.done);
         assert_eq!((message.aborted, message.error.is_some()), (reason == Reason::Cancelled, reason == Reason::Error));
@@ -291,7 +293,7 @@ proptest! {
         if reason == Reason::Stop {
             let whole: Value = serde_json::from_slice(&Ui.whole(&view, &answer)).unwrap();
             assert_eq!(message.json(), whole);
-            comes_back(&whole, answer.choices.first().map(|it| it.parts.as_slice()).unwrap_or_default());
+            assert_round_trip(&whole, answer.choices.first().map(|it| it.parts.as_slice()).unwrap_or_default());
         }
     }
 }

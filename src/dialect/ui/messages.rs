@@ -1,33 +1,34 @@
-//! UI messages as the turns of a chat.
+//! Translates UI messages into the turns of a chat.
 //!
-//! An assistant's message may hold several steps, each of which is a turn of the model, followed by
-//! what its tools gave. Not sent on: `data-*` and `source-*` parts, `step-start`, `custom` and
-//! `steering-message` (they are between page and server), and calls whose input was never complete.
+//! An assistant message may contain several steps. Each step is a turn of the model, followed by
+//! the results of its tools. Not sent to the model: `data-*` and `source-*` parts, `step-start`,
+//! `custom` and `steering-message`, which are between page and server, and calls whose input was
+//! never complete.
 
 use serde_json::value::RawValue;
 
-use super::parts::OWN;
+use super::parts::OWN_METADATA;
 use crate::dialect::media::source;
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, Source, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// Adds the turns of a body.
+/// Adds the turns of a request.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected.
+/// A 400 that names the field and the expected value.
 pub(super) fn read(top: &Object<'_>, turns: &mut Vec<Message>) -> Result<(), Fault> {
     let messages = top.objects("messages")?;
     if messages.is_empty() {
-        return Err(top.refuse("messages", "a non-empty array of UI messages"));
+        return Err(top.invalid("messages", "a non-empty array of UI messages"));
     }
     for message in &messages {
         match &*message.required("role")? {
-            "system" => said(message, Role::System, turns)?,
-            "user" => said(message, Role::User, turns)?,
-            "assistant" => steps(message, turns)?,
-            _ => return Err(message.refuse("role", "`system`, `user` or `assistant`")),
+            "system" => plain_message(message, Role::System, turns)?,
+            "user" => plain_message(message, Role::User, turns)?,
+            "assistant" => assistant_message(message, turns)?,
+            _ => return Err(message.invalid("role", "`system`, `user` or `assistant`")),
         }
     }
     Ok(())
@@ -35,20 +36,20 @@ pub(super) fn read(top: &Object<'_>, turns: &mut Vec<Message>) -> Result<(), Fau
 
 fn parts<'a>(message: &Object<'a>) -> Result<Vec<Object<'a>>, Fault> {
     if message.raw("parts").is_none() {
-        return Err(message.refuse("parts", "an array of parts"));
+        return Err(message.invalid("parts", "an array of parts"));
     }
     message.objects("parts")
 }
 
-fn said(message: &Object<'_>, role: Role, turns: &mut Vec<Message>) -> Result<(), Fault> {
-    let mut said = Vec::new();
+fn plain_message(message: &Object<'_>, role: Role, turns: &mut Vec<Message>) -> Result<(), Fault> {
+    let mut content = Vec::new();
     for part in parts(message)? {
         match &*part.required("type")? {
-            "text" => said.push(Part::Text(part.required("text")?)),
-            "file" if role == Role::User => said.push(file(&part)?),
-            kind if is_between_us(kind) => {}
+            "text" => content.push(Part::Text(part.required("text")?)),
+            "file" if role == Role::User => content.push(file(&part)?),
+            kind if is_ui_only(kind) => {}
             _ => {
-                return Err(part.refuse(
+                return Err(part.invalid(
                     "type",
                     if role == Role::User {
                         "`text`, `file` or `data-…`"
@@ -59,17 +60,18 @@ fn said(message: &Object<'_>, role: Role, turns: &mut Vec<Message>) -> Result<()
             }
         }
     }
-    if !said.is_empty() {
+    if !content.is_empty() {
         turns.push(Message {
             role,
             name: None,
-            parts: said,
+            parts: content,
         });
     }
     Ok(())
 }
 
-fn is_between_us(kind: &str) -> bool {
+/// Returns true for parts that are not sent to the model.
+fn is_ui_only(kind: &str) -> bool {
     kind.starts_with("data-")
         || matches!(
             kind,
@@ -78,9 +80,10 @@ fn is_between_us(kind: &str) -> bool {
 }
 
 fn file(part: &Object<'_>) -> Result<Part, Fault> {
-    let kind = part.filled("mediaType")?;
+    let kind = part.non_empty("mediaType")?;
     let source = source(part, "url")?;
     Ok(match source {
+        // Only inline audio has a part of its own; linked audio is a file.
         Source::Data { base64, .. } if kind.starts_with("audio/") => Part::Audio {
             data: base64,
             format: audio_format(&kind),
@@ -110,7 +113,7 @@ fn file(part: &Object<'_>) -> Result<Part, Fault> {
     })
 }
 
-/// The format of sound by OpenAI's words.
+/// Returns the audio format under OpenAI's name.
 fn audio_format(kind: &str) -> String {
     match kind.trim_start_matches("audio/") {
         "mpeg" | "mp3" => "mp3",
@@ -120,17 +123,17 @@ fn audio_format(kind: &str) -> String {
     .to_owned()
 }
 
-/// One step of the model: what it said, and what its tools gave.
+/// One step of the model: its parts, and the results of its tools.
 #[derive(Default)]
 struct Step {
-    said: Vec<Part>,
+    parts: Vec<Part>,
     results: Vec<Part>,
 }
 
 impl Step {
     fn end(&mut self, turns: &mut Vec<Message>) {
         for (role, parts) in [
-            (Role::Assistant, std::mem::take(&mut self.said)),
+            (Role::Assistant, std::mem::take(&mut self.parts)),
             (Role::Tool, std::mem::take(&mut self.results)),
         ] {
             if !parts.is_empty() {
@@ -144,19 +147,19 @@ impl Step {
     }
 }
 
-fn steps(message: &Object<'_>, turns: &mut Vec<Message>) -> Result<(), Fault> {
+fn assistant_message(message: &Object<'_>, turns: &mut Vec<Message>) -> Result<(), Fault> {
     let mut step = Step::default();
     for part in parts(message)? {
         match &*part.required("type")? {
             "step-start" => step.end(turns),
             "text" => text(&part, &mut step)?,
-            "reasoning" => step.said.extend(reasoning(&part)?),
-            "file" => step.said.push(file(&part)?),
-            "dynamic-tool" => tool(&part, part.filled("toolName")?, &mut step)?,
-            kind if is_between_us(kind) || kind == "reasoning-file" => {}
+            "reasoning" => step.parts.extend(reasoning(&part)?),
+            "file" => step.parts.push(file(&part)?),
+            "dynamic-tool" => tool(&part, part.non_empty("toolName")?, &mut step)?,
+            kind if is_ui_only(kind) || kind == "reasoning-file" => {}
             kind => match kind.strip_prefix("tool-").filter(|name| !name.is_empty()) {
                 Some(name) => tool(&part, name.to_owned(), &mut step)?,
-                None => return Err(part.refuse("type", "a part of a UI message")),
+                None => return Err(part.invalid("type", "a part of a UI message")),
             },
         }
     }
@@ -166,9 +169,10 @@ fn steps(message: &Object<'_>, turns: &mut Vec<Message>) -> Result<(), Fault> {
 
 fn text(part: &Object<'_>, step: &mut Step) -> Result<(), Fault> {
     let text = part.required("text")?;
-    let own = Own::of(part, "providerMetadata")?;
+    let own = OwnMetadata::parse(part, "providerMetadata")?;
+    // The protocol has no refusal: our metadata marks the text part.
     if own.kind.as_deref() == Some("refusal") {
-        step.said.push(Part::Refusal(text));
+        step.parts.push(Part::Refusal(text));
         return Ok(());
     }
     if let (Some(signature), Some(wire)) = (own.signature, own.wire) {
@@ -179,17 +183,17 @@ fn text(part: &Object<'_>, step: &mut Step) -> Result<(), Fault> {
             wire: Some(wire),
             on_text: true,
         };
-        step.said.push(Part::Reasoning(past));
+        step.parts.push(Part::Reasoning(past));
     }
     if !text.is_empty() {
-        step.said.push(Part::Text(text));
+        step.parts.push(Part::Text(text));
     }
     Ok(())
 }
 
 fn reasoning(part: &Object<'_>) -> Result<Option<Part>, Fault> {
     let text = part.required("text")?;
-    let own = Own::of(part, "providerMetadata")?;
+    let own = OwnMetadata::parse(part, "providerMetadata")?;
     let past = PastReasoning {
         text,
         signature: own.signature,
@@ -197,20 +201,22 @@ fn reasoning(part: &Object<'_>) -> Result<Option<Part>, Fault> {
         wire: own.wire,
         on_text: false,
     };
-    let says = !past.text.is_empty() || past.signature.is_some() || past.redacted.is_some();
-    Ok(says.then_some(Part::Reasoning(past)))
+    let has_content = !past.text.is_empty() || past.signature.is_some() || past.redacted.is_some();
+    Ok(has_content.then_some(Part::Reasoning(past)))
 }
 
 fn tool(part: &Object<'_>, name: String, step: &mut Step) -> Result<(), Fault> {
-    let id = part.filled("toolCallId")?;
+    let id = part.non_empty("toolCallId")?;
     let state = part.required("state")?;
+    // The call was cut off before its input was complete.
     if state == "input-streaming" {
         return Ok(());
     }
-    let own = Own::of(part, "callProviderMetadata")?;
+    let own = OwnMetadata::parse(part, "callProviderMetadata")?;
+    // The SDK stores input that it could not parse as `rawInput`.
     let input = part.raw("input").or_else(|| part.raw("rawInput"));
     let (arguments, custom) = arguments(input);
-    step.said.push(Part::ToolCall(PastCall {
+    step.parts.push(Part::ToolCall(PastCall {
         id: id.clone(),
         name: name.clone(),
         arguments,
@@ -219,15 +225,16 @@ fn tool(part: &Object<'_>, name: String, step: &mut Step) -> Result<(), Fault> {
         custom,
     }));
     let (text, is_error) = match &*state {
-        "output-available" => (output(part.raw("output")), false),
+        "output-available" => (output_text(part.raw("output")), false),
         "output-error" => (
             part.string("errorText")?
                 .unwrap_or_else(|| "the tool failed".to_owned()),
             true,
         ),
         "output-denied" => ("the user has denied this tool call".to_owned(), true),
+        // The call has no result yet.
         "input-available" | "approval-requested" | "approval-responded" => return Ok(()),
-        _ => return Err(part.refuse("state", "a state of a tool part")),
+        _ => return Err(part.invalid("state", "a state of a tool part")),
     };
     step.results.push(Part::ToolResult(ToolResult {
         id,
@@ -238,7 +245,8 @@ fn tool(part: &Object<'_>, name: String, step: &mut Step) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Arguments as JSON text; a bare string is what a custom tool was given.
+/// Returns the arguments as JSON text, and true if they are a bare string: the input of a custom
+/// tool.
 fn arguments(input: Option<&RawValue>) -> (String, bool) {
     match input.map(RawValue::get) {
         None => (String::new(), false),
@@ -249,30 +257,31 @@ fn arguments(input: Option<&RawValue>) -> (String, bool) {
     }
 }
 
-/// What a tool gave: its text, or its JSON.
-fn output(json: Option<&RawValue>) -> String {
+/// Returns the output of a tool: a string as its text, any other value as JSON.
+fn output_text(json: Option<&RawValue>) -> String {
     let json = json.map_or("null", RawValue::get);
     serde_json::from_str::<String>(json).unwrap_or_else(|_| json.to_owned())
 }
 
-/// What we had put into a part's metadata.
+/// Our own members of a part's metadata.
 #[derive(Default)]
-struct Own {
+struct OwnMetadata {
     wire: Option<WireId>,
     signature: Option<String>,
     redacted: Option<String>,
     kind: Option<String>,
 }
 
-impl Own {
-    fn of(part: &Object<'_>, field: &str) -> Result<Self, Fault> {
+impl OwnMetadata {
+    fn parse(part: &Object<'_>, field: &str) -> Result<Self, Fault> {
         let Some(metadata) = part.object(field)? else {
             return Ok(Self::default());
         };
-        let Some(own) = metadata.object(OWN)? else {
+        let Some(own) = metadata.object(OWN_METADATA)? else {
             return Ok(Self::default());
         };
-        let wire = own.string("wire")?.as_deref().and_then(WireId::named);
+        let wire = own.string("wire")?.as_deref().and_then(WireId::from_name);
+        // A signature is useless without its wire, to which alone it is sent.
         let signed = |value: Option<String>| value.filter(|_| wire.is_some());
         Ok(Self {
             wire,
@@ -290,12 +299,12 @@ mod tests {
     fn turns(messages: &str) -> Result<Vec<Message>, Fault> {
         let body = format!(r#"{{"messages":{messages}}}"#);
         let mut turns = Vec::new();
-        super::read(&Object::body(body.as_bytes()).unwrap(), &mut turns)?;
+        super::read(&Object::from_body(body.as_bytes()).unwrap(), &mut turns)?;
         Ok(turns)
     }
 
     #[test]
-    fn every_step_is_a_turn_and_results_follow_it() {
+    fn every_step_is_a_turn_followed_by_its_tool_results() {
         let turns = turns(
             r#"[{"id":"1","role":"user","parts":[{"type":"text","text":"look"},
                  {"type":"file","mediaType":"image/png","url":"data:image/png;base64,AA=="},{"type":"data-x","data":{}}]},
@@ -348,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (messages, param) in [
             ("[]", "messages"),
             (r#"[{"role":"user"}]"#, "messages[0].parts"),
@@ -391,7 +400,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_of_text_stand_before_it_and_refusals_stay_refusals() {
+    fn signatures_of_text_precede_it_and_refusals_stay_refusals() {
         let turns = turns(
             r#"[{"role":"assistant","parts":[{"type":"text","text":"a","providerMetadata":{"sluicegate":{"wire":"gemini","signature":"g"}}},
                 {"type":"text","text":"no","providerMetadata":{"sluicegate":{"kind":"refusal"}}},

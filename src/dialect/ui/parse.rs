@@ -1,4 +1,4 @@
-//! What `useChat` posts: UI messages, and beside them whatever Chat Completions knows as a setting.
+//! Parses the requests of `useChat`: UI messages, and beside them the settings of Chat Completions.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use http::HeaderMap;
 
 use super::messages;
-use crate::dialect::head_fields::{MAX_MODEL, passed_headers, user};
+use crate::dialect::head_fields::{MAX_MODEL, forwarded_headers, user};
 use crate::dialect::object::Object;
 use crate::dialect::openai_chat::chat;
 use crate::dialect::references;
@@ -16,46 +16,49 @@ use crate::model::chat::{Chat, Message, Part, Role, Tool};
 use crate::model::fault::Fault;
 use crate::model::wire::DialectId;
 
-/// The longest id of a chat, or of a message, bytes.
+/// Maximum length of the id of a chat or of a message, bytes.
 const MAX_ID: usize = 256;
 
-/// Reads a request.
+/// Parses a request.
 ///
 /// # Errors
-/// A 400 that names the field and what was expected; a 403 for an object in the provider's account.
+/// A 400 that names the field and the expected value; a 403 for an object in the provider's
+/// account.
 pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let (mut ask, chat) = read(&body)?;
-    ask.headers = passed_headers(headers, &[]);
+    ask.headers = forwarded_headers(headers, &[]);
     ask.body = body;
-    // It was needed for the estimate, and every target needs it.
+    // The estimate needed the translated chat, and so will every target: keep it.
     ask.chat = OnceLock::from(Ok(chat));
     Ok(ask)
 }
 
 fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
-    let top = Object::body(body)?;
+    let top = Object::from_body(body)?;
     if let Some(name) = top
         .fields
-        .doubled(chat::FIELDS)
-        .or_else(|| top.fields.doubled(&["id", "system"]))
+        .first_duplicate(chat::FIELDS)
+        .or_else(|| top.fields.first_duplicate(&["id", "system"]))
     {
         return Err(Fault::invalid(
             name,
             format!("`{name}` comes more than once; send it once"),
         ));
     }
-    references::refuse(&top)?;
+    references::reject(&top)?;
     let chat = chat_of(&top)?;
     let ask = Ask {
         dialect: DialectId::Ui,
+        // No wire accepts UI messages unchanged: every request is translated.
         shape: None,
         body: Bytes::new(),
+        // May be empty: the gateway inserts `ui.model`.
         model: bounded(&top, "model", MAX_MODEL)?.unwrap_or_default(),
         conversation: Some(Arc::new(Thread {
             chat: bounded(&top, "id", MAX_ID)?,
-            message: continued(&top)?,
+            message: continued_message(&top)?,
         })),
-        asked: None,
+        responses: None,
         models: Vec::new(),
         references: Vec::new(),
         stream: top.read("stream", "true or false")?.unwrap_or(true),
@@ -72,11 +75,11 @@ fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
 }
 
 fn translate(body: &[u8]) -> Result<Chat, Fault> {
-    chat_of(&Object::body(body)?)
+    chat_of(&Object::from_body(body)?)
 }
 
-/// One answer to the conversation, with the settings of Chat Completions and `system` before all
-/// messages.
+/// Translates a request: the messages, with `system` before all of them, and the settings of Chat
+/// Completions.
 fn chat_of(top: &Object<'_>) -> Result<Chat, Fault> {
     let mut all = Vec::new();
     if let Some(system) = top.string("system")? {
@@ -89,13 +92,13 @@ fn chat_of(top: &Object<'_>) -> Result<Chat, Fault> {
     messages::read(top, &mut all)?;
     let chat = chat::settings(top, all)?;
     if chat.choices.is_some_and(|n| n > 1) {
-        return Err(top.refuse("n", "1: a message of the UI has one answer"));
+        return Err(top.invalid("n", "1: a UI message contains one choice"));
     }
     Ok(chat)
 }
 
-/// The message that the answer is a further step of: the last one, where that is the assistant's.
-fn continued(top: &Object<'_>) -> Result<Option<ByteString>, Fault> {
+/// Returns the id of the message that the answer continues: the last one, if it is the assistant's.
+fn continued_message(top: &Object<'_>) -> Result<Option<ByteString>, Fault> {
     match top.objects("messages")?.last() {
         Some(message) if message.string("role")?.as_deref() == Some("assistant") => {
             bounded(message, "id", MAX_ID)
@@ -104,24 +107,28 @@ fn continued(top: &Object<'_>) -> Result<Option<ByteString>, Fault> {
     }
 }
 
-fn bounded(top: &Object<'_>, name: &str, most: usize) -> Result<Option<ByteString>, Fault> {
+fn bounded(top: &Object<'_>, name: &str, max_bytes: usize) -> Result<Option<ByteString>, Fault> {
     let text = top.string(name)?.filter(|text| !text.is_empty());
-    if text.as_ref().is_some_and(|text| text.len() > most) {
-        return Err(top.refuse(name, &format!("at most {most} bytes long")));
+    if text.as_ref().is_some_and(|text| text.len() > max_bytes) {
+        return Err(top.invalid(name, &format!("at most {max_bytes} bytes long")));
     }
     Ok(text.map(Into::into))
 }
 
-/// Text and tools by their bytes, images by their number.
+/// Estimates the input tokens: text and tools by their bytes, images by their number.
 fn estimate(chat: &Chat) -> u64 {
     let parts = chat.messages.iter().flat_map(|message| &message.parts);
     let (bytes, images) = parts
-        .map(weight)
+        .map(part_size)
         .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
-    input_estimate(bytes + chat.tools.iter().map(declared).sum::<u64>(), images)
+    input_estimate(
+        bytes + chat.tools.iter().map(tool_size).sum::<u64>(),
+        images,
+    )
 }
 
-fn weight(part: &Part) -> (u64, u64) {
+/// Returns the bytes of text and the number of images in a part.
+fn part_size(part: &Part) -> (u64, u64) {
     match part {
         Part::Text(text) | Part::Refusal(text) => (text.len() as u64, 0),
         Part::Reasoning(past) => (past.text.len() as u64, 0),
@@ -129,14 +136,15 @@ fn weight(part: &Part) -> (u64, u64) {
         Part::ToolResult(result) => result
             .parts
             .iter()
-            .map(weight)
+            .map(part_size)
             .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1)),
         Part::Image { .. } => (0, 1),
         Part::File { .. } | Part::Audio { .. } | Part::CacheMark(_) => (0, 0),
     }
 }
 
-fn declared(tool: &Tool) -> u64 {
+/// Returns the size of a tool declaration, bytes.
+fn tool_size(tool: &Tool) -> u64 {
     let bytes = match tool {
         Tool::Function {
             name,
@@ -168,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_stand_beside_the_messages() {
+    fn settings_are_read_beside_the_messages() {
         let ask =
             parsed(r#","id":"chat-1","model":"smart","trigger":"submit-message","system":"be kind","temperature":0.5,"max_tokens":9"#)
                 .unwrap();
@@ -190,28 +198,28 @@ mod tests {
     }
 
     #[test]
-    fn a_further_step_of_a_message_goes_by_its_id() {
+    fn a_further_step_keeps_the_id_of_its_message() {
         let message = |messages: &str| {
             let user = r#"{"id":"1","role":"user","parts":[{"type":"text","text":"hi"}]}"#;
             let body = Bytes::from(format!(r#"{{"messages":[{user},{messages}]}}"#));
             ask(&HeaderMap::new(), body).map(|ask| ask.conversation.unwrap().message.clone())
         };
-        let said = r#""role":"assistant","parts":[{"type":"text","text":"so"}]}"#;
+        let answer = r#""role":"assistant","parts":[{"type":"text","text":"so"}]}"#;
         assert_eq!(
-            message(&format!(r#"{{"id":"msg_1",{said}"#))
+            message(&format!(r#"{{"id":"msg_1",{answer}"#))
                 .unwrap()
                 .as_deref(),
             Some("msg_1")
         );
-        assert_eq!(message(&format!("{{{said}")).unwrap(), None);
+        assert_eq!(message(&format!("{{{answer}")).unwrap(), None);
         let asked = r#"{"id":"3","role":"user","parts":[{"type":"text","text":"and?"}]}"#;
         assert_eq!(
-            message(&format!(r#"{{"id":"msg_1",{said},{asked}"#)).unwrap(),
+            message(&format!(r#"{{"id":"msg_1",{answer},{asked}"#)).unwrap(),
             None
         );
         let long = "x".repeat(MAX_ID + 1);
         assert_eq!(
-            message(&format!(r#"{{"id":"{long}",{said}"#))
+            message(&format!(r#"{{"id":"{long}",{answer}"#))
                 .unwrap_err()
                 .param
                 .as_deref(),
@@ -220,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn a_model_may_be_left_to_the_configuration() {
+    fn the_model_may_be_missing() {
         assert_eq!(&*parsed("").unwrap().model, "");
         assert_eq!(&*parsed(r#","model":null"#).unwrap().model, "");
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn errors_name_the_invalid_field() {
         for (fields, status, param) in [
             (r#","model":7"#, 400, "model"),
             (r#","id":["x"]"#, 400, "id"),

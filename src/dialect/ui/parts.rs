@@ -1,4 +1,4 @@
-//! What parts and chunks are made of.
+//! JSON that chunks and the parts of a whole message have in common.
 
 use bytes::{BufMut as _, BytesMut};
 use serde::Deserialize;
@@ -11,10 +11,11 @@ use crate::model::event::{Raw, Reason, Signature, Start};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
-/// The name under which what is ours stands in `providerMetadata`.
-pub(super) const OWN: &str = "sluicegate";
+/// The member of `providerMetadata` that contains our own data.
+pub(super) const OWN_METADATA: &str = "sluicegate";
 
-/// The id of the assistant's message: its own, or that of the message it is a further step of.
+/// Returns the id of the assistant's message: one made from the stream's id, or that of the message
+/// it continues.
 pub(super) fn message_id(start: &Start) -> String {
     let further = start
         .thread
@@ -23,13 +24,13 @@ pub(super) fn message_id(start: &Start) -> String {
     further.map_or_else(|| format!("msg_{}", start.stream), ToString::to_string)
 }
 
-/// `stream` and `model`; at the end also why it ended, and what was used.
+/// Writes the message metadata: `stream` and `model`; at the end also the reason and the usage.
 pub(super) fn put_metadata(
     buf: &mut BytesMut,
     start: &Start,
     end: Option<(Reason, Option<&Usage>)>,
 ) {
-    let mut metadata = Members::of(buf);
+    let mut metadata = Members::new(buf);
     metadata.text("stream", start.stream.as_str());
     metadata.text("model", &start.model);
     if let Some((reason, usage)) = end {
@@ -41,9 +42,9 @@ pub(super) fn put_metadata(
     metadata.end();
 }
 
-/// By the AI SDK's names, with three of ours.
+/// Writes usage under the names of the AI SDK, with three members of our own.
 fn put_usage(buf: &mut BytesMut, usage: &Usage) {
-    let mut object = Members::of(buf);
+    let mut object = Members::new(buf);
     for (name, count) in [
         ("inputTokens", usage.input),
         ("outputTokens", usage.output),
@@ -61,8 +62,8 @@ fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     object.end();
 }
 
-/// The word for why an answer ended.
-pub(super) const fn finish_word(reason: Reason) -> &'static str {
+/// Returns the finish reason under the name of the AI SDK.
+pub(super) const fn finish_reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Stop => "stop",
         Reason::Length => "length",
@@ -73,19 +74,23 @@ pub(super) const fn finish_word(reason: Reason) -> &'static str {
     }
 }
 
-/// What the provider wants back with a part.
+/// Writes a signature, which the provider needs back with the part.
 pub(super) fn put_signature(buf: &mut BytesMut, signature: &Signature) {
     let own = [
         ("signature", signature.signature.as_deref()),
         ("redacted", signature.redacted.as_deref()),
     ];
-    put_own(buf, Some(signature.wire), &own);
+    put_own_metadata(buf, Some(signature.wire), &own);
 }
 
-/// `{"sluicegate":{…}}` with these members.
-pub(super) fn put_own(buf: &mut BytesMut, wire: Option<WireId>, members: &[(&str, Option<&str>)]) {
-    let mut metadata = Members::of(buf);
-    let mut own = Members::of(metadata.value(OWN));
+/// Writes `{"sluicegate":{…}}` with these members.
+pub(super) fn put_own_metadata(
+    buf: &mut BytesMut,
+    wire: Option<WireId>,
+    members: &[(&str, Option<&str>)],
+) {
+    let mut metadata = Members::new(buf);
+    let mut own = Members::new(metadata.value(OWN_METADATA));
     if let Some(wire) = wire {
         own.text("wire", wire.name());
     }
@@ -98,7 +103,7 @@ pub(super) fn put_own(buf: &mut BytesMut, wire: Option<WireId>, members: &[(&str
     metadata.end();
 }
 
-/// Bytes of a media type that a provider's content holds, as Gemini sends images.
+/// Inline data with a media type in a provider's raw content, as Gemini sends images.
 #[derive(Deserialize)]
 pub(super) struct Media {
     #[serde(rename = "inlineData")]
@@ -113,12 +118,12 @@ struct Inline {
 }
 
 impl Media {
-    /// The media that content with no normalized form is, if it is any.
-    pub(super) fn of(raw: &Raw) -> Option<Self> {
+    /// Parses raw content as inline media; `None` if it has another form.
+    pub(super) fn parse(raw: &Raw) -> Option<Self> {
         serde_json::from_str(&raw.data).ok()
     }
 
-    /// Writes the members of a `file`.
+    /// Writes the members of a `file` part.
     pub(super) fn put(&self, file: &mut Members<'_>) {
         file.text("mediaType", &self.inline.kind);
         file.text(
@@ -128,17 +133,19 @@ impl Media {
     }
 }
 
-/// Writes the members of a `data-raw`.
+/// Writes the members of a `data-raw` part.
 pub(super) fn put_raw(part: &mut Members<'_>, raw: &Raw) {
-    let mut data = Members::of(part.value("data"));
+    let mut data = Members::new(part.value("data"));
     data.text("wire", raw.wire.name());
     put_json(data.value("data"), &raw.data);
     data.end();
 }
 
-/// The arguments of a call as JSON; nothing where they are none. No arguments are an empty object.
-pub(super) fn input(arguments: &str) -> Option<&str> {
-    // JSON's own white space, and no other: what else may lie around it makes it no JSON.
+/// Returns the arguments of a call as JSON: `{}` if they are empty, `None` if they are not valid
+/// JSON.
+pub(super) fn json_input(arguments: &str) -> Option<&str> {
+    // Only JSON's own white space is removed: with any other around it the arguments are not valid
+    // JSON.
     let arguments = arguments.trim_matches([' ', '\t', '\n', '\r']);
     if arguments.is_empty() {
         return Some("{}");
@@ -148,10 +155,10 @@ pub(super) fn input(arguments: &str) -> Option<&str> {
         .then_some(arguments)
 }
 
-/// The input of a call: its JSON, or, where it is none (a custom tool, or arguments that were cut
-/// off), its text.
+/// Writes the input of a call: its JSON, or its text if it is not JSON (the input of a custom tool,
+/// or arguments that were cut off).
 pub(super) fn put_input(buf: &mut BytesMut, arguments: &str, custom: bool) {
-    match input(arguments).filter(|_| !custom) {
+    match json_input(arguments).filter(|_| !custom) {
         Some(json) => put_json(buf, json),
         None => put_str(buf, arguments),
     }

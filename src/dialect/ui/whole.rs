@@ -1,9 +1,10 @@
-//! A whole answer as the message that its stream would have made.
+//! Encodes a whole answer as the message that its stream would have made.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::parts::{
-    Media, input, message_id, put_input, put_metadata, put_own, put_raw, put_signature,
+    Media, json_input, message_id, put_input, put_metadata, put_own_metadata, put_raw,
+    put_signature,
 };
 use crate::codec::members::Members;
 use crate::dialect::View;
@@ -11,13 +12,13 @@ use crate::model::event::{Citation, Raw, Reason, Signature};
 use crate::model::fold::{Answer, Part};
 use crate::model::wire::WireId;
 
-/// The message.
+/// Returns the message (JSON).
 pub(super) fn message(view: &View, answer: &Answer) -> Bytes {
     let mut buf = BytesMut::with_capacity(1024);
     let usage = answer
         .usage
         .or(answer.end.as_ref().and_then(|end| end.usage));
-    let mut message = Members::of(&mut buf);
+    let mut message = Members::new(&mut buf);
     message.text("id", &message_id(&view.start));
     message.text("role", "assistant");
     put_metadata(
@@ -25,45 +26,47 @@ pub(super) fn message(view: &View, answer: &Answer) -> Bytes {
         &view.start,
         Some((answer.reason().unwrap_or(Reason::Stop), usage.as_ref())),
     );
-    let parts = message.value("parts");
-    parts.put_slice(b"[{\"type\":\"step-start\"}");
+    let array = message.value("parts");
+    array.put_slice(b"[{\"type\":\"step-start\"}");
     let wire = answer.route.as_ref().map(|route| route.wire);
-    let said = answer
+    let parts = answer
         .choices
         .first()
         .map(|choice| choice.parts.as_slice())
         .unwrap_or_default();
+    // Numbered as in the stream, so that both give the same message.
     let mut sources = 0;
-    for piece in pieces(said) {
-        parts.put_u8(b',');
-        piece.put(parts, wire, &mut sources);
+    for part in message_parts(parts) {
+        array.put_u8(b',');
+        part.put(array, wire, &mut sources);
     }
-    parts.put_u8(b']');
+    array.put_u8(b']');
     message.end();
     buf.freeze()
 }
 
 /// A part of the message.
-enum Piece<'a> {
-    Words(Words<'a>),
+enum MessagePart<'a> {
+    Text(TextPart<'a>),
     Call(&'a Part),
     Source(&'a Citation),
     Raw(&'a Raw),
 }
 
 #[derive(Default)]
-struct Words<'a> {
+struct TextPart<'a> {
     reasoning: bool,
     refusal: bool,
     text: String,
     signature: Option<&'a Signature>,
 }
 
-/// What was said, as parts: words go on past sources and raw content, and end with their signature.
-fn pieces(said: &[Part]) -> Vec<Piece<'_>> {
+/// Returns the parts of the message. Text continues past citations and raw content, and ends with
+/// its signature.
+fn message_parts(parts: &[Part]) -> Vec<MessagePart<'_>> {
     let mut all = Vec::new();
     let mut open = None;
-    for part in said {
+    for part in parts {
         match part {
             Part::Text(text) => grow(&mut all, &mut open, (false, false), text),
             Part::Reasoning(text) => grow(&mut all, &mut open, (true, false), text),
@@ -72,38 +75,42 @@ fn pieces(said: &[Part]) -> Vec<Piece<'_>> {
                 if signature.redacted.is_some() {
                     open = None;
                 }
+                // Without an open part that it can sign, the signature gets an empty part, as in
+                // the stream.
                 grow(&mut all, &mut open, (!signature.on_text, false), "");
-                if let Some(Piece::Words(words)) = open.take().and_then(|at: usize| all.get_mut(at))
+                if let Some(MessagePart::Text(text_part)) =
+                    open.take().and_then(|at: usize| all.get_mut(at))
                 {
-                    words.signature = Some(signature);
+                    text_part.signature = Some(signature);
                 }
             }
             Part::ToolCall { .. } => {
                 open = None;
-                all.push(Piece::Call(part));
+                // A call ends the open part, as in the stream.
+                all.push(MessagePart::Call(part));
             }
-            Part::Citation(it) if it.url.is_some() => all.push(Piece::Source(it)),
+            Part::Citation(it) if it.url.is_some() => all.push(MessagePart::Source(it)),
             Part::Citation(_) => {}
-            Part::Raw(it) => all.push(Piece::Raw(it)),
+            Part::Raw(it) => all.push(MessagePart::Raw(it)),
         }
     }
     all
 }
 
 fn grow(
-    all: &mut Vec<Piece<'_>>,
+    all: &mut Vec<MessagePart<'_>>,
     open: &mut Option<usize>,
     (reasoning, refusal): (bool, bool),
     text: &str,
 ) {
-    if let Some(Piece::Words(words)) = open.and_then(|at| all.get_mut(at))
-        && (words.reasoning, words.refusal) == (reasoning, refusal)
+    if let Some(MessagePart::Text(text_part)) = open.and_then(|at| all.get_mut(at))
+        && (text_part.reasoning, text_part.refusal) == (reasoning, refusal)
     {
-        words.text.push_str(text);
+        text_part.text.push_str(text);
         return;
     }
     *open = Some(all.len());
-    all.push(Piece::Words(Words {
+    all.push(MessagePart::Text(TextPart {
         reasoning,
         refusal,
         text: text.to_owned(),
@@ -111,11 +118,11 @@ fn grow(
     }));
 }
 
-impl Piece<'_> {
+impl MessagePart<'_> {
     fn put(&self, buf: &mut BytesMut, wire: Option<WireId>, sources: &mut u32) {
-        let mut object = Members::of(buf);
+        let mut object = Members::new(buf);
         match self {
-            Self::Words(words) => words.put(&mut object),
+            Self::Text(text_part) => text_part.put(&mut object),
             Self::Call(call) => put_call(&mut object, call, wire),
             Self::Source(it) => {
                 object.text("type", "source-url");
@@ -126,7 +133,7 @@ impl Piece<'_> {
                     object.text("title", title);
                 }
             }
-            Self::Raw(it) => match Media::of(it) {
+            Self::Raw(it) => match Media::parse(it) {
                 Some(media) => {
                     object.text("type", "file");
                     media.put(&mut object);
@@ -141,7 +148,7 @@ impl Piece<'_> {
     }
 }
 
-impl Words<'_> {
+impl TextPart<'_> {
     fn put(&self, object: &mut Members<'_>) {
         object.text("type", if self.reasoning { "reasoning" } else { "text" });
         object.text("text", &self.text);
@@ -149,7 +156,7 @@ impl Words<'_> {
         if let Some(signature) = self.signature {
             put_signature(object.value("providerMetadata"), signature);
         } else if self.refusal {
-            put_own(
+            put_own_metadata(
                 object.value("providerMetadata"),
                 None,
                 &[("kind", Some("refusal"))],
@@ -170,12 +177,12 @@ fn put_call(object: &mut Members<'_>, part: &Part, wire: Option<WireId>) {
     else {
         return;
     };
-    let whole = *custom || input(arguments).is_some();
+    let complete = *custom || json_input(arguments).is_some();
     object.text("type", &format!("tool-{name}"));
     object.text("toolCallId", id);
     object.text(
         "state",
-        if whole {
+        if complete {
             "input-available"
         } else {
             "output-error"
@@ -183,13 +190,13 @@ fn put_call(object: &mut Members<'_>, part: &Part, wire: Option<WireId>) {
     );
     put_input(object.value("input"), arguments, *custom);
     if let Some(signature) = signature {
-        put_own(
+        put_own_metadata(
             object.value("callProviderMetadata"),
             wire,
             &[("signature", Some(signature))],
         );
     }
-    if !whole {
+    if !complete {
         object.text("errorText", "the arguments of this call are not complete");
     }
 }

@@ -4,10 +4,10 @@ use super::table::Cell;
 use crate::codec::date::rfc3339;
 use crate::ledger::row::Row;
 
-/// A column: its name, and what a row has in it.
+/// A column: its name, and the function that reads its cell from a row.
 pub(super) struct Column {
     name: &'static str,
-    of: fn(&Row<'_>) -> Cell,
+    value: fn(&Row<'_>) -> Cell,
 }
 
 impl Column {
@@ -15,8 +15,8 @@ impl Column {
         self.name
     }
 
-    pub(super) fn of(&self, row: &Row<'_>) -> Cell {
-        (self.of)(row)
+    pub(super) fn value(&self, row: &Row<'_>) -> Cell {
+        (self.value)(row)
     }
 }
 
@@ -24,95 +24,95 @@ impl Column {
 pub(super) const ROW: [Column; 23] = [
     Column {
         name: "id",
-        of: |row| text(Some(&row.id)),
+        value: |row| text(Some(&row.id)),
     },
     Column {
         name: "began",
-        of: |row| Cell::Text(moment(row.began)),
+        value: |row| Cell::Text(timestamp(row.began)),
     },
     Column {
         name: "ended",
-        of: |row| row.ended.map(moment).into(),
+        value: |row| row.ended.map(timestamp).into(),
     },
     Column {
         name: "key",
-        of: |row| text(row.key.as_deref()),
+        value: |row| text(row.key.as_deref()),
     },
     Column {
         name: "team",
-        of: |row| text(row.team.as_deref()),
+        value: |row| text(row.team.as_deref()),
     },
     Column {
         name: "user",
-        of: |row| text(row.user.as_deref()),
+        value: |row| text(row.user.as_deref()),
     },
     Column {
         name: "dialect",
-        of: |row| text(Some(&row.dialect)),
+        value: |row| text(Some(&row.dialect)),
     },
     Column {
         name: "model",
-        of: |row| text(Some(&row.model)),
+        value: |row| text(Some(&row.model)),
     },
     Column {
         name: "provider",
-        of: |row| text(row.provider.as_deref()),
+        value: |row| text(row.provider.as_deref()),
     },
     Column {
         name: "target",
-        of: |row| text(row.target.as_deref()),
+        value: |row| text(row.target.as_deref()),
     },
     Column {
         name: "status",
-        of: |row| text(Some(&row.status)),
+        value: |row| text(Some(&row.status)),
     },
     Column {
         name: "reason",
-        of: |row| text(row.reason.as_deref()),
+        value: |row| text(row.reason.as_deref()),
     },
     Column {
         name: "code",
-        of: |row| text(row.code.as_deref()),
+        value: |row| text(row.code.as_deref()),
     },
     Column {
         name: "input_tokens",
-        of: |row| row.input_tokens.into(),
+        value: |row| row.input_tokens.into(),
     },
     Column {
         name: "cached_input_tokens",
-        of: |row| row.cached_input_tokens.into(),
+        value: |row| row.cached_input_tokens.into(),
     },
     Column {
         name: "cache_write_tokens",
-        of: |row| row.cache_write_tokens.into(),
+        value: |row| row.cache_write_tokens.into(),
     },
     Column {
         name: "output_tokens",
-        of: |row| row.output_tokens.into(),
+        value: |row| row.output_tokens.into(),
     },
     Column {
         name: "reasoning_tokens",
-        of: |row| row.reasoning_tokens.into(),
+        value: |row| row.reasoning_tokens.into(),
     },
     Column {
         name: "estimated",
-        of: |row| Cell::Truth(row.estimated),
+        value: |row| Cell::Bool(row.estimated),
     },
     Column {
         name: "cost",
-        of: |row| row.cost.map_or(Cell::Nothing, Cell::Money),
+        value: |row| row.cost.map_or(Cell::Empty, Cell::Money),
     },
     Column {
         name: "attempts",
-        of: |row| Cell::Number(row.attempts.into()),
+        value: |row| Cell::Number(row.attempts.into()),
     },
     Column {
         name: "first_content_ms",
-        of: |row| row.first_content_ms.into(),
+        value: |row| row.first_content_ms.into(),
     },
     Column {
         name: "duration_ms",
-        of: |row| row.duration_ms.into(),
+        value: |row| row.duration_ms.into(),
     },
 ];
 
@@ -120,8 +120,9 @@ fn text(text: Option<&str>) -> Cell {
     text.map(str::to_owned).into()
 }
 
-/// `2026-11-26T02:00:14.123Z`
-fn moment(ms: u64) -> String {
+/// Formats a time: `2026-11-26T02:00:14.123Z`.
+fn timestamp(ms: u64) -> String {
     let seconds = rfc3339(ms / 1000);
+    // `rfc3339` writes whole seconds: the milliseconds go before its `Z`.
     format!("{}.{:03}Z", seconds.trim_end_matches('Z'), ms % 1000)
 }

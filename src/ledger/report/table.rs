@@ -1,4 +1,4 @@
-//! A table, as CSV or as JSON lines.
+//! Writes a table as CSV or as JSON lines.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -6,25 +6,25 @@ use std::io::{self, Write};
 use super::Format;
 use crate::model::money::Money;
 
-/// What a line has in a column.
+/// The content of one cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Cell {
-    Nothing,
+    Empty,
     Text(String),
     Number(u64),
-    Truth(bool),
+    Bool(bool),
     Money(Money),
 }
 
 impl From<Option<String>> for Cell {
     fn from(text: Option<String>) -> Self {
-        text.map_or(Self::Nothing, Self::Text)
+        text.map_or(Self::Empty, Self::Text)
     }
 }
 
 impl From<Option<u64>> for Cell {
     fn from(number: Option<u64>) -> Self {
-        number.map_or(Self::Nothing, Self::Number)
+        number.map_or(Self::Empty, Self::Number)
     }
 }
 
@@ -57,14 +57,15 @@ impl<'a> Table<'a> {
             Format::Csv => {
                 for (number, cell) in cells.enumerate() {
                     let comma = if number == 0 { "" } else { "," };
-                    write!(self.out, "{comma}{}", csv(&cell))?;
+                    write!(self.out, "{comma}{}", csv_text(&cell))?;
                 }
+                // RFC 4180 ends lines with CRLF.
                 self.out.write_all(b"\r\n")
             }
             Format::Json => {
                 for (number, (name, cell)) in self.names.iter().zip(cells).enumerate() {
                     let before = if number == 0 { "{" } else { "," };
-                    write!(self.out, "{before}\"{name}\":{}", json(&cell))?;
+                    write!(self.out, "{before}\"{name}\":{}", json_text(&cell))?;
                 }
                 self.out.write_all(b"}\n")
             }
@@ -76,18 +77,19 @@ impl<'a> Table<'a> {
     }
 }
 
-fn csv(cell: &Cell) -> Cow<'_, str> {
+fn csv_text(cell: &Cell) -> Cow<'_, str> {
     match cell {
-        Cell::Nothing => Cow::Borrowed(""),
-        Cell::Text(text) => quoted(text),
+        Cell::Empty => Cow::Borrowed(""),
+        Cell::Text(text) => quote_csv(text),
         Cell::Number(number) => Cow::Owned(number.to_string()),
-        Cell::Truth(truth) => Cow::Owned(truth.to_string()),
+        Cell::Bool(value) => Cow::Owned(value.to_string()),
         Cell::Money(money) => Cow::Owned(money.to_string()),
     }
 }
 
-/// A text as RFC 4180 has it; one that a spreadsheet would run as a formula behind an apostrophe.
-fn quoted(text: &str) -> Cow<'_, str> {
+/// Quotes a text as RFC 4180 requires. A text that a spreadsheet would run as a formula gets a
+/// leading apostrophe.
+fn quote_csv(text: &str) -> Cow<'_, str> {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let special =
         text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
@@ -102,12 +104,12 @@ fn quoted(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn json(cell: &Cell) -> String {
+fn json_text(cell: &Cell) -> String {
     match cell {
-        Cell::Nothing => "null".into(),
+        Cell::Empty => "null".into(),
         Cell::Text(text) => serde_json::to_string(text).expect("a string is always JSON"),
         Cell::Number(number) => number.to_string(),
-        Cell::Truth(truth) => truth.to_string(),
+        Cell::Bool(value) => value.to_string(),
         Cell::Money(money) => money.to_string(),
     }
 }
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_quoted_where_they_must_be() {
+    fn cells_are_quoted_only_where_needed() {
         for (text, expected) in [
             ("plain", "plain"),
             ("a,b", "\"a,b\""),
@@ -130,21 +132,21 @@ mod tests {
             ("\r=1", "\"'\r=1\""),
             ("é€", "é€"),
         ] {
-            assert_eq!(csv(&Cell::Text(text.into())), expected);
+            assert_eq!(csv_text(&Cell::Text(text.into())), expected);
         }
-        assert_eq!(csv(&Cell::Money("0.5".parse().unwrap())), "0.5");
-        assert_eq!(csv(&Cell::Nothing), "");
+        assert_eq!(csv_text(&Cell::Money("0.5".parse().unwrap())), "0.5");
+        assert_eq!(csv_text(&Cell::Empty), "");
     }
 
     #[test]
-    fn lines_of_json_are_json() {
+    fn json_lines_are_valid_json() {
         let mut out = Vec::new();
         let mut table = Table::begin(&mut out, Format::Json, ["a", "b", "c"].into_iter()).unwrap();
         table
             .line(
                 [
                     Cell::Text("x\"\n".into()),
-                    Cell::Nothing,
+                    Cell::Empty,
                     Cell::Money("0.000000001".parse().unwrap()),
                 ]
                 .into_iter(),

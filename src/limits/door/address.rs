@@ -1,7 +1,7 @@
-//! Who counts as one client: an IPv4 address, or the /64 network an IPv6 address is in.
+//! The key that identifies one client: an IPv4 address, or the /64 network of an IPv6 address.
 //!
-//! Invariant: however many addresses come, the tables of the door hold a bounded number of keys:
-//! past their bound, addresses share one of [`Address::SHARED`] keys.
+//! Invariant: however many addresses arrive, the tables of the door hold a bounded number of keys;
+//! addresses beyond that share one of [`Address::SHARED`] keys.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -11,26 +11,27 @@ use std::net::IpAddr;
 pub enum Address {
     /// One IPv4 address.
     V4(u32),
-    /// The first 64 bits of an IPv6 address: what one client is given by its provider.
+    /// The first 64 bits of an IPv6 address: the network that one client gets from its provider.
     V6(u64),
-    /// One of the keys that addresses share when there is no room for keys of their own.
+    /// One of the keys shared by addresses that have no key of their own.
     Shared(u16),
 }
 
 impl Address {
-    /// How many keys are shared by those that have none of their own.
+    /// Number of shared keys.
     pub const SHARED: u16 = 4096;
 
-    /// The key of that address. An IPv4 address in IPv6's clothing is the IPv4 address.
+    /// Returns the key of an address. An IPv4-mapped IPv6 address has the key of the IPv4 address.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub fn from_ip(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4.to_bits()),
             IpAddr::V6(v6) => Self::V6((v6.to_bits() >> 64) as u64),
         }
     }
 
-    /// The key that this one shares with others; which ones nobody outside can tell.
+    /// Returns the shared key for this one. The secret keeps outsiders from choosing addresses that
+    /// share a key.
     #[must_use]
     pub fn shared(self, secret: &RandomState) -> Self {
         Self::Shared((secret.hash_one(self) % u64::from(Self::SHARED)) as u16)
@@ -41,19 +42,19 @@ impl Address {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Address {
-        Address::of(text.parse().unwrap())
+    fn key_of(text: &str) -> Address {
+        Address::from_ip(text.parse().unwrap())
     }
 
     #[test]
     fn ipv6_clients_are_their_network() {
-        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:2:ffff::9"));
+        assert_ne!(key_of("2001:db8:1:2::1"), key_of("2001:db8:1:3::1"));
     }
 
     #[test]
     fn mapped_addresses_are_ipv4() {
-        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
-        assert_ne!(of("192.0.2.7"), of("192.0.2.8"));
+        assert_eq!(key_of("::ffff:192.0.2.7"), key_of("192.0.2.7"));
+        assert_ne!(key_of("192.0.2.7"), key_of("192.0.2.8"));
     }
 }

@@ -1,8 +1,8 @@
-//! Failed authentications per address: sixty in a minute, then the door stays shut until that
-//! minute is over.
+//! Failed authentications per address: after sixty within a minute the address is blocked until
+//! that minute is over.
 //!
-//! Invariants: exactly the sixty-first attempt within a minute of the first finds the door shut; at
-//! most `KEPT` addresses (and [`Address::SHARED`] shared keys) are remembered; while nobody has
+//! Invariants: exactly the sixty-first attempt within a minute of the first is blocked; at most
+//! `MAX_ADDRESSES` addresses (and [`Address::SHARED`] shared keys) are kept; while no address has
 //! failed, a check costs one atomic load.
 
 use std::collections::HashMap;
@@ -14,22 +14,22 @@ use parking_lot::Mutex;
 
 use super::address::Address;
 
-/// Failures that are let pass in one [`WINDOW`].
+/// Number of failures allowed within one [`WINDOW`].
 const ALLOWED: u32 = 60;
-/// How long a failure counts, from the first one on.
+/// Time for which failures count, from the first one on.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Addresses with a window of their own: 64 Ki of them take about 3 MiB.
-const KEPT: usize = 1 << 16;
-/// A full table is walked for windows that are over at most this often: a flood must not have us
-/// walk it all the time.
-const SWEEP: Duration = Duration::from_secs(1);
+/// Maximum number of addresses with a window of their own: 64 Ki of them take about 3 MiB.
+const MAX_ADDRESSES: usize = 1 << 16;
+/// Minimum time between two sweeps of a full table for windows that are over: a flood must not make
+/// every check walk the table.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The addresses that failed lately.
+/// The addresses with recent failures.
 #[derive(Debug, Default)]
 pub struct Failures {
     windows: Mutex<Windows>,
-    /// The size of the map, for a look without the lock.
-    remembered: AtomicUsize,
+    /// Size of the map, readable without the lock.
+    map_size: AtomicUsize,
     secret: RandomState,
 }
 
@@ -56,12 +56,13 @@ impl Failures {
     pub fn count(&self, address: Address, now: Instant) {
         let mut windows = self.windows.lock();
         let key = windows
-            .place(address, now)
+            .key_for(address, now)
             .unwrap_or_else(|| address.shared(&self.secret));
         let window = windows.by_address.entry(key).or_insert(Window {
             since: now,
             failures: 0,
         });
+        // A window starts with its first failure, not on the minute.
         if window.is_over(now) {
             *window = Window {
                 since: now,
@@ -69,19 +70,21 @@ impl Failures {
             };
         }
         window.failures = window.failures.saturating_add(1);
-        self.remembered
+        self.map_size
             .store(windows.by_address.len(), Ordering::Relaxed);
     }
 
-    /// How long the door stays shut for that address, where it is shut.
+    /// Returns how long the address stays blocked, if it is.
     #[must_use]
     pub fn blocked(&self, address: Address, now: Instant) -> Option<Duration> {
-        if self.remembered.load(Ordering::Relaxed) == 0 {
+        // The common case: no address has failed, and no lock is taken.
+        if self.map_size.load(Ordering::Relaxed) == 0 {
             return None;
         }
         let windows = &self.windows.lock().by_address;
         let window = windows
             .get(&address)
+            // An address without a window of its own was counted under its shared key.
             .or_else(|| windows.get(&address.shared(&self.secret)))?;
         (window.failures >= ALLOWED && !window.is_over(now))
             .then(|| WINDOW.saturating_sub(now.duration_since(window.since)))
@@ -89,20 +92,20 @@ impl Failures {
 }
 
 impl Windows {
-    /// The key to count under: the address itself while there is room.
-    fn place(&mut self, address: Address, now: Instant) -> Option<Address> {
+    /// Returns the key to count under: the address itself, or `None` if there is no room for it.
+    fn key_for(&mut self, address: Address, now: Instant) -> Option<Address> {
         if self.by_address.contains_key(&address) {
             return Some(address);
         }
-        if self.by_address.len() >= KEPT
+        if self.by_address.len() >= MAX_ADDRESSES
             && self
                 .swept
-                .is_none_or(|swept| now.duration_since(swept) >= SWEEP)
+                .is_none_or(|swept| now.duration_since(swept) >= SWEEP_INTERVAL)
         {
             self.swept = Some(now);
             self.by_address.retain(|_, window| !window.is_over(now));
         }
-        (self.by_address.len() < KEPT).then_some(address)
+        (self.by_address.len() < MAX_ADDRESSES).then_some(address)
     }
 }
 
@@ -113,7 +116,7 @@ mod tests {
     const ONE: Address = Address::V4(1);
 
     #[test]
-    fn the_door_opens_again_when_the_minute_is_over() {
+    fn an_address_is_unblocked_when_the_minute_is_over() {
         let (failures, start) = (Failures::default(), Instant::now());
         (0..ALLOWED).for_each(|_| failures.count(ONE, start));
         assert_eq!(
@@ -125,27 +128,30 @@ mod tests {
         assert_eq!(
             failures.blocked(ONE, start + WINDOW),
             None,
-            "a new minute begins with one failure"
+            "a new window begins with one failure"
         );
     }
 
     #[test]
     fn memory_is_bounded_and_the_limit_still_holds() {
         let (failures, start) = (Failures::default(), Instant::now());
-        for address in 0..(KEPT + 20_000) as u32 {
+        for address in 0..(MAX_ADDRESSES + 20_000) as u32 {
             failures.count(Address::V4(address), start);
         }
-        assert!(failures.windows.lock().by_address.len() <= KEPT + usize::from(Address::SHARED));
+        assert!(
+            failures.windows.lock().by_address.len()
+                <= MAX_ADDRESSES + usize::from(Address::SHARED)
+        );
         let late = Address::V6(7);
         (0..ALLOWED).for_each(|_| failures.count(late, start));
         assert!(
             failures.blocked(late, start).is_some(),
-            "those without a window of their own share one"
+            "addresses without a window of their own share one"
         );
         failures.count(Address::V6(8), start + WINDOW);
         assert!(
             failures.windows.lock().by_address.len() <= usize::from(Address::SHARED) + 1,
-            "what is over is let go"
+            "windows that are over are removed"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Requests per address and minute, by `governor`.
+//! Requests per address and minute, counted by `governor`.
 //!
-//! Invariants: at most `KEPT` addresses have an account of their own, others share
-//! [`Address::SHARED`] of them; accounts that are full again are let go once a minute, or earlier
-//! where room is needed.
+//! Invariants: at most `MAX_ADDRESSES` addresses have an account of their own, others share
+//! [`Address::SHARED`] accounts; accounts that are full again are removed once a minute, or earlier
+//! if room is needed.
 
 use std::hash::RandomState;
 use std::num::NonZeroU32;
@@ -17,17 +17,17 @@ use parking_lot::Mutex;
 
 use super::super::Limit;
 use super::super::limit_state::LimitState;
-use super::Refused;
+use super::DoorRefusal;
 use super::address::Address;
 
-/// Addresses with an account of their own: 128 Ki of them take about 6 MiB.
-const KEPT: usize = 1 << 17;
-/// The size of the table is looked at once in so many requests, as it costs a lock per shard.
-const LOOK_EVERY: u32 = 256;
-/// Accounts that are full again are let go this often.
-const SWEEP: Duration = Duration::from_secs(60);
-/// … and, where the table is full, this often: a sweep walks all of it.
-const SWEEP_FULL: Duration = Duration::from_secs(1);
+/// Maximum number of addresses with an account of their own: 128 Ki of them take about 6 MiB.
+const MAX_ADDRESSES: usize = 1 << 17;
+/// Number of requests between two looks at the size of the table, which locks every shard.
+const MAINTAIN_EVERY: u32 = 256;
+/// Time between two removals of accounts that are full again.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// The same while the table is full; a sweep walks all of it.
+const FULL_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 type Accounts<C> = RateLimiter<Address, DashMapStateStore<Address>, C, StateInformationMiddleware>;
 
@@ -37,38 +37,38 @@ pub struct Requests<C: Clock = DefaultClock> {
     limit: Limit,
     per_minute: NonZeroU32,
     accounts: Accounts<C>,
-    kept: usize,
-    looks: AtomicU32,
+    max_addresses: usize,
+    checks: AtomicU32,
     full: AtomicBool,
     swept: Mutex<Instant>,
     secret: RandomState,
 }
 
 impl Requests {
-    /// The accounts of that limit, where it has one on requests.
+    /// Creates the accounts for a limit; `None` if it does not limit requests.
     #[must_use]
-    pub fn of(limit: &Limit) -> Option<Self> {
-        Self::with_clock(limit, KEPT, DefaultClock::default())
+    pub fn new(limit: &Limit) -> Option<Self> {
+        Self::with_clock(limit, MAX_ADDRESSES, DefaultClock::default())
     }
 }
 
 impl<C: Clock> Requests<C> {
-    fn with_clock(limit: &Limit, kept: usize, clock: C) -> Option<Self> {
+    fn with_clock(limit: &Limit, max_addresses: usize, clock: C) -> Option<Self> {
         let per_minute = limit.requests_per_minute?;
         let quota = Quota::per_minute(per_minute).allow_burst(limit.burst.unwrap_or(per_minute));
         Some(Self {
             limit: *limit,
             per_minute,
             accounts: RateLimiter::new(quota, DashMapStateStore::default(), clock),
-            kept,
-            looks: AtomicU32::new(0),
+            max_addresses,
+            checks: AtomicU32::new(0),
             full: AtomicBool::new(false),
             swept: Mutex::new(Instant::now()),
             secret: RandomState::new(),
         })
     }
 
-    /// The limit it was made of.
+    /// Returns the limit that the accounts apply.
     #[must_use]
     pub const fn limit(&self) -> &Limit {
         &self.limit
@@ -77,9 +77,11 @@ impl<C: Clock> Requests<C> {
     /// Takes one request from the account of that address.
     ///
     /// # Errors
-    /// When the account is empty; nothing is taken then.
-    pub fn check(&self, address: Address) -> Result<LimitState, Refused> {
-        self.look_after();
+    /// The refusal when the account is empty; nothing is taken then.
+    pub fn check(&self, address: Address) -> Result<LimitState, DoorRefusal> {
+        self.maintain();
+        // While the table is full every address uses a shared key, so that no check adds an
+        // account.
         let key = if self.full.load(Ordering::Relaxed) {
             address.shared(&self.secret)
         } else {
@@ -87,10 +89,10 @@ impl<C: Clock> Requests<C> {
         };
         match self.accounts.check_key(&key) {
             Ok(state) => Ok(self.limit_state(&state)),
-            Err(early) => Err(Refused {
+            Err(early) => Err(DoorRefusal {
                 limit_state: LimitState {
                     remaining: 0,
-                    reset: full_again(&early.quota(), early.quota().burst_size().get()),
+                    reset: refill_time(&early.quota(), early.quota().burst_size().get()),
                     ..self.empty()
                 },
                 retry_after: early.wait_time_from(self.accounts.clock().now()),
@@ -102,7 +104,7 @@ impl<C: Clock> Requests<C> {
         let (quota, remaining) = (state.quota(), state.remaining_burst_capacity());
         LimitState {
             remaining,
-            reset: full_again(&quota, quota.burst_size().get().saturating_sub(remaining)),
+            reset: refill_time(&quota, quota.burst_size().get().saturating_sub(remaining)),
             ..self.empty()
         }
     }
@@ -116,32 +118,38 @@ impl<C: Clock> Requests<C> {
         }
     }
 
-    /// Lets accounts go that say nothing any more, and notes whether there is room for new ones.
-    fn look_after(&self) {
+    /// Removes accounts that are full again, from time to time, and records whether there is room
+    /// for new ones.
+    fn maintain(&self) {
         if !self
-            .looks
+            .checks
             .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(LOOK_EVERY)
+            .is_multiple_of(MAINTAIN_EVERY)
         {
             return;
         }
         let now = Instant::now();
-        let full = self.accounts.len() >= self.kept;
-        // Whoever finds the lock taken leaves the work to the one who has it.
+        let full = self.accounts.len() >= self.max_addresses;
+        // A worker that finds the lock taken leaves the sweep to the one that holds it.
         if let Some(mut swept) = self.swept.try_lock()
-            && now.duration_since(*swept) >= if full { SWEEP_FULL } else { SWEEP }
+            && now.duration_since(*swept)
+                >= if full {
+                    FULL_SWEEP_INTERVAL
+                } else {
+                    SWEEP_INTERVAL
+                }
         {
             *swept = now;
             self.accounts.retain_recent();
             self.accounts.shrink_to_fit();
         }
         self.full
-            .store(self.accounts.len() >= self.kept, Ordering::Relaxed);
+            .store(self.accounts.len() >= self.max_addresses, Ordering::Relaxed);
     }
 }
 
-/// How long an account takes to get back that many requests.
-fn full_again(quota: &Quota, missing: u32) -> Duration {
+/// Returns the time in which an account gets back that many requests.
+fn refill_time(quota: &Quota, missing: u32) -> Duration {
     quota.replenish_interval().saturating_mul(missing)
 }
 
@@ -154,7 +162,7 @@ mod tests {
     fn requests(
         per_minute: u32,
         burst: Option<u32>,
-        kept: usize,
+        max_addresses: usize,
     ) -> (Requests<FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
         let limit = Limit {
@@ -163,14 +171,14 @@ mod tests {
             ..Limit::default()
         };
         (
-            Requests::with_clock(&limit, kept, clock.clone()).unwrap(),
+            Requests::with_clock(&limit, max_addresses, clock.clone()).unwrap(),
             clock,
         )
     }
 
     #[test]
-    fn a_minute_holds_what_was_configured_and_says_so() {
-        let (requests, clock) = requests(60, None, KEPT);
+    fn an_account_holds_one_minute_and_reports_its_state() {
+        let (requests, clock) = requests(60, None, MAX_ADDRESSES);
         let first = requests.check(Address::V4(1)).unwrap();
         assert_eq!(
             (first.per_minute, first.remaining, first.reset),
@@ -184,7 +192,7 @@ mod tests {
         );
         assert!(
             requests.check(Address::V4(2)).is_ok(),
-            "another client has an account of its own"
+            "another client has its own account"
         );
         clock.advance(Duration::from_secs(1));
         assert!(requests.check(Address::V4(1)).is_ok());
@@ -192,15 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_bounds_what_comes_at_once() {
-        let (requests, clock) = requests(60, Some(2), KEPT);
+    fn a_burst_bounds_simultaneous_requests() {
+        let (requests, clock) = requests(60, Some(2), MAX_ADDRESSES);
         assert!(requests.check(Address::V4(1)).is_ok() && requests.check(Address::V4(1)).is_ok());
         assert!(requests.check(Address::V4(1)).is_err());
         clock.advance(Duration::from_secs(60));
         assert!(requests.check(Address::V4(1)).is_ok() && requests.check(Address::V4(1)).is_ok());
         assert!(
             requests.check(Address::V4(1)).is_err(),
-            "time saves up no more than a burst"
+            "an account never holds more than the burst"
         );
     }
 
@@ -210,7 +218,7 @@ mod tests {
         for address in 0..50_000 {
             let _: Result<_, _> = requests.check(Address::V4(address));
         }
-        let bound = 1000 + usize::from(Address::SHARED) + LOOK_EVERY as usize;
+        let bound = 1000 + usize::from(Address::SHARED) + MAINTAIN_EVERY as usize;
         assert!(
             requests.accounts.len() <= bound,
             "{} accounts",

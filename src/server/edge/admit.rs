@@ -1,4 +1,4 @@
-//! Who is let in, in the order of the edge.
+//! Decides whether a request is admitted, in the order of the edge.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::finish::Finish;
-use super::{Handler, Inner, Side};
+use super::{Handler, Inner, ListenerKind};
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
-use crate::limits::door::Refused;
+use crate::limits::door::DoorRefusal;
 use crate::limits::limit_state::LimitState;
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
@@ -18,31 +18,31 @@ use crate::server::origin::{self, Page};
 use crate::server::path;
 use crate::server::rules::Rules;
 
-/// Heads up to this size are served.
-const HEAD_BYTES: usize = 32 << 10;
-/// Header fields of one request: HTTP/2 has no bound of its own.
-const HEAD_FIELDS: usize = 256;
-/// When somebody told that there is no room may try again.
-const ROOM_AGAIN: Duration = Duration::from_secs(1);
+/// Maximum size of a request head, bytes.
+const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Maximum number of header fields; HTTP/2 itself has no limit.
+const MAX_HEAD_FIELDS: usize = 256;
+/// `Retry-After` of the error for connections beyond the cap.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(1);
 
-/// A request that was let in.
+/// An admitted request.
 pub(super) struct Admitted {
     pub(super) request: Request<Incoming>,
-    /// Where its address stands at the door.
+    /// State of the limit of its address.
     pub(super) limit_state: Option<LimitState>,
-    /// A proxy has forwarded it.
+    /// A proxy has forwarded the request.
     pub(super) forwarded: bool,
 }
 
-/// Why a request goes no further.
+/// The reason why a request is not passed on.
 pub(super) enum Refusal {
     Fault(Box<Fault>, Option<LimitState>),
-    /// It is a preflight, and answered.
+    /// The request is a preflight and is answered here.
     Preflight,
 }
 
 impl Refusal {
-    /// Why; nothing is wrong with a preflight.
+    /// Returns the fault; `None` for a preflight, which is no error.
     pub(super) fn fault(&self) -> Option<&Fault> {
         if let Self::Fault(fault, _) = self {
             Some(fault)
@@ -59,11 +59,11 @@ impl Refusal {
     ) -> Response<Reply> {
         match self {
             Self::Fault(fault, limit_state) => {
-                finish.limit_state(limit_state);
+                finish.set_limit_state(limit_state);
                 refuse(&fault, dialect, request_id)
             }
             Self::Preflight => {
-                finish.preflight();
+                finish.set_preflight();
                 let mut response = Response::new(Reply::empty());
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 response
@@ -78,11 +78,11 @@ impl From<Fault> for Refusal {
     }
 }
 
-impl From<Refused> for Refusal {
-    fn from(refused: Refused) -> Self {
+impl From<DoorRefusal> for Refusal {
+    fn from(refused: DoorRefusal) -> Self {
         let fault = Fault::new(
             Code::RateLimited,
-            "too many requests from this address; wait as long as `retry-after` says",
+            "too many requests from this address; retry after the time in `retry-after`",
         );
         Self::Fault(
             Box::new(fault.with_limit("ip").with_retry_after(refused.retry_after)),
@@ -91,11 +91,12 @@ impl From<Refused> for Refusal {
     }
 }
 
-/// What an address is told that failed to authenticate too often.
+/// Returns the fault for an address with too many failed authentications.
 pub(super) fn too_many_failures(after: Duration) -> Fault {
     Fault::new(
         Code::RateLimited,
-        "too many failed authentications from this address; check the key, then wait",
+        "too many failed authentications from this address; check the key, then retry after the \
+         time in `retry-after`",
     )
     .with_limit("ip")
     .with_retry_after(after)
@@ -109,33 +110,37 @@ impl<H: Handler> Inner<H> {
         client: IpAddr,
         mut request: Request<Incoming>,
     ) -> Result<Admitted, Refusal> {
-        if self.from.loopback && !self.from.unix {
+        // DNS rebinding: a foreign page can point its own name at a loopback address.
+        if self.source.loopback && !self.source.unix {
             origin::check_host(&request, &rules.hosts)?;
         }
         page.check()?;
         if request.method() == Method::OPTIONS {
             return Err(Refusal::Preflight);
         }
+        // Before the path is compared, so that a cancel with doubled slashes is recognised.
         path::collapse_slashes(request.uri_mut());
-        let cancel = match self.from.side {
-            Side::Clients => path::is_cancel(request.method(), request.uri().path()),
-            Side::Admin => {
+        let cancel = match self.source.kind {
+            ListenerKind::Clients => path::is_cancel(request.method(), request.uri().path()),
+            ListenerKind::Admin => {
                 request.method() == Method::POST
                     && path::operator_cancel(request.uri().path()).is_some()
             }
         };
-        if self.from.beyond_cap && !cancel {
+        if self.source.beyond_cap && !cancel {
             let fault = Fault::new(
                 Code::Overloaded,
-                "too many connections here (`server.max_connections`); try again in a moment",
+                "too many connections (`server.max_connections`); try again in a moment",
             );
-            return Err(fault.with_retry_after(ROOM_AGAIN).into());
+            return Err(fault.with_retry_after(RETRY_AFTER_CAP).into());
         }
+        // No limit rejects a cancel.
         let limit_state = if cancel {
             None
         } else {
             self.pass_door(client)?
         };
+        // After the door, so that oversized heads count against the limit of the address.
         check_head(&request)?;
         let forwarded = is_forwarded(request.headers());
         Ok(Admitted {
@@ -145,15 +150,15 @@ impl<H: Handler> Inner<H> {
         })
     }
 
-    /// The admin listener has no limit on requests: probes come from one address, and must never be
-    /// refused.
+    /// Checks the limits of the address. The admin listener has no limit on requests: probes come
+    /// from one address and must never be rejected.
     fn pass_door(&self, client: IpAddr) -> Result<Option<LimitState>, Refusal> {
         if let Some(after) = self.shared.door.blocked(client) {
             return Err(too_many_failures(after).into());
         }
-        match self.from.side {
-            Side::Clients => Ok(self.shared.door.request(client)?),
-            Side::Admin => Ok(None),
+        match self.source.kind {
+            ListenerKind::Clients => Ok(self.shared.door.request(client)?),
+            ListenerKind::Admin => Ok(None),
         }
     }
 }
@@ -166,9 +171,10 @@ fn check_head(request: &Request<Incoming>) -> Result<(), Fault> {
     let fields: usize = request
         .headers()
         .iter()
+        // 4 bytes: `: ` and the line break.
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
         .sum();
-    if uri + fields > HEAD_BYTES || request.headers().len() > HEAD_FIELDS {
+    if uri + fields > MAX_HEAD_BYTES || request.headers().len() > MAX_HEAD_FIELDS {
         return Err(Fault::new(
             Code::HeadersTooLarge,
             "the request head is larger than 32 KiB or 256 fields; send fewer or shorter ones",
@@ -177,7 +183,7 @@ fn check_head(request: &Request<Incoming>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// True where any field says that a proxy stands between; it need not be a trusted one.
+/// Returns true when any header shows that a proxy is involved, trusted or not.
 fn is_forwarded(headers: &HeaderMap) -> bool {
     [
         "x-forwarded-for",

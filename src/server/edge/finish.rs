@@ -1,4 +1,4 @@
-//! What every response carries.
+//! Adds the headers that every response carries.
 
 use bytestring::ByteString;
 use http::header::{
@@ -15,10 +15,10 @@ use crate::model::wire::DialectId;
 use crate::server::cors;
 use crate::server::origin::Page;
 
-/// The name under which clients of Anthropic look for the id.
+/// Header in which Anthropic clients expect the request id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
-/// What is known of a request that its response depends on.
+/// The properties of a request that its response depends on.
 pub(super) struct Finish {
     request_id: HeaderValue,
     page: Page,
@@ -51,20 +51,20 @@ impl Finish {
         }
     }
 
-    /// The response answers a preflight.
-    pub(super) const fn preflight(&mut self) {
+    /// Marks the response as one to a preflight.
+    pub(super) const fn set_preflight(&mut self) {
         self.preflight = true;
     }
 
-    /// Where the client's address stands at the door.
-    pub(super) const fn limit_state(&mut self, limit_state: Option<LimitState>) {
+    /// Sets the state of the limit of the client address.
+    pub(super) const fn set_limit_state(&mut self, limit_state: Option<LimitState>) {
         self.limit_state = limit_state;
     }
 
-    /// True when the connection must not be used again: it is one too many, or the rest of a body
-    /// is still on its way.
-    pub(super) const fn is_last(&self, status: StatusCode) -> bool {
-        self.beyond_cap || is_cut_short(status) && self.is_http1()
+    /// Returns true when the connection must not be reused: it exceeds the cap, or the rest of a
+    /// request body is still arriving.
+    pub(super) const fn closes_connection(&self, status: StatusCode) -> bool {
+        self.beyond_cap || is_before_end_of_body(status) && self.is_http1()
     }
 
     const fn is_http1(&self) -> bool {
@@ -74,50 +74,52 @@ impl Finish {
         )
     }
 
+    /// Adds the headers and wraps the body with `wrap`.
     pub(super) fn apply(
         self,
         response: Response<Reply>,
         wrap: impl FnOnce(Option<Reply>) -> Outgoing,
     ) -> Response<Outgoing> {
         let (mut parts, reply) = response.into_parts();
-        let (last, http1) = (self.is_last(parts.status), self.is_http1());
+        let (closes, http1) = (self.closes_connection(parts.status), self.is_http1());
         let headers = &mut parts.headers;
         if self.dialect == DialectId::Anthropic {
             headers.insert(REQUEST_ID, self.request_id.clone());
         }
         headers.insert(request_id::NAME, self.request_id);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        let streams = headers
+        let is_event_stream = headers
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-        if !streams {
+        // Event streams set their own `cache-control`.
+        if !is_event_stream {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         parts
             .extensions
             .remove::<LimitStates>()
             .unwrap_or_default()
-            .or_door(self.limit_state)
+            .tightened_by(self.limit_state)
             .write(headers, self.dialect);
         cors::write(&self.page, self.preflight, headers);
-        if last && http1 {
+        if closes && http1 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        // HTTP/1 leaves the body of an answer to HEAD out by itself; HTTP/2 would send it.
-        let silent = self.head && !http1;
+        // hyper omits the body of a response to HEAD in HTTP/1; in HTTP/2 it would send it.
+        let omit_body = self.head && !http1;
         if let Some(length) = reply
             .size_hint()
             .exact()
-            .filter(|length| silent && *length > 0)
+            .filter(|length| omit_body && *length > 0)
         {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        Response::from_parts(parts, wrap((!silent).then_some(reply)))
+        Response::from_parts(parts, wrap((!omit_body).then_some(reply)))
     }
 }
 
-/// Answered before all of the body was read.
-const fn is_cut_short(status: StatusCode) -> bool {
+/// Returns true for responses sent before the whole request body was read.
+const fn is_before_end_of_body(status: StatusCode) -> bool {
     matches!(
         status,
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT

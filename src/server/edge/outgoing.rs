@@ -1,7 +1,8 @@
-//! The body of a response on its way out.
+//! The body of a response.
 //!
-//! Invariants: a panic while it is polled ends this response alone, and visibly (the body breaks
-//! off); the request counts as in hand until the last byte is taken or the client is gone.
+//! Invariants: a panic while it is polled ends this response only, visibly for the client (the body
+//! is cut off); the request counts as in progress until the last byte is taken or the client is
+//! gone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -13,33 +14,33 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::gateway::lifecycle::Work;
 use crate::gateway::reply::Reply;
-use crate::server::activity::InHand;
+use crate::server::activity::ActiveRequest;
 
-/// A reply, with what is given back when it ends.
+/// A reply, with the guards that are released when it ends.
 #[derive(Debug)]
 pub struct Outgoing {
     reply: Option<Reply>,
     request_id: ByteString,
-    _in_hand: InHand,
+    _active_request: ActiveRequest,
     _work: Option<Work>,
 }
 
-/// A body that cannot be brought to its end.
+/// The error of a body that ended in a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer broke off")]
-pub struct BrokenOff;
+#[error("the response body was aborted by an internal error")]
+pub struct BodyAborted;
 
 impl Outgoing {
     pub(super) const fn new(
         reply: Option<Reply>,
         request_id: ByteString,
-        in_hand: InHand,
+        active_request: ActiveRequest,
         work: Option<Work>,
     ) -> Self {
         Self {
             reply,
             request_id,
-            _in_hand: in_hand,
+            _active_request: active_request,
             _work: work,
         }
     }
@@ -47,12 +48,12 @@ impl Outgoing {
 
 impl Body for Outgoing {
     type Data = Bytes;
-    type Error = BrokenOff;
+    type Error = BodyAborted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyAborted>>> {
         let Some(reply) = &mut self.reply else {
             return Poll::Ready(None);
         };
@@ -61,9 +62,13 @@ impl Body for Outgoing {
                 frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
             Err(_) => {
-                tracing::error!(request_id = %self.request_id, "an answer ended in a panic; this is a bug");
+                tracing::error!(
+                    request_id = %self.request_id,
+                    "a response body ended in a panic: please report this bug"
+                );
+                // A body that panicked is never polled again.
                 self.reply = None;
-                Poll::Ready(Some(Err(BrokenOff)))
+                Poll::Ready(Some(Err(BodyAborted)))
             }
         }
     }

@@ -1,10 +1,9 @@
-//! What a panic leaves behind: its place, never its message, which may quote what a client or a
-//! model wrote.
+//! Logs panics by location, without their message, which may quote text of a client or a model.
 
 use std::panic;
 
-/// Has panics logged by place alone, from here on. Called once, after logging was set up.
-pub fn log_place_only() {
+/// Installs the panic hook. Call it once, after logging is set up.
+pub fn log_location_only() {
     panic::set_hook(Box::new(|panic| match panic.location() {
         Some(place) => tracing::error!(
             file = place.file(),
@@ -12,6 +11,6 @@ pub fn log_place_only() {
             column = place.column(),
             "panic"
         ),
-        None => tracing::error!("panic at an unknown place"),
+        None => tracing::error!("panic at an unknown location"),
     }));
 }

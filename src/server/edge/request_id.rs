@@ -1,35 +1,36 @@
-//! The id by which a request is found again in logs.
+//! The request id, which identifies a request in logs.
 
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
 
 use crate::model::ids::StreamId;
 
-/// The header field.
+/// Name of the header field.
 pub(super) const NAME: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id that is taken from a client.
-const LONGEST: usize = 128;
+/// Maximum length of an id accepted from a client, bytes.
+const MAX_LENGTH: usize = 128;
 
-/// The client's own id where it is well-formed, else a new one.
-pub(super) fn of(headers: &HeaderMap) -> ByteString {
+/// Returns the id of the client if it is well-formed, otherwise a new one.
+pub(super) fn from_headers(headers: &HeaderMap) -> ByteString {
     let mut given = headers.get_all(NAME).iter();
     match (
         given.next().and_then(|value| value.to_str().ok()),
         given.next(),
     ) {
+        // Several fields are ambiguous: a proxy may have read another one.
         (Some(id), None) if is_well_formed(id) => id.into(),
         _ => new(),
     }
 }
 
 fn is_well_formed(id: &str) -> bool {
-    (1..=LONGEST).contains(&id.len())
+    (1..=MAX_LENGTH).contains(&id.len())
         && id
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
-/// 130 random bits, in the letters of stream ids.
+/// Returns a new id: 130 random bits, encoded like stream ids.
 fn new() -> ByteString {
     format!("req_{}", StreamId::random()).into()
 }
@@ -45,12 +46,12 @@ mod tests {
         for id in ids {
             headers.append(NAME, HeaderValue::from_bytes(id).unwrap());
         }
-        of(&headers)
+        from_headers(&headers)
     }
 
     #[test]
     fn a_well_formed_id_is_kept() {
-        let longest = [b'a'; LONGEST];
+        let longest = [b'a'; MAX_LENGTH];
         for id in [b"a".as_slice(), b"Az09._-", &longest] {
             assert_eq!(given(&[id]).as_bytes(), id);
         }
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_replaced() {
-        let too_long = [b'a'; LONGEST + 1];
+        let too_long = [b'a'; MAX_LENGTH + 1];
         for ids in [
             &[b"".as_slice()][..],
             &[b"a b"],

@@ -1,4 +1,4 @@
-//! What series are told apart by, and the counter of money.
+//! The labels of metrics, and the counter of money.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use prometheus_client::metrics::counter::Atomic;
 
 use crate::model::money::Money;
 
-/// A name of the configuration.
+/// A name from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Name(pub(super) ByteString);
 
@@ -21,9 +21,9 @@ impl EncodeLabelValue for Name {
     }
 }
 
-/// Which model by which provider; the provider is empty where none was asked.
+/// Labels of a stream. `provider` is empty if no provider was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Flow {
+pub(super) struct StreamLabels {
     pub(super) model: Name,
     pub(super) provider: Name,
 }
@@ -31,18 +31,18 @@ pub(super) struct Flow {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Status {
     #[prometheus(flatten)]
-    pub(super) flow: Flow,
+    pub(super) flow: StreamLabels,
     pub(super) status: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Tokens {
     #[prometheus(flatten)]
-    pub(super) flow: Flow,
+    pub(super) flow: StreamLabels,
     pub(super) r#type: &'static str,
 }
 
-/// An error code, and the limit that refused; empty where none did.
+/// Labels of a rejected request. `limit` is empty if no limit was the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct Refusal {
     pub(super) code: &'static str,
@@ -55,21 +55,21 @@ pub(super) struct Attempt {
     pub(super) outcome: &'static str,
 }
 
-/// Money as a counter counts it, in billionths: sums stay exact, and units are made of them only
-/// when they are written.
+/// The value of a money counter, in billionths. Sums stay exact: they are converted to units of the
+/// currency only when they are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Billionths(u64);
 
 impl Billionths {
-    pub(super) const fn of(money: Money) -> Self {
+    pub(super) const fn from_money(money: Money) -> Self {
         Self(money.as_nanos())
     }
 
-    /// In units of the currency, as near as a float comes.
+    /// Converts to units of the currency, as exactly as a float can.
     pub(super) fn units(self) -> f64 {
         #[expect(
             clippy::cast_precision_loss,
-            reason = "exact to nine million units; beyond, a float has no more digits"
+            reason = "exact up to nine million units; beyond that a float has too few digits"
         )]
         let billionths = self.0 as f64;
         billionths / 1e9

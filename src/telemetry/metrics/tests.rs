@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::event::Reason;
 use crate::model::fault::Code;
-use crate::model::route_trace::{Step, Why};
+use crate::model::route_trace::{SkipReason, Step};
 use crate::model::usage::Usage;
 
 fn end(reason: Reason, usage: Option<Usage>) -> End {
@@ -16,7 +16,7 @@ fn used(input: u64, output: u64, cost: u64) -> Usage {
     Usage {
         input: Some(input),
         output: Some(output),
-        cost: Some(Money::nanos(cost)),
+        cost: Some(Money::from_nanos(cost)),
         ..Usage::default()
     }
 }
@@ -30,7 +30,7 @@ fn count(
 ) {
     let (model, provider) = (ByteString::from(model), provider.map(ByteString::from));
     let (first_content, took) = (Some(Duration::from_millis(300)), Duration::from_secs(700));
-    metrics.ended(&Ended {
+    metrics.record_stream(&EndedStream {
         model: &model,
         provider: provider.as_ref(),
         route,
@@ -40,19 +40,19 @@ fn count(
     });
 }
 
-fn written(metrics: &Metrics, format: Format) -> String {
-    let now = Levels {
+fn encoded(metrics: &Metrics, format: Format) -> String {
+    let now = Gauges {
         running: 2,
         readers: 3,
         permits: 4,
         reserved_tokens: 5,
-        reserved_cost: Money::nanos(1_500_000_000),
+        reserved_cost: Money::from_nanos(1_500_000_000),
     };
-    metrics.written(&now, format).unwrap()
+    metrics.encode(&now, format).unwrap()
 }
 
 #[test]
-fn every_series_is_told_in_both_formats() {
+fn every_metric_is_written_in_both_formats() {
     let metrics = Metrics::default();
     let whole = Usage {
         cached_input: Some(4),
@@ -81,10 +81,10 @@ fn every_series_is_told_in_both_formats() {
         &end(Reason::Error, None),
         &RouteTrace::default(),
     );
-    metrics.refused(&Fault::new(Code::RateLimited, "slow down").with_limit("team"));
-    metrics.refused(&Fault::new(Code::ModelNotFound, "no `x\"y`"));
+    metrics.record_refusal(&Fault::new(Code::RateLimited, "slow down").with_limit("team"));
+    metrics.record_refusal(&Fault::new(Code::ModelNotFound, "no `x\"y`"));
     for format in [Format::OpenMetrics, Format::Text] {
-        let text = written(&metrics, format);
+        let text = encoded(&metrics, format);
         for line in [
             "# TYPE sluicegate_first_content_seconds histogram",
             r#"sluicegate_streams_total{model="m",provider="up",status="completed"} 2"#,
@@ -112,7 +112,7 @@ fn every_series_is_told_in_both_formats() {
             ("duration", "655.36", 0),
             ("duration", "+Inf", 2),
         ] {
-            // Where `le` stands among the labels differs, and means nothing.
+            // The position of `le` differs between the formats and has no meaning.
             let labels = match format {
                 Format::OpenMetrics => format!(r#"le="{le}",model="m",provider="up""#),
                 Format::Text => format!(r#"model="m",provider="up",le="{le}""#),
@@ -125,7 +125,7 @@ fn every_series_is_told_in_both_formats() {
 }
 
 #[test]
-fn money_is_added_up_exactly() {
+fn money_is_summed_exactly() {
     let metrics = Metrics::default();
     for _ in 0..1000 {
         count(
@@ -137,13 +137,13 @@ fn money_is_added_up_exactly() {
         );
     }
     assert!(
-        written(&metrics, Format::OpenMetrics)
+        encoded(&metrics, Format::OpenMetrics)
             .contains("cost_total{model=\"m\",provider=\"up\"} 100.000001\n")
     );
 }
 
 #[test]
-fn each_request_to_a_provider_counts_by_what_became_of_it() {
+fn requests_to_providers_are_counted_by_outcome() {
     let step = |provider: &'static str, tries, outcome| Step {
         provider: provider.into(),
         model: "x".into(),
@@ -154,12 +154,12 @@ fn each_request_to_a_provider_counts_by_what_became_of_it() {
     };
     let mut route = RouteTrace::default();
     route.add(step("a", 3, TargetOutcome::Failed("upstream_error")));
-    route.add(step("b", 0, TargetOutcome::Skipped(Why::Breaker)));
+    route.add(step("b", 0, TargetOutcome::Skipped(SkipReason::Breaker)));
     route.add(step("a", 1, TargetOutcome::Lost));
     route.add(step("c", 2, TargetOutcome::Answered));
     let metrics = Metrics::default();
     count(&metrics, "m", Some("c"), &end(Reason::Stop, None), &route);
-    let text = written(&metrics, Format::Text);
+    let text = encoded(&metrics, Format::Text);
     let mut attempts: Vec<_> = text
         .lines()
         .filter(|line| line.starts_with("sluicegate_attempts_total{"))
@@ -177,7 +177,7 @@ fn each_request_to_a_provider_counts_by_what_became_of_it() {
 }
 
 #[test]
-fn the_format_is_what_the_scraper_accepts() {
+fn the_format_follows_the_accept_header() {
     let prometheus =
         "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1";
     for (accept, format) in [
@@ -186,6 +186,6 @@ fn the_format_is_what_the_scraper_accepts() {
         ("*/*", Format::Text),
         ("", Format::Text),
     ] {
-        assert_eq!(Format::accepted(accept), format, "{accept}");
+        assert_eq!(Format::from_accept(accept), format, "{accept}");
     }
 }

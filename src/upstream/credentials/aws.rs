@@ -1,4 +1,4 @@
-//! Keys of AWS, from where AWS's own tools look for them: environment, profile, web identity,
+//! Fetches AWS keys from the places where AWS's own tools look: environment, profile, web identity,
 //! container, instance.
 
 mod container;
@@ -13,39 +13,43 @@ use std::time::Duration;
 
 use self::profile::{Base, Plan, Profiles};
 use self::sts::{Role, Sts};
-use super::cache::Fetched;
+use super::cache::FetchedSecret;
 use super::local::Environment;
-use super::web::Web;
+use super::web::HttpClients;
 use super::{Keys, Problem, Secret};
 use crate::model::target::Aws;
 
-const NOTHING_FOUND: &str = "no AWS keys were found in environment, profile, web identity, container or instance: \
-                             set `access_key_id` and `secret_access_key`, or `profile`";
+const NOTHING_FOUND: &str = "no AWS keys were found in environment, profile, web identity, \
+    container or instance: set `access_key_id` and `secret_access_key`, or `profile`";
 
-/// Keys that were found.
-struct Found {
+/// AWS keys that were found.
+struct FoundKeys {
     keys: Keys,
-    /// How long they are good; `None` where they do not end.
+    /// Remaining lifetime; `None` if they do not expire.
     lifetime: Option<Duration>,
 }
 
-/// Asks for keys. A profile that is configured is the only place; else the first place that has any
-/// wins.
+/// Fetches keys. A configured profile is the only source; otherwise the first source that has keys
+/// is used.
 pub(super) async fn fetch(
     aws: &Aws,
     environment: &Environment,
-    web: &Web<'_>,
-) -> Result<Fetched, Problem> {
-    let places = Places {
+    clients: &HttpClients<'_>,
+) -> Result<FetchedSecret, Problem> {
+    let sources = KeySources {
         aws,
         environment,
-        web,
+        clients,
     };
-    let Found { keys, lifetime } = match &aws.profile {
-        Some(name) => places.named(name, "the profile of `profile`").await?,
-        None => places.first().await?,
+    let FoundKeys { keys, lifetime } = match &aws.profile {
+        Some(name) => {
+            sources
+                .named_profile(name, "the profile of `profile`")
+                .await?
+        }
+        None => sources.first_found().await?,
     };
-    Ok(Fetched {
+    Ok(FetchedSecret {
         secret: Secret::Keys {
             keys,
             region: aws.region.clone(),
@@ -54,30 +58,33 @@ pub(super) async fn fetch(
     })
 }
 
-/// Where keys can be.
-struct Places<'a> {
+/// The sources of keys.
+struct KeySources<'a> {
     aws: &'a Aws,
     environment: &'a Environment,
-    web: &'a Web<'a>,
+    clients: &'a HttpClients<'a>,
 }
 
-impl Places<'_> {
+impl KeySources<'_> {
     fn sts(&self) -> Sts<'_> {
         Sts {
             region: &self.aws.region,
             environment: self.environment,
-            client: &self.web.provider,
+            client: &self.clients.provider,
         }
     }
 
-    /// The first place that has keys.
-    async fn first(&self) -> Result<Found, Problem> {
-        let (environment, web) = (self.environment, self.web);
-        if let Some(found) = keys::in_environment(environment)? {
+    /// Returns the keys of the first source that has any.
+    async fn first_found(&self) -> Result<FoundKeys, Problem> {
+        let (environment, clients) = (self.environment, self.clients);
+        // The order is that of the AWS tools.
+        if let Some(found) = keys::from_environment(environment)? {
             return Ok(found);
         }
         if let Some(name) = environment.var("AWS_PROFILE") {
-            return self.named(&name, "the profile of AWS_PROFILE").await;
+            return self
+                .named_profile(&name, "the profile of AWS_PROFILE")
+                .await;
         }
         if let Some(found) = self.profile("default").await? {
             return Ok(found);
@@ -85,36 +92,34 @@ impl Places<'_> {
         if let Some(found) = self.web_identity().await? {
             return Ok(found);
         }
-        if let Some(found) = container::fetch(environment, web).await? {
+        if let Some(found) = container::fetch(environment, clients).await? {
             return Ok(found);
         }
-        instance::fetch(environment, web)
+        instance::fetch(environment, clients)
             .await?
             .ok_or_else(|| Problem::new(NOTHING_FOUND))
     }
 
-    /// A profile that somebody has named.
-    async fn named(&self, name: &str, what: &str) -> Result<Found, Problem> {
-        let none = || Problem::new(format!("{what} has no keys: check its name")).with(name);
+    /// Returns the keys of a profile that is named explicitly, so it must have some.
+    async fn named_profile(&self, name: &str, what: &str) -> Result<FoundKeys, Problem> {
+        let none = || Problem::new(format!("{what} has no keys: check its name")).with_detail(name);
         self.profile(name).await?.ok_or_else(none)
     }
 
-    async fn profile(&self, name: &str) -> Result<Option<Found>, Problem> {
+    async fn profile(&self, name: &str) -> Result<Option<FoundKeys>, Problem> {
         let Some(plan) = Profiles::load(self.environment).await?.plan(name)? else {
             return Ok(None);
         };
-        self.carry_out(plan).await.map(Some)
+        self.execute(plan).await.map(Some)
     }
 
-    /// The keys at the base of a profile, and the roles that are taken with them.
-    async fn carry_out(&self, plan: Plan) -> Result<Found, Problem> {
+    /// Fetches the first keys of a profile, then assumes its roles with them, one after the other.
+    async fn execute(&self, plan: Plan) -> Result<FoundKeys, Problem> {
         let missing = || {
-            Problem::new(
-                "the `credential_source` of an AWS profile has no keys: check where it points",
-            )
+            Problem::new("the `credential_source` of an AWS profile has no keys: check its value")
         };
         let mut found = match plan.base {
-            Base::Keys(keys) => Found {
+            Base::Keys(keys) => FoundKeys {
                 keys,
                 lifetime: None,
             },
@@ -122,11 +127,11 @@ impl Places<'_> {
             Base::WebIdentity { role, token_file } => {
                 self.sts().web_identity(&role, &token_file).await?
             }
-            Base::Environment => keys::in_environment(self.environment)?.ok_or_else(missing)?,
-            Base::Container => container::fetch(self.environment, self.web)
+            Base::Environment => keys::from_environment(self.environment)?.ok_or_else(missing)?,
+            Base::Container => container::fetch(self.environment, self.clients)
                 .await?
                 .ok_or_else(missing)?,
-            Base::Instance => instance::fetch(self.environment, self.web)
+            Base::Instance => instance::fetch(self.environment, self.clients)
                 .await?
                 .ok_or_else(missing)?,
         };
@@ -136,8 +141,9 @@ impl Places<'_> {
         Ok(found)
     }
 
-    /// A role for a token that somebody else has written into a file, as Kubernetes does.
-    async fn web_identity(&self) -> Result<Option<Found>, Problem> {
+    /// Fetches the keys of a role with the token that another program, such as Kubernetes, has
+    /// written into a file.
+    async fn web_identity(&self) -> Result<Option<FoundKeys>, Problem> {
         let Some(token_file) = self.environment.var("AWS_WEB_IDENTITY_TOKEN_FILE") else {
             return Ok(None);
         };

@@ -1,9 +1,11 @@
-//! The last secret that was fetched, shared by all workers.
+//! Caches the last fetched secret for all workers.
 //!
-//! Invariants: many requests at once cause one fetch; a fetch belongs to nobody who waits for it,
-//! so none of them can stop it; a good secret is handed out without waiting, also while another is
-//! fetched; after a failure nothing is fetched until a pause is over, which doubles; no lock is
-//! held while anything is waited for.
+//! Invariants:
+//! - Any number of concurrent requests cause one fetch.
+//! - A fetch does not belong to a request that waits for it, so no request can stop it.
+//! - A valid secret is returned without waiting, also during a fetch.
+//! - After a failure, nothing is fetched until a pause is over; the pause doubles.
+//! - No lock is held across an await.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,74 +17,76 @@ use tokio::time::Instant;
 
 use super::{Problem, Secret};
 
-/// A secret is renewed this long before it ends …
-const AHEAD: Duration = Duration::from_secs(5 * 60);
-/// … or when this part of its life is left, if that is sooner; but not before half of it is over.
-const AHEAD_PART: u32 = 10;
-/// A secret is not used in its last moments: requests need time to arrive, and clocks differ.
-const MARGIN: Duration = Duration::from_secs(10);
-/// No secret is kept longer without a look, whatever is said of it.
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Secrets that do not end are looked up again, as files may have been changed.
-const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);
-/// The pause after the first failure; it doubles with each.
+/// A secret is renewed at least this long before it expires …
+const RENEW_AHEAD: Duration = Duration::from_secs(5 * 60);
+/// … or when this fraction of its lifetime is left, whichever is earlier; but not in the first half
+/// of its lifetime.
+const RENEW_AHEAD_FRACTION: u32 = 10;
+/// A secret is not used this long before its expiry: requests take time to arrive, and clocks
+/// differ.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(10);
+/// Maximum time a secret is kept without a new fetch, whatever its stated lifetime.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// Interval at which secrets without an expiry are fetched again, because files may have changed.
+const REFETCH_INTERVAL: Duration = Duration::from_secs(15 * 60);
+/// Pause after the first failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause: what was mended is found within a minute.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A secret that is refused within this time of its coming is no better than the one before.
-const YOUNG: Duration = Duration::from_secs(60);
+/// Maximum pause: a repaired source is used within a minute.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// A secret rejected within this time after its fetch counts as no better than the previous one.
+const EARLY_REJECTION: Duration = Duration::from_secs(60);
 
-/// What a fetch gives.
+/// The result of a fetch.
 #[derive(Debug)]
-pub(super) struct Fetched {
+pub(super) struct FetchedSecret {
     /// The secret.
     pub(super) secret: Secret,
-    /// How long it is good from now on; `None` where it does not end.
+    /// Lifetime from now on; `None` if it does not expire.
     pub(super) lifetime: Option<Duration>,
 }
 
-/// A secret that is kept.
+/// A cached secret.
 #[derive(Debug)]
-pub(in crate::upstream) struct Held {
+pub(in crate::upstream) struct CachedSecret {
     /// The secret.
     pub(in crate::upstream) secret: Secret,
     fetched: Instant,
-    renew: Instant,
-    ends: Option<Instant>,
+    renew_at: Instant,
+    expires: Option<Instant>,
 }
 
-impl Held {
-    fn new(fetched: Fetched, now: Instant) -> Self {
+impl CachedSecret {
+    fn new(fetched: FetchedSecret, now: Instant) -> Self {
         let Some(life) = fetched.lifetime else {
             return Self {
                 secret: fetched.secret,
                 fetched: now,
-                renew: now + spread(LOOK_AGAIN),
-                ends: None,
+                renew_at: now + jitter(REFETCH_INTERVAL),
+                expires: None,
             };
         };
-        let life = life.min(LONGEST_LIFE);
-        let ahead = AHEAD.max(life / AHEAD_PART).min(life / 2);
-        let ends = now + life.saturating_sub(MARGIN.min(life / AHEAD_PART));
+        let life = life.min(MAX_LIFETIME);
+        let ahead = RENEW_AHEAD.max(life / RENEW_AHEAD_FRACTION).min(life / 2);
+        let expires = now + life.saturating_sub(EXPIRY_MARGIN.min(life / RENEW_AHEAD_FRACTION));
         Self {
             secret: fetched.secret,
             fetched: now,
-            renew: now + spread(life - ahead),
-            ends: Some(ends),
+            renew_at: now + jitter(life - ahead),
+            expires: Some(expires),
         }
     }
 
-    fn is_good(&self, now: Instant) -> bool {
-        self.ends.is_none_or(|ends| now < ends)
+    fn is_valid(&self, now: Instant) -> bool {
+        self.expires.is_none_or(|expires| now < expires)
     }
 }
 
-type Outcome = Result<Arc<Held>, Problem>;
+type Outcome = Result<Arc<CachedSecret>, Problem>;
 
-/// A fetch under way: empty until it is over.
+/// A fetch in progress; `None` until it is complete.
 type Flight = watch::Receiver<Option<Outcome>>;
 
-/// The cache of one account.
+/// The cache of one provider.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Cache {
     state: Mutex<State>,
@@ -90,39 +94,39 @@ pub(in crate::upstream) struct Cache {
 
 #[derive(Debug, Default)]
 struct State {
-    held: Option<Arc<Held>>,
+    cached: Option<Arc<CachedSecret>>,
     flight: Option<Flight>,
-    /// Failed fetches in a row.
+    /// Number of consecutive failed fetches.
     failures: u32,
-    /// Secrets in a row that were refused soon after they had come.
-    refusals: u32,
-    /// Nothing is fetched before that.
+    /// Number of consecutive secrets that were rejected soon after their fetch.
+    rejections: u32,
+    /// Time before which nothing is fetched.
     paused: Option<Instant>,
     problem: Option<Problem>,
 }
 
-/// What a request finds.
-enum Look {
-    Good(Arc<Held>),
+/// The result of a look-up.
+enum LookupResult {
+    Valid(Arc<CachedSecret>),
     Failed(Problem),
-    Wait(Flight),
+    Pending(Flight),
 }
 
 impl Cache {
-    /// The secret: the one that is held if it is good, else the one that `fetch` brings. A fetch
-    /// that is begun runs to its end on the runtime of whoever began it.
+    /// Returns the cached secret if it is valid, otherwise the result of `fetch`. A started fetch
+    /// runs to its end on the runtime of the caller.
     ///
     /// # Errors
-    /// What has gone wrong, where no good secret is held.
-    pub(super) async fn take<F>(self: &Arc<Self>, fetch: impl FnOnce() -> F) -> Outcome
+    /// Returns the problem when no valid secret is cached.
+    pub(super) async fn get<F>(self: &Arc<Self>, fetch: impl FnOnce() -> F) -> Outcome
     where
-        F: Future<Output = Result<Fetched, Problem>> + Send + 'static,
+        F: Future<Output = Result<FetchedSecret, Problem>> + Send + 'static,
     {
-        let look = self.look(fetch);
-        match look {
-            Look::Good(held) => Ok(held),
-            Look::Failed(problem) => Err(problem),
-            Look::Wait(mut flight) => match flight.wait_for(Option::is_some).await {
+        let result = self.look_up(fetch);
+        match result {
+            LookupResult::Valid(cached) => Ok(cached),
+            LookupResult::Failed(problem) => Err(problem),
+            LookupResult::Pending(mut flight) => match flight.wait_for(Option::is_some).await {
                 Ok(outcome) => outcome
                     .clone()
                     .unwrap_or_else(|| Err(Problem::new(INTERRUPTED))),
@@ -131,51 +135,56 @@ impl Cache {
         }
     }
 
-    fn look<F>(self: &Arc<Self>, fetch: impl FnOnce() -> F) -> Look
+    fn look_up<F>(self: &Arc<Self>, fetch: impl FnOnce() -> F) -> LookupResult
     where
-        F: Future<Output = Result<Fetched, Problem>> + Send + 'static,
+        F: Future<Output = Result<FetchedSecret, Problem>> + Send + 'static,
     {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let good = state.held.clone().filter(|held| held.is_good(now));
-        if let Some(held) = &good
-            && now < held.renew
+        let valid = state.cached.clone().filter(|cached| cached.is_valid(now));
+        if let Some(cached) = &valid
+            && now < cached.renew_at
         {
-            return Look::Good(held.clone());
+            return LookupResult::Valid(cached.clone());
         }
-        let flight = match (state.flying(), state.pause(now)) {
+        let flight = match (state.in_flight(), state.pause(now)) {
             (Some(flight), _) => flight,
-            (None, Some(problem)) => return good.map_or(Look::Failed(problem), Look::Good),
-            (None, None) => self.launch(&mut state, fetch()),
+            // During a pause, a secret that is still valid is used.
+            (None, Some(problem)) => {
+                return valid.map_or(LookupResult::Failed(problem), LookupResult::Valid);
+            }
+            (None, None) => self.start_fetch(&mut state, fetch()),
         };
-        good.map_or(Look::Wait(flight), Look::Good)
+        valid.map_or(LookupResult::Pending(flight), LookupResult::Valid)
     }
 
-    fn launch(
+    fn start_fetch(
         self: &Arc<Self>,
         state: &mut State,
-        fetch: impl Future<Output = Result<Fetched, Problem>> + Send + 'static,
+        fetch: impl Future<Output = Result<FetchedSecret, Problem>> + Send + 'static,
     ) -> Flight {
-        let (landing, flight) = watch::channel(None);
+        let (sender, flight) = watch::channel(None);
         state.flight = Some(flight.clone());
         let cache = self.clone();
+        // In a separate task: it goes on when the request that started it is dropped.
         tokio::spawn(async move {
-            let outcome = cache.land(fetch.await);
-            landing.send_replace(Some(outcome));
+            let outcome = cache.complete(fetch.await);
+            sender.send_replace(Some(outcome));
         });
         flight
     }
 
-    fn land(&self, fetched: Result<Fetched, Problem>) -> Outcome {
+    fn complete(&self, fetched: Result<FetchedSecret, Problem>) -> Outcome {
         let now = Instant::now();
         let mut state = self.state.lock();
         state.flight = None;
         match fetched {
             Ok(fetched) => {
-                let held = Arc::new(Held::new(fetched, now));
-                state.held = Some(held.clone());
+                let cached = Arc::new(CachedSecret::new(fetched, now));
+                state.cached = Some(cached.clone());
+                // `rejections` stays: only the provider can tell whether the new secret is better.
                 (state.failures, state.paused, state.problem) = (0, None, None);
-                Ok(held)
+                Ok(cached)
             }
             Err(problem) => {
                 state.failures = state.failures.saturating_add(1);
@@ -186,44 +195,48 @@ impl Cache {
         }
     }
 
-    /// A provider has refused this secret: it is held no longer, and the next request fetches
-    /// another. Where new ones are refused as well, a pause comes first.
-    pub(super) fn refused(&self, refused: &Arc<Held>) {
+    /// Removes a secret that the provider has rejected; the next request fetches a new one. If new
+    /// secrets are rejected as well, a pause comes first.
+    pub(super) fn invalidate(&self, rejected: &Arc<CachedSecret>) {
         let now = Instant::now();
         let mut state = self.state.lock();
+        // A late rejection of an older secret says nothing about the current one.
         if !state
-            .held
+            .cached
             .as_ref()
-            .is_some_and(|held| Arc::ptr_eq(held, refused))
+            .is_some_and(|cached| Arc::ptr_eq(cached, rejected))
         {
             return;
         }
-        state.held = None;
-        state.refusals = if now < refused.fetched + YOUNG {
-            state.refusals.saturating_add(1)
+        state.cached = None;
+        state.rejections = if now < rejected.fetched + EARLY_REJECTION {
+            state.rejections.saturating_add(1)
         } else {
             1
         };
-        if state.refusals > 1 {
-            let nth = state.refusals - 1;
-            state.pause_for(Problem::new(REFUSED), nth, now);
+        // A single rejection leads to a new fetch at once; only a series is slowed down.
+        if state.rejections > 1 {
+            let nth = state.rejections - 1;
+            state.pause_for(Problem::new(REJECTED), nth, now);
         }
     }
 }
 
-/// The fetch did not come to its end: its runtime was stopped.
+/// The fetch did not complete because its runtime was stopped.
 const INTERRUPTED: &str = "the fetch was interrupted: try again";
-/// New secrets are refused one after another.
-const REFUSED: &str = "the provider refuses every one that is fetched: check the rights of the account that they are for";
+/// Several new secrets in a row were rejected.
+const REJECTED: &str = "the provider rejects every fetched credential: check the permissions of \
+    the account that it belongs to";
 
 impl State {
-    fn flying(&self) -> Option<Flight> {
+    fn in_flight(&self) -> Option<Flight> {
         self.flight
             .clone()
+            // An error means that the sender is gone: the runtime of the fetch was stopped.
             .filter(|flight| flight.has_changed().is_ok())
     }
 
-    /// Why nothing may be fetched now.
+    /// Returns the problem that started the current pause, if there is one.
     fn pause(&self, now: Instant) -> Option<Problem> {
         if self.paused.is_some_and(|until| now < until) {
             self.problem.clone()
@@ -232,19 +245,20 @@ impl State {
         }
     }
 
-    /// Nothing is fetched for a while after the `nth` failure in a row.
+    /// Starts the pause after the `nth` consecutive failure.
     fn pause_for(&mut self, problem: Problem, nth: u32, now: Instant) {
         let pause = FIRST_PAUSE
             .saturating_mul(1 << nth.saturating_sub(1).min(8))
-            .min(LONGEST_PAUSE);
-        self.paused = Some(now + spread(pause));
+            .min(MAX_PAUSE);
+        self.paused = Some(now + jitter(pause));
         self.problem = Some(problem);
     }
 }
 
-/// Nine tenths of a time to all of it, so that instances which began together do not ask together.
-fn spread(time: Duration) -> Duration {
-    // Without randomness it is the whole time: later, but not wrong.
+/// Shortens a time by a random amount of up to 10 %, so that instances that started together do not
+/// fetch together.
+fn jitter(time: Duration) -> Duration {
+    // Without randomness, use the whole time: later, but not wrong.
     let random = getrandom::u32().map_or(1.0, |n| f64::from(n) / f64::from(u32::MAX));
     time.mul_f64(0.9 + random / 10.0)
 }

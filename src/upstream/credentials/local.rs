@@ -1,4 +1,4 @@
-//! What this machine holds: environment and files.
+//! Reads the environment and credential files of this machine.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -9,12 +9,12 @@ use tokio::io::AsyncReadExt as _;
 
 use super::Problem;
 
-/// A file with credentials is not larger.
-const FILE_BYTES: u64 = 1024 * 1024;
+/// Maximum size of a credential file, bytes.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// The environment that names are looked up in.
+/// The environment in which variables are looked up.
 #[derive(Clone)]
 pub(in crate::upstream) struct Environment(Arc<Lookup>);
 
@@ -25,14 +25,14 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// The process's own.
-    pub(in crate::upstream) fn of_process() -> Self {
+    /// The environment of the process.
+    pub(in crate::upstream) fn from_process() -> Self {
         Self(Arc::new(|name| std::env::var(name).ok()))
     }
 
-    /// These variables and no others.
+    /// An environment with these variables only.
     #[cfg(test)]
-    pub(super) fn of(variables: &[(&str, &str)]) -> Self {
+    pub(super) fn from_variables(variables: &[(&str, &str)]) -> Self {
         let all: std::collections::HashMap<String, String> = variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -40,30 +40,32 @@ impl Environment {
         Self(Arc::new(move |name| all.get(name).cloned()))
     }
 
-    /// The variable of that name; one that is empty is none.
+    /// Returns a variable; `None` when it is unset or empty.
     pub(super) fn var(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// The path that a variable gives.
+    /// Returns a variable as a path.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.var(name).map(PathBuf::from)
     }
 
-    /// A path below the home directory.
+    /// Returns a path below the home directory.
     pub(super) fn at_home(&self, path: &str) -> Option<PathBuf> {
         self.path("HOME").map(|home| home.join(path))
     }
 }
 
-/// The text of a file, if there is one. `what` says whose it is: "the key file".
-pub(super) async fn read(path: &Path, what: &str) -> Result<Option<String>, Problem> {
-    text(path, what, |kind| kind == ErrorKind::NotFound).await
+/// Reads a file; returns `None` when it does not exist. `what` names the file in errors: "the key
+/// file".
+pub(super) async fn read_optional(path: &Path, what: &str) -> Result<Option<String>, Problem> {
+    read_text(path, what, |kind| kind == ErrorKind::NotFound).await
 }
 
-/// The same where nobody has named the file: a home that we may not look into is as good as none.
-pub(super) async fn usual(path: &Path, what: &str) -> Result<Option<String>, Problem> {
-    text(path, what, |kind| {
+/// Reads a file at its default location, where a home directory that cannot be accessed counts as
+/// empty.
+pub(super) async fn read_default(path: &Path, what: &str) -> Result<Option<String>, Problem> {
+    read_text(path, what, |kind| {
         matches!(
             kind,
             ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
@@ -72,14 +74,14 @@ pub(super) async fn usual(path: &Path, what: &str) -> Result<Option<String>, Pro
     .await
 }
 
-async fn text(
+async fn read_text(
     path: &Path,
     what: &str,
     absent: impl Fn(ErrorKind) -> bool,
 ) -> Result<Option<String>, Problem> {
     let bad = |why: &dyn fmt::Display| {
-        Problem::new(format!("{what} cannot be read"))
-            .with(format_args!("{}: {why}", path.display()))
+        Problem::new(format!("cannot read {what}"))
+            .with_detail(format_args!("{}: {why}", path.display()))
     };
     let file = match tokio::fs::File::open(path).await {
         Ok(file) => file,
@@ -88,20 +90,24 @@ async fn text(
     };
     let mut text = String::new();
     let length = file
-        .take(FILE_BYTES + 1)
+        // One byte more than allowed, to detect a file that is too large.
+        .take(MAX_FILE_BYTES + 1)
         .read_to_string(&mut text)
         .await
         .map_err(|error| bad(&error))?;
-    if length as u64 > FILE_BYTES {
-        Err(bad(&format_args!("it is larger than {FILE_BYTES} bytes")))
+    if length as u64 > MAX_FILE_BYTES {
+        Err(bad(&format_args!(
+            "it is larger than {MAX_FILE_BYTES} bytes"
+        )))
     } else {
         Ok(Some(text))
     }
 }
 
-/// The text of a file that is said to be there.
-pub(super) async fn demand(path: &Path, what: &str) -> Result<String, Problem> {
-    let missing =
-        || Problem::new(format!("{what} is not there: check its path")).with(path.display());
-    read(path, what).await?.ok_or_else(missing)
+/// Reads a file that must exist.
+pub(super) async fn read_required(path: &Path, what: &str) -> Result<String, Problem> {
+    let missing = || {
+        Problem::new(format!("{what} does not exist: check its path")).with_detail(path.display())
+    };
+    read_optional(path, what).await?.ok_or_else(missing)
 }

@@ -1,4 +1,4 @@
-//! Tokens by OAuth 2.0.
+//! Requests tokens with OAuth 2.0.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use serde::Deserialize;
 
 use super::Problem;
 use super::problem::plain_code;
-use super::web::{self, Answer, Whose};
+use super::web::{self, Endpoint, Response};
 
-/// How long a token is good where nobody says it.
-const UNSAID: Duration = Duration::from_secs(5 * 60);
+/// Lifetime of a token whose response states none.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// A token.
+/// A bearer token.
 pub(super) struct Token {
-    /// As the header `Authorization` has it.
+    /// Value of the `Authorization` header.
     pub(super) authorization: HeaderValue,
-    /// How long it is good.
+    /// Lifetime from now on.
     pub(super) lifetime: Duration,
 }
 
-/// A token as it is given.
+/// A successful token response.
 #[derive(Deserialize)]
-struct Given {
+struct TokenResponse {
     access_token: String,
     expires_in: Option<Seconds>,
 }
 
-/// Some servers write the number as a string.
+/// A number of seconds. Some servers write it as a string.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Seconds {
@@ -46,58 +46,59 @@ impl Seconds {
     }
 }
 
-/// Why none was given.
+/// An error response.
 #[derive(Deserialize)]
-struct Refusal {
+struct ErrorResponse {
     error: String,
-    /// Entra's own numbers, which its documentation explains.
+    /// Error numbers of Entra (`AADSTS…`), explained in its documentation.
     #[serde(default)]
     error_codes: Vec<u64>,
 }
 
-/// Asks a token endpoint with a form.
-pub(super) async fn grant(
+/// Posts a form to a token endpoint and returns the token.
+pub(super) async fn request_token(
     request: RequestBuilder,
     form: &[(&str, &str)],
-    whose: Whose,
+    endpoint: Endpoint,
 ) -> Result<Token, Problem> {
     let request = web::with_form(
         request.header(header::ACCEPT, "application/json"),
         form.iter().copied(),
     );
-    token(&web::ask(request, whose).await?)
+    parse_token(&web::send(request, endpoint).await?)
 }
 
-/// The token in an answer.
-pub(super) fn token(answer: &Answer) -> Result<Token, Problem> {
-    if !answer.status.is_success() {
-        return Err(refusal(answer));
+/// Returns the token in a response.
+pub(super) fn parse_token(http_response: &Response) -> Result<Token, Problem> {
+    if !http_response.status.is_success() {
+        return Err(error_problem(http_response));
     }
-    let given: Given = answer.json()?;
-    let mut authorization = HeaderValue::try_from(format!("Bearer {}", given.access_token))
-        .map_err(|_| answer.unreadable())?;
+    let response: TokenResponse = http_response.json()?;
+    let mut authorization = HeaderValue::try_from(format!("Bearer {}", response.access_token))
+        .map_err(|_| http_response.unreadable())?;
+    // Keeps the token out of `Debug` output.
     authorization.set_sensitive(true);
-    let lifetime = given
+    let lifetime = response
         .expires_in
         .as_ref()
         .and_then(Seconds::duration)
         .filter(|it| !it.is_zero())
-        .unwrap_or(UNSAID);
+        .unwrap_or(DEFAULT_LIFETIME);
     Ok(Token {
         authorization,
         lifetime,
     })
 }
 
-fn refusal(answer: &Answer) -> Problem {
-    let Ok(refusal) = serde_json::from_slice::<Refusal>(&answer.body) else {
-        return answer.refusal(None);
+fn error_problem(http_response: &Response) -> Problem {
+    let Ok(error) = serde_json::from_slice::<ErrorResponse>(&http_response.body) else {
+        return http_response.refusal(None);
     };
-    let number = refusal
+    let number = error
         .error_codes
         .first()
         .map(|code| format!(" AADSTS{code}"))
         .unwrap_or_default();
-    let code = plain_code(&refusal.error).map(|code| format!("{code}{number}"));
-    answer.refusal(code.as_deref())
+    let code = plain_code(&error.error).map(|code| format!("{code}{number}"));
+    http_response.refusal(code.as_deref())
 }

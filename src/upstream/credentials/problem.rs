@@ -1,28 +1,28 @@
-//! Why there is no credential.
+//! The error when no credential can be obtained.
 
 use std::borrow::Cow;
 
-/// Why there is no credential, and what its operator can do: in our own words, fit for a client. It
-/// has no secret, no path and no host in it.
+/// The reason why there is no credential, and what the operator can do. It is our own text, fit for
+/// clients: it contains no secret, path or host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
-    /// What is wrong, and what to do.
-    pub(super) what: Cow<'static, str>,
-    /// More of it for the operator's log alone: a path, a code, a system's error. Never a secret.
+    /// The reason, and what to do.
+    pub(super) message: Cow<'static, str>,
+    /// Detail for the operator's log only: a path, a code, a system error. Never a secret.
     pub(super) detail: Option<String>,
 }
 
 impl Problem {
-    /// A problem of which no more is to be said.
-    pub(super) fn new(what: impl Into<Cow<'static, str>>) -> Self {
+    /// Creates a problem without detail.
+    pub(super) fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            what: what.into(),
+            message: message.into(),
             detail: None,
         }
     }
 
-    /// With more of it for the log.
-    pub(super) fn with(self, detail: impl std::fmt::Display) -> Self {
+    /// Adds the detail for the log.
+    pub(super) fn with_detail(self, detail: impl std::fmt::Display) -> Self {
         Self {
             detail: Some(detail.to_string()),
             ..self
@@ -30,12 +30,12 @@ impl Problem {
     }
 }
 
-/// What others call a failure, where it is a short plain word: `invalid_grant`. Anything else may
-/// repeat a secret.
+/// Returns an error code of another system if it is a short plain word, like `invalid_grant`. Any
+/// other text may repeat a secret.
 pub(super) fn plain_code(text: &str) -> Option<&str> {
-    const LONGEST: usize = 64;
+    const MAX_LENGTH: usize = 64;
     let plain = !text.is_empty()
-        && text.len() <= LONGEST
+        && text.len() <= MAX_LENGTH
         && text
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));

@@ -1,4 +1,4 @@
-//! Every source of secrets, against a scripted server; and what becomes of the secrets.
+//! Tests every source of secrets against a scripted server, and that secrets do not leak.
 
 mod aws;
 mod entra;
@@ -11,16 +11,16 @@ use std::time::{Duration, SystemTime};
 use super::*;
 use crate::model::wire::WireId;
 
-/// The credentials of an account that has this one, in this environment.
+/// Credentials of a provider with this credential, in this environment.
 fn credentials(credential: Credential, environment: &[(&str, &str)]) -> Arc<Credentials> {
     let provider = Provider {
         credential,
         ..Provider::example(WireId::OpenaiChat, "http://upstream.test")
     };
-    Arc::new(Credentials::new(&provider, Environment::of(environment)).unwrap())
+    Arc::new(Credentials::new(&provider, Environment::from_variables(environment)).unwrap())
 }
 
-/// A client as accounts have it, without a proxy.
+/// A client like those of providers, without a proxy.
 fn client() -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
@@ -29,18 +29,18 @@ fn client() -> reqwest::Client {
         .unwrap()
 }
 
-/// The secret that is got.
-async fn got(credential: Credential, environment: &[(&str, &str)]) -> Shown {
+/// Obtains a credential.
+async fn obtain(credential: Credential, environment: &[(&str, &str)]) -> RequestCredential {
     credentials(credential, environment)
-        .shown(&client())
+        .obtain(&client())
         .await
         .unwrap()
 }
 
-/// The fault that is got.
+/// Obtains the fault of a credential that cannot be obtained.
 async fn fault(credential: Credential, environment: &[(&str, &str)]) -> Fault {
     let fault = credentials(credential, environment)
-        .shown(&client())
+        .obtain(&client())
         .await
         .unwrap_err();
     assert_eq!(
@@ -55,18 +55,18 @@ async fn fault(credential: Credential, environment: &[(&str, &str)]) -> Fault {
     fault
 }
 
-/// The token that is shown.
-fn token(shown: &Shown) -> &str {
-    let Secret::Token { authorization, .. } = shown.secret() else {
-        panic!("no token but {shown:?}")
+/// Returns the `Authorization` value of a credential.
+fn token(credential: &RequestCredential) -> &str {
+    let Secret::Token { authorization, .. } = credential.secret() else {
+        panic!("no token but {credential:?}")
     };
     authorization.to_str().unwrap()
 }
 
-/// The keys that are shown: id, secret, session.
-fn keys(shown: &Shown) -> (&str, &str, Option<&str>) {
-    let Secret::Keys { keys, .. } = shown.secret() else {
-        panic!("no keys but {shown:?}")
+/// Returns the AWS keys of a credential: id, secret, session token.
+fn keys(credential: &RequestCredential) -> (&str, &str, Option<&str>) {
+    let Secret::Keys { keys, .. } = credential.secret() else {
+        panic!("no keys but {credential:?}")
     };
     (
         keys.access_key_id(),
@@ -75,11 +75,11 @@ fn keys(shown: &Shown) -> (&str, &str, Option<&str>) {
     )
 }
 
-/// A file of its own in a folder that goes when the test is over.
+/// A temporary file that is removed when dropped.
 struct File(std::path::PathBuf);
 
 impl File {
-    fn of(text: &str) -> Self {
+    fn new(text: &str) -> Self {
         let name = format!(
             "sluicegate-credentials-{}-{:016x}",
             std::process::id(),
@@ -101,7 +101,7 @@ impl Drop for File {
     }
 }
 
-/// The time in so many seconds, as AWS writes it.
+/// Returns the time `from_now` seconds from now, in the format of AWS.
 fn rfc3339(from_now: u64) -> String {
     let time = time::OffsetDateTime::from(SystemTime::now() + Duration::from_secs(from_now));
     let (date, clock) = (time.date(), time.time());
@@ -116,7 +116,7 @@ fn rfc3339(from_now: u64) -> String {
 }
 
 #[tokio::test]
-async fn what_is_configured_is_shown_as_it_is() {
+async fn configured_keys_are_sent_unchanged() {
     let key = |auth| Credential::Key {
         key: "s3cret".to_owned().into(),
         auth,
@@ -125,15 +125,15 @@ async fn what_is_configured_is_shown_as_it_is() {
         (key(Auth::Bearer), ("authorization", "Bearer s3cret")),
         (key(Auth::Header("x-api-key")), ("x-api-key", "s3cret")),
     ] {
-        let shown = got(credential, &[]).await;
-        let Secret::Header(name, value) = shown.secret() else {
-            panic!("{shown:?}")
+        let credential = obtain(credential, &[]).await;
+        let Secret::Header(name, value) = credential.secret() else {
+            panic!("{credential:?}")
         };
         assert_eq!((name.as_str(), value.to_str().unwrap()), expected);
-        assert!(!format!("{shown:?}").contains("s3cret"));
+        assert!(!format!("{credential:?}").contains("s3cret"));
     }
     assert!(matches!(
-        got(Credential::None, &[]).await.secret(),
+        obtain(Credential::None, &[]).await.secret(),
         Secret::None
     ));
     let provider = Provider {
@@ -148,27 +148,27 @@ async fn what_is_configured_is_shown_as_it_is() {
         ..provider
     };
     assert!(
-        Credentials::new(&broken, Environment::of(&[]))
+        Credentials::new(&broken, Environment::from_variables(&[]))
             .unwrap_err()
-            .contains("no header")
+            .contains("not allowed in a header")
     );
 }
 
 #[test]
-fn what_says_that_a_secret_is_bad_is_known() {
-    let said = |status: u16, kind: &str| {
+fn responses_that_reject_the_secret_are_recognised() {
+    let rejects = |status: u16, kind: &str| {
         let mut headers = HeaderMap::new();
         headers.insert("x-amzn-errortype", kind.parse().unwrap());
-        refuses(StatusCode::from_u16(status).unwrap(), &headers)
+        rejects_secret(StatusCode::from_u16(status).unwrap(), &headers)
     };
     assert!(
-        said(401, "")
-            && said(403, "ExpiredTokenException:http://x")
-            && said(403, "UnrecognizedClientException")
+        rejects(401, "")
+            && rejects(403, "ExpiredTokenException:http://x")
+            && rejects(403, "UnrecognizedClientException")
     );
     assert!(
-        !said(403, "AccessDeniedException")
-            && !said(403, "")
-            && !said(500, "ExpiredTokenException")
+        !rejects(403, "AccessDeniedException")
+            && !rejects(403, "")
+            && !rejects(500, "ExpiredTokenException")
     );
 }

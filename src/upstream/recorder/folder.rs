@@ -1,4 +1,4 @@
-//! A folder of recordings: made where it is missing, and how much is in it.
+//! A folder of recordings: creates it and measures its size.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -7,27 +7,30 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
-/// How the name of a recording ends.
-pub(super) const WHOLE: &str = "rec";
-/// How it ends while it is being written, and where the process ended before it was whole.
+/// File extension of a complete recording.
+pub(super) const COMPLETE: &str = "rec";
+/// File extension of a recording in progress, or one that a crash left incomplete.
 pub(super) const PARTIAL: &str = "rec.part";
 
-/// Makes the folder where it is missing, for this user alone; says what is wrong with it.
-pub(super) fn make(dir: &Path) -> Result<(), String> {
-    let shown = dir.display();
+/// Creates the folder if it does not exist, accessible to this user only. Returns the reason when
+/// it cannot be used.
+pub(super) fn create(dir: &Path) -> Result<(), String> {
+    let path = dir.display();
     DirBuilder::new()
         .recursive(true)
+        // Recordings contain completions.
         .mode(0o700)
         .create(dir)
-        .map_err(|error| format!("its `record` folder {shown} cannot be made: {error}"))?;
+        .map_err(|error| format!("cannot create its `record` folder {path}: {error}"))?;
+    // Checked now, so that a wrong permission is found at startup.
     access(
         dir,
         AccessFlags::R_OK | AccessFlags::W_OK | AccessFlags::X_OK,
     )
-    .map_err(|error| format!("nothing can be recorded in {shown}: {}", error.desc()))
+    .map_err(|error| format!("cannot write recordings into {path}: {}", error.desc()))
 }
 
-/// The bytes of all recordings in the folder, but for those whose name `skip` knows.
+/// Returns the size of all recordings in the folder, bytes, except those for which `skip` is true.
 pub(super) fn size(dir: &Path, skip: impl Fn(&str) -> bool) -> io::Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(dir)? {
@@ -35,12 +38,12 @@ pub(super) fn size(dir: &Path, skip: impl Fn(&str) -> bool) -> io::Result<u64> {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        let recording = [WHOLE, PARTIAL].iter().any(|end| {
+        let recording = [COMPLETE, PARTIAL].iter().any(|end| {
             name.strip_suffix(end)
                 .is_some_and(|rest| rest.ends_with('.'))
         });
         if recording && !skip(&name) {
-            // One that went in the meantime takes no room.
+            // A file removed in the meantime takes no room.
             sum += entry
                 .metadata()
                 .map_or(0, |it| if it.is_file() { it.len() } else { 0 });

@@ -1,7 +1,6 @@
-//! Takes an account's own secrets out of what is recorded, wherever the bytes were cut.
+//! Masks the secrets of a provider in recordings, wherever the bytes are split.
 //!
-//! Invariant: what stands in their place is as long as they were, so that lengths that a format
-//! counts stay true.
+//! Invariant: a mask is as long as its secret, so that lengths that a format counts stay correct.
 
 use std::cmp::Reverse;
 
@@ -11,22 +10,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::model::target::{Credential, Provider};
 
-/// What stands in a secret's place.
+/// The byte that replaces each byte of a secret.
 const MASK: u8 = b'*';
-/// Shorter ones are no secrets, and are words of every answer.
-const SHORTEST: usize = 4;
-/// The beginning of a secret that an answer ends with is masked from this length on.
-const TELLING: usize = 8;
-/// Headers of which a part of the name is one of these carry secrets.
+/// Minimum length of a secret, bytes: shorter texts occur in every answer.
+const MIN_SECRET_LENGTH: usize = 4;
+/// Minimum length, bytes, from which a secret that is cut off at the end of an answer is masked.
+const MIN_MASKED_PREFIX: usize = 8;
+/// A header carries a secret when its name contains one of these.
 const SECRET_HEADERS: [&str; 6] = ["auth", "key", "token", "secret", "cookie", "password"];
 
-/// What must not be recorded.
+/// The secrets that must not be recorded.
 #[derive(Debug, Clone, Default)]
 pub(in crate::upstream) struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    /// Those of an account, and those that a request to it carried.
-    pub(in crate::upstream) fn of(provider: &Provider, sent: &HeaderMap) -> Self {
+    /// Collects the secrets of a provider and those in the headers of a request to it.
+    pub(in crate::upstream) fn for_request(provider: &Provider, sent: &HeaderMap) -> Self {
         let mut all = Self::default();
         match &provider.credential {
             Credential::Key { key, .. } => all.add(key.expose_secret()),
@@ -55,9 +54,9 @@ impl Secrets {
             let (true, Ok(text)) = (secret, value.to_str()) else {
                 continue;
             };
-            // What stands before a space is a word like `Bearer`.
+            // The text before a space is an authentication scheme like `Bearer`.
             all.add(text.rsplit(' ').next().unwrap_or_default());
-            // AWS's signatures name the access key before its scope:
+            // AWS signatures contain the access key, followed by its scope:
             // `Credential=AKIA…/20260101/…, …, Signature=…`.
             let named = |name| {
                 text.split_once(name)
@@ -77,7 +76,9 @@ impl Secrets {
     }
 
     fn add(&mut self, secret: &str) {
-        if secret.len() < SHORTEST || self.0.iter().any(|known| known.expose_secret() == secret) {
+        if secret.len() < MIN_SECRET_LENGTH
+            || self.0.iter().any(|known| known.expose_secret() == secret)
+        {
             return;
         }
         self.0.push(secret.into());
@@ -88,11 +89,11 @@ impl Secrets {
     }
 }
 
-/// Masks secrets in the bytes of one recording, as they come.
+/// Masks secrets in the bytes of one recording as they arrive.
 pub(super) struct Mask {
-    /// The longest first: one may begin with another.
+    /// Sorted by length, longest first: a secret may begin with another one.
     secrets: Vec<SecretString>,
-    /// The end of what has come, where it may be the beginning of a secret.
+    /// The end of the received bytes, kept because it may be the beginning of a secret.
     held: Vec<u8>,
 }
 
@@ -105,35 +106,35 @@ impl Mask {
         }
     }
 
-    /// The bytes as they may be recorded. An end that may turn out to be secret is kept for the
+    /// Returns the bytes that may be recorded. An end that may belong to a secret is kept for the
     /// next call.
     pub(super) fn mask(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.held);
         all.extend_from_slice(bytes);
         for secret in &self.secrets {
-            hide(&mut all, secret.expose_secret().as_bytes());
+            mask_all(&mut all, secret.expose_secret().as_bytes());
         }
         let held = self
             .secrets
             .iter()
-            .map(|secret| begun(&all, secret.expose_secret().as_bytes()))
+            .map(|secret| prefix_at_end(&all, secret.expose_secret().as_bytes()))
             .max()
             .unwrap_or(0);
         self.held = all.split_off(all.len() - held);
         all
     }
 
-    /// What was kept, as nothing more comes.
-    pub(super) fn rest(&mut self) -> Vec<u8> {
+    /// Returns the bytes kept so far; nothing more comes.
+    pub(super) fn finish(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.held);
-        if rest.len() >= TELLING {
+        if rest.len() >= MIN_MASKED_PREFIX {
             rest.fill(MASK);
         }
         rest
     }
 }
 
-fn hide(text: &mut [u8], secret: &[u8]) {
+fn mask_all(text: &mut [u8], secret: &[u8]) {
     let mut from = 0;
     while let Some(at) = text.get(from..).and_then(|rest| memmem::find(rest, secret)) {
         let (start, end) = (from + at, from + at + secret.len());
@@ -144,8 +145,8 @@ fn hide(text: &mut [u8], secret: &[u8]) {
     }
 }
 
-/// How many bytes at the end of the text may be the beginning of the secret.
-fn begun(text: &[u8], secret: &[u8]) -> usize {
+/// Returns the number of bytes at the end of `text` that may be the beginning of `secret`.
+fn prefix_at_end(text: &[u8], secret: &[u8]) -> usize {
     let longest = (secret.len() - 1).min(text.len());
     (1..=longest)
         .rev()
@@ -174,12 +175,12 @@ mod tests {
             .into_iter()
             .flat_map(|piece| mask.mask(piece))
             .collect();
-        out.extend(mask.rest());
+        out.extend(mask.finish());
         String::from_utf8(out).unwrap()
     }
 
     #[test]
-    fn an_accounts_secrets_are_known() {
+    fn the_secrets_of_a_provider_are_collected() {
         let mut provider = Provider::example(WireId::OpenaiChat, "http://a");
         provider.credential = Credential::Key {
             key: "sk-static".into(),
@@ -206,13 +207,13 @@ mod tests {
         let signed = sensitive(
             "AWS4-HMAC-SHA256 Credential=AKIAFETCHED/20260101/a/bedrock/aws4_request, SignedHeaders=host, Signature=5f5f",
         );
-        let Secrets(signed) = Secrets::of(
+        let Secrets(signed) = Secrets::for_request(
             &Provider::example(WireId::Bedrock, "http://a"),
             &HeaderMap::from_iter([(http::header::AUTHORIZATION, signed)]),
         );
         let signed: Vec<&str> = signed.iter().map(|secret| secret.expose_secret()).collect();
         assert_eq!(signed, ["Signature=5f5f", "AKIAFETCHED", "5f5f"]);
-        let Secrets(all) = Secrets::of(&provider, &sent);
+        let Secrets(all) = Secrets::for_request(&provider, &sent);
         let all: Vec<&str> = all.iter().map(|secret| secret.expose_secret()).collect();
         assert_eq!(
             all,
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_in_every_spelling() {
+    fn secrets_are_masked_in_every_encoding() {
         for (secrets, text, expected) in [
             (&["sk-one"][..], "a sk-one b sk-one", "a ****** b ******"),
             (
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_cut_off_is_masked_as_far_as_it_came() {
+    fn a_secret_cut_off_at_the_end_is_masked() {
         assert_eq!(
             masked(&["sk-0123456789"], ["a sk-012345".as_bytes()]),
             "a *********"

@@ -1,4 +1,4 @@
-//! What the thread does with what it is told, and what it is told.
+//! The messages that recordings send, and the files that the thread writes.
 
 use std::fs;
 
@@ -9,29 +9,34 @@ use crate::wire::recording::{Recording, SIZE_BOUND, header_line};
 
 const MAX: u64 = 1 << 30;
 
-/// A recorder whose thread has not begun.
-fn stopped() -> (Recorder, mpsc::Receiver<Message>) {
+/// A recorder whose thread is not running.
+fn idle_recorder() -> (Recorder, mpsc::Receiver<WriterMessage>) {
     let recorder = Recorder::default();
     let (sender, messages) = mpsc::channel();
     *recorder.0.writer.lock() = Some(sender);
     (recorder, messages)
 }
 
-/// Lets the thread's work be done, as far as there is any.
-fn work(recorder: Recorder, messages: &mpsc::Receiver<Message>) {
-    let waiting = recorder.0.waiting.clone();
+/// Processes all messages as the thread would.
+fn process_all(recorder: Recorder, messages: &mpsc::Receiver<WriterMessage>) {
+    let queued = recorder.0.queued.clone();
     drop(recorder);
-    writer::Writer::new(waiting.clone()).run(messages);
-    assert_eq!(waiting.load(Ordering::Relaxed), 0, "nothing is left lying");
+    writer::Writer::new(queued.clone()).run(messages);
+    assert_eq!(queued.load(Ordering::Relaxed), 0, "the queue is empty");
 }
 
-fn tape(recorder: &Recorder, scratch: &Scratch, max: u64, name: &str) -> Tape {
+fn start_recording(
+    recorder: &Recorder,
+    scratch: &Scratch,
+    max: u64,
+    name: &str,
+) -> ActiveRecording {
     let record = Record {
         dir: scratch.path().join("deep/er"),
         max,
     };
     recorder
-        .tape(
+        .start(
             &record,
             name.into(),
             header_line(WireId::OpenaiChat, "text/event-stream", 200),
@@ -50,14 +55,14 @@ fn names(scratch: &Scratch) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_read_is_written_with_its_times() {
-    let (scratch, (recorder, messages)) = (Scratch::new(), stopped());
-    let mut tape = tape(&recorder, &scratch, MAX, "a");
-    tape.read(&"data: é".into());
+async fn chunks_are_written_with_their_times() {
+    let (scratch, (recorder, messages)) = (Scratch::new(), idle_recorder());
+    let mut recording = start_recording(&recorder, &scratch, MAX, "a");
+    recording.record(&"data: é".into());
     tokio::time::advance(Duration::from_millis(30)).await;
-    tape.read(&Bytes::from_static(b"\n\xff\n"));
-    drop(tape);
-    work(recorder, &messages);
+    recording.record(&Bytes::from_static(b"\n\xff\n"));
+    drop(recording);
+    process_all(recorder, &messages);
     let recording =
         Recording::parse(&fs::read(scratch.path().join("deep/er/a.rec")).unwrap()).unwrap();
     let chunks: Vec<_> = recording
@@ -75,26 +80,26 @@ async fn what_was_read_is_written_with_its_times() {
 }
 
 #[tokio::test]
-async fn what_the_disk_cannot_keep_up_with_is_given_up_and_nothing_else() {
-    let (scratch, (recorder, messages)) = (Scratch::new(), stopped());
-    let mut good = tape(&recorder, &scratch, MAX, "good");
-    good.read(&"data".into());
-    let mut large = tape(&recorder, &scratch, MAX, "large");
+async fn only_a_recording_that_overflows_the_queue_is_given_up() {
+    let (scratch, (recorder, messages)) = (Scratch::new(), idle_recorder());
+    let mut good = start_recording(&recorder, &scratch, MAX, "good");
+    good.record(&"data".into());
+    let mut large = start_recording(&recorder, &scratch, MAX, "large");
     let megabyte = Bytes::from(vec![b'x'; 1 << 20]);
     for _ in 0..64 {
-        large.read(&megabyte);
+        large.record(&megabyte);
     }
-    assert!(recorder.0.waiting.load(Ordering::Relaxed) <= WAITING);
+    assert!(recorder.0.queued.load(Ordering::Relaxed) <= MAX_QUEUED_BYTES);
     drop((good, large));
-    work(recorder, &messages);
+    process_all(recorder, &messages);
     assert_eq!(names(&scratch), ["good.rec"]);
 }
 
 #[tokio::test]
-async fn what_waits_to_begin_is_bounded_too() {
-    let (scratch, (recorder, messages)) = (Scratch::new(), stopped());
+async fn queued_new_recordings_are_bounded() {
+    let (scratch, (recorder, messages)) = (Scratch::new(), idle_recorder());
     let begin = |n: usize| {
-        recorder.tape(
+        recorder.start(
             &Record {
                 dir: scratch.path().join("deep/er"),
                 max: MAX,
@@ -104,66 +109,66 @@ async fn what_waits_to_begin_is_bounded_too() {
             Secrets::default(),
         )
     };
-    let begun: Vec<_> = (0..1000).map_while(begin).collect();
+    let started: Vec<_> = (0..1000).map_while(begin).collect();
     assert!(
-        (100..257).contains(&begun.len()),
+        (100..257).contains(&started.len()),
         "{} of at most 256",
-        begun.len()
+        started.len()
     );
-    drop(begun);
+    drop(started);
     while let Ok(message) = messages.try_recv() {
-        if let Message::Begin(_, beginning) = &message {
+        if let WriterMessage::Begin(_, new_recording) = &message {
             recorder
                 .0
-                .waiting
-                .fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
+                .queued
+                .fetch_sub(new_recording_cost(&new_recording.head), Ordering::Relaxed);
         }
     }
-    assert!(begin(0).is_some(), "once it has caught up it records again");
+    assert!(begin(0).is_some(), "it records again once it has caught up");
     drop(messages);
 }
 
 #[tokio::test]
-async fn what_could_not_be_played_is_given_up() {
+async fn a_recording_too_large_to_replay_is_given_up() {
     let (scratch, recorder) = (Scratch::new(), Recorder::default());
     drop(recorder.writer().unwrap());
-    let mut large = tape(&recorder, &scratch, MAX, "large");
-    // Each of these bytes has six in the file.
+    let mut large = start_recording(&recorder, &scratch, MAX, "large");
+    // Each of these bytes takes six in the file.
     let piece = Bytes::from(vec![0; SIZE_BOUND / 6 / 8]);
     for _ in 0..8 {
-        large.read(&piece);
+        large.record(&piece);
         recorder.flush(Duration::from_secs(60));
     }
-    assert!(large.over.load(Ordering::Relaxed));
+    assert!(large.stopped.load(Ordering::Relaxed));
     drop(large);
     recorder.flush(Duration::from_secs(60));
     assert_eq!(names(&scratch), [""; 0]);
 }
 
 #[tokio::test]
-async fn room_that_was_made_is_found_when_the_folder_is_opened_again() {
-    let (scratch, (recorder, messages)) = (Scratch::new(), stopped());
+async fn freed_room_is_found_when_the_folder_is_measured_again() {
+    let (scratch, (recorder, messages)) = (Scratch::new(), idle_recorder());
     scratch.write("deep/er/left.rec.part", &"x".repeat(900));
     scratch.write("deep/er/notes", &"x".repeat(9000));
     for name in ["a", "b"] {
-        drop(tape(&recorder, &scratch, 950, name));
+        drop(start_recording(&recorder, &scratch, 950, name));
     }
     let writer = recorder.writer().unwrap();
-    let mut thread = writer::Writer::new(recorder.0.waiting.clone());
+    let mut thread = writer::Writer::new(recorder.0.queued.clone());
     while let Ok(message) = messages.try_recv() {
-        thread.take(message);
+        thread.handle(message);
     }
     assert_eq!(
         names(&scratch),
         ["left.rec.part", "notes"],
-        "what a crash has left counts, and is left alone"
+        "files left by a crash count and are not touched"
     );
     fs::remove_file(scratch.path().join("deep/er/left.rec.part")).unwrap();
-    drop(tape(&recorder, &scratch, 950, "c"));
+    drop(start_recording(&recorder, &scratch, 950, "c"));
     writer
-        .send(Message::Folder(scratch.path().join("deep/er")))
+        .send(WriterMessage::Folder(scratch.path().join("deep/er")))
         .unwrap();
-    drop(tape(&recorder, &scratch, 950, "d"));
+    drop(start_recording(&recorder, &scratch, 950, "d"));
     drop((recorder, writer));
     thread.run(&messages);
     assert_eq!(names(&scratch), ["d.rec", "notes"]);

@@ -1,8 +1,9 @@
 //! The thread that writes recordings.
 //!
-//! Invariants: whatever fails gives one recording up, and no more; a file is only removed if it was
-//! made here and is not whole; the recordings of a folder never have more bytes together than its
-//! account allows.
+//! Invariants:
+//! - A failure gives up one recording and nothing else.
+//! - A file is removed only if it was created here and is incomplete.
+//! - The recordings of a folder never exceed the `record_max` of their provider, all together.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,29 +15,30 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use super::folder::{PARTIAL, WHOLE};
+use super::folder::{COMPLETE, PARTIAL};
 use super::secrets::Mask;
-use super::{Beginning, Message, PIECE, beginning_cost, folder};
+use super::{CHUNK_OVERHEAD, NewRecording, WriterMessage, folder, new_recording_cost};
 use crate::wire::recording::{self, Chunk, chunk_line};
 
-/// Writes what it is told until nobody can tell it anything any more.
+/// Writes recordings until all senders of messages are dropped.
 pub(super) struct Writer {
-    waiting: Arc<AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     folders: HashMap<PathBuf, Folder>,
-    files: HashMap<u64, Open>,
+    files: HashMap<u64, OpenRecording>,
 }
 
-/// What is known of a folder.
+/// The state of a folder.
 #[derive(Default)]
 struct Folder {
-    /// Bytes of its recordings, those being written included.
+    /// Size of its recordings, bytes, including those in progress.
     used: u64,
-    /// The bound that was reached: no account with this one or a smaller one is recorded any more.
+    /// The limit that was reached: no provider with this limit or a smaller one is recorded any
+    /// more.
     full: u64,
 }
 
-/// A recording being written.
-struct Open {
+/// A recording in progress.
+struct OpenRecording {
     dir: PathBuf,
     name: String,
     max: u64,
@@ -44,73 +46,79 @@ struct Open {
     written: u64,
     mask: Mask,
     last: Duration,
-    over: Arc<AtomicBool>,
+    stopped: Arc<AtomicBool>,
 }
 
-/// Why a recording is given up.
+/// The reason why a recording is given up.
 #[derive(Debug, thiserror::Error)]
-enum GivenUp {
-    /// Told once for the folder.
+enum DropReason {
+    /// Logged once per folder.
     #[error("its folder is full")]
     Full,
-    #[error("the disk is too slow for what is to be recorded")]
-    Behind,
+    #[error("the disk is too slow")]
+    Overloaded,
     #[error(
-        "it is larger than the {} bytes that can be played",
+        "it exceeds the {} bytes that `replay` can play",
         recording::SIZE_BOUND
     )]
     TooLarge,
-    #[error("it cannot be written: {0}")]
+    #[error("cannot write it: {0}")]
     Io(#[from] io::Error),
     #[error("{0}")]
     Folder(String),
 }
 
 impl Writer {
-    pub(super) fn new(waiting: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(queued: Arc<AtomicUsize>) -> Self {
         Self {
-            waiting,
+            queued,
             folders: HashMap::new(),
             files: HashMap::new(),
         }
     }
 
-    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+    pub(super) fn run(mut self, messages: &Receiver<WriterMessage>) {
         while let Ok(message) = messages.recv() {
-            self.take(message);
+            self.handle(message);
         }
     }
 
-    pub(super) fn take(&mut self, message: Message) {
+    pub(super) fn handle(&mut self, message: WriterMessage) {
         match message {
-            Message::Folder(dir) => self.count(&dir),
-            Message::Begin(number, beginning) => {
-                self.waiting
-                    .fetch_sub(beginning_cost(&beginning.head), Ordering::Relaxed);
-                self.begin(number, beginning);
+            WriterMessage::Folder(dir) => self.measure(&dir),
+            WriterMessage::Begin(number, new_recording) => {
+                self.queued
+                    // From here on it no longer waits, whatever becomes of it.
+                    .fetch_sub(new_recording_cost(&new_recording.head), Ordering::Relaxed);
+                self.begin(number, new_recording);
             }
-            Message::Read(number, at, bytes) => {
-                self.waiting
-                    .fetch_sub(bytes.len() + PIECE, Ordering::Relaxed);
-                self.read(number, at, &bytes);
+            WriterMessage::Chunk(number, at, bytes) => {
+                self.queued
+                    .fetch_sub(bytes.len() + CHUNK_OVERHEAD, Ordering::Relaxed);
+                self.append(number, at, &bytes);
             }
-            Message::End(number, whole) => self.end(number, whole),
-            Message::Flush(done) => {
+            WriterMessage::End(number, complete) => self.end(number, complete),
+            WriterMessage::Flush(done) => {
                 for open in self.files.values_mut() {
                     if let Err(error) = open.file.flush() {
-                        tracing::error!(recording = open.name, %error, "a recording cannot be written");
+                        tracing::error!(
+                            recording = open.name,
+                            %error,
+                            "cannot write a recording to disk"
+                        );
                     }
                 }
-                // Whoever has not waited for it does not need to know.
+                // The caller may have stopped waiting.
                 let _gone = done.send(());
             }
         }
     }
 
-    /// Looks how much is in a folder, which the operator may have made room in.
-    fn count(&mut self, dir: &Path) {
+    /// Measures a folder, in which the operator may have made room.
+    fn measure(&mut self, dir: &Path) {
         let dir = canonical(dir);
-        let open: Vec<&Open> = self.files.values().filter(|open| open.dir == dir).collect();
+        let open: Vec<&OpenRecording> =
+            self.files.values().filter(|open| open.dir == dir).collect();
         let partial = |name: &str| open.iter().any(|open| open.partial_name() == name);
         match folder::size(&dir, partial) {
             Ok(size) => {
@@ -118,46 +126,51 @@ impl Writer {
                 self.folders.insert(dir, Folder { used, full: 0 });
             }
             Err(error) => {
-                tracing::error!(dir = %dir.display(), %error, "the recordings of a folder cannot be counted");
+                tracing::error!(
+                    dir = %dir.display(),
+                    %error,
+                    "cannot measure the size of a recordings folder"
+                );
             }
         }
     }
 
-    fn begin(&mut self, number: u64, beginning: Beginning) {
-        let (name, over) = (beginning.name.clone(), beginning.over.clone());
-        match self.open(beginning) {
+    fn begin(&mut self, number: u64, new_recording: NewRecording) {
+        let (name, stopped) = (new_recording.name.clone(), new_recording.stopped.clone());
+        match self.open(new_recording) {
             Ok(open) => {
                 self.files.insert(number, open);
             }
-            Err(why) => {
-                over.store(true, Ordering::Relaxed);
-                tell(&name, &why);
+            Err(reason) => {
+                stopped.store(true, Ordering::Relaxed);
+                log_discarded(&name, &reason);
             }
         }
     }
 
-    fn open(&mut self, beginning: Beginning) -> Result<Open, GivenUp> {
-        let Beginning {
+    fn open(&mut self, new_recording: NewRecording) -> Result<OpenRecording, DropReason> {
+        let NewRecording {
             record,
             name,
             head,
             secrets,
-            over,
-        } = beginning;
-        folder::make(&record.dir).map_err(GivenUp::Folder)?;
+            stopped,
+        } = new_recording;
+        folder::create(&record.dir).map_err(DropReason::Folder)?;
         let dir = canonical(&record.dir);
         if !self.folders.contains_key(&dir) {
-            self.count(&dir);
+            self.measure(&dir);
         }
-        self.make_sure(&dir, record.max, head.len() as u64)?;
+        self.ensure_room(&dir, record.max, head.len() as u64)?;
         let path = dir.join(format!("{name}.{PARTIAL}"));
         let file = OpenOptions::new()
             .write(true)
+            // Never open an existing file: it may belong to the operator.
             .create_new(true)
             .mode(0o600)
             .open(path)?;
         let file = BufWriter::new(file);
-        let mut open = Open {
+        let mut open = OpenRecording {
             dir,
             name,
             max: record.max,
@@ -165,55 +178,60 @@ impl Writer {
             written: 0,
             mask: Mask::new(secrets),
             last: Duration::ZERO,
-            over,
+            stopped,
         };
         match self.write(&mut open, &head) {
             Ok(()) => Ok(open),
-            Err(why) => {
+            Err(reason) => {
                 self.remove(&open);
-                Err(why)
+                Err(reason)
             }
         }
     }
 
-    /// That many bytes more have room.
-    fn make_sure(&mut self, dir: &Path, max: u64, more: u64) -> Result<(), GivenUp> {
+    /// Checks that `more` bytes fit into the folder.
+    fn ensure_room(&mut self, dir: &Path, max: u64, more: u64) -> Result<(), DropReason> {
+        // Stays set until the folder is measured again, so that the warning is logged once.
         if self.folder(dir).full >= max {
-            return Err(GivenUp::Full);
+            return Err(DropReason::Full);
         }
         if self.folder(dir).used.saturating_add(more) > max {
-            // Perhaps room was made since it was counted.
-            self.count(dir);
+            // The operator may have made room since the last measurement.
+            self.measure(dir);
         }
         let folder = self.folder(dir);
         if folder.used.saturating_add(more) <= max {
             return Ok(());
         }
         folder.full = max;
-        let help = "move recordings away and reload, or raise `record_max`";
-        tracing::warn!(dir = %dir.display(), record_max = max, "recording has stopped, as the folder is full: {help}");
-        Err(GivenUp::Full)
+        let help = "move recordings away and reload the configuration, or raise `record_max`";
+        tracing::warn!(
+            dir = %dir.display(),
+            record_max = max,
+            "recording has stopped because the folder is full: {help}"
+        );
+        Err(DropReason::Full)
     }
 
     fn folder(&mut self, dir: &Path) -> &mut Folder {
         self.folders.entry(dir.to_owned()).or_default()
     }
 
-    fn read(&mut self, number: u64, at: Duration, bytes: &[u8]) {
+    fn append(&mut self, number: u64, at: Duration, bytes: &[u8]) {
         let Some(mut open) = self.files.remove(&number) else {
             return;
         };
-        open.last = at.min(recording::LATEST);
+        open.last = at.min(recording::MAX_CHUNK_TIME);
         let bytes = open.mask.mask(bytes);
-        match self.chunk(&mut open, bytes) {
+        match self.write_chunk(&mut open, bytes) {
             Ok(()) => {
                 self.files.insert(number, open);
             }
-            Err(why) => self.give_up(&open, &why),
+            Err(reason) => self.discard(&open, &reason),
         }
     }
 
-    fn chunk(&mut self, open: &mut Open, bytes: Vec<u8>) -> Result<(), GivenUp> {
+    fn write_chunk(&mut self, open: &mut OpenRecording, bytes: Vec<u8>) -> Result<(), DropReason> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -226,48 +244,54 @@ impl Writer {
         )
     }
 
-    fn write(&mut self, open: &mut Open, line: &[u8]) -> Result<(), GivenUp> {
+    fn write(&mut self, open: &mut OpenRecording, line: &[u8]) -> Result<(), DropReason> {
         let length = line.len() as u64;
         if open.written + length > recording::SIZE_BOUND as u64 {
-            return Err(GivenUp::TooLarge);
+            return Err(DropReason::TooLarge);
         }
         if self.folder(&open.dir).used.saturating_add(length) > open.max {
-            // The folder will be counted, and this file is in nobody's hands but ours.
+            // `ensure_room` may measure the folder. This recording is not in `self.files` now, so
+            // its size is read from the file: flush it first.
             open.file.flush()?;
         }
-        self.make_sure(&open.dir, open.max, length)?;
+        self.ensure_room(&open.dir, open.max, length)?;
         open.file.write_all(line)?;
         open.written += length;
         self.folder(&open.dir).used += length;
         Ok(())
     }
 
-    fn end(&mut self, number: u64, whole: bool) {
+    fn end(&mut self, number: u64, complete: bool) {
         let Some(mut open) = self.files.remove(&number) else {
             return;
         };
-        let rest = open.mask.rest();
-        let ended = if whole {
-            self.chunk(&mut open, rest).and_then(|()| Ok(open.keep()?))
+        let tail = open.mask.finish();
+        let ended = if complete {
+            self.write_chunk(&mut open, tail)
+                .and_then(|()| Ok(open.finish()?))
         } else {
-            Err(GivenUp::Behind)
+            Err(DropReason::Overloaded)
         };
-        if let Err(why) = ended {
-            self.give_up(&open, &why);
+        if let Err(reason) = ended {
+            self.discard(&open, &reason);
         }
     }
 
-    fn give_up(&mut self, open: &Open, why: &GivenUp) {
-        tell(&open.name, why);
+    fn discard(&mut self, open: &OpenRecording, reason: &DropReason) {
+        log_discarded(&open.name, reason);
         self.remove(open);
     }
 
-    /// Removes a file that is not whole.
-    fn remove(&mut self, open: &Open) {
-        open.over.store(true, Ordering::Relaxed);
+    /// Removes an incomplete file.
+    fn remove(&mut self, open: &OpenRecording) {
+        open.stopped.store(true, Ordering::Relaxed);
         let path = open.dir.join(open.partial_name());
         if let Err(error) = fs::remove_file(&path) {
-            tracing::error!(path = %path.display(), %error, "a recording that is not whole cannot be removed");
+            tracing::error!(
+                path = %path.display(),
+                %error,
+                "cannot remove an incomplete recording"
+            );
         } else {
             let folder = self.folder(&open.dir);
             folder.used = folder.used.saturating_sub(open.written);
@@ -275,28 +299,29 @@ impl Writer {
     }
 }
 
-impl Open {
+impl OpenRecording {
     fn partial_name(&self) -> String {
         format!("{}.{PARTIAL}", self.name)
     }
 
-    /// It is whole: it gets its name.
-    fn keep(&mut self) -> io::Result<()> {
+    /// Gives a complete recording its final name.
+    fn finish(&mut self) -> io::Result<()> {
         self.file.flush()?;
+        // Atomic: a file with the final name is always complete.
         fs::rename(
             self.dir.join(self.partial_name()),
-            self.dir.join(format!("{}.{WHOLE}", self.name)),
+            self.dir.join(format!("{}.{COMPLETE}", self.name)),
         )
     }
 }
 
-/// A folder by its one name, where it has one.
+/// Returns the canonical path of a folder, or the path itself if it has none.
 fn canonical(dir: &Path) -> PathBuf {
     dir.canonicalize().unwrap_or_else(|_| dir.to_owned())
 }
 
-fn tell(recording: &str, why: &GivenUp) {
-    if !matches!(why, GivenUp::Full) {
-        tracing::error!(recording, %why, "a recording was given up; its stream was not");
+fn log_discarded(recording: &str, reason: &DropReason) {
+    if !matches!(reason, DropReason::Full) {
+        tracing::error!(recording, %reason, "a recording was given up; its stream continues");
     }
 }

@@ -1,57 +1,60 @@
-//! Signatures of AWS, version 4.
+//! AWS Signature Version 4.
 //!
-//! Signed are the method, the path as it is sent, the query, the body, and the headers that AWS
-//! looks at: `host`, `content-type` and its own. What an operator adds besides goes unsigned, so
-//! that a proxy on the way may change it.
+//! The signature covers the method, the path as sent, the query, the body, and the headers that AWS
+//! checks: `host`, `content-type` and `x-amz*`. Other headers that an operator adds are not signed,
+//! so a proxy on the way may change them.
 
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials as Keys;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign as calculate};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SigningSettings, sign as calculate_signature,
+};
 use aws_sigv4::sign::v4::SigningParams;
 use http::{HeaderName, HeaderValue, header};
 use reqwest::Request;
 
-/// What a signature is good for.
+/// The scope of a signature.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::upstream) struct Scope<'a> {
-    /// The region: `us-east-1`.
+    /// The region, for example `us-east-1`.
     pub(in crate::upstream) region: &'a str,
-    /// The service: `bedrock`.
+    /// The service, for example `bedrock`.
     pub(in crate::upstream) service: &'a str,
 }
 
-/// Why a request cannot be signed.
+/// The reason why a request cannot be signed.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::upstream) enum Unsigned {
-    #[error("the header `{0}` has characters that cannot be signed: leave them out")]
+pub(in crate::upstream) enum SignError {
+    #[error("header `{0}` contains characters that cannot be signed: remove them")]
     Header(HeaderName),
-    #[error("it cannot be signed: check the region and the address")]
+    #[error("check its `region` and `base_url`")]
     Request,
 }
 
-/// Headers that the signature brings: what stands there before is replaced.
-const OURS: [&str; 4] = [
+/// Headers set by the signature; existing values are removed.
+const SIGNATURE_HEADERS: [&str; 4] = [
     "authorization",
     "x-amz-date",
     "x-amz-security-token",
     "x-amz-content-sha256",
 ];
 
-/// Signs a request whose body is in memory, as of `now`.
+/// Signs a request with an in-memory body, as of `now`.
 ///
 /// # Errors
-/// When it has what cannot be signed.
+/// Returns an error when the request contains something that cannot be signed.
 pub(in crate::upstream) fn sign(
     request: &mut Request,
     keys: &Keys,
     scope: Scope<'_>,
     now: SystemTime,
-) -> Result<(), Unsigned> {
-    for name in OURS {
+) -> Result<(), SignError> {
+    for name in SIGNATURE_HEADERS {
         request.headers_mut().remove(name);
     }
-    // The library writes what it signs, session tokens included, at level `trace`: nobody listens.
+    // The library logs what it signs, session tokens included, at level `trace`. Sign without a
+    // subscriber.
     let signed = tracing::dispatcher::with_default(&tracing::Dispatch::none(), || {
         signature(request, keys, scope, now)
     })?;
@@ -64,16 +67,18 @@ fn signature(
     keys: &Keys,
     scope: Scope<'_>,
     now: SystemTime,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Unsigned> {
+) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
     let headers = request
         .headers()
         .iter()
         .filter(|(name, _)| is_signed(name))
         .map(|(name, value)| {
-            let value = value.to_str().map_err(|_| Unsigned::Header(name.clone()))?;
+            let value = value
+                .to_str()
+                .map_err(|_| SignError::Header(name.clone()))?;
             Ok((name.as_str(), value))
         });
-    let headers: Vec<_> = headers.collect::<Result<_, Unsigned>>()?;
+    let headers: Vec<_> = headers.collect::<Result<_, SignError>>()?;
     let body = request
         .body()
         .and_then(reqwest::Body::as_bytes)
@@ -93,22 +98,25 @@ fn signature(
     let params = params
         .settings(SigningSettings::default())
         .build()
-        .map_err(|_| Unsigned::Request)?
+        .map_err(|_| SignError::Request)?
         .into();
     let (instructions, _) = signable
-        .and_then(|it| calculate(it, &params))
-        .map_err(|_| Unsigned::Request)?
+        .and_then(|it| calculate_signature(it, &params))
+        .map_err(|_| SignError::Request)?
         .into_parts();
     let (headers, _) = instructions.into_parts();
     headers
         .into_iter()
-        .map(|header| ours(header.name(), header.value()))
+        .map(|header| signature_header(header.name(), header.value()))
         .collect()
 }
 
-fn ours(name: &'static str, value: &str) -> Result<(HeaderName, HeaderValue), Unsigned> {
+fn signature_header(
+    name: &'static str,
+    value: &str,
+) -> Result<(HeaderName, HeaderValue), SignError> {
     let name = HeaderName::from_static(name);
-    let mut value = HeaderValue::try_from(value).map_err(|_| Unsigned::Header(name.clone()))?;
+    let mut value = HeaderValue::try_from(value).map_err(|_| SignError::Header(name.clone()))?;
     value.set_sensitive(true);
     Ok((name, value))
 }
@@ -159,7 +167,7 @@ mod tests {
          SignedHeaders=content-type;host;x-amz-date, Signature=dca7d916846a433d15135bcc882264ba5e0f42c6133c2dad1b842cada95e1b21";
 
     #[test]
-    fn a_request_to_bedrock_is_signed_as_aws_does_it() {
+    fn a_bedrock_request_gets_the_signature_of_aws() {
         let mut request = bedrock();
         sign(&mut request, &keys(None), BEDROCK, new_year()).unwrap();
         assert_eq!(
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_operators_change_nothing_in_it() {
+    fn headers_of_the_operator_do_not_change_the_signature() {
         let mut request = bedrock();
         for (name, value) in [
             ("authorization", "Bearer own"),
@@ -201,7 +209,7 @@ mod tests {
             "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amzn-bedrock-trace,";
         assert!(
             text(&request, "authorization").contains(signed),
-            "AWS's own headers are signed: {request:?}"
+            "`x-amz*` headers are signed: {request:?}"
         );
         request
             .headers_mut()
@@ -214,9 +222,9 @@ mod tests {
         );
     }
 
-    /// Examples that AWS has published.
+    /// Examples published by AWS.
     #[test]
-    fn published_examples_are_met() {
+    fn signatures_match_published_examples() {
         let client = reqwest::Client::new();
         let (home, form) = (
             "https://example.amazonaws.com/",
@@ -248,7 +256,7 @@ mod tests {
             ),
         ] {
             // 2015-08-30T12:36:00Z
-            met(
+            assert_signature(
                 request,
                 token,
                 Scope {
@@ -263,7 +271,7 @@ mod tests {
                       arn%3Aaws%3Alambda%3Aus-west-2%3A892717189312%3Afunction%3Amy-rusty-fun/invocations";
         let twice = "4b93abbcc68be32bd64c18e2c71150660ab4c29bbd6c32a383a7517a88fc1804";
         // 2021-05-11T15:40:45Z
-        met(
+        assert_signature(
             client.post(lambda),
             None,
             Scope {
@@ -275,7 +283,7 @@ mod tests {
         );
     }
 
-    fn met(
+    fn assert_signature(
         request: reqwest::RequestBuilder,
         token: Option<&str>,
         scope: Scope<'_>,

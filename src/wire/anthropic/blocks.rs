@@ -1,48 +1,48 @@
-//! Content blocks: what each kind means, whether it streams or comes whole.
+//! Decodes content blocks, both streamed and complete ones.
 //!
-//! Invariants: tool calls are numbered from 0 in order of appearance, whatever place their block
-//! has; a call that was begun is ended once; what has no normalized form is carried as the block or
-//! delta it came as, never dropped. Few blocks are open at once, and their number is bounded.
+//! Invariants: tool calls are numbered from 0 in order of appearance, independently of block
+//! indexes; a call that was started is ended exactly once; a block or delta without a normalized
+//! form is carried unchanged, never dropped. The number of open blocks is bounded.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::shape::{self, Block, Delta, Odd, Source, Tagged, Text};
-use crate::model::chat::made_call_id;
+use super::shape::{self, Block, CitationFields, Delta, RawDelta, Tagged, Text};
+use crate::model::chat::derive_call_id;
 use crate::model::event::{Citation, Event, Events, Raw, Signature, ToolCall};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
 
-/// The most blocks that may be open at once. The API has them one after another; this is room for
-/// servers that do not.
-const MAX_OPEN: usize = 256;
+/// Maximum number of blocks open at once. The API sends blocks one after another; the room is for
+/// servers that interleave them.
+const MAX_OPEN_BLOCKS: usize = 256;
 
-/// The blocks of one answer.
+/// The state of the content blocks of one answer.
 pub(super) struct Blocks {
-    /// What made ids begin with.
+    /// Prefix of the ids made here.
     seed: Box<str>,
-    /// Tool calls so far.
+    /// Number of tool calls so far.
     calls: u16,
-    open: Vec<Open>,
+    open: Vec<OpenBlock>,
 }
 
-/// A block that has begun and not ended.
-struct Open {
-    /// Its place in the content.
+/// A block that has started and not stopped.
+struct OpenBlock {
+    /// The block's index in the content.
     index: u32,
     kind: Kind,
-    /// What the block's beginning gave whole (input, signature), until a delta replaces it.
-    whole: Option<ByteString>,
+    /// Input or signature that came complete with the block's start, until a delta replaces it.
+    complete: Option<ByteString>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Text, or what is complete with its beginning.
+    /// Text, or a block that is complete at its start.
     Plain,
     Thinking,
-    /// A tool call, by its number.
+    /// A tool call, with its number.
     Tool(u16),
-    /// Something with no normalized form.
+    /// A block without a normalized form.
     Other,
 }
 
@@ -55,56 +55,62 @@ impl Blocks {
         }
     }
 
-    /// True once a tool was called.
+    /// True once the answer contains a tool call.
     pub(super) fn has_calls(&self) -> bool {
         self.calls > 0
     }
 
-    /// A block begins. One still open at the same place is ended: some servers number every block
-    /// 0.
-    pub(super) fn begin(
+    /// Starts a block. A block still open at the same index is stopped first: some servers give
+    /// every block the index 0.
+    pub(super) fn start(
         &mut self,
         index: u32,
         json: &RawValue,
         frame: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
-        self.end(index, out);
-        if self.open.len() == MAX_OPEN {
+        self.stop(index, out);
+        // Without a bound, a faulty server could make the list grow for as long as it streams.
+        if self.open.len() == MAX_OPEN_BLOCKS {
             return Err(shape::malformed(format!(
-                "more than {MAX_OPEN} content blocks are open at once"
+                "more than {MAX_OPEN_BLOCKS} content blocks are open at once"
             )));
         }
-        let (kind, whole) = self.opening(json, frame, out)?;
-        self.open.push(Open { index, kind, whole });
+        let (kind, complete) = self.read_start(json, frame, out)?;
+        self.open.push(OpenBlock {
+            index,
+            kind,
+            complete,
+        });
         Ok(())
     }
 
-    /// A block that comes whole.
-    pub(super) fn whole(
+    /// Decodes a complete block.
+    pub(super) fn whole_block(
         &mut self,
         json: &RawValue,
         frame: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
-        self.begin(0, json, frame, out)?;
-        self.end(0, out);
+        // Complete blocks are never open together, so one index serves them all.
+        self.start(0, json, frame, out)?;
+        self.stop(0, out);
         Ok(())
     }
 
-    /// A block has ended.
-    pub(super) fn end(&mut self, index: u32, out: &mut Events) {
+    /// Stops the block at `index`, if it is open.
+    pub(super) fn stop(&mut self, index: u32, out: &mut Events) {
         if let Some(at) = self.open.iter().position(|open| open.index == index) {
-            self.open.remove(at).end(out);
+            self.open.remove(at).stop(out);
         }
     }
 
-    /// All blocks have ended.
-    pub(super) fn end_all(&mut self, out: &mut Events) {
-        self.open.drain(..).for_each(|open| open.end(out));
+    /// Stops all open blocks.
+    pub(super) fn stop_all(&mut self, out: &mut Events) {
+        self.open.drain(..).for_each(|open| open.stop(out));
     }
 
-    /// A piece of a block.
+    /// Decodes a delta of the block at `index`.
     pub(super) fn delta(
         &mut self,
         index: u32,
@@ -113,10 +119,12 @@ impl Blocks {
         out: &mut Events,
     ) -> Result<(), DecodeError> {
         let open = self.open.iter_mut().find(|open| open.index == index);
+        // A delta whose block never started is still read, by its own type.
         let kind = open.as_ref().map_or(Kind::Plain, |open| open.kind);
         let tag = delta.kind.as_ref().map_or("", Text::as_str);
         let event = match (tag, delta, kind) {
-            (.., Kind::Other) => return odd_delta(frame, out),
+            // The start of this block was carried raw; so are its pieces.
+            (.., Kind::Other) => return unknown_delta(frame, out),
             (
                 "text_delta",
                 Delta {
@@ -125,7 +133,7 @@ impl Blocks {
                 _,
             ) => Event::Text {
                 choice: 0,
-                delta: text.of(frame),
+                delta: text.slice_of(frame),
             },
             (
                 "thinking_delta",
@@ -136,7 +144,7 @@ impl Blocks {
                 _,
             ) => Event::Reasoning {
                 choice: 0,
-                delta: text.of(frame),
+                delta: text.slice_of(frame),
             },
             (
                 "signature_delta",
@@ -145,7 +153,7 @@ impl Blocks {
                     ..
                 },
                 _,
-            ) => signature(it.of(frame)),
+            ) => signature_event(it.slice_of(frame)),
             (
                 "input_json_delta",
                 Delta {
@@ -153,7 +161,7 @@ impl Blocks {
                     ..
                 },
                 Kind::Tool(call),
-            ) => arguments(call, json.of(frame)),
+            ) => arguments_event(call, json.slice_of(frame)),
             (
                 "citations_delta",
                 Delta {
@@ -161,23 +169,25 @@ impl Blocks {
                     ..
                 },
                 _,
-            ) => citation(json, frame),
-            _ => return odd_delta(frame, out),
+            ) => citation_event(json, frame),
+            _ => return unknown_delta(frame, out),
         };
+        // The API often begins a tool's input with an empty piece.
         if is_empty(&event) {
             return Ok(());
         }
+        // Deltas repeat what the start may have given complete: only one of the two is sent.
         if let Some(open) = open
             && matches!(event, Event::ToolArguments { .. } | Event::Signature(_))
         {
-            open.whole = None;
+            open.complete = None;
         }
         out.push(event);
         Ok(())
     }
 
-    /// What the beginning of a block says.
-    fn opening(
+    /// Decodes the start of a block; returns its kind, and its input or signature if complete.
+    fn read_start(
         &mut self,
         json: &RawValue,
         frame: &ByteString,
@@ -185,8 +195,9 @@ impl Blocks {
     ) -> Result<(Kind, Option<ByteString>), DecodeError> {
         let tagged: Tagged<'_> = shape::read(json.get(), "a content block")?;
         let tag = tagged.kind.as_ref().map_or("", Text::as_str);
+        // Results of server tools, and types newer than this code.
         if !matches!(tag, "text" | "thinking" | "redacted_thinking" | "tool_use") {
-            out.push(raw(json, frame));
+            out.push(raw_event(json, frame));
             return Ok((Kind::Other, None));
         }
         let block: Block<'_> = shape::read(json.get(), "a content block")?;
@@ -198,29 +209,31 @@ impl Blocks {
                 Block {
                     data: Some(data), ..
                 },
-            ) => out.push(redacted(data.of(frame))),
+                // Redacted thinking is complete at its start; no deltas follow.
+            ) => out.push(redacted_event(data.slice_of(frame))),
             (
                 "tool_use",
                 Block {
                     name: Some(name), ..
                 },
+                // A call without a name cannot be run by a client; it is carried raw.
             ) if !name.as_str().is_empty() => {
-                let call = self.call(&block, name.of(frame), frame, out)?;
+                let call = self.start_call(&block, name.slice_of(frame), frame, out)?;
                 return Ok((
                     Kind::Tool(call),
-                    block.input.and_then(|input| whole_input(input, frame)),
+                    block.input.and_then(|input| complete_input(input, frame)),
                 ));
             }
             _ => {
-                out.push(raw(json, frame));
+                out.push(raw_event(json, frame));
                 return Ok((Kind::Other, None));
             }
         }
         Ok((Kind::Plain, None))
     }
 
-    /// The next tool call. Its number.
-    fn call(
+    /// Starts the next tool call and returns its number.
+    fn start_call(
         &mut self,
         block: &Block<'_>,
         name: ByteString,
@@ -231,8 +244,12 @@ impl Blocks {
         self.calls = index
             .checked_add(1)
             .ok_or_else(|| shape::malformed("more tool calls than can be counted"))?;
+        // Clients match tool results to calls by id, so a missing one is made.
         let id = block.id.as_ref().filter(|id| !id.as_str().is_empty());
-        let id = id.map_or_else(|| made_call_id(&self.seed, 0, index), |id| id.of(frame));
+        let id = id.map_or_else(
+            || derive_call_id(&self.seed, 0, index),
+            |id| id.slice_of(frame),
+        );
         out.push(Event::ToolCall(Box::new(ToolCall {
             choice: 0,
             index,
@@ -245,31 +262,33 @@ impl Blocks {
     }
 }
 
-impl Open {
-    fn end(self, out: &mut Events) {
-        match (self.kind, self.whole) {
-            (Kind::Tool(index), whole) => {
-                out.extend(whole.map(|input| arguments(index, input)));
+impl OpenBlock {
+    fn stop(self, out: &mut Events) {
+        // A complete input or signature is sent at the stop: until then deltas may replace it.
+        match (self.kind, self.complete) {
+            (Kind::Tool(index), complete) => {
+                out.extend(complete.map(|input| arguments_event(index, input)));
                 out.push(Event::ToolCallEnd { choice: 0, index });
             }
-            (Kind::Thinking, Some(whole)) => out.push(signature(whole)),
+            // The signature covers the thinking before it, so it comes last.
+            (Kind::Thinking, Some(complete)) => out.push(signature_event(complete)),
             _ => {}
         }
     }
 }
 
-/// What a delta that is not understood carries, as it came: kinds newer than this, and the input of
-/// server tools.
-pub(super) fn odd_delta(frame: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
-    let odd: Odd<'_> = shape::read(frame, "a delta")?;
-    out.extend(odd.delta.map(|delta| raw(delta, frame)));
+/// Carries a delta without a normalized form unchanged: types newer than this code, and the input
+/// of server tools.
+pub(super) fn unknown_delta(frame: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+    let frame_delta: RawDelta<'_> = shape::read(frame, "a delta")?;
+    out.extend(frame_delta.delta.map(|delta| raw_event(delta, frame)));
     Ok(())
 }
 
 fn text_block(block: &Block<'_>, frame: &ByteString, out: &mut Events) {
     let text = block.text.as_ref().map(|text| Event::Text {
         choice: 0,
-        delta: text.of(frame),
+        delta: text.slice_of(frame),
     });
     out.extend(text.filter(|event| !is_empty(event)));
     out.extend(
@@ -277,28 +296,28 @@ fn text_block(block: &Block<'_>, frame: &ByteString, out: &mut Events) {
             .citations
             .iter()
             .flatten()
-            .map(|json| citation(json, frame)),
+            .map(|json| citation_event(json, frame)),
     );
 }
 
-/// The thinking that came with the beginning. Its signature, if any, belongs behind what is still
-/// to come.
+/// Emits the thinking in a block's start and returns its signature, if any, which has to follow the
+/// thinking that is still to come.
 fn thinking_block(block: &Block<'_>, frame: &ByteString, out: &mut Events) -> Option<ByteString> {
     let text = block.thinking.as_ref().map(|text| Event::Reasoning {
         choice: 0,
-        delta: text.of(frame),
+        delta: text.slice_of(frame),
     });
     out.extend(text.filter(|event| !is_empty(event)));
     block
         .signature
         .as_ref()
         .filter(|it| !it.as_str().is_empty())
-        .map(|it| it.of(frame))
+        .map(|it| it.slice_of(frame))
 }
 
-/// The input that came with the beginning of a call. `{}` is what stands there while the input
-/// streams.
-fn whole_input(input: &RawValue, frame: &ByteString) -> Option<ByteString> {
+/// Returns the complete input in the start of a call. `{}` is the placeholder of an input that
+/// streams, so it counts as none.
+fn complete_input(input: &RawValue, frame: &ByteString) -> Option<ByteString> {
     let inside = input
         .get()
         .strip_prefix('{')
@@ -317,7 +336,7 @@ fn is_empty(event: &Event) -> bool {
     }
 }
 
-fn arguments(index: u16, delta: ByteString) -> Event {
+fn arguments_event(index: u16, delta: ByteString) -> Event {
     Event::ToolArguments {
         choice: 0,
         index,
@@ -325,15 +344,15 @@ fn arguments(index: u16, delta: ByteString) -> Event {
     }
 }
 
-fn signature(signature: ByteString) -> Event {
-    signed(Some(signature), None)
+fn signature_event(signature: ByteString) -> Event {
+    signature_or_redacted(Some(signature), None)
 }
 
-fn redacted(data: ByteString) -> Event {
-    signed(None, Some(data))
+fn redacted_event(data: ByteString) -> Event {
+    signature_or_redacted(None, Some(data))
 }
 
-fn signed(signature: Option<ByteString>, redacted: Option<ByteString>) -> Event {
+fn signature_or_redacted(signature: Option<ByteString>, redacted: Option<ByteString>) -> Event {
     Event::Signature(Box::new(Signature {
         choice: 0,
         signature,
@@ -343,7 +362,7 @@ fn signed(signature: Option<ByteString>, redacted: Option<ByteString>) -> Event 
     }))
 }
 
-fn raw(json: &RawValue, frame: &ByteString) -> Event {
+fn raw_event(json: &RawValue, frame: &ByteString) -> Event {
     Event::Raw(Box::new(Raw {
         choice: 0,
         wire: WireId::Anthropic,
@@ -351,17 +370,18 @@ fn raw(json: &RawValue, frame: &ByteString) -> Event {
     }))
 }
 
-/// A citation. One that cannot be read is still carried whole. Its places are places in the source,
-/// not in the answer.
-fn citation(json: &RawValue, frame: &ByteString) -> Event {
+/// Returns the event of a citation. A citation that cannot be read is still carried unchanged. It
+/// has no span: its positions are positions in the source, not in the answer.
+fn citation_event(json: &RawValue, frame: &ByteString) -> Event {
     let of = |text: Option<Text<'_>>| {
-        text.map(|text| text.of(frame))
+        text.map(|text| text.slice_of(frame))
             .filter(|text| !text.is_empty())
     };
     let data = frame.slice_ref(json.get());
-    let source = serde_json::from_str::<Source<'_>>(json.get()).ok();
+    let source = serde_json::from_str::<CitationFields<'_>>(json.get()).ok();
     let (mut url, mut title, mut quote) = (None, None, None);
     if let Some(source) = source {
+        // `source` may be any name of a source; only a link is a URL.
         let link = of(source.source).filter(|source| source.starts_with("http"));
         url = of(source.url).or(link);
         title = of(source.title).or_else(|| of(source.document_title));

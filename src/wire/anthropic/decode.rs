@@ -1,22 +1,22 @@
-//! The events of a Messages stream.
+//! Decodes the events of a Messages stream.
 //!
-//! Invariants: `message_stop` alone completes it; the one `Finish` comes with it, as stop reasons
-//! may be told early and content must not follow a `Finish`. An error ends it wherever it stands.
-//! Unknown kinds of events are no error.
+//! Invariants: only `message_stop` completes the stream. The one `Finish` is emitted there, because
+//! stop reasons may arrive early and content must not follow a `Finish`. An error ends the stream
+//! at any position. Unknown event types are not errors.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::blocks::{self, Blocks};
 use super::refusal;
-use super::shape::{self, Envelope, Message, Odd, StopDetails, Tagged, Text};
+use super::shape::{self, Envelope, Message, RawDelta, StopDetails, Tagged, Text};
 use super::usage::UsageCounter;
 use crate::codec::{Frame, FrameKind};
 use crate::model::event::{Event, Events, Finish, Reason};
 use crate::wire::{Decode, DecodeError, Decoded};
 
-/// Kinds of events whose shape is known: one of these that cannot be read is an error.
-const KNOWN: [&str; 6] = [
+/// Event types with a known shape: an event of such a type that cannot be read is an error.
+const KNOWN_EVENTS: [&str; 6] = [
     "message_start",
     "content_block_start",
     "content_block_delta",
@@ -25,7 +25,7 @@ const KNOWN: [&str; 6] = [
     "message_stop",
 ];
 
-/// The state of one stream.
+/// The decoder of one stream.
 pub(super) struct Decoder {
     blocks: Blocks,
     ending: Ending,
@@ -43,15 +43,19 @@ impl Decoder {
         }
     }
 
-    fn event(
+    fn read_event(
         &mut self,
         event: &Envelope<'_>,
         frame: &Frame,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
+        // An event without a `type` takes that of its SSE event name.
         let kind = event.kind.as_ref().map_or(&*frame.name, Text::as_str);
+        // An error wins over whatever else its event contains.
         if event.error.is_some() || kind == "error" {
-            return Err(DecodeError::Upstream(Box::new(refusal::told(&frame.data))));
+            return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
+                &frame.data,
+            ))));
         }
         let (data, index) = (&frame.data, event.index.unwrap_or_default());
         match (kind, event) {
@@ -68,29 +72,30 @@ impl Decoder {
                     ..
                 },
             ) => {
-                self.blocks.begin(index, block, data, &mut out.events)?;
+                self.blocks.start(index, block, data, &mut out.events)?;
             }
-            ("content_block_stop", _) => self.blocks.end(index, &mut out.events),
+            ("content_block_stop", _) => self.blocks.stop(index, &mut out.events),
             (
                 "message_start",
                 Envelope {
                     message: Some(message),
                     ..
                 },
-            ) => self.begin(message, data, out)?,
+            ) => self.message_start(message, data, out)?,
             ("message_delta", _) => self.message_delta(event, data, out)?,
             ("message_stop", _) => self.complete(out),
-            (known, _) if KNOWN.contains(&known) => {
+            (known, _) if KNOWN_EVENTS.contains(&known) => {
                 return Err(shape::malformed(format!("{known} without its content")));
             }
+            // The API asks its clients to skip unknown event types.
             _ => {}
         }
         Ok(())
     }
 
-    /// `message_start`: mostly empty, but it holds the whole answer where a program called the
-    /// tools.
-    fn begin(
+    /// Decodes `message_start`. Its message is usually empty, but contains the whole answer where a
+    /// program called the tools.
+    fn message_start(
         &mut self,
         message: &RawValue,
         data: &ByteString,
@@ -98,17 +103,18 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let message: Message<'_> = shape::read(message.get(), "message_start")?;
         for block in message.content.iter().flatten() {
-            self.blocks.whole(block, data, &mut out.events)?;
+            self.blocks.whole_block(block, data, &mut out.events)?;
         }
-        self.ending.read(
+        self.ending.record(
             message.stop_reason.as_ref(),
             message.stop_details,
             data,
             &mut out.events,
         );
+        // The stream may break before another count arrives.
         if let Some(usage) = message.usage {
-            self.counter.add(usage)?;
-            out.usage = self.counter.begun();
+            self.counter.update(usage)?;
+            out.usage = self.counter.initial();
         }
         Ok(())
     }
@@ -120,24 +126,26 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
         if let Some(delta) = &event.delta {
-            self.ending.read(
+            self.ending.record(
                 delta.stop_reason.as_ref(),
                 delta.stop_details,
                 data,
                 &mut out.events,
             );
         }
+        // There may be several of these events; the counts of the last one are final.
         if let Some(usage) = event.usage {
-            self.counter.add(usage)?;
-            out.usage = self.counter.settled();
+            self.counter.update(usage)?;
+            out.usage = self.counter.changed();
         }
         Ok(())
     }
 
     fn complete(&mut self, out: &mut Decoded) {
-        self.blocks.end_all(&mut out.events);
+        // Nothing may follow the `Finish`, so blocks that the server left open stop before it.
+        self.blocks.stop_all(&mut out.events);
         out.events.push(self.ending.finish(self.blocks.has_calls()));
-        out.usage = self.counter.settled();
+        out.usage = self.counter.changed();
         out.done = true;
         self.done = true;
     }
@@ -145,20 +153,26 @@ impl Decoder {
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+        // Every event of this wire is a JSON object.
         let is_object = frame.data.trim_start().starts_with('{');
         if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // Routers end with a marker of another wire; a failing server writes its error bare
-            // into the body.
+            // Routers append a terminal marker of another wire, and a failing server writes its
+            // error into the body without framing.
             out.marker = true;
-            return if self.done { Ok(()) } else { stray(frame) };
+            return if self.done {
+                Ok(())
+            } else {
+                check_stray(frame)
+            };
         }
         match serde_json::from_str::<Envelope<'_>>(&frame.data) {
-            Ok(event) => self.event(&event, frame, out),
-            Err(_) if frame.kind == FrameKind::Unended => {
+            Ok(event) => self.read_event(&event, frame, out),
+            // The body ended inside this frame; `finish` decides whether the answer is complete.
+            Err(_) if frame.kind == FrameKind::Unterminated => {
                 out.marker = true;
                 Ok(())
             }
-            Err(error) => odd(frame, &error, out),
+            Err(error) => read_unexpected(frame, &error, out),
         }
     }
 
@@ -171,16 +185,16 @@ impl Decode for Decoder {
     }
 }
 
-/// How the answer ended, as far as it was told.
+/// The stop reason of the answer, as far as it is known.
 #[derive(Default)]
 pub(super) struct Ending {
-    told: Option<(Reason, ByteString)>,
+    stop_reason: Option<(Reason, ByteString)>,
     explained: bool,
 }
 
 impl Ending {
-    /// Takes in a stop reason, and the words a refusal gives for itself.
-    pub(super) fn read(
+    /// Records a stop reason, and emits the explanation that comes with a refusal.
+    pub(super) fn record(
         &mut self,
         native: Option<&Text<'_>>,
         details: Option<&RawValue>,
@@ -188,38 +202,39 @@ impl Ending {
         out: &mut Events,
     ) {
         let Some(native) = native else { return };
-        let reason = shape::reason(native.as_str());
-        self.told = Some((reason, native.of(data)));
+        let reason = shape::finish_reason(native.as_str());
+        self.stop_reason = Some((reason, native.slice_of(data)));
+        // The same refusal may be reported by several events.
         if reason != Reason::ContentFilter || self.explained {
             return;
         }
-        // An explanation in a shape that is newer than this is no reason to fail: the refusal
-        // itself is told.
+        // An explanation in a newer shape is not a reason to fail: the refusal itself is reported.
         let details =
             details.and_then(|details| serde_json::from_str::<StopDetails<'_>>(details.get()).ok());
-        if let Some(words) = details
+        if let Some(explanation) = details
             .and_then(|details| details.explanation)
-            .filter(|words| !words.as_str().is_empty())
+            .filter(|explanation| !explanation.as_str().is_empty())
         {
             out.push(Event::Refusal {
                 choice: 0,
-                delta: words.of(data),
+                delta: explanation.slice_of(data),
             });
             self.explained = true;
         }
     }
 
-    /// The `Finish` of the one choice.
+    /// Returns the `Finish` of the only choice.
     pub(super) fn finish(&mut self, has_calls: bool) -> Event {
-        let untold = if has_calls {
+        // Without a stop reason only the content can tell why the answer ended.
+        let default = if has_calls {
             Reason::ToolCalls
         } else {
             Reason::Stop
         };
         let (reason, native) = self
-            .told
+            .stop_reason
             .take()
-            .map_or((untold, None), |(reason, native)| (reason, Some(native)));
+            .map_or((default, None), |(reason, native)| (reason, Some(native)));
         Event::Finish(Box::new(Finish {
             choice: 0,
             reason,
@@ -228,8 +243,9 @@ impl Ending {
     }
 }
 
-/// What is no event is looked at only for an error: the first JSON in it.
-fn stray(frame: &Frame) -> Result<(), DecodeError> {
+/// Checks data that is not an event for an error, in the first JSON value it contains.
+fn check_stray(frame: &Frame) -> Result<(), DecodeError> {
+    // Other text may surround the JSON, such as `error: {…}`.
     let json = frame
         .data
         .find('{')
@@ -247,44 +263,52 @@ fn stray(frame: &Frame) -> Result<(), DecodeError> {
                     .as_ref()
                     .is_some_and(|kind| kind.as_str() == "error") =>
         {
-            Err(DecodeError::Upstream(Box::new(refusal::told(json.get()))))
+            Err(DecodeError::Upstream(Box::new(refusal::read_payload(
+                json.get(),
+            ))))
         }
         _ => Ok(()),
     }
 }
 
-/// A frame that does not fit: a delta newer than this is carried, an unknown kind of event passed
-/// over.
-fn odd(frame: &Frame, error: &serde_json::Error, out: &mut Decoded) -> Result<(), DecodeError> {
+/// Handles a frame in an unexpected shape: carries a delta of an unknown type unchanged, skips an
+/// event of an unknown type, and rejects the others.
+fn read_unexpected(
+    frame: &Frame,
+    error: &serde_json::Error,
+    out: &mut Decoded,
+) -> Result<(), DecodeError> {
     let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
     let kind = tagged.kind.as_ref().map_or(&*frame.name, Text::as_str);
     if kind == "content_block_delta"
-        && serde_json::from_str::<Odd<'_>>(&frame.data).is_ok_and(|odd| is_new(&odd))
+        && serde_json::from_str::<RawDelta<'_>>(&frame.data)
+            .is_ok_and(|frame| is_unknown_delta(&frame))
     {
-        return blocks::odd_delta(&frame.data, &mut out.events);
+        // Everything else in the event fits, so only its delta is newer than this code.
+        return blocks::unknown_delta(&frame.data, &mut out.events);
     }
-    if KNOWN.contains(&kind) {
-        Err(shape::misfit(kind, error))
+    if KNOWN_EVENTS.contains(&kind) {
+        Err(shape::unreadable(kind, error))
     } else {
         Ok(())
     }
 }
 
-/// True for a delta of a kind that is not known here.
-fn is_new(odd: &Odd<'_>) -> bool {
-    const KINDS: [&str; 5] = [
+/// True for a delta of a type that is unknown here.
+fn is_unknown_delta(frame: &RawDelta<'_>) -> bool {
+    const KNOWN_DELTAS: [&str; 5] = [
         "text_delta",
         "thinking_delta",
         "signature_delta",
         "input_json_delta",
         "citations_delta",
     ];
-    let tagged = odd
+    let tagged = frame
         .delta
         .and_then(|delta| serde_json::from_str::<Tagged<'_>>(delta.get()).ok());
     tagged
         .and_then(|tagged| tagged.kind)
-        .is_some_and(|kind| !KINDS.contains(&kind.as_str()))
+        .is_some_and(|kind| !KNOWN_DELTAS.contains(&kind.as_str()))
 }
 
 #[cfg(test)]
@@ -306,7 +330,7 @@ mod tests {
         }
     }
 
-    /// What a stream of these payloads decodes to: its events, its last usage, and how it ended.
+    /// Decodes a stream of these payloads; returns its events, its last usage and its result.
     fn run<'a>(
         payloads: impl IntoIterator<Item = &'a str>,
     ) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
@@ -324,15 +348,14 @@ mod tests {
         (events, usage, decoder.finish(&mut out))
     }
 
-    /// The parts of a stream whose content are these payloads, put between a start and a proper
-    /// end.
+    /// Decodes these payloads between a start and a proper end; returns the parts of the answer.
     fn parts(content: &[&str]) -> Vec<Part> {
         let (events, _, end) = run([START]
             .into_iter()
             .chain(content.iter().copied())
             .chain([END, STOP]));
         end.unwrap();
-        Answer::of(&events).choices.remove(0).parts
+        Answer::from_events(&events).choices.remove(0).parts
     }
 
     const START: &str = r#"{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"c","content":[],
@@ -402,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn text_with_pings_anywhere() {
+    fn pings_between_text_are_ignored() {
         let content = [
             begin(0, r#"{"type":"text","text":""}"#),
             PING.to_owned(),
@@ -461,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_and_its_signatures() {
+    fn thinking_is_followed_by_its_signature() {
         let content = [
             begin(0, r#"{"type":"thinking","thinking":"","signature":""}"#),
             delta(0, r#"{"type":"thinking_delta","thinking":"hm"}"#),
@@ -490,7 +513,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_calls_are_counted_among_themselves() {
+    fn tool_calls_are_numbered_independently_of_blocks() {
         let content = [
             begin(0, r#"{"type":"text","text":"ok"}"#),
             stop(0),
@@ -513,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn interleaved_and_repeated_places_are_told_apart() {
+    fn interleaved_and_reused_block_indexes_are_distinguished() {
         let interleaved = [
             tool(1, "a"),
             tool(2, "b"),
@@ -556,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn input_given_whole_counts_unless_it_streams_after_all() {
+    fn complete_input_is_used_unless_deltas_follow() {
         let whole = r#"{"type":"tool_use","id":"a","name":"f","input":{"x": 1}}"#;
         assert_eq!(
             parts(&borrowed(&[begin(0, whole), stop(0)])),
@@ -574,7 +597,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_without_an_id_are_given_one_and_nameless_ones_are_carried() {
+    fn calls_without_id_get_one_and_calls_without_name_are_raw() {
         let nameless = r#"{"type":"tool_use","id":"a","name":"","input":{}}"#;
         let content = [
             begin(0, r#"{"type":"tool_use","id":"","name":"f","input":{}}"#),
@@ -589,7 +612,7 @@ mod tests {
     }
 
     #[test]
-    fn server_tools_and_what_is_unknown_are_carried() {
+    fn server_tools_and_unknown_content_are_raw() {
         let server = r#"{"type":"server_tool_use","id":"s","name":"web_search","input":{}}"#;
         let piece = r#"{"type":"input_json_delta","partial_json":"{\"q\":1}"}"#;
         let result =
@@ -620,9 +643,9 @@ mod tests {
     }
 
     #[test]
-    fn citations_are_read_where_they_can_be() {
+    fn citations_are_read_and_unreadable_ones_are_kept() {
         let web = r#"{"type":"web_search_result_location","url":"https://a.b","title":"T","cited_text":"Q","encrypted_index":"E"}"#;
-        let place = r#"{"type":"char_location","document_title":"D","cited_text":"Q","start_char_index":1,"end_char_index":2}"#;
+        let location = r#"{"type":"char_location","document_title":"D","cited_text":"Q","start_char_index":1,"end_char_index":2}"#;
         let content = [
             begin(0, r#"{"type":"text","text":"","citations":null}"#),
             delta(
@@ -631,7 +654,7 @@ mod tests {
             ),
             delta(
                 0,
-                &format!(r#"{{"type":"citations_delta","citation":{place}}}"#),
+                &format!(r#"{{"type":"citations_delta","citation":{location}}}"#),
             ),
             delta(0, r#"{"type":"citations_delta","citation":{"title":7}}"#),
             stop(0),
@@ -649,19 +672,19 @@ mod tests {
         };
         let expected = [
             citation(Some("https://a.b"), Some("T"), Some("Q"), web),
-            citation(None, Some("D"), Some("Q"), place),
+            citation(None, Some("D"), Some("Q"), location),
             citation(None, None, None, r#"{"title":7}"#),
         ];
         assert_eq!(parts(&borrowed(&content)), expected);
     }
 
     #[test]
-    fn a_whole_answer_inside_message_start() {
+    fn message_start_may_contain_the_whole_answer() {
         let start = r#"{"type":"message_start","message":{"content":[{"type":"tool_use","id":"a","name":"f","input":{"x":2},
             "caller":{"type":"code"}}],"stop_reason":"tool_use","usage":{"input_tokens":0,"output_tokens":0}}}"#;
         let (events, usage, end) = run([start, STOP]);
         end.unwrap();
-        let choice = Answer::of(&events).choices.remove(0);
+        let choice = Answer::from_events(&events).choices.remove(0);
         assert_eq!(choice.parts, [call(0, "a", r#"{"x":2}"#)]);
         assert_eq!(choice.finish.unwrap().reason, Reason::ToolCalls);
         let usage = usage.unwrap();
@@ -669,7 +692,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_reasons() {
+    fn stop_reasons_are_normalized() {
         for (native, reason) in [
             ("end_turn", Reason::Stop),
             ("stop_sequence", Reason::Stop),
@@ -710,10 +733,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_stop_reason_the_calls_tell_it() {
+    fn finish_reason_without_a_stop_reason_depends_on_calls() {
         let finish = |content: &[String]| {
             let (events, ..) = run([START].into_iter().chain(borrowed(content)).chain([STOP]));
-            Answer::of(&events).choices.remove(0).finish.unwrap()
+            Answer::from_events(&events)
+                .choices
+                .remove(0)
+                .finish
+                .unwrap()
         };
         assert_eq!(
             finish(&[]),
@@ -727,7 +754,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_end_the_stream_wherever_they_come() {
+    fn an_error_ends_the_stream_at_any_position() {
         let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_9"}"#;
         for before in [&[][..], &[START], &[START, END]] {
             let (.., end) = run(before.iter().copied().chain([error, STOP]));
@@ -746,7 +773,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_written_bare_into_the_body_is_heard() {
+    fn an_unframed_error_in_the_body_is_read() {
         let stray = Frame {
             kind: FrameKind::Stray,
             ..frame(
@@ -770,7 +797,7 @@ mod tests {
     }
 
     #[test]
-    fn only_message_stop_is_an_end() {
+    fn only_message_stop_completes_the_stream() {
         assert!(matches!(run([START, END]).2, Err(DecodeError::CutShort)));
         assert!(matches!(
             run([START, END, "[DONE]"]).2,
@@ -780,7 +807,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unended_last_event_counts_where_it_is_complete() {
+    fn an_unterminated_last_event_counts_if_its_json_is_complete() {
         for (data, ends) in [
             (STOP, true),
             (r#"{"type":"message_st"#, false),
@@ -791,7 +818,7 @@ mod tests {
             decoder
                 .decode(
                     &Frame {
-                        kind: FrameKind::Unended,
+                        kind: FrameKind::Unterminated,
                         ..frame("message_stop", data)
                     },
                     &mut out,
@@ -806,7 +833,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_markers_are_no_news() {
+    fn foreign_markers_are_ignored() {
         let mut decoder = Decoder::new("s");
         let mut out = Decoded::default();
         for data in ["[DONE]", "", "null", PING, STOP, "[DONE]"] {
@@ -821,7 +848,7 @@ mod tests {
     }
 
     #[test]
-    fn the_events_name_stands_in_for_a_missing_type() {
+    fn the_event_name_replaces_a_missing_type() {
         let mut out = Decoded::default();
         let mut decoder = Decoder::new("s");
         decoder
@@ -833,9 +860,13 @@ mod tests {
     }
 
     #[test]
-    fn unknown_events_are_passed_over_and_broken_ones_are_not() {
-        let odd = r#"{"type":"vibe_check","delta":"a string","index":"x","usage":[]}"#;
-        assert!(run([START, odd, r#"{"nothing":1}"#, END, STOP]).2.is_ok());
+    fn unknown_events_are_skipped_and_broken_known_ones_are_errors() {
+        let unknown = r#"{"type":"vibe_check","delta":"a string","index":"x","usage":[]}"#;
+        assert!(
+            run([START, unknown, r#"{"nothing":1}"#, END, STOP])
+                .2
+                .is_ok()
+        );
         for broken in [
             r#"{"type":"content_block_delta","index":0"#,
             r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":{"a":"secret"}}}"#,
@@ -865,7 +896,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_object_is_survived(kind in "message_start|message_delta|message_stop|content_block_(start|delta|stop)|ping|error|x",
+        fn any_object_decodes_without_panic(kind in "message_start|message_delta|message_stop|content_block_(start|delta|stop)|ping|error|x",
                                   fields in prop::collection::vec(("index|delta|content_block|message|usage|error|content",
                                   r#"null|0|-1|"a"|\[\]|\[1\]|\{\}|\{"type":"text(_delta)?","text":"b"\}|\{"type":"tool_use","name":"n","input":1\}"#), 0..4)) {
             let fields: String = fields.iter().map(|(name, value)| format!(",\"{name}\":{value}")).collect();
@@ -875,7 +906,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_survived(data in ".{0,40}", name in "[a-z_]{0,8}") {
+        fn any_text_decodes_without_panic(data in ".{0,40}", name in "[a-z_]{0,8}") {
             let mut out = Decoded::default();
             if Decoder::new("s").decode(&frame(&name, &data), &mut out).is_ok() {
                 prop_assert!(out.events.is_empty());

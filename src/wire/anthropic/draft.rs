@@ -1,9 +1,9 @@
-//! A request for this wire: the client's own body where it has this shape, else one written from
-//! the neutral chat.
+//! Writes the requests of this wire: the client's own body where it has this shape, else a body
+//! written from the neutral chat.
 //!
-//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose
-//! absence changes no meaning: seed, penalties, logprobs, logit bias, verbosity, service tier,
-//! image detail, labels, participants' names.
+//! A request for something that the target does not support is rejected with a 400 that names it.
+//! Options whose absence does not change the meaning are left out silently: seed, penalties,
+//! logprobs, logit bias, verbosity, service tier, image detail, labels, names of participants.
 
 mod options;
 mod tools;
@@ -27,15 +27,15 @@ const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const TRACE: HeaderName = HeaderName::from_static("traceparent");
 
-/// The version translated requests are written for: it still takes sampling parameters.
+/// API version of translated requests. Unlike later versions it accepts sampling parameters.
 const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
-/// The request for `target`.
+/// Writes the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let body = if ask.shape == Some(WireId::Anthropic) {
-        passed_on(ask, target, mode)?
+        own_body(ask, target, mode)?
     } else {
-        written(ask.chat()?, target, mode)?
+        translated_body(ask.chat()?, target, mode)?
     };
     Ok(Draft {
         path: "/messages".to_owned(),
@@ -45,24 +45,27 @@ pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fau
 }
 
 fn headers(ask: &Ask) -> Vec<(HeaderName, HeaderValue)> {
+    // Version and betas describe the client's own body, not one that is written here.
     let same = ask.shape == Some(WireId::Anthropic);
-    let goes = |name: &HeaderName| *name == TRACE || same && (*name == VERSION || *name == BETA);
+    let is_forwarded =
+        |name: &HeaderName| *name == TRACE || same && (*name == VERSION || *name == BETA);
     let mut headers: Vec<_> = ask
         .headers
         .iter()
-        .filter(|(name, _)| goes(name))
+        .filter(|(name, _)| is_forwarded(name))
         .cloned()
         .collect();
+    // The API rejects requests without a version.
     if !headers.iter().any(|(name, _)| *name == VERSION) {
         headers.push((VERSION, DEFAULT_VERSION));
     }
     headers
 }
 
-/// The request by which a body of this shape is counted; nothing else is asked for a count here.
+/// Writes the request that counts the tokens of a body of this shape; `None` for other shapes.
 pub(super) fn count(ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
     let body =
-        (ask.shape == Some(WireId::Anthropic)).then(|| passed_on(ask, target, Mode::Whole))?;
+        (ask.shape == Some(WireId::Anthropic)).then(|| own_body(ask, target, Mode::Whole))?;
     Some(body.map(|body| Draft {
         path: "/messages/count_tokens".to_owned(),
         headers: headers(ask),
@@ -70,20 +73,22 @@ pub(super) fn count(ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> 
     }))
 }
 
-/// The body as it came, but for `model`, `stream` where it says otherwise, and what other wires
-/// have thought.
-fn passed_on(ask: &Ask, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+/// Returns the client's body, unchanged except for `model`, `stream` where `mode` differs, and
+/// thinking that other wires made.
+fn own_body(ask: &Ask, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     let invalid = |error| {
         Fault::new(
             Code::InvalidRequest,
             format!("the body is not a JSON object: {error}"),
         )
     };
-    let stripped = strip::foreign(&ask.body);
-    let fields = Fields::of(stripped.as_ref().unwrap_or(&ask.body)).map_err(invalid)?;
-    let model = quoted(target.upstream_model())?;
+    let stripped = strip::without_foreign_thinking(&ask.body);
+    let fields = Fields::parse(stripped.as_ref().unwrap_or(&ask.body)).map_err(invalid)?;
+    let model = json_string(target.upstream_model())?;
+    // Clients send the public model name; the provider knows its own only.
     let mut changes = vec![("model", model.as_str())];
     match mode {
+        // A missing `stream` means false, so only `Stream` has to add it.
         Mode::Stream => changes.push(("stream", "true")),
         Mode::Whole if fields.get("stream").is_some() => changes.push(("stream", "false")),
         Mode::Whole => {}
@@ -91,44 +96,47 @@ fn passed_on(ask: &Ask, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     Ok(fields.with(&changes))
 }
 
-fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+fn translated_body(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     refuse_unsupported(chat)?;
     let thinking = options::thinking(chat);
-    let conversation = turns::of(&chat.messages)?;
-    let declared = tools::declared(chat)?;
+    let conversation = turns::conversation(&chat.messages)?;
+    let declared = tools::declarations(chat)?;
     let body = Body {
         model: target.upstream_model(),
+        // This wire requires a limit: where the client sets none, the provider's configured limit
+        // is sent.
         max_tokens: options::max_tokens(chat, target.provider.max_output),
         system: conversation.system,
         messages: conversation.turns,
-        tool_choice: tools::choice(chat, declared.is_empty())?,
+        tool_choice: tools::tool_choice(chat, declared.is_empty())?,
         tools: declared,
         stop_sequences: &chat.stop,
         sampling: options::sampling(chat, &thinking),
         thinking,
         output_config: options::output(chat)?,
         metadata: chat.user.as_deref().map(|user_id| Metadata { user_id }),
-        cache_control: chat.cache.as_ref().map(turns::Ephemeral::of),
+        cache_control: chat.cache.as_ref().map(turns::CacheControl::from_mark),
         stream: mode == Mode::Stream,
     };
     serde_json::to_vec(&body)
         .map(Bytes::from)
-        .map_err(|error| unwritable(&error))
+        .map_err(|error| unserializable(&error))
 }
 
 fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
+    // These fields have no counterpart here, and dropping them would change the answer.
     if let Some(field) = chat.unsupported.first() {
         return Err(Fault::invalid(
             *field,
             format!(
-                "{field}: the anthropic wire has nothing like it; leave it out or choose another model"
+                "{field}: the anthropic wire does not support it; leave it out or choose another model"
             ),
         ));
     }
     if chat.choices.is_some_and(|n| n > 1) {
         return Err(Fault::invalid(
             "n",
-            "n: the anthropic wire gives one choice; send n = 1 or choose another model",
+            "n: the anthropic wire returns one choice only; send n = 1 or choose another model",
         ));
     }
     Ok(())
@@ -139,10 +147,10 @@ struct Body<'a> {
     model: &'a str,
     max_tokens: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    system: Vec<turns::Marked<'a>>,
+    system: Vec<turns::MarkedBlock<'a>>,
     messages: Vec<turns::Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<tools::Declared<'a>>,
+    tools: Vec<tools::Declaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<tools::Choice<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -156,7 +164,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<turns::Ephemeral<'a>>,
+    cache_control: Option<turns::CacheControl<'a>>,
     stream: bool,
 }
 
@@ -165,19 +173,19 @@ struct Metadata<'a> {
     user_id: &'a str,
 }
 
-fn quoted(text: &str) -> Result<String, Fault> {
-    serde_json::to_string(text).map_err(|error| unwritable(&error))
+fn json_string(text: &str) -> Result<String, Fault> {
+    serde_json::to_string(text).map_err(|error| unserializable(&error))
 }
 
-fn unwritable(error: &serde_json::Error) -> Fault {
+fn unserializable(error: &serde_json::Error) -> Fault {
     Fault::new(
         Code::InternalError,
         format!("the request cannot be written as JSON: {error}"),
     )
 }
 
-/// The JSON object in `text`, if it is one.
-fn object(text: &str) -> Option<&RawValue> {
+/// Returns `text` as JSON if it is an object.
+fn json_object(text: &str) -> Option<&RawValue> {
     serde_json::from_str::<&RawValue>(text)
         .ok()
         .filter(|json| json.get().starts_with('{'))
@@ -217,7 +225,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             model: "smart".into(),
             conversation: None,
-            asked: None,
+            responses: None,
             models: Vec::new(),
             references: Vec::new(),
             stream: true,
@@ -245,20 +253,20 @@ mod tests {
             .collect()
     }
 
-    /// The body that a chat becomes.
+    /// Returns the body written for a chat.
     fn body(chat: Chat) -> Value {
         let draft = draft(&ask(WireId::OpenaiChat, "", chat), &target(), Mode::Stream).unwrap();
         serde_json::from_slice(&draft.body).unwrap()
     }
 
-    /// The parameter that is refused, and the words.
-    fn refused(chat: Chat) -> (String, String) {
+    /// Returns the rejected parameter and the message.
+    fn rejected(chat: Chat) -> (String, String) {
         let fault = draft(&ask(WireId::OpenaiChat, "", chat), &target(), Mode::Stream).unwrap_err();
         assert_eq!(fault.status.as_u16(), 400);
         (fault.param.unwrap(), fault.message)
     }
 
-    fn say(role: Role, parts: Vec<Part>) -> Message {
+    fn chat_message(role: Role, parts: Vec<Part>) -> Message {
         Message {
             role,
             name: None,
@@ -272,14 +280,14 @@ mod tests {
 
     fn hi() -> Chat {
         Chat {
-            messages: vec![say(Role::User, vec![text("hi")])],
+            messages: vec![chat_message(Role::User, vec![text("hi")])],
             ..Chat::default()
         }
     }
 
     fn with(parts: Vec<Part>) -> Chat {
         Chat {
-            messages: vec![say(Role::User, parts)],
+            messages: vec![chat_message(Role::User, parts)],
             ..Chat::default()
         }
     }
@@ -349,16 +357,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_stays_with_the_block_before_it_where_one_between_is_left_out() {
+    fn a_cache_mark_stays_on_its_block_when_the_block_between_is_left_out() {
         let mark = || Part::CacheMark(crate::model::chat::CacheMark::default());
         let foreign = past("thought", Some("s"), None, Some(WireId::Gemini));
-        let model = say(Role::Assistant, vec![text("said"), foreign, mark()]);
-        let user = say(
+        let model = chat_message(Role::Assistant, vec![text("said"), foreign, mark()]);
+        let user = chat_message(
             Role::User,
             vec![result("c", vec![text("r")], false), text(""), mark()],
         );
         let body = body(Chat {
-            messages: vec![say(Role::User, vec![text("hi")]), model, user],
+            messages: vec![chat_message(Role::User, vec![text("hi")]), model, user],
             ..Chat::default()
         });
         for at in [1, 2] {
@@ -370,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_this_shape_goes_out_as_it_came() {
+    fn a_body_of_this_shape_is_sent_unchanged() {
         let shaped = |body, mode| {
             draft(
                 &ask(WireId::Anthropic, body, Chat::default()),
@@ -407,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_is_counted_as_it_came() {
+    fn a_count_request_keeps_the_body() {
         let draft = count(
             &ask(
                 WireId::Anthropic,
@@ -433,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_translated_request_has_our_version_and_no_betas() {
+    fn a_translated_request_has_the_default_version_and_no_betas() {
         let draft = draft(&ask(WireId::OpenaiChat, "", hi()), &target(), Mode::Stream).unwrap();
         assert_eq!(
             names(&draft),
@@ -448,33 +456,36 @@ mod tests {
     }
 
     #[test]
-    fn turns_alternate_and_system_text_stands_apart() {
+    fn turns_alternate_and_system_text_is_separate() {
         let messages = vec![
-            say(Role::System, vec![text("one")]),
-            say(Role::User, vec![text("a")]),
-            say(Role::User, vec![text(""), text("b")]),
-            say(Role::System, vec![text("two")]),
-            say(Role::Assistant, vec![text("c"), Part::Refusal("no".into())]),
-            say(Role::User, vec![text("d")]),
+            chat_message(Role::System, vec![text("one")]),
+            chat_message(Role::User, vec![text("a")]),
+            chat_message(Role::User, vec![text(""), text("b")]),
+            chat_message(Role::System, vec![text("two")]),
+            chat_message(Role::Assistant, vec![text("c"), Part::Refusal("no".into())]),
+            chat_message(Role::User, vec![text("d")]),
         ];
         let body = body(Chat {
             messages,
             ..Chat::default()
         });
-        let said = |text| json!({"type": "text", "text": text});
-        assert_eq!(body["system"], json!([said("one"), said("two")]));
+        let text_block = |text| json!({"type": "text", "text": text});
+        assert_eq!(
+            body["system"],
+            json!([text_block("one"), text_block("two")])
+        );
         let turns = json!([
-            {"role": "user", "content": [said("a"), said("b")]},
-            {"role": "assistant", "content": [said("c"), said("no")]},
-            {"role": "user", "content": [said("d")]},
+            {"role": "user", "content": [text_block("a"), text_block("b")]},
+            {"role": "assistant", "content": [text_block("c"), text_block("no")]},
+            {"role": "user", "content": [text_block("d")]},
         ]);
         assert_eq!(body["messages"], turns);
     }
 
     #[test]
-    fn tool_results_stand_first_and_together() {
+    fn tool_results_come_first_in_one_turn() {
         let messages = vec![
-            say(
+            chat_message(
                 Role::Assistant,
                 vec![
                     call("c.1", r#"{"x":1}"#, false),
@@ -482,8 +493,8 @@ mod tests {
                     call("3", "free\n", true),
                 ],
             ),
-            say(Role::User, vec![text("well?")]),
-            say(
+            chat_message(Role::User, vec![text("well?")]),
+            chat_message(
                 Role::Tool,
                 vec![result(
                     "c.1",
@@ -497,7 +508,7 @@ mod tests {
                     false,
                 )],
             ),
-            say(Role::Tool, vec![result("2", vec![], true)]),
+            chat_message(Role::Tool, vec![result("2", vec![], true)]),
         ];
         let body = body(Chat {
             messages,
@@ -519,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn past_thinking_goes_back_to_its_maker_only_and_first() {
+    fn past_thinking_is_sent_first_and_only_to_its_own_wire() {
         let parts = vec![
             text("said"),
             past("hm", Some("S"), None, Some(WireId::Anthropic)),
@@ -530,8 +541,8 @@ mod tests {
         ];
         let body = body(Chat {
             messages: vec![
-                say(Role::User, vec![text("q")]),
-                say(Role::Assistant, parts),
+                chat_message(Role::User, vec![text("q")]),
+                chat_message(Role::Assistant, parts),
             ],
             ..Chat::default()
         });
@@ -544,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn files_become_what_the_wire_has_for_them() {
+    fn files_become_images_documents_or_text() {
         let url = || Source::Url("https://x.test/a".into());
         let body = body(with(vec![
             Part::Image {
@@ -567,13 +578,13 @@ mod tests {
     }
 
     #[test]
-    fn what_messages_cannot_hold_is_refused_by_name() {
+    fn unsupported_message_content_is_rejected_by_name() {
         let id = || Source::FileId("file-1".into());
         let image = || Part::Image {
             source: data("image/png", "AA=="),
             detail: None,
         };
-        for (chat, words) in [
+        for (chat, expected) in [
             (
                 with(vec![Part::Audio {
                     data: "AA==".into(),
@@ -597,46 +608,46 @@ mod tests {
             (with(vec![file(data("text/plain", "!"))]), "base64"),
             (
                 Chat {
-                    messages: vec![say(Role::System, vec![image()])],
+                    messages: vec![chat_message(Role::System, vec![image()])],
                     ..Chat::default()
                 },
                 "system",
             ),
             (
                 Chat {
-                    messages: vec![say(Role::Assistant, vec![image()])],
+                    messages: vec![chat_message(Role::Assistant, vec![image()])],
                     ..Chat::default()
                 },
                 "images",
             ),
             (
                 Chat {
-                    messages: vec![say(Role::Assistant, vec![call("1", "[1]", false)])],
+                    messages: vec![chat_message(Role::Assistant, vec![call("1", "[1]", false)])],
                     ..Chat::default()
                 },
                 "arguments",
             ),
             (
                 Chat {
-                    messages: vec![say(
+                    messages: vec![chat_message(
                         Role::Tool,
                         vec![result("1", vec![call("2", "", false)], false)],
                     )],
                     ..Chat::default()
                 },
-                "answer",
+                "tool results",
             ),
             (
                 Chat {
-                    messages: vec![say(Role::System, vec![text("only")])],
+                    messages: vec![chat_message(Role::System, vec![text("only")])],
                     ..Chat::default()
                 },
                 "system",
             ),
         ] {
-            let (param, message) = refused(chat);
+            let (param, message) = rejected(chat);
             assert_eq!(param, "messages");
-            assert!(message.contains(words), "{message}");
+            assert!(message.contains(expected), "{message}");
         }
     }
 
@@ -669,7 +680,7 @@ mod tests {
         };
         for tool in [native, function("odd", Some("true"))] {
             assert_eq!(
-                refused(Chat {
+                rejected(Chat {
                     tools: vec![tool],
                     ..hi()
                 })
@@ -680,7 +691,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_choices() {
+    fn tool_choices_are_translated() {
         let chosen = |choice, parallel_tools| {
             let body = body(Chat {
                 tools: vec![function("f", None), function("g", None)],
@@ -735,7 +746,7 @@ mod tests {
             None
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 tools: vec![function("f", None)],
                 tool_choice: allowed(false),
                 ..hi()
@@ -744,7 +755,7 @@ mod tests {
             "tool_choice"
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 tool_choice: Some(ToolChoice::Required),
                 ..hi()
             })
@@ -754,7 +765,7 @@ mod tests {
     }
 
     #[test]
-    fn sampling_and_maxima() {
+    fn sampling_is_clamped_and_limits_are_sent() {
         let chat = Chat {
             temperature: Some(1.7),
             top_p: Some(1.0),
@@ -773,7 +784,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_and_effort() {
+    fn thinking_and_effort_are_translated() {
         let thought = |effort: Option<&str>, reasoning_budget| {
             let body = body(Chat {
                 effort: effort.map(Into::into),
@@ -816,7 +827,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_by_schema() {
+    fn json_output_needs_a_schema() {
         let schema = |schema: Option<&str>| Format::Schema {
             name: "n".into(),
             description: None,
@@ -833,7 +844,7 @@ mod tests {
         );
         for format in [schema(None), Format::Json] {
             assert_eq!(
-                refused(Chat {
+                rejected(Chat {
                     format: Some(format),
                     ..hi()
                 })
@@ -844,9 +855,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_wire_does_not_have_is_refused_by_name() {
+    fn unsupported_fields_are_rejected_by_name() {
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 unsupported: vec!["audio", "prediction"],
                 ..hi()
             })
@@ -854,7 +865,7 @@ mod tests {
             "audio"
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 choices: Some(2),
                 ..hi()
             })

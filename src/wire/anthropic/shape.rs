@@ -1,7 +1,6 @@
-//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is
-//! missing.
+//! The JSON shapes of this wire for serde: borrowed from the frame, with every field optional.
 //!
-//! Nothing here implements Debug: these are completions.
+//! No type here implements `Debug`: the values are completions, which must not reach a log.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,6 +19,7 @@ pub(super) struct Envelope<'a> {
     #[serde(borrow)]
     pub(super) delta: Option<Delta<'a>>,
     #[serde(borrow)]
+    // Kept as JSON: a block of an unknown type is carried unchanged.
     pub(super) content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) message: Option<&'a RawValue>,
@@ -29,7 +29,7 @@ pub(super) struct Envelope<'a> {
     pub(super) error: Option<&'a RawValue>,
 }
 
-/// The delta of a content block, or of the message.
+/// The delta of a content block, or of the message (`message_delta`).
 #[derive(Deserialize)]
 pub(super) struct Delta<'a> {
     #[serde(borrow, rename = "type")]
@@ -50,21 +50,21 @@ pub(super) struct Delta<'a> {
     pub(super) stop_details: Option<&'a RawValue>,
 }
 
-/// An event whose delta does not fit [`Delta`]: a kind that is newer than this, perhaps.
+/// An event whose delta is kept as JSON, because its type has no normalized form.
 #[derive(Deserialize)]
-pub(super) struct Odd<'a> {
+pub(super) struct RawDelta<'a> {
     #[serde(borrow)]
     pub(super) delta: Option<&'a RawValue>,
 }
 
-/// Anything with a type.
+/// Any object with a `type`.
 #[derive(Deserialize)]
 pub(super) struct Tagged<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Option<Text<'a>>,
 }
 
-/// A content block of one of the kinds that have a normalized form.
+/// A content block of a type that has a normalized form.
 #[derive(Deserialize)]
 pub(super) struct Block<'a> {
     #[serde(borrow)]
@@ -85,7 +85,7 @@ pub(super) struct Block<'a> {
     pub(super) input: Option<&'a RawValue>,
 }
 
-/// The message of `message_start`, and a whole answer.
+/// The message in `message_start`, and a whole answer.
 #[derive(Deserialize)]
 pub(super) struct Message<'a> {
     #[serde(borrow, rename = "type")]
@@ -102,16 +102,16 @@ pub(super) struct Message<'a> {
     pub(super) error: Option<&'a RawValue>,
 }
 
-/// What a refusal says of itself.
+/// The details of the stop reason `refusal`.
 #[derive(Deserialize)]
 pub(super) struct StopDetails<'a> {
     #[serde(borrow)]
     pub(super) explanation: Option<Text<'a>>,
 }
 
-/// What can be read from a citation of any kind.
+/// The fields read from a citation of any type.
 #[derive(Deserialize)]
-pub(super) struct Source<'a> {
+pub(super) struct CitationFields<'a> {
     #[serde(borrow)]
     pub(super) url: Option<Text<'a>>,
     #[serde(borrow)]
@@ -124,28 +124,29 @@ pub(super) struct Source<'a> {
     pub(super) cited_text: Option<Text<'a>>,
 }
 
-/// Reads `json`; `what` says in an error which part of the stream it is.
-pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(json).map_err(|error| misfit(what, &error))
+/// Parses `json`; `part` names the piece of the stream in an error.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, part: &str) -> Result<T, DecodeError> {
+    serde_json::from_str(json).map_err(|error| unreadable(part, &error))
 }
 
-/// The error of something that serde could not read.
-pub(super) fn misfit(what: &str, error: &serde_json::Error) -> DecodeError {
-    DecodeError::unreadable(WireId::Anthropic, what, error)
+/// Returns the error for JSON that serde could not read.
+pub(super) fn unreadable(part: &str, error: &serde_json::Error) -> DecodeError {
+    DecodeError::unreadable(WireId::Anthropic, part, error)
 }
 
-/// The error of something that this wire does not send.
+/// Returns the error for a payload that this wire does not send.
 pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
     DecodeError::malformed(WireId::Anthropic, what)
 }
 
-/// What a `stop_reason` means. What is newer than this is taken for a proper end, as its native
-/// word is told as well.
-pub(super) fn reason(native: &str) -> Reason {
+/// Normalizes a `stop_reason`. One that is newer than this code counts as a normal stop, because
+/// the client receives the native reason as well.
+pub(super) fn finish_reason(native: &str) -> Reason {
     match native {
         "max_tokens" | "model_context_window_exceeded" => Reason::Length,
         "tool_use" => Reason::ToolCalls,
         "refusal" => Reason::ContentFilter,
+        // Also `pause_turn` and `compaction`, which have no normalized form.
         _ => Reason::Stop,
     }
 }
@@ -162,7 +163,7 @@ mod tests {
             ByteString::from_static(r#"{"type":"x","delta":{"text":"plain é","thinking":"a\nb"}}"#);
         let envelope: Envelope<'_> = read(&frame, "frame").ok().unwrap();
         let delta = envelope.delta.unwrap();
-        let text = delta.text.unwrap().of(&frame);
+        let text = delta.text.unwrap().slice_of(&frame);
         assert_eq!(text, "plain é");
         assert!(
             frame
@@ -170,11 +171,11 @@ mod tests {
                 .as_ptr_range()
                 .contains(&text.as_bytes().as_ptr())
         );
-        assert_eq!(delta.thinking.unwrap().of(&frame), "a\nb");
+        assert_eq!(delta.thinking.unwrap().slice_of(&frame), "a\nb");
     }
 
     #[test]
-    fn errors_hold_no_content() {
+    fn errors_contain_no_content() {
         let Err(error) = read::<Envelope<'_>>(r#"{"index":"a secret"}"#, "a frame") else {
             panic!("an index is a number")
         };

@@ -1,4 +1,4 @@
-//! Usage as this wire counts it: told in pieces that are cumulative, with cached input outside of
+//! Usage as this wire counts it: several cumulative reports, with cached input outside of
 //! `input_tokens`.
 
 use serde::Deserialize;
@@ -8,11 +8,12 @@ use super::shape;
 use crate::model::usage::Usage;
 use crate::wire::DecodeError;
 
-/// The counts told so far.
+/// The latest counts of one answer.
 #[derive(Debug, Default)]
 pub(super) struct UsageCounter {
     counts: Counts,
-    told: Usage,
+    /// The usage returned last.
+    reported: Usage,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -21,22 +22,23 @@ struct Counts {
     cache_read_input_tokens: Option<u64>,
     cache_creation_input_tokens: Option<u64>,
     output_tokens: Option<u64>,
-    output_tokens_details: Option<Details>,
+    output_tokens_details: Option<OutputDetails>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
-struct Details {
+struct OutputDetails {
     thinking_tokens: Option<u64>,
 }
 
 impl UsageCounter {
-    /// Takes in one `usage` object: what it says replaces what was said before.
+    /// Records one `usage` object: its counts replace the earlier ones.
     ///
     /// # Errors
-    /// When it is no such object.
-    pub(super) fn add(&mut self, usage: &RawValue) -> Result<(), DecodeError> {
+    /// When it cannot be read as such an object.
+    pub(super) fn update(&mut self, usage: &RawValue) -> Result<(), DecodeError> {
         let new: Counts = shape::read(usage.get(), "usage")?;
         let old = self.counts;
+        // Reports are cumulative, and later ones may leave out counts that have not changed.
         self.counts = Counts {
             input_tokens: new.input_tokens.or(old.input_tokens),
             cache_read_input_tokens: new.cache_read_input_tokens.or(old.cache_read_input_tokens),
@@ -49,11 +51,11 @@ impl UsageCounter {
         Ok(())
     }
 
-    /// What `message_start` tells for certain. Its output is a placeholder, and so is an input of
-    /// nothing at all: an estimate is nearer to the truth if the stream breaks here.
-    pub(super) fn begun(&mut self) -> Option<Usage> {
+    /// Returns the reliable part of the usage in `message_start`. Its output is a placeholder, and
+    /// so is an input of 0: an estimate is closer to the truth if the stream breaks here.
+    pub(super) fn initial(&mut self) -> Option<Usage> {
         let usage = self.usage();
-        self.tell(Usage {
+        self.report(Usage {
             input: usage.input.filter(|total| *total > 0),
             output: None,
             reasoning: None,
@@ -61,27 +63,30 @@ impl UsageCounter {
         })
     }
 
-    /// What is known now, where it is news.
-    pub(super) fn settled(&mut self) -> Option<Usage> {
-        self.tell(self.usage())
+    /// Returns the current usage if it differs from the usage returned last.
+    pub(super) fn changed(&mut self) -> Option<Usage> {
+        self.report(self.usage())
     }
 
-    fn tell(&mut self, usage: Usage) -> Option<Usage> {
-        if usage == self.told {
+    fn report(&mut self, usage: Usage) -> Option<Usage> {
+        // A frame reports usage only where it changes it.
+        if usage == self.reported {
             return None;
         }
-        self.told = usage;
+        self.reported = usage;
         Some(usage)
     }
 
     fn usage(&self) -> Usage {
         let counts = &self.counts;
+        // `Usage::input` includes cached tokens, the API's `input_tokens` does not.
         let inputs = [
             counts.input_tokens,
             counts.cache_read_input_tokens,
             counts.cache_creation_input_tokens,
         ];
         Usage {
+            // Without any count the sum is unknown, not 0.
             input: inputs.into_iter().flatten().reduce(u64::saturating_add),
             output: counts.output_tokens,
             cached_input: counts.cache_read_input_tokens,
@@ -99,49 +104,49 @@ impl UsageCounter {
 mod tests {
     use super::*;
 
-    fn add(counter: &mut UsageCounter, json: &str) {
-        counter.add(serde_json::from_str(json).unwrap()).unwrap();
+    fn update(counter: &mut UsageCounter, json: &str) {
+        counter.update(serde_json::from_str(json).unwrap()).unwrap();
     }
 
     #[test]
-    fn cumulative_counts_replace_and_cached_input_is_added() {
+    fn later_counts_replace_earlier_ones_and_input_includes_cached() {
         let mut counter = UsageCounter::default();
-        add(
+        update(
             &mut counter,
             r#"{"input_tokens":11,"cache_read_input_tokens":1000,"cache_creation_input_tokens":100,"output_tokens":1}"#,
         );
-        let begun = counter.begun().unwrap();
+        let initial = counter.initial().unwrap();
         assert_eq!(
             (
-                begun.input,
-                begun.output,
-                begun.cached_input,
-                begun.cache_write
+                initial.input,
+                initial.output,
+                initial.cached_input,
+                initial.cache_write
             ),
             (Some(1111), None, Some(1000), Some(100))
         );
-        add(&mut counter, r#"{"output_tokens":5}"#);
-        add(
+        update(&mut counter, r#"{"output_tokens":5}"#);
+        update(
             &mut counter,
             r#"{"output_tokens":9,"input_tokens":12,"output_tokens_details":{"thinking_tokens":4}}"#,
         );
-        let end = counter.settled().unwrap();
+        let end = counter.changed().unwrap();
         assert_eq!(
             (end.input, end.output, end.reasoning),
             (Some(1112), Some(9), Some(4))
         );
-        assert_eq!(counter.settled(), None, "told already");
+        assert_eq!(counter.changed(), None, "returned already");
     }
 
     #[test]
-    fn zeros_are_told_once_they_are_certain() {
+    fn zero_input_is_reported_at_the_end_only() {
         let mut counter = UsageCounter::default();
-        add(
+        update(
             &mut counter,
             r#"{"input_tokens":0,"output_tokens":0,"cache_read_input_tokens":null}"#,
         );
-        assert_eq!(counter.begun(), None);
-        let end = counter.settled().unwrap();
+        assert_eq!(counter.initial(), None);
+        let end = counter.changed().unwrap();
         assert_eq!(
             (end.input, end.output, end.cached_input),
             (Some(0), Some(0), None)
@@ -151,10 +156,10 @@ mod tests {
     #[test]
     fn sums_do_not_overflow() {
         let mut counter = UsageCounter::default();
-        add(
+        update(
             &mut counter,
             r#"{"input_tokens":18446744073709551615,"cache_read_input_tokens":2}"#,
         );
-        assert_eq!(counter.settled().unwrap().input, Some(u64::MAX));
+        assert_eq!(counter.changed().unwrap().input, Some(u64::MAX));
     }
 }

@@ -1,4 +1,4 @@
-//! A non-streaming answer: the same blocks, all at once.
+//! Decodes a non-streaming answer, which contains the same blocks as a stream.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -13,13 +13,17 @@ use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::wire::DecodeError;
 
-/// The events and usage of a whole answer.
+/// Decodes a whole answer into its events and usage.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let body = text::of_bytes(body);
+    let body = text::from_bytes(body);
     let message: Message<'_> = shape::read(&body, "the answer")?;
+    // Some servers answer an error under a good status.
     if message.error.is_some() || message.kind.is_some_and(|kind| kind.as_str() == "error") {
-        return Err(DecodeError::Upstream(Box::new(refusal::told(&body))));
+        return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
+            &body,
+        ))));
     }
+    // An empty answer has an empty list; a body without one is not an answer.
     let content = message
         .content
         .ok_or_else(|| shape::malformed("the answer has no content"))?;
@@ -30,9 +34,9 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         UsageCounter::default(),
     );
     for block in content {
-        blocks.whole(block, &body, &mut events)?;
+        blocks.whole_block(block, &body, &mut events)?;
     }
-    ending.read(
+    ending.record(
         message.stop_reason.as_ref(),
         message.stop_details,
         &body,
@@ -40,13 +44,13 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
     );
     events.push(ending.finish(blocks.has_calls()));
     if let Some(usage) = message.usage {
-        counter.add(usage)?;
+        counter.update(usage)?;
     }
-    Ok((events, counter.settled()))
+    Ok((events, counter.changed()))
 }
 
-/// The count in the answer to `POST /messages/count_tokens`.
-pub(super) fn counted(body: &[u8]) -> Option<u64> {
+/// Returns the token count in the answer to `POST /messages/count_tokens`.
+pub(super) fn read_token_count(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {
         input_tokens: u64,
@@ -63,19 +67,21 @@ mod tests {
     use crate::model::fault::Code;
     use crate::model::fold::{Answer, Part};
 
-    fn of(body: &str) -> (Answer, Option<Usage>) {
+    fn answer(body: &str) -> (Answer, Option<Usage>) {
         let (events, usage) = read(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
-        (Answer::of(&events), usage)
+        (Answer::from_events(&events), usage)
     }
 
     #[test]
     fn every_kind_of_block_is_read() {
-        let (answer, usage) = of(r#"{"id":"msg","type":"message","content":[
+        let (answer, usage) = answer(
+            r#"{"id":"msg","type":"message","content":[
             {"type":"thinking","thinking":"hm","signature":"S"},{"type":"redacted_thinking","data":"R"},
             {"type":"text","text":"Hi","citations":[{"type":"x","url":"u"}]},
             {"type":"server_tool_use","id":"s","name":"web_search","input":{"q":1}},
             {"type":"tool_use","id":"a","name":"f","input":{"x":[1, 2]}},{"type":"tool_use","id":"b","name":"g","input":{}}],
-            "stop_reason":"tool_use","usage":{"input_tokens":5,"cache_creation_input_tokens":2,"output_tokens":9}}"#);
+            "stop_reason":"tool_use","usage":{"input_tokens":5,"cache_creation_input_tokens":2,"output_tokens":9}}"#,
+        );
         let choice = &answer.choices[0];
         assert_eq!(
             (choice.reasoning(), choice.text()),
@@ -108,13 +114,16 @@ mod tests {
     }
 
     #[test]
-    fn a_count_is_read() {
-        assert_eq!(counted(br#"{"input_tokens":2095,"x":{}}"#), Some(2095));
-        assert_eq!(counted(b"{}"), None);
+    fn the_token_count_is_read() {
+        assert_eq!(
+            read_token_count(br#"{"input_tokens":2095,"x":{}}"#),
+            Some(2095)
+        );
+        assert_eq!(read_token_count(b"{}"), None);
     }
 
     #[test]
-    fn an_error_under_a_good_status_is_an_error() {
+    fn an_error_under_a_good_status_is_read() {
         let body = Bytes::from_static(
             br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#,
         );
@@ -125,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_malformed() {
+    fn a_body_that_is_not_an_answer_is_malformed() {
         for body in [
             "",
             "<html>",
@@ -140,12 +149,12 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         let body = Bytes::from_static(
             b"{\"content\":[{\"type\":\"text\",\"text\":\"a\xffb\"}],\"stop_reason\":\"end_turn\"}",
         );
         let (events, usage) = read(&body, "s").unwrap();
-        assert_eq!(Answer::of(&events).choices[0].text(), "a\u{fffd}b");
+        assert_eq!(Answer::from_events(&events).choices[0].text(), "a\u{fffd}b");
         assert_eq!(usage, None);
     }
 }

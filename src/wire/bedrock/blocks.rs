@@ -1,37 +1,39 @@
-//! Content blocks: what each kind means, in pieces or whole.
+//! Decodes content blocks, both streamed and complete ones.
 //!
-//! Invariants: tool calls are numbered from 0 in order of appearance, whatever place their block
-//! has; a call that was begun is ended once; what has no normalized form is carried as it came,
-//! never dropped. Few blocks are open at once, and their number is bounded.
+//! Invariants: tool calls are numbered from 0 in order of appearance, independently of block
+//! indexes; a call that was started is ended exactly once; content without a normalized form is
+//! carried unchanged, never dropped. The number of open blocks is bounded.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::shape::{self, Delta, Input, Odd, Piece, Reasoning, Source, Start, Text, ToolUse};
-use crate::model::chat::made_call_id;
+use super::shape::{
+    self, BlockDelta, CitationFields, Delta, RawDelta, Reasoning, Start, Text, ToolInput, ToolUse,
+};
+use crate::model::chat::derive_call_id;
 use crate::model::event::{Citation, Event, Events, Raw, Signature, ToolCall};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
 
-/// The most blocks that may be open at once. The API has them one after another; this is room for
-/// more.
-const MAX_OPEN: usize = 256;
+/// Maximum number of blocks open at once. The API sends blocks one after another; the room is for
+/// servers that interleave them.
+const MAX_OPEN_BLOCKS: usize = 256;
 
-/// The blocks of one answer.
+/// The state of the content blocks of one answer.
 pub(super) struct Blocks {
-    /// What made ids begin with.
+    /// Prefix of the ids made here.
     seed: Box<str>,
-    /// Tool calls so far.
+    /// Number of tool calls so far.
     calls: u16,
-    /// Blocks that have begun and not ended; text and reasoning need not be kept.
+    /// Blocks that have started and not stopped, by index; text and reasoning need no state.
     open: Vec<(u32, Kind)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A tool call, by its number.
+    /// A tool call, with its number.
     Tool(u16),
-    /// Something with no normalized form.
+    /// A block without a normalized form.
     Other,
 }
 
@@ -44,33 +46,36 @@ impl Blocks {
         }
     }
 
-    /// True once a tool was called.
+    /// True once the answer contains a tool call.
     pub(super) fn has_calls(&self) -> bool {
         self.calls > 0
     }
 
-    /// A block begins. One still open at the same place is ended.
-    pub(super) fn begin(
+    /// Starts a block. A block still open at the same index is stopped first.
+    pub(super) fn start(
         &mut self,
         index: u32,
         json: &RawValue,
         frame: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
-        self.end(index, out);
-        if self.open.len() == MAX_OPEN {
+        self.stop(index, out);
+        // Without a bound, a faulty server could make the list grow for as long as it streams.
+        if self.open.len() == MAX_OPEN_BLOCKS {
             return Err(shape::malformed(format!(
-                "more than {MAX_OPEN} content blocks are open at once"
+                "more than {MAX_OPEN_BLOCKS} content blocks are open at once"
             )));
         }
         let start: Start<'_> = shape::read(json.get(), "contentBlockStart")?;
+        // Text and reasoning usually begin with their first delta; their start adds nothing.
         if start.text.is_some() || start.reasoning_content.is_some() || is_empty_object(json) {
             return Ok(());
         }
-        let kind = match start.tool_use.filter(ToolUse::is_clients) {
-            Some(tool) => Kind::Tool(self.call(&tool, frame, out)?),
+        let kind = match start.tool_use.filter(ToolUse::is_client_call) {
+            Some(tool) => Kind::Tool(self.start_call(&tool, frame, out)?),
+            // A call that a server runs, or another kind of block: not for the client to run.
             None => {
-                out.push(raw(json, frame));
+                out.push(raw_event(json, frame));
                 Kind::Other
             }
         };
@@ -78,10 +83,10 @@ impl Blocks {
         Ok(())
     }
 
-    /// A piece of a block.
-    pub(super) fn piece(
+    /// Decodes a delta of a block.
+    pub(super) fn delta(
         &mut self,
-        piece: &Piece<'_>,
+        piece: &BlockDelta<'_>,
         frame: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
@@ -92,22 +97,24 @@ impl Blocks {
             .find(|(at, _)| *at == index)
             .map(|(_, kind)| *kind);
         match (&piece.delta, kind) {
-            (_, Some(Kind::Other)) => return odd(frame, out),
+            // The start of this block was carried raw; so are its pieces.
+            (_, Some(Kind::Other)) => return unknown_delta(frame, out),
             (
                 Some(Delta {
                     text: Some(text), ..
                 }),
                 _,
-            ) => out.extend(said(text, frame)),
+            ) => out.extend(text_event(text, frame)),
             (
                 Some(Delta {
-                    tool_use: Some(Input { input }),
+                    tool_use: Some(ToolInput { input }),
                     ..
                 }),
                 Some(Kind::Tool(call)),
             ) => {
+                // The API often begins a tool's input with an empty piece.
                 let input = input.as_ref().filter(|input| !input.as_str().is_empty());
-                out.extend(input.map(|input| arguments(call, input.of(frame))));
+                out.extend(input.map(|input| arguments_event(call, input.slice_of(frame))));
             }
             (
                 Some(Delta {
@@ -115,50 +122,52 @@ impl Blocks {
                     ..
                 }),
                 _,
-            ) => reasoning(it, frame, out),
+            ) => push_reasoning(it, frame, out),
             (
                 Some(Delta {
                     citation: Some(json),
                     ..
                 }),
                 _,
-            ) => out.push(citation(json, frame)),
-            (Some(_), _) => return odd(frame, out),
+            ) => out.push(citation_event(json, frame)),
+            // Also the input of a tool whose block never started.
+            (Some(_), _) => return unknown_delta(frame, out),
             (None, _) => return Err(shape::malformed("contentBlockDelta without its content")),
         }
         Ok(())
     }
 
-    /// A block has ended.
-    pub(super) fn end(&mut self, index: u32, out: &mut Events) {
+    /// Stops the block at `index`, if it is open.
+    pub(super) fn stop(&mut self, index: u32, out: &mut Events) {
         if let Some(at) = self.open.iter().position(|(open, _)| *open == index) {
-            out.extend(ended(self.open.remove(at).1));
+            out.extend(end_event(self.open.remove(at).1));
         }
     }
 
-    /// All blocks have ended.
-    pub(super) fn end_all(&mut self, out: &mut Events) {
-        out.extend(self.open.drain(..).filter_map(|(_, kind)| ended(kind)));
+    /// Stops all open blocks.
+    pub(super) fn stop_all(&mut self, out: &mut Events) {
+        out.extend(self.open.drain(..).filter_map(|(_, kind)| end_event(kind)));
     }
 
-    /// A call that comes whole.
+    /// Decodes a complete tool call.
     pub(super) fn whole_call(
         &mut self,
         tool: &ToolUse<'_>,
         frame: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
-        let index = self.call(tool, frame, out)?;
+        // A complete call has its input as JSON, a streamed one as pieces of text.
+        let index = self.start_call(tool, frame, out)?;
         out.extend(
             tool.input
-                .map(|input| arguments(index, frame.slice_ref(input.get()))),
+                .map(|input| arguments_event(index, frame.slice_ref(input.get()))),
         );
-        out.extend(ended(Kind::Tool(index)));
+        out.extend(end_event(Kind::Tool(index)));
         Ok(())
     }
 
-    /// The next tool call. Its number.
-    fn call(
+    /// Starts the next tool call and returns its number.
+    fn start_call(
         &mut self,
         tool: &ToolUse<'_>,
         frame: &ByteString,
@@ -168,15 +177,19 @@ impl Blocks {
         self.calls = index
             .checked_add(1)
             .ok_or_else(|| shape::malformed("more tool calls than can be counted"))?;
+        // Clients match tool results to calls by id, so a missing one is made.
         let id = tool
             .tool_use_id
             .as_ref()
             .filter(|id| !id.as_str().is_empty());
-        let id = id.map_or_else(|| made_call_id(&self.seed, 0, index), |id| id.of(frame));
+        let id = id.map_or_else(
+            || derive_call_id(&self.seed, 0, index),
+            |id| id.slice_of(frame),
+        );
         let name = tool
             .name
             .as_ref()
-            .map(|name| name.of(frame))
+            .map(|name| name.slice_of(frame))
             .unwrap_or_default();
         out.push(Event::ToolCall(Box::new(ToolCall {
             choice: 0,
@@ -190,20 +203,21 @@ impl Blocks {
     }
 }
 
-fn ended(kind: Kind) -> Option<Event> {
+fn end_event(kind: Kind) -> Option<Event> {
     match kind {
         Kind::Tool(index) => Some(Event::ToolCallEnd { choice: 0, index }),
         Kind::Other => None,
     }
 }
 
-/// A delta that is not understood, as it came.
-fn odd(frame: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
-    let odd: Odd<'_> = shape::read(frame, "contentBlockDelta")?;
+/// Carries a delta without a normalized form unchanged.
+fn unknown_delta(frame: &ByteString, out: &mut Events) -> Result<(), DecodeError> {
+    let frame_delta: RawDelta<'_> = shape::read(frame, "contentBlockDelta")?;
     out.extend(
-        odd.delta
+        frame_delta
+            .delta
             .filter(|delta| !is_empty_object(delta))
-            .map(|delta| raw(delta, frame)),
+            .map(|delta| raw_event(delta, frame)),
     );
     Ok(())
 }
@@ -215,27 +229,29 @@ fn is_empty_object(json: &RawValue) -> bool {
         .eq(*b"{}")
 }
 
-/// A piece of text, if there is any.
-pub(super) fn said(text: &Text<'_>, frame: &ByteString) -> Option<Event> {
+/// Returns the event of a piece of text, unless it is empty.
+pub(super) fn text_event(text: &Text<'_>, frame: &ByteString) -> Option<Event> {
     (!text.as_str().is_empty()).then(|| Event::Text {
         choice: 0,
-        delta: text.of(frame),
+        delta: text.slice_of(frame),
     })
 }
 
-/// Reasoning, and what signs it.
-pub(super) fn reasoning(it: &Reasoning<'_>, frame: &ByteString, out: &mut Events) {
+/// Emits reasoning and its signature.
+pub(super) fn push_reasoning(it: &Reasoning<'_>, frame: &ByteString, out: &mut Events) {
     let of = |text: &Option<Text<'_>>| {
         text.as_ref()
             .filter(|text| !text.as_str().is_empty())
-            .map(|text| text.of(frame))
+            .map(|text| text.slice_of(frame))
     };
     out.extend(of(&it.text).map(|delta| Event::Reasoning { choice: 0, delta }));
-    out.extend(of(&it.signature).map(|signature| signed(Some(signature), None)));
-    out.extend(of(&it.redacted_content).map(|redacted| signed(None, Some(redacted))));
+    out.extend(of(&it.signature).map(|signature| signature_or_redacted(Some(signature), None)));
+    out.extend(
+        of(&it.redacted_content).map(|redacted| signature_or_redacted(None, Some(redacted))),
+    );
 }
 
-fn signed(signature: Option<ByteString>, redacted: Option<ByteString>) -> Event {
+fn signature_or_redacted(signature: Option<ByteString>, redacted: Option<ByteString>) -> Event {
     Event::Signature(Box::new(Signature {
         choice: 0,
         signature,
@@ -245,7 +261,7 @@ fn signed(signature: Option<ByteString>, redacted: Option<ByteString>) -> Event 
     }))
 }
 
-fn arguments(index: u16, delta: ByteString) -> Event {
+fn arguments_event(index: u16, delta: ByteString) -> Event {
     Event::ToolArguments {
         choice: 0,
         index,
@@ -253,8 +269,8 @@ fn arguments(index: u16, delta: ByteString) -> Event {
     }
 }
 
-/// Content with no normalized form.
-pub(super) fn raw(json: &RawValue, frame: &ByteString) -> Event {
+/// Returns the event of content without a normalized form.
+pub(super) fn raw_event(json: &RawValue, frame: &ByteString) -> Event {
     Event::Raw(Box::new(Raw {
         choice: 0,
         wire: WireId::Bedrock,
@@ -262,9 +278,9 @@ pub(super) fn raw(json: &RawValue, frame: &ByteString) -> Event {
     }))
 }
 
-/// A citation. One in a shape that is newer than this is carried all the same.
-pub(super) fn citation(json: &RawValue, frame: &ByteString) -> Event {
-    let of = |text: &Text<'_>| Some(text.of(frame)).filter(|text| !text.is_empty());
+/// Returns the event of a citation. One in an unknown shape is still carried unchanged.
+pub(super) fn citation_event(json: &RawValue, frame: &ByteString) -> Event {
+    let of = |text: &Text<'_>| Some(text.slice_of(frame)).filter(|text| !text.is_empty());
     let mut citation = Citation {
         choice: 0,
         url: None,
@@ -273,15 +289,16 @@ pub(super) fn citation(json: &RawValue, frame: &ByteString) -> Event {
         span: None,
         data: frame.slice_ref(json.get()),
     };
-    if let Ok(source) = serde_json::from_str::<Source<'_>>(json.get()) {
+    if let Ok(source) = serde_json::from_str::<CitationFields<'_>>(json.get()) {
         let web = source
             .location
             .and_then(|location| location.web)
             .and_then(|web| web.url);
+        // `source` may be any name of a source; only a link is a URL.
         let link = source.source.filter(|source| {
             source.as_str().starts_with("https://") || source.as_str().starts_with("http://")
         });
-        let words: Vec<Text<'_>> = source
+        let texts: Vec<Text<'_>> = source
             .source_content
             .into_iter()
             .flatten()
@@ -289,10 +306,11 @@ pub(super) fn citation(json: &RawValue, frame: &ByteString) -> Event {
             .collect();
         citation.url = web.or(link).as_ref().and_then(of);
         citation.title = source.title.as_ref().and_then(of);
-        citation.quote = match words.as_slice() {
+        // A single text stays a slice of the frame; several have to be copied.
+        citation.quote = match texts.as_slice() {
             [single] => of(single),
             several => Some(several.iter().map(Text::as_str).collect::<String>())
-                .filter(|words| !words.is_empty())
+                .filter(|text| !text.is_empty())
                 .map(Into::into),
         };
     }

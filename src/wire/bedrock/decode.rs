@@ -1,25 +1,25 @@
-//! The events of a ConverseStream.
+//! Decodes the events of a ConverseStream.
 //!
-//! Invariants: the one `Finish` comes when the stream is complete, behind all content: with
-//! `messageStop` and `metadata`, in whichever order. A body that ends before both have come was cut
-//! short. An exception ends it wherever it stands. Unknown kinds of events are no error.
+//! Invariants: the stream is complete once `messageStop` and `metadata` have arrived, in any order;
+//! the one `Finish` is emitted then, after all content. A body that ends earlier was cut short. An
+//! exception ends the stream at any position. Unknown event types are not errors.
 
 use bytestring::ByteString;
 
 use super::blocks::Blocks;
 use super::refusal;
-use super::shape::{self, Edge, MessageStop, Metadata, Piece, Text};
+use super::shape::{self, BlockDelta, BlockEdge, MessageStop, Metadata, Text};
 use crate::codec::{Frame, FrameKind};
 use crate::model::event::{Event, Events, Finish, Reason};
 use crate::wire::{Decode, DecodeError, Decoded};
 
-/// The state of one stream.
+/// The decoder of one stream.
 pub(super) struct Decoder {
     blocks: Blocks,
-    /// What `messageStop` said.
+    /// The stop reason, once `messageStop` has arrived.
     ending: Option<Ending>,
-    /// `metadata` has come.
-    metered: bool,
+    /// True once `metadata` has arrived.
+    has_metadata: bool,
     done: bool,
 }
 
@@ -28,22 +28,22 @@ impl Decoder {
         Self {
             blocks: Blocks::new(seed),
             ending: None,
-            metered: false,
+            has_metadata: false,
             done: false,
         }
     }
 
-    fn event(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+    fn read_event(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let (name, data) = (&*frame.name, &frame.data);
         match name {
             "contentBlockDelta" => {
-                let piece: Piece<'_> = shape::read(data, name)?;
-                self.blocks.piece(&piece, data, &mut out.events)?;
+                let piece: BlockDelta<'_> = shape::read(data, name)?;
+                self.blocks.delta(&piece, data, &mut out.events)?;
             }
             "contentBlockStart" => {
-                let edge: Edge<'_> = shape::read(data, name)?;
+                let edge: BlockEdge<'_> = shape::read(data, name)?;
                 if let Some(start) = edge.start {
-                    self.blocks.begin(
+                    self.blocks.start(
                         edge.content_block_index.unwrap_or_default(),
                         start,
                         data,
@@ -52,25 +52,28 @@ impl Decoder {
                 }
             }
             "contentBlockStop" => {
-                let edge: Edge<'_> = shape::read(data, name)?;
-                self.blocks.end(
+                let edge: BlockEdge<'_> = shape::read(data, name)?;
+                self.blocks.stop(
                     edge.content_block_index.unwrap_or_default(),
                     &mut out.events,
                 );
             }
             "messageStop" => {
                 let stop: MessageStop<'_> = shape::read(data, name)?;
-                self.ending = Some(Ending::of(stop.stop_reason.as_ref(), data));
+                self.ending = Some(Ending::from_native(stop.stop_reason.as_ref(), data));
             }
             "metadata" => {
                 let metadata: Metadata = shape::read(data, name)?;
+                // Without counts the stream still ends here; its usage is estimated elsewhere.
                 out.usage = metadata.usage.map(|counts| counts.usage());
-                self.metered = true;
+                self.has_metadata = true;
             }
-            _ if name.ends_with("Exception") => return Err(failed(frame)),
+            // A failure may also arrive as an ordinary event under an exception's name.
+            _ if name.ends_with("Exception") => return Err(exception(frame)),
             _ => {}
         }
-        if self.metered && self.ending.is_some() {
+        // `metadata`, with the usage, comes after `messageStop`: finishing earlier would lose it.
+        if self.has_metadata && self.ending.is_some() {
             self.complete(&mut out.events);
             out.done = true;
         }
@@ -78,7 +81,8 @@ impl Decoder {
     }
 
     fn complete(&mut self, out: &mut Events) {
-        self.blocks.end_all(out);
+        // Nothing may follow the `Finish`, so blocks that the server left open stop before it.
+        self.blocks.stop_all(out);
         out.push(
             self.ending
                 .take()
@@ -92,10 +96,12 @@ impl Decoder {
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         match frame.kind {
+            // Nothing after the end belongs to the answer.
             _ if self.done => out.marker = true,
-            FrameKind::Whole => self.event(frame, out)?,
-            FrameKind::Exception => return Err(failed(frame)),
-            FrameKind::Unended | FrameKind::Stray => out.marker = true,
+            FrameKind::Whole => self.read_event(frame, out)?,
+            FrameKind::Exception => return Err(exception(frame)),
+            // A truncated message contains nothing that can be decoded.
+            FrameKind::Unterminated | FrameKind::Stray => out.marker = true,
         }
         Ok(())
     }
@@ -104,35 +110,42 @@ impl Decode for Decoder {
         if self.done {
             Ok(())
         } else {
+            // Also after `messageStop`: without `metadata` the answer is not known to be complete.
             Err(DecodeError::CutShort)
         }
     }
 }
 
-fn failed(frame: &Frame) -> DecodeError {
-    DecodeError::Upstream(Box::new(refusal::told(&frame.name, &frame.data)))
+fn exception(frame: &Frame) -> DecodeError {
+    DecodeError::Upstream(Box::new(refusal::read_exception(&frame.name, &frame.data)))
 }
 
-/// How the answer ended, as far as it was told.
+/// The stop reason of the answer, as far as it is known.
 #[derive(Default)]
 pub(super) struct Ending(Option<(Reason, ByteString)>);
 
 impl Ending {
-    /// What a stop reason says.
-    pub(super) fn of(native: Option<&Text<'_>>, frame: &ByteString) -> Self {
-        Self(native.map(|native| (shape::reason(native.as_str()), native.of(frame))))
+    /// Reads a stop reason.
+    pub(super) fn from_native(native: Option<&Text<'_>>, frame: &ByteString) -> Self {
+        Self(native.map(|native| {
+            (
+                shape::finish_reason(native.as_str()),
+                native.slice_of(frame),
+            )
+        }))
     }
 
-    /// The `Finish` of the one choice.
+    /// Returns the `Finish` of the only choice.
     pub(super) fn finish(self, has_calls: bool) -> Event {
-        let untold = if has_calls {
+        // Without a stop reason only the content can tell why the answer ended.
+        let default = if has_calls {
             Reason::ToolCalls
         } else {
             Reason::Stop
         };
         let (reason, native) = self
             .0
-            .map_or((untold, None), |(reason, native)| (reason, Some(native)));
+            .map_or((default, None), |(reason, native)| (reason, Some(native)));
         Event::Finish(Box::new(Finish {
             choice: 0,
             reason,

@@ -1,11 +1,11 @@
-//! A chat → a Converse request.
+//! Writes a chat as a Converse request.
 //!
-//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose
-//! absence changes no meaning: seed, penalties, log probabilities, verbosity, image detail, labels,
-//! names of participants, the name of a prompt's cache, a `top_k` and a reasoning budget for models
-//! that are known to have no such thing, cache marks for models that cache nothing. So is the wish
-//! for one tool call at a time: the API has no switch for it, and answers with several calls are
-//! answers that clients of every dialect must expect.
+//! A request for something that the target does not support is rejected with a 400 that names it.
+//! Options whose absence does not change the meaning are left out silently: seed, penalties, log
+//! probabilities, verbosity, image detail, labels, names of participants, prompt cache keys,
+//! `top_k` and reasoning budgets for models that are known not to support them, cache marks for
+//! models that do not cache. The same holds for the request for one tool call at a time: the API
+//! has no switch for it, and clients of every dialect must expect answers with several calls.
 
 mod family;
 mod media;
@@ -22,32 +22,32 @@ use crate::model::ask::Ask;
 use crate::model::chat::Chat;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
-use crate::wire::written::trace;
+use crate::wire::openai_like::trace_headers;
 use crate::wire::{Draft, Mode};
 
-/// What is encoded in the path: models may be resource names, with colons and slashes.
-const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
+/// Characters escaped in the path. Models may be resource names, which contain colons and slashes.
+const PATH_ESCAPES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The request for `target`.
+/// Writes the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let path = path(target.upstream_model(), mode)?;
     Ok(Draft {
         path,
-        headers: trace(ask),
-        body: written(ask.chat()?, Family::of(target.upstream_model()))?,
+        headers: trace_headers(ask),
+        body: body(ask.chat()?, Family::from_model(target.upstream_model()))?,
     })
 }
 
 fn path(model: &str, mode: Mode) -> Result<String, Fault> {
-    // Such a segment is taken for a step in the path, however it is encoded.
+    // URL parsers resolve these path segments even when they are percent-encoded.
     if matches!(model, "" | "." | "..") {
         return Err(Fault::invalid(
             "model",
-            format!("model: `{model}` is no model of the bedrock wire"),
+            format!("model: `{model}` is not a valid model id for the bedrock wire"),
         ));
     }
     let operation = match mode {
@@ -56,22 +56,23 @@ fn path(model: &str, mode: Mode) -> Result<String, Fault> {
     };
     Ok(format!(
         "/model/{}/{operation}",
-        utf8_percent_encode(model, IN_PATH)
+        utf8_percent_encode(model, PATH_ESCAPES)
     ))
 }
 
-fn written(chat: &Chat, family: Family) -> Result<Bytes, Fault> {
+fn body(chat: &Chat, family: Family) -> Result<Bytes, Fault> {
     refuse_unsupported(chat)?;
-    let conversation = turns::of(chat, family)?;
+    let conversation = turns::conversation(chat, family)?;
+    // The model is named in the path, not in the body.
     let body = Body {
         system: conversation.system,
         messages: conversation.turns,
-        inference_config: options::inference(chat, family),
-        tool_config: tools::config(chat, family)?,
-        additional_model_request_fields: options::additional(chat, family),
-        output_config: options::output(chat, family)?,
-        request_metadata: options::metadata(chat),
-        service_tier: options::tier(chat),
+        inference_config: options::inference_config(chat, family),
+        tool_config: tools::tool_config(chat, family)?,
+        additional_model_request_fields: options::additional_fields(chat, family),
+        output_config: options::output_config(chat, family)?,
+        request_metadata: options::request_metadata(chat),
+        service_tier: options::service_tier(chat),
     };
     let unwritable = |error| {
         Fault::new(
@@ -85,27 +86,31 @@ fn written(chat: &Chat, family: Family) -> Result<Bytes, Fault> {
 }
 
 fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
-    let refused = |field: &str| {
+    let unsupported = |field: &str| {
         Fault::invalid(
             field,
-            format!("{field}: the bedrock wire has nothing like it; leave it out"),
+            format!(
+                "{field}: the bedrock wire does not support it; leave it out or choose another model"
+            ),
         )
     };
+    // These fields have no counterpart here, and dropping them would change the answer.
     if let Some(field) = chat.unsupported.first() {
-        return Err(refused(field));
+        return Err(unsupported(field));
     }
     if chat.choices.is_some_and(|n| n > 1) {
         return Err(Fault::invalid(
             "n",
-            "n: the bedrock wire gives one choice; send n = 1 or choose another model",
+            "n: the bedrock wire returns one choice only; send n = 1 or choose another model",
         ));
     }
+    // An empty bias changes nothing; only one with an entry is rejected.
     if chat
         .logit_bias
         .as_ref()
         .is_some_and(|bias| bias.get().contains(':'))
     {
-        return Err(refused("logit_bias"));
+        return Err(unsupported("logit_bias"));
     }
     Ok(())
 }
@@ -117,17 +122,17 @@ struct Body<'a> {
     system: Vec<turns::Block<'a>>,
     messages: Vec<turns::Turn<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    inference_config: Option<options::Inference<'a>>,
+    inference_config: Option<options::InferenceConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_config: Option<tools::Config<'a>>,
+    tool_config: Option<tools::ToolConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    additional_model_request_fields: Option<options::Additional<'a>>,
+    additional_model_request_fields: Option<options::AdditionalFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    output_config: Option<options::Output<'a>>,
+    output_config: Option<options::OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_metadata: Option<options::Metadata<'a>>,
+    request_metadata: Option<options::RequestMetadata<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    service_tier: Option<options::Tier<'a>>,
+    service_tier: Option<options::ServiceTier<'a>>,
 }
 
 #[cfg(test)]

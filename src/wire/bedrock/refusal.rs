@@ -1,7 +1,7 @@
-//! What this wire's errors mean: bodies of bad statuses, and exceptions told in a good answer.
+//! Reads this wire's errors: bodies of error responses, and exceptions inside a good response.
 //!
-//! Invariants: an exception's name weighs more than the status it came under; accounts and roles of
-//! AWS are not told.
+//! Invariants: the name of an exception takes precedence over the status it arrived with; account
+//! numbers and roles of AWS are never passed on.
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -10,11 +10,11 @@ use super::shape::Text;
 use crate::model::fault::Fault;
 use crate::wire::refusal::fault;
 
-/// Where AWS names the exception of a refusal.
-const TYPE: &str = "x-amzn-errortype";
+/// The response header that contains the name of the exception.
+const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";
 
-/// How the models' hosts say that a prompt is too long, in lower case. All come as
-/// `ValidationException`.
+/// Texts in lower case by which the models' hosts report that a prompt is too long. All of them
+/// arrive as `ValidationException`, which does not tell this case from others.
 const TOO_LONG: [&str; 8] = [
     "input is too long",
     "prompt is too long",
@@ -26,45 +26,50 @@ const TOO_LONG: [&str; 8] = [
     "too many total text bytes",
 ];
 
-/// What an answer with a bad status means. What stands in front of the API answers in HTML or plain
-/// text; that says no more than its status.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-    let told = std::str::from_utf8(body)
+/// Reads a response with an error status. Proxies in front of the API answer in HTML or plain text;
+/// such a body adds nothing to the status.
+pub(super) fn read_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+    let fields = std::str::from_utf8(body)
         .ok()
-        .map(Told::read)
+        .map(ErrorFields::parse)
         .unwrap_or_default();
+    // The header is the documented place of the name; only some bodies contain it too.
     let named = headers
-        .get(TYPE)
+        .get(ERROR_TYPE_HEADER)
         .and_then(|value| value.to_str().ok())
-        .map(|name| bare(name).to_owned());
-    Told {
-        name: named.filter(|name| !name.is_empty()).or(told.name),
-        ..told
+        .map(|name| bare_name(name).to_owned());
+    ErrorFields {
+        name: named.filter(|name| !name.is_empty()).or(fields.name),
+        ..fields
     }
-    .fault(status, headers)
+    .into_fault(status, headers)
 }
 
-/// What an exception in a stream means: its name stands for the status it would have had.
-pub(super) fn told(name: &str, json: &str) -> Fault {
-    let told = Told::read(json);
-    let name = Some(bare(name))
+/// Reads an exception from a stream. Its name stands for the status it would have had.
+pub(super) fn read_exception(name: &str, json: &str) -> Fault {
+    let fields = ErrorFields::parse(json);
+    // In a stream, the frame's header contains the name.
+    let name = Some(bare_name(name))
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
-        .or(told.name);
-    Told { name, ..told }.fault(StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new())
+        .or(fields.name);
+    // An exception that is unknown here counts as a failure of the upstream.
+    ErrorFields { name, ..fields }.into_fault(StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new())
 }
 
-/// An exception's name without what stands around it: `com.amazon.coral.service#Name`,
+/// Returns the bare name of an exception: `Name` for `com.amazon.coral.service#Name` and
 /// `Name:http://…`.
-fn bare(name: &str) -> &str {
+fn bare_name(name: &str) -> &str {
     let name = name.split(':').next().unwrap_or_default();
     name.rsplit('#').next().unwrap_or_default().trim()
 }
 
-/// The status an exception stands for. In streams names begin with a small letter.
+/// Returns the status that an exception stands for. The case is ignored: in streams names begin
+/// with a lower-case letter.
 ///
-/// A quota of the account is not the request's fault: another target may well take it.
-fn status_of(name: &str) -> Option<u16> {
+/// An exceeded account quota counts as 429, not as AWS's 400: it is not a fault of the request,
+/// which another target may accept.
+fn status_for(name: &str) -> Option<u16> {
     const TABLE: [(&[&str], u16); 10] = [
         (
             &[
@@ -90,6 +95,7 @@ fn status_of(name: &str) -> Option<u16> {
         (&["resourcenotfoundexception"], 404),
         (
             &[
+                // AWS sends some of these as 400, but only the operator can correct them.
                 "accessdeniedexception",
                 "unrecognizedclientexception",
                 "expiredtokenexception",
@@ -115,9 +121,9 @@ fn status_of(name: &str) -> Option<u16> {
         .map(|(_, status)| *status)
 }
 
-/// What an error says of itself.
+/// The fields of an error that are passed on.
 #[derive(Default)]
-struct Told {
+struct ErrorFields {
     name: Option<String>,
     message: Option<String>,
 }
@@ -134,9 +140,9 @@ struct Body<'a> {
     kind: Option<Text<'a>>,
 }
 
-impl Told {
-    /// What `json` says, where it is such an object.
-    fn read(json: &str) -> Self {
+impl ErrorFields {
+    /// Parses an error object; empty if `json` is not one.
+    fn parse(json: &str) -> Self {
         let Ok(body) = serde_json::from_str::<Body<'_>>(json) else {
             return Self::default();
         };
@@ -144,7 +150,9 @@ impl Told {
             text.map(|text| text.as_str().to_owned())
                 .filter(|text| !text.is_empty())
         };
+        // Some services of AWS write the field with a capital letter.
         let message = owned(body.message).or_else(|| owned(body.capital_message));
+        // The model's own message tells more than AWS's generic one.
         let message = match (message, owned(body.original_message)) {
             (Some(message), Some(original)) if !message.contains(&original) => {
                 Some(format!("{message}: {original}"))
@@ -152,17 +160,18 @@ impl Told {
             (message, original) => message.or(original),
         };
         Self {
-            name: owned(body.kind).map(|kind| bare(&kind).to_owned()),
+            name: owned(body.kind).map(|kind| bare_name(&kind).to_owned()),
             message,
         }
     }
 
-    fn fault(self, status: StatusCode, headers: &HeaderMap) -> Fault {
+    fn into_fault(self, status: StatusCode, headers: &HeaderMap) -> Fault {
         let name = self.name.as_deref().unwrap_or_default();
-        let status = status_of(name)
+        // An unknown exception keeps the status it arrived with.
+        let status = status_for(name)
             .and_then(|known| StatusCode::from_u16(known).ok())
             .unwrap_or(status);
-        let message = self.message.map(|message| without_names(&message));
+        let message = self.message.map(|message| without_resource_names(&message));
         let code = known_code(name, status, message.as_deref().unwrap_or_default());
         fault(
             status,
@@ -175,13 +184,14 @@ impl Told {
     }
 }
 
-/// The code that clients know.
+/// Returns the error code that clients know for this exception.
 fn known_code(name: &str, status: StatusCode, message: &str) -> Option<&'static str> {
     let message = message.to_ascii_lowercase();
     if name.eq_ignore_ascii_case("ServiceQuotaExceededException") {
+        // Unlike a rate limit, a quota does not come back with time: clients must not retry.
         Some("insufficient_quota")
     } else if status == StatusCode::BAD_REQUEST
-        && TOO_LONG.iter().any(|mark| message.contains(mark))
+        && TOO_LONG.iter().any(|text| message.contains(text))
     {
         Some("context_length_exceeded")
     } else {
@@ -189,10 +199,11 @@ fn known_code(name: &str, status: StatusCode, message: &str) -> Option<&'static 
     }
 }
 
-/// The message without resource names, which tell an account's number and its roles.
-fn without_names(message: &str) -> String {
+/// Removes resource names, which contain account numbers and roles, from a message.
+fn without_resource_names(message: &str) -> String {
     let word = |word: &str| {
         let (before, _) = word.split_once("arn:")?;
+        // `arn:` inside a longer word, such as `learn:`, is not a resource name.
         let begins = !before.ends_with(char::is_alphanumeric);
         begins.then(|| {
             format!(
@@ -212,13 +223,13 @@ mod tests {
     use super::*;
     use crate::model::fault::{Code, Side};
 
-    fn refuse(status: u16, named: Option<&str>, body: &str) -> Fault {
+    fn fault_for(status: u16, named: Option<&str>, body: &str) -> Fault {
         let mut headers = HeaderMap::new();
         headers.insert("x-amzn-requestid", "r-1".parse().unwrap());
         if let Some(named) = named {
-            headers.insert(TYPE, named.parse().unwrap());
+            headers.insert(ERROR_TYPE_HEADER, named.parse().unwrap());
         }
-        read(
+        read_response(
             StatusCode::from_u16(status).unwrap(),
             &headers,
             body.as_bytes(),
@@ -226,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_own_mistakes_keep_status_and_words() {
+    fn client_errors_keep_status_and_message() {
         for (status, kind) in [
             (400, "ValidationException"),
             (404, "ResourceNotFoundException"),
@@ -235,8 +246,8 @@ mod tests {
             let typed =
                 format!(r#"{{"__type":"com.amazon.bedrock#{kind}","Message":"not like this"}}"#);
             for fault in [
-                refuse(status, Some(&suffixed), r#"{"message":"not like this"}"#),
-                refuse(status, None, &typed),
+                fault_for(status, Some(&suffixed), r#"{"message":"not like this"}"#),
+                fault_for(status, None, &typed),
             ] {
                 assert_eq!(
                     (fault.status.as_u16(), fault.side, fault.retryable),
@@ -252,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prompt_that_is_too_long_has_the_code_that_clients_know() {
+    fn a_prompt_that_is_too_long_has_the_known_code() {
         for message in [
             "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
             "Input is too long for requested model.",
@@ -260,25 +271,25 @@ mod tests {
             "This model's maximum context length is 8192 tokens. Please reduce the length of the prompt",
             "input length and `max_tokens` exceed context limit: 198154 + 8192 > 200000",
         ] {
-            let fault = refuse(
+            let fault = fault_for(
                 400,
                 Some("ValidationException"),
                 &format!(r#"{{"message":"{message}"}}"#),
             );
             assert_eq!(
-                (fault.status.as_u16(), fault.told_code()),
+                (fault.status.as_u16(), fault.client_code()),
                 (400, "context_length_exceeded"),
                 "{message}"
             );
         }
         assert_eq!(
-            refuse(400, None, r#"{"message":"temperature: 2 is too high"}"#).told_code(),
+            fault_for(400, None, r#"{"message":"temperature: 2 is too high"}"#).client_code(),
             "invalid_request"
         );
     }
 
     #[test]
-    fn every_exception_means_the_same_by_status_and_in_the_stream() {
+    fn an_exception_means_the_same_in_a_response_and_in_a_stream() {
         for (status, kind, code, answered, retryable) in [
             (429, "ThrottlingException", Code::RateLimited, 429, true),
             (429, "ModelNotReadyException", Code::RateLimited, 429, true),
@@ -312,8 +323,8 @@ mod tests {
             let (first, rest) = kind.split_at(1);
             let small = first.to_ascii_lowercase() + rest;
             for fault in [
-                refuse(status, Some(kind), r#"{"message":"Sorry."}"#),
-                told(&small, r#"{"message":"Sorry."}"#),
+                fault_for(status, Some(kind), r#"{"message":"Sorry."}"#),
+                read_exception(&small, r#"{"message":"Sorry."}"#),
             ] {
                 assert_eq!(
                     (fault.code, fault.status.as_u16(), fault.retryable),
@@ -326,27 +337,27 @@ mod tests {
     }
 
     #[test]
-    fn a_quota_of_the_account_is_no_fault_of_the_request() {
-        let fault = refuse(
+    fn an_exceeded_account_quota_is_not_a_client_error() {
+        let fault = fault_for(
             400,
             Some("ServiceQuotaExceededException"),
             r#"{"message":"Your request exceeds the service quota"}"#,
         );
         assert_eq!(
-            (fault.status.as_u16(), fault.told_code(), fault.side),
+            (fault.status.as_u16(), fault.client_code(), fault.side),
             (429, "insufficient_quota", Side::Upstream)
         );
         assert!(
             !fault.retryable && !fault.ends_route(),
-            "another target may take it"
+            "another target may accept the request"
         );
     }
 
     #[test]
-    fn a_stream_error_tells_what_the_model_said() {
+    fn a_stream_error_contains_the_original_message() {
         let json = r#"{"message":"The model failed","originalStatusCode":500,"originalMessage":"out of memory"}"#;
         assert_eq!(
-            told("modelStreamErrorException", json).message,
+            read_exception("modelStreamErrorException", json).message,
             "the upstream failed: The model failed: out of memory"
         );
         for (name, json) in [
@@ -354,9 +365,9 @@ mod tests {
             ("brandNewException", "[]"),
             ("internalServerException", "{}"),
         ] {
-            let fault = told(name, json);
+            let fault = read_exception(name, json);
             assert_eq!(
-                (fault.code, fault.retryable, fault.quotes),
+                (fault.code, fault.retryable, fault.quotes_upstream),
                 (Code::UpstreamError, true, false),
                 "{name}"
             );
@@ -364,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_error_of_this_api_says_its_status() {
+    fn a_body_of_another_shape_falls_back_to_the_status() {
         for body in [
             "",
             "<html>Bad Gateway</html>",
@@ -372,7 +383,7 @@ mod tests {
             r#"{"message":1}"#,
             r#"{"error":"x"}"#,
         ] {
-            let fault = refuse(502, None, body);
+            let fault = fault_for(502, None, body);
             assert_eq!(
                 (fault.status.as_u16(), fault.message.as_str()),
                 (502, "the upstream failed with status 502"),
@@ -382,9 +393,9 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_not_told() {
+    fn account_numbers_and_roles_are_removed() {
         let message = "model ID arn:aws:bedrock:us-east-1:123456789012:inference-profile/x isn't (arn:aws:iam::1:role/r) to learn:x";
-        let fault = refuse(
+        let fault = fault_for(
             400,
             Some("ValidationException"),
             &format!(r#"{{"message":"{message}"}}"#),

@@ -1,7 +1,7 @@
-//! What stands in payloads, as serde reads it: borrowed from the frame, and lenient about what is
-//! missing. Keys that nobody asked for, such as the padding `p` of every payload, are passed over.
+//! The JSON shapes of payloads for serde: borrowed from the frame, with every field optional.
+//! Unknown keys, such as the padding `p` of every payload, are skipped.
 //!
-//! Nothing here implements Debug: these are completions.
+//! No type here implements `Debug`: the values are completions, which must not reach a log.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -16,20 +16,20 @@ use crate::wire::DecodeError;
 /// `contentBlockDelta`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Piece<'a> {
+pub(super) struct BlockDelta<'a> {
     pub(super) content_block_index: Option<u32>,
     #[serde(borrow)]
     pub(super) delta: Option<Delta<'a>>,
 }
 
-/// A piece of a block: one of these, or a kind with no normalized form.
+/// The delta of a block: one of these fields, or a kind without a normalized form.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Delta<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) tool_use: Option<Input<'a>>,
+    pub(super) tool_use: Option<ToolInput<'a>>,
     #[serde(borrow)]
     pub(super) reasoning_content: Option<Reasoning<'a>>,
     #[serde(borrow)]
@@ -38,7 +38,7 @@ pub(super) struct Delta<'a> {
 
 /// A piece of a tool's input.
 #[derive(Deserialize)]
-pub(super) struct Input<'a> {
+pub(super) struct ToolInput<'a> {
     #[serde(borrow)]
     pub(super) input: Option<Text<'a>>,
 }
@@ -55,9 +55,9 @@ pub(super) struct Reasoning<'a> {
     pub(super) redacted_content: Option<Text<'a>>,
 }
 
-/// `contentBlockDelta` whose delta is carried as it came.
+/// `contentBlockDelta` with its delta kept as JSON, to be carried unchanged.
 #[derive(Deserialize)]
-pub(super) struct Odd<'a> {
+pub(super) struct RawDelta<'a> {
     #[serde(borrow)]
     pub(super) delta: Option<&'a RawValue>,
 }
@@ -65,23 +65,24 @@ pub(super) struct Odd<'a> {
 /// `contentBlockStart` and `contentBlockStop`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Edge<'a> {
+pub(super) struct BlockEdge<'a> {
     pub(super) content_block_index: Option<u32>,
     #[serde(borrow)]
     pub(super) start: Option<&'a RawValue>,
 }
 
-/// How a block begins. Text and reasoning usually do so without a word.
+/// The start of a block. Text and reasoning usually have no start event.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Start<'a> {
     #[serde(borrow)]
     pub(super) tool_use: Option<ToolUse<'a>>,
+    // Only the presence of these two matters.
     pub(super) text: Option<IgnoredAny>,
     pub(super) reasoning_content: Option<IgnoredAny>,
 }
 
-/// A tool call; `input` only where it comes whole.
+/// A tool call; `input` is present only in a complete call.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ToolUse<'a> {
@@ -96,8 +97,9 @@ pub(super) struct ToolUse<'a> {
 }
 
 impl ToolUse<'_> {
-    /// True where the client is to run it, and not a server (`server_tool_use`).
-    pub(super) fn is_clients(&self) -> bool {
+    /// True if the client runs this call, not a server (`server_tool_use`).
+    pub(super) fn is_client_call(&self) -> bool {
+        // No client can run a call without a name.
         let named = self
             .name
             .as_ref()
@@ -121,22 +123,23 @@ pub(super) struct MessageStop<'a> {
 /// `metadata`.
 #[derive(Deserialize)]
 pub(super) struct Metadata {
-    pub(super) usage: Option<Counts>,
+    pub(super) usage: Option<UsageCounts>,
 }
 
-/// Usage as this wire counts it: cached input is outside of `inputTokens`.
+/// Usage as this wire counts it: `inputTokens` excludes cached input.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Counts {
+pub(super) struct UsageCounts {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     cache_read_input_tokens: Option<u64>,
     cache_write_input_tokens: Option<u64>,
 }
 
-impl Counts {
-    /// The same in everybody's meaning.
+impl UsageCounts {
+    /// Returns the normalized usage, whose input includes cached input.
     pub(super) fn usage(&self) -> Usage {
+        // `inputTokens` excludes cached tokens, `Usage::input` includes them.
         let inputs = [
             self.input_tokens,
             self.cache_read_input_tokens,
@@ -154,59 +157,59 @@ impl Counts {
     }
 }
 
-/// What can be read from a citation.
+/// The fields read from a citation.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Source<'a> {
+pub(super) struct CitationFields<'a> {
     #[serde(borrow)]
     pub(super) title: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) source: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) source_content: Option<Vec<Quote<'a>>>,
+    pub(super) source_content: Option<Vec<SourceText<'a>>>,
     #[serde(borrow)]
     pub(super) location: Option<Location<'a>>,
 }
 
-/// Words of a source.
+/// A piece of the source's text.
 #[derive(Deserialize)]
-pub(super) struct Quote<'a> {
+pub(super) struct SourceText<'a> {
     #[serde(borrow)]
     pub(super) text: Option<Text<'a>>,
 }
 
-/// Where a source is; only one on the web has an address.
+/// The location of a source; only a source on the web has a URL.
 #[derive(Deserialize)]
 pub(super) struct Location<'a> {
     #[serde(borrow)]
     pub(super) web: Option<Web<'a>>,
 }
 
-/// A page.
+/// A web page.
 #[derive(Deserialize)]
 pub(super) struct Web<'a> {
     #[serde(borrow)]
     pub(super) url: Option<Text<'a>>,
 }
 
-/// Reads `json`; `what` says in an error which part of the stream it is.
-pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<T, DecodeError> {
+/// Parses `json`; `part` names the piece of the stream in an error.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, part: &str) -> Result<T, DecodeError> {
     use serde_json::error::Category;
-    // The error's own words could hold pieces of the answer.
+    // serde's own message could contain pieces of the answer, so only its position is reported.
     serde_json::from_str(json).map_err(|error| {
         let how = match error.classify() {
             Category::Data => "has another shape than expected",
             Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
         };
         malformed(format!(
-            "{what} {how}, at line {} column {}",
+            "{part} {how}, at line {} column {}",
             error.line(),
             error.column()
         ))
     })
 }
 
-/// The error of something that this wire does not send.
+/// Returns the error for a payload that this wire does not send.
 pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
     DecodeError::Malformed {
         wire: WireId::Bedrock.name(),
@@ -214,9 +217,9 @@ pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
     }
 }
 
-/// What a `stopReason` means. What is newer than this is taken for a proper end, as its native word
-/// is told as well.
-pub(super) fn reason(native: &str) -> Reason {
+/// Normalizes a `stopReason`. One that is newer than this code counts as a normal stop, because the
+/// client receives the native reason as well.
+pub(super) fn finish_reason(native: &str) -> Reason {
     match native {
         "max_tokens" | "model_context_window_exceeded" => Reason::Length,
         "tool_use" => Reason::ToolCalls,

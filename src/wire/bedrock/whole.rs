@@ -1,4 +1,5 @@
-//! A non-streaming answer (`POST /model/{model}/converse`): the same blocks, all at once.
+//! Decodes a non-streaming answer (`POST /model/{model}/converse`), which contains the same blocks
+//! as a stream.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -8,7 +9,7 @@ use serde_json::value::RawValue;
 use super::blocks::{self, Blocks};
 use super::decode::Ending;
 use super::refusal;
-use super::shape::{self, Counts, Quote, Reasoning, Text, ToolUse};
+use super::shape::{self, Reasoning, SourceText, Text, ToolUse, UsageCounts};
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
@@ -21,7 +22,7 @@ struct Answer<'a> {
     output: Option<Output<'a>>,
     #[serde(borrow)]
     stop_reason: Option<Text<'a>>,
-    usage: Option<Counts>,
+    usage: Option<UsageCounts>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +37,7 @@ struct Message<'a> {
     content: Vec<&'a RawValue>,
 }
 
-/// A block: one of these, or a kind with no normalized form.
+/// A content block: one of these fields, or a kind without a normalized form.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Block<'a> {
@@ -45,14 +46,14 @@ struct Block<'a> {
     #[serde(borrow)]
     tool_use: Option<ToolUse<'a>>,
     #[serde(borrow)]
-    reasoning_content: Option<Thought<'a>>,
+    reasoning_content: Option<WholeReasoning<'a>>,
     #[serde(borrow)]
-    citations_content: Option<Cited<'a>>,
+    citations_content: Option<CitedText<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Thought<'a> {
+struct WholeReasoning<'a> {
     #[serde(borrow)]
     reasoning_text: Option<Reasoning<'a>>,
     #[serde(borrow)]
@@ -60,29 +61,32 @@ struct Thought<'a> {
 }
 
 #[derive(Deserialize)]
-struct Cited<'a> {
+struct CitedText<'a> {
     #[serde(borrow)]
-    content: Option<Vec<Quote<'a>>>,
+    content: Option<Vec<SourceText<'a>>>,
     #[serde(borrow)]
     citations: Option<Vec<&'a RawValue>>,
 }
 
-/// The events and usage of a whole answer.
+/// Decodes a whole answer into its events and usage.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let body = text::of_bytes(body);
+    let body = text::from_bytes(body);
     let answer: Answer<'_> = shape::read(&body, "the answer")?;
+    // A body without output is an exception under a good status.
     let Some(output) = answer.output else {
-        return Err(DecodeError::Upstream(Box::new(refusal::told("", &body))));
+        return Err(DecodeError::Upstream(Box::new(refusal::read_exception(
+            "", &body,
+        ))));
     };
     let (mut events, mut blocks) = (Events::new(), Blocks::new(seed));
     for json in output.message.content {
-        block(json, &mut blocks, &body, &mut events)?;
+        read_block(json, &mut blocks, &body, &mut events)?;
     }
-    events.push(Ending::of(answer.stop_reason.as_ref(), &body).finish(blocks.has_calls()));
+    events.push(Ending::from_native(answer.stop_reason.as_ref(), &body).finish(blocks.has_calls()));
     Ok((events, answer.usage.map(|counts| counts.usage())))
 }
 
-fn block(
+fn read_block(
     json: &RawValue,
     blocks: &mut Blocks,
     body: &ByteString,
@@ -92,14 +96,15 @@ fn block(
     match block {
         Block {
             text: Some(text), ..
-        } => out.extend(blocks::said(&text, body)),
+        } => out.extend(blocks::text_event(&text, body)),
         Block {
             tool_use: Some(tool),
             ..
-        } if tool.is_clients() => blocks.whole_call(&tool, body, out)?,
+        // Calls that a server has run fall through and are carried raw.
+        } if tool.is_client_call() => blocks.whole_call(&tool, body, out)?,
         Block {
             reasoning_content:
-                Some(Thought {
+                Some(WholeReasoning {
                     reasoning_text,
                     redacted_content,
                 }),
@@ -110,7 +115,7 @@ fn block(
                 signature: None,
                 redacted_content: None,
             };
-            blocks::reasoning(
+            blocks::push_reasoning(
                 &Reasoning {
                     redacted_content,
                     ..reasoning_text.unwrap_or(none)
@@ -123,21 +128,22 @@ fn block(
             citations_content: Some(cited),
             ..
         } => {
+            // The cited text is part of the answer; its citations follow it.
             let texts = cited
                 .content
                 .iter()
                 .flatten()
                 .filter_map(|quote| quote.text.as_ref());
-            out.extend(texts.filter_map(|text| blocks::said(text, body)));
+            out.extend(texts.filter_map(|text| blocks::text_event(text, body)));
             out.extend(
                 cited
                     .citations
                     .iter()
                     .flatten()
-                    .map(|json| blocks::citation(json, body)),
+                    .map(|json| blocks::citation_event(json, body)),
             );
         }
-        _ => out.push(blocks::raw(json, body)),
+        _ => out.push(blocks::raw_event(json, body)),
     }
     Ok(())
 }
@@ -159,7 +165,7 @@ mod tests {
             {"toolUse":{"toolUseId":"a","name":"f","input":{"x":[1, 2]}}},{"toolUse":{"toolUseId":"","name":"g","input":{}}}]}},
             "stopReason":"tool_use","metrics":{"latencyMs":1},"usage":{"inputTokens":5,"outputTokens":9,"cacheWriteInputTokens":2}}"#;
         let (events, usage) = read(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
-        let answer = fold::Answer::of(&events);
+        let answer = fold::Answer::from_events(&events);
         let choice = &answer.choices[0];
         assert_eq!(
             (choice.reasoning(), choice.text()),
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_under_a_good_status_is_an_error() {
+    fn an_error_under_a_good_status_is_read() {
         let body = Bytes::from_static(br#"{"__type":"ThrottlingException","message":"busy"}"#);
         let Err(DecodeError::Upstream(fault)) = read(&body, "s") else {
             panic!("an error")
@@ -215,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_malformed() {
+    fn a_body_that_is_not_an_answer_is_malformed() {
         for body in [
             "",
             "<html>",
@@ -229,11 +235,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         let body = Bytes::from_static(b"{\"output\":{\"message\":{\"content\":[{\"text\":\"a\xffb\"}]}},\"stopReason\":\"end_turn\"}");
         let (events, usage) = read(&body, "s").unwrap();
         assert_eq!(
-            (fold::Answer::of(&events).choices[0].text(), usage),
+            (fold::Answer::from_events(&events).choices[0].text(), usage),
             ("a\u{fffd}b".to_owned(), None)
         );
     }

@@ -1,7 +1,8 @@
-//! Sources of what was said.
+//! Decodes citations.
 //!
-//! One event for each source: the first carries the whole citation, any other itself. Cohere counts
-//! characters from the start of a content block, events count them from the start of the answer.
+//! Each source becomes one event: the first carries the whole citation, each other one carries the
+//! source itself. Cohere counts characters from the start of a content block, events count them
+//! from the start of the answer.
 
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use crate::codec::text::Text;
 use crate::model::event::{Citation, Event, Events};
 
 #[derive(Deserialize)]
-struct Cited<'a> {
+struct CitationFields<'a> {
     start: Option<u32>,
     end: Option<u32>,
     content_index: Option<u32>,
@@ -22,9 +23,10 @@ struct Cited<'a> {
     sources: Option<Vec<&'a RawValue>>,
 }
 
-impl Cited<'_> {
-    /// Where in the answer it applies. `texts` are its blocks of text: place, and the characters
-    /// before it. Places in a tool plan or in thinking are none in the answer.
+impl CitationFields<'_> {
+    /// Returns the cited span of the answer, in characters. `texts` are the text blocks of the
+    /// answer: index, and number of characters before the block. Tool plans and thinking are not
+    /// part of the answer, so their citations have no span.
     fn span(&self, texts: &[(u32, u32)]) -> Option<(u32, u32)> {
         if self
             .kind
@@ -33,8 +35,9 @@ impl Cited<'_> {
         {
             return None;
         }
+        // Without a block index, the positions count from the first text block.
         let before = match self.content_index {
-            Some(index) => texts.iter().find(|(place, _)| *place == index)?.1,
+            Some(index) => texts.iter().find(|(at, _)| *at == index)?.1,
             None => texts.first().map_or(0, |(_, before)| *before),
         };
         Some((
@@ -44,11 +47,12 @@ impl Cited<'_> {
     }
 }
 
-/// The events of a citation. One that cannot be read is still carried whole.
+/// Emits the events of a citation. A citation that cannot be read is still carried unchanged.
 pub(super) fn read(json: &RawValue, data: &ByteString, texts: &[(u32, u32)], out: &mut Events) {
-    let cited = serde_json::from_str::<Cited<'_>>(json.get()).ok();
+    let cited = serde_json::from_str::<CitationFields<'_>>(json.get()).ok();
     let span = cited.as_ref().and_then(|it| it.span(texts));
     let sources = cited.and_then(|it| it.sources).unwrap_or_default();
+    // A citation without sources still becomes one event.
     let first = source(sources.first().copied(), json, span, data);
     let others = sources
         .iter()
@@ -57,7 +61,8 @@ pub(super) fn read(json: &RawValue, data: &ByteString, texts: &[(u32, u32)], out
     out.extend(std::iter::once(first).chain(others));
 }
 
-/// One source, carried as `json`. A document says where it is from; what a tool said may.
+/// Returns the event of one source, which carries `json`. URL and title are those of the document,
+/// or those in a tool's output, which may have them.
 fn source(
     source: Option<&RawValue>,
     json: &RawValue,
@@ -68,19 +73,21 @@ fn source(
         .and_then(|it| serde_json::from_str(it.get()).ok())
         .unwrap_or_default();
     let document = source.get("document");
-    let said = document.or_else(|| source.get("tool_output"));
+    let origin = document.or_else(|| source.get("tool_output"));
     let text = |name: &str| {
-        said?
+        origin?
             .get(name)?
             .as_str()
             .filter(|text| !text.is_empty())
             .map(ByteString::from)
     };
+    // Only a document's text is quoted; a tool's output is not a quotation.
     let quote = text("snippet")
         .or_else(|| text("text"))
         .filter(|_| document.is_some());
     let citation = Citation {
         choice: 0,
+        // The `url` of a document may be a file name instead.
         url: text("url").filter(|url| url.starts_with("http")),
         title: text("title"),
         quote,
@@ -94,7 +101,7 @@ fn source(
 mod tests {
     use super::*;
 
-    type Told = (
+    type CitationParts = (
         Option<String>,
         Option<String>,
         Option<String>,
@@ -102,7 +109,7 @@ mod tests {
         String,
     );
 
-    fn told(json: &str, texts: &[(u32, u32)]) -> Vec<Told> {
+    fn read_citation(json: &str, texts: &[(u32, u32)]) -> Vec<CitationParts> {
         let (data, mut out) = (ByteString::from(json), Events::new());
         read(serde_json::from_str(&data).unwrap(), &data, texts, &mut out);
         let own = |text: Option<ByteString>| text.map(|text| text.to_string());
@@ -125,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn every_source_is_told() {
+    fn every_source_becomes_an_event() {
         let (page, tool, other) = (
             r#"{"type":"document","id":"d","document":{"url":"https://a.example","title":"A","snippet":"S"}}"#,
             r#"{"type":"tool","id":"t:0","tool_output":{"content":"15°C","text":"not a quote"}}"#,
@@ -135,7 +142,7 @@ mod tests {
             r#"{{"start":3,"end":5,"text":"ok","sources":[{page},{tool},{other}],"type":"TEXT_CONTENT"}}"#
         );
         let span = Some((3, 5));
-        let expected: [Told; 3] = [
+        let expected: [CitationParts; 3] = [
             (
                 some("https://a.example"),
                 some("A"),
@@ -146,13 +153,13 @@ mod tests {
             (None, None, None, span, tool.into()),
             (None, None, some("T"), span, other.into()),
         ];
-        assert_eq!(told(&whole, &[(0, 0)]), expected);
+        assert_eq!(read_citation(&whole, &[(0, 0)]), expected);
     }
 
     #[test]
-    fn places_are_counted_from_the_start_of_the_answer() {
+    fn spans_count_from_the_start_of_the_answer() {
         let span = |members: &str| {
-            told(
+            read_citation(
                 &format!(r#"{{"start":1,"end":4{members}}}"#),
                 &[(1, 0), (3, 10)],
             )[0]
@@ -167,22 +174,25 @@ mod tests {
             span(r#","type":"THINKING_CONTENT","content_index":1"#),
             None
         );
-        assert_eq!(told(r#"{"start":1}"#, &[])[0].3, None);
+        assert_eq!(read_citation(r#"{"start":1}"#, &[])[0].3, None);
         assert_eq!(
-            told(r#"{"start":4294967295,"end":4294967295}"#, &[(0, 9)])[0].3,
+            read_citation(r#"{"start":4294967295,"end":4294967295}"#, &[(0, 9)])[0].3,
             None
         );
     }
 
     #[test]
-    fn what_cannot_be_read_is_still_carried() {
+    fn unreadable_citations_are_carried_unchanged() {
         for json in [
             r#"{"sources":7}"#,
             r#"{"sources":[8]}"#,
             "[]",
             r#"{"start":-1,"sources":[{"document":[]}]}"#,
         ] {
-            assert_eq!(told(json, &[]), [(None, None, None, None, json.to_owned())]);
+            assert_eq!(
+                read_citation(json, &[]),
+                [(None, None, None, None, json.to_owned())]
+            );
         }
     }
 }

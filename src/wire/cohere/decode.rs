@@ -1,21 +1,22 @@
-//! The events of a chat.
+//! Decodes the events of a chat stream.
 //!
-//! Invariants: `message-end` alone completes it; the one `Finish` comes with it. An error ends it
-//! wherever it stands. Events of an unknown kind are no error: what is new in them is carried.
+//! Invariants: only `message-end` completes the stream; the one `Finish` is emitted there. An error
+//! ends the stream at any position. Events of an unknown type are not errors: one with a delta is
+//! carried unchanged.
 
 use serde_json::value::RawValue;
 
+use super::content::{ContentReader, TOOL_PLAN};
 use super::shape::{self, Delta, Envelope, Message, Tagged};
-use super::speech::{PLAN, Speech};
 use super::{ending, refusal, usage};
-use crate::codec::json::says_something;
+use crate::codec::json::is_non_empty;
 use crate::codec::text::Text;
 use crate::codec::{Frame, FrameKind};
 use crate::model::wire::WireId;
 use crate::wire::{Decode, DecodeError, Decoded};
 
-/// Kinds of events whose shape is known: one of these that cannot be read is an error.
-const KNOWN: [&str; 12] = [
+/// Event types with a known shape: an event of such a type that cannot be read is an error.
+const KNOWN_EVENTS: [&str; 12] = [
     "message-start",
     "content-start",
     "content-delta",
@@ -30,28 +31,34 @@ const KNOWN: [&str; 12] = [
     "debug",
 ];
 
-/// The state of one stream.
+/// The decoder of one stream.
 pub(super) struct Decoder {
-    speech: Speech,
+    content: ContentReader,
     done: bool,
 }
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+        // Every event of this wire is a JSON object.
         let is_object = frame.data.trim_start().starts_with('{');
         if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // `[DONE]` follows a complete answer; a failing server writes its error bare into the
-            // body.
+            // `[DONE]` may follow a complete answer, and a failing server writes its error into the
+            // body without framing.
             out.marker = true;
-            return if self.done { Ok(()) } else { stray(frame) };
+            return if self.done {
+                Ok(())
+            } else {
+                check_stray(frame)
+            };
         }
         match serde_json::from_str::<Envelope<'_>>(&frame.data) {
-            Ok(event) => self.event(&event, frame, out),
-            Err(_) if frame.kind == FrameKind::Unended => {
+            Ok(event) => self.read_event(&event, frame, out),
+            // The body ended inside this frame; `finish` decides whether the answer is complete.
+            Err(_) if frame.kind == FrameKind::Unterminated => {
                 out.marker = true;
                 Ok(())
             }
-            Err(error) => self.odd(frame, &error, out),
+            Err(error) => self.read_unexpected(frame, &error, out),
         }
     }
 
@@ -65,23 +72,26 @@ impl Decode for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that makes the ids which the provider does not send from `seed`.
+    /// Returns a decoder. Ids that the provider does not send are made from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
-            speech: Speech::new(seed),
+            content: ContentReader::new(seed),
             done: false,
         }
     }
 
-    fn event(
+    fn read_event(
         &mut self,
         event: &Envelope<'_>,
         frame: &Frame,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
+        // An event without a `type` takes that of its SSE event name.
         let kind = event.kind.as_ref().map_or(&*frame.name, Text::as_str);
         if is_error(event, kind) {
-            return Err(DecodeError::Upstream(Box::new(refusal::told(&frame.data))));
+            return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
+                &frame.data,
+            ))));
         }
         let (data, index, events) = (
             &frame.data,
@@ -99,44 +109,44 @@ impl Decoder {
                     content: Some(json),
                     ..
                 }),
-            ) => self.speech.content(index, json, data, events)?,
+            ) => self.content.block_delta(index, json, data, events)?,
             (
                 "content-start",
                 Some(Message {
                     content: Some(json),
                     ..
                 }),
-            ) => self.speech.begin_content(index, json, data, events)?,
-            ("content-end", _) => self.speech.end_content(index),
+            ) => self.content.start_block(index, json, data, events)?,
+            ("content-end", _) => self.content.end_block(index),
             (
                 "tool-plan-delta",
                 Some(Message {
-                    tool_plan: Some(words),
+                    tool_plan: Some(plan),
                     ..
                 }),
-            ) => self.speech.reason(PLAN, words, data, events),
+            ) => self.content.push_reasoning(TOOL_PLAN, plan, data, events),
             (
                 "tool-call-start",
                 Some(Message {
                     tool_calls: Some(json),
                     ..
                 }),
-            ) => self.speech.begin_call(index, json, data, events)?,
+            ) => self.content.start_call(index, json, data, events)?,
             (
                 "tool-call-delta",
                 Some(Message {
                     tool_calls: Some(json),
                     ..
                 }),
-            ) => self.speech.call(index, json, data, events)?,
-            ("tool-call-end", _) => self.speech.end_call(index, events),
+            ) => self.content.call_delta(index, json, data, events)?,
+            ("tool-call-end", _) => self.content.end_call(index, events),
             (
                 "citation-start",
                 Some(Message {
                     citations: Some(json),
                     ..
                 }),
-            ) => self.speech.citation(json, data, events),
+            ) => self.content.push_citation(json, data, events),
             ("message-end", _) => {
                 return self.complete(
                     event.delta.as_ref().unwrap_or(&Delta::default()),
@@ -144,14 +154,16 @@ impl Decoder {
                     out,
                 );
             }
-            (known, _) if KNOWN.contains(&known) => {}
-            _ => return self.unknown(frame, out),
+            // Known events without content, such as `message-start` and `debug`.
+            (known, _) if KNOWN_EVENTS.contains(&known) => {}
+            _ => return self.read_unknown(frame, out),
         }
+        // Log probabilities come beside the content and have no normalized form.
         event
             .logprobs
-            .filter(|value| says_something(value))
+            .filter(|value| is_non_empty(value))
             .iter()
-            .for_each(|value| self.speech.named("logprobs", value, &mut out.events));
+            .for_each(|value| self.content.push_member("logprobs", value, &mut out.events));
         Ok(())
     }
 
@@ -161,22 +173,24 @@ impl Decoder {
         frame: &Frame,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
+        // A failed answer has used tokens too, so its usage is read before its error.
         out.usage = delta.usage.and_then(usage::read);
         let finish = ending::finish(
             delta.finish_reason.as_ref(),
             delta.error,
-            self.speech.has_calls(),
+            self.content.has_calls(),
             &frame.data,
         )?;
-        self.speech.end_all(&mut out.events);
+        // Nothing may follow the `Finish`, so calls that the server left open end before it.
+        self.content.end_all(&mut out.events);
         out.events.push(finish);
         out.done = true;
         self.done = true;
         Ok(())
     }
 
-    /// An event that does not fit: an error where its kind is known.
-    fn odd(
+    /// Handles an event in an unexpected shape, which is an error if its type is known.
+    fn read_unexpected(
         &mut self,
         frame: &Frame,
         error: &serde_json::Error,
@@ -184,34 +198,34 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
         let kind = tagged.kind.as_ref().map_or(&*frame.name, Text::as_str);
-        if KNOWN.contains(&kind) {
+        if KNOWN_EVENTS.contains(&kind) {
             return Err(DecodeError::unreadable(WireId::Cohere, kind, error));
         }
-        self.unknown(frame, out)
+        self.read_unknown(frame, out)
     }
 
-    /// An event of a kind that is newer than this: it is carried whole, where it has anything new
-    /// of the answer.
-    fn unknown(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+    /// Handles an event of an unknown type: carries it unchanged if it has a delta, else skips it.
+    fn read_unknown(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
-        if tagged.delta.is_some_and(says_something) {
+        if tagged.delta.is_some_and(is_non_empty) {
             let whole: &RawValue = shape::read(&frame.data, "a frame")?;
-            self.speech.raw(whole, &frame.data, &mut out.events);
+            self.content.push_raw(whole, &frame.data, &mut out.events);
         }
         Ok(())
     }
 }
 
-/// True for an event that is called an error, or has nothing but an error's words.
+/// True for an event of the type `error`, and for a bare error object, which has a message only.
 fn is_error(event: &Envelope<'_>, kind: &str) -> bool {
-    let words = event
+    let has_text = event
         .message
-        .is_some_and(|message| message.get().starts_with('"') && says_something(message));
-    kind == "error" || event.delta.is_none() && words && !KNOWN.contains(&kind)
+        .is_some_and(|message| message.get().starts_with('"') && is_non_empty(message));
+    kind == "error" || event.delta.is_none() && has_text && !KNOWN_EVENTS.contains(&kind)
 }
 
-/// What is no event is looked at only for an error: the first JSON in it.
-fn stray(frame: &Frame) -> Result<(), DecodeError> {
+/// Checks data that is not an event for an error, in the first JSON value it contains.
+fn check_stray(frame: &Frame) -> Result<(), DecodeError> {
+    // Other text may surround the JSON, such as `error: {…}`.
     let json = frame
         .data
         .find('{')
@@ -222,9 +236,9 @@ fn stray(frame: &Frame) -> Result<(), DecodeError> {
         .next();
     let Some(Ok(json)) = first else { return Ok(()) };
     match serde_json::from_str::<Envelope<'_>>(json.get()) {
-        Ok(event) if is_error(&event, event.kind.as_ref().map_or("", Text::as_str)) => {
-            Err(DecodeError::Upstream(Box::new(refusal::told(json.get()))))
-        }
+        Ok(event) if is_error(&event, event.kind.as_ref().map_or("", Text::as_str)) => Err(
+            DecodeError::Upstream(Box::new(refusal::read_payload(json.get()))),
+        ),
         _ => Ok(()),
     }
 }
@@ -250,7 +264,7 @@ mod tests {
         }
     }
 
-    /// What these payloads decode to: all events, the last usage, and how it ended.
+    /// Decodes these payloads; returns the events, the last usage and the result.
     fn run<'a>(
         payloads: impl IntoIterator<Item = &'a str>,
     ) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
@@ -270,14 +284,14 @@ mod tests {
         (events, usage, end)
     }
 
-    /// The parts of an answer with this content.
+    /// Decodes an answer with this content; returns its parts.
     fn parts(content: &[String]) -> Vec<Part> {
         let (events, _, end) = run([START]
             .into_iter()
             .chain(content.iter().map(String::as_str))
             .chain([END]));
         end.unwrap();
-        Answer::of(&events).choices.remove(0).parts
+        Answer::from_events(&events).choices.remove(0).parts
     }
 
     fn event(kind: &str, index: u32, member: &str, json: &str) -> String {
@@ -298,8 +312,8 @@ mod tests {
         event("content-delta", index, "content", json)
     }
 
-    fn plan(words: &str) -> String {
-        format!(r#"{{"type":"tool-plan-delta","delta":{{"message":{{"tool_plan":"{words}"}}}}}}"#)
+    fn plan(text: &str) -> String {
+        format!(r#"{{"type":"tool-plan-delta","delta":{{"message":{{"tool_plan":"{text}"}}}}}}"#)
     }
 
     fn tool(index: u32, id: &str, name: &str) -> String {
@@ -350,16 +364,16 @@ mod tests {
         })
     }
 
-    fn words(text: &str) -> Part {
+    fn text_part(text: &str) -> Part {
         Part::Text(text.into())
     }
 
-    fn thought(text: &str) -> Part {
+    fn reasoning_part(text: &str) -> Part {
         Part::Reasoning(text.into())
     }
 
     #[test]
-    fn text_comes_token_by_token() {
+    fn text_deltas_are_decoded_in_order() {
         let content = [
             begin(0, r#"{"type":"text","text":""}"#),
             delta(0, r#"{"text":"Hi \n"}"#),
@@ -416,15 +430,15 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_resolved() {
+    fn escapes_are_decoded() {
         assert_eq!(
             parts(&[delta(0, r#"{"text":"\u00e9\ud83d"}"#)]),
-            [words("é\u{fffd}")]
+            [text_part("é\u{fffd}")]
         );
     }
 
     #[test]
-    fn thinking_is_marked_once_it_has_ended() {
+    fn thinking_is_followed_by_a_signature() {
         let content = [
             begin(0, r#"{"type":"thinking","thinking":"let "}"#),
             delta(0, r#"{"thinking":"me see"}"#),
@@ -434,17 +448,21 @@ mod tests {
         ];
         assert_eq!(
             parts(&content),
-            [thought("let me see"), mark("thinking"), words("ok")]
+            [
+                reasoning_part("let me see"),
+                mark("thinking"),
+                text_part("ok")
+            ]
         );
         assert_eq!(
             parts(&content[..2]),
-            [thought("let me see"), mark("thinking")],
-            "nothing but thoughts"
+            [reasoning_part("let me see"), mark("thinking")],
+            "an answer without text"
         );
     }
 
     #[test]
-    fn plans_and_calls() {
+    fn a_tool_plan_is_reasoning_before_its_calls() {
         let content = [
             plan("I will "),
             plan("look."),
@@ -456,7 +474,7 @@ mod tests {
             bare("tool-call-end", 1),
         ];
         let expected = [
-            thought("I will look."),
+            reasoning_part("I will look."),
             mark("tool_plan"),
             call(0, "a", "f", "{\"x\": 1}"),
             call(1, "call_seed_1", "g", ""),
@@ -468,9 +486,9 @@ mod tests {
             tool(0, "a", "f"),
         ];
         let expected = [
-            thought("hm"),
+            reasoning_part("hm"),
             mark("thinking"),
-            thought("so"),
+            reasoning_part("so"),
             mark("tool_plan"),
             call(0, "a", "f", ""),
         ];
@@ -478,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_told_apart_and_ended_once() {
+    fn calls_are_distinguished_by_index_and_ended_once() {
         let interleaved = [
             tool(3, "a", "f"),
             tool(5, "b", "g"),
@@ -521,16 +539,16 @@ mod tests {
         assert_eq!(
             finish.reason,
             Reason::ToolCalls,
-            "whatever the provider's word"
+            "calls decide, not the provider's reason"
         );
     }
 
     #[test]
-    fn what_has_no_form_is_carried() {
+    fn content_without_a_normalized_form_is_raw() {
         let block = r#"{"type":"image","mystery":42}"#;
         let nameless = r#"{"id":"a","function":{"name":""}}"#;
         let newer = r#"{"type":"audio-delta","index":0,"delta":{"message":{"audio":"AAAA"}}}"#;
-        let odd = r#"{"type":"vibe","delta":"good","index":"x"}"#;
+        let unknown = r#"{"type":"vibe","delta":"good","index":"x"}"#;
         let content = [
             begin(0, block),
             delta(0, r#"{"text":"of an image"}"#),
@@ -540,7 +558,7 @@ mod tests {
             event("tool-call-start", 0, "tool_calls", nameless),
             json(7, "{}"),
             newer.to_owned(),
-            odd.to_owned(),
+            unknown.to_owned(),
             r#"{"type":"ping"}"#.to_owned(),
             r#"{"type":"debug","prompt":"<BOS>"}"#.to_owned(),
         ];
@@ -548,25 +566,25 @@ mod tests {
             raw(block),
             raw(r#"{"text":"of an image"}"#),
             raw(r#"{"glow":9}"#),
-            words("ok"),
+            text_part("ok"),
             raw(nameless),
             raw(r#"{"function":{"arguments":"{}"}}"#),
             raw(newer),
-            raw(odd),
+            raw(unknown),
         ];
         assert_eq!(parts(&content), expected);
         let line = r#"{"type":"content-delta","index":0,"delta":{"message":{"content":{"text":"a"}}},"logprobs":{"text":"a","logprobs":[-0.1]}}"#;
         assert_eq!(
             parts(&[line.to_owned()]),
             [
-                words("a"),
+                text_part("a"),
                 raw(r#"{"logprobs":{"text":"a","logprobs":[-0.1]}}"#)
             ]
         );
     }
 
     #[test]
-    fn citations_know_their_place_in_the_answer() {
+    fn citations_have_spans_in_the_answer() {
         let cited = |index: u32, members: &str| {
             event(
                 "citation-start",
@@ -599,7 +617,7 @@ mod tests {
     }
 
     #[test]
-    fn finish_reasons() {
+    fn finish_reasons_are_normalized() {
         for (native, reason) in [
             ("COMPLETE", Reason::Stop),
             ("STOP_SEQUENCE", Reason::Stop),
@@ -635,7 +653,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_failed_is_an_error_with_its_usage() {
-        for (delta, says) in [
+        for (delta, expected) in [
             (r#""finish_reason":"ERROR""#, "ended the answer with ERROR"),
             (
                 r#""finish_reason":"ERROR","error":"the GPU fell off""#,
@@ -655,14 +673,14 @@ mod tests {
                 panic!("{delta}: {ended:?}")
             };
             assert_eq!((fault.code, fault.retryable), (Code::UpstreamError, true));
-            assert!(fault.message.contains(says), "{}", fault.message);
+            assert!(fault.message.contains(expected), "{}", fault.message);
             assert!(events.is_empty());
             assert_eq!(usage.unwrap().input, Some(3));
         }
     }
 
     #[test]
-    fn errors_end_the_stream_wherever_they_come() {
+    fn an_error_ends_the_stream_at_any_position() {
         for error in [
             r#"{"message":"internal","id":"x"}"#,
             r#"{"type":"error","message":"internal"}"#,
@@ -697,7 +715,7 @@ mod tests {
     }
 
     #[test]
-    fn only_message_end_is_an_end() {
+    fn only_message_end_completes_the_stream() {
         assert!(matches!(run([]).2, Err(DecodeError::CutShort)));
         assert!(matches!(
             run([START, &delta(0, r#"{"text":"a"}"#)]).2,
@@ -710,13 +728,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unended_last_event_counts_where_it_is_complete() {
+    fn an_unterminated_last_event_counts_if_its_json_is_complete() {
         for (data, ends) in [(END, true), (END.strip_suffix('}').unwrap(), false)] {
             let (mut decoder, mut out) = (Decoder::new("s"), Decoded::default());
             decoder
                 .decode(
                     &Frame {
-                        kind: FrameKind::Unended,
+                        kind: FrameKind::Unterminated,
                         ..frame("message-end", data)
                     },
                     &mut out,
@@ -731,7 +749,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_markers_are_no_news() {
+    fn foreign_markers_are_ignored() {
         let (mut decoder, mut out) = (Decoder::new("s"), Decoded::default());
         for data in [
             "[DONE]",
@@ -753,7 +771,7 @@ mod tests {
     }
 
     #[test]
-    fn the_events_name_stands_in_for_a_missing_type() {
+    fn the_event_name_replaces_a_missing_type() {
         let mut out = Decoded::default();
         Decoder::new("s")
             .decode(
@@ -784,7 +802,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_decoder_state_is_bounded() {
         let many = |kind: fn(u32) -> String| (0..10_000).map(kind).collect::<Vec<_>>();
         for all in [
             many(|index| begin(index, r#"{"type":"new","x":1}"#)),
@@ -801,7 +819,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_object_is_survived(kind in "message-(start|end)|content-(start|delta|end)|tool-(plan-delta|call-(start|delta|end))|citation-start|error|x",
+        fn any_object_decodes_without_panic(kind in "message-(start|end)|content-(start|delta|end)|tool-(plan-delta|call-(start|delta|end))|citation-start|error|x",
                                   index in prop::option::of(0u32..3),
                                   message in prop::collection::vec(("content|tool_plan|tool_calls|citations",
                                   r#"null|0|"a"|\[\]|\{\}|\{"type":"(text|thinking|y)","text":"b"\}|\{"function":\{"name":"n","arguments":"1"\}\}|\{"start":1,"sources":\[1\]\}"#), 0..3)) {
@@ -813,7 +831,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_survived(data in ".{0,40}", name in "[a-z-]{0,8}") {
+        fn any_text_decodes_without_panic(data in ".{0,40}", name in "[a-z-]{0,8}") {
             let mut out = Decoded::default();
             if Decoder::new("s").decode(&frame(&name, &data), &mut out).is_ok() {
                 prop_assert!(out.events.is_empty());

@@ -1,10 +1,10 @@
-//! A request for this wire, written from the neutral chat.
+//! Writes a request for this wire from the neutral chat.
 //!
-//! What the target cannot do is a 400 that names it. Left out without a word are wishes whose
-//! absence changes no meaning: parallel tool calls, efforts (models that can think do so unless
-//! told not to), `top_logprobs`, verbosity, service tier, labels, end users, cache marks,
-//! participants' names, and that a tool failed (its words say so). Penalties, `top_p` and `top_k`
-//! are held within what the API takes.
+//! A request for something that the target does not support is rejected with a 400 that names it.
+//! Options whose absence does not change the meaning are left out silently: parallel tool calls,
+//! efforts (models that can think do so unless it is disabled), `top_logprobs`, verbosity, service
+//! tier, labels, end users, cache marks, names of participants, and the error flag of tool results
+//! (their text states the error). Penalties, `top_p` and `top_k` are clamped to the API's ranges.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -15,18 +15,18 @@ use crate::model::chat::{Chat, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::WireId;
-use crate::wire::written::{self, Declared, JsonForm, declared, json_form};
+use crate::wire::openai_like::{self, Declared, JsonFormat, declare_tools, json_format};
 use crate::wire::{Draft, Mode};
 
-/// The most stop sequences the API takes.
-const STOP_BOUND: usize = 5;
+/// Maximum number of stop sequences that the API accepts.
+const MAX_STOP_SEQUENCES: usize = 5;
 
-/// The most candidates the API samples among.
-const K_BOUND: u64 = 500;
+/// Maximum `k` that the API accepts: the number of candidates to sample from.
+const MAX_K: u64 = 500;
 
-/// The request for `target`.
+/// Writes the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    written::draft(WireId::Cohere, "/chat", ask, target, mode, |chat| {
+    openai_like::draft(WireId::Cohere, "/chat", ask, target, mode, |chat| {
         body(chat, target, mode)
     })
 }
@@ -42,7 +42,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    response_format: Option<Form<'a>>,
+    response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
@@ -57,48 +57,50 @@ struct Body<'a> {
 }
 
 fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, Fault> {
-    let tools = declared(chat, WireId::Cohere)?;
-    if chat.stop.len() > STOP_BOUND {
+    let tools = declare_tools(chat, WireId::Cohere)?;
+    // Stop sequences are not hints: dropping one would change the answer.
+    if chat.stop.len() > MAX_STOP_SEQUENCES {
         let message = format!(
-            "stop: the cohere wire takes at most {STOP_BOUND} sequences, not {}",
+            "stop: the cohere wire supports at most {MAX_STOP_SEQUENCES} sequences, not {}",
             chat.stop.len()
         );
         return Err(Fault::invalid("stop", message));
     }
     Ok(Body {
         model: target.upstream_model(),
-        messages: turns::of(&chat.messages)?,
+        messages: turns::conversation(&chat.messages)?,
+        // The API has one switch for all tools, so one strict tool makes all of them strict.
         strict_tools: tools.iter().any(|tool| tool.strict),
         tool_choice: tool_choice(chat, tools.is_empty())?,
         tools,
-        response_format: json_form(chat)?.map(Form::from),
+        response_format: json_format(chat)?.map(ResponseFormat::from),
         max_tokens: chat.max_tokens,
         stop_sequences: &chat.stop,
-        sampling: Sampling::of(chat),
+        sampling: Sampling::from_chat(chat),
         logprobs: chat.logprobs.filter(|wanted| *wanted),
         thinking: thinking(chat),
         stream: mode == Mode::Stream,
     })
 }
 
-/// Whether tools must be called; said only where there are any. One of them is told by declaring no
-/// other.
-fn tool_choice(chat: &Chat, untooled: bool) -> Result<Option<&'static str>, Fault> {
+/// Returns the tool choice, which is sent only together with tools. The API cannot name a tool, so
+/// a choice of one tool is expressed by declaring no other.
+fn tool_choice(chat: &Chat, without_tools: bool) -> Result<Option<&'static str>, Fault> {
     match &chat.tool_choice {
         Some(
             ToolChoice::Required
             | ToolChoice::Named(_)
             | ToolChoice::Allowed { required: true, .. },
-        ) if untooled => Err(Fault::invalid(
+        ) if without_tools => Err(Fault::invalid(
             "tool_choice",
-            "tool_choice: no tool to be called is declared in tools",
+            "tool_choice: a tool must be called, but tools declares none that may be",
         )),
         Some(
             ToolChoice::Required
             | ToolChoice::Named(_)
             | ToolChoice::Allowed { required: true, .. },
         ) => Ok(Some("REQUIRED")),
-        Some(ToolChoice::None) if !untooled => Ok(Some("NONE")),
+        Some(ToolChoice::None) if !without_tools => Ok(Some("NONE")),
         Some(
             ToolChoice::None
             | ToolChoice::Auto
@@ -112,16 +114,16 @@ fn tool_choice(chat: &Chat, untooled: bool) -> Result<Option<&'static str>, Faul
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "json_object")]
-struct Form<'a> {
+struct ResponseFormat<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     json_schema: Option<&'a RawValue>,
 }
 
-impl<'a> From<JsonForm<'a>> for Form<'a> {
-    fn from(form: JsonForm<'a>) -> Self {
+impl<'a> From<JsonFormat<'a>> for ResponseFormat<'a> {
+    fn from(form: JsonFormat<'a>) -> Self {
         match form {
-            JsonForm::Any => Self { json_schema: None },
-            JsonForm::Schema(schema) => Self {
+            JsonFormat::Any => Self { json_schema: None },
+            JsonFormat::Schema(schema) => Self {
                 json_schema: Some(schema),
             },
         }
@@ -145,13 +147,15 @@ struct Sampling {
 }
 
 impl Sampling {
-    fn of(chat: &Chat) -> Self {
+    fn from_chat(chat: &Chat) -> Self {
         let penalty = |penalty: Option<f64>| penalty.map(|it| it.clamp(0.0, 1.0));
         Self {
             temperature: chat.temperature,
+            // These options are hints: values out of range are clamped, not rejected.
             p: chat.top_p.map(|it| it.clamp(0.01, 0.99)),
-            k: chat.top_k.map(|it| it.min(K_BOUND)),
-            // The same seed must give the same sample; which one it is means nothing.
+            k: chat.top_k.map(|it| it.min(MAX_K)),
+            // The API accepts no negative seeds. Any mapping serves: the same seed has to give the
+            // same sample, its value has no meaning.
             seed: chat.seed.map(i64::unsigned_abs),
             frequency_penalty: penalty(chat.frequency_penalty),
             presence_penalty: penalty(chat.presence_penalty),
@@ -166,7 +170,8 @@ enum Thinking {
     Disabled,
 }
 
-/// Thinking with the budget asked for; without, where nobody wants any.
+/// Returns the thinking option: enabled with the requested budget, disabled if the client wants no
+/// thinking, else absent.
 fn thinking(chat: &Chat) -> Option<Thinking> {
     match (chat.reasoning_budget, chat.effort.as_deref()) {
         (Some(0), _) | (None, Some("none")) => Some(Thinking::Disabled),
@@ -195,7 +200,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             model: "smart".into(),
             conversation: None,
-            asked: None,
+            responses: None,
             models: Vec::new(),
             references: Vec::new(),
             stream: true,
@@ -219,7 +224,7 @@ mod tests {
         )
     }
 
-    /// The body that a chat becomes, but for model, messages and stream.
+    /// Returns the body written for a chat, without model, messages and stream.
     fn options(chat: Chat) -> Value {
         let draft = drafted(
             WireId::OpenaiChat,
@@ -238,7 +243,7 @@ mod tests {
         body
     }
 
-    fn refused(chat: Chat) -> String {
+    fn rejected(chat: Chat) -> String {
         let fault = drafted(
             WireId::OpenaiChat,
             "",
@@ -276,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_this_shape_goes_out_as_it_came() {
+    fn a_body_of_this_shape_is_sent_unchanged() {
         let draft = drafted(
             WireId::Cohere,
             r#"{ "model":"smart","k":0 }"#,
@@ -294,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_is_written_with_nothing_that_was_not_asked_for() {
+    fn a_plain_chat_is_written_without_options() {
         for (mode, stream) in [(Mode::Stream, true), (Mode::Whole, false)] {
             let draft = drafted(
                 WireId::OpenaiChat,
@@ -315,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_have_their_own_names_and_bounds() {
+    fn options_are_renamed_and_clamped() {
         let chat = Chat {
             max_tokens: Some(9),
             temperature: Some(0.5),
@@ -348,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_has_a_budget_or_none() {
+    fn thinking_is_enabled_with_a_budget_or_disabled() {
         let thinking = |effort: Option<&str>, reasoning_budget| {
             options(Chat {
                 effort: effort.map(Into::into),
@@ -367,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_answer() {
+    fn response_formats_are_translated() {
         let schema = |schema| {
             Some(Format::Schema {
                 name: "n".into(),
@@ -400,7 +405,7 @@ mod tests {
             json!({})
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 format: schema(None),
                 ..Chat::default()
             }),
@@ -409,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_choices_are_spelled() {
+    fn tool_choices_are_translated() {
         let tools = |choice| Chat {
             tools: vec![function("a", None), function("b", Some(false))],
             tool_choice: choice,
@@ -449,7 +454,7 @@ mod tests {
             json!({})
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 tool_choice: Some(ToolChoice::Required),
                 ..Chat::default()
             }),
@@ -474,30 +479,30 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_do_is_refused_by_name() {
+    fn unsupported_fields_are_rejected_by_name() {
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 stop: vec!["x".into(); 6],
                 ..Chat::default()
             }),
             "stop"
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 choices: Some(2),
                 ..Chat::default()
             }),
             "n"
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 unsupported: vec!["web_search_options"],
                 ..Chat::default()
             }),
             "web_search_options"
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 logit_bias: raw(r#"{"1":-100}"#),
                 ..Chat::default()
             }),

@@ -1,56 +1,61 @@
-//! How an answer ended.
+//! Decodes the end of an answer.
 
 use bytestring::ByteString;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
-use crate::codec::json::says_something;
+use crate::codec::json::is_non_empty;
 use crate::codec::text::Text;
 use crate::model::event::{Event, Finish, Reason};
 use crate::wire::{DecodeError, refusal};
 
-/// The `Finish` of the one choice.
+/// Returns the `Finish` of the only choice.
 ///
 /// # Errors
-/// Where the upstream says that it failed.
+/// When the upstream reports a failure, by its finish reason or by an error beside it.
 pub(super) fn finish(
     native: Option<&Text<'_>>,
     error: Option<&RawValue>,
     has_calls: bool,
     data: &ByteString,
 ) -> Result<Event, DecodeError> {
-    let word = native.map_or("", Text::as_str);
-    if error.is_some_and(says_something) || is_failure(word) {
-        return Err(failed(word, error));
+    let reason = native.map_or("", Text::as_str);
+    if error.is_some_and(is_non_empty) || is_failure(reason) {
+        return Err(failure(reason, error));
     }
-    let reason = match word {
+    let normalized = match reason {
+        // `ERROR_LIMIT` and `ERROR_TOXIC` tell why an answer ended; other `ERROR…` are failures.
         "MAX_TOKENS" | "ERROR_LIMIT" => Reason::Length,
         "ERROR_TOXIC" => Reason::ContentFilter,
         "TOOL_CALL" => Reason::ToolCalls,
+        // The content decides if the reason is missing or does not mention calls.
         _ if has_calls => Reason::ToolCalls,
         _ => Reason::Stop,
     };
     Ok(Event::Finish(Box::new(Finish {
         choice: 0,
-        reason,
-        native: native.map(|word| word.of(data)),
+        reason: normalized,
+        native: native.map(|reason| reason.slice_of(data)),
     })))
 }
 
-fn is_failure(word: &str) -> bool {
-    matches!(word, "TIMEOUT" | "USER_CANCEL")
-        || word.starts_with("ERROR") && !matches!(word, "ERROR_LIMIT" | "ERROR_TOXIC")
+/// True for a finish reason that reports a failure, also for `ERROR…` reasons newer than this code.
+fn is_failure(reason: &str) -> bool {
+    matches!(reason, "TIMEOUT" | "USER_CANCEL")
+        || reason.starts_with("ERROR") && !matches!(reason, "ERROR_LIMIT" | "ERROR_TOXIC")
 }
 
-fn failed(word: &str, error: Option<&RawValue>) -> DecodeError {
-    let said = error
+/// Returns the error of an answer that failed.
+fn failure(reason: &str, error: Option<&RawValue>) -> DecodeError {
+    let message = error
         .and_then(|error| serde_json::from_str::<Text<'_>>(error.get()).ok())
-        .filter(|words| !words.is_empty());
-    let known = is_failure(word) && word.len() <= 32;
-    let message = said
-        .map(|words| words.as_str().to_owned())
-        .or_else(|| known.then(|| format!("it ended the answer with {word}")));
-    let status = if word == "TIMEOUT" {
+        .filter(|text| !text.is_empty());
+    // Only a short reason is quoted: it is the upstream's text and may be anything.
+    let is_quotable = is_failure(reason) && reason.len() <= 32;
+    let message = message
+        .map(|text| text.as_str().to_owned())
+        .or_else(|| is_quotable.then(|| format!("it ended the answer with {reason}")));
+    let status = if reason == "TIMEOUT" {
         StatusCode::GATEWAY_TIMEOUT
     } else {
         StatusCode::INTERNAL_SERVER_ERROR

@@ -1,5 +1,5 @@
-//! What this wire's errors mean: `{"message": "words"}`, as a body of a bad status or inside a good
-//! answer.
+//! Reads this wire's errors, `{"message": "text"}`: bodies of error responses, and errors inside a
+//! good response.
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -7,39 +7,42 @@ use serde_json::Value;
 use crate::model::fault::Fault;
 use crate::wire::refusal::fault;
 
-/// Cohere's own status for a token that is not valid. Elsewhere it speaks of capacity.
+/// Cohere's own status for an invalid API key. Other providers use it for exceeded capacity.
 const INVALID_TOKEN: u16 = 498;
 
-/// What an answer with a bad status means. What stands before the API answers in HTML or plain
-/// text; that says no more than its status.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+/// Reads a response with an error status. Proxies in front of the API answer in HTML or plain text;
+/// such a body adds nothing to the status.
+pub(super) fn read_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let status = if status.as_u16() == INVALID_TOKEN {
         StatusCode::UNAUTHORIZED
     } else {
         status
     };
-    of(
+    from_json(
         &serde_json::from_slice(body).unwrap_or_default(),
         status,
         headers,
     )
 }
 
-/// What an error told in a stream, or under a good status, means.
-pub(super) fn told(json: &str) -> Fault {
-    of(
+/// Reads an error payload from a stream or from a response with a good status. It states no status,
+/// so it counts as a failure of the upstream.
+pub(super) fn read_payload(json: &str) -> Fault {
+    from_json(
         &serde_json::from_str(json).unwrap_or_default(),
         StatusCode::INTERNAL_SERVER_ERROR,
         &HeaderMap::new(),
     )
 }
 
-fn of(body: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
-    let text = |place: &str| body.pointer(place)?.as_str().map(str::to_owned);
+fn from_json(body: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
+    let text = |pointer: &str| body.pointer(pointer)?.as_str().map(str::to_owned);
+    // Compatible servers write the message in other places.
     let message = ["/message", "/error", "/error/message"]
         .into_iter()
         .find_map(text);
     let kind = text("/error_type");
+    // Clients know this code for a prompt that is too long.
     let code =
         (kind.as_deref() == Some("TOO_MANY_TOKENS")).then(|| "context_length_exceeded".to_owned());
     fault(status, headers, message, kind, code, None)
@@ -50,12 +53,12 @@ mod tests {
     use super::*;
     use crate::model::fault::{Code, Side};
 
-    fn at(status: u16, body: &str) -> Fault {
+    fn fault_for(status: u16, body: &str) -> Fault {
         let headers = HeaderMap::from_iter([(
             http::HeaderName::from_static("x-debug-trace-id"),
             "t-1".parse().unwrap(),
         )]);
-        read(
+        read_response(
             StatusCode::from_u16(status).unwrap(),
             &headers,
             body.as_bytes(),
@@ -63,8 +66,8 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_meaning() {
-        for (status, code, told) in [
+    fn statuses_are_mapped_to_codes() {
+        for (status, code, answered) in [
             (400, Code::InvalidRequest, 400),
             (401, Code::UpstreamAuth, 502),
             (403, Code::UpstreamAuth, 502),
@@ -78,10 +81,10 @@ mod tests {
             (503, Code::Overloaded, 503),
             (504, Code::UpstreamError, 502),
         ] {
-            let fault = at(status, r#"{"id":"x","message":"some words"}"#);
+            let fault = fault_for(status, r#"{"id":"x","message":"some words"}"#);
             assert_eq!(
                 (fault.code, fault.status.as_u16()),
-                (code, told),
+                (code, answered),
                 "{status}"
             );
             assert_eq!(
@@ -95,20 +98,20 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_told() {
-        let long = at(
+    fn codes_and_messages_are_read() {
+        let long = fault_for(
             400,
             r#"{"error_type":"TOO_MANY_TOKENS","id":"x","message":"too many tokens: size limit exceeded by 5 tokens."}"#,
         );
         assert_eq!(
-            (long.side, long.told_code()),
+            (long.side, long.client_code()),
             (Side::Client, "context_length_exceeded")
         );
         assert_eq!(
             long.message,
             "too many tokens: size limit exceeded by 5 tokens."
         );
-        let gone = at(
+        let gone = fault_for(
             404,
             r#"{"id":"x","message":"model 'command-r' was removed"}"#,
         );
@@ -116,14 +119,14 @@ mod tests {
             (&*gone.message, gone.ends_route()),
             ("model 'command-r' was removed", false)
         );
-        assert_eq!(at(400, r#"{"error":{"message":"m"}}"#).message, "m");
+        assert_eq!(fault_for(400, r#"{"error":{"message":"m"}}"#).message, "m");
     }
 
     #[test]
-    fn bodies_of_another_shape_say_no_more_than_their_status() {
+    fn bodies_of_another_shape_fall_back_to_the_status() {
         for body in ["", "<html>", "[]", r#"{"message":7}"#, "\u{0}"] {
             assert_eq!(
-                at(500, body).message,
+                fault_for(500, body).message,
                 "the upstream failed with status 500",
                 "{body}"
             );

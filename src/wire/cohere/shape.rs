@@ -1,8 +1,7 @@
-//! What stands on the wire, as serde reads it: borrowed from the frame, and lenient about what is
-//! missing.
+//! The JSON shapes of this wire for serde: borrowed from the frame, with every field optional.
 //!
-//! What is a list in one event and an object in another is kept as it came. Nothing here implements
-//! Debug: these are completions.
+//! A field that is a list in one event and an object in another is kept as JSON. No type here
+//! implements `Debug`: the values are completions, which must not reach a log.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,12 +20,12 @@ pub(super) struct Envelope<'a> {
     pub(super) delta: Option<Delta<'a>>,
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
-    /// An error's words.
+    /// The message of an error.
     #[serde(borrow)]
     pub(super) message: Option<&'a RawValue>,
 }
 
-/// What is new.
+/// The delta of an event.
 #[derive(Deserialize, Default)]
 pub(super) struct Delta<'a> {
     #[serde(borrow)]
@@ -39,7 +38,7 @@ pub(super) struct Delta<'a> {
     pub(super) error: Option<&'a RawValue>,
 }
 
-/// What is new of the message.
+/// The part of the message that a delta contains.
 #[derive(Deserialize, Default)]
 pub(super) struct Message<'a> {
     #[serde(borrow)]
@@ -52,7 +51,7 @@ pub(super) struct Message<'a> {
     pub(super) citations: Option<&'a RawValue>,
 }
 
-/// Anything with a type, and maybe a delta of an unknown shape.
+/// Any object with a `type`, and possibly a delta of an unknown shape.
 #[derive(Deserialize)]
 pub(super) struct Tagged<'a> {
     #[serde(borrow, rename = "type")]
@@ -63,7 +62,7 @@ pub(super) struct Tagged<'a> {
 
 /// A content block, or a piece of one.
 #[derive(Deserialize)]
-pub(super) struct Content<'a> {
+pub(super) struct ContentBlock<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Option<Text<'a>>,
     #[serde(borrow)]
@@ -81,7 +80,7 @@ pub(super) struct Call<'a> {
     pub(super) function: Option<Function<'a>>,
 }
 
-/// What is called.
+/// The function of a tool call.
 #[derive(Deserialize)]
 pub(super) struct Function<'a> {
     #[serde(borrow)]
@@ -116,8 +115,8 @@ pub(super) struct WholeMessage<'a> {
     pub(super) citations: Option<Vec<&'a RawValue>>,
 }
 
-/// Reads `json`; `what` says in an error which part of the stream it is.
-pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, what: &str) -> Result<T, DecodeError> {
+/// Parses `json`; `part` names the piece of the stream in an error.
+pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, part: &str) -> Result<T, DecodeError> {
     serde_json::from_str(json)
-        .map_err(|error| DecodeError::unreadable(WireId::Cohere, what, &error))
+        .map_err(|error| DecodeError::unreadable(WireId::Cohere, part, &error))
 }

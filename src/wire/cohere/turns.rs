@@ -1,17 +1,17 @@
-//! The conversation: messages of typed parts.
+//! Writes the conversation: messages of typed parts.
 //!
-//! Invariants: the order stays; each tool result is a message of its own, before what else its turn
-//! says; messages that say nothing are left out.
+//! Invariants: the order of messages is kept; each tool result is a message of its own, before the
+//! rest of its turn; empty messages are left out.
 
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use super::speech::PLAN;
+use super::content::TOOL_PLAN;
 use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
-use crate::wire::written::{Media, Place, arguments, filled, media, role};
+use crate::wire::openai_like::{Media, MessagePosition, arguments, media, require_messages, role};
 
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
@@ -26,31 +26,31 @@ pub(super) struct Message<'a> {
     tool_call_id: Option<&'a str>,
 }
 
-/// What a message holds: nothing but words goes as a string.
+/// The content of a message; a single text is written as a string.
 #[derive(Default)]
-struct Content<'a>(Vec<Piece<'a>>);
+struct Content<'a>(Vec<ContentPart<'a>>);
 
 impl Serialize for Content<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &self.0[..] {
             [] => to.serialize_str(""),
-            [Piece::Text { text }] => to.serialize_str(text),
-            pieces => to.collect_seq(pieces),
+            [ContentPart::Text { text }] => to.serialize_str(text),
+            parts => to.collect_seq(parts),
         }
     }
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Piece<'a> {
+enum ContentPart<'a> {
     Text { text: Cow<'a, str> },
     Thinking { thinking: &'a str },
-    ImageUrl { image_url: Link<'a> },
+    ImageUrl { image_url: ImageUrl<'a> },
     Document { document: Document<'a> },
 }
 
 #[derive(Serialize)]
-struct Link<'a> {
+struct ImageUrl<'a> {
     url: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
@@ -58,11 +58,11 @@ struct Link<'a> {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    data: Data<'a>,
+    data: DocumentData<'a>,
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct DocumentData<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
     text: String,
@@ -81,11 +81,11 @@ struct Function<'a> {
     arguments: Cow<'a, str>,
 }
 
-/// The messages of a conversation.
-pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
+/// Writes the messages of a conversation.
+pub(super) fn conversation(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
     let mut all = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate() {
-        let place = Place {
+        let place = MessagePosition {
             wire: WireId::Cohere,
             at,
         };
@@ -95,18 +95,19 @@ pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> 
         };
         for part in &message.parts {
             match part {
-                Part::ToolResult(result) => all.push(answer(result, place)?),
+                Part::ToolResult(result) => all.push(tool_result(result, place)?),
                 part => turn.add(part, place)?,
             }
         }
-        all.extend(Some(turn).filter(Message::says_something));
+        all.extend(Some(turn).filter(Message::has_content));
     }
-    filled(all, WireId::Cohere)
+    require_messages(all, WireId::Cohere)
 }
 
-fn answer(result: &ToolResult, place: Place) -> Result<Message<'_>, Fault> {
+fn tool_result(result: &ToolResult, place: MessagePosition) -> Result<Message<'_>, Fault> {
+    // The API requires content, so an empty result has an empty string.
     let content = Some(Content::default());
-    let mut answer = Message {
+    let mut tool_result = Message {
         role: "tool",
         tool_call_id: Some(&result.id),
         content,
@@ -115,85 +116,89 @@ fn answer(result: &ToolResult, place: Place) -> Result<Message<'_>, Fault> {
     result
         .parts
         .iter()
-        .try_for_each(|part| answer.add(part, place))?;
-    Ok(answer)
+        .try_for_each(|part| tool_result.add(part, place))?;
+    Ok(tool_result)
 }
 
 impl<'a> Message<'a> {
-    fn add(&mut self, part: &'a Part, place: Place) -> Result<(), Fault> {
+    fn add(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
         match part {
-            Part::Text(text) | Part::Refusal(text) => self.say(Cow::Borrowed(text)),
+            Part::Text(text) | Part::Refusal(text) => self.push_text(Cow::Borrowed(text)),
             Part::CacheMark(_) => {}
-            Part::Reasoning(past) if self.role == "assistant" => self.thought(past),
+            Part::Reasoning(past) if self.role == "assistant" => self.push_reasoning(past),
             Part::ToolCall(call) if self.role == "assistant" => {
                 self.tool_calls.push(past_call(call, place)?);
             }
-            part => self.media(part, place)?,
+            part => self.push_media(part, place)?,
         }
         Ok(())
     }
 
-    fn put(&mut self, piece: Piece<'a>) {
-        self.content.get_or_insert_default().0.push(piece);
+    fn push(&mut self, part: ContentPart<'a>) {
+        self.content.get_or_insert_default().0.push(part);
     }
 
-    fn say(&mut self, text: Cow<'a, str>) {
+    fn push_text(&mut self, text: Cow<'a, str>) {
         if !text.is_empty() {
-            self.put(Piece::Text { text });
+            self.push(ContentPart::Text { text });
         }
     }
 
-    /// Thinking goes back only to the wire that made it, in the member it came in.
-    fn thought(&mut self, past: &'a PastReasoning) {
+    /// Adds past thinking, if this wire made it, in the member that contained it.
+    fn push_reasoning(&mut self, past: &'a PastReasoning) {
         match past.signature.as_deref() {
             _ if past.wire != Some(WireId::Cohere) || past.on_text || past.text.is_empty() => {}
-            Some(PLAN) => self.tool_plan.push_str(&past.text),
-            _ => self.put(Piece::Thinking {
+            // Several pieces of a plan form one text.
+            Some(TOOL_PLAN) => self.tool_plan.push_str(&past.text),
+            _ => self.push(ContentPart::Thinking {
                 thinking: &past.text,
             }),
         }
     }
 
-    fn media(&mut self, part: &'a Part, place: Place) -> Result<(), Fault> {
+    fn push_media(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
         match media(part, place)? {
-            Media::Words { title, text } if self.role == "tool" => {
-                self.put(Piece::Document {
+            // A document keeps its title in a tool message; other messages accept text only.
+            Media::Text { title, text } if self.role == "tool" => {
+                self.push(ContentPart::Document {
                     document: Document {
-                        data: Data { title, text },
+                        data: DocumentData { title, text },
                     },
                 });
             }
-            Media::Words { title, text } => self.say(Media::told(title, &text).into()),
+            Media::Text { title, text } => self.push_text(Media::titled_text(title, &text).into()),
+            // The API accepts images from users only.
             _ if self.role != "user" => {
-                return Err(place.untaken("takes images in user messages only"));
+                return Err(place.unsupported("supports images in user messages only"));
             }
-            Media::Link(url) => self.picture(Cow::Borrowed(url), part),
-            Media::Picture { media_type, base64 } => {
-                self.picture(format!("data:{media_type};base64,{base64}").into(), part);
+            Media::Link(url) => self.push_image(Cow::Borrowed(url), part),
+            Media::Image { media_type, base64 } => {
+                self.push_image(format!("data:{media_type};base64,{base64}").into(), part);
             }
         }
         Ok(())
     }
 
-    fn picture(&mut self, url: Cow<'a, str>, part: &'a Part) {
+    fn push_image(&mut self, url: Cow<'a, str>, part: &'a Part) {
         let detail = if let Part::Image { detail, .. } = part {
             detail.as_deref()
         } else {
             None
         };
+        // A detail that the API does not know is a hint and is left out.
         let detail = detail.filter(|it| matches!(*it, "auto" | "low" | "high"));
-        self.put(Piece::ImageUrl {
-            image_url: Link { url, detail },
+        self.push(ContentPart::ImageUrl {
+            image_url: ImageUrl { url, detail },
         });
     }
 
-    fn says_something(&self) -> bool {
+    fn has_content(&self) -> bool {
         self.content.is_some() || !self.tool_plan.is_empty() || !self.tool_calls.is_empty()
     }
 }
 
-/// Arguments are the text of an object.
-fn past_call(call: &PastCall, place: Place) -> Result<Call<'_>, Fault> {
+/// Writes a past tool call, whose arguments must be the text of a JSON object.
+fn past_call(call: &PastCall, place: MessagePosition) -> Result<Call<'_>, Fault> {
     let arguments = match arguments(call, place)? {
         Cow::Borrowed(json) => Cow::Borrowed(json.get()),
         Cow::Owned(json) => Cow::Owned(json.get().to_owned()),
@@ -214,7 +219,7 @@ mod tests {
     use super::*;
     use crate::model::chat::{CacheMark, Role, Source};
 
-    fn say(role: Role, parts: Vec<Part>) -> chat::Message {
+    fn chat_message(role: Role, parts: Vec<Part>) -> chat::Message {
         chat::Message {
             role,
             name: Some("ann".into()),
@@ -282,21 +287,21 @@ mod tests {
         })
     }
 
-    fn spelled(messages: &[chat::Message]) -> Value {
-        json!(of(messages).unwrap())
+    fn written(messages: &[chat::Message]) -> Value {
+        json!(conversation(messages).unwrap())
     }
 
     #[test]
-    fn words_are_strings_and_the_rest_are_parts() {
+    fn a_single_text_is_a_string_and_other_content_is_parts() {
         let messages = [
-            say(Role::System, vec![text("be"), text("kind")]),
-            say(
+            chat_message(Role::System, vec![text("be"), text("kind")]),
+            chat_message(
                 Role::User,
                 vec![text("a"), text(""), Part::CacheMark(CacheMark::default())],
             ),
-            say(Role::Assistant, vec![Part::Refusal("no".into())]),
-            say(Role::User, vec![text("")]),
-            say(
+            chat_message(Role::Assistant, vec![Part::Refusal("no".into())]),
+            chat_message(Role::User, vec![text("")]),
+            chat_message(
                 Role::User,
                 vec![
                     text("b"),
@@ -317,13 +322,13 @@ mod tests {
                 {"type": "image_url", "image_url": {"url": "data:image/png;base64,w6k="}},
                 piece("notes:\né")]},
         ]);
-        assert_eq!(spelled(&messages), expected);
+        assert_eq!(written(&messages), expected);
     }
 
     #[test]
-    fn calls_and_their_answers() {
+    fn tool_calls_and_results_are_written_in_order() {
         let messages = [
-            say(
+            chat_message(
                 Role::Assistant,
                 vec![
                     call("1", r#"{"x": 1}"#, false),
@@ -331,11 +336,11 @@ mod tests {
                     call("3", "go", true),
                 ],
             ),
-            say(
+            chat_message(
                 Role::Tool,
                 vec![result("1", vec![text("r"), file("text/plain")])],
             ),
-            say(
+            chat_message(
                 Role::User,
                 vec![
                     text("and?"),
@@ -354,11 +359,11 @@ mod tests {
             {"role": "tool", "tool_call_id": "3", "content": "s"},
             {"role": "user", "content": "and?"},
         ]);
-        assert_eq!(spelled(&messages), expected);
+        assert_eq!(written(&messages), expected);
     }
 
     #[test]
-    fn thinking_and_plans_go_back_to_their_maker_only() {
+    fn thinking_and_plans_are_sent_to_their_own_wire_only() {
         let parts = vec![
             past("hm", Some("thinking"), Some(WireId::Cohere)),
             past("", Some("thinking"), Some(WireId::Cohere)),
@@ -369,13 +374,13 @@ mod tests {
             past("look.", Some("tool_plan"), Some(WireId::Cohere)),
             call("1", "{}", false),
         ];
-        let message = &spelled(&[say(Role::Assistant, parts)])[0];
+        let message = &written(&[chat_message(Role::Assistant, parts)])[0];
         assert_eq!(
             message["content"],
             json!([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "ok"}])
         );
         assert_eq!(message["tool_plan"], "I will look.");
-        let plan = spelled(&[say(
+        let plan = written(&[chat_message(
             Role::Assistant,
             vec![past("I will.", Some("tool_plan"), Some(WireId::Cohere))],
         )]);
@@ -383,22 +388,22 @@ mod tests {
     }
 
     #[test]
-    fn what_messages_cannot_hold_is_refused_by_place() {
-        for (message, words) in [
+    fn unsupported_message_content_is_rejected_by_position() {
+        for (message, expected) in [
             (
-                say(Role::Tool, vec![result("1", vec![picture(link(), None)])]),
+                chat_message(Role::Tool, vec![result("1", vec![picture(link(), None)])]),
                 "user messages only",
             ),
             (
-                say(Role::Assistant, vec![picture(data("image/png"), None)]),
+                chat_message(Role::Assistant, vec![picture(data("image/png"), None)]),
                 "user messages only",
             ),
             (
-                say(Role::System, vec![picture(data("image/png"), None)]),
+                chat_message(Role::System, vec![picture(data("image/png"), None)]),
                 "user messages only",
             ),
             (
-                say(
+                chat_message(
                     Role::User,
                     vec![Part::Audio {
                         data: "AA==".into(),
@@ -408,35 +413,39 @@ mod tests {
                 "audio",
             ),
             (
-                say(Role::User, vec![file("application/pdf")]),
+                chat_message(Role::User, vec![file("application/pdf")]),
                 "application/pdf",
             ),
-            (say(Role::User, vec![call("1", "{}", false)]), "role"),
             (
-                say(Role::User, vec![past("hm", None, Some(WireId::Cohere))]),
+                chat_message(Role::User, vec![call("1", "{}", false)]),
                 "role",
             ),
             (
-                say(Role::Tool, vec![result("1", vec![result("2", vec![])])]),
+                chat_message(Role::User, vec![past("hm", None, Some(WireId::Cohere))]),
                 "role",
             ),
             (
-                say(Role::Assistant, vec![call("1", "[]", false)]),
+                chat_message(Role::Tool, vec![result("1", vec![result("2", vec![])])]),
+                "role",
+            ),
+            (
+                chat_message(Role::Assistant, vec![call("1", "[]", false)]),
                 "JSON object",
             ),
         ] {
-            let Err(fault) = of(&[say(Role::User, vec![text("a")]), message]) else {
-                panic!("{words}")
+            let Err(fault) = conversation(&[chat_message(Role::User, vec![text("a")]), message])
+            else {
+                panic!("{expected}")
             };
             assert_eq!(
                 (fault.status.as_u16(), fault.param.as_deref()),
                 (400, Some("messages[1]")),
-                "{words}"
+                "{expected}"
             );
-            assert!(fault.message.contains(words), "{}", fault.message);
+            assert!(fault.message.contains(expected), "{}", fault.message);
         }
-        let Err(fault) = of(&[say(Role::User, vec![])]) else {
-            panic!("an empty chat says nothing")
+        let Err(fault) = conversation(&[chat_message(Role::User, vec![])]) else {
+            panic!("an empty chat must be rejected")
         };
         assert_eq!(fault.param.as_deref(), Some("messages"));
     }

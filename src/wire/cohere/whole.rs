@@ -1,60 +1,64 @@
-//! A non-streaming answer: the same blocks, all at once.
+//! Decodes a non-streaming answer, which contains the same blocks as a stream.
 
 use bytes::Bytes;
 
+use super::content::{ContentReader, TOOL_PLAN};
 use super::shape::{self, Answer};
-use super::speech::{PLAN, Speech};
 use super::{ending, refusal, usage};
-use crate::codec::json::says_something;
+use crate::codec::json::is_non_empty;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
 
-/// The events and usage of a whole answer.
+/// Decodes a whole answer into its events and usage.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let data = text::of_bytes(body);
+    let data = text::from_bytes(body);
     if is_error(&data) {
-        return Err(DecodeError::Upstream(Box::new(refusal::told(&data))));
+        return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
+            &data,
+        ))));
     }
     let answer: Answer<'_> = shape::read(&data, "the answer")?;
     let message = answer
         .message
         .ok_or_else(|| DecodeError::malformed(WireId::Cohere, "the answer has no message"))?;
-    let (mut speech, mut out) = (Speech::new(seed), Events::new());
+    let (mut content, mut out) = (ContentReader::new(seed), Events::new());
     for (index, block) in (0..).zip(message.content.into_iter().flatten()) {
-        speech.begin_content(index, block, &data, &mut out)?;
-        speech.end_content(index);
+        content.start_block(index, block, &data, &mut out)?;
+        content.end_block(index);
     }
+    // The plan comes before the calls, as in a stream.
     message
         .tool_plan
         .iter()
-        .for_each(|plan| speech.reason(PLAN, plan, &data, &mut out));
+        .for_each(|plan| content.push_reasoning(TOOL_PLAN, plan, &data, &mut out));
     for call in message.tool_calls.into_iter().flatten() {
-        speech.begin_call(0, call, &data, &mut out)?;
+        // Starting a call at the same index ends the one before.
+        content.start_call(0, call, &data, &mut out)?;
     }
-    speech.end_all(&mut out);
+    content.end_all(&mut out);
     message
         .citations
         .into_iter()
         .flatten()
-        .for_each(|citation| speech.citation(citation, &data, &mut out));
+        .for_each(|citation| content.push_citation(citation, &data, &mut out));
     answer
         .logprobs
-        .filter(|value| says_something(value))
+        .filter(|value| is_non_empty(value))
         .iter()
-        .for_each(|value| speech.named("logprobs", value, &mut out));
+        .for_each(|value| content.push_member("logprobs", value, &mut out));
     out.push(ending::finish(
         answer.finish_reason.as_ref(),
         None,
-        speech.has_calls(),
+        content.has_calls(),
         &data,
     )?);
     Ok((out, answer.usage.and_then(usage::read)))
 }
 
-/// An error has words where an answer has a message.
+/// True for an error, in which `message` is a text; in an answer it is an object.
 fn is_error(data: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Body<'a> {
@@ -70,14 +74,14 @@ mod tests {
     use crate::model::event::Reason;
     use crate::model::fold::{self, Part};
 
-    fn of(body: &str) -> Result<(fold::Answer, Option<Usage>), DecodeError> {
+    fn answer(body: &str) -> Result<(fold::Answer, Option<Usage>), DecodeError> {
         read(&Bytes::copy_from_slice(body.as_bytes()), "seed")
-            .map(|(events, usage)| (fold::Answer::of(&events), usage))
+            .map(|(events, usage)| (fold::Answer::from_events(&events), usage))
     }
 
     #[test]
     fn every_kind_of_content_is_read() {
-        let (answer, usage) = of(r#"{"id":"c","finish_reason":"TOOL_CALL","message":{"role":"assistant","tool_plan":"I will look.",
+        let (answer, usage) = answer(r#"{"id":"c","finish_reason":"TOOL_CALL","message":{"role":"assistant","tool_plan":"I will look.",
             "content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hé"},{"type":"new","x":1}],
             "tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\": 2}"}},{"type":"function","function":{"name":"g"}}],
             "citations":[{"start":0,"end":1,"text":"H","sources":[{"type":"tool","id":"t"}],"content_index":1}]},
@@ -147,17 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn an_error_under_a_good_status_is_an_error() {
+    fn an_error_under_a_good_status_is_read() {
         for body in [
             r#"{"id":"x","message":"internal"}"#,
             r#"{"finish_reason":"ERROR","message":{"content":[]}}"#,
         ] {
-            assert!(matches!(of(body), Err(DecodeError::Upstream(_))), "{body}");
+            assert!(
+                matches!(answer(body), Err(DecodeError::Upstream(_))),
+                "{body}"
+            );
         }
     }
 
     #[test]
-    fn what_is_no_answer_is_malformed() {
+    fn a_body_that_is_not_an_answer_is_malformed() {
         for body in [
             "",
             "<html>",
@@ -167,7 +174,7 @@ mod tests {
             r#"{"message":{"content":[7]}}"#,
         ] {
             assert!(
-                matches!(of(body), Err(DecodeError::Malformed { .. })),
+                matches!(answer(body), Err(DecodeError::Malformed { .. })),
                 "{body}"
             );
         }

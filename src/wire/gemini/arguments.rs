@@ -1,7 +1,8 @@
-//! Function arguments that come in pieces, each with the path it belongs to: `$.items[0].name`.
+//! Joins function arguments that arrive in pieces (`partialArgs`), each with the JSON path of its
+//! value: `$.items[0].name`.
 //!
-//! Invariants: what is kept is bounded, in bytes and in depth; a piece that contradicts an earlier
-//! one is an error, never a silent loss.
+//! Invariants: the joined arguments are bounded in bytes and in depth; a piece that contradicts an
+//! earlier one is an error and never lost silently.
 
 use std::borrow::Cow;
 
@@ -10,70 +11,80 @@ use smallvec::SmallVec;
 
 use super::schema::PartialArg;
 
-/// The most bytes that the pieces of one call may come to: arguments are what a model wrote, so
+/// Maximum size of one call's arguments, bytes. A model writes its arguments itself, so they are
 /// some hundred KB at most.
-const BYTES_BOUND: usize = 4 * 1024 * 1024;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// What a value costs besides its text, about; an index far behind the end of a list pays for each
-/// value before it.
+/// Approximate cost of a value besides its text, bytes. An index beyond the end of a list is
+/// charged for every element it adds.
 const VALUE_COST: usize = 64;
 
-/// The deepest nesting of arguments: far below what JSON parsers take.
-const DEPTH_BOUND: usize = 64;
+/// Maximum nesting of arguments, far below the limit of JSON parsers.
+const MAX_DEPTH: usize = 64;
 
 /// The arguments of one call so far.
 #[derive(Default)]
-pub(super) struct Pieces {
-    /// A tree is kept because pieces name places in it; nothing of it is built for calls that come
-    /// whole.
+pub(super) struct PartialArguments {
+    /// A tree, because pieces address values in it by path. It stays empty for calls that arrive
+    /// complete.
     root: Map<String, Value>,
+    /// The bytes charged so far, at most [`MAX_BYTES`].
     spent: usize,
 }
 
-impl Pieces {
-    /// Takes in a piece; what is wrong with it, where it does not fit.
+impl PartialArguments {
+    /// Adds a piece.
+    ///
+    /// # Errors
+    /// When the piece does not fit; the error is the reason.
     pub(super) fn add(&mut self, piece: &PartialArg<'_>) -> Result<(), &'static str> {
         let path = &*piece.json_path.0;
         let text = piece.string_value.as_ref().map(|text| &*text.0);
+        // The path and a fixed cost are charged too, because pieces without text also grow the
+        // tree.
         self.spend(path.len() + text.map_or(0, str::len) + VALUE_COST)?;
-        let steps = steps(path)
-            .ok_or("a piece of a function call's arguments has no path that can be read")?;
-        let place = self.place(&steps)?;
-        match (&mut *place, text) {
+        let steps = steps(path).ok_or("a partial argument has a `jsonPath` that cannot be read")?;
+        let target = self.value_at(&steps)?;
+        match (&mut *target, text) {
+            // A string may continue over several pieces; other values come in one.
             (Value::String(so_far), Some(text)) => so_far.push_str(text),
-            (Value::Null, Some(text)) => *place = Value::String(text.to_owned()),
-            (Value::Null, None) => *place = plain_value(piece),
+            (Value::Null, Some(text)) => *target = Value::String(text.to_owned()),
+            (Value::Null, None) => *target = scalar_value(piece),
+            // A piece without a value adds nothing and contradicts nothing.
             (_, None) if piece.number_value.is_none() && piece.bool_value.is_none() => {}
             _ => return Err(CONTRADICTION),
         }
         Ok(())
     }
 
-    /// True while nothing was added.
+    /// Returns true if no piece has been added.
     pub(super) fn is_empty(&self) -> bool {
         self.root.is_empty()
     }
 
-    /// All of it as JSON text.
-    pub(super) fn json(self) -> String {
+    /// Returns the arguments as JSON text.
+    pub(super) fn into_json(self) -> String {
         Value::Object(self.root).to_string()
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), &'static str> {
         self.spent = self.spent.saturating_add(bytes);
-        if self.spent <= BYTES_BOUND {
+        if self.spent <= MAX_BYTES {
             Ok(())
         } else {
             Err("a function call's arguments are larger than 4 MiB")
         }
     }
 
-    /// The value at the end of the path, made where there is none yet.
-    fn place(&mut self, steps: &[Step<'_>]) -> Result<&mut Value, &'static str> {
-        let (Some(Step::Key(first)), false) = (steps.first(), steps.len() > DEPTH_BOUND) else {
-            return Err("a piece of a function call's arguments has a path that names no argument");
+    /// Returns the value at the end of the path, and creates the path where it is missing.
+    fn value_at(&mut self, steps: &[Step<'_>]) -> Result<&mut Value, &'static str> {
+        let (Some(Step::Key(first)), false) = (steps.first(), steps.len() > MAX_DEPTH) else {
+            return Err(
+                "a partial argument has a `jsonPath` that names no argument or is too deep",
+            );
         };
-        // Every step may lengthen one list; all are paid for before any is built.
+        // Each step may lengthen a list. Check the total before building anything, because one
+        // large index would otherwise allocate memory without bound.
         let lengths = steps.iter().filter_map(|step| {
             if let Step::Index(index) = step {
                 Some(*index)
@@ -82,7 +93,7 @@ impl Pieces {
             }
         });
         let cost = lengths.fold(0usize, |sum, index| sum.saturating_add(index));
-        if cost > (BYTES_BOUND - self.spent.min(BYTES_BOUND)) / VALUE_COST {
+        if cost > (MAX_BYTES - self.spent.min(MAX_BYTES)) / VALUE_COST {
             return Err("a function call's arguments are larger than 4 MiB");
         }
         let mut at = self.root.entry(first.as_ref()).or_insert(Value::Null);
@@ -95,9 +106,9 @@ impl Pieces {
     }
 }
 
-const CONTRADICTION: &str = "the pieces of a function call's arguments contradict each other";
+const CONTRADICTION: &str = "the partial arguments of a function call contradict each other";
 
-fn plain_value(piece: &PartialArg<'_>) -> Value {
+fn scalar_value(piece: &PartialArg<'_>) -> Value {
     match (&piece.number_value, piece.bool_value) {
         (Some(number), _) => number.clone(),
         (None, Some(truth)) => Value::Bool(truth),
@@ -111,8 +122,8 @@ enum Step<'a> {
 }
 
 impl Step<'_> {
-    /// The value this step leads to; `None` where `value` is of another kind. Counts the list
-    /// elements it makes.
+    /// Returns the value that this step leads to, or `None` if `value` is of another kind. Adds the
+    /// number of list elements it creates to `grown`.
     fn enter<'v>(&self, value: &'v mut Value, grown: &mut usize) -> Option<&'v mut Value> {
         match self {
             Self::Key(key) => {
@@ -141,7 +152,8 @@ impl Step<'_> {
     }
 }
 
-/// The steps of a path: `$`, then `.name`, `['name']`, `["name"]` and `[0]`.
+/// Parses the steps of a path: `$`, then `.name`, `['name']`, `["name"]` and `[0]`. Returns `None`
+/// if the path is malformed.
 fn steps(path: &str) -> Option<SmallVec<[Step<'_>; 4]>> {
     let mut rest = path.strip_prefix('$').unwrap_or(path);
     let mut steps = SmallVec::new();
@@ -162,7 +174,7 @@ fn steps(path: &str) -> Option<SmallVec<[Step<'_>; 4]>> {
     Some(steps)
 }
 
-/// The step after an opening bracket, and what follows its closing one.
+/// Parses the step after an opening bracket; returns it with the text after the closing bracket.
 fn bracketed(text: &str) -> Option<(Step<'_>, &str)> {
     let Some(quote) = text.chars().next().filter(|c| matches!(c, '\'' | '"')) else {
         let (index, tail) = text.split_once(']')?;
@@ -172,6 +184,7 @@ fn bracketed(text: &str) -> Option<(Step<'_>, &str)> {
     let mut chars = text.char_indices().skip(1);
     while let Some((at, c)) = chars.next() {
         match c {
+            // A backslash escapes the next character of a quoted name.
             '\\' => name.push(chars.next()?.1),
             c if c == quote => {
                 return Some((
@@ -189,18 +202,18 @@ fn bracketed(text: &str) -> Option<(Step<'_>, &str)> {
 mod tests {
     use super::*;
 
-    /// The arguments that these pieces make.
-    fn made(pieces: &[&str]) -> Result<String, &'static str> {
-        let mut all = Pieces::default();
+    /// Returns the arguments that these pieces add up to.
+    fn joined(pieces: &[&str]) -> Result<String, &'static str> {
+        let mut all = PartialArguments::default();
         for piece in pieces {
             all.add(&serde_json::from_str(piece).unwrap())?;
         }
-        Ok(all.json())
+        Ok(all.into_json())
     }
 
     #[test]
-    fn pieces_are_put_where_their_paths_say() {
-        let made = made(&[
+    fn pieces_are_joined_by_their_paths() {
+        let joined = joined(&[
             r#"{"jsonPath":"$.items[0].name","stringValue":"ap","willContinue":true}"#,
             r#"{"jsonPath":"$.items[0].name","stringValue":"ple \"x\""}"#,
             r#"{"jsonPath":"$.items[0].price","numberValue":0.5}"#,
@@ -210,11 +223,11 @@ mod tests {
         ]);
         let expected =
             r#"{"a key":null,"it's":{"o'k":7},"items":[{"name":"apple \"x\"","price":0.5},true]}"#;
-        assert_eq!(made.as_deref(), Ok(expected));
+        assert_eq!(joined.as_deref(), Ok(expected));
     }
 
     #[test]
-    fn contradictions_are_errors() {
+    fn contradicting_pieces_are_errors() {
         for pieces in [
             [
                 r#"{"jsonPath":"$.a","stringValue":"x"}"#,
@@ -229,43 +242,43 @@ mod tests {
                 r#"{"jsonPath":"$.a","numberValue":2}"#,
             ],
         ] {
-            assert_eq!(made(&pieces), Err(CONTRADICTION), "{pieces:?}");
+            assert_eq!(joined(&pieces), Err(CONTRADICTION), "{pieces:?}");
         }
     }
 
     #[test]
-    fn paths_that_lead_nowhere_are_errors() {
+    fn malformed_paths_are_errors() {
         for path in [
             "", "$", "$[0]", "$.a.", "$.a[", "$.a[x]", "$.a[-1]", "$['a'", "$['a", "$.a['b'c",
         ] {
             assert!(
-                made(&[&format!(r#"{{"jsonPath":{path:?},"stringValue":"x"}}"#)]).is_err(),
+                joined(&[&format!(r#"{{"jsonPath":{path:?},"stringValue":"x"}}"#)]).is_err(),
                 "{path}"
             );
         }
         let deep = format!(
             r#"{{"jsonPath":"$.a{}","boolValue":true}}"#,
-            "[0]".repeat(DEPTH_BOUND)
+            "[0]".repeat(MAX_DEPTH)
         );
-        assert!(made(&[&deep]).is_err());
+        assert!(joined(&[&deep]).is_err());
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
-        assert!(made(&[r#"{"jsonPath":"$.a[4294967295]","boolValue":true}"#]).is_err());
-        assert!(made(&[r#"{"jsonPath":"$.a[18446744073709551615]","boolValue":true}"#]).is_err());
+    fn joined_arguments_are_bounded() {
+        assert!(joined(&[r#"{"jsonPath":"$.a[4294967295]","boolValue":true}"#]).is_err());
+        assert!(joined(&[r#"{"jsonPath":"$.a[18446744073709551615]","boolValue":true}"#]).is_err());
         let half = format!(
             r#"{{"jsonPath":"$.a","stringValue":"{}"}}"#,
-            "x".repeat(BYTES_BOUND / 2)
+            "x".repeat(MAX_BYTES / 2)
         );
-        assert!(made(&[&half]).is_ok());
-        assert!(made(&[&half, &half]).is_err());
+        assert!(joined(&[&half]).is_ok());
+        assert!(joined(&[&half, &half]).is_err());
         let gap = format!(
             r#"{{"jsonPath":"$.a[{}]","boolValue":true}}"#,
-            BYTES_BOUND / VALUE_COST - 8
+            MAX_BYTES / VALUE_COST - 8
         );
         let other = gap.replace("$.a", "$.b");
-        assert!(made(&[&gap]).is_ok());
-        assert!(made(&[&gap, &other]).is_err());
+        assert!(joined(&[&gap]).is_ok());
+        assert!(joined(&[&gap, &other]).is_err());
     }
 }

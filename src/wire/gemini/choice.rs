@@ -1,16 +1,16 @@
-//! One choice of an answer: its parts → events.
+//! Decodes the parts of one choice into events.
 //!
-//! Invariants: calls are numbered from 0 and named; the arguments of a call are told whole, as JSON
-//! text, and only one call is open at a time.
+//! Invariants: calls are numbered from 0 and have a name; the arguments of a call are emitted
+//! complete, as JSON text; at most one call is open at a time.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::arguments::Pieces;
+use super::arguments::PartialArguments;
 use super::citation::Sources;
 use super::schema::{Candidate, FunctionCall, Part, Text};
 use super::{finish, malformed};
-use crate::model::chat::made_call_id;
+use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Events, Finish, Raw, Reason, Signature, ToolCall};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
@@ -18,10 +18,13 @@ use crate::wire::DecodeError;
 /// The state of one choice.
 #[derive(Default)]
 pub(super) struct Choice {
+    /// True once a candidate of this index has come.
     pub(super) begun: bool,
+    /// Number of function calls so far.
     calls: u16,
+    /// The call whose arguments are still arriving.
     open: Option<OpenCall>,
-    /// The provider's word for why it ended, so far.
+    /// The provider's newest finish reason.
     pub(super) finish: Option<ByteString>,
     sources: Sources,
 }
@@ -29,11 +32,13 @@ pub(super) struct Choice {
 /// A call whose arguments are not complete.
 struct OpenCall {
     index: u16,
+    /// The arguments, if they arrived as one object.
     whole: Option<ByteString>,
-    pieces: Pieces,
+    /// The arguments, if they arrived in pieces.
+    pieces: PartialArguments,
 }
 
-/// Where the events of one frame go.
+/// Collects the events of one choice in one frame.
 pub(super) struct Sink<'a> {
     pub(super) frame: &'a ByteString,
     pub(super) choice: u16,
@@ -41,7 +46,7 @@ pub(super) struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// A value that has no normalized form.
+    /// Emits a value that has no normalized form.
     pub(super) fn raw(&mut self, value: &RawValue) {
         let data = self.frame.slice_ref(value.get());
         self.events.push(Event::Raw(Box::new(Raw {
@@ -53,7 +58,11 @@ impl Sink<'_> {
 }
 
 impl Choice {
-    /// A piece of this choice; `raw` are its parts as they came, where any has no normalized form.
+    /// Decodes the next delta of this choice. `raw` holds its parts as unparsed JSON if any of them
+    /// has no normalized form, else it is empty.
+    ///
+    /// # Errors
+    /// When the parts of a function call do not fit together.
     pub(super) fn add(
         &mut self,
         candidate: Candidate<'_>,
@@ -70,21 +79,24 @@ impl Choice {
         {
             self.part(part, raw.get(at).copied(), seed, out)?;
         }
+        // Text comes first, because the spans of sources refer to the text up to this frame.
         candidate
             .citation_metadata
             .iter()
-            .for_each(|it| self.sources.cited(it, out));
+            .for_each(|it| self.sources.citation_metadata(it, out));
         candidate
             .grounding_metadata
             .iter()
-            .for_each(|it| self.sources.grounded(it, out));
+            .for_each(|it| self.sources.grounding_metadata(it, out));
         candidate
             .url_context_metadata
             .iter()
-            .for_each(|it| self.sources.once(it, out));
+            .for_each(|it| self.sources.raw_once(it, out));
+        // Each chunk has log probabilities of its own tokens, so they are never repetitions.
         candidate.logprobs_result.iter().for_each(|it| out.raw(it));
-        if let Some(word) = candidate.finish_reason.filter(|word| !word.0.is_empty()) {
-            self.finish = Some(word.share(out.frame));
+        // Every chunk may carry a finish reason; the last one counts.
+        if let Some(reason) = candidate.finish_reason.filter(|it| !it.0.is_empty()) {
+            self.finish = Some(reason.share(out.frame));
         }
         Ok(())
     }
@@ -96,6 +108,7 @@ impl Choice {
         seed: &str,
         out: &mut Sink<'_>,
     ) -> Result<(), DecodeError> {
+        // A signature on such a part stays inside its raw JSON.
         if part.is_raw() {
             raw.into_iter().for_each(|value| out.raw(value));
             return Ok(());
@@ -115,19 +128,20 @@ impl Choice {
                     delta,
                 });
             } else {
-                self.sources.text(&delta);
+                self.sources.push_text(&delta);
                 out.events.push(Event::Text {
                     choice: out.choice,
                     delta,
                 });
             }
         }
-        sign(signature, !part.thought, out);
+        // A signature may also come on a part with empty text, so it does not depend on the text.
+        push_signature(signature, !part.thought, out);
         Ok(())
     }
 
-    /// A whole call, the beginning of one, or a further piece of the open one. `{}` closes it, and
-    /// means nothing where none is open.
+    /// Decodes a complete call, the beginning of one, or a further piece of the open one. `{}`
+    /// closes the open call and is ignored if none is open.
     fn call(
         &mut self,
         call: FunctionCall<'_>,
@@ -136,17 +150,19 @@ impl Choice {
         out: &mut Sink<'_>,
     ) -> Result<(), DecodeError> {
         if let Some(name) = call.name.filter(|name| !name.0.is_empty()) {
+            // A new name begins a new call, so the open one is complete.
             self.close_call(out);
             self.open_call(name.share(out.frame), call.id, signature, seed, out)?;
         } else {
-            sign(signature, false, out);
+            // The call has been emitted already, so a late signature becomes an event of its own.
+            push_signature(signature, false, out);
         }
         let Some(open) = &mut self.open else {
             let empty = call.args.is_none() && call.partial_args.0.is_empty();
             return if empty {
                 Ok(())
             } else {
-                Err(malformed("arguments belong to no function call"))
+                Err(malformed("arguments without a function call"))
             };
         };
         if let Some(args) = call.args {
@@ -174,7 +190,7 @@ impl Choice {
             .checked_add(1)
             .ok_or_else(|| malformed("a choice has more than 65535 function calls"))?;
         let id = id.filter(|id| !id.0.is_empty()).map_or_else(
-            || made_call_id(seed, choice, index),
+            || derive_call_id(seed, choice, index),
             |id| id.share(out.frame),
         );
         out.events.push(Event::ToolCall(Box::new(ToolCall {
@@ -188,12 +204,12 @@ impl Choice {
         self.open = Some(OpenCall {
             index,
             whole: None,
-            pieces: Pieces::default(),
+            pieces: PartialArguments::default(),
         });
         Ok(())
     }
 
-    /// Gives the arguments of the open call, if there is one, and its end.
+    /// Emits the arguments and the end of the open call, if there is one.
     pub(super) fn close_call(&mut self, out: &mut Sink<'_>) {
         let Some(OpenCall {
             index,
@@ -204,8 +220,9 @@ impl Choice {
             return;
         };
         let delta = match whole {
+            // A slice of the frame: the model's own spacing and number forms are kept.
             Some(whole) if pieces.is_empty() => whole,
-            _ => pieces.json().into(),
+            _ => pieces.into_json().into(),
         };
         out.events.push(Event::ToolArguments {
             choice: out.choice,
@@ -218,14 +235,16 @@ impl Choice {
         });
     }
 
-    /// How it ended; `blocked` says why the prompt was not answered.
-    pub(super) fn ending(&self, number: u16, blocked: Option<&ByteString>) -> Finish {
+    /// Returns the finish of this choice. `blocked` is the provider's reason for blocking the
+    /// prompt; it applies if the choice has no finish reason of its own.
+    pub(super) fn finish_event(&self, number: u16, blocked: Option<&ByteString>) -> Finish {
         match (&self.finish, blocked) {
             (Some(native), _) => Finish {
                 choice: number,
                 reason: finish::reason(native, self.calls > 0),
                 native: Some(native.clone()),
             },
+            // Without a finish reason only a blocked prompt gets here; see `Decoder::finish`.
             (None, native) => Finish {
                 choice: number,
                 reason: Reason::ContentFilter,
@@ -235,7 +254,7 @@ impl Choice {
     }
 }
 
-fn sign(signature: Option<ByteString>, on_text: bool, out: &mut Sink<'_>) {
+fn push_signature(signature: Option<ByteString>, on_text: bool, out: &mut Sink<'_>) {
     if signature.is_some() {
         let signature = Signature {
             choice: out.choice,

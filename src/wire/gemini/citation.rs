@@ -1,7 +1,7 @@
-//! Sources: `citationMetadata` and `groundingMetadata`, which come late, and again and again.
+//! Decodes sources (`citationMetadata` and `groundingMetadata`), which arrive late and repeatedly.
 //!
-//! Invariants: a source that was told is not told again; what is remembered for that is bounded.
-//! Gemini counts bytes, events count characters.
+//! Invariants: a source is emitted once; the memory of emitted sources is bounded. Gemini's spans
+//! count bytes, the spans of events count characters.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -10,57 +10,60 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::characters::Characters;
+use super::char_offsets::CharOffsets;
 use super::choice::Sink;
 use super::schema::{Count, List, Text};
 use crate::model::event::{Citation, Event};
 
-/// The most sources of one choice that are remembered as told: answers have some dozens.
-const TOLD_BOUND: usize = 4096;
+/// Maximum number of emitted sources that one choice remembers. Answers have some dozens.
+const MAX_EMITTED: usize = 4096;
 
-/// What one choice has told of its sources, and the text they refer to.
+/// The sources that one choice has emitted, and the text they refer to.
 #[derive(Default)]
 pub(super) struct Sources {
-    told: HashSet<u64>,
-    text: Characters,
+    /// Hashes of the emitted sources.
+    emitted: HashSet<u64>,
+    text: CharOffsets,
 }
 
 impl Sources {
-    /// Text of the answer, in order.
-    pub(super) fn text(&mut self, delta: &str) {
+    /// Adds the next text delta of the answer.
+    pub(super) fn push_text(&mut self, delta: &str) {
         self.text.push(delta);
     }
 
-    /// A `citationMetadata` object.
-    pub(super) fn cited(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
-        let Ok(Cited {
+    /// Emits the sources of a `citationMetadata` object.
+    pub(super) fn citation_metadata(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
+        let Ok(CitationMetadata {
             sources: List(sources),
         }) = serde_json::from_str(metadata.get())
         else {
-            return self.once(metadata, out);
+            // Metadata of another shape is passed on rather than lost.
+            return self.raw_once(metadata, out);
         };
         for json in sources {
             let Ok(source) = serde_json::from_str::<Source<'_>>(json.get()) else {
-                self.once(json, out);
+                self.raw_once(json, out);
                 continue;
             };
-            if self.is_news(json.get(), "") {
+            if self.is_new(json.get(), "") {
                 let span = self.text.span(source.start_index.0, source.end_index.0);
                 out.citation(json, source.uri, source.title, None, span);
             }
         }
     }
 
-    /// A `groundingMetadata` object: one citation for each source of each supported segment, one
-    /// for each source that supports none, and the object itself where it says more (searches, the
-    /// entry point that must be shown).
-    pub(super) fn grounded(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
-        let Ok(grounding) = serde_json::from_str::<Grounding<'_>>(metadata.get()) else {
-            return self.once(metadata, out);
+    /// Emits the sources of a `groundingMetadata` object: one citation for each source of each
+    /// supported segment, one for each source that supports none, and the object itself as a raw
+    /// event if it contains search queries or the search entry point, which clients must display.
+    pub(super) fn grounding_metadata(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
+        let Ok(grounding) = serde_json::from_str::<GroundingMetadata<'_>>(metadata.get()) else {
+            return self.raw_once(metadata, out);
         };
         let mut used = HashSet::new();
+        // Supports go first, because they determine which chunks belong to a segment.
         for json in &grounding.supports.0 {
-            self.supported(json, &grounding, &mut used, out);
+            self.grounding_support(json, &grounding, &mut used, out);
         }
         for (_, json) in grounding
             .chunks
@@ -69,25 +72,25 @@ impl Sources {
             .enumerate()
             .filter(|(at, _)| !used.contains(at))
         {
-            if self.is_news(json.get(), "") {
-                let place = place(json);
-                out.citation(json, place.uri, place.title, place.text, None);
+            if self.is_new(json.get(), "") {
+                let source = chunk_source(json);
+                out.citation(json, source.uri, source.title, source.text, None);
             }
         }
         if grounding.web_search_queries.is_some() || grounding.search_entry_point.is_some() {
-            self.once(metadata, out);
+            self.raw_once(metadata, out);
         }
     }
 
-    fn supported(
+    fn grounding_support(
         &mut self,
         json: &RawValue,
-        grounding: &Grounding<'_>,
+        grounding: &GroundingMetadata<'_>,
         used: &mut HashSet<usize>,
         out: &mut Sink<'_>,
     ) {
         let Ok(support) = serde_json::from_str::<Support<'_>>(json.get()) else {
-            return self.once(json, out);
+            return self.raw_once(json, out);
         };
         let segment = support.segment.unwrap_or_default();
         let span = self.text.span(segment.start_index.0, segment.end_index.0);
@@ -99,25 +102,31 @@ impl Sources {
         {
             let chunk = grounding.chunks.0.get(index);
             used.insert(index);
-            if self.is_news(json.get(), chunk.map_or("", |it| it.get())) {
-                let place = chunk.map(|it| place(it)).unwrap_or_default();
-                out.citation(json, place.uri, place.title, place.text, span);
+            // One support may name several chunks: each pair of support and chunk is one citation.
+            if self.is_new(json.get(), chunk.map_or("", |it| it.get())) {
+                let source = chunk.map(|it| chunk_source(it)).unwrap_or_default();
+                out.citation(json, source.uri, source.title, source.text, span);
             }
         }
     }
 
-    /// A value with no normalized form that may come again.
-    pub(super) fn once(&mut self, value: &RawValue, out: &mut Sink<'_>) {
-        if value.get() != "{}" && self.is_news(value.get(), "raw") {
+    /// Emits a value that has no normalized form, unless it was emitted before.
+    pub(super) fn raw_once(&mut self, value: &RawValue, out: &mut Sink<'_>) {
+        if value.get() != "{}" && self.is_new(value.get(), "raw") {
             out.raw(value);
         }
     }
 
-    fn is_news(&mut self, json: &str, beside: &str) -> bool {
+    /// Records a source and returns true if it was not recorded before. `context` distinguishes
+    /// equal JSON that is emitted in different ways.
+    fn is_new(&mut self, json: &str, context: &str) -> bool {
+        // A hash in place of the JSON keeps the memory per source small.
         let mut hasher = DefaultHasher::new();
-        (json, beside).hash(&mut hasher);
+        (json, context).hash(&mut hasher);
         let hash = hasher.finish();
-        !self.told.contains(&hash) && (self.told.len() >= TOLD_BOUND || self.told.insert(hash))
+        // With a full memory a source may be emitted twice, which is better than not at all.
+        !self.emitted.contains(&hash)
+            && (self.emitted.len() >= MAX_EMITTED || self.emitted.insert(hash))
     }
 }
 
@@ -131,15 +140,15 @@ impl Sink<'_> {
         span: Option<(u32, u32)>,
     ) {
         let frame = self.frame;
-        let said = |text: Option<Text<'_>>| {
+        let non_empty = |text: Option<Text<'_>>| {
             text.filter(|text| !text.0.is_empty())
                 .map(|text| text.share(frame))
         };
         let citation = Citation {
             choice: self.choice,
-            url: said(url),
-            title: said(title),
-            quote: said(quote),
+            url: non_empty(url),
+            title: non_empty(title),
+            quote: non_empty(quote),
             span,
             data: frame.slice_ref(json.get()),
         };
@@ -148,7 +157,7 @@ impl Sink<'_> {
 }
 
 #[derive(Deserialize)]
-struct Cited<'a> {
+struct CitationMetadata<'a> {
     #[serde(
         borrow,
         default,
@@ -174,7 +183,7 @@ struct Source<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Grounding<'a> {
+struct GroundingMetadata<'a> {
     #[serde(
         borrow,
         default,
@@ -208,7 +217,7 @@ struct Support<'a> {
 }
 
 #[derive(Deserialize, Default)]
-struct Place<'a> {
+struct ChunkSource<'a> {
     #[serde(borrow)]
     uri: Option<Text<'a>>,
     #[serde(borrow)]
@@ -217,9 +226,9 @@ struct Place<'a> {
     text: Option<Text<'a>>,
 }
 
-/// What can be read from a grounding chunk, whatever its kind is called: `web`, `retrievedContext`,
-/// `maps`.
-fn place<'a>(chunk: &'a RawValue) -> Place<'a> {
+/// Parses the source of a grounding chunk of any kind: `web`, `retrievedContext`, `maps`.
+fn chunk_source<'a>(chunk: &'a RawValue) -> ChunkSource<'a> {
+    // The kind is the name of a member, so kinds that are newer than this code are read too.
     type Kinds<'a> = std::collections::BTreeMap<Cow<'a, str>, &'a RawValue>;
     let kinds: Kinds<'a> = serde_json::from_str(chunk.get()).unwrap_or_default();
     kinds
@@ -246,7 +255,7 @@ mod tests {
     use super::*;
     use crate::model::event::Events;
 
-    type Told = (
+    type DecodedCitation = (
         Option<String>,
         Option<String>,
         Option<String>,
@@ -258,15 +267,15 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    /// What is told of these metadata, one after the other, behind that text: citations, and raw
-    /// values by their data.
-    fn told(
+    /// Decodes these metadata objects in order, after that text; returns the citations and the data
+    /// of the raw events.
+    fn decoded(
         text: &str,
         all: &[&str],
         read: fn(&mut Sources, &RawValue, &mut Sink<'_>),
-    ) -> (Vec<Told>, Vec<String>) {
+    ) -> (Vec<DecodedCitation>, Vec<String>) {
         let (mut sources, mut citations, mut values) = (Sources::default(), Vec::new(), Vec::new());
-        sources.text(text);
+        sources.push_text(text);
         for json in all {
             let (frame, mut events) = (ByteString::from(*json), Events::new());
             read(
@@ -303,30 +312,34 @@ mod tests {
     }
 
     #[test]
-    fn citations_are_told_once_in_characters() {
+    fn citations_are_emitted_once_with_character_spans() {
         let (a, b) = (
             r#"{"startIndex":3,"endIndex":5,"uri":"https://a.example","title":"A"}"#,
             r#"{"endIndex":3,"uri":"","license":"mit"}"#,
         );
         let first = format!(r#"{{"citationSources":[{a}]}}"#);
         let both = format!(r#"{{"citations":[{a},{b}]}}"#);
-        let (citations, values) = told("é… ok", &[&first, &first, &both], Sources::cited);
-        let expected: [Told; 2] = [
+        let (citations, values) = decoded(
+            "é… ok",
+            &[&first, &first, &both],
+            Sources::citation_metadata,
+        );
+        let expected: [DecodedCitation; 2] = [
             (some("https://a.example"), some("A"), None, None, a.into()),
             (None, None, None, None, b.into()),
         ];
         assert_eq!(
             (citations, values),
             (expected.to_vec(), vec![]),
-            "bytes 3 and 5 are no beginnings of characters"
+            "bytes 3 and 5 are inside characters"
         );
-        let (citations, _) = told("éok.", &[&both], Sources::cited);
+        let (citations, _) = decoded("éok.", &[&both], Sources::citation_metadata);
         assert_eq!(citations[0].3, Some((2, 4)));
         assert_eq!(citations[1].3, Some((0, 2)));
     }
 
     #[test]
-    fn grounding_names_a_source_for_each_segment() {
+    fn each_supported_segment_has_its_sources() {
         let web = r#"{"web":{"uri":"https://a.example","title":"A"}}"#;
         let file = r#"{"retrievedContext":{"text":"Words.","title":"B"}}"#;
         let unused = r#"{"web":{"uri":"https://c.example"}}"#;
@@ -335,8 +348,9 @@ mod tests {
         let whole = format!(
             r#"{{"groundingChunks":[{web},{file},{unused}],"groundingSupports":[{support},{lost}],"webSearchQueries":["q"]}}"#
         );
-        let (citations, values) = told("abc", &["{}", &whole, &whole], Sources::grounded);
-        let expected: [Told; 4] = [
+        let (citations, values) =
+            decoded("abc", &["{}", &whole, &whole], Sources::grounding_metadata);
+        let expected: [DecodedCitation; 4] = [
             (
                 some("https://a.example"),
                 some("A"),
@@ -359,26 +373,37 @@ mod tests {
     }
 
     #[test]
-    fn what_has_another_shape_is_passed_on() {
-        for read in [Sources::cited, Sources::grounded] {
-            assert_eq!(told("", &["7", "7"], read), (vec![], vec!["7".to_owned()]));
+    fn metadata_of_another_shape_becomes_raw_events() {
+        for read in [Sources::citation_metadata, Sources::grounding_metadata] {
+            assert_eq!(
+                decoded("", &["7", "7"], read),
+                (vec![], vec!["7".to_owned()])
+            );
         }
-        assert_eq!(told("", &[r#"{"citations":[8]}"#], Sources::cited).1, ["8"]);
         assert_eq!(
-            told("", &[r#"{"groundingSupports":[9]}"#], Sources::grounded).1,
+            decoded("", &[r#"{"citations":[8]}"#], Sources::citation_metadata).1,
+            ["8"]
+        );
+        assert_eq!(
+            decoded(
+                "",
+                &[r#"{"groundingSupports":[9]}"#],
+                Sources::grounding_metadata
+            )
+            .1,
             ["9"]
         );
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
-        let many: Vec<String> = (0..TOLD_BOUND + 9)
+    fn the_memory_of_emitted_sources_is_bounded() {
+        let many: Vec<String> = (0..MAX_EMITTED + 9)
             .map(|at| format!(r#"{{"endIndex":{at}}}"#))
             .collect();
         let json = format!(r#"{{"citations":[{}]}}"#, many.join(","));
         let mut sources = Sources::default();
         let (frame, mut events) = (ByteString::from(json), Events::new());
-        sources.cited(
+        sources.citation_metadata(
             raw(&frame),
             &mut Sink {
                 frame: &frame,
@@ -387,8 +412,8 @@ mod tests {
             },
         );
         assert_eq!(
-            (events.len(), sources.told.len()),
-            (TOLD_BOUND + 9, TOLD_BOUND)
+            (events.len(), sources.emitted.len()),
+            (MAX_EMITTED + 9, MAX_EMITTED)
         );
     }
 }

@@ -1,34 +1,35 @@
-//! How many tokens a prompt has: `:countTokens`.
+//! Writes and reads `:countTokens`, which counts the tokens of a prompt.
 //!
-//! Google AI Studio counts a whole request; Vertex, whose addresses have the publisher in them,
-//! takes its pieces.
+//! Google AI Studio takes the request as `generateContentRequest`; Vertex takes the members of the
+//! request at the top level. Vertex is recognized by the publisher in its URLs.
 
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::draft::{path, write};
+use super::draft::{path, to_json};
 use super::request::Body;
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
-use crate::wire::{Draft, Mode, written};
+use crate::wire::{Draft, Mode, openai_like};
 
-/// The request for `target`.
+/// Returns the count request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
     let model = target.upstream_model();
     let mut body = super::draft::body(ask.chat()?, model)?;
+    // The service tier does not affect the count.
     body.service_tier = None;
     let body = if is_vertex(target) {
-        pieces(body)?
+        vertex_body(body)?
     } else {
-        whole(&body, model)?
+        studio_body(&body, model)?
     };
     let path = path(model, Mode::Whole);
     let folder = path.strip_suffix(":generateContent").unwrap_or(&path);
     Ok(Draft {
         path: format!("{folder}:countTokens"),
-        headers: written::trace(ask),
+        headers: openai_like::trace_headers(ask),
         body,
     })
 }
@@ -37,13 +38,15 @@ fn is_vertex(target: &Target) -> bool {
     matches!(&target.provider.via, Via::Http { base_url, .. } if base_url.contains("/publishers/"))
 }
 
-fn pieces(mut body: Body<'_>) -> Result<Bytes, Fault> {
+fn vertex_body(mut body: Body<'_>) -> Result<Bytes, Fault> {
+    // Vertex's count request has no `toolConfig`.
     body.tool_config = None;
-    write(&body)
+    to_json(&body)
 }
 
-fn whole(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
-    let json = write(body)?;
+fn studio_body(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
+    let json = to_json(body)?;
+    // `generateContentRequest` takes the resource name of the model.
     let name = if model.contains('/') {
         model.to_owned()
     } else {
@@ -52,10 +55,10 @@ fn whole(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
     let unwritable = |_| {
         Fault::new(
             Code::InternalError,
-            "the request for gemini could not be written",
+            "the request for gemini cannot be written as JSON",
         )
     };
-    let request = Fields::of(&json)
+    let request = Fields::parse(&json)
         .map_err(unwritable)?
         .with(&[("model", &serde_json::Value::from(name).to_string())]);
     Ok([b"{\"generateContentRequest\":".as_slice(), &request, b"}"]
@@ -63,7 +66,7 @@ fn whole(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
         .into())
 }
 
-/// The count in an answer.
+/// Returns the token count in the body of an answer.
 pub(super) fn read(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {
@@ -86,7 +89,7 @@ mod tests {
     use crate::model::target::Provider;
     use crate::model::wire::{DialectId, WireId};
 
-    fn counted(base_url: &str, model: &str) -> (String, Value) {
+    fn drafted(base_url: &str, model: &str) -> (String, Value) {
         let hi = Message {
             role: Role::User,
             name: None,
@@ -103,7 +106,7 @@ mod tests {
             body: Bytes::new(),
             model: "m".into(),
             conversation: None,
-            asked: None,
+            responses: None,
             models: Vec::new(),
             references: Vec::new(),
             stream: false,
@@ -125,9 +128,9 @@ mod tests {
     }
 
     #[test]
-    fn each_service_counts_what_it_takes() {
+    fn each_service_gets_its_own_body() {
         let contents = json!([{"role": "user", "parts": [{"text": "hi"}]}]);
-        let (path, body) = counted("https://example.com/v1beta", "gemini-3");
+        let (path, body) = drafted("https://example.com/v1beta", "gemini-3");
         let request =
             json!({"model": "models/gemini-3", "contents": contents, "generationConfig": {}});
         assert_eq!(
@@ -137,7 +140,7 @@ mod tests {
                 json!({"generateContentRequest": request})
             )
         );
-        let (path, body) = counted(
+        let (path, body) = drafted(
             "https://example.com/v1/projects/p/locations/l/publishers/google",
             "gemini-3",
         );

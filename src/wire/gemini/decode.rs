@@ -1,8 +1,8 @@
-//! Frames of `streamGenerateContent` → events.
+//! Decodes the frames of `streamGenerateContent` into events.
 //!
-//! Invariants: no frame is terminal. A finish reason may stand in every chunk, and content or an
-//! error may follow it: the last one counts, and it is told when the body has ended. State is
-//! bounded: choices, calls, the pieces of one open call for each choice.
+//! Invariants: no frame is terminal. Every chunk may carry a finish reason, and content or an error
+//! may follow it: the last one counts and is emitted when the body has ended. The state is bounded:
+//! choices, calls, and the pieces of one open call per choice.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
@@ -16,15 +16,17 @@ use crate::model::fault::{Code, Fault};
 use crate::model::usage::Usage;
 use crate::wire::{Decode, DecodeError, Decoded};
 
-/// The most choices of one answer (OpenAI takes 128, Gemini 8).
-const CHOICES_BOUND: u64 = 128;
+/// Maximum number of choices of one answer (OpenAI allows 128, Gemini 8).
+const MAX_CHOICES: u64 = 128;
 
-/// The state of one stream. It holds content, so that it has no `Debug`; nor has what it is made
-/// of.
+/// The state of one stream. It holds content, so neither it nor the types of its fields implement
+/// `Debug`.
 pub(super) struct Decoder {
+    /// Seed of the ids that are generated for calls without one.
     seed: String,
+    /// The choices by index; see [`Choice::begun`].
     choices: Vec<Choice>,
-    /// Why the prompt was not answered.
+    /// The provider's reason for blocking the prompt.
     blocked: Option<ByteString>,
 }
 
@@ -32,11 +34,13 @@ impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let text = frame.data.trim();
         match frame.kind {
+            // `[DONE]` is OpenAI's marker, which a proxy may add. Gemini has no marker.
             _ if text.is_empty() || text == "[DONE]" => out.marker = true,
             FrameKind::Whole | FrameKind::Exception => self.json(text, &frame.data, out)?,
-            FrameKind::Unended => self.rest(text, &frame.data, out)?,
-            FrameKind::Stray => match json_in(text) {
-                Some(json) => self.rest(json, &frame.data, out)?,
+            FrameKind::Unterminated => self.trailing(text, &frame.data, out)?,
+            // Google writes an error in mid-stream as a bare JSON object without `data:`.
+            FrameKind::Stray => match find_json(text) {
+                Some(json) => self.trailing(json, &frame.data, out)?,
                 None => out.marker = true,
             },
         }
@@ -44,9 +48,11 @@ impl Decode for Decoder {
     }
 
     fn finish(&mut self, out: &mut Decoded) -> Result<(), DecodeError> {
+        // A blocked prompt has no candidates, but clients expect a choice that ends.
         if self.blocked.is_some() && !self.choices.iter().any(|choice| choice.begun) {
             self.choice(0)?;
         }
+        // A blocked prompt ends every choice, even without a finish reason.
         let unfinished =
             |choice: &Choice| choice.begun && choice.finish.is_none() && self.blocked.is_none();
         if self.choices.iter().any(unfinished) || !self.choices.iter().any(|choice| choice.begun) {
@@ -63,15 +69,15 @@ impl Decode for Decoder {
             };
             choice.close_call(&mut sink);
             sink.events.push(Event::Finish(Box::new(
-                choice.ending(number, self.blocked.as_ref()),
+                choice.finish_event(number, self.blocked.as_ref()),
             )));
         }
-        all_failed(out)
+        fail_if_no_choice_succeeded(out)
     }
 }
 
 impl Decoder {
-    /// A decoder that makes the ids which the provider does not send from `seed`.
+    /// Creates a decoder that generates missing call ids from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
             seed: seed.to_owned(),
@@ -80,7 +86,7 @@ impl Decoder {
         }
     }
 
-    /// A chunk, or a list of chunks (errors are sometimes wrapped in one).
+    /// Decodes a chunk or a list of chunks. Google sometimes wraps errors in a list.
     fn json(
         &mut self,
         text: &str,
@@ -96,15 +102,15 @@ impl Decoder {
             .try_for_each(|chunk| self.chunk(chunk.get(), frame, out))
     }
 
-    /// What stood at the very end of the body: whole values, or an answer or an error that was cut
-    /// off.
-    fn rest(
+    /// Decodes the unframed end of a body: complete JSON values, or one that was cut off.
+    fn trailing(
         &mut self,
         text: &str,
         frame: &ByteString,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
         for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+            // JSON that breaks off here was truncated by the end of the body.
             self.json(value.map_err(|_| DecodeError::CutShort)?.get(), frame, out)?;
         }
         Ok(())
@@ -118,12 +124,13 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
         if let Some(error) = chunk.error {
-            return Err(DecodeError::Upstream(Box::new(refusal::in_stream(error))));
+            return Err(DecodeError::Upstream(Box::new(refusal::from_stream(error))));
         }
+        // Counts are cumulative and some chunks have none: keep the last ones.
         out.usage = chunk
             .usage_metadata
             .as_ref()
-            .and_then(usage_of)
+            .and_then(usage_from)
             .or(out.usage);
         if let Some(reason) = chunk
             .prompt_feedback
@@ -133,12 +140,13 @@ impl Decoder {
             self.blocked = Some(reason.share(frame));
         }
         let candidates = chunk.candidates.0;
-        let parts = |it: &Candidate<'_>| {
+        // The JSON of the parts is only read a second time if one of them is passed on as it is.
+        let has_raw = |it: &Candidate<'_>| {
             it.content
                 .as_ref()
                 .is_some_and(|content| content.parts.0.iter().any(Part::is_raw))
         };
-        let raw = if candidates.iter().any(parts) {
+        let raw = if candidates.iter().any(has_raw) {
             raw_parts(text).map_err(|error| unreadable(&error))?
         } else {
             Vec::new()
@@ -161,8 +169,10 @@ impl Decoder {
         frame: &ByteString,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
+        // A candidate without an index is the first one.
         let number = candidate.index.0.unwrap_or(0);
-        let number = u16::try_from(number.min(CHOICES_BOUND)).unwrap_or(u16::MAX);
+        // Clamp before the conversion, so that a huge index is rejected below and not truncated.
+        let number = u16::try_from(number.min(MAX_CHOICES)).unwrap_or(u16::MAX);
         self.choice(number)?;
         let Self { choices, seed, .. } = self;
         let Some(choice) = choices.get_mut(usize::from(number)) else {
@@ -176,9 +186,9 @@ impl Decoder {
         choice.add(candidate, raw, seed, &mut sink)
     }
 
-    /// Begins the choice of that number, if it has not.
+    /// Begins the choice of that number, unless it has begun already.
     fn choice(&mut self, number: u16) -> Result<(), DecodeError> {
-        if u64::from(number) >= CHOICES_BOUND {
+        if u64::from(number) >= MAX_CHOICES {
             return Err(malformed("a candidate's index is not below 128"));
         }
         let at = usize::from(number);
@@ -194,9 +204,11 @@ impl Decoder {
     }
 }
 
-/// An answer of which no choice ended well is a failure of the upstream. The provider's sentence
-/// about it may quote the model, so that only its word is told.
-fn all_failed(out: &mut Decoded) -> Result<(), DecodeError> {
+/// Returns an upstream error if every choice ended with a failure.
+///
+/// The error names the finish reason only, because the provider's `finishMessage` may quote the
+/// model.
+fn fail_if_no_choice_succeeded(out: &mut Decoded) -> Result<(), DecodeError> {
     let finishes = || {
         out.events.iter().filter_map(|event| {
             if let Event::Finish(it) = event {
@@ -209,54 +221,68 @@ fn all_failed(out: &mut Decoded) -> Result<(), DecodeError> {
     if !finishes().all(|it| it.reason == Reason::Error) {
         return Ok(());
     }
-    let word = finishes()
+    let native = finishes()
         .find_map(|it| it.native.clone())
         .unwrap_or_default();
     out.events
         .retain(|event| !matches!(event, Event::Finish(_)));
-    let known = word.len() <= 64 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let word = if known { &*word } else { "an unknown reason" };
+    // Only text that looks like an enum's name is quoted in the message.
+    let is_name = native.len() <= 64
+        && native
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let reason = if is_name { &*native } else { "unknown" };
     let fault = Fault::new(
         Code::UpstreamError,
-        format!("the model stopped without an answer ({word}); ask again or change the request"),
+        format!(
+            "the model stopped without an answer (finish reason: {reason}); \
+             retry or change the request"
+        ),
     );
     Err(DecodeError::Upstream(Box::new(fault)))
 }
 
-/// The lines from the first one on that begins a JSON value: words beside the format mean nothing.
-fn json_in(text: &str) -> Option<&str> {
+/// Returns the text from the first line on that begins a JSON object or list. Other text before it
+/// is not part of the format and is skipped.
+fn find_json(text: &str) -> Option<&str> {
     let mut starts =
         std::iter::once(0).chain(memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1));
     starts.find_map(|at| text.get(at..).filter(|rest| rest.starts_with(['{', '['])))
 }
 
-/// Tokens so far, where the chunk counts any: some carry only the kind of traffic.
-fn usage_of(told: &UsageMetadata) -> Option<Usage> {
+/// Returns the cumulative usage of a chunk, or `None` if it has no counts: some chunks carry only
+/// the traffic type.
+fn usage_from(metadata: &UsageMetadata) -> Option<Usage> {
     let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
         (None, None) => None,
         (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
     };
     let usage = Usage {
         input: sum(
-            told.prompt_token_count.0,
-            told.tool_use_prompt_token_count.0,
+            metadata.prompt_token_count.0,
+            metadata.tool_use_prompt_token_count.0,
         ),
-        output: sum(told.candidates_token_count.0, told.thoughts_token_count.0),
-        cached_input: told.cached_content_token_count.0,
+        // Gemini counts thoughts apart from the output; a `Usage` includes them.
+        output: sum(
+            metadata.candidates_token_count.0,
+            metadata.thoughts_token_count.0,
+        ),
+        cached_input: metadata.cached_content_token_count.0,
         cache_write: None,
-        reasoning: told.thoughts_token_count.0,
+        reasoning: metadata.thoughts_token_count.0,
         estimated: false,
         cost: None,
     };
     (usage != Usage::default()).then_some(usage)
 }
 
-/// What cannot be read, by its place: the parser's own sentence may quote content.
+/// Returns the error for JSON that cannot be read. It gives the position only, because the parser's
+/// own message may quote content.
 fn unreadable(error: &serde_json::Error) -> DecodeError {
     let kind = if error.is_data() {
         "an unexpected value"
     } else {
-        "no JSON"
+        "invalid JSON"
     };
     malformed(&format!(
         "{kind} at line {} column {}",
@@ -299,7 +325,7 @@ mod tests {
         Ok((events, usage))
     }
 
-    fn whole(frames: &[&str]) -> Outcome {
+    fn decoded_whole(frames: &[&str]) -> Outcome {
         decoded(
             &frames
                 .iter()
@@ -308,14 +334,14 @@ mod tests {
         )
     }
 
-    /// The events of these chunks, each with these parts, the last one with `STOP`.
+    /// Returns the events of one chunk per list of parts, followed by a chunk with `STOP`.
     fn parts(chunks: &[&str]) -> Vec<Event> {
         let chunk = |parts: &&str| {
             format!(r#"{{"candidates":[{{"content":{{"role":"model","parts":[{parts}]}}}}]}}"#)
         };
         let mut frames: Vec<String> = chunks.iter().map(chunk).collect();
         frames.push(r#"{"candidates":[{"finishReason":"STOP"}]}"#.into());
-        whole(&frames.iter().map(String::as_str).collect::<Vec<_>>())
+        decoded_whole(&frames.iter().map(String::as_str).collect::<Vec<_>>())
             .unwrap()
             .0
     }
@@ -375,12 +401,12 @@ mod tests {
     fn fault(outcome: Outcome) -> Fault {
         match outcome {
             Err(DecodeError::Upstream(fault)) => *fault,
-            other => panic!("expected an upstream's failure, got {other:?}"),
+            other => panic!("expected an upstream error, got {other:?}"),
         }
     }
 
     #[test]
-    fn text_thoughts_and_their_signatures() {
+    fn text_thoughts_and_signatures_are_decoded() {
         let events = parts(&[
             r#"{"text":"Hm","thought":true}"#,
             r#"{"text":"mm","thought":true,"thoughtSignature":"c2ln"}"#,
@@ -418,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_calls_keep_the_arguments_as_they_came() {
+    fn complete_calls_keep_their_arguments_byte_for_byte() {
         let events = parts(&[concat!(
             r#"{"functionCall":{"name":"a","args":{"b": 1, "a":[1.50]}},"thoughtSignature":"c2ln"},"#,
             r#"{"functionCall":{"id":"x1","name":"b"}},{"functionCall":{"id":"","name":"b","args":{}}}"#
@@ -438,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_in_pieces_are_put_together() {
+    fn calls_in_pieces_are_joined() {
         let events = parts(&[
             r#"{"functionCall":{"name":"read","willContinue":true},"thoughtSignature":"c2ln"}"#,
             r#"{"functionCall":{"partialArgs":[{"jsonPath":"$.id","stringValue":"A","willContinue":true}],"willContinue":true}}"#,
@@ -454,14 +480,11 @@ mod tests {
         expected.extend(call(1, "call_seed_1", "write", None, "{}"));
         expected.extend(call(2, "call_seed_2", "open", None, r#"{"n":[0.5]}"#));
         expected.push(finished(0, Reason::ToolCalls, "STOP"));
-        assert_eq!(
-            events, expected,
-            "the last one is closed by the end of the body"
-        );
+        assert_eq!(events, expected, "the end of the body closes the last call");
     }
 
     #[test]
-    fn arguments_without_a_call_are_refused() {
+    fn arguments_without_a_call_are_malformed() {
         for piece in [
             r#"{"args":{}}"#,
             r#"{"name":"","args":{}}"#,
@@ -471,14 +494,14 @@ mod tests {
                 r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{piece}}}]}}}}]}}"#
             );
             assert!(
-                matches!(whole(&[&chunk]), Err(DecodeError::Malformed { .. })),
+                matches!(decoded_whole(&[&chunk]), Err(DecodeError::Malformed { .. })),
                 "{piece}"
             );
         }
     }
 
     #[test]
-    fn other_parts_are_passed_on_as_they_came() {
+    fn other_parts_become_raw_events() {
         let code =
             r#"{"executableCode": {"code":"1","language":"PYTHON"}, "thoughtSignature":"c2ln"}"#;
         let image = r#"{"inlineData":{"mimeType":"image/png","data":"aA=="}}"#;
@@ -508,10 +531,10 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_told_apart_and_each_must_end() {
+    fn choices_are_separate_and_each_must_end() {
         let first = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}},{"index":1,"content":{"parts":[{"text":"b"}]}}]}"#;
         let ends = r#"{"candidates":[{"index":1,"finishReason":"MAX_TOKENS"},{"index":0,"finishReason":"OTHER"}]}"#;
-        let (events, _) = whole(&[first, ends]).unwrap();
+        let (events, _) = decoded_whole(&[first, ends]).unwrap();
         let second = Event::Text {
             choice: 1,
             delta: "b".into(),
@@ -526,27 +549,31 @@ mod tests {
             ]
         );
         let one = r#"{"candidates":[{"index":1,"finishReason":"STOP"}]}"#;
-        assert!(matches!(whole(&[first, one]), Err(DecodeError::CutShort)));
         assert!(matches!(
-            whole(&[r#"{"candidates":[{"index":128}]}"#]),
+            decoded_whole(&[first, one]),
+            Err(DecodeError::CutShort)
+        ));
+        assert!(matches!(
+            decoded_whole(&[r#"{"candidates":[{"index":128}]}"#]),
             Err(DecodeError::Malformed { .. })
         ));
         assert!(matches!(
-            whole(&[r#"{"candidates":[{"index":4294967296}]}"#]),
+            decoded_whole(&[r#"{"candidates":[{"index":4294967296}]}"#]),
             Err(DecodeError::Malformed { .. })
         ));
     }
 
     #[test]
-    fn the_last_finish_reason_counts_and_only_the_end_of_the_body_ends() {
+    fn the_last_finish_reason_counts_when_the_body_ends() {
         let stop = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#;
-        let (events, _) = whole(&[stop, stop, r#"{"candidates":[{"finishReason":2}]}"#]).unwrap();
+        let (events, _) =
+            decoded_whole(&[stop, stop, r#"{"candidates":[{"finishReason":2}]}"#]).unwrap();
         assert_eq!(
             events,
             [text("a"), text("a"), finished(0, Reason::Length, "2")]
         );
         let late = r#"{"error":{"code":503,"message":"overloaded","status":"UNAVAILABLE"}}"#;
-        assert_eq!(fault(whole(&[stop, late])).code, Code::Overloaded);
+        assert_eq!(fault(decoded_whole(&[stop, late])).code, Code::Overloaded);
     }
 
     #[test]
@@ -558,31 +585,35 @@ mod tests {
             &["[DONE]"],
         ] {
             assert!(
-                matches!(whole(frames), Err(DecodeError::CutShort)),
+                matches!(decoded_whole(frames), Err(DecodeError::CutShort)),
                 "{frames:?}"
             );
         }
     }
 
     #[test]
-    fn a_blocked_prompt_is_a_filtered_answer() {
-        let (events, usage) = whole(&[
+    fn a_blocked_prompt_ends_with_content_filter() {
+        let (events, usage) = decoded_whole(&[
             r#"{"promptFeedback":{"blockReason":"SAFETY"},"usageMetadata":{"promptTokenCount":3}}"#,
         ])
         .unwrap();
         assert_eq!(events, [finished(0, Reason::ContentFilter, "SAFETY")]);
         assert_eq!(usage.and_then(|usage| usage.input), Some(3));
         let begun = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}"#;
-        let (events, _) = whole(&[begun, r#"{"prompt_feedback":{"block_reason":4}}"#]).unwrap();
+        let (events, _) =
+            decoded_whole(&[begun, r#"{"prompt_feedback":{"block_reason":4}}"#]).unwrap();
         assert_eq!(events, [text("a"), finished(0, Reason::ContentFilter, "4")]);
         let unset = r#"{"promptFeedback":{"blockReason":"BLOCK_REASON_UNSPECIFIED"}}"#;
-        assert!(matches!(whole(&[unset]), Err(DecodeError::CutShort)));
+        assert!(matches!(
+            decoded_whole(&[unset]),
+            Err(DecodeError::CutShort)
+        ));
     }
 
     #[test]
-    fn an_answer_that_failed_in_all_choices_is_a_failure() {
+    fn an_answer_with_no_successful_choice_is_an_upstream_error() {
         let failed = r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL","finishMessage":"Malformed: print(secret)"}]}"#;
-        let fault = fault(whole(&[failed]));
+        let fault = fault(decoded_whole(&[failed]));
         assert_eq!((fault.code, fault.retryable), (Code::UpstreamError, true));
         assert!(
             fault.message.contains("MALFORMED_FUNCTION_CALL") && !fault.message.contains("secret")
@@ -590,8 +621,8 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_the_last_and_counts_thoughts_as_output() {
-        let (_, usage) = whole(&[
+    fn the_last_usage_counts_and_includes_thoughts_in_the_output() {
+        let (_, usage) = decoded_whole(&[
             r#"{"usageMetadata":{"promptTokenCount":10,"totalTokenCount":10}}"#,
             r#"{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":"5","thoughtsTokenCount":7,
                 "toolUsePromptTokenCount":3,"cachedContentTokenCount":4,"totalTokenCount":25}}"#,
@@ -609,7 +640,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_found_in_every_place() {
+    fn errors_are_found_in_every_frame_kind() {
         let error =
             "{\n  \"error\": {\n    \"code\": 429,\n    \"status\": \"RESOURCE_EXHAUSTED\"\n  }\n}";
         let good = r#"{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":"STOP"}]}"#;
@@ -618,7 +649,7 @@ mod tests {
         for (data, kind) in [
             (error, FrameKind::Whole),
             (&list, FrameKind::Whole),
-            (error, FrameKind::Unended),
+            (error, FrameKind::Unterminated),
             (error, FrameKind::Stray),
             (&list, FrameKind::Stray),
             (&beside, FrameKind::Stray),
@@ -629,13 +660,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_at_the_end_is_no_good_end() {
+    fn a_truncated_end_is_cut_short() {
         let good = frame(
             r#"{"candidates":[{"finishReason":"STOP"}]}"#,
             FrameKind::Whole,
         );
         let cut = r#"{"candidates":[{"content":{"parts":[{"text":"a"#;
-        for kind in [FrameKind::Unended, FrameKind::Stray] {
+        for kind in [FrameKind::Unterminated, FrameKind::Stray] {
             assert!(
                 matches!(
                     decoded(&[good.clone(), frame(cut, kind)]),
@@ -644,7 +675,7 @@ mod tests {
                 "{kind:?}"
             );
         }
-        let whole = frame(&good.data, FrameKind::Unended);
+        let whole = frame(&good.data, FrameKind::Unterminated);
         assert_eq!(
             decoded(&[whole]).unwrap().0,
             [finished(0, Reason::Stop, "STOP")]
@@ -653,7 +684,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_markers_are_passed_over() {
+    fn foreign_markers_are_skipped() {
         for data in ["", " ", "[DONE]"] {
             let mut out = Decoded::default();
             Decoder::new("seed")
@@ -664,8 +695,8 @@ mod tests {
     }
 
     #[test]
-    fn odd_spellings_are_read() {
-        let (events, usage) = whole(&[concat!(
+    fn alternative_encodings_are_read() {
+        let (events, usage) = decoded_whole(&[concat!(
             "{\n \"candidates\": [\n {\"index\": 0.0, \"content\": {\"role\": null, \"parts\": null},\n",
             " \"finish_reason\": 1, \"citationMetadata\": null}\n ],\n",
             " \"usage_metadata\": {\"prompt_token_count\": 2.0, \"thoughts_token_count\": null}, \"error\": null, \"x\": [1]}"
@@ -686,14 +717,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_told_without_its_content() {
+    fn errors_about_unreadable_json_quote_no_content() {
         for data in [
             "{\"candidates\":\"secret\"}",
             "secret",
             "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":{\"secret\":1}}]}}]}",
             "7",
         ] {
-            let error = whole(&[data]).unwrap_err();
+            let error = decoded_whole(&[data]).unwrap_err();
             assert!(matches!(error, DecodeError::Malformed { .. }), "{data}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
@@ -723,7 +754,7 @@ mod tests {
         })
     }
 
-    /// A chunk of up to two candidates, made of parts that mean something.
+    /// Generates a chunk of up to two candidates with valid parts.
     fn chunk() -> impl Strategy<Value = String> {
         let parts = prop_oneof![
             Just(r#"{"text":"a"}"#),
@@ -752,9 +783,9 @@ mod tests {
             .prop_map(|all| format!(r#"{{"candidates":[{}]}}"#, all.join(",")))
     }
 
-    /// Calls are named, numbered in order, told before their arguments; a choice ends once, after
-    /// all of its content.
-    fn lawful(events: &[Event]) -> bool {
+    /// Returns true if calls have names, are numbered in order and precede their arguments, and
+    /// each choice ends once, after all of its content.
+    fn is_well_ordered(events: &[Event]) -> bool {
         let (mut calls, mut ended) = (
             std::collections::HashMap::<u16, u16>::new(),
             std::collections::HashSet::new(),
@@ -783,11 +814,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics_and_events_keep_their_law(frames in proptest::collection::vec((prop_oneof![1 => json(), 9 => chunk()], 0..3u8), 0..6)) {
-            let kinds = [FrameKind::Whole, FrameKind::Unended, FrameKind::Stray];
+        fn no_input_panics_and_events_are_well_ordered(frames in proptest::collection::vec((prop_oneof![1 => json(), 9 => chunk()], 0..3u8), 0..6)) {
+            let kinds = [FrameKind::Whole, FrameKind::Unterminated, FrameKind::Stray];
             let frames: Vec<Frame> = frames.iter().map(|(data, kind)| frame(data, kinds[usize::from(*kind)])).collect();
             if let Ok((events, _)) = decoded(&frames) {
-                prop_assert!(lawful(&events), "{events:?}");
+                prop_assert!(is_well_ordered(&events), "{events:?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A chat → a `generateContent` request.
+//! Writes a chat as a `generateContent` request.
 
 use std::fmt::Write as _;
 
@@ -13,39 +13,42 @@ use crate::model::chat::{self, Chat, Format, ToolChoice};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
 use crate::model::wire::WireId;
-use crate::wire::{Draft, Mode, written};
+use crate::wire::{Draft, Mode, openai_like};
 
-/// The most stop sequences Gemini takes.
-const STOP_BOUND: usize = 5;
+/// Maximum number of stop sequences that Gemini accepts.
+const MAX_STOP_SEQUENCES: usize = 5;
 
-/// The request for `target`.
+/// Returns the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let body = if ask.shape == Some(WireId::Gemini) {
+        // The model is in the path, so the body needs no change.
         ask.body.clone()
     } else {
-        spell(ask.chat()?, target.upstream_model())?
+        encode(ask.chat()?, target.upstream_model())?
     };
     Ok(Draft {
         path: path(target.upstream_model(), mode),
-        headers: written::trace(ask),
+        headers: openai_like::trace_headers(ask),
         body,
     })
 }
 
-/// The model is part of the path, so whatever could end or escape its segment is percent-encoded.
-/// Tuned models live under a folder of their own.
+/// Returns the path of a request for `model`. A name without a collection is put under `models/`;
+/// `tunedModels/` is the other collection.
 pub(super) fn path(model: &str, mode: Mode) -> String {
     let (folder, name) = match model.split_once('/') {
         Some((folder @ ("models" | "tunedModels"), name)) => (folder, name),
         _ => ("models", model),
     };
     let mut path = format!("/{folder}/");
+    // The name may come from the client: percent-encode every byte that could end or leave its
+    // path segment.
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             path.push(char::from(byte));
         } else {
             let written = write!(path, "%{byte:02X}");
-            debug_assert!(written.is_ok(), "a string takes what is written to it");
+            debug_assert!(written.is_ok(), "writing to a string cannot fail");
         }
     }
     path.push_str(match mode {
@@ -55,14 +58,14 @@ pub(super) fn path(model: &str, mode: Mode) -> String {
     path
 }
 
-fn spell(chat: &Chat, model: &str) -> Result<Bytes, Fault> {
-    write(&body(chat, model)?)
+fn encode(chat: &Chat, model: &str) -> Result<Bytes, Fault> {
+    to_json(&body(chat, model)?)
 }
 
-/// The request in this wire's words.
+/// Returns the request body in this wire's form.
 pub(super) fn body<'a>(chat: &'a Chat, model: &str) -> Result<Body<'a>, Fault> {
-    refuse_unsupported(chat)?;
-    let (system_instruction, contents) = turns::of(chat, model)?;
+    reject_unsupported(chat)?;
+    let (system_instruction, contents) = turns::contents(chat, model)?;
     Ok(Body {
         system_instruction,
         contents,
@@ -76,28 +79,30 @@ pub(super) fn body<'a>(chat: &'a Chat, model: &str) -> Result<Body<'a>, Fault> {
         service_tier: chat
             .service_tier
             .as_deref()
+            // Other dialects' tiers (`auto`, `default`) do not exist here; the tier is a hint.
             .filter(|tier| matches!(*tier, "flex" | "priority")),
     })
 }
 
-/// The request as JSON.
-pub(super) fn write(body: &Body<'_>) -> Result<Bytes, Fault> {
+/// Encodes the request body as JSON.
+pub(super) fn to_json(body: &Body<'_>) -> Result<Bytes, Fault> {
     let json = serde_json::to_vec(body).map_err(|_| {
         Fault::new(
             Code::InternalError,
-            "the request for gemini could not be written",
+            "the request for gemini cannot be written as JSON",
         )
     })?;
     Ok(json.into())
 }
 
-fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
+fn reject_unsupported(chat: &Chat) -> Result<(), Fault> {
     if let Some(field) = chat.unsupported.first() {
         return Err(Fault::invalid(
             *field,
             format!("{field} is not supported by this model's provider (gemini); leave it out"),
         ));
     }
+    // An empty object biases nothing, so it is accepted and left out.
     let biased = chat
         .logit_bias
         .as_ref()
@@ -121,6 +126,7 @@ fn tools(tools: &[chat::Tool]) -> Result<Vec<Tool<'_>>, Fault> {
                 parameters,
                 ..
             } => {
+                // `parameters` would take only a subset of OpenAPI; this member takes JSON Schema.
                 let parameters_json_schema = parameters.as_deref();
                 functions.push(Function {
                     name,
@@ -135,7 +141,8 @@ fn tools(tools: &[chat::Tool]) -> Result<Vec<Tool<'_>>, Fault> {
             } => all.push(Tool::Native(json)),
             chat::Tool::Native { kind, .. } => {
                 let message = format!(
-                    "tools[{at}]: a tool of type {kind:?} is not known to this model's provider (gemini); use functions"
+                    "tools[{at}]: this model's provider (gemini) does not support tools of type \
+                     {kind:?}; use functions"
                 );
                 return Err(Fault::invalid(format!("tools[{at}].type"), message));
             }
@@ -153,7 +160,7 @@ fn tool_config(choice: &ToolChoice) -> ToolConfig<'_> {
         ToolChoice::Auto => ("AUTO", Vec::new()),
         ToolChoice::Required => ("ANY", Vec::new()),
         ToolChoice::Named(name) => ("ANY", vec![name.as_str()]),
-        // AUTO takes no names: VALIDATED is AUTO with them.
+        // AUTO does not accept names; VALIDATED is AUTO with names.
         ToolChoice::Allowed { names, required } => (
             if *required { "ANY" } else { "VALIDATED" },
             names.iter().map(String::as_str).collect(),
@@ -168,9 +175,10 @@ fn tool_config(choice: &ToolChoice) -> ToolConfig<'_> {
 }
 
 fn generation_config<'a>(chat: &'a Chat, model: &str) -> Result<GenerationConfig<'a>, Fault> {
-    if chat.stop.len() > STOP_BOUND {
+    if chat.stop.len() > MAX_STOP_SEQUENCES {
         let message = format!(
-            "stop: this model's provider (gemini) takes at most {STOP_BOUND} sequences, not {}",
+            "stop: this model's provider (gemini) accepts at most {MAX_STOP_SEQUENCES} sequences, \
+             not {}; send fewer",
             chat.stop.len()
         );
         return Err(Fault::invalid("stop", message));
@@ -194,20 +202,22 @@ fn generation_config<'a>(chat: &'a Chat, model: &str) -> Result<GenerationConfig
         logprobs: chat.top_logprobs.filter(|_| chat.logprobs == Some(true)),
         response_mime_type,
         response_json_schema,
-        thinking_config: thinking(chat, model)?,
+        thinking_config: thinking_config(chat, model)?,
     })
 }
 
-/// A budget says more than an effort, so it goes first; none at all must not ask for thoughts.
-fn thinking(chat: &Chat, model: &str) -> Result<Option<Thinking>, Fault> {
+/// Returns the thinking configuration for the chat's budget or effort. A budget is more precise
+/// than an effort and takes precedence.
+fn thinking_config(chat: &Chat, model: &str) -> Result<Option<Thinking>, Fault> {
     if let Some(budget) = chat.reasoning_budget {
-        return Ok(Some(by_budget(budget)));
+        return Ok(Some(with_budget(budget)));
     }
     let Some(effort) = chat.effort.as_deref() else {
         return Ok(None);
     };
     let (level, budget) = match effort {
-        "none" => return Ok(Some(by_budget(0))),
+        // There is no level for "off": only a budget of 0 turns thinking off.
+        "none" => return Ok(Some(with_budget(0))),
         "minimal" => ("MINIMAL", 1024),
         "low" => ("LOW", 1024),
         "medium" => ("MEDIUM", 8192),
@@ -218,8 +228,8 @@ fn thinking(chat: &Chat, model: &str) -> Result<Option<Thinking>, Fault> {
             return Err(Fault::invalid("reasoning_effort", message));
         }
     };
-    if is_before_3(model) {
-        return Ok(Some(by_budget(budget)));
+    if is_before_gemini_3(model) {
+        return Ok(Some(with_budget(budget)));
     }
     Ok(Some(Thinking {
         include_thoughts: Some(true),
@@ -228,26 +238,27 @@ fn thinking(chat: &Chat, model: &str) -> Result<Option<Thinking>, Fault> {
     }))
 }
 
-fn by_budget(budget: u64) -> Thinking {
+fn with_budget(budget: u64) -> Thinking {
     Thinking {
+        // With thinking off, thoughts must not be requested.
         include_thoughts: (budget > 0).then_some(true),
         thinking_level: None,
         thinking_budget: Some(budget),
     }
 }
 
-/// True for the models that refuse function calls without a signature: from Gemini 3 on.
-pub(super) fn wants_signatures(model: &str) -> bool {
-    name_of(model).starts_with("gemini-") && !is_before_3(model)
+/// Returns true for models that reject function calls without a signature: Gemini 3 and later.
+pub(super) fn requires_signatures(model: &str) -> bool {
+    base_name(model).starts_with("gemini-") && !is_before_gemini_3(model)
 }
 
-/// True for the models that refuse thinking levels: those before Gemini 3.
-fn is_before_3(model: &str) -> bool {
-    let name = name_of(model);
+/// Returns true for models that reject thinking levels: those before Gemini 3.
+fn is_before_gemini_3(model: &str) -> bool {
+    let name = base_name(model);
     name.starts_with("gemini-1") || name.starts_with("gemini-2")
 }
 
-fn name_of(model: &str) -> &str {
+fn base_name(model: &str) -> &str {
     model.rsplit('/').next().unwrap_or(model)
 }
 
@@ -262,7 +273,7 @@ mod tests {
         serde_json::value::to_raw_value(value).unwrap()
     }
 
-    /// A chat that says `hi`.
+    /// Returns a chat with the single message `hi`.
     fn hi() -> Chat {
         Chat {
             messages: vec![Message {
@@ -275,10 +286,10 @@ mod tests {
     }
 
     fn body(chat: &Chat, model: &str) -> Value {
-        serde_json::from_slice(&spell(chat, model).unwrap()).unwrap()
+        serde_json::from_slice(&encode(chat, model).unwrap()).unwrap()
     }
 
-    /// The generation config of that chat.
+    /// Returns the `generationConfig` that a chat becomes.
     fn config(chat: Chat, model: &str) -> Value {
         body(
             &Chat {
@@ -290,8 +301,8 @@ mod tests {
             .clone()
     }
 
-    fn refused(chat: Chat) -> (u16, Option<String>) {
-        let fault = spell(
+    fn rejected(chat: Chat) -> (u16, Option<String>) {
+        let fault = encode(
             &Chat {
                 messages: hi().messages,
                 ..chat
@@ -304,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_cannot_leave_its_place_in_the_path() {
+    fn the_model_name_cannot_leave_its_path_segment() {
         assert_eq!(
             path("gemini-3.5-flash", Mode::Stream),
             "/models/gemini-3.5-flash:streamGenerateContent?alt=sse"
@@ -321,13 +332,13 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_chat_is_a_plain_body() {
+    fn a_minimal_chat_is_a_minimal_body() {
         let expected = json!({"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": {}});
         assert_eq!(body(&hi(), "gemini-3.5-flash"), expected);
     }
 
     #[test]
-    fn sampling_is_spelled() {
+    fn sampling_settings_are_written() {
         let chat = Chat {
             temperature: Some(0.5),
             top_p: Some(0.25),
@@ -362,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn effort_is_a_level_or_before_gemini_3_a_budget() {
+    fn effort_becomes_a_level_and_before_gemini_3_a_budget() {
         let effort = |effort: &str, model| {
             config(
                 Chat {
@@ -408,7 +419,7 @@ mod tests {
             json!({"includeThoughts": true, "thinkingBudget": 77})
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 effort: Some("some".into()),
                 ..Chat::default()
             }),
@@ -417,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_answer_is_spelled() {
+    fn output_formats_are_written() {
         let schema = json!({"type": "object", "$ref": "#/x"});
         let format = Format::Schema {
             name: "n".into(),
@@ -472,7 +483,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_are_declared_together() {
+    fn functions_are_declared_in_one_list() {
         let search = chat::Tool::Native {
             wire: WireId::Gemini,
             kind: "googleSearch".into(),
@@ -494,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn tool_choices_are_spelled() {
+    fn tool_choices_are_written() {
         let names = || vec!["a".to_owned()];
         for (choice, expected) in [
             (ToolChoice::None, json!({"mode": "NONE"})),
@@ -543,48 +554,48 @@ mod tests {
     }
 
     #[test]
-    fn what_gemini_cannot_do_is_refused_by_name() {
+    fn unsupported_fields_are_rejected_by_name() {
         let native = chat::Tool::Native {
             wire: WireId::OpenaiChat,
             kind: "custom".into(),
             json: raw(&json!({})),
         };
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 tools: vec![function("a"), native],
                 ..Chat::default()
             }),
             (400, Some("tools[1].type".into()))
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 unsupported: vec!["prediction", "store"],
                 ..Chat::default()
             }),
             (400, Some("prediction".into()))
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 stop: vec!["x".into(); 6],
                 ..Chat::default()
             }),
             (400, Some("stop".into()))
         );
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 logit_bias: Some(raw(&json!({"1": 5}))),
                 ..Chat::default()
             }),
             (400, Some("logit_bias".into()))
         );
         assert_eq!(
-            spell(&Chat::default(), "m").unwrap_err().param.as_deref(),
+            encode(&Chat::default(), "m").unwrap_err().param.as_deref(),
             Some("messages")
         );
     }
 
     #[test]
-    fn what_only_advises_is_left_out() {
+    fn hints_are_left_out() {
         let chat = Chat {
             parallel_tools: Some(false),
             verbosity: Some("low".into()),

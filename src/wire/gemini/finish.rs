@@ -1,10 +1,11 @@
-//! Why Gemini stopped: the provider's words, and the numbers that some of its encodings have for
-//! them.
+//! Maps Gemini's finish and block reasons. Some encodings send an enum's number instead of its
+//! name.
 
 use crate::model::event::Reason;
 
-/// The reason behind the provider's word; `called` where the choice called functions. Words not
-/// known yet are `stop`: the provider says that the answer is over, and what it said stands.
+/// Maps a provider's finish reason; `called` is true if the choice contains function calls. An
+/// unknown reason maps to `stop`: the provider reports that the answer is over, and its content is
+/// valid.
 pub(super) fn reason(native: &str, called: bool) -> Reason {
     match native {
         "MAX_TOKENS" | "2" | "CONTINUATION" => Reason::Length,
@@ -39,12 +40,13 @@ pub(super) fn reason(native: &str, called: bool) -> Reason {
         | "0"
         | "ESCALATION"
         | "PUP_LIMITED_DISABLED" => Reason::Error,
+        // Gemini reports `STOP` for turns with function calls too.
         _ if called => Reason::ToolCalls,
         _ => Reason::Stop,
     }
 }
 
-/// True for the words that say "none yet".
+/// Returns true for block reasons that mean "not set".
 pub(super) fn is_unset(block_reason: &str) -> bool {
     matches!(
         block_reason,
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_and_numbers_mean_the_same() {
+    fn names_and_numbers_map_to_the_same_reason() {
         for (word, number, expected) in [
             ("STOP", "1", Reason::Stop),
             ("MAX_TOKENS", "2", Reason::Length),
@@ -78,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_good_end_becomes_tool_calls() {
+    fn only_an_ordinary_stop_becomes_tool_calls() {
         assert_eq!(reason("STOP", true), Reason::ToolCalls);
         assert_eq!(reason("MAX_TOKENS", true), Reason::Length);
         assert_eq!(reason("UNEXPECTED_TOOL_CALL", true), Reason::Error);

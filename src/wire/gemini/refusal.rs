@@ -1,5 +1,5 @@
-//! What Gemini's errors mean: `google.rpc.Status` as JSON, in the body of a bad status, inside a
-//! stream, bare or in a list of one; or whatever a proxy before it wrote.
+//! Parses Gemini's errors: `google.rpc.Status` as JSON, in the body of an error status or inside a
+//! stream, bare or in a list of one. A proxy in front of Google may answer in any other form.
 
 use std::time::Duration;
 
@@ -10,40 +10,43 @@ use serde_json::value::RawValue;
 use crate::model::fault::Fault;
 use crate::wire::refusal::fault;
 
-/// The longest wait that is believed.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum retry delay that is accepted from the provider.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an answer with a bad status means.
-pub(super) fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+/// Returns the fault for a response with an error status.
+pub(super) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    // Google sometimes wraps the error in a list of one.
     let body = body.get(0).unwrap_or(&body);
-    read(body.get("error").unwrap_or(body), status, headers)
+    fault_from(body.get("error").unwrap_or(body), status, headers)
 }
 
-/// What the value of an `error` field inside a stream means: it says its own status.
-pub(super) fn in_stream(error: &RawValue) -> Fault {
+/// Returns the fault for the value of an `error` field inside a stream. The value names the status,
+/// because the response's own status was 200.
+pub(super) fn from_stream(error: &RawValue) -> Fault {
     let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
     let code = error
         .get("code")
         .and_then(Value::as_u64)
         .and_then(|code| u16::try_from(code).ok());
+    // A `code` below 400 is no error status and is ignored.
     let code = code
         .and_then(|code| StatusCode::from_u16(code).ok())
         .filter(|code| code.as_u16() >= 400);
     let named = error
         .get("status")
         .and_then(Value::as_str)
-        .and_then(status_named);
+        .and_then(status_from_name);
     let status = code.or(named).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    read(&error, status, &HeaderMap::new())
+    fault_from(&error, status, &HeaderMap::new())
 }
 
-fn read(error: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
+fn fault_from(error: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
     let details = error
         .get("details")
         .and_then(Value::as_array)
         .map_or(&[][..], Vec::as_slice);
-    // A bad key is told as a bad request, but it is ours: no client could send a better one.
+    // Google reports a bad key as a bad request, but the key is ours: the client cannot correct it.
     let bad_key = details
         .iter()
         .any(|it| it.get("reason").and_then(Value::as_str) == Some("API_KEY_INVALID"));
@@ -52,6 +55,7 @@ fn read(error: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
     } else {
         status
     };
+    // Proxies send a plain string in place of the error object.
     let message = error
         .get("message")
         .or(Some(error))
@@ -69,11 +73,12 @@ fn read(error: &Value, status: StatusCode, headers: &HeaderMap) -> Fault {
         None,
         field_of(details),
     );
+    // The header and the detail may differ: keep the longer delay.
     fault.retry_after = fault.retry_after.max(details.iter().find_map(retry_delay));
     fault
 }
 
-/// The first field that a `google.rpc.BadRequest` names.
+/// Returns the first field that a `google.rpc.BadRequest` detail names.
 fn field_of(details: &[Value]) -> Option<String> {
     let mut violations = details
         .iter()
@@ -88,7 +93,7 @@ fn field_of(details: &[Value]) -> Option<String> {
     )
 }
 
-/// What a `google.rpc.RetryInfo` says: `"34.5s"`.
+/// Returns the delay of a `google.rpc.RetryInfo` detail, such as `"34.5s"`.
 fn retry_delay(detail: &Value) -> Option<Duration> {
     let seconds = detail
         .get("retryDelay")?
@@ -96,10 +101,14 @@ fn retry_delay(detail: &Value) -> Option<Duration> {
         .strip_suffix('s')?
         .parse::<f64>()
         .ok()?;
-    Some(Duration::try_from_secs_f64(seconds).ok()?.min(LONGEST_WAIT))
+    Some(
+        Duration::try_from_secs_f64(seconds)
+            .ok()?
+            .min(MAX_RETRY_DELAY),
+    )
 }
 
-fn status_named(status: &str) -> Option<StatusCode> {
+fn status_from_name(status: &str) -> Option<StatusCode> {
     Some(match status {
         "INVALID_ARGUMENT" | "FAILED_PRECONDITION" | "OUT_OF_RANGE" => StatusCode::BAD_REQUEST,
         "UNAUTHENTICATED" => StatusCode::UNAUTHORIZED,
@@ -117,8 +126,8 @@ mod tests {
     use super::*;
     use crate::model::fault::{Code, Side};
 
-    fn of(status: u16, body: &str) -> Fault {
-        refusal(
+    fn fault_of(status: u16, body: &str) -> Fault {
+        from_response(
             StatusCode::from_u16(status).unwrap(),
             &HeaderMap::new(),
             body.as_bytes(),
@@ -126,15 +135,15 @@ mod tests {
     }
 
     fn streamed(error: &str) -> Fault {
-        in_stream(serde_json::from_str(error).unwrap())
+        from_stream(serde_json::from_str(error).unwrap())
     }
 
     #[test]
-    fn what_is_wrong_with_the_request_is_told() {
+    fn invalid_requests_keep_googles_message_and_field() {
         let body = r#"{"error":{"code":400,"message":"Invalid value at temperature","status":"INVALID_ARGUMENT",
             "details":[{"@type":"type.googleapis.com/google.rpc.BadRequest","fieldViolations":[{"field":"generation_config.temperature"}]}]}}"#;
         for body in [body.to_owned(), format!("[{body}]")] {
-            let fault = of(400, &body);
+            let fault = fault_of(400, &body);
             assert_eq!(
                 (fault.code, fault.status.as_u16(), fault.side),
                 (Code::InvalidRequest, 400, Side::Client)
@@ -147,7 +156,7 @@ mod tests {
             assert_eq!(fault.native_type.as_deref(), Some("INVALID_ARGUMENT"));
             assert!(fault.ends_route());
         }
-        let missing = of(
+        let missing = fault_of(
             404,
             r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta","status":"NOT_FOUND"}}"#,
         );
@@ -162,12 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_key_is_ours_whatever_its_status() {
+    fn a_bad_key_is_an_upstream_error_with_any_status() {
         let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT",
             "details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}"#;
         for fault in [
-            of(400, body),
-            of(
+            fault_of(400, body),
+            fault_of(
                 403,
                 r#"{"error":{"code":403,"message":"denied","status":"PERMISSION_DENIED"}}"#,
             ),
@@ -181,23 +190,23 @@ mod tests {
     }
 
     #[test]
-    fn limits_say_when_to_come_back() {
+    fn rate_limits_carry_the_longest_retry_delay() {
         let body = r#"{"error":{"code":429,"message":"Quota exceeded.","status":"RESOURCE_EXHAUSTED",
             "details":[{"@type":"x/google.rpc.Help"},{"@type":"x/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}"#;
-        let fault = of(429, body);
+        let fault = fault_of(429, body);
         assert_eq!(
             (fault.code, fault.limit, fault.retryable),
             (Code::RateLimited, Some("provider"), true)
         );
         assert_eq!(fault.retry_after, Some(Duration::from_millis(34_500)));
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "60".parse().unwrap())]);
-        let larger = refusal(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
+        let larger = from_response(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
         assert_eq!(larger.retry_after, Some(Duration::from_secs(60)));
         for (delay, read) in [
             ("1e300s", None),
             ("-1s", None),
             ("NaNs", None),
-            ("90000000s", Some(LONGEST_WAIT)),
+            ("90000000s", Some(MAX_RETRY_DELAY)),
         ] {
             assert_eq!(
                 retry_delay(&serde_json::json!({ "retryDelay": delay })),
@@ -208,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_error_of_google_keeps_its_status() {
+    fn bodies_of_another_shape_keep_their_status() {
         for body in [
             "",
             "<html>502</html>",
@@ -218,18 +227,18 @@ mod tests {
             "{\"error\":null}",
             "\u{0}",
         ] {
-            assert_eq!(of(500, body).code, Code::UpstreamError, "{body}");
-            assert_eq!(of(503, body).code, Code::Overloaded, "{body}");
+            assert_eq!(fault_of(500, body).code, Code::UpstreamError, "{body}");
+            assert_eq!(fault_of(503, body).code, Code::Overloaded, "{body}");
         }
         assert!(
-            of(500, "{\"error\":\"plain words\"}")
+            fault_of(500, "{\"error\":\"plain words\"}")
                 .message
                 .contains("plain words")
         );
     }
 
     #[test]
-    fn an_error_in_a_stream_says_its_own_status() {
+    fn an_error_in_a_stream_names_its_status() {
         for (error, code, status) in [
             (
                 r#"{"code":429,"status":"RESOURCE_EXHAUSTED"}"#,

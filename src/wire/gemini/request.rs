@@ -1,11 +1,11 @@
-//! What a `generateContent` body looks like, borrowed from the chat.
+//! The types of a `generateContent` request body, borrowed from the chat.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// The body.
+/// The request body.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Body<'a> {
@@ -21,7 +21,7 @@ pub(super) struct Body<'a> {
     pub(super) service_tier: Option<&'a str>,
 }
 
-/// A turn.
+/// A turn of the conversation, or the system instruction, which has no role.
 #[derive(Serialize)]
 pub(super) struct Content<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub(super) struct Content<'a> {
     pub(super) parts: Vec<Part<'a>>,
 }
 
-/// A part. One of the first four is set.
+/// A part of a turn. Exactly one of the first four fields is set.
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Part<'a> {
@@ -47,7 +47,7 @@ pub(super) struct Part<'a> {
     pub(super) thought_signature: Option<&'a str>,
 }
 
-/// Bytes in base64.
+/// Inline data in base64.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Blob<'a> {
@@ -55,7 +55,7 @@ pub(super) struct Blob<'a> {
     pub(super) data: &'a str,
 }
 
-/// A function call brought back.
+/// A function call of an earlier turn.
 #[derive(Serialize)]
 pub(super) struct FunctionCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,7 @@ pub(super) struct FunctionCall<'a> {
     pub(super) args: Args<'a>,
 }
 
-/// What a function was called with. Always an object.
+/// The arguments of a function call. Gemini accepts only an object.
 #[derive(Serialize)]
 pub(super) enum Args<'a> {
     /// The free text of a custom tool.
@@ -75,7 +75,7 @@ pub(super) enum Args<'a> {
     Object(&'a RawValue),
 }
 
-/// What a function gave back.
+/// The result of a function call.
 #[derive(Serialize)]
 pub(super) struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,31 +86,31 @@ pub(super) struct FunctionResponse<'a> {
     pub(super) parts: Vec<Part<'a>>,
 }
 
-/// A function's result. Always an object.
+/// The content of a function's result. Gemini accepts only an object.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Response {
-    /// Text.
+    /// Text of a successful result.
     Output(String),
-    /// Text of a failure.
+    /// Text of a failed result.
     Error(String),
-    /// The tool's own object.
+    /// The JSON object that the tool returned.
     #[serde(untagged)]
     Object(Box<RawValue>),
 }
 
-/// Tools.
+/// An entry of `tools`.
 #[derive(Serialize)]
 pub(super) enum Tool<'a> {
-    /// Functions.
+    /// All functions of the request.
     #[serde(rename = "functionDeclarations")]
     Functions(Vec<Function<'a>>),
-    /// A tool of Gemini's own, as it came.
+    /// A tool that only Gemini has, unchanged.
     #[serde(untagged)]
     Native(&'a RawValue),
 }
 
-/// A function.
+/// The declaration of a function.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Function<'a> {
@@ -121,14 +121,14 @@ pub(super) struct Function<'a> {
     pub(super) parameters_json_schema: Option<&'a RawValue>,
 }
 
-/// How tools are to be used.
+/// The `toolConfig`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ToolConfig<'a> {
     pub(super) function_calling_config: FunctionCalling<'a>,
 }
 
-/// Whether functions must be called, and which.
+/// The `functionCallingConfig`: a mode, and the functions it is limited to.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct FunctionCalling<'a> {
@@ -137,7 +137,7 @@ pub(super) struct FunctionCalling<'a> {
     pub(super) allowed_function_names: Vec<&'a str>,
 }
 
-/// How to generate.
+/// The `generationConfig`.
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct GenerationConfig<'a> {
@@ -171,7 +171,7 @@ pub(super) struct GenerationConfig<'a> {
     pub(super) thinking_config: Option<Thinking>,
 }
 
-/// How to think. Level and budget exclude each other.
+/// The `thinkingConfig`. Level and budget exclude each other.
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Thinking {

@@ -1,7 +1,7 @@
-//! What `GenerateContentResponse` looks like on the wire, borrowed from the frame.
+//! The types of a `GenerateContentResponse`, borrowed from the frame.
 //!
-//! Invariants: names are read in camelCase and in snake_case, enums as words and as numbers, `null`
-//! as absent; what is not known is passed over. Nothing is copied but strings with escapes.
+//! Invariants: names are read in camelCase and in snake_case, enums as names and as numbers, `null`
+//! as absent; unknown members are skipped. Only strings with escapes are copied.
 
 mod lenient;
 
@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub(super) use self::lenient::{Count, List, Text, Word};
+pub(super) use self::lenient::{Count, EnumValue, List, Text};
 
-/// One frame.
+/// The payload of one frame.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Chunk<'a> {
@@ -28,15 +28,15 @@ pub(super) struct Chunk<'a> {
     pub(super) usage_metadata: Option<UsageMetadata>,
 }
 
-/// Why a prompt was not answered.
+/// The feedback for a prompt that was not answered.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PromptFeedback<'a> {
     #[serde(borrow, alias = "block_reason")]
-    pub(super) block_reason: Option<Word<'a>>,
+    pub(super) block_reason: Option<EnumValue<'a>>,
 }
 
-/// A piece of one choice.
+/// A delta of one choice.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Candidate<'a> {
@@ -45,7 +45,7 @@ pub(super) struct Candidate<'a> {
     #[serde(borrow)]
     pub(super) content: Option<Content<'a>>,
     #[serde(borrow, alias = "finish_reason")]
-    pub(super) finish_reason: Option<Word<'a>>,
+    pub(super) finish_reason: Option<EnumValue<'a>>,
     #[serde(borrow, alias = "citation_metadata")]
     pub(super) citation_metadata: Option<&'a RawValue>,
     #[serde(borrow, alias = "grounding_metadata")]
@@ -56,28 +56,28 @@ pub(super) struct Candidate<'a> {
     pub(super) logprobs_result: Option<&'a RawValue>,
 }
 
-/// The parts of a piece.
+/// The parts of a delta.
 #[derive(Deserialize)]
 pub(super) struct Content<'a> {
     #[serde(borrow, default)]
     pub(super) parts: List<Part<'a>>,
 }
 
-/// One part.
+/// One part of a delta.
 #[derive(Default)]
 pub(super) struct Part<'a> {
     pub(super) text: Option<Text<'a>>,
     pub(super) thought: bool,
     pub(super) signature: Option<Text<'a>>,
     pub(super) call: Option<FunctionCall<'a>>,
-    /// It holds something else.
-    pub(super) other: bool,
+    /// True if the part has any other member that is not `null`.
+    pub(super) has_other: bool,
 }
 
 impl Part<'_> {
-    /// True for a part with no normalized form.
+    /// Returns true if the part has no normalized form.
     pub(super) fn is_raw(&self) -> bool {
-        self.other && self.call.is_none() && self.text.is_none()
+        self.has_other && self.call.is_none() && self.text.is_none()
     }
 }
 
@@ -97,7 +97,7 @@ pub(super) struct FunctionCall<'a> {
     pub(super) will_continue: Option<bool>,
 }
 
-/// A piece of one argument, and where it belongs.
+/// A piece of one argument, with the JSON path of its value.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PartialArg<'a> {
@@ -111,7 +111,7 @@ pub(super) struct PartialArg<'a> {
     pub(super) bool_value: Option<bool>,
 }
 
-/// Token counts so far.
+/// The token counts so far. They are cumulative.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UsageMetadata {
@@ -127,10 +127,10 @@ pub(super) struct UsageMetadata {
     pub(super) tool_use_prompt_token_count: Count,
 }
 
-/// The parts of a frame as they came: `[candidate][part]`.
+/// Returns the unparsed parts of a frame: `[candidate][part]`.
 ///
 /// # Errors
-/// Never for what [`Chunk`] was read from.
+/// If `json` is not a chunk. Never for JSON that was read as a [`Chunk`].
 pub(super) fn raw_parts(json: &str) -> Result<Vec<Vec<&RawValue>>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Chunk<'a> {
@@ -159,6 +159,7 @@ pub(super) fn raw_parts(json: &str) -> Result<Vec<Vec<&RawValue>>, serde_json::E
         .collect())
 }
 
+// Written by hand, to notice unknown members without keeping them.
 impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         struct Fields<'a>(PhantomData<&'a ()>);
@@ -181,7 +182,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
                             part.signature = map.next_value()?;
                         }
                         "functionCall" | "function_call" => part.call = map.next_value()?,
-                        _ => part.other |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                        _ => part.has_other |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
                     }
                 }
                 Ok(part)

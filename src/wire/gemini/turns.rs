@@ -1,43 +1,47 @@
-//! The turns of a chat → `systemInstruction` and `contents`.
+//! Writes the turns of a chat as `systemInstruction` and `contents`.
 //!
-//! Invariants: neighbouring messages of one side are one turn; the results of a turn's calls stand
-//! together, in a turn of their own right behind them, as Gemini counts them there.
+//! Invariants: adjacent messages of one side become one turn; the results of a turn's calls stand
+//! together in a turn of their own directly after it, because Gemini checks their number there.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::draft::wants_signatures;
+use super::draft::requires_signatures;
 use super::request::{Args, Blob, Content, FunctionCall, FunctionResponse, Part, Response};
 use crate::model::chat::{
-    self, Chat, Message, PastCall, PastReasoning, Role, Source, ToolResult, tool_name_of,
+    self, Chat, Message, PastCall, PastReasoning, Role, Source, ToolResult, tool_name_for_call,
 };
 use crate::model::fault::Fault;
 use crate::model::ids::StreamId;
 use crate::model::wire::WireId;
 
-/// What Google's documentation gives for calls that another model made: Gemini 3 refuses a turn
-/// whose first call has no signature.
-const FOREIGN_CALL: &str = "skip_thought_signature_validator";
+/// Signature that Google documents for calls that another model made. Gemini 3 rejects a turn whose
+/// first call has no signature.
+const FOREIGN_CALL_SIGNATURE: &str = "skip_thought_signature_validator";
 
 type Turns<'a> = (Option<Content<'a>>, Vec<Content<'a>>);
 
-/// The system instruction and the turns.
-pub(super) fn of<'a>(chat: &'a Chat, model: &str) -> Result<Turns<'a>, Fault> {
+/// Returns the system instruction and the turns.
+///
+/// # Errors
+/// A 400 that names the message this wire cannot express, or `messages` if there is no turn.
+pub(super) fn contents<'a>(chat: &'a Chat, model: &str) -> Result<Turns<'a>, Fault> {
     let (mut system, mut turns) = (Vec::new(), Vec::new());
     for (at, message) in chat.messages.iter().enumerate() {
-        let from = Origin { chat, at };
+        let position = Position { chat, at };
         match message.role {
-            Role::System => from.instructions(message, &mut system)?,
-            _ => from.message(message, &mut turns)?,
+            Role::System => position.instructions(message, &mut system)?,
+            _ => position.message(message, &mut turns)?,
         }
     }
     if turns.is_empty() {
-        let message = "messages: this model's provider (gemini) needs at least one message besides instructions, with content";
+        let message = "messages: this model's provider (gemini) needs at least one message with \
+                       content besides system messages";
         return Err(Fault::invalid("messages", message));
     }
-    if wants_signatures(model) {
-        excuse_foreign_calls(&mut turns);
+    if requires_signatures(model) {
+        sign_foreign_calls(&mut turns);
     }
     Ok((
         (!system.is_empty()).then_some(Content {
@@ -48,35 +52,38 @@ pub(super) fn of<'a>(chat: &'a Chat, model: &str) -> Result<Turns<'a>, Fault> {
     ))
 }
 
-/// Signatures are only looked at behind the last words of the user.
-fn excuse_foreign_calls(turns: &mut [Content<'_>]) {
-    let words = |turn: &Content<'_>| {
+/// Adds [`FOREIGN_CALL_SIGNATURE`] to the first call of each turn if that call has no signature.
+fn sign_foreign_calls(turns: &mut [Content<'_>]) {
+    let is_user_message = |turn: &Content<'_>| {
         turn.role == Some("user")
             && !turn
                 .parts
                 .iter()
                 .any(|part| part.function_response.is_some())
     };
-    let last = turns.iter().rposition(words).unwrap_or(0);
+    // Gemini validates signatures only after the user's last message.
+    let last = turns.iter().rposition(is_user_message).unwrap_or(0);
     for turn in turns.iter_mut().skip(last) {
         if let Some(first) = turn
             .parts
             .iter_mut()
             .find(|part| part.function_call.is_some())
         {
-            first.thought_signature.get_or_insert(FOREIGN_CALL);
+            first
+                .thought_signature
+                .get_or_insert(FOREIGN_CALL_SIGNATURE);
         }
     }
 }
 
-/// A message, for what must be said of where something stands.
+/// The position of a message in its chat, for error messages and lookups.
 #[derive(Clone, Copy)]
-struct Origin<'a> {
+struct Position<'a> {
     chat: &'a Chat,
     at: usize,
 }
 
-impl<'a> Origin<'a> {
+impl<'a> Position<'a> {
     fn fault(self, what: &str) -> Fault {
         let field = format!("messages[{}]", self.at);
         Fault::invalid(&field, format!("{field}: {what}"))
@@ -85,11 +92,11 @@ impl<'a> Origin<'a> {
     fn instructions(self, message: &'a Message, parts: &mut Vec<Part<'a>>) -> Result<(), Fault> {
         for part in &message.parts {
             match part {
-                chat::Part::Text(text) => parts.extend(words(text)),
+                chat::Part::Text(text) => parts.extend(text_part(text)),
                 chat::Part::CacheMark(_) => {}
                 _ => {
                     return Err(self.fault(
-                        "instructions can only be text for this model's provider (gemini)",
+                        "this model's provider (gemini) accepts only text in system messages",
                     ));
                 }
             }
@@ -104,33 +111,38 @@ impl<'a> Origin<'a> {
             "user"
         };
         let (mut results, mut parts) = (Vec::new(), Vec::new());
+        // The signature of a text precedes the text; see `PastReasoning::on_text`.
         let mut signature = None;
         for part in &message.parts {
             match part {
                 chat::Part::Text(text) => match signature.take() {
-                    Some(signature) => parts.push(signed(text, signature)),
-                    None => parts.extend(words(text)),
+                    Some(signature) => parts.push(signed_text(text, signature)),
+                    None => parts.extend(text_part(text)),
                 },
-                chat::Part::Reasoning(past) => reasoning(past, &mut signature, &mut parts),
+                chat::Part::Reasoning(past) => push_reasoning(past, &mut signature, &mut parts),
                 chat::Part::ToolResult(result) => results.push(self.result(result)?),
                 chat::Part::ToolCall(call) => parts.push(self.call(call)?),
-                chat::Part::Refusal(text) => parts.extend(words(text)),
+                chat::Part::Refusal(text) => parts.extend(text_part(text)),
                 chat::Part::CacheMark(_) => {}
                 media => parts.push(self.media(media)?),
             }
         }
-        parts.extend(signature.map(|signature| signed("", signature)));
-        join(turns, "user", results, true);
-        join(turns, role, parts, false);
+        // Gemini itself puts a signature on an empty text if no text follows it.
+        parts.extend(signature.map(|signature| signed_text("", signature)));
+        // Results come first, directly after the turn with their calls.
+        append(turns, "user", results, true);
+        append(turns, role, parts, false);
         Ok(())
     }
 
     fn call(self, call: &'a PastCall) -> Result<Part<'a>, Fault> {
         let args =
             match call.arguments.trim() {
+                // The input of a custom tool is free text, and Gemini accepts only objects.
                 _ if call.custom => Args::Input(&call.arguments),
+                // A call without arguments may come back as an empty string.
                 "" => Args::Object(empty_object()),
-                text => Args::Object(object(text).ok_or_else(|| {
+                text => Args::Object(json_object(text).ok_or_else(|| {
                     self.fault("the arguments of a tool call are not a JSON object")
                 })?),
             };
@@ -154,9 +166,9 @@ impl<'a> Origin<'a> {
         let name = result
             .name
             .as_deref()
-            .or_else(|| tool_name_of(&self.chat.messages, &result.id));
+            .or_else(|| tool_name_for_call(&self.chat.messages, &result.id));
         let name =
-            name.ok_or_else(|| self.fault("a tool result answers no tool call of this chat"))?;
+            name.ok_or_else(|| self.fault("no tool call in this chat matches this tool result"))?;
         let (mut text, mut parts) = (String::new(), Vec::new());
         for part in &result.parts {
             match part {
@@ -168,7 +180,8 @@ impl<'a> Origin<'a> {
                 media => parts.push(self.media(media)?),
             }
         }
-        let response = match object(text.trim()) {
+        // `response` must be an object: other text is wrapped in one.
+        let response = match json_object(text.trim()) {
             _ if result.is_error => Response::Error(text),
             Some(object) => Response::Object(object.to_owned()),
             None => Response::Output(text),
@@ -186,29 +199,42 @@ impl<'a> Origin<'a> {
     }
 
     fn media(self, part: &'a chat::Part) -> Result<Part<'a>, Fault> {
-        let (what, source) = match part {
+        let (kind, source) = match part {
             chat::Part::Image { source, .. } => ("images", source),
             chat::Part::File { source, .. } => ("files", source),
             chat::Part::Audio { data, format } => {
-                return Ok(bytes(Cow::Owned(format!("audio/{format}")), data));
+                return Ok(inline_data(Cow::Owned(format!("audio/{format}")), data));
             }
             _ => {
-                return Err(self.fault("a tool result can only hold text, images, files and audio"));
+                return Err(
+                    self.fault("a tool result can only contain text, images, files and audio")
+                );
             }
         };
         match source {
-            Source::Data { media_type, base64 } => Ok(bytes(Cow::Borrowed(media_type), base64)),
+            Source::Data { media_type, base64 } => {
+                Ok(inline_data(Cow::Borrowed(media_type), base64))
+            }
             Source::Url(_) => Err(self.fault(&format!(
-                "this model's provider (gemini) takes {what} only as bytes, and links are not fetched here; send a data URI"
+                "this model's provider (gemini) accepts {kind} only as inline data, and links are \
+                 not fetched here; send a data URI"
             ))),
-            Source::FileId(_) => Err(self.fault("a file id of another provider is unknown to gemini; send the bytes")),
+            Source::FileId(_) => Err(self.fault(
+                "this model's provider (gemini) does not know another provider's file ids; send \
+                 the data inline",
+            )),
         }
     }
 }
 
-/// Puts parts behind the last turn where it is of the same kind, else into a new one.
-fn join<'a>(turns: &mut Vec<Content<'a>>, role: &'static str, parts: Vec<Part<'a>>, results: bool) {
-    let of_kind = |turn: &&mut Content<'_>| {
+/// Appends parts to the last turn if it has the same role and kind, else as a new turn.
+fn append<'a>(
+    turns: &mut Vec<Content<'a>>,
+    role: &'static str,
+    parts: Vec<Part<'a>>,
+    results: bool,
+) {
+    let is_same_kind = |turn: &&mut Content<'_>| {
         turn.role == Some(role)
             && turn
                 .parts
@@ -216,7 +242,7 @@ fn join<'a>(turns: &mut Vec<Content<'a>>, role: &'static str, parts: Vec<Part<'a
                 .any(|part| part.function_response.is_some())
                 == results
     };
-    match turns.last_mut().filter(of_kind) {
+    match turns.last_mut().filter(is_same_kind) {
         _ if parts.is_empty() => {}
         Some(turn) => turn.parts.extend(parts),
         None => turns.push(Content {
@@ -226,15 +252,15 @@ fn join<'a>(turns: &mut Vec<Content<'a>>, role: &'static str, parts: Vec<Part<'a
     }
 }
 
-/// Gemini refuses empty text.
-fn words(text: &str) -> Option<Part<'_>> {
+/// Returns a text part, or `None` for empty text, which Gemini rejects.
+fn text_part(text: &str) -> Option<Part<'_>> {
     (!text.is_empty()).then(|| Part {
         text: Some(text),
         ..Part::default()
     })
 }
 
-fn signed<'a>(text: &'a str, signature: &'a str) -> Part<'a> {
+fn signed_text<'a>(text: &'a str, signature: &'a str) -> Part<'a> {
     Part {
         text: Some(text),
         thought_signature: Some(signature),
@@ -242,16 +268,16 @@ fn signed<'a>(text: &'a str, signature: &'a str) -> Part<'a> {
     }
 }
 
-fn bytes<'a>(mime_type: Cow<'a, str>, data: &'a str) -> Part<'a> {
+fn inline_data<'a>(mime_type: Cow<'a, str>, data: &'a str) -> Part<'a> {
     Part {
         inline_data: Some(Blob { mime_type, data }),
         ..Part::default()
     }
 }
 
-/// Thoughts go back only with a signature of this wire. That of a text is kept for the text behind
-/// it.
-fn reasoning<'a>(
+/// Appends a thought, if it has a signature of this wire. The signature of a text is put into
+/// `pending` for the text after it.
+fn push_reasoning<'a>(
     past: &'a PastReasoning,
     pending: &mut Option<&'a str>,
     parts: &mut Vec<Part<'a>>,
@@ -264,30 +290,32 @@ fn reasoning<'a>(
         return;
     };
     if past.on_text {
+        // Two signatures without a text between them: the earlier one goes on an empty text.
         parts.extend(
             pending
                 .replace(signature)
-                .map(|earlier| signed("", earlier)),
+                .map(|earlier| signed_text("", earlier)),
         );
     } else {
         parts.push(Part {
             thought: Some(true),
-            ..signed(&past.text, signature)
+            ..signed_text(&past.text, signature)
         });
     }
 }
 
-/// The id, unless it is one that was made here because the provider sent none.
+/// Returns the id, or `None` if this gateway generated it because the provider sent none.
 fn provider_id(id: &str) -> Option<&str> {
-    let made = id
+    // Without an id Gemini matches calls and results by name and order.
+    let is_generated = id
         .strip_prefix("call_")
         .and_then(|rest| rest.split_once('_'))
         .is_some_and(|(seed, _)| StreamId::parse(seed).is_some());
-    (!made && !id.is_empty()).then_some(id)
+    (!is_generated && !id.is_empty()).then_some(id)
 }
 
-/// The text, where it is a JSON object.
-fn object(text: &str) -> Option<&RawValue> {
+/// Returns the text if it is a JSON object.
+fn json_object(text: &str) -> Option<&RawValue> {
     text.starts_with('{')
         .then(|| serde_json::from_str(text).ok())?
 }
@@ -360,7 +388,8 @@ mod tests {
         }
     }
 
-    /// System instruction and turns of these messages, for a model that looks at no signature.
+    /// Returns system instruction and turns of these messages, for a model that does not validate
+    /// signatures.
     fn turns(messages: Vec<Message>) -> Value {
         turns_for(messages, "gemini-2.5-flash")
     }
@@ -370,22 +399,22 @@ mod tests {
             messages,
             ..Chat::default()
         };
-        let (system, turns) = of(&chat, model).unwrap();
+        let (system, turns) = contents(&chat, model).unwrap();
         json!([system, turns])
     }
 
-    fn refused(messages: Vec<Message>) -> Option<String> {
+    fn rejected(messages: Vec<Message>) -> Option<String> {
         let chat = Chat {
             messages,
             ..Chat::default()
         };
-        let fault = of(&chat, "m").map(|_| ()).unwrap_err();
+        let fault = contents(&chat, "m").map(|_| ()).unwrap_err();
         assert_eq!(fault.status.as_u16(), 400);
         fault.param
     }
 
     #[test]
-    fn neighbours_are_one_turn_and_instructions_none() {
+    fn adjacent_messages_of_one_side_become_one_turn() {
         let turns = turns(vec![
             message(Role::System, vec![text("be"), text("")]),
             message(Role::User, vec![text("a")]),
@@ -402,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_inline_and_links_are_refused() {
+    fn media_is_sent_inline_and_links_are_rejected() {
         let file = chat::Part::File {
             source: data(),
             filename: Some("a.png".into()),
@@ -426,16 +455,16 @@ mod tests {
                 message(Role::User, vec![text("a")]),
                 message(Role::User, vec![image(source)]),
             ];
-            assert_eq!(refused(messages).as_deref(), Some("messages[1]"));
+            assert_eq!(rejected(messages).as_deref(), Some("messages[1]"));
         }
         assert_eq!(
-            refused(vec![message(Role::System, vec![image(data())])]).as_deref(),
+            rejected(vec![message(Role::System, vec![image(data())])]).as_deref(),
             Some("messages[0]")
         );
     }
 
     #[test]
-    fn results_of_a_turn_stand_together_behind_its_calls() {
+    fn results_form_one_turn_directly_after_their_calls() {
         let made = format!("call_{}_0", StreamId::random());
         let turns = turns(vec![
             message(Role::User, vec![text("go")]),
@@ -476,14 +505,14 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_cannot_be_spelled_are_refused() {
+    fn calls_that_are_not_objects_are_rejected() {
         assert_eq!(
-            refused(vec![message(Role::Tool, vec![result("x", vec![], false)])]).as_deref(),
+            rejected(vec![message(Role::Tool, vec![result("x", vec![], false)])]).as_deref(),
             Some("messages[0]")
         );
         for arguments in ["{\"a\":", "[1]", "x"] {
             assert_eq!(
-                refused(vec![message(
+                rejected(vec![message(
                     Role::Assistant,
                     vec![call("x", "f", arguments, None)]
                 )])
@@ -511,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_go_back_where_they_came_from_and_only_there() {
+    fn signatures_go_back_to_this_wire_only() {
         let turns = turns(vec![message(
             Role::Assistant,
             vec![
@@ -538,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_calls_of_the_current_turn_are_excused_from_gemini_3_on() {
+    fn unsigned_calls_of_the_current_turn_get_a_placeholder_from_gemini_3_on() {
         let messages = |wire: Option<WireId>| {
             let step = |id: &str| {
                 let calls = vec![
@@ -571,10 +600,10 @@ mod tests {
                 })
                 .collect()
         };
-        let excused = Some(FOREIGN_CALL.to_owned());
+        let placeholder = Some(FOREIGN_CALL_SIGNATURE.to_owned());
         assert_eq!(
             signatures(messages(None), "gemini-3.5-flash"),
-            [None, None, excused, None]
+            [None, None, placeholder, None]
         );
         assert_eq!(
             signatures(messages(None), "gemini-2.5-pro"),

@@ -1,50 +1,54 @@
-//! The lines of a chat.
+//! Decodes the lines of a chat stream into events.
 //!
-//! Invariants: `done: true` alone completes it; the one `Finish` comes with it. A line with an
-//! `error` ends it wherever it stands. Calls come whole, over several lines, and are numbered in
-//! their order. State is a few flags.
+//! Invariants: only `done: true` completes the stream, and the one `Finish` event is emitted with
+//! it. A line with an `error` ends the stream at any point. Each tool call arrives complete,
+//! several of them over several lines; they are numbered in order of arrival. The state is a few
+//! flags.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::refusal;
 use super::shape::{self, Call, Line, Message};
-use crate::codec::json::says_something;
+use crate::codec::json::is_non_empty;
 use crate::codec::text::Text;
 use crate::codec::{Frame, FrameKind};
-use crate::model::chat::made_call_id;
+use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Events, Finish, Raw, Reason, Signature, ToolCall};
 use crate::model::fault::{Code, Fault};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 use crate::wire::{Decode, DecodeError, Decoded};
 
-/// The member that thinking comes in, and goes back in: what stands for the signature that this
-/// wire does not have.
+/// Name of the message member that carries thinking in both directions. It is used as the
+/// signature of a thinking block, because this wire has none.
 pub(super) const THINKING: &str = "thinking";
 
 /// The state of one stream.
 pub(super) struct Decoder {
-    /// What made ids begin with.
+    /// Seed of the ids that are generated for calls without one.
     seed: Box<str>,
-    /// Tool calls so far.
+    /// Number of tool calls so far.
     calls: u16,
-    /// Thinking has come, and nothing behind it.
-    thinking: bool,
-    /// Anything at all was said.
-    said: bool,
+    /// True while the last event is thinking: its signature is still due.
+    in_thinking: bool,
+    /// True once the stream has carried any output.
+    has_output: bool,
+    /// True once `done: true` has come.
     done: bool,
 }
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+        // Lines after the end have no effect, and foreign terminators carry no content.
         if self.done || matches!(&*frame.data, "[DONE]" | "null") {
             out.marker = true;
             return Ok(());
         }
         match self.line(&frame.data, out) {
-            Err(DecodeError::Malformed { .. }) if frame.kind == FrameKind::Unended => {
-                // A line that was cut off says that the answer was.
+            Err(DecodeError::Malformed { .. }) if frame.kind == FrameKind::Unterminated => {
+                // The body ended inside this line. Skip it: without `done`, `finish` reports the
+                // answer as cut short.
                 out.marker = true;
                 Ok(())
             }
@@ -62,28 +66,29 @@ impl Decode for Decoder {
 }
 
 impl Decoder {
-    /// A decoder that makes the ids which the provider does not send from `seed`.
+    /// Creates a decoder that generates missing call ids from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
             seed: seed.into(),
             calls: 0,
-            thinking: false,
-            said: false,
+            in_thinking: false,
+            has_output: false,
             done: false,
         }
     }
 
-    /// One object.
+    /// Decodes one line, a JSON object.
     pub(super) fn line(&mut self, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
         let line: Line<'_> = serde_json::from_str(data)
             .map_err(|error| DecodeError::unreadable(WireId::Ollama, "a line", &error))?;
-        if line.error.is_some_and(says_something) {
-            return Err(DecodeError::Upstream(Box::new(refusal::told(data))));
+        // `error: null` and `error: ""` report nothing.
+        if line.error.is_some_and(is_non_empty) {
+            return Err(DecodeError::Upstream(Box::new(refusal::from_stream(data))));
         }
         if let Some(message) = &line.message {
             self.message(message, data, &mut out.events)?;
         }
-        if let Some(logprobs) = line.logprobs.filter(|value| says_something(value)) {
+        if let Some(logprobs) = line.logprobs.filter(|value| is_non_empty(value)) {
             self.push(raw("logprobs", logprobs), &mut out.events);
         }
         if line.done == Some(true) {
@@ -98,19 +103,20 @@ impl Decoder {
         data: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
-        if let Some(words) = message.thinking.as_ref().filter(|words| !words.is_empty()) {
-            self.said = true;
-            self.thinking = true;
+        // Thinking goes first: a line that has both precedes its text with the thinking.
+        if let Some(text) = message.thinking.as_ref().filter(|text| !text.is_empty()) {
+            self.has_output = true;
+            self.in_thinking = true;
             out.push(Event::Reasoning {
                 choice: 0,
-                delta: words.of(data),
+                delta: text.slice_of(data),
             });
         }
         if let Some(text) = message.content.as_ref().filter(|text| !text.is_empty()) {
             self.push(
                 Event::Text {
                     choice: 0,
-                    delta: text.of(data),
+                    delta: text.slice_of(data),
                 },
                 out,
             );
@@ -125,15 +131,18 @@ impl Decoder {
             .try_for_each(|json| self.call(json, data, out))
     }
 
-    /// What is said behind thinking ends it: then comes the mark that says who thought.
+    /// Emits an event other than thinking, after the signature of the thinking before it.
     fn push(&mut self, event: Event, out: &mut Events) {
         self.end_thinking(out);
-        self.said = true;
+        self.has_output = true;
         out.push(event);
     }
 
+    /// Emits the signature of the thinking block that has just ended, if there is one.
     fn end_thinking(&mut self, out: &mut Events) {
-        if std::mem::take(&mut self.thinking) {
+        if std::mem::take(&mut self.in_thinking) {
+            // The signature tells requests that follow which wire made the thinking, as
+            // `turns` sends it back to this wire only.
             let signature = Some(ByteString::from_static(THINKING));
             out.push(Event::Signature(Box::new(Signature {
                 choice: 0,
@@ -158,24 +167,24 @@ impl Decoder {
             .and_then(|it| it.name.as_ref())
             .filter(|name| !name.is_empty())
         else {
+            // Without a name no client could answer the call, so it is passed on as raw JSON.
             self.push(raw("tool_calls", json), out);
             return Ok(());
         };
         let index = self.calls;
-        self.calls = index.checked_add(1).ok_or_else(|| {
-            DecodeError::malformed(WireId::Ollama, "more tool calls than can be counted")
-        })?;
-        let id = call
-            .id
-            .as_ref()
-            .filter(|id| !id.is_empty())
-            .map_or_else(|| made_call_id(&self.seed, 0, index), |id| id.of(data));
+        self.calls = index
+            .checked_add(1)
+            .ok_or_else(|| DecodeError::malformed(WireId::Ollama, "more than 65535 tool calls"))?;
+        let id = call.id.as_ref().filter(|id| !id.is_empty()).map_or_else(
+            || derive_call_id(&self.seed, 0, index),
+            |id| id.slice_of(data),
+        );
         self.push(
             Event::ToolCall(Box::new(ToolCall {
                 choice: 0,
                 index,
                 id,
-                name: name.of(data),
+                name: name.slice_of(data),
                 signature: None,
                 custom: false,
             })),
@@ -206,8 +215,10 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         out.usage = self.usage(line);
         let native = line.done_reason.as_ref();
+        // Ollama sends an empty `done_reason` when the connection to its model runner closed.
         if native.is_some_and(Text::is_empty) {
-            let message = "the upstream lost its model before the answer was complete: ask again";
+            let message = "the upstream's model runner stopped before the answer was complete: \
+                           retry the request";
             return Err(DecodeError::Upstream(Box::new(Fault::new(
                 Code::UpstreamError,
                 message,
@@ -215,7 +226,7 @@ impl Decoder {
         }
         let reason = match native.map(Text::as_str) {
             Some("length") => Reason::Length,
-            // Servers have one word for both. Old ones have none at all.
+            // Servers report `stop` for tool calls too, and old servers report no reason at all.
             _ if self.calls > 0 => Reason::ToolCalls,
             _ => Reason::Stop,
         };
@@ -223,20 +234,22 @@ impl Decoder {
         out.events.push(Event::Finish(Box::new(Finish {
             choice: 0,
             reason,
-            native: native.map(|word| word.of(data)),
+            native: native.map(|word| word.slice_of(data)),
         })));
         out.done = true;
         self.done = true;
         Ok(())
     }
 
-    /// What was used. Counts of zero are left out on this wire, but a prompt is never empty: one
-    /// that is not counted stood in a cache, so that its length is not known. An output that is not
-    /// counted was none only where nothing was said.
+    /// Returns the token usage that the last line reports.
+    ///
+    /// This wire omits counts of zero. A prompt is never empty, so a missing prompt count means
+    /// that the prompt was cached and its length is unknown. A missing output count means zero only
+    /// if the stream carried no output.
     fn usage(&self, line: &Line<'_>) -> Option<Usage> {
         let input = shape::count(line.prompt_eval_count).filter(|tokens| *tokens > 0);
-        let output =
-            shape::count(line.eval_count).or_else(|| (input.is_some() && !self.said).then_some(0));
+        let output = shape::count(line.eval_count)
+            .or_else(|| (input.is_some() && !self.has_output).then_some(0));
         (input.is_some() || output.is_some()).then_some(Usage {
             input,
             output,
@@ -245,17 +258,18 @@ impl Decoder {
     }
 }
 
-/// Arguments are an object; some compatible servers send its text.
+/// Returns the arguments of a call as JSON text. Ollama sends an object; some compatible servers
+/// send a string that contains its JSON.
 fn arguments(json: &RawValue, data: &ByteString) -> Result<ByteString, DecodeError> {
     if !json.get().starts_with('"') {
         return Ok(data.slice_ref(json.get()));
     }
     let text = serde_json::from_str::<Text<'_>>(json.get());
-    text.map(|text| text.of(data))
+    text.map(|text| text.slice_of(data))
         .map_err(|error| DecodeError::unreadable(WireId::Ollama, "a tool call's arguments", &error))
 }
 
-/// A member with no normalized form, under its name.
+/// Returns a member that has no normalized form as a raw event `{name: value}`.
 fn raw(name: &str, value: &RawValue) -> Event {
     let data = format!("{{{}:{}}}", serde_json::Value::from(name), value.get());
     Event::Raw(Box::new(Raw {
@@ -282,7 +296,7 @@ mod tests {
         }
     }
 
-    /// What these lines decode to: all events, the last usage, and how it ended.
+    /// Decodes these lines; returns all events, the last usage and the result of the end.
     fn run<'a>(
         lines: impl IntoIterator<Item = &'a str>,
     ) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
@@ -302,21 +316,21 @@ mod tests {
         (events, usage, end)
     }
 
-    fn said(members: &str) -> String {
+    fn message_line(members: &str) -> String {
         format!(
             r#"{{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{{"role":"assistant",{members}}},"done":false}}"#
         )
     }
 
-    /// The parts of the answer that these messages make.
+    /// Returns the parts of the answer that these messages add up to.
     fn parts(messages: &[&str]) -> Vec<Part> {
-        let lines: Vec<String> = messages.iter().map(|it| said(it)).collect();
+        let lines: Vec<String> = messages.iter().map(|it| message_line(it)).collect();
         let (events, _, end) = run(lines.iter().map(String::as_str).chain([END]));
         end.unwrap();
-        Answer::of(&events).choices.remove(0).parts
+        Answer::from_events(&events).choices.remove(0).parts
     }
 
-    fn mark() -> Part {
+    fn thinking_signature() -> Part {
         let signature = Some("thinking".into());
         Part::Signature(Signature {
             choice: 0,
@@ -348,17 +362,21 @@ mod tests {
     }
 
     fn finish(end: &str) -> Finish {
-        let (events, _, ended) = run([&*said(r#""content":"a""#), end]);
+        let (events, _, ended) = run([&*message_line(r#""content":"a""#), end]);
         ended.unwrap();
-        Answer::of(&events).choices.remove(0).finish.unwrap()
+        Answer::from_events(&events)
+            .choices
+            .remove(0)
+            .finish
+            .unwrap()
     }
 
     #[test]
-    fn text_comes_token_by_token() {
+    fn text_deltas_become_text_events() {
         let (events, usage, end) = run([
-            &*said(r#""content":"Hi \n""#),
-            &said(r#""content":"there""#),
-            &said(r#""content":"""#),
+            &*message_line(r#""content":"Hi \n""#),
+            &message_line(r#""content":"there""#),
+            &message_line(r#""content":"""#),
             END,
         ]);
         end.unwrap();
@@ -391,7 +409,7 @@ mod tests {
 
     #[test]
     fn deltas_are_slices_of_their_frame() {
-        let frame = frame(&said(r#""content":"plain""#), FrameKind::Whole);
+        let frame = frame(&message_line(r#""content":"plain""#), FrameKind::Whole);
         let mut out = Decoded::default();
         Decoder::new("s").decode(&frame, &mut out).unwrap();
         let [Event::Text { delta, .. }] = &out.events[..] else {
@@ -407,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_is_marked_once_it_has_ended() {
+    fn thinking_is_signed_once_when_it_ends() {
         let thought = |words: &str| Part::Reasoning(words.into());
         let messages = [
             r#""content":"","thinking":"let ""#,
@@ -416,21 +434,25 @@ mod tests {
         ];
         assert_eq!(
             parts(&messages),
-            [thought("let me see"), mark(), Part::Text("ok".into())]
+            [
+                thought("let me see"),
+                thinking_signature(),
+                Part::Text("ok".into())
+            ]
         );
         assert_eq!(
             parts(&[r#""thinking":"hm","content":"ok""#]),
-            [thought("hm"), mark(), Part::Text("ok".into())]
+            [thought("hm"), thinking_signature(), Part::Text("ok".into())]
         );
         assert_eq!(
             parts(&[r#""thinking":"hm""#]),
-            [thought("hm"), mark()],
-            "nothing but thoughts"
+            [thought("hm"), thinking_signature()],
+            "thinking only"
         );
     }
 
     #[test]
-    fn calls_come_whole_over_several_lines() {
+    fn complete_calls_arrive_over_several_lines() {
         let messages = [
             r#""content":"","tool_calls":[{"id":"call_1","function":{"index":0,"name":"f","arguments":{"x": [1, "\u00e3"]}}}]"#,
             r#""content":"","tool_calls":[{"function":{"index":0,"name":"f","arguments":{}}},{"id":"","function":{"name":"g"}}]"#,
@@ -443,7 +465,7 @@ mod tests {
             call(3, "s", "h", r#"{"y":2}"#),
         ];
         assert_eq!(parts(&messages), expected);
-        let lines: Vec<String> = messages.iter().map(|it| said(it)).collect();
+        let lines: Vec<String> = messages.iter().map(|it| message_line(it)).collect();
         let (events, ..) = run(lines.iter().map(String::as_str).chain([END]));
         assert_eq!(
             events
@@ -462,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_form_is_carried_under_its_name() {
+    fn unknown_members_become_raw_events_under_their_name() {
         let messages = [
             r#""content":"a","images":["AAAA"],"audio":null,"video":[],"tool_name":"t""#,
             r#""content":"","hologram":{"depth":3}"#,
@@ -481,13 +503,13 @@ mod tests {
             r#"{"message":{"content":"a"},"logprobs":[{"token":"a","logprob":-0.1}],"done":false}"#;
         let (events, ..) = run([line, END]);
         assert_eq!(
-            Answer::of(&events).choices[0].parts[1],
+            Answer::from_events(&events).choices[0].parts[1],
             raw(r#"{"logprobs":[{"token":"a","logprob":-0.1}]}"#)
         );
     }
 
     #[test]
-    fn reasons() {
+    fn done_reasons_map_to_finish_reasons() {
         for (native, reason) in [
             ("stop", Reason::Stop),
             ("length", Reason::Length),
@@ -512,7 +534,7 @@ mod tests {
                 reason: Reason::Stop,
                 native: None
             },
-            "old servers give none"
+            "old servers send no done_reason"
         );
         let (_, usage, end) =
             run([r#"{"done":true,"done_reason":"","prompt_eval_count":3,"eval_count":1}"#]);
@@ -523,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_left_out_are_zero_only_where_that_is_certain() {
+    fn missing_counts_are_zero_only_when_that_is_certain() {
         let usage = |counts: &str, content: &str| {
             let end = format!(
                 r#"{{"message":{{"content":"{content}"}},"done":true,"done_reason":"stop"{counts}}}"#
@@ -559,9 +581,9 @@ mod tests {
     }
 
     #[test]
-    fn errors_end_the_stream_wherever_they_come() {
+    fn an_error_line_ends_the_stream_at_any_point() {
         let error = r#"{"error":"model runner has unexpectedly stopped"}"#;
-        for before in [vec![], vec![said(r#""content":"a""#)]] {
+        for before in [vec![], vec![message_line(r#""content":"a""#)]] {
             let (.., end) = run(before.iter().map(String::as_str).chain([error, END]));
             let Err(DecodeError::Upstream(fault)) = end else {
                 panic!("an error: {end:?}")
@@ -580,8 +602,8 @@ mod tests {
     }
 
     #[test]
-    fn only_done_is_an_end() {
-        let line = said(r#""content":"a""#);
+    fn only_done_true_completes_the_stream() {
+        let line = message_line(r#""content":"a""#);
         assert!(matches!(run([]).2, Err(DecodeError::CutShort)));
         assert!(matches!(run([&*line]).2, Err(DecodeError::CutShort)));
         assert!(matches!(
@@ -591,7 +613,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unended_last_line_counts_where_it_is_complete() {
+    fn a_last_line_without_newline_counts_if_it_is_complete() {
         for (data, ends) in [
             (END, true),
             (END.strip_suffix('}').unwrap(), false),
@@ -599,7 +621,7 @@ mod tests {
         ] {
             let (mut decoder, mut out) = (Decoder::new("s"), Decoded::default());
             decoder
-                .decode(&frame(data, FrameKind::Unended), &mut out)
+                .decode(&frame(data, FrameKind::Unterminated), &mut out)
                 .unwrap();
             assert_eq!(
                 (out.done, decoder.finish(&mut Decoded::default()).is_ok()),
@@ -608,14 +630,14 @@ mod tests {
             );
         }
         let error = Decoder::new("s").decode(
-            &frame(r#"{"error":"x"}"#, FrameKind::Unended),
+            &frame(r#"{"error":"x"}"#, FrameKind::Unterminated),
             &mut Decoded::default(),
         );
         assert!(matches!(error, Err(DecodeError::Upstream(_))));
     }
 
     #[test]
-    fn nothing_counts_behind_the_end() {
+    fn lines_after_the_end_are_ignored() {
         let (mut decoder, mut out) = (Decoder::new("s"), Decoded::default());
         for data in [END, END, "junk", r#"{"error":"late"}"#] {
             out.clear();
@@ -627,7 +649,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_another_kind_are_passed_over_and_broken_ones_are_not() {
+    fn other_objects_are_skipped_and_broken_lines_are_errors() {
         assert!(
             run([
                 r#"{"status":"pulling"}"#,
@@ -657,7 +679,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_object_is_survived(fields in prop::collection::vec(("message|done|done_reason|error|logprobs|eval_count",
+        fn no_object_breaks_the_decoder(fields in prop::collection::vec(("message|done|done_reason|error|logprobs|eval_count",
                                   r#"null|0|-1|true|"a"|\[\]|\[1\]|\{\}|\{"content":"b","x":1\}|\{"tool_calls":\[\{"function":\{"name":"n","arguments":1\}\}\]\}"#), 0..4)) {
             let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
             let data = format!("{{{}}}", fields.join(","));
@@ -666,8 +688,8 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_survived(data in ".{0,40}", unended in any::<bool>()) {
-            let kind = if unended { FrameKind::Unended } else { FrameKind::Whole };
+        fn no_text_breaks_the_decoder(data in ".{0,40}", unended in any::<bool>()) {
+            let kind = if unended { FrameKind::Unterminated } else { FrameKind::Whole };
             let mut out = Decoded::default();
             if Decoder::new("s").decode(&frame(&data, kind), &mut out).is_ok() {
                 prop_assert!(out.events.is_empty());

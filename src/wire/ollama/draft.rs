@@ -1,9 +1,10 @@
-//! A request for this wire, written from the neutral chat.
+//! Writes a request for this wire from the neutral chat.
 //!
-//! What the target cannot do is a 400 that names it; a tool that must be called is such a thing.
-//! Left out without a word are wishes whose absence changes no meaning: parallel tool calls,
-//! strictness of tools, the size of a thinking budget, verbosity, service tier, image detail,
-//! labels, end users, cache marks, participants' names, and that a tool failed (its words say so).
+//! A request that the target does not support is rejected with a 400 that names the field; a forced
+//! tool call is one. Options whose absence changes no meaning are left out silently: parallel tool
+//! calls, strictness of tools, the size of a thinking budget, verbosity, service tier, image
+//! detail, labels, end users, cache marks, participants' names, and a tool result's error flag (the
+//! text of the result reports the error).
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -14,12 +15,12 @@ use crate::model::chat::{Chat, ToolChoice};
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::WireId;
-use crate::wire::written::{self, Declared, JsonForm, declared, json_form};
+use crate::wire::openai_like::{self, Declared, JsonFormat, declare_tools, json_format};
 use crate::wire::{Draft, Mode};
 
-/// The request for `target`.
+/// Returns the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    written::draft(WireId::Ollama, "/api/chat", ask, target, mode, |chat| {
+    openai_like::draft(WireId::Ollama, "/api/chat", ask, target, mode, |chat| {
         body(chat, target, mode)
     })
 }
@@ -31,7 +32,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Declared<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<Form<'a>>,
+    format: Option<OutputFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     think: Option<Think>,
     #[serde(skip_serializing_if = "Options::is_empty")]
@@ -47,18 +48,20 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     let logprobs = chat.logprobs.filter(|wanted| *wanted);
     Ok(Body {
         model: target.upstream_model(),
-        messages: turns::of(&chat.messages)?,
+        messages: turns::messages(&chat.messages)?,
         tools: tools(chat)?,
-        format: json_form(chat)?.map(Form::from),
+        format: json_format(chat)?.map(OutputFormat::from),
         think: think(chat)?,
-        options: Options::of(chat),
+        options: Options::from_chat(chat),
         logprobs,
         top_logprobs: chat.top_logprobs.filter(|_| logprobs.is_some()),
+        // Always written, because Ollama streams by default.
         stream: mode == Mode::Stream,
     })
 }
 
-/// Tools that may not be called are not declared, as this wire has no choice among them.
+/// Returns the tools to declare. This wire has no `tool_choice`, so tools that must not be called
+/// are left out.
 fn tools(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
     match &chat.tool_choice {
         Some(ToolChoice::None) => Ok(Vec::new()),
@@ -67,31 +70,33 @@ fn tools(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
             | ToolChoice::Named(_)
             | ToolChoice::Allowed { required: true, .. },
         ) => {
-            let message = "tool_choice: the ollama wire cannot make a model call a tool; send auto or choose another model";
+            let message = "tool_choice: the ollama wire cannot force a tool call; \
+                           send auto or choose another model";
             Err(Fault::invalid("tool_choice", message))
         }
+        // An optional choice among some tools is expressed by declaring only these.
         Some(
             ToolChoice::Auto
             | ToolChoice::Allowed {
                 required: false, ..
             },
         )
-        | None => declared(chat, WireId::Ollama),
+        | None => declare_tools(chat, WireId::Ollama),
     }
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Form<'a> {
+enum OutputFormat<'a> {
     Json(&'static str),
     Schema(&'a RawValue),
 }
 
-impl<'a> From<JsonForm<'a>> for Form<'a> {
-    fn from(form: JsonForm<'a>) -> Self {
+impl<'a> From<JsonFormat<'a>> for OutputFormat<'a> {
+    fn from(form: JsonFormat<'a>) -> Self {
         match form {
-            JsonForm::Any => Self::Json("json"),
-            JsonForm::Schema(schema) => Self::Schema(schema),
+            JsonFormat::Any => Self::Json("json"),
+            JsonFormat::Schema(schema) => Self::Schema(schema),
         }
     }
 }
@@ -99,16 +104,17 @@ impl<'a> From<JsonForm<'a>> for Form<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Think {
-    Whether(bool),
+    Enabled(bool),
     Level(&'static str),
 }
 
-/// Whether to think, and how hard. Said only where it is asked for: models that cannot think refuse
-/// any word of it.
+/// Returns the `think` option. It is set only if the client asks for thinking, because models
+/// without thinking reject the option in any form.
 fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
     let level = match chat.effort.as_deref() {
         None => None,
-        Some("none") => Some(Think::Whether(false)),
+        Some("none") => Some(Think::Enabled(false)),
+        // `minimal` and `xhigh` do not exist on this wire: send the nearest level.
         Some("minimal" | "low") => Some(Think::Level("low")),
         Some("medium") => Some(Think::Level("medium")),
         Some("high" | "xhigh") => Some(Think::Level("high")),
@@ -120,8 +126,9 @@ fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
         }
     };
     Ok(match (chat.reasoning_budget, level) {
-        (Some(0), _) => Some(Think::Whether(false)),
-        (Some(_), None | Some(Think::Whether(_))) => Some(Think::Whether(true)),
+        (Some(0), _) => Some(Think::Enabled(false)),
+        // This wire has no token budget: a positive one only turns thinking on.
+        (Some(_), None | Some(Think::Enabled(_))) => Some(Think::Enabled(true)),
         (_, level) => level,
     })
 }
@@ -147,7 +154,7 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn of(chat: &'a Chat) -> Self {
+    fn from_chat(chat: &'a Chat) -> Self {
         Self {
             num_predict: chat.max_tokens,
             temperature: chat.temperature,
@@ -192,7 +199,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             model: "smart".into(),
             conversation: None,
-            asked: None,
+            responses: None,
             models: Vec::new(),
             references: Vec::new(),
             stream: true,
@@ -216,7 +223,7 @@ mod tests {
         )
     }
 
-    /// The body that a chat becomes, but for model, messages and stream.
+    /// Returns the body that a chat becomes, without model, messages and stream.
     fn options(chat: Chat) -> Value {
         let draft = drafted(
             WireId::OpenaiChat,
@@ -235,7 +242,7 @@ mod tests {
         body
     }
 
-    fn refused(chat: Chat) -> String {
+    fn rejected_field(chat: Chat) -> String {
         let fault = drafted(
             WireId::OpenaiChat,
             "",
@@ -279,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_this_shape_goes_out_as_it_came() {
+    fn a_body_of_this_wires_shape_is_forwarded_unchanged() {
         let body = r#"{ "model":"smart","x":1.0 }"#;
         let draft = drafted(WireId::Ollama, body, Chat::default(), Mode::Stream).unwrap();
         assert_eq!(
@@ -301,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chat_is_written_with_nothing_that_was_not_asked_for() {
+    fn options_that_were_not_requested_are_absent() {
         let draft = drafted(
             WireId::OpenaiChat,
             "",
@@ -340,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_options() {
+    fn sampling_settings_become_options() {
         let chat = Chat {
             max_tokens: Some(9),
             temperature: Some(0.5),
@@ -371,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn thinking_is_asked_for_by_effort_or_budget() {
+    fn think_is_set_by_effort_or_budget() {
         let think = |effort: Option<&str>, reasoning_budget| {
             options(Chat {
                 effort: effort.map(Into::into),
@@ -398,7 +405,7 @@ mod tests {
         assert_eq!(think(Some("high"), Some(2000)), Some(json!("high")));
         assert_eq!(think(Some("none"), Some(2000)), Some(json!(true)));
         assert_eq!(
-            refused(Chat {
+            rejected_field(Chat {
                 effort: Some("some".into()),
                 ..Chat::default()
             }),
@@ -407,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_of_the_answer() {
+    fn output_formats_are_written() {
         let shape = json!({"type": "object"});
         assert_eq!(
             options(Chat {
@@ -431,7 +438,7 @@ mod tests {
             json!({})
         );
         assert_eq!(
-            refused(Chat {
+            rejected_field(Chat {
                 format: schema(None),
                 ..Chat::default()
             }),
@@ -440,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_may_be_called_and_never_must() {
+    fn a_forced_tool_call_is_rejected() {
         let tools = |choice| Chat {
             tools: vec![function("a"), function("b")],
             tool_choice: choice,
@@ -470,29 +477,29 @@ mod tests {
             Some(ToolChoice::Named("a".into())),
             allowed(true),
         ] {
-            assert_eq!(refused(tools(choice)), "tool_choice");
+            assert_eq!(rejected_field(tools(choice)), "tool_choice");
         }
     }
 
     #[test]
-    fn what_it_cannot_do_is_refused_by_name() {
+    fn unsupported_fields_are_rejected_by_name() {
         let bias = |json: &str| Some(RawValue::from_string(json.into()).unwrap());
         assert_eq!(
-            refused(Chat {
+            rejected_field(Chat {
                 choices: Some(2),
                 ..Chat::default()
             }),
             "n"
         );
         assert_eq!(
-            refused(Chat {
+            rejected_field(Chat {
                 unsupported: vec!["prediction"],
                 ..Chat::default()
             }),
             "prediction"
         );
         assert_eq!(
-            refused(Chat {
+            rejected_field(Chat {
                 logit_bias: bias(r#"{"1":-100}"#),
                 ..Chat::default()
             }),

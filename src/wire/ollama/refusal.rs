@@ -1,5 +1,5 @@
-//! What this wire's errors mean: `{"error": "words"}`, as a body of a bad status or as a line of a
-//! good answer.
+//! Parses this wire's errors: `{"error": "message"}`, as the body of an error status or as a line
+//! of a stream with status 200.
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
@@ -7,14 +7,13 @@ use serde_json::Value;
 use crate::model::fault::Fault;
 use crate::wire::refusal::fault;
 
-/// What an answer with a bad status means. What stands before a server answers in HTML or plain
-/// text; that says no more than its status.
-pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+/// Returns the fault for a response with an error status. Proxies in front of a server answer with
+/// HTML or plain text; such a body adds nothing to the status.
+pub(super) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let message = serde_json::from_slice(body)
         .ok()
-        .and_then(|body| words(&body));
-    // Words are all this wire has: these are the ones by which it refuses a prompt that is too
-    // long.
+        .and_then(|body| message(&body));
+    // This wire has no error codes, so a prompt that is too long is recognized by its message.
     let too_long = message
         .as_deref()
         .is_some_and(|it| it.contains("context length") && it.contains("exceed"));
@@ -23,11 +22,12 @@ pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Faul
     fault(status, headers, message, None, code, None)
 }
 
-/// What an error inside a stream means. It has no status of its own.
-pub(super) fn told(line: &str) -> Fault {
+/// Returns the fault for an error line inside a stream.
+pub(super) fn from_stream(line: &str) -> Fault {
     let message = serde_json::from_str(line)
         .ok()
-        .and_then(|line| words(&line));
+        .and_then(|line| message(&line));
+    // The line has no status of its own, and that of the response was 200: report a bad gateway.
     fault(
         StatusCode::BAD_GATEWAY,
         &HeaderMap::new(),
@@ -38,8 +38,8 @@ pub(super) fn told(line: &str) -> Fault {
     )
 }
 
-/// The words of an error; compatible servers wrap them in an object.
-fn words(body: &Value) -> Option<String> {
+/// Returns the message of an error. Compatible servers wrap it in an object.
+fn message(body: &Value) -> Option<String> {
     let error = body.get("error")?;
     Some(
         error
@@ -54,8 +54,8 @@ mod tests {
     use super::*;
     use crate::model::fault::{Code, Side};
 
-    fn of(status: u16, body: &str) -> Fault {
-        read(
+    fn fault_of(status: u16, body: &str) -> Fault {
+        from_response(
             StatusCode::from_u16(status).unwrap(),
             &HeaderMap::new(),
             body.as_bytes(),
@@ -63,8 +63,8 @@ mod tests {
     }
 
     #[test]
-    fn every_status_has_its_meaning() {
-        for (status, code, told, ends) in [
+    fn every_status_maps_to_a_code() {
+        for (status, code, sent, ends) in [
             (400, Code::InvalidRequest, 400, true),
             (401, Code::UpstreamAuth, 502, false),
             (403, Code::UpstreamAuth, 502, false),
@@ -74,10 +74,10 @@ mod tests {
             (502, Code::UpstreamError, 502, false),
             (503, Code::Overloaded, 503, false),
         ] {
-            let fault = of(status, r#"{"error":"some words"}"#);
+            let fault = fault_of(status, r#"{"error":"some words"}"#);
             assert_eq!(
                 (fault.code, fault.status.as_u16(), fault.ends_route()),
-                (code, told, ends),
+                (code, sent, ends),
                 "{status}"
             );
             assert_eq!(
@@ -90,8 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn the_words_are_told() {
-        let missing = of(
+    fn error_messages_reach_the_client() {
+        let missing = fault_of(
             404,
             r#"{"error":"model 'nonexistent-model:latest' not found"}"#,
         );
@@ -99,19 +99,19 @@ mod tests {
             (missing.side, &*missing.message),
             (Side::Client, "model 'nonexistent-model:latest' not found")
         );
-        let long = of(
+        let long = fault_of(
             400,
             r#"{"error":"the input length exceeds the context length"}"#,
         );
-        assert_eq!(long.told_code(), "context_length_exceeded");
+        assert_eq!(long.client_code(), "context_length_exceeded");
         assert_eq!(
-            of(400, r#"{"error":{"message":"bad think"}}"#).message,
+            fault_of(400, r#"{"error":{"message":"bad think"}}"#).message,
             "bad think"
         );
     }
 
     #[test]
-    fn bodies_of_another_shape_say_no_more_than_their_status() {
+    fn bodies_of_another_shape_add_nothing_to_the_status() {
         for body in [
             "",
             "<html>",
@@ -121,7 +121,7 @@ mod tests {
             "\u{0}",
         ] {
             assert_eq!(
-                of(500, body).message,
+                fault_of(500, body).message,
                 "the upstream failed with status 500",
                 "{body}"
             );
@@ -129,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_in_a_stream_is_the_upstreams() {
-        let fault = told(r#"{"error":"an error was encountered while running the model"}"#);
+    fn an_error_in_a_stream_is_an_upstream_error() {
+        let fault = from_stream(r#"{"error":"an error was encountered while running the model"}"#);
         assert_eq!((fault.code, fault.retryable), (Code::UpstreamError, true));
         assert!(fault.message.contains("running the model"));
     }

@@ -1,7 +1,6 @@
-//! What stands on a line, as serde reads it: borrowed from the frame, and lenient about what is
-//! missing.
+//! The JSON of a line, as serde reads it: borrowed from the frame, with every member optional.
 //!
-//! Nothing here implements Debug: these are completions.
+//! No type here implements `Debug`, because the values are completions, which must not be logged.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,10 +9,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::codec::json::says_something;
+use crate::codec::json::is_non_empty;
 use crate::codec::text::Text;
 
-/// One line.
+/// One line of a stream, or a whole non-streaming body.
 #[derive(Deserialize)]
 pub(super) struct Line<'a> {
     #[serde(borrow)]
@@ -31,16 +30,17 @@ pub(super) struct Line<'a> {
     pub(super) error: Option<&'a RawValue>,
 }
 
-/// A piece of the answer.
+/// The delta of the answer that a line carries.
 #[derive(Default)]
 pub(super) struct Message<'a> {
     pub(super) content: Option<Text<'a>>,
     pub(super) thinking: Option<Text<'a>>,
     pub(super) tool_calls: Option<Vec<&'a RawValue>>,
-    /// Members with no normalized form: pictures, and what is newer than this.
+    /// Members with no normalized form: images, and members that are newer than this code.
     pub(super) rest: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
+// Written by hand, because `#[serde(flatten)]` cannot keep unknown members as borrowed JSON.
 impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_map(MessageVisitor)
@@ -63,20 +63,22 @@ impl<'de> Visitor<'de> for MessageVisitor {
                 "content" => message.content = map.next_value()?,
                 "thinking" => message.thinking = map.next_value()?,
                 "tool_calls" => message.tool_calls = map.next_value()?,
+                // These describe the message and carry no output.
                 "role" | "tool_name" | "tool_call_id" => drop(map.next_value::<IgnoredAny>()?),
                 _ => message.rest.push((key, map.next_value()?)),
             }
         }
-        message.rest.retain(|(_, value)| says_something(value));
+        // Members such as `audio: null` and `video: []` carry no output.
+        message.rest.retain(|(_, value)| is_non_empty(value));
         Ok(message)
     }
 }
 
-/// A member's name, borrowed where it holds no escapes.
+/// A member's name, borrowed if it contains no escapes.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A tool call, which comes whole.
+/// A tool call. This wire sends each call complete.
 #[derive(Deserialize)]
 pub(super) struct Call<'a> {
     #[serde(borrow)]
@@ -85,7 +87,7 @@ pub(super) struct Call<'a> {
     pub(super) function: Option<Function<'a>>,
 }
 
-/// What is called. Its `index` is not looked at: calls stand in their order.
+/// The function of a tool call. Its `index` is ignored, because calls arrive in order.
 #[derive(Deserialize)]
 pub(super) struct Function<'a> {
     #[serde(borrow)]
@@ -94,7 +96,7 @@ pub(super) struct Function<'a> {
     pub(super) arguments: Option<&'a RawValue>,
 }
 
-/// A count of tokens; none where it is no whole number.
+/// Parses a token count; returns `None` if the value is not a whole number.
 pub(super) fn count(value: Option<&RawValue>) -> Option<u64> {
     value?.get().parse().ok()
 }

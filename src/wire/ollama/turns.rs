@@ -1,17 +1,17 @@
-//! The conversation: messages whose content is one string, pictures beside it.
+//! Writes the conversation: messages whose content is one string, with images in a separate list.
 //!
-//! Invariants: the order stays; each tool result is a message of its own, before what else its turn
-//! says; messages that say nothing are left out.
+//! Invariants: the order is kept; each tool result becomes a message of its own, placed before the
+//! other parts of its turn; messages without content are left out.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult, tool_name_of};
+use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult, tool_name_for_call};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
-use crate::wire::written::{Media, Place, arguments, filled, media, role};
+use crate::wire::openai_like::{Media, MessagePosition, arguments, media, require_messages, role};
 
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
@@ -41,11 +41,14 @@ struct Function<'a> {
     arguments: Cow<'a, RawValue>,
 }
 
-/// The messages of a conversation.
-pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
+/// Returns the messages of a conversation in this wire's form.
+///
+/// # Errors
+/// A 400 that names the message this wire cannot express, or that has no content at all.
+pub(super) fn messages(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
     let mut all = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate() {
-        let place = Place {
+        let place = MessagePosition {
             wire: WireId::Ollama,
             at,
         };
@@ -55,25 +58,27 @@ pub(super) fn of(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> 
         };
         for part in &message.parts {
             match part {
-                Part::ToolResult(result) => all.push(answer(result, messages, place)?),
-                part => turn.add(part, place)?,
+                Part::ToolResult(result) => all.push(tool_result(result, messages, place)?),
+                part => turn.push_part(part, place)?,
             }
         }
-        all.extend(Some(turn).filter(Message::says_something));
+        all.extend(Some(turn).filter(Message::has_content));
     }
-    filled(all, WireId::Ollama)
+    // An empty list would only load the model, without an answer.
+    require_messages(all, WireId::Ollama)
 }
 
-fn answer<'a>(
+fn tool_result<'a>(
     result: &'a ToolResult,
     messages: &'a [chat::Message],
-    place: Place,
+    place: MessagePosition,
 ) -> Result<Message<'a>, Fault> {
+    // Most dialects name the tool on the call only, and this wire wants the name on the result.
     let tool_name = result
         .name
         .as_deref()
-        .or_else(|| tool_name_of(messages, &result.id));
-    let mut answer = Message {
+        .or_else(|| tool_name_for_call(messages, &result.id));
+    let mut message = Message {
         role: "tool",
         tool_name,
         tool_call_id: Some(&result.id),
@@ -82,57 +87,63 @@ fn answer<'a>(
     result
         .parts
         .iter()
-        .try_for_each(|part| answer.add(part, place))?;
-    Ok(answer)
+        .try_for_each(|part| message.push_part(part, place))?;
+    Ok(message)
 }
 
 impl<'a> Message<'a> {
-    fn add(&mut self, part: &'a Part, place: Place) -> Result<(), Fault> {
+    fn push_part(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
         match part {
-            Part::Text(text) | Part::Refusal(text) => self.say(text),
+            Part::Text(text) | Part::Refusal(text) => self.push_text(text),
+            // Ollama caches prompts by itself.
             Part::CacheMark(_) => {}
-            Part::Reasoning(past) if self.role == "assistant" => self.thought(past),
+            Part::Reasoning(past) if self.role == "assistant" => self.push_thinking(past),
             Part::ToolCall(call) if self.role == "assistant" => {
                 self.tool_calls.push(past_call(call, place)?);
             }
-            part => self.media(part, place)?,
+            // Rejects every part that is neither text nor media, such as a call in a user message.
+            part => self.push_media(part, place)?,
         }
         Ok(())
     }
 
-    /// The pieces of the model's own text go on where they were cut; those of others are
-    /// paragraphs.
-    fn say(&mut self, text: &str) {
+    /// Appends text to the content. The model's own text parts are fragments of one text and are
+    /// joined directly; those of other roles are separate paragraphs.
+    fn push_text(&mut self, text: &str) {
         if !self.content.is_empty() && !text.is_empty() && self.role != "assistant" {
             self.content.push('\n');
         }
         self.content.push_str(text);
     }
 
-    /// Thinking goes back only to the wire that made it.
-    fn thought(&mut self, past: &PastReasoning) {
+    /// Appends thinking, if this wire made it: another provider's reasoning is not sent to it.
+    fn push_thinking(&mut self, past: &PastReasoning) {
         if past.wire == Some(WireId::Ollama) && !past.on_text {
             self.thinking.push_str(&past.text);
         }
     }
 
-    fn media(&mut self, part: &'a Part, place: Place) -> Result<(), Fault> {
+    fn push_media(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
         match media(part, place)? {
-            Media::Words { title, text } => self.say(&Media::told(title, &text)),
+            // This wire has no files, so a text file becomes part of the content.
+            Media::Text { title, text } => self.push_text(&Media::titled_text(title, &text)),
             Media::Link(_) => {
-                return Err(place.untaken(
-                    "takes no links to images, and links are not fetched here; send a data URI",
+                return Err(place.unsupported(
+                    "does not accept links to images, and links are not fetched here; \
+                     send a data URI",
                 ));
             }
-            Media::Picture { .. } if !matches!(self.role, "user" | "tool") => {
-                return Err(place.untaken("takes images in user and tool messages only"));
+            Media::Image { .. } if !matches!(self.role, "user" | "tool") => {
+                return Err(place.unsupported(
+                    "accepts images in user and tool messages only; move the image to one",
+                ));
             }
-            Media::Picture { base64, .. } => self.images.push(base64),
+            Media::Image { base64, .. } => self.images.push(base64),
         }
         Ok(())
     }
 
-    fn says_something(&self) -> bool {
+    fn has_content(&self) -> bool {
         !(self.content.is_empty()
             && self.thinking.is_empty()
             && self.images.is_empty()
@@ -140,7 +151,7 @@ impl<'a> Message<'a> {
     }
 }
 
-fn past_call(call: &PastCall, place: Place) -> Result<Call<'_>, Fault> {
+fn past_call(call: &PastCall, place: MessagePosition) -> Result<Call<'_>, Fault> {
     Ok(Call {
         id: &call.id,
         function: Function {
@@ -157,7 +168,7 @@ mod tests {
     use super::*;
     use crate::model::chat::{CacheMark, Role, Source};
 
-    fn say(role: Role, parts: Vec<Part>) -> chat::Message {
+    fn message(role: Role, parts: Vec<Part>) -> chat::Message {
         chat::Message {
             role,
             name: Some("ann".into()),
@@ -204,7 +215,7 @@ mod tests {
         })
     }
 
-    fn past(text: &str, wire: Option<WireId>, on_text: bool) -> Part {
+    fn reasoning(text: &str, wire: Option<WireId>, on_text: bool) -> Part {
         Part::Reasoning(PastReasoning {
             text: text.into(),
             signature: Some("thinking".into()),
@@ -214,15 +225,15 @@ mod tests {
         })
     }
 
-    fn spelled(messages: &[chat::Message]) -> Value {
-        json!(of(messages).unwrap())
+    fn written(conversation: &[chat::Message]) -> Value {
+        json!(messages(conversation).unwrap())
     }
 
     #[test]
-    fn everything_said_is_one_string() {
+    fn text_parts_become_one_string() {
         let messages = [
-            say(Role::System, vec![text("be"), text("kind")]),
-            say(
+            message(Role::System, vec![text("be"), text("kind")]),
+            message(
                 Role::User,
                 vec![
                     text("a"),
@@ -231,45 +242,45 @@ mod tests {
                     text("b"),
                 ],
             ),
-            say(
+            message(
                 Role::Assistant,
                 vec![text("c"), text("d"), Part::Refusal("e".into())],
             ),
-            say(Role::User, vec![text("")]),
-            say(Role::User, vec![]),
+            message(Role::User, vec![text("")]),
+            message(Role::User, vec![]),
         ];
         let expected = json!([
             {"role": "system", "content": "be\nkind"},
             {"role": "user", "content": "a\nb"},
             {"role": "assistant", "content": "cde"},
         ]);
-        assert_eq!(spelled(&messages), expected);
+        assert_eq!(written(&messages), expected);
     }
 
     #[test]
-    fn pictures_stand_beside_the_words_and_files_among_them() {
+    fn images_go_into_their_own_list_and_text_files_into_the_content() {
         let file = Part::File {
             source: data("text/markdown"),
             filename: Some("notes".into()),
         };
-        let messages = [say(
+        let messages = [message(
             Role::User,
             vec![picture(data("image/png")), text("look"), file],
         )];
         assert_eq!(
-            spelled(&messages),
+            written(&messages),
             json!([{"role": "user", "content": "look\nnotes:\né", "images": ["w6k="]}])
         );
     }
 
     #[test]
-    fn calls_and_their_answers() {
+    fn tool_calls_and_results_are_written() {
         let messages = [
-            say(
+            message(
                 Role::Assistant,
                 vec![text("ok"), call("1", r#"{"x": 1}"#), call("2", "")],
             ),
-            say(
+            message(
                 Role::Tool,
                 vec![result(
                     "1",
@@ -277,7 +288,7 @@ mod tests {
                     vec![text("r"), picture(data("image/png"))],
                 )],
             ),
-            say(
+            message(
                 Role::User,
                 vec![
                     text("and?"),
@@ -294,42 +305,42 @@ mod tests {
             {"role": "tool", "content": "s", "tool_call_id": "9"},
             {"role": "user", "content": "and?"},
         ]);
-        assert_eq!(spelled(&messages), expected);
+        assert_eq!(written(&messages), expected);
     }
 
     #[test]
-    fn thinking_goes_back_to_its_maker_only() {
+    fn thinking_goes_back_to_this_wire_only() {
         let parts = vec![
-            past("let ", Some(WireId::Ollama), false),
-            past("me see", Some(WireId::Ollama), false),
-            past("foreign", Some(WireId::Anthropic), false),
-            past("nobody's", None, false),
-            past("", Some(WireId::Gemini), true),
+            reasoning("let ", Some(WireId::Ollama), false),
+            reasoning("me see", Some(WireId::Ollama), false),
+            reasoning("foreign", Some(WireId::Anthropic), false),
+            reasoning("nobody's", None, false),
+            reasoning("", Some(WireId::Gemini), true),
             text("ok"),
         ];
         let expected = json!([{"role": "assistant", "content": "ok", "thinking": "let me see"}]);
-        assert_eq!(spelled(&[say(Role::Assistant, parts)]), expected);
+        assert_eq!(written(&[message(Role::Assistant, parts)]), expected);
     }
 
     #[test]
-    fn what_messages_cannot_hold_is_refused_by_place() {
+    fn unsupported_parts_are_rejected_by_message_index() {
         let link = || picture(Source::Url("https://a.example/b.png".into()));
-        for (message, words) in [
-            (say(Role::User, vec![link()]), "links"),
+        for (wrong, words) in [
+            (message(Role::User, vec![link()]), "links"),
             (
-                say(Role::Tool, vec![result("1", None, vec![link()])]),
+                message(Role::Tool, vec![result("1", None, vec![link()])]),
                 "links",
             ),
             (
-                say(Role::Assistant, vec![picture(data("image/png"))]),
+                message(Role::Assistant, vec![picture(data("image/png"))]),
                 "user and tool",
             ),
             (
-                say(Role::System, vec![picture(data("image/png"))]),
+                message(Role::System, vec![picture(data("image/png"))]),
                 "user and tool",
             ),
             (
-                say(
+                message(
                     Role::User,
                     vec![Part::Audio {
                         data: "AA==".into(),
@@ -339,7 +350,7 @@ mod tests {
                 "audio",
             ),
             (
-                say(
+                message(
                     Role::User,
                     vec![Part::File {
                         source: data("application/pdf"),
@@ -348,21 +359,27 @@ mod tests {
                 ),
                 "application/pdf",
             ),
-            (say(Role::User, vec![call("1", "{}")]), "role"),
+            (message(Role::User, vec![call("1", "{}")]), "role"),
             (
-                say(Role::User, vec![past("hm", Some(WireId::Ollama), false)]),
+                message(
+                    Role::User,
+                    vec![reasoning("hm", Some(WireId::Ollama), false)],
+                ),
                 "role",
             ),
             (
-                say(
+                message(
                     Role::Tool,
                     vec![result("1", None, vec![result("2", None, vec![])])],
                 ),
                 "role",
             ),
-            (say(Role::Assistant, vec![call("1", "[]")]), "JSON object"),
+            (
+                message(Role::Assistant, vec![call("1", "[]")]),
+                "JSON object",
+            ),
         ] {
-            let Err(fault) = of(&[say(Role::User, vec![text("a")]), message]) else {
+            let Err(fault) = super::messages(&[message(Role::User, vec![text("a")]), wrong]) else {
                 panic!("{words}")
             };
             assert_eq!(
@@ -372,7 +389,7 @@ mod tests {
             );
             assert!(fault.message.contains(words), "{}", fault.message);
         }
-        let Err(fault) = of(&[say(Role::User, vec![])]) else {
+        let Err(fault) = super::messages(&[message(Role::User, vec![])]) else {
             panic!("an empty chat only loads the model")
         };
         assert_eq!(fault.param.as_deref(), Some("messages"));

@@ -1,59 +1,61 @@
-//! Puts tool calls together, in every shape they come in: fragments or whole, with and without
-//! index and id, one index for all of them.
+//! Assembles tool calls from every form in which servers send them: in fragments or complete, with
+//! and without index and id, or with one index for all calls.
 //!
-//! Invariants: calls are numbered from 0 in the order they are told; id and name are never empty; a
-//! call that has no name yet is held, bounded; nothing is told of a call before itself.
+//! Invariants: calls are numbered from 0 in the order in which they are emitted; id and name are
+//! never empty; a call without a name is held, up to a bound; the events of a call never precede
+//! its start event.
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
+use super::delta::ChoiceWriter;
 use super::malformed;
 use super::shape;
-use super::speech::Speech;
-use crate::model::chat::made_call_id;
+use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Raw, ToolCall};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
 
-/// The most calls one choice may hold.
+/// Maximum number of tool calls of one choice.
 const MAX_CALLS: usize = 512;
 
-/// The most bytes of arguments held for a call whose name has not come.
-const HELD_BOUND: usize = 1024 * 1024;
+/// Maximum size of the arguments that are held for a call whose name has not arrived, bytes.
+const MAX_HELD_BYTES: usize = 1024 * 1024;
 
-/// The place of the one legacy `function_call`, which has neither index nor id.
-const LEGACY_PLACE: u64 = u64::MAX;
+/// Index that stands for the one legacy `function_call`, which has neither index nor id.
+const LEGACY_INDEX: u64 = u64::MAX;
 
-/// The calls of one choice.
+/// The tool calls of one choice.
 #[derive(Default)]
 pub(super) struct Calls {
     list: Vec<Call>,
-    told: u16,
+    /// Number of calls that have been emitted.
+    emitted: u16,
 }
 
 #[derive(Default)]
 struct Call {
     /// The provider's index.
-    place: Option<u64>,
-    /// Its id; empty while it has none.
+    provider_index: Option<u64>,
+    /// The id, or empty until it arrives or is generated.
     id: ByteString,
-    /// The id is the provider's own.
-    given: bool,
-    /// Empty while it has not come.
+    /// True if the provider sent the id.
+    has_provider_id: bool,
+    /// The name, or empty until it arrives.
     name: ByteString,
-    /// What came with it before its name.
+    /// The arguments that arrived before the name.
     held: String,
     signature: Option<ByteString>,
     custom: bool,
-    /// Our number, once it was told.
+    /// Our number of the call, once its start has been emitted.
     number: Option<u16>,
-    /// The last byte of its arguments.
-    last: Option<u8>,
+    /// The last byte of the arguments so far.
+    last_byte: Option<u8>,
 }
 
-/// One piece of a call.
-struct Piece {
-    place: Option<u64>,
+/// One fragment of a call.
+struct Fragment {
+    provider_index: Option<u64>,
     id: Option<ByteString>,
     name: Option<ByteString>,
     arguments: Option<ByteString>,
@@ -62,39 +64,42 @@ struct Piece {
 }
 
 impl Calls {
-    /// Takes in a piece of a call.
+    /// Adds a fragment of a call and emits the events that it completes.
+    ///
+    /// # Errors
+    /// When the calls exceed a bound.
     pub(super) fn add(
         &mut self,
         call: shape::Call<'_>,
         seed: &str,
-        speech: &mut Speech<'_>,
+        writer: &mut ChoiceWriter<'_>,
     ) -> Result<(), DecodeError> {
         let custom = call.function.is_none() && call.custom.is_some();
         let function = call.function.or(call.custom).unwrap_or_default();
-        let piece = Piece {
-            place: call.index.0,
-            id: call.id.said().map(|id| speech.piece(id)),
-            name: function.name.said().map(|name| speech.piece(name)),
-            arguments: function.arguments.and_then(|json| arguments(json, speech)),
+        let fragment = Fragment {
+            provider_index: call.index.0,
+            id: call.id.non_empty().map(|id| writer.slice(id)),
+            name: function.name.non_empty().map(|name| writer.slice(name)),
+            arguments: function.arguments.and_then(|json| arguments(json, writer)),
             signature: call
                 .extra
                 .google
                 .thought_signature
-                .said()
-                .map(|it| speech.piece(it)),
+                .non_empty()
+                .map(|it| writer.slice(it)),
             custom,
         };
-        self.take(piece, seed, speech)
+        self.apply(fragment, seed, writer)
     }
 
-    /// Takes in a piece of a legacy `function_call`.
+    /// Adds a fragment of a legacy `function_call`; see [`Calls::add`].
     pub(super) fn add_legacy(
         &mut self,
         function: shape::Function<'_>,
         seed: &str,
-        speech: &mut Speech<'_>,
+        writer: &mut ChoiceWriter<'_>,
     ) -> Result<(), DecodeError> {
-        let index = shape::Number(Some(LEGACY_PLACE));
+        let index = shape::Number(Some(LEGACY_INDEX));
         self.add(
             shape::Call {
                 index,
@@ -102,106 +107,126 @@ impl Calls {
                 ..shape::Call::default()
             },
             seed,
-            speech,
+            writer,
         )
     }
 
-    /// No more will come: what is still held is told as it is, and every call ends.
-    pub(super) fn close(&mut self, speech: &mut Speech<'_>) {
+    /// Ends every call. A call whose name never arrived is emitted as a raw event, because no
+    /// client could answer it.
+    pub(super) fn close(&mut self, writer: &mut ChoiceWriter<'_>) {
         for call in self.list.drain(..) {
             match call.number {
-                Some(index) => speech.out.push(Event::ToolCallEnd {
-                    choice: speech.choice,
+                Some(index) => writer.out.push(Event::ToolCallEnd {
+                    choice: writer.choice,
                     index,
                 }),
+                // An empty fragment: nothing is lost.
                 None if call.id.is_empty() && call.held.is_empty() => {}
-                None => speech
+                None => writer
                     .out
-                    .push(Event::Raw(Box::new(nameless(&call, speech.choice)))),
+                    .push(Event::Raw(Box::new(nameless_call(&call, writer.choice)))),
             }
         }
     }
 
-    fn take(
+    fn apply(
         &mut self,
-        piece: Piece,
+        fragment: Fragment,
         seed: &str,
-        speech: &mut Speech<'_>,
+        writer: &mut ChoiceWriter<'_>,
     ) -> Result<(), DecodeError> {
-        let at = match self.continued(&piece) {
+        let at = match self.find(&fragment) {
             Some(at) => at,
             None if self.list.len() < MAX_CALLS => {
                 self.list.push(Call {
-                    place: piece.place,
+                    provider_index: fragment.provider_index,
                     ..Call::default()
                 });
                 self.list.len() - 1
             }
-            None => return Err(malformed("more tool calls than any model makes")),
+            None => return Err(malformed("more than 512 tool calls in one choice")),
         };
         let Some(call) = self.list.get_mut(at) else {
             return Ok(());
         };
-        call.learn(piece.id, piece.name, piece.signature, piece.custom);
+        call.merge(
+            fragment.id,
+            fragment.name,
+            fragment.signature,
+            fragment.custom,
+        );
         if call.number.is_none() && !call.name.is_empty() {
-            call.tell(self.told, seed, speech);
-            self.told += 1;
+            call.emit_start(self.emitted, seed, writer);
+            self.emitted += 1;
         }
-        piece
+        fragment
             .arguments
-            .map_or(Ok(()), |delta| call.grow(delta, speech))
+            .map_or(Ok(()), |delta| call.append(delta, writer))
     }
 
-    /// The call that a piece belongs to; none where it begins a new one.
-    fn continued(&self, piece: &Piece) -> Option<usize> {
-        let here = |call: &Call| piece.place.is_none() || call.place == piece.place;
+    /// Returns the position of the call that a fragment belongs to, or `None` if it begins a new
+    /// one.
+    fn find(&self, fragment: &Fragment) -> Option<usize> {
+        // Some servers send no index: then every call is a candidate.
+        let has_index = |call: &Call| {
+            fragment.provider_index.is_none() || call.provider_index == fragment.provider_index
+        };
         let mut calls = self
             .list
             .iter()
             .enumerate()
+            // Newest first, because servers may repeat an index for later calls.
             .rev()
-            .filter(|(_, call)| here(call));
-        let known = piece
+            .filter(|(_, call)| has_index(call));
+        // A known id decides. Without one only the newest call can continue.
+        let known = fragment
             .id
             .as_ref()
             .and_then(|id| calls.clone().find(|(_, call)| call.id == *id));
         known
-            .or_else(|| calls.next().filter(|(_, last)| last.goes_on_with(piece)))
+            .or_else(|| {
+                calls
+                    .next()
+                    .filter(|(_, newest)| newest.continues_with(fragment))
+            })
             .map(|(at, _)| at)
     }
 }
 
 impl Call {
-    /// Whether a piece with another id than any call's, or with none, continues this one.
-    fn goes_on_with(&self, piece: &Piece) -> bool {
-        let other_id = piece.id.is_some() && self.given;
-        let other_name = piece
+    /// Returns true if a fragment whose id matches no call, or that has no id, continues this call.
+    fn continues_with(&self, fragment: &Fragment) -> bool {
+        let other_id = fragment.id.is_some() && self.has_provider_id;
+        let other_name = fragment
             .name
             .as_ref()
             .is_some_and(|name| !self.name.is_empty() && *name != self.name);
-        let complete = self.last == Some(b'}')
-            && piece
+        // Some servers give all calls the same index and no id. A second complete argument object
+        // after a repeated name is then a second call of the same function.
+        let new_arguments = self.last_byte == Some(b'}')
+            && fragment
                 .arguments
                 .as_ref()
                 .is_some_and(|it| it.starts_with('{'));
-        let again = piece.name.is_some() && !self.name.is_empty() && complete;
-        !other_id && !other_name && !again
+        let same_name_again = fragment.name.is_some() && !self.name.is_empty() && new_arguments;
+        !other_id && !other_name && !same_name_again
     }
 
-    fn learn(
+    fn merge(
         &mut self,
         id: Option<ByteString>,
         name: Option<ByteString>,
         signature: Option<ByteString>,
         custom: bool,
     ) {
+        // The start event has been emitted and cannot be changed.
         if self.number.is_some() {
             return;
         }
         self.custom |= custom;
         if let Some(id) = id {
             self.id = id;
-            self.given = true;
+            self.has_provider_id = true;
         }
         if let Some(name) = name {
             self.name = name;
@@ -209,64 +234,75 @@ impl Call {
         self.signature = signature.or_else(|| self.signature.take());
     }
 
-    fn tell(&mut self, number: u16, seed: &str, speech: &mut Speech<'_>) {
+    fn emit_start(&mut self, number: u16, seed: &str, writer: &mut ChoiceWriter<'_>) {
         self.number = Some(number);
         if self.id.is_empty() {
-            self.id = made_call_id(seed, speech.choice, number);
+            self.id = derive_call_id(seed, writer.choice, number);
         }
-        speech.out.push(Event::ToolCall(Box::new(ToolCall {
-            choice: speech.choice,
+        writer.out.push(Event::ToolCall(Box::new(ToolCall {
+            choice: writer.choice,
             index: number,
             id: self.id.clone(),
             name: self.name.clone(),
             signature: self.signature.take(),
             custom: self.custom,
         })));
+        // These arguments arrived before the name.
         if !self.held.is_empty() {
             let delta = std::mem::take(&mut self.held).into();
-            speech.out.push(Event::ToolArguments {
-                choice: speech.choice,
+            writer.out.push(Event::ToolArguments {
+                choice: writer.choice,
                 index: number,
                 delta,
             });
         }
     }
 
-    fn grow(&mut self, delta: ByteString, speech: &mut Speech<'_>) -> Result<(), DecodeError> {
-        self.last = delta.as_bytes().last().copied();
+    fn append(
+        &mut self,
+        delta: ByteString,
+        writer: &mut ChoiceWriter<'_>,
+    ) -> Result<(), DecodeError> {
+        self.last_byte = delta.as_bytes().last().copied();
         match self.number {
-            Some(index) => speech.out.push(Event::ToolArguments {
-                choice: speech.choice,
+            Some(index) => writer.out.push(Event::ToolArguments {
+                choice: writer.choice,
                 index,
                 delta,
             }),
-            None if self.held.len() + delta.len() <= HELD_BOUND => self.held.push_str(&delta),
-            None => return Err(malformed("a tool call without a name")),
+            None if self.held.len() + delta.len() <= MAX_HELD_BYTES => self.held.push_str(&delta),
+            None => {
+                return Err(malformed(
+                    "a tool call with more than 1 MiB of arguments before its name",
+                ));
+            }
         }
         Ok(())
     }
 }
 
-/// Arguments as JSON text: the string's content, or the object that came in its stead.
-fn arguments(json: &RawValue, speech: &Speech<'_>) -> Option<ByteString> {
+/// Returns arguments as JSON text: the content of the string, or the object that some servers send
+/// in its place.
+fn arguments(json: &RawValue, writer: &ChoiceWriter<'_>) -> Option<ByteString> {
     let text = json.get();
     let Some(inside) = text
         .strip_prefix('"')
         .and_then(|text| text.strip_suffix('"'))
     else {
-        return (text != "null").then(|| speech.data.slice_ref(text));
+        return (text != "null").then(|| writer.data.slice_ref(text));
     };
     if inside.is_empty() {
         return None;
     }
+    // Without escapes the content of the string is a slice of the payload.
     if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
-        return Some(speech.data.slice_ref(inside));
+        return Some(writer.data.slice_ref(inside));
     }
     serde_json::from_str::<String>(text).ok().map(Into::into)
 }
 
-/// A call whose name never came, as it came.
-fn nameless(call: &Call, choice: u16) -> Raw {
+/// Returns the raw event for a call whose name never arrived.
+fn nameless_call(call: &Call, choice: u16) -> Raw {
     let item = serde_json::json!({ "id": &*call.id, "function": { "arguments": call.held } });
     let data = serde_json::json!({ "tool_calls": [item] }).to_string();
     Raw {

@@ -1,16 +1,16 @@
-//! Frames → events: one stream of chat completion chunks.
+//! Decodes a stream of chat completion chunks into events.
 //!
-//! Invariants: state is bounded (choices, calls, one payload's sources); after a failure nothing is
-//! decoded; a choice finishes at the end of the stream, as finish reasons may be repeated and
-//! change until then.
+//! Invariants: the state is bounded (choices, calls, one payload's sources); nothing is decoded
+//! after a failure; choices finish at the end of the stream, because servers may repeat and change
+//! finish reasons until then.
 
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use super::calls::Calls;
+use super::delta::{ChoiceWriter, has_content};
 use super::shape::{Choice, Chunk, Delta};
 use super::sources::Sources;
-use super::speech::{Speech, is_news};
 use super::{malformed, usage};
 use crate::codec::{Frame, FrameKind};
 use crate::model::event::{Event, Finish, Reason};
@@ -18,36 +18,38 @@ use crate::model::fault::Fault;
 use crate::model::usage::Usage;
 use crate::wire::{Decode, DecodeError, Decoded, openai_error, utf16};
 
-/// The most choices an answer may have (`n` is at most 128).
+/// Maximum number of choices of an answer (OpenAI allows `n` up to 128).
 const MAX_CHOICES: u64 = 128;
 
 /// The state of decoding one stream.
 #[derive(Default)]
 pub(super) struct Decoder {
+    /// Seed of the ids that are generated for calls without one.
     seed: String,
-    /// In the order they began.
-    choices: SmallVec<[Begun; 1]>,
+    /// The choices in the order in which they began.
+    choices: SmallVec<[ChoiceState; 1]>,
     usage: Option<Usage>,
     sources: Sources,
-    failed: Option<DecodeError>,
+    /// The failure after which nothing is decoded.
+    failure: Option<DecodeError>,
     done: bool,
 }
 
-/// A choice that has begun.
+/// The state of a choice that has begun.
 #[derive(Default)]
-struct Begun {
+struct ChoiceState {
     number: u16,
     calls: Calls,
-    /// Its reasoning comes as a string: the details beside it repeat it.
-    plain: bool,
+    /// True once reasoning has come as a string: `reasoning_details` then only repeat it.
+    plain_reasoning: bool,
     /// The newest finish reason.
     finish: Option<ByteString>,
 }
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
-        if let Some(failed) = &self.failed {
-            return Err(failed.clone());
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
         if self.done {
             out.marker = true;
@@ -58,16 +60,18 @@ impl Decode for Decoder {
         } else {
             self.event(frame, out)
         };
-        decoded.inspect_err(|failed| self.failed = Some(failed.clone()))
+        // A server may send `[DONE]` after an error, so the failure must outlast this frame.
+        decoded.inspect_err(|failure| self.failure = Some(failure.clone()))
     }
 
     fn finish(&mut self, out: &mut Decoded) -> Result<(), DecodeError> {
-        if let Some(failed) = &self.failed {
-            return Err(failed.clone());
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
         }
         if self.done {
             return Ok(());
         }
+        // Some servers close without `[DONE]`: finish reasons on all choices are enough.
         let complete =
             !self.choices.is_empty() && self.choices.iter().all(|choice| choice.finish.is_some());
         if complete {
@@ -79,7 +83,7 @@ impl Decode for Decoder {
 }
 
 impl Decoder {
-    /// A decoder whose made ids come from this seed.
+    /// Creates a decoder that generates missing call ids from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
             seed: seed.to_owned(),
@@ -94,55 +98,62 @@ impl Decoder {
             return self.end(out);
         }
         if !text.starts_with('{') {
-            return other(frame, text, out);
+            return non_object(frame, text, out);
         }
         let read = self.chunk(&frame.data, out);
         match read {
-            Err(DecodeError::Malformed { .. }) if frame.kind == FrameKind::Unended => {
-                // It was cut: whether the answer was complete without it, the end tells.
+            Err(DecodeError::Malformed { .. }) if frame.kind == FrameKind::Unterminated => {
+                // The body ended inside this event. Skip it: `finish` decides whether the answer is
+                // complete without it.
                 out.marker = true;
                 Ok(())
             }
-            Ok(()) if frame.name == "error" => Err(upstream(openai_error::of_text(text))),
+            // The event's name marks an error even if its payload has no known error form.
+            Ok(()) if frame.name == "error" => Err(upstream(openai_error::from_text(text))),
             read => read,
         }
     }
 
-    /// Decodes one payload.
+    /// Decodes one payload, a JSON object.
     pub(super) fn chunk(
         &mut self,
         data: &ByteString,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
         match serde_json::from_str(data) {
-            Ok(chunk) => self.take(chunk, data, out),
+            Ok(chunk) => self.apply(chunk, data, out),
             Err(error) => {
-                let repaired = utf16::replaced(data).ok_or_else(|| broken(&error))?;
-                let chunk = serde_json::from_str(&repaired).map_err(|error| broken(&error))?;
-                self.take(chunk, &repaired, out)
+                // The cause may be half a surrogate pair, which JSON allows and Rust strings do
+                // not.
+                let repaired =
+                    utf16::replace_lone_surrogates(data).ok_or_else(|| unreadable(&error))?;
+                let chunk = serde_json::from_str(&repaired).map_err(|error| unreadable(&error))?;
+                self.apply(chunk, &repaired, out)
             }
         }
     }
 
-    fn take(
+    fn apply(
         &mut self,
         chunk: Chunk<'_>,
         data: &ByteString,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        self.count(&chunk.x_groq.usage, out);
-        self.count(&chunk.usage, out);
-        let suspect =
+        self.record_usage(&chunk.x_groq.usage, out);
+        self.record_usage(&chunk.usage, out);
+        // Only such payloads can be errors; the others are not parsed a second time.
+        let may_be_error =
             chunk.error.is_some() || chunk.x_groq.error.is_some() || chunk.choices.is_none();
-        if suspect && let Some(fault) = openai_error::of_payload(data) {
-            out.unspoken = chunk.error.is_none();
+        if may_be_error && let Some(fault) = openai_error::from_payload(data) {
+            // Clients look for `error` at the top level of a payload only.
+            out.nonstandard_error = chunk.error.is_none();
             return Err(upstream(fault));
         }
-        self.sources.see(&chunk, data);
-        let lists = chunk.citations.is_some() || chunk.search_results.is_some();
-        let more = lists || chunk.rest.iter().any(|(_, value)| is_news(value.get()));
-        let alone = !more && usage::normalized(&chunk.usage).is_some();
-        out.usage_only = alone
+        self.sources.record(&chunk, data);
+        let has_sources = chunk.citations.is_some() || chunk.search_results.is_some();
+        let has_more = has_sources || chunk.rest.iter().any(|(_, value)| has_content(value.get()));
+        let has_only_usage = !has_more && usage::normalized(&chunk.usage).is_some();
+        out.usage_only = has_only_usage
             && chunk
                 .choices
                 .as_ref()
@@ -159,59 +170,62 @@ impl Decoder {
         data: &ByteString,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        self.count(&choice.usage, out);
+        // Moonshot sends its usage inside the last chunk's choice.
+        self.record_usage(&choice.usage, out);
         let number = choice.index.0.unwrap_or(0);
         let number = u16::try_from(number)
             .ok()
             .filter(|_| number < MAX_CHOICES)
-            .ok_or_else(|| malformed("a choice with an index past 127"))?;
+            .ok_or_else(|| malformed("a choice index above 127"))?;
         let at = self.begin(number);
-        let Some(begun) = self.choices.get_mut(at) else {
+        let Some(state) = self.choices.get_mut(at) else {
             return Ok(());
         };
+        // Perplexity puts the accumulated `message` beside each `delta`: read it only without one.
         let mut delta = match (choice.delta, choice.message) {
             (Some(delta), _) => delta,
             (None, Some(message)) => {
-                serde_json::from_str(message.get()).map_err(|error| broken(&error))?
+                serde_json::from_str(message.get()).map_err(|error| unreadable(&error))?
             }
             (None, None) => Delta {
                 content: choice.text.into(),
                 ..Delta::default()
             },
         };
-        let mut speech = Speech {
+        let mut writer = ChoiceWriter {
             data,
             choice: number,
             out: &mut out.events,
         };
-        speech.delta(&mut delta, &mut begun.plain);
+        writer.delta(&mut delta, &mut state.plain_reasoning);
         if let Some(function) = delta.function_call {
-            begun.calls.add_legacy(function, &self.seed, &mut speech)?;
+            state.calls.add_legacy(function, &self.seed, &mut writer)?;
         }
         for call in delta.tool_calls.0 {
-            begun.calls.add(call, &self.seed, &mut speech)?;
+            state.calls.add(call, &self.seed, &mut writer)?;
         }
-        if let Some(word) = choice.finish_reason.said() {
-            begun.finish = Some(speech.piece(word));
+        if let Some(reason) = choice.finish_reason.non_empty() {
+            state.finish = Some(writer.slice(reason));
         }
         Ok(())
     }
 
-    /// The place of a choice, which begins where it has not.
+    /// Returns the position of a choice, and begins the choice if it has not begun.
     fn begin(&mut self, number: u16) -> usize {
         self.choices
             .iter()
             .position(|choice| choice.number == number)
             .unwrap_or_else(|| {
-                self.choices.push(Begun {
+                self.choices.push(ChoiceState {
                     number,
-                    ..Begun::default()
+                    ..ChoiceState::default()
                 });
                 self.choices.len() - 1
             })
     }
 
-    fn count(&mut self, wire: &super::shape::Usage<'_>, out: &mut Decoded) {
+    /// Records a usage object, if it reports counts other than the known ones.
+    fn record_usage(&mut self, wire: &super::shape::Usage<'_>, out: &mut Decoded) {
         let usage = usage::normalized(wire);
         if usage.is_some() && usage != self.usage {
             self.usage = usage;
@@ -219,8 +233,12 @@ impl Decoder {
         }
     }
 
-    /// The answer is complete: its choices finish.
+    /// Completes the answer and finishes its choices.
+    ///
+    /// # Errors
+    /// When the finish reason of a choice reports a failure.
     pub(super) fn end(&mut self, out: &mut Decoded) -> Result<(), DecodeError> {
+        // Clients expect a choice that ends, even in a stream that had none.
         if self.choices.is_empty() {
             self.begin(0);
         }
@@ -230,17 +248,20 @@ impl Decoder {
             .filter_map(|choice| choice.finish.as_deref())
             .find(|word| reason(word) == Reason::Error);
         if let Some(word) = failed {
-            return Err(upstream(openai_error::of_finish(word)));
+            return Err(upstream(openai_error::from_finish_reason(word)));
         }
+        // Servers may begin choices in any order.
         self.choices.sort_by_key(|choice| choice.number);
         let first = self.choices.first().map_or(0, |choice| choice.number);
-        self.sources.tell(first, &mut out.events);
+        self.sources.emit(first, &mut out.events);
         for choice in &mut self.choices {
+            // `[DONE]` without a finish reason is an ordinary end: the server calls the answer
+            // complete.
             let (reason, native) = (
                 reason(choice.finish.as_deref().unwrap_or("stop")),
                 choice.finish.take(),
             );
-            choice.calls.close(&mut Speech {
+            choice.calls.close(&mut ChoiceWriter {
                 data: &ByteString::new(),
                 choice: choice.number,
                 out: &mut out.events,
@@ -256,22 +277,23 @@ impl Decoder {
         Ok(())
     }
 
-    /// True once a choice has begun.
+    /// Returns true once a choice has begun.
     pub(super) fn has_begun(&self) -> bool {
         !self.choices.is_empty()
     }
 
-    /// The usage known so far.
+    /// Returns the usage known so far.
     pub(super) fn usage(&self) -> Option<Usage> {
         self.usage
     }
 }
 
-/// A payload that is no object: a marker, an error without form, or a list that may hold an error.
-fn other(frame: &Frame, text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
+/// Decodes a payload that is not an object: a marker, an error as plain text, or a list that may
+/// contain an error.
+fn non_object(frame: &Frame, text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
     let is_list = text.starts_with('[');
     let error = if is_list {
-        openai_error::of_payload(text)
+        openai_error::from_payload(text)
     } else {
         None
     };
@@ -280,25 +302,26 @@ fn other(frame: &Frame, text: &str, out: &mut Decoded) -> Result<(), DecodeError
     }
     out.marker = !is_list || serde_json::from_str::<serde::de::IgnoredAny>(text).is_err();
     if frame.name == "error" {
-        Err(upstream(openai_error::of_text(text)))
+        Err(upstream(openai_error::from_text(text)))
     } else {
         Ok(())
     }
 }
 
-/// Lines outside of all events: a bare error object, or one behind `error:`.
+/// Decodes lines outside of events: a bare error object, or an error after `error:` (older
+/// llama.cpp).
 fn stray(text: &str, out: &mut Decoded) -> Result<(), DecodeError> {
     out.marker = true;
     if let Some(error) = text.lines().find_map(|line| line.strip_prefix("error:")) {
-        return Err(upstream(openai_error::of_text(error.trim_ascii())));
+        return Err(upstream(openai_error::from_text(error.trim_ascii())));
     }
     let object = text.find(['{', '[']).and_then(|at| text.get(at..));
     object
-        .and_then(openai_error::of_payload)
+        .and_then(openai_error::from_payload)
         .map_or(Ok(()), |fault| Err(upstream(fault)))
 }
 
-/// What a finish reason means; unknown ones are an ordinary end.
+/// Maps a finish reason. An unknown one is an ordinary end.
 fn reason(word: &str) -> Reason {
     match word.to_ascii_lowercase().as_str() {
         "length" | "max_tokens" | "model_length" | "max_output_tokens" => Reason::Length,
@@ -316,10 +339,11 @@ fn upstream(fault: Fault) -> DecodeError {
     DecodeError::Upstream(Box::new(fault))
 }
 
-/// Says where a payload cannot be read, and nothing of what it holds.
-fn broken(error: &serde_json::Error) -> DecodeError {
+/// Returns the error for a payload that cannot be read. It gives the position only, because the
+/// parser's own message may quote content.
+fn unreadable(error: &serde_json::Error) -> DecodeError {
     malformed(&format!(
-        "the JSON breaks at line {} column {}",
+        "invalid JSON at line {} column {}",
         error.line(),
         error.column()
     ))

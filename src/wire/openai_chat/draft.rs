@@ -1,5 +1,8 @@
-//! The request: its body as it came, but for what mode and metering must set and what of another
-//! wire we put there; or written anew from a translated chat.
+//! Writes the request for a target.
+//!
+//! A body of this wire's shape is forwarded unchanged, except for the members that mode and
+//! metering must set and for another wire's reasoning that this gateway added. Any other request is
+//! written from the translated chat.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -12,13 +15,13 @@ use crate::model::target::Target;
 use crate::model::wire::WireId;
 use crate::wire::{Draft, Mode};
 
-/// The headers that go along.
-const PASSED_ON: [&str; 2] = ["openai-beta", "traceparent"];
+/// The client's headers that are forwarded.
+const FORWARDED_HEADERS: [&str; 2] = ["openai-beta", "traceparent"];
 
-/// The request for a target.
+/// Returns the request for a target.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
     let body = if ask.shape == Some(WireId::OpenaiChat) {
-        as_it_came(&ask.body, target, mode)?
+        forwarded(&ask.body, target, mode)?
     } else {
         body::write(ask.chat()?, target, mode)?
     };
@@ -29,24 +32,26 @@ pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fau
     })
 }
 
-fn headers(came: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
-    came.iter()
-        .filter(|(name, _)| PASSED_ON.contains(&name.as_str()))
+fn headers(received: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
+    received
+        .iter()
+        .filter(|(name, _)| FORWARDED_HEADERS.contains(&name.as_str()))
         .cloned()
         .collect()
 }
 
-fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+fn forwarded(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     let fields = fields(body)?;
     let model = serde_json::Value::from(&**target.upstream_model()).to_string();
     let mut changes = vec![("model", model.as_str())];
-    let messages = foreign::taken_out(&fields);
+    let messages = foreign::without_foreign_reasoning(&fields);
     if let Some(messages) = &messages {
         changes.push(("messages", messages));
     }
     if mode == Mode::Whole {
         return Ok(fields.with(&changes));
     }
+    // Members that have the required value already stay byte for byte.
     if fields
         .get("stream")
         .is_none_or(|value| value.get() != "true")
@@ -55,7 +60,7 @@ fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> 
     }
     if target.provider.quirks.no_stream_options {
         let body = fields.with(&changes);
-        // Usage comes unasked; what asks for it would be refused.
+        // This target sends usage unasked, or rejects the option.
         return if fields.get("stream_options").is_some() {
             Ok(self::fields(&body)?.without("stream_options"))
         } else {
@@ -70,23 +75,23 @@ fn as_it_came(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> 
 }
 
 fn fields(body: &[u8]) -> Result<Fields<'_>, Fault> {
-    Fields::of(body)
+    Fields::parse(body)
         .map_err(|error| Fault::invalid("body", format!("the body is not a JSON object: {error}")))
 }
 
-/// The client's stream options, usage asked for; none where they ask for it already.
+/// Returns the client's `stream_options` with `include_usage` set, or `None` if it is set already.
 fn stream_options(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
-    let Some(came) = fields
+    let Some(options) = fields
         .get("stream_options")
         .filter(|value| value.get() != "null")
     else {
         return Ok(Some(r#"{"include_usage":true}"#.to_owned()));
     };
-    let members = Fields::of(came.get().as_bytes());
+    let members = Fields::parse(options.get().as_bytes());
     let members = members.map_err(|_| {
         Fault::invalid(
             "stream_options",
-            "`stream_options` is not an object: send one, or leave it out",
+            "`stream_options` is not a JSON object: send one, or leave it out",
         )
     })?;
     if members
@@ -130,7 +135,7 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
             model: "m".into(),
             conversation: None,
-            asked: None,
+            responses: None,
             models: Vec::new(),
             references: Vec::new(),
             stream: true,
@@ -152,13 +157,13 @@ mod tests {
         }
     }
 
-    fn body(came: &'static str, no_stream_options: bool, mode: Mode) -> String {
-        let draft = draft(&ask(came), &target(no_stream_options), mode).unwrap();
+    fn body(received: &'static str, no_stream_options: bool, mode: Mode) -> String {
+        let draft = draft(&ask(received), &target(no_stream_options), mode).unwrap();
         String::from_utf8(draft.body.to_vec()).unwrap()
     }
 
     #[test]
-    fn a_stream_is_asked_for_with_its_usage() {
+    fn a_stream_is_requested_with_its_usage() {
         assert_eq!(
             body(r#"{"model":"m", "x":1.0}"#, false, Mode::Stream),
             r#"{"model":"up\"stream", "x":1.0,"stream":true,"stream_options":{"include_usage":true}}"#
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_refuse_stream_options_get_none() {
+    fn targets_that_reject_stream_options_get_none() {
         assert_eq!(
             body(r#"{"model":"m","stream":true}"#, true, Mode::Stream),
             r#"{"model":"up\"stream","stream":true}"#
@@ -214,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_answer_is_asked_for_as_it_came() {
+    fn a_non_streaming_body_is_forwarded_unchanged() {
         assert_eq!(
             body(r#"{"model":"m","stream":false, "n":2}"#, false, Mode::Whole),
             r#"{"model":"up\"stream","stream":false, "n":2}"#
@@ -222,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_wires_own_headers_go_along() {
+    fn only_this_wires_headers_are_forwarded() {
         let draft = draft(&ask(r#"{"model":"m"}"#), &target(false), Mode::Stream).unwrap();
         assert_eq!(
             draft
@@ -236,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_named() {
+    fn values_that_are_not_objects_are_rejected_by_name() {
         let wrong = super::draft(
             &ask(r#"{"model":"m","stream_options":1}"#),
             &target(false),

@@ -1,10 +1,11 @@
-//! Takes out of a body that goes on as it came what this gateway itself has put there: the words
-//! and signatures of another wire's reasoning, which clients bring back in `reasoning_content` and
-//! `reasoning_details[]`. Strict servers refuse what they do not know, and nobody's reasoning is
-//! another provider's business.
+//! Removes another wire's reasoning from a body that is otherwise forwarded unchanged.
 //!
-//! Invariant: only messages are touched whose details carry the marks of this gateway (a `range`,
-//! and the `format` of another wire); everything else stays byte for byte.
+//! This gateway writes the text and the signatures of that reasoning into its answers, and clients
+//! send them back in `reasoning_content` and `reasoning_details[]`. Strict servers reject unknown
+//! members, and one provider's reasoning must not reach another provider.
+//!
+//! Invariant: only messages whose details carry this gateway's marks (a `range`, and the `format`
+//! of another wire) are changed; everything else stays byte for byte.
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -13,10 +14,10 @@ use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
 
-/// The format of what a server of this wire has said itself.
-const OWN: &str = "openai-chat";
-/// The members of a message in which reasoning is brought back.
-const MEMBERS: [&str; 3] = ["reasoning_details", "reasoning_content", "reasoning"];
+/// The `format` of reasoning that a server of this wire made.
+const OWN_FORMAT: &str = "openai-chat";
+/// The members of a message that contain past reasoning.
+const REASONING_MEMBERS: [&str; 3] = ["reasoning_details", "reasoning_content", "reasoning"];
 
 #[derive(Deserialize)]
 struct Item<'a> {
@@ -25,13 +26,17 @@ struct Item<'a> {
     range: Option<serde::de::IgnoredAny>,
 }
 
-/// The body's `messages` without another wire's reasoning, as JSON; `None` where there is none in
-/// them.
-pub(super) fn taken_out(fields: &Fields<'_>) -> Option<String> {
+/// Returns the body's `messages` without another wire's reasoning, as JSON, or `None` if they
+/// contain none.
+pub(super) fn without_foreign_reasoning(fields: &Fields<'_>) -> Option<String> {
     let messages = fields.get("messages")?.get();
+    // Most bodies have no details. This search spares them the parsing of all messages.
     memmem::find(messages.as_bytes(), b"\"reasoning_details\"")?;
     let all: Vec<&RawValue> = serde_json::from_str(messages).ok()?;
-    let changed: Vec<Option<Bytes>> = all.iter().map(|message| without(message)).collect();
+    let changed: Vec<Option<Bytes>> = all
+        .iter()
+        .map(|message| without_reasoning(message))
+        .collect();
     changed.iter().any(Option::is_some).then(|| {
         let texts = all
             .iter()
@@ -44,18 +49,24 @@ pub(super) fn taken_out(fields: &Fields<'_>) -> Option<String> {
     })
 }
 
-/// The message without its reasoning, where that is another wire's.
-fn without(message: &RawValue) -> Option<Bytes> {
-    let fields = Fields::of(message.get().as_bytes()).ok()?;
-    let items: Vec<Item<'_>> = serde_json::from_str(fields.get(MEMBERS[0])?.get()).ok()?;
+/// Returns the message without its reasoning, or `None` if no other wire made it.
+fn without_reasoning(message: &RawValue) -> Option<Bytes> {
+    let fields = Fields::parse(message.get().as_bytes()).ok()?;
+    let items: Vec<Item<'_>> =
+        serde_json::from_str(fields.get(REASONING_MEMBERS[0])?.get()).ok()?;
     let foreign = |item: &Item<'_>| {
-        item.range.is_some() && item.format.as_deref().is_some_and(|format| format != OWN)
+        item.range.is_some()
+            && item
+                .format
+                .as_deref()
+                .is_some_and(|format| format != OWN_FORMAT)
     };
     items.iter().any(foreign).then(|| {
-        MEMBERS.iter().fold(
+        // Each removal moves the other members, so the fields are located again every time.
+        REASONING_MEMBERS.iter().fold(
             Bytes::copy_from_slice(message.get().as_bytes()),
             |bytes, member| {
-                let shorter = Fields::of(&bytes)
+                let shorter = Fields::parse(&bytes)
                     .ok()
                     .filter(|fields| fields.get(member).is_some())
                     .map(|fields| fields.without(member));
@@ -69,24 +80,26 @@ fn without(message: &RawValue) -> Option<Bytes> {
 mod tests {
     use super::*;
 
-    fn of(messages: &str) -> Option<String> {
-        taken_out(&Fields::of(format!("{{\"messages\":{messages}}}").as_bytes()).unwrap())
+    fn cleaned(messages: &str) -> Option<String> {
+        without_foreign_reasoning(
+            &Fields::parse(format!("{{\"messages\":{messages}}}").as_bytes()).unwrap(),
+        )
     }
 
     #[test]
-    fn what_this_gateway_has_spelled_of_another_wire_is_taken_out() {
+    fn another_wires_reasoning_is_removed() {
         let item = r#"{"type":"reasoning.text","signature":"s","format":"anthropic-claude-v1","index":0,"range":[0,2]}"#;
         let messages = format!(
             r#"[{{"role":"user","content":1.0}},{{"reasoning_content":"hm", "role":"assistant","reasoning_details":[{item}],"x": 1e2}}]"#
         );
         assert_eq!(
-            of(&messages).unwrap(),
+            cleaned(&messages).unwrap(),
             r#"[{"role":"user","content":1.0},{ "role":"assistant","x": 1e2}]"#
         );
     }
 
     #[test]
-    fn what_others_have_said_stays() {
+    fn other_reasoning_is_kept() {
         for messages in [
             r#"[{"role":"assistant","reasoning_content":"hm"}]"#,
             r#"[{"role":"assistant","reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm","format":"anthropic-claude-v1"}]}]"#,
@@ -95,8 +108,11 @@ mod tests {
             r#""reasoning_details""#,
             r#"{"reasoning_details":[]}"#,
         ] {
-            assert_eq!(of(messages), None, "{messages}");
+            assert_eq!(cleaned(messages), None, "{messages}");
         }
-        assert_eq!(taken_out(&Fields::of(b"{}").unwrap()), None);
+        assert_eq!(
+            without_foreign_reasoning(&Fields::parse(b"{}").unwrap()),
+            None
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! The wire's JSON, borrowed from the frame and read leniently: a field of an unexpected type
-//! counts as absent, the last of two spellings wins, what is unknown is read over or kept as it
-//! came.
+//! The types of this wire's response JSON, borrowed from the frame and read leniently: a field of
+//! an unexpected type counts as absent, the last of two names for a field wins, and unknown members
+//! are skipped or, if they are objects or lists, kept unparsed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-/// Visitor methods by which every type that is not expected counts as absence.
+/// Visitor methods that read a value of an unexpected type as absent.
 macro_rules! absent {
     (@unit) => {
         fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -41,6 +41,7 @@ macro_rules! absent {
     };
     (@list) => {
         fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            // A visitor must consume the list, or the parser reports an error.
             while list.next_element::<IgnoredAny>()?.is_some() {}
             Ok(Default::default())
         }
@@ -53,38 +54,38 @@ macro_rules! absent {
     };
 }
 
-/// A string; absent where it is none.
+/// A string. A value of another type counts as absent.
 #[derive(Default)]
-pub(super) struct Word<'a>(pub(super) Option<Cow<'a, str>>);
+pub(super) struct LenientStr<'a>(pub(super) Option<Cow<'a, str>>);
 
-impl<'a> Word<'a> {
-    /// The string, where there is one and it is not empty.
-    pub(super) fn said(self) -> Option<Cow<'a, str>> {
+impl<'a> LenientStr<'a> {
+    /// Returns the string if it is present and not empty.
+    pub(super) fn non_empty(self) -> Option<Cow<'a, str>> {
         self.0.filter(|text| !text.is_empty())
     }
 }
 
-impl<'a> Deserialize<'a> for Word<'a> {
+impl<'a> Deserialize<'a> for LenientStr<'a> {
     fn deserialize<D: Deserializer<'a>>(json: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'a> Visitor<'a> for Reader {
-            type Value = Word<'a>;
+            type Value = LenientStr<'a>;
             absent!(@unit);
             absent!(@numbers);
             absent!(@list);
             absent!(@map);
             fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
-                Ok(Word(Some(Cow::Borrowed(text))))
+                Ok(LenientStr(Some(Cow::Borrowed(text))))
             }
             fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Word(Some(Cow::Owned(text.to_owned()))))
+                Ok(LenientStr(Some(Cow::Owned(text.to_owned()))))
             }
         }
         json.deserialize_any(Reader)
     }
 }
 
-/// A whole number that is not negative; absent where it is none.
+/// A non-negative whole number. Any other value counts as absent.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Number(pub(super) Option<u64>);
 
@@ -118,51 +119,51 @@ impl<'a> Deserialize<'a> for Number {
     }
 }
 
-/// A list, mostly of one; empty where it is none.
-pub(super) struct Few<T>(pub(super) SmallVec<[T; 1]>);
+/// A list that mostly has one element. A value of another type counts as empty.
+pub(super) struct List<T>(pub(super) SmallVec<[T; 1]>);
 
-impl<T> Default for Few<T> {
+impl<T> Default for List<T> {
     fn default() -> Self {
         Self(SmallVec::new())
     }
 }
 
-impl<'a, T: Deserialize<'a>> Deserialize<'a> for Few<T> {
+impl<'a, T: Deserialize<'a>> Deserialize<'a> for List<T> {
     fn deserialize<D: Deserializer<'a>>(json: D) -> Result<Self, D::Error> {
         struct Reader<T>(PhantomData<T>);
         impl<'a, T: Deserialize<'a>> Visitor<'a> for Reader<T> {
-            type Value = Few<T>;
+            type Value = List<T>;
             absent!(@unit);
             absent!(@numbers);
             absent!(@text);
             absent!(@map);
             fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut few = SmallVec::new();
+                let mut items = SmallVec::new();
                 while let Some(item) = list.next_element()? {
-                    few.push(item);
+                    items.push(item);
                 }
-                Ok(Few(few))
+                Ok(List(items))
             }
         }
         json.deserialize_any(Reader(PhantomData))
     }
 }
 
-/// Text, or a list of typed pieces.
+/// Text or a list of typed pieces.
 #[derive(Default)]
 pub(super) enum Content<'a> {
-    /// Neither.
+    /// Neither of them.
     #[default]
     None,
     /// Text.
     Text(Cow<'a, str>),
-    /// Pieces as they came.
+    /// Unparsed pieces.
     Parts(Vec<&'a RawValue>),
 }
 
-impl<'a> From<Word<'a>> for Content<'a> {
-    fn from(word: Word<'a>) -> Self {
-        word.0.map_or(Self::None, Self::Text)
+impl<'a> From<LenientStr<'a>> for Content<'a> {
+    fn from(text: LenientStr<'a>) -> Self {
+        text.0.map_or(Self::None, Self::Text)
     }
 }
 
@@ -192,21 +193,21 @@ impl<'a> Deserialize<'a> for Content<'a> {
     }
 }
 
-/// Members that are objects or lists and that nobody asked for by name, as they came.
+/// Unknown members whose values are objects or lists, unparsed.
 pub(super) type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// A field name, borrowed where it holds no escapes.
+/// A field name, borrowed if it contains no escapes.
 #[derive(serde::Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// An object of these fields, each under the names given.
+/// Declares an object with these fields, each with the JSON names it is read from.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident<'a> { $($field:ident: $ty:ty = $($key:literal)|+;)* }) => {
         $(#[$doc])*
         #[derive(Default)]
         pub(super) struct $name<'a> {
             $(pub(super) $field: $ty,)*
-            /// What else there is.
+            /// The unknown members.
             pub(super) rest: Rest<'a>,
         }
 
@@ -225,6 +226,7 @@ macro_rules! object {
                             match &*key {
                                 $($($key)|+ => it.$field = map.next_value()?,)*
                                 _ => {
+                                    // Unknown scalars are metadata (`id`, `created`), not output.
                                     let value: &RawValue = map.next_value()?;
                                     if value.get().starts_with(['{', '[']) {
                                         it.rest.push((key, value));
@@ -242,9 +244,9 @@ macro_rules! object {
 }
 
 object! {
-    /// One payload.
+    /// One payload of a stream, or a whole non-streaming body.
     Chunk<'a> {
-        choices: Option<Few<Choice<'a>>> = "choices";
+        choices: Option<List<Choice<'a>>> = "choices";
         usage: Usage<'a> = "usage";
         error: Option<&'a RawValue> = "error";
         x_groq: Groq<'a> = "x_groq";
@@ -254,7 +256,7 @@ object! {
 }
 
 object! {
-    /// Groq's own member.
+    /// `x_groq`, Groq's own member.
     Groq<'a> {
         usage: Usage<'a> = "usage";
         error: Option<&'a RawValue> = "error";
@@ -262,37 +264,37 @@ object! {
 }
 
 object! {
-    /// One choice of a payload. `message` is that of an answer that is no stream; beside a `delta`
-    /// it repeats it.
+    /// One choice of a payload. `message` belongs to a non-streaming answer; beside a `delta` it
+    /// repeats the text so far.
     Choice<'a> {
         index: Number = "index";
         delta: Option<Delta<'a>> = "delta";
         message: Option<&'a RawValue> = "message";
-        text: Word<'a> = "text";
-        finish_reason: Word<'a> = "finish_reason";
+        text: LenientStr<'a> = "text";
+        finish_reason: LenientStr<'a> = "finish_reason";
         usage: Usage<'a> = "usage";
     }
 }
 
 object! {
-    /// What a choice has grown by.
+    /// The delta of a choice.
     Delta<'a> {
         content: Content<'a> = "content";
-        refusal: Word<'a> = "refusal";
-        reasoning_content: Word<'a> = "reasoning_content";
-        reasoning: Word<'a> = "reasoning" | "reasoning_text";
-        reasoning_details: Few<&'a RawValue> = "reasoning_details";
-        tool_calls: Few<Call<'a>> = "tool_calls";
+        refusal: LenientStr<'a> = "refusal";
+        reasoning_content: LenientStr<'a> = "reasoning_content";
+        reasoning: LenientStr<'a> = "reasoning" | "reasoning_text";
+        reasoning_details: List<&'a RawValue> = "reasoning_details";
+        tool_calls: List<Call<'a>> = "tool_calls";
         function_call: Option<Function<'a>> = "function_call";
-        annotations: Few<&'a RawValue> = "annotations";
+        annotations: List<&'a RawValue> = "annotations";
     }
 }
 
 object! {
-    /// A piece of a tool call.
+    /// A fragment of a tool call, or a complete one.
     Call<'a> {
         index: Number = "index";
-        id: Word<'a> = "id";
+        id: LenientStr<'a> = "id";
         function: Option<Function<'a>> = "function";
         custom: Option<Function<'a>> = "custom";
         extra: Extra<'a> = "extra_content";
@@ -300,41 +302,41 @@ object! {
 }
 
 object! {
-    /// The function of a call, or its custom tool.
+    /// The function or the custom tool of a call.
     Function<'a> {
-        name: Word<'a> = "name";
+        name: LenientStr<'a> = "name";
         arguments: Option<&'a RawValue> = "arguments" | "input";
     }
 }
 
 object! {
-    /// What a provider puts beside a tool call.
+    /// `extra_content`: additional data of a provider beside a tool call.
     Extra<'a> { google: Google<'a> = "google"; }
 }
 
 object! {
-    /// Google's own member.
-    Google<'a> { thought_signature: Word<'a> = "thought_signature"; }
+    /// `google`, Google's own member.
+    Google<'a> { thought_signature: LenientStr<'a> = "thought_signature"; }
 }
 
 object! {
     /// A piece of `content` or of `reasoning_details`.
     Part<'a> {
-        kind: Word<'a> = "type";
-        text: Word<'a> = "text" | "summary";
+        kind: LenientStr<'a> = "type";
+        text: LenientStr<'a> = "text" | "summary";
         thinking: Content<'a> = "thinking";
-        data: Word<'a> = "data";
-        signature: Word<'a> = "signature";
-        id: Word<'a> = "id";
+        data: LenientStr<'a> = "data";
+        signature: LenientStr<'a> = "signature";
+        id: LenientStr<'a> = "id";
     }
 }
 
 object! {
-    /// A source, however it is spelled.
+    /// A source, under any provider's field names.
     Source<'a> {
-        url: Word<'a> = "url" | "link" | "uri";
-        title: Word<'a> = "title";
-        quote: Word<'a> = "content" | "snippet";
+        url: LenientStr<'a> = "url" | "link" | "uri";
+        title: LenientStr<'a> = "title";
+        quote: LenientStr<'a> = "content" | "snippet";
         start: Number = "start_index";
         end: Number = "end_index";
         url_citation: Option<Box<Source<'a>>> = "url_citation";
@@ -342,7 +344,7 @@ object! {
 }
 
 object! {
-    /// Counts of tokens, in every spelling.
+    /// Token counts, under any provider's field names.
     Usage<'a> {
         input: Number = "prompt_tokens" | "input_tokens";
         output: Number = "completion_tokens" | "output_tokens";
@@ -357,7 +359,7 @@ object! {
 }
 
 object! {
-    /// Parts of a count.
+    /// The details of a token count.
     Details<'a> {
         cached: Number = "cached_tokens";
         cache_write: Number = "cache_write_tokens" | "cache_creation_tokens";

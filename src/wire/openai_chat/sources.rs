@@ -1,18 +1,18 @@
-//! Sources that stand at the top of payloads and are repeated on each of them: the last ones are
-//! told, once.
+//! Decodes the sources at the top level of payloads. Providers repeat them on each payload, so only
+//! the last lists are emitted, once, at the end.
 //!
-//! Invariant: keeps at most the two newest lists, as slices of their payloads.
+//! Invariant: holds at most the newest list of each kind, as slices of their payloads.
 
 use std::collections::BTreeSet;
 
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::shape::{Chunk, Source, Word};
-use super::speech::Speech;
+use super::delta::ChoiceWriter;
+use super::shape::{Chunk, LenientStr, Source};
 use crate::model::event::{Citation, Event, Events};
 
-/// The newest sources.
+/// The newest lists of sources, as JSON; empty if none has come.
 #[derive(Default)]
 pub(super) struct Sources {
     citations: ByteString,
@@ -20,8 +20,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Remembers the payload's lists in place of older ones.
-    pub(super) fn see(&mut self, chunk: &Chunk<'_>, data: &ByteString) {
+    /// Records the payload's lists in place of older ones.
+    pub(super) fn record(&mut self, chunk: &Chunk<'_>, data: &ByteString) {
         if let Some(list) = chunk.citations {
             self.citations = data.slice_ref(list.get());
         }
@@ -30,18 +30,20 @@ impl Sources {
         }
     }
 
-    /// Tells them: results first, as they say more; links that none of them had follow.
-    pub(super) fn tell(&mut self, choice: u16, out: &mut Events) {
+    /// Emits the sources: search results first, because they contain more, then the links that no
+    /// result had.
+    pub(super) fn emit(&mut self, choice: u16, out: &mut Events) {
         let mut seen = BTreeSet::new();
         let results = std::mem::take(&mut self.results);
-        for json in list_of(&results) {
+        for json in items(&results) {
+            // A source without a URL cannot be recognized as a duplicate and is always kept.
             let source: Source<'_> = serde_json::from_str(json.get()).unwrap_or_default();
             if source
                 .url
-                .said()
+                .non_empty()
                 .is_none_or(|url| seen.insert(url.into_owned()))
             {
-                Speech {
+                ChoiceWriter {
                     data: &results,
                     choice,
                     out,
@@ -50,16 +52,16 @@ impl Sources {
             }
         }
         let citations = std::mem::take(&mut self.citations);
-        for json in list_of(&citations) {
-            let link: Word<'_> = serde_json::from_str(json.get()).unwrap_or_default();
-            match link.said() {
+        for json in items(&citations) {
+            let link: LenientStr<'_> = serde_json::from_str(json.get()).unwrap_or_default();
+            match link.non_empty() {
                 Some(url) if seen.insert(url.clone().into_owned()) => {
-                    let speech = Speech {
+                    let writer = ChoiceWriter {
                         data: &citations,
                         choice,
                         out,
                     };
-                    let (url, data) = (Some(speech.piece(url)), citations.slice_ref(json.get()));
+                    let (url, data) = (Some(writer.slice(url)), citations.slice_ref(json.get()));
                     out.push(Event::Citation(Box::new(Citation {
                         choice,
                         url,
@@ -70,14 +72,15 @@ impl Sources {
                     })));
                 }
                 Some(_) => {}
+                // An entry may be an object instead of a link.
                 None => {
                     let source: Source<'_> = serde_json::from_str(json.get()).unwrap_or_default();
                     if source
                         .url
-                        .said()
+                        .non_empty()
                         .is_none_or(|url| seen.insert(url.into_owned()))
                     {
-                        Speech {
+                        ChoiceWriter {
                             data: &citations,
                             choice,
                             out,
@@ -90,6 +93,6 @@ impl Sources {
     }
 }
 
-fn list_of(json: &str) -> Vec<&RawValue> {
+fn items(json: &str) -> Vec<&RawValue> {
     serde_json::from_str(json).unwrap_or_default()
 }

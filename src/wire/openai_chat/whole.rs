@@ -1,5 +1,5 @@
-//! A non-streaming answer: the same payload, whose choices hold a `message` where a stream has
-//! deltas.
+//! Decodes a non-streaming answer: the payload of a stream, with a `message` in each choice in
+//! place of a `delta`.
 
 use bytes::Bytes;
 
@@ -10,12 +10,16 @@ use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::wire::{DecodeError, Decoded};
 
-/// What the body means.
+/// Decodes the body into events and usage.
+///
+/// # Errors
+/// When the body cannot be read, has no choices, or reports an error under status 200.
 pub(super) fn whole(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let body = text::of_bytes(body);
+    let body = text::from_bytes(body);
     let mut decoder = Decoder::new(seed);
     let mut out = Decoded::default();
     decoder.chunk(&body, &mut out)?;
+    // `end` would make an empty answer of a body without choices.
     if !decoder.has_begun() {
         return Err(malformed("an answer without choices"));
     }
@@ -29,14 +33,14 @@ mod tests {
     use crate::model::event::Reason;
     use crate::model::fold::{Answer, Part};
 
-    fn of(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
+    fn decoded(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
         whole(&Bytes::from_static(body.as_bytes()), "seed")
-            .map(|(events, usage)| (Answer::of(&events), usage))
+            .map(|(events, usage)| (Answer::from_events(&events), usage))
     }
 
     #[test]
-    fn a_message_is_its_events() {
-        let (answer, usage) = of(r#"
+    fn a_message_becomes_events() {
+        let (answer, usage) = decoded(r#"
 
             {"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"hi","refusal":null,
             "reasoning_content":"hm","annotations":[{"type":"url_citation","url_citation":{"url":"https://a.example","title":"A","start_index":0,"end_index":2}}],
@@ -83,13 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_under_a_good_status_is_an_error() {
-        let error = of(r#"{"error":{"message":"bad upstream","code":502}}"#).unwrap_err();
+    fn an_error_with_status_200_is_an_upstream_error() {
+        let error = decoded(r#"{"error":{"message":"bad upstream","code":502}}"#).unwrap_err();
         assert!(matches!(error, DecodeError::Upstream(fault) if fault.status == 502));
     }
 
     #[test]
-    fn what_is_no_answer_is_refused() {
+    fn bodies_without_choices_are_malformed() {
         for body in [
             "",
             "<html>",
@@ -98,7 +102,7 @@ mod tests {
             r#"{"choices":[{"message":"#,
         ] {
             assert!(
-                matches!(of(body), Err(DecodeError::Malformed { .. })),
+                matches!(decoded(body), Err(DecodeError::Malformed { .. })),
                 "{body}"
             );
         }

@@ -1,8 +1,8 @@
 use super::*;
 use crate::model::fault::{Code, Side};
 
-fn of(status: u16, body: &str) -> Fault {
-    of_body(
+fn fault(status: u16, body: &str) -> Fault {
+    from_body(
         StatusCode::from_u16(status).unwrap(),
         &HeaderMap::new(),
         body.as_bytes(),
@@ -10,7 +10,7 @@ fn of(status: u16, body: &str) -> Fault {
 }
 
 #[test]
-fn every_shape_of_body_is_read() {
+fn every_error_body_shape_is_read() {
     for (body, code, message) in [
         (
             r#"{"error":{"message":"m","type":"invalid_request_error","param":null,"code":"invalid_value"}}"#,
@@ -77,9 +77,9 @@ fn every_shape_of_body_is_read() {
         ),
         ("m\n", "invalid_request", "m"),
     ] {
-        let fault = of(400, body);
+        let fault = fault(400, body);
         assert_eq!(
-            (fault.told_code(), &*fault.message, fault.side),
+            (fault.client_code(), &*fault.message, fault.side),
             (code, message, Side::Client),
             "{body}"
         );
@@ -87,14 +87,14 @@ fn every_shape_of_body_is_read() {
 }
 
 #[test]
-fn pages_and_nothing_are_not_told() {
+fn html_pages_and_empty_bodies_are_not_quoted() {
     for body in [
         "",
         "<!DOCTYPE html><title>502 at up.example.com</title>",
         "{\"error\":",
         "\u{0}",
     ] {
-        let fault = of(502, body);
+        let fault = fault(502, body);
         assert!(
             fault.message.starts_with("the upstream failed") && !fault.message.contains("example"),
             "{}",
@@ -105,8 +105,8 @@ fn pages_and_nothing_are_not_told() {
 }
 
 #[test]
-fn the_field_is_kept_and_secrets_are_not() {
-    let fault = of(
+fn the_param_is_kept_and_secrets_are_removed() {
+    let fault = fault(
         400,
         r#"{"error":{"message":"key sk-abcdef at https://api.up.example/v1 is bad","param":"messages[0].role","code":null}}"#,
     );
@@ -120,7 +120,7 @@ fn the_field_is_kept_and_secrets_are_not() {
 }
 
 #[test]
-fn what_is_no_error_is_none() {
+fn payloads_without_an_error_give_none() {
     for json in [
         "{}",
         "[]",
@@ -130,37 +130,41 @@ fn what_is_no_error_is_none() {
         r#"{"base_resp":{"status_code":0}}"#,
         "{\"a\":",
     ] {
-        assert!(of_payload(json).is_none(), "{json}");
+        assert!(from_payload(json).is_none(), "{json}");
     }
 }
 
 #[test]
-fn an_object_that_must_be_an_error_is_one() {
-    let flat = of_object(
+fn known_error_objects_always_give_a_fault() {
+    let flat = from_object(
         r#"{"type":"error","sequence_number":3,"code":"rate_limit_exceeded","message":"slow down","param":null}"#,
     );
     assert_eq!((flat.code, flat.retryable), (Code::RateLimited, true));
-    let prompt = of_object(r#"{"type":"error","code":"invalid_prompt","message":"m"}"#);
+    let prompt = from_object(r#"{"type":"error","code":"invalid_prompt","message":"m"}"#);
     assert_eq!(
         (
-            prompt.told_code(),
+            prompt.client_code(),
             prompt.native_type.as_deref(),
             prompt.status.as_u16()
         ),
         ("invalid_prompt", None, 400)
     );
-    let nested = of_object(
+    let nested = from_object(
         r#"{"type":"error","error":{"type":"insufficient_quota","code":"insufficient_quota","message":"pay"}}"#,
     );
     assert_eq!(
-        (nested.told_code(), nested.status.as_u16(), nested.retryable),
+        (
+            nested.client_code(),
+            nested.status.as_u16(),
+            nested.retryable
+        ),
         ("insufficient_quota", 429, false)
     );
-    let failed = of_object(
+    let failed = from_object(
         r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"m"},"output":[]}"#,
     );
     assert_eq!((failed.code, failed.retryable), (Code::UpstreamError, true));
-    let code_alone = of_object(r#"{"type":"error","code":"rate_limit_exceeded","message":null}"#);
+    let code_alone = from_object(r#"{"type":"error","code":"rate_limit_exceeded","message":null}"#);
     assert_eq!(code_alone.code, Code::RateLimited);
     for json in [
         "",
@@ -169,6 +173,6 @@ fn an_object_that_must_be_an_error_is_one() {
         "{}",
         r#"{"error":null,"status":"failed"}"#,
     ] {
-        assert_eq!(of_object(json).code, Code::UpstreamError, "{json}");
+        assert_eq!(from_object(json).code, Code::UpstreamError, "{json}");
     }
 }

@@ -1,16 +1,16 @@
-//! The events of a Responses stream.
+//! Decodes the events of a Responses stream.
 //!
-//! Invariants: a terminal event of the response alone completes it, and the one `Finish` comes with
-//! it; an error ends it wherever it stands. Progress is read over; words, calls and items that are
-//! not known here are carried.
+//! Invariants: only a terminal event of the response completes the stream, and the only `Finish`
+//! comes with it; an error in any event ends the stream. Progress events are ignored; text, calls
+//! and items of unknown kinds are carried unchanged.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::items::{Items, Place, Voice};
-use super::shape::{Event as Wired, Incomplete, Json, Response, broken};
-use super::speech::Speech;
+use super::items::{Items, PartPosition, TextKind};
+use super::shape::{Event as WireEvent, Incomplete, Json, Response, invalid_json};
+use super::sink::EventSink;
 use super::usage;
 use crate::codec::json::Fields;
 use crate::codec::{Frame, FrameKind};
@@ -18,8 +18,8 @@ use crate::model::event::{Event, Finish, Reason};
 use crate::model::fault::Fault;
 use crate::wire::{Decode, DecodeError, Decoded, openai_error};
 
-/// What events say besides their content.
-const BOOKKEEPING: [&str; 9] = [
+/// Fields of events that are not content.
+const METADATA_FIELDS: [&str; 9] = [
     "type",
     "item_id",
     "output_index",
@@ -31,7 +31,7 @@ const BOOKKEEPING: [&str; 9] = [
     "obfuscation",
 ];
 
-/// The state of one stream.
+/// The decoder of one stream.
 pub(super) struct Decoder {
     items: Items,
     done: bool,
@@ -41,17 +41,18 @@ impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
         let is_object = frame.data.trim_ascii_start().starts_with('{');
         if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // Routers end with the marker of another wire.
+            // Some routers end every stream with the `[DONE]` of chat completions.
             out.marker = true;
-            return if self.done { Ok(()) } else { stray(frame) };
+            return if self.done { Ok(()) } else { other_text(frame) };
         }
         match serde_json::from_str(&frame.data) {
             Ok(event) => self.event(&event, frame, out),
-            Err(_) if frame.kind == FrameKind::Unended => {
+            // A cut last event is no error by itself: `finish` reports the missing end.
+            Err(_) if frame.kind == FrameKind::Unterminated => {
                 out.marker = true;
                 Ok(())
             }
-            Err(error) => Err(broken(&error)),
+            Err(error) => Err(invalid_json(&error)),
         }
     }
 
@@ -74,109 +75,123 @@ impl Decoder {
 
     fn event(
         &mut self,
-        event: &Wired<'_>,
+        event: &WireEvent<'_>,
         frame: &Frame,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        let named = event.kind.text();
-        let kind = named.as_deref().unwrap_or(&frame.name);
+        // Some servers leave out `type` and name the event in the SSE field only.
+        let event_type = event.kind.text();
+        let kind = event_type.as_deref().unwrap_or(&frame.name);
         let Some(name) = kind.strip_prefix("response.") else {
-            return other(kind, event, frame, out);
+            return other_event(kind, event, frame, out);
         };
-        let speech = &mut speech(frame, out);
+        let sink = &mut event_sink(frame, out);
         match name {
             "output_text.delta" => {
-                self.say(Voice::Text, event, event.delta, speech)?;
-                if event.logprobs.is_said() {
-                    speech.probabilities(event.logprobs);
+                self.add_text(TextKind::Text, event, event.delta, sink)?;
+                // Log probabilities have no normalized form: they are carried beside their text.
+                if event.logprobs.is_non_empty() {
+                    sink.probabilities(event.logprobs);
                 }
             }
-            "refusal.delta" => self.say(Voice::Refusal, event, event.delta, speech)?,
+            "refusal.delta" => self.add_text(TextKind::Refusal, event, event.delta, sink)?,
             "reasoning_summary_text.delta" => {
-                self.say(Voice::Summary, event, event.delta, speech)?;
+                self.add_text(TextKind::Summary, event, event.delta, sink)?;
             }
-            "reasoning_text.delta" => self.say(Voice::Thought, event, event.delta, speech)?,
+            "reasoning_text.delta" => {
+                self.add_text(TextKind::Reasoning, event, event.delta, sink)?;
+            }
             "function_call_arguments.delta" | "custom_tool_call_input.delta" => {
-                self.items.argue(place(event), event.delta, speech);
+                self.items
+                    .add_arguments(output_index(event), event.delta, sink);
             }
             "completed" | "incomplete" | "failed" | "cancelled" | "done" => {
                 self.end(name, event.response, frame, out)?;
             }
-            name => self.rest(name, event, speech)?,
+            name => self.rare_event(name, event, sink)?,
         }
         Ok(())
     }
 
-    /// The events that do not come by the hundred.
-    fn rest(
+    /// Decodes the events that come once per item or part. (Deltas come by the hundred.)
+    fn rare_event(
         &mut self,
         name: &str,
-        event: &Wired<'_>,
-        speech: &mut Speech<'_>,
+        event: &WireEvent<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<(), DecodeError> {
-        let at = place(event);
+        let at = output_index(event);
         match name {
-            "output_item.added" => self.items.begin(at, event.item, speech)?,
-            "output_item.done" => self.items.end(at, event.item, speech)?,
-            "output_text.done" => self.say_whole(Voice::Text, event, event.text, speech)?,
-            "refusal.done" => self.say_whole(Voice::Refusal, event, event.refusal, speech)?,
+            "output_item.added" => self.items.begin(at, event.item, sink)?,
+            "output_item.done" => self.items.end(at, event.item, sink)?,
+            "output_text.done" => self.add_whole_text(TextKind::Text, event, event.text, sink)?,
+            "refusal.done" => self.add_whole_text(TextKind::Refusal, event, event.refusal, sink)?,
             "reasoning_summary_text.done" => {
-                self.say_whole(Voice::Summary, event, event.text, speech)?;
+                self.add_whole_text(TextKind::Summary, event, event.text, sink)?;
             }
-            "reasoning_text.done" => self.say_whole(Voice::Thought, event, event.text, speech)?,
-            "function_call_arguments.done" => self.items.argue_whole(at, event.arguments, speech),
-            "custom_tool_call_input.done" => self.items.argue_whole(at, event.input, speech),
+            "reasoning_text.done" => {
+                self.add_whole_text(TextKind::Reasoning, event, event.text, sink)?;
+            }
+            "function_call_arguments.done" => {
+                self.items.add_whole_arguments(at, event.arguments, sink);
+            }
+            "custom_tool_call_input.done" => self.items.add_whole_arguments(at, event.input, sink),
             "output_text.annotation.added" => {
                 self.items
-                    .cite(part(Voice::Text, event), event.annotation, speech);
+                    .add_citation(position(TextKind::Text, event), event.annotation, sink);
             }
-            // What these hold comes in pieces, or with the item's end.
+            // Their content arrives in deltas or with the end of the item.
             "content_part.added"
             | "content_part.done"
             | "reasoning_part.added"
             | "reasoning_part.done" => {}
             "reasoning_summary_part.added" | "reasoning_summary_part.done" => {}
-            "error" => return Err(upstream(openai_error::of_object(speech.data))),
-            _ if self.is_content(name, event, speech.data) => speech.raw_frame(),
+            "error" => return Err(upstream(openai_error::from_object(sink.data))),
+            _ if self.is_content(name, event, sink.data) => sink.raw_frame(),
             _ => {}
         }
         Ok(())
     }
 
-    /// Whether an event of a kind that is not known holds content that no other event will.
-    fn is_content(&self, name: &str, event: &Wired<'_>, data: &str) -> bool {
-        let whole_later = event
+    /// Returns true if an event of an unknown kind contains content that no other event repeats.
+    fn is_content(&self, name: &str, event: &WireEvent<'_>, data: &str) -> bool {
+        // Items that are emitted whole contain the content of their own events.
+        let comes_with_item = event
             .output_index
             .number()
-            .is_some_and(|place| self.items.is_told_whole(place));
-        let is_news = |(name, value): &(Cow<'_, str>, &RawValue)| {
-            !BOOKKEEPING.contains(&&**name) && Json::of(value).is_said()
+            .is_some_and(|index| self.items.is_emitted_whole(index));
+        let is_content = |(name, value): &(Cow<'_, str>, &RawValue)| {
+            !METADATA_FIELDS.contains(&&**name) && Json::new(value).is_non_empty()
         };
-        let news =
-            || Fields::of(data.as_bytes()).is_ok_and(|fields| fields.list.iter().any(is_news));
+        let has_content = || {
+            Fields::parse(data.as_bytes()).is_ok_and(|fields| fields.list.iter().any(is_content))
+        };
+        // Each partial image is a new version, also of an item that is emitted whole at its end.
         name.ends_with(".partial_image")
-            || !whole_later && event.response.raw().is_empty() && news()
+            // Progress events repeat the whole response, whose content other events contain.
+            || !comes_with_item && event.response.raw().is_empty() && has_content()
     }
 
-    fn say(
+    fn add_text(
         &mut self,
-        voice: Voice,
-        event: &Wired<'_>,
-        words: Json<'_>,
-        speech: &mut Speech<'_>,
-    ) -> Result<(), DecodeError> {
-        self.items.say(part(voice, event), voice, words, speech)
-    }
-
-    fn say_whole(
-        &mut self,
-        voice: Voice,
-        event: &Wired<'_>,
-        words: Json<'_>,
-        speech: &mut Speech<'_>,
+        text_kind: TextKind,
+        event: &WireEvent<'_>,
+        text: Json<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<(), DecodeError> {
         self.items
-            .say_whole(part(voice, event), voice, words, speech)
+            .add_text(position(text_kind, event), text_kind, text, sink)
+    }
+
+    fn add_whole_text(
+        &mut self,
+        text_kind: TextKind,
+        event: &WireEvent<'_>,
+        text: Json<'_>,
+        sink: &mut EventSink<'_>,
+    ) -> Result<(), DecodeError> {
+        self.items
+            .add_whole_text(position(text_kind, event), text_kind, text, sink)
     }
 
     fn end(
@@ -187,45 +202,50 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
         let ended: Response<'_> = response.read();
+        // Read before a failure is returned: failed responses have usage too.
         out.usage = usage::normalized(ended.usage);
+        // Some servers send `response.done`, or a status that differs from the event's name.
         let status = ended.status.text();
         let status = status
             .as_deref()
+            // A status that is not terminal, such as `in_progress`, contradicts the event.
             .filter(|status| is_terminal(status))
             .unwrap_or(name);
         if status == "failed" {
-            return Err(upstream(openai_error::of_object(response.raw())));
+            return Err(upstream(openai_error::from_object(response.raw())));
         }
-        complete(&mut self.items, status, &ended, &mut speech(frame, out))?;
+        complete(&mut self.items, status, &ended, &mut event_sink(frame, out))?;
         out.done = true;
         self.done = true;
         Ok(())
     }
 }
 
-/// Tells what is left of a response that has ended well, or early, and its `Finish`.
+/// Emits the output that has not been streamed, and the `Finish`, of a response that ended without
+/// failure.
 pub(super) fn complete(
     items: &mut Items,
     status: &str,
     response: &Response<'_>,
-    speech: &mut Speech<'_>,
+    sink: &mut EventSink<'_>,
 ) -> Result<(), DecodeError> {
-    items.complete(response.output, speech)?;
+    items.complete(response.output, sink)?;
     let incomplete: Incomplete<'_> = response.incomplete_details.read();
-    let why = incomplete
+    let incomplete_reason = incomplete
         .reason
-        .piece(speech.data)
+        .piece(sink.data)
         .filter(|_| status == "incomplete");
-    let reason = match (status, why.as_deref()) {
+    let reason = match (status, incomplete_reason.as_deref()) {
         ("incomplete", Some("content_filter")) => Reason::ContentFilter,
         ("incomplete", Some("max_messages" | "steered")) => Reason::Stop,
         ("incomplete", _) => Reason::Length,
         ("cancelled", _) => Reason::Cancelled,
+        // The API reports `completed` for an answer with calls as well.
         _ if items.has_calls() => Reason::ToolCalls,
         _ => Reason::Stop,
     };
-    let native = why.or_else(|| Some(status.into()));
-    speech.out.push(Event::Finish(Box::new(Finish {
+    let native = incomplete_reason.or_else(|| Some(status.into()));
+    sink.out.push(Event::Finish(Box::new(Finish {
         choice: 0,
         reason,
         native,
@@ -233,8 +253,8 @@ pub(super) fn complete(
     Ok(())
 }
 
-fn speech<'o>(frame: &'o Frame, out: &'o mut Decoded) -> Speech<'o> {
-    Speech {
+fn event_sink<'o>(frame: &'o Frame, out: &'o mut Decoded) -> EventSink<'o> {
+    EventSink {
         data: &frame.data,
         out: &mut out.events,
     }
@@ -244,57 +264,62 @@ fn is_terminal(status: &str) -> bool {
     matches!(status, "completed" | "incomplete" | "failed" | "cancelled")
 }
 
-fn place(event: &Wired<'_>) -> u64 {
+fn output_index(event: &WireEvent<'_>) -> u64 {
     event.output_index.number().unwrap_or_default()
 }
 
-fn part(voice: Voice, event: &Wired<'_>) -> Place {
-    let index = if voice == Voice::Summary {
+fn position(text_kind: TextKind, event: &WireEvent<'_>) -> PartPosition {
+    // The API numbers summaries separately from content parts.
+    let index = if text_kind == TextKind::Summary {
         event.summary_index
     } else {
         event.content_index
     };
-    Place {
-        item: place(event),
+    PartPosition {
+        item: output_index(event),
         part: index.number().unwrap_or_default(),
     }
 }
 
-/// What is no event of the response: an error, in whatever shape, or something like a sign of life.
-fn other(
+/// Handles an event that is not of the response: an error in any shape, or a keep-alive.
+fn other_event(
     kind: &str,
-    event: &Wired<'_>,
+    event: &WireEvent<'_>,
     frame: &Frame,
     out: &mut Decoded,
 ) -> Result<(), DecodeError> {
-    if kind == "error" || event.error.is_said() {
-        return Err(upstream(openai_error::of_object(&frame.data)));
+    if kind == "error" || event.error.is_non_empty() {
+        return Err(upstream(openai_error::from_object(&frame.data)));
     }
+    // An object without a type can still be an error in another shape.
     if kind.is_empty() {
-        return openai_error::of_payload(&frame.data).map_or(Ok(()), |fault| Err(upstream(fault)));
+        return openai_error::from_payload(&frame.data)
+            .map_or(Ok(()), |fault| Err(upstream(fault)));
     }
-    if event.delta.is_said() {
-        speech(frame, out).raw_frame();
+    // Content of an unknown family of events must not be lost.
+    if event.delta.is_non_empty() {
+        event_sink(frame, out).raw_frame();
     }
     Ok(())
 }
 
-/// What is no object: a marker, or an error without form; a failing server writes it bare into the
-/// body.
-fn stray(frame: &Frame) -> Result<(), DecodeError> {
+/// Handles a payload that is not an object: a marker, or an error as plain text, which a failing
+/// server writes directly into the body.
+fn other_text(frame: &Frame) -> Result<(), DecodeError> {
     let text = frame.data.trim_ascii();
     if frame.name == "error" {
-        return Err(upstream(openai_error::of_text(text)));
+        return Err(upstream(openai_error::from_text(text)));
     }
+    // llama.cpp writes errors as an SSE field of its own: `error: {…}`.
     if let Some(error) = text.lines().find_map(|line| line.strip_prefix("error:")) {
-        return Err(upstream(openai_error::of_text(error.trim_ascii())));
+        return Err(upstream(openai_error::from_text(error.trim_ascii())));
     }
     let json = text.find(['{', '[']).and_then(|at| text.get(at..));
-    json.and_then(openai_error::of_payload)
+    json.and_then(openai_error::from_payload)
         .map_or(Ok(()), |fault| Err(upstream(fault)))
 }
 
-/// An error of the upstream's own.
+/// Wraps a fault that the upstream reported.
 pub(super) fn upstream(fault: Fault) -> DecodeError {
     DecodeError::Upstream(Box::new(fault))
 }

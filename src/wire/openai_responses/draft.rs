@@ -1,18 +1,18 @@
-//! A request for this wire: the client's own body where it has this shape, else one written from
-//! the neutral chat.
+//! Writes a request for this wire: the client's own body if it has this shape, else a body written
+//! from the neutral chat.
 //!
-//! We keep the history ourselves: a written request asks that nothing be stored, and that reasoning
-//! come encrypted so that it can be brought back. What the wire cannot do is a 400 that names it.
-//! Left out without a word are wishes whose absence changes no meaning: seed, penalties, logit
-//! bias, `top_k`, cache marks, labels and participants' names, whether a tool failed (its answer
-//! says it), reasoning that another wire has made, and reasoning of this one that nothing follows,
-//! which the API refuses.
+//! Sluicegate keeps the history itself: a written request asks the provider to store nothing, and
+//! to return reasoning encrypted so that it can be sent back. Unsupported options are a 400 that
+//! names the field. Options whose absence changes no meaning are left out silently: seed,
+//! penalties, logit bias, `top_k`, cache marks, labels, participants' names, a tool result's error
+//! flag (the text of the result reports the error), reasoning of other wires, and reasoning of this
+//! wire that is not followed by another item, which the API rejects.
 
 mod options;
 mod tools;
 mod turns;
 
-pub(super) use options::refuses_summaries;
+pub(super) use options::rejects_summaries;
 
 use std::borrow::Cow;
 
@@ -29,68 +29,76 @@ use crate::model::target::Target;
 use crate::model::wire::WireId;
 use crate::wire::{Draft, Mode};
 
-/// The headers that go along.
-const PASSED_ON: [&str; 2] = ["openai-beta", "traceparent"];
+/// Client headers that are forwarded.
+const FORWARDED_HEADERS: [&str; 2] = ["openai-beta", "traceparent"];
 
-/// The request for `target`.
+/// Writes the request for `target`.
+///
+/// # Errors
+/// A 400 that names a field which this wire does not support.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    let same = ask.shape == Some(WireId::OpenaiResponses);
-    let body = if same {
-        passed_on(&ask.body, target, mode)?
+    let body = if ask.shape == Some(WireId::OpenaiResponses) {
+        forward_body(&ask.body, target, mode)?
     } else {
-        written(ask.chat()?, target, mode)?
+        write_body(ask.chat()?, target, mode)?
     };
     Ok(Draft {
         path: "/responses".to_owned(),
-        headers: headers(&ask.headers),
+        headers: forwarded_headers(&ask.headers),
         body,
     })
 }
 
-fn headers(came: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
-    came.iter()
-        .filter(|(name, _)| PASSED_ON.contains(&name.as_str()))
+fn forwarded_headers(headers: &[(HeaderName, HeaderValue)]) -> Vec<(HeaderName, HeaderValue)> {
+    headers
+        .iter()
+        .filter(|(name, _)| FORWARDED_HEADERS.contains(&name.as_str()))
         .cloned()
         .collect()
 }
 
-/// The body as it came, but for `model`, and `stream` where it says otherwise.
-fn passed_on(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
-    let fields = Fields::of(body).map_err(|error| {
+/// Returns the client's body with `model` set, and `stream` set if its value does not fit the mode.
+fn forward_body(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+    let fields = Fields::parse(body).map_err(|error| {
         Fault::invalid("body", format!("the body is not a JSON object: {error}"))
     })?;
     let model = serde_json::Value::from(&**target.upstream_model()).to_string();
     let mut changes = vec![("model", model.as_str())];
-    let asked = fields.get("stream").map_or("", RawValue::get);
+    let current = fields.get("stream").map_or("", RawValue::get);
     match mode {
-        Mode::Stream if asked != "true" => changes.push(("stream", "true")),
-        Mode::Whole if asked == "true" => changes.push(("stream", "false")),
+        Mode::Stream if current != "true" => changes.push(("stream", "true")),
+        Mode::Whole if current == "true" => changes.push(("stream", "false")),
         Mode::Stream | Mode::Whole => {}
     }
     Ok(fields.with(&changes))
 }
 
-fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
-    refuse_unsupported(chat)?;
-    // Who wants any JSON object must ask for JSON in the input itself: instructions do not count
-    // there.
+/// Writes the body from the neutral chat.
+fn write_body(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+    reject_unsupported(chat)?;
+    // For `json_object` the API requires the word JSON in the input; it does not search the
+    // instructions.
     let in_place = matches!(chat.format, Some(Format::Json));
-    let conversation = turns::of(&chat.messages, in_place)?;
-    let declared = tools::declared(chat)?;
+    let conversation = turns::conversation(&chat.messages, in_place)?;
+    let declared = tools::declare_tools(chat)?;
     let body = Body {
         model: target.upstream_model(),
         instructions: conversation.instructions,
         input: conversation.input,
-        tool_choice: tools::choice(chat, &declared),
+        tool_choice: tools::tool_choice(chat, &declared),
         parallel_tool_calls: chat.parallel_tools.filter(|_| !declared.is_empty()),
         tools: declared,
-        max_output_tokens: chat.max_tokens.map(|max| max.max(options::LEAST_OUTPUT)),
+        // A smaller maximum would be rejected.
+        max_output_tokens: chat
+            .max_tokens
+            .map(|max| max.max(options::MIN_OUTPUT_TOKENS)),
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_logprobs: chat.top_logprobs,
         reasoning: options::reasoning(chat, target),
         text: options::text(chat)?,
         include: options::include(chat, target),
+        // The API stores responses by default.
         store: false,
         metadata: chat.metadata.as_deref(),
         service_tier: chat.service_tier.as_deref(),
@@ -98,7 +106,7 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
         safety_identifier: chat.user.as_deref(),
         stream: mode == Mode::Stream,
     };
-    let unwritable = |error| {
+    let write_error = |error| {
         Fault::new(
             Code::InternalError,
             format!("the request cannot be written as JSON: {error}"),
@@ -106,21 +114,24 @@ fn written(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
     };
     serde_json::to_vec(&body)
         .map(Bytes::from)
-        .map_err(unwritable)
+        .map_err(write_error)
 }
 
-fn refuse_unsupported(chat: &Chat) -> Result<(), Fault> {
+fn reject_unsupported(chat: &Chat) -> Result<(), Fault> {
     let several = chat.choices.is_some_and(|n| n > 1).then_some("n");
+    // The API has neither `n` nor `stop`.
     let stop = (!chat.stop.is_empty()).then_some("stop");
     match chat.unsupported.first().copied().or(several).or(stop) {
         None => Ok(()),
         Some("n") => Err(Fault::invalid(
             "n",
-            "n: the openai-responses wire gives one choice; send n = 1 or choose another model",
+            "n: the openai-responses wire returns a single choice; \
+             send n = 1 or choose another model",
         )),
         Some(field) => {
             let message = format!(
-                "{field}: the openai-responses wire has nothing like it; leave it out or choose another model"
+                "{field}: the openai-responses wire does not support it; \
+                 leave it out or choose another model"
             );
             Err(Fault::invalid(field, message))
         }

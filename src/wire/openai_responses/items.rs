@@ -1,47 +1,48 @@
-//! The items of an output, and what each kind of them means, whether it streams or comes whole.
+//! Converts the items of an output to events, whether they are streamed or arrive whole.
 //!
-//! Invariants: an item is known by its place and kind, as ids change between the events of some
-//! servers; what has streamed is not told again from the item's end; calls are numbered from 0 in
-//! order of appearance, whatever their place, and one that was begun is ended once; what has no
-//! normalized form is carried as the item it came as. Open items and the parts of each are bounded.
+//! Invariants: an item is identified by its index and kind, because some servers change ids between
+//! events; content that was streamed is not emitted again at the end of the item; calls are
+//! numbered from 0 in order of appearance, whatever their index in the output, and each call that
+//! was started is ended once; items without a normalized form are carried unchanged. The number of
+//! open items and of parts per item is bounded.
 
+mod done;
 mod open;
-mod whole;
 
 use bytestring::ByteString;
 
-use self::open::{Call, Kind, Open};
+use self::open::{Call, ItemKind, OpenItem};
 use super::shape::{Item, Json, malformed};
-use super::speech::Speech;
-use crate::model::chat::made_call_id;
+use super::sink::EventSink;
+use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, ToolCall};
 use crate::wire::DecodeError;
 
-pub(super) use self::open::Voice;
+pub(super) use self::open::TextKind;
 
-/// The most items that may be open at once. The API has them one after another; this is room for
-/// servers that do not.
-const MAX_OPEN: usize = 256;
+/// Maximum number of items that are open at once. The API sends one item after another; compatible
+/// servers may not.
+const MAX_OPEN_ITEMS: usize = 256;
 
-/// The items of one answer.
+/// The state of the items of one answer.
 pub(super) struct Items {
-    /// What made ids begin with.
+    /// The source of ids for calls that arrive without one.
     seed: Box<str>,
-    /// Tool calls so far.
+    /// Number of tool calls so far.
     calls: u16,
-    /// Characters of text so far.
+    /// Number of characters of text so far.
     characters: u32,
-    /// Any item has come.
+    /// True once any item was received.
     seen: bool,
-    open: Vec<Open>,
+    open: Vec<OpenItem>,
 }
 
-/// Where words belong.
+/// The position of a part in the output.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    /// The item's place in the output.
+pub(super) struct PartPosition {
+    /// The index of the item in the output.
     pub(super) item: u64,
-    /// The part's place in the item.
+    /// The index of the part in the item.
     pub(super) part: u64,
 }
 
@@ -56,155 +57,182 @@ impl Items {
         }
     }
 
-    /// True once a tool was called that the client is to run.
+    /// Returns true once a tool was called that the client runs.
     pub(super) fn has_calls(&self) -> bool {
         self.calls > 0
     }
 
-    /// True where the item at a place is told whole, when it ends.
-    pub(super) fn is_told_whole(&self, place: u64) -> bool {
+    /// Returns true if the open item at this index is emitted as a whole when it ends.
+    pub(super) fn is_emitted_whole(&self, output_index: u64) -> bool {
         self.open
             .iter()
-            .any(|open| open.place == place && open.kind == Kind::Other)
+            .any(|open| open.output_index == output_index && open.kind == ItemKind::Other)
     }
 
-    /// An item begins. What it holds already comes again: only the name of a call is news.
+    /// Starts an item. Only the name of a call is read: all other content is sent again later.
     pub(super) fn begin(
         &mut self,
-        place: u64,
+        output_index: u64,
         json: Json<'_>,
-        speech: &mut Speech<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<(), DecodeError> {
         let item: Item<'_> = json.read();
-        let kind = Kind::of(&item);
-        // Some servers number all items 0.
-        if let Some(before) = self.take(place, kind) {
-            before.end(speech);
+        let kind = ItemKind::from_item(&item);
+        // Some servers use index 0 for all items: a new one ends its predecessor.
+        if let Some(before) = self.take(output_index, kind) {
+            before.end(sink);
         }
-        let mut open = Open::new(place, kind);
-        if kind == Kind::Call && item.call_id.is_said() {
-            open.call = self.call(&item, speech)?;
+        let mut open = OpenItem::new(output_index, kind);
+        // A call without an id waits for its end, which may contain one.
+        if kind == ItemKind::Call && item.call_id.is_non_empty() {
+            open.call = self.call(&item, sink)?;
         }
-        self.keep(open)
+        self.insert(open)
     }
 
-    /// Words of a part, as they stream.
-    pub(super) fn say(
+    /// Emits a delta of the text of a part.
+    pub(super) fn add_text(
         &mut self,
-        place: Place,
-        voice: Voice,
-        words: Json<'_>,
-        speech: &mut Speech<'_>,
+        position: PartPosition,
+        text_kind: TextKind,
+        text: Json<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<(), DecodeError> {
-        let Some(delta) = words.piece(speech.data) else {
+        let Some(delta) = text.piece(sink.data) else {
             return Ok(());
         };
+        // Taken before this text is counted: citations of the part count from its start.
         let from = self.characters;
-        self.speaking(place.item, voice)?
-            .hear(voice, place.part, from)?;
-        speech.out.push(self.spoken(voice, delta));
+        self.open_for_text(position.item, text_kind)?.record_part(
+            text_kind,
+            position.part,
+            from,
+        )?;
+        sink.out.push(self.text_event(text_kind, delta));
         Ok(())
     }
 
-    /// Words of a part as they are at its end: told where none of them have streamed.
-    pub(super) fn say_whole(
+    /// Emits the whole text of a part, unless it was streamed.
+    pub(super) fn add_whole_text(
         &mut self,
-        place: Place,
-        voice: Voice,
-        words: Json<'_>,
-        speech: &mut Speech<'_>,
+        position: PartPosition,
+        text_kind: TextKind,
+        text: Json<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<(), DecodeError> {
-        let told = self
-            .find(place.item, voice.kind())
-            .is_some_and(|open| open.has_told(voice, Some(place.part)));
-        if told {
+        let emitted = self
+            .find(position.item, text_kind.kind())
+            .is_some_and(|open| open.has_emitted(text_kind, Some(position.part)));
+        if emitted {
             Ok(())
         } else {
-            self.say(place, voice, words, speech)
+            self.add_text(position, text_kind, text, sink)
         }
     }
 
-    /// A piece of a call's arguments. While the call has no name they wait: its end has them whole.
-    pub(super) fn argue(&mut self, place: u64, delta: Json<'_>, speech: &mut Speech<'_>) {
+    /// Emits a delta of a call's arguments. Deltas are ignored while the call has no name: its end
+    /// contains the whole arguments.
+    pub(super) fn add_arguments(
+        &mut self,
+        output_index: u64,
+        delta: Json<'_>,
+        sink: &mut EventSink<'_>,
+    ) {
         if let Some(call) = self
-            .find(place, Kind::Call)
+            .find(output_index, ItemKind::Call)
             .and_then(|open| open.call.as_mut())
         {
-            call.argue(delta, speech);
+            call.add_arguments(delta, sink);
         }
     }
 
-    /// A call's arguments as they are at their end: told where none of them have streamed.
-    pub(super) fn argue_whole(&mut self, place: u64, whole: Json<'_>, speech: &mut Speech<'_>) {
+    /// Emits the whole arguments of a call, unless they were streamed.
+    pub(super) fn add_whole_arguments(
+        &mut self,
+        output_index: u64,
+        whole: Json<'_>,
+        sink: &mut EventSink<'_>,
+    ) {
         if let Some(call) = self
-            .find(place, Kind::Call)
+            .find(output_index, ItemKind::Call)
             .and_then(|open| open.call.as_mut())
-            .filter(|call| !call.told)
+            .filter(|call| !call.emitted)
         {
-            call.argue(whole, speech);
+            call.add_arguments(whole, sink);
         }
     }
 
-    /// A source for the text of a part.
-    pub(super) fn cite(&mut self, place: Place, source: Json<'_>, speech: &mut Speech<'_>) {
+    /// Emits a source for the text of a part.
+    pub(super) fn add_citation(
+        &mut self,
+        position: PartPosition,
+        source: Json<'_>,
+        sink: &mut EventSink<'_>,
+    ) {
+        // A part without text so far starts at the current end of the text.
         let mut from = self.characters;
-        if let Some(open) = self.find(place.item, Kind::Message) {
+        if let Some(open) = self.find(position.item, ItemKind::Message) {
+            // The end of the item repeats the annotations.
             open.cited = true;
             from = open
                 .texts()
-                .find(|told| told.index == place.part)
-                .map_or(from, |told| told.from);
+                .find(|emitted| emitted.index == position.part)
+                .map_or(from, |emitted| emitted.from);
         }
-        speech.citation(source, from);
+        sink.citation(source, from);
     }
 
-    /// The answer is complete, and this was its output: told as far as it has not been. Some
-    /// servers send it empty.
+    /// Completes the answer. Emits the parts of its output that were not streamed. Some servers
+    /// send an empty output.
     pub(super) fn complete(
         &mut self,
         output: Json<'_>,
-        speech: &mut Speech<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<(), DecodeError> {
-        let untold = !self.seen;
-        for (place, json) in (0..).zip(output.list()) {
-            let kind = Kind::of(&json.read());
-            if untold || self.find(place, kind).is_some() {
-                self.end(place, json, speech)?;
+        // Items that have ended are not emitted again.
+        let nothing_emitted = !self.seen;
+        for (output_index, json) in (0..).zip(output.list()) {
+            let kind = ItemKind::from_item(&json.read());
+            if nothing_emitted || self.find(output_index, kind).is_some() {
+                self.end(output_index, json, sink)?;
             }
         }
         if self
             .open
             .iter()
-            .any(|open| open.kind == Kind::Call && open.call.is_none())
+            .any(|open| open.kind == ItemKind::Call && open.call.is_none())
         {
+            // A call must not be lost silently: the answer would look complete without it.
             return Err(malformed("a tool call has no name"));
         }
-        self.open.drain(..).for_each(|open| open.end(speech));
+        // Some servers complete a response without ending its items.
+        self.open.drain(..).for_each(|open| open.end(sink));
         Ok(())
     }
 
-    /// The next call, if the item has a name for it.
+    /// Starts the next call, if the item contains its name.
     fn call(
         &mut self,
         item: &Item<'_>,
-        speech: &mut Speech<'_>,
+        sink: &mut EventSink<'_>,
     ) -> Result<Option<Call>, DecodeError> {
-        let Some(name) = item.name.piece(speech.data) else {
+        let Some(name) = item.name.piece(sink.data) else {
             return Ok(None);
         };
         let index = self.calls;
         self.calls = index
             .checked_add(1)
-            .ok_or_else(|| malformed("more tool calls than can be counted"))?;
+            .ok_or_else(|| malformed("too many tool calls"))?;
         let id = item
             .call_id
-            .piece(speech.data)
-            .unwrap_or_else(|| made_call_id(&self.seed, 0, index));
+            .piece(sink.data)
+            // The client needs an id to return the result of the call.
+            .unwrap_or_else(|| derive_call_id(&self.seed, 0, index));
         let custom = item
             .kind
             .text()
             .is_some_and(|kind| kind == "custom_tool_call");
-        speech.out.push(Event::ToolCall(Box::new(ToolCall {
+        sink.out.push(Event::ToolCall(Box::new(ToolCall {
             choice: 0,
             index,
             id,
@@ -214,50 +242,59 @@ impl Items {
         })));
         Ok(Some(Call {
             number: index,
-            told: false,
+            emitted: false,
         }))
     }
 
-    fn spoken(&mut self, voice: Voice, delta: ByteString) -> Event {
-        match voice {
-            Voice::Text => {
+    /// Returns the event for a delta, and counts its characters for citations.
+    fn text_event(&mut self, text_kind: TextKind, delta: ByteString) -> Event {
+        match text_kind {
+            TextKind::Text => {
                 let characters = u32::try_from(delta.chars().count()).unwrap_or(u32::MAX);
                 self.characters = self.characters.saturating_add(characters);
                 Event::Text { choice: 0, delta }
             }
-            Voice::Refusal => Event::Refusal { choice: 0, delta },
-            Voice::Summary | Voice::Thought => Event::Reasoning { choice: 0, delta },
+            TextKind::Refusal => Event::Refusal { choice: 0, delta },
+            TextKind::Summary | TextKind::Reasoning => Event::Reasoning { choice: 0, delta },
         }
     }
 
-    /// The open item that speaks, which begins with its words where nobody has said that it does.
-    fn speaking(&mut self, place: u64, voice: Voice) -> Result<&mut Open, DecodeError> {
-        if self.find(place, voice.kind()).is_none() {
-            self.keep(Open::new(place, voice.kind()))?;
+    /// Returns the open item for a text. Starts one if its start event was not sent.
+    fn open_for_text(
+        &mut self,
+        output_index: u64,
+        text_kind: TextKind,
+    ) -> Result<&mut OpenItem, DecodeError> {
+        if self.find(output_index, text_kind.kind()).is_none() {
+            self.insert(OpenItem::new(output_index, text_kind.kind()))?;
         }
-        self.find(place, voice.kind())
-            .ok_or_else(|| malformed("an item without a place"))
+        self.find(output_index, text_kind.kind())
+            .ok_or_else(|| malformed("an item has no index"))
     }
 
-    fn find(&mut self, place: u64, kind: Kind) -> Option<&mut Open> {
+    /// Returns the latest open item with this index and kind.
+    fn find(&mut self, output_index: u64, kind: ItemKind) -> Option<&mut OpenItem> {
         self.open
             .iter_mut()
             .rev()
-            .find(|open| open.place == place && open.kind == kind)
+            .find(|open| open.output_index == output_index && open.kind == kind)
     }
 
-    fn take(&mut self, place: u64, kind: Kind) -> Option<Open> {
+    /// Removes and returns an open item.
+    fn take(&mut self, output_index: u64, kind: ItemKind) -> Option<OpenItem> {
         let at = self
             .open
             .iter()
-            .position(|open| open.place == place && open.kind == kind)?;
+            .position(|open| open.output_index == output_index && open.kind == kind)?;
         Some(self.open.remove(at))
     }
 
-    fn keep(&mut self, open: Open) -> Result<(), DecodeError> {
-        if self.open.len() == MAX_OPEN {
+    /// Adds an open item.
+    fn insert(&mut self, open: OpenItem) -> Result<(), DecodeError> {
+        // Bounds the memory for a server that never ends its items.
+        if self.open.len() == MAX_OPEN_ITEMS {
             return Err(malformed(format!(
-                "more than {MAX_OPEN} items are open at once"
+                "more than {MAX_OPEN_ITEMS} items are open at once"
             )));
         }
         self.seen = true;

@@ -1,8 +1,8 @@
-//! What stands on the wire: read from the frame as far as it is wanted, and leniently.
+//! The JSON objects of the wire, read leniently and only as far as needed.
 //!
-//! A member is kept as the JSON it is, and looked into where its event needs it: what is of an
-//! unexpected type counts as absent, and what nobody asks for is only read over. Nothing here
-//! implements Debug: these are completions.
+//! A member is kept as raw JSON and parsed when its event needs it. A member of an unexpected type
+//! counts as absent, and unused members are skipped. Nothing here implements `Debug`, because these
+//! are completions.
 
 use std::borrow::Cow;
 
@@ -13,43 +13,46 @@ use serde_json::value::RawValue;
 use crate::model::wire::WireId;
 use crate::wire::{DecodeError, utf16};
 
-/// A member's JSON, if it is there and not null.
+/// The JSON of a member, if it is present and not null.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(transparent, bound(deserialize = "'de: 'a"))]
 pub(super) struct Json<'a>(Option<&'a RawValue>);
 
 impl<'a> Json<'a> {
-    /// Its text as it stands; empty where there is none.
+    /// Returns the JSON text; empty if the member is absent.
     pub(super) fn raw(self) -> &'a str {
         self.0.map_or("", RawValue::get)
     }
 
-    /// The JSON of a member.
-    pub(super) fn of(json: &'a RawValue) -> Self {
+    /// Wraps the JSON of a member.
+    pub(super) fn new(json: &'a RawValue) -> Self {
         Self(Some(json))
     }
 
-    /// True for a string, a list or an object that is not empty.
-    pub(super) fn is_said(self) -> bool {
+    /// Returns true for a string, list or object that is not empty.
+    pub(super) fn is_non_empty(self) -> bool {
+        // Two bytes are the delimiters of an empty value.
         matches!(self.raw().as_bytes(), [b'"' | b'[' | b'{', _, _, ..])
     }
 
-    /// The string, borrowed where it holds no escapes. Halves of surrogate pairs become U+FFFD.
+    /// Returns the string, borrowed if it contains no escapes. Lone surrogates become U+FFFD.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
         let json = self.raw();
         let inside = json.strip_prefix('"')?.strip_suffix('"')?;
+        // The common case: without escapes, the content of the literal is the string itself.
         if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
             return Some(Cow::Borrowed(inside));
         }
-        let mended = || serde_json::from_str(&utf16::replaced(json)?).ok();
+        // serde_json rejects lone surrogates, which servers emit when they cut inside a pair.
+        let repaired = || serde_json::from_str(&utf16::replace_lone_surrogates(json)?).ok();
         serde_json::from_str(json)
             .ok()
-            .or_else(mended)
+            .or_else(repaired)
             .map(Cow::Owned)
     }
 
-    /// The string, if it is not empty, as a slice of the `frame` it was read from wherever it can
-    /// be one.
+    /// Returns the string, if it is not empty: as a slice of the `frame` it was read from if it
+    /// contains no escapes.
     pub(super) fn piece(self, frame: &ByteString) -> Option<ByteString> {
         match self.text().filter(|text| !text.is_empty())? {
             Cow::Borrowed(text) => Some(frame.slice_ref(text)),
@@ -57,23 +60,24 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The JSON as a slice of the `frame` it was read from.
+    /// Returns the JSON as a slice of the `frame` it was read from.
     pub(super) fn slice(self, frame: &ByteString) -> ByteString {
         self.0
             .map_or_else(ByteString::new, |json| frame.slice_ref(json.get()))
     }
 
-    /// The number, if it is whole and not negative. Some servers have no other numbers than `1.0`.
+    /// Returns the number, if it is whole and not negative. Some servers write all numbers as
+    /// `1.0`.
     pub(super) fn number(self) -> Option<u64> {
         self.raw().trim_end_matches(".0").parse().ok()
     }
 
-    /// The items of a list.
+    /// Returns the items of a list; none if the member is not a list.
     pub(super) fn list(self) -> Vec<Self> {
         self.read()
     }
 
-    /// What an object holds.
+    /// Parses the member; the default value if it has another shape.
     pub(super) fn read<T: Deserialize<'a> + Default>(self) -> T {
         serde_json::from_str(self.raw()).unwrap_or_default()
     }
@@ -100,7 +104,7 @@ pub(super) struct Event<'a> {
     pub(super) error: Json<'a>,
 }
 
-/// The response, as terminal events have it, and as a whole answer is.
+/// A response, from a terminal event or a non-streaming answer.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(super) struct Response<'a> {
@@ -145,7 +149,7 @@ pub(super) struct Part<'a> {
     pub(super) annotations: Json<'a>,
 }
 
-/// What can be read from an annotation of any kind.
+/// The fields of an annotation of any kind.
 #[derive(Default, Deserialize)]
 #[serde(default, bound(deserialize = "'de: 'a"))]
 pub(super) struct Source<'a> {
@@ -156,7 +160,7 @@ pub(super) struct Source<'a> {
     pub(super) end_index: Json<'a>,
 }
 
-/// The error of something that this wire does not send.
+/// Returns the error for a frame that is not valid for this wire.
 pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
     DecodeError::Malformed {
         wire: WireId::OpenaiResponses.name(),
@@ -164,10 +168,10 @@ pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
     }
 }
 
-/// Says where JSON cannot be read, and nothing of what it holds.
-pub(super) fn broken(error: &serde_json::Error) -> DecodeError {
+/// Returns the error for JSON that cannot be parsed: its position, without any content.
+pub(super) fn invalid_json(error: &serde_json::Error) -> DecodeError {
     malformed(format!(
-        "the JSON breaks at line {} column {}",
+        "invalid JSON at line {} column {}",
         error.line(),
         error.column()
     ))
@@ -203,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_of_surrogate_pairs_are_replaced() {
+    fn lone_surrogates_are_replaced() {
         for (json, text) in [
             (r#"{"delta":"a\ud83db"}"#, "a\u{fffd}b"),
             (r#"{"delta":"\ud83d\ude00\u00e9"}"#, "😀é"),
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn other_types_count_as_absent() {
+    fn members_of_another_type_count_as_absent() {
         let event = event(
             r#"{"type":1,"delta":{"a":"b"},"output_index":"0","content_index":-1,"item":[],"response":null}"#,
         );
@@ -226,15 +230,19 @@ mod tests {
             (event.output_index.number(), event.content_index.number()),
             (None, None)
         );
-        assert!(event.delta.is_said() && !event.item.is_said() && event.delta.list().is_empty());
+        assert!(
+            event.delta.is_non_empty()
+                && !event.item.is_non_empty()
+                && event.delta.list().is_empty()
+        );
         assert!(event.item.read::<Item<'_>>().id.text().is_none());
     }
 
     #[test]
-    fn errors_hold_no_content() {
+    fn errors_contain_no_content() {
         let Err(error) = serde_json::from_str::<Event<'_>>(r#"{"delta":"a secret"#) else {
-            panic!("it is cut")
+            panic!("the JSON is cut")
         };
-        assert!(!broken(&error).to_string().contains("secret"));
+        assert!(!invalid_json(&error).to_string().contains("secret"));
     }
 }

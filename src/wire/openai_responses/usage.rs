@@ -1,5 +1,5 @@
-//! Counts of tokens. They have this wire's meaning everywhere here: input includes cached tokens,
-//! output reasoning.
+//! Reads token counts. This wire's meaning is the normalized one: input includes cached tokens, and
+//! output includes reasoning.
 
 use serde::Deserialize;
 
@@ -23,7 +23,7 @@ struct Details<'a> {
     reasoning_tokens: Json<'a>,
 }
 
-/// The counts, where there is any.
+/// Returns the normalized usage, or `None` if there is no count.
 pub(super) fn normalized(usage: Json<'_>) -> Option<Usage> {
     let counts: Counts<'_> = usage.read();
     let (input, output): (Details<'_>, Details<'_>) = (
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_not_zero() {
+    fn missing_counts_are_not_zero() {
         for json in [
             "null",
             "{}",

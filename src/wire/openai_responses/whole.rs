@@ -1,39 +1,46 @@
-//! A non-streaming answer: the response as a terminal event of a stream has it.
+//! Decodes a non-streaming answer: the same response object as in a terminal event.
 
 use bytes::Bytes;
 
 use super::decode::{complete, upstream};
 use super::items::Items;
-use super::shape::{Response, broken, malformed};
-use super::speech::Speech;
+use super::shape::{Response, invalid_json, malformed};
+use super::sink::EventSink;
 use super::usage;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::wire::{DecodeError, openai_error};
 
-/// The events and usage of a whole answer.
+/// Returns the events and usage of a non-streaming answer.
+///
+/// # Errors
+/// When the body is an error of the upstream, is not a response, or is not complete.
 pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-    let data = text::of_bytes(body);
-    let response: Response<'_> = serde_json::from_str(&data).map_err(|error| broken(&error))?;
+    let data = text::from_bytes(body);
+    let response: Response<'_> =
+        serde_json::from_str(&data).map_err(|error| invalid_json(&error))?;
     let status = response.status.text();
     let status = status.as_deref().unwrap_or("completed");
-    if response.error.is_said() || status == "failed" {
-        return Err(upstream(openai_error::of_object(&data)));
+    // Some servers report failures with status 200.
+    if response.error.is_non_empty() || status == "failed" {
+        return Err(upstream(openai_error::from_object(&data)));
     }
+    // Without a list of items it may be an error in another shape.
     if !response.output.raw().starts_with('[') {
-        let error = openai_error::of_payload(&data).map(upstream);
-        return Err(error.unwrap_or_else(|| malformed("an answer without output")));
+        let error = openai_error::from_payload(&data).map(upstream);
+        return Err(error.unwrap_or_else(|| malformed("the answer has no output")));
     }
+    // Background responses are returned before they are complete.
     if matches!(status, "queued" | "in_progress") {
-        return Err(malformed("an answer that is not complete"));
+        return Err(malformed("the answer is not complete"));
     }
     let mut events = Events::new();
     complete(
         &mut Items::new(seed),
         status,
         &response,
-        &mut Speech {
+        &mut EventSink {
             data: &data,
             out: &mut events,
         },
@@ -50,7 +57,7 @@ mod tests {
 
     fn of(body: &str) -> Result<(Answer, Option<Usage>), DecodeError> {
         read(&Bytes::copy_from_slice(body.as_bytes()), "seed")
-            .map(|(events, usage)| (Answer::of(&events), usage))
+            .map(|(events, usage)| (Answer::from_events(&events), usage))
     }
 
     #[test]
@@ -107,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incomplete_answer_says_why() {
+    fn an_incomplete_answer_has_its_reason() {
         let (answer, usage) =
             of(r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[],"usage":null}"#).unwrap();
         assert_eq!(
@@ -117,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_under_a_good_status_is_an_error() {
+    fn errors_with_a_success_status_are_recognized() {
         for (body, code) in [
             (
                 r#"{"status":"failed","error":{"code":"rate_limit_exceeded","message":"slow down"},"output":[]}"#,
@@ -131,14 +138,14 @@ mod tests {
             (r#"{"detail":"gone"}"#, Code::UpstreamError),
         ] {
             let Err(DecodeError::Upstream(fault)) = of(body) else {
-                panic!("an error: {body}")
+                panic!("an error is expected: {body}")
             };
             assert_eq!(fault.code, code, "{body}");
         }
     }
 
     #[test]
-    fn what_is_no_answer_is_malformed() {
+    fn bodies_that_are_no_response_are_malformed() {
         for body in [
             "",
             "<html>",
@@ -156,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_replaced() {
+    fn invalid_utf8_is_replaced() {
         let body =
             Bytes::from_static(b"{\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"a\xffb\"}]}]}");
         let (events, _) = read(&body, "s").unwrap();
-        assert_eq!(Answer::of(&events).choices[0].text(), "a\u{fffd}b");
+        assert_eq!(Answer::from_events(&events).choices[0].text(), "a\u{fffd}b");
     }
 }

@@ -1,21 +1,21 @@
-//! Takes out of an upstream's words what is not for clients: anything like a key, links, host names
-//! and addresses.
+//! Removes from an upstream's text what clients must not see: anything like a key, links, host
+//! names and addresses.
 //!
-//! Invariant: errs on the side of taking out; field paths (`messages[0].content`), model names and
-//! numbers stay.
+//! Invariant: removes too much rather than too little, but keeps field paths
+//! (`messages[0].content`), model names and numbers.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// What stands where something was taken out.
-const REMOVED: &str = "[removed]";
+/// The replacement for removed text.
+const PLACEHOLDER: &str = "[removed]";
 
-/// How keys of known providers begin.
-const KEY_STARTS: [&str; 20] = [
+/// Prefixes of the keys of known providers.
+const KEY_PREFIXES: [&str; 20] = [
     "sk-", "sk_", "rk-", "pk-", "gsk_", "xai-", "pplx-", "hf_", "nvapi-", "r8_", "fw_", "csk-",
     "tgp_", "aiza", "ya29.", "akia", "asia", "eyj", "ghp_", "glpat-",
 ];
 
-/// The last labels by which a name with dots is taken for a host.
+/// Last labels that make a dotted name a host name.
 const TOP_LABELS: [&str; 40] = [
     "com",
     "net",
@@ -59,7 +59,7 @@ const TOP_LABELS: [&str; 40] = [
     "onion",
 ];
 
-/// Words after `bearer` that are no token.
+/// Words after `bearer` that are not a token.
 const NOT_TOKENS: [&str; 8] = [
     "token",
     "tokens",
@@ -71,25 +71,27 @@ const NOT_TOKENS: [&str; 8] = [
     "credentials",
 ];
 
-/// The text without keys, links, host names and addresses.
+/// Returns the text without keys, links, host names and addresses.
 #[must_use]
 pub fn scrub(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     let mut bearer = false;
     while !rest.is_empty() {
-        let (gap, after) = rest.split_at(rest.find(|c| !is_gap(c)).unwrap_or(rest.len()));
+        let (gap, after) = rest.split_at(rest.find(|c| !is_separator(c)).unwrap_or(rest.len()));
         out.push_str(gap);
-        let plain = after.find(is_gap).unwrap_or(after.len());
+        let plain = after.find(is_separator).unwrap_or(after.len());
+        // A link can contain characters that separate words, such as `&` and `=`.
         let link = after.get(..plain).is_some_and(|word| word.contains("://"));
         let (word, after) = after.split_at(if link { link_end(after) } else { plain });
+        // Punctuation at the end of a sentence stays.
         let core = word.trim_end_matches(['.', ',', ':', '!', '?']);
         let secret = link
             || (bearer && !NOT_TOKENS.contains(&core.to_ascii_lowercase().as_str()))
             || is_private(core);
         bearer = core.eq_ignore_ascii_case("bearer");
         if secret && !core.is_empty() {
-            out.push_str(REMOVED);
+            out.push_str(PLACEHOLDER);
             out.push_str(word.get(core.len()..).unwrap_or_default());
         } else {
             out.push_str(word);
@@ -99,8 +101,8 @@ pub fn scrub(text: &str) -> String {
     out
 }
 
-/// What parts words.
-fn is_gap(c: char) -> bool {
+/// Returns true for characters that separate words.
+fn is_separator(c: char) -> bool {
     c.is_whitespace()
         || matches!(
             c,
@@ -123,7 +125,7 @@ fn is_gap(c: char) -> bool {
         )
 }
 
-/// The end of the link at the start of the text.
+/// Returns the length of the link at the start of the text, bytes.
 fn link_end(text: &str) -> usize {
     text.find(|c: char| {
         c.is_whitespace()
@@ -135,6 +137,7 @@ fn link_end(text: &str) -> usize {
     .unwrap_or(text.len())
 }
 
+/// Returns true for a key, a host name, or a path or mail address that contains a host name.
 fn is_private(word: &str) -> bool {
     is_key(word)
         || is_host(word)
@@ -145,36 +148,38 @@ fn is_private(word: &str) -> bool {
             .is_some_and(|it| it != word && is_host(it))
 }
 
-/// Anything like a key: one that begins like a known one, one that is masked, or a long run of
-/// mixed letters and digits.
+/// Returns true for anything like a key: a known prefix, a masked key, or a long run of mixed
+/// letters and digits.
 fn is_key(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let tail = lower.rsplit(':').next().unwrap_or_default();
-    let begun = KEY_STARTS.iter().any(|start| {
+    let prefixed = KEY_PREFIXES.iter().any(|prefix| {
         [&*lower, tail]
             .iter()
-            .any(|word| word.len() > start.len() + 3 && word.starts_with(start))
+            .any(|word| word.len() > prefix.len() + 3 && word.starts_with(prefix))
     });
-    let named = lower.starts_with("eyj") || lower.starts_with("ak") || lower.starts_with("as");
-    let begun = begun && (!named || lower.len() >= 16);
+    // These prefixes also begin ordinary words and names: only a long word is a key.
+    let ambiguous = lower.starts_with("eyj") || lower.starts_with("ak") || lower.starts_with("as");
+    let prefixed = prefixed && (!ambiguous || lower.len() >= 16);
     let masked = word.contains("***")
         || word.contains("•••")
         || (word.contains("...") && word.len() > 8 && mixed(word));
-    begun
+    prefixed
         || masked
         || word
             .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
             .any(|run| run.len() >= 32 && mixed(run))
 }
 
+/// Returns true for text with both letters and digits.
 fn mixed(run: &str) -> bool {
     run.bytes().any(|b| b.is_ascii_digit()) && run.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
-/// A host name or an address, with or without a port.
+/// Returns true for a host name or an IP address, with or without a port.
 fn is_host(word: &str) -> bool {
     let (name, port) = match word.rsplit_once(':') {
-        // No server has a port of one digit; Bedrock's models end in one (`…-v1:0`).
+        // A single digit is not a port: Bedrock's model ids end in one (`…-v1:0`).
         Some((name, port))
             if (2..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit()) =>
         {
@@ -197,6 +202,7 @@ fn is_host(word: &str) -> bool {
         .copied()
         .unwrap_or_default()
         .to_ascii_lowercase();
+    // Without a letter it is a number or a version.
     let lettered = last.bytes().any(|b| b.is_ascii_alphabetic());
     let known = TOP_LABELS.contains(&last.as_str()) && (labels.len() > 1 || last == "localhost");
     labels.iter().all(label)
@@ -211,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_taken_out() {
+    fn keys_are_removed() {
         for (text, left) in [
             (
                 "Incorrect API key provided: sk-fake-key. Find it.",
@@ -240,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn links_hosts_and_addresses_are_taken_out() {
+    fn links_hosts_and_addresses_are_removed() {
         for (text, left) in [
             (
                 "see https://platform.openai.com/account/api-keys.",
@@ -271,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_helps_the_client_stays() {
+    fn text_that_helps_the_client_stays() {
         for text in [
             "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
             "The model `gpt-4.1-2025-04-14` does not exist, use meta-llama/Llama-4-Maverick-17B-128E-Instruct-FP8",
@@ -289,7 +295,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_survived_and_keys_never_pass(before in ".{0,60}", key in "sk-[a-zA-Z0-9]{8,40}") {
+        fn no_text_panics_and_keys_are_always_removed(before in ".{0,60}", key in "sk-[a-zA-Z0-9]{8,40}") {
             let scrubbed = scrub(&format!("{before} {key} after"));
             prop_assert!(!scrubbed.contains(&key));
         }

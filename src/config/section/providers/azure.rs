@@ -1,14 +1,15 @@
-//! Azure: a resource, its deployments, and a key, a token or an application of Microsoft Entra.
+//! Azure: a resource, its deployments, and an API key, a token or an application of Microsoft
+//! Entra.
 //!
-//! Two addresses: the `v1` one, where the deployment's name stands in the body as the model; and
-//! the older one by date, where it stands in the path.
+//! There are two addresses: the `v1` API takes the deployment's name from the body's `model`; the
+//! older dated API takes it from the path.
 
 use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 use secrecy::SecretString;
 
-use super::{Reached, overridden, plain};
+use super::{Connection, overriding_base_url, url_word};
 use crate::config::address;
 use crate::config::node::Node;
 use crate::config::section::access;
@@ -17,7 +18,7 @@ use crate::model::quirks::{Hints, Quirks};
 use crate::model::target::{Auth, Credential, Entra, Via};
 use crate::model::wire::WireId;
 
-/// Keys that Azure alone has.
+/// The keys that only Azure has.
 pub(super) const KEYS: [&str; 9] = [
     "resource",
     "api_version",
@@ -30,7 +31,7 @@ pub(super) const KEYS: [&str; 9] = [
     "scope",
 ];
 
-/// Those of an application of Entra.
+/// The keys of an Entra application.
 const APPLICATION: [&str; 5] = [
     "tenant_id",
     "client_id",
@@ -39,25 +40,25 @@ const APPLICATION: [&str; 5] = [
     "scope",
 ];
 
-/// What a token is for where nobody says.
+/// The default scope of Entra tokens.
 const SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 
 const V1: &str = "/openai/v1";
-const BY_DATE: &str = "/openai/deployments/{model}";
+const DATED: &str = "/openai/deployments/{model}";
 
-/// The first version by date that takes `stream_options` and `max_completion_tokens`.
-const WITH_USAGE: &str = "2024-09-01";
-/// The first one that takes `reasoning_effort`.
-const WITH_EFFORT: &str = "2024-12-01";
+/// The first dated version that accepts `stream_options` and `max_completion_tokens`.
+const FIRST_WITH_USAGE: &str = "2024-09-01";
+/// The first dated version that accepts `reasoning_effort`.
+const FIRST_WITH_EFFORT: &str = "2024-12-01";
 
-/// How a resource is reached.
-pub(super) fn reached(
+/// Reads the connection to a resource.
+pub(super) fn connection(
     table: &Table<'_, '_>,
     wire: WireId,
     auth: Auth,
     quirks: Quirks,
     key: Option<SecretString>,
-) -> Option<Reached> {
+) -> Option<Connection> {
     let version = table
         .optional("api_version", |node| version(node, wire))
         .map(|given| given.unwrap_or(Version::V1));
@@ -70,7 +71,7 @@ pub(super) fn reached(
         base_url: base_url?,
         query: version.query(),
     };
-    Some(Reached {
+    Some(Connection {
         via,
         credential: credential?,
         models: models?.unwrap_or_default(),
@@ -81,18 +82,18 @@ pub(super) fn reached(
 /// A version of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Version {
-    /// The one without a date.
+    /// The undated API.
     V1,
-    /// The same with what is new in it.
+    /// The undated API with preview features.
     Preview,
-    /// One by date: `2024-10-21`, `2025-04-01-preview`.
+    /// A dated API: `2024-10-21`, `2025-04-01-preview`.
     Dated(String),
 }
 
 impl Version {
     fn path(&self) -> &'static str {
         if matches!(self, Self::Dated(_)) {
-            BY_DATE
+            DATED
         } else {
             V1
         }
@@ -106,7 +107,7 @@ impl Version {
         }
     }
 
-    /// What versions by date do not know yet: they refuse what they do not know.
+    /// Adds the fields that a dated version does not support. These versions reject unknown fields.
     fn quirks(&self, quirks: Quirks) -> Quirks {
         let Self::Dated(date) = self else {
             return quirks;
@@ -115,10 +116,11 @@ impl Version {
             .and(Hints::SERVICE_TIER)
             .and(Hints::CACHE_KEY)
             .and(Hints::VERBOSITY);
-        if &**date < WITH_EFFORT {
+        // ISO dates sort as text.
+        if &**date < FIRST_WITH_EFFORT {
             lacks = lacks.and(Hints::EFFORT);
         }
-        let old = &**date < WITH_USAGE;
+        let old = &**date < FIRST_WITH_USAGE;
         if old {
             lacks = lacks.and(Hints::PARALLEL);
         }
@@ -142,8 +144,11 @@ fn version(node: &Node<'_, '_>, wire: WireId) -> Option<Version> {
             node.refuse(format!("expected {EXPECTED}, found {}", text.quoted()))
         }
         _ if wire != WireId::OpenaiChat => node.refuse_with(
-            format!("the wire {:?} is not to be had by a date", wire.name()),
-            "leave it out, or set it to \"v1\"",
+            format!(
+                "the wire {:?} is not available in dated API versions",
+                wire.name()
+            ),
+            "remove it, or set it to \"v1\"",
         ),
         date => Some(Version::Dated(date.to_owned())),
     }
@@ -163,13 +168,13 @@ fn is_date(text: &str) -> bool {
 fn base_url(table: &Table<'_, '_>, version: Option<&Version>) -> Option<String> {
     let path = version.map_or(V1, Version::path);
     if table.has("base_url") {
-        return overridden(table, || Some(path.to_owned()));
+        return overriding_base_url(table, || Some(path.to_owned()));
     }
     if !table.has("resource") {
         return table.missing(
             "resource",
             "missing",
-            "name the resource: resource = \"my-resource\", or its whole host",
+            "set the resource's name or its full host: resource = \"my-resource\"",
         );
     }
     table
@@ -177,11 +182,11 @@ fn base_url(table: &Table<'_, '_>, version: Option<&Version>) -> Option<String> 
         .map(|host| format!("https://{host}{path}"))
 }
 
-/// A bare name, or a whole host; the address as Azure's pages show it is as good.
+/// Reads the name of a resource or a full host, also as the URL that Azure's portal displays.
 fn host(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if address::has_credentials(&text.value) {
-        return node.refuse_with("it has credentials in it", "put them into `api_key`");
+        return node.refuse_with("must not contain credentials", "move them to `api_key`");
     }
     let name = text
         .value
@@ -194,7 +199,7 @@ fn host(node: &Node<'_, '_>) -> Option<String> {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':'));
     if !is_host {
         return node.refuse(format!(
-            "expected a resource's name like \"my-resource\", or its whole host, found {}",
+            "expected the name of a resource like \"my-resource\", or its full host, found {}",
             text.quoted()
         ));
     }
@@ -205,17 +210,18 @@ fn host(node: &Node<'_, '_>) -> Option<String> {
     })
 }
 
-/// What Azure calls the models that routes name.
+/// Reads the deployments by the model names that routes use.
 fn deployments(node: &Node<'_, '_>) -> Option<BTreeMap<ByteString, ByteString>> {
     let table = Table::open_any(node)?;
     let read: Vec<_> = table.each(|model, node| {
         let text = node.text_or("a deployment's name")?;
         if text.value.is_empty() {
-            node.refuse("it is empty")
+            node.refuse("must not be empty")
         } else {
             Some((model.into(), text.value.into()))
         }
     });
+    // With a wrong entry left out, its model would be sent under its own name.
     (read.len() == table.names().len()).then(|| read.into_iter().collect())
 }
 
@@ -231,8 +237,8 @@ fn credential(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> O
         {
             table.misplaced(
                 first,
-                format!("`{other}` is given as well"),
-                "leave one of the two out",
+                format!("cannot be combined with `{other}`"),
+                "remove one of the two",
             );
         }
         return entra(table).map(Credential::Entra);
@@ -241,8 +247,8 @@ fn credential(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> O
         if table.has("api_key") {
             table.misplaced(
                 "entra_token",
-                "`api_key` is given as well",
-                "leave one of the two out",
+                "cannot be combined with `api_key`",
+                "remove one of the two",
             );
         }
         return token.map(|key| Credential::Key {
@@ -250,24 +256,25 @@ fn credential(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> O
             auth: Auth::Bearer,
         });
     }
+    // `headers` may carry the API key.
     if !table.has("api_key") && !table.has("headers") {
-        let help = "write api_key = \"${AZURE_OPENAI_API_KEY}\", or `tenant_id`, `client_id` and `client_secret` of an application";
+        let help = "set api_key = \"${AZURE_OPENAI_API_KEY}\", or `tenant_id`, `client_id` and `client_secret` of an Entra application";
         return table.missing("api_key", "missing", help);
     }
-    // A key that is wrong has been told.
-    (key.is_some() || !table.has("api_key")).then(|| super::carried(key, auth))
+    // A wrong key has been reported already.
+    (key.is_some() || !table.has("api_key")).then(|| super::key_credential(key, auth))
 }
 
 fn entra(table: &Table<'_, '_>) -> Option<Entra> {
     let needed = |name: &str| {
-        let help = "an application has `tenant_id`, `client_id` and `client_secret`";
+        let help = "an Entra application needs `tenant_id`, `client_id` and `client_secret`";
         if table.has(name) {
             Some(())
         } else {
             table.missing(name, "missing", help)
         }
     };
-    let client_id = needed("client_id").and_then(|()| table.read("client_id", plain));
+    let client_id = needed("client_id").and_then(|()| table.read("client_id", url_word));
     let client_secret =
         needed("client_secret").and_then(|()| table.read("client_secret", |node| node.secret()));
     let token_url = token_url(table);
@@ -289,10 +296,10 @@ fn token_url(table: &Table<'_, '_>) -> Option<String> {
         return table.missing(
             "tenant_id",
             "missing",
-            "name the application's tenant, or `token_url`, where its tokens are asked for",
+            "set the application's tenant, or `token_url` to the address that issues its tokens",
         );
     }
-    let tenant = table.read("tenant_id", plain)?;
+    let tenant = table.read("tenant_id", url_word)?;
     Some(format!(
         "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token"
     ))
@@ -303,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_has_its_form() {
+    fn dates_must_be_iso_dates() {
         assert!(
             is_date("2024-10-21")
                 && !is_date("2024-1-21")
@@ -313,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_old_version_lacks_is_minded() {
+    fn old_versions_have_their_missing_fields_as_quirks() {
         let of = |date: &str| Version::Dated(date.to_owned()).quirks(Quirks::NONE);
         let (old, effortless, new) = (of("2024-06-01"), of("2024-10-21"), of("2025-04-01-preview"));
         assert!(

@@ -1,8 +1,8 @@
-//! AWS Bedrock: a region, and a key or AWS's own credentials.
+//! AWS Bedrock: a region, and an API key or AWS credentials.
 
 use secrecy::SecretString;
 
-use super::{Reached, overridden};
+use super::{Connection, overriding_base_url};
 use crate::config::node::Node;
 use crate::config::section::access;
 use crate::config::table::Table;
@@ -10,7 +10,7 @@ use crate::model::quirks::Quirks;
 use crate::model::target::{Auth, Aws, AwsKeys, Credential};
 use crate::model::wire::WireId;
 
-/// Keys that Bedrock alone has.
+/// The keys that only Bedrock has.
 pub(super) const KEYS: [&str; 5] = [
     "region",
     "profile",
@@ -19,22 +19,23 @@ pub(super) const KEYS: [&str; 5] = [
     "session_token",
 ];
 
-/// Where AWS's own tools look for the region.
+/// The environment variables from which AWS's own tools read the region.
 const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 
-const REGION_HELP: &str = "write region = \"us-east-1\", or set AWS_REGION";
+const REGION_HELP: &str = "set region = \"us-east-1\", or set AWS_REGION";
 
-/// How a region's models are reached.
-pub(super) fn reached(
+/// Reads the connection to a region's models.
+pub(super) fn connection(
     table: &Table<'_, '_>,
     wire: WireId,
     auth: Auth,
     quirks: Quirks,
     key: Option<SecretString>,
-) -> Option<Reached> {
-    let (keyed, moved) = (table.has("api_key"), table.has("base_url"));
-    // A key that goes elsewhere needs no region.
-    let region = if keyed && moved && !table.has("region") {
+) -> Option<Connection> {
+    let (keyed, has_base_url) = (table.has("api_key"), table.has("base_url"));
+    // Only AWS's own addresses and request signatures contain the region; an API key sent to
+    // another address needs none.
+    let region = if keyed && has_base_url && !table.has("region") {
         None
     } else {
         region(table)
@@ -44,17 +45,19 @@ pub(super) fn reached(
     } else {
         signing(table, wire, region.clone())
     };
-    let base_url = if moved {
-        overridden(table, || Some(path(wire).to_owned()))
+    let base_url = if has_base_url {
+        overriding_base_url(table, || Some(path(wire).to_owned()))
     } else {
         region.map(|region| format!("{}{}", host(wire, &region), path(wire)))
     };
-    Some(Reached::http(wire, base_url?, credential?, quirks))
+    Some(Connection::http(wire, base_url?, credential?, quirks))
 }
 
-/// The wire of Bedrock's own; the others are spoken by another service.
+/// Returns the host for a wire: `bedrock-runtime` has only Bedrock's own wire, `bedrock-mantle` the
+/// others.
 fn host(wire: WireId, region: &str) -> String {
     match wire {
+        // AWS's regions in China have a domain of their own.
         WireId::Bedrock if region.starts_with("cn-") => {
             format!("https://bedrock-runtime.{region}.amazonaws.com.cn")
         }
@@ -71,20 +74,21 @@ const fn path(wire: WireId) -> &'static str {
     }
 }
 
-/// The configured region, else that of the environment.
+/// Returns the configured region, else the region of the environment.
 fn region(table: &Table<'_, '_>) -> Option<String> {
     if table.has("region") {
         return table.read("region", named_region);
     }
-    let env = table.doc.surroundings().env;
+    let env = table.doc.sources().env;
     let found = REGION_VARIABLES
         .iter()
         .find_map(|name| env(name).map(|region| (name, region)));
     match found {
         Some((_, region)) if is_region(&region) => Some(region),
+        // The value is not quoted: the environment may contain secrets.
         Some((name, _)) => table.missing(
             "region",
-            format!("what {name} holds is no region"),
+            format!("the environment variable {name} does not contain a region"),
             REGION_HELP,
         ),
         None => table.missing("region", "missing", REGION_HELP),
@@ -107,7 +111,7 @@ fn is_region(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// A key in place of AWS's credentials.
+/// Returns the API key as the credential. AWS credentials beside it are reported.
 fn bearer(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> Option<Credential> {
     for other in [
         "profile",
@@ -117,8 +121,8 @@ fn bearer(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> Optio
     ] {
         table.misplaced(
             other,
-            "`api_key` is given as well",
-            "leave one of the two out",
+            "cannot be combined with `api_key`",
+            "remove one of the two",
         );
     }
     key.map(|key| Credential::Key { key, auth })
@@ -126,23 +130,24 @@ fn bearer(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> Optio
 
 fn signing(table: &Table<'_, '_>, wire: WireId, region: Option<String>) -> Option<Credential> {
     if wire != WireId::Bedrock {
-        let help = "write api_key = \"${AWS_BEARER_TOKEN_BEDROCK}\"";
+        let help = "set api_key = \"${AWS_BEARER_TOKEN_BEDROCK}\"";
         return table.missing(
             "api_key",
             format!(
-                "missing: the wire {:?} is not spoken for AWS's own credentials",
+                "missing: the wire {:?} needs an API key and cannot use AWS credentials",
                 wire.name()
             ),
             help,
         );
     }
+    // `session_token` alone counts as well, so that the missing keys are reported.
     let given =
         table.has("access_key_id") || table.has("secret_access_key") || table.has("session_token");
     if given && table.has("profile") {
         table.misplaced(
             "profile",
-            "`access_key_id` is given as well",
-            "leave one of the two out",
+            "cannot be combined with `access_key_id`",
+            "remove one of the two",
         );
     }
     let keys = if given {
@@ -150,7 +155,7 @@ fn signing(table: &Table<'_, '_>, wire: WireId, region: Option<String>) -> Optio
     } else {
         Some(None)
     };
-    let profile = table.optional("profile", named);
+    let profile = table.optional("profile", profile_name);
     Some(Credential::Aws(Aws {
         region: region?,
         keys: keys?,
@@ -158,7 +163,7 @@ fn signing(table: &Table<'_, '_>, wire: WireId, region: Option<String>) -> Optio
     }))
 }
 
-fn named(node: &Node<'_, '_>) -> Option<String> {
+fn profile_name(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
     if text.value.is_empty() || text.value.contains(char::is_control) {
         return node.refuse("expected the name of a profile in ~/.aws");
@@ -171,7 +176,7 @@ fn keys(table: &Table<'_, '_>) -> Option<AwsKeys> {
         if table.has(name) {
             return table.read(name, access::token);
         }
-        table.missing(name, "missing", "a key of AWS has `access_key_id` and `secret_access_key`, a temporary one `session_token` as well")
+        table.missing(name, "missing", "AWS credentials need `access_key_id` and `secret_access_key`, temporary ones also `session_token`")
     };
     let (id, secret) = (needed("access_key_id"), needed("secret_access_key"));
     let session_token = table.optional("session_token", access::token);

@@ -1,4 +1,4 @@
-//! What becomes of an upstream's answer beside its readers: recorded, and read on after a cancel.
+//! Recording of a provider's answers, and reading them to the end after a cancel.
 
 use std::path::PathBuf;
 
@@ -8,19 +8,19 @@ use crate::config::schema::ON_CANCEL;
 use crate::config::table::Table;
 use crate::model::target::{OnCancel, Record};
 
-/// The most bytes that all recordings in a folder may have together.
-const MAX: u64 = 1 << 30;
+/// Default maximum size of all recordings in a folder together, bytes.
+const DEFAULT_MAX: u64 = 1 << 30;
 
-/// Where the answers are recorded.
+/// Reads the folder and the size limit of recordings; `None` if nothing is recorded.
 pub(super) fn record(table: &Table<'_, '_>) -> Option<Record> {
     let max = table
         .read("record_max", quantity::size)
-        .map_or(MAX, |max| max as u64);
+        .map_or(DEFAULT_MAX, |max| max as u64);
     if !table.has("record") && !table.doc.is_partial() {
         table.misplaced(
             "record_max",
-            "nothing is recorded",
-            "name the folder: record = \"recordings\"",
+            "has no effect without `record`",
+            "set the folder: record = \"recordings\"",
         );
     }
     Some(Record {
@@ -29,13 +29,13 @@ pub(super) fn record(table: &Table<'_, '_>) -> Option<Record> {
     })
 }
 
-/// A folder, which is made where it is missing.
+/// Reads a folder's path. A missing folder is created later.
 fn folder(node: &Node<'_, '_>) -> Option<PathBuf> {
-    let text = node.text_or("the folder to record into")?;
+    let text = node.text_or("a folder path")?;
     if text.value.is_empty() {
         return node.refuse_with(
-            "it names no folder",
-            "relative paths begin at the configuration's folder",
+            "must not be empty",
+            "relative paths start at the folder of the configuration file",
         );
     }
     let path = node.doc.resolve(&text.value);
@@ -46,9 +46,9 @@ fn folder(node: &Node<'_, '_>) -> Option<PathBuf> {
     }
 }
 
-/// What becomes of a request when nobody wants its answer any more.
+/// Reads the action on an upstream request after its stream was cancelled.
 pub(super) fn on_cancel(table: &Table<'_, '_>) -> OnCancel {
-    match table.read("on_cancel", |node| node.word(ON_CANCEL)) {
+    match table.read("on_cancel", |node| node.one_of(ON_CANCEL)) {
         Some("finish") => OnCancel::Finish,
         _ => OnCancel::Abort,
     }

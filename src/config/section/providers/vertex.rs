@@ -1,31 +1,31 @@
-//! Google Cloud's Vertex AI: a project and a location with Google's credentials, or a key alone
+//! Google Cloud's Vertex AI: a project and a location with Google's credentials, or only an API key
 //! (express mode).
 
 use secrecy::SecretString;
 
-use super::{Reached, overridden, plain};
+use super::{Connection, overriding_base_url, url_word};
 use crate::config::address;
 use crate::config::table::Table;
 use crate::model::quirks::Quirks;
 use crate::model::target::{Auth, Credential, Google};
 use crate::model::wire::WireId;
 
-/// Keys that Vertex alone has.
+/// The keys that only Vertex has.
 pub(super) const KEYS: [&str; 3] = ["project", "location", "credentials"];
 
-/// Where everything is that is in no location of its own.
+/// The default location, which is not bound to a region.
 const GLOBAL: &str = "global";
 
 const EXPRESS: &str = "/v1/publishers/google";
 
-/// How a project's models are reached.
-pub(super) fn reached(
+/// Reads the connection to a project's models.
+pub(super) fn connection(
     table: &Table<'_, '_>,
     wire: WireId,
     auth: Auth,
     quirks: Quirks,
     key: Option<SecretString>,
-) -> Option<Reached> {
+) -> Option<Connection> {
     if table.has("api_key") {
         return express(table, wire, auth, quirks, key);
     }
@@ -34,30 +34,30 @@ pub(super) fn reached(
     let credential = Credential::Google(Google {
         credentials: credentials?,
     });
-    Some(Reached::http(wire, base_url?, credential, quirks))
+    Some(Connection::http(wire, base_url?, credential, quirks))
 }
 
-/// A key belongs to no project: it knows its own.
+/// Reads the connection of express mode, in which the API key determines the project.
 fn express(
     table: &Table<'_, '_>,
     wire: WireId,
     auth: Auth,
     quirks: Quirks,
     key: Option<SecretString>,
-) -> Option<Reached> {
+) -> Option<Connection> {
     for other in KEYS {
         table.misplaced(
             other,
-            "`api_key` is given as well: it stands for project, location and credentials",
-            "leave one of the two out",
+            "cannot be combined with `api_key`, which replaces project, location and credentials",
+            "remove one of the two",
         );
     }
     let base_url = if table.has("base_url") {
-        overridden(table, || Some(EXPRESS.to_owned()))
+        overriding_base_url(table, || Some(EXPRESS.to_owned()))
     } else {
         Some(format!("https://{}{EXPRESS}", host(GLOBAL)))
     };
-    Some(Reached::http(
+    Some(Connection::http(
         wire,
         base_url?,
         Credential::Key { key: key?, auth },
@@ -67,25 +67,26 @@ fn express(
 
 fn base_url(table: &Table<'_, '_>) -> Option<String> {
     let location = table
-        .optional("location", plain)
+        .optional("location", url_word)
         .map(|given| given.unwrap_or_else(|| GLOBAL.to_owned()));
-    let project = table.optional("project", plain);
+    let project = table.optional("project", url_word);
     let path = || {
         let (project, location) = (project?, location.as_deref()?);
-        let help = "name the project: project = \"my-project\", or write api_key = \"${GOOGLE_API_KEY}\" for express mode";
+        let help =
+            "set project = \"my-project\", or api_key = \"${GOOGLE_API_KEY}\" for express mode";
         let project = project.or_else(|| table.missing("project", "missing", help))?;
         Some(format!(
             "/v1/projects/{project}/locations/{location}/publishers/google"
         ))
     };
     if table.has("base_url") {
-        return overridden(table, path);
+        return overriding_base_url(table, path);
     }
     let path = path()?;
     Some(format!("https://{}{path}", host(location.as_deref()?)))
 }
 
-/// The host of a location: the whole world, one of the two continents, or a region.
+/// Returns the API host of a location: `global`, the multi-regions `us` and `eu`, or a region.
 fn host(location: &str) -> String {
     match location {
         GLOBAL => "aiplatform.googleapis.com".to_owned(),

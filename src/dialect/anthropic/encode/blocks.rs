@@ -1,13 +1,14 @@
-//! Content blocks: one after another, each begun, said and ended before the next one.
+//! The content blocks of a message: each is started, written and stopped before the next one.
 //!
-//! A tool call stays open until it is complete; what comes meanwhile for other blocks is
-//! [held](super::held). So the state depends on the text of what is held. Where that text was let
-//! go before it could be said, a reader who would need it is told so, and never sent half of it.
+//! A tool call stays open until it is complete; content of other blocks that arrives meanwhile is
+//! [held](super::held). So the state depends on the text of what is held. If that text was evicted
+//! before it could be written, a reader that would need it receives an error, and never a part of
+//! it.
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::super::keep::{self, Place};
 use super::super::pieces::{put_redacted, put_text, put_thinking, put_tool_use};
+use super::super::signatures::{self, Place};
 use super::held::{Held, Item};
 use crate::codec::json::{put_escaped, put_json, put_str, put_u64};
 use crate::codec::sse_writer::SseWriter;
@@ -19,15 +20,15 @@ use crate::model::wire::WireId;
 /// The blocks of one answer.
 #[derive(Debug)]
 pub(super) struct Blocks {
-    /// The wire that says them.
+    /// The wire that produces the content.
     pub(super) wire: WireId,
-    /// How many have begun.
+    /// Number of blocks started so far.
     begun: u64,
     open: Open,
     held: Held,
-    /// A custom tool's text on its way into a string of a string.
+    /// Buffer for the text of a custom tool call, which is escaped twice.
     escaped: BytesMut,
-    /// Why no more can be said.
+    /// The reason why nothing more can be written.
     failed: Option<Fault>,
 }
 
@@ -36,16 +37,20 @@ pub(super) struct Blocks {
 enum Open {
     Nothing,
     Text,
+    /// The text of a refusal: a text block, but separate from the text of the answer.
     Refusal,
     Thinking,
-    Tool { index: u16, custom: bool },
+    Tool {
+        index: u16,
+        custom: bool,
+    },
     Raw,
 }
 
 impl Blocks {
     pub(super) fn new() -> Self {
-        // Until a target has answered nothing is said; of the wires that sign calls this is the
-        // one.
+        // Nothing is written until a `route` event names the wire. Gemini is the wire that signs
+        // calls.
         Self {
             wire: WireId::Gemini,
             begun: 0,
@@ -56,56 +61,60 @@ impl Blocks {
         }
     }
 
-    /// What comes now is remembered without its text, or (again) whole.
-    pub(super) fn bare(&mut self, bare: bool) {
-        self.held.bare = bare;
+    /// Sets whether the next events lack the text of their deltas.
+    pub(super) fn set_text_missing(&mut self, missing: bool) {
+        self.held.text_missing = missing;
     }
 
-    /// Why no more can be said, if so. The block that is open stops as it is.
+    /// Takes the failure, if there is one, and stops the open block as it is.
     pub(super) fn failure(&mut self, out: &mut SseWriter) -> Option<Fault> {
         let failed = self.failed.take()?;
         if std::mem::replace(&mut self.open, Open::Nothing) != Open::Nothing {
-            put_stop(out, self.place());
+            put_stop(out, self.open_index());
         }
         Some(failed)
     }
 
-    /// Takes in one piece of content.
-    pub(super) fn take(&mut self, event: &Event, out: &mut SseWriter) {
-        if self.is_left_out(event) {
+    /// Writes or holds one event of content.
+    pub(super) fn write(&mut self, event: &Event, out: &mut SseWriter) {
+        if self.is_unsupported(event) {
             return;
         }
         match self.open {
-            Open::Tool { index, .. } if !is_of_call(event, index) => {
+            // Only one block may be open at a time, so everything else waits for the end of the
+            // call.
+            Open::Tool { index, .. } if !belongs_to(event, index) => {
                 if self.held.push(event).is_err() {
-                    self.failed = Some(too_much());
+                    self.failed = Some(overflow());
                 }
             }
             _ => {
-                self.say(event, out);
+                self.write_event(event, out);
                 self.release(out);
             }
         }
     }
 
-    /// All is said that will be: what is held goes out, and what is open is ended.
+    /// Writes everything that is held, and stops the open block.
     pub(super) fn finish(&mut self, out: &mut SseWriter) {
         while self.failed.is_none()
             && let Some(item) = self.held.pop()
         {
-            self.say_held(&item, out);
+            self.write_held(&item, out);
         }
         if self.failed.is_none() {
             self.end(out);
         }
     }
 
-    /// What this API has no place for, here.
-    fn is_left_out(&self, event: &Event) -> bool {
+    /// Returns true for content that this API does not support here.
+    fn is_unsupported(&self, event: &Event) -> bool {
         match event {
+            // The API rejects citations of other wires when a client sends them back.
             Event::Citation(_) => self.wire != WireId::Anthropic,
             Event::Raw(it) => match raw::kind(it) {
                 Kind::Block => false,
+                // A stray delta has no block that it could belong to.
                 Kind::Delta => self.open == Open::Nothing,
                 Kind::Foreign => true,
             },
@@ -113,27 +122,28 @@ impl Blocks {
         }
     }
 
-    /// Says what was held, until a call is open again.
+    /// Writes held items until a call is open again.
     fn release(&mut self, out: &mut SseWriter) {
         while self.failed.is_none()
             && !matches!(self.open, Open::Tool { .. })
             && let Some(item) = self.held.pop()
         {
-            self.say_held(&item, out);
+            self.write_held(&item, out);
         }
     }
 
-    fn say_held(&mut self, item: &Item, out: &mut SseWriter) {
+    fn write_held(&mut self, item: &Item, out: &mut SseWriter) {
         let delta = || item.text.as_str().into();
         match (&item.event, item.call()) {
-            (Event::Text { .. }, _) => self.text_in(Open::Text, item, out),
-            (Event::Refusal { .. }, _) => self.text_in(Open::Refusal, item, out),
-            (Event::Reasoning { .. }, _) => self.text_in(Open::Thinking, item, out),
-            (event, None) => self.say(event, out),
+            (Event::Text { .. }, _) => self.write_held_text(Open::Text, item, out),
+            (Event::Refusal { .. }, _) => self.write_held_text(Open::Refusal, item, out),
+            (Event::Reasoning { .. }, _) => self.write_held_text(Open::Thinking, item, out),
+            (event, None) => self.write_event(event, out),
             (event, Some(call)) => {
-                self.say(event, out);
-                if item.grown && self.may_say(item, out) {
-                    self.say(
+                self.write_event(event, out);
+                // Without deltas nothing is written, as if the item had not been held.
+                if item.grown && self.can_write(item, out) {
+                    self.write_event(
                         &Event::ToolArguments {
                             choice: call.choice,
                             index: call.index,
@@ -149,27 +159,28 @@ impl Blocks {
         }
     }
 
-    fn text_in(&mut self, kind: Open, item: &Item, out: &mut SseWriter) {
-        self.be(kind, out);
-        if self.may_say(item, out) {
+    fn write_held_text(&mut self, kind: Open, item: &Item, out: &mut SseWriter) {
+        self.ensure_open(kind, out);
+        if self.can_write(item, out) {
             self.put_delta(kind, &item.text, out);
         }
     }
 
-    /// False where a reader would be sent text of which some is lost.
-    fn may_say(&mut self, item: &Item, out: &SseWriter) -> bool {
-        let missing = item.lost && out.is_heard();
+    /// Returns false, and fails, if the reader would receive an item of which some text is missing.
+    fn can_write(&mut self, item: &Item, out: &SseWriter) -> bool {
+        // A muted writer only restores the state, so the missing text does no harm there.
+        let missing = item.lost && out.reaches_reader();
         if missing {
-            self.failed = Some(lost());
+            self.failed = Some(text_evicted());
         }
         !missing
     }
 
-    fn say(&mut self, event: &Event, out: &mut SseWriter) {
+    fn write_event(&mut self, event: &Event, out: &mut SseWriter) {
         match event {
-            Event::Text { delta, .. } => self.piece(Open::Text, delta, out),
-            Event::Reasoning { delta, .. } => self.piece(Open::Thinking, delta, out),
-            Event::Refusal { delta, .. } => self.piece(Open::Refusal, delta, out),
+            Event::Text { delta, .. } => self.write_text(Open::Text, delta, out),
+            Event::Reasoning { delta, .. } => self.write_text(Open::Thinking, delta, out),
+            Event::Refusal { delta, .. } => self.write_text(Open::Refusal, delta, out),
             Event::ToolCall(call) => self.tool_call(call, out),
             Event::ToolArguments { index, delta, .. } => self.arguments(*index, delta, out),
             Event::ToolCallEnd { index, .. } if matches!(self.open, Open::Tool { index: open, .. } if open == *index) =>
@@ -178,7 +189,7 @@ impl Blocks {
             }
             Event::Signature(it) => self.signature(it, out),
             Event::Citation(it) => {
-                self.be(Open::Text, out);
+                self.ensure_open(Open::Text, out);
                 self.delta(out, "citations_delta", |buf| {
                     put_member(buf, "citation", |buf| put_json(buf, &it.data));
                 });
@@ -186,9 +197,10 @@ impl Blocks {
             Event::Raw(it) if raw::kind(it) == Kind::Delta => self.raw_delta(&it.data, out),
             Event::Raw(it) => {
                 self.end(out);
+                // The block stays open, because its deltas may follow.
                 self.begin(Open::Raw, out, |buf| put_json(buf, &it.data));
             }
-            // What is of no call that is open has no place.
+            // The end of a call that is not open: there is no block to stop.
             Event::ToolCallEnd { .. } => {}
             Event::Start(_)
             | Event::Route(_)
@@ -199,8 +211,8 @@ impl Blocks {
         }
     }
 
-    fn piece(&mut self, kind: Open, delta: &str, out: &mut SseWriter) {
-        self.be(kind, out);
+    fn write_text(&mut self, kind: Open, delta: &str, out: &mut SseWriter) {
+        self.ensure_open(kind, out);
         self.put_delta(kind, delta, out);
     }
 
@@ -216,7 +228,8 @@ impl Blocks {
     }
 
     fn tool_call(&mut self, call: &ToolCall, out: &mut SseWriter) {
-        if let Some(data) = keep::call_data(call, self.wire) {
+        // A tool call has no member for a signature, so a block of its own carries it.
+        if let Some(data) = signatures::call_signature(call, self.wire) {
             self.redacted(&data, out);
         }
         self.end(out);
@@ -226,10 +239,12 @@ impl Blocks {
                 custom: call.custom,
             },
             out,
+            // Clients expect an empty input here, and build it from the deltas.
             |buf| put_tool_use(buf, &call.id, &call.name, "{}"),
         );
         if call.custom {
-            // Its free text is a JSON string in the only form that input has here.
+            // The input of a tool is always an object here, so the free text becomes a string in
+            // one.
             self.input(out, |buf| put_str(buf, "{\"input\":\""));
         }
     }
@@ -246,9 +261,11 @@ impl Blocks {
             } if open == index => {
                 self.escaped.clear();
                 put_escaped(&mut self.escaped, delta);
+                // The text is a JSON string inside `partial_json`, which is a JSON string itself.
                 let escaped = String::from_utf8_lossy(&self.escaped);
                 self.input(out, |buf| put_str(buf, &escaped));
             }
+            // Arguments of a call that is not open have no block.
             _ => {}
         }
     }
@@ -260,12 +277,13 @@ impl Blocks {
     }
 
     fn signature(&mut self, it: &Signature, out: &mut SseWriter) {
-        match keep::place(it, self.open == Open::Thinking) {
+        match signatures::place(it, self.open == Open::Thinking) {
             Some(Place::Thinking(signature)) => {
-                self.be(Open::Thinking, out);
+                self.ensure_open(Open::Thinking, out);
                 self.delta(out, "signature_delta", |buf| {
                     put_member(buf, "signature", |buf| put_str(buf, &signature));
                 });
+                // A signature is the last delta of its block; more thinking is another block.
                 self.end(out);
             }
             Some(Place::Redacted(data)) => self.redacted(&data, out),
@@ -279,19 +297,19 @@ impl Blocks {
         self.end(out);
     }
 
-    /// A piece of no block has no place.
+    /// Writes a delta of the own wire. Without an open block it is dropped.
     fn raw_delta(&self, json: &str, out: &mut SseWriter) {
         if self.open == Open::Nothing {
             return;
         }
-        put_event(out, "content_block_delta", self.place(), |buf| {
+        put_event(out, "content_block_delta", self.open_index(), |buf| {
             buf.put_slice(b",\"delta\":");
             put_json(buf, json);
         });
     }
 
-    /// A block of that kind is open.
-    fn be(&mut self, kind: Open, out: &mut SseWriter) {
+    /// Ensures that a block of this kind is open.
+    fn ensure_open(&mut self, kind: Open, out: &mut SseWriter) {
         if self.open == kind {
             return;
         }
@@ -315,7 +333,7 @@ impl Blocks {
     }
 
     fn delta(&self, out: &mut SseWriter, tag: &str, rest: impl FnOnce(&mut BytesMut)) {
-        put_event(out, "content_block_delta", self.place(), |buf| {
+        put_event(out, "content_block_delta", self.open_index(), |buf| {
             buf.put_slice(b",\"delta\":{\"type\":\"");
             buf.put_slice(tag.as_bytes());
             buf.put_u8(b'"');
@@ -324,34 +342,35 @@ impl Blocks {
         });
     }
 
-    /// Nothing is open.
+    /// Stops the open block, if there is one.
     fn end(&mut self, out: &mut SseWriter) {
+        // Closes the JSON object that the start of a custom call opened.
         if matches!(self.open, Open::Tool { custom: true, .. }) {
             self.input(out, |buf| put_str(buf, "\"}"));
         }
         if self.open != Open::Nothing {
-            put_stop(out, self.place());
+            put_stop(out, self.open_index());
             self.open = Open::Nothing;
         }
     }
 
-    /// The place of the block that is open.
-    const fn place(&self) -> u64 {
+    /// Returns the index of the open block.
+    const fn open_index(&self) -> u64 {
         self.begun.saturating_sub(1)
     }
 }
 
-/// Ends the block at a place.
-pub(super) fn put_stop(out: &mut SseWriter, place: u64) {
-    put_event(out, "content_block_stop", place, |_| {});
+/// Writes the stop of the block at `index`.
+pub(super) fn put_stop(out: &mut SseWriter, index: u64) {
+    put_event(out, "content_block_stop", index, |_| {});
 }
 
-fn put_event(out: &mut SseWriter, name: &str, place: u64, rest: impl FnOnce(&mut BytesMut)) {
+fn put_event(out: &mut SseWriter, name: &str, index: u64, rest: impl FnOnce(&mut BytesMut)) {
     let buf = out.event(name);
     buf.put_slice(b"{\"type\":\"");
     buf.put_slice(name.as_bytes());
     buf.put_slice(b"\",\"index\":");
-    put_u64(buf, place);
+    put_u64(buf, index);
     rest(buf);
     buf.put_u8(b'}');
 }
@@ -363,17 +382,16 @@ fn put_member(buf: &mut BytesMut, name: &str, value: impl FnOnce(&mut BytesMut))
     value(buf);
 }
 
-fn is_of_call(event: &Event, open: u16) -> bool {
+fn belongs_to(event: &Event, open: u16) -> bool {
     matches!(event, Event::ToolArguments { index, .. } | Event::ToolCallEnd { index, .. } if *index == open)
 }
 
-fn too_much() -> Fault {
-    let message = "the answer's parallel tool calls are too large to be told one after another, as this API has them: read the stream in another dialect";
+fn overflow() -> Fault {
+    let message = "the answer's parallel tool calls are too large to be written one after another, as this API requires: read the stream in another dialect";
     Fault::new(Code::UpstreamError, message)
 }
 
-fn lost() -> Fault {
-    let message =
-        "a part of a tool call is no longer kept: read the stream's status, or begin a new one";
+fn text_evicted() -> Fault {
+    let message = "a part of a tool call is no longer stored: read the status of the stream, or start a new one";
     Fault::new(Code::ReplayExpired, message)
 }

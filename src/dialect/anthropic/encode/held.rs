@@ -1,9 +1,9 @@
-//! What has come and cannot be said yet: one block is open at a time, and a tool call may still
-//! grow while others have begun.
+//! Events that cannot be written yet: only one block may be open at a time, and a tool call can
+//! still grow while others have begun.
 //!
-//! Invariants: what is held leaves in the order in which it came; the pieces of one text, or of one
-//! call, leave as one. It is bounded. Nothing is held where no two calls overlap and nothing
-//! follows an unfinished one.
+//! Invariants: held items leave in the order in which they arrived; the deltas of one text, or of
+//! one call, leave as one. The buffer is bounded. Nothing is held unless calls overlap, or other
+//! content arrives before a call is complete.
 
 use std::collections::VecDeque;
 
@@ -11,45 +11,46 @@ use bytestring::ByteString;
 
 use crate::model::event::{Event, ToolCall};
 
-/// The most bytes held: more than any honest answer says in tool calls that grow side by side.
-const MOST_BYTES: usize = 4 << 20;
-/// What an item costs besides what it holds, about.
+/// Maximum size of all held items, bytes: more than any honest answer has in overlapping tool
+/// calls.
+const MAX_BYTES: usize = 4 << 20;
+/// Approximate size of an item without its contents, bytes.
 const ITEM_BYTES: usize = 128;
 
-/// What is held.
+/// The buffer of held items.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     items: VecDeque<Item>,
     bytes: usize,
-    /// What comes now has lost its text.
-    pub(super) bare: bool,
+    /// The events pushed now have lost their text: they come from the summary of evicted entries.
+    pub(super) text_missing: bool,
 }
 
 /// One part of the answer.
 #[derive(Debug)]
 pub(super) struct Item {
-    /// How it began. The text of a delta stands in `text`.
+    /// The event that began it, without its text, which is in `text`.
     pub(super) event: Event,
-    /// All its text so far.
+    /// Its text so far.
     pub(super) text: String,
-    /// It has had deltas.
+    /// It has received deltas.
     pub(super) grown: bool,
-    /// Some of its text is no longer known.
+    /// Some of its text has been evicted.
     pub(super) lost: bool,
-    /// A call that is complete.
+    /// The call is complete.
     pub(super) ended: bool,
 }
 
-/// More is to be held than may be.
+/// The error of a buffer that exceeds its bound.
 #[derive(Debug)]
-pub(super) struct TooMuch;
+pub(super) struct Overflow;
 
 impl Held {
-    /// Holds an event.
+    /// Holds an event, or adds it to the item it continues.
     ///
     /// # Errors
-    /// When too much is held already.
-    pub(super) fn push(&mut self, event: &Event) -> Result<(), TooMuch> {
+    /// When the buffer exceeds its bound.
+    pub(super) fn push(&mut self, event: &Event) -> Result<(), Overflow> {
         match event {
             Event::ToolArguments { index, delta, .. } => self.grow(*index, delta),
             Event::ToolCallEnd { index, .. } => {
@@ -59,17 +60,17 @@ impl Held {
             }
             _ => self.add(event),
         }
-        if self.bytes > MOST_BYTES {
-            Err(TooMuch)
+        if self.bytes > MAX_BYTES {
+            Err(Overflow)
         } else {
             Ok(())
         }
     }
 
-    /// What has been held longest.
+    /// Removes the item that has been held longest.
     pub(super) fn pop(&mut self) -> Option<Item> {
         let item = self.items.pop_front()?;
-        self.bytes -= item.text.len() + weight(&item.event);
+        self.bytes -= item.text.len() + event_size(&item.event);
         Some(item)
     }
 
@@ -77,29 +78,31 @@ impl Held {
         let joins = self
             .items
             .back()
-            .is_some_and(|last| is_same_text(&last.event, event));
+            .is_some_and(|last| is_same_kind_of_text(&last.event, event));
+        // Neighbouring deltas of one kind share an item, because they belong to one block.
         if !joins {
             let item = Item {
+                // The text is collected in `text`, and not kept twice.
                 event: without_text(event),
                 text: String::new(),
                 grown: false,
                 lost: false,
                 ended: false,
             };
-            self.bytes += weight(&item.event);
+            self.bytes += event_size(&item.event);
             self.items.push_back(item);
         }
         if let (Some(delta), Some(last)) = (delta_of(event), self.items.back_mut()) {
-            last.grow(delta, self.bare);
+            last.grow(delta, self.text_missing);
             self.bytes += delta.len();
         }
     }
 
     fn grow(&mut self, index: u16, delta: &str) {
-        let bare = self.bare;
-        // Arguments of no call that is known have no place.
+        let text_missing = self.text_missing;
+        // Arguments of an unknown call are dropped: no block could hold them.
         if let Some(item) = self.call(index) {
-            item.grow(delta, bare);
+            item.grow(delta, text_missing);
             self.bytes += delta.len();
         }
     }
@@ -112,13 +115,13 @@ impl Held {
 }
 
 impl Item {
-    fn grow(&mut self, delta: &str, bare: bool) {
+    fn grow(&mut self, delta: &str, text_missing: bool) {
         self.text.push_str(delta);
         self.grown = true;
-        self.lost |= bare;
+        self.lost |= text_missing;
     }
 
-    /// The call, where it is one.
+    /// Returns the tool call that the item is, if any.
     pub(super) fn call(&self) -> Option<&ToolCall> {
         if let Event::ToolCall(call) = &self.event {
             Some(call)
@@ -128,20 +131,21 @@ impl Item {
     }
 }
 
-/// What an event costs while it is held, its text left out.
-fn weight(event: &Event) -> usize {
-    let of = |text: &Option<ByteString>| text.as_ref().map_or(0, |text| text.len());
+/// Returns the size of an event while it is held, without its text, bytes.
+fn event_size(event: &Event) -> usize {
+    let len = |text: &Option<ByteString>| text.as_ref().map_or(0, |text| text.len());
     ITEM_BYTES
         + match event {
-            Event::ToolCall(it) => it.id.len() + it.name.len() + of(&it.signature),
-            Event::Signature(it) => of(&it.signature) + of(&it.redacted),
-            Event::Citation(it) => it.data.len() + of(&it.url) + of(&it.title) + of(&it.quote),
+            Event::ToolCall(it) => it.id.len() + it.name.len() + len(&it.signature),
+            Event::Signature(it) => len(&it.signature) + len(&it.redacted),
+            Event::Citation(it) => it.data.len() + len(&it.url) + len(&it.title) + len(&it.quote),
             Event::Raw(it) => it.data.len(),
+            // Deltas are counted as they are added.
             _ => 0,
         }
 }
 
-fn is_same_text(one: &Event, other: &Event) -> bool {
+fn is_same_kind_of_text(one: &Event, other: &Event) -> bool {
     matches!(
         (one, other),
         (Event::Text { .. }, Event::Text { .. })
@@ -185,8 +189,8 @@ mod tests {
     use crate::model::wire::WireId;
 
     #[test]
-    fn everything_that_is_held_counts() {
-        let large = "x".repeat(MOST_BYTES / 4);
+    fn every_kind_of_content_counts_towards_the_bound() {
+        let large = "x".repeat(MAX_BYTES / 4);
         let data = || ByteString::from(large.as_str());
         let citation = Citation {
             choice: 0,
@@ -212,7 +216,7 @@ mod tests {
             let taken = (0..8).take_while(|_| held.push(&event).is_ok()).count();
             assert_eq!(taken, 3, "{event:?}");
             while held.pop().is_some() {}
-            assert_eq!(held.bytes, 0, "what leaves counts no more");
+            assert_eq!(held.bytes, 0, "removed items no longer count");
         }
     }
 }

@@ -1,26 +1,27 @@
-//! How a stream of chunks ends: `[DONE]` after success or a cancel, an error and nothing behind it,
-//! never neither.
+//! The end of a stream of chunks: `[DONE]` after success or a cancel, or an error and nothing after
+//! it; never neither.
 
 use bytes::BufMut as _;
 
-use super::super::pieces::{finish_word, put_own, put_usage};
-use super::super::refusal;
+use super::super::error;
+use super::super::pieces::{finish_reason, put_sluicegate, put_usage};
 use super::{Encoder, head, put_chunk};
 use crate::codec::sse_writer::SseWriter;
-use crate::dialect::unsaid;
+use crate::dialect::unreported_error;
 use crate::model::event::{End, Failure, Reason};
 use crate::model::fault::Fault;
 
 impl Encoder {
     pub(super) fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
-        self.over = true;
+        self.ended = true;
+        // The client has received the upstream's own error payload: a second one is not added.
         if !(self.passing && failure.passed_on) {
             self.put_error(&failure.fault, out);
         }
     }
 
     fn put_error(&self, fault: &Fault, out: &mut SseWriter) {
-        refusal::put(
+        error::put(
             out.event(""),
             fault,
             &format!("internal error in stream {}", self.view.start.stream),
@@ -28,10 +29,12 @@ impl Encoder {
     }
 
     pub(super) fn end(&mut self, end: &End, out: &mut SseWriter) {
-        self.over = true;
+        self.ended = true;
         match end.reason {
-            Reason::Error => return self.put_error(&unsaid(end), out),
+            // No `error` event came before, and a stream never ends without a reason.
+            Reason::Error => return self.put_error(&unreported_error(end), out),
             Reason::Cancelled => self.close_cancelled(out),
+            // The payloads that were passed on have closed the choices.
             Reason::Stop | Reason::Length | Reason::ToolCalls | Reason::ContentFilter
                 if self.raw => {}
             reason => self.close(reason, out),
@@ -40,15 +43,17 @@ impl Encoder {
         out.event("").put_slice(b"[DONE]");
     }
 
-    /// Where nothing had come, all choices count as open.
+    /// Closes the open choices of a cancelled stream. If none has begun, all choices count as open.
     fn close_cancelled(&mut self, out: &mut SseWriter) {
+        // All chunks of an answer have one id and one model, so ours repeat those of the upstream.
         if let Some(upstream) = self.passed.head() {
             self.head = head(&upstream.id, upstream.created, &upstream.model);
         }
         if self.choices.is_empty() {
             (0..self.view.start.choices.max(1)).for_each(|choice| self.open(choice, out));
         }
-        for (choice, _) in self.choices.open() {
+        // The API defines no `finish_reason` for a cancel, so our own member beside it says so.
+        for (choice, _) in self.choices.unfinished() {
             put_chunk(
                 out,
                 &self.head,
@@ -59,32 +64,35 @@ impl Encoder {
         }
     }
 
-    /// The choices that should have been closed by now. One that failed while others did not is
-    /// marked.
+    /// Closes choices that have no `finish_reason` yet. A choice that failed while others did not
+    /// is marked.
     fn close(&mut self, reason: Reason, out: &mut SseWriter) {
         if self.choices.is_empty() {
+            // An answer has at least one choice.
             self.open(0, out);
         }
-        for (choice, failed) in self.choices.open() {
-            let word = if failed {
+        // Clients fail on a stream in which a choice has no `finish_reason`.
+        for (choice, failed) in self.choices.unfinished() {
+            let finish_reason = if failed {
                 "stop"
             } else {
-                finish_word(reason).unwrap_or("stop")
+                finish_reason(reason).unwrap_or("stop")
             };
             put_chunk(
                 out,
                 &self.head,
                 choice,
-                Some((word, failed.then_some("error"))),
+                Some((finish_reason, failed.then_some("error"))),
                 |_| {},
             );
         }
     }
 
-    /// Over its own wire the upstream's usage chunk was passed on, unless it was stopped before it
-    /// could send one.
+    /// Writes the usage chunk. Over the own wire the upstream's usage chunk was passed on, unless
+    /// the upstream was stopped before it could send one.
     fn put_usage(&self, end: &End, out: &mut SseWriter) {
         let due = !self.raw || end.reason == Reason::Cancelled && !self.passed.usage;
+        // Clients that did not ask for usage may read `choices[0]` of every chunk.
         let Some(usage) = self
             .usage
             .or(end.usage)
@@ -96,7 +104,7 @@ impl Encoder {
         buf.put_slice(&self.head);
         buf.put_slice(b"],\"usage\":");
         put_usage(buf, &usage);
-        put_own(buf, None, usage.estimated);
+        put_sluicegate(buf, None, usage.estimated);
         buf.put_u8(b'}');
     }
 }

@@ -1,7 +1,8 @@
-//! The items of an output: one message or one reasoning at a time, any number of calls beside it.
+//! The items of an output: at most one open message or reasoning at a time, and any number of open
+//! calls beside it.
 //!
-//! Invariants: an item's place is that of its beginning; what its end tells is kept and repeated as
-//! it was told.
+//! Invariants: the place of an item is its index in the order in which the items begin; the JSON of
+//! its `done` event is kept, and repeated unchanged in the terminal event.
 
 mod calls;
 mod message;
@@ -23,20 +24,21 @@ use crate::model::wire::WireId;
 /// The items of one response.
 pub(super) struct Items {
     stream: StreamId,
-    /// The wire that says them.
+    /// The wire of the target that answers.
     pub(super) wire: WireId,
     /// The number of the next event.
     pub(super) next: u64,
-    /// What came before a reader's place was let go: neither numbers nor words are known.
-    pub(super) lost: bool,
-    /// A reader would have been told such.
+    /// True if entries before the position of this reader were evicted, so that numbers and text
+    /// before it are unknown.
+    pub(super) evicted: bool,
+    /// True once an event was dropped that needed them.
     pub(super) failed: bool,
-    /// Those that have ended, by their place; nothing for those that are open.
+    /// Ended items (JSON) by their place; `None` while an item is open.
     ended: Vec<Option<Bytes>>,
     message: Option<Message>,
     reasoning: Option<Reasoning>,
     calls: Vec<Call>,
-    /// Characters of text so far: citations of other wires count from the first.
+    /// Number of characters of text so far: citations of other wires count from the first one.
     characters: u32,
 }
 
@@ -46,7 +48,7 @@ impl Items {
             stream,
             wire: WireId::Gemini,
             next: 0,
-            lost: false,
+            evicted: false,
             failed: false,
             ended: Vec::new(),
             message: None,
@@ -56,16 +58,19 @@ impl Items {
         }
     }
 
-    /// True where what this reader is told next would lack words that were let go.
-    pub(super) fn is_short(&self, out: &SseWriter) -> bool {
-        self.lost && out.is_heard()
+    /// Returns true if the next event would reach the reader but lacks a number or text that was
+    /// evicted.
+    pub(super) fn lacks_evicted_text(&self, out: &SseWriter) -> bool {
+        self.evicted && out.reaches_reader()
     }
 
-    /// All items as a JSON array, those that are open as they are.
+    /// Returns all items as a JSON array, open items in their current state.
     pub(super) fn output(&self) -> Bytes {
         let mut buf = BytesMut::new();
         let open = |place: usize| {
             self.open_item(place)
+                // Every place that has not ended is open, so this is never used; encoders cannot
+                // fail.
                 .unwrap_or_else(|| Bytes::from_static(b"null"))
         };
         let items: Vec<Bytes> = (0..)
@@ -90,24 +95,24 @@ impl Items {
             .map(|call| call.json(&self.stream, status))
     }
 
-    /// Takes in one piece of content.
-    pub(super) fn take(&mut self, event: &Event, out: &mut SseWriter) {
+    /// Writes the events of one content event.
+    pub(super) fn write(&mut self, event: &Event, out: &mut SseWriter) {
         match event {
-            Event::Text { delta, .. } => self.words(false, delta, out),
-            Event::Refusal { delta, .. } => self.words(true, delta, out),
-            Event::Reasoning { delta, .. } => self.thought(delta, out),
+            Event::Text { delta, .. } => self.text_delta(false, delta, out),
+            Event::Refusal { delta, .. } => self.text_delta(true, delta, out),
+            Event::Reasoning { delta, .. } => self.reasoning_delta(delta, out),
             Event::Signature(it) => self.signature(it, out),
             Event::ToolCall(call) => self.call(call, out),
-            Event::ToolArguments { index, delta, .. } => self.argue(*index, delta, out),
+            Event::ToolArguments { index, delta, .. } => self.arguments_delta(*index, delta, out),
             Event::ToolCallEnd { index, .. } => self.end_call(*index, out),
-            Event::Citation(it) => self.cite(it, out),
+            Event::Citation(it) => self.citation(it, out),
             Event::Raw(it) if self.is_item(it) => {
-                self.close_spoken(true, out);
+                self.close_message_and_reasoning(true, out);
                 let mut item = BytesMut::with_capacity(it.data.len());
                 put_json(&mut item, &it.data);
-                self.whole(item.freeze(), out);
+                self.whole_item(item.freeze(), out);
             }
-            // What this API has no place for, here.
+            // The API has no item for other raw content.
             Event::Raw(_) => {}
             Event::Start(_)
             | Event::Route(_)
@@ -118,15 +123,16 @@ impl Items {
         }
     }
 
-    /// Nothing is open. Items that are not complete say so.
+    /// Closes all open items, with the status `completed` or `incomplete`.
     pub(super) fn close(&mut self, complete: bool, out: &mut SseWriter) {
-        self.close_spoken(complete, out);
+        self.close_message_and_reasoning(complete, out);
         for call in std::mem::take(&mut self.calls) {
             self.finish_call(&call, complete, out);
         }
     }
 
-    /// An item that a provider of this API's own wire ran.
+    /// Returns true if the raw content is an item that a provider on this API's own wire has run
+    /// (for example a web search).
     fn is_item(&self, raw: &Raw) -> bool {
         #[derive(serde::Deserialize)]
         struct Tagged<'a> {
@@ -139,14 +145,14 @@ impl Items {
     }
 
     fn event(&mut self, out: &mut SseWriter, name: &str, rest: impl FnOnce(&mut BytesMut)) {
-        if self.is_short(out) {
+        if self.lacks_evicted_text(out) {
             self.failed = true;
             return;
         }
         put_event(out, &mut self.next, name, rest);
     }
 
-    /// An event about an item: its id and place first.
+    /// Writes an event about an item, with its id and place first.
     fn item_event(
         &mut self,
         out: &mut SseWriter,
@@ -170,6 +176,7 @@ impl Items {
         out: &mut SseWriter,
     ) -> usize {
         let place = self.ended.len();
+        // Reserves the place: calls may end in another order than they began.
         self.ended.push(None);
         let item = item(&self.stream, place);
         self.put_item(out, "response.output_item.added", place, &item);
@@ -192,15 +199,15 @@ impl Items {
         });
     }
 
-    /// An item that comes whole.
-    fn whole(&mut self, item: Bytes, out: &mut SseWriter) {
+    /// Writes an item that arrives complete.
+    fn whole_item(&mut self, item: Bytes, out: &mut SseWriter) {
         let begun = item.clone();
         let place = self.begin(|_, _| begun, out);
         self.end(place, item, out);
     }
 }
 
-/// How an item ended.
-const fn word(complete: bool) -> &'static str {
+/// Returns the status of an ended item.
+const fn status_name(complete: bool) -> &'static str {
     if complete { "completed" } else { "incomplete" }
 }

@@ -1,7 +1,7 @@
-//! An item that was passed on: as it began, what has streamed of it, and how it ends where its
+//! An item that was passed on: its first event, the content streamed since, and its end if the
 //! provider does not end it.
 //!
-//! Invariant: what the provider has ended is not ended again, neither a part nor the words of one.
+//! Invariant: a part, or the text of a part, that the provider has ended is not ended again.
 
 use std::borrow::Cow;
 
@@ -9,226 +9,234 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-/// The members of an event, its type and number aside.
+/// The members of an event, without its type and number.
 pub(super) type Members = Map<String, Value>;
 
-/// The parts of one item that are followed, at the most.
-const MOST_PARTS: usize = 4096;
+/// Maximum number of parts of one item that are tracked.
+const MAX_PARTS: usize = 4096;
 
-/// An item as it was told.
+/// The state of one item.
 #[derive(Debug)]
-pub(super) struct Item {
-    /// As it began or, once it is over, ended.
+pub(super) struct PassedItem {
+    /// The item (JSON) of its `added` event or, once it has ended, of its `done` event.
     json: String,
-    over: bool,
-    /// What has streamed of it.
+    ended: bool,
+    /// Parts streamed so far.
     parts: Vec<Part>,
 }
 
-/// A part of an item, in one voice at one place.
+/// A part of an item, identified by its kind and index.
 #[derive(Debug)]
 struct Part {
-    voice: Voice,
+    kind: PartKind,
     at: u64,
     text: String,
-    /// Its beginning was told.
+    /// True if its `added` event was passed on.
     begun: bool,
-    /// All its words were told.
-    said: bool,
-    /// Its end was told.
-    over: bool,
+    /// True if the `done` event of its text was passed on.
+    text_ended: bool,
+    /// True if its own `done` event was passed on.
+    ended: bool,
 }
 
-/// What speaks in a part.
+/// The kind of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Voice {
+pub(super) enum PartKind {
     /// Text of a message.
     Text,
-    /// Its refusal.
+    /// Refusal of a message.
     Refusal,
-    /// A summary of reasoning.
+    /// Summary of reasoning.
     Summary,
-    /// Reasoning itself.
-    Thought,
-    /// The arguments of a call.
+    /// Text of reasoning.
+    Reasoning,
+    /// Arguments of a function call.
     Arguments,
-    /// What a custom tool is given.
+    /// Input of a custom tool call.
     Input,
 }
 
-/// What an event does to a part.
+/// The effect of an event on a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It begins.
+    /// The part begins.
     Begin,
-    /// It says more.
-    Say,
-    /// All its words are told.
-    Said,
-    /// It ends.
+    /// Its text grows.
+    Delta,
+    /// Its text is complete.
+    TextDone,
+    /// The part ends.
     End,
 }
 
-/// What an event says of a part.
-pub(super) struct Words<'a> {
-    /// Its place among the summaries, or else in the content.
+/// The fields of an event about a part.
+pub(super) struct PartUpdate<'a> {
+    /// Index among the summaries or in the content.
     pub(super) at: Option<u64>,
-    /// More words, or all of them.
-    pub(super) words: Option<&'a RawValue>,
-    /// The part itself.
+    /// A delta, or the complete text (a JSON string).
+    pub(super) text: Option<&'a RawValue>,
+    /// The part itself (JSON).
     pub(super) part: Option<&'a RawValue>,
 }
 
-/// What an event of this type does, and in which voice; the voice of a content part stands in the
-/// part.
-pub(super) fn step(kind: &str) -> Option<(Option<Voice>, Step)> {
-    let (what, how) = kind.strip_prefix("response.")?.split_once('.')?;
-    let voice = match what {
-        "output_text" => Voice::Text,
-        "refusal" => Voice::Refusal,
-        "reasoning_summary_text" => Voice::Summary,
-        "reasoning_text" => Voice::Thought,
-        "function_call_arguments" => Voice::Arguments,
-        "custom_tool_call_input" => Voice::Input,
-        "content_part" => return Some((None, part_step(how)?)),
-        "reasoning_summary_part" => return Some((Some(Voice::Summary), part_step(how)?)),
+/// Returns the part kind and the step of an event type. The kind is `None` for content parts, whose
+/// kind is in the part itself.
+pub(super) fn classify(kind: &str) -> Option<(Option<PartKind>, Step)> {
+    let (what, action) = kind.strip_prefix("response.")?.split_once('.')?;
+    let kind = match what {
+        "output_text" => PartKind::Text,
+        "refusal" => PartKind::Refusal,
+        "reasoning_summary_text" => PartKind::Summary,
+        "reasoning_text" => PartKind::Reasoning,
+        "function_call_arguments" => PartKind::Arguments,
+        "custom_tool_call_input" => PartKind::Input,
+        "content_part" => return Some((None, part_step(action)?)),
+        "reasoning_summary_part" => return Some((Some(PartKind::Summary), part_step(action)?)),
         _ => return None,
     };
-    match how {
-        "delta" => Some((Some(voice), Step::Say)),
-        "done" => Some((Some(voice), Step::Said)),
+    match action {
+        "delta" => Some((Some(kind), Step::Delta)),
+        "done" => Some((Some(kind), Step::TextDone)),
         _ => None,
     }
 }
 
-fn part_step(how: &str) -> Option<Step> {
-    match how {
+fn part_step(action: &str) -> Option<Step> {
+    match action {
         "added" => Some(Step::Begin),
         "done" => Some(Step::End),
         _ => None,
     }
 }
 
-impl Item {
-    /// An item as it was told, when it began or when it was over.
-    pub(super) fn new(json: String, over: bool) -> Self {
+impl PassedItem {
+    /// Creates an item from its `added` or `done` event.
+    pub(super) fn new(json: String, ended: bool) -> Self {
         Self {
             json,
-            over,
+            ended,
             parts: Vec::new(),
         }
     }
 
-    /// As it was told last.
+    /// Returns the latest JSON of the item.
     pub(super) fn json(&self) -> &str {
         &self.json
     }
 
-    /// True where its end is still to be told.
+    /// Returns true if the item has not ended.
     pub(super) fn is_open(&self) -> bool {
-        !self.over
+        !self.ended
     }
 
-    /// Takes in what an event says of a part.
-    pub(super) fn hear(&mut self, voice: Option<Voice>, step: Step, words: &Words<'_>) {
-        let Some(voice) = voice
-            .or_else(|| words.part.and_then(voice_of))
-            .filter(|_| !self.over)
+    /// Updates a part from an event.
+    pub(super) fn update(&mut self, kind: Option<PartKind>, step: Step, update: &PartUpdate<'_>) {
+        let Some(kind) = kind
+            .or_else(|| update.part.and_then(content_kind))
+            // Events after the end of an item change nothing.
+            .filter(|_| !self.ended)
         else {
             return;
         };
-        let Some(part) = self.part(voice, words.at.unwrap_or_default()) else {
+        let Some(part) = self.part(kind, update.at.unwrap_or_default()) else {
             return;
         };
-        let said = words.words.and_then(text);
+        let text = update.text.and_then(json_string);
         match step {
             Step::Begin => part.begun = true,
-            Step::Say => part.text.push_str(&said.unwrap_or_default()),
-            Step::Said => {
-                part.said = true;
-                part.text = said.map_or_else(|| std::mem::take(&mut part.text), Cow::into_owned);
+            Step::Delta => part.text.push_str(&text.unwrap_or_default()),
+            Step::TextDone => {
+                part.text_ended = true;
+                // The complete text replaces the deltas; without it the deltas count.
+                part.text = text.map_or_else(|| std::mem::take(&mut part.text), Cow::into_owned);
             }
-            Step::End => part.over = true,
+            Step::End => part.ended = true,
         }
     }
 
-    /// The part of that voice at that place; none where there is no room for another.
-    fn part(&mut self, voice: Voice, at: u64) -> Option<&mut Part> {
+    /// Returns the part of this kind and index, created if necessary; `None` if the item has too
+    /// many parts.
+    fn part(&mut self, kind: PartKind, at: u64) -> Option<&mut Part> {
         let found = self
             .parts
             .iter()
-            .rposition(|part| (part.voice, part.at) == (voice, at));
+            .rposition(|part| (part.kind, part.at) == (kind, at));
         if found.is_none() {
-            if self.parts.len() == MOST_PARTS {
+            if self.parts.len() == MAX_PARTS {
                 return None;
             }
             self.parts.push(Part {
-                voice,
+                kind,
                 at,
                 text: String::new(),
                 begun: false,
-                said: false,
-                over: false,
+                text_ended: false,
+                ended: false,
             });
         }
         let last = self.parts.len().saturating_sub(1);
         self.parts.get_mut(found.unwrap_or(last))
     }
 
-    /// Ends it as incomplete, at this place in the output: the events that tell it, each with its
-    /// name, without numbers.
+    /// Ends the item as incomplete and returns the events that report it: names and members,
+    /// without numbers. `place` is its output index.
     pub(super) fn end(&mut self, place: u64) -> Vec<(&'static str, Members)> {
-        self.expect_arguments();
+        self.ensure_arguments();
         let ended = self.value("incomplete");
+        // Clients match the events of an item by its id.
         let id = ended.get("id").cloned().unwrap_or_default();
         let parts = self
             .parts
             .iter()
-            .flat_map(Part::endings)
+            .flat_map(Part::pending_events)
             .map(|(name, members)| (name, with(members, "item_id", id.clone())));
         let mut events: Vec<_> = parts.collect();
         events.push((
             "response.output_item.done",
             with(Members::new(), "item", ended.clone()),
         ));
-        (self.json, self.over) = (ended.to_string(), true);
+        (self.json, self.ended) = (ended.to_string(), true);
         events
             .into_iter()
             .map(|(name, members)| (name, with(members, "output_index", place.into())))
             .collect()
     }
 
-    /// A call has arguments, also where none have come yet.
-    fn expect_arguments(&mut self) {
+    /// Adds the arguments part of a call that has received no arguments yet: clients expect its
+    /// `done` event.
+    fn ensure_arguments(&mut self) {
         let begun: Value = serde_json::from_str(&self.json).unwrap_or_default();
         let field = |name: &str| begun.get(name).and_then(Value::as_str);
-        let voice = match field("type") {
-            Some("function_call") => Voice::Arguments,
-            Some("custom_tool_call") => Voice::Input,
+        let kind = match field("type") {
+            Some("function_call") => PartKind::Arguments,
+            Some("custom_tool_call") => PartKind::Input,
             _ => return,
         };
-        if self.parts.iter().all(|part| part.voice != voice)
-            && let Some(part) = self.part(voice, 0)
+        if self.parts.iter().all(|part| part.kind != kind)
+            && let Some(part) = self.part(kind, 0)
         {
-            part.text = field(voice.field()).unwrap_or_default().to_owned();
+            part.text = field(kind.field()).unwrap_or_default().to_owned();
         }
     }
 
-    /// The item with all that has streamed of it.
+    /// Returns the item with the content streamed so far.
     pub(super) fn value(&self, status: &str) -> Value {
         let begun: Value = serde_json::from_str(&self.json).unwrap_or_default();
+        // An ended item is the provider's own JSON, and stays unchanged.
         let mut item = match begun {
-            Value::Object(item) if !self.over => item,
+            Value::Object(item) if !self.ended => item,
             other => return other,
         };
         let mut set = |name: &str, value: Value| drop(item.insert(name.to_owned(), value));
         let (mut content, mut summary) = (Vec::new(), Vec::new());
         for part in &self.parts {
-            match part.voice {
-                Voice::Text | Voice::Refusal | Voice::Thought => content.push(part.value()),
-                Voice::Summary => summary.push(part.value()),
-                Voice::Arguments | Voice::Input => {
-                    set(part.voice.field(), part.text.as_str().into());
+            match part.kind {
+                PartKind::Text | PartKind::Refusal | PartKind::Reasoning => {
+                    content.push(part.value());
+                }
+                PartKind::Summary => summary.push(part.value()),
+                PartKind::Arguments | PartKind::Input => {
+                    set(part.kind.field(), part.text.as_str().into());
                 }
             }
         }
@@ -244,84 +252,81 @@ impl Item {
 }
 
 impl Part {
-    /// The part as its item has it.
+    /// Returns the part as it stands in the item.
     fn value(&self) -> Value {
         let text = &self.text;
-        match self.voice {
-            Voice::Text => {
+        match self.kind {
+            PartKind::Text => {
                 json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
             }
-            Voice::Refusal => json!({"type": "refusal", "refusal": text}),
-            Voice::Thought => json!({"type": "reasoning_text", "text": text}),
-            Voice::Summary => json!({"type": "summary_text", "text": text}),
-            Voice::Arguments | Voice::Input => Value::Null,
+            PartKind::Refusal => json!({"type": "refusal", "refusal": text}),
+            PartKind::Reasoning => json!({"type": "reasoning_text", "text": text}),
+            PartKind::Summary => json!({"type": "summary_text", "text": text}),
+            PartKind::Arguments | PartKind::Input => Value::Null,
         }
     }
 
-    /// The events that are still due: of its words, and of itself where its beginning was told.
-    fn endings(&self) -> Vec<(&'static str, Members)> {
-        let (said, over) = self.voice.endings();
-        let words = (!self.said).then(|| (said, self.words()));
-        let end = over
-            .filter(|_| self.begun && !self.over)
+    /// Returns the pending `done` events: of the text, and of the part itself if its `added` event
+    /// was passed on.
+    fn pending_events(&self) -> Vec<(&'static str, Members)> {
+        let (text_event, part_event) = self.kind.end_events();
+        let text = (!self.text_ended).then(|| (text_event, self.text_members()));
+        let end = part_event
+            .filter(|_| self.begun && !self.ended)
             .map(|name| (name, with(Members::new(), "part", self.value())));
-        let placed = |(name, members)| match self.voice.index() {
+        let placed = |(name, members)| match self.kind.index() {
             Some(index) => (name, with(members, index, self.at.into())),
             None => (name, members),
         };
-        words.into_iter().chain(end).map(placed).collect()
+        text.into_iter().chain(end).map(placed).collect()
     }
 
-    /// All its words.
-    fn words(&self) -> Members {
-        let words = with(
-            Members::new(),
-            self.voice.field(),
-            self.text.as_str().into(),
-        );
-        if self.voice == Voice::Text {
-            with(words, "logprobs", json!([]))
+    /// Returns the members that contain the complete text.
+    fn text_members(&self) -> Members {
+        let text = with(Members::new(), self.kind.field(), self.text.as_str().into());
+        if self.kind == PartKind::Text {
+            with(text, "logprobs", json!([]))
         } else {
-            words
+            text
         }
     }
 }
 
-/// These members with one more.
+/// Returns the members with one more.
 fn with(mut members: Members, name: &str, value: Value) -> Members {
     members.insert(name.to_owned(), value);
     members
 }
 
-impl Voice {
-    /// The field that has all its words.
+impl PartKind {
+    /// Returns the field that contains the complete text.
     const fn field(self) -> &'static str {
         match self {
-            Self::Text | Self::Summary | Self::Thought => "text",
+            Self::Text | Self::Summary | Self::Reasoning => "text",
             Self::Refusal => "refusal",
             Self::Arguments => "arguments",
             Self::Input => "input",
         }
     }
 
-    /// The field that says which part it is.
+    /// Returns the field that contains the index of the part, if it has one.
     const fn index(self) -> Option<&'static str> {
         match self {
-            Self::Text | Self::Refusal | Self::Thought => Some("content_index"),
+            Self::Text | Self::Refusal | Self::Reasoning => Some("content_index"),
             Self::Summary => Some("summary_index"),
             Self::Arguments | Self::Input => None,
         }
     }
 
-    /// The events that end its words, and its part where it is one.
-    const fn endings(self) -> (&'static str, Option<&'static str>) {
+    /// Returns the names of the events that end the text, and the part if the kind has part events.
+    const fn end_events(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Text => (
                 "response.output_text.done",
                 Some("response.content_part.done"),
             ),
             Self::Refusal => ("response.refusal.done", Some("response.content_part.done")),
-            Self::Thought => (
+            Self::Reasoning => (
                 "response.reasoning_text.done",
                 Some("response.content_part.done"),
             ),
@@ -335,22 +340,22 @@ impl Voice {
     }
 }
 
-/// The voice of a content part.
-fn voice_of(part: &RawValue) -> Option<Voice> {
+/// Returns the kind of a content part.
+fn content_kind(part: &RawValue) -> Option<PartKind> {
     #[derive(Deserialize)]
     struct Tagged<'a> {
         #[serde(borrow, rename = "type")]
         kind: Cow<'a, str>,
     }
     match &*serde_json::from_str::<Tagged<'_>>(part.get()).ok()?.kind {
-        "output_text" => Some(Voice::Text),
-        "refusal" => Some(Voice::Refusal),
-        "reasoning_text" => Some(Voice::Thought),
+        "output_text" => Some(PartKind::Text),
+        "refusal" => Some(PartKind::Refusal),
+        "reasoning_text" => Some(PartKind::Reasoning),
         _ => None,
     }
 }
 
-fn text(json: &RawValue) -> Option<Cow<'_, str>> {
+fn json_string(json: &RawValue) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
     serde_json::from_str::<Text<'_>>(json.get())
@@ -362,36 +367,36 @@ fn text(json: &RawValue) -> Option<Cow<'_, str>> {
 mod tests {
     use super::*;
 
-    fn heard(item: &Value, events: &[(&str, Value)]) -> Vec<Value> {
-        let mut open = Item::new(item.to_string(), false);
+    fn end_events(item: &Value, events: &[(&str, Value)]) -> Vec<Value> {
+        let mut item = PassedItem::new(item.to_string(), false);
         for (kind, event) in events {
-            let (voice, step) = step(kind).unwrap();
+            let (part_kind, step) = classify(kind).unwrap();
             let raw = |name: &str| {
                 event
                     .get(name)
                     .map(|value| serde_json::value::to_raw_value(value).unwrap())
             };
-            let (words, part) = (raw("words"), raw("part"));
-            open.hear(
-                voice,
+            let (text, part) = (raw("text"), raw("part"));
+            item.update(
+                part_kind,
                 step,
-                &Words {
+                &PartUpdate {
                     at: event["at"].as_u64(),
-                    words: words.as_deref(),
+                    text: text.as_deref(),
                     part: part.as_deref(),
                 },
             );
         }
-        open.end(3)
+        item.end(3)
             .into_iter()
             .map(|(name, members)| with(members, "type", name.into()).into())
             .collect()
     }
 
     #[test]
-    fn what_is_open_ends_before_its_item() {
+    fn open_parts_end_before_their_item() {
         let part = json!({"type": "output_text", "text": ""});
-        let told = heard(
+        let events = end_events(
             &json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}),
             &[
                 (
@@ -400,31 +405,28 @@ mod tests {
                 ),
                 (
                     "response.output_text.delta",
-                    json!({"at": 0, "words": "one"}),
+                    json!({"at": 0, "text": "one"}),
                 ),
                 (
                     "response.output_text.done",
-                    json!({"at": 0, "words": "one."}),
+                    json!({"at": 0, "text": "one."}),
                 ),
                 ("response.content_part.done", json!({"at": 0, "part": part})),
                 (
                     "response.content_part.added",
                     json!({"at": 1, "part": {"type": "refusal", "refusal": ""}}),
                 ),
-                ("response.refusal.delta", json!({"at": 1, "words": "n\"o"})),
+                ("response.refusal.delta", json!({"at": 1, "text": "n\"o"})),
                 (
                     "response.content_part.added",
                     json!({"at": 2, "part": part}),
                 ),
-                (
-                    "response.output_text.done",
-                    json!({"at": 2, "words": "two"}),
-                ),
+                ("response.output_text.done", json!({"at": 2, "text": "two"})),
             ],
         );
         let text = |text: &str| json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []});
         let refusal = json!({"type": "refusal", "refusal": "n\"o"});
-        let place = |mut event: Value, at: u64| {
+        let placed = |mut event: Value, at: u64| {
             for (name, value) in [
                 ("item_id", json!("msg_1")),
                 ("output_index", json!(3)),
@@ -437,31 +439,32 @@ mod tests {
         let item = json!({"id": "msg_1", "type": "message", "role": "assistant", "status": "incomplete",
             "content": [text("one."), refusal, text("two")]});
         let expected = vec![
-            place(
+            placed(
                 json!({"type": "response.refusal.done", "refusal": "n\"o"}),
                 1,
             ),
-            place(
+            placed(
                 json!({"type": "response.content_part.done", "part": refusal}),
                 1,
             ),
-            place(
+            placed(
                 json!({"type": "response.content_part.done", "part": text("two")}),
                 2,
             ),
             json!({"type": "response.output_item.done", "output_index": 3, "item": item}),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(events, expected);
     }
 
     #[test]
-    fn thoughts_and_calls_end_as_they_do() {
-        let names = |told: Vec<Value>| -> Vec<String> {
-            told.iter()
+    fn reasoning_and_calls_end_with_their_own_events() {
+        let names = |events: Vec<Value>| -> Vec<String> {
+            events
+                .iter()
                 .map(|event| event["type"].as_str().unwrap().to_owned())
                 .collect()
         };
-        let thought = json!({"id": "rs_1", "type": "reasoning", "summary": []});
+        let reasoning = json!({"id": "rs_1", "type": "reasoning", "summary": []});
         let summary = (
             "response.reasoning_summary_part.added",
             json!({"at": 0, "part": {"type": "summary_text", "text": ""}}),
@@ -471,28 +474,28 @@ mod tests {
             "response.reasoning_summary_part.done",
             "response.output_item.done",
         ];
-        assert_eq!(names(heard(&thought, &[summary])), ended);
-        // Not every server tells of its parts.
-        let said = ("response.reasoning_text.delta", json!({"words": "hm"}));
+        assert_eq!(names(end_events(&reasoning, &[summary])), ended);
+        // Some servers send no part events.
+        let delta = ("response.reasoning_text.delta", json!({"text": "hm"}));
         assert_eq!(
-            names(heard(&thought, &[said])),
+            names(end_events(&reasoning, &[delta])),
             ["response.reasoning_text.done", "response.output_item.done"]
         );
         let call = json!({"id": "fc_1", "type": "function_call", "call_id": "c", "name": "f", "arguments": ""});
-        let told = heard(&call, &[]);
+        let events = end_events(&call, &[]);
         assert_eq!(
-            (&told[0]["type"], &told[0]["arguments"]),
+            (&events[0]["type"], &events[0]["arguments"]),
             (&json!("response.function_call_arguments.done"), &json!(""))
         );
-        let told = heard(
+        let events = end_events(
             &call,
             &[(
                 "response.function_call_arguments.delta",
-                json!({"words": "{"}),
+                json!({"text": "{"}),
             )],
         );
         assert_eq!(
-            (&told[0]["arguments"], &told[1]["item"]["arguments"]),
+            (&events[0]["arguments"], &events[1]["item"]["arguments"]),
             (&json!("{"), &json!("{"))
         );
     }

@@ -1,4 +1,4 @@
-//! Keys from the endpoint that a container is given: ECS, and EKS with pod identities.
+//! Fetches keys from the credential endpoint of a container: ECS, and EKS with pod identities.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -8,42 +8,43 @@ use reqwest::Url;
 
 use super::super::Problem;
 use super::super::local::{self, Environment};
-use super::super::web::{self, Web, Whose};
-use super::Found;
+use super::super::web::{self, Endpoint, HttpClients};
+use super::FoundKeys;
 use super::keys::Document;
 
-/// Where ECS has its endpoint.
+/// Endpoint of ECS.
 const ECS: &str = "http://169.254.170.2";
-/// The endpoints of ECS and EKS: they may be asked without TLS, as this machine may.
+/// Link-local endpoints of ECS and EKS. Like this machine, they may be asked without TLS.
 const LINK_LOCAL: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 
-const WHOSE: Whose = Whose {
-    name: "the container's credential endpoint",
+const ENDPOINT: Endpoint = Endpoint {
+    name: "the credential endpoint of the container",
     check: "its authorization token",
 };
 
-/// Asks the container's endpoint, if there is one.
+/// Fetches keys from the endpoint of the container; `None` when there is none.
 pub(super) async fn fetch(
     environment: &Environment,
-    web: &Web<'_>,
-) -> Result<Option<Found>, Problem> {
+    clients: &HttpClients<'_>,
+) -> Result<Option<FoundKeys>, Problem> {
     let Some(url) = endpoint(environment)? else {
         return Ok(None);
     };
-    // A server elsewhere, which TLS protects, is reached as everything elsewhere is.
+    // A remote server, protected by TLS, is reached like any other: through the proxy of the
+    // provider.
     let client = if url.scheme() == "https" {
-        &web.provider
+        &clients.provider
     } else {
-        web.direct.client()?
+        clients.direct.client()?
     };
     let mut request = client.get(url);
-    if let Some(token) = token(environment).await? {
+    if let Some(token) = authorization_token(environment).await? {
         request = request.header(header::AUTHORIZATION, token);
     }
-    web::ask(request, WHOSE)
+    web::send(request, ENDPOINT)
         .await?
         .json::<Document>()?
-        .found()
+        .into_keys()
         .map(Some)
 }
 
@@ -58,16 +59,16 @@ fn endpoint(environment: &Environment) -> Result<Option<Url>, Problem> {
     let url = Url::parse(&text).ok().filter(is_trusted);
     url.map(Some).ok_or_else(|| {
         Problem::new(format!(
-            "{name} is no address that keys are asked of: it must be of this machine, or https"
+            "{name} is not an allowed address for keys: use https, or an address of this machine"
         ))
     })
 }
 
-/// The token that the endpoint wants, with the environment's own words before it.
-async fn token(environment: &Environment) -> Result<Option<HeaderValue>, Problem> {
+/// Returns the authorization token for the endpoint; a token file wins over a variable.
+async fn authorization_token(environment: &Environment) -> Result<Option<HeaderValue>, Problem> {
     let text = match environment.var("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
         Some(path) => Some(
-            local::demand(
+            local::read_required(
                 &PathBuf::from(path),
                 "the file of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
             )
@@ -77,14 +78,19 @@ async fn token(environment: &Environment) -> Result<Option<HeaderValue>, Problem
     };
     let Some(text) = text else { return Ok(None) };
     let bad = |_| {
-        Problem::new("the container's authorization token has characters that no header can carry")
+        Problem::new(
+            "the container's authorization token contains characters that are not allowed in a \
+             header",
+        )
     };
+    // A token file usually ends with a line break.
     let mut value = HeaderValue::try_from(text.trim_end()).map_err(bad)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
 
-/// Whether keys may be asked of it: by TLS, or where nobody can listen.
+/// Returns true when keys may be requested from this URL: over TLS, or where the traffic cannot be
+/// observed.
 fn is_trusted(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let near = |ip: IpAddr| ip.is_loopback() || LINK_LOCAL.iter().any(|it| it.parse() == Ok(ip));

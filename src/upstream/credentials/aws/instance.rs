@@ -1,59 +1,63 @@
-//! Keys from the metadata of an EC2 instance, version 2.
+//! Fetches keys from the metadata service of an EC2 instance (IMDS version 2).
 
 use reqwest::{RequestBuilder, StatusCode};
 
 use super::super::Problem;
 use super::super::local::Environment;
-use super::super::web::{self, Answer, Web, Whose};
-use super::Found;
+use super::super::web::{self, Endpoint, HttpClients, Response};
+use super::FoundKeys;
 use super::keys::Document;
 
-/// Where the metadata is.
+/// Address of the metadata service.
 const ADDRESS: &str = "http://169.254.169.254";
-/// The same for instances that have IPv6 alone.
+/// Address for instances that only have IPv6.
 const ADDRESS_V6: &str = "http://[fd00:ec2::254]";
-/// Where keys are in it.
-const KEYS: &str = "latest/meta-data/iam/security-credentials/";
-/// How long a session with the metadata lasts, in seconds: a few questions.
-const SESSION: &str = "60";
+/// Path of the keys.
+const KEYS_PATH: &str = "latest/meta-data/iam/security-credentials/";
+/// Lifetime of a metadata session, seconds: long enough for a few requests.
+const SESSION_SECONDS: &str = "60";
 
-const WHOSE: Whose = Whose {
-    name: "the instance's metadata",
-    check: "that it is switched on, and that the instance has a role",
+const ENDPOINT: Endpoint = Endpoint {
+    name: "the metadata service of the instance",
+    check: "that it is enabled and that the instance has a role",
 };
 
-/// Asks the instance's metadata, if there is any.
+/// Fetches the keys of the instance; `None` when there is no metadata service or no role.
 pub(super) async fn fetch(
     environment: &Environment,
-    web: &Web<'_>,
-) -> Result<Option<Found>, Problem> {
+    clients: &HttpClients<'_>,
+) -> Result<Option<FoundKeys>, Problem> {
     if environment
         .var("AWS_EC2_METADATA_DISABLED")
         .is_some_and(|it| it.eq_ignore_ascii_case("true"))
     {
         return Ok(None);
     }
-    let (base, client) = (address(environment), web.direct.client()?);
+    let (base, client) = (address(environment), clients.direct.client()?);
     let session = client
         .put(format!("{base}/latest/api/token"))
-        .header("x-aws-ec2-metadata-token-ttl-seconds", SESSION);
-    // Where no metadata answers, this is no instance.
-    let Ok(session) = web::ask(session, WHOSE).await else {
+        .header("x-aws-ec2-metadata-token-ttl-seconds", SESSION_SECONDS);
+    // If no metadata service answers, this is not an EC2 instance.
+    let Ok(session) = web::send(session, ENDPOINT).await else {
         return Ok(None);
     };
     let session = session.text()?.trim().to_owned();
     let with_session =
         |request: RequestBuilder| request.header("x-aws-ec2-metadata-token", &session);
-    let roles = web::ask(with_session(client.get(format!("{base}/{KEYS}"))), WHOSE).await?;
+    let roles = web::send(
+        with_session(client.get(format!("{base}/{KEYS_PATH}"))),
+        ENDPOINT,
+    )
+    .await?;
     let Some(role) = role(&roles)? else {
         return Ok(None);
     };
-    let keys = web::ask(
-        with_session(client.get(format!("{base}/{KEYS}{role}"))),
-        WHOSE,
+    let keys = web::send(
+        with_session(client.get(format!("{base}/{KEYS_PATH}{role}"))),
+        ENDPOINT,
     )
     .await?;
-    keys.json::<Document>()?.found().map(Some)
+    keys.json::<Document>()?.into_keys().map(Some)
 }
 
 fn address(environment: &Environment) -> String {
@@ -72,12 +76,12 @@ fn address(environment: &Environment) -> String {
     address.trim_end_matches('/').to_owned()
 }
 
-/// The role of the instance; many have none.
-fn role(answer: &Answer) -> Result<Option<&str>, Problem> {
-    if answer.status == StatusCode::NOT_FOUND {
+/// Returns the role of the instance; many have none.
+fn role(response: &Response) -> Result<Option<&str>, Problem> {
+    if response.status == StatusCode::NOT_FOUND {
         return Ok(None);
     }
-    Ok(answer
+    Ok(response
         .text()?
         .lines()
         .next()

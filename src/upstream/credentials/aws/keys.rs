@@ -1,5 +1,4 @@
-//! AWS keys as they are written down: in the environment, and in the JSON of everybody who gives
-//! them.
+//! Reads AWS keys from the environment and from the JSON document that several sources share.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +8,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::super::local::Environment;
 use super::super::{Keys, Problem};
-use super::Found;
+use super::FoundKeys;
 
-/// Keys in JSON: of a container's endpoint, an instance's metadata, or a `credential_process`.
+/// The JSON document of a container endpoint, the instance metadata, or a `credential_process`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Document {
@@ -23,7 +22,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn found(self) -> Result<Found, Problem> {
+    pub(super) fn into_keys(self) -> Result<FoundKeys, Problem> {
         temporary(
             self.access_key_id,
             self.secret_access_key,
@@ -33,22 +32,24 @@ impl Document {
     }
 }
 
-/// Keys that may end, at a time of RFC 3339.
+/// Creates keys with an optional expiry time in RFC 3339.
 pub(super) fn temporary(
     id: String,
     secret: String,
     token: Option<String>,
     ends: Option<&str>,
-) -> Result<Found, Problem> {
-    let lifetime = ends.map(|ends| left(ends, SystemTime::now())).transpose()?;
-    Ok(Found {
-        keys: of(id, secret, token),
+) -> Result<FoundKeys, Problem> {
+    let lifetime = ends
+        .map(|ends| remaining(ends, SystemTime::now()))
+        .transpose()?;
+    Ok(FoundKeys {
+        keys: new_keys(id, secret, token),
         lifetime,
     })
 }
 
-/// Keys as one.
-pub(super) fn of(id: String, secret: String, token: Option<String>) -> Keys {
+/// Creates AWS keys from their parts; an empty session token counts as none.
+pub(super) fn new_keys(id: String, secret: String, token: Option<String>) -> Keys {
     Keys::new(
         id,
         secret,
@@ -58,29 +59,31 @@ pub(super) fn of(id: String, secret: String, token: Option<String>) -> Keys {
     )
 }
 
-/// The keys that the environment holds.
-pub(super) fn in_environment(environment: &Environment) -> Result<Option<Found>, Problem> {
+/// Returns the keys in the environment; `None` when there are none.
+pub(super) fn from_environment(environment: &Environment) -> Result<Option<FoundKeys>, Problem> {
     let token = environment.var("AWS_SESSION_TOKEN");
     match (
         environment.var("AWS_ACCESS_KEY_ID"),
         environment.var("AWS_SECRET_ACCESS_KEY"),
     ) {
-        (Some(id), Some(secret)) => Ok(Some(Found {
-            keys: of(id, secret, token),
+        (Some(id), Some(secret)) => Ok(Some(FoundKeys {
+            keys: new_keys(id, secret, token),
             lifetime: None,
         })),
         (None, None) => Ok(None),
         _ => Err(Problem::new(
-            "of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY only one is set: set both, or neither",
+            "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set: set both or neither",
         )),
     }
 }
 
-/// The time from `now` until `ends`.
-fn left(ends: &str, now: SystemTime) -> Result<Duration, Problem> {
-    let ends = OffsetDateTime::parse(ends, &Rfc3339)
-        .map_err(|_| Problem::new("the AWS keys that came end at a time that cannot be read"))?;
+/// Returns the time from `now` until `ends`.
+fn remaining(ends: &str, now: SystemTime) -> Result<Duration, Problem> {
+    let ends = OffsetDateTime::parse(ends, &Rfc3339).map_err(|_| {
+        Problem::new("the expiry time of the fetched AWS keys is not in RFC 3339 format")
+    })?;
     SystemTime::from(ends).duration_since(now).map_err(|_| {
-        Problem::new("the AWS keys that came have expired: check the clock").with(ends)
+        Problem::new("the fetched AWS keys have already expired: check the clock of this machine")
+            .with_detail(ends)
     })
 }

@@ -1,4 +1,4 @@
-//! Keys from a program of the operator's: `credential_process`.
+//! Fetches keys from a program of the operator: `credential_process`.
 
 use std::process::Stdio;
 
@@ -6,30 +6,33 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
 use super::super::Problem;
-use super::Found;
+use super::FoundKeys;
 use super::keys::Document;
 
-/// The most that the program may write.
-const OUTPUT_BYTES: u64 = 64 * 1024;
+/// Maximum output of the program, bytes.
+const MAX_OUTPUT_BYTES: u64 = 64 * 1024;
 
-/// Runs the program. It is ended when nobody waits for it any more.
-pub(super) async fn fetch(command: &str) -> Result<Found, Problem> {
+/// Runs the program and parses its output. The program is killed when this is dropped.
+pub(super) async fn fetch(command: &str) -> Result<FoundKeys, Problem> {
     let failed = |error: std::io::Error| {
-        Problem::new("the `credential_process` of an AWS profile cannot be run").with(error)
+        Problem::new("the `credential_process` of an AWS profile cannot be run: check its command")
+            .with_detail(error)
     };
     let mut shell = Command::new("sh");
     shell
         .arg("-c")
         .arg(command)
+        // It must not wait for input.
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
+        // A program that hangs is killed when the fetch times out.
         .kill_on_drop(true);
     let mut child = shell.spawn().map_err(failed)?;
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         stdout
-            .take(OUTPUT_BYTES)
+            .take(MAX_OUTPUT_BYTES)
             .read_to_end(&mut output)
             .await
             .map_err(failed)?;
@@ -37,17 +40,18 @@ pub(super) async fn fetch(command: &str) -> Result<Found, Problem> {
     let status = child.wait().await.map_err(failed)?;
     if !status.success() {
         return Err(Problem::new(
-            "the `credential_process` of an AWS profile has failed: run it by hand",
+            "the `credential_process` of an AWS profile failed: run it by hand to see why",
         )
-        .with(status));
+        .with_detail(status));
     }
-    // What serde says of a wrong value repeats it.
+    // Error messages of serde quote the wrong value, which may be a secret.
     let unreadable = |_| {
         Problem::new(
-            "the `credential_process` of an AWS profile writes something else than keys in JSON",
+            "the `credential_process` of an AWS profile did not write keys as JSON: check its \
+             output",
         )
     };
     serde_json::from_slice::<Document>(&output)
         .map_err(unreadable)?
-        .found()
+        .into_keys()
 }

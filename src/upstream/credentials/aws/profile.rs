@@ -1,4 +1,4 @@
-//! Profiles: `~/.aws/config` and `~/.aws/credentials`.
+//! AWS profiles: `~/.aws/config` and `~/.aws/credentials`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,48 +8,48 @@ use super::super::{Keys, Problem};
 use super::keys;
 use super::sts::Role;
 
-/// Roles that lead to each other, at the most.
-const MOST_ROLES: usize = 8;
+/// Maximum length of a chain of roles.
+const MAX_ROLES: usize = 8;
 
-const WHAT: &str = "a file of AWS profiles";
+const FILE_NAME: &str = "a file of AWS profiles";
 
-/// The settings of one profile, names in lower case.
+/// The settings of one profile; names are in lower case.
 type Section = BTreeMap<String, String>;
 
-/// All profiles by name.
+/// All profiles, by name.
 #[derive(Default)]
 pub(super) struct Profiles(BTreeMap<String, Section>);
 
-/// How a profile's keys are come by.
+/// The steps that lead to the keys of a profile.
 pub(super) struct Plan {
-    /// The first keys.
+    /// Source of the first keys.
     pub(super) base: Base,
-    /// Roles that are taken with them, one by means of the other.
+    /// Roles to assume with them, each with the keys of the previous one.
     pub(super) roles: Vec<Role>,
 }
 
-/// Where the first keys are.
+/// The source of the first keys.
 pub(super) enum Base {
-    /// In the profile.
+    /// The profile contains them.
     Keys(Keys),
     /// A program writes them.
     Process(String),
-    /// They are those of a role, for a token in a file.
+    /// They belong to a role that is assumed with a token in a file.
     WebIdentity {
         /// The role.
         role: Role,
-        /// The file.
+        /// The token file.
         token_file: PathBuf,
     },
-    /// In the environment.
+    /// The environment contains them.
     Environment,
-    /// At the container's endpoint.
+    /// The endpoint of the container issues them.
     Container,
-    /// In the instance's metadata.
+    /// The metadata service of the instance issues them.
     Instance,
 }
 
-/// Which of the two files it is: they name profiles differently.
+/// The kind of file; the two kinds name profiles differently.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Config,
@@ -57,7 +57,7 @@ enum Kind {
 }
 
 impl Profiles {
-    /// Reads the files, if they are there. What `credentials` says wins.
+    /// Reads the files that exist. Settings in `credentials` override those in `config`.
     pub(super) async fn load(environment: &Environment) -> Result<Self, Problem> {
         let mut all = Self::default();
         for (kind, variable, usual) in [
@@ -69,8 +69,8 @@ impl Profiles {
             ),
         ] {
             let text = match (environment.path(variable), environment.at_home(usual)) {
-                (Some(path), _) => local::read(&path, WHAT).await?,
-                (None, Some(path)) => local::usual(&path, WHAT).await?,
+                (Some(path), _) => local::read_optional(&path, FILE_NAME).await?,
+                (None, Some(path)) => local::read_default(&path, FILE_NAME).await?,
                 (None, None) => None,
             };
             if let Some(text) = text {
@@ -82,8 +82,9 @@ impl Profiles {
 
     fn read(&mut self, text: &str, kind: Kind) {
         let mut section: Option<&mut Section> = None;
-        // Lines that are indented further than a setting belong to it: `s3 =` has a block of its
-        // own.
+        // A line that is indented further than a setting belongs to that setting: `s3 =` starts a
+        // block of its own.
+        // A new section: no setting to which an indented line could belong.
         let mut indent = usize::MAX;
         for line in text.lines() {
             let bare = line.trim();
@@ -107,15 +108,17 @@ impl Profiles {
         }
     }
 
-    /// How the keys of a profile are come by; `None` where it is not there or has none.
+    /// Returns the steps to the keys of a profile; `None` when the profile does not exist or has no
+    /// keys.
     pub(super) fn plan(&self, name: &str) -> Result<Option<Plan>, Problem> {
         let mut roles = Vec::new();
         let mut name = name;
         loop {
             let Some(section) = self.0.get(name) else {
-                return end(&roles, "names a profile that is not there");
+                return no_keys(&roles, "names a profile that does not exist");
             };
-            // A role's source that has keys is not asked for a role of its own.
+            // When the source profile of a role has keys, they are used and its own role is
+            // ignored.
             let own = section_keys(section)?
                 .filter(|_| !roles.is_empty() || !section.contains_key("role_arn"));
             let step =
@@ -126,24 +129,29 @@ impl Profiles {
                     roles.push(role);
                     base
                 }
-                Step::Role(role, Source::Profile(source)) if roles.len() < MOST_ROLES => {
+                Step::Role(role, Source::Profile(source)) if roles.len() < MAX_ROLES => {
                     roles.push(role);
                     name = source;
                     continue;
                 }
                 Step::Role(..) => {
-                    return end(&roles, "leads from profile to profile without an end");
+                    return no_keys(
+                        &roles,
+                        "leads to a chain of profiles that is too long or never ends",
+                    );
                 }
-                Step::Nothing => return end(&roles, "names a profile that has no keys"),
+                Step::Nothing => return no_keys(&roles, "names a profile that has no keys"),
             };
+            // Collected from the last role to the first; they are assumed in the other direction.
             roles.reverse();
             return Ok(Some(Plan { base, roles }));
         }
     }
 }
 
-/// Nothing for the first profile; for those that it leads to a mistake.
-fn end(roles: &[Role], what: &str) -> Result<Option<Plan>, Problem> {
+/// Ends a search without keys: `None` for the first profile, a problem for a profile that another
+/// one refers to.
+fn no_keys(roles: &[Role], what: &str) -> Result<Option<Plan>, Problem> {
     if roles.is_empty() {
         Ok(None)
     } else {
@@ -153,14 +161,14 @@ fn end(roles: &[Role], what: &str) -> Result<Option<Plan>, Problem> {
     }
 }
 
-/// Where a profile leads.
+/// The next step from a profile.
 enum Step<'a> {
     Base(Base),
     Role(Role, Source<'a>),
     Nothing,
 }
 
-/// Whose keys take a role.
+/// The source of the keys that assume a role.
 enum Source<'a> {
     Base(Base),
     Profile(&'a str),
@@ -176,7 +184,7 @@ fn step(section: &Section) -> Result<Step<'_>, Problem> {
             external_id: own("external_id"),
             seconds: own("duration_seconds"),
         };
-        return of_role(section, role);
+        return role_step(section, role);
     }
     if let Some(command) = text("credential_process") {
         return Ok(Step::Base(Base::Process(command.clone())));
@@ -186,17 +194,19 @@ fn step(section: &Section) -> Result<Step<'_>, Problem> {
         .any(|name| name.starts_with("sso_") || name == "login_session")
     {
         return Err(Problem::new(
-            "the AWS profile signs a person in, which needs a browser: use a profile with keys, a role or a process",
+            "the AWS profile uses an interactive sign-in, which needs a browser: use a profile \
+             with keys, a role or a process",
         ));
     }
     Ok(Step::Nothing)
 }
 
-fn of_role(section: &Section, role: Role) -> Result<Step<'_>, Problem> {
+fn role_step(section: &Section, role: Role) -> Result<Step<'_>, Problem> {
     let text = |name: &str| section.get(name).filter(|value| !value.is_empty());
     if text("mfa_serial").is_some() {
         return Err(Problem::new(
-            "the AWS profile has `mfa_serial`, which needs a person: use a role without it",
+            "the AWS profile has `mfa_serial`, which needs interactive input: use a role without \
+             it",
         ));
     }
     if let Some(file) = text("web_identity_token_file") {
@@ -214,7 +224,8 @@ fn of_role(section: &Section, role: Role) -> Result<Step<'_>, Problem> {
         Some("Ec2InstanceMetadata") => Base::Instance,
         _ => {
             return Err(Problem::new(
-                "the AWS profile has `role_arn` and nothing to take it with: add `source_profile` or `credential_source`",
+                "the AWS profile has `role_arn` but no keys to assume it with: add \
+                 `source_profile` or `credential_source`",
             ));
         }
     };
@@ -224,15 +235,16 @@ fn of_role(section: &Section, role: Role) -> Result<Step<'_>, Problem> {
 fn section_keys(section: &Section) -> Result<Option<Keys>, Problem> {
     let text = |name: &str| section.get(name).filter(|value| !value.is_empty()).cloned();
     match (text("aws_access_key_id"), text("aws_secret_access_key")) {
-        (Some(id), Some(secret)) => Ok(Some(keys::of(id, secret, text("aws_session_token")))),
+        (Some(id), Some(secret)) => Ok(Some(keys::new_keys(id, secret, text("aws_session_token")))),
         (None, None) => Ok(None),
         _ => Err(Problem::new(
-            "the AWS profile has one of `aws_access_key_id` and `aws_secret_access_key`: add the other",
+            "the AWS profile has only one of `aws_access_key_id` and `aws_secret_access_key`: add \
+             the other",
         )),
     }
 }
 
-/// The profile that a section is about: `[default]` and `[profile x]` of `config`, `[x]` of
+/// Returns the profile name of a section: `[default]` and `[profile x]` in `config`, `[x]` in
 /// `credentials`.
 fn profile_name(head: &str, kind: Kind) -> Option<&str> {
     let head = head.trim();
@@ -247,7 +259,7 @@ fn profile_name(head: &str, kind: Kind) -> Option<&str> {
     Some(name.trim_matches(['"', '\'']))
 }
 
-/// A value up to a comment, which has a space before it.
+/// Returns a value without its comment, which starts after a space.
 fn without_comment(value: &str) -> &str {
     let comments = [" #", " ;", "\t#", "\t;"];
     comments

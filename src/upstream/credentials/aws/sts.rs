@@ -1,4 +1,4 @@
-//! Keys for a role, from AWS's Security Token Service.
+//! Fetches the keys of a role from the AWS Security Token Service (STS).
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -7,64 +7,66 @@ use reqwest::{Client, Request};
 
 use super::super::local::{self, Environment};
 use super::super::problem::plain_code;
-use super::super::web::{self, Answer, Whose};
+use super::super::web::{self, Endpoint, Response};
 use super::super::{Keys, Problem};
-use super::{Found, keys};
+use super::{FoundKeys, keys};
 use crate::upstream::sign::aws::{Scope, sign};
 
-/// The version of its API.
+/// Version of the STS API.
 const VERSION: &str = "2011-06-15";
-/// What sessions are called where nobody says it.
-const SESSION: &str = "sluicegate";
+/// Name of a session unless configured.
+const DEFAULT_SESSION: &str = "sluicegate";
 
-const WHOSE: Whose = Whose {
-    name: "AWS's token service",
-    check: "the role, and who may take it",
+const ENDPOINT: Endpoint = Endpoint {
+    name: "the AWS token service",
+    check: "the role and its trust policy",
 };
 
-/// A role to be taken.
+/// A role to assume.
 #[derive(Debug, Default)]
 pub(super) struct Role {
-    /// Its name in AWS.
+    /// Its Amazon resource name.
     pub(super) arn: String,
-    /// What the session is called.
+    /// Name of the session.
     pub(super) session: Option<String>,
-    /// What another company's account wants to hear.
+    /// External id that the account of another company may require.
     pub(super) external_id: Option<String>,
-    /// How long the keys are to be good, in seconds.
+    /// Requested lifetime of the keys, seconds.
     pub(super) seconds: Option<String>,
 }
 
-/// The service.
+/// The token service.
 pub(super) struct Sts<'a> {
-    /// The region it is asked in.
+    /// Region of its endpoint.
     pub(super) region: &'a str,
-    /// Where another address of it may be.
+    /// Environment, which may configure another endpoint.
     pub(super) environment: &'a Environment,
-    /// The way to it.
+    /// Client that sends the requests.
     pub(super) client: &'a Client,
 }
 
 impl Sts<'_> {
-    /// Keys for a role, by keys that may take it.
-    pub(super) async fn assume(&self, role: &Role, by: &Keys) -> Result<Found, Problem> {
+    /// Assumes a role with keys that are allowed to.
+    pub(super) async fn assume(&self, role: &Role, by: &Keys) -> Result<FoundKeys, Problem> {
         let mut request = self.request("AssumeRole", role, &[])?;
         let scope = Scope {
             region: self.region,
             service: "sts",
         };
-        sign(&mut request, by, scope, SystemTime::now())
-            .map_err(|error| Problem::new("a role of AWS cannot be asked for").with(error))?;
+        sign(&mut request, by, scope, SystemTime::now()).map_err(|error| {
+            Problem::new("cannot sign the request for an AWS role: check the region")
+                .with_detail(error)
+        })?;
         self.ask(request).await
     }
 
-    /// Keys for a role, by a token that somebody else has written into a file.
+    /// Assumes a role with a token that another program has written into a file.
     pub(super) async fn web_identity(
         &self,
         role: &Role,
         token_file: &Path,
-    ) -> Result<Found, Problem> {
-        let token = local::demand(token_file, "the web identity token file").await?;
+    ) -> Result<FoundKeys, Problem> {
+        let token = local::read_required(token_file, "the web identity token file").await?;
         self.ask(self.request(
             "AssumeRoleWithWebIdentity",
             role,
@@ -79,7 +81,7 @@ impl Sts<'_> {
         role: &Role,
         more: &[(&str, &str)],
     ) -> Result<Request, Problem> {
-        let session = role.session.as_deref().unwrap_or(SESSION);
+        let session = role.session.as_deref().unwrap_or(DEFAULT_SESSION);
         let mut form = vec![
             ("Action", action),
             ("Version", VERSION),
@@ -94,8 +96,8 @@ impl Sts<'_> {
                 .map(|seconds| ("DurationSeconds", seconds)),
         );
         let bad = |error: reqwest::Error| {
-            Problem::new("the region or AWS_ENDPOINT_URL_STS makes no address: check it")
-                .with(error.without_url())
+            Problem::new("the region or AWS_ENDPOINT_URL_STS gives no valid URL: check both")
+                .with_detail(error.without_url())
         };
         web::with_form(self.client.post(self.address()), form)
             .build()
@@ -108,6 +110,7 @@ impl Sts<'_> {
                 .var("AWS_ENDPOINT_URL_STS")
                 .or_else(|| self.environment.var("AWS_ENDPOINT_URL"))
         };
+        // The Chinese partition has its own domain.
         let suffix = if self.region.starts_with("cn-") {
             ".cn"
         } else {
@@ -116,29 +119,29 @@ impl Sts<'_> {
         own().unwrap_or_else(|| format!("https://sts.{}.amazonaws.com{suffix}/", self.region))
     }
 
-    async fn ask(&self, request: Request) -> Result<Found, Problem> {
-        let answer = web::ask(
+    async fn ask(&self, request: Request) -> Result<FoundKeys, Problem> {
+        let response = web::send(
             reqwest::RequestBuilder::from_parts(self.client.clone(), request),
-            WHOSE,
+            ENDPOINT,
         )
         .await?;
-        if !answer.status.is_success() {
-            let code = std::str::from_utf8(&answer.body)
+        if !response.status.is_success() {
+            let code = std::str::from_utf8(&response.body)
                 .ok()
                 .and_then(|xml| element(xml, "Code"))
                 .and_then(plain_code);
-            return Err(answer.refusal(code));
+            return Err(response.refusal(code));
         }
-        given(&answer)
+        parse_keys(&response)
     }
 }
 
-fn given(answer: &Answer) -> Result<Found, Problem> {
-    let xml = answer.text()?;
+fn parse_keys(response: &Response) -> Result<FoundKeys, Problem> {
+    let xml = response.text()?;
     let text = |name| {
         element(xml, name)
             .map(str::to_owned)
-            .ok_or_else(|| answer.unreadable())
+            .ok_or_else(|| response.unreadable())
     };
     let (id, secret, token) = (
         text("AccessKeyId")?,
@@ -148,8 +151,8 @@ fn given(answer: &Answer) -> Result<Found, Problem> {
     keys::temporary(id, secret, Some(token), Some(&text("Expiration")?))
 }
 
-/// The text of the first element of that name. Keys and times have no character that XML would
-/// escape.
+/// Returns the text of the first element of that name. Keys and times contain no character that XML
+/// would escape.
 fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = xml.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>"))

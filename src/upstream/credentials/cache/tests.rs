@@ -6,25 +6,27 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 
-/// A source that counts what is asked of it.
+/// A source that counts its fetches.
 #[derive(Default)]
-struct Spring {
+struct TestSource {
     cache: Arc<Cache>,
     fetches: AtomicUsize,
 }
 
-impl Spring {
-    /// The number of the secret that is got: the n-th fetch brings secret n, after `time`.
-    async fn draw(
+impl TestSource {
+    /// Returns the number of the secret: the n-th fetch gives secret n, after `time`.
+    async fn get(
         self: &Arc<Self>,
         time: Duration,
         life: impl Into<Option<Duration>>,
         good: bool,
     ) -> Result<usize, Problem> {
-        self.held(time, life, good).await.map(|held| number(&held))
+        self.get_cached(time, life, good)
+            .await
+            .map(|cached| number(&cached))
     }
 
-    async fn held(
+    async fn get_cached(
         self: &Arc<Self>,
         time: Duration,
         life: impl Into<Option<Duration>>,
@@ -32,12 +34,12 @@ impl Spring {
     ) -> Outcome {
         let lifetime = life.into();
         let fetch = || {
-            let spring = self.clone();
+            let source = self.clone();
             async move {
-                let number = spring.fetches.fetch_add(1, Ordering::SeqCst) + 1;
+                let number = source.fetches.fetch_add(1, Ordering::SeqCst) + 1;
                 sleep(time).await;
                 if good {
-                    Ok(Fetched {
+                    Ok(FetchedSecret {
                         secret: secret(number),
                         lifetime,
                     })
@@ -46,10 +48,10 @@ impl Spring {
                 }
             }
         };
-        self.cache.take(fetch).await
+        self.cache.get(fetch).await
     }
 
-    fn count(&self) -> usize {
+    fn fetch_count(&self) -> usize {
         self.fetches.load(Ordering::SeqCst)
     }
 }
@@ -58,14 +60,14 @@ fn secret(number: usize) -> Secret {
     Secret::Header(HeaderName::from_static("n"), HeaderValue::from(number))
 }
 
-fn number(held: &Held) -> usize {
-    let Secret::Header(_, value) = &held.secret else {
-        panic!("{held:?}")
+fn number(cached: &CachedSecret) -> usize {
+    let Secret::Header(_, value) = &cached.secret else {
+        panic!("{cached:?}")
     };
     value.to_str().unwrap().parse().unwrap()
 }
 
-/// Lets what was begun come to its end.
+/// Lets started tasks complete.
 async fn settle() {
     for _ in 0..8 {
         tokio::task::yield_now().await;
@@ -77,164 +79,171 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
-async fn many_at_once_cause_one_fetch() {
-    let spring = Arc::new(Spring::default());
+async fn concurrent_requests_cause_one_fetch() {
+    let source = Arc::new(TestSource::default());
     let all: Vec<_> = (0..50)
         .map(|_| {
-            let spring = spring.clone();
-            tokio::spawn(async move { spring.draw(SECOND, HOUR, true).await })
+            let source = source.clone();
+            tokio::spawn(async move { source.get(SECOND, HOUR, true).await })
         })
         .collect();
     for one in all {
         assert_eq!(one.await.unwrap(), Ok(1));
     }
-    assert_eq!(spring.count(), 1);
-    let failing = Arc::new(Spring::default());
+    assert_eq!(source.fetch_count(), 1);
+    let failing = Arc::new(TestSource::default());
     let both = tokio::join!(
-        failing.draw(SECOND, HOUR, false),
-        failing.draw(SECOND, HOUR, false)
+        failing.get(SECOND, HOUR, false),
+        failing.get(SECOND, HOUR, false)
     );
     assert_eq!(both, (Err(Problem::new("dry")), Err(Problem::new("dry"))));
-    assert_eq!(failing.count(), 1);
+    assert_eq!(failing.fetch_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_goes_away_stops_no_fetch() {
-    let spring = Arc::new(Spring::default());
-    let impatient = tokio::time::timeout(SECOND, spring.draw(2 * SECOND, HOUR, true)).await;
-    assert!(impatient.is_err());
-    assert_eq!(spring.draw(2 * SECOND, HOUR, true).await, Ok(1));
-    assert_eq!(spring.count(), 1);
+async fn a_request_that_leaves_does_not_stop_the_fetch() {
+    let source = Arc::new(TestSource::default());
+    let timed_out = tokio::time::timeout(SECOND, source.get(2 * SECOND, HOUR, true)).await;
+    assert!(timed_out.is_err());
+    assert_eq!(source.get(2 * SECOND, HOUR, true).await, Ok(1));
+    assert_eq!(source.fetch_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_renewed_ahead_and_nobody_waits_for_it() {
-    let spring = Arc::new(Spring::default());
-    assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(1));
+async fn a_secret_is_renewed_ahead_without_waiting() {
+    let source = Arc::new(TestSource::default());
+    assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
     advance(45 * MINUTE).await;
-    assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(1));
+    assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
     settle().await;
-    assert_eq!(spring.count(), 1, "it is young");
+    assert_eq!(source.fetch_count(), 1, "it is not due for renewal");
     advance(10 * MINUTE).await;
     let before = Instant::now();
     for _ in 0..10 {
-        assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(1));
+        assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
     }
     assert_eq!(
         Instant::now(),
         before,
-        "the old one is good, and is there at once"
+        "the old secret is still valid and is returned at once"
     );
     sleep(2 * SECOND).await;
-    assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(2));
-    assert_eq!(spring.count(), 2);
+    assert_eq!(source.get(SECOND, HOUR, true).await, Ok(2));
+    assert_eq!(source.fetch_count(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_renewal_fails_the_old_one_serves_to_its_end() {
-    let spring = Arc::new(Spring::default());
-    assert_eq!(spring.draw(SECOND, HOUR, true).await, Ok(1));
+async fn the_old_secret_is_used_until_expiry_when_renewal_fails() {
+    let source = Arc::new(TestSource::default());
+    assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
     let begun = Instant::now();
-    while begun.elapsed() < HOUR - 2 * MARGIN {
+    while begun.elapsed() < HOUR - 2 * EXPIRY_MARGIN {
         assert_eq!(
-            spring.draw(SECOND, HOUR, false).await,
+            source.get(SECOND, HOUR, false).await,
             Ok(1),
             "{:?}",
             begun.elapsed()
         );
         sleep(SECOND).await;
     }
-    let failed = spring.count() - 1;
+    let failed = source.fetch_count() - 1;
     assert!(
         (8..30).contains(&failed),
-        "{failed} in the last minutes: with pauses in between"
+        "{failed} fetches in the last minutes: there are pauses between them"
     );
     sleep(MINUTE).await;
     assert_eq!(
-        spring.draw(SECOND, HOUR, false).await,
+        source.get(SECOND, HOUR, false).await,
         Err(Problem::new("dry"))
     );
     sleep(MINUTE).await;
     assert!(
-        spring.draw(SECOND, HOUR, true).await.is_ok(),
-        "and what was mended is found"
+        source.get(SECOND, HOUR, true).await.is_ok(),
+        "a repaired source is used"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_failures_nobody_is_asked_for_a_while() {
-    let spring = Arc::new(Spring::default());
+async fn failures_pause_fetching() {
+    let source = Arc::new(TestSource::default());
     let begun = Instant::now();
     while begun.elapsed() < 10 * MINUTE {
-        assert!(spring.draw(Duration::ZERO, HOUR, false).await.is_err());
+        assert!(source.get(Duration::ZERO, HOUR, false).await.is_err());
         sleep(Duration::from_millis(100)).await;
     }
-    assert!((12..=18).contains(&spring.count()), "{}", spring.count());
+    assert!(
+        (12..=18).contains(&source.fetch_count()),
+        "{}",
+        source.fetch_count()
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn short_lives_are_used_and_endless_ones_are_looked_at_again() {
-    let spring = Arc::new(Spring::default());
-    assert_eq!(spring.draw(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
+async fn short_lifetimes_expire_and_unlimited_secrets_are_fetched_again() {
+    let source = Arc::new(TestSource::default());
+    assert_eq!(source.get(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
     advance(SECOND).await;
-    assert_eq!(spring.draw(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
+    assert_eq!(source.get(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
     advance(3 * SECOND).await;
     assert_eq!(
-        spring.draw(Duration::ZERO, Duration::ZERO, true).await,
+        source.get(Duration::ZERO, Duration::ZERO, true).await,
         Ok(2),
-        "it has ended"
+        "it has expired"
     );
     assert_eq!(
-        spring.draw(Duration::ZERO, None, true).await,
+        source.get(Duration::ZERO, None, true).await,
         Ok(3),
-        "and so has this one, which had no life at all"
+        "a secret without any lifetime has expired as well"
     );
     advance(12 * HOUR).await;
-    assert_eq!(spring.draw(Duration::ZERO, None, false).await, Ok(3));
+    assert_eq!(source.get(Duration::ZERO, None, false).await, Ok(3));
     settle().await;
-    assert_eq!(spring.count(), 4);
-    let patient = Arc::new(Spring::default());
+    assert_eq!(source.fetch_count(), 4);
+    let unlimited = Arc::new(TestSource::default());
     assert_eq!(
-        patient.draw(Duration::ZERO, Duration::MAX, true).await,
+        unlimited.get(Duration::ZERO, Duration::MAX, true).await,
         Ok(1)
     );
     advance(24 * HOUR).await;
     assert_eq!(
-        patient.draw(Duration::ZERO, Duration::MAX, true).await,
+        unlimited.get(Duration::ZERO, Duration::MAX, true).await,
         Ok(2),
-        "nothing is believed for longer than a day"
+        "no lifetime of more than a day is accepted"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_is_replaced_but_not_in_a_loop() {
-    let spring = Arc::new(Spring::default());
-    let first = spring.held(Duration::ZERO, HOUR, true).await.unwrap();
-    spring.cache.refused(&first);
-    spring.cache.refused(&first);
-    let second = spring.held(Duration::ZERO, HOUR, true).await.unwrap();
-    spring.cache.refused(&first);
+async fn a_rejected_secret_is_replaced_but_not_in_a_loop() {
+    let source = Arc::new(TestSource::default());
+    let first = source.get_cached(Duration::ZERO, HOUR, true).await.unwrap();
+    source.cache.invalidate(&first);
+    source.cache.invalidate(&first);
+    let second = source.get_cached(Duration::ZERO, HOUR, true).await.unwrap();
+    source.cache.invalidate(&first);
     assert_eq!(
-        spring.draw(Duration::ZERO, HOUR, true).await,
+        source.get(Duration::ZERO, HOUR, true).await,
         Ok(2),
-        "a late word about the first is none about the second"
+        "a late rejection of the first secret does not affect the second"
     );
-    spring.cache.refused(&second);
-    let problem = spring.draw(Duration::ZERO, HOUR, true).await.unwrap_err();
-    assert!(problem.what.contains("refuses every one"), "{problem:?}");
+    source.cache.invalidate(&second);
+    let problem = source.get(Duration::ZERO, HOUR, true).await.unwrap_err();
+    assert!(
+        problem.message.contains("rejects every fetched credential"),
+        "{problem:?}"
+    );
     sleep(2 * SECOND).await;
-    let third = spring.held(Duration::ZERO, HOUR, true).await.unwrap();
+    let third = source.get_cached(Duration::ZERO, HOUR, true).await.unwrap();
     advance(10 * MINUTE).await;
-    spring.cache.refused(&third);
+    source.cache.invalidate(&third);
     assert_eq!(
-        spring.draw(Duration::ZERO, HOUR, true).await,
+        source.get(Duration::ZERO, HOUR, true).await,
         Ok(4),
-        "it had served for a while"
+        "it had been in use for a while"
     );
 }
 
 #[test]
-fn workers_share_it_and_none_depends_on_another() {
+fn workers_share_one_fetch_and_do_not_depend_on_each_other() {
     let cache = Arc::new(Cache::default());
     let gate = Arc::new(Semaphore::new(0));
     let worker = |cache: Arc<Cache>, gate: Arc<Semaphore>| {
@@ -245,14 +254,14 @@ fn workers_share_it_and_none_depends_on_another() {
                 .unwrap();
             let fetch = || async move {
                 gate.acquire().await.unwrap().forget();
-                Ok(Fetched {
+                Ok(FetchedSecret {
                     secret: secret(7),
                     lifetime: None,
                 })
             };
             runtime
-                .block_on(cache.take(fetch))
-                .map(|held| number(&held))
+                .block_on(cache.get(fetch))
+                .map(|cached| number(&cached))
         })
     };
     let workers: Vec<_> = (0..4)
@@ -263,7 +272,7 @@ fn workers_share_it_and_none_depends_on_another() {
 }
 
 #[test]
-fn a_worker_that_stops_leaves_no_fetch_behind() {
+fn a_stopped_worker_leaves_no_pending_fetch() {
     let cache = Arc::new(Cache::default());
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
@@ -272,24 +281,24 @@ fn a_worker_that_stops_leaves_no_fetch_behind() {
             .unwrap()
     };
     let stopped = runtime();
-    let never = || std::future::pending::<Result<Fetched, Problem>>();
+    let never = || std::future::pending::<Result<FetchedSecret, Problem>>();
     let waiting = stopped.block_on(async {
-        tokio::time::timeout(Duration::ZERO, cache.take(never))
+        tokio::time::timeout(Duration::ZERO, cache.get(never))
             .await
             .is_err()
     });
     assert!(waiting);
     drop(stopped);
     let fetch = || async {
-        Ok(Fetched {
+        Ok(FetchedSecret {
             secret: secret(1),
             lifetime: None,
         })
     };
     assert_eq!(
         runtime()
-            .block_on(cache.take(fetch))
-            .map(|held| number(&held)),
+            .block_on(cache.get(fetch))
+            .map(|cached| number(&cached)),
         Ok(1)
     );
 }

@@ -1,4 +1,4 @@
-use super::server::{Question, Server};
+use super::server::{ReceivedRequest, Server};
 use super::*;
 
 fn aws(profile: Option<&str>) -> Credential {
@@ -9,7 +9,7 @@ fn aws(profile: Option<&str>) -> Credential {
     })
 }
 
-/// Keys as a metadata server writes them.
+/// Keys in the format of a metadata server.
 fn document(id: &str) -> String {
     let ends = rfc3339(3600);
     format!(
@@ -17,7 +17,7 @@ fn document(id: &str) -> String {
     )
 }
 
-/// Keys as STS writes them.
+/// Keys in the format of STS.
 fn sts(action: &str, id: &str) -> String {
     let ends = rfc3339(3600);
     format!(
@@ -27,20 +27,20 @@ fn sts(action: &str, id: &str) -> String {
     )
 }
 
-/// An instance with a role.
-fn instance(question: &Question) -> (u16, String) {
-    if question.is("PUT /latest/api/token ") {
+/// The responses of an instance with a role.
+fn instance(request: &ReceivedRequest) -> (u16, String) {
+    if request.is("PUT /latest/api/token ") {
         assert!(
-            question
+            request
                 .header("x-aws-ec2-metadata-token-ttl-seconds")
                 .is_some()
         );
         return (200, "imds-s3ssion".into());
     }
-    if question.header("x-aws-ec2-metadata-token") != Some("imds-s3ssion") {
+    if request.header("x-aws-ec2-metadata-token") != Some("imds-s3ssion") {
         return (401, String::new());
     }
-    match &*question.line {
+    match &*request.line {
         "GET /latest/meta-data/iam/security-credentials/ HTTP/1.1" => (200, "gate-role\n".into()),
         "GET /latest/meta-data/iam/security-credentials/gate-role HTTP/1.1" => {
             (200, document("ASIAINSTANCE"))
@@ -52,26 +52,29 @@ fn instance(question: &Question) -> (u16, String) {
 const IMDS: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";
 
 #[tokio::test]
-async fn an_instance_gives_its_roles_keys() {
+async fn an_instance_issues_the_keys_of_its_role() {
     let server = Server::start(instance).await;
     let credentials = credentials(aws(None), &[(IMDS, &server.url("/"))]);
-    let shown = credentials.shown(&client()).await.unwrap();
-    assert_eq!(keys(&shown), ("ASIAINSTANCE", "s3cret", Some("s3ssion")));
-    credentials.shown(&client()).await.unwrap();
-    assert_eq!(server.questions().len(), 3, "once, and kept");
+    let credential = credentials.obtain(&client()).await.unwrap();
+    assert_eq!(
+        keys(&credential),
+        ("ASIAINSTANCE", "s3cret", Some("s3ssion"))
+    );
+    credentials.obtain(&client()).await.unwrap();
+    assert_eq!(server.requests().len(), 3, "fetched once, then cached");
     let headers = HeaderMap::from_iter([(
         HeaderName::from_static("x-amzn-errortype"),
         HeaderValue::from_static("ExpiredTokenException"),
     )]);
-    shown.learn(StatusCode::FORBIDDEN, &headers);
-    credentials.shown(&client()).await.unwrap();
-    assert_eq!(server.questions().len(), 6, "once more");
+    credential.record_response(StatusCode::FORBIDDEN, &headers);
+    credentials.obtain(&client()).await.unwrap();
+    assert_eq!(server.requests().len(), 6, "fetched again");
 }
 
 #[tokio::test]
-async fn an_instances_keys_are_renewed_before_they_end() {
+async fn instance_keys_are_renewed_before_they_expire() {
     let count = std::sync::atomic::AtomicUsize::new(0);
-    let server = Server::start(move |question| match instance(question) {
+    let server = Server::start(move |request| match instance(request) {
         (200, body) if body.contains("ASIAINSTANCE") => {
             let n = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             (200, body.replace("ASIAINSTANCE", &format!("ASIA{n}")))
@@ -83,31 +86,31 @@ async fn an_instances_keys_are_renewed_before_they_end() {
         client(),
         credentials(aws(None), &[(IMDS, &server.url("/"))]),
     );
-    // A paused clock runs ahead when all wait, on a socket too; but not while a blocking task is
-    // there.
+    // A paused clock advances when all tasks wait, even for a socket; but not while a blocking task
+    // runs.
     let (hold, held) = std::sync::mpsc::channel::<()>();
     tokio::time::pause();
     drop(tokio::task::spawn_blocking(move || held.recv()));
-    let id = |shown: Shown| keys(&shown).0.to_owned();
-    assert_eq!(id(credentials.shown(&client).await.unwrap()), "ASIA0");
+    let id = |credential: RequestCredential| keys(&credential).0.to_owned();
+    assert_eq!(id(credentials.obtain(&client).await.unwrap()), "ASIA0");
     tokio::time::advance(Duration::from_secs(57 * 60)).await;
     assert_eq!(
-        id(credentials.shown(&client).await.unwrap()),
+        id(credentials.obtain(&client).await.unwrap()),
         "ASIA0",
-        "good for some minutes more"
+        "valid for some minutes more"
     );
-    while id(credentials.shown(&client).await.unwrap()) == "ASIA0" {
+    while id(credentials.obtain(&client).await.unwrap()) == "ASIA0" {
         tokio::task::yield_now().await;
     }
-    assert_eq!(id(credentials.shown(&client).await.unwrap()), "ASIA1");
-    assert_eq!(server.questions().len(), 6);
+    assert_eq!(id(credentials.obtain(&client).await.unwrap()), "ASIA1");
+    assert_eq!(server.requests().len(), 6);
     drop(hold);
 }
 
 #[tokio::test]
-async fn where_nothing_is_found_the_operator_is_told_what_to_do() {
-    let no_role = Server::start(|question| {
-        if question.is("PUT") {
+async fn missing_keys_are_reported_with_advice() {
+    let no_role = Server::start(|request| {
+        if request.is("PUT") {
             (200, "x".into())
         } else {
             (404, String::new())
@@ -119,7 +122,7 @@ async fn where_nothing_is_found_the_operator_is_told_what_to_do() {
         (IMDS, &no_role.url("")),
         ("AWS_EC2_METADATA_DISABLED", "True"),
     ] {
-        // A home that is none is no mistake.
+        // A home directory that is no directory is no mistake.
         let fault = fault(aws(None), &[environment, ("HOME", "/dev/null")]).await;
         assert!(
             fault.message.contains("no AWS keys were found")
@@ -131,41 +134,44 @@ async fn where_nothing_is_found_the_operator_is_told_what_to_do() {
     let closed = Server::always(403, "").await;
     let fault = fault(aws(None), &[(IMDS, &closed.url(""))]).await;
     assert!(
-        fault
-            .message
-            .contains("the instance's metadata gives no credential: check that it is switched on"),
+        fault.message.contains(
+            "the metadata service of the instance issued no credential: check that it is enabled"
+        ),
         "{}",
         fault.message
     );
 }
 
 #[tokio::test]
-async fn a_container_shows_its_token() {
-    let server = Server::start(|question| match question.header("authorization") {
+async fn a_container_sends_its_token() {
+    let server = Server::start(|request| match request.header("authorization") {
         Some("pod-t0ken") => (200, document("ASIACONTAINER")),
         _ => (401, String::new()),
     })
     .await;
-    let file = File::of("pod-t0ken\n");
+    let file = File::new("pod-t0ken\n");
     let url = server.url("/v1/credentials?id=1");
     let full = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &*url);
     for environment in [
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.path()),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "pod-t0ken"),
     ] {
-        let shown = got(aws(None), &[full, environment]).await;
-        assert_eq!(keys(&shown), ("ASIACONTAINER", "s3cret", Some("s3ssion")));
+        let credential = obtain(aws(None), &[full, environment]).await;
+        assert_eq!(
+            keys(&credential),
+            ("ASIACONTAINER", "s3cret", Some("s3ssion"))
+        );
     }
     assert!(
         server
-            .questions()
+            .requests()
             .iter()
-            .all(|question| question.is("GET /v1/credentials?id=1 "))
+            .all(|request| request.is("GET /v1/credentials?id=1 "))
     );
     let refused = fault(aws(None), &[full]).await;
     assert!(
         refused.message.contains(
-            "the container's credential endpoint gives no credential: check its authorization token"
+            "the credential endpoint of the container issued no credential: check its authorization token"
         ),
         "{}",
         refused.message
@@ -173,7 +179,7 @@ async fn a_container_shows_its_token() {
 }
 
 #[tokio::test]
-async fn keys_are_asked_of_nobody_who_might_be_listened_to() {
+async fn keys_are_requested_only_over_tls_or_locally() {
     for url in [
         "http://example.com/",
         "http://10.0.0.1/",
@@ -185,7 +191,7 @@ async fn keys_are_asked_of_nobody_who_might_be_listened_to() {
         assert!(
             fault
                 .message
-                .contains("AWS_CONTAINER_CREDENTIALS_FULL_URI is no address"),
+                .contains("AWS_CONTAINER_CREDENTIALS_FULL_URI is not an allowed address"),
             "{url}: {}",
             fault.message
         );
@@ -193,9 +199,9 @@ async fn keys_are_asked_of_nobody_who_might_be_listened_to() {
 }
 
 #[tokio::test]
-async fn the_environments_keys_come_first() {
+async fn environment_keys_come_first() {
     let file =
-        File::of("[default]\naws_access_key_id = AKIAFILE\naws_secret_access_key = file-s3cret\n");
+        File::new("[default]\naws_access_key_id = AKIAFILE\naws_secret_access_key = file-s3cret\n");
     let files = ("AWS_SHARED_CREDENTIALS_FILE", file.path());
     let id = ("AWS_ACCESS_KEY_ID", "AKIAENV");
     let all = [
@@ -205,38 +211,38 @@ async fn the_environments_keys_come_first() {
         ("AWS_SESSION_TOKEN", "env-s3ssion"),
     ];
     assert_eq!(
-        keys(&got(aws(None), &all).await),
+        keys(&obtain(aws(None), &all).await),
         ("AKIAENV", "env-s3cret", Some("env-s3ssion"))
     );
     assert_eq!(
-        keys(&got(aws(None), &all[..3]).await),
+        keys(&obtain(aws(None), &all[..3]).await),
         ("AKIAENV", "env-s3cret", None)
     );
     assert_eq!(
-        keys(&got(aws(None), &[files]).await),
+        keys(&obtain(aws(None), &[files]).await),
         ("AKIAFILE", "file-s3cret", None)
     );
     assert_eq!(
-        keys(&got(aws(Some("default")), &all).await),
+        keys(&obtain(aws(Some("default")), &all).await),
         ("AKIAFILE", "file-s3cret", None),
-        "a profile that is configured"
+        "a configured profile wins"
     );
     assert!(
         fault(aws(None), &[files, id])
             .await
             .message
-            .contains("only one is set")
+            .contains("only one of")
     );
 }
 
 #[tokio::test]
-async fn profiles_are_read_as_awss_tools_read_them() {
-    let config = File::of(
+async fn profiles_are_parsed_like_the_aws_tools_do() {
+    let config = File::new(
         "# comment\n[default]\nregion = x\ns3 =\n  aws_access_key_id = NOT\n  max = 1\naws_access_key_id = AKIACONFIG\n\
          aws_secret_access_key=c0nfig ; comment\n[profile \"a b\"]\n  AWS_Access_Key_Id = AKIAQUOTED\n  aws_secret_access_key = s=e#c\n\
          [sso-session a]\naws_access_key_id = NOT\n[other]\naws_access_key_id = NOT\n[profile empty]\nregion = x\n[broken\nno setting\n",
     );
-    let shared = File::of(
+    let shared = File::new(
         "[default]\r\naws_secret_access_key = shared\r\naws_session_token = t\r\n[other]\naws_access_key_id=AKIAOTHER\naws_secret_access_key=o\n",
     );
     let environment = [
@@ -249,12 +255,16 @@ async fn profiles_are_read_as_awss_tools_read_them() {
         ("other", ("AKIAOTHER", "o", None)),
     ] {
         assert_eq!(
-            keys(&got(aws(Some(profile)), &environment).await),
+            keys(&obtain(aws(Some(profile)), &environment).await),
             expected,
             "{profile}"
         );
         let named = [&environment[..], &[("AWS_PROFILE", profile)]].concat();
-        assert_eq!(keys(&got(aws(None), &named).await), expected, "{profile}");
+        assert_eq!(
+            keys(&obtain(aws(None), &named).await),
+            expected,
+            "{profile}"
+        );
     }
     assert!(
         fault(aws(Some("empty")), &environment)
@@ -272,7 +282,7 @@ async fn profiles_are_read_as_awss_tools_read_them() {
 }
 
 #[tokio::test]
-async fn profiles_at_home_are_found() {
+async fn profiles_in_the_home_directory_are_found() {
     let home =
         std::env::temp_dir().join(format!("sluicegate-aws-{:016x}", getrandom::u64().unwrap()));
     std::fs::create_dir_all(home.join(".aws")).unwrap();
@@ -282,19 +292,19 @@ async fn profiles_at_home_are_found() {
     )
     .unwrap();
     assert_eq!(
-        keys(&got(aws(None), &[("HOME", home.to_str().unwrap())]).await),
+        keys(&obtain(aws(None), &[("HOME", home.to_str().unwrap())]).await),
         ("AKIAHOME", "h", None)
     );
     std::fs::remove_dir_all(home).unwrap();
 }
 
 #[tokio::test]
-async fn profiles_that_cannot_be_used_say_why() {
+async fn unusable_profiles_are_reported_with_the_reason() {
     for (lines, expected) in [
         ("aws_access_key_id = AKIA", "add the other"),
-        ("role_arn = r", "nothing to take it with"),
-        ("role_arn = r\nsource_profile = p", "without an end"),
-        ("role_arn = r\nsource_profile = missing", "not there"),
+        ("role_arn = r", "no keys to assume it with"),
+        ("role_arn = r\nsource_profile = p", "never ends"),
+        ("role_arn = r\nsource_profile = missing", "does not exist"),
         ("role_arn = r\nsource_profile = empty", "has no keys"),
         (
             "role_arn = r\nmfa_serial = m\nsource_profile = p",
@@ -302,7 +312,7 @@ async fn profiles_that_cannot_be_used_say_why() {
         ),
         (
             "role_arn = r\ncredential_source = Moon",
-            "nothing to take it with",
+            "no keys to assume it with",
         ),
         (
             "role_arn = r\ncredential_source = Environment",
@@ -310,16 +320,13 @@ async fn profiles_that_cannot_be_used_say_why() {
         ),
         (
             "role_arn = r\nweb_identity_token_file = /nowhere",
-            "web identity token file is not there",
+            "web identity token file does not exist",
         ),
         ("sso_session = s", "a browser"),
-        ("credential_process = exit 3", "has failed"),
-        (
-            "credential_process = echo HOSTILE",
-            "something else than keys",
-        ),
+        ("credential_process = exit 3", "failed"),
+        ("credential_process = echo HOSTILE", "did not write keys"),
     ] {
-        let file = File::of(&format!(
+        let file = File::new(&format!(
             "[profile p]\n{lines}\n[profile empty]\nregion = x\n"
         ));
         let fault = fault(aws(Some("p")), &[("AWS_CONFIG_FILE", file.path())]).await;
@@ -332,24 +339,24 @@ async fn profiles_that_cannot_be_used_say_why() {
 }
 
 #[tokio::test]
-async fn a_program_writes_keys() {
+async fn a_credential_process_writes_keys() {
     let keys_of = r#"{\"Version\":1,\"AccessKeyId\":\"ASIAPROCESS\",\"SecretAccessKey\":\"p\",\"SessionToken\":\"s\",\"Expiration\":\"2999-01-01T00:00:00+00:00\"}"#;
-    let file = File::of(&format!(
+    let file = File::new(&format!(
         "[profile p]\ncredential_process = printf %s \"{keys_of}\"\n"
     ));
-    let shown = got(aws(Some("p")), &[("AWS_CONFIG_FILE", file.path())]).await;
-    assert_eq!(keys(&shown), ("ASIAPROCESS", "p", Some("s")));
+    let credential = obtain(aws(Some("p")), &[("AWS_CONFIG_FILE", file.path())]).await;
+    assert_eq!(keys(&credential), ("ASIAPROCESS", "p", Some("s")));
 }
 
 #[tokio::test]
-async fn roles_are_taken_one_by_means_of_the_other() {
-    let server = Server::start(|question| match question.field("RoleArn").as_deref() {
+async fn chained_roles_are_assumed_in_order() {
+    let server = Server::start(|request| match request.field("RoleArn").as_deref() {
         Some("arn:inner") => (200, sts("AssumeRole", "ASIAINNER")),
         Some("arn:outer") => (200, sts("AssumeRole", "ASIAOUTER")),
         _ => (403, "<ErrorResponse><Error><Code>AccessDenied</Code><Message>HOSTILE</Message></Error></ErrorResponse>".into()),
     })
     .await;
-    let file = File::of(
+    let file = File::new(
         "[profile outer]\nrole_arn = arn:outer\nsource_profile = inner\nexternal_id = ext\nduration_seconds = 900\n\
          [profile inner]\nrole_arn = arn:inner\nsource_profile = base\nrole_session_name = me\n\
          [profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = b\nrole_arn = arn:other\nsource_profile = base\n",
@@ -359,21 +366,24 @@ async fn roles_are_taken_one_by_means_of_the_other() {
         ("AWS_CONFIG_FILE", file.path()),
         ("AWS_ENDPOINT_URL_STS", &endpoint),
     ];
-    let shown = got(aws(Some("outer")), &environment).await;
-    assert_eq!(keys(&shown), ("ASIAOUTER", "r0le/s3cret", Some("r0le==")));
-    let questions = server.questions();
-    let (inner, outer) = (&questions[0], &questions[1]);
-    for (question, by, session) in [
+    let credential = obtain(aws(Some("outer")), &environment).await;
+    assert_eq!(
+        keys(&credential),
+        ("ASIAOUTER", "r0le/s3cret", Some("r0le=="))
+    );
+    let requests = server.requests();
+    let (inner, outer) = (&requests[0], &requests[1]);
+    for (request, by, session) in [
         (inner, "AKIABASE", "me"),
         (outer, "ASIAINNER", "sluicegate"),
     ] {
-        let authorization = question.header("authorization").unwrap();
+        let authorization = request.header("authorization").unwrap();
         assert!(
             authorization.starts_with(&format!("AWS4-HMAC-SHA256 Credential={by}/"))
                 && authorization.contains("/eu-west-1/sts/aws4_request")
         );
-        assert_eq!(question.field("Action").as_deref(), Some("AssumeRole"));
-        assert_eq!(question.field("RoleSessionName").as_deref(), Some(session));
+        assert_eq!(request.field("Action").as_deref(), Some("AssumeRole"));
+        assert_eq!(request.field("RoleSessionName").as_deref(), Some(session));
     }
     assert_eq!(
         (
@@ -388,7 +398,7 @@ async fn roles_are_taken_one_by_means_of_the_other() {
     assert!(
         refused
             .message
-            .contains("AWS's token service gives no credential: check the role")
+            .contains("the AWS token service issued no credential: check the role")
             && !refused.message.contains("HOSTILE"),
         "{}",
         refused.message
@@ -396,11 +406,11 @@ async fn roles_are_taken_one_by_means_of_the_other() {
 }
 
 #[tokio::test]
-async fn a_web_identity_becomes_a_role() {
+async fn a_web_identity_assumes_a_role() {
     let server = Server::always(200, sts("AssumeRoleWithWebIdentity", "ASIAWEB")).await;
-    let (token, endpoint) = (File::of("eyJ.web.t0ken\n"), server.url("/"));
+    let (token, endpoint) = (File::new("eyJ.web.t0ken\n"), server.url("/"));
     let sts_at = ("AWS_ENDPOINT_URL", &*endpoint);
-    let file = File::of(&format!(
+    let file = File::new(&format!(
         "[profile w]\nrole_arn = arn:web\nweb_identity_token_file = {}\n",
         token.path()
     ));
@@ -411,18 +421,18 @@ async fn a_web_identity_becomes_a_role() {
         ("AWS_ROLE_SESSION_NAME", "pod"),
     ];
     assert_eq!(
-        keys(&got(aws(None), &by_environment).await),
+        keys(&obtain(aws(None), &by_environment).await),
         ("ASIAWEB", "r0le/s3cret", Some("r0le=="))
     );
     assert_eq!(
-        keys(&got(aws(Some("w")), &[sts_at, ("AWS_CONFIG_FILE", file.path())]).await).0,
+        keys(&obtain(aws(Some("w")), &[sts_at, ("AWS_CONFIG_FILE", file.path())]).await).0,
         "ASIAWEB"
     );
-    for (question, session) in server.questions().iter().zip(["pod", "sluicegate"]) {
+    for (request, session) in server.requests().iter().zip(["pod", "sluicegate"]) {
         assert_eq!(
-            question.header("authorization"),
+            request.header("authorization"),
             None,
-            "the token is the proof"
+            "the token authenticates the request"
         );
         for (name, value) in [
             ("Action", "AssumeRoleWithWebIdentity"),
@@ -431,7 +441,7 @@ async fn a_web_identity_becomes_a_role() {
             ("RoleSessionName", session),
             ("WebIdentityToken", "eyJ.web.t0ken"),
         ] {
-            assert_eq!(question.field(name).as_deref(), Some(value));
+            assert_eq!(request.field(name).as_deref(), Some(value));
         }
     }
     assert!(
@@ -443,12 +453,12 @@ async fn a_web_identity_becomes_a_role() {
 }
 
 #[tokio::test]
-async fn a_roles_first_keys_may_be_those_of_the_machine() {
-    let server = Server::start(|question| {
-        if question.is("POST") {
+async fn the_first_keys_of_a_role_may_come_from_the_machine() {
+    let server = Server::start(|request| {
+        if request.is("POST") {
             (200, sts("AssumeRole", "ASIAROLE"))
         } else {
-            instance(question)
+            instance(request)
         }
     })
     .await;
@@ -457,7 +467,7 @@ async fn a_roles_first_keys_may_be_those_of_the_machine() {
         ("Ec2InstanceMetadata", (IMDS, &*url), "ASIAINSTANCE"),
         ("Environment", ("AWS_SECRET_ACCESS_KEY", "e"), "AKIAENV"),
     ] {
-        let file = File::of(&format!(
+        let file = File::new(&format!(
             "[profile p]\nrole_arn = arn:r\ncredential_source = {source}\n"
         ));
         let environment = [
@@ -466,10 +476,13 @@ async fn a_roles_first_keys_may_be_those_of_the_machine() {
             ("AWS_ACCESS_KEY_ID", "AKIAENV"),
             more,
         ];
-        assert_eq!(keys(&got(aws(Some("p")), &environment).await).0, "ASIAROLE");
+        assert_eq!(
+            keys(&obtain(aws(Some("p")), &environment).await).0,
+            "ASIAROLE"
+        );
         assert!(
             server
-                .questions()
+                .requests()
                 .last()
                 .unwrap()
                 .header("authorization")
@@ -480,10 +493,11 @@ async fn a_roles_first_keys_may_be_those_of_the_machine() {
 }
 
 #[tokio::test]
-async fn the_accounts_proxy_carries_what_goes_far_and_nothing_else() {
+async fn the_proxy_is_used_for_remote_requests_only() {
     let proxy = Server::always(200, sts("AssumeRole", "ASIAROLE")).await;
     let metadata = Server::start(instance).await;
-    let file = File::of("[profile p]\nrole_arn = arn:r\ncredential_source = Ec2InstanceMetadata\n");
+    let file =
+        File::new("[profile p]\nrole_arn = arn:r\ncredential_source = Ec2InstanceMetadata\n");
     let near = metadata.url("");
     let environment = [
         ("AWS_CONFIG_FILE", file.path()),
@@ -494,23 +508,20 @@ async fn the_accounts_proxy_carries_what_goes_far_and_nothing_else() {
         .proxy(reqwest::Proxy::all(proxy.url("/")).unwrap())
         .build()
         .unwrap();
-    let shown = credentials(aws(Some("p")), &environment)
-        .shown(&through)
+    let credential = credentials(aws(Some("p")), &environment)
+        .obtain(&through)
         .await
         .unwrap();
-    assert_eq!(keys(&shown).0, "ASIAROLE");
-    assert_eq!(
-        (proxy.questions().len(), metadata.questions().len()),
-        (1, 3)
-    );
-    assert!(proxy.questions()[0].is("POST http://sts.test/ HTTP/1.1"));
+    assert_eq!(keys(&credential).0, "ASIAROLE");
+    assert_eq!((proxy.requests().len(), metadata.requests().len()), (1, 3));
+    assert!(proxy.requests()[0].is("POST http://sts.test/ HTTP/1.1"));
 }
 
 #[tokio::test]
-async fn keys_that_have_ended_are_none() {
+async fn expired_keys_are_rejected() {
     for (ends, expected) in [
-        ("2020-01-01T00:00:00Z", "have expired"),
-        ("soon", "cannot be read"),
+        ("2020-01-01T00:00:00Z", "have already expired"),
+        ("soon", "not in RFC 3339 format"),
     ] {
         let body = format!(
             r#"{{"AccessKeyId":"A","SecretAccessKey":"S","Token":"T","Expiration":"{ends}"}}"#

@@ -17,12 +17,12 @@ async fn an_application_gets_its_token() {
         r#"{"expires_in":"3599","access_token":"t0ken"}"#,
     ] {
         let server = Server::always(200, given).await;
-        let shown = got(entra(server.url("/tenant/oauth2/v2.0/token")), &[]).await;
-        assert_eq!(token(&shown), "Bearer t0ken");
-        let question = server.questions().remove(0);
-        assert!(question.is("POST /tenant/oauth2/v2.0/token HTTP/1.1"));
+        let credential = obtain(entra(server.url("/tenant/oauth2/v2.0/token")), &[]).await;
+        assert_eq!(token(&credential), "Bearer t0ken");
+        let request = server.requests().remove(0);
+        assert!(request.is("POST /tenant/oauth2/v2.0/token HTTP/1.1"));
         assert_eq!(
-            question.header("content-type"),
+            request.header("content-type"),
             Some("application/x-www-form-urlencoded")
         );
         for (name, value) in [
@@ -31,13 +31,13 @@ async fn an_application_gets_its_token() {
             ("client_secret", "the~secret/&"),
             ("scope", "https://cognitiveservices.azure.com/.default"),
         ] {
-            assert_eq!(question.field(name).as_deref(), Some(value));
+            assert_eq!(request.field(name).as_deref(), Some(value));
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_no_token_is_told_without_what_was_said() {
+async fn invalid_responses_are_reported_without_their_text() {
     for (status, body, expected) in [
         (
             401,
@@ -50,8 +50,16 @@ async fn what_is_no_token_is_told_without_what_was_said() {
             "check `tenant_id`",
         ),
         (500, "HOSTILE", "check `tenant_id`"),
-        (200, r#"{"access_token":["HOSTILE"]}"#, "something else"),
-        (200, r#"{"access_token":"HOSTILE\n"}"#, "something else"),
+        (
+            200,
+            r#"{"access_token":["HOSTILE"]}"#,
+            "did not answer with a credential",
+        ),
+        (
+            200,
+            r#"{"access_token":"HOSTILE\n"}"#,
+            "did not answer with a credential",
+        ),
         (302, "HOSTILE", "check `tenant_id`"),
     ] {
         let server = Server::always(status, body).await;
@@ -80,15 +88,15 @@ async fn what_is_no_token_is_told_without_what_was_said() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_asked_for_again_and_a_good_one_is_not() {
+async fn a_rejected_token_is_fetched_again_and_a_valid_one_is_not() {
     let server = Server::always(200, r#"{"expires_in":3599,"access_token":"t0ken"}"#).await;
     let credentials = credentials(entra(server.url("/")), &[]);
-    let shown = credentials.shown(&client()).await.unwrap();
-    shown.learn(StatusCode::FORBIDDEN, &HeaderMap::new());
-    shown.learn(StatusCode::OK, &HeaderMap::new());
-    credentials.shown(&client()).await.unwrap();
-    assert_eq!(server.questions().len(), 1);
-    shown.learn(StatusCode::UNAUTHORIZED, &HeaderMap::new());
-    credentials.shown(&client()).await.unwrap();
-    assert_eq!(server.questions().len(), 2);
+    let credential = credentials.obtain(&client()).await.unwrap();
+    credential.record_response(StatusCode::FORBIDDEN, &HeaderMap::new());
+    credential.record_response(StatusCode::OK, &HeaderMap::new());
+    credentials.obtain(&client()).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+    credential.record_response(StatusCode::UNAUTHORIZED, &HeaderMap::new());
+    credentials.obtain(&client()).await.unwrap();
+    assert_eq!(server.requests().len(), 2);
 }

@@ -23,16 +23,16 @@ async fn a_service_account_signs_for_its_token() {
         "type": "service_account", "project_id": "p", "private_key_id": "key-1", "private_key": pair.serialize_pem(),
         "client_email": "gate@p.iam.gserviceaccount.com", "client_id": "1", "token_uri": uri,
     });
-    let file = File::of(&file.to_string());
-    let shown = got(google(Some(file.path())), &[]).await;
-    assert_eq!(token(&shown), "Bearer ya29.t0ken");
-    let question = server.questions().remove(0);
-    assert!(question.is("POST /token "));
+    let file = File::new(&file.to_string());
+    let credential = obtain(google(Some(file.path())), &[]).await;
+    assert_eq!(token(&credential), "Bearer ya29.t0ken");
+    let request = server.requests().remove(0);
+    assert!(request.is("POST /token "));
     assert_eq!(
-        question.field("grant_type").as_deref(),
+        request.field("grant_type").as_deref(),
         Some("urn:ietf:params:oauth:grant-type:jwt-bearer")
     );
-    let assertion = question.field("assertion").unwrap();
+    let assertion = request.field("assertion").unwrap();
     let header = decode_header(&assertion).unwrap();
     assert_eq!(
         (header.alg, header.kid.as_deref(), header.typ.as_deref()),
@@ -68,11 +68,11 @@ fn user(token_uri: &str) -> File {
         "type": "authorized_user", "client_id": "id.apps", "client_secret": "d-secret", "refresh_token": "1//r3fresh",
         "quota_project_id": "payer", "token_uri": token_uri,
     });
-    File::of(&file.to_string())
+    File::new(&file.to_string())
 }
 
 #[tokio::test]
-async fn a_user_refreshes_a_token_and_names_who_pays() {
+async fn a_user_refreshes_a_token_and_names_the_billed_project() {
     let server = Server::always(200, TOKEN).await;
     let file = user(&server.url("/token"));
     for (environment, project) in [(None, "payer"), (Some("other"), "other")] {
@@ -80,26 +80,26 @@ async fn a_user_refreshes_a_token_and_names_who_pays() {
             .into_iter()
             .chain(environment.map(|name| ("GOOGLE_CLOUD_QUOTA_PROJECT", name)))
             .collect();
-        let shown = got(google(None), &environment).await;
-        assert_eq!(token(&shown), "Bearer ya29.t0ken");
-        let Secret::Token { project: named, .. } = shown.secret() else {
-            panic!("{shown:?}")
+        let credential = obtain(google(None), &environment).await;
+        assert_eq!(token(&credential), "Bearer ya29.t0ken");
+        let Secret::Token { project: named, .. } = credential.secret() else {
+            panic!("{credential:?}")
         };
         assert_eq!(named.as_ref().unwrap(), project);
     }
-    let question = server.questions().remove(0);
+    let request = server.requests().remove(0);
     for (name, value) in [
         ("grant_type", "refresh_token"),
         ("client_id", "id.apps"),
         ("client_secret", "d-secret"),
         ("refresh_token", "1//r3fresh"),
     ] {
-        assert_eq!(question.field(name).as_deref(), Some(value));
+        assert_eq!(request.field(name).as_deref(), Some(value));
     }
 }
 
 #[tokio::test]
-async fn gclouds_own_file_is_found() {
+async fn the_gcloud_file_is_found() {
     let server = Server::always(200, TOKEN).await;
     let folder = std::env::temp_dir().join(format!(
         "sluicegate-gcloud-{:016x}",
@@ -117,7 +117,7 @@ async fn gclouds_own_file_is_found() {
         ("CLOUDSDK_CONFIG", config.to_str().unwrap()),
     ] {
         assert_eq!(
-            token(&got(google(None), &[environment]).await),
+            token(&obtain(google(None), &[environment]).await),
             "Bearer ya29.t0ken"
         );
     }
@@ -128,16 +128,16 @@ async fn gclouds_own_file_is_found() {
 async fn the_metadata_server_is_asked_last() {
     let server = Server::always(200, TOKEN).await;
     let host = server.addr.to_string();
-    let shown = got(
+    let credential = obtain(
         google(None),
         &[("GCE_METADATA_HOST", &host), ("HOME", "/nowhere")],
     )
     .await;
-    assert_eq!(token(&shown), "Bearer ya29.t0ken");
-    let question = server.questions().remove(0);
-    assert_eq!(question.header("metadata-flavor"), Some("Google"));
+    assert_eq!(token(&credential), "Bearer ya29.t0ken");
+    let request = server.requests().remove(0);
+    assert_eq!(request.header("metadata-flavor"), Some("Google"));
     assert_eq!(
-        question.line,
+        request.line,
         format!(
             "GET /computeMetadata/v1/instance/service-accounts/default/token?scopes={SCOPE} HTTP/1.1"
         )
@@ -151,26 +151,23 @@ async fn the_metadata_server_is_asked_last() {
 }
 
 #[tokio::test]
-async fn files_that_are_none_are_told_without_what_is_in_them() {
+async fn invalid_key_files_are_reported_without_their_content() {
     let key = |key: &str| json!({"type": "service_account", "client_email": "e", "private_key": key, "token_uri": "http://127.0.0.1:1/"});
     for (text, expected) in [
-        ("HOSTILE", "is not one"),
+        ("HOSTILE", "is invalid"),
         (
             r#"{"type":"service_account","client_email":["HOSTILE"]}"#,
-            "is not one",
+            "is invalid",
         ),
-        (
-            r#"{"type":"external_account"}"#,
-            "of a kind that is not known",
-        ),
-        (&*key("HOSTILE").to_string(), "no RSA key"),
+        (r#"{"type":"external_account"}"#, "has an unsupported type"),
+        (&*key("HOSTILE").to_string(), "no usable RSA key"),
         (
             &*key("-----BEGIN PRIVATE KEY-----\nSE9TVElMRQ==\n-----END PRIVATE KEY-----")
                 .to_string(),
-            "no RSA key",
+            "no usable RSA key",
         ),
     ] {
-        let file = File::of(text);
+        let file = File::new(text);
         let fault = fault(google(Some(file.path())), &[]).await;
         assert!(fault.message.contains(expected), "{}", fault.message);
         assert!(
@@ -181,7 +178,7 @@ async fn files_that_are_none_are_told_without_what_is_in_them() {
     }
     let missing = fault(google(Some("/nowhere/key.json")), &[]).await;
     assert!(
-        missing.message.contains("not there") && !missing.message.contains("nowhere"),
+        missing.message.contains("does not exist") && !missing.message.contains("nowhere"),
         "{}",
         missing.message
     );

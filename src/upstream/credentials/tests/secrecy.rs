@@ -1,4 +1,4 @@
-//! Secrets are in no log, at whatever level, and in no `Debug`.
+//! Secrets appear in no log, at any level, and in no `Debug` output.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use super::server::Server;
 use super::*;
 use crate::upstream::sign::sign;
 
-/// What is logged.
+/// Captured log output.
 #[derive(Clone, Default)]
 struct Log(Arc<parking_lot::Mutex<Vec<u8>>>);
 
@@ -23,22 +23,22 @@ impl io::Write for Log {
 
 const SECRETS: [&str; 5] = ["s3cret", "s3ssion", "t0ken", "pod-pass", "cl1ent"];
 
-fn assert_silent(what: &str) {
+fn assert_no_secret(what: &str) {
     for secret in SECRETS {
         assert!(!what.contains(secret), "`{secret}` in: {what}");
     }
 }
 
 #[tokio::test]
-async fn nothing_secret_is_logged_or_shown() {
+async fn no_secret_is_logged_or_in_debug_output() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // With one listener alone, `tracing` takes it that threads of other tests speak for all, and
-    // nobody listens there.
+    // With a single subscriber, `tracing` caches the interest of threads of other tests, which have
+    // no subscriber. A second one prevents that.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _listening = tracing::subscriber::set_default(subscriber);
     let keys = r#"{"AccessKeyId":"ASIA","SecretAccessKey":"s3cret","Token":"s3ssion"}"#;
@@ -69,27 +69,28 @@ async fn nothing_secret_is_logged_or_shown() {
             credential,
             ..Provider::example(WireId::OpenaiChat, "http://upstream.test")
         };
-        let credentials =
-            Arc::new(Credentials::new(&provider, Environment::of(&environment)).unwrap());
-        let shown = credentials.shown(&client()).await.unwrap();
+        let credentials = Arc::new(
+            Credentials::new(&provider, Environment::from_variables(&environment)).unwrap(),
+        );
+        let credential = credentials.obtain(&client()).await.unwrap();
         let mut request = client()
             .post("http://upstream.test/model/m/converse")
             .body("{}")
             .build()
             .unwrap();
-        sign(&mut request, &provider, &shown, SystemTime::now()).unwrap();
+        sign(&mut request, &provider, &credential, SystemTime::now()).unwrap();
         assert!(request.headers().contains_key("authorization"));
-        assert_silent(&format!(
-            "{credentials:?} {shown:?} {request:?} {provider:?}"
+        assert_no_secret(&format!(
+            "{credentials:?} {credential:?} {request:?} {provider:?}"
         ));
     }
     let refused = Server::always(400, r#"{"error":"t0ken s3cret"}"#).await;
     let fault = fault(entra(refused.url("/")), &[]).await;
-    assert_silent(&format!("{fault:?} {fault}"));
+    assert_no_secret(&format!("{fault:?} {fault}"));
     let logged = String::from_utf8(log.0.lock().clone()).unwrap();
     assert!(
-        logged.contains("the provider's credential cannot be had") && logged.contains("400"),
+        logged.contains("cannot obtain the credential of a provider") && logged.contains("400"),
         "{logged}"
     );
-    assert_silent(&logged);
+    assert_no_secret(&logged);
 }

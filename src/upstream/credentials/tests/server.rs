@@ -1,4 +1,4 @@
-//! A server on loopback that answers as it is told.
+//! A scripted HTTP server on loopback.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// A question as it came.
+/// A received request.
 #[derive(Debug, Clone)]
-pub(super) struct Question {
-    /// Method and target.
+pub(super) struct ReceivedRequest {
+    /// The request line.
     pub(super) line: String,
     head: String,
     /// The body.
     pub(super) body: String,
 }
 
-impl Question {
-    /// The header of that name.
+impl ReceivedRequest {
+    /// Returns a header.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(':'));
         fields
@@ -28,26 +28,26 @@ impl Question {
             .map(|(_, value)| value.trim())
     }
 
-    /// The field of that name in a form.
+    /// Returns a field of the form in the body.
     pub(super) fn field(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.body.as_bytes())
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.into_owned())
     }
 
-    /// Whether it begins so.
+    /// Returns true when the request line starts with `line`.
     pub(super) fn is(&self, line: &str) -> bool {
         self.line.starts_with(line)
     }
 }
 
-type Answers = dyn Fn(&Question) -> (u16, String) + Send + Sync;
+type Answers = dyn Fn(&ReceivedRequest) -> (u16, String) + Send + Sync;
 
-/// The server. It goes when it is dropped.
+/// The server. It stops when dropped.
 pub(super) struct Server {
-    /// Where it is.
+    /// Its address.
     pub(super) addr: SocketAddr,
-    questions: Arc<Mutex<Vec<Question>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     task: JoinHandle<()>,
 }
 
@@ -58,16 +58,16 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Answers with status and body.
+    /// Starts a server; `answers` returns status and body.
     pub(super) async fn start(
-        answers: impl Fn(&Question) -> (u16, String) + Send + Sync + 'static,
+        answers: impl Fn(&ReceivedRequest) -> (u16, String) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, questions) = (
+        let (addr, requests) = (
             listener.local_addr().unwrap(),
-            Arc::<Mutex<Vec<Question>>>::default(),
+            Arc::<Mutex<Vec<ReceivedRequest>>>::default(),
         );
-        let (log, answers): (_, Arc<Answers>) = (questions.clone(), Arc::new(answers));
+        let (log, answers): (_, Arc<Answers>) = (requests.clone(), Arc::new(answers));
         let task = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
@@ -76,34 +76,38 @@ impl Server {
         });
         Self {
             addr,
-            questions,
+            requests,
             task,
         }
     }
 
-    /// Answers every question so.
+    /// Starts a server that always sends the same response.
     pub(super) async fn always(status: u16, body: impl Into<String>) -> Self {
         let body = body.into();
         Self::start(move |_| (status, body.clone())).await
     }
 
-    /// An address of it.
+    /// Returns a URL of the server.
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 
-    /// What it was asked.
-    pub(super) fn questions(&self) -> Vec<Question> {
-        self.questions.lock().clone()
+    /// Returns the requests received so far.
+    pub(super) fn requests(&self) -> Vec<ReceivedRequest> {
+        self.requests.lock().clone()
     }
 }
 
-async fn serve(mut socket: TcpStream, log: Arc<Mutex<Vec<Question>>>, answers: Arc<Answers>) {
-    let Some(question) = read(&mut socket).await else {
+async fn serve(
+    mut socket: TcpStream,
+    log: Arc<Mutex<Vec<ReceivedRequest>>>,
+    answers: Arc<Answers>,
+) {
+    let Some(request) = read(&mut socket).await else {
         return;
     };
-    log.lock().push(question.clone());
-    let (status, body) = answers(&question);
+    log.lock().push(request.clone());
+    let (status, body) = answers(&request);
     let text = format!(
         "HTTP/1.1 {status} Scripted\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
         body.len()
@@ -111,7 +115,7 @@ async fn serve(mut socket: TcpStream, log: Arc<Mutex<Vec<Question>>>, answers: A
     let _gone = socket.write_all(text.as_bytes()).await;
 }
 
-async fn read(socket: &mut TcpStream) -> Option<Question> {
+async fn read(socket: &mut TcpStream) -> Option<ReceivedRequest> {
     let mut text = String::new();
     loop {
         let mut bytes = [0; 4096];
@@ -125,16 +129,16 @@ async fn read(socket: &mut TcpStream) -> Option<Question> {
             continue;
         };
         let (line, head) = head.split_once("\r\n").unwrap_or((head, ""));
-        let question = Question {
+        let request = ReceivedRequest {
             line: line.to_owned(),
             head: head.to_owned(),
             body: body.to_owned(),
         };
-        let length = question
+        let length = request
             .header("content-length")
             .map_or(0, |length| length.parse().unwrap());
         if body.len() >= length {
-            return Some(question);
+            return Some(request);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Maxima, sampling, thinking and the form of the answer.
+//! Request options: output limit, sampling, thinking and output format.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
 
-/// The smallest budget the API takes.
+/// Smallest thinking budget that the API accepts, tokens.
 const MIN_BUDGET: u64 = 1024;
 
 #[derive(Serialize, Debug, PartialEq, Eq)]
@@ -16,23 +16,26 @@ pub(super) enum Thinking {
     Disabled,
 }
 
-/// Thinking with the budget asked for; without, where nobody wants any.
+/// Returns the thinking option: enabled with the requested budget, disabled if the client wants no
+/// thinking, else absent.
 pub(super) fn thinking(chat: &Chat) -> Option<Thinking> {
     match (chat.reasoning_budget, chat.effort.as_deref()) {
         (Some(0), _) | (None, Some("none")) => Some(Thinking::Disabled),
+        // A budget is a hint: one below the minimum is raised, not rejected.
         (Some(budget), _) => Some(Thinking::Enabled {
             budget_tokens: budget.max(MIN_BUDGET),
         }),
+        // An effort without a budget is sent in `output_config`.
         (None, _) => None,
     }
 }
 
-/// The maximum, which this wire demands; `reserve` where the client named none, then on top of a
-/// thinking budget, which counts into it.
-pub(super) fn max_tokens(chat: &Chat, reserve: u64) -> u64 {
+/// Returns `max_tokens`, which this wire requires. Without a limit from the client it is
+/// `default_limit` plus the thinking budget, which counts towards the limit.
+pub(super) fn max_tokens(chat: &Chat, default_limit: u64) -> u64 {
     chat.max_tokens.unwrap_or_else(|| match thinking(chat) {
-        Some(Thinking::Enabled { budget_tokens }) => reserve.saturating_add(budget_tokens),
-        _ => reserve,
+        Some(Thinking::Enabled { budget_tokens }) => default_limit.saturating_add(budget_tokens),
+        _ => default_limit,
     })
 }
 
@@ -46,9 +49,9 @@ pub(super) struct Sampling {
     top_k: Option<u64>,
 }
 
-/// The sampling wishes this wire can follow: its temperatures end at 1, models that think take
-/// none, and a `top_p` of 1 says nothing but keeps newer models from taking a temperature beside
-/// it.
+/// Returns the sampling options that this wire supports. Temperatures end at 1, and models that
+/// think accept none. A `top_p` of 1 has no effect, but newer models reject it beside a
+/// temperature.
 pub(super) fn sampling(chat: &Chat, thinking: &Option<Thinking>) -> Sampling {
     if matches!(thinking, Some(Thinking::Enabled { .. })) {
         return Sampling::default();
@@ -74,10 +77,12 @@ struct JsonSchema<'a> {
     schema: &'a RawValue,
 }
 
-/// Effort and form of the answer.
+/// Returns effort and output format.
 pub(super) fn output(chat: &Chat) -> Result<Option<Output<'_>>, Fault> {
     let effort = match chat.effort.as_deref() {
+        // Thinking is disabled by the option `thinking` instead.
         Some("none") => None,
+        // The lowest effort of this API is `low`.
         Some("minimal") => Some("low"),
         other => other,
     };
@@ -88,17 +93,17 @@ pub(super) fn output(chat: &Chat) -> Result<Option<Output<'_>>, Fault> {
             ..
         }) => Some(JsonSchema { schema }),
         Some(Format::Schema { schema: None, .. }) => {
-            return Err(formless("a json_schema format needs its schema"));
+            return Err(invalid_format("the json_schema format needs a schema"));
         }
         Some(Format::Json) => {
-            return Err(formless(
-                "the anthropic wire gives JSON by a schema only; send a json_schema",
+            return Err(invalid_format(
+                "the anthropic wire supports JSON output only with a schema; send a json_schema format",
             ));
         }
     };
     Ok((effort.is_some() || format.is_some()).then_some(Output { effort, format }))
 }
 
-fn formless(what: &str) -> Fault {
+fn invalid_format(what: &str) -> Fault {
     Fault::invalid("response_format", format!("response_format: {what}"))
 }

@@ -1,8 +1,9 @@
-//! The conversation: system text apart, turns that alternate, blocks in the order this wire wants.
+//! Writes the conversation: separate system text, alternating turns, blocks in the order that this
+//! wire requires.
 //!
-//! Invariants: neighbouring turns of one role are one turn; tool results stand before all else in a
-//! user's turn, past thinking before all else in the model's; empty texts, which the API refuses,
-//! are left out.
+//! Invariants: neighbouring turns of one role are merged; tool results come first in a user turn,
+//! past thinking comes first in an assistant turn; empty texts, which the API rejects, are left
+//! out.
 
 use std::borrow::Cow;
 
@@ -12,44 +13,44 @@ use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::object;
+use super::json_object;
 use crate::model::chat::{
     CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, ToolResult,
 };
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// A conversation as this wire has it.
+/// A conversation in the shape of this wire.
 pub(super) struct Conversation<'a> {
-    pub(super) system: Vec<Marked<'a>>,
+    pub(super) system: Vec<MarkedBlock<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
 }
 
-/// A turn.
+/// One turn of the conversation.
 #[derive(Serialize)]
 pub(super) struct Turn<'a> {
     role: &'static str,
     content: Content<'a>,
 }
 
-/// Its blocks: what must stand first, and the rest.
+/// The blocks of a turn: those that must come first, and the rest.
 #[derive(Default)]
 struct Content<'a> {
-    first: Vec<Marked<'a>>,
-    rest: Vec<Marked<'a>>,
-    /// Which of the two took the last block.
+    first: Vec<MarkedBlock<'a>>,
+    rest: Vec<MarkedBlock<'a>>,
+    /// True if the last block was added to `first`.
     in_first: bool,
 }
 
 impl<'a> Content<'a> {
-    fn first(&mut self, block: Option<Block<'a>>) {
+    fn push_first(&mut self, block: Option<Block<'a>>) {
         if let Some(block) = block {
             self.in_first = true;
             self.first.push(block.into());
         }
     }
 
-    fn rest(&mut self, block: Option<Block<'a>>) {
+    fn push_rest(&mut self, block: Option<Block<'a>>) {
         if let Some(block) = block {
             self.in_first = false;
             self.rest.push(block.into());
@@ -59,6 +60,7 @@ impl<'a> Content<'a> {
 
 impl Serialize for Content<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // The two lists only keep the order of mixed parts; the API receives one list.
         let mut list = to.serialize_seq(Some(self.first.len() + self.rest.len()))?;
         self.first
             .iter()
@@ -68,16 +70,16 @@ impl Serialize for Content<'_> {
     }
 }
 
-/// A block, and whether the prompt may be cached up to it.
+/// A block with its cache mark: the prompt may be cached up to a marked block.
 #[derive(Serialize)]
-pub(super) struct Marked<'a> {
+pub(super) struct MarkedBlock<'a> {
     #[serde(flatten)]
     block: Block<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cache_control: Option<Ephemeral<'a>>,
+    cache_control: Option<CacheControl<'a>>,
 }
 
-impl<'a> From<Block<'a>> for Marked<'a> {
+impl<'a> From<Block<'a>> for MarkedBlock<'a> {
     fn from(block: Block<'a>) -> Self {
         Self {
             block,
@@ -86,29 +88,29 @@ impl<'a> From<Block<'a>> for Marked<'a> {
     }
 }
 
-/// Marks the last of these blocks; thinking takes no mark.
-fn mark<'a>(blocks: &mut [Marked<'a>], mark: &'a CacheMark) {
+/// Marks the last of these blocks; thinking blocks do not accept a mark.
+fn mark_last<'a>(blocks: &mut [MarkedBlock<'a>], mark: &'a CacheMark) {
     if let Some(last) = blocks.last_mut().filter(|last| {
         !matches!(
             last.block,
             Block::Thinking { .. } | Block::RedactedThinking { .. }
         )
     }) {
-        last.cache_control = Some(Ephemeral::of(mark));
+        last.cache_control = Some(CacheControl::from_mark(mark));
     }
 }
 
-/// What this wire calls a cache mark.
+/// The cache mark of this wire.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "ephemeral")]
-pub(super) struct Ephemeral<'a> {
+pub(super) struct CacheControl<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<&'a str>,
 }
 
-impl<'a> Ephemeral<'a> {
-    pub(super) fn of(mark: &'a CacheMark) -> Self {
-        // OpenAI's marks know other spans than these two.
+impl<'a> CacheControl<'a> {
+    pub(super) fn from_mark(mark: &'a CacheMark) -> Self {
+        // Marks in OpenAI's shape may have other lifetimes; the API accepts these two only.
         Self {
             ttl: mark
                 .ttl
@@ -147,7 +149,7 @@ pub(super) enum Block<'a> {
     ToolResult {
         tool_use_id: Cow<'a, str>,
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        content: Vec<Marked<'a>>,
+        content: Vec<MarkedBlock<'a>>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         is_error: bool,
     },
@@ -173,58 +175,69 @@ pub(super) enum Media<'a> {
 #[serde(untagged)]
 pub(super) enum Input<'a> {
     Object(&'a RawValue),
-    /// What a custom tool was given: free text, which is no object.
+    /// The input of a custom tool: free text, wrapped because the API accepts objects only.
     Free {
         input: &'a str,
     },
-    Nothing {},
+    Empty {},
 }
 
-/// The conversation that these messages are.
-pub(super) fn of(messages: &[Message]) -> Result<Conversation<'_>, Fault> {
+/// Writes these messages as a conversation.
+pub(super) fn conversation(messages: &[Message]) -> Result<Conversation<'_>, Fault> {
     let mut conversation = Conversation {
         system: Vec::new(),
         turns: Vec::new(),
     };
     for (at, message) in messages.iter().enumerate() {
         if message.role == Role::System {
-            // Later instructions join the first ones, in order: only the newest models take them
-            // between turns.
-            system(message, at, &mut conversation.system)?;
+            // Later instructions are appended to the first ones: only the newest models accept
+            // them between turns.
+            write_system(message, at, &mut conversation.system)?;
         } else {
-            turn(message, at, &mut conversation.turns)?;
+            write_turn(message, at, &mut conversation.turns)?;
         }
     }
+    // The API rejects empty turns.
     conversation
         .turns
         .retain(|turn| !turn.content.first.is_empty() || !turn.content.rest.is_empty());
     if conversation.turns.is_empty() {
         return Err(Fault::invalid(
             "messages",
-            "messages: the anthropic wire needs a message that is not a system message",
+            "messages: the anthropic wire needs at least one message besides system messages",
         ));
     }
     Ok(conversation)
 }
 
-fn system<'a>(message: &'a Message, at: usize, blocks: &mut Vec<Marked<'a>>) -> Result<(), Fault> {
+fn write_system<'a>(
+    message: &'a Message,
+    at: usize,
+    blocks: &mut Vec<MarkedBlock<'a>>,
+) -> Result<(), Fault> {
     for part in &message.parts {
         match part {
             Part::Text(text) if text.is_empty() => {}
             Part::Text(text) => blocks.push(Block::Text { text }.into()),
-            Part::CacheMark(it) => mark(blocks, it),
-            _ => return Err(invalid(at, "system messages hold text only")),
+            Part::CacheMark(it) => mark_last(blocks, it),
+            _ => {
+                return Err(invalid(
+                    at,
+                    "the anthropic wire supports only text in system messages",
+                ));
+            }
         }
     }
     Ok(())
 }
 
-fn turn<'a>(message: &'a Message, at: usize, turns: &mut Vec<Turn<'a>>) -> Result<(), Fault> {
+fn write_turn<'a>(message: &'a Message, at: usize, turns: &mut Vec<Turn<'a>>) -> Result<(), Fault> {
     let role = if message.role == Role::Assistant {
         "assistant"
     } else {
         "user"
     };
+    // Messages of one role in a row form one turn.
     if turns.last().is_none_or(|turn| turn.role != role) {
         turns.push(Turn {
             role,
@@ -236,10 +249,11 @@ fn turn<'a>(message: &'a Message, at: usize, turns: &mut Vec<Turn<'a>>) -> Resul
     };
     for part in &message.parts {
         match part {
-            Part::Reasoning(past) => content.first(thinking(past)),
-            Part::ToolResult(result) => content.first(Some(tool_result(result, at)?)),
-            Part::ToolCall(call) => content.rest(Some(tool_use(call, at)?)),
-            Part::CacheMark(it) => mark(
+            Part::Reasoning(past) => content.push_first(thinking(past)),
+            Part::ToolResult(result) => content.push_first(Some(tool_result(result, at)?)),
+            Part::ToolCall(call) => content.push_rest(Some(tool_use(call, at)?)),
+            // The mark belongs to the block written last, in whichever of the two lists it is.
+            Part::CacheMark(it) => mark_last(
                 if content.in_first {
                     &mut content.first
                 } else {
@@ -250,17 +264,17 @@ fn turn<'a>(message: &'a Message, at: usize, turns: &mut Vec<Turn<'a>>) -> Resul
             Part::Image { .. } | Part::File { .. } if role == "assistant" => {
                 return Err(invalid(
                     at,
-                    "the anthropic wire takes images and files in user and tool messages only",
+                    "the anthropic wire supports images and files only in user and tool messages",
                 ));
             }
-            _ => content.rest(said(part, at)?),
+            _ => content.push_rest(content_block(part, at)?),
         }
     }
     Ok(())
 }
 
-/// What may stand in a turn as well as in a tool's answer.
-fn said(part: &Part, at: usize) -> Result<Option<Block<'_>>, Fault> {
+/// Writes a part that is allowed in a turn as well as in a tool result.
+fn content_block(part: &Part, at: usize) -> Result<Option<Block<'_>>, Fault> {
     match part {
         Part::Text(text) | Part::Refusal(text) => {
             Ok((!text.is_empty()).then_some(Block::Text { text }))
@@ -271,19 +285,24 @@ fn said(part: &Part, at: usize) -> Result<Option<Block<'_>>, Fault> {
         Part::File { source, filename } => document(source, filename.as_deref(), at).map(Some),
         Part::Audio { .. } => Err(invalid(
             at,
-            "the anthropic wire takes no audio; send a transcript or choose another model",
+            "the anthropic wire does not support audio; send a transcript or choose another model",
         )),
-        Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CacheMark(_) => Err(
-            invalid(at, "a tool's answer holds text, images and files only"),
-        ),
+        Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::CacheMark(_) => {
+            Err(invalid(
+                at,
+                "the anthropic wire supports only text, images and files in tool results",
+            ))
+        }
     }
 }
 
-/// Thinking goes back only to the wire that signed it: any other would refuse it.
+/// Writes past thinking, if this wire signed it: every wire rejects the signatures of others.
 fn thinking(past: &PastReasoning) -> Option<Block<'_>> {
+    // A signature on text belongs to text, not to thinking.
     if past.wire != Some(WireId::Anthropic) || past.on_text {
         return None;
     }
+    // Unsigned thinking is left out: the API requires the signature.
     match (&past.redacted, &past.signature) {
         (Some(data), _) => Some(Block::RedactedThinking { data }),
         (None, Some(signature)) => Some(Block::Thinking {
@@ -299,9 +318,10 @@ fn tool_use(call: &PastCall, at: usize) -> Result<Block<'_>, Fault> {
         _ if call.custom => Input::Free {
             input: &call.arguments,
         },
-        "" => Input::Nothing {},
+        // A call without arguments has an empty text, where the API requires an object.
+        "" => Input::Empty {},
         json => Input::Object(
-            object(json)
+            json_object(json)
                 .ok_or_else(|| invalid(at, "the arguments of a tool call are not a JSON object"))?,
         ),
     };
@@ -313,11 +333,11 @@ fn tool_use(call: &PastCall, at: usize) -> Result<Block<'_>, Fault> {
 }
 
 fn tool_result(result: &ToolResult, at: usize) -> Result<Block<'_>, Fault> {
-    let mut content: Vec<Marked<'_>> = Vec::new();
+    let mut content: Vec<MarkedBlock<'_>> = Vec::new();
     for part in &result.parts {
         match part {
-            Part::CacheMark(it) => mark(&mut content, it),
-            part => content.extend(said(part, at)?.map(Marked::from)),
+            Part::CacheMark(it) => mark_last(&mut content, it),
+            part => content.extend(content_block(part, at)?.map(MarkedBlock::from)),
         }
     }
     Ok(Block::ToolResult {
@@ -327,16 +347,18 @@ fn tool_result(result: &ToolResult, at: usize) -> Result<Block<'_>, Fault> {
     })
 }
 
-/// The id in the letters this wire takes; other providers use more of them (`functions.f:0`).
+/// Encodes an id in the characters that this wire accepts; other providers use more of them
+/// (`functions.f:0`).
 fn call_id(id: &str) -> Cow<'_, str> {
-    let taken = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if id.chars().all(taken) {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if id.chars().all(allowed) {
         return Cow::Borrowed(id);
     }
+    // The character's code keeps different ids different; calls and results use the same encoding.
     Cow::Owned(
         id.chars()
             .map(|c| {
-                if taken(c) {
+                if allowed(c) {
                     c.to_string()
                 } else {
                     format!("_{:x}", u32::from(c))
@@ -350,18 +372,19 @@ fn image(source: &Source, at: usize) -> Result<Media<'_>, Fault> {
     match source {
         Source::Url(url) => Ok(Media::Url { url }),
         Source::Data { media_type, base64 } => Ok(Media::Base64 {
-            media_type: plain(media_type),
+            media_type: essence(media_type),
             data: base64,
         }),
-        Source::FileId(_) => Err(foreign_file(at)),
+        Source::FileId(_) => Err(unknown_file_id(at)),
     }
 }
 
 fn document<'a>(source: &'a Source, title: Option<&'a str>, at: usize) -> Result<Block<'a>, Fault> {
     let source = match source {
         Source::Url(url) => Media::Url { url },
-        Source::FileId(_) => return Err(foreign_file(at)),
-        Source::Data { media_type, base64 } => match plain(media_type) {
+        Source::FileId(_) => return Err(unknown_file_id(at)),
+        Source::Data { media_type, base64 } => match essence(media_type) {
+            // A document block accepts no images; they have a block of their own.
             media_type if media_type.starts_with("image/") => {
                 return Ok(Block::Image {
                     source: Media::Base64 {
@@ -374,14 +397,15 @@ fn document<'a>(source: &'a Source, title: Option<&'a str>, at: usize) -> Result
                 media_type,
                 data: base64,
             },
+            // The API accepts plain text only, and as text instead of base64.
             media_type if is_text(&media_type) => Media::Text {
                 media_type: "text/plain",
-                data: text(base64, at)?,
+                data: decode_text(base64, at)?,
             },
             other => {
                 return Err(invalid(
                     at,
-                    &format!("the anthropic wire takes PDF, text and images, not {other}"),
+                    &format!("the anthropic wire supports PDF, text and image files, not {other}"),
                 ));
             }
         },
@@ -392,8 +416,8 @@ fn document<'a>(source: &'a Source, title: Option<&'a str>, at: usize) -> Result
     })
 }
 
-/// A media type without its parameters.
-fn plain(media_type: &str) -> Cow<'_, str> {
+/// Returns a media type in lower case and without its parameters.
+fn essence(media_type: &str) -> Cow<'_, str> {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if essence.bytes().any(|b| b.is_ascii_uppercase()) {
         Cow::Owned(essence.to_ascii_lowercase())
@@ -404,23 +428,24 @@ fn plain(media_type: &str) -> Cow<'_, str> {
 
 fn is_text(media_type: &str) -> bool {
     media_type.starts_with("text/")
+        // Formats that are text despite their media type.
         || matches!(
             media_type,
             "application/json" | "application/xml" | "application/yaml"
         )
 }
 
-fn text(base64: &str, at: usize) -> Result<String, Fault> {
+fn decode_text(base64: &str, at: usize) -> Result<String, Fault> {
     let bytes = STANDARD
         .decode(base64.trim())
-        .map_err(|_| invalid(at, "a file is not valid base64"))?;
-    String::from_utf8(bytes).map_err(|_| invalid(at, "a text file is not UTF-8"))
+        .map_err(|_| invalid(at, "the data of a file is not valid base64"))?;
+    String::from_utf8(bytes).map_err(|_| invalid(at, "the text of a file is not valid UTF-8"))
 }
 
-fn foreign_file(at: usize) -> Fault {
+fn unknown_file_id(at: usize) -> Fault {
     invalid(
         at,
-        "a file id is known to the provider that stored it only; send the bytes or a link",
+        "only the provider that stored a file knows its file id; send the data or a URL instead",
     )
 }
 

@@ -22,14 +22,14 @@ fn frame(name: &str, data: &str) -> Frame {
     }
 }
 
-fn torn() -> Frame {
+fn truncated() -> Frame {
     Frame {
-        kind: FrameKind::Unended,
+        kind: FrameKind::Unterminated,
         ..frame("", "")
     }
 }
 
-/// What these frames decode to: events, the last usage, and how it ended.
+/// Decodes these frames; returns the events, the last usage and the result.
 fn run(frames: &[Frame]) -> (Vec<Event>, Option<Usage>, Result<(), DecodeError>) {
     let mut decoder = Decoder::new("seed");
     let (mut out, mut events, mut usage) = (Decoded::default(), Vec::new(), None);
@@ -51,11 +51,11 @@ fn frames(pairs: &[(&str, &str)]) -> Vec<Frame> {
     pairs.iter().map(|(name, data)| frame(name, data)).collect()
 }
 
-/// The parts of a stream with this content between a start and a proper end.
+/// Decodes this content between a start and a proper end; returns the parts of the answer.
 fn parts(content: &[(&str, &str)]) -> Vec<Part> {
     let (events, _, end) = run(&frames(&[&[START], content, &[STOP, METADATA]].concat()));
     end.unwrap();
-    Answer::of(&events).choices.remove(0).parts
+    Answer::from_events(&events).choices.remove(0).parts
 }
 
 fn delta(index: u32, delta: &str) -> String {
@@ -114,7 +114,7 @@ fn finish(events: &[Event]) -> Vec<(Reason, Option<&str>)> {
 }
 
 #[test]
-fn text_has_no_start_and_empty_pieces_say_nothing() {
+fn text_needs_no_start_and_empty_pieces_are_skipped() {
     let pieces = [
         r#"{"text":""}"#,
         r#"{"text":"Hi "}"#,
@@ -156,7 +156,7 @@ fn text_is_a_slice_of_the_frame() {
 }
 
 #[test]
-fn usage_comes_behind_the_stop_and_counts_the_cache() {
+fn usage_comes_after_the_stop_and_includes_the_cache() {
     let metadata = r#"{"usage":{"cacheReadInputTokenCount":3,"cacheReadInputTokens":3,"cacheWriteInputTokens":4,"inputTokens":7,
         "outputTokens":12,"cacheDetails":[{"ttl":"5m","inputTokens":4}],"totalTokens":26}}"#;
     let (events, usage, end) = run(&frames(&[START, STOP, ("metadata", metadata)]));
@@ -178,7 +178,7 @@ fn usage_comes_behind_the_stop_and_counts_the_cache() {
 }
 
 #[test]
-fn only_metadata_and_the_stop_are_done() {
+fn the_stream_is_done_after_both_metadata_and_stop() {
     let mut decoder = Decoder::new("seed");
     let mut out = Decoded::default();
     for (name, data) in [METADATA, START, STOP] {
@@ -208,12 +208,12 @@ fn a_body_that_ends_before_stop_and_metadata_was_cut_short() {
             "{pairs:?}"
         );
     }
-    let (events, _, end) = run(&[frames(&[START, STOP]), vec![torn()]].concat());
+    let (events, _, end) = run(&[frames(&[START, STOP]), vec![truncated()]].concat());
     assert!(matches!(end, Err(DecodeError::CutShort)) && finish(&events).is_empty());
 }
 
 #[test]
-fn every_stop_reason_has_its_meaning() {
+fn stop_reasons_are_normalized() {
     for (native, reason) in [
         ("end_turn", Reason::Stop),
         ("stop_sequence", Reason::Stop),
@@ -288,12 +288,16 @@ fn calls_are_numbered_and_ended() {
             }
         })
         .collect();
-    assert_eq!(ends, [0, 1], "also the one whose block never ended");
+    assert_eq!(
+        ends,
+        [0, 1],
+        "the call of a block that never stopped is ended too"
+    );
     assert_eq!(finish(&events), [(Reason::ToolCalls, None)]);
 }
 
 #[test]
-fn what_a_server_runs_is_no_call_of_the_clients() {
+fn calls_that_a_server_runs_are_raw() {
     let (used, result) = (
         r#"{"toolUse":{"name":"nova_code_interpreter","toolUseId":"s","type":"server_tool_use"}}"#,
         r#"{"toolResult":{"toolUseId":"s"}}"#,
@@ -335,7 +339,7 @@ fn what_a_server_runs_is_no_call_of_the_clients() {
 }
 
 #[test]
-fn what_has_no_normalized_form_is_carried() {
+fn content_without_a_normalized_form_is_raw() {
     for (name, data, kept) in [
         (
             "contentBlockStart",
@@ -401,7 +405,7 @@ fn reasoning_has_text_a_signature_or_neither() {
 }
 
 #[test]
-fn citations_tell_what_can_be_read_from_them() {
+fn citations_are_read_and_unreadable_ones_are_kept() {
     let cited = |data: &str, url: Option<&str>, title: Option<&str>, quote: Option<&str>| {
         let of = |text: Option<&str>| text.map(ByteString::from);
         Part::Citation(Citation {
@@ -441,8 +445,8 @@ fn citations_tell_what_can_be_read_from_them() {
 }
 
 #[test]
-fn an_exception_ends_it_wherever_it_stands() {
-    let said = delta(0, r#"{"text":"Hi"}"#);
+fn an_exception_ends_the_stream_at_any_position() {
+    let text = delta(0, r#"{"text":"Hi"}"#);
     for (name, kind, code) in [
         (
             "throttlingException",
@@ -473,7 +477,7 @@ fn an_exception_ends_it_wherever_it_stands() {
     ] {
         for before in [
             vec![],
-            frames(&[START, ("contentBlockDelta", &said)]),
+            frames(&[START, ("contentBlockDelta", &text)]),
             frames(&[START, STOP]),
         ] {
             let failure = Frame {
@@ -492,7 +496,7 @@ fn an_exception_ends_it_wherever_it_stands() {
 }
 
 #[test]
-fn what_cannot_be_read_is_malformed_and_says_no_content() {
+fn unreadable_payloads_are_malformed_and_errors_contain_no_content() {
     for (name, data) in [
         ("contentBlockDelta", "secret"),
         ("contentBlockDelta", "{}"),
@@ -536,13 +540,13 @@ fn open_blocks_are_bounded() {
     assert_eq!(
         parts(&again).len(),
         300,
-        "a block at the same place ends the one before"
+        "a block at the same index stops the one before"
     );
 }
 
 proptest! {
     #[test]
-    fn nothing_is_too_much(
+    fn any_payloads_decode_without_panic(
         events in proptest::collection::vec((0usize..8, r#"(\{|\}|"|:|,|\[|\]|delta|start|text|toolUse|input|name|contentBlockIndex|[0-9]|é|\\){0,24}"#), 0..12),
     ) {
         const NAMES: [&str; 8] =

@@ -1,48 +1,50 @@
-//! Whose model it is: what Converse does not unify has another spelling for each maker.
+//! Model families: options that Converse does not unify have different fields for each vendor.
 
-/// Models that are asked alike.
+/// Models that accept the same options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
-    /// Anthropic's.
+    /// Anthropic's models.
     Claude,
-    /// Amazon's, which do not reason.
+    /// Amazon's models without reasoning.
     Nova,
-    /// Amazon's, which can reason.
+    /// Amazon's models with reasoning.
     Nova2,
-    /// OpenAI's open models, and others that are asked like them.
+    /// OpenAI's open models, and other models with the same options.
     OpenWeights,
-    /// OpenAI's others.
+    /// OpenAI's other models.
     Gpt,
-    /// Another maker's.
+    /// Models of another vendor.
     Other,
-    /// The id does not say: a profile or deployment of the operator's own.
+    /// Unknown from the id: a profile or deployment of the operator.
     Opaque,
 }
 
 impl Family {
-    /// The family of a model id, an inference profile's id (`us.…`, `global.…`), or a resource name
-    /// that ends in one.
-    pub(super) fn of(model: &str) -> Self {
+    /// Returns the family of a model id, of an inference profile id (`us.…`, `global.…`), or of a
+    /// resource name that ends in one.
+    pub(super) fn from_model(model: &str) -> Self {
         let id = model.rsplit('/').next().unwrap_or_default();
-        let of = |marks: &[&str]| marks.iter().any(|mark| id.contains(mark));
+        let contains_any = |marks: &[&str]| marks.iter().any(|mark| id.contains(mark));
+        // The order matters: the longer prefixes of one vendor come first.
         match id {
-            _ if of(&["anthropic.", "claude"]) => Self::Claude,
-            _ if of(&["amazon.nova-2"]) => Self::Nova2,
-            _ if of(&["amazon.nova"]) => Self::Nova,
-            _ if of(&["openai.gpt-oss", "moonshot"]) => Self::OpenWeights,
-            _ if of(&["openai."]) => Self::Gpt,
+            _ if contains_any(&["anthropic.", "claude"]) => Self::Claude,
+            _ if contains_any(&["amazon.nova-2"]) => Self::Nova2,
+            _ if contains_any(&["amazon.nova"]) => Self::Nova,
+            _ if contains_any(&["openai.gpt-oss", "moonshot"]) => Self::OpenWeights,
+            _ if contains_any(&["openai."]) => Self::Gpt,
+            // Ids of models are `vendor.model`; an operator's own ids have no vendor.
             _ if id.contains('.') => Self::Other,
             _ => Self::Opaque,
         }
     }
 
-    /// True where it may be one of Anthropic's.
+    /// True if the model is, or may be, one of Anthropic's.
     pub(super) fn may_be_claude(self) -> bool {
         matches!(self, Self::Claude | Self::Opaque)
     }
 
-    /// True where a prompt can be cached up to a mark.
-    pub(super) fn caches(self) -> bool {
+    /// True if prompts can be cached up to a mark.
+    pub(super) fn supports_cache_marks(self) -> bool {
         matches!(self, Self::Claude | Self::Nova | Self::Nova2 | Self::Opaque)
     }
 }
@@ -52,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_profiles_and_resource_names_are_told_apart() {
+    fn the_family_is_read_from_ids_profiles_and_resource_names() {
         for (model, family) in [
             ("anthropic.claude-3-haiku-20240307-v1:0", Family::Claude),
             (
@@ -74,7 +76,7 @@ mod tests {
             ),
             ("m-up", Family::Opaque),
         ] {
-            assert_eq!(Family::of(model), family, "{model}");
+            assert_eq!(Family::from_model(model), family, "{model}");
         }
     }
 }

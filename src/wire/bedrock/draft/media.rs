@@ -1,5 +1,5 @@
-//! Pictures, documents, sound and films: their formats by their media types, and the names that
-//! documents must have.
+//! Images, documents, audio and video: their formats, derived from media types, and the unique
+//! names that documents must have.
 
 use std::collections::HashMap;
 
@@ -8,20 +8,20 @@ use serde::Serialize;
 use super::turns::Block;
 use crate::model::chat::Source;
 
-/// The longest name of a document, bytes.
-const NAME_BOUND: usize = 200;
+/// Maximum length of a document name, bytes.
+const MAX_NAME_LEN: usize = 200;
 
-/// Where links, files of other providers, and foreign formats are refused: the words for it.
-type Refused = String;
+/// The error message for a part that cannot be sent, without its position in the request.
+type Rejection = String;
 
-/// Something with a format and bytes.
+/// An image, audio or video block.
 #[derive(Serialize)]
 pub(super) struct Media<'a> {
     format: &'a str,
     source: Bytes<'a>,
 }
 
-/// A document.
+/// A document block.
 #[derive(Serialize)]
 pub(super) struct Document<'a> {
     format: &'a str,
@@ -31,7 +31,7 @@ pub(super) struct Document<'a> {
 
 #[derive(Serialize)]
 struct Bytes<'a> {
-    /// Base64.
+    /// The data, base64.
     bytes: &'a str,
 }
 
@@ -43,7 +43,7 @@ enum Kind {
     Audio,
 }
 
-/// Media types, what they are, and what this wire calls their format.
+/// Media types, their kinds, and their formats on this wire.
 const FORMATS: [(&str, Kind, &str); 41] = [
     ("image/png", Kind::Image, "png"),
     ("image/jpeg", Kind::Image, "jpeg"),
@@ -96,14 +96,14 @@ const FORMATS: [(&str, Kind, &str); 41] = [
     ("audio/pcm", Kind::Audio, "pcm"),
 ];
 
-/// Formats of sound that go by their own name.
-const SOUNDS: [&str; 15] = [
+/// Audio formats that this wire accepts by their name.
+const AUDIO_FORMATS: [&str; 15] = [
     "mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg",
     "mpga", "pcm", "webm",
 ];
 
-/// Endings of file names that are not their format's.
-const ENDINGS: [(&str, &str); 5] = [
+/// File name extensions that differ from the name of their format.
+const EXTENSION_ALIASES: [(&str, &str); 5] = [
     ("jpg", "jpeg"),
     ("htm", "html"),
     ("markdown", "md"),
@@ -111,47 +111,53 @@ const ENDINGS: [(&str, &str); 5] = [
     ("json", "txt"),
 ];
 
-/// The names documents have in one request: each is unlike the others.
+/// The names of the documents in one request: each is unique.
 #[derive(Default)]
-pub(super) struct Names(HashMap<String, usize>);
+pub(super) struct DocumentNames(HashMap<String, usize>);
 
-impl Names {
-    /// A name for a document: that of its file as far as the API takes its characters.
-    fn give(&mut self, filename: Option<&str>) -> String {
-        let name = plain_name(filename.unwrap_or_default());
+impl DocumentNames {
+    /// Returns a unique name for a document: its file name in the characters that the API accepts.
+    fn unique_name(&mut self, filename: Option<&str>) -> String {
+        let name = allowed_name(filename.unwrap_or_default());
+        // The first document keeps its name; later ones are numbered from 2.
         let (mut unique, mut number) = (name.clone(), self.0.get(&name).copied().unwrap_or(1));
         while self.0.contains_key(&unique) {
             number += 1;
             let suffix = format!(" ({number})");
-            let room = NAME_BOUND - suffix.len();
+            // The suffix must fit within the maximum length.
+            let room = MAX_NAME_LEN - suffix.len();
             unique = name.get(..room).unwrap_or(&name).trim_end().to_owned() + &suffix;
         }
         self.0.insert(unique.clone(), 1);
-        // Many of one name do not look for theirs from the first number on again.
+        // Remember the last number, so that many files of one name do not count from 1 each time.
         self.0.insert(name, number);
         unique
     }
 }
 
-/// Letters, digits, hyphens and brackets, with single blanks between them; hyphens for everything
-/// else.
-fn plain_name(filename: &str) -> String {
-    let plain = |c: char| match c {
+/// Replaces every character but letters, digits, brackets and single spaces by a hyphen. The API
+/// accepts no others.
+fn allowed_name(filename: &str) -> String {
+    let replace = |c: char| match c {
         c if c.is_ascii_alphanumeric() || "()[]-".contains(c) => c,
         c if c.is_whitespace() => ' ',
         _ => '-',
     };
-    let spelled: String = filename.chars().take(NAME_BOUND).map(plain).collect();
-    let words: Vec<&str> = spelled.split(' ').filter(|word| !word.is_empty()).collect();
-    if words.is_empty() {
+    // After the replacement all characters are ASCII, so characters and bytes count the same.
+    let replaced: String = filename.chars().take(MAX_NAME_LEN).map(replace).collect();
+    let parts: Vec<&str> = replaced
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .collect();
+    if parts.is_empty() {
         "document".to_owned()
     } else {
-        words.join(" ")
+        parts.join(" ")
     }
 }
 
-/// A picture.
-pub(super) fn image(source: &Source) -> Result<Block<'_>, Refused> {
+/// Writes an image block.
+pub(super) fn image(source: &Source) -> Result<Block<'_>, Rejection> {
     let (media_type, bytes) = bytes(source)?;
     match format(media_type, None) {
         Some((Kind::Image, format)) => Ok(Block::Image(Media {
@@ -159,62 +165,64 @@ pub(super) fn image(source: &Source) -> Result<Block<'_>, Refused> {
             source: bytes,
         })),
         _ => Err(format!(
-            "the bedrock wire takes PNG, JPEG, GIF and WebP images, not {media_type}"
+            "the bedrock wire supports PNG, JPEG, GIF and WebP images, not {media_type}"
         )),
     }
 }
 
-/// A file, which may be a picture, sound or a film as well.
+/// Writes a file as a document block, or as an image, video or audio block if it is one.
 pub(super) fn file<'a>(
     source: &'a Source,
     filename: Option<&str>,
-    names: &mut Names,
-) -> Result<Block<'a>, Refused> {
+    names: &mut DocumentNames,
+) -> Result<Block<'a>, Rejection> {
     let (media_type, source) = bytes(source)?;
+    // Clients attach media of all kinds as files; the format decides on the block.
     match format(media_type, filename) {
         Some((Kind::Document, format)) => Ok(Block::Document(Document {
             format,
-            name: names.give(filename),
+            name: names.unique_name(filename),
             source,
         })),
         Some((Kind::Image, format)) => Ok(Block::Image(Media { format, source })),
         Some((Kind::Video, format)) => Ok(Block::Video(Media { format, source })),
         Some((Kind::Audio, format)) => Ok(Block::Audio(Media { format, source })),
         None => Err(format!(
-            "the bedrock wire takes pdf, csv, doc, docx, xls, xlsx, html, txt and md files, not {media_type}"
+            "the bedrock wire supports pdf, csv, doc, docx, xls, xlsx, html, txt and md files, not {media_type}"
         )),
     }
 }
 
-/// Sound.
-pub(super) fn audio<'a>(data: &'a str, format: &'a str) -> Result<Block<'a>, Refused> {
-    if SOUNDS.contains(&format) {
+/// Writes an audio block.
+pub(super) fn audio<'a>(data: &'a str, format: &'a str) -> Result<Block<'a>, Rejection> {
+    if AUDIO_FORMATS.contains(&format) {
         return Ok(Block::Audio(Media {
             format,
             source: Bytes { bytes: data },
         }));
     }
     Err(format!(
-        "the bedrock wire takes audio as {}, not {format}",
-        SOUNDS.join(", ")
+        "the bedrock wire supports audio as {}, not {format}",
+        AUDIO_FORMATS.join(", ")
     ))
 }
 
-/// Media type and bytes; links are not fetched here, and files of other providers are unknown
-/// there.
-fn bytes(source: &Source) -> Result<(&str, Bytes<'_>), Refused> {
+/// Returns media type and data. URLs are rejected because nothing is fetched here; file ids are
+/// rejected because AWS does not know the files of other providers.
+fn bytes(source: &Source) -> Result<(&str, Bytes<'_>), Rejection> {
     match source {
         Source::Data { media_type, base64 } => Ok((media_type, Bytes { bytes: base64 })),
-        Source::Url(_) => {
-            Err("the bedrock wire takes images and files as bytes only; send a data URI".to_owned())
-        }
-        Source::FileId(_) => {
-            Err("a file id is known to the provider that stored it only; send the bytes".to_owned())
-        }
+        Source::Url(_) => Err(
+            "the bedrock wire supports images and files as bytes only; send a data URI".to_owned(),
+        ),
+        Source::FileId(_) => Err(
+            "only the provider that stored a file knows its file id; send the bytes instead"
+                .to_owned(),
+        ),
     }
 }
 
-/// What a media type is, else, where it says nothing, the ending of the file's name.
+/// Returns kind and format of a media type or, for a type that is generic, of the file extension.
 fn format(media_type: &str, filename: Option<&str>) -> Option<(Kind, &'static str)> {
     let essence = media_type
         .split(';')
@@ -231,19 +239,21 @@ fn format(media_type: &str, filename: Option<&str>) -> Option<(Kind, &'static st
     if let Some(known) = by(&|media, _| media == essence) {
         return Some(known);
     }
+    // Every other text, such as source code, is a plain text document.
     if essence.starts_with("text/") {
         return Some((Kind::Document, "txt"));
     }
-    let ending = filename
+    // Only a generic type gives way to the extension: a file name must not override a real type.
+    let extension = filename
         .filter(|_| matches!(&*essence, "" | "application/octet-stream"))?
         .rsplit_once('.')?
         .1
         .to_ascii_lowercase();
-    let ending = ENDINGS
+    let extension = EXTENSION_ALIASES
         .iter()
-        .find(|(other, _)| *other == ending)
-        .map_or(&*ending, |(_, format)| format);
-    by(&|_, format| format == ending)
+        .find(|(other, _)| *other == extension)
+        .map_or(&*extension, |(_, format)| format);
+    by(&|_, format| format == extension)
 }
 
 #[cfg(test)]
@@ -253,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_come_from_the_media_type_else_from_the_name() {
+    fn the_format_comes_from_the_media_type_else_from_the_file_name() {
         for (media_type, filename, expected) in [
             ("image/PNG", None, Some((Kind::Image, "png"))),
             (
@@ -285,8 +295,8 @@ mod tests {
     }
 
     #[test]
-    fn names_have_allowed_characters_and_are_unlike_each_other() {
-        let mut names = Names::default();
+    fn document_names_have_allowed_characters_and_are_unique() {
+        let mut names = DocumentNames::default();
         for (filename, expected) in [
             (
                 Some("Q3 report (final) [v2].pdf"),
@@ -297,13 +307,16 @@ mod tests {
             (Some("  "), "document (2)"),
             (Some("document"), "document (3)"),
         ] {
-            assert_eq!(names.give(filename), expected);
+            assert_eq!(names.unique_name(filename), expected);
         }
-        let given: HashSet<String> = (0..2000).map(|_| names.give(Some("same"))).collect();
+        let given: HashSet<String> = (0..2000).map(|_| names.unique_name(Some("same"))).collect();
         assert!(given.len() == 2000 && given.contains("same (2000)"));
         let long = "x".repeat(300);
-        let given = [names.give(Some(&long)), names.give(Some(&long))];
+        let given = [
+            names.unique_name(Some(&long)),
+            names.unique_name(Some(&long)),
+        ];
         assert_ne!(given[0], given[1]);
-        assert!(given.iter().all(|name| name.len() <= NAME_BOUND));
+        assert!(given.iter().all(|name| name.len() <= MAX_NAME_LEN));
     }
 }

@@ -1,4 +1,4 @@
-//! Maxima, sampling, reasoning, the form of the answer, and what is said about the request.
+//! Request options: output limit, sampling, reasoning, output format, metadata and service tier.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -7,16 +7,16 @@ use super::family::Family;
 use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
 
-/// The smallest thinking budget that Claude takes.
+/// Smallest thinking budget that Claude accepts, tokens.
 const MIN_BUDGET: u64 = 1024;
 
-/// The longest value in a request's metadata, bytes.
-const METADATA_BOUND: usize = 256;
+/// Maximum length of a value in the request metadata, bytes.
+const MAX_METADATA_LEN: usize = 256;
 
-/// What all models have in common.
+/// `inferenceConfig`: the options that all models have in common.
 #[derive(Serialize, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Inference<'a> {
+pub(super) struct InferenceConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,11 +27,13 @@ pub(super) struct Inference<'a> {
     stop_sequences: &'a [String],
 }
 
-/// The maximum and the sampling. Temperatures end at 1, models that think by a budget take none,
-/// and a `top_p` of 1 says nothing but keeps newer models from taking a temperature beside it.
-pub(super) fn inference(chat: &Chat, family: Family) -> Option<Inference<'_>> {
+/// Returns the output limit and the sampling options. Temperatures end at 1, and models that think
+/// with a budget accept none. A `top_p` of 1 has no effect, but newer models reject it beside a
+/// temperature.
+pub(super) fn inference_config(chat: &Chat, family: Family) -> Option<InferenceConfig<'_>> {
+    // Models that think accept no sampling options.
     let thinks = matches!(thinking(chat, family), Some(Thinking::Enabled { .. }));
-    let inference = Inference {
+    let inference = InferenceConfig {
         max_tokens: chat.max_tokens,
         temperature: chat
             .temperature
@@ -40,12 +42,12 @@ pub(super) fn inference(chat: &Chat, family: Family) -> Option<Inference<'_>> {
         top_p: chat.top_p.filter(|it| !thinks && *it < 1.0),
         stop_sequences: &chat.stop,
     };
-    (inference != Inference::default()).then_some(inference)
+    (inference != InferenceConfig::default()).then_some(inference)
 }
 
-/// What each maker's models have of their own, by its own names.
+/// `additionalModelRequestFields`: the options of each vendor's models, in the vendor's own fields.
 #[derive(Serialize, Default, PartialEq)]
-pub(super) struct Additional<'a> {
+pub(super) struct AdditionalFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,12 +86,14 @@ struct GptReasoning<'a> {
     effort: &'a str,
 }
 
-pub(super) fn additional(chat: &Chat, family: Family) -> Option<Additional<'_>> {
-    let mut fields = Additional {
+/// Returns the vendor's own options for sampling and reasoning.
+pub(super) fn additional_fields(chat: &Chat, family: Family) -> Option<AdditionalFields<'_>> {
+    let mut fields = AdditionalFields {
         thinking: thinking(chat, family),
-        ..Additional::default()
+        ..AdditionalFields::default()
     };
     match family {
+        // Claude rejects `top_k` together with a thinking budget.
         Family::Claude | Family::Opaque
             if !matches!(fields.thinking, Some(Thinking::Enabled { .. })) =>
         {
@@ -99,26 +103,31 @@ pub(super) fn additional(chat: &Chat, family: Family) -> Option<Additional<'_>> 
         Family::Nova => fields.nova = chat.top_k.map(|top_k| NovaInference { top_k }),
         Family::Nova2 => {
             fields.nova = chat.top_k.map(|top_k| NovaInference { top_k });
-            let effort = wanted_effort(chat).filter(|effort| *effort != "none");
+            let effort = requested_effort(chat).filter(|effort| *effort != "none");
             fields.nova_reasoning = effort.map(|effort| NovaReasoning {
-                max_reasoning_effort: of_three(effort),
+                max_reasoning_effort: three_level_effort(effort),
             });
         }
-        Family::OpenWeights => fields.reasoning_effort = wanted_effort(chat).map(of_three),
+        Family::OpenWeights => {
+            fields.reasoning_effort = requested_effort(chat).map(three_level_effort);
+        }
         Family::Gpt => {
-            fields.reasoning = wanted_effort(chat).map(|effort| GptReasoning {
-                effort: low_at_least(effort),
+            fields.reasoning = requested_effort(chat).map(|effort| GptReasoning {
+                effort: effort_from_low(effort),
             });
         }
     }
-    (fields != Additional::default()).then_some(fields)
+    (fields != AdditionalFields::default()).then_some(fields)
 }
 
-/// Claude's thinking with the budget asked for; without, where nobody wants any.
+/// Returns Claude's thinking option: enabled with the requested budget, disabled if the client
+/// wants no thinking, else absent.
 fn thinking(chat: &Chat, family: Family) -> Option<Thinking> {
     match (chat.reasoning_budget, chat.effort.as_deref()) {
+        // Only Claude has this option; a model with an opaque id may be Claude.
         _ if !family.may_be_claude() => None,
         (Some(0), _) | (None, Some("none")) => Some(Thinking::Disabled),
+        // A budget is a hint: one below the minimum is raised, not rejected.
         (Some(budget), _) => Some(Thinking::Enabled {
             budget_tokens: budget.max(MIN_BUDGET),
         }),
@@ -126,8 +135,8 @@ fn thinking(chat: &Chat, family: Family) -> Option<Thinking> {
     }
 }
 
-/// The effort, else the one nearest to the budget.
-fn wanted_effort(chat: &Chat) -> Option<&str> {
+/// Returns the requested effort, else the effort nearest to the requested budget.
+fn requested_effort(chat: &Chat) -> Option<&str> {
     chat.effort.as_deref().or_else(|| {
         chat.reasoning_budget.map(|budget| match budget {
             0 => "none",
@@ -138,13 +147,13 @@ fn wanted_effort(chat: &Chat) -> Option<&str> {
     })
 }
 
-/// The word for models that know no less than low.
-fn low_at_least(effort: &str) -> &str {
+/// Returns the effort for models whose lowest effort is low.
+fn effort_from_low(effort: &str) -> &str {
     if effort == "minimal" { "low" } else { effort }
 }
 
-/// The word for models that know three.
-fn of_three(effort: &str) -> &str {
+/// Returns the effort for models that have low, medium and high.
+fn three_level_effort(effort: &str) -> &str {
     match effort {
         "none" | "minimal" => "low",
         "xhigh" | "max" => "high",
@@ -152,10 +161,10 @@ fn of_three(effort: &str) -> &str {
     }
 }
 
-/// Effort and form of the answer.
+/// `outputConfig`: effort and output format.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Output<'a> {
+pub(super) struct OutputConfig<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,20 +185,28 @@ struct Structure<'a> {
 
 #[derive(Serialize)]
 struct JsonSchema<'a> {
-    /// JSON text in a JSON string.
+    /// The schema as JSON text inside a JSON string.
     schema: &'a str,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
 }
 
-pub(super) fn output(chat: &Chat, family: Family) -> Result<Option<Output<'_>>, Fault> {
+/// Returns effort and output format.
+///
+/// # Errors
+/// A 400 when JSON is requested without a schema.
+pub(super) fn output_config(
+    chat: &Chat,
+    family: Family,
+) -> Result<Option<OutputConfig<'_>>, Fault> {
+    // The other families have an effort of their own, in `additionalModelRequestFields`.
     let unified = family.may_be_claude() || matches!(family, Family::Nova | Family::Other);
     let effort = chat
         .effort
         .as_deref()
         .filter(|effort| unified && *effort != "none")
-        .map(low_at_least);
+        .map(effort_from_low);
     let text_format = match &chat.format {
         None | Some(Format::Text) => None,
         Some(Format::Schema {
@@ -199,16 +216,16 @@ pub(super) fn output(chat: &Chat, family: Family) -> Result<Option<Output<'_>>, 
             ..
         }) => Some(json_schema(name, description.as_deref(), schema)),
         Some(Format::Schema { schema: None, .. }) => {
-            return Err(formless("a json_schema format needs its schema"));
+            return Err(invalid_format("the json_schema format needs a schema"));
         }
         Some(Format::Json) => {
-            return Err(formless(
-                "the bedrock wire gives JSON by a schema only; send a json_schema",
+            return Err(invalid_format(
+                "the bedrock wire supports JSON output only with a schema; send a json_schema format",
             ));
         }
     };
     Ok(
-        (effort.is_some() || text_format.is_some()).then_some(Output {
+        (effort.is_some() || text_format.is_some()).then_some(OutputConfig {
             effort,
             text_format,
         }),
@@ -231,36 +248,38 @@ fn json_schema<'a>(
     }
 }
 
-fn formless(what: &str) -> Fault {
+fn invalid_format(what: &str) -> Fault {
     Fault::invalid("response_format", format!("response_format: {what}"))
 }
 
-/// What the operator's own logs of AWS say of a request.
+/// `requestMetadata`, which AWS writes to the operator's invocation logs.
 #[derive(Serialize)]
-pub(super) struct Metadata<'a> {
+pub(super) struct RequestMetadata<'a> {
     user: &'a str,
 }
 
-/// The end user, where the API takes such a value.
-pub(super) fn metadata(chat: &Chat) -> Option<Metadata<'_>> {
-    let taken = |c: char| c.is_ascii_alphanumeric() || " ._:/=+$@-".contains(c);
-    let user = chat
-        .user
-        .as_deref()
-        .filter(|user| !user.is_empty() && user.len() <= METADATA_BOUND && user.chars().all(taken));
-    user.map(|user| Metadata { user })
+/// Returns the end user, if the value has the characters and the length that the API accepts.
+pub(super) fn request_metadata(chat: &Chat) -> Option<RequestMetadata<'_>> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || " ._:/=+$@-".contains(c);
+    let user = chat.user.as_deref().filter(|user| {
+        !user.is_empty() && user.len() <= MAX_METADATA_LEN && user.chars().all(allowed)
+    });
+    // The value only labels the request, so one that AWS would reject is left out.
+    user.map(|user| RequestMetadata { user })
 }
 
-/// How fast, and how dear.
+/// `serviceTier`: latency and price class.
 #[derive(Serialize)]
-pub(super) struct Tier<'a> {
+pub(super) struct ServiceTier<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
 }
 
-pub(super) fn tier(chat: &Chat) -> Option<Tier<'_>> {
+/// Returns the service tier, if AWS has one of that name.
+pub(super) fn service_tier(chat: &Chat) -> Option<ServiceTier<'_>> {
     chat.service_tier
         .as_deref()
+        // A tier is a hint: those of other providers are left out.
         .filter(|tier| matches!(*tier, "flex" | "priority"))
-        .map(|kind| Tier { kind })
+        .map(|kind| ServiceTier { kind })
 }

@@ -17,7 +17,7 @@ const NOVA: &str = "us.amazon.nova-lite-v1:0";
 const NOVA_2: &str = "us.amazon.nova-2-lite-v1:0";
 const LLAMA: &str = "us.meta.llama3-3-70b-instruct-v1:0";
 
-fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
+fn drafted(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
     let provider = Provider::example(WireId::Bedrock, "https://upstream.test");
     let target = Target {
         provider: Arc::new(provider),
@@ -35,7 +35,7 @@ fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
         body: Bytes::new(),
         model: "smart".into(),
         conversation: None,
-        asked: None,
+        responses: None,
         models: Vec::new(),
         references: Vec::new(),
         stream: true,
@@ -55,23 +55,23 @@ fn asked(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
     draft(&ask, &target, mode)
 }
 
-/// The body that a chat becomes for a model.
+/// Returns the body written for a chat and a model.
 fn for_model(model: &str, chat: Chat) -> Value {
-    serde_json::from_slice(&asked(model, chat, Mode::Stream).unwrap().body).unwrap()
+    serde_json::from_slice(&drafted(model, chat, Mode::Stream).unwrap().body).unwrap()
 }
 
 fn body(chat: Chat) -> Value {
     for_model(CLAUDE, chat)
 }
 
-/// The parameter that is refused, and the words.
-fn refused(chat: Chat) -> (String, String) {
-    let fault = asked(CLAUDE, chat, Mode::Stream).unwrap_err();
+/// Returns the rejected parameter and the message.
+fn rejected(chat: Chat) -> (String, String) {
+    let fault = drafted(CLAUDE, chat, Mode::Stream).unwrap_err();
     assert_eq!(fault.status.as_u16(), 400);
     (fault.param.unwrap(), fault.message)
 }
 
-fn say(role: Role, parts: Vec<Part>) -> Message {
+fn chat_message(role: Role, parts: Vec<Part>) -> Message {
     Message {
         role,
         name: None,
@@ -85,7 +85,7 @@ fn text(text: &str) -> Part {
 
 fn with(parts: Vec<Part>) -> Chat {
     Chat {
-        messages: vec![say(Role::User, parts)],
+        messages: vec![chat_message(Role::User, parts)],
         ..Chat::default()
     }
 }
@@ -167,12 +167,12 @@ fn point(ttl: Option<&str>) -> Value {
     point
 }
 
-/// A chat in which tools were called before.
+/// A chat with past tool calls.
 fn called() -> Chat {
     let messages = vec![
-        say(Role::User, vec![text("go")]),
-        say(Role::Assistant, vec![call("a", "{}", false)]),
-        say(Role::Tool, vec![result("a", vec![text("1")], false)]),
+        chat_message(Role::User, vec![text("go")]),
+        chat_message(Role::Assistant, vec![call("a", "{}", false)]),
+        chat_message(Role::Tool, vec![result("a", vec![text("1")], false)]),
     ];
     Chat {
         messages,
@@ -181,7 +181,7 @@ fn called() -> Chat {
 }
 
 #[test]
-fn the_model_stands_in_the_path_and_nothing_escapes_it() {
+fn the_model_is_encoded_in_the_path() {
     for (model, encoded) in [
         (
             "anthropic.claude-3-haiku-20240307-v1:0",
@@ -193,7 +193,7 @@ fn the_model_stands_in_the_path_and_nothing_escapes_it() {
         ),
         ("../a?b#c%2e", "..%2Fa%3Fb%23c%252e"),
     ] {
-        let path = |mode| asked(model, hi(), mode).unwrap().path;
+        let path = |mode| drafted(model, hi(), mode).unwrap().path;
         assert_eq!(
             path(Mode::Stream),
             format!("/model/{encoded}/converse-stream")
@@ -202,7 +202,7 @@ fn the_model_stands_in_the_path_and_nothing_escapes_it() {
     }
     for model in ["", ".", ".."] {
         assert_eq!(
-            asked(model, hi(), Mode::Stream)
+            drafted(model, hi(), Mode::Stream)
                 .unwrap_err()
                 .param
                 .as_deref(),
@@ -212,8 +212,8 @@ fn the_model_stands_in_the_path_and_nothing_escapes_it() {
 }
 
 #[test]
-fn a_plain_chat_asks_for_no_more_than_it_says() {
-    let draft = asked(CLAUDE, hi(), Mode::Stream).unwrap();
+fn a_plain_chat_is_written_without_options() {
+    let draft = drafted(CLAUDE, hi(), Mode::Stream).unwrap();
     let names: Vec<&str> = draft
         .headers
         .iter()
@@ -228,14 +228,14 @@ fn a_plain_chat_asks_for_no_more_than_it_says() {
 }
 
 #[test]
-fn turns_alternate_and_system_text_stands_apart() {
+fn turns_alternate_and_system_text_is_separate() {
     let messages = vec![
-        say(Role::System, vec![text("one"), text(" ")]),
-        say(Role::User, vec![text("a")]),
-        say(Role::User, vec![text(""), text(" \n"), text("b ")]),
-        say(Role::System, vec![text("two")]),
-        say(Role::Assistant, vec![text("c"), Part::Refusal("no".into())]),
-        say(Role::User, vec![text("d")]),
+        chat_message(Role::System, vec![text("one"), text(" ")]),
+        chat_message(Role::User, vec![text("a")]),
+        chat_message(Role::User, vec![text(""), text(" \n"), text("b ")]),
+        chat_message(Role::System, vec![text("two")]),
+        chat_message(Role::Assistant, vec![text("c"), Part::Refusal("no".into())]),
+        chat_message(Role::User, vec![text("d")]),
     ];
     let body = body(Chat {
         messages,
@@ -251,9 +251,9 @@ fn turns_alternate_and_system_text_stands_apart() {
 }
 
 #[test]
-fn tool_results_stand_first_and_together() {
+fn tool_results_come_first_in_one_turn() {
     let messages = vec![
-        say(
+        chat_message(
             Role::Assistant,
             vec![
                 call("c.1", r#"{"x":1}"#, false),
@@ -261,8 +261,8 @@ fn tool_results_stand_first_and_together() {
                 call("3", "free\n", true),
             ],
         ),
-        say(Role::User, vec![text("well?")]),
-        say(
+        chat_message(Role::User, vec![text("well?")]),
+        chat_message(
             Role::Tool,
             vec![result(
                 "c.1",
@@ -276,7 +276,7 @@ fn tool_results_stand_first_and_together() {
                 false,
             )],
         ),
-        say(Role::Tool, vec![result("2", vec![text("")], true)]),
+        chat_message(Role::Tool, vec![result("2", vec![text("")], true)]),
     ];
     let body = body(Chat {
         messages,
@@ -299,11 +299,11 @@ fn tool_results_stand_first_and_together() {
 }
 
 #[test]
-fn ids_are_short_and_stay_apart() {
+fn call_ids_are_short_and_unique() {
     let id = |id: &str| {
         let calls = vec![
-            say(Role::Assistant, vec![call(id, "{}", false)]),
-            say(Role::Tool, vec![result(id, vec![], false)]),
+            chat_message(Role::Assistant, vec![call(id, "{}", false)]),
+            chat_message(Role::Tool, vec![result(id, vec![], false)]),
         ];
         let body = body(Chat {
             messages: calls,
@@ -313,7 +313,7 @@ fn ids_are_short_and_stay_apart() {
         let called = body["messages"][0]["content"][0]["toolUse"]["toolUseId"].clone();
         assert_eq!(
             body["messages"][1]["content"][0]["toolResult"]["toolUseId"], called,
-            "both ends are the same"
+            "call and result have the same id"
         );
         called.as_str().unwrap().to_owned()
     };
@@ -339,7 +339,7 @@ fn ids_are_short_and_stay_apart() {
 }
 
 #[test]
-fn reasoning_goes_back_first_and_only_where_it_came_from() {
+fn past_reasoning_is_sent_first_and_only_to_its_own_wire() {
     let parts = vec![
         text("said"),
         past("hm", Some("S"), None, Some(WireId::Bedrock)),
@@ -350,8 +350,8 @@ fn reasoning_goes_back_first_and_only_where_it_came_from() {
     ];
     let body = body(Chat {
         messages: vec![
-            say(Role::User, vec![text("a")]),
-            say(Role::Assistant, parts),
+            chat_message(Role::User, vec![text("a")]),
+            chat_message(Role::Assistant, parts),
         ],
         ..Chat::default()
     });
@@ -364,7 +364,7 @@ fn reasoning_goes_back_first_and_only_where_it_came_from() {
 }
 
 #[test]
-fn media_go_as_bytes_and_documents_have_names_and_company() {
+fn media_are_sent_as_bytes_and_documents_have_names_and_text() {
     let parts = vec![
         Part::Image {
             source: data("image/jpeg"),
@@ -388,9 +388,9 @@ fn media_go_as_bytes_and_documents_have_names_and_company() {
         json!({"video": {"format": "mp4", "source": source}}),
         json!({"audio": {"format": "mp3", "source": {"bytes": "bQ=="}}}),
     ];
-    let told = body(with([vec![text("see")], parts.clone()].concat()));
+    let written = body(with([vec![text("see")], parts.clone()].concat()));
     assert_eq!(
-        told["messages"][0]["content"],
+        written["messages"][0]["content"],
         json!([vec![json!({"text": "see"})], expected.clone()].concat())
     );
     expected.push(json!({"text": "notes-v2-pdf"}));
@@ -398,7 +398,7 @@ fn media_go_as_bytes_and_documents_have_names_and_company() {
 }
 
 #[test]
-fn media_that_cannot_be_sent_are_refused() {
+fn unsupported_media_are_rejected() {
     let link = || Source::Url("https://a.example/b.png".into());
     for (parts, word) in [
         (
@@ -454,10 +454,10 @@ fn media_that_cannot_be_sent_are_refused() {
         ),
         (
             vec![result("a", vec![call("b", "{}", false)], false)],
-            "tool's answer",
+            "tool results",
         ),
     ] {
-        let (param, message) = refused(with(parts));
+        let (param, message) = rejected(with(parts));
         assert_eq!(param, "messages");
         assert!(
             message.starts_with("messages[0]: ") && message.contains(word),
@@ -470,16 +470,19 @@ fn media_that_cannot_be_sent_are_refused() {
         (Role::Assistant, call("a", "[1]", false)),
     ] {
         let chat = Chat {
-            messages: vec![say(Role::User, vec![text("a")]), say(role, vec![part])],
+            messages: vec![
+                chat_message(Role::User, vec![text("a")]),
+                chat_message(role, vec![part]),
+            ],
             ..Chat::default()
         };
-        assert!(refused(chat).1.starts_with("messages[1]: "));
+        assert!(rejected(chat).1.starts_with("messages[1]: "));
     }
     assert!(
-        refused(Chat {
+        rejected(Chat {
             messages: vec![
-                say(Role::System, vec![text("a")]),
-                say(Role::User, vec![text(" ")])
+                chat_message(Role::System, vec![text("a")]),
+                chat_message(Role::User, vec![text(" ")])
             ],
             ..Chat::default()
         })
@@ -488,7 +491,7 @@ fn media_that_cannot_be_sent_are_refused() {
 }
 
 #[test]
-fn cache_marks_become_cache_points_where_models_cache() {
+fn cache_marks_become_cache_points_for_models_that_cache() {
     let chat = |ttl: Option<&str>| {
         let tool = |cache| Tool::Function {
             name: "f".into(),
@@ -499,15 +502,15 @@ fn cache_marks_become_cache_points_where_models_cache() {
         };
         Chat {
             messages: vec![
-                say(
+                chat_message(
                     Role::System,
                     vec![mark(None), text("s"), mark(ttl), mark(None)],
                 ),
-                say(
+                chat_message(
                     Role::User,
                     vec![mark(None), text("a"), mark(ttl), text("b")],
                 ),
-                say(
+                chat_message(
                     Role::Assistant,
                     vec![
                         past("", None, Some("UjE="), Some(WireId::Bedrock)),
@@ -515,7 +518,7 @@ fn cache_marks_become_cache_points_where_models_cache() {
                         call("a", "{}", false),
                     ],
                 ),
-                say(
+                chat_message(
                     Role::Tool,
                     vec![result("a", vec![text("1"), mark(ttl)], false), text("c")],
                 ),
@@ -529,28 +532,28 @@ fn cache_marks_become_cache_points_where_models_cache() {
             ..Chat::default()
         }
     };
-    for (model, told, tools) in [(CLAUDE, Some("1h"), 3), (NOVA, None, 2)] {
+    for (model, written, tools) in [(CLAUDE, Some("1h"), 3), (NOVA, None, 2)] {
         let body = for_model(model, chat(Some("1h")));
-        assert_eq!(body["system"], json!([{"text": "s"}, point(told)]));
+        assert_eq!(body["system"], json!([{"text": "s"}, point(written)]));
         assert_eq!(
             body["messages"][0]["content"],
-            json!([{"text": "a"}, point(told), {"text": "b"}])
+            json!([{"text": "a"}, point(written), {"text": "b"}])
         );
         assert_eq!(
             body["messages"][1]["content"].as_array().unwrap().len(),
             2,
-            "reasoning takes no mark"
+            "reasoning accepts no mark"
         );
         assert_eq!(
             body["messages"][2]["content"].as_array().unwrap()[1..],
-            [point(told), json!({"text": "c"})]
+            [point(written), json!({"text": "c"})]
         );
         assert_eq!(body["toolConfig"]["tools"].as_array().unwrap().len(), tools);
     }
     assert_eq!(
         body(chat(Some("24h")))["system"][1],
         point(None),
-        "a span that is none here is the model's own"
+        "an unknown lifetime becomes the model's default"
     );
     assert!(
         !for_model(LLAMA, chat(None))
@@ -595,7 +598,7 @@ fn tools_are_declared_with_an_object_schema() {
     ]});
     assert_eq!(config, expected);
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             tools: vec![function("f", Some("[1]"))],
             ..hi()
         })
@@ -607,7 +610,7 @@ fn tools_are_declared_with_an_object_schema() {
         kind: "web_search_20250305".into(),
         json: raw("{}"),
     };
-    let (param, message) = refused(Chat {
+    let (param, message) = rejected(Chat {
         tools: vec![native],
         ..hi()
     });
@@ -618,7 +621,7 @@ fn tools_are_declared_with_an_object_schema() {
 }
 
 #[test]
-fn choices_of_tools_are_spelled_or_refused() {
+fn tool_choices_are_translated_or_rejected() {
     let choose = |choice| Chat {
         tools: vec![function("f", None), function("g", None)],
         tool_choice: Some(choice),
@@ -650,11 +653,11 @@ fn choices_of_tools_are_spelled_or_refused() {
     }
     assert!(
         body(choose(ToolChoice::None)).get("toolConfig").is_none(),
-        "what must not be called is not declared"
+        "tools that must not be called are not declared"
     );
-    assert_eq!(refused(choose(allowed(&["x"], false))).0, "tool_choice");
+    assert_eq!(rejected(choose(allowed(&["x"], false))).0, "tool_choice");
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             tool_choice: Some(ToolChoice::Required),
             ..hi()
         })
@@ -672,7 +675,7 @@ fn choices_of_tools_are_spelled_or_refused() {
 }
 
 #[test]
-fn a_conversation_with_calls_has_tools_beside_it() {
+fn a_conversation_with_past_calls_declares_tools() {
     let tools = vec![function("g", None)];
     assert_eq!(
         body(Chat {
@@ -699,13 +702,13 @@ fn a_conversation_with_calls_has_tools_beside_it() {
     ] {
         assert_eq!(body(chat)["toolConfig"], withheld);
     }
-    let told = body(with(vec![result("a", vec![text("1")], false)]));
+    let written = body(with(vec![result("a", vec![text("1")], false)]));
     assert_eq!(
-        told["toolConfig"]["tools"][0]["toolSpec"]["name"], "tool",
-        "whose call is not there"
+        written["toolConfig"]["tools"][0]["toolSpec"]["name"], "tool",
+        "the call of this result is missing"
     );
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             tool_choice: Some(ToolChoice::Required),
             ..called()
         })
@@ -715,7 +718,7 @@ fn a_conversation_with_calls_has_tools_beside_it() {
 }
 
 #[test]
-fn sampling_goes_where_each_maker_has_it() {
+fn sampling_is_written_in_the_fields_of_each_vendor() {
     let chat = || Chat {
         max_tokens: Some(9),
         temperature: Some(1.5),
@@ -749,9 +752,9 @@ fn sampling_goes_where_each_maker_has_it() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one case for each maker")]
-fn reasoning_is_asked_of_each_maker_in_its_own_words() {
-    let told = |model: &str, effort: Option<&str>, reasoning_budget| {
+#[expect(clippy::too_many_lines, reason = "one case for each vendor")]
+fn reasoning_is_written_in_the_fields_of_each_vendor() {
+    let written = |model: &str, effort: Option<&str>, reasoning_budget| {
         let chat = Chat {
             effort: effort.map(Into::into),
             reasoning_budget,
@@ -841,7 +844,7 @@ fn reasoning_is_asked_of_each_maker_in_its_own_words() {
         (LLAMA, Some("low"), Some(5000), json!([null, "low", 0.5])),
     ] {
         assert_eq!(
-            told(model, effort, budget),
+            written(model, effort, budget),
             expected,
             "{model} {effort:?} {budget:?}"
         );
@@ -849,20 +852,20 @@ fn reasoning_is_asked_of_each_maker_in_its_own_words() {
 }
 
 #[test]
-fn a_schema_goes_as_text_and_other_forms_are_refused() {
+fn a_schema_is_sent_as_text_and_other_formats_are_rejected() {
     let format = |schema: Option<&str>| Format::Schema {
         name: "city".into(),
         description: Some("a city".into()),
         schema: schema.map(raw),
         strict: Some(true),
     };
-    let told = body(Chat {
+    let written = body(Chat {
         format: Some(format(Some(r#"{"type":"object"}"#))),
         ..hi()
     });
     let schema = json!({"schema": r#"{"type":"object"}"#, "name": "city", "description": "a city"});
     assert_eq!(
-        told["outputConfig"],
+        written["outputConfig"],
         json!({"textFormat": {"type": "json_schema", "structure": {"jsonSchema": schema}}})
     );
     assert!(
@@ -875,7 +878,7 @@ fn a_schema_goes_as_text_and_other_forms_are_refused() {
     );
     for format in [Format::Json, format(None)] {
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 format: Some(format),
                 ..hi()
             })
@@ -886,30 +889,30 @@ fn a_schema_goes_as_text_and_other_forms_are_refused() {
 }
 
 #[test]
-fn what_is_said_about_the_request_is_said_where_it_can_be() {
-    let told = body(Chat {
+fn user_and_service_tier_are_sent_if_aws_accepts_them() {
+    let written = body(Chat {
         user: Some("ann@a.example".into()),
         service_tier: Some("flex".into()),
         ..hi()
     });
     assert_eq!(
-        (&told["requestMetadata"], &told["serviceTier"]),
+        (&written["requestMetadata"], &written["serviceTier"]),
         (&json!({"user": "ann@a.example"}), &json!({"type": "flex"}))
     );
     for (user, tier) in [("ann\u{e9}", "auto"), ("", "scale")] {
-        let told = body(Chat {
+        let written = body(Chat {
             user: Some(user.into()),
             service_tier: Some(tier.into()),
             ..hi()
         });
-        assert!(told.get("requestMetadata").is_none() && told.get("serviceTier").is_none());
+        assert!(written.get("requestMetadata").is_none() && written.get("serviceTier").is_none());
     }
 }
 
 #[test]
-fn what_has_no_place_here_is_refused_by_name() {
+fn unsupported_fields_are_rejected_by_name() {
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             choices: Some(2),
             ..hi()
         })
@@ -917,7 +920,7 @@ fn what_has_no_place_here_is_refused_by_name() {
         "n"
     );
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             unsupported: vec!["web_search_options"],
             ..hi()
         })
@@ -925,7 +928,7 @@ fn what_has_no_place_here_is_refused_by_name() {
         "web_search_options"
     );
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             logit_bias: Some(raw(r#"{"50256":-100}"#)),
             ..hi()
         })

@@ -1,8 +1,9 @@
-//! Tools, and whether they must be called.
+//! Tool declarations and the tool choice.
 //!
-//! The API has no word for "call none": tools that must not be called are not declared. But it
-//! takes a conversation with tool calls only beside tools. Where none may be called, those that
-//! were are declared as withheld: they take nothing, and say that they cannot be called any more.
+//! The API has no tool choice "none": tools that must not be called are not declared. But it
+//! accepts a conversation with past tool calls only together with tools. If no tool may be called,
+//! the tools called so far are declared as placeholders, without parameters and with a description
+//! that says that they cannot be called any more.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,24 +17,24 @@ use crate::codec::json::Fields;
 use crate::model::chat::{Chat, Part, Tool, ToolChoice};
 use crate::model::fault::Fault;
 
-/// What a tool says of itself that was called before and may not be called now.
-const WITHHELD: &str = "This tool cannot be called any more.";
+/// Description of a tool that was called before and must not be called now.
+const PLACEHOLDER_DESCRIPTION: &str = "This tool cannot be called any more.";
 
-/// A tool whose results alone are there.
-const NAMELESS: &str = "tool";
+/// Name of the placeholder if the conversation contains tool results without names.
+const PLACEHOLDER_NAME: &str = "tool";
 
 /// `toolConfig`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Config<'a> {
-    tools: Vec<Declared<'a>>,
+pub(super) struct ToolConfig<'a> {
+    tools: Vec<Declaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<Choice<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
-enum Declared<'a> {
+enum Declaration<'a> {
     ToolSpec {
         name: &'a str,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,9 +59,9 @@ enum Choice<'a> {
     Tool { name: &'a str },
 }
 
-/// What the model may call, and whether it must.
-pub(super) fn config(chat: &Chat, family: Family) -> Result<Option<Config<'_>>, Fault> {
-    let tools = declared(chat, family)?;
+/// Returns the tools that the model may call, and the tool choice.
+pub(super) fn tool_config(chat: &Chat, family: Family) -> Result<Option<ToolConfig<'_>>, Fault> {
+    let tools = declarations(chat, family)?;
     let (choice, must) = match &chat.tool_choice {
         None | Some(ToolChoice::None) => (None, false),
         Some(
@@ -69,44 +70,48 @@ pub(super) fn config(chat: &Chat, family: Family) -> Result<Option<Config<'_>>, 
                 required: false, ..
             },
         ) => (Some(Choice::Auto {}), false),
+        // Tools that are not allowed are not declared, so any declared tool will do.
         Some(ToolChoice::Required | ToolChoice::Allowed { required: true, .. }) => {
             (Some(Choice::Any {}), true)
         }
         Some(ToolChoice::Named(name)) => (Some(Choice::Tool { name }), true),
     };
     if !tools.is_empty() {
-        return Ok(Some(Config {
+        return Ok(Some(ToolConfig {
             tools,
             tool_choice: choice,
         }));
     }
+    // Placeholders must not be called, so they cannot satisfy this choice.
     if must {
         return Err(Fault::invalid(
             "tool_choice",
-            "tool_choice: no tool to be called is declared in tools",
+            "tool_choice: a tool must be called, but tools declares none that may be",
         ));
     }
-    let tools = withheld(chat)?;
-    Ok((!tools.is_empty()).then_some(Config {
+    let tools = placeholders(chat)?;
+    Ok((!tools.is_empty()).then_some(ToolConfig {
         tools,
         tool_choice: None,
     }))
 }
 
-/// The tools that were called so far, each once.
-fn withheld(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
+/// Returns a placeholder for each tool that was called so far.
+fn placeholders(chat: &Chat) -> Result<Vec<Declaration<'_>>, Fault> {
     let parts = || chat.messages.iter().flat_map(|message| &message.parts);
-    let mut names: BTreeSet<&str> = parts().filter_map(called).collect();
+    // A set gives each tool once, in the same order for the same conversation.
+    let mut names: BTreeSet<&str> = parts().filter_map(called_name).collect();
+    // The API asks for tools beside results as well, even if their calls are missing.
     if names.is_empty() && parts().any(|part| matches!(part, Part::ToolResult(_))) {
-        names.insert(NAMELESS);
+        names.insert(PLACEHOLDER_NAME);
     }
     let declare = |name| {
         let input_schema = Schema {
             json: input_schema(name, None)?,
         };
-        Ok(Declared::ToolSpec {
+        Ok(Declaration::ToolSpec {
             name,
-            description: Some(WITHHELD),
+            description: Some(PLACEHOLDER_DESCRIPTION),
             input_schema,
             strict: None,
         })
@@ -114,7 +119,7 @@ fn withheld(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
     names.into_iter().map(declare).collect()
 }
 
-fn called(part: &Part) -> Option<&str> {
+fn called_name(part: &Part) -> Option<&str> {
     match part {
         Part::ToolCall(call) => Some(&call.name),
         Part::ToolResult(result) => result.name.as_deref(),
@@ -122,18 +127,20 @@ fn called(part: &Part) -> Option<&str> {
     }
 }
 
-/// The tools that the model may call. There is no list of allowed ones: the others are not
-/// declared.
-fn declared(chat: &Chat, family: Family) -> Result<Vec<Declared<'_>>, Fault> {
+/// Returns the declarations of the tools that the model may call. The API has no list of allowed
+/// tools, so the others are not declared.
+fn declarations(chat: &Chat, family: Family) -> Result<Vec<Declaration<'_>>, Fault> {
     let names = match &chat.tool_choice {
+        // The API has no choice "none": tools that are not declared cannot be called.
         Some(ToolChoice::None) => return Ok(Vec::new()),
         Some(ToolChoice::Allowed { names, .. }) => Some(names),
         _ => None,
     };
+    // A misspelt name would otherwise silently leave the model without that tool.
     if let Some(unknown) = names
         .into_iter()
         .flatten()
-        .find(|name| !chat.tools.iter().any(|tool| goes_by(tool, name)))
+        .find(|name| !chat.tools.iter().any(|tool| has_name(tool, name)))
     {
         return Err(Fault::invalid(
             "tool_choice",
@@ -144,21 +151,25 @@ fn declared(chat: &Chat, family: Family) -> Result<Vec<Declared<'_>>, Fault> {
     for tool in chat
         .tools
         .iter()
-        .filter(|tool| names.is_none_or(|names| names.iter().any(|name| goes_by(tool, name))))
+        .filter(|tool| names.is_none_or(|names| names.iter().any(|name| has_name(tool, name))))
     {
         declare(tool, family, &mut all)?;
     }
     Ok(all)
 }
 
-fn goes_by(tool: &Tool, wanted: &str) -> bool {
+fn has_name(tool: &Tool, expected: &str) -> bool {
     match tool {
-        Tool::Function { name, .. } => name == wanted,
-        Tool::Native { kind, .. } => kind == wanted,
+        Tool::Function { name, .. } => name == expected,
+        Tool::Native { kind, .. } => kind == expected,
     }
 }
 
-fn declare<'a>(tool: &'a Tool, family: Family, all: &mut Vec<Declared<'a>>) -> Result<(), Fault> {
+fn declare<'a>(
+    tool: &'a Tool,
+    family: Family,
+    all: &mut Vec<Declaration<'a>>,
+) -> Result<(), Fault> {
     let Tool::Function {
         name,
         description,
@@ -171,11 +182,11 @@ fn declare<'a>(tool: &'a Tool, family: Family, all: &mut Vec<Declared<'a>>) -> R
             return Ok(());
         };
         return Err(invalid(&format!(
-            "tools of type {kind} exist on the {} wire only",
+            "tools of type {kind} are supported only on the {} wire",
             wire.name()
         )));
     };
-    all.push(Declared::ToolSpec {
+    all.push(Declaration::ToolSpec {
         name,
         description: description.as_deref().filter(|text| !text.is_empty()),
         input_schema: Schema {
@@ -183,13 +194,14 @@ fn declare<'a>(tool: &'a Tool, family: Family, all: &mut Vec<Declared<'a>>) -> R
         },
         strict: strict.filter(|strict| *strict),
     });
-    // Amazon's own models cache no tools.
+    // Amazon's own models do not cache tools.
     let mark = cache.as_ref().filter(|_| family.may_be_claude());
-    all.extend(mark.map(|mark| Declared::CachePoint(CachePoint::of(mark, family))));
+    all.extend(mark.map(|mark| Declaration::CachePoint(CachePoint::from_mark(mark, family))));
     Ok(())
 }
 
-/// The schema, which here must be that of an object, and say so.
+/// Returns the schema of a tool's input. The API accepts object schemas with a `type` only, so a
+/// missing `type` is added.
 fn input_schema<'a>(
     name: &str,
     parameters: Option<&'a RawValue>,
@@ -200,7 +212,8 @@ fn input_schema<'a>(
             "the parameters of {name} are not a JSON schema object"
         ))
     };
-    let fields = Fields::of(text.as_bytes()).map_err(|_| not_object())?;
+    // The schema is changed as text, so that everything else in it stays byte for byte the same.
+    let fields = Fields::parse(text.as_bytes()).map_err(|_| not_object())?;
     if let Some(parameters) = parameters.filter(|_| fields.get("type").is_some()) {
         return Ok(Cow::Borrowed(parameters));
     }

@@ -1,8 +1,9 @@
-//! The conversation: system text apart, turns that alternate, blocks in the order this wire wants.
+//! Writes the conversation: separate system text, alternating turns, blocks in the order that this
+//! wire requires.
 //!
-//! Invariants: neighbouring turns of one role are one turn; tool results stand before all else in a
-//! user's turn, past reasoning before all else in the model's; blank texts, which the API refuses,
-//! are left out; a turn with a document has a text beside it.
+//! Invariants: neighbouring turns of one role are merged; tool results come first in a user turn,
+//! past reasoning comes first in an assistant turn; blank texts, which the API rejects, are left
+//! out; a user turn with a document also contains a text.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,48 +14,48 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::family::Family;
-use super::media::{self, Document, Media, Names};
+use super::media::{self, Document, DocumentNames, Media};
 use crate::model::chat::{
     CacheMark, Chat, Message, Part, PastCall, PastReasoning, Role, ToolResult,
 };
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The longest id of a tool call, bytes.
-const CALL_ID_BOUND: usize = 64;
+/// Maximum length of a tool call id, bytes.
+const MAX_CALL_ID_LEN: usize = 64;
 
-/// What stands for the answer of a tool that said nothing: the API wants words.
-const NOTHING_SAID: &str = "(empty)";
+/// Text of an empty tool result: the API requires content.
+const EMPTY_RESULT: &str = "(empty)";
 
-/// A conversation as this wire has it.
+/// A conversation in the shape of this wire.
 pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Block<'a>>,
     pub(super) turns: Vec<Turn<'a>>,
 }
 
-/// A turn.
+/// One turn of the conversation.
 #[derive(Serialize)]
 pub(super) struct Turn<'a> {
     role: &'static str,
     content: Content<'a>,
 }
 
-/// Its blocks: what must stand first, and the rest.
+/// The blocks of a turn: those that must come first, and the rest.
 #[derive(Default)]
 struct Content<'a> {
     first: Vec<Block<'a>>,
     rest: Vec<Block<'a>>,
-    /// Which of the two took the last block.
+    /// True if the last block was added to `first`.
     in_first: bool,
 }
 
 impl<'a> Content<'a> {
-    fn first(&mut self, block: Option<Block<'a>>) {
+    fn push_first(&mut self, block: Option<Block<'a>>) {
         self.in_first = true;
         self.first.extend(block);
     }
 
-    fn rest(&mut self, block: Option<Block<'a>>) {
+    fn push_rest(&mut self, block: Option<Block<'a>>) {
         self.in_first = false;
         self.rest.extend(block);
     }
@@ -74,8 +75,9 @@ impl<'a> Content<'a> {
         self.first.is_empty() && self.rest.is_empty()
     }
 
-    /// Gives a document that stands alone the text it needs beside it: its name.
-    fn accompany(&mut self) {
+    /// Adds a document's name as text if the turn has no other text: the API requires one beside
+    /// it.
+    fn add_document_text(&mut self) {
         let name = self.rest.iter().find_map(|block| {
             if let Block::Document(it) = block {
                 Some(it.name.clone())
@@ -96,6 +98,7 @@ impl<'a> Content<'a> {
 
 impl Serialize for Content<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // The two lists only keep the order of mixed parts; the API receives one list.
         let mut list = to.serialize_seq(Some(self.first.len() + self.rest.len()))?;
         self.first
             .iter()
@@ -105,7 +108,7 @@ impl Serialize for Content<'_> {
     }
 }
 
-/// A block.
+/// A content block.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub(super) enum Block<'a> {
@@ -114,7 +117,7 @@ pub(super) enum Block<'a> {
     Document(Document<'a>),
     Video(Media<'a>),
     Audio(Media<'a>),
-    ReasoningContent(Thought<'a>),
+    ReasoningContent(Reasoning<'a>),
     ToolUse {
         tool_use_id: Cow<'a, str>,
         name: &'a str,
@@ -131,7 +134,7 @@ pub(super) enum Block<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Thought<'a> {
+pub(super) enum Reasoning<'a> {
     ReasoningText { text: &'a str, signature: &'a str },
     RedactedContent(&'a str),
 }
@@ -140,14 +143,14 @@ pub(super) enum Thought<'a> {
 #[serde(untagged)]
 pub(super) enum Input<'a> {
     Object(&'a RawValue),
-    /// What a custom tool was given: free text, which is no object.
+    /// The input of a custom tool: free text, wrapped because the API accepts objects only.
     Free {
         input: &'a str,
     },
-    Nothing {},
+    Empty {},
 }
 
-/// What this wire calls a cache mark.
+/// The cache mark of this wire.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "default")]
 pub(super) struct CachePoint<'a> {
@@ -156,8 +159,9 @@ pub(super) struct CachePoint<'a> {
 }
 
 impl<'a> CachePoint<'a> {
-    pub(super) fn of(mark: &'a CacheMark, family: Family) -> Self {
-        // OpenAI's marks know other spans than these two, Amazon's models but one.
+    pub(super) fn from_mark(mark: &'a CacheMark, family: Family) -> Self {
+        // Marks in OpenAI's shape may have other lifetimes than these two, and Amazon's models
+        // support their default lifetime only.
         Self {
             ttl: mark
                 .ttl
@@ -167,7 +171,7 @@ impl<'a> CachePoint<'a> {
     }
 }
 
-/// Marks what stands before, if there is anything that can be; reasoning takes no mark.
+/// Adds a mark after the last block, unless that is a mark itself or reasoning, which accepts none.
 fn mark<'a>(blocks: &mut Vec<Block<'a>>, point: CachePoint<'a>) {
     if blocks
         .last()
@@ -177,61 +181,71 @@ fn mark<'a>(blocks: &mut Vec<Block<'a>>, point: CachePoint<'a>) {
     }
 }
 
-/// The conversation of a chat.
-pub(super) fn of(chat: &Chat, family: Family) -> Result<Conversation<'_>, Fault> {
-    let mut scribe = Scribe {
+/// Writes the conversation of a chat.
+pub(super) fn conversation(chat: &Chat, family: Family) -> Result<Conversation<'_>, Fault> {
+    let mut writer = Writer {
         family,
-        names: Names::default(),
+        names: DocumentNames::default(),
         system: Vec::new(),
         turns: Vec::new(),
     };
     for (at, message) in chat.messages.iter().enumerate() {
         let written = if message.role == Role::System {
-            scribe.instructions(message)
+            writer.system_message(message)
         } else {
-            scribe.message(message)
+            writer.message(message)
         };
         written.map_err(|what| Fault::invalid("messages", format!("messages[{at}]: {what}")))?;
     }
-    let Scribe {
+    let Writer {
         system, mut turns, ..
-    } = scribe;
+    } = writer;
+    // Texts that were left out may leave a turn empty.
     turns.retain(|turn| !turn.content.is_empty());
     let Some(last) = turns.last_mut() else {
         return Err(Fault::invalid(
             "messages",
-            "messages: the bedrock wire needs a message that is not a system message",
+            "messages: the bedrock wire needs at least one message besides system messages",
         ));
     };
-    if let Some(wish) = chat.cache.as_ref().filter(|_| family.caches()) {
-        last.content.mark(CachePoint::of(wish, family));
+    // The mark of a whole request covers everything up to its end.
+    if let Some(mark) = chat
+        .cache
+        .as_ref()
+        .filter(|_| family.supports_cache_marks())
+    {
+        last.content.mark(CachePoint::from_mark(mark, family));
     }
     turns
         .iter_mut()
+        // Assistant turns contain no documents.
         .filter(|turn| turn.role == "user")
-        .for_each(|turn| turn.content.accompany());
+        .for_each(|turn| turn.content.add_document_text());
     Ok(Conversation { system, turns })
 }
 
-/// Writes messages down; what cannot be said is told in words.
-struct Scribe<'a> {
+/// Writes messages as blocks. Errors are messages without their position in the request.
+struct Writer<'a> {
     family: Family,
-    names: Names,
+    names: DocumentNames,
     system: Vec<Block<'a>>,
     turns: Vec<Turn<'a>>,
 }
 
-impl<'a> Scribe<'a> {
-    /// Later instructions join the first ones, in order: only few models take them between turns.
-    fn instructions(&mut self, message: &'a Message) -> Result<(), String> {
+impl<'a> Writer<'a> {
+    /// Writes a system message. Later instructions are appended to the first ones: only few models
+    /// accept them between turns.
+    fn system_message(&mut self, message: &'a Message) -> Result<(), String> {
         for part in &message.parts {
             match part {
-                Part::Text(text) => self.system.extend(words(text)),
-                Part::CacheMark(it) if self.family.caches() => {
-                    mark(&mut self.system, CachePoint::of(it, self.family));
+                Part::Text(text) => self.system.extend(text_block(text)),
+                Part::CacheMark(it) if self.family.supports_cache_marks() => {
+                    mark(&mut self.system, CachePoint::from_mark(it, self.family));
                 }
                 Part::CacheMark(_) => {}
-                _ => return Err("system messages hold text only".to_owned()),
+                _ => {
+                    return Err("the bedrock wire supports only text in system messages".to_owned());
+                }
             }
         }
         Ok(())
@@ -243,95 +257,100 @@ impl<'a> Scribe<'a> {
         } else {
             "user"
         };
+        // Messages of one role in a row form one turn.
         let mut content = match self.turns.pop_if(|turn| turn.role == role) {
             Some(turn) => turn.content,
             None => Content::default(),
         };
         for part in &message.parts {
             match part {
-                Part::Reasoning(past) => content.first(thought(past)),
-                Part::ToolResult(result) => self.result(result, &mut content)?,
-                Part::ToolCall(call) => content.rest(Some(tool_use(call)?)),
-                Part::CacheMark(it) if self.family.caches() => {
-                    content.mark(CachePoint::of(it, self.family));
+                Part::Reasoning(past) => content.push_first(reasoning(past)),
+                Part::ToolResult(result) => self.tool_result(result, &mut content)?,
+                Part::ToolCall(call) => content.push_rest(Some(tool_use(call)?)),
+                Part::CacheMark(it) if self.family.supports_cache_marks() => {
+                    content.mark(CachePoint::from_mark(it, self.family));
                 }
                 Part::Image { .. } | Part::File { .. } | Part::Audio { .. }
                     if role == "assistant" =>
                 {
                     return Err(
-                        "the bedrock wire takes images, files and audio in user messages only"
+                        "the bedrock wire supports images, files and audio only in user messages"
                             .to_owned(),
                     );
                 }
-                part => content.rest(self.said(part)?),
+                part => content.push_rest(self.content_block(part)?),
             }
         }
         self.turns.push(Turn { role, content });
         Ok(())
     }
 
-    /// A tool's answer. A mark inside of it stands behind it here.
-    fn result(&mut self, result: &'a ToolResult, to: &mut Content<'a>) -> Result<(), String> {
+    /// Writes a tool result. A cache mark inside the result is written after it.
+    fn tool_result(&mut self, result: &'a ToolResult, to: &mut Content<'a>) -> Result<(), String> {
         let mut content = Vec::with_capacity(result.parts.len());
         for part in &result.parts {
-            match self.said(part)? {
+            match self.content_block(part)? {
                 Some(Block::Audio(_)) => {
-                    return Err("the bedrock wire takes no audio from a tool".to_owned());
+                    return Err(
+                        "the bedrock wire does not support audio in tool results".to_owned()
+                    );
                 }
                 block => content.extend(block),
             }
         }
         if content.is_empty() {
-            content.push(Block::Text(NOTHING_SAID.into()));
+            content.push(Block::Text(EMPTY_RESULT.into()));
         }
         let status = result.is_error.then_some("error");
-        to.first(Some(Block::ToolResult {
+        to.push_first(Some(Block::ToolResult {
             tool_use_id: call_id(&result.id),
             content,
             status,
         }));
-        let marked = result.parts.iter().rev().find_map(|part| {
+        // The API accepts no marks inside a result, so its last one covers all of it.
+        let mark = result.parts.iter().rev().find_map(|part| {
             if let Part::CacheMark(it) = part {
                 Some(it)
             } else {
                 None
             }
         });
-        if let Some(it) = marked.filter(|_| self.family.caches()) {
-            to.mark(CachePoint::of(it, self.family));
+        if let Some(it) = mark.filter(|_| self.family.supports_cache_marks()) {
+            to.mark(CachePoint::from_mark(it, self.family));
         }
         Ok(())
     }
 
-    /// What may stand in a turn as well as in a tool's answer.
-    fn said(&mut self, part: &'a Part) -> Result<Option<Block<'a>>, String> {
+    /// Writes a part that is allowed in a turn as well as in a tool result.
+    fn content_block(&mut self, part: &'a Part) -> Result<Option<Block<'a>>, String> {
         match part {
-            Part::Text(text) | Part::Refusal(text) => Ok(words(text)),
+            Part::Text(text) | Part::Refusal(text) => Ok(text_block(text)),
             Part::Image { source, .. } => media::image(source).map(Some),
             Part::File { source, filename } => {
                 media::file(source, filename.as_deref(), &mut self.names).map(Some)
             }
             Part::Audio { data, format } => media::audio(data, format).map(Some),
             Part::CacheMark(_) => Ok(None),
-            Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => {
-                Err("a tool's answer holds text, images and files only".to_owned())
-            }
+            Part::Reasoning(_) | Part::ToolCall(_) | Part::ToolResult(_) => Err(
+                "the bedrock wire supports only text, images and files in tool results".to_owned(),
+            ),
         }
     }
 }
 
-fn words(text: &str) -> Option<Block<'_>> {
+fn text_block(text: &str) -> Option<Block<'_>> {
     (!text.trim().is_empty()).then_some(Block::Text(Cow::Borrowed(text)))
 }
 
-/// Reasoning goes back only to the wire that signed it: any other would refuse it.
-fn thought(past: &PastReasoning) -> Option<Block<'_>> {
+/// Writes past reasoning, if this wire signed it: every wire rejects the signatures of others.
+fn reasoning(past: &PastReasoning) -> Option<Block<'_>> {
+    // A signature on text belongs to text, not to reasoning.
     if past.wire != Some(WireId::Bedrock) || past.on_text {
         return None;
     }
     match (&past.redacted, &past.signature) {
-        (Some(data), _) => Some(Block::ReasoningContent(Thought::RedactedContent(data))),
-        (None, Some(signature)) => Some(Block::ReasoningContent(Thought::ReasoningText {
+        (Some(data), _) => Some(Block::ReasoningContent(Reasoning::RedactedContent(data))),
+        (None, Some(signature)) => Some(Block::ReasoningContent(Reasoning::ReasoningText {
             text: &past.text,
             signature,
         })),
@@ -349,7 +368,8 @@ fn tool_use(call: &PastCall) -> Result<Block<'_>, String> {
         _ if call.custom => Input::Free {
             input: &call.arguments,
         },
-        "" => Input::Nothing {},
+        // A call without arguments has an empty text, where the API requires an object.
+        "" => Input::Empty {},
         json => {
             Input::Object(object(json).ok_or("the arguments of a tool call are not a JSON object")?)
         }
@@ -361,16 +381,16 @@ fn tool_use(call: &PastCall) -> Result<Block<'_>, String> {
     })
 }
 
-/// The id in the letters this wire takes, and as many of them; other providers use more
+/// Encodes an id in the characters and the length that this wire accepts; other providers use more
 /// (`functions.f:0`).
 fn call_id(id: &str) -> Cow<'_, str> {
-    let taken = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    let spelled: Cow<'_, str> = match id {
-        _ if id.chars().all(taken) => id.into(),
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let encoded: Cow<'_, str> = match id {
+        _ if id.chars().all(allowed) => id.into(),
         _ => id
             .chars()
             .map(|c| {
-                if taken(c) {
+                if allowed(c) {
                     c.to_string()
                 } else {
                     format!("_{:x}", u32::from(c))
@@ -379,13 +399,14 @@ fn call_id(id: &str) -> Cow<'_, str> {
             .collect::<String>()
             .into(),
     };
-    if (1..=CALL_ID_BOUND).contains(&spelled.len()) {
-        return spelled;
+    if (1..=MAX_CALL_ID_LEN).contains(&encoded.len()) {
+        return encoded;
     }
+    // A hash keeps different ids apart, and is the same for a call and its result.
     let mut short = String::from("call_");
     for byte in Sha256::digest(id).iter().take(16) {
         let written = write!(short, "{byte:02x}");
-        debug_assert!(written.is_ok(), "a string takes what is written to it");
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
     }
     short.into()
 }

@@ -1,4 +1,4 @@
-//! Values that providers spell in more than one way.
+//! Types for values that Google's services encode in more than one way.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use smallvec::SmallVec;
 
-/// A string, borrowed where it holds no escapes. (`Option<Cow>` alone would always copy.) Half of a
-/// surrogate pair, which no string can hold, becomes U+FFFD.
+/// A string, borrowed if it contains no escapes. (`Option<Cow>` alone would always copy.) Half of a
+/// surrogate pair, which no Rust string can hold, becomes U+FFFD.
 pub(in super::super) struct Text<'a>(pub(in super::super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
@@ -33,14 +33,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
                 )))
             }
         }
-        // Asked for a string, the parser would refuse what is no Unicode, and with it the whole
-        // stream.
+        // `deserialize_str` would reject half a surrogate pair, and with it the whole stream.
         json.deserialize_bytes(Bytes(PhantomData))
     }
 }
 
 impl Text<'_> {
-    /// The string as a slice of the frame, where it holds no escapes.
+    /// Returns the string, as a slice of the frame if it contains no escapes.
     pub(in super::super) fn share(self, frame: &ByteString) -> ByteString {
         match self.0 {
             Cow::Borrowed(text) => frame.slice_ref(text),
@@ -49,7 +48,7 @@ impl Text<'_> {
     }
 }
 
-/// A list that nearly always has one element; `null` is an empty one.
+/// A list that nearly always has one element. `null` is read as an empty list.
 pub(in super::super) struct List<T>(pub(in super::super) SmallVec<[T; 1]>);
 
 impl<T> Default for List<T> {
@@ -84,44 +83,44 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     }
 }
 
-/// An enum's value: its name, or its number in digits.
-pub(in super::super) struct Word<'a>(pub(in super::super) Cow<'a, str>);
+/// The value of an enum: its name, or its number in decimal digits.
+pub(in super::super) struct EnumValue<'a>(pub(in super::super) Cow<'a, str>);
 
-impl Word<'_> {
-    /// The word as a slice of the frame, where it stands there.
+impl EnumValue<'_> {
+    /// Returns the value, as a slice of the frame if the frame contains it literally.
     pub(in super::super) fn share(self, frame: &ByteString) -> ByteString {
         Text(self.0).share(frame)
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for EnumValue<'a> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         struct Either<'a>(PhantomData<&'a ()>);
         impl<'de: 'a, 'a> Visitor<'de> for Either<'a> {
-            type Value = Word<'a>;
+            type Value = EnumValue<'a>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a name or a number")
             }
 
-            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Word<'a>, E> {
-                Ok(Word(Cow::Borrowed(name)))
+            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<EnumValue<'a>, E> {
+                Ok(EnumValue(Cow::Borrowed(name)))
             }
 
-            fn visit_str<E: Error>(self, name: &str) -> Result<Word<'a>, E> {
-                Ok(Word(Cow::Owned(name.to_owned())))
+            fn visit_str<E: Error>(self, name: &str) -> Result<EnumValue<'a>, E> {
+                Ok(EnumValue(Cow::Owned(name.to_owned())))
             }
 
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Word<'a>, E> {
-                Ok(Word(Cow::Owned(number.to_string())))
+            fn visit_u64<E: Error>(self, number: u64) -> Result<EnumValue<'a>, E> {
+                Ok(EnumValue(Cow::Owned(number.to_string())))
             }
         }
         json.deserialize_any(Either(PhantomData))
     }
 }
 
-/// A whole number, also where it is spelled as a string or with a fraction; anything else is
-/// unknown.
+/// A count, read from a number, a number with a fraction (truncated) or a string of digits. `None`
+/// for a negative number or other text.
 #[derive(Default, Clone, Copy)]
 pub(in super::super) struct Count(pub(in super::super) Option<u64>);
 
@@ -152,6 +151,7 @@ impl<'de> Deserialize<'de> for Count {
                 Ok(Count((number >= 0.0).then_some(number as u64)))
             }
 
+            // Some services encode counts as strings of digits.
             fn visit_str<E: Error>(self, digits: &str) -> Result<Count, E> {
                 Ok(Count(digits.parse().ok()))
             }

@@ -1,32 +1,34 @@
-//! How much the model is to think, in the target's words.
+//! Writes the reasoning effort in the target's form.
 
-use super::spelling::{Effort, ReasoningHint, Thinking};
+use super::request::{Effort, ReasoningOptions, Thinking};
 use crate::model::chat::Chat;
-use crate::model::quirks::{Hints, Quirks, Spelling};
+use crate::model::quirks::{Hints, Quirks, Vocabulary};
 
-/// What is said of it, if anything is.
-pub(super) fn of(chat: &Chat, quirks: Quirks) -> Effort<'_> {
+/// Returns the fields for the chat's effort or reasoning budget; all are empty if the target
+/// supports none or the chat has neither.
+pub(super) fn fields(chat: &Chat, quirks: Quirks) -> Effort<'_> {
     if quirks.lacks.has(Hints::EFFORT) {
         return Effort::default();
     }
     let word = chat
         .effort
         .as_deref()
-        .or_else(|| chat.reasoning_budget.map(nearest));
-    match quirks.spelling {
-        Spelling::Openai => Effort {
+        .or_else(|| chat.reasoning_budget.map(nearest_effort));
+    match quirks.vocabulary {
+        Vocabulary::Openai => Effort {
             reasoning_effort: word,
             ..Effort::default()
         },
-        Spelling::Mistral => Effort {
-            reasoning_effort: word.map(mistral),
+        Vocabulary::Mistral => Effort {
+            reasoning_effort: word.map(mistral_effort),
             ..Effort::default()
         },
-        Spelling::Deepseek => word.map_or_else(Effort::default, deepseek),
-        Spelling::Openrouter => {
+        Vocabulary::Deepseek => word.map_or_else(Effort::default, deepseek_effort),
+        Vocabulary::Openrouter => {
+            // `reasoning` takes an effort or a budget, not both. The effort takes precedence.
             let budget = chat.reasoning_budget.filter(|_| chat.effort.is_none());
             let effort = if budget.is_some() { None } else { word };
-            let reasoning = word.map(|_| ReasoningHint {
+            let reasoning = word.map(|_| ReasoningOptions {
                 effort,
                 max_tokens: budget,
             });
@@ -38,8 +40,8 @@ pub(super) fn of(chat: &Chat, quirks: Quirks) -> Effort<'_> {
     }
 }
 
-/// The effort nearest to a budget of reasoning tokens.
-pub(in crate::wire) fn nearest(budget: u64) -> &'static str {
+/// Returns the effort nearest to a budget of reasoning tokens.
+pub(in crate::wire) fn nearest_effort(budget: u64) -> &'static str {
     match budget {
         0 => "none",
         1..4096 => "low",
@@ -48,8 +50,8 @@ pub(in crate::wire) fn nearest(budget: u64) -> &'static str {
     }
 }
 
-/// Two efforts.
-fn mistral(word: &str) -> &str {
+/// Maps an effort to one of Mistral's two, `none` and `high`.
+fn mistral_effort(word: &str) -> &str {
     match word {
         "minimal" => "none",
         "low" | "medium" | "xhigh" | "max" => "high",
@@ -57,8 +59,8 @@ fn mistral(word: &str) -> &str {
     }
 }
 
-/// Thinking is on or off, with one of three efforts.
-fn deepseek(word: &str) -> Effort<'_> {
+/// Maps an effort to `DeepSeek`'s fields: thinking on or off, with one of three efforts.
+fn deepseek_effort(word: &str) -> Effort<'_> {
     let thinking = |kind| Some(Thinking { kind });
     let effort = match word {
         "none" => {

@@ -1,78 +1,83 @@
-//! The pieces of a turn.
+//! Writes the parts of a turn as the pieces of a message's `content`.
 
-use super::Manner;
-use super::spelling::{Content, Ephemeral, File, Link, Piece, Sound};
+use super::Context;
+use super::request::{Audio, CacheControl, Content, File, ImageLink, Piece};
 use crate::model::chat::{CacheMark, Part, Source};
 use crate::model::fault::Fault;
-use crate::model::quirks::{Hints, Spelling};
+use crate::model::quirks::{Hints, Vocabulary};
 
-/// What is said, as text where it is no more than that.
-pub(super) fn content<'a>(parts: &'a [Part], manner: Manner<'_>) -> Result<Content<'a>, Fault> {
+/// Returns the parts as `content`: a string if they are a single text, else a list of pieces.
+pub(super) fn content<'a>(parts: &'a [Part], context: Context<'_>) -> Result<Content<'a>, Fault> {
     let mut pieces = Vec::with_capacity(parts.len());
     for part in parts {
-        add(part, manner, &mut pieces)?;
+        add(part, context, &mut pieces)?;
     }
-    Ok(Content::of(pieces))
+    Ok(Content::from_pieces(pieces))
 }
 
-/// Adds one part. Reasoning is brought back beside the content, if at all.
+/// Adds one part to `pieces`. Reasoning is skipped, because it goes into fields of the message.
 pub(super) fn add<'a>(
     part: &'a Part,
-    manner: Manner<'_>,
+    context: Context<'_>,
     pieces: &mut Vec<Piece<'a>>,
 ) -> Result<(), Fault> {
     pieces.push(match part {
+        // A refusal gets here only if the target has no field for it.
         Part::Text(text) | Part::Refusal(text) => Piece::Text {
             text,
             cache_control: None,
         },
         Part::Image { source, detail } => {
-            let detail = manner.quirks.lacks.unless(Hints::DETAIL, detail.as_deref());
+            let detail = context
+                .quirks
+                .lacks
+                .unless(Hints::DETAIL, detail.as_deref());
             Piece::ImageUrl {
-                image_url: Link {
+                image_url: ImageLink {
                     url: image(source)?,
                     detail,
                 },
             }
         }
         Part::File { source, filename } => {
-            file(source, filename.as_deref(), manner.quirks.spelling)?
+            file(source, filename.as_deref(), context.quirks.vocabulary)?
         }
-        Part::Audio { data, .. } if manner.quirks.spelling == Spelling::Mistral => {
+        // Mistral takes the base64 string itself, without the name of its format.
+        Part::Audio { data, .. } if context.quirks.vocabulary == Vocabulary::Mistral => {
             Piece::InputAudio {
-                input_audio: Sound::Bare(data),
+                input_audio: Audio::Data(data),
             }
         }
         Part::Audio { data, format } => Piece::InputAudio {
-            input_audio: Sound::Of { data, format },
+            input_audio: Audio::WithFormat { data, format },
         },
         Part::Reasoning(_) => return Ok(()),
         Part::CacheMark(it) => {
-            if manner.quirks.cache_marks {
-                mark(pieces, it);
+            if context.quirks.cache_marks {
+                mark_last_text(pieces, it);
             }
             return Ok(());
         }
         Part::ToolCall(_) => {
             return Err(Fault::invalid(
                 "messages",
-                "a tool call stands in a turn that is not the model's",
+                "a tool call is allowed in assistant messages only",
             ));
         }
         Part::ToolResult(_) => {
             return Err(Fault::invalid(
                 "messages",
-                "a tool result stands in a turn that is not the person's",
+                "a tool result is allowed in user and tool messages only",
             ));
         }
     });
     Ok(())
 }
 
-/// Marks the text at the end: other pieces carry no mark.
-pub(super) fn mark(pieces: &mut [Piece<'_>], mark: &CacheMark) {
+/// Puts the cache mark on the last piece if it is text; other pieces cannot carry one.
+pub(super) fn mark_last_text(pieces: &mut [Piece<'_>], mark: &CacheMark) {
     if let Some(Piece::Text { cache_control, .. }) = pieces.last_mut() {
-        *cache_control = Some(Ephemeral::of(mark));
+        *cache_control = Some(CacheControl::from_mark(mark));
     }
 }
 
@@ -82,7 +87,7 @@ fn image(source: &Source) -> Result<String, Fault> {
         Source::Data { media_type, base64 } => Ok(data_uri(media_type, base64)),
         Source::FileId(_) => Err(Fault::invalid(
             "messages",
-            "this target takes no image by file id: send its bytes or a link",
+            "this target does not accept images by file id: send a data URI or a link",
         )),
     }
 }
@@ -90,9 +95,9 @@ fn image(source: &Source) -> Result<String, Fault> {
 fn file<'a>(
     source: &'a Source,
     filename: Option<&'a str>,
-    spelling: Spelling,
+    vocabulary: Vocabulary,
 ) -> Result<Piece<'a>, Fault> {
-    let plain = |file_id, file_data| {
+    let openai_file = |file_id, file_data| {
         Ok(Piece::File {
             file: File {
                 file_id,
@@ -101,26 +106,29 @@ fn file<'a>(
             },
         })
     };
-    let unable = |how: &str, instead: &str| {
+    let unsupported = |how: &str, instead: &str| {
         Err(Fault::invalid(
             "messages",
-            format!("this target takes no file by {how}: send {instead}"),
+            format!("this target does not accept files by {how}: send {instead}"),
         ))
     };
-    match (source, spelling) {
-        (Source::FileId(_), Spelling::Mistral) => unable("id", "its bytes or a link"),
-        (Source::FileId(id), _) => plain(Some(id.as_str()), None),
-        (Source::Data { media_type, base64 }, Spelling::Mistral) => Ok(Piece::DocumentUrl {
+    match (source, vocabulary) {
+        (Source::FileId(_), Vocabulary::Mistral) => unsupported("id", "the file's data or a link"),
+        (Source::FileId(id), _) => openai_file(Some(id.as_str()), None),
+        (Source::Data { media_type, base64 }, Vocabulary::Mistral) => Ok(Piece::DocumentUrl {
             document_url: data_uri(media_type, base64),
             document_name: filename,
         }),
-        (Source::Data { media_type, base64 }, _) => plain(None, Some(data_uri(media_type, base64))),
-        (Source::Url(url), Spelling::Mistral) => Ok(Piece::DocumentUrl {
+        (Source::Data { media_type, base64 }, _) => {
+            openai_file(None, Some(data_uri(media_type, base64)))
+        }
+        (Source::Url(url), Vocabulary::Mistral) => Ok(Piece::DocumentUrl {
             document_url: url.clone(),
             document_name: filename,
         }),
-        (Source::Url(url), Spelling::Openrouter) => plain(None, Some(url.clone())),
-        (Source::Url(_), _) => unable("link", "its bytes"),
+        // `OpenRouter` takes a link in place of the data.
+        (Source::Url(url), Vocabulary::Openrouter) => openai_file(None, Some(url.clone())),
+        (Source::Url(_), _) => unsupported("link", "the file's data"),
     }
 }
 

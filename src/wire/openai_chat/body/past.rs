@@ -1,17 +1,17 @@
-//! Reasoning that is brought back to the target that wants it, in its own words.
+//! Writes the reasoning of past turns in the form that the target expects.
 //!
-//! Invariant: what another wire has made is never sent. A signature that came with an id was kept
-//! as the whole item, words excepted (`speech` makes it): it goes back as it was.
+//! Invariant: reasoning that another wire made is never sent. The signature of an item with an id
+//! holds the whole item without its text (`delta` writes it so): the item is sent back unchanged.
 
 use serde_json::{Map, Value};
 
-use super::Manner;
-use super::spelling::Past;
+use super::Context;
+use super::request::ReasoningFields;
 use crate::model::chat::{Part, PastReasoning};
-use crate::model::quirks::PastReasonings;
+use crate::model::quirks::ReasoningReplay;
 use crate::model::wire::WireId;
 
-/// Who made the reasoning, by what a gateway calls its models.
+/// The `format` of reasoning items, by the vendor prefix of `OpenRouter`'s model names.
 const FORMATS: [(&str, &str); 4] = [
     ("anthropic/", "anthropic-claude-v1"),
     ("google/", "google-gemini-v1"),
@@ -19,8 +19,8 @@ const FORMATS: [(&str, &str); 4] = [
     ("x-ai/", "xai-responses-v1"),
 ];
 
-/// The reasoning of one turn.
-pub(super) fn reasoning(parts: &[Part], manner: Manner<'_>) -> Past {
+/// Returns the reasoning of one turn.
+pub(super) fn reasoning(parts: &[Part], context: Context<'_>) -> ReasoningFields {
     let own = parts.iter().filter_map(|part| match part {
         Part::Reasoning(past)
             if past.wire.is_none_or(|wire| wire == WireId::OpenaiChat) && !past.on_text =>
@@ -29,33 +29,35 @@ pub(super) fn reasoning(parts: &[Part], manner: Manner<'_>) -> Past {
         }
         _ => None,
     });
-    let words = || {
+    let text = || {
         own.clone()
             .map(|past| past.text.as_str())
             .collect::<String>()
     };
-    let said = || Some(words()).filter(|words| !words.is_empty());
-    match manner.quirks.reasoning {
-        PastReasonings::LeftOut => Past::default(),
-        PastReasonings::Content => Past {
-            reasoning_content: said(),
-            ..Past::default()
+    let non_empty_text = || Some(text()).filter(|text| !text.is_empty());
+    match context.quirks.reasoning {
+        ReasoningReplay::Omitted => ReasoningFields::default(),
+        ReasoningReplay::Content => ReasoningFields {
+            reasoning_content: non_empty_text(),
+            ..ReasoningFields::default()
         },
-        PastReasonings::ContentWithTools => Past {
-            reasoning_content: manner.tools.then(words),
-            ..Past::default()
+        ReasoningReplay::ContentWithTools => ReasoningFields {
+            // In a conversation with tools DeepSeek rejects a turn without this field, so it is
+            // sent even if it is empty.
+            reasoning_content: context.tools.then(text),
+            ..ReasoningFields::default()
         },
-        PastReasonings::Reasoning => Past {
-            reasoning: said(),
-            ..Past::default()
+        ReasoningReplay::Reasoning => ReasoningFields {
+            reasoning: non_empty_text(),
+            ..ReasoningFields::default()
         },
-        PastReasonings::Details if own.clone().any(is_signed) => Past {
-            reasoning_details: own.clone().map(|past| item(past, manner.model)).collect(),
-            ..Past::default()
+        ReasoningReplay::Details if own.clone().any(is_signed) => ReasoningFields {
+            reasoning_details: own.clone().map(|past| item(past, context.model)).collect(),
+            ..ReasoningFields::default()
         },
-        PastReasonings::Details => Past {
-            reasoning: said(),
-            ..Past::default()
+        ReasoningReplay::Details => ReasoningFields {
+            reasoning: non_empty_text(),
+            ..ReasoningFields::default()
         },
     }
 }
@@ -66,11 +68,12 @@ fn is_signed(past: &PastReasoning) -> bool {
 
 fn item(past: &PastReasoning, model: &str) -> Value {
     let token = past.redacted.as_deref().or(past.signature.as_deref());
+    // The token is either a whole item as JSON, or a bare signature that needs a new item.
     let mut item = token
         .and_then(|token| serde_json::from_str(token).ok())
-        .unwrap_or_else(|| plain(past, model));
+        .unwrap_or_else(|| new_item(past, model));
     if !past.text.is_empty() {
-        let words = if item
+        let member = if item
             .get("type")
             .is_some_and(|kind| kind == "reasoning.summary")
         {
@@ -78,12 +81,12 @@ fn item(past: &PastReasoning, model: &str) -> Value {
         } else {
             "text"
         };
-        item.insert(words.to_owned(), past.text.as_str().into());
+        item.insert(member.to_owned(), past.text.as_str().into());
     }
     Value::Object(item)
 }
 
-fn plain(past: &PastReasoning, model: &str) -> Map<String, Value> {
+fn new_item(past: &PastReasoning, model: &str) -> Map<String, Value> {
     let kind = if past.redacted.is_some() {
         "reasoning.encrypted"
     } else {

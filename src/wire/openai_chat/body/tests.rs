@@ -7,7 +7,7 @@ use super::*;
 use crate::model::chat::{
     CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
 };
-use crate::model::quirks::{PastReasonings, ToolChoices};
+use crate::model::quirks::{ReasoningReplay, ToolChoiceSupport};
 use crate::model::target::Provider;
 
 fn target(quirks: Quirks) -> Target {
@@ -29,8 +29,8 @@ fn written_for(quirks: Quirks, chat: &Chat) -> Value {
     serde_json::from_slice(&write(chat, &target(quirks), Mode::Stream).unwrap()).unwrap()
 }
 
-/// The field that a 400 names, and its message.
-fn refused_by(quirks: Quirks, chat: &Chat) -> (Option<String>, String) {
+/// Returns the field that a 400 names, and its message.
+fn rejected_by(quirks: Quirks, chat: &Chat) -> (Option<String>, String) {
     let fault = write(chat, &target(quirks), Mode::Stream).unwrap_err();
     assert_eq!(fault.status, 400);
     (fault.param, fault.message)
@@ -147,7 +147,7 @@ fn every_kind_of_turn_is_written() {
 }
 
 #[test]
-fn every_wish_is_written() {
+fn every_option_is_written() {
     let chat = Chat {
         tools: vec![
             Tool::Function {
@@ -216,7 +216,7 @@ fn function(name: &str, cache: Option<CacheMark>) -> Tool {
 }
 
 #[test]
-fn quirks_are_minded() {
+fn quirks_are_applied() {
     let chat = Chat {
         max_tokens: Some(9),
         parallel_tools: Some(true),
@@ -236,7 +236,7 @@ fn quirks_are_minded() {
 }
 
 #[test]
-fn choices_of_tools_and_formats_are_spelled() {
+fn tool_choices_and_formats_are_written() {
     for (choice, json) in [
         (ToolChoice::None, json!("none")),
         (ToolChoice::Auto, json!("auto")),
@@ -269,15 +269,15 @@ fn choices_of_tools_and_formats_are_spelled() {
 }
 
 #[test]
-fn what_cannot_be_said_is_named() {
-    let refused = |chat: Chat, param: &str| {
+fn unsupported_fields_are_rejected_by_name() {
+    let rejected = |chat: Chat, param: &str| {
         let fault = write(&chat, &target(Quirks::NONE), Mode::Stream).unwrap_err();
         assert_eq!(
             (fault.status.as_u16(), fault.param.as_deref()),
             (400, Some(param))
         );
     };
-    refused(
+    rejected(
         Chat {
             unsupported: vec!["prediction"],
             ..Chat::default()
@@ -289,7 +289,7 @@ fn what_cannot_be_said_is_named() {
         kind: "search".into(),
         json: raw("{}").unwrap(),
     };
-    refused(
+    rejected(
         Chat {
             tools: vec![native],
             ..Chat::default()
@@ -307,7 +307,7 @@ fn what_cannot_be_said_is_named() {
         },
         past("a", false, "{}"),
     ] {
-        refused(
+        rejected(
             Chat {
                 messages: vec![message(Role::User, vec![part])],
                 ..Chat::default()
@@ -318,7 +318,7 @@ fn what_cannot_be_said_is_named() {
 }
 
 #[test]
-fn hints_that_are_not_known_are_left_out() {
+fn unsupported_hints_are_left_out() {
     let chat = Chat {
         messages: vec![Message {
             name: Some("ann".into()),
@@ -399,17 +399,17 @@ fn hints_that_are_not_known_are_left_out() {
 }
 
 #[test]
-fn fewer_tools_say_what_a_choice_cannot() {
-    const LIKE: Quirks = Quirks {
-        tool_choice: ToolChoices::Named,
+fn unsupported_tool_choices_become_fewer_tools() {
+    const NAMED: Quirks = Quirks {
+        tool_choice: ToolChoiceSupport::Named,
         ..Quirks::NONE
     };
     const WORDS: Quirks = Quirks {
-        tool_choice: ToolChoices::Words,
+        tool_choice: ToolChoiceSupport::Words,
         ..Quirks::NONE
     };
     const IGNORED: Quirks = Quirks {
-        tool_choice: ToolChoices::Ignored,
+        tool_choice: ToolChoiceSupport::Ignored,
         ..Quirks::NONE
     };
     let ask = |choice| Chat {
@@ -423,10 +423,10 @@ fn fewer_tools_say_what_a_choice_cannot() {
     };
     let named = || ToolChoice::Named("g".into());
     let by_name = json!({"type": "function", "function": {"name": "g"}});
-    for (quirks, choice, tools, said) in [
-        (LIKE, named(), vec!["f", "g"], by_name),
-        (LIKE, allowed(true), vec!["g"], json!("required")),
-        (LIKE, allowed(false), vec!["g"], json!("auto")),
+    for (quirks, choice, tools, expected) in [
+        (NAMED, named(), vec!["f", "g"], by_name),
+        (NAMED, allowed(true), vec!["g"], json!("required")),
+        (NAMED, allowed(false), vec!["g"], json!("auto")),
         (WORDS, named(), vec!["g"], json!("required")),
         (WORDS, ToolChoice::None, vec!["f", "g"], json!("none")),
         (IGNORED, ToolChoice::None, vec![], Value::Null),
@@ -442,14 +442,14 @@ fn fewer_tools_say_what_a_choice_cannot() {
             .collect();
         assert_eq!(
             (names, &body["tool_choice"]),
-            (tools, &said),
+            (tools, &expected),
             "{:?} {choice:?}",
             quirks.tool_choice
         );
     }
     for choice in [named(), ToolChoice::Required, allowed(true)] {
         assert_eq!(
-            refused_by(IGNORED, &ask(choice)).0.as_deref(),
+            rejected_by(IGNORED, &ask(choice)).0.as_deref(),
             Some("tool_choice")
         );
     }
@@ -458,13 +458,13 @@ fn fewer_tools_say_what_a_choice_cannot() {
         required: true,
     };
     assert_eq!(
-        refused_by(LIKE, &ask(unknown)).0.as_deref(),
+        rejected_by(NAMED, &ask(unknown)).0.as_deref(),
         Some("tool_choice")
     );
 }
 
 #[test]
-fn what_a_target_cannot_do_is_named() {
+fn requests_that_a_target_does_not_support_are_rejected_by_name() {
     let schema = || {
         Some(Format::Schema {
             name: "s".into(),
@@ -509,7 +509,7 @@ fn what_a_target_cannot_do_is_named() {
         ),
         (
             Quirks {
-                formats: Formats::Json,
+                formats: FormatSupport::Json,
                 ..Quirks::NONE
             },
             Chat {
@@ -520,7 +520,7 @@ fn what_a_target_cannot_do_is_named() {
         ),
         (
             Quirks {
-                formats: Formats::Schema,
+                formats: FormatSupport::Schema,
                 ..Quirks::NONE
             },
             Chat {
@@ -530,11 +530,11 @@ fn what_a_target_cannot_do_is_named() {
             "response_format",
         ),
     ] {
-        assert_eq!(refused_by(quirks, &chat).0.as_deref(), Some(field));
+        assert_eq!(rejected_by(quirks, &chat).0.as_deref(), Some(field));
     }
     let one = Quirks {
         one_choice: true,
-        formats: Formats::Json,
+        formats: FormatSupport::Json,
         ..Quirks::NONE
     };
     let body = written_for(
@@ -554,14 +554,14 @@ fn what_a_target_cannot_do_is_named() {
 #[test]
 #[expect(
     clippy::too_many_lines,
-    reason = "one conversation with everything Mistral says its own way"
+    reason = "one conversation with every deviation of Mistral"
 )]
-fn mistral_is_asked_in_its_own_words() {
+fn mistral_requests_use_mistrals_fields() {
     let mistral = Quirks {
         no_stream_options: true,
         max_tokens: true,
         no_refusals: true,
-        spelling: Spelling::Mistral,
+        vocabulary: Vocabulary::Mistral,
         ..Quirks::NONE
     };
     let result = |id: &str| {
@@ -651,14 +651,14 @@ fn mistral_is_asked_in_its_own_words() {
     assert_eq!(
         body,
         written_for(mistral, &chat),
-        "an id is made the same each time"
+        "generated ids are deterministic"
     );
     let by_id = Part::File {
         source: Source::FileId("f".into()),
         filename: None,
     };
     assert_eq!(
-        refused_by(
+        rejected_by(
             mistral,
             &Chat {
                 messages: vec![message(Role::User, vec![by_id])],
@@ -672,8 +672,8 @@ fn mistral_is_asked_in_its_own_words() {
 }
 
 #[test]
-fn effort_is_said_in_the_targets_words() {
-    let asked = |spelling, effort: Option<&str>, reasoning_budget| {
+fn effort_is_written_in_the_targets_form() {
+    let fields = |vocabulary, effort: Option<&str>, reasoning_budget| {
         let chat = Chat {
             effort: effort.map(str::to_owned),
             reasoning_budget,
@@ -681,7 +681,7 @@ fn effort_is_said_in_the_targets_words() {
         };
         let mut body = written_for(
             Quirks {
-                spelling,
+                vocabulary,
                 ..Quirks::NONE
             },
             &chat,
@@ -692,80 +692,80 @@ fn effort_is_said_in_the_targets_words() {
         });
         Value::Object(body.clone())
     };
-    for (spelling, effort, budget, said) in [
+    for (vocabulary, effort, budget, expected) in [
         (
-            Spelling::Openai,
+            Vocabulary::Openai,
             Some("xhigh"),
             None,
             json!({"reasoning_effort": "xhigh"}),
         ),
         (
-            Spelling::Openai,
+            Vocabulary::Openai,
             None,
             Some(0),
             json!({"reasoning_effort": "none"}),
         ),
-        (Spelling::Openai, None, None, json!({})),
+        (Vocabulary::Openai, None, None, json!({})),
         (
-            Spelling::Mistral,
+            Vocabulary::Mistral,
             Some("minimal"),
             None,
             json!({"reasoning_effort": "none"}),
         ),
         (
-            Spelling::Mistral,
+            Vocabulary::Mistral,
             None,
             Some(5000),
             json!({"reasoning_effort": "high"}),
         ),
-        (Spelling::Deepseek, None, None, json!({})),
+        (Vocabulary::Deepseek, None, None, json!({})),
         (
-            Spelling::Deepseek,
+            Vocabulary::Deepseek,
             Some("none"),
             None,
             json!({"thinking": {"type": "disabled"}}),
         ),
         (
-            Spelling::Deepseek,
+            Vocabulary::Deepseek,
             Some("minimal"),
             None,
             json!({"thinking": {"type": "enabled"}, "reasoning_effort": "low"}),
         ),
         (
-            Spelling::Deepseek,
+            Vocabulary::Deepseek,
             None,
             Some(5000),
             json!({"thinking": {"type": "enabled"}, "reasoning_effort": "high"}),
         ),
         (
-            Spelling::Deepseek,
+            Vocabulary::Deepseek,
             Some("xhigh"),
             None,
             json!({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}),
         ),
         (
-            Spelling::Openrouter,
+            Vocabulary::Openrouter,
             Some("high"),
             Some(9),
             json!({"reasoning": {"effort": "high"}}),
         ),
         (
-            Spelling::Openrouter,
+            Vocabulary::Openrouter,
             None,
             Some(5000),
             json!({"reasoning": {"max_tokens": 5000}}),
         ),
     ] {
         assert_eq!(
-            asked(spelling, effort, budget),
-            said,
-            "{spelling:?} {effort:?} {budget:?}"
+            fields(vocabulary, effort, budget),
+            expected,
+            "{vocabulary:?} {effort:?} {budget:?}"
         );
     }
 }
 
 #[test]
-fn cache_marks_go_to_whoever_knows_them() {
+fn cache_marks_are_sent_to_targets_that_support_them() {
     let mark = |ttl: Option<&str>| {
         Part::CacheMark(CacheMark {
             ttl: ttl.map(str::to_owned),
@@ -816,9 +816,9 @@ fn cache_marks_go_to_whoever_knows_them() {
 #[test]
 #[expect(
     clippy::too_many_lines,
-    reason = "every way of bringing it back, side by side"
+    reason = "every form of past reasoning, side by side"
 )]
-fn reasoning_goes_back_to_whoever_wants_it_and_made_it() {
+fn reasoning_is_sent_back_to_its_own_wire_in_the_targets_form() {
     let thought = |text: &str, wire| PastReasoning {
         text: text.into(),
         signature: None,
@@ -868,40 +868,43 @@ fn reasoning_goes_back_to_whoever_wants_it_and_made_it() {
         signed("s", Some(WireId::Anthropic)),
         thought("x", Some(WireId::Gemini)),
     ]);
-    assert_eq!(back(PastReasonings::LeftOut, "m", &own), json!({}));
+    assert_eq!(back(ReasoningReplay::Omitted, "m", &own), json!({}));
     assert_eq!(
-        back(PastReasonings::Content, "m", &own),
+        back(ReasoningReplay::Content, "m", &own),
         json!({"reasoning_content": "one two"})
     );
     assert_eq!(
-        back(PastReasonings::Reasoning, "m", &own),
+        back(ReasoningReplay::Reasoning, "m", &own),
         json!({"reasoning": "one two"})
     );
     assert_eq!(
-        back(PastReasonings::Details, "m", &own),
+        back(ReasoningReplay::Details, "m", &own),
         json!({"reasoning": "one two"})
     );
     for reasoning in [
-        PastReasonings::Content,
-        PastReasonings::Reasoning,
-        PastReasonings::Details,
-        PastReasonings::ContentWithTools,
+        ReasoningReplay::Content,
+        ReasoningReplay::Reasoning,
+        ReasoningReplay::Details,
+        ReasoningReplay::ContentWithTools,
     ] {
         assert_eq!(back(reasoning, "m", &others), json!({}), "{reasoning:?}");
     }
-    // A turn without reasoning of its own says so where tools are: without the field it would be
-    // refused.
+    // With tools, a turn without reasoning of its own has an empty field: without the field the
+    // provider would reject the request.
     let with_tools = |chat: Chat| Chat {
         tools: vec![function("f", None)],
         ..chat
     };
-    assert_eq!(back(PastReasonings::ContentWithTools, "m", &own), json!({}));
     assert_eq!(
-        back(PastReasonings::ContentWithTools, "m", &with_tools(own)),
+        back(ReasoningReplay::ContentWithTools, "m", &own),
+        json!({})
+    );
+    assert_eq!(
+        back(ReasoningReplay::ContentWithTools, "m", &with_tools(own)),
         json!({"reasoning_content": "one two"})
     );
     assert_eq!(
-        back(PastReasonings::ContentWithTools, "m", &with_tools(others)),
+        back(ReasoningReplay::ContentWithTools, "m", &with_tools(others)),
         json!({"reasoning_content": ""})
     );
     let items = chat(vec![
@@ -917,7 +920,7 @@ fn reasoning_goes_back_to_whoever_wants_it_and_made_it() {
         signed("s", Some(WireId::Anthropic)),
     ]);
     assert_eq!(
-        back(PastReasonings::Details, "anthropic/claude-x", &items),
+        back(ReasoningReplay::Details, "anthropic/claude-x", &items),
         json!({"reasoning_details": [
             {"type": "reasoning.text", "text": "hm", "signature": "sig", "format": "anthropic-claude-v1"},
             {"type": "reasoning.encrypted", "data": "secret", "format": "anthropic-claude-v1"},
@@ -927,7 +930,7 @@ fn reasoning_goes_back_to_whoever_wants_it_and_made_it() {
 }
 
 #[test]
-fn a_calls_signature_goes_back_where_this_wire_made_it() {
+fn a_calls_signature_goes_back_to_this_wire_only() {
     let call = |wire| {
         let call = PastCall {
             id: "a".into(),

@@ -1,29 +1,30 @@
-//! The tools that are offered, and whether they must be called.
+//! Writes `tools` and `tool_choice`.
 //!
-//! Where a target knows fewer ways to choose, the same is said by offering fewer tools: one tool
-//! that must be called is that tool alone, and `required`.
+//! If a target supports fewer forms of `tool_choice`, the same choice is expressed by offering
+//! fewer tools: one tool that must be called becomes that tool alone with `required`.
 
-use super::spelling::{Ephemeral, Function, Spelled};
+use super::request::{CacheControl, Encoded, Function};
 use crate::model::chat::{Chat, Tool, ToolChoice};
 use crate::model::fault::Fault;
-use crate::model::quirks::{Quirks, Spelling, ToolChoices};
+use crate::model::quirks::{Quirks, ToolChoiceSupport, Vocabulary};
 use crate::model::wire::WireId;
 
-/// What is offered.
+/// The tools offered to the model, and the choice among them.
 pub(super) struct Offer<'a> {
-    pub(super) tools: Vec<Spelled<'a>>,
-    pub(super) choice: Option<Spelled<'a>>,
+    pub(super) tools: Vec<Encoded<'a>>,
+    pub(super) choice: Option<Encoded<'a>>,
 }
 
-/// The tools of a chat, as a target takes them.
+/// Returns the tools and the choice of a chat in the form that a target supports.
 pub(super) fn offer(chat: &Chat, quirks: Quirks) -> Result<Offer<'_>, Fault> {
     if quirks.no_tools {
-        return toolless(chat);
+        return no_tools(chat);
     }
     let (only, choice) = match &chat.tool_choice {
         Some(wanted) => narrowed(wanted, quirks)?,
         None => (None, None),
     };
+    // `tool_choice` names functions only, so a narrowed offer contains no native tools.
     let offered = |tool: &&Tool| {
         only.is_none_or(|names| matches!(tool, Tool::Function { name, .. } if names.contains(name)))
     };
@@ -33,21 +34,22 @@ pub(super) fn offer(chat: &Chat, quirks: Quirks) -> Result<Offer<'_>, Fault> {
         .filter(offered)
         .map(|it| tool(it, quirks))
         .collect::<Result<Vec<_>, _>>()?;
+    // Fail here rather than force a call with an empty list of tools.
     if only.is_some_and(|names| !names.is_empty()) && tools.is_empty() {
         return Err(Fault::invalid(
             "tool_choice",
-            "`tool_choice` names no tool that is among `tools`",
+            "`tool_choice` names no tool of `tools`: declare the tool or correct its name",
         ));
     }
     Ok(Offer { choice, tools })
 }
 
-/// What is offered to a target that calls none.
-fn toolless(chat: &Chat) -> Result<Offer<'_>, Fault> {
+/// Returns the empty offer for a target without tool support.
+fn no_tools(chat: &Chat) -> Result<Offer<'_>, Fault> {
     if !chat.tools.is_empty() {
         return Err(Fault::invalid(
             "tools",
-            "this target calls no tools: leave them out, or choose another model",
+            "this target does not support tools: leave them out, or choose another model",
         ));
     }
     Ok(Offer {
@@ -56,38 +58,42 @@ fn toolless(chat: &Chat) -> Result<Offer<'_>, Fault> {
     })
 }
 
-/// The tools that are left, where not all of them, and what is then said of the choice.
-type Narrowed<'a> = (Option<&'a [String]>, Option<Spelled<'a>>);
+/// The names of the functions to offer (`None` for all tools), and the `tool_choice` to send.
+type Narrowed<'a> = (Option<&'a [String]>, Option<Encoded<'a>>);
 
 fn narrowed(choice: &ToolChoice, quirks: Quirks) -> Result<Narrowed<'_>, Fault> {
-    let required = Spelled::Word(if quirks.spelling == Spelling::Mistral {
+    // Mistral names it `any`.
+    let required = Encoded::Word(if quirks.vocabulary == Vocabulary::Mistral {
         "any"
     } else {
         "required"
     });
     Ok(match (choice, quirks.tool_choice) {
-        (ToolChoice::None, ToolChoices::Ignored) => (Some(&[]), None),
-        (ToolChoice::Auto, ToolChoices::Ignored) => (None, None),
+        // A target that ignores `tool_choice` calls no tool only if none is offered.
+        (ToolChoice::None, ToolChoiceSupport::Ignored) => (Some(&[]), None),
+        (ToolChoice::Auto, ToolChoiceSupport::Ignored) => (None, None),
         (
             ToolChoice::Allowed {
                 names,
                 required: false,
             },
-            ToolChoices::Ignored,
+            ToolChoiceSupport::Ignored,
         ) => (Some(names), None),
-        (_, ToolChoices::Ignored) => {
-            let message = "this target cannot be made to call a tool: leave `tool_choice` out, or choose another model";
+        (_, ToolChoiceSupport::Ignored) => {
+            let message = "this target cannot force a tool call: leave `tool_choice` out, or \
+                           choose another model";
             return Err(Fault::invalid("tool_choice", message));
         }
-        (ToolChoice::None, _) => (None, Some(Spelled::Word("none"))),
-        (ToolChoice::Auto, _) => (None, Some(Spelled::Word("auto"))),
+        (ToolChoice::None, _) => (None, Some(Encoded::Word("none"))),
+        (ToolChoice::Auto, _) => (None, Some(Encoded::Word("auto"))),
         (ToolChoice::Required, _) => (None, Some(required)),
-        (ToolChoice::Named(name), ToolChoices::Words) => {
+        // If only this tool is offered, `required` selects it.
+        (ToolChoice::Named(name), ToolChoiceSupport::Words) => {
             (Some(std::slice::from_ref(name)), Some(required))
         }
-        (ToolChoice::Named(name), _) => (None, Some(Spelled::function(Function::named(name)))),
-        (ToolChoice::Allowed { names, required }, ToolChoices::All) => {
-            (None, Some(Spelled::allowed(names, *required)))
+        (ToolChoice::Named(name), _) => (None, Some(Encoded::function(Function::named(name)))),
+        (ToolChoice::Allowed { names, required }, ToolChoiceSupport::All) => {
+            (None, Some(Encoded::allowed(names, *required)))
         }
         (
             ToolChoice::Allowed {
@@ -102,11 +108,11 @@ fn narrowed(choice: &ToolChoice, quirks: Quirks) -> Result<Narrowed<'_>, Fault> 
                 required: false,
             },
             _,
-        ) => (Some(names), Some(Spelled::Word("auto"))),
+        ) => (Some(names), Some(Encoded::Word("auto"))),
     })
 }
 
-fn tool(tool: &Tool, quirks: Quirks) -> Result<Spelled<'_>, Fault> {
+fn tool(tool: &Tool, quirks: Quirks) -> Result<Encoded<'_>, Fault> {
     match tool {
         Tool::Function {
             name,
@@ -122,23 +128,23 @@ fn tool(tool: &Tool, quirks: Quirks) -> Result<Spelled<'_>, Fault> {
                 parameters,
                 strict: *strict,
             };
-            Ok(Spelled::marked(
+            Ok(Encoded::function_with_cache(
                 function,
                 cache
                     .as_ref()
                     .filter(|_| quirks.cache_marks)
-                    .map(Ephemeral::of),
+                    .map(CacheControl::from_mark),
             ))
         }
         Tool::Native {
             wire: WireId::OpenaiChat,
             json,
             ..
-        } => Ok(Spelled::Raw(json)),
+        } => Ok(Encoded::Raw(json)),
         Tool::Native { kind, .. } => Err(Fault::invalid(
             "tools",
             format!(
-                "a tool of type `{kind}` cannot be translated to {}",
+                "the {} wire does not support tools of type `{kind}`: use functions",
                 WireId::OpenaiChat.name()
             ),
         )),

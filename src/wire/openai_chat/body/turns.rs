@@ -1,16 +1,16 @@
-//! The turns of a conversation.
+//! Writes the turns of a conversation as this wire's messages.
 
 use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
-use super::spelling::{Call, Content, Piece, Turn};
-use super::{Manner, parts, past};
+use super::request::{Call, Content, Piece, Turn};
+use super::{Context, parts, past};
 use crate::model::chat::{Chat, Message, Part, Role, ToolResult};
 use crate::model::fault::Fault;
-use crate::model::quirks::{Hints, Spelling};
+use crate::model::quirks::{Hints, Vocabulary};
 
-/// Tools may be called, or have been.
+/// Returns true if the chat offers tools or contains tool calls.
 pub(super) fn have_tools(chat: &Chat) -> bool {
     !chat.tools.is_empty()
         || chat
@@ -20,115 +20,120 @@ pub(super) fn have_tools(chat: &Chat) -> bool {
             .any(|part| matches!(part, Part::ToolCall(_)))
 }
 
-/// All turns.
+/// Returns all messages of a conversation.
 pub(super) fn messages<'a>(
     messages: &'a [Message],
-    manner: Manner<'_>,
+    context: Context<'_>,
 ) -> Result<Vec<Turn<'a>>, Fault> {
     let mut turns = Vec::with_capacity(messages.len());
     for message in messages {
         match message.role {
             Role::System => turns.push(Turn {
-                content: Some(parts::content(&message.parts, manner)?),
-                ..turn("system", message, manner)
+                content: Some(parts::content(&message.parts, context)?),
+                ..turn("system", message, context)
             }),
-            Role::Assistant => turns.push(assistant(message, manner)?),
-            Role::User | Role::Tool => said_to_model(message, manner, &mut turns)?,
+            Role::Assistant => turns.push(assistant(message, context)?),
+            Role::User | Role::Tool => push_user_turns(message, context, &mut turns)?,
         }
     }
     Ok(turns)
 }
 
-/// The results of tools, each a turn of its own; then, in one, what else was said and what results
-/// cannot hold here.
-fn said_to_model<'a>(
+/// Appends the tool results of a message, each as a turn of its own; then, in one user turn, the
+/// other parts of the message and the media that results cannot contain on this wire.
+fn push_user_turns<'a>(
     message: &'a Message,
-    manner: Manner<'_>,
+    context: Context<'_>,
     turns: &mut Vec<Turn<'a>>,
 ) -> Result<(), Fault> {
     let mut rest = Vec::new();
     let mut results = Vec::new();
     for part in &message.parts {
         match part {
-            Part::ToolResult(_) if manner.quirks.no_tools => return Err(toolless()),
-            Part::ToolResult(result) => results.push(tool_result(result, manner, &mut rest)?),
-            Part::CacheMark(mark) if rest.is_empty() && manner.quirks.cache_marks => {
+            Part::ToolResult(_) if context.quirks.no_tools => return Err(tools_unsupported()),
+            Part::ToolResult(result) => results.push(tool_result(result, context, &mut rest)?),
+            // A mark before any other part belongs to the last result.
+            Part::CacheMark(mark) if rest.is_empty() && context.quirks.cache_marks => {
                 results
                     .last_mut()
                     .into_iter()
-                    .for_each(|pieces: &mut (_, _)| parts::mark(&mut pieces.1, mark));
+                    .for_each(|pieces: &mut (_, _)| parts::mark_last_text(&mut pieces.1, mark));
             }
-            part => parts::add(part, manner, &mut rest)?,
+            part => parts::add(part, context, &mut rest)?,
         }
     }
-    let is_result = !results.is_empty();
+    let has_results = !results.is_empty();
     turns.extend(results.into_iter().map(|(id, pieces)| Turn {
         role: "tool",
-        content: Some(Content::of(pieces)),
+        content: Some(Content::from_pieces(pieces)),
         tool_call_id: Some(id),
         ..Turn::default()
     }));
-    if !rest.is_empty() || !is_result {
+    // A message that has only results needs no user turn.
+    if !rest.is_empty() || !has_results {
         turns.push(Turn {
-            content: Some(Content::of(rest)),
-            ..turn("user", message, manner)
+            content: Some(Content::from_pieces(rest)),
+            ..turn("user", message, context)
         });
     }
     Ok(())
 }
 
-/// The id of the call, and the result's text: results hold no more, pictures and files follow in
-/// the person's turn.
-type Answered<'a> = (Cow<'a, str>, Vec<Piece<'a>>);
+/// The call id and the text of a tool result. Results contain only text on this wire; images and
+/// files follow in the user turn.
+type ResultText<'a> = (Cow<'a, str>, Vec<Piece<'a>>);
 
 fn tool_result<'a>(
     result: &'a ToolResult,
-    manner: Manner<'_>,
+    context: Context<'_>,
     rest: &mut Vec<Piece<'a>>,
-) -> Result<Answered<'a>, Fault> {
-    let mut words = Vec::new();
+) -> Result<ResultText<'a>, Fault> {
+    let mut text = Vec::new();
     for part in &result.parts {
         let pieces = if matches!(part, Part::Text(_) | Part::CacheMark(_)) {
-            &mut words
+            &mut text
         } else {
             &mut *rest
         };
-        parts::add(part, manner, pieces)?;
+        parts::add(part, context, pieces)?;
     }
-    Ok((id(&result.id, manner), words))
+    Ok((call_id(&result.id, context), text))
 }
 
-fn assistant<'a>(message: &'a Message, manner: Manner<'_>) -> Result<Turn<'a>, Fault> {
+fn assistant<'a>(message: &'a Message, context: Context<'_>) -> Result<Turn<'a>, Fault> {
     let mut pieces = Vec::new();
     let mut refusal = None;
     let mut tool_calls = Vec::new();
     for part in &message.parts {
         match part {
-            Part::ToolCall(_) if manner.quirks.no_tools => return Err(toolless()),
-            Part::ToolCall(call) => tool_calls.push(Call::of(call, id(&call.id, manner))),
-            Part::Refusal(text) if !manner.quirks.no_refusals => refusal = Some(text.as_str()),
-            part => parts::add(part, manner, &mut pieces)?,
+            Part::ToolCall(_) if context.quirks.no_tools => return Err(tools_unsupported()),
+            Part::ToolCall(call) => {
+                tool_calls.push(Call::from_past(call, call_id(&call.id, context)));
+            }
+            // Without a field for refusals the text goes into the content.
+            Part::Refusal(text) if !context.quirks.no_refusals => refusal = Some(text.as_str()),
+            part => parts::add(part, context, &mut pieces)?,
         }
     }
     let content = if pieces.is_empty() && (refusal.is_some() || !tool_calls.is_empty()) {
         None
     } else {
-        Some(Content::of(pieces))
+        Some(Content::from_pieces(pieces))
     };
-    let past = past::reasoning(&message.parts, manner);
+    let past = past::reasoning(&message.parts, context);
     Ok(Turn {
         content,
         refusal,
         past,
         tool_calls,
-        ..turn("assistant", message, manner)
+        ..turn("assistant", message, context)
     })
 }
 
-fn turn<'a>(role: &'static str, message: &'a Message, manner: Manner<'_>) -> Turn<'a> {
+fn turn<'a>(role: &'static str, message: &'a Message, context: Context<'_>) -> Turn<'a> {
     Turn {
         role,
-        name: manner
+        name: context
             .quirks
             .lacks
             .unless(Hints::NAMES, message.name.as_deref()),
@@ -136,27 +141,29 @@ fn turn<'a>(role: &'static str, message: &'a Message, manner: Manner<'_>) -> Tur
     }
 }
 
-fn toolless() -> Fault {
+fn tools_unsupported() -> Fault {
     Fault::invalid(
         "messages",
-        "this target calls no tools, and the conversation has calls of some: choose another model",
+        "this target does not support tools, but the conversation contains tool calls: choose \
+         another model",
     )
 }
 
-/// Mistral's ids have nine letters and digits.
-const MISTRAL_ID: usize = 9;
+/// Length of Mistral's tool call ids, which consist of ASCII letters and digits.
+const MISTRAL_ID_LEN: usize = 9;
 
-/// The id of a call as the target takes it: the same for the call and for its result.
-fn id<'a>(id: &'a str, manner: Manner<'_>) -> Cow<'a, str> {
-    let fits = id.len() == MISTRAL_ID && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if manner.quirks.spelling != Spelling::Mistral || fits {
+/// Returns the id of a call in the form that the target accepts. The mapping is deterministic, so a
+/// call and its result keep the same id.
+fn call_id<'a>(id: &'a str, context: Context<'_>) -> Cow<'a, str> {
+    let fits = id.len() == MISTRAL_ID_LEN && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if context.quirks.vocabulary != Vocabulary::Mistral || fits {
         return id.into();
     }
-    // What is shorter or longer is named by its digest, in the 32 first of 36 signs.
+    // Replace an id of another form by its digest, written in 32 of the 36 digits and letters.
     let digest = Sha256::digest(id.as_bytes());
     digest
         .iter()
-        .take(MISTRAL_ID)
+        .take(MISTRAL_ID_LEN)
         .map(|byte| char::from_digit(u32::from(byte % 32), 36).unwrap_or('0'))
         .collect::<String>()
         .into()

@@ -1,4 +1,4 @@
-//! Small recordings of what compatible servers do their own way, one oddity each.
+//! Small recordings of compatible servers' deviations, one deviation each.
 
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ use crate::model::event::Signature;
 use crate::model::fault::{Code, Side};
 use crate::model::fold::{Answer, Part};
 
-/// What a stream decoded to, up to its end or its failure.
-struct Heard {
+/// The result of decoding a stream up to its end or its failure.
+struct Outcome {
     events: Vec<Event>,
     usage: Option<Usage>,
     end: Result<(), DecodeError>,
@@ -19,24 +19,24 @@ struct Heard {
     usage_only: usize,
 }
 
-impl Heard {
+impl Outcome {
     fn answer(&self) -> Answer {
-        Answer::of(&self.events)
+        Answer::from_events(&self.events)
     }
 
     fn fault(&self) -> &Fault {
         match &self.end {
             Err(DecodeError::Upstream(fault)) => fault,
-            other => panic!("an upstream's fault, not {other:?}"),
+            other => panic!("expected an upstream's fault, got {other:?}"),
         }
     }
 }
 
-fn hear(body: &str) -> Heard {
+fn decode_body(body: &str) -> Outcome {
     let (mut framing, mut decoder, mut out) =
         (Sse::default(), Decoder::new("seed"), Decoded::default());
     let mut buf = BytesMut::from(body);
-    let mut heard = Heard {
+    let mut outcome = Outcome {
         events: Vec::new(),
         usage: None,
         end: Ok(()),
@@ -49,45 +49,45 @@ fn hear(body: &str) -> Heard {
             .unwrap()
             .or_else(|| framing.finish(&mut buf));
         out.clear();
-        heard.end = match &frame {
+        outcome.end = match &frame {
             Some(frame) => decoder.decode(frame, &mut out),
             None => decoder.finish(&mut out),
         };
-        heard.usage = out.usage.or(heard.usage);
-        heard.markers += usize::from(out.marker);
-        heard.usage_only += usize::from(out.usage_only);
-        heard.events.extend(out.events.drain(..));
-        if frame.is_none() || out.done || heard.end.is_err() {
-            return heard;
+        outcome.usage = out.usage.or(outcome.usage);
+        outcome.markers += usize::from(out.marker);
+        outcome.usage_only += usize::from(out.usage_only);
+        outcome.events.extend(out.events.drain(..));
+        if frame.is_none() || out.done || outcome.end.is_err() {
+            return outcome;
         }
     }
 }
 
-/// Payloads as events, `[DONE]` behind them.
-fn payloads(payloads: &[&str]) -> Heard {
+/// Decodes payloads, each in an SSE event, followed by `[DONE]`.
+fn payloads(payloads: &[&str]) -> Outcome {
     let body: String = payloads
         .iter()
         .chain(&["[DONE]"])
         .map(|data| format!("data: {data}\n\n"))
         .collect();
-    hear(&body)
+    decode_body(&body)
 }
 
-/// The deltas of choice 0, a finish reason and `[DONE]` behind them.
-fn deltas(deltas: &[&str]) -> Heard {
+/// Decodes deltas of choice 0, followed by a finish reason and `[DONE]`.
+fn deltas(deltas: &[&str]) -> Outcome {
     let mut list: Vec<String> = deltas
         .iter()
         .map(|delta| format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#))
         .collect();
     list.push(r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned());
-    let heard = payloads(&list.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(heard.end.is_ok(), "{:?}", heard.end);
-    heard
+    let outcome = payloads(&list.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(outcome.end.is_ok(), "{:?}", outcome.end);
+    outcome
 }
 
-/// Id, name and arguments of choice 0's calls.
-fn calls(heard: &Heard) -> Vec<(String, String, String)> {
-    let answer = heard.answer();
+/// Returns id, name and arguments of the calls of choice 0.
+fn calls(outcome: &Outcome) -> Vec<(String, String, String)> {
+    let answer = outcome.answer();
     let calls = answer.choices[0]
         .parts
         .iter()
@@ -107,8 +107,8 @@ fn call(id: &str, name: &str, arguments: &str) -> (String, String, String) {
     (id.to_owned(), name.to_owned(), arguments.to_owned())
 }
 
-fn finish(heard: &Heard) -> Option<Reason> {
-    heard
+fn finish(outcome: &Outcome) -> Option<Reason> {
+    outcome
         .answer()
         .choices
         .first()
@@ -129,17 +129,17 @@ fn text_is_a_slice_of_its_frame() {
 }
 
 #[test]
-fn an_ordinary_stream_is_heard() {
-    let heard = payloads(&[
+fn an_ordinary_stream_is_decoded() {
+    let outcome = payloads(&[
         r#"{"id":"c","choices":[{"index":0,"delta":{"role":"assistant","content":"","refusal":null},"finish_reason":null}],"usage":null}"#,
         r#"{"id":"c","choices":[{"index":0,"delta":{"content":"a\n"},"logprobs":null,"finish_reason":null}],"obfuscation":"x"}"#,
         r#"{"id":"c","choices":[{"index":0,"delta":{"content":"b"}}]}"#,
         r#"{"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
         r#"{"id":"c","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3},"service_tier":"x"}"#,
     ]);
-    assert_eq!(heard.answer().choices[0].text(), "a\nb");
+    assert_eq!(outcome.answer().choices[0].text(), "a\nb");
     assert_eq!(
-        heard.answer().choices[0].finish,
+        outcome.answer().choices[0].finish,
         Some(Finish {
             choice: 0,
             reason: Reason::Length,
@@ -148,23 +148,23 @@ fn an_ordinary_stream_is_heard() {
     );
     assert_eq!(
         (
-            heard.usage.unwrap().total(),
-            heard.usage_only,
-            heard.markers
+            outcome.usage.unwrap().total(),
+            outcome.usage_only,
+            outcome.markers
         ),
         (Some(3), 1, 1)
     );
-    assert!(heard.end.is_ok());
+    assert!(outcome.end.is_ok());
 }
 
 #[test]
-fn choices_are_told_apart() {
-    let heard = payloads(&[
+fn choices_are_kept_separate() {
+    let outcome = payloads(&[
         r#"{"choices":[{"index":1,"delta":{"content":"B"}}]}"#,
         r#"{"choices":[{"index":0,"delta":{"content":"A"}},{"index":1,"delta":{"content":"b"},"finish_reason":"stop"}]}"#,
         r#"{"choices":[{"index":0,"delta":{},"finish_reason":"length"}]}"#,
     ]);
-    let answer = heard.answer();
+    let answer = outcome.answer();
     assert_eq!(
         (&*answer.choices[0].text(), &*answer.choices[1].text()),
         ("A", "Bb")
@@ -182,8 +182,8 @@ fn choices_are_told_apart() {
 }
 
 #[test]
-fn strange_chunks_are_survived() {
-    let heard = payloads(&[
+fn unusual_chunks_are_decoded() {
+    let outcome = payloads(&[
         r#"{"choices":[],"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0}]}"#,
         r#"{"choices":null}"#,
         r#"{}"#,
@@ -193,27 +193,27 @@ fn strange_chunks_are_survived() {
         r#"{"choices":[{"index":0,"delta":{"content":"b"},"message":{"content":"ab"},"finish_reason":""}]}"#,
         r#"{"choices":[{"index":0,"delta":{"tool_calls":[],"refusal":"","content":null,"content":"c"},"finish_reason":{"type":"stop"}}]}"#,
     ]);
-    assert_eq!(heard.answer().choices[0].text(), "abc");
+    assert_eq!(outcome.answer().choices[0].text(), "abc");
     assert_eq!(
         (
-            finish(&heard),
-            heard.answer().choices[0].parts.len(),
-            heard.usage_only
+            finish(&outcome),
+            outcome.answer().choices[0].parts.len(),
+            outcome.usage_only
         ),
         (Some(Reason::Stop), 1, 0)
     );
 }
 
 #[test]
-fn a_message_without_a_delta_is_heard() {
-    let heard = payloads(&[
+fn a_message_without_a_delta_is_decoded() {
+    let outcome = payloads(&[
         r#"{"choices":[{"index":0,"message":{"role":"assistant","content":"whole"},"finish_reason":"stop"}]}"#,
     ]);
-    assert_eq!(heard.answer().choices[0].text(), "whole");
+    assert_eq!(outcome.answer().choices[0].text(), "whole");
 }
 
 #[test]
-fn half_a_surrogate_pair_costs_one_character() {
+fn half_a_surrogate_pair_becomes_one_replacement_character() {
     assert_eq!(
         deltas(&[r#"{"content":"a\ud83d"}"#, r#"{"content":"\ude00b"}"#])
             .answer()
@@ -224,7 +224,7 @@ fn half_a_surrogate_pair_costs_one_character() {
 }
 
 #[test]
-fn reasoning_is_heard_once_under_any_name() {
+fn reasoning_is_decoded_once_under_any_name() {
     for delta in [
         r#"{"reasoning_content":"hm"}"#,
         r#"{"reasoning":"hm","content":null}"#,
@@ -234,8 +234,8 @@ fn reasoning_is_heard_once_under_any_name() {
         r#"{"reasoning_details":[{"type":"reasoning.text","text":"hm","signature":null}]}"#,
         r#"{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}],"closed":true}]}"#,
     ] {
-        let heard = deltas(&[delta, r#"{"content":"yes","reasoning":null}"#]);
-        let choice = &heard.answer().choices[0];
+        let outcome = deltas(&[delta, r#"{"content":"yes","reasoning":null}"#]);
+        let choice = &outcome.answer().choices[0];
         assert_eq!(
             (&*choice.reasoning(), &*choice.text(), choice.parts.len()),
             ("hm", "yes", 2),
@@ -251,7 +251,7 @@ fn reasoning_is_heard_once_under_any_name() {
 
 #[test]
 fn signatures_and_encrypted_blocks_are_kept() {
-    let heard = deltas(&[
+    let outcome = deltas(&[
         r#"{"reasoning":"hm","reasoning_details":[{"type":"reasoning.text","text":"hm","signature":""}]}"#,
         r#"{"reasoning_details":[{"type":"reasoning.text","signature":"sig","format":"anthropic-claude-v1","index":0}]}"#,
         r#"{"reasoning_details":[{"type":"reasoning.encrypted","data":"secret\n","id":"r"}]}"#,
@@ -270,7 +270,7 @@ fn signatures_and_encrypted_blocks_are_kept() {
         redacted: Some(item.into()),
         ..signature
     };
-    let parts = &heard.answer().choices[0].parts;
+    let parts = &outcome.answer().choices[0].parts;
     assert_eq!(
         parts[..3],
         [
@@ -286,12 +286,12 @@ fn signatures_and_encrypted_blocks_are_kept() {
 
 #[test]
 fn content_may_be_a_list_and_a_string() {
-    let heard = deltas(&[
+    let outcome = deltas(&[
         r#"{"content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"a"},{"type":"reference","reference_ids":[1]}]}"#,
         r#"{"content":[{"type":"image_url","image_url":{"url":"x"}}]}"#,
         r#"{"content":"b"}"#,
     ]);
-    let choice = &heard.answer().choices[0];
+    let choice = &outcome.answer().choices[0];
     assert_eq!((&*choice.reasoning(), &*choice.text()), ("hm", "ab"));
     assert!(
         choice.parts.iter().any(|part| matches!(part, Part::Citation(it) if *it.data == *r#"{"type":"reference","reference_ids":[1]}"#))
@@ -300,12 +300,12 @@ fn content_may_be_a_list_and_a_string() {
 }
 
 #[test]
-fn content_without_a_form_is_carried() {
-    let heard = deltas(&[
+fn unknown_members_become_raw_events() {
+    let outcome = deltas(&[
         r#"{"audio":{"id":"a","data":"AA=="},"graph_data":{"sources":null},"list":[],"channel":"x"}"#,
         r#"{"images":[{"type":"image_url"}]}"#,
     ]);
-    let raws: Vec<_> = heard
+    let raws: Vec<_> = outcome
         .events
         .iter()
         .filter_map(|event| {
@@ -326,7 +326,7 @@ fn content_without_a_form_is_carried() {
 }
 
 #[test]
-fn a_refusal_is_told() {
+fn refusal_deltas_are_decoded() {
     assert_eq!(
         deltas(&[r#"{"refusal":"I "}"#, r#"{"refusal":"can't"}"#])
             .answer()
@@ -337,18 +337,18 @@ fn a_refusal_is_told() {
 }
 
 #[test]
-fn fragments_of_interleaved_calls_find_their_call() {
-    let heard = deltas(&[
+fn fragments_of_interleaved_calls_are_assigned_by_index() {
+    let outcome = deltas(&[
         r#"{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]}"#,
         r#"{"tool_calls":[{"index":1,"id":"b","type":"function","function":{"name":"g","arguments":"{"}}]}"#,
         r#"{"tool_calls":[{"index":0,"function":{"arguments":"{\"x\":"}},{"index":1,"id":"","function":{"arguments":"}"}}]}"#,
         r#"{"tool_calls":[{"index":0,"id":null,"function":{"name":null,"arguments":"1}"}}]}"#,
     ]);
     assert_eq!(
-        calls(&heard),
+        calls(&outcome),
         [call("a", "f", r#"{"x":1}"#), call("b", "g", "{}")]
     );
-    let tail: Vec<_> = heard.events.iter().rev().take(3).collect();
+    let tail: Vec<_> = outcome.events.iter().rev().take(3).collect();
     assert!(matches!(
         tail[..],
         [
@@ -360,7 +360,7 @@ fn fragments_of_interleaved_calls_find_their_call() {
 }
 
 #[test]
-fn whole_calls_are_told_apart_without_an_index() {
+fn complete_calls_without_an_index_are_kept_separate() {
     let two = r#"{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}},{"id":"b","function":{"name":"f","arguments":"{\"y\":2}"}}]}"#;
     assert_eq!(
         calls(&deltas(&[two])),
@@ -379,7 +379,7 @@ fn whole_calls_are_told_apart_without_an_index() {
 }
 
 #[test]
-fn a_repeated_index_is_repaired() {
+fn calls_with_one_repeated_index_are_kept_separate() {
     let with_ids = [
         r#"{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}]}"#,
         r#"{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}"#,
@@ -425,12 +425,12 @@ fn arguments_come_in_every_form() {
 }
 
 #[test]
-fn a_late_name_or_id_is_waited_for() {
-    let heard = deltas(&[
+fn a_call_is_held_until_its_name_arrives() {
+    let outcome = deltas(&[
         r#"{"tool_calls":[{"index":0,"id":"a","function":{"arguments":"{\"x\""}}]}"#,
         r#"{"tool_calls":[{"index":0,"function":{"name":"f","arguments":":1}"}}]}"#,
     ]);
-    assert_eq!(calls(&heard), [call("a", "f", r#"{"x":1}"#)]);
+    assert_eq!(calls(&outcome), [call("a", "f", r#"{"x":1}"#)]);
     let late_id = deltas(&[
         r#"{"tool_calls":[{"index":0,"function":{"name":"f"}}]}"#,
         r#"{"tool_calls":[{"index":0,"id":"late","function":{"arguments":"{}"}}]}"#,
@@ -443,7 +443,7 @@ fn a_late_name_or_id_is_waited_for() {
 }
 
 #[test]
-fn legacy_and_custom_calls_and_signatures_are_known() {
+fn legacy_calls_custom_calls_and_signatures_are_decoded() {
     let legacy = payloads(&[
         r#"{"choices":[{"index":0,"delta":{"content":null,"function_call":{"name":"f","arguments":""}}}]}"#,
         r#"{"choices":[{"index":0,"delta":{"function_call":{"arguments":"{}"}}}]}"#,
@@ -475,11 +475,11 @@ fn calls_are_bounded() {
     let many: Vec<String> = (0..600)
         .map(|n| format!(r#"{{"index":{n},"id":"i{n}","function":{{"name":"f"}}}}"#))
         .collect();
-    let heard = payloads(&[&format!(
+    let outcome = payloads(&[&format!(
         r#"{{"choices":[{{"delta":{{"tool_calls":[{}]}}}}]}}"#,
         many.join(",")
     )]);
-    assert!(matches!(heard.end, Err(DecodeError::Malformed { .. })));
+    assert!(matches!(outcome.end, Err(DecodeError::Malformed { .. })));
     let nameless = format!(
         r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":0,"function":{{"arguments":"{}"}}}}]}}}}]}}"#,
         "x".repeat(600_000)
@@ -492,10 +492,10 @@ fn calls_are_bounded() {
 
 #[test]
 fn annotations_are_citations() {
-    let heard = deltas(&[
+    let outcome = deltas(&[
         r#"{"annotations":[{"type":"url_citation","url_citation":{"url":"https://a.example","title":"A","content":"q","start_index":1,"end_index":4}}]}"#,
     ]);
-    let Event::Citation(it) = &heard.events[0] else {
+    let Event::Citation(it) = &outcome.events[0] else {
         panic!("a citation")
     };
     assert_eq!(
@@ -516,13 +516,13 @@ fn annotations_are_citations() {
 }
 
 #[test]
-fn repeated_sources_are_told_once_and_the_last_win() {
-    let heard = payloads(&[
+fn repeated_sources_are_emitted_once_and_the_last_lists_win() {
+    let outcome = payloads(&[
         r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"citations":["https://old.example"]}"#,
         r#"{"choices":[{"index":0,"delta":{"content":"b"},"finish_reason":"stop"}],"citations":["https://a.example","https://b.example","https://b.example"],"search_results":[{"url":"https://a.example","title":"A","date":null}]}"#,
         r#"{"choices":[],"citations":["https://a.example","https://b.example"],"search_results":null,"usage":{"prompt_tokens":1}}"#,
     ]);
-    let links: Vec<_> = heard
+    let links: Vec<_> = outcome
         .events
         .iter()
         .filter_map(|event| {
@@ -534,28 +534,28 @@ fn repeated_sources_are_told_once_and_the_last_win() {
         })
         .collect();
     assert_eq!(
-        (links, heard.usage_only),
+        (links, outcome.usage_only),
         (vec!["https://a.example", "https://b.example"], 0)
     );
-    assert!(matches!(heard.events.last(), Some(Event::Finish(_))));
+    assert!(matches!(outcome.events.last(), Some(Event::Finish(_))));
 }
 
 #[test]
-fn finish_reasons_may_be_repeated_and_the_last_counts() {
-    let heard = payloads(&[
+fn the_last_of_repeated_finish_reasons_counts() {
+    let outcome = payloads(&[
         r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"length"}]}"#,
         r#"{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":1}}"#,
     ]);
-    let ends = heard
+    let ends = outcome
         .events
         .iter()
         .filter(|event| matches!(event, Event::Finish(_)))
         .count();
-    assert_eq!((ends, finish(&heard)), (1, Some(Reason::ToolCalls)));
+    assert_eq!((ends, finish(&outcome)), (1, Some(Reason::ToolCalls)));
 }
 
 #[test]
-fn finish_reasons_have_a_meaning() {
+fn finish_reasons_are_mapped() {
     for (word, reason) in [
         ("stop", Reason::Stop),
         ("eos_token", Reason::Stop),
@@ -564,10 +564,10 @@ fn finish_reasons_have_a_meaning() {
         ("content_filter", Reason::ContentFilter),
         ("abort", Reason::Cancelled),
     ] {
-        let heard = payloads(&[&format!(
+        let outcome = payloads(&[&format!(
             r#"{{"choices":[{{"index":0,"delta":{{}},"finish_reason":"{word}"}}]}}"#
         )]);
-        let answer = heard.answer();
+        let answer = outcome.answer();
         let finish = answer.choices[0].finish.as_ref().unwrap();
         assert_eq!(
             (finish.reason, finish.native.as_deref()),
@@ -590,7 +590,7 @@ fn finish_reasons_have_a_meaning() {
 }
 
 #[test]
-fn usage_is_found_everywhere_and_the_last_wins() {
+fn usage_is_found_in_every_place_and_the_last_wins() {
     let body = r#"{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}"#;
     for payload in [
         format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"stop"}}],"usage":{body}}}"#),
@@ -598,16 +598,16 @@ fn usage_is_found_everywhere_and_the_last_wins() {
         format!(r#"{{"choices":[],"x_groq":{{"id":"r","usage":{body}}},"usage":{body}}}"#),
         format!(r#"{{"choices":[],"x_groq":{{"id":"r","usage":{body}}}}}"#),
     ] {
-        let heard = payloads(&[
+        let outcome = payloads(&[
             r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#,
             &payload,
         ]);
-        assert_eq!(heard.usage.unwrap().output, Some(2), "{payload}");
+        assert_eq!(outcome.usage.unwrap().output, Some(2), "{payload}");
     }
 }
 
 #[test]
-fn only_usage_alone_is_left_out() {
+fn usage_only_payloads_are_marked() {
     let usage = r#""usage":{"prompt_tokens":5}"#;
     for (payload, left_out) in [
         (
@@ -630,6 +630,7 @@ fn only_usage_alone_is_left_out() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of error shapes")]
 fn errors_are_found_in_every_shape() {
     let plain = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
     for (payload, code, status) in [
@@ -700,14 +701,17 @@ fn errors_are_found_in_every_shape() {
             503,
         ),
     ] {
-        let heard = payloads(&[plain, payload]);
+        let outcome = payloads(&[plain, payload]);
         assert_eq!(
-            (heard.fault().told_code(), heard.fault().status.as_u16()),
+            (
+                outcome.fault().client_code(),
+                outcome.fault().status.as_u16()
+            ),
             (code, status),
             "{payload}"
         );
         assert_eq!(
-            (heard.answer().choices[0].text(), heard.markers),
+            (outcome.answer().choices[0].text(), outcome.markers),
             ("a".to_owned(), 0),
             "the payload is passed on: {payload}"
         );
@@ -725,48 +729,48 @@ fn errors_are_found_in_every_shape() {
 
 #[test]
 fn an_error_under_its_own_event_name_is_an_error() {
-    let heard =
-        hear("event: error\ndata: {\"message\":\"m\",\"code\":\"rate_limit_exceeded\"}\n\n");
+    let outcome =
+        decode_body("event: error\ndata: {\"message\":\"m\",\"code\":\"rate_limit_exceeded\"}\n\n");
     assert_eq!(
-        (heard.fault().code, heard.fault().side, heard.markers),
+        (outcome.fault().code, outcome.fault().side, outcome.markers),
         (Code::RateLimited, Side::Upstream, 0)
     );
-    let text = hear("event: error\ndata: out of memory\n\n");
+    let text = decode_body("event: error\ndata: out of memory\n\n");
     assert!(text.fault().message.contains("out of memory"));
-    assert_eq!(text.markers, 1, "what is no JSON is not passed on");
+    assert_eq!(text.markers, 1, "text that is not JSON is not passed on");
 }
 
 #[test]
-fn an_error_beside_the_events_is_an_error() {
+fn an_error_outside_of_events_is_an_error() {
     let begun = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
     for stray in [
         "error: {\"error\":{\"message\":\"m\",\"code\":503}}\n\n",
         "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"m\"\n  }\n}\n",
         "junk\n{\"error\":{\"code\":503}}",
     ] {
-        let heard = hear(&format!("{begun}{stray}"));
+        let outcome = decode_body(&format!("{begun}{stray}"));
         assert_eq!(
-            (heard.fault().code, heard.markers),
+            (outcome.fault().code, outcome.markers),
             (Code::Overloaded, 1),
             "{stray}"
         );
     }
     assert!(
-        hear(&format!("{begun}error: out of memory\n"))
+        decode_body(&format!("{begun}error: out of memory\n"))
             .fault()
             .message
             .contains("out of memory")
     );
-    assert!(hear(&format!("{begun}some junk\n")).end.is_ok());
+    assert!(decode_body(&format!("{begun}some junk\n")).end.is_ok());
 }
 
 #[test]
-fn an_error_wins_over_everything_after_it() {
-    let heard = payloads(&[
+fn nothing_is_decoded_after_an_error() {
+    let outcome = payloads(&[
         r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
         r#"{"error":{"message":"m"}}"#,
     ]);
-    assert_eq!(heard.fault().code, Code::UpstreamError);
+    assert_eq!(outcome.fault().code, Code::UpstreamError);
     let mut decoder = Decoder::new("s");
     let frame = |data: &'static str| Frame {
         name: ByteString::new(),
@@ -790,21 +794,21 @@ fn only_a_complete_stream_is_a_success() {
             "data: {{\"choices\":[{{\"index\":{index},\"delta\":{{\"content\":\"a\"}},\"finish_reason\":{finish}}}]}}\n\n"
         )
     };
-    assert!(matches!(hear("").end, Err(DecodeError::CutShort)));
+    assert!(matches!(decode_body("").end, Err(DecodeError::CutShort)));
     assert!(matches!(
-        hear(&chunk(0, "null")).end,
+        decode_body(&chunk(0, "null")).end,
         Err(DecodeError::CutShort)
     ));
     assert!(matches!(
-        hear(&[chunk(0, "\"stop\""), chunk(1, "null")].concat()).end,
+        decode_body(&[chunk(0, "\"stop\""), chunk(1, "null")].concat()).end,
         Err(DecodeError::CutShort)
     ));
     assert!(
-        hear(&[chunk(0, "\"stop\""), chunk(1, "\"stop\"")].concat())
+        decode_body(&[chunk(0, "\"stop\""), chunk(1, "\"stop\"")].concat())
             .end
             .is_ok()
     );
-    let marked = hear(&[chunk(0, "null"), "data:[DONE]\n\n".to_owned()].concat());
+    let marked = decode_body(&[chunk(0, "null"), "data:[DONE]\n\n".to_owned()].concat());
     assert_eq!(
         (finish(&marked), marked.end.is_ok()),
         (Some(Reason::Stop), true)
@@ -816,18 +820,20 @@ fn only_a_complete_stream_is_a_success() {
 }
 
 #[test]
-fn a_last_event_without_its_blank_line_counts_if_it_is_whole() {
+fn a_last_event_without_its_blank_line_counts_if_it_is_complete() {
     assert!(
-        hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}")
+        decode_body(
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}"
+        )
+        .end
+        .is_ok()
+    );
+    assert!(
+        decode_body("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]")
             .end
             .is_ok()
     );
-    assert!(
-        hear("data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]")
-            .end
-            .is_ok()
-    );
-    let cut = hear(
+    let cut = decode_body(
         "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: {\"choices\":[{\"delta\":{\"con",
     );
     assert_eq!(cut.answer().choices[0].text(), "a");
@@ -835,12 +841,12 @@ fn a_last_event_without_its_blank_line_counts_if_it_is_whole() {
 }
 
 #[test]
-fn blocks_without_json_are_markers_and_broken_json_is_an_error() {
-    let heard = hear(
+fn events_without_json_are_markers_and_broken_json_is_an_error() {
+    let outcome = decode_body(
         "data: ping\n\ndata:\n\ndata: [START]\n\ndata: [1]\n\ndata: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
     );
-    assert_eq!((heard.markers, heard.end.is_ok()), (3, true));
-    let broken = hear("data: {\"choices\":[{\"delta\":{\"content\":\"secret\n\n");
+    assert_eq!((outcome.markers, outcome.end.is_ok()), (3, true));
+    let broken = decode_body("data: {\"choices\":[{\"delta\":{\"content\":\"secret\n\n");
     let Err(error @ DecodeError::Malformed { .. }) = &broken.end else {
         panic!("malformed")
     };
@@ -849,17 +855,17 @@ fn blocks_without_json_are_markers_and_broken_json_is_an_error() {
 
 proptest! {
     #[test]
-    fn anything_is_survived(body in prop::collection::vec(prop::sample::select(vec![
+    fn no_body_breaks_the_decoder(body in prop::collection::vec(prop::sample::select(vec![
         "data: ", "{\"choices\":", "[{\"index\":0,", "\"delta\":{", "\"content\":", "\"tool_calls\":[", "\"a\"", "null", "1e99", "-1", "}", "]", "{", "[", ",", "\n\n",
         "\"error\":", "\"usage\":", "\\ud800", "\"function\":", "\"finish_reason\":", "[DONE]", "error: ", "event: error\n", "é",
     ]), 0..40)) {
-        let heard = hear(&body.concat());
-        let ends = heard.events.iter().filter(|event| matches!(event, Event::Finish(_))).count();
-        prop_assert!(heard.end.is_ok() == (ends > 0));
+        let outcome = decode_body(&body.concat());
+        let ends = outcome.events.iter().filter(|event| matches!(event, Event::Finish(_))).count();
+        prop_assert!(outcome.end.is_ok() == (ends > 0));
     }
 
     #[test]
-    fn any_json_is_survived(json in any_json()) {
+    fn no_json_breaks_the_decoder(json in any_json()) {
         let data = ByteString::from(format!(r#"{{"choices":[{{"index":0,"delta":{json},"finish_reason":{json}}}],"usage":{json},"citations":{json},"x_groq":{json}}}"#));
         let mut decoder = Decoder::new("s");
         let mut out = Decoded::default();
@@ -869,7 +875,7 @@ proptest! {
     }
 }
 
-/// JSON made of the wire's own names with values of any type.
+/// Generates JSON with this wire's field names and values of any type.
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let names = [
         "content",

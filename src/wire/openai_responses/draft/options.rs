@@ -1,4 +1,4 @@
-//! Reasoning, the form of the answer, and what is to come with it.
+//! Writes the options for reasoning, the answer's format, and additional output.
 
 use std::sync::atomic::Ordering;
 
@@ -11,11 +11,11 @@ use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::wire::openai_chat::nearest_effort as effort;
 
-/// The smallest output maximum that the API takes.
-pub(super) const LEAST_OUTPUT: u64 = 16;
+/// The smallest `max_output_tokens` that the API accepts.
+pub(super) const MIN_OUTPUT_TOKENS: u64 = 16;
 
-/// What models begin with that do not reason, and refuse to be asked for encrypted reasoning.
-const UNREASONING: [&str; 4] = ["gpt-3", "gpt-4", "gpt-5-chat", "chatgpt-"];
+/// Name prefixes of models without reasoning. They reject requests for encrypted reasoning.
+const NON_REASONING_MODELS: [&str; 4] = ["gpt-3", "gpt-4", "gpt-5-chat", "chatgpt-"];
 
 #[derive(Serialize)]
 pub(super) struct Reasoning<'a> {
@@ -24,14 +24,15 @@ pub(super) struct Reasoning<'a> {
     summary: Option<&'static str>,
 }
 
-/// How hard to think; a budget is as much effort as comes nearest to it. Thoughts come as summaries
-/// alone, and those only where they are asked for; which OpenAI refuses to organizations that it
-/// has not verified.
+/// Returns the reasoning options. A budget becomes the effort that is closest to it. The API
+/// returns reasoning only as summaries and only on request; OpenAI rejects that request from
+/// organizations that it has not verified.
 pub(super) fn reasoning<'a>(chat: &'a Chat, target: &Target) -> Option<Reasoning<'a>> {
     let effort = chat
         .effort
         .as_deref()
         .or_else(|| chat.reasoning_budget.map(effort))?;
+    // Without reasoning there is nothing to summarize.
     let summary = effort != "none" && !target.provider.no_summaries.load(Ordering::Relaxed);
     Some(Reasoning {
         effort,
@@ -39,26 +40,27 @@ pub(super) fn reasoning<'a>(chat: &'a Chat, target: &Target) -> Option<Reasoning
     })
 }
 
-/// True for the refusal of a summary.
-pub(in crate::wire::openai_responses) fn refuses_summaries(refusal: &Fault) -> bool {
-    let says = |words: &str| refusal.message.contains(words);
-    let named = refusal.param.as_deref() == Some("reasoning.summary")
-        || says("reasoning.summary")
-        || says("reasoning summar");
-    named && refusal.upstream_status.unwrap_or(refusal.status) == StatusCode::BAD_REQUEST
+/// Returns true if an upstream rejected a request because it asked for reasoning summaries.
+pub(in crate::wire::openai_responses) fn rejects_summaries(refusal: &Fault) -> bool {
+    let mentions = |text: &str| refusal.message.contains(text);
+    let is_about_summaries = refusal.param.as_deref() == Some("reasoning.summary")
+        || mentions("reasoning.summary")
+        || mentions("reasoning summar");
+    is_about_summaries
+        && refusal.upstream_status.unwrap_or(refusal.status) == StatusCode::BAD_REQUEST
 }
 
 #[derive(Serialize)]
 pub(super) struct Text<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    format: Option<Form<'a>>,
+    format: Option<AnswerFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verbosity: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-enum Form<'a> {
+enum AnswerFormat<'a> {
     JsonObject,
     JsonSchema {
         name: &'a str,
@@ -70,17 +72,20 @@ enum Form<'a> {
     },
 }
 
-/// The form of the answer, and how talkative it is to be.
+/// Returns the format and the verbosity of the answer.
+///
+/// # Errors
+/// A 400 if a schema is announced but missing.
 pub(super) fn text(chat: &Chat) -> Result<Option<Text<'_>>, Fault> {
     let format = match &chat.format {
         None | Some(Format::Text) => None,
-        Some(Format::Json) => Some(Form::JsonObject),
+        Some(Format::Json) => Some(AnswerFormat::JsonObject),
         Some(Format::Schema {
             name,
             description,
             schema: Some(schema),
             strict,
-        }) => Some(Form::JsonSchema {
+        }) => Some(AnswerFormat::JsonSchema {
             name,
             description: description.as_deref(),
             schema,
@@ -97,24 +102,27 @@ pub(super) fn text(chat: &Chat) -> Result<Option<Text<'_>>, Fault> {
     Ok((format.is_some() || verbosity.is_some()).then_some(Text { format, verbosity }))
 }
 
-/// What is to come besides the answer.
+/// Returns the additional output to request: encrypted reasoning and log probabilities.
 pub(super) fn include(chat: &Chat, target: &Target) -> Vec<&'static str> {
-    let probable = chat.logprobs == Some(true) || chat.top_logprobs.is_some_and(|count| count > 0);
+    let logprobs = chat.logprobs == Some(true) || chat.top_logprobs.is_some_and(|count| count > 0);
     let reasoning = may_reason(target).then_some("reasoning.encrypted_content");
     reasoning
         .into_iter()
-        .chain(probable.then_some("message.output_text.logprobs"))
+        .chain(logprobs.then_some("message.output_text.logprobs"))
         .collect()
 }
 
-/// False for the models that are known not to reason, by the name a route or the provider has for
-/// them.
+/// Returns false for models that are known not to reason, by their name in routes or at the
+/// provider.
 fn may_reason(target: &Target) -> bool {
     [&target.model, target.upstream_model()]
         .into_iter()
         .all(|model| {
             let bare = model.rsplit('/').next().unwrap_or_default();
+            // Bedrock names OpenAI's models `openai.…`.
             let bare = bare.strip_prefix("openai.").unwrap_or(bare);
-            !UNREASONING.iter().any(|start| bare.starts_with(start))
+            !NON_REASONING_MODELS
+                .iter()
+                .any(|prefix| bare.starts_with(prefix))
         })
 }

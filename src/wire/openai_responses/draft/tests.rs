@@ -29,7 +29,7 @@ fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
         body: Bytes::from_static(body.as_bytes()),
         model: "smart".into(),
         conversation: None,
-        asked: None,
+        responses: None,
         models: Vec::new(),
         references: Vec::new(),
         stream: true,
@@ -51,7 +51,7 @@ fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
     }
 }
 
-/// The body that a chat becomes for a model.
+/// Returns the body written from a chat for a model.
 fn body_for(model: &str, chat: Chat) -> Value {
     let draft = draft(
         &ask(WireId::OpenaiChat, "", chat),
@@ -66,8 +66,8 @@ fn body(chat: Chat) -> Value {
     body_for("gpt-5", chat)
 }
 
-/// The parameter that is refused, and the words.
-fn refused(chat: Chat) -> (String, String) {
+/// Returns `param` and message of the 400 for a chat that must be rejected.
+fn rejected(chat: Chat) -> (String, String) {
     let fault = draft(
         &ask(WireId::OpenaiChat, "", chat),
         &target_named("gpt-5"),
@@ -78,7 +78,7 @@ fn refused(chat: Chat) -> (String, String) {
     (fault.param.unwrap(), fault.message)
 }
 
-fn say(role: Role, parts: Vec<Part>) -> Message {
+fn message(role: Role, parts: Vec<Part>) -> Message {
     Message {
         role,
         name: Some("ann".into()),
@@ -98,7 +98,7 @@ fn chat(messages: Vec<Message>) -> Chat {
 }
 
 fn hi() -> Chat {
-    chat(vec![say(Role::User, vec![text("hi")])])
+    chat(vec![message(Role::User, vec![text("hi")])])
 }
 
 fn raw(json: &str) -> Box<RawValue> {
@@ -124,7 +124,7 @@ fn custom(json: &str) -> Tool {
 }
 
 fn result(id: &str, parts: Vec<Part>) -> Message {
-    say(
+    message(
         Role::Tool,
         vec![Part::ToolResult(ToolResult {
             id: id.into(),
@@ -169,7 +169,7 @@ fn url() -> Source {
 }
 
 #[test]
-fn a_body_of_this_shape_goes_out_as_it_came() {
+fn a_body_of_this_shape_is_forwarded_unchanged() {
     let shaped = |body, mode| {
         let draft = draft(
             &ask(WireId::OpenaiResponses, body, Chat::default()),
@@ -205,7 +205,7 @@ fn a_body_of_this_shape_goes_out_as_it_came() {
 }
 
 #[test]
-fn a_written_request_leaves_nothing_behind() {
+fn a_written_request_stores_nothing_at_the_provider() {
     let drafted = draft(
         &ask(WireId::OpenaiChat, "", hi()),
         &target_named("gpt-5"),
@@ -240,7 +240,7 @@ fn a_written_request_leaves_nothing_behind() {
 }
 
 #[test]
-fn models_that_do_not_reason_are_not_asked_for_reasoning() {
+fn models_without_reasoning_are_not_asked_for_it() {
     for (model, asked) in [
         ("o4-mini", true),
         ("gpt-5.6", true),
@@ -262,17 +262,17 @@ fn models_that_do_not_reason_are_not_asked_for_reasoning() {
 }
 
 #[test]
-fn leading_instructions_stand_apart_and_later_ones_in_place() {
+fn leading_instructions_are_separate_and_later_ones_stay_in_place() {
     let messages = || {
         vec![
-            say(
+            message(
                 Role::System,
                 vec![text("one"), Part::CacheMark(CacheMark::default())],
             ),
-            say(Role::System, vec![text(""), text("two")]),
-            say(Role::User, vec![text("a"), text("b")]),
-            say(Role::System, vec![text("three")]),
-            say(Role::User, vec![]),
+            message(Role::System, vec![text(""), text("two")]),
+            message(Role::User, vec![text("a"), text("b")]),
+            message(Role::System, vec![text("three")]),
+            message(Role::User, vec![]),
         ]
     };
     let body_of = |format| {
@@ -281,22 +281,22 @@ fn leading_instructions_stand_apart_and_later_ones_in_place() {
             ..chat(messages())
         })
     };
-    let told = body_of(None);
-    assert_eq!(told["instructions"], "one\n\ntwo");
+    let written = body_of(None);
+    assert_eq!(written["instructions"], "one\n\ntwo");
     let rest = [
         json!({"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}, {"type": "input_text", "text": "b"}]}),
         json!({"type": "message", "role": "developer", "content": "three"}),
         json!({"type": "message", "role": "user", "content": ""}),
     ];
-    assert_eq!(told["input"], json!(rest));
-    let json_wanted = body_of(Some(Format::Json));
-    assert_eq!(json_wanted.get("instructions"), None);
+    assert_eq!(written["input"], json!(rest));
+    let with_json = body_of(Some(Format::Json));
+    assert_eq!(with_json.get("instructions"), None);
     assert_eq!(
-        json_wanted["input"][0],
+        with_json["input"][0],
         json!({"type": "message", "role": "developer", "content": "one"})
     );
-    assert_eq!(json_wanted["input"].as_array().unwrap().len(), 5);
-    let alone = body(chat(vec![say(Role::System, vec![text("only")])]));
+    assert_eq!(with_json["input"].as_array().unwrap().len(), 5);
+    let alone = body(chat(vec![message(Role::System, vec![text("only")])]));
     assert_eq!(
         (alone.get("instructions"), &alone["input"][0]["content"]),
         (None, &json!("only"))
@@ -307,8 +307,8 @@ fn leading_instructions_stand_apart_and_later_ones_in_place() {
 fn past_turns_are_items_in_order() {
     let ours = Some(WireId::OpenaiResponses);
     let messages = vec![
-        say(Role::User, vec![text("q")]),
-        say(
+        message(Role::User, vec![text("q")]),
+        message(
             Role::Assistant,
             vec![
                 past("words", None, None, ours),
@@ -336,7 +336,7 @@ fn past_turns_are_items_in_order() {
             ],
         ),
         result("c3", vec![]),
-        say(
+        message(
             Role::Assistant,
             vec![text("done"), past("", Some("rs_9"), Some("E9"), ours)],
         ),
@@ -359,20 +359,20 @@ fn past_turns_are_items_in_order() {
 }
 
 #[test]
-fn ids_that_the_wire_does_not_take_are_the_same_for_call_and_answer() {
+fn replaced_ids_are_the_same_for_call_and_result() {
     let long = "x".repeat(65);
     let odd = ["functions.f:0", "é", &long, ""];
     let calls = odd.iter().map(|id| call(id, "{}", false)).collect();
     let answers = odd.iter().map(|id| result(id, vec![text("r")]));
     let messages = [
-        say(Role::User, vec![text("q")]),
-        say(Role::Assistant, calls),
+        message(Role::User, vec![text("q")]),
+        message(Role::Assistant, calls),
     ]
     .into_iter()
     .chain(answers)
     .collect();
-    let told = body(chat(messages));
-    let ids: Vec<&str> = told["input"]
+    let written = body(chat(messages));
+    let ids: Vec<&str> = written["input"]
         .as_array()
         .unwrap()
         .iter()
@@ -396,13 +396,13 @@ fn ids_that_the_wire_does_not_take_are_the_same_for_call_and_answer() {
 }
 
 #[test]
-fn files_become_what_the_wire_has_for_them() {
+fn media_parts_are_converted() {
     let file = |source, filename: Option<&str>| Part::File {
         source,
         filename: filename.map(Into::into),
     };
     let id = || Source::FileId("file-1".into());
-    let told = body(chat(vec![say(
+    let written = body(chat(vec![message(
         Role::User,
         vec![
             Part::Image {
@@ -436,11 +436,11 @@ fn files_become_what_the_wire_has_for_them() {
         {"type": "input_image", "image_url": "data:image/png;base64,AA==", "detail": "auto"},
         {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}},
     ]);
-    assert_eq!(told["input"][0]["content"], expected);
+    assert_eq!(written["input"][0]["content"], expected);
 }
 
 #[test]
-fn what_messages_cannot_hold_is_refused_by_name() {
+fn unsupported_parts_of_messages_are_rejected() {
     let image = || Part::Image {
         source: url(),
         detail: None,
@@ -457,31 +457,31 @@ fn what_messages_cannot_hold_is_refused_by_name() {
             is_error: false,
         })
     };
-    for (messages, words) in [
-        (vec![say(Role::Assistant, vec![image()])], "images"),
-        (vec![say(Role::Assistant, vec![nested()])], "images"),
-        (vec![result("1", vec![audio()])], "answer"),
-        (vec![result("1", vec![nested()])], "answer"),
+    for (messages, text) in [
+        (vec![message(Role::Assistant, vec![image()])], "images"),
+        (vec![message(Role::Assistant, vec![nested()])], "images"),
+        (vec![result("1", vec![audio()])], "tool result"),
+        (vec![result("1", vec![nested()])], "tool result"),
         (
-            vec![say(Role::User, vec![call("1", "", false)])],
+            vec![message(Role::User, vec![call("1", "", false)])],
             "tool calls",
         ),
         (
-            vec![say(Role::User, vec![past("", None, None, None)])],
+            vec![message(Role::User, vec![past("", None, None, None)])],
             "reasoning",
         ),
     ] {
-        let (param, message) = refused(chat(messages));
+        let (param, message) = rejected(chat(messages));
         assert_eq!(param, "messages");
         assert!(
-            message.starts_with("messages[0]: ") && message.contains(words),
+            message.starts_with("messages[0]: ") && message.contains(text),
             "{message}"
         );
     }
 }
 
 #[test]
-fn tools_are_flat_and_say_whether_they_are_strict() {
+fn tools_are_flat_and_always_have_strict() {
     let tools = vec![
         function(
             "f",
@@ -522,7 +522,7 @@ fn tools_are_flat_and_say_whether_they_are_strict() {
         custom(r#"{"type":"custom"}"#),
     ] {
         assert_eq!(
-            refused(Chat {
+            rejected(Chat {
                 tools: vec![tool],
                 ..hi()
             })
@@ -533,7 +533,7 @@ fn tools_are_flat_and_say_whether_they_are_strict() {
 }
 
 #[test]
-fn tool_choices() {
+fn tool_choices_are_written() {
     let chosen = |tool_choice, parallel_tools| {
         let tools = vec![
             function("f", None, None),
@@ -595,7 +595,7 @@ fn tool_choices() {
 }
 
 #[test]
-fn wishes_have_this_wires_names() {
+fn options_have_this_wires_names() {
     let chat = Chat {
         temperature: Some(0.5),
         top_p: Some(0.9),
@@ -618,13 +618,13 @@ fn wishes_have_this_wires_names() {
         verbosity: Some("low".into()),
         ..hi()
     };
-    let mut told = body(chat);
-    told.as_object_mut().unwrap().remove("input");
+    let mut written = body(chat);
+    written.as_object_mut().unwrap().remove("input");
     let expected = json!({"model": "gpt-5", "max_output_tokens": 16, "temperature": 0.5, "top_p": 0.9, "top_logprobs": 2,
         "reasoning": {"effort": "high", "summary": "auto"}, "text": {"verbosity": "low"},
         "include": ["reasoning.encrypted_content", "message.output_text.logprobs"], "store": false, "metadata": {"a": "b"},
         "service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "u", "stream": true});
-    assert_eq!(told, expected);
+    assert_eq!(written, expected);
     assert_eq!(
         body(Chat {
             max_tokens: Some(17),
@@ -635,7 +635,7 @@ fn wishes_have_this_wires_names() {
 }
 
 #[test]
-fn a_budget_is_an_effort() {
+fn a_budget_becomes_an_effort() {
     let auto = json!("auto");
     for (budget, effort) in [
         (0, "none"),
@@ -643,12 +643,12 @@ fn a_budget_is_an_effort() {
         (8000, "medium"),
         (32_000, "high"),
     ] {
-        let told = &body(Chat {
+        let written = &body(Chat {
             reasoning_budget: Some(budget),
             ..hi()
         })["reasoning"];
         assert_eq!(
-            (&told["effort"], told.get("summary")),
+            (&written["effort"], written.get("summary")),
             (&json!(effort), (budget > 0).then_some(&auto))
         );
     }
@@ -656,7 +656,7 @@ fn a_budget_is_an_effort() {
 }
 
 #[test]
-fn summaries_are_asked_for_until_the_account_refuses_them() {
+fn summaries_are_requested_until_the_provider_rejects_them() {
     let target = target_named("gpt-5");
     let reasoning = || {
         let thinking = Chat {
@@ -675,15 +675,15 @@ fn summaries_are_asked_for_until_the_account_refuses_them() {
         OpenaiResponses.refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes())
     };
     let other = r#"{"error":{"message":"no such effort","type":"invalid_request_error","param":"reasoning.effort","code":"unsupported_value"}}"#;
-    assert!(!OpenaiResponses.learn(&refusal(other), &target));
+    assert!(!OpenaiResponses.learn_from(&refusal(other), &target));
     assert_eq!(reasoning(), json!({"effort": "low", "summary": "auto"}));
     let unverified = r#"{"error":{"message":"Your organization must be verified to generate reasoning summaries.","type":"invalid_request_error","param":"reasoning.summary","code":"unsupported_value"}}"#;
-    assert!(OpenaiResponses.learn(&refusal(unverified), &target));
+    assert!(OpenaiResponses.learn_from(&refusal(unverified), &target));
     assert_eq!(reasoning(), json!({"effort": "low"}));
 }
 
 #[test]
-fn the_form_of_an_answer_is_flat() {
+fn answer_formats_are_flat() {
     let form = |format| {
         body(Chat {
             format: Some(format),
@@ -709,7 +709,7 @@ fn the_form_of_an_answer_is_flat() {
         Some(json!({"format": flat}))
     );
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             format: Some(schema(None, None)),
             ..hi()
         })
@@ -719,9 +719,9 @@ fn the_form_of_an_answer_is_flat() {
 }
 
 #[test]
-fn what_the_wire_does_not_have_is_refused_by_name() {
+fn unsupported_options_are_rejected_by_name() {
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             unsupported: vec!["audio", "prediction"],
             ..hi()
         })
@@ -729,7 +729,7 @@ fn what_the_wire_does_not_have_is_refused_by_name() {
         "audio"
     );
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             choices: Some(2),
             ..hi()
         })
@@ -737,7 +737,7 @@ fn what_the_wire_does_not_have_is_refused_by_name() {
         "n"
     );
     assert_eq!(
-        refused(Chat {
+        rejected(Chat {
             stop: vec!["X".into()],
             ..hi()
         })

@@ -1,4 +1,5 @@
-//! Tools, and whether they must be called. Both are flat here, where chat completions wrap them.
+//! Writes tools and the tool choice. This wire writes both as flat objects; chat completions wrap
+//! them.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use crate::model::wire::WireId;
 #[serde(untagged)]
 pub(super) enum Declared<'a> {
     Known(Known<'a>),
-    /// As it came.
+    /// A tool of this wire's own, unchanged.
     Native(&'a RawValue),
 }
 
@@ -25,8 +26,7 @@ pub(super) enum Known<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
         parameters: Parameters<'a>,
-        /// Always said: where it is not, this wire takes it for true, and chat completions for
-        /// false.
+        /// Always written, because the default is true on this wire and false in chat completions.
         strict: bool,
     },
     Custom(Custom<'a>),
@@ -39,14 +39,14 @@ pub(super) enum Parameters<'a> {
     None {
         #[serde(rename = "type")]
         kind: &'static str,
-        properties: Nothing,
+        properties: NoProperties,
     },
 }
 
 #[derive(Serialize)]
-pub(super) struct Nothing {}
+pub(super) struct NoProperties {}
 
-/// A tool that takes free text.
+/// A tool that accepts free text.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Custom<'a> {
     #[serde(borrow)]
@@ -57,7 +57,7 @@ pub(super) struct Custom<'a> {
     format: Option<TextFormat<'a>>,
 }
 
-/// What text it takes. In a chat completion's tool the grammar is an object by itself.
+/// The text that a custom tool accepts. In chat completions the grammar is a nested object.
 #[derive(Serialize, Deserialize)]
 struct TextFormat<'a> {
     #[serde(borrow, rename = "type")]
@@ -96,12 +96,15 @@ pub(super) struct Named<'a> {
     name: &'a str,
 }
 
-/// The tools the model may call.
-pub(super) fn declared(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
-    chat.tools.iter().map(declare).collect()
+/// Returns the declarations of all tools.
+///
+/// # Errors
+/// A 400 for a tool that exists on another wire only.
+pub(super) fn declare_tools(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
+    chat.tools.iter().map(declare_tool).collect()
 }
 
-fn declare(tool: &Tool) -> Result<Declared<'_>, Fault> {
+fn declare_tool(tool: &Tool) -> Result<Declared<'_>, Fault> {
     match tool {
         Tool::Function {
             name,
@@ -110,13 +113,13 @@ fn declare(tool: &Tool) -> Result<Declared<'_>, Fault> {
             strict,
             ..
         } => {
-            let untold = || Parameters::None {
+            let no_parameters = || Parameters::None {
                 kind: "object",
-                properties: Nothing {},
+                properties: NoProperties {},
             };
             let parameters = parameters
                 .as_deref()
-                .map_or_else(untold, Parameters::Schema);
+                .map_or_else(no_parameters, Parameters::Schema);
             let (description, strict) = (description.as_deref(), strict.unwrap_or(false));
             Ok(Declared::Known(Known::Function {
                 name,
@@ -145,6 +148,7 @@ fn declare(tool: &Tool) -> Result<Declared<'_>, Fault> {
     }
 }
 
+/// Converts a custom tool of chat completions to the flat shape of this wire.
 fn custom(json: &RawValue) -> Result<Declared<'_>, Fault> {
     #[derive(Deserialize)]
     struct Wrapped<'a> {
@@ -152,19 +156,22 @@ fn custom(json: &RawValue) -> Result<Declared<'_>, Fault> {
         custom: Custom<'a>,
     }
     let mut wrapped: Wrapped<'_> = serde_json::from_str(json.get()).map_err(|_| {
-        Fault::invalid("tools", "tools: a custom tool is `custom` with a name and, where it has one, a grammar as `format`")
+        let message =
+            "tools: a custom tool needs an object `custom` with a `name` and optionally a `format`";
+        Fault::invalid("tools", message)
     })?;
     if let Some(format) = &mut wrapped.custom.format
         && let Some(grammar) = format.grammar.take()
     {
+        // Chat completions nest the grammar; here its fields belong to `format`.
         format.flat = grammar;
     }
     Ok(Declared::Known(Known::Custom(wrapped.custom)))
 }
 
-/// Whether tools must be called. Where there are none, only that they must is worth saying: the API
-/// refuses it.
-pub(super) fn choice<'a>(chat: &'a Chat, declared: &[Declared<'_>]) -> Option<Choice<'a>> {
+/// Returns the tool choice. Without tools, only a choice that requires a call is written, so that
+/// the API rejects the contradiction.
+pub(super) fn tool_choice<'a>(chat: &'a Chat, declared: &[Declared<'_>]) -> Option<Choice<'a>> {
     match chat.tool_choice.as_ref()? {
         ToolChoice::None | ToolChoice::Auto if declared.is_empty() => None,
         ToolChoice::None => Some(Choice::Word("none")),
@@ -182,7 +189,7 @@ pub(super) fn choice<'a>(chat: &'a Chat, declared: &[Declared<'_>]) -> Option<Ch
     }
 }
 
-/// A tool by its name; of what kind it is, its declaration says.
+/// Returns a reference to a tool by name. Its kind is taken from the declaration.
 fn named<'a>(name: &'a str, declared: &[Declared<'_>]) -> Named<'a> {
     let is_custom = |tool: &Declared<'_>| matches!(tool, Declared::Known(Known::Custom(custom)) if custom.name == name);
     Named {

@@ -1,8 +1,8 @@
-//! The conversation: leading instructions apart, then one item for each thing that was said, called
-//! or answered.
+//! Writes the conversation: leading instructions separately, then one item for each message, call
+//! and tool result.
 //!
-//! Invariants: calls and their answers stand in the order they came, under the same id; reasoning
-//! stands before what followed from it, and only that which this wire has made.
+//! Invariants: calls and their results keep their order and have the same id; reasoning precedes
+//! the items that followed from it, and only reasoning that this wire made is sent.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,14 +14,14 @@ use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, Source, T
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// The longest id of a call that the API takes, in bytes.
+/// Maximum length of a call id that the API accepts, bytes.
 const MAX_CALL_ID: usize = 64;
 
-/// How closely to look where nobody has said it: the API's own default, which compatible servers
-/// demand.
-const UNSAID_DETAIL: &str = "auto";
+/// Image detail if the request has none: the API's own default. Compatible servers require the
+/// field.
+const DEFAULT_DETAIL: &str = "auto";
 
-/// A conversation as this wire has it.
+/// A conversation in the form of this wire.
 pub(super) struct Conversation<'a> {
     pub(super) instructions: Option<Cow<'a, str>>,
     pub(super) input: Vec<Item<'a>>,
@@ -68,9 +68,9 @@ pub(super) enum Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// The pieces, as a string where they are one text or none: compatible servers want more of a
-    /// past message in pieces than anybody has kept of it.
-    fn of(pieces: Vec<Piece<'a>>) -> Self {
+    /// Returns the pieces, as a plain string if they are a single text or none: in a list of
+    /// pieces, compatible servers require fields of a past message that are not kept.
+    fn from_pieces(pieces: Vec<Piece<'a>>) -> Self {
         match pieces[..] {
             [] => Self::Text(""),
             [Piece::InputText { text } | Piece::OutputText { text }] => Self::Text(text),
@@ -98,7 +98,7 @@ pub(super) enum Piece<'a> {
     },
     InputFile(File<'a>),
     InputAudio {
-        input_audio: Sound<'a>,
+        input_audio: Audio<'a>,
     },
 }
 
@@ -125,18 +125,24 @@ pub(super) enum File<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct Sound<'a> {
+pub(super) struct Audio<'a> {
     data: &'a str,
     format: &'a str,
 }
 
-/// The conversation that these messages are. `in_place` leaves all instructions in the input.
-pub(super) fn of(messages: &[Message], in_place: bool) -> Result<Conversation<'_>, Fault> {
+/// Converts messages to a conversation. `in_place` leaves all instructions in the input.
+///
+/// # Errors
+/// A 400 that names a message which this wire does not support.
+pub(super) fn conversation(
+    messages: &[Message],
+    in_place: bool,
+) -> Result<Conversation<'_>, Fault> {
     let leading = messages
         .iter()
         .take_while(|message| is_instruction(message))
         .count();
-    // A request must have some input.
+    // The API rejects a request without input.
     let leading = if in_place || leading == messages.len() {
         0
     } else {
@@ -147,11 +153,12 @@ pub(super) fn of(messages: &[Message], in_place: bool) -> Result<Conversation<'_
     for (at, message) in messages.iter().enumerate().skip(leading) {
         match message.role {
             Role::System => input.push(Item::Message {
+                // Later instructions keep their position in the conversation.
                 role: "developer",
-                content: Content::of(pieces(&message.parts, at)?),
+                content: Content::from_pieces(pieces(&message.parts, at)?),
             }),
             Role::Assistant => input.extend(assistant(message, at)?),
-            Role::User | Role::Tool => said_to_model(message, at, &custom, &mut input)?,
+            Role::User | Role::Tool => push_user_items(message, at, &custom, &mut input)?,
         }
     }
     Ok(Conversation {
@@ -183,7 +190,7 @@ fn instructions<'a>(messages: impl Iterator<Item = &'a Message>) -> Option<Cow<'
     }
 }
 
-/// The ids of calls of custom tools: their answers are items of another kind.
+/// Returns the ids of custom tools' calls. Their results are items of another type.
 fn custom_calls(messages: &[Message]) -> BTreeSet<&str> {
     let parts = messages.iter().flat_map(|message| &message.parts);
     parts
@@ -197,33 +204,35 @@ fn custom_calls(messages: &[Message]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// What the model said, thought and called, in order.
+/// Returns the text, reasoning and calls of the model, in order.
 fn assistant(message: &Message, at: usize) -> Result<Vec<Item<'_>>, Fault> {
     let mut items = Vec::new();
-    let mut said = Vec::new();
+    let mut pieces = Vec::new();
     for part in &message.parts {
         match part {
             Part::Text(text) if text.is_empty() => {}
-            Part::Text(text) => said.push(Piece::OutputText { text }),
-            Part::Refusal(refusal) => said.push(Piece::Refusal { refusal }),
+            Part::Text(text) => pieces.push(Piece::OutputText { text }),
+            Part::Refusal(refusal) => pieces.push(Piece::Refusal { refusal }),
             Part::CacheMark(_) => {}
             Part::Reasoning(past) => {
-                items.extend(utterance(&mut said));
+                items.extend(take_message(&mut pieces));
                 items.extend(reasoning(past));
             }
             Part::ToolCall(call) => {
-                items.extend(utterance(&mut said));
-                items.push(called(call));
+                items.extend(take_message(&mut pieces));
+                items.push(call_item(call));
             }
             Part::Image { .. } | Part::File { .. } | Part::Audio { .. } | Part::ToolResult(_) => {
                 return Err(invalid(
                     at,
-                    "the openai-responses wire takes images, files and audio in user and tool messages only",
+                    "the openai-responses wire supports images, files and audio \
+                     in user and tool messages only",
                 ));
             }
         }
     }
-    items.extend(utterance(&mut said));
+    items.extend(take_message(&mut pieces));
+    // The API rejects reasoning that is not followed by another item.
     let followed = items
         .iter()
         .rposition(|item| !matches!(item, Item::Reasoning { .. }))
@@ -232,15 +241,16 @@ fn assistant(message: &Message, at: usize) -> Result<Vec<Item<'_>>, Fault> {
     Ok(items)
 }
 
-fn utterance<'a>(said: &mut Vec<Piece<'a>>) -> Option<Item<'a>> {
-    (!said.is_empty()).then(|| Item::Message {
+/// Takes the collected pieces as one message of the model, if there are any.
+fn take_message<'a>(pieces: &mut Vec<Piece<'a>>) -> Option<Item<'a>> {
+    (!pieces.is_empty()).then(|| Item::Message {
         role: "assistant",
-        content: Content::of(std::mem::take(said)),
+        content: Content::from_pieces(std::mem::take(pieces)),
     })
 }
 
-/// Reasoning goes back encrypted, and only to the wire that made it: its words alone are nothing to
-/// go on with.
+/// Returns past reasoning. It is sent back encrypted and only to the wire that made it: the model
+/// cannot continue from the text alone.
 fn reasoning(past: &PastReasoning) -> Option<Item<'_>> {
     let ours = past.wire == Some(WireId::OpenaiResponses) && !past.on_text;
     let encrypted_content = past.redacted.as_deref().filter(|_| ours)?;
@@ -251,8 +261,9 @@ fn reasoning(past: &PastReasoning) -> Option<Item<'_>> {
     })
 }
 
-fn called(call: &PastCall) -> Item<'_> {
-    let (call_id, name, words) = (
+/// Returns the item of a past call.
+fn call_item(call: &PastCall) -> Item<'_> {
+    let (call_id, name, arguments) = (
         call_id(&call.id),
         call.name.as_str(),
         call.arguments.as_str(),
@@ -261,44 +272,55 @@ fn called(call: &PastCall) -> Item<'_> {
         return Item::CustomToolCall {
             call_id,
             name,
-            input: words,
+            input: arguments,
         };
     }
     Item::FunctionCall {
         call_id,
         name,
-        arguments: if words.trim().is_empty() { "{}" } else { words },
+        // Models leave the arguments of a function without parameters empty.
+        arguments: if arguments.trim().is_empty() {
+            "{}"
+        } else {
+            arguments
+        },
     }
 }
 
-/// The answers of tools, each an item of its own; then, in one, what else was said.
-fn said_to_model<'a>(
+/// Adds each tool result as an item, then all other parts as one message.
+fn push_user_items<'a>(
     message: &'a Message,
     at: usize,
     custom: &BTreeSet<&str>,
     input: &mut Vec<Item<'a>>,
 ) -> Result<(), Fault> {
     let mut rest = Vec::new();
-    let mut answers = false;
+    let mut has_results = false;
     for part in &message.parts {
         match part {
             Part::ToolResult(result) => {
-                answers = true;
-                input.push(answer(result, at, custom.contains(result.id.as_str()))?);
+                has_results = true;
+                input.push(result_item(
+                    result,
+                    at,
+                    custom.contains(result.id.as_str()),
+                )?);
             }
             part => rest.extend(piece(part, at)?),
         }
     }
-    if !rest.is_empty() || !answers {
+    // A user message without content is still a turn; one with results only is not.
+    if !rest.is_empty() || !has_results {
         input.push(Item::Message {
             role: "user",
-            content: Content::of(rest),
+            content: Content::from_pieces(rest),
         });
     }
     Ok(())
 }
 
-fn answer(result: &ToolResult, at: usize, custom: bool) -> Result<Item<'_>, Fault> {
+/// Returns the item of a tool result.
+fn result_item(result: &ToolResult, at: usize, custom: bool) -> Result<Item<'_>, Fault> {
     if result
         .parts
         .iter()
@@ -306,10 +328,13 @@ fn answer(result: &ToolResult, at: usize, custom: bool) -> Result<Item<'_>, Faul
     {
         return Err(invalid(
             at,
-            "a tool's answer holds text, images and files only",
+            "a tool result supports text, images and files only",
         ));
     }
-    let (call_id, output) = (call_id(&result.id), Content::of(pieces(&result.parts, at)?));
+    let (call_id, output) = (
+        call_id(&result.id),
+        Content::from_pieces(pieces(&result.parts, at)?),
+    );
     Ok(if custom {
         Item::CustomToolCallOutput { call_id, output }
     } else {
@@ -325,12 +350,12 @@ fn pieces(parts: &[Part], at: usize) -> Result<Vec<Piece<'_>>, Fault> {
     Ok(pieces)
 }
 
-/// A piece of what the model is told.
+/// Converts a part of the model's input. Returns `None` for parts that are left out.
 fn piece(part: &Part, at: usize) -> Result<Option<Piece<'_>>, Fault> {
     match part {
         Part::Text(text) | Part::Refusal(text) => Ok(Some(Piece::InputText { text })),
         Part::Image { source, detail } => {
-            let detail = detail.as_deref().unwrap_or(UNSAID_DETAIL);
+            let detail = detail.as_deref().unwrap_or(DEFAULT_DETAIL);
             Ok(Some(Piece::InputImage {
                 source: image(source),
                 detail,
@@ -338,14 +363,14 @@ fn piece(part: &Part, at: usize) -> Result<Option<Piece<'_>>, Fault> {
         }
         Part::File { source, filename } => Ok(Some(file(source, filename.as_deref()))),
         Part::Audio { data, format } => Ok(Some(Piece::InputAudio {
-            input_audio: Sound { data, format },
+            input_audio: Audio { data, format },
         })),
         Part::CacheMark(_) => Ok(None),
         Part::Reasoning(_) | Part::ToolCall(_) => Err(invalid(
             at,
-            "reasoning and tool calls stand in turns of the model only",
+            "only assistant messages may contain reasoning and tool calls",
         )),
-        Part::ToolResult(_) => Err(invalid(at, "a tool's answer stands in a tool message only")),
+        Part::ToolResult(_) => Err(invalid(at, "only tool messages may contain tool results")),
     }
 }
 
@@ -359,22 +384,24 @@ fn image(source: &Source) -> Image<'_> {
     }
 }
 
-/// A document. The API wants a name with its bytes; a picture is none to it.
+/// Converts a file. The API requires a name with its data, and does not accept images as files.
 fn file<'a>(source: &'a Source, filename: Option<&'a str>) -> Piece<'a> {
     match source {
         Source::Url(url) => Piece::InputFile(File::Url { file_url: url }),
         Source::FileId(id) => Piece::InputFile(File::Id { file_id: id }),
         Source::Data { media_type, .. } if media_type.starts_with("image/") => Piece::InputImage {
             source: image(source),
-            detail: UNSAID_DETAIL,
+            detail: DEFAULT_DETAIL,
         },
         Source::Data { media_type, base64 } => {
-            let unnamed = if media_type.starts_with("application/pdf") {
+            let default_name = if media_type.starts_with("application/pdf") {
                 "file.pdf"
             } else {
                 "file"
             };
-            let filename = filename.filter(|name| !name.is_empty()).unwrap_or(unnamed);
+            let filename = filename
+                .filter(|name| !name.is_empty())
+                .unwrap_or(default_name);
             Piece::InputFile(File::Data {
                 filename,
                 file_data: data_uri(media_type, base64),
@@ -387,8 +414,8 @@ fn data_uri(media_type: &str, base64: &str) -> String {
     format!("data:{media_type};base64,{base64}")
 }
 
-/// The id of a call, as this wire takes it. One that is too long, or in other letters, is replaced
-/// by a digest of it: the same for the call and its answer, in this turn and in every later one.
+/// Returns a call id that this wire accepts. An id that is too long or has other characters is
+/// replaced by its digest, which is the same for the call and its result, and in every later turn.
 fn call_id(id: &str) -> Cow<'_, str> {
     let plain = id
         .bytes()
@@ -397,6 +424,7 @@ fn call_id(id: &str) -> Cow<'_, str> {
         return Cow::Borrowed(id);
     }
     let digest = Sha256::digest(id);
+    // 32 digits after the prefix stay within `MAX_CALL_ID`.
     let digits = digest.iter().take(16).map(|byte| format!("{byte:02x}"));
     Cow::Owned(format!("call_{}", digits.collect::<String>()))
 }

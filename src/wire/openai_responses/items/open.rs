@@ -1,120 +1,143 @@
-//! An item that has begun and not ended: what it is, and what of it has been told.
+//! Open items: what kind an item is, and which of its content was emitted.
 
 use smallvec::SmallVec;
 
 use super::super::shape::{Item, Json, malformed};
-use super::super::speech::Speech;
+use super::super::sink::EventSink;
 use crate::model::event::Event;
 use crate::wire::DecodeError;
 
-/// The most parts that one item may have.
+/// Maximum number of parts of one item.
 const MAX_PARTS: usize = 4096;
 
-/// An item under way.
-pub(super) struct Open {
-    /// Its place in the output.
-    pub(super) place: u64,
-    pub(super) kind: Kind,
-    /// The parts that have been told.
-    pub(super) told: SmallVec<[Told; 2]>,
-    /// Its sources have been told.
+/// An item that has started and not ended.
+pub(super) struct OpenItem {
+    /// The index in the output.
+    pub(super) output_index: u64,
+    pub(super) kind: ItemKind,
+    /// The parts whose text was emitted.
+    pub(super) emitted: SmallVec<[EmittedPart; 2]>,
+    /// True if its sources were emitted.
     pub(super) cited: bool,
-    /// The call that it is, once it has a name.
+    /// The tool call, once its name is known.
     pub(super) call: Option<Call>,
 }
 
-/// What an item is.
+/// The kind of an item.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ItemKind {
     Message,
     Reasoning,
     Call,
-    /// Something with no normalized form: a tool that the provider runs, mostly.
+    /// An item without a normalized form, usually a tool that the provider runs.
     Other,
 }
 
-/// The words of a part.
+/// The kind of a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in super::super) enum Voice {
-    /// The answer's text.
+pub(in super::super) enum TextKind {
+    /// Text of the answer.
     Text,
     /// A refusal.
     Refusal,
     /// A summary of reasoning.
     Summary,
     /// Reasoning itself.
-    Thought,
+    Reasoning,
 }
 
-/// A part that has been told.
-pub(super) struct Told {
-    pub(super) voice: Voice,
-    /// Its place in the item.
+/// A part whose text was emitted.
+pub(super) struct EmittedPart {
+    pub(super) text_kind: TextKind,
+    /// The index in the item.
     pub(super) index: u64,
-    /// Characters of text before it.
+    /// Number of characters of text before it.
     pub(super) from: u32,
 }
 
-/// A call that has been told.
+/// A tool call that was emitted.
 #[derive(Clone, Copy)]
 pub(super) struct Call {
     pub(super) number: u16,
-    /// Arguments of it, too.
-    pub(super) told: bool,
+    /// True if arguments were emitted.
+    pub(super) emitted: bool,
 }
 
-impl Open {
-    pub(super) fn new(place: u64, kind: Kind) -> Self {
+impl OpenItem {
+    pub(super) fn new(output_index: u64, kind: ItemKind) -> Self {
         Self {
-            place,
+            output_index,
             kind,
-            told: SmallVec::new(),
+            emitted: SmallVec::new(),
             cited: false,
             call: None,
         }
     }
 
-    /// True where words of the voice have been told: of that part, or of any.
-    pub(super) fn has_told(&self, voice: Voice, part: Option<u64>) -> bool {
-        self.told
+    /// Returns true if text of this kind was emitted, for this part or, with `None`, for any.
+    pub(super) fn has_emitted(&self, text_kind: TextKind, part: Option<u64>) -> bool {
+        self.emitted
             .iter()
             .rev()
-            .any(|told| told.voice == voice && part.is_none_or(|part| part == told.index))
+            .any(|it| it.text_kind == text_kind && part.is_none_or(|part| part == it.index))
     }
 
-    /// True where a part has been told: the one with this number among those of its voice, which
-    /// have these indexes in the item. Some servers give parts other indexes in their events: then
-    /// it goes by how many have been told.
-    pub(super) fn has_told_part(&self, voice: Voice, indexes: &[u64], number: usize) -> bool {
-        let told = || self.told.iter().filter(|told| told.voice == voice);
-        if told().all(|it| indexes.binary_search(&it.index).is_ok()) {
+    /// Returns true if a part was emitted. `indexes` are the indexes in the item of the parts of
+    /// its kind, and `number` its position among them. Some servers use other indexes in their
+    /// events: then the number of emitted parts decides.
+    pub(super) fn has_emitted_part(
+        &self,
+        text_kind: TextKind,
+        indexes: &[u64],
+        number: usize,
+    ) -> bool {
+        let emitted = || {
+            self.emitted
+                .iter()
+                .filter(|part| part.text_kind == text_kind)
+        };
+        if emitted().all(|it| indexes.binary_search(&it.index).is_ok()) {
             return indexes
                 .get(number)
-                .is_some_and(|index| self.has_told(voice, Some(*index)));
+                .is_some_and(|index| self.has_emitted(text_kind, Some(*index)));
         }
-        number < told().count()
+        number < emitted().count()
     }
 
-    /// Words of a part are being told, with so many characters of text before them.
-    pub(super) fn hear(&mut self, voice: Voice, index: u64, from: u32) -> Result<(), DecodeError> {
-        if self.has_told(voice, Some(index)) {
+    /// Records that a part is emitted, with `from` characters of text before it.
+    pub(super) fn record_part(
+        &mut self,
+        text_kind: TextKind,
+        index: u64,
+        from: u32,
+    ) -> Result<(), DecodeError> {
+        if self.has_emitted(text_kind, Some(index)) {
             return Ok(());
         }
-        if self.told.len() == MAX_PARTS {
-            return Err(malformed(format!("an item of more than {MAX_PARTS} parts")));
+        // Bounds the memory for a server that uses a new index in every event.
+        if self.emitted.len() == MAX_PARTS {
+            return Err(malformed(format!(
+                "an item has more than {MAX_PARTS} parts"
+            )));
         }
-        self.told.push(Told { voice, index, from });
+        self.emitted.push(EmittedPart {
+            text_kind,
+            index,
+            from,
+        });
         Ok(())
     }
 
-    /// Its parts of text.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &Told> {
-        self.told.iter().filter(|told| told.voice == Voice::Text)
+    /// Returns the emitted parts with text of the answer.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &EmittedPart> {
+        self.emitted
+            .iter()
+            .filter(|part| part.text_kind == TextKind::Text)
     }
 
-    /// It has ended.
-    pub(super) fn end(self, speech: &mut Speech<'_>) {
-        speech.out.extend(self.call.map(|call| Event::ToolCallEnd {
+    /// Ends the item: emits the end of its call.
+    pub(super) fn end(self, sink: &mut EventSink<'_>) {
+        sink.out.extend(self.call.map(|call| Event::ToolCallEnd {
             choice: 0,
             index: call.number,
         }));
@@ -122,12 +145,12 @@ impl Open {
 }
 
 impl Call {
-    /// Arguments are a string; some servers send the object itself.
-    pub(super) fn argue(&mut self, json: Json<'_>, speech: &mut Speech<'_>) {
-        let object = || json.raw().starts_with('{').then(|| json.slice(speech.data));
-        if let Some(delta) = json.piece(speech.data).or_else(object) {
-            self.told = true;
-            speech.out.push(Event::ToolArguments {
+    /// Emits arguments. They are a string, but some servers send the object itself.
+    pub(super) fn add_arguments(&mut self, json: Json<'_>, sink: &mut EventSink<'_>) {
+        let object = || json.raw().starts_with('{').then(|| json.slice(sink.data));
+        if let Some(delta) = json.piece(sink.data).or_else(object) {
+            self.emitted = true;
+            sink.out.push(Event::ToolArguments {
                 choice: 0,
                 index: self.number,
                 delta,
@@ -136,18 +159,18 @@ impl Call {
     }
 }
 
-impl Voice {
-    /// What speaks in this voice.
-    pub(super) fn kind(self) -> Kind {
+impl TextKind {
+    /// Returns the kind of item that contains such text.
+    pub(super) fn kind(self) -> ItemKind {
         match self {
-            Self::Text | Self::Refusal => Kind::Message,
-            Self::Summary | Self::Thought => Kind::Reasoning,
+            Self::Text | Self::Refusal => ItemKind::Message,
+            Self::Summary | Self::Reasoning => ItemKind::Reasoning,
         }
     }
 }
 
-impl Kind {
-    pub(super) fn of(item: &Item<'_>) -> Self {
+impl ItemKind {
+    pub(super) fn from_item(item: &Item<'_>) -> Self {
         match item.kind.text().as_deref() {
             Some("message") => Self::Message,
             Some("reasoning") => Self::Reasoning,

@@ -1,15 +1,15 @@
-//! Calls: any number of them may be open at once.
+//! Encoding of tool calls. Any number of them may be open at once.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::super::super::keep;
 use super::super::super::pieces::{put_id, put_text_member};
-use super::{Items, word};
+use super::super::super::signatures;
+use super::{Items, status_name};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::ToolCall;
 use crate::model::ids::StreamId;
 
-/// A call under way.
+/// An open call.
 pub(super) struct Call {
     pub(super) place: usize,
     pub(super) index: u16,
@@ -19,12 +19,13 @@ pub(super) struct Call {
     pub(super) custom: bool,
 }
 
-/// Calls.
+/// Events of calls.
 impl Items {
     pub(super) fn call(&mut self, call: &ToolCall, out: &mut SseWriter) {
-        self.close_spoken(true, out);
-        if let Some(kept) = keep::of_call(call, self.wire) {
-            self.opaque(&kept, out);
+        self.close_message_and_reasoning(true, out);
+        // A call item has no field for a signature, so the signature is a reasoning item before it.
+        if let Some(encrypted) = signatures::wrap_call_signature(call, self.wire) {
+            self.opaque_item(&encrypted, out);
         }
         let (id, name) = (call.id.to_string(), call.name.to_string());
         let mut begun = Call {
@@ -43,14 +44,9 @@ impl Items {
         self.calls.push(begun);
     }
 
-    pub(super) fn argue(&mut self, wanted: u16, delta: &str, out: &mut SseWriter) {
-        // Arguments of no call that is open have no place.
-        let Some(call) = self
-            .calls
-            .iter_mut()
-            .rev()
-            .find(|call| call.index == wanted)
-        else {
+    pub(super) fn arguments_delta(&mut self, index: u16, delta: &str, out: &mut SseWriter) {
+        // Arguments of a call that is not open are dropped: no item can hold them.
+        let Some(call) = self.calls.iter_mut().rev().find(|call| call.index == index) else {
             return;
         };
         call.arguments.push_str(delta);
@@ -65,8 +61,8 @@ impl Items {
         });
     }
 
-    pub(super) fn end_call(&mut self, wanted: u16, out: &mut SseWriter) {
-        if let Some(at) = self.calls.iter().rposition(|call| call.index == wanted) {
+    pub(super) fn end_call(&mut self, index: u16, out: &mut SseWriter) {
+        if let Some(at) = self.calls.iter().rposition(|call| call.index == index) {
             let call = self.calls.remove(at);
             self.finish_call(&call, true, out);
         }
@@ -79,12 +75,13 @@ impl Items {
             ("response.function_call_arguments.done", "arguments")
         };
         self.item_event(out, name, (prefix(call.custom), call.place), |buf| {
+            // Only the event of a function call has a `name`.
             if !call.custom {
                 put_text_member(buf, "name", &call.name);
             }
             put_text_member(buf, field, &call.arguments);
         });
-        let item = call.json(&self.stream, word(complete));
+        let item = call.json(&self.stream, status_name(complete));
         self.end(call.place, item, out);
     }
 }

@@ -1,30 +1,31 @@
-//! Reasoning, and what must come back with it.
+//! Encoding of reasoning, and of the signatures that providers need back.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::super::super::keep;
 use super::super::super::pieces::{put_id, put_text_member};
+use super::super::super::signatures;
 use super::Items;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::Signature;
 use crate::model::ids::StreamId;
 
-/// Reasoning under way.
+/// Open reasoning.
 pub(super) struct Reasoning {
     pub(super) place: usize,
-    /// Words of it have come.
-    pub(super) spoken: bool,
+    /// True if it has text.
+    pub(super) has_text: bool,
     pub(super) text: String,
 }
 
-/// Reasoning.
+/// Events of reasoning.
 impl Items {
-    pub(super) fn thought(&mut self, delta: &str, out: &mut SseWriter) {
+    pub(super) fn reasoning_delta(&mut self, delta: &str, out: &mut SseWriter) {
         let place = self.open_reasoning(out);
         if self
             .reasoning
             .as_mut()
-            .is_some_and(|reasoning| !std::mem::replace(&mut reasoning.spoken, true))
+            // The part begins with the first text: reasoning may consist of a signature alone.
+            .is_some_and(|reasoning| !std::mem::replace(&mut reasoning.has_text, true))
         {
             self.summary_event(out, "response.reasoning_summary_part.added", place, |buf| {
                 put_summary(buf, "");
@@ -48,10 +49,10 @@ impl Items {
         if let Some(open) = &self.reasoning {
             return open.place;
         }
-        self.close_spoken(true, out);
+        self.close_message_and_reasoning(true, out);
         let fresh = |place| Reasoning {
             place,
-            spoken: false,
+            has_text: false,
             text: String::new(),
         };
         let place = self.begin(|stream, place| fresh(place).json(stream, None), out);
@@ -72,12 +73,12 @@ impl Items {
         });
     }
 
-    pub(super) fn close_reasoning(&mut self, kept: Option<&str>, out: &mut SseWriter) {
+    pub(super) fn close_reasoning(&mut self, encrypted: Option<&str>, out: &mut SseWriter) {
         let Some(reasoning) = self.reasoning.take() else {
             return;
         };
         let place = reasoning.place;
-        if reasoning.spoken {
+        if reasoning.has_text {
             self.item_event(
                 out,
                 "response.reasoning_summary_text.done",
@@ -91,22 +92,27 @@ impl Items {
                 put_summary(buf, &reasoning.text);
             });
         }
-        let item = reasoning.json(&self.stream, kept);
+        let item = reasoning.json(&self.stream, encrypted);
         self.end(place, item, out);
     }
 
-    /// It ends the reasoning it signs; without any, it is an item of its own.
+    /// Writes a signature. It ends the reasoning that it signs; without open reasoning it is an
+    /// item of its own.
     pub(super) fn signature(&mut self, it: &Signature, out: &mut SseWriter) {
-        let Some(kept) = keep::of(it) else { return };
+        let Some(encrypted) = signatures::wrap(it) else {
+            return;
+        };
+        // A signature of text follows the text: close the message, so that the item comes after it.
         if it.on_text {
-            self.close_spoken(true, out);
+            self.close_message_and_reasoning(true, out);
         }
-        self.opaque(&kept, out);
+        self.opaque_item(&encrypted, out);
     }
 
-    pub(super) fn opaque(&mut self, kept: &str, out: &mut SseWriter) {
+    /// Ends the open reasoning, or an empty one, with this encrypted content.
+    pub(super) fn opaque_item(&mut self, encrypted: &str, out: &mut SseWriter) {
         self.open_reasoning(out);
-        self.close_reasoning(Some(kept), out);
+        self.close_reasoning(Some(encrypted), out);
     }
 }
 
@@ -117,17 +123,17 @@ fn put_summary(buf: &mut BytesMut, text: &str) {
 }
 
 impl Reasoning {
-    pub(super) fn json(&self, stream: &StreamId, kept: Option<&str>) -> Bytes {
+    pub(super) fn json(&self, stream: &StreamId, encrypted: Option<&str>) -> Bytes {
         let mut buf = BytesMut::with_capacity(self.text.len() + 128);
         buf.put_slice(b"{\"id\":");
         put_id(&mut buf, "rs", stream, self.place);
         buf.put_slice(b",\"type\":\"reasoning\",\"summary\":[");
-        if self.spoken {
+        if self.has_text {
             put_summary(&mut buf, &self.text);
         }
         buf.put_u8(b']');
-        if let Some(kept) = kept {
-            put_text_member(&mut buf, "encrypted_content", kept);
+        if let Some(encrypted) = encrypted {
+            put_text_member(&mut buf, "encrypted_content", encrypted);
         }
         buf.put_u8(b'}');
         buf.freeze()

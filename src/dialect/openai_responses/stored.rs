@@ -1,0 +1,248 @@
+//! Stored parts of a response for later requests: its input as items, and its output as input of
+//! the next turn.
+//!
+//! Invariant: stored turns are sent again in full, never by reference. Items that are sent have no
+//! ids by which a provider would look for them, except reasoning, which is sent completely or not
+//! at all.
+
+use std::sync::Arc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use bytestring::ByteString;
+use serde_json::value::RawValue;
+
+use super::parse;
+use super::pieces::put_list;
+use crate::codec::json::{Fields, put_json};
+use crate::dialect::object::Object;
+use crate::model::ask::{Ask, ResponsesRequest};
+use crate::model::fault::{Code, Fault};
+use crate::model::ids::StreamId;
+
+/// Returns the input of a request as a JSON array of items.
+///
+/// # Errors
+/// A 400 if it is not valid.
+pub(super) fn stored_input(top: &Object<'_>) -> Result<ByteString, Fault> {
+    let Some(input) = top.raw("input") else {
+        return Ok("[]".into());
+    };
+    let mut buf = BytesMut::with_capacity(input.get().len() + 64);
+    if input.get().starts_with('"') {
+        buf.put_slice(b"[{\"type\":\"message\",\"role\":\"user\",\"content\":");
+        put_json(&mut buf, input.get());
+        buf.put_slice(b"}]");
+    } else {
+        put_json(&mut buf, input.get());
+    }
+    ByteString::try_from(buf.freeze()).map_err(|_| top.invalid("input", "valid UTF-8"))
+}
+
+/// Returns the request with the input and output of the previous response before its own input, at
+/// most `max_bytes` bytes.
+///
+/// # Errors
+/// A 413 if all turns together are too large; a 400 if the request is not valid.
+pub fn continue_from(ask: Ask, input: &str, output: &str, max_bytes: usize) -> Result<Ask, Fault> {
+    let own = stored_input(&Object::from_body(&ask.body)?)?;
+    let all = join([input, output, &own]);
+    let body = Fields::parse(&ask.body)
+        .map_err(|_| Fault::invalid("input", "`input` must be valid JSON"))?
+        .with(&[("input", &all)]);
+    let body = Object::from_body(&body)?
+        .fields
+        // The turns are inserted, so the provider must not look for a response of ours.
+        .without("previous_response_id");
+    if body.len() > max_bytes {
+        let message = format!(
+            "the previous turns and this input are together larger than {max_bytes} bytes (`server.max_body`): start a new conversation"
+        );
+        return Err(Fault::new(Code::BodyTooLarge, message).with_param("previous_response_id"));
+    }
+    with_body(ask, body)
+}
+
+/// Returns the request with another body. The options that Sluicegate itself handles (`background`,
+/// `store`, …) stay those of the first body.
+pub(super) fn with_body(ask: Ask, body: Bytes) -> Result<Ask, Fault> {
+    let Some(asked) = ask.responses else {
+        return Ok(ask);
+    };
+    let mut again = parse::read(&body)?;
+    let input = again
+        .responses
+        .as_ref()
+        .map(|again| again.input.clone())
+        .unwrap_or_default();
+    again.responses = Some(Arc::new(ResponsesRequest {
+        input,
+        ..(*asked).clone()
+    }));
+    again.headers = ask.headers;
+    again.model = ask.model;
+    again.body = body;
+    Ok(again)
+}
+
+/// Joins JSON arrays into one.
+fn join<'a>(arrays: impl IntoIterator<Item = &'a str>) -> String {
+    // Joined as text: parsing and writing the items again could change them.
+    let inside = |array: &'a str| {
+        array
+            .trim()
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .map_or("", str::trim)
+    };
+    let all: Vec<&str> = arrays
+        .into_iter()
+        .map(inside)
+        .filter(|inside| !inside.is_empty())
+        .collect();
+    format!("[{}]", all.join(","))
+}
+
+/// Returns the output of a response object as input items of a later turn (a JSON array).
+#[must_use]
+pub fn output_as_input(object: &[u8]) -> String {
+    let fields = Fields::parse(object).ok();
+    let output = fields.as_ref().and_then(|fields| fields.get("output"));
+    let items: Vec<&RawValue> = output
+        .and_then(|output| serde_json::from_str(output.get()).ok())
+        .unwrap_or_default();
+    let mut buf = BytesMut::new();
+    let inputs: Vec<Bytes> = items
+        .into_iter()
+        .filter_map(|item| as_input(item.get().as_bytes()))
+        .collect();
+    put_list(&mut buf, inputs.iter().map(|item| &**item));
+    String::from_utf8(buf.to_vec()).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// Returns an output item as an input item; `None` for reasoning without `encrypted_content`, which
+/// no provider can read again, and for calls that were cut off.
+pub(super) fn as_input(item: &[u8]) -> Option<Bytes> {
+    let fields = Fields::parse(item).ok()?;
+    let text = |name: &str| {
+        fields
+            .get(name)
+            .and_then(|value| serde_json::from_str::<String>(value.get()).ok())
+    };
+    match text("type").as_deref() {
+        Some("reasoning") => text("encrypted_content").map(|_| Bytes::copy_from_slice(item)),
+        Some("function_call" | "custom_tool_call")
+            if text("status").as_deref() == Some("incomplete") =>
+        {
+            None
+        }
+        Some("message" | "function_call" | "custom_tool_call") => {
+            // An id would make the provider look the item up in its own storage.
+            let without_id = fields.without("id");
+            Some(Fields::parse(&without_id).ok()?.without("status"))
+        }
+        // Items of tools that the provider runs exist only on this wire, and are sent back
+        // unchanged.
+        _ => Some(Bytes::copy_from_slice(item)),
+    }
+}
+
+/// Returns the items of a stored input, each with its id: its own, or one made from the stream's
+/// id.
+#[must_use]
+pub fn items_with_ids(input: &str, stream: &StreamId) -> Vec<(String, Bytes)> {
+    let items: Vec<&RawValue> = serde_json::from_str(input).unwrap_or_default();
+    let item = |(at, item): (usize, &RawValue)| {
+        let fields = Fields::parse(item.get().as_bytes()).ok()?;
+        let own = fields
+            .get("id")
+            .and_then(|id| serde_json::from_str::<String>(id.get()).ok());
+        let made = || (format!("item_{stream}_{at}"), false);
+        let (id, has) = own.map_or_else(made, |id| (id, true));
+        let quoted = serde_json::Value::from(id.as_str()).to_string();
+        let type_member = fields
+            .get("type")
+            .is_none()
+            .then_some(("type", "\"message\""));
+        let id_member = (!has).then_some(("id", &*quoted));
+        let changes: Vec<(&str, &str)> = type_member.into_iter().chain(id_member).collect();
+        Some((id, fields.with(&changes)))
+    };
+    items.into_iter().enumerate().filter_map(item).collect()
+}
+
+/// Returns the provider's own body with an id of ours and `background: true`: the client of a
+/// background response has received our id.
+#[must_use]
+pub fn with_response_id(body: &[u8], stream: &StreamId) -> Bytes {
+    let id = format!("\"resp_{stream}\"");
+    match Fields::parse(body) {
+        Ok(fields) => fields.with(&[("id", &id), ("background", "true")]),
+        Err(_) => Bytes::copy_from_slice(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    const OUTPUT: &str = r#"{"id":"r","output":[{"id":"rs_1","type":"reasoning","summary":[]},
+        {"id":"rs_2","type":"reasoning","summary":[],"encrypted_content":"E"},{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[]},
+        {"id":"fc_1","type":"function_call","status":"incomplete","call_id":"c"},{"id":"ws_1","type":"web_search_call","status":"completed"}]}"#;
+
+    #[test]
+    fn stored_turns_are_sent_again_without_ids() {
+        let output = output_as_input(OUTPUT.as_bytes());
+        assert_eq!(
+            output,
+            r#"[{"id":"rs_2","type":"reasoning","summary":[],"encrypted_content":"E"},{"type":"message","role":"assistant","content":[]},{"id":"ws_1","type":"web_search_call","status":"completed"}]"#
+        );
+        let body =
+            r#"{"model":"m","previous_response_id":"resp_x","input":"and?","background":true}"#;
+        let ask = parse::ask(&HeaderMap::new(), Bytes::from_static(body.as_bytes())).unwrap();
+        let on = continue_from(ask, r#"[ {"role":"user","content":"a"} ]"#, "[]", 1000).unwrap();
+        assert_eq!(
+            &on.body[..],
+            br#"{"model":"m","input":[{"role":"user","content":"a"},{"type":"message","role":"user","content":"and?"}]}"#
+        );
+        let asked = on.responses.unwrap();
+        assert!(
+            asked.background
+                && asked.input.contains("and?")
+                && asked.echo.contains(r#""previous_response_id":"resp_x""#)
+        );
+    }
+
+    #[test]
+    fn turns_that_are_too_large_are_refused() {
+        let ask = parse::ask(
+            &HeaderMap::new(),
+            Bytes::from_static(br#"{"model":"m","previous_response_id":"r"}"#),
+        )
+        .unwrap();
+        assert_eq!(
+            continue_from(
+                ask,
+                r#"[{"role":"user","content":"aaaaaaaaaaaaaaaaaaaaaaaaaaa"}]"#,
+                "[]",
+                40
+            )
+            .unwrap_err()
+            .code,
+            Code::BodyTooLarge
+        );
+    }
+
+    #[test]
+    fn every_item_of_the_input_has_an_id() {
+        let stream = StreamId::parse("abcdefghijklmnopqrstuvwxyz").unwrap();
+        let items = items_with_ids(
+            r#"[{"role":"user","content":"a"},{"type":"function_call","id":"fc_1"}]"#,
+            &stream,
+        );
+        assert_eq!(items[0].0, "item_abcdefghijklmnopqrstuvwxyz_0");
+        assert_eq!(&items[0].1[..], br#"{"role":"user","content":"a","type":"message","id":"item_abcdefghijklmnopqrstuvwxyz_0"}"#);
+        assert_eq!(&*items[1].1, br#"{"type":"function_call","id":"fc_1"}"#);
+    }
+}
