@@ -1,15 +1,15 @@
-//! The floor plan as a law: imports point down, files stay small, and nothing is left half-done.
+//! Enforces the floor plan: imports point down, files stay small, and nothing is left half-done.
 //!
-//! Code under `#[cfg(test)]` is not looked at, nor are comments and strings.
-#![expect(clippy::unwrap_used, reason = "a test that is surprised fails")]
-#![expect(clippy::string_slice, reason = "places in a text are found in it")]
+//! Code under `#[cfg(test)]`, comments and strings are ignored.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::string_slice, reason = "offsets into a text were found in it")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms, from the ground up. A room may import from lower floors and from itself; rooms on one
-/// floor do not know each other.
+/// The rooms, from the ground up. A room may import from lower floors and from itself; rooms on the
+/// same floor do not import each other.
 const FLOORS: [&[&str]; 9] = [
     &["model", "codec"],
     &[
@@ -31,10 +31,10 @@ const FLOORS: [&[&str]; 9] = [
     &["main"],
 ];
 
-/// The most lines of a file, tests aside.
-const MOST_LINES: usize = 490;
+/// Maximum number of lines of a file, tests excluded.
+const MAX_LINES: usize = 490;
 
-/// What is not left in the code: its text, and what to do instead.
+/// Text that must not be in the code, and what to do instead.
 const BANNED: [(&str, &str); 6] = [
     ("#[allow(", "#[expect(lint, reason)]"),
     ("#![allow(", "#![expect(lint, reason)]"),
@@ -48,16 +48,16 @@ fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
 
-/// A source file, its comments, strings and tests blanked out.
+/// A source file with comments, strings and tests blanked out.
 struct Source {
     path: PathBuf,
-    /// The modules it is, from the crate's root.
+    /// Its module path from the crate's root.
     modules: Vec<String>,
     code: String,
 }
 
 impl Source {
-    fn of(path: &Path, text: &str) -> Self {
+    fn new(path: &Path, text: &str) -> Self {
         let mut modules: Vec<String> = path
             .with_extension("")
             .iter()
@@ -67,7 +67,7 @@ impl Source {
         Self {
             path: path.to_owned(),
             modules,
-            code: without_tests(blanked(text)),
+            code: without_tests(blank_out(text)),
         }
     }
 
@@ -75,7 +75,7 @@ impl Source {
         self.modules.first().map(String::as_str)
     }
 
-    /// The rooms it imports from, itself included.
+    /// Returns the rooms it imports from, itself included.
     fn imports(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for start in ["crate::", "sluicegate::"] {
@@ -83,7 +83,7 @@ impl Source {
                 if !self.code[..at].ends_with(|before: char| {
                     before.is_alphanumeric() || before == '_' || before == ':'
                 }) {
-                    found.extend(heads(&self.code[at + start.len()..]));
+                    found.extend(first_names(&self.code[at + start.len()..]));
                 }
             }
         }
@@ -94,26 +94,26 @@ impl Source {
             .filter(|_| !climb.is_empty())
         {
             if !self.code[..at].ends_with("::") {
-                found.extend(heads(&self.code[at + climb.len()..]));
+                found.extend(first_names(&self.code[at + climb.len()..]));
             }
         }
         found
     }
 
-    /// What is against the law in it.
+    /// Returns the violations in it.
     fn faults(&self) -> Vec<String> {
         let mut faults: Vec<String> = self.bad_imports();
         let lines = self.code.trim_end().lines().count();
-        if lines > MOST_LINES {
+        if lines > MAX_LINES {
             faults.push(format!(
-                "{lines} lines without tests: split it by meaning ({MOST_LINES} at most)"
+                "{lines} lines without tests: split the file by meaning ({MAX_LINES} at most)"
             ));
         }
         if self.path.ends_with("mod.rs") {
             faults.push("modules are named by their own file, not `mod.rs`".into());
         }
         for (text, instead) in BANNED.iter().filter(|(text, _)| self.code.contains(text)) {
-            faults.push(format!("`{text}` is not left in the code: {instead}"));
+            faults.push(format!("`{text}` must not be in the code: {instead}"));
         }
         faults
             .into_iter()
@@ -138,14 +138,14 @@ impl Source {
             )),
             None => to
                 .starts_with(char::is_lowercase)
-                .then(|| format!("`{to}` is imported, and is not in the floor plan")),
+                .then(|| format!("`{to}` is imported, but is not in the floor plan")),
         };
         self.imports().iter().filter_map(bad).collect()
     }
 }
 
-/// The first names of a path or of a braced list of paths.
-fn heads(rest: &str) -> Vec<String> {
+/// Returns the first names of a path or of a braced list of paths.
+fn first_names(rest: &str) -> Vec<String> {
     let name = |text: &str| {
         text.trim()
             .chars()
@@ -170,13 +170,13 @@ fn heads(rest: &str) -> Vec<String> {
     names
 }
 
-/// The text with the insides of comments, strings and characters made blank. Lines stay lines; what
-/// held nothing but a comment keeps one character, so that it counts.
-fn blanked(text: &str) -> String {
+/// Blanks out the contents of comments, strings and characters. Lines stay lines; a line with only
+/// a comment keeps one character, so that it counts.
+fn blank_out(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let length = token(rest);
+        let length = literal_length(rest);
         if length == 0 {
             out.push(c);
             rest = &rest[c.len_utf8()..];
@@ -189,9 +189,9 @@ fn blanked(text: &str) -> String {
     out
 }
 
-/// The length of the comment, string or character that `text` begins with; 0 where it begins with
+/// Returns the length of the comment, string or character at the start of `text`; 0 if there is
 /// none.
-fn token(text: &str) -> usize {
+fn literal_length(text: &str) -> usize {
     let until = |from: usize, end: &str| {
         text[from..]
             .find(end)
@@ -213,15 +213,15 @@ fn token(text: &str) -> usize {
         }
     }
     match text.as_bytes() {
-        [b'"', ..] => quoted(text),
+        [b'"', ..] => string_length(text),
         [b'\'', b'\\', ..] => until(3, "'"),
-        [b'\'', ..] => character(text),
+        [b'\'', ..] => character_length(text),
         _ => 0,
     }
 }
 
 /// `'x'` is a character, `'x` a lifetime.
-fn character(text: &str) -> usize {
+fn character_length(text: &str) -> usize {
     let mut chars = text.char_indices().skip(2);
     chars
         .next()
@@ -229,7 +229,7 @@ fn character(text: &str) -> usize {
         .map_or(0, |(at, _)| at + 1)
 }
 
-fn quoted(text: &str) -> usize {
+fn string_length(text: &str) -> usize {
     let mut escaped = false;
     let end = text.char_indices().skip(1).find(|(_, c)| {
         let ends = *c == '"' && !escaped;
@@ -239,7 +239,7 @@ fn quoted(text: &str) -> usize {
     end.map_or(text.len(), |(at, _)| at + 1)
 }
 
-/// The code without the items that stand under `#[cfg(test)]`.
+/// Removes the items under `#[cfg(test)]`.
 fn without_tests(mut code: String) -> String {
     const MARK: &str = "#[cfg(test)]";
     while let Some(at) = code.find(MARK) {
@@ -250,7 +250,7 @@ fn without_tests(mut code: String) -> String {
     code
 }
 
-/// Where the item at the front of `code` ends: at its semicolon, or at the brace that closes it.
+/// Returns where the item at the front of `code` ends: at its semicolon, or at its closing brace.
 fn item_end(code: &str) -> Option<usize> {
     let mut depth = 0;
     for (at, c) in code.char_indices() {
@@ -265,7 +265,7 @@ fn item_end(code: &str) -> Option<usize> {
     None
 }
 
-/// All source files by their path below `root`, but those that are modules of tests alone.
+/// Returns all source files, with paths below `root`, except test-only modules.
 fn sources(root: &Path) -> Vec<Source> {
     let mut texts = Vec::new();
     collect(root, root, &mut texts);
@@ -281,7 +281,7 @@ fn sources(root: &Path) -> Vec<Source> {
     texts
         .iter()
         .filter(|(path, _)| !is_test(path))
-        .map(|(path, text)| Source::of(path, text))
+        .map(|(path, text)| Source::new(path, text))
         .collect()
 }
 
@@ -299,7 +299,7 @@ fn collect(root: &Path, folder: &Path, texts: &mut Vec<(PathBuf, String)>) {
     }
 }
 
-/// The modules (as paths without ending) that a file declares under `#[cfg(test)]`.
+/// Returns the modules (as paths without extension) that a file declares under `#[cfg(test)]`.
 fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
     let folder = if path.ends_with("lib.rs") || path.ends_with("main.rs") {
         PathBuf::new()
@@ -312,7 +312,7 @@ fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
             .all(|it| it.is_alphanumeric() || it == '_')
             .then(|| folder.join(name))
     };
-    blanked(text)
+    blank_out(text)
         .split("#[cfg(test)]")
         .skip(1)
         .filter_map(declared)
@@ -320,21 +320,21 @@ fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn the_house_is_as_planned() {
+fn the_code_follows_the_floor_plan() {
     let all = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     let rooms: BTreeSet<&str> = all.iter().filter_map(Source::room).collect();
     let planned: BTreeSet<&str> = FLOORS.iter().flat_map(|it| it.iter().copied()).collect();
     assert_eq!(
         rooms, planned,
-        "the rooms that are there, and those of the floor plan"
+        "the rooms in src, and those of the floor plan"
     );
     let faults: Vec<String> = all.iter().flat_map(Source::faults).collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// What is found wrong with a text that stood in that file.
-fn faults_of(path: &str, text: &str) -> Vec<String> {
-    Source::of(Path::new(path), text).faults()
+/// Returns the violations of a text as if it were in that file.
+fn faults_in(path: &str, text: &str) -> Vec<String> {
+    Source::new(Path::new(path), text).faults()
 }
 
 #[test]
@@ -355,12 +355,12 @@ fn upward_and_sideways_imports_are_found() {
         ("app.rs", "use crate::cli::Cli;"),
         ("attic/box.rs", "use crate::model::ids;"),
     ] {
-        assert_eq!(faults_of(path, text).len(), 1, "{path}: {text}");
+        assert_eq!(faults_in(path, text).len(), 1, "{path}: {text}");
     }
 }
 
 #[test]
-fn what_is_allowed_passes() {
+fn allowed_code_passes() {
     for (path, text) in [
         (
             "hub/journal.rs",
@@ -385,40 +385,125 @@ fn what_is_allowed_passes() {
         ),
         ("hub.rs", "pub(crate) fn f() {}"),
     ] {
-        assert_eq!(faults_of(path, text), [] as [&str; 0], "{path}: {text}");
+        assert_eq!(faults_in(path, text), [] as [&str; 0], "{path}: {text}");
     }
 }
 
 #[test]
-fn what_is_half_done_or_too_large_is_found() {
+fn unfinished_or_too_large_code_is_found() {
     for text in [
         "#[allow(dead_code)] fn f() {}",
         "fn f() { todo!() }",
         "fn f() { unimplemented!() }",
         "#[ignore] fn f() {}",
     ] {
-        assert_eq!(faults_of("hub.rs", text).len(), 1, "{text}");
+        assert_eq!(faults_in("hub.rs", text).len(), 1, "{text}");
     }
-    assert_eq!(faults_of("hub/mod.rs", "").len(), 1);
+    assert_eq!(faults_in("hub/mod.rs", "").len(), 1);
     let tests = format!(
         "#[cfg(test)]\nmod tests {{\n{}}}\n",
         "fn f() {}\n".repeat(500)
     );
     assert_eq!(
-        faults_of("hub.rs", &("fn f() {} // x\n".repeat(MOST_LINES) + &tests)),
+        faults_in("hub.rs", &("fn f() {} // x\n".repeat(MAX_LINES) + &tests)),
         [] as [&str; 0]
     );
     assert_eq!(
-        faults_of("hub.rs", &"// x\n".repeat(MOST_LINES + 1)).len(),
+        faults_in("hub.rs", &"// x\n".repeat(MAX_LINES + 1)).len(),
         1
     );
 }
 
 #[test]
-fn modules_of_tests_alone_are_known() {
+fn test_only_modules_are_known() {
     let text = "mod log;\n#[cfg(test)]\nmod tests;\n#[cfg(test)]\npub(crate) mod scratch;\n#[cfg(test)]\nmod inline { fn f() {} }";
     assert_eq!(
         test_modules(Path::new("hub.rs"), text),
         [Path::new("hub/tests"), Path::new("hub/scratch")]
     );
+}
+
+/// Words that begin a doc comment which is a riddle instead of a name or a verb.
+const RIDDLES: [&str; 6] = ["What ", "Who ", "Whose ", "Whoever ", "Whatever ", "How "];
+
+/// Names that the vocabulary of the contract has replaced.
+const OLD_NAMES: [&str; 22] = [
+    "Tongue",
+    "Errand",
+    "Wish",
+    "Keepsake",
+    "Purse",
+    "Teller",
+    "Skeleton",
+    "Bones",
+    "Birth",
+    "Course",
+    "Trail",
+    "Pulse",
+    "Crowd",
+    "Board",
+    "Standing",
+    "Standings",
+    "Tally",
+    "House",
+    "Visit",
+    "furnish",
+    "refurbish",
+    "discreet",
+];
+
+/// Returns the path and text of every Rust file below `folder`.
+fn texts_below(folder: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut texts = Vec::new();
+    collect(&root, &root, &mut texts);
+    texts
+}
+
+/// Returns the first line of each doc comment.
+fn doc_openings(text: &str) -> Vec<&str> {
+    let doc =
+        |line: &str| line.trim_start().starts_with("///") || line.trim_start().starts_with("//!");
+    let lines: Vec<&str> = text.lines().collect();
+    let opens = |at: &usize| doc(lines[*at]) && (*at == 0 || !doc(lines[*at - 1]));
+    (0..lines.len())
+        .filter(opens)
+        .map(|at| lines[at].trim_start()[3..].trim_start())
+        .collect()
+}
+
+#[test]
+fn doc_comments_begin_with_a_name_or_a_verb() {
+    let mut found = Vec::new();
+    for (path, text) in texts_below("src") {
+        let riddles = doc_openings(&text)
+            .into_iter()
+            .filter(|opening| RIDDLES.iter().any(|riddle| opening.starts_with(riddle)));
+        found.extend(riddles.map(|opening| format!("{}: {opening}", path.display())));
+    }
+    assert!(found.is_empty(), "name the thing:\n{}", found.join("\n"));
+}
+
+#[test]
+fn old_names_are_gone() {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = Vec::new();
+    for (path, text) in [texts_below("src"), texts_below("tests")].concat() {
+        let words: BTreeSet<&str> = text.split(|c| !is_part(c)).collect();
+        let old = OLD_NAMES.iter().filter(|name| words.contains(**name));
+        if !path.ends_with("architecture.rs") {
+            found.extend(old.map(|name| format!("{}: {name}", path.display())));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "take the contract's word:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn riddles_are_found() {
+    let text = "//! A file.\n//! What it is.\n\n/// Who asks.\nfn f() {}\n    /// A name.\n";
+    assert_eq!(doc_openings(text), ["A file.", "Who asks.", "A name."]);
 }

@@ -1,18 +1,18 @@
-//! What the dependencies may be: licences, sources and bans, as `.deny.toml` says.
+//! Checks the dependencies: licences, sources and bans, as `.deny.toml` configures them.
 //!
-//! `cargo deny` reads the same file and does more; this runs everywhere, without it.
+//! `cargo deny` reads the same file and checks more; this test runs everywhere, without it.
 
 #![expect(
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test of files of ours: what is not as expected ends it"
+    reason = "a test of our own files fails by panicking"
 )]
 
 use std::process::Command;
 
 use serde_json::Value;
 
-/// What `cargo` knows of every package in the lock file.
+/// Returns `cargo metadata` for every package in the lock file.
 fn packages() -> Vec<Value> {
     let output = Command::new(env!("CARGO"))
         .args([
@@ -34,7 +34,7 @@ fn packages() -> Vec<Value> {
     let mut metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo writes JSON");
     match metadata["packages"].take() {
         Value::Array(list) if !list.is_empty() => list,
-        other => panic!("no packages but {other}"),
+        other => panic!("expected a list of packages, found {other}"),
     }
 }
 
@@ -46,27 +46,28 @@ fn policy() -> toml::Table {
         .expect(".deny.toml is TOML")
 }
 
-fn words(policy: &toml::Table, section: &str, key: &str) -> Vec<String> {
+fn names(policy: &toml::Table, section: &str, key: &str) -> Vec<String> {
     let list = policy[section][key].as_array().expect("a list");
-    let word = |it: &toml::Value| {
+    let name = |it: &toml::Value| {
         it.get("crate")
             .unwrap_or(it)
             .as_str()
             .expect("a name")
             .to_owned()
     };
-    list.iter().map(word).collect()
+    list.iter().map(name).collect()
 }
 
-/// Whether an SPDX expression can be met with these licences: one side of an `OR`, both of an
+/// Returns true if these licences satisfy an SPDX expression: one side of an `OR`, both of an
 /// `AND`.
-fn met(expression: &str, allowed: &[String]) -> bool {
+fn is_satisfied(expression: &str, allowed: &[String]) -> bool {
     let bare = expression.replace('/', " OR ").replace(['(', ')'], " ");
     let alternatives = bare.split(" OR ").map(|all| {
         all.split(" AND ")
             .all(|one| allowed.iter().any(|it| it == one.trim()))
     });
-    // `(A OR B) AND C` loses its brackets: then each alternative must be met by itself.
+    // `(A OR B) AND C` has lost its brackets here: every part of the `AND` must be satisfied by
+    // itself.
     if expression.contains('(') && expression.contains(" AND ") {
         bare.split(" AND ").all(|part| {
             part.split(" OR ")
@@ -79,13 +80,13 @@ fn met(expression: &str, allowed: &[String]) -> bool {
 
 #[test]
 fn every_licence_is_allowed() {
-    let allowed = words(&policy(), "licenses", "allow");
+    let allowed = names(&policy(), "licenses", "allow");
     let bad: Vec<_> = packages()
         .iter()
         .filter(|package| {
             !package["license"]
                 .as_str()
-                .is_some_and(|licence| met(licence, &allowed))
+                .is_some_and(|licence| is_satisfied(licence, &allowed))
         })
         .map(|package| format!("{} {}", package["name"], package["license"]))
         .collect();
@@ -94,7 +95,7 @@ fn every_licence_is_allowed() {
 
 #[test]
 fn everything_comes_from_the_registry_and_nothing_is_banned() {
-    let banned = words(&policy(), "bans", "deny");
+    let banned = names(&policy(), "bans", "deny");
     for package in packages() {
         let (name, source) = (
             package["name"].as_str().expect("a name"),
@@ -112,7 +113,7 @@ fn everything_comes_from_the_registry_and_nothing_is_banned() {
 }
 
 #[test]
-fn expressions_are_read() {
+fn licence_expressions_are_evaluated() {
     let allowed = ["MIT".to_owned(), "ISC".to_owned()];
     for (expression, expected) in [
         ("MIT", true),
@@ -123,6 +124,6 @@ fn expressions_are_read() {
         ("ISC AND (GPL-3.0 OR MIT)", true),
         ("(GPL-3.0 OR BSD-3-Clause) AND MIT", false),
     ] {
-        assert_eq!(met(expression, &allowed), expected, "{expression}");
+        assert_eq!(is_satisfied(expression, &allowed), expected, "{expression}");
     }
 }

@@ -135,7 +135,7 @@ pub struct StreamStatus {
     pub ended: Option<u64>,
     /// Target that answered.
     pub route: Option<Route>,
-    /// How the journal ended.
+    /// The end of the journal; `None` while it runs.
     pub end: Option<End>,
     /// The failure, if it failed.
     pub fault: Option<Fault>,

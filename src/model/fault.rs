@@ -110,7 +110,7 @@ pub struct Fault {
     pub status: StatusCode,
     /// The side that caused it.
     pub side: Side,
-    /// What failed, where, and what to do. Begins in lower case.
+    /// The message: states what failed, where, and what to do. Begins in lower case.
     pub message: String,
     /// The upstream's own code, if clients handle it (`context_length_exceeded` …). It is sent
     /// instead of `code`.

@@ -1,9 +1,9 @@
-//! What it costs to admit one generation with every limit on, and to settle it: the key looked up,
-//! the route planned, one decision over seven accounts, the provider's lane, and all of it given
-//! back. CPU time, not the clock on the wall, so that a busy machine changes little.
-//! `cargo bench --bench admission`.
-#![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
-#![expect(clippy::unwrap_used, reason = "a benchmark that is surprised fails")]
+//! Measures the cost of admitting one generation with every limit on, and of settling it: key
+//! lookup, route plan, one decision over seven accounts, the provider's pass, and the return of it
+//! all. It measures CPU time, not wall-clock time, so a busy machine changes little. `cargo bench
+//! --bench admission`.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,9 +14,9 @@ use std::thread;
 
 use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method};
-use sluicegate::auth::{Asking, Auth};
+use sluicegate::auth::{Auth, AuthRequest};
 use sluicegate::config::Config;
-use sluicegate::limits::{Charge, LimitTable, Need, Who};
+use sluicegate::limits::{Charge, LimitTable, Need, Subject};
 use sluicegate::route::{HealthRegistry, Routes};
 
 const CONFIG: &str = r#"
@@ -43,10 +43,10 @@ base_url = "http://127.0.0.1:2/v1"
 route = ["one/m", "two/m"]
 "#;
 
-/// Generations measured, each thread.
+/// Generations measured per thread.
 const ROUNDS: u32 = 300_000;
-/// Different end users and addresses.
-const CROWD: u32 = 100_000;
+/// Number of different end users and addresses.
+const USERS: u32 = 100_000;
 
 struct Bench {
     auth: Auth,
@@ -72,20 +72,25 @@ impl Bench {
         }
     }
 
-    /// One generation's life, as far as it is not an upstream's.
+    /// The life of one generation, except for the upstream's part.
     fn pass(&self, number: u32, user: &str) {
-        let asking = Asking {
+        let request = AuthRequest {
             method: &Method::POST,
             headers: &self.headers,
             trusted_page: false,
         };
-        // A virtual key waits for nobody.
-        let caller = self.auth.identify(&asking).now_or_never().unwrap().unwrap();
+        // Identifying a virtual key never waits.
+        let caller = self
+            .auth
+            .identify(&request)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
         let plan = self
             .routes
             .plan("smart", |model| caller.may_use(model), || u64::from(number))
             .unwrap();
-        let who = Who {
+        let subject = Subject {
             client: IpAddr::V4(Ipv4Addr::from(number)),
             caller: &caller.id,
             key: caller.key(),
@@ -101,37 +106,37 @@ impl Bench {
         let mut pass = self
             .table
             .admit(
-                &who,
+                &subject,
                 plan.targets().map(|target| &target.provider.name),
                 need,
             )
             .unwrap();
-        pass.asked();
+        pass.mark_asked();
         let lane = pass
-            .lane(&plan.targets().next().unwrap().provider.name)
+            .provider_pass(&plan.targets().next().unwrap().provider.name)
             .unwrap();
         pass.keep(lane);
         pass.settle(Charge::Tokens(1234));
     }
 }
 
-/// The CPU time of this thread so far, nanoseconds.
+/// Returns the CPU time of this thread so far, nanoseconds.
 fn cpu() -> u64 {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     stat.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn main() {
-    let users: Vec<String> = (0..CROWD).map(|number| format!("user-{number}")).collect();
+    let users: Vec<String> = (0..USERS).map(|number| format!("user-{number}")).collect();
     for threads in [1, 2, 4] {
         let (bench, spent) = (Bench::build(), AtomicU64::new(0));
         let measure = || {
             for round in 0..2 {
                 let began = cpu();
                 (0..ROUNDS)
-                    .zip((0..CROWD).zip(&users).cycle())
+                    .zip((0..USERS).zip(&users).cycle())
                     .for_each(|(_, (number, user))| bench.pass(number, user));
-                // The first round makes the accounts that the second finds.
+                // The first round creates the accounts that the second one finds.
                 if round > 0 {
                     spent.fetch_add(cpu() - began, Ordering::Relaxed);
                 }
@@ -143,6 +148,9 @@ fn main() {
             "{threads} threads: {:.2} µs of CPU for each generation",
             each as f64 / 1000.0
         );
-        assert_eq!(bench.table.held(), sluicegate::limits::Held::default());
+        assert_eq!(
+            bench.table.held(),
+            sluicegate::limits::HeldTotals::default()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Answers that break off, clients that go, requests that are refused half-way.
+//! Answers that break off, clients that disconnect, requests that are refused half-way.
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
@@ -32,12 +32,12 @@ async fn a_panic_is_a_500_with_the_request_id_and_nothing_else() {
     assert_eq!(
         client.ask("GET /", &[]).await.status,
         200,
-        "the connection lives on"
+        "the connection stays open"
     );
 }
 
 #[tokio::test]
-async fn a_panic_in_the_body_breaks_that_answer_off() {
+async fn a_panic_in_a_body_breaks_that_answer_off() {
     let mut server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[])).await;
@@ -47,19 +47,23 @@ async fn a_panic_in_the_body_breaks_that_answer_off() {
     let rest = client.rest().await.unwrap_or_default();
     assert_eq!(rest, "", "it must not look like a proper end");
     assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200);
-    assert_eq!(server.lifecycle.live(), 0, "nothing is counted for ever");
+    assert_eq!(
+        server.lifecycle.live(),
+        0,
+        "the connection is no longer counted"
+    );
 }
 
-/// Sends tokens until somebody notices that nobody takes them. Each send lets the connection write
-/// once.
-async fn noticed(tokens: mpsc::Sender<Bytes>) {
+/// Sends tokens until the server notices that no client reads them. Each send lets the connection
+/// write once.
+async fn send_until_closed(tokens: mpsc::Sender<Bytes>) {
     while tokens.send("token\n".into()).await.is_ok() {
         tokio::task::yield_now().await;
     }
 }
 
 #[tokio::test]
-async fn a_client_that_pipelined_more_and_closed_is_revealed_by_the_next_write() {
+async fn a_client_that_pipelined_more_and_closed_is_found_by_the_next_write() {
     let mut server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client
@@ -68,14 +72,15 @@ async fn a_client_that_pipelined_more_and_closed_is_revealed_by_the_next_write()
     let tokens = server.live.recv().await.unwrap();
     tokens.send("first\n".into()).await.unwrap();
     client.answer_head().await;
-    // Only the sending side: the kernel would go on taking our writes.
+    // Only the sending side is shut down: the kernel still accepts the server's writes, so no write
+    // error reveals the client.
     client.0.get_mut().shutdown().await.unwrap();
-    noticed(tokens).await;
-    server.lifecycle.quiet().await;
+    send_until_closed(tokens).await;
+    server.lifecycle.idle().await;
 }
 
 #[tokio::test]
-async fn a_client_that_goes_is_noticed_without_a_write() {
+async fn a_disconnected_client_is_noticed_without_a_write() {
     let mut server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[])).await;
@@ -86,7 +91,7 @@ async fn a_client_that_goes_is_noticed_without_a_write() {
 }
 
 #[tokio::test]
-async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
+async fn a_refusal_half_way_through_a_body_reaches_the_client() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     let size = 8 << 20;
@@ -96,7 +101,7 @@ async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
             &[&format!("Content-Length: {size}")],
         ))
         .await;
-    // All of it is sent before the answer is read, as simple clients do.
+    // Send all of it before reading the answer, as simple clients do.
     let waste = vec![b'x'; 64 << 10];
     for _ in 0..size / waste.len() {
         client.send(&waste).await;
@@ -110,7 +115,7 @@ async fn a_refusal_half_way_through_a_body_reaches_its_sender() {
 }
 
 #[tokio::test]
-async fn a_body_of_any_size_passes_in_pieces() {
+async fn a_body_of_any_size_is_read_in_pieces() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client

@@ -108,7 +108,7 @@ async fn every_field_of_the_contract_passes_its_preflight_on_every_path() {
 }
 
 #[tokio::test]
-async fn an_answer_shows_every_field_of_the_contract_to_an_allowed_page() {
+async fn every_field_of_the_contract_is_exposed_to_an_allowed_page() {
     let server = TestServer::plain();
     for path in ["/v1/models", "/panic"] {
         let answer = ask(server.clients, &format!("GET {path}"), &[LISTED]).await;
@@ -131,7 +131,7 @@ async fn an_answer_shows_every_field_of_the_contract_to_an_allowed_page() {
 }
 
 #[tokio::test]
-async fn a_foreign_page_gets_nothing_and_does_nothing() {
+async fn a_foreign_page_is_rejected() {
     let server = TestServer::plain();
     for (method, origin) in [
         ("POST", "https://evil.example"),
@@ -159,7 +159,7 @@ async fn a_foreign_page_gets_nothing_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn its_own_page_may_and_any_page_where_all_are_allowed() {
+async fn the_servers_own_page_is_allowed_and_any_page_where_all_are_allowed() {
     let server = TestServer::plain();
     let (host, origin) = (
         format!("Host: {}", server.clients),
@@ -198,13 +198,13 @@ async fn its_own_page_may_and_any_page_where_all_are_allowed() {
         assert_eq!(
             answer.field("access-control-allow-credentials"),
             "",
-            "credentials are for origins allowed by name"
+            "only origins allowed by name get credentials"
         );
     }
 }
 
 #[tokio::test]
-async fn a_reload_changes_who_may_ask_on_an_open_connection() {
+async fn a_reload_changes_the_allowed_origins_on_an_open_connection() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     assert_eq!(
@@ -230,7 +230,7 @@ async fn a_reload_changes_who_may_ask_on_an_open_connection() {
 }
 
 #[tokio::test]
-async fn a_rebound_name_is_refused_on_loopback_listeners_and_the_admin_listener() {
+async fn a_rebound_host_name_is_rejected_on_loopback_and_admin_listeners() {
     let server = TestServer::open(
         &Settings {
             hosts: vec!["proxy.test".into()],
@@ -270,7 +270,7 @@ async fn a_rebound_name_is_refused_on_loopback_listeners_and_the_admin_listener(
 }
 
 #[tokio::test]
-async fn a_unix_socket_is_loopback_and_asks_for_no_host() {
+async fn a_unix_socket_counts_as_loopback_and_accepts_any_host() {
     let path = std::env::temp_dir().join(format!(
         "sluicegate-{}.sock",
         sluicegate::model::ids::StreamId::random()

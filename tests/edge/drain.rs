@@ -1,4 +1,4 @@
-//! The end of the process.
+//! Draining and the end of the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::raw::{Raw, ask, head};
 use crate::server::{Refused, Script, TestServer, settings};
 
 #[tokio::test]
-async fn while_it_drains_streams_run_on_and_cancels_are_served() {
+async fn while_draining_streams_continue_and_cancels_are_served() {
     let mut server = TestServer::plain();
     let mut reader = Raw::connect(server.clients).await;
     let mut idle = Raw::connect(server.clients).await;
@@ -45,7 +45,7 @@ async fn while_it_drains_streams_run_on_and_cancels_are_served() {
         reader.rest().await.as_deref(),
         Some("5\r\nlast\n\r\n0\r\n\r\n")
     );
-    assert_eq!(draining.await.unwrap(), Drained::Quiet);
+    assert_eq!(draining.await.unwrap(), Drained::Idle);
     server.serving.await.unwrap().unwrap();
     assert_eq!(
         idle.rest().await,
@@ -59,7 +59,7 @@ async fn while_it_drains_streams_run_on_and_cancels_are_served() {
 }
 
 #[tokio::test]
-async fn when_time_is_up_it_ends_whatever_a_client_does() {
+async fn when_the_drain_time_is_up_the_server_ends_whatever_clients_do() {
     let mut server = TestServer::plain();
     let mut reader = Raw::connect(server.clients).await;
     reader.send(head("GET /live", &[])).await;
@@ -70,7 +70,7 @@ async fn when_time_is_up_it_ends_whatever_a_client_does() {
     assert_eq!(
         ask(server.clients, "GET /", &[]).await.status,
         200,
-        "the three before it are accepted"
+        "the three earlier connections are accepted"
     );
     tokio::time::pause();
     assert_eq!(
@@ -138,7 +138,7 @@ fn several_workers_share_a_port_and_drain_together() {
         }
         assert_eq!(
             drain(&lifecycle, Duration::from_secs(3600)).await,
-            Drained::Quiet
+            Drained::Idle
         );
     });
     for worker in workers {

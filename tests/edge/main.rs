@@ -6,12 +6,12 @@
     reason = "a test fails by panicking"
 )]
 
+mod address_limits;
 mod body;
 mod browsers;
-mod clocks;
-mod door;
 mod drain;
 mod operator;
 mod protocols;
 mod raw;
 mod server;
+mod timeouts;

@@ -1,17 +1,17 @@
-//! What the operator may on the admin listener, and who counts as the operator.
+//! The operator's endpoints on the admin listener, and who counts as the operator.
 
 use crate::raw::ask;
 use crate::server::{TestServer, per_minute, settings};
 
-const STOP: &str = "POST /api/streams/abc/cancel";
+const CANCEL: &str = "POST /api/streams/abc/cancel";
 const NOTHING: &str = "Content-Length: 0";
-/// A proxy stands between: then this machine alone is no proof.
+/// With a proxy in between, a loopback peer address alone proves nothing.
 const FORWARDED: &str = "X-Forwarded-For: 203.0.113.7";
 
 #[tokio::test]
 async fn this_machine_is_the_operator_and_a_page_is_not() {
     let server = TestServer::plain();
-    let stopped = ask(server.admin, STOP, &[NOTHING]).await;
+    let stopped = ask(server.admin, CANCEL, &[NOTHING]).await;
     assert_eq!(
         (stopped.status.as_u16(), &*stopped.body),
         (200, "abc stopped")
@@ -19,7 +19,7 @@ async fn this_machine_is_the_operator_and_a_page_is_not() {
     assert_eq!(
         ask(
             server.admin,
-            STOP,
+            CANCEL,
             &[NOTHING, "Origin: https://evil.example"]
         )
         .await
@@ -41,7 +41,7 @@ async fn this_machine_is_the_operator_and_a_page_is_not() {
         );
     }
     assert!(
-        !ask(server.clients, STOP, &[NOTHING])
+        !ask(server.clients, CANCEL, &[NOTHING])
             .await
             .body
             .contains("stopped"),
@@ -50,32 +50,32 @@ async fn this_machine_is_the_operator_and_a_page_is_not() {
 }
 
 #[tokio::test]
-async fn what_a_proxy_forwarded_needs_the_token() {
+async fn a_forwarded_operator_request_needs_the_token() {
     let mut with_token = settings();
     with_token.admin_token = Some("hunter2-hunter2".into());
     let server = TestServer::open(&with_token, &per_minute(1));
-    for shown in [
+    for credential in [
         "Authorization: Bearer hunter2-hunter2",
         "X-Api-Key: hunter2-hunter2",
     ] {
         assert_eq!(
-            ask(server.admin, STOP, &[NOTHING, FORWARDED, shown])
+            ask(server.admin, CANCEL, &[NOTHING, FORWARDED, credential])
                 .await
                 .status,
             200,
-            "{shown}"
+            "{credential}"
         );
     }
-    for shown in [
+    for credential in [
         "Authorization: Bearer hunter2-hunter",
         "Authorization: hunter2-hunter2",
         "Cookie: admin_token=hunter2-hunter2",
     ] {
-        let refused = ask(server.admin, STOP, &[NOTHING, FORWARDED, shown]).await;
+        let refused = ask(server.admin, CANCEL, &[NOTHING, FORWARDED, credential]).await;
         assert_eq!(
             (refused.status.as_u16(), refused.field("www-authenticate")),
             (401, "Bearer"),
-            "{shown}"
+            "{credential}"
         );
         assert!(!refused.body.contains("hunter2"));
     }
@@ -88,7 +88,7 @@ async fn what_a_proxy_forwarded_needs_the_token() {
     assert_eq!(
         ask(
             without.admin,
-            STOP,
+            CANCEL,
             &[NOTHING, FORWARDED, "Authorization: Bearer "]
         )
         .await
@@ -98,7 +98,7 @@ async fn what_a_proxy_forwarded_needs_the_token() {
 }
 
 #[tokio::test]
-async fn guessing_the_token_ends_and_stopping_does_not() {
+async fn guesses_of_the_token_are_limited_and_the_operators_cancel_is_not() {
     let mut with_token = settings();
     with_token.admin_token = Some("hunter2-hunter2".into());
     let server = TestServer::open(&with_token, &per_minute(1000));
@@ -107,7 +107,7 @@ async fn guessing_the_token_ends_and_stopping_does_not() {
         statuses.push(
             ask(
                 server.admin,
-                STOP,
+                CANCEL,
                 &[NOTHING, FORWARDED, "Authorization: Bearer guess"],
             )
             .await
@@ -120,7 +120,7 @@ async fn guessing_the_token_ends_and_stopping_does_not() {
         (Some(&401), Some(&429))
     );
     assert_eq!(
-        ask(server.admin, STOP, &[NOTHING]).await.status,
+        ask(server.admin, CANCEL, &[NOTHING]).await.status,
         200,
         "no limit refuses the operator's cancel"
     );

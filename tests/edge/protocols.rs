@@ -17,7 +17,7 @@ fn http2() -> reqwest::Client {
 }
 
 #[tokio::test]
-async fn every_answer_carries_what_the_contract_says() {
+async fn every_answer_carries_the_header_fields_of_the_contract() {
     let server = TestServer::plain();
     let answer = ask(
         server.clients,
@@ -104,7 +104,7 @@ async fn http1_and_http2_share_a_cleartext_port() {
 }
 
 #[tokio::test]
-async fn of_several_http2_streams_one_that_breaks_off_leaves_the_others_alone() {
+async fn an_http2_stream_that_breaks_off_does_not_affect_the_others() {
     let mut server = TestServer::plain();
     let (client, url) = (http2(), format!("http://{}/live", server.clients));
     let mut broken = client.get(&url).send().await.unwrap();
@@ -120,7 +120,7 @@ async fn of_several_http2_streams_one_that_breaks_off_leaves_the_others_alone() 
 }
 
 #[tokio::test]
-async fn head_is_get_without_the_body_on_both() {
+async fn head_is_get_without_the_body_on_both_versions() {
     let mut server = TestServer::plain();
     let mut raw = Raw::connect(server.clients).await;
     let get = raw.ask("GET /v1/models", &["x-request-id: a"]).await;
@@ -132,7 +132,7 @@ async fn head_is_get_without_the_body_on_both() {
     assert_eq!(
         raw.ask("GET /v1/models", &[]).await.status,
         200,
-        "no byte too many on the connection"
+        "HEAD left no extra byte on the connection"
     );
 
     let url = format!("http://{}/v1/models", server.clients);
@@ -178,7 +178,7 @@ async fn head_is_get_without_the_body_on_both() {
 }
 
 #[tokio::test]
-async fn tls_speaks_what_the_client_offers() {
+async fn tls_negotiates_the_clients_protocol() {
     let rcgen::CertifiedKey { cert, signing_key } =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let folder = std::env::temp_dir();
@@ -219,7 +219,7 @@ async fn tls_speaks_what_the_client_offers() {
         let seen: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         assert_eq!(seen["version"], version);
     }
-    // The admin listener stays in the clear.
+    // The admin listener does not use TLS.
     assert_eq!(ask(server.admin, "GET /healthz", &[]).await.body, "ok\n");
     std::fs::remove_file(&tls.cert).unwrap();
     std::fs::remove_file(&tls.key).unwrap();
@@ -265,7 +265,7 @@ async fn heads_over_32_kib_get_our_431_and_over_64_kib_the_librarys() {
 }
 
 #[tokio::test]
-async fn the_admin_listener_says_how_it_is() {
+async fn the_admin_listener_reports_health() {
     let server = TestServer::plain();
     for (request, status) in [
         ("GET /healthz", 200),
@@ -284,7 +284,7 @@ async fn the_admin_listener_says_how_it_is() {
 }
 
 #[tokio::test]
-async fn metrics_come_in_the_format_that_is_asked_for_and_to_no_foreign_page() {
+async fn metrics_come_in_the_requested_format_and_to_no_foreign_page() {
     let server = TestServer::plain();
     let prometheus = "Accept: application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1";
     for (accept, content_type, body) in [
@@ -331,16 +331,16 @@ async fn metrics_come_in_the_format_that_is_asked_for_and_to_no_foreign_page() {
     assert_eq!(
         ask(server.clients, "GET /metrics", &[]).await.json()["uri"],
         "/metrics",
-        "the clients' side has none"
+        "the client listener has no metrics"
     );
     assert!(
         server.refused.lock().unwrap().is_empty(),
-        "the operator's own are not counted"
+        "requests to the admin listener are not counted"
     );
 }
 
 #[tokio::test]
-async fn what_the_edge_refuses_is_counted() {
+async fn refusals_of_the_edge_are_counted() {
     let server = TestServer::open(&settings(), &per_minute(2));
     assert_eq!(
         ask(server.clients, "GET /", &["Host: rebound.example"])
@@ -368,13 +368,13 @@ async fn what_the_edge_refuses_is_counted() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_and_closed() {
+async fn bytes_that_are_not_http_are_answered_and_closed() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client
         .send("\x16\x03\x01 this is a TLS hello, say\r\n\r\n")
         .await;
-    let said = client.rest().await.unwrap();
-    assert!(said.starts_with("HTTP/1.1 400 "), "{said:?}");
+    let answer = client.rest().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer:?}");
     assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200);
 }

@@ -1,4 +1,4 @@
-//! A client that writes its requests by hand, so that every byte and every close is the test's own.
+//! A client that writes its requests by hand, so that the test controls every byte and every close.
 
 use std::net::SocketAddr;
 
@@ -24,7 +24,7 @@ impl Answer {
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// `error.code`, from a body in OpenAI's shape.
+    /// Returns `error.code` of a body in OpenAI's shape.
     pub(crate) fn code(&self) -> String {
         self.json()["error"]["code"]
             .as_str()
@@ -44,7 +44,7 @@ impl Raw {
     }
 }
 
-/// One request on a connection of its own.
+/// Sends one request on a connection of its own.
 pub(crate) async fn ask(address: SocketAddr, request: &str, fields: &[&str]) -> Answer {
     Raw::connect(address).await.ask(request, fields).await
 }
@@ -55,8 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         self.0.flush().await.unwrap();
     }
 
-    /// A request without a body (`GET /path`) and these fields; `Host` is added where none is
-    /// given.
+    /// Sends a request without a body (`GET /path`) with these fields; `Host` is added if missing.
     pub(crate) async fn ask(&mut self, request: &str, fields: &[&str]) -> Answer {
         self.send(head(request, fields)).await;
         self.answer(request.starts_with("HEAD ")).await
@@ -97,14 +96,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// One line, its end left out; empty at the end of the stream.
+    /// Reads one line without its end; empty at the end of the stream.
     pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         self.0.read_line(&mut line).await.unwrap();
         line.trim_end().to_owned()
     }
 
-    /// Everything up to the end; `None` where the connection was reset.
+    /// Reads everything up to the end; `None` if the connection was reset.
     pub(crate) async fn rest(&mut self) -> Option<String> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).await.ok()?;

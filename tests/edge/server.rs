@@ -1,4 +1,4 @@
-//! The edge with a scripted handler behind it.
+//! The server's edge with a scripted handler.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -26,10 +26,10 @@ use sluicegate::telemetry::metrics::Format;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// Tests that hang say so after this long (real time).
+/// A test that hangs is reported after this long, in real time.
 const WATCHDOG: Duration = Duration::from_secs(20);
 
-/// The token at which the body of an answer panics.
+/// A token at which the body of an answer panics.
 pub(crate) const PANIC: &str = "panic";
 
 pub(crate) struct TestServer {
@@ -67,7 +67,7 @@ pub(crate) fn per_minute(requests: u32) -> Limit {
 
 impl TestServer {
     pub(crate) fn open(settings: &Settings, ip: &Limit) -> Self {
-        watch_over();
+        start_watchdog();
         let bound = server::bind(settings, 1).unwrap();
         let (clients, admin) = (
             bound.client_addresses().first().copied(),
@@ -100,14 +100,14 @@ impl TestServer {
     }
 }
 
-/// Ends the process of a hanging test in real time, whatever the test's clock says. One thread a
-/// test; it dies with it.
-fn watch_over() {
+/// Ends the process of a hanging test in real time, whatever the test's clock says. One thread per
+/// test; it ends with the test.
+fn start_watchdog() {
     let (alive, gone) = std::sync::mpsc::channel::<()>();
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     std::thread::spawn(move || {
         if gone.recv_timeout(WATCHDOG) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            // Past the harness, which would keep it to itself.
+            // Write to stderr directly: the test harness would capture a print.
             std::io::stderr()
                 .write_all(format!("{test} hangs\n").as_bytes())
                 .unwrap();
@@ -118,13 +118,13 @@ fn watch_over() {
     ALIVE.with_borrow_mut(|all| all.push(alive));
 }
 
-/// Answers by path, and keeps what the edge has refused.
+/// Answers by path, and records what the edge has refused.
 pub(crate) struct Script(
     pub(crate) mpsc::UnboundedSender<mpsc::Sender<Bytes>>,
     pub(crate) Refused,
 );
 
-/// The codes of what the edge has refused, in order.
+/// The codes of the requests that the edge has refused, in order.
 pub(crate) type Refused = Arc<Mutex<Vec<Code>>>;
 
 impl Handler for Script {
@@ -176,7 +176,7 @@ impl Script {
         let (sender, mut tokens) = mpsc::channel::<Bytes>(1);
         self.0.send(sender).unwrap();
         let frames = stream::poll_fn(move |cx| tokens.poll_recv(cx).map(|token| token.map(frame)));
-        stream_of(StreamBody::new(frames))
+        stream_response(StreamBody::new(frames))
     }
 }
 
@@ -185,7 +185,7 @@ fn frame(token: Bytes) -> Result<Frame<Bytes>, Infallible> {
     Ok(Frame::data(token))
 }
 
-fn stream_of(
+fn stream_response(
     body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
 ) -> Response<Reply> {
     let mut response = Response::new(Reply::live(body));

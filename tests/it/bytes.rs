@@ -1,5 +1,5 @@
-//! Bytes: however they are cut, whatever they say, what reaches the client is all of it, once, and
-//! never a false end.
+//! Tests of bytes: however a body is split and whatever it contains, the client receives all of it
+//! exactly once and never a false success.
 
 use std::time::Duration;
 
@@ -9,110 +9,110 @@ use serde_json::{Value, json};
 use crate::rig::sse::Event;
 use crate::rig::upstream::{Framing, Head, Step, json as whole, pieces};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, pairs,
-    say, speeches, wires,
+    Answer, Case, Client, Dialect, Pace, Proxy, Received, Request, Setup, Upstream, VirtualClock,
+    WireId, dialects, encode, pairs, wires,
 };
 
-/// What is asked without a stream, as the dialect answers it: status, and what was told where that
-/// is 200.
-async fn ask_whole(client: &Client, speech: Speech) -> (u16, Value, Told) {
-    let mut reply = client.ask(&Ask::chat(speech, "m", false)).await;
+/// Sends a non-streaming request. Returns the status, the body and, for status 200, the decoded
+/// answer.
+async fn ask_whole(client: &Client, dialect: Dialect) -> (u16, Value, Received) {
+    let mut reply = client.ask(&Request::chat(dialect, "m", false)).await;
     let body = reply.json().await;
-    let told = match (reply.status, speech) {
-        (200, _) => Told::of_whole(speech, &body),
-        _ => Told::default(),
+    let received = match (reply.status, dialect) {
+        (200, _) => Received::from_body(dialect, &body),
+        _ => Received::default(),
     };
-    (reply.status, body, told)
+    (reply.status, body, received)
 }
 
 #[tokio::test]
-async fn b17_every_split_of_the_strangest_bytes_says_the_same() {
-    let said = Say {
+async fn b17_a_stream_split_at_any_byte_decodes_to_the_same_answer() {
+    let answer = Answer {
         tokens: vec!["é😀\u{2028}".into(), "\n\n\r\ttwo".into()],
-        ..Say::tokens(0)
+        ..Answer::tokens(0)
     };
-    for (n, (speech, wire)) in pairs().enumerate() {
-        let body = say::of(wire).strange(&said.stream(wire));
+    for (n, (dialect, wire)) in pairs().enumerate() {
+        let body = encode::for_wire(wire).strange(&answer.stream(wire));
         let cut = body.clone();
         let upstream = Upstream::start(move |_, call| {
-            let mut steps = vec![Step::Head(say::head(wire))];
+            let mut steps = vec![Step::Head(encode::head(wire))];
             steps.extend(pieces(&cut, [call]));
             steps.push(Step::End);
             steps
         })
         .await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let stride = if speech == Speech::Events { 1 } else { 5 };
+        let stride = if dialect == Dialect::Events { 1 } else { 5 };
         for at in (0..=body.len()).step_by(stride) {
-            let _scene = Scene::of(format!(
-                "{speech:?} over {wire:?} (pair {n}), cut at byte {at} of {}",
+            let _case = Case::new(format!(
+                "{dialect:?} over {wire:?} (pair {n}), cut at byte {at} of {}",
                 body.len()
             ));
-            let told = proxy
+            let received = proxy
                 .client
-                .ask(&Ask::chat(speech, "m", true))
+                .ask(&Request::chat(dialect, "m", true))
                 .await
-                .told()
+                .received()
                 .await;
-            assert!(told.is_success(), "{told:?}");
-            assert_eq!(told.text(), said.text());
-            assert_eq!(told.usage.unwrap().output, Some(7));
+            assert!(received.is_success(), "{received:?}");
+            assert_eq!(received.text(), answer.text());
+            assert_eq!(received.usage.unwrap().output, Some(7));
         }
     }
 }
 
 #[tokio::test]
-async fn b17_the_last_frame_needs_no_end() {
-    for (speech, wire) in pairs() {
-        for (n, body) in say::of(wire)
-            .unended(&Say::tokens(2).stream(wire))
+async fn b17_the_last_frame_may_lack_its_end() {
+    for (dialect, wire) in pairs() {
+        for (n, body) in encode::for_wire(wire)
+            .unended(&Answer::tokens(2).stream(wire))
             .into_iter()
             .enumerate()
         {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, way {n}"));
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, way {n}"));
             let upstream = Upstream::always(vec![
-                Step::Head(say::head(wire)),
+                Step::Head(encode::head(wire)),
                 Step::Write(body),
                 Step::End,
             ])
             .await;
             let proxy = Proxy::over(wire, &upstream).await;
-            let told = proxy
+            let received = proxy
                 .client
-                .ask(&Ask::chat(speech, "m", true))
+                .ask(&Request::chat(dialect, "m", true))
                 .await
-                .told()
+                .received()
                 .await;
-            assert!(told.is_success(), "{told:?}");
-            assert_eq!(told.text(), "tok0 tok1 ");
+            assert!(received.is_success(), "{received:?}");
+            assert_eq!(received.text(), "tok0 tok1 ");
         }
     }
 }
 
 #[tokio::test]
-async fn b18_a_large_event_in_small_pieces() {
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let said = Say {
+async fn b18_a_large_event_arrives_in_small_pieces() {
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let answer = Answer {
             tokens: vec!["x".repeat(1 << 20)],
-            ..Say::tokens(0)
+            ..Answer::tokens(0)
         };
-        let mut steps = vec![Step::Head(say::head(wire))];
-        steps.extend(pieces(&said.stream(wire), (1..1100).map(|n| n * 1024)));
+        let mut steps = vec![Step::Head(encode::head(wire))];
+        steps.extend(pieces(&answer.stream(wire), (1..1100).map(|n| n * 1024)));
         steps.push(Step::End);
         let upstream = Upstream::always(steps).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let told = proxy
+        let received = proxy
             .client
-            .ask(&Ask::chat(speech, "m", true))
+            .ask(&Request::chat(dialect, "m", true))
             .await
-            .told()
+            .received()
             .await;
-        assert!(told.is_success());
+        assert!(received.is_success());
         assert!(
-            told.text() == said.text(),
+            received.text() == answer.text(),
             "{} bytes instead of {}",
-            told.text().len(),
+            received.text().len(),
             1 << 20
         );
     }
@@ -122,37 +122,40 @@ async fn b18_a_large_event_in_small_pieces() {
 async fn b18_an_endless_frame_ends_with_an_error_at_the_bound() {
     let flood = Bytes::from(vec![b'x'; 256 * 1024]);
     for wire in wires() {
-        for speech in speeches() {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-            let mut steps = Say::tokens(2).steps_until(wire, Pace::Flat, 2);
-            steps.push(Step::Write(say::of(wire).endless()));
+        for dialect in dialects() {
+            let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+            let mut steps = Answer::tokens(2).steps_until(wire, Pace::Flat, 2);
+            steps.push(Step::Write(encode::for_wire(wire).endless()));
             steps.extend((0..80).map(|_| Step::Write(flood.clone())));
             steps.push(Step::Hang);
             let upstream = Upstream::always(steps).await;
             let proxy = Proxy::over(wire, &upstream).await;
-            let told = proxy
+            let received = proxy
                 .client
-                .ask(&Ask::chat(speech, "m", true))
+                .ask(&Request::chat(dialect, "m", true))
                 .await
-                .told()
+                .received()
                 .await;
-            assert!(told.is_failure(), "{told:?}");
-            assert_eq!((told.text(), told.code()), ("tok0 tok1 ", "upstream_error"));
+            assert!(received.is_failure(), "{received:?}");
+            assert_eq!(
+                (received.text(), received.code()),
+                ("tok0 tok1 ", "upstream_error")
+            );
             upstream.closed(0).await;
             proxy.at_rest().await;
         }
     }
 }
 
-/// Two calls at once, in pieces that break in the middle of a character's escape.
-fn two_calls() -> Say {
-    Say::tokens(1)
+/// An answer with two parallel tool calls whose pieces break inside a character escape.
+fn two_calls() -> Answer {
+    Answer::tokens(1)
         .tool("call_a", "look", &["{\"at\":\"S\\u", "00e3o ", "Paulo\"}"])
         .tool("call_b", "count", &["", "{\"n\":[1,", "2]}"])
 }
 
-/// The calls with their arguments read, ids aside where the wire has none.
-fn calls(told: &Told, wire: WireId) -> Vec<(String, String, Value)> {
+/// The tool calls with parsed arguments; ids are left out for wires without ids.
+fn calls(received: &Received, wire: WireId) -> Vec<(String, String, Value)> {
     let read = |(id, name, arguments): (String, String, String)| {
         assert!(!id.is_empty(), "every call has an id");
         let id = if wire == WireId::Gemini {
@@ -162,24 +165,24 @@ fn calls(told: &Told, wire: WireId) -> Vec<(String, String, Value)> {
         };
         (id, name, serde_json::from_str(&arguments).unwrap())
     };
-    told.first().tools.into_values().map(read).collect()
+    received.first().tools.into_values().map(read).collect()
 }
 
 #[tokio::test]
-async fn b19_two_interleaved_tool_calls_streaming_and_whole() {
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
+async fn b19_interleaved_tool_calls_are_kept_apart_streamed_and_whole() {
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
         let upstream = Upstream::start(two_calls().script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let told = proxy
+        let received = proxy
             .client
-            .ask(&Ask::chat(speech, "m", true))
+            .ask(&Request::chat(dialect, "m", true))
             .await
-            .told()
+            .received()
             .await;
-        let (status, body, whole) = ask_whole(&proxy.client, speech).await;
+        let (status, body, whole) = ask_whole(&proxy.client, dialect).await;
         assert_eq!(status, 200, "{body}");
-        assert!(told.is_success(), "{told:?}");
+        assert!(received.is_success(), "{received:?}");
         let id = |id: &str| {
             if wire == WireId::Gemini {
                 String::new()
@@ -191,31 +194,35 @@ async fn b19_two_interleaved_tool_calls_streaming_and_whole() {
             (id("call_a"), "look".to_owned(), json!({"at": "São Paulo"})),
             (id("call_b"), "count".to_owned(), json!({"n": [1, 2]})),
         ];
-        assert_eq!(calls(&told, wire), expected);
+        assert_eq!(calls(&received, wire), expected);
         assert_eq!(calls(&whole, wire), expected);
-        let ids: std::collections::HashSet<String> =
-            told.first().tools.into_values().map(|it| it.0).collect();
-        assert_eq!(ids.len(), 2, "ids tell calls apart");
+        let ids: std::collections::HashSet<String> = received
+            .first()
+            .tools
+            .into_values()
+            .map(|it| it.0)
+            .collect();
+        assert_eq!(ids.len(), 2, "tool call ids are distinct");
         assert_eq!(
             (
-                told.first().finish.as_deref(),
+                received.first().finish.as_deref(),
                 whole.first().finish.as_deref()
             ),
             (Some("tool_calls"), Some("tool_calls"))
         );
-        assert_eq!((told.text(), whole.text()), ("tok0 ", "tok0 "));
+        assert_eq!((received.text(), whole.text()), ("tok0 ", "tok0 "));
     }
 }
 
 #[tokio::test]
-async fn b19_a_provider_that_repeats_index_zero_is_repaired() {
+async fn b19_a_repeated_tool_index_zero_is_repaired() {
     let call = |id: &str, name: &str, arguments: &str| {
         let call = json!({"index": 0, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
-        say::chat::chunk(&json!({"tool_calls": [call]}), None)
+        encode::chat::chunk(&json!({"tool_calls": [call]}), None)
     };
     let body = call("a", "look", "{\"x\":1}")
         + &call("b", "count", "{\"y\":2}")
-        + &say::chat::chunk(&json!({}), Some("tool_calls"))
+        + &encode::chat::chunk(&json!({}), Some("tool_calls"))
         + "data: [DONE]\n\n";
     let upstream = Upstream::always(vec![
         Step::Head(Head::sse()),
@@ -224,13 +231,13 @@ async fn b19_a_provider_that_repeats_index_zero_is_repaired() {
     ])
     .await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
-    let told = proxy
+    let received = proxy
         .client
-        .ask(&Ask::chat(Speech::Events, "m", true))
+        .ask(&Request::chat(Dialect::Events, "m", true))
         .await
-        .told()
+        .received()
         .await;
-    let tools: Vec<_> = told.first().tools.into_iter().collect();
+    let tools: Vec<_> = received.first().tools.into_iter().collect();
     let expect = |n: u64, id: &str, name: &str, arguments: &str| {
         (n, (id.to_owned(), name.to_owned(), arguments.to_owned()))
     };
@@ -243,8 +250,8 @@ async fn b19_a_provider_that_repeats_index_zero_is_repaired() {
     );
 }
 
-/// The assistant's message as a client that keeps everything brings it back.
-fn message_of(events: &[Event]) -> Value {
+/// Builds the assistant message that a client which keeps every field sends back in the next turn.
+fn assistant_message(events: &[Event]) -> Value {
     let mut message = json!({"role": "assistant", "content": "", "reasoning_content": "", "reasoning_details": [], "tool_calls": []});
     for delta in events
         .iter()
@@ -290,37 +297,38 @@ fn add_call(calls: &mut Vec<Value>, piece: &Value) {
 }
 
 #[tokio::test]
-async fn b20_reasoning_and_its_signature_come_back_in_the_next_turn() {
-    let said = Say::tokens(1).reasoning("let me see", "c2lnbmF0dXJl").tool(
-        "call_1",
-        "look",
-        &["{\"at\":1}"],
-    );
+async fn b20_reasoning_and_its_signature_are_returned_to_the_provider_in_the_next_turn() {
+    let answer = Answer::tokens(1)
+        .reasoning("let me see", "c2lnbmF0dXJl")
+        .tool("call_1", "look", &["{\"at\":1}"]);
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let upstream = Upstream::start(said.clone().script(wire, Pace::Flat)).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let upstream = Upstream::start(answer.clone().script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
         let (events, _) = proxy
             .client
-            .ask(&Ask::chat(Speech::Chat, "m", true))
+            .ask(&Request::chat(Dialect::Chat, "m", true))
             .await
             .events()
             .await;
-        let message = message_of(&events);
+        let message = assistant_message(&events);
         assert_eq!(message["reasoning_content"], "let me see");
-        let answer = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "there"});
-        let turns = json!([{"role": "user", "content": "Say something."}, message, answer]);
-        let told = proxy
+        let tool_result = json!({"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "there"});
+        let turns = json!([{"role": "user", "content": "Say something."}, message, tool_result]);
+        let received = proxy
             .client
-            .ask(&Ask::chat(Speech::Chat, "m", true).set("messages", turns.clone()))
+            .ask(&Request::chat(Dialect::Chat, "m", true).set("messages", turns.clone()))
             .await
-            .told()
+            .received()
             .await;
-        assert!(told.is_success(), "{told:?}");
+        assert!(received.is_success(), "{received:?}");
         let sent = upstream.call(1).json();
         match wire {
             WireId::OpenaiChat => {
-                assert_eq!(sent["messages"], turns, "the same wire gets it as it came");
+                assert_eq!(
+                    sent["messages"], turns,
+                    "the same wire receives it unchanged"
+                );
             }
             WireId::Anthropic => {
                 let block = json!({"type": "thinking", "thinking": "let me see", "signature": "c2lnbmF0dXJl"});
@@ -355,9 +363,9 @@ async fn b20_reasoning_and_its_signature_come_back_in_the_next_turn() {
     }
 }
 
-/// The content of a message as a client that keeps everything brings it back: the fold of the
-/// vendor's own SDKs.
-fn content_of(events: &[Event]) -> Value {
+/// Builds the content that a client which keeps every field sends back in the next turn, as
+/// Anthropic's SDKs fold it.
+fn message_content(events: &[Event]) -> Value {
     let mut content: Vec<Value> = Vec::new();
     let mut input = String::new();
     for event in events.iter().map(Event::json) {
@@ -391,22 +399,23 @@ fn content_of(events: &[Event]) -> Value {
 }
 
 #[tokio::test]
-async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_and_to_no_other() {
+async fn b20_signatures_go_back_to_the_wire_that_made_them_and_to_no_other() {
     const SIGNATURE: &str = "c2lnbmF0dXJl";
-    if !speeches().contains(&Speech::Messages) {
+    if !dialects().contains(&Dialect::Messages) {
         return;
     }
-    let said =
-        Say::tokens(1)
-            .reasoning("let me see", SIGNATURE)
-            .tool("call_1", "look", &["{\"at\":1}"]);
+    let answer = Answer::tokens(1).reasoning("let me see", SIGNATURE).tool(
+        "call_1",
+        "look",
+        &["{\"at\":1}"],
+    );
     for (first, second) in wires()
         .into_iter()
         .flat_map(|first| wires().into_iter().map(move |second| (first, second)))
     {
-        let _scene = Scene::of(format!("{first:?}, then {second:?}"));
-        let upstream = Upstream::start(said.clone().script(first, Pace::Flat)).await;
-        let other = Upstream::start(said.clone().script(second, Pace::Flat)).await;
+        let _case = Case::new(format!("{first:?}, then {second:?}"));
+        let upstream = Upstream::start(answer.clone().script(first, Pace::Flat)).await;
+        let other = Upstream::start(answer.clone().script(second, Pace::Flat)).await;
         let setup = Setup::new()
             .provider("one", first, upstream.addr)
             .provider("two", second, other.addr);
@@ -417,11 +426,11 @@ async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_
             .await;
         let (events, _) = proxy
             .client
-            .ask(&Ask::chat(Speech::Messages, "m", true))
+            .ask(&Request::chat(Dialect::Messages, "m", true))
             .await
             .events()
             .await;
-        let content = content_of(&events);
+        let content = message_content(&events);
         let call = content
             .as_array()
             .unwrap()
@@ -431,9 +440,9 @@ async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_
             .clone();
         let result = json!([{"type": "tool_result", "tool_use_id": call, "content": "there"}]);
         let turns = json!([{"role": "user", "content": "Say something."}, {"role": "assistant", "content": content}, {"role": "user", "content": result}]);
-        let ask = Ask::chat(Speech::Messages, "n", true).set("messages", turns.clone());
-        let told = proxy.client.ask(&ask).await.told().await;
-        assert!(told.is_success(), "{told:?}");
+        let request = Request::chat(Dialect::Messages, "n", true).set("messages", turns.clone());
+        let received = proxy.client.ask(&request).await.received().await;
+        assert!(received.is_success(), "{received:?}");
         let sent = other.call(0).json();
         let signs = matches!(
             first,
@@ -446,13 +455,13 @@ async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_
         );
         assert!(
             !sent.to_string().contains("sluicegate"),
-            "what is wrapped is for us alone: {sent}"
+            "the wrapped form of a signature is not sent upstream: {sent}"
         );
         if second == WireId::Anthropic {
             assert_eq!(
                 sent["messages"] == turns,
                 first == second,
-                "the same wire gets it as it came, and nothing that it has not made: {sent}"
+                "the same wire receives its messages unchanged; another wire does not: {sent}"
             );
         }
         if (first, second) == (WireId::Gemini, WireId::Gemini) {
@@ -467,61 +476,61 @@ async fn b20_what_a_message_was_signed_with_comes_back_to_the_wire_that_made_it_
 }
 
 #[tokio::test]
-async fn b20_content_of_an_unknown_kind_is_carried() {
+async fn b20_content_of_an_unknown_kind_becomes_a_raw_event() {
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let said = Say::tokens(2);
-        let body = say::joined(
+        let _case = Case::new(format!("{wire:?}"));
+        let answer = Answer::tokens(2);
+        let body = encode::joined(
             &[
-                vec![said.opening(wire), say::unknown(wire)],
-                said.content(wire),
-                vec![said.closing(wire)],
+                vec![answer.opening(wire), encode::unknown(wire)],
+                answer.content(wire),
+                vec![answer.closing(wire)],
             ]
             .concat(),
         );
         let upstream = Upstream::always(vec![
-            Step::Head(say::head(wire)),
+            Step::Head(encode::head(wire)),
             Step::Write(body),
             Step::End,
         ])
         .await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let told = proxy
+        let received = proxy
             .client
-            .ask(&Ask::chat(Speech::Events, "m", true))
+            .ask(&Request::chat(Dialect::Events, "m", true))
             .await
-            .told()
+            .received()
             .await;
-        assert!(told.is_success(), "{told:?}");
-        assert_eq!(told.text(), said.text());
-        assert_eq!(told.raw.len(), 1, "{told:?}");
-        assert_eq!(told.raw[0]["wire"], wire.name());
+        assert!(received.is_success(), "{received:?}");
+        assert_eq!(received.text(), answer.text());
+        assert_eq!(received.raw.len(), 1, "{received:?}");
+        assert_eq!(received.raw[0]["wire"], wire.name());
     }
 }
 
-/// The ways in which an answer can break off.
-fn breaks(wire: WireId) -> [(&'static str, Head, Step); 4] {
+/// Ways in which an answer can break off.
+fn broken_endings(wire: WireId) -> [(&'static str, Head, Step); 4] {
     [
-        ("a proper end", say::head(wire), Step::End),
+        ("a proper end", encode::head(wire), Step::End),
         (
             "an end of the connection",
-            say::head(wire).until_close(),
+            encode::head(wire).until_close(),
             Step::End,
         ),
-        ("a cut", say::head(wire), Step::Truncate),
-        ("a reset", say::head(wire), Step::Reset),
+        ("a cut", encode::head(wire), Step::Truncate),
+        ("a reset", encode::head(wire), Step::Reset),
     ]
 }
 
 #[tokio::test]
 async fn b21_only_the_terminal_marker_is_a_success() {
-    for (speech, wire) in pairs() {
-        for (what, head, end) in breaks(wire) {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {what}"));
-            let mut steps = Say::tokens(9).steps_until(wire, Pace::Flat, 3);
+    for (dialect, wire) in pairs() {
+        for (what, head, end) in broken_endings(wire) {
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {what}"));
+            let mut steps = Answer::tokens(9).steps_until(wire, Pace::Flat, 3);
             steps[0] = Step::Head(head.clone());
             steps.extend([Step::Yield, end.clone()]);
-            let half = whole_cut_short(&head, end);
+            let half = half_body(&head, end);
             let upstream = Upstream::start(move |call, _| {
                 if call.wants_stream() {
                     steps.clone()
@@ -535,27 +544,27 @@ async fn b21_only_the_terminal_marker_is_a_success() {
                 .section("models.m", "retries = 0")
                 .start()
                 .await;
-            let told = proxy
+            let received = proxy
                 .client
-                .ask(&Ask::chat(speech, "m", true))
+                .ask(&Request::chat(dialect, "m", true))
                 .await
-                .told()
+                .received()
                 .await;
-            assert!(told.is_failure(), "{told:?}");
+            assert!(received.is_failure(), "{received:?}");
             assert_eq!(
-                (told.text(), told.code()),
+                (received.text(), received.code()),
                 ("tok0 tok1 tok2 ", "upstream_error")
             );
-            let (status, body, _) = ask_whole(&proxy.client, speech).await;
+            let (status, body, _) = ask_whole(&proxy.client, dialect).await;
             assert_eq!(status, 502, "never a shortened 200: {body}");
             assert_eq!(body["error"]["code"], "upstream_error", "{body}");
         }
     }
 }
 
-/// Half of a non-streaming answer.
-fn whole_cut_short(head: &Head, end: Step) -> Vec<Step> {
-    let body = Say::tokens(9).whole(WireId::OpenaiChat).to_string();
+/// The first half of a non-streaming answer.
+fn half_body(head: &Head, end: Step) -> Vec<Step> {
+    let body = Answer::tokens(9).whole(WireId::OpenaiChat).to_string();
     let half = Bytes::from(body).slice(..150);
     let framing = if head.framing == Framing::Close {
         Framing::Close
@@ -575,24 +584,24 @@ fn whole_cut_short(head: &Head, end: Step) -> Vec<Step> {
 }
 
 #[tokio::test]
-async fn b21_no_success_after_an_error() {
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let mut steps = Say::tokens(9).steps_until(wire, Pace::Flat, 3);
-        steps.push(Step::Write(say::error(wire, "it broke")));
+async fn b21_no_success_follows_an_error() {
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let mut steps = Answer::tokens(9).steps_until(wire, Pace::Flat, 3);
+        steps.push(Step::Write(encode::error(wire, "it broke")));
         if wire != WireId::Gemini {
-            steps.push(Step::Write(Say::tokens(9).closing(wire)));
+            steps.push(Step::Write(Answer::tokens(9).closing(wire)));
         }
         steps.push(Step::End);
         let upstream = Upstream::always(steps).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true)).await;
-        let told = reply.told().await;
-        assert!(told.is_failure(), "{told:?}");
-        assert_eq!(told.text(), "tok0 tok1 tok2 ");
+        let mut reply = proxy.client.ask(&Request::chat(dialect, "m", true)).await;
+        let received = reply.received().await;
+        assert!(received.is_failure(), "{received:?}");
+        assert_eq!(received.text(), "tok0 tok1 tok2 ");
         assert!(
-            told.error.unwrap().1.contains("it broke"),
-            "the upstream's own words"
+            received.error.unwrap().1.contains("it broke"),
+            "the upstream's own message"
         );
         assert_eq!(
             proxy.client.status(&reply.stream_id()).await["status"],
@@ -602,24 +611,24 @@ async fn b21_no_success_after_an_error() {
 }
 
 #[tokio::test]
-async fn b22_an_error_in_the_first_event_is_a_status() {
-    for (speech, wire) in pairs() {
+async fn b22_an_error_in_the_first_event_becomes_a_status() {
+    for (dialect, wire) in pairs() {
         for opening in [false, true] {
-            let _scene = Scene::of(format!(
-                "{speech:?} over {wire:?}, after an opening: {opening}"
+            let _case = Case::new(format!(
+                "{dialect:?} over {wire:?}, after an opening: {opening}"
             ));
             let upstream = Upstream::start(move |call, _| {
                 if !call.wants_stream() {
-                    return whole(200, say::refusal(wire, 500, "it broke").to_string());
+                    return whole(200, encode::refusal(wire, 500, "it broke").to_string());
                 }
                 let before = if opening {
-                    Say::tokens(1).opening(wire)
+                    Answer::tokens(1).opening(wire)
                 } else {
                     Bytes::new()
                 };
                 vec![
-                    Step::Head(say::head(wire)),
-                    Step::Write(say::joined(&[before, say::error(wire, "it broke")])),
+                    Step::Head(encode::head(wire)),
+                    Step::Write(encode::joined(&[before, encode::error(wire, "it broke")])),
                     Step::End,
                 ]
             })
@@ -629,9 +638,9 @@ async fn b22_an_error_in_the_first_event_is_a_status() {
                 .section("models.m", "retries = 0")
                 .start()
                 .await;
-            let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true)).await;
-            if speech.answers_at_once() {
-                assert!(reply.told().await.is_failure());
+            let mut reply = proxy.client.ask(&Request::chat(dialect, "m", true)).await;
+            if dialect.answers_at_once() {
+                assert!(reply.received().await.is_failure());
             } else {
                 let body = reply.json().await;
                 assert_eq!(
@@ -640,7 +649,7 @@ async fn b22_an_error_in_the_first_event_is_a_status() {
                     "{body}"
                 );
             }
-            let (status, body, _) = ask_whole(&proxy.client, speech).await;
+            let (status, body, _) = ask_whole(&proxy.client, dialect).await;
             assert_eq!(status, 502, "{body}");
         }
     }
@@ -648,60 +657,61 @@ async fn b22_an_error_in_the_first_event_is_a_status() {
 
 #[tokio::test]
 async fn b22_an_error_in_the_first_event_falls_back() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for stream in [true, false] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}"));
-            let error = say::error(wire, "it broke");
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, stream: {stream}"));
+            let error = encode::error(wire, "it broke");
             let upstream = Upstream::always(vec![
-                Step::Head(say::head(wire)),
+                Step::Head(encode::head(wire)),
                 Step::Write(error),
                 Step::End,
             ])
             .await;
-            let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+            let spare = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
             let proxy = Setup::new().over_two(wire, &upstream, &spare).start().await;
             let asked = async {
                 if stream {
                     return proxy
                         .client
-                        .ask(&Ask::chat(speech, "m", true))
+                        .ask(&Request::chat(dialect, "m", true))
                         .await
-                        .told()
+                        .received()
                         .await;
                 }
-                ask_whole(&proxy.client, speech).await.2
+                ask_whole(&proxy.client, dialect).await.2
             };
-            let told = clock
+            let received = clock
                 .takes_at_most(Duration::from_secs(30), "the fallback", asked)
                 .await;
-            assert!(told.is_success(), "{told:?}");
-            assert_eq!(told.text(), "tok0 tok1 tok2 ");
+            assert!(received.is_success(), "{received:?}");
+            assert_eq!(received.text(), "tok0 tok1 tok2 ");
             assert_eq!(spare.count(), 1);
         }
     }
 }
 
 #[tokio::test]
-async fn b24_silence_sends_nothing_that_crashes_a_client() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn b24_heartbeats_during_silence_do_not_crash_clients() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for ids in ["true", "false"] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, ids: {ids}"));
-            let upstream =
-                Upstream::start(Say::tokens(2).script(wire, Pace::Every(Duration::from_secs(40))))
-                    .await;
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, ids: {ids}"));
+            let upstream = Upstream::start(
+                Answer::tokens(2).script(wire, Pace::Every(Duration::from_secs(40))),
+            )
+            .await;
             let proxy = Proxy::over(wire, &upstream).await;
-            let ask = Ask::chat(speech, "m", true).header("x-event-ids", ids);
+            let request = Request::chat(dialect, "m", true).header("x-event-ids", ids);
             let read = async {
-                let mut reply = proxy.client.ask(&ask).await;
-                let told = reply.told().await;
-                (told, reply.heartbeats())
+                let mut reply = proxy.client.ask(&request).await;
+                let received = reply.received().await;
+                (received, reply.heartbeats())
             };
-            let (told, heartbeats) = clock
+            let (received, heartbeats) = clock
                 .takes_at_most(Duration::from_secs(200), "the end", read)
                 .await;
-            assert!(told.is_success(), "{told:?}");
+            assert!(received.is_success(), "{received:?}");
             assert!(
                 (5..=9).contains(&heartbeats),
                 "one heartbeat for every 15 s of silence, not {heartbeats}"

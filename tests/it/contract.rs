@@ -1,4 +1,4 @@
-//! Sentences of the contract that no other behaviour covers.
+//! Statements of the contract that no other behaviour covers.
 
 use std::time::Duration;
 
@@ -8,52 +8,56 @@ use tokio::net::TcpStream;
 
 use crate::rig::upstream::Step;
 use crate::rig::{
-    Ask, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, name, pairs, say,
-    within,
+    Answer, Case, Dialect, Pace, Proxy, Request, Setup, Upstream, VirtualClock, WireId, encode,
+    name, pairs, within,
 };
 
 #[tokio::test]
-async fn content_and_an_error_in_one_read_are_an_answer_that_failed() {
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let words = Say::tokens(2);
-        let read = say::joined(
+async fn content_and_an_error_in_one_read_fail_after_the_content_without_a_retry() {
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let answer = Answer::tokens(2);
+        let read = encode::joined(
             &[
-                vec![words.opening(wire)],
-                words.content(wire),
-                vec![say::error(wire, "it broke")],
+                vec![answer.opening(wire)],
+                answer.content(wire),
+                vec![encode::error(wire, "it broke")],
             ]
             .concat(),
         );
         let upstream = Upstream::always(vec![
-            Step::Head(say::head(wire)),
+            Step::Head(encode::head(wire)),
             Step::Write(read),
             Step::End,
         ])
         .await;
         let spare = Upstream::silent().await;
         let proxy = Setup::new().over_two(wire, &upstream, &spare).start().await;
-        let told = proxy
+        let received = proxy
             .client
-            .ask(&Ask::chat(speech, "m", true))
+            .ask(&Request::chat(dialect, "m", true))
             .await
-            .told()
+            .received()
             .await;
-        assert!(told.is_failure(), "{told:?}");
-        assert_eq!(told.text(), "tok0 tok1 ", "what had come is told");
+        assert!(received.is_failure(), "{received:?}");
+        assert_eq!(
+            received.text(),
+            "tok0 tok1 ",
+            "the content before the error is delivered"
+        );
         assert_eq!(
             (upstream.count(), spare.count()),
             (1, 0),
-            "nobody is asked again"
+            "no other target is called"
         );
     }
 }
 
 #[tokio::test]
-async fn a_whole_answer_of_the_same_wire_takes_as_long_as_the_total_clock() {
-    let clock = Virtual::start();
+async fn a_whole_answer_of_the_same_wire_is_bounded_by_the_total_timeout_only() {
+    let clock = VirtualClock::start();
     let upstream = Upstream::start(
-        Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(8))),
+        Answer::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(8))),
     )
     .await;
     let clocks =
@@ -63,9 +67,9 @@ async fn a_whole_answer_of_the_same_wire_takes_as_long_as_the_total_clock() {
         .section("providers.up", clocks)
         .start()
         .await;
-    let ask = Ask::chat(Speech::Chat, "m", false);
+    let request = Request::chat(Dialect::Chat, "m", false);
     let answered = async {
-        let mut reply = proxy.client.ask(&ask).await;
+        let mut reply = proxy.client.ask(&request).await;
         (reply.status, reply.json().await)
     };
     let (status, body): (u16, Value) = clock
@@ -79,14 +83,14 @@ async fn a_whole_answer_of_the_same_wire_takes_as_long_as_the_total_clock() {
 }
 
 #[tokio::test]
-async fn a_detached_generation_has_no_reader_to_lose() {
-    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_detached_generation_ignores_on_disconnect() {
+    let upstream = Upstream::start(Answer::tokens(3).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
-    let ask = Ask::chat(Speech::Events, "m", true)
+    let request = Request::chat(Dialect::Events, "m", true)
         .named(&name(1))
         .header("prefer", "respond-async")
         .header("x-on-disconnect", "cancel");
-    let mut reply = proxy.client.ask(&ask).await;
+    let mut reply = proxy.client.ask(&request).await;
     let body = reply.json().await;
     assert_eq!(
         (reply.status, &body["status"], &body["readers"]),
@@ -98,12 +102,12 @@ async fn a_detached_generation_has_no_reader_to_lose() {
 }
 
 #[tokio::test]
-async fn a_head_request_is_told_what_a_get_would_be() {
-    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn a_head_request_gets_the_status_of_a_get() {
+    let upstream = Upstream::start(Answer::tokens(3).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut reply = proxy
         .client
-        .ask(&Ask::chat(Speech::Events, "m", true))
+        .ask(&Request::chat(Dialect::Events, "m", true))
         .await;
     let (events, _) = reply.events().await;
     let (id, last) = (
@@ -112,7 +116,7 @@ async fn a_head_request_is_told_what_a_get_would_be() {
     );
     for (after, status) in [(None, 200), (Some(last), 204)] {
         let mut head =
-            Ask::new("HEAD", format!("/v1/streams/{id}")).header("accept", "text/event-stream");
+            Request::new("HEAD", format!("/v1/streams/{id}")).header("accept", "text/event-stream");
         if let Some(after) = &after {
             head = head.header("last-event-id", after);
         }
@@ -126,34 +130,34 @@ async fn a_head_request_is_told_what_a_get_would_be() {
 }
 
 #[tokio::test]
-async fn an_answer_names_the_target_that_gave_it() {
-    for (speech, wire) in pairs() {
-        let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+async fn an_answer_names_its_target() {
+    for (dialect, wire) in pairs() {
+        let upstream = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let reply = proxy.client.ask(&Ask::chat(speech, "m", false)).await;
+        let reply = proxy.client.ask(&Request::chat(dialect, "m", false)).await;
         assert_eq!(
             reply.header("x-sluicegate-route"),
             Some("up/m-up"),
-            "{speech:?} over {wire:?}"
+            "{dialect:?} over {wire:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_too_slow_in_the_end() {
-    let clock = Virtual::start();
+async fn a_slowly_dripping_body_times_out() {
+    let clock = VirtualClock::start();
     let upstream = Upstream::silent().await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
-    let ask = Ask::chat(Speech::Chat, "m", true).json(&"x".repeat(100).into());
-    let spelled = ask.spell(proxy.running.addr());
+    let request = Request::chat(Dialect::Chat, "m", true).json(&"x".repeat(100).into());
+    let encoded = request.encode(proxy.running.addr());
     let mut socket = TcpStream::connect(proxy.running.addr()).await.unwrap();
     socket
-        .write_all(&spelled[..spelled.len() - 90])
+        .write_all(&encoded[..encoded.len() - 90])
         .await
         .unwrap();
     for _ in 0..16 {
         socket.write_all(b"x").await.unwrap();
-        clock.pass(Duration::from_secs(20)).await;
+        clock.advance(Duration::from_secs(20)).await;
     }
     let mut answer = Vec::new();
     within("an answer", socket.read_to_end(&mut answer))

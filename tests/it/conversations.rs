@@ -1,4 +1,4 @@
-//! Conversations by the client's own id: what `useChat` asks of its server beside new answers.
+//! Conversations by the client's own id: the requests of `useChat` other than new messages.
 
 use std::time::Duration;
 
@@ -6,32 +6,32 @@ use serde_json::{Value, json};
 
 use crate::rig::upstream::Close;
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual,
-    WireId, name, say, wires, within,
+    Answer, Case, Client, Dialect, Ending, Pace, Proxy, Received, Reply, Request, Setup, Upstream,
+    VirtualClock, WireId, encode, name, wires, within,
 };
 
-/// An id as `useChat` makes them: 16 characters.
+/// An id as `useChat` generates it: 16 characters.
 const CHAT: &str = "k3Jq8ZxWv0PbN5Lr";
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
 const TOKENS: usize = 8;
-/// Longer than any grace.
+/// Longer than any grace period.
 const LATER: Duration = Duration::from_secs(60);
 
-/// A message sent to a chat.
-fn post(chat: &str) -> Ask {
-    Ask::chat(Speech::Ui, "m", true).set("id", chat.into())
+/// A new message in a chat.
+fn post(chat: &str) -> Request {
+    Request::chat(Dialect::Ui, "m", true).set("id", chat.into())
 }
 
-fn resume(chat: &str) -> Ask {
-    Ask::new("GET", format!("/v1/ui/chat/{chat}/stream")).read_as(Speech::Ui)
+fn resume(chat: &str) -> Request {
+    Request::new("GET", format!("/v1/ui/chat/{chat}/stream")).read_as(Dialect::Ui)
 }
 
-/// A stop of whatever runs, or of the stream that is named.
+/// Stops the running stream of a chat, or the named stream.
 async fn stop(client: &Client, chat: &str, stream: Option<&str>) -> (u16, Value) {
-    let ask = Ask::new("POST", format!("/v1/ui/chat/{chat}/stop"));
-    let ask = stream.map_or(ask.clone(), |id| ask.json(&json!({"stream": id})));
-    let mut reply = client.ask(&ask).await;
+    let request = Request::new("POST", format!("/v1/ui/chat/{chat}/stop"));
+    let request = stream.map_or(request.clone(), |id| request.json(&json!({"stream": id})));
+    let mut reply = client.ask(&request).await;
     let body = reply.json().await;
     (reply.status, body)
 }
@@ -40,17 +40,19 @@ fn stopped(stopped: bool) -> (u16, Value) {
     (200, json!({"stopped": stopped}))
 }
 
-/// Nothing is there to go on with.
-async fn nothing(client: &Client, chat: &str) {
+/// Asserts that the chat has no stream to resume.
+async fn assert_no_stream(client: &Client, chat: &str) {
     let mut reply = client.ask(&resume(chat)).await;
     assert_eq!((reply.status, reply.text().await.as_str()), (204, ""));
 }
 
 async fn first_token(reply: &mut Reply) {
-    reply.until(|told| told.text().contains("tok")).await;
+    reply
+        .until(|received| received.text().contains("tok"))
+        .await;
 }
 
-fn ui_head(reply: &Reply) {
+fn assert_ui_head(reply: &Reply) {
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("x-vercel-ai-ui-message-stream"), Some("v1"));
     assert!(
@@ -60,38 +62,38 @@ fn ui_head(reply: &Reply) {
     );
 }
 
-/// A proxy whose upstream waits at a gate before each token.
+/// A proxy and its upstream, which waits at a gate before each token.
 async fn gated(wire: WireId) -> (Upstream, Proxy) {
-    let upstream = Upstream::start(Say::tokens(TOKENS).script(wire, Pace::Gate)).await;
+    let upstream = Upstream::start(Answer::tokens(TOKENS).script(wire, Pace::Gate)).await;
     let proxy = Proxy::over(wire, &upstream).await;
     (upstream, proxy)
 }
 
-/// Waits until it has been noticed that nobody reads.
-async fn unread(proxy: &Proxy) {
+/// Waits until the proxy has noticed that no reader is connected.
+async fn until_unread(proxy: &Proxy) {
     let waiting = async {
-        while proxy.running.gauges().readers > 0 {
+        while proxy.running.current_load().readers > 0 {
             tokio::task::yield_now().await;
         }
     };
-    within("nobody to read", waiting).await;
+    within("the last reader to disconnect", waiting).await;
 }
 
 #[tokio::test]
 async fn a_running_answer_is_replayed_from_its_start() {
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
+        let _case = Case::new(format!("{wire:?}"));
         let (upstream, proxy) = gated(wire).await;
         let mut reply = proxy.client.ask(&post(CHAT)).await;
-        ui_head(&reply);
+        assert_ui_head(&reply);
         upstream.open(3);
         let mut first = reply
-            .until(|told| told.text().matches("tok").count() >= 3)
+            .until(|received| received.text().matches("tok").count() >= 3)
             .await;
         assert_eq!(first[0].json()["type"], "start");
         // The page is reloaded …
         let mut again = proxy.client.ask(&resume(CHAT)).await;
-        ui_head(&again);
+        assert_ui_head(&again);
         assert_eq!(again.stream_id(), reply.stream_id());
         // … while the answer goes on.
         upstream.open(TOKENS);
@@ -99,13 +101,16 @@ async fn a_running_answer_is_replayed_from_its_start() {
         first.extend(rest);
         let (whole, again) = again.events().await;
         assert_eq!((ending, again), (Ending::Proper, Ending::Proper));
-        assert_eq!(whole, first, "a replay is what the first reader was told");
-        let told = Told::of(Speech::Ui, &whole);
-        assert!(
-            told.is_success() && told.text() == Say::tokens(TOKENS).text(),
-            "{told:?}"
+        assert_eq!(
+            whole, first,
+            "a replay equals what the first reader received"
         );
-        nothing(&proxy.client, CHAT).await;
+        let received = Received::from_events(Dialect::Ui, &whole);
+        assert!(
+            received.is_success() && received.text() == Answer::tokens(TOKENS).text(),
+            "{received:?}"
+        );
+        assert_no_stream(&proxy.client, CHAT).await;
         assert_eq!(upstream.count(), 1);
     }
 }
@@ -120,24 +125,24 @@ async fn an_answer_that_ended_unread_is_replayed_once() {
     drop(reply);
     upstream.open(TOKENS);
     proxy.client.until_status(&id, "completed").await;
-    // The head alone is no reading.
+    // A HEAD request does not count as reading the answer.
     let head = proxy
         .client
-        .ask(&Ask::new("HEAD", format!("/v1/ui/chat/{CHAT}/stream")))
+        .ask(&Request::new("HEAD", format!("/v1/ui/chat/{CHAT}/stream")))
         .await;
-    ui_head(&head);
-    let told = proxy.client.ask(&resume(CHAT)).await.told().await;
+    assert_ui_head(&head);
+    let received = proxy.client.ask(&resume(CHAT)).await.received().await;
     assert!(
-        told.is_success() && told.text() == Say::tokens(TOKENS).text(),
-        "{told:?}"
+        received.is_success() && received.text() == Answer::tokens(TOKENS).text(),
+        "{received:?}"
     );
-    nothing(&proxy.client, CHAT).await;
+    assert_no_stream(&proxy.client, CHAT).await;
 }
 
 #[tokio::test]
-async fn a_chat_that_nobody_knows_has_nothing() {
+async fn an_unknown_chat_has_no_stream() {
     let (_upstream, proxy) = gated(WireId::OpenaiChat).await;
-    nothing(&proxy.client, CHAT).await;
+    assert_no_stream(&proxy.client, CHAT).await;
     assert_eq!(stop(&proxy.client, CHAT, None).await, stopped(false));
     assert_eq!(
         stop(&proxy.client, CHAT, Some("whatever")).await,
@@ -145,7 +150,7 @@ async fn a_chat_that_nobody_knows_has_nothing() {
     );
     let mut reply = proxy
         .client
-        .ask(&Ask::new("POST", format!("/v1/ui/chat/{CHAT}/stop")).json(&json!({"stream": 7})))
+        .ask(&Request::new("POST", format!("/v1/ui/chat/{CHAT}/stop")).json(&json!({"stream": 7})))
         .await;
     assert_eq!(
         (reply.status, &reply.json().await["error"]["param"]),
@@ -154,17 +159,17 @@ async fn a_chat_that_nobody_knows_has_nothing() {
     for (method, path, allow) in [("POST", "stream", "GET, HEAD"), ("GET", "stop", "POST")] {
         let reply = proxy
             .client
-            .ask(&Ask::new(method, format!("/v1/ui/chat/{CHAT}/{path}")))
+            .ask(&Request::new(method, format!("/v1/ui/chat/{CHAT}/{path}")))
             .await;
         assert_eq!((reply.status, reply.header("allow")), (405, Some(allow)));
     }
 }
 
 #[tokio::test]
-async fn a_new_message_ends_the_older_answer_only_where_nobody_reads_it() {
-    let clock = Virtual::start();
+async fn a_new_message_cancels_the_older_answer_only_without_readers() {
+    let clock = VirtualClock::start();
     for read in [false, true] {
-        let _scene = Scene::of(format!("the older one is read: {read}"));
+        let _case = Case::new(format!("the older one is read: {read}"));
         let (upstream, proxy) = gated(WireId::OpenaiChat).await;
         let mut older = proxy.client.ask(&post(CHAT)).await;
         upstream.open(1);
@@ -172,7 +177,7 @@ async fn a_new_message_ends_the_older_answer_only_where_nobody_reads_it() {
         let id = older.stream_id();
         let older = Some(older).filter(|_| read);
         if !read {
-            unread(&proxy).await;
+            until_unread(&proxy).await;
         }
         let newer = proxy.client.ask(&post(CHAT)).await;
         assert_ne!(newer.stream_id(), id);
@@ -184,12 +189,12 @@ async fn a_new_message_ends_the_older_answer_only_where_nobody_reads_it() {
         if let Some(mut older) = older {
             upstream.requests(2).await;
             upstream.open(4 * TOKENS);
-            assert!(older.told().await.is_success());
+            assert!(older.received().await.is_success());
         } else {
             clock
                 .takes_at_most(
                     Duration::from_secs(1),
-                    "the older answer's upstream to be let go",
+                    "the older answer's upstream to be closed",
                     upstream.closed(0),
                 )
                 .await;
@@ -205,7 +210,7 @@ async fn a_new_message_ends_the_older_answer_only_where_nobody_reads_it() {
 async fn a_stop_ends_the_answer_and_its_upstream() {
     for wire in wires() {
         for named in [None, Some(false), Some(true)] {
-            let _scene = Scene::of(format!("{wire:?}, named: {named:?}"));
+            let _case = Case::new(format!("{wire:?}, named: {named:?}"));
             let (upstream, proxy) = gated(wire).await;
             let mut reply = proxy.client.ask(&post(CHAT).named(&name(1))).await;
             upstream.open(2);
@@ -217,13 +222,13 @@ async fn a_stop_ends_the_answer_and_its_upstream() {
                 upstream.closed(0).await,
                 Close::Fin | Close::Reset
             ));
-            let told = reply.told().await;
-            assert!(told.is_cancelled(), "{told:?}");
+            let received = reply.received().await;
+            assert!(received.is_cancelled(), "{received:?}");
             assert_eq!(proxy.client.status(&id).await["upstream"], "closed");
             assert_eq!(
                 stop(&proxy.client, CHAT, stream).await,
                 stopped(false),
-                "it is over"
+                "the answer has ended"
             );
             proxy.at_rest().await;
         }
@@ -231,29 +236,29 @@ async fn a_stop_ends_the_answer_and_its_upstream() {
 }
 
 #[tokio::test]
-async fn a_late_stop_leaves_the_newer_answer_alone() {
+async fn a_late_stop_does_not_affect_the_newer_answer() {
     let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let mut older = proxy.client.ask(&post(CHAT)).await;
     upstream.open(2 * TOKENS);
-    assert!(older.told().await.is_success());
+    assert!(older.received().await.is_success());
     let mut newer = proxy.client.ask(&post(CHAT)).await;
     assert_eq!(
         stop(&proxy.client, CHAT, Some(&older.stream_id())).await,
         stopped(false)
     );
     upstream.open(2 * TOKENS);
-    assert!(newer.told().await.is_success());
+    assert!(newer.received().await.is_success());
     assert_eq!(upstream.count(), 2);
 }
 
 #[tokio::test]
-async fn a_short_id_is_no_secret() {
+async fn a_short_chat_id_cannot_be_resumed_or_stopped() {
     let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let short = CHAT.trim_start_matches('k');
     let mut reply = proxy.client.ask(&post(short)).await;
     upstream.open(1);
     first_token(&mut reply).await;
-    nothing(&proxy.client, short).await;
+    assert_no_stream(&proxy.client, short).await;
     let (status, body) = stop(&proxy.client, short, None).await;
     assert_eq!(
         (status, &body["error"]["param"]),
@@ -261,13 +266,13 @@ async fn a_short_id_is_no_secret() {
         "{body}"
     );
     upstream.open(TOKENS);
-    assert!(reply.told().await.is_success(), "it ran on");
+    assert!(reply.received().await.is_success(), "the answer continued");
 }
 
 #[tokio::test]
-async fn another_callers_chat_is_none() {
+async fn another_callers_chat_is_not_found() {
     let upstream =
-        Upstream::start(Say::tokens(TOKENS).script(WireId::OpenaiChat, Pace::Gate)).await;
+        Upstream::start(Answer::tokens(TOKENS).script(WireId::OpenaiChat, Pace::Gate)).await;
     let setup = Setup::new()
         .over(WireId::OpenaiChat, &upstream)
         .section("auth", "mode = \"required\"");
@@ -279,30 +284,30 @@ async fn another_callers_chat_is_none() {
     let mut reply = ann.ask(&post(CHAT)).await;
     upstream.open(1);
     first_token(&mut reply).await;
-    nothing(&bob, CHAT).await;
+    assert_no_stream(&bob, CHAT).await;
     assert_eq!(stop(&bob, CHAT, None).await, stopped(false));
     assert_eq!(
         stop(&bob, CHAT, Some(&reply.stream_id())).await,
         stopped(false)
     );
-    // Neither does a message of his own under the same id touch hers.
+    // Bob's message under the same id does not affect Ann's stream.
     let his = bob.ask(&post(CHAT)).await;
     assert_ne!(his.stream_id(), reply.stream_id());
     assert_eq!(proxy.client.ask(&resume(CHAT)).await.status, 401);
     assert_eq!(stop(&ann, CHAT, None).await, stopped(true));
-    assert!(reply.told().await.is_cancelled());
+    assert!(reply.received().await.is_cancelled());
     assert_eq!(bob.status(&his.stream_id()).await["status"], "running");
 }
 
 #[tokio::test]
-async fn the_model_is_the_configurations_where_the_page_names_none() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
-    let ask = post(CHAT).without("model");
+async fn ui_model_is_the_default_where_the_page_names_none() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let request = post(CHAT).without("model");
     let proxy = Setup::new()
         .over(WireId::OpenaiChat, &upstream)
         .start()
         .await;
-    let mut reply = proxy.client.ask(&ask).await;
+    let mut reply = proxy.client.ask(&request).await;
     let body = reply.json().await;
     assert_eq!(
         (reply.status, &body["error"]["param"]),
@@ -318,23 +323,31 @@ async fn the_model_is_the_configurations_where_the_page_names_none() {
         .over(WireId::OpenaiChat, &upstream)
         .section("ui", "model = \"m\"");
     let proxy = setup.model("other", "[\"up/other-up\"]").start().await;
-    assert!(proxy.client.ask(&ask).await.told().await.is_success());
+    assert!(
+        proxy
+            .client
+            .ask(&request)
+            .await
+            .received()
+            .await
+            .is_success()
+    );
     assert_eq!(upstream.call(0).json()["model"], "m-up");
     assert!(
         proxy
             .client
             .ask(&post(CHAT).set("model", "other".into()))
             .await
-            .told()
+            .received()
             .await
             .is_success()
     );
     assert_eq!(upstream.call(1).json()["model"], "other-up");
-    // It stands in for nobody else's model.
+    // `ui.model` is not the default of other dialects.
     assert_eq!(
         proxy
             .client
-            .ask(&Ask::chat(Speech::Chat, "m", true).without("model"))
+            .ask(&Request::chat(Dialect::Chat, "m", true).without("model"))
             .await
             .status,
         400
@@ -342,23 +355,23 @@ async fn the_model_is_the_configurations_where_the_page_names_none() {
 }
 
 #[tokio::test]
-async fn a_further_step_is_of_the_same_message() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn a_further_step_continues_the_same_message() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
-    let asked =
+    let question =
         json!({"id": "m1", "role": "user", "parts": [{"type": "text", "text": "The time?"}]});
     let call = json!({"type": "tool-clock", "toolCallId": "c1", "state": "output-available", "input": {}, "output": "noon"});
-    let said = json!({"id": "msg_of_before", "role": "assistant", "parts": [{"type": "step-start"}, call]});
+    let reply_so_far = json!({"id": "msg_of_before", "role": "assistant", "parts": [{"type": "step-start"}, call]});
     let mut reply = proxy
         .client
-        .ask(&post(CHAT).set("messages", json!([asked, said])))
+        .ask(&post(CHAT).set("messages", json!([question, reply_so_far])))
         .await;
     assert_eq!(
         reply.event().await.unwrap().json()["messageId"],
         "msg_of_before"
     );
     let whole = post(CHAT)
-        .set("messages", json!([asked, said]))
+        .set("messages", json!([question, reply_so_far]))
         .set("stream", false.into());
     assert_eq!(
         proxy.client.ask(&whole).await.json().await["id"],
@@ -366,7 +379,7 @@ async fn a_further_step_is_of_the_same_message() {
     );
     let mut reply = proxy
         .client
-        .ask(&post(CHAT).set("messages", json!([asked, said, asked])))
+        .ask(&post(CHAT).set("messages", json!([question, reply_so_far, question])))
         .await;
     let id = format!("msg_{}", reply.stream_id());
     assert_eq!(
@@ -377,40 +390,40 @@ async fn a_further_step_is_of_the_same_message() {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_is_waited_for() {
-    let clock = Virtual::start();
+async fn a_disconnected_chat_reader_has_a_grace_period() {
+    let clock = VirtualClock::start();
     let (upstream, proxy) = gated(WireId::OpenaiChat).await;
     let mut reply = proxy.client.ask(&post(CHAT)).await;
     upstream.open(1);
     first_token(&mut reply).await;
     let id = reply.stream_id();
     drop(reply);
-    clock.pass(Duration::from_secs(10)).await;
+    clock.advance(Duration::from_secs(10)).await;
     let mut again = proxy.client.ask(&resume(CHAT)).await;
     first_token(&mut again).await;
     drop(again);
     clock
-        .takes_at_most(LATER, "the upstream to be let go", upstream.closed(0))
+        .takes_at_most(LATER, "the upstream to be closed", upstream.closed(0))
         .await;
     assert_eq!(
         proxy.client.until_status(&id, "cancelled").await["reason"],
         "cancelled"
     );
-    // What there is of it can still be had.
+    // The partial answer can still be replayed.
     assert!(
         proxy
             .client
             .ask(&resume(CHAT))
             .await
-            .told()
+            .received()
             .await
             .is_cancelled()
     );
 }
 
 #[tokio::test]
-async fn a_failure_is_resumed_like_any_end() {
-    let refusal = say::refusal(WireId::OpenaiChat, 500, "not now").to_string();
+async fn a_failure_is_replayed_at_most_once() {
+    let refusal = encode::refusal(WireId::OpenaiChat, 500, "not now").to_string();
     let upstream = Upstream::always(crate::rig::upstream::json(500, refusal)).await;
     let proxy = Setup::new()
         .over(WireId::OpenaiChat, &upstream)
@@ -418,12 +431,13 @@ async fn a_failure_is_resumed_like_any_end() {
         .start()
         .await;
     let reply = proxy.client.ask(&post(CHAT)).await;
-    ui_head(&reply);
+    assert_ui_head(&reply);
     let id = reply.stream_id();
     drop(reply);
     proxy.client.until_status(&id, "failed").await;
-    // Whether the one that left was told in time or not: whoever comes back is told once at most.
+    // The first reader may or may not have received the failure before it left; a returning reader
+    // receives it at most once.
     let mut again = proxy.client.ask(&resume(CHAT)).await;
-    assert!(again.status == 204 || again.told().await.is_failure());
-    nothing(&proxy.client, CHAT).await;
+    assert!(again.status == 204 || again.received().await.is_failure());
+    assert_no_stream(&proxy.client, CHAT).await;
 }

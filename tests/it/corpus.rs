@@ -1,8 +1,8 @@
-//! Real recordings through the running proxy: what every provider really sent, in every dialect,
-//! says what it said.
+//! Plays real recordings through the running proxy and compares, in every dialect, the decoded
+//! answer with an independent fold of what the provider sent.
 //!
-//! The recordings lie in `SLUICEGATE_CORPUS`, else in `../shared/corpus`; the repository's own
-//! (`tests/recordings`, `demo`) are played in any case. Bodies are cut at random places:
+//! The recordings are in `SLUICEGATE_CORPUS`, or in `../shared/corpus`; the repository's own
+//! (`tests/recordings`, `demo`) are always played. Bodies are cut at random places:
 //! `SLUICEGATE_SEED` repeats a run.
 
 mod expected;
@@ -19,26 +19,28 @@ use sluicegate::wire;
 use tokio::task::JoinSet;
 
 use crate::rig::upstream::{Call, Head, Step, pieces};
-use crate::rig::{Ask, Client, Proxy, Setup, Speech, Told, Upstream, WireId, speeches, wires};
+use crate::rig::{
+    Client, Dialect, Proxy, Received, Request, Setup, Upstream, WireId, dialects, wires,
+};
 use expected::{differences, failure};
-use recording::{Dice, Recording};
+use recording::{Recording, Rng};
 
-/// Recordings played at the same time.
+/// Number of recordings played at the same time.
 const AT_ONCE: usize = 12;
-/// The most places at which a body is cut.
+/// Maximum number of places at which a body is cut.
 const CUTS: u64 = 40;
 
-/// What differs and may: a piece of the recording's name, what of it, and why.
+/// Accepted differences: a part of the recording's name, a part of the difference, and the reason.
 const EXPLAINED: [(&str, &str, &str); 3] = [
     (
         "test_snowflake_thinking_streaming.0-66cfc4",
         ": reasoning: ",
-        "it sends its reasoning in `reasoning_details` alone, where the independent fold does not look",
+        "it sends its reasoning in `reasoning_details` only, which the independent fold ignores",
     ),
     (
         "_azure_grok-4-1-fast-non-reasoning_",
         "Messages",
-        "it counts more cached input than input, and a message has no words for that",
+        "it counts more cached input than input, which a message cannot represent",
     ),
     (
         "xai-x-search-tool.chunks.0-7e5c6f",
@@ -47,7 +49,7 @@ const EXPLAINED: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// Where recordings are looked for besides the repository's own; and whether they must be there.
+/// Returns the folder of the corpus, and true if it must contain recordings.
 pub fn corpus() -> (PathBuf, bool) {
     match std::env::var_os("SLUICEGATE_CORPUS") {
         Some(path) => (path.into(), true),
@@ -58,7 +60,7 @@ pub fn corpus() -> (PathBuf, bool) {
     }
 }
 
-/// All recordings that can be had; the repository's own are the last.
+/// Returns all available recordings; the repository's own come last.
 pub fn all_recordings() -> Vec<Recording> {
     let (path, wanted) = corpus();
     let mut all = recording::under(&path, false);
@@ -78,19 +80,19 @@ pub fn all_recordings() -> Vec<Recording> {
     all.extend(recording::under(&own, true));
     assert!(
         all.len() > before,
-        "the repository's own recordings are in {}",
+        "no recordings of the repository's own in {}",
         own.display()
     );
     all
 }
 
-/// How a user's message names the recording that is to be played.
-fn request(number: usize) -> String {
+/// Text in the user's message that selects the recording to play.
+fn prompt_marker(number: usize) -> String {
     format!("recording-{number}-")
 }
 
-/// The recording that a request asks for.
-fn asked_for(call: &Call) -> usize {
+/// Returns the number of the recording that a request selects.
+fn requested_recording(call: &Call) -> usize {
     let body = std::str::from_utf8(&call.body).unwrap();
     body.split("recording-")
         .nth(1)
@@ -103,10 +105,10 @@ fn asked_for(call: &Call) -> usize {
 async fn player(all: &Arc<Vec<Recording>>, seed: u64) -> Upstream {
     let all = Arc::clone(all);
     Upstream::start(move |call, n| {
-        let recording = &all[asked_for(call)];
-        let mut dice = Dice::new(seed.wrapping_add(n as u64));
-        let mut cuts: Vec<usize> = (0..dice.below(CUTS))
-            .map(|_| dice.place(recording.body.len()))
+        let recording = &all[requested_recording(call)];
+        let mut rng = Rng::new(seed.wrapping_add(n as u64));
+        let mut cuts: Vec<usize> = (0..rng.below(CUTS))
+            .map(|_| rng.offset(recording.body.len()))
             .collect();
         cuts.sort_unstable();
         let mut steps = vec![Step::Head(Head::ok(&recording.content_type))];
@@ -118,7 +120,7 @@ async fn player(all: &Arc<Vec<Recording>>, seed: u64) -> Upstream {
 }
 
 #[tokio::test]
-async fn every_recording_says_what_it_said_in_every_dialect() {
+async fn every_recording_decodes_to_its_expected_answer_in_every_dialect() {
     let seed = recording::seed();
     let all = Arc::new(all_recordings());
     let upstream = player(&all, seed).await;
@@ -137,7 +139,7 @@ async fn every_recording_says_what_it_said_in_every_dialect() {
         if running.len() == AT_ONCE {
             found.extend(running.join_next().await.unwrap().unwrap());
         }
-        running.spawn(played(Arc::clone(&all), number, proxy.client.clone()));
+        running.spawn(play(Arc::clone(&all), number, proxy.client.clone()));
     }
     while let Some(done) = running.join_next().await {
         found.extend(done.unwrap());
@@ -167,44 +169,46 @@ fn summary(all: &[Recording]) {
     }
 }
 
-/// Plays one recording to every kind of client; gives what was not as it should be.
-async fn played(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<String> {
+/// Plays one recording in every dialect, streamed and whole, and returns the differences.
+async fn play(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<String> {
     let recording = &all[number];
-    let ask = |speech, stream| {
-        let ask = Ask::chat(speech, recording.wire.name(), stream).saying(&request(number));
-        if recording.choices() > 1 && speech.has_choices() {
-            ask.set("n", recording.choices().into())
+    let request = |dialect, stream| {
+        let request =
+            Request::chat(dialect, recording.wire.name(), stream).with_text(&prompt_marker(number));
+        if recording.choices() > 1 && dialect.has_choices() {
+            request.set("n", recording.choices().into())
         } else {
-            ask
+            request
         }
     };
     let mut found = Vec::new();
-    for speech in speeches() {
-        let mut reply = client.ask(&ask(speech, true)).await;
+    for dialect in dialects() {
+        let mut reply = client.ask(&request(dialect, true)).await;
         if reply.status != 200 {
             let body = reply.json().await;
             found.extend(
-                (!recording.fails()).then(|| format!("{speech:?}: {} {body}", reply.status)),
+                (!recording.fails()).then(|| format!("{dialect:?}: {} {body}", reply.status)),
             );
             continue;
         }
         let (events, _) = reply.events().await;
-        if speech.wire() == Some(recording.wire) {
-            found.extend(recording.unchanged(speech, &events));
+        if dialect.wire() == Some(recording.wire) {
+            found.extend(recording.payload_difference(dialect, &events));
             continue;
         }
         found.extend(
-            differences(recording, speech, &Told::of(speech, &events))
+            differences(recording, dialect, &Received::from_events(dialect, &events))
                 .into_iter()
-                .map(|it| format!("{speech:?}: {it}")),
+                .map(|it| format!("{dialect:?}: {it}")),
         );
     }
-    // Of its own wire a whole answer is asked, and no recording is one.
-    for speech in speeches()
+    // In the dialect of the recording's own wire the proxy asks for a whole answer, and no
+    // recording contains one.
+    for dialect in dialects()
         .into_iter()
-        .filter(|speech| speech.wire() != Some(recording.wire))
+        .filter(|dialect| dialect.wire() != Some(recording.wire))
     {
-        found.extend(whole(recording, speech, &client, &ask(speech, false)).await);
+        found.extend(whole(recording, dialect, &client, &request(dialect, false)).await);
     }
     found
         .into_iter()
@@ -212,35 +216,40 @@ async fn played(all: Arc<Vec<Recording>>, number: usize, client: Client) -> Vec<
         .collect()
 }
 
-/// The same without a stream: over another wire it is the fold of one.
-async fn whole(recording: &Recording, speech: Speech, client: &Client, ask: &Ask) -> Vec<String> {
-    let mut reply = client.ask(ask).await;
+/// Compares the non-streaming answer; over another wire it is the fold of a stream.
+async fn whole(
+    recording: &Recording,
+    dialect: Dialect,
+    client: &Client,
+    request: &Request,
+) -> Vec<String> {
+    let mut reply = client.ask(request).await;
     let body = reply.json().await;
-    let expected = failure(recording, speech);
+    let expected = failure(recording, dialect);
     if expected.is_some() || reply.status != 200 {
-        let got = (reply.status, body["error"]["code"].as_str().unwrap_or(""));
+        let answer = (reply.status, body["error"]["code"].as_str().unwrap_or(""));
         let same = expected
             .as_ref()
-            .is_some_and(|(status, code)| (*status, code.as_str()) == got);
+            .is_some_and(|(status, code)| (*status, code.as_str()) == answer);
         return (!same)
             .then(|| {
                 format!(
-                    "{speech:?}, whole: {} {body} instead of {expected:?}",
+                    "{dialect:?}, whole: {} {body} instead of {expected:?}",
                     reply.status
                 )
             })
             .into_iter()
             .collect();
     }
-    let told = Told::of_whole(speech, &body);
-    differences(recording, speech, &told)
+    let received = Received::from_body(dialect, &body);
+    differences(recording, dialect, &received)
         .into_iter()
-        .map(|it| format!("{speech:?}, whole: {it}"))
+        .map(|it| format!("{dialect:?}, whole: {it}"))
         .collect()
 }
 
 #[test]
-fn every_recorded_refusal_is_blamed_on_whoever_it_must_be() {
+fn every_recorded_error_is_attributed_to_the_right_side() {
     let (path, wanted) = corpus();
     let all = recording::refusals(&path);
     assert!(
@@ -250,22 +259,22 @@ fn every_recorded_refusal_is_blamed_on_whoever_it_must_be() {
     );
     for recorded in &all {
         let status = StatusCode::from_u16(recorded.status).unwrap();
-        let fault = wire::of(recorded.wire).refusal(status, &HeaderMap::new(), &recorded.body);
-        let told = (fault.status.as_u16(), fault.code.as_str());
+        let fault = wire::for_id(recorded.wire).refusal(status, &HeaderMap::new(), &recorded.body);
+        let reported = (fault.status.as_u16(), fault.code.as_str());
         let name = &recorded.name;
         match recorded.status {
-            401 | 403 => assert_eq!(told, (502, "upstream_auth"), "{name}"),
-            // Google has no other status for a key that is not valid.
-            400 if recorded.wire == WireId::Gemini && told.1 == "upstream_auth" => {}
+            401 | 403 => assert_eq!(reported, (502, "upstream_auth"), "{name}"),
+            // Google reports an invalid API key with status 400 only.
+            400 if recorded.wire == WireId::Gemini && reported.1 == "upstream_auth" => {}
             400 | 404 | 413 | 422 => {
                 assert_eq!(
-                    (told.0, fault.side),
+                    (reported.0, fault.side),
                     (recorded.status, Side::Client),
                     "{name}"
                 );
                 assert!(
-                    fault.quotes,
-                    "the upstream's words are told: {name}: {fault}"
+                    fault.quotes_upstream,
+                    "the upstream's message is quoted: {name}: {fault}"
                 );
             }
             _ => assert_eq!(fault.side, Side::Upstream, "{name}"),
@@ -289,15 +298,15 @@ async fn the_demo_recordings_play() {
         .model("demo-tools", "[\"demo/tools.rec\"]")
         .start()
         .await;
-    for speech in speeches() {
-        let told = demo_told(&proxy, speech, "demo").await;
+    for dialect in dialects() {
+        let received = play_demo(&proxy, dialect, "demo").await;
         assert!(
-            told.text().len() > 500 && !told.first().reasoning.is_empty(),
-            "{told:?}"
+            received.text().len() > 500 && !received.first().reasoning.is_empty(),
+            "{received:?}"
         );
-        let told = demo_told(&proxy, speech, "demo-tools").await;
-        assert_eq!(told.first().finish.as_deref(), Some("tool_calls"));
-        for (_, (id, name, arguments)) in told.first().tools {
+        let received = play_demo(&proxy, dialect, "demo-tools").await;
+        assert_eq!(received.first().finish.as_deref(), Some("tool_calls"));
+        for (_, (id, name, arguments)) in received.first().tools {
             assert!(!id.is_empty() && !name.is_empty());
             assert!(
                 serde_json::from_str::<Value>(&arguments).is_ok(),
@@ -307,18 +316,19 @@ async fn the_demo_recordings_play() {
     }
 }
 
-async fn demo_told(proxy: &Proxy, speech: Speech, model: &str) -> Told {
-    let told = proxy
+async fn play_demo(proxy: &Proxy, dialect: Dialect, model: &str) -> Received {
+    let received = proxy
         .client
-        .ask(&Ask::chat(speech, model, true))
+        .ask(&Request::chat(dialect, model, true))
         .await
-        .told()
+        .received()
         .await;
-    assert!(told.is_success(), "{told:?}");
+    assert!(received.is_success(), "{received:?}");
     assert!(
-        told.usage
+        received
+            .usage
             .is_some_and(|it| !it.estimated && it.output > Some(0)),
-        "{told:?}"
+        "{received:?}"
     );
-    told
+    received
 }

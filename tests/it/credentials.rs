@@ -1,4 +1,4 @@
-//! Credentials that are more than a key: requests are signed, tokens are fetched, kept and
+//! Credentials other than static keys: requests are signed; tokens are fetched, cached and
 //! replaced.
 
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use sluicegate::model::target::{Aws, AwsKeys, Credential, Entra};
 use sluicegate::route::Weighted;
 
 use crate::rig::upstream::{Call, json};
-use crate::rig::{Ask, Pace, Proxy, Say, Setup, Speech, Told, Upstream, WireId};
+use crate::rig::{Answer, Dialect, Pace, Proxy, Received, Request, Setup, Upstream, WireId};
 
-/// The proxy with model `m` over an upstream that wants this credential.
+/// A proxy with model `m` over an upstream, with this credential.
 async fn proxy(upstream: &Upstream, credential: Credential) -> Proxy {
     let setup = Setup::new()
         .provider("up", WireId::OpenaiChat, upstream.addr)
@@ -20,10 +20,10 @@ async fn proxy(upstream: &Upstream, credential: Credential) -> Proxy {
     setup.start_with(|config| give(config, credential)).await
 }
 
-/// Gives the one provider another credential.
+/// Replaces the credential of the only provider.
 fn give(config: &mut Config, credential: Credential) {
     let models = std::mem::take(&mut config.route.models);
-    // The provider is held by its targets as well: what they are is noted, and they are made anew.
+    // Targets hold the provider too: record them and build them again with the changed provider.
     let noted: Vec<_> = models
         .into_iter()
         .map(|(name, mut model)| (name, model.tiers.remove(0).remove(0).target.model, model))
@@ -43,21 +43,24 @@ fn give(config: &mut Config, credential: Credential) {
     }
 }
 
-/// The code and message of a request that fails before any content.
+/// Returns the code and message of a request that fails before any content.
 async fn refusal(proxy: &Proxy) -> (String, String) {
-    let mut reply = proxy.client.ask(&Ask::chat(Speech::Chat, "m", true)).await;
+    let mut reply = proxy
+        .client
+        .ask(&Request::chat(Dialect::Chat, "m", true))
+        .await;
     assert_eq!(reply.status, 502);
     let body = reply.json().await;
     let text = |name: &str| body["error"][name].as_str().unwrap().to_owned();
     (text("code"), text("message"))
 }
 
-async fn ask(proxy: &Proxy) -> Told {
+async fn ask(proxy: &Proxy) -> Received {
     proxy
         .client
-        .ask(&Ask::chat(Speech::Chat, "m", true))
+        .ask(&Request::chat(Dialect::Chat, "m", true))
         .await
-        .told()
+        .received()
         .await
 }
 
@@ -80,7 +83,7 @@ fn hmac(key: &[u8], message: &str) -> Vec<u8> {
         .to_vec()
 }
 
-/// The signature that AWS would expect of a request, by its own description of how it is made.
+/// Computes the signature that AWS expects of a request, from AWS's description of the algorithm.
 fn signature(call: &Call, secret: &str, region: &str) -> String {
     let mut line = call.line.split(' ');
     let (method, path) = (
@@ -116,7 +119,7 @@ fn signature(call: &Call, secret: &str, region: &str) -> String {
 
 #[tokio::test]
 async fn requests_are_signed_with_aws_keys() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let keys = AwsKeys {
         access_key_id: "AKIAGATE".into(),
         secret_access_key: "aws-s3cret".to_owned().into(),
@@ -131,8 +134,8 @@ async fn requests_are_signed_with_aws_keys() {
         }),
     )
     .await;
-    let told = ask(&proxy).await;
-    assert!(told.is_success(), "{told:?}");
+    let received = ask(&proxy).await;
+    assert!(received.is_success(), "{received:?}");
     let call = upstream.call(0);
     let (day, _) = call.header("x-amz-date").unwrap().split_once('T').unwrap();
     assert_eq!(
@@ -159,7 +162,7 @@ fn entra(tokens: &Upstream) -> Credential {
     })
 }
 
-/// Gives tokens `t0ken-0`, `t0ken-1` …
+/// A token endpoint that issues `t0ken-0`, `t0ken-1` …
 async fn tokens() -> Upstream {
     Upstream::start(|_, n| {
         json(
@@ -171,12 +174,12 @@ async fn tokens() -> Upstream {
 }
 
 #[tokio::test]
-async fn a_token_serves_many_requests_until_it_is_refused() {
+async fn a_fetched_token_is_used_until_it_is_rejected() {
     let tokens = tokens().await;
     let refuse = Arc::new(AtomicUsize::new(0));
     let (refused, good) = (
         refuse.clone(),
-        Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat),
+        Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat),
     );
     let upstream = Upstream::start(move |call, n| {
         if refused.load(Ordering::SeqCst) == n && n > 0 {
@@ -212,9 +215,9 @@ async fn a_token_serves_many_requests_until_it_is_refused() {
 }
 
 #[tokio::test]
-async fn without_a_token_nobody_is_asked() {
+async fn without_a_token_no_upstream_is_called() {
     let tokens = Upstream::always(json(401, r#"{"error":"invalid_client"}"#)).await;
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = proxy(&upstream, entra(&tokens)).await;
     for _ in 0..3 {
         let (code, message) = refusal(&proxy).await;
@@ -228,7 +231,7 @@ async fn without_a_token_nobody_is_asked() {
     assert_eq!(
         (upstream.count(), tokens.count()),
         (0, 1),
-        "and the token endpoint is left in peace for a moment"
+        "the token endpoint is not called again at once"
     );
     proxy.at_rest().await;
 }

@@ -1,12 +1,12 @@
-//! Refusals: what every provider really answers when it does not answer, and what it could; told as
-//! the contract says.
+//! Upstream errors: every recorded provider error and a list of made-up ones, reported to clients
+//! as the contract says.
 //!
-//! Each is served to both dialects, one of them streaming, by an upstream that is asked alone and
-//! by one with a spare behind it: status, code, words, wait, and how often who was asked are
-//! compared with a reading of the body of their own.
+//! Each error is requested in two dialects, one streaming and one not, from an upstream alone and
+//! from an upstream with a spare. Status, code, message, retry delay and number of calls are
+//! compared with an independent interpretation of the error body.
 
 mod expected;
-mod made;
+mod made_up;
 mod recorded;
 
 use std::collections::BTreeMap;
@@ -18,22 +18,24 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::rig::upstream::{Call, Framing, Head, Step};
-use crate::rig::{Ask, Client, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, wires};
+use crate::rig::{
+    Answer, Case, Client, Dialect, Pace, Request, Setup, Upstream, VirtualClock, WireId, wires,
+};
 use expected::Expected;
 
-/// So many are asked for at the same time.
+/// Number of errors requested at the same time.
 const TOGETHER: usize = 24;
-/// What the answer of a spare says.
+/// Text of the spare's answer.
 const SPARE: &str = "tok0 tok1 ";
 
-/// An answer that is no answer.
+/// An error response of an upstream.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// Where it comes from.
+    /// Its origin.
     name: String,
     /// Its status.
     status: u16,
-    /// Its fields.
+    /// Its header fields.
     headers: Vec<(String, String)>,
     /// Its body.
     body: Bytes,
@@ -50,46 +52,49 @@ impl Refusal {
     }
 }
 
-/// One way of asking for one of them.
+/// One way to request an error.
 #[derive(Debug, Clone, Copy)]
 struct Way {
     number: usize,
-    speech: Speech,
+    dialect: Dialect,
     stream: bool,
     model: &'static str,
 }
 
 impl Way {
-    /// Every dialect, alone and with a spare; with a stream in one of them and without in the
-    /// other, by turns.
+    /// Returns every dialect, with and without a spare; one of the dialects streams, alternating
+    /// with the number.
     fn all(number: usize) -> impl Iterator<Item = Self> {
-        let ways = Speech::CHATS
-            .into_iter()
-            .map(move |speech| (speech, (speech == Speech::Chat) == number.is_multiple_of(2)));
-        ways.flat_map(move |(speech, stream)| {
+        let ways = Dialect::CHATS.into_iter().map(move |dialect| {
+            (
+                dialect,
+                (dialect == Dialect::Chat) == number.is_multiple_of(2),
+            )
+        });
+        ways.flat_map(move |(dialect, stream)| {
             ["m", "spared"].map(|model| Self {
                 number,
-                speech,
+                dialect,
                 stream,
                 model,
             })
         })
     }
 
-    /// How the upstream tells requests apart.
+    /// Marker by which the upstream recognizes the request.
     fn mark(self) -> String {
         format!(
             "refusal-{}-{}-{}-{}-",
             self.number,
-            self.speech.name(),
+            self.dialect.name(),
             self.stream,
             self.model
         )
     }
 
-    fn ask(self) -> Ask {
+    fn request(self) -> Request {
         let messages = json!([{"role": "user", "content": self.mark()}]);
-        Ask::chat(self.speech, self.model, self.stream).set("messages", messages)
+        Request::chat(self.dialect, self.model, self.stream).set("messages", messages)
     }
 }
 
@@ -98,46 +103,46 @@ impl std::fmt::Display for Way {
         write!(
             f,
             "{} {} {}",
-            self.speech.name(),
+            self.dialect.name(),
             if self.stream { "streamed" } else { "whole" },
             self.model
         )
     }
 }
 
-/// The mark of a request.
-fn mark_of(call: &Call) -> &str {
+/// Returns the marker in a request.
+fn mark_in(call: &Call) -> &str {
     let body = std::str::from_utf8(&call.body).unwrap();
     body.split('"')
         .find(|it| it.starts_with("refusal-"))
         .unwrap()
 }
 
-/// How often each was asked for.
+/// Returns the number of calls per marker.
 fn counts(upstream: &Upstream) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for n in 0..upstream.count() {
         *counts
-            .entry(mark_of(&upstream.call(n)).to_owned())
+            .entry(mark_in(&upstream.call(n)).to_owned())
             .or_default() += 1;
     }
     counts
 }
 
-/// What a client got.
+/// The answer that a client received.
 #[derive(Debug, Default)]
-pub struct Got {
-    /// The status, where the dialect had one to give.
+pub struct ClientAnswer {
+    /// The status; `None` if the error came in a stream.
     status: Option<u16>,
-    /// The fields of the head.
+    /// The header fields.
     headers: Vec<(String, String)>,
-    /// The error object; null where it was an answer after all.
+    /// The error object; null if the request succeeded.
     error: Value,
-    /// Everything that was said, to look for what must not be in it.
+    /// The whole body, searched for text that must not be in it.
     all: String,
 }
 
-impl Got {
+impl ClientAnswer {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -146,8 +151,8 @@ impl Got {
     }
 }
 
-async fn got(client: &Client, way: Way) -> Got {
-    let mut reply = client.ask(&way.ask()).await;
+async fn ask(client: &Client, way: Way) -> ClientAnswer {
+    let mut reply = client.ask(&way.request()).await;
     let headers = reply.headers.clone();
     if way.stream && reply.status == 200 {
         let (events, _) = reply.events().await;
@@ -166,7 +171,7 @@ async fn got(client: &Client, way: Way) -> Got {
             .filter(|it| it.name == "end" || it.data == "[DONE]")
             .count();
         assert_eq!(ends, 1, "{all}");
-        return Got {
+        return ClientAnswer {
             status: None,
             headers,
             error,
@@ -174,7 +179,7 @@ async fn got(client: &Client, way: Way) -> Got {
         };
     }
     let body = reply.json().await;
-    Got {
+    ClientAnswer {
         status: Some(reply.status),
         headers,
         error: body["error"].clone(),
@@ -182,25 +187,29 @@ async fn got(client: &Client, way: Way) -> Got {
     }
 }
 
-/// Everything in which these refusals were told otherwise than they should be.
-async fn differences(clock: &Virtual, wire: WireId, all: Vec<Refusal>) -> Vec<String> {
+/// Returns all differences between the reported errors and the expected ones.
+async fn differences(clock: &VirtualClock, wire: WireId, all: Vec<Refusal>) -> Vec<String> {
     let mut found = Vec::new();
     for some in all.chunks(TOGETHER) {
-        found.extend(told(clock, wire, Arc::new(some.to_vec())).await);
+        found.extend(differences_in_batch(clock, wire, Arc::new(some.to_vec())).await);
     }
     found
 }
 
-/// The same of some that are asked for at the same time.
-async fn told(clock: &Virtual, wire: WireId, all: Arc<Vec<Refusal>>) -> Vec<String> {
-    let _scene = Scene::of(format!("{wire:?}, from {:?}", all[0]));
+/// Returns the differences for one batch, requested at the same time.
+async fn differences_in_batch(
+    clock: &VirtualClock,
+    wire: WireId,
+    all: Arc<Vec<Refusal>>,
+) -> Vec<String> {
+    let _case = Case::new(format!("{wire:?}, from {:?}", all[0]));
     let answers = Arc::clone(&all);
     let upstream = Upstream::start(move |call, _| {
-        let number: usize = mark_of(call).split('-').nth(1).unwrap().parse().unwrap();
+        let number: usize = mark_in(call).split('-').nth(1).unwrap().parse().unwrap();
         answers[number].steps()
     })
     .await;
-    let spare = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+    let spare = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
     let proxy = Setup::new()
         .over(wire, &upstream)
         .section("models.m", "retries = 1")
@@ -213,7 +222,7 @@ async fn told(clock: &Virtual, wire: WireId, all: Arc<Vec<Refusal>>) -> Vec<Stri
     let mut asking = JoinSet::new();
     for way in (0..all.len()).flat_map(Way::all) {
         let client = proxy.client.clone();
-        asking.spawn(async move { (way, got(&client, way).await) });
+        asking.spawn(async move { (way, ask(&client, way).await) });
     }
     let answers = clock
         .takes_at_most(Duration::from_secs(30), "all answers", asking.join_all())
@@ -222,11 +231,15 @@ async fn told(clock: &Virtual, wire: WireId, all: Arc<Vec<Refusal>>) -> Vec<Stri
     let count =
         |counts: &BTreeMap<String, usize>, way: Way| counts.get(&way.mark()).copied().unwrap_or(0);
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (way, got) in answers {
+    for (way, answer) in answers {
         let refusal = &all[way.number];
         let calls = (count(&calls, way), count(&spare_calls, way));
-        let what =
-            Expected::of(refusal).differences(way.model == "spared", way.speech, &got, calls);
+        let what = Expected::from_refusal(refusal).differences(
+            way.model == "spared",
+            way.dialect,
+            &answer,
+            calls,
+        );
         for it in what {
             found
                 .entry(format!(
@@ -253,8 +266,8 @@ fn assert_none(found: &[String]) {
 }
 
 #[tokio::test]
-async fn every_recorded_refusal_is_told_as_the_contract_says() {
-    let clock = Virtual::start();
+async fn every_recorded_error_is_reported_as_the_contract_says() {
+    let clock = VirtualClock::start();
     let (mut found, mut count) = (Vec::new(), 0);
     for wire in wires() {
         let all = recorded::all(wire);
@@ -272,11 +285,11 @@ async fn every_recorded_refusal_is_told_as_the_contract_says() {
 }
 
 #[tokio::test]
-async fn every_refusal_that_was_never_recorded_is_told_as_the_contract_says() {
-    let clock = Virtual::start();
+async fn every_made_up_error_is_reported_as_the_contract_says() {
+    let clock = VirtualClock::start();
     let mut found = Vec::new();
     for wire in wires() {
-        found.extend(differences(&clock, wire, made::of(wire)).await);
+        found.extend(differences(&clock, wire, made_up::for_wire(wire)).await);
     }
     assert_none(&found);
 }

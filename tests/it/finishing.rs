@@ -1,27 +1,27 @@
-//! `on_cancel = "finish"`: a cancelled upstream is read on for its true usage, and nobody waits for
-//! that.
+//! `on_cancel = "finish"`: the proxy reads a cancelled upstream to its end for the true usage, and
+//! no client waits for that.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::rig::log::Log;
-use crate::rig::told::Usage;
+use crate::rig::received::Usage;
 use crate::rig::upstream::{Step, json};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId,
-    chat_pairs, name, say, settle, within,
+    Answer, Case, Client, Dialect, Pace, Proxy, Received, Reply, Request, Setup, Upstream,
+    VirtualClock, WireId, chat_pairs, encode, name, settle, within,
 };
 
-/// How long an upstream is read on at the most.
-const LONGEST: Duration = Duration::from_secs(120);
-/// How many are, at a time.
-const MOST: usize = 256;
-/// Long enough for any retry, fallback or forgotten timer to show itself.
+/// Maximum time for which a cancelled upstream is read.
+const MAX_TIME: Duration = Duration::from_secs(120);
+/// Maximum number of cancelled upstreams read at the same time.
+const MAX_COUNT: usize = 256;
+/// Long enough for any retry, fallback or forgotten timer to act.
 const LATER: Duration = Duration::from_secs(60);
 
-fn five(told: &Told) -> bool {
-    told.text().matches("tok").count() >= 5
+fn has_five_tokens(received: &Received) -> bool {
+    received.text().matches("tok").count() >= 5
 }
 
 fn finishing(wire: WireId, upstream: &Upstream) -> Setup {
@@ -30,15 +30,15 @@ fn finishing(wire: WireId, upstream: &Upstream) -> Setup {
         .section("providers.up", "on_cancel = \"finish\"")
 }
 
-/// The same with another upstream behind it, and retries.
-async fn stubborn(wire: WireId, upstream: &Upstream, spare: &Upstream) -> Proxy {
+/// The same with a spare target and retries.
+async fn retrying_proxy(wire: WireId, upstream: &Upstream, spare: &Upstream) -> Proxy {
     let setup = Setup::new()
         .over_two(wire, upstream, spare)
         .section("providers.up", "on_cancel = \"finish\"");
     setup.section("models.m", "retries = 3").start().await
 }
 
-/// Waits until the status of a stream says so of its upstream.
+/// Waits until the status JSON reports this upstream state.
 async fn until_upstream(client: &Client, id: &str, state: &str) -> Value {
     let waiting = async {
         loop {
@@ -57,16 +57,16 @@ fn usage(status: &Value) -> Usage {
         status["estimated"], status["usage"]["estimated"],
         "{status}"
     );
-    Told::of_whole(Speech::Events, status).usage.unwrap()
+    Received::from_body(Dialect::Events, status).usage.unwrap()
 }
 
-/// The provider's own figures.
-fn is_true(status: &Value) -> bool {
+/// Returns true if the usage is the provider's own.
+fn is_provider_usage(status: &Value) -> bool {
     let used = usage(status);
     (used.input, used.output, used.estimated) == (Some(11), Some(7), false)
 }
 
-/// How a stream comes to be cancelled.
+/// The way in which a stream is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Id,
@@ -75,41 +75,41 @@ enum By {
 }
 
 #[tokio::test]
-async fn b07_a_cancelled_upstream_is_read_on_for_its_usage_and_nobody_waits() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
+async fn b07_a_cancelled_upstream_is_read_for_its_usage_without_delaying_anyone() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
         for by in [By::Id, By::Disconnect, By::Forgotten] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, by {by:?}"));
-            cancelled_mid_stream(&clock, speech, wire, by).await;
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, by {by:?}"));
+            cancelled_mid_stream(&clock, dialect, wire, by).await;
         }
     }
 }
 
-async fn cancelled_mid_stream(clock: &Virtual, speech: Speech, wire: WireId, by: By) {
-    let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
+async fn cancelled_mid_stream(clock: &VirtualClock, dialect: Dialect, wire: WireId, by: By) {
+    let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
     let spare = Upstream::silent().await;
-    let proxy = stubborn(wire, &upstream, &spare).await;
+    let proxy = retrying_proxy(wire, &upstream, &spare).await;
     upstream.open(5);
     let mut reply = proxy
         .client
-        .ask(&Ask::chat(speech, "m", true).cancel_on_disconnect())
+        .ask(&Request::chat(dialect, "m", true).cancel_on_disconnect())
         .await;
     let id = reply.stream_id();
-    reply.until(five).await;
+    reply.until(has_five_tokens).await;
     cancelled(&proxy.client, reply, by).await;
     proxy.at_rest().await;
     assert_eq!(
         upstream.call(0).closed,
         None,
-        "the upstream sees nothing of it"
+        "the upstream does not notice the cancel"
     );
     upstream.open(99);
     upstream.ended(0).await;
-    clock.pass(LATER).await;
+    clock.advance(LATER).await;
     assert_eq!(
         (upstream.count(), spare.count(), upstream.call(0).closed),
         (1, 0, None),
-        "read to its end, and nobody is asked again"
+        "the upstream is read to its end, and no other is called"
     );
     if by == By::Forgotten {
         assert_eq!(
@@ -124,19 +124,24 @@ async fn cancelled_mid_stream(clock: &Virtual, speech: Speech, wire: WireId, by:
         (&"cancelled".into(), &"closed".into()),
         "{status}"
     );
-    assert!(is_true(&status), "{status}");
+    assert!(is_provider_usage(&status), "{status}");
     assert!(
         !status["text"].as_str().unwrap().contains("tok5"),
-        "what was read on is told to nobody: {status}"
+        "text read after the cancel is not delivered: {status}"
     );
-    let told = proxy.client.follow(Speech::Events, &id).await.told().await;
+    let received = proxy
+        .client
+        .follow(Dialect::Events, &id)
+        .await
+        .received()
+        .await;
     assert!(
-        told.is_cancelled() && told.usage.is_some_and(|used| used.estimated),
-        "the journal stays as it was told: {told:?}"
+        received.is_cancelled() && received.usage.is_some_and(|used| used.estimated),
+        "the journal does not change after the cancel: {received:?}"
     );
 }
 
-/// Cancels the stream, and sees that nobody waits for the upstream.
+/// Cancels the stream and checks that neither the canceller nor the reader waits for the upstream.
 async fn cancelled(client: &Client, mut reply: Reply, by: By) {
     let id = reply.stream_id();
     match by {
@@ -152,8 +157,8 @@ async fn cancelled(client: &Client, mut reply: Reply, by: By) {
                 "{first}"
             );
             assert!(
-                reply.told().await.is_cancelled(),
-                "the reader has its end at once"
+                reply.received().await.is_cancelled(),
+                "the reader gets its end at once"
             );
             let again = client.cancel(&id).await.json().await;
             assert_eq!(
@@ -171,12 +176,12 @@ async fn cancelled(client: &Client, mut reply: Reply, by: By) {
         }
         By::Forgotten => {
             assert_eq!(client.forget(&id).await.status, 204);
-            assert!(reply.told().await.is_cancelled());
+            assert!(reply.received().await.is_cancelled());
         }
     }
 }
 
-/// What an upstream is doing while nothing has come yet.
+/// The state of the upstream before its first content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
     Head,
@@ -185,42 +190,44 @@ enum Wait {
 }
 
 #[tokio::test]
-async fn b07_what_was_asked_is_read_to_its_end_also_before_anything_came() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
+async fn b07_a_request_cancelled_before_any_content_is_read_to_its_end() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
         for stream in [true, false] {
             for wait in [Wait::Head, Wait::Content, Wait::NextAttempt] {
-                let _scene = Scene::of(format!(
-                    "{speech:?} over {wire:?}, stream: {stream}, waiting for {wait:?}"
+                let _case = Case::new(format!(
+                    "{dialect:?} over {wire:?}, stream: {stream}, waiting for {wait:?}"
                 ));
-                cancelled_waiting(&clock, speech, wire, stream, wait).await;
+                cancelled_waiting(&clock, dialect, wire, stream, wait).await;
             }
         }
     }
 }
 
 async fn cancelled_waiting(
-    clock: &Virtual,
-    speech: Speech,
+    clock: &VirtualClock,
+    dialect: Dialect,
     wire: WireId,
     stream: bool,
     wait: Wait,
 ) {
     let upstream = Upstream::start(move |call, n| {
-        let mut steps = Say::tokens(9).script(wire, Pace::Flat)(call, n);
+        let mut steps = Answer::tokens(9).script(wire, Pace::Flat)(call, n);
         match wait {
             Wait::Head => steps.insert(0, Step::Gate),
             Wait::Content => steps.insert(1, Step::Gate),
-            Wait::NextAttempt => return json(500, say::refusal(wire, 500, "not now").to_string()),
+            Wait::NextAttempt => {
+                return json(500, encode::refusal(wire, 500, "not now").to_string());
+            }
         }
         steps
     })
     .await;
     let spare = Upstream::silent().await;
-    let proxy = stubborn(wire, &upstream, &spare).await;
+    let proxy = retrying_proxy(wire, &upstream, &spare).await;
     let connection = proxy
         .client
-        .send(&Ask::chat(speech, "m", stream).named(&name(1)))
+        .send(&Request::chat(dialect, "m", stream).named(&name(1)))
         .await;
     upstream.requests(1).await;
     if wait == Wait::NextAttempt {
@@ -230,7 +237,7 @@ async fn cancelled_waiting(
     let status = proxy.client.cancel(&name(1)).await.json().await;
     let mut reply = connection.head().await;
     if stream {
-        assert!(reply.told().await.is_cancelled());
+        assert!(reply.received().await.is_cancelled());
     }
     assert!(
         matches!((stream, reply.status), (_, 200) | (false, 409)),
@@ -239,11 +246,11 @@ async fn cancelled_waiting(
     );
     proxy.at_rest().await;
     if wait == Wait::NextAttempt {
-        assert_eq!(status["upstream"], "closed", "there is nothing to be read");
+        assert_eq!(status["upstream"], "closed", "there is nothing to read");
     } else {
         finished(&proxy.client, &upstream, &status).await;
     }
-    clock.pass(LATER).await;
+    clock.advance(LATER).await;
     assert_eq!(
         (upstream.count(), spare.count()),
         (1, 0),
@@ -251,7 +258,7 @@ async fn cancelled_waiting(
     );
 }
 
-/// The upstream may go on, and is read to its end.
+/// Lets the upstream continue and checks that it is read to its end.
 async fn finished(client: &Client, upstream: &Upstream, before: &Value) {
     assert_eq!(
         (&before["upstream"], upstream.call(0).closed),
@@ -262,14 +269,14 @@ async fn finished(client: &Client, upstream: &Upstream, before: &Value) {
     upstream.open(1);
     upstream.ended(0).await;
     let status = until_upstream(client, &name(1), "closed").await;
-    assert!(is_true(&status), "{status}");
+    assert!(is_provider_usage(&status), "{status}");
     assert_eq!(upstream.call(0).closed, None);
 }
 
 #[tokio::test]
-async fn a_request_that_has_not_gone_out_does_not_go_out_for_its_usage() {
-    let clock = Virtual::start();
-    let (addr, _held) = crate::rig::upstream::unreachable();
+async fn a_request_that_was_not_sent_is_not_sent_for_its_usage() {
+    let clock = VirtualClock::start();
+    let (addr, _held) = crate::rig::upstream::unresponsive_address();
     let setup = Setup::new()
         .provider("up", WireId::OpenaiChat, addr)
         .model("m", "[\"up/m-up\"]");
@@ -279,10 +286,10 @@ async fn a_request_that_has_not_gone_out_does_not_go_out_for_its_usage() {
         .await;
     let _waiting = proxy
         .client
-        .send(&Ask::chat(Speech::Events, "m", true).named(&name(1)))
+        .send(&Request::chat(Dialect::Events, "m", true).named(&name(1)))
         .await;
     until_upstream(&proxy.client, &name(1), "open").await;
-    clock.pass(Duration::from_secs(1)).await;
+    clock.advance(Duration::from_secs(1)).await;
     let status = proxy.client.cancel(&name(1)).await.json().await;
     assert_eq!(
         (&status["status"], &status["upstream"]),
@@ -292,20 +299,20 @@ async fn a_request_that_has_not_gone_out_does_not_go_out_for_its_usage() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_refuses_or_fails_after_the_cancel_leaves_the_estimate() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}, refused"));
+async fn an_upstream_that_fails_after_the_cancel_leaves_the_estimate() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}, refused"));
         let upstream = Upstream::start(move |_, _| {
-            let refusal = json(500, say::refusal(wire, 500, "not now").to_string());
+            let refusal = json(500, encode::refusal(wire, 500, "not now").to_string());
             [vec![Step::Gate], refusal].concat()
         })
         .await;
         let spare = Upstream::silent().await;
-        let proxy = stubborn(wire, &upstream, &spare).await;
+        let proxy = retrying_proxy(wire, &upstream, &spare).await;
         let _waiting = proxy
             .client
-            .send(&Ask::chat(speech, "m", true).named(&name(1)))
+            .send(&Request::chat(dialect, "m", true).named(&name(1)))
             .await;
         upstream.requests(1).await;
         settle().await;
@@ -313,59 +320,59 @@ async fn an_upstream_that_refuses_or_fails_after_the_cancel_leaves_the_estimate(
         upstream.open(1);
         let after = until_upstream(&proxy.client, &name(1), "closed").await;
         assert_eq!(before["usage"], after["usage"]);
-        clock.pass(LATER).await;
+        clock.advance(LATER).await;
         assert_eq!(
             (upstream.count(), spare.count()),
             (1, 0),
-            "nothing is tried again"
+            "nothing is retried"
         );
 
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}, broken off"));
+        let _case = Case::new(format!("{dialect:?} over {wire:?}, broken off"));
         let upstream = Upstream::start(move |_, _| {
-            let mut steps = Say::tokens(9).steps_until(wire, Pace::Gate, 9);
+            let mut steps = Answer::tokens(9).steps_until(wire, Pace::Gate, 9);
             steps.push(Step::Truncate);
             steps
         })
         .await;
         let proxy = finishing(wire, &upstream).start().await;
         upstream.open(5);
-        let mut reply = proxy.client.ask(&Ask::chat(speech, "m", true)).await;
-        reply.until(five).await;
+        let mut reply = proxy.client.ask(&Request::chat(dialect, "m", true)).await;
+        reply.until(has_five_tokens).await;
         let before = usage(&proxy.client.cancel(&reply.stream_id()).await.json().await);
         upstream.open(4);
         let after = usage(&until_upstream(&proxy.client, &reply.stream_id(), "closed").await);
         assert!(
             after.estimated && after.output > before.output,
-            "what was read on counts: {before:?}, {after:?}"
+            "text read after the cancel counts: {before:?}, {after:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn b32_reading_on_is_bounded_in_time() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
+async fn b32_reading_after_a_cancel_is_bounded_in_time() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
         for (clocks, bound) in [
-            ("", LONGEST),
+            ("", MAX_TIME),
             ("total = \"90s\"", Duration::from_secs(90)),
             ("idle = \"5s\"", Duration::from_secs(5)),
         ] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {clocks}"));
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {clocks}"));
             let silent = clocks.starts_with("idle");
             let upstream =
-                Upstream::always(five_and_more(wire, if silent { 0 } else { 1000 })).await;
+                Upstream::always(five_tokens_and_more(wire, if silent { 0 } else { 1000 })).await;
             let proxy = finishing(wire, &upstream)
                 .section("providers.up", &format!("timeouts = {{ {clocks} }}"))
                 .start()
                 .await;
             let mut reply = proxy
                 .client
-                .ask(&Ask::chat(speech, "m", true).named(&name(1)))
+                .ask(&Request::chat(dialect, "m", true).named(&name(1)))
                 .await;
-            reply.until(five).await;
+            reply.until(has_five_tokens).await;
             let before = usage(&proxy.client.cancel(&name(1)).await.json().await);
             let early = Duration::from_secs(2);
-            clock.pass(bound - early).await;
+            clock.advance(bound - early).await;
             assert_eq!(
                 (
                     &proxy.client.status(&name(1)).await["upstream"],
@@ -374,7 +381,7 @@ async fn b32_reading_on_is_bounded_in_time() {
                 (&"finishing".into(), None)
             );
             clock
-                .takes_at_most(2 * early, "the upstream to be let go", upstream.closed(0))
+                .takes_at_most(2 * early, "the upstream to be closed", upstream.closed(0))
                 .await;
             let status = until_upstream(&proxy.client, &name(1), "closed").await;
             let after = usage(&status);
@@ -386,11 +393,11 @@ async fn b32_reading_on_is_bounded_in_time() {
     }
 }
 
-/// Five tokens at once, then so many, one a second, then silence.
-fn five_and_more(wire: WireId, more: usize) -> Vec<Step> {
-    let words = Say::tokens(5 + more);
-    let mut steps = words.steps_until(wire, Pace::Flat, 5);
-    for piece in words.content(wire).into_iter().skip(5) {
+/// Sends five tokens at once, then `more` tokens at one per second, then nothing.
+fn five_tokens_and_more(wire: WireId, more: usize) -> Vec<Step> {
+    let answer = Answer::tokens(5 + more);
+    let mut steps = answer.steps_until(wire, Pace::Flat, 5);
+    for piece in answer.content(wire).into_iter().skip(5) {
         steps.extend([Step::Pause(Duration::from_secs(1)), Step::Write(piece)]);
     }
     steps.push(Step::Hang);
@@ -398,44 +405,48 @@ fn five_and_more(wire: WireId, more: usize) -> Vec<Step> {
 }
 
 #[tokio::test]
-async fn b32_reading_on_is_bounded_in_number() {
-    let _clock = Virtual::start();
+async fn b32_reading_after_a_cancel_is_bounded_in_number() {
+    let _clock = VirtualClock::start();
     let wire = crate::rig::wires()[0];
-    let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
+    let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
     let proxy = finishing(wire, &upstream).start().await;
     let mut readers = Vec::new();
-    for number in 0..=MOST {
+    for number in 0..=MAX_COUNT {
         readers.push(
             proxy
                 .client
-                .send(&Ask::chat(Speech::Events, "m", true).named(&name(number)))
+                .send(&Request::chat(Dialect::Events, "m", true).named(&name(number)))
                 .await,
         );
         upstream.requests(number + 1).await;
     }
     settle().await;
-    for number in 0..=MOST {
+    for number in 0..=MAX_COUNT {
         let status = proxy.client.cancel(&name(number)).await.json().await;
         assert_eq!(
             status["upstream"],
-            if number < MOST { "finishing" } else { "closed" },
+            if number < MAX_COUNT {
+                "finishing"
+            } else {
+                "closed"
+            },
             "number {number}: {status}"
         );
     }
-    upstream.closed(MOST).await;
-    upstream.open(10 * MOST);
+    upstream.closed(MAX_COUNT).await;
+    upstream.open(10 * MAX_COUNT);
     let status = until_upstream(&proxy.client, &name(0), "closed").await;
-    assert!(is_true(&status), "{status}");
-    upstream.ended(MOST - 1).await;
+    assert!(is_provider_usage(&status), "{status}");
+    upstream.ended(MAX_COUNT - 1).await;
     proxy.at_rest().await;
 }
 
 #[tokio::test]
-async fn a_slot_is_free_while_its_upstream_is_read_on() {
-    let _clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
+async fn a_slot_is_free_while_its_cancelled_upstream_is_read() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
         let proxy = finishing(wire, &upstream)
             .section("limits", "global = { concurrent_streams = 1 }")
             .start()
@@ -443,7 +454,7 @@ async fn a_slot_is_free_while_its_upstream_is_read_on() {
         for number in 0..3 {
             let connection = proxy
                 .client
-                .send(&Ask::chat(speech, "m", true).named(&name(number)))
+                .send(&Request::chat(dialect, "m", true).named(&name(number)))
                 .await;
             upstream.requests(number + 1).await;
             settle().await;
@@ -451,30 +462,30 @@ async fn a_slot_is_free_while_its_upstream_is_read_on() {
                 proxy.client.cancel(&name(number)).await.json().await["upstream"],
                 "finishing"
             );
-            assert!(connection.head().await.told().await.is_cancelled());
+            assert!(connection.head().await.received().await.is_cancelled());
         }
     }
 }
 
 #[tokio::test]
-async fn draining_waits_for_what_is_read_on_but_no_longer_than_it_may() {
-    let clock = Virtual::start();
+async fn draining_waits_for_cancelled_upstreams_within_its_bound() {
+    let clock = VirtualClock::start();
     let wire = crate::rig::wires()[0];
     for in_time in [true, false] {
-        let _scene = Scene::of(format!("in time: {in_time}"));
-        let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
+        let _case = Case::new(format!("in time: {in_time}"));
+        let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
         let proxy = finishing(wire, &upstream)
             .section("server", "drain = \"5s\"")
             .start()
             .await;
         let connection = proxy
             .client
-            .send(&Ask::chat(Speech::Events, "m", true).named(&name(1)))
+            .send(&Request::chat(Dialect::Events, "m", true).named(&name(1)))
             .await;
         upstream.requests(1).await;
         settle().await;
         proxy.client.cancel(&name(1)).await;
-        assert!(connection.head().await.told().await.is_cancelled());
+        assert!(connection.head().await.received().await.is_cancelled());
         let begun = tokio::time::Instant::now();
         let draining = proxy.running.drain();
         if in_time {
@@ -500,12 +511,12 @@ async fn draining_waits_for_what_is_read_on_but_no_longer_than_it_may() {
 
 #[tokio::test]
 async fn b33_a_stream_is_settled_once_with_the_true_usage() {
-    let _clock = Virtual::start();
+    let _clock = VirtualClock::start();
     let log = Log::default();
     let _listening = log.listen();
     let wire = crate::rig::wires()[0];
     for (policy, input, estimated) in [("finish", 11, false), ("abort", 4, true)] {
-        let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
+        let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
         let setup = Setup::new()
             .over(wire, &upstream)
             .section("providers.up", &format!("on_cancel = {policy:?}"));
@@ -513,23 +524,23 @@ async fn b33_a_stream_is_settled_once_with_the_true_usage() {
         upstream.open(5);
         let mut reply = proxy
             .client
-            .ask(&Ask::chat(Speech::Events, "m", true))
+            .ask(&Request::chat(Dialect::Events, "m", true))
             .await;
-        reply.until(five).await;
+        reply.until(has_five_tokens).await;
         let id = reply.stream_id();
         proxy.client.cancel(&id).await;
-        reply.told().await;
+        reply.received().await;
         assert_eq!(
-            log.of_stream(&id).len(),
+            log.access_lines(&id).len(),
             usize::from(policy == "abort"),
-            "it is settled when nothing more can come"
+            "the stream is settled when nothing more can come"
         );
         upstream.open(99);
         until_upstream(&proxy.client, &id, "closed").await;
         settle().await;
-        let lines = log.of_stream(&id);
+        let lines = log.access_lines(&id);
         let [line] = lines.as_slice() else {
-            panic!("one line for a stream: {lines:?}")
+            panic!("one line per stream: {lines:?}")
         };
         for part in [
             format!("input_tokens={input}"),

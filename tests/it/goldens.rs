@@ -1,13 +1,13 @@
-//! Golden files: chosen recordings, and the repository's own, in every dialect.
+//! Golden files: selected recordings, and the repository's own, in every dialect.
 //!
-//! A golden is a sketch of what is sent, not a copy of it. The table says for which of its columns
-//! a recording was chosen: every kind of event, finish, place of an error and known oddity is in
-//! two of them at least, or in as many as there are. There are as few recordings as that takes.
-//! `INSTA_UPDATE=always` writes the files anew.
+//! A golden file is an outline of the events, not a copy. The table lists for which of its columns
+//! a recording was selected: every kind of event, finish reason, error position and known oddity
+//! occurs in at least two of them, or in as many as exist. The selection is as small as possible.
+//! `INSTA_UPDATE=always` rewrites the files.
 
 mod columns;
-mod seen;
-mod sketch;
+mod outline;
+mod parsed;
 mod table;
 
 use std::collections::BTreeMap;
@@ -19,49 +19,53 @@ use tokio::task::JoinSet;
 use crate::corpus::recording::Recording;
 use crate::corpus::{all_recordings, corpus};
 use crate::rig::sse::Event;
-use crate::rig::{Ask, Speech, Stage};
-use seen::Seen;
-use sketch::sketch;
+use crate::rig::{Dialect, DirectGateway, Request};
+use outline::outline;
+use parsed::Parsed;
 use table::{RARE, TABLE};
 
-/// Recordings looked at at the same time.
+/// Number of recordings processed at the same time.
 const AT_ONCE: usize = 4;
-/// Recordings of a column, at the least.
+/// Minimum number of recordings per column.
 const ENOUGH: usize = 2;
 
-/// What a recording says in a dialect, and under which id.
-async fn told(stage: &Stage, recording: &Recording, speech: Speech) -> (Vec<Event>, String) {
-    let model = stage.put(
+/// Plays a recording in a dialect. Returns the events and the stream id.
+async fn play(
+    gateway: &DirectGateway,
+    recording: &Recording,
+    dialect: Dialect,
+) -> (Vec<Event>, String) {
+    let model = gateway.put(
         "m",
         recording.wire,
         &recording.content_type,
         [recording.body.clone()],
     );
-    let ask = Ask::chat(speech, &model, true);
+    let request = Request::chat(dialect, &model, true);
     let choices = recording.choices();
-    let ask = if choices > 1 && speech.has_choices() {
-        ask.set("n", choices.into())
+    let request = if choices > 1 && dialect.has_choices() {
+        request.set("n", choices.into())
     } else {
-        ask
+        request
     };
-    let id = stage.ask(&ask).await.stream_id();
-    let events = stage.read(&id, speech, None).await.events();
-    stage.forget(&id).await;
+    let id = gateway.ask(&request).await.stream_id();
+    let events = gateway.read(&id, dialect, None).await.events();
+    gateway.forget(&id).await;
     (events, id)
 }
 
-/// The columns that a recording has.
-async fn columns_of(stage: &Stage, recording: &Recording) -> Vec<&'static str> {
-    let (events, _) = told(stage, recording, Speech::Events).await;
-    let seen = Seen::of(recording, events);
+/// Returns the columns that apply to a recording.
+async fn columns_for(gateway: &DirectGateway, recording: &Recording) -> Vec<&'static str> {
+    let (events, _) = play(gateway, recording, Dialect::Events).await;
+    let parsed = Parsed::new(recording, events);
     columns::all()
-        .filter(|(_, has)| has(&seen))
+        .filter(|(_, has)| has(&parsed))
         .map(|(name, _)| name)
         .collect()
 }
 
-/// The recordings of the table, and whether the corpus is the one that it was made from. One that
-/// has none of them is another; one that has some of them has lost the rest.
+/// Returns the recordings of the table, or `None` if the corpus contains none of them and is a
+/// different one. Panics if only some are missing.
 fn chosen(all: &[Recording]) -> Option<Vec<&Recording>> {
     let found: Vec<&Recording> = TABLE
         .iter()
@@ -81,7 +85,7 @@ fn chosen(all: &[Recording]) -> Option<Vec<&Recording>> {
         .collect();
     assert!(
         missing.is_empty(),
-        "the corpus in {} has lost {missing:?}",
+        "the corpus in {} lacks {missing:?}",
         corpus().0.display()
     );
     Some(found)
@@ -93,20 +97,24 @@ fn own(all: &[Recording]) -> Vec<&Recording> {
 }
 
 #[tokio::test]
-async fn recordings_are_told_in_every_dialect_as_they_were() {
-    let (all, stage) = (all_recordings(), Stage::new());
+async fn recordings_match_their_golden_files_in_every_dialect() {
+    let (all, gateway) = (all_recordings(), DirectGateway::new());
     for recording in chosen(&all)
         .unwrap_or_default()
         .into_iter()
         .chain(own(&all))
     {
         let mut golden = format!("{} {}\n", recording.folder, recording.name);
-        for column in columns_of(&stage, recording).await {
+        for column in columns_for(&gateway, recording).await {
             golden.push_str(&format!("  {column}\n"));
         }
-        for speech in Speech::ALL {
-            let (events, id) = told(&stage, recording, speech).await;
-            golden.push_str(&format!("\n# {}\n{}", speech.name(), sketch(&events, &id)));
+        for dialect in Dialect::ALL {
+            let (events, id) = play(&gateway, recording, dialect).await;
+            golden.push_str(&format!(
+                "\n# {}\n{}",
+                dialect.name(),
+                outline(&events, &id)
+            ));
         }
         let (_, name) = recording
             .name
@@ -121,20 +129,20 @@ async fn recordings_are_told_in_every_dialect_as_they_were() {
 }
 
 #[tokio::test]
-async fn the_table_is_true_and_leaves_nothing_out() {
-    let (all, stage) = (all_recordings(), Stage::new());
+async fn the_table_matches_the_recordings_and_covers_every_column() {
+    let (all, gateway) = (all_recordings(), DirectGateway::new());
     let Some(chosen) = chosen(&all) else { return };
     let mut counts: BTreeMap<&str, usize> = columns::all().map(|(name, _)| (name, 0)).collect();
     let mut wrong = Vec::new();
     for (recording, (name, claimed)) in chosen.into_iter().zip(TABLE) {
-        let has = columns_of(&stage, recording).await;
+        let has = columns_for(&gateway, recording).await;
         has.iter()
             .for_each(|column| *counts.get_mut(column).unwrap() += 1);
         wrong.extend(
             claimed
                 .iter()
                 .filter(|column| !has.contains(column))
-                .map(|column| format!("{name} has not: {column}")),
+                .map(|column| format!("{name} does not have: {column}")),
         );
     }
     let claims = |column: &str| {
@@ -158,9 +166,9 @@ async fn the_table_is_true_and_leaves_nothing_out() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What stands in fewer than two recordings stands in no more of them than the table says.
+/// Features that occur in fewer than two recordings occur in no more of them than the table says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_rare_is_rare() {
+async fn rare_columns_are_as_rare_as_the_table_says() {
     let all = Arc::new(all_recordings());
     if chosen(&all).is_none() {
         return;
@@ -169,10 +177,10 @@ async fn what_is_rare_is_rare() {
     for _ in 0..AT_ONCE {
         let (all, next) = (all.clone(), next.clone());
         running.spawn(async move {
-            let (stage, mut found) = (Stage::new(), Vec::new());
+            let (gateway, mut found) = (DirectGateway::new(), Vec::new());
             while let Some(recording) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                 if !recording.own {
-                    found.extend(columns_of(&stage, recording).await);
+                    found.extend(columns_for(&gateway, recording).await);
                 }
             }
             found

@@ -1,5 +1,5 @@
-//! Limits, seen from outside: who is let in, what it costs, what is told, and that everything comes
-//! back.
+//! Limits as clients see them: admission, cost, reported values, and the return of everything
+//! reserved.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use crate::rig::upstream::{Step, json as whole};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId,
-    pairs, say, settle, speeches, wires,
+    Answer, Case, Client, Dialect, Pace, Proxy, Received, Reply, Request, Setup, Upstream,
+    VirtualClock, WireId, dialects, encode, pairs, settle, wires,
 };
 
 const SECRET: &str = "ann-0123456789abcdef";
-/// What the prompt of every request here is estimated at, "Say something." as it is.
+/// Estimated tokens of the prompt of every request here ("Say something.").
 const PROMPT: u64 = 4;
-/// What is reserved for an answer where nothing is configured, and what Messages ask for.
+/// Tokens reserved for an answer by default; also the `max_tokens` of Messages requests.
 const RESERVE: u64 = 1000;
 
-/// A key with these limits, in front of whatever is set up.
-fn keyed(setup: Setup, limits: &str) -> Setup {
+/// Adds a key with these limits.
+fn with_key_limits(setup: Setup, limits: &str) -> Setup {
     let key = format!("secret = \"{SECRET}\"\nteam = \"growth\"\nlimits = {limits}");
     setup
         .section("auth", "mode = \"required\"")
@@ -31,7 +31,7 @@ async fn start(setup: Setup) -> (Proxy, Client) {
     (proxy, client)
 }
 
-fn figure(reply: &Reply, name: &str) -> u64 {
+fn number(reply: &Reply, name: &str) -> u64 {
     reply
         .header(name)
         .unwrap_or_else(|| panic!("no {name}: {:?}", reply.headers))
@@ -39,33 +39,34 @@ fn figure(reply: &Reply, name: &str) -> u64 {
         .unwrap()
 }
 
-/// What is left of the tightest limit of tokens, as a client of that dialect reads it.
-fn tokens_left(reply: &Reply, speech: Speech) -> u64 {
-    let name = if speech == Speech::Messages {
+/// Returns the remaining tokens of the tightest token limit, from the dialect's header fields.
+fn tokens_left(reply: &Reply, dialect: Dialect) -> u64 {
+    let name = if dialect == Dialect::Messages {
         "anthropic-ratelimit-tokens-remaining"
     } else {
         "x-ratelimit-remaining-tokens"
     };
-    figure(reply, name)
+    number(reply, name)
 }
 
-/// What is left while nothing is reserved: by one more request, which is then over.
+/// Returns the remaining tokens while nothing is reserved, measured with one more request that is
+/// then cancelled.
 async fn left(proxy: &Proxy, client: &Client, upstream: &Upstream) -> u64 {
     proxy.at_rest().await;
-    let ask = Ask::chat(Speech::Events, "m", true).cancel_on_disconnect();
+    let request = Request::chat(Dialect::Events, "m", true).cancel_on_disconnect();
     let before = upstream.count();
-    let reply = client.ask(&ask).await;
+    let reply = client.ask(&request).await;
     assert_eq!(reply.status, 200);
     upstream.requests(before + 1).await;
-    let left = tokens_left(&reply, Speech::Events) + PROMPT + RESERVE;
+    let left = tokens_left(&reply, Dialect::Events) + PROMPT + RESERVE;
     drop(reply);
     upstream.closed(before).await;
     left
 }
 
-/// All that a model says, and then nothing any more.
-fn unending(wire: WireId, say: &Say) -> Vec<Step> {
-    let mut steps = say.steps_until(wire, Pace::Flat, usize::MAX);
+/// Sends the whole content of an answer, but never its end.
+fn never_ending(wire: WireId, answer: &Answer) -> Vec<Step> {
+    let mut steps = answer.steps_until(wire, Pace::Flat, usize::MAX);
     steps.push(Step::Hang);
     steps
 }
@@ -78,36 +79,36 @@ async fn total(client: &Client, id: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn b34_fifty_at_once_on_a_budget_of_tokens_for_ten() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Gate)).await;
+async fn b34_fifty_requests_at_once_with_tokens_for_ten() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Gate)).await;
         let budget = 10 * (PROMPT + RESERVE);
-        let setup = keyed(
+        let setup = with_key_limits(
             Setup::new().over(wire, &upstream),
             &format!("{{ tokens_per_minute = {budget} }}"),
         );
         let (proxy, client) = start(setup).await;
-        let ask = Ask::chat(speech, "m", true);
+        let request = Request::chat(dialect, "m", true);
         let mut waiting = Vec::new();
         for _ in 0..50 {
-            waiting.push(client.send(&ask).await);
+            waiting.push(client.send(&request).await);
         }
         upstream.requests(10).await;
-        assert_eq!(proxy.running.gauges().reserved, budget);
+        assert_eq!(proxy.running.current_load().reserved, budget);
         upstream.open(30);
         let mut admitted = 0;
         for waiting in waiting {
             let mut reply = waiting.head().await;
             if reply.status == 200 {
                 admitted += 1;
-                assert!(reply.told().await.is_success());
+                assert!(reply.received().await.is_success());
                 continue;
             }
-            let limit = figure(
+            let limit = number(
                 &reply,
-                if speech == Speech::Messages {
+                if dialect == Dialect::Messages {
                     "anthropic-ratelimit-tokens-limit"
                 } else {
                     "x-ratelimit-limit-tokens"
@@ -127,8 +128,8 @@ async fn b34_fifty_at_once_on_a_budget_of_tokens_for_ten() {
                 "{body}"
             );
             let (seconds, millis) = (
-                figure(&reply, "retry-after"),
-                figure(&reply, "retry-after-ms"),
+                number(&reply, "retry-after"),
+                number(&reply, "retry-after-ms"),
             );
             assert!(
                 (1..=60).contains(&seconds) && millis.div_ceil(1000) == seconds,
@@ -137,27 +138,29 @@ async fn b34_fifty_at_once_on_a_budget_of_tokens_for_ten() {
         }
         assert_eq!((admitted, upstream.count()), (10, 10));
         proxy.at_rest().await;
-        let gauges = proxy.running.gauges();
+        let gauges = proxy.running.current_load();
         assert_eq!((gauges.permits, gauges.reserved), (0, 0));
     }
 }
 
 #[tokio::test]
-async fn b32_who_hangs_up_before_the_usage_pays_what_was_streamed() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::always(unending(wire, &Say::tokens(9))).await;
-        let (proxy, client) = start(keyed(
+async fn b32_a_client_that_disconnects_before_the_usage_pays_what_was_streamed() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::always(never_ending(wire, &Answer::tokens(9))).await;
+        let (proxy, client) = start(with_key_limits(
             Setup::new().over(wire, &upstream),
             "{ tokens_per_minute = 100000 }",
         ))
         .await;
-        let ask = Ask::chat(speech, "m", true).cancel_on_disconnect();
+        let request = Request::chat(dialect, "m", true).cancel_on_disconnect();
         let mut paid = 0;
         for n in 0..3 {
-            let mut reply = client.ask(&ask).await;
-            reply.until(|told| told.text().contains("tok8")).await;
+            let mut reply = client.ask(&request).await;
+            reply
+                .until(|received| received.text().contains("tok8"))
+                .await;
             let id = reply.stream_id();
             drop(reply);
             upstream.closed(n).await;
@@ -167,29 +170,31 @@ async fn b32_who_hangs_up_before_the_usage_pays_what_was_streamed() {
         assert_eq!(
             left(&proxy, &client, &upstream).await,
             100_000 - paid,
-            "charged once, what the status says"
+            "charged once, as much as the status reports"
         );
     }
 }
 
 #[tokio::test]
-async fn b32_a_thousand_streams_cut_one_event_before_their_usage_are_all_paid() {
-    let _clock = Virtual::start();
-    let (wire, said) = (WireId::OpenaiChat, Say::tokens(3));
-    let upstream = Upstream::always(unending(wire, &said)).await;
-    let (proxy, client) = start(keyed(
+async fn b32_a_thousand_streams_cut_before_their_usage_are_all_paid() {
+    let _clock = VirtualClock::start();
+    let (wire, answer) = (WireId::OpenaiChat, Answer::tokens(3));
+    let upstream = Upstream::always(never_ending(wire, &answer)).await;
+    let (proxy, client) = start(with_key_limits(
         Setup::new().over(wire, &upstream),
         "{ tokens_per_minute = 1000000 }",
     ))
     .await;
-    let ask = Ask::chat(Speech::Chat, "m", true).cancel_on_disconnect();
+    let request = Request::chat(Dialect::Chat, "m", true).cancel_on_disconnect();
     for n in 0..1000 {
-        let mut reply = client.ask(&ask).await;
-        reply.until(|told| told.text().contains("tok2")).await;
+        let mut reply = client.ask(&request).await;
+        reply
+            .until(|received| received.text().contains("tok2"))
+            .await;
         drop(reply);
         upstream.closed(n).await;
     }
-    let each = PROMPT + (said.text().len() as u64).div_ceil(4);
+    let each = PROMPT + (answer.text().len() as u64).div_ceil(4);
     assert_eq!(
         left(&proxy, &client, &upstream).await,
         1_000_000 - 1000 * each
@@ -197,13 +202,13 @@ async fn b32_a_thousand_streams_cut_one_event_before_their_usage_are_all_paid() 
 }
 
 #[tokio::test]
-async fn b33_the_providers_figures_settle_and_the_rest_is_given_back() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn b33_the_providers_usage_settles_and_the_rest_is_released() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for stream in [true, false] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}"));
-            let hang = Say::tokens(1).steps_until(wire, Pace::Flat, 0);
-            let script = Say::tokens(9).script(wire, Pace::Flat);
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, stream: {stream}"));
+            let hang = Answer::tokens(1).steps_until(wire, Pace::Flat, 0);
+            let script = Answer::tokens(9).script(wire, Pace::Flat);
             let upstream = Upstream::start(move |call, n| {
                 if n < 2 {
                     script(call, n)
@@ -212,14 +217,14 @@ async fn b33_the_providers_figures_settle_and_the_rest_is_given_back() {
                 }
             })
             .await;
-            let (proxy, client) = start(keyed(
+            let (proxy, client) = start(with_key_limits(
                 Setup::new().over(wire, &upstream),
                 "{ tokens_per_minute = 100000 }",
             ))
             .await;
-            let ask = Ask::chat(speech, "m", stream);
+            let request = Request::chat(dialect, "m", stream);
             for _ in 0..2 {
-                let mut reply = client.ask(&ask).await;
+                let mut reply = client.ask(&request).await;
                 assert_eq!(reply.status, 200);
                 reply.whole().await;
             }
@@ -231,61 +236,64 @@ async fn b33_the_providers_figures_settle_and_the_rest_is_given_back() {
     }
 }
 
-/// A request that costs nothing.
+/// Sends a request that must not cost anything.
 async fn costs_nothing(
-    speech: Speech,
+    dialect: Dialect,
     wire: WireId,
     upstream: &Upstream,
     status: u16,
     retries: u32,
 ) {
-    let setup = keyed(
+    let setup = with_key_limits(
         Setup::new().over(wire, upstream),
         "{ tokens_per_minute = 100000, concurrent_streams = 1 }",
     );
     let (proxy, client) = start(setup.section("models.m", &format!("retries = {retries}"))).await;
-    let reply = client.ask(&Ask::chat(speech, "m", false)).await;
+    let reply = client.ask(&Request::chat(dialect, "m", false)).await;
     assert_eq!(
-        (reply.status, tokens_left(&reply, speech)),
+        (reply.status, tokens_left(&reply, dialect)),
         (status, 100_000 - PROMPT - RESERVE)
     );
     proxy.at_rest().await;
-    let again = client.ask(&Ask::chat(speech, "m", false)).await;
+    let again = client.ask(&Request::chat(dialect, "m", false)).await;
     assert_eq!(
-        tokens_left(&again, speech),
+        tokens_left(&again, dialect),
         100_000 - PROMPT - RESERVE,
-        "all of it was given back"
+        "the whole reservation was released"
     );
 }
 
 #[tokio::test]
-async fn what_failed_before_it_gave_anything_costs_nothing() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let failing =
-            Upstream::always(whole(500, say::refusal(wire, 500, "not now").to_string())).await;
-        let asked = costs_nothing(speech, wire, &failing, 502, 1);
+async fn a_failure_before_any_content_costs_nothing() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let failing = Upstream::always(whole(
+            500,
+            encode::refusal(wire, 500, "not now").to_string(),
+        ))
+        .await;
+        let asked = costs_nothing(dialect, wire, &failing, 502, 1);
         clock
             .takes_at_most(Duration::from_secs(30), "two failures", asked)
             .await;
         let refusing =
-            Upstream::always(whole(400, say::refusal(wire, 400, "never").to_string())).await;
-        costs_nothing(speech, wire, &refusing, 400, 0).await;
+            Upstream::always(whole(400, encode::refusal(wire, 400, "never").to_string())).await;
+        costs_nothing(dialect, wire, &refusing, 400, 0).await;
     }
 }
 
 #[tokio::test]
-async fn a_stream_is_cut_in_its_dialects_own_words_when_the_account_runs_dry() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn a_stream_is_cut_with_its_dialects_error_when_a_token_limit_is_used_up() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for scope in ["key", "team", "global", "model", "provider", "ip"] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {scope}"));
-            let say = Say {
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {scope}"));
+            let answer = Answer {
                 tokens: vec!["0123456789".repeat(20); 40],
-                ..Say::tokens(0)
+                ..Answer::tokens(0)
             };
-            let mut steps = say.steps_until(wire, Pace::Gate, usize::MAX);
+            let mut steps = answer.steps_until(wire, Pace::Gate, usize::MAX);
             steps.push(Step::Hang);
             let upstream = Upstream::always(steps).await;
             let (proxy, client) = start(
@@ -293,7 +301,7 @@ async fn a_stream_is_cut_in_its_dialects_own_words_when_the_account_runs_dry() {
                     .section("limits", "on_exceeded = \"cut\"\nreserve_output = 100"),
             )
             .await;
-            let connection = client.send(&Ask::chat(speech, "m", true)).await;
+            let connection = client.send(&Request::chat(dialect, "m", true)).await;
             upstream.requests(1).await;
             for _ in 0..40 {
                 upstream.open(1);
@@ -301,37 +309,37 @@ async fn a_stream_is_cut_in_its_dialects_own_words_when_the_account_runs_dry() {
             }
             let mut reply = connection.head().await;
             assert_eq!(reply.status, 200);
-            let told = reply.told().await;
+            let received = reply.received().await;
             assert!(
-                told.is_failure() && told.code() == "rate_limited",
-                "{told:?}"
+                received.is_failure() && received.code() == "rate_limited",
+                "{received:?}"
             );
-            let tokens = told.text().len() as u64 / 4;
+            let tokens = received.text().len() as u64 / 4;
             assert!((950..1200).contains(&tokens), "cut after {tokens} tokens");
             assert!(
-                told.error.as_ref().unwrap().1.contains(&format!(
+                received.error.as_ref().unwrap().1.contains(&format!(
                     "the {scope} limit of 1000 tokens per minute ran out"
                 )),
-                "{told:?}"
+                "{received:?}"
             );
             upstream.closed(0).await;
             proxy.at_rest().await;
-            assert_eq!(proxy.running.gauges().reserved, 0);
+            assert_eq!(proxy.running.current_load().reserved, 0);
             let status = client.status(&reply.stream_id()).await;
             assert_eq!(
                 (&status["status"], &status["upstream"]),
                 (&json!("failed"), &json!("closed")),
                 "{status}"
             );
-            let refused = client.ask(&Ask::chat(speech, "m", true)).await;
-            assert_eq!(refused.status, 429, "what was streamed is paid");
+            let refused = client.ask(&Request::chat(dialect, "m", true)).await;
+            assert_eq!(refused.status, 429, "the streamed text is charged");
         }
     }
 }
 
 /// A limit of that scope over model `m`.
 fn scoped(wire: WireId, upstream: &Upstream, scope: &str, limit: &str) -> Setup {
-    let setup = keyed(
+    let setup = with_key_limits(
         Setup::new().over(wire, upstream),
         if scope == "key" { limit } else { "{}" },
     );
@@ -345,35 +353,35 @@ fn scoped(wire: WireId, upstream: &Upstream, scope: &str, limit: &str) -> Setup 
 }
 
 #[tokio::test]
-async fn a_stream_that_may_finish_goes_into_debt() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let say = Say {
+async fn a_stream_that_may_finish_overdraws_its_limit() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let answer = Answer {
             tokens: vec!["0123456789".repeat(20); 40],
             usage: (11, 2000),
-            ..Say::tokens(0)
+            ..Answer::tokens(0)
         };
-        let upstream = Upstream::start(say.script(wire, Pace::Gate)).await;
-        let setup = keyed(
+        let upstream = Upstream::start(answer.script(wire, Pace::Gate)).await;
+        let setup = with_key_limits(
             Setup::new().over(wire, &upstream),
             "{ tokens_per_minute = 1000 }",
         )
         .section("limits", "reserve_output = 100");
         let (proxy, client) = start(setup).await;
-        let connection = client.send(&Ask::chat(speech, "m", true)).await;
+        let connection = client.send(&Request::chat(dialect, "m", true)).await;
         upstream.requests(1).await;
         upstream.open(41);
-        assert!(connection.head().await.told().await.is_success());
+        assert!(connection.head().await.received().await.is_success());
         proxy.at_rest().await;
-        let refused = client.ask(&Ask::chat(speech, "m", true)).await;
-        // 2011 were used, 1000 are there in a minute, and 104 are needed.
+        let refused = client.ask(&Request::chat(dialect, "m", true)).await;
+        // 2011 tokens were used; the limit refills 1000 per minute, and the request needs 104.
         assert_eq!(
-            (refused.status, figure(&refused, "retry-after-ms")),
+            (refused.status, number(&refused, "retry-after-ms")),
             (429, 66_900)
         );
-        clock.pass(Duration::from_millis(66_900)).await;
-        let admitted = client.send(&Ask::chat(speech, "m", true)).await;
+        clock.advance(Duration::from_millis(66_900)).await;
+        let admitted = client.send(&Request::chat(dialect, "m", true)).await;
         upstream.requests(2).await;
         upstream.open(41);
         assert_eq!(admitted.head().await.status, 200);
@@ -381,9 +389,9 @@ async fn a_stream_that_may_finish_goes_into_debt() {
 }
 
 #[tokio::test]
-async fn every_limit_of_every_scope_refuses_before_the_upstream_is_asked() {
-    let _clock = Virtual::start();
-    for speech in speeches() {
+async fn every_limit_of_every_scope_refuses_before_the_upstream_is_called() {
+    let _clock = VirtualClock::start();
+    for dialect in dialects() {
         for scope in ["key", "team", "global", "model", "provider", "user", "ip"] {
             for (limit, words) in [
                 (
@@ -399,17 +407,17 @@ async fn every_limit_of_every_scope_refuses_before_the_upstream_is_asked() {
                     "1 stream at a time is reached",
                 ),
             ] {
-                let _scene = Scene::of(format!("{speech:?}, {scope}: {limit}"));
+                let _case = Case::new(format!("{dialect:?}, {scope}: {limit}"));
                 if scope == "ip" && limit.contains("requests") {
                     continue;
                 }
                 let wire = WireId::OpenaiChat;
-                let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Gate)).await;
+                let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Gate)).await;
                 let (_proxy, client) = start(scoped(wire, &upstream, scope, limit)).await;
-                let ask = by(Ask::chat(speech, "m", true), speech, "ann");
-                let _running = client.send(&ask).await;
+                let request = with_user(Request::chat(dialect, "m", true), dialect, "ann");
+                let _running = client.send(&request).await;
                 upstream.requests(1).await;
-                let mut refused = client.ask(&ask).await;
+                let mut refused = client.ask(&request).await;
                 let body = refused.json().await;
                 assert_eq!(
                     (
@@ -428,7 +436,11 @@ async fn every_limit_of_every_scope_refuses_before_the_upstream_is_asked() {
                 assert_eq!(upstream.count(), 1);
                 if scope == "user" {
                     let _other = client
-                        .send(&by(Ask::chat(speech, "m", true), speech, "bob"))
+                        .send(&with_user(
+                            Request::chat(dialect, "m", true),
+                            dialect,
+                            "bob",
+                        ))
                         .await;
                     upstream.requests(2).await;
                 }
@@ -437,27 +449,27 @@ async fn every_limit_of_every_scope_refuses_before_the_upstream_is_asked() {
     }
 }
 
-/// The same for that end user, as its dialect names one.
-fn by(ask: Ask, speech: Speech, user: &str) -> Ask {
-    match speech {
-        Speech::Messages => ask.set("metadata", json!({"user_id": user})),
-        Speech::Responses => ask.set("safety_identifier", json!(user)),
-        Speech::Chat | Speech::Events | Speech::Ui => ask.set("user", json!(user)),
+/// Adds an end user, in the dialect's own field.
+fn with_user(request: Request, dialect: Dialect, user: &str) -> Request {
+    match dialect {
+        Dialect::Messages => request.set("metadata", json!({"user_id": user})),
+        Dialect::Responses => request.set("safety_identifier", json!(user)),
+        Dialect::Chat | Dialect::Events | Dialect::Ui => request.set("user", json!(user)),
     }
 }
 
 #[tokio::test]
-async fn a_prompt_larger_than_a_limit_can_hold_is_told_so() {
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
+async fn a_prompt_larger_than_a_limit_is_an_invalid_request() {
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
         let upstream = Upstream::silent().await;
-        let (_proxy, client) = start(keyed(
+        let (_proxy, client) = start(with_key_limits(
             Setup::new().over(WireId::OpenaiChat, &upstream),
             "{ tokens_per_minute = 100 }",
         ))
         .await;
         let mut reply = client
-            .ask(&Ask::chat(speech, "m", true).saying(&"word ".repeat(100)))
+            .ask(&Request::chat(dialect, "m", true).with_text(&"word ".repeat(100)))
             .await;
         let body = reply.json().await;
         assert_eq!(
@@ -474,19 +486,20 @@ async fn a_prompt_larger_than_a_limit_can_hold_is_told_so() {
 }
 
 #[tokio::test]
-async fn the_fields_tell_the_tightest_limit_of_each_kind() {
-    let _clock = Virtual::start();
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
-        let setup = keyed(
+async fn rate_limit_fields_report_the_tightest_limit_of_each_kind() {
+    let _clock = VirtualClock::start();
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
+        let upstream =
+            Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
+        let setup = with_key_limits(
             Setup::new().over(WireId::OpenaiChat, &upstream),
             "{ requests_per_minute = 60, tokens_per_minute = 200000 }",
         );
         let setup = setup
             .section("limits", "global = { requests_per_minute = 600, tokens_per_minute = 100000 }\nip = { requests_per_minute = 1000 }");
         let (_proxy, client) = start(setup).await;
-        let reply = client.ask(&Ask::chat(speech, "m", true)).await;
+        let reply = client.ask(&Request::chat(dialect, "m", true)).await;
         let left = 100_000 - PROMPT - RESERVE;
         assert_eq!(
             reply.header("ratelimit-policy"),
@@ -498,16 +511,16 @@ async fn the_fields_tell_the_tightest_limit_of_each_kind() {
                 "\"key\";r=59;t=1, \"global-tokens\";r={left};t=1"
             ))
         );
-        let prefix = if speech == Speech::Messages {
+        let prefix = if dialect == Dialect::Messages {
             "anthropic-ratelimit"
         } else {
             "x-ratelimit"
         };
-        let named = |kind: &str, what: &str| match speech {
-            Speech::Messages => format!("{prefix}-{kind}-{what}"),
+        let named = |kind: &str, what: &str| match dialect {
+            Dialect::Messages => format!("{prefix}-{kind}-{what}"),
             _ => format!("{prefix}-{what}-{kind}"),
         };
-        let of = |kind, what| figure(&reply, &named(kind, what));
+        let of = |kind, what| number(&reply, &named(kind, what));
         assert_eq!(
             (of("requests", "limit"), of("requests", "remaining")),
             (60, 59)
@@ -518,7 +531,7 @@ async fn the_fields_tell_the_tightest_limit_of_each_kind() {
         );
         let reset = reply.header(&named("tokens", "reset")).unwrap();
         assert!(
-            if speech == Speech::Messages {
+            if dialect == Dialect::Messages {
                 reset.ends_with('Z')
             } else {
                 reset == "602ms"
@@ -529,44 +542,54 @@ async fn the_fields_tell_the_tightest_limit_of_each_kind() {
 }
 
 #[tokio::test]
-async fn joining_a_stream_takes_nothing_and_a_cancel_is_never_refused() {
-    let _clock = Virtual::start();
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn joining_a_stream_takes_no_limit_and_a_cancel_is_never_refused() {
+    let _clock = VirtualClock::start();
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
+        let upstream =
+            Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Gate)).await;
         let one = "{ requests_per_minute = 1, tokens_per_minute = 1100, concurrent_streams = 1 }";
-        let (proxy, client) =
-            start(keyed(Setup::new().over(WireId::OpenaiChat, &upstream), one)).await;
-        let ask = Ask::chat(speech, "m", true).header("idempotency-key", "once");
-        let first = client.send(&ask).await;
+        let (proxy, client) = start(with_key_limits(
+            Setup::new().over(WireId::OpenaiChat, &upstream),
+            one,
+        ))
+        .await;
+        let request = Request::chat(dialect, "m", true).header("idempotency-key", "once");
+        let first = client.send(&request).await;
         upstream.requests(1).await;
         let (again, other) = (
-            client.send(&ask).await,
-            client.ask(&Ask::chat(speech, "m", true)).await,
+            client.send(&request).await,
+            client.ask(&Request::chat(dialect, "m", true)).await,
         );
-        assert_eq!(other.status, 429, "there is nothing left");
+        assert_eq!(other.status, 429, "nothing is left of the limits");
         upstream.open(1);
         let (first, again) = (first.head().await, again.head().await);
         assert_eq!((first.stream_id(), again.status), (again.stream_id(), 200));
         assert_eq!(
-            client.resume(speech, &first.stream_id(), None).await.status,
+            client
+                .resume(dialect, &first.stream_id(), None)
+                .await
+                .status,
             200,
-            "nor does resuming"
+            "resuming takes no limit either"
         );
         assert_eq!(client.cancel(&first.stream_id()).await.status, 200);
         upstream.closed(0).await;
         proxy.at_rest().await;
-        assert_eq!((proxy.running.gauges().reserved, upstream.count()), (0, 1));
+        assert_eq!(
+            (proxy.running.current_load().reserved, upstream.count()),
+            (0, 1)
+        );
     }
 }
 
 #[tokio::test]
-async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slot_back() {
-    let clock = Virtual::start();
+async fn a_provider_without_free_slots_is_skipped_and_a_failing_one_releases_its_slot() {
+    let clock = VirtualClock::start();
     for wire in [WireId::OpenaiChat, WireId::Anthropic] {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let gated = Say::tokens(2).script(wire, Pace::Gate);
-        let refusal = whole(500, say::refusal(wire, 500, "not now").to_string());
+        let _case = Case::new(format!("{wire:?}"));
+        let gated = Answer::tokens(2).script(wire, Pace::Gate);
+        let refusal = whole(500, encode::refusal(wire, 500, "not now").to_string());
         let upstream = Upstream::start(move |call, n| {
             if n < 1 {
                 gated(call, n)
@@ -575,7 +598,7 @@ async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slo
             }
         })
         .await;
-        let spare = Upstream::start(Say::tokens(2).script(wire, Pace::Gate)).await;
+        let spare = Upstream::start(Answer::tokens(2).script(wire, Pace::Gate)).await;
         let setup = Setup::new()
             .over_two(wire, &upstream, &spare)
             .section("models.m", "retries = 0");
@@ -583,13 +606,13 @@ async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slo
             .section("providers.up", "limits = { concurrent_streams = 1 }")
             .section("providers.spare", "limits = { concurrent_streams = 1 }");
         let proxy = setup.start().await;
-        let ask = Ask::chat(Speech::Events, "m", true).cancel_on_disconnect();
-        let first = proxy.client.ask(&ask).await;
+        let request = Request::chat(Dialect::Events, "m", true).cancel_on_disconnect();
+        let first = proxy.client.ask(&request).await;
         upstream.requests(1).await;
-        let second = proxy.client.ask(&ask).await;
+        let second = proxy.client.ask(&request).await;
         spare.requests(1).await;
-        assert_eq!(proxy.running.gauges().permits, 2);
-        let mut third = proxy.client.ask(&ask).await;
+        assert_eq!(proxy.running.current_load().permits, 2);
+        let mut third = proxy.client.ask(&request).await;
         assert_eq!(
             (third.status, &third.json().await["error"]["limit"]),
             (429, &json!("provider"))
@@ -597,28 +620,28 @@ async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slo
         assert_eq!((upstream.count(), spare.count()), (1, 1));
         drop(first);
         upstream.closed(0).await;
-        // It asks the first, which fails, and then finds the second full.
-        let mut fourth = proxy.client.ask(&ask).await;
-        let told: Told = clock
-            .takes_at_most(Duration::from_secs(5), "a failure", fourth.told())
+        // The first target fails; the second has no free slot.
+        let mut fourth = proxy.client.ask(&request).await;
+        let received: Received = clock
+            .takes_at_most(Duration::from_secs(5), "a failure", fourth.received())
             .await;
         assert_eq!(
             (
-                told.code(),
+                received.code(),
                 upstream.count(),
-                proxy.running.gauges().permits
+                proxy.running.current_load().permits
             ),
             ("rate_limited", 2, 1),
-            "{told:?}"
+            "{received:?}"
         );
         drop(second);
         spare.closed(0).await;
-        let fifth = proxy.client.ask(&ask).await;
+        let fifth = proxy.client.ask(&request).await;
         spare.requests(2).await;
         assert_eq!(
-            (upstream.count(), proxy.running.gauges().permits),
+            (upstream.count(), proxy.running.current_load().permits),
             (3, 1),
-            "never two at a time"
+            "never two streams at a time"
         );
         drop(fifth);
         proxy.at_rest().await;
@@ -626,31 +649,31 @@ async fn a_provider_without_room_is_passed_over_and_one_that_fails_gives_its_slo
 }
 
 #[tokio::test]
-async fn what_is_read_on_after_a_cancel_holds_no_slot_and_is_paid_by_its_true_usage() {
-    let _clock = Virtual::start();
+async fn a_finishing_stream_holds_no_slot_and_pays_its_true_usage() {
+    let _clock = VirtualClock::start();
     for wire in [WireId::OpenaiChat, WireId::Anthropic] {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let say = Say {
+        let _case = Case::new(format!("{wire:?}"));
+        let answer = Answer {
             usage: (11, 700),
-            ..Say::tokens(3)
+            ..Answer::tokens(3)
         };
-        let upstream = Upstream::start(say.script(wire, Pace::Gate)).await;
-        let setup = keyed(
+        let upstream = Upstream::start(answer.script(wire, Pace::Gate)).await;
+        let setup = with_key_limits(
             Setup::new().over(wire, &upstream),
             "{ tokens_per_minute = 100000, concurrent_streams = 1 }",
         );
         let (proxy, client) = start(setup.section("providers.up", "on_cancel = \"finish\"")).await;
-        let reply = client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+        let reply = client.ask(&Request::chat(Dialect::Events, "m", true)).await;
         upstream.requests(1).await;
         upstream.open(1);
         assert_eq!(client.cancel(&reply.stream_id()).await.status, 200);
-        let gauges = proxy.running.gauges();
+        let gauges = proxy.running.current_load();
         assert_eq!(
             (gauges.permits, gauges.reserved),
             (0, PROMPT + RESERVE),
-            "the slot is free, what it costs is not known"
+            "the slot is free; the cost is not known yet"
         );
-        let next = client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+        let next = client.ask(&Request::chat(Dialect::Events, "m", true)).await;
         assert_eq!(next.status, 200);
         upstream.requests(2).await;
         upstream.open(8);
@@ -658,59 +681,59 @@ async fn what_is_read_on_after_a_cancel_holds_no_slot_and_is_paid_by_its_true_us
         upstream.ended(1).await;
         drop(next);
         proxy.at_rest().await;
-        let reply = client.ask(&Ask::chat(Speech::Events, "m", true)).await;
+        let reply = client.ask(&Request::chat(Dialect::Events, "m", true)).await;
         assert_eq!(
-            tokens_left(&reply, Speech::Events),
+            tokens_left(&reply, Dialect::Events),
             100_000 - 2 * 711 - PROMPT - RESERVE
         );
     }
 }
 
 #[tokio::test]
-async fn a_reload_keeps_what_was_used_and_changes_figures_at_once() {
-    let _clock = Virtual::start();
+async fn a_reload_keeps_usage_and_applies_new_limits_at_once() {
+    let _clock = VirtualClock::start();
     let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(
-        Say {
+        Answer {
             usage: (100, 900),
-            ..Say::tokens(2)
+            ..Answer::tokens(2)
         }
         .script(wire, Pace::Flat),
     )
     .await;
-    let setup = |figures: &str| keyed(Setup::new().over(wire, &upstream), figures);
+    let setup = |figures: &str| with_key_limits(Setup::new().over(wire, &upstream), figures);
     let (proxy, client) = start(setup(
         "{ tokens_per_minute = 3000, requests_per_minute = 3 }",
     ))
     .await;
-    let ask = Ask::chat(Speech::Chat, "m", true);
-    assert!(client.ask(&ask).await.told().await.is_success());
+    let request = Request::chat(Dialect::Chat, "m", true);
+    assert!(client.ask(&request).await.received().await.is_success());
     proxy
         .running
         .reload(setup("{ tokens_per_minute = 5000, requests_per_minute = 2 }").config())
         .unwrap();
-    let mut reply = client.ask(&ask).await;
+    let mut reply = client.ask(&request).await;
     assert_eq!(
         (
-            tokens_left(&reply, Speech::Chat),
-            figure(&reply, "x-ratelimit-remaining-requests")
+            tokens_left(&reply, Dialect::Chat),
+            number(&reply, "x-ratelimit-remaining-requests")
         ),
         (4000 - PROMPT - RESERVE, 0)
     );
-    assert!(reply.told().await.is_success());
-    assert_eq!(client.ask(&ask).await.status, 429);
+    assert!(reply.received().await.is_success());
+    assert_eq!(client.ask(&request).await.status, 429);
     proxy
         .running
         .reload(setup("{ tokens_per_minute = 5000, requests_per_minute = 4 }").config())
         .unwrap();
-    assert_eq!(client.ask(&ask).await.status, 200);
+    assert_eq!(client.ask(&request).await.status, 200);
 }
 
 #[tokio::test]
 async fn counting_a_prompt_is_a_request_and_takes_no_tokens() {
-    let _clock = Virtual::start();
+    let _clock = VirtualClock::start();
     let upstream = Upstream::always(whole(200, json!({"input_tokens": 5}).to_string())).await;
-    let setup = keyed(
+    let setup = with_key_limits(
         Setup::new().over(WireId::Anthropic, &upstream),
         "{ tokens_per_minute = 3000, requests_per_minute = 3 }",
     );
@@ -719,20 +742,20 @@ async fn counting_a_prompt_is_a_request_and_takes_no_tokens() {
         json!({"model": "m", "messages": [{"role": "user", "content": "Say something."}]});
     for left in [2, 1, 0] {
         let reply = client
-            .ask(&Ask::new("POST", "/v1/messages/count_tokens").json(&body))
+            .ask(&Request::new("POST", "/v1/messages/count_tokens").json(&body))
             .await;
         assert_eq!(
             (
                 reply.status,
-                figure(&reply, "anthropic-ratelimit-requests-remaining")
+                number(&reply, "anthropic-ratelimit-requests-remaining")
             ),
             (200, left)
         );
-        assert_eq!(tokens_left(&reply, Speech::Messages), 3000);
+        assert_eq!(tokens_left(&reply, Dialect::Messages), 3000);
     }
     assert_eq!(
         client
-            .ask(&Ask::new("POST", "/v1/messages/count_tokens").json(&body))
+            .ask(&Request::new("POST", "/v1/messages/count_tokens").json(&body))
             .await
             .status,
         429
@@ -741,16 +764,16 @@ async fn counting_a_prompt_is_a_request_and_takes_no_tokens() {
 }
 
 #[tokio::test]
-async fn reads_are_counted_generously_and_cancels_are_not() {
-    let _clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Gate)).await;
-    let (_proxy, client) = start(keyed(
+async fn reads_have_a_generous_limit_and_cancels_have_none() {
+    let _clock = VirtualClock::start();
+    let upstream = Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Gate)).await;
+    let (_proxy, client) = start(with_key_limits(
         Setup::new().over(WireId::OpenaiChat, &upstream),
         "{ requests_per_minute = 5 }",
     ))
     .await;
     let id = client
-        .ask(&Ask::chat(Speech::Events, "m", true))
+        .ask(&Request::chat(Dialect::Events, "m", true))
         .await
         .stream_id();
     for n in 0..600 {
@@ -772,49 +795,45 @@ async fn reads_are_counted_generously_and_cancels_are_not() {
     );
     assert_eq!(
         client
-            .ask(&Ask::chat(Speech::Events, "m", true))
+            .ask(&Request::chat(Dialect::Events, "m", true))
             .await
             .status,
         200,
-        "asking is another matter"
+        "generations have a limit of their own"
     );
     assert_eq!(client.cancel(&id).await.status, 200);
 }
 
 #[tokio::test]
-async fn one_callers_cut_says_nothing_of_the_provider() {
-    let _clock = Virtual::start();
+async fn a_stream_cut_by_a_limit_does_not_count_against_the_provider() {
+    let _clock = VirtualClock::start();
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let say = Say {
+        let _case = Case::new(format!("{wire:?}"));
+        let answer = Answer {
             tokens: vec!["0123456789".repeat(20); 40],
-            ..Say::tokens(0)
+            ..Answer::tokens(0)
         };
-        let upstream = Upstream::always(unending(wire, &say)).await;
-        let setup = keyed(
+        let upstream = Upstream::always(never_ending(wire, &answer)).await;
+        let setup = with_key_limits(
             Setup::new().over(wire, &upstream),
             "{ tokens_per_minute = 1000 }",
         )
         .section("keys.bob", "secret = \"bob-0123456789abcdef\"");
         let (proxy, ann) =
             start(setup.section("limits", "on_exceeded = \"cut\"\nreserve_output = 10")).await;
-        let told = ann
-            .ask(&Ask::chat(Speech::Events, "m", true))
+        let received = ann
+            .ask(&Request::chat(Dialect::Events, "m", true))
             .await
-            .told()
+            .received()
             .await;
-        assert_eq!(told.code(), "rate_limited", "{told:?}");
+        assert_eq!(received.code(), "rate_limited", "{received:?}");
         upstream.closed(0).await;
         let mut reply = proxy
             .client
             .with_key("bob-0123456789abcdef")
-            .ask(&Ask::chat(Speech::Events, "m", true))
+            .ask(&Request::chat(Dialect::Events, "m", true))
             .await;
-        reply.until(|told| !told.text().is_empty()).await;
-        assert_eq!(
-            upstream.count(),
-            2,
-            "the target is asked as if nothing had been"
-        );
+        reply.until(|received| !received.text().is_empty()).await;
+        assert_eq!(upstream.count(), 2, "the target is not paused");
     }
 }

@@ -1,17 +1,21 @@
-//! The whole proxy under test: started in-process, between scripted upstreams and hand-written
-//! clients, by behaviour.
+//! Integration tests of the whole proxy: started in-process between scripted upstreams and
+//! handwritten clients, organized by behaviour.
 //!
-//! Invariants: no test sleeps, none needs another, none leaves the loopback interface; every wait
-//! has a deadline that says what was waited for. Most tests run on a virtual clock: what must
-//! happen "within 250 ms" is measured there, so that a busy machine changes nothing.
-#![expect(unreachable_pub, reason = "a test binary has no outside")]
+//! Invariants: no test sleeps, depends on another or leaves the loopback interface; every wait has
+//! a deadline whose error names what was waited for. Most tests run on a virtual clock:
+//! requirements such as "within 250 ms" are measured there, so a busy machine does not change the
+//! result.
+#![expect(unreachable_pub, reason = "a test binary has no public API")]
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "a test that is surprised fails"
+    reason = "a test fails by panicking"
 )]
-#![expect(clippy::print_stdout, reason = "the corpus says what it compared")]
+#![expect(
+    clippy::print_stdout,
+    reason = "the corpus tests print what they compared"
+)]
 
 mod bytes;
 mod contract;
@@ -21,14 +25,13 @@ mod credentials;
 mod errors;
 mod finishing;
 mod goldens;
-mod honest;
+mod item_references;
 mod limits;
 mod messages;
 mod metrics;
 mod midstream;
 mod mixes;
 mod money;
-mod named;
 mod presets;
 mod probing;
 mod recording;
@@ -36,6 +39,7 @@ mod references;
 mod responses;
 mod resuming;
 mod rig;
+mod rig_tests;
 mod routes;
 mod secrets;
 mod spending;

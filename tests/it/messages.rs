@@ -1,5 +1,5 @@
-//! What Anthropic's clients find beside the stream itself: errors in their shape on every path of
-//! theirs, their header fields, the count of tokens, and the models.
+//! Anthropic's API beside the stream itself: errors in Anthropic's shape on all its paths, header
+//! fields, the token count, and the models.
 
 use std::time::Duration;
 
@@ -7,14 +7,15 @@ use serde_json::{Value, json};
 
 use crate::rig::upstream::{Call, Step, json as whole};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, say,
+    Answer, Case, Client, Dialect, Pace, Proxy, Reply, Request, Setup, Upstream, VirtualClock,
+    WireId, encode,
 };
 
 const COUNT: &str = "/v1/messages/count_tokens";
 
-/// The head, and the body, which has the shape of an error of Anthropic's.
-async fn refused(client: &Client, ask: &Ask, status: u16, kind: &str) -> (Reply, Value) {
-    let mut reply = client.ask(ask).await;
+/// Asserts a refusal in Anthropic's error shape. Returns the head and the body.
+async fn refused(client: &Client, request: &Request, status: u16, kind: &str) -> (Reply, Value) {
+    let mut reply = client.ask(request).await;
     let body = reply.json().await;
     assert_eq!(
         (reply.status, &body["type"], &body["error"]["type"]),
@@ -37,14 +38,15 @@ async fn refused(client: &Client, ask: &Ask, status: u16, kind: &str) -> (Reply,
     (reply, body)
 }
 
-/// A prompt to be counted.
-fn counted(model: &str) -> Ask {
+/// A `count_tokens` request with a short prompt.
+fn prompt(model: &str) -> Request {
     let messages = json!([{"role": "user", "content": "12345678"}]);
-    Ask::new("POST", COUNT).json(&json!({"model": model, "messages": messages, "system": "1234"}))
+    Request::new("POST", COUNT)
+        .json(&json!({"model": model, "messages": messages, "system": "1234"}))
 }
 
 #[tokio::test]
-async fn every_path_of_theirs_refuses_in_their_shape() {
+async fn every_anthropic_path_refuses_in_anthropics_shape() {
     let upstream = Upstream::silent().await;
     let setup = Setup::new()
         .over(WireId::OpenaiChat, &upstream)
@@ -55,28 +57,34 @@ async fn every_path_of_theirs_refuses_in_their_shape() {
     );
     let proxy = setup.start().await;
     let (client, ann) = (&proxy.client, proxy.client.with_key("ann-0123456789abcdef"));
-    let chat = || Ask::chat(Speech::Messages, "m", true);
+    let chat = || Request::chat(Dialect::Messages, "m", true);
     for path in ["/v1/messages", "/messages", "//v1//messages/", COUNT] {
-        refused(client, &counted("m").at(path), 401, "authentication_error").await;
-        let (reply, _) = refused(&ann, &Ask::new("PUT", path), 405, "invalid_request_error").await;
+        refused(client, &prompt("m").at(path), 401, "authentication_error").await;
+        let (reply, _) = refused(
+            &ann,
+            &Request::new("PUT", path),
+            405,
+            "invalid_request_error",
+        )
+        .await;
         assert_eq!(reply.header("allow"), Some("POST"));
         refused(
             &ann,
-            &Ask::new("POST", path).raw("text/plain", "{}"),
+            &Request::new("POST", path).raw("text/plain", "{}"),
             415,
             "invalid_request_error",
         )
         .await;
         refused(
             &ann,
-            &counted("m").at(path).set("system", "x".repeat(2000).into()),
+            &prompt("m").at(path).set("system", "x".repeat(2000).into()),
             413,
             "request_too_large",
         )
         .await;
         refused(
             &ann,
-            &counted("m")
+            &prompt("m")
                 .at(path)
                 .header("origin", "https://evil.example"),
             403,
@@ -85,7 +93,7 @@ async fn every_path_of_theirs_refuses_in_their_shape() {
         .await;
         refused(
             &ann,
-            &counted("m").at(path).header("host", "evil.example"),
+            &prompt("m").at(path).header("host", "evil.example"),
             403,
             "permission_error",
         )
@@ -96,7 +104,7 @@ async fn every_path_of_theirs_refuses_in_their_shape() {
         "/v1/messages/batches",
         "/messages/batches/b/results",
     ] {
-        refused(&ann, &Ask::new("GET", path), 404, "not_found_error").await;
+        refused(&ann, &Request::new("GET", path), 404, "not_found_error").await;
     }
     let (_, body) = refused(
         &ann,
@@ -129,7 +137,7 @@ async fn every_path_of_theirs_refuses_in_their_shape() {
 }
 
 #[tokio::test]
-async fn other_paths_keep_their_own_shape() {
+async fn other_paths_keep_their_own_error_shape() {
     let upstream = Upstream::silent().await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut reply = proxy.client.get("/v1/nope").await;
@@ -141,10 +149,10 @@ async fn other_paths_keep_their_own_shape() {
 }
 
 #[tokio::test]
-async fn overload_is_529_here_and_503_elsewhere() {
-    for (speech, status) in [(Speech::Messages, 529), (Speech::Chat, 503)] {
+async fn overload_is_529_for_messages_and_503_elsewhere() {
+    for (dialect, status) in [(Dialect::Messages, 529), (Dialect::Chat, 503)] {
         for upstream_status in [503, 529] {
-            let _scene = Scene::of(format!("{speech:?}, {upstream_status}"));
+            let _case = Case::new(format!("{dialect:?}, {upstream_status}"));
             let refusal =
                 json!({"type": "error", "error": {"type": "overloaded_error", "message": "busy"}});
             let upstream = Upstream::always(whole(upstream_status, refusal.to_string())).await;
@@ -154,7 +162,7 @@ async fn overload_is_529_here_and_503_elsewhere() {
                 .start()
                 .await;
             for stream in [true, false] {
-                let mut reply = proxy.client.ask(&Ask::chat(speech, "m", stream)).await;
+                let mut reply = proxy.client.ask(&Request::chat(dialect, "m", stream)).await;
                 let body = reply.json().await;
                 assert_eq!(
                     (reply.status, &body["error"]["code"]),
@@ -163,7 +171,7 @@ async fn overload_is_529_here_and_503_elsewhere() {
                 );
                 assert!(reply.header("retry-after").is_some());
                 assert!(
-                    speech != Speech::Messages || body["error"]["type"] == "overloaded_error",
+                    dialect != Dialect::Messages || body["error"]["type"] == "overloaded_error",
                     "{body}"
                 );
             }
@@ -172,17 +180,17 @@ async fn overload_is_529_here_and_503_elsewhere() {
 }
 
 #[tokio::test]
-async fn their_rate_fields_are_told_and_a_refusal_names_its_limit() {
-    let _clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::Gemini, Pace::Flat)).await;
+async fn anthropic_rate_limit_fields_are_sent_and_a_refusal_names_its_limit() {
+    let _clock = VirtualClock::start();
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::Gemini, Pace::Flat)).await;
     let setup = Setup::new()
         .over(WireId::Gemini, &upstream)
         .section("limits", "global = { requests_per_minute = 2, burst = 2 }");
     let proxy = setup.start().await;
-    let ask = Ask::chat(Speech::Messages, "m", true);
+    let request = Request::chat(Dialect::Messages, "m", true);
     for left in ["1", "0"] {
-        let mut reply = proxy.client.ask(&ask).await;
-        assert!(reply.told().await.is_success());
+        let mut reply = proxy.client.ask(&request).await;
+        assert!(reply.received().await.is_success());
         let field = |name: &str| reply.header(&format!("anthropic-ratelimit-requests-{name}"));
         assert_eq!(
             (field("limit"), field("remaining")),
@@ -194,7 +202,7 @@ async fn their_rate_fields_are_told_and_a_refusal_names_its_limit() {
                 && reply.header("ratelimit").is_some()
         );
     }
-    let (reply, body) = refused(&proxy.client, &ask, 429, "rate_limit_error").await;
+    let (reply, body) = refused(&proxy.client, &request, 429, "rate_limit_error").await;
     assert_eq!(
         (&body["error"]["limit"], &body["error"]["code"]),
         (&json!("global"), &json!("rate_limited"))
@@ -203,22 +211,30 @@ async fn their_rate_fields_are_told_and_a_refusal_names_its_limit() {
         reply.header("retry-after").is_some()
             && reply.header("anthropic-ratelimit-requests-remaining") == Some("0")
     );
-    refused(&proxy.client, &counted("m"), 429, "rate_limit_error").await;
+    refused(&proxy.client, &prompt("m"), 429, "rate_limit_error").await;
     assert_eq!(upstream.count(), 2);
 }
 
 #[tokio::test]
-async fn their_headers_go_along_to_their_own_wire_and_to_no_other() {
+async fn anthropic_headers_are_forwarded_to_the_anthropic_wire_only() {
     for wire in [WireId::Anthropic, WireId::OpenaiChat, WireId::Gemini] {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let ask = Ask::chat(Speech::Messages, "m", true).at("/v1/messages?beta=true");
-        let ask = ask
+        let request = Request::chat(Dialect::Messages, "m", true).at("/v1/messages?beta=true");
+        let request = request
             .header("anthropic-version", "2026-10-21")
             .header("anthropic-beta", "a,b")
             .header("openai-beta", "c");
-        assert!(proxy.client.ask(&ask).await.told().await.is_success());
+        assert!(
+            proxy
+                .client
+                .ask(&request)
+                .await
+                .received()
+                .await
+                .is_success()
+        );
         let call = upstream.call(0);
         let own = wire == WireId::Anthropic;
         assert_eq!(
@@ -231,8 +247,8 @@ async fn their_headers_go_along_to_their_own_wire_and_to_no_other() {
     }
 }
 
-/// Answers a count as its wire does.
-fn counting(call: &Call, _: usize) -> Vec<Step> {
+/// Answers a token count in the format of the called path.
+fn answer_count(call: &Call, _: usize) -> Vec<Step> {
     match &call.line {
         line if line.contains("/messages/count_tokens ") => whole(200, r#"{"input_tokens":2095}"#),
         line if line.contains(":countTokens ") => whole(200, r#"{"totalTokens":31}"#),
@@ -241,7 +257,7 @@ fn counting(call: &Call, _: usize) -> Vec<Step> {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_by_the_target_where_it_can() {
+async fn tokens_are_counted_by_the_target_where_possible() {
     for (wire, expected) in [
         (WireId::Anthropic, json!({"input_tokens": 2095})),
         (WireId::Gemini, json!({"input_tokens": 31})),
@@ -250,23 +266,23 @@ async fn tokens_are_counted_by_the_target_where_it_can() {
             json!({"input_tokens": 3, "sluicegate": {"estimated": true}}),
         ),
     ] {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let upstream = Upstream::start(counting).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let upstream = Upstream::start(answer_count).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let ask = counted("m")
+        let request = prompt("m")
             .set("x", json!([1.5]))
             .header("anthropic-beta", "token-counting-2024-11-01");
-        let mut reply = proxy.client.ask(&ask).await;
+        let mut reply = proxy.client.ask(&request).await;
         assert_eq!((reply.status, reply.json().await), (200, expected));
         assert!(
             reply.header("x-stream-id").is_none() && reply.header("request-id").is_some(),
-            "it is no generation"
+            "it is not a generation"
         );
         match wire {
             WireId::Anthropic => {
                 let call = upstream.call(0);
                 let body = json!({"model": "m-up", "messages": [{"role": "user", "content": "12345678"}], "system": "1234", "x": [1.5]});
-                assert_eq!(call.json(), body, "the body goes out as it came");
+                assert_eq!(call.json(), body, "the body is sent unchanged");
                 assert_eq!(
                     (call.header("x-api-key"), call.header("anthropic-beta")),
                     (Some("upstream-secret"), Some("token-counting-2024-11-01"))
@@ -290,11 +306,11 @@ async fn tokens_are_counted_by_the_target_where_it_can() {
 }
 
 #[tokio::test]
-async fn a_target_without_a_count_of_its_own_is_estimated() {
+async fn a_target_without_a_token_count_is_estimated() {
     for status in [404, 405, 501] {
         let upstream = Upstream::always(whole(status, "no such path")).await;
         let proxy = Proxy::over(WireId::Anthropic, &upstream).await;
-        let mut reply = proxy.client.ask(&counted("m")).await;
+        let mut reply = proxy.client.ask(&prompt("m")).await;
         assert_eq!(
             (reply.status, reply.json().await),
             (
@@ -307,19 +323,22 @@ async fn a_target_without_a_count_of_its_own_is_estimated() {
 }
 
 #[tokio::test]
-async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
-    let clock = Virtual::start();
+async fn a_failed_token_count_tries_the_next_target_or_reports_the_error() {
+    let clock = VirtualClock::start();
     let broken = Upstream::always(whole(
         500,
-        say::refusal(WireId::Anthropic, 500, "not now").to_string(),
+        encode::refusal(WireId::Anthropic, 500, "not now").to_string(),
     ))
     .await;
     let strict = Upstream::always(whole(
         400,
-        say::refusal(WireId::Anthropic, 400, "not like this").to_string(),
+        encode::refusal(WireId::Anthropic, 400, "not like this").to_string(),
     ))
     .await;
-    let (silent, good) = (Upstream::silent().await, Upstream::start(counting).await);
+    let (silent, good) = (
+        Upstream::silent().await,
+        Upstream::start(answer_count).await,
+    );
     let setup = Setup::new()
         .provider("broken", WireId::Anthropic, broken.addr)
         .provider("strict", WireId::Anthropic, strict.addr);
@@ -335,12 +354,12 @@ async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
         .model("silent", "[\"silent/a\"]")
         .start()
         .await;
-    let asked = async |model: &str| {
-        let mut reply = proxy.client.ask(&counted(model)).await;
+    let count = async |model: &str| {
+        let mut reply = proxy.client.ask(&prompt(model)).await;
         (reply.status, reply.json().await)
     };
     let (status, body) = clock
-        .takes_at_most(Duration::from_secs(5), "a count", asked("next"))
+        .takes_at_most(Duration::from_secs(5), "a count", count("next"))
         .await;
     assert_eq!(
         (status, &body["input_tokens"]),
@@ -348,7 +367,7 @@ async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
         "{body}"
     );
     assert_eq!(good.count(), 1);
-    let (status, body) = asked("strict").await;
+    let (status, body) = count("strict").await;
     assert_eq!(
         (status, &body["error"]["message"]),
         (400, &json!("not like this")),
@@ -357,16 +376,16 @@ async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
     assert_eq!(
         good.count(),
         1,
-        "what is wrong with the request is wrong with it everywhere"
+        "an invalid request is not retried elsewhere"
     );
-    let (status, body) = asked("broken").await;
+    let (status, body) = count("broken").await;
     assert_eq!(
         (status, &body["error"]["code"]),
         (502, &json!("upstream_error")),
         "{body}"
     );
     let (status, body) = clock
-        .takes_at_most(Duration::from_secs(5), "a timeout", asked("silent"))
+        .takes_at_most(Duration::from_secs(5), "a timeout", count("silent"))
         .await;
     assert_eq!(
         (status, &body["error"]["type"]),
@@ -377,7 +396,7 @@ async fn a_count_that_fails_goes_on_to_the_next_target_or_says_why() {
 }
 
 #[tokio::test]
-async fn models_have_the_shape_that_is_asked_for() {
+async fn models_have_the_requested_shape() {
     let upstream = Upstream::silent().await;
     let setup = Setup::new()
         .over(WireId::Gemini, &upstream)
@@ -385,13 +404,13 @@ async fn models_have_the_shape_that_is_asked_for() {
         .model("\"b/c\"", "[\"up/y\"]");
     let proxy = setup.start().await;
     let get = async |path: &str, version: bool| {
-        let ask = Ask::new("GET", path);
-        let ask = if version {
-            ask.header("anthropic-version", "2023-06-01")
+        let request = Request::new("GET", path);
+        let request = if version {
+            request.header("anthropic-version", "2023-06-01")
         } else {
-            ask
+            request
         };
-        let mut reply = proxy.client.ask(&ask).await;
+        let mut reply = proxy.client.ask(&request).await;
         assert_eq!(
             (reply.status, reply.header("request-id").is_some()),
             (200, version)
@@ -426,7 +445,7 @@ async fn models_have_the_shape_that_is_asked_for() {
     );
     assert_eq!(get("/v1/models/b/c", true).await["id"], "b/c");
     assert_eq!(get("/v1/models", false).await["object"], "list");
-    let unknown = Ask::new("GET", "/v1/models/nope").header("anthropic-version", "2023-06-01");
+    let unknown = Request::new("GET", "/v1/models/nope").header("anthropic-version", "2023-06-01");
     refused(&proxy.client, &unknown, 404, "not_found_error").await;
 }
 
@@ -450,7 +469,7 @@ async fn a_stream_of_several_choices_is_followed_as_its_first() {
         + &finish(0)
         + "data: [DONE]\n\n";
     let upstream = Upstream::always(vec![
-        Step::Head(say::head(WireId::OpenaiChat)),
+        Step::Head(encode::head(WireId::OpenaiChat)),
         Step::Write(body.into()),
         Step::End,
     ])
@@ -458,22 +477,22 @@ async fn a_stream_of_several_choices_is_followed_as_its_first() {
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let mut reply = proxy
         .client
-        .ask(&Ask::chat(Speech::Events, "m", true).set("n", 2.into()))
+        .ask(&Request::chat(Dialect::Events, "m", true).set("n", 2.into()))
         .await;
     let id = reply.stream_id();
     reply.events().await;
-    let told = proxy
+    let received = proxy
         .client
-        .follow(Speech::Messages, &id)
+        .follow(Dialect::Messages, &id)
         .await
-        .told()
+        .received()
         .await;
-    assert!(told.is_success(), "{told:?}");
-    assert_eq!((told.text(), told.choices.len()), ("one three", 1));
+    assert!(received.is_success(), "{received:?}");
+    assert_eq!((received.text(), received.choices.len()), ("one three", 1));
 }
 
 #[tokio::test]
-async fn a_recording_is_a_whole_answer_to_who_asks_for_one() {
+async fn a_recording_can_be_requested_as_a_whole_answer() {
     let demo = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("demo");
     let section = format!(
         "wire = \"replay\"\ndir = {:?}\npace = \"0s\"",
@@ -484,19 +503,19 @@ async fn a_recording_is_a_whole_answer_to_who_asks_for_one() {
         .model("m", "[\"demo/tour.rec\"]")
         .start()
         .await;
-    for speech in [Speech::Chat, Speech::Messages, Speech::Events] {
+    for dialect in [Dialect::Chat, Dialect::Messages, Dialect::Events] {
         let streamed = proxy
             .client
-            .ask(&Ask::chat(speech, "m", true))
+            .ask(&Request::chat(dialect, "m", true))
             .await
-            .told()
+            .received()
             .await;
-        let mut reply = proxy.client.ask(&Ask::chat(speech, "m", false)).await;
-        let whole = crate::rig::Told::of_whole(speech, &reply.json().await);
+        let mut reply = proxy.client.ask(&Request::chat(dialect, "m", false)).await;
+        let whole = crate::rig::Received::from_body(dialect, &reply.json().await);
         assert_eq!(
             (whole.text(), whole.first().reasoning),
             (streamed.text(), streamed.first().reasoning),
-            "{speech:?}"
+            "{dialect:?}"
         );
         assert!(whole.is_success() && whole.text().len() > 500, "{whole:?}");
     }

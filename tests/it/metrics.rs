@@ -1,5 +1,5 @@
-//! What the operator's listener counts: every stream once, money to the billionth, and no word of a
-//! client's.
+//! Metrics of the operator's listener: every stream counts once, money is exact to the billionth,
+//! and no client text appears.
 
 use serde_json::json;
 use sluicegate::ledger::Payer;
@@ -7,31 +7,32 @@ use sluicegate::model::money::Money;
 
 use crate::rig::upstream::Step;
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Setup, Speech, Upstream, Virtual, WireId, name, say,
+    Answer, Client, Dialect, Pace, Proxy, Request, Setup, Upstream, VirtualClock, WireId, encode,
+    name,
 };
 
 const KEY: &str = "ann-0123456789abcdef";
 
-/// What is scraped, line by line.
+/// The text of one scrape.
 struct Scrape(String);
 
 impl Scrape {
-    async fn of(proxy: &Proxy) -> Self {
-        let mut reply = Client::of(proxy.running.admin_addr().unwrap())
+    async fn fetch(proxy: &Proxy) -> Self {
+        let mut reply = Client::new(proxy.running.admin_addr().unwrap())
             .get("/metrics")
             .await;
         assert_eq!(reply.status, 200);
         Self(reply.text().await)
     }
 
-    /// The value of a series, to the letter.
+    /// Returns the value of a series exactly as printed.
     fn value(&self, series: &str) -> Option<&str> {
         self.0
             .lines()
             .find_map(|line| line.strip_prefix(&format!("sluicegate_{series} ")))
     }
 
-    /// How many series there are of a metric.
+    /// Returns the number of series of a metric.
     fn series(&self, metric: &str) -> usize {
         self.0
             .lines()
@@ -39,7 +40,7 @@ impl Scrape {
             .count()
     }
 
-    /// The sum of a metric of amounts.
+    /// Returns the sum over all series of a money metric.
     fn sum(&self, metric: &str) -> Money {
         let amounts = self
             .0
@@ -51,22 +52,22 @@ impl Scrape {
     }
 }
 
-/// Three streams that complete, one that is cancelled, one that breaks off, one that is asked for
-/// twice in vain.
+/// Three streams that complete, one that is cancelled, one that breaks off, and two attempts that
+/// fail.
 async fn upstream(wire: WireId) -> Upstream {
     let script = move |_: &crate::rig::upstream::Call, n: usize| match n {
         3 => [
-            Say::tokens(9).steps_until(wire, Pace::Flat, 2),
+            Answer::tokens(9).steps_until(wire, Pace::Flat, 2),
             vec![Step::Hang],
         ]
         .concat(),
         4 => [
-            Say::tokens(9).steps_until(wire, Pace::Flat, 2),
+            Answer::tokens(9).steps_until(wire, Pace::Flat, 2),
             vec![Step::Yield, Step::Reset],
         ]
         .concat(),
-        5 | 6 => crate::rig::upstream::json(500, say::refusal(wire, 500, "not now").to_string()),
-        _ => Say::tokens(3).steps(wire, Pace::Flat),
+        5 | 6 => crate::rig::upstream::json(500, encode::refusal(wire, 500, "not now").to_string()),
+        _ => Answer::tokens(3).steps(wire, Pace::Flat),
     };
     Upstream::start(script).await
 }
@@ -83,29 +84,28 @@ fn setup(wire: WireId, upstream: &Upstream) -> Setup {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one mix, and all that is to be said of it"
-)]
-async fn a_scrape_after_a_mix_says_what_came_of_it() {
-    let clock = Virtual::start();
+#[expect(clippy::too_many_lines, reason = "one scenario and all its assertions")]
+async fn a_scrape_after_a_mix_of_streams_reports_every_outcome() {
+    let clock = VirtualClock::start();
     let wire = WireId::OpenaiChat;
     let upstream = upstream(wire).await;
     let proxy = setup(wire, &upstream).start().await;
     let ann = proxy.client.with_key(KEY);
-    let ask = |speech| Ask::chat(speech, "m", true).set("user", json!("user-of-ann"));
-    for speech in [Speech::Chat, Speech::Events, Speech::Messages] {
+    let request = |dialect| Request::chat(dialect, "m", true).set("user", json!("user-of-ann"));
+    for dialect in [Dialect::Chat, Dialect::Events, Dialect::Messages] {
         assert!(
-            ann.ask(&Ask::chat(speech, "m", true))
+            ann.ask(&Request::chat(dialect, "m", true))
                 .await
-                .told()
+                .received()
                 .await
                 .is_success()
         );
     }
-    let mut running = ann.ask(&ask(Speech::Events).named(&name(3))).await;
-    running.until(|told| told.text().contains("tok1")).await;
-    let scrape = Scrape::of(&proxy).await;
+    let mut running = ann.ask(&request(Dialect::Events).named(&name(3))).await;
+    running
+        .until(|received| received.text().contains("tok1"))
+        .await;
+    let scrape = Scrape::fetch(&proxy).await;
     assert_eq!(
         (
             scrape.value("running"),
@@ -124,8 +124,14 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
     );
     ann.cancel(&name(3)).await;
     running.text().await;
-    assert!(ann.ask(&ask(Speech::Chat)).await.told().await.is_failure());
-    let failing = ask(Speech::Chat);
+    assert!(
+        ann.ask(&request(Dialect::Chat))
+            .await
+            .received()
+            .await
+            .is_failure()
+    );
+    let failing = request(Dialect::Chat);
     let failed = clock
         .takes_at_most(
             std::time::Duration::from_secs(30),
@@ -135,18 +141,18 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
         .await;
     assert!(failed.status >= 500, "{}", failed.status);
     for n in 0..3 {
-        assert_eq!(ann.ask(&ask(Speech::Chat)).await.status, 429);
+        assert_eq!(ann.ask(&request(Dialect::Chat)).await.status, 429);
         assert_eq!(
-            ann.ask(&Ask::chat(Speech::Chat, &format!("made-up-{n}"), true))
+            ann.ask(&Request::chat(Dialect::Chat, &format!("made-up-{n}"), true))
                 .await
                 .status,
             404
         );
     }
-    assert_eq!(proxy.client.ask(&ask(Speech::Chat)).await.status, 401);
+    assert_eq!(proxy.client.ask(&request(Dialect::Chat)).await.status, 401);
     proxy.at_rest().await;
 
-    let scrape = Scrape::of(&proxy).await;
+    let scrape = Scrape::fetch(&proxy).await;
     let spent = proxy.running.ledger().spent(&Payer::Global).1;
     assert!(spent > Money::ZERO);
     assert_eq!(scrape.sum("cost_total"), spent, "{}", scrape.0);
@@ -190,7 +196,7 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
             scrape.series("refused_total")
         ),
         (3, 3),
-        "and nothing else"
+        "there are no other series"
     );
     for word in [KEY, "ann", "user-of-ann", "made-up", "127.0.0.1"] {
         assert!(!scrape.0.contains(word), "{word} in\n{}", scrape.0);
@@ -198,19 +204,19 @@ async fn a_scrape_after_a_mix_says_what_came_of_it() {
 }
 
 #[tokio::test]
-async fn no_client_makes_a_series_of_its_own() {
-    let _clock = Virtual::start();
+async fn client_input_creates_no_series() {
+    let _clock = VirtualClock::start();
     let wire = WireId::OpenaiChat;
-    let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+    let upstream = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
     let proxy = setup(wire, &upstream).start().await;
     let ann = proxy.client.with_key(KEY);
     for n in 0..20 {
-        let ask = Ask::chat(Speech::Chat, &format!("up/named-{n}"), n % 2 == 0)
+        let request = Request::chat(Dialect::Chat, &format!("up/named-{n}"), n % 2 == 0)
             .set("user", json!(format!("named-{n}")));
-        assert!(ann.ask(&ask).await.text().await.contains("tok2"));
+        assert!(ann.ask(&request).await.text().await.contains("tok2"));
     }
     proxy.at_rest().await;
-    let scrape = Scrape::of(&proxy).await;
+    let scrape = Scrape::fetch(&proxy).await;
     let direct = r#"{model="up/*",provider="up",status="completed"}"#;
     assert_eq!(
         (

@@ -1,5 +1,5 @@
-//! What goes wrong after a good beginning: errors in every shape a provider gives them, and bytes
-//! that nobody has recorded and a decoder must survive all the same.
+//! Failures after a good beginning: errors in every shape a provider sends, and unusual bytes that
+//! a decoder must survive.
 
 mod shapes;
 
@@ -8,40 +8,42 @@ use serde_json::Value;
 
 use crate::rig::upstream::{Head, Step};
 use crate::rig::{
-    Ask, Client, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, WireId, say, wires,
+    Answer, Case, Client, Dialect, Proxy, Received, Reply, Request, Setup, Upstream, WireId,
+    encode, wires,
 };
-use shapes::{Failing, Odd, oddities};
+use shapes::{ErrorShape, OddStream, odd_streams};
 
-/// Where in an answer an error comes.
+/// Number of tokens before the error.
 const AFTER: [usize; 3] = [0, 1, 5];
-/// What the errors say besides their reason; a part of it is nobody's business.
+/// A secret in every error message that clients must not see.
 const SECRET: &str = "sk-planted0123456789";
 
-fn said(tokens: usize) -> Say {
-    Say::tokens(tokens)
+fn answer(tokens: usize) -> Answer {
+    Answer::tokens(tokens)
 }
 
-/// The stream up to the error: opening, so many tokens, the error, and what should not count any
-/// more.
-fn failing(wire: WireId, failing: &Failing, tokens: usize) -> Vec<Step> {
-    let say = said(tokens);
-    let mut pieces = vec![say.opening(wire)];
-    pieces.extend(say.content(wire));
-    pieces.push(failing.bytes.clone());
-    if failing.goes_on {
-        pieces.push(say.closing(wire));
+/// A stream up to the error: opening, tokens, the error, and optionally a closing that must not
+/// count.
+fn failing_stream(wire: WireId, shape: &ErrorShape, tokens: usize) -> Vec<Step> {
+    let answer = answer(tokens);
+    let mut pieces = vec![answer.opening(wire)];
+    pieces.extend(answer.content(wire));
+    pieces.push(shape.bytes.clone());
+    if shape.followed_by_end {
+        pieces.push(answer.closing(wire));
     }
     vec![
-        Step::Head(say::head(wire)),
-        Step::Write(say::joined(&pieces)),
+        Step::Head(encode::head(wire)),
+        Step::Write(encode::joined(&pieces)),
         Step::Yield,
         Step::End,
     ]
 }
 
-/// An upstream with so many answers, and a proxy before it.
+/// A proxy over an upstream with numbered answers.
 async fn serving(wire: WireId, answers: Vec<Vec<Step>>) -> (Upstream, Proxy) {
-    let upstream = Upstream::start(move |call, _| answers[asked_for(&call.body)].clone()).await;
+    let upstream =
+        Upstream::start(move |call, _| answers[requested_answer(&call.body)].clone()).await;
     let proxy = Setup::new()
         .over(wire, &upstream)
         .section("models.m", "retries = 0")
@@ -51,13 +53,13 @@ async fn serving(wire: WireId, answers: Vec<Vec<Step>>) -> (Upstream, Proxy) {
     (upstream, proxy)
 }
 
-/// Asks for one of them.
-fn ask(speech: Speech, number: usize) -> Ask {
+/// Requests one of the answers by its number.
+fn request(dialect: Dialect, number: usize) -> Request {
     let messages = serde_json::json!([{"role": "user", "content": format!("answer-{number}-")}]);
-    Ask::chat(speech, "m", true).set("messages", messages)
+    Request::chat(dialect, "m", true).set("messages", messages)
 }
 
-fn asked_for(body: &Bytes) -> usize {
+fn requested_answer(body: &Bytes) -> usize {
     let body = std::str::from_utf8(body).unwrap();
     body.split("answer-")
         .nth(1)
@@ -68,9 +70,9 @@ fn asked_for(body: &Bytes) -> usize {
 }
 
 #[tokio::test]
-async fn an_error_after_any_number_of_tokens_is_typed_and_no_success() {
+async fn an_error_after_any_number_of_tokens_is_a_typed_failure() {
     for wire in wires() {
-        let shapes = shapes::failing(wire);
+        let shapes = shapes::error_shapes(wire);
         let cases: Vec<_> = shapes
             .iter()
             .flat_map(|shape| AFTER.map(|tokens| (shape, tokens)))
@@ -79,20 +81,20 @@ async fn an_error_after_any_number_of_tokens_is_typed_and_no_success() {
             wire,
             cases
                 .iter()
-                .map(|(shape, tokens)| failing(wire, shape, *tokens))
+                .map(|(shape, tokens)| failing_stream(wire, shape, *tokens))
                 .collect(),
         )
         .await;
         for (number, (shape, tokens)) in cases.into_iter().enumerate() {
-            for speech in Speech::CHATS {
-                let _scene = Scene::of(format!(
-                    "{speech:?} over {wire:?}: {} after {tokens} tokens",
+            for dialect in Dialect::CHATS {
+                let _case = Case::new(format!(
+                    "{dialect:?} over {wire:?}: {} after {tokens} tokens",
                     shape.name
                 ));
-                told_as_failure(
+                check_failure(
                     &proxy.client,
-                    &ask(speech, number),
-                    speech,
+                    &request(dialect, number),
+                    dialect,
                     wire,
                     shape,
                     tokens,
@@ -104,16 +106,16 @@ async fn an_error_after_any_number_of_tokens_is_typed_and_no_success() {
     }
 }
 
-async fn told_as_failure(
+async fn check_failure(
     client: &Client,
-    ask: &Ask,
-    speech: Speech,
+    request: &Request,
+    dialect: Dialect,
     wire: WireId,
-    shape: &Failing,
+    shape: &ErrorShape,
     tokens: usize,
 ) {
-    let mut reply = client.ask(ask).await;
-    if speech == Speech::Chat && tokens == 0 {
+    let mut reply = client.ask(request).await;
+    if dialect == Dialect::Chat && tokens == 0 {
         let body = reply.json().await;
         assert_eq!(
             (reply.status, body["error"]["code"].as_str()),
@@ -125,11 +127,11 @@ async fn told_as_failure(
     }
     assert_eq!(reply.status, 200);
     let id = reply.stream_id();
-    let told = reply.told().await;
-    assert!(told.is_failure(), "{told:?}");
-    assert_eq!(told.text(), said(tokens).text());
-    let (code, message) = told.error.clone().unwrap();
-    let passed_on = speech == Speech::Chat && wire == WireId::OpenaiChat;
+    let received = reply.received().await;
+    assert!(received.is_failure(), "{received:?}");
+    assert_eq!(received.text(), answer(tokens).text());
+    let (code, message) = received.error.clone().unwrap();
+    let passed_on = dialect == Dialect::Chat && wire == WireId::OpenaiChat;
     assert!(
         passed_on || code == shape.code,
         "{code}, not {}: {message}",
@@ -148,10 +150,10 @@ async fn told_as_failure(
         ),
         (&"failed".into(), &"error".into(), &shape.code.into())
     );
-    if speech == Speech::Events {
-        let usage = told.usage.unwrap();
+    if dialect == Dialect::Events {
+        let usage = received.usage.unwrap();
         assert!(usage.estimated && usage.input > Some(0), "{usage:?}");
-        let streamed = said(tokens).text().len().div_ceil(4) as u64;
+        let streamed = answer(tokens).text().len().div_ceil(4) as u64;
         assert!(
             usage.output >= Some(streamed) && usage.output <= Some(streamed.max(1)),
             "{usage:?}, {streamed} tokens were streamed"
@@ -160,10 +162,10 @@ async fn told_as_failure(
 }
 
 #[tokio::test]
-async fn bytes_that_nobody_has_recorded_are_survived() {
+async fn unusual_bytes_are_decoded() {
     for wire in wires() {
-        let odd = oddities(wire);
-        let steps = |odd: &Odd| {
+        let odd = odd_streams(wire);
+        let steps = |odd: &OddStream| {
             vec![
                 Step::Head(Head::ok(odd.kind)),
                 Step::Write(odd.bytes.clone()),
@@ -172,11 +174,11 @@ async fn bytes_that_nobody_has_recorded_are_survived() {
         };
         let (_upstream, proxy) = serving(wire, odd.iter().map(steps).collect()).await;
         for (number, odd) in odd.iter().enumerate() {
-            for speech in Speech::CHATS {
-                let _scene = Scene::of(format!("{speech:?} over {wire:?}: {}", odd.name));
-                told_in_full(
-                    proxy.client.ask(&ask(speech, number)).await,
-                    speech,
+            for dialect in Dialect::CHATS {
+                let _case = Case::new(format!("{dialect:?} over {wire:?}: {}", odd.name));
+                check_success(
+                    proxy.client.ask(&request(dialect, number)).await,
+                    dialect,
                     wire,
                     odd,
                 )
@@ -186,9 +188,9 @@ async fn bytes_that_nobody_has_recorded_are_survived() {
     }
 }
 
-async fn told_in_full(mut reply: Reply, speech: Speech, wire: WireId, odd: &Odd) {
+async fn check_success(mut reply: Reply, dialect: Dialect, wire: WireId, odd: &OddStream) {
     assert_eq!(reply.status, 200);
-    if speech == Speech::Chat && wire == WireId::OpenaiChat && odd.unreadable {
+    if dialect == Dialect::Chat && wire == WireId::OpenaiChat && odd.invalid_json {
         let raw = reply.text().await;
         assert!(
             raw.ends_with("data: [DONE]\n\n") && raw.matches("[DONE]").count() == 1,
@@ -196,57 +198,56 @@ async fn told_in_full(mut reply: Reply, speech: Speech, wire: WireId, odd: &Odd)
         );
         return;
     }
-    let told = reply.told().await;
-    assert!(told.is_success(), "{told:?}");
-    assert_eq!(broken_once(told.text()), odd.text);
-    let call = told.first().tools.into_values().next();
+    let received = reply.received().await;
+    assert!(received.is_success(), "{received:?}");
+    assert_eq!(merge_replacement_characters(received.text()), odd.text);
+    let call = received.first().tools.into_values().next();
     assert_eq!(
         call.map(|(_, name, arguments)| (name, json(&arguments))),
         odd.call.clone()
     );
 }
 
-/// What could not be read, as one character, however many stand for it.
-fn broken_once(text: &str) -> String {
+/// Merges consecutive replacement characters, because decoders may emit one or several per invalid
+/// sequence.
+fn merge_replacement_characters(text: &str) -> String {
     let mut out: Vec<char> = text.chars().collect();
     out.dedup_by(|a, b| a == b && *a == '\u{fffd}');
     out.into_iter().collect()
 }
 
-/// Arguments; nothing at all stands for none.
+/// Parses arguments; an empty text stands for an empty object.
 fn json(text: &str) -> Value {
     let text = if text.is_empty() { "{}" } else { text };
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A body cut short in the middle of what cannot be guessed: a character, an escape, a number, a
-/// frame.
+/// Cuts a body at every byte: inside characters, escapes, numbers and frames.
 #[tokio::test]
 async fn an_answer_cut_at_any_byte_is_never_a_success() {
-    let said = Say::tokens(2).tool("call_1", "look", &["{\"at\":1}"]);
+    let answer = Answer::tokens(2).tool("call_1", "look", &["{\"at\":1}"]);
     for wire in wires() {
-        let body = said.stream(wire);
-        // The terminal marker may be complete before the last byte: what follows it (line ends) is
-        // nobody's loss.
-        let end = body.len() - said.closing(wire).len();
+        let body = answer.stream(wire);
+        // The terminal marker may be complete before the last byte: only line ends follow it.
+        let end = body.len() - answer.closing(wire).len();
         let steps = |at: usize| {
             vec![
-                Step::Head(say::head(wire)),
+                Step::Head(encode::head(wire)),
                 Step::Write(body.slice(..at)),
                 Step::End,
             ]
         };
         let (_upstream, proxy) = serving(wire, (0..=end).map(steps).collect()).await;
         for at in (1..=end).step_by(3) {
-            let _scene = Scene::of(format!("{wire:?}, cut at {at} of {}", body.len()));
-            let told: Told = proxy
+            let _case = Case::new(format!("{wire:?}, cut at {at} of {}", body.len()));
+            let received: Received = proxy
                 .client
-                .ask(&ask(Speech::Events, at))
+                .ask(&request(Dialect::Events, at))
                 .await
-                .told()
+                .received()
                 .await;
-            assert!(told.is_failure(), "{told:?}");
-            assert!(said.text().starts_with(told.text()), "{told:?}");
+            assert!(received.is_failure(), "{received:?}");
+            assert!(answer.text().starts_with(received.text()), "{received:?}");
         }
     }
 }

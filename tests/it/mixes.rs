@@ -1,6 +1,6 @@
-//! Random mixes of all that can become of a stream: finished, left, stopped, timed out, failed,
-//! fallen back, raced for, cut as a budget is spent, panicked. Afterwards nothing is held anywhere,
-//! and everything was settled once.
+//! Random mixes of all outcomes of a stream: completed, abandoned, cancelled, timed out, failed,
+//! fallen back, raced, cut by a budget, panicked. Afterwards nothing is held anywhere and every
+//! stream is settled once.
 //!
 //! `SLUICEGATE_SEED` repeats a run.
 
@@ -14,144 +14,155 @@ use sluicegate::model::money::Money;
 use tokio::task::JoinSet;
 use tracing::subscriber::{DefaultGuard, set_default};
 
-use crate::corpus::recording::{Dice, seed};
-use crate::rig::upstream::{Call, Step, json as whole, refusing};
+use crate::corpus::recording::{Rng, seed};
+use crate::rig::upstream::{Call, Step, json as whole, refusing_address};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, say, speeches,
-    wires, within,
+    Answer, Case, Client, Dialect, Pace, Proxy, Request, Setup, Upstream, VirtualClock, WireId,
+    dialects, encode, wires, within,
 };
-use crate::spending::{Folder, money};
+use crate::spending::{LedgerFolder, money};
 
-/// Streams of a mix.
+/// Number of streams per mix.
 const STREAMS: usize = 150;
-/// Mixes, each over two wires of its own.
+/// Number of mixes, each over two random wires.
 const MIXES: u64 = 6;
-/// The secrets of the callers; the second may run few streams at a time, the third soon has nothing
-/// left to spend.
+/// Names and secrets of the callers; the second may run few streams at a time, the third has a
+/// small budget.
 const KEYS: [(&str, &str); 3] = [
     ("ann", "ann-0123456789abcdef"),
     ("bob", "bob-0123456789abcdef"),
     ("cyd", "cyd-0123456789abcdef"),
 ];
-/// What the third may spend: a few long answers.
+/// Budget of the third caller: a few long answers.
 const BUDGET: &str = "budget = { month = 0.01 }";
-/// Longer than the longest of all clocks, with its retries.
+/// Longer than the longest of all timeouts with retries.
 const LONG: Duration = Duration::from_secs(120);
 const LIMIT: &str =
     "{ requests_per_minute = 100000, tokens_per_minute = 100000000, concurrent_streams = 1000 }";
-/// The model of a target at whose failure the log panics.
+/// Model name of a target whose failure makes the log panic.
 const POISON: &str = "poison";
 
-/// What an upstream does with a request; more often well than not, or its breaker would have the
-/// last word of it all.
-const DEEDS: &str = "fffffflllsssrtuehwb";
+/// Actions of an upstream, one letter each; most succeed, because otherwise its breaker would
+/// decide every outcome.
+const UPSTREAM_ACTIONS: &str = "fffffflllsssrtuehwb";
 
-fn deed(wire: WireId, deed: &str) -> Vec<Step> {
-    let said = Say::tokens(6);
-    let long = Say {
+fn upstream_steps(wire: WireId, action: &str) -> Vec<Step> {
+    let short = Answer::tokens(6);
+    let long = Answer {
         tokens: vec!["words ".repeat(100); 12],
         usage: (11, 1800),
-        ..Say::tokens(0)
+        ..Answer::tokens(0)
     };
     let partly = |count, end| {
         [
-            said.steps_until(wire, Pace::Every(Duration::from_millis(50)), count),
+            short.steps_until(wire, Pace::Every(Duration::from_millis(50)), count),
             vec![end],
         ]
         .concat()
     };
-    let refused = |status: u16| whole(status, say::refusal(wire, status, "not now").to_string());
-    match deed {
+    let refused = |status: u16| whole(status, encode::refusal(wire, status, "not now").to_string());
+    match action {
         "l" => long.steps(wire, Pace::Every(Duration::from_millis(100))),
-        "s" => said.steps(wire, Pace::Every(Duration::from_millis(400))),
+        "s" => short.steps(wire, Pace::Every(Duration::from_millis(400))),
         "r" => partly(3, Step::Reset),
         "t" => partly(2, Step::Truncate),
         "u" => refused(503),
         "e" => [
-            partly(0, Step::Write(say::of(wire).error("overloaded"))),
+            partly(0, Step::Write(encode::for_wire(wire).error("overloaded"))),
             vec![Step::End],
         ]
         .concat(),
         "h" => vec![Step::Hang],
         "w" => partly(4, Step::Hang),
         "b" => refused(400),
-        _ => said.steps(wire, Pace::Flat),
+        _ => short.steps(wire, Pace::Flat),
     }
 }
 
-/// What a client does with its answer.
+/// The behaviour of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doing {
+enum ClientAction {
     Reads,
-    WantsItWhole,
-    LeavesUnheard,
+    ReadsWhole,
+    LeavesBeforeHead,
     LeavesAfter(usize),
-    LetsItRun,
-    Stops,
-    ComesBack,
+    LeavesRunning,
+    Cancels,
+    Resumes,
 }
 
-const DOINGS: [Doing; 9] = [
-    Doing::Reads,
-    Doing::Reads,
-    Doing::Reads,
-    Doing::WantsItWhole,
-    Doing::LeavesUnheard,
-    Doing::LeavesAfter(2),
-    Doing::LetsItRun,
-    Doing::Stops,
-    Doing::ComesBack,
+const CLIENT_ACTIONS: [ClientAction; 9] = [
+    ClientAction::Reads,
+    ClientAction::Reads,
+    ClientAction::Reads,
+    ClientAction::ReadsWhole,
+    ClientAction::LeavesBeforeHead,
+    ClientAction::LeavesAfter(2),
+    ClientAction::LeavesRunning,
+    ClientAction::Cancels,
+    ClientAction::Resumes,
 ];
 
-/// One client's plan.
+/// The plan of one client.
 #[derive(Debug, Clone, Copy)]
-struct Fate {
+struct ClientPlan {
     number: usize,
-    speech: Speech,
+    dialect: Dialect,
     model: &'static str,
-    /// What `up` and `spare` do.
-    deeds: [char; 2],
-    doing: Doing,
+    /// The actions of `up` and `spare`.
+    upstream_actions: [char; 2],
+    action: ClientAction,
 }
 
-impl Fate {
-    fn drawn(number: usize, dice: &mut Dice) -> Self {
-        let speeches = speeches();
+impl ClientPlan {
+    fn random(number: usize, rng: &mut Rng) -> Self {
+        let dialects = dialects();
         let models = ["m", "m", "m", "raced", "raced", "poisoned"];
         Self {
             number,
-            speech: speeches[dice.place(speeches.len())],
-            model: models[dice.place(models.len())],
-            deeds: [0; 2].map(|_| char::from(DEEDS.as_bytes()[dice.place(DEEDS.len())])),
-            doing: DOINGS[dice.place(DOINGS.len())],
+            dialect: dialects[rng.offset(dialects.len())],
+            model: models[rng.offset(models.len())],
+            upstream_actions: [0; 2].map(|_| {
+                char::from(UPSTREAM_ACTIONS.as_bytes()[rng.offset(UPSTREAM_ACTIONS.len())])
+            }),
+            action: CLIENT_ACTIONS[rng.offset(CLIENT_ACTIONS.len())],
         }
     }
 
-    fn ask(&self) -> Ask {
-        let [up, spare] = self.deeds;
-        let ask = Ask::chat(self.speech, self.model, self.doing != Doing::WantsItWhole);
-        let ask = ask
-            .saying(&format!("deeds:{up}:{spare}:{}:", self.number))
+    fn request(&self) -> Request {
+        let [up, spare] = self.upstream_actions;
+        let request = Request::chat(
+            self.dialect,
+            self.model,
+            self.action != ClientAction::ReadsWhole,
+        );
+        let request = request
+            .with_text(&format!("steps:{up}:{spare}:{}:", self.number))
             .named(&format!("stream-of-the-mix-{:06}", self.number));
-        match self.doing {
-            Doing::LetsItRun => ask.header("x-on-disconnect", "continue"),
-            Doing::ComesBack => ask.header("x-on-disconnect", "grace 2s").with_ids(),
-            _ => ask.cancel_on_disconnect(),
+        match self.action {
+            ClientAction::LeavesRunning => request.header("x-on-disconnect", "continue"),
+            ClientAction::Resumes => request.header("x-on-disconnect", "grace 2s").with_ids(),
+            _ => request.cancel_on_disconnect(),
         }
     }
 
-    /// Does as planned, whatever is answered.
-    async fn live(self, client: Client) {
-        let (ask, id) = (self.ask(), format!("stream-of-the-mix-{:06}", self.number));
-        let connection = client.send(&ask).await;
-        if self.doing == Doing::LeavesUnheard {
+    /// Executes the plan, whatever the proxy answers.
+    async fn run(self, client: Client) {
+        let (request, id) = (
+            self.request(),
+            format!("stream-of-the-mix-{:06}", self.number),
+        );
+        let connection = client.send(&request).await;
+        if self.action == ClientAction::LeavesBeforeHead {
             return connection.abort();
         }
         let mut reply = connection.head().await;
-        let events = match self.doing {
-            Doing::LeavesAfter(events) => events,
-            Doing::LetsItRun | Doing::Stops | Doing::ComesBack => 1,
-            Doing::Reads | Doing::WantsItWhole | Doing::LeavesUnheard => usize::MAX,
+        let events = match self.action {
+            ClientAction::LeavesAfter(events) => events,
+            ClientAction::LeavesRunning | ClientAction::Cancels | ClientAction::Resumes => 1,
+            ClientAction::Reads | ClientAction::ReadsWhole | ClientAction::LeavesBeforeHead => {
+                usize::MAX
+            }
         };
         if reply.status != 200 || events == usize::MAX {
             reply.whole().await;
@@ -164,8 +175,8 @@ impl Fate {
             };
             last = event.id.or(last);
         }
-        match self.doing {
-            Doing::Stops => {
+        match self.action {
+            ClientAction::Cancels => {
                 let stopped = client.cancel(&id).await;
                 assert!(
                     [200, 202].contains(&stopped.status),
@@ -174,9 +185,9 @@ impl Fate {
                 );
                 reply.whole().await;
             }
-            Doing::ComesBack => {
+            ClientAction::Resumes => {
                 drop(reply);
-                let mut back = client.resume(self.speech, &id, last.as_deref()).await;
+                let mut back = client.resume(self.dialect, &id, last.as_deref()).await;
                 back.whole().await;
             }
             _ => drop(reply),
@@ -184,36 +195,36 @@ impl Fate {
     }
 }
 
-/// What an upstream is to do, by the words of the user in the request.
+/// A script that reads its action from the user's message.
 fn script(
     wire: WireId,
     place: usize,
 ) -> impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static {
     move |call, _| {
         let body = String::from_utf8_lossy(&call.body).into_owned();
-        let wish = body
-            .split("deeds:")
+        let action = body
+            .split("steps:")
             .nth(1)
             .unwrap()
             .split(':')
             .nth(place)
             .unwrap()
             .to_owned();
-        match (call.wants_stream(), wish.as_str()) {
-            (true, wish) => deed(wire, wish),
+        match (call.wants_stream(), action.as_str()) {
+            (true, action) => upstream_steps(wire, action),
             (false, "h" | "w") => vec![Step::Hang],
-            (false, "u") => deed(wire, "u"),
-            (false, "b") => deed(wire, "b"),
-            (false, _) => Say::tokens(6).script(wire, Pace::Flat)(call, 0),
+            (false, "u") => upstream_steps(wire, "u"),
+            (false, "b") => upstream_steps(wire, "b"),
+            (false, _) => Answer::tokens(6).script(wire, Pace::Flat)(call, 0),
         }
     }
 }
 
-/// A log that panics at the failure of one target.
+/// A log that panics when one target's failure is logged.
 #[derive(Debug, Clone, Copy)]
-struct Poisoned;
+struct PanickingLog;
 
-impl Poisoned {
+impl PanickingLog {
     fn listen() -> DefaultGuard {
         set_default(
             tracing_subscriber::fmt()
@@ -224,9 +235,10 @@ impl Poisoned {
     }
 }
 
-impl Write for Poisoned {
+impl Write for PanickingLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // After a panic the lines before it are written once more.
+        // After a panic the subscriber writes the buffered earlier lines again: look at the last
+        // line only.
         let text = String::from_utf8_lossy(bytes);
         let text = text.trim_end().lines().next_back().unwrap_or_default();
         assert!(
@@ -241,8 +253,8 @@ impl Write for Poisoned {
     }
 }
 
-async fn mixed(wires: [WireId; 2], ups: &[Upstream; 2], folder: &Folder) -> Proxy {
-    let away = refusing().await;
+async fn start(wires: [WireId; 2], ups: &[Upstream; 2], folder: &LedgerFolder) -> Proxy {
+    let away = refusing_address().await;
     let mut setup = Setup::new()
         .top(&format!("data_dir = {:?}", folder.0))
         .provider("up", wires[0], ups[0].addr)
@@ -274,8 +286,8 @@ async fn mixed(wires: [WireId; 2], ups: &[Upstream; 2], folder: &Folder) -> Prox
     setup.start().await
 }
 
-/// The ids and statuses of all streams of a caller, as it is told.
-async fn listed(client: &Client) -> BTreeMap<String, Value> {
+/// Returns all streams of a caller from the list endpoint, by id.
+async fn list_streams(client: &Client) -> BTreeMap<String, Value> {
     let mut all = BTreeMap::new();
     let mut path = "/v1/streams?limit=100".to_owned();
     loop {
@@ -296,8 +308,8 @@ async fn listed(client: &Client) -> BTreeMap<String, Value> {
     }
 }
 
-/// Every request was answered in full, or closed by us.
-async fn closed(upstream: &Upstream) {
+/// Waits until every call was answered in full or closed by the proxy.
+async fn wait_until_closed(upstream: &Upstream) {
     let all = async {
         while (0..upstream.count())
             .map(|n| upstream.call(n))
@@ -306,47 +318,47 @@ async fn closed(upstream: &Upstream) {
             tokio::task::yield_now().await;
         }
     };
-    within("every call to be over", all).await;
+    within("every call to end", all).await;
 }
 
 #[tokio::test]
-async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
+async fn after_any_mix_of_outcomes_nothing_is_held_and_everything_is_settled_once() {
     let seed = seed();
-    let clock = Virtual::start();
-    let _poisoned = Poisoned::listen();
+    let clock = VirtualClock::start();
+    let _poisoned = PanickingLog::listen();
     let mut outcomes = BTreeSet::new();
     for mix in 0..MIXES {
-        let mut dice = Dice::new(seed.wrapping_add(mix));
-        let pair = [0; 2].map(|_| wires()[dice.place(wires().len())]);
-        let _scene = Scene::of(format!("SLUICEGATE_SEED={seed}, mix {mix}, over {pair:?}"));
+        let mut rng = Rng::new(seed.wrapping_add(mix));
+        let pair = [0; 2].map(|_| wires()[rng.offset(wires().len())]);
+        let _case = Case::new(format!("SLUICEGATE_SEED={seed}, mix {mix}, over {pair:?}"));
         let (ups, folder) = (
             [
                 Upstream::start(script(pair[0], 0)).await,
                 Upstream::start(script(pair[1], 1)).await,
             ],
-            Folder::new(),
+            LedgerFolder::new(),
         );
-        let proxy = mixed(pair, &ups, &folder).await;
+        let proxy = start(pair, &ups, &folder).await;
         let clients = KEYS.map(|(_, secret)| proxy.client.with_key(secret));
-        let mut lives = JoinSet::new();
+        let mut clients_running = JoinSet::new();
         for number in 0..STREAMS {
-            lives.spawn(
-                Fate::drawn(number, &mut dice).live(clients[dice.place(KEYS.len())].clone()),
+            clients_running.spawn(
+                ClientPlan::random(number, &mut rng).run(clients[rng.offset(KEYS.len())].clone()),
             );
-            if dice.below(8) == 0 {
-                clock.pass(Duration::from_millis(dice.below(300))).await;
+            if rng.below(8) == 0 {
+                clock.advance(Duration::from_millis(rng.below(300))).await;
             }
         }
         let over = async {
-            while let Some(life) = lives.join_next().await {
-                life.unwrap();
+            while let Some(client) = clients_running.join_next().await {
+                client.unwrap();
             }
         };
-        clock.takes_at_most(LONG, "every client's end", over).await;
-        clock.pass(LONG).await;
+        clock.takes_at_most(LONG, "every client to end", over).await;
+        clock.advance(LONG).await;
         proxy.at_rest().await;
         for upstream in &ups {
-            closed(upstream).await;
+            wait_until_closed(upstream).await;
         }
         settled(&proxy, &folder, &clients, &mut outcomes).await;
     }
@@ -356,15 +368,15 @@ async fn whatever_becomes_of_streams_nothing_is_held_and_all_is_settled_once() {
     );
 }
 
-/// The books: one row a stream, which says what the stream says, and whose sum is what each account
-/// has spent.
+/// Checks the ledger: one row per stream, equal to the stream's status, and the sum of the rows
+/// equals the spending of each account.
 async fn settled(
     proxy: &Proxy,
-    folder: &Folder,
+    folder: &LedgerFolder,
     clients: &[Client; 3],
     outcomes: &mut BTreeSet<String>,
 ) {
-    let now = proxy.running.gauges();
+    let now = proxy.running.current_load();
     assert_eq!(
         (
             now.running,
@@ -381,12 +393,8 @@ async fn settled(
     let mut kinds = BTreeSet::new();
     for ((key, _), client) in KEYS.iter().zip(clients) {
         let mine: Vec<&Value> = rows.iter().filter(|row| row["key"] == *key).collect();
-        let streams = listed(client).await;
-        assert_eq!(
-            mine.len(),
-            streams.len(),
-            "one row for each stream that began"
-        );
+        let streams = list_streams(client).await;
+        assert_eq!(mine.len(), streams.len(), "one row per stream");
         for row in mine {
             let status = &streams[row["id"].as_str().unwrap()];
             assert_eq!(row["status"], status["status"], "{row} {status}");
@@ -402,10 +410,10 @@ async fn settled(
                     .iter()
                     .map(|step| step["outcome"].as_str().unwrap().to_owned()),
             );
-            // Of a stream that a panic has ended nobody can say what it used: it is charged what
-            // was reserved.
+            // The usage of a stream that ended by a panic is unknown: it is charged the reserved
+            // amount.
             if row["code"] != "internal_error" {
-                same(row, status);
+                assert_same_usage(row, status);
             }
             if row["code"] == "budget_exceeded" {
                 outcomes.insert("cut".to_owned());
@@ -421,7 +429,7 @@ async fn settled(
         assert_eq!(
             spent[key],
             proxy.running.ledger().spent(&Payer::Key((*key).into())).1,
-            "what {key} has spent"
+            "the spending of {key}"
         );
     }
     let all = spent.values().fold(Money::ZERO, |sum, one| sum.plus(*one));
@@ -441,8 +449,8 @@ async fn settled(
     );
 }
 
-/// A row says of a stream what its status says.
-fn same(row: &Value, status: &Value) {
+/// Asserts that a row reports the same usage and cost as the stream's status.
+fn assert_same_usage(row: &Value, status: &Value) {
     for field in ["cost", "estimated"] {
         assert!(
             row[field] == status[field] || status["usage"].is_null() && status[field].is_null(),

@@ -1,5 +1,5 @@
-//! Money: what is refused costs nobody anything, and a fallback changes neither what was asked nor
-//! what was said.
+//! Money: a refused request costs nothing, and a fallback changes neither the request nor the
+//! delivered text.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::rig::upstream::{Step, json as whole};
 use crate::rig::{
-    Ask, Client, Pace, Say, Scene, Setup, Upstream, Virtual, pairs, say, speeches, wires,
+    Answer, Case, Client, Pace, Request, Setup, Upstream, VirtualClock, dialects, encode, pairs,
+    wires,
 };
 
 fn keys(setup: Setup, ann: &str, bob: &str) -> Setup {
@@ -23,9 +24,9 @@ fn keys(setup: Setup, ann: &str, bob: &str) -> Setup {
         )
 }
 
-/// Status and body, the body read to its end.
-async fn asked(client: &Client, ask: &Ask) -> (u16, Value) {
-    let mut reply = client.ask(ask).await;
+/// Returns status and body, the body read to its end.
+async fn status_and_body(client: &Client, request: &Request) -> (u16, Value) {
+    let mut reply = client.ask(request).await;
     let body = if reply.status == 200 {
         json!(reply.text().await)
     } else {
@@ -39,11 +40,11 @@ async fn asked(client: &Client, ask: &Ask) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn b35_a_limit_refuses_before_the_upstream_is_asked_and_takes_nothing_from_the_others() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+async fn b35_a_limit_refuses_before_the_upstream_is_called_and_takes_nothing_from_other_limits() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
         let one = "{ requests_per_minute = 1, burst = 1 }";
         let setup = keys(
             Setup::new().over(wire, &upstream),
@@ -58,25 +59,29 @@ async fn b35_a_limit_refuses_before_the_upstream_is_asked_and_takes_nothing_from
             proxy.client.with_key("ann-0123456789abcdef"),
             proxy.client.with_key("bob-0123456789abcdef"),
         );
-        let ask = Ask::chat(speech, "m", true);
-        assert_eq!(asked(&ann, &ask).await.0, 200);
+        let request = Request::chat(dialect, "m", true);
+        assert_eq!(status_and_body(&ann, &request).await.0, 200);
         for _ in 0..5 {
-            let (status, body) = asked(&ann, &ask).await;
+            let (status, body) = status_and_body(&ann, &request).await;
             assert_eq!(
                 (status, &body["error"]["code"], &body["error"]["limit"]),
                 (429, &json!("rate_limited"), &json!("key")),
                 "{body}"
             );
         }
-        assert_eq!(upstream.count(), 1, "nothing refused reaches the upstream");
+        assert_eq!(
+            upstream.count(),
+            1,
+            "no refused request reaches the upstream"
+        );
         for _ in 0..3 {
             assert_eq!(
-                asked(&bob, &ask).await.0,
+                status_and_body(&bob, &request).await.0,
                 200,
-                "what was refused took nothing from the global limit"
+                "the refused requests took nothing from the global limit"
             );
         }
-        let (status, body) = asked(&bob, &ask).await;
+        let (status, body) = status_and_body(&bob, &request).await;
         assert_eq!(
             (status, &body["error"]["limit"]),
             (429, &json!("global")),
@@ -88,10 +93,10 @@ async fn b35_a_limit_refuses_before_the_upstream_is_asked_and_takes_nothing_from
 
 #[tokio::test]
 async fn b35_a_slot_is_held_as_long_as_its_generation() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Gate)).await;
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Gate)).await;
         let setup = keys(
             Setup::new().over(wire, &upstream),
             "{ concurrent_streams = 1 }",
@@ -102,52 +107,55 @@ async fn b35_a_slot_is_held_as_long_as_its_generation() {
             proxy.client.with_key("ann-0123456789abcdef"),
             proxy.client.with_key("bob-0123456789abcdef"),
         );
-        let ask = Ask::chat(speech, "m", true).cancel_on_disconnect();
-        let waiting = ann.send(&ask).await;
+        let request = Request::chat(dialect, "m", true).cancel_on_disconnect();
+        let waiting = ann.send(&request).await;
         upstream.requests(1).await;
-        let (status, body) = asked(&ann, &ask).await;
+        let (status, body) = status_and_body(&ann, &request).await;
         assert_eq!(
             (status, &body["error"]["limit"]),
             (429, &json!("key")),
             "{body}"
         );
-        let other = bob.send(&ask).await;
+        let other = bob.send(&request).await;
         upstream.requests(2).await;
         drop(waiting);
         upstream.closed(0).await;
         upstream.open(3);
-        assert!(other.head().await.told().await.is_success());
+        assert!(other.head().await.received().await.is_success());
         upstream.open(3);
         assert_eq!(
-            asked(&ann, &ask).await.0,
+            status_and_body(&ann, &request).await.0,
             200,
-            "the slot of the one who left is free"
+            "the disconnected client's slot is free"
         );
-        clock.pass(Duration::from_secs(1)).await;
+        clock.advance(Duration::from_secs(1)).await;
         assert_eq!(upstream.count(), 3);
     }
 }
 
 #[tokio::test]
-async fn b36_a_fallback_gets_the_body_as_it_was() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn b36_a_fallback_gets_the_body_unchanged() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for stream in [true, false] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}"));
-            let upstream =
-                Upstream::always(whole(500, say::refusal(wire, 500, "not now").to_string())).await;
-            let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, stream: {stream}"));
+            let upstream = Upstream::always(whole(
+                500,
+                encode::refusal(wire, 500, "not now").to_string(),
+            ))
+            .await;
+            let spare = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
             let setup = Setup::new()
                 .over_two(wire, &upstream, &spare)
                 .section("models.m", "retries = 1");
             let proxy = setup.start().await;
-            let ask = Ask::chat(speech, "m", stream)
+            let request = Request::chat(dialect, "m", stream)
                 .set("metadata", json!({"weird": " \u{2028}\u{1F600} "}));
             let (status, body) = clock
                 .takes_at_most(
                     Duration::from_secs(60),
                     "the fallback",
-                    asked(&proxy.client, &ask),
+                    status_and_body(&proxy.client, &request),
                 )
                 .await;
             assert_eq!(status, 200, "{body}");
@@ -163,26 +171,29 @@ async fn b36_a_fallback_gets_the_body_as_it_was() {
             assert_eq!(
                 but_model(&first.body),
                 but_model(&last.body),
-                "and so does a fallback, but for the model"
+                "a fallback sends the same bytes, except for the model"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn b36_a_fallback_over_another_wire_asks_the_same() {
-    let clock = Virtual::start();
+async fn b36_a_fallback_over_another_wire_gets_the_same_message() {
+    let clock = VirtualClock::start();
     let wires = wires();
     for (first, second) in wires
         .iter()
         .copied()
         .zip(wires.iter().copied().cycle().skip(1))
     {
-        for speech in speeches() {
-            let _scene = Scene::of(format!("{speech:?}, {first:?} then {second:?}"));
-            let upstream =
-                Upstream::always(whole(500, say::refusal(first, 500, "not now").to_string())).await;
-            let spare = Upstream::start(Say::tokens(3).script(second, Pace::Flat)).await;
+        for dialect in dialects() {
+            let _case = Case::new(format!("{dialect:?}, {first:?} then {second:?}"));
+            let upstream = Upstream::always(whole(
+                500,
+                encode::refusal(first, 500, "not now").to_string(),
+            ))
+            .await;
+            let spare = Upstream::start(Answer::tokens(3).script(second, Pace::Flat)).await;
             let setup = Setup::new()
                 .provider("up", first, upstream.addr)
                 .provider("spare", second, spare.addr);
@@ -191,18 +202,18 @@ async fn b36_a_fallback_over_another_wire_asks_the_same() {
                 .section("models.m", "retries = 0")
                 .start()
                 .await;
-            let ask = Ask::chat(speech, "m", true);
-            let read = async { proxy.client.ask(&ask).await.told().await };
-            let told = clock
+            let request = Request::chat(dialect, "m", true);
+            let read = async { proxy.client.ask(&request).await.received().await };
+            let received = clock
                 .takes_at_most(Duration::from_secs(60), "the fallback", read)
                 .await;
-            assert!(told.is_success(), "{told:?}");
-            assert_eq!(told.text(), "tok0 tok1 tok2 ");
+            assert!(received.is_success(), "{received:?}");
+            assert_eq!(received.text(), "tok0 tok1 tok2 ");
             for call in [upstream.call(0), spare.call(0)] {
                 assert_eq!(
                     call.json().to_string().matches("Say something.").count(),
                     1,
-                    "the message is asked, once"
+                    "the message is sent once"
                 );
             }
         }
@@ -211,30 +222,30 @@ async fn b36_a_fallback_over_another_wire_asks_the_same() {
 
 #[tokio::test]
 async fn b36_delivered_text_is_never_repeated() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for end in [Step::Truncate, Step::Reset, Step::End] {
-            let _scene = Scene::of(format!(
-                "{speech:?} over {wire:?}, {end:?} after the first token"
+            let _case = Case::new(format!(
+                "{dialect:?} over {wire:?}, {end:?} after the first token"
             ));
-            let mut steps = Say::tokens(9).steps_until(wire, Pace::Flat, 1);
+            let mut steps = Answer::tokens(9).steps_until(wire, Pace::Flat, 1);
             steps.extend([Step::Yield, end]);
             let upstream = Upstream::always(steps).await;
-            let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+            let spare = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
             let proxy = Setup::new().over_two(wire, &upstream, &spare).start().await;
-            let told = proxy
+            let received = proxy
                 .client
-                .ask(&Ask::chat(speech, "m", true))
+                .ask(&Request::chat(dialect, "m", true))
                 .await
-                .told()
+                .received()
                 .await;
-            assert!(told.is_failure(), "{told:?}");
-            assert_eq!(told.text(), "tok0 ");
-            clock.pass(Duration::from_secs(60)).await;
+            assert!(received.is_failure(), "{received:?}");
+            assert_eq!(received.text(), "tok0 ");
+            clock.advance(Duration::from_secs(60)).await;
             assert_eq!(
                 (upstream.count(), spare.count()),
                 (1, 0),
-                "nobody is asked after the first content"
+                "no target is called after the first content"
             );
         }
     }

@@ -1,32 +1,33 @@
-//! Presets at their upstream: path, query, credential and model, as the provider is told them.
+//! Presets at the upstream: path, query, credential and model as the provider receives them.
 
 use serde_json::json;
 
-use crate::rig::{Ask, Pace, Say, Setup, Speech, Upstream, WireId};
+use crate::rig::{Answer, Dialect, Pace, Request, Setup, Upstream, WireId};
 
-/// The request that `lines` of a provider make; `{at}` in them is the upstream's address.
-async fn asked(wire: WireId, lines: &str) -> crate::rig::upstream::Call {
-    let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+/// Returns the request that a provider configured by `lines` receives; `{at}` stands for the
+/// upstream's address.
+async fn upstream_request(wire: WireId, lines: &str) -> crate::rig::upstream::Call {
+    let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
     let lines = lines.replace("{at}", &format!("http://{}", upstream.addr));
     let proxy = Setup::new()
         .section("providers.up", &lines)
         .model("m", "[\"up/gpt-5\"]")
         .start()
         .await;
-    let told = proxy
+    let received = proxy
         .client
-        .ask(&Ask::chat(Speech::Chat, "m", true))
+        .ask(&Request::chat(Dialect::Chat, "m", true))
         .await
-        .told()
+        .received()
         .await;
-    assert_eq!(told.text(), "tok0 tok1 ", "{lines}");
+    assert_eq!(received.text(), "tok0 tok1 ", "{lines}");
     upstream.call(0)
 }
 
 #[tokio::test]
 async fn azure_by_date_has_the_deployment_in_the_path() {
     let lines = "preset = \"azure\"\nbase_url = \"{at}\"\napi_key = \"k\"\napi_version = \"2024-10-21\"\ndeployments = { gpt-5 = \"prod 5\" }";
-    let call = asked(WireId::OpenaiChat, lines).await;
+    let call = upstream_request(WireId::OpenaiChat, lines).await;
     assert_eq!(
         call.line,
         "POST /openai/deployments/prod%205/chat/completions?api-version=2024-10-21 HTTP/1.1"
@@ -42,11 +43,11 @@ async fn azure_by_date_has_the_deployment_in_the_path() {
 }
 
 #[tokio::test]
-async fn azure_of_an_old_date_is_not_asked_for_usage() {
+async fn azure_with_an_old_api_version_gets_no_usage_option() {
     let lines =
         "preset = \"azure\"\nbase_url = \"{at}\"\napi_key = \"k\"\napi_version = \"2024-02-01\"";
     assert_eq!(
-        asked(WireId::OpenaiChat, lines)
+        upstream_request(WireId::OpenaiChat, lines)
             .await
             .json()
             .get("stream_options"),
@@ -57,7 +58,7 @@ async fn azure_of_an_old_date_is_not_asked_for_usage() {
 #[tokio::test]
 async fn azure_v1_has_the_deployment_in_the_body() {
     let lines = "preset = \"azure\"\nbase_url = \"{at}\"\nentra_token = \"jwt\"\napi_version = \"preview\"\ndeployments = { gpt-5 = \"prod-5\" }";
-    let call = asked(WireId::OpenaiChat, lines).await;
+    let call = upstream_request(WireId::OpenaiChat, lines).await;
     assert_eq!(
         call.line,
         "POST /openai/v1/chat/completions?api-version=preview HTTP/1.1"
@@ -70,7 +71,7 @@ async fn azure_v1_has_the_deployment_in_the_body() {
 
 #[tokio::test]
 async fn vertex_takes_a_key_in_express_mode() {
-    let call = asked(
+    let call = upstream_request(
         WireId::Gemini,
         "preset = \"vertex\"\nbase_url = \"{at}\"\napi_key = \"k\"",
     )
@@ -84,7 +85,7 @@ async fn vertex_takes_a_key_in_express_mode() {
 
 #[tokio::test]
 async fn mistral_gets_no_stream_options_even_from_a_client_that_sends_them() {
-    let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let upstream = Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
     let lines = format!(
         "preset = \"mistral\"\nbase_url = \"http://{}\"\napi_key = \"k\"",
         upstream.addr
@@ -98,13 +99,13 @@ async fn mistral_gets_no_stream_options_even_from_a_client_that_sends_them() {
         "model": "m", "stream": true, "stream_options": {"include_usage": true}, "random_seed": 7,
         "messages": [{"role": "user", "content": "hi"}],
     });
-    let told = proxy
+    let received = proxy
         .client
-        .ask(&Ask::chat(Speech::Chat, "m", true).json(&body))
+        .ask(&Request::chat(Dialect::Chat, "m", true).json(&body))
         .await
-        .told()
+        .received()
         .await;
-    assert!(!told.is_failure(), "{told:?}");
+    assert!(!received.is_failure(), "{received:?}");
     let sent = upstream.call(0).json();
     assert_eq!(
         (

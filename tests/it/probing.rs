@@ -1,15 +1,14 @@
-//! `check --probe`: what an operator is told of upstreams that answer, refuse, hang, or are not
-//! there.
+//! `check --probe`: its report of upstreams that answer, refuse, hang or cannot be reached.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sluicegate::cli::probe::probe;
 
-use crate::rig::upstream::{self, json, refusing};
-use crate::rig::{Pace, Say, Scene, Setup, Upstream, Virtual, WireId, wires};
+use crate::rig::upstream::{self, json, refusing_address};
+use crate::rig::{Answer, Case, Pace, Setup, Upstream, VirtualClock, WireId, wires};
 
-/// The exit code, and what is told of each target: result, and why.
+/// Runs the probe. Returns the exit code and, for each target, its name, result and reason.
 async fn probed(setup: &Setup) -> (ExitCode, Vec<(String, String, String)>) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let code = probe(&setup.config(), &mut out, &mut err).await.unwrap();
@@ -23,7 +22,7 @@ async fn probed(setup: &Setup) -> (ExitCode, Vec<(String, String, String)>) {
         .skip(1)
         .take_while(|line| !line.is_empty())
         .map(|line| {
-            // Columns are two blanks apart at least.
+            // Columns are separated by at least two spaces.
             let mut cells = line
                 .split("  ")
                 .map(str::trim)
@@ -37,10 +36,10 @@ async fn probed(setup: &Setup) -> (ExitCode, Vec<(String, String, String)>) {
 }
 
 #[tokio::test]
-async fn an_upstream_that_answers_is_asked_for_one_token_and_let_go() {
+async fn a_working_upstream_is_probed_with_one_request() {
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
         let (code, rows) = probed(&Setup::new().over(wire, &upstream)).await;
         assert_eq!(rows, [("up/m-up".into(), "ok".into(), String::new())]);
         assert_eq!((code, upstream.count()), (ExitCode::SUCCESS, 1));
@@ -57,8 +56,8 @@ async fn an_upstream_that_answers_is_asked_for_one_token_and_let_go() {
 }
 
 #[tokio::test]
-async fn one_token_is_asked_for() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn a_probe_asks_for_one_token() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     probed(&Setup::new().over(WireId::OpenaiChat, &upstream)).await;
     let body = upstream.call(0).json();
     assert_eq!(
@@ -72,8 +71,8 @@ async fn one_token_is_asked_for() {
 }
 
 #[tokio::test]
-async fn each_way_to_fail_is_told_by_its_reason() {
-    let clock = Virtual::start();
+async fn each_failed_probe_reports_its_reason() {
+    let clock = VirtualClock::start();
     let refusal = |status, code: &str| {
         Upstream::always(json(
             status,
@@ -83,14 +82,14 @@ async fn each_way_to_fail_is_told_by_its_reason() {
         ))
     };
     let chat = WireId::OpenaiChat;
-    let good = Upstream::start(Say::tokens(3).script(chat, Pace::Flat)).await;
+    let good = Upstream::start(Answer::tokens(3).script(chat, Pace::Flat)).await;
     let (auth, model, busy, hangs) = (
         refusal(401, "invalid_api_key").await,
         refusal(404, "model_not_found").await,
         refusal(429, "x").await,
         Upstream::silent().await,
     );
-    let (gone, (black_hole, _kept)) = (refusing().await, upstream::unreachable());
+    let (gone, (black_hole, _kept)) = (refusing_address().await, upstream::unresponsive_address());
     let setup = Setup::new()
         .provider("a-good", chat, good.addr)
         .provider("b-auth", chat, auth.addr)
@@ -108,18 +107,18 @@ async fn each_way_to_fail_is_told_by_its_reason() {
     let (code, rows) = clock
         .takes_at_most(Duration::from_secs(31), "the table", probed(&setup))
         .await;
-    let told: Vec<(&str, &str, &str)> = rows.iter().map(|(a, b, c)| (&**a, &**b, &**c)).collect();
+    let table: Vec<(&str, &str, &str)> = rows.iter().map(|(a, b, c)| (&**a, &**b, &**c)).collect();
     assert_eq!(
-        told,
+        table,
         [
             ("a-good/m", "ok", ""),
             (
                 "b-auth/m",
                 "failed",
-                "upstream_auth 401: the provider refuses our credential or account: check its key"
+                "upstream_auth 401: the provider rejects the configured credential or account: check api_key and the account"
             ),
-            ("c-model/m", "failed", told[2].2),
-            ("d-busy/m", "failed", told[3].2),
+            ("c-model/m", "failed", table[2].2),
+            ("d-busy/m", "failed", table[3].2),
             (
                 "e-hangs/m",
                 "failed",
@@ -135,20 +134,20 @@ async fn each_way_to_fail_is_told_by_its_reason() {
                 "failed",
                 "upstream_timeout: the upstream's `connect` clock ran out after 5s"
             ),
-            ("h-idle", "not asked", "no route names it"),
+            ("h-idle", "not asked", "no route uses it"),
         ]
     );
     assert!(
-        told[2].2.starts_with("model_not_found 404: ")
-            && told[3].2.starts_with("rate_limited 429: "),
-        "{told:?}"
+        table[2].2.starts_with("model_not_found 404: ")
+            && table[3].2.starts_with("rate_limited 429: "),
+        "{table:?}"
     );
-    assert!(!format!("{told:?}").contains("abcdefgh"), "{told:?}");
+    assert!(!format!("{table:?}").contains("abcdefgh"), "{table:?}");
     assert_eq!(code, ExitCode::FAILURE);
     assert_eq!(
         [&good, &auth, &model, &busy, &hangs].map(|it| it.count()),
         [1; 5],
-        "each is asked once"
+        "each provider is called once"
     );
     hangs.closed(0).await;
 }

@@ -1,5 +1,5 @@
-//! Recording what providers answer, and playing it again: every wire, whole and streamed, refused
-//! and cut.
+//! Recording of provider answers and their replay: every wire, whole and streamed, refused and cut
+//! off.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,31 +12,31 @@ use serde_json::{Value, json};
 use sluicegate::wire::recording::Recording;
 
 use crate::rig::log::Log;
-use crate::rig::told::Choice;
+use crate::rig::received::Choice;
 use crate::rig::upstream::{Head, Step, json as whole, pieces};
 use crate::rig::{
-    Ask, Ending, Folder, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual,
-    WireId, chat_pairs, say, wires, within,
+    Answer, Case, Dialect, Ending, Pace, Proxy, Received, RecordingFolder, Reply, Request, Setup,
+    Upstream, VirtualClock, WireId, chat_pairs, encode, wires, within,
 };
 
-/// Between two tokens of what is recorded.
+/// Time between two tokens of a recorded answer.
 const GAP: Duration = Duration::from_millis(700);
 /// Longer than any recording here.
 const LATER: Duration = Duration::from_secs(60);
 
-fn recorded(setup: Setup, provider: &str, folder: &Folder) -> Setup {
+fn with_recording(setup: Setup, provider: &str, folder: &RecordingFolder) -> Setup {
     setup.section(
         &format!("providers.{provider}"),
         &format!("record = {:?}", folder.path()),
     )
 }
 
-/// A proxy that plays the folder: `replay/<file>` is a model.
-async fn player(folder: &Folder, more: &str) -> Proxy {
+/// A proxy that replays the folder: `replay/<file>` is a model.
+async fn player(folder: &RecordingFolder, more: &str) -> Proxy {
     player_with(Setup::new(), folder, more).await
 }
 
-async fn player_with(setup: Setup, folder: &Folder, more: &str) -> Proxy {
+async fn player_with(setup: Setup, folder: &RecordingFolder, more: &str) -> Proxy {
     setup
         .section(
             "providers.replay",
@@ -55,8 +55,8 @@ fn body(recording: &Recording) -> Bytes {
         .into()
 }
 
-/// The same words, whoever said them.
-fn assert_same(one: &Told, other: &Told) {
+/// Asserts that two answers are the same except for their tool call ids.
+fn assert_same(one: &Received, other: &Received) {
     assert_eq!(
         (without_ids(one), one.usage, &one.signatures),
         (without_ids(other), other.usage, &other.signatures)
@@ -67,9 +67,9 @@ fn assert_same(one: &Told, other: &Told) {
     );
 }
 
-/// What was said; where a wire has no ids for tool calls, each stream makes its own.
-fn without_ids(told: &Told) -> BTreeMap<u64, Choice> {
-    let mut choices = told.choices.clone();
+/// The choices without tool call ids: a wire without ids gets new ones in every stream.
+fn without_ids(received: &Received) -> BTreeMap<u64, Choice> {
+    let mut choices = received.choices.clone();
     choices
         .values_mut()
         .flat_map(|choice| choice.tools.values_mut())
@@ -77,24 +77,26 @@ fn without_ids(told: &Told) -> BTreeMap<u64, Choice> {
     choices
 }
 
-/// Asks while time passes; says also how long it took from the first content to the end.
-async fn told(
-    clock: &Virtual,
+/// Sends a request on the virtual clock. Returns the answer, the time from the first content to the
+/// end, and the stream id.
+async fn ask_with_clock(
+    clock: &VirtualClock,
     proxy: &Proxy,
-    speech: Speech,
+    dialect: Dialect,
     model: &str,
-) -> (Told, Duration, String) {
+) -> (Received, Duration, String) {
     clock
-        .takes_at_most(LATER, "the answer", timed(proxy, speech, model))
+        .takes_at_most(LATER, "the answer", ask_timed(proxy, dialect, model))
         .await
 }
 
-async fn timed(proxy: &Proxy, speech: Speech, model: &str) -> (Told, Duration, String) {
-    let mut reply = proxy.client.ask(&Ask::chat(speech, model, true)).await;
+async fn ask_timed(proxy: &Proxy, dialect: Dialect, model: &str) -> (Received, Duration, String) {
+    let mut reply = proxy.client.ask(&Request::chat(dialect, model, true)).await;
     assert_eq!(reply.status, 200);
     let mut events = reply
-        .until(|told| {
-            told.choices
+        .until(|received| {
+            received
+                .choices
                 .values()
                 .any(|it| !it.reasoning.is_empty() || !it.text.is_empty())
         })
@@ -102,35 +104,39 @@ async fn timed(proxy: &Proxy, speech: Speech, model: &str) -> (Told, Duration, S
     let begun = tokio::time::Instant::now();
     let (rest, ending) = reply.events().await;
     events.extend(rest);
-    let mut told = Told::of(speech, &events);
-    told.cut = ending != Ending::Proper;
-    (told, begun.elapsed(), reply.stream_id())
+    let mut received = Received::from_events(dialect, &events);
+    received.cut = ending != Ending::Proper;
+    (received, begun.elapsed(), reply.stream_id())
 }
 
-fn words() -> Say {
-    Say::tokens(6)
+fn full_answer() -> Answer {
+    Answer::tokens(6)
         .reasoning("because", "c2ln")
         .tool("call_1", "look", &["{\"a\":", "\"é\"}"])
 }
 
 #[tokio::test]
-async fn what_is_recorded_is_played_as_it_was_timing_included() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let folder = Folder::new();
-        let upstream = Upstream::start(words().script(wire, Pace::Every(GAP))).await;
-        let proxy = recorded(Setup::new().over(wire, &upstream), "up", &folder)
+async fn a_recording_is_replayed_unchanged_with_its_timing() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let folder = RecordingFolder::new();
+        let upstream = Upstream::start(full_answer().script(wire, Pace::Every(GAP))).await;
+        let proxy = with_recording(Setup::new().over(wire, &upstream), "up", &folder)
             .start()
             .await;
-        let (first, took, id) = told(&clock, &proxy, speech, "m").await;
+        let (first, took, id) = ask_with_clock(&clock, &proxy, dialect, "m").await;
         assert!(first.is_success(), "{first:?}");
         let name = format!("{id}.rec");
         let recording = folder.recording(&name).await;
-        assert_eq!(body(&recording), words().stream(wire), "byte for byte");
+        assert_eq!(
+            body(&recording),
+            full_answer().stream(wire),
+            "byte for byte"
+        );
         assert_eq!(
             (recording.wire, recording.status, &*recording.content_type),
-            (wire, 200, say::of(wire).content_type())
+            (wire, 200, encode::for_wire(wire).content_type())
         );
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(
@@ -141,9 +147,10 @@ async fn what_is_recorded_is_played_as_it_was_timing_included() {
         assert!(!prompt, "prompts are not recorded");
 
         let replay = player(&folder, "").await;
-        for again in Speech::CHATS {
-            let (second, same, _) = told(&clock, &replay, again, &format!("replay/{name}")).await;
-            if again == speech {
+        for again in Dialect::CHATS {
+            let (second, same, _) =
+                ask_with_clock(&clock, &replay, again, &format!("replay/{name}")).await;
+            if again == dialect {
                 assert_same(&first, &second);
             }
             assert!(
@@ -152,56 +159,61 @@ async fn what_is_recorded_is_played_as_it_was_timing_included() {
             );
             assert!(
                 same.abs_diff(took) <= GAP,
-                "{again:?}: {same:?} in place of {took:?}"
+                "{again:?}: {same:?} instead of {took:?}"
             );
         }
         let fast = player(&folder, "pace = \"0s\"").await;
-        let (second, at_once, _) = timed(&fast, speech, &format!("replay/{name}")).await;
+        let (second, at_once, _) = ask_timed(&fast, dialect, &format!("replay/{name}")).await;
         assert_same(&first, &second);
-        assert_eq!(at_once, Duration::ZERO, "no time has to pass");
+        assert_eq!(at_once, Duration::ZERO, "no time needs to pass");
     }
 }
 
 #[tokio::test]
-async fn an_answer_in_one_body_is_played_in_every_form() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let folder = Folder::new();
-        let upstream = Upstream::start(words().script(wire, Pace::Every(GAP))).await;
-        let proxy = recorded(Setup::new().over(wire, &upstream), "up", &folder)
+async fn a_whole_recording_is_replayed_streamed_and_whole() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let folder = RecordingFolder::new();
+        let upstream = Upstream::start(full_answer().script(wire, Pace::Every(GAP))).await;
+        let proxy = with_recording(Setup::new().over(wire, &upstream), "up", &folder)
             .start()
             .await;
-        let (status, first, id) = asked_whole(&clock, &proxy, &Ask::chat(speech, "m", false)).await;
+        let (status, first, id) =
+            ask_whole(&clock, &proxy, &Request::chat(dialect, "m", false)).await;
         assert_eq!(status, 200, "{first}");
         let name = format!("{id}.rec");
         let recording = folder.recording(&name).await;
         let replay = player(&folder, "").await;
         let model = format!("replay/{name}");
         let (status, again, _) =
-            asked_whole(&clock, &replay, &Ask::chat(speech, &model, false)).await;
+            ask_whole(&clock, &replay, &Request::chat(dialect, &model, false)).await;
         assert_eq!(status, 200, "{again}");
-        let streamed = recording.content_type == say::of(wire).content_type();
+        let streamed = recording.content_type == encode::for_wire(wire).content_type();
         if !streamed {
             assert_eq!(body(&recording), first, "byte for byte");
             assert_eq!(first, again, "byte for byte");
         }
-        for again in Speech::CHATS {
-            let (told, _, _) = told(&clock, &replay, again, &model).await;
-            assert!(told.is_success(), "{again:?}: {told:?}");
+        for again in Dialect::CHATS {
+            let (received, _, _) = ask_with_clock(&clock, &replay, again, &model).await;
+            assert!(received.is_success(), "{again:?}: {received:?}");
             assert_eq!(
-                (told.text(), told.usage.map(|it| it.output)),
-                (&*words().text(), Some(Some(7))),
+                (received.text(), received.usage.map(|it| it.output)),
+                (&*full_answer().text(), Some(Some(7))),
                 "{again:?}"
             );
         }
     }
 }
 
-/// Status, body and id of an answer that is not streamed.
-async fn asked_whole(clock: &Virtual, proxy: &Proxy, ask: &Ask) -> (u16, String, String) {
+/// Sends a non-streaming request. Returns status, body and stream id.
+async fn ask_whole(
+    clock: &VirtualClock,
+    proxy: &Proxy,
+    request: &Request,
+) -> (u16, String, String) {
     let asked = async {
-        let mut reply = proxy.client.ask(ask).await;
+        let mut reply = proxy.client.ask(request).await;
         let id = reply.stream_id();
         (reply.status, reply.text().await, id)
     };
@@ -209,11 +221,11 @@ async fn asked_whole(clock: &Virtual, proxy: &Proxy, ask: &Ask) -> (u16, String,
 }
 
 #[tokio::test]
-async fn a_streamed_recording_is_folded_where_one_body_was_asked_for() {
-    let folder = Folder::new();
+async fn a_streamed_recording_is_folded_for_a_non_streaming_request() {
+    let folder = RecordingFolder::new();
     for wire in wires() {
-        let head = json!({"recording": 1, "wire": wire.name(), "content_type": say::of(wire).content_type(), "status": 200});
-        let encoded = base64(&Say::tokens(3).stream(wire));
+        let head = json!({"recording": 1, "wire": wire.name(), "content_type": encode::for_wire(wire).content_type(), "status": 200});
+        let encoded = base64(&Answer::tokens(3).stream(wire));
         folder.write(
             wire.name(),
             format!("{head}\n{{\"at\":0,\"base64\":\"{encoded}\"}}\n"),
@@ -221,15 +233,19 @@ async fn a_streamed_recording_is_folded_where_one_body_was_asked_for() {
         let replay = player(&folder, "").await;
         let mut reply = replay
             .client
-            .ask(&Ask::chat(
-                Speech::Chat,
+            .ask(&Request::chat(
+                Dialect::Chat,
                 &format!("replay/{}", wire.name()),
                 false,
             ))
             .await;
-        let told = Told::of_whole(Speech::Chat, &reply.json().await);
+        let received = Received::from_body(Dialect::Chat, &reply.json().await);
         assert_eq!(
-            (reply.status, told.text(), told.usage.unwrap().output),
+            (
+                reply.status,
+                received.text(),
+                received.usage.unwrap().output
+            ),
             (200, "tok0 tok1 tok2 ", Some(7)),
             "{wire:?}"
         );
@@ -242,11 +258,11 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn the_content_type_of_a_recording_says_how_it_is_framed() {
+async fn the_content_type_of_a_recording_selects_its_framing() {
     if !wires().contains(&WireId::Gemini) {
         return;
     }
-    let folder = Folder::new();
+    let folder = RecordingFolder::new();
     let element = |text: &str, rest: Value| {
         let mut it = json!({"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}]});
         it["candidates"][0]
@@ -273,49 +289,49 @@ async fn the_content_type_of_a_recording_says_how_it_is_framed() {
             ),
         );
         let replay = player(&folder, "").await;
-        for speech in Speech::CHATS {
-            let told = replay
+        for dialect in Dialect::CHATS {
+            let received = replay
                 .client
-                .ask(&Ask::chat(speech, &format!("replay/{name}"), true))
+                .ask(&Request::chat(dialect, &format!("replay/{name}"), true))
                 .await
-                .told()
+                .received()
                 .await;
             assert!(
-                told.is_success() && told.text() == "one two",
-                "{name}, {speech:?}: {told:?}"
+                received.is_success() && received.text() == "one two",
+                "{name}, {dialect:?}: {received:?}"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn refusals_are_recorded_and_played_each_attempt_under_its_own_name() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
+async fn refusals_are_recorded_and_replayed_with_a_file_per_attempt() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
         for (status, code) in [
             (400, "invalid_request"),
             (429, "rate_limited"),
             (500, "upstream_error"),
             (401, "upstream_auth"),
         ] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {status}"));
-            let folder = Folder::new();
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {status}"));
+            let folder = RecordingFolder::new();
             let upstream = Upstream::always(whole(
                 status,
-                say::refusal(wire, status, "not like this").to_string(),
+                encode::refusal(wire, status, "not like this").to_string(),
             ))
             .await;
-            let setup = recorded(Setup::new().over(wire, &upstream), "up", &folder)
+            let setup = with_recording(Setup::new().over(wire, &upstream), "up", &folder)
                 .section("models.m", "retries = 1");
             let proxy = setup.start().await;
-            let (first, id) = refused(&clock, &proxy, &Ask::chat(speech, "m", true)).await;
+            let (first, id) = refused(&clock, &proxy, &Request::chat(dialect, "m", true)).await;
             let name = format!("{id}.rec");
             let recording = folder.recording(&name).await;
             assert_eq!(
                 (recording.status, body(&recording)),
                 (
                     status,
-                    say::refusal(wire, status, "not like this")
+                    encode::refusal(wire, status, "not like this")
                         .to_string()
                         .into()
                 )
@@ -330,8 +346,8 @@ async fn refusals_are_recorded_and_played_each_attempt_under_its_own_name() {
             folder.settled().await;
             assert_eq!(folder.names().len(), 1 + usize::from(again));
 
-            // Files are read in real time: the virtual one, which passes meanwhile, must not commit
-            // to an answer.
+            // Files are read in real time while virtual time passes: a long `commit_after` keeps
+            // the proxy from committing to a 200 meanwhile.
             let replay = player_with(
                 Setup::new().section("streams", "commit_after = \"2m\""),
                 &folder,
@@ -341,7 +357,7 @@ async fn refusals_are_recorded_and_played_each_attempt_under_its_own_name() {
             let (second, _) = refused(
                 &clock,
                 &replay,
-                &Ask::chat(speech, &format!("replay/{name}"), true),
+                &Request::chat(dialect, &format!("replay/{name}"), true),
             )
             .await;
             assert_eq!(second.1["error"]["code"], code, "{}", second.1);
@@ -350,14 +366,14 @@ async fn refusals_are_recorded_and_played_each_attempt_under_its_own_name() {
     }
 }
 
-/// Status and error of a refusal, and the stream's id.
-async fn refused(clock: &Virtual, proxy: &Proxy, ask: &Ask) -> ((u16, Value), String) {
+/// Returns status and error of a refusal, and the stream id.
+async fn refused(clock: &VirtualClock, proxy: &Proxy, request: &Request) -> ((u16, Value), String) {
     let asked = async {
-        let mut reply = proxy.client.ask(ask).await;
+        let mut reply = proxy.client.ask(request).await;
         let id = reply.stream_id();
         if reply.status == 200 {
-            let told = reply.told().await;
-            let (code, message) = told.error.unwrap();
+            let received = reply.received().await;
+            let (code, message) = received.error.unwrap();
             return (
                 (200, json!({"error": {"code": code, "message": message}})),
                 id,
@@ -369,20 +385,20 @@ async fn refused(clock: &Virtual, proxy: &Proxy, ask: &Ask) -> ((u16, Value), St
 }
 
 #[tokio::test]
-async fn a_refusal_that_is_played_falls_back_like_a_real_one() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let folder = Folder::new();
+async fn a_replayed_refusal_falls_back_like_a_real_one() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let folder = RecordingFolder::new();
         let head = json!({"recording": 1, "wire": wire.name(), "content_type": "application/json", "status": 503});
         folder.write(
             "busy",
             format!(
                 "{head}\n{}\n",
-                json!({"at": 5, "text": say::refusal(wire, 503, "busy").to_string()})
+                json!({"at": 5, "text": encode::refusal(wire, 503, "busy").to_string()})
             ),
         );
-        let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+        let spare = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
         let setup = Setup::new()
             .section("providers.replay", &format!("dir = {:?}", folder.path()))
             .provider("spare", wire, spare.addr);
@@ -390,10 +406,10 @@ async fn a_refusal_that_is_played_falls_back_like_a_real_one() {
             .model("m", "[\"replay/busy\", \"spare/m\"]")
             .start()
             .await;
-        let (told, _, _) = told(&clock, &proxy, speech, "m").await;
+        let (received, _, _) = ask_with_clock(&clock, &proxy, dialect, "m").await;
         assert!(
-            told.is_success() && told.text() == "tok0 tok1 tok2 ",
-            "{told:?}"
+            received.is_success() && received.text() == "tok0 tok1 tok2 ",
+            "{received:?}"
         );
         assert_eq!(spare.count(), 1);
     }
@@ -401,56 +417,59 @@ async fn a_refusal_that_is_played_falls_back_like_a_real_one() {
 
 #[tokio::test]
 async fn a_cancelled_stream_is_recorded_as_far_as_it_was_read() {
-    let clock = Virtual::start();
-    for (speech, wire) in chat_pairs() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in chat_pairs() {
         for policy in ["abort", "finish"] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {policy}"));
-            let folder = Folder::new();
-            let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
-            let setup = recorded(Setup::new().over(wire, &upstream), "up", &folder);
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {policy}"));
+            let folder = RecordingFolder::new();
+            let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
+            let setup = with_recording(Setup::new().over(wire, &upstream), "up", &folder);
             let proxy = setup
                 .section("providers.up", &format!("on_cancel = {policy:?}"))
                 .start()
                 .await;
             upstream.open(5);
-            let mut reply: Reply = proxy.client.ask(&Ask::chat(speech, "m", true)).await;
-            reply.until(|told| told.text().contains("tok4")).await;
+            let mut reply: Reply = proxy.client.ask(&Request::chat(dialect, "m", true)).await;
+            reply
+                .until(|received| received.text().contains("tok4"))
+                .await;
             let id = reply.stream_id();
             proxy.client.cancel(&id).await;
             upstream.open(99);
             let recording = folder.recording(&format!("{id}.rec")).await;
-            let full = Say::tokens(9).stream(wire);
+            let full = Answer::tokens(9).stream(wire);
             assert!(full.starts_with(&body(&recording)));
             assert_eq!(
                 body(&recording) == full,
                 policy == "finish",
-                "read on, it is recorded to its end"
+                "a finishing upstream is recorded to its end"
             );
             let replay = player(&folder, "").await;
-            let (told, _, _) = told(&clock, &replay, speech, &format!("replay/{id}.rec")).await;
+            let (received, _, _) =
+                ask_with_clock(&clock, &replay, dialect, &format!("replay/{id}.rec")).await;
             assert!(
                 if policy == "finish" {
-                    told.is_success()
+                    received.is_success()
                 } else {
-                    told.is_failure() && told.text().contains("tok4")
+                    received.is_failure() && received.text().contains("tok4")
                 },
-                "{told:?}"
+                "{received:?}"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn the_accounts_secrets_are_not_recorded_wherever_the_reads_were_cut() {
-    let _clock = Virtual::start();
+async fn provider_secrets_are_not_recorded_wherever_reads_split_them() {
+    let _clock = VirtualClock::start();
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let folder = Folder::new();
-        let said = "Incorrect API key provided: upstream-secret, upstream-sec";
-        let refusal: Bytes = say::refusal(wire, 401, said).to_string().into();
-        let stream = Say {
+        let _case = Case::new(format!("{wire:?}"));
+        let folder = RecordingFolder::new();
+        let message = "Incorrect API key provided: upstream-secret, upstream-sec";
+        let refusal: Bytes = encode::refusal(wire, 401, message).to_string().into();
+        let stream = Answer {
             tokens: vec!["your key is upstream-secret and team-token-1 ".into()],
-            ..Say::tokens(0)
+            ..Answer::tokens(0)
         }
         .stream(wire);
         for (status, text) in [(401, refusal), (200, stream)] {
@@ -459,7 +478,7 @@ async fn the_accounts_secrets_are_not_recorded_wherever_the_reads_were_cut() {
                 let head = Head {
                     status,
                     ..if status == 200 {
-                        say::head(wire)
+                        encode::head(wire)
                     } else {
                         Head::ok("application/json")
                     }
@@ -471,7 +490,7 @@ async fn the_accounts_secrets_are_not_recorded_wherever_the_reads_were_cut() {
                 ]
                 .concat();
                 let upstream = Upstream::always(steps).await;
-                let setup = recorded(Setup::new().over(wire, &upstream), "up", &folder)
+                let setup = with_recording(Setup::new().over(wire, &upstream), "up", &folder)
                     .section("models.m", "retries = 0");
                 let proxy = setup
                     .section(
@@ -482,20 +501,21 @@ async fn the_accounts_secrets_are_not_recorded_wherever_the_reads_were_cut() {
                     .await;
                 let mut reply = proxy
                     .client
-                    .ask(&Ask::chat(Speech::Events, "m", true))
+                    .ask(&Request::chat(Dialect::Events, "m", true))
                     .await;
                 let id = reply.stream_id();
                 reply.whole().await;
                 let file = folder.file(&format!("{id}.rec")).await;
                 let all = body(&Recording::parse(&file).unwrap());
-                let shown = String::from_utf8_lossy(&all);
+                let recorded_text = String::from_utf8_lossy(&all);
                 assert!(
-                    !shown.contains("upstream-secret") && !shown.contains("team-token-1"),
-                    "{shown}"
+                    !recorded_text.contains("upstream-secret")
+                        && !recorded_text.contains("team-token-1"),
+                    "{recorded_text}"
                 );
                 assert!(
-                    shown.contains("***************") && all.len() == text.len(),
-                    "{shown}"
+                    recorded_text.contains("***************") && all.len() == text.len(),
+                    "{recorded_text}"
                 );
             }
         }
@@ -503,23 +523,23 @@ async fn the_accounts_secrets_are_not_recorded_wherever_the_reads_were_cut() {
 }
 
 #[tokio::test]
-async fn recording_stops_at_its_bound_and_disturbs_nobody() {
-    let clock = Virtual::start();
+async fn recording_stops_at_its_size_limit_without_affecting_streams() {
+    let clock = VirtualClock::start();
     let log = Log::default();
     let _listening = log.listen();
     let wire = wires()[0];
-    let folder = Folder::new();
+    let folder = RecordingFolder::new();
     folder.write("mine.rec", "x".repeat(1000));
     folder.write("notes.txt", "x".repeat(100_000));
-    let upstream = Upstream::start(Say::tokens(6).script(wire, Pace::Flat)).await;
+    let upstream = Upstream::start(Answer::tokens(6).script(wire, Pace::Flat)).await;
     let bound: u64 = 8000;
-    let setup = recorded(Setup::new().over(wire, &upstream), "up", &folder)
+    let setup = with_recording(Setup::new().over(wire, &upstream), "up", &folder)
         .section("providers.up", &format!("record_max = {bound}"));
     let proxy = setup.start().await;
     let mut ids = Vec::new();
     for _ in 0..20 {
-        let (told, _, id) = told(&clock, &proxy, Speech::Events, "m").await;
-        assert!(told.is_success(), "{told:?}");
+        let (received, _, id) = ask_with_clock(&clock, &proxy, Dialect::Events, "m").await;
+        assert!(received.is_success(), "{received:?}");
         folder.settled().await;
         ids.push(id);
     }
@@ -529,7 +549,7 @@ async fn recording_stops_at_its_bound_and_disturbs_nobody() {
         .collect();
     assert!(
         kept[0] && kept.is_sorted_by(|one, other| one >= other) && !kept[19],
-        "it stops, and stays so: {kept:?}"
+        "recording stops and does not start again: {kept:?}"
     );
     let size = |name: &str| fs::metadata(folder.path().join(name)).unwrap().len();
     let recordings: u64 = folder
@@ -559,8 +579,8 @@ async fn recording_stops_at_its_bound_and_disturbs_nobody() {
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_made_is_said_at_the_start() {
-    let folder = Folder::new();
+async fn a_record_folder_that_cannot_be_created_is_an_error_at_startup() {
+    let folder = RecordingFolder::new();
     folder.write("file", "");
     let text = format!(
         "[providers.up]\nwire = \"openai-chat\"\nbase_url = \"http://127.0.0.1:1\"\ndirect = true\nrecord = {:?}\n[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"",
@@ -573,14 +593,14 @@ async fn a_folder_that_cannot_be_made_is_said_at_the_start() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("provider `up`") && error.contains("cannot be made"),
+        error.contains("provider `up`") && error.contains("cannot create its `record` folder"),
         "{error}"
     );
 }
 
 #[tokio::test]
-async fn recordings_that_cannot_be_played_are_told_apart() {
-    let folder = Folder::new();
+async fn recordings_that_cannot_be_replayed_have_distinct_errors() {
+    let folder = RecordingFolder::new();
     folder.write("broken", "{\"recording\":1}\n");
     let replay = player(&folder, "").await;
     for (model, status, code) in [
@@ -590,7 +610,11 @@ async fn recordings_that_cannot_be_played_are_told_apart() {
     ] {
         let mut reply = replay
             .client
-            .ask(&Ask::chat(Speech::Chat, &format!("replay/{model}"), true))
+            .ask(&Request::chat(
+                Dialect::Chat,
+                &format!("replay/{model}"),
+                true,
+            ))
             .await;
         let body = reply.json().await;
         assert_eq!(

@@ -1,10 +1,12 @@
-//! What a body may name: fields once, models that are allowed, and nothing in the provider's
-//! account but for who may.
+//! Names in a request body: duplicate fields, allowed models, and objects in the provider's
+//! account.
 
 use serde_json::{Value, json};
 
 use crate::rig::upstream::json as whole_json;
-use crate::rig::{Ask, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, WireId, speeches};
+use crate::rig::{
+    Answer, Case, Dialect, Pace, Proxy, Reply, Request, Setup, Upstream, WireId, dialects,
+};
 
 const PLAIN: &str = "plain-0123456789abcdef";
 const OTHER: &str = "other-0123456789abcdef";
@@ -26,8 +28,8 @@ async fn proxy(wire: WireId, upstream: &Upstream) -> Proxy {
         .await
 }
 
-/// Status, code and field.
-async fn said(mut reply: Reply) -> (u16, Value, Value) {
+/// Returns status, code and parameter of a refusal.
+async fn refusal(mut reply: Reply) -> (u16, Value, Value) {
     let body: Value = serde_json::from_str(&reply.text().await).unwrap_or_default();
     (
         reply.status,
@@ -36,12 +38,13 @@ async fn said(mut reply: Reply) -> (u16, Value, Value) {
     )
 }
 
-/// Bodies of a dialect that refer to the provider's account, and where.
-fn references(speech: Speech) -> Vec<(&'static str, Value, &'static str)> {
+/// Returns fields of a dialect that refer to objects in the provider's account, and the expected
+/// parameter path.
+fn references(dialect: Dialect) -> Vec<(&'static str, Value, &'static str)> {
     let user = |part: Value| json!([{"role": "user", "content": [part]}]);
     let tools = |tool: Value| json!([tool]);
-    match speech {
-        Speech::Chat | Speech::Events => vec![
+    match dialect {
+        Dialect::Chat | Dialect::Events => vec![
             (
                 "previous_response_id",
                 json!("resp_1"),
@@ -65,7 +68,7 @@ fn references(speech: Speech) -> Vec<(&'static str, Value, &'static str)> {
                 "tools[0].vector_store_ids",
             ),
         ],
-        Speech::Responses => vec![
+        Dialect::Responses => vec![
             (
                 "previous_response_id",
                 json!("resp_of_the_providers_own"),
@@ -101,7 +104,7 @@ fn references(speech: Speech) -> Vec<(&'static str, Value, &'static str)> {
                 "tools[0].container.file_ids",
             ),
         ],
-        Speech::Messages => vec![
+        Dialect::Messages => vec![
             ("container", json!("container_1"), "container"),
             (
                 "messages",
@@ -114,7 +117,7 @@ fn references(speech: Speech) -> Vec<(&'static str, Value, &'static str)> {
                 "messages[0].content[0].file_id",
             ),
         ],
-        Speech::Ui => vec![(
+        Dialect::Ui => vec![(
             "previous_response_id",
             json!("resp_1"),
             "previous_response_id",
@@ -123,32 +126,33 @@ fn references(speech: Speech) -> Vec<(&'static str, Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn objects_in_the_providers_account_are_for_who_may_refer_to_them() {
-    for speech in speeches() {
-        let wire = speech.wire().unwrap_or(WireId::OpenaiChat);
+async fn objects_in_the_providers_account_need_permission() {
+    for dialect in dialects() {
+        let wire = dialect.wire().unwrap_or(WireId::OpenaiChat);
         let foreign = if wire == WireId::Anthropic {
             WireId::OpenaiChat
         } else {
             WireId::Anthropic
         };
-        let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
-        let elsewhere = Upstream::start(Say::tokens(1).script(foreign, Pace::Flat)).await;
+        let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
+        let elsewhere = Upstream::start(Answer::tokens(1).script(foreign, Pace::Flat)).await;
         let (same, other) = (
             proxy(wire, &upstream).await,
             proxy(foreign, &elsewhere).await,
         );
         let (mut passed, mut refused) = (0, 0);
-        for (field, value, path) in references(speech) {
-            let _scene = Scene::of(format!("{speech:?} {path}"));
-            let ask = Ask::chat(speech, "m", true).set(field, value.clone());
-            let (status, code, param) = said(same.client.with_key(PLAIN).ask(&ask).await).await;
-            if speech == Speech::Responses && field == "previous_response_id" {
+        for (field, value, path) in references(dialect) {
+            let _case = Case::new(format!("{dialect:?} {path}"));
+            let request = Request::chat(dialect, "m", true).set(field, value.clone());
+            let (status, code, param) =
+                refusal(same.client.with_key(PLAIN).ask(&request).await).await;
+            if dialect == Dialect::Responses && field == "previous_response_id" {
                 assert_eq!(
                     (status, code),
                     (404, json!("previous_response_not_found")),
-                    "it could be one of ours"
+                    "the id could be one of ours"
                 );
-            } else if speech == Speech::Messages {
+            } else if dialect == Dialect::Messages {
                 assert_eq!(status, 403, "{code}");
             } else {
                 assert_eq!(
@@ -159,32 +163,34 @@ async fn objects_in_the_providers_account_are_for_who_may_refer_to_them() {
             assert_eq!(
                 upstream.count(),
                 passed,
-                "nothing refused reaches the upstream"
+                "no refused request reaches the upstream"
             );
-            let status = said(same.client.with_key(TRUSTED).ask(&ask).await).await.0;
-            if speech == Speech::Ui {
-                assert_eq!(status, 403, "it has no wire of its own");
+            let status = refusal(same.client.with_key(TRUSTED).ask(&request).await)
+                .await
+                .0;
+            if dialect == Dialect::Ui {
+                assert_eq!(status, 403, "the dialect has no wire of its own");
             } else {
                 assert_eq!(status, 200);
                 passed += 1;
                 assert_eq!(
                     upstream.call(passed - 1).json()[field],
                     value,
-                    "it goes on as it came"
+                    "the field is sent unchanged"
                 );
             }
-            let (status, ..) = said(other.client.with_key(TRUSTED).ask(&ask).await).await;
-            assert_eq!(status, 403, "no other wire knows of it");
+            let (status, ..) = refusal(other.client.with_key(TRUSTED).ask(&request).await).await;
+            assert_eq!(status, 403, "other wires cannot use the reference");
             refused += 1;
         }
-        assert_eq!((elsewhere.count(), refused), (0, references(speech).len()));
+        assert_eq!((elsewhere.count(), refused), (0, references(dialect).len()));
     }
 }
 
-/// What a provider answers who has made a container and a file in it, and what names them
-/// afterwards.
-fn made(speech: Speech) -> (Value, Vec<(&'static str, Value)>) {
-    if speech == Speech::Responses {
+/// Returns an answer of a provider that has created a container and a file in it, and fields that
+/// refer to them.
+fn provider_objects(dialect: Dialect) -> (Value, Vec<(&'static str, Value)>) {
+    if dialect == Dialect::Responses {
         let cited = json!({"type": "container_file_citation", "container_id": "cntr_1", "file_id": "cfile_1"});
         let output = json!([
             {"id": "ci_1", "type": "code_interpreter_call", "status": "completed", "container_id": "cntr_1", "code": "1"},
@@ -214,11 +220,11 @@ fn made(speech: Speech) -> (Value, Vec<(&'static str, Value)>) {
 }
 
 #[tokio::test]
-async fn what_was_made_through_us_may_be_named_by_whom_it_was_told() {
-    for speech in [Speech::Responses, Speech::Messages] {
-        let (whole, named) = made(speech);
+async fn objects_created_through_the_proxy_may_be_named_by_their_caller_only() {
+    for dialect in [Dialect::Responses, Dialect::Messages] {
+        let (whole, named) = provider_objects(dialect);
         let upstream = Upstream::always(whole_json(200, whole.to_string())).await;
-        let wire = speech.wire().unwrap();
+        let wire = dialect.wire().unwrap();
         let other = format!("secret = \"{OTHER}\"\nmodels = [\"m\"]");
         let plain = format!("secret = \"{PLAIN}\"\nmodels = [\"m\"]");
         let setup = Setup::new()
@@ -230,69 +236,73 @@ async fn what_was_made_through_us_may_be_named_by_whom_it_was_told() {
             .start()
             .await;
         let (mine, others) = (proxy.client.with_key(PLAIN), proxy.client.with_key(OTHER));
-        let ask = |field: &'static str, value: &Value| {
-            Ask::chat(speech, "m", false).set(field, value.clone())
+        let request = |field: &'static str, value: &Value| {
+            Request::chat(dialect, "m", false).set(field, value.clone())
         };
         for (field, value) in &named {
             assert_eq!(
-                said(mine.ask(&ask(field, value)).await).await.0,
+                refusal(mine.ask(&request(field, value)).await).await.0,
                 403,
-                "{field}: nobody has been told of it"
+                "{field}: the object does not exist yet"
             );
         }
         assert_eq!(
-            said(mine.ask(&Ask::chat(speech, "m", false)).await).await.0,
+            refusal(mine.ask(&Request::chat(dialect, "m", false)).await)
+                .await
+                .0,
             200
         );
         for (field, value) in &named {
-            let _scene = Scene::of(format!("{speech:?} {value}"));
+            let _case = Case::new(format!("{dialect:?} {value}"));
             let before = upstream.count();
             assert_eq!(
-                said(others.ask(&ask(field, value)).await).await.0,
+                refusal(others.ask(&request(field, value)).await).await.0,
                 403,
-                "it was told to somebody else"
+                "the object belongs to another caller"
             );
             assert_eq!(upstream.count(), before);
-            assert_eq!(said(mine.ask(&ask(field, value)).await).await.0, 200);
+            assert_eq!(refusal(mine.ask(&request(field, value)).await).await.0, 200);
             assert_eq!(
                 upstream.call(before).json()[field],
                 *value,
-                "it goes on as it came"
+                "the field is sent unchanged"
             );
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_made_for_one_request_is_no_reference() {
+async fn an_object_created_for_one_request_is_not_a_reference() {
     let upstream =
-        Upstream::start(Say::tokens(1).script(WireId::OpenaiResponses, Pace::Flat)).await;
+        Upstream::start(Answer::tokens(1).script(WireId::OpenaiResponses, Pace::Flat)).await;
     let proxy = proxy(WireId::OpenaiResponses, &upstream).await;
     let tools = json!([{"type": "code_interpreter", "container": {"type": "auto"}}]);
-    let ask = Ask::chat(Speech::Responses, "m", true)
+    let request = Request::chat(Dialect::Responses, "m", true)
         .set("tools", tools)
         .set("conversation", Value::Null);
     assert_eq!(
-        said(proxy.client.with_key(PLAIN).ask(&ask).await).await.0,
+        refusal(proxy.client.with_key(PLAIN).ask(&request).await)
+            .await
+            .0,
         200
     );
 }
 
 #[tokio::test]
-async fn a_field_that_comes_twice_reaches_nobody() {
-    for speech in speeches() {
-        let wire = speech.wire().unwrap_or(WireId::OpenaiChat);
-        let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+async fn a_duplicate_field_is_rejected() {
+    for dialect in dialects() {
+        let wire = dialect.wire().unwrap_or(WireId::OpenaiChat);
+        let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
         let proxy = proxy(wire, &upstream).await;
-        let plain = Ask::chat(speech, "m", true);
+        let plain = Request::chat(dialect, "m", true);
         for twice in [
             r#""model":"other","#,
             r#""mod\u0065l":"other","#,
             r#""\u006d\u006f\u0064\u0065\u006c":"other","#,
             r#""stream":false,"#,
         ] {
-            let _scene = Scene::of(format!("{speech:?} {twice}"));
-            let bytes = String::from_utf8(plain.spell(proxy.running.addr())).unwrap();
+            let _case = Case::new(format!("{dialect:?} {twice}"));
+            let bytes = String::from_utf8(plain.encode(proxy.running.addr())).unwrap();
             let body = bytes.split_once("\r\n\r\n").unwrap().1;
             for body in [
                 body.replacen('{', &format!("{{{twice}"), 1),
@@ -307,7 +317,7 @@ async fn a_field_that_comes_twice_reaches_nobody() {
                     .with_key(PLAIN)
                     .ask(&plain.clone().raw("application/json", body))
                     .await;
-                assert_eq!(said(reply).await.0, 400);
+                assert_eq!(refusal(reply).await.0, 400);
             }
         }
         assert_eq!(upstream.count(), 0);
@@ -315,37 +325,37 @@ async fn a_field_that_comes_twice_reaches_nobody() {
 }
 
 #[tokio::test]
-async fn every_model_that_a_body_names_must_be_allowed() {
-    for (speech, field, value) in [
-        (Speech::Chat, "models", json!(["m", "dear"])),
-        (Speech::Events, "models", json!(["dear"])),
+async fn every_model_named_in_a_body_must_be_allowed() {
+    for (dialect, field, value) in [
+        (Dialect::Chat, "models", json!(["m", "dear"])),
+        (Dialect::Events, "models", json!(["dear"])),
         (
-            Speech::Chat,
+            Dialect::Chat,
             "tools",
             json!([{"type": "advisor", "model": "dear"}]),
         ),
         (
-            Speech::Responses,
+            Dialect::Responses,
             "tools",
             json!([{"type": "image_generation", "model": "dear"}]),
         ),
-        (Speech::Messages, "fallbacks", json!([{"model": "dear"}])),
+        (Dialect::Messages, "fallbacks", json!([{"model": "dear"}])),
         (
-            Speech::Messages,
+            Dialect::Messages,
             "tools",
             json!([{"type": "advisor_20260301", "name": "advisor", "model": "dear"}]),
         ),
     ] {
-        let _scene = Scene::of(format!("{speech:?} {field}"));
-        let wire = speech.wire().unwrap_or(WireId::OpenaiChat);
-        let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+        let _case = Case::new(format!("{dialect:?} {field}"));
+        let wire = dialect.wire().unwrap_or(WireId::OpenaiChat);
+        let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
         let proxy = proxy(wire, &upstream).await;
         let reply = proxy
             .client
             .with_key(PLAIN)
-            .ask(&Ask::chat(speech, "m", true).set(field, value))
+            .ask(&Request::chat(dialect, "m", true).set(field, value))
             .await;
-        assert_eq!(said(reply).await.0, 403);
+        assert_eq!(refusal(reply).await.0, 403);
         assert_eq!(upstream.count(), 0);
     }
 }

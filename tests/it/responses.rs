@@ -1,12 +1,12 @@
-//! What clients of OpenAI's Responses find beside the stream itself: a response that is read,
-//! followed from a number, stopped, forgotten, and gone on from.
+//! OpenAI's Responses API beside the stream itself: a response is read, followed from a number,
+//! cancelled, deleted and continued.
 
 use serde_json::{Value, json};
 
-use crate::rig::told::Told;
+use crate::rig::received::Received;
 use crate::rig::upstream::json as whole_json;
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, WireId, wires,
+    Answer, Case, Client, Dialect, Pace, Proxy, Reply, Request, Setup, Upstream, WireId, wires,
 };
 
 const WIRES: [WireId; 3] = [
@@ -15,21 +15,21 @@ const WIRES: [WireId; 3] = [
     WireId::Anthropic,
 ];
 
-fn spoken() -> impl Iterator<Item = WireId> {
+fn tested_wires() -> impl Iterator<Item = WireId> {
     WIRES.into_iter().filter(|wire| wires().contains(wire))
 }
 
-fn ask(stream: bool) -> Ask {
-    Ask::chat(Speech::Responses, "m", stream)
+fn request(stream: bool) -> Request {
+    Request::chat(Dialect::Responses, "m", stream)
 }
 
-async fn got(client: &Client, method: &'static str, path: &str) -> (u16, Value) {
-    let mut reply = client.ask(&Ask::new(method, path)).await;
+async fn call(client: &Client, method: &'static str, path: &str) -> (u16, Value) {
+    let mut reply = client.ask(&Request::new(method, path)).await;
     (reply.status, reply.json().await)
 }
 
-async fn posted(client: &Client, ask: &Ask) -> Value {
-    let mut reply = client.ask(ask).await;
+async fn post(client: &Client, request: &Request) -> Value {
+    let mut reply = client.ask(request).await;
     let body = reply.json().await;
     assert_eq!(reply.status, 200, "{body}");
     body
@@ -40,36 +40,36 @@ fn id(response: &Value) -> String {
 }
 
 fn text(response: &Value) -> String {
-    Told::of_whole(Speech::Responses, response)
+    Received::from_body(Dialect::Responses, response)
         .text()
         .to_owned()
 }
 
 #[tokio::test]
-async fn turns_are_gone_on_from() {
-    for wire in spoken() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let said = Say::tokens(2).tool("call_1", "look", &["{\"a\":1}"]);
-        let upstream = Upstream::start(said.script(wire, Pace::Flat)).await;
+async fn a_response_is_continued() {
+    for wire in tested_wires() {
+        let _case = Case::new(format!("{wire:?}"));
+        let answer = Answer::tokens(2).tool("call_1", "look", &["{\"a\":1}"]);
+        let upstream = Upstream::start(answer.script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let first = posted(
+        let first = post(
             &proxy.client,
-            &ask(false)
-                .saying("the first question")
+            &request(false)
+                .with_text("the first question")
                 .set("instructions", "secret rules".into()),
         )
         .await;
-        let call = first["output"]
+        let call_id = first["output"]
             .as_array()
             .unwrap()
             .iter()
             .find(|it| it["type"] == "function_call")
             .unwrap()["call_id"]
             .clone();
-        let answer =
-            json!([{"type": "function_call_output", "call_id": call, "output": "the answer"}]);
-        let second = ask(true)
-            .set("input", answer)
+        let tool_output =
+            json!([{"type": "function_call_output", "call_id": call_id, "output": "the answer"}]);
+        let second = request(true)
+            .set("input", tool_output)
             .set("previous_response_id", id(&first).into());
         let mut reply = proxy.client.ask(&second).await;
         let (events, _) = reply.events().await;
@@ -81,7 +81,7 @@ async fn turns_are_gone_on_from() {
             "tok0 tok1 ",
             "look",
             "the answer",
-            call.as_str().unwrap(),
+            call_id.as_str().unwrap(),
         ] {
             assert!(sent.contains(words), "{words} in {sent}");
         }
@@ -89,18 +89,18 @@ async fn turns_are_gone_on_from() {
             !sent.contains("secret rules") && !sent.contains("previous_response_id"),
             "{sent}"
         );
-        // What was gone on from is gone on from again; a call without an answer is the upstream's
-        // affair.
-        let third = ask(false)
-            .saying("and now?")
+        // A continued response can be continued again; a tool call without an output is for the
+        // upstream to judge.
+        let third = request(false)
+            .with_text("and now?")
             .set("previous_response_id", id(&completed).into());
-        posted(&proxy.client, &third).await;
+        post(&proxy.client, &third).await;
         let sent = upstream.call(2).json().to_string();
         assert!(
             sent.contains("the first question") && sent.contains("and now?"),
             "{sent}"
         );
-        let (status, list) = got(
+        let (status, list) = call(
             &proxy.client,
             "GET",
             &format!(
@@ -123,8 +123,8 @@ async fn turns_are_gone_on_from() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_gone_on_from() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn an_unknown_response_cannot_be_continued() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let keys = |name: &str| {
         (
             format!("keys.{name}"),
@@ -142,24 +142,24 @@ async fn what_is_not_there_is_not_gone_on_from() {
         proxy.client.with_key("ann-0123456789abcdef"),
         proxy.client.with_key("bob-0123456789abcdef"),
     );
-    let kept = id(&posted(&ann, &ask(false)).await);
-    let fleeting = id(&posted(&ann, &ask(false).set("store", false.into())).await);
+    let kept = id(&post(&ann, &request(false)).await);
+    let fleeting = id(&post(&ann, &request(false).set("store", false.into())).await);
     for (client, id) in [
         (&bob, &kept),
         (&ann, &fleeting),
         (&ann, &"resp_nope".to_owned()),
     ] {
         let mut reply = client
-            .ask(&ask(false).set("previous_response_id", id.as_str().into()))
+            .ask(&request(false).set("previous_response_id", id.as_str().into()))
             .await;
         let body = reply.json().await;
-        let told = (
+        let refusal = (
             reply.status,
             &body["error"]["code"],
             &body["error"]["param"],
         );
         assert_eq!(
-            told,
+            refusal,
             (
                 404,
                 &json!("previous_response_not_found"),
@@ -173,7 +173,7 @@ async fn what_is_not_there_is_not_gone_on_from() {
             ("DELETE", ""),
             ("GET", "/input_items"),
         ] {
-            let (status, body) = got(client, method, &format!("/v1/responses/{id}{rest}")).await;
+            let (status, body) = call(client, method, &format!("/v1/responses/{id}{rest}")).await;
             assert_eq!(
                 (status, &body["error"]["code"]),
                 (404, &json!("stream_not_found")),
@@ -181,7 +181,7 @@ async fn what_is_not_there_is_not_gone_on_from() {
             );
         }
     }
-    let (status, body) = got(&ann, "DELETE", &format!("/v1/responses/{kept}")).await;
+    let (status, body) = call(&ann, "DELETE", &format!("/v1/responses/{kept}")).await;
     assert_eq!(
         (status, body),
         (
@@ -190,30 +190,30 @@ async fn what_is_not_there_is_not_gone_on_from() {
         )
     );
     assert_eq!(
-        got(&ann, "GET", &format!("/v1/responses/{kept}")).await.0,
+        call(&ann, "GET", &format!("/v1/responses/{kept}")).await.0,
         404
     );
 }
 
-/// The events of a stream as they stand, from behind a number.
-async fn behind(client: &Client, id: &str, number: u64) -> Reply {
+/// Reads the events of a stream after a sequence number.
+async fn follow_after(client: &Client, id: &str, number: u64) -> Reply {
     let path = format!("/v1/responses/{id}?stream=true&starting_after={number}");
     client
-        .ask(&Ask::new("GET", path).read_as(Speech::Responses))
+        .ask(&Request::new("GET", path).read_as(Dialect::Responses))
         .await
 }
 
 #[tokio::test]
-async fn a_stream_is_followed_from_any_number() {
-    for wire in spoken().filter(|wire| *wire != WireId::OpenaiResponses) {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let said =
-            Say::tokens(3)
+async fn a_stream_is_followed_from_any_sequence_number() {
+    for wire in tested_wires().filter(|wire| *wire != WireId::OpenaiResponses) {
+        let _case = Case::new(format!("{wire:?}"));
+        let answer =
+            Answer::tokens(3)
                 .reasoning("hm", "c2ln")
                 .tool("call_1", "look", &["{\"a\":", "1}"]);
-        let upstream = Upstream::start(said.script(wire, Pace::Flat)).await;
+        let upstream = Upstream::start(answer.script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let (all, _) = proxy.client.ask(&ask(true)).await.events().await;
+        let (all, _) = proxy.client.ask(&request(true)).await.events().await;
         let response = all[0].json()["response"].clone();
         let numbers: Vec<u64> = all
             .iter()
@@ -221,14 +221,14 @@ async fn a_stream_is_followed_from_any_number() {
             .collect();
         assert_eq!(numbers, (0..all.len() as u64).collect::<Vec<_>>());
         for number in 0..all.len() {
-            let (rest, _) = behind(&proxy.client, &id(&response), number as u64)
+            let (rest, _) = follow_after(&proxy.client, &id(&response), number as u64)
                 .await
                 .events()
                 .await;
             let datas = |list: &[crate::rig::sse::Event]| {
                 list.iter().map(|it| it.data.clone()).collect::<Vec<_>>()
             };
-            assert_eq!(datas(&rest), datas(&all[number + 1..]), "behind {number}");
+            assert_eq!(datas(&rest), datas(&all[number + 1..]), "after {number}");
         }
         for (after, code) in [
             (all.len().to_string(), "bad_event_id"),
@@ -239,14 +239,14 @@ async fn a_stream_is_followed_from_any_number() {
                 "/v1/responses/{}?stream=true&starting_after={after}",
                 id(&response)
             );
-            let (status, body) = got(&proxy.client, "GET", &path).await;
+            let (status, body) = call(&proxy.client, "GET", &path).await;
             assert_eq!(
                 (status, &body["error"]["code"]),
                 (400, &json!(code)),
                 "{body}"
             );
         }
-        let (_, whole) = got(
+        let (_, whole) = call(
             &proxy.client,
             "GET",
             &format!("/v1/responses/{}", id(&response)),
@@ -257,21 +257,21 @@ async fn a_stream_is_followed_from_any_number() {
 }
 
 #[tokio::test]
-async fn in_the_background_it_runs_without_anybody() {
-    for wire in spoken() {
+async fn a_background_response_runs_without_readers() {
+    for wire in tested_wires() {
         for stream in [false, true] {
-            let _scene = Scene::of(format!("{wire:?}, stream: {stream}"));
-            let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Gate)).await;
+            let _case = Case::new(format!("{wire:?}, stream: {stream}"));
+            let upstream = Upstream::start(Answer::tokens(3).script(wire, Pace::Gate)).await;
             let proxy = Proxy::over(wire, &upstream).await;
-            let asked = ask(stream).set("background", true.into());
+            let request = request(stream).set("background", true.into());
             let id = if stream {
                 upstream.open(1);
-                let mut reply = proxy.client.ask(&asked).await;
+                let mut reply = proxy.client.ask(&request).await;
                 let first = reply.event().await.unwrap().json();
                 reply.abort();
                 id(&first["response"])
             } else {
-                let response = posted(&proxy.client, &asked).await;
+                let response = post(&proxy.client, &request).await;
                 assert!(
                     matches!(response["status"].as_str(), Some("queued" | "in_progress")),
                     "{response}"
@@ -281,7 +281,7 @@ async fn in_the_background_it_runs_without_anybody() {
             upstream.open(10);
             let path = format!("/v1/responses/{id}");
             let done = loop {
-                let (status, now) = got(&proxy.client, "GET", &path).await;
+                let (status, now) = call(&proxy.client, "GET", &path).await;
                 assert_eq!((status, now["id"].as_str()), (200, Some(&*id)), "{now}");
                 if !matches!(now["status"].as_str(), Some("queued" | "in_progress")) {
                     break now;
@@ -298,27 +298,27 @@ async fn in_the_background_it_runs_without_anybody() {
 }
 
 #[tokio::test]
-async fn a_cancel_answers_with_the_response() {
-    for wire in spoken() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Gate)).await;
+async fn a_cancel_returns_the_response() {
+    for wire in tested_wires() {
+        let _case = Case::new(format!("{wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(3).script(wire, Pace::Gate)).await;
         let proxy = Proxy::over(wire, &upstream).await;
         let running = async || {
             upstream.open(1);
-            let mut reply = proxy.client.ask(&ask(true)).await;
+            let mut reply = proxy.client.ask(&request(true)).await;
             let first = reply.event().await.unwrap().json();
-            reply.until(|told| !told.text().is_empty()).await;
+            reply.until(|received| !received.text().is_empty()).await;
             (reply, id(&first["response"]))
         };
         let (mut reply, id) = running().await;
         let path = format!("/v1/responses/{id}");
-        let (_, now) = got(&proxy.client, "GET", &path).await;
+        let (_, now) = call(&proxy.client, "GET", &path).await;
         assert_eq!(
             (now["status"].as_str(), now["id"].as_str()),
             (Some("in_progress"), Some(&*id)),
             "{now}"
         );
-        let (status, body) = got(&proxy.client, "POST", &format!("{path}/cancel")).await;
+        let (status, body) = call(&proxy.client, "POST", &format!("{path}/cancel")).await;
         assert_eq!(
             (status, body["status"].as_str(), body["id"].as_str()),
             (200, Some("cancelled"), Some(&*id)),
@@ -331,13 +331,14 @@ async fn a_cancel_answers_with_the_response() {
             (last["type"].as_str(), &last["response"]),
             (Some("response.incomplete"), &body)
         );
-        // What was open is ended from the inside out, also where all else has passed as it came.
+        // Open parts are ended from the inside out, also where all other payloads are passed on
+        // unchanged.
         let names: Vec<&str> = rest
             .iter()
             .map(|event| event.name.as_str())
             .filter(|name| !name.ends_with(".delta"))
             .collect();
-        // The upstream here tells of no parts.
+        // The scripted upstream sends no content part events.
         let part = (wire != WireId::OpenaiResponses).then_some("response.content_part.done");
         let ends = [
             Some("response.output_text.done"),
@@ -347,27 +348,27 @@ async fn a_cancel_answers_with_the_response() {
         ];
         assert_eq!(names, ends.into_iter().flatten().collect::<Vec<_>>());
         assert_eq!(
-            got(&proxy.client, "POST", &format!("{path}/cancel")).await,
+            call(&proxy.client, "POST", &format!("{path}/cancel")).await,
             (200, body.clone())
         );
-        assert_eq!(got(&proxy.client, "GET", &path).await, (200, body));
+        assert_eq!(call(&proxy.client, "GET", &path).await, (200, body));
     }
 }
 
 #[tokio::test]
-async fn what_is_not_to_be_stored_is_forgotten_once_it_was_read() {
-    for wire in spoken() {
+async fn an_unstored_response_is_deleted_once_it_was_read() {
+    for wire in tested_wires() {
         for stream in [false, true] {
-            let _scene = Scene::of(format!("{wire:?}, stream: {stream}"));
-            let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+            let _case = Case::new(format!("{wire:?}, stream: {stream}"));
+            let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
             let proxy = Proxy::over(wire, &upstream).await;
             let mut reply = proxy
                 .client
-                .ask(&ask(stream).set("store", false.into()))
+                .ask(&request(stream).set("store", false.into()))
                 .await;
             let stream_id = reply.stream_id();
             assert!(if stream {
-                reply.told().await.is_success()
+                reply.received().await.is_success()
             } else {
                 text(&reply.json().await) == "tok0 tok1 "
             });
@@ -393,29 +394,32 @@ async fn what_is_not_to_be_stored_is_forgotten_once_it_was_read() {
     }
 }
 
-/// OpenAI summarizes reasoning for organizations alone that it has verified, and others do not know
-/// the word.
+/// OpenAI summarizes reasoning only for verified organizations, and compatible servers do not know
+/// the field.
 #[tokio::test]
-async fn an_account_that_refuses_to_summarize_is_asked_without_from_then_on() {
+async fn a_provider_that_rejects_summaries_is_asked_without_them_from_then_on() {
     if !wires().contains(&WireId::OpenaiResponses) {
         return;
     }
     let refusal = json!({"error": {"message": "Your organization must be verified to generate reasoning summaries.",
         "type": "invalid_request_error", "param": "reasoning.summary", "code": "unsupported_value"}});
-    let say = Say::tokens(2);
+    let answer = Answer::tokens(2);
     let upstream =
         Upstream::start(
             move |call, _| match call.json()["reasoning"]["summary"].as_str() {
                 Some(_) => whole_json(400, refusal.to_string()),
-                None => say.steps(WireId::OpenaiResponses, Pace::Flat),
+                None => answer.steps(WireId::OpenaiResponses, Pace::Flat),
             },
         )
         .await;
     let proxy = Proxy::over(WireId::OpenaiResponses, &upstream).await;
-    let thinking = Ask::chat(Speech::Chat, "m", true).set("reasoning_effort", "low".into());
+    let thinking = Request::chat(Dialect::Chat, "m", true).set("reasoning_effort", "low".into());
     for asked in [2, 3] {
-        let told = proxy.client.ask(&thinking).await.told().await;
-        assert!(told.is_success() && told.text() == "tok0 tok1 ", "{told:?}");
+        let received = proxy.client.ask(&thinking).await.received().await;
+        assert!(
+            received.is_success() && received.text() == "tok0 tok1 ",
+            "{received:?}"
+        );
         assert_eq!(upstream.count(), asked);
     }
     assert_eq!(
@@ -426,8 +430,8 @@ async fn an_account_that_refuses_to_summarize_is_asked_without_from_then_on() {
         upstream.call(1).json()["reasoning"],
         json!({"effort": "low"})
     );
-    // What a client asks for in the wire's own words is its own affair.
-    let own = ask(true).set("reasoning", json!({"effort": "low", "summary": "auto"}));
+    // An option that the client sets itself in the wire's own format is not removed.
+    let own = request(true).set("reasoning", json!({"effort": "low", "summary": "auto"}));
     let reply = proxy.client.ask(&own).await;
     assert_eq!((reply.status, upstream.count()), (400, 4));
 }

@@ -1,8 +1,9 @@
-//! Routes: which targets are asked, in which order, which are left alone, and how that is told.
+//! Routes: the targets that are tried, their order, the targets that are skipped, and the reports
+//! about them.
 
 mod balancing;
 mod hedging;
-mod leaving;
+mod pausing;
 mod sticking;
 mod translating;
 
@@ -10,39 +11,39 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::rig::upstream::{Head, Step, json as whole, refusing, unreachable};
+use crate::rig::upstream::{Head, Step, json as whole, refusing_address, unresponsive_address};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId, say,
-    speeches, within,
+    Answer, Case, Client, Dialect, Pace, Proxy, Received, Request, Setup, Upstream, VirtualClock,
+    WireId, dialects, encode, within,
 };
 
 const WIRE: WireId = WireId::OpenaiChat;
-/// What an upstream that works says.
-const SAID: &str = "tok0 tok1 tok2 ";
-/// Longer than anything here may take.
+/// Text of a successful upstream answer.
+const GOOD_TEXT: &str = "tok0 tok1 tok2 ";
+/// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(60);
 
-/// An upstream that works.
+/// An upstream that succeeds.
 async fn good() -> Upstream {
-    Upstream::start(Say::tokens(3).script(WIRE, Pace::Flat)).await
+    Upstream::start(Answer::tokens(3).script(WIRE, Pace::Flat)).await
 }
 
-/// A refusal with these fields in its head.
+/// An error with these header fields.
 fn refused(status: u16, fields: &[(&str, &str)]) -> Vec<Step> {
     with_fields(
-        whole(status, say::refusal(WIRE, status, "not now").to_string()),
+        whole(status, encode::refusal(WIRE, status, "not now").to_string()),
         fields,
     )
 }
 
-/// A good answer with these fields in its head.
+/// A successful answer with these header fields.
 fn answered(fields: &[(&str, &str)]) -> Vec<Step> {
-    with_fields(Say::tokens(3).steps(WIRE, Pace::Flat), fields)
+    with_fields(Answer::tokens(3).steps(WIRE, Pace::Flat), fields)
 }
 
 fn with_fields(mut steps: Vec<Step>, fields: &[(&str, &str)]) -> Vec<Step> {
     let Step::Head(Head { headers, .. }) = &mut steps[0] else {
-        unreachable!("an answer begins with its head")
+        unreachable!("an answer starts with its head")
     };
     headers.extend(
         fields
@@ -52,23 +53,23 @@ fn with_fields(mut steps: Vec<Step>, fields: &[(&str, &str)]) -> Vec<Step> {
     steps
 }
 
-/// What a client got of a streamed request.
+/// The result of a request.
 #[derive(Debug)]
-struct Got {
+struct Outcome {
     status: u16,
     route: String,
     retry_after: Option<u64>,
-    told: Told,
+    received: Received,
     error: Value,
     id: String,
 }
 
-async fn ask(client: &Client, speech: Speech) -> Got {
-    got(client, &Ask::chat(speech, "m", true)).await
+async fn ask(client: &Client, dialect: Dialect) -> Outcome {
+    send(client, &Request::chat(dialect, "m", true)).await
 }
 
-async fn got(client: &Client, ask: &Ask) -> Got {
-    let mut reply = client.ask(ask).await;
+async fn send(client: &Client, request: &Request) -> Outcome {
+    let mut reply = client.ask(request).await;
     let field = |name: &str| reply.header(name).map(str::to_owned);
     let (route, after, id) = (
         field("x-sluicegate-route").unwrap_or_default(),
@@ -77,33 +78,33 @@ async fn got(client: &Client, ask: &Ask) -> Got {
     );
     let (status, retry_after) = (reply.status, after.map(|it| it.parse().unwrap()));
     if status == 200 {
-        return Got {
+        return Outcome {
             status,
             route,
             retry_after,
-            told: reply.told().await,
+            received: reply.received().await,
             error: Value::Null,
             id,
         };
     }
-    Got {
+    Outcome {
         status,
         route,
         retry_after,
-        told: Told::default(),
+        received: Received::default(),
         error: reply.json().await["error"].clone(),
         id,
     }
 }
 
-/// The same while virtual time passes.
-async fn ask_in_time(clock: &Virtual, client: &Client, speech: Speech) -> Got {
+/// Sends a request while virtual time passes.
+async fn ask_in_time(clock: &VirtualClock, client: &Client, dialect: Dialect) -> Outcome {
     clock
-        .takes_at_most(LONG, "an answer", ask(client, speech))
+        .takes_at_most(LONG, "an answer", ask(client, dialect))
         .await
 }
 
-/// Outcomes and reasons of the targets, as the status JSON has them.
+/// Returns provider, model, outcome and reason of each target in the status JSON.
 fn steps(status: &Value) -> Vec<String> {
     let step = |it: &Value| {
         let text = |name: &str| it[name].as_str().unwrap_or("-").to_owned();
@@ -123,16 +124,16 @@ fn steps(status: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Every way in which a target can fail before its first content, and what it is called.
+/// Returns every way in which a target can fail before its first content, and the resulting code.
 fn failures() -> Vec<(&'static str, Vec<Step>)> {
     let opened = [
-        Say::tokens(1).steps_until(WIRE, Pace::Flat, 0),
+        Answer::tokens(1).steps_until(WIRE, Pace::Flat, 0),
         vec![Step::Hang],
     ]
     .concat();
     let early = vec![
         Step::Head(Head::sse()),
-        Step::Write(say::error(WIRE, "overloaded")),
+        Step::Write(encode::error(WIRE, "overloaded")),
         Step::End,
     ];
     let mut all = vec![
@@ -179,40 +180,44 @@ fn over_two(first: std::net::SocketAddr, spare: &Upstream) -> Setup {
 }
 
 #[tokio::test]
-async fn whatever_fails_before_its_first_content_the_next_is_asked_and_it_is_told_why() {
-    let clock = Virtual::start();
-    let (blackhole, _held) = unreachable();
-    let nobody = refusing().await;
-    for speech in speeches() {
+async fn a_failure_before_the_first_content_falls_back_and_its_reason_is_reported() {
+    let clock = VirtualClock::start();
+    let (blackhole, _held) = unresponsive_address();
+    let nobody = refusing_address().await;
+    for dialect in dialects() {
         for (code, steps) in failures() {
-            let _scene = Scene::of(format!("{speech:?}: {code} by {steps:?}"));
+            let _case = Case::new(format!("{dialect:?}: {code} by {steps:?}"));
             let (up, spare) = (Upstream::always(steps).await, good().await);
             let proxy = over_two(up.addr, &spare).start().await;
-            fell_over(&clock, &proxy, speech, code).await;
+            check_fallback(&clock, &proxy, dialect, code).await;
             assert_eq!((up.count(), spare.count()), (1, 1));
         }
         for (code, addr) in [("upstream_timeout", blackhole), ("upstream_error", nobody)] {
-            let _scene = Scene::of(format!("{speech:?}: no connection to {addr}"));
+            let _case = Case::new(format!("{dialect:?}: no connection to {addr}"));
             let spare = good().await;
             let proxy = over_two(addr, &spare).start().await;
-            fell_over(&clock, &proxy, speech, code).await;
+            check_fallback(&clock, &proxy, dialect, code).await;
         }
     }
 }
 
-async fn fell_over(clock: &Virtual, proxy: &Proxy, speech: Speech, code: &str) {
-    let got = ask_in_time(clock, &proxy.client, speech).await;
-    assert!(got.told.is_success(), "{got:?}");
-    assert_eq!(got.told.text(), SAID, "no token of the first");
-    if !speech.answers_at_once() {
-        let (first, second) = got.route.split_once(", ").unwrap();
+async fn check_fallback(clock: &VirtualClock, proxy: &Proxy, dialect: Dialect, code: &str) {
+    let outcome = ask_in_time(clock, &proxy.client, dialect).await;
+    assert!(outcome.received.is_success(), "{outcome:?}");
+    assert_eq!(
+        outcome.received.text(),
+        GOOD_TEXT,
+        "no token of the first target"
+    );
+    if !dialect.answers_at_once() {
+        let (first, second) = outcome.route.split_once(", ").unwrap();
         assert!(
             first.starts_with(&format!("up/m-up;failed={code}")) && second == "spare/m-spare",
             "{}",
-            got.route
+            outcome.route
         );
     }
-    let status = proxy.client.status(&got.id).await;
+    let status = proxy.client.status(&outcome.id).await;
     assert_eq!(
         steps(&status),
         [
@@ -228,7 +233,7 @@ async fn fell_over(clock: &Virtual, proxy: &Proxy, speech: Speech, code: &str) {
 }
 
 #[tokio::test]
-async fn a_wrong_request_ends_the_route_and_no_breaker_counts_it() {
+async fn an_invalid_request_ends_the_route_and_does_not_open_a_breaker() {
     for status in [400, 413, 415, 422] {
         let (up, spare) = (
             Upstream::always(refused(status, &[("retry-after", "50")])).await,
@@ -236,28 +241,32 @@ async fn a_wrong_request_ends_the_route_and_no_breaker_counts_it() {
         );
         let proxy = over_two(up.addr, &spare).start().await;
         for n in 1..=20 {
-            let got = ask(&proxy.client, Speech::Chat).await;
+            let outcome = ask(&proxy.client, Dialect::Chat).await;
             assert_eq!(
-                (got.status, up.count(), spare.count()),
+                (outcome.status, up.count(), spare.count()),
                 (status, n, 0),
-                "{got:?}"
+                "{outcome:?}"
             );
-            assert!(got.route.starts_with("up/m-up;failed="), "{}", got.route);
+            assert!(
+                outcome.route.starts_with("up/m-up;failed="),
+                "{}",
+                outcome.route
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_refusal_tells_of_all_that_were_tried_in_every_dialect() {
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
+async fn a_refusal_reports_every_tried_target_in_every_dialect() {
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
         let (up, spare) = (
             Upstream::always(refused(500, &[])).await,
             Upstream::always(refused(503, &[])).await,
         );
         let proxy = over_two(up.addr, &spare).start().await;
-        let got = got(&proxy.client, &Ask::chat(speech, "m", false)).await;
-        let route: Vec<_> = got
+        let outcome = send(&proxy.client, &Request::chat(dialect, "m", false)).await;
+        let route: Vec<_> = outcome
             .route
             .split(", ")
             .map(|it| it.rsplit_once(";ms=").unwrap().0)
@@ -268,9 +277,9 @@ async fn a_refusal_tells_of_all_that_were_tried_in_every_dialect() {
                 "up/m-up;failed=upstream_error",
                 "spare/m-spare;failed=overloaded"
             ],
-            "{got:?}"
+            "{outcome:?}"
         );
-        let status = proxy.client.status(&got.id).await;
+        let status = proxy.client.status(&outcome.id).await;
         assert_eq!(
             steps(&status),
             [
@@ -282,8 +291,8 @@ async fn a_refusal_tells_of_all_that_were_tried_in_every_dialect() {
 }
 
 #[tokio::test]
-async fn retries_are_counted_where_they_are_told() {
-    let clock = Virtual::start();
+async fn retries_are_counted_in_the_route_report() {
+    let clock = VirtualClock::start();
     let up = Upstream::start(|_, n| {
         if n < 2 {
             refused(500, &[])
@@ -297,20 +306,20 @@ async fn retries_are_counted_where_they_are_told() {
         .section("models.m", "retries = 2")
         .start()
         .await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
     assert_eq!(
-        (got.told.text(), &*got.route, up.count()),
-        (SAID, "up/m-up;tries=3", 3)
+        (outcome.received.text(), &*outcome.route, up.count()),
+        (GOOD_TEXT, "up/m-up;tries=3", 3)
     );
 }
 
 #[tokio::test]
-async fn retries_end_where_the_routes_budget_does() {
-    let clock = Virtual::start();
+async fn retries_are_bounded_by_the_routes_budget() {
+    let clock = VirtualClock::start();
     let up = Upstream::always(refused(500, &[])).await;
     let config = |config: &mut sluicegate::config::Config| {
         config.route.rules = sluicegate::route::Rules {
-            least_retries: 10,
+            min_retries: 10,
             ..sluicegate::route::Rules::forgiving()
         };
     };
@@ -321,14 +330,14 @@ async fn retries_end_where_the_routes_budget_does() {
         .await;
     for _ in 0..10 {
         assert_eq!(
-            ask_in_time(&clock, &proxy.client, Speech::Chat)
+            ask_in_time(&clock, &proxy.client, Dialect::Chat)
                 .await
                 .status,
             502
         );
     }
-    // The first request's ten retries took longer than ten seconds; a few more were given back
-    // since.
+    // The first request's ten retries took longer than ten seconds, so the budget has refilled a
+    // little since.
     assert!(
         (20..=60).contains(&up.count()),
         "{} requests for 10, not 110",

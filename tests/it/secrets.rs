@@ -1,8 +1,8 @@
-//! What an upstream is sent, and what it must never see.
+//! The request that an upstream receives, and the data it must never see.
 
-use crate::rig::{Ask, Pace, Say, Scene, Setup, Upstream, WireId, pairs};
+use crate::rig::{Answer, Case, Pace, Request, Setup, Upstream, WireId, pairs};
 
-/// What clients send about themselves.
+/// Header fields about the client itself.
 const OWN: [(&str, &str); 6] = [
     ("cookie", "session=secret"),
     ("x-api-key", "ann-0123456789abcdef"),
@@ -13,10 +13,10 @@ const OWN: [(&str, &str); 6] = [
 ];
 
 #[tokio::test]
-async fn the_upstream_gets_our_credential_and_nothing_of_the_clients() {
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+async fn the_upstream_gets_our_credential_and_no_client_data() {
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
         let setup = Setup::new()
             .over(wire, &upstream)
             .section("auth", "mode = \"required\"");
@@ -27,19 +27,18 @@ async fn the_upstream_gets_our_credential_and_nothing_of_the_clients() {
             )
             .start()
             .await;
-        let ask = OWN
-            .iter()
-            .fold(Ask::chat(speech, "m", true), |ask, (name, value)| {
-                ask.header(name, value)
-            });
-        let told = proxy
+        let request = OWN.iter().fold(
+            Request::chat(dialect, "m", true),
+            |request, (name, value)| request.header(name, value),
+        );
+        let received = proxy
             .client
             .with_key("ann-0123456789abcdef")
-            .ask(&ask)
+            .ask(&request)
             .await
-            .told()
+            .received()
             .await;
-        assert!(told.is_success(), "{told:?}");
+        assert!(received.is_success(), "{received:?}");
         let call = upstream.call(0);
         let (field, value) = match wire {
             WireId::Anthropic => ("x-api-key", "upstream-secret"),
@@ -50,7 +49,7 @@ async fn the_upstream_gets_our_credential_and_nothing_of_the_clients() {
         for (name, value) in OWN {
             assert!(
                 call.header(name).is_none_or(|it| it != value),
-                "{name} went upstream"
+                "{name} was sent upstream"
             );
             assert!(!call.line.contains(value));
         }
@@ -70,7 +69,7 @@ async fn the_upstream_gets_our_credential_and_nothing_of_the_clients() {
         );
         assert!(
             !call.line.contains("upstream-secret"),
-            "a credential never stands in a path: {}",
+            "a credential must not be in the path: {}",
             call.line
         );
     }

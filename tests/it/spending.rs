@@ -1,4 +1,5 @@
-//! What streams cost, who pays, and when nothing more is to be spent: prices, budgets, the ledger.
+//! The cost of streams, the accounts that pay, and refusals when nothing is left: prices, budgets,
+//! the ledger.
 
 mod cut;
 mod killed;
@@ -9,37 +10,37 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sluicegate::ledger::report::{self, Format, Question};
+use sluicegate::ledger::report::{self, Format, ReportQuery};
 use sluicegate::ledger::{Files, Payer};
 use sluicegate::model::ids::StreamId;
 use sluicegate::model::money::Money;
 
 use crate::rig::upstream::Step;
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, by_turns, name,
-    pairs, say, speeches, wires, within,
+    Answer, Case, Client, Dialect, Pace, Proxy, Request, Setup, Upstream, VirtualClock, WireId,
+    dialects, encode, name, nth_dialect, pairs, wires, within,
 };
 
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
-/// A million tokens of a kind: input 1, output 2. A [`Say`] has 11 and 7: 25 millionths.
+/// Price per million tokens: input 1, output 2. An [`Answer`] uses 11 and 7 tokens: 25 millionths.
 const PRICE: &str = "input = 1.0\noutput = 2";
 const COST: &str = "0.000025";
 const SOON: Duration = Duration::from_secs(20);
 
-/// A folder that goes with the test.
-pub struct Folder(pub PathBuf);
+/// A data folder that is removed after its test.
+pub struct LedgerFolder(pub PathBuf);
 
-impl Folder {
+impl LedgerFolder {
     pub fn new() -> Self {
         Self(std::env::temp_dir().join(format!("sluicegate-spending-{}", StreamId::random())))
     }
 
     pub fn rows(&self) -> Vec<Value> {
-        rows_of(&self.0)
+        read_rows(&self.0)
     }
 
-    /// Waits until no proxy has it: the last of its tasks go when it has stopped.
+    /// Waits until no proxy uses the folder: its last tasks end shortly after it has stopped.
     async fn free(&self) {
         let waiting = async {
             while Files::open(&self.0).is_err() {
@@ -50,20 +51,20 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for LedgerFolder {
     fn drop(&mut self) {
-        // A folder left behind in the system's temporary one harms nobody.
+        // A folder that is left in the system's temporary folder does no harm.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-fn rows_of(folder: &Path) -> Vec<Value> {
+fn read_rows(folder: &Path) -> Vec<Value> {
     let mut out = Vec::new();
     let damaged = report::write(
         folder,
-        &Question {
+        &ReportQuery {
             format: Format::Json,
-            ..Question::default()
+            ..ReportQuery::default()
         },
         &mut out,
     )
@@ -76,13 +77,13 @@ fn rows_of(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
-fn priced(setup: Setup, folder: &Folder) -> Setup {
+fn priced(setup: Setup, folder: &LedgerFolder) -> Setup {
     setup
         .section("prices.\"up/m-up\"", PRICE)
         .top(&format!("data_dir = {:?}", folder.0))
 }
 
-/// Ann of the team red, and Bob.
+/// Adds two keys: Ann, of team red, and Bob.
 fn keys(setup: Setup, ann: &str, bob: &str) -> Setup {
     setup
         .section("auth", "mode = \"required\"")
@@ -100,11 +101,11 @@ pub fn money(value: &Value) -> Money {
     value
         .to_string()
         .parse()
-        .unwrap_or_else(|_| panic!("{value} is no amount"))
+        .unwrap_or_else(|_| panic!("{value} is not an amount"))
 }
 
-/// What the rows come to, which has to be what the proxy has counted.
-fn sum_of(proxy: &Proxy, folder: &Folder) -> (usize, Money) {
+/// Returns the number and the sum of the rows, which must equal the proxy's own total.
+fn checked_sum(proxy: &Proxy, folder: &LedgerFolder) -> (usize, Money) {
     proxy.running.ledger().flush(SOON);
     let rows = folder.rows();
     let sum = rows
@@ -114,14 +115,14 @@ fn sum_of(proxy: &Proxy, folder: &Folder) -> (usize, Money) {
     assert_eq!(
         sum,
         proxy.running.ledger().spent(&Payer::Global).1,
-        "the sum of the rows is what was spent"
+        "the sum of the rows equals the spending"
     );
     (rows.len(), sum)
 }
 
-/// Status, head and body of an answer, read to its end.
-async fn asked(client: &Client, ask: &Ask) -> (u16, crate::rig::Reply, Value) {
-    let mut reply = client.ask(ask).await;
+/// Returns status, head and body of an answer, read to its end.
+async fn ask_whole(client: &Client, request: &Request) -> (u16, crate::rig::Reply, Value) {
+    let mut reply = client.ask(request).await;
     let body = if reply.status == 200 {
         json!(reply.text().await)
     } else {
@@ -131,17 +132,18 @@ async fn asked(client: &Client, ask: &Ask) -> (u16, crate::rig::Reply, Value) {
 }
 
 #[tokio::test]
-async fn a_price_is_told_wherever_there_is_a_place_for_it() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn a_cost_is_reported_wherever_the_dialect_has_a_place_for_it() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for stream in [true, false] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, stream: {stream}"));
-            let folder = Folder::new();
-            let upstream = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, stream: {stream}"));
+            let folder = LedgerFolder::new();
+            let upstream = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
             let proxy = priced(Setup::new().over(wire, &upstream), &folder)
                 .start()
                 .await;
-            let (status, reply, body) = asked(&proxy.client, &Ask::chat(speech, "m", stream)).await;
+            let (status, reply, body) =
+                ask_whole(&proxy.client, &Request::chat(dialect, "m", stream)).await;
             assert_eq!(status, 200, "{body}");
             let id = reply.stream_id();
             proxy.at_rest().await;
@@ -151,24 +153,24 @@ async fn a_price_is_told_wherever_there_is_a_place_for_it() {
                 (COST, &json!(false)),
                 "{status}"
             );
-            let told = body.as_str().unwrap();
-            match (speech, stream) {
-                (Speech::Events, true) => assert_eq!(
-                    told.matches(&format!("\"cost\":{COST}")).count(),
+            let text = body.as_str().unwrap();
+            match (dialect, stream) {
+                (Dialect::Events, true) => assert_eq!(
+                    text.matches(&format!("\"cost\":{COST}")).count(),
                     2,
-                    "`usage`, and `end`: {told}"
+                    "`usage`, and `end`: {text}"
                 ),
-                (Speech::Ui, _) | (Speech::Events, false) => assert_eq!(
-                    told.matches(&format!("\"cost\":{COST}")).count(),
+                (Dialect::Ui, _) | (Dialect::Events, false) => assert_eq!(
+                    text.matches(&format!("\"cost\":{COST}")).count(),
                     1,
-                    "{told}"
+                    "{text}"
                 ),
                 _ => assert!(
-                    !told.contains("\"cost\""),
-                    "no dialect has a word added to it: {told}"
+                    !text.contains("\"cost\""),
+                    "vendor dialects get no cost member: {text}"
                 ),
             }
-            let (count, sum) = sum_of(&proxy, &folder);
+            let (count, sum) = checked_sum(&proxy, &folder);
             assert_eq!((count, sum.to_string().as_str()), (1, COST));
             let row = &folder.rows()[0];
             let figures = ["input_tokens", "output_tokens", "attempts"]
@@ -180,7 +182,7 @@ async fn a_price_is_told_wherever_there_is_a_place_for_it() {
             );
             assert_eq!(
                 (&row["provider"], &row["target"], &row["dialect"]),
-                (&json!("up"), &json!("m-up"), &json!(speech.name())),
+                (&json!("up"), &json!("m-up"), &json!(dialect.name())),
                 "{row}"
             );
         }
@@ -188,12 +190,12 @@ async fn a_price_is_told_wherever_there_is_a_place_for_it() {
 }
 
 #[tokio::test]
-async fn b32_hanging_up_is_not_free() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let folder = Folder::new();
-        let upstream = Upstream::start(Say::tokens(9).script(wire, Pace::Gate)).await;
+async fn b32_a_disconnect_is_not_free() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let folder = LedgerFolder::new();
+        let upstream = Upstream::start(Answer::tokens(9).script(wire, Pace::Gate)).await;
         let proxy = priced(Setup::new().over(wire, &upstream), &folder)
             .start()
             .await;
@@ -201,15 +203,17 @@ async fn b32_hanging_up_is_not_free() {
         let mut reply = proxy
             .client
             .ask(
-                &Ask::chat(speech, "m", true)
+                &Request::chat(dialect, "m", true)
                     .cancel_on_disconnect()
                     .named(&name(1)),
             )
             .await;
-        reply.until(|told| told.text().contains("tok2")).await;
+        reply
+            .until(|received| received.text().contains("tok2"))
+            .await;
         drop(reply);
         upstream.closed(0).await;
-        clock.pass(Duration::from_secs(60)).await;
+        clock.advance(Duration::from_secs(60)).await;
         proxy.at_rest().await;
         let status = proxy.client.status(&name(1)).await;
         let (input, output) = (
@@ -218,12 +222,16 @@ async fn b32_hanging_up_is_not_free() {
         );
         assert!(
             input > 0 && output >= 4,
-            "the prompt, and what was streamed: {status}"
+            "the prompt and the streamed text: {status}"
         );
-        let (count, sum) = sum_of(&proxy, &folder);
+        let (count, sum) = checked_sum(&proxy, &folder);
         assert_eq!(
             (count, sum, &status["estimated"]),
-            (1, Money::nanos((input + 2 * output) * 1000), &json!(true)),
+            (
+                1,
+                Money::from_nanos((input + 2 * output) * 1000),
+                &json!(true)
+            ),
             "{status}"
         );
         assert_eq!(
@@ -234,11 +242,11 @@ async fn b32_hanging_up_is_not_free() {
 }
 
 #[tokio::test]
-async fn a_spent_budget_refuses_before_the_upstream_is_asked() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+async fn a_spent_budget_refuses_before_the_upstream_is_called() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
         let setup = Setup::new()
             .over(wire, &upstream)
             .section("prices.\"up/*\"", "request = 0.4");
@@ -249,45 +257,49 @@ async fn a_spent_budget_refuses_before_the_upstream_is_asked() {
         );
         let proxy = setup.start().await;
         let (ann, bob) = (proxy.client.with_key(ANN), proxy.client.with_key(BOB));
-        let ask = Ask::chat(speech, "m", true)
+        let request = Request::chat(dialect, "m", true)
             .header("origin", &format!("http://{}", proxy.running.addr()));
-        let (status, reply, _) = asked(&ann, &ask).await;
+        let (status, reply, _) = ask_whole(&ann, &request).await;
         assert_eq!((status, reply.header("x-budget-warning")), (200, None));
-        let (status, reply, _) = asked(&ann, &ask).await;
+        let (status, reply, _) = ask_whole(&ann, &request).await;
         assert_eq!(
             (status, reply.header("x-budget-warning")),
             (200, Some("key;period=day;used=80"))
         );
         proxy.at_rest().await;
         for _ in 0..5 {
-            let (status, reply, body) = asked(&ann, &ask).await;
-            let told = (status, &body["error"]["code"], &body["error"]["limit"]);
+            let (status, reply, body) = ask_whole(&ann, &request).await;
+            let refusal = (status, &body["error"]["code"], &body["error"]["limit"]);
             assert_eq!(
-                told,
+                refusal,
                 (429, &json!("budget_exceeded"), &json!("key")),
-                "the requests of the minute are not taken by what is refused: {body}"
+                "refused requests do not count against requests per minute: {body}"
             );
             let after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=86_400).contains(&after), "{after} s to midnight");
             assert_eq!(reply.header("x-should-retry"), Some("false"));
         }
-        assert_eq!(upstream.count(), 2, "nothing refused reaches the upstream");
-        let (status, reply, _) = asked(&bob, &ask).await;
+        assert_eq!(
+            upstream.count(),
+            2,
+            "no refused request reaches the upstream"
+        );
+        let (status, reply, _) = ask_whole(&bob, &request).await;
         assert_eq!(
             (status, reply.header("x-budget-warning")),
             (200, None),
-            "others have their own"
+            "other keys have budgets of their own"
         );
     }
 }
 
 #[tokio::test]
-async fn b34_fifty_at_once_against_a_budget_for_ten() {
-    let _clock = Virtual::start();
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
+async fn b34_fifty_requests_at_once_with_a_budget_for_ten() {
+    let _clock = VirtualClock::start();
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
         let wire = WireId::OpenaiChat;
-        let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Gate)).await;
+        let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Gate)).await;
         let setup = keys(
             Setup::new().over(wire, &upstream),
             "budget = { month = 1.0 }",
@@ -298,8 +310,9 @@ async fn b34_fifty_at_once_against_a_budget_for_ten() {
             .start()
             .await;
         let ann = proxy.client.with_key(ANN);
-        let ask = Ask::chat(speech, "m", true);
-        let sent: Vec<_> = futures_util::future::join_all((0..50).map(|_| ann.send(&ask))).await;
+        let request = Request::chat(dialect, "m", true);
+        let sent: Vec<_> =
+            futures_util::future::join_all((0..50).map(|_| ann.send(&request))).await;
         upstream.requests(10).await;
         upstream.open(1000);
         let replies = futures_util::future::join_all(
@@ -325,11 +338,11 @@ async fn b34_fifty_at_once_against_a_budget_for_ten() {
             assert_eq!(
                 reply.header("retry-after"),
                 Some("1"),
-                "what is reserved may come back any moment"
+                "reserved money may be released at any moment"
             );
         }
         for mut reply in admitted {
-            assert!(reply.told().await.is_success());
+            assert!(reply.received().await.is_success());
         }
         proxy.at_rest().await;
         assert_eq!(
@@ -345,10 +358,10 @@ async fn b34_fifty_at_once_against_a_budget_for_ten() {
 }
 
 #[tokio::test]
-async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothing() {
-    let _clock = Virtual::start();
+async fn team_and_global_budgets_are_shared_and_a_refusal_takes_nothing() {
+    let _clock = VirtualClock::start();
     let wire = WireId::OpenaiChat;
-    let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+    let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
     let setup = keys(
         Setup::new().over(wire, &upstream),
         "budget = { day = 9 }",
@@ -360,22 +373,22 @@ async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothi
     );
     let proxy = setup.start().await;
     let (ann, bob) = (proxy.client.with_key(ANN), proxy.client.with_key(BOB));
-    let ask = Ask::chat(Speech::Chat, "m", false);
+    let request = Request::chat(Dialect::Chat, "m", false);
     for expected in [None, Some("team;period=day;used=100")] {
-        let (status, reply, _) = asked(&ann, &ask).await;
+        let (status, reply, _) = ask_whole(&ann, &request).await;
         assert_eq!((status, reply.header("x-budget-warning")), (200, expected));
     }
     for _ in 0..3 {
-        let (status, _, body) = asked(&ann, &ask).await;
+        let (status, _, body) = ask_whole(&ann, &request).await;
         assert_eq!(
             (status, &body["error"]["limit"]),
             (429, &json!("team")),
             "{body}"
         );
     }
-    assert_eq!(asked(&bob, &ask).await.0, 200);
+    assert_eq!(ask_whole(&bob, &request).await.0, 200);
     for _ in 0..3 {
-        let (status, _, body) = asked(&bob, &ask).await;
+        let (status, _, body) = ask_whole(&bob, &request).await;
         assert_eq!(
             (status, &body["error"]["code"]),
             (429, &json!("rate_limited")),
@@ -396,9 +409,9 @@ async fn budgets_of_teams_and_of_everything_are_shared_and_a_refusal_takes_nothi
 
 #[tokio::test]
 async fn a_restart_keeps_what_was_spent() {
-    let _clock = Virtual::start();
-    let (folder, wire) = (Folder::new(), WireId::OpenaiChat);
-    let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+    let _clock = VirtualClock::start();
+    let (folder, wire) = (LedgerFolder::new(), WireId::OpenaiChat);
+    let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
     let setup = || {
         let setup = keys(
             Setup::new().over(wire, &upstream),
@@ -409,10 +422,13 @@ async fn a_restart_keeps_what_was_spent() {
             .section("prices.\"up/m-up\"", "request = 0.9")
             .top(&format!("data_dir = {:?}", folder.0))
     };
-    let ask = Ask::chat(Speech::Chat, "m", true);
+    let request = Request::chat(Dialect::Chat, "m", true);
     for expected in [200, 200, 429, 429] {
         let proxy = setup().start().await;
-        assert_eq!(asked(&proxy.client.with_key(ANN), &ask).await.0, expected);
+        assert_eq!(
+            ask_whole(&proxy.client.with_key(ANN), &request).await.0,
+            expected
+        );
         let in_use = sluicegate::app::start(setup().config())
             .await
             .err()
@@ -425,19 +441,19 @@ async fn a_restart_keeps_what_was_spent() {
     assert_eq!((upstream.count(), folder.rows().len()), (2, 2));
     let proxy = setup().section("budgets", "warn_at = 0.5").start().await;
     assert_eq!(
-        asked(&proxy.client.with_key(BOB), &ask).await.0,
+        ask_whole(&proxy.client.with_key(BOB), &request).await.0,
         200,
-        "others go on"
+        "other keys are not affected"
     );
     proxy.at_rest().await;
-    assert_eq!(sum_of(&proxy, &folder).1.to_string(), "2.7");
+    assert_eq!(checked_sum(&proxy, &folder).1.to_string(), "2.7");
 }
 
 #[tokio::test]
 async fn without_prices_nothing_is_charged_and_the_cost_is_unknown() {
-    let _clock = Virtual::start();
-    let (folder, wire) = (Folder::new(), WireId::Anthropic);
-    let upstream = Upstream::start(Say::tokens(1).script(wire, Pace::Flat)).await;
+    let _clock = VirtualClock::start();
+    let (folder, wire) = (LedgerFolder::new(), WireId::Anthropic);
+    let upstream = Upstream::start(Answer::tokens(1).script(wire, Pace::Flat)).await;
     let setup = keys(
         Setup::new().over(wire, &upstream),
         "budget = { day = 0.000000001 }",
@@ -446,18 +462,18 @@ async fn without_prices_nothing_is_charged_and_the_cost_is_unknown() {
     .top(&format!("data_dir = {:?}", folder.0));
     let proxy = setup.start().await;
     for _ in 0..3 {
-        let (status, reply, told) = asked(
+        let (status, reply, text) = ask_whole(
             &proxy.client.with_key(ANN),
-            &Ask::chat(Speech::Events, "m", true),
+            &Request::chat(Dialect::Events, "m", true),
         )
         .await;
         assert_eq!(
             (
                 status,
-                told.as_str().unwrap().matches("\"cost\":null").count()
+                text.as_str().unwrap().matches("\"cost\":null").count()
             ),
             (200, 2),
-            "{told}"
+            "{text}"
         );
         let status = proxy.client.with_key(ANN).status(&reply.stream_id()).await;
         assert!(
@@ -467,26 +483,26 @@ async fn without_prices_nothing_is_charged_and_the_cost_is_unknown() {
     }
     proxy.at_rest().await;
     assert_eq!(
-        (sum_of(&proxy, &folder), &folder.rows()[0]["cost"]),
+        (checked_sum(&proxy, &folder), &folder.rows()[0]["cost"]),
         ((3, Money::ZERO), &Value::Null)
     );
 }
 
 #[tokio::test]
-async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() {
-    let clock = Virtual::start();
-    let folder = Folder::new();
+async fn b31_every_stream_has_one_row_and_nothing_stays_reserved() {
+    let clock = VirtualClock::start();
+    let folder = LedgerFolder::new();
     let wire = WireId::OpenaiChat;
     let script = move |_: &crate::rig::upstream::Call, n: usize| match n % 5 {
-        0 => Say::tokens(3).steps(wire, Pace::Flat),
+        0 => Answer::tokens(3).steps(wire, Pace::Flat),
         1 => [
-            Say::tokens(9).steps_until(wire, Pace::Flat, 2),
+            Answer::tokens(9).steps_until(wire, Pace::Flat, 2),
             vec![Step::Yield, Step::Reset],
         ]
         .concat(),
-        2 => crate::rig::upstream::json(500, say::refusal(wire, 500, "not now").to_string()),
+        2 => crate::rig::upstream::json(500, encode::refusal(wire, 500, "not now").to_string()),
         3 => [
-            Say::tokens(9).steps_until(wire, Pace::Flat, 1),
+            Answer::tokens(9).steps_until(wire, Pace::Flat, 1),
             vec![Step::Hang],
         ]
         .concat(),
@@ -504,10 +520,10 @@ async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() 
         .await;
     let mut begun = 0;
     for round in 0..60 {
-        let ask = Ask::chat(by_turns(round), "m", !round.is_multiple_of(3))
+        let request = Request::chat(nth_dialect(round), "m", !round.is_multiple_of(3))
             .cancel_on_disconnect()
             .named(&name(round));
-        let sent = proxy.client.send(&ask).await;
+        let sent = proxy.client.send(&request).await;
         begun += 1;
         upstream.requests(begun).await;
         match round % 4 {
@@ -516,10 +532,10 @@ async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() 
             _ => drop(tokio::spawn(async move { sent.head().await.text().await })),
         }
     }
-    clock.pass(Duration::from_secs(120)).await;
+    clock.advance(Duration::from_secs(120)).await;
     proxy.at_rest().await;
-    assert_eq!(proxy.running.gauges().reserved_money, Money::ZERO);
-    let (rows, sum) = sum_of(&proxy, &folder);
+    assert_eq!(proxy.running.current_load().reserved_money, Money::ZERO);
+    let (rows, sum) = checked_sum(&proxy, &folder);
     assert_eq!(rows, begun);
     assert!(sum > Money::ZERO);
     let rows = folder.rows();
@@ -531,27 +547,27 @@ async fn b31_whatever_ends_a_stream_it_has_one_row_and_nothing_stays_reserved() 
 }
 
 #[tokio::test]
-async fn what_is_refused_or_joined_has_no_row() {
-    let _clock = Virtual::start();
-    let (folder, wire) = (Folder::new(), WireId::OpenaiChat);
-    let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+async fn refused_and_joined_requests_have_no_row() {
+    let _clock = VirtualClock::start();
+    let (folder, wire) = (LedgerFolder::new(), WireId::OpenaiChat);
+    let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
     let proxy = priced(Setup::new().over(wire, &upstream), &folder)
         .start()
         .await;
-    let ask = Ask::chat(Speech::Chat, "m", true).named(&name(1));
-    for ask in [
-        &ask,
-        &ask,
-        &Ask::chat(Speech::Chat, "nope", true),
-        &Ask::chat(Speech::Chat, "m", true).without("messages"),
+    let request = Request::chat(Dialect::Chat, "m", true).named(&name(1));
+    for request in [
+        &request,
+        &request,
+        &Request::chat(Dialect::Chat, "nope", true),
+        &Request::chat(Dialect::Chat, "m", true).without("messages"),
     ] {
-        asked(&proxy.client, ask).await;
+        ask_whole(&proxy.client, request).await;
     }
     proxy.at_rest().await;
-    assert_eq!(sum_of(&proxy, &folder).0, 1);
+    assert_eq!(checked_sum(&proxy, &folder).0, 1);
 }
 
-/// `sluicegate usage` on a folder.
+/// Runs `sluicegate usage` on a folder. Returns success, stdout and stderr.
 async fn usage(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sluicegate"));
     command
@@ -569,9 +585,9 @@ async fn usage(folder: &Path, arguments: &[&str]) -> (bool, String, String) {
 }
 
 #[tokio::test]
-async fn the_ledger_is_told_while_the_server_runs() {
-    let folder = Folder::new();
-    let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn the_ledger_can_be_reported_while_the_server_runs() {
+    let folder = LedgerFolder::new();
+    let upstream = Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = priced(
         keys(Setup::new().over(WireId::OpenaiChat, &upstream), "", ""),
         &folder,
@@ -580,9 +596,9 @@ async fn the_ledger_is_told_while_the_server_runs() {
     .await;
     for key in [ANN, ANN, BOB] {
         assert_eq!(
-            asked(
+            ask_whole(
                 &proxy.client.with_key(key),
-                &Ask::chat(Speech::Chat, "m", false)
+                &Request::chat(Dialect::Chat, "m", false)
             )
             .await
             .0,
@@ -622,16 +638,16 @@ async fn the_ledger_is_told_while_the_server_runs() {
     ] {
         assert!(!usage(&folder.0, &wrong).await.0, "{wrong:?}");
     }
-    let (good, _, said) = usage(Path::new("/nowhere"), &[]).await;
-    assert!(!good && said.contains("/nowhere"), "{said}");
+    let (good, _, error) = usage(Path::new("/nowhere"), &[]).await;
+    assert!(!good && error.contains("/nowhere"), "{error}");
 }
 
 #[tokio::test]
-async fn the_kinds_of_tokens_have_their_own_prices_on_every_wire() {
-    let _clock = Virtual::start();
+async fn each_kind_of_token_has_its_own_price_on_every_wire() {
+    let _clock = VirtualClock::start();
     for wire in wires() {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let folder = Folder::new();
+        let _case = Case::new(format!("{wire:?}"));
+        let folder = LedgerFolder::new();
         let upstream = Upstream::always(metered::steps(wire)).await;
         let prices = "input = 1\ncached_input = 0.1\ncache_write = 2\noutput = 3\nreasoning = 5";
         let setup = Setup::new()
@@ -639,9 +655,9 @@ async fn the_kinds_of_tokens_have_their_own_prices_on_every_wire() {
             .section("prices.\"up/m-up\"", prices)
             .top(&format!("data_dir = {:?}", folder.0));
         let proxy = setup.start().await;
-        let (status, reply, told) =
-            asked(&proxy.client, &Ask::chat(Speech::Events, "m", true)).await;
-        assert_eq!(status, 200, "{told}");
+        let (status, reply, text) =
+            ask_whole(&proxy.client, &Request::chat(Dialect::Events, "m", true)).await;
+        assert_eq!(status, 200, "{text}");
         proxy.at_rest().await;
         let status = proxy.client.status(&reply.stream_id()).await;
         let [input, cached, written, output, reasoning] = metered::tokens(wire);
@@ -664,10 +680,13 @@ async fn the_kinds_of_tokens_have_their_own_prices_on_every_wire() {
             + reasoning * 50;
         assert_eq!(
             money(&status["cost"]),
-            Money::nanos(tenths * 100),
+            Money::from_nanos(tenths * 100),
             "{status}"
         );
-        assert_eq!(sum_of(&proxy, &folder), (1, Money::nanos(tenths * 100)));
+        assert_eq!(
+            checked_sum(&proxy, &folder),
+            (1, Money::from_nanos(tenths * 100))
+        );
         let row = &folder.rows()[0];
         assert_eq!(
             named.map(|name| row[name].as_u64().unwrap_or(0)),

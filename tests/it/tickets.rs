@@ -1,12 +1,14 @@
-//! Tickets: a page follows and stops one stream without a key, and nothing else.
+//! Tickets: a page follows and cancels one stream without a key, and nothing else.
 
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use sluicegate::auth::ticket::Rights;
-use sluicegate::auth::{Asking, Auth};
+use sluicegate::auth::{Auth, AuthRequest};
 
-use crate::rig::{Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, WireId};
+use crate::rig::{
+    Answer, Case, Client, Dialect, Pace, Proxy, Reply, Request, Setup, Upstream, WireId,
+};
 
 const ANN: &str = "ann-0123456789abcdef";
 const SHARED: &str = "a secret that all the instances have";
@@ -27,7 +29,7 @@ fn setup(upstream: &Upstream) -> Setup {
 
 async fn ticket(client: &Client, id: &str, order: Value) -> String {
     let mut reply = client
-        .ask(&Ask::new("POST", format!("/v1/streams/{id}/ticket")).json(&order))
+        .ask(&Request::new("POST", format!("/v1/streams/{id}/ticket")).json(&order))
         .await;
     let body = reply.json().await;
     assert_eq!(
@@ -39,35 +41,35 @@ async fn ticket(client: &Client, id: &str, order: Value) -> String {
     body["ticket"].as_str().unwrap().to_owned()
 }
 
-fn read(id: &str, ticket: &str) -> Ask {
-    Ask::new("GET", format!("/v1/streams/{id}?ticket={ticket}"))
+fn read(id: &str, ticket: &str) -> Request {
+    Request::new("GET", format!("/v1/streams/{id}?ticket={ticket}"))
 }
 
-fn stop(id: &str, ticket: &str) -> Ask {
-    Ask::new("POST", format!("/v1/streams/{id}/cancel?ticket={ticket}"))
+fn stop(id: &str, ticket: &str) -> Request {
+    Request::new("POST", format!("/v1/streams/{id}/cancel?ticket={ticket}"))
 }
 
-/// Status and body, the body read to its end.
-async fn said(mut reply: Reply) -> (u16, String) {
+/// Returns status and body, the body read to its end.
+async fn status_and_body(mut reply: Reply) -> (u16, String) {
     (reply.status, reply.text().await)
 }
 
-async fn status(client: &Client, ask: &Ask) -> u16 {
-    said(client.ask(ask).await).await.0
+async fn status(client: &Client, request: &Request) -> u16 {
+    status_and_body(client.ask(request).await).await.0
 }
 
-/// A stream of Ann's that runs until the gate is opened.
+/// Starts a stream of Ann's that runs until the gate is opened. Returns its id.
 async fn running(upstream: &Upstream, proxy: &Proxy) -> String {
     upstream.open(2);
-    let ask = Ask::chat(Speech::Events, "m", true)
+    let request = Request::chat(Dialect::Events, "m", true)
         .header("x-on-disconnect", "continue")
         .header("prefer", "respond-async");
-    proxy.client.with_key(ANN).ask(&ask).await.stream_id()
+    proxy.client.with_key(ANN).ask(&request).await.stream_id()
 }
 
 #[tokio::test]
-async fn a_stream_is_followed_in_any_dialect_and_stopped_by_ticket() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_stream_is_followed_in_any_dialect_and_cancelled_by_ticket() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ann = proxy.client.with_key(ANN);
@@ -81,7 +83,7 @@ async fn a_stream_is_followed_in_any_dialect_and_stopped_by_ticket() {
         ticket(&ann, &id, json!({})).await,
     );
     let empty = ann
-        .ask(&Ask::new("POST", format!("/v1/streams/{id}/ticket")))
+        .ask(&Request::new("POST", format!("/v1/streams/{id}/ticket")))
         .await;
     assert_eq!(empty.status, 201, "no body is needed");
     let nobody = &proxy.client;
@@ -89,7 +91,7 @@ async fn a_stream_is_followed_in_any_dialect_and_stopped_by_ticket() {
         assert_eq!(status(nobody, &read(&id, ticket)).await, 200);
         assert_eq!(
             nobody
-                .ask(&Ask::new(
+                .ask(&Request::new(
                     "HEAD",
                     format!("/v1/streams/{id}?ticket={ticket}")
                 ))
@@ -103,66 +105,68 @@ async fn a_stream_is_followed_in_any_dialect_and_stopped_by_ticket() {
     assert_eq!(
         status(nobody, &stop(&id, &plain)).await,
         401,
-        "to read is not to stop"
+        "a read ticket cannot cancel"
     );
     assert_eq!(ann.status(&id).await["status"], "running");
     let mut followers = Vec::new();
-    for speech in Speech::ALL {
-        let path = format!("/v1/streams/{id}?ticket={plain}&dialect={}", speech.name());
+    for dialect in Dialect::ALL {
+        let path = format!("/v1/streams/{id}?ticket={plain}&dialect={}", dialect.name());
         let mut reply = nobody
             .ask(
-                &Ask::new("GET", path)
+                &Request::new("GET", path)
                     .header("accept", "text/event-stream")
-                    .read_as(speech),
+                    .read_as(dialect),
             )
             .await;
         assert_eq!(reply.status, 200);
-        reply.until(|told| !told.text().is_empty()).await;
-        followers.push((speech, reply));
+        reply.until(|received| !received.text().is_empty()).await;
+        followers.push((dialect, reply));
     }
-    let (code, body) = said(nobody.ask(&stop(&id, &both)).await).await;
-    let told: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((code, &told["status"]), (200, &json!("cancelled")));
+    let (code, body) = status_and_body(nobody.ask(&stop(&id, &both)).await).await;
+    let status: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &status["status"]), (200, &json!("cancelled")));
     upstream.closed(0).await;
-    for (speech, mut reply) in followers {
-        let _scene = Scene::of(format!("{speech:?}"));
-        let told = reply.told().await;
-        assert!(!told.cut, "{told:?}");
+    for (dialect, mut reply) in followers {
+        let _case = Case::new(format!("{dialect:?}"));
+        let received = reply.received().await;
+        assert!(!received.cut, "{received:?}");
     }
 }
 
 #[tokio::test]
-async fn an_eventsource_comes_back_with_its_ticket() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn an_event_source_reconnects_with_its_ticket() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ticket = ticket(&proxy.client.with_key(ANN), &id, json!({})).await;
     let follow = |last: Option<&str>| {
-        let ask = read(&id, &ticket)
+        let request = read(&id, &ticket)
             .header("accept", "text/event-stream")
-            .read_as(Speech::Events);
-        last.map_or(ask.clone(), |last| ask.header("last-event-id", last))
+            .read_as(Dialect::Events);
+        last.map_or(request.clone(), |last| {
+            request.header("last-event-id", last)
+        })
     };
     let mut first = proxy.client.ask(&follow(None)).await;
-    let seen = first.until(|told| !told.text().is_empty()).await;
+    let seen = first.until(|received| !received.text().is_empty()).await;
     first.abort();
     let last = seen.last().unwrap().id.clone().unwrap();
     upstream.open(20);
     let mut second = proxy.client.ask(&follow(Some(&last))).await;
     let (rest, _) = second.events().await;
     let end = rest.last().unwrap().id.clone().unwrap();
-    let told = crate::rig::Told::of(Speech::Events, &[seen, rest].concat());
-    assert!(told.is_success(), "{told:?}");
+    let received = crate::rig::Received::from_events(Dialect::Events, &[seen, rest].concat());
+    assert!(received.is_success(), "{received:?}");
     assert_eq!(
         proxy.client.ask(&follow(Some(&end))).await.status,
         204,
-        "at the very end it is told to stop"
+        "at the very end the client is told to stop reconnecting"
     );
 }
 
 #[tokio::test]
-async fn a_ticket_opens_nothing_but_its_own_stream() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_ticket_grants_access_to_its_own_stream_only() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let (one, other) = (
         running(&upstream, &proxy).await,
@@ -174,12 +178,12 @@ async fn a_ticket_opens_nothing_but_its_own_stream() {
     for make in [read, stop] {
         let mut answers = Vec::new();
         for id in [&other, &unknown] {
-            let (status, body) = said(proxy.client.ask(&make(id, &ticket)).await).await;
+            let (status, body) = status_and_body(proxy.client.ask(&make(id, &ticket)).await).await;
             answers.push((status, body.replace(id.as_str(), "<id>")));
         }
         assert_eq!(
             answers[0], answers[1],
-            "another's stream is as one that never was"
+            "another stream looks like an unknown one"
         );
         assert_eq!(answers[0].0, 404);
     }
@@ -195,7 +199,7 @@ async fn a_ticket_opens_nothing_but_its_own_stream() {
         assert_eq!(
             status(
                 &proxy.client,
-                &Ask::new(method, format!("{path}?ticket={ticket}"))
+                &Request::new(method, format!("{path}?ticket={ticket}"))
             )
             .await,
             401,
@@ -205,18 +209,18 @@ async fn a_ticket_opens_nothing_but_its_own_stream() {
     assert_eq!(
         status(&proxy.client.with_key("wrong"), &read(&one, &ticket)).await,
         401,
-        "a key that is sent is what counts"
+        "an explicit key takes precedence over the ticket"
     );
     assert_eq!(ann.status(&other).await["status"], "running");
     assert_eq!(ann.forget(&one).await.status, 204);
     assert_eq!(
         status(&proxy.client, &read(&one, &ticket)).await,
         404,
-        "what is forgotten is gone for a ticket, too"
+        "a deleted stream is gone for tickets too"
     );
 }
 
-/// A ticket as another instance with that secret would make it.
+/// Issues a ticket as another instance with that secret would.
 async fn made_elsewhere(setup: &Setup, secret: &str, id: &str, ends: SystemTime) -> String {
     let mut settings = setup.config().auth;
     settings.ticket_secret = Some(secret.into());
@@ -226,7 +230,7 @@ async fn made_elsewhere(setup: &Setup, secret: &str, id: &str, ends: SystemTime)
         ANN.parse().unwrap(),
     )]);
     let caller = auth
-        .identify(&Asking {
+        .identify(&AuthRequest {
             method: &http::Method::POST,
             headers: &headers,
             trusted_page: false,
@@ -234,7 +238,7 @@ async fn made_elsewhere(setup: &Setup, secret: &str, id: &str, ends: SystemTime)
         .await
         .unwrap();
     let stream = sluicegate::model::ids::StreamId::parse(id).unwrap();
-    auth.issue(
+    auth.issue_ticket(
         &caller,
         &stream,
         Rights {
@@ -247,8 +251,8 @@ async fn made_elsewhere(setup: &Setup, secret: &str, id: &str, ends: SystemTime)
 }
 
 #[tokio::test]
-async fn a_ticket_ends_and_cannot_be_changed() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_ticket_expires_and_cannot_be_changed() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let setup = setup(&upstream);
     let proxy = setup.clone().start().await;
     let id = running(&upstream, &proxy).await;
@@ -283,8 +287,8 @@ async fn a_ticket_ends_and_cannot_be_changed() {
         "%00".into(),
         "A".repeat(4000),
     ] {
-        for ask in [read(&id, &bad), stop(&id, &bad)] {
-            let (status, body) = said(proxy.client.ask(&ask).await).await;
+        for request in [read(&id, &bad), stop(&id, &bad)] {
+            let (status, body) = status_and_body(proxy.client.ask(&request).await).await;
             assert_eq!(status, 401, "{bad}");
             bodies.push(body);
         }
@@ -298,8 +302,8 @@ async fn a_ticket_ends_and_cannot_be_changed() {
 }
 
 #[tokio::test]
-async fn a_ticket_for_a_page_is_good_from_no_other() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_ticket_for_one_origin_is_rejected_from_others() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ann = proxy.client.with_key(ANN);
@@ -320,17 +324,19 @@ async fn a_ticket_for_a_page_is_good_from_no_other() {
         (&ours, &[("origin", &own)], 200),
         (&ours, &[], 403),
     ] {
-        let ask = fields.iter().fold(read(&id, ticket), |ask, (name, value)| {
-            ask.header(name, value)
-        });
+        let request = fields
+            .iter()
+            .fold(read(&id, ticket), |request, (name, value)| {
+                request.header(name, value)
+            });
         assert_eq!(
-            self::status(&proxy.client, &ask).await,
+            self::status(&proxy.client, &request).await,
             status,
             "{fields:?}"
         );
     }
     let evil = stop(&id, &theirs).header("origin", "https://other.example");
-    let (status, body) = said(proxy.client.ask(&evil).await).await;
+    let (status, body) = status_and_body(proxy.client.ask(&evil).await).await;
     assert!(
         status == 403 && body.contains("origin_not_allowed"),
         "{body}"
@@ -339,12 +345,12 @@ async fn a_ticket_for_a_page_is_good_from_no_other() {
 }
 
 #[tokio::test]
-async fn bad_orders_are_named() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn invalid_ticket_orders_name_the_field() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = setup(&upstream).start().await;
     let ann = proxy.client.with_key(ANN);
     let id = ann
-        .ask(&Ask::chat(Speech::Events, "m", false))
+        .ask(&Request::chat(Dialect::Events, "m", false))
         .await
         .stream_id();
     for (order, param) in [
@@ -356,7 +362,7 @@ async fn bad_orders_are_named() {
         (json!([]), Value::Null),
     ] {
         let mut reply = ann
-            .ask(&Ask::new("POST", format!("/v1/streams/{id}/ticket")).json(&order))
+            .ask(&Request::new("POST", format!("/v1/streams/{id}/ticket")).json(&order))
             .await;
         let body = reply.json().await;
         assert_eq!(
@@ -365,15 +371,15 @@ async fn bad_orders_are_named() {
             "{order}: {body}"
         );
     }
-    let text = Ask::new("POST", format!("/v1/streams/{id}/ticket")).raw("text/plain", "{}");
+    let text = Request::new("POST", format!("/v1/streams/{id}/ticket")).raw("text/plain", "{}");
     assert_eq!(status(&ann, &text).await, 415);
     let other = proxy.client.get(&format!("/v1/streams/{id}/ticket")).await;
     assert_eq!((other.status, other.header("allow")), (405, Some("POST")));
 }
 
 #[tokio::test]
-async fn a_revoked_key_ends_its_tickets_and_not_its_streams() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_revoked_key_ends_its_tickets_but_not_its_streams() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let setup = setup(&upstream);
     let proxy = setup.clone().start().await;
     let id = running(&upstream, &proxy).await;
@@ -388,10 +394,10 @@ async fn a_revoked_key_ends_its_tickets_and_not_its_streams() {
         .ask(
             &read(&id, &ticket)
                 .header("accept", "text/event-stream")
-                .read_as(Speech::Events),
+                .read_as(Dialect::Events),
         )
         .await;
-    follower.until(|told| !told.text().is_empty()).await;
+    follower.until(|received| !received.text().is_empty()).await;
     proxy
         .running
         .reload(
@@ -410,18 +416,22 @@ async fn a_revoked_key_ends_its_tickets_and_not_its_streams() {
     );
     upstream.open(20);
     let (events, _) = follower.events().await;
-    assert_eq!(events.last().unwrap().name, "end", "who reads, reads on");
+    assert_eq!(
+        events.last().unwrap().name,
+        "end",
+        "a connected reader keeps reading"
+    );
     proxy.running.reload(setup.config()).unwrap();
     assert_eq!(status(&proxy.client, &read(&id, &ticket)).await, 200);
 }
 
 #[tokio::test]
-async fn where_nobody_needs_a_key_tickets_work_the_same() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn tickets_work_without_required_keys() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
     let id = proxy
         .client
-        .ask(&Ask::chat(Speech::Events, "m", false))
+        .ask(&Request::chat(Dialect::Events, "m", false))
         .await
         .stream_id();
     let bound = ticket(
@@ -437,13 +447,13 @@ async fn where_nobody_needs_a_key_tickets_work_the_same() {
 }
 
 #[tokio::test]
-async fn the_operator_stops_what_a_revoked_key_began() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn the_operator_cancels_the_stream_of_a_revoked_key() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let proxy = setup(&upstream).start().await;
     let id = running(&upstream, &proxy).await;
     let ann = proxy.client.with_key(ANN);
-    let mut reader = ann.follow(Speech::Events, &id).await;
-    reader.until(|told| !told.text().is_empty()).await;
+    let mut reader = ann.follow(Dialect::Events, &id).await;
+    reader.until(|received| !received.text().is_empty()).await;
     proxy
         .running
         .reload(
@@ -458,21 +468,21 @@ async fn the_operator_stops_what_a_revoked_key_began() {
         "her own cancel needs a valid key"
     );
 
-    let operator = Client::of(proxy.running.admin_addr().unwrap());
-    let order = Ask::new("POST", format!("/api/streams/{id}/cancel"));
+    let operator = Client::new(proxy.running.admin_addr().unwrap());
+    let order = Request::new("POST", format!("/api/streams/{id}/cancel"));
     let mut stopped = operator.ask(&order).await;
-    let told = stopped.json().await;
+    let body = stopped.json().await;
     assert_eq!(
-        (stopped.status, &told["status"], &told["upstream"]),
+        (stopped.status, &body["status"], &body["upstream"]),
         (200, &json!("cancelled"), &json!("closed")),
-        "{told}"
+        "{body}"
     );
     assert!(
-        told["text"].is_null(),
-        "what it said is not the operator's: {told}"
+        body["text"].is_null(),
+        "the operator does not see the content: {body}"
     );
-    assert!(reader.told().await.is_cancelled());
+    assert!(reader.received().await.is_cancelled());
     assert_eq!(status(&operator, &order).await, 200, "again");
-    let unknown = Ask::new("POST", "/api/streams/aaaaaaaaaaaaaaaaaaaaaaaaaa/cancel");
+    let unknown = Request::new("POST", "/api/streams/aaaaaaaaaaaaaaaaaaaaaaaaaa/cancel");
     assert_eq!(status(&operator, &unknown).await, 404);
 }

@@ -1,5 +1,5 @@
-//! Who may ask: tokens and keys, over real sockets. What is refused is refused in the same words,
-//! and reaches nobody.
+//! Authentication by tokens and keys, over real sockets. All invalid credentials get the same
+//! refusal, and none reaches the upstream.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,14 @@ use crate::rig::issuer::{AUDIENCE, ISSUER, Issuer, Signer, now};
 use crate::rig::tls::Tls;
 use crate::rig::upstream::{Framing, Head, Step, json as whole};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, within,
+    Answer, Case, Client, Dialect, Pace, Proxy, Reply, Request, Setup, Upstream, VirtualClock,
+    WireId, within,
 };
 
 const KEY: &str = "web-0123456789abcdef";
 
 async fn upstream() -> Upstream {
-    Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await
+    Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await
 }
 
 fn setup(upstream: &Upstream, auth: &str) -> Setup {
@@ -30,12 +31,12 @@ fn setup(upstream: &Upstream, auth: &str) -> Setup {
         .section("keys.web", &web)
 }
 
-fn chat(model: &str) -> Ask {
-    Ask::chat(Speech::Events, model, false)
+fn chat(model: &str) -> Request {
+    Request::chat(Dialect::Events, model, false)
 }
 
-/// Status and code, the body read to its end.
-async fn said(mut reply: Reply) -> (u16, String) {
+/// Returns status and code, the body read to its end.
+async fn status_and_code(mut reply: Reply) -> (u16, String) {
     let text = reply.text().await;
     let body: Value = serde_json::from_str(&text).unwrap_or_default();
     (
@@ -47,15 +48,15 @@ async fn said(mut reply: Reply) -> (u16, String) {
     )
 }
 
-async fn status(client: &Client, ask: &Ask) -> u16 {
-    said(client.ask(ask).await).await.0
+async fn status(client: &Client, request: &Request) -> u16 {
+    status_and_code(client.ask(request).await).await.0
 }
 
 #[tokio::test]
-async fn tokens_of_every_algorithm_say_who_asks_wherever_they_stand() {
+async fn tokens_of_every_algorithm_and_place_identify_the_caller() {
     let upstream = upstream().await;
     let (rsa, ec) = (Signer::rsa(0, "r"), Signer::ec("e"));
-    let issuer = Issuer::of(&[rsa.clone(), ec.clone()]).await;
+    let issuer = Issuer::new(&[rsa.clone(), ec.clone()]).await;
     let by_jwks = setup(&upstream, &issuer.jwt("")).start().await;
     let shared = b"a secret of thirty-two characters";
     let of_secret = format!(
@@ -86,20 +87,21 @@ async fn tokens_of_every_algorithm_say_who_asks_wherever_they_stand() {
         assert_eq!(
             status(&proxy.client.with_key(KEY), &chat("m")).await,
             200,
-            "a virtual key is as good"
+            "a virtual key works too"
         );
     }
     let token = Signer::rsa(0, "r").token("ann", &json!({}));
-    let cookie = Ask::new("GET", "/v1/models").header("cookie", &format!("a=b; session={token}"));
+    let cookie =
+        Request::new("GET", "/v1/models").header("cookie", &format!("a=b; session={token}"));
     assert_eq!(status(&by_jwks.client, &cookie).await, 200);
-    assert_eq!(issuer.asked(), 1, "the keys are fetched once");
+    assert_eq!(issuer.requests(), 1, "the keys are fetched once");
 }
 
 #[tokio::test]
-async fn keys_come_over_tls_from_who_is_trusted() {
+async fn keys_are_fetched_over_tls_from_trusted_servers_only() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let tls = Tls::before(issuer.server.addr).await;
     let auth = |more: &str| {
         let url = format!("https://localhost:{}/keys", tls.port);
@@ -110,18 +112,18 @@ async fn keys_come_over_tls_from_who_is_trusted() {
     let wary = setup(&upstream, &auth("")).start().await;
     let token = signer.token("ann", &json!({}));
     assert_eq!(
-        said(wary.client.with_key(&token).ask(&chat("m")).await)
+        status_and_code(wary.client.with_key(&token).ask(&chat("m")).await)
             .await
             .0,
         503,
-        "who signed it is not known"
+        "the signature cannot be verified"
     );
     assert_eq!(
-        issuer.asked(),
+        issuer.requests(),
         0,
-        "nothing is asked of a server that is not trusted"
+        "an untrusted server receives no request"
     );
-    // It fetches them by itself when it starts.
+    // The proxy fetches the keys by itself when it starts.
     let trusting = setup(
         &upstream,
         &auth(&format!(", ca_file = \"{}\"", tls.authority().display())),
@@ -132,14 +134,14 @@ async fn keys_come_over_tls_from_who_is_trusted() {
         status(&trusting.client.with_key(&token), &chat("m")).await,
         200
     );
-    assert_eq!(issuer.asked(), 1);
+    assert_eq!(issuer.requests(), 1);
 }
 
 #[tokio::test]
-async fn streams_are_their_callers_and_a_renewed_token_keeps_them() {
+async fn streams_belong_to_their_caller_and_survive_a_renewed_token() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let proxy = setup(&upstream, &issuer.jwt("")).start().await;
     let ann = proxy
         .client
@@ -154,13 +156,16 @@ async fn streams_are_their_callers_and_a_renewed_token_keeps_them() {
         "completed"
     );
     let unknown = "a".repeat(26);
-    for (who, credential) in [
+    for (holder, credential) in [
         ("another user", signer.token("bob", &json!({"key": "web"}))),
         (
             "the same name without the key",
             signer.token("ann", &json!({})),
         ),
-        ("a user of the key's name", signer.token("web", &json!({}))),
+        (
+            "a user with the key's name",
+            signer.token("web", &json!({})),
+        ),
         ("the key itself", KEY.to_owned()),
     ] {
         let other = proxy.client.with_key(&credential);
@@ -172,11 +177,11 @@ async fn streams_are_their_callers_and_a_renewed_token_keeps_them() {
             ("DELETE", ""),
             ("POST", "/ticket"),
         ] {
-            let _scene = Scene::of(format!("{who}: {method} {end}"));
+            let _case = Case::new(format!("{holder}: {method} {end}"));
             let mut answers = Vec::new();
             for id in [&id, &unknown] {
                 let mut reply = other
-                    .ask(&Ask::new(method, format!("/v1/streams/{id}{end}")))
+                    .ask(&Request::new(method, format!("/v1/streams/{id}{end}")))
                     .await;
                 let body = if method == "HEAD" {
                     String::new()
@@ -189,7 +194,7 @@ async fn streams_are_their_callers_and_a_renewed_token_keeps_them() {
             }
             assert_eq!(
                 answers[0], answers[1],
-                "there is no hint of another's stream"
+                "no hint that another caller's stream exists"
             );
             assert_eq!(answers[0].0, 404);
         }
@@ -197,11 +202,11 @@ async fn streams_are_their_callers_and_a_renewed_token_keeps_them() {
     assert_eq!(
         ann.status(&id).await["status"],
         "completed",
-        "it is there all the time"
+        "the stream existed all the time"
     );
 }
 
-/// Tokens that must not count.
+/// Invalid tokens and what is wrong with them.
 fn bad_tokens(signer: &Signer) -> Vec<(&'static str, String)> {
     let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "exp": now() + 600});
@@ -228,11 +233,11 @@ fn bad_tokens(signer: &Signer) -> Vec<(&'static str, String)> {
             Signer::secret(pem.as_bytes(), "r").token("ann", &json!({})),
         ),
         (
-            "another's key under the name",
+            "another key under the same id",
             Signer::rsa(1, "r").token("ann", &json!({})),
         ),
         ("expired", signer.token("ann", &json!({"exp": now() - 120}))),
-        ("no end", signer.token("ann", &json!({"exp": null}))),
+        ("no expiry", signer.token("ann", &json!({"exp": null}))),
         ("not yet", signer.token("ann", &json!({"nbf": now() + 120}))),
         (
             "from the future",
@@ -249,15 +254,15 @@ fn bad_tokens(signer: &Signer) -> Vec<(&'static str, String)> {
         ),
         ("no user", signer.token("ann", &json!({"sub": null}))),
         (
-            "models that are none",
+            "an invalid list of models",
             signer.token("ann", &json!({"models": 7})),
         ),
         (
-            "a key that is not there",
+            "an unknown key",
             signer.token("ann", &json!({"key": "admin"})),
         ),
         (
-            "a key that is switched off",
+            "a disabled key",
             signer.token("ann", &json!({"key": "old"})),
         ),
         (
@@ -274,10 +279,10 @@ fn bad_tokens(signer: &Signer) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn what_is_no_good_token_is_refused_in_the_same_words() {
+async fn every_invalid_token_gets_the_same_refusal() {
     let upstream = upstream().await;
     let signer = Signer::rsa(0, "r");
-    let issuer = Issuer::of(&[signer.clone(), Signer::ec("e")]).await;
+    let issuer = Issuer::new(&[signer.clone(), Signer::ec("e")]).await;
     let old = "secret = \"old-0123456789abcdef\"\ndisabled = true";
     let proxy = setup(&upstream, &issuer.jwt(""))
         .section("keys.old", old)
@@ -294,7 +299,8 @@ async fn what_is_no_good_token_is_refused_in_the_same_words() {
         );
         assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
         answers.push(body.to_string());
-        let cookie = Ask::new("GET", "/v1/models").header("cookie", &format!("session={token}"));
+        let cookie =
+            Request::new("GET", "/v1/models").header("cookie", &format!("session={token}"));
         assert_eq!(
             status(&proxy.client, &cookie).await,
             401,
@@ -310,12 +316,12 @@ async fn what_is_no_good_token_is_refused_in_the_same_words() {
         )
         .await,
         200,
-        "a good one is good"
+        "a valid token is accepted"
     );
-    assert_eq!(upstream.count(), 1, "no other reached the upstream");
+    assert_eq!(upstream.count(), 1, "no invalid token reached the upstream");
 }
 
-/// A proxy that believes who its clients say they are, so that a flood comes from many addresses.
+/// A proxy that trusts `x-forwarded-for`, so that a flood comes from many addresses.
 async fn behind_a_load_balancer(upstream: &Upstream, issuer: &Issuer) -> Proxy {
     setup(upstream, &issuer.jwt(""))
         .section("server", "trusted_proxies = [\"127.0.0.1\"]")
@@ -324,107 +330,108 @@ async fn behind_a_load_balancer(upstream: &Upstream, issuer: &Issuer) -> Proxy {
 }
 
 async fn flood(proxy: &Proxy, round: usize) {
-    let asks = (0..150).map(|n| async move {
+    let requests = (0..150).map(|n| async move {
         let token = Signer::ec(&format!("kid-{round}-{n}")).token("ann", &json!({}));
-        let ask =
-            Ask::new("GET", "/v1/models").header("x-forwarded-for", &format!("10.0.{round}.{n}"));
-        status(&proxy.client.with_key(&token), &ask).await
+        let request = Request::new("GET", "/v1/models")
+            .header("x-forwarded-for", &format!("10.0.{round}.{n}"));
+        status(&proxy.client.with_key(&token), &request).await
     });
-    for status in join_all(asks).await {
+    for status in join_all(requests).await {
         assert_eq!(status, 401);
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_unknown_kids_asks_for_the_keys_once_in_thirty_seconds() {
-    let clock = Virtual::start();
+async fn a_flood_of_unknown_key_ids_fetches_the_keys_once_in_thirty_seconds() {
+    let clock = VirtualClock::start();
     let upstream = upstream().await;
     let signer = Signer::rsa(0, "r");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let proxy = behind_a_load_balancer(&upstream, &issuer).await;
     let good = proxy.client.with_key(&signer.token("ann", &json!({})));
-    assert_eq!(status(&good, &Ask::new("GET", "/v1/models")).await, 200);
+    assert_eq!(status(&good, &Request::new("GET", "/v1/models")).await, 200);
     flood(&proxy, 1).await;
-    clock.pass(Duration::from_millis(29_500)).await;
+    clock.advance(Duration::from_millis(29_500)).await;
     flood(&proxy, 2).await;
-    assert_eq!(issuer.asked(), 1);
-    clock.pass(Duration::from_millis(600)).await;
+    assert_eq!(issuer.requests(), 1);
+    clock.advance(Duration::from_millis(600)).await;
     flood(&proxy, 3).await;
     assert_eq!(
-        issuer.asked(),
+        issuer.requests(),
         2,
-        "thirty seconds later once, for all of them"
+        "one request after thirty seconds, for all of them"
     );
-    clock.pass(Duration::from_secs(29)).await;
+    clock.advance(Duration::from_secs(29)).await;
     flood(&proxy, 4).await;
-    assert_eq!(issuer.asked(), 2);
+    assert_eq!(issuer.requests(), 2);
     assert_eq!(
-        status(&good, &Ask::new("GET", "/v1/models")).await,
+        status(&good, &Request::new("GET", "/v1/models")).await,
         200,
-        "who has a good token notices nothing"
+        "valid tokens are not affected"
     );
 }
 
 #[tokio::test]
-async fn keys_may_be_changed_and_what_was_verified_with_old_ones_ends_with_them() {
-    let clock = Virtual::start();
+async fn keys_can_be_rotated_and_withdrawn_keys_end_their_tokens() {
+    let clock = VirtualClock::start();
     let upstream = upstream().await;
     let (old, new) = (Signer::rsa(0, "old"), Signer::rsa(1, "new"));
-    let issuer = Issuer::of(std::slice::from_ref(&old)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&old)).await;
     let proxy = setup(&upstream, &issuer.jwt("")).start().await;
     let (ann, bob) = (
         proxy.client.with_key(&old.token("ann", &json!({}))),
         proxy.client.with_key(&new.token("bob", &json!({}))),
     );
-    let ask = Ask::new("GET", "/v1/models");
+    let request = Request::new("GET", "/v1/models");
     assert_eq!(
-        (status(&ann, &ask).await, status(&bob, &ask).await),
+        (status(&ann, &request).await, status(&bob, &request).await),
         (200, 401)
     );
     issuer.publish(&[old.clone(), new.clone()]);
-    clock.pass(Duration::from_secs(30)).await;
+    clock.advance(Duration::from_secs(30)).await;
     assert_eq!(
         (
-            status(&bob, &ask).await,
-            status(&ann, &ask).await,
-            issuer.asked()
+            status(&bob, &request).await,
+            status(&ann, &request).await,
+            issuer.requests()
         ),
         (200, 200, 2)
     );
     issuer.publish(std::slice::from_ref(&new));
-    clock.pass(Duration::from_secs(600)).await;
-    // The first request finds that the keys are old, and is served with them.
-    assert_eq!(status(&bob, &ask).await, 200);
+    clock.advance(Duration::from_secs(600)).await;
+    // The first request finds that the keys are old: it is still served with them, and starts a
+    // refresh.
+    assert_eq!(status(&bob, &request).await, 200);
     issuer.server.ended(2).await;
     let withdrawn = async {
-        while status(&ann, &ask).await != 401 {
+        while status(&ann, &request).await != 401 {
             tokio::task::yield_now().await;
         }
     };
-    within("a key that was withdrawn to end", withdrawn).await;
-    assert_eq!((status(&bob, &ask).await, issuer.asked()), (200, 3));
+    within("tokens of the withdrawn key to be rejected", withdrawn).await;
+    assert_eq!((status(&bob, &request).await, issuer.requests()), (200, 3));
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_away_stops_neither_the_start_nor_who_is_known() {
-    let clock = Virtual::start();
+async fn an_unreachable_issuer_blocks_neither_startup_nor_known_tokens() {
+    let clock = VirtualClock::start();
     let upstream = upstream().await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     issuer.answer(whole(500, "{}"));
     let proxy = setup(&upstream, &issuer.jwt("")).start().await;
     let ann = proxy.client.with_key(&signer.token("ann", &json!({})));
-    let ask = Ask::new("GET", "/v1/models");
+    let request = Request::new("GET", "/v1/models");
     for _ in 0..20 {
-        let reply = ann.ask(&ask).await;
+        let reply = ann.ask(&request).await;
         let after: u64 = reply.header("retry-after").unwrap().parse().unwrap();
         assert!((1..=30).contains(&after), "{after}");
-        assert_eq!(said(reply).await, (503, "overloaded".into()));
+        assert_eq!(status_and_code(reply).await, (503, "overloaded".into()));
     }
     assert_eq!(
-        status(&proxy.client.with_key(KEY), &ask).await,
+        status(&proxy.client.with_key(KEY), &request).await,
         200,
-        "keys need no issuer"
+        "virtual keys do not need the issuer"
     );
     let huge = vec![b' '; 300 << 10];
     let elsewhere = Head {
@@ -440,28 +447,32 @@ async fn an_issuer_that_is_away_stops_neither_the_start_nor_who_is_known() {
         vec![Step::Reset],
     ] {
         issuer.answer(bad);
-        clock.pass(Duration::from_secs(30)).await;
-        assert_eq!(status(&ann, &ask).await, 503);
+        clock.advance(Duration::from_secs(30)).await;
+        assert_eq!(status(&ann, &request).await, 503);
     }
-    assert_eq!(issuer.asked(), 6);
+    assert_eq!(issuer.requests(), 6);
     issuer.publish(std::slice::from_ref(&signer));
-    clock.pass(Duration::from_secs(30)).await;
-    assert_eq!((status(&ann, &ask).await, issuer.asked()), (200, 7));
+    clock.advance(Duration::from_secs(30)).await;
+    assert_eq!((status(&ann, &request).await, issuer.requests()), (200, 7));
     issuer.answer(whole(500, "{}"));
-    clock.pass(Duration::from_secs(3600)).await;
-    assert_eq!(status(&ann, &ask).await, 200, "known keys serve on");
+    clock.advance(Duration::from_secs(3600)).await;
+    assert_eq!(status(&ann, &request).await, 200, "known keys stay valid");
     issuer.server.ended(7).await;
-    assert_eq!(status(&ann, &ask).await, 200);
+    assert_eq!(status(&ann, &request).await, 200);
     tokio::time::advance(Duration::from_secs(23 * 3600)).await;
-    assert_eq!(status(&ann, &ask).await, 503, "but not for ever");
+    assert_eq!(
+        status(&ann, &request).await,
+        503,
+        "known keys expire in the end"
+    );
 }
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one table of requests")]
-async fn a_cookie_counts_for_trusted_pages_alone() {
+async fn a_cookie_counts_for_trusted_pages_only() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let origins = "allowed_origins = [\"https://chat.example\"]";
     let proxy = setup(&upstream, &issuer.jwt(""))
         .section("server", origins)
@@ -473,9 +484,9 @@ async fn a_cookie_counts_for_trusted_pages_alone() {
         "session={}",
         signer.token("ann", &json!({"exp": now() - 120}))
     );
-    let read = || Ask::new("GET", "/v1/models");
-    let stop = || Ask::new("POST", format!("/v1/streams/{}/cancel", "a".repeat(26)));
-    for (what, ask, cookie, fields, status) in [
+    let read = || Request::new("GET", "/v1/models");
+    let stop = || Request::new("POST", format!("/v1/streams/{}/cancel", "a".repeat(26)));
+    for (what, request, cookie, fields, status) in [
         ("reading", read(), &good, &[][..], 200),
         (
             "reading by our own page",
@@ -564,52 +575,55 @@ async fn a_cookie_counts_for_trusted_pages_alone() {
             200,
         ),
     ] {
-        let ask = fields
-            .iter()
-            .fold(ask.header("cookie", cookie), |ask, (name, value)| {
-                ask.header(name, value)
-            });
-        assert_eq!(self::status(&proxy.client, &ask).await, status, "{what}");
+        let request = fields.iter().fold(
+            request.header("cookie", cookie),
+            |request, (name, value)| request.header(name, value),
+        );
+        assert_eq!(
+            self::status(&proxy.client, &request).await,
+            status,
+            "{what}"
+        );
     }
     let anywhere = setup(&upstream, &issuer.jwt(""))
         .section("server", "allowed_origins = \"*\"")
         .start()
         .await;
-    for (ask, origin, status) in [
+    for (request, origin, status) in [
         (chat("m"), "https://evil.example", 401),
         (read(), "https://evil.example", 401),
     ] {
-        let ask = ask
+        let request = request
             .header("cookie", &good)
             .header("origin", origin)
             .header("sec-fetch-site", "cross-site");
         assert_eq!(
-            self::status(&anywhere.client, &ask).await,
+            self::status(&anywhere.client, &request).await,
             status,
-            "that all may ask does not lend them anybody's cookie"
+            "a wildcard origin does not allow cookies"
         );
     }
 }
 
 #[tokio::test]
-async fn failed_tokens_count_as_failed_authentications() {
+async fn invalid_tokens_count_as_failed_authentications() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let proxy = setup(&upstream, &issuer.jwt("")).start().await;
     let expired = signer.token("ann", &json!({"exp": now() - 120}));
     for n in 0..60 {
-        let ask = Ask::new("GET", "/v1/models");
-        let ask = if n % 2 == 0 {
-            ask.header("cookie", &format!("session={expired}"))
+        let request = Request::new("GET", "/v1/models");
+        let request = if n % 2 == 0 {
+            request.header("cookie", &format!("session={expired}"))
         } else {
-            ask.header("x-api-key", &expired)
+            request.header("x-api-key", &expired)
         };
-        assert_eq!(status(&proxy.client, &ask).await, 401);
+        assert_eq!(status(&proxy.client, &request).await, 401);
     }
     let good = proxy.client.with_key(&signer.token("ann", &json!({})));
     assert_eq!(
-        said(good.ask(&Ask::new("GET", "/v1/models")).await).await,
+        status_and_code(good.ask(&Request::new("GET", "/v1/models")).await).await,
         (429, "rate_limited".into())
     );
 }
@@ -618,7 +632,7 @@ async fn failed_tokens_count_as_failed_authentications() {
 async fn a_token_narrows_its_key_and_never_widens_it() {
     let upstream = upstream().await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let setup = setup(
         &upstream,
         &issuer.jwt(", default_key = \"web\", claims = { models = \"may\" }"),
@@ -641,7 +655,11 @@ async fn a_token_narrows_its_key_and_never_widens_it() {
                 "{claims} {model}"
             );
         }
-        let models = ann.ask(&Ask::new("GET", "/v1/models")).await.json().await;
+        let models = ann
+            .ask(&Request::new("GET", "/v1/models"))
+            .await
+            .json()
+            .await;
         let names: Vec<_> = models["data"]
             .as_array()
             .unwrap()
@@ -657,20 +675,20 @@ async fn a_token_narrows_its_key_and_never_widens_it() {
 }
 
 #[tokio::test]
-async fn a_reload_keeps_the_keys_and_a_revoked_key_ends_what_rests_on_it_but_no_stream() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_reload_keeps_the_fetched_keys_and_a_revoked_key_ends_its_tokens_but_no_stream() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Gate)).await;
     let signer = Signer::ec("e");
-    let issuer = Issuer::of(std::slice::from_ref(&signer)).await;
+    let issuer = Issuer::new(std::slice::from_ref(&signer)).await;
     let first = setup(&upstream, &issuer.jwt(""));
     let proxy = first.clone().start().await;
     let token = signer.token("ann", &json!({"key": "web"}));
     let ann = proxy.client.with_key(&token);
     upstream.open(2);
-    let mut running = ann.ask(&Ask::chat(Speech::Events, "m", true)).await;
+    let mut running = ann.ask(&Request::chat(Dialect::Events, "m", true)).await;
     let id = running.stream_id();
     proxy.running.reload(first.config()).unwrap();
     assert_eq!(
-        (ann.status(&id).await["status"].as_str(), issuer.asked()),
+        (ann.status(&id).await["status"].as_str(), issuer.requests()),
         (Some("running"), 1)
     );
     proxy
@@ -685,7 +703,11 @@ async fn a_reload_keeps_the_keys_and_a_revoked_key_ends_what_rests_on_it_but_no_
         ("POST", "/ticket"),
     ] {
         assert_eq!(
-            status(&ann, &Ask::new(method, format!("/v1/streams/{id}{end}"))).await,
+            status(
+                &ann,
+                &Request::new(method, format!("/v1/streams/{id}{end}"))
+            )
+            .await,
             401,
             "{method} {end}"
         );
@@ -693,19 +715,22 @@ async fn a_reload_keeps_the_keys_and_a_revoked_key_ends_what_rests_on_it_but_no_
     assert_eq!(status(&proxy.client.with_key(KEY), &chat("m")).await, 401);
     let other = proxy.client.with_key(&signer.token("ann", &json!({})));
     assert_eq!(
-        status(&other, &Ask::new("GET", "/v1/models")).await,
+        status(&other, &Request::new("GET", "/v1/models")).await,
         200,
-        "a token that does not rest on the key counts"
+        "a token without the key is not affected"
     );
     upstream.open(20);
-    let told = running.told().await;
-    assert!(told.is_success(), "what runs, runs on: {told:?}");
-    assert_eq!(issuer.asked(), 1);
+    let received = running.received().await;
+    assert!(
+        received.is_success(),
+        "a running stream continues: {received:?}"
+    );
+    assert_eq!(issuer.requests(), 1);
 }
 
 #[tokio::test]
-async fn what_it_costs_to_know_a_caller() {
-    use sluicegate::auth::{Asking, Auth};
+async fn identifying_a_caller_is_measured() {
+    use sluicegate::auth::{Auth, AuthRequest};
     let signer = Signer::rsa(0, "r");
     let pem = Signer::public_pem(0);
     let auth = format!(
@@ -729,7 +754,7 @@ async fn what_it_costs_to_know_a_caller() {
     let cost = async |all: &mut dyn Iterator<Item = &http::HeaderMap>| {
         let (begun, mut count) = (Instant::now(), 0);
         for headers in all {
-            auth.identify(&Asking {
+            auth.identify(&AuthRequest {
                 method: &http::Method::POST,
                 headers,
                 trusted_page: false,
@@ -744,6 +769,6 @@ async fn what_it_costs_to_know_a_caller() {
     let of_token = cost(&mut std::iter::repeat_n(&token, 2000)).await;
     let of_new = cost(&mut fresh.iter()).await;
     println!(
-        "identify: a key {of_key:?}, a token that is known {of_token:?}, a token that is new (RS256) {of_new:?}"
+        "identify: a key {of_key:?}, a known token {of_token:?}, a new token (RS256) {of_new:?}"
     );
 }

@@ -1,5 +1,5 @@
-//! Waiting and pressure: silence, clocks, latency, slow readers, hostile upstreams, and everything
-//! given back at the end.
+//! Waiting and load: silence, timeouts, latency, slow readers, hostile upstreams, and the return of
+//! every resource.
 
 use std::time::{Duration, Instant};
 
@@ -7,54 +7,54 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::rig::relay::Relay;
-use crate::rig::upstream::{Head, Step, json as whole, refusing, unreachable};
+use crate::rig::upstream::{Head, Step, json as whole, refusing_address, unresponsive_address};
 use crate::rig::{
-    Ask, Client, Ending, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual,
-    WireId, by_turns, name, pairs, say, within,
+    Answer, Case, Client, Dialect, Ending, Pace, Proxy, Received, Reply, Request, Setup, Upstream,
+    VirtualClock, WireId, encode, name, nth_dialect, pairs, within,
 };
 
 /// Ninety seconds.
 const SILENCE: Duration = Duration::from_secs(90);
-/// Longer than any of it takes.
+/// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(300);
 
 /// An answer with that silence before its head, and one with it after two tokens.
 fn silences(wire: WireId) -> [Vec<Step>; 2] {
     let early = [
         vec![Step::Pause(SILENCE)],
-        Say::tokens(4).steps(wire, Pace::Flat),
+        Answer::tokens(4).steps(wire, Pace::Flat),
     ]
     .concat();
-    let mut late = Say::tokens(4).steps(wire, Pace::Flat);
+    let mut late = Answer::tokens(4).steps(wire, Pace::Flat);
     let middle = late.len() - 4;
     late.insert(middle, Step::Pause(SILENCE));
     [early, late]
 }
 
 #[tokio::test]
-async fn b25_ninety_seconds_of_silence_with_default_clocks() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn b25_ninety_seconds_of_silence_with_default_timeouts() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for (n, steps) in silences(wire).into_iter().enumerate() {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, silence {n}"));
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, silence {n}"));
             let upstream = Upstream::always(steps).await;
             let proxy = Proxy::over(wire, &upstream).await;
-            let ask = Ask::chat(speech, "m", true);
-            let read = async { proxy.client.ask(&ask).await.told().await };
-            let told = clock.takes_at_most(LONG, "the end", read).await;
-            assert!(told.is_success(), "{told:?}");
-            assert_eq!(told.text(), Say::tokens(4).text());
+            let request = Request::chat(dialect, "m", true);
+            let read = async { proxy.client.ask(&request).await.received().await };
+            let received = clock.takes_at_most(LONG, "the end", read).await;
+            assert!(received.is_success(), "{received:?}");
+            assert_eq!(received.text(), Answer::tokens(4).text());
             assert_eq!(upstream.count(), 1);
         }
     }
 }
 
 #[tokio::test]
-async fn b25_ninety_seconds_of_silence_behind_an_impatient_intermediary() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn b25_ninety_seconds_of_silence_through_an_impatient_intermediary() {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for (n, steps) in silences(wire).into_iter().enumerate() {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, silence {n}"));
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, silence {n}"));
             let upstream = Upstream::always(steps).await;
             let setup = Setup::new()
                 .over(wire, &upstream)
@@ -62,23 +62,23 @@ async fn b25_ninety_seconds_of_silence_behind_an_impatient_intermediary() {
             let proxy = setup.start().await;
             let relay = Relay::start(proxy.running.addr(), Duration::from_secs(5)).await;
             let client = proxy.client.through(relay.addr);
-            let ask = Ask::chat(speech, "m", true);
-            let read = async { client.ask(&ask).await.told().await };
-            let told = clock.takes_at_most(LONG, "the end", read).await;
-            assert!(told.is_success(), "{told:?}");
-            assert_eq!(told.text(), Say::tokens(4).text());
+            let request = Request::chat(dialect, "m", true);
+            let read = async { client.ask(&request).await.received().await };
+            let received = clock.takes_at_most(LONG, "the end", read).await;
+            assert!(received.is_success(), "{received:?}");
+            assert_eq!(received.text(), Answer::tokens(4).text());
         }
     }
 }
 
 #[tokio::test]
 async fn b26_an_early_200_hides_no_error() {
-    let clock = Virtual::start();
-    for (speech, wire) in pairs().filter(|(speech, _)| !speech.answers_at_once()) {
+    let clock = VirtualClock::start();
+    for (dialect, wire) in pairs().filter(|(dialect, _)| !dialect.answers_at_once()) {
         for opening in [false, true] {
             for (seconds, status) in [(5, 502), (9, 502), (11, 200), (25, 200)] {
-                let _scene = Scene::of(format!(
-                    "{speech:?} over {wire:?}, an error after {seconds} s, after an opening: {opening}"
+                let _case = Case::new(format!(
+                    "{dialect:?} over {wire:?}, an error after {seconds} s, after an opening: {opening}"
                 ));
                 let upstream =
                     Upstream::always(late_error(wire, opening, Duration::from_secs(seconds))).await;
@@ -87,19 +87,19 @@ async fn b26_an_early_200_hides_no_error() {
                     .section("models.m", "retries = 0")
                     .start()
                     .await;
-                let ask = Ask::chat(speech, "m", true);
+                let request = Request::chat(dialect, "m", true);
                 let mut reply = clock
-                    .takes_at_most(LONG, "the head", proxy.client.ask(&ask))
+                    .takes_at_most(LONG, "the head", proxy.client.ask(&request))
                     .await;
                 assert_eq!(reply.status, status);
                 if status == 200 {
-                    let told = clock.takes_at_most(LONG, "the end", reply.told()).await;
-                    assert!(told.is_failure(), "{told:?}");
+                    let received = clock.takes_at_most(LONG, "the end", reply.received()).await;
+                    assert!(received.is_failure(), "{received:?}");
                     assert!(
                         reply.heartbeats() >= 1,
                         "the head was committed with a heartbeat"
                     );
-                    assert!(told.error.unwrap().1.contains("it broke"));
+                    assert!(received.error.unwrap().1.contains("it broke"));
                 } else {
                     assert!(
                         reply.json().await["error"]["message"]
@@ -117,27 +117,27 @@ fn late_error(wire: WireId, opening: bool, after: Duration) -> Vec<Step> {
     if !opening {
         return [
             vec![Step::Pause(after)],
-            whole(500, say::refusal(wire, 500, "it broke").to_string()),
+            whole(500, encode::refusal(wire, 500, "it broke").to_string()),
         ]
         .concat();
     }
-    let mut steps = Say::tokens(1).steps_until(wire, Pace::Flat, 0);
+    let mut steps = Answer::tokens(1).steps_until(wire, Pace::Flat, 0);
     steps.extend([
         Step::Pause(after),
-        Step::Write(say::error(wire, "it broke")),
+        Step::Write(encode::error(wire, "it broke")),
         Step::End,
     ]);
     steps
 }
 
 #[tokio::test]
-async fn b27_every_event_is_on_the_wire_at_once() {
+async fn b27_every_event_is_sent_at_once() {
     const TOKENS: usize = 60;
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
-        let upstream = Upstream::start(Say::tokens(TOKENS).script(wire, Pace::Gate)).await;
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(TOKENS).script(wire, Pace::Gate)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let connection = proxy.client.send(&Ask::chat(speech, "m", true)).await;
+        let connection = proxy.client.send(&Request::chat(dialect, "m", true)).await;
         upstream.requests(1).await;
         let mut times = Vec::new();
         let begun = Instant::now();
@@ -175,54 +175,54 @@ async fn b27_every_event_is_on_the_wire_at_once() {
 
 /// Reads up to the next text.
 async fn token(reply: &mut Reply) {
-    reply.until(|told| !told.text().is_empty()).await;
+    reply.until(|received| !received.text().is_empty()).await;
 }
 
 #[tokio::test]
-async fn b28_a_reader_that_reads_nothing_costs_what_is_configured_and_delays_nobody() {
+async fn b28_an_idle_reader_costs_bounded_memory_and_delays_no_other() {
     const TOKENS: usize = 1200;
     let large = |n: usize| format!("{n} {}", "x".repeat(32 * 1024));
-    let said = Say {
+    let answer = Answer {
         tokens: (0..TOKENS).map(large).collect(),
-        ..Say::tokens(0)
+        ..Answer::tokens(0)
     };
-    let upstream = Upstream::start(said.script(WireId::Anthropic, Pace::Gate)).await;
+    let upstream = Upstream::start(answer.script(WireId::Anthropic, Pace::Gate)).await;
     let setup = Setup::new()
         .over(WireId::Anthropic, &upstream)
         .section("streams", "max_stream = \"1MiB\"\nmemory = \"4MiB\"");
     let proxy = setup.start().await;
     let mut idle = proxy
         .client
-        .ask(&Ask::chat(Speech::Events, "m", true))
+        .ask(&Request::chat(Dialect::Events, "m", true))
         .await;
     let id = idle.stream_id();
-    let mut good = proxy.client.follow(Speech::Events, &id).await;
+    let mut good = proxy.client.follow(Dialect::Events, &id).await;
     for n in 0..TOKENS {
         upstream.open(1);
-        let events = good.until(|told| !told.text().is_empty()).await;
+        let events = good.until(|received| !received.text().is_empty()).await;
         assert!(
             events.last().unwrap().json()["delta"]
                 .as_str()
                 .unwrap()
                 .starts_with(&format!("{n} ")),
-            "none is lost or late"
+            "no event is lost or late"
         );
     }
     upstream.open(2);
-    assert!(good.told().await.is_success());
+    assert!(good.received().await.is_success());
     assert_eq!(proxy.client.status(&id).await["status"], "completed");
     let (events, ending) = idle.events().await;
-    let told = Told::of(Speech::Events, &events);
+    let received = Received::from_events(Dialect::Events, &events);
     assert_eq!(ending, Ending::Proper);
     assert_eq!(
-        told.code(),
+        received.code(),
         "replay_expired",
-        "a reader that was overtaken is told so"
+        "an overtaken reader gets an error"
     );
     assert_eq!(
         events.iter().filter(|it| it.name == "end").count(),
         1,
-        "and that is its end"
+        "the error is followed by one end"
     );
     let last = events
         .iter()
@@ -230,26 +230,26 @@ async fn b28_a_reader_that_reads_nothing_costs_what_is_configured_and_delays_nob
         .find(|it| it.name == "text")
         .and_then(|it| it.id.clone())
         .unwrap();
-    let mut behind = proxy.client.resume(Speech::Events, &id, Some(&last)).await;
-    let body = behind.json().await;
+    let mut late = proxy.client.resume(Dialect::Events, &id, Some(&last)).await;
+    let body = late.json().await;
     assert_eq!(
-        (behind.status, body["error"]["code"].as_str()),
+        (late.status, body["error"]["code"].as_str()),
         (410, Some("replay_expired")),
         "{body}"
     );
     proxy.at_rest().await;
 }
 
-/// A clock that runs out: its name, and an upstream that lets it.
-fn slow_ones(wire: WireId) -> [(&'static str, Vec<Step>); 4] {
-    let opened = |count| Say::tokens(99).steps_until(wire, Pace::Flat, count);
+/// The name of each timeout, and an upstream that lets it run out.
+fn slow_upstreams(wire: WireId) -> [(&'static str, Vec<Step>); 4] {
+    let opened = |count| Answer::tokens(99).steps_until(wire, Pace::Flat, count);
     [
         ("headers", vec![Step::Hang]),
         ("first", [opened(0), vec![Step::Hang]].concat()),
         ("idle", [opened(2), vec![Step::Hang]].concat()),
         (
             "total",
-            Say::tokens(99).steps(wire, Pace::Every(Duration::from_secs(1))),
+            Answer::tokens(99).steps(wire, Pace::Every(Duration::from_secs(1))),
         ),
     ]
 }
@@ -262,34 +262,34 @@ fn clocks(setup: Setup) -> Setup {
 }
 
 #[tokio::test]
-async fn b29_each_clock_has_its_own_error() {
-    let clock = Virtual::start();
-    let (blackhole, _held) = unreachable();
-    for (speech, wire) in pairs() {
+async fn b29_each_timeout_has_its_own_error() {
+    let clock = VirtualClock::start();
+    let (blackhole, _held) = unresponsive_address();
+    for (dialect, wire) in pairs() {
         let setup = clocks(
             Setup::new()
                 .provider("up", wire, blackhole)
                 .model("m", "[\"up/m-up\"]"),
         );
-        timed_out(&clock, speech, &setup.start().await.client, "connect").await;
-        for (name, steps) in slow_ones(wire) {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {name}"));
+        timed_out(&clock, dialect, &setup.start().await.client, "connect").await;
+        for (name, steps) in slow_upstreams(wire) {
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {name}"));
             let upstream = Upstream::always(steps).await;
             let proxy = clocks(Setup::new().over(wire, &upstream)).start().await;
-            timed_out(&clock, speech, &proxy.client, name).await;
+            timed_out(&clock, dialect, &proxy.client, name).await;
             upstream.closed(0).await;
             proxy.at_rest().await;
         }
     }
 }
 
-async fn timed_out(clock: &Virtual, speech: Speech, client: &Client, name: &str) {
+async fn timed_out(clock: &VirtualClock, dialect: Dialect, client: &Client, name: &str) {
     let asked = async {
-        let mut reply = client.ask(&Ask::chat(speech, "m", true)).await;
+        let mut reply = client.ask(&Request::chat(dialect, "m", true)).await;
         if reply.status == 200 {
-            let told = reply.told().await;
-            assert!(told.is_failure(), "{told:?}");
-            return (200, told.error.unwrap());
+            let received = reply.received().await;
+            assert!(received.is_failure(), "{received:?}");
+            return (200, received.error.unwrap());
         }
         let body = reply.json().await;
         let text = |field: &str| body["error"][field].as_str().unwrap().to_owned();
@@ -301,7 +301,7 @@ async fn timed_out(clock: &Virtual, speech: Speech, client: &Client, name: &str)
     let early = matches!(name, "connect" | "headers" | "first");
     assert_eq!(
         status,
-        if early && !speech.answers_at_once() {
+        if early && !dialect.answers_at_once() {
             504
         } else {
             200
@@ -316,41 +316,48 @@ async fn timed_out(clock: &Virtual, speech: Speech, client: &Client, name: &str)
 }
 
 #[tokio::test]
-async fn b29_an_early_clock_falls_back() {
-    let clock = Virtual::start();
-    let (blackhole, _held) = unreachable();
-    let refused = refusing().await;
-    for (speech, wire) in pairs() {
-        for (name, steps) in slow_ones(wire).into_iter().take(2) {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {name}"));
+async fn b29_an_early_timeout_falls_back() {
+    let clock = VirtualClock::start();
+    let (blackhole, _held) = unresponsive_address();
+    let refused = refusing_address().await;
+    for (dialect, wire) in pairs() {
+        for (name, steps) in slow_upstreams(wire).into_iter().take(2) {
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {name}"));
             let upstream = Upstream::always(steps).await;
-            fell_back(&clock, speech, wire, upstream.addr).await;
+            check_fallback(&clock, dialect, wire, upstream.addr).await;
         }
         for addr in [blackhole, refused] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, no connection to {addr}"));
-            fell_back(&clock, speech, wire, addr).await;
+            let _case = Case::new(format!(
+                "{dialect:?} over {wire:?}, no connection to {addr}"
+            ));
+            check_fallback(&clock, dialect, wire, addr).await;
         }
     }
 }
 
-async fn fell_back(clock: &Virtual, speech: Speech, wire: WireId, first: std::net::SocketAddr) {
-    let spare = Upstream::start(Say::tokens(3).script(wire, Pace::Flat)).await;
+async fn check_fallback(
+    clock: &VirtualClock,
+    dialect: Dialect,
+    wire: WireId,
+    first: std::net::SocketAddr,
+) {
+    let spare = Upstream::start(Answer::tokens(3).script(wire, Pace::Flat)).await;
     let setup = Setup::new()
         .provider("up", wire, first)
         .provider("spare", wire, spare.addr);
     let proxy = clocks(setup.model("m", "[\"up/m-up\", \"spare/m-spare\"]"))
         .start()
         .await;
-    let ask = Ask::chat(speech, "m", true);
-    let read = async { proxy.client.ask(&ask).await.told().await };
-    let told = clock
+    let request = Request::chat(dialect, "m", true);
+    let read = async { proxy.client.ask(&request).await.received().await };
+    let received = clock
         .takes_at_most(Duration::from_secs(10), "the fallback", read)
         .await;
-    assert!(told.is_success(), "{told:?}");
-    assert_eq!(told.text(), "tok0 tok1 tok2 ");
+    assert!(received.is_success(), "{received:?}");
+    assert_eq!(received.text(), "tok0 tok1 tok2 ");
 }
 
-/// What no upstream should send.
+/// Bytes that no upstream should send.
 fn hostile(wire: WireId) -> Vec<Vec<u8>> {
     let name = "\u{0}".repeat(3);
     let deep = format!("data: {}\n\n", "[".repeat(100_000));
@@ -381,15 +388,15 @@ fn hostile(wire: WireId) -> Vec<Vec<u8>> {
         vec![0xff; 4096],
         vec![b'\n'; 4096],
     ]);
-    let half = Say::tokens(3).stream(wire);
+    let half = Answer::tokens(3).stream(wire);
     all.push(half[..half.len() / 2].to_vec());
     all
 }
 
 #[tokio::test]
 async fn b30_a_hostile_upstream_harms_only_its_own_stream() {
-    for (speech, wire) in pairs() {
-        let calm = Upstream::start(Say::tokens(200).script(wire, Pace::Gate)).await;
+    for (dialect, wire) in pairs() {
+        let calm = Upstream::start(Answer::tokens(200).script(wire, Pace::Gate)).await;
         let wild = Upstream::start(move |_, n| {
             let bytes = hostile(wire).swap_remove(n / 2);
             let head = if n % 2 == 0 {
@@ -409,16 +416,22 @@ async fn b30_a_hostile_upstream_harms_only_its_own_stream() {
             .section("models.wild", "retries = 0");
         let proxy = setup.forgiving().start().await;
         calm.open(1);
-        let mut good = proxy.client.ask(&Ask::chat(speech, "calm", true)).await;
+        let mut good = proxy
+            .client
+            .ask(&Request::chat(dialect, "calm", true))
+            .await;
         for n in 0..hostile(wire).len() * 2 {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, hostile answer {n}"));
-            let mut reply = proxy.client.ask(&Ask::chat(speech, "wild", true)).await;
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, hostile answer {n}"));
+            let mut reply = proxy
+                .client
+                .ask(&Request::chat(dialect, "wild", true))
+                .await;
             if reply
                 .header("content-type")
                 .is_some_and(|it| it.starts_with("text/event-stream"))
             {
-                let told = reply.told().await;
-                assert!(!told.cut && told.ends == 1, "{told:?}");
+                let received = reply.received().await;
+                assert!(!received.cut && received.ends == 1, "{received:?}");
             } else {
                 assert!(
                     reply.status >= 400 && !reply.json().await["error"].is_null(),
@@ -429,14 +442,14 @@ async fn b30_a_hostile_upstream_harms_only_its_own_stream() {
             calm.open(1);
         }
         calm.open(200);
-        let told = good.told().await;
-        assert!(told.is_success(), "{told:?}");
-        assert_eq!(told.text(), Say::tokens(200).text());
+        let received = good.received().await;
+        assert!(received.is_success(), "{received:?}");
+        assert_eq!(received.text(), Answer::tokens(200).text());
         proxy.at_rest().await;
     }
 }
 
-/// How one of many streams ends.
+/// The ways in which one of many streams ends.
 const KINDS: [&str; 10] = [
     "good",
     "reset",
@@ -464,10 +477,11 @@ async fn all(mut tasks: JoinSet<()>) {
 async fn b31_two_thousand_streams_of_every_ending_leave_nothing_behind() {
     const STREAMS: usize = 2000;
     const AT_ONCE: usize = 100;
-    let clock = Virtual::start();
-    let upstream =
-        Upstream::start(|call, _| ending(call.json()["messages"][0]["content"].as_str().unwrap()))
-            .await;
+    let clock = VirtualClock::start();
+    let upstream = Upstream::start(|call, _| {
+        upstream_steps(call.json()["messages"][0]["content"].as_str().unwrap())
+    })
+    .await;
     let setup = clocks(Setup::new().over(WireId::OpenaiChat, &upstream));
     let proxy = setup
         .section("limits", "global = { concurrent_streams = 200 }")
@@ -483,14 +497,14 @@ async fn b31_two_thousand_streams_of_every_ending_leave_nothing_behind() {
             } else {
                 &mut others
             };
-            set.spawn(live(proxy.client.clone(), n));
+            set.spawn(run_client(proxy.client.clone(), n));
         }
-        within("streams to end that need no time", all(others)).await;
+        within("the streams without timeouts to end", all(others)).await;
         clock
-            .takes_at_most(LONG, "the others to run out of time", all(timed))
+            .takes_at_most(LONG, "the other streams to time out", all(timed))
             .await;
     }
-    clock.pass(Duration::from_secs(20)).await;
+    clock.advance(Duration::from_secs(20)).await;
     proxy.at_rest().await;
     let list = proxy
         .client
@@ -503,17 +517,17 @@ async fn b31_two_thousand_streams_of_every_ending_leave_nothing_behind() {
         (0, &json!(false)),
         "{list}"
     );
-    clock.pass(Duration::from_secs(20)).await;
+    clock.advance(Duration::from_secs(20)).await;
     let list = proxy.client.get("/v1/streams?limit=20").await.json().await;
-    assert_eq!(list["data"], json!([]), "after retention nothing is left");
+    assert_eq!(list["data"], json!([]), "nothing is left after retention");
 }
 
-/// What the upstream does for a stream of this kind.
-fn ending(kind: &str) -> Vec<Step> {
+/// Returns the steps of the upstream for a stream of this kind.
+fn upstream_steps(kind: &str) -> Vec<Step> {
     let wire = WireId::OpenaiChat;
     let opened = |last| {
         [
-            Say::tokens(9).steps_until(wire, Pace::Flat, 5),
+            Answer::tokens(9).steps_until(wire, Pace::Flat, 5),
             vec![Step::Yield, last],
         ]
         .concat()
@@ -521,37 +535,41 @@ fn ending(kind: &str) -> Vec<Step> {
     match kind {
         "reset" => opened(Step::Reset),
         "cut" => opened(Step::Truncate),
-        "refused" => whole(500, say::refusal(wire, 500, "no").to_string()),
+        "refused" => whole(500, encode::refusal(wire, 500, "no").to_string()),
         "idle" | "cancelled" | "left" => opened(Step::Hang),
         "silent" => vec![Step::Hang],
-        _ => Say::tokens(9).steps(wire, Pace::Flat),
+        _ => Answer::tokens(9).steps(wire, Pace::Flat),
     }
 }
 
-/// Lives through stream number `n`, to the end of its kind.
-async fn live(client: Client, n: usize) {
-    let speech = by_turns(n / KINDS.len());
+/// Runs the client of stream number `n` to the end of its kind.
+async fn run_client(client: Client, n: usize) {
+    let dialect = nth_dialect(n / KINDS.len());
     let kind = KINDS[n % KINDS.len()];
-    let _scene = Scene::of(format!("stream {n}, {kind}, {speech:?}"));
-    let ask = Ask::chat(speech, "m", kind != "whole").saying(kind);
+    let _case = Case::new(format!("stream {n}, {kind}, {dialect:?}"));
+    let request = Request::chat(dialect, "m", kind != "whole").with_text(kind);
     match kind {
-        "left early" => drop(client.send(&ask).await),
+        "left early" => drop(client.send(&request).await),
         "left" => {
-            let mut reply = client.ask(&ask).await;
-            reply.until(|told| told.text().contains("tok4")).await;
+            let mut reply = client.ask(&request).await;
+            reply
+                .until(|received| received.text().contains("tok4"))
+                .await;
             reply.abort();
         }
         "cancelled" => {
-            let reply = client.send(&ask.named(&name(n))).await;
+            let reply = client.send(&request.named(&name(n))).await;
             let mut reply = reply.head().await;
-            reply.until(|told| told.text().contains("tok4")).await;
+            reply
+                .until(|received| received.text().contains("tok4"))
+                .await;
             assert_eq!(client.cancel(&name(n)).await.status, 200);
             assert_eq!(reply.events().await.1, Ending::Proper);
         }
-        "whole" => drop(client.ask(&ask).await.whole().await),
+        "whole" => drop(client.ask(&request).await.whole().await),
         _ => drop(
             within("the end of a stream", async {
-                client.ask(&ask).await.whole().await
+                client.ask(&request).await.whole().await
             })
             .await,
         ),

@@ -1,35 +1,35 @@
-//! What a recording's independent fold says, in the proxy's words, beside what a client was told.
+//! Compares an answer that a client received with the recording's independent fold.
 
 use serde_json::Value;
 
 use super::recording::Recording;
-use crate::rig::told::{Choice, Usage};
-use crate::rig::{Speech, Told, WireId};
+use crate::rig::received::{Choice, Usage};
+use crate::rig::{Dialect, Received, WireId};
 
-/// Everything in which `told` is not what the recording says.
-pub fn differences(recording: &Recording, speech: Speech, told: &Told) -> Vec<String> {
+/// Returns every difference between `received` and the expected answer of the recording.
+pub fn differences(recording: &Recording, dialect: Dialect, received: &Received) -> Vec<String> {
     let expected = &recording.expected;
     let mut found = Vec::new();
     if recording.fails() {
-        let failed = told.is_failure();
+        let failed = received.is_failure();
         return (!failed)
-            .then(|| format!("a failure was told as {told:?}"))
+            .then(|| format!("a failure was received as {received:?}"))
             .into_iter()
             .collect();
     }
-    if !told.is_success() {
+    if !received.is_success() {
         found.push(format!(
-            "a success was told as {:?}, done {}, ends {}",
-            told.error, told.done, told.ends
+            "a success was received as {:?}, done {}, ends {}",
+            received.error, received.done, received.ends
         ));
     }
     let single = [expected.clone()];
     let choices = expected["choices"]
         .as_array()
         .map_or(&single[..], Vec::as_slice);
-    // Some dialects have one choice, and a message no refusal apart from its text.
-    let message = speech == Speech::Messages;
-    for (place, choice) in choices.iter().enumerate().take(if speech.has_choices() {
+    // Some dialects have a single choice, and Messages has no refusal separate from the text.
+    let message = dialect == Dialect::Messages;
+    for (place, choice) in choices.iter().enumerate().take(if dialect.has_choices() {
         choices.len()
     } else {
         1
@@ -40,26 +40,26 @@ pub fn differences(recording: &Recording, speech: Speech, told: &Told) -> Vec<St
             choice.clone()
         };
         let index = choice["index"].as_u64().unwrap_or(place as u64);
-        let (objects, told) = (
-            told.objects,
-            told.choices.get(&index).cloned().unwrap_or_default(),
+        let (objects, received) = (
+            received.arguments_as_objects,
+            received.choices.get(&index).cloned().unwrap_or_default(),
         );
         found.extend(choice_differences(
             recording.wire,
             expected,
             choice,
-            &told,
+            &received,
             objects,
         ));
     }
-    found.extend(usage_difference(recording.wire, expected, told.usage));
+    found.extend(usage_difference(recording.wire, expected, received.usage));
     found
 }
 
-/// The status and the code with which a recording's failure is told where nothing has been sent
-/// yet; `None` where it does not fail. Behind content nothing is asked again, so whatever it was is
-/// the upstream's, unless it says otherwise itself.
-pub fn failure(recording: &Recording, speech: Speech) -> Option<(u16, String)> {
+/// Returns the expected status and code of a recording's failure when nothing has been sent yet, or
+/// `None` if it does not fail. After content nothing is retried, so a failure counts as the
+/// upstream's unless its error says otherwise.
+pub fn failure(recording: &Recording, dialect: Dialect) -> Option<(u16, String)> {
     if !recording.fails() {
         return None;
     }
@@ -69,7 +69,7 @@ pub fn failure(recording: &Recording, speech: Speech) -> Option<(u16, String)> {
         .or(error["type"].as_str())
         .unwrap_or("");
     let status = error["status_code"].as_u64().or(error["code"].as_u64());
-    let told = match (status, own) {
+    let refusal = match (status, own) {
         (_, code @ ("insufficient_quota" | "context_length_exceeded" | "content_filter")) => (
             if code == "insufficient_quota" {
                 429
@@ -82,17 +82,21 @@ pub fn failure(recording: &Recording, speech: Speech) -> Option<(u16, String)> {
             (429, "rate_limited")
         }
         (Some(503 | 529), _) | (_, "overloaded_error" | "UNAVAILABLE" | "server_overloaded") => (
-            if speech == Speech::Messages { 529 } else { 503 },
+            if dialect == Dialect::Messages {
+                529
+            } else {
+                503
+            },
             "overloaded",
         ),
         (Some(status @ (400 | 422)), "") => (u16::try_from(status).unwrap(), "invalid_request"),
         (Some(status @ (400 | 422)), code) => (u16::try_from(status).unwrap(), code),
         _ => (502, "upstream_error"),
     };
-    Some((told.0, told.1.to_owned()))
+    Some((refusal.0, refusal.1.to_owned()))
 }
 
-/// A choice in which a refusal is text that ends as one.
+/// Returns the choice as Messages represents it: a refusal is text with a refusal finish reason.
 fn as_message(choice: &Value) -> Value {
     let mut choice = choice.clone();
     let refusal = choice["refusal"].as_str().unwrap_or("").to_owned();
@@ -108,46 +112,48 @@ fn choice_differences(
     wire: WireId,
     whole: &Value,
     expected: &Value,
-    told: &Choice,
+    received: &Choice,
     objects: bool,
 ) -> Vec<String> {
     let mut found = Vec::new();
-    let said = |field: &str| expected[field].as_str().unwrap_or_default();
-    // The fold keeps the words before tool calls apart; here they are reasoning like any other.
-    let reasoning = format!("{}{}", said("reasoning"), said("tool_plan"));
-    for (field, expected, told) in [
-        ("text", said("text"), &told.text),
-        ("reasoning", &reasoning, &told.reasoning),
-        ("refusal", said("refusal"), &told.refusal),
+    let text = |field: &str| expected[field].as_str().unwrap_or_default();
+    // The fold keeps Cohere's tool plan apart; the proxy reports it as reasoning.
+    let reasoning = format!("{}{}", text("reasoning"), text("tool_plan"));
+    for (field, expected, received) in [
+        ("text", text("text"), &received.text),
+        ("reasoning", &reasoning, &received.reasoning),
+        ("refusal", text("refusal"), &received.refusal),
     ] {
-        if expected != told {
-            found.push(format!("{field}: {expected:?} was told as {told:?}"));
+        if expected != received {
+            found.push(format!(
+                "{field}: {expected:?} was received as {received:?}"
+            ));
         }
     }
     let calls = expected["tool_calls"].as_array().unwrap();
-    let same = calls.len() == told.tools.len()
+    let same = calls.len() == received.tools.len()
         && calls
             .iter()
-            .zip(told.tools.values())
-            .all(|(expected, told)| {
+            .zip(received.tools.values())
+            .all(|(expected, received)| {
                 same_call(
                     whole["arguments_form"] == "canonical",
                     objects,
                     expected,
-                    told,
+                    received,
                 )
             });
     if !same {
         found.push(format!(
-            "tool calls: {} was told as {:?}",
-            expected["tool_calls"], told.tools
+            "tool calls: {} was received as {:?}",
+            expected["tool_calls"], received.tools
         ));
     }
-    let reason = reason(wire, whole, expected, !told.tools.is_empty());
-    if told.finish.as_deref() != Some(reason) {
+    let reason = reason(wire, whole, expected, !received.tools.is_empty());
+    if received.finish.as_deref() != Some(reason) {
         found.push(format!(
-            "finish: {} ({reason}) was told as {:?}",
-            expected["finish_reason"], told.finish
+            "finish: {} ({reason}) was received as {:?}",
+            expected["finish_reason"], received.finish
         ));
     }
     found
@@ -179,7 +185,7 @@ fn same_call(
     same_id && same_arguments && expected["name"] == name.as_str()
 }
 
-/// The normalized word for a provider's own.
+/// Returns the normalized finish reason for a provider's own.
 fn reason(wire: WireId, whole: &Value, expected: &Value, calls: bool) -> &'static str {
     let native = expected["finish_reason"]
         .as_str()
@@ -213,9 +219,9 @@ fn reason(wire: WireId, whole: &Value, expected: &Value, calls: bool) -> &'stati
     }
 }
 
-/// Input with its cached parts, output with its reasoning, as every provider means it when it is
-/// asked closely.
-fn usage_difference(wire: WireId, expected: &Value, told: Option<Usage>) -> Option<String> {
+/// Compares usage. Expected input includes cached tokens and output includes reasoning tokens, as
+/// each provider defines them.
+fn usage_difference(wire: WireId, expected: &Value, received: Option<Usage>) -> Option<String> {
     let number = |field: &str| expected["usage"][field].as_u64();
     let add = |a: Option<u64>, b: Option<u64>| a.map(|a| a + b.unwrap_or(0)).or(b);
     let (mut input, mut output, reasoning) =
@@ -236,20 +242,22 @@ fn usage_difference(wire: WireId, expected: &Value, told: Option<Usage>) -> Opti
         WireId::OpenaiChat if outside => output = add(output, reasoning),
         _ => {}
     }
-    let told = told.unwrap_or_default();
+    let received = received.unwrap_or_default();
     if (input, output) == (None, None) {
-        return (!told.estimated).then(|| format!("usage was never said, and told as {told:?}"));
+        return (!received.estimated)
+            .then(|| format!("usage was not reported upstream, and received as {received:?}"));
     }
-    let known = |told: Option<u64>, expected: Option<u64>| {
-        expected.is_none_or(|it| told.unwrap_or(0) == it)
+    let known = |received: Option<u64>, expected: Option<u64>| {
+        expected.is_none_or(|it| received.unwrap_or(0) == it)
     };
-    // Of two counts one may never be said: then it is an estimate, and says so.
+    // If the provider reports only one of the two counts, the other is an estimate and marked as
+    // such.
     let counted = |told_one: Option<u64>, expected: Option<u64>| {
-        told_one == expected || expected.is_none() && told.estimated
+        told_one == expected || expected.is_none() && received.estimated
     };
-    let same = counted(told.input, input)
-        && counted(told.output, output)
-        && known(told.cached, number("cached"))
-        && known(told.reasoning, reasoning);
-    (!same).then(|| format!("usage: {} was told as {told:?}", expected["usage"]))
+    let same = counted(received.input, input)
+        && counted(received.output, output)
+        && known(received.cached, number("cached"))
+        && known(received.reasoning, reasoning);
+    (!same).then(|| format!("usage: {} was received as {received:?}", expected["usage"]))
 }

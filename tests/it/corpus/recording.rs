@@ -1,4 +1,4 @@
-//! Recordings as they lie in their folders, and the payloads in them.
+//! Recordings of the corpus and the payloads in them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::rig::sse::Event;
-use crate::rig::{Speech, WireId, wires};
+use crate::rig::{Dialect, WireId, wires};
 
-/// The folders of wires that are spoken.
+/// Folders of the corpus, their wires and default content types.
 const FOLDERS: [(&str, WireId, &str); 8] = [
     ("openai-chat", WireId::OpenaiChat, "text/event-stream"),
     (
@@ -32,27 +32,27 @@ const FOLDERS: [(&str, WireId, &str); 8] = [
 
 /// One recorded answer.
 pub struct Recording {
-    /// Its folder's name.
+    /// Name of its folder.
     pub name: String,
-    /// The folder of its wire.
+    /// Folder of its wire.
     pub folder: String,
     /// Its wire.
     pub wire: WireId,
     /// Its content type.
     pub content_type: String,
-    /// It is one of the repository's.
+    /// True for a recording from the repository.
     pub own: bool,
     /// Its bytes.
     pub body: Bytes,
-    /// What it says, by an independent fold.
+    /// The expected answer, computed by an independent fold.
     pub expected: Value,
 }
 
 /// A recorded HTTP error.
 pub struct Refusal {
-    /// Its folder's name.
+    /// Name of its folder.
     pub name: String,
-    /// The wire it was an answer on.
+    /// The wire on which it was recorded.
     pub wire: WireId,
     /// Its status.
     pub status: u16,
@@ -60,7 +60,7 @@ pub struct Refusal {
     pub body: Bytes,
 }
 
-/// The recorded errors under `root`, of the wires that are spoken.
+/// Returns the recorded errors under `root` for the tested wires.
 pub fn refusals(root: &Path) -> Vec<Refusal> {
     let wanted = wires();
     let read = |path: PathBuf| {
@@ -86,16 +86,18 @@ pub fn refusals(root: &Path) -> Vec<Refusal> {
         .collect()
 }
 
-/// All recordings under `root`, which is the repository's own or is not.
+/// Returns all recordings under `root`; `own` marks them as the repository's.
 pub fn under(root: &Path, own: bool) -> Vec<Recording> {
     let wanted = wires();
     let folders = FOLDERS.iter().filter(|(_, wire, _)| wanted.contains(wire));
     folders
-        .flat_map(|(folder, wire, usual)| of_wire(&root.join(folder), own, folder, *wire, usual))
+        .flat_map(|(folder, wire, usual)| {
+            read_folder(&root.join(folder), own, folder, *wire, usual)
+        })
         .collect()
 }
 
-fn of_wire(path: &Path, own: bool, folder: &str, wire: WireId, usual: &str) -> Vec<Recording> {
+fn read_folder(path: &Path, own: bool, folder: &str, wire: WireId, usual: &str) -> Vec<Recording> {
     let Ok(entries) = fs::read_dir(path) else {
         return Vec::new();
     };
@@ -122,7 +124,8 @@ fn of_wire(path: &Path, own: bool, folder: &str, wire: WireId, usual: &str) -> V
 }
 
 impl Recording {
-    /// True where the answer is a failure: it says so, or it ends before it is complete.
+    /// Returns true if the answer is a failure: it contains an error, or ends before it is
+    /// complete.
     pub fn fails(&self) -> bool {
         let field = |name: &str| !self.expected[name].is_null();
         let ended =
@@ -130,77 +133,85 @@ impl Recording {
         field("error") || !ended
     }
 
-    /// How many choices were asked for.
+    /// Returns the number of requested choices.
     pub fn choices(&self) -> usize {
         self.expected["choices"].as_array().map_or(1, Vec::len)
     }
 
-    /// Where a client of the same dialect did not get every payload as it was: what is different.
-    pub fn unchanged(&self, speech: Speech, events: &[Event]) -> Option<String> {
-        let mut got: Vec<&str> = events.iter().map(|it| it.data.as_str()).collect();
-        if matches!(speech, Speech::Messages | Speech::Responses) {
-            // Some servers name no events, or other ones.
+    /// Returns the difference if a client of the wire's own dialect did not receive every payload
+    /// unchanged.
+    pub fn payload_difference(&self, dialect: Dialect, events: &[Event]) -> Option<String> {
+        let mut received: Vec<&str> = events.iter().map(|it| it.data.as_str()).collect();
+        if matches!(dialect, Dialect::Messages | Dialect::Responses) {
+            // Some servers send no event names, or different ones.
             if let Some(event) = events
                 .iter()
-                .find(|it| it.json()["type"] != it.name.as_str() && speech == Speech::Messages)
+                .find(|it| it.json()["type"] != it.name.as_str() && dialect == Dialect::Messages)
             {
                 return Some(format!(
-                    "the payload {} goes under the name {:?}",
+                    "the payload {} has the event name {:?}",
                     event.data, event.name
                 ));
             }
-        } else if !self.fails() && got.pop() != Some("[DONE]") {
+        } else if !self.fails() && received.pop() != Some("[DONE]") {
             return Some("no [DONE] after a success".into());
         }
         let is_error = |it: &&str| {
-            if speech == Speech::Responses {
+            if dialect == Dialect::Responses {
                 is_failure(it)
             } else {
                 it.contains("\"error\"")
             }
         };
-        if self.fails() && !got.last().is_some_and(is_error) {
+        if self.fails() && !received.last().is_some_and(is_error) {
             return Some("a failure without an error".into());
         }
         let sent = payloads(&self.body);
-        // The error, and what ends a block before it.
-        let ours = got.len().saturating_sub(sent.len());
+        // The proxy may add the error event and the event that closes an open block before it.
+        let ours = received.len().saturating_sub(sent.len());
         let may_be_ours = if !self.fails() {
             0
-        } else if speech == Speech::Messages {
+        } else if dialect == Dialect::Messages {
             2
-        } else if speech == Speech::Responses {
-            // Items that were open.
+        } else if dialect == Dialect::Responses {
+            // Closing events of open items.
             8
         } else {
             1
         };
-        // Behind an error of its own an upstream may say that it has failed: that need not come.
+        // An upstream may send `response.failed` after its error event; the proxy does not have to
+        // pass that on.
         let needed = sent
             .iter()
-            .position(|it| speech == Speech::Responses && is_failure(it))
+            .position(|it| dialect == Dialect::Responses && is_failure(it))
             .map_or(sent.len(), |at| at + 1);
-        let same = got.len() >= needed
+        let same = received.len() >= needed
             && ours <= may_be_ours
-            && got.iter().zip(&sent).all(|(got, sent)| got == sent);
-        let first = got.iter().zip(&sent).position(|(got, sent)| got != sent);
+            && received
+                .iter()
+                .zip(&sent)
+                .all(|(received, sent)| received == sent);
+        let first = received
+            .iter()
+            .zip(&sent)
+            .position(|(received, sent)| received != sent);
         (!same).then(|| {
             format!(
                 "{} payloads became {}; the first that differs: {first:?}",
                 sent.len(),
-                got.len()
+                received.len()
             )
         })
     }
 }
 
-/// True for a payload of the Responses API that ends a response as one that failed.
+/// Returns true for a Responses payload that ends the response as failed.
 fn is_failure(payload: &str) -> bool {
     let event: Value = serde_json::from_str(payload).unwrap();
     matches!(event["type"].as_str(), Some("error" | "response.failed"))
 }
 
-/// The JSON payloads of an SSE body, as the standard reads it.
+/// Returns the JSON payloads of an SSE body, parsed as the standard says.
 fn payloads(body: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(body)
         .replace("\r\n", "\n")
@@ -224,16 +235,16 @@ fn payloads(body: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A small source of numbers that can be repeated.
-pub struct Dice(u64);
+/// A small seeded random number generator.
+pub struct Rng(u64);
 
-impl Dice {
-    /// The numbers that follow from `seed`.
+impl Rng {
+    /// Creates a generator from `seed`.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A number below `end` (splitmix64).
+    /// Returns a number below `end` (splitmix64).
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -242,14 +253,13 @@ impl Dice {
         (mixed ^ (mixed >> 31)) % end.max(1)
     }
 
-    /// A place in something of that length.
-    pub fn place(&mut self, length: usize) -> usize {
+    /// Returns an offset into a sequence of this length.
+    pub fn offset(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 }
 
-/// The seed of this run, told so that it can be repeated: `SLUICEGATE_SEED`, else one that is
-/// different every time.
+/// Returns and prints the seed of this run: `SLUICEGATE_SEED`, or a different one each time.
 pub fn seed() -> u64 {
     let any = || {
         u64::from(

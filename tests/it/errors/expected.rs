@@ -1,13 +1,13 @@
-//! What the contract says of a refusal, by a reading of its own.
+//! The expected report of an upstream error, from an independent reading of the contract.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Got, Refusal, SPARE};
-use crate::rig::Speech;
+use super::{ClientAnswer, Refusal, SPARE};
+use crate::rig::Dialect;
 
-/// Parts of a body that no client may see: planted in what is made here, and the marks of keys and
+/// Text that no client may see: the secrets planted by the tests and typical parts of keys and
 /// links.
 const PRIVATE: [&str; 9] = [
     "sk-planted",
@@ -20,62 +20,64 @@ const PRIVATE: [&str; 9] = [
     "**",
     ".com/",
 ];
-/// The most of a body that is read.
+/// Maximum number of bytes read from an error body.
 const READ: usize = 64 * 1024;
-/// The longest wait that is waited for.
+/// Longest retry delay that the proxy waits for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Codes that are kept whatever the status.
+/// Codes that are kept for any status.
 const KNOWN: [&str; 3] = [
     "context_length_exceeded",
     "insufficient_quota",
     "content_filter",
 ];
 
-/// What is to be told.
+/// The expected report to the client.
 #[derive(Debug)]
 pub struct Expected {
-    /// The status a client gets.
+    /// Status that the client receives.
     status: u16,
-    /// The codes of which it gets one.
+    /// Accepted codes.
     codes: Vec<String>,
-    /// What the upstream said, and what was its own code.
-    said: Said,
-    /// The upstream's words are for the client.
-    quoted: bool,
-    /// How often the same target is asked.
+    /// Message and code of the upstream's error body.
+    upstream: UpstreamError,
+    /// True if the client receives the upstream's message.
+    quotes_upstream: bool,
+    /// Number of calls to the same target.
     calls: usize,
-    /// Another target is asked.
-    goes_on: bool,
-    /// When to come back, as the upstream said.
+    /// True if another target is tried.
+    falls_back: bool,
+    /// Retry delay that the upstream requested.
     after: Option<Duration>,
-    /// The client may well try again.
+    /// True if the client may retry.
     retryable: bool,
 }
 
-/// What a body says.
+/// Message, code and parameter in an error body.
 #[derive(Debug, Default)]
-struct Said {
+struct UpstreamError {
     message: Option<String>,
     code: Option<String>,
     param: Option<String>,
     after: Option<Duration>,
-    /// The status it should have had.
+    /// Status that the body implies, where it differs from the actual one.
     status: Option<u16>,
 }
 
 impl Expected {
-    /// What is to be told of this one.
-    pub fn of(refusal: &Refusal) -> Self {
-        let mut said = Said::of(&refusal.body);
-        let status = said.status.unwrap_or(refusal.status);
-        // A quota of the account is not the request's fault: another target may well take it.
+    /// Returns the expected report of an upstream error.
+    pub fn from_refusal(refusal: &Refusal) -> Self {
+        let mut upstream = UpstreamError::parse(&refusal.body);
+        let status = upstream.status.unwrap_or(refusal.status);
+        // A quota of the provider account is not the request's fault: another target may accept it.
         let quota = refusal
             .headers
             .iter()
             .any(|(_, value)| value.starts_with("ServiceQuotaExceeded"));
         let status = if quota { 429 } else { status };
-        said.code = said.code.or(quota.then(|| "insufficient_quota".to_owned()));
-        let (told, code, kind) = match status {
+        upstream.code = upstream
+            .code
+            .or(quota.then(|| "insufficient_quota".to_owned()));
+        let (client_status, code, kind) = match status {
             400 | 422 => (status, "invalid_request", Kind::Clients),
             404 => (404, "not_found", Kind::Clients),
             413 => (413, "body_too_large", Kind::Clients),
@@ -85,11 +87,11 @@ impl Expected {
             503 | 529 => (503, "overloaded", Kind::Passing),
             _ => (502, "upstream_error", Kind::Passing),
         };
-        let known = said
+        let known = upstream
             .code
             .clone()
             .filter(|it| KNOWN.contains(&it.as_str()) && kind != Kind::Ours);
-        let own = said.code.clone().filter(|it| {
+        let own = upstream.code.clone().filter(|it| {
             kind == Kind::Clients && !it.parse::<u16>().is_ok_and(|it| (400..600).contains(&it))
         });
         let codes = match (known, own) {
@@ -101,112 +103,129 @@ impl Expected {
                 .collect(),
             (None, None) => vec![code.to_owned()],
         };
-        let spent = said.code.as_deref().is_some_and(|it| it.contains("quota"));
-        let after = header_wait(refusal).max(said.after);
+        let spent = upstream
+            .code
+            .as_deref()
+            .is_some_and(|it| it.contains("quota"));
+        let after = header_wait(refusal).max(upstream.after);
         let retryable = kind == Kind::Passing && !spent;
         let waits = after.unwrap_or_default() <= PATIENCE;
         Self {
-            status: told,
+            status: client_status,
             codes,
-            quoted: kind != Kind::Ours,
+            quotes_upstream: kind != Kind::Ours,
             calls: if retryable && waits { 2 } else { 1 },
-            goes_on: !matches!(status, 400 | 413 | 415 | 422),
+            falls_back: !matches!(status, 400 | 413 | 415 | 422),
             after,
             retryable,
-            said,
+            upstream,
         }
     }
 
-    /// In what a client was told otherwise.
+    /// Returns the differences between the report a client received and the expected one.
     pub fn differences(
         &self,
         spared: bool,
-        speech: Speech,
-        got: &Got,
+        dialect: Dialect,
+        answer: &ClientAnswer,
         calls: (usize, usize),
     ) -> Vec<String> {
         let mut found = Vec::new();
-        let asked = (self.calls, usize::from(spared && self.goes_on));
-        if calls != asked {
-            found.push(format!("{calls:?} calls, not {asked:?}"));
+        let expected_calls = (self.calls, usize::from(spared && self.falls_back));
+        if calls != expected_calls {
+            found.push(format!("{calls:?} calls, not {expected_calls:?}"));
         }
-        if let Some(mark) = PRIVATE.iter().find(|it| got.all.contains(**it)) {
-            found.push(format!("{mark:?} is told in {}", got.all));
+        if let Some(mark) = PRIVATE.iter().find(|it| answer.all.contains(**it)) {
+            found.push(format!("{mark:?} is exposed in {}", answer.all));
         }
-        if spared && self.goes_on {
-            let answered = got.error.is_null()
-                && got.status.is_none_or(|it| it == 200)
-                && says_spare(&got.all);
-            found
-                .extend((!answered).then(|| format!("the spare's answer was told as {}", got.all)));
+        if spared && self.falls_back {
+            let answered = answer.error.is_null()
+                && answer.status.is_none_or(|it| it == 200)
+                && contains_spare_answer(&answer.all);
+            found.extend(
+                (!answered).then(|| format!("the spare's answer was received as {}", answer.all)),
+            );
             return found;
         }
-        if got.status.is_some_and(|it| it != self.status) {
-            found.push(format!("status {:?}, not {}", got.status, self.status));
+        if answer.status.is_some_and(|it| it != self.status) {
+            found.push(format!("status {:?}, not {}", answer.status, self.status));
         }
-        if !self.codes.iter().any(|it| got.error["code"] == it.as_str()) {
-            found.push(format!("code {}, not {:?}", got.error["code"], self.codes));
+        if !self
+            .codes
+            .iter()
+            .any(|it| answer.error["code"] == it.as_str())
+        {
+            found.push(format!(
+                "code {}, not {:?}",
+                answer.error["code"], self.codes
+            ));
         }
-        found.extend(self.words(&got.error));
+        found.extend(self.message_differences(&answer.error));
         found.extend(
-            got.status
+            answer
+                .status
                 .is_some()
-                .then(|| self.head(got))
+                .then(|| self.head_differences(answer))
                 .into_iter()
                 .flatten(),
         );
-        let in_stream = speech == Speech::Events && got.status.is_none();
-        if in_stream && got.error["retryable"] != self.retryable {
+        let in_stream = dialect == Dialect::Events && answer.status.is_none();
+        if in_stream && answer.error["retryable"] != self.retryable {
             found.push(format!(
                 "retryable {}, not {}",
-                got.error["retryable"], self.retryable
+                answer.error["retryable"], self.retryable
             ));
         }
         found
     }
 
-    /// Message and field.
-    fn words(&self, error: &Value) -> Vec<String> {
+    /// Compares `message` and `param`.
+    fn message_differences(&self, error: &Value) -> Vec<String> {
         let mut found = Vec::new();
-        let told = error["message"].as_str().unwrap_or("");
-        if told.is_empty() {
+        let message = error["message"].as_str().unwrap_or("");
+        if message.is_empty() {
             found.push("no message".to_owned());
         }
         let client = (400..500).contains(&self.status) && self.status != 429;
-        match self.said.message.as_deref() {
-            Some(said) if !self.quoted => found.extend(
-                told.contains(said)
-                    .then(|| format!("the operator's words are told: {told}")),
+        match self.upstream.message.as_deref() {
+            Some(reported) if !self.quotes_upstream => found.extend(
+                message
+                    .contains(reported)
+                    .then(|| format!("the message meant for the operator is exposed: {message}")),
             ),
-            Some(said) if said.split_whitespace().all(is_plain) && client => {
-                found.extend((told != said).then(|| format!("{said:?} was told as {told:?}")));
+            Some(reported) if reported.split_whitespace().all(is_plain) && client => {
+                found.extend(
+                    (message != reported)
+                        .then(|| format!("{reported:?} was received as {message:?}")),
+                );
             }
-            Some(said) => {
-                let missing = said
+            Some(reported) => {
+                let missing = reported
                     .split_whitespace()
                     .filter(|it| is_plain(it))
-                    .find(|it| !told.contains(it));
-                found
-                    .extend(missing.map(|it| format!("{it:?} of {said:?} is missing in {told:?}")));
+                    .find(|it| !message.contains(it));
+                found.extend(
+                    missing.map(|it| format!("{it:?} of {reported:?} is missing in {message:?}")),
+                );
             }
             None => {}
         }
         if client
             && error.get("param").is_some()
-            && error["param"].as_str() != self.said.param.as_deref()
+            && error["param"].as_str() != self.upstream.param.as_deref()
         {
             found.push(format!(
                 "param {}, not {:?}",
-                error["param"], self.said.param
+                error["param"], self.upstream.param
             ));
         }
         found
     }
 
-    /// The fields of the head.
-    fn head(&self, got: &Got) -> Vec<String> {
+    /// Compares the header fields.
+    fn head_differences(&self, answer: &ClientAnswer) -> Vec<String> {
         let mut found = Vec::new();
-        let number = |name: &str| got.header(name).and_then(|it| it.parse::<u64>().ok());
+        let number = |name: &str| answer.header(name).and_then(|it| it.parse::<u64>().ok());
         let millis = |after: Duration| u64::try_from(after.as_millis()).unwrap().max(1);
         let soon = matches!(self.status, 429 | 503);
         let wanted = self.after.map(millis).or(soon.then_some(1000));
@@ -215,18 +234,18 @@ impl Expected {
         {
             found.push(format!(
                 "retry-after {:?} and {:?}, not {wanted:?} ms",
-                got.header("retry-after"),
-                got.header("retry-after-ms")
+                answer.header("retry-after"),
+                answer.header("retry-after-ms")
             ));
         }
-        if self.status == 429 && got.error["limit"] != "provider" {
-            found.push(format!("limit {}", got.error["limit"]));
+        if self.status == 429 && answer.error["limit"] != "provider" {
+            found.push(format!("limit {}", answer.error["limit"]));
         }
-        let told_not_to = got.header("x-should-retry") == Some("false");
-        if told_not_to != (self.calls > 1) {
+        let retry_forbidden = answer.header("x-should-retry") == Some("false");
+        if retry_forbidden != (self.calls > 1) {
             found.push(format!(
                 "x-should-retry {:?} after {} calls",
-                got.header("x-should-retry"),
+                answer.header("x-should-retry"),
                 self.calls
             ));
         }
@@ -236,15 +255,15 @@ impl Expected {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The client's mistake.
+    /// An error of the client's request.
     Clients,
-    /// The operator's to mend.
+    /// An error that the operator must fix.
     Ours,
-    /// It may pass.
+    /// A temporary error.
     Passing,
 }
 
-/// A word that is told as it is: nothing of a link, a host or a key.
+/// Returns true for a word that is passed on unchanged: no part of a link, a host name or a key.
 fn is_plain(word: &str) -> bool {
     let long = word
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -256,12 +275,12 @@ fn is_plain(word: &str) -> bool {
             .any(|it| word.contains(it))
 }
 
-fn says_spare(all: &str) -> bool {
+fn contains_spare_answer(all: &str) -> bool {
     all.contains(SPARE) || SPARE.split_inclusive(' ').all(|token| all.contains(token))
 }
 
-impl Said {
-    fn of(body: &[u8]) -> Self {
+impl UpstreamError {
+    fn parse(body: &[u8]) -> Self {
         let json = serde_json::from_slice::<Value>(body)
             .ok()
             .filter(|_| body.len() <= READ);
@@ -301,7 +320,7 @@ impl Said {
     }
 }
 
-/// The larger of what both fields say.
+/// Returns the longer of the delays in both header fields.
 fn header_wait(refusal: &Refusal) -> Option<Duration> {
     let field = |name: &str| {
         refusal
@@ -316,7 +335,7 @@ fn header_wait(refusal: &Refusal) -> Option<Duration> {
     let millis = field("retry-after-ms")
         .and_then(|it| it.parse::<u64>().ok())
         .map(Duration::from_millis);
-    // Dates are made so that they are 90 s after the answer's own.
+    // Dates in these tests are always 90 s after the `date` field.
     let date = field("retry-after")
         .filter(|it| it.contains("GMT"))
         .map(|_| Duration::from_secs(90));

@@ -1,4 +1,4 @@
-//! The refusals that were recorded: `errors/` of the corpus.
+//! Recorded upstream errors from `errors/` in the corpus.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::Refusal;
 use crate::corpus::corpus;
 use crate::rig::WireId;
 
-/// All of them of this wire; none where there is no corpus.
+/// Returns the recorded errors of this wire; empty without a corpus.
 pub fn all(wire: WireId) -> Vec<Refusal> {
     let (path, _) = corpus();
     let Ok(entries) = fs::read_dir(path.join("errors")) else {
@@ -37,13 +37,14 @@ pub fn all(wire: WireId) -> Vec<Refusal> {
             headers,
             body: fs::read(path.join("body")).unwrap().into(),
         };
-        (wire_of(&meta) == wire).then(refusal)
+        (wire_from(&meta) == wire).then(refusal)
     };
     paths.iter().filter_map(read).collect()
 }
 
-/// The wire in whose name it came; where that is not said, the provider's usual one.
-fn wire_of(meta: &Value) -> WireId {
+/// Returns the wire on which an error was recorded, or the provider's usual wire if that is
+/// unknown.
+fn wire_from(meta: &Value) -> WireId {
     match meta["for_wire"]
         .as_str()
         .or(meta["provider"].as_str())

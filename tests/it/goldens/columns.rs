@@ -1,14 +1,14 @@
-//! The columns of the table: what a recording may have, and how that is seen in it.
+//! The columns of the table: features of a recording and the predicates that detect them.
 
 mod chat;
 mod framing;
 mod meaning;
 mod others;
 
-use super::seen::Seen;
+use super::parsed::Parsed;
 
-/// One column: its words, and whether a recording has it.
-pub type Column = (&'static str, fn(&Seen<'_>) -> bool);
+/// One column: its name and the predicate that detects it in a recording.
+pub type Column = (&'static str, fn(&Parsed<'_>) -> bool);
 
 /// All columns.
 pub fn all() -> impl Iterator<Item = Column> {

@@ -1,7 +1,7 @@
-//! Which recordings were chosen, and for what.
+//! The selected recordings and the columns they cover.
 
-/// A recording's name, and the columns for which it was chosen. It may have more of them: its
-/// golden says which.
+/// A recording's name and the columns for which it was selected. It may have more columns: its
+/// golden file lists them.
 pub const TABLE: [(&str, &[&str]); 99] = [
     // openai-chat
     (
@@ -732,9 +732,8 @@ pub const TABLE: [(&str, &[&str]); 99] = [
     ),
 ];
 
-/// Columns of which the corpus has fewer than two recordings, and how many it has. The framing that
-/// no recording has (and what of it is rare) is written by hand in `bytes`, `midstream` and the
-/// tests of the decoders.
+/// Columns with fewer than two recordings in the corpus, and their number. Framing that is rare or
+/// not recorded is covered by handwritten tests in `bytes`, `midstream` and the decoders.
 pub const RARE: [(&str, usize); 46] = [
     ("event: custom tool call", 1),
     ("error before content", 1),

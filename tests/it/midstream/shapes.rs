@@ -1,38 +1,38 @@
-//! Errors and oddities as each wire spells them.
+//! Errors and unusual streams in the format of each wire.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::SECRET;
-use crate::rig::{Say, WireId, say};
+use crate::rig::{Answer, WireId, encode};
 
 /// An error in a stream.
-pub struct Failing {
-    /// What it is.
+pub struct ErrorShape {
+    /// Its description.
     pub name: &'static str,
-    /// How it is spelled.
+    /// Its bytes.
     pub bytes: Bytes,
-    /// The status that a client gets where it may still have one.
+    /// Status that a client receives if it can still have one.
     pub status: u16,
-    /// The code that clients are told.
+    /// Code that clients receive.
     pub code: &'static str,
-    /// The provider ends its stream after it as if nothing had been.
-    pub goes_on: bool,
+    /// True if the provider ends its stream normally after the error.
+    pub followed_by_end: bool,
 }
 
-impl Failing {
+impl ErrorShape {
     fn new(name: &'static str, status: u16, code: &'static str, bytes: impl Into<Bytes>) -> Self {
         Self {
             name,
             bytes: bytes.into(),
             status,
             code,
-            goes_on: false,
+            followed_by_end: false,
         }
     }
 
-    fn goes_on(mut self) -> Self {
-        self.goes_on = true;
+    fn followed_by_end(mut self) -> Self {
+        self.followed_by_end = true;
         self
     }
 }
@@ -49,13 +49,13 @@ fn named(name: &str, json: &Value) -> String {
     format!("event: {name}\ndata: {json}\n\n")
 }
 
-/// Every shape in which this wire tells of an error in a stream.
-pub fn failing(wire: WireId) -> Vec<Failing> {
-    let mut all = vec![Failing::new(
+/// Returns every shape in which this wire reports an error in a stream.
+pub fn error_shapes(wire: WireId) -> Vec<ErrorShape> {
+    let mut all = vec![ErrorShape::new(
         "the usual one",
         502,
         "upstream_error",
-        say::error(wire, &message()),
+        encode::error(wire, &message()),
     )];
     all.extend(match wire {
         WireId::OpenaiChat => openai_chat(),
@@ -69,7 +69,7 @@ pub fn failing(wire: WireId) -> Vec<Failing> {
     all
 }
 
-fn openai_chat() -> Vec<Failing> {
+fn openai_chat() -> Vec<ErrorShape> {
     let error = |kind: &str, code: Value| json!({"error": {"message": message(), "type": kind, "param": null, "code": code}});
     let server = error("server_error", Value::Null);
     let tgi = json!({"error": message(), "error_type": "overloaded"});
@@ -80,47 +80,49 @@ fn openai_chat() -> Vec<Failing> {
     let gone = json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m",
         "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]});
     vec![
-        Failing::new(
+        ErrorShape::new(
             "a limit",
             429,
             "rate_limited",
             data(&error("requests", "rate_limit_exceeded".into())),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a spent quota",
             429,
             "insufficient_quota",
             data(&error("insufficient_quota", "insufficient_quota".into())),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a number for a code",
             503,
             "overloaded",
             data(&error("unavailable_error", 503.into())),
         ),
-        Failing::new(
+        ErrorShape::new(
             "with a name",
             502,
             "upstream_error",
             named("error", &server),
         ),
-        Failing::new(
+        ErrorShape::new(
             "as a field of SSE",
             502,
             "upstream_error",
             format!("error: {server}\n\n"),
         ),
-        Failing::new("followed by [DONE]", 502, "upstream_error", data(&server)).goes_on(),
-        Failing::new("Text Generation Inference", 503, "overloaded", data(&tgi)).goes_on(),
-        Failing::new("Groq", 400, "tool_use_failed", named("error", &groq)),
-        Failing::new(
+        ErrorShape::new("followed by [DONE]", 502, "upstream_error", data(&server))
+            .followed_by_end(),
+        ErrorShape::new("Text Generation Inference", 503, "overloaded", data(&tgi))
+            .followed_by_end(),
+        ErrorShape::new("Groq", 400, "tool_use_failed", named("error", &groq)),
+        ErrorShape::new(
             "Groq's own",
             502,
             "upstream_error",
             data(&json!({"choices": [], "x_groq": {"id": "req_1", "error": message()}})),
         ),
-        Failing::new("OpenRouter", 502, "upstream_error", data(&router)).goes_on(),
-        Failing::new(
+        ErrorShape::new("OpenRouter", 502, "upstream_error", data(&router)).followed_by_end(),
+        ErrorShape::new(
             "a finish reason",
             502,
             "upstream_error",
@@ -129,7 +131,7 @@ fn openai_chat() -> Vec<Failing> {
     ]
 }
 
-fn openai_responses() -> Vec<Failing> {
+fn openai_responses() -> Vec<ErrorShape> {
     let error = json!({"type": "server_error", "code": "server_error", "message": message(), "param": null});
     let flat = json!({"type": "error", "sequence_number": 9, "code": "rate_limit_exceeded", "message": message(), "param": null});
     let nested = json!({"type": "error", "sequence_number": 9, "error": error});
@@ -137,98 +139,98 @@ fn openai_responses() -> Vec<Failing> {
         "created_at": 1, "status": "failed", "model": "m-up", "output": [], "error": {"code": "server_error", "message": message()},
         "usage": null}});
     vec![
-        Failing::new("flat", 429, "rate_limited", named("error", &flat)),
-        Failing::new("nested", 502, "upstream_error", named("error", &nested)),
-        Failing::new(
+        ErrorShape::new("flat", 429, "rate_limited", named("error", &flat)),
+        ErrorShape::new("nested", 502, "upstream_error", named("error", &nested)),
+        ErrorShape::new(
             "failed",
             502,
             "upstream_error",
             named("response.failed", &failed),
         ),
-        Failing::new(
-            "told twice",
+        ErrorShape::new(
+            "reported twice",
             502,
             "upstream_error",
             named("error", &nested) + &named("response.failed", &failed),
         ),
-        Failing::new("without a name", 502, "upstream_error", data(&nested)),
+        ErrorShape::new("without a name", 502, "upstream_error", data(&nested)),
     ]
 }
 
-fn anthropic() -> Vec<Failing> {
+fn anthropic() -> Vec<ErrorShape> {
     let error = |kind: &str| json!({"type": "error", "error": {"type": kind, "message": message()}, "request_id": "req_1"});
     vec![
-        Failing::new(
+        ErrorShape::new(
             "overload",
             503,
             "overloaded",
             named("error", &error("overloaded_error")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a limit",
             429,
             "rate_limited",
             named("error", &error("rate_limit_error")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "the client's mistake",
             400,
             "invalid_request",
             named("error", &error("invalid_request_error")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a timeout",
             502,
             "upstream_error",
             named("error", &error("timeout_error")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a credential",
             502,
             "upstream_auth",
             named("error", &error("authentication_error")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "without a name",
             503,
             "overloaded",
             data(&error("overloaded_error")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "followed by an end",
             503,
             "overloaded",
             named("error", &error("overloaded_error")),
         )
-        .goes_on(),
+        .followed_by_end(),
     ]
 }
 
-fn gemini() -> Vec<Failing> {
+fn gemini() -> Vec<ErrorShape> {
     let error = |code: u16, status: &str| json!({"error": {"code": code, "message": message(), "status": status}});
     let pretty = serde_json::to_string_pretty(&error(503, "UNAVAILABLE")).unwrap();
     vec![
-        Failing::new(
+        ErrorShape::new(
             "a limit, bare",
             429,
             "rate_limited",
             format!("{}\n", error(429, "RESOURCE_EXHAUSTED")),
         ),
-        Failing::new("overload, over lines", 503, "overloaded", pretty.clone()),
-        Failing::new(
+        ErrorShape::new("overload, over lines", 503, "overloaded", pretty.clone()),
+        ErrorShape::new(
             "overload, over lines with CR",
             503,
             "overloaded",
             pretty.replace('\n', "\r\n") + "\r\n",
         ),
-        Failing::new("in a list", 503, "overloaded", format!("[{pretty}]\n")),
-        Failing::new(
+        ErrorShape::new("in a list", 503, "overloaded", format!("[{pretty}]\n")),
+        ErrorShape::new(
             "as data",
             502,
             "upstream_error",
             data(&error(500, "INTERNAL")),
         ),
-        Failing::new(
+        ErrorShape::new(
             "the client's mistake",
             400,
             "invalid_request",
@@ -237,96 +239,96 @@ fn gemini() -> Vec<Failing> {
     ]
 }
 
-fn bedrock() -> Vec<Failing> {
+fn bedrock() -> Vec<ErrorShape> {
     let exception = |name: &str| {
         let headers = [
             (":message-type", "exception"),
             (":exception-type", name),
             (":content-type", "application/json"),
         ];
-        say::bedrock::framed(&headers, &json!({"message": message()}).to_string())
+        encode::bedrock::framed(&headers, &json!({"message": message()}).to_string())
     };
     let error = [
         (":message-type", "error"),
         (":error-code", "InternalFailure"),
         (":error-message", "It broke."),
     ];
-    let mut broken = say::bedrock::event(
+    let mut broken = encode::bedrock::event(
         "contentBlockDelta",
         &json!({"contentBlockIndex": 0, "delta": {"text": "x"}}),
     )
     .to_vec();
     *broken.last_mut().unwrap() ^= 1;
     vec![
-        Failing::new(
+        ErrorShape::new(
             "a limit",
             429,
             "rate_limited",
             exception("throttlingException"),
         ),
-        Failing::new(
+        ErrorShape::new(
             "overload",
             503,
             "overloaded",
             exception("serviceUnavailableException"),
         ),
-        Failing::new(
+        ErrorShape::new(
             "the model's",
             502,
             "upstream_error",
             exception("modelStreamErrorException"),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a timeout",
             502,
             "upstream_error",
             exception("modelTimeoutException"),
         ),
-        Failing::new(
+        ErrorShape::new(
             "the client's mistake",
             400,
             "invalid_request",
             exception("validationException"),
         ),
-        Failing::new(
-            "one that nobody knows",
+        ErrorShape::new(
+            "an unknown exception",
             502,
             "upstream_error",
             exception("aNewException"),
         ),
-        Failing::new(
+        ErrorShape::new(
             "an error of the frames",
             502,
             "upstream_error",
-            say::bedrock::framed(&error, ""),
+            encode::bedrock::framed(&error, ""),
         ),
-        Failing::new("a checksum that is wrong", 502, "upstream_error", broken),
-        Failing::new(
+        ErrorShape::new("a checksum that is wrong", 502, "upstream_error", broken),
+        ErrorShape::new(
             "followed by an end",
             429,
             "rate_limited",
             exception("throttlingException"),
         )
-        .goes_on(),
+        .followed_by_end(),
     ]
 }
 
-fn ollama() -> Vec<Failing> {
+fn ollama() -> Vec<ErrorShape> {
     let line = |text: &str| format!("{}\n", json!({ "error": text }));
     vec![
-        Failing::new(
+        ErrorShape::new(
             "another line",
             502,
             "upstream_error",
             line("an error was encountered while running the model"),
         ),
-        Failing::new(
+        ErrorShape::new(
             "an object",
             502,
             "upstream_error",
             format!("{}\n", json!({"error": {"message": message()}})),
         ),
-        Failing::new(
+        ErrorShape::new(
             "without a line end",
             502,
             "upstream_error",
@@ -335,31 +337,31 @@ fn ollama() -> Vec<Failing> {
     ]
 }
 
-fn cohere() -> Vec<Failing> {
+fn cohere() -> Vec<ErrorShape> {
     let end = |reason: &str, error: Value| {
         let usage = json!({"billed_units": {"input_tokens": 1, "output_tokens": 1}, "tokens": {"input_tokens": 1, "output_tokens": 1}});
         json!({"id": "i-1", "type": "message-end", "delta": {"finish_reason": reason, "error": error, "usage": usage}})
     };
     vec![
-        Failing::new(
+        ErrorShape::new(
             "an end with words",
             502,
             "upstream_error",
             named("message-end", &end("ERROR", message().into())),
         ),
-        Failing::new(
+        ErrorShape::new(
             "an end without words",
             502,
             "upstream_error",
             named("message-end", &end("ERROR", Value::Null)),
         ),
-        Failing::new(
+        ErrorShape::new(
             "a timeout",
             502,
             "upstream_error",
             named("message-end", &end("TIMEOUT", Value::Null)),
         ),
-        Failing::new(
+        ErrorShape::new(
             "and [DONE]",
             502,
             "upstream_error",
@@ -368,9 +370,9 @@ fn cohere() -> Vec<Failing> {
     ]
 }
 
-/// A stream with something in it that was never seen.
-pub struct Odd {
-    /// What it is.
+/// A stream with unusual content.
+pub struct OddStream {
+    /// Its description.
     pub name: &'static str,
     /// Its content type.
     pub kind: &'static str,
@@ -380,37 +382,37 @@ pub struct Odd {
     pub text: String,
     /// Its tool call.
     pub call: Option<(String, Value)>,
-    /// What is passed on unchanged is no JSON that every parser takes.
-    pub unreadable: bool,
+    /// True if the payload that is passed on unchanged is not JSON that every parser accepts.
+    pub invalid_json: bool,
 }
 
-impl Odd {
+impl OddStream {
     fn new(wire: WireId, name: &'static str, bytes: Vec<u8>, text: &str) -> Self {
-        let kind = say::of(wire).content_type();
+        let kind = encode::for_wire(wire).content_type();
         Self {
             name,
             kind,
             bytes: bytes.into(),
             text: text.to_owned(),
             call: None,
-            unreadable: false,
+            invalid_json: false,
         }
     }
 }
 
-/// What stands in a token until it is replaced.
+/// Placeholder in a token, replaced by the unusual bytes.
 const MARK: &str = "MARK";
 
-/// The streams of this wire with oddities in them, as far as its framing has room for them.
-pub fn oddities(wire: WireId) -> Vec<Odd> {
-    let odd = |name, bytes: Vec<u8>, text: &str| Odd::new(wire, name, bytes, text);
+/// Returns the unusual streams of this wire, as far as its framing allows them.
+pub fn odd_streams(wire: WireId) -> Vec<OddStream> {
+    let odd = |name, bytes: Vec<u8>, text: &str| OddStream::new(wire, name, bytes, text);
     let mut all = Vec::new();
     if wire == WireId::Bedrock {
         return all;
     }
-    let marked = Say {
+    let marked = Answer {
         tokens: vec!["a ".into(), MARK.into(), " b".into()],
-        ..Say::tokens(0)
+        ..Answer::tokens(0)
     }
     .stream(wire);
     let with = |replaced: &[u8]| replace(&marked, MARK.as_bytes(), replaced);
@@ -430,16 +432,16 @@ pub fn oddities(wire: WireId) -> Vec<Odd> {
         with(b"\xff\xc3"),
         "a \u{fffd} b",
     ));
-    all.push(Odd {
-        unreadable: true,
+    all.push(OddStream {
+        invalid_json: true,
         ..odd(
             "half of a pair as an escape",
             with(b"\\ud83d"),
             "a \u{fffd} b",
         )
     });
-    all.push(Odd {
-        unreadable: true,
+    all.push(OddStream {
+        invalid_json: true,
         ..odd("the other half", with(b"\\ude00x"), "a \u{fffd}x b")
     });
     all.push(odd(
@@ -455,18 +457,18 @@ pub fn oddities(wire: WireId) -> Vec<Odd> {
         ));
         return all;
     }
-    all.extend(framing_oddities(wire));
+    all.extend(framing_odd_streams(wire));
     if wire == WireId::OpenaiChat {
-        all.extend(chat_oddities());
+        all.extend(chat_odd_streams());
     }
     all
 }
 
-/// What server-sent events can be besides what they are.
-fn framing_oddities(wire: WireId) -> Vec<Odd> {
-    let odd = |name, bytes: Vec<u8>, text: &str| Odd::new(wire, name, bytes, text);
+/// Unusual but valid server-sent events.
+fn framing_odd_streams(wire: WireId) -> Vec<OddStream> {
+    let odd = |name, bytes: Vec<u8>, text: &str| OddStream::new(wire, name, bytes, text);
     let mut all = Vec::new();
-    let plain = Say::tokens(2).stream(wire);
+    let plain = Answer::tokens(2).stream(wire);
     let plain = String::from_utf8(plain.to_vec())
         .unwrap()
         .replace("\r\n", "\n");
@@ -489,11 +491,7 @@ fn framing_oddities(wire: WireId) -> Vec<Odd> {
         between("id: a\u{0}b\nretry: soon\n\n"),
         text,
     ));
-    all.push(odd(
-        "fields that nobody knows",
-        between("vendor: 1\nfield\n\n"),
-        text,
-    ));
+    all.push(odd("unknown fields", between("vendor: 1\nfield\n\n"), text));
     all.push(odd(
         "comments everywhere",
         between(":\n: ping\n\n:::\n\n"),
@@ -510,7 +508,7 @@ fn framing_oddities(wire: WireId) -> Vec<Odd> {
         [b"\n\r\n\r\r\n\n", plain.as_bytes()].concat(),
         text,
     ));
-    // Gemini's end is the end of the body: what follows a finish reason is more of the answer.
+    // Gemini's stream ends with the body: frames after a finish reason still belong to the answer.
     if wire != WireId::Gemini {
         all.push(odd(
             "the same again after the end",
@@ -526,8 +524,8 @@ fn framing_oddities(wire: WireId) -> Vec<Odd> {
     all
 }
 
-/// What only chunks of Chat Completions can be.
-fn chat_oddities() -> Vec<Odd> {
+/// Unusual chunks of Chat Completions.
+fn chat_odd_streams() -> Vec<OddStream> {
     let chunk = |choices: Value| {
         data(
             &json!({"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices}),
@@ -540,13 +538,13 @@ fn chat_oddities() -> Vec<Odd> {
         let finish = if call.is_some() { "tool_calls" } else { "stop" };
         let text = delta(json!({"content": "tok0 "}), Value::Null);
         let body = text + &chunks.concat() + &delta(json!({}), finish.into()) + "data: [DONE]\n\n";
-        Odd {
+        OddStream {
             name,
             kind: "text/event-stream",
             bytes: body.into(),
             text: "tok0 ".into(),
             call,
-            unreadable: true,
+            invalid_json: true,
         }
     };
     let call = |function: Value| {

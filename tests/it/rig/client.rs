@@ -1,11 +1,10 @@
-//! A client that writes its requests by hand, reads answers byte by byte, and can leave in any way
-//! there is.
+//! A client that writes its requests by hand, reads answers byte by byte, and can disconnect in any
+//! way.
 
 use std::io;
 use std::net::SocketAddr;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::Request;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,15 +12,15 @@ use tokio::net::TcpStream;
 
 use super::WireId;
 use super::clock::within;
+use super::received::Received;
 use super::sse::{Event, Parser};
-use super::told::Told;
 
-/// Bytes read at once, at most.
+/// Maximum number of bytes per read.
 const READ: usize = 64 * 1024;
 
-/// The dialects that clients speak here.
+/// Dialects that the test clients use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speech {
+pub enum Dialect {
     /// OpenAI's Chat Completions.
     Chat,
     /// OpenAI's Responses.
@@ -34,8 +33,8 @@ pub enum Speech {
     Ui,
 }
 
-impl Speech {
-    /// All of them.
+impl Dialect {
+    /// All dialects.
     pub const ALL: [Self; 5] = [
         Self::Chat,
         Self::Responses,
@@ -44,7 +43,7 @@ impl Speech {
         Self::Ui,
     ];
 
-    /// Those that take Chat Completions' body.
+    /// The dialects that accept Chat Completions bodies.
     pub const CHATS: [Self; 2] = [Self::Chat, Self::Events];
 
     /// The name in `?dialect=`.
@@ -58,7 +57,7 @@ impl Speech {
         }
     }
 
-    /// Where a generation is asked for.
+    /// Path of the generation endpoint.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Chat => "/v1/chat/completions",
@@ -69,7 +68,7 @@ impl Speech {
         }
     }
 
-    /// The wire whose payloads it passes on.
+    /// The wire whose payloads are passed on unchanged.
     pub fn wire(self) -> Option<WireId> {
         match self {
             Self::Chat => Some(WireId::OpenaiChat),
@@ -79,17 +78,17 @@ impl Speech {
         }
     }
 
-    /// True where an answer may have several choices.
+    /// Returns true if an answer may have several choices.
     pub const fn has_choices(self) -> bool {
         matches!(self, Self::Chat | Self::Events)
     }
 
-    /// True where a stream is answered with 200 as soon as it is admitted.
+    /// Returns true if a stream is answered with 200 as soon as it is admitted.
     pub const fn answers_at_once(self) -> bool {
         matches!(self, Self::Events | Self::Ui)
     }
 
-    /// A body with one short message.
+    /// Returns a request body with one short message.
     fn body(self, model: &str, stream: bool) -> Value {
         let messages = json!([{"role": "user", "content": "Say something."}]);
         match self {
@@ -112,19 +111,19 @@ impl Speech {
     }
 }
 
-/// A request to be.
+/// A request to send.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct Request {
     method: &'static str,
     path: String,
     headers: Vec<(String, String)>,
     body: Option<Bytes>,
     content_type: &'static str,
-    speech: Speech,
+    dialect: Dialect,
 }
 
-impl Ask {
-    /// A request without a body.
+impl Request {
+    /// Creates a request without a body.
     pub fn new(method: &'static str, path: impl Into<String>) -> Self {
         Self {
             method,
@@ -132,99 +131,99 @@ impl Ask {
             headers: Vec::new(),
             body: None,
             content_type: "application/json",
-            speech: Speech::Events,
+            dialect: Dialect::Events,
         }
     }
 
-    /// A chat with one short message.
-    pub fn chat(speech: Speech, model: &str, stream: bool) -> Self {
+    /// Creates a chat request with one short message.
+    pub fn chat(dialect: Dialect, model: &str, stream: bool) -> Self {
         Self {
-            speech,
-            ..Self::new("POST", speech.path())
+            dialect,
+            ..Self::new("POST", dialect.path())
         }
-        .json(&speech.body(model, stream))
+        .json(&dialect.body(model, stream))
     }
 
-    /// The same with these words of the user.
-    pub fn saying(self, words: &str) -> Self {
-        match self.speech {
-            Speech::Responses => self.set("input", words.into()),
-            Speech::Ui => {
+    /// Sets the text of the user's message.
+    pub fn with_text(self, words: &str) -> Self {
+        match self.dialect {
+            Dialect::Responses => self.set("input", words.into()),
+            Dialect::Ui => {
                 let parts = json!([{"type": "text", "text": words}]);
                 self.set(
                     "messages",
                     json!([{"id": "m1", "role": "user", "parts": parts}]),
                 )
             }
-            Speech::Chat | Speech::Messages | Speech::Events => {
+            Dialect::Chat | Dialect::Messages | Dialect::Events => {
                 self.set("messages", json!([{"role": "user", "content": words}]))
             }
         }
     }
 
-    /// The same with this field of its body set.
+    /// Sets a field of the body.
     pub fn set(self, field: &str, value: Value) -> Self {
         let mut body: Value = serde_json::from_slice(self.body.as_ref().unwrap()).unwrap();
         body[field] = value;
         self.json(&body)
     }
 
-    /// The same without this field of its body.
+    /// Removes a field of the body.
     pub fn without(self, field: &str) -> Self {
         let mut body: Value = serde_json::from_slice(self.body.as_ref().unwrap()).unwrap();
         body.as_object_mut().unwrap().remove(field);
         self.json(&body)
     }
 
-    /// The same at another address.
+    /// Sets the path.
     pub fn at(mut self, path: &str) -> Self {
         self.path = path.into();
         self
     }
 
-    /// The same with this JSON body.
+    /// Sets a JSON body.
     pub fn json(mut self, body: &Value) -> Self {
         self.body = Some(body.to_string().into());
         self
     }
 
-    /// The same with a body of any kind.
+    /// Sets a body of any content type.
     pub fn raw(mut self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         self.content_type = content_type;
         self.body = Some(body.into());
         self
     }
 
-    /// The same, its answer to be read in this dialect.
-    pub fn read_as(mut self, speech: Speech) -> Self {
-        self.speech = speech;
+    /// Sets the dialect in which the answer is parsed.
+    pub fn read_as(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
         self
     }
 
-    /// The same with one field more in its head.
+    /// Adds a header field.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// With ids on all its events, also where the dialect does not have them by itself.
+    /// Asks for event ids, also in dialects that have none by default.
     pub fn with_ids(self) -> Self {
         self.header("x-event-ids", "true")
     }
 
-    /// Cancelled at once when nobody reads it any more.
+    /// Asks that the stream is cancelled as soon as it has no reader.
     pub fn cancel_on_disconnect(self) -> Self {
         self.header("x-on-disconnect", "cancel")
     }
 
-    /// With a name of the caller's own.
+    /// Sets the caller's own name for the stream.
     pub fn named(self, name: &str) -> Self {
         self.header("x-stream-id", name)
     }
 
-    /// As somebody hands it on who has read it.
-    pub fn request(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::builder()
+    /// Converts to an `http` request with the body in memory.
+    pub fn to_http(&self) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::builder()
             .method(self.method)
             .uri(&self.path)
             .header("content-type", self.content_type);
@@ -236,8 +235,8 @@ impl Ask {
             .unwrap()
     }
 
-    /// Its bytes.
-    pub fn spell(&self, host: SocketAddr) -> Vec<u8> {
+    /// Returns the bytes of the request.
+    pub fn encode(&self, host: SocketAddr) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\nhost: {host}\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -256,7 +255,7 @@ impl Ask {
     }
 }
 
-/// Somebody who asks. Every request has a connection of its own.
+/// An HTTP client. Every request uses a connection of its own.
 #[derive(Debug, Clone)]
 pub struct Client {
     addr: SocketAddr,
@@ -264,12 +263,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the proxy at `addr`.
-    pub fn of(addr: SocketAddr) -> Self {
+    /// Creates a client of the proxy at `addr`.
+    pub fn new(addr: SocketAddr) -> Self {
         Self { addr, key: None }
     }
 
-    /// The same with a key.
+    /// Returns the client with a key.
     pub fn with_key(&self, key: &str) -> Self {
         Self {
             key: Some(key.into()),
@@ -277,7 +276,7 @@ impl Client {
         }
     }
 
-    /// The same by another way in (a relay).
+    /// Returns the client connecting to another address (a relay).
     pub fn through(&self, addr: SocketAddr) -> Self {
         Self {
             addr,
@@ -285,49 +284,49 @@ impl Client {
         }
     }
 
-    /// Sends a request and waits for nothing.
-    pub async fn send(&self, ask: &Ask) -> Connection {
-        let ask = match &self.key {
-            Some(key) => ask
+    /// Sends a request without waiting for the answer.
+    pub async fn send(&self, request: &Request) -> Connection {
+        let request = match &self.key {
+            Some(key) => request
                 .clone()
                 .header("authorization", &format!("Bearer {key}")),
-            None => ask.clone(),
+            None => request.clone(),
         };
         let mut socket = within("a connection to the proxy", TcpStream::connect(self.addr))
             .await
             .unwrap();
         socket.set_nodelay(true).unwrap();
-        socket.write_all(&ask.spell(self.addr)).await.unwrap();
+        socket.write_all(&request.encode(self.addr)).await.unwrap();
         Connection {
             socket,
             raw: BytesMut::new(),
-            speech: ask.speech,
+            dialect: request.dialect,
         }
     }
 
-    /// Sends a request and waits for the head of its answer.
-    pub async fn ask(&self, ask: &Ask) -> Reply {
-        self.send(ask).await.head().await
+    /// Sends a request and waits for the head of the answer.
+    pub async fn ask(&self, request: &Request) -> Reply {
+        self.send(request).await.head().await
     }
 
-    /// `GET` of a path.
+    /// Sends `GET path`.
     pub async fn get(&self, path: &str) -> Reply {
-        self.ask(&Ask::new("GET", path)).await
+        self.ask(&Request::new("GET", path)).await
     }
 
-    /// `POST …/cancel`.
+    /// Sends `POST …/cancel` for a stream.
     pub async fn cancel(&self, id: &str) -> Reply {
-        self.ask(&Ask::new("POST", format!("/v1/streams/{id}/cancel")))
+        self.ask(&Request::new("POST", format!("/v1/streams/{id}/cancel")))
             .await
     }
 
-    /// `DELETE` of a stream.
+    /// Sends `DELETE` for a stream.
     pub async fn forget(&self, id: &str) -> Reply {
-        self.ask(&Ask::new("DELETE", format!("/v1/streams/{id}")))
+        self.ask(&Request::new("DELETE", format!("/v1/streams/{id}")))
             .await
     }
 
-    /// The status JSON of a stream.
+    /// Returns the status JSON of a stream.
     pub async fn status(&self, id: &str) -> Value {
         let mut reply = self.get(&format!("/v1/streams/{id}")).await;
         let body = reply.json().await;
@@ -335,7 +334,7 @@ impl Client {
         body
     }
 
-    /// Waits until the status JSON of a stream says `status`.
+    /// Waits until the status JSON of a stream reports `status`.
     pub async fn until_status(&self, id: &str, status: &str) -> Value {
         let waiting = async {
             loop {
@@ -349,21 +348,21 @@ impl Client {
         within(&format!("the status {status}"), waiting).await
     }
 
-    /// Follows a stream from the start.
-    pub async fn follow(&self, speech: Speech, id: &str) -> Reply {
-        self.resume(speech, id, None).await
+    /// Follows a stream from its start.
+    pub async fn follow(&self, dialect: Dialect, id: &str) -> Reply {
+        self.resume(dialect, id, None).await
     }
 
-    /// Follows a stream from behind `last`.
-    pub async fn resume(&self, speech: Speech, id: &str, last: Option<&str>) -> Reply {
-        let path = format!("/v1/streams/{id}?dialect={}", speech.name());
-        let mut ask = Ask::new("GET", path)
+    /// Follows a stream after the event id `last`.
+    pub async fn resume(&self, dialect: Dialect, id: &str, last: Option<&str>) -> Reply {
+        let path = format!("/v1/streams/{id}?dialect={}", dialect.name());
+        let mut request = Request::new("GET", path)
             .header("accept", "text/event-stream")
-            .read_as(speech);
+            .read_as(dialect);
         if let Some(last) = last {
-            ask = ask.header("last-event-id", last);
+            request = request.header("last-event-id", last);
         }
-        self.ask(&ask).await
+        self.ask(&request).await
     }
 }
 
@@ -372,13 +371,13 @@ impl Client {
 pub struct Connection {
     socket: TcpStream,
     raw: BytesMut,
-    speech: Speech,
+    dialect: Dialect,
 }
 
-/// How an answer ended.
+/// The way in which an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// As it should.
+    /// A proper end.
     Proper,
     /// The connection was closed in the middle.
     Cut,
@@ -392,12 +391,12 @@ impl Connection {
         self.socket.write_all(bytes).await.unwrap();
     }
 
-    /// Leaves by a reset.
+    /// Resets the connection.
     pub fn abort(self) {
         self.socket.set_zero_linger().unwrap();
     }
 
-    /// Reads what there is, in large pieces.
+    /// Reads available bytes, in large pieces.
     async fn read(&mut self) -> io::Result<usize> {
         self.raw.reserve(READ);
         self.socket.read_buf(&mut self.raw).await
@@ -463,16 +462,16 @@ impl Connection {
     }
 }
 
-/// Where in a body a reader stands.
+/// Decoding state of a body.
 #[derive(Debug, Clone, Copy)]
 enum Body {
-    /// So many bytes of a chunk are left, its line end included; at 0 comes the next chunk's size.
+    /// Bytes left of a chunk, its line end included; 0 before the size of the next chunk.
     Chunk(usize),
-    /// So many bytes are left.
+    /// Bytes left of the body.
     Length(usize),
-    /// Until the connection ends.
+    /// The body ends with the connection.
     UntilClose,
-    /// It is over.
+    /// The body has ended.
     Ended(Ending),
 }
 
@@ -481,7 +480,7 @@ enum Body {
 pub struct Reply {
     /// The status.
     pub status: u16,
-    /// The fields of the head, as they stood.
+    /// The header fields, unchanged.
     pub headers: Vec<(String, String)>,
     connection: Connection,
     body: Body,
@@ -492,7 +491,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The field of that name.
+    /// Returns the header field of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -500,24 +499,24 @@ impl Reply {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The server-made id of the stream.
+    /// Returns the server-made id of the stream.
     pub fn stream_id(&self) -> String {
         self.header("x-stream-id")
             .unwrap_or_else(|| panic!("no x-stream-id in {:?}", self.headers))
             .to_owned()
     }
 
-    /// Heartbeats read so far.
+    /// Returns the number of heartbeats read so far.
     pub fn heartbeats(&self) -> usize {
         self.sse.comments + self.pings
     }
 
-    /// Body bytes as they stood on the wire, framing included, read so far.
+    /// Returns the number of body bytes read so far, framing included.
     pub fn raw_bytes(&self) -> usize {
         self.raw_bytes
     }
 
-    /// Leaves by a reset.
+    /// Resets the connection.
     pub fn abort(self) {
         self.connection.abort();
     }
@@ -527,7 +526,7 @@ impl Reply {
         self.connection.write(bytes).await;
     }
 
-    /// The next bytes of the body; `None` at its end.
+    /// Returns the next bytes of the body; `None` at its end.
     pub async fn bytes(&mut self) -> Option<Bytes> {
         loop {
             if let Some(bytes) = self.decode() {
@@ -550,7 +549,7 @@ impl Reply {
         }
     }
 
-    /// Body bytes that are there already.
+    /// Decodes body bytes that are already in the buffer.
     fn decode(&mut self) -> Option<Bytes> {
         let raw = &mut self.connection.raw;
         match self.body {
@@ -593,7 +592,7 @@ impl Reply {
         }
     }
 
-    /// The next event; `None` at the end of the body.
+    /// Returns the next event; `None` at the end of the body.
     pub async fn event(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.waiting.pop_front() {
@@ -607,23 +606,23 @@ impl Reply {
         }
     }
 
-    /// Reads events until `enough` says so of what was told.
-    pub async fn until(&mut self, enough: impl Fn(&Told) -> bool) -> Vec<Event> {
+    /// Reads events until `enough` returns true for the answer received so far.
+    pub async fn until(&mut self, enough: impl Fn(&Received) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
-        let mut told = Told::default();
-        while !enough(&told) {
+        let mut received = Received::default();
+        while !enough(&received) {
             let event = self
                 .event()
                 .await
-                .unwrap_or_else(|| panic!("the stream ended after {told:?}"));
-            told.hear(self.connection.speech, &event);
+                .unwrap_or_else(|| panic!("the stream ended after {received:?}"));
+            received.record(self.connection.dialect, &event);
             events.push(event);
         }
         events
     }
 
-    /// Reads so many raw bytes of the body, framing included, and gives the events that are whole
-    /// in them.
+    /// Reads `count` raw bytes of the body, framing included, and returns the events that are
+    /// complete in them.
     pub async fn cut_at(mut self, count: usize) -> Vec<Event> {
         while self.connection.raw.len() < count {
             let read = within("more of an answer's body", self.connection.read()).await;
@@ -639,14 +638,14 @@ impl Reply {
         events
     }
 
-    /// All further events, and how the body ended.
+    /// Returns all further events and how the body ended.
     pub async fn events(&mut self) -> (Vec<Event>, Ending) {
         let mut events = Vec::new();
         while let Some(event) = self.event().await {
             events.push(event);
         }
         let Body::Ended(ending) = self.body else {
-            unreachable!("a body without bytes has ended")
+            unreachable!("a body without more bytes has ended")
         };
         assert!(
             ending != Ending::Proper || self.sse.is_empty(),
@@ -655,15 +654,15 @@ impl Reply {
         (events, ending)
     }
 
-    /// What the rest of the stream says.
-    pub async fn told(&mut self) -> Told {
+    /// Reads the rest of the stream and folds it.
+    pub async fn received(&mut self) -> Received {
         let (events, ending) = self.events().await;
-        let mut told = Told::of(self.connection.speech, &events);
-        told.cut = ending != Ending::Proper;
-        told
+        let mut received = Received::from_events(self.connection.dialect, &events);
+        received.cut = ending != Ending::Proper;
+        received
     }
 
-    /// The rest of the body.
+    /// Returns the rest of the body.
     pub async fn whole(&mut self) -> Bytes {
         let mut all = BytesMut::new();
         while let Some(bytes) = self.bytes().await {
@@ -672,12 +671,12 @@ impl Reply {
         all.freeze()
     }
 
-    /// The rest of the body as text.
+    /// Returns the rest of the body as text.
     pub async fn text(&mut self) -> String {
         String::from_utf8(self.whole().await.to_vec()).unwrap()
     }
 
-    /// The rest of the body as JSON.
+    /// Returns the rest of the body as JSON.
     pub async fn json(&mut self) -> Value {
         let text = self.text().await;
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {} {text:?}", self.status))

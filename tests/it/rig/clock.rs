@@ -1,9 +1,9 @@
-//! Time: a virtual clock that only moves when a test says so, and a watchdog in real time for
+//! Time: a virtual clock that moves only when a test advances it, and a watchdog in real time for
 //! everything else.
 //!
-//! Tokio's paused clock jumps ahead whenever all tasks wait, also when bytes are on their way
-//! through a real socket. A blocking task that does nothing keeps it from doing so: while
-//! [`Virtual`] lives, time stands still between calls of [`Virtual::pass`].
+//! Tokio's paused clock jumps ahead whenever all tasks wait, even while bytes are on their way
+//! through a real socket. An idle blocking task prevents that: while [`VirtualClock`] lives, time
+//! stands still between calls of [`VirtualClock::advance`].
 
 use std::cell::Cell;
 use std::future::Future;
@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// How long anything may take in real time before its test fails.
+/// Maximum real time for any wait before its test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How far the virtual clock moves at first …
+/// First step of the virtual clock …
 const FIRST_STEP: Duration = Duration::from_millis(20);
-/// … and at most at a time, so that timers fire in their order with all input in between.
+/// … and its largest step: timers must fire in order, with all input processed in between.
 const STEP: Duration = Duration::from_millis(500);
 
-/// A tick ten times a second, from outside any runtime.
+/// A tick ten times a second, from a thread outside any runtime.
 static TICKS: LazyLock<watch::Sender<()>> = LazyLock::new(|| {
     let ticks = watch::Sender::new(());
     let sender = ticks.clone();
@@ -35,7 +35,7 @@ static TICKS: LazyLock<watch::Sender<()>> = LazyLock::new(|| {
     ticks
 });
 
-/// Waits for `work`, and fails saying `what` was waited for when it takes too long in real time.
+/// Waits for `work`; panics with `what` after `PATIENCE` of real time.
 pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
     let mut ticks = TICKS.subscribe();
     let begun = Instant::now();
@@ -44,36 +44,36 @@ pub async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
         tokio::select! {
             biased;
             value = &mut work => return value,
-            _ = ticks.changed() => assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}"),
+            _ = ticks.changed() => assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}"),
         }
     }
 }
 
 thread_local! {
-    /// A failure was already told of on this thread, which is one test's.
+    /// True if a failure was already reported on this thread; each test has its own.
     static FAILED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Says on failure which of many cases it was.
-pub struct Scene(String);
+/// Prints on failure which of many cases failed.
+pub struct Case(String);
 
-impl Scene {
-    /// What follows, until it is dropped, is this case.
-    pub fn of(what: impl std::fmt::Display) -> Self {
+impl Case {
+    /// Marks the code until its drop as this case.
+    pub fn new(what: impl std::fmt::Display) -> Self {
         Self(what.to_string())
     }
 }
 
-impl Drop for Scene {
+impl Drop for Case {
     fn drop(&mut self) {
-        // The first to be dropped is the one that failed; others are only taken down with it.
+        // The case dropped first is the one that failed; outer ones are only unwound with it.
         if thread::panicking() && !FAILED.replace(true) {
-            println!("it failed with: {}", self.0);
+            println!("failed case: {}", self.0);
         }
     }
 }
 
-/// Lets everything that can happen without time passing happen.
+/// Runs everything that can happen without time passing.
 pub async fn settle() {
     let begun = Instant::now();
     let mut turns = 0;
@@ -83,12 +83,12 @@ pub async fn settle() {
     }
 }
 
-/// The virtual clock of the current runtime. It stands still but for [`Virtual::pass`].
-pub struct Virtual {
+/// The virtual clock of the current runtime. Only [`VirtualClock::advance`] moves it.
+pub struct VirtualClock {
     _hold: mpsc::Sender<()>,
 }
 
-impl Virtual {
+impl VirtualClock {
     /// Stops the clock. The runtime must be a current-thread one.
     pub fn start() -> Self {
         tokio::time::pause();
@@ -97,8 +97,8 @@ impl Virtual {
         Self { _hold: hold }
     }
 
-    /// Lets this much time pass, in small steps, everything that happens on the way included.
-    pub async fn pass(&self, time: Duration) {
+    /// Advances time in small steps, running everything that becomes ready on the way.
+    pub async fn advance(&self, time: Duration) {
         let mut left = time;
         let mut step = FIRST_STEP;
         settle().await;

@@ -1,4 +1,4 @@
-//! A folder of recordings, gone when its test is over.
+//! A folder of recordings that is removed after its test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,22 +8,22 @@ use sluicegate::wire::recording::Recording;
 
 use super::within;
 
-/// A folder for recordings, which is not there yet, and which is removed in the end.
+/// A folder for recordings. It does not exist at first and is removed on drop.
 #[derive(Debug)]
-pub struct Folder(PathBuf);
+pub struct RecordingFolder(PathBuf);
 
-impl Folder {
-    /// One that nobody has.
+impl RecordingFolder {
+    /// Chooses an unused path.
     pub fn new() -> Self {
         Self(std::env::temp_dir().join(format!("sluicegate-{}", StreamId::random())))
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The names in it.
+    /// Returns the sorted names of its files.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(&self.0)
             .unwrap()
@@ -33,7 +33,7 @@ impl Folder {
         names
     }
 
-    /// Waits for a file.
+    /// Waits for a file and returns its content.
     pub async fn file(&self, name: &str) -> Vec<u8> {
         let path = self.0.join(name);
         let waiting = async {
@@ -45,7 +45,7 @@ impl Folder {
         fs::read(path).unwrap()
     }
 
-    /// Waits for a recording.
+    /// Waits for a recording and parses it.
     pub async fn recording(&self, name: &str) -> Recording {
         Recording::parse(&self.file(name).await).unwrap()
     }
@@ -57,19 +57,19 @@ impl Folder {
                 tokio::task::yield_now().await;
             }
         };
-        within("the recordings to be whole", waiting).await;
+        within("the recordings to be complete", waiting).await;
     }
 
-    /// Puts a file there.
+    /// Writes a file.
     pub fn write(&self, name: &str, recording: impl AsRef<[u8]>) {
         fs::create_dir_all(&self.0).unwrap();
         fs::write(self.0.join(name), recording).unwrap();
     }
 }
 
-impl Drop for Folder {
+impl Drop for RecordingFolder {
     fn drop(&mut self) {
-        // A folder left behind in the system's temporary one harms nobody.
+        // A folder that is left in the system's temporary folder does no harm.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

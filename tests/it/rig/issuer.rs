@@ -1,4 +1,4 @@
-//! Whoever signs tokens: keys of its own, published over HTTP as it likes.
+//! A token issuer: signing keys, and a server that publishes them over HTTP.
 
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::upstream::{Step, Upstream, json as whole};
 
-/// The audience of good tokens.
+/// Audience of valid tokens.
 pub const AUDIENCE: &str = "sluicegate";
-/// Their issuer.
+/// Issuer of valid tokens.
 pub const ISSUER: &str = "https://id.example";
 
-/// Two RSA keys: making one takes a moment.
+/// Two RSA keys, generated once because that takes a moment.
 static RSA: LazyLock<[KeyPair; 2]> = LazyLock::new(|| {
     let make = |_| KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
     std::array::from_fn(make)
@@ -23,7 +23,7 @@ static RSA: LazyLock<[KeyPair; 2]> = LazyLock::new(|| {
 static EC: LazyLock<KeyPair> =
     LazyLock::new(|| KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap());
 
-/// A key with its name.
+/// A signing key with its key id.
 #[derive(Clone)]
 pub struct Signer {
     kid: String,
@@ -42,7 +42,7 @@ impl Signer {
         }
     }
 
-    /// A P-256 key.
+    /// The P-256 key, under the name `kid`.
     pub fn ec(kid: &str) -> Self {
         let key = EncodingKey::from_ec_pem(EC.serialize_pem().as_bytes()).unwrap();
         Self {
@@ -52,7 +52,7 @@ impl Signer {
         }
     }
 
-    /// A secret.
+    /// A shared secret, under the name `kid`.
     pub fn secret(secret: &[u8], kid: &str) -> Self {
         Self {
             kid: kid.into(),
@@ -61,12 +61,12 @@ impl Signer {
         }
     }
 
-    /// The PEM of the public half of RSA key number `n`.
+    /// Returns the PEM of the public half of RSA key number `n`.
     pub fn public_pem(n: usize) -> String {
         RSA[n].public_key_pem()
     }
 
-    /// As it is published.
+    /// Returns the published form of the key.
     fn jwk(&self) -> Value {
         let mut jwk =
             serde_json::to_value(Jwk::from_encoding_key(&self.key, self.algorithm).unwrap())
@@ -76,8 +76,8 @@ impl Signer {
         jwk
     }
 
-    /// A token for `sub` with these claims besides those that every good one has; a null takes one
-    /// away.
+    /// Issues a token for `sub` with these claims in addition to the default ones; a null removes a
+    /// default.
     pub fn token(&self, sub: &str, more: &Value) -> String {
         let mut claims =
             json!({"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "exp": now() + 600, "iat": now()});
@@ -90,7 +90,7 @@ impl Signer {
     }
 }
 
-/// Unix seconds.
+/// Returns the current time in Unix seconds.
 pub fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -98,44 +98,44 @@ pub fn now() -> u64 {
         .as_secs()
 }
 
-/// What it answers.
-type Answer = Arc<Mutex<Vec<Step>>>;
+/// The response of the key server.
+type Steps = Arc<Mutex<Vec<Step>>>;
 
 /// A server of public keys.
 pub struct Issuer {
-    answer: Answer,
+    answer: Steps,
     /// The server.
     pub server: Upstream,
 }
 
 impl Issuer {
-    /// Publishes these keys.
-    pub async fn of(signers: &[Signer]) -> Self {
-        let answer: Answer = Arc::default();
-        let told = answer.clone();
-        let server = Upstream::start(move |_, _| told.lock().unwrap().clone()).await;
+    /// Starts a server that publishes these keys.
+    pub async fn new(signers: &[Signer]) -> Self {
+        let answer: Steps = Arc::default();
+        let served = answer.clone();
+        let server = Upstream::start(move |_, _| served.lock().unwrap().clone()).await;
         let issuer = Self { answer, server };
         issuer.publish(signers);
         issuer
     }
 
-    /// Publishes these keys from now on.
+    /// Replaces the published keys.
     pub fn publish(&self, signers: &[Signer]) {
         let keys: Vec<_> = signers.iter().map(Signer::jwk).collect();
         self.answer(whole(200, json!({"keys": keys}).to_string()));
     }
 
-    /// Answers so from now on.
+    /// Replaces the response.
     pub fn answer(&self, steps: Vec<Step>) {
         *self.answer.lock().unwrap() = steps;
     }
 
-    /// How often it was asked.
-    pub fn asked(&self) -> usize {
+    /// Returns the number of requests received.
+    pub fn requests(&self) -> usize {
         self.server.count()
     }
 
-    /// `auth.jwt` for its tokens, and what else stands in the table.
+    /// Returns the `auth` settings for its tokens, with additional `jwt` members.
     pub fn jwt(&self, more: &str) -> String {
         let addr = self.server.addr;
         format!(

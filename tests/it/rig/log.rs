@@ -1,4 +1,4 @@
-//! What the proxy logs, while somebody listens on the test's own thread.
+//! Captures the proxy's log on the test's own thread.
 
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -6,16 +6,16 @@ use std::sync::{Arc, LazyLock, Mutex};
 use tracing::Dispatch;
 use tracing::subscriber::{DefaultGuard, NoSubscriber, set_default};
 
-/// A second listener that hears nothing. With one alone, whatever is first logged on a thread that
-/// nobody listens to is taken to be of interest to nobody.
+/// A second subscriber that records nothing. With a single subscriber, `tracing` caches an event
+/// that is first logged on a thread without one as disabled everywhere.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::new()));
 
-/// What was logged. Clones are the same log.
+/// The captured log. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Listens to this thread until the guard is dropped.
+    /// Captures this thread's log until the guard is dropped.
     pub fn listen(&self) -> DefaultGuard {
         LazyLock::force(&SECOND);
         set_default(
@@ -26,12 +26,12 @@ impl Log {
         )
     }
 
-    /// All of it.
+    /// Returns the whole log.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// How many lines say so.
+    /// Returns the number of lines that contain `what`.
     pub fn count(&self, what: &str) -> usize {
         self.text()
             .lines()
@@ -39,8 +39,8 @@ impl Log {
             .count()
     }
 
-    /// The access log's lines of a stream.
-    pub fn of_stream(&self, id: &str) -> Vec<String> {
+    /// Returns the access log lines of a stream.
+    pub fn access_lines(&self, id: &str) -> Vec<String> {
         self.text()
             .lines()
             .filter(|line| line.contains("sluicegate::access") && line.contains(id))

@@ -1,4 +1,4 @@
-//! The proxy under test, from a configuration text, on the test's own runtime.
+//! The proxy under test, started from a configuration text on the test's own runtime.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,17 +14,17 @@ use super::client::Client;
 use super::clock::within;
 use super::upstream::Upstream;
 
-/// A configuration in the making.
+/// A builder for a configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// What stands before the first section.
+    /// Lines before the first section.
     top: String,
     sections: BTreeMap<String, String>,
     forgiving: bool,
 }
 
 impl Setup {
-    /// Nothing but listeners.
+    /// Creates a configuration with listeners only.
     pub fn new() -> Self {
         Self::default()
             .section(
@@ -42,7 +42,7 @@ impl Setup {
         self
     }
 
-    /// Adds a line that belongs to no section.
+    /// Adds a top-level line.
     pub fn top(mut self, line: &str) -> Self {
         self.top.push_str(line);
         self.top.push('\n');
@@ -73,15 +73,14 @@ impl Setup {
             .model("m", "[\"up/m-up\"]")
     }
 
-    /// Adds model `m` over two providers: `up`, and where that fails `spare`.
+    /// Adds model `m` over two providers: `up`, and `spare` as its fallback.
     pub fn over_two(self, wire: WireId, upstream: &Upstream, spare: &Upstream) -> Self {
         self.provider("up", wire, upstream.addr)
             .provider("spare", wire, spare.addr)
             .model("m", "[\"up/m-up\", \"spare/m-spare\"]")
     }
 
-    /// Nothing is held against upstreams, however often they fail: for tests of what one failure is
-    /// told as.
+    /// Disables breakers and pauses, for tests that make the same upstream fail repeatedly.
     pub fn forgiving(self) -> Self {
         Self {
             forgiving: true,
@@ -89,7 +88,7 @@ impl Setup {
         }
     }
 
-    /// The configuration, as it is read.
+    /// Parses the configuration.
     pub fn config(&self) -> Config {
         let mut text = self.top.clone();
         for (name, lines) in &self.sections {
@@ -108,14 +107,14 @@ impl Setup {
         self.start_with(|_| {}).await
     }
 
-    /// Starts the proxy after a change to what was read.
+    /// Starts the proxy after a change to the parsed configuration.
     pub async fn start_with(self, change: impl FnOnce(&mut Config)) -> Proxy {
         let mut config = self.config();
         change(&mut config);
         let running = within("the proxy to start", app::start(config))
             .await
             .unwrap();
-        let client = Client::of(running.addr());
+        let client = Client::new(running.addr());
         Proxy { running, client }
     }
 }
@@ -124,22 +123,22 @@ impl Setup {
 pub struct Proxy {
     /// The proxy.
     pub running: Running,
-    /// A client of it, without a key.
+    /// A client without a key.
     pub client: Client,
 }
 
 impl Proxy {
-    /// A proxy with model `m` over one upstream, everything else as it comes.
+    /// Starts a proxy with model `m` over one upstream and default settings.
     pub async fn over(wire: WireId, upstream: &Upstream) -> Self {
         Setup::new().over(wire, upstream).start().await
     }
 
-    /// Waits until nothing runs, nobody reads, no slot is taken, and neither tokens nor money are
-    /// reserved.
+    /// Waits until no stream runs, no reader is connected, no slot is taken, and neither tokens nor
+    /// money are reserved.
     pub async fn at_rest(&self) {
         let waiting = async {
             loop {
-                let now = self.running.gauges();
+                let now = self.running.current_load();
                 let reserved = (now.reserved, now.reserved_money.as_nanos());
                 if (now.running, now.readers, now.permits, reserved) == (0, 0, 0, (0, 0)) {
                     return;

@@ -1,5 +1,5 @@
-//! An intermediary between client and proxy: it passes bytes on, and cuts a connection that is
-//! silent for too long.
+//! An intermediary between client and proxy: forwards bytes, and cuts a connection that is silent
+//! for too long.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A running relay. Dropping it cuts everything.
 pub struct Relay {
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
     task: JoinHandle<()>,
 }
@@ -22,21 +22,21 @@ impl Drop for Relay {
 }
 
 impl Relay {
-    /// Passes on to `to`, and closes both sides when neither has sent anything for `patience`.
+    /// Forwards to `to`, and closes both sides when neither has sent anything for `patience`.
     pub async fn start(to: SocketAddr, patience: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let mut pairs = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                pairs.spawn(pass(client, to, patience));
+                pairs.spawn(forward(client, to, patience));
             }
         });
         Self { addr, task }
     }
 }
 
-async fn pass(mut client: TcpStream, to: SocketAddr, patience: Duration) {
+async fn forward(mut client: TcpStream, to: SocketAddr, patience: Duration) {
     let mut server = TcpStream::connect(to).await.unwrap();
     let (mut up, mut down) = ([0; 4096], [0; 4096]);
     loop {

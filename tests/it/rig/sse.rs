@@ -1,36 +1,36 @@
-//! Server-sent events as a browser reads them, and stricter: what would crash a client of ours
-//! fails the test.
+//! A parser of server-sent events, stricter than a browser: input that would crash one of our
+//! clients fails the test.
 
 /// One dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its name; empty where it has none.
+    /// Its name; empty if it has none.
     pub name: String,
     /// Its data.
     pub data: String,
-    /// The id it carries itself.
+    /// Its own id.
     pub id: Option<String>,
 }
 
 impl Event {
-    /// Its data as JSON.
+    /// Returns the data as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.data).unwrap_or_else(|e| panic!("{e} in {:?}", self.data))
     }
 }
 
-/// Reads a body piece by piece.
+/// Parses a body piece by piece.
 #[derive(Debug, Default)]
 pub struct Parser {
     pending: Vec<u8>,
-    /// The lines of the event that is not yet ended.
+    /// Lines of the unfinished event.
     lines: Vec<String>,
-    /// Comment lines seen: heartbeats.
+    /// Number of comment lines: heartbeats.
     pub comments: usize,
 }
 
 impl Parser {
-    /// The events that `bytes` complete.
+    /// Returns the events that `bytes` complete.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Event> {
         self.pending.extend_from_slice(bytes);
         let mut events = Vec::new();
@@ -46,20 +46,17 @@ impl Parser {
         events
     }
 
-    /// True where nothing of an unfinished event is left.
+    /// Returns true if no unfinished event is left.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.lines.is_empty()
     }
 
     fn line(&mut self, line: String) -> Option<Event> {
-        assert!(
-            !line.contains('\r'),
-            "lines are ended by LF alone: {line:?}"
-        );
+        assert!(!line.contains('\r'), "lines end with LF only: {line:?}");
         if line.starts_with(':') {
             assert!(
                 self.lines.is_empty(),
-                "a comment stands between events, not in one: {line:?} after {:?}",
+                "a comment must not be inside an event: {line:?} after {:?}",
                 self.lines
             );
             self.comments += 1;
@@ -69,7 +66,7 @@ impl Parser {
             self.lines.push(line);
             return None;
         }
-        assert!(!self.lines.is_empty(), "a blank line that ends nothing");
+        assert!(!self.lines.is_empty(), "a blank line without an event");
         Some(dispatch(&std::mem::take(&mut self.lines)))
     }
 }

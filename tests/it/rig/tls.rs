@@ -1,4 +1,4 @@
-//! TLS in front of a plain server, under a certificate of its own authority.
+//! TLS in front of a plain server, with a self-signed certificate.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// A server that speaks TLS, for `localhost`.
+/// A TLS server for `localhost`.
 pub struct Tls {
     /// Its port.
     pub port: u16,
@@ -21,7 +21,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// One that passes on to `plain`.
+    /// Starts a server that forwards to `plain`.
     pub async fn before(plain: SocketAddr) -> Self {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -44,7 +44,7 @@ impl Tls {
         }
     }
 
-    /// The file that holds its authority's certificate.
+    /// Returns the path of the authority's certificate.
     pub fn authority(&self) -> &Path {
         &self.authority
     }
@@ -53,7 +53,7 @@ impl Tls {
 impl Drop for Tls {
     fn drop(&mut self) {
         self.task.abort();
-        // It may be gone already.
+        // The file may be gone already.
         let _ = std::fs::remove_file(&self.authority);
     }
 }
@@ -63,7 +63,7 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, plain: SocketAddr) 
         let (outer, _) = listener.accept().await.unwrap();
         let acceptor = acceptor.clone();
         tokio::spawn(async move {
-            // A client that does not trust it hangs up.
+            // A client that does not trust the certificate disconnects.
             let Ok(mut outer) = acceptor.accept(outer).await else {
                 return;
             };

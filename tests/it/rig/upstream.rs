@@ -1,5 +1,5 @@
-//! A scripted model API: raw HTTP/1.1 over TCP, byte for byte what a test says, and a record of all
-//! it saw.
+//! A scripted model API: raw HTTP/1.1 over TCP, exactly the bytes that a test scripts, and a record
+//! of all requests.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,18 +16,18 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::clock::within;
 
-/// One thing the upstream does.
+/// One step of a script.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// Sends a response head.
     Head(Head),
-    /// Sends these bytes: one chunk, one packet, one event of the count.
+    /// Sends these bytes as one chunk, one packet, one counted event.
     Write(Bytes),
-    /// Lets everybody read what was written before going on.
+    /// Lets other tasks read the written bytes before the next step.
     Yield,
     /// Waits until the test opens the gate once more.
     Gate,
-    /// Waits, by the runtime's clock.
+    /// Waits on the runtime's clock.
     Pause(Duration),
     /// Ends the body properly; the connection takes the next request where the framing allows it.
     End,
@@ -35,7 +35,7 @@ pub enum Step {
     Truncate,
     /// Resets the connection.
     Reset,
-    /// Does nothing any more; the connection stays open until the peer closes it.
+    /// Does nothing; the connection stays open until the peer closes it.
     Hang,
 }
 
@@ -44,25 +44,25 @@ pub enum Step {
 pub struct Head {
     /// The status.
     pub status: u16,
-    /// The fields, `Transfer-Encoding` and `Content-Length` aside.
+    /// The header fields without `Transfer-Encoding` and `Content-Length`.
     pub headers: Vec<(String, String)>,
-    /// How the body ends.
+    /// The framing of the body.
     pub framing: Framing,
 }
 
-/// How a body ends.
+/// The framing of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// Chunks.
     Chunked,
     /// The end of the connection.
     Close,
-    /// After so many bytes.
+    /// A length in bytes.
     Length(usize),
 }
 
 impl Head {
-    /// 200 with a chunked body of this type.
+    /// Status 200 with a chunked body of this type.
     pub fn ok(content_type: &str) -> Self {
         Self {
             status: 200,
@@ -71,19 +71,19 @@ impl Head {
         }
     }
 
-    /// 200 with a chunked event stream.
+    /// Status 200 with a chunked event stream.
     pub fn sse() -> Self {
         Self::ok("text/event-stream")
     }
 
-    /// The same, ended by the end of the connection.
+    /// Ends the body with the connection instead.
     pub fn until_close(mut self) -> Self {
         self.framing = Framing::Close;
         self
     }
 }
 
-/// A whole answer with a JSON body.
+/// The steps of a whole answer with a JSON body.
 pub fn json(status: u16, body: impl Into<Bytes>) -> Vec<Step> {
     let body = body.into();
     let head = Head {
@@ -94,7 +94,7 @@ pub fn json(status: u16, body: impl Into<Bytes>) -> Vec<Step> {
     vec![Step::Head(head), Step::Write(body), Step::End]
 }
 
-/// `bytes` in pieces cut at these offsets, each read on its own.
+/// Writes `bytes` in pieces cut at these offsets, each read separately.
 pub fn pieces(bytes: &Bytes, cuts: impl IntoIterator<Item = usize>) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut from = 0;
@@ -108,34 +108,34 @@ pub fn pieces(bytes: &Bytes, cuts: impl IntoIterator<Item = usize>) -> Vec<Step>
     steps
 }
 
-/// How a peer closed its connection.
+/// The way in which a peer closed its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Close {
-    /// Properly.
+    /// A proper close.
     Fin,
-    /// By a reset.
+    /// A reset.
     Reset,
 }
 
-/// One request as the upstream saw it, and what became of it.
+/// A request that the upstream received, and its outcome.
 #[derive(Debug, Clone, Default)]
 pub struct Call {
-    /// Method and target, as they stood.
+    /// The request line: method, target and version.
     pub line: String,
-    /// The fields, names in lower case.
+    /// The header fields; names are in lower case.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
-    /// The `Write` steps carried out.
+    /// Number of completed `Write` steps.
     pub events: usize,
-    /// True once the script was played to its end.
+    /// True once the whole script was played.
     pub ended: bool,
-    /// How the peer closed the connection before that.
+    /// The peer's close, if it came before the end of the script.
     pub closed: Option<Close>,
 }
 
 impl Call {
-    /// The field of that name.
+    /// Returns the header field of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -143,12 +143,12 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// True where a stream was asked for, by body or by path.
+    /// Returns true if the request asks for a stream, by body or by path.
     pub fn wants_stream(&self) -> bool {
         let by_path = ["streamGenerateContent", "converse-stream"]
             .iter()
@@ -157,7 +157,7 @@ impl Call {
     }
 }
 
-/// What to do with request number `n` (from 0).
+/// Returns the steps for request number `n` (from 0).
 pub type Script = dyn Fn(&Call, usize) -> Vec<Step> + Send + Sync;
 
 struct Shared {
@@ -180,7 +180,7 @@ impl Shared {
 
 /// A scripted upstream. Dropping it closes all its connections.
 pub struct Upstream {
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
     shared: Arc<Shared>,
     task: JoinHandle<()>,
@@ -193,7 +193,7 @@ impl Drop for Upstream {
 }
 
 impl Upstream {
-    /// Plays `script`.
+    /// Starts an upstream that plays `script`.
     pub async fn start(script: impl Fn(&Call, usize) -> Vec<Step> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -207,12 +207,12 @@ impl Upstream {
         Self { addr, shared, task }
     }
 
-    /// Plays the same steps for every request.
+    /// Starts an upstream that plays the same steps for every request.
     pub async fn always(steps: Vec<Step>) -> Self {
         Self::start(move |_, _| steps.clone()).await
     }
 
-    /// Takes every request and never answers.
+    /// Starts an upstream that accepts every request and never answers.
     pub async fn silent() -> Self {
         Self::always(vec![Step::Hang]).await
     }
@@ -222,12 +222,12 @@ impl Upstream {
         self.shared.gate.add_permits(times);
     }
 
-    /// How many requests came so far.
+    /// Returns the number of requests so far.
     pub fn count(&self) -> usize {
         self.shared.calls().len()
     }
 
-    /// Request number `n` as it stands.
+    /// Returns a copy of request number `n`.
     pub fn call(&self, n: usize) -> Call {
         self.shared.calls()[n].clone()
     }
@@ -240,7 +240,7 @@ impl Upstream {
         .await;
     }
 
-    /// Waits until so many events of call `n` were written.
+    /// Waits until `events` events of call `n` were written.
     pub async fn wrote(&self, n: usize, events: usize) {
         self.until(
             &format!("{events} events written by the upstream"),
@@ -274,14 +274,15 @@ impl Upstream {
     }
 }
 
-/// An address where nobody listens.
-pub async fn refusing() -> SocketAddr {
+/// Returns an address that refuses connections.
+pub async fn refusing_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
 }
 
-/// An address that answers no connection attempt: its queue is full. Keep what is returned alive.
-pub fn unreachable() -> (SocketAddr, Vec<socket2::Socket>) {
+/// Returns an address that answers no connection attempt because its queue is full. Keep the
+/// returned sockets alive.
+pub fn unresponsive_address() -> (SocketAddr, Vec<socket2::Socket>) {
     use socket2::{Domain, Socket, Type};
     let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     listener
@@ -318,11 +319,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// Why a script stopped.
+/// The reason why a script stopped.
 enum Stop {
-    /// It is over; the connection takes the next request.
+    /// The script is complete; the connection takes the next request.
     Next,
-    /// It is over, and so is the connection.
+    /// The script is complete, and the connection is closed.
     Over,
     /// The peer has closed.
     Closed(Close),
@@ -359,7 +360,7 @@ impl Connection {
             let done = match step {
                 Step::Head(head) => {
                     framing = head.framing;
-                    self.write(&spell(&head)).await
+                    self.write(&encode_head(&head)).await
                 }
                 Step::Write(bytes) => {
                     let written = if framing == Framing::Chunked {
@@ -433,7 +434,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until more can be written; a peer that closes meanwhile is seen.
+    /// Waits until more can be written, or the peer closes.
     async fn writable(&mut self) -> Result<(), Close> {
         loop {
             tokio::select! {
@@ -460,7 +461,7 @@ impl Connection {
         }
     }
 
-    /// Takes what has come without waiting, and says whether the peer has closed.
+    /// Reads available bytes without waiting. Returns how the peer has closed, if it has.
     fn look(&mut self) -> Option<Close> {
         loop {
             match self.socket.try_read_buf(&mut self.unread) {
@@ -472,7 +473,7 @@ impl Connection {
         }
     }
 
-    /// The next request; `None` when the peer has closed between two.
+    /// Returns the next request; `None` if the peer closes between two requests.
     async fn request(&mut self) -> Option<Call> {
         loop {
             if let Some(call) = parse(&mut self.unread) {
@@ -486,7 +487,7 @@ impl Connection {
     }
 }
 
-fn spell(head: &Head) -> Vec<u8> {
+fn encode_head(head: &Head) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {} Scripted\r\n", head.status);
     for (name, value) in &head.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
@@ -506,7 +507,7 @@ fn chunk(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The request at the front of `buf`, once it is there as a whole.
+/// Parses the request at the front of `buf`, if it is complete.
 fn parse(buf: &mut BytesMut) -> Option<Call> {
     let end = memchr::memmem::find(buf, b"\r\n\r\n")?;
     let head = std::str::from_utf8(&buf[..end]).unwrap().to_owned();
@@ -519,7 +520,7 @@ fn parse(buf: &mut BytesMut) -> Option<Call> {
     let length = |headers: &[(String, String)]| {
         assert!(
             headers.iter().all(|(name, _)| name != "transfer-encoding"),
-            "requests to upstreams say how long they are"
+            "requests to upstreams have a content-length"
         );
         headers
             .iter()

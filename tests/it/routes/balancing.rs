@@ -1,4 +1,4 @@
-//! Targets of a tier share the load.
+//! Load balancing between the targets of a tier.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 
 #[tokio::test]
-async fn shares_are_kept_to() {
+async fn load_follows_the_weights() {
     let (a, b) = (good().await, good().await);
     let setup = Setup::new()
         .provider("a", WIRE, a.addr)
@@ -16,10 +16,13 @@ async fn shares_are_kept_to() {
         .start()
         .await;
     for _ in 0..80 {
-        assert_eq!(ask(&proxy.client, Speech::Chat).await.told.text(), SAID);
+        assert_eq!(
+            ask(&proxy.client, Dialect::Chat).await.received.text(),
+            GOOD_TEXT
+        );
     }
-    // Drawn by weight, and then the faster of two: from the square of a quarter to what is left of
-    // three quarters squared.
+    // Two targets are drawn by weight and the faster one is used: `a` gets between (1/4)² and 1 −
+    // (3/4)² of the requests.
     assert!(
         (1..=45).contains(&a.count()) && b.count() == 80 - a.count(),
         "{} of 80",
@@ -27,32 +30,32 @@ async fn shares_are_kept_to() {
     );
 }
 
-/// First content at once, the rest two seconds later.
+/// The first content at once, the rest two seconds later.
 fn early() -> Vec<Step> {
-    let say = Say::tokens(3);
-    let rest = say
+    let answer = Answer::tokens(3);
+    let rest = answer
         .content(WIRE)
         .into_iter()
         .skip(1)
         .map(Step::Write)
-        .chain([Step::Write(say.closing(WIRE)), Step::End]);
+        .chain([Step::Write(answer.closing(WIRE)), Step::End]);
     [
-        say.steps_until(WIRE, Pace::Flat, 1),
+        answer.steps_until(WIRE, Pace::Flat, 1),
         vec![Step::Pause(Duration::from_secs(2))],
         rest.collect(),
     ]
     .concat()
 }
 
-/// All of it after one second.
+/// The whole answer after one second.
 fn late() -> Vec<Step> {
     [vec![Step::Pause(Duration::from_secs(1))], answered(&[])].concat()
 }
 
 #[tokio::test]
-async fn who_has_the_first_content_sooner_is_asked_more_also_when_that_changes() {
+async fn the_faster_target_gets_more_requests_also_after_a_change() {
     const REQUESTS: usize = 200;
-    let clock = Virtual::start();
+    let clock = VirtualClock::start();
     let sooner = Arc::new(AtomicUsize::new(0));
     let up = async |number: usize| {
         let sooner = sooner.clone();
@@ -72,26 +75,26 @@ async fn who_has_the_first_content_sooner_is_asked_more_also_when_that_changes()
     let proxy = setup.model("m", "[[\"a/x\", \"b/y\"]]").start().await;
     for number in [0, 1] {
         sooner.store(number, Ordering::Relaxed);
-        // Until both are known as they are now: an average moves by a fifth with each answer.
+        // Let both averages settle first: each answer moves them by a fifth.
         for _ in 0..60 {
             assert_eq!(
-                ask_in_time(&clock, &proxy.client, Speech::Chat)
+                ask_in_time(&clock, &proxy.client, Dialect::Chat)
                     .await
-                    .told
+                    .received
                     .text(),
-                SAID
+                GOOD_TEXT
             );
         }
         let before = ups[1 - number].count();
         for _ in 0..REQUESTS {
-            ask_in_time(&clock, &proxy.client, Speech::Chat).await;
+            ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
         }
         let late = ups[1 - number].count() - before;
-        // A quarter, when it is drawn twice; five deviations (6) on either side. Without a
-        // preference it were 100.
+        // The slower target is expected a quarter of the time (it must be drawn twice); five
+        // standard deviations of 6 on either side. Without a preference it would get 100.
         assert!(
             (20..=80).contains(&late),
-            "{late} of {REQUESTS} went to the later one"
+            "{late} of {REQUESTS} went to the slower target"
         );
     }
 }

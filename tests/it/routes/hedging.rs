@@ -1,10 +1,10 @@
-//! Two targets race for the first content.
+//! Races of two targets for the first content.
 
 use super::*;
 
 const HEDGED: &str = "retries = 1\nhedge_after = \"800ms\"";
 
-/// Model `m` over up, spare and last, hedged after 800 ms.
+/// Model `m` over `up`, `spare` and optionally `last`, hedged after 800 ms.
 fn hedged(up: &Upstream, spare: &Upstream, last: Option<&Upstream>) -> Setup {
     let mut setup = Setup::new()
         .provider("up", WIRE, up.addr)
@@ -18,31 +18,35 @@ fn hedged(up: &Upstream, spare: &Upstream, last: Option<&Upstream>) -> Setup {
     setup.model("m", &route).section("models.m", HEDGED)
 }
 
-/// After so much time, these steps.
+/// The steps after a pause.
 fn after(millis: u64, steps: Vec<Step>) -> Vec<Step> {
     [vec![Step::Pause(Duration::from_millis(millis))], steps].concat()
 }
 
 #[tokio::test]
 async fn a_second_target_takes_over_from_a_slow_first_which_is_closed_at_once() {
-    let clock = Virtual::start();
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
+    let clock = VirtualClock::start();
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
         let opened = [
-            Say::tokens(3).steps_until(WIRE, Pace::Flat, 0),
+            Answer::tokens(3).steps_until(WIRE, Pace::Flat, 0),
             vec![Step::Hang],
         ]
         .concat();
         for first in [vec![Step::Hang], opened] {
             let (up, spare) = (Upstream::always(first).await, good().await);
             let proxy = hedged(&up, &spare, None).start().await;
-            let asking = proxy.client.send(&Ask::chat(speech, "m", true)).await;
+            let asking = proxy.client.send(&Request::chat(dialect, "m", true)).await;
             up.requests(1).await;
-            clock.pass(Duration::from_millis(780)).await;
+            clock.advance(Duration::from_millis(780)).await;
             assert_eq!(spare.count(), 0, "not yet");
             let closed = async { (spare.requests(1).await, up.closed(0).await) };
             clock
-                .takes_at_most(Duration::from_millis(100), "the first one's end", closed)
+                .takes_at_most(
+                    Duration::from_millis(100),
+                    "the first target to be closed",
+                    closed,
+                )
                 .await;
             let mut reply = asking.head().await;
             let (route, id) = (
@@ -52,9 +56,12 @@ async fn a_second_target_takes_over_from_a_slow_first_which_is_closed_at_once() 
                     .to_owned(),
                 reply.stream_id(),
             );
-            let told = reply.told().await;
-            assert!(told.is_success() && told.text() == SAID, "{told:?}");
-            if !speech.answers_at_once() {
+            let received = reply.received().await;
+            assert!(
+                received.is_success() && received.text() == GOOD_TEXT,
+                "{received:?}"
+            );
+            if !dialect.answers_at_once() {
                 assert!(
                     route.starts_with("up/m-up;lost;ms=")
                         && route.ends_with(", spare/m-spare;hedge"),
@@ -72,37 +79,41 @@ async fn a_second_target_takes_over_from_a_slow_first_which_is_closed_at_once() 
 }
 
 #[tokio::test]
-async fn a_first_target_that_answers_after_all_wins() {
-    let clock = Virtual::start();
+async fn a_first_target_that_answers_during_the_race_wins() {
+    let clock = VirtualClock::start();
     let up = Upstream::always(after(1000, answered(&[]))).await;
     let spare = Upstream::silent().await;
     let proxy = hedged(&up, &spare, None).start().await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
-    assert_eq!(got.told.text(), SAID);
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
+    assert_eq!(outcome.received.text(), GOOD_TEXT);
     assert!(
-        got.route
+        outcome
+            .route
             .starts_with("up/m-up, spare/m-spare;lost;hedge;ms="),
         "{}",
-        got.route
+        outcome.route
     );
     spare.closed(0).await;
     proxy.at_rest().await;
 }
 
 #[tokio::test]
-async fn a_fast_first_target_has_no_rival() {
-    let clock = Virtual::start();
+async fn a_fast_first_target_starts_no_race() {
+    let clock = VirtualClock::start();
     let (up, spare) = (
         Upstream::always(after(700, answered(&[]))).await,
         good().await,
     );
     let proxy = hedged(&up, &spare, None).start().await;
-    let asking = proxy.client.send(&Ask::chat(Speech::Chat, "m", true)).await;
+    let asking = proxy
+        .client
+        .send(&Request::chat(Dialect::Chat, "m", true))
+        .await;
     up.requests(1).await;
-    // A moment longer: timers count whole milliseconds.
-    clock.pass(Duration::from_millis(740)).await;
+    // A margin: timers count whole milliseconds.
+    clock.advance(Duration::from_millis(740)).await;
     let reply = asking.head().await;
-    clock.pass(Duration::from_secs(5)).await;
+    clock.advance(Duration::from_secs(5)).await;
     assert_eq!(
         (reply.header("x-sluicegate-route"), spare.count()),
         (Some("up/m-up"), 0)
@@ -110,9 +121,9 @@ async fn a_fast_first_target_has_no_rival() {
 }
 
 #[tokio::test]
-async fn a_cancel_during_a_race_closes_both() {
-    let clock = Virtual::start();
-    for speech in speeches() {
+async fn a_cancel_during_a_race_closes_both_targets() {
+    let clock = VirtualClock::start();
+    for dialect in dialects() {
         let (up, spare, last) = (
             Upstream::silent().await,
             Upstream::silent().await,
@@ -122,7 +133,7 @@ async fn a_cancel_during_a_race_closes_both() {
         let name = crate::rig::name(1);
         let asking = proxy
             .client
-            .send(&Ask::chat(speech, "m", true).named(&name))
+            .send(&Request::chat(dialect, "m", true).named(&name))
             .await;
         up.requests(1).await;
         clock
@@ -132,53 +143,60 @@ async fn a_cancel_during_a_race_closes_both() {
         assert_eq!(reply.json().await["status"], "cancelled");
         up.closed(0).await;
         spare.closed(0).await;
-        assert!(asking.head().await.told().await.is_cancelled());
+        assert!(asking.head().await.received().await.is_cancelled());
         let status = proxy.client.status(&name).await;
         assert_eq!(
             steps(&status),
             ["up/m-up cancelled -", "spare/m-spare cancelled -"]
         );
-        clock.pass(Duration::from_secs(5)).await;
+        clock.advance(Duration::from_secs(5)).await;
         assert_eq!(
             (up.count(), spare.count(), last.count()),
             (1, 1, 0),
-            "nobody is asked any more"
+            "no further target is called"
         );
         proxy.at_rest().await;
     }
 }
 
 #[tokio::test]
-async fn where_the_first_fails_in_a_race_the_second_goes_on_alone() {
-    let clock = Virtual::start();
+async fn if_the_first_fails_in_a_race_the_second_continues_alone() {
+    let clock = VirtualClock::start();
     let up = Upstream::always(after(1000, refused(500, &[]))).await;
     let spare = Upstream::always(after(2000, answered(&[]))).await;
     let last = good().await;
     let proxy = hedged(&up, &spare, Some(&last)).start().await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
     assert!(
-        got.route.starts_with("up/m-up;failed=upstream_error;ms=")
-            && got.route.ends_with(", spare/m-spare;hedge"),
+        outcome
+            .route
+            .starts_with("up/m-up;failed=upstream_error;ms=")
+            && outcome.route.ends_with(", spare/m-spare;hedge"),
         "{}",
-        got.route
+        outcome.route
     );
     assert_eq!(
-        (got.told.text(), up.count(), spare.count(), last.count()),
-        (SAID, 1, 1, 0),
-        "and the first is not asked again"
+        (
+            outcome.received.text(),
+            up.count(),
+            spare.count(),
+            last.count()
+        ),
+        (GOOD_TEXT, 1, 1, 0),
+        "the first target is not retried"
     );
 }
 
 #[tokio::test]
-async fn where_both_fail_the_next_is_asked() {
-    let clock = Virtual::start();
+async fn if_both_fail_in_a_race_the_next_target_is_tried() {
+    let clock = VirtualClock::start();
     let up = Upstream::always(after(1000, refused(500, &[]))).await;
     let spare = Upstream::always(after(400, refused(404, &[]))).await;
     let last = good().await;
     let proxy = hedged(&up, &spare, Some(&last)).start().await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
-    assert_eq!(got.told.text(), SAID);
-    let route: Vec<_> = got
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
+    assert_eq!(outcome.received.text(), GOOD_TEXT);
+    let route: Vec<_> = outcome
         .route
         .split(", ")
         .map(|it| it.split(";ms=").next().unwrap())
@@ -187,35 +205,43 @@ async fn where_both_fail_the_next_is_asked() {
         route[1..],
         ["spare/m-spare;failed=not_found;hedge", "last/m-last"],
         "{}",
-        got.route
+        outcome.route
     );
-    assert_eq!(route[0], "up/m-up;failed=upstream_error", "{}", got.route);
+    assert_eq!(
+        route[0], "up/m-up;failed=upstream_error",
+        "{}",
+        outcome.route
+    );
 }
 
 #[tokio::test]
-async fn a_wrong_request_waits_for_the_one_that_is_still_asked() {
-    let clock = Virtual::start();
+async fn an_invalid_request_waits_for_the_other_target_of_the_race() {
+    let clock = VirtualClock::start();
     let up = Upstream::always(after(2000, answered(&[]))).await;
     let (spare, last) = (Upstream::always(refused(400, &[])).await, good().await);
     let proxy = hedged(&up, &spare, Some(&last)).start().await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
-    assert_eq!((got.told.text(), last.count()), (SAID, 0), "{got:?}");
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
+    assert_eq!(
+        (outcome.received.text(), last.count()),
+        (GOOD_TEXT, 0),
+        "{outcome:?}"
+    );
     let up = Upstream::always(after(2000, refused(404, &[]))).await;
     let proxy = hedged(&up, &spare, Some(&last)).start().await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
-    assert_eq!((got.status, last.count()), (400, 0), "{got:?}");
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
+    assert_eq!((outcome.status, last.count()), (400, 0), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn what_a_client_has_seen_is_final() {
-    let clock = Virtual::start();
-    let say = Say::tokens(3);
-    let opened = say.steps_until(WIRE, Pace::Flat, 0);
-    let late = say
+async fn a_target_whose_frames_were_sent_is_final() {
+    let clock = VirtualClock::start();
+    let answer = Answer::tokens(3);
+    let opened = answer.steps_until(WIRE, Pace::Flat, 0);
+    let late = answer
         .content(WIRE)
         .into_iter()
         .map(Step::Write)
-        .chain([Step::Write(say.closing(WIRE)), Step::End]);
+        .chain([Step::Write(answer.closing(WIRE)), Step::End]);
     let up = Upstream::always(
         [
             opened,
@@ -227,14 +253,18 @@ async fn what_a_client_has_seen_is_final() {
     .await;
     let spare = Upstream::always(after(15_000, answered(&[]))).await;
     let proxy = hedged(&up, &spare, None).start().await;
-    let got = ask_in_time(&clock, &proxy.client, Speech::Chat).await;
-    assert_eq!((got.status, got.told.text()), (200, SAID), "{got:?}");
+    let outcome = ask_in_time(&clock, &proxy.client, Dialect::Chat).await;
+    assert_eq!(
+        (outcome.status, outcome.received.text()),
+        (200, GOOD_TEXT),
+        "{outcome:?}"
+    );
     assert_eq!(
         spare.closed(0).await,
         crate::rig::upstream::Close::Fin,
-        "closed at `commit_after`, when the first one's frames were let go"
+        "closed at `commit_after`, when the frames of the first target were released"
     );
-    let status = proxy.client.status(&got.id).await;
+    let status = proxy.client.status(&outcome.id).await;
     assert_eq!(
         steps(&status),
         ["up/m-up answered -", "spare/m-spare lost -"]
@@ -242,8 +272,8 @@ async fn what_a_client_has_seen_is_final() {
 }
 
 #[tokio::test]
-async fn the_slowest_in_twenty_is_measured() {
-    let clock = Virtual::start();
+async fn p95_hedging_measures_the_first_content() {
+    let clock = VirtualClock::start();
     let up = Upstream::start(|_, n| {
         if n < 20 {
             after(400, answered(&[]))
@@ -263,20 +293,22 @@ async fn the_slowest_in_twenty_is_measured() {
         .await;
     for _ in 0..20 {
         assert_eq!(
-            ask_in_time(&clock, &proxy.client, Speech::Chat).await.route,
+            ask_in_time(&clock, &proxy.client, Dialect::Chat)
+                .await
+                .route,
             "up/m-up"
         );
     }
     assert_eq!(
         spare.count(),
         0,
-        "as long as little is known nobody else is asked"
+        "without enough measurements nothing is hedged"
     );
     let hedged = clock
         .takes_at_most(
             Duration::from_millis(1000),
-            "the second one's answer",
-            ask(&proxy.client, Speech::Chat),
+            "the second target's answer",
+            ask(&proxy.client, Dialect::Chat),
         )
         .await;
     assert!(
@@ -287,9 +319,9 @@ async fn the_slowest_in_twenty_is_measured() {
 }
 
 #[tokio::test]
-async fn few_requests_have_a_rival() {
+async fn the_share_of_hedged_requests_is_bounded() {
     const REQUESTS: usize = 60;
-    let clock = Virtual::start();
+    let clock = VirtualClock::start();
     let (up, spare) = (Upstream::silent().await, Upstream::silent().await);
     let proxy = hedged(&up, &spare, None).start().await;
     let mut asking = Vec::new();
@@ -297,29 +329,34 @@ async fn few_requests_have_a_rival() {
         asking.push(
             proxy
                 .client
-                .send(&Ask::chat(Speech::Chat, "m", true).cancel_on_disconnect())
+                .send(&Request::chat(Dialect::Chat, "m", true).cancel_on_disconnect())
                 .await,
         );
     }
     up.requests(REQUESTS).await;
-    clock.pass(Duration::from_secs(2)).await;
+    clock.advance(Duration::from_secs(2)).await;
     assert_eq!(
         spare.count(),
         10 + REQUESTS / 10,
-        "a tenth, and one a second for ten"
+        "a tenth of the requests, and one per second of the first ten"
     );
     drop(asking);
     proxy.at_rest().await;
 }
 
 #[tokio::test]
-async fn a_whole_answer_has_no_first_content_to_race_for() {
-    let clock = Virtual::start();
+async fn a_whole_answer_is_not_hedged() {
+    let clock = VirtualClock::start();
     let up =
-        Upstream::start(Say::tokens(3).script(WIRE, Pace::Every(Duration::from_secs(5)))).await;
+        Upstream::start(Answer::tokens(3).script(WIRE, Pace::Every(Duration::from_secs(5)))).await;
     let spare = good().await;
     let proxy = hedged(&up, &spare, None).start().await;
-    let asked = async { proxy.client.ask(&Ask::chat(Speech::Chat, "m", false)).await };
+    let asked = async {
+        proxy
+            .client
+            .ask(&Request::chat(Dialect::Chat, "m", false))
+            .await
+    };
     let reply = clock.takes_at_most(LONG, "the answer", asked).await;
     assert_eq!(
         (

@@ -1,14 +1,17 @@
-//! The next target may speak another wire: it is asked the same.
+//! Fallback across wires: every target gets the same request in its own format.
 
 use serde_json::json;
 
 use super::*;
 
 #[tokio::test]
-async fn each_target_is_asked_afresh_from_what_the_client_sent() {
+async fn each_target_gets_a_request_built_from_the_clients_body() {
     let (first, second, third) = (
         refused(500, &[]),
-        whole(500, say::refusal(WireId::Anthropic, 500, "no").to_string()),
+        whole(
+            500,
+            encode::refusal(WireId::Anthropic, 500, "no").to_string(),
+        ),
         answered(&[]),
     );
     let ups = [
@@ -27,12 +30,12 @@ async fn each_target_is_asked_afresh_from_what_the_client_sent() {
         .await;
     let body = r#"{ "messages" : [{"role":"user","content":"caf\u00e9 \ud83d\ude00"}],"stream":true, "x_odd":[1.0,1e2,{"b":1,"a":2}],
         "stream_options":{"include_usage":true},"model":"m","temperature":0.50}"#;
-    let got = got(
+    let outcome = send(
         &proxy.client,
-        &Ask::chat(Speech::Chat, "m", true).raw("application/json", body),
+        &Request::chat(Dialect::Chat, "m", true).raw("application/json", body),
     )
     .await;
-    assert_eq!(got.told.text(), SAID, "{got:?}");
+    assert_eq!(outcome.received.text(), GOOD_TEXT, "{outcome:?}");
     for n in [0, 2] {
         assert_eq!(
             std::str::from_utf8(&ups[n].call(0).body).unwrap(),
@@ -51,17 +54,17 @@ async fn each_target_is_asked_afresh_from_what_the_client_sent() {
     );
 }
 
-/// A chat with a picture that has to be fetched.
-fn with_link(stream: bool) -> Ask {
+/// A chat with a picture given by a link.
+fn with_link(stream: bool) -> Request {
     let parts = json!([{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]);
-    Ask::chat(Speech::Chat, "m", stream)
+    Request::chat(Dialect::Chat, "m", stream)
         .set("messages", json!([{"role": "user", "content": parts}]))
 }
 
 #[tokio::test]
-async fn a_target_that_has_no_words_for_a_request_is_passed_over_where_others_have() {
+async fn a_target_that_does_not_support_a_request_is_skipped_if_others_do() {
     let (lama, chat) = (
-        Upstream::start(Say::tokens(3).script(WireId::Ollama, Pace::Flat)).await,
+        Upstream::start(Answer::tokens(3).script(WireId::Ollama, Pace::Flat)).await,
         good().await,
     );
     let setup = Setup::new()
@@ -72,20 +75,20 @@ async fn a_target_that_has_no_words_for_a_request_is_passed_over_where_others_ha
         .model("m", "[\"lama/m\", \"chat/m\"]")
         .start()
         .await;
-    let got = got(&proxy.client, &with_link(true)).await;
+    let outcome = send(&proxy.client, &with_link(true)).await;
     assert_eq!(
-        (got.told.text(), &*got.route),
-        (SAID, "lama/m;skipped=unfit, chat/m")
+        (outcome.received.text(), &*outcome.route),
+        (GOOD_TEXT, "lama/m;skipped=unfit, chat/m")
     );
     assert_eq!((lama.count(), chat.count()), (0, 1));
     let proxy = setup.model("m", "[\"lama/m\"]").start().await;
     for _ in 0..10 {
-        let got = super::got(&proxy.client, &with_link(true)).await;
+        let outcome = super::send(&proxy.client, &with_link(true)).await;
         assert_eq!(
-            (got.status, got.error["code"].as_str()),
+            (outcome.status, outcome.error["code"].as_str()),
             (400, Some("invalid_request")),
-            "{got:?}"
+            "{outcome:?}"
         );
-        assert_eq!(got.route, "lama/m;skipped=unfit");
+        assert_eq!(outcome.route, "lama/m;skipped=unfit");
     }
 }

@@ -1,5 +1,5 @@
-//! Streams that outgrow a budget: they are cut where that is wanted, and others see it wherever
-//! they are not.
+//! Streams that outgrow a budget: they are cut if so configured; otherwise their debt counts
+//! against other requests.
 
 use std::time::Duration;
 
@@ -7,45 +7,45 @@ use serde_json::{Value, json};
 use sluicegate::ledger::Payer;
 use sluicegate::model::money::Money;
 
-use super::{ANN, BOB, Folder, PRICE, SOON, keys, money, sum_of};
+use super::{ANN, BOB, LedgerFolder, PRICE, SOON, checked_sum, keys, money};
 use crate::rig::upstream::{Step, json as json_of};
 use crate::rig::{
-    Ask, Client, Pace, Proxy, Reply, Say, Scene, Setup, Speech, Told, Upstream, Virtual, WireId,
-    pairs, say, settle,
+    Answer, Case, Client, Dialect, Pace, Proxy, Received, Reply, Request, Setup, Upstream,
+    VirtualClock, WireId, encode, pairs, settle,
 };
 
-/// A month's budget: 1000 tokens of output.
+/// A monthly budget for 1000 output tokens.
 const BUDGET: &str = "{ month = 0.002 }";
-/// What a reservation holds of output: 100 tokens.
+/// Output reserved for a request: 100 tokens.
 const LIMITS: &str = "reserve_output = 100";
-/// The same, and streams are cut.
+/// The same reservation; streams are cut.
 const CUT: &str = "reserve_output = 100\non_exceeded = \"cut\"";
-/// 50 tokens.
+/// Length of a piece: 50 tokens.
 const PIECE: usize = 200;
 
-/// 2000 tokens in 40 pieces.
-fn long() -> Say {
-    Say {
+/// An answer of 2000 tokens in 40 pieces.
+fn long() -> Answer {
+    Answer {
         tokens: vec!["0123456789".repeat(PIECE / 10); 40],
         usage: (11, 2000),
-        ..Say::tokens(0)
+        ..Answer::tokens(0)
     }
 }
 
-/// Opens the gate for so many pieces, one after the other, so that each is a read of its own.
-async fn let_through(upstream: &Upstream, pieces: usize) {
+/// Opens the gate for `pieces` pieces, one at a time, so that each is a separate read.
+async fn open_gate(upstream: &Upstream, pieces: usize) {
     for _ in 0..pieces {
         upstream.open(1);
         settle().await;
     }
 }
 
-/// Model `m` of ann over `upstream`, and model `n` over `other`; both have a price.
+/// A proxy with Ann's model `m` over `upstream` and model `n` over `other`, both with a price.
 async fn start(
     wire: WireId,
     upstream: &Upstream,
     other: &Upstream,
-    folder: &Folder,
+    folder: &LedgerFolder,
     limits: &str,
     scope: &str,
 ) -> Proxy {
@@ -53,12 +53,12 @@ async fn start(
         .over(wire, upstream)
         .provider("other", wire, other.addr)
         .model("n", "[\"other/m-up\"]");
-    let of_key = if scope == "key" {
+    let key_budget = if scope == "key" {
         format!("budget = {BUDGET}")
     } else {
         String::new()
     };
-    let setup = keys(setup, &of_key, "")
+    let setup = keys(setup, &key_budget, "")
         .section("limits", limits)
         .top(&format!("data_dir = {:?}", folder.0));
     let setup = match scope {
@@ -73,25 +73,25 @@ async fn start(
         .await
 }
 
-/// Of that end user, as its dialect names one.
-fn by(speech: Speech, ask: Ask) -> Ask {
-    match speech {
-        Speech::Messages => ask.set("metadata", json!({"user_id": "eve"})),
-        Speech::Responses => ask.set("safety_identifier", json!("eve")),
-        Speech::Chat | Speech::Events | Speech::Ui => ask.set("user", json!("eve")),
+/// Adds an end user, in the dialect's own field.
+fn with_user(dialect: Dialect, request: Request) -> Request {
+    match dialect {
+        Dialect::Messages => request.set("metadata", json!({"user_id": "eve"})),
+        Dialect::Responses => request.set("safety_identifier", json!("eve")),
+        Dialect::Chat | Dialect::Events | Dialect::Ui => request.set("user", json!("eve")),
     }
 }
 
-/// What a stream said, and whether its error names that limit.
-async fn told(speech: Speech, reply: &mut Reply, scope: &str) -> (Told, bool) {
+/// Reads a stream. Returns its answer, and true if its error names that limit.
+async fn received_with_limit(dialect: Dialect, reply: &mut Reply, scope: &str) -> (Received, bool) {
     let (events, _) = reply.events().await;
     let member = format!("\"limit\":\"{scope}\"");
     let limit = events.iter().any(|event| event.data.contains(&member));
-    (Told::of(speech, &events), limit)
+    (Received::from_events(dialect, &events), limit)
 }
 
-/// The only row of that key, and what it says that was used at these prices.
-fn row_of(proxy: &Proxy, folder: &Folder, key: &str) -> (Value, Money) {
+/// Returns the only row of that key, and its usage at these prices.
+fn read_row(proxy: &Proxy, folder: &LedgerFolder, key: &str) -> (Value, Money) {
     proxy.running.ledger().flush(SOON);
     let row = folder
         .rows()
@@ -99,27 +99,27 @@ fn row_of(proxy: &Proxy, folder: &Folder, key: &str) -> (Value, Money) {
         .find(|row| row["key"] == key)
         .unwrap();
     let [input, output] = ["input_tokens", "output_tokens"].map(|name| row[name].as_u64().unwrap());
-    (row, Money::nanos((input + 2 * output) * 1000))
+    (row, Money::from_nanos((input + 2 * output) * 1000))
 }
 
-async fn refused(client: &Client, ask: &Ask, scope: &str) -> String {
-    let mut reply = client.ask(ask).await;
+async fn refused(client: &Client, request: &Request, scope: &str) -> String {
+    let mut reply = client.ask(request).await;
     let body = reply.json().await;
-    let said = (
+    let refusal = (
         reply.status,
         &body["error"]["code"],
         &body["error"]["limit"],
     );
     assert_eq!(
-        said,
+        refusal,
         (429, &json!("budget_exceeded"), &json!(scope)),
         "{body}"
     );
     reply.header("retry-after").unwrap().to_owned()
 }
 
-/// The row of a stream that was cut after so many tokens.
-fn says_it_was_cut(row: &Value, tokens: u64, costs: Money) {
+/// Asserts that a row is of a stream that was cut after so many tokens.
+fn assert_cut(row: &Value, tokens: u64, costs: Money) {
     assert_eq!(
         [&row["status"], &row["reason"], &row["code"]],
         ["failed", "error", "budget_exceeded"],
@@ -137,45 +137,46 @@ fn says_it_was_cut(row: &Value, tokens: u64, costs: Money) {
 }
 
 #[tokio::test]
-async fn a_stream_is_cut_in_its_dialects_own_words_when_a_budget_is_spent() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
+async fn a_stream_is_cut_with_its_dialects_error_when_a_budget_is_spent() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
         for scope in ["key", "team", "user", "global"] {
-            let _scene = Scene::of(format!("{speech:?} over {wire:?}, {scope}"));
+            let _case = Case::new(format!("{dialect:?} over {wire:?}, {scope}"));
             let mut steps = long().steps_until(wire, Pace::Gate, usize::MAX);
             steps.push(Step::Hang);
             let (upstream, other) = (
                 Upstream::always(steps).await,
-                Upstream::start(Say::tokens(3).script(wire, Pace::Gate)).await,
+                Upstream::start(Answer::tokens(3).script(wire, Pace::Gate)).await,
             );
-            let folder = Folder::new();
+            let folder = LedgerFolder::new();
             let proxy = start(wire, &upstream, &other, &folder, CUT, scope).await;
             let (ann, bob) = (proxy.client.with_key(ANN), proxy.client.with_key(BOB));
-            let ask = by(speech, Ask::chat(speech, "m", true));
-            let (running, beside) = (
-                ann.send(&ask).await,
-                bob.send(&Ask::chat(speech, "n", true)).await,
+            let request = with_user(dialect, Request::chat(dialect, "m", true));
+            let (running, concurrent) = (
+                ann.send(&request).await,
+                bob.send(&Request::chat(dialect, "n", true)).await,
             );
             upstream.requests(1).await;
             other.requests(1).await;
             other.open(1);
-            let_through(&upstream, 40).await;
+            open_gate(&upstream, 40).await;
             let mut reply = running.head().await;
             assert_eq!(reply.status, 200);
-            let (told, named) = told(speech, &mut reply, scope).await;
+            let (received, named) = received_with_limit(dialect, &mut reply, scope).await;
             assert!(
-                told.is_failure() && told.code() == "budget_exceeded" && named,
-                "{told:?}"
+                received.is_failure() && received.code() == "budget_exceeded" && named,
+                "{received:?}"
             );
             assert!(
-                told.error
+                received
+                    .error
                     .as_ref()
                     .unwrap()
                     .1
                     .contains(&format!("the {scope} budget for this month ran out")),
-                "{told:?}"
+                "{received:?}"
             );
-            let tokens = told.text().len() as u64 / 4;
+            let tokens = received.text().len() as u64 / 4;
             assert!((900..1100).contains(&tokens), "cut after {tokens} tokens");
             upstream.closed(0).await;
             let status = ann.until_status(&reply.stream_id(), "failed").await;
@@ -184,8 +185,8 @@ async fn a_stream_is_cut_in_its_dialects_own_words_when_a_budget_is_spent() {
                 (&json!("closed"), &json!("budget_exceeded")),
                 "{status}"
             );
-            let (row, costs) = row_of(&proxy, &folder, "ann");
-            says_it_was_cut(&row, tokens, costs);
+            let (row, costs) = read_row(&proxy, &folder, "ann");
+            assert_cut(&row, tokens, costs);
             assert_eq!(
                 (
                     money(&status["cost"]),
@@ -193,75 +194,82 @@ async fn a_stream_is_cut_in_its_dialects_own_words_when_a_budget_is_spent() {
                 ),
                 (costs, costs)
             );
-            let after: u64 = refused(&ann, &ask, scope).await.parse().unwrap();
+            let after: u64 = refused(&ann, &request, scope).await.parse().unwrap();
             assert!(after <= 31 * 86_400, "{after} s to the next month");
             other.open(9);
             assert!(
-                beside.head().await.told().await.is_success(),
-                "another's stream runs on, with what is reserved for it"
+                concurrent.head().await.received().await.is_success(),
+                "another caller's stream continues with its own reservation"
             );
             proxy.at_rest().await;
-            assert_eq!(sum_of(&proxy, &folder).0, 2);
+            assert_eq!(checked_sum(&proxy, &folder).0, 2);
         }
     }
 }
 
 #[tokio::test]
-async fn a_stream_that_may_finish_overruns_its_budget_and_what_it_owes_is_reserved() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
+async fn a_stream_that_may_finish_overruns_its_budget_and_its_debt_is_reserved() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
         let (upstream, other) = (
             Upstream::start(long().script(wire, Pace::Gate)).await,
             Upstream::silent().await,
         );
-        let folder = Folder::new();
+        let folder = LedgerFolder::new();
         let proxy = start(wire, &upstream, &other, &folder, LIMITS, "key").await;
-        let (ann, ask) = (proxy.client.with_key(ANN), Ask::chat(speech, "m", true));
-        let running = ann.send(&ask).await;
+        let (ann, request) = (
+            proxy.client.with_key(ANN),
+            Request::chat(dialect, "m", true),
+        );
+        let running = ann.send(&request).await;
         upstream.requests(1).await;
-        let reserved = proxy.running.gauges().reserved_money;
-        let_through(&upstream, 36).await;
+        let reserved = proxy.running.current_load().reserved_money;
+        open_gate(&upstream, 36).await;
         assert!(
-            proxy.running.gauges().reserved_money > reserved,
-            "what it has come to is reserved"
+            proxy.running.current_load().reserved_money > reserved,
+            "the cost so far is reserved"
         );
         assert_eq!(
-            refused(&ann, &ask, "key").await,
+            refused(&ann, &request, "key").await,
             "1",
-            "and others see it while it runs"
+            "other requests see it while the stream runs"
         );
-        let_through(&upstream, 5).await;
-        let told = running.head().await.told().await;
+        open_gate(&upstream, 5).await;
+        let received = running.head().await.received().await;
         assert!(
-            told.is_success() && told.text().len() == 40 * PIECE,
-            "{told:?}"
+            received.is_success() && received.text().len() == 40 * PIECE,
+            "{received:?}"
         );
         proxy.at_rest().await;
-        let (row, costs) = row_of(&proxy, &folder, "ann");
+        let (row, costs) = read_row(&proxy, &folder, "ann");
         assert_eq!(
             (&row["status"], money(&row["cost"]), costs),
             (
                 &json!("completed"),
                 costs,
-                Money::nanos((11 + 2 * 2000) * 1000)
+                Money::from_nanos((11 + 2 * 2000) * 1000)
             )
         );
         assert_eq!(
             proxy.running.ledger().spent(&Payer::Key("ann".into())).1,
             costs
         );
-        assert_ne!(refused(&ann, &ask, "key").await, "1", "now it is spent");
+        assert_ne!(
+            refused(&ann, &request, "key").await,
+            "1",
+            "now the budget is spent"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_target_without_a_price_is_never_cut() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
         let upstream = Upstream::start(long().script(wire, Pace::Flat)).await;
-        let folder = Folder::new();
+        let folder = LedgerFolder::new();
         let setup = keys(
             Setup::new().over(wire, &upstream),
             "budget = { month = 0.000000001 }",
@@ -273,47 +281,50 @@ async fn a_target_without_a_price_is_never_cut() {
             .top(&format!("data_dir = {:?}", folder.0))
             .start()
             .await;
-        let told = proxy
+        let received = proxy
             .client
             .with_key(ANN)
-            .ask(&Ask::chat(speech, "m", true))
+            .ask(&Request::chat(dialect, "m", true))
             .await
-            .told()
+            .received()
             .await;
         assert!(
-            told.is_success() && told.text().len() == 40 * PIECE,
-            "{told:?}"
+            received.is_success() && received.text().len() == 40 * PIECE,
+            "{received:?}"
         );
         proxy.at_rest().await;
         assert_eq!(
-            (sum_of(&proxy, &folder), &folder.rows()[0]["cost"]),
+            (checked_sum(&proxy, &folder), &folder.rows()[0]["cost"]),
             ((1, Money::ZERO), &Value::Null)
         );
     }
 }
 
 #[tokio::test]
-async fn who_waits_for_a_whole_answer_is_told_by_a_status_unless_the_provider_gave_it_whole() {
-    let _clock = Virtual::start();
-    for (speech, wire) in pairs() {
-        let _scene = Scene::of(format!("{speech:?} over {wire:?}"));
+async fn a_non_streaming_request_over_budget_gets_a_429_unless_the_provider_answered_whole() {
+    let _clock = VirtualClock::start();
+    for (dialect, wire) in pairs() {
+        let _case = Case::new(format!("{dialect:?} over {wire:?}"));
         let upstream = Upstream::start(long().script(wire, Pace::Gate)).await;
-        let folder = Folder::new();
+        let folder = LedgerFolder::new();
         let proxy = start(wire, &upstream, &upstream, &folder, CUT, "key").await;
-        let (ann, ask) = (proxy.client.with_key(ANN), Ask::chat(speech, "m", false));
-        let waiting = ann.send(&ask).await;
+        let (ann, request) = (
+            proxy.client.with_key(ANN),
+            Request::chat(dialect, "m", false),
+        );
+        let waiting = ann.send(&request).await;
         upstream.requests(1).await;
-        let_through(&upstream, 41).await;
+        open_gate(&upstream, 41).await;
         let (mut reply, cut) = (waiting.head().await, upstream.call(0).wants_stream());
         if cut {
             let body = reply.json().await;
-            let said = (
+            let refusal = (
                 reply.status,
                 &body["error"]["code"],
                 &body["error"]["limit"],
             );
             assert_eq!(
-                said,
+                refusal,
                 (429, &json!("budget_exceeded"), &json!("key")),
                 "{body}"
             );
@@ -323,7 +334,7 @@ async fn who_waits_for_a_whole_answer_is_told_by_a_status_unless_the_provider_ga
             reply.whole().await;
         }
         proxy.at_rest().await;
-        let (row, costs) = row_of(&proxy, &folder, "ann");
+        let (row, costs) = read_row(&proxy, &folder, "ann");
         assert_eq!(
             (row["code"] == "budget_exceeded", money(&row["cost"])),
             (cut, costs),
@@ -333,35 +344,38 @@ async fn who_waits_for_a_whole_answer_is_told_by_a_status_unless_the_provider_ga
 }
 
 #[tokio::test]
-async fn streams_of_one_budget_see_each_other_and_end_where_it_does() {
-    let _clock = Virtual::start();
+async fn streams_of_one_budget_share_it_and_end_with_it() {
+    let _clock = VirtualClock::start();
     for wire in [WireId::OpenaiChat, WireId::Anthropic, WireId::Gemini] {
-        let _scene = Scene::of(format!("{wire:?}"));
+        let _case = Case::new(format!("{wire:?}"));
         let mut steps = long().steps_until(wire, Pace::Gate, usize::MAX);
         steps.push(Step::Hang);
         let upstream = Upstream::always(steps).await;
-        let folder = Folder::new();
+        let folder = LedgerFolder::new();
         let proxy = start(wire, &upstream, &upstream, &folder, CUT, "team").await;
         let ann = proxy.client.with_key(ANN);
         let mut running = Vec::new();
         for _ in 0..3 {
-            running.push(ann.send(&Ask::chat(Speech::Events, "m", true)).await);
+            running.push(ann.send(&Request::chat(Dialect::Events, "m", true)).await);
         }
         upstream.requests(3).await;
-        let_through(&upstream, 120).await;
+        open_gate(&upstream, 120).await;
         for running in running {
-            let told = running.head().await.told().await;
+            let received = running.head().await.received().await;
             assert!(
-                told.is_failure() && told.code() == "budget_exceeded",
-                "{told:?}"
+                received.is_failure() && received.code() == "budget_exceeded",
+                "{received:?}"
             );
         }
         proxy.at_rest().await;
-        let (count, sum) = sum_of(&proxy, &folder);
-        let (budget, late) = (Money::nanos(2_000_000), Money::nanos(3 * 114 * 2 * 1000));
+        let (count, sum) = checked_sum(&proxy, &folder);
+        let (budget, late) = (
+            Money::from_nanos(2_000_000),
+            Money::from_nanos(3 * 114 * 2 * 1000),
+        );
         assert!(
             count == 3 && sum > budget && sum < budget.plus(late),
-            "each is at most a step and a piece late: {sum}"
+            "each stream overruns by at most a step and a piece: {sum}"
         );
         assert_eq!(
             proxy.running.ledger().spent(&Payer::Team("red".into())).1,
@@ -372,15 +386,18 @@ async fn streams_of_one_budget_see_each_other_and_end_where_it_does() {
 
 #[tokio::test]
 async fn a_fallback_is_charged_and_cut_by_its_own_price() {
-    let clock = Virtual::start();
+    let clock = VirtualClock::start();
     for wire in [WireId::OpenaiChat, WireId::Anthropic] {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let failing =
-            Upstream::always(json_of(500, say::refusal(wire, 500, "not now").to_string())).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let failing = Upstream::always(json_of(
+            500,
+            encode::refusal(wire, 500, "not now").to_string(),
+        ))
+        .await;
         let mut steps = long().steps_until(wire, Pace::Gate, usize::MAX);
         steps.push(Step::Hang);
         let spare = Upstream::always(steps).await;
-        let folder = Folder::new();
+        let folder = LedgerFolder::new();
         let setup = keys(
             Setup::new().over_two(wire, &failing, &spare),
             &format!("budget = {BUDGET}"),
@@ -397,25 +414,25 @@ async fn a_fallback_is_charged_and_cut_by_its_own_price() {
         let running = proxy
             .client
             .with_key(ANN)
-            .send(&Ask::chat(Speech::Events, "m", true))
+            .send(&Request::chat(Dialect::Events, "m", true))
             .await;
         clock
             .takes_at_most(Duration::from_secs(30), "the fallback", spare.requests(1))
             .await;
-        let_through(&spare, 40).await;
-        let told = running.head().await.told().await;
-        assert_eq!(told.code(), "budget_exceeded", "{told:?}");
+        open_gate(&spare, 40).await;
+        let received = running.head().await.received().await;
+        assert_eq!(received.code(), "budget_exceeded", "{received:?}");
         assert!(
-            (900..1100).contains(&(told.text().len() / 4)),
-            "what failed is not in it"
+            (900..1100).contains(&(received.text().len() / 4)),
+            "the failed attempt is not included"
         );
         proxy.at_rest().await;
-        let (row, costs) = row_of(&proxy, &folder, "ann");
+        let (row, costs) = read_row(&proxy, &folder, "ann");
         assert_eq!(
             (
                 money(&row["cost"]),
                 &row["provider"],
-                sum_of(&proxy, &folder)
+                checked_sum(&proxy, &folder)
             ),
             (costs, &json!("spare"), (1, costs)),
             "{row}"
@@ -424,8 +441,8 @@ async fn a_fallback_is_charged_and_cut_by_its_own_price() {
 }
 
 #[tokio::test]
-async fn a_stream_keeps_the_switch_that_it_began_with() {
-    let _clock = Virtual::start();
+async fn a_stream_keeps_the_on_exceeded_setting_of_its_start() {
+    let _clock = VirtualClock::start();
     let wire = WireId::OpenaiChat;
     let upstream = Upstream::start(long().script(wire, Pace::Gate)).await;
     let setup = |limits: &str| {
@@ -439,14 +456,17 @@ async fn a_stream_keeps_the_switch_that_it_began_with() {
             .section("prices.\"up/*\"", PRICE)
     };
     let proxy = setup(LIMITS).start().await;
-    let ask = Ask::chat(Speech::Chat, "m", true);
-    let before = proxy.client.with_key(ANN).send(&ask).await;
+    let request = Request::chat(Dialect::Chat, "m", true);
+    let before = proxy.client.with_key(ANN).send(&request).await;
     upstream.requests(1).await;
     proxy.running.reload(setup(CUT).config()).unwrap();
-    let_through(&upstream, 41).await;
-    assert!(before.head().await.told().await.is_success());
-    let after = proxy.client.with_key(BOB).send(&ask).await;
+    open_gate(&upstream, 41).await;
+    assert!(before.head().await.received().await.is_success());
+    let after = proxy.client.with_key(BOB).send(&request).await;
     upstream.requests(2).await;
-    let_through(&upstream, 41).await;
-    assert_eq!(after.head().await.told().await.code(), "budget_exceeded");
+    open_gate(&upstream, 41).await;
+    assert_eq!(
+        after.head().await.received().await.code(),
+        "budget_exceeded"
+    );
 }

@@ -1,4 +1,4 @@
-//! A process that is killed in mid-stream, and the one that comes after it.
+//! A process that is killed in mid-stream, and its successor.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,10 +8,10 @@ use sluicegate::model::money::Money;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{Folder, money, rows_of};
-use crate::rig::{Ask, Client, Pace, Say, Speech, Upstream, WireId, within};
+use super::{LedgerFolder, money, read_rows};
+use crate::rig::{Answer, Client, Dialect, Pace, Request, Upstream, WireId, within};
 
-/// A server in a process of its own, killed when it is dropped.
+/// A server in a separate process, killed on drop.
 struct Server {
     child: Child,
     client: Client,
@@ -28,26 +28,22 @@ async fn serve(config: &Path) -> Server {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = within("the address it serves on", async {
         loop {
-            let line = lines
-                .next_line()
-                .await
-                .unwrap()
-                .expect("it begins to serve");
+            let line = lines.next_line().await.unwrap().expect("the server starts");
             if let Some((_, rest)) = line.split_once("serving on http://") {
                 return rest.split('/').next().unwrap().parse().unwrap();
             }
         }
     })
     .await;
-    // What it goes on to say has to be read, or it would wait for that.
+    // Keep reading its log: a full pipe would block the server.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     Server {
         child,
-        client: Client::of(address),
+        client: Client::new(address),
     }
 }
 
-fn configured(folder: &Folder, upstream: &Upstream) -> PathBuf {
+fn configured(folder: &LedgerFolder, upstream: &Upstream) -> PathBuf {
     std::fs::create_dir_all(&folder.0).unwrap();
     let path = folder.0.join("config.toml");
     let config = [
@@ -63,11 +59,11 @@ fn configured(folder: &Folder, upstream: &Upstream) -> PathBuf {
     path
 }
 
-/// Waits for three rows of which so many run, and gives them.
+/// Waits for three rows, of which `running` are running, and returns them.
 async fn three_rows(data: &Path, running: usize) -> Vec<Value> {
     let waiting = async {
         loop {
-            let rows = rows_of(data);
+            let rows = read_rows(data);
             if rows.len() == 3
                 && rows.iter().filter(|row| row["status"] == "running").count() == running
             {
@@ -80,18 +76,31 @@ async fn three_rows(data: &Path, running: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_killed_process_leaves_a_ledger_that_is_read_and_adds_up() {
-    let folder = Folder::new();
-    let upstream = Upstream::start(Say::tokens(3).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn a_killed_process_leaves_a_readable_ledger_that_adds_up() {
+    let folder = LedgerFolder::new();
+    let upstream = Upstream::start(Answer::tokens(3).script(WireId::OpenaiChat, Pace::Gate)).await;
     let (path, data) = (configured(&folder, &upstream), folder.0.join("data"));
     let mut server = serve(&path).await;
-    let ask = Ask::chat(Speech::Events, "m", true);
+    let request = Request::chat(Dialect::Events, "m", true);
     upstream.open(4);
-    assert!(server.client.ask(&ask).await.told().await.is_success());
-    let _cut = [server.client.ask(&ask).await, server.client.ask(&ask).await];
+    assert!(
+        server
+            .client
+            .ask(&request)
+            .await
+            .received()
+            .await
+            .is_success()
+    );
+    let _cut = [
+        server.client.ask(&request).await,
+        server.client.ask(&request).await,
+    ];
     upstream.requests(3).await;
     three_rows(&data, 2).await;
-    within("its end", server.child.kill()).await.unwrap();
+    within("the process to end", server.child.kill())
+        .await
+        .unwrap();
     let server = serve(&path).await;
     let now = three_rows(&data, 0).await;
     let is_lost = |row: &&Value| {
@@ -106,14 +115,14 @@ async fn a_killed_process_leaves_a_ledger_that_is_read_and_adds_up() {
         .fold(Money::ZERO, |sum, row| sum.plus(money(&row["cost"])));
     assert_eq!(sum.to_string(), "1.5");
     upstream.open(100);
-    let mut reply = server.client.ask(&ask).await;
+    let mut reply = server.client.ask(&request).await;
     assert_eq!(
         (reply.status, reply.header("x-budget-warning")),
         (200, Some("global;period=month;used=100")),
-        "what was spent is known"
+        "the earlier spending is known"
     );
-    assert!(reply.told().await.is_success());
-    let mut refused = server.client.ask(&ask).await;
+    assert!(reply.received().await.is_success());
+    let mut refused = server.client.ask(&request).await;
     assert_eq!(
         (refused.status, &refused.json().await["error"]["limit"]),
         (429, &serde_json::json!("global"))

@@ -1,13 +1,13 @@
-//! Answers whose usage has every kind of token that their wire can tell of.
+//! Answers whose usage contains every kind of token that their wire supports.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::rig::upstream::Step;
-use crate::rig::{Pace, Say, WireId, say};
+use crate::rig::{Answer, Pace, WireId, encode};
 
-/// Input, of these cached, of these written to a cache; output, of these reasoning: in the one
-/// meaning.
+/// Returns normalized input tokens, cached and cache-written ones of them, output tokens, and
+/// reasoning ones of them.
 pub fn tokens(wire: WireId) -> [u64; 5] {
     match wire {
         WireId::OpenaiChat | WireId::OpenaiResponses => [100, 60, 10, 30, 20],
@@ -19,20 +19,20 @@ pub fn tokens(wire: WireId) -> [u64; 5] {
     }
 }
 
-/// The steps of such an answer.
+/// Returns the steps of such an answer.
 pub fn steps(wire: WireId) -> Vec<Step> {
-    let mut say = Say::tokens(2);
-    say.usage = (100, 30);
+    let mut answer = Answer::tokens(2);
+    answer.usage = (100, 30);
     if wire == WireId::Bedrock {
         let usage = json!({"inputTokens": 30, "outputTokens": 30, "totalTokens": 130, "cacheReadInputTokens": 60, "cacheWriteInputTokens": 10});
         let closing = [
-            say::bedrock::event("messageStop", &json!({"stopReason": "end_turn"})),
-            say::bedrock::event(
+            encode::bedrock::event("messageStop", &json!({"stopReason": "end_turn"})),
+            encode::bedrock::event(
                 "metadata",
                 &json!({"usage": usage, "metrics": {"latencyMs": 7}}),
             ),
         ];
-        let mut steps = say.steps_until(wire, Pace::Flat, usize::MAX);
+        let mut steps = answer.steps_until(wire, Pace::Flat, usize::MAX);
         steps.extend([Step::Write(closing.concat().into()), Step::End]);
         return steps;
     }
@@ -40,13 +40,14 @@ pub fn steps(wire: WireId) -> Vec<Step> {
         Step::Write(bytes) => Step::Write(lines(&bytes, wire)),
         other => other,
     };
-    say.steps(wire, Pace::Flat)
+    answer
+        .steps(wire, Pace::Flat)
         .into_iter()
         .map(changed)
         .collect()
 }
 
-/// The same text, the usage of its JSON lines made richer.
+/// Adds token details to the usage in the JSON lines of a text.
 fn lines(bytes: &Bytes, wire: WireId) -> Bytes {
     let text = std::str::from_utf8(bytes).unwrap();
     let line = |line: &str| {

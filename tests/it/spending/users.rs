@@ -1,17 +1,20 @@
-//! Budgets of end users whom tokens name: each has its own, whatever key they share and whatever a
-//! body says.
+//! Budgets of end users identified by tokens: each user has a budget, whatever key they share and
+//! whatever user a body names.
 
 use serde_json::json;
 use sluicegate::ledger::Payer;
 
-use super::{Folder, asked, sum_of};
+use super::{LedgerFolder, ask_whole, checked_sum};
 use crate::rig::issuer::{ISSUER, Signer};
-use crate::rig::{Ask, Pace, Say, Scene, Setup, Speech, Upstream, Virtual, WireId, speeches};
+use crate::rig::{
+    Answer, Case, Dialect, Pace, Request, Setup, Upstream, VirtualClock, WireId, dialects,
+};
 
 const SECRET: &str = "a secret of thirty-two characters";
 
-/// A key that users share by their tokens; an answer costs 0.4 of the 1 that each may spend.
-fn setup(upstream: &Upstream, folder: &Folder) -> Setup {
+/// A proxy with a key that users share through tokens; an answer costs 0.4 of each user's budget of
+/// 1.
+fn setup(upstream: &Upstream, folder: &LedgerFolder) -> Setup {
     Setup::new()
         .over(WireId::OpenaiChat, upstream)
         .section(
@@ -41,28 +44,29 @@ fn payer(user: &str) -> Payer {
 }
 
 #[tokio::test]
-async fn users_of_one_key_spend_their_own_and_a_restart_knows_it() {
-    let _clock = Virtual::start();
+async fn users_of_one_key_have_their_own_budgets_which_survive_a_restart() {
+    let _clock = VirtualClock::start();
     let (ann, bob) = (token("ann"), token("bob"));
-    for speech in speeches() {
-        let _scene = Scene::of(format!("{speech:?}"));
-        let folder = Folder::new();
-        let upstream = Upstream::start(Say::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
+    for dialect in dialects() {
+        let _case = Case::new(format!("{dialect:?}"));
+        let folder = LedgerFolder::new();
+        let upstream =
+            Upstream::start(Answer::tokens(2).script(WireId::OpenaiChat, Pace::Flat)).await;
         let proxy = setup(&upstream, &folder).start().await;
-        let ask = Ask::chat(speech, "m", true);
+        let request = Request::chat(dialect, "m", true);
         for expected in [None, Some("user;period=month;used=80")] {
-            let (status, reply, _) = asked(&proxy.client.with_key(&ann), &ask).await;
+            let (status, reply, _) = ask_whole(&proxy.client.with_key(&ann), &request).await;
             assert_eq!((status, reply.header("x-budget-warning")), (200, expected));
         }
-        // Whom a body names is nobody's word against a token.
-        for ask in [
-            &ask,
-            &Ask::chat(Speech::Chat, "m", true).set("user", json!("bob")),
+        // The user in a body does not override the user of a token.
+        for request in [
+            &request,
+            &Request::chat(Dialect::Chat, "m", true).set("user", json!("bob")),
         ] {
-            let (status, reply, body) = asked(&proxy.client.with_key(&ann), ask).await;
-            let said = (status, &body["error"]["code"], &body["error"]["limit"]);
+            let (status, reply, body) = ask_whole(&proxy.client.with_key(&ann), request).await;
+            let refusal = (status, &body["error"]["code"], &body["error"]["limit"]);
             assert_eq!(
-                said,
+                refusal,
                 (429, &json!("budget_exceeded"), &json!("user")),
                 "{body}"
             );
@@ -72,32 +76,38 @@ async fn users_of_one_key_spend_their_own_and_a_restart_knows_it() {
                 "until the next month"
             );
         }
-        assert_eq!(asked(&proxy.client.with_key(&bob), &ask).await.0, 200);
+        assert_eq!(
+            ask_whole(&proxy.client.with_key(&bob), &request).await.0,
+            200
+        );
         proxy.at_rest().await;
         let spent = [payer("ann"), payer("bob"), Payer::Key("web".into())]
             .map(|payer| proxy.running.ledger().spent(&payer).1.to_string());
         assert_eq!(spent, ["0.8", "0.4", "1.2"]);
         assert_eq!(
-            (sum_of(&proxy, &folder).0, upstream.count()),
+            (checked_sum(&proxy, &folder).0, upstream.count()),
             (3, 3),
-            "nothing refused has a row, or reaches the upstream"
+            "no refused request has a row or reaches the upstream"
         );
         proxy.running.drain().await;
         folder.free().await;
 
         let proxy = setup(&upstream, &folder).start().await;
-        let (status, _, body) = asked(&proxy.client.with_key(&ann), &ask).await;
+        let (status, _, body) = ask_whole(&proxy.client.with_key(&ann), &request).await;
         assert_eq!(
             (status, &body["error"]["limit"]),
             (429, &json!("user")),
             "{body}"
         );
         assert_eq!(
-            asked(&proxy.client.with_key(&bob), &ask).await.0,
+            ask_whole(&proxy.client.with_key(&bob), &request).await.0,
             200,
-            "who has something left goes on"
+            "a user with budget left can continue"
         );
-        assert_eq!(asked(&proxy.client.with_key(&bob), &ask).await.0, 429);
+        assert_eq!(
+            ask_whole(&proxy.client.with_key(&bob), &request).await.0,
+            429
+        );
         let users: Vec<_> = folder
             .rows()
             .iter()

@@ -1,5 +1,5 @@
-//! What the events of a stream come to, as the whole answer of the same dialect has it: a second
-//! writing of what each vendor's own client does with them.
+//! Folds the events of a stream into the whole answer of the same dialect: an independent
+//! implementation of each vendor's own client.
 
 mod chat;
 mod events;
@@ -9,37 +9,37 @@ mod ui;
 
 use serde_json::{Map, Value};
 
-use crate::rig::Speech;
+use crate::rig::Dialect;
 use crate::rig::sse::Event;
 
-/// The whole answer; of a failure its code and its words.
-pub fn fold(speech: Speech, events: &[Event]) -> Result<Value, Value> {
-    let folded = match speech {
-        Speech::Chat => chat::fold(events),
-        Speech::Responses => responses::fold(events).map(responses::without_cuts),
-        Speech::Messages => messages::fold(events),
-        Speech::Events => events::fold(events),
-        Speech::Ui => ui::fold(events),
+/// Returns the whole answer, or code and message of a failure.
+pub fn fold(dialect: Dialect, events: &[Event]) -> Result<Value, Value> {
+    let folded = match dialect {
+        Dialect::Chat => chat::fold(events),
+        Dialect::Responses => responses::fold(events).map(responses::without_item_status),
+        Dialect::Messages => messages::fold(events),
+        Dialect::Events => events::fold(events),
+        Dialect::Ui => ui::fold(events),
     };
     folded.map_err(|error| failure(&error))
 }
 
-/// A whole answer, or a refusal, in the same form.
-pub fn whole(speech: Speech, status: u16, body: Value) -> Result<Value, Value> {
-    match speech {
+/// Returns a whole answer, or a refusal, in the same form.
+pub fn whole(dialect: Dialect, status: u16, body: Value) -> Result<Value, Value> {
+    match dialect {
         _ if status >= 400 => Err(failure(&body["error"])),
-        Speech::Events => events::of_status(&body).map_err(|error| failure(&error)),
-        Speech::Responses => Ok(responses::without_cuts(body)),
+        Dialect::Events => events::from_status(&body).map_err(|error| failure(&error)),
+        Dialect::Responses => Ok(responses::without_item_status(body)),
         _ => Ok(body),
     }
 }
 
-/// Code and words of an error: what else stands in it goes by where it stands.
+/// Code and message of an error: its other members depend on where it appears.
 fn failure(error: &Value) -> Value {
     members(error, &["code", "message"])
 }
 
-/// Adds a piece to a member that is text.
+/// Appends a piece to a text member.
 fn grow(value: &mut Value, member: &str, piece: &Value) {
     if let Some(piece) = piece.as_str() {
         let text = value[member].as_str().unwrap_or_default().to_owned() + piece;
@@ -47,8 +47,8 @@ fn grow(value: &mut Value, member: &str, piece: &Value) {
     }
 }
 
-/// Adds the elements of a list to a member that is one.
-fn extend(value: &mut Value, member: &str, more: &Value) {
+/// Appends elements to a list member.
+fn append(value: &mut Value, member: &str, more: &Value) {
     let more = more.as_array().cloned().unwrap_or_default();
     if !more.is_empty() {
         match value[member].as_array_mut() {
@@ -58,8 +58,8 @@ fn extend(value: &mut Value, member: &str, more: &Value) {
     }
 }
 
-/// Sets those members that `from` has.
-fn keep(value: &mut Value, from: &Value, members: &[&str]) {
+/// Copies the members that `from` has.
+fn copy(value: &mut Value, from: &Value, members: &[&str]) {
     for member in members {
         if !from[*member].is_null() {
             value[*member] = from[*member].clone();
@@ -67,7 +67,7 @@ fn keep(value: &mut Value, from: &Value, members: &[&str]) {
     }
 }
 
-/// An object of these members of another; null where it has them not.
+/// Returns an object of these members of another; missing ones are null.
 fn members(from: &Value, names: &[&str]) -> Value {
     names
         .iter()

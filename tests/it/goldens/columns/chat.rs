@@ -1,37 +1,40 @@
-//! What Chat Completions' many servers do their own way.
+//! Features of Chat Completions servers.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::Column;
-use crate::goldens::seen::Seen;
+use crate::goldens::parsed::Parsed;
 use crate::rig::WireId;
 
-/// How many different values a member has that is there.
-fn kinds(seen: &Seen<'_>, member: &str) -> usize {
-    seen.jsons()
-        .filter(|_| seen.is(WireId::OpenaiChat))
+/// Returns the number of distinct string values of a member.
+fn kinds(parsed: &Parsed<'_>, member: &str) -> usize {
+    parsed
+        .jsons()
+        .filter(|_| parsed.is(WireId::OpenaiChat))
         .filter_map(|json| json[member].as_str())
         .collect::<BTreeSet<_>>()
         .len()
 }
 
-fn finishes(seen: &Seen<'_>) -> usize {
-    seen.choices()
+fn finishes(parsed: &Parsed<'_>) -> usize {
+    parsed
+        .choices()
         .filter(|choice| {
             choice["finish_reason"].is_string() && choice["index"].as_u64().unwrap_or(0) == 0
         })
         .count()
 }
 
-fn finished_with(seen: &Seen<'_>, reason: &str) -> bool {
-    seen.choices()
+fn finished_with(parsed: &Parsed<'_>, reason: &str) -> bool {
+    parsed
+        .choices()
         .any(|choice| choice["finish_reason"] == reason)
 }
 
-fn delta(seen: &Seen<'_>, like: impl Fn(&Value) -> bool) -> bool {
-    seen.deltas().any(like)
+fn delta(parsed: &Parsed<'_>, like: impl Fn(&Value) -> bool) -> bool {
+    parsed.deltas().any(like)
 }
 
 fn is_whole(piece: &Value) -> bool {
@@ -44,195 +47,212 @@ fn is_empty_list(value: &Value) -> bool {
     value.as_array().is_some_and(Vec::is_empty)
 }
 
-fn is_cut(seen: &Seen<'_>) -> bool {
-    let arguments: String = seen
+fn is_cut(parsed: &Parsed<'_>) -> bool {
+    let arguments: String = parsed
         .call_pieces()
         .filter_map(|piece| piece["function"]["arguments"].as_str())
         .collect();
-    finished_with(seen, "length")
+    finished_with(parsed, "length")
         && !arguments.is_empty()
         && serde_json::from_str::<Value>(&arguments).is_err()
 }
 
 pub const CHAT: [Column; 49] = [
-    ("chat: Azure's first chunk", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: Azure's first chunk", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             is_empty_list(&json["choices"]) && json["prompt_filter_results"].is_array()
         })
     }),
-    ("chat: a choice without `delta`", |seen| {
-        seen.choices().any(|choice| choice["delta"].is_null())
+    ("chat: a choice without `delta`", |parsed| {
+        parsed.choices().any(|choice| choice["delta"].is_null())
     }),
-    ("chat: a chunk without `choices`", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: a chunk without `choices`", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json.is_object() && json["choices"].is_null()
         })
     }),
-    ("chat: an error beside `choices`", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: an error beside `choices`", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json["error"].is_object() && json["choices"].is_array()
         })
     }),
-    ("chat: usage in a chunk of its own", |seen| {
-        seen.usages().any(|chunk| is_empty_list(&chunk["choices"]))
+    ("chat: usage in a chunk of its own", |parsed| {
+        parsed
+            .usages()
+            .any(|chunk| is_empty_list(&chunk["choices"]))
     }),
-    ("chat: usage in the chunk that finishes", |seen| {
-        finishes(seen) == 1
-            && seen
+    ("chat: usage in the chunk that finishes", |parsed| {
+        finishes(parsed) == 1
+            && parsed
                 .usages()
                 .any(|chunk| chunk["choices"][0]["finish_reason"].is_string())
     }),
-    ("chat: finish_reason repeated", |seen| finishes(seen) > 1),
-    ("chat: usage twice", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: finish_reason repeated", |parsed| {
+        finishes(parsed) > 1
+    }),
+    ("chat: usage twice", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json["x_groq"]["usage"].is_object()
-        }) && seen.usages().next().is_some()
+        }) && parsed.usages().next().is_some()
     }),
-    ("chat: `x_groq.usage` alone", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: `x_groq.usage` alone", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json["x_groq"]["usage"].is_object()
-        }) && seen.usages().next().is_none()
+        }) && parsed.usages().next().is_none()
     }),
-    ("chat: usage in every chunk", |seen| {
-        seen.usages().count() > 2
+    ("chat: usage in every chunk", |parsed| {
+        parsed.usages().count() > 2
     }),
-    ("chat: `usage: null`", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: `usage: null`", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json.get("usage").is_some_and(Value::is_null)
         })
     }),
-    ("chat: no usage", |seen| {
-        seen.is(WireId::OpenaiChat) && seen.usages().next().is_none()
+    ("chat: no usage", |parsed| {
+        parsed.is(WireId::OpenaiChat) && parsed.usages().next().is_none()
     }),
-    ("chat: `timings`", |seen| {
-        seen.any(WireId::OpenaiChat, |json| json["timings"].is_object())
+    ("chat: `timings`", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| json["timings"].is_object())
     }),
-    ("chat: `prompt_cache_hit_tokens`", |seen| {
-        seen.usages()
+    ("chat: `prompt_cache_hit_tokens`", |parsed| {
+        parsed
+            .usages()
             .any(|chunk| !chunk["usage"]["prompt_cache_hit_tokens"].is_null())
     }),
-    ("chat: `cached_tokens` at the top of usage", |seen| {
-        seen.usages()
+    ("chat: `cached_tokens` at the top of usage", |parsed| {
+        parsed
+            .usages()
             .any(|chunk| !chunk["usage"]["cached_tokens"].is_null())
     }),
-    ("chat: `cost` in usage", |seen| {
-        seen.usages().any(|chunk| !chunk["usage"]["cost"].is_null())
+    ("chat: `cost` in usage", |parsed| {
+        parsed
+            .usages()
+            .any(|chunk| !chunk["usage"]["cost"].is_null())
     }),
-    ("chat: `content: null`", |seen| {
-        delta(seen, |delta| {
+    ("chat: `content: null`", |parsed| {
+        delta(parsed, |delta| {
             delta.get("content").is_some_and(Value::is_null)
         })
     }),
-    ("chat: `content: \"\"`", |seen| {
-        delta(seen, |delta| delta["content"] == "")
+    ("chat: `content: \"\"`", |parsed| {
+        delta(parsed, |delta| delta["content"] == "")
     }),
-    ("chat: `role` in every chunk", |seen| {
-        seen.deltas().count() > 2 && seen.deltas().all(|delta| delta["role"].is_string())
+    ("chat: `role` in every chunk", |parsed| {
+        parsed.deltas().count() > 2 && parsed.deltas().all(|delta| delta["role"].is_string())
     }),
-    ("chat: no `role`", |seen| {
-        seen.deltas().count() > 1 && seen.deltas().all(|delta| delta["role"].is_null())
+    ("chat: no `role`", |parsed| {
+        parsed.deltas().count() > 1 && parsed.deltas().all(|delta| delta["role"].is_null())
     }),
-    ("chat: `reasoning_content`", |seen| {
-        delta(seen, |delta| delta["reasoning_content"].is_string())
+    ("chat: `reasoning_content`", |parsed| {
+        delta(parsed, |delta| delta["reasoning_content"].is_string())
     }),
-    ("chat: `reasoning`", |seen| {
-        delta(seen, |delta| delta["reasoning"].is_string())
+    ("chat: `reasoning`", |parsed| {
+        delta(parsed, |delta| delta["reasoning"].is_string())
     }),
-    ("chat: `reasoning_details`", |seen| {
-        delta(seen, |delta| delta["reasoning_details"][0].is_object())
+    ("chat: `reasoning_details`", |parsed| {
+        delta(parsed, |delta| delta["reasoning_details"][0].is_object())
     }),
-    ("chat: `reasoning_details` encrypted", |seen| {
-        delta(seen, |delta| {
+    ("chat: `reasoning_details` encrypted", |parsed| {
+        delta(parsed, |delta| {
             delta["reasoning_details"][0]["type"] == "reasoning.encrypted"
         })
     }),
-    ("chat: `reasoning_encrypted`", |seen| {
-        delta(seen, |delta| !delta["reasoning_encrypted"].is_null())
+    ("chat: `reasoning_encrypted`", |parsed| {
+        delta(parsed, |delta| !delta["reasoning_encrypted"].is_null())
     }),
-    ("chat: thinking as a list, then text", |seen| {
-        delta(seen, |delta| delta["content"][0]["type"] == "thinking")
-            && delta(seen, |delta| delta["content"].is_string())
+    ("chat: thinking as a list, then text", |parsed| {
+        delta(parsed, |delta| delta["content"][0]["type"] == "thinking")
+            && delta(parsed, |delta| delta["content"].is_string())
     }),
-    ("chat: a tool call whole in one delta", |seen| {
-        seen.call_pieces().any(is_whole)
+    ("chat: a tool call whole in one delta", |parsed| {
+        parsed.call_pieces().any(is_whole)
     }),
-    ("chat: a tool call without `index`", |seen| {
-        seen.call_pieces().any(|piece| piece["index"].is_null())
+    ("chat: a tool call without `index`", |parsed| {
+        parsed.call_pieces().any(|piece| piece["index"].is_null())
     }),
-    ("chat: `id: \"\"` in a tool call", |seen| {
-        seen.call_pieces().any(|piece| piece["id"] == "")
+    ("chat: `id: \"\"` in a tool call", |parsed| {
+        parsed.call_pieces().any(|piece| piece["id"] == "")
     }),
-    ("chat: `arguments: null`", |seen| {
-        seen.call_pieces().any(|piece| {
+    ("chat: `arguments: null`", |parsed| {
+        parsed.call_pieces().any(|piece| {
             piece["function"]
                 .get("arguments")
                 .is_some_and(Value::is_null)
         })
     }),
-    ("chat: `arguments: \"null\"`", |seen| {
-        seen.call_pieces()
+    ("chat: `arguments: \"null\"`", |parsed| {
+        parsed
+            .call_pieces()
             .any(|piece| piece["function"]["arguments"] == "null")
     }),
-    ("chat: `tool_calls: null`", |seen| {
-        delta(seen, |delta| {
+    ("chat: `tool_calls: null`", |parsed| {
+        delta(parsed, |delta| {
             delta.get("tool_calls").is_some_and(Value::is_null)
         })
     }),
     ("chat: arguments cut by the maximum", is_cut),
-    ("chat: `stop` behind tool calls", |seen| {
-        finished_with(seen, "stop") && seen.call_pieces().next().is_some()
+    ("chat: `stop` behind tool calls", |parsed| {
+        finished_with(parsed, "stop") && parsed.call_pieces().next().is_some()
     }),
-    ("chat: `function_call`", |seen| {
-        delta(seen, |delta| delta["function_call"].is_object())
+    ("chat: `function_call`", |parsed| {
+        delta(parsed, |delta| delta["function_call"].is_object())
     }),
-    ("chat: several ids", |seen| kinds(seen, "id") > 1),
-    ("chat: several models", |seen| kinds(seen, "model") > 1),
-    ("chat: a chunk without `created`", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: several ids", |parsed| kinds(parsed, "id") > 1),
+    ("chat: several models", |parsed| kinds(parsed, "model") > 1),
+    ("chat: a chunk without `created`", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json["choices"].is_array() && json["created"].is_null()
         })
     }),
-    ("chat: another `object`", |seen| {
-        seen.any(WireId::OpenaiChat, |json| {
+    ("chat: another `object`", |parsed| {
+        parsed.any(WireId::OpenaiChat, |json| {
             json["object"]
                 .as_str()
                 .is_some_and(|it| it != "chat.completion.chunk")
         })
     }),
-    ("chat: `text` beside `delta`", |seen| {
-        seen.choices()
+    ("chat: `text` beside `delta`", |parsed| {
+        parsed
+            .choices()
             .any(|choice| choice["text"].is_string() && choice["delta"].is_object())
     }),
-    ("chat: `message` beside `delta`", |seen| {
-        seen.choices()
+    ("chat: `message` beside `delta`", |parsed| {
+        parsed
+            .choices()
             .any(|choice| choice["message"].is_object() && choice["delta"].is_object())
     }),
-    ("chat: `eos_token`", |seen| finished_with(seen, "eos_token")),
-    ("chat: no finish_reason", |seen| {
-        seen.is(WireId::OpenaiChat) && seen.deltas().count() > 1 && finishes(seen) == 0
+    ("chat: `eos_token`", |parsed| {
+        finished_with(parsed, "eos_token")
     }),
-    ("chat: several choices, interleaved", |seen| {
-        let indexes: Vec<u64> = seen
+    ("chat: no finish_reason", |parsed| {
+        parsed.is(WireId::OpenaiChat) && parsed.deltas().count() > 1 && finishes(parsed) == 0
+    }),
+    ("chat: several choices, interleaved", |parsed| {
+        let indexes: Vec<u64> = parsed
             .choices()
             .filter_map(|choice| choice["index"].as_u64())
             .collect();
         indexes.windows(2).filter(|pair| pair[0] > pair[1]).count() > 1
     }),
-    ("chat: `channel`", |seen| {
-        delta(seen, |delta| !delta["channel"].is_null())
+    ("chat: `channel`", |parsed| {
+        delta(parsed, |delta| !delta["channel"].is_null())
     }),
-    ("chat: `executed_tools`", |seen| {
-        delta(seen, |delta| !delta["executed_tools"].is_null())
+    ("chat: `executed_tools`", |parsed| {
+        delta(parsed, |delta| !delta["executed_tools"].is_null())
     }),
-    ("chat: `token_ids` of vLLM", |seen| {
-        seen.choices()
+    ("chat: `token_ids` of vLLM", |parsed| {
+        parsed
+            .choices()
             .any(|choice| choice.get("token_ids").is_some())
     }),
-    ("chat: a content filter's results", |seen| {
-        seen.choices()
+    ("chat: a content filter's results", |parsed| {
+        parsed
+            .choices()
             .any(|choice| choice["content_filter_results"].is_object())
     }),
-    ("chat: log probabilities", |seen| {
-        seen.choices().any(|choice| choice["logprobs"].is_object())
+    ("chat: log probabilities", |parsed| {
+        parsed
+            .choices()
+            .any(|choice| choice["logprobs"].is_object())
     }),
 ];

@@ -1,17 +1,21 @@
-//! What recordings mean: the kinds of events, how answers finish, where errors come.
+//! Features of the decoded events: kinds of events, finish reasons, position of errors.
 
 use super::Column;
-use crate::goldens::seen::Seen;
+use crate::goldens::parsed::Parsed;
 
-fn tells(seen: &Seen<'_>, name: &str, member: &str) -> bool {
-    seen.told(name).any(|data| !data[member].is_null())
+fn has_member(parsed: &Parsed<'_>, name: &str, member: &str) -> bool {
+    parsed
+        .events_named(name)
+        .any(|data| !data[member].is_null())
 }
 
-fn ends(seen: &Seen<'_>, reason: &str) -> bool {
-    seen.told("end").any(|end| end["reason"] == reason)
+fn ends(parsed: &Parsed<'_>, reason: &str) -> bool {
+    parsed
+        .events_named("end")
+        .any(|end| end["reason"] == reason)
 }
 
-fn has_content(seen: &Seen<'_>) -> bool {
+fn has_content(parsed: &Parsed<'_>) -> bool {
     [
         "text",
         "reasoning",
@@ -21,79 +25,96 @@ fn has_content(seen: &Seen<'_>) -> bool {
         "raw",
     ]
     .iter()
-    .any(|name| seen.place(name).is_some())
+    .any(|name| parsed.position(name).is_some())
 }
 
-fn error(seen: &Seen<'_>, words: &str) -> bool {
-    seen.told("error")
-        .any(|error| error["message"].as_str().unwrap().contains(words))
+fn error(parsed: &Parsed<'_>, text: &str) -> bool {
+    parsed
+        .events_named("error")
+        .any(|error| error["message"].as_str().unwrap().contains(text))
 }
 
-/// The kinds of events.
+/// Kinds of events.
 pub const KINDS: [Column; 17] = [
-    ("event: text", |seen| seen.place("text").is_some()),
-    ("event: reasoning", |seen| tells(seen, "reasoning", "delta")),
-    ("event: signature", |seen| {
-        tells(seen, "reasoning", "signature")
+    ("event: text", |parsed| parsed.position("text").is_some()),
+    ("event: reasoning", |parsed| {
+        has_member(parsed, "reasoning", "delta")
     }),
-    ("event: signature on text", |seen| {
-        tells(seen, "reasoning", "on_text")
+    ("event: signature", |parsed| {
+        has_member(parsed, "reasoning", "signature")
     }),
-    ("event: redacted reasoning", |seen| {
-        tells(seen, "reasoning", "redacted")
+    ("event: signature on text", |parsed| {
+        has_member(parsed, "reasoning", "on_text")
     }),
-    ("event: refusal", |seen| seen.place("refusal").is_some()),
-    ("event: tool call", |seen| seen.place("tool_call").is_some()),
-    ("event: parallel tool calls", |seen| {
-        seen.told("tool_call").any(|call| call["index"] == 1)
+    ("event: redacted reasoning", |parsed| {
+        has_member(parsed, "reasoning", "redacted")
     }),
-    ("event: signed tool call", |seen| {
-        tells(seen, "tool_call", "signature")
+    ("event: refusal", |parsed| {
+        parsed.position("refusal").is_some()
     }),
-    ("event: custom tool call", |seen| {
-        tells(seen, "tool_call", "custom")
+    ("event: tool call", |parsed| {
+        parsed.position("tool_call").is_some()
     }),
-    ("event: citation with a URL", |seen| {
-        tells(seen, "citation", "url")
+    ("event: parallel tool calls", |parsed| {
+        parsed
+            .events_named("tool_call")
+            .any(|call| call["index"] == 1)
     }),
-    ("event: citation without one", |seen| {
-        seen.told("citation").any(|it| it["url"].is_null())
+    ("event: signed tool call", |parsed| {
+        has_member(parsed, "tool_call", "signature")
     }),
-    ("event: raw", |seen| seen.place("raw").is_some()),
-    ("event: several choices", |seen| {
-        seen.place("choice_end").is_some()
+    ("event: custom tool call", |parsed| {
+        has_member(parsed, "tool_call", "custom")
     }),
-    ("event: usage", |seen| {
-        seen.told("usage").any(|it| it["estimated"] == false)
+    ("event: citation with a URL", |parsed| {
+        has_member(parsed, "citation", "url")
     }),
-    ("event: usage by estimate", |seen| {
-        seen.told("usage").any(|it| it["estimated"] == true)
+    ("event: citation without one", |parsed| {
+        parsed
+            .events_named("citation")
+            .any(|it| it["url"].is_null())
     }),
-    ("event: usage with cached, reasoning tokens", |seen| {
-        seen.told("usage").any(|it| {
+    ("event: raw", |parsed| parsed.position("raw").is_some()),
+    ("event: several choices", |parsed| {
+        parsed.position("choice_end").is_some()
+    }),
+    ("event: usage", |parsed| {
+        parsed
+            .events_named("usage")
+            .any(|it| it["estimated"] == false)
+    }),
+    ("event: usage by estimate", |parsed| {
+        parsed
+            .events_named("usage")
+            .any(|it| it["estimated"] == true)
+    }),
+    ("event: usage with cached, reasoning tokens", |parsed| {
+        parsed.events_named("usage").any(|it| {
             it["cached_input_tokens"].as_u64() > Some(0)
                 && it["reasoning_tokens"].as_u64() > Some(0)
         })
     }),
 ];
 
-/// How answers end, and where errors come.
+/// Finish reasons and error positions.
 pub const ENDS: [Column; 9] = [
-    ("ends: stop", |seen| ends(seen, "stop")),
-    ("ends: length", |seen| ends(seen, "length")),
-    ("ends: tool_calls", |seen| ends(seen, "tool_calls")),
-    ("ends: content_filter", |seen| ends(seen, "content_filter")),
-    ("ends: error", |seen| ends(seen, "error")),
-    ("error before content", |seen| {
-        seen.place("error").is_some() && !has_content(seen)
+    ("ends: stop", |parsed| ends(parsed, "stop")),
+    ("ends: length", |parsed| ends(parsed, "length")),
+    ("ends: tool_calls", |parsed| ends(parsed, "tool_calls")),
+    ("ends: content_filter", |parsed| {
+        ends(parsed, "content_filter")
     }),
-    ("error behind content", |seen| {
-        seen.place("error").is_some() && has_content(seen)
+    ("ends: error", |parsed| ends(parsed, "error")),
+    ("error before content", |parsed| {
+        parsed.position("error").is_some() && !has_content(parsed)
     }),
-    ("error: the upstream's own", |seen| {
-        seen.place("error").is_some() && !error(seen, "ended before it was complete")
+    ("error behind content", |parsed| {
+        parsed.position("error").is_some() && has_content(parsed)
     }),
-    ("error: cut short", |seen| {
-        error(seen, "ended before it was complete")
+    ("error: the upstream's own", |parsed| {
+        parsed.position("error").is_some() && !error(parsed, "ended before it was complete")
+    }),
+    ("error: cut short", |parsed| {
+        error(parsed, "ended before it was complete")
     }),
 ];

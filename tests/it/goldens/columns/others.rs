@@ -1,14 +1,14 @@
-//! What the other wires do their own way.
+//! Features of the other wires.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use super::Column;
-use crate::goldens::seen::Seen;
+use crate::goldens::parsed::Parsed;
 use crate::rig::WireId;
 
-/// Items of tools that OpenAI runs.
+/// Types of the items of tools that OpenAI runs.
 const SERVER_ITEMS: [&str; 8] = [
     "web_search_call",
     "file_search_call",
@@ -20,82 +20,84 @@ const SERVER_ITEMS: [&str; 8] = [
     "compaction",
 ];
 
-fn item(seen: &Seen<'_>, kinds: &[&str]) -> bool {
-    seen.any(WireId::OpenaiResponses, |json| {
+fn item(parsed: &Parsed<'_>, kinds: &[&str]) -> bool {
+    parsed.any(WireId::OpenaiResponses, |json| {
         json["item"]["type"]
             .as_str()
             .is_some_and(|kind| kinds.contains(&kind))
     })
 }
 
-fn response(seen: &Seen<'_>, kind: &str) -> bool {
-    seen.is(WireId::OpenaiResponses) && seen.typed(kind).next().is_some()
+fn response(parsed: &Parsed<'_>, kind: &str) -> bool {
+    parsed.is(WireId::OpenaiResponses) && parsed.with_type(kind).next().is_some()
 }
 
-fn only_done(seen: &Seen<'_>, what: &str) -> bool {
-    response(seen, &format!("response.{what}.done"))
-        && !response(seen, &format!("response.{what}.delta"))
+fn only_done(parsed: &Parsed<'_>, what: &str) -> bool {
+    response(parsed, &format!("response.{what}.done"))
+        && !response(parsed, &format!("response.{what}.delta"))
 }
 
 pub const RESPONSES: [Column; 17] = [
-    ("responses: `output: []` at the end", |seen| {
-        seen.is(WireId::OpenaiResponses)
-            && seen.typed("response.completed").any(|it| {
+    ("responses: `output: []` at the end", |parsed| {
+        parsed.is(WireId::OpenaiResponses)
+            && parsed.with_type("response.completed").any(|it| {
                 it["response"]["output"]
                     .as_array()
                     .is_some_and(Vec::is_empty)
             })
     }),
-    ("responses: ids change", |seen| {
-        let ids = seen
+    ("responses: ids change", |parsed| {
+        let ids = parsed
             .jsons()
             .filter_map(|json| json["response"]["id"].as_str());
-        seen.is(WireId::OpenaiResponses) && ids.collect::<BTreeSet<_>>().len() > 1
+        parsed.is(WireId::OpenaiResponses) && ids.collect::<BTreeSet<_>>().len() > 1
     }),
-    ("responses: arguments in `done` alone", |seen| {
-        only_done(seen, "function_call_arguments")
+    ("responses: arguments in `done` alone", |parsed| {
+        only_done(parsed, "function_call_arguments")
     }),
-    ("responses: text in `done` alone", |seen| {
-        only_done(seen, "output_text")
+    ("responses: text in `done` alone", |parsed| {
+        only_done(parsed, "output_text")
     }),
-    ("responses: `reasoning_summary_text`", |seen| {
-        response(seen, "response.reasoning_summary_text.delta")
+    ("responses: `reasoning_summary_text`", |parsed| {
+        response(parsed, "response.reasoning_summary_text.delta")
     }),
-    ("responses: `reasoning_text`", |seen| {
-        response(seen, "response.reasoning_text.delta")
+    ("responses: `reasoning_text`", |parsed| {
+        response(parsed, "response.reasoning_text.delta")
     }),
-    ("responses: encrypted reasoning", |seen| {
-        seen.any(WireId::OpenaiResponses, |json| {
+    ("responses: encrypted reasoning", |parsed| {
+        parsed.any(WireId::OpenaiResponses, |json| {
             json["item"]["encrypted_content"].is_string()
         })
     }),
-    ("responses: `keepalive`", |seen| response(seen, "keepalive")),
-    ("responses: `response.queued`", |seen| {
-        response(seen, "response.queued")
+    ("responses: `keepalive`", |parsed| {
+        response(parsed, "keepalive")
     }),
-    ("responses: `reasoning_part`", |seen| {
-        response(seen, "response.reasoning_part.added")
+    ("responses: `response.queued`", |parsed| {
+        response(parsed, "response.queued")
     }),
-    ("responses: a server's tool", |seen| {
-        item(seen, &SERVER_ITEMS)
+    ("responses: `reasoning_part`", |parsed| {
+        response(parsed, "response.reasoning_part.added")
     }),
-    ("responses: a custom tool call", |seen| {
-        item(seen, &["custom_tool_call"])
+    ("responses: a server's tool", |parsed| {
+        item(parsed, &SERVER_ITEMS)
     }),
-    ("responses: annotations", |seen| {
-        response(seen, "response.output_text.annotation.added")
+    ("responses: a custom tool call", |parsed| {
+        item(parsed, &["custom_tool_call"])
     }),
-    ("responses: `error`, then `response.failed`", |seen| {
-        response(seen, "error") && response(seen, "response.failed")
+    ("responses: annotations", |parsed| {
+        response(parsed, "response.output_text.annotation.added")
     }),
-    ("responses: `response.incomplete`", |seen| {
-        response(seen, "response.incomplete")
+    ("responses: `error`, then `response.failed`", |parsed| {
+        response(parsed, "error") && response(parsed, "response.failed")
     }),
-    ("responses: a refusal", |seen| {
-        response(seen, "response.refusal.delta")
+    ("responses: `response.incomplete`", |parsed| {
+        response(parsed, "response.incomplete")
     }),
-    ("responses: log probabilities", |seen| {
-        seen.any(WireId::OpenaiResponses, |json| {
+    ("responses: a refusal", |parsed| {
+        response(parsed, "response.refusal.delta")
+    }),
+    ("responses: log probabilities", |parsed| {
+        parsed.any(WireId::OpenaiResponses, |json| {
             json["logprobs"]
                 .as_array()
                 .is_some_and(|list| !list.is_empty())
@@ -103,239 +105,248 @@ pub const RESPONSES: [Column; 17] = [
     }),
 ];
 
-fn kinds<'a>(seen: &'a Seen<'_>) -> Vec<&'a str> {
-    seen.jsons()
-        .filter(|_| seen.is(WireId::Anthropic))
+fn kinds<'a>(parsed: &'a Parsed<'_>) -> Vec<&'a str> {
+    parsed
+        .jsons()
+        .filter(|_| parsed.is(WireId::Anthropic))
         .filter_map(|json| json["type"].as_str())
         .collect()
 }
 
-fn pinged_behind(seen: &Seen<'_>, before: &str) -> bool {
-    kinds(seen).windows(2).any(|pair| pair == [before, "ping"])
+fn ping_after(parsed: &Parsed<'_>, before: &str) -> bool {
+    kinds(parsed)
+        .windows(2)
+        .any(|pair| pair == [before, "ping"])
 }
 
-fn block(seen: &Seen<'_>, like: impl Fn(&str) -> bool) -> bool {
-    seen.any(WireId::Anthropic, |json| {
+fn block(parsed: &Parsed<'_>, like: impl Fn(&str) -> bool) -> bool {
+    parsed.any(WireId::Anthropic, |json| {
         json["content_block"]["type"].as_str().is_some_and(&like)
     })
 }
 
-fn anthropic_delta(seen: &Seen<'_>, kind: &str) -> bool {
-    seen.any(WireId::Anthropic, |json| json["delta"]["type"] == kind)
+fn anthropic_delta(parsed: &Parsed<'_>, kind: &str) -> bool {
+    parsed.any(WireId::Anthropic, |json| json["delta"]["type"] == kind)
 }
 
-fn started(seen: &Seen<'_>, like: impl Fn(&Value) -> bool) -> bool {
-    seen.is(WireId::Anthropic)
-        && seen
-            .typed("message_start")
+fn started(parsed: &Parsed<'_>, like: impl Fn(&Value) -> bool) -> bool {
+    parsed.is(WireId::Anthropic)
+        && parsed
+            .with_type("message_start")
             .any(|start| like(&start["message"]))
 }
 
-/// Blocks of this type without a delta of that one.
-fn without_delta(seen: &Seen<'_>, kind: &str, delta: &str) -> bool {
-    let starts = seen
-        .typed("content_block_start")
-        .filter(|start| seen.is(WireId::Anthropic) && start["content_block"]["type"] == kind);
+/// Returns true if a block of this type has no delta of that type.
+fn without_delta(parsed: &Parsed<'_>, kind: &str, delta: &str) -> bool {
+    let starts = parsed
+        .with_type("content_block_start")
+        .filter(|start| parsed.is(WireId::Anthropic) && start["content_block"]["type"] == kind);
     starts.map(|start| &start["index"]).any(|index| {
-        !seen
-            .typed("content_block_delta")
+        !parsed
+            .with_type("content_block_delta")
             .any(|it| it["index"] == *index && it["delta"]["type"] == delta)
     })
 }
 
 pub const ANTHROPIC: [Column; 18] = [
-    ("anthropic: ping behind a block's start", |seen| {
-        pinged_behind(seen, "content_block_start")
+    ("anthropic: ping behind a block's start", |parsed| {
+        ping_after(parsed, "content_block_start")
     }),
-    ("anthropic: ping behind a delta", |seen| {
-        pinged_behind(seen, "content_block_delta")
+    ("anthropic: ping behind a delta", |parsed| {
+        ping_after(parsed, "content_block_delta")
     }),
-    ("anthropic: ping behind message_start", |seen| {
-        pinged_behind(seen, "message_start")
+    ("anthropic: ping behind message_start", |parsed| {
+        ping_after(parsed, "message_start")
     }),
-    ("anthropic: more than one ping", |seen| {
-        kinds(seen).iter().filter(|kind| **kind == "ping").count() > 1
+    ("anthropic: more than one ping", |parsed| {
+        kinds(parsed).iter().filter(|kind| **kind == "ping").count() > 1
     }),
-    ("anthropic: input repeated in message_delta", |seen| {
-        seen.is(WireId::Anthropic)
-            && seen
-                .typed("message_delta")
+    ("anthropic: input repeated in message_delta", |parsed| {
+        parsed.is(WireId::Anthropic)
+            && parsed
+                .with_type("message_delta")
                 .any(|it| it["usage"]["input_tokens"].is_number())
     }),
-    ("anthropic: `input_tokens: 0` at first", |seen| {
-        started(seen, |message| message["usage"]["input_tokens"] == 0)
+    ("anthropic: `input_tokens: 0` at first", |parsed| {
+        started(parsed, |message| message["usage"]["input_tokens"] == 0)
     }),
-    ("anthropic: all content in message_start", |seen| {
-        started(seen, |message| message["content"][0].is_object())
+    ("anthropic: all content in message_start", |parsed| {
+        started(parsed, |message| message["content"][0].is_object())
     }),
-    ("anthropic: an empty `partial_json` first", |seen| {
-        seen.any(WireId::Anthropic, |json| {
+    ("anthropic: an empty `partial_json` first", |parsed| {
+        parsed.any(WireId::Anthropic, |json| {
             json["delta"]["partial_json"] == ""
         })
     }),
-    ("anthropic: a tool without input", |seen| {
-        without_delta(seen, "tool_use", "input_json_delta")
+    ("anthropic: a tool without input", |parsed| {
+        without_delta(parsed, "tool_use", "input_json_delta")
     }),
-    ("anthropic: `signature_delta`", |seen| {
-        anthropic_delta(seen, "signature_delta")
+    ("anthropic: `signature_delta`", |parsed| {
+        anthropic_delta(parsed, "signature_delta")
     }),
-    ("anthropic: thinking that is a signature alone", |seen| {
-        without_delta(seen, "thinking", "thinking_delta")
-            && anthropic_delta(seen, "signature_delta")
+    ("anthropic: thinking that is a signature alone", |parsed| {
+        without_delta(parsed, "thinking", "thinking_delta")
+            && anthropic_delta(parsed, "signature_delta")
     }),
-    ("anthropic: `redacted_thinking`", |seen| {
-        block(seen, |kind| kind == "redacted_thinking")
+    ("anthropic: `redacted_thinking`", |parsed| {
+        block(parsed, |kind| kind == "redacted_thinking")
     }),
-    ("anthropic: `citations_delta`", |seen| {
-        anthropic_delta(seen, "citations_delta")
+    ("anthropic: `citations_delta`", |parsed| {
+        anthropic_delta(parsed, "citations_delta")
     }),
-    ("anthropic: `compaction_delta`", |seen| {
-        anthropic_delta(seen, "compaction_delta")
+    ("anthropic: `compaction_delta`", |parsed| {
+        anthropic_delta(parsed, "compaction_delta")
     }),
-    ("anthropic: `pause_turn`", |seen| {
-        seen.any(WireId::Anthropic, |json| {
+    ("anthropic: `pause_turn`", |parsed| {
+        parsed.any(WireId::Anthropic, |json| {
             json["delta"]["stop_reason"] == "pause_turn"
         })
     }),
-    ("anthropic: `server_tool_use`", |seen| {
-        block(seen, |kind| kind == "server_tool_use")
+    ("anthropic: `server_tool_use`", |parsed| {
+        block(parsed, |kind| kind == "server_tool_use")
     }),
-    ("anthropic: a result of a server's tool", |seen| {
-        block(seen, |kind| kind.ends_with("_tool_result"))
+    ("anthropic: a result of a server's tool", |parsed| {
+        block(parsed, |kind| kind.ends_with("_tool_result"))
     }),
-    ("anthropic: `mcp_tool_use`", |seen| {
-        block(seen, |kind| kind == "mcp_tool_use")
+    ("anthropic: `mcp_tool_use`", |parsed| {
+        block(parsed, |kind| kind == "mcp_tool_use")
     }),
 ];
 
-fn candidate(seen: &Seen<'_>, like: impl Fn(&Value) -> bool) -> bool {
-    seen.candidates().any(like)
+fn candidate(parsed: &Parsed<'_>, like: impl Fn(&Value) -> bool) -> bool {
+    parsed.candidates().any(like)
 }
 
-fn part(seen: &Seen<'_>, like: impl Fn(&Value) -> bool) -> bool {
-    seen.parts().any(like)
+fn part(parsed: &Parsed<'_>, like: impl Fn(&Value) -> bool) -> bool {
+    parsed.parts().any(like)
 }
 
-fn finished(seen: &Seen<'_>, reason: &str) -> bool {
-    candidate(seen, |it| it["finishReason"] == reason)
+fn finished(parsed: &Parsed<'_>, reason: &str) -> bool {
+    candidate(parsed, |it| it["finishReason"] == reason)
 }
 
-fn bedrock_delta(seen: &Seen<'_>, like: impl Fn(&Value) -> bool) -> bool {
-    seen.any(WireId::Bedrock, |json| like(&json["delta"]))
+fn bedrock_delta(parsed: &Parsed<'_>, like: impl Fn(&Value) -> bool) -> bool {
+    parsed.any(WireId::Bedrock, |json| like(&json["delta"]))
 }
 
 pub const GOOGLE_AND_AWS: [Column; 25] = [
-    ("gemini: a JSON array", |seen| {
-        seen.recording.folder == "gemini-json-array"
+    ("gemini: a JSON array", |parsed| {
+        parsed.recording.folder == "gemini-json-array"
     }),
-    ("gemini: enums as integers", |seen| {
-        candidate(seen, |it| it["finishReason"].is_number())
+    ("gemini: enums as integers", |parsed| {
+        candidate(parsed, |it| it["finishReason"].is_number())
     }),
-    ("gemini: empty text with a signature", |seen| {
-        part(seen, |it| {
+    ("gemini: empty text with a signature", |parsed| {
+        part(parsed, |it| {
             it["text"] == "" && it["thoughtSignature"].is_string()
         })
     }),
-    ("gemini: content without parts", |seen| {
-        candidate(seen, |it| {
+    ("gemini: content without parts", |parsed| {
+        candidate(parsed, |it| {
             it["content"].is_object() && it["content"]["parts"].is_null()
         })
     }),
-    ("gemini: content without role", |seen| {
-        candidate(seen, |it| {
+    ("gemini: content without role", |parsed| {
+        candidate(parsed, |it| {
             it["content"].is_object() && it["content"]["role"].is_null()
         })
     }),
-    ("gemini: a candidate without content", |seen| {
-        candidate(seen, |it| it["content"].is_null())
+    ("gemini: a candidate without content", |parsed| {
+        candidate(parsed, |it| it["content"].is_null())
     }),
-    ("gemini: a chunk without candidates", |seen| {
-        seen.any(WireId::Gemini, |json| {
+    ("gemini: a chunk without candidates", |parsed| {
+        parsed.any(WireId::Gemini, |json| {
             json.is_object() && json["candidates"].is_null()
         })
     }),
-    ("gemini: a finishReason in several chunks", |seen| {
-        seen.candidates()
+    ("gemini: a finishReason in several chunks", |parsed| {
+        parsed
+            .candidates()
             .filter(|it| !it["finishReason"].is_null())
             .count()
             > 1
     }),
-    ("gemini: usage in every chunk", |seen| {
-        seen.is(WireId::Gemini)
-            && seen.payloads.len() > 1
-            && seen.jsons().all(|json| json["usageMetadata"].is_object())
+    ("gemini: usage in every chunk", |parsed| {
+        parsed.is(WireId::Gemini)
+            && parsed.payloads.len() > 1
+            && parsed.jsons().all(|json| json["usageMetadata"].is_object())
     }),
-    ("gemini: no `candidatesTokenCount` at first", |seen| {
-        seen.any(WireId::Gemini, |json| {
+    ("gemini: no `candidatesTokenCount` at first", |parsed| {
+        parsed.any(WireId::Gemini, |json| {
             json["usageMetadata"].is_object()
                 && json["usageMetadata"]["candidatesTokenCount"].is_null()
         })
     }),
-    ("gemini: a thought", |seen| {
-        part(seen, |it| it["thought"] == true)
+    ("gemini: a thought", |parsed| {
+        part(parsed, |it| it["thought"] == true)
     }),
-    ("gemini: a call without an id", |seen| {
-        part(seen, |it| {
+    ("gemini: a call without an id", |parsed| {
+        part(parsed, |it| {
             it["functionCall"]["name"].is_string() && it["functionCall"]["id"].is_null()
         })
     }),
-    ("gemini: streamed arguments", |seen| {
-        part(seen, |it| it["functionCall"]["partialArgs"].is_array())
+    ("gemini: streamed arguments", |parsed| {
+        part(parsed, |it| it["functionCall"]["partialArgs"].is_array())
     }),
-    ("gemini: `toolCall`, `toolResponse`", |seen| {
-        part(seen, |it| {
+    ("gemini: `toolCall`, `toolResponse`", |parsed| {
+        part(parsed, |it| {
             it["toolCall"].is_object() || it["toolResponse"].is_object()
         })
     }),
-    ("gemini: `executableCode`", |seen| {
-        part(seen, |it| it["executableCode"].is_object())
+    ("gemini: `executableCode`", |parsed| {
+        part(parsed, |it| it["executableCode"].is_object())
     }),
-    ("gemini: `inlineData`", |seen| {
-        part(seen, |it| it["inlineData"].is_object())
+    ("gemini: `inlineData`", |parsed| {
+        part(parsed, |it| it["inlineData"].is_object())
     }),
-    ("gemini: MAX_TOKENS", |seen| finished(seen, "MAX_TOKENS")),
-    ("gemini: SAFETY", |seen| finished(seen, "SAFETY")),
-    ("gemini: RECITATION", |seen| finished(seen, "RECITATION")),
-    ("bedrock: text without contentBlockStart", |seen| {
-        bedrock_delta(seen, |delta| delta["text"].is_string())
-            && !seen
+    ("gemini: MAX_TOKENS", |parsed| {
+        finished(parsed, "MAX_TOKENS")
+    }),
+    ("gemini: SAFETY", |parsed| finished(parsed, "SAFETY")),
+    ("gemini: RECITATION", |parsed| {
+        finished(parsed, "RECITATION")
+    }),
+    ("bedrock: text without contentBlockStart", |parsed| {
+        bedrock_delta(parsed, |delta| delta["text"].is_string())
+            && !parsed
                 .payloads
                 .iter()
                 .any(|it| it.name == "contentBlockStart" && it.json["contentBlockIndex"] == 0)
     }),
-    ("bedrock: metadata behind messageStop", |seen| {
+    ("bedrock: metadata behind messageStop", |parsed| {
         let place = |name: &str| {
-            seen.payloads
+            parsed
+                .payloads
                 .iter()
                 .position(|payload| payload.name == name)
         };
-        seen.is(WireId::Bedrock) && place("metadata") > place("messageStop")
+        parsed.is(WireId::Bedrock) && place("metadata") > place("messageStop")
     }),
-    ("bedrock: a server's tool", |seen| {
-        seen.any(WireId::Bedrock, |json| {
+    ("bedrock: a server's tool", |parsed| {
+        parsed.any(WireId::Bedrock, |json| {
             json["start"]["toolUse"]["type"] == "server_tool_use"
         })
     }),
-    ("bedrock: a server's tool result", |seen| {
-        seen.any(WireId::Bedrock, |json| {
+    ("bedrock: a server's tool result", |parsed| {
+        parsed.any(WireId::Bedrock, |json| {
             json["start"]["toolResult"].is_object()
         })
     }),
-    ("bedrock: an empty text delta", |seen| {
-        bedrock_delta(seen, |delta| delta["text"] == "")
+    ("bedrock: an empty text delta", |parsed| {
+        bedrock_delta(parsed, |delta| delta["text"] == "")
     }),
-    ("bedrock: `<thinking>` in text", |seen| {
-        let text: String = seen
+    ("bedrock: `<thinking>` in text", |parsed| {
+        let text: String = parsed
             .jsons()
-            .filter(|_| seen.is(WireId::Bedrock))
+            .filter(|_| parsed.is(WireId::Bedrock))
             .filter_map(|json| json["delta"]["text"].as_str())
             .collect();
         text.contains("<thinking>")
     }),
 ];
 
-fn ollama_calls<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Value> {
-    let lines = seen.jsons().filter(|_| seen.is(WireId::Ollama));
+fn ollama_calls<'a>(parsed: &'a Parsed<'_>) -> impl Iterator<Item = &'a Value> {
+    let lines = parsed.jsons().filter(|_| parsed.is(WireId::Ollama));
     lines.flat_map(|line| {
         line["message"]["tool_calls"]
             .as_array()
@@ -345,55 +356,56 @@ fn ollama_calls<'a>(seen: &'a Seen<'_>) -> impl Iterator<Item = &'a Value> {
 }
 
 pub const OLLAMA_AND_COHERE: [Column; 12] = [
-    ("ollama: tool calls over several lines", |seen| {
-        seen.jsons()
-            .filter(|json| seen.is(WireId::Ollama) && json["message"]["tool_calls"].is_array())
+    ("ollama: tool calls over several lines", |parsed| {
+        parsed
+            .jsons()
+            .filter(|json| parsed.is(WireId::Ollama) && json["message"]["tool_calls"].is_array())
             .count()
             > 1
     }),
-    ("ollama: `function.index`", |seen| {
-        ollama_calls(seen).any(|call| call["function"]["index"].is_number())
+    ("ollama: `function.index`", |parsed| {
+        ollama_calls(parsed).any(|call| call["function"]["index"].is_number())
     }),
-    ("ollama: a call with an id", |seen| {
-        ollama_calls(seen).any(|call| call["id"].is_string())
+    ("ollama: a call with an id", |parsed| {
+        ollama_calls(parsed).any(|call| call["id"].is_string())
     }),
-    ("ollama: a call without an id", |seen| {
-        ollama_calls(seen).any(|call| call["id"].is_null())
+    ("ollama: a call without an id", |parsed| {
+        ollama_calls(parsed).any(|call| call["id"].is_null())
     }),
-    ("ollama: `stop` behind tool calls", |seen| {
-        ollama_calls(seen).next().is_some()
-            && seen.jsons().any(|json| json["done_reason"] == "stop")
+    ("ollama: `stop` behind tool calls", |parsed| {
+        ollama_calls(parsed).next().is_some()
+            && parsed.jsons().any(|json| json["done_reason"] == "stop")
     }),
-    ("ollama: thinking", |seen| {
-        seen.any(WireId::Ollama, |json| {
+    ("ollama: thinking", |parsed| {
+        parsed.any(WireId::Ollama, |json| {
             json["message"]["thinking"]
                 .as_str()
                 .is_some_and(|it| !it.is_empty())
         })
     }),
-    ("cohere: tool-plan-delta", |seen| {
-        seen.is(WireId::Cohere) && seen.typed("tool-plan-delta").next().is_some()
+    ("cohere: tool-plan-delta", |parsed| {
+        parsed.is(WireId::Cohere) && parsed.with_type("tool-plan-delta").next().is_some()
     }),
-    ("cohere: thinking", |seen| {
-        seen.any(WireId::Cohere, |json| {
+    ("cohere: thinking", |parsed| {
+        parsed.any(WireId::Cohere, |json| {
             json["delta"]["message"]["content"]["thinking"].is_string()
         })
     }),
-    ("cohere: `tool_calls` as an object", |seen| {
-        seen.any(WireId::Cohere, |json| {
+    ("cohere: `tool_calls` as an object", |parsed| {
+        parsed.any(WireId::Cohere, |json| {
             json["delta"]["message"]["tool_calls"].is_object()
         })
     }),
-    ("cohere: citations", |seen| {
-        seen.is(WireId::Cohere) && seen.typed("citation-start").next().is_some()
+    ("cohere: citations", |parsed| {
+        parsed.is(WireId::Cohere) && parsed.with_type("citation-start").next().is_some()
     }),
-    ("cohere: `cached_tokens`", |seen| {
-        seen.any(WireId::Cohere, |json| {
+    ("cohere: `cached_tokens`", |parsed| {
+        parsed.any(WireId::Cohere, |json| {
             !json["delta"]["usage"]["cached_tokens"].is_null()
         })
     }),
-    ("cohere: `billed_units`", |seen| {
-        seen.any(WireId::Cohere, |json| {
+    ("cohere: `billed_units`", |parsed| {
+        parsed.any(WireId::Cohere, |json| {
             json["delta"]["usage"]["billed_units"].is_object()
         })
     }),

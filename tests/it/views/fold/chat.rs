@@ -1,10 +1,10 @@
-//! Chunks → `chat.completion`.
+//! Folds chunks into a `chat.completion`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{extend, grow, keep};
+use super::{append, copy, grow};
 use crate::rig::sse::Event;
 
 pub fn fold(events: &[Event]) -> Result<Value, Value> {
@@ -15,13 +15,13 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
         if !chunk["error"].is_null() {
             return Err(chunk["error"].clone());
         }
-        keep(&mut whole, &chunk, &["id", "model", "usage", "sluicegate"]);
+        copy(&mut whole, &chunk, &["id", "model", "usage", "sluicegate"]);
         for piece in chunk["choices"].as_array().unwrap() {
             let nothing = || json!({"message": {"role": "assistant", "content": null, "refusal": null}, "logprobs": null});
             let choice = choices
                 .entry(piece["index"].as_u64().unwrap())
                 .or_insert_with(nothing);
-            keep(choice, piece, &["index", "finish_reason"]);
+            copy(choice, piece, &["index", "finish_reason"]);
             delta(&mut choice["message"], &piece["delta"]);
         }
     }
@@ -38,7 +38,7 @@ fn delta(message: &mut Value, delta: &Value) {
         grow(message, text, &delta[text]);
     }
     for list in ["annotations", "reasoning_details"] {
-        extend(message, list, &delta[list]);
+        append(message, list, &delta[list]);
     }
     for piece in delta["tool_calls"].as_array().into_iter().flatten() {
         let known = message["tool_calls"].as_array_mut().and_then(|calls| {
@@ -55,12 +55,12 @@ fn delta(message: &mut Value, delta: &Value) {
                 );
                 grow(&mut call["custom"], "input", &piece["custom"]["input"]);
             }
-            None => extend(message, "tool_calls", &json!([piece])),
+            None => append(message, "tool_calls", &json!([piece])),
         }
     }
 }
 
-/// Nothing said is null, and whole lists are not numbered.
+/// Empty texts become null, and elements of whole lists have no index.
 fn finished(message: &mut Value) {
     for text in ["content", "refusal"] {
         if message[text] == "" {

@@ -1,13 +1,13 @@
-//! Our own events → the status JSON, as far as it says what they say.
+//! Folds `events` into the part of the status JSON that they determine.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{extend, grow, members};
+use super::{append, grow, members};
 use crate::rig::sse::Event;
 
-/// What a status JSON says beside the content.
+/// Members of `usage` in a status JSON.
 const USAGE: [&str; 7] = [
     "input_tokens",
     "output_tokens",
@@ -30,7 +30,7 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
             "tool_call" => {
                 let mut call = members(&data, &["index", "id", "name"]);
                 call["arguments"] = "".into();
-                extend(choice, "tool_calls", &json!([call]));
+                append(choice, "tool_calls", &json!([call]));
             }
             "tool_arguments" => {
                 let calls = choice["tool_calls"].as_array_mut().unwrap();
@@ -62,14 +62,14 @@ fn nothing(number: u64) -> Value {
     json!({"index": number, "reason": null, "text": "", "reasoning": "", "refusal": "", "tool_calls": []})
 }
 
-/// A status JSON in the same form.
-pub fn of_status(status: &Value) -> Result<Value, Value> {
+/// Returns a status JSON in the same form.
+pub fn from_status(status: &Value) -> Result<Value, Value> {
     if !status["error"].is_null() {
         return Err(status["error"].clone());
     }
     let single = |status: &Value| {
         let mut choice = members(status, &["text", "reasoning", "refusal", "tool_calls"]);
-        // No refusal is null here.
+        // A missing refusal is null here.
         choice["refusal"] = choice["refusal"].as_str().unwrap_or_default().into();
         (choice["index"], choice["reason"]) = (0.into(), Value::Null);
         json!([choice])

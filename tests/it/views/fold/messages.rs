@@ -1,8 +1,8 @@
-//! Events → a message.
+//! Folds events into a message.
 
 use serde_json::{Value, json};
 
-use super::{extend, grow, keep};
+use super::{append, copy, grow};
 use crate::rig::sse::Event;
 
 pub fn fold(events: &[Event]) -> Result<Value, Value> {
@@ -12,7 +12,7 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
         match event.name.as_str() {
             "message_start" => message = data["message"].clone(),
             "content_block_start" => {
-                extend(&mut message, "content", &json!([data["content_block"]]));
+                append(&mut message, "content", &json!([data["content_block"]]));
             }
             "content_block_delta" => delta(
                 message["content"]
@@ -32,14 +32,14 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
                 &mut input,
             ),
             "message_delta" => {
-                keep(
+                copy(
                     &mut message,
                     &data["delta"],
                     &["stop_reason", "stop_sequence"],
                 );
                 message["usage"] = data["usage"].clone();
                 message.as_object_mut().unwrap().remove("sluicegate");
-                keep(&mut message, &data, &["sluicegate"]);
+                copy(&mut message, &data, &["sluicegate"]);
             }
             "error" => return Err(data["error"].clone()),
             _ => {}
@@ -51,14 +51,14 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
 fn delta(block: &mut Value, delta: &Value, input: &mut String) {
     match delta["type"].as_str().unwrap() {
         "input_json_delta" => input.push_str(delta["partial_json"].as_str().unwrap()),
-        "citations_delta" => extend(block, "citations", &json!([delta["citation"]])),
+        "citations_delta" => append(block, "citations", &json!([delta["citation"]])),
         _ => ["text", "thinking", "signature"]
             .iter()
             .for_each(|field| grow(block, field, &delta[field])),
     }
 }
 
-/// The input that the pieces made.
+/// Sets the input that the pieces formed.
 fn put_input(block: &mut Value, input: &mut String) {
     let input = std::mem::take(input);
     if input.is_empty() {

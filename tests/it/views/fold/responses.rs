@@ -1,5 +1,5 @@
-//! Events → a response. Its terminal event holds all of it, so what the events before have said is
-//! held against that.
+//! Folds events into a response. The terminal event contains the whole response, so the earlier
+//! events are compared with it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
         let data = event.json();
         assert_eq!(
             data["sequence_number"], number,
-            "events are numbered without a gap: {data}"
+            "sequence numbers have no gaps: {data}"
         );
         let place = data["output_index"].as_u64();
         match event.name.as_str() {
@@ -26,7 +26,7 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
                 assert_eq!(
                     without_status(&items[&place.unwrap()]),
                     without_status(&data["item"]),
-                    "an item is what was said of it"
+                    "an item equals its events"
                 );
                 done.insert(place, data["item"].clone());
             }
@@ -36,21 +36,21 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
                 assert_eq!(
                     data["response"]["output"],
                     Value::from(items),
-                    "a response is its items"
+                    "the output equals the items"
                 );
                 return Ok(data["response"].clone());
             }
             _ => {
                 if let Some(place) = place {
-                    said(items.get_mut(&place).unwrap(), &event.name, &data);
+                    apply_delta(items.get_mut(&place).unwrap(), &event.name, &data);
                 }
             }
         }
     }
-    panic!("a response that has no end")
+    panic!("a response without an end")
 }
 
-fn said(item: &mut Value, name: &str, data: &Value) {
+fn apply_delta(item: &mut Value, name: &str, data: &Value) {
     let at = |member: &str| usize::try_from(data[member].as_u64().unwrap()).unwrap();
     match name {
         "response.content_part.added" => item["content"]
@@ -88,15 +88,16 @@ fn said(item: &mut Value, name: &str, data: &Value) {
     }
 }
 
-/// A response without what only its stream knows: which of its items were cut off.
-pub fn without_cuts(mut response: Value) -> Value {
+/// Returns a response without item statuses: only its stream knows which items were cut off.
+pub fn without_item_status(mut response: Value) -> Value {
     for item in response["output"].as_array_mut().into_iter().flatten() {
         item.as_object_mut().unwrap().remove("status");
     }
     response
 }
 
-/// An item as it was said: how it ended, and what is wanted back with it, is told at its end.
+/// Returns an item without the members that are known only at its end: status and encrypted
+/// content.
 fn without_status(item: &Value) -> Value {
     let mut item = item.clone();
     item.as_object_mut()

@@ -1,8 +1,8 @@
-//! Chunks → a UI message.
+//! Folds chunks into a UI message.
 
 use serde_json::{Value, json};
 
-use super::{extend, grow, keep};
+use super::{append, copy, grow};
 use crate::rig::sse::Event;
 
 pub fn fold(events: &[Event]) -> Result<Value, Value> {
@@ -16,18 +16,18 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
                 (message["id"], message["metadata"]) =
                     (chunk["messageId"].clone(), chunk["messageMetadata"].clone());
             }
-            "start-step" => extend(&mut message, "parts", &json!([{"type": "step-start"}])),
+            "start-step" => append(&mut message, "parts", &json!([{"type": "step-start"}])),
             kind @ ("text-start" | "reasoning-start") => {
                 open = Some(parts.len());
                 let mut part =
                     json!({"type": kind.trim_end_matches("-start"), "text": "", "state": "done"});
-                keep(&mut part, &chunk, &["providerMetadata"]);
+                copy(&mut part, &chunk, &["providerMetadata"]);
                 parts.push(part);
             }
             "text-delta" | "reasoning-delta" => {
                 grow(&mut parts[open.unwrap()], "text", &chunk["delta"]);
             }
-            "text-end" | "reasoning-end" => keep(
+            "text-end" | "reasoning-end" => copy(
                 &mut parts[open.take().unwrap()],
                 &chunk,
                 &["providerMetadata"],
@@ -48,7 +48,7 @@ pub fn fold(events: &[Event]) -> Result<Value, Value> {
                 }
                 .into();
                 part["input"] = chunk["input"].clone();
-                keep(part, &chunk, &["errorText"]);
+                copy(part, &chunk, &["errorText"]);
                 if chunk["providerMetadata"].is_object() {
                     part["callProviderMetadata"] = chunk["providerMetadata"].clone();
                 }

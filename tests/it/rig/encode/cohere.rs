@@ -1,29 +1,29 @@
-//! Cohere's chat of version 2.
+//! Cohere's chat API, version 2.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::anthropic::named;
-use super::{Say, Spell};
+use super::{Answer, Encode};
 
 /// The wire.
 pub struct Cohere;
 
-impl Spell for Cohere {
-    fn opening(&self, _: &Say) -> Bytes {
+impl Encode for Cohere {
+    fn opening(&self, _: &Answer) -> Bytes {
         let message = json!({"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []});
         named(&json!({"type": "message-start", "id": "c-up", "delta": {"message": message}})).into()
     }
 
-    /// Blocks begin with their first piece and end with their last; calls are counted for
-    /// themselves.
-    fn content(&self, say: &Say) -> Vec<Bytes> {
-        let reasoning: Vec<&str> = say
+    /// The first piece of a block includes its start, the last piece its end; calls have an index
+    /// of their own.
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
+        let reasoning: Vec<&str> = answer
             .reasoning
             .iter()
             .map(|(words, _)| words.as_str())
             .collect();
-        let tokens: Vec<&str> = say.tokens.iter().map(String::as_str).collect();
+        let tokens: Vec<&str> = answer.tokens.iter().map(String::as_str).collect();
         let blocks = [("thinking", reasoning), ("text", tokens)]
             .into_iter()
             .filter(|(_, pieces)| !pieces.is_empty());
@@ -32,7 +32,8 @@ impl Spell for Cohere {
             .flat_map(|(index, (kind, pieces))| block(index, kind, &pieces));
         content
             .chain(
-                say.tools
+                answer
+                    .tools
                     .iter()
                     .enumerate()
                     .flat_map(|(index, tool)| call(index, tool)),
@@ -41,9 +42,9 @@ impl Spell for Cohere {
             .collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
-        let (input, output) = say.usage;
-        let reason = if say.tools.is_empty() {
+    fn closing(&self, answer: &Answer) -> Bytes {
+        let (input, output) = answer.usage;
+        let reason = if answer.tools.is_empty() {
             "COMPLETE"
         } else {
             "TOOL_CALL"
@@ -79,7 +80,7 @@ fn end(kind: &str, index: usize) -> String {
     named(&json!({"type": kind, "index": index}))
 }
 
-/// One block, a piece for each delta.
+/// Encodes one block, one piece per delta.
 fn block(index: usize, kind: &str, pieces: &[&str]) -> Vec<String> {
     let start = event(
         "content-start",
@@ -94,7 +95,7 @@ fn block(index: usize, kind: &str, pieces: &[&str]) -> Vec<String> {
     framed(&start, deltas, &end("content-end", index))
 }
 
-/// One call, a piece for each delta.
+/// Encodes one call, one piece per delta.
 fn call(index: usize, (id, name, pieces): &(String, String, Vec<String>)) -> Vec<String> {
     let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": ""}});
     let start = event("tool-call-start", index, "tool_calls", &call);

@@ -5,24 +5,24 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Say, Spell, joined};
+use super::{Answer, Encode, joined};
 
 /// The wire.
 pub struct Bedrock;
 
-impl Spell for Bedrock {
+impl Encode for Bedrock {
     fn content_type(&self) -> &'static str {
         "application/vnd.amazon.eventstream"
     }
 
-    fn opening(&self, _: &Say) -> Bytes {
+    fn opening(&self, _: &Answer) -> Bytes {
         event("messageStart", &json!({"role": "assistant"}))
     }
 
-    /// Text and reasoning begin without a word; blocks end with their last piece.
-    fn content(&self, say: &Say) -> Vec<Bytes> {
+    /// Text and reasoning blocks have no start event; the last piece of a block includes its end.
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
         let mut blocks: Vec<(Option<Value>, Vec<Value>)> = Vec::new();
-        if let Some((thought, signature)) = &say.reasoning {
+        if let Some((thought, signature)) = &answer.reasoning {
             let pieces = [json!({"text": thought}), json!({"signature": signature})];
             blocks.push((
                 None,
@@ -32,16 +32,17 @@ impl Spell for Bedrock {
                     .collect(),
             ));
         }
-        if !say.tokens.is_empty() {
+        if !answer.tokens.is_empty() {
             blocks.push((
                 None,
-                say.tokens
+                answer
+                    .tokens
                     .iter()
                     .map(|token| json!({"text": token}))
                     .collect(),
             ));
         }
-        for (id, name, pieces) in &say.tools {
+        for (id, name, pieces) in &answer.tools {
             let start = json!({"toolUse": {"toolUseId": id, "name": name}});
             blocks.push((
                 Some(start),
@@ -58,8 +59,8 @@ impl Spell for Bedrock {
             .collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
-        joined(&[stop(say), metadata(say)])
+    fn closing(&self, answer: &Answer) -> Bytes {
+        joined(&[stop(answer), metadata(answer)])
     }
 
     fn unknown(&self) -> Bytes {
@@ -82,8 +83,8 @@ impl Spell for Bedrock {
         json!({"message": message})
     }
 
-    /// An event nobody has heard of, with headers of every type, and between all others messages
-    /// without headers or payload.
+    /// Adds an unknown event with headers of every type, and messages without headers or payload
+    /// between all others.
     fn strange(&self, stream: &[u8]) -> Bytes {
         let mut odd = Message::new(Bytes::from_static(b"\xff\xfe"));
         let values = [
@@ -117,12 +118,12 @@ impl Spell for Bedrock {
         joined(&out)
     }
 
-    /// A frame without its last byte is none.
+    /// A frame without its last byte is incomplete: there is no shorter form.
     fn unended(&self, stream: &[u8]) -> Vec<Bytes> {
         vec![Bytes::copy_from_slice(stream)]
     }
 
-    /// A message of 1 GiB.
+    /// The lengths of a 1 GiB message.
     fn endless(&self) -> Bytes {
         let lengths = [1u32 << 30, 0].map(u32::to_be_bytes).concat();
         let checksum = crc32fast::hash(&lengths).to_be_bytes();
@@ -132,7 +133,7 @@ impl Spell for Bedrock {
 
 const JSON: (&str, &str) = (":content-type", "application/json");
 
-/// One event, padded as AWS does.
+/// Encodes one event with the padding that AWS adds.
 pub fn event(name: &str, payload: &Value) -> Bytes {
     let mut payload = payload.clone();
     payload["p"] = "abcdefghijklm".into();
@@ -142,8 +143,8 @@ pub fn event(name: &str, payload: &Value) -> Bytes {
     )
 }
 
-fn stop(say: &Say) -> Bytes {
-    let reason = if say.tools.is_empty() {
+fn stop(answer: &Answer) -> Bytes {
+    let reason = if answer.tools.is_empty() {
         "end_turn"
     } else {
         "tool_use"
@@ -151,8 +152,8 @@ fn stop(say: &Say) -> Bytes {
     event("messageStop", &json!({"stopReason": reason}))
 }
 
-fn metadata(say: &Say) -> Bytes {
-    let (input, output) = say.usage;
+fn metadata(answer: &Answer) -> Bytes {
+    let (input, output) = answer.usage;
     let usage = json!({"inputTokens": input, "outputTokens": output, "totalTokens": input + output, "serverToolUsage": {}});
     event(
         "metadata",
@@ -160,7 +161,7 @@ fn metadata(say: &Say) -> Bytes {
     )
 }
 
-/// One block, a piece for each delta.
+/// Encodes one block, one piece per delta.
 fn block(index: usize, start: Option<&Value>, deltas: &[Value]) -> Vec<Bytes> {
     let delta = |delta: &Value| {
         event(
@@ -192,7 +193,7 @@ fn text(name: &str, value: &str) -> Header {
     )
 }
 
-/// A message with these headers.
+/// Encodes a message with these headers.
 pub fn framed(headers: &[(&str, &str)], payload: &str) -> Bytes {
     let message = Message::new(Bytes::copy_from_slice(payload.as_bytes()));
     written(&headers.iter().fold(message, |message, (name, value)| {

@@ -1,17 +1,17 @@
-//! Our own events, and the status JSON.
+//! The `events` dialect and the status JSON.
 
 use serde_json::Value;
 
-use super::{Told, Usage, error_of};
+use super::{Received, Usage, error_from};
 
-/// Adds one event.
-pub fn hear(told: &mut Told, name: &str, data: &Value) {
-    told.named(name, data);
+/// Records one event.
+pub fn record(received: &mut Received, name: &str, data: &Value) {
+    received.record_event(name, data);
 }
 
-/// What a status JSON says.
-pub fn whole(body: &Value) -> Told {
-    let mut told = Told::default();
+/// Parses a status JSON.
+pub fn whole(body: &Value) -> Received {
+    let mut received = Received::default();
     let all = [body.clone()];
     for (place, choice) in body["choices"]
         .as_array()
@@ -19,7 +19,7 @@ pub fn whole(body: &Value) -> Told {
         .iter()
         .enumerate()
     {
-        let to = told
+        let to = received
             .choices
             .entry(choice["index"].as_u64().unwrap_or(place as u64))
             .or_default();
@@ -49,17 +49,19 @@ pub fn whole(body: &Value) -> Told {
             .filter(|it| *it != "cancelled" && *it != "error")
             .map(str::to_owned);
     }
-    told.usage = body["usage"]
+    received.usage = body["usage"]
         .is_object()
         .then(|| events_usage(&body["usage"]));
-    told.cancelled = body["status"] == "cancelled";
-    told.error = body["error"].is_object().then(|| error_of(&body["error"]));
-    (told.done, told.ends) = (usize::from(body["status"] != "failed"), 1);
-    told
+    received.cancelled = body["status"] == "cancelled";
+    received.error = body["error"]
+        .is_object()
+        .then(|| error_from(&body["error"]));
+    (received.done, received.ends) = (usize::from(body["status"] != "failed"), 1);
+    received
 }
 
-impl Told {
-    fn named(&mut self, name: &str, data: &Value) {
+impl Received {
+    fn record_event(&mut self, name: &str, data: &Value) {
         assert_eq!(self.ends, 0, "nothing comes after the end: {name} {data}");
         let text = |field: &str| data[field].as_str().unwrap_or("").to_owned();
         match name {
@@ -90,14 +92,14 @@ impl Told {
                 self.choice(data, "choice")
                     .tools
                     .get_mut(&index)
-                    .expect("arguments follow their call")
+                    .expect("arguments come after their call")
                     .2
                     .push_str(&text("delta"));
             }
             "raw" => self.raw.push(data.clone()),
             "choice_end" => self.choice(data, "choice").finish = Some(text("reason")),
             "usage" => {
-                assert_eq!(self.usage, None, "usage comes once");
+                assert_eq!(self.usage, None, "usage comes only once");
                 self.usage = Some(events_usage(data));
             }
             "error" => self.error = Some((text("code"), text("message"))),
@@ -112,7 +114,7 @@ impl Told {
         match reason {
             "error" => assert!(
                 self.error.is_some(),
-                "an end with an error that nobody told"
+                "`end` reports an error that no event contained"
             ),
             "cancelled" => self.cancelled = true,
             _ => {

@@ -3,25 +3,28 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Say, Spell};
+use super::{Answer, Encode};
 
 /// The wire.
 pub struct Gemini;
 
-impl Spell for Gemini {
-    fn opening(&self, _: &Say) -> Bytes {
+impl Encode for Gemini {
+    fn opening(&self, _: &Answer) -> Bytes {
         Bytes::new()
     }
 
-    fn content(&self, say: &Say) -> Vec<Bytes> {
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
         let part = |part: Value| chunk(&json!([part]), None, None);
-        let reasoning = say
+        let reasoning = answer
             .reasoning
             .iter()
             .map(|(text, _)| part(json!({"text": text, "thought": true})));
-        let tokens = say.tokens.iter().map(|token| part(json!({"text": token})));
-        let signature = say.reasoning.as_ref().map(|(_, signature)| signature);
-        let tools = say.tools.iter().map(|(_, name, pieces)| {
+        let tokens = answer
+            .tokens
+            .iter()
+            .map(|token| part(json!({"text": token})));
+        let signature = answer.reasoning.as_ref().map(|(_, signature)| signature);
+        let tools = answer.tools.iter().map(|(_, name, pieces)| {
             let args: Value = serde_json::from_str(&pieces.concat()).unwrap();
             let mut call = json!({"functionCall": {"name": name, "args": args}});
             if let Some(signature) = signature {
@@ -36,8 +39,8 @@ impl Spell for Gemini {
             .collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
-        let (input, output) = say.usage;
+    fn closing(&self, answer: &Answer) -> Bytes {
+        let (input, output) = answer.usage;
         let usage = json!({"promptTokenCount": input, "candidatesTokenCount": output, "totalTokenCount": input + output});
         chunk(&json!([]), Some("STOP"), Some(&usage)).into()
     }

@@ -1,9 +1,11 @@
-//! Items of earlier responses that a request names instead of bringing them: OpenAI's clients do so
-//! by default.
+//! Requests that refer to items of earlier responses by id instead of sending them, as OpenAI's
+//! clients do by default.
 
 use serde_json::{Value, json};
 
-use crate::rig::{Ask, Client, Pace, Proxy, Say, Scene, Setup, Speech, Upstream, WireId, wires};
+use crate::rig::{
+    Answer, Case, Client, Dialect, Pace, Proxy, Request, Setup, Upstream, WireId, wires,
+};
 
 const WIRES: [WireId; 4] = [
     WireId::OpenaiChat,
@@ -14,17 +16,17 @@ const WIRES: [WireId; 4] = [
 const ANN: &str = "ann-0123456789abcdef";
 const BOB: &str = "bob-0123456789abcdef";
 
-fn ask() -> Ask {
-    Ask::chat(Speech::Responses, "m", false)
+fn request() -> Request {
+    Request::chat(Dialect::Responses, "m", false)
 }
 
-async fn posted(client: &Client, ask: &Ask) -> (u16, Value) {
-    let mut reply = client.ask(ask).await;
+async fn post(client: &Client, request: &Request) -> (u16, Value) {
+    let mut reply = client.ask(request).await;
     (reply.status, reply.json().await)
 }
 
 async fn refused(client: &Client, input: Value) -> (u16, Value, Value) {
-    let (status, body) = posted(client, &ask().set("input", input)).await;
+    let (status, body) = post(client, &request().set("input", input)).await;
     (
         status,
         body["error"]["code"].clone(),
@@ -32,8 +34,8 @@ async fn refused(client: &Client, input: Value) -> (u16, Value, Value) {
     )
 }
 
-/// References to all items of an output.
-fn named(response: &Value) -> Vec<Value> {
+/// Returns references to all items of an output.
+fn item_references(response: &Value) -> Vec<Value> {
     let items = response["output"].as_array().unwrap();
     items
         .iter()
@@ -41,7 +43,7 @@ fn named(response: &Value) -> Vec<Value> {
         .collect()
 }
 
-/// Two callers before an upstream.
+/// A proxy with two callers.
 async fn shared(wire: WireId, upstream: &Upstream) -> (Proxy, Client, Client) {
     let key = |secret: &str| format!("secret = \"{secret}\"\nmodels = [\"*\"]");
     let setup = Setup::new()
@@ -57,15 +59,16 @@ async fn shared(wire: WireId, upstream: &Upstream) -> (Proxy, Client, Client) {
 }
 
 #[tokio::test]
-async fn a_turn_brings_items_by_their_names() {
+async fn a_turn_references_earlier_items_by_id() {
     for wire in WIRES.into_iter().filter(|wire| wires().contains(wire)) {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let said = Say::tokens(2)
-            .reasoning("hm", "c2ln")
-            .tool("call_1", "look", &["{\"a\":1}"]);
-        let upstream = Upstream::start(said.script(wire, Pace::Flat)).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let answer =
+            Answer::tokens(2)
+                .reasoning("hm", "c2ln")
+                .tool("call_1", "look", &["{\"a\":1}"]);
+        let upstream = Upstream::start(answer.script(wire, Pace::Flat)).await;
         let proxy = Proxy::over(wire, &upstream).await;
-        let (_, first) = posted(&proxy.client, &ask().saying("the first question")).await;
+        let (_, first) = post(&proxy.client, &request().with_text("the first question")).await;
         let call = first["output"]
             .as_array()
             .unwrap()
@@ -74,30 +77,30 @@ async fn a_turn_brings_items_by_their_names() {
             .unwrap()["call_id"]
             .clone();
         let mut input = vec![json!({"role": "user", "content": "the first question"})];
-        input.extend(named(&first));
+        input.extend(item_references(&first));
         input
             .push(json!({"type": "function_call_output", "call_id": call, "output": "the answer"}));
-        let (status, second) = posted(&proxy.client, &ask().set("input", input.into())).await;
+        let (status, second) = post(&proxy.client, &request().set("input", input.into())).await;
         assert_eq!(status, 200, "{second}");
         let sent = upstream.call(1).json().to_string();
         for words in ["the first question", "tok0 tok1 ", "look", "the answer"] {
             assert!(sent.contains(words), "{words} in {sent}");
         }
         assert!(!sent.contains("item_reference"), "{sent}");
-        // Its own input may be named as well, and a type is not needed for it.
+        // Input items can be referenced too, and the reference does not need a type.
         let (_, list) = {
             let path = format!(
                 "/v1/responses/{}/input_items?order=asc",
                 second["id"].as_str().unwrap()
             );
-            posted(&proxy.client, &Ask::new("GET", &path)).await
+            post(&proxy.client, &Request::new("GET", &path)).await
         };
-        let asked = json!({"id": list["data"][0]["id"]});
-        let (status, third) = posted(
+        let reference = json!({"id": list["data"][0]["id"]});
+        let (status, third) = post(
             &proxy.client,
-            &ask().set(
+            &request().set(
                 "input",
-                json!([asked, {"role": "user", "content": "and now?"}]),
+                json!([reference, {"role": "user", "content": "and now?"}]),
             ),
         )
         .await;
@@ -111,16 +114,16 @@ async fn a_turn_brings_items_by_their_names() {
 }
 
 #[tokio::test]
-async fn items_are_named_with_a_response_that_is_gone_on_from() {
-    let upstream = Upstream::start(Say::tokens(2).script(WireId::Anthropic, Pace::Flat)).await;
+async fn items_are_referenced_together_with_a_previous_response() {
+    let upstream = Upstream::start(Answer::tokens(2).script(WireId::Anthropic, Pace::Flat)).await;
     let proxy = Proxy::over(WireId::Anthropic, &upstream).await;
-    let (_, first) = posted(&proxy.client, &ask().saying("one")).await;
-    let (_, second) = posted(&proxy.client, &ask().saying("two")).await;
-    let mut input = named(&first);
+    let (_, first) = post(&proxy.client, &request().with_text("one")).await;
+    let (_, second) = post(&proxy.client, &request().with_text("two")).await;
+    let mut input = item_references(&first);
     input.push(json!({"role": "user", "content": "three"}));
-    let (status, third) = posted(
+    let (status, third) = post(
         &proxy.client,
-        &ask()
+        &request()
             .set("input", input.into())
             .set("previous_response_id", second["id"].clone()),
     )
@@ -138,12 +141,12 @@ async fn items_are_named_with_a_response_that_is_gone_on_from() {
 }
 
 #[tokio::test]
-async fn another_s_items_are_as_if_they_never_were() {
+async fn another_callers_items_are_not_found() {
     for wire in [WireId::Anthropic, WireId::OpenaiResponses] {
-        let _scene = Scene::of(format!("{wire:?}"));
-        let upstream = Upstream::start(Say::tokens(2).script(wire, Pace::Flat)).await;
+        let _case = Case::new(format!("{wire:?}"));
+        let upstream = Upstream::start(Answer::tokens(2).script(wire, Pace::Flat)).await;
         let (_proxy, ann, bob) = shared(wire, &upstream).await;
-        let (_, kept) = posted(&ann, &ask()).await;
+        let (_, kept) = post(&ann, &request()).await;
         let ours = wire == WireId::Anthropic;
         let expected = if ours {
             (404, json!("stream_not_found"))
@@ -151,11 +154,11 @@ async fn another_s_items_are_as_if_they_never_were() {
             (403, json!("field_not_allowed"))
         };
         let unknown = json!([{"type": "item_reference", "id": if ours { "msg_abcdefghijklmnopqrstuvwxyz_0" } else { "msg_nobody" }}]);
-        let mut cases = vec![(&bob, Value::from(named(&kept))), (&bob, unknown)];
+        let mut cases = vec![(&bob, Value::from(item_references(&kept))), (&bob, unknown)];
         if ours {
             // Over its own wire all answers of the scripted upstream have the same ids.
-            let (_, fleeting) = posted(&ann, &ask().set("store", false.into())).await;
-            cases.push((&ann, named(&fleeting).into()));
+            let (_, fleeting) = post(&ann, &request().set("store", false.into())).await;
+            cases.push((&ann, item_references(&fleeting).into()));
         }
         let asked = upstream.count();
         for (client, input) in cases {
@@ -165,33 +168,37 @@ async fn another_s_items_are_as_if_they_never_were() {
                 (expected.clone(), json!("input[0]"))
             );
         }
-        assert_eq!(upstream.count(), asked, "none of it reaches the upstream");
         assert_eq!(
-            posted(&ann, &ask().set("input", named(&kept).into()))
+            upstream.count(),
+            asked,
+            "no refused request reaches the upstream"
+        );
+        assert_eq!(
+            post(&ann, &request().set("input", item_references(&kept).into()))
                 .await
                 .0,
             200
         );
         let id = kept["id"].as_str().unwrap();
         assert_eq!(
-            posted(&ann, &Ask::new("DELETE", format!("/v1/responses/{id}")))
+            post(&ann, &Request::new("DELETE", format!("/v1/responses/{id}")))
                 .await
                 .0,
             200
         );
         assert_eq!(
-            refused(&ann, named(&kept).into()).await.0,
+            refused(&ann, item_references(&kept).into()).await.0,
             expected.0,
-            "forgotten with its response"
+            "items are deleted with their response"
         );
     }
 }
 
 #[tokio::test]
-async fn what_is_no_item_of_a_response_is_not_found_in_it() {
-    let upstream = Upstream::start(Say::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn an_unknown_item_of_a_known_response_is_not_found() {
+    let upstream = Upstream::start(Answer::tokens(1).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = Proxy::over(WireId::OpenaiChat, &upstream).await;
-    let (_, first) = posted(&proxy.client, &ask()).await;
+    let (_, first) = post(&proxy.client, &request()).await;
     let id = first["output"][0]["id"].as_str().unwrap();
     let (stem, _) = id.rsplit_once('_').unwrap();
     let wrong = json!([{"role": "user", "content": "a"}, {"type": "item_reference", "id": format!("{stem}_7")}]);
@@ -202,23 +209,30 @@ async fn what_is_no_item_of_a_response_is_not_found_in_it() {
 }
 
 #[tokio::test]
-async fn a_few_names_bring_no_more_than_a_body_may_hold() {
-    let upstream = Upstream::start(Say::tokens(200).script(WireId::OpenaiChat, Pace::Flat)).await;
+async fn referenced_items_count_toward_the_body_limit() {
+    let upstream =
+        Upstream::start(Answer::tokens(200).script(WireId::OpenaiChat, Pace::Flat)).await;
     let proxy = Setup::new()
         .over(WireId::OpenaiChat, &upstream)
         .section("server", "max_body = \"2KiB\"")
         .start()
         .await;
-    let (_, first) = posted(&proxy.client, &ask()).await;
-    let (_, second) = posted(&proxy.client, &ask()).await;
+    let (_, first) = post(&proxy.client, &request()).await;
+    let (_, second) = post(&proxy.client, &request()).await;
     assert_eq!(
-        posted(&proxy.client, &ask().set("input", named(&first).into()))
-            .await
-            .0,
+        post(
+            &proxy.client,
+            &request().set("input", item_references(&first).into())
+        )
+        .await
+        .0,
         200,
-        "one of them is small enough"
+        "the items of one response are small enough"
     );
-    let both: Vec<Value> = named(&first).into_iter().chain(named(&second)).collect();
+    let both: Vec<Value> = item_references(&first)
+        .into_iter()
+        .chain(item_references(&second))
+        .collect();
     assert_eq!(
         refused(&proxy.client, both.into()).await,
         (413, json!("body_too_large"), json!("input[1]"))

@@ -3,43 +3,43 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Say, Spell};
+use super::{Answer, Encode};
 
 /// The wire.
 pub struct Chat;
 
-impl Spell for Chat {
-    fn opening(&self, _: &Say) -> Bytes {
+impl Encode for Chat {
+    fn opening(&self, _: &Answer) -> Bytes {
         chunk(&json!({"role": "assistant", "content": ""}), None).into()
     }
 
-    fn content(&self, say: &Say) -> Vec<Bytes> {
-        let reasoning = say
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
+        let reasoning = answer
             .reasoning
             .iter()
             .map(|(text, _)| chunk(&json!({"reasoning_content": text}), None));
-        let tokens = say
+        let tokens = answer
             .tokens
             .iter()
             .map(|token| chunk(&json!({"content": token}), None));
         reasoning
             .chain(tokens)
-            .chain(tools(say))
+            .chain(tools(answer))
             .map(Bytes::from)
             .collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
+    fn closing(&self, answer: &Answer) -> Bytes {
         let finish = chunk(
             &json!({}),
-            Some(if say.tools.is_empty() {
+            Some(if answer.tools.is_empty() {
                 "stop"
             } else {
                 "tool_calls"
             }),
         );
         let usage = json!({"id": "chatcmpl-up", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m-up",
-            "choices": [], "usage": usage(say)});
+            "choices": [], "usage": usage(answer)});
         format!("{finish}data: {usage}\n\ndata: [DONE]\n\n").into()
     }
 
@@ -47,8 +47,8 @@ impl Spell for Chat {
         chunk(&json!({"audio": {"id": "a", "data": "AAAA"}}), None).into()
     }
 
-    fn whole(&self, say: &Say) -> Value {
-        whole(say)
+    fn whole(&self, answer: &Answer) -> Value {
+        whole(answer)
     }
 
     fn error(&self, message: &str) -> Bytes {
@@ -68,45 +68,45 @@ pub fn chunk(delta: &Value, finish: Option<&str>) -> String {
 }
 
 /// The whole body of a non-streaming answer.
-fn whole(say: &Say) -> Value {
-    let calls: Vec<Value> = say
+fn whole(answer: &Answer) -> Value {
+    let calls: Vec<Value> = answer
         .tools
         .iter()
         .map(|(id, name, pieces)| tool_call(id, name, &pieces.concat()))
         .collect();
-    let mut message = json!({"role": "assistant", "content": say.text()});
+    let mut message = json!({"role": "assistant", "content": answer.text()});
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
     }
-    if let Some((reasoning, _)) = &say.reasoning {
+    if let Some((reasoning, _)) = &answer.reasoning {
         message["reasoning_content"] = reasoning.as_str().into();
     }
-    let finish = if say.tools.is_empty() {
+    let finish = if answer.tools.is_empty() {
         "stop"
     } else {
         "tool_calls"
     };
     json!({"id": "chatcmpl-up", "object": "chat.completion", "created": 1_700_000_000, "model": "m-up",
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage(say)})
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": usage(answer)})
 }
 
-fn usage(say: &Say) -> Value {
-    let (input, output) = say.usage;
+fn usage(answer: &Answer) -> Value {
+    let (input, output) = answer.usage;
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
 }
 
-/// The calls' pieces by turns: first all openings, then the pieces interleaved.
-fn tools(say: &Say) -> Vec<String> {
+/// The pieces of all calls: first all openings, then the argument pieces interleaved.
+fn tools(answer: &Answer) -> Vec<String> {
     let delta = |index: usize, mut call: Value| {
         call["index"] = index.into();
         chunk(&json!({"tool_calls": [call]}), None)
     };
-    let openings = say
+    let openings = answer
         .tools
         .iter()
         .enumerate()
         .map(|(index, (id, name, _))| delta(index, tool_call(id, name, "")));
-    let longest = say
+    let longest = answer
         .tools
         .iter()
         .map(|(_, _, pieces)| pieces.len())
@@ -117,7 +117,7 @@ fn tools(say: &Say) -> Vec<String> {
             it.2.get(turn)
                 .map(|piece| delta(index, json!({"function": {"arguments": piece}})))
         };
-        say.tools.iter().enumerate().filter_map(piece)
+        answer.tools.iter().enumerate().filter_map(piece)
     });
     openings.chain(pieces).collect()
 }

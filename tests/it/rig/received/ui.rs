@@ -1,36 +1,40 @@
-//! The AI SDK's UI message stream, read as strictly as the SDK reads it.
+//! The AI SDK's UI message stream, parsed as strictly as the SDK does.
 
 use serde_json::Value;
 
-use super::{Event, Told, Usage};
+use super::{Event, Received, Usage};
 
-/// Adds one event.
-pub fn hear(told: &mut Told, event: &Event) {
-    assert_eq!(told.ends, 0, "nothing comes after the end: {}", event.data);
+/// Records one event.
+pub fn record(received: &mut Received, event: &Event) {
+    assert_eq!(
+        received.ends, 0,
+        "nothing comes after the end: {}",
+        event.data
+    );
     if event.data == "[DONE]" {
-        told.done += usize::from(told.error.is_none());
-        told.ends += 1;
+        received.done += usize::from(received.error.is_none());
+        received.ends += 1;
         return;
     }
-    told.ui(&event.json());
+    received.record_chunk(&event.json());
 }
 
-/// What a whole message says.
-pub fn whole(body: &Value) -> Told {
-    let mut told = Told::default();
+/// Parses a whole message.
+pub fn whole(body: &Value) -> Received {
+    let mut received = Received::default();
     for part in body["parts"]
         .as_array()
         .unwrap_or_else(|| panic!("no message: {body}"))
     {
-        told.part(part);
+        received.part(part);
     }
-    told.usage = usage(&body["metadata"]);
-    told.objects = true;
-    told.cancelled = body["metadata"]["reason"] == "cancelled";
-    told.choices.entry(0).or_default().finish =
+    received.usage = usage(&body["metadata"]);
+    received.arguments_as_objects = true;
+    received.cancelled = body["metadata"]["reason"] == "cancelled";
+    received.choices.entry(0).or_default().finish =
         body["metadata"]["reason"].as_str().map(str::to_owned);
-    (told.done, told.ends) = (1, 1);
-    told
+    (received.done, received.ends) = (1, 1);
+    received
 }
 
 fn usage(metadata: &Value) -> Option<Usage> {
@@ -44,8 +48,8 @@ fn usage(metadata: &Value) -> Option<Usage> {
     })
 }
 
-impl Told {
-    fn ui(&mut self, chunk: &Value) {
+impl Received {
+    fn record_chunk(&mut self, chunk: &Value) {
         let text = |field: &str| chunk[field].as_str().unwrap_or("").to_owned();
         self.ui_signatures(chunk);
         match chunk["type"].as_str().unwrap() {
@@ -56,7 +60,7 @@ impl Told {
                 assert_eq!(old, None, "a part begins once: {chunk}");
             }
             "text-delta" => {
-                // A reader that comes later has not seen it begin.
+                // A reader that joins later has not seen the part start.
                 let refusal = self.parts.get(&text("id")).copied().unwrap_or(false);
                 let first = self.choices.entry(0).or_default();
                 if refusal {
@@ -85,15 +89,15 @@ impl Told {
                 .push_str(&text("inputTextDelta")),
             "tool-input-available" => {
                 let call = self.ui_call(&text("toolCallId"));
-                let said = if call.2.trim().is_empty() {
+                let arguments = if call.2.trim().is_empty() {
                     "{}"
                 } else {
                     &call.2
                 };
-                // What a custom tool was given is text, also where it reads like JSON.
+                // The input of a custom tool is text, even if it looks like JSON.
                 let same = chunk["input"] == call.2.as_str()
-                    || serde_json::from_str::<Value>(said).unwrap() == chunk["input"];
-                assert!(same, "the input is what its pieces were: {chunk}");
+                    || serde_json::from_str::<Value>(arguments).unwrap() == chunk["input"];
+                assert!(same, "the input equals its pieces: {chunk}");
             }
             "tool-input-error" => drop(self.ui_call(&text("toolCallId")).clone()),
             "data-raw" => self.raw.push(chunk["data"].clone()),
@@ -104,15 +108,15 @@ impl Told {
             "abort" => self.cancelled = true,
             "finish" => {
                 self.usage = usage(&chunk["messageMetadata"]);
-                let word = match chunk["finishReason"].as_str().unwrap() {
+                let reason = match chunk["finishReason"].as_str().unwrap() {
                     "error" => return,
                     "tool-calls" => "tool_calls",
                     "content-filter" => "content_filter",
                     other => other,
                 };
-                self.choices.entry(0).or_default().finish = Some(word.to_owned());
+                self.choices.entry(0).or_default().finish = Some(reason.to_owned());
             }
-            other => panic!("the SDK knows no {other}: {chunk}"),
+            other => panic!("the SDK does not know {other}: {chunk}"),
         }
     }
 
@@ -123,7 +127,7 @@ impl Told {
             .tools
             .values_mut()
             .find(|call| call.0 == id)
-            .expect("a call that has begun")
+            .expect("a started tool call")
     }
 
     fn ui_signatures(&mut self, part: &Value) {
@@ -138,7 +142,7 @@ impl Told {
         }
     }
 
-    /// A part of a whole message.
+    /// Records a part of a whole message.
     fn part(&mut self, part: &Value) {
         self.ui_signatures(part);
         let text = part["text"].as_str().unwrap_or("");

@@ -2,35 +2,35 @@
 
 use serde_json::Value;
 
-use super::{Event, Told, Usage, error_of};
+use super::{Event, Received, Usage, error_from};
 
-/// Adds one event.
-pub fn hear(told: &mut Told, event: &Event) {
+/// Records one event.
+pub fn record(received: &mut Received, event: &Event) {
     if event.data == "[DONE]" {
-        assert_eq!(told.error, None, "a success after an error");
-        told.done += 1;
-        told.ends += 1;
+        assert_eq!(received.error, None, "a success after an error");
+        received.done += 1;
+        received.ends += 1;
     } else {
-        told.chunk(&event.json());
+        received.chunk(&event.json());
     }
 }
 
-/// What a whole `chat.completion` says.
-pub fn whole(body: &Value) -> Told {
-    let mut told = Told::default();
+/// Parses a whole `chat.completion`.
+pub fn whole(body: &Value) -> Received {
+    let mut received = Received::default();
     for choice in body["choices"]
         .as_array()
         .unwrap_or_else(|| panic!("no completion: {body}"))
     {
-        told.message(choice, &choice["message"]);
+        received.message(choice, &choice["message"]);
     }
-    told.chat_usage(body);
-    told.cancelled = body["sluicegate"]["reason"] == "cancelled";
-    (told.done, told.ends) = (1, 1);
-    told
+    received.chat_usage(body);
+    received.cancelled = body["sluicegate"]["reason"] == "cancelled";
+    (received.done, received.ends) = (1, 1);
+    received
 }
 
-impl Told {
+impl Received {
     fn chunk(&mut self, chunk: &Value) {
         assert_eq!(
             (self.ends, &self.error),
@@ -38,7 +38,7 @@ impl Told {
             "nothing comes after the end: {chunk}"
         );
         if !chunk["error"].is_null() {
-            self.error = Some(error_of(&chunk["error"]));
+            self.error = Some(error_from(&chunk["error"]));
             self.ends += 1;
             return;
         }
@@ -62,7 +62,7 @@ impl Told {
         }
     }
 
-    /// A `delta`, or a whole `message`.
+    /// Records a `delta` or a whole `message`.
     fn message(&mut self, choice: &Value, message: &Value) {
         for detail in message["reasoning_details"]
             .as_array()

@@ -1,4 +1,4 @@
-//! A recording, taken apart: what columns of the table are decided by.
+//! A parsed recording, from which the columns of the table are computed.
 
 use std::borrow::Cow;
 
@@ -14,29 +14,29 @@ use crate::rig::sse::Event;
 /// One frame of a recording.
 #[derive(Debug)]
 pub struct Payload {
-    /// The name it came under.
+    /// Its event name.
     pub name: String,
     /// Its text.
     pub text: String,
-    /// Its JSON; null where it is none.
+    /// Its JSON; null if it is not JSON.
     pub json: Value,
 }
 
-/// What is seen in a recording.
-pub struct Seen<'a> {
+/// The parsed parts of a recording.
+pub struct Parsed<'a> {
     /// The recording.
     pub recording: &'a Recording,
     /// Its body.
     pub body: Cow<'a, str>,
     /// Its frames.
     pub payloads: Vec<Payload>,
-    /// What it was decoded to: the stream in the dialect `events`.
+    /// The decoded events: the stream in the `events` dialect.
     pub events: Vec<Event>,
 }
 
-impl<'a> Seen<'a> {
-    /// Takes a recording apart.
-    pub fn of(recording: &'a Recording, events: Vec<Event>) -> Self {
+impl<'a> Parsed<'a> {
+    /// Parses a recording.
+    pub fn new(recording: &'a Recording, events: Vec<Event>) -> Self {
         Self {
             recording,
             body: String::from_utf8_lossy(&recording.body),
@@ -45,12 +45,12 @@ impl<'a> Seen<'a> {
         }
     }
 
-    /// True for a recording of this wire.
+    /// Returns true for a recording of this wire.
     pub fn is(&self, wire: WireId) -> bool {
         self.recording.wire == wire
     }
 
-    /// True for a body of server-sent events.
+    /// Returns true for a body of server-sent events.
     pub fn is_sse(&self) -> bool {
         !matches!(self.recording.wire, WireId::Bedrock | WireId::Ollama)
             && self.recording.folder != "gemini-json-array"
@@ -66,13 +66,13 @@ impl<'a> Seen<'a> {
         self.payloads.iter().map(|payload| &payload.json)
     }
 
-    /// True where a frame of this wire is like that.
+    /// Returns true if a frame of this wire matches.
     pub fn any(&self, wire: WireId, like: impl Fn(&Value) -> bool) -> bool {
         self.is(wire) && self.jsons().any(like)
     }
 
-    /// The frames of a type, as Responses, Anthropic and Cohere have them.
-    pub fn typed(&self, kind: &str) -> impl Iterator<Item = &Value> {
+    /// The frames of a type, as in Responses, Anthropic and Cohere.
+    pub fn with_type(&self, kind: &str) -> impl Iterator<Item = &Value> {
         self.jsons().filter(move |json| json["type"] == kind)
     }
 
@@ -82,20 +82,20 @@ impl<'a> Seen<'a> {
         chunks.flat_map(|chunk| chunk["choices"].as_array().into_iter().flatten())
     }
 
-    /// Their deltas.
+    /// The deltas of the choices.
     pub fn deltas(&self) -> impl Iterator<Item = &Value> {
         self.choices()
             .map(|choice| &choice["delta"])
             .filter(|delta| delta.is_object())
     }
 
-    /// The pieces of tool calls in them.
+    /// The pieces of tool calls in the deltas.
     pub fn call_pieces(&self) -> impl Iterator<Item = &Value> {
         self.deltas()
             .flat_map(|delta| delta["tool_calls"].as_array().into_iter().flatten())
     }
 
-    /// The chunks that tell of usage.
+    /// The chunks with usage.
     pub fn usages(&self) -> impl Iterator<Item = &Value> {
         self.jsons()
             .filter(|chunk| self.is(WireId::OpenaiChat) && chunk["usage"].is_object())
@@ -107,7 +107,7 @@ impl<'a> Seen<'a> {
         chunks.flat_map(|chunk| chunk["candidates"].as_array().into_iter().flatten())
     }
 
-    /// Their parts.
+    /// The parts of the candidates.
     pub fn parts(&self) -> impl Iterator<Item = &Value> {
         self.candidates().flat_map(|candidate| {
             candidate["content"]["parts"]
@@ -118,22 +118,22 @@ impl<'a> Seen<'a> {
     }
 
     /// The data of the decoded events of that name.
-    pub fn told(&self, name: &str) -> impl Iterator<Item = Value> {
+    pub fn events_named(&self, name: &str) -> impl Iterator<Item = Value> {
         self.events
             .iter()
             .filter(move |event| event.name == name)
             .map(Event::json)
     }
 
-    /// Where in the decoded stream the first event of that name stands.
-    pub fn place(&self, name: &str) -> Option<usize> {
+    /// The index of the first decoded event of that name.
+    pub fn position(&self, name: &str) -> Option<usize> {
         self.events.iter().position(|event| event.name == name)
     }
 }
 
-/// The frames of a body, as the wire's own framing cuts them.
+/// Splits a body into frames with the wire's framing.
 fn payloads(recording: &Recording) -> Vec<Payload> {
-    let mut framing = wire::of(recording.wire).framing(&recording.content_type);
+    let mut framing = wire::for_id(recording.wire).framing(&recording.content_type);
     let mut bytes = BytesMut::from(&recording.body[..]);
     let mut frames = Vec::new();
     while let Ok(Some(frame)) = framing.next(&mut bytes) {

@@ -6,7 +6,7 @@ use sluicegate::server::{Origins, Settings};
 use crate::raw::{Raw, ask};
 use crate::server::{TestServer, per_minute, settings};
 
-fn behind_a_proxy() -> Settings {
+fn with_trusted_proxies() -> Settings {
     Settings {
         trusted_proxies: vec![
             "127.0.0.0/8".parse().unwrap(),
@@ -26,19 +26,19 @@ async fn status_for(server: &TestServer, forwarded: &[&str]) -> u16 {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
-    let server = TestServer::open(&behind_a_proxy(), &per_minute(1));
+async fn behind_a_trusted_proxy_each_client_has_its_own_limit() {
+    let server = TestServer::open(&with_trusted_proxies(), &per_minute(1));
     assert_eq!(status_for(&server, &["198.51.100.1"]).await, 200);
     assert_eq!(status_for(&server, &["198.51.100.2, 10.0.0.7"]).await, 200);
     assert_eq!(
         status_for(&server, &["198.51.100.1, 10.0.0.7"]).await,
         429,
-        "the same client by another way"
+        "the same client over another path"
     );
     assert_eq!(
         status_for(&server, &["1.1.1.1, 198.51.100.1"]).await,
         429,
-        "what a client wrote itself counts for nothing"
+        "an address that the client itself wrote is ignored"
     );
     assert_eq!(status_for(&server, &["1.1.1.1", "198.51.100.1"]).await, 429);
     assert_eq!(status_for(&server, &["2001:db8:0:1::1"]).await, 200);
@@ -51,7 +51,7 @@ async fn behind_a_trusted_proxy_each_client_has_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_trusted_proxies_a_forged_chain_wins_nothing() {
+async fn without_trusted_proxies_a_forged_chain_has_no_effect() {
     let server = TestServer::open(&settings(), &per_minute(1));
     assert_eq!(status_for(&server, &["198.51.100.1"]).await, 200);
     assert_eq!(status_for(&server, &["198.51.100.2"]).await, 429);
@@ -66,7 +66,7 @@ async fn without_trusted_proxies_a_forged_chain_wins_nothing() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_which_limit_and_when_to_come_again() {
+async fn a_refusal_names_its_limit_and_the_wait() {
     let server = TestServer::open(&settings(), &per_minute(30));
     let origin = "Origin: https://chat.example";
     let mut client = Raw::connect(server.clients).await;
@@ -116,7 +116,7 @@ async fn a_refusal_says_which_limit_and_when_to_come_again() {
 }
 
 #[tokio::test]
-async fn a_cancel_passes_the_limit() {
+async fn a_cancel_is_exempt_from_the_limit() {
     let server = TestServer::open(&settings(), &per_minute(1));
     assert_eq!(ask(server.clients, "GET /", &[]).await.status, 200);
     for request in [
@@ -175,7 +175,7 @@ async fn after_sixty_failed_authentications_only_a_valid_cancel_passes() {
         .await;
     assert_eq!(
         guess.status, 429,
-        "a guess among cancels is told what the others are told"
+        "a guess among cancels gets the same refusal"
     );
     assert_eq!(ask(server.admin, "GET /healthz", &[]).await.status, 429);
 }
@@ -189,7 +189,7 @@ async fn probes_are_never_limited() {
 }
 
 #[tokio::test]
-async fn beyond_the_cap_a_connection_is_told_so_and_may_cancel() {
+async fn beyond_the_connection_cap_a_request_is_refused_but_may_cancel() {
     let settings = Settings {
         max_connections: 1,
         allowed_origins: Origins::Any,
@@ -226,7 +226,7 @@ async fn beyond_the_cap_a_connection_is_told_so_and_may_cancel() {
     assert_eq!(
         first.ask("GET /", &[]).await.status,
         200,
-        "those inside notice nothing"
+        "established connections are not affected"
     );
     assert_eq!(ask(server.admin, "GET /healthz", &[]).await.status, 200);
 }

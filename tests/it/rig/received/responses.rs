@@ -1,4 +1,4 @@
-//! OpenAI Responses; as strict as its clients are.
+//! OpenAI Responses, parsed as strictly as its clients do.
 
 use std::collections::BTreeMap;
 
@@ -6,48 +6,45 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::{Event, Told, Usage};
+use super::{Event, Received, Usage};
 
-/// What is known of a response.
+/// State of the items of a response.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Items {
-    /// The number of the last event.
+    /// Sequence number of the last event.
     last: Option<u64>,
-    /// The response's id.
+    /// Id of the response.
     id: Option<String>,
-    /// Items by their place: as they began, and whether they are over.
+    /// Items by output index: the item, and true once it is done.
     items: BTreeMap<u64, (Value, bool)>,
 }
 
-/// Adds one event. A reader may come in the middle: what began before it came is taken for granted.
-pub fn hear(told: &mut Told, event: &Event) {
+/// Records one event. A reader may start in the middle, so earlier starts are not required.
+pub fn record(received: &mut Received, event: &Event) {
     let data = event.json();
-    assert_eq!(
-        event.name, data["type"],
-        "clients go by the name of an event"
-    );
-    assert_eq!(told.ends, 0, "nothing comes after the end: {data}");
-    told.count(&data);
-    told.response_id(&data["response"]);
+    assert_eq!(event.name, data["type"], "clients dispatch by event name");
+    assert_eq!(received.ends, 0, "nothing comes after the end: {data}");
+    received.check_sequence_number(&data);
+    received.check_response_id(&data["response"]);
     let text = |field: &str| data[field].as_str().unwrap_or("");
     let place = data["output_index"].as_u64();
     match event.name.as_str() {
         "response.output_item.added" => {
-            let old = told
+            let old = received
                 .items
                 .items
                 .insert(place.unwrap(), (data["item"].clone(), false));
             assert!(old.is_none(), "an item begins once: {data}");
-            told.called(place.unwrap(), &data["item"]);
+            received.start_call(place.unwrap(), &data["item"]);
         }
-        "response.output_item.done" => told.item_done(place.unwrap(), &data["item"]),
-        "response.output_text.delta" => told.responses_first().text.push_str(text("delta")),
-        "response.refusal.delta" => told.responses_first().refusal.push_str(text("delta")),
+        "response.output_item.done" => received.end_item(place.unwrap(), &data["item"]),
+        "response.output_text.delta" => received.first_choice().text.push_str(text("delta")),
+        "response.refusal.delta" => received.first_choice().refusal.push_str(text("delta")),
         "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-            told.responses_first().reasoning.push_str(text("delta"));
+            received.first_choice().reasoning.push_str(text("delta"));
         }
         "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
-            let first = told.responses_first();
+            let first = received.first_choice();
             first
                 .tools
                 .entry(place.unwrap())
@@ -56,32 +53,32 @@ pub fn hear(told: &mut Told, event: &Event) {
                 .push_str(text("delta"));
         }
         "response.completed" | "response.incomplete" | "response.failed" => {
-            told.response_over(&data["response"]);
+            received.end_response(&data["response"]);
         }
         "error" => {
-            told.error = Some(super::error_of(if data["error"].is_object() {
+            received.error = Some(super::error_from(if data["error"].is_object() {
                 &data["error"]
             } else {
                 &data
             }));
-            told.ends += 1;
+            received.ends += 1;
         }
         _ => {}
     }
 }
 
-/// What a whole response says.
-pub fn whole(body: &Value) -> Told {
+/// Parses a whole response.
+pub fn whole(body: &Value) -> Received {
     assert_eq!(body["object"], "response", "{body}");
-    let mut told = Told::default();
+    let mut received = Received::default();
     for (place, item) in body["output"]
         .as_array()
         .unwrap_or_else(|| panic!("no response: {body}"))
         .iter()
         .enumerate()
     {
-        let first = told.responses_first();
-        let said = |list: &str, field: &str| -> String {
+        let first = received.first_choice();
+        let joined = |list: &str, field: &str| -> String {
             item[list]
                 .as_array()
                 .into_iter()
@@ -91,39 +88,39 @@ pub fn whole(body: &Value) -> Told {
         };
         match item["type"].as_str().unwrap_or("") {
             "message" => {
-                first.text.push_str(&said("content", "text"));
-                first.refusal.push_str(&said("content", "refusal"));
+                first.text.push_str(&joined("content", "text"));
+                first.refusal.push_str(&joined("content", "refusal"));
             }
             "reasoning" => {
-                first.reasoning.push_str(&said("summary", "text"));
-                first.reasoning.push_str(&said("content", "text"));
-                told.kept_back(item);
+                first.reasoning.push_str(&joined("summary", "text"));
+                first.reasoning.push_str(&joined("content", "text"));
+                received.record_encrypted_content(item);
             }
             _ => {
-                told.called(place as u64, item);
+                received.start_call(place as u64, item);
                 let arguments = item["arguments"]
                     .as_str()
                     .or(item["input"].as_str())
                     .unwrap_or("")
                     .to_owned();
-                if let Some(call) = told.responses_first().tools.get_mut(&(place as u64)) {
+                if let Some(call) = received.first_choice().tools.get_mut(&(place as u64)) {
                     call.2 = arguments;
                 }
             }
         }
     }
-    told.items.items.clear();
-    told.response_over(body);
-    told
+    received.items.items.clear();
+    received.end_response(body);
+    received
 }
 
-impl Told {
-    fn responses_first(&mut self) -> &mut super::Choice {
+impl Received {
+    fn first_choice(&mut self) -> &mut super::Choice {
         self.choices.entry(0).or_default()
     }
 
-    /// Numbers have no gaps; some servers number nothing.
-    fn count(&mut self, data: &Value) {
+    /// Sequence numbers have no gaps; some servers send none.
+    fn check_sequence_number(&mut self, data: &Value) {
         let last = self.items.last;
         let next = last.map(|last| last + 1);
         let number = data["sequence_number"].as_u64();
@@ -134,7 +131,7 @@ impl Told {
         self.items.last = number.or(next).or(Some(0));
     }
 
-    fn response_id(&mut self, response: &Value) {
+    fn check_response_id(&mut self, response: &Value) {
         if let Some(id) = response["id"].as_str() {
             let old = self.items.id.replace(id.to_owned());
             assert!(
@@ -144,22 +141,23 @@ impl Told {
         }
     }
 
-    fn called(&mut self, place: u64, item: &Value) {
+    fn start_call(&mut self, place: u64, item: &Value) {
         if matches!(
             item["type"].as_str(),
             Some("function_call" | "custom_tool_call")
         ) {
             let field = |name: &str| item[name].as_str().unwrap_or("").to_owned();
             let call = (field("call_id"), field("name"), String::new());
-            self.responses_first().tools.insert(place, call);
+            self.first_choice().tools.insert(place, call);
         }
     }
 
-    fn kept_back(&mut self, item: &Value) {
+    fn record_encrypted_content(&mut self, item: &Value) {
         let Some(kept) = item["encrypted_content"].as_str() else {
             return;
         };
-        // That of a call names the call, whose id may be made up anew.
+        // The content of a call names its call id, which may be generated anew: leave it out of the
+        // comparison.
         let json = kept
             .rsplit_once(':')
             .filter(|_| kept.starts_with("sluicegate:"))
@@ -175,7 +173,7 @@ impl Told {
         );
     }
 
-    fn item_done(&mut self, place: u64, item: &Value) {
+    fn end_item(&mut self, place: u64, item: &Value) {
         if let Some((begun, over)) = self.items.items.get(&place) {
             assert!(!over, "an item ends once: {item}");
             assert_eq!(
@@ -184,19 +182,19 @@ impl Told {
                 "an item keeps its id and type"
             );
         }
-        self.kept_back(item);
+        self.record_encrypted_content(item);
         self.items.items.insert(place, (item.clone(), true));
     }
 
-    fn response_over(&mut self, response: &Value) {
+    fn end_response(&mut self, response: &Value) {
         let output = response["output"].as_array().cloned().unwrap_or_default();
         for (place, (item, over)) in &self.items.items {
-            assert!(*over, "items are ended before: {item}");
+            assert!(*over, "items end before the response: {item}");
             if let Some(repeated) = output.get(usize::try_from(*place).unwrap()) {
                 assert_eq!(repeated, item, "the output repeats its items");
             }
         }
-        let calls = !self.responses_first().tools.is_empty();
+        let calls = !self.first_choice().tools.is_empty();
         let finish = match (
             response["status"].as_str().unwrap_or(""),
             response["incomplete_details"]["reason"].as_str(),
@@ -210,12 +208,12 @@ impl Told {
                 "stop"
             }
             ("failed", _) => {
-                self.error = Some(super::error_of(&response["error"]));
+                self.error = Some(super::error_from(&response["error"]));
                 "error"
             }
-            (status, _) => panic!("no end: {status}"),
+            (status, _) => panic!("unknown status {status}"),
         };
-        self.responses_first().finish = Some(finish.to_owned());
+        self.first_choice().finish = Some(finish.to_owned());
         let usage = &response["usage"];
         if usage.is_object() {
             self.usage = Some(Usage {

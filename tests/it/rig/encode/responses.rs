@@ -4,22 +4,22 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::anthropic::named;
-use super::{Say, Spell};
+use super::{Answer, Encode};
 
 /// The wire.
 pub struct Responses;
 
-impl Spell for Responses {
-    fn opening(&self, _: &Say) -> Bytes {
+impl Encode for Responses {
+    fn opening(&self, _: &Answer) -> Bytes {
         named(&json!({"type": "response.created", "sequence_number": 0, "response": response("in_progress")})).into()
     }
 
-    /// Items begin with their first piece and end with their last; calls have all begun before the
-    /// first of them goes on.
-    fn content(&self, say: &Say) -> Vec<Bytes> {
+    /// The first piece of an item includes its start, the last piece its end; all calls start
+    /// before the first argument piece.
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
         let mut pieces = Vec::new();
         let mut place = 0;
-        if let Some((thought, signature)) = &say.reasoning {
+        if let Some((thought, signature)) = &answer.reasoning {
             let delta = json!({"type": "response.reasoning_summary_text.delta", "output_index": 0, "summary_index": 0, "delta": thought});
             let item = json!({"type": "reasoning", "id": "rs_up", "summary": [{"type": "summary_text", "text": thought}],
                 "encrypted_content": signature});
@@ -32,17 +32,19 @@ impl Spell for Responses {
             );
             place += 1;
         }
-        if !say.tokens.is_empty() {
-            pieces.extend(message(place, say));
+        if !answer.tokens.is_empty() {
+            pieces.extend(message(place, answer));
             place += 1;
         }
-        pieces.extend(calls(place, say));
+        pieces.extend(calls(place, answer));
         pieces.into_iter().map(Bytes::from).collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
-        named(&json!({"type": "response.completed", "response": used(response("completed"), say)}))
-            .into()
+    fn closing(&self, answer: &Answer) -> Bytes {
+        named(
+            &json!({"type": "response.completed", "response": used(response("completed"), answer)}),
+        )
+        .into()
     }
 
     fn unknown(&self) -> Bytes {
@@ -53,18 +55,18 @@ impl Spell for Responses {
             .into()
     }
 
-    fn whole(&self, say: &Say) -> Value {
-        let thought = say.reasoning.iter().map(|(text, signature)| {
+    fn whole(&self, answer: &Answer) -> Value {
+        let thought = answer.reasoning.iter().map(|(text, signature)| {
             json!({"type": "reasoning", "id": "rs_up", "summary": [{"type": "summary_text", "text": text}], "encrypted_content": signature})
         });
-        let content = json!([{"type": "output_text", "text": say.text(), "annotations": []}]);
-        let text = (!say.tokens.is_empty()).then(
+        let content = json!([{"type": "output_text", "text": answer.text(), "annotations": []}]);
+        let text = (!answer.tokens.is_empty()).then(
             || json!({"type": "message", "id": "msg_up", "role": "assistant", "content": content}),
         );
-        let tools = say.tools.iter().map(|(id, name, pieces)| {
+        let tools = answer.tools.iter().map(|(id, name, pieces)| {
             json!({"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": pieces.concat()})
         });
-        let mut whole = used(response("completed"), say);
+        let mut whole = used(response("completed"), answer);
         whole["output"] = thought.chain(text).chain(tools).collect();
         whole
     }
@@ -84,8 +86,8 @@ fn response(status: &str) -> Value {
         "output": [], "usage": null})
 }
 
-fn used(mut response: Value, say: &Say) -> Value {
-    let (input, output) = say.usage;
+fn used(mut response: Value, answer: &Answer) -> Value {
+    let (input, output) = answer.usage;
     response["usage"] = json!({"input_tokens": input, "input_tokens_details": {"cached_tokens": 0}, "output_tokens": output,
         "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": input + output});
     response
@@ -99,16 +101,17 @@ fn ended(place: usize, item: &Value) -> String {
     named(&json!({"type": "response.output_item.done", "output_index": place, "item": item}))
 }
 
-/// The text, a piece for each token. Ids change with every event.
-fn message(place: usize, say: &Say) -> Vec<String> {
+/// Encodes the text, one piece per token. Item ids change with every event, as some servers send
+/// them.
+fn message(place: usize, answer: &Answer) -> Vec<String> {
     let delta = |(n, token): (usize, &String)| {
         named(
             &json!({"type": "response.output_text.delta", "item_id": format!("msg_{n}"), "output_index": place, "content_index": 0,
             "delta": token, "logprobs": [], "obfuscation": "xyz"}),
         )
     };
-    let mut pieces: Vec<String> = say.tokens.iter().enumerate().map(delta).collect();
-    let content = json!([{"type": "output_text", "text": say.text(), "annotations": []}]);
+    let mut pieces: Vec<String> = answer.tokens.iter().enumerate().map(delta).collect();
+    let content = json!([{"type": "output_text", "text": answer.text(), "annotations": []}]);
     pieces[0].insert_str(
         0,
         &begun(
@@ -123,12 +126,19 @@ fn message(place: usize, say: &Say) -> Vec<String> {
     pieces
 }
 
-/// The calls' pieces by turns: first all openings, then the pieces interleaved, then all ends.
-fn calls(from: usize, say: &Say) -> Vec<String> {
+/// The pieces of all calls: first all openings, then the argument pieces interleaved, then all
+/// ends.
+fn calls(from: usize, answer: &Answer) -> Vec<String> {
     let item = |id: &str, name: &str, arguments: &str| json!({"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": arguments});
-    let tools = || say.tools.iter().enumerate().map(|(n, it)| (from + n, it));
+    let tools = || {
+        answer
+            .tools
+            .iter()
+            .enumerate()
+            .map(|(n, it)| (from + n, it))
+    };
     let openings = tools().map(|(place, (id, name, _))| begun(place, &item(id, name, "")));
-    let longest = say
+    let longest = answer
         .tools
         .iter()
         .map(|(_, _, pieces)| pieces.len())

@@ -1,4 +1,5 @@
-//! The rig itself: what it says it saw is what happened. A test that cannot fail proves nothing.
+//! Tests of the test rig itself: it must report what really happened, because a test that cannot
+//! fail proves nothing.
 
 use std::time::Duration;
 
@@ -6,28 +7,31 @@ use tokio::net::TcpStream;
 
 use crate::rig::relay::Relay;
 use crate::rig::sse::Parser;
-use crate::rig::upstream::{Close, Head, Step, pieces, refusing, unreachable};
+use crate::rig::upstream::{Close, Head, Step, pieces, refusing_address, unresponsive_address};
 use crate::rig::{
-    Ask, Client, Ending, Pace, Say, Speech, Told, Upstream, Virtual, WireId, settle, within,
+    Answer, Client, Dialect, Ending, Pace, Received, Request, Upstream, VirtualClock, WireId,
+    settle, within,
 };
 
-/// A client that talks to the upstream itself.
-fn straight(upstream: &Upstream) -> Client {
-    Client::of(upstream.addr)
+/// A client that talks to the upstream directly.
+fn direct_client(upstream: &Upstream) -> Client {
+    Client::new(upstream.addr)
 }
 
-fn chat() -> Ask {
-    Ask::chat(Speech::Chat, "m", true)
+fn chat() -> Request {
+    Request::chat(Dialect::Chat, "m", true)
 }
 
 #[tokio::test]
-async fn an_upstream_sees_how_and_when_a_client_leaves() {
-    let _clock = Virtual::start();
-    let upstream = Upstream::start(Say::tokens(9).script(WireId::OpenaiChat, Pace::Gate)).await;
+async fn an_upstream_reports_how_and_when_a_client_disconnects() {
+    let _clock = VirtualClock::start();
+    let upstream = Upstream::start(Answer::tokens(9).script(WireId::OpenaiChat, Pace::Gate)).await;
     for n in 0..2 {
-        let mut reply = straight(&upstream).ask(&chat()).await;
+        let mut reply = direct_client(&upstream).ask(&chat()).await;
         upstream.open(2);
-        reply.until(|told| told.text().contains("tok1")).await;
+        reply
+            .until(|received| received.text().contains("tok1"))
+            .await;
         assert_eq!(upstream.call(n).closed, None);
         assert_eq!(upstream.call(n).events, 3);
         if n == 0 {
@@ -40,15 +44,15 @@ async fn an_upstream_sees_how_and_when_a_client_leaves() {
 }
 
 #[tokio::test]
-async fn a_whole_stream_is_told_and_its_end_is_proper() {
-    let said = Say::tokens(3)
+async fn a_whole_stream_is_received_with_a_proper_end() {
+    let answer = Answer::tokens(3)
         .reasoning("hm", "sig")
         .tool("a", "f", &["{", "}"])
         .tool("b", "g", &["{}"]);
-    let upstream = Upstream::start(said.script(WireId::OpenaiChat, Pace::Flat)).await;
-    let told = straight(&upstream).ask(&chat()).await.told().await;
-    assert!(told.is_success(), "{told:?}");
-    let first = told.first();
+    let upstream = Upstream::start(answer.script(WireId::OpenaiChat, Pace::Flat)).await;
+    let received = direct_client(&upstream).ask(&chat()).await.received().await;
+    assert!(received.is_success(), "{received:?}");
+    let first = received.first();
     assert_eq!(
         (first.text.as_str(), first.reasoning.as_str()),
         ("tok0 tok1 tok2 ", "hm")
@@ -57,40 +61,42 @@ async fn a_whole_stream_is_told_and_its_end_is_proper() {
     assert_eq!(first.tools[&1], ("b".into(), "g".into(), "{}".into()));
     assert_eq!(first.finish.as_deref(), Some("tool_calls"));
     upstream.ended(0).await;
-    let mut whole = straight(&upstream)
-        .ask(&Ask::chat(Speech::Chat, "m", false))
+    let mut whole = direct_client(&upstream)
+        .ask(&Request::chat(Dialect::Chat, "m", false))
         .await;
-    let whole = Told::of_whole(Speech::Chat, &whole.json().await);
-    assert_eq!((whole.first(), whole.usage), (first, told.usage));
+    let whole = Received::from_body(Dialect::Chat, &whole.json().await);
+    assert_eq!((whole.first(), whole.usage), (first, received.usage));
 }
 
 #[tokio::test]
-async fn endings_are_told_apart() {
+async fn endings_are_distinguished() {
     for (step, ending) in [
         (Step::End, Ending::Proper),
         (Step::Truncate, Ending::Cut),
         (Step::Reset, Ending::Reset),
     ] {
         let steps = [
-            Say::tokens(3).steps_until(WireId::OpenaiChat, Pace::Flat, 3),
+            Answer::tokens(3).steps_until(WireId::OpenaiChat, Pace::Flat, 3),
             vec![Step::Yield, step],
         ]
         .concat();
         let upstream = Upstream::always(steps).await;
-        let mut reply = straight(&upstream).ask(&chat()).await;
-        reply.until(|told| told.text().contains("tok2")).await;
+        let mut reply = direct_client(&upstream).ask(&chat()).await;
+        reply
+            .until(|received| received.text().contains("tok2"))
+            .await;
         assert_eq!(reply.events().await.1, ending);
     }
 }
 
 #[tokio::test]
 async fn pieces_are_read_one_by_one() {
-    let body = Say::tokens(1).stream(WireId::OpenaiChat);
+    let body = Answer::tokens(1).stream(WireId::OpenaiChat);
     let mut steps = vec![Step::Head(Head::sse())];
     steps.extend(pieces(&body, [1, 2, 10, 10]));
     steps.push(Step::End);
     let upstream = Upstream::always(steps).await;
-    let mut reply = straight(&upstream).ask(&chat()).await;
+    let mut reply = direct_client(&upstream).ask(&chat()).await;
     let mut lengths = Vec::new();
     while let Some(bytes) = reply.bytes().await {
         lengths.push(bytes.len());
@@ -99,13 +105,13 @@ async fn pieces_are_read_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_cut_gives_the_events_that_were_whole() {
-    let upstream = Upstream::start(Say::tokens(4).script(WireId::OpenaiChat, Pace::Flat)).await;
-    let mut reply = straight(&upstream).ask(&chat()).await;
+async fn a_cut_returns_the_complete_events() {
+    let upstream = Upstream::start(Answer::tokens(4).script(WireId::OpenaiChat, Pace::Flat)).await;
+    let mut reply = direct_client(&upstream).ask(&chat()).await;
     let (all, _) = reply.events().await;
     let mut counts = Vec::new();
     for at in (0..=reply.raw_bytes()).step_by(7) {
-        let seen = straight(&upstream).ask(&chat()).await.cut_at(at).await;
+        let seen = direct_client(&upstream).ask(&chat()).await.cut_at(at).await;
         assert_eq!(seen, all[..seen.len()]);
         counts.push(seen.len());
     }
@@ -116,51 +122,51 @@ async fn a_cut_gives_the_events_that_were_whole() {
 }
 
 #[tokio::test]
-async fn the_virtual_clock_moves_only_when_told() {
-    let clock = Virtual::start();
+async fn the_virtual_clock_moves_only_when_advanced() {
+    let clock = VirtualClock::start();
     let upstream = Upstream::start(
-        Say::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(30))),
+        Answer::tokens(3).script(WireId::OpenaiChat, Pace::Every(Duration::from_secs(30))),
     )
     .await;
     let begun = tokio::time::Instant::now();
-    let mut reply = straight(&upstream).ask(&chat()).await;
+    let mut reply = direct_client(&upstream).ask(&chat()).await;
     settle().await;
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    clock.pass(Duration::from_secs(31)).await;
+    clock.advance(Duration::from_secs(31)).await;
     assert_eq!(upstream.call(0).events, 2, "the opening and one token");
-    let told = clock
-        .takes_at_most(Duration::from_secs(100), "the end", reply.told())
+    let received = clock
+        .takes_at_most(Duration::from_secs(100), "the end", reply.received())
         .await;
-    assert!(told.is_success());
+    assert!(received.is_success());
     assert!(begun.elapsed() >= Duration::from_secs(120));
 }
 
 #[tokio::test]
-async fn addresses_that_do_not_answer() {
-    let clock = Virtual::start();
+async fn unreachable_addresses_do_not_answer() {
+    let clock = VirtualClock::start();
     assert!(
-        within("a refusal", TcpStream::connect(refusing().await))
+        within("a refusal", TcpStream::connect(refusing_address().await))
             .await
             .is_err()
     );
-    let (blackhole, _held) = unreachable();
+    let (blackhole, _held) = unresponsive_address();
     tokio::select! {
         connected = TcpStream::connect(blackhole) => panic!("{connected:?}"),
-        () = clock.pass(Duration::from_secs(60)) => {}
+        () = clock.advance(Duration::from_secs(60)) => {}
     }
 }
 
 #[tokio::test]
-async fn the_relay_cuts_what_is_silent() {
-    let clock = Virtual::start();
+async fn the_relay_cuts_silent_connections() {
+    let clock = VirtualClock::start();
     for (seconds, ending) in [(4, Ending::Proper), (6, Ending::Cut)] {
-        let upstream = Upstream::start(Say::tokens(3).script(
+        let upstream = Upstream::start(Answer::tokens(3).script(
             WireId::OpenaiChat,
             Pace::Every(Duration::from_secs(seconds)),
         ))
         .await;
         let relay = Relay::start(upstream.addr, Duration::from_secs(5)).await;
-        let client = straight(&upstream).through(relay.addr);
+        let client = direct_client(&upstream).through(relay.addr);
         let read = async { client.ask(&chat()).await.events().await.1 };
         assert_eq!(
             clock
@@ -172,7 +178,7 @@ async fn the_relay_cuts_what_is_silent() {
 }
 
 #[test]
-fn what_crashes_clients_is_noticed() {
+fn input_that_crashes_clients_fails_the_parser() {
     for bad in [
         "\n",
         "id: 1\n\n",

@@ -1,8 +1,7 @@
-//! The gateway without sockets: recordings are asked for by hand and played to the end, as fast as
-//! they can be.
+//! The gateway without sockets: plays recordings as fast as possible.
 //!
-//! Behind the gateway everything is as in the running proxy; before it, nothing: bodies go in and
-//! out as they are.
+//! Everything after the gateway is as in the running proxy; the server in front of it is left out:
+//! bodies go in and out unchanged.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -15,38 +14,38 @@ use sluicegate::gateway::{Gateway, RequestContext};
 use sluicegate::route::Rules;
 use sluicegate::wire::recording::{Chunk, Recording};
 
-use super::client::{Ask, Speech};
+use super::client::{Dialect, Request};
 use super::sse::{Event, Parser};
-use super::{Folder, Setup, WireId, within};
+use super::{RecordingFolder, Setup, WireId, within};
 
-/// A gateway before a folder of recordings.
-pub struct Stage {
+/// A gateway with a folder of recordings as its only provider.
+pub struct DirectGateway {
     gateway: Gateway,
-    folder: Folder,
+    folder: RecordingFolder,
 }
 
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
-pub struct Answered {
+pub struct Response {
     /// The status.
     pub status: u16,
-    /// The head.
+    /// The header fields.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
 }
 
-impl Stage {
-    /// A stage on which nothing is played yet.
+impl DirectGateway {
+    /// Creates a gateway with an empty folder.
     pub fn new() -> Self {
-        let folder = Folder::new();
+        let folder = RecordingFolder::new();
         std::fs::create_dir_all(folder.path()).unwrap();
         let lines = format!("dir = {:?}\ndirect = true\npace = \"0s\"", folder.path());
         let setup = Setup::new()
             .section("providers.replay", &lines)
             .section("limits", "");
         let mut config = setup.config();
-        // Recordings of failures are played time and again: none of them is left alone for it.
+        // Recorded failures are played repeatedly, and must not open a breaker.
         config.route.rules = Rules::forgiving();
         Self {
             gateway: sluicegate::app::gateway(&config).unwrap(),
@@ -54,7 +53,7 @@ impl Stage {
         }
     }
 
-    /// Puts an answer there, cut in these pieces; gives the name of its model.
+    /// Stores a recording, cut into these pieces. Returns the name of its model.
     pub fn put(
         &self,
         name: &str,
@@ -79,8 +78,8 @@ impl Stage {
         format!("replay/{name}")
     }
 
-    /// Answers a request.
-    pub async fn ask(&self, ask: &Ask) -> Answered {
+    /// Sends a request and reads the whole answer.
+    pub async fn ask(&self, request: &Request) -> Response {
         let context = RequestContext {
             request_id: "request".into(),
             client: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -88,49 +87,52 @@ impl Stage {
             forwarded: false,
             trusted_page: false,
         };
-        let (head, body) = within("an answer", self.gateway.handle(context, ask.request()))
+        let (head, body) = within("an answer", self.gateway.handle(context, request.to_http()))
             .await
             .into_parts();
         let body = within("the end of an answer", body.collect())
             .await
             .unwrap_or_else(|never| match never {})
             .to_bytes();
-        Answered {
+        Response {
             status: head.status.as_u16(),
             headers: head.headers,
             body,
         }
     }
 
-    /// What a stream that has ended says in a dialect, behind an event's id or from the beginning.
-    pub async fn read(&self, id: &str, speech: Speech, after: Option<&str>) -> Answered {
-        let ask = Ask::new("GET", format!("/v1/streams/{id}?dialect={}", speech.name()))
-            .header("accept", "text/event-stream");
-        let ask = match after {
-            Some(last) => ask.header("last-event-id", last),
-            None => ask,
+    /// Reads a finished stream in a dialect, after an event id or from the beginning.
+    pub async fn read(&self, id: &str, dialect: Dialect, after: Option<&str>) -> Response {
+        let request = Request::new(
+            "GET",
+            format!("/v1/streams/{id}?dialect={}", dialect.name()),
+        )
+        .header("accept", "text/event-stream");
+        let request = match after {
+            Some(last) => request.header("last-event-id", last),
+            None => request,
         };
-        self.ask(&ask).await
+        self.ask(&request).await
     }
 
-    /// The status JSON of a stream.
+    /// Returns the status JSON of a stream.
     pub async fn status(&self, id: &str) -> Value {
-        self.ask(&Ask::new("GET", format!("/v1/streams/{id}")))
+        self.ask(&Request::new("GET", format!("/v1/streams/{id}")))
             .await
             .json()
     }
 
-    /// Lets a stream go.
+    /// Deletes a stream.
     pub async fn forget(&self, id: &str) {
-        let answered = self
-            .ask(&Ask::new("DELETE", format!("/v1/streams/{id}")))
+        let response = self
+            .ask(&Request::new("DELETE", format!("/v1/streams/{id}")))
             .await;
-        assert_eq!(answered.status, 204, "{answered:?}");
+        assert_eq!(response.status, 204, "{response:?}");
     }
 }
 
-impl Answered {
-    /// The server-made id of the stream.
+impl Response {
+    /// Returns the server-made id of the stream.
     pub fn stream_id(&self) -> String {
         let id = self
             .headers
@@ -139,30 +141,30 @@ impl Answered {
         id.to_str().unwrap().to_owned()
     }
 
-    /// True where it is a stream of events.
+    /// Returns true for an event stream.
     pub fn is_stream(&self) -> bool {
         self.headers
             .get("content-type")
             .is_some_and(|it| it.to_str().unwrap().starts_with("text/event-stream"))
     }
 
-    /// Its body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    /// Its body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e} in {:?}", self.body))
     }
 
-    /// The events in its body.
+    /// Returns the events in the body.
     pub fn events(&self) -> Vec<Event> {
         events(&self.body)
     }
 }
 
-/// The events of a body that was read to its end.
+/// Parses the events of a complete body.
 pub fn events(body: &[u8]) -> Vec<Event> {
     let mut parser = Parser::default();
     let events = parser.feed(body);

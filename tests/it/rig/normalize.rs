@@ -1,11 +1,11 @@
-//! What two streams have in common: JSON without ids and times of ours.
+//! Removes ids and times from JSON so that two streams can be compared.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::Value;
 
-/// JSON without what two streams never have in common: their ids and times.
-pub fn timeless(mut value: Value, stream: &str) -> Value {
+/// Returns the JSON without times, and with the stream id replaced.
+pub fn normalize(mut value: Value, stream: &str) -> Value {
     strip(&mut value, stream);
     value
 }
@@ -26,7 +26,7 @@ fn strip(value: &mut Value, stream: &str) {
     }
 }
 
-/// A keepsake with its text to be read; any other text as it is.
+/// Decodes an opaque signature to readable text; other texts are unchanged.
 fn opened(text: &str) -> String {
     let Some((wire, data)) = text
         .strip_prefix("sluicegate:")

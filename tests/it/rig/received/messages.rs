@@ -1,109 +1,109 @@
-//! Anthropic Messages; as strict as its clients are.
+//! Anthropic Messages, parsed as strictly as its clients do.
 
 use serde_json::Value;
 
-use super::{Event, Told, Usage, error_of};
+use super::{Event, Received, Usage, error_from};
 
-/// What is known of the blocks of a message.
+/// State of the blocks of a message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Blocks {
-    /// The block that is open.
+    /// Index of the open block.
     open: Option<u64>,
-    /// Tool calls so far.
+    /// Number of tool calls so far.
     calls: u64,
-    /// The message has begun.
+    /// True after `message_start`.
     begun: bool,
 }
 
-/// Adds one event. A reader may come in the middle: what began before it came is taken for granted.
-pub fn hear(told: &mut Told, event: &Event) {
+/// Records one event. A reader may start in the middle, so earlier starts are not required.
+pub fn record(received: &mut Received, event: &Event) {
     let data = event.json();
-    assert_eq!(
-        event.name, data["type"],
-        "clients go by the name of an event"
-    );
+    assert_eq!(event.name, data["type"], "clients dispatch by event name");
     if event.name == "ping" {
         return;
     }
-    assert_eq!(told.ends, 0, "nothing comes after the end: {data}");
+    assert_eq!(received.ends, 0, "nothing comes after the end: {data}");
     match event.name.as_str() {
         "message_start" => {
             assert!(
-                !std::mem::replace(&mut told.blocks.begun, true),
+                !std::mem::replace(&mut received.blocks.begun, true),
                 "a message begins once"
             );
-            told.messages_usage(&data["message"]["usage"], &data);
+            received.merge_usage(&data["message"]["usage"], &data);
         }
-        "content_block_start" => told.block_start(&data),
-        "content_block_delta" => told.block_delta(&data),
+        "content_block_start" => received.block_start(&data),
+        "content_block_delta" => received.block_delta(&data),
         "content_block_stop" => {
-            let open = told.blocks.open.take();
+            let open = received.blocks.open.take();
             assert!(
                 open.is_none_or(|open| data["index"] == open),
-                "the block that is open ends: {data}"
+                "only the open block ends: {data}"
             );
         }
         "message_delta" => {
-            assert_eq!(told.blocks.open, None, "blocks are ended before: {data}");
-            told.stopped(&data["delta"], &data);
-            told.messages_usage(&data["usage"], &data);
+            assert_eq!(
+                received.blocks.open, None,
+                "blocks end before the message: {data}"
+            );
+            received.set_stop_reason(&data["delta"], &data);
+            received.merge_usage(&data["usage"], &data);
         }
         "message_stop" => {
-            told.done += 1;
-            told.ends += 1;
+            received.done += 1;
+            received.ends += 1;
         }
         "error" => {
-            told.error = Some(error_of(&data["error"]));
-            told.ends += 1;
+            received.error = Some(error_from(&data["error"]));
+            received.ends += 1;
         }
         name => panic!("an unknown event {name}: {data}"),
     }
 }
 
-/// What a whole message says.
-pub fn whole(body: &Value) -> Told {
+/// Parses a whole message.
+pub fn whole(body: &Value) -> Received {
     assert_eq!(
         (&body["type"], &body["role"]),
         (&"message".into(), &"assistant".into()),
         "{body}"
     );
-    let mut told = Told {
-        objects: true,
-        ..Told::default()
+    let mut received = Received {
+        arguments_as_objects: true,
+        ..Received::default()
     };
     for block in body["content"]
         .as_array()
         .unwrap_or_else(|| panic!("no message: {body}"))
     {
-        told.block(block);
+        received.block(block);
     }
-    told.stopped(body, body);
-    told.messages_usage(&body["usage"], body);
-    (told.done, told.ends) = (1, 1);
-    told
+    received.set_stop_reason(body, body);
+    received.merge_usage(&body["usage"], body);
+    (received.done, received.ends) = (1, 1);
+    received
 }
 
-impl Told {
+impl Received {
     fn block_start(&mut self, data: &Value) {
         let index = data["index"].as_u64().unwrap();
         assert_eq!(
             self.blocks.open.replace(index),
             None,
-            "one block at a time: {data}"
+            "only one block is open at a time: {data}"
         );
         self.block(&data["content_block"]);
     }
 
-    /// A block as it begins, or whole.
+    /// Records a block at its start, or a whole block.
     fn block(&mut self, block: &Value) {
         let text = |field: &str| block[field].as_str().unwrap_or("");
         match text("type") {
             "text" => self.first_mut().text.push_str(text("text")),
             "thinking" => {
                 self.first_mut().reasoning.push_str(text("thinking"));
-                self.signed(text("signature"));
+                self.add_signature(text("signature"));
             }
-            "redacted_thinking" => self.signed(text("data")),
+            "redacted_thinking" => self.add_signature(text("data")),
             "tool_use" => {
                 let call = (
                     text("id").to_owned(),
@@ -124,7 +124,7 @@ impl Told {
         match delta["type"].as_str().unwrap_or("") {
             "text_delta" => self.first_mut().text.push_str(text("text")),
             "thinking_delta" => self.first_mut().reasoning.push_str(text("thinking")),
-            "signature_delta" => self.signed(text("signature")),
+            "signature_delta" => self.add_signature(text("signature")),
             "input_json_delta" => {
                 let number = self.blocks.calls.saturating_sub(1);
                 self.first_mut()
@@ -138,12 +138,12 @@ impl Told {
         }
     }
 
-    fn signed(&mut self, signature: &str) {
+    fn add_signature(&mut self, signature: &str) {
         self.signatures
             .extend((!signature.is_empty()).then(|| signature.to_owned()));
     }
 
-    fn stopped(&mut self, at: &Value, own: &Value) {
+    fn set_stop_reason(&mut self, at: &Value, own: &Value) {
         self.cancelled |= own["sluicegate"]["reason"] == "cancelled";
         let reason = match at["stop_reason"]
             .as_str()
@@ -153,13 +153,13 @@ impl Told {
             "max_tokens" | "model_context_window_exceeded" => "length",
             "tool_use" => "tool_calls",
             "refusal" => "content_filter",
-            reason => panic!("clients know no stop_reason {reason}"),
+            reason => panic!("unknown stop_reason {reason}"),
         };
         self.first_mut().finish = Some(reason.to_owned());
     }
 
-    /// What is said later replaces what was said before, where it is said.
-    fn messages_usage(&mut self, usage: &Value, own: &Value) {
+    /// Merges usage: later values replace earlier ones where present.
+    fn merge_usage(&mut self, usage: &Value, own: &Value) {
         let count = |field: &str| usage[field].as_u64();
         let before = self.usage.unwrap_or_default();
         let sum = [
@@ -190,7 +190,7 @@ impl Told {
     }
 }
 
-/// The arguments that an input was; nothing where the input is still to come.
+/// Returns the arguments of an input as text; empty if the input is still to come.
 fn arguments(input: &Value) -> String {
     match input["INVALID_JSON"].as_str() {
         Some(text) => text.to_owned(),

@@ -1,47 +1,49 @@
-//! Refusals that nobody has recorded, as each wire's provider and the machines in front of it would
-//! give them.
+//! Errors that were never recorded, as each wire's provider and the proxies in front of it would
+//! send them.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::Refusal;
-use crate::rig::{WireId, say};
+use crate::rig::{WireId, encode};
 
-/// Each status there is a rule for, and some there is none for.
+/// Every status with a rule of its own, and some without.
 const STATUSES: [u16; 25] = [
     301, 302, 400, 401, 402, 403, 404, 405, 407, 408, 409, 413, 415, 418, 422, 424, 425, 429, 500,
     501, 502, 503, 504, 520, 529,
 ];
-/// Those with which a provider's own words may be told.
+/// Statuses whose error message may be quoted to clients.
 const QUOTED: [u16; 8] = [400, 404, 413, 422, 429, 500, 503, 529];
-/// What a provider must not be quoted with.
+/// A message with secrets that must not be quoted.
 const PLANTED: &str = "No. key sk-planted0123456789, AKIAPLANTED12345678 or AIzaSyPlanted0123456789012345678901234 of upstream-secret at \
     https://planted.internal:8080/v1?key=1 (10.1.2.3)";
 const PAGE: &str = "<!DOCTYPE html>\r\n<html><head><title>planted.internal</title></head><body><h1>Bad Gateway</h1><hr>cloud edge</body></html>";
 
-/// All of a wire.
-pub fn of(wire: WireId) -> Vec<Refusal> {
+/// Returns all made-up errors of a wire.
+pub fn for_wire(wire: WireId) -> Vec<Refusal> {
     let mut all = Vec::new();
-    let refusal = |status, message: &str| say::refusal(wire, status, message).to_string();
+    let refusal = |status, message: &str| encode::refusal(wire, status, message).to_string();
     all.extend(STATUSES.map(|status| {
-        made(
+        error_response(
             status,
             "in its own shape",
             &[],
             refusal(status, "Scripted refusal, see `messages`."),
         )
     }));
-    all.extend(QUOTED.map(|status| made(status, "with secrets", &[], refusal(status, PLANTED))));
-    all.extend(unreadable(wire));
-    all.extend(waits(wire));
-    all.extend(own(wire));
+    all.extend(
+        QUOTED.map(|status| error_response(status, "with secrets", &[], refusal(status, PLANTED))),
+    );
+    all.extend(damaged(wire));
+    all.extend(with_retry_delay(wire));
+    all.extend(provider_errors(wire));
     all
 }
 
-/// Fields of a head.
+/// Header fields.
 type Fields<'a> = &'a [(&'a str, &'a str)];
 
-fn made(status: u16, name: &str, headers: Fields<'_>, body: impl Into<Bytes>) -> Refusal {
+fn error_response(status: u16, name: &str, headers: Fields<'_>, body: impl Into<Bytes>) -> Refusal {
     let kind = [("content-type", "application/json")];
     let own = |pair: &(&str, &str)| (pair.0.to_owned(), pair.1.to_owned());
     let typed = headers.iter().any(|(name, _)| *name == "content-type");
@@ -59,13 +61,13 @@ fn made(status: u16, name: &str, headers: Fields<'_>, body: impl Into<Bytes>) ->
     }
 }
 
-/// What an edge in front of a provider says, and what breaks on the way.
-fn unreadable(wire: WireId) -> Vec<Refusal> {
+/// Errors of a proxy in front of a provider, and bodies that are damaged.
+fn damaged(wire: WireId) -> Vec<Refusal> {
     let html = [("content-type", "text/html; charset=UTF-8")];
     let mut all = Vec::new();
     for status in [400, 401, 413, 429, 502, 503, 524] {
-        all.push(made(status, "a page", &html, PAGE));
-        all.push(made(status, "nothing at all", &[], ""));
+        all.push(error_response(status, "a page", &html, PAGE));
+        all.push(error_response(status, "nothing at all", &[], ""));
     }
     for (name, body) in [
         (
@@ -91,21 +93,21 @@ fn unreadable(wire: WireId) -> Vec<Refusal> {
             b"\xef\xbb\xbf{\"error\":{\"message\":\"marked\"}}",
         ),
     ] {
-        all.extend([400, 500].map(|status| made(status, name, &[], body)));
+        all.extend([400, 500].map(|status| error_response(status, name, &[], body)));
     }
-    let long = say::refusal(wire, 400, &"long words ".repeat(20_000)).to_string();
-    all.push(made(500, "a body without end", &[], long));
+    let long = encode::refusal(wire, 400, &"long words ".repeat(20_000)).to_string();
+    all.push(error_response(500, "a body without end", &[], long));
     let deep = format!(
         "{{\"error\":{}{}}}",
         "[".repeat(100_000),
         "]".repeat(100_000)
     );
-    all.push(made(400, "a body without bottom", &[], deep));
+    all.push(error_response(400, "a body without bottom", &[], deep));
     all
 }
 
-/// When to come back.
-fn waits(wire: WireId) -> Vec<Refusal> {
+/// Errors with a retry delay.
+fn with_retry_delay(wire: WireId) -> Vec<Refusal> {
     let date = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
     let fields: [(&str, Fields<'_>); 8] = [
         ("in 30 s", &[("retry-after", "30")]),
@@ -131,38 +133,38 @@ fn waits(wire: WireId) -> Vec<Refusal> {
     ];
     let wait = |(name, fields): &(&str, Fields<'_>)| {
         [429, 503, 529, 500].map(|status| {
-            made(
+            error_response(
                 status,
                 name,
                 fields,
-                say::refusal(wire, status, "Come back.").to_string(),
+                encode::refusal(wire, status, "Come back.").to_string(),
             )
         })
     };
     fields.iter().flat_map(wait).collect()
 }
 
-/// What only this provider says.
-fn own(wire: WireId) -> Vec<Refusal> {
+/// Errors specific to this provider.
+fn provider_errors(wire: WireId) -> Vec<Refusal> {
     match wire {
-        WireId::OpenaiChat => [openais(), compatible()].concat(),
-        WireId::OpenaiResponses => openais(),
-        WireId::Anthropic => anthropics(),
-        WireId::Gemini => googles(),
-        WireId::Bedrock => amazons(),
-        WireId::Ollama => ollamas(),
-        WireId::Cohere => coheres(),
+        WireId::OpenaiChat => [openai_errors(), compatible_errors()].concat(),
+        WireId::OpenaiResponses => openai_errors(),
+        WireId::Anthropic => anthropic_errors(),
+        WireId::Gemini => google_errors(),
+        WireId::Bedrock => aws_errors(),
+        WireId::Ollama => ollama_errors(),
+        WireId::Cohere => cohere_errors(),
     }
 }
 
-fn listed(cases: Vec<(u16, &str, Value)>) -> Vec<Refusal> {
+fn json_errors(cases: Vec<(u16, &str, Value)>) -> Vec<Refusal> {
     cases
         .into_iter()
-        .map(|(status, name, body)| made(status, name, &[], body.to_string()))
+        .map(|(status, name, body)| error_response(status, name, &[], body.to_string()))
         .collect()
 }
 
-fn openais() -> Vec<Refusal> {
+fn openai_errors() -> Vec<Refusal> {
     let error = |message: &str, kind: &str, param: Value, code: Value| json!({"error": {"message": message, "type": kind, "param": param, "code": code}});
     let quota = error(
         "You exceeded your current quota.",
@@ -197,7 +199,7 @@ fn openais() -> Vec<Refusal> {
     let filtered = json!({"error": {"code": "content_filter", "message": "The prompt was filtered.", "param": "prompt", "status": 400,
         "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": true, "severity": "high"}}}}});
     let deployment = json!({"error": {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}});
-    listed(vec![
+    json_errors(vec![
         (429, "a spent quota", quota),
         (429, "a rate limit", limited),
         (400, "too long a prompt", long),
@@ -218,9 +220,9 @@ fn openais() -> Vec<Refusal> {
     ])
 }
 
-/// Servers that say they are like OpenAI's.
-fn compatible() -> Vec<Refusal> {
-    listed(vec![
+/// Errors of servers that are compatible with OpenAI's API.
+fn compatible_errors() -> Vec<Refusal> {
+    json_errors(vec![
         (
             422,
             "Mistral",
@@ -292,9 +294,9 @@ fn compatible() -> Vec<Refusal> {
     ])
 }
 
-fn anthropics() -> Vec<Refusal> {
+fn anthropic_errors() -> Vec<Refusal> {
     let error = |kind: &str, message: &str| json!({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_1"});
-    listed(vec![
+    json_errors(vec![
         (529, "overload", error("overloaded_error", "Overloaded")),
         (
             413,
@@ -319,12 +321,12 @@ fn anthropics() -> Vec<Refusal> {
     ])
 }
 
-fn googles() -> Vec<Refusal> {
+fn google_errors() -> Vec<Refusal> {
     let error = |code: u16, status: &str, message: &str, details: Value| json!({"error": {"code": code, "message": message, "status": status, "details": details}});
     let delay = |text: &str| json!([{"@type": "type.googleapis.com/google.rpc.Help"}, {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": text}]);
     let violation = json!([{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"field": "contents", "description": "no"}]}]);
     let key = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]);
-    let mut all = listed(vec![
+    let mut all = json_errors(vec![
         (
             429,
             "a wait in the body",
@@ -362,7 +364,7 @@ fn googles() -> Vec<Refusal> {
         ),
     ]);
     let both = error(429, "RESOURCE_EXHAUSTED", "Quota exceeded.", delay("34.5s")).to_string();
-    all.push(made(
+    all.push(error_response(
         429,
         "a longer wait in the head",
         &[("retry-after", "60")],
@@ -371,10 +373,10 @@ fn googles() -> Vec<Refusal> {
     all
 }
 
-fn amazons() -> Vec<Refusal> {
+fn aws_errors() -> Vec<Refusal> {
     let typed = |status, kind: &str, message: &str| {
         let field = format!("{kind}:http://internal.amazon.com/coral/com.amazon.bedrock/");
-        made(
+        error_response(
             status,
             kind,
             &[("x-amzn-errortype", &field)],
@@ -431,19 +433,19 @@ fn amazons() -> Vec<Refusal> {
     let capital =
         json!({"Message": "User: arn:aws:iam::123456789012:user/planted is not authorized"})
             .to_string();
-    all.push(made(
+    all.push(error_response(
         403,
         "AWS itself",
         &[("x-amzn-errortype", "AccessDeniedException")],
         capital,
     ));
     let inside = json!({"__type": "com.amazon.coral.service#ThrottlingException", "message": "Rate exceeded"}).to_string();
-    all.push(made(429, "the type in the body", &[], inside));
+    all.push(error_response(429, "the type in the body", &[], inside));
     all
 }
 
-fn ollamas() -> Vec<Refusal> {
-    listed(vec![
+fn ollama_errors() -> Vec<Refusal> {
+    json_errors(vec![
         (
             404,
             "no such model",
@@ -478,8 +480,8 @@ fn ollamas() -> Vec<Refusal> {
     ])
 }
 
-fn coheres() -> Vec<Refusal> {
-    listed(vec![
+fn cohere_errors() -> Vec<Refusal> {
+    json_errors(vec![
         (
             400,
             "a bad request",

@@ -1,22 +1,22 @@
-//! A stream as a sketch that can be read in a diff: every event in its order, long texts by their
-//! beginning, length and hash, and what grows piece by piece in one line.
+//! An outline of a stream that can be read in a diff: every event in order, long texts as prefix,
+//! length and hash, and a text that arrives in pieces as one line.
 
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::rig::normalize::normalize;
 use crate::rig::sse::Event;
-use crate::rig::timeless::timeless;
 
-/// The longest text that is shown whole, characters.
-const SHOWN: usize = 24;
-/// The beginning that is shown of a longer one.
-const BEGINNING: usize = 12;
-/// The longest list that is shown whole, and how much of a longer one is.
-const LISTED: usize = 6;
-const FIRST: usize = 3;
-/// Members whose text grows piece by piece.
+/// Maximum length of a text printed in full, characters.
+const MAX_TEXT: usize = 24;
+/// Length of the prefix printed of a longer text, characters.
+const TEXT_PREFIX: usize = 12;
+/// Maximum length of a list printed in full, and the number of elements printed of a longer one.
+const MAX_LIST: usize = 6;
+const LIST_PREFIX: usize = 3;
+/// Members whose text arrives in pieces.
 const GROWING: [&str; 14] = [
     "delta",
     "content",
@@ -34,7 +34,7 @@ const GROWING: [&str; 14] = [
     // Some servers give an item another id in every event.
     "item_id",
 ];
-/// Members that say the same in event after event: they are shown where they change.
+/// Members that repeat in every event: they are printed only when they change.
 const ENVELOPE: [&str; 12] = [
     "id",
     "object",
@@ -50,80 +50,80 @@ const ENVELOPE: [&str; 12] = [
     "usage",
 ];
 
-/// The sketch of a stream's events.
-pub fn sketch(events: &[Event], stream: &str) -> String {
+/// Returns the outline of a stream's events.
+pub fn outline(events: &[Event], stream: &str) -> String {
     let mut lines: Vec<Line> = Vec::new();
     let mut before = Map::new();
     for event in events {
-        let line = Line::of(event, stream, &mut before);
+        let line = Line::new(event, stream, &mut before);
         match lines.last_mut() {
-            Some(last) if last.joins(&line) => last.join(&line),
+            Some(last) if last.continues(&line) => last.append(&line),
             _ => lines.push(line),
         }
     }
     lines.iter().fold(String::new(), |mut all, line| {
-        writeln!(all, "{}", line.shown()).unwrap();
+        writeln!(all, "{}", line.render()).unwrap();
         all
     })
 }
 
-/// One event, or several that differ in what has grown.
+/// One event, or consecutive events that differ only in their growing texts.
 struct Line {
     name: String,
-    /// The data, its growing texts taken out.
-    bones: Value,
-    /// Those texts, by the order in which they stand.
-    grown: Vec<String>,
+    /// The data without the growing texts.
+    data: Value,
+    /// The growing texts, in order of appearance.
+    growing: Vec<String>,
     count: usize,
 }
 
 impl Line {
-    fn of(event: &Event, stream: &str, before: &mut Map<String, Value>) -> Self {
-        let Ok(data) = serde_json::from_str::<Value>(&event.data) else {
+    fn new(event: &Event, stream: &str, before: &mut Map<String, Value>) -> Self {
+        let Ok(json) = serde_json::from_str::<Value>(&event.data) else {
             return Self {
                 name: event.name.clone(),
-                bones: event.data.clone().into(),
-                grown: Vec::new(),
+                data: event.data.clone().into(),
+                growing: Vec::new(),
                 count: 1,
             };
         };
-        let mut bones = timeless(data, stream);
-        if let Some(members) = bones.as_object_mut() {
+        let mut data = normalize(json, stream);
+        if let Some(members) = data.as_object_mut() {
             members.remove("sequence_number");
             members.retain(|member, value| member != "type" || value != &event.name);
             without_repetition(members, before);
         }
-        let mut grown = Vec::new();
-        take_grown(&mut bones, &mut grown);
+        let mut growing = Vec::new();
+        take_growing(&mut data, &mut growing);
         Self {
             name: event.name.clone(),
-            bones,
-            grown,
+            data,
+            growing,
             count: 1,
         }
     }
 
-    /// Pieces of one text are one line.
-    fn joins(&self, next: &Self) -> bool {
-        !self.grown.is_empty() && self.name == next.name && self.bones == next.bones
+    /// Pieces of the same text become one line.
+    fn continues(&self, next: &Self) -> bool {
+        !self.growing.is_empty() && self.name == next.name && self.data == next.data
     }
 
-    fn join(&mut self, next: &Self) {
-        self.grown
+    fn append(&mut self, next: &Self) {
+        self.growing
             .iter_mut()
-            .zip(&next.grown)
+            .zip(&next.growing)
             .for_each(|(all, piece)| all.push_str(piece));
         self.count += 1;
     }
 
-    fn shown(&self) -> String {
-        let mut bones = self.bones.clone();
-        put_grown(&mut bones, &mut self.grown.iter());
-        shorten(&mut bones);
-        let bones = if let Value::String(text) = &bones {
+    fn render(&self) -> String {
+        let mut data = self.data.clone();
+        put_growing(&mut data, &mut self.growing.iter());
+        shorten(&mut data);
+        let data = if let Value::String(text) = &data {
             text.clone()
         } else {
-            bones.to_string()
+            data.to_string()
         };
         let times = if self.count > 1 {
             format!("{}× ", self.count)
@@ -135,11 +135,11 @@ impl Line {
         } else {
             format!("{} ", self.name)
         };
-        format!("{times}{name}{bones}")
+        format!("{times}{name}{data}")
     }
 }
 
-/// Leaves out what the event before has said as well; what is not said any more is marked.
+/// Removes members that repeat the previous event; a member that is gone is marked with `-`.
 fn without_repetition(members: &mut Map<String, Value>, before: &mut Map<String, Value>) {
     for name in ENVELOPE {
         let now = members.get(name).cloned();
@@ -154,36 +154,40 @@ fn without_repetition(members: &mut Map<String, Value>, before: &mut Map<String,
     }
 }
 
-fn take_grown(value: &mut Value, grown: &mut Vec<String>) {
+fn take_growing(value: &mut Value, growing: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
                     Value::String(text) if GROWING.contains(&name.as_str()) => {
-                        grown.push(std::mem::take(text));
+                        growing.push(std::mem::take(text));
                     }
-                    _ => take_grown(value, grown),
+                    _ => take_growing(value, growing),
                 }
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| take_grown(value, grown)),
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|value| take_growing(value, growing)),
         _ => {}
     }
 }
 
-fn put_grown<'a>(value: &mut Value, grown: &mut impl Iterator<Item = &'a String>) {
+fn put_growing<'a>(value: &mut Value, growing: &mut impl Iterator<Item = &'a String>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
                 match value {
                     Value::String(text) if GROWING.contains(&name.as_str()) => {
-                        text.clone_from(grown.next().unwrap());
+                        text.clone_from(growing.next().unwrap());
                     }
-                    _ => put_grown(value, grown),
+                    _ => put_growing(value, growing),
                 }
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|value| put_grown(value, grown)),
+        Value::Array(list) => list
+            .iter_mut()
+            .for_each(|value| put_growing(value, growing)),
         _ => {}
     }
 }
@@ -192,16 +196,16 @@ fn shorten(value: &mut Value) {
     match value {
         Value::Object(members) => members.values_mut().for_each(shorten),
         Value::Array(list) => {
-            if list.len() > LISTED {
-                let rest = list.split_off(FIRST);
+            if list.len() > MAX_LIST {
+                let rest = list.split_off(LIST_PREFIX);
                 list.push(
                     format!("…{}:{}", rest.len(), hash(&Value::from(rest).to_string())).into(),
                 );
             }
             list.iter_mut().for_each(shorten);
         }
-        Value::String(text) if text.chars().count() > SHOWN => {
-            let beginning: String = text.chars().take(BEGINNING).collect();
+        Value::String(text) if text.chars().count() > MAX_TEXT => {
+            let beginning: String = text.chars().take(TEXT_PREFIX).collect();
             *text = format!("{beginning}…{}:{}", text.len(), hash(text));
         }
         _ => {}
@@ -217,7 +221,7 @@ fn hash(text: &str) -> String {
 }
 
 #[test]
-fn what_grows_is_one_line_and_nothing_that_changes_is_left_out() {
+fn growing_texts_become_one_line_and_changes_are_kept() {
     let event = |data: &str| Event {
         name: "text".into(),
         data: data.to_owned(),
@@ -232,8 +236,8 @@ fn what_grows_is_one_line_and_nothing_that_changes_is_left_out() {
         r#"{"n":2}"#,
         "[DONE]",
     ];
-    let told = sketch(&events.map(event), "stream");
-    let lines: Vec<&str> = told.lines().collect();
+    let text = outline(&events.map(event), "stream");
+    let lines: Vec<&str> = text.lines().collect();
     let expected = [
         r#"text {"delta":"Hello, ","id":"a","n":1}"#,
         r#"2× text {"delta":"this is a mu…27:HASH","n":1}"#,

@@ -1,33 +1,33 @@
-//! Ollama's own chat.
+//! Ollama's native chat API.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Say, Spell};
+use super::{Answer, Encode};
 
 /// The wire.
 pub struct Ollama;
 
-impl Spell for Ollama {
+impl Encode for Ollama {
     fn content_type(&self) -> &'static str {
         "application/x-ndjson"
     }
 
-    fn opening(&self, _: &Say) -> Bytes {
+    fn opening(&self, _: &Answer) -> Bytes {
         Bytes::new()
     }
 
-    /// Calls come whole.
-    fn content(&self, say: &Say) -> Vec<Bytes> {
-        let reasoning = say
+    /// Each tool call is whole, in one line.
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
+        let reasoning = answer
             .reasoning
             .iter()
             .map(|(words, _)| message(&json!({"content": "", "thinking": words})));
-        let tokens = say
+        let tokens = answer
             .tokens
             .iter()
             .map(|token| message(&json!({"content": token})));
-        let tools = say.tools.iter().enumerate().map(|(index, (id, name, pieces))| {
+        let tools = answer.tools.iter().enumerate().map(|(index, (id, name, pieces))| {
             let arguments: Value = serde_json::from_str(&pieces.concat()).unwrap();
             let call = json!({"id": id, "function": {"index": index, "name": name, "arguments": arguments}});
             message(&json!({"content": "", "tool_calls": [call]}))
@@ -39,8 +39,8 @@ impl Spell for Ollama {
             .collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
-        let (input, output) = say.usage;
+    fn closing(&self, answer: &Answer) -> Bytes {
+        let (input, output) = answer.usage;
         let last = json!({"model": "m-up", "created_at": "2026-01-01T00:00:00Z", "message": {"role": "assistant", "content": ""}, "done": true,
             "done_reason": "stop", "total_duration": 9, "prompt_eval_count": input, "eval_count": output});
         format!("{last}\n").into()
@@ -58,7 +58,8 @@ impl Spell for Ollama {
         json!({"error": message})
     }
 
-    /// Byte order mark, both line ends, white space around objects, blank lines.
+    /// Rewrites a stream with a byte order mark, both line ends, white space around objects and
+    /// blank lines.
     fn strange(&self, stream: &[u8]) -> Bytes {
         let mut out = String::from("\u{feff}\r\n \t\n");
         for (n, line) in std::str::from_utf8(stream).unwrap().lines().enumerate() {

@@ -1,4 +1,4 @@
-//! Clients that say nothing, say it slowly, or have nothing more to say. In virtual time.
+//! Clients that send nothing, send slowly, or stay idle, in virtual time.
 
 use std::time::Duration;
 
@@ -7,37 +7,38 @@ use tokio::time::Instant;
 use crate::raw::{Raw, head};
 use crate::server::TestServer;
 
-/// How long the server keeps a connection on which this was sent, and what it says meanwhile.
-async fn kept(bytes: &str) -> (u64, Option<String>) {
+/// Returns how long the server keeps a connection on which these bytes were sent, and the bytes it
+/// sends meanwhile.
+async fn seconds_until_closed(bytes: &str) -> (u64, Option<String>) {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client.send(bytes).await;
     tokio::time::pause();
     let start = Instant::now();
-    let said = client.rest().await;
-    (start.elapsed().as_secs(), said)
+    let received = client.rest().await;
+    (start.elapsed().as_secs(), received)
 }
 
 #[tokio::test]
 async fn a_silent_client_is_dropped_after_ten_seconds() {
-    assert_eq!(kept("").await, (10, Some(String::new())));
+    assert_eq!(seconds_until_closed("").await, (10, Some(String::new())));
 }
 
 #[tokio::test]
-async fn a_beginning_of_the_http2_preface_is_not_enough() {
-    assert_eq!(kept("PRI * HT").await.0, 10);
+async fn a_partial_http2_preface_does_not_extend_the_timeout() {
+    assert_eq!(seconds_until_closed("PRI * HT").await.0, 10);
 }
 
 #[tokio::test]
-async fn a_head_that_does_not_end_is_dropped_after_fifteen_seconds() {
+async fn an_unfinished_head_is_dropped_after_fifteen_seconds() {
     assert_eq!(
-        kept("GET / HTTP/1.1\r\nHost: loc").await,
+        seconds_until_closed("GET / HTTP/1.1\r\nHost: loc").await,
         (15, Some(String::new()))
     );
 }
 
 #[tokio::test]
-async fn a_dribble_of_header_bytes_wins_no_time() {
+async fn a_dribble_of_header_bytes_does_not_extend_the_timeout() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client.send("GET / HTTP/1.1\r\n").await;
@@ -54,12 +55,12 @@ async fn a_dribble_of_header_bytes_wins_no_time() {
 }
 
 #[tokio::test]
-async fn between_requests_a_connection_is_kept_for_75_seconds() {
+async fn an_idle_connection_is_kept_for_75_seconds_between_requests() {
     let server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     assert_eq!(client.ask("GET /", &[]).await.status, 200);
     tokio::time::pause();
-    // The client's own timer wakes first: the connection has to be there still.
+    // The client's own timer fires first: the connection must still be open.
     tokio::time::sleep(Duration::from_secs(70)).await;
     assert_eq!(client.ask("GET /", &[]).await.status, 200);
     let start = Instant::now();
@@ -72,7 +73,7 @@ async fn between_requests_a_connection_is_kept_for_75_seconds() {
 }
 
 #[tokio::test]
-async fn an_answer_may_take_its_time() {
+async fn an_answer_may_take_any_time() {
     let mut server = TestServer::plain();
     let mut client = Raw::connect(server.clients).await;
     client.send(head("GET /live", &[])).await;

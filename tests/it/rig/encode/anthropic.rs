@@ -3,24 +3,24 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Say, Spell};
+use super::{Answer, Encode};
 
 /// The wire.
 pub struct Anthropic;
 
-impl Spell for Anthropic {
-    fn opening(&self, say: &Say) -> Bytes {
-        let usage = json!({"input_tokens": say.usage.0, "output_tokens": 1});
+impl Encode for Anthropic {
+    fn opening(&self, answer: &Answer) -> Bytes {
+        let usage = json!({"input_tokens": answer.usage.0, "output_tokens": 1});
         let message = json!({"id": "msg_up", "type": "message", "role": "assistant", "model": "m-up", "content": [],
             "stop_reason": null, "stop_sequence": null, "usage": usage});
         named(&json!({"type": "message_start", "message": message})).into()
     }
 
-    /// Blocks begin with their first piece and end with their last.
-    fn content(&self, say: &Say) -> Vec<Bytes> {
+    /// The first piece of a block includes its start, the last piece its end.
+    fn content(&self, answer: &Answer) -> Vec<Bytes> {
         let text = |kind: &str, field: &str, text: &str| json!({"type": kind, field: text});
         let mut blocks = Vec::new();
-        if let Some((thought, signature)) = &say.reasoning {
+        if let Some((thought, signature)) = &answer.reasoning {
             let deltas = vec![
                 text("thinking_delta", "thinking", thought),
                 text("signature_delta", "signature", signature),
@@ -30,15 +30,15 @@ impl Spell for Anthropic {
                 deltas,
             ));
         }
-        if !say.tokens.is_empty() {
-            let deltas = say
+        if !answer.tokens.is_empty() {
+            let deltas = answer
                 .tokens
                 .iter()
                 .map(|token| text("text_delta", "text", token))
                 .collect();
             blocks.push((text("text", "text", ""), deltas));
         }
-        for (id, name, pieces) in &say.tools {
+        for (id, name, pieces) in &answer.tools {
             let deltas = pieces
                 .iter()
                 .map(|piece| text("input_json_delta", "partial_json", piece))
@@ -56,9 +56,9 @@ impl Spell for Anthropic {
             .collect()
     }
 
-    fn closing(&self, say: &Say) -> Bytes {
-        let delta = json!({"type": "message_delta", "delta": {"stop_reason": stop_reason(say), "stop_sequence": null},
-            "usage": {"output_tokens": say.usage.1}});
+    fn closing(&self, answer: &Answer) -> Bytes {
+        let delta = json!({"type": "message_delta", "delta": {"stop_reason": stop_reason(answer), "stop_sequence": null},
+            "usage": {"output_tokens": answer.usage.1}});
         (named(&delta) + &named(&json!({"type": "message_stop"}))).into()
     }
 
@@ -69,17 +69,18 @@ impl Spell for Anthropic {
         (start + &named(&json!({"type": "content_block_stop", "index": 7}))).into()
     }
 
-    fn whole(&self, say: &Say) -> Value {
-        let thinking = say.reasoning.iter().map(|(text, signature)| json!({"type": "thinking", "thinking": text, "signature": signature}));
-        let text = (!say.tokens.is_empty()).then(|| json!({"type": "text", "text": say.text()}));
-        let tools = say.tools.iter().map(|(id, name, pieces)| {
+    fn whole(&self, answer: &Answer) -> Value {
+        let thinking = answer.reasoning.iter().map(|(text, signature)| json!({"type": "thinking", "thinking": text, "signature": signature}));
+        let text =
+            (!answer.tokens.is_empty()).then(|| json!({"type": "text", "text": answer.text()}));
+        let tools = answer.tools.iter().map(|(id, name, pieces)| {
             let input: Value = serde_json::from_str(&pieces.concat()).unwrap();
             json!({"type": "tool_use", "id": id, "name": name, "input": input})
         });
         let content: Vec<Value> = thinking.chain(text).chain(tools).collect();
-        let usage = json!({"input_tokens": say.usage.0, "output_tokens": say.usage.1});
+        let usage = json!({"input_tokens": answer.usage.0, "output_tokens": answer.usage.1});
         json!({"id": "msg_up", "type": "message", "role": "assistant", "model": "m-up", "content": content,
-            "stop_reason": stop_reason(say), "stop_sequence": null, "usage": usage})
+            "stop_reason": stop_reason(answer), "stop_sequence": null, "usage": usage})
     }
 
     fn error(&self, message: &str) -> Bytes {
@@ -91,8 +92,8 @@ impl Spell for Anthropic {
     }
 }
 
-fn stop_reason(say: &Say) -> &'static str {
-    if say.tools.is_empty() {
+fn stop_reason(answer: &Answer) -> &'static str {
+    if answer.tools.is_empty() {
         "end_turn"
     } else {
         "tool_use"
@@ -107,7 +108,7 @@ pub fn named(data: &Value) -> String {
     )
 }
 
-/// One block, a piece for each delta.
+/// Encodes one block, one piece per delta.
 fn block(index: usize, content: &Value, deltas: &[Value]) -> Vec<String> {
     let delta = |delta: &Value| {
         named(&json!({"type": "content_block_delta", "index": index, "delta": delta}))

@@ -1,5 +1,4 @@
-//! What a model says, spelled on each wire, streaming or not, as fast as a test wants it. One file
-//! a wire.
+//! A model's answer, encoded for each wire, streamed or whole, at a chosen pace. One file per wire.
 
 pub mod anthropic;
 pub mod bedrock;
@@ -18,23 +17,23 @@ use serde_json::Value;
 use super::WireId;
 use super::upstream::{Call, Head, Step, json as whole_json};
 
-/// Between two tokens.
+/// Time between two tokens.
 #[derive(Debug, Clone, Copy)]
 pub enum Pace {
-    /// Nothing: as fast as it can be written.
+    /// None: as fast as the socket allows.
     Flat,
     /// The gate, before each token and before the end.
     Gate,
-    /// This long, by the runtime's clock.
+    /// A fixed time on the runtime's clock.
     Every(Duration),
 }
 
-/// A model's answer.
+/// The answer of a scripted model.
 #[derive(Debug, Clone)]
-pub struct Say {
-    /// Its reasoning, and the signature of it where the wire has one.
+pub struct Answer {
+    /// Reasoning text and its signature, for wires with signatures.
     pub reasoning: Option<(String, String)>,
-    /// Its text, token by token.
+    /// Text, token by token.
     pub tokens: Vec<String>,
     /// Tool calls: id, name, arguments in pieces.
     pub tools: Vec<(String, String, Vec<String>)>,
@@ -42,56 +41,56 @@ pub struct Say {
     pub usage: (u64, u64),
 }
 
-/// How a wire spells what is said.
-pub trait Spell {
-    /// The content type of its streams.
+/// Encodes an answer in the format of one wire.
+pub trait Encode {
+    /// Content type of a stream.
     fn content_type(&self) -> &'static str {
         "text/event-stream"
     }
 
-    /// What comes before the first token; empty where the wire has nothing there.
-    fn opening(&self, say: &Say) -> Bytes;
+    /// Bytes before the first token; empty if the wire has none.
+    fn opening(&self, answer: &Answer) -> Bytes;
 
-    /// Each piece of content, in order.
-    fn content(&self, say: &Say) -> Vec<Bytes>;
+    /// The pieces of content, in order.
+    fn content(&self, answer: &Answer) -> Vec<Bytes>;
 
-    /// What comes after the last token, terminal marker included.
-    fn closing(&self, say: &Say) -> Bytes;
+    /// Bytes after the last token, terminal marker included.
+    fn closing(&self, answer: &Answer) -> Bytes;
 
-    /// Content of a kind that nobody has heard of, so that exactly one `raw` event comes of it.
+    /// Content of an unknown kind that decodes to exactly one `raw` event.
     fn unknown(&self) -> Bytes;
 
     /// The whole body of a non-streaming answer.
-    fn whole(&self, say: &Say) -> Value {
-        panic!("nobody asks this wire for a whole answer: {say:?}")
+    fn whole(&self, answer: &Answer) -> Value {
+        panic!("this wire has no whole answers: {answer:?}")
     }
 
-    /// An error under a 200.
+    /// An error in a stream with status 200.
     fn error(&self, message: &str) -> Bytes;
 
     /// The body of an HTTP error.
     fn refusal(&self, status: u16, message: &str) -> Value;
 
-    /// The same stream as the strangest server might send it that keeps to the framing.
+    /// The same stream in the most unusual form that the framing allows.
     fn strange(&self, stream: &[u8]) -> Bytes {
         strange_events(std::str::from_utf8(stream).unwrap()).into()
     }
 
-    /// The same stream with the end of its last frame left off, in every way in which the frame is
-    /// still complete.
+    /// The same stream without the end of its last frame, in every way in which the frame is still
+    /// complete.
     fn unended(&self, stream: &[u8]) -> Vec<Bytes> {
         let body = std::str::from_utf8(stream).unwrap().trim_end();
         ["", "\n"].map(|end| format!("{body}{end}").into()).to_vec()
     }
 
-    /// How a frame begins that never ends, whatever letters follow.
+    /// The beginning of a frame that never ends, whatever letters follow.
     fn endless(&self) -> Bytes {
         "data: {\"x\":\"".into()
     }
 }
 
-/// Byte order mark, all three line ends, comments, fields without a space, data over several lines,
-/// fields of no meaning.
+/// Rewrites a stream with a byte order mark, all three line ends, comments, fields without a space,
+/// data over several lines and meaningless fields.
 fn strange_events(stream: &str) -> String {
     let mut out = String::from("\u{feff}: hello\r\n\r\n");
     for (n, block) in stream
@@ -123,8 +122,8 @@ fn strange_events(stream: &str) -> String {
     out
 }
 
-/// The spelling of a wire.
-pub fn of(wire: WireId) -> &'static dyn Spell {
+/// Returns the encoder of a wire.
+pub fn for_wire(wire: WireId) -> &'static dyn Encode {
     match wire {
         WireId::Anthropic => &anthropic::Anthropic,
         WireId::Gemini => &gemini::Gemini,
@@ -136,8 +135,8 @@ pub fn of(wire: WireId) -> &'static dyn Spell {
     }
 }
 
-impl Say {
-    /// So many different tokens.
+impl Answer {
+    /// Creates an answer of `count` different tokens.
     pub fn tokens(count: usize) -> Self {
         let tokens = (0..count).map(|n| format!("tok{n} ")).collect();
         Self {
@@ -148,7 +147,7 @@ impl Say {
         }
     }
 
-    /// The same with a tool call.
+    /// Adds a tool call.
     pub fn tool(mut self, id: &str, name: &str, pieces: &[&str]) -> Self {
         self.tools.push((
             id.into(),
@@ -158,33 +157,33 @@ impl Say {
         self
     }
 
-    /// The same with reasoning.
+    /// Adds reasoning.
     pub fn reasoning(mut self, text: &str, signature: &str) -> Self {
         self.reasoning = Some((text.into(), signature.into()));
         self
     }
 
-    /// All its text.
+    /// Returns the whole text.
     pub fn text(&self) -> String {
         self.tokens.concat()
     }
 
-    /// What comes before the first token.
+    /// Bytes before the first token.
     pub fn opening(&self, wire: WireId) -> Bytes {
-        of(wire).opening(self)
+        for_wire(wire).opening(self)
     }
 
-    /// Each piece of content, in order.
+    /// The pieces of content, in order.
     pub fn content(&self, wire: WireId) -> Vec<Bytes> {
-        of(wire).content(self)
+        for_wire(wire).content(self)
     }
 
-    /// What comes after the last token, terminal marker included.
+    /// Bytes after the last token, terminal marker included.
     pub fn closing(&self, wire: WireId) -> Bytes {
-        of(wire).closing(self)
+        for_wire(wire).closing(self)
     }
 
-    /// The whole stream.
+    /// Returns the whole stream.
     pub fn stream(&self, wire: WireId) -> Bytes {
         joined(
             &[
@@ -196,13 +195,13 @@ impl Say {
         )
     }
 
-    /// The whole body of a non-streaming answer, of the wires that are the own ones of a dialect;
-    /// others are always streamed.
+    /// Returns the body of a non-streaming answer, for wires that are a dialect's own; other wires
+    /// are always streamed.
     pub fn whole(&self, wire: WireId) -> Value {
-        of(wire).whole(self)
+        for_wire(wire).whole(self)
     }
 
-    /// The steps of one whole stream, head and end included.
+    /// Returns the steps of one whole stream, head and end included.
     pub fn steps(&self, wire: WireId, pace: Pace) -> Vec<Step> {
         let mut steps = self.steps_until(wire, pace, usize::MAX);
         steps.extend(pause(pace));
@@ -210,7 +209,7 @@ impl Say {
         steps
     }
 
-    /// The head, the opening and the first `count` pieces of content.
+    /// Returns the head, the opening and the first `count` pieces of content.
     pub fn steps_until(&self, wire: WireId, pace: Pace, count: usize) -> Vec<Step> {
         let mut steps = vec![Step::Head(head(wire))];
         steps.extend(
@@ -225,7 +224,7 @@ impl Say {
         steps
     }
 
-    /// A script that answers as it was asked, streaming or not.
+    /// Returns a script that answers streaming and non-streaming requests.
     pub fn script(
         self,
         wire: WireId,
@@ -250,27 +249,27 @@ fn pause(pace: Pace) -> Option<Step> {
     }
 }
 
-/// Bytes behind one another.
+/// Concatenates the pieces.
 pub fn joined(pieces: &[Bytes]) -> Bytes {
     pieces.concat().into()
 }
 
-/// 200 with a chunked stream of this wire.
+/// A head with status 200 and a chunked stream of this wire.
 pub fn head(wire: WireId) -> Head {
-    Head::ok(of(wire).content_type())
+    Head::ok(for_wire(wire).content_type())
 }
 
-/// Content of a kind that nobody has heard of.
+/// Content of an unknown kind.
 pub fn unknown(wire: WireId) -> Bytes {
-    of(wire).unknown()
+    for_wire(wire).unknown()
 }
 
-/// An error as each wire spells it under a 200.
+/// An error in a stream with status 200.
 pub fn error(wire: WireId, message: &str) -> Bytes {
-    of(wire).error(message)
+    for_wire(wire).error(message)
 }
 
-/// The body of an HTTP error as each wire spells it.
+/// The body of an HTTP error.
 pub fn refusal(wire: WireId, status: u16, message: &str) -> Value {
-    of(wire).refusal(status, message)
+    for_wire(wire).refusal(status, message)
 }
