@@ -462,14 +462,18 @@ fn texts_below(folder: &str) -> Vec<(PathBuf, String)> {
 
 /// Returns the first line of each doc comment.
 fn doc_openings(text: &str) -> Vec<&str> {
-    let doc =
-        |line: &str| line.trim_start().starts_with("///") || line.trim_start().starts_with("//!");
-    let lines: Vec<&str> = text.lines().collect();
-    let opens = |at: &usize| doc(lines[*at]) && (*at == 0 || !doc(lines[*at - 1]));
-    (0..lines.len())
-        .filter(opens)
-        .map(|at| lines[at].trim_start()[3..].trim_start())
-        .collect()
+    let mut openings = Vec::new();
+    let mut inside = false;
+    for line in text.lines().map(str::trim_start) {
+        let doc = line
+            .strip_prefix("///")
+            .or_else(|| line.strip_prefix("//!"));
+        if let Some(opening) = doc.filter(|_| !inside) {
+            openings.push(opening.trim_start());
+        }
+        inside = doc.is_some();
+    }
+    openings
 }
 
 #[test]

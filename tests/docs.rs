@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use sluicegate::config::Config;
 
 /// Maximum number of words in the README, code and tables included.
-const README_WORDS: usize = 1600;
+const MAX_README_WORDS: usize = 1600;
 
 /// Languages whose blocks are recipes of tests/sdk or tests/browser, or say why they are not run.
 const RECIPES: [&str; 6] = ["python", "js", "jsx", "ts", "tsx", "html"];
@@ -24,7 +24,7 @@ const RECIPES: [&str; 6] = ["python", "js", "jsx", "ts", "tsx", "html"];
 const SAMPLES: [&str; 5] = ["text", "json", "mermaid", "csv", "http"];
 
 /// Sections that are added to a fragment of a configuration that lacks them.
-const BASE: [(&str, &str); 7] = [
+const DEFAULT_SECTIONS: [(&str, &str); 7] = [
     ("providers.openai", "[providers.openai]\napi_key = \"k\"\n"),
     (
         "providers.anthropic",
@@ -106,11 +106,11 @@ fn pages() -> Vec<(String, String)> {
 fn blocks() -> Vec<Block> {
     pages()
         .iter()
-        .flat_map(|(page, text)| blocks_of(page, text))
+        .flat_map(|(page, text)| parse_blocks(page, text))
         .collect()
 }
 
-fn blocks_of(page: &str, text: &str) -> Vec<Block> {
+fn parse_blocks(page: &str, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     let mut before = "";
@@ -195,7 +195,7 @@ fn links(text: &str) -> Vec<String> {
 }
 
 /// Returns why a link on this page does not resolve.
-fn dead(page: &str, link: &str) -> Option<String> {
+fn link_error(page: &str, link: &str) -> Option<String> {
     if link.starts_with("https://") || link.starts_with("http://") || link.starts_with("mailto:") {
         return None;
     }
@@ -213,7 +213,8 @@ fn dead(page: &str, link: &str) -> Option<String> {
         return None;
     }
     let text = fs::read_to_string(path).unwrap();
-    (!anchors(&text).contains(anchor)).then(|| format!("{page}: ({link}) names a heading that does not exist"))
+    (!anchors(&text).contains(anchor))
+        .then(|| format!("{page}: ({link}) names a heading that does not exist"))
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn every_link_resolves() {
         .flat_map(|(page, text)| {
             links(text)
                 .into_iter()
-                .filter_map(move |link| dead(page, &link))
+                .filter_map(move |link| link_error(page, &link))
         })
         .collect();
     assert!(dead.is_empty(), "\n{}", dead.join("\n"));
@@ -251,13 +252,13 @@ fn the_readme_is_short() {
         .split_whitespace()
         .count();
     assert!(
-        words <= README_WORDS,
+        words <= MAX_README_WORDS,
         "{words} words: move something into docs"
     );
 }
 
 /// Returns the errors of a configuration on a page; `None` if it is accepted.
-fn problems(block: &Block) -> Option<String> {
+fn configuration_error(block: &Block) -> Option<String> {
     let env = |_: &str| Some("x".to_owned());
     // Files that a page names do not exist here: use one letter as their content.
     let mut text = block.text.clone();
@@ -278,7 +279,7 @@ fn problems(block: &Block) -> Option<String> {
         let (section, key) = name.split_once('.').unwrap();
         table.get(section).and_then(|it| it.get(key)).is_some()
     };
-    for (name, section) in BASE {
+    for (name, section) in DEFAULT_SECTIONS {
         if !has(name) {
             text.push_str(section);
         }
@@ -297,7 +298,7 @@ fn every_configuration_on_a_page_is_accepted() {
         .filter(|block| block.language == "toml" && !block.is_excused())
         .collect();
     assert!(blocks.len() >= 10, "the pages contain configurations");
-    let wrong: Vec<String> = blocks.iter().filter_map(problems).collect();
+    let wrong: Vec<String> = blocks.iter().filter_map(configuration_error).collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n\n"));
 }
 
@@ -356,13 +357,17 @@ fn errors_on_a_page_are_found() {
     let page = "# A `b` c\n[x](#a-b-c) [y](#nowhere) [z](missing.md)\n```toml\n[server]\nlistne = 1\n```\n";
     let found: Vec<String> = links(page)
         .iter()
-        .filter_map(|link| dead("README.md", link))
+        .filter_map(|link| link_error("README.md", link))
         .collect();
-    assert_eq!(found.len(), 3, "README.md has none of these targets: {found:?}");
+    assert_eq!(
+        found.len(),
+        3,
+        "README.md has none of these targets: {found:?}"
+    );
     assert!(anchors(page).contains("a-b-c"));
-    let blocks = blocks_of("README.md", page);
+    let blocks = parse_blocks("README.md", page);
     assert!(
-        problems(&blocks[0]).unwrap().contains("listne"),
+        configuration_error(&blocks[0]).unwrap().contains("listne"),
         "an unknown key is a problem"
     );
 }

@@ -1,25 +1,25 @@
-// The browser of these tests, and what they ask the scripted upstream.
+// Starts the browser of these tests, and controls the scripted upstream.
 import { chromium } from 'playwright-core';
 
 const QUIET = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
 
 export const launch = (...args) => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: [...QUIET, ...args] });
 
-export async function control(what, query) {
-  const answer = await fetch(`${process.env.UPSTREAM_URL}/control/${what}?${new URLSearchParams(query)}`, { signal: AbortSignal.timeout(30_000) });
-  return answer.json();
+export async function control(command, query) {
+  const response = await fetch(`${process.env.UPSTREAM_URL}/control/${command}?${new URLSearchParams(query)}`, { signal: AbortSignal.timeout(30_000) });
+  return response.json();
 }
 
-/** In a page: starts a stream that nobody follows yet, and says where it is. */
+/** Runs in a page: starts a stream without a reader and returns its location. */
 export async function begin({ model, script }) {
   const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: `script ${script}` }] });
   const headers = { 'content-type': 'application/json', prefer: 'respond-async' };
-  const answer = await fetch('/v1/streams', { method: 'POST', headers, body });
-  if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
-  return answer.headers.get('location');
+  const response = await fetch('/v1/streams', { method: 'POST', headers, body });
+  if (response.status !== 202) throw new Error(`${response.status}: ${await response.text()}`);
+  return response.headers.get('location');
 }
 
-/** In a page: follows a stream with an EventSource, into `window.seen`, until that stops by itself. */
+/** Runs in a page: follows a stream with an EventSource until it stops by itself. Records into `window.seen`. */
 export function follow(location) {
   const seen = { text: '', ends: 0, opened: 0, stopped: false };
   window.seen = seen;

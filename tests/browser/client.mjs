@@ -1,8 +1,8 @@
-// The client at /client.js, as it is served, in Node: behind a relay that cuts, and against a server that refuses.
+// The served /client.js in Node: through a relay that cuts connections, and against a server that sends errors.
 //
 //   python3 ../sdk/stack.py --open -- node client.mjs
 //
-// SEED=… has the same cuts again.
+// SEED=… repeats the cuts of an earlier run.
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import { relay } from '../sdk/relay.mjs';
@@ -16,15 +16,15 @@ console.log(`SEED=${SEED}`);
 const served = await fetch(`${URL_}/client.js`);
 const { Sluicegate, SluicegateError, newId } = await import(`data:text/javascript,${encodeURIComponent(await served.text()).replaceAll('import.meta.url', '"http://unused/"')}`);
 
-const says = (script, model = 'openai-chat') => ({ model, messages: [{ role: 'user', content: `script ${script}` }] });
-const asked = async (tag) => {
+const chatRequest = (script, model = 'openai-chat') => ({ model, messages: [{ role: 'user', content: `script ${script}` }] });
+const waitEnded = async (tag) => {
   const [call, ...more] = await control('wait', { tag, ended: 1 });
-  assert.equal(more.length, 0, 'the upstream is asked once');
+  assert.equal(more.length, 0, 'the upstream receives one request');
   return call;
 };
 
-/** A server that answers each request by the next of these functions, the last one for ever. */
-async function scripted(...answers) {
+/** Starts a server that answers each request with the next function, and from then on with the last one. */
+async function scriptedServer(...answers) {
   const requests = [];
   const server = http.createServer(async (request, response) => {
     let body = '';
@@ -35,101 +35,101 @@ async function scripted(...answers) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { requests, url: `http://127.0.0.1:${server.address().port}/v1/`, close: () => { server.closeAllConnections(); server.close(); } };
 }
-const refuse = (status, headers, code = 'rate_limited') => (response) => response.writeHead(status, { 'x-request-id': 'r1', ...headers }).end(JSON.stringify({ error: { code, message: 'not now' } }));
+const reject = (status, headers, code = 'rate_limited') => (response) => response.writeHead(status, { 'x-request-id': 'r1', ...headers }).end(JSON.stringify({ error: { code, message: 'not now' } }));
 const event = (name, data, id) => `${id ? `id: ${id}\n` : ''}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 const stream = (...pieces) => async (response) => {
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   for (const piece of pieces) await new Promise((resolve) => { response.write(piece, () => setImmediate(resolve)); });
   response.end();
 };
-const whole = stream(event('start', { stream: 's', model: 'm' }, 's.0'), event('text', { delta: 'hi' }, 's.1'), event('end', { reason: 'stop', usage: null }, 's.2'));
-const failure = async (promise) => promise.then(() => assert.fail('it did not fail'), (error) => error);
+const completeStream = stream(event('start', { stream: 's', model: 'm' }, 's.0'), event('text', { delta: 'hi' }, 's.1'), event('end', { reason: 'stop', usage: null }, 's.2'));
+const failure = async (promise) => promise.then(() => assert.fail('the promise did not fail'), (error) => error);
 
 const tests = {
-  async 'it is small, and cached by its tag'() {
+  async 'the client is small, and cached by its ETag'() {
     assert.ok(Number(served.headers.get('content-length')) < 6 * 1024);
     assert.equal(served.headers.get('content-type'), 'text/javascript; charset=utf-8');
     const again = await fetch(served.url, { headers: { 'if-none-match': served.headers.get('etag') } });
     assert.equal(again.status, 304);
   },
-  async 'cut at many bytes: nothing is lost, nothing comes twice, the upstream is asked once'() {
+  async 'cut at many bytes: nothing is lost or repeated, and the upstream receives one request'() {
     const cutOnce = async (cut, n) => {
       const tag = `c${n}x`;
-      const left = [cut, cut + 137];
-      const between = await relay(URL_, (line) => (/(POST|GET) \/v1\/streams/.test(line) ? left.shift() : null));
+      const remaining = [cut, cut + 137];
+      const relayServer = await relay(URL_, (line) => (/(POST|GET) \/v1\/streams/.test(line) ? remaining.shift() : null));
       const ids = [];
-      const client = new Sluicegate({ url: `${between.url}/v1/` });
+      const client = new Sluicegate({ url: `${relayServer.url}/v1/` });
       let reconnects = 0;
       const on = (name, data, id) => { if (name === 'reconnect') reconnects += 1; else if (name !== 'open') ids.push(id); };
       try {
-        const answer = await client.start(says(`tag=${tag} tokens=40 every=2`, MODELS[n % 3]), { on });
-        const call = await asked(tag);
-        assert.equal(answer.text, call.said);
+        const answer = await client.start(chatRequest(`tag=${tag} tokens=40 every=2`, MODELS[n % 3]), { on });
+        const call = await waitEnded(tag);
+        assert.equal(answer.text, call.text);
         assert.equal(answer.reason, 'stop');
         assert.equal(answer.usage.output_tokens, 40);
-        assert.equal(new Set(ids).size, ids.length, 'no event comes twice');
-        assert.equal(reconnects, between.cuts);
-        assert.ok(between.cuts >= 1);
+        assert.equal(new Set(ids).size, ids.length, 'no event is repeated');
+        assert.equal(reconnects, relayServer.cuts);
+        assert.ok(relayServer.cuts >= 1);
       } catch (error) {
         error.stack = `cut after ${cut} bytes: ${error.stack}`;
         throw error;
       } finally {
-        between.close();
+        relayServer.close();
       }
     };
-    const cuts = [...Array(24).keys()].map((n) => (n * 91 + (SEED % 91)) % 1800); // both cuts come before the end
+    const cuts = [...Array(24).keys()].map((n) => (n * 91 + (SEED % 91)) % 1800); // both cuts lie before the end
     for (let at = 0; at < cuts.length; at += 8) await Promise.all(cuts.slice(at, at + 8).map((cut, n) => cutOnce(cut, at + n)));
   },
-  async 'tools and reasoning are put together'() {
+  async 'tool calls and reasoning are accumulated'() {
     const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } } }];
-    const answer = await new Sluicegate({ url: `${URL_}/v1/` }).start({ ...says('tag=tools tools=1 think=1', 'anthropic'), tools, reasoning_effort: 'low' });
+    const answer = await new Sluicegate({ url: `${URL_}/v1/` }).start({ ...chatRequest('tag=tools tools=1 think=1', 'anthropic'), tools, reasoning_effort: 'low' });
     assert.equal(answer.reason, 'tool_calls');
     assert.deepEqual(answer.toolCalls.map((call) => [call.name, JSON.parse(call.arguments).city]), [['weather', 'Zürich'], ['weather', 'Paris']]);
     assert.ok(answer.reasoning.length > 0 && answer.toolCalls.every((call) => call.id));
   },
-  async 'cancelled: the upstream is closed, and the answer says so'() {
+  async 'a cancel closes the upstream, and the answer reports it'() {
     const client = new Sluicegate({ url: `${URL_}/v1/` });
-    const answer = client.start(says('tag=stop tokens=2000 every=5'), { on: (name) => { if (name === 'text') answer.cancel(); } });
+    const answer = client.start(chatRequest('tag=stop tokens=2000 every=5'), { on: (name) => { if (name === 'text') answer.cancel(); } });
     assert.equal((await answer).reason, 'cancelled');
-    assert.equal((await asked('stop')).end, 'closed');
+    assert.equal((await waitEnded('stop')).end, 'closed');
     assert.equal((await client.status(answer.id)).status, 'cancelled');
   },
-  async 'cancelled before anything was sent'() {
+  async 'a cancel before the first token'() {
     const client = new Sluicegate({ url: `${URL_}/v1/` });
-    const answer = client.start(says('tag=early tokens=2000 every=5 stall=1000'));
+    const answer = client.start(chatRequest('tag=early tokens=2000 every=5 stall=1000'));
     await answer.cancel();
     assert.equal((await answer).reason, 'cancelled');
   },
-  async 'left by its signal; another reader goes on from where it was'() {
+  async 'aborted by its signal; another reader continues from the same position'() {
     const client = new Sluicegate({ url: `${URL_}/v1/` });
-    const leaving = new AbortController();
+    const controller = new AbortController();
     let last, text = '';
     const on = (name, data, id) => {
       if (name !== 'text') return;
       [last, text] = [id, text + data.delta];
-      if (text.length > 40) leaving.abort();
+      if (text.length > 40) controller.abort();
     };
-    const first = client.start(says('tag=left tokens=60 every=5'), { on, signal: leaving.signal });
+    const first = client.start(chatRequest('tag=left tokens=60 every=5'), { on, signal: controller.signal });
     assert.equal((await failure(first)).name, 'AbortError');
     const rest = await client.follow(first.id, { after: last });
-    assert.equal(text + rest.text, (await asked('left')).said);
+    assert.equal(text + rest.text, (await waitEnded('left')).text);
     assert.equal((await client.follow(first.id)).text, text + rest.text);
   },
-  async 'a refusal is typed, and not tried again'() {
+  async 'a rejection is a typed error, without a retry'() {
     const client = new Sluicegate({ url: `${URL_}/v1/` });
-    const error = await failure(client.start(says('tag=none', 'no-such-model')));
+    const error = await failure(client.start(chatRequest('tag=none', 'no-such-model')));
     assert.ok(error instanceof SluicegateError && error.requestId);
     assert.deepEqual([error.code, error.status], ['model_not_found', 404]);
     assert.equal((await failure(client.follow(newId()))).code, 'stream_not_found');
-    assert.equal(await client.cancel(newId()), null, 'what has not come yet is cancelled when it comes');
+    assert.equal(await client.cancel(newId()), null, 'a cancel before the POST is remembered');
   },
-  async 'an error in the stream has its code, and what had come'() {
-    const error = await failure(new Sluicegate({ url: `${URL_}/v1/` }).start(says('tag=broken tokens=9 error=4')));
+  async 'an error in the stream has its code and the partial answer'() {
+    const error = await failure(new Sluicegate({ url: `${URL_}/v1/` }).start(chatRequest('tag=broken tokens=9 error=4')));
     assert.equal(error.code, 'upstream_error');
-    assert.equal(error.answer.text, (await asked('broken')).said);
+    assert.equal(error.answer.text, (await waitEnded('broken')).text);
   },
-  async 'too many requests: it waits as long as it is told'() {
-    const server = await scripted(refuse(429, { 'retry-after-ms': '400', 'retry-after': '9' }), refuse(503, { 'retry-after': '1' }, 'overloaded'), whole);
+  async 'too many requests: the client waits for the time in Retry-After'() {
+    const server = await scriptedServer(reject(429, { 'retry-after-ms': '400', 'retry-after': '9' }), reject(503, { 'retry-after': '1' }, 'overloaded'), completeStream);
     const waits = [];
     const client = new Sluicegate({ url: server.url, key: () => 'k1' });
     const answer = await client.start({ model: 'm', messages: [] }, { on: (name, data) => { if (name === 'reconnect') waits.push([data.failure.code, data.wait]); } });
@@ -143,21 +143,21 @@ const tests = {
     }
     server.close();
   },
-  async 'told to wait longer than it means to: it says so at once'() {
-    const server = await scripted(refuse(429, { 'retry-after': '3600' }));
+  async 'a Retry-After beyond the limit fails at once'() {
+    const server = await scriptedServer(reject(429, { 'retry-after': '3600' }));
     const error = await failure(new Sluicegate({ url: server.url }).start({ model: 'm', messages: [] }));
     assert.deepEqual([error.code, error.status, error.retryAfter, error.requestId, server.requests.length], ['rate_limited', 429, 3_600_000, 'r1', 1]);
     server.close();
   },
-  async 'gives up where nothing comes any more'() {
-    const server = await scripted((response) => response.destroy());
+  async 'the client gives up if no response arrives'() {
+    const server = await scriptedServer((response) => response.destroy());
     const error = await failure(new Sluicegate({ url: server.url, giveUp: 900 }).start({ model: 'm', messages: [] }));
     assert.deepEqual([error.code, error.status], ['connection_lost', 0]);
     assert.ok(server.requests.length > 1);
     server.close();
   },
-  async 'no head came: the same POST again; some events came: a GET behind the last'() {
-    const server = await scripted(
+  async 'without a head the POST is repeated; after some events a GET continues after the last'() {
+    const server = await scriptedServer(
       (response) => response.destroy(),
       stream(event('start', { stream: 's', model: 'm' }, 's.0'), 'id: s.1\nevent: te'),
       stream(event('text', { delta: 'hi' }, 's.1').replaceAll('\n', '\r\n'), event('end', { reason: 'stop', usage: null }, 's.2')),
@@ -169,18 +169,18 @@ const tests = {
     assert.equal(server.requests[2].headers['last-event-id'], 's.0');
     server.close();
   },
-  async 'line ends, comments and splits of every kind'() {
+  async 'all line ends, comments and chunk boundaries'() {
     const text = '\ufeff: hello\r' + 'id: 1\revent: text\rdata: {"delta":\rdata: "ü😀"}\r\r' + event('text', { delta: 'b' }, '2') + ': beat\n' + event('end', { reason: 'stop', usage: { total_tokens: 1 } }, '3').replaceAll('\n', '\r\n');
     const bytes = Buffer.from(text);
     for (let at = 1; at < bytes.length; at += 3) {
-      const server = await scripted(stream(bytes.subarray(0, at), bytes.subarray(at)));
+      const server = await scriptedServer(stream(bytes.subarray(0, at), bytes.subarray(at)));
       const answer = await new Sluicegate({ url: server.url }).follow('x'.repeat(26));
       assert.deepEqual([answer.text, answer.usage.total_tokens], ['ü😀b', 1], `split at ${at}`);
       server.close();
     }
   },
-  async 'what the page throws is the page\'s'() {
-    const server = await scripted(whole);
+  async 'an error of the page\'s callback is passed on'() {
+    const server = await scriptedServer(completeStream);
     const error = await failure(new Sluicegate({ url: server.url }).start({}, { on: (name) => { if (name === 'text') throw new TypeError('mine'); } }));
     assert.deepEqual([error.message, server.requests.length], ['mine', 1]);
     server.close();

@@ -1,9 +1,9 @@
-// Fifty real EventSources, each cut at random bytes by a relay: every page has the whole answer, and the upstream was asked
-// fifty times.
+// Fifty real EventSources, each cut at random bytes by a relay: every page receives the complete answer, and
+// the upstream receives fifty requests.
 //
 //   python3 ../sdk/stack.py --open -- node eventsource.mjs
 //
-// SEED=… has the same cuts again.
+// SEED=… repeats the cuts of an earlier run.
 import assert from 'node:assert/strict';
 import { relay } from '../sdk/relay.mjs';
 import { begin, control, follow, launch } from './chromium.mjs';
@@ -15,8 +15,8 @@ const MODELS = ['openai-chat', 'anthropic', 'gemini'];
 const SEED = Number(process.env.SEED ?? Math.trunc(Math.random() * 2 ** 32));
 console.log(`SEED=${SEED}`);
 
-/** mulberry32: the same numbers for the same seed. */
-function dice(seed) {
+/** Returns a mulberry32 generator: the same numbers for the same seed. */
+function seededRandom(seed) {
   let state = seed;
   return (below) => {
     state = (state + 0x6d2b79f5) | 0;
@@ -27,32 +27,32 @@ function dice(seed) {
 }
 
 async function stream(context, number) {
-  const roll = dice(SEED + number);
+  const random = seededRandom(SEED + number);
   const tag = `e${number}x`;
-  // Everything counts: heads, chunk sizes, half a character. A cut after 0 bytes is an answer that never comes.
-  const cuts = Array.from({ length: 1 + roll(3) }, () => roll(3000));
-  const left = [...cuts];
-  const between = await relay(process.env.SLUICEGATE_URL, (line) => (line.startsWith('GET /v1/streams/') ? left.shift() : null));
+  // A cut can fall into a head, a chunk size or a character. After 0 bytes no response arrives at all.
+  const cuts = Array.from({ length: 1 + random(3) }, () => random(3000));
+  const remaining = [...cuts];
+  const relayServer = await relay(process.env.SLUICEGATE_URL, (line) => (line.startsWith('GET /v1/streams/') ? remaining.shift() : null));
   const page = await context.newPage();
   try {
     page.setDefaultTimeout(WAIT);
-    await page.goto(`${between.url}/v1/models`);
+    await page.goto(`${relayServer.url}/v1/models`);
     const location = await page.evaluate(begin, { model: MODELS[number % 3], script: `tag=${tag} tokens=${TOKENS} every=5` });
     await page.evaluate(follow, location);
     await page.waitForFunction(() => window.seen.stopped);
     const seen = await page.evaluate(() => window.seen);
     const [call, ...more] = await control('wait', { tag, ended: 1 });
     assert.deepEqual([more.length, call.end, call.sent], [0, 'done', TOKENS]);
-    assert.equal(seen.text, call.said);
+    assert.equal(seen.text, call.text);
     assert.equal(seen.ends, 1);
-    assert.equal(between.cuts, cuts.length, 'every cut was made');
+    assert.equal(relayServer.cuts, cuts.length, 'every cut was made');
     return cuts.length;
   } catch (error) {
-    error.stack = `stream ${number}, cuts after ${cuts} bytes (${left.length} not made): ${error.stack}`;
+    error.stack = `stream ${number}, cuts after ${cuts} bytes (${remaining.length} not made): ${error.stack}`;
     throw error;
   } finally {
     await page.close();
-    between.close();
+    relayServer.close();
   }
 }
 
@@ -62,8 +62,8 @@ const outcomes = await Promise.allSettled(Array.from({ length: STREAMS }, (_, nu
 await browser.close();
 const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
 for (const { reason } of failed) console.log(`FAILED  ${reason.stack}`);
-const asked = (await control('calls', { tag: 'e' })).length;
-if (asked !== STREAMS) console.log(`FAILED  the upstream was asked ${asked} times`);
+const requests = (await control('calls', { tag: 'e' })).length;
+if (requests !== STREAMS) console.log(`FAILED  the upstream received ${requests} requests, expected ${STREAMS}`);
 console.log(`${outcomes.reduce((cuts, outcome) => cuts + (outcome.value ?? 0), 0)} cuts`);
-console.log(`${STREAMS - failed.length} passed, ${failed.length + (asked !== STREAMS)} failed`);
-process.exitCode = failed.length || asked !== STREAMS ? 1 : 0;
+console.log(`${STREAMS - failed.length} passed, ${failed.length + (requests !== STREAMS)} failed`);
+process.exitCode = failed.length || requests !== STREAMS ? 1 : 0;

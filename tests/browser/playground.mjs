@@ -2,7 +2,7 @@
 //
 //   SLUICEGATE_URL=http://127.0.0.1:8484 node playground.mjs [part of a test's name]
 //
-// CHROMIUM names another browser. Nothing here waits for a time; everything waits for what the page shows.
+// CHROMIUM names another browser. No test waits for a fixed time; each waits for a state of the page.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
@@ -13,57 +13,57 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
 });
 
-/** A fresh browser profile with the playground open, and what went wrong in it. */
-async function visit({ hash = '', refusals = 0, ...options } = {}) {
+/** Opens the playground in a fresh profile and collects its errors. `close` asserts that there are none. */
+async function openPage({ hash = '', expectedErrors = 0, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(BASE).origin });
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT);
-  const wrong = [];
+  const errors = [];
   const posts = [];
-  let refused = 0;
-  page.on('pageerror', (error) => wrong.push(`uncaught: ${error.stack}`));
+  let rejected = 0;
+  page.on('pageerror', (error) => errors.push(`uncaught: ${error.stack}`));
   page.on('console', (message) => {
     if (message.type() !== 'error' && message.type() !== 'warning') return;
-    // Chromium reports each answer with a bad status, and each cut; a test says how many it causes.
-    if (message.text().startsWith('Failed to load resource') && refused++ < refusals) return;
-    wrong.push(`${message.type()}: ${message.text()}`);
+    // Chromium logs an error for each error status and each cut, so a test sets the number that it causes.
+    if (message.text().startsWith('Failed to load resource') && rejected++ < expectedErrors) return;
+    errors.push(`${message.type()}: ${message.text()}`);
   });
   page.on('request', (request) => {
-    if (!request.url().startsWith(BASE) && !request.url().startsWith('data:')) wrong.push(`outside request: ${request.url()}`);
+    if (!request.url().startsWith(BASE) && !request.url().startsWith('data:')) errors.push(`outside request: ${request.url()}`);
     if (request.method() === 'POST') posts.push(request);
   });
   await page.goto(BASE + hash);
   await page.waitForFunction(() => !document.querySelector('#model').disabled);
   const state = (...states) => page.waitForFunction((states) => states.includes([...document.querySelectorAll('.answer')].at(-1)?.dataset.state), states);
   return {
-    page, context, wrong, posts, state,
+    page, context, errors, posts, state,
     text: () => page.evaluate(() => [...document.querySelectorAll('.answer .prose')].at(-1)?.textContent ?? ''),
-    grown: (length) => page.waitForFunction((length) => [...document.querySelectorAll('.answer .prose')].at(-1)?.textContent.length > length, length),
+    longerThan: (length) => page.waitForFunction((length) => [...document.querySelectorAll('.answer .prose')].at(-1)?.textContent.length > length, length),
     status: () => page.textContent('#status'),
     ask: async (text) => { await page.fill('#message', text); await page.press('#message', 'Enter'); },
     choose: (model) => page.selectOption('#model', model),
-    /** The id of the newest stream, as the link that the page gives names it. */
+    /** Returns the id of the newest stream, from the link that the page copies. */
     stream: async () => {
       await page.locator('.answer').last().getByText('Copy link to this stream').click();
       await page.waitForFunction(() => document.querySelector('#status').textContent.startsWith('Link copied'));
       return /#stream=(\w+)$/.exec(await page.evaluate(() => navigator.clipboard.readText()))[1];
     },
-    close: async () => { await context.close(); assert.deepEqual(wrong, []); },
+    close: async () => { await context.close(); assert.deepEqual(errors, []); },
   };
 }
 
-async function journal(id) {
+async function streamStatus(id) {
   const response = await fetch(new URL(`v1/streams/${id}`, BASE));
   assert.equal(response.status, 200);
   return response.json();
 }
 
 const tests = {
-  async 'the first visit says what can be done'() {
+  async 'the first visit displays the introduction'() {
     const head = await fetch(BASE);
     assert.match(head.headers.get('content-security-policy'), /default-src 'none'.*frame-ancestors 'none'/);
-    const v = await visit();
+    const v = await openPage();
     assert.ok(await v.page.isVisible('#welcome h1'));
     assert.ok(await v.page.isDisabled('#send'));
     assert.ok((await v.page.locator('#model option').allTextContents()).includes('demo'));
@@ -71,9 +71,9 @@ const tests = {
   },
 
   async 'by keyboard alone: send, tokens arrive, stop'() {
-    const v = await visit();
+    const v = await openPage();
     await v.choose('demo');
-    await v.page.reload(); // the choice is kept
+    await v.page.reload(); // the selected model is kept
     await v.page.waitForFunction(() => document.activeElement.id === 'message' && !document.querySelector('#model').disabled);
     assert.equal(await v.page.inputValue('#model'), 'demo');
     await v.page.keyboard.type('Give me');
@@ -81,32 +81,32 @@ const tests = {
     await v.page.keyboard.type('the tour.');
     await v.page.keyboard.press('Enter');
     await v.state('streaming');
-    await v.grown(20);
+    await v.longerThan(20);
     const early = await v.text();
-    await v.grown(early.length + 20);
+    await v.longerThan(early.length + 20);
     assert.ok((await v.text()).startsWith(early));
     assert.equal(await v.page.textContent('.said'), 'Give me\nthe tour.');
     await v.page.keyboard.press('Escape');
     await v.state('cancelled');
     assert.equal(await v.status(), 'Cancelled');
-    assert.equal(await v.page.evaluate(() => document.activeElement.id), 'message', 'ready for the next one');
+    assert.equal(await v.page.evaluate(() => document.activeElement.id), 'message', 'the message field has the focus again');
     await v.page.keyboard.press('Shift+Tab');
     assert.equal(await v.page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), 'solid', 'focus is visible');
     await v.page.keyboard.press('Enter');
     await v.page.waitForFunction(() => document.querySelector('#status').textContent === 'Text copied.');
     assert.equal(await v.page.evaluate(() => navigator.clipboard.readText()), await v.text());
-    const told = await journal(await v.stream());
-    assert.equal(told.status, 'cancelled');
-    assert.ok(told.text.startsWith(await v.text()));
+    const status = await streamStatus(await v.stream());
+    assert.equal(status.status, 'cancelled');
+    assert.ok(status.text.startsWith(await v.text()));
     assert.equal(v.posts.filter((post) => post.url().endsWith('/cancel')).length, 1);
     await v.close();
   },
 
   async 'Stopping… until the server has confirmed'() {
-    const v = await visit();
+    const v = await openPage();
     let confirm;
     const held = new Promise((resolve) => { confirm = resolve; });
-    await v.page.route('**/cancel', async (route) => { // its answer is held back
+    await v.page.route('**/cancel', async (route) => { // the response is held back
       const response = await route.fetch();
       await held;
       await route.fulfill({ response });
@@ -118,7 +118,7 @@ const tests = {
     await v.page.keyboard.press('Escape');
     await v.state('stopping');
     await v.page.waitForFunction(async (id) => (await (await fetch(`/v1/streams/${id}`)).json()).status === 'cancelled', stream);
-    assert.equal(await v.status(), 'Stopping…', 'ended, and not confirmed');
+    assert.equal(await v.status(), 'Stopping…', 'ended, but not confirmed yet');
     await v.page.reload();
     await v.state('cancelled');
     confirm();
@@ -126,7 +126,7 @@ const tests = {
   },
 
   async 'stop before the first token'() {
-    const v = await visit();
+    const v = await openPage();
     await v.choose('demo');
     await v.ask('Give me the tour.');
     await v.page.click('#stop');
@@ -135,21 +135,21 @@ const tests = {
     await v.close();
   },
 
-  async 'a turn knows the turns before it'() {
-    const v = await visit();
+  async 'a request contains the earlier turns'() {
+    const v = await openPage();
     await v.choose('demo');
     await v.ask('One.');
-    await v.grown(10);
+    await v.longerThan(10);
     await v.page.keyboard.press('Escape');
     await v.state('cancelled');
-    const said = await v.text();
+    const reply = await v.text();
     await v.ask('Two.');
     await v.state('streaming');
     await v.page.keyboard.press('Escape');
     await v.state('cancelled');
     const bodies = v.posts.filter((post) => post.url().endsWith('/streams')).map((post) => post.postDataJSON());
     assert.deepEqual(bodies[1].messages, [
-      { role: 'user', content: 'One.' }, { role: 'assistant', content: said }, { role: 'user', content: 'Two.' },
+      { role: 'user', content: 'One.' }, { role: 'assistant', content: reply }, { role: 'user', content: 'Two.' },
     ]);
     await v.page.click('#fresh');
     assert.ok(await v.page.isVisible('#welcome'));
@@ -157,28 +157,28 @@ const tests = {
     await v.close();
   },
 
-  async 'reloaded in mid-stream, and watched from a second browser: the same whole text'() {
-    const v = await visit();
+  async 'reloaded in mid-stream, and followed from a second browser: the same complete text'() {
+    const v = await openPage();
     await v.choose('demo');
     await v.ask('Give me the tour.');
-    await v.grown(60);
+    await v.longerThan(60);
     const before = await v.text();
     const resumes = [];
     v.page.on('request', (request) => { if (/\/v1\/streams\/\w+$/.test(request.url())) resumes.push(request); });
     await v.page.reload();
     await v.state('streaming');
-    assert.ok((await v.text()).startsWith(before), 'what was there is there again');
+    assert.ok((await v.text()).startsWith(before), 'the text before the reload is restored');
     assert.match(resumes[0].headers()['last-event-id'], /^\w+\.\d+/);
-    await v.grown(before.length + 40);
+    await v.longerThan(before.length + 40);
     const id = await v.stream();
-    const second = await visit({ hash: `#stream=${id}` });
-    await second.grown(before.length);
+    const second = await openPage({ hash: `#stream=${id}` });
+    await second.longerThan(before.length);
     await Promise.all([v.state('complete'), second.state('complete')]);
-    const whole = (await journal(id)).text;
-    assert.ok(whole.length > 1000);
-    assert.equal(await v.text(), whole);
-    assert.equal(await second.text(), whole);
-    assert.equal(v.posts.length, 1, 'the model is asked once');
+    const complete = (await streamStatus(id)).text;
+    assert.ok(complete.length > 1000);
+    assert.equal(await v.text(), complete);
+    assert.equal(await second.text(), complete);
+    assert.equal(v.posts.length, 1, 'the page sends one request');
     const facts = await v.page.locator('.answer .meta').last().innerText();
     assert.match(facts, /first token \d+\.\d\d s/);
     assert.match(facts, /\d+ tokens\/s/);
@@ -186,18 +186,18 @@ const tests = {
     assert.equal(await v.page.locator('.thoughts').getAttribute('open'), null, 'reasoning is folded');
     await v.page.reload();
     await v.state('complete');
-    assert.equal(await v.text(), whole, 'a finished conversation survives a reload');
+    assert.equal(await v.text(), complete, 'a finished conversation survives a reload');
     await second.close();
     await v.close();
   },
 
   async 'stopped from a second browser'() {
-    const v = await visit();
+    const v = await openPage();
     await v.choose('demo');
     await v.ask('Give me the tour.');
-    await v.grown(20);
-    const second = await visit({ hash: `#stream=${await v.stream()}` });
-    await second.grown(20);
+    await v.longerThan(20);
+    const second = await openPage({ hash: `#stream=${await v.stream()}` });
+    await second.longerThan(20);
     await second.page.click('#stop');
     await Promise.all([v.state('cancelled'), second.state('cancelled')]);
     assert.equal(await v.text(), await second.text());
@@ -205,12 +205,12 @@ const tests = {
     await v.close();
   },
 
-  async 'without a network it says so, and goes on when it is back'() {
-    const v = await visit({ refusals: 50 });
+  async 'without a network the page reports it, and resumes when it is back'() {
+    const v = await openPage({ expectedErrors: 50 });
     await v.choose('demo');
     const id = [];
     v.page.on('response', (response) => id.push(response.headers()['x-stream-id']));
-    // The first answer is cut by the browser's own hand after some events; so is every try while `down`.
+    // The test cuts the first response after some events, and aborts every retry while `down`.
     let down = true;
     await v.page.route('**/v1/streams', async (route) => {
       const response = await fetch(route.request().url(), { method: 'POST', headers: route.request().headers(), body: route.request().postData() });
@@ -228,16 +228,16 @@ const tests = {
     down = false;
     await v.page.evaluate(() => window.dispatchEvent(new Event('online')));
     await v.state('streaming');
-    await v.grown(before.length + 20);
+    await v.longerThan(before.length + 20);
     await v.page.keyboard.press('Escape');
     await v.state('cancelled');
-    const told = await journal(id.find(Boolean));
-    assert.ok(told.text.startsWith(await v.text()) && (await v.text()).startsWith(before), 'nothing lost, nothing twice');
+    const status = await streamStatus(id.find(Boolean));
+    assert.ok(status.text.startsWith(await v.text()) && (await v.text()).startsWith(before), 'nothing is lost or repeated');
     await v.close();
   },
 
-  async 'an error is shown as it is'() {
-    const v = await visit({ refusals: 1 });
+  async 'an error is displayed with its code'() {
+    const v = await openPage({ expectedErrors: 1 });
     await v.page.evaluate(() => document.querySelector('#model').append(new Option('no-such-model')));
     await v.choose('no-such-model');
     await v.ask('Hello?');
@@ -255,8 +255,8 @@ const tests = {
     await v.close();
   },
 
-  async 'a stream that is not there is an error, not a wait'() {
-    const v = await visit({ hash: `#stream=${'a'.repeat(26)}`, refusals: 1 });
+  async 'an unknown stream is an error, not a wait'() {
+    const v = await openPage({ hash: `#stream=${'a'.repeat(26)}`, expectedErrors: 1 });
     await v.state('failed');
     assert.match(await v.page.innerText('.fault'), /^stream_not_found\n/);
     await v.page.getByText('Start a chat of your own').click();
@@ -264,8 +264,8 @@ const tests = {
     await v.close();
   },
 
-  async 'what a model says is never markup'() {
-    const v = await visit();
+  async 'a model\'s text is never markup'() {
+    const v = await openPage();
     const evil = '<img src=x onerror="document.title=\'owned\'">\n**<b>x</b>** `<i>`\n# <script>1</script>\n';
     const piece = (name, data) => `event: ${name}\r\ndata: ${JSON.stringify(data)}\r\n\r\n`;
     const body = '\ufeff' + piece('start', { stream: 'x'.repeat(26), model: evil, created: 1 }) + piece('reasoning', { delta: evil })
@@ -284,8 +284,8 @@ const tests = {
     await v.close();
   },
 
-  async 'a key is asked for, sent, and kept in this tab only'() {
-    const v = await visit({ refusals: 2 });
+  async 'a key is requested, sent, and kept in this tab only'() {
+    const v = await openPage({ expectedErrors: 2 });
     const sent = [];
     await v.page.route('**/v1/models', async (route) => {
       sent.push(await route.request().headerValue('authorization'));
@@ -302,23 +302,23 @@ const tests = {
     assert.deepEqual(await v.page.evaluate(() => [Object.values(localStorage), document.cookie]), [[], '']);
     await v.page.click('#key');
     await v.page.click('#forget');
-    await v.page.waitForSelector('#keys[open]'); // asked for again, as the server wants one
+    await v.page.waitForSelector('#keys[open]'); // the page asks again because the server requires a key
     assert.equal(await v.page.evaluate(() => sessionStorage.getItem('sluicegate.key')), null);
     await v.close();
   },
 
   async 'on a phone, light and dark, nothing is wider than the screen'() {
     for (const colorScheme of ['light', 'dark']) {
-      const v = await visit({ viewport: { width: 375, height: 667 }, isMobile: true, hasTouch: true, colorScheme });
+      const v = await openPage({ viewport: { width: 375, height: 667 }, isMobile: true, hasTouch: true, colorScheme });
       const fits = () => v.page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth);
       assert.ok(await fits());
       for (const id of ['message', 'model']) {
-        assert.ok(await v.page.evaluate((id) => parseFloat(getComputedStyle(document.getElementById(id)).fontSize), id) >= 16, `${id} does not make the page zoom`);
+        assert.ok(await v.page.evaluate((id) => parseFloat(getComputedStyle(document.getElementById(id)).fontSize), id) >= 16, `the font of ${id} is large enough that mobile browsers do not zoom in`);
       }
       await v.choose('demo');
       await v.page.fill('#message', `A word without end: ${'x'.repeat(200)}`);
       await v.page.tap('#send');
-      await v.grown(80);
+      await v.longerThan(80);
       assert.ok(await fits());
       await v.page.tap('#stop');
       await v.state('cancelled');
@@ -328,9 +328,9 @@ const tests = {
   },
 
   async 'parallel tool calls grow side by side'() {
-    const v = await visit();
+    const v = await openPage();
     const known = await v.page.locator('#model option').allTextContents();
-    assert.ok(known.includes('demo-tools'), 'the model `demo-tools` plays `demo/tools.rec`');
+    assert.ok(known.includes('demo-tools'), 'the model list has `demo-tools`, which plays `demo/tools.rec`');
     await v.choose('demo-tools');
     await v.ask('A picnic?');
     await v.page.waitForFunction(() => [...document.querySelectorAll('.call pre')].filter((pre) => pre.textContent.length > 10).length === 2);
@@ -341,10 +341,10 @@ const tests = {
   },
 };
 
-const wanted = Object.entries(tests).filter(([name]) => name.includes(process.argv[2] ?? ''));
+const selected = Object.entries(tests).filter(([name]) => name.includes(process.argv[2] ?? ''));
 const failed = [];
-// Three at a time: most of a test is waiting for a recording's pace.
-const queue = wanted.values();
+// Three at a time, because tests mostly wait for the pace of a recording.
+const queue = selected.values();
 async function work() {
   for (const [name, test] of queue) {
     try {
@@ -358,5 +358,5 @@ async function work() {
 }
 await Promise.all([work(), work(), work()]);
 await browser.close();
-console.log(`${wanted.length - failed.length} passed, ${failed.length} failed`);
-process.exitCode = failed.length || !wanted.length ? 1 : 0;
+console.log(`${selected.length - failed.length} passed, ${failed.length} failed`);
+process.exitCode = failed.length || !selected.length ? 1 : 0;

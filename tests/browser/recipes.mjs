@@ -1,4 +1,4 @@
-// The handbook's recipes for pages, and the one for curl, as they are printed; only the address is this server's.
+// Runs the handbook's recipes for pages and for curl unchanged, except for the server's address.
 //
 //   python3 ../sdk/stack.py --shipped -- node recipes.mjs
 import assert from 'node:assert/strict';
@@ -15,21 +15,22 @@ const handbook = (await Promise.all(pages.map((page) => readFile(new URL(page, r
 const recipes = Object.fromEntries([...handbook.matchAll(/<!-- recipe: (\w+) -->\n```\w+\n(.*?)```/gs)].map(([, name, code]) => [name, code.replaceAll('http://127.0.0.1:8484', BASE)]));
 const browser = await launch();
 
-/** A page of the server's own origin with this script. */
-async function visit(script) {
+/** Opens a page of the server's own origin with this script. */
+async function openPage(script) {
   const page = await (await browser.newContext()).newPage();
   page.setDefaultTimeout(60_000);
-  const wrong = [];
-  page.on('pageerror', (error) => wrong.push(error.stack));
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(error.stack));
   const html = '<!doctype html><title>Recipe</title><div id="root"></div><pre id="out"></pre><button id="stop">Stop</button><script type="module" src="/app.js"></script>';
   await page.route('**/app.html', (route) => route.fulfill({ contentType: 'text/html', body: html }));
   await page.route('**/app.js', (route) => route.fulfill({ contentType: 'text/javascript', body: script }));
   await page.goto(`${BASE}/app.html`);
   const text = (selector) => page.evaluate((selector) => document.querySelector(selector)?.textContent ?? '', selector);
-  return { page, text, close: async () => { await page.context().close(); assert.deepEqual(wrong, []); } };
+  return { page, text, close: async () => { await page.context().close(); assert.deepEqual(errors, []); } };
 }
-const grown = (page, selector) => page.waitForFunction((selector) => document.querySelector(selector)?.textContent.length > 40, selector);
-async function newest() {
+const hasText = (page, selector) => page.waitForFunction((selector) => document.querySelector(selector)?.textContent.length > 40, selector);
+/** Returns the status JSON of the newest stream. */
+async function newestStream() {
   const { data: [stream] } = await (await fetch(`${BASE}/v1/streams?limit=1`)).json();
   return (await fetch(`${BASE}/v1/streams/${stream.id}`)).json();
 }
@@ -46,32 +47,32 @@ const tests = {
     const contents = `import { createRoot } from 'react-dom/client';\n${recipes.usechat}\ncreateRoot(document.getElementById('root')).render(<Chat id="${crypto.randomUUID()}" kept={[]} />);`;
     const stdin = { contents, loader: 'jsx', resolveDir: process.cwd() };
     const { outputFiles: [bundle] } = await build({ stdin, bundle: true, write: false, format: 'esm', jsx: 'automatic', logLevel: 'error', define: { 'process.env.NODE_ENV': '"production"' } });
-    const v = await visit(bundle.text);
+    const v = await openPage(bundle.text);
     await v.page.click('text=Ask');
-    await grown(v.page, 'p:nth-of-type(2)');
+    await hasText(v.page, 'p:nth-of-type(2)');
     await v.page.click('main >> text=Stop');
     await v.page.waitForSelector('main[data-status=ready]');
-    const told = await newest();
-    assert.deepEqual([told.status, told.text], ['cancelled', await v.text('p:nth-of-type(2)')]);
+    const status = await newestStream();
+    assert.deepEqual([status.status, status.text], ['cancelled', await v.text('p:nth-of-type(2)')]);
     await v.close();
   },
   async eventsource() {
-    const v = await visit(recipes.eventsource);
-    await grown(v.page, '#out');
+    const v = await openPage(recipes.eventsource);
+    await hasText(v.page, '#out');
     await v.page.click('#stop');
     await v.page.waitForFunction(async () => (await (await fetch('/v1/streams?limit=1')).json()).data[0].status === 'cancelled');
-    const told = await newest();
-    await v.page.waitForFunction((text) => document.querySelector('#out').textContent === text, told.text);
+    const status = await newestStream();
+    await v.page.waitForFunction((text) => document.querySelector('#out').textContent === text, status.text);
     await v.close();
   },
   async client() {
-    const v = await visit(`${recipes.client}\nwindow.told = { text, reason, usage };`);
-    await grown(v.page, '#out');
+    const v = await openPage(`${recipes.client}\nwindow.result = { text, reason, usage };`);
+    await hasText(v.page, '#out');
     await v.page.click('#stop');
-    await v.page.waitForFunction(() => window.told);
-    const told = await v.page.evaluate(() => window.told);
-    assert.deepEqual([told.reason, told.text], ['cancelled', await v.text('#out')]);
-    assert.ok(told.usage.estimated);
+    await v.page.waitForFunction(() => window.result);
+    const result = await v.page.evaluate(() => window.result);
+    assert.deepEqual([result.reason, result.text], ['cancelled', await v.text('#out')]);
+    assert.ok(result.usage.estimated);
     await v.close();
   },
 };

@@ -1,9 +1,9 @@
-// Eight tabs of one browser stream at once over HTTP/2, which is more than the six connections that HTTP/1.1 would allow.
+// Eight tabs of one browser stream at once over HTTP/2. Over HTTP/1.1 a browser opens only six connections.
 //
 //   python3 ../sdk/stack.py --open --tls -- node tabs.mjs
 //
-// The upstream holds every stream after five tokens until the gate is opened, and it is opened only when all eight tabs
-// show theirs: a tab that had to wait for another one's end would wait for ever.
+// The upstream pauses every stream after five tokens until the gate opens. The test opens it when all eight
+// tabs have five tokens, so a tab that waited for the end of another one would wait forever.
 import assert from 'node:assert/strict';
 import { begin, control, follow, launch } from './chromium.mjs';
 
@@ -12,14 +12,14 @@ const TABS = 8;
 const TOKENS = 40;
 const WAIT = 60_000;
 
-/** In a page: asks with fetch, and follows the answer into `window.seen`. */
+/** Runs in a page: sends a request with fetch and records the answer into `window.seen`. */
 async function ask({ model, script }) {
   window.seen = { text: '', ends: 0, stopped: false };
   const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: `script ${script}` }] });
-  const answer = await fetch('/v1/streams', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+  const response = await fetch('/v1/streams', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
   const read = async () => {
     let rest = '';
-    for await (const piece of answer.body.pipeThrough(new TextDecoderStream())) {
+    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
       const events = (rest + piece).split('\n\n');
       rest = events.pop();
       for (const event of events) {
@@ -29,11 +29,11 @@ async function ask({ model, script }) {
     }
     window.seen.stopped = true;
   };
-  // Not waited for: the test watches what is seen.
+  // Not awaited, because the test watches `window.seen`.
   read().catch((error) => { window.seen.failed = String(error); });
 }
 
-/** In a page: the protocols of its document and of its streams. */
+/** Runs in a page: returns the protocols of its document and of its streams. */
 const protocols = () => performance.getEntries()
   .filter((entry) => entry.entryType === 'navigation' || entry.name.includes('/v1/streams'))
   .map((entry) => entry.nextHopProtocol);
@@ -42,10 +42,10 @@ async function open(context, number) {
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT);
   await page.goto(`${URL}/v1/models`);
-  const given = { model: 'openai-chat', script: `tag=tab${number}x tokens=${TOKENS} gate=all` };
-  // The even ones read with fetch, the odd ones with an EventSource.
-  if (number % 2) await page.evaluate(follow, await page.evaluate(begin, given));
-  else await page.evaluate(ask, given);
+  const options = { model: 'openai-chat', script: `tag=tab${number}x tokens=${TOKENS} gate=all` };
+  // Tabs with even numbers read with fetch, the others with an EventSource.
+  if (number % 2) await page.evaluate(follow, await page.evaluate(begin, options));
+  else await page.evaluate(ask, options);
   return page;
 }
 
@@ -57,18 +57,18 @@ const tests = {
     await control('gate', { name: 'all' });
     await Promise.all(pages.map((page) => page.waitForFunction(() => window.seen.stopped)));
   },
-  async 'each has the whole of its own answer'(pages) {
+  async 'each tab has its own complete answer'(pages) {
     for (const [number, page] of pages.entries()) {
       const [call, ...more] = await control('wait', { tag: `tab${number}x`, ended: 1 });
       const seen = await page.evaluate(() => window.seen);
-      assert.deepEqual([more.length, seen.text, seen.ends, call.sent], [0, call.said, 1, TOKENS]);
+      assert.deepEqual([more.length, seen.text, seen.ends, call.sent], [0, call.text, 1, TOKENS]);
     }
   },
-  async 'all of it is HTTP/2'(pages) {
+  async 'all connections are HTTP/2'(pages) {
     for (const page of pages) {
-      const spoken = await page.evaluate(protocols);
-      assert.ok(spoken.length >= 2, `document and stream: ${spoken}`);
-      assert.deepEqual(new Set(spoken), new Set(['h2']));
+      const used = await page.evaluate(protocols);
+      assert.ok(used.length >= 2, `document and stream: ${used}`);
+      assert.deepEqual(new Set(used), new Set(['h2']));
     }
   },
 };
@@ -76,7 +76,7 @@ const tests = {
 const browser = await launch('--ignore-certificate-errors');
 const context = await browser.newContext({ ignoreHTTPSErrors: true });
 const late = new Promise((_, reject) => {
-  setTimeout(reject, WAIT, new Error('a tab waits for another one')).unref();
+  setTimeout(reject, WAIT, new Error(`the tabs did not open within ${WAIT} ms: one may wait for another`)).unref();
 });
 const opening = Array.from({ length: TABS }, (_, number) => open(context, number));
 const pages = await Promise.race([Promise.all(opening), late]).catch((error) => {

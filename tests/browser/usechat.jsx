@@ -1,4 +1,4 @@
-// A chat as a page would have it: `useChat`, whose only words about Sluicegate are two addresses.
+// A chat page with `useChat`. Two URLs are all that it contains of Sluicegate.
 import { useChat } from '@ai-sdk/react';
 import { DefaultChatTransport, lastAssistantMessageIsCompleteWithToolCalls } from 'ai';
 import { useState } from 'react';
@@ -31,7 +31,7 @@ function Chat() {
     },
   });
   sessionStorage.setItem(id, JSON.stringify(messages));
-  // Not the hook's own `stop`: that only leaves, and the answer would wait for somebody to come back.
+  // The hook's own `stop` only disconnects, and the generation would continue for the grace period.
   const stop = () => fetch(`/v1/ui/chat/${id}/stop`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

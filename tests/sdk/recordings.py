@@ -1,7 +1,7 @@
-"""Real recordings of what providers streamed, and a server that plays them.
+"""Recordings of real provider streams, and a server that plays them.
 
-They lie in `SLUICEGATE_CORPUS`, else in `../shared/corpus` beside the repository; where neither is, the repository's own
-are played. `SLUICEGATE_WIRES` names some wires with commas.
+The recordings are those in `SLUICEGATE_CORPUS` (default `shared/corpus` beside the repository), if
+this folder exists, and those of the repository. `SLUICEGATE_WIRES` selects wires, comma-separated.
 """
 
 import json
@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Folder, wire, and the content type where none was recorded. (Gemini as a JSON array is no SDK's way.)
+# Folder, wire, and the content type of recordings without one. Recordings of Gemini as a JSON array
+# are left out because no SDK requests this format.
 FOLDERS = [
     ("openai-chat", "openai-chat", "text/event-stream"),
     ("openai-responses", "openai-responses", "text/event-stream"),
@@ -24,6 +25,7 @@ FOLDERS = [
     ("ollama-chat", "ollama", "application/x-ndjson"),
     ("cohere-v2", "cohere", "text/event-stream"),
 ]
+# Size of one HTTP chunk, bytes: a prime, so that most chunks end inside a frame.
 PIECE = 997
 
 SERVER = '[server]\nlisten = "127.0.0.1:0"\nadmin_listen = "127.0.0.1:0"\ndrain = "1s"\n'
@@ -50,30 +52,30 @@ class Recording:
 
     @property
     def fails(self):
-        """It says that it failed, or ends before it is complete."""
-        said = self.expected
-        return said["error"] is not None or not (said["terminated"] or said["finish_reason"] or said.get("block_reason"))
+        """True if the recorded stream contains an error or ends before it is complete."""
+        fold = self.expected
+        return fold["error"] is not None or not (fold["terminated"] or fold["finish_reason"] or fold.get("block_reason"))
 
 
-def wanted(wire):
+def selected(wire):
     names = os.environ.get("SLUICEGATE_WIRES")
     return names is None or wire in names.split(",")
 
 
 def corpus():
-    named = os.environ.get("SLUICEGATE_CORPUS")
-    return Path(named) if named else ROOT.parent / "shared/corpus"
+    folder = os.environ.get("SLUICEGATE_CORPUS")
+    return Path(folder) if folder else ROOT.parent / "shared/corpus"
 
 
 def all_recordings():
     own = under(ROOT / "tests/recordings")
     found = under(corpus())
-    assert found or not os.environ.get("SLUICEGATE_CORPUS"), "SLUICEGATE_CORPUS is set, and there is no recording in it"
+    assert found or not os.environ.get("SLUICEGATE_CORPUS"), "SLUICEGATE_CORPUS is set, but contains no recording"
     return found + own
 
 
 def under(root):
-    folders = [(root / folder, wire, kind) for folder, wire, kind in FOLDERS if wanted(wire) and (root / folder).is_dir()]
+    folders = [(root / folder, wire, kind) for folder, wire, kind in FOLDERS if selected(wire) and (root / folder).is_dir()]
     return [read(path, wire, kind) for folder, wire, kind in folders for path in sorted(folder.iterdir())]
 
 
@@ -85,17 +87,20 @@ def read(path, wire, kind):
 
 
 def config(url):
-    """A proxy in front of the server that plays them, with a model for each wire."""
-    return SERVER + "".join(PROVIDER.format(wire=wire, url=url) for _, wire, _ in FOLDERS if wanted(wire))
+    """Returns the configuration of a proxy in front of the player, with one model per wire."""
+    return SERVER + "".join(PROVIDER.format(wire=wire, url=url) for _, wire, _ in FOLDERS if selected(wire))
 
 
 @contextmanager
 def playing(recordings):
-    """The URL of a server that answers with the recording whose number is in the path, or else in the message."""
+    """Runs a server that plays recordings and yields its URL.
+
+    `recording-N-` in the path, or else in the body, selects the recording.
+    """
 
     class Player(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # A piece does not wait until the one before it is acknowledged, which takes 40 ms.
+        # With Nagle's algorithm each chunk would wait up to 40 ms for a delayed acknowledgement.
         disable_nagle_algorithm = True
 
         def do_POST(self):
@@ -119,7 +124,7 @@ def playing(recordings):
         request_queue_size = 64
 
         def handle_error(self, *_):
-            """Clients may leave in the middle: the tests say what they missed."""
+            """Ignores disconnects: the tests report what they did not receive."""
 
     server = Server(("127.0.0.1", 0), Player)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -1,37 +1,41 @@
-// A TCP relay that cuts what it carries back to the client after so many bytes of an answer.
+// A TCP relay that cuts the connection after a given number of response bytes.
 import net from 'node:net';
 
-/** `cutAfter(request)` is asked for each request by its first line: after how many bytes, or nothing. */
+/**
+ * Starts a relay in front of `url`. For the first line of each request, `cutAfter` returns the number of
+ * response bytes after which the connection is cut, or nothing for no cut.
+ */
 export async function relay(url, cutAfter) {
   const { hostname, port } = new URL(url);
   const sockets = new Set();
-  const told = { cuts: 0 };
+  const counters = { cuts: 0 };
   const server = net.createServer((client) => {
     const upstream = net.connect(Number(port), hostname);
-    let left = null;
+    let remaining = null;
     let head = '';
     const end = () => { client.destroy(); upstream.destroy(); };
     for (const socket of [client, upstream]) {
       sockets.add(socket.setNoDelay(true));
-      // A cut is an error or a close on either side; both ends of the relay go together.
+      // An error or a close on one side closes the other side too.
       socket.on('error', end).on('close', () => { sockets.delete(socket); end(); });
     }
     client.on('data', (data) => {
-      // A client of this relay writes a request's first line in one piece, and only when the last answer is whole.
+      // The clients write a request's first line in one piece, and only after the end of the last response.
       const line = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/.exec(data.toString('latin1'));
-      if (line) [left, head] = [cutAfter(line[0].trim()) ?? null, ''];
+      if (line) [remaining, head] = [cutAfter(line[0].trim()) ?? null, ''];
       upstream.write(data);
     });
     upstream.on('data', (data) => {
-      if (left === null) return client.write(data);
-      const part = data.subarray(0, left);
-      left -= part.length;
+      if (remaining === null) return client.write(data);
+      const part = data.subarray(0, remaining);
+      remaining -= part.length;
       if (!head.includes('\r\n\r\n')) head += part.toString('latin1');
-      if (left > 0) return client.write(part);
-      told.cuts += 1;
-      left = null;
+      if (remaining > 0) return client.write(part);
+      counters.cuts += 1;
+      remaining = null;
       upstream.destroy();
-      // Chromium takes a plain head that just ends for a whole one, so there it is always a reset; else it is either.
+      // Chromium treats a head that ends early with a plain close as complete, so a cut there is always
+      // a reset. Later cuts are a reset or a plain close, depending on the length.
       const reset = !head.includes('\r\n\r\n') || part.length % 2;
       return reset ? client.write(part, () => client.resetAndDestroy()) : client.end(part);
     });
@@ -41,7 +45,7 @@ export async function relay(url, cutAfter) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${server.address().port}`,
-    get cuts() { return told.cuts; },
+    get cuts() { return counters.cuts; },
     close: () => { for (const socket of sockets) socket.destroy(); server.close(); },
   };
 }

@@ -1,4 +1,4 @@
-// openai-js's Responses, as published, against the real binary and the scripted upstream, over every wire.
+// Responses with the published openai-node against the real binary and the scripted upstream, over every wire.
 //
 //   python3 stack.py -- node responses.mjs [part of a test's name]
 import assert from 'node:assert/strict';
@@ -12,20 +12,20 @@ const WEATHER = { type: 'function', name: 'weather', description: 'The weather.'
 
 const client = () => new OpenAI({ baseURL: `${URL}/v1`, apiKey: KEY, timeout: 20_000, maxRetries: 0 });
 const text = (count) => Array.from({ length: count }, (_, index) => `tok${index}${['', ' ', 'ü ', '€ ', '😀 '][index % 5]}`).join('');
-const asks = (model, tag, words = {}, more = {}) => ({ model, input: `script tag=${tag} ${Object.entries(words).map((it) => it.join('=')).join(' ')}`, ...more });
+const requestFor = (model, tag, words = {}, more = {}) => ({ model, input: `script tag=${tag} ${Object.entries(words).map((it) => it.join('=')).join(' ')}`, ...more });
 const answer = (streamed, body) => (streamed ? client().responses.stream(body).finalResponse() : client().responses.create(body));
-const control = (what, query) => fetch(`${UPSTREAM}/control/${what}?${new URLSearchParams(query)}`).then((it) => it.json());
+const control = (command, query) => fetch(`${UPSTREAM}/control/${command}?${new URLSearchParams(query)}`).then((it) => it.json());
 
 const perWire = {
   async 'a response'({ wire, tag }) {
     for (const streamed of [true, false]) {
-      const response = await answer(streamed, asks(wire, tag, { tokens: 20 }));
+      const response = await answer(streamed, requestFor(wire, tag, { tokens: 20 }));
       assert.deepEqual([response.output_text, response.status, response.usage.output_tokens], [text(20), 'completed', 20]);
     }
   },
   async 'tools over two turns'({ wire, tag }) {
     for (const streamed of [true, false]) {
-      const first = await answer(streamed, asks(wire, tag, { tools: 1 }, { tools: [WEATHER] }));
+      const first = await answer(streamed, requestFor(wire, tag, { tools: 1 }, { tools: [WEATHER] }));
       const calls = first.output.filter((item) => item.type === 'function_call');
       assert.equal(calls.length, 2);
       const input = calls.map((call) => ({ type: 'function_call_output', call_id: call.call_id, output: `${JSON.parse(call.arguments).city}: 20 degrees` }));
@@ -36,9 +36,9 @@ const perWire = {
       assert.deepEqual(items.slice(-2), ['function_call_output', 'function_call_output']);
     }
   },
-  async 'the background, a cut, and the rest'({ wire, tag }) {
+  async 'a background response, cut and resumed'({ wire, tag }) {
     const seen = [];
-    const stream = await client().responses.create(asks(wire, tag, { tokens: 20, gate: tag }, { background: true, stream: true }));
+    const stream = await client().responses.create(requestFor(wire, tag, { tokens: 20, gate: tag }, { background: true, stream: true }));
     for await (const event of stream) {
       seen.push(event);
       if (event.type === 'response.output_text.delta') break;
@@ -50,21 +50,21 @@ const perWire = {
     assert.equal(seen.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : [])).join(''), text(20));
     assert.equal((await client().responses.retrieve(id)).output_text, text(20));
   },
-  async 'a cancel, and what is forgotten'({ wire, tag }) {
-    const { id } = await client().responses.create(asks(wire, tag, { tokens: 20, gate: tag }, { background: true }));
+  async 'cancelling and deleting a response'({ wire, tag }) {
+    const { id } = await client().responses.create(requestFor(wire, tag, { tokens: 20, gate: tag }, { background: true }));
     assert.equal((await client().responses.cancel(id)).status, 'cancelled');
     await control('gate', { name: tag });
     await client().responses.delete(id);
     await assert.rejects(client().responses.retrieve(id), (error) => error instanceof OpenAI.NotFoundError && error.code === 'stream_not_found');
   },
-  async 'errors before the head and behind it'({ wire, tag }) {
-    await assert.rejects(answer(false, asks(wire, `${tag}a`, { status: 429 })), OpenAI.RateLimitError);
+  async 'errors before the head and after it'({ wire, tag }) {
+    await assert.rejects(answer(false, requestFor(wire, `${tag}a`, { status: 429 })), OpenAI.RateLimitError);
     const events = [];
     const read = async () => {
-      for await (const event of await client().responses.create(asks(wire, `${tag}b`, { tokens: 9, error: 3 }, { stream: true }))) events.push(event);
+      for await (const event of await client().responses.create(requestFor(wire, `${tag}b`, { tokens: 9, error: 3 }, { stream: true }))) events.push(event);
     };
     if (wire === OWN) {
-      // The upstream's own `error` comes as it is, which the SDK throws.
+      // The upstream's own `error` event passes unchanged, and the SDK throws it.
       await assert.rejects(read(), (error) => error instanceof OpenAI.APIError && /scripted error/.test(error.message));
     } else {
       await read();
@@ -72,27 +72,27 @@ const perWire = {
     }
     assert.equal(events.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : [])).join(''), text(3));
   },
-  async 'a cancelled stream ends as a response does'({ wire, tag }) {
+  async 'a cancelled stream ends like a response'({ wire, tag }) {
     const events = [];
-    let said = '';
-    for await (const event of await client().responses.create(asks(wire, tag, { tokens: 2000, every: 10 }, { stream: true }))) {
+    let received = '';
+    for await (const event of await client().responses.create(requestFor(wire, tag, { tokens: 2000, every: 10 }, { stream: true }))) {
       events.push(event);
       if (event.type !== 'response.output_text.delta') continue;
-      if (!said) await client().responses.cancel(events[0].response.id);
-      said += event.delta;
+      if (!received) await client().responses.cancel(events[0].response.id);
+      received += event.delta;
     }
     const ends = events.slice(-4);
     assert.deepEqual(ends.map((event) => event.type), ['response.output_text.done', 'response.content_part.done', 'response.output_item.done', 'response.incomplete']);
-    assert.deepEqual([ends[0].text, ends[1].part.text, ends[2].item.content[0].text], [said, said, said]);
+    assert.deepEqual([ends[0].text, ends[1].part.text, ends[2].item.content[0].text], [received, received, received]);
     assert.equal(ends[3].response.status, 'cancelled');
     assert.equal((await control('wait', { tag, ended: 1 }))[0].end, 'closed');
   },
 };
 
-const wanted = process.argv[2] ?? '';
-const tests = Object.entries(perWire).flatMap(([name, test]) => WIRES.map((wire) => [`${name} ${wire}`, wire, test])).filter(([name]) => name.includes(wanted));
+const filter = process.argv[2] ?? '';
+const tests = Object.entries(perWire).flatMap(([name, test]) => WIRES.map((wire) => [`${name} ${wire}`, wire, test])).filter(([name]) => name.includes(filter));
 let [passed, failed] = [0, 0];
-// Some at a time: most of a test is waiting.
+// Tests mostly wait, so several run at a time.
 const queue = tests.entries();
 async function work() {
   for (const [number, [name, wire, test]] of queue) {

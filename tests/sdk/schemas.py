@@ -1,6 +1,7 @@
-"""Each provider's own idea of a request, as its SDK has it: what does not fit, and what it does not know.
+"""Checks of a request against the types of each provider's own SDK.
 
-SDKs are imported where they are needed, as they take their time.
+A check raises an exception for an invalid member and returns the paths of unknown members.
+SDKs are imported where they are used because some take seconds to import.
 """
 
 import base64
@@ -11,13 +12,16 @@ import pydantic
 
 
 def typed(kind):
-    """A check against one type."""
+    """Returns a check against one type."""
     adapter = pydantic.TypeAdapter(kind)
-    return lambda body: lost(body, plain(adapter.validate_python(body)))
+    return lambda body: unknown_members(body, plain(adapter.validate_python(body)))
 
 
 def plain(value):
-    """What was validated, as JSON has it. Lists that are validated when they are read are read now."""
+    """Returns a validated value as plain JSON values.
+
+    Reads iterables to their end, because pydantic validates these only when they are read.
+    """
     if isinstance(value, pydantic.BaseModel):
         return plain(dict(value)) | plain({field.alias: getattr(value, name) for name, field in type(value).model_fields.items() if field.alias})
     if isinstance(value, Mapping):
@@ -27,18 +31,21 @@ def plain(value):
     return [plain(item) for item in value]
 
 
-def lost(said, kept, path="body"):
-    """The members of a request that its type does not know."""
-    if isinstance(said, dict) and isinstance(kept, dict):
-        unknown = [f"{path}.{key}" for key in said if key not in kept]
-        return unknown + [it for key in said if key in kept for it in lost(said[key], kept[key], f"{path}.{key}")]
-    if isinstance(said, list) and isinstance(kept, list):
-        return [it for at, (one, other) in enumerate(zip(said, kept)) for it in lost(one, other, f"{path}[{at}]")]
+def unknown_members(sent, kept, path="body"):
+    """Returns the paths of the members of a request that are missing in its validated form."""
+    if isinstance(sent, dict) and isinstance(kept, dict):
+        unknown = [f"{path}.{key}" for key in sent if key not in kept]
+        return unknown + [it for key in sent if key in kept for it in unknown_members(sent[key], kept[key], f"{path}.{key}")]
+    if isinstance(sent, list) and isinstance(kept, list):
+        return [it for at, (one, other) in enumerate(zip(sent, kept)) for it in unknown_members(one, other, f"{path}[{at}]")]
     return []
 
 
 class Google:
-    """A request to `streamGenerateContent`: no type has all of it, but each part of it has one, and none takes more."""
+    """Checks a request to `streamGenerateContent`.
+
+    The SDK has no type for the whole request, but one for each member. These reject unknown members.
+    """
 
     def __init__(self):
         from google.genai import types
@@ -56,7 +63,7 @@ class Google:
 
 
 class Amazon:
-    """A request to `ConverseStream`, against the model of the service."""
+    """Checks a request to `ConverseStream` against botocore's model of the service."""
 
     def __init__(self):
         import botocore.loaders
@@ -72,7 +79,7 @@ class Amazon:
         return report.generate_report().splitlines() if report.has_errors() else []
 
     def decoded(self, value, shape):
-        """With bytes where base64 stands for them."""
+        """Returns the value with its base64 strings decoded where the model has bytes."""
         if shape.type_name == "blob" and isinstance(value, str):
             return base64.b64decode(value, validate=True)
         if shape.type_name == "structure" and isinstance(value, dict) and not getattr(shape, "is_document_type", False):
@@ -83,7 +90,10 @@ class Amazon:
 
 
 class Cohere:
-    """A request to Cohere's chat: its members have types, and its names are the arguments of the SDK's call."""
+    """Checks a request to Cohere's chat.
+
+    The SDK has types for some members. The names of the others are arguments of the SDK's call.
+    """
 
     OTHERS = {"model", "stream", "strict_tools", "documents", "citation_options", "safety_mode", "max_tokens", "stop_sequences", "temperature",
               "seed", "frequency_penalty", "presence_penalty", "k", "p", "logprobs", "tool_choice", "priority"}
@@ -103,7 +113,7 @@ class Cohere:
         return found
 
     def extra(self, value, path):
-        """Its types take members that they do not know: they are these."""
+        """Returns the paths of unknown members, which Cohere's types accept and keep apart."""
         if isinstance(value, list):
             return [it for at, item in enumerate(value) for it in self.extra(item, f"{path}[{at}]")]
         if not isinstance(value, pydantic.BaseModel):
@@ -114,7 +124,7 @@ class Cohere:
 
 @cache
 def schema(wire):
-    """The check for requests on this wire: it raises what does not fit, and gives what nobody knows."""
+    """Returns the check for requests on this wire."""
     match wire:
         case "openai-chat":
             from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming as kind

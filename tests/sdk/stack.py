@@ -1,9 +1,10 @@
-"""The proxy's real binary in front of the scripted upstream, for as long as somebody needs it.
+"""Runs the proxy's real binary in front of the scripted upstream while a test or a command runs.
 
     python3 stack.py [--open] [--tls] [--shipped] -- COMMAND…
 
-runs COMMAND with SLUICEGATE_URL, SLUICEGATE_KEY and UPSTREAM_URL in its environment and ends with its exit code.
---open wants no key, --tls listens with a certificate of its own, --shipped takes the config.toml of the repository.
+runs COMMAND with SLUICEGATE_URL, SLUICEGATE_KEY and UPSTREAM_URL in its environment, and exits with
+COMMAND's exit code. --open requires no key, --tls listens with a self-signed certificate, --shipped
+uses the repository's config.toml.
 """
 
 import json
@@ -25,9 +26,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BINARY = os.environ.get("SLUICEGATE_BIN") or str(ROOT / "target/debug/sluicegate")
 KEY, ONE_REQUEST, UPSTREAM_KEY = "sk-web", "sk-one-request", "sk-upstream"
-# One request a minute for each SDK that asks for it.
+# A second key with one request per minute: the OpenAI and the Anthropic SDK each use their own.
 ONE_MESSAGE = "sk-one-message"
-# Each wire, and a model that is at its strictest; `SLUICEGATE_WIRES` names some of them with commas.
+# Each wire with the model that has the strictest rules. `SLUICEGATE_WIRES` selects some of them,
+# comma-separated.
 MODELS = {
     "openai-chat": "gpt-5",
     "openai-responses": "gpt-5",
@@ -38,8 +40,9 @@ MODELS = {
     "cohere": "command-a-reasoning-08-2025",
 }
 WIRES = [wire for wire in MODELS if wire in os.environ.get("SLUICEGATE_WIRES", wire).split(",")]
+# Seconds to wait for a start, for the streams to finish, and for the exit.
 START, DRAIN, END = 20, 3, 10
-# What in a script makes a call fail.
+# Script words that make a call fail.
 FAILURES = {"status", "error", "never"}
 
 SERVER = """
@@ -71,7 +74,7 @@ route = ["recorded/tour.rec"]
 log = "info"
 """
 
-# Three models a wire: one that asks once, one that asks again, and one that waits for nothing.
+# Three models per wire: without retries, with one retry, and with short timeouts.
 WIRE = """
 [providers.{wire}]
 wire = "{wire}"
@@ -100,33 +103,39 @@ class Stack:
     upstream: str
     folder: Path
 
-    def control(self, what, **query):
-        with urllib.request.urlopen(f"{self.upstream}/control/{what}?{urlencode(query)}", timeout=60) as answer:
-            return json.load(answer)
+    def control(self, command, **query):
+        with urllib.request.urlopen(f"{self.upstream}/control/{command}?{urlencode(query)}", timeout=60) as response:
+            return json.load(response)
 
     def calls(self, tag):
-        """What the upstream has seen of a tag."""
+        """Returns the calls with this tag that the upstream has received."""
         return self.control("calls", tag=tag)
 
-    def ended(self, tag, count=1):
-        """The same, once so many of its calls have ended."""
+    def wait_ended(self, tag, count=1):
+        """Waits until `count` calls with this tag have ended, and returns all calls with it."""
         calls = self.control("wait", tag=tag, ended=count)
         assert sum(call["end"] is not None for call in calls) >= count, calls
         return calls
 
-    def calm(self, wire, tag):
-        """Each failure that was scripted is outweighed, or the target's breaker would open for the tests that follow."""
-        bad = [call["script"] for call in self.calls(tag) if FAILURES & set(call["script"])]
-        for model in [wire] * 2 * len(bad) + [f"{wire}-hasty"] * 2 * sum("never" in script for script in bad):
+    def keep_breaker_closed(self, wire, tag):
+        """Sends two good requests for each scripted failure of this tag.
+
+        Without them the target's breaker would open and fail the tests that follow.
+        """
+        failing = [call["script"] for call in self.calls(tag) if FAILURES & set(call["script"])]
+        for model in [wire] * 2 * len(failing) + [f"{wire}-hasty"] * 2 * sum("never" in script for script in failing):
             body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "script tag=calm tokens=1"}]}
             headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
-            with urllib.request.urlopen(urllib.request.Request(f"{self.url}/v1/streams", json.dumps(body).encode(), headers), timeout=60) as answer:
-                assert b"event: error" not in answer.read(), "the breaker is open already"
+            with urllib.request.urlopen(urllib.request.Request(f"{self.url}/v1/streams", json.dumps(body).encode(), headers), timeout=60) as response:
+                assert b"event: error" not in response.read(), "the breaker is open already"
 
 
 @contextmanager
-def process(command, announced, **options):
-    """A process that says where it is; ended, and asked how it was, on the way out."""
+def process(command, ready_pattern, **options):
+    """Runs a process and yields the address that it prints.
+
+    Stops it on exit, and fails if it has panicked or exited with an error.
+    """
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
     log, lines = [], queue.Queue()
 
@@ -136,24 +145,27 @@ def process(command, announced, **options):
             lines.put(line)
         lines.put(None)
 
-    reading = threading.Thread(target=read, daemon=True)
-    reading.start()
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
     try:
-        while not (found := announced.search(line := lines.get(timeout=START) or "")):
+        while not (found := ready_pattern.search(line := lines.get(timeout=START) or "")):
             assert line, f"{command[0]} did not start:\n{''.join(log)}"
         yield found[1]
     finally:
         child.stdin.close()
-        code = end(child)
-        reading.join(END)
+        code = stop(child)
+        reader.join(END)
         text = "".join(log)
         assert "panicked" not in text and "Traceback" not in text, text
-        # The proxy ends on its own when asked to; Python is ended by the signal.
+        # The proxy handles SIGTERM and exits with 0; Python scripts are terminated by it.
         assert code in (0, -signal.SIGTERM), f"{command[0]} ended with {code}:\n{text}"
 
 
-def end(child):
-    """Its exit code. Asked once it may let streams finish; asked again it ends now."""
+def stop(child):
+    """Stops a process and returns its exit code.
+
+    The first SIGTERM lets running streams finish, the second ends the process at once.
+    """
     for wait in (DRAIN, END):
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
@@ -163,7 +175,7 @@ def end(child):
             continue
     child.kill()
     child.wait()
-    raise AssertionError(f"{child.args[0]} had to be killed")
+    raise AssertionError(f"{child.args[0]} did not stop after two SIGTERM and was killed")
 
 
 @contextmanager
@@ -172,15 +184,15 @@ def stack(open=False, tls=False, shipped=False):
         folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
         port = running.enter_context(process([sys.executable, str(HERE / "upstream.py")], re.compile(r"^(\d+)$")))
         upstream = f"http://127.0.0.1:{port}"
-        (folder / "config.toml").write_text(as_shipped(folder) if shipped else written(folder, upstream, open, tls))
+        (folder / "config.toml").write_text(shipped_config(folder) if shipped else generated_config(folder, upstream, open, tls))
         command = [BINARY, "--config", str(folder / "config.toml")]
         host = running.enter_context(process(command, re.compile(r"serving on https?://([\d.:]+)/")))
         yield Stack(f"{'https' if tls else 'http'}://{host}", upstream, folder)
 
 
 @contextmanager
-def serving(config):
-    """The URL of a proxy with this configuration."""
+def running_proxy(config):
+    """Runs a proxy with this configuration and yields its URL."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.toml"
         path.write_text(config)
@@ -188,31 +200,31 @@ def serving(config):
             yield f"http://{host}"
 
 
-def as_shipped(folder):
-    """The repository's own configuration, on ports of its own."""
+def shipped_config(folder):
+    """Returns the repository's config.toml with free ports instead of the fixed ones."""
     (folder / "demo").symlink_to(ROOT / "demo")
     text, count = re.subn(r'^((?:admin_)?listen) = "127\.0\.0\.1:\d+"', r'\1 = "127.0.0.1:0"', (ROOT / "config.toml").read_text(), flags=re.M)
-    assert count == 2, "config.toml has two listeners"
+    assert count == 2, f"config.toml has {count} listeners on 127.0.0.1, expected 2"
     return text
 
 
-def written(folder, upstream, open, tls):
+def generated_config(folder, upstream, open, tls):
     if tls:
-        certificate(folder)
-    secured = 'tls = { cert = "cert.pem", key = "key.pem" }' if tls else ""
+        write_certificate(folder)
+    tls_line = 'tls = { cert = "cert.pem", key = "key.pem" }' if tls else ""
     mode = "none" if open else "required"
-    server = SERVER.format(tls=secured, mode=mode, key=KEY, one_request=ONE_REQUEST, one_message=ONE_MESSAGE, demo=json.dumps(str(ROOT / "demo")))
+    server = SERVER.format(tls=tls_line, mode=mode, key=KEY, one_request=ONE_REQUEST, one_message=ONE_MESSAGE, demo=json.dumps(str(ROOT / "demo")))
     return server + "".join(WIRE.format(wire=wire, model=model, upstream=upstream, key=UPSTREAM_KEY) for wire, model in MODELS.items() if wire in WIRES)
 
 
-def certificate(folder):
+def write_certificate(folder):
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1"
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
     subprocess.run([*command.split(), *files], check=True, capture_output=True, timeout=START)
 
 
 def main(arguments):
-    # Whoever ends this one means all of it.
+    # Exit on SIGTERM through the context managers, so that the proxy and the upstream stop too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     at = arguments.index("--")
     options = {option.removeprefix("--"): True for option in arguments[:at]}

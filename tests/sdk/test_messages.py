@@ -1,4 +1,7 @@
-"""anthropic-python, as published, over every wire: streams, whole answers, thinking, tools, counts, models, errors, and going away."""
+"""The published anthropic-python over every wire.
+
+Streams, non-streaming answers, thinking, tools, token counts, models, errors and disconnects.
+"""
 
 import asyncio
 import json
@@ -7,16 +10,18 @@ import anthropic
 import httpx2
 import pytest
 
-import stack as house
-from asking import says, text
+import stack as harness
+from clients import scripted, text
 from relay import Relay
-from wires import BY_NAME, COUNTED, TOOLS
+from wires import BY_NAME, COUNTED, TOOL_CALLS
 
+# Seconds.
 TIMEOUT = 20
+# Tokens of an answer that is too long to be finished in a test.
 MANY = 2000
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
 WEATHER = {"name": "weather", "description": "The weather.", "input_schema": PARAMETERS}
-# Where each API wants the schema of an answer.
+# The path of the output schema in a request of each API.
 SCHEMAS = {
     "openai-chat": ("response_format", "json_schema", "schema"),
     "openai-responses": ("text", "format", "schema"),
@@ -26,7 +31,7 @@ SCHEMAS = {
     "ollama": ("format",),
     "cohere": ("response_format", "json_schema"),
 }
-# The APIs that count a prompt themselves.
+# The APIs that have an endpoint for token counts.
 COUNTING = ("anthropic", "gemini")
 
 STATUSES = [
@@ -45,63 +50,64 @@ STATUSES = [
 
 def client(stack, kind=anthropic.Anthropic, **options):
     url = options.pop("url", stack.url)
-    return kind(**({"base_url": url, "api_key": house.KEY, "timeout": TIMEOUT, "max_retries": 0} | options))
+    return kind(**({"base_url": url, "api_key": harness.KEY, "timeout": TIMEOUT, "max_retries": 0} | options))
 
 
-def asked(wire, tag, **words):
-    return {"model": wire, "max_tokens": 1000, "messages": says(tag, **words)}
+def request_for(wire, tag, **words):
+    """Returns the arguments of a request whose script the upstream plays."""
+    return {"model": wire, "max_tokens": 1000, "messages": scripted(tag, **words)}
 
 
-@pytest.fixture(params=[True, False], ids=["streamed", "whole"])
+@pytest.fixture(params=[True, False], ids=["streaming", "non-streaming"])
 def streamed(request):
     return request.param
 
 
-def answer(asking, streamed, **options):
-    """The message, by the SDK's own accumulator where it is streamed."""
+def answer(api, streamed, **options):
+    """Returns the message. For a stream the SDK's own accumulator builds it."""
     if not streamed:
-        return asking.messages.create(**options)
-    with asking.messages.stream(**options) as stream:
+        return api.messages.create(**options)
+    with api.messages.stream(**options) as stream:
         return stream.get_final_message()
 
 
-def said(message):
+def message_text(message):
     return "".join(block.text for block in message.content if block.type == "text")
 
 
 def test_a_message(stack, wire, tag, streamed):
-    message = answer(client(stack), streamed, **asked(wire, tag, tokens=20))
-    assert (said(message), message.stop_reason, message.role, message.type) == (text(20), "end_turn", "assistant", "message")
+    message = answer(client(stack), streamed, **request_for(wire, tag, tokens=20))
+    assert (message_text(message), message.stop_reason, message.role, message.type) == (text(20), "end_turn", "assistant", "message")
     assert (message.usage.input_tokens, message.usage.output_tokens) == (11, 20)
     assert message.id.startswith("msg_") and message.model == ("m-up" if wire == "anthropic" else wire)
 
 
 def test_the_events_of_a_stream(stack, wire, tag):
-    events = list(client(stack).messages.create(**asked(wire, tag, tokens=20), stream=True))
+    events = list(client(stack).messages.create(**request_for(wire, tag, tokens=20), stream=True))
     kinds = [event.type for event in events]
     assert kinds[:2] == ["message_start", "content_block_start"] and kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     assert set(kinds[2:-3]) == {"content_block_delta"}
     assert "".join(event.delta.text for event in events[2:-3]) == text(20)
 
 
-def test_the_text_of_a_stream_and_what_its_head_tells(stack, wire, tag):
-    with client(stack).messages.stream(**asked(wire, tag, tokens=20)) as stream:
+def test_the_text_and_the_headers_of_a_stream(stack, wire, tag):
+    with client(stack).messages.stream(**request_for(wire, tag, tokens=20)) as stream:
         assert "".join(stream.text_stream) == text(20)
         assert stream.request_id and stream.response.headers["x-stream-id"]
 
 
-def test_the_upstream_sees_our_key_and_nothing_of_the_client(stack, wire, tag):
-    client(stack, default_headers={"cookie": "a=b"}).messages.create(**asked(wire, tag))
+def test_the_upstream_receives_our_key_and_no_client_headers(stack, wire, tag):
+    client(stack, default_headers={"cookie": "a=b"}).messages.create(**request_for(wire, tag))
     [call] = stack.calls(tag)
-    assert house.UPSTREAM_KEY in str(call["headers"]) and house.KEY not in str(call["headers"])
+    assert harness.UPSTREAM_KEY in str(call["headers"]) and harness.KEY not in str(call["headers"])
     foreign = [name for name in call["headers"] if name.startswith(("x-stainless", "cookie", "x-forwarded", "anthropic-dangerous"))]
     assert foreign == []
     assert ("anthropic-version" in call["headers"]) == (wire == "anthropic")
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-event-ids": "true"}], ids=["plain", "with-ids"])
-def test_heartbeats_are_not_noticed(stack, wire, tag, headers):
-    options = asked(wire, tag, stall=2400, tokens=3, every=700)
+def test_the_sdk_ignores_heartbeats(stack, wire, tag, headers):
+    options = request_for(wire, tag, stall=2400, tokens=3, every=700)
     events = list(client(stack).messages.create(**options, stream=True, extra_headers=headers))
     assert {event.type for event in events} == {
         "message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"}
@@ -110,52 +116,53 @@ def test_heartbeats_are_not_noticed(stack, wire, tag, headers):
 
 def test_the_asynchronous_client(stack, wire, tag):
     async def ask():
-        async with client(stack, anthropic.AsyncAnthropic) as asking, asking.messages.stream(**asked(wire, tag, tokens=20)) as stream:
+        async with client(stack, anthropic.AsyncAnthropic) as api, api.messages.stream(**request_for(wire, tag, tokens=20)) as stream:
             return await stream.get_final_text()
 
     assert asyncio.run(ask()) == text(20)
 
 
 def test_thinking(stack, wire, tag):
-    options = asked(wire, tag, think=1, tokens=5) | {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
+    options = request_for(wire, tag, think=1, tokens=5) | {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
     message = answer(client(stack), True, **options)
-    thinking, *kept, words = message.content
-    assert (thinking.type, thinking.thinking, words.text) == ("thinking", BY_NAME[wire].THOUGHT, text(5))
-    marks = thinking.signature + "".join(block.data for block in kept)
-    # Only what the provider has signed, or wants to see again, is signed: its own way, or in ours.
+    thinking, *opaque, last = message.content
+    assert (thinking.type, thinking.thinking, last.text) == ("thinking", BY_NAME[wire].REASONING, text(5))
+    signature = thinking.signature + "".join(block.data for block in opaque)
+    # The proxy adds a signature only if the provider signs its reasoning or needs it in the next turn:
+    # Anthropic's own unchanged, that of other providers with our prefix.
     unsigned = wire in ("openai-chat", "gemini")
     if wire == "anthropic" or unsigned:
-        assert marks == ("" if unsigned else BY_NAME[wire].SIGNATURE)
+        assert signature == ("" if unsigned else BY_NAME[wire].SIGNATURE)
     else:
-        assert marks.startswith(f"sluicegate:{wire}:"), marks
-    # What nobody has signed is of no use to anybody, and what another has signed does no harm.
-    messages = options["messages"] + [{"role": "assistant", "content": message.content}, *says(tag, tokens=4)]
-    for model in house.WIRES:
-        assert said(answer(client(stack), True, **options | {"model": model, "messages": messages})) == text(4)
+        assert signature.startswith(f"sluicegate:{wire}:"), signature
+    # Every provider accepts a next turn with this thinking. Only the one that signed it receives it.
+    messages = options["messages"] + [{"role": "assistant", "content": message.content}, *scripted(tag, tokens=4)]
+    for model in harness.WIRES:
+        assert message_text(answer(client(stack), True, **options | {"model": model, "messages": messages})) == text(4)
     _, *seconds = stack.calls(tag)
-    mark = BY_NAME[wire].SIGNATURE or BY_NAME[wire].THOUGHT
-    assert [call["wire"] for call in seconds if mark in json.dumps(call["body"])] == ([] if unsigned else [wire])
+    expected = BY_NAME[wire].SIGNATURE or BY_NAME[wire].REASONING
+    assert [call["wire"] for call in seconds if expected in json.dumps(call["body"])] == ([] if unsigned else [wire])
 
 
 def test_two_parallel_calls_and_the_turn_that_answers_them(stack, wire, tag, streamed):
-    messages = says(tag, tools=1)
+    messages = scripted(tag, tools=1)
     options = {"model": wire, "max_tokens": 1000, "messages": messages, "tools": [WEATHER], "output_config": {"effort": "low"}}
     first = answer(client(stack), streamed, **options)
     assert first.stop_reason == "tool_use"
     calls = [block for block in first.content if block.type == "tool_use"]
-    assert [(call.name, call.input) for call in calls] == TOOLS
+    assert [(call.name, call.input) for call in calls] == TOOL_CALLS
     assert len({call.id for call in calls}) == 2
     results = [{"type": "tool_result", "tool_use_id": call.id, "content": f"sun {at}"} for at, call in enumerate(calls)]
     messages += [{"role": "assistant", "content": first.content}, {"role": "user", "content": results}]
-    words = said(answer(client(stack), streamed, **options))
-    assert [place in words for place in ("Zürich", "sun 0", "Paris", "sun 1")] == [True] * 4, words
-    assert words.index("sun 0") < words.index("Paris") < words.index("sun 1")
+    reply = message_text(answer(client(stack), streamed, **options))
+    assert [part in reply for part in ("Zürich", "sun 0", "Paris", "sun 1")] == [True] * 4, reply
+    assert reply.index("sun 0") < reply.index("Paris") < reply.index("sun 1")
     _, second = stack.calls(tag)
-    assert wire == "openai-chat" or (BY_NAME[wire].SIGNATURE or BY_NAME[wire].THOUGHT) in json.dumps(second["body"]), "what is signed comes back"
+    assert wire == "openai-chat" or (BY_NAME[wire].SIGNATURE or BY_NAME[wire].REASONING) in json.dumps(second["body"]), "the upstream receives its signed reasoning"
 
 
 def test_tools_run_by_the_sdk(stack, wire, tag):
-    asked_for = []
+    cities = []
 
     @anthropic.beta_tool
     def weather(city: str) -> str:
@@ -164,18 +171,18 @@ def test_tools_run_by_the_sdk(stack, wire, tag):
         Args:
             city: Where.
         """
-        asked_for.append(city)
-        return f"sun {len(asked_for) - 1}"
+        cities.append(city)
+        return f"sun {len(cities) - 1}"
 
-    runner = client(stack).beta.messages.tool_runner(model=wire, max_tokens=1000, messages=says(tag, tools=1), tools=[weather])
-    words = said(runner.until_done())
-    assert asked_for == [city["city"] for _, city in TOOLS]
-    assert "sun 0" in words and "sun 1" in words
+    runner = client(stack).beta.messages.tool_runner(model=wire, max_tokens=1000, messages=scripted(tag, tools=1), tools=[weather])
+    reply = message_text(runner.until_done())
+    assert cities == [arguments["city"] for _, arguments in TOOL_CALLS]
+    assert "sun 0" in reply and "sun 1" in reply
 
 
 def test_a_schema_reaches_the_model(stack, wire, tag):
     schema = {"type": "json_schema", "schema": PARAMETERS}
-    client(stack).messages.create(**asked(wire, tag), output_config={"format": schema})
+    client(stack).messages.create(**request_for(wire, tag), output_config={"format": schema})
     [call] = stack.calls(tag)
     found = call["body"]
     for place in SCHEMAS[wire]:
@@ -184,7 +191,7 @@ def test_a_schema_reaches_the_model(stack, wire, tag):
 
 
 def test_tokens_are_counted(stack, wire, tag):
-    counted = client(stack).messages.count_tokens(model=wire, messages=says(tag), tools=[WEATHER], system="Be brief.")
+    counted = client(stack).messages.count_tokens(model=wire, messages=scripted(tag), tools=[WEATHER], system="Be brief.")
     if wire not in COUNTING:
         assert 0 < counted.input_tokens < 200 and counted.sluicegate == {"estimated": True}
         assert stack.calls(tag) == []
@@ -194,17 +201,17 @@ def test_tokens_are_counted(stack, wire, tag):
 
 
 def test_the_models_are_listed(stack):
-    asking = client(stack)
-    names = {f"{wire}{kind}" for wire in house.WIRES for kind in ("", "-again", "-hasty")} | {"tour"}
-    assert {model.id for model in asking.models.list()} == names
-    assert {model.id for model in asking.models.list(limit=3)} == names, "page by page"
-    model = asking.models.retrieve("anthropic")
+    api = client(stack)
+    names = {f"{wire}{kind}" for wire in harness.WIRES for kind in ("", "-again", "-hasty")} | {"tour"}
+    assert {model.id for model in api.models.list()} == names
+    assert {model.id for model in api.models.list(limit=3)} == names, "page by page"
+    model = api.models.retrieve("anthropic")
     assert (model.id, model.type, model.display_name, model.created_at.year > 2020) == ("anthropic", "model", "anthropic", True)
 
 
-def failure(kind, asking, streamed=False, **options):
+def failure(kind, api, streamed=False, **options):
     with pytest.raises(anthropic.AnthropicError) as raised:
-        asking.messages.create(**options, stream=streamed)
+        api.messages.create(**options, stream=streamed)
     error = raised.value
     assert type(error) is kind, repr(error)
     assert error.request_id and error.api_message and error.body["request_id"] == error.request_id
@@ -213,122 +220,122 @@ def failure(kind, asking, streamed=False, **options):
 
 
 @pytest.mark.parametrize("status, kind, ours, type", STATUSES, ids=[str(row[0]) for row in STATUSES])
-def test_what_the_upstream_refuses(stack, wire, tag, streamed, status, kind, ours, type):
-    error = failure(kind, client(stack), streamed, **asked(wire, tag, status=status))
+def test_an_error_status_of_the_upstream(stack, wire, tag, streamed, status, kind, ours, type):
+    error = failure(kind, client(stack), streamed, **request_for(wire, tag, status=status))
     assert (error.status_code, error.type) == (ours, type), error.body
     if status in (400, 404, 422):
         assert error.api_message == f"scripted refusal {status}"
     if status == 429:
         assert error.body["error"]["limit"] == "provider" and error.response.headers["retry-after"]
     if status == 401:
-        assert "scripted" not in error.api_message, "what concerns our key is for the operator"
+        assert "scripted" not in error.api_message, "errors about our key are for the operator only"
 
 
 @pytest.mark.parametrize("never", ["head", "body"])
 def test_an_upstream_that_never_answers(stack, wire, tag, streamed, never):
-    # Of a whole answer over its own wire only the total clock runs (and connect).
-    whole = wire == "anthropic" and not streamed
-    clock = "total" if whole else {"head": "headers", "body": "first_token"}[never]
-    error = failure(anthropic.GatewayTimeoutError, client(stack), streamed, **asked(f"{wire}-hasty", tag, never=never))
+    # A non-streaming request over the dialect's own wire has only the clocks `connect` and `total`.
+    lossless = wire == "anthropic" and not streamed
+    clock = "total" if lossless else {"head": "headers", "body": "first_token"}[never]
+    error = failure(anthropic.GatewayTimeoutError, client(stack), streamed, **request_for(f"{wire}-hasty", tag, never=never))
     assert (error.error_code, error.type) == ("upstream_timeout", "timeout_error") and f"`{clock}` clock" in error.api_message
-    assert stack.ended(tag)[0]["end"] == "closed"
+    assert stack.wait_ended(tag)[0]["end"] == "closed"
 
 
 def test_an_error_in_the_first_event_is_still_a_status(stack, wire, tag):
-    error = failure(anthropic.InternalServerError, client(stack), True, **asked(wire, tag, error=0))
+    error = failure(anthropic.InternalServerError, client(stack), True, **request_for(wire, tag, error=0))
     assert (error.status_code, error.error_code) == (502, "upstream_error") and "scripted error" in error.api_message
 
 
-def test_an_error_after_twenty_tokens_comes_after_twenty_tokens(stack, wire, tag):
-    words = []
-    with pytest.raises(anthropic.APIStatusError) as raised, client(stack).messages.stream(**asked(wire, tag, tokens=30, error=20)) as stream:
-        words.extend(stream.text_stream)
-    assert "".join(words) == text(20)
+def test_an_error_follows_the_tokens_before_it(stack, wire, tag):
+    pieces = []
+    with pytest.raises(anthropic.APIStatusError) as raised, client(stack).messages.stream(**request_for(wire, tag, tokens=30, error=20)) as stream:
+        pieces.extend(stream.text_stream)
+    assert "".join(pieces) == text(20)
     assert raised.value.type == "api_error" and "scripted error" in raised.value.api_message
 
 
-def test_an_error_in_what_was_to_be_a_whole_answer(stack, wire, tag):
-    error = failure(anthropic.InternalServerError, client(stack), **asked(wire, tag, tokens=30, error=20))
+def test_an_error_in_a_non_streaming_answer(stack, wire, tag):
+    error = failure(anthropic.InternalServerError, client(stack), **request_for(wire, tag, tokens=30, error=20))
     assert error.status_code == 502 and "scripted error" in error.api_message
 
 
-def test_a_key_is_needed(stack, tag, streamed):
-    asking = client(stack, api_key="sk-wrong")
-    error = failure(anthropic.AuthenticationError, asking, streamed, **asked("gemini", tag))
+def test_a_key_is_required(stack, tag, streamed):
+    api = client(stack, api_key="sk-wrong")
+    error = failure(anthropic.AuthenticationError, api, streamed, **request_for("gemini", tag))
     assert (error.error_code, error.type) == ("unauthenticated", "authentication_error")
-    for doing in (asking.models.list, lambda: asking.messages.count_tokens(model="gemini", messages=says(tag))):
+    for request in (api.models.list, lambda: api.messages.count_tokens(model="gemini", messages=scripted(tag))):
         with pytest.raises(anthropic.AuthenticationError):
-            doing()
+            request()
     assert stack.calls(tag) == []
 
 
-def test_either_header_carries_the_key(stack, tag):
-    for headers in ({"x-api-key": house.KEY, "Authorization": anthropic.omit}, {"Authorization": f"Bearer {house.KEY}"}):
-        assert said(client(stack).messages.create(**asked("gemini", tag), extra_headers=headers)) == text(3)
+def test_both_headers_accept_the_key(stack, tag):
+    for headers in ({"x-api-key": harness.KEY, "Authorization": anthropic.omit}, {"Authorization": f"Bearer {harness.KEY}"}):
+        assert message_text(client(stack).messages.create(**request_for("gemini", tag), extra_headers=headers)) == text(3)
 
 
 def test_an_unknown_model(stack, tag, streamed):
-    error = failure(anthropic.NotFoundError, client(stack), streamed, **asked("anthropik", tag))
+    error = failure(anthropic.NotFoundError, client(stack), streamed, **request_for("anthropik", tag))
     assert error.error_code == "model_not_found" and "anthropic" in error.api_message
     with pytest.raises(anthropic.NotFoundError):
         client(stack).models.retrieve("anthropik")
 
 
-def test_a_request_that_makes_no_sense(stack, tag):
-    error = failure(anthropic.BadRequestError, client(stack), **asked("openai-chat", tag), extra_body={"max_tokens": "many"})
+def test_an_invalid_request(stack, tag):
+    error = failure(anthropic.BadRequestError, client(stack), **request_for("openai-chat", tag), extra_body={"max_tokens": "many"})
     assert (error.error_code, error.body["error"]["param"]) == ("invalid_request", "max_tokens")
 
 
-def test_a_limit(stack, tag):
-    asking = client(stack, api_key=house.ONE_MESSAGE)
-    first = asking.messages.with_raw_response.create(**asked("openai-chat", tag))
+def test_a_rate_limit(stack, tag):
+    api = client(stack, api_key=harness.ONE_MESSAGE)
+    first = api.messages.with_raw_response.create(**request_for("openai-chat", tag))
     assert (first.headers["anthropic-ratelimit-requests-limit"], first.headers["anthropic-ratelimit-requests-remaining"]) == ("1", "0")
-    error = failure(anthropic.RateLimitError, asking, True, **asked("openai-chat", tag))
+    error = failure(anthropic.RateLimitError, api, True, **request_for("openai-chat", tag))
     assert error.body["error"]["limit"] == "key" and 0 < int(error.response.headers["retry-after"]) <= 60
     assert len(stack.calls(tag)) == 1
 
 
-def test_our_retries_are_not_multiplied_by_the_clients(stack, wire, tag, streamed):
-    asked_for = []
-    with httpx2.Client(event_hooks={"request": [asked_for.append]}) as http:
-        asking = client(stack, max_retries=2, http_client=http)
-        error = failure(anthropic.InternalServerError, asking, streamed, **asked(f"{wire}-again", tag, status=500))
+def test_the_client_does_not_retry_after_our_retries(stack, wire, tag, streamed):
+    requests = []
+    with httpx2.Client(event_hooks={"request": [requests.append]}) as http:
+        api = client(stack, max_retries=2, http_client=http)
+        error = failure(anthropic.InternalServerError, api, streamed, **request_for(f"{wire}-again", tag, status=500))
     assert error.response.headers["x-should-retry"] == "false"
-    assert len(asked_for) == 1, "the client is told that it is of no use"
-    assert len(stack.calls(tag)) == 2, "once, and once again"
+    assert len(requests) == 1, "x-should-retry stops the client"
+    assert len(stack.calls(tag)) == 2, "one attempt and one retry"
 
 
-def test_the_client_retries_where_we_did_not(stack, tag):
+def test_the_client_retries_if_we_did_not(stack, tag):
     with pytest.raises(anthropic.InternalServerError):
-        client(stack, max_retries=1).messages.create(**asked("anthropic", tag, status=500))
+        client(stack, max_retries=1).messages.create(**request_for("anthropic", tag, status=500))
     assert len(stack.calls(tag)) == 2
 
 
 def test_a_retry_after_a_lost_answer_joins_the_running_generation(stack, wire, tag, streamed):
     with Relay(stack.url, cuts=[0, 0]) as relay:
-        asking = client(stack, url=relay.url, max_retries=2)
-        message = answer(asking, streamed, **asked(wire, tag, tokens=50, every=5), extra_headers={"Idempotency-Key": tag})
-        assert said(message) == text(50)
+        api = client(stack, url=relay.url, max_retries=2)
+        message = answer(api, streamed, **request_for(wire, tag, tokens=50, every=5), extra_headers={"Idempotency-Key": tag})
+        assert message_text(message) == text(50)
         assert (relay.connections, relay.cut) == (3, 2)
-    assert [call["end"] for call in stack.ended(tag)] == ["done"]
+    assert [call["end"] for call in stack.wait_ended(tag)] == ["done"]
 
 
-def assert_closed(stack, tag, most):
-    [call] = stack.ended(tag)
-    assert call["end"] == "closed" and call["sent"] <= most, (call["end"], call["sent"])
+def assert_closed(stack, tag, max_tokens):
+    [call] = stack.wait_ended(tag)
+    assert call["end"] == "closed" and call["sent"] <= max_tokens, (call["end"], call["sent"])
 
 
-def test_a_stream_is_left_after_five_tokens(stack, wire, tag):
-    with client(stack).messages.stream(**asked(wire, tag, tokens=MANY, every=10)) as stream:
+def test_closing_a_stream_after_five_tokens(stack, wire, tag):
+    with client(stack).messages.stream(**request_for(wire, tag, tokens=MANY, every=10)) as stream:
         for _, _ in zip(range(5), stream.text_stream):
             pass
     assert_closed(stack, tag, MANY // 4)
 
 
-def test_an_asynchronous_stream_is_left(stack, wire, tag):
+def test_closing_an_asynchronous_stream(stack, wire, tag):
     async def leave():
-        async with client(stack, anthropic.AsyncAnthropic) as asking:
-            stream = await asking.messages.create(**asked(wire, tag, tokens=MANY, every=10), stream=True)
+        async with client(stack, anthropic.AsyncAnthropic) as api:
+            stream = await api.messages.create(**request_for(wire, tag, tokens=MANY, every=10), stream=True)
             async for event in stream:
                 if event.type == "content_block_delta":
                     break
@@ -339,18 +346,18 @@ def test_an_asynchronous_stream_is_left(stack, wire, tag):
 
 
 @pytest.mark.parametrize("never", ["head", "body"])
-def test_a_client_gives_up_before_the_first_token(stack, wire, tag, never, streamed):
+def test_a_client_timeout_before_the_first_token(stack, wire, tag, never, streamed):
     with pytest.raises(anthropic.APITimeoutError):
-        client(stack, timeout=1).messages.create(**asked(wire, tag, never=never), stream=streamed)
+        client(stack, timeout=1).messages.create(**request_for(wire, tag, never=never), stream=streamed)
     assert_closed(stack, tag, 0)
 
 
-def test_a_stream_that_is_cancelled_ends_as_a_message_does(stack, wire, tag):
-    with client(stack).messages.stream(**asked(wire, tag, tokens=MANY, every=10)) as stream:
+def test_a_cancelled_stream_ends_like_a_message(stack, wire, tag):
+    with client(stack).messages.stream(**request_for(wire, tag, tokens=MANY, every=10)) as stream:
         for _, _ in zip(range(5), stream.text_stream):
             pass
         url = f"{stack.url}/v1/streams/{stream.response.headers['x-stream-id']}/cancel"
-        assert httpx2.post(url, headers={"x-api-key": house.KEY}).json()["status"] == "cancelled"
+        assert httpx2.post(url, headers={"x-api-key": harness.KEY}).json()["status"] == "cancelled"
         message = stream.get_final_message()
-    assert message.stop_reason == "end_turn" and said(message).startswith(text(5)) and message.usage.output_tokens > 0
+    assert message.stop_reason == "end_turn" and message_text(message).startswith(text(5)) and message.usage.output_tokens > 0
     assert_closed(stack, tag, MANY // 4)

@@ -1,4 +1,4 @@
-"""The shell blocks of README.md and docs, as they are printed; only the address and the binary are this server's."""
+"""Runs the shell blocks of README.md and docs, with the address and the binary of a test server."""
 
 import os
 import shutil

@@ -1,30 +1,30 @@
-// Reads answers of /v1/ui/chat with the AI SDK's own transport and its own accumulator, as useChat does.
+// Reads answers of /v1/ui/chat with the AI SDK's own transport and accumulator, as useChat does.
 //
-//   node ui.mjs            one question a line as JSON {id, url, model, prompt}, one answer a line
+//   node ui.mjs       reads one request per line as JSON {id, url, model, prompt}, writes one result per line
 import { createInterface } from 'node:readline';
 import { DefaultChatTransport, readUIMessageStream } from 'ai';
 
-/** The chunks, with what the accumulator keeps to itself noted on the way. */
-const noting = (told) =>
+/** Returns a stream that passes chunks on and records the finish reason, which the accumulator does not expose. */
+const recordFinish = (result) =>
   new TransformStream({
     transform(chunk, controller) {
-      if (chunk.type === 'finish') told.finish = chunk.finishReason;
+      if (chunk.type === 'finish') result.finish = chunk.finishReason;
       controller.enqueue(chunk);
     },
   });
 
 async function read({ id, url, model, prompt }) {
-  const told = { id, message: null, finish: null, failures: [] };
+  const result = { id, message: null, finish: null, failures: [] };
   try {
     const messages = [{ id: 'm1', role: 'user', parts: [{ type: 'text', text: prompt }] }];
     const transport = new DefaultChatTransport({ api: `${url}/v1/ui/chat`, body: { model } });
     const stream = await transport.sendMessages({ chatId: `chat-of-${prompt}`, messages, trigger: 'submit-message' });
-    const onError = (error) => told.failures.push(error.message);
-    for await (const message of readUIMessageStream({ stream: stream.pipeThrough(noting(told)), onError })) told.message = message;
+    const onError = (error) => result.failures.push(error.message);
+    for await (const message of readUIMessageStream({ stream: stream.pipeThrough(recordFinish(result)), onError })) result.message = message;
   } catch (error) {
-    told.failures.push(error.message || String(error));
+    result.failures.push(error.message || String(error));
   }
-  console.log(JSON.stringify(told));
+  console.log(JSON.stringify(result));
 }
 
 for await (const line of createInterface({ input: process.stdin })) read(JSON.parse(line));

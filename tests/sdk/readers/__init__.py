@@ -1,14 +1,15 @@
-"""How the provider's own SDK reads each wire: asks `url` for a model, which names a recording, gives what it heard; and how
-each dialect's own SDK reads the proxy, where a recording is named by the prompt.
+"""Readers: one module per SDK, each with a class that requests an answer and returns its transcript.
 
-One file an SDK; each is imported where it is needed, as they take their time.
+A provider's SDK reads the player directly; the model's name selects the recording. A dialect's SDK
+reads the proxy; the prompt selects the recording. The modules are imported where they are used because
+some SDKs take seconds to import.
 """
 
 from importlib import import_module
 
 
-def name_of(recording):
-    """The SDK for a recording: Mistral's own for Mistral."""
+def sdk_name(recording):
+    """Returns the SDK for a recording: its wire's, but Mistral's own for Mistral."""
     return "mistral" if recording.wire == "openai-chat" and recording.provider == "mistral" else recording.wire
 
 
@@ -16,8 +17,8 @@ def reader(name, url):
     return import_module(f"readers.{name.replace('-', '_')}").Reader(url)
 
 
-def of_dialect(dialect, url):
-    """The SDK for a dialect, with the accumulator that it has."""
+def for_dialect(dialect, url):
+    """Returns the reader for a dialect. It uses the SDK's own accumulator."""
     match dialect:
         case "openai-responses":
             return import_module("readers.openai_responses").Accumulator(f"{url}/v1")

@@ -1,10 +1,10 @@
-"""anthropic: its own accumulator of Messages events."""
+"""Reads with anthropic and its accumulator of Messages events."""
 
 import json
 
 import anthropic
 
-from heard import Heard
+from transcript import Transcript
 
 
 class Reader:
@@ -12,33 +12,33 @@ class Reader:
         self.client = anthropic.Anthropic(base_url=url, api_key="sk", max_retries=0, timeout=20)
 
     def read(self, model, prompt="x"):
-        begun, heard = False, Heard()
+        begun, transcript = False, Transcript()
         with self.client.messages.stream(model=model, max_tokens=9, messages=[{"role": "user", "content": prompt}]) as stream:
             try:
                 for _ in stream:
                     begun = True
             except anthropic.APIError as error:
-                heard.failure = error
+                transcript.failure = error
             if begun:
-                of_message(heard, stream.current_message_snapshot)
-        return heard
+                read_message(transcript, stream.current_message_snapshot)
+        return transcript
 
     def close(self):
         self.client.close()
 
 
-def of_message(heard, answer):
-    to = heard.choice()
-    for block in answer.content:
+def read_message(transcript, message):
+    to = transcript.choice()
+    for block in message.content:
         if block.type == "text":
             to.text += block.text
         elif block.type == "thinking":
             to.reasoning += block.thinking
         elif block.type == "tool_use":
-            to.call(block.id, block.id, block.name, json.dumps(block.input))
-    to.ended(answer.stop_reason)
-    told = answer.usage
-    cached, written = told.cache_read_input_tokens or 0, told.cache_creation_input_tokens or 0
-    heard.usage = {"input": told.input_tokens + cached + written, "output": told.output_tokens, "cached": cached}
-    if told.output_tokens_details:
-        heard.usage["reasoning"] = told.output_tokens_details.thinking_tokens
+            to.add_call(block.id, block.id, block.name, json.dumps(block.input))
+    to.set_finish(message.stop_reason)
+    usage = message.usage
+    cached, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    transcript.usage = {"input": usage.input_tokens + cached + written, "output": usage.output_tokens, "cached": cached}
+    if usage.output_tokens_details:
+        transcript.usage["reasoning"] = usage.output_tokens_details.thinking_tokens

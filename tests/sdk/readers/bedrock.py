@@ -1,9 +1,9 @@
-"""boto3: AWS's own reader of event streams; it has no accumulator."""
+"""Reads with boto3, AWS's own decoder of event streams. It has no accumulator."""
 
 import boto3
 from botocore.config import Config
 
-from heard import Heard, REASONS
+from transcript import REASONS, Transcript
 
 
 class Reader:
@@ -13,28 +13,28 @@ class Reader:
         self.client = boto3.session.Session().client("bedrock-runtime", endpoint_url=url, config=config, **keys)
 
     def read(self, model):
-        heard = Heard()
-        answer = self.client.converse_stream(modelId=model, messages=[{"role": "user", "content": [{"text": "x"}]}])
-        for event in answer["stream"]:
-            of_event(heard, heard.choice(), event)
-        return heard
+        transcript = Transcript()
+        response = self.client.converse_stream(modelId=model, messages=[{"role": "user", "content": [{"text": "x"}]}])
+        for event in response["stream"]:
+            read_event(transcript, transcript.choice(), event)
+        return transcript
 
 
-def of_event(heard, to, event):
+def read_event(transcript, to, event):
     [(name, data)] = event.items()
     use = data.get("start", {}).get("toolUse")
-    # Tools that the provider runs itself are not the client's to call.
+    # The provider runs server tools itself, so the proxy does not report them as calls.
     if use and use.get("type") != "server_tool_use":
-        to.call(data["contentBlockIndex"], use["toolUseId"], use["name"])
+        to.add_call(data["contentBlockIndex"], use["toolUseId"], use["name"])
     elif name == "contentBlockDelta":
         delta = data["delta"]
         to.text += delta.get("text", "")
         to.reasoning += delta.get("reasoningContent", {}).get("text", "")
         if "toolUse" in delta and data["contentBlockIndex"] in to.calls:
-            to.call(data["contentBlockIndex"], arguments=delta["toolUse"]["input"])
+            to.add_call(data["contentBlockIndex"], arguments=delta["toolUse"]["input"])
     elif name == "messageStop":
         to.finish = REASONS.get(data["stopReason"], data["stopReason"])
     elif name == "metadata":
-        told = data["usage"]
-        cached, written = told.get("cacheReadInputTokens", 0), told.get("cacheWriteInputTokens", 0)
-        heard.usage = {"input": told["inputTokens"] + cached + written, "output": told["outputTokens"], "cached": cached}
+        usage = data["usage"]
+        cached, written = usage.get("cacheReadInputTokens", 0), usage.get("cacheWriteInputTokens", 0)
+        transcript.usage = {"input": usage["inputTokens"] + cached + written, "output": usage["outputTokens"], "cached": cached}

@@ -1,8 +1,8 @@
-"""cohere: events of its own types; it has no accumulator."""
+"""Reads with cohere, which has typed events but no accumulator."""
 
 import cohere
 
-from heard import Heard, REASONS
+from transcript import REASONS, Transcript
 
 
 class Reader:
@@ -10,13 +10,13 @@ class Reader:
         self.client = cohere.ClientV2(api_key="k", base_url=url, timeout=20)
 
     def read(self, model):
-        heard = Heard()
+        transcript = Transcript()
         for event in self.client.chat_stream(model=model, messages=[{"role": "user", "content": "x"}]):
-            of_event(heard, heard.choice(), event)
-        return heard
+            read_event(transcript, transcript.choice(), event)
+        return transcript
 
 
-def of_event(heard, to, event):
+def read_event(transcript, to, event):
     message = getattr(event.delta, "message", None) if getattr(event, "delta", None) else None
     if event.type in ("content-start", "content-delta") and message.content:
         to.text += getattr(message.content, "text", None) or ""
@@ -25,11 +25,11 @@ def of_event(heard, to, event):
         to.reasoning += message.tool_plan or ""
     elif event.type == "tool-call-start":
         call = message.tool_calls
-        to.call(event.index, call.id, call.function.name, call.function.arguments)
+        to.add_call(event.index, call.id, call.function.name, call.function.arguments)
     elif event.type == "tool-call-delta":
-        to.call(event.index, arguments=message.tool_calls.function.arguments)
+        to.add_call(event.index, arguments=message.tool_calls.function.arguments)
     elif event.type == "message-end":
         to.finish = REASONS.get(event.delta.finish_reason, event.delta.finish_reason)
-        told = event.delta.usage
-        if told and told.tokens:
-            heard.usage = {"input": int(told.tokens.input_tokens or 0), "output": int(told.tokens.output_tokens or 0)}
+        usage = event.delta.usage
+        if usage and usage.tokens:
+            transcript.usage = {"input": int(usage.tokens.input_tokens or 0), "output": int(usage.tokens.output_tokens or 0)}

@@ -1,4 +1,4 @@
-"""google-genai: chunks of its own types; it has no accumulator."""
+"""Reads with google-genai, which has typed chunks but no accumulator."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import re
 from google import genai
 from google.genai import types
 
-from heard import Heard, REASONS
+from transcript import REASONS, Transcript
 
 
 class Reader:
@@ -14,66 +14,69 @@ class Reader:
         self.client = genai.Client(api_key="k", http_options=types.HttpOptions(base_url=url, timeout=20_000))
 
     def read(self, model):
-        heard = Heard()
+        transcript = Transcript()
         for chunk in self.client.models.generate_content_stream(model=model, contents="x"):
-            of_chunk(heard, chunk)
-        return heard
+            read_chunk(transcript, chunk)
+        return transcript
 
 
-def of_chunk(heard, chunk):
+def read_chunk(transcript, chunk):
     if chunk.prompt_feedback and chunk.prompt_feedback.block_reason:
-        heard.choice().finish = "content_filter"
+        transcript.choice().finish = "content_filter"
     for candidate in chunk.candidates or []:
-        to = heard.choice(candidate.index)
+        to = transcript.choice(candidate.index)
         for part in (candidate.content and candidate.content.parts) or []:
-            of_part(to, part)
+            read_part(to, part)
         if candidate.finish_reason:
             reason = candidate.finish_reason.name
             to.finish = "tool_calls" if reason == "STOP" and to.calls else REASONS.get(reason, reason)
-    told = chunk.usage_metadata
-    if told and told.prompt_token_count is not None:
-        thoughts = told.thoughts_token_count or 0
-        heard.usage = {"input": told.prompt_token_count + (told.tool_use_prompt_token_count or 0),
-                       "output": (told.candidates_token_count or 0) + thoughts, "cached": told.cached_content_token_count or 0, "reasoning": thoughts}
+    usage = chunk.usage_metadata
+    if usage and usage.prompt_token_count is not None:
+        thoughts = usage.thoughts_token_count or 0
+        transcript.usage = {"input": usage.prompt_token_count + (usage.tool_use_prompt_token_count or 0),
+                       "output": (usage.candidates_token_count or 0) + thoughts, "cached": usage.cached_content_token_count or 0, "reasoning": thoughts}
 
 
-def of_part(to, part):
+def read_part(to, part):
     if part.text:
         if part.thought:
             to.reasoning += part.text
         else:
             to.text += part.text
     if part.function_call:
-        of_call(to, part.function_call)
+        read_call(to, part.function_call)
 
 
-def of_call(to, call):
-    """A call; or, on Vertex, a piece of the newest one: a name first, then values by their path."""
+def read_call(to, call):
+    """Reads a call or, from Vertex, a piece of the newest call: first its name, then values by path."""
     if call.name:
-        to.call(len(to.calls), call.id, call.name, json.dumps(call.args or {}))
+        to.add_call(len(to.calls), call.id, call.name, json.dumps(call.args or {}))
     for piece in call.partial_args or []:
         newest = to.calls[len(to.calls) - 1]
-        newest[2] = json.dumps(put(json.loads(newest[2]), piece))
+        newest[2] = json.dumps(apply_piece(json.loads(newest[2]), piece))
 
 
-def put(value, piece):
-    """The arguments with one more piece, at a path like `$.items[0].name`. Strings grow."""
+def apply_piece(value, piece):
+    """Returns the arguments with a piece applied at its path, which looks like `$.items[0].name`.
+
+    A string piece is appended to the string at its path; other values replace the old one.
+    """
     path = [int(index) if index else name for name, index in re.findall(r"\.([^.\[]+)|\[(\d+)\]", piece.json_path)]
-    *way, last = path
+    *parents, last = path
     at = value
-    for step, next_step in zip(way, [*way[1:], last]):
-        at = grown(at, step, [] if isinstance(next_step, int) else {})
+    for step, next_step in zip(parents, [*parents[1:], last]):
+        at = get_or_create(at, step, [] if isinstance(next_step, int) else {})
     if piece.string_value is not None:
-        new = (grown(at, last, "") or "") + piece.string_value
+        new = (get_or_create(at, last, "") or "") + piece.string_value
     else:
         new = next((it for it in (piece.number_value, piece.bool_value) if it is not None), None)
-    grown(at, last, None)
+    get_or_create(at, last, None)
     at[last] = new
     return value
 
 
-def grown(at, step, default):
-    """What stands at a step, made where nothing is."""
+def get_or_create(at, step, default):
+    """Returns the value at a step of the path, or creates it."""
     if isinstance(at, list):
         at.extend([None] * (step + 1 - len(at)))
         if at[step] is None:

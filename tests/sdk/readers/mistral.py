@@ -1,10 +1,10 @@
-"""mistralai: chunks of its own types; it has no accumulator."""
+"""Reads with mistralai, which has typed chunks but no accumulator."""
 
 import json
 
 from mistralai.client import Mistral
 
-from heard import Heard, REASONS
+from transcript import REASONS, Transcript
 
 
 class Reader:
@@ -12,27 +12,27 @@ class Reader:
         self.client = Mistral(api_key="sk", server_url=url, timeout_ms=20_000)
 
     def read(self, model):
-        heard = Heard()
+        transcript = Transcript()
         with self.client.chat.stream(model=model, messages=[{"role": "user", "content": "x"}]) as stream:
             for event in stream:
-                chunk(heard, event.data)
-        return heard
+                read_chunk(transcript, event.data)
+        return transcript
 
 
-def chunk(heard, data):
+def read_chunk(transcript, data):
     for choice in data.choices:
-        to = heard.choice(choice.index)
-        content(to, choice.delta.content)
+        to = transcript.choice(choice.index)
+        read_content(to, choice.delta.content)
         for call in choice.delta.tool_calls or []:
             arguments = call.function.arguments
-            to.call(call.id, call.id, call.function.name, arguments if isinstance(arguments, str) else json.dumps(arguments))
+            to.add_call(call.id, call.id, call.function.name, arguments if isinstance(arguments, str) else json.dumps(arguments))
         if choice.finish_reason:
             to.finish = REASONS.get(choice.finish_reason, choice.finish_reason)
     if data.usage:
-        heard.usage = {"input": data.usage.prompt_tokens, "output": data.usage.completion_tokens}
+        transcript.usage = {"input": data.usage.prompt_tokens, "output": data.usage.completion_tokens}
 
 
-def content(to, delta):
+def read_content(to, delta):
     if isinstance(delta, str):
         to.text += delta
         return
@@ -41,5 +41,3 @@ def content(to, delta):
             to.text += part.text
         elif part.type == "thinking":
             to.reasoning += "".join(piece.text for piece in part.thinking if piece.type == "text")
-
-

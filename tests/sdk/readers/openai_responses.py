@@ -1,12 +1,12 @@
-"""openai-python: events of its own types, and the items that they bring when these are done; and its own accumulator.
+"""Reads with openai-python: `Reader` from its typed events, `Accumulator` with its stream helper.
 
-The accumulator refuses what several servers send: an answer that was cut short, events before `response.created`, items
-whose ids change, a final response without output (ChatGPT's own backend).
+The helper rejects the streams of several servers: incomplete responses, events before
+`response.created`, items whose ids change, final responses without output (ChatGPT's own backend).
 """
 
 import openai
 
-from heard import Heard
+from transcript import Transcript
 
 
 class Reader:
@@ -14,72 +14,72 @@ class Reader:
         self.client = openai.OpenAI(base_url=url, api_key="sk", max_retries=0, timeout=20)
 
     def read(self, model):
-        items, said, last = {}, "", None
+        items, text, last = {}, "", None
         with self.client.responses.create(model=model, input="x", stream=True) as stream:
             for event in stream:
                 if event.type == "response.output_item.done":
                     items[event.output_index] = event.item
                 elif event.type == "response.output_text.delta":
-                    said += event.delta
+                    text += event.delta
                 elif event.type in ("response.completed", "response.incomplete", "response.failed"):
                     last = event.response
-        heard = of_response(last, [items[at] for at in sorted(items)] or last.output)
-        # What was cut short has no item that is done.
-        heard.choice().text = heard.choice().text or said
-        return heard
+        transcript = read_response(last, [items[at] for at in sorted(items)] or last.output)
+        # An incomplete message has no `output_item.done`: its text is in the deltas only.
+        transcript.choice().text = transcript.choice().text or text
+        return transcript
 
 
 class Accumulator:
-    """The stream helper, which is strict about the order of events and the identity of items."""
+    """Reads with the stream helper, which checks the order of events and the ids of items."""
 
     def __init__(self, url):
         self.client = openai.OpenAI(base_url=url, api_key="sk", max_retries=0, timeout=20)
 
     def read(self, model, prompt="x"):
-        said, last, failure = "", None, None
+        text, last, failure = "", None, None
         with self.client.responses.stream(model=model, input=prompt) as stream:
             try:
                 for event in stream:
                     if event.type == "response.output_text.delta":
-                        said = event.snapshot
+                        text = event.snapshot
                     elif event.type in ("response.completed", "response.incomplete", "response.failed"):
                         last = event.response
             except openai.APIError as error:
                 failure = error
             if last is not None and last.status == "completed":
                 last = stream.get_final_response()
-        heard = of_response(last, last.output) if last else Heard()
-        heard.failure = failure or (last and last.error)
-        heard.choice().text = heard.choice().text or said
-        return heard
+        transcript = read_response(last, last.output) if last else Transcript()
+        transcript.failure = failure or (last and last.error)
+        transcript.choice().text = transcript.choice().text or text
+        return transcript
 
     def close(self):
         self.client.close()
 
 
-def of_response(answer, items):
-    heard = Heard()
-    to = heard.choice()
+def read_response(response, items):
+    transcript = Transcript()
+    to = transcript.choice()
     for item in items:
-        of_item(to, item)
-    reason = answer.incomplete_details.reason if answer.incomplete_details else None
-    to.ended(reason or answer.status)
-    if answer.status == "completed" and to.calls:
+        read_item(to, item)
+    reason = response.incomplete_details.reason if response.incomplete_details else None
+    to.set_finish(reason or response.status)
+    if response.status == "completed" and to.calls:
         to.finish = "tool_calls"
-    told = answer.usage
-    if told:
-        heard.usage = {"input": told.input_tokens, "output": told.output_tokens, "cached": getattr(told.input_tokens_details, "cached_tokens", 0),
-                       "reasoning": getattr(told.output_tokens_details, "reasoning_tokens", 0)}
-    return heard
+    usage = response.usage
+    if usage:
+        transcript.usage = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": getattr(usage.input_tokens_details, "cached_tokens", 0),
+                       "reasoning": getattr(usage.output_tokens_details, "reasoning_tokens", 0)}
+    return transcript
 
 
-def of_item(to, item):
+def read_item(to, item):
     if item.type == "message":
         to.text += "".join(part.text for part in item.content if part.type == "output_text")
         to.refusal += "".join(part.refusal for part in item.content if part.type == "refusal")
     elif item.type == "reasoning":
         to.reasoning += "".join(part.text for part in [*item.summary, *(item.content or [])])
     elif item.type == "function_call":
-        to.call(item.call_id, item.call_id, item.name, item.arguments)
+        to.add_call(item.call_id, item.call_id, item.name, item.arguments)
     elif item.type == "custom_tool_call":
-        to.call(item.call_id, item.call_id, item.name, item.input)
+        to.add_call(item.call_id, item.call_id, item.name, item.input)

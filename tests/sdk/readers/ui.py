@@ -1,4 +1,4 @@
-"""The AI SDK's `readUIMessageStream`, in Node: its own accumulator of UI message chunks."""
+"""Reads with the AI SDK's `readUIMessageStream`, its accumulator of UI message chunks, in Node."""
 
 import itertools
 import json
@@ -7,62 +7,63 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
-from heard import Heard
+from transcript import Transcript
 
 HERE = Path(__file__).resolve().parent.parent
 OWN_NODE = HERE / "node_modules/.bin/node"
+# Seconds to wait for an answer and for the exit.
 TIMEOUT, END = 30, 10
 
 
 class Failed(Exception):
-    """What the SDK told its `onError`."""
+    """The error that the SDK passed to `onError`."""
 
 
 class Reader:
     def __init__(self, url):
         self.url, self.numbers, self.waiting = url, itertools.count(), {}
-        self.writing = threading.Lock()
+        self.write_lock = threading.Lock()
         command = [str(OWN_NODE) if OWN_NODE.exists() else "node", str(HERE / "ui.mjs")]
         self.node = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.hearing = threading.Thread(target=self.hear, daemon=True)
-        self.hearing.start()
+        self.receiver = threading.Thread(target=self.receive, daemon=True)
+        self.receiver.start()
 
-    def hear(self):
+    def receive(self):
         for line in self.node.stdout:
-            told = json.loads(line)
-            self.waiting.pop(told["id"]).set_result(told)
+            result = json.loads(line)
+            self.waiting.pop(result["id"]).set_result(result)
 
     def read(self, model, prompt="x", choices=1):
-        number, answer = next(self.numbers), Future()
-        self.waiting[number] = answer
-        with self.writing:
+        number, future = next(self.numbers), Future()
+        self.waiting[number] = future
+        with self.write_lock:
             self.node.stdin.write(json.dumps({"id": number, "url": self.url, "model": model, "prompt": prompt}) + "\n")
             self.node.stdin.flush()
-        return of_told(answer.result(TIMEOUT))
+        return read_result(future.result(TIMEOUT))
 
     def close(self):
         self.node.stdin.close()
         assert self.node.wait(END) == 0
-        self.hearing.join(END)
+        self.receiver.join(END)
 
 
-def of_told(told):
-    heard = Heard()
-    to = heard.choice()
-    message = told["message"] or {"parts": []}
+def read_result(result):
+    transcript = Transcript()
+    to = transcript.choice()
+    message = result["message"] or {"parts": []}
     for part in message["parts"]:
-        of_part(to, part)
-    if told["finish"]:
-        to.ended(told["finish"])
+        read_part(to, part)
+    if result["finish"]:
+        to.set_finish(result["finish"])
     usage = (message.get("metadata") or {}).get("usage") or {}
     names = {"input": "inputTokens", "output": "outputTokens", "cached": "cachedInputTokens", "reasoning": "reasoningTokens"}
-    heard.usage = {short: usage[long] for short, long in names.items() if usage.get(long) is not None}
-    if told["failures"]:
-        heard.failure = Failed(told["failures"][0])
-    return heard
+    transcript.usage = {short: usage[long] for short, long in names.items() if usage.get(long) is not None}
+    if result["failures"]:
+        transcript.failure = Failed(result["failures"][0])
+    return transcript
 
 
-def of_part(to, part):
+def read_part(to, part):
     own = (part.get("providerMetadata") or {}).get("sluicegate") or {}
     match part["type"]:
         case "text" if own.get("kind") == "refusal":
@@ -72,5 +73,5 @@ def of_part(to, part):
         case "reasoning":
             to.reasoning += part["text"]
         case kind if kind.startswith("tool-"):
-            given = part.get("input")
-            to.call(part["toolCallId"], part["toolCallId"], kind.removeprefix("tool-"), given if isinstance(given, str) else json.dumps(given))
+            arguments = part.get("input")
+            to.add_call(part["toolCallId"], part["toolCallId"], kind.removeprefix("tool-"), arguments if isinstance(arguments, str) else json.dumps(arguments))

@@ -1,9 +1,9 @@
-"""How each model API spells an answer, and what it wants to see again in the next turn. One file a wire."""
+"""Each model API's encoding of an answer, and its rules for the next turn. One file per wire."""
 
 from .anthropic import Anthropic
 from .bedrock import Bedrock
 from .cohere import Cohere
-from .common import COUNTED, TOOLS, ScriptError, texts
+from .common import COUNTED, TOOL_CALLS, ScriptError, texts
 from .gemini import Gemini
 from .ollama import Ollama
 from .openai_chat import OpenaiChat

@@ -1,4 +1,4 @@
-"""Cohere's chat of version 2: a plan before the calls."""
+"""Cohere's chat API, version 2. It sends a tool plan before the calls."""
 
 import json
 
@@ -7,22 +7,22 @@ from .common import INPUT_TOKENS, Wire, pieces, sse, texts
 
 class Cohere(Wire):
     NAME = "cohere"
-    THOUGHT = "Two cities, two calls, says Command."
+    REASONING = "Two cities, two calls, says Command."
 
     @classmethod
-    def owns(cls, target):
+    def matches(cls, target):
         return target.endswith("/cohere/chat")
 
     @classmethod
-    def called(cls, body):
+    def tool_calls(cls, body):
         calls = [call for message in body["messages"] for call in message.get("tool_calls") or []]
         return [(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls]
 
     @classmethod
-    def answered(cls, body):
-        told = lambda part: part["text"] if part.get("type", "text") == "text" else json.dumps(part["document"]["data"])
-        said = lambda content: content if isinstance(content, str) else "".join(told(part) for part in content)
-        return [(m["tool_call_id"], said(m["content"])) for m in body["messages"] if m["role"] == "tool"]
+    def tool_results(cls, body):
+        part_text = lambda part: part["text"] if part.get("type", "text") == "text" else json.dumps(part["document"]["data"])
+        text = lambda content: content if isinstance(content, str) else "".join(part_text(part) for part in content)
+        return [(m["tool_call_id"], text(m["content"])) for m in body["messages"] if m["role"] == "tool"]
 
     @classmethod
     def event(cls, kind, **fields):
@@ -38,9 +38,9 @@ class Cohere(Wire):
         return sse({"type": "message-start", "id": "up", "delta": {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": []}}}, "message-start")
 
     @classmethod
-    def thought(cls):
+    def reasoning_pieces(cls):
         start = cls.delta("content-start", 0, content={"type": "thinking", "thinking": ""})
-        return [start, cls.delta("content-delta", 0, content={"thinking": cls.THOUGHT}), cls.event("content-end", index=0)]
+        return [start, cls.delta("content-delta", 0, content={"thinking": cls.REASONING}), cls.event("content-end", index=0)]
 
     @classmethod
     def token(cls, text, index, place):
@@ -48,9 +48,9 @@ class Cohere(Wire):
         return start + cls.delta("content-delta", place, content={"text": text})
 
     @classmethod
-    def calls(cls, _):
-        out = [cls.delta("tool-plan-delta", tool_plan=cls.THOUGHT)]
-        for index, (id, name, arguments) in enumerate(cls.tools()):
+    def call_pieces(cls, _):
+        out = [cls.delta("tool-plan-delta", tool_plan=cls.REASONING)]
+        for index, (id, name, arguments) in enumerate(cls.own_calls()):
             call = {"id": id, "type": "function", "function": {"name": name, "arguments": ""}}
             out.append(cls.delta("tool-call-start", index, tool_calls=call))
             out += (cls.delta("tool-call-delta", index, tool_calls={"function": {"arguments": piece}}) for piece in pieces(arguments))
@@ -58,17 +58,17 @@ class Cohere(Wire):
         return out
 
     @classmethod
-    def closing(cls, tools, output, place, said):
+    def closing(cls, tools, output, place, text):
         stop = "" if tools or not output else cls.event("content-end", index=place)
         tokens = {"input_tokens": INPUT_TOKENS, "output_tokens": output}
         delta = {"finish_reason": "TOOL_CALL" if tools else "COMPLETE", "usage": {"billed_units": tokens, "tokens": tokens}}
         return stop + cls.event("message-end", id="up", delta=delta) + "data: [DONE]\n\n"
 
     @classmethod
-    def error(cls, message):
+    def error_piece(cls, message):
         usage = {"tokens": {"input_tokens": INPUT_TOKENS, "output_tokens": 0}}
         return cls.event("message-end", id="up", delta={"finish_reason": "ERROR", "error": message, "usage": usage})
 
     @classmethod
-    def refusal(cls, _, message):
+    def error_body(cls, _, message):
         return {"id": "up", "message": message}

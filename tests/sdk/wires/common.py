@@ -1,19 +1,19 @@
-"""What all wires share: the two calls, what was thought before them, and what a next turn must bring back.
+"""The parts that all wires share: the two tool calls, and the checks of the turn that answers them.
 
-The two tool calls are always the same; their turn comes with what the API signs, where it signs anything, and a next turn
-that does not bring that back is refused, as the real ones do; a turn that another API has begun has nothing of it.
+The two calls are always the same. APIs that sign reasoning or calls send a signature with them. Like
+the real APIs, they reject a next turn without it, but only if they have made the calls themselves.
 """
 
 import json
 
-TOOLS = [("weather", {"city": "Zürich"}), ("weather", {"city": "Paris"})]
+TOOL_CALLS = [("weather", {"city": "Zürich"}), ("weather", {"city": "Paris"})]
 INPUT_TOKENS = 11
-# What an API says that counts a prompt itself.
+# The input tokens that the count endpoints return.
 COUNTED = 2095
 
 
 class ScriptError(Exception):
-    """A request that no script answers."""
+    """A request for which there is no scripted response."""
 
 
 def sse(data, name=None):
@@ -21,116 +21,117 @@ def sse(data, name=None):
 
 
 def texts(content, kind="text"):
-    """The texts of a message's content, which is one string or a list of parts."""
+    """Returns the texts of a message's content, which is a string or a list of parts."""
     if isinstance(content, str):
         return [content]
     return [part["text"] for part in content or [] if part.get("type", "text") == kind and "text" in part]
 
 
 def pieces(arguments, size=4):
-    """Arguments as JSON, a few characters at a time."""
-    spelled = json.dumps(arguments)
-    return [spelled[at : at + size] for at in range(0, len(spelled), size)]
+    """Returns the arguments as JSON, split into pieces of a few characters."""
+    encoded = json.dumps(arguments)
+    return [encoded[at : at + size] for at in range(0, len(encoded), size)]
 
 
 class Wire:
-    """How one API spells an answer, and what it reads in a request."""
+    """One API: builds its responses and reads its requests."""
 
     NAME = None
     # The content type of a stream.
     KIND = "text/event-stream"
-    # What stands before its calls, and the signature of it where there is one.
-    THOUGHT = SIGNATURE = None
+    # The reasoning before the calls, and its signature if the API signs it.
+    REASONING = SIGNATURE = None
 
     @classmethod
-    def tools(cls):
-        """Its two calls: id, name, arguments. The ids say whose they are."""
-        return [(f"call-{cls.NAME}-{at}", *tool) for at, tool in enumerate(TOOLS)]
+    def own_calls(cls):
+        """Returns this API's two calls: id, name, arguments. The ids contain the wire's name."""
+        return [(f"call-{cls.NAME}-{at}", *tool) for at, tool in enumerate(TOOL_CALLS)]
 
     @classmethod
-    def owns(cls, target):
-        """Its requests go there."""
+    def matches(cls, target):
+        """Returns True if the request target belongs to this API."""
         raise NotImplementedError
 
     @classmethod
-    def asked(cls, body):
-        """What the user said."""
+    def user_texts(cls, body):
+        """Returns the texts of the user's messages."""
         return [text for message in body["messages"] if message["role"] == "user" for text in texts(message["content"])]
 
     @classmethod
-    def counted(cls, target):
-        """The answer to a request that only has its tokens counted; nothing where it is none."""
+    def count_response(cls, target):
+        """Returns the response to a token count request, or None for other targets."""
 
     @classmethod
     def wants_stream(cls, _, body):
         return body.get("stream", False)
 
     @classmethod
-    def called(cls, body):
-        """The calls that a request brings back: id, name, arguments."""
+    def tool_calls(cls, body):
+        """Returns the tool calls in a request's history: id, name, arguments."""
         raise NotImplementedError
 
     @classmethod
-    def answered(cls, body):
-        """The results it brings: the id of the call, what the tool said."""
+    def tool_results(cls, body):
+        """Returns the tool results in a request: call id, content."""
         raise NotImplementedError
 
     @classmethod
-    def unsigned(cls, body):
-        """What is missing of that which must come back with this API's own calls; nothing where all is there."""
+    def missing_signature(cls, body):
+        """Returns an error if a signature of this API's own calls is missing, else None."""
 
     @classmethod
-    def results(cls, body):
-        """The results as the text of the next answer."""
-        by_id = dict(cls.answered(body))
-        told = [(arguments["city"], by_id[id]) for id, _, arguments in cls.called(body) if id in by_id]
-        return [f"{city}: {result}. " for city, result in told]
+    def result_texts(cls, body):
+        """Returns the pieces of the next answer, which repeats the tool results."""
+        by_id = dict(cls.tool_results(body))
+        results = [(arguments["city"], by_id[id]) for id, _, arguments in cls.tool_calls(body) if id in by_id]
+        return [f"{city}: {result}. " for city, result in results]
 
     @classmethod
-    def complaint(cls, body):
-        called = cls.called(body)
-        if [call[1:] for call in called] not in ([], TOOLS):
-            return f"these tools were never called: {called}"
-        if len({id for id, _, _ in called}) != len(called) or {id for id, _ in cls.answered(body)} - {id for id, _, _ in called}:
-            return f"the ids do not match: {called}, {cls.answered(body)}"
-        # Only what this API has begun itself must come back as it was.
-        return cls.unsigned(body) if called and called == cls.tools() else None
+    def invalid_reason(cls, body):
+        """Returns an error if the API would reject the request, else None."""
+        calls = cls.tool_calls(body)
+        if [call[1:] for call in calls] not in ([], TOOL_CALLS):
+            return f"the request contains tool calls that were never made: {calls}"
+        if len({id for id, _, _ in calls}) != len(calls) or {id for id, _ in cls.tool_results(body)} - {id for id, _, _ in calls}:
+            return f"the ids of tool calls and results do not match: {calls}, {cls.tool_results(body)}"
+        # Signatures are required only for the calls that this API has made itself.
+        return cls.missing_signature(body) if calls and calls == cls.own_calls() else None
 
     @classmethod
     def opening(cls):
         return ""
 
     @classmethod
-    def thought(cls):
-        """The thought before anything else, in a block of its own where there are blocks."""
+    def reasoning_pieces(cls):
+        """Returns the pieces of the reasoning, in a block of its own on wires with blocks."""
         raise NotImplementedError
 
     @classmethod
     def token(cls, text, index, place):
-        """A piece of the text; `place` is the number of its block."""
+        """Returns the piece for a text token. `place` is the number of the text block."""
         raise NotImplementedError
 
     @classmethod
-    def calls(cls, body):
+    def call_pieces(cls, body):
         raise NotImplementedError
 
     @classmethod
-    def closing(cls, tools, output, place, said):
+    def closing(cls, tools, output, place, text):
         raise NotImplementedError
 
     @classmethod
-    def stamped(cls, call, piece):
-        """A piece as this call's: where an API numbers its events, or repeats at the end what it said."""
+    def for_call(cls, call, piece):
+        """Returns the piece with the event number and other values of this call, if the API has any."""
         return piece
 
     @classmethod
-    def whole(cls, body, said, tools, output):
-        raise ScriptError(f"the {cls.NAME} wire is always asked for a stream")
+    def full_response(cls, body, text, tools, output):
+        raise ScriptError(f"the proxy always requests a stream on the {cls.NAME} wire")
 
     @classmethod
-    def error(cls, message):
-        return sse(cls.refusal(500, message))
+    def error_piece(cls, message):
+        return sse(cls.error_body(500, message))
 
     @classmethod
-    def refusal(cls, status, message):
+    def error_body(cls, status, message):
         return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
