@@ -19,13 +19,16 @@ export async function begin({ model, script }) {
   return response.headers.get('location');
 }
 
-/** Runs in a page: follows a stream with an EventSource until it stops by itself. Records into `window.seen`. */
+/**
+ * Runs in a page: follows a stream with an EventSource until it stops by itself. Records into
+ * `window.received`.
+ */
 export function follow(location) {
-  const seen = { text: '', ends: 0, opened: 0, stopped: false };
-  window.seen = seen;
+  const received = { text: '', ends: 0, opened: 0, stopped: false };
+  window.received = received;
   const source = new EventSource(location);
-  source.onopen = () => { seen.opened += 1; };
-  source.addEventListener('text', (event) => { seen.text += JSON.parse(event.data).delta; });
-  source.addEventListener('end', () => { seen.ends += 1; });
-  source.onerror = () => { seen.stopped = source.readyState === EventSource.CLOSED; };
+  source.onopen = () => { received.opened += 1; };
+  source.addEventListener('text', (event) => { received.text += JSON.parse(event.data).delta; });
+  source.addEventListener('end', () => { received.ends += 1; });
+  source.onerror = () => { received.stopped = source.readyState === EventSource.CLOSED; };
 }

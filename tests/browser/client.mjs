@@ -1,4 +1,5 @@
-// The served /client.js in Node: through a relay that cuts connections, and against a server that sends errors.
+// The served /client.js in Node: through a relay that cuts connections, and against a server that
+// sends errors.
 //
 //   python3 ../sdk/stack.py --open -- node client.mjs
 //
@@ -23,7 +24,10 @@ const waitEnded = async (tag) => {
   return call;
 };
 
-/** Starts a server that answers each request with the next function, and from then on with the last one. */
+/**
+ * Starts a server that answers each request with the next function, and from then on with the last
+ * one.
+ */
 async function scriptedServer(...answers) {
   const requests = [];
   const server = http.createServer(async (request, response) => {

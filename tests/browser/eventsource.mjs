@@ -1,5 +1,5 @@
-// Fifty real EventSources, each cut at random bytes by a relay: every page receives the complete answer, and
-// the upstream receives fifty requests.
+// Fifty real EventSources, each cut at random bytes by a relay: every page receives the complete
+// answer, and the upstream receives fifty requests.
 //
 //   python3 ../sdk/stack.py --open -- node eventsource.mjs
 //
@@ -29,7 +29,8 @@ function seededRandom(seed) {
 async function stream(context, number) {
   const random = seededRandom(SEED + number);
   const tag = `e${number}x`;
-  // A cut can fall into a head, a chunk size or a character. After 0 bytes no response arrives at all.
+  // A cut can fall into a head, a chunk size or a character. After 0 bytes no response arrives at
+  // all.
   const cuts = Array.from({ length: 1 + random(3) }, () => random(3000));
   const remaining = [...cuts];
   const relayServer = await relay(process.env.SLUICEGATE_URL, (line) => (line.startsWith('GET /v1/streams/') ? remaining.shift() : null));
@@ -39,12 +40,12 @@ async function stream(context, number) {
     await page.goto(`${relayServer.url}/v1/models`);
     const location = await page.evaluate(begin, { model: MODELS[number % 3], script: `tag=${tag} tokens=${TOKENS} every=5` });
     await page.evaluate(follow, location);
-    await page.waitForFunction(() => window.seen.stopped);
-    const seen = await page.evaluate(() => window.seen);
+    await page.waitForFunction(() => window.received.stopped);
+    const received = await page.evaluate(() => window.received);
     const [call, ...more] = await control('wait', { tag, ended: 1 });
     assert.deepEqual([more.length, call.end, call.sent], [0, 'done', TOKENS]);
-    assert.equal(seen.text, call.text);
-    assert.equal(seen.ends, 1);
+    assert.equal(received.text, call.text);
+    assert.equal(received.ends, 1);
     assert.equal(relayServer.cuts, cuts.length, 'every cut was made');
     return cuts.length;
   } catch (error) {

@@ -1,8 +1,10 @@
-// The playground in a real Chromium, against a running Sluicegate whose model `demo` plays `demo/tour.rec`.
+// The playground in a real Chromium, against a running Sluicegate whose model `demo` plays
+// `demo/tour.rec`.
 //
 //   SLUICEGATE_URL=http://127.0.0.1:8484 node playground.mjs [part of a test's name]
 //
-// CHROMIUM names another browser. No test waits for a fixed time; each waits for a state of the page.
+// CHROMIUM names another browser. No test waits for a fixed time; each waits for a state of the
+// page.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
 
@@ -13,7 +15,10 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking'],
 });
 
-/** Opens the playground in a fresh profile and collects its errors. `close` asserts that there are none. */
+/**
+ * Opens the playground in a fresh profile and collects its errors. `close` asserts that there are
+ * none.
+ */
 async function openPage({ hash = '', expectedErrors = 0, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1100, height: 800 }, ...options });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(BASE).origin });
@@ -25,7 +30,8 @@ async function openPage({ hash = '', expectedErrors = 0, ...options } = {}) {
   page.on('pageerror', (error) => errors.push(`uncaught: ${error.stack}`));
   page.on('console', (message) => {
     if (message.type() !== 'error' && message.type() !== 'warning') return;
-    // Chromium logs an error for each error status and each cut, so a test sets the number that it causes.
+    // Chromium logs an error for each error status and each cut, so a test sets the number that it
+    // causes.
     if (message.text().startsWith('Failed to load resource') && rejected++ < expectedErrors) return;
     errors.push(`${message.type()}: ${message.text()}`);
   });
@@ -259,7 +265,7 @@ const tests = {
     const v = await openPage({ hash: `#stream=${'a'.repeat(26)}`, expectedErrors: 1 });
     await v.state('failed');
     assert.match(await v.page.innerText('.fault'), /^stream_not_found\n/);
-    await v.page.getByText('Start a chat of your own').click();
+    await v.page.getByText('Start your own chat').click();
     await v.page.waitForSelector('#welcome:not([hidden])');
     await v.close();
   },

@@ -1,5 +1,5 @@
-// Published libraries other than the vendors' own SDKs, in Node, each over every wire: the AI SDK's core with
-// three of its providers, LangChain's ChatOpenAI, and fetch-event-source.
+// Published libraries other than the vendors' own SDKs, in Node, each over every wire: the AI SDK's
+// core with three of its providers, LangChain's ChatOpenAI, and fetch-event-source.
 //
 //   python3 ../sdk/stack.py --open -- node sdks.mjs [part of a test's name]
 import assert from 'node:assert/strict';
@@ -24,7 +24,8 @@ const PROVIDERS = {
   anthropic: (model) => createAnthropic(settings)(model),
   compatible: (model) => createOpenAICompatible({ ...settings, name: 'sluicegate', includeUsage: true })(model),
 };
-// By default the Responses provider refers to earlier items by id; with `store: false` it sends them again.
+// By default the Responses provider refers to earlier items by id; with `store: false` it sends
+// them again.
 const OPTIONS = { 'openai responses': { openai: { forceReasoning: true, reasoningEffort: 'low' } }, 'openai responses, nothing stored': { openai: { store: false } } };
 // The SDK would warn that our model names are not in its lists.
 globalThis.AI_SDK_LOG_WARNINGS = false;

@@ -1,9 +1,11 @@
-// Eight tabs of one browser stream at once over HTTP/2. Over HTTP/1.1 a browser opens only six connections.
+// Eight tabs of one browser stream at once over HTTP/2. Over HTTP/1.1 a browser opens only six
+// connections.
 //
 //   python3 ../sdk/stack.py --open --tls -- node tabs.mjs
 //
-// The upstream pauses every stream after five tokens until the gate opens. The test opens it when all eight
-// tabs have five tokens, so a tab that waited for the end of another one would wait forever.
+// The upstream pauses every stream after five tokens until the gate opens. The test opens it when
+// all eight tabs have five tokens, so a tab that waited for the end of another one would wait
+// forever.
 import assert from 'node:assert/strict';
 import { begin, control, follow, launch } from './chromium.mjs';
 
@@ -12,9 +14,9 @@ const TABS = 8;
 const TOKENS = 40;
 const WAIT = 60_000;
 
-/** Runs in a page: sends a request with fetch and records the answer into `window.seen`. */
+/** Runs in a page: sends a request with fetch and records the answer into `window.received`. */
 async function ask({ model, script }) {
-  window.seen = { text: '', ends: 0, stopped: false };
+  window.received = { text: '', ends: 0, stopped: false };
   const body = JSON.stringify({ model, stream: true, messages: [{ role: 'user', content: `script ${script}` }] });
   const response = await fetch('/v1/streams', { method: 'POST', headers: { 'content-type': 'application/json' }, body });
   const read = async () => {
@@ -23,14 +25,14 @@ async function ask({ model, script }) {
       const events = (rest + piece).split('\n\n');
       rest = events.pop();
       for (const event of events) {
-        if (/^event: text$/m.test(event)) window.seen.text += JSON.parse(/^data: (.*)$/m.exec(event)[1]).delta;
-        if (/^event: end$/m.test(event)) window.seen.ends += 1;
+        if (/^event: text$/m.test(event)) window.received.text += JSON.parse(/^data: (.*)$/m.exec(event)[1]).delta;
+        if (/^event: end$/m.test(event)) window.received.ends += 1;
       }
     }
-    window.seen.stopped = true;
+    window.received.stopped = true;
   };
-  // Not awaited, because the test watches `window.seen`.
-  read().catch((error) => { window.seen.failed = String(error); });
+  // Not awaited, because the test watches `window.received`.
+  read().catch((error) => { window.received.failed = String(error); });
 }
 
 /** Runs in a page: returns the protocols of its document and of its streams. */
@@ -51,17 +53,17 @@ async function open(context, number) {
 
 const tests = {
   async 'all eight progress together'(pages) {
-    await Promise.all(pages.map((page) => page.waitForFunction(() => window.seen.text.includes('tok4'))));
-    const early = await Promise.all(pages.map((page) => page.evaluate(() => window.seen)));
-    assert.ok(early.every((seen) => !seen.text.includes('tok5') && !seen.ends), JSON.stringify(early));
+    await Promise.all(pages.map((page) => page.waitForFunction(() => window.received.text.includes('tok4'))));
+    const early = await Promise.all(pages.map((page) => page.evaluate(() => window.received)));
+    assert.ok(early.every((received) => !received.text.includes('tok5') && !received.ends), JSON.stringify(early));
     await control('gate', { name: 'all' });
-    await Promise.all(pages.map((page) => page.waitForFunction(() => window.seen.stopped)));
+    await Promise.all(pages.map((page) => page.waitForFunction(() => window.received.stopped)));
   },
   async 'each tab has its own complete answer'(pages) {
     for (const [number, page] of pages.entries()) {
       const [call, ...more] = await control('wait', { tag: `tab${number}x`, ended: 1 });
-      const seen = await page.evaluate(() => window.seen);
-      assert.deepEqual([more.length, seen.text, seen.ends, call.sent], [0, call.text, 1, TOKENS]);
+      const received = await page.evaluate(() => window.received);
+      assert.deepEqual([more.length, received.text, received.ends, call.sent], [0, call.text, 1, TOKENS]);
     }
   },
   async 'all connections are HTTP/2'(pages) {

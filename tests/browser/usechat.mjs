@@ -1,4 +1,5 @@
-// The AI SDK's published `useChat` in a real Chromium: a page of the proxy's own origin that uses /v1/ui/chat only.
+// The AI SDK's published `useChat` in a real Chromium: a page of the proxy's own origin that uses
+// /v1/ui/chat only.
 //
 //   python3 ../sdk/stack.py --open -- node usechat.mjs [part of a test's name]
 //
@@ -23,21 +24,21 @@ async function openPage(model, { query = {} } = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT);
   const errors = [];
-  const seen = [];
+  const requests = [];
   page.on('pageerror', (error) => errors.push(error.stack));
-  page.on('request', (request) => seen.push(`${request.method()} ${new URL(request.url()).pathname}`));
+  page.on('request', (request) => requests.push(`${request.method()} ${new URL(request.url()).pathname}`));
   await page.route('**/app.html*', (route) => route.fulfill({ contentType: 'text/html', body: html }));
   await page.route('**/app.js', (route) => route.fulfill({ contentType: 'text/javascript', body: bundle.text }));
   const chat = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => (byte & 31).toString(32)).join('');
   await page.goto(`${BASE}/app.html?${new URLSearchParams({ chat, model, ...query })}`);
   await page.waitForSelector('form');
   return {
-    page, chat, seen,
+    page, chat, requests,
     text: () => page.evaluate(() => [...document.querySelectorAll('.assistant .text')].map((it) => it.textContent).join('')),
     longerThan: (length) => page.waitForFunction((length) => [...document.querySelectorAll('.assistant .text')].map((it) => it.textContent).join('').length > length, length),
     status: (status) => page.waitForSelector(`main[data-status="${status}"]`),
     send: async (text) => { await page.fill('input', text); await page.click('text=Send'); },
-    posts: () => seen.filter((it) => it === 'POST /v1/ui/chat').length,
+    posts: () => requests.filter((it) => it === 'POST /v1/ui/chat').length,
     close: async () => { await context.close(); assert.deepEqual(errors, []); },
   };
 }
@@ -68,7 +69,8 @@ const perWire = {
     await v.status('ready');
     const [call] = await waitEnded(tag);
     assert.equal(call.end, 'closed');
-    // A token in transit at the close may be on the page but not in the upstream's record, or the reverse.
+    // A token in transit at the close may be on the page but not in the upstream's record, or the
+    // reverse.
     const displayed = await v.text();
     assert.ok(displayed.length > 40 && (call.text.startsWith(displayed) || displayed.startsWith(call.text)), `${call.text.length} ${displayed.length}`);
     assert.equal(await v.page.locator('[role=alert]').count(), 0);
@@ -86,7 +88,7 @@ const perWire = {
     assert.equal(await v.text(), call.text);
     assert.equal(await v.page.locator('.assistant').count(), 1);
     assert.equal(v.posts(), 1);
-    assert.ok(v.seen.includes(`GET /v1/ui/chat/${v.chat}/stream`));
+    assert.ok(v.requests.includes(`GET /v1/ui/chat/${v.chat}/stream`));
     // A finished answer that has been read to its end is not resumed.
     const resume = v.page.waitForResponse((response) => response.url().endsWith('/stream'));
     await v.page.reload();

@@ -1,7 +1,7 @@
 """Converts a recording's independent fold to the transcript that a dialect's own SDK must produce.
 
-A dialect with a single choice receives the first one. A dialect without refusals receives a refusal as
-text with the matching finish reason. Token counts mean the same everywhere: input includes cached
+A dialect with a single choice receives the first one. A dialect without refusals receives a refusal
+as text with the matching finish reason. Token counts mean the same everywhere: input includes cached
 tokens, output includes reasoning.
 """
 

@@ -1,6 +1,6 @@
 """Runs llama.cpp's published server with a small model of random weights, which is generated here.
 
-    python3 llama.py       prints its URL, then serves on 127.0.0.1 until its standard input closes
+    python3 llama.py    prints its URL, then serves on 127.0.0.1 until standard input closes
 
 The model never ends an answer by itself: only a limit or a disconnect does.
 """
@@ -68,8 +68,8 @@ def model():
         count = shape[0] * (shape[1] if len(shape) > 1 else 1)
         weights = [1.0] * count if len(shape) == 1 else [rng.gauss(0, 0.3) for _ in range(count)]
         if name == "output":
-            # The first three tokens are `<unk>`, `<s>` and `</s>`. With weights of 0 none of them is
-            # ever the likeliest, so the answer does not end.
+            # The first three tokens are `<unk>`, `<s>` and `</s>`. With weights of 0 none of them
+            # is ever the likeliest, so the answer does not end.
             weights[: 3 * WIDTH] = [0.0] * 3 * WIDTH
         data += array("f", weights).tobytes()
     head = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), len(metadata)) + b"".join(metadata) + infos

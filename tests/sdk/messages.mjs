@@ -1,4 +1,5 @@
-// The published @anthropic-ai/sdk against the real binary and the scripted upstream, over every wire.
+// The published @anthropic-ai/sdk against the real binary and the scripted upstream, over every
+// wire.
 //
 //   python3 stack.py -- node messages.mjs [part of a test's name]
 import assert from 'node:assert/strict';
@@ -64,7 +65,7 @@ async function failure(kind, promise) {
 /** Sends good requests between failing ones. Without them the target's breaker would open. */
 async function keepBreakerClosed(wire) {
   for (const model of [wire, wire, wire, wire, `${wire}-hasty`, `${wire}-hasty`]) {
-    const body = { model, stream: true, messages: scripted('calm', { tokens: 1 }) };
+    const body = { model, stream: true, messages: scripted('breaker', { tokens: 1 }) };
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${KEY}` };
     const response = await fetch(`${URL}/v1/streams`, { method: 'POST', headers, body: JSON.stringify(body) });
     assert.ok(!(await response.text()).includes('event: error'), 'the breaker is open already');
@@ -141,8 +142,8 @@ const perWire = {
   },
   async 'aborted after five tokens'({ wire, tag }) {
     const stream = client().messages.stream(requestFor(wire, tag, { tokens: MANY, every: 10 }));
-    let seen = 0;
-    stream.on('text', () => { if (++seen === 5) stream.abort(); });
+    let tokens = 0;
+    stream.on('text', () => { if (++tokens === 5) stream.abort(); });
     await failure(Anthropic.APIUserAbortError, stream.finalMessage());
     await assertClosed(tag, MANY / 4);
   },

@@ -53,7 +53,7 @@ async function failure(kind, promise) {
 /** Sends good requests between failing ones. Without them the target's breaker would open. */
 async function keepBreakerClosed(wire) {
   for (const model of [wire, wire, wire, wire, `${wire}-hasty`, `${wire}-hasty`]) {
-    const body = { model, stream: true, messages: scripted('calm', { tokens: 1 }) };
+    const body = { model, stream: true, messages: scripted('breaker', { tokens: 1 }) };
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${KEY}` };
     const response = await fetch(`${URL}/v1/streams`, { method: 'POST', headers, body: JSON.stringify(body) });
     assert.ok(!(await response.text()).includes('event: error'), 'the breaker is open already');
@@ -93,8 +93,8 @@ const perWire = {
     const body = { model: wire, messages, tools: [WEATHER], reasoning_effort: 'low' };
     const turn = async () => {
       const stream = client().chat.completions.stream(body);
-      // Of members that it does not know, the SDK's accumulator keeps only the last value, so the signed
-      // details are collected from the chunks.
+      // Of members that it does not know, the SDK's accumulator keeps only the last value, so the
+      // signed details are collected from the chunks.
       const details = [];
       stream.on('chunk', (chunk) => details.push(...(chunk.choices[0]?.delta.reasoning_details ?? [])));
       const choice = (await stream.finalChatCompletion()).choices[0];
@@ -118,9 +118,9 @@ const perWire = {
   },
   async 'aborted after five tokens'({ wire, tag }) {
     const stream = await client().chat.completions.create({ model: wire, messages: scripted(tag, { tokens: MANY, every: 10 }), stream: true });
-    let seen = 0;
+    let tokens = 0;
     for await (const chunk of stream) {
-      if (chunk.choices[0]?.delta.content && ++seen === 5) stream.controller.abort();
+      if (chunk.choices[0]?.delta.content && ++tokens === 5) stream.controller.abort();
     }
     await assertClosed(tag, MANY / 4);
   },
@@ -212,8 +212,8 @@ async function twoTurns(turn, messages, { wire, tag }) {
   const { content } = (await turn()).message;
   for (const part of [...PLACES, 'sun 0', 'sun 1']) assert.ok(content.includes(part), content);
   assert.ok(content.indexOf('sun 0') < content.indexOf('Paris'));
-  // The scripted upstream rejects a turn without its signature. Gemini's accepts a placeholder too, so its
-  // signature is checked here.
+  // The scripted upstream rejects a turn without its signature. Gemini's accepts a placeholder too,
+  // so its signature is checked here.
   const [, second, ...more] = await calls(tag);
   assert.equal(more.length, 0, 'the upstream receives two requests');
   if (wire === 'gemini') assert.ok(JSON.stringify(second.body).includes('c2lnbmVkIGJ5IEdvb2dsZQ=='), 'the upstream receives its own signature');

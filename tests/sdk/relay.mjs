@@ -2,8 +2,8 @@
 import net from 'node:net';
 
 /**
- * Starts a relay in front of `url`. For the first line of each request, `cutAfter` returns the number of
- * response bytes after which the connection is cut, or nothing for no cut.
+ * Starts a relay in front of `url`. For each request, `cutAfter` receives the first line and
+ * returns the number of response bytes after which the connection is cut, or nothing for no cut.
  */
 export async function relay(url, cutAfter) {
   const { hostname, port } = new URL(url);
@@ -20,7 +20,8 @@ export async function relay(url, cutAfter) {
       socket.on('error', end).on('close', () => { sockets.delete(socket); end(); });
     }
     client.on('data', (data) => {
-      // The clients write a request's first line in one piece, and only after the end of the last response.
+      // The clients write a request's first line in one piece, and only after the end of the last
+      // response.
       const line = /^[A-Z]+ \S+ HTTP\/1\.1\r\n/.exec(data.toString('latin1'));
       if (line) [remaining, head] = [cutAfter(line[0].trim()) ?? null, ''];
       upstream.write(data);
@@ -34,8 +35,8 @@ export async function relay(url, cutAfter) {
       counters.cuts += 1;
       remaining = null;
       upstream.destroy();
-      // Chromium treats a head that ends early with a plain close as complete, so a cut there is always
-      // a reset. Later cuts are a reset or a plain close, depending on the length.
+      // Chromium treats a head that ends early with a plain close as complete, so a cut there is
+      // always a reset. Later cuts are a reset or a plain close, depending on the length.
       const reset = !head.includes('\r\n\r\n') || part.length % 2;
       return reset ? client.write(part, () => client.resetAndDestroy()) : client.end(part);
     });

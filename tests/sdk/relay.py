@@ -10,7 +10,7 @@ PIECE = 4096
 
 
 class Relay:
-    """Cuts the first connections after `cuts[0]`, `cuts[1]`, … response bytes, and no later ones."""
+    """Cuts the first connections after `cuts[0]`, `cuts[1]`, … bytes, and no later ones."""
 
     def __init__(self, url, cuts):
         parts = urlsplit(url)

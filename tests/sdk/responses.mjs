@@ -1,4 +1,5 @@
-// Responses with the published openai-node against the real binary and the scripted upstream, over every wire.
+// Responses with the published openai-node against the real binary and the scripted upstream, over
+// every wire.
 //
 //   python3 stack.py -- node responses.mjs [part of a test's name]
 import assert from 'node:assert/strict';
@@ -37,17 +38,17 @@ const perWire = {
     }
   },
   async 'a background response, cut and resumed'({ wire, tag }) {
-    const seen = [];
+    const received = [];
     const stream = await client().responses.create(requestFor(wire, tag, { tokens: 20, gate: tag }, { background: true, stream: true }));
     for await (const event of stream) {
-      seen.push(event);
+      received.push(event);
       if (event.type === 'response.output_text.delta') break;
     }
     await control('gate', { name: tag });
-    const id = seen[0].response.id;
-    for await (const event of await client().responses.retrieve(id, { stream: true, starting_after: seen.at(-1).sequence_number })) seen.push(event);
-    assert.deepEqual(seen.map((event) => event.sequence_number), seen.map((_, index) => index));
-    assert.equal(seen.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : [])).join(''), text(20));
+    const id = received[0].response.id;
+    for await (const event of await client().responses.retrieve(id, { stream: true, starting_after: received.at(-1).sequence_number })) received.push(event);
+    assert.deepEqual(received.map((event) => event.sequence_number), received.map((_, index) => index));
+    assert.equal(received.flatMap((event) => (event.type === 'response.output_text.delta' ? [event.delta] : [])).join(''), text(20));
     assert.equal((await client().responses.retrieve(id)).output_text, text(20));
   },
   async 'cancelling and deleting a response'({ wire, tag }) {

@@ -124,7 +124,7 @@ class Stack:
         """
         failing = [call["script"] for call in self.calls(tag) if FAILURES & set(call["script"])]
         for model in [wire] * 2 * len(failing) + [f"{wire}-hasty"] * 2 * sum("never" in script for script in failing):
-            body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "script tag=calm tokens=1"}]}
+            body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "script tag=breaker tokens=1"}]}
             headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
             with urllib.request.urlopen(urllib.request.Request(f"{self.url}/v1/streams", json.dumps(body).encode(), headers), timeout=60) as response:
                 assert b"event: error" not in response.read(), "the breaker is open already"

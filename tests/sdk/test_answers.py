@@ -1,4 +1,4 @@
-"""openai-python over every wire: streams, non-streaming answers, usage, heartbeats and event ids."""
+"""openai-python over every wire: streams, non-streaming answers, usage, heartbeats, event ids."""
 
 import asyncio
 

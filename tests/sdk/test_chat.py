@@ -1,4 +1,4 @@
-"""`sluicegate chat`, the real binary: it streams, loses and repeats no token after cuts, and Ctrl-C cancels."""
+"""The real `sluicegate chat`: streams, loses and repeats no token after cuts, cancels on Ctrl-C."""
 
 import json
 import os

@@ -1,8 +1,9 @@
 """Plays every recording through the proxy to the SDK of every dialect.
 
-The transcript of the SDK's accumulator must equal the recording's independent fold, and a failure must
-be the SDK's own typed error. (`events` has no SDK: see test_recordings.py.) Over its own wire a dialect's
-payloads are unchanged, so a difference there is allowed if the SDK has it without the proxy too.
+The transcript of the SDK's accumulator must equal the recording's independent fold, and a failure
+must be the SDK's own typed error. (`events` has no SDK: see test_recordings.py.) Over its own wire a
+dialect's payloads are unchanged, so a difference there is allowed if the SDK has it without the proxy
+too.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,8 @@ FAILURES = {
 
 CHAT, RESPONSES, MESSAGES = "openai-chat", "openai-responses", "anthropic"
 DIALECTS = [CHAT, RESPONSES, MESSAGES, "ui"]
-# Allowed differences: dialects, wire, part of the recording's name (or its provider), fields, reason.
+# Allowed differences: dialects, wire, part of the recording's name (or its provider), fields,
+# reason.
 EXPLAINED = [
     (DIALECTS, CHAT, "test_snowflake_thinking_streaming", "reasoning", "the reasoning is in `reasoning_details` only, which the independent fold does not read"),
     ([MESSAGES], CHAT, "_azure_grok-4-1-fast-non-reasoning_", "usage", "it reports more cached input than input, which a message cannot express"),
@@ -77,9 +79,10 @@ def deviations(dialect, recording, transcript):
 
 
 def failure_deviations(recording, transcript, kind):
-    """Checks that a failure has the upstream's message, follows the text before it, and is no success."""
+    """Checks that a failure has the upstream's message and follows the text, without a success."""
     message = str(getattr(transcript.failure, "message", transcript.failure))
-    # The proxy removes URLs from the messages of an upstream, so only the part before one is compared.
+    # The proxy removes URLs from the messages of an upstream, so only the part before one is
+    # compared.
     expected = ((recording.expected["error"] or {}).get("message") or "").split("http")[0]
     reported = isinstance(transcript.failure, kind) and expected in message
     text, to = recording.expected["text"] or "", transcript.choice()

@@ -1,4 +1,4 @@
-"""llama.cpp's server behind the proxy, over three wires: streams, and stops on a cancel or a disconnect.
+"""llama.cpp's server behind the proxy over three wires: streams, cancels and disconnects.
 
 The server has one slot and generates one answer at a time. When it answers the next request, the
 generation before has ended.
@@ -107,7 +107,7 @@ def generated_tokens(llama, direct_answer):
 
 @contextmanager
 def generating(proxy, llama, wire):
-    """Starts a long answer, reads its first tokens, and yields its id and the iterator of its events."""
+    """Starts a long answer, reads its first tokens, and yields its id and its remaining events."""
     with ask(f"{proxy}/v1/streams", body(wire, LONG, stream=True)) as response:
         events = parse_events(response)
         deltas = (data for name, data in events if name == "text")

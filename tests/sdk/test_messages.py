@@ -128,14 +128,15 @@ def test_thinking(stack, wire, tag):
     thinking, *opaque, last = message.content
     assert (thinking.type, thinking.thinking, last.text) == ("thinking", BY_NAME[wire].REASONING, text(5))
     signature = thinking.signature + "".join(block.data for block in opaque)
-    # The proxy adds a signature only if the provider signs its reasoning or needs it in the next turn:
-    # Anthropic's own unchanged, that of other providers with our prefix.
+    # The proxy adds a signature only if the provider signs its reasoning or needs it in the next
+    # turn: Anthropic's own unchanged, that of other providers with our prefix.
     unsigned = wire in ("openai-chat", "gemini")
     if wire == "anthropic" or unsigned:
         assert signature == ("" if unsigned else BY_NAME[wire].SIGNATURE)
     else:
         assert signature.startswith(f"sluicegate:{wire}:"), signature
-    # Every provider accepts a next turn with this thinking. Only the one that signed it receives it.
+    # Every provider accepts a next turn with this thinking. Only the one that signed it receives
+    # it.
     messages = options["messages"] + [{"role": "assistant", "content": message.content}, *scripted(tag, tokens=4)]
     for model in harness.WIRES:
         assert message_text(answer(client(stack), True, **options | {"model": model, "messages": messages})) == text(4)

@@ -1,4 +1,4 @@
-"""Plays every recording through the proxy and, directly, to the provider's own SDK. Both must agree.
+"""Plays every recording through the proxy and directly to the provider's SDK: both must agree.
 
 The SDK is an independent reading of the recording: if the two differ, one of them is wrong, and
 EXPLAINED says which one and why.

@@ -1,7 +1,7 @@
 """Responses with the published openai-python over every wire, including the dialect's own.
 
-Streams and the stream helper, non-streaming answers, tools over turns, background responses, resuming
-by sequence number, cancelling, deleting, and errors.
+Streams and the stream helper, non-streaming answers, tools over turns, background responses,
+resuming by sequence number, cancelling, deleting, and errors.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def streamed(request):
 
 
 def model_name(wire):
-    """Returns the model name in responses: over the dialect's own wire that is the upstream's name."""
+    """Returns the model name in responses: over the dialect's own wire it is the upstream's."""
     return "m-up" if wire == "openai-responses" else wire
 
 
@@ -81,7 +81,8 @@ def test_tools_over_two_turns(stack, wire, tag, streamed):
     results = [{"type": "function_call_output", "call_id": call.call_id, "output": f"{city}: 20 degrees"} for call, city in zip(calls, cities)]
     second = answer(api, streamed, model=wire, input=results, previous_response_id=first.id, **thinking)
     assert all(city in second.output_text for city in cities), second.output_text
-    # Over the dialect's own wire the response is the upstream's, which received all turns in one request.
+    # Over the dialect's own wire the response is the upstream's, which received all turns in one
+    # request.
     assert second.previous_response_id == (None if wire == "openai-responses" else first.id)
     items = list(api.responses.input_items.list(second.id, order="asc"))
     assert [item.type for item in items][-2:] == ["function_call_output"] * 2 and "message" in [item.type for item in items]
@@ -89,8 +90,8 @@ def test_tools_over_two_turns(stack, wire, tag, streamed):
     turns = [{"role": "user", "content": f"script tag={tag} tools=1"}, *(item.model_dump(exclude_none=True) for item in first.output), *results]
     again = answer(api, streamed, model=wire, input=turns, **thinking)
     assert again.output_text == second.output_text
-    # In both cases the upstream receives its reasoning again. Over openai-chat only servers whose preset
-    # asks for earlier reasoning would receive it.
+    # In both cases the upstream receives its reasoning again. Over openai-chat only servers whose
+    # preset asks for earlier reasoning would receive it.
     for turn in stack.calls(tag)[1:] if wire != "openai-chat" else ():
         assert (BY_NAME[wire].SIGNATURE or BY_NAME[wire].REASONING) in json.dumps(turn["body"]), turn["body"]
 
@@ -132,15 +133,15 @@ def test_a_cancelled_stream_ends_like_a_response(stack, wire, tag):
 
 def test_a_cut_stream_resumes_after_its_last_number(stack, wire, tag):
     api = client(stack)
-    seen = []
+    received = []
     with api.responses.create(**request_for(wire, tag, tokens=20, gate=tag), background=True, stream=True) as stream:
         for event in stream:
-            seen.append(event)
+            received.append(event)
             if event.type == "response.output_text.delta":
                 break
     stack.control("gate", name=tag)
-    rest = list(api.responses.retrieve(seen[0].response.id, stream=True, starting_after=seen[-1].sequence_number))
-    events = seen + rest
+    rest = list(api.responses.retrieve(received[0].response.id, stream=True, starting_after=received[-1].sequence_number))
+    events = received + rest
     assert [event.sequence_number for event in events] == list(range(len(events)))
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == text(20)
     assert rest[-1].response.output_text == text(20)

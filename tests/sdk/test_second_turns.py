@@ -1,7 +1,8 @@
-"""A conversation starts with one provider and continues with another, whose own SDK must accept the request.
+"""Starts a conversation with one provider and continues it with another.
 
-Each conversation starts with two parallel calls and, if the wire has it, signed reasoning. The client
-sends back the message that it received, with the tool results.
+The request must fit the types of the second provider's own SDK. Each conversation starts with two
+parallel calls and, if the wire has it, signed reasoning. The client sends back the message that it
+received, with the tool results.
 """
 
 import json
@@ -26,7 +27,7 @@ first_turns = {}
 
 
 def each(wires, direction):
-    """Returns the wires as parameters, grouped so that one process imports each second wire's SDK."""
+    """Returns the wires as parameters, grouped so that one process imports each SDK."""
     marks = lambda wire: pytest.mark.xdist_group(wire) if direction == "to" else ()
     return [pytest.param(wire, id=f"{direction}-{wire}", marks=marks(wire)) for wire in wires if wire in harness.WIRES]
 
@@ -56,7 +57,7 @@ def ask(stack, model, messages):
 
 
 def conversation(stack, wire, contents):
-    """Returns the assistant's message and the tool results. Requests the first turn once per wire."""
+    """Returns the assistant's message and the tool results. Asks once per wire for the former."""
     if wire not in first_turns:
         tag = f"begun-with-{wire}x"
         choice = ask(stack, wire, opening(tag))

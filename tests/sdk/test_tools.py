@@ -1,4 +1,4 @@
-"""openai-python calls tools over two turns, and the provider receives the signatures it requires."""
+"""openai-python calls tools over two turns, and the provider receives its signatures again."""
 
 import json
 

@@ -1,10 +1,15 @@
 // Reads answers of /v1/ui/chat with the AI SDK's own transport and accumulator, as useChat does.
 //
-//   node ui.mjs       reads one request per line as JSON {id, url, model, prompt}, writes one result per line
+//   node ui.mjs
+//
+// Reads one request {id, url, model, prompt} per line of JSON and writes one result per line.
 import { createInterface } from 'node:readline';
 import { DefaultChatTransport, readUIMessageStream } from 'ai';
 
-/** Returns a stream that passes chunks on and records the finish reason, which the accumulator does not expose. */
+/**
+ * Returns a stream that passes chunks on and records the finish reason, which the accumulator does
+ * not expose.
+ */
 const recordFinish = (result) =>
   new TransformStream({
     transform(chunk, controller) {

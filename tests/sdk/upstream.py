@@ -1,6 +1,6 @@
 """A scripted model API for every wire over raw HTTP/1.1. The user's message is the script.
 
-    python3 upstream.py       prints its port, then serves on 127.0.0.1 until its standard input closes
+    python3 upstream.py    prints its port, then serves on 127.0.0.1 until standard input closes
 
 A script consists of words with values: `script tag=a1 tokens=20 every=5`.
 
@@ -40,7 +40,7 @@ SAY_PIECE = 4
 
 
 def token(index: int) -> str:
-    """Returns the token with this number. All are different, and some contain non-ASCII characters."""
+    """Returns the token with this number. All differ, and some contain non-ASCII characters."""
     return f"tok{index}{('', ' ', 'ü ', '€ ', '😀 ')[index % 5]}"
 
 

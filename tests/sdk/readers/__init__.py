@@ -1,4 +1,4 @@
-"""Readers: one module per SDK, each with a class that requests an answer and returns its transcript.
+"""One module per SDK, each with a reader: it requests an answer and returns its transcript.
 
 A provider's SDK reads the player directly; the model's name selects the recording. A dialect's SDK
 reads the proxy; the prompt selects the recording. The modules are imported where they are used because

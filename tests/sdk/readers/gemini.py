@@ -48,7 +48,7 @@ def read_part(to, part):
 
 
 def read_call(to, call):
-    """Reads a call or, from Vertex, a piece of the newest call: first its name, then values by path."""
+    """Reads a call or, from Vertex, a piece of the newest one: its name, then values by path."""
     if call.name:
         to.add_call(len(to.calls), call.id, call.name, json.dumps(call.args or {}))
     for piece in call.partial_args or []:

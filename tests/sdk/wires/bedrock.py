@@ -1,4 +1,4 @@
-"""AWS Bedrock's ConverseStream: binary frames. Reasoning is sent if the request asks for it, signed."""
+"""AWS Bedrock's ConverseStream: binary frames. Reasoning is signed, and sent on request."""
 
 import json
 import struct

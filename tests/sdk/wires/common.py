@@ -121,7 +121,7 @@ class Wire:
 
     @classmethod
     def for_call(cls, call, piece):
-        """Returns the piece with the event number and other values of this call, if the API has any."""
+        """Returns the piece with this call's event numbers and ids, if the API has them."""
         return piece
 
     @classmethod

@@ -59,7 +59,7 @@ class OpenaiResponses(Wire):
 
     @classmethod
     def for_call(cls, call, piece):
-        """Numbers the events and sets the response's id, its echoed request options and its items."""
+        """Numbers the events and sets the response's id, echoed request options and items."""
         blocks = [block.split("\n") for block in piece.split("\n\n")[:-1]]
         return "".join(cls.numbered(call, name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for name, data in blocks)
 
