@@ -317,7 +317,7 @@ def test_a_retry_after_a_lost_answer_joins_the_running_generation(stack, wire, t
         api = client(stack, url=relay.url, max_retries=2)
         message = answer(api, streamed, **request_for(wire, tag, tokens=50, every=5), extra_headers={"Idempotency-Key": tag})
         assert message_text(message) == text(50)
-        assert (relay.connections, relay.cut) == (3, 2)
+        assert (relay.connections, relay.cuts_made) == (3, 2)
     assert [call["end"] for call in stack.wait_ended(tag)] == ["done"]
 
 

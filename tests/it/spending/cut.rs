@@ -173,7 +173,7 @@ async fn a_stream_is_cut_with_its_dialects_error_when_a_budget_is_spent() {
                     .as_ref()
                     .unwrap()
                     .1
-                    .contains(&format!("the {scope} budget for this month ran out")),
+                    .contains(&format!("the {scope} budget for this month")),
                 "{received:?}"
             );
             let tokens = received.text().len() as u64 / 4;
