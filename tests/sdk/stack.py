@@ -84,7 +84,8 @@ api_key = "{key}"
 wire = "{wire}"
 base_url = "{upstream}/{wire}"
 api_key = "{key}"
-timeouts = {{ headers = "300ms", first_token = "300ms", total = "1500ms" }}
+# On a busy machine a good answer takes hundreds of milliseconds: a shorter clock would fail good requests.
+timeouts = {{ headers = "1500ms", first_token = "1500ms", total = "4s" }}
 [models.{wire}]
 route = ["{wire}/{model}"]
 retries = 0
@@ -127,7 +128,8 @@ class Stack:
             body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "script tag=breaker tokens=1"}]}
             headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
             with urllib.request.urlopen(urllib.request.Request(f"{self.url}/v1/streams", json.dumps(body).encode(), headers), timeout=60) as response:
-                assert b"event: error" not in response.read(), "the breaker is open already"
+                answer = response.read()
+                assert b"event: error" not in answer, f"a good request failed: {answer[-500:]}"
 
 
 @contextmanager
