@@ -90,7 +90,7 @@ impl Default for Settings {
 pub struct RequestContext {
     /// Id of the request: the one the client sent if it is well-formed, otherwise a new one.
     pub request_id: ByteString,
-    /// Address of the client, after trusted proxies; the loopback address on Unix sockets.
+    /// Address of the client, as trusted proxies report it; the loopback address on Unix sockets.
     pub client: IpAddr,
     /// True if the listener is bound to a loopback address.
     pub loopback: bool,
