@@ -9,9 +9,9 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::refusal;
-use super::shape::{self, Call, Line, Message};
+use super::shape::{Call, Line, Message};
 use crate::codec::json::is_non_empty;
-use crate::codec::text::Text;
+use crate::codec::lenient::Text;
 use crate::codec::{Frame, FrameKind};
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Events, Finish, Raw, Reason, Signature, ToolCall};
@@ -91,7 +91,7 @@ impl Decoder {
         if let Some(logprobs) = line.logprobs.filter(|value| is_non_empty(value)) {
             self.push(raw("logprobs", logprobs), &mut out.events);
         }
-        if line.done == Some(true) {
+        if line.done.0 {
             self.complete(&line, data, out)?;
         }
         Ok(())
@@ -126,8 +126,8 @@ impl Decoder {
         }
         message
             .tool_calls
+            .0
             .iter()
-            .flatten()
             .try_for_each(|json| self.call(json, data, out))
     }
 
@@ -247,8 +247,10 @@ impl Decoder {
     /// that the prompt was cached and its length is unknown. A missing output count means zero only
     /// if the stream carried no output.
     fn usage(&self, line: &Line<'_>) -> Option<Usage> {
-        let input = shape::count(line.prompt_eval_count).filter(|tokens| *tokens > 0);
-        let output = shape::count(line.eval_count)
+        let input = line.prompt_eval_count.0.filter(|tokens| *tokens > 0);
+        let output = line
+            .eval_count
+            .0
             .or_else(|| (input.is_some() && !self.has_output).then_some(0));
         (input.is_some() || output.is_some()).then_some(Usage {
             input,

@@ -10,20 +10,21 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::codec::json::is_non_empty;
-use crate::codec::text::Text;
+use crate::codec::lenient::{Count, Flag, RawList, Text};
 
 /// One line of a stream, or a whole non-streaming body.
 #[derive(Deserialize)]
 pub(super) struct Line<'a> {
     #[serde(borrow)]
     pub(super) message: Option<Message<'a>>,
-    pub(super) done: Option<bool>,
+    #[serde(default)]
+    pub(super) done: Flag,
     #[serde(borrow)]
     pub(super) done_reason: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) prompt_eval_count: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) eval_count: Option<&'a RawValue>,
+    #[serde(default)]
+    pub(super) prompt_eval_count: Count,
+    #[serde(default)]
+    pub(super) eval_count: Count,
     #[serde(borrow)]
     pub(super) logprobs: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -35,7 +36,7 @@ pub(super) struct Line<'a> {
 pub(super) struct Message<'a> {
     pub(super) content: Option<Text<'a>>,
     pub(super) thinking: Option<Text<'a>>,
-    pub(super) tool_calls: Option<Vec<&'a RawValue>>,
+    pub(super) tool_calls: RawList<'a>,
     /// Members with no normalized form: images, and members that are newer than this code.
     pub(super) rest: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
@@ -58,14 +59,14 @@ impl<'de> Visitor<'de> for MessageVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut message = Message::default();
-        while let Some(Key(key)) = map.next_key()? {
-            match &*key {
+        while let Some(key) = map.next_key::<Text<'de>>()? {
+            match key.as_str() {
                 "content" => message.content = map.next_value()?,
                 "thinking" => message.thinking = map.next_value()?,
                 "tool_calls" => message.tool_calls = map.next_value()?,
                 // These describe the message and carry no output.
                 "role" | "tool_name" | "tool_call_id" => drop(map.next_value::<IgnoredAny>()?),
-                _ => message.rest.push((key, map.next_value()?)),
+                _ => message.rest.push((key.into_cow(), map.next_value()?)),
             }
         }
         // Members such as `audio: null` and `video: []` carry no output.
@@ -73,10 +74,6 @@ impl<'de> Visitor<'de> for MessageVisitor {
         Ok(message)
     }
 }
-
-/// A member's name, borrowed if it contains no escapes.
-#[derive(Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// A tool call. This wire sends each call complete.
 #[derive(Deserialize)]
@@ -94,9 +91,4 @@ pub(super) struct Function<'a> {
     pub(super) name: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) arguments: Option<&'a RawValue>,
-}
-
-/// Parses a token count; returns `None` if the value is not a whole number.
-pub(super) fn count(value: Option<&RawValue>) -> Option<u64> {
-    value?.get().parse().ok()
 }
