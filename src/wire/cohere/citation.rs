@@ -9,18 +9,20 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::codec::text::Text;
+use crate::codec::lenient::{Count, Index, RawList, Text};
 use crate::model::event::{Citation, Event, Events};
 
 #[derive(Deserialize)]
 struct CitationFields<'a> {
-    start: Option<u32>,
-    end: Option<u32>,
-    content_index: Option<u32>,
+    #[serde(default)]
+    start: Count,
+    #[serde(default)]
+    end: Count,
+    content_index: Option<Index>,
     #[serde(borrow, rename = "type")]
     kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    sources: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    sources: RawList<'a>,
 }
 
 impl CitationFields<'_> {
@@ -37,12 +39,12 @@ impl CitationFields<'_> {
         }
         // Without a block index, the positions count from the first text block.
         let before = match self.content_index {
-            Some(index) => texts.iter().find(|(at, _)| *at == index)?.1,
+            Some(index) => texts.iter().find(|(at, _)| *at == index.0)?.1,
             None => texts.first().map_or(0, |(_, before)| *before),
         };
         Some((
-            before.checked_add(self.start?)?,
-            before.checked_add(self.end?)?,
+            before.checked_add(self.start.small()?)?,
+            before.checked_add(self.end.small()?)?,
         ))
     }
 }
@@ -51,7 +53,7 @@ impl CitationFields<'_> {
 pub(super) fn read(json: &RawValue, data: &ByteString, texts: &[(u32, u32)], out: &mut Events) {
     let cited = serde_json::from_str::<CitationFields<'_>>(json.get()).ok();
     let span = cited.as_ref().and_then(|it| it.span(texts));
-    let sources = cited.and_then(|it| it.sources).unwrap_or_default();
+    let sources = cited.map(|it| it.sources.0).unwrap_or_default();
     // A citation without sources still becomes one event.
     let first = source(sources.first().copied(), json, span, data);
     let others = sources

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::citation;
 use super::shape::{self, Call, ContentBlock};
 use crate::codec::json::is_non_empty;
-use crate::codec::text::Text;
+use crate::codec::lenient::Text;
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Events, Raw, Signature, ToolCall};
 use crate::model::wire::WireId;

@@ -10,7 +10,7 @@ use super::content::{ContentReader, TOOL_PLAN};
 use super::shape::{self, Delta, Envelope, Message, Tagged};
 use super::{ending, refusal, usage};
 use crate::codec::json::is_non_empty;
-use crate::codec::text::Text;
+use crate::codec::lenient::Text;
 use crate::codec::{Frame, FrameKind};
 use crate::model::wire::WireId;
 use crate::wire::{Decode, DecodeError, Decoded};
@@ -95,7 +95,7 @@ impl Decoder {
         }
         let (data, index, events) = (
             &frame.data,
-            event.index.unwrap_or_default(),
+            event.index.map_or(0, |index| index.0),
             &mut out.events,
         );
         let message = event

@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
 
 use crate::codec::json::is_non_empty;
-use crate::codec::text::Text;
+use crate::codec::lenient::Text;
 use crate::model::event::{Event, Finish, Reason};
 use crate::wire::{DecodeError, refusal};
 

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::text::Text;
+use crate::codec::lenient::{Index, RawList, Text};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
 
@@ -15,7 +15,7 @@ use crate::wire::DecodeError;
 pub(super) struct Envelope<'a> {
     #[serde(borrow, rename = "type")]
     pub(super) kind: Option<Text<'a>>,
-    pub(super) index: Option<u32>,
+    pub(super) index: Option<Index>,
     #[serde(borrow)]
     pub(super) delta: Option<Delta<'a>>,
     #[serde(borrow)]
@@ -105,14 +105,14 @@ pub(super) struct Answer<'a> {
 /// The message of a whole answer.
 #[derive(Deserialize)]
 pub(super) struct WholeMessage<'a> {
-    #[serde(borrow)]
-    pub(super) content: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    pub(super) content: RawList<'a>,
     #[serde(borrow)]
     pub(super) tool_plan: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) tool_calls: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    pub(super) citations: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    pub(super) tool_calls: RawList<'a>,
+    #[serde(borrow, default)]
+    pub(super) citations: RawList<'a>,
 }
 
 /// Parses `json`; `part` names the piece of the stream in an error.

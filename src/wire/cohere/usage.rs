@@ -1,44 +1,48 @@
 //! Usage as this wire counts it: the tokens themselves, cached ones included, not the billed ones,
 //! which leave out the tokens that Cohere adds to a prompt.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::codec::lenient::{Count, Json, object};
 use crate::model::usage::Usage;
+
+object! {
+    /// A `usage` object.
+    Reported<'a> {
+        tokens: Counts<'a> = "tokens";
+        billed: Counts<'a> = "billed_units";
+        cached: Count = "cached_tokens";
+    }
+}
+
+object! {
+    /// Counts of one kind.
+    Counts<'a> {
+        input: Count = "input_tokens";
+        output: Count = "output_tokens";
+        reasoning: Count = "reasoning_tokens";
+    }
+}
 
 /// Reads the counts of a `usage` object; `None` if it contains none.
 pub(super) fn read(usage: &RawValue) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(usage.get()).ok()?;
-    let tokens = |name: &str| usage.get("tokens")?.get(name).and_then(count);
-    let billed = |name: &str| usage.get("billed_units")?.get(name).and_then(count);
-    // Billed tokens are the closest substitute where the tokens themselves are missing.
-    let either = |name: &str| tokens(name).or_else(|| billed(name));
+    let Reported {
+        tokens,
+        billed,
+        cached,
+        ..
+    } = Json::new(usage).read();
     let read = Usage {
-        input: either("input_tokens"),
-        output: either("output_tokens"),
-        cached_input: usage.get("cached_tokens").and_then(count),
+        // Billed tokens are the closest substitute where the tokens themselves are missing.
+        input: tokens.input.0.or(billed.input.0),
+        output: tokens.output.0.or(billed.output.0),
+        cached_input: cached.0,
         cache_write: None,
-        reasoning: tokens("reasoning_tokens"),
+        reasoning: tokens.reasoning.0,
         estimated: false,
         cost: None,
     };
     (read != Usage::default()).then_some(read)
-}
-
-/// Reads a count. The API declares counts as floats, although they are whole numbers.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the range is checked"
-)]
-fn count(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| {
-        value
-            .as_f64()
-            // Above about 9e15 a float cannot represent every whole number.
-            .filter(|number| (0.0..9e15).contains(number))
-            .map(|number| number as u64)
-    })
 }
 
 #[cfg(test)]

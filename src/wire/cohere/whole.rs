@@ -6,6 +6,7 @@ use super::content::{ContentReader, TOOL_PLAN};
 use super::shape::{self, Answer};
 use super::{ending, refusal, usage};
 use crate::codec::json::is_non_empty;
+use crate::codec::lenient::Text;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
@@ -25,7 +26,7 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         .message
         .ok_or_else(|| DecodeError::malformed(WireId::Cohere, "the answer has no message"))?;
     let (mut content, mut out) = (ContentReader::new(seed), Events::new());
-    for (index, block) in (0..).zip(message.content.into_iter().flatten()) {
+    for (index, block) in (0..).zip(message.content.0) {
         content.start_block(index, block, &data, &mut out)?;
         content.end_block(index);
     }
@@ -34,15 +35,15 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         .tool_plan
         .iter()
         .for_each(|plan| content.push_reasoning(TOOL_PLAN, plan, &data, &mut out));
-    for call in message.tool_calls.into_iter().flatten() {
+    for call in message.tool_calls.0 {
         // Starting a call at the same index ends the one before.
         content.start_call(0, call, &data, &mut out)?;
     }
     content.end_all(&mut out);
     message
         .citations
+        .0
         .into_iter()
-        .flatten()
         .for_each(|citation| content.push_citation(citation, &data, &mut out));
     answer
         .logprobs
@@ -63,7 +64,7 @@ fn is_error(data: &str) -> bool {
     #[derive(serde::Deserialize)]
     struct Body<'a> {
         #[serde(borrow)]
-        message: text::Text<'a>,
+        message: Text<'a>,
     }
     serde_json::from_str::<Body<'_>>(data).is_ok_and(|body| !body.message.is_empty())
 }
