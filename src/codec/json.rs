@@ -9,6 +9,8 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::lenient::Key;
+
 /// Writes `text` as a JSON string, quotes included.
 ///
 /// Line and paragraph separators and NEL are escaped as well: some SSE readers treat them as line
@@ -262,10 +264,6 @@ impl<'de> Visitor<'de> for ListVisitor {
         Ok(list)
     }
 }
-
-/// A field name, borrowed if it contains no escapes.
-#[derive(serde::Deserialize)]
-struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Returns false for `null`, `false` and empty values.
 #[must_use]

@@ -31,4 +31,4 @@ pub use self::list::{List, RawList};
 pub use self::number::{Count, Flag, Index};
 pub(crate) use self::object::object;
 pub use self::surrogates::replace_lone_surrogates;
-pub use self::text::{Name, Text};
+pub use self::text::{Key, Name, Text};

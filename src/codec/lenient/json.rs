@@ -66,7 +66,9 @@ impl<'a> Json<'a> {
     /// Returns the number, if it is not negative; a fraction is cut off.
     #[must_use]
     pub fn number(self) -> Option<u64> {
-        self.read::<Count>().0
+        // Nearly always digits or absent, for which the parser is not needed.
+        let digits = self.raw().parse().ok();
+        digits.or_else(|| self.0.and_then(|_| self.read::<Count>().0))
     }
 
     /// Returns the items of a list; none if the member is not a list or one object.
@@ -77,7 +79,8 @@ impl<'a> Json<'a> {
     }
 
     /// Returns the items of a list; `None` if the member is not absent, a list or one object.
-    pub(super) fn raw_list(self) -> Option<Vec<&'a RawValue>> {
+    #[must_use]
+    pub fn raw_list(self) -> Option<Vec<&'a RawValue>> {
         let Some(json) = self.0 else {
             return Some(Vec::new());
         };
@@ -88,6 +91,7 @@ impl<'a> Json<'a> {
             } else {
                 vec![json]
             }),
+            Some(b'n') => Some(Vec::new()),
             _ => None,
         }
     }
@@ -136,7 +140,8 @@ mod tests {
         assert!(json("null").raw().is_empty() && number.list().is_empty());
         assert!(object.is_non_empty() && !list.is_non_empty());
         assert_eq!(object.list().len(), 1);
-        assert_eq!(json("-1").number(), None);
+        let numbers = ["-1", "7", "7.0", r#""7""#, "null"].map(|text| json(text).number());
+        assert_eq!(numbers, [None, Some(7), Some(7), Some(7), None]);
         assert!(
             list.read::<std::collections::BTreeMap<&str, &str>>()
                 .is_empty()

@@ -1,5 +1,7 @@
 //! Lists.
 
+use std::borrow::Cow;
+
 use serde::de::value::{BorrowedStrDeserializer, MapAccessDeserializer, StringDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess};
 use serde_json::value::RawValue;
@@ -7,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::form::{Form, Maybe, strictly};
 use super::json::Json;
-use super::text::Text;
+use super::text::Key;
 
 /// A list that nearly always has one element. `null` is an empty list, and an object in its place
 /// is its one element. For unparsed elements there is [`RawList`].
@@ -36,7 +38,7 @@ impl<'de, T: Deserialize<'de>> Form<'de> for List<T> {
 
     fn from_object<A: MapAccess<'de>>(mut object: A) -> Result<Option<Self>, A::Error> {
         // An empty object is an empty list of a server that does not tell them apart.
-        let Some(first) = object.next_key::<Text<'de>>()? else {
+        let Some(first) = object.next_key::<Key<'de>>()? else {
             return Ok(Some(Self::default()));
         };
         let object = Begun {
@@ -70,7 +72,7 @@ impl<T> Maybe<List<T>> {
 
 /// An object whose first key has been read.
 struct Begun<'de, A> {
-    first: Option<Text<'de>>,
+    first: Option<Key<'de>>,
     rest: A,
 }
 
@@ -81,12 +83,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Begun<'de, A> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
-        use std::borrow::Cow;
-        match self.first.take().map(Text::into_cow) {
-            Some(Cow::Borrowed(key)) => seed
+        match self.first.take() {
+            Some(Key(Cow::Borrowed(key))) => seed
                 .deserialize(BorrowedStrDeserializer::new(key))
                 .map(Some),
-            Some(Cow::Owned(key)) => seed.deserialize(StringDeserializer::new(key)).map(Some),
+            Some(Key(Cow::Owned(key))) => seed.deserialize(StringDeserializer::new(key)).map(Some),
             None => self.rest.next_key_seed(seed),
         }
     }
@@ -103,7 +104,8 @@ pub struct RawList<'a>(pub Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for RawList<'a> {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        Json::deserialize(json)?
+        // Not as a `Json`, which is also read from a missing member.
+        Json::new(<&RawValue>::deserialize(json)?)
             .raw_list()
             .map(Self)
             .ok_or_else(|| D::Error::custom("expected a list"))
@@ -113,6 +115,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawList<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::lenient::Text;
 
     #[derive(serde::Deserialize)]
     struct Item<'a> {

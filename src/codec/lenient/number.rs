@@ -31,10 +31,16 @@ impl Form<'_> for Whole {
 }
 
 /// A count. A value that is not a number, or a negative one, counts as absent.
-#[derive(Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Count(pub Option<u64>);
 
 impl Count {
+    /// Returns this count, or `other` if it is absent.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+
     /// Returns the count if it fits into 32 bits.
     #[must_use]
     pub fn small(self) -> Option<u32> {

@@ -21,13 +21,13 @@ macro_rules! object {
                 mut object: A,
             ) -> Result<Option<Self>, A::Error> {
                 let mut it = Self::default();
-                while let Some(key) = object.next_key::<$crate::codec::lenient::Text<'a>>()? {
-                    match key.as_str() {
+                while let Some($crate::codec::lenient::Key(key)) = object.next_key()? {
+                    match &*key {
                         $($($key)|+ => it.$field = object.next_value()?,)*
                         _ => {
                             let value: &serde_json::value::RawValue = object.next_value()?;
                             if value.get().starts_with(['{', '[']) {
-                                it.rest.push((key.into_cow(), value));
+                                it.rest.push((key, value));
                             }
                         }
                     }

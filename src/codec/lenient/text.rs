@@ -127,6 +127,10 @@ impl<'a> Maybe<Text<'a>> {
     }
 }
 
+/// A member's name, borrowed if it contains no escapes.
+#[derive(serde::Deserialize)]
+pub struct Key<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
 /// The value of an enum: its name, or its number in decimal digits.
 pub struct Name<'a>(Text<'a>);
 
@@ -142,6 +146,12 @@ impl Name<'_> {
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// Returns true if the value is an empty string.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

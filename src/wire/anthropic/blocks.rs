@@ -294,8 +294,8 @@ fn text_block(block: &Block<'_>, frame: &ByteString, out: &mut Events) {
     out.extend(
         block
             .citations
+            .0
             .iter()
-            .flatten()
             .map(|json| citation_event(json, frame)),
     );
 }

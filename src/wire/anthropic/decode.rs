@@ -57,7 +57,7 @@ impl Decoder {
                 &frame.data,
             ))));
         }
-        let (data, index) = (&frame.data, event.index.unwrap_or_default());
+        let (data, index) = (&frame.data, event.index.map_or(0, |index| index.0));
         match (kind, event) {
             (
                 "content_block_delta",
@@ -102,7 +102,7 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
         let message: Message<'_> = shape::read(message.get(), "message_start")?;
-        for block in message.content.iter().flatten() {
+        for block in message.content.unwrap_or_default().0 {
             self.blocks.whole_block(block, data, &mut out.events)?;
         }
         self.ending.record(
@@ -873,7 +873,7 @@ mod tests {
             r#"{"type":"content_block_start","index":0}"#,
             r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":["secret"]}}"#,
             r#"{"type":"message_start","message":{"content":"secret"}}"#,
-            r#"{"type":"message_delta","usage":{"output_tokens":"secret"}}"#,
+            r#"{"type":"message_delta","usage":"secret"}"#,
         ] {
             let (.., end) = run([START, broken, END, STOP]);
             let Err(error @ DecodeError::Malformed { .. }) = end else {

@@ -5,29 +5,32 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::shape;
+use crate::codec::lenient::Count;
 use crate::model::usage::Usage;
 use crate::wire::DecodeError;
 
 /// The latest counts of one answer.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct UsageCounter {
     counts: Counts,
     /// The usage returned last.
     reported: Usage,
 }
 
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[derive(Default, Clone, Copy, Deserialize)]
+#[serde(default)]
 struct Counts {
-    input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
+    input_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_creation_input_tokens: Count,
+    output_tokens: Count,
     output_tokens_details: Option<OutputDetails>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct OutputDetails {
-    thinking_tokens: Option<u64>,
+    #[serde(default)]
+    thinking_tokens: Count,
 }
 
 impl UsageCounter {
@@ -81,19 +84,19 @@ impl UsageCounter {
         let counts = &self.counts;
         // `Usage::input` includes cached tokens, the API's `input_tokens` does not.
         let inputs = [
-            counts.input_tokens,
-            counts.cache_read_input_tokens,
-            counts.cache_creation_input_tokens,
+            counts.input_tokens.0,
+            counts.cache_read_input_tokens.0,
+            counts.cache_creation_input_tokens.0,
         ];
         Usage {
             // Without any count the sum is unknown, not 0.
             input: inputs.into_iter().flatten().reduce(u64::saturating_add),
-            output: counts.output_tokens,
-            cached_input: counts.cache_read_input_tokens,
-            cache_write: counts.cache_creation_input_tokens,
+            output: counts.output_tokens.0,
+            cached_input: counts.cache_read_input_tokens.0,
+            cache_write: counts.cache_creation_input_tokens.0,
             reasoning: counts
                 .output_tokens_details
-                .and_then(|details| details.thinking_tokens),
+                .and_then(|details| details.thinking_tokens.0),
             estimated: false,
             cost: None,
         }

@@ -33,7 +33,7 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         Ending::default(),
         UsageCounter::default(),
     );
-    for block in content {
+    for block in content.0 {
         blocks.whole_block(block, &body, &mut events)?;
     }
     ending.record(

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::codec::json::is_non_empty;
-use crate::codec::lenient::{Count, Flag, RawList, Text};
+use crate::codec::lenient::{Count, Flag, Key, RawList, Text};
 
 /// One line of a stream, or a whole non-streaming body.
 #[derive(Deserialize)]
@@ -59,14 +59,14 @@ impl<'de> Visitor<'de> for MessageVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut message = Message::default();
-        while let Some(key) = map.next_key::<Text<'de>>()? {
-            match key.as_str() {
+        while let Some(Key(key)) = map.next_key()? {
+            match &*key {
                 "content" => message.content = map.next_value()?,
                 "thinking" => message.thinking = map.next_value()?,
                 "tool_calls" => message.tool_calls = map.next_value()?,
                 // These describe the message and carry no output.
                 "role" | "tool_name" | "tool_call_id" => drop(map.next_value::<IgnoredAny>()?),
-                _ => message.rest.push((key.into_cow(), map.next_value()?)),
+                _ => message.rest.push((key, map.next_value()?)),
             }
         }
         // Members such as `audio: null` and `video: []` carry no output.
