@@ -90,7 +90,7 @@ impl Blocks {
         frame: &ByteString,
         out: &mut Events,
     ) -> Result<(), DecodeError> {
-        let index = piece.content_block_index.unwrap_or_default();
+        let index = piece.content_block_index.map_or(0, |index| index.0);
         let kind = self
             .open
             .iter()
@@ -300,8 +300,8 @@ pub(super) fn citation_event(json: &RawValue, frame: &ByteString) -> Event {
         });
         let texts: Vec<Text<'_>> = source
             .source_content
+            .0
             .into_iter()
-            .flatten()
             .filter_map(|quote| quote.text)
             .collect();
         citation.url = web.or(link).as_ref().and_then(of);

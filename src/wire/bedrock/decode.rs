@@ -44,7 +44,7 @@ impl Decoder {
                 let edge: BlockEdge<'_> = shape::read(data, name)?;
                 if let Some(start) = edge.start {
                     self.blocks.start(
-                        edge.content_block_index.unwrap_or_default(),
+                        edge.content_block_index.map_or(0, |index| index.0),
                         start,
                         data,
                         &mut out.events,
@@ -54,7 +54,7 @@ impl Decoder {
             "contentBlockStop" => {
                 let edge: BlockEdge<'_> = shape::read(data, name)?;
                 self.blocks.stop(
-                    edge.content_block_index.unwrap_or_default(),
+                    edge.content_block_index.map_or(0, |index| index.0),
                     &mut out.events,
                 );
             }

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-pub(super) use crate::codec::text::Text;
+pub(super) use crate::codec::lenient::Text;
+use crate::codec::lenient::{Count, Index, List};
 use crate::model::event::Reason;
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
@@ -17,7 +18,7 @@ use crate::wire::DecodeError;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BlockDelta<'a> {
-    pub(super) content_block_index: Option<u32>,
+    pub(super) content_block_index: Option<Index>,
     #[serde(borrow)]
     pub(super) delta: Option<Delta<'a>>,
 }
@@ -66,7 +67,7 @@ pub(super) struct RawDelta<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BlockEdge<'a> {
-    pub(super) content_block_index: Option<u32>,
+    pub(super) content_block_index: Option<Index>,
     #[serde(borrow)]
     pub(super) start: Option<&'a RawValue>,
 }
@@ -127,13 +128,13 @@ pub(super) struct Metadata {
 }
 
 /// Usage as this wire counts it: `inputTokens` excludes cached input.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub(super) struct UsageCounts {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_write_input_tokens: Option<u64>,
+    input_tokens: Count,
+    output_tokens: Count,
+    cache_read_input_tokens: Count,
+    cache_write_input_tokens: Count,
 }
 
 impl UsageCounts {
@@ -141,15 +142,15 @@ impl UsageCounts {
     pub(super) fn usage(&self) -> Usage {
         // `inputTokens` excludes cached tokens, `Usage::input` includes them.
         let inputs = [
-            self.input_tokens,
-            self.cache_read_input_tokens,
-            self.cache_write_input_tokens,
+            self.input_tokens.0,
+            self.cache_read_input_tokens.0,
+            self.cache_write_input_tokens.0,
         ];
         Usage {
             input: inputs.into_iter().flatten().reduce(u64::saturating_add),
-            output: self.output_tokens,
-            cached_input: self.cache_read_input_tokens,
-            cache_write: self.cache_write_input_tokens,
+            output: self.output_tokens.0,
+            cached_input: self.cache_read_input_tokens.0,
+            cache_write: self.cache_write_input_tokens.0,
             reasoning: None,
             estimated: false,
             cost: None,
@@ -165,8 +166,8 @@ pub(super) struct CitationFields<'a> {
     pub(super) title: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) source: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) source_content: Option<Vec<SourceText<'a>>>,
+    #[serde(borrow, default)]
+    pub(super) source_content: List<SourceText<'a>>,
     #[serde(borrow)]
     pub(super) location: Option<Location<'a>>,
 }

@@ -10,6 +10,7 @@ use super::blocks::{self, Blocks};
 use super::decode::Ending;
 use super::refusal;
 use super::shape::{self, Reasoning, SourceText, Text, ToolUse, UsageCounts};
+use crate::codec::lenient::{List, RawList};
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
@@ -34,7 +35,7 @@ struct Output<'a> {
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(borrow)]
-    content: Vec<&'a RawValue>,
+    content: RawList<'a>,
 }
 
 /// A content block: one of these fields, or a kind without a normalized form.
@@ -62,10 +63,10 @@ struct WholeReasoning<'a> {
 
 #[derive(Deserialize)]
 struct CitedText<'a> {
-    #[serde(borrow)]
-    content: Option<Vec<SourceText<'a>>>,
-    #[serde(borrow)]
-    citations: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    content: List<SourceText<'a>>,
+    #[serde(borrow, default)]
+    citations: RawList<'a>,
 }
 
 /// Decodes a whole answer into its events and usage.
@@ -79,7 +80,7 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         ))));
     };
     let (mut events, mut blocks) = (Events::new(), Blocks::new(seed));
-    for json in output.message.content {
+    for json in output.message.content.0 {
         read_block(json, &mut blocks, &body, &mut events)?;
     }
     events.push(Ending::from_native(answer.stop_reason.as_ref(), &body).finish(blocks.has_calls()));
@@ -131,15 +132,15 @@ fn read_block(
             // The cited text is part of the answer; its citations follow it.
             let texts = cited
                 .content
+                .0
                 .iter()
-                .flatten()
                 .filter_map(|quote| quote.text.as_ref());
             out.extend(texts.filter_map(|text| blocks::text_event(text, body)));
             out.extend(
                 cited
                     .citations
+                    .0
                     .iter()
-                    .flatten()
                     .map(|json| blocks::citation_event(json, body)),
             );
         }

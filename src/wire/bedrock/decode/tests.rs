@@ -510,7 +510,7 @@ fn unreadable_payloads_are_malformed_and_errors_contain_no_content() {
         ),
         ("contentBlockStop", r#"{"contentBlockIndex":"secret"}"#),
         ("messageStop", r#"{"stopReason":{"secret":1}}"#),
-        ("metadata", r#"{"usage":{"inputTokens":"secret"}}"#),
+        ("metadata", r#"{"usage":"secret"}"#),
     ] {
         let (.., end) = run(&frames(&[(name, data), STOP, METADATA]));
         let Err(error @ DecodeError::Malformed { .. }) = end else {
