@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use super::schema::PartialArg;
+use crate::codec::lenient::Text;
 
 /// Maximum size of one call's arguments, bytes. A model writes its arguments itself, so they are
 /// some hundred KB at most.
@@ -38,8 +39,8 @@ impl PartialArguments {
     /// # Errors
     /// When the piece does not fit; the error is the reason.
     pub(super) fn add(&mut self, piece: &PartialArg<'_>) -> Result<(), &'static str> {
-        let path = &*piece.json_path.0;
-        let text = piece.string_value.as_ref().map(|text| &*text.0);
+        let path = piece.json_path.as_str();
+        let text = piece.string_value.as_ref().map(Text::as_str);
         // The path and a fixed cost are charged too, because pieces without text also grow the
         // tree.
         self.spend(path.len() + text.map_or(0, str::len) + VALUE_COST)?;

@@ -8,8 +8,9 @@ use serde_json::value::RawValue;
 
 use super::arguments::PartialArguments;
 use super::citation::Sources;
-use super::schema::{Candidate, FunctionCall, Part, Text};
+use super::schema::{Candidate, FunctionCall, Part};
 use super::{finish, malformed};
+use crate::codec::lenient::Text;
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Events, Finish, Raw, Reason, Signature, ToolCall};
 use crate::model::wire::WireId;
@@ -95,7 +96,7 @@ impl Choice {
         // Each chunk has log probabilities of its own tokens, so they are never repetitions.
         candidate.logprobs_result.iter().for_each(|it| out.raw(it));
         // Every chunk may carry a finish reason; the last one counts.
-        if let Some(reason) = candidate.finish_reason.filter(|it| !it.0.is_empty()) {
+        if let Some(reason) = candidate.finish_reason.filter(|it| !it.is_empty()) {
             self.finish = Some(reason.share(out.frame));
         }
         Ok(())
@@ -115,12 +116,12 @@ impl Choice {
         }
         let signature = part
             .signature
-            .filter(|it| !it.0.is_empty())
+            .filter(|it| !it.is_empty())
             .map(|it| it.share(out.frame));
         if let Some(call) = part.call {
             return self.call(call, signature, seed, out);
         }
-        if let Some(text) = part.text.filter(|text| !text.0.is_empty()) {
+        if let Some(text) = part.text.filter(|text| !text.is_empty()) {
             let delta = text.share(out.frame);
             if part.thought {
                 out.events.push(Event::Reasoning {
@@ -149,7 +150,7 @@ impl Choice {
         seed: &str,
         out: &mut Sink<'_>,
     ) -> Result<(), DecodeError> {
-        if let Some(name) = call.name.filter(|name| !name.0.is_empty()) {
+        if let Some(name) = call.name.filter(|name| !name.is_empty()) {
             // A new name begins a new call, so the open one is complete.
             self.close_call(out);
             self.open_call(name.share(out.frame), call.id, signature, seed, out)?;
@@ -171,7 +172,7 @@ impl Choice {
         for piece in &call.partial_args.0 {
             open.pieces.add(piece).map_err(malformed)?;
         }
-        if call.will_continue != Some(true) {
+        if !call.will_continue.0 {
             self.close_call(out);
         }
         Ok(())
@@ -189,7 +190,7 @@ impl Choice {
         self.calls = index
             .checked_add(1)
             .ok_or_else(|| malformed("a choice has more than 65535 function calls"))?;
-        let id = id.filter(|id| !id.0.is_empty()).map_or_else(
+        let id = id.filter(|id| !id.is_empty()).map_or_else(
             || derive_call_id(seed, choice, index),
             |id| id.share(out.frame),
         );

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::char_offsets::CharOffsets;
 use super::choice::Sink;
-use super::schema::{Count, List, Text};
+use crate::codec::lenient::{Count, List, RawList, Text};
 use crate::model::event::{Citation, Event};
 
 /// Maximum number of emitted sources that one choice remembers. Answers have some dozens.
@@ -35,7 +35,7 @@ impl Sources {
     /// Emits the sources of a `citationMetadata` object.
     pub(super) fn citation_metadata(&mut self, metadata: &RawValue, out: &mut Sink<'_>) {
         let Ok(CitationMetadata {
-            sources: List(sources),
+            sources: RawList(sources),
         }) = serde_json::from_str(metadata.get())
         else {
             // Metadata of another shape is passed on rather than lost.
@@ -141,7 +141,7 @@ impl Sink<'_> {
     ) {
         let frame = self.frame;
         let non_empty = |text: Option<Text<'_>>| {
-            text.filter(|text| !text.0.is_empty())
+            text.filter(|text| !text.is_empty())
                 .map(|text| text.share(frame))
         };
         let citation = Citation {
@@ -165,7 +165,7 @@ struct CitationMetadata<'a> {
         alias = "citationSources",
         alias = "citation_sources"
     )]
-    sources: List<&'a RawValue>,
+    sources: RawList<'a>,
 }
 
 #[derive(Deserialize)]
@@ -190,14 +190,14 @@ struct GroundingMetadata<'a> {
         rename = "groundingChunks",
         alias = "grounding_chunks"
     )]
-    chunks: List<&'a RawValue>,
+    chunks: RawList<'a>,
     #[serde(
         borrow,
         default,
         rename = "groundingSupports",
         alias = "grounding_supports"
     )]
-    supports: List<&'a RawValue>,
+    supports: RawList<'a>,
     #[serde(borrow, alias = "web_search_queries")]
     web_search_queries: Option<&'a RawValue>,
     #[serde(borrow, alias = "search_entry_point")]

@@ -3,8 +3,6 @@
 //! Invariants: names are read in camelCase and in snake_case, enums as names and as numbers, `null`
 //! as absent; unknown members are skipped. Only strings with escapes are copied.
 
-mod lenient;
-
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -12,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub(super) use self::lenient::{Count, EnumValue, List, Text};
+use crate::codec::lenient::{Count, Flag, List, Name, RawList, Text};
 
 /// The payload of one frame.
 #[derive(Deserialize)]
@@ -33,7 +31,7 @@ pub(super) struct Chunk<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct PromptFeedback<'a> {
     #[serde(borrow, alias = "block_reason")]
-    pub(super) block_reason: Option<EnumValue<'a>>,
+    pub(super) block_reason: Option<Name<'a>>,
 }
 
 /// A delta of one choice.
@@ -45,7 +43,7 @@ pub(super) struct Candidate<'a> {
     #[serde(borrow)]
     pub(super) content: Option<Content<'a>>,
     #[serde(borrow, alias = "finish_reason")]
-    pub(super) finish_reason: Option<EnumValue<'a>>,
+    pub(super) finish_reason: Option<Name<'a>>,
     #[serde(borrow, alias = "citation_metadata")]
     pub(super) citation_metadata: Option<&'a RawValue>,
     #[serde(borrow, alias = "grounding_metadata")]
@@ -93,8 +91,8 @@ pub(super) struct FunctionCall<'a> {
     pub(super) args: Option<&'a RawValue>,
     #[serde(borrow, default, alias = "partial_args")]
     pub(super) partial_args: List<PartialArg<'a>>,
-    #[serde(alias = "will_continue")]
-    pub(super) will_continue: Option<bool>,
+    #[serde(default, alias = "will_continue")]
+    pub(super) will_continue: Flag,
 }
 
 /// A piece of one argument, with the JSON path of its value.
@@ -145,17 +143,14 @@ pub(super) fn raw_parts(json: &str) -> Result<Vec<Vec<&RawValue>>, serde_json::E
     #[derive(Deserialize)]
     struct Content<'a> {
         #[serde(borrow, default)]
-        parts: List<&'a RawValue>,
+        parts: RawList<'a>,
     }
     let chunk: Chunk<'_> = serde_json::from_str(json)?;
     Ok(chunk
         .candidates
         .0
         .into_iter()
-        .map(|it| {
-            it.content
-                .map_or_else(Vec::new, |content| content.parts.0.into_vec())
-        })
+        .map(|it| it.content.map_or_else(Vec::new, |content| content.parts.0))
         .collect())
 }
 
@@ -172,11 +167,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Part<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part<'a>, A::Error> {
                 let mut part = Part::default();
-                while let Some(Text(name)) = map.next_key()? {
-                    match &*name {
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    match name.as_str() {
                         "text" => part.text = map.next_value()?,
                         "thought" => {
-                            part.thought = map.next_value::<Option<bool>>()?.unwrap_or_default();
+                            part.thought = map.next_value::<Flag>()?.0;
                         }
                         "thoughtSignature" | "thought_signature" => {
                             part.signature = map.next_value()?;
