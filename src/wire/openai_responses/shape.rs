@@ -4,84 +4,11 @@
 //! counts as absent, and unused members are skipped. Nothing here implements `Debug`, because these
 //! are completions.
 
-use std::borrow::Cow;
-
-use bytestring::ByteString;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
+pub(super) use crate::codec::lenient::Json;
 use crate::model::wire::WireId;
-use crate::wire::{DecodeError, utf16};
-
-/// The JSON of a member, if it is present and not null.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(transparent, bound(deserialize = "'de: 'a"))]
-pub(super) struct Json<'a>(Option<&'a RawValue>);
-
-impl<'a> Json<'a> {
-    /// Returns the JSON text; empty if the member is absent.
-    pub(super) fn raw(self) -> &'a str {
-        self.0.map_or("", RawValue::get)
-    }
-
-    /// Wraps the JSON of a member.
-    pub(super) fn new(json: &'a RawValue) -> Self {
-        Self(Some(json))
-    }
-
-    /// Returns true for a string, list or object that is not empty.
-    pub(super) fn is_non_empty(self) -> bool {
-        // Two bytes are the delimiters of an empty value.
-        matches!(self.raw().as_bytes(), [b'"' | b'[' | b'{', _, _, ..])
-    }
-
-    /// Returns the string, borrowed if it contains no escapes. Lone surrogates become U+FFFD.
-    pub(super) fn text(self) -> Option<Cow<'a, str>> {
-        let json = self.raw();
-        let inside = json.strip_prefix('"')?.strip_suffix('"')?;
-        // The common case: without escapes, the content of the literal is the string itself.
-        if memchr::memchr(b'\\', inside.as_bytes()).is_none() {
-            return Some(Cow::Borrowed(inside));
-        }
-        // serde_json rejects lone surrogates, which servers emit when they cut inside a pair.
-        let repaired = || serde_json::from_str(&utf16::replace_lone_surrogates(json)?).ok();
-        serde_json::from_str(json)
-            .ok()
-            .or_else(repaired)
-            .map(Cow::Owned)
-    }
-
-    /// Returns the string, if it is not empty: as a slice of the `frame` it was read from if it
-    /// contains no escapes.
-    pub(super) fn piece(self, frame: &ByteString) -> Option<ByteString> {
-        match self.text().filter(|text| !text.is_empty())? {
-            Cow::Borrowed(text) => Some(frame.slice_ref(text)),
-            Cow::Owned(text) => Some(text.into()),
-        }
-    }
-
-    /// Returns the JSON as a slice of the `frame` it was read from.
-    pub(super) fn slice(self, frame: &ByteString) -> ByteString {
-        self.0
-            .map_or_else(ByteString::new, |json| frame.slice_ref(json.get()))
-    }
-
-    /// Returns the number, if it is whole and not negative. Some servers write all numbers as
-    /// `1.0`.
-    pub(super) fn number(self) -> Option<u64> {
-        self.raw().trim_end_matches(".0").parse().ok()
-    }
-
-    /// Returns the items of a list; none if the member is not a list.
-    pub(super) fn list(self) -> Vec<Self> {
-        self.read()
-    }
-
-    /// Parses the member; the default value if it has another shape.
-    pub(super) fn read<T: Deserialize<'a> + Default>(self) -> T {
-        serde_json::from_str(self.raw()).unwrap_or_default()
-    }
-}
+use crate::wire::DecodeError;
 
 /// One event of the stream.
 #[derive(Default, Deserialize)]
@@ -180,63 +107,6 @@ pub(super) fn invalid_json(error: &serde_json::Error) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn event(json: &str) -> Event<'_> {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn plain_strings_are_slices_of_the_frame() {
-        let frame = ByteString::from_static(
-            r#"{"type":"x", "delta" : "plain é" ,"text":"a\n","refusal":""}"#,
-        );
-        let event = event(&frame);
-        let piece = event.delta.piece(&frame).unwrap();
-        assert_eq!(piece, "plain é");
-        assert!(
-            frame
-                .as_bytes()
-                .as_ptr_range()
-                .contains(&piece.as_bytes().as_ptr())
-        );
-        assert_eq!(event.text.piece(&frame).unwrap(), "a\n");
-        assert_eq!(
-            (event.refusal.piece(&frame), event.input.piece(&frame)),
-            (None, None)
-        );
-    }
-
-    #[test]
-    fn lone_surrogates_are_replaced() {
-        for (json, text) in [
-            (r#"{"delta":"a\ud83db"}"#, "a\u{fffd}b"),
-            (r#"{"delta":"\ud83d\ude00\u00e9"}"#, "😀é"),
-        ] {
-            assert_eq!(event(json).delta.text().unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn members_of_another_type_count_as_absent() {
-        let event = event(
-            r#"{"type":1,"delta":{"a":"b"},"output_index":"0","content_index":-1,"item":[],"response":null}"#,
-        );
-        assert!(
-            event.kind.text().is_none()
-                && event.delta.text().is_none()
-                && event.response.raw().is_empty()
-        );
-        assert_eq!(
-            (event.output_index.number(), event.content_index.number()),
-            (None, None)
-        );
-        assert!(
-            event.delta.is_non_empty()
-                && !event.item.is_non_empty()
-                && event.delta.list().is_empty()
-        );
-        assert!(event.item.read::<Item<'_>>().id.text().is_none());
-    }
 
     #[test]
     fn errors_contain_no_content() {

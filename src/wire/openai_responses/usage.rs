@@ -83,6 +83,7 @@ mod tests {
             odd,
             Some(Usage {
                 input: Some(0),
+                output: Some(5),
                 ..Usage::default()
             })
         );
