@@ -8,6 +8,7 @@ pub mod aws;
 pub mod date;
 pub mod json;
 pub mod json_array;
+pub mod lenient;
 pub mod members;
 pub mod ndjson;
 pub mod sse;

@@ -16,7 +16,6 @@ pub mod openai_responses;
 pub mod quota;
 pub mod recording;
 pub mod refusal;
-mod utf16;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::delta::ChoiceWriter;
 use super::malformed;
 use super::shape;
+use crate::codec::lenient::Count;
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Raw, ToolCall};
 use crate::model::wire::WireId;
@@ -99,7 +100,7 @@ impl Calls {
         seed: &str,
         writer: &mut ChoiceWriter<'_>,
     ) -> Result<(), DecodeError> {
-        let index = shape::Number(Some(LEGACY_INDEX));
+        let index = Count(Some(LEGACY_INDEX));
         self.add(
             shape::Call {
                 index,

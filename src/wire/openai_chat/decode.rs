@@ -12,11 +12,12 @@ use super::delta::{ChoiceWriter, has_content};
 use super::shape::{Choice, Chunk, Delta};
 use super::sources::Sources;
 use super::{malformed, usage};
+use crate::codec::lenient::{Maybe, replace_lone_surrogates};
 use crate::codec::{Frame, FrameKind};
 use crate::model::event::{Event, Finish, Reason};
 use crate::model::fault::Fault;
 use crate::model::usage::Usage;
-use crate::wire::{Decode, DecodeError, Decoded, openai_error, utf16};
+use crate::wire::{Decode, DecodeError, Decoded, openai_error};
 
 /// Maximum number of choices of an answer (OpenAI allows `n` up to 128).
 const MAX_CHOICES: u64 = 128;
@@ -125,8 +126,7 @@ impl Decoder {
             Err(error) => {
                 // The cause may be half a surrogate pair, which JSON allows and Rust strings do
                 // not.
-                let repaired =
-                    utf16::replace_lone_surrogates(data).ok_or_else(|| unreadable(&error))?;
+                let repaired = replace_lone_surrogates(data).ok_or_else(|| unreadable(&error))?;
                 let chunk = serde_json::from_str(&repaired).map_err(|error| unreadable(&error))?;
                 self.apply(chunk, &repaired, out)
             }
@@ -153,12 +153,8 @@ impl Decoder {
         let has_sources = chunk.citations.is_some() || chunk.search_results.is_some();
         let has_more = has_sources || chunk.rest.iter().any(|(_, value)| has_content(value.get()));
         let has_only_usage = !has_more && usage::normalized(&chunk.usage).is_some();
-        out.usage_only = has_only_usage
-            && chunk
-                .choices
-                .as_ref()
-                .is_some_and(|choices| choices.0.is_empty());
-        for choice in chunk.choices.unwrap_or_default().0 {
+        out.usage_only = has_only_usage && chunk.choices.as_ref().is_some_and(Maybe::is_empty);
+        for choice in chunk.choices.unwrap_or_default().into_elements() {
             self.choice(choice, data, out)?;
         }
         Ok(())
@@ -201,7 +197,7 @@ impl Decoder {
         if let Some(function) = delta.function_call {
             state.calls.add_legacy(function, &self.seed, &mut writer)?;
         }
-        for call in delta.tool_calls.0 {
+        for call in delta.tool_calls.into_elements() {
             state.calls.add(call, &self.seed, &mut writer)?;
         }
         if let Some(reason) = choice.finish_reason.non_empty() {

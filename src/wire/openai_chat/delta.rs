@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::shape::{Content, Delta, Part, Source};
+use crate::codec::lenient::Text;
 use crate::model::event::{Citation, Event, Events, Raw, Signature};
 use crate::model::wire::WireId;
 
@@ -48,7 +49,7 @@ impl<'o> ChoiceWriter<'o> {
             };
             self.out.push(event);
         }
-        for source in std::mem::take(&mut delta.annotations).0 {
+        for source in delta.annotations.raw_list().unwrap_or_default() {
             self.citation(source);
         }
         for (name, value) in std::mem::take(&mut delta.rest) {
@@ -66,14 +67,14 @@ impl<'o> ChoiceWriter<'o> {
             *plain = true;
             self.thought(text);
         }
-        for detail in std::mem::take(&mut delta.reasoning_details).0 {
+        for detail in delta.reasoning_details.raw_list().unwrap_or_default() {
             self.detail(detail, *plain);
         }
     }
 
     fn detail(&mut self, json: &RawValue, plain: bool) {
         let mut detail: Part<'_> = serde_json::from_str(json.get()).unwrap_or_default();
-        let text = detail.text.0.take();
+        let text = detail.text.0.take().map(Text::into_cow);
         let (signature, redacted) = (detail.signature.non_empty(), detail.data.non_empty());
         // A detail of another shape is passed on rather than lost.
         if text.is_none() && signature.is_none() && redacted.is_none() {
@@ -101,7 +102,7 @@ impl<'o> ChoiceWriter<'o> {
     /// Writes one piece of a `content` list.
     fn part(&mut self, json: &RawValue) {
         let mut part: Part<'_> = serde_json::from_str(json.get()).unwrap_or_default();
-        match part.kind.0.as_deref() {
+        match part.kind.0.as_ref().map(Text::as_str) {
             Some("text") => part
                 .text
                 .non_empty()
@@ -132,7 +133,7 @@ impl<'o> ChoiceWriter<'o> {
                         .text
                         .0
                     {
-                        Some(text) => self.thought(text),
+                        Some(text) => self.thought(text.into_cow()),
                         None => self.raw("content", json, true),
                     }
                 }

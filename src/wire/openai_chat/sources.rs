@@ -9,7 +9,8 @@ use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::delta::ChoiceWriter;
-use super::shape::{Chunk, LenientStr, Source};
+use super::shape::{Chunk, Source};
+use crate::codec::lenient::{Maybe, Text};
 use crate::model::event::{Citation, Event, Events};
 
 /// The newest lists of sources, as JSON; empty if none has come.
@@ -53,7 +54,7 @@ impl Sources {
         }
         let citations = std::mem::take(&mut self.citations);
         for json in items(&citations) {
-            let link: LenientStr<'_> = serde_json::from_str(json.get()).unwrap_or_default();
+            let link: Maybe<Text<'_>> = serde_json::from_str(json.get()).unwrap_or_default();
             match link.non_empty() {
                 Some(url) if seen.insert(url.clone().into_owned()) => {
                     let writer = ChoiceWriter {
