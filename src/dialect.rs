@@ -17,6 +17,7 @@ mod media;
 mod object;
 pub mod openai_chat;
 pub mod openai_responses;
+mod profile;
 mod references;
 pub mod ui;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
 use crate::model::wire::DialectId;
 
+pub use profile::{DialectProfile, ModelsShape};
 pub use references::not_allowed;
 
 /// The options of one reader, and the start of the stream it reads.
@@ -56,6 +58,9 @@ pub struct View {
 pub trait Dialect: Send + Sync + 'static {
     /// Returns the id of the dialect.
     fn id(&self) -> DialectId;
+
+    /// Returns its properties that other rooms act on.
+    fn profile(&self) -> &'static DialectProfile;
 
     /// Parses a request; `body` is the complete request body.
     ///

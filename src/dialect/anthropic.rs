@@ -23,6 +23,7 @@ mod laws;
 mod parse;
 mod passed;
 mod pieces;
+mod provider_ids;
 mod raw;
 mod signatures;
 mod tools;
@@ -32,19 +33,50 @@ mod whole;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Dialect, Encode, View};
+use super::{Dialect, DialectProfile, Encode, ModelsShape, View};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
+use crate::model::profile::{PayloadIds, RateHeaders, ResetForm};
 use crate::model::wire::DialectId;
 
 /// The dialect `anthropic`.
 #[derive(Debug, Clone, Copy)]
 pub struct Anthropic;
 
+static PROFILE: DialectProfile = DialectProfile {
+    models: ModelsShape::Pages,
+    rate_headers: &RATE_HEADERS,
+    request_id_header: Some("request-id"),
+    payload_ids: PayloadIds {
+        // Clients of this API do not come back with the id of a message.
+        response: None,
+        objects: Some(provider_ids::object_ids),
+    },
+    ..DialectProfile::plain("/v1/messages")
+};
+
+const RATE_HEADERS: RateHeaders = RateHeaders {
+    requests: [
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ],
+    tokens: [
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ],
+    reset: ResetForm::Timestamp,
+};
+
 impl Dialect for Anthropic {
     fn id(&self) -> DialectId {
         DialectId::Anthropic
+    }
+
+    fn profile(&self) -> &'static DialectProfile {
+        &PROFILE
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

@@ -9,7 +9,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, Encode, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, View, openai_chat};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -21,9 +21,20 @@ pub use whole::put_content;
 #[derive(Debug, Clone, Copy)]
 pub struct Events;
 
+static PROFILE: DialectProfile = DialectProfile {
+    answers_at_once: true,
+    detachable: true,
+    whole_is_status: true,
+    ..DialectProfile::plain("/v1/streams")
+};
+
 impl Dialect for Events {
     fn id(&self) -> DialectId {
         DialectId::Events
+    }
+
+    fn profile(&self) -> &'static DialectProfile {
+        &PROFILE
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

@@ -30,7 +30,7 @@ use http::HeaderMap;
 pub(super) use content::media_type_for;
 pub(super) use pieces::put_sluicegate;
 
-use super::{Dialect, Encode, View};
+use super::{Dialect, DialectProfile, Encode, View};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -40,9 +40,15 @@ use crate::model::wire::DialectId;
 #[derive(Debug, Clone, Copy)]
 pub struct OpenaiChat;
 
+static PROFILE: DialectProfile = DialectProfile::plain("/v1/chat/completions");
+
 impl Dialect for OpenaiChat {
     fn id(&self) -> DialectId {
         DialectId::OpenaiChat
+    }
+
+    fn profile(&self) -> &'static DialectProfile {
+        &PROFILE
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

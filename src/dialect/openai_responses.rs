@@ -28,6 +28,7 @@ mod laws;
 mod parse;
 mod passed;
 mod pieces;
+mod provider_ids;
 mod signatures;
 mod stored;
 mod tools;
@@ -36,12 +37,13 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, Encode, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, View, openai_chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::ask::Ask;
 use crate::model::entry::Entry;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
+use crate::model::profile::PayloadIds;
 use crate::model::wire::DialectId;
 
 pub use item_references::{
@@ -53,9 +55,23 @@ pub use stored::{continue_from, items_with_ids, output_as_input, with_response_i
 #[derive(Debug, Clone, Copy)]
 pub struct OpenaiResponses;
 
+static PROFILE: DialectProfile = DialectProfile {
+    mergeable: false,
+    whole_is_read_to_end: true,
+    payload_ids: PayloadIds {
+        response: Some(provider_ids::response_id),
+        objects: Some(provider_ids::object_ids),
+    },
+    ..DialectProfile::plain("/v1/responses")
+};
+
 impl Dialect for OpenaiResponses {
     fn id(&self) -> DialectId {
         DialectId::OpenaiResponses
+    }
+
+    fn profile(&self) -> &'static DialectProfile {
+        &PROFILE
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

@@ -23,7 +23,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, Encode, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, View, openai_chat};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -33,9 +33,19 @@ use crate::model::wire::DialectId;
 #[derive(Debug, Clone, Copy)]
 pub struct Ui;
 
+static PROFILE: DialectProfile = DialectProfile {
+    answers_at_once: true,
+    stream_header: Some(("x-vercel-ai-ui-message-stream", "v1")),
+    ..DialectProfile::plain("/v1/ui/chat")
+};
+
 impl Dialect for Ui {
     fn id(&self) -> DialectId {
         DialectId::Ui
+    }
+
+    fn profile(&self) -> &'static DialectProfile {
+        &PROFILE
     }
 
     fn parse(&self, headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {

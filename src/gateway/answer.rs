@@ -35,14 +35,15 @@ pub(super) async fn whole(
     }
     let stream = reader.stream().clone();
     // With `store: false` a response is forgotten once its reader has received the end.
-    if dialect == DialectId::OpenaiResponses {
+    let profile = dialect::of(dialect).profile();
+    if profile.whole_is_read_to_end {
         stream.set_read_to_end();
     }
     let cancelled = answer.reason() == Some(Reason::Cancelled);
-    let json = match (dialect, body) {
-        (DialectId::Events, _) => status::stream_json(&stream, true),
+    let json = match body {
+        _ if profile.whole_is_status => status::stream_json(&stream, true),
         // A cancelled answer must be marked as such, which a provider's own body is not.
-        (_, Some(body)) if !cancelled => body.into_bytes(),
+        Some(body) if !cancelled => body.into_bytes(),
         _ if cancelled && !answer.has_content() => {
             return Err(Fault::new(
                 Code::StreamCancelled,

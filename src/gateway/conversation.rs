@@ -11,6 +11,7 @@ use super::reply::Reply;
 use super::streams::CANCEL_TIMEOUT;
 use super::{Gateway, Snapshot, body, head_only, headers};
 use crate::auth::Caller;
+use crate::dialect;
 use crate::hub::{Reader, Stream};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
@@ -46,17 +47,17 @@ impl Gateway {
             return Ok(no_content());
         };
         let reader = Reader::attach(&stream, None)?;
+        let profile = dialect::of(DialectId::Ui).profile();
         if head_only(request) {
             reader.leave();
-            return Ok(headers::mark_ui(headers::event_stream(
-                &stream,
-                Reply::empty(),
-            )));
+            return Ok(headers::mark_stream(
+                headers::event_stream(&stream, Reply::empty()),
+                profile,
+            ));
         }
-        Ok(headers::mark_ui(headers::event_stream(
-            &stream,
-            Reply::live(self.live_stream(snapshot, reader, DialectId::Ui, true)),
-        )))
+        let live = self.live_stream(snapshot, reader, DialectId::Ui, true);
+        let response = headers::event_stream(&stream, Reply::live(live));
+        Ok(headers::mark_stream(response, profile))
     }
 
     /// `POST /v1/ui/chat/{chat}/stop`: stops the newest answer, or the one that the body names.

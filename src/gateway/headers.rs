@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::reply::Reply;
+use crate::dialect::DialectProfile;
 use crate::hub::Stream;
 
 /// Creates the response of an event stream.
@@ -27,12 +28,17 @@ pub(super) fn event_stream(stream: &Stream, body: Reply) -> Response<Reply> {
     response
 }
 
-/// Adds the header that marks a UI message stream.
-pub(super) fn mark_ui(mut response: Response<Reply>) -> Response<Reply> {
-    response.headers_mut().insert(
-        HeaderName::from_static("x-vercel-ai-ui-message-stream"),
-        HeaderValue::from_static("v1"),
-    );
+/// Adds the header that marks the streams of this dialect, if it has one.
+pub(super) fn mark_stream(
+    mut response: Response<Reply>,
+    profile: &DialectProfile,
+) -> Response<Reply> {
+    if let Some((name, value)) = profile.stream_header {
+        response.headers_mut().insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
     response
 }
 

@@ -9,6 +9,7 @@ use super::reply::Reply;
 use super::{Gateway, Snapshot, headers};
 use crate::auth::Caller;
 use crate::codec::date::rfc3339;
+use crate::dialect::{self, ModelsShape};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
@@ -62,16 +63,17 @@ impl Gateway {
             .names()
             .filter(|name| caller.may_use(name))
             .collect();
-        if dialect != DialectId::Anthropic {
+        let shape = dialect::of(dialect).profile().models;
+        if shape == ModelsShape::List {
             return Ok(json(&List {
                 object: "list",
-                data: self.model_objects(&names, dialect),
+                data: self.model_objects(&names, shape),
             }));
         }
         let (page, has_more) = page(&names, &Query::parse(uri))?;
         let (first_id, last_id) = (page.first().map(|id| &***id), page.last().map(|id| &***id));
         Ok(json(&Page {
-            data: self.model_objects(page, dialect),
+            data: self.model_objects(page, shape),
             has_more,
             first_id,
             last_id,
@@ -88,7 +90,8 @@ impl Gateway {
     ) -> Result<Response<Reply>, Fault> {
         self.count_read(caller)?;
         if snapshot.routes.knows(name) && caller.may_use(name) {
-            return Ok(json(&self.model_object(name, dialect)));
+            let shape = dialect::of(dialect).profile().models;
+            return Ok(json(&self.model_object(name, shape)));
         }
         // The plan reports unknown and forbidden models. A name that it accepts only as a direct
         // target (`provider/model`) is no listed model.
@@ -103,15 +106,15 @@ impl Gateway {
         .with_param("model"))
     }
 
-    fn model_objects<'a>(&self, names: &[&'a ByteString], dialect: DialectId) -> Vec<Model<'a>> {
+    fn model_objects<'a>(&self, names: &[&'a ByteString], shape: ModelsShape) -> Vec<Model<'a>> {
         names
             .iter()
-            .map(|name| self.model_object(name, dialect))
+            .map(|name| self.model_object(name, shape))
             .collect()
     }
 
-    fn model_object<'a>(&self, name: &'a str, dialect: DialectId) -> Model<'a> {
-        if dialect == DialectId::Anthropic {
+    fn model_object<'a>(&self, name: &'a str, shape: ModelsShape) -> Model<'a> {
+        if shape == ModelsShape::Pages {
             let created_at = rfc3339(self.started);
             return Model::Anthropic {
                 r#type: "model",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use http::HeaderMap;
 
+use crate::dialect;
 use crate::hub::{ClaimKey, OnDisconnect};
 use crate::model::fault::Code;
 use crate::model::fault::Fault;
@@ -74,10 +75,13 @@ impl Options {
     ) -> OnDisconnect {
         // These headers let the client find the stream again after a cut.
         let may_resume = self.event_ids || !self.claims.is_empty();
-        let default = match dialect {
-            _ if detached => OnDisconnect::Continue,
-            _ if may_resume || dialect.answers_at_once() => OnDisconnect::Grace(DEFAULT_GRACE),
-            _ => OnDisconnect::Cancel,
+        let answers_at_once = dialect::of(dialect).profile().answers_at_once;
+        let default = if detached {
+            OnDisconnect::Continue
+        } else if may_resume || answers_at_once {
+            OnDisconnect::Grace(DEFAULT_GRACE)
+        } else {
+            OnDisconnect::Cancel
         };
         // Nobody reads a detached stream at first: a configured `cancel` would end it at once.
         let configured = if detached { None } else { configured };

@@ -41,7 +41,7 @@ impl Gateway {
         }
         // A non-streaming answer passed on from the same wire is journaled as one body: it has no
         // numbered events.
-        if !stream.spec().streamed && stream.dialect() == DialectId::OpenaiResponses {
+        if is_one_body(&stream) {
             return Err(Fault::invalid(
                 "stream",
                 "this response was not created with `stream: true`: read it without `stream`",
@@ -148,7 +148,7 @@ pub(super) fn object_response(stream: &Arc<Stream>) -> Result<Response<Reply>, F
 /// Returns the current response object (JSON): the provider's own body if that was passed on.
 pub(super) fn response_json(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
     let view = answer::stream_view(stream, DialectId::OpenaiResponses);
-    let own_body = stream.dialect() == DialectId::OpenaiResponses && !stream.spec().streamed;
+    let own_body = is_one_body(stream);
     let mut response_view = ResponseView::new(view);
     let mut body = None;
     Reader::visit_all(stream, |_, entry| {
@@ -165,6 +165,12 @@ pub(super) fn response_json(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
         Some(body) => Ok(provider_body(stream, body)),
         None => Ok(response_view.object()),
     }
+}
+
+/// Returns true if the journal may hold one whole body instead of events: the stream was begun as a
+/// response, without `stream: true`.
+fn is_one_body(stream: &Stream) -> bool {
+    stream.spec().responses.is_some() && !stream.spec().streamed
 }
 
 /// Returns the provider's own body. A background response keeps the id that the client received

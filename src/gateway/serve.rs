@@ -62,10 +62,11 @@ impl Gateway {
             return self.resume_post(snapshot, &caller, dialect, last, &body);
         }
         // An invalid body is rejected before it can take the claim.
-        let mut ask = dialect::of(dialect).parse(&head.headers, body.clone())?;
+        let codec = dialect::of(dialect);
+        let mut ask = codec.parse(&head.headers, body.clone())?;
         ask.model =
             conversation::model_or_default(&ask.model, snapshot.settings.ui_model.as_ref())?;
-        match claim.settle(canonical_path(dialect), &body).await? {
+        match claim.settle(codec.profile().path, &body).await? {
             // Joining takes nothing from any limit or budget.
             ClaimOutcome::Joined(stream) => {
                 let reader = Reader::attach(&stream, None)?;
@@ -192,6 +193,7 @@ impl Gateway {
             input_estimate: ask.input_estimate,
             include_usage: ask.include_usage,
             streamed: ask.stream,
+            payload_ids: dialect::of(ask.dialect).profile().payload_ids,
             digest,
             on_disconnect: options.on_disconnect(
                 snapshot.hub.on_disconnect,
@@ -258,7 +260,7 @@ impl Gateway {
                 snapshot,
                 reader,
                 ask.dialect,
-                options.event_ids || ask.dialect.answers_at_once(),
+                options.event_ids || dialect::of(ask.dialect).profile().answers_at_once,
             )
             .await
         } else {
@@ -279,8 +281,9 @@ impl Gateway {
         dialect: DialectId,
         ids: bool,
     ) -> Result<Response<Reply>, Fault> {
+        let profile = dialect::of(dialect).profile();
         let mut early = false;
-        if !dialect.answers_at_once() {
+        if !profile.answers_at_once {
             match decide(&reader, snapshot.settings.commit_after).await {
                 Decision::Content => {}
                 Decision::Early => early = true,
@@ -292,11 +295,7 @@ impl Gateway {
         // After `commit_after` without content, one heartbeat follows the head at once.
         live.heartbeat_due = early;
         let response = headers::event_stream(&stream, Reply::live(live));
-        Ok(if dialect == DialectId::Ui {
-            headers::mark_ui(response)
-        } else {
-            response
-        })
+        Ok(headers::mark_stream(response, profile))
     }
 
     /// Creates the stream of a reader in a dialect, from the reader's position on.
@@ -309,10 +308,9 @@ impl Gateway {
     ) -> Live {
         let codec = dialect::of(dialect);
         let view = answer::reader_view(&reader, dialect);
-        // Raw replies pass payloads on unchanged. The events of a response carry sequence numbers,
-        // which must be the same for all readers.
-        let merge =
-            !(view.raw && dialect.wire().is_some()) && dialect != DialectId::OpenaiResponses;
+        // Raw replies pass payloads on unchanged.
+        let passed_on = view.raw && dialect.wire().is_some();
+        let merge = !passed_on && codec.profile().mergeable;
         let ids = ids.then(|| EventIds {
             stream: reader.stream().id().as_str().to_owned().into(),
             dialect: dialect.name(),
@@ -333,7 +331,7 @@ impl Gateway {
 impl Options {
     /// Returns true if the client does not wait for the answer (`Prefer: respond-async`).
     fn is_detached(&self, dialect: DialectId) -> bool {
-        self.respond_async && dialect == DialectId::Events
+        self.respond_async && dialect::of(dialect).profile().detachable
     }
 }
 
@@ -440,16 +438,4 @@ fn accepted_response(stream: &Stream) -> Response<Reply> {
         HeaderValue::from_static("respond-async"),
     );
     response
-}
-
-/// Returns the canonical path of a dialect. The digest of a request covers it, so all forms of the
-/// path must give the same digest.
-pub(super) const fn canonical_path(dialect: DialectId) -> &'static str {
-    match dialect {
-        DialectId::OpenaiChat => "/v1/chat/completions",
-        DialectId::OpenaiResponses => "/v1/responses",
-        DialectId::Anthropic => "/v1/messages",
-        DialectId::Events => "/v1/streams",
-        DialectId::Ui => "/v1/ui/chat",
-    }
 }

@@ -10,8 +10,7 @@ use tokio::time::timeout;
 use super::query::Query;
 use super::reply::Reply;
 use super::{
-    Gateway, RequestContext, Snapshot, head_only, headers, live, options, serve, status,
-    wants_events,
+    Gateway, RequestContext, Snapshot, head_only, headers, live, options, status, wants_events,
 };
 use crate::auth::Caller;
 use crate::dialect;
@@ -87,7 +86,7 @@ impl Gateway {
         body: &Bytes,
     ) -> Result<Response<Reply>, Fault> {
         let stream = self.hub.find(&caller.id, last.stream.as_str())?;
-        if *stream.digest() != digest(serve::canonical_path(dialect), body) {
+        if *stream.digest() != digest(dialect::of(dialect).profile().path, body) {
             let message = "the `Last-Event-ID` belongs to a stream that began with another request: send the same path and body, or omit the header";
             return Err(Fault::new(Code::IdempotencyConflict, message));
         }

@@ -10,7 +10,6 @@ use super::{alias, objects};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::DialectId;
 
 /// Writes one journal. [`Writer::finish`] consumes it; a writer that is dropped without it writes a
 /// failure, so that every journal ends.
@@ -32,18 +31,12 @@ const MAX_UNREPORTED: usize = 2048;
 
 impl Writer {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        // Only clients of `openai-responses` receive the provider's id.
-        let alias_payloads_left = if stream.dialect() == DialectId::OpenaiResponses {
-            alias::MAX_PAYLOADS
-        } else {
-            0
-        };
         Self {
             stream,
             finished: false,
             content: false,
             unreported: 0,
-            alias_payloads_left,
+            alias_payloads_left: alias::MAX_PAYLOADS,
         }
     }
 
@@ -96,12 +89,15 @@ impl Writer {
     /// Records the provider's id before a reader can pass it to a client, which may come back with
     /// it.
     fn record_alias(&mut self, entries: &[Entry]) {
-        for entry in entries.iter().filter(|entry| entry.raw.is_some()) {
+        let Some(read_id) = self.stream.spec().payload_ids.response else {
+            return;
+        };
+        for payload in entries.iter().filter_map(|entry| entry.raw.as_ref()) {
             if self.alias_payloads_left == 0 {
                 return;
             }
             self.alias_payloads_left -= 1;
-            if let Some(alias) = alias::response_id(entry) {
+            if let Some(alias) = read_id(payload).filter(|id| alias::is_valid(id)) {
                 self.alias_payloads_left = 0;
                 if self.stream.set_alias(alias.clone()) {
                     self.stream
@@ -117,12 +113,14 @@ impl Writer {
     /// Records the objects that the provider made before a reader can pass the end to a client:
     /// clients continue from an answer that has ended.
     fn record_objects(&mut self, last: &Entry) {
-        let dialect = self.stream.dialect();
-        if !objects::exposes_objects(dialect) {
+        let Some(read_ids) = self.stream.spec().payload_ids.objects else {
             return;
-        }
+        };
         let mut found = Vec::new();
-        let mut record = |entry: &Entry| found.extend(objects::object_ids(dialect, entry));
+        let mut record = |entry: &Entry| {
+            let ids = entry.raw.iter().flat_map(read_ids);
+            found.extend(ids.filter(|id| alias::is_valid(id)));
+        };
         self.stream
             .log()
             .from(0)

@@ -19,6 +19,7 @@ use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::ids::{CallerId, StreamId};
+use crate::model::profile::PayloadIds;
 use crate::model::route_trace::RouteTrace;
 use crate::model::usage::Usage;
 use crate::model::wire::DialectId;
@@ -44,6 +45,8 @@ pub struct StreamSpec {
     pub include_usage: bool,
     /// The client asked for a stream: kept payloads are frames, not one whole body.
     pub streamed: bool,
+    /// Readers of the provider's ids in its payloads.
+    pub payload_ids: PayloadIds,
     /// Digest of path and body.
     pub digest: Digest,
     /// Policy for when the last reader disconnects.

@@ -8,6 +8,7 @@ use super::*;
 use crate::model::entry::{ENTRY_OVERHEAD, Entry};
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::ids::Position;
+use crate::model::profile::PayloadIds;
 use crate::model::usage::Usage;
 use crate::model::wire::DialectId;
 
@@ -22,6 +23,7 @@ fn spec() -> StreamSpec {
         input_estimate: 0,
         include_usage: true,
         streamed: true,
+        payload_ids: PayloadIds::NONE,
         digest: digest("/p", b"body"),
         on_disconnect: OnDisconnect::Cancel,
         retention: Duration::from_secs(60),

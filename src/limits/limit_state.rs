@@ -1,12 +1,12 @@
-//! The state of limits as header fields: OpenAI's `x-ratelimit-*` or, for its clients, Anthropic's
-//! `anthropic-ratelimit-*`; and the IETF's `RateLimit` and `RateLimit-Policy`.
+//! The state of limits as header fields: those that clients of the dialect expect, whose names and
+//! form the caller passes in, and the IETF's `RateLimit` and `RateLimit-Policy`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::codec::date::rfc3339;
-use crate::model::wire::DialectId;
+use crate::model::profile::{RateHeaders, ResetForm};
 
 /// The unit that a limit counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,15 +54,15 @@ impl LimitStates {
         }
     }
 
-    /// Writes the header fields in the form that clients of that dialect expect.
-    pub fn write(&self, headers: &mut HeaderMap, dialect: DialectId) {
+    /// Writes the header fields: those with the names of `fields`, and the IETF's.
+    pub fn write(&self, headers: &mut HeaderMap, fields: &RateHeaders) {
         let kinds = [(self.requests, Kind::Requests), (self.tokens, Kind::Tokens)];
         let known = kinds
             .into_iter()
             .filter_map(|(limit_state, kind)| Some((limit_state?, kind)));
         let (mut policies, mut states) = (Vec::new(), Vec::new());
         for (limit_state, kind) in known {
-            limit_state.write(headers, kind, dialect);
+            limit_state.write(headers, kind, fields);
             policies.push(limit_state.policy(kind));
             states.push(limit_state.state(kind));
         }
@@ -74,19 +74,18 @@ impl LimitStates {
 }
 
 impl LimitState {
-    fn write(&self, headers: &mut HeaderMap, kind: Kind, dialect: DialectId) {
-        // Anthropic's fields contain the time of the reset, OpenAI's the duration until it.
-        let ([limit, remaining, reset], timestamp_after) = match (dialect, kind) {
-            (DialectId::Anthropic, Kind::Requests) => {
-                (ANTHROPIC_REQUESTS, timestamp_after(self.reset))
-            }
-            (DialectId::Anthropic, Kind::Tokens) => (ANTHROPIC_TOKENS, timestamp_after(self.reset)),
-            (_, Kind::Requests) => (OPENAI_REQUESTS, openai_duration(self.reset)),
-            (_, Kind::Tokens) => (OPENAI_TOKENS, openai_duration(self.reset)),
+    fn write(&self, headers: &mut HeaderMap, kind: Kind, fields: &RateHeaders) {
+        let [limit, remaining, reset] = match kind {
+            Kind::Requests => fields.requests,
+            Kind::Tokens => fields.tokens,
+        };
+        let resets = match fields.reset {
+            ResetForm::Duration => openai_duration(self.reset),
+            ResetForm::Timestamp => timestamp_after(self.reset),
         };
         headers.insert(HeaderName::from_static(limit), self.per_minute.into());
         headers.insert(HeaderName::from_static(remaining), self.remaining.into());
-        put(headers, reset, &timestamp_after);
+        put(headers, reset, &resets);
     }
 
     /// Returns an item of `RateLimit-Policy`. The IETF's registry has no unit for tokens: it is our
@@ -113,27 +112,6 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let value = HeaderValue::from_str(value).expect("digits and names of limits are visible ASCII");
     headers.insert(HeaderName::from_static(name), value);
 }
-
-const OPENAI_REQUESTS: [&str; 3] = [
-    "x-ratelimit-limit-requests",
-    "x-ratelimit-remaining-requests",
-    "x-ratelimit-reset-requests",
-];
-const OPENAI_TOKENS: [&str; 3] = [
-    "x-ratelimit-limit-tokens",
-    "x-ratelimit-remaining-tokens",
-    "x-ratelimit-reset-tokens",
-];
-const ANTHROPIC_REQUESTS: [&str; 3] = [
-    "anthropic-ratelimit-requests-limit",
-    "anthropic-ratelimit-requests-remaining",
-    "anthropic-ratelimit-requests-reset",
-];
-const ANTHROPIC_TOKENS: [&str; 3] = [
-    "anthropic-ratelimit-tokens-limit",
-    "anthropic-ratelimit-tokens-remaining",
-    "anthropic-ratelimit-tokens-reset",
-];
 
 /// Returns the time after that duration as Anthropic writes it, rounded up to a second so that it
 /// is never too early.
@@ -167,6 +145,8 @@ fn openai_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect;
+    use crate::model::wire::DialectId;
 
     #[test]
     fn durations_are_formatted_as_openai_does() {
@@ -200,9 +180,9 @@ mod tests {
         tokens: Some(TOKENS),
     };
 
-    fn written(limit_states: LimitStates, dialect: DialectId) -> HeaderMap {
+    fn written(limit_states: LimitStates, id: DialectId) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        limit_states.write(&mut headers, dialect);
+        limit_states.write(&mut headers, dialect::of(id).profile().rate_headers);
         headers
     }
 

@@ -105,12 +105,4 @@ impl DialectId {
             Self::Events | Self::Ui => None,
         }
     }
-
-    /// Returns true for the dialects that are not a vendor's: their streams are answered with 200
-    /// as soon as they are admitted, so that they can be cancelled before the first token, and
-    /// their events always have ids.
-    #[must_use]
-    pub const fn answers_at_once(self) -> bool {
-        matches!(self, Self::Events | Self::Ui)
-    }
 }

@@ -19,6 +19,7 @@ use crate::model::chat::{Chat, Message, Part, Role};
 use crate::model::event::Event;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::CallerId;
+use crate::model::profile::PayloadIds;
 use crate::model::target::{Target, Via};
 use crate::model::wire::{DialectId, WireId};
 use crate::route::Plan;
@@ -163,6 +164,7 @@ fn spec(ask: &Ask) -> StreamSpec {
         choices: ask.choices,
         include_usage: ask.include_usage,
         streamed: ask.stream,
+        payload_ids: PayloadIds::NONE,
         digest: [0; 32],
         on_disconnect: OnDisconnect::Continue,
         retention: RETENTION,

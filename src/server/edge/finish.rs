@@ -9,14 +9,12 @@ use http_body::Body;
 
 use super::outgoing::Outgoing;
 use super::request_id;
+use crate::dialect;
 use crate::gateway::reply::Reply;
 use crate::limits::limit_state::{LimitState, LimitStates};
 use crate::model::wire::DialectId;
 use crate::server::cors;
 use crate::server::origin::Page;
-
-/// Header in which Anthropic clients expect the request id.
-const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// The properties of a request that its response depends on.
 pub(super) struct Finish {
@@ -83,8 +81,9 @@ impl Finish {
         let (mut parts, reply) = response.into_parts();
         let (closes, http1) = (self.closes_connection(parts.status), self.is_http1());
         let headers = &mut parts.headers;
-        if self.dialect == DialectId::Anthropic {
-            headers.insert(REQUEST_ID, self.request_id.clone());
+        let profile = dialect::of(self.dialect).profile();
+        if let Some(name) = profile.request_id_header {
+            headers.insert(HeaderName::from_static(name), self.request_id.clone());
         }
         headers.insert(request_id::NAME, self.request_id);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -100,7 +99,7 @@ impl Finish {
             .remove::<LimitStates>()
             .unwrap_or_default()
             .tightened_by(self.limit_state)
-            .write(headers, self.dialect);
+            .write(headers, profile.rate_headers);
         cors::write(&self.page, self.preflight, headers);
         if closes && http1 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
