@@ -47,6 +47,24 @@ const BANNED: [(&str, &str); 6] = [
     ("unsafe ", "safe code"),
 ];
 
+/// Files outside the rooms `dialect` and `model` that choose a dialect, and so name one. All other
+/// code reads the profile of the dialect that it is given.
+const DIALECT_CHOSEN: [&str; 8] = [
+    // The routing table, and the dialect of a path.
+    "gateway/routes.rs",
+    // Resources of one dialect.
+    "gateway/conversation.rs",
+    "gateway/count.rs",
+    "gateway/responses.rs",
+    // Parses `?dialect=`.
+    "gateway/streams.rs",
+    // The admin listener: errors in OpenAI's shape.
+    "server/admin.rs",
+    "server/edge.rs",
+    // A probe's own request.
+    "upstream/probe.rs",
+];
+
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
@@ -118,9 +136,24 @@ impl Source {
         for (text, instead) in BANNED.iter().filter(|(text, _)| self.code.contains(text)) {
             faults.push(format!("`{text}` must not be in the code: {instead}"));
         }
+        faults.extend(self.named_dialects());
         faults
             .into_iter()
             .map(|it| format!("{}: {it}", self.path.display()))
+            .collect()
+    }
+
+    /// Returns the dialects that it names where none is chosen.
+    fn named_dialects(&self) -> Vec<String> {
+        let may_name = matches!(self.room(), Some("dialect" | "model"))
+            || DIALECT_CHOSEN.iter().any(|file| self.path.ends_with(file));
+        let after = self.code.split("DialectId::").skip(1);
+        let names = after.map(|rest| first_names(rest).concat());
+        names
+            // A variant is in camel case; `ALL` and functions are not.
+            .filter(|name| !may_name && name.starts_with(char::is_uppercase))
+            .filter(|name| name.contains(char::is_lowercase))
+            .map(|name| format!("`DialectId::{name}` is named: read the profile of the dialect"))
             .collect()
     }
 
@@ -389,6 +422,25 @@ fn allowed_code_passes() {
         ("hub.rs", "pub(crate) fn f() {}"),
     ] {
         assert_eq!(faults_in(path, text), [] as [&str; 0], "{path}: {text}");
+    }
+}
+
+#[test]
+fn dialects_named_outside_their_room_are_found() {
+    let text = "fn f(it: DialectId) -> bool { it == DialectId::Ui }";
+    assert_eq!(faults_in("gateway/answer.rs", text).len(), 1);
+    assert_eq!(faults_in("hub/journal.rs", text).len(), 1);
+    for path in ["dialect/ui.rs", "model/wire.rs", "gateway/routes.rs"] {
+        assert_eq!(faults_in(path, text), [] as [&str; 0], "{path}");
+    }
+    let all = "fn f() { DialectId::ALL; DialectId::from_name(name); }";
+    assert_eq!(faults_in("gateway/live.rs", all), [] as [&str; 0]);
+    // No file stays in the list that no longer chooses one.
+    for (path, text) in texts_below("src") {
+        if DIALECT_CHOSEN.iter().any(|file| path.ends_with(file)) {
+            let code = without_tests(blank_out(&text));
+            assert!(code.contains("DialectId::"), "{}", path.display());
+        }
     }
 }
 
