@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{CallerId, StreamId};
+use crate::model::printable::printable_id;
 
 pub use cancel::Cause;
 pub use claim::{Claim, ClaimKey, ClaimOutcome, Digest, digest};
@@ -263,11 +264,7 @@ impl Hub {
 /// nothing about streams of other callers.
 fn not_found(name: &str) -> Fault {
     // The name comes from the client and the message quotes it: it is cut and made printable.
-    let printable: String = name
-        .chars()
-        .filter(|c| c.is_ascii_graphic())
-        .take(64)
-        .collect();
+    let printable = printable_id(name, 64);
     Fault::new(
         Code::StreamNotFound,
         format!("no stream `{printable}` found: the id is unknown or expired"),

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod money;
 pub mod opaque_signature;
 pub mod plural;
+pub mod printable;
 pub mod profile;
 pub mod quirks;
 pub mod route_trace;

@@ -37,6 +37,7 @@ pub use stats::RouteStats;
 pub use table::{HedgeAfter, Model, Settings, Weighted};
 
 use crate::model::fault::{Code, Fault};
+use crate::model::printable::printable_name;
 use crate::model::target::{Provider, Target};
 use table::ModelRoute;
 
@@ -168,11 +169,7 @@ impl Routes {
             .map(|(_, name)| format!("`{name}`"))
             .collect();
         // The name comes from the client and the message quotes it: it is cut and made printable.
-        let printable: String = model
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(100)
-            .collect();
+        let printable = printable_name(model);
         let hint = if near.is_empty() {
             "GET /v1/models lists the available models".into()
         } else {

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::responses::{printable, response_json};
+use super::responses::response_json;
 use super::{Gateway, Snapshot};
 use crate::auth::Caller;
 use crate::dialect::not_allowed;
@@ -20,6 +20,7 @@ use crate::hub::{Stream, StreamState};
 use crate::model::ask::{Ask, ResponsesRequest};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
+use crate::model::printable::printable_id;
 use crate::model::wire::WireId;
 
 /// Maximum number of earlier responses whose items one request may reference.
@@ -113,7 +114,7 @@ impl Gateway {
                 path,
                 format!(
                     "the response of `{}` is not complete: wait for its end, or cancel it",
-                    printable(id)
+                    printable_id(id, 100)
                 ),
             )),
             None if stream_id.is_some() => Err(item_not_found(path, id)),
@@ -237,7 +238,7 @@ fn items_of_stream(stream: &Arc<Stream>) -> Option<ItemsById> {
 fn item_not_found(path: &str, id: &str) -> Fault {
     let message = format!(
         "unknown or expired item `{}`: its response does not exist, was not stored or is no longer kept; send the item itself (with the AI SDK: `store: false`)",
-        printable(id)
+        printable_id(id, 100)
     );
     Fault::new(Code::StreamNotFound, message).with_param(path)
 }
@@ -256,7 +257,7 @@ fn for_provider_only(ask: Ask) -> Ask {
 fn previous_not_found(id: &str) -> Fault {
     let message = format!(
         "unknown or expired response `{}`: it does not exist, was not stored or is no longer kept; send all turns",
-        printable(id)
+        printable_id(id, 100)
     );
     let fault = Fault::new(Code::StreamNotFound, message).with_param("previous_response_id");
     Fault {

@@ -139,7 +139,7 @@ fn page<'n, 'a>(
     names: &'n [&'a ByteString],
     query: &Query<'_>,
 ) -> Result<(&'n [&'a ByteString], bool), Fault> {
-    let limit = query.get("limit").map_or(Ok(MAX_PAGE), parse_limit)?;
+    let limit = query.page_limit(MAX_PAGE, MAX_PAGE)?;
     let at = |name: &str| {
         query
             .get(name)
@@ -163,19 +163,6 @@ fn page<'n, 'a>(
         rest.split_at(count).0
     };
     Ok((page, count < rest.len()))
-}
-
-fn parse_limit(text: &str) -> Result<usize, Fault> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=MAX_PAGE).contains(number));
-    number.ok_or_else(|| {
-        Fault::invalid(
-            "limit",
-            format!("`limit` takes a number from 1 to {MAX_PAGE}"),
-        )
-    })
 }
 
 fn unknown_cursor(name: &str) -> Fault {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use http::Uri;
 
+use crate::model::fault::Fault;
+
 /// The parameters of a query.
 #[derive(Debug, Default)]
 pub(super) struct Query<'a> {
@@ -25,5 +27,22 @@ impl<'a> Query<'a> {
             .iter()
             .find(|(key, _)| key == name)
             .map(|(_, value)| &**value)
+    }
+
+    /// Returns the size of a page: the parameter `limit`, or `default` if it is absent.
+    ///
+    /// # Errors
+    /// When `limit` is not a number from 1 to `max`.
+    pub(super) fn page_limit(&self, default: usize, max: usize) -> Result<usize, Fault> {
+        let Some(text) = self.get("limit") else {
+            return Ok(default);
+        };
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (1..=max).contains(number));
+        number.ok_or_else(|| {
+            Fault::invalid("limit", format!("`limit` takes a number from 1 to {max}"))
+        })
     }
 }

@@ -19,6 +19,7 @@ use crate::dialect::openai_responses::{ResponseView, items_with_ids, with_respon
 use crate::hub::{Reader, Stream, StreamState};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
+use crate::model::printable::printable_id;
 use crate::model::wire::DialectId;
 
 /// Maximum number of items in one page of an input.
@@ -107,7 +108,7 @@ impl Gateway {
         self.count_read(caller)?;
         let stream = self.find_response(caller, id)?;
         let query = Query::parse(uri);
-        let limit = query.get("limit").map_or(Ok(20), parse_limit)?;
+        let limit = query.page_limit(20, MAX_PAGE)?;
         let request = stream
             .spec()
             .responses
@@ -234,19 +235,6 @@ fn parse_number(text: &str) -> Result<u64, Fault> {
     })
 }
 
-fn parse_limit(text: &str) -> Result<usize, Fault> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=MAX_PAGE).contains(number));
-    number.ok_or_else(|| {
-        Fault::invalid(
-            "limit",
-            format!("`limit` takes a number from 1 to {MAX_PAGE}"),
-        )
-    })
-}
-
 fn page_json(items: &[(String, Bytes)], more: bool) -> Bytes {
     let id = |item: Option<&(String, Bytes)>| serde_json::json!(item.map(|(id, _)| id)).to_string();
     let mut buf = BytesMut::with_capacity(1024);
@@ -269,15 +257,7 @@ fn input_not_stored(id: &str) -> Fault {
         Code::StreamNotFound,
         format!(
             "the input of `{}` is not stored: the response was created with `store: false`",
-            printable(id)
+            printable_id(id, 100)
         ),
     )
-}
-
-/// Returns the visible ASCII characters of an id, at most 100, for use in an error message.
-pub(super) fn printable(id: &str) -> String {
-    id.chars()
-        .filter(char::is_ascii_graphic)
-        .take(100)
-        .collect()
 }

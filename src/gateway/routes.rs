@@ -7,6 +7,7 @@ use http::{Method, Request};
 use matchit::Router;
 
 use crate::model::fault::{Code, Fault};
+use crate::model::printable::printable_id;
 use crate::model::wire::DialectId;
 
 /// An operation of the API.
@@ -267,11 +268,7 @@ fn response_endpoint(
 
 fn unknown_path(path: &str) -> Fault {
     // The path is repeated in the error: no control characters, and a bounded length.
-    let printable: String = path
-        .chars()
-        .filter(char::is_ascii_graphic)
-        .take(100)
-        .collect();
+    let printable = printable_id(path, 100);
     Fault::new(
         Code::NotFound,
         format!("unknown path `{printable}`: the API is under /v1, see docs/api.md"),

@@ -26,6 +26,7 @@ use crate::limits::limit_state::LimitStates;
 use crate::limits::{Limit, Need, Pass, Subject};
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
+use crate::model::printable::printable_name;
 use crate::model::target::Via;
 use crate::model::wire::DialectId;
 use crate::route::Plan;
@@ -400,11 +401,7 @@ fn take_limits(
 /// pick it instead of `model`.
 fn model_not_allowed(model: &str) -> Fault {
     // The name is repeated in the error: no control characters, and a bounded length.
-    let printable: String = model
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(100)
-        .collect();
+    let printable = printable_name(model);
     Fault::new(
         Code::ModelNotAllowed,
         format!("this key may not use the model `{printable}`"),

@@ -173,7 +173,7 @@ impl Gateway {
             return Err(Fault::new(Code::NotFound, message));
         }
         let query = Query::parse(request.uri());
-        let limit = query.get("limit").map_or(Ok(20), parse_limit)?;
+        let limit = query.page_limit(20, MAX_PAGE)?;
         let wanted = query.get("status").map(parse_state).transpose()?;
         let mut all = self.hub.list(&caller.id);
         if let Some(after) = query.get("after") {
@@ -248,19 +248,6 @@ fn position(stream: &Stream, dialect: DialectId, id: &EventId) -> Result<Positio
         );
     }
     Ok(id.position)
-}
-
-fn parse_limit(text: &str) -> Result<usize, Fault> {
-    let number = text
-        .parse()
-        .ok()
-        .filter(|number| (1..=MAX_PAGE).contains(number));
-    number.ok_or_else(|| {
-        Fault::invalid(
-            "limit",
-            format!("`limit` takes a number from 1 to {MAX_PAGE}"),
-        )
-    })
 }
 
 fn parse_state(name: &str) -> Result<StreamState, Fault> {
