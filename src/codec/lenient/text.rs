@@ -100,8 +100,8 @@ impl<'de> Visitor<'de> for TextVisitor {
         Ok(Cow::Borrowed(text))
     }
 
-    fn visit_string<E: Error>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text))
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
     }
 }
 
