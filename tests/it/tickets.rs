@@ -160,7 +160,7 @@ async fn an_event_source_reconnects_with_its_ticket() {
     assert_eq!(
         proxy.client.ask(&follow(Some(&end))).await.status,
         204,
-        "at the very end the client is told to stop reconnecting"
+        "at the very end the response makes the client stop reconnecting"
     );
 }
 
