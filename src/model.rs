@@ -10,6 +10,7 @@ pub mod event;
 pub mod fault;
 pub mod fold;
 pub mod ids;
+pub mod learned;
 pub mod money;
 pub mod opaque_signature;
 pub mod plural;

@@ -2,9 +2,9 @@
 //!
 //! `table` holds the configuration, `balance` orders a tier (a sticky one by a `stable` hash),
 //! `plan` is that order for one request. Of each target `health` knows its `breaker`, its
-//! `latency`, its requests in progress and the pause its provider asked for. Of each route `stats`
-//! knows the budgets of `retry` and the times of first contents. `registry` keeps both over a
-//! reload.
+//! `latency`, the `lessons` of its refusals, its requests in progress and the pause its provider
+//! asked for. Of each route `stats` knows the budgets of `retry` and the times of first contents.
+//! `registry` keeps both over a reload, except for the lessons.
 //!
 //! Invariants: a [`Plan`] is never empty; it is made once for a request, so that a reload does not
 //! change a request half-way; no lock is held across an await; everything that is kept has a bound.
@@ -13,6 +13,7 @@ mod balance;
 mod breaker;
 mod health;
 mod latency;
+mod lessons;
 mod plan;
 mod registry;
 mod retry;

@@ -24,6 +24,7 @@ use crate::codec::{Frame, Framing};
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
+use crate::model::learned::{Learned, Lesson};
 use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
@@ -58,16 +59,22 @@ pub trait Wire: Send + Sync + 'static {
 
     /// Writes the request for `target`. If the client's request has the shape of this wire, its
     /// body is sent unchanged except for `model` and the fields that mode and metering require.
+    /// Optional fields that the target does not support, by what was `learned`, are left out.
     ///
     /// # Errors
     /// A 400 that names the field which this target does not support.
-    fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault>;
+    fn draft(
+        &self,
+        ask: &Ask,
+        target: &Target,
+        learned: &Learned,
+        mode: Mode,
+    ) -> Result<Draft, Fault>;
 
-    /// Returns true if `target` rejected a request written here because of an optional field. The
-    /// provider then remembers that it does not support the field, so that the request can be
-    /// written again without it.
-    fn learn_from(&self, _refusal: &Fault, _target: &Target) -> bool {
-        false
+    /// Returns the lesson of a refusal, if a request written here was rejected because of an
+    /// optional field. A request that is written with the lesson does not contain the field.
+    fn lesson(&self, _refusal: &Fault) -> Option<Lesson> {
+        None
     }
 
     /// Writes the request that makes `target` count the tokens of a prompt. Returns `None` if this

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -50,9 +49,6 @@ pub struct Provider {
     pub proxy: Option<SecretString>,
     /// A PEM file with additional trusted certificate authorities.
     pub ca_file: Option<PathBuf>,
-    /// True once the provider has rejected a request for reasoning summaries. They are not
-    /// requested any more.
-    pub no_summaries: AtomicBool,
 }
 
 /// The connection to a provider.
@@ -260,7 +256,6 @@ impl Provider {
             quirks: Quirks::default(),
             proxy: None,
             ca_file: None,
-            no_summaries: AtomicBool::new(false),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::breaker::{ASKED_TO_WAIT, Admitted, Breaker, redacted_fault};
 use super::latency::Latency;
+use super::lessons::Lessons;
 use super::rules::Rules;
 use crate::model::fault::{Code, Fault, Side};
 use crate::model::route_trace::SkipReason;
@@ -24,6 +25,8 @@ pub struct Health {
     state: Mutex<State>,
     in_progress: AtomicU32,
     rules: Rules,
+    /// The lessons of its refusals.
+    pub lessons: Lessons,
 }
 
 #[derive(Debug)]
@@ -63,6 +66,7 @@ impl Health {
             state: Mutex::new(state),
             in_progress: AtomicU32::new(0),
             rules,
+            lessons: Lessons::default(),
         }
     }
 

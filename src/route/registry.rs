@@ -2,7 +2,8 @@
 //! named them.
 //!
 //! Invariants: a target whose provider was changed starts anew; what no configuration names any
-//! more is removed; at most [`MOST_DIRECT`] targets that clients name themselves are kept.
+//! more is removed; lessons are forgotten at every update; at most [`MOST_DIRECT`] targets that
+//! clients name themselves are kept.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -131,9 +132,12 @@ impl RegistryUpdate {
         stats
     }
 
-    /// Replaces the state of the registry.
+    /// Replaces the state of the registry, and forgets what the refusals of targets have taught.
     pub(super) fn commit(self) {
         let mut state = self.registry.state.lock();
+        for entry in self.targets.values().chain(state.direct.values()) {
+            entry.health.lessons.forget();
+        }
         state.targets = self.targets;
         state.routes = self.routes;
     }
@@ -177,6 +181,7 @@ fn digest(provider: &Provider) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::learned::{Learned, Lesson};
     use crate::model::wire::WireId;
 
     fn target(url: &str, model: &str) -> Target {
@@ -210,6 +215,22 @@ mod tests {
             !Arc::ptr_eq(&health, &back),
             "a target that was not named is removed"
         );
+    }
+
+    #[test]
+    fn a_reload_forgets_the_lessons_of_every_target() {
+        let registry = HealthRegistry::default();
+        let (routed, _) = turned(&registry, &target("http://a", "x"));
+        let direct = registry.direct(&target("http://a", "y"), Rules::default());
+        for health in [&routed, &direct] {
+            health.lessons.add(Lesson::NoSummaries);
+            assert!(health.lessons.learned().no_summaries);
+        }
+        let (same, _) = turned(&registry, &target("http://a", "x"));
+        assert!(Arc::ptr_eq(&routed, &same));
+        for health in [&routed, &direct] {
+            assert_eq!(health.lessons.learned(), Learned::default());
+        }
     }
 
     #[test]

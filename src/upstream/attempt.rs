@@ -39,8 +39,8 @@ const MAX_HELD_FRAMES: usize = 64;
 /// Maximum size of the held frames, bytes.
 const MAX_HELD_BYTES: usize = 256 * 1024;
 
-/// A request ready to send to one target. It is made from the client request alone, so earlier
-/// attempts do not change it.
+/// A request ready to send to one target. It is made from the client request and from what the
+/// target's refusals have taught; nothing else of earlier attempts changes it.
 pub(super) struct PreparedRequest {
     draft: Option<Draft>,
 }
@@ -50,7 +50,8 @@ impl PreparedRequest {
     ///
     /// # Errors
     /// Returns a 400 fault when the wire of the target cannot express the request.
-    pub(super) fn new(ask: &Ask, target: &Target) -> Result<Self, Fault> {
+    pub(super) fn new(ask: &Ask, candidate: &Candidate) -> Result<Self, Fault> {
+        let target = &candidate.target;
         let Via::Http { wire, .. } = &target.provider.via else {
             return Ok(Self { draft: None });
         };
@@ -59,8 +60,9 @@ impl PreparedRequest {
         } else {
             Mode::Stream
         };
+        let learned = candidate.health.lessons.learned();
         Ok(Self {
-            draft: Some(wire::for_id(*wire).draft(ask, target, mode)?),
+            draft: Some(wire::for_id(*wire).draft(ask, target, &learned, mode)?),
         })
     }
 }

@@ -99,7 +99,7 @@ impl Opening<'_> {
         let (mut retries, mut learned) = (0, false);
         loop {
             // Drafted again for each attempt: what was learned from a rejection changes the draft.
-            let prepared = PreparedRequest::new(self.ask, &candidate.target)
+            let prepared = PreparedRequest::new(self.ask, candidate)
                 .map_err(|fault| NoAnswer::Unfit(Box::new(fault)))?;
             let began = Instant::now();
             let mut fault = match self.attempt(candidate, prepared, accounting).await {
@@ -115,7 +115,7 @@ impl Opening<'_> {
             self.log_failure(&candidate.target, &fault);
             // At most once per target. Not counted as a retry and not delayed: the target itself is
             // healthy.
-            if !learned && self.learn(&candidate.target, &fault) {
+            if !learned && self.learn(candidate, &fault) {
                 learned = true;
             } else if let Some(wait) = self.retry_delay(retries, &fault) {
                 let waited = unless_cancelled(&self.stream, tokio::time::sleep(wait)).await;
@@ -134,25 +134,29 @@ impl Opening<'_> {
         }
     }
 
-    /// Returns true when the provider rejected an optional parameter that we had added. The request
-    /// is then sent again without it.
-    fn learn(&self, target: &Target, fault: &Fault) -> bool {
-        let Via::Http { wire, .. } = &target.provider.via else {
+    /// Records the lesson of a refusal. Returns true when the target rejected an optional parameter
+    /// that we had added. The request is then sent again without it.
+    fn learn(&self, candidate: &Candidate, fault: &Fault) -> bool {
+        let provider = &candidate.target.provider;
+        let Via::Http { wire, .. } = &provider.via else {
             return false;
         };
         // A request in the same shape is passed on unchanged: it contains nothing that we added.
-        let learned =
-            self.ask.shape != Some(*wire) && wire::for_id(*wire).learn_from(fault, target);
-        if learned {
-            let (stream, provider) = (self.stream.id().as_str(), &*target.provider.name);
-            tracing::info!(
-                stream,
-                provider,
-                "the provider does not support an optional parameter that we added: it is left \
-                 out from now on"
-            );
+        if self.ask.shape == Some(*wire) {
+            return false;
         }
-        learned
+        let Some(lesson) = wire::for_id(*wire).lesson(fault) else {
+            return false;
+        };
+        candidate.health.lessons.add(lesson);
+        let (stream, provider) = (self.stream.id().as_str(), &*provider.name);
+        tracing::info!(
+            stream,
+            provider,
+            "the provider does not support an optional parameter that we added: it is left out \
+             from now on"
+        );
+        true
     }
 
     /// Returns the delay before a retry of this target, or `None` if there is no retry. There is

@@ -26,6 +26,7 @@ use crate::codec::sse::Sse;
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
+use crate::model::learned::Learned;
 use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
@@ -43,7 +44,7 @@ impl Wire for Cohere {
         Auth::Bearer
     }
 
-    fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+    fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
         draft::draft(ask, target, mode)
     }
 

@@ -15,8 +15,6 @@ mod sink;
 mod usage;
 mod whole;
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
@@ -26,6 +24,7 @@ use crate::codec::sse::Sse;
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
+use crate::model::learned::{Learned, Lesson};
 use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
@@ -43,16 +42,18 @@ impl Wire for OpenaiResponses {
         Auth::Bearer
     }
 
-    fn draft(&self, ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+    fn draft(
+        &self,
+        ask: &Ask,
+        target: &Target,
+        learned: &Learned,
+        mode: Mode,
+    ) -> Result<Draft, Fault> {
+        draft::draft(ask, target, learned, mode)
     }
 
-    fn learn_from(&self, refusal: &Fault, target: &Target) -> bool {
-        let learned = draft::rejects_summaries(refusal);
-        if learned {
-            target.provider.no_summaries.store(true, Ordering::Relaxed);
-        }
-        learned
+    fn lesson(&self, refusal: &Fault) -> Option<Lesson> {
+        draft::rejects_summaries(refusal).then_some(Lesson::NoSummaries)
     }
 
     fn framing(&self, _: &str) -> Box<dyn Framing> {

@@ -26,6 +26,7 @@ mod errors;
 mod finishing;
 mod goldens;
 mod item_references;
+mod learning;
 mod limits;
 mod messages;
 mod metrics;

@@ -4,7 +4,6 @@
 use serde_json::{Value, json};
 
 use crate::rig::received::Received;
-use crate::rig::upstream::json as whole_json;
 use crate::rig::{
     Answer, Case, Client, Dialect, Pace, Proxy, Reply, Request, Setup, Upstream, WireId, wires,
 };
@@ -392,46 +391,4 @@ async fn an_unstored_response_is_deleted_once_it_was_read() {
             );
         }
     }
-}
-
-/// OpenAI summarizes reasoning only for verified organizations, and compatible servers do not know
-/// the field.
-#[tokio::test]
-async fn a_provider_that_rejects_summaries_is_asked_without_them_from_then_on() {
-    if !wires().contains(&WireId::OpenaiResponses) {
-        return;
-    }
-    let refusal = json!({"error": {"message": "Your organization must be verified to generate reasoning summaries.",
-        "type": "invalid_request_error", "param": "reasoning.summary", "code": "unsupported_value"}});
-    let answer = Answer::tokens(2);
-    let upstream =
-        Upstream::start(
-            move |call, _| match call.json()["reasoning"]["summary"].as_str() {
-                Some(_) => whole_json(400, refusal.to_string()),
-                None => answer.steps(WireId::OpenaiResponses, Pace::Flat),
-            },
-        )
-        .await;
-    let proxy = Proxy::over(WireId::OpenaiResponses, &upstream).await;
-    let thinking = Request::chat(Dialect::Chat, "m", true).set("reasoning_effort", "low".into());
-    for asked in [2, 3] {
-        let received = proxy.client.ask(&thinking).await.received().await;
-        assert!(
-            received.is_success() && received.text() == "tok0 tok1 ",
-            "{received:?}"
-        );
-        assert_eq!(upstream.count(), asked);
-    }
-    assert_eq!(
-        upstream.call(0).json()["reasoning"],
-        json!({"effort": "low", "summary": "auto"})
-    );
-    assert_eq!(
-        upstream.call(1).json()["reasoning"],
-        json!({"effort": "low"})
-    );
-    // An option that the client sets itself in the wire's own format is not removed.
-    let own = request(true).set("reasoning", json!({"effort": "low", "summary": "auto"}));
-    let reply = proxy.client.ask(&own).await;
-    assert_eq!((reply.status, upstream.count()), (400, 4));
 }

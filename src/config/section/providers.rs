@@ -8,7 +8,6 @@ mod vertex;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -304,7 +303,6 @@ fn common_settings(table: &Table<'_, '_>) -> Provider {
         quirks: Quirks::NONE,
         proxy: table.read("proxy", address::proxy),
         ca_file: table.read("ca_file", address::file),
-        no_summaries: AtomicBool::new(false),
     }
 }
 

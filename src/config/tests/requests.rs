@@ -14,6 +14,7 @@ use crate::model::chat::{
     CacheMark, Chat, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool,
     ToolChoice, ToolResult,
 };
+use crate::model::learned::Learned;
 use crate::model::target::Target;
 use crate::model::wire::{DialectId, WireId};
 use crate::wire::{self, Mode};
@@ -136,7 +137,8 @@ fn request_body(target: &Target) -> String {
     let mut out = String::new();
     let mut chat = full_chat();
     loop {
-        match wire::for_id(WireId::OpenaiChat).draft(&ask(chat.clone()), target, Mode::Stream) {
+        let (wire, learned) = (wire::for_id(WireId::OpenaiChat), Learned::default());
+        match wire.draft(&ask(chat.clone()), target, &learned, Mode::Stream) {
             Ok(draft) => {
                 let body = std::str::from_utf8(&draft.body).unwrap().to_owned();
                 return out + &body + "\n";

@@ -25,6 +25,7 @@ use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::chat::{Chat, Format};
 use crate::model::fault::{Code, Fault};
+use crate::model::learned::Learned;
 use crate::model::target::Target;
 use crate::model::wire::WireId;
 use crate::wire::{Draft, Mode};
@@ -36,11 +37,16 @@ const FORWARDED_HEADERS: [&str; 2] = ["openai-beta", "traceparent"];
 ///
 /// # Errors
 /// A 400 that names a field which this wire does not support.
-pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+pub(super) fn draft(
+    ask: &Ask,
+    target: &Target,
+    learned: &Learned,
+    mode: Mode,
+) -> Result<Draft, Fault> {
     let body = if ask.shape == Some(WireId::OpenaiResponses) {
         forward_body(&ask.body, target, mode)?
     } else {
-        write_body(ask.chat()?, target, mode)?
+        write_body(ask.chat()?, target, learned, mode)?
     };
     Ok(Draft {
         path: "/responses".to_owned(),
@@ -74,7 +80,7 @@ fn forward_body(body: &[u8], target: &Target, mode: Mode) -> Result<Bytes, Fault
 }
 
 /// Writes the body from the neutral chat.
-fn write_body(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+fn write_body(chat: &Chat, target: &Target, learned: &Learned, mode: Mode) -> Result<Bytes, Fault> {
     reject_unsupported(chat)?;
     // For `json_object` the API requires the word JSON in the input; it does not search the
     // instructions.
@@ -95,7 +101,7 @@ fn write_body(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> 
         temperature: chat.temperature,
         top_p: chat.top_p,
         top_logprobs: chat.top_logprobs,
-        reasoning: options::reasoning(chat, target),
+        reasoning: options::reasoning(chat, learned),
         text: options::text(chat)?,
         include: options::include(chat, target),
         // The API stores responses by default.

@@ -1,13 +1,12 @@
 //! Writes the options for reasoning, the answer's format, and additional output.
 
-use std::sync::atomic::Ordering;
-
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
+use crate::model::learned::Learned;
 use crate::model::target::Target;
 use crate::wire::openai_chat::nearest_effort as effort;
 
@@ -27,13 +26,13 @@ pub(super) struct Reasoning<'a> {
 /// Returns the reasoning options. A budget becomes the effort that is closest to it. The API
 /// returns reasoning only as summaries and only on request; OpenAI rejects that request from
 /// organizations that it has not verified.
-pub(super) fn reasoning<'a>(chat: &'a Chat, target: &Target) -> Option<Reasoning<'a>> {
+pub(super) fn reasoning<'a>(chat: &'a Chat, learned: &Learned) -> Option<Reasoning<'a>> {
     let effort = chat
         .effort
         .as_deref()
         .or_else(|| chat.reasoning_budget.map(effort))?;
     // Without reasoning there is nothing to summarize.
-    let summary = effort != "none" && !target.provider.no_summaries.load(Ordering::Relaxed);
+    let summary = effort != "none" && !learned.no_summaries;
     Some(Reasoning {
         effort,
         summary: summary.then_some("auto"),

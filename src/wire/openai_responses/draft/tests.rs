@@ -7,6 +7,7 @@ use super::*;
 use crate::model::chat::{
     CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
 };
+use crate::model::learned::Lesson;
 use crate::model::target::Provider;
 use crate::model::wire::DialectId;
 use crate::wire::Wire as _;
@@ -49,6 +50,11 @@ fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
         translate: |_| Err(Fault::new(Code::InternalError, "never called")),
         chat: OnceLock::from(Ok(chat)),
     }
+}
+
+/// Drafts a request for a target of which nothing has been learned.
+fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
+    super::draft(ask, target, &Learned::default(), mode)
 }
 
 /// Returns the body written from a chat for a model.
@@ -656,16 +662,16 @@ fn a_budget_becomes_an_effort() {
 }
 
 #[test]
-fn summaries_are_requested_until_the_provider_rejects_them() {
-    let target = target_named("gpt-5");
-    let reasoning = || {
+fn summaries_are_requested_until_the_target_has_rejected_them() {
+    let reasoning = |learned: &Learned| {
         let thinking = Chat {
             effort: Some("low".into()),
             ..hi()
         };
-        let draft = draft(
+        let draft = super::draft(
             &ask(WireId::OpenaiChat, "", thinking),
-            &target,
+            &target_named("gpt-5"),
+            learned,
             Mode::Stream,
         )
         .unwrap();
@@ -675,11 +681,17 @@ fn summaries_are_requested_until_the_provider_rejects_them() {
         OpenaiResponses.refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes())
     };
     let other = r#"{"error":{"message":"no such effort","type":"invalid_request_error","param":"reasoning.effort","code":"unsupported_value"}}"#;
-    assert!(!OpenaiResponses.learn_from(&refusal(other), &target));
-    assert_eq!(reasoning(), json!({"effort": "low", "summary": "auto"}));
+    assert_eq!(OpenaiResponses.lesson(&refusal(other)), None);
+    let mut learned = Learned::default();
+    assert_eq!(
+        reasoning(&learned),
+        json!({"effort": "low", "summary": "auto"})
+    );
     let unverified = r#"{"error":{"message":"Your organization must be verified to generate reasoning summaries.","type":"invalid_request_error","param":"reasoning.summary","code":"unsupported_value"}}"#;
-    assert!(OpenaiResponses.learn_from(&refusal(unverified), &target));
-    assert_eq!(reasoning(), json!({"effort": "low"}));
+    let lesson = OpenaiResponses.lesson(&refusal(unverified)).unwrap();
+    assert_eq!(lesson, Lesson::NoSummaries);
+    learned.add(lesson);
+    assert_eq!(reasoning(&learned), json!({"effort": "low"}));
 }
 
 #[test]
