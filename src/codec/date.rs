@@ -1,34 +1,40 @@
-//! Formats times as text.
+//! Formats times as text, as in RFC 3339 and in UTC.
 
-/// Formats a time (Unix seconds) as in RFC 3339: `2026-11-25T22:41:00Z`.
-#[must_use]
-pub fn rfc3339(unix: u64) -> String {
-    let (days, seconds) = (unix / 86_400, unix % 86_400);
-    let (year, month, day) = year_month_day(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+use std::num::NonZeroU8;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Iso8601;
+use time::format_description::well_known::iso8601::{Config, EncodedConfig, TimePrecision};
+
+/// Written for times that formats with a year of four digits cannot express.
+const LATEST: &str = "9999-12-31T23:59:59Z";
+
+const SECONDS: EncodedConfig = precision(None);
+const MILLIS: EncodedConfig = precision(NonZeroU8::new(3));
+
+const fn precision(decimal_digits: Option<NonZeroU8>) -> EncodedConfig {
+    Config::DEFAULT
+        .set_time_precision(TimePrecision::Second { decimal_digits })
+        .encode()
 }
 
-/// Converts days since 1970-01-01 to year, month and day. The calculation uses years that begin in
-/// March, so that a leap day is the last day of its year.
-fn year_month_day(days: u64) -> (u64, u64, u64) {
-    // Days since 0000-03-01. An era of 400 years has 146 097 days.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 {
-        (month + 3, 0)
-    } else {
-        (month - 9, 1)
-    };
-    (era * 400 + year + next, month, day)
+/// Formats a time (Unix seconds): `2026-11-25T22:41:00Z`.
+#[must_use]
+pub fn rfc3339(unix: u64) -> String {
+    format::<SECONDS>(i128::from(unix) * 1_000_000_000)
+}
+
+/// Formats a time (Unix milliseconds): `2026-11-25T22:41:00.500Z`.
+#[must_use]
+pub fn rfc3339_millis(unix: u64) -> String {
+    format::<MILLIS>(i128::from(unix) * 1_000_000)
+}
+
+fn format<const CONFIG: EncodedConfig>(unix_nanos: i128) -> String {
+    OffsetDateTime::from_unix_timestamp_nanos(unix_nanos)
+        .ok()
+        .and_then(|time| time.format(&Iso8601::<CONFIG>).ok())
+        .unwrap_or_else(|| LATEST.to_owned())
 }
 
 #[cfg(test)]
@@ -42,11 +48,17 @@ mod tests {
             (951_782_400, "2000-02-29T00:00:00Z"),
             (951_868_799, "2000-02-29T23:59:59Z"),
             (1_767_000_000, "2025-12-29T09:20:00Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (1_709_251_200, "2024-03-01T00:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (253_402_300_799, LATEST),
+            (u64::MAX, LATEST),
         ] {
             assert_eq!(rfc3339(unix), text);
+        }
+        for (unix, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_767_000_000_120, "2025-12-29T09:20:00.120Z"),
+            (u64::MAX, LATEST),
+        ] {
+            assert_eq!(rfc3339_millis(unix), text);
         }
     }
 }

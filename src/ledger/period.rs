@@ -6,11 +6,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::format_description::well_known::Rfc3339;
 use time::{Date, OffsetDateTime};
 
 const DAY_MS: u64 = 86_400_000;
 /// Day 0, 1970-01-01, as a Julian day number.
-const EPOCH: i32 = 2_440_588;
+const EPOCH: i32 = OffsetDateTime::UNIX_EPOCH.date().to_julian_day();
 
 /// Returns the current time, milliseconds since 1970.
 #[must_use]
@@ -128,33 +129,9 @@ impl FromStr for Day {
     type Err = InvalidDate;
 
     fn from_str(text: &str) -> Result<Self, InvalidDate> {
-        // Checked by byte, as parsing the numbers would accept a sign and missing zeros.
-        let plain = text.len() == 10
-            && text.bytes().enumerate().all(|(at, b)| {
-                if at == 4 || at == 7 {
-                    b == b'-'
-                } else {
-                    b.is_ascii_digit()
-                }
-            });
-        let mut numbers = text
-            .split('-')
-            .filter_map(|piece| piece.parse::<u16>().ok());
-        let (Some(year), Some(month), Some(day), true) =
-            (numbers.next(), numbers.next(), numbers.next(), plain)
-        else {
-            return Err(InvalidDate);
-        };
-        let month = u8::try_from(month)
-            .ok()
-            .and_then(|month| time::Month::try_from(month).ok())
-            .ok_or(InvalidDate)?;
-        let date = Date::from_calendar_date(
-            i32::from(year),
-            month,
-            u8::try_from(day).map_err(|_| InvalidDate)?,
-        )
-        .map_err(|_| InvalidDate)?;
+        // The parser of RFC 3339 accepts no sign and demands every zero.
+        let midnight = OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339);
+        let date = midnight.map_err(|_| InvalidDate)?.date();
         // Days before 1970 are rejected.
         u32::try_from(date.to_julian_day() - EPOCH)
             .map(Self)

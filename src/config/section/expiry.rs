@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use time::{Date, Month, PrimitiveDateTime, Time, UtcOffset};
 use toml::de::DeValue;
-use toml::value::{Date, Datetime, Offset, Time};
+use toml::value::{Datetime, Offset};
 
 use crate::config::node::Node;
 
@@ -18,41 +19,29 @@ pub(in crate::config) fn instant(node: &Node<'_, '_>) -> Option<SystemTime> {
         }
         _ => node.text_or(EXPECTED)?.value.parse::<Datetime>().ok(),
     };
-    match datetime.and_then(|datetime| Some((datetime.date?, datetime.time?, datetime.offset?))) {
-        Some((date, time, offset)) => unix(date, time, offset),
-        None => node.refuse_with(
-            format!("expected {EXPECTED}"),
-            "write date, time and offset; `Z` is UTC",
-        ),
-    }
+    datetime
+        .and_then(|it| unix(it.date?, it.time?, it.offset?))
+        .or_else(|| {
+            node.refuse_with(
+                format!("expected {EXPECTED}"),
+                "write date, time and offset; `Z` is UTC",
+            )
+        })
 }
 
-/// Converts a date to system time. Years have four digits, so no sum here can overflow.
-fn unix(date: Date, time: Time, offset: Offset) -> Option<SystemTime> {
+/// Converts a date to system time; `None` if the calendar has no such day or time.
+fn unix(date: toml::value::Date, time: toml::value::Time, offset: Offset) -> Option<SystemTime> {
     let minutes = match offset {
         Offset::Z => 0,
-        Offset::Custom { minutes } => i64::from(minutes),
+        Offset::Custom { minutes } => minutes,
     };
-    let of_day = i64::from(time.hour) * 3600
-        + i64::from(time.minute) * 60
-        + i64::from(time.second.unwrap_or(0));
-    let seconds = days(date) * 86_400 + of_day - minutes * 60;
-    let distance = Duration::from_secs(seconds.unsigned_abs());
-    if seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(distance)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(distance)
-    }
-}
-
-/// Counts the days from 1970-01-01 in the Gregorian calendar. The year is taken to begin in March,
-/// so that a leap day is its last day.
-fn days(date: Date) -> i64 {
-    let (month, day) = (i64::from(date.month), i64::from(date.day));
-    let year = i64::from(date.year) - i64::from(month <= 2);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    365 * year + leaps + of_year - 719_468
+    let month = Month::try_from(date.month).ok()?;
+    let date = Date::from_calendar_date(date.year.into(), month, date.day).ok()?;
+    let minute = Time::from_hms(time.hour, time.minute, 0).ok()?;
+    let offset = UtcOffset::from_whole_seconds(i32::from(minutes) * 60).ok()?;
+    // TOML allows a second 60, which the type for a time of day does not.
+    let second = Duration::from_secs(time.second.unwrap_or(0).into());
+    SystemTime::from(PrimitiveDateTime::new(date, minute).assume_offset(offset)).checked_add(second)
 }
 
 #[cfg(test)]
@@ -79,6 +68,8 @@ mod tests {
             ("2027-01-01T02:00:00+02:00", 1_798_761_600),
             ("2026-12-31T19:00:00-05:00", 1_798_761_600),
             ("9999-12-31T23:59:59Z", 253_402_300_799),
+            ("2016-12-31T23:59:60Z", 1_483_228_800),
+            ("2027-01-01T00:00:00.9+23:59", 1_798_675_260),
         ] {
             assert_eq!(seconds(text), expected, "{text}");
         }

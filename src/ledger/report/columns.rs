@@ -1,7 +1,7 @@
 //! The columns of a report of rows.
 
 use super::table::Cell;
-use crate::codec::date::rfc3339;
+use crate::codec::date::rfc3339_millis;
 use crate::ledger::row::Row;
 
 /// A column: its name, and the function that reads its cell from a row.
@@ -28,11 +28,11 @@ pub(super) const ROW: [Column; 23] = [
     },
     Column {
         name: "began",
-        value: |row| Cell::Text(timestamp(row.began)),
+        value: |row| Cell::Text(rfc3339_millis(row.began)),
     },
     Column {
         name: "ended",
-        value: |row| row.ended.map(timestamp).into(),
+        value: |row| row.ended.map(rfc3339_millis).into(),
     },
     Column {
         name: "key",
@@ -118,11 +118,4 @@ pub(super) const ROW: [Column; 23] = [
 
 fn text(text: Option<&str>) -> Cell {
     text.map(str::to_owned).into()
-}
-
-/// Formats a time: `2026-11-26T02:00:14.123Z`.
-fn timestamp(ms: u64) -> String {
-    let seconds = rfc3339(ms / 1000);
-    // `rfc3339` writes whole seconds: the milliseconds go before its `Z`.
-    format!("{}.{:03}Z", seconds.trim_end_matches('Z'), ms % 1000)
 }

@@ -103,16 +103,8 @@ impl Drop for File {
 
 /// Returns the time `from_now` seconds from now, in the format of AWS.
 fn rfc3339(from_now: u64) -> String {
-    let time = time::OffsetDateTime::from(SystemTime::now() + Duration::from_secs(from_now));
-    let (date, clock) = (time.date(), time.time());
-    let (year, month, day) = date.to_calendar_date();
-    format!(
-        "{year:04}-{:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        u8::from(month),
-        clock.hour(),
-        clock.minute(),
-        clock.second()
-    )
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    crate::codec::date::rfc3339(now.unwrap().as_secs() + from_now)
 }
 
 #[tokio::test]
