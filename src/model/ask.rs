@@ -91,6 +91,48 @@ impl Ask {
     }
 }
 
+#[cfg(test)]
+impl Ask {
+    /// Returns a request for tests, with this body and its translation.
+    #[must_use]
+    pub fn example(shape: WireId, body: &'static str, chat: Chat) -> Self {
+        Self {
+            dialect: DialectId::Events,
+            shape: Some(shape),
+            body: Bytes::from_static(body.as_bytes()),
+            model: "smart".into(),
+            conversation: None,
+            responses: None,
+            models: Vec::new(),
+            references: Vec::new(),
+            stream: true,
+            choices: 1,
+            max_output: None,
+            include_usage: false,
+            input_estimate: 0,
+            user: None,
+            headers: Vec::new(),
+            translate: |_| unreachable!("the translation is set"),
+            chat: OnceLock::from(Ok(chat)),
+        }
+    }
+
+    /// Returns the same request with these headers to forward.
+    #[must_use]
+    pub fn with_headers(mut self, headers: &[(&'static str, &'static str)]) -> Self {
+        self.headers = headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        self
+    }
+}
+
 impl std::fmt::Debug for Ask {
     /// Formats no content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

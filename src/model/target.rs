@@ -232,6 +232,18 @@ impl Target {
 }
 
 #[cfg(test)]
+impl Target {
+    /// Returns a model of this provider for tests.
+    #[must_use]
+    pub fn example(provider: Provider, model: &str) -> Self {
+        Self {
+            provider: Arc::new(provider),
+            model: model.into(),
+        }
+    }
+}
+
+#[cfg(test)]
 impl Provider {
     /// Returns a provider for tests.
     #[must_use]

@@ -185,10 +185,7 @@ mod tests {
     use crate::model::wire::WireId;
 
     fn target(url: &str, model: &str) -> Target {
-        Target {
-            provider: Arc::new(Provider::example(WireId::OpenaiChat, url)),
-            model: model.into(),
-        }
+        Target::example(Provider::example(WireId::OpenaiChat, url), model)
     }
 
     fn turned(registry: &HealthRegistry, target: &Target) -> (Arc<Health>, Arc<RouteStats>) {

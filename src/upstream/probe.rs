@@ -202,10 +202,8 @@ mod tests {
     #[test]
     fn the_probe_request_is_translated_for_every_wire() {
         for wire in WireId::ALL {
-            let ask = ask(&Target {
-                provider: Arc::new(Provider::example(wire, "http://127.0.0.1:1")),
-                model: "m".into(),
-            });
+            let provider = Provider::example(wire, "http://127.0.0.1:1");
+            let ask = ask(&Target::example(provider, "m"));
             let most = if wire == WireId::OpenaiResponses {
                 16
             } else {

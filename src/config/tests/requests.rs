@@ -2,9 +2,7 @@
 //! for review.
 
 use std::fmt::Write as _;
-use std::sync::OnceLock;
 
-use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::super::presets;
@@ -16,7 +14,7 @@ use crate::model::chat::{
 };
 use crate::model::learned::Learned;
 use crate::model::target::Target;
-use crate::model::wire::{DialectId, WireId};
+use crate::model::wire::WireId;
 use crate::wire::{self, Mode};
 
 fn message(role: Role, parts: Vec<Part>) -> Message {
@@ -110,25 +108,7 @@ fn full_chat() -> Chat {
 }
 
 fn ask(chat: Chat) -> Ask {
-    Ask {
-        dialect: DialectId::Events,
-        shape: Some(WireId::Anthropic),
-        body: Bytes::new(),
-        model: "m".into(),
-        conversation: None,
-        responses: None,
-        models: Vec::new(),
-        references: Vec::new(),
-        stream: true,
-        choices: 1,
-        max_output: None,
-        include_usage: true,
-        input_estimate: 1,
-        user: None,
-        headers: Vec::new(),
-        translate: |_| Ok(Chat::default()),
-        chat: OnceLock::from(Ok(chat)),
-    }
+    Ask::example(WireId::Anthropic, "", chat)
 }
 
 /// Returns the request body that is sent. Each unsupported field is reported and removed from the

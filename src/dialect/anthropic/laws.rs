@@ -490,10 +490,10 @@ fn frames(parts: &[(u8, Vec<String>)]) -> Vec<Value> {
 }
 
 fn decoded(frames: &[Value]) -> Vec<Entry> {
-    let target = Target {
-        provider: Provider::example(WireId::Anthropic, "http://127.0.0.1:1").into(),
-        model: "m".into(),
-    };
+    let target = Target::example(
+        Provider::example(WireId::Anthropic, "http://127.0.0.1:1"),
+        "m",
+    );
     let mut decoder = wire::for_id(WireId::Anthropic).decoder(&target, "seed");
     let mut out = Decoded::default();
     frames

@@ -193,7 +193,6 @@ fn json_object(text: &str) -> Option<&RawValue> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, OnceLock};
 
     use serde_json::{Value, json};
 
@@ -202,47 +201,19 @@ mod tests {
         Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
     };
     use crate::model::target::Provider;
-    use crate::model::wire::DialectId;
 
     fn target() -> Target {
         let provider = Provider::example(WireId::Anthropic, "https://upstream.test/v1");
-        Target {
-            provider: Arc::new(provider),
-            model: "claude".into(),
-        }
+        Target::example(provider, "claude")
     }
 
     fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
-        let header = |name, value| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        };
-        Ask {
-            dialect: DialectId::Events,
-            shape: Some(shape),
-            body: Bytes::from_static(body.as_bytes()),
-            model: "smart".into(),
-            conversation: None,
-            responses: None,
-            models: Vec::new(),
-            references: Vec::new(),
-            stream: true,
-            choices: 1,
-            max_output: None,
-            include_usage: false,
-            input_estimate: 0,
-            user: None,
-            headers: vec![
-                header("anthropic-version", "2026-10-21"),
-                header("anthropic-beta", "b"),
-                header("traceparent", "t"),
-                header("cookie", "c"),
-            ],
-            translate: |_| Err(Fault::new(Code::InternalError, "never called")),
-            chat: OnceLock::from(Ok(chat)),
-        }
+        Ask::example(shape, body, chat).with_headers(&[
+            ("anthropic-version", "2026-10-21"),
+            ("anthropic-beta", "b"),
+            ("traceparent", "t"),
+            ("cookie", "c"),
+        ])
     }
 
     fn names(draft: &Draft) -> Vec<(&str, &str)> {

@@ -182,46 +182,18 @@ fn thinking(chat: &Chat) -> Option<Thinking> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, OnceLock};
 
-    use bytes::Bytes;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
-    use crate::model::fault::Code;
+
     use crate::model::target::Provider;
-    use crate::model::wire::DialectId;
 
     fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
-        let ask = Ask {
-            dialect: DialectId::Events,
-            shape: Some(shape),
-            body: Bytes::from_static(body.as_bytes()),
-            model: "smart".into(),
-            conversation: None,
-            responses: None,
-            models: Vec::new(),
-            references: Vec::new(),
-            stream: true,
-            choices: 1,
-            max_output: None,
-            include_usage: false,
-            input_estimate: 0,
-            user: None,
-            headers: Vec::new(),
-            translate: |_| Err(Fault::new(Code::InternalError, "never called")),
-            chat: OnceLock::from(Ok(chat)),
-        };
+        let ask = Ask::example(shape, body, chat);
         let provider = Provider::example(WireId::Cohere, "https://api.cohere.com/v2");
-        draft(
-            &ask,
-            &Target {
-                provider: Arc::new(provider),
-                model: "command-a".into(),
-            },
-            mode,
-        )
+        draft(&ask, &Target::example(provider, "command-a"), mode)
     }
 
     /// Returns the body written for a chat, without model, messages and stream.

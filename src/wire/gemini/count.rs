@@ -80,14 +80,13 @@ pub(super) fn read(body: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::OnceLock;
 
     use serde_json::{Value, json};
 
     use super::*;
     use crate::model::chat::{Chat, Message, Part, Role, ToolChoice};
     use crate::model::target::Provider;
-    use crate::model::wire::{DialectId, WireId};
+    use crate::model::wire::WireId;
 
     fn drafted(base_url: &str, model: &str) -> (String, Value) {
         let hi = Message {
@@ -100,29 +99,8 @@ mod tests {
             tool_choice: Some(ToolChoice::Auto),
             ..Chat::default()
         };
-        let ask = Ask {
-            dialect: DialectId::Anthropic,
-            shape: Some(WireId::Anthropic),
-            body: Bytes::new(),
-            model: "m".into(),
-            conversation: None,
-            responses: None,
-            models: Vec::new(),
-            references: Vec::new(),
-            stream: false,
-            choices: 1,
-            max_output: None,
-            include_usage: true,
-            input_estimate: 0,
-            user: None,
-            headers: Vec::new(),
-            translate: |_| Ok(Chat::default()),
-            chat: OnceLock::from(Ok(chat)),
-        };
-        let target = Target {
-            provider: Provider::example(WireId::Gemini, base_url).into(),
-            model: model.into(),
-        };
+        let ask = Ask::example(WireId::Anthropic, "", chat);
+        let target = Target::example(Provider::example(WireId::Gemini, base_url), model);
         let draft = draft(&ask, &target).unwrap();
         (draft.path, serde_json::from_slice(&draft.body).unwrap())
     }

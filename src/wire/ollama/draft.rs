@@ -174,53 +174,19 @@ impl<'a> Options<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, OnceLock};
 
-    use bytes::Bytes;
-    use http::{HeaderName, HeaderValue};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
-    use crate::model::fault::Code;
+
     use crate::model::target::Provider;
-    use crate::model::wire::DialectId;
 
     fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
-        let header = |name, value| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        };
-        let ask = Ask {
-            dialect: DialectId::Events,
-            shape: Some(shape),
-            body: Bytes::from_static(body.as_bytes()),
-            model: "smart".into(),
-            conversation: None,
-            responses: None,
-            models: Vec::new(),
-            references: Vec::new(),
-            stream: true,
-            choices: 1,
-            max_output: None,
-            include_usage: false,
-            input_estimate: 0,
-            user: None,
-            headers: vec![header("traceparent", "t"), header("openai-beta", "b")],
-            translate: |_| Err(Fault::new(Code::InternalError, "never called")),
-            chat: OnceLock::from(Ok(chat)),
-        };
+        let ask = Ask::example(shape, body, chat)
+            .with_headers(&[("traceparent", "t"), ("openai-beta", "b")]);
         let provider = Provider::example(WireId::Ollama, "http://127.0.0.1:11434");
-        draft(
-            &ask,
-            &Target {
-                provider: Arc::new(provider),
-                model: "qwen3:4b".into(),
-            },
-            mode,
-        )
+        draft(&ask, &Target::example(provider, "qwen3:4b"), mode)
     }
 
     /// Returns the body that a chat becomes, without model, messages and stream.

@@ -107,12 +107,10 @@ fn stream_options(fields: &Fields<'_>) -> Result<Option<String>, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, OnceLock};
 
     use super::*;
     use crate::model::chat::Chat;
     use crate::model::target::{Provider, Quirks};
-    use crate::model::wire::DialectId;
 
     fn target(no_stream_options: bool) -> Target {
         let provider = Provider {
@@ -122,39 +120,16 @@ mod tests {
             },
             ..Provider::example(WireId::OpenaiChat, "https://up.example/v1")
         };
-        Target {
-            provider: Arc::new(provider),
-            model: "up\"stream".into(),
-        }
+        Target::example(provider, "up\"stream")
     }
 
     fn ask(body: &'static str) -> Ask {
-        Ask {
-            dialect: DialectId::OpenaiChat,
-            shape: Some(WireId::OpenaiChat),
-            body: Bytes::from_static(body.as_bytes()),
-            model: "m".into(),
-            conversation: None,
-            responses: None,
-            models: Vec::new(),
-            references: Vec::new(),
-            stream: true,
-            choices: 1,
-            max_output: None,
-            include_usage: false,
-            input_estimate: 1,
-            user: None,
-            headers: [
-                ("openai-beta", "x"),
-                ("traceparent", "t"),
-                ("anthropic-beta", "a"),
-                ("cookie", "c"),
-            ]
-            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-            .to_vec(),
-            translate: |_| Ok(Chat::default()),
-            chat: OnceLock::new(),
-        }
+        Ask::example(WireId::OpenaiChat, body, Chat::default()).with_headers(&[
+            ("openai-beta", "x"),
+            ("traceparent", "t"),
+            ("anthropic-beta", "a"),
+            ("cookie", "c"),
+        ])
     }
 
     fn body(received: &'static str, no_stream_options: bool, mode: Mode) -> String {

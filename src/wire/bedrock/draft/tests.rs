@@ -1,6 +1,3 @@
-use std::sync::{Arc, OnceLock};
-
-use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -10,7 +7,7 @@ use crate::model::chat::{
     ToolResult,
 };
 use crate::model::target::Provider;
-use crate::model::wire::{DialectId, WireId};
+use crate::model::wire::WireId;
 
 const CLAUDE: &str = "us.anthropic.claude-sonnet-4-5-20250929-v1:0";
 const NOVA: &str = "us.amazon.nova-lite-v1:0";
@@ -19,39 +16,12 @@ const LLAMA: &str = "us.meta.llama3-3-70b-instruct-v1:0";
 
 fn drafted(model: &str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
     let provider = Provider::example(WireId::Bedrock, "https://upstream.test");
-    let target = Target {
-        provider: Arc::new(provider),
-        model: model.into(),
-    };
-    let header = |name, value| {
-        (
-            HeaderName::from_static(name),
-            HeaderValue::from_static(value),
-        )
-    };
-    let ask = Ask {
-        dialect: DialectId::Events,
-        shape: Some(WireId::OpenaiChat),
-        body: Bytes::new(),
-        model: "smart".into(),
-        conversation: None,
-        responses: None,
-        models: Vec::new(),
-        references: Vec::new(),
-        stream: true,
-        choices: 1,
-        max_output: None,
-        include_usage: false,
-        input_estimate: 0,
-        user: None,
-        headers: vec![
-            header("anthropic-beta", "b"),
-            header("traceparent", "t"),
-            header("cookie", "c"),
-        ],
-        translate: |_| Err(Fault::new(Code::InternalError, "never called")),
-        chat: OnceLock::from(Ok(chat)),
-    };
+    let target = Target::example(provider, model);
+    let ask = Ask::example(WireId::OpenaiChat, "", chat).with_headers(&[
+        ("anthropic-beta", "b"),
+        ("traceparent", "t"),
+        ("cookie", "c"),
+    ]);
     draft(&ask, &target, mode)
 }
 

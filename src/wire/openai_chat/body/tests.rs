@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -15,10 +13,7 @@ fn target(quirks: Quirks) -> Target {
         quirks,
         ..Provider::example(WireId::OpenaiChat, "")
     };
-    Target {
-        provider: Arc::new(provider),
-        model: "up".into(),
-    }
+    Target::example(provider, "up")
 }
 
 fn written(chat: &Chat) -> Value {
@@ -846,10 +841,7 @@ fn reasoning_is_sent_back_to_its_own_wire_in_the_targets_form() {
             },
             ..Provider::example(WireId::OpenaiChat, "")
         };
-        let target = Target {
-            provider: Arc::new(provider),
-            model: model.into(),
-        };
+        let target = Target::example(provider, model);
         let mut body: Value =
             serde_json::from_slice(&write(chat, &target, Mode::Stream).unwrap()).unwrap();
         let turn = body["messages"][0].as_object_mut().unwrap();

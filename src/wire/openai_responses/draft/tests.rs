@@ -1,5 +1,3 @@
-use std::sync::{Arc, OnceLock};
-
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
@@ -9,47 +7,21 @@ use crate::model::chat::{
 };
 use crate::model::learned::Lesson;
 use crate::model::target::Provider;
-use crate::model::wire::DialectId;
 use crate::wire::Wire as _;
 use crate::wire::openai_responses::OpenaiResponses;
 
 fn target_named(model: &str) -> Target {
-    Target {
-        provider: Arc::new(Provider::example(
-            WireId::OpenaiResponses,
-            "https://up.example/v1",
-        )),
-        model: model.into(),
-    }
+    let provider = Provider::example(WireId::OpenaiResponses, "https://up.example/v1");
+    Target::example(provider, model)
 }
 
 fn ask(shape: WireId, body: &'static str, chat: Chat) -> Ask {
-    Ask {
-        dialect: DialectId::Events,
-        shape: Some(shape),
-        body: Bytes::from_static(body.as_bytes()),
-        model: "smart".into(),
-        conversation: None,
-        responses: None,
-        models: Vec::new(),
-        references: Vec::new(),
-        stream: true,
-        choices: 1,
-        max_output: None,
-        include_usage: false,
-        input_estimate: 0,
-        user: None,
-        headers: [
-            ("openai-beta", "x"),
-            ("traceparent", "t"),
-            ("anthropic-beta", "a"),
-            ("cookie", "c"),
-        ]
-        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-        .to_vec(),
-        translate: |_| Err(Fault::new(Code::InternalError, "never called")),
-        chat: OnceLock::from(Ok(chat)),
-    }
+    Ask::example(shape, body, chat).with_headers(&[
+        ("openai-beta", "x"),
+        ("traceparent", "t"),
+        ("anthropic-beta", "a"),
+        ("cookie", "c"),
+    ])
 }
 
 /// Drafts a request for a target of which nothing has been learned.
