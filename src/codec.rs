@@ -11,6 +11,7 @@ pub mod json_array;
 pub mod lenient;
 pub mod members;
 pub mod ndjson;
+pub mod quantity;
 pub mod sse;
 pub mod sse_writer;
 pub mod text;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::node::{Node, Text};
+use crate::codec::quantity::{parse_duration, split};
 
 /// Maximum duration: longer ones could overflow when added to a clock.
 pub(super) const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -41,20 +42,6 @@ pub(super) fn positive_duration(node: &Node<'_, '_>) -> Option<Duration> {
     } else {
         Some(duration)
     }
-}
-
-/// Parses a duration like `15s`, also one that is part of a longer value.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
-    let (count, unit) = split(text)?;
-    let seconds = match unit {
-        "ms" => return Some(Duration::from_millis(count)),
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 24 * 3600,
-        _ => return None,
-    };
-    count.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// Reads a number of bytes, at least one.
@@ -109,12 +96,6 @@ fn binary_unit(unit: &str) -> Option<&'static str> {
     }
 }
 
-/// Splits a text into its leading number and its unit; one space between them is allowed.
-fn split(text: &str) -> Option<(u64, &str)> {
-    let (digits, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
-    Some((digits.parse().ok()?, unit.strip_prefix(' ').unwrap_or(unit)))
-}
-
 /// Reads a count of at least one.
 pub(super) fn count(node: &Node<'_, '_>) -> Option<usize> {
     node.number(1, u32::MAX.into())
@@ -131,28 +112,6 @@ pub(super) fn nonzero(node: &Node<'_, '_>) -> Option<NonZeroU32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_consist_of_a_number_and_a_unit() {
-        for (text, expected) in [
-            ("500ms", Some(Duration::from_millis(500))),
-            ("15s", Some(Duration::from_secs(15))),
-            ("5m", Some(Duration::from_secs(300))),
-            ("1h", Some(Duration::from_secs(3600))),
-            ("2 d", Some(Duration::from_secs(172_800))),
-            ("0s", Some(Duration::ZERO)),
-            ("", None),
-            ("15", None),
-            ("s", None),
-            ("-1s", None),
-            ("1.5s", None),
-            ("1h30m", None),
-            ("99999999999999999999s", None),
-            ("18446744073709551615d", None),
-        ] {
-            assert_eq!(parse_duration(text), expected, "{text}");
-        }
-    }
 
     #[test]
     fn sizes_are_powers_of_two_or_plain_bytes() {

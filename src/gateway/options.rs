@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytestring::ByteString;
 use http::HeaderMap;
 
+use crate::codec::quantity;
 use crate::dialect;
 use crate::hub::{ClaimKey, OnDisconnect};
 use crate::model::fault::Code;
@@ -168,19 +169,9 @@ fn parse_retention(text: &str) -> Result<Duration, Fault> {
 /// Parses a duration such as `500ms`, `15s`, `5m` or `1h`, at most one day.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at_checked(digits)?;
-    let number: u64 = number.parse().ok()?;
-    let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        "h" => Duration::from_secs(3600),
-        _ => return None,
-    };
-    // Numbers that overflow are invalid, like those over a day.
-    unit.checked_mul(u32::try_from(number).ok()?)
-        .filter(|time| *time <= DAY)
+    // The configuration accepts days and a space before the unit; the API never has.
+    let plain = !text.contains([' ', 'd']);
+    quantity::parse_duration(text).filter(|time| plain && *time <= DAY)
 }
 
 #[cfg(test)]
@@ -235,6 +226,9 @@ mod tests {
             ("x-on-disconnect", "grace 1x"),
             ("x-retention", "soon"),
             ("x-retention", "99999999999999999999h"),
+            ("x-retention", "25h"),
+            ("x-retention", "1d"),
+            ("x-retention", "15 s"),
         ] {
             assert_eq!(
                 options(name, value).unwrap_err().param.as_deref(),

@@ -6,9 +6,10 @@ use bytestring::ByteString;
 use toml::de::DeValue;
 
 use super::providers::Providers;
+use crate::codec::quantity::parse_duration;
 use crate::config::nearest::nearest;
 use crate::config::node::{Node, Text};
-use crate::config::quantity::{self, parse_duration};
+use crate::config::quantity;
 use crate::config::schema::{MODEL, TARGET};
 use crate::config::table::Table;
 use crate::model::target::{Target, Via};

@@ -1,7 +1,8 @@
 //! `[streams]`
 
+use crate::codec::quantity::parse_duration;
 use crate::config::node::Node;
-use crate::config::quantity::{self, parse_duration};
+use crate::config::quantity;
 use crate::config::schema::STREAMS;
 use crate::config::table::Table;
 use crate::hub::{OnDisconnect, Settings};
