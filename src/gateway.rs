@@ -5,13 +5,17 @@
 //! halfway; every stream is looked up under the caller that requests it; the status of an answer is
 //! decided once; nothing about a request is logged in this file.
 
+mod admit;
 mod affinity;
 mod answer;
 mod body;
 mod budget_reservation;
+mod call;
 mod conversation;
 mod count;
 mod decide;
+mod dispatch;
+mod follow;
 mod headers;
 mod heartbeat;
 mod history;
@@ -27,8 +31,10 @@ mod responses;
 mod routes;
 mod serve;
 mod status;
+mod stop;
 mod streams;
 mod tickets;
+mod view;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,11 +43,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{HeaderMap, Method, Request, Response, header};
+use http::{Request, Response};
 use http_body::Body;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{Auth, AuthRequest, Caller};
+use crate::auth::Auth;
 use crate::hub::{self, Hub};
 use crate::ledger::{Budgets, Ledger};
 use crate::limits::LimitTable;
@@ -53,8 +59,6 @@ use crate::upstream::{Clients, Finishing, Recorder};
 use lifecycle::Lifecycle;
 use refuse::refuse;
 use reply::Reply;
-use routes::Endpoint;
-use tickets::Right;
 
 pub use routes::dialect_of_path;
 
@@ -99,17 +103,6 @@ pub struct RequestContext {
     /// True if the request comes from a page of the listener's own origin, or of an origin that is
     /// allowed by name.
     pub trusted_page: bool,
-}
-
-impl RequestContext {
-    /// Returns the parts of the request that authentication reads.
-    fn auth_request<'a>(&self, method: &'a Method, headers: &'a HeaderMap) -> AuthRequest<'a> {
-        AuthRequest {
-            method,
-            headers,
-            trusted_page: self.trusted_page,
-        }
-    }
 }
 
 /// The current configuration, built and ready for use.
@@ -283,161 +276,27 @@ impl Gateway {
         let dialect = endpoint
             .as_ref()
             .map_or(dialect, |endpoint| endpoint.error_dialect(dialect));
+        let (head, body) = request.into_parts();
         let answered = match endpoint {
-            Ok(endpoint) => self.answer(&snapshot, &context, endpoint, request).await,
-            Err(fault) => Err(fault),
+            Ok(endpoint) => {
+                dispatch::answer(self, &snapshot, &context, (endpoint, dialect), &head, body).await
+            }
+            Err(fault) => Err(fault.into()),
         };
-        // Each rejection is counted once: here, or in `refusal_response`, which returns a response.
-        answered.unwrap_or_else(|fault| {
-            self.count_refused(&fault);
-            refuse(&fault, dialect, &context.request_id)
+        answered.unwrap_or_else(|refusal| {
+            self.count_refused(&refusal.fault);
+            let mut response = refuse(&refusal.fault, dialect, &context.request_id);
+            response.extensions_mut().insert(refusal.limit_states);
+            response
         })
     }
 
-    async fn answer<B>(
-        &self,
-        snapshot: &Snapshot,
-        context: &RequestContext,
-        endpoint: Endpoint,
-        request: Request<B>,
-    ) -> Result<Response<Reply>, Fault>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        match endpoint {
-            Endpoint::Playground if snapshot.settings.playground => Ok(pages::playground()),
-            Endpoint::Playground => Err(Fault::new(
-                Code::NotFound,
-                "the playground is disabled: set `server.playground = true` to serve it",
-            )),
-            // Other pages import the client too, so it is served even without the playground.
-            Endpoint::Client => Ok(pages::client(request.headers())),
-            Endpoint::Generate(dialect) => self.serve(snapshot, context, dialect, request).await,
-            Endpoint::CountTokens => self.count_tokens(snapshot, context, request).await,
-            Endpoint::Models => self.models(
-                snapshot,
-                &self.identify(snapshot, context, &request).await?,
-                dialect_of_path(&request),
-                request.uri(),
-            ),
-            Endpoint::Model(name) => self.model(
-                snapshot,
-                &self.identify(snapshot, context, &request).await?,
-                &name,
-                dialect_of_path(&request),
-            ),
-            Endpoint::List => self.list(
-                context,
-                &self.identify(snapshot, context, &request).await?,
-                &request,
-            ),
-            // Read and cancel also accept a ticket; all other endpoints need the credentials of a
-            // caller.
-            Endpoint::Read(id) => self.read(
-                snapshot,
-                &self
-                    .identify_for_stream(snapshot, context, &request, &id, Right::Read)
-                    .await?,
-                &id,
-                &request,
-            ),
-            Endpoint::Cancel(id) => {
-                self.cancel(
-                    &self
-                        .identify_for_stream(snapshot, context, &request, &id, Right::Cancel)
-                        .await?,
-                    &id,
-                )
-                .await
-            }
-            Endpoint::Ticket(id) => {
-                self.ticket(
-                    snapshot,
-                    &self.identify(snapshot, context, &request).await?,
-                    &id,
-                    request,
-                )
-                .await
-            }
-            Endpoint::ReadResponse(id) => self.read_response(
-                snapshot,
-                &self.identify(snapshot, context, &request).await?,
-                &id,
-                &request,
-            ),
-            Endpoint::CancelResponse(id) => {
-                self.cancel_response(&self.identify(snapshot, context, &request).await?, &id)
-                    .await
-            }
-            Endpoint::ForgetResponse(id) => {
-                self.forget_response(&self.identify(snapshot, context, &request).await?, &id)
-                    .await
-            }
-            Endpoint::InputItems(id) => self.input_items(
-                &self.identify(snapshot, context, &request).await?,
-                &id,
-                request.uri(),
-            ),
-            Endpoint::ResumeChat(chat) => self.resume(
-                snapshot,
-                &self.identify(snapshot, context, &request).await?,
-                &chat,
-                &request,
-            ),
-            Endpoint::StopChat(chat) => {
-                self.stop(
-                    &self.identify(snapshot, context, &request).await?,
-                    &chat,
-                    request,
-                )
-                .await
-            }
-            Endpoint::Forget(id) => {
-                self.forget(&self.identify(snapshot, context, &request).await?, &id)
-                    .await
-            }
-        }
+    /// Cancels a stream of any caller by its server-made id, for the operator. The response omits
+    /// the content of the stream, which belongs to its caller.
+    ///
+    /// # Errors
+    /// 404 if no stream has this id.
+    pub async fn operator_cancel(&self, id: &str) -> Result<Response<Reply>, Fault> {
+        streams::operator_cancel(&self.hub, id).await
     }
-
-    /// Takes one read from the read limits of the caller.
-    fn count_read(&self, caller: &Caller) -> Result<(), Fault> {
-        let own = caller.limits().map(serve::token_limits);
-        self.snapshot
-            .load()
-            .limits
-            .read(&caller.id, caller.key(), own)
-            .map_err(|fault| *fault)
-    }
-
-    async fn identify<B>(
-        &self,
-        snapshot: &Snapshot,
-        context: &RequestContext,
-        request: &Request<B>,
-    ) -> Result<Caller, Fault> {
-        snapshot
-            .auth
-            .identify(&context.auth_request(request.method(), request.headers()))
-            .await
-    }
-}
-
-/// Returns true if the client requests only the head (HEAD).
-fn head_only<B>(request: &Request<B>) -> bool {
-    request.method() == Method::HEAD
-}
-
-/// Returns true if the client accepts event streams.
-fn wants_events<B>(request: &Request<B>) -> bool {
-    // Substring match: browsers and SDKs append weights and other types.
-    let accepts = |value: &http::HeaderValue| {
-        value
-            .to_str()
-            .is_ok_and(|text| text.contains("text/event-stream"))
-    };
-    request
-        .headers()
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(accepts)
 }

@@ -49,12 +49,11 @@ const BANNED: [(&str, &str); 6] = [
 
 /// Files outside the rooms `dialect` and `model` that choose a dialect, and so name one. All other
 /// code reads the profile of the dialect that it is given.
-const DIALECT_CHOSEN: [&str; 8] = [
+const DIALECT_CHOSEN: [&str; 7] = [
     // The routing table, and the dialect of a path.
     "gateway/routes.rs",
     // Resources of one dialect.
     "gateway/conversation.rs",
-    "gateway/count.rs",
     "gateway/responses.rs",
     // Parses `?dialect=`.
     "gateway/streams.rs",

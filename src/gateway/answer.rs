@@ -6,9 +6,10 @@ use bytestring::ByteString;
 use http::{Response, StatusCode};
 
 use super::reply::Reply;
+use super::view::reader_view;
 use super::{headers, status};
-use crate::dialect::{self, View};
-use crate::hub::{ReadStep, Reader, Stream, replay_expired};
+use crate::dialect;
+use crate::hub::{ReadStep, Reader, replay_expired};
 use crate::model::event::Reason;
 use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
@@ -83,21 +84,5 @@ async fn read_to_end(reader: &mut Reader) -> Result<Folded, Fault> {
             // possible.
             ReadStep::Overtaken => return Err(replay_expired()),
         }
-    }
-}
-
-/// Returns the view of this reader.
-pub(super) fn reader_view(reader: &Reader, dialect: DialectId) -> View {
-    stream_view(reader.stream(), dialect)
-}
-
-/// Returns the view of any reader of a stream.
-pub(super) fn stream_view(stream: &Stream, dialect: DialectId) -> View {
-    View {
-        start: stream.start().clone(),
-        // Readers in another dialect had no request in which to ask for usage.
-        include_usage: stream.spec().include_usage || dialect != stream.dialect(),
-        raw: dialect == stream.dialect() && stream.spec().streamed,
-        responses: stream.spec().responses.clone(),
     }
 }

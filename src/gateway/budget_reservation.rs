@@ -2,9 +2,9 @@
 
 use http::{HeaderValue, Response};
 
+use super::Snapshot;
+use super::call::Call;
 use super::reply::Reply;
-use super::{Gateway, Snapshot};
-use crate::auth::Caller;
 use crate::ledger::{BudgetReservation, Customer, Estimate, Warning, warning_header};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
@@ -13,30 +13,25 @@ use crate::route::Plan;
 /// Response header that names the budgets which are nearly spent.
 const BUDGET_WARNING: &str = "x-budget-warning";
 
-impl Gateway {
-    /// Reserves the maximum cost of a generation.
-    ///
-    /// # Errors
-    /// 429 `budget_exceeded` if a budget does not have enough left.
-    pub(super) fn reserve_budget(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        ask: &Ask,
-        plan: &Plan,
-    ) -> Result<BudgetReservation, Fault> {
-        let customer = Customer {
-            key: caller.key().cloned(),
-            team: caller.team().cloned(),
-            // The verified user of a JWT takes precedence over the one that the body names.
-            user: caller.user().or(ask.user.as_ref()).cloned(),
-        };
-        self.ledger.reserve(
-            &snapshot.budgets,
-            customer,
-            estimate_cost(snapshot, ask, plan),
-        )
-    }
+/// Reserves the maximum cost of a generation.
+///
+/// # Errors
+/// 429 `budget_exceeded` if a budget does not have enough left.
+pub(super) fn reserve_budget(
+    call: &Call<'_>,
+    ask: &Ask,
+    plan: &Plan,
+) -> Result<BudgetReservation, Fault> {
+    let caller = &call.caller;
+    let customer = Customer {
+        key: caller.key().cloned(),
+        team: caller.team().cloned(),
+        // The verified user of a JWT takes precedence over the one that the body names.
+        user: caller.user().or(ask.user.as_ref()).cloned(),
+    };
+    let estimate = estimate_cost(call.snapshot, ask, plan);
+    let budgets = &call.snapshot.budgets;
+    call.gateway.ledger.reserve(budgets, customer, estimate)
 }
 
 /// Estimates the cost by the most expensive target of the plan, because it is not known yet which

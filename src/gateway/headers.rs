@@ -56,6 +56,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<bytes::Bytes>) -> Respons
     response
 }
 
+/// Creates a response without a body.
+pub(super) fn no_content() -> Response<Reply> {
+    let mut response = Response::new(Reply::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// Adds the stream's id and, once they are known, the outcomes of the route's targets and the
 /// provider's request id.
 pub(super) fn add_stream_headers(response: &mut Response<Reply>, stream: &Stream) {

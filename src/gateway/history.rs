@@ -8,9 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use super::call::Call;
 use super::responses::response_json;
-use super::{Gateway, Snapshot};
-use crate::auth::Caller;
 use crate::dialect::not_allowed;
 use crate::dialect::openai_responses::{
     ItemsById, continue_from, items_with_ids, output_as_input, output_items_by_id,
@@ -26,155 +25,128 @@ use crate::model::wire::WireId;
 /// Maximum number of earlier responses whose items one request may reference.
 const MAX_RESPONSES: usize = 256;
 
-impl Gateway {
-    /// Returns the request with its whole history inserted.
-    pub(super) async fn with_history(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        ask: Ask,
-    ) -> Result<Ask, Fault> {
-        let ask = self.with_referenced_items(snapshot, caller, ask).await?;
-        self.with_previous_turns(snapshot, caller, ask)
-    }
+/// Returns the request with its whole history inserted.
+pub(super) async fn with_history(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault> {
+    let ask = with_referenced_items(call, ask).await?;
+    with_previous_turns(call, ask)
+}
 
-    /// Returns the request with referenced items inserted, if they belong to responses that are
-    /// stored here.
-    async fn with_referenced_items(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        ask: Ask,
-    ) -> Result<Ask, Fault> {
-        if ask.responses.is_none() || ask.references.is_empty() {
-            return Ok(ask);
-        }
-        let (references, max_bytes) = (referenced_items(&ask)?, snapshot.settings.max_body);
-        let mut collected = Collected {
-            items: ItemsById::new(),
-            wanted: references.iter().map(|(_, id)| &**id).collect(),
-            read: HashSet::new(),
-            bytes: 0,
+/// Returns the request with referenced items inserted, if they belong to responses that are stored
+/// here.
+async fn with_referenced_items(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault> {
+    if ask.responses.is_none() || ask.references.is_empty() {
+        return Ok(ask);
+    }
+    let (references, max_bytes) = (referenced_items(&ask)?, call.snapshot.settings.max_body);
+    let mut collected = Collected {
+        items: ItemsById::new(),
+        wanted: references.iter().map(|(_, id)| &**id).collect(),
+        read: HashSet::new(),
+        bytes: 0,
+    };
+    for (path, id) in &references {
+        let Some(stream) = stream_of_item(call, path, id)? else {
+            continue;
         };
-        for (path, id) in &references {
-            let Some(stream) = self.stream_of_item(caller, path, id)? else {
-                continue;
-            };
-            // Each response is read once, however many of its items are referenced.
-            if collected.read.insert(stream.id().clone()) {
-                collected.add_from(&stream, (path, id), max_bytes)?;
-                // Reading a long journal takes time: let other tasks of this worker run in between.
-                tokio::task::yield_now().await;
-            }
-            if !collected.items.contains_key(id) {
-                return Err(item_not_found(path, id));
-            }
+        // Each response is read once, however many of its items are referenced.
+        if collected.read.insert(stream.id().clone()) {
+            collected.add_from(&stream, (path, id), max_bytes)?;
+            // Reading a long journal takes time: let other tasks of this worker run in between.
+            tokio::task::yield_now().await;
         }
-        let items = collected.items;
-        // Without stored items the body stays unchanged, byte for byte.
-        if items.is_empty() {
-            Ok(ask)
+        if !collected.items.contains_key(id) {
+            return Err(item_not_found(path, id));
+        }
+    }
+    let items = collected.items;
+    // Without stored items the body stays unchanged, byte for byte.
+    if items.is_empty() {
+        Ok(ask)
+    } else {
+        resolve_references(ask, &items, max_bytes)
+    }
+}
+
+/// Rejects references to objects in a provider's account, unless the caller may send any, or
+/// received the id of the object from a stream of its own.
+pub(super) fn check_references(call: &Call<'_>, ask: &Ask) -> Result<(), Fault> {
+    let (hub, caller) = (&call.gateway.hub, &call.caller);
+    if caller.provider_objects() {
+        return Ok(());
+    }
+    let received_id = |id: &String| hub.find_by_object(&caller.id, id).is_some();
+    let foreign = ask
+        .references
+        .iter()
+        .find(|reference| !reference.id.as_ref().is_some_and(received_id));
+    foreign.map_or(Ok(()), |foreign| Err(not_allowed(&foreign.path)))
+}
+
+/// Returns the stream of the caller that an item belongs to; `None` if only a provider may know the
+/// item.
+fn stream_of_item(call: &Call<'_>, path: &str, id: &str) -> Result<Option<Arc<Stream>>, Fault> {
+    let (hub, owner) = (&call.gateway.hub, &call.caller.id);
+    let stream_id = stream_id_in(id);
+    let found = match &stream_id {
+        Some(stream_id) => hub.by_id(owner, stream_id),
+        // Items that a provider made have ids of the provider: the hub knows which stream passed
+        // them on.
+        None => hub.find_by_object(owner, id),
+    };
+    match found.filter(|stream| stored_request(stream).is_some()) {
+        // An item may still grow while its response runs.
+        Some(stream) if stream.is_running() => Err(Fault::invalid(
+            path,
+            format!(
+                "the response of `{}` is not complete: wait for its end, or cancel it",
+                printable_id(id, 100)
+            ),
+        )),
+        None if stream_id.is_some() => Err(item_not_found(path, id)),
+        found => Ok(found),
+    }
+}
+
+/// Returns the request with the turns of the previous response before its own.
+fn with_previous_turns(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault> {
+    let asked = ask.responses.as_ref();
+    let Some(previous) = asked.and_then(|asked| asked.previous.clone()) else {
+        return Ok(ask);
+    };
+    // Unknown, expired and foreign ids are one case from here on.
+    let found = call.find(&previous).ok();
+    let stored = found.and_then(|stream| {
+        let asked = stored_request(&stream).cloned()?;
+        Some((stream, asked))
+    });
+    let Some((stream, asked)) = stored else {
+        // The id is none of ours: callers that may refer to provider objects continue from a
+        // response of the provider.
+        let allowed = call.caller.provider_objects() && ask.shape == Some(WireId::OpenaiResponses);
+        return if allowed {
+            Ok(for_provider_only(ask))
         } else {
-            resolve_references(ask, &items, max_bytes)
-        }
-    }
-
-    /// Rejects references to objects in a provider's account, unless the caller may send any, or
-    /// received the id of the object from a stream of its own.
-    pub(super) fn check_references(&self, caller: &Caller, ask: &Ask) -> Result<(), Fault> {
-        if caller.provider_objects() {
-            return Ok(());
-        }
-        let received_id = |id: &String| self.hub.find_by_object(&caller.id, id).is_some();
-        let foreign = ask
-            .references
-            .iter()
-            .find(|reference| !reference.id.as_ref().is_some_and(received_id));
-        foreign.map_or(Ok(()), |foreign| Err(not_allowed(&foreign.path)))
-    }
-
-    /// Returns the stream of the caller that an item belongs to; `None` if only a provider may know
-    /// the item.
-    fn stream_of_item(
-        &self,
-        caller: &Caller,
-        path: &str,
-        id: &str,
-    ) -> Result<Option<Arc<Stream>>, Fault> {
-        let stream_id = stream_id_in(id);
-        let found = match &stream_id {
-            Some(stream_id) => self.hub.by_id(&caller.id, stream_id),
-            // Items that a provider made have ids of the provider: the hub knows which stream
-            // passed them on.
-            None => self.hub.find_by_object(&caller.id, id),
+            Err(previous_not_found(&previous))
         };
-        match found.filter(|stream| stored_request(stream).is_some()) {
-            // An item may still grow while its response runs.
-            Some(stream) if stream.is_running() => Err(Fault::invalid(
-                path,
-                format!(
-                    "the response of `{}` is not complete: wait for its end, or cancel it",
-                    printable_id(id, 100)
-                ),
-            )),
-            None if stream_id.is_some() => Err(item_not_found(path, id)),
-            found => Ok(found),
-        }
-    }
+    };
+    check_state(&stream)?;
+    // A response whose beginning was evicted cannot be continued.
+    let object = response_json(&stream).map_err(|_| previous_not_found(&previous))?;
+    let max_bytes = call.snapshot.settings.max_body;
+    continue_from(ask, &asked.input, &output_as_input(&object), max_bytes)
+}
 
-    /// Returns the request with the turns of the previous response before its own.
-    fn with_previous_turns(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        ask: Ask,
-    ) -> Result<Ask, Fault> {
-        let Some(previous) = ask
-            .responses
-            .as_ref()
-            .and_then(|asked| asked.previous.clone())
-        else {
-            return Ok(ask);
-        };
-        // Unknown, expired and foreign ids are one case from here on.
-        let found = self.hub.find(&caller.id, &previous).ok();
-        let stored = found.and_then(|stream| {
-            stored_request(&stream)
-                .cloned()
-                .map(|asked| (stream, asked))
-        });
-        let Some((stream, asked)) = stored else {
-            // The id is none of ours: callers that may refer to provider objects continue from a
-            // response of the provider.
-            let allowed = caller.provider_objects() && ask.shape == Some(WireId::OpenaiResponses);
-            return if allowed {
-                Ok(for_provider_only(ask))
-            } else {
-                Err(previous_not_found(&previous))
-            };
-        };
-        match stream.status(false).state {
-            // A cancelled response can be continued from the content that it has.
-            StreamState::Completed | StreamState::Cancelled => {}
-            StreamState::Running | StreamState::Cancelling => {
-                return Err(bad_previous(
-                    "is not complete: wait for its end, or cancel it",
-                ));
-            }
-            StreamState::Failed => {
-                return Err(bad_previous(
-                    "has failed: continue from the response before it",
-                ));
-            }
-        }
-        // A response whose beginning was evicted cannot be continued.
-        let object = response_json(&stream).map_err(|_| previous_not_found(&previous))?;
-        continue_from(
-            ask,
-            &asked.input,
-            &output_as_input(&object),
-            snapshot.settings.max_body,
-        )
+/// Rejects a previous response that cannot be continued.
+fn check_state(previous: &Stream) -> Result<(), Fault> {
+    match previous.status(false).state {
+        // A cancelled response can be continued from the content that it has.
+        StreamState::Completed | StreamState::Cancelled => Ok(()),
+        StreamState::Running | StreamState::Cancelling => Err(bad_previous(
+            "is not complete: wait for its end, or cancel it",
+        )),
+        StreamState::Failed => Err(bad_previous(
+            "has failed: continue from the response before it",
+        )),
     }
 }
 

@@ -1,17 +1,16 @@
 //! The models that a caller may use, in the shape of OpenAI or of Anthropic.
 
 use bytestring::ByteString;
-use http::{Response, StatusCode, Uri};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::call::Call;
+use super::headers;
 use super::query::Query;
 use super::reply::Reply;
-use super::{Gateway, Snapshot, headers};
-use crate::auth::Caller;
 use crate::codec::date::rfc3339;
-use crate::dialect::{self, ModelsShape};
+use crate::dialect::ModelsShape;
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::DialectId;
 
 /// Maximum number of models in one page, as in Anthropic's API.
 const MAX_PAGE: usize = 1000;
@@ -48,88 +47,75 @@ struct Page<'a> {
     last_id: Option<&'a str>,
 }
 
-impl Gateway {
-    /// `GET /v1/models`.
-    pub(super) fn models(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        dialect: DialectId,
-        uri: &Uri,
-    ) -> Result<Response<Reply>, Fault> {
-        self.count_read(caller)?;
-        let names: Vec<&ByteString> = snapshot
-            .routes
-            .names()
-            .filter(|name| caller.may_use(name))
-            .collect();
-        let shape = dialect::of(dialect).profile().models;
-        if shape == ModelsShape::List {
-            return Ok(json(&List {
-                object: "list",
-                data: self.model_objects(&names, shape),
-            }));
-        }
-        let (page, has_more) = page(&names, &Query::parse(uri))?;
-        let (first_id, last_id) = (page.first().map(|id| &***id), page.last().map(|id| &***id));
-        Ok(json(&Page {
-            data: self.model_objects(page, shape),
-            has_more,
-            first_id,
-            last_id,
-        }))
+/// `GET /v1/models`.
+pub(super) fn models(call: &Call<'_>) -> Result<Response<Reply>, Fault> {
+    call.count_read()?;
+    let all = call.snapshot.routes.names();
+    let names: Vec<&ByteString> = all.filter(|name| call.caller.may_use(name)).collect();
+    let shape = call.codec().profile().models;
+    if shape == ModelsShape::List {
+        return Ok(json(&List {
+            object: "list",
+            data: model_objects(call, &names, shape),
+        }));
     }
+    let (page, has_more) = page(&names, &call.query())?;
+    let (first_id, last_id) = (page.first().map(|id| &***id), page.last().map(|id| &***id));
+    Ok(json(&Page {
+        data: model_objects(call, page, shape),
+        has_more,
+        first_id,
+        last_id,
+    }))
+}
 
-    /// `GET /v1/models/{name}`.
-    pub(super) fn model(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        name: &str,
-        dialect: DialectId,
-    ) -> Result<Response<Reply>, Fault> {
-        self.count_read(caller)?;
-        if snapshot.routes.knows(name) && caller.may_use(name) {
-            let shape = dialect::of(dialect).profile().models;
-            return Ok(json(&self.model_object(name, shape)));
-        }
-        // The plan reports unknown and forbidden models. A name that it accepts only as a direct
-        // target (`provider/model`) is no listed model.
-        snapshot
-            .routes
-            .plan(name, |model| caller.may_use(model), || 0)
-            .map(drop)?;
-        Err(Fault::new(
-            Code::ModelNotFound,
-            "unknown model: GET /v1/models lists the models that this key may use",
-        )
-        .with_param("model"))
+/// `GET /v1/models/{name}`.
+pub(super) fn model(call: &Call<'_>, name: &str) -> Result<Response<Reply>, Fault> {
+    call.count_read()?;
+    let (routes, may_use) = (&call.snapshot.routes, |model: &str| {
+        call.caller.may_use(model)
+    });
+    if routes.knows(name) && may_use(name) {
+        let shape = call.codec().profile().models;
+        return Ok(json(&model_object(call, name, shape)));
     }
+    // The plan reports unknown and forbidden models. A name that it accepts only as a direct
+    // target (`provider/model`) is no listed model.
+    routes.plan(name, may_use, || 0).map(drop)?;
+    Err(Fault::new(
+        Code::ModelNotFound,
+        "unknown model: GET /v1/models lists the models that this key may use",
+    )
+    .with_param("model"))
+}
 
-    fn model_objects<'a>(&self, names: &[&'a ByteString], shape: ModelsShape) -> Vec<Model<'a>> {
-        names
-            .iter()
-            .map(|name| self.model_object(name, shape))
-            .collect()
-    }
+fn model_objects<'a>(
+    call: &Call<'_>,
+    names: &[&'a ByteString],
+    shape: ModelsShape,
+) -> Vec<Model<'a>> {
+    names
+        .iter()
+        .map(|name| model_object(call, name, shape))
+        .collect()
+}
 
-    fn model_object<'a>(&self, name: &'a str, shape: ModelsShape) -> Model<'a> {
-        if shape == ModelsShape::Pages {
-            let created_at = rfc3339(self.started);
-            return Model::Anthropic {
-                r#type: "model",
-                id: name,
-                display_name: name,
-                created_at,
-                lifecycle: "active",
-            };
-        }
-        Model::Openai {
+fn model_object<'a>(call: &Call<'_>, name: &'a str, shape: ModelsShape) -> Model<'a> {
+    let created = call.gateway.started;
+    match shape {
+        ModelsShape::Pages => Model::Anthropic {
+            r#type: "model",
+            id: name,
+            display_name: name,
+            created_at: rfc3339(created),
+            lifecycle: "active",
+        },
+        ModelsShape::List => Model::Openai {
             id: name,
             object: "model",
-            created: self.started,
+            created,
             owned_by: "sluicegate",
-        }
+        },
     }
 }
 
@@ -179,6 +165,8 @@ fn json(value: &impl Serialize) -> Response<Reply> {
 
 #[cfg(test)]
 mod tests {
+    use http::Uri;
+
     use super::*;
 
     fn paged(query: &str) -> Result<(String, bool), String> {

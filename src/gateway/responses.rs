@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
-use http::{Request, Response, StatusCode, Uri};
-use tokio::time::timeout;
+use http::{Response, StatusCode};
 
-use super::query::Query;
+use super::call::Call;
+use super::follow::follow;
 use super::reply::Reply;
-use super::streams::CANCEL_TIMEOUT;
-use super::{Gateway, Snapshot, answer, head_only, headers};
-use crate::auth::Caller;
+use super::view::stream_view;
+use super::{headers, stop};
 use crate::dialect::openai_responses::{ResponseView, items_with_ids, with_response_id};
-use crate::hub::{Reader, Stream, StreamState};
+use crate::hub::{Hub, Reader, Stream, StreamState};
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{Position, Seq};
 use crate::model::printable::printable_id;
@@ -25,118 +24,74 @@ use crate::model::wire::DialectId;
 /// Maximum number of items in one page of an input.
 const MAX_PAGE: usize = 100;
 
-impl Gateway {
-    /// `GET /v1/responses/{id}`: the current response object, or its events after a number.
-    pub(super) fn read_response<B>(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        id: &str,
-        request: &Request<B>,
-    ) -> Result<Response<Reply>, Fault> {
-        self.count_read(caller)?;
-        let stream = self.find_response(caller, id)?;
-        let query = Query::parse(request.uri());
-        if query.get("stream") != Some("true") {
-            return object_response(&stream);
-        }
-        // A non-streaming answer passed on from the same wire is journaled as one body: it has no
-        // numbered events.
-        if is_one_body(&stream) {
-            return Err(Fault::invalid(
-                "stream",
-                "this response was not created with `stream: true`: read it without `stream`",
-            ));
-        }
-        let after = query.get("starting_after").map(parse_number).transpose()?;
-        let after = after
-            .map(|after| position_of_number(&stream, after))
-            .transpose()?;
-        let reader = Reader::attach(&stream, after)?;
-        if head_only(request) {
-            reader.leave();
-            return Ok(headers::event_stream(&stream, Reply::empty()));
-        }
-        // No event ids: responses are resumed by `starting_after`.
-        let live = self.live_stream(snapshot, reader, DialectId::OpenaiResponses, false);
-        Ok(headers::event_stream(&stream, Reply::live(live)))
+/// `GET /v1/responses/{id}`: the current response object, or its events after a number.
+pub(super) fn read_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+    call.count_read()?;
+    let stream = call.find(id)?;
+    let query = call.query();
+    if query.get("stream") != Some("true") {
+        return object_response(&stream);
     }
+    // A non-streaming answer passed on from the same wire is journaled as one body: it has no
+    // numbered events.
+    if is_one_body(&stream) {
+        return Err(Fault::invalid(
+            "stream",
+            "this response was not created with `stream: true`: read it without `stream`",
+        ));
+    }
+    let after = query.get("starting_after").map(parse_number).transpose()?;
+    let after = after
+        .map(|after| position_of_number(&stream, after))
+        .transpose()?;
+    let reader = Reader::attach(&stream, after)?;
+    // No event ids: responses are resumed by `starting_after`.
+    Ok(follow(call, reader, DialectId::OpenaiResponses, false))
+}
 
-    /// `POST /v1/responses/{id}/cancel`. It also cancels responses that do not run in the
-    /// background.
-    pub(super) async fn cancel_response(
-        &self,
-        caller: &Caller,
-        id: &str,
-    ) -> Result<Response<Reply>, Fault> {
-        // The timeout also covers a request that is still being read, whose stream does not exist
-        // yet.
-        let stopped = timeout(CANCEL_TIMEOUT, async {
-            let stream = self.hub.cancel(&caller.id, id).await?;
-            stream.ended().await;
-            Ok::<Arc<Stream>, Fault>(stream)
-        });
-        match stopped.await {
-            Ok(stopped) => object_response(&stopped?),
-            Err(_) => object_response(&self.find_response(caller, id)?),
-        }
-    }
+/// `POST /v1/responses/{id}/cancel`. It also cancels responses that do not run in the background.
+pub(super) async fn cancel_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+    let stopped = stop::stop_by_name(&call.gateway.hub, &call.caller.id, id).await?;
+    object_response(&stopped.stream.ok_or_else(|| Hub::not_found(id))?)
+}
 
-    /// `DELETE /v1/responses/{id}`.
-    pub(super) async fn forget_response(
-        &self,
-        caller: &Caller,
-        id: &str,
-    ) -> Result<Response<Reply>, Fault> {
-        let stream = self.find_response(caller, id)?;
-        self.hub.forget(&stream);
-        // The stream is already removed from the hub, so a confirmation that comes too late changes
-        // nothing for clients.
-        let _confirmed = timeout(CANCEL_TIMEOUT, stream.ended()).await;
-        let deleted = serde_json::json!({"id": id, "object": "response", "deleted": true});
-        Ok(headers::json(StatusCode::OK, deleted.to_string()))
-    }
+/// `DELETE /v1/responses/{id}`.
+pub(super) async fn forget_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+    stop::forget(&call.gateway.hub, &call.find(id)?).await;
+    let deleted = serde_json::json!({"id": id, "object": "response", "deleted": true});
+    Ok(headers::json(StatusCode::OK, deleted.to_string()))
+}
 
-    /// `GET /v1/responses/{id}/input_items`: the items of the input, newest first unless the
-    /// request sets the order.
-    pub(super) fn input_items(
-        &self,
-        caller: &Caller,
-        id: &str,
-        uri: &Uri,
-    ) -> Result<Response<Reply>, Fault> {
-        self.count_read(caller)?;
-        let stream = self.find_response(caller, id)?;
-        let query = Query::parse(uri);
-        let limit = query.page_limit(20, MAX_PAGE)?;
-        let request = stream
-            .spec()
-            .responses
-            .as_ref()
-            .filter(|request| request.store)
-            .ok_or_else(|| input_not_stored(id))?;
-        let mut items = items_with_ids(&request.input, stream.id());
-        match query.get("order") {
-            // Newest first is the default of this API.
-            None | Some("desc") => items.reverse(),
-            Some("asc") => {}
-            Some(_) => return Err(Fault::invalid("order", "`order` takes `asc` or `desc`")),
-        }
-        if let Some(after) = query.get("after") {
-            let at = items.iter().position(|(id, _)| id == after);
-            let at = at.ok_or_else(|| {
-                Fault::invalid("after", "`after` takes the id of an item of this input")
-            })?;
-            items.drain(..=at);
-        }
-        let more = items.len() > limit;
-        items.truncate(limit);
-        Ok(headers::json(StatusCode::OK, page_json(&items, more)))
+/// `GET /v1/responses/{id}/input_items`: the items of the input, newest first unless the request
+/// sets the order.
+pub(super) fn input_items(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+    call.count_read()?;
+    let stream = call.find(id)?;
+    let query = call.query();
+    let limit = query.page_limit(20, MAX_PAGE)?;
+    let request = stream
+        .spec()
+        .responses
+        .as_ref()
+        .filter(|request| request.store)
+        .ok_or_else(|| input_not_stored(id))?;
+    let mut items = items_with_ids(&request.input, stream.id());
+    match query.get("order") {
+        // Newest first is the default of this API.
+        None | Some("desc") => items.reverse(),
+        Some("asc") => {}
+        Some(_) => return Err(Fault::invalid("order", "`order` takes `asc` or `desc`")),
     }
-
-    fn find_response(&self, caller: &Caller, id: &str) -> Result<Arc<Stream>, Fault> {
-        self.hub.find(&caller.id, id)
+    if let Some(after) = query.get("after") {
+        let at = items.iter().position(|(id, _)| id == after);
+        let at = at.ok_or_else(|| {
+            Fault::invalid("after", "`after` takes the id of an item of this input")
+        })?;
+        items.drain(..=at);
     }
+    let more = items.len() > limit;
+    items.truncate(limit);
+    Ok(headers::json(StatusCode::OK, page_json(&items, more)))
 }
 
 /// Returns 200 with the current response object.
@@ -148,7 +103,7 @@ pub(super) fn object_response(stream: &Arc<Stream>) -> Result<Response<Reply>, F
 
 /// Returns the current response object (JSON): the provider's own body if that was passed on.
 pub(super) fn response_json(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
-    let view = answer::stream_view(stream, DialectId::OpenaiResponses);
+    let view = stream_view(stream, DialectId::OpenaiResponses);
     let own_body = is_one_body(stream);
     let mut response_view = ResponseView::new(view);
     let mut body = None;
@@ -192,8 +147,7 @@ fn provider_body(stream: &Stream, body: ByteString) -> Bytes {
 
 /// Returns the position of the event with this number.
 fn position_of_number(stream: &Arc<Stream>, after: u64) -> Result<Position, Fault> {
-    let mut response_view =
-        ResponseView::new(answer::stream_view(stream, DialectId::OpenaiResponses));
+    let mut response_view = ResponseView::new(stream_view(stream, DialectId::OpenaiResponses));
     let mut found = None;
     Reader::visit_all(stream, |seq, entry| {
         // An entry may hold several events, or none: the entry that contains the number is the

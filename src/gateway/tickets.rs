@@ -7,15 +7,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, Response, StatusCode, Uri, header};
 use http_body::Body;
 use serde::Deserialize;
 
+use super::call::Call;
 use super::query::Query;
 use super::reply::Reply;
-use super::{Gateway, RequestContext, Snapshot, body, headers, options};
-use crate::auth::Caller;
+use super::{body, headers, options};
 use crate::auth::ticket::{MAX_ORIGIN, Rights, Ticket};
+use crate::auth::{Auth, AuthRequest, Caller};
 use crate::hub::Hub;
 use crate::model::fault::{Code, Fault};
 
@@ -42,103 +43,89 @@ struct TicketRequest {
     ttl: Option<String>,
 }
 
-impl Gateway {
-    /// `POST /v1/streams/{id}/ticket`.
-    pub(super) async fn ticket<B>(
-        &self,
-        snapshot: &Snapshot,
-        caller: &Caller,
-        id: &str,
-        request: Request<B>,
-    ) -> Result<Response<Reply>, Fault>
-    where
-        B: Body<Data = Bytes> + Unpin,
+/// `POST /v1/streams/{id}/ticket`.
+pub(super) async fn ticket<B>(
+    call: &Call<'_>,
+    id: &str,
+    incoming: B,
+) -> Result<Response<Reply>, Fault>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    // Only the caller that owns the stream can issue a ticket for it.
+    let stream = call.find(id)?;
+    let body = body::collect(incoming, MAX_BODY).await?;
+    if !body.trim_ascii().is_empty() {
+        // An empty body needs no content type.
+        body::require_json(&call.head.headers)?;
+    }
+    let asked = parse_request(&body)?;
+    let (rights, origin) = (
+        parse_rights(asked.rights.as_deref())?,
+        asked.origin.as_deref().map(parse_origin).transpose()?,
+    );
+    let ends = SystemTime::now() + asked.ttl.as_deref().map_or(Ok(DEFAULT_TTL), parse_ttl)?;
+    let (auth, origin) = (&call.snapshot.auth, origin.as_deref());
+    let ticket = auth.issue_ticket(&call.caller, stream.id(), rights, origin, ends);
+    let expires = ends
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let body = serde_json::json!({"ticket": ticket, "expires": expires});
+    Ok(headers::json(StatusCode::CREATED, body.to_string()))
+}
+
+/// Identifies the caller of a request for the stream `id`: by its header credential, otherwise by
+/// the ticket in the query, otherwise like every other request.
+pub(super) async fn identify_for_stream(
+    auth: &Auth,
+    hub: &Hub,
+    request: &AuthRequest<'_>,
+    uri: &Uri,
+    id: &str,
+    right: Right,
+) -> Result<Caller, Fault> {
+    let query = Query::parse(uri);
+    let ticket = query
+        .get("ticket")
+        // A credential in a header wins over a ticket in the URL, which may have been copied.
+        .filter(|_| !auth.has_header_credential(request));
+    let Some(text) = ticket else {
+        return auth.identify(request).await;
+    };
+    let ticket = auth.read_ticket(text)?;
+    check_ticket(&ticket, request.headers, uri, right)?;
+    let owner = hub
+        .owner_of(&ticket.stream)
+        .ok_or_else(|| Hub::not_found(id))?;
+    // `id` may be a name of the owner's: it must resolve to the stream of the ticket.
+    if *hub.find(&owner, id)?.id() != ticket.stream {
+        // The same 404 as for an unknown stream: a ticket reveals nothing about other streams.
+        return Err(Hub::not_found(id));
+    }
+    auth.caller_for_ticket(&ticket, &owner)
+}
+
+/// Rejects a ticket that does not give the right, or is used from another origin than its own.
+fn check_ticket(
+    ticket: &Ticket,
+    headers: &HeaderMap,
+    uri: &Uri,
+    right: Right,
+) -> Result<(), Fault> {
+    let Rights { read, cancel } = ticket.rights;
+    if !(right == Right::Read && read || right == Right::Cancel && cancel) {
+        let message = "this ticket permits reading only; request one with {\"rights\": [\"read\", \"cancel\"]}";
+        return Err(Fault::new(Code::Unauthenticated, message));
+    }
+    if ticket
+        .origin
+        .as_deref()
+        .is_some_and(|origin| !comes_from(origin, headers, uri))
     {
-        // Only the caller that owns the stream can issue a ticket for it.
-        let stream = self.hub.find(&caller.id, id)?;
-        let (head, incoming) = request.into_parts();
-        let body = body::collect(incoming, MAX_BODY).await?;
-        if !body.trim_ascii().is_empty() {
-            // An empty body needs no content type.
-            body::require_json(&head.headers)?;
-        }
-        let asked = parse_request(&body)?;
-        let (rights, origin) = (
-            parse_rights(asked.rights.as_deref())?,
-            asked.origin.as_deref().map(parse_origin).transpose()?,
-        );
-        let ends = SystemTime::now() + asked.ttl.as_deref().map_or(Ok(DEFAULT_TTL), parse_ttl)?;
-        let ticket =
-            snapshot
-                .auth
-                .issue_ticket(caller, stream.id(), rights, origin.as_deref(), ends);
-        let expires = ends
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
-        let body = serde_json::json!({"ticket": ticket, "expires": expires});
-        Ok(headers::json(StatusCode::CREATED, body.to_string()))
+        let message = "this ticket is bound to another origin: use it from a page of the origin it was issued for";
+        return Err(Fault::new(Code::OriginNotAllowed, message));
     }
-
-    /// Identifies the caller of a request for the stream `id`: by its header credential, otherwise
-    /// by the ticket in the query, otherwise like every other request.
-    pub(super) async fn identify_for_stream<B>(
-        &self,
-        snapshot: &Snapshot,
-        context: &RequestContext,
-        request: &Request<B>,
-        id: &str,
-        right: Right,
-    ) -> Result<Caller, Fault> {
-        let auth_request = context.auth_request(request.method(), request.headers());
-        let query = Query::parse(request.uri());
-        match query
-            .get("ticket")
-            // A credential in a header wins over a ticket in the URL, which may have been copied.
-            .filter(|_| !snapshot.auth.has_header_credential(&auth_request))
-        {
-            Some(text) => self.identify_by_ticket(
-                snapshot,
-                request,
-                &snapshot.auth.read_ticket(text)?,
-                id,
-                right,
-            ),
-            None => snapshot.auth.identify(&auth_request).await,
-        }
-    }
-
-    fn identify_by_ticket<B>(
-        &self,
-        snapshot: &Snapshot,
-        request: &Request<B>,
-        ticket: &Ticket,
-        id: &str,
-        right: Right,
-    ) -> Result<Caller, Fault> {
-        let Rights { read, cancel } = ticket.rights;
-        if !(right == Right::Read && read || right == Right::Cancel && cancel) {
-            let message = "this ticket permits reading only; request one with {\"rights\": [\"read\", \"cancel\"]}";
-            return Err(Fault::new(Code::Unauthenticated, message));
-        }
-        if ticket
-            .origin
-            .as_deref()
-            .is_some_and(|origin| !comes_from(origin, request.headers(), request.uri()))
-        {
-            let message = "this ticket is bound to another origin: use it from a page of the origin it was issued for";
-            return Err(Fault::new(Code::OriginNotAllowed, message));
-        }
-        let owner = self
-            .hub
-            .owner_of(&ticket.stream)
-            .ok_or_else(|| Hub::not_found(id))?;
-        // `id` may be a name of the owner's: it must resolve to the stream of the ticket.
-        if *self.hub.find(&owner, id)?.id() != ticket.stream {
-            // The same 404 as for an unknown stream: a ticket reveals nothing about other streams.
-            return Err(Hub::not_found(id));
-        }
-        snapshot.auth.caller_for_ticket(ticket, &owner)
-    }
+    Ok(())
 }
 
 fn parse_request(body: &Bytes) -> Result<TicketRequest, Fault> {
