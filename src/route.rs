@@ -1,7 +1,7 @@
 //! Routes: the targets of a model, their order, and the targets that are paused for now.
 //!
-//! `table` holds the configuration, `balance` orders a tier (a sticky one by a `stable` hash),
-//! `plan` is that order for one request. Of each target `health` knows its `breaker`, its
+//! `table` holds the configuration, `balance` orders the `candidate`s of a tier (a sticky one by a
+//! `stable` hash), `plan` is that order for one request. Of each target `health` knows its `breaker`, its
 //! `latency`, the `lessons` of its refusals, its requests in progress and the pause its provider
 //! asked for. Of each route `stats` knows the budgets of `retry` and the times of first contents.
 //! `registry` keeps both over a reload, except for the lessons.
@@ -11,6 +11,7 @@
 
 mod balance;
 mod breaker;
+mod candidate;
 mod health;
 mod latency;
 mod lessons;
@@ -28,14 +29,15 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
+pub use candidate::Candidate;
 pub use health::{Health, Permit, Skip};
-pub use plan::{Candidate, Plan};
+pub use plan::{HedgeAfter, Plan};
 pub use registry::HealthRegistry;
 pub use retry::retry_wait;
 pub use rules::Rules;
 pub use stable::StableHash;
 pub use stats::RouteStats;
-pub use table::{HedgeAfter, Model, Settings, Weighted};
+pub use table::{Model, Settings, Weighted};
 
 use crate::model::fault::{Code, Fault};
 use crate::model::printable::printable_name;

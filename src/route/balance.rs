@@ -6,17 +6,11 @@
 //! ordered by the hash of the sticky key instead (weighted rendezvous hashing): the same key finds
 //! the same target on every instance, and the same next one if that target is away.
 
-use std::sync::Arc;
-
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::plan::Candidate;
+use super::candidate::{Order, WeightedCandidate};
 use super::retry::{mix, random};
-use super::table::WeightedCandidate;
-
-/// The ordered targets of a plan.
-pub(super) type Order = SmallVec<[Arc<Candidate>; 4]>;
 
 /// Appends the targets of a tier, ordered by power of two choices.
 pub(super) fn by_load(tier: &[WeightedCandidate], order: &mut Order) {
@@ -104,11 +98,13 @@ fn load(share: &WeightedCandidate, all: &[&WeightedCandidate]) -> f64 {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use super::*;
     use crate::model::target::{Provider, Target};
     use crate::model::wire::WireId;
+    use crate::route::candidate::Candidate;
     use crate::route::health::Health;
     use crate::route::rules::Rules;
 

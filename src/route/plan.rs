@@ -5,25 +5,15 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::balance::Order;
+use super::candidate::{Candidate, Order};
 use super::health::Health;
 use super::rules::Rules;
 use super::stats::RouteStats;
-use super::table::HedgeAfter;
 use crate::model::target::Target;
 
 /// Minimum wait before a hedge by measured times: less than a round trip does not tell a slow
 /// target from a fast one.
 const SOONEST: Duration = Duration::from_millis(10);
-
-/// A target with its health.
-#[derive(Debug)]
-pub struct Candidate {
-    /// The target.
-    pub target: Target,
-    /// The health of the target.
-    pub health: Arc<Health>,
-}
 
 /// The targets to ask, in order; never empty.
 #[derive(Debug, Clone)]
@@ -39,6 +29,15 @@ pub struct Plan {
     /// The model's label in metrics: its name if it is configured, `provider/*` if a client has
     /// named the target.
     pub label: ByteString,
+}
+
+/// When a second target is asked beside the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HedgeAfter {
+    /// After this time without a first content.
+    Time(Duration),
+    /// After the recent 95th percentile of the route's times to the first content.
+    P95,
 }
 
 impl Plan {

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytestring::ByteString;
 
-use super::balance::{self, Order};
-use super::plan::{Candidate, Plan};
+use super::balance;
+use super::candidate::{Candidate, Order, WeightedCandidate};
+use super::plan::{HedgeAfter, Plan};
 use super::registry::RegistryUpdate;
 use super::rules::Rules;
-use super::stable::StableHash;
 use super::stats::RouteStats;
 use crate::model::target::{Provider, Target};
 
@@ -39,15 +38,6 @@ pub struct Model {
     pub sticky: bool,
 }
 
-/// When a second target is asked beside the first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HedgeAfter {
-    /// After this time without a first content.
-    Time(Duration),
-    /// After the recent 95th percentile of the route's times to the first content.
-    P95,
-}
-
 /// A target and its share of its tier.
 #[derive(Debug, Clone)]
 pub struct Weighted {
@@ -66,30 +56,6 @@ pub(super) struct ModelRoute {
     hedge_after: Option<HedgeAfter>,
     pub(super) sticky: bool,
     stats: Arc<RouteStats>,
-}
-
-/// A target of a tier.
-#[derive(Debug)]
-pub(super) struct WeightedCandidate {
-    pub(super) candidate: Arc<Candidate>,
-    pub(super) weight: u32,
-    /// Hash of its name.
-    pub(super) hash: u64,
-}
-
-impl WeightedCandidate {
-    pub(super) fn new(candidate: Arc<Candidate>, weight: u32) -> Self {
-        // By name, so that the hash is the same on every instance and after every restart.
-        let mut name = StableHash::default();
-        name.field(&candidate.target.provider.name);
-        name.field(&candidate.target.model);
-        Self {
-            candidate,
-            // Shares and loads divide by weights.
-            weight: weight.max(1),
-            hash: name.hash(),
-        }
-    }
 }
 
 impl ModelRoute {
