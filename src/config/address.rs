@@ -7,6 +7,7 @@ use http::Uri;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+use super::mask::has_credentials;
 use super::node::{Node, Text};
 use crate::server::{Listen, Origins};
 
@@ -196,15 +197,6 @@ pub(super) fn proxy(node: &Node<'_, '_>) -> Option<SecretString> {
         "expected the URL of an HTTP proxy like \"http://127.0.0.1:3128\"",
         "only http and https proxies are supported",
     )
-}
-
-/// True if a URL contains user information (`user:password@`) before its host.
-pub(super) fn has_credentials(url: &str) -> bool {
-    url.split_once("://").is_some_and(|(_, rest)| {
-        rest.split(['/', '?', '#'])
-            .next()
-            .is_some_and(|authority| authority.contains('@'))
-    })
 }
 
 /// True for an http or https URL with a host.

@@ -10,7 +10,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::{interpolate, schema};
+use super::schema::{ALGORITHMS, FORMATS, MODES, ON_CANCEL, ON_EXCEEDED, SECTIONS, WIRES};
+use super::{interpolate, presets};
 
 /// The text displayed in place of a masked value.
 pub(super) const MASK: &str = "***";
@@ -89,7 +90,44 @@ fn is_public(content: &str, word: &Range<usize>) -> bool {
             unit,
             "" | "ms" | "s" | "m" | "h" | "d" | "B" | "KiB" | "MiB" | "GiB"
         );
-    number || schema::is_known_word(word) || word.parse::<SocketAddr>().is_ok()
+    number || is_known_word(word) || word.parse::<SocketAddr>().is_ok()
+}
+
+/// True if `word` is a word of the schema, so that it is not a secret.
+fn is_known_word(word: &str) -> bool {
+    const OTHER_WORDS: [&str; 14] = [
+        "true",
+        "false",
+        "cancel",
+        "continue",
+        "grace",
+        "info",
+        "debug",
+        "warn",
+        "error",
+        "trace",
+        "off",
+        "localhost",
+        "unix",
+        "p95",
+    ];
+    let words = [MODES, ALGORITHMS, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
+    OTHER_WORDS.contains(&word)
+        || SECTIONS
+            .iter()
+            .flat_map(|(_, keys)| *keys)
+            .any(|key| key.name() == word)
+        || words.into_iter().flatten().any(|known| *known == word)
+        || presets::NAMES.contains(&word)
+}
+
+/// True if a URL contains user information (`user:password@`) before its host.
+pub(super) fn has_credentials(url: &str) -> bool {
+    url.split_once("://").is_some_and(|(_, rest)| {
+        rest.split(['/', '?', '#'])
+            .next()
+            .is_some_and(|authority| authority.contains('@'))
+    })
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::address::has_credentials;
 use super::doc::Doc;
 use super::interpolate;
+use super::mask::has_credentials;
 use super::nearest::nearest;
 use super::schema::Word;
 

@@ -293,31 +293,3 @@ pub(super) const WIRES: &[Word] = &[
 
 /// `telemetry.format`
 pub(super) const FORMATS: &[Word] = &["text", "json"];
-
-/// True if `word` is a word of the schema, so that it is not a secret.
-pub(super) fn is_known_word(word: &str) -> bool {
-    const OTHER_WORDS: [&str; 14] = [
-        "true",
-        "false",
-        "cancel",
-        "continue",
-        "grace",
-        "info",
-        "debug",
-        "warn",
-        "error",
-        "trace",
-        "off",
-        "localhost",
-        "unix",
-        "p95",
-    ];
-    let words = [MODES, ALGORITHMS, ON_EXCEEDED, ON_CANCEL, WIRES, FORMATS];
-    OTHER_WORDS.contains(&word)
-        || SECTIONS
-            .iter()
-            .flat_map(|(_, keys)| *keys)
-            .any(|key| key.name() == word)
-        || words.into_iter().flatten().any(|known| *known == word)
-        || super::presets::NAMES.contains(&word)
-}

@@ -6,7 +6,7 @@ use crate::auth::jwt::{Algorithm, ClaimNames, Settings, Source};
 use crate::config::node::Node;
 use crate::config::schema::{ALGORITHMS, JWT, JWT_CLAIMS};
 use crate::config::table::Table;
-use crate::config::{address, quantity};
+use crate::config::{address, mask, quantity};
 
 /// Default tolerance for differing clocks.
 const LEEWAY: Duration = Duration::from_secs(60);
@@ -82,7 +82,7 @@ fn source(table: &Table<'_, '_>) -> Option<Source> {
 
 fn url(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
-    if address::has_credentials(&text.value) {
+    if mask::has_credentials(&text.value) {
         return node.refuse_with(
             "must not contain credentials",
             "remove them: public keys need no credentials",

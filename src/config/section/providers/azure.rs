@@ -10,10 +10,10 @@ use bytestring::ByteString;
 use secrecy::SecretString;
 
 use super::{Connection, overriding_base_url, url_word};
-use crate::config::address;
 use crate::config::node::Node;
 use crate::config::section::access;
 use crate::config::table::Table;
+use crate::config::{address, mask};
 use crate::model::quirks::{Hints, Quirks};
 use crate::model::target::{Auth, Credential, Entra, Via};
 use crate::model::wire::WireId;
@@ -185,7 +185,7 @@ fn base_url(table: &Table<'_, '_>, version: Option<&Version>) -> Option<String> 
 /// Reads the name of a resource or a full host, also as the URL that Azure's portal displays.
 fn host(node: &Node<'_, '_>) -> Option<String> {
     let text = node.text()?;
-    if address::has_credentials(&text.value) {
+    if mask::has_credentials(&text.value) {
         return node.refuse_with("must not contain credentials", "move them to `api_key`");
     }
     let name = text
