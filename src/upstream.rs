@@ -22,14 +22,18 @@ mod finishing;
 mod lane;
 mod live;
 mod open;
+mod opening;
+mod player;
 mod probe;
 mod pump;
+mod received;
 mod recorder;
 mod redact;
 mod replay;
 mod sent;
 mod sign;
 mod transport;
+mod unfinished;
 mod verdict;
 mod whole;
 
@@ -37,8 +41,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
-use finishing::Unfinished;
 use lane::Opened;
+use unfinished::Unfinished;
 
 use crate::hub::{Cause, Stream, Writer};
 use crate::ledger::{Bill, Settlement};
@@ -101,6 +105,12 @@ impl Ending {
     }
 }
 
+impl From<Cause> for Ending {
+    fn from(cause: Cause) -> Self {
+        Self::Cancelled(cause, None)
+    }
+}
+
 impl From<Fault> for Ending {
     fn from(fault: Fault) -> Self {
         Self::Failed(Box::new(fault), None)
@@ -148,7 +158,7 @@ pub async fn run(job: Job) {
         model: &plan.label,
         stream: &stream,
     };
-    let opening = open::Opening::new(
+    let opening = opening::Opening::new(
         &ask,
         &plan,
         &clients,

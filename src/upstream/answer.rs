@@ -1,4 +1,4 @@
-//! An answer whose head has arrived, classified by that head.
+//! An answer whose head has arrived.
 
 use std::sync::Arc;
 
@@ -9,13 +9,11 @@ use tokio::time::timeout_at;
 
 use super::clock::RunningClocks;
 use super::closing::Accounting;
-use super::live::LiveAnswer;
 use super::recorder::{Recorder, Secrets};
 use super::transport::Body;
-use super::whole::WholeAnswer;
 use crate::hub::Stream;
 use crate::model::ask::Ask;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::wire::Wire;
 use crate::wire::recording::header_line;
@@ -47,27 +45,9 @@ pub(super) struct Answer {
     pub(super) body: Body,
 }
 
-/// The kind of an answer.
-pub(super) enum Received {
-    Stream(Box<LiveAnswer>),
-    Whole(Box<WholeAnswer>),
-    Refused(Box<Answer>),
-}
-
 impl Answer {
-    /// Classifies the answer by its head, and starts a recording if the provider is recorded.
-    pub(super) fn receive(self, accounting: &mut Accounting) -> Received {
-        let answer = self.start_recording(accounting);
-        if !answer.status.is_success() {
-            Received::Refused(Box::new(answer))
-        } else if answer.whole {
-            Received::Whole(Box::new(WholeAnswer::new(answer)))
-        } else {
-            Received::Stream(Box::new(LiveAnswer::new(answer)))
-        }
-    }
-
-    fn start_recording(mut self, accounting: &Accounting) -> Self {
+    /// Starts a recording if the provider is recorded.
+    pub(super) fn start_recording(mut self, accounting: &Accounting) -> Self {
         let Some(record) = &self.context.target.provider.record else {
             return self;
         };
@@ -113,7 +93,7 @@ impl Answer {
         // An error body may hang like any other, so the clocks go on.
         let read = timeout_at(
             self.running.next_expiry().0,
-            collect(&mut self.body, &mut text, MAX_REFUSAL_BYTES),
+            self.body.collect(&mut text, MAX_REFUSAL_BYTES),
         )
         .await;
         // A body that was cut off may not be valid: use none of it.
@@ -124,24 +104,4 @@ impl Answer {
         };
         self.wire.refusal(self.status, &self.headers, &text)
     }
-}
-
-/// Appends a body to `into` until its end, up to `most` bytes. It can be cancelled and called
-/// again: no bytes are lost.
-pub(super) async fn collect(
-    body: &mut Body,
-    into: &mut BytesMut,
-    most: usize,
-) -> Result<(), Fault> {
-    while let Some(chunk) = body.chunk().await {
-        let chunk = chunk?;
-        if into.len() + chunk.len() > most {
-            return Err(Fault::new(
-                Code::UpstreamError,
-                format!("the upstream's answer is larger than {most} bytes"),
-            ));
-        }
-        into.extend_from_slice(&chunk);
-    }
-    Ok(())
 }

@@ -3,6 +3,9 @@
 //! Invariant: a cancel takes effect at every await. If the provider already has the request and
 //! `on_cancel` is `finish`, the unfinished request is returned with the ending.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, header};
@@ -10,17 +13,18 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout_at};
 
 use super::Ending;
-use super::answer::{Answer, Received};
+use super::answer::Answer;
 use super::client::Clients;
 use super::clock::RunningClocks;
 use super::closing::Accounting;
-use super::finishing::Unfinished;
 use super::live::LiveAnswer;
-use super::open::{Opening, unless_cancelled};
+use super::opening::{Opening, unless_cancelled};
+use super::received::Received;
 use super::recorder::Secrets;
 use super::replay;
 use super::sent::{SentRequest, SignedRequest};
 use super::sign::sign;
+use super::unfinished::Unfinished;
 use super::whole::WholeAnswer;
 use crate::hub::{Stream, UpstreamState};
 use crate::model::ask::Ask;
@@ -73,8 +77,43 @@ pub(super) fn is_whole(ask: &Ask, wire: WireId) -> bool {
     !ask.stream && ask.dialect.wire() == Some(wire)
 }
 
+impl Opening<'_> {
+    /// Asks a target once, unless the stream has been cancelled.
+    ///
+    /// A cancel during the attempt ends it. The attempt may return its unfinished request with the
+    /// ending; otherwise the request is dropped.
+    pub(super) async fn attempt(
+        &self,
+        candidate: &Candidate,
+        prepared: PreparedRequest,
+        accounting: &mut Accounting,
+    ) -> Result<Box<LiveAnswer>, Ending> {
+        // A stream cancelled between two attempts starts no further one.
+        if let Some(cause) = self.stream.cancelled() {
+            return Err(cause.into());
+        }
+        let mut attempt = pin!(ask_once(
+            self,
+            candidate,
+            prepared,
+            self.release,
+            accounting
+        ));
+        poll_fn(|cx| {
+            let cancelled = self.stream.poll_cancelled(cx);
+            // Poll the attempt even when the stream is cancelled: it observes the cancel itself and
+            // can hand over an unfinished request to be read on. Drop it only if it stays pending.
+            match (attempt.as_mut().poll(cx), cancelled) {
+                (Poll::Pending, Poll::Ready(cause)) => Poll::Ready(Err(cause.into())),
+                (polled, _) => polled,
+            }
+        })
+        .await
+    }
+}
+
 /// Asks one target once and returns its answer at the first content.
-pub(super) async fn attempt(
+async fn ask_once(
     opening: &Opening<'_>,
     candidate: &Candidate,
     prepared: PreparedRequest,

@@ -3,7 +3,6 @@
 use bytes::BytesMut;
 use tokio::time::timeout_at;
 
-use super::answer::collect;
 use super::attempt::{UpstreamAddress, sign_draft};
 use super::client::Clients;
 use super::clock::RunningClocks;
@@ -83,7 +82,7 @@ async fn send_once(
         Body::Http(http::Response::from(response).into_body()),
         BytesMut::new(),
     );
-    let read = timeout_at(at, collect(&mut body, &mut answer, MAX_ANSWER_BYTES))
+    let read = timeout_at(at, body.collect(&mut answer, MAX_ANSWER_BYTES))
         .await
         .map_err(|_| clock.timeout_fault(&running.clocks));
     if !status.is_success() {

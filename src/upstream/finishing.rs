@@ -11,15 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::Ending;
-use super::answer::Received;
 use super::closing::Accounting;
-use super::live::LiveAnswer;
-use super::sent::SentRequest;
-use super::whole::WholeAnswer;
+use super::unfinished::Unfinished;
 use crate::hub::{Cause, Stream, UpstreamState};
 use crate::model::usage::Usage;
 
@@ -85,16 +82,6 @@ impl Finishing {
     }
 }
 
-/// The state of an upstream answer when it was cancelled.
-pub(super) enum Unfinished {
-    /// The response head has not arrived.
-    Sent(Box<SentRequest>),
-    /// The answer is a stream.
-    Stream(Box<LiveAnswer>),
-    /// The answer is one body.
-    Whole(Box<WholeAnswer>),
-}
-
 /// The remaining part of a cancelled answer.
 pub(super) struct UnfinishedRead {
     unfinished: Unfinished,
@@ -134,44 +121,4 @@ impl Drop for CloseGuard<'_> {
     fn drop(&mut self) {
         self.0.set_upstream(UpstreamState::Closed);
     }
-}
-
-impl Unfinished {
-    /// Reads the answer and returns true when it is complete.
-    async fn read(self, accounting: &mut Accounting) -> bool {
-        match self {
-            Self::Sent(mut sent) => match sent.head().await {
-                Ok(answer) => match answer.receive(accounting) {
-                    Received::Stream(live) => read_stream(live, accounting).await,
-                    Received::Whole(whole) => read_whole(whole, accounting).await,
-                    // An error response reports no usage.
-                    Received::Refused(_) => false,
-                },
-                Err(_) => false,
-            },
-            Self::Stream(live) => read_stream(live, accounting).await,
-            Self::Whole(whole) => read_whole(whole, accounting).await,
-        }
-    }
-}
-
-async fn read_stream(mut live: Box<LiveAnswer>, accounting: &mut Accounting) -> bool {
-    while !live.done {
-        let received = match timeout_at(live.running.next_expiry().0, live.body.chunk()).await {
-            Ok(Some(Ok(chunk))) => live.receive(&chunk, accounting),
-            Ok(None) => live.end(accounting),
-            Ok(Some(Err(_))) | Err(_) => return false,
-        };
-        // Only the usage is of interest; the journal has ended.
-        live.entries.clear();
-        if received.is_err() {
-            return false;
-        }
-    }
-    live.retire();
-    true
-}
-
-async fn read_whole(mut whole: Box<WholeAnswer>, accounting: &mut Accounting) -> bool {
-    whole.read().await.is_ok() && whole.decode(accounting).is_ok()
 }

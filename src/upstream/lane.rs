@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,7 +11,7 @@ use super::Ending;
 use super::attempt::PreparedRequest;
 use super::closing::Accounting;
 use super::live::LiveAnswer;
-use super::open::{Opening, unless_cancelled};
+use super::opening::{Opening, unless_cancelled};
 use crate::hub::UpstreamState;
 use crate::limits;
 use crate::model::fault::{Code, Fault, Side};
@@ -181,11 +180,6 @@ impl Opening<'_> {
             self.plan.observe(took);
         }
         Opened { live, permit }
-    }
-
-    /// Returns true while two targets are being asked.
-    fn is_hedged(&self) -> bool {
-        self.lanes.load(Ordering::Relaxed) > 1
     }
 
     /// Logs a failed attempt. The error text of an upstream is left out because it may repeat the

@@ -11,7 +11,6 @@ use super::Ending;
 use super::answer::{Answer, AttemptContext};
 use super::clock::RunningClocks;
 use super::closing::Accounting;
-use super::finishing::Unfinished;
 use super::transport::Body;
 use crate::codec::{Frame, Framing};
 use crate::model::ask::Ask;
@@ -47,7 +46,7 @@ pub(super) struct LiveAnswer {
     pub(super) deferred_failure: Option<Ending>,
     /// Entries decoded but not yet journaled.
     pub(super) entries: Vec<Entry>,
-    on_cancel: OnCancel,
+    pub(super) on_cancel: OnCancel,
 }
 
 impl LiveAnswer {
@@ -260,17 +259,6 @@ impl LiveAnswer {
         Entry::new(smallvec::smallvec![Event::Route(Box::new(
             self.route.clone()
         ))])
-    }
-
-    /// Ends the answer. A cancelled answer is kept to be read on when the provider is configured
-    /// so.
-    pub(super) fn stopped(self: Box<Self>, ending: Ending) -> Ending {
-        match ending {
-            Ending::Cancelled(cause, _) if self.on_cancel == OnCancel::Finish => {
-                Ending::Cancelled(cause, Some(Unfinished::Stream(self)))
-            }
-            other => other,
-        }
     }
 
     /// Reads the rest of the body of a complete answer for a short time, so that its connection can

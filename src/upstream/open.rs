@@ -7,64 +7,26 @@
 //! - A cancel drops both.
 //! - A target that must not be asked now counts as failed.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::answer::AttemptContext;
-use super::attempt::{PreparedRequest, is_whole};
-use super::client::Clients;
+use super::Ending;
+use super::attempt::is_whole;
 use super::closing::Accounting;
 use super::lane::{FinishedLane, NoAnswer, Opened, TargetLane};
-use super::live::LiveAnswer;
-use super::recorder::{Recorder, Secrets};
+use super::opening::Opening;
 use super::verdict::Verdict;
-use super::{Ending, attempt};
-use crate::hub::{Cause, Stream};
 use crate::limits::{self, Pass};
-use crate::model::ask::Ask;
 use crate::model::route_trace::{SkipReason, TargetOutcome};
-use crate::model::target::{Target, Via};
-use crate::route::{Candidate, Plan};
+use crate::model::target::Via;
+use crate::route::Candidate;
 
-/// The state shared by all attempts to open an answer.
-pub(super) struct Opening<'a> {
-    pub(super) ask: &'a Arc<Ask>,
-    pub(super) plan: &'a Plan,
-    pub(super) clients: &'a Clients,
-    pub(super) recorder: &'a Recorder,
-    pub(super) stream: Arc<Stream>,
-    /// Time at which held frames are released.
-    release: Instant,
-    /// Number of targets being asked right now: 0, 1 or 2.
-    pub(super) lanes: AtomicU8,
-}
-
-impl<'a> Opening<'a> {
-    pub(super) fn new(
-        ask: &'a Arc<Ask>,
-        plan: &'a Plan,
-        clients: &'a Clients,
-        recorder: &'a Recorder,
-        stream: Arc<Stream>,
-        commit_after: Duration,
-    ) -> Self {
-        Self {
-            ask,
-            plan,
-            clients,
-            recorder,
-            stream,
-            release: Instant::now() + commit_after,
-            lanes: AtomicU8::new(0),
-        }
-    }
-
+impl Opening<'_> {
     /// Returns the first answer that has content.
     ///
     /// # Errors
@@ -110,50 +72,6 @@ impl<'a> Opening<'a> {
                     }
                 }
             }
-        }
-    }
-
-    /// Asks a target once, unless the stream has been cancelled.
-    ///
-    /// A cancel during the attempt ends it. The attempt may return its unfinished request with the
-    /// ending; otherwise the request is dropped.
-    pub(super) async fn attempt(
-        &self,
-        candidate: &Candidate,
-        prepared: PreparedRequest,
-        accounting: &mut Accounting,
-    ) -> Result<Box<LiveAnswer>, Ending> {
-        // A stream cancelled between two attempts starts no further one.
-        if let Some(cause) = self.stream.cancelled() {
-            return Err(cause.into());
-        }
-        let mut attempt = pin!(attempt::attempt(
-            self,
-            candidate,
-            prepared,
-            self.release,
-            accounting
-        ));
-        poll_fn(|cx| {
-            let cancelled = self.stream.poll_cancelled(cx);
-            // Poll the attempt even when the stream is cancelled: it observes the cancel itself and
-            // can hand over an unfinished request to be read on. Drop it only if it stays pending.
-            match (attempt.as_mut().poll(cx), cancelled) {
-                (Poll::Pending, Poll::Ready(cause)) => Poll::Ready(Err(cause.into())),
-                (polled, _) => polled,
-            }
-        })
-        .await
-    }
-
-    /// Returns the context of a request to this target.
-    pub(super) fn context(&self, target: &Target) -> AttemptContext {
-        AttemptContext {
-            ask: self.ask.clone(),
-            stream: self.stream.clone(),
-            target: target.clone(),
-            recorder: self.recorder.clone(),
-            secrets: Secrets::default(),
         }
     }
 }
@@ -342,24 +260,5 @@ impl Drop for Race<'_> {
                 self.opening.plan.observe(lane.began.elapsed());
             }
         }
-    }
-}
-
-/// Runs `doing` until it completes or the stream is cancelled. On a cancel, `doing` is dropped.
-pub(super) async fn unless_cancelled<T>(
-    stream: &Stream,
-    doing: impl Future<Output = T>,
-) -> Result<T, Cause> {
-    let mut doing = pin!(doing);
-    poll_fn(|cx| match stream.poll_cancelled(cx) {
-        Poll::Ready(cause) => Poll::Ready(Err(cause)),
-        Poll::Pending => doing.as_mut().poll(cx).map(Ok),
-    })
-    .await
-}
-
-impl From<Cause> for Ending {
-    fn from(cause: Cause) -> Self {
-        Self::Cancelled(cause, None)
     }
 }

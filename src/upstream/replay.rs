@@ -1,20 +1,15 @@
-//! The built-in upstream: plays a recording from a file as if the provider answered again.
+//! The built-in upstream: answers with a recording from a file as if the provider answered again.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::de::IgnoredAny;
-use tokio::task::coop::poll_proceed;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::answer::{Answer, AttemptContext};
 use super::clock::RunningClocks;
+use super::player::Player;
 use super::transport::Body;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Replay;
@@ -107,63 +102,4 @@ fn is_one_object(chunks: &[recording::Chunk]) -> bool {
         .flat_map(|chunk| chunk.bytes.iter().copied())
         .collect();
     body.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(&body).is_ok()
-}
-
-/// A recording in playback.
-#[derive(Debug)]
-pub(super) struct Player {
-    chunks: std::vec::IntoIter<recording::Chunk>,
-    next: Option<recording::Chunk>,
-    pace: Option<Duration>,
-    began: Instant,
-    played: u32,
-    alarm: Pin<Box<Sleep>>,
-}
-
-impl Player {
-    fn new(chunks: Vec<recording::Chunk>, pace: Option<Duration>) -> Self {
-        let began = Instant::now();
-        let mut chunks = chunks.into_iter();
-        let next = chunks.next();
-        let mut player = Self {
-            chunks,
-            next,
-            pace,
-            began,
-            played: 0,
-            alarm: Box::pin(sleep_until(began)),
-        };
-        player.set_alarm();
-        player
-    }
-
-    fn set_alarm(&mut self) {
-        if let Some(next) = &self.next {
-            // A configured pace replaces the recorded times.
-            let after = self.pace.map_or(next.at, |pace| pace * self.played);
-            self.alarm.as_mut().reset(self.began + after);
-        }
-    }
-
-    /// Returns ready when the next chunk is due. A chunk that is already due does not wait for the
-    /// next timer tick.
-    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.alarm.deadline() > Instant::now() {
-            return self.alarm.as_mut().poll(cx);
-        }
-        // Yield to other tasks however many chunks are due.
-        poll_proceed(cx).map(|turn| turn.made_progress())
-    }
-
-    pub(super) fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.next.is_none() {
-            return Poll::Ready(None);
-        }
-        std::task::ready!(self.poll_due(cx));
-        let chunk = self.next.take();
-        self.next = self.chunks.next();
-        self.played += 1;
-        self.set_alarm();
-        Poll::Ready(chunk.map(|chunk| chunk.bytes))
-    }
 }

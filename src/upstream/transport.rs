@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 
+use super::player::Player;
 use super::recorder::ActiveRecording;
-use super::replay::Player;
 use crate::model::fault::{Code, Fault};
 
 /// The body of an upstream answer. Dropping it closes the connection (HTTP/1.1) or resets the
@@ -47,6 +47,22 @@ impl Body {
     /// Waits for the next bytes; `None` at a proper end.
     pub(super) async fn chunk(&mut self) -> Option<Result<Bytes, Fault>> {
         std::future::poll_fn(|cx| self.poll_chunk(cx)).await
+    }
+
+    /// Appends the body to `into` until its end, up to `most` bytes. It can be cancelled and called
+    /// again: no bytes are lost.
+    pub(super) async fn collect(&mut self, into: &mut BytesMut, most: usize) -> Result<(), Fault> {
+        while let Some(chunk) = self.chunk().await {
+            let chunk = chunk?;
+            if into.len() + chunk.len() > most {
+                return Err(Fault::new(
+                    Code::UpstreamError,
+                    format!("the upstream's answer is larger than {most} bytes"),
+                ));
+            }
+            into.extend_from_slice(&chunk);
+        }
+        Ok(())
     }
 
     /// Returns true when the body uses a connection that can be reused once the body is read to its

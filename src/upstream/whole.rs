@@ -4,17 +4,13 @@ use bytes::BytesMut;
 use bytestring::ByteString;
 use tokio::time::timeout_at;
 
-use super::Ending;
-use super::answer::{Answer, AttemptContext, collect};
+use super::answer::{Answer, AttemptContext};
 use super::clock::RunningClocks;
 use super::closing::Accounting;
-use super::finishing::Unfinished;
 use super::live::LiveAnswer;
 use super::transport::Body;
-use crate::hub::Cause;
 use crate::model::entry::{Entry, Payload};
 use crate::model::fault::{Code, Fault};
-use crate::model::target::OnCancel;
 use crate::wire::{DecodeError, Wire};
 
 /// Maximum size of the body, bytes.
@@ -22,7 +18,7 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// An answer in one body, in progress.
 pub(super) struct WholeAnswer {
-    context: AttemptContext,
+    pub(super) context: AttemptContext,
     wire: &'static dyn Wire,
     request_id: Option<ByteString>,
     body: Body,
@@ -53,15 +49,9 @@ impl WholeAnswer {
     /// Reads the body to its end. It can be cancelled and called again.
     pub(super) async fn read(&mut self) -> Result<(), Fault> {
         let (at, clock) = self.running.next_expiry();
-        timeout_at(at, collect(&mut self.body, &mut self.text, MAX_BYTES))
+        timeout_at(at, self.body.collect(&mut self.text, MAX_BYTES))
             .await
             .map_err(|_| clock.timeout_fault(&self.running.clocks))?
-    }
-
-    /// Ends the answer after a cancel. It is kept to be read on when the provider is configured so.
-    pub(super) fn stopped(self: Box<Self>, cause: Cause) -> Ending {
-        let finishes = self.context.target.provider.on_cancel == OnCancel::Finish;
-        Ending::Cancelled(cause, finishes.then_some(Unfinished::Whole(self)))
     }
 
     /// Decodes the complete body.
