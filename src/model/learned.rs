@@ -1,4 +1,4 @@
-//! What the refusals of a target have taught: optional fields that it does not support.
+//! Lessons of the refusals of a target: optional fields that it does not support.
 //!
 //! Invariant: plain data. `route` keeps it with the health of the target until the
 //! configuration is reloaded; a wire reads it when it writes a request.
