@@ -92,13 +92,7 @@ impl Opening<'_> {
         if let Some(cause) = self.stream.cancelled() {
             return Err(cause.into());
         }
-        let mut attempt = pin!(ask_once(
-            self,
-            candidate,
-            prepared,
-            self.release,
-            accounting
-        ));
+        let mut attempt = pin!(ask_once(self, candidate, prepared, accounting));
         poll_fn(|cx| {
             let cancelled = self.stream.poll_cancelled(cx);
             // Poll the attempt even when the stream is cancelled: it observes the cancel itself and
@@ -117,46 +111,9 @@ async fn ask_once(
     opening: &Opening<'_>,
     candidate: &Candidate,
     prepared: PreparedRequest,
-    release: Instant,
     accounting: &mut Accounting,
 ) -> Result<Box<LiveAnswer>, Ending> {
-    let target = &candidate.target;
-    let answer = match (&target.provider.via, prepared.draft) {
-        (
-            Via::Http {
-                wire,
-                base_url,
-                query,
-            },
-            Some(draft),
-        ) => {
-            let sent = prepare(
-                opening,
-                target,
-                *wire,
-                UpstreamAddress {
-                    base_url,
-                    query: query.as_deref(),
-                },
-                draft,
-            )
-            .await?;
-            // Only now: a request that could not be prepared is no attempt.
-            begin_attempt(opening, target, accounting);
-            receive_head(opening, sent).await?
-        }
-        (Via::Replay(replay), _) => {
-            begin_attempt(opening, target, accounting);
-            replay::answer(replay, opening.context(target)).await?
-        }
-        (Via::Http { .. }, None) => {
-            return Err(Fault::new(
-                Code::InternalError,
-                "no request was drafted for an HTTP target",
-            )
-            .into());
-        }
-    };
+    let answer = request_answer(opening, &candidate.target, prepared, accounting).await?;
     // An explicit `retry-after` is more precise than the rate-limit headers and is handled with the
     // fault.
     if let Some(reset) = quota::exhausted_for(&answer.headers, SystemTime::now())
@@ -166,11 +123,47 @@ async fn ask_once(
     }
     match answer.receive(accounting) {
         Received::Stream(live) => {
-            hold_until_content(&opening.stream, live, release, accounting).await
+            hold_until_content(&opening.stream, live, opening.release, accounting).await
         }
         Received::Whole(whole) => receive_whole(&opening.stream, whole, accounting).await,
         Received::Refused(refused) => Err(refused.refusal().await.into()),
     }
+}
+
+/// Returns the answer of a target once its head has arrived.
+async fn request_answer(
+    opening: &Opening<'_>,
+    target: &Target,
+    prepared: PreparedRequest,
+    accounting: &mut Accounting,
+) -> Result<Answer, Ending> {
+    let (wire, address) = match &target.provider.via {
+        Via::Http {
+            wire,
+            base_url,
+            query,
+        } => (
+            *wire,
+            UpstreamAddress {
+                base_url,
+                query: query.as_deref(),
+            },
+        ),
+        Via::Replay(replay) => {
+            begin_attempt(opening, target, accounting);
+            return Ok(replay::answer(replay, opening.context(target)).await?);
+        }
+    };
+    let draft = prepared.draft.ok_or_else(|| {
+        Fault::new(
+            Code::InternalError,
+            "no request was drafted for an HTTP target",
+        )
+    })?;
+    let sent = prepare(opening, target, wire, address, draft).await?;
+    // Only now: a request that could not be prepared is no attempt.
+    begin_attempt(opening, target, accounting);
+    receive_head(opening, sent).await
 }
 
 fn begin_attempt(opening: &Opening<'_>, target: &Target, accounting: &mut Accounting) {

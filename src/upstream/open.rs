@@ -22,9 +22,10 @@ use super::lane::{FinishedLane, NoAnswer, Opened, TargetLane};
 use super::opening::Opening;
 use super::verdict::Verdict;
 use crate::limits::{self, Pass};
+use crate::model::fault::Fault;
 use crate::model::route_trace::{SkipReason, TargetOutcome};
 use crate::model::target::Via;
-use crate::route::Candidate;
+use crate::route::{Candidate, Permit};
 
 impl Opening<'_> {
     /// Returns the first answer that has content.
@@ -132,19 +133,10 @@ impl<'a> Race<'a> {
             if self.lanes.iter().flatten().any(same) {
                 continue;
             }
-            let admitted = candidate
-                .health
-                .admit()
-                .map_err(|skip| (skip.why, skip.fault))
-                // The breaker first: a target it blocks must not take from the limits of its
-                // provider.
-                .and_then(|permit| {
-                    let share = pass
-                        .provider_pass(&candidate.target.provider.name)
-                        .map_err(|full| (SkipReason::Limit, full))?;
-                    Ok((permit, share))
-                });
-            match (admitted, self.lanes.iter_mut().find(|slot| slot.is_none())) {
+            match (
+                admit(candidate, pass),
+                self.lanes.iter_mut().find(|slot| slot.is_none()),
+            ) {
                 (Ok(rights), Some(slot)) => {
                     // From here on the prompt is charged, whatever the upstream does.
                     pass.mark_asked();
@@ -261,4 +253,20 @@ impl Drop for Race<'_> {
             }
         }
     }
+}
+
+/// Admits a request to a target: its health first, then the limits of its provider.
+fn admit(
+    candidate: &Arc<Candidate>,
+    pass: &mut Pass,
+) -> Result<(Permit, limits::ProviderPass), (SkipReason, Box<Fault>)> {
+    // The breaker first: a target it blocks must not take from the limits of its provider.
+    let permit = candidate
+        .health
+        .admit()
+        .map_err(|skip| (skip.why, skip.fault))?;
+    let share = pass
+        .provider_pass(&candidate.target.provider.name)
+        .map_err(|full| (SkipReason::Limit, full))?;
+    Ok((permit, share))
 }

@@ -116,22 +116,7 @@ fn ask(target: &Target) -> Ask {
     } else {
         WireId::OpenaiChat
     };
-    // The Responses API accepts no smaller maximum.
-    let max_tokens = Some(if wire == Some(WireId::OpenaiResponses) {
-        16
-    } else {
-        1
-    });
-    let hello = Message {
-        role: Role::User,
-        name: None,
-        parts: vec![Part::Text("Hi".to_owned())],
-    };
-    let chat = Chat {
-        messages: vec![hello],
-        max_tokens,
-        ..Chat::default()
-    };
+    let chat = smallest_chat(wire);
     Ask {
         dialect: DialectId::Events,
         shape: Some(shape),
@@ -143,13 +128,33 @@ fn ask(target: &Target) -> Ask {
         references: Vec::new(),
         stream: true,
         choices: 1,
-        max_output: max_tokens,
+        max_output: chat.max_tokens,
         include_usage: true,
         input_estimate: 1,
         user: None,
         headers: Vec::new(),
         translate: |_| Err(Fault::new(Code::InternalError, "a probe has no body")),
         chat: OnceLock::from(Ok(chat)),
+    }
+}
+
+/// Returns a chat that asks for the smallest answer.
+fn smallest_chat(wire: Option<WireId>) -> Chat {
+    let hello = Message {
+        role: Role::User,
+        name: None,
+        parts: vec![Part::Text("Hi".to_owned())],
+    };
+    // The Responses API accepts no smaller maximum.
+    let max_tokens = if wire == Some(WireId::OpenaiResponses) {
+        16
+    } else {
+        1
+    };
+    Chat {
+        messages: vec![hello],
+        max_tokens: Some(max_tokens),
+        ..Chat::default()
     }
 }
 

@@ -22,34 +22,12 @@ use crate::wire::recording::{self, Recording, SIZE_BOUND};
 /// Returns 404 `model_not_found` when the model is no valid file name or the file does not exist,
 /// and 502 when the file is no valid recording.
 pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<Answer, Fault> {
-    let model = &*context.target.model;
-    let unknown = || {
-        Fault::new(
-            Code::ModelNotFound,
-            format!("no recording `{model}`: use the name of a file in the replay folder"),
-        )
-        .with_param("model")
-    };
-    let name = recording::file_name(model).ok_or_else(unknown)?;
-    let path = replay.dir.join(name);
-    // File I/O would block the worker.
-    let recording = tokio::task::spawn_blocking(move || read(path))
-        .await
-        .map_err(|_| {
-            Fault::new(
-                Code::InternalError,
-                "the task that reads a recording failed",
-            )
-        })?;
-    let recording = recording
-        .ok_or_else(unknown)?
-        .map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))?;
     let Recording {
         wire,
         content_type,
         status,
         chunks,
-    } = recording;
+    } = load(replay, &context.target.model).await?;
     // A recording does not store how it was requested: its body decides.
     let whole = is_json(&content_type) && is_one_object(&chunks);
     let clocks = context.target.provider.clocks;
@@ -70,6 +48,31 @@ pub(super) async fn answer(replay: &Replay, context: AttemptContext) -> Result<A
         running,
         body: Body::Replay(Player::new(chunks, replay.pace)),
     })
+}
+
+/// Loads the recording that the model names.
+async fn load(replay: &Replay, model: &str) -> Result<Recording, Fault> {
+    let unknown = || {
+        Fault::new(
+            Code::ModelNotFound,
+            format!("no recording `{model}`: use the name of a file in the replay folder"),
+        )
+        .with_param("model")
+    };
+    let name = recording::file_name(model).ok_or_else(unknown)?;
+    let path = replay.dir.join(name);
+    // File I/O would block the worker.
+    let recording = tokio::task::spawn_blocking(move || read(path))
+        .await
+        .map_err(|_| {
+            Fault::new(
+                Code::InternalError,
+                "the task that reads a recording failed",
+            )
+        })?;
+    recording
+        .ok_or_else(unknown)?
+        .map_err(|error| Fault::new(Code::UpstreamError, format!("recording `{name}`: {error}")))
 }
 
 /// Reads a recording, up to the maximum size; `None` when the file does not exist or cannot be

@@ -48,26 +48,22 @@ pub(super) fn sign(
             }
         }
         Secret::Keys { keys, region } => {
-            let unsignable = |reason: aws::SignError| {
-                Fault::new(
-                    Code::UpstreamAuth,
-                    format!(
-                        "cannot sign a request to provider `{}`: {reason}",
-                        provider.name
-                    ),
-                )
+            let scope = Scope {
+                region,
+                service: BEDROCK,
             };
-            aws::sign(
-                request,
-                keys,
-                Scope {
-                    region,
-                    service: BEDROCK,
-                },
-                now,
-            )
-            .map_err(unsignable)?;
+            aws::sign(request, keys, scope, now).map_err(|reason| unsignable(provider, &reason))?;
         }
     }
     Ok(())
+}
+
+fn unsignable(provider: &Provider, reason: &aws::SignError) -> Fault {
+    Fault::new(
+        Code::UpstreamAuth,
+        format!(
+            "cannot sign a request to provider `{}`: {reason}",
+            provider.name
+        ),
+    )
 }

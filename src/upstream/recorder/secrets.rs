@@ -4,7 +4,7 @@
 
 use std::cmp::Reverse;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memmem;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -27,52 +27,58 @@ impl Secrets {
     /// Collects the secrets of a provider and those in the headers of a request to it.
     pub(in crate::upstream) fn for_request(provider: &Provider, sent: &HeaderMap) -> Self {
         let mut all = Self::default();
-        match &provider.credential {
-            Credential::Key { key, .. } => all.add(key.expose_secret()),
+        all.add_credential(&provider.credential);
+        let configured = provider.headers.iter().map(|(name, value)| (name, value));
+        for (name, value) in sent.iter().chain(configured) {
+            all.add_header(name, value);
+        }
+        all
+    }
+
+    fn add_credential(&mut self, credential: &Credential) {
+        match credential {
+            Credential::Key { key, .. } => self.add(key.expose_secret()),
             Credential::Aws(aws) => {
                 if let Some(keys) = &aws.keys {
-                    all.add(&keys.access_key_id);
-                    all.add(keys.secret_access_key.expose_secret());
-                    all.add(
+                    self.add(&keys.access_key_id);
+                    self.add(keys.secret_access_key.expose_secret());
+                    self.add(
                         keys.session_token
                             .as_ref()
                             .map_or("", |token| token.expose_secret()),
                     );
                 }
             }
-            Credential::Entra(entra) => all.add(entra.client_secret.expose_secret()),
+            Credential::Entra(entra) => self.add(entra.client_secret.expose_secret()),
             Credential::None | Credential::Google(_) => {}
         }
-        for (name, value) in sent
-            .iter()
-            .chain(provider.headers.iter().map(|(name, value)| (name, value)))
-        {
-            let secret = value.is_sensitive()
-                && SECRET_HEADERS
-                    .iter()
-                    .any(|part| name.as_str().contains(part));
-            let (true, Ok(text)) = (secret, value.to_str()) else {
-                continue;
-            };
-            // The text before a space is an authentication scheme like `Bearer`.
-            all.add(text.rsplit(' ').next().unwrap_or_default());
-            // AWS signatures contain the access key, followed by its scope:
-            // `Credential=AKIA…/20260101/…, …, Signature=…`.
-            let named = |name| {
-                text.split_once(name)
-                    .and_then(|(_, rest)| rest.split(['/', ',', ' ']).next())
-            };
-            ["Credential=", "Signature="]
-                .into_iter()
-                .filter_map(named)
-                .for_each(|part| all.add(part));
-            if name.as_str().contains("cookie") {
-                text.split(';')
-                    .filter_map(|pair| pair.split_once('='))
-                    .for_each(|(_, value)| all.add(value.trim()));
-            }
+    }
+
+    fn add_header(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let secret = value.is_sensitive()
+            && SECRET_HEADERS
+                .iter()
+                .any(|part| name.as_str().contains(part));
+        let (true, Ok(text)) = (secret, value.to_str()) else {
+            return;
+        };
+        // The text before a space is an authentication scheme like `Bearer`.
+        self.add(text.rsplit(' ').next().unwrap_or_default());
+        // AWS signatures contain the access key, followed by its scope:
+        // `Credential=AKIA…/20260101/…, …, Signature=…`.
+        let named = |name| {
+            text.split_once(name)
+                .and_then(|(_, rest)| rest.split(['/', ',', ' ']).next())
+        };
+        ["Credential=", "Signature="]
+            .into_iter()
+            .filter_map(named)
+            .for_each(|part| self.add(part));
+        if name.as_str().contains("cookie") {
+            text.split(';')
+                .filter_map(|pair| pair.split_once('='))
+                .for_each(|(_, value)| self.add(value.trim()));
         }
-        all
     }
 
     fn add(&mut self, secret: &str) {

@@ -68,17 +68,6 @@ fn signature(
     scope: Scope<'_>,
     now: SystemTime,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, SignError> {
-    let headers = request
-        .headers()
-        .iter()
-        .filter(|(name, _)| is_signed(name))
-        .map(|(name, value)| {
-            let value = value
-                .to_str()
-                .map_err(|_| SignError::Header(name.clone()))?;
-            Ok((name.as_str(), value))
-        });
-    let headers: Vec<_> = headers.collect::<Result<_, SignError>>()?;
     let body = request
         .body()
         .and_then(reqwest::Body::as_bytes)
@@ -86,7 +75,7 @@ fn signature(
     let signable = SignableRequest::new(
         request.method().as_str(),
         request.url().as_str(),
-        headers.into_iter(),
+        signed_headers(request)?.into_iter(),
         SignableBody::Bytes(body),
     );
     let identity = keys.clone().into();
@@ -108,6 +97,21 @@ fn signature(
     headers
         .into_iter()
         .map(|header| signature_header(header.name(), header.value()))
+        .collect()
+}
+
+/// Returns the headers that the signature covers.
+fn signed_headers(request: &Request) -> Result<Vec<(&str, &str)>, SignError> {
+    request
+        .headers()
+        .iter()
+        .filter(|(name, _)| is_signed(name))
+        .map(|(name, value)| {
+            let value = value
+                .to_str()
+                .map_err(|_| SignError::Header(name.clone()))?;
+            Ok((name.as_str(), value))
+        })
         .collect()
 }
 
