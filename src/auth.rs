@@ -2,11 +2,9 @@
 //! [`Caller`].
 //!
 //! Invariants: only the SHA-256 of a key's secret is kept, and it is compared in constant time; the
-//! client is never told why its key, token or ticket is invalid; a token can narrow the rights of
-//! the key that it names, never widen them.
+//! client is never told why its key, token or ticket is invalid.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,11 +16,14 @@ use subtle::ConstantTimeEq as _;
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::{CallerId, StreamId, Subject};
 
+mod caller;
 mod glob;
 pub mod jwt;
 mod presented;
 pub mod ticket;
 
+use caller::Grant;
+pub use caller::{Caller, Key, TokenLimits};
 pub use glob::matches;
 use jwt::{Claims, JwtVerifier, TokenError, VerifiedTokens};
 pub use presented::AuthRequest;
@@ -40,131 +41,6 @@ pub struct Settings {
     pub jwt: Option<jwt::Settings>,
     /// The secret that signs tickets. `None` generates one for this process.
     pub ticket_secret: Option<SecretString>,
-}
-
-/// A virtual key. Only the SHA-256 of its secret is kept.
-#[derive(Debug, Clone)]
-pub struct Key {
-    /// The key's name in the configuration.
-    pub name: ByteString,
-    /// The SHA-256 of the key's secret.
-    pub sha256: [u8; 32],
-    /// The team whose limits and budget the key shares.
-    pub team: Option<ByteString>,
-    /// Globs over the names of the models that the key may use.
-    pub models: Vec<String>,
-    /// The time from which the key is no longer accepted.
-    pub expires: Option<SystemTime>,
-    /// True if the key is switched off.
-    pub disabled: bool,
-    /// True if requests with this key may refer to objects in the provider's account.
-    pub provider_objects: bool,
-}
-
-impl Key {
-    /// True if the key is neither switched off nor expired at `now`.
-    fn is_active(&self, now: SystemTime) -> bool {
-        !self.disabled && self.expires.is_none_or(|at| now < at)
-    }
-}
-
-/// An authenticated caller and its rights.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// The caller's identity, which owns streams and claims.
-    pub id: CallerId,
-    key: Option<Arc<Key>>,
-    grant: Option<Arc<Grant>>,
-}
-
-impl Caller {
-    /// True if the caller may use the model with this name. Both the key and the token must allow
-    /// it.
-    #[must_use]
-    pub fn may_use(&self, model: &str) -> bool {
-        let allowed = |globs: &[String]| globs.iter().any(|glob| matches(glob, model));
-        let by_token = self
-            .grant
-            .as_ref()
-            .and_then(|grant| grant.models.as_deref())
-            .is_none_or(allowed);
-        by_token && self.key.as_ref().is_none_or(|key| allowed(&key.models))
-    }
-
-    /// The name of the caller's virtual key.
-    #[must_use]
-    pub fn key(&self) -> Option<&ByteString> {
-        self.key.as_ref().map(|key| &key.name)
-    }
-
-    /// The team whose limits the caller shares: the key's team, which a token cannot change, else
-    /// the token's.
-    #[must_use]
-    pub fn team(&self) -> Option<&ByteString> {
-        let of_key = self.key.as_ref().and_then(|key| key.team.as_ref());
-        of_key.or_else(|| self.grant.as_ref().and_then(|grant| grant.team.as_ref()))
-    }
-
-    /// The verified `sub` of the caller's token. The unverified `user` field of a body is not used
-    /// here.
-    #[must_use]
-    pub fn user(&self) -> Option<&ByteString> {
-        match &self.id {
-            CallerId::User(user) => Some(&user.sub),
-            CallerId::Anonymous | CallerId::Key(_) => None,
-        }
-    }
-
-    /// The limits that a token sets for its user, in addition to all configured ones.
-    #[must_use]
-    pub fn limits(&self) -> Option<&TokenLimits> {
-        self.grant.as_ref().and_then(|grant| grant.limits.as_ref())
-    }
-
-    /// True if the caller may refer to objects in the provider's account.
-    #[must_use]
-    pub fn provider_objects(&self) -> bool {
-        self.key.as_ref().is_some_and(|key| key.provider_objects)
-    }
-}
-
-/// The identity and rights that a verified token grants.
-#[derive(Debug)]
-struct Grant {
-    id: CallerId,
-    key: Option<Arc<Key>>,
-    team: Option<ByteString>,
-    models: Option<Vec<String>>,
-    limits: Option<TokenLimits>,
-}
-
-impl Grant {
-    /// Returns the token's caller; `None` if the virtual key that the token names is disabled or
-    /// expired.
-    fn caller(self: Arc<Self>, now: SystemTime) -> Option<Caller> {
-        self.key
-            .as_ref()
-            .is_none_or(|key| key.is_active(now))
-            .then_some(())?;
-        Some(Caller {
-            id: self.id.clone(),
-            key: self.key.clone(),
-            grant: Some(self),
-        })
-    }
-}
-
-/// The limits that a token sets for its user. `None` sets no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TokenLimits {
-    /// Maximum generations per minute.
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Maximum tokens per minute.
-    pub tokens_per_minute: Option<NonZeroU32>,
-    /// Maximum concurrent generations.
-    pub concurrent_streams: Option<NonZeroU32>,
-    /// Maximum requests at once.
-    pub burst: Option<NonZeroU32>,
 }
 
 /// Authenticates requests.

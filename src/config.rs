@@ -148,18 +148,7 @@ impl Config {
     }
 
     fn read(root: &Table<'_, '_>) -> Self {
-        let sockets = |table: &Table<'_, '_>| {
-            (
-                section::server::server(table),
-                section::server::body_and_playground(table),
-            )
-        };
-        // Reading an absent table gives the defaults; it also replaces a `[server]` that is not a
-        // table.
-        let absent = Table::absent(root.doc, "server");
-        let (server, playground) = root
-            .section("server", schema::SERVER, sockets)
-            .unwrap_or_else(|| sockets(&absent));
+        let (server, playground) = Self::read_server(root);
         let access = section::access::access(root);
         // Sections read later need the results of earlier ones: limits and budgets of keys come
         // from `access`, models resolve their targets in `providers`.
@@ -194,5 +183,20 @@ impl Config {
         };
         check::check(root, &config, access.public);
         config
+    }
+
+    /// Reads `[server]`, and whether there is a playground.
+    fn read_server(root: &Table<'_, '_>) -> (server::Settings, (usize, bool)) {
+        let read = |table: &Table<'_, '_>| {
+            (
+                section::server::server(table),
+                section::server::body_and_playground(table),
+            )
+        };
+        // Reading an absent table gives the defaults; it also replaces a `[server]` that is not a
+        // table.
+        let absent = Table::absent(root.doc, "server");
+        root.section("server", schema::SERVER, read)
+            .unwrap_or_else(|| read(&absent))
     }
 }

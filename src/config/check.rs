@@ -20,7 +20,8 @@ pub(super) fn check(root: &Table<'_, '_>, config: &Config, public: bool) {
     check_admin_token(root, config);
     check_duplicate_addresses(root, config);
     check_models(root, config);
-    check_limit_names(root, config);
+    check_limited_models(root, config);
+    check_limited_teams(root, config);
 }
 
 /// Requires loopback listeners if authentication is off, unless the operator set
@@ -121,55 +122,64 @@ fn check_models(root: &Table<'_, '_>, config: &Config) {
     }
 }
 
-/// Rejects limits of unknown models and teams: such a limit would silently never apply.
-fn check_limit_names(root: &Table<'_, '_>, config: &Config) {
-    let names = |key: &str| {
-        let read = |node: &Node<'_, '_>| {
-            node.is_table()
-                .then(|| Table::open_any(node).map(|table| table.names().len()))?
-        };
-        root.read(key, read).unwrap_or_default()
-    };
+/// Rejects limits of unknown models: such a limit would silently never apply.
+fn check_limited_models(root: &Table<'_, '_>, config: &Config) {
     let models: Vec<&str> = config.route.models.keys().map(|name| &**name).collect();
+    // Models that are present but wrong have been reported already.
+    if entries(root, "models") != models.len() {
+        return;
+    }
     let direct = |name: &str| {
         let provider = name
             .split_once('/')
             .and_then(|(provider, _)| config.route.providers.get(provider));
         provider.is_some_and(|provider| provider.direct)
     };
-    // Models and keys that are present but wrong have been reported already.
-    if names("models") == models.len() {
-        report_unknown_names(
-            root,
-            "models",
-            &models,
-            direct,
-            "no model has this name",
-            "use the name of a [models.<name>] section",
-        );
-    }
+    report_unknown_names(
+        root,
+        "models",
+        &models,
+        direct,
+        "no model has this name",
+        "use the name of a [models.<name>] section",
+    );
+}
+
+/// Rejects limits of unknown teams: such a limit would silently never apply.
+fn check_limited_teams(root: &Table<'_, '_>, config: &Config) {
     // Tokens can bring teams that no key has, so with `auth.jwt` every team name is accepted.
     let tokens = root
         .read("auth", |node| {
             Table::open_any(node).map(|table| table.has("jwt"))
         })
         .unwrap_or(false);
+    // Keys that are present but wrong have been reported already.
+    if tokens || entries(root, "keys") != config.auth.keys.len() {
+        return;
+    }
     let teams: Vec<&str> = config
         .auth
         .keys
         .iter()
         .filter_map(|key| key.team.as_deref())
         .collect();
-    if !tokens && names("keys") == config.auth.keys.len() {
-        report_unknown_names(
-            root,
-            "teams",
-            &teams,
-            |_| false,
-            "no key has this team",
-            "use a `team` of one of the [keys.<name>] sections",
-        );
-    }
+    report_unknown_names(
+        root,
+        "teams",
+        &teams,
+        |_| false,
+        "no key has this team",
+        "use a `team` of one of the [keys.<name>] sections",
+    );
+}
+
+/// Returns the number of entries of a section, wrong ones included.
+fn entries(root: &Table<'_, '_>, key: &str) -> usize {
+    let read = |node: &Node<'_, '_>| {
+        node.is_table()
+            .then(|| Table::open_any(node).map(|table| table.names().len()))?
+    };
+    root.read(key, read).unwrap_or_default()
 }
 
 /// Reports every entry of `limits.<key>` whose name is neither in `names` nor accepted by `known`.

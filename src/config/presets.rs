@@ -4,6 +4,7 @@
 //! tests iterate over it.
 
 mod listing;
+mod quirks;
 mod table;
 
 use super::schema::Word;

@@ -21,36 +21,17 @@ pub fn markdown() -> String {
     push_row(&mut out, HEADER.iter().map(|head| (*head).to_owned()));
     push_row(&mut out, HEADER.iter().map(|_| "---".to_owned()));
     for preset in &PRESETS {
-        let code = |text: &str| {
-            if text.is_empty() {
-                String::new()
-            } else {
-                format!("`{text}`")
-            }
-        };
         let wires: Vec<_> = preset
             .endpoints
             .iter()
             .map(|endpoint| code(endpoint.protocol.name()))
-            .collect();
-        let address_cell = |(at, (address, wires)): (usize, (&str, Vec<&str>))| {
-            if at == 0 {
-                code(address)
-            } else {
-                format!("{} ({})", code(address), wires.join(", "))
-            }
-        };
-        let addresses: Vec<_> = addresses(preset)
-            .into_iter()
-            .enumerate()
-            .map(address_cell)
             .collect();
         push_row(
             &mut out,
             [
                 code(preset.name),
                 wires.join(", "),
-                addresses.join("<br>"),
+                address_cell(preset),
                 key_cell(preset, &code),
                 abort_billing(preset).to_owned(),
                 preset.note.to_owned(),
@@ -58,6 +39,31 @@ pub fn markdown() -> String {
         );
     }
     out
+}
+
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("`{text}`")
+    }
+}
+
+/// Returns the addresses of a preset, all but the first with their wires.
+fn address_cell(preset: &Preset) -> String {
+    let cell = |(at, (address, wires)): (usize, (&str, Vec<&str>))| {
+        if at == 0 {
+            code(address)
+        } else {
+            format!("{} ({})", code(address), wires.join(", "))
+        }
+    };
+    let cells: Vec<_> = addresses(preset)
+        .into_iter()
+        .enumerate()
+        .map(cell)
+        .collect();
+    cells.join("<br>")
 }
 
 /// Returns the table as rows of plain cells: a header row, then one row for every address.

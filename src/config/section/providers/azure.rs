@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use bytestring::ByteString;
 use secrecy::SecretString;
 
-use super::{Connection, overriding_base_url, url_word};
+use super::connection::{Connection, key_credential, overriding_base_url, url_word};
 use crate::config::node::Node;
 use crate::config::section::access;
 use crate::config::table::Table;
@@ -262,7 +262,7 @@ fn credential(table: &Table<'_, '_>, auth: Auth, key: Option<SecretString>) -> O
         return table.missing("api_key", "missing", help);
     }
     // A wrong key has been reported already.
-    (key.is_some() || !table.has("api_key")).then(|| super::key_credential(key, auth))
+    (key.is_some() || !table.has("api_key")).then(|| key_credential(key, auth))
 }
 
 fn entra(table: &Table<'_, '_>) -> Option<Entra> {

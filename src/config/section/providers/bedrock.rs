@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Connection, overriding_base_url};
+use super::connection::{Connection, overriding_base_url};
 use crate::config::node::Node;
 use crate::config::section::access;
 use crate::config::table::Table;

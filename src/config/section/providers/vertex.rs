@@ -3,7 +3,7 @@
 
 use secrecy::SecretString;
 
-use super::{Connection, overriding_base_url, url_word};
+use super::connection::{Connection, overriding_base_url, url_word};
 use crate::config::address;
 use crate::config::table::Table;
 use crate::model::quirks::Quirks;
