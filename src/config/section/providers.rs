@@ -17,7 +17,7 @@ use bytestring::ByteString;
 use secrecy::SecretString;
 
 use connection::{Connection, base_url, key_credential};
-use selection::{Selection, report_inapplicable_keys, selection};
+use selection::{Selection, selection};
 
 use super::prices::PriceList;
 use super::{access, limits};
@@ -41,6 +41,28 @@ pub(in crate::config) struct Providers {
     /// The names of all `[providers.<name>]` sections, including wrong ones.
     pub(in crate::config) names: Vec<String>,
 }
+
+/// Keys of providers that are reached over HTTP.
+const HTTP_ONLY: [&str; 8] = [
+    "base_url",
+    "api_key",
+    "headers",
+    "timeouts",
+    "http2",
+    "max_output",
+    "proxy",
+    "ca_file",
+];
+
+/// Keys of providers that play recordings.
+const REPLAY_ONLY: [&str; 2] = ["dir", "pace"];
+
+/// Keys that only one preset has, with its kind and name.
+const PRESET_KEYS: [(Kind, &str, &[&str]); 3] = [
+    (Kind::Azure, "azure", &azure::KEYS),
+    (Kind::Bedrock, "bedrock", &bedrock::KEYS),
+    (Kind::Vertex, "vertex", &vertex::KEYS),
+];
 
 /// Default output maximum in tokens, sent if the wire requires one and the client named none.
 const MAX_OUTPUT: u64 = 8192;
@@ -103,6 +125,34 @@ fn provider(
         quirks,
         ..common_settings
     })
+}
+
+/// Reports keys that do not apply to the selected protocol and preset.
+fn report_inapplicable_keys(table: &Table<'_, '_>, selection: Selection) {
+    let (foreign, kind): (&[&str], _) = if selection.protocol == Protocol::Replay {
+        (&HTTP_ONLY, "`replay` plays files from `dir`")
+    } else {
+        (&REPLAY_ONLY, "only `replay` uses it")
+    };
+    for key in foreign {
+        table.misplaced(
+            key,
+            format!("does not apply to {}", selection.name()),
+            format!("remove it: {kind}"),
+        );
+    }
+    for (_, name, keys) in PRESET_KEYS
+        .iter()
+        .filter(|(kind, ..)| selection.kind() != Some(*kind))
+    {
+        for key in *keys {
+            table.misplaced(
+                key,
+                format!("does not apply to {}", selection.name()),
+                format!("remove it: only the preset {name:?} uses it"),
+            );
+        }
+    }
 }
 
 fn connection(

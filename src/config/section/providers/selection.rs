@@ -1,6 +1,5 @@
 //! Selects the protocol, the preset and the endpoint of a provider.
 
-use super::{azure, bedrock, vertex};
 use crate::config::presets::{Endpoint, Kind, NAMES, Preset, Protocol};
 use crate::config::schema::WIRES;
 use crate::config::table::Table;
@@ -21,12 +20,12 @@ impl Selection {
         }
     }
 
-    fn kind(self) -> Option<Kind> {
+    pub(super) fn kind(self) -> Option<Kind> {
         self.preset.map(|(preset, _)| preset.kind)
     }
 
     /// Returns its name for messages.
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self.preset {
             Some((preset, _)) if preset.kind != Kind::Replay => {
                 format!("the preset {:?}", preset.name)
@@ -102,54 +101,4 @@ fn select_by_name(name: &str, table: &Table<'_, '_>) -> Option<Selection> {
         );
     };
     Some(Selection::of(preset, default_endpoint))
-}
-
-/// Keys of providers that are reached over HTTP.
-const HTTP_ONLY: [&str; 8] = [
-    "base_url",
-    "api_key",
-    "headers",
-    "timeouts",
-    "http2",
-    "max_output",
-    "proxy",
-    "ca_file",
-];
-
-/// Keys of providers that play recordings.
-const REPLAY_ONLY: [&str; 2] = ["dir", "pace"];
-
-/// Keys that only one preset has, with its kind and name.
-const PRESET_KEYS: [(Kind, &str, &[&str]); 3] = [
-    (Kind::Azure, "azure", &azure::KEYS),
-    (Kind::Bedrock, "bedrock", &bedrock::KEYS),
-    (Kind::Vertex, "vertex", &vertex::KEYS),
-];
-
-/// Reports keys that do not apply to the selected protocol and preset.
-pub(super) fn report_inapplicable_keys(table: &Table<'_, '_>, selection: Selection) {
-    let (foreign, kind): (&[&str], _) = if selection.protocol == Protocol::Replay {
-        (&HTTP_ONLY, "`replay` plays files from `dir`")
-    } else {
-        (&REPLAY_ONLY, "only `replay` uses it")
-    };
-    for key in foreign {
-        table.misplaced(
-            key,
-            format!("does not apply to {}", selection.name()),
-            format!("remove it: {kind}"),
-        );
-    }
-    for (_, name, keys) in PRESET_KEYS
-        .iter()
-        .filter(|(kind, ..)| selection.kind() != Some(*kind))
-    {
-        for key in *keys {
-            table.misplaced(
-                key,
-                format!("does not apply to {}", selection.name()),
-                format!("remove it: only the preset {name:?} uses it"),
-            );
-        }
-    }
 }
