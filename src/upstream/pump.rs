@@ -53,13 +53,7 @@ pub(super) async fn pump(
             Some(event) => event,
             None => poll_fn(|cx| poll_wake(&mut live, &stream, alarm.as_mut(), cx)).await,
         };
-        let mut result = match event {
-            Wake::Chunk(Some(Ok(chunk))) => live.receive(&chunk, accounting),
-            Wake::Chunk(None) => live.end(accounting),
-            Wake::Chunk(Some(Err(fault))) => Err(fault.into()),
-            Wake::Cancelled(cause) => Err(cause.into()),
-            Wake::Expired(clock) => Err(clock.timeout_fault(&live.running.clocks).into()),
-        };
+        let mut result = process(event, &mut live, accounting);
         if result.is_ok() && live.running.is_burst() {
             (result, next) = gather(&mut live, accounting).await;
         }
@@ -83,6 +77,17 @@ pub(super) async fn pump(
     accounting
         .failed_finish()
         .map_or(Ending::Complete, Ending::from)
+}
+
+/// Decodes the bytes of an event. An event that ends the answer is returned as its ending.
+fn process(event: Wake, live: &mut LiveAnswer, accounting: &mut Accounting) -> Result<(), Ending> {
+    match event {
+        Wake::Chunk(Some(Ok(chunk))) => live.receive(&chunk, accounting),
+        Wake::Chunk(None) => live.end(accounting),
+        Wake::Chunk(Some(Err(fault))) => Err(fault.into()),
+        Wake::Cancelled(cause) => Err(cause.into()),
+        Wake::Expired(clock) => Err(clock.timeout_fault(&live.running.clocks).into()),
+    }
 }
 
 /// Reports the output so far to limits and budgets. In most cases this is one comparison each.
