@@ -8,6 +8,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
 pub mod gemini;
+mod kit;
 pub mod ollama;
 pub mod openai_chat;
 mod openai_error;

@@ -6,16 +6,11 @@
 //! Thinking and tool plans are followed by a signature made here that states their wire and which
 //! of the two they are; they are sent back to this wire only.
 
-mod citation;
-mod content;
-mod decode;
 mod draft;
-mod ending;
+mod frames;
 mod refusal;
 mod shape;
 mod turns;
-mod usage;
-mod whole;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -53,11 +48,11 @@ impl Wire for Cohere {
     }
 
     fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        whole::read(body, seed)
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {

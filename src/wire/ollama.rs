@@ -5,8 +5,8 @@
 //! block of thinking is closed by a signature event that names this wire, and clients' thinking is
 //! sent back to this wire only.
 
-mod decode;
 mod draft;
+mod frames;
 mod refusal;
 mod shape;
 mod turns;
@@ -14,9 +14,9 @@ mod turns;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Decode, DecodeError, Decoded, Draft, Mode, Wire};
+use super::{Decode, DecodeError, Draft, Mode, Wire};
+use crate::codec::Framing;
 use crate::codec::ndjson::Ndjson;
-use crate::codec::{Framing, text};
 use crate::model::ask::Ask;
 use crate::model::event::Events;
 use crate::model::fault::Fault;
@@ -47,15 +47,11 @@ impl Wire for Ollama {
     }
 
     fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
-    /// Decodes a non-streaming body, which has the shape of one streamed line.
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        let (mut decoder, mut out) = (decode::Decoder::new(seed), Decoded::default());
-        decoder.line(&text::from_bytes(body), &mut out)?;
-        decoder.finish(&mut out)?;
-        Ok((out.events, out.usage))
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {

@@ -8,6 +8,7 @@ use super::shape;
 use crate::codec::lenient::Count;
 use crate::model::usage::Usage;
 use crate::wire::DecodeError;
+use crate::wire::kit::usage::sum;
 
 /// The latest counts of one answer.
 #[derive(Default)]
@@ -82,15 +83,13 @@ impl UsageCounter {
 
     fn usage(&self) -> Usage {
         let counts = &self.counts;
-        // `Usage::input` includes cached tokens, the API's `input_tokens` does not.
-        let inputs = [
-            counts.input_tokens.0,
-            counts.cache_read_input_tokens.0,
-            counts.cache_creation_input_tokens.0,
-        ];
         Usage {
-            // Without any count the sum is unknown, not 0.
-            input: inputs.into_iter().flatten().reduce(u64::saturating_add),
+            // `Usage::input` includes cached tokens, the API's `input_tokens` does not.
+            input: sum([
+                counts.input_tokens.0,
+                counts.cache_read_input_tokens.0,
+                counts.cache_creation_input_tokens.0,
+            ]),
             output: counts.output_tokens.0,
             cached_input: counts.cache_read_input_tokens.0,
             cache_write: counts.cache_creation_input_tokens.0,

@@ -13,6 +13,7 @@ use crate::model::event::Reason;
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
+use crate::wire::kit::usage::sum;
 
 /// `contentBlockDelta`.
 #[derive(Deserialize)]
@@ -140,14 +141,13 @@ pub(super) struct UsageCounts {
 impl UsageCounts {
     /// Returns the normalized usage, whose input includes cached input.
     pub(super) fn usage(&self) -> Usage {
-        // `inputTokens` excludes cached tokens, `Usage::input` includes them.
-        let inputs = [
-            self.input_tokens.0,
-            self.cache_read_input_tokens.0,
-            self.cache_write_input_tokens.0,
-        ];
         Usage {
-            input: inputs.into_iter().flatten().reduce(u64::saturating_add),
+            // `inputTokens` excludes cached tokens, `Usage::input` includes them.
+            input: sum([
+                self.input_tokens.0,
+                self.cache_read_input_tokens.0,
+                self.cache_write_input_tokens.0,
+            ]),
             output: self.output_tokens.0,
             cached_input: self.cache_read_input_tokens.0,
             cache_write: self.cache_write_input_tokens.0,

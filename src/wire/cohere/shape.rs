@@ -6,9 +6,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::lenient::{Index, RawList, Text};
-use crate::model::wire::WireId;
-use crate::wire::DecodeError;
+use crate::codec::lenient::{Count, Index, RawList, Text, object};
+
+/// The member of a message that contains thinking. This wire has no signatures; this name or
+/// [`TOOL_PLAN`] serves as the signature of reasoning and states in which member to send it back.
+pub(super) const THINKING: &str = "thinking";
+
+/// The member of a message that contains the model's plan before tool calls.
+pub(super) const TOOL_PLAN: &str = "tool_plan";
 
 /// One event of the stream.
 #[derive(Deserialize)]
@@ -115,8 +120,34 @@ pub(super) struct WholeMessage<'a> {
     pub(super) citations: RawList<'a>,
 }
 
-/// Parses `json`; `part` names the piece of the stream in an error.
-pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, part: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(json)
-        .map_err(|error| DecodeError::unreadable(WireId::Cohere, part, &error))
+/// The fields read from a citation.
+#[derive(Deserialize)]
+pub(super) struct Citation<'a> {
+    #[serde(default)]
+    pub(super) start: Count,
+    #[serde(default)]
+    pub(super) end: Count,
+    pub(super) content_index: Option<Index>,
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) sources: RawList<'a>,
+}
+
+object! {
+    /// A `usage` object.
+    Usage<'a> {
+        tokens: Counts<'a> = "tokens";
+        billed: Counts<'a> = "billed_units";
+        cached: Count = "cached_tokens";
+    }
+}
+
+object! {
+    /// Counts of one kind.
+    Counts<'a> {
+        input: Count = "input_tokens";
+        output: Count = "output_tokens";
+        reasoning: Count = "reasoning_tokens";
+    }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use super::content::TOOL_PLAN;
+use super::shape::TOOL_PLAN;
 use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;

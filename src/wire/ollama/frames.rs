@@ -2,9 +2,9 @@
 //!
 //! Invariants: only `done: true` completes the stream, and the one `Finish` event is emitted with
 //! it. A line with an `error` ends the stream at any point. Each tool call arrives complete,
-//! several of them over several lines; they are numbered in order of arrival. The state is a few
-//! flags.
+//! several of them over several lines. The state is a few flags.
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
@@ -12,84 +12,85 @@ use super::refusal;
 use super::shape::{Call, Line, Message};
 use crate::codec::json::is_non_empty;
 use crate::codec::lenient::Text;
-use crate::codec::{Frame, FrameKind};
-use crate::model::chat::derive_call_id;
-use crate::model::event::{Event, Events, Finish, Raw, Reason, Signature, ToolCall};
+use crate::codec::{Frame, text};
+use crate::model::event::{Events, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
+use crate::wire::kit::calls::{Calls, NewCall};
+use crate::wire::kit::gate::{self, Gate};
+use crate::wire::kit::mark::MarkedReasoning;
+use crate::wire::kit::sink::{self, Sink};
+use crate::wire::kit::{ending, usage};
 use crate::wire::{Decode, DecodeError, Decoded};
 
 /// Name of the message member that carries thinking in both directions. It is used as the
 /// signature of a thinking block, because this wire has none.
-pub(super) const THINKING: &str = "thinking";
+const THINKING: &str = "thinking";
 
 /// The state of one stream.
 pub(super) struct Decoder {
-    /// Seed of the ids that are generated for calls without one.
-    seed: Box<str>,
-    /// Number of tool calls so far.
-    calls: u16,
-    /// True while the last event is thinking: its signature is still due.
-    in_thinking: bool,
+    gate: Gate,
+    calls: Calls,
+    thinking: MarkedReasoning,
     /// True once the stream has carried any output.
     has_output: bool,
-    /// True once `done: true` has come.
-    done: bool,
 }
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
-        // Lines after the end have no effect, and foreign terminators carry no content.
-        if self.done || matches!(&*frame.data, "[DONE]" | "null") {
+        if self.gate.is_over(out) {
+            return Ok(());
+        }
+        // Foreign terminators carry no content.
+        if matches!(&*frame.data, "[DONE]" | "null") {
             out.marker = true;
             return Ok(());
         }
-        match self.line(&frame.data, out) {
-            Err(DecodeError::Malformed { .. }) if frame.kind == FrameKind::Unterminated => {
-                // The body ended inside this line. Skip it: without `done`, `finish` reports the
-                // answer as cut short.
-                out.marker = true;
-                Ok(())
-            }
+        match self.read_line(&frame.data, out) {
+            Err(DecodeError::Malformed { .. }) if gate::skip_cut(frame, out) => Ok(()),
             read => read,
         }
     }
 
     fn finish(&mut self, _out: &mut Decoded) -> Result<(), DecodeError> {
-        if self.done {
-            Ok(())
-        } else {
-            Err(DecodeError::CutShort)
-        }
+        self.gate.finish()
     }
+}
+
+/// Decodes a non-streaming body, which has the form of one line of a stream.
+pub(super) fn read_whole(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+    let (mut decoder, mut out) = (Decoder::new(seed), Decoded::default());
+    decoder.read_line(&text::from_bytes(body), &mut out)?;
+    decoder.finish(&mut out)?;
+    Ok((out.events, out.usage))
 }
 
 impl Decoder {
     /// Creates a decoder that generates missing call ids from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
-            seed: seed.into(),
-            calls: 0,
-            in_thinking: false,
+            gate: Gate::default(),
+            calls: Calls::new(seed),
+            thinking: MarkedReasoning::default(),
             has_output: false,
-            done: false,
         }
     }
 
     /// Decodes one line, a JSON object.
-    pub(super) fn line(&mut self, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
-        let line: Line<'_> = serde_json::from_str(data)
-            .map_err(|error| DecodeError::unreadable(WireId::Ollama, "a line", &error))?;
+    fn read_line(&mut self, data: &ByteString, out: &mut Decoded) -> Result<(), DecodeError> {
+        let line: Line<'_> = sink::read(WireId::Ollama, data, "a line")?;
         // `error: null` and `error: ""` report nothing.
         if line.error.is_some_and(is_non_empty) {
             return Err(DecodeError::Upstream(Box::new(refusal::from_stream(data))));
         }
+        let sink = &mut Sink::new(WireId::Ollama, data, &mut out.events);
         if let Some(message) = &line.message {
-            self.message(message, data, &mut out.events)?;
+            self.read_message(message, sink)?;
         }
         if let Some(logprobs) = line.logprobs.filter(|value| is_non_empty(value)) {
-            self.push(raw("logprobs", logprobs), &mut out.events);
+            self.begin_output(sink);
+            sink.raw_member("logprobs", logprobs);
         }
         if line.done.0 {
             self.complete(&line, data, out)?;
@@ -97,113 +98,53 @@ impl Decoder {
         Ok(())
     }
 
-    fn message(
+    fn read_message(
         &mut self,
         message: &Message<'_>,
-        data: &ByteString,
-        out: &mut Events,
+        sink: &mut Sink<'_>,
     ) -> Result<(), DecodeError> {
         // Thinking goes first: a line that has both precedes its text with the thinking.
-        if let Some(text) = message.thinking.as_ref().filter(|text| !text.is_empty()) {
+        if let Some(delta) = sink.slice(message.thinking.as_ref()) {
             self.has_output = true;
-            self.in_thinking = true;
-            out.push(Event::Reasoning {
-                choice: 0,
-                delta: text.slice_of(data),
-            });
+            self.thinking.write(THINKING, delta, sink);
         }
-        if let Some(text) = message.content.as_ref().filter(|text| !text.is_empty()) {
-            self.push(
-                Event::Text {
-                    choice: 0,
-                    delta: text.slice_of(data),
-                },
-                out,
-            );
+        if let Some(delta) = sink.slice(message.content.as_ref()) {
+            self.begin_output(sink);
+            sink.text(delta);
         }
         for (name, value) in &message.rest {
-            self.push(raw(name, value), out);
+            self.begin_output(sink);
+            sink.raw_member(name, value);
         }
         message
             .tool_calls
             .0
             .iter()
-            .try_for_each(|json| self.call(json, data, out))
+            .try_for_each(|json| self.read_call(json, sink))
     }
 
-    /// Emits an event other than thinking, after the signature of the thinking before it.
-    fn push(&mut self, event: Event, out: &mut Events) {
-        self.end_thinking(out);
+    /// Prepares for output other than thinking: it ends the thinking before it.
+    fn begin_output(&mut self, sink: &mut Sink<'_>) {
+        self.thinking.end(sink);
         self.has_output = true;
-        out.push(event);
     }
 
-    /// Emits the signature of the thinking block that has just ended, if there is one.
-    fn end_thinking(&mut self, out: &mut Events) {
-        if std::mem::take(&mut self.in_thinking) {
-            // The signature tells requests that follow which wire made the thinking, as
-            // `turns` sends it back to this wire only.
-            let signature = Some(ByteString::from_static(THINKING));
-            out.push(Event::Signature(Box::new(Signature {
-                choice: 0,
-                signature,
-                redacted: None,
-                wire: WireId::Ollama,
-                on_text: false,
-            })));
-        }
-    }
-
-    fn call(
-        &mut self,
-        json: &RawValue,
-        data: &ByteString,
-        out: &mut Events,
-    ) -> Result<(), DecodeError> {
-        let call: Call<'_> = serde_json::from_str(json.get())
-            .map_err(|error| DecodeError::unreadable(WireId::Ollama, "a tool call", &error))?;
+    fn read_call(&mut self, json: &RawValue, sink: &mut Sink<'_>) -> Result<(), DecodeError> {
+        let call: Call<'_> = sink.read(json, "a tool call")?;
         let function = call.function.as_ref();
-        let Some(name) = function
-            .and_then(|it| it.name.as_ref())
-            .filter(|name| !name.is_empty())
-        else {
+        self.begin_output(sink);
+        let Some(name) = sink.slice(function.and_then(|it| it.name.as_ref())) else {
             // Without a name no client could answer the call, so it is passed on as raw JSON.
-            self.push(raw("tool_calls", json), out);
+            sink.raw_member("tool_calls", json);
             return Ok(());
         };
-        let index = self.calls;
-        self.calls = index
-            .checked_add(1)
-            .ok_or_else(|| DecodeError::malformed(WireId::Ollama, "more than 65535 tool calls"))?;
-        let id = call.id.as_ref().filter(|id| !id.is_empty()).map_or_else(
-            || derive_call_id(&self.seed, 0, index),
-            |id| id.slice_of(data),
-        );
-        self.push(
-            Event::ToolCall(Box::new(ToolCall {
-                choice: 0,
-                index,
-                id,
-                name: name.slice_of(data),
-                signature: None,
-                custom: false,
-            })),
-            out,
-        );
-        let delta = function
-            .and_then(|it| it.arguments)
-            .map(|json| arguments(json, data))
-            .transpose()?;
-        out.extend(
-            delta
-                .filter(|delta| !delta.is_empty())
-                .map(|delta| Event::ToolArguments {
-                    choice: 0,
-                    index,
-                    delta,
-                }),
-        );
-        out.push(Event::ToolCallEnd { choice: 0, index });
+        let id = sink.slice(call.id.as_ref());
+        let number = self.calls.start(NewCall::function(id, name), sink)?;
+        if let Some(json) = function.and_then(|it| it.arguments) {
+            let arguments = read_arguments(json, sink)?;
+            sink.arguments(number, arguments);
+        }
+        sink.end_call(number);
         Ok(())
     }
 
@@ -213,7 +154,7 @@ impl Decoder {
         data: &ByteString,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        out.usage = self.usage(line);
+        out.usage = self.read_usage(line);
         let native = line.done_reason.as_ref();
         // Ollama sends an empty `done_reason` when the connection to its model runner closed.
         if native.is_some_and(Text::is_empty) {
@@ -224,20 +165,15 @@ impl Decoder {
                 message,
             ))));
         }
-        let reason = match native.map(Text::as_str) {
-            Some("length") => Reason::Length,
-            // Servers report `stop` for tool calls too, and old servers report no reason at all.
-            _ if self.calls > 0 => Reason::ToolCalls,
-            _ => Reason::Stop,
-        };
-        self.end_thinking(&mut out.events);
-        out.events.push(Event::Finish(Box::new(Finish {
-            choice: 0,
-            reason,
-            native: native.map(|word| word.slice_of(data)),
-        })));
-        out.done = true;
-        self.done = true;
+        // Servers report `stop` for tool calls too, and old servers report no reason at all.
+        let reason = native
+            .filter(|native| native.as_str() == "length")
+            .map(|_| Reason::Length);
+        let sink = &mut Sink::new(WireId::Ollama, data, &mut out.events);
+        self.thinking.end(sink);
+        let native = sink.slice(native);
+        sink.push(ending::finish(0, reason, native, self.calls.any()));
+        self.gate.complete(out);
         Ok(())
     }
 
@@ -246,13 +182,13 @@ impl Decoder {
     /// This wire omits counts of zero. A prompt is never empty, so a missing prompt count means
     /// that the prompt was cached and its length is unknown. A missing output count means zero only
     /// if the stream carried no output.
-    fn usage(&self, line: &Line<'_>) -> Option<Usage> {
+    fn read_usage(&self, line: &Line<'_>) -> Option<Usage> {
         let input = line.prompt_eval_count.0.filter(|tokens| *tokens > 0);
         let output = line
             .eval_count
             .0
             .or_else(|| (input.is_some() && !self.has_output).then_some(0));
-        (input.is_some() || output.is_some()).then_some(Usage {
+        usage::known(Usage {
             input,
             output,
             ..Usage::default()
@@ -262,23 +198,12 @@ impl Decoder {
 
 /// Returns the arguments of a call as JSON text. Ollama sends an object; some compatible servers
 /// send a string that contains its JSON.
-fn arguments(json: &RawValue, data: &ByteString) -> Result<ByteString, DecodeError> {
+fn read_arguments(json: &RawValue, sink: &Sink<'_>) -> Result<ByteString, DecodeError> {
     if !json.get().starts_with('"') {
-        return Ok(data.slice_ref(json.get()));
+        return Ok(sink.frame.slice_ref(json.get()));
     }
-    let text = serde_json::from_str::<Text<'_>>(json.get());
-    text.map(|text| text.slice_of(data))
-        .map_err(|error| DecodeError::unreadable(WireId::Ollama, "a tool call's arguments", &error))
-}
-
-/// Returns a member that has no normalized form as a raw event `{name: value}`.
-fn raw(name: &str, value: &RawValue) -> Event {
-    let data = format!("{{{}:{}}}", serde_json::Value::from(name), value.get());
-    Event::Raw(Box::new(Raw {
-        choice: 0,
-        wire: WireId::Ollama,
-        data: data.into(),
-    }))
+    let text: Text<'_> = sink.read(json, "a tool call's arguments")?;
+    Ok(text.share(sink.frame))
 }
 
 #[cfg(test)]
@@ -286,6 +211,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::codec::FrameKind;
+    use crate::model::event::{Event, Finish, Raw, Signature};
     use crate::model::fold::{Answer, Part};
 
     const END: &str = r#"{"model":"m","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","prompt_eval_count":5,"eval_count":7}"#;

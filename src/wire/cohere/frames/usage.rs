@@ -3,46 +3,27 @@
 
 use serde_json::value::RawValue;
 
-use crate::codec::lenient::{Count, Json, object};
+use super::super::shape;
+use crate::codec::lenient::Json;
 use crate::model::usage::Usage;
-
-object! {
-    /// A `usage` object.
-    Reported<'a> {
-        tokens: Counts<'a> = "tokens";
-        billed: Counts<'a> = "billed_units";
-        cached: Count = "cached_tokens";
-    }
-}
-
-object! {
-    /// Counts of one kind.
-    Counts<'a> {
-        input: Count = "input_tokens";
-        output: Count = "output_tokens";
-        reasoning: Count = "reasoning_tokens";
-    }
-}
+use crate::wire::kit::usage;
 
 /// Reads the counts of a `usage` object; `None` if it contains none.
-pub(super) fn read(usage: &RawValue) -> Option<Usage> {
-    let Reported {
+pub(super) fn read_usage(json: &RawValue) -> Option<Usage> {
+    let shape::Usage {
         tokens,
         billed,
         cached,
         ..
-    } = Json::new(usage).read();
-    let read = Usage {
+    } = Json::new(json).read();
+    usage::known(Usage {
         // Billed tokens are the closest substitute where the tokens themselves are missing.
         input: tokens.input.0.or(billed.input.0),
         output: tokens.output.0.or(billed.output.0),
         cached_input: cached.0,
-        cache_write: None,
         reasoning: tokens.reasoning.0,
-        estimated: false,
-        cost: None,
-    };
-    (read != Usage::default()).then_some(read)
+        ..Usage::default()
+    })
 }
 
 #[cfg(test)]
@@ -50,7 +31,7 @@ mod tests {
     use super::*;
 
     fn parse(json: &str) -> Option<Usage> {
-        read(serde_json::from_str(json).unwrap())
+        read_usage(serde_json::from_str(json).unwrap())
     }
 
     #[test]

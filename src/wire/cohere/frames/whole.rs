@@ -2,61 +2,59 @@
 
 use bytes::Bytes;
 
-use super::content::{ContentReader, TOOL_PLAN};
-use super::shape::{self, Answer};
-use super::{ending, refusal, usage};
-use crate::codec::json::is_non_empty;
+use super::super::refusal;
+use super::super::shape::{Answer, TOOL_PLAN};
+use super::content::ContentReader;
+use super::ending::finish;
+use super::usage::read_usage;
 use crate::codec::lenient::Text;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
+use crate::wire::kit::sink::{self, Sink};
 
 /// Decodes a whole answer into its events and usage.
-pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+pub(in super::super) fn read_whole(
+    body: &Bytes,
+    seed: &str,
+) -> Result<(Events, Option<Usage>), DecodeError> {
     let data = text::from_bytes(body);
     if is_error(&data) {
         return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
             &data,
         ))));
     }
-    let answer: Answer<'_> = shape::read(&data, "the answer")?;
+    let answer: Answer<'_> = sink::read(WireId::Cohere, &data, "the answer")?;
     let message = answer
         .message
         .ok_or_else(|| DecodeError::malformed(WireId::Cohere, "the answer has no message"))?;
     let (mut content, mut out) = (ContentReader::new(seed), Events::new());
+    let sink = &mut Sink::new(WireId::Cohere, &data, &mut out);
     for (index, block) in (0..).zip(message.content.0) {
-        content.start_block(index, block, &data, &mut out)?;
+        content.start_block(index, block, sink)?;
         content.end_block(index);
     }
     // The plan comes before the calls, as in a stream.
-    message
-        .tool_plan
-        .iter()
-        .for_each(|plan| content.push_reasoning(TOOL_PLAN, plan, &data, &mut out));
+    content.reasoning(TOOL_PLAN, message.tool_plan.as_ref(), sink);
     for call in message.tool_calls.0 {
         // Starting a call at the same index ends the one before.
-        content.start_call(0, call, &data, &mut out)?;
+        content.start_call(0, call, sink)?;
     }
-    content.end_all(&mut out);
-    message
-        .citations
-        .0
-        .into_iter()
-        .for_each(|citation| content.push_citation(citation, &data, &mut out));
-    answer
-        .logprobs
-        .filter(|value| is_non_empty(value))
-        .iter()
-        .for_each(|value| content.push_member("logprobs", value, &mut out));
-    out.push(ending::finish(
+    content.end_all(sink);
+    for citation in message.citations.0 {
+        content.citation(citation, sink);
+    }
+    content.logprobs(answer.logprobs, sink);
+    let has_calls = content.has_calls();
+    sink.push(finish(
         answer.finish_reason.as_ref(),
         None,
-        content.has_calls(),
+        has_calls,
         &data,
     )?);
-    Ok((out, answer.usage.and_then(usage::read)))
+    Ok((out, answer.usage.and_then(read_usage)))
 }
 
 /// True for an error, in which `message` is a text; in an answer it is an object.
@@ -76,7 +74,7 @@ mod tests {
     use crate::model::fold::{self, Part};
 
     fn answer(body: &str) -> Result<(fold::Answer, Option<Usage>), DecodeError> {
-        read(&Bytes::copy_from_slice(body.as_bytes()), "seed")
+        read_whole(&Bytes::copy_from_slice(body.as_bytes()), "seed")
             .map(|(events, usage)| (fold::Answer::from_events(&events), usage))
     }
 

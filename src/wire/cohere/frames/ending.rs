@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::codec::json::is_non_empty;
 use crate::codec::lenient::Text;
-use crate::model::event::{Event, Finish, Reason};
+use crate::model::event::{Event, Reason};
+use crate::wire::kit::ending;
 use crate::wire::{DecodeError, refusal};
 
 /// Returns the `Finish` of the only choice.
@@ -25,18 +26,13 @@ pub(super) fn finish(
     }
     let normalized = match reason {
         // `ERROR_LIMIT` and `ERROR_TOXIC` tell why an answer ended; other `ERROR…` are failures.
-        "MAX_TOKENS" | "ERROR_LIMIT" => Reason::Length,
-        "ERROR_TOXIC" => Reason::ContentFilter,
-        "TOOL_CALL" => Reason::ToolCalls,
-        // The content decides if the reason is missing or does not mention calls.
-        _ if has_calls => Reason::ToolCalls,
-        _ => Reason::Stop,
+        "MAX_TOKENS" | "ERROR_LIMIT" => Some(Reason::Length),
+        "ERROR_TOXIC" => Some(Reason::ContentFilter),
+        "TOOL_CALL" => Some(Reason::ToolCalls),
+        _ => None,
     };
-    Ok(Event::Finish(Box::new(Finish {
-        choice: 0,
-        reason: normalized,
-        native: native.map(|reason| reason.slice_of(data)),
-    })))
+    let native = native.map(|reason| reason.slice_of(data));
+    Ok(ending::finish(0, normalized, native, has_calls))
 }
 
 /// True for a finish reason that reports a failure, also for `ERROR…` reasons newer than this code.

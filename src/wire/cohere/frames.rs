@@ -4,16 +4,26 @@
 //! ends the stream at any position. Events of an unknown type are not errors: one with a delta is
 //! carried unchanged.
 
+mod citations;
+mod content;
+mod ending;
+mod usage;
+mod whole;
+
 use serde_json::value::RawValue;
 
-use super::content::{ContentReader, TOOL_PLAN};
-use super::shape::{self, Delta, Envelope, Message, Tagged};
-use super::{ending, refusal, usage};
+use self::content::ContentReader;
+use super::refusal;
+use super::shape::{Delta, Envelope, Message, TOOL_PLAN, Tagged};
+use crate::codec::Frame;
 use crate::codec::json::is_non_empty;
 use crate::codec::lenient::Text;
-use crate::codec::{Frame, FrameKind};
 use crate::model::wire::WireId;
+use crate::wire::kit::gate::{self, Admitted, Gate};
+use crate::wire::kit::sink::{self, Sink};
 use crate::wire::{Decode, DecodeError, Decoded};
+
+pub(super) use self::whole::read_whole;
 
 /// Event types with a known shape: an event of such a type that cannot be read is an error.
 const KNOWN_EVENTS: [&str; 12] = [
@@ -33,41 +43,25 @@ const KNOWN_EVENTS: [&str; 12] = [
 
 /// The decoder of one stream.
 pub(super) struct Decoder {
+    gate: Gate,
     content: ContentReader,
-    done: bool,
 }
 
 impl Decode for Decoder {
     fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
-        // Every event of this wire is a JSON object.
-        let is_object = frame.data.trim_start().starts_with('{');
-        if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // `[DONE]` may follow a complete answer, and a failing server writes its error into the
-            // body without framing.
-            out.marker = true;
-            return if self.done {
-                Ok(())
-            } else {
-                check_stray(frame)
-            };
-        }
-        match serde_json::from_str::<Envelope<'_>>(&frame.data) {
-            Ok(event) => self.read_event(&event, frame, out),
-            // The body ended inside this frame; `finish` decides whether the answer is complete.
-            Err(_) if frame.kind == FrameKind::Unterminated => {
-                out.marker = true;
-                Ok(())
-            }
-            Err(error) => self.read_unexpected(frame, &error, out),
+        match self.gate.admit(frame, out) {
+            Admitted::Nothing => Ok(()),
+            Admitted::Foreign => find_error(&frame.data),
+            Admitted::Object => match serde_json::from_str::<Envelope<'_>>(&frame.data) {
+                Ok(event) => self.read_event(&event, frame, out),
+                Err(_) if gate::skip_cut(frame, out) => Ok(()),
+                Err(error) => self.read_unexpected(frame, &error, out),
+            },
         }
     }
 
     fn finish(&mut self, _out: &mut Decoded) -> Result<(), DecodeError> {
-        if self.done {
-            Ok(())
-        } else {
-            Err(DecodeError::CutShort)
-        }
+        self.gate.finish()
     }
 }
 
@@ -75,8 +69,8 @@ impl Decoder {
     /// Returns a decoder. Ids that the provider does not send are made from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
+            gate: Gate::default(),
             content: ContentReader::new(seed),
-            done: false,
         }
     }
 
@@ -93,77 +87,35 @@ impl Decoder {
                 &frame.data,
             ))));
         }
-        let (data, index, events) = (
-            &frame.data,
-            event.index.map_or(0, |index| index.0),
-            &mut out.events,
-        );
-        let message = event
-            .delta
-            .as_ref()
-            .and_then(|delta| delta.message.as_ref());
-        match (kind, message) {
-            (
-                "content-delta",
-                Some(Message {
-                    content: Some(json),
-                    ..
-                }),
-            ) => self.content.block_delta(index, json, data, events)?,
-            (
-                "content-start",
-                Some(Message {
-                    content: Some(json),
-                    ..
-                }),
-            ) => self.content.start_block(index, json, data, events)?,
-            ("content-end", _) => self.content.end_block(index),
-            (
-                "tool-plan-delta",
-                Some(Message {
-                    tool_plan: Some(plan),
-                    ..
-                }),
-            ) => self.content.push_reasoning(TOOL_PLAN, plan, data, events),
-            (
-                "tool-call-start",
-                Some(Message {
-                    tool_calls: Some(json),
-                    ..
-                }),
-            ) => self.content.start_call(index, json, data, events)?,
-            (
-                "tool-call-delta",
-                Some(Message {
-                    tool_calls: Some(json),
-                    ..
-                }),
-            ) => self.content.call_delta(index, json, data, events)?,
-            ("tool-call-end", _) => self.content.end_call(index, events),
-            (
-                "citation-start",
-                Some(Message {
-                    citations: Some(json),
-                    ..
-                }),
-            ) => self.content.push_citation(json, data, events),
-            ("message-end", _) => {
-                return self.complete(
-                    event.delta.as_ref().unwrap_or(&Delta::default()),
-                    frame,
-                    out,
-                );
-            }
-            // Known events without content, such as `message-start` and `debug`.
-            (known, _) if KNOWN_EVENTS.contains(&known) => {}
-            _ => return self.read_unknown(frame, out),
+        if kind == "message-end" {
+            let none = Delta::default();
+            return self.complete(event.delta.as_ref().unwrap_or(&none), frame, out);
         }
-        // Log probabilities come beside the content and have no normalized form.
-        event
-            .logprobs
-            .filter(|value| is_non_empty(value))
-            .iter()
-            .for_each(|value| self.content.push_member("logprobs", value, &mut out.events));
+        let none = Message::default();
+        let message = event.delta.as_ref().and_then(|it| it.message.as_ref());
+        let message = message.unwrap_or(&none);
+        let index = event.index.map_or(0, |index| index.0);
+        let sink = &mut Sink::new(WireId::Cohere, &frame.data, &mut out.events);
+        let content = &mut self.content;
+        // Known events may have no content, such as `message-start` and `debug`.
+        match (kind, message.content, message.tool_calls) {
+            ("content-delta", Some(json), _) => content.block_delta(index, json, sink)?,
+            ("content-start", Some(json), _) => content.start_block(index, json, sink)?,
+            ("content-end", ..) => content.end_block(index),
+            ("tool-plan-delta", ..) => {
+                content.reasoning(TOOL_PLAN, message.tool_plan.as_ref(), sink);
+            }
+            ("tool-call-start", _, Some(json)) => content.start_call(index, json, sink)?,
+            ("tool-call-delta", _, Some(json)) => content.call_delta(index, json, sink)?,
+            ("tool-call-end", ..) => content.end_call(index, sink),
+            ("citation-start", ..) => message
+                .citations
+                .into_iter()
+                .for_each(|json| content.citation(json, sink)),
+            (known, ..) if KNOWN_EVENTS.contains(&known) => {}
+            _ => return self.read_unknown(frame, sink),
+        }
+        content.logprobs(event.logprobs, sink);
         Ok(())
     }
 
@@ -174,7 +126,7 @@ impl Decoder {
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
         // A failed answer has used tokens too, so its usage is read before its error.
-        out.usage = delta.usage.and_then(usage::read);
+        out.usage = delta.usage.and_then(usage::read_usage);
         let finish = ending::finish(
             delta.finish_reason.as_ref(),
             delta.error,
@@ -182,10 +134,10 @@ impl Decoder {
             &frame.data,
         )?;
         // Nothing may follow the `Finish`, so calls that the server left open end before it.
-        self.content.end_all(&mut out.events);
-        out.events.push(finish);
-        out.done = true;
-        self.done = true;
+        let sink = &mut Sink::new(WireId::Cohere, &frame.data, &mut out.events);
+        self.content.end_all(sink);
+        sink.push(finish);
+        self.gate.complete(out);
         Ok(())
     }
 
@@ -196,20 +148,21 @@ impl Decoder {
         error: &serde_json::Error,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
+        let tagged: Tagged<'_> = sink::read(WireId::Cohere, &frame.data, "a frame")?;
         let kind = tagged.kind.as_ref().map_or(&*frame.name, Text::as_str);
         if KNOWN_EVENTS.contains(&kind) {
             return Err(DecodeError::unreadable(WireId::Cohere, kind, error));
         }
-        self.read_unknown(frame, out)
+        let sink = &mut Sink::new(WireId::Cohere, &frame.data, &mut out.events);
+        self.read_unknown(frame, sink)
     }
 
     /// Handles an event of an unknown type: carries it unchanged if it has a delta, else skips it.
-    fn read_unknown(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
-        let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
+    fn read_unknown(&mut self, frame: &Frame, sink: &mut Sink<'_>) -> Result<(), DecodeError> {
+        let tagged: Tagged<'_> = sink::read(WireId::Cohere, &frame.data, "a frame")?;
         if tagged.delta.is_some_and(is_non_empty) {
-            let whole: &RawValue = shape::read(&frame.data, "a frame")?;
-            self.content.push_raw(whole, &frame.data, &mut out.events);
+            let whole: &RawValue = sink::read(WireId::Cohere, &frame.data, "a frame")?;
+            self.content.raw(whole, sink);
         }
         Ok(())
     }
@@ -223,18 +176,11 @@ fn is_error(event: &Envelope<'_>, kind: &str) -> bool {
     kind == "error" || event.delta.is_none() && has_text && !KNOWN_EVENTS.contains(&kind)
 }
 
-/// Checks data that is not an event for an error, in the first JSON value it contains.
-fn check_stray(frame: &Frame) -> Result<(), DecodeError> {
-    // Other text may surround the JSON, such as `error: {…}`.
-    let json = frame
-        .data
-        .find('{')
-        .and_then(|at| frame.data.get(at..))
-        .unwrap_or_default();
-    let first = serde_json::Deserializer::from_str(json)
-        .into_iter::<&RawValue>()
-        .next();
-    let Some(Ok(json)) = first else { return Ok(()) };
+/// Finds an error in text that is not an event.
+fn find_error(text: &str) -> Result<(), DecodeError> {
+    let Some(json) = gate::first_object(text) else {
+        return Ok(());
+    };
     match serde_json::from_str::<Envelope<'_>>(json.get()) {
         Ok(event) if is_error(&event, event.kind.as_ref().map_or("", Text::as_str)) => Err(
             DecodeError::Upstream(Box::new(refusal::read_payload(json.get()))),
@@ -248,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::codec::FrameKind;
     use crate::model::event::{Event, Finish, Raw, Reason, Signature};
     use crate::model::fault::Code;
     use crate::model::fold::{Answer, Part};

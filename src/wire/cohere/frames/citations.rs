@@ -5,73 +5,48 @@
 //! from the start of the answer.
 
 use bytestring::ByteString;
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::codec::lenient::{Count, Index, RawList, Text};
-use crate::model::event::{Citation, Event, Events};
+use super::super::shape::Citation;
+use crate::codec::lenient::Text;
+use crate::wire::kit::sink::{Sink, Source};
 
-#[derive(Deserialize)]
-struct CitationFields<'a> {
-    #[serde(default)]
-    start: Count,
-    #[serde(default)]
-    end: Count,
-    content_index: Option<Index>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    sources: RawList<'a>,
-}
-
-impl CitationFields<'_> {
-    /// Returns the cited span of the answer, in characters. `texts` are the text blocks of the
-    /// answer: index, and number of characters before the block. Tool plans and thinking are not
-    /// part of the answer, so their citations have no span.
-    fn span(&self, texts: &[(u32, u32)]) -> Option<(u32, u32)> {
-        if self
-            .kind
-            .as_ref()
-            .is_some_and(|kind| kind.as_str() != "TEXT_CONTENT")
-        {
-            return None;
-        }
-        // Without a block index, the positions count from the first text block.
-        let before = match self.content_index {
-            Some(index) => texts.iter().find(|(at, _)| *at == index.0)?.1,
-            None => texts.first().map_or(0, |(_, before)| *before),
-        };
-        Some((
-            before.checked_add(self.start.small()?)?,
-            before.checked_add(self.end.small()?)?,
-        ))
+/// Writes the events of a citation. A citation that cannot be read is still carried unchanged.
+/// `texts` are the text blocks of the answer: index, and number of characters before the block.
+pub(super) fn write_citation(json: &RawValue, texts: &[(u32, u32)], sink: &mut Sink<'_>) {
+    let cited = serde_json::from_str::<Citation<'_>>(json.get()).ok();
+    let span = cited.as_ref().and_then(|cited| span(cited, texts));
+    let sources = cited.map(|it| it.sources.0).unwrap_or_default();
+    // A citation without sources still becomes one event.
+    sink.citation(json, source(sources.first().copied(), span));
+    for json in sources.iter().skip(1) {
+        sink.citation(json, source(Some(json), span));
     }
 }
 
-/// Emits the events of a citation. A citation that cannot be read is still carried unchanged.
-pub(super) fn read(json: &RawValue, data: &ByteString, texts: &[(u32, u32)], out: &mut Events) {
-    let cited = serde_json::from_str::<CitationFields<'_>>(json.get()).ok();
-    let span = cited.as_ref().and_then(|it| it.span(texts));
-    let sources = cited.map(|it| it.sources.0).unwrap_or_default();
-    // A citation without sources still becomes one event.
-    let first = source(sources.first().copied(), json, span, data);
-    let others = sources
-        .iter()
-        .skip(1)
-        .map(|json| source(Some(*json), json, span, data));
-    out.extend(std::iter::once(first).chain(others));
+/// Returns the cited span of the answer, in characters. Tool plans and thinking are not part of the
+/// answer, so their citations have no span.
+fn span(cited: &Citation<'_>, texts: &[(u32, u32)]) -> Option<(u32, u32)> {
+    let kind = cited.kind.as_ref().map(Text::as_str);
+    if kind.is_some_and(|kind| kind != "TEXT_CONTENT") {
+        return None;
+    }
+    // Without a block index, the positions count from the first text block.
+    let before = match cited.content_index {
+        Some(index) => texts.iter().find(|(at, _)| *at == index.0)?.1,
+        None => texts.first().map_or(0, |(_, before)| *before),
+    };
+    Some((
+        before.checked_add(cited.start.small()?)?,
+        before.checked_add(cited.end.small()?)?,
+    ))
 }
 
-/// Returns the event of one source, which carries `json`. URL and title are those of the document,
-/// or those in a tool's output, which may have them.
-fn source(
-    source: Option<&RawValue>,
-    json: &RawValue,
-    span: Option<(u32, u32)>,
-    data: &ByteString,
-) -> Event {
-    let source: Value = source
+/// Returns the fields of a source. URL and title are those of the document, or those in a tool's
+/// output, which may have them.
+fn source(json: Option<&RawValue>, span: Option<(u32, u32)>) -> Source {
+    let source: Value = json
         .and_then(|it| serde_json::from_str(it.get()).ok())
         .unwrap_or_default();
     let document = source.get("document");
@@ -83,25 +58,23 @@ fn source(
             .filter(|text| !text.is_empty())
             .map(ByteString::from)
     };
-    // Only a document's text is quoted; a tool's output is not a quotation.
-    let quote = text("snippet")
-        .or_else(|| text("text"))
-        .filter(|_| document.is_some());
-    let citation = Citation {
-        choice: 0,
+    Source {
         // The `url` of a document may be a file name instead.
         url: text("url").filter(|url| url.starts_with("http")),
         title: text("title"),
-        quote,
+        // Only a document's text is quoted; a tool's output is not a quotation.
+        quote: text("snippet")
+            .or_else(|| text("text"))
+            .filter(|_| document.is_some()),
         span,
-        data: data.slice_ref(json.get()),
-    };
-    Event::Citation(Box::new(citation))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::event::{Event, Events};
+    use crate::model::wire::WireId;
 
     type CitationParts = (
         Option<String>,
@@ -113,7 +86,8 @@ mod tests {
 
     fn read_citation(json: &str, texts: &[(u32, u32)]) -> Vec<CitationParts> {
         let (data, mut out) = (ByteString::from(json), Events::new());
-        read(serde_json::from_str(&data).unwrap(), &data, texts, &mut out);
+        let sink = &mut Sink::new(WireId::Cohere, &data, &mut out);
+        write_citation(serde_json::from_str(&data).unwrap(), texts, sink);
         let own = |text: Option<ByteString>| text.map(|text| text.to_string());
         out.into_iter()
             .map(|event| match event {
