@@ -1,13 +1,16 @@
 //! Writes a table as CSV or as JSON lines.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
+
+use serde::{Serialize, Serializer as _};
 
 use super::Format;
 use crate::model::money::Money;
 
 /// The content of one cell.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub(super) enum Cell {
     Empty,
     Text(String),
@@ -29,10 +32,12 @@ impl From<Option<u64>> for Cell {
 }
 
 /// A table being written.
-pub(super) struct Table<'a> {
-    out: io::BufWriter<&'a mut dyn Write>,
-    format: Format,
-    names: Vec<&'static str>,
+pub(super) enum Table<'a> {
+    Csv(csv::Writer<&'a mut dyn Write>),
+    Json {
+        out: BufWriter<&'a mut dyn Write>,
+        names: Vec<&'static str>,
+    },
 }
 
 impl<'a> Table<'a> {
@@ -41,82 +46,81 @@ impl<'a> Table<'a> {
         format: Format,
         names: impl Iterator<Item = &'static str>,
     ) -> io::Result<Self> {
-        let mut table = Self {
-            out: io::BufWriter::new(out),
-            format,
-            names: names.collect(),
-        };
-        if format == Format::Csv {
-            write!(table.out, "{}\r\n", table.names.join(","))?;
+        match format {
+            Format::Csv => {
+                // RFC 4180 ends lines with CRLF.
+                let mut rows = csv::WriterBuilder::new()
+                    .terminator(csv::Terminator::CRLF)
+                    .from_writer(out);
+                rows.write_record(names).map_err(io_error)?;
+                Ok(Self::Csv(rows))
+            }
+            Format::Json => Ok(Self::Json {
+                out: BufWriter::new(out),
+                names: names.collect(),
+            }),
         }
-        Ok(table)
     }
 
     pub(super) fn line(&mut self, cells: impl Iterator<Item = Cell>) -> io::Result<()> {
-        match self.format {
-            Format::Csv => {
-                for (number, cell) in cells.enumerate() {
-                    let comma = if number == 0 { "" } else { "," };
-                    write!(self.out, "{comma}{}", csv_text(&cell))?;
+        match self {
+            Self::Csv(rows) => {
+                for cell in cells {
+                    rows.write_field(csv_text(&cell).as_bytes())
+                        .map_err(io_error)?;
                 }
-                // RFC 4180 ends lines with CRLF.
-                self.out.write_all(b"\r\n")
+                // Ends the record.
+                rows.write_record(None::<&[u8]>).map_err(io_error)
             }
-            Format::Json => {
-                for (number, (name, cell)) in self.names.iter().zip(cells).enumerate() {
-                    let before = if number == 0 { "{" } else { "," };
-                    write!(self.out, "{before}\"{name}\":{}", json_text(&cell))?;
-                }
-                self.out.write_all(b"}\n")
+            Self::Json { out, names } => {
+                serde_json::Serializer::new(&mut *out).collect_map(names.iter().zip(cells))?;
+                out.write_all(b"\n")
             }
         }
     }
 
-    pub(super) fn end(mut self) -> io::Result<()> {
-        self.out.flush()
+    pub(super) fn end(self) -> io::Result<()> {
+        match self {
+            Self::Csv(mut rows) => rows.flush(),
+            Self::Json { mut out, .. } => out.flush(),
+        }
     }
 }
 
+/// Returns the error of the output, whose kind says whether its reader is gone.
+fn io_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// Returns the text of a cell. A text that a spreadsheet would run as a formula gets a leading
+/// apostrophe.
 fn csv_text(cell: &Cell) -> Cow<'_, str> {
     match cell {
         Cell::Empty => Cow::Borrowed(""),
-        Cell::Text(text) => quote_csv(text),
+        Cell::Text(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
+            Cow::Owned(format!("'{text}"))
+        }
+        Cell::Text(text) => Cow::Borrowed(text),
         Cell::Number(number) => Cow::Owned(number.to_string()),
         Cell::Bool(value) => Cow::Owned(value.to_string()),
         Cell::Money(money) => Cow::Owned(money.to_string()),
     }
 }
 
-/// Quotes a text as RFC 4180 requires. A text that a spreadsheet would run as a formula gets a
-/// leading apostrophe.
-fn quote_csv(text: &str) -> Cow<'_, str> {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let special =
-        text.contains(['"', ',', '\r', '\n']) || text.starts_with(' ') || text.ends_with(' ');
-    match (formula, special) {
-        (false, false) => Cow::Borrowed(text),
-        (true, false) => Cow::Owned(format!("'{text}")),
-        (formula, true) => Cow::Owned(format!(
-            "\"{}{}\"",
-            if formula { "'" } else { "" },
-            text.replace('"', "\"\"")
-        )),
-    }
-}
-
-fn json_text(cell: &Cell) -> String {
-    match cell {
-        Cell::Empty => "null".into(),
-        Cell::Text(text) => serde_json::to_string(text).expect("a string is always JSON"),
-        Cell::Number(number) => number.to_string(),
-        Cell::Bool(value) => value.to_string(),
-        Cell::Money(money) => money.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn written(format: Format, cells: [Cell; 3]) -> String {
+        let mut out = Vec::new();
+        let mut table = Table::begin(&mut out, format, ["a", "b", "c"].into_iter()).unwrap();
+        table.line(cells.into_iter()).unwrap();
+        table.end().unwrap();
+        String::from_utf8(out).unwrap()
+    }
 
     #[test]
     fn cells_are_quoted_only_where_needed() {
@@ -132,30 +136,48 @@ mod tests {
             ("\r=1", "\"'\r=1\""),
             ("é€", "é€"),
         ] {
-            assert_eq!(csv_text(&Cell::Text(text.into())), expected);
+            let cells = [
+                Cell::Text(text.into()),
+                Cell::Empty,
+                Cell::Money("0.5".parse().unwrap()),
+            ];
+            assert_eq!(
+                written(Format::Csv, cells),
+                format!("a,b,c\r\n{expected},,0.5\r\n")
+            );
         }
-        assert_eq!(csv_text(&Cell::Money("0.5".parse().unwrap())), "0.5");
-        assert_eq!(csv_text(&Cell::Empty), "");
     }
 
     #[test]
     fn json_lines_are_valid_json() {
-        let mut out = Vec::new();
-        let mut table = Table::begin(&mut out, Format::Json, ["a", "b", "c"].into_iter()).unwrap();
-        table
-            .line(
-                [
-                    Cell::Text("x\"\n".into()),
-                    Cell::Empty,
-                    Cell::Money("0.000000001".parse().unwrap()),
-                ]
-                .into_iter(),
-            )
-            .unwrap();
-        table.end().unwrap();
+        let cells = [
+            Cell::Text("x\"\n".into()),
+            Cell::Empty,
+            Cell::Money("0.000000001".parse().unwrap()),
+        ];
         assert_eq!(
-            String::from_utf8(out).unwrap(),
+            written(Format::Json, cells),
             "{\"a\":\"x\\\"\\n\",\"b\":null,\"c\":0.000000001}\n"
         );
+    }
+
+    #[test]
+    fn an_error_keeps_its_kind() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        for format in [Format::Csv, Format::Json] {
+            let mut out = Closed;
+            let mut table = Table::begin(&mut out, format, ["a"].into_iter()).unwrap();
+            let long = Cell::Text("x".repeat(1 << 20));
+            let error = table.line([long].into_iter()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
     }
 }
