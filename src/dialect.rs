@@ -23,13 +23,11 @@ pub mod ui;
 #[cfg(test)]
 mod words;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::codec::sse_writer::SseWriter;
-use crate::model::ask::{Ask, ResponsesRequest};
+use crate::model::ask::Ask;
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Start};
 use crate::model::fault::{Code, Fault};
@@ -49,9 +47,6 @@ pub struct View {
     /// Payloads are passed on unchanged: the reader's dialect matches the wire of the payloads, and
     /// the stream was begun in that dialect. Encoders read `Entry::raw` only where this is set.
     pub raw: bool,
-    /// The parts of the request that the dialect `openai-responses` keeps; `None` if the stream was
-    /// begun in another dialect.
-    pub responses: Option<Arc<ResponsesRequest>>,
 }
 
 /// An API shape spoken to clients: parses requests, encodes streams, whole answers and errors.

@@ -214,7 +214,7 @@ fn write_access_line(
         stream: stream.id(),
         caller: stream.owner(),
         dialect: stream.dialect().name(),
-        model: &ask.model,
+        model: &ask.head.model,
         target: accounting.target.as_ref(),
         attempts: accounting.attempts(),
         route: &stream.trace(),

@@ -1,12 +1,14 @@
 //! Journals for tests of the dialects: events written by hand, and random journals.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytestring::ByteString;
 use proptest::prelude::*;
 
 use super::{Encode, View};
 use crate::codec::sse_writer::{EventIds, SseWriter};
+use crate::model::ask::AskHead;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{
     Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall,
@@ -14,18 +16,19 @@ use crate::model::event::{
 use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
-use crate::model::wire::WireId;
+use crate::model::wire::{DialectId, WireId};
 
 const STREAM: &str = "abcdefghijklmnopqrstuvwxyz";
 
 pub(super) fn start_data(choices: u16) -> Start {
     Start {
         stream: StreamId::parse(STREAM).unwrap(),
-        model: "smart".into(),
         created: 1_767_000_000,
-        choices,
-        thread: None,
-        input_estimate: 10,
+        head: Arc::new(AskHead {
+            choices,
+            input_estimate: 10,
+            ..AskHead::example(DialectId::Events)
+        }),
     }
 }
 
@@ -34,7 +37,6 @@ pub(super) fn view(choices: u16, raw: bool) -> View {
         start: start_data(choices),
         include_usage: true,
         raw,
-        responses: None,
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn admit<T>(
 ) -> Result<(Plan, Pass, T), Box<Refusal>> {
     check_phase(call)?;
     let plan = call.snapshot.routes.plan(
-        &ask.model,
+        &ask.head.model,
         |model| call.caller.may_use(model),
         || affinity::key(&call.caller.id, ask),
     )?;
@@ -84,8 +84,8 @@ fn take_limits(call: &Call<'_>, ask: &Ask, plan: &Plan, need: Need) -> Result<Pa
         key: caller.key(),
         team: caller.team(),
         // The verified user of a JWT takes precedence over the one that the body names.
-        user: caller.user().or(ask.user.as_ref()).map(|user| &**user),
-        model: &ask.model,
+        user: caller.user().or(ask.head.user.as_ref()).map(|user| &**user),
+        model: &ask.head.model,
         own: call.own_limits(),
     };
     let providers = plan.targets().map(|target| &target.provider.name);

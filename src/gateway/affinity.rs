@@ -22,8 +22,9 @@ const MAX_HASHED: usize = 16 * 1024;
 pub(super) fn key(caller: &CallerId, ask: &Ask) -> u64 {
     let mut key = StableHash::default();
     key.field(caller.to_string());
-    key.field(&ask.model);
+    key.field(&ask.head.model);
     if let Some(chat) = ask
+        .head
         .conversation
         .as_ref()
         .and_then(|thread| thread.chat.as_ref())

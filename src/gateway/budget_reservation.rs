@@ -27,7 +27,7 @@ pub(super) fn reserve_budget(
         key: caller.key().cloned(),
         team: caller.team().cloned(),
         // The verified user of a JWT takes precedence over the one that the body names.
-        user: caller.user().or(ask.user.as_ref()).cloned(),
+        user: caller.user().or(ask.head.user.as_ref()).cloned(),
     };
     let estimate = estimate_cost(call.snapshot, ask, plan);
     let budgets = &call.snapshot.budgets;
@@ -37,8 +37,8 @@ pub(super) fn reserve_budget(
 /// Estimates the cost by the most expensive target of the plan, because it is not known yet which
 /// target will answer.
 fn estimate_cost(snapshot: &Snapshot, ask: &Ask, plan: &Plan) -> Estimate {
-    let input = ask.input_estimate;
-    let output = ask.expected_output(snapshot.limits.reserve_output());
+    let input = ask.head.input_estimate;
+    let output = ask.head.expected_output(snapshot.limits.reserve_output());
     plan.targets()
         // Targets without a price do not count; without any price, `priced` stays false.
         .filter_map(|target| target.price())

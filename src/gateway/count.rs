@@ -35,7 +35,7 @@ where
         // The target cannot count: send our estimate, marked as such.
         None => format!(
             "{{\"input_tokens\":{},\"sluicegate\":{{\"estimated\":true}}}}",
-            ask.input_estimate
+            ask.head.input_estimate
         ),
     };
     let mut response = headers::json(StatusCode::OK, json);

@@ -34,7 +34,7 @@ pub(super) async fn with_history(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault
 /// Returns the request with referenced items inserted, if they belong to responses that are stored
 /// here.
 async fn with_referenced_items(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault> {
-    if ask.responses.is_none() || ask.references.is_empty() {
+    if ask.head.responses.is_none() || ask.references.is_empty() {
         return Ok(ask);
     }
     let (references, max_bytes) = (referenced_items(&ask)?, call.snapshot.settings.max_body);
@@ -109,16 +109,15 @@ fn stream_of_item(call: &Call<'_>, path: &str, id: &str) -> Result<Option<Arc<St
 
 /// Returns the request with the turns of the previous response before its own.
 fn with_previous_turns(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault> {
-    let asked = ask.responses.as_ref();
+    let asked = ask.head.responses.as_ref();
     let Some(previous) = asked.and_then(|asked| asked.previous.clone()) else {
         return Ok(ask);
     };
     // Unknown, expired and foreign ids are one case from here on.
     let found = call.find(&previous).ok();
-    let stored = found.and_then(|stream| {
-        let asked = stored_request(&stream).cloned()?;
-        Some((stream, asked))
-    });
+    let stored = found
+        .as_ref()
+        .and_then(|stream| Some((stream, stored_request(stream)?)));
     let Some((stream, asked)) = stored else {
         // The id is none of ours: callers that may refer to provider objects continue from a
         // response of the provider.
@@ -129,9 +128,9 @@ fn with_previous_turns(call: &Call<'_>, ask: Ask) -> Result<Ask, Fault> {
             Err(previous_not_found(&previous))
         };
     };
-    check_state(&stream)?;
+    check_state(stream)?;
     // A response whose beginning was evicted cannot be continued.
-    let object = response_json(&stream).map_err(|_| previous_not_found(&previous))?;
+    let object = response_json(stream).map_err(|_| previous_not_found(&previous))?;
     let max_bytes = call.snapshot.settings.max_body;
     continue_from(ask, &asked.input, &output_as_input(&object), max_bytes)
 }
@@ -190,8 +189,8 @@ impl Collected<'_> {
 }
 
 /// Returns the stored part of the request that a response answers; `None` with `store: false`.
-fn stored_request(stream: &Stream) -> Option<&Arc<ResponsesRequest>> {
-    stream.spec().responses.as_ref().filter(|asked| asked.store)
+fn stored_request(stream: &Stream) -> Option<&ResponsesRequest> {
+    stream.head().responses.as_ref().filter(|asked| asked.store)
 }
 
 /// Returns the items of a response and of its input by their ids; `None` if its beginning was

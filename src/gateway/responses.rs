@@ -70,7 +70,7 @@ pub(super) fn input_items(call: &Call<'_>, id: &str) -> Result<Response<Reply>, 
     let query = call.query();
     let limit = query.page_limit(20, MAX_PAGE)?;
     let request = stream
-        .spec()
+        .head()
         .responses
         .as_ref()
         .filter(|request| request.store)
@@ -126,14 +126,14 @@ pub(super) fn response_json(stream: &Arc<Stream>) -> Result<Bytes, Fault> {
 /// Returns true if the journal may hold one whole body instead of events: the stream was begun as a
 /// response, without `stream: true`.
 fn is_one_body(stream: &Stream) -> bool {
-    stream.spec().responses.is_some() && !stream.spec().streamed
+    stream.head().responses.is_some() && !stream.head().stream
 }
 
 /// Returns the provider's own body. A background response keeps the id that the client received
 /// when the response was created.
 fn provider_body(stream: &Stream, body: ByteString) -> Bytes {
     let background = stream
-        .spec()
+        .head()
         .responses
         .as_ref()
         .is_some_and(|request| request.background);

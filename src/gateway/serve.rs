@@ -61,7 +61,9 @@ where
 
 fn parse(call: &Call<'_>, body: &Bytes) -> Result<Ask, Fault> {
     let mut ask = call.codec().parse(&call.head.headers, body.clone())?;
-    ask.model = model_or_default(&ask.model, call.snapshot.settings.ui_model.as_ref())?;
+    let default = call.snapshot.settings.ui_model.as_ref();
+    let head = Arc::make_mut(&mut ask.head);
+    head.model = model_or_default(&head.model, default)?;
     Ok(ask)
 }
 
@@ -101,30 +103,25 @@ async fn generate(
 /// Returns the tokens to reserve for a request.
 fn need(call: &Call<'_>, ask: &Ask) -> Need {
     Need {
-        input: ask.input_estimate,
-        output: ask.expected_output(call.snapshot.limits.reserve_output()),
+        input: ask.head.input_estimate,
+        output: ask
+            .head
+            .expected_output(call.snapshot.limits.reserve_output()),
     }
 }
 
 fn stream_spec(call: &Call<'_>, ask: &Ask, options: &Options, digest: Digest) -> StreamSpec {
     let settings = &call.snapshot.hub;
-    let profile = dialect::of(ask.dialect).profile();
+    let profile = dialect::of(ask.head.dialect).profile();
     StreamSpec {
         owner: call.caller.id.clone(),
-        dialect: ask.dialect,
-        model: ask.model.clone(),
-        conversation: ask.conversation.clone(),
-        responses: ask.responses.clone(),
-        choices: ask.choices,
-        input_estimate: ask.input_estimate,
-        include_usage: ask.include_usage,
-        streamed: ask.stream,
+        head: ask.head.clone(),
         payload_ids: profile.payload_ids,
         digest,
         on_disconnect: options.on_disconnect(
             settings.on_disconnect,
-            ask.dialect,
-            options.is_detached(ask.dialect) || is_background(ask),
+            ask.head.dialect,
+            options.is_detached(ask.head.dialect) || is_background(ask),
         ),
         // A request can only shorten the retention.
         retention: options
@@ -147,9 +144,9 @@ fn begin(
     let (writer, reader) = gateway.hub.begin(claim, spec);
     let begun = Begun {
         stream: writer.stream().id(),
-        dialect: ask.dialect.name(),
-        model: &ask.model,
-        input_estimate: ask.input_estimate,
+        dialect: ask.head.dialect.name(),
+        model: &ask.head.model,
+        input_estimate: ask.head.input_estimate,
     };
     let bill = Some(budget.begin(&begun));
     let job = Job {
@@ -183,18 +180,18 @@ async fn reply(
     limit_states: LimitStates,
 ) -> Response<Reply> {
     let stream = reader.stream().clone();
-    let mut response = if options.is_detached(ask.dialect) {
+    let mut response = if options.is_detached(ask.head.dialect) {
         reader.leave();
         Ok(accepted_response(&stream))
-    } else if is_background(ask) && !ask.stream {
+    } else if is_background(ask) && !ask.head.stream {
         reader.leave();
         object_response(&stream)
-    } else if ask.stream {
+    } else if ask.head.stream {
         stream_events(call, reader, options.event_ids).await
     } else {
-        answer::whole(reader, ask.dialect).await
+        answer::whole(reader, ask.head.dialect).await
     }
-    .unwrap_or_else(|fault| refuse(&fault, ask.dialect, &call.context.request_id));
+    .unwrap_or_else(|fault| refuse(&fault, ask.head.dialect, &call.context.request_id));
     // A failed generation has a stream too: its id and route help to diagnose the error.
     headers::add_stream_headers(&mut response, &stream);
     response.extensions_mut().insert(limit_states);
@@ -234,7 +231,10 @@ impl Options {
 
 /// Returns true if the answer was requested as a background response.
 fn is_background(ask: &Ask) -> bool {
-    ask.responses.as_ref().is_some_and(|asked| asked.background)
+    ask.head
+        .responses
+        .as_ref()
+        .is_some_and(|asked| asked.background)
 }
 
 /// Returns 202 with the status and the location of the running stream.

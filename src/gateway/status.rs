@@ -95,7 +95,7 @@ pub(super) fn stream_json(stream: &Stream, with_content: bool) -> Bytes {
     let status = stream.status(with_content);
     let mut body = without_content(stream, &status);
     if let Some(answer) = &status.answer {
-        add_content(&mut body, answer, stream.start().choices);
+        add_content(&mut body, answer, stream.head().choices);
     }
     json(&body)
 }
@@ -147,7 +147,7 @@ fn without_content<'a>(stream: &'a Stream, status: &'a crate::hub::StreamStatus)
         id: stream.id().as_str(),
         name: stream.name(),
         status: status.state.name(),
-        model: Some(&stream.start().model),
+        model: Some(&stream.head().model),
         provider: status.route.as_ref().map(|route| &*route.provider),
         created: Some(stream.start().created),
         ended: status.ended,

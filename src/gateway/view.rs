@@ -14,8 +14,7 @@ pub(super) fn stream_view(stream: &Stream, dialect: DialectId) -> View {
     View {
         start: stream.start().clone(),
         // Readers in another dialect had no request in which to ask for usage.
-        include_usage: stream.spec().include_usage || dialect != stream.dialect(),
-        raw: dialect == stream.dialect() && stream.spec().streamed,
-        responses: stream.spec().responses.clone(),
+        include_usage: stream.head().include_usage || dialect != stream.dialect(),
+        raw: dialect == stream.dialect() && stream.head().stream,
     }
 }

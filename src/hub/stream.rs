@@ -14,7 +14,7 @@ use super::cancel::{CancelFlag, Cause};
 use super::claim::{ClaimKey, Digest};
 use super::log::Log;
 use super::{Inner, OnDisconnect};
-use crate::model::ask::{ResponsesRequest, Thread};
+use crate::model::ask::{AskHead, ResponsesRequest};
 use crate::model::event::{End, Reason, Route, Start};
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -29,22 +29,8 @@ use crate::model::wire::DialectId;
 pub struct StreamSpec {
     /// The caller that owns it.
     pub owner: CallerId,
-    /// The dialect of the request.
-    pub dialect: DialectId,
-    /// The model name that the client asked for.
-    pub model: ByteString,
-    /// The conversation that it continues.
-    pub conversation: Option<Arc<Thread>>,
-    /// The part of the request that the dialect `openai-responses` keeps.
-    pub responses: Option<Arc<ResponsesRequest>>,
-    /// Number of choices.
-    pub choices: u16,
-    /// Estimated number of tokens of the prompt.
-    pub input_estimate: u64,
-    /// The client asked for usage in the stream.
-    pub include_usage: bool,
-    /// The client asked for a stream: kept payloads are frames, not one whole body.
-    pub streamed: bool,
+    /// The facts of the request.
+    pub head: Arc<AskHead>,
     /// Readers of the provider's ids in its payloads.
     pub payload_ids: PayloadIds,
     /// Digest of path and body.
@@ -62,14 +48,14 @@ pub struct StreamSpec {
 impl StreamSpec {
     /// Returns the bytes kept of the request.
     pub(super) fn kept_request_bytes(&self) -> usize {
-        self.responses
-            .as_ref()
-            .map_or(0, |asked| asked.stored_bytes())
+        let asked = self.head.responses.as_ref();
+        asked.map_or(0, ResponsesRequest::stored_bytes)
     }
 
     /// Returns true if the journal is removed once it has been read (`store: false`).
     pub(super) fn is_removed_once_read(&self) -> bool {
-        self.responses.as_ref().is_some_and(|asked| !asked.store)
+        let asked = self.head.responses.as_ref();
+        asked.is_some_and(|asked| !asked.store)
     }
 }
 
@@ -181,16 +167,10 @@ impl Stream {
         keys: Vec<ClaimKey>,
         hub: Arc<Inner>,
     ) -> Self {
-        let (model, choices, input_estimate) =
-            (spec.model.clone(), spec.choices, spec.input_estimate);
-        let thread = spec.conversation.clone();
         let start = Start {
             stream: id,
-            model,
             created: unix_now(),
-            choices,
-            thread,
-            input_estimate,
+            head: spec.head.clone(),
         };
         Self {
             log: Mutex::new(Log::begin(start.clone())),
@@ -219,7 +199,7 @@ impl Stream {
     /// Returns the client's own id of the conversation that it continues.
     #[must_use]
     pub fn chat(&self) -> Option<&ByteString> {
-        self.spec.conversation.as_ref()?.chat.as_ref()
+        self.head().conversation.as_ref()?.chat.as_ref()
     }
 
     /// Returns its start event.
@@ -237,7 +217,13 @@ impl Stream {
     /// Returns the dialect of the request.
     #[must_use]
     pub fn dialect(&self) -> DialectId {
-        self.spec.dialect
+        self.head().dialect
+    }
+
+    /// Returns the facts of the request.
+    #[must_use]
+    pub fn head(&self) -> &Arc<AskHead> {
+        &self.spec.head
     }
 
     /// Returns the parameters it was created with.

@@ -5,6 +5,7 @@ use smallvec::smallvec;
 use tokio::time::advance;
 
 use super::*;
+use crate::model::ask::AskHead;
 use crate::model::entry::{ENTRY_OVERHEAD, Entry};
 use crate::model::event::{End, Event, Failure, Reason};
 use crate::model::ids::Position;
@@ -15,14 +16,7 @@ use crate::model::wire::DialectId;
 fn spec() -> StreamSpec {
     StreamSpec {
         owner: CallerId::Anonymous,
-        dialect: DialectId::Events,
-        model: "m".into(),
-        conversation: None,
-        responses: None,
-        choices: 1,
-        input_estimate: 0,
-        include_usage: true,
-        streamed: true,
+        head: AskHead::example(DialectId::Events).into(),
         payload_ids: PayloadIds::NONE,
         digest: digest("/p", b"body"),
         on_disconnect: OnDisconnect::Cancel,

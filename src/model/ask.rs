@@ -30,24 +30,18 @@ pub struct Reference {
     pub id: Option<String>,
 }
 
-/// A request for a generation.
-pub struct Ask {
+/// The facts of a request that remain of it while its stream exists. The request, its stream, the
+/// start of its journal, the views of its readers and its outcome share them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AskHead {
     /// The dialect of the request and of its answer.
     pub dialect: DialectId,
-    /// The wire whose request shape `body` has, if any. Upstreams of that wire get it unchanged.
-    pub shape: Option<WireId>,
-    /// The request body, byte for byte.
-    pub body: Bytes,
     /// The model name in the request; empty if it has none and the dialect has a default.
     pub model: ByteString,
     /// The conversation that it continues, if the dialect has ids for that.
-    pub conversation: Option<Arc<Thread>>,
+    pub conversation: Option<Thread>,
     /// The fields that the dialect `openai-responses` keeps.
-    pub responses: Option<Arc<ResponsesRequest>>,
-    /// Further models named in the body. The caller must be allowed to use them as well.
-    pub models: Vec<ByteString>,
-    /// Objects at a provider that it refers to instead of containing them.
-    pub references: Vec<Reference>,
+    pub responses: Option<ResponsesRequest>,
     /// True if the client requests a stream.
     pub stream: bool,
     /// Number of choices requested.
@@ -60,6 +54,42 @@ pub struct Ask {
     pub input_estimate: u64,
     /// The end user named in the body. Used for limits, never for access.
     pub user: Option<ByteString>,
+}
+
+impl AskHead {
+    /// Returns the expected number of output tokens: the request's own maximum for all choices, or
+    /// `limit` if that is less or the request has no maximum.
+    #[must_use]
+    pub fn expected_output(&self, limit: u64) -> u64 {
+        self.max_output.map_or(limit, |max| {
+            max.saturating_mul(u64::from(self.choices)).min(limit)
+        })
+    }
+}
+
+impl std::fmt::Debug for AskHead {
+    /// Formats no content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AskHead")
+            .field("dialect", &self.dialect)
+            .field("model", &self.model)
+            .field("stream", &self.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A request for a generation.
+pub struct Ask {
+    /// The facts that outlive it.
+    pub head: Arc<AskHead>,
+    /// The wire whose request shape `body` has, if any. Upstreams of that wire get it unchanged.
+    pub shape: Option<WireId>,
+    /// The request body, byte for byte.
+    pub body: Bytes,
+    /// Further models named in the body. The caller must be allowed to use them as well.
+    pub models: Vec<ByteString>,
+    /// Objects at a provider that it refers to instead of containing them.
+    pub references: Vec<Reference>,
     /// Request headers that are forwarded to an upstream of the same wire, and `traceparent`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Converts the body to a [`Chat`] when a target has another wire.
@@ -80,14 +110,25 @@ impl Ask {
             .as_ref()
             .map_err(Clone::clone)
     }
+}
 
-    /// Returns the expected number of output tokens: the request's own maximum for all choices, or
-    /// `limit` if that is less or the request has no maximum.
+#[cfg(test)]
+impl AskHead {
+    /// Returns the facts of a request for tests.
     #[must_use]
-    pub fn expected_output(&self, limit: u64) -> u64 {
-        self.max_output.map_or(limit, |max| {
-            max.saturating_mul(u64::from(self.choices)).min(limit)
-        })
+    pub fn example(dialect: DialectId) -> Self {
+        Self {
+            dialect,
+            model: "smart".into(),
+            conversation: None,
+            responses: None,
+            stream: true,
+            choices: 1,
+            max_output: None,
+            include_usage: false,
+            input_estimate: 0,
+            user: None,
+        }
     }
 }
 
@@ -97,20 +138,11 @@ impl Ask {
     #[must_use]
     pub fn example(shape: WireId, body: &'static str, chat: Chat) -> Self {
         Self {
-            dialect: DialectId::Events,
+            head: AskHead::example(DialectId::Events).into(),
             shape: Some(shape),
             body: Bytes::from_static(body.as_bytes()),
-            model: "smart".into(),
-            conversation: None,
-            responses: None,
             models: Vec::new(),
             references: Vec::new(),
-            stream: true,
-            choices: 1,
-            max_output: None,
-            include_usage: false,
-            input_estimate: 0,
-            user: None,
             headers: Vec::new(),
             translate: |_| unreachable!("the translation is set"),
             chat: OnceLock::from(Ok(chat)),
@@ -137,15 +169,13 @@ impl std::fmt::Debug for Ask {
     /// Formats no content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ask")
-            .field("dialect", &self.dialect)
-            .field("model", &self.model)
-            .field("stream", &self.stream)
+            .field("head", &self.head)
             .finish_non_exhaustive()
     }
 }
 
 /// The fields of an `openai-responses` request that its answer repeats or that later requests need.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ResponsesRequest {
     /// True if it is answered at once and runs whether or not a client reads it.
     pub background: bool,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
-use super::ask::Thread;
+use super::ask::AskHead;
 use super::fault::Fault;
 use super::ids::StreamId;
 use super::usage::Usage;
@@ -137,16 +137,10 @@ impl Event {
 pub struct Start {
     /// The id of the stream.
     pub stream: StreamId,
-    /// The model name in the request.
-    pub model: ByteString,
     /// Time of creation, Unix seconds.
     pub created: u64,
-    /// Number of choices requested.
-    pub choices: u16,
-    /// The conversation that it continues.
-    pub thread: Option<Arc<Thread>>,
-    /// Estimated number of input tokens, for dialects that report it at the start.
-    pub input_estimate: u64,
+    /// The facts of the request.
+    pub head: Arc<AskHead>,
 }
 
 /// The target that answered.

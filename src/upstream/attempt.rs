@@ -74,7 +74,7 @@ impl PreparedRequest {
 /// Returns true when the provider is asked for one body instead of a stream: the client wants no
 /// stream, and its dialect is the same as the wire.
 pub(super) fn is_whole(ask: &Ask, wire: WireId) -> bool {
-    !ask.stream && ask.dialect.wire() == Some(wire)
+    !ask.head.stream && ask.head.dialect.wire() == Some(wire)
 }
 
 impl Opening<'_> {

@@ -130,7 +130,7 @@ impl Accounting {
         let streamed = usage::estimate(self.output_bytes);
         let mut used = self.usage.unwrap_or_default();
         if used.input.is_none() {
-            used.input = Some(self.ask.input_estimate);
+            used.input = Some(self.ask.head.input_estimate);
             used.estimated = true;
         }
         // A figure sent before the end counts only the output up to that moment: use the bytes

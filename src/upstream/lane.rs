@@ -173,7 +173,7 @@ impl Opening<'_> {
     fn report_opened(&self, live: Box<LiveAnswer>, mut permit: Permit, began: Instant) -> Opened {
         // The duration of a complete answer is no measure for the time to the first token of a
         // streamed one.
-        let streamed = !(live.done && live.route.raw && !self.ask.stream);
+        let streamed = !(live.done && live.route.raw && !self.ask.head.stream);
         let took = Some(began.elapsed()).filter(|_| live.decided && streamed);
         permit.record_answer(took);
         if let Some(took) = took {

@@ -61,7 +61,7 @@ impl LiveAnswer {
             body,
             ..
         } = answer;
-        let route = new_route(&context, wire, request_id, context.ask.stream);
+        let route = new_route(&context, wire, request_id, context.ask.head.stream);
         Self::build(&context, wire, route, body, framing, running)
     }
 
@@ -72,7 +72,7 @@ impl LiveAnswer {
         request_id: Option<ByteString>,
         running: RunningClocks,
     ) -> Self {
-        let route = new_route(context, wire, request_id, !context.ask.stream);
+        let route = new_route(context, wire, request_id, !context.ask.head.stream);
         // The body has been read and dropped; an empty one takes its place.
         let body = Body::Http(reqwest::Body::default());
         Self {
@@ -165,7 +165,7 @@ impl LiveAnswer {
         // Raw readers do not get terminal markers (each encoder writes its own), usage chunks that
         // the client did not ask for, and frames without data.
         let withheld = decoded.marker
-            || decoded.usage_only && !self.ask.include_usage
+            || decoded.usage_only && !self.ask.head.include_usage
             || frame.data.is_empty();
         let raw = (self.route.raw && !withheld).then(|| Payload {
             name: frame.name,
@@ -290,7 +290,7 @@ fn new_route(
     as_asked: bool,
 ) -> Route {
     let (target, wire) = (&context.target, wire.id());
-    let raw = as_asked && context.ask.dialect.wire() == Some(wire);
+    let raw = as_asked && context.ask.head.dialect.wire() == Some(wire);
     Route {
         provider: target.provider.name.clone(),
         model: target.model.clone(),

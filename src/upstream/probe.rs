@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::{Clients, Finishing, Job, Recorder, run};
 use crate::hub::{Cause, Hub, OnDisconnect, Reader, StreamSpec};
 use crate::limits::Pass;
-use crate::model::ask::Ask;
+use crate::model::ask::{Ask, AskHead};
 use crate::model::chat::{Chat, Message, Part, Role};
 use crate::model::event::Event;
 use crate::model::fault::{Code, Fault};
@@ -117,21 +117,24 @@ fn ask(target: &Target) -> Ask {
         WireId::OpenaiChat
     };
     let chat = smallest_chat(wire);
-    Ask {
+    let head = AskHead {
         dialect: DialectId::Events,
-        shape: Some(shape),
-        body: Bytes::new(),
         model: target.model.clone(),
         conversation: None,
         responses: None,
-        models: Vec::new(),
-        references: Vec::new(),
         stream: true,
         choices: 1,
         max_output: chat.max_tokens,
         include_usage: true,
         input_estimate: 1,
         user: None,
+    };
+    Ask {
+        head: Arc::new(head),
+        shape: Some(shape),
+        body: Bytes::new(),
+        models: Vec::new(),
+        references: Vec::new(),
         headers: Vec::new(),
         translate: |_| Err(Fault::new(Code::InternalError, "a probe has no body")),
         chat: OnceLock::from(Ok(chat)),
@@ -161,14 +164,7 @@ fn smallest_chat(wire: Option<WireId>) -> Chat {
 fn spec(ask: &Ask) -> StreamSpec {
     StreamSpec {
         owner: CallerId::Anonymous,
-        dialect: ask.dialect,
-        model: ask.model.clone(),
-        conversation: None,
-        responses: None,
-        input_estimate: ask.input_estimate,
-        choices: ask.choices,
-        include_usage: ask.include_usage,
-        streamed: ask.stream,
+        head: ask.head.clone(),
         payload_ids: PayloadIds::NONE,
         digest: [0; 32],
         on_disconnect: OnDisconnect::Continue,

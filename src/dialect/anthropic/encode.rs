@@ -141,9 +141,9 @@ fn message_start(view: &View) -> Bytes {
     // Clients require a complete message in the first event, usage included.
     let mut buf = BytesMut::with_capacity(384);
     buf.put_slice(b"{\"type\":\"message_start\",\"message\":");
-    pieces::put_head(&mut buf, &view.start.stream, &view.start.model);
+    pieces::put_head(&mut buf, &view.start.stream, &view.start.head.model);
     buf.put_slice(b"],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":");
-    put_u64(&mut buf, view.start.input_estimate);
+    put_u64(&mut buf, view.start.head.input_estimate);
     buf.put_slice(b",\"output_tokens\":0}},\"sluicegate\":{\"estimated\":true}}");
     buf.freeze()
 }

@@ -1,6 +1,8 @@
 //! Parses the few fields of a request that routing, metering and answering need. The rest is parsed
 //! only when a target speaks another wire.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
@@ -8,7 +10,7 @@ use http::{HeaderMap, HeaderName};
 use super::{chat, estimate};
 use crate::dialect::object::Object;
 use crate::dialect::{head_fields, references};
-use crate::model::ask::Ask;
+use crate::model::ask::{Ask, AskHead};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
@@ -24,7 +26,7 @@ const HEADERS: [HeaderName; 2] = [
 /// A 400 that names the field and what was expected.
 pub(super) fn generation(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let ask = read(headers, body)?;
-    match ask.max_output {
+    match ask.head.max_output {
         Some(_) => Ok(ask),
         None => Err(Fault::invalid(
             "max_tokens",
@@ -67,14 +69,12 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
     let estimate = estimate::input(&top)?;
     let mut references = references::find(&top, "")?;
     references.extend_from_slice(&estimate.references);
-    Ok(Ask {
+    let (model, models) = (head_fields::model(&top)?, further_models(&top)?);
+    let head = AskHead {
         dialect: DialectId::Anthropic,
-        shape: Some(WireId::Anthropic),
-        body: Bytes::new(),
-        model: head_fields::model(&top)?,
+        model,
         conversation: None,
         responses: None,
-        models: further_models(&top)?,
         stream: top.read("stream", "true or false")?.unwrap_or(false),
         // The API has neither a number of choices nor an option for usage.
         choices: 1,
@@ -82,6 +82,12 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         include_usage: true,
         input_estimate: estimate.tokens(),
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
+    };
+    Ok(Ask {
+        head: Arc::new(head),
+        shape: Some(WireId::Anthropic),
+        body: Bytes::new(),
+        models,
         headers: Vec::new(),
         translate: chat::translate,
         chat: references::translation(&references),
@@ -146,15 +152,20 @@ mod tests {
         let body = format!(r#"{{"model":"smart",{REST},"stream":true,"x":[1.0]}}"#);
         let ask = parsed(&body).unwrap();
         assert_eq!(
-            (ask.dialect, ask.shape, &*ask.model, ask.stream),
+            (
+                ask.head.dialect,
+                ask.shape,
+                &*ask.head.model,
+                ask.head.stream
+            ),
             (DialectId::Anthropic, Some(WireId::Anthropic), "smart", true)
         );
         assert_eq!(
             (
-                ask.choices,
-                ask.max_output,
-                ask.include_usage,
-                ask.input_estimate
+                ask.head.choices,
+                ask.head.max_output,
+                ask.head.include_usage,
+                ask.head.input_estimate
             ),
             (1, Some(5), true, 1)
         );
@@ -176,6 +187,7 @@ mod tests {
         assert_eq!(
             count(&HeaderMap::new(), Bytes::from_static(body.as_bytes()))
                 .unwrap()
+                .head
                 .max_output,
             None
         );

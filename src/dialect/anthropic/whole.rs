@@ -28,7 +28,7 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     };
     let choice = answer.choices.first().unwrap_or(&NO_CHOICE);
     let mut buf = BytesMut::with_capacity(1024);
-    pieces::put_head(&mut buf, &view.start.stream, &view.start.model);
+    pieces::put_head(&mut buf, &view.start.stream, &view.start.head.model);
     // Only calls of Gemini are signed, so this is the wire to assume without a `route` event.
     let wire = answer
         .route

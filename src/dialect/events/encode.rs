@@ -33,7 +33,7 @@ impl Encoder {
     pub(super) fn new(view: &View) -> Self {
         Self {
             stream: view.start.stream.clone(),
-            has_choices: view.start.choices > 1,
+            has_choices: view.start.head.choices > 1,
             ended: BTreeMap::new(),
         }
     }
@@ -138,7 +138,7 @@ fn start(start: &Start, out: &mut SseWriter) {
     // Once per stream: browsers keep the value.
     let mut event = Members::new(out.event_with_retry("start", RETRY_MS));
     put_str(event.value("stream"), start.stream.as_str());
-    put_str(event.value("model"), &start.model);
+    put_str(event.value("model"), &start.head.model);
     put_u64(event.value("created"), start.created);
     event.end();
 }

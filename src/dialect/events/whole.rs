@@ -20,7 +20,7 @@ pub(super) fn body(answer: &Answer) -> Bytes {
 pub fn put_content(buf: &mut BytesMut, answer: &Answer) {
     let nothing = Choice::default();
     put_choice(buf, answer.choices.first().unwrap_or(&nothing));
-    let asked = answer.start.as_ref().map_or(1, |start| start.choices);
+    let asked = answer.start.as_ref().map_or(1, |start| start.head.choices);
     if asked <= 1 && answer.choices.len() <= 1 {
         return;
     }

@@ -38,7 +38,7 @@ impl Encoder {
     /// Creates an encoder in its initial state.
     pub(super) fn new(view: View) -> Self {
         let id = format!("chatcmpl-{}", view.start.stream);
-        let head = head(&id, view.start.created, &view.start.model);
+        let head = head(&id, view.start.created, &view.start.head.model);
         Self {
             view,
             raw: false,

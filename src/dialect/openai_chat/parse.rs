@@ -1,6 +1,8 @@
 //! Parses the few fields of a request that routing, metering and answering need. The rest is parsed
 //! only when a target speaks another wire.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
@@ -9,7 +11,7 @@ use serde_json::value::RawValue;
 use super::{chat, estimate};
 use crate::dialect::object::Object;
 use crate::dialect::{head_fields, references};
-use crate::model::ask::Ask;
+use crate::model::ask::{Ask, AskHead};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
@@ -46,14 +48,12 @@ fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
     let mut references = references::find(&top, "")?;
     references.extend_from_slice(&estimate.references);
     let events = dialect == DialectId::Events;
-    Ok(Ask {
+    let (model, models) = (head_fields::model(&top)?, further_models(&top)?);
+    let head = AskHead {
         dialect,
-        shape: Some(WireId::OpenaiChat),
-        body: Bytes::new(),
-        model: head_fields::model(&top)?,
+        model,
         conversation: None,
         responses: None,
-        models: further_models(&top)?,
         // `POST /v1/streams` answers with a stream unless the request says otherwise.
         stream: top.read("stream", "true or false")?.unwrap_or(events),
         choices: chat::choices(&top)?.unwrap_or(1),
@@ -62,6 +62,12 @@ fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
         include_usage: include_usage(&top)? || events,
         input_estimate: estimate.tokens(),
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
+    };
+    Ok(Ask {
+        head: Arc::new(head),
+        shape: Some(WireId::OpenaiChat),
+        body: Bytes::new(),
+        models,
         headers: Vec::new(),
         translate: chat::translate,
         chat: references::translation(&references),
@@ -149,7 +155,12 @@ mod tests {
         );
         let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
         assert_eq!(
-            (ask.dialect, ask.shape, &*ask.model, ask.stream),
+            (
+                ask.head.dialect,
+                ask.shape,
+                &*ask.head.model,
+                ask.head.stream
+            ),
             (
                 DialectId::OpenaiChat,
                 Some(WireId::OpenaiChat),
@@ -159,10 +170,10 @@ mod tests {
         );
         assert_eq!(
             (
-                ask.choices,
-                ask.max_output,
-                ask.include_usage,
-                ask.input_estimate
+                ask.head.choices,
+                ask.head.max_output,
+                ask.head.include_usage,
+                ask.head.input_estimate
             ),
             (3, Some(9), true, 1)
         );
@@ -214,7 +225,12 @@ mod tests {
         );
         let ask = parsed(DialectId::OpenaiChat, &body).unwrap();
         assert_eq!(
-            (ask.stream, ask.choices, ask.max_output, ask.include_usage),
+            (
+                ask.head.stream,
+                ask.head.choices,
+                ask.head.max_output,
+                ask.head.include_usage
+            ),
             (false, 1, None, false)
         );
     }
@@ -224,12 +240,18 @@ mod tests {
         let body = |more: &str| format!(r#"{{"model":"m",{MESSAGES}{more}}}"#);
         let ask = parsed(DialectId::Events, &body("")).unwrap();
         assert_eq!(
-            (ask.dialect, ask.shape, ask.stream, ask.include_usage),
+            (
+                ask.head.dialect,
+                ask.shape,
+                ask.head.stream,
+                ask.head.include_usage
+            ),
             (DialectId::Events, Some(WireId::OpenaiChat), true, true)
         );
         assert!(
             !parsed(DialectId::Events, &body(r#","stream":false"#))
                 .unwrap()
+                .head
                 .stream
         );
     }

@@ -20,7 +20,7 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
         &id,
         "chat.completion",
         view.start.created,
-        &view.start.model,
+        &view.start.head.model,
     );
     let end = answer.reason().unwrap_or(Reason::Stop);
     let no_choice = [Choice::default()];

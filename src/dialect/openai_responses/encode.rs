@@ -41,6 +41,8 @@ impl Encoder {
     /// Creates the encoder for a reader.
     pub(super) fn new(view: View) -> Self {
         let background = view
+            .start
+            .head
             .responses
             .as_ref()
             .is_some_and(|asked| asked.background);

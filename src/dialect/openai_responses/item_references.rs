@@ -198,7 +198,7 @@ mod tests {
             r#"{"model":"m","input":[{"role":"user","content":"a"},{"id":"rs_1","type":"reasoning","summary":[],"encrypted_content":"E"},{"type":"function_call","call_id":"c"},{"type":"item_reference","id":"theirs"}]}"#
         );
         assert_eq!(resolved.references[0].path, "input[3]");
-        let asked = resolved.responses.unwrap();
+        let asked = resolved.head.responses.as_ref().unwrap();
         assert!(asked.background && asked.input.contains("function_call"));
     }
 

@@ -13,7 +13,7 @@ use super::{chat, estimate, stored};
 use crate::codec::json::put_json;
 use crate::dialect::object::Object;
 use crate::dialect::{head_fields, references};
-use crate::model::ask::{Ask, ResponsesRequest};
+use crate::model::ask::{Ask, AskHead, ResponsesRequest};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
 
@@ -57,6 +57,7 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
     let mut ask = read(&body)?;
     ask.headers = head_fields::forwarded_headers(headers, &[BETA]);
     let background = ask
+        .head
         .responses
         .as_ref()
         .is_some_and(|request| request.background);
@@ -89,16 +90,15 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     let request = responses_request(&top)?;
     let estimate = estimate::input(&top, request.previous.is_some())?;
     references.extend(estimate.references);
-    Ok(Ask {
+    let (model, models) = (
+        head_fields::model(&top)?,
+        head_fields::models_in_tools(&top)?,
+    );
+    let head = AskHead {
         dialect: DialectId::OpenaiResponses,
-        // No provider accepts a wrapped signature, so such a body is never passed on unchanged: its
-        // translation unwraps the signature for the wire that made it.
-        shape: (!estimate.has_wrapped).then_some(WireId::OpenaiResponses),
-        body: Bytes::new(),
-        model: head_fields::model(&top)?,
+        model,
         conversation: None,
-        responses: Some(Arc::new(request)),
-        models: head_fields::models_in_tools(&top)?,
+        responses: Some(request),
         stream: top.read("stream", "true or false")?.unwrap_or(false),
         // The API has no `n`.
         choices: 1,
@@ -107,6 +107,14 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
         include_usage: true,
         input_estimate: estimate.tokens,
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
+    };
+    Ok(Ask {
+        head: Arc::new(head),
+        // No provider accepts a wrapped signature, so such a body is never passed on unchanged: its
+        // translation unwraps the signature for the wire that made it.
+        shape: (!estimate.has_wrapped).then_some(WireId::OpenaiResponses),
+        body: Bytes::new(),
+        models,
         headers: Vec::new(),
         translate: chat::translate,
         chat: references::translation(&references),
@@ -167,7 +175,12 @@ mod tests {
         let body = r#"{"model":"smart","input":"12345678","stream":true,"max_output_tokens":50,"x":[1.0]}"#;
         let ask = parsed(body).unwrap();
         assert_eq!(
-            (ask.dialect, ask.shape, &*ask.model, ask.stream),
+            (
+                ask.head.dialect,
+                ask.shape,
+                &*ask.head.model,
+                ask.head.stream
+            ),
             (
                 DialectId::OpenaiResponses,
                 Some(WireId::OpenaiResponses),
@@ -177,15 +190,15 @@ mod tests {
         );
         assert_eq!(
             (
-                ask.choices,
-                ask.max_output,
-                ask.include_usage,
-                ask.input_estimate
+                ask.head.choices,
+                ask.head.max_output,
+                ask.head.include_usage,
+                ask.head.input_estimate
             ),
             (1, Some(50), true, 2)
         );
         assert_eq!(ask.body, body.as_bytes());
-        let request = ask.responses.unwrap();
+        let request = ask.head.responses.as_ref().unwrap();
         assert!(request.store && !request.background && request.previous.is_none());
         assert_eq!(
             &*request.input,
@@ -206,7 +219,7 @@ mod tests {
             &ask.body[..],
             br#"{"model":"m","input":[{"role":"user","content":"a"}],"store":false}"#
         );
-        let request = ask.responses.unwrap();
+        let request = ask.head.responses.as_ref().unwrap();
         assert!(request.background && !request.store && request.input.is_empty());
         assert!(request.echo.starts_with(r#","background":true"#));
     }

@@ -128,10 +128,15 @@ pub(super) fn put_response(
         }
         _ => buf.put_slice(b"null"),
     }
-    put_text_member(buf, "model", &view.start.model);
+    put_text_member(buf, "model", &view.start.head.model);
     put_name(buf, "output");
     buf.put_slice(output);
-    let echo = view.responses.as_ref().map_or(NO_ECHO, |asked| &asked.echo);
+    let echo = view
+        .start
+        .head
+        .responses
+        .as_ref()
+        .map_or(NO_ECHO, |asked| &asked.echo);
     buf.put_slice(echo.as_bytes());
     put_name(buf, "usage");
     match usage {

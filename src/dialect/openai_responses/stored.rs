@@ -65,21 +65,18 @@ pub fn continue_from(ask: Ask, input: &str, output: &str, max_bytes: usize) -> R
 /// Returns the request with another body. The options that Sluicegate itself handles (`background`,
 /// `store`, …) stay those of the first body.
 pub(super) fn with_body(ask: Ask, body: Bytes) -> Result<Ask, Fault> {
-    let Some(asked) = ask.responses else {
+    let Some(asked) = &ask.head.responses else {
         return Ok(ask);
     };
     let mut again = parse::read(&body)?;
-    let input = again
-        .responses
-        .as_ref()
-        .map(|again| again.input.clone())
-        .unwrap_or_default();
-    again.responses = Some(Arc::new(ResponsesRequest {
-        input,
-        ..(*asked).clone()
-    }));
+    let head = Arc::make_mut(&mut again.head);
+    let input = head.responses.take().map(|again| again.input);
+    head.responses = Some(ResponsesRequest {
+        input: input.unwrap_or_default(),
+        ..asked.clone()
+    });
+    head.model = ask.head.model.clone();
     again.headers = ask.headers;
-    again.model = ask.model;
     again.body = body;
     Ok(again)
 }
@@ -206,7 +203,7 @@ mod tests {
             &on.body[..],
             br#"{"model":"m","input":[{"role":"user","content":"a"},{"type":"message","role":"user","content":"and?"}]}"#
         );
-        let asked = on.responses.unwrap();
+        let asked = on.head.responses.as_ref().unwrap();
         assert!(
             asked.background
                 && asked.input.contains("and?")

@@ -11,7 +11,7 @@ use crate::dialect::head_fields::{MAX_MODEL, forwarded_headers, user};
 use crate::dialect::object::Object;
 use crate::dialect::openai_chat::chat;
 use crate::dialect::references;
-use crate::model::ask::{Ask, Thread, input_estimate};
+use crate::model::ask::{Ask, AskHead, Thread, input_estimate};
 use crate::model::chat::{Chat, Message, Part, Role, Tool};
 use crate::model::fault::Fault;
 use crate::model::wire::DialectId;
@@ -48,30 +48,36 @@ fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
     references::reject(&top)?;
     let chat = chat_of(&top)?;
     let ask = Ask {
-        dialect: DialectId::Ui,
+        head: Arc::new(head(&top, &chat)?),
         // No wire accepts UI messages unchanged: every request is translated.
         shape: None,
         body: Bytes::new(),
-        // May be empty: the gateway inserts `ui.model`.
-        model: bounded(&top, "model", MAX_MODEL)?.unwrap_or_default(),
-        conversation: Some(Arc::new(Thread {
-            chat: bounded(&top, "id", MAX_ID)?,
-            message: continued_message(&top)?,
-        })),
-        responses: None,
         models: Vec::new(),
         references: Vec::new(),
-        stream: top.read("stream", "true or false")?.unwrap_or(true),
-        choices: 1,
-        max_output: chat.max_tokens,
-        include_usage: true,
-        input_estimate: estimate(&chat),
-        user: chat.user.as_deref().and_then(user),
         headers: Vec::new(),
         translate,
         chat: OnceLock::new(),
     };
     Ok((ask, chat))
+}
+
+fn head(top: &Object<'_>, chat: &Chat) -> Result<AskHead, Fault> {
+    Ok(AskHead {
+        dialect: DialectId::Ui,
+        // May be empty: the gateway inserts `ui.model`.
+        model: bounded(top, "model", MAX_MODEL)?.unwrap_or_default(),
+        conversation: Some(Thread {
+            chat: bounded(top, "id", MAX_ID)?,
+            message: continued_message(top)?,
+        }),
+        responses: None,
+        stream: top.read("stream", "true or false")?.unwrap_or(true),
+        choices: 1,
+        max_output: chat.max_tokens,
+        include_usage: true,
+        input_estimate: estimate(chat),
+        user: chat.user.as_deref().and_then(user),
+    })
 }
 
 fn translate(body: &[u8]) -> Result<Chat, Fault> {
@@ -182,10 +188,10 @@ mod tests {
                 .unwrap();
         assert_eq!(
             (
-                &*ask.model,
-                ask.conversation.as_ref().unwrap().chat.as_deref(),
-                ask.stream,
-                ask.max_output
+                &*ask.head.model,
+                ask.head.conversation.as_ref().unwrap().chat.as_deref(),
+                ask.head.stream,
+                ask.head.max_output
             ),
             ("smart", Some("chat-1"), true, Some(9))
         );
@@ -194,7 +200,7 @@ mod tests {
             (chat.temperature, chat.messages.len(), chat.messages[0].role),
             (Some(0.5), 2, Role::System)
         );
-        assert_eq!((ask.input_estimate, ask.shape), (3, None));
+        assert_eq!((ask.head.input_estimate, ask.shape), (3, None));
     }
 
     #[test]
@@ -202,7 +208,8 @@ mod tests {
         let message = |messages: &str| {
             let user = r#"{"id":"1","role":"user","parts":[{"type":"text","text":"hi"}]}"#;
             let body = Bytes::from(format!(r#"{{"messages":[{user},{messages}]}}"#));
-            ask(&HeaderMap::new(), body).map(|ask| ask.conversation.unwrap().message.clone())
+            ask(&HeaderMap::new(), body)
+                .map(|ask| ask.head.conversation.as_ref().unwrap().message.clone())
         };
         let answer = r#""role":"assistant","parts":[{"type":"text","text":"so"}]}"#;
         assert_eq!(
@@ -229,8 +236,8 @@ mod tests {
 
     #[test]
     fn the_model_may_be_missing() {
-        assert_eq!(&*parsed("").unwrap().model, "");
-        assert_eq!(&*parsed(r#","model":null"#).unwrap().model, "");
+        assert_eq!(&*parsed("").unwrap().head.model, "");
+        assert_eq!(&*parsed(r#","model":null"#).unwrap().head.model, "");
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(super) const OWN_METADATA: &str = "sluicegate";
 /// it continues.
 pub(super) fn message_id(start: &Start) -> String {
     let further = start
-        .thread
+        .head
+        .conversation
         .as_ref()
         .and_then(|thread| thread.message.as_ref());
     further.map_or_else(|| format!("msg_{}", start.stream), ToString::to_string)
@@ -32,7 +33,7 @@ pub(super) fn put_metadata(
 ) {
     let mut metadata = Members::new(buf);
     metadata.text("stream", start.stream.as_str());
-    metadata.text("model", &start.model);
+    metadata.text("model", &start.head.model);
     if let Some((reason, usage)) = end {
         metadata.text("reason", reason.name());
         if let Some(usage) = usage {

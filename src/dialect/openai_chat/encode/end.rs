@@ -50,7 +50,7 @@ impl Encoder {
             self.head = head(&upstream.id, upstream.created, &upstream.model);
         }
         if self.choices.is_empty() {
-            (0..self.view.start.choices.max(1)).for_each(|choice| self.open(choice, out));
+            (0..self.view.start.head.choices.max(1)).for_each(|choice| self.open(choice, out));
         }
         // The API defines no `finish_reason` for a cancel, so our own member beside it says so.
         for (choice, _) in self.choices.unfinished() {
