@@ -17,6 +17,7 @@ mod media;
 mod object;
 pub mod openai_chat;
 pub mod openai_responses;
+mod operation;
 mod profile;
 mod references;
 pub mod ui;
@@ -34,8 +35,12 @@ use crate::model::fault::{Code, Fault};
 use crate::model::fold::Answer;
 use crate::model::wire::DialectId;
 
+pub use operation::{ApiPath, Operation};
 pub use profile::{DialectProfile, ModelsShape};
 pub use references::not_allowed;
+
+/// The dialect of errors and lists on paths that belong to no dialect.
+pub const DEFAULT: DialectId = DialectId::OpenaiChat;
 
 /// The options of one reader, and the start of the stream it reads.
 #[derive(Debug, Clone)]

@@ -60,7 +60,7 @@ use lifecycle::Lifecycle;
 use refuse::refuse;
 use reply::Reply;
 
-pub use routes::dialect_of_path;
+pub use routes::{METHODS, dialect_of, is_cancel};
 
 /// Timing of replies, and bounds on requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,19 +270,9 @@ impl Gateway {
     {
         // Loaded once: a reload must not change the configuration halfway through a request.
         let snapshot = self.snapshot.load_full();
-        // Errors before the endpoint is known (404, 405) still take the error shape of their path.
-        let endpoint = routes::find(request.method(), request.uri().path());
-        let dialect = dialect_of_path(&request);
-        let dialect = endpoint
-            .as_ref()
-            .map_or(dialect, |endpoint| endpoint.error_dialect(dialect));
         let (head, body) = request.into_parts();
-        let answered = match endpoint {
-            Ok(endpoint) => {
-                dispatch::answer(self, &snapshot, &context, (endpoint, dialect), &head, body).await
-            }
-            Err(fault) => Err(fault.into()),
-        };
+        let dialect = dialect_of(&head.uri, &head.headers);
+        let answered = dispatch::answer(self, &snapshot, &context, dialect, &head, body).await;
         answered.unwrap_or_else(|refusal| {
             self.count_refused(&refusal.fault);
             let mut response = refuse(&refusal.fault, dialect, &context.request_id);

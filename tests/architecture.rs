@@ -81,17 +81,9 @@ const BANNED: [(&str, &str); 4] = [
 
 /// Files outside the rooms `dialect` and `model` that choose a dialect, and so name one. All other
 /// code reads the profile of the dialect that it is given.
-const DIALECT_CHOSEN: [&str; 7] = [
-    // The routing table, and the dialect of a path.
-    "gateway/routes.rs",
+const DIALECT_CHOSEN: [&str; 2] = [
     // Resources of one dialect.
-    "gateway/conversation.rs",
     "gateway/responses.rs",
-    // Parses `?dialect=`.
-    "gateway/streams.rs",
-    // The admin listener: errors in OpenAI's shape.
-    "server/admin.rs",
-    "server/edge.rs",
     // A probe's own request.
     "upstream/probe.rs",
 ];
@@ -310,7 +302,7 @@ fn dialects_named_outside_their_room_are_found() {
     let text = "fn f(it: DialectId) -> bool { it == DialectId::Ui }";
     assert_eq!(faults_in("gateway/answer.rs", text).len(), 1);
     assert_eq!(faults_in("hub/journal.rs", text).len(), 1);
-    for path in ["dialect/ui.rs", "model/wire.rs", "gateway/routes.rs"] {
+    for path in ["dialect/ui.rs", "model/wire.rs", "gateway/responses.rs"] {
         assert_eq!(faults_in(path, text), [] as [&str; 0], "{path}");
     }
     let all = "fn f() { DialectId::ALL; DialectId::from_name(name); }";

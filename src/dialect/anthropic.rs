@@ -33,7 +33,7 @@ mod whole;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Dialect, DialectProfile, Encode, ModelsShape, View};
+use super::{Dialect, DialectProfile, Encode, ModelsShape, Operation, View};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -45,6 +45,12 @@ use crate::model::wire::DialectId;
 pub struct Anthropic;
 
 static PROFILE: DialectProfile = DialectProfile {
+    operations: &[
+        ("", &[Operation::Generate]),
+        ("/count_tokens", &[Operation::CountTokens]),
+    ],
+    has_short_paths: true,
+    marker_header: Some("anthropic-version"),
     models: ModelsShape::Pages,
     rate_headers: &RATE_HEADERS,
     request_id_header: Some("request-id"),

@@ -9,7 +9,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, DialectProfile, Encode, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, Operation, View, openai_chat};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -22,7 +22,14 @@ pub use whole::put_content;
 pub struct Events;
 
 static PROFILE: DialectProfile = DialectProfile {
+    operations: &[
+        ("", &[Operation::Generate, Operation::ListStreams]),
+        ("/{id}", &[Operation::ReadStream, Operation::ForgetStream]),
+        ("/{id}/cancel", &[Operation::CancelStream]),
+        ("/{id}/ticket", &[Operation::IssueTicket]),
+    ],
     answers_at_once: true,
+    ids_by_default: true,
     detachable: true,
     whole_is_status: true,
     ..DialectProfile::plain("/v1/streams")

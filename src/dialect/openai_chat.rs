@@ -40,7 +40,10 @@ use crate::model::wire::DialectId;
 #[derive(Debug, Clone, Copy)]
 pub struct OpenaiChat;
 
-static PROFILE: DialectProfile = DialectProfile::plain("/v1/chat/completions");
+static PROFILE: DialectProfile = DialectProfile {
+    has_short_paths: true,
+    ..DialectProfile::plain("/v1/chat/completions")
+};
 
 impl Dialect for OpenaiChat {
     fn id(&self) -> DialectId {

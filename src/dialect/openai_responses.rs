@@ -37,7 +37,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, DialectProfile, Encode, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, Operation, View, openai_chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::ask::Ask;
 use crate::model::entry::Entry;
@@ -56,6 +56,16 @@ pub use stored::{continue_from, items_with_ids, output_as_input, with_response_i
 pub struct OpenaiResponses;
 
 static PROFILE: DialectProfile = DialectProfile {
+    operations: &[
+        ("", &[Operation::Generate]),
+        (
+            "/{id}",
+            &[Operation::ReadResponse, Operation::ForgetResponse],
+        ),
+        ("/{id}/cancel", &[Operation::CancelResponse]),
+        ("/{id}/input_items", &[Operation::ListInputItems]),
+    ],
+    has_short_paths: true,
     mergeable: false,
     whole_is_read_to_end: true,
     payload_ids: PayloadIds {

@@ -1,5 +1,6 @@
 //! The properties of a dialect that other rooms act on, as data.
 
+use super::operation::{ApiPath, Operation};
 use crate::model::profile::{PayloadIds, RateHeaders, ResetForm};
 
 /// The properties of one dialect.
@@ -8,10 +9,20 @@ pub struct DialectProfile {
     /// The canonical path of its generations. The digest of a request covers it, so all forms of
     /// the path must give the same digest.
     pub path: &'static str,
+    /// What it offers on that path (`""`) and below it.
+    pub operations: &'static [ApiPath],
+    /// Its paths work without `/v1` too: SDKs of its vendor differ in what they take for the base
+    /// URL.
+    pub has_short_paths: bool,
+    /// A header field that only its clients send. On the paths that dialects share, such as the
+    /// list of models, it tells that this dialect is meant.
+    pub marker_header: Option<&'static str>,
     /// Streams are answered with 200 as soon as they are admitted, so that they can be cancelled
-    /// before the first token, and their events always have ids. True for the dialects that are
-    /// not a vendor's.
+    /// before the first token.
     pub answers_at_once: bool,
+    /// Events have ids even if the client does not ask for them. Its clients can resume, so a
+    /// stream waits for them after a disconnect.
+    pub ids_by_default: bool,
     /// A client may ask not to wait for the answer (`Prefer: respond-async`).
     pub detachable: bool,
     /// Deltas may be merged for slow readers. False where events carry sequence numbers, which
@@ -63,7 +74,11 @@ impl DialectProfile {
     pub(super) const fn plain(path: &'static str) -> Self {
         Self {
             path,
+            operations: &[("", &[Operation::Generate])],
+            has_short_paths: false,
+            marker_header: None,
             answers_at_once: false,
+            ids_by_default: false,
             detachable: false,
             mergeable: true,
             whole_is_status: false,

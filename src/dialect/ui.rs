@@ -23,7 +23,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::{Dialect, DialectProfile, Encode, View, openai_chat};
+use super::{Dialect, DialectProfile, Encode, Operation, View, openai_chat};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::fold::Answer;
@@ -34,7 +34,13 @@ use crate::model::wire::DialectId;
 pub struct Ui;
 
 static PROFILE: DialectProfile = DialectProfile {
+    operations: &[
+        ("", &[Operation::Generate]),
+        ("/{id}/stream", &[Operation::ResumeChat]),
+        ("/{id}/stop", &[Operation::StopChat]),
+    ],
     answers_at_once: true,
+    ids_by_default: true,
     stream_header: Some(("x-vercel-ai-ui-message-stream", "v1")),
     ..DialectProfile::plain("/v1/ui/chat")
 };

@@ -9,10 +9,8 @@ use super::call::Call;
 use super::follow::follow;
 use super::reply::Reply;
 use super::{body, headers, stop};
-use crate::dialect;
 use crate::hub::{Reader, Stream};
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::DialectId;
 
 /// Maximum size of the body of a stop request, bytes.
 const MAX_STOP_BODY: usize = 4096;
@@ -49,11 +47,8 @@ pub(super) fn resume(call: &Call<'_>, chat: &str) -> Result<Response<Reply>, Fau
         return Ok(headers::no_content());
     };
     let reader = Reader::attach(&stream, None)?;
-    let response = follow(call, reader, DialectId::Ui, true);
-    Ok(headers::mark_stream(
-        response,
-        dialect::of(DialectId::Ui).profile(),
-    ))
+    let response = follow(call, reader, call.dialect, true);
+    Ok(headers::mark_stream(response, call.codec().profile()))
 }
 
 /// `POST /v1/ui/chat/{chat}/stop`: stops the newest answer, or the one that the body names.

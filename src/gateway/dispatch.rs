@@ -8,35 +8,37 @@ use http_body::Body;
 use super::admit::Refusal;
 use super::call::Call;
 use super::reply::Reply;
-use super::routes::Endpoint;
-use super::tickets::Right;
+use super::routes::{self, Endpoint};
+use super::tickets::{self, Right};
 use super::{
     Gateway, RequestContext, Snapshot, conversation, count, models, pages, responses, serve,
-    streams, tickets,
+    streams,
 };
 use crate::auth::{AuthRequest, Caller};
+use crate::dialect::Operation;
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 
-/// Answers a request for this endpoint.
+/// Answers a request; `dialect` is the one of its path.
 pub(super) async fn answer<B>(
     gateway: &Gateway,
     snapshot: &Snapshot,
     context: &RequestContext,
-    (endpoint, dialect): (Endpoint, DialectId),
+    dialect: DialectId,
     head: &Parts,
     body: B,
 ) -> Result<Response<Reply>, Box<Refusal>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    match endpoint {
+    let route = routes::find(&head.method, head.uri.path())?;
+    let operation = match route.endpoint {
         Endpoint::Playground => return Ok(playground(snapshot)?),
         // Other pages import the client too, so it is served even without the playground.
         Endpoint::Client => return Ok(pages::client(&head.headers)),
-        _ => {}
-    }
-    let caller = identify(gateway, snapshot, context, &endpoint, head).await?;
+        Endpoint::Api(operation) => operation,
+    };
+    let caller = identify(gateway, snapshot, context, head, operation, &route.id).await?;
     let call = Call {
         gateway,
         snapshot,
@@ -45,34 +47,35 @@ where
         dialect,
         caller,
     };
-    handle(&call, &endpoint, body).await
+    perform(&call, operation, &route.id, body).await
 }
 
-async fn handle<B>(
+/// Performs an operation; `id` is the variable part of the path.
+async fn perform<B>(
     call: &Call<'_>,
-    endpoint: &Endpoint,
+    operation: Operation,
+    id: &str,
     body: B,
 ) -> Result<Response<Reply>, Box<Refusal>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    Ok(match endpoint {
-        Endpoint::Playground | Endpoint::Client => unreachable!(),
-        Endpoint::Generate(_) => serve::serve(call, body).await?,
-        Endpoint::CountTokens => count::count_tokens(call, body).await?,
-        Endpoint::Models => models::models(call)?,
-        Endpoint::Model(name) => models::model(call, name)?,
-        Endpoint::List => streams::list(call)?,
-        Endpoint::Read(id) => streams::read(call, id)?,
-        Endpoint::Cancel(id) => streams::cancel(call, id).await?,
-        Endpoint::Forget(id) => streams::forget(call, id).await?,
-        Endpoint::Ticket(id) => tickets::ticket(call, id, body).await?,
-        Endpoint::ReadResponse(id) => responses::read_response(call, id)?,
-        Endpoint::CancelResponse(id) => responses::cancel_response(call, id).await?,
-        Endpoint::ForgetResponse(id) => responses::forget_response(call, id).await?,
-        Endpoint::InputItems(id) => responses::input_items(call, id)?,
-        Endpoint::ResumeChat(chat) => conversation::resume(call, chat)?,
-        Endpoint::StopChat(chat) => conversation::stop(call, chat, body).await?,
+    Ok(match operation {
+        Operation::Generate => serve::serve(call, body).await?,
+        Operation::CountTokens => count::count_tokens(call, body).await?,
+        Operation::ListModels => models::list(call)?,
+        Operation::ReadModel => models::read(call, id)?,
+        Operation::ListStreams => streams::list(call)?,
+        Operation::ReadStream => streams::read(call, id)?,
+        Operation::CancelStream => streams::cancel(call, id).await?,
+        Operation::ForgetStream => streams::forget(call, id).await?,
+        Operation::IssueTicket => tickets::issue(call, id, body).await?,
+        Operation::ReadResponse => responses::read(call, id)?,
+        Operation::CancelResponse => responses::cancel(call, id).await?,
+        Operation::ForgetResponse => responses::forget(call, id).await?,
+        Operation::ListInputItems => responses::list_input_items(call, id)?,
+        Operation::ResumeChat => conversation::resume(call, id)?,
+        Operation::StopChat => conversation::stop(call, id, body).await?,
     })
 }
 
@@ -86,12 +89,14 @@ fn playground(snapshot: &Snapshot) -> Result<Response<Reply>, Fault> {
     ))
 }
 
+/// Identifies the caller of an operation; `id` is the variable part of the path.
 async fn identify(
     gateway: &Gateway,
     snapshot: &Snapshot,
     context: &RequestContext,
-    endpoint: &Endpoint,
     head: &Parts,
+    operation: Operation,
+    id: &str,
 ) -> Result<Caller, Fault> {
     let (auth, hub) = (&snapshot.auth, &gateway.hub);
     let request = AuthRequest {
@@ -99,10 +104,10 @@ async fn identify(
         headers: &head.headers,
         trusted_page: context.trusted_page,
     };
-    // Read and cancel also accept a ticket; all other endpoints need the credentials of a caller.
-    let (id, right) = match endpoint {
-        Endpoint::Read(id) => (id, Right::Read),
-        Endpoint::Cancel(id) => (id, Right::Cancel),
+    // Read and cancel also accept a ticket; all other operations need the credentials of a caller.
+    let right = match operation {
+        Operation::ReadStream => Right::Read,
+        Operation::CancelStream => Right::Cancel,
         _ => return auth.identify(&request).await,
     };
     tickets::identify_for_stream(auth, hub, &request, &head.uri, id, right).await

@@ -48,7 +48,7 @@ struct Page<'a> {
 }
 
 /// `GET /v1/models`.
-pub(super) fn models(call: &Call<'_>) -> Result<Response<Reply>, Fault> {
+pub(super) fn list(call: &Call<'_>) -> Result<Response<Reply>, Fault> {
     call.count_read()?;
     let all = call.snapshot.routes.names();
     let names: Vec<&ByteString> = all.filter(|name| call.caller.may_use(name)).collect();
@@ -70,7 +70,7 @@ pub(super) fn models(call: &Call<'_>) -> Result<Response<Reply>, Fault> {
 }
 
 /// `GET /v1/models/{name}`.
-pub(super) fn model(call: &Call<'_>, name: &str) -> Result<Response<Reply>, Fault> {
+pub(super) fn read(call: &Call<'_>, name: &str) -> Result<Response<Reply>, Fault> {
     call.count_read()?;
     let (routes, may_use) = (&call.snapshot.routes, |model: &str| {
         call.caller.may_use(model)

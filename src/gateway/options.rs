@@ -74,12 +74,11 @@ impl Options {
         dialect: DialectId,
         detached: bool,
     ) -> OnDisconnect {
-        // These headers let the client find the stream again after a cut.
-        let may_resume = self.event_ids || !self.claims.is_empty();
-        let answers_at_once = dialect::of(dialect).profile().answers_at_once;
+        // With ids or a name the client can find the stream again after a cut.
+        let has_ids = self.event_ids || dialect::of(dialect).profile().ids_by_default;
         let default = if detached {
             OnDisconnect::Continue
-        } else if may_resume || answers_at_once {
+        } else if has_ids || !self.claims.is_empty() {
             OnDisconnect::Grace(DEFAULT_GRACE)
         } else {
             OnDisconnect::Cancel

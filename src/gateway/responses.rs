@@ -25,7 +25,7 @@ use crate::model::wire::DialectId;
 const MAX_PAGE: usize = 100;
 
 /// `GET /v1/responses/{id}`: the current response object, or its events after a number.
-pub(super) fn read_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
     call.count_read()?;
     let stream = call.find(id)?;
     let query = call.query();
@@ -46,17 +46,17 @@ pub(super) fn read_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>
         .transpose()?;
     let reader = Reader::attach(&stream, after)?;
     // No event ids: responses are resumed by `starting_after`.
-    Ok(follow(call, reader, DialectId::OpenaiResponses, false))
+    Ok(follow(call, reader, call.dialect, false))
 }
 
 /// `POST /v1/responses/{id}/cancel`. It also cancels responses that do not run in the background.
-pub(super) async fn cancel_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+pub(super) async fn cancel(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
     let stopped = stop::stop_by_name(&call.gateway.hub, &call.caller.id, id).await?;
     object_response(&stopped.stream.ok_or_else(|| Hub::not_found(id))?)
 }
 
 /// `DELETE /v1/responses/{id}`.
-pub(super) async fn forget_response(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+pub(super) async fn forget(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
     stop::forget(&call.gateway.hub, &call.find(id)?).await;
     let deleted = serde_json::json!({"id": id, "object": "response", "deleted": true});
     Ok(headers::json(StatusCode::OK, deleted.to_string()))
@@ -64,7 +64,7 @@ pub(super) async fn forget_response(call: &Call<'_>, id: &str) -> Result<Respons
 
 /// `GET /v1/responses/{id}/input_items`: the items of the input, newest first unless the request
 /// sets the order.
-pub(super) fn input_items(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
+pub(super) fn list_input_items(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> {
     call.count_read()?;
     let stream = call.find(id)?;
     let query = call.query();

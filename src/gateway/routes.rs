@@ -1,268 +1,245 @@
-//! Maps the method and path of a request to an endpoint.
+//! The routes of the API: one table of paths, from the profiles of the dialects and from the paths
+//! that they share.
+//!
+//! Everything that depends on the path of a request reads this table: the handler, the methods in
+//! `Allow` and in preflights, whether a request cancels a generation, and the dialect of errors.
 
 use std::sync::LazyLock;
 
 use bytestring::ByteString;
-use http::{Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 use matchit::Router;
 
+use crate::dialect::{self, ApiPath, Operation};
 use crate::model::fault::{Code, Fault};
 use crate::model::printable::printable_id;
 use crate::model::wire::DialectId;
 
-/// An operation of the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A place to which requests go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Endpoint {
     /// The playground.
     Playground,
     /// The browser client, `/client.js`.
     Client,
-    /// A new generation, requested and answered in this dialect.
-    Generate(DialectId),
-    /// The number of tokens of a prompt, in Anthropic's shape.
-    CountTokens,
-    /// The list of models.
-    Models,
-    /// One model.
-    Model(ByteString),
-    /// The list of the caller's streams.
-    List,
-    /// A stream, or its status.
-    Read(ByteString),
-    /// Cancel a stream.
-    Cancel(ByteString),
-    /// A ticket: a right to one stream for a client without a key.
-    Ticket(ByteString),
-    /// Cancel and forget a stream.
-    Forget(ByteString),
-    /// A response, or its events.
-    ReadResponse(ByteString),
-    /// Cancel a response.
-    CancelResponse(ByteString),
-    /// Cancel and forget a response.
-    ForgetResponse(ByteString),
-    /// The items of the input of a response.
-    InputItems(ByteString),
-    /// Resume the newest answer of a chat.
-    ResumeChat(ByteString),
-    /// Stop the newest answer of a chat.
-    StopChat(ByteString),
+    /// An operation of the API.
+    Api(Operation),
 }
 
-impl Endpoint {
-    /// Returns the dialect of error responses: that of a generation, otherwise the one that follows
-    /// from the path.
-    pub(super) fn error_dialect(&self, of_path: DialectId) -> DialectId {
-        match self {
-            Self::Generate(dialect) => *dialect,
-            _ => of_path,
-        }
-    }
+/// An endpoint, and the variable part of the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) endpoint: Endpoint,
+    /// The id in the path, decoded; empty if the path has none.
+    pub(super) id: ByteString,
 }
 
-/// Returns the dialect that follows from the path (and, for models, from `anthropic-version`), also
-/// for unknown paths. It sets the shape of error responses and of the model list.
-#[must_use]
-pub fn dialect_of_path<B>(request: &Request<B>) -> DialectId {
-    let mut segments = request
-        .uri()
-        .path()
-        .split('/')
-        // Empty segments come from doubled slashes.
-        .filter(|segment| !segment.is_empty());
-    let first = segments.next();
-    match if first == Some("v1") {
-        segments.next()
-    } else {
-        first
-    } {
-        Some("messages") => DialectId::Anthropic,
-        Some("models") if request.headers().contains_key("anthropic-version") => {
-            DialectId::Anthropic
-        }
-        _ => DialectId::OpenaiChat,
-    }
-}
-
-/// A path of the API.
-#[derive(Debug, Clone, Copy)]
-enum ApiPath {
-    Root,
-    Client,
-    Chat,
-    Responses,
-    Response,
-    CancelResponse,
-    InputItems,
-    Messages,
-    CountTokens,
-    UiChat,
-    ResumeChat,
-    StopChat,
-    Models,
-    Model,
-    Streams,
-    Stream,
-    Cancel,
-    Ticket,
-    /// A path of other gateways that is not supported here, with the error message.
-    Unsupported(&'static str),
-}
+/// The paths that dialects share.
+const SHARED: [ApiPath; 2] = [
+    ("/v1/models", &[Operation::ListModels]),
+    // Names of models may contain slashes.
+    ("/v1/models/{*id}", &[Operation::ReadModel]),
+];
 
 const NO_EMBEDDINGS: &str =
     "embeddings, audio, images and files are not supported: Sluicegate serves chat APIs only";
 
 const NO_BATCHES: &str = "batches are not supported: Sluicegate serves chat APIs only";
 
-static PATHS: LazyLock<Router<ApiPath>> = LazyLock::new(|| {
-    let paths = [
-        ("/", ApiPath::Root),
-        ("/client.js", ApiPath::Client),
-        ("/chat/completions", ApiPath::Chat),
-        ("/v1/chat/completions", ApiPath::Chat),
-        ("/models", ApiPath::Models),
-        ("/v1/models", ApiPath::Models),
-        // Names of models may contain slashes.
-        ("/models/{*name}", ApiPath::Model),
-        ("/v1/models/{*name}", ApiPath::Model),
-        ("/v1/streams", ApiPath::Streams),
-        ("/v1/streams/{id}", ApiPath::Stream),
-        ("/v1/streams/{id}/cancel", ApiPath::Cancel),
-        ("/v1/streams/{id}/ticket", ApiPath::Ticket),
-        ("/v1/embeddings", ApiPath::Unsupported(NO_EMBEDDINGS)),
-        ("/v1/audio/{*rest}", ApiPath::Unsupported(NO_EMBEDDINGS)),
-        ("/v1/images/{*rest}", ApiPath::Unsupported(NO_EMBEDDINGS)),
-        ("/v1/files", ApiPath::Unsupported(NO_EMBEDDINGS)),
-        (
-            "/v1/completions",
-            ApiPath::Unsupported(
-                "the legacy completions API is not supported: use /v1/chat/completions",
-            ),
-        ),
-        ("/v1/responses", ApiPath::Responses),
-        ("/responses", ApiPath::Responses),
-        ("/v1/responses/{id}", ApiPath::Response),
-        ("/responses/{id}", ApiPath::Response),
-        ("/v1/responses/{id}/cancel", ApiPath::CancelResponse),
-        ("/responses/{id}/cancel", ApiPath::CancelResponse),
-        ("/v1/responses/{id}/input_items", ApiPath::InputItems),
-        ("/responses/{id}/input_items", ApiPath::InputItems),
-        (
-            // Static paths win over `{id}`, so these two are not taken for ids of responses.
-            "/v1/responses/input_tokens",
-            ApiPath::Unsupported(
-                "counting input tokens is not supported: the `usage` of a response contains them",
-            ),
-        ),
-        (
-            "/v1/responses/compact",
-            ApiPath::Unsupported(
-                "compacting conversations is not supported: send the turns that the model needs",
-            ),
-        ),
-        ("/v1/messages", ApiPath::Messages),
-        ("/messages", ApiPath::Messages),
-        ("/v1/messages/count_tokens", ApiPath::CountTokens),
-        ("/messages/count_tokens", ApiPath::CountTokens),
-        ("/v1/messages/batches", ApiPath::Unsupported(NO_BATCHES)),
-        (
-            "/v1/messages/batches/{*rest}",
-            ApiPath::Unsupported(NO_BATCHES),
-        ),
-        ("/v1/ui/chat", ApiPath::UiChat),
-        ("/v1/ui/chat/{id}/stream", ApiPath::ResumeChat),
-        ("/v1/ui/chat/{id}/stop", ApiPath::StopChat),
-    ];
-    let mut router = Router::new();
-    for (path, api_path) in paths {
-        router
-            .insert(path, api_path)
+/// Paths of other gateways that are not supported here, with the error messages. Static paths win
+/// over `{id}`, so none of them is taken for the id of a response.
+const UNSUPPORTED: [(&str, &str); 9] = [
+    ("/v1/embeddings", NO_EMBEDDINGS),
+    ("/v1/audio/{*rest}", NO_EMBEDDINGS),
+    ("/v1/images/{*rest}", NO_EMBEDDINGS),
+    ("/v1/files", NO_EMBEDDINGS),
+    (
+        "/v1/completions",
+        "the legacy completions API is not supported: use /v1/chat/completions",
+    ),
+    (
+        "/v1/responses/input_tokens",
+        "counting input tokens is not supported: the `usage` of a response contains them",
+    ),
+    (
+        "/v1/responses/compact",
+        "compacting conversations is not supported: send the turns that the model needs",
+    ),
+    ("/v1/messages/batches", NO_BATCHES),
+    ("/v1/messages/batches/{*rest}", NO_BATCHES),
+];
+
+/// A row of the table.
+enum Row {
+    Served {
+        endpoints: Vec<Endpoint>,
+        /// Value of `Allow`.
+        allow: String,
+    },
+    /// The error message.
+    Unsupported(&'static str),
+}
+
+static TABLE: LazyLock<Router<Row>> = LazyLock::new(|| {
+    let mut table = Router::new();
+    let mut add = |path: String, row| {
+        table
+            .insert(path, row)
             .expect("the paths of the API do not overlap");
+    };
+    add("/".to_owned(), served(vec![Endpoint::Playground]));
+    add("/client.js".to_owned(), served(vec![Endpoint::Client]));
+    for (path, operations) in api_paths() {
+        let endpoints = operations.iter().copied().map(Endpoint::Api).collect();
+        add(path, served(endpoints));
     }
-    router
+    for (path, message) in UNSUPPORTED {
+        add(path.to_owned(), Row::Unsupported(message));
+    }
+    table
 });
+
+/// The methods of all paths, for preflights.
+pub static METHODS: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let operations = api_paths().flat_map(|(_, operations)| operations.iter().copied());
+    let text = methods(operations.map(Operation::method).collect()) + ", OPTIONS";
+    HeaderValue::try_from(text).expect("names of methods are visible ASCII")
+});
+
+/// Returns all paths of the API with their operations.
+fn api_paths() -> impl Iterator<Item = (String, &'static [Operation])> {
+    let of_dialects = DialectId::ALL.into_iter().flat_map(|dialect| {
+        let profile = dialect::of(dialect).profile();
+        let whole_path = |(below, operations): &'static ApiPath| {
+            let path = format!("{}{below}", profile.path);
+            (path, *operations, profile.has_short_paths)
+        };
+        profile.operations.iter().map(whole_path)
+    });
+    let shared = SHARED.map(|(path, operations)| (path.to_owned(), operations, true));
+    of_dialects
+        .chain(shared)
+        .flat_map(|(path, operations, has_short)| {
+            let short = path
+                .strip_prefix("/v1")
+                .filter(|_| has_short)
+                .map(str::to_owned);
+            [Some(path), short]
+                .into_iter()
+                .flatten()
+                .map(move |path| (path, operations))
+        })
+}
+
+fn served(endpoints: Vec<Endpoint>) -> Row {
+    let allow = methods(endpoints.iter().map(|it| it.method()).collect());
+    Row::Served { endpoints, allow }
+}
+
+/// Returns these methods as in `Allow`. HEAD works wherever GET does; the handlers omit the body.
+fn methods(of: Vec<Method>) -> String {
+    let names = [
+        (Method::GET, "GET, HEAD"),
+        (Method::POST, "POST"),
+        (Method::DELETE, "DELETE"),
+    ];
+    let found = names.iter().filter(|(method, _)| of.contains(method));
+    found.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+}
+
+impl Endpoint {
+    fn method(self) -> Method {
+        match self {
+            Self::Playground | Self::Client => Method::GET,
+            Self::Api(operation) => operation.method(),
+        }
+    }
+}
+
+impl Row {
+    /// Returns the endpoint of a method.
+    fn endpoint(&self, method: &Method) -> Option<Endpoint> {
+        let Self::Served { endpoints, .. } = self else {
+            return None;
+        };
+        let method = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        endpoints.iter().copied().find(|it| it.method() == *method)
+    }
+}
 
 /// Returns the endpoint of a request.
 ///
 /// # Errors
 /// 404 for unknown paths; 405 with `Allow` for methods that a path does not support.
-pub(super) fn find(method: &Method, path: &str) -> Result<Endpoint, Fault> {
-    // A trailing slash is ignored.
-    let path = if path.len() > 1 {
+pub(super) fn find(method: &Method, path: &str) -> Result<Route, Fault> {
+    let path = without_last_slash(path);
+    let found = TABLE.at(path).map_err(|_| unknown_path(path))?;
+    let allow = match found.value {
+        Row::Unsupported(message) => return Err(Fault::new(Code::NotFound, *message)),
+        Row::Served { allow, .. } => allow,
+    };
+    let Some(endpoint) = found.value.endpoint(method) else {
+        let mut fault = Fault::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
+        fault.allow = Some(allow);
+        return Err(fault);
+    };
+    let id = percent_decoded(found.params.get("id").unwrap_or_default()).into();
+    Ok(Route { endpoint, id })
+}
+
+/// Returns true for requests that cancel or delete a generation, which no limit rejects.
+#[must_use]
+pub fn is_cancel(method: &Method, path: &str) -> bool {
+    let endpoint = TABLE
+        .at(without_last_slash(path))
+        .ok()
+        .and_then(|found| found.value.endpoint(method));
+    matches!(endpoint, Some(Endpoint::Api(operation)) if operation.is_cancel())
+}
+
+/// Returns the dialect that a request is meant in, also for unknown paths. It sets the shape of
+/// error responses and of the model list.
+#[must_use]
+pub fn dialect_of(uri: &Uri, headers: &HeaderMap) -> DialectId {
+    let path = uri.path();
+    let profile = |dialect: DialectId| dialect::of(dialect).profile();
+    let by_path = |dialect: &DialectId| is_below(path, profile(*dialect).path);
+    let marked = |dialect: &DialectId| {
+        let marker = profile(*dialect).marker_header;
+        marker.is_some_and(|name| headers.contains_key(name))
+    };
+    let shared = SHARED.iter().any(|(shared, _)| is_below(path, shared));
+    let all = || DialectId::ALL.into_iter();
+    all()
+        .find(by_path)
+        .or_else(|| all().filter(|_| shared).find(marked))
+        .unwrap_or(dialect::DEFAULT)
+}
+
+/// Returns true if a path is this one or below it. `/v1` and empty segments, which come from
+/// doubled slashes, do not count.
+fn is_below(path: &str, root: &str) -> bool {
+    let (mut path, mut root) = (segments(path), segments(root));
+    root.all(|segment| path.next() == Some(segment))
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    let mut first = true;
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .filter(move |segment| !(std::mem::take(&mut first) && *segment == "v1"))
+}
+
+/// A trailing slash is ignored.
+fn without_last_slash(path: &str) -> &str {
+    if path.len() > 1 {
         path.trim_end_matches('/')
     } else {
         path
-    };
-    let found = PATHS.at(path).map_err(|_| unknown_path(path))?;
-    let text =
-        |name: &str| ByteString::from(percent_decoded(found.params.get(name).unwrap_or_default()));
-    // HEAD works wherever GET does; the handlers omit the body.
-    let method = if method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
-    };
-    let (allow, endpoint) = match (*found.value, method.as_str()) {
-        (ApiPath::Unsupported(message), _) => return Err(Fault::new(Code::NotFound, message)),
-        (ApiPath::Root, "GET") => return Ok(Endpoint::Playground),
-        (ApiPath::Client, "GET") => return Ok(Endpoint::Client),
-        (ApiPath::Root | ApiPath::Client, _) => ("GET, HEAD", None),
-        (ApiPath::Chat, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiChat))),
-        (ApiPath::Responses, "POST") => ("", Some(Endpoint::Generate(DialectId::OpenaiResponses))),
-        (ApiPath::Messages, "POST") => ("", Some(Endpoint::Generate(DialectId::Anthropic))),
-        (ApiPath::UiChat, "POST") => ("", Some(Endpoint::Generate(DialectId::Ui))),
-        (ApiPath::CountTokens, "POST") => ("", Some(Endpoint::CountTokens)),
-        (
-            ApiPath::Chat
-            | ApiPath::Responses
-            | ApiPath::Messages
-            | ApiPath::CountTokens
-            | ApiPath::UiChat,
-            _,
-        ) => ("POST", None),
-        (ApiPath::Models, "GET") => ("", Some(Endpoint::Models)),
-        (ApiPath::Model, "GET") => ("", Some(Endpoint::Model(text("name")))),
-        (ApiPath::Models | ApiPath::Model, _) => ("GET, HEAD", None),
-        (ApiPath::Streams, "GET") => ("", Some(Endpoint::List)),
-        (ApiPath::Streams, "POST") => ("", Some(Endpoint::Generate(DialectId::Events))),
-        (ApiPath::Streams, _) => ("GET, HEAD, POST", None),
-        (ApiPath::Stream, "GET") => ("", Some(Endpoint::Read(text("id")))),
-        (ApiPath::Stream, "DELETE") => ("", Some(Endpoint::Forget(text("id")))),
-        (ApiPath::Stream, _) => ("GET, HEAD, DELETE", None),
-        (path @ (ApiPath::Response | ApiPath::CancelResponse | ApiPath::InputItems), method) => {
-            response_endpoint(path, method, text("id"))
-        }
-        (ApiPath::ResumeChat, "GET") => ("", Some(Endpoint::ResumeChat(text("id")))),
-        (ApiPath::ResumeChat, _) => ("GET, HEAD", None),
-        (ApiPath::StopChat, "POST") => ("", Some(Endpoint::StopChat(text("id")))),
-        (ApiPath::StopChat, _) => ("POST", None),
-        (ApiPath::Cancel, "POST") => ("", Some(Endpoint::Cancel(text("id")))),
-        (ApiPath::Cancel, _) => ("POST", None),
-        (ApiPath::Ticket, "POST") => ("", Some(Endpoint::Ticket(text("id")))),
-        (ApiPath::Ticket, _) => ("POST", None),
-    };
-    endpoint.ok_or_else(|| {
-        let mut fault = Fault::new(Code::MethodNotAllowed, format!("this path takes {allow}"));
-        fault.allow = Some(allow);
-        fault
-    })
-}
-
-/// Returns the endpoint of a method on the paths of a response, or the methods that the path
-/// supports.
-fn response_endpoint(
-    path: ApiPath,
-    method: &str,
-    id: ByteString,
-) -> (&'static str, Option<Endpoint>) {
-    match (path, method) {
-        (ApiPath::CancelResponse, "POST") => ("", Some(Endpoint::CancelResponse(id))),
-        (ApiPath::CancelResponse, _) => ("POST", None),
-        (ApiPath::InputItems, "GET") => ("", Some(Endpoint::InputItems(id))),
-        (ApiPath::InputItems, _) => ("GET, HEAD", None),
-        (_, "GET") => ("", Some(Endpoint::ReadResponse(id))),
-        (_, "DELETE") => ("", Some(Endpoint::ForgetResponse(id))),
-        (_, _) => ("GET, HEAD, DELETE", None),
     }
 }
 
@@ -286,83 +263,102 @@ fn percent_decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const GENERATE: Endpoint = api(Operation::Generate);
+
+    const fn api(operation: Operation) -> Endpoint {
+        Endpoint::Api(operation)
+    }
+
+    fn of_path(path: &str) -> DialectId {
+        dialect_of(&path.parse().unwrap(), &HeaderMap::new())
+    }
+
     #[test]
     fn paths_and_methods_find_their_endpoint() {
-        for (method, path, endpoint) in [
-            (Method::GET, "/", Endpoint::Playground),
-            (Method::HEAD, "/client.js", Endpoint::Client),
+        for (method, path, endpoint, id) in [
+            (Method::GET, "/", Endpoint::Playground, ""),
+            (Method::HEAD, "/client.js", Endpoint::Client, ""),
+            (Method::POST, "/v1/ui/chat", GENERATE, ""),
+            (Method::POST, "/v1/chat/completions", GENERATE, ""),
+            (Method::POST, "/chat/completions/", GENERATE, ""),
             (
-                Method::POST,
-                "/v1/chat/completions",
-                Endpoint::Generate(DialectId::OpenaiChat),
-            ),
-            (
-                Method::POST,
-                "/chat/completions/",
-                Endpoint::Generate(DialectId::OpenaiChat),
-            ),
-            (
-                Method::POST,
-                "/v1/streams",
-                Endpoint::Generate(DialectId::Events),
-            ),
-            (
-                Method::POST,
-                "/v1/messages",
-                Endpoint::Generate(DialectId::Anthropic),
-            ),
-            (
-                Method::POST,
-                "/messages/count_tokens",
-                Endpoint::CountTokens,
+                Method::GET,
+                "/v1/responses/r1",
+                api(Operation::ReadResponse),
+                "r1",
             ),
             (
                 Method::GET,
-                "/v1/responses/resp_1",
-                Endpoint::ReadResponse("resp_1".into()),
-            ),
-            (
-                Method::DELETE,
-                "/responses/resp_1",
-                Endpoint::ForgetResponse("resp_1".into()),
-            ),
-            (
-                Method::POST,
-                "/v1/responses/resp_1/cancel",
-                Endpoint::CancelResponse("resp_1".into()),
-            ),
-            (
-                Method::GET,
-                "/v1/responses/resp_1/input_items",
-                Endpoint::InputItems("resp_1".into()),
+                "/responses/r1",
+                api(Operation::ReadResponse),
+                "r1",
             ),
             (
                 Method::HEAD,
                 "/v1/streams/abc",
-                Endpoint::Read("abc".into()),
+                api(Operation::ReadStream),
+                "abc",
             ),
             (
                 Method::DELETE,
                 "/v1/streams/a%20c",
-                Endpoint::Forget("a c".into()),
-            ),
-            (
-                Method::POST,
-                "/v1/streams/abc/cancel",
-                Endpoint::Cancel("abc".into()),
-            ),
-            (
-                Method::POST,
-                "/v1/streams/abc/ticket",
-                Endpoint::Ticket("abc".into()),
+                api(Operation::ForgetStream),
+                "a c",
             ),
             (
                 Method::GET,
-                "/v1/models/local/llama",
-                Endpoint::Model("local/llama".into()),
+                "/models/local/llama",
+                api(Operation::ReadModel),
+                "local/llama",
             ),
         ] {
-            assert_eq!(find(&method, path).unwrap(), endpoint, "{path}");
+            let route = Route {
+                endpoint,
+                id: id.into(),
+            };
+            assert_eq!(find(&method, path), Ok(route), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_operation_is_found_on_its_paths_and_in_its_dialect() {
+        for dialect in DialectId::ALL {
+            let profile = dialect::of(dialect).profile();
+            for (below, operations) in profile.operations {
+                let path = format!("{}{below}", profile.path).replace("{id}", "abc");
+                assert_eq!(of_path(&path), dialect, "{path}");
+                for operation in *operations {
+                    let method = operation.method();
+                    let route = find(&method, &path).unwrap();
+                    assert_eq!(route.endpoint, api(*operation), "{method} {path}");
+                    assert_eq!(is_cancel(&method, &path), operation.is_cancel(), "{path}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn cancels_are_recognised_and_nothing_else() {
+        for (method, path) in [
+            (Method::POST, "/v1/streams/abc/cancel"),
+            (Method::POST, "/v1/streams/abc/cancel/"),
+            (Method::DELETE, "/v1/streams/abc"),
+            (Method::POST, "/responses/resp_1/cancel"),
+            (Method::POST, "/v1/ui/chat/c1/stop"),
+        ] {
+            assert!(is_cancel(&method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            (Method::GET, "/v1/streams/abc/cancel"),
+            (Method::POST, "/v1/streams"),
+            (Method::POST, "/v1/streams/cancel"),
+            (Method::DELETE, "/v1/streams/"),
+            (Method::POST, "/v1/streams/abc/ticket"),
+            (Method::POST, "/v1/streams/abc/cancel/more"),
+            (Method::POST, "/v1/chat/completions"),
+            (Method::DELETE, "/v1/responses/compact"),
+        ] {
+            assert!(!is_cancel(&method, path), "{method} {path}");
         }
     }
 
@@ -376,19 +372,23 @@ mod tests {
             ("/v1/models", false, DialectId::OpenaiChat),
             ("/v1/chat/completions", true, DialectId::OpenaiChat),
             ("/v1", true, DialectId::OpenaiChat),
+            ("/v1/v1/messages", false, DialectId::OpenaiChat),
         ] {
-            let request = Request::get(path);
-            let request = if version {
-                request.header("anthropic-version", "2023-06-01")
-            } else {
-                request
-            };
+            let mut headers = HeaderMap::new();
+            if version {
+                headers.insert("anthropic-version", HeaderValue::from_static("2023-06-01"));
+            }
             assert_eq!(
-                dialect_of_path(&request.body(()).unwrap()),
+                dialect_of(&path.parse().unwrap(), &headers),
                 dialect,
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn preflights_name_the_methods_of_all_paths() {
+        assert_eq!(*METHODS, "GET, HEAD, POST, DELETE, OPTIONS");
     }
 
     #[test]

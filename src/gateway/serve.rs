@@ -214,7 +214,7 @@ async fn stream_events(
         }
     }
     let stream = reader.stream().clone();
-    let ids = ids || profile.answers_at_once;
+    let ids = ids || profile.ids_by_default;
     let mut live = live_stream(call, reader, call.dialect, ids);
     // After `commit_after` without content, one heartbeat follows the head at once.
     live.heartbeat_due = early;

@@ -30,7 +30,7 @@ pub(super) fn read(call: &Call<'_>, id: &str) -> Result<Response<Reply>, Fault> 
     }
     let dialect = query
         .get("dialect")
-        .map_or(Ok(DialectId::Events), parse_dialect)?;
+        .map_or(Ok(call.dialect), parse_dialect)?;
     let after = position_asked_for(call, &query, &stream, dialect)?;
     let resumed = after.is_some();
     let reader = Reader::attach(&stream, after)?;

@@ -44,7 +44,7 @@ struct TicketRequest {
 }
 
 /// `POST /v1/streams/{id}/ticket`.
-pub(super) async fn ticket<B>(
+pub(super) async fn issue<B>(
     call: &Call<'_>,
     id: &str,
     incoming: B,

@@ -14,12 +14,12 @@ use subtle::ConstantTimeEq;
 use super::edge::Handler;
 use super::path;
 use crate::auth;
+use crate::dialect;
 use crate::gateway::RequestContext;
 use crate::gateway::lifecycle::{Lifecycle, Phase};
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
 use crate::model::fault::{Code, Fault};
-use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
 
 /// Content type of responses to probes.
@@ -54,7 +54,7 @@ impl Admin {
         } else {
             self.page(clients, request)
         };
-        answered.unwrap_or_else(|fault| refuse(&fault, DialectId::OpenaiChat, &context.request_id))
+        answered.unwrap_or_else(|fault| refuse(&fault, dialect::DEFAULT, &context.request_id))
     }
 
     fn page<H: Handler, B>(

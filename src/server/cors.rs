@@ -10,8 +10,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 
 use super::origin::Page;
-
-const METHODS: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+use crate::gateway;
 
 /// Request header fields a page may set. The `x-stainless-*` ones are sent by the vendors' SDKs.
 const ALLOWED_HEADERS: &str = "authorization, content-type, x-api-key, anthropic-version, \
@@ -58,10 +57,7 @@ pub(super) fn write(page: &Page, preflight: bool, headers: &mut HeaderMap) {
         Page::None | Page::Foreign => return,
     }
     if preflight {
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static(METHODS),
-        );
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, gateway::METHODS.clone());
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static(ALLOWED_HEADERS),

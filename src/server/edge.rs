@@ -37,10 +37,11 @@ use super::Shared;
 use super::activity::{ActiveRequest, Activity};
 use super::origin::Page;
 use super::rules::Rules;
+use crate::dialect;
 use crate::gateway::lifecycle::Lifecycle;
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
-use crate::gateway::{Gateway, RequestContext, dialect_of_path};
+use crate::gateway::{Gateway, RequestContext, dialect_of};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
@@ -210,8 +211,8 @@ impl<H: Handler> Inner<H> {
     /// Returns the dialect for errors of this request.
     fn dialect(&self, request: &Request<Incoming>) -> DialectId {
         match self.source.kind {
-            ListenerKind::Clients => dialect_of_path(request),
-            ListenerKind::Admin => DialectId::OpenaiChat,
+            ListenerKind::Clients => dialect_of(request.uri(), request.headers()),
+            ListenerKind::Admin => dialect::DEFAULT,
         }
     }
 

@@ -1,7 +1,7 @@
-//! Path handling of the edge: doubled slashes, and the paths that cancel a generation.
+//! Path handling of the edge: doubled slashes, and the path of the operator's cancel.
 
+use http::Uri;
 use http::uri::PathAndQuery;
-use http::{Method, Uri};
 
 /// Replaces repeated slashes in the path by one. The query stays unchanged.
 pub(super) fn collapse_slashes(uri: &mut Uri) {
@@ -23,39 +23,6 @@ pub(super) fn collapse_slashes(uri: &mut Uri) {
         PathAndQuery::try_from(path).expect("a path stays valid when repeated slashes are removed"),
     );
     *uri = Uri::from_parts(parts).expect("only the path of a valid URI has changed");
-}
-
-/// Returns true for requests that cancel or delete a generation, which no limit rejects.
-pub(super) fn is_cancel(method: &Method, path: &str) -> bool {
-    // All paths also work without `/v1`.
-    let path = path.strip_prefix("/v1").unwrap_or(path);
-    let mut segments = path.split('/').skip(1);
-    let mut next = || segments.next().filter(|segment| !segment.is_empty());
-    matches!(
-        (method, next(), next(), next(), next(), next()),
-        (
-            &Method::POST,
-            Some("streams" | "responses"),
-            Some(_),
-            Some("cancel"),
-            None,
-            None
-        ) | (
-            &Method::DELETE,
-            Some("streams" | "responses"),
-            Some(_),
-            None,
-            None,
-            None
-        ) | (
-            &Method::POST,
-            Some("ui"),
-            Some("chat"),
-            Some(_),
-            Some("stop"),
-            None
-        )
-    )
 }
 
 /// Returns the stream id in a cancel path of the admin API.
@@ -87,29 +54,6 @@ mod tests {
             collapsed("http://host//v1//models/"),
             "http://host/v1/models/"
         );
-    }
-
-    #[test]
-    fn cancels_are_recognised_and_nothing_else() {
-        for (method, path) in [
-            (Method::POST, "/v1/streams/abc/cancel"),
-            (Method::DELETE, "/v1/streams/abc"),
-            (Method::POST, "/responses/resp_1/cancel"),
-            (Method::POST, "/v1/ui/chat/c1/stop"),
-        ] {
-            assert!(is_cancel(&method, path), "{method} {path}");
-        }
-        for (method, path) in [
-            (Method::GET, "/v1/streams/abc/cancel"),
-            (Method::POST, "/v1/streams"),
-            (Method::POST, "/v1/streams/cancel"),
-            (Method::DELETE, "/v1/streams/"),
-            (Method::POST, "/v1/streams/abc/ticket"),
-            (Method::POST, "/v1/streams/abc/cancel/more"),
-            (Method::POST, "/v1/chat/completions"),
-        ] {
-            assert!(!is_cancel(&method, path), "{method} {path}");
-        }
     }
 
     #[test]

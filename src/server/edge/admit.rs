@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::finish::Finish;
 use super::{Handler, Inner, ListenerKind};
+use crate::gateway;
 use crate::gateway::refuse::refuse;
 use crate::gateway::reply::Reply;
 use crate::limits::door::DoorRefusal;
@@ -121,7 +122,7 @@ impl<H: Handler> Inner<H> {
         // Before the path is compared, so that a cancel with doubled slashes is recognised.
         path::collapse_slashes(request.uri_mut());
         let cancel = match self.source.kind {
-            ListenerKind::Clients => path::is_cancel(request.method(), request.uri().path()),
+            ListenerKind::Clients => gateway::is_cancel(request.method(), request.uri().path()),
             ListenerKind::Admin => {
                 request.method() == Method::POST
                     && path::operator_cancel(request.uri().path()).is_some()
