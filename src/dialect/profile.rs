@@ -9,7 +9,7 @@ pub struct DialectProfile {
     /// The canonical path of its generations. The digest of a request covers it, so all forms of
     /// the path must give the same digest.
     pub path: &'static str,
-    /// What it offers on that path (`""`) and below it.
+    /// Its operations, by the rest of the path: `""` is `path` itself.
     pub operations: &'static [ApiPath],
     /// Its paths work without `/v1` too: SDKs of its vendor differ in what they take for the base
     /// URL.
