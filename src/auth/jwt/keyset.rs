@@ -6,6 +6,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -123,22 +126,6 @@ struct PublishedSet<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-/// The fields of a JWK (RFC 7517) that are used here.
-#[derive(Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: Option<String>,
-    alg: Option<String>,
-    #[serde(rename = "use")]
-    purpose: Option<String>,
-    key_ops: Option<Vec<String>>,
-    crv: Option<String>,
-    n: Option<String>,
-    e: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-}
-
 impl KeySet {
     pub(super) fn from_key(key: VerifyingKey) -> Self {
         Self {
@@ -205,34 +192,35 @@ impl KeySet {
 
 fn parse_jwk(jwk: Jwk) -> Option<VerifyingKey> {
     // Published sets may contain encryption keys as well.
-    let verifies = jwk
-        .key_ops
-        .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
-    if !verifies || jwk.purpose.is_some_and(|purpose| purpose != "sig") {
-        return None;
-    }
-    let (algorithm, key) = match (&*jwk.kty, jwk.crv.as_deref()) {
-        ("RSA", _) => {
-            let n = URL_SAFE_NO_PAD
-                .decode(jwk.n?)
-                .ok()
-                .filter(|n| MODULUS_LENGTHS.contains(&n.len()))?;
-            (
-                Algorithm::Rs256,
-                DecodingKey::from_rsa_raw_components(&n, &URL_SAFE_NO_PAD.decode(jwk.e?).ok()?),
-            )
+    let common = &jwk.common;
+    let verifies = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature))
+        && common
+            .key_operations
+            .as_ref()
+            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
+    let (algorithm, name) = match &jwk.algorithm {
+        AlgorithmParameters::RSA(key) if has_accepted_length(&key.n) => {
+            (Algorithm::Rs256, KeyAlgorithm::RS256)
         }
-        ("EC", Some("P-256")) => (
-            Algorithm::Es256,
-            DecodingKey::from_ec_components(&jwk.x?, &jwk.y?).ok()?,
-        ),
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::Es256, KeyAlgorithm::ES256)
+        }
         _ => return None,
     };
-    jwk.alg
-        .is_none_or(|alg| alg == algorithm.name())
-        .then_some(VerifyingKey {
-            kid: jwk.kid,
-            algorithm,
-            key,
-        })
+    if !verifies || common.key_algorithm.is_some_and(|alg| alg != name) {
+        return None;
+    }
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    Some(VerifyingKey {
+        kid: jwk.common.key_id,
+        algorithm,
+        key,
+    })
+}
+
+/// True for an RSA modulus of an accepted length, given in base64url.
+fn has_accepted_length(modulus: &str) -> bool {
+    URL_SAFE_NO_PAD
+        .decode(modulus)
+        .is_ok_and(|modulus| MODULUS_LENGTHS.contains(&modulus.len()))
 }

@@ -323,8 +323,10 @@ fn only_usable_keys_of_a_published_set_are_kept() {
         json!({"kty": "EC", "crv": "P-384", "kid": "p384", "x": "AA", "y": "AA"}),
         json!({"nothing": true}),
         json!(7),
-        jwk(&rsa, RS256, &named("r")),
-        jwk(&ec, ES256, &named("e")),
+        jwk(&rsa, RS256, &json!({"kid": "alg", "alg": "none"})),
+        jwk(&rsa, RS256, &json!({"kid": "kid", "use": 7})),
+        jwk(&rsa, RS256, &json!({"kid": "r", "alg": null, "use": "sig", "x5c": ["MIIB"], "x5t": "AA", "issuer": "i"})),
+        jwk(&ec, ES256, &json!({"kid": "e", "alg": "ES256", "key_ops": ["sign", "verify"]})),
     ])
     .unwrap();
     assert!(matches!(
@@ -347,7 +349,9 @@ fn only_usable_keys_of_a_published_set_are_kept() {
         set.choose(Some("r"), Algorithm::Hs256),
         Choice::Unsuitable(_)
     ));
-    for kid in ["enc", "ps", "ops", "small", "oct", "p384", "other"] {
+    for kid in [
+        "enc", "ps", "ops", "small", "oct", "p384", "alg", "kid", "other",
+    ] {
         assert!(
             matches!(set.choose(Some(kid), Algorithm::Rs256), Choice::Unknown),
             "{kid}"
