@@ -9,6 +9,7 @@ pub mod date;
 pub mod json;
 pub mod json_array;
 pub mod lenient;
+mod mark;
 pub mod members;
 pub mod ndjson;
 pub mod quantity;

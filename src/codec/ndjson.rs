@@ -9,22 +9,20 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use memchr::memchr;
 
+use super::mark::Start;
 use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing, text};
-
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The framing of newline-delimited JSON.
 #[derive(Debug, Default)]
 pub struct Ndjson {
-    /// True once the start of the input, which may be a byte order mark, was read.
-    started: bool,
+    start: Start,
     /// Number of bytes of the incomplete line that were searched for its end.
     searched: usize,
 }
 
 impl Framing for Ndjson {
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if !self.start(buf) {
+        if !self.start.remove_mark(buf) {
             return Ok(None);
         }
         while let Some(end) = self.line_end(buf)? {
@@ -44,22 +42,6 @@ impl Framing for Ndjson {
 }
 
 impl Ndjson {
-    /// Strips one byte order mark. Returns false until enough bytes arrived to decide.
-    fn start(&mut self, buf: &mut BytesMut) -> bool {
-        if self.started {
-            return true;
-        }
-        // The first bytes of a byte order mark: the next ones decide.
-        if buf.len() < BOM.len() && BOM.starts_with(buf) {
-            return false;
-        }
-        if buf.starts_with(BOM) {
-            buf.advance(BOM.len());
-        }
-        self.started = true;
-        true
-    }
-
     /// Returns the length of the line at the front, if it is complete.
     fn line_end(&mut self, buf: &[u8]) -> Result<Option<usize>, FrameError> {
         let unsearched = buf.get(self.searched..).unwrap_or_default();

@@ -9,19 +9,17 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use memchr::{memchr, memchr2};
 
+use super::mark::Start;
 use super::text::from_bytes as text;
 use super::{FRAME_BOUND, Frame, FrameError, FrameKind, Framing};
 
 /// Maximum size of the stray lines that are kept, bytes: enough for any error object.
 pub const STRAY_BOUND: usize = 64 * 1024;
 
-const BOM: &[u8] = b"\xef\xbb\xbf";
-
 /// The framing of server-sent events.
 #[derive(Default)]
 pub struct Sse {
-    /// True once the start of the input, which may be a byte order mark, was read.
-    started: bool,
+    start: Start,
     /// True after a line that ended with CR: an LF that follows belongs to it.
     after_cr: bool,
     /// True inside an incomplete comment, whose bytes are dropped.
@@ -45,7 +43,7 @@ impl std::fmt::Debug for Sse {
 
 impl Framing for Sse {
     fn next(&mut self, buf: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
-        if !self.start(buf) {
+        if !self.start.remove_mark(buf) {
             return Ok(None);
         }
         while let Some(line) = self.line(buf)? {
@@ -64,7 +62,7 @@ impl Framing for Sse {
         let rest = buf.split();
         self.searched = 0;
         // Before the start is decided, the rest is only the beginning of a byte order mark.
-        if self.started && !self.in_comment && !rest.is_empty() {
+        if self.start.is_decided() && !self.in_comment && !rest.is_empty() {
             self.field(rest);
         }
         // Stray lines come first: they can contain the error that ended the stream.
@@ -81,22 +79,6 @@ impl Framing for Sse {
 }
 
 impl Sse {
-    /// Strips one byte order mark. Returns false until enough bytes arrived to decide.
-    fn start(&mut self, buf: &mut BytesMut) -> bool {
-        if self.started {
-            return true;
-        }
-        // The first bytes of a byte order mark: the next ones decide.
-        if buf.len() < BOM.len() && BOM.starts_with(buf) {
-            return false;
-        }
-        if buf.starts_with(BOM) {
-            buf.advance(BOM.len());
-        }
-        self.started = true;
-        true
-    }
-
     /// Removes the next complete line that is not a comment, without its end.
     fn line(&mut self, buf: &mut BytesMut) -> Result<Option<BytesMut>, FrameError> {
         loop {

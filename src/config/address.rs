@@ -214,6 +214,23 @@ pub(super) fn folder(node: &Node<'_, '_>) -> Option<PathBuf> {
     existing(node, &text, Path::is_dir, "folder")
 }
 
+/// Reads the path of a folder that need not exist yet.
+pub(super) fn future_folder(node: &Node<'_, '_>) -> Option<PathBuf> {
+    let text = node.text_or("a folder path")?;
+    if text.value.is_empty() {
+        return node.refuse_with(
+            "must not be empty",
+            "relative paths start at the folder of the configuration file",
+        );
+    }
+    let path = node.doc.resolve(&text.value);
+    if path.exists() && !path.is_dir() {
+        node.refuse(format!("{} is not a folder", text.quoted()))
+    } else {
+        Some(path)
+    }
+}
+
 /// Reads the path of an existing file.
 pub(super) fn file(node: &Node<'_, '_>) -> Option<PathBuf> {
     let text = node.text()?;

@@ -7,6 +7,7 @@ use bytestring::ByteString;
 use toml::de::DeValue;
 
 use super::prices::amount;
+use crate::config::address;
 use crate::config::node::Node;
 use crate::config::schema::{BUDGET, BUDGETS};
 use crate::config::table::Table;
@@ -43,21 +44,7 @@ pub(in crate::config) fn budgets(
 
 /// Reads `data_dir`, the folder of the ledger. The folder need not exist yet.
 pub(in crate::config) fn data_dir(root: &Table<'_, '_>) -> Option<PathBuf> {
-    root.read("data_dir", |node| {
-        let text = node.text_or("a folder path")?;
-        if text.value.is_empty() {
-            return node.refuse_with(
-                "must not be empty",
-                "relative paths start at the folder of the configuration file",
-            );
-        }
-        let path = node.doc.resolve(&text.value);
-        if path.exists() && !path.is_dir() {
-            node.refuse(format!("{} is not a folder", text.quoted()))
-        } else {
-            Some(path)
-        }
-    })
+    root.read("data_dir", address::future_folder)
 }
 
 /// Reads one budget.

@@ -1,11 +1,8 @@
 //! Recording of a provider's answers, and reading them to the end after a cancel.
 
-use std::path::PathBuf;
-
-use crate::config::node::Node;
-use crate::config::quantity;
 use crate::config::schema::ON_CANCEL;
 use crate::config::table::Table;
+use crate::config::{address, quantity};
 use crate::model::target::{OnCancel, Record};
 
 /// Default maximum size of all recordings in a folder together, bytes.
@@ -24,26 +21,9 @@ pub(super) fn record(table: &Table<'_, '_>) -> Option<Record> {
         );
     }
     Some(Record {
-        dir: table.read("record", folder)?,
+        dir: table.read("record", address::future_folder)?,
         max,
     })
-}
-
-/// Reads a folder's path. A missing folder is created later.
-fn folder(node: &Node<'_, '_>) -> Option<PathBuf> {
-    let text = node.text_or("a folder path")?;
-    if text.value.is_empty() {
-        return node.refuse_with(
-            "must not be empty",
-            "relative paths start at the folder of the configuration file",
-        );
-    }
-    let path = node.doc.resolve(&text.value);
-    if path.exists() && !path.is_dir() {
-        node.refuse(format!("{} is not a folder", text.quoted()))
-    } else {
-        Some(path)
-    }
 }
 
 /// Reads the action on an upstream request after its stream was cancelled.
