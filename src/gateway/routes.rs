@@ -264,6 +264,9 @@ mod tests {
     use super::*;
 
     const GENERATE: Endpoint = api(Operation::Generate);
+    const READ_MODEL: Endpoint = api(Operation::ReadModel);
+    const READ_RESPONSE: Endpoint = api(Operation::ReadResponse);
+    const READ_STREAM: Endpoint = api(Operation::ReadStream);
 
     const fn api(operation: Operation) -> Endpoint {
         Endpoint::Api(operation)
@@ -278,37 +281,14 @@ mod tests {
         for (method, path, endpoint, id) in [
             (Method::GET, "/", Endpoint::Playground, ""),
             (Method::HEAD, "/client.js", Endpoint::Client, ""),
-            (Method::POST, "/v1/ui/chat", GENERATE, ""),
-            (Method::POST, "/v1/chat/completions", GENERATE, ""),
             (Method::POST, "/chat/completions/", GENERATE, ""),
-            (
-                Method::GET,
-                "/v1/responses/r1",
-                api(Operation::ReadResponse),
-                "r1",
-            ),
-            (
-                Method::GET,
-                "/responses/r1",
-                api(Operation::ReadResponse),
-                "r1",
-            ),
-            (
-                Method::HEAD,
-                "/v1/streams/abc",
-                api(Operation::ReadStream),
-                "abc",
-            ),
-            (
-                Method::DELETE,
-                "/v1/streams/a%20c",
-                api(Operation::ForgetStream),
-                "a c",
-            ),
+            (Method::GET, "/responses/r1", READ_RESPONSE, "r1"),
+            (Method::HEAD, "/v1/streams/abc", READ_STREAM, "abc"),
+            (Method::GET, "/v1/streams/a%20c", READ_STREAM, "a c"),
             (
                 Method::GET,
                 "/models/local/llama",
-                api(Operation::ReadModel),
+                READ_MODEL,
                 "local/llama",
             ),
         ] {

@@ -298,6 +298,10 @@ mod tests {
         for bad in ["0s", "61m", "2h", "5", "-5m", ""] {
             assert!(parse_ttl(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn origins_in_ticket_requests_are_written_as_browsers_send_them() {
         assert_eq!(
             parse_origin("HTTPS://Chat.Example:443").unwrap(),
             "https://chat.example"

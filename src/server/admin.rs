@@ -46,7 +46,7 @@ impl Admin {
         request: &Request<B>,
     ) -> Response<Reply> {
         let path = request.uri().path();
-        let answered = if path.starts_with("/api/") {
+        let answered = if path::is_admin_api(path) {
             match authorize(token, context, request.headers()) {
                 Ok(()) => api(clients, request.method(), path).await,
                 Err(fault) => Err(fault),

@@ -226,12 +226,10 @@ async fn drive<C: DrivenConnection>(
     activity: &Activity,
     lifecycle: &Lifecycle,
 ) -> ConnectionEnd {
-    let mut alarm = pin!(sleep_until(
-        activity.deadline().map_or_else(far_future, Deadline::at)
-    ));
+    let first = activity.deadline().map_or_else(far_future, Deadline::at);
+    let mut alarm = pin!(sleep_until(first));
     let mut stop = pin!(lifecycle.reached(Phase::Stopped));
-    let mut shutdown = Shutdown::No;
-    let mut listening = false;
+    let (mut shutdown, mut listening) = (Shutdown::No, false);
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(result) = connection.poll_connection(cx) {
@@ -240,9 +238,7 @@ async fn drive<C: DrivenConnection>(
             // Polled once, the future wakes this task. Poll it again only when the process is
             // ending: it is not polled for every token.
             let ask = !std::mem::replace(&mut listening, true) || lifecycle.is_ending();
-            let stopped = ask
-                && !matches!(shutdown, Shutdown::Stopped(_))
-                && stop.as_mut().poll(cx).is_ready();
+            let stopped = ask && !shutdown.is_final() && stop.as_mut().poll(cx).is_ready();
             // Poll again: the graceful shutdown may end the connection at once.
             if shutdown.advance(activity, stopped) {
                 connection.start_shutdown();
@@ -258,12 +254,11 @@ async fn drive<C: DrivenConnection>(
                 return Poll::Pending;
             }
             match due {
-                Some(due) if due <= Instant::now() => match (shutdown, activity.deadline()) {
-                    // An idle connection is closed in the regular way, not dropped.
-                    (Shutdown::No, Some(Deadline::Idle(_))) => activity.close_after_this(),
-                    _ => return Poll::Ready(ConnectionEnd::Late),
-                },
-                due => alarm.as_mut().reset(due.unwrap_or_else(far_future)),
+                Some(due) if due > Instant::now() => alarm.as_mut().reset(due),
+                None => alarm.as_mut().reset(far_future()),
+                // An idle connection is closed in the regular way, not dropped.
+                Some(_) if shutdown.is_idle(activity) => activity.close_after_this(),
+                Some(_) => return Poll::Ready(ConnectionEnd::Late),
             }
         }
     })
@@ -295,6 +290,16 @@ impl Shutdown {
         };
         *self = next;
         true
+    }
+
+    /// Returns true if no further reason changes the state.
+    const fn is_final(self) -> bool {
+        matches!(self, Self::Stopped(_))
+    }
+
+    /// Returns true if the deadline of the connection is that of an idle one.
+    fn is_idle(self, activity: &Activity) -> bool {
+        self == Self::No && matches!(activity.deadline(), Some(Deadline::Idle(_)))
     }
 
     fn due(self, activity: &Activity) -> Option<Instant> {

@@ -33,7 +33,7 @@ const EXPOSED_HEADERS: &str = "x-stream-id, x-request-id, request-id, location, 
     anthropic-ratelimit-input-tokens-remaining, anthropic-ratelimit-input-tokens-reset, \
     anthropic-ratelimit-output-tokens-limit, anthropic-ratelimit-output-tokens-remaining, \
     anthropic-ratelimit-output-tokens-reset, www-authenticate, x-upstream-request-id, \
-    x-sluicegate-route, x-budget-warning";
+    x-sluicegate-route, x-sluicegate-dropped, x-budget-warning";
 
 /// Maximum time a browser may cache a preflight, seconds. No browser caches one for more than two
 /// hours.

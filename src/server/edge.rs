@@ -45,7 +45,6 @@ use crate::gateway::{Gateway, RequestContext, dialect_of};
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 use crate::telemetry::metrics::Format;
-use admit::Admitted;
 use finish::Finish;
 use outgoing::Outgoing;
 
@@ -165,6 +164,14 @@ impl<H: Handler> tower::Service<Request<Incoming>> for Edge<H> {
     }
 }
 
+/// The facts about a request that its responses depend on.
+struct Facts {
+    rules: Arc<Rules>,
+    page: Page,
+    request_id: ByteString,
+    dialect: DialectId,
+}
+
 impl<H: Handler> Inner<H> {
     async fn answer(
         &self,
@@ -177,34 +184,32 @@ impl<H: Handler> Inner<H> {
             (self.source.kind == ListenerKind::Clients).then(|| self.shared.lifecycle.work());
         // Loaded once, so that a reload in between cannot mix two sets of rules.
         let rules = self.shared.rules.load_full();
-        let request_id = request_id::from_headers(request.headers());
-        let page = Page::from_request(&request, &rules.origins);
-        let dialect = self.dialect(&request);
+        let facts = Facts {
+            page: Page::from_request(&request, &rules.origins),
+            request_id: request_id::from_headers(request.headers()),
+            dialect: self.dialect(&request),
+            rules,
+        };
         let mut finish = Finish::new(
             &request,
-            &page,
-            &request_id,
-            dialect,
+            &facts.page,
+            &facts.request_id,
+            facts.dialect,
             self.source.beyond_cap,
         );
         let answered =
             // Unwind safe: after a panic, only values that were complete before the call are used,
             // and `finish`, which holds plain settings.
-            AssertUnwindSafe(self.guarded(&rules, &page, &request_id, &mut finish, request))
+            AssertUnwindSafe(self.guarded(&facts, &mut finish, request))
                 .catch_unwind()
                 .await;
-        let response = answered.unwrap_or_else(|_| {
-            tracing::error!(%request_id, "a request ended in a panic: please report this bug");
-            let fault = Fault::new(Code::InternalError, "internal error");
-            self.count_refused(&fault);
-            refuse(&fault, dialect, &request_id)
-        });
+        let response = answered.unwrap_or_else(|_| self.panic_response(&facts));
         if finish.closes_connection(response.status()) {
             // Starts a graceful shutdown: in HTTP/2 no header ends the connection.
             self.activity.close_after_this();
         }
         finish.apply(response, |reply| {
-            Outgoing::new(reply, request_id.clone(), active_request, work)
+            Outgoing::new(reply, facts.request_id, active_request, work)
         })
     }
 
@@ -216,55 +221,58 @@ impl<H: Handler> Inner<H> {
         }
     }
 
+    fn panic_response(&self, facts: &Facts) -> Response<Reply> {
+        let request_id = &facts.request_id;
+        tracing::error!(%request_id, "a request ended in a panic: please report this bug");
+        let fault = Fault::new(Code::InternalError, "internal error");
+        self.count_refused(&fault);
+        refuse(&fault, facts.dialect, request_id)
+    }
+
     /// The part of a request that is guarded against panics.
     async fn guarded(
         &self,
-        rules: &Rules,
-        page: &Page,
-        request_id: &ByteString,
+        facts: &Facts,
         finish: &mut Finish,
         request: Request<Incoming>,
     ) -> Response<Reply> {
-        let client = rules.client(self.source.peer, request.headers());
-        let dialect = self.dialect(&request);
-        let admitted = match self.admit(rules, page, client, request) {
+        let client = facts.rules.client(self.source.peer, request.headers());
+        let admitted = match self.admit(&facts.rules, &facts.page, client, request) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 refusal
                     .fault()
                     .into_iter()
                     .for_each(|fault| self.count_refused(fault));
-                return refusal.into_response(dialect, request_id, finish);
+                return refusal.into_response(facts.dialect, &facts.request_id, finish);
             }
         };
-        let Admitted {
-            request,
-            limit_state,
-            forwarded,
-        } = admitted;
-        finish.set_limit_state(limit_state);
+        finish.set_limit_state(admitted.limit_state);
         let context = RequestContext {
-            request_id: request_id.clone(),
+            request_id: facts.request_id.clone(),
             client,
             loopback: self.source.loopback,
-            forwarded,
-            trusted_page: page.is_trusted(),
+            forwarded: admitted.forwarded,
+            trusted_page: facts.page.is_trusted(),
         };
-        let response = match self.source.kind {
-            ListenerKind::Clients => self.shared.clients.handle(context, request).await,
+        let response = self.handle(&facts.rules, context, admitted.request).await;
+        self.count_failure(client, response, facts)
+    }
+
+    async fn handle(
+        &self,
+        rules: &Rules,
+        context: RequestContext,
+        request: Request<Incoming>,
+    ) -> Response<Reply> {
+        let Shared { clients, admin, .. } = &*self.shared;
+        match self.source.kind {
+            ListenerKind::Clients => clients.handle(context, request).await,
             ListenerKind::Admin => {
-                self.shared
-                    .admin
-                    .answer(
-                        &self.shared.clients,
-                        rules.admin_token.as_ref(),
-                        &context,
-                        &request,
-                    )
-                    .await
+                let token = rules.admin_token.as_ref();
+                admin.answer(clients, token, &context, &request).await
             }
-        };
-        self.count_failure(client, response, dialect, request_id)
+        }
     }
 
     /// Requests on the admin listener are not counted.
@@ -282,8 +290,7 @@ impl<H: Handler> Inner<H> {
         &self,
         client: IpAddr,
         response: Response<Reply>,
-        dialect: DialectId,
-        request_id: &str,
+        facts: &Facts,
     ) -> Response<Reply> {
         if response.status() != http::StatusCode::UNAUTHORIZED {
             return response;
@@ -293,7 +300,10 @@ impl<H: Handler> Inner<H> {
         let blocked = self.shared.door.blocked(client);
         self.shared.door.failed_authentication(client);
         match blocked {
-            Some(after) => refuse(&admit::too_many_failures(after), dialect, request_id),
+            Some(after) => {
+                let fault = admit::too_many_failures(after);
+                refuse(&fault, facts.dialect, &facts.request_id)
+            }
             None => response,
         }
     }

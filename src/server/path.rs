@@ -1,4 +1,4 @@
-//! Path handling of the edge: doubled slashes, and the path of the operator's cancel.
+//! Path handling of the edge: doubled slashes, and the paths of the admin API.
 
 use http::Uri;
 use http::uri::PathAndQuery;
@@ -23,6 +23,11 @@ pub(super) fn collapse_slashes(uri: &mut Uri) {
         PathAndQuery::try_from(path).expect("a path stays valid when repeated slashes are removed"),
     );
     *uri = Uri::from_parts(parts).expect("only the path of a valid URI has changed");
+}
+
+/// Returns true for paths of the admin API, which needs the operator's rights.
+pub(super) fn is_admin_api(path: &str) -> bool {
+    path.starts_with("/api/")
 }
 
 /// Returns the stream id in a cancel path of the admin API.

@@ -177,7 +177,11 @@ async fn after_sixty_failed_authentications_only_a_valid_cancel_passes() {
         guess.status, 429,
         "a guess among cancels gets the same refusal"
     );
-    assert_eq!(ask(server.admin, "GET /healthz", &[]).await.status, 429);
+    for path in ["GET /healthz", "GET /readyz", "GET /metrics"] {
+        let status = ask(server.admin, path, &[]).await.status;
+        assert_eq!(status, 200, "{path}: a wrong key stops no probe");
+    }
+    assert_eq!(ask(server.admin, "GET /api/streams", &[]).await.status, 429);
 }
 
 #[tokio::test]

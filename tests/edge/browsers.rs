@@ -64,6 +64,8 @@ const RESPONSE_FIELDS: &[&str] = &[
     "www-authenticate",
     "x-upstream-request-id",
     "x-sluicegate-route",
+    "x-sluicegate-dropped",
+    "x-budget-warning",
 ];
 
 fn names(list: &str) -> Vec<&str> {

@@ -121,27 +121,14 @@ impl<H: Handler> Inner<H> {
         }
         // Before the path is compared, so that a cancel with doubled slashes is recognised.
         path::collapse_slashes(request.uri_mut());
-        let cancel = match self.source.kind {
-            ListenerKind::Clients => gateway::is_cancel(request.method(), request.uri().path()),
-            ListenerKind::Admin => {
-                request.method() == Method::POST
-                    && path::operator_cancel(request.uri().path()).is_some()
-            }
-        };
-        if self.source.beyond_cap && !cancel {
-            let fault = Fault::new(
-                Code::Overloaded,
-                "too many connections (`server.max_connections`); try again in a moment",
-            );
-            return Err(fault.with_retry_after(RETRY_AFTER_CAP).into());
-        }
+        let (method, path) = (request.method(), request.uri().path());
         // No limit rejects a cancel.
-        let limit_state = if cancel {
+        let limit_state = if self.is_cancel(method, path) {
             None
         } else {
-            self.pass_door(client)?
+            self.pass_limits(client, path)?
         };
-        // After the door, so that oversized heads count against the limit of the address.
+        // After the limits, so that oversized heads count against the limit of the address.
         check_head(&request)?;
         let forwarded = is_forwarded(request.headers());
         Ok(Admitted {
@@ -151,16 +138,32 @@ impl<H: Handler> Inner<H> {
         })
     }
 
-    /// Checks the limits of the address. The admin listener has no limit on requests: probes come
-    /// from one address and must never be rejected.
-    fn pass_door(&self, client: IpAddr) -> Result<Option<LimitState>, Refusal> {
-        if let Some(after) = self.shared.door.blocked(client) {
+    fn is_cancel(&self, method: &Method, path: &str) -> bool {
+        match self.source.kind {
+            ListenerKind::Clients => gateway::is_cancel(method, path),
+            ListenerKind::Admin => method == Method::POST && path::operator_cancel(path).is_some(),
+        }
+    }
+
+    /// Checks the cap on connections and the limits of the address. On the admin listener, requests
+    /// are not counted, and failed authentications block the admin API only: probes and scrapers
+    /// must never be rejected.
+    fn pass_limits(&self, client: IpAddr, path: &str) -> Result<Option<LimitState>, Refusal> {
+        if self.source.beyond_cap {
+            let fault = Fault::new(
+                Code::Overloaded,
+                "too many connections (`server.max_connections`); try again in a moment",
+            );
+            return Err(fault.with_retry_after(RETRY_AFTER_CAP).into());
+        }
+        let door = &self.shared.door;
+        let counted = self.source.kind == ListenerKind::Clients;
+        if (counted || path::is_admin_api(path))
+            && let Some(after) = door.blocked(client)
+        {
             return Err(too_many_failures(after).into());
         }
-        match self.source.kind {
-            ListenerKind::Clients => Ok(self.shared.door.request(client)?),
-            ListenerKind::Admin => Ok(None),
-        }
+        Ok(if counted { door.request(client)? } else { None })
     }
 }
 

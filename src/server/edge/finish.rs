@@ -4,7 +4,7 @@ use bytestring::ByteString;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::outgoing::Outgoing;
@@ -79,8 +79,28 @@ impl Finish {
         wrap: impl FnOnce(Option<Reply>) -> Outgoing,
     ) -> Response<Outgoing> {
         let (mut parts, reply) = response.into_parts();
-        let (closes, http1) = (self.closes_connection(parts.status), self.is_http1());
-        let headers = &mut parts.headers;
+        let limit_states = parts.extensions.remove::<LimitStates>();
+        // hyper omits the body of a response to HEAD in HTTP/1; in HTTP/2 it would send it.
+        let omit_body = self.head && !self.is_http1();
+        self.write_headers(
+            limit_states.unwrap_or_default(),
+            parts.status,
+            &mut parts.headers,
+        );
+        if let Some(length) = reply
+            .size_hint()
+            .exact()
+            .filter(|length| omit_body && *length > 0)
+        {
+            parts
+                .headers
+                .insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Response::from_parts(parts, wrap((!omit_body).then_some(reply)))
+    }
+
+    fn write_headers(self, limits: LimitStates, status: StatusCode, headers: &mut HeaderMap) {
+        let closes = self.closes_connection(status) && self.is_http1();
         let profile = dialect::of(self.dialect).profile();
         if let Some(name) = profile.request_id_header {
             headers.insert(HeaderName::from_static(name), self.request_id.clone());
@@ -94,26 +114,13 @@ impl Finish {
         if !is_event_stream {
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
-        parts
-            .extensions
-            .remove::<LimitStates>()
-            .unwrap_or_default()
+        limits
             .tightened_by(self.limit_state)
             .write(headers, profile.rate_headers);
         cors::write(&self.page, self.preflight, headers);
-        if closes && http1 {
+        if closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        // hyper omits the body of a response to HEAD in HTTP/1; in HTTP/2 it would send it.
-        let omit_body = self.head && !http1;
-        if let Some(length) = reply
-            .size_hint()
-            .exact()
-            .filter(|length| omit_body && *length > 0)
-        {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        Response::from_parts(parts, wrap((!omit_body).then_some(reply)))
     }
 }
 
