@@ -102,7 +102,8 @@ static TABLE: LazyLock<Router<Row>> = LazyLock::new(|| {
 /// The methods of all paths, for preflights.
 pub static METHODS: LazyLock<HeaderValue> = LazyLock::new(|| {
     let operations = api_paths().flat_map(|(_, operations)| operations.iter().copied());
-    let text = methods(operations.map(Operation::method).collect()) + ", OPTIONS";
+    let all: Vec<Method> = operations.map(Operation::method).collect();
+    let text = methods(&all) + ", OPTIONS";
     HeaderValue::try_from(text).expect("names of methods are visible ASCII")
 });
 
@@ -132,12 +133,13 @@ fn api_paths() -> impl Iterator<Item = (String, &'static [Operation])> {
 }
 
 fn served(endpoints: Vec<Endpoint>) -> Row {
-    let allow = methods(endpoints.iter().map(|it| it.method()).collect());
+    let own: Vec<Method> = endpoints.iter().map(|it| it.method()).collect();
+    let allow = methods(&own);
     Row::Served { endpoints, allow }
 }
 
 /// Returns these methods as in `Allow`. HEAD works wherever GET does; the handlers omit the body.
-fn methods(of: Vec<Method>) -> String {
+fn methods(of: &[Method]) -> String {
     let names = [
         (Method::GET, "GET, HEAD"),
         (Method::POST, "POST"),

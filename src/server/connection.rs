@@ -10,7 +10,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -226,10 +226,11 @@ async fn drive<C: DrivenConnection>(
     activity: &Activity,
     lifecycle: &Lifecycle,
 ) -> ConnectionEnd {
-    let first = activity.deadline().map_or_else(far_future, Deadline::at);
-    let mut alarm = pin!(sleep_until(first));
-    let mut stop = pin!(lifecycle.reached(Phase::Stopped));
     let (mut shutdown, mut listening) = (Shutdown::No, false);
+    let mut alarm = pin!(sleep_until(
+        shutdown.due(activity).unwrap_or_else(far_future)
+    ));
+    let mut stop = pin!(lifecycle.reached(Phase::Stopped));
     poll_fn(|cx| {
         loop {
             if let Poll::Ready(result) = connection.poll_connection(cx) {
@@ -250,9 +251,7 @@ async fn drive<C: DrivenConnection>(
             if let Some(due) = due.filter(|due| *due < alarm.deadline()) {
                 alarm.as_mut().reset(due);
             }
-            if alarm.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+            ready!(alarm.as_mut().poll(cx));
             match due {
                 Some(due) if due > Instant::now() => alarm.as_mut().reset(due),
                 None => alarm.as_mut().reset(far_future()),
