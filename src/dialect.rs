@@ -7,6 +7,7 @@
 //! muted writer is in the same state as one that wrote them.
 
 pub mod anthropic;
+mod cache;
 mod cost;
 mod estimate;
 pub mod events;
@@ -20,6 +21,7 @@ pub mod openai_responses;
 mod operation;
 mod profile;
 mod references;
+mod request;
 pub mod ui;
 #[cfg(test)]
 mod words;

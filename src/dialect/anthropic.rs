@@ -11,6 +11,7 @@
 //! back. Signatures and encrypted blocks that such a wire needs back are wrapped, and unwrapped for
 //! that wire alone: an [`OpaqueSignature`](crate::model::opaque_signature::OpaqueSignature).
 
+mod cache;
 mod chat;
 mod content;
 mod encode;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::object::read;
+use super::object::{Object, read};
 use super::references;
 use crate::codec::json::Fields;
 use crate::model::ask::{Reference, input_estimate};
+use crate::model::fault::Fault;
 
 /// The size of a prompt, and the references it contains.
 #[derive(Debug, Default)]
@@ -35,6 +36,19 @@ impl Estimate {
     pub(super) fn add_text(&mut self, value: &RawValue) {
         self.bytes += text_bytes(value.get());
     }
+}
+
+/// Returns the messages of a body.
+///
+/// # Errors
+/// A 400 when `messages` is not a non-empty array.
+pub(super) fn messages<'a>(top: &Object<'a>) -> Result<Vec<&'a RawValue>, Fault> {
+    const EXPECTED: &str = "a non-empty array of objects";
+    let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
+    if messages.is_empty() {
+        return Err(top.invalid("messages", EXPECTED));
+    }
+    Ok(messages)
 }
 
 /// Returns the elements of an array; an empty list for any other value.

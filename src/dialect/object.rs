@@ -64,6 +64,23 @@ impl<'a> Object<'a> {
         must_be(&self.path(name), expected)
     }
 
+    /// Checks that none of these fields occurs more than once.
+    ///
+    /// # Errors
+    /// A 400 that names the field.
+    pub(super) fn reject_duplicates(&self, lists: [&[&str]; 2]) -> Result<(), Fault> {
+        // It is unknown which of several equal fields an upstream reads, so the one that is checked
+        // might not be the one that counts.
+        let mut lists = lists.into_iter();
+        match lists.find_map(|names| self.fields.first_duplicate(names)) {
+            Some(name) => Err(Fault::invalid(
+                name,
+                format!("`{name}` comes more than once; send it once"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Reads a field as any type; `None` where it is absent.
     ///
     /// # Errors
@@ -134,17 +151,44 @@ impl<'a> Object<'a> {
             .ok_or_else(|| self.invalid(name, "an object"))
     }
 
+    /// Reads a field that holds an object as its JSON, byte for byte; `None` where it is absent.
+    ///
+    /// # Errors
+    /// A 400 when the field is not an object.
+    pub(super) fn raw_object(&self, name: &str) -> Result<Option<Box<RawValue>>, Fault> {
+        match self.raw(name) {
+            Some(value) if !value.get().starts_with('{') => Err(self.invalid(name, "an object")),
+            value => Ok(value.map(ToOwned::to_owned)),
+        }
+    }
+
+    /// Reads a field that must hold an object as its JSON, byte for byte.
+    ///
+    /// # Errors
+    /// A 400 when the field is absent or not an object.
+    pub(super) fn required_raw_object(&self, name: &str) -> Result<Box<RawValue>, Fault> {
+        self.raw_object(name)?
+            .ok_or_else(|| self.invalid(name, "an object"))
+    }
+
     /// Reads a field as an array of objects; an absent field is an empty array.
     ///
     /// # Errors
     /// A 400 that names the array, or the element that is not an object.
     pub(super) fn objects(&self, name: &str) -> Result<Vec<Self>, Fault> {
+        let list = self.objects_with_json(name)?;
+        Ok(list.into_iter().map(|(object, _)| object).collect())
+    }
+
+    /// Reads a field as an array of objects, each with its JSON.
+    ///
+    /// # Errors
+    /// A 400 that names the array, or the element that is not an object.
+    pub(super) fn objects_with_json(&self, name: &str) -> Result<Vec<(Self, &'a RawValue)>, Fault> {
         let list: Vec<&'a RawValue> = self.read(name, "an array of objects")?.unwrap_or_default();
         let path = self.path(name);
-        list.into_iter()
-            .enumerate()
-            .map(|(i, value)| Self::at(&format!("{path}[{i}]"), value))
-            .collect()
+        let element = |(i, json)| Ok((Self::at(&format!("{path}[{i}]"), json)?, json));
+        list.into_iter().enumerate().map(element).collect()
     }
 }
 

@@ -17,6 +17,7 @@
 
 mod chat;
 mod content;
+mod continued;
 mod encode;
 mod estimate;
 #[cfg(test)]
@@ -46,10 +47,9 @@ use crate::model::fold::Answer;
 use crate::model::profile::PayloadIds;
 use crate::model::wire::DialectId;
 
-pub use item_references::{
-    ItemsById, output_items_by_id, referenced_items, resolve_references, stream_id_in,
-};
-pub use stored::{continue_from, items_with_ids, output_as_input, with_response_id};
+pub use continued::{continue_from, resolve_references};
+pub use item_references::{ItemsById, output_items_by_id, referenced_items, stream_id_in};
+pub use stored::{items_with_ids, output_as_input, with_response_id};
 
 /// The dialect `openai-responses`.
 #[derive(Debug, Clone, Copy)]

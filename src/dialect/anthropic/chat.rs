@@ -6,9 +6,10 @@
 //! streamed, loaded or called. Fields that change the answer and that no other wire supports are
 //! listed by name in `unsupported`.
 
+use super::cache::mark;
 use super::{tools, turns};
 use crate::dialect::object::Object;
-use crate::model::chat::{CacheMark, Chat, Format};
+use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
 
 /// Top-level fields that are read here or in `parse`; each may occur once.
@@ -117,7 +118,7 @@ fn format(top: &Object<'_>, output: Option<&Object<'_>>) -> Result<Option<Format
     if format.required("type")? != "json_schema" {
         return Err(format.invalid("type", "`json_schema`"));
     }
-    let schema = tools::schema(&format, "schema")?;
+    let schema = format.required_raw_object("schema")?;
     Ok(Some(Format::Schema {
         name: FORMAT_NAME.to_owned(),
         description: None,
@@ -140,21 +141,6 @@ fn service_tier(top: &Object<'_>) -> Result<Option<String>, Fault> {
     Ok(standard.then(|| "default".to_owned()))
 }
 
-/// Reads the cache mark of an object: a block, a tool, or the body.
-///
-/// # Errors
-/// A 400 that names the field and what was expected.
-pub(super) fn mark(object: &Object<'_>) -> Result<Option<CacheMark>, Fault> {
-    let control = object.object("cache_control")?;
-    control
-        .map(|control| {
-            Ok(CacheMark {
-                ttl: control.string("ttl")?,
-            })
-        })
-        .transpose()
-}
-
 fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
     let servers = top.objects("mcp_servers")?;
     // `global` is the default: it restricts nothing.
@@ -173,7 +159,7 @@ fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::chat::{Tool, ToolChoice};
+    use crate::model::chat::{CacheMark, Tool, ToolChoice};
     use crate::model::wire::WireId;
 
     const MESSAGES: &str = r#""model":"m","messages":[{"role":"user","content":"hi"}]"#;

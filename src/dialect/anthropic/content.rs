@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
-use super::chat::mark;
+use super::cache::mark;
 use crate::dialect::object::Object;
 use crate::model::chat::{Part, Source};
 use crate::model::fault::Fault;

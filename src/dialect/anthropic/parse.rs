@@ -1,15 +1,13 @@
 //! Parses the few fields of a request that routing, metering and answering need. The rest is parsed
 //! only when a target speaks another wire.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
 
 use super::{chat, estimate};
 use crate::dialect::object::Object;
-use crate::dialect::{head_fields, references};
+use crate::dialect::{head_fields, references, request};
 use crate::model::ask::{Ask, AskHead};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
@@ -53,18 +51,7 @@ fn read(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 /// Parses everything but `body` and `headers`, which the caller fills in.
 fn fields(body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::from_body(body)?;
-    // It is unknown which of several equal fields an upstream reads, so the one checked here might
-    // not be the one that counts.
-    if let Some(name) = top
-        .fields
-        .first_duplicate(chat::FIELDS)
-        .or_else(|| top.fields.first_duplicate(references::FIELDS))
-    {
-        return Err(Fault::invalid(
-            name,
-            format!("`{name}` comes more than once; send it once"),
-        ));
-    }
+    top.reject_duplicates([chat::FIELDS, references::FIELDS])?;
     reject_threads(&top)?;
     let estimate = estimate::input(&top)?;
     let mut references = references::find(&top, "")?;
@@ -83,16 +70,14 @@ fn fields(body: &[u8]) -> Result<Ask, Fault> {
         input_estimate: estimate.tokens(),
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
     };
-    Ok(Ask {
-        head: Arc::new(head),
-        shape: Some(WireId::Anthropic),
-        body: Bytes::new(),
+    let shape = Some(WireId::Anthropic);
+    Ok(request::ask(
+        head,
+        shape,
         models,
-        headers: Vec::new(),
-        translate: chat::translate,
-        chat: references::translation(&references),
         references,
-    })
+        chat::translate,
+    ))
 }
 
 /// Rejects requests that use a thread. The turns of a thread are stored in the provider's account,

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use super::chat::mark;
+use super::cache::mark;
 use crate::dialect::object::Object;
 use crate::model::chat::{Tool, ToolChoice};
 use crate::model::fault::Fault;
@@ -13,12 +13,9 @@ use crate::model::wire::WireId;
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
-    let raws: Vec<&RawValue> = top
-        .read("tools", "an array of objects")?
-        .unwrap_or_default();
-    top.objects("tools")?
+    let tools = top.objects_with_json("tools")?;
+    tools
         .iter()
-        .zip(raws)
         .map(|(tool, json)| declared(tool, json))
         .collect()
 }
@@ -35,24 +32,11 @@ fn declared(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
         None => Ok(Tool::Function {
             name: tool.non_empty("name")?,
             description: tool.string("description")?,
-            parameters: Some(schema(tool, "input_schema")?),
+            parameters: Some(tool.required_raw_object("input_schema")?),
             strict: tool.read("strict", "true or false")?,
             cache: mark(tool)?,
         }),
     }
-}
-
-/// Reads a field that must be a JSON schema, byte for byte.
-///
-/// # Errors
-/// A 400 when the field is absent or not an object.
-pub(super) fn schema(object: &Object<'_>, name: &str) -> Result<Box<RawValue>, Fault> {
-    let schema = object
-        .raw(name)
-        .filter(|value| value.get().starts_with('{'));
-    schema
-        .map(ToOwned::to_owned)
-        .ok_or_else(|| object.invalid(name, "an object"))
 }
 
 /// Reads whether tools must be called, and whether parallel calls are allowed.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::chat::mark;
+use super::cache::mark;
 use super::content::{self, Content};
 use crate::dialect::object::Object;
 use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};

@@ -1,24 +1,15 @@
 //! Marks up to which the prompt may be cached, under the names that OpenAI and gateways to
 //! Anthropic use.
 
+use crate::dialect::cache;
 use crate::dialect::object::Object;
 use crate::model::chat::CacheMark;
 use crate::model::fault::Fault;
-
-/// The field names of a mark.
-const NAMES: [&str; 2] = ["cache_control", "prompt_cache_breakpoint"];
 
 /// Reads the cache mark of an object: a part of a turn, a turn, a tool, or the body.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn mark(object: &Object<'_>) -> Result<Option<CacheMark>, Fault> {
-    for name in NAMES {
-        if let Some(control) = object.object(name)? {
-            return Ok(Some(CacheMark {
-                ttl: control.string("ttl")?,
-            }));
-        }
-    }
-    Ok(None)
+    cache::mark(object, &["cache_control", "prompt_cache_breakpoint"])
 }

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::{cache, tools, turns};
 use crate::dialect::object::Object;
@@ -99,12 +98,12 @@ pub(in crate::dialect) fn settings(
         verbosity: top.string("verbosity")?,
         logprobs: top.read("logprobs", "true or false")?,
         top_logprobs: top.read("top_logprobs", "a non-negative integer")?,
-        logit_bias: raw_object(top, "logit_bias")?,
+        logit_bias: top.raw_object("logit_bias")?,
         user: user(top)?,
         service_tier: top.string("service_tier")?,
         cache: cache::mark(top)?,
         cache_key: top.string("prompt_cache_key")?,
-        metadata: raw_object(top, "metadata")?,
+        metadata: top.raw_object("metadata")?,
         unsupported: unsupported(top)?,
     })
 }
@@ -197,20 +196,9 @@ fn schema(schema: &Object<'_>) -> Result<Format, Fault> {
     Ok(Format::Schema {
         name: schema.non_empty("name")?,
         description: schema.string("description")?,
-        schema: raw_object(schema, "schema")?,
+        schema: schema.raw_object("schema")?,
         strict: schema.read("strict", "true or false")?,
     })
-}
-
-/// Reads a field that must be an object, byte for byte.
-///
-/// # Errors
-/// A 400 when the value is not an object.
-pub(super) fn raw_object(object: &Object<'_>, name: &str) -> Result<Option<Box<RawValue>>, Fault> {
-    match object.raw(name) {
-        Some(value) if !value.get().starts_with('{') => Err(object.invalid(name, "an object")),
-        value => Ok(value.map(ToOwned::to_owned)),
-    }
 }
 
 fn unsupported(top: &Object<'_>) -> Result<Vec<&'static str>, Fault> {

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 
 use crate::codec::json::Fields;
-use crate::dialect::estimate::{Estimate, elements, members};
+use crate::dialect::estimate::{Estimate, elements, members, messages};
 use crate::dialect::object::{Object, must_be};
 use crate::model::fault::Fault;
 
@@ -13,13 +13,8 @@ use crate::model::fault::Fault;
 /// # Errors
 /// A 400 when `messages` is not a non-empty array of objects.
 pub(super) fn input(top: &Object<'_>) -> Result<Estimate, Fault> {
-    const EXPECTED: &str = "a non-empty array of objects";
-    let messages: Vec<&RawValue> = top.read("messages", EXPECTED)?.unwrap_or_default();
-    if messages.is_empty() {
-        return Err(top.invalid("messages", EXPECTED));
-    }
     let mut estimate = Estimate::default();
-    for (i, message) in messages.into_iter().enumerate() {
+    for (i, message) in messages(top)?.into_iter().enumerate() {
         estimate.message(i, message)?;
     }
     let declared = ["tools", "functions"]

@@ -1,8 +1,6 @@
 //! Parses the few fields of a request that routing, metering and answering need. The rest is parsed
 //! only when a target speaks another wire.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
@@ -10,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{chat, estimate};
 use crate::dialect::object::Object;
-use crate::dialect::{head_fields, references};
+use crate::dialect::{head_fields, references, request};
 use crate::model::ask::{Ask, AskHead};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
@@ -32,18 +30,7 @@ pub(super) fn ask(dialect: DialectId, headers: &HeaderMap, body: Bytes) -> Resul
 /// Parses everything but `body` and `headers`, which the caller fills in.
 fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::from_body(body)?;
-    // It is unknown which of several equal fields an upstream reads, so the one checked here might
-    // not be the one that counts.
-    if let Some(name) = top
-        .fields
-        .first_duplicate(chat::FIELDS)
-        .or_else(|| top.fields.first_duplicate(references::FIELDS))
-    {
-        return Err(Fault::invalid(
-            name,
-            format!("`{name}` comes more than once; send it once"),
-        ));
-    }
+    top.reject_duplicates([chat::FIELDS, references::FIELDS])?;
     let estimate = estimate::input(&top)?;
     let mut references = references::find(&top, "")?;
     references.extend_from_slice(&estimate.references);
@@ -63,16 +50,14 @@ fn read(dialect: DialectId, body: &[u8]) -> Result<Ask, Fault> {
         input_estimate: estimate.tokens(),
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
     };
-    Ok(Ask {
-        head: Arc::new(head),
-        shape: Some(WireId::OpenaiChat),
-        body: Bytes::new(),
+    let shape = Some(WireId::OpenaiChat);
+    Ok(request::ask(
+        head,
+        shape,
         models,
-        headers: Vec::new(),
-        translate: chat::translate,
-        chat: references::translation(&references),
         references,
-    })
+        chat::translate,
+    ))
 }
 
 fn include_usage(top: &Object<'_>) -> Result<bool, Fault> {

@@ -15,7 +15,9 @@ mod past;
 use bytes::{BufMut as _, BytesMut};
 
 use crate::codec::json::{put_str, put_u64};
+use crate::dialect::object::Object;
 use crate::model::event::Signature;
+use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
 pub(super) use past::past_parts;
@@ -44,6 +46,20 @@ fn format_of(wire: WireId) -> &'static str {
         .iter()
         .find(|(made_by, _)| *made_by == wire)
         .map_or("unknown", |(_, name)| name)
+}
+
+/// Reads `extra_content.google.thought_signature` of a tool call or message.
+///
+/// # Errors
+/// A 400 when the value is not a string.
+pub(super) fn google_signature(object: &Object<'_>) -> Result<Option<String>, Fault> {
+    let Some(extra) = object.object("extra_content")? else {
+        return Ok(None);
+    };
+    let Some(google) = extra.object("google")? else {
+        return Ok(None);
+    };
+    google.string("thought_signature")
 }
 
 /// The bounds of the blocks of reasoning and text of one choice. Depends on lengths only.

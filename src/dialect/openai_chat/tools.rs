@@ -3,7 +3,6 @@
 use serde_json::value::RawValue;
 
 use super::cache;
-use super::chat::raw_object;
 use crate::dialect::object::Object;
 use crate::model::chat::{CacheMark, Tool, ToolChoice};
 use crate::model::fault::Fault;
@@ -14,14 +13,8 @@ use crate::model::wire::WireId;
 /// # Errors
 /// A 400 that names the field and what was expected.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
-    let raws: Vec<&RawValue> = top
-        .read("tools", "an array of objects")?
-        .unwrap_or_default();
-    let tools = top.objects("tools")?;
-    let declared = tools
-        .iter()
-        .zip(raws)
-        .map(|(tool, json)| declared(tool, json));
+    let tools = top.objects_with_json("tools")?;
+    let declared = tools.iter().map(|(tool, json)| declared(tool, json));
     let legacy = top.objects("functions")?;
     declared.chain(legacy.iter().map(function)).collect()
 }
@@ -55,7 +48,7 @@ fn function(function: &Object<'_>) -> Result<Tool, Fault> {
     Ok(Tool::Function {
         name: function.non_empty("name")?,
         description: function.string("description")?,
-        parameters: raw_object(function, "parameters")?,
+        parameters: function.raw_object("parameters")?,
         strict: function.read("strict", "true or false")?,
         cache: cache::mark(function)?,
     })

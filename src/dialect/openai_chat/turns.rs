@@ -110,7 +110,7 @@ fn past_call(object: &Object<'_>) -> Result<PastCall, Fault> {
         }
         _ => return Err(object.invalid("type", "`function` or `custom`")),
     };
-    past.signature = google_signature(object)?;
+    past.signature = reasoning::google_signature(object)?;
     // Only Gemini signs calls in this form.
     past.wire = past.signature.is_some().then_some(WireId::Gemini);
     Ok(past)
@@ -134,20 +134,6 @@ fn arguments(function: &Object<'_>) -> Result<String, Fault> {
         Some(json) if json.get().starts_with('{') => Ok(json.get().to_owned()),
         Some(_) => function.required("arguments"),
     }
-}
-
-/// Reads `extra_content.google.thought_signature` of a tool call or message.
-///
-/// # Errors
-/// A 400 when the value is not a string.
-pub(super) fn google_signature(object: &Object<'_>) -> Result<Option<String>, Fault> {
-    let Some(extra) = object.object("extra_content")? else {
-        return Ok(None);
-    };
-    let Some(google) = extra.object("google")? else {
-        return Ok(None);
-    };
-    google.string("thought_signature")
 }
 
 fn result(message: &Object<'_>, id: String) -> Result<Part, Fault> {

@@ -113,14 +113,11 @@ fn format(text: &Object<'_>) -> Result<Option<Format>, Fault> {
         "text" => Ok(Some(Format::Text)),
         "json_object" => Ok(Some(Format::Json)),
         "json_schema" => {
-            let schema = format
-                .raw("schema")
-                .filter(|value| value.get().starts_with('{'));
-            let schema = schema.ok_or_else(|| format.invalid("schema", "an object"))?;
+            let schema = format.required_raw_object("schema")?;
             Ok(Some(Format::Schema {
                 name: format.non_empty("name")?,
                 description: format.string("description")?,
-                schema: Some(schema.to_owned()),
+                schema: Some(schema),
                 strict: format.read("strict", "true or false")?,
             }))
         }

@@ -3,15 +3,13 @@
 
 use std::collections::HashMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::pieces::put_list;
-use super::stored::{as_input, with_body};
 use crate::codec::json::Fields;
 use crate::dialect::object::Object;
 use crate::model::ask::Ask;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use crate::model::ids::StreamId;
 
 /// Items (JSON) by their ids.
@@ -59,42 +57,6 @@ pub fn referenced_items(ask: &Ask) -> Result<Vec<(String, String)>, Fault> {
         .collect())
 }
 
-/// Returns the request with references replaced by the known items. References to unknown items
-/// stay as they are. The input is at most `max_bytes` bytes.
-///
-/// # Errors
-/// A 413 if it is larger with the items; a 400 if the request is not valid.
-pub fn resolve_references(ask: Ask, known: &ItemsById, max_bytes: usize) -> Result<Ask, Fault> {
-    let (mut list, mut bytes) = (Vec::new(), 0);
-    for item in input_items(&ask.body)? {
-        let reference = Fields::parse(item.get().as_bytes())
-            .ok()
-            .and_then(|item| referenced_id(&item));
-        let item = match reference.and_then(|id| known.get(&id)) {
-            Some(item) => as_input(item),
-            // An unknown reference may belong to the provider: leave it to the provider.
-            None => Some(Bytes::copy_from_slice(item.get().as_bytes())),
-        };
-        // One id may be referenced many times: check the size before the copies are joined.
-        bytes += item.as_ref().map_or(0, Bytes::len);
-        if bytes > max_bytes {
-            let message = format!(
-                "with the items that it references, the input is larger than {max_bytes} bytes (`server.max_body`)"
-            );
-            return Err(Fault::new(Code::BodyTooLarge, message).with_param("input"));
-        }
-        list.extend(item);
-    }
-    let mut input = BytesMut::with_capacity(bytes + list.len() + 2);
-    put_list(&mut input, list.iter().map(|item| &**item));
-    let input = std::str::from_utf8(&input)
-        .map_err(|_| Fault::invalid("input", "`input` must be valid UTF-8"))?;
-    let body = Object::from_body(&ask.body)?
-        .fields
-        .with(&[("input", input)]);
-    with_body(ask, body)
-}
-
 /// Returns the items of the output of a response object by their ids.
 #[must_use]
 pub fn output_items_by_id(object: &[u8]) -> ItemsById {
@@ -111,7 +73,11 @@ pub fn output_items_by_id(object: &[u8]) -> ItemsById {
     items.into_iter().filter_map(with_id).collect()
 }
 
-fn input_items(body: &[u8]) -> Result<Vec<&RawValue>, Fault> {
+/// Returns the items of the input of a body; none if it is a string.
+///
+/// # Errors
+/// A 400 if it is not a list of items.
+pub(super) fn input_items(body: &[u8]) -> Result<Vec<&RawValue>, Fault> {
     let top = Object::from_body(body)?;
     match top.raw("input") {
         Some(input) if input.get().starts_with('[') => {
@@ -124,17 +90,9 @@ fn input_items(body: &[u8]) -> Result<Vec<&RawValue>, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
-    use super::super::parse;
     use super::*;
 
     const STREAM: &str = "abcdefghijklmnopqrstuvwxyz";
-
-    fn ask(input: &str) -> Ask {
-        let body = format!(r#"{{"model":"m","input":{input},"background":true}}"#);
-        parse::ask(&HeaderMap::new(), body.into()).unwrap()
-    }
 
     #[test]
     fn references_are_recognized_in_all_forms() {
@@ -178,44 +136,5 @@ mod tests {
         ] {
             assert!(stream_id_in(id).is_none(), "{id}");
         }
-    }
-
-    #[test]
-    fn known_items_replace_their_references() {
-        let input = r#"[{"role":"user","content":"a"},{"type":"item_reference","id":"rs_1"},{"id":"fc_1"},{"id":"rs_2"},{"type":"item_reference","id":"theirs"}]"#;
-        let ask = ask(input);
-        let paths = referenced_items(&ask).unwrap();
-        assert_eq!(
-            (paths.len(), &*paths[0].0, &*paths[0].1),
-            (4, "input[1]", "rs_1")
-        );
-        let object = br#"{"output":[{"id":"rs_1","type":"reasoning","summary":[],"encrypted_content":"E"},{"id":"rs_2","type":"reasoning","summary":[]},
-            {"id":"fc_1","type":"function_call","status":"completed","call_id":"c"}]}"#;
-        let known = output_items_by_id(object);
-        let resolved = resolve_references(ask, &known, 1000).unwrap();
-        assert_eq!(
-            std::str::from_utf8(&resolved.body).unwrap(),
-            r#"{"model":"m","input":[{"role":"user","content":"a"},{"id":"rs_1","type":"reasoning","summary":[],"encrypted_content":"E"},{"type":"function_call","call_id":"c"},{"type":"item_reference","id":"theirs"}]}"#
-        );
-        assert_eq!(resolved.references[0].path, "input[3]");
-        let asked = resolved.head.responses.as_ref().unwrap();
-        assert!(asked.background && asked.input.contains("function_call"));
-    }
-
-    #[test]
-    fn inputs_that_grow_too_large_are_rejected() {
-        let known = ItemsById::from([(
-            "rs_1".to_owned(),
-            Bytes::from(format!(r#"{{"type":"x","a":"{}"}}"#, "b".repeat(100))),
-        )]);
-        let twice =
-            r#"[{"type":"item_reference","id":"rs_1"},{"type":"item_reference","id":"rs_1"}]"#;
-        assert!(resolve_references(ask(twice), &known, 300).is_ok());
-        assert_eq!(
-            resolve_references(ask(twice), &known, 200)
-                .unwrap_err()
-                .code,
-            Code::BodyTooLarge
-        );
     }
 }

@@ -2,8 +2,6 @@
 //! response repeats, and the input that is stored for later turns. The rest is read only if a
 //! target uses another wire.
 
-use std::sync::Arc;
-
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
@@ -12,7 +10,7 @@ use super::pieces::put_name;
 use super::{chat, estimate, stored};
 use crate::codec::json::put_json;
 use crate::dialect::object::Object;
-use crate::dialect::{head_fields, references};
+use crate::dialect::{head_fields, references, request};
 use crate::model::ask::{Ask, AskHead, ResponsesRequest};
 use crate::model::fault::Fault;
 use crate::model::wire::{DialectId, WireId};
@@ -76,16 +74,7 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 /// A 400 that names the field and the expected value.
 pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
     let top = Object::from_body(body)?;
-    if let Some(name) = top
-        .fields
-        .first_duplicate(chat::FIELDS)
-        .or_else(|| top.fields.first_duplicate(references::FIELDS))
-    {
-        return Err(Fault::invalid(
-            name,
-            format!("`{name}` comes more than once; send it once"),
-        ));
-    }
+    top.reject_duplicates([chat::FIELDS, references::FIELDS])?;
     let mut references = references::find(&top, PREVIOUS_ID)?;
     let request = responses_request(&top)?;
     let estimate = estimate::input(&top, request.previous.is_some())?;
@@ -108,18 +97,16 @@ pub(super) fn read(body: &[u8]) -> Result<Ask, Fault> {
         input_estimate: estimate.tokens,
         user: chat::user(&top)?.as_deref().and_then(head_fields::user),
     };
-    Ok(Ask {
-        head: Arc::new(head),
-        // No provider accepts a wrapped signature, so such a body is never passed on unchanged: its
-        // translation unwraps the signature for the wire that made it.
-        shape: (!estimate.has_wrapped).then_some(WireId::OpenaiResponses),
-        body: Bytes::new(),
+    // No provider accepts a wrapped signature, so such a body is never passed on unchanged: its
+    // translation unwraps the signature for the wire that made it.
+    let shape = (!estimate.has_wrapped).then_some(WireId::OpenaiResponses);
+    Ok(request::ask(
+        head,
+        shape,
         models,
-        headers: Vec::new(),
-        translate: chat::translate,
-        chat: references::translation(&references),
         references,
-    })
+        chat::translate,
+    ))
 }
 
 fn responses_request(top: &Object<'_>) -> Result<ResponsesRequest, Fault> {

@@ -5,18 +5,14 @@
 //! ids by which a provider would look for them, except reasoning, which is sent completely or not
 //! at all.
 
-use std::sync::Arc;
-
 use bytes::{BufMut as _, Bytes, BytesMut};
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
-use super::parse;
 use super::pieces::put_list;
 use crate::codec::json::{Fields, put_json};
 use crate::dialect::object::Object;
-use crate::model::ask::{Ask, ResponsesRequest};
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use crate::model::ids::StreamId;
 
 /// Returns the input of a request as a JSON array of items.
@@ -36,67 +32,6 @@ pub(super) fn stored_input(top: &Object<'_>) -> Result<ByteString, Fault> {
         put_json(&mut buf, input.get());
     }
     ByteString::try_from(buf.freeze()).map_err(|_| top.invalid("input", "valid UTF-8"))
-}
-
-/// Returns the request with the input and output of the previous response before its own input, at
-/// most `max_bytes` bytes.
-///
-/// # Errors
-/// A 413 if all turns together are too large; a 400 if the request is not valid.
-pub fn continue_from(ask: Ask, input: &str, output: &str, max_bytes: usize) -> Result<Ask, Fault> {
-    let own = stored_input(&Object::from_body(&ask.body)?)?;
-    let all = join([input, output, &own]);
-    let body = Fields::parse(&ask.body)
-        .map_err(|_| Fault::invalid("input", "`input` must be valid JSON"))?
-        .with(&[("input", &all)]);
-    let body = Object::from_body(&body)?
-        .fields
-        // The turns are inserted, so the provider must not look for a response of ours.
-        .without("previous_response_id");
-    if body.len() > max_bytes {
-        let message = format!(
-            "the previous turns and this input are together larger than {max_bytes} bytes (`server.max_body`): start a new conversation"
-        );
-        return Err(Fault::new(Code::BodyTooLarge, message).with_param("previous_response_id"));
-    }
-    with_body(ask, body)
-}
-
-/// Returns the request with another body. The options that Sluicegate itself handles (`background`,
-/// `store`, …) stay those of the first body.
-pub(super) fn with_body(ask: Ask, body: Bytes) -> Result<Ask, Fault> {
-    let Some(asked) = &ask.head.responses else {
-        return Ok(ask);
-    };
-    let mut again = parse::read(&body)?;
-    let head = Arc::make_mut(&mut again.head);
-    let input = head.responses.take().map(|again| again.input);
-    head.responses = Some(ResponsesRequest {
-        input: input.unwrap_or_default(),
-        ..asked.clone()
-    });
-    head.model = ask.head.model.clone();
-    again.headers = ask.headers;
-    again.body = body;
-    Ok(again)
-}
-
-/// Joins JSON arrays into one.
-fn join<'a>(arrays: impl IntoIterator<Item = &'a str>) -> String {
-    // Joined as text: parsing and writing the items again could change them.
-    let inside = |array: &'a str| {
-        array
-            .trim()
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
-            .map_or("", str::trim)
-    };
-    let all: Vec<&str> = arrays
-        .into_iter()
-        .map(inside)
-        .filter(|inside| !inside.is_empty())
-        .collect();
-    format!("[{}]", all.join(","))
 }
 
 /// Returns the output of a response object as input items of a later turn (a JSON array).
@@ -180,56 +115,7 @@ pub fn with_response_id(body: &[u8], stream: &StreamId) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
-
-    const OUTPUT: &str = r#"{"id":"r","output":[{"id":"rs_1","type":"reasoning","summary":[]},
-        {"id":"rs_2","type":"reasoning","summary":[],"encrypted_content":"E"},{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[]},
-        {"id":"fc_1","type":"function_call","status":"incomplete","call_id":"c"},{"id":"ws_1","type":"web_search_call","status":"completed"}]}"#;
-
-    #[test]
-    fn stored_turns_are_sent_again_without_ids() {
-        let output = output_as_input(OUTPUT.as_bytes());
-        assert_eq!(
-            output,
-            r#"[{"id":"rs_2","type":"reasoning","summary":[],"encrypted_content":"E"},{"type":"message","role":"assistant","content":[]},{"id":"ws_1","type":"web_search_call","status":"completed"}]"#
-        );
-        let body =
-            r#"{"model":"m","previous_response_id":"resp_x","input":"and?","background":true}"#;
-        let ask = parse::ask(&HeaderMap::new(), Bytes::from_static(body.as_bytes())).unwrap();
-        let on = continue_from(ask, r#"[ {"role":"user","content":"a"} ]"#, "[]", 1000).unwrap();
-        assert_eq!(
-            &on.body[..],
-            br#"{"model":"m","input":[{"role":"user","content":"a"},{"type":"message","role":"user","content":"and?"}]}"#
-        );
-        let asked = on.head.responses.as_ref().unwrap();
-        assert!(
-            asked.background
-                && asked.input.contains("and?")
-                && asked.echo.contains(r#""previous_response_id":"resp_x""#)
-        );
-    }
-
-    #[test]
-    fn turns_that_are_too_large_are_refused() {
-        let ask = parse::ask(
-            &HeaderMap::new(),
-            Bytes::from_static(br#"{"model":"m","previous_response_id":"r"}"#),
-        )
-        .unwrap();
-        assert_eq!(
-            continue_from(
-                ask,
-                r#"[{"role":"user","content":"aaaaaaaaaaaaaaaaaaaaaaaaaaa"}]"#,
-                "[]",
-                40
-            )
-            .unwrap_err()
-            .code,
-            Code::BodyTooLarge
-        );
-    }
 
     #[test]
     fn every_item_of_the_input_has_an_id() {

@@ -12,12 +12,9 @@ use crate::model::wire::WireId;
 /// # Errors
 /// A 400 that names the field and the expected value.
 pub(super) fn list(top: &Object<'_>) -> Result<Vec<Tool>, Fault> {
-    let raws: Vec<&RawValue> = top
-        .read("tools", "an array of objects")?
-        .unwrap_or_default();
-    top.objects("tools")?
+    let tools = top.objects_with_json("tools")?;
+    tools
         .iter()
-        .zip(raws)
         .map(|(tool, json)| read_tool(tool, json))
         .collect()
 }
@@ -32,14 +29,11 @@ fn read_tool(tool: &Object<'_>, json: &RawValue) -> Result<Tool, Fault> {
             json: json.to_owned(),
         });
     }
-    let parameters = tool.raw("parameters");
-    if parameters.is_some_and(|value| !value.get().starts_with('{')) {
-        return Err(tool.invalid("parameters", "an object"));
-    }
+    let parameters = tool.raw_object("parameters")?;
     Ok(Tool::Function {
         name: tool.non_empty("name")?,
         description: tool.string("description")?,
-        parameters: parameters.map(ToOwned::to_owned),
+        parameters,
         strict: tool.read("strict", "true or false")?,
         cache: None,
     })

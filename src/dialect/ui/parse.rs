@@ -1,6 +1,6 @@
 //! Parses the requests of `useChat`: UI messages, and beside them the settings of Chat Completions.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -10,7 +10,7 @@ use super::messages;
 use crate::dialect::head_fields::{MAX_MODEL, forwarded_headers, user};
 use crate::dialect::object::Object;
 use crate::dialect::openai_chat::chat;
-use crate::dialect::references;
+use crate::dialect::{references, request};
 use crate::model::ask::{Ask, AskHead, Thread, input_estimate};
 use crate::model::chat::{Chat, Message, Part, Role, Tool};
 use crate::model::fault::Fault;
@@ -35,29 +35,12 @@ pub(super) fn ask(headers: &HeaderMap, body: Bytes) -> Result<Ask, Fault> {
 
 fn read(body: &[u8]) -> Result<(Ask, Chat), Fault> {
     let top = Object::from_body(body)?;
-    if let Some(name) = top
-        .fields
-        .first_duplicate(chat::FIELDS)
-        .or_else(|| top.fields.first_duplicate(&["id", "system"]))
-    {
-        return Err(Fault::invalid(
-            name,
-            format!("`{name}` comes more than once; send it once"),
-        ));
-    }
+    top.reject_duplicates([chat::FIELDS, &["id", "system"]])?;
     references::reject(&top)?;
     let chat = chat_of(&top)?;
-    let ask = Ask {
-        head: Arc::new(head(&top, &chat)?),
-        // No wire accepts UI messages unchanged: every request is translated.
-        shape: None,
-        body: Bytes::new(),
-        models: Vec::new(),
-        references: Vec::new(),
-        headers: Vec::new(),
-        translate,
-        chat: OnceLock::new(),
-    };
+    let head = head(&top, &chat)?;
+    // No wire accepts UI messages unchanged: every request is translated.
+    let ask = request::ask(head, None, Vec::new(), Vec::new(), translate);
     Ok((ask, chat))
 }
 

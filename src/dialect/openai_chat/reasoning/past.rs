@@ -1,7 +1,6 @@
 //! Reads reasoning that a client sends back: text and items become blocks again.
 
-use super::super::turns::google_signature;
-use super::wire_of;
+use super::{google_signature, wire_of};
 use crate::dialect::object::Object;
 use crate::model::chat::{Part, PastReasoning};
 use crate::model::fault::Fault;
