@@ -33,11 +33,12 @@ use parking_lot::Mutex;
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
 use accounts::{Accounts, Overrun, Payers};
+use bill::BillState;
 use period::{Day, Month, now_ms};
 use row::Row;
 use store::Store;
 
-pub use bill::{Begun, Bill, BudgetReservation, Settlement};
+pub use bill::Bill;
 pub use files::{FileProblem, Files};
 
 /// Default share of a budget from which callers are warned, percent.
@@ -261,8 +262,8 @@ impl Ledger {
         }))
     }
 
-    /// Reserves the expected cost of a generation on every budget of its customer. Dropping the
-    /// reservation gives it back.
+    /// Reserves the expected cost of a generation on every budget of its customer. Dropping the bill
+    /// before the generation begins gives it back.
     ///
     /// # Errors
     /// 429 `budget_exceeded` with the scope of the budget and the time to wait; 400 if the prompt
@@ -272,7 +273,7 @@ impl Ledger {
         budgets: &Budgets,
         customer: Customer,
         estimate: Estimate,
-    ) -> Result<BudgetReservation, Fault> {
+    ) -> Result<Bill, Fault> {
         // The next start would not know of a generation whose row is not written.
         if self.store.as_ref().is_some_and(Store::is_full) {
             let message = "the usage ledger cannot be written: no generation begins until it can";
@@ -295,17 +296,18 @@ impl Ledger {
         // The reservation may exceed a budget: a request that costs more than the whole budget is
         // admitted while nothing of it is used.
         let unchecked_cost = figures.flatten().fold(reserved, Money::min);
-        Ok(BudgetReservation {
+        Ok(Bill {
             ledger: self.clone(),
             payers,
             customer,
-            began,
+            reserved_at: began,
             estimate,
             reserved,
             unchecked_cost,
             cut: budgets.cut,
             warnings,
-            settled: false,
+            state: BillState::Reserved,
+            unchecked_bytes: 0,
         })
     }
 

@@ -38,7 +38,7 @@ use limit_state::LimitStates;
 use reservation::AppliedLimit;
 
 pub use account::Need;
-pub use pass::{Charge, Pass, ProviderPass};
+pub use pass::{Pass, ProviderPass};
 pub use table::{LimitTable, Subject};
 
 /// The figures of one limit. `None` means unlimited.

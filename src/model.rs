@@ -13,6 +13,7 @@ pub mod ids;
 pub mod learned;
 pub mod money;
 pub mod opaque_signature;
+pub mod outcome;
 pub mod plural;
 pub mod printable;
 pub mod profile;

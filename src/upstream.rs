@@ -11,6 +11,7 @@
 //!   happened to the client.
 //! - One line of the access log is written, when nothing more can come.
 
+mod admission;
 mod answer;
 mod attempt;
 mod client;
@@ -41,20 +42,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytestring::ByteString;
+use closing::Accounting;
+use finishing::UnfinishedRead;
 use lane::Opened;
 use unfinished::Unfinished;
 
 use crate::hub::{Cause, Stream, Writer};
-use crate::ledger::{Bill, Settlement};
-use crate::limits::Pass;
 use crate::model::ask::Ask;
 use crate::model::entry::Payload;
 use crate::model::event::End;
 use crate::model::fault::Fault;
+use crate::model::outcome::{Outcome, Times};
 use crate::route::Plan;
-use crate::telemetry::access_log::{self, Summary};
-use crate::telemetry::metrics::{EndedStream, Metrics};
+use crate::telemetry::access_log;
+use crate::telemetry::metrics::Metrics;
 
+pub use admission::Admission;
 pub use client::{ClientProblem, Clients, set_worker};
 pub use count::count;
 pub use finishing::Finishing;
@@ -70,10 +73,8 @@ pub struct Job {
     pub plan: Plan,
     /// Its journal.
     pub writer: Writer,
-    /// Admission by the limits.
-    pub pass: Pass,
-    /// The budgets to charge; `None` when no budget applies.
-    pub bill: Option<Bill>,
+    /// Its share of limits and budgets.
+    pub admission: Admission,
     /// HTTP clients of the current configuration.
     pub clients: Arc<Clients>,
     /// Records answers of providers that have `record` set.
@@ -96,9 +97,9 @@ enum Ending {
 }
 
 impl Ending {
-    fn fault(&self) -> Option<&Fault> {
+    fn into_fault(self) -> Option<Fault> {
         if let Self::Failed(fault, _) = self {
-            Some(fault)
+            Some(*fault)
         } else {
             None
         }
@@ -117,24 +118,6 @@ impl From<Fault> for Ending {
     }
 }
 
-/// Journals an opened answer to its end. Reports a failure in the middle of the answer to the
-/// health of its target.
-async fn pump_opened(
-    opened: Opened,
-    writer: &mut Writer,
-    accounting: &mut closing::Accounting,
-    pass: &mut Pass,
-    bill: &mut Option<Bill>,
-) -> Ending {
-    let Opened { live, mut permit } = opened;
-    let ending = pump::pump(live, writer, accounting, pass, bill).await;
-    if let Ending::Failed(fault, _) = &ending {
-        // The permit has already recorded an answer. A failure after it counts as well.
-        permit.record_failure(fault);
-    }
-    ending
-}
-
 /// Runs a generation to its end. The result is in the journal and in one line of the access log.
 pub async fn run(job: Job) {
     let began = Instant::now();
@@ -142,22 +125,16 @@ pub async fn run(job: Job) {
         ask,
         plan,
         mut writer,
-        mut pass,
-        mut bill,
+        mut admission,
         clients,
         recorder,
         metrics,
         finishing,
         commit_after,
     } = job;
-    let mut accounting = closing::Accounting::new(&ask);
+    let mut accounting = Accounting::new(&ask);
     // `writer.finish` consumes the writer; the status is still updated afterwards.
     let stream = writer.stream().clone();
-    let reporter = OutcomeReporter {
-        metrics: &metrics,
-        model: &plan.label,
-        stream: &stream,
-    };
     let opening = opening::Opening::new(
         &ask,
         &plan,
@@ -167,9 +144,9 @@ pub async fn run(job: Job) {
         commit_after,
     );
     // Boxed, so that the memory used for opening is freed before the long part begins.
-    let opened = Box::pin(opening.open(&mut accounting, &mut pass)).await;
+    let opened = Box::pin(opening.open(&mut accounting, &mut admission.pass)).await;
     let mut ending = match opened {
-        Ok(opened) => pump_opened(opened, &mut writer, &mut accounting, &mut pass, &mut bill).await,
+        Ok(opened) => pump_opened(opened, &mut writer, &mut accounting, &mut admission).await,
         Err(ending) => ending,
     };
     if let Ending::Failed(fault, _) = &mut ending {
@@ -179,102 +156,93 @@ pub async fn run(job: Job) {
             .for_each(|target| redact::redact_fault(fault, &target.provider));
     }
     let rest = finishing.admit(&mut ending, &stream);
-    let (last, mut end) = accounting.close(&ending);
-    let times = Times {
-        first_content: accounting.first_content.map(|at| at.duration_since(began)),
-        took: began.elapsed(),
+    let ended = Ended {
+        stream,
+        label: plan.label,
+        ending,
+        times: Times {
+            first_content: accounting.first_content.map(|at| at.duration_since(began)),
+            took: began.elapsed(),
+        },
     };
-    // Release or settle before the end is visible, because a client that sees it may send the next
-    // request at once. An answer that is read on holds no slot and is charged when its usage is
-    // known.
-    match &rest {
-        None => reporter.settle(&mut pass, bill.take(), &accounting, &ending, &end, times),
-        Some(_) => pass.release(),
+    let outcome = ended
+        .settle(writer, accounting, admission, rest, &metrics)
+        .await;
+    // Last, so that it contains the usage of an answer that was read on.
+    access_log::write(&outcome);
+}
+
+/// Journals an opened answer to its end. Reports a failure in the middle of the answer to the
+/// health of its target.
+async fn pump_opened(
+    opened: Opened,
+    writer: &mut Writer,
+    accounting: &mut Accounting,
+    admission: &mut Admission,
+) -> Ending {
+    let Opened { live, mut permit } = opened;
+    let ending = pump::pump(live, writer, accounting, admission).await;
+    if let Ending::Failed(fault, _) = &ending {
+        // The permit has already recorded an answer. A failure after it counts as well.
+        permit.record_failure(fault);
     }
-    writer.finish(last);
-    if let Some(rest) = rest {
+    ending
+}
+
+/// A generation that nothing is journaled of any more but its end.
+struct Ended {
+    stream: Arc<Stream>,
+    /// Label of the model in metrics.
+    label: ByteString,
+    ending: Ending,
+    times: Times,
+}
+
+impl Ended {
+    /// Writes the end of the journal, charges limits and budgets and counts metrics.
+    async fn settle(
+        self,
+        writer: Writer,
+        mut accounting: Accounting,
+        mut admission: Admission,
+        rest: Option<UnfinishedRead>,
+        metrics: &Metrics,
+    ) -> Outcome {
+        let (last, mut end) = accounting.close(&self.ending);
+        let Some(rest) = rest else {
+            // Settled before the end is visible, because a client that sees it may send the next
+            // request at once.
+            let outcome = self.outcome(&accounting, end);
+            admission.settle(&outcome);
+            metrics.record_stream(&outcome);
+            writer.finish(last);
+            return outcome;
+        };
+        // An answer that is read on holds no slot and is charged when its usage is known.
+        admission.release();
+        writer.finish(last);
         // Boxed, because few generations need this part.
         end.usage = Box::pin(rest.finish(&mut accounting)).await;
-        reporter.settle(&mut pass, bill, &accounting, &ending, &end, times);
+        let outcome = self.outcome(&accounting, end);
+        admission.settle(&outcome);
+        metrics.record_stream(&outcome);
+        outcome
     }
-    // Last, so that it contains the usage of an answer that was read on.
-    write_access_line(&stream, &ask, &accounting, &ending, &end, times);
-}
 
-/// Writes the line of this generation in the access log.
-fn write_access_line(
-    stream: &Stream,
-    ask: &Ask,
-    accounting: &closing::Accounting,
-    ending: &Ending,
-    end: &End,
-    times: Times,
-) {
-    access_log::write(&Summary {
-        stream: stream.id(),
-        caller: stream.owner(),
-        dialect: stream.dialect().name(),
-        model: &ask.head.model,
-        target: accounting.target.as_ref(),
-        attempts: accounting.attempts(),
-        route: &stream.trace(),
-        fault: ending.fault(),
-        end,
-        first_content: times.first_content,
-        took: times.took,
-    });
-}
-
-/// Durations of a generation.
-#[derive(Clone, Copy)]
-struct Times {
-    first_content: Option<Duration>,
-    took: Duration,
-}
-
-/// Reports the outcome of a generation to limits, budgets and metrics.
-struct OutcomeReporter<'a> {
-    metrics: &'a Metrics,
-    /// Label of the model in metrics.
-    model: &'a ByteString,
-    stream: &'a Stream,
-}
-
-impl OutcomeReporter<'_> {
-    /// Charges the usage to limits and budgets and counts the outcome.
-    fn settle(
-        &self,
-        pass: &mut Pass,
-        bill: Option<Bill>,
-        accounting: &closing::Accounting,
-        ending: &Ending,
-        end: &End,
-        times: Times,
-    ) {
-        pass.settle(accounting.charge(ending, end.usage));
-        let Times {
-            first_content,
-            took,
-        } = times;
-        let (target, attempts) = (accounting.target.as_ref(), accounting.attempts());
-        if let Some(bill) = bill {
-            bill.settle(&Settlement {
-                end,
-                fault: ending.fault(),
-                target,
-                attempts,
-                first_content,
-                took,
-            });
-        }
-        let provider = target.map(|target| &target.provider.name);
-        self.metrics.record_stream(&EndedStream {
-            model: self.model,
-            provider,
-            route: &self.stream.trace(),
+    fn outcome(self, accounting: &Accounting, end: End) -> Outcome {
+        let charge = accounting.charge(&self.ending, end.usage);
+        Outcome {
+            stream: self.stream.id().clone(),
+            caller: self.stream.owner().clone(),
+            head: self.stream.head().clone(),
+            label: self.label,
+            target: accounting.target.clone(),
+            attempts: accounting.attempts(),
+            trace: self.stream.trace(),
             end,
-            first_content,
-            took,
-        });
+            fault: self.ending.into_fault(),
+            charge,
+            times: self.times,
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::call::Call;
 use super::lifecycle::Phase;
 use super::{affinity, history};
+use crate::ledger::Bill;
 use crate::limits::limit_state::LimitStates;
 use crate::limits::{Need, Pass, Subject};
 use crate::model::ask::Ask;
@@ -12,6 +13,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::printable::printable_name;
 use crate::model::target::Via;
 use crate::route::Plan;
+use crate::upstream::Admission;
 
 /// The rejection of a request, with the limit states for the response headers.
 pub(super) struct Refusal {
@@ -32,12 +34,12 @@ impl From<Fault> for Box<Refusal> {
 ///
 /// `reserve` runs before the limits take anything. Its reservation is released on drop if the
 /// limits reject the request.
-pub(super) fn admit<T>(
+pub(super) fn admit(
     call: &Call<'_>,
     ask: &Ask,
     need: Need,
-    reserve: impl FnOnce(&Plan) -> Result<T, Fault>,
-) -> Result<(Plan, Pass, T), Box<Refusal>> {
+    reserve: impl FnOnce(&Plan) -> Result<Option<Bill>, Fault>,
+) -> Result<(Plan, Admission), Box<Refusal>> {
     check_phase(call)?;
     let plan = call.snapshot.routes.plan(
         &ask.head.model,
@@ -55,9 +57,9 @@ pub(super) fn admit<T>(
         // take the body unchanged, the others are skipped later.
         ask.chat()?;
     }
-    let reserved = reserve(&plan)?;
+    let bill = reserve(&plan)?;
     let pass = take_limits(call, ask, &plan, need)?;
-    Ok((plan, pass, reserved))
+    Ok((plan, Admission::new(pass, bill)))
 }
 
 /// Rejects new generations while the process ends. Requests may still join and resume streams.

@@ -5,10 +5,11 @@ use http::{HeaderValue, Response};
 use super::Snapshot;
 use super::call::Call;
 use super::reply::Reply;
-use crate::ledger::{BudgetReservation, Customer, Estimate, Warning, warning_header};
+use crate::ledger::{Bill, Customer, Estimate, warning_header};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::route::Plan;
+use crate::upstream::Admission;
 
 /// Response header that names the budgets which are nearly spent.
 const BUDGET_WARNING: &str = "x-budget-warning";
@@ -17,11 +18,7 @@ const BUDGET_WARNING: &str = "x-budget-warning";
 ///
 /// # Errors
 /// 429 `budget_exceeded` if a budget does not have enough left.
-pub(super) fn reserve_budget(
-    call: &Call<'_>,
-    ask: &Ask,
-    plan: &Plan,
-) -> Result<BudgetReservation, Fault> {
+pub(super) fn reserve_budget(call: &Call<'_>, ask: &Ask, plan: &Plan) -> Result<Bill, Fault> {
     let caller = &call.caller;
     let customer = Customer {
         key: caller.key().cloned(),
@@ -49,10 +46,14 @@ fn estimate_cost(snapshot: &Snapshot, ask: &Ask, plan: &Plan) -> Estimate {
         })
 }
 
-/// Adds the warning header for budgets that are nearly spent.
-pub(super) fn add_budget_warning(warnings: &[Warning], response: &mut Response<Reply>) {
-    if let Some(value) = warning_header(warnings).and_then(|text| HeaderValue::try_from(text).ok())
-    {
+/// Returns the value of the warning header for budgets that are nearly spent.
+pub(super) fn budget_warning(admission: &Admission) -> Option<HeaderValue> {
+    warning_header(admission.warnings()).and_then(|text| HeaderValue::try_from(text).ok())
+}
+
+/// Adds the warning header.
+pub(super) fn add_budget_warning(warning: Option<HeaderValue>, response: &mut Response<Reply>) {
+    if let Some(value) = warning {
         response.headers_mut().insert(BUDGET_WARNING, value);
     }
 }

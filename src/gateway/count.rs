@@ -27,9 +27,9 @@ where
     body::require_json(headers)?;
     let body = body::collect(incoming, call.snapshot.settings.max_body).await?;
     let ask = anthropic::parse_count(headers, body)?;
-    let (plan, mut pass, ()) = admit(call, &ask, Need::default(), |_| Ok(()))?;
+    let (plan, mut admission) = admit(call, &ask, Need::default(), |_| Ok(None))?;
     // From here an upstream is asked, so the request taken from the limits is not given back.
-    pass.mark_asked();
+    admission.mark_asked();
     let json = match upstream::count(&ask, &plan, &call.snapshot.clients).await? {
         Some(tokens) => format!("{{\"input_tokens\":{tokens}}}"),
         // The target cannot count: send our estimate, marked as such.
@@ -39,6 +39,6 @@ where
         ),
     };
     let mut response = headers::json(StatusCode::OK, json);
-    response.extensions_mut().insert(pass.limit_states);
+    response.extensions_mut().insert(admission.limit_states());
     Ok(response)
 }

@@ -8,7 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
 use super::admit::{Refusal, admit};
-use super::budget_reservation::{add_budget_warning, reserve_budget};
+use super::budget_reservation::{add_budget_warning, budget_warning, reserve_budget};
 use super::call::Call;
 use super::decide::{Decision, decide};
 use super::follow::live_stream;
@@ -21,14 +21,13 @@ use super::streams::{resume_post, status_response};
 use super::{answer, body, headers};
 use crate::dialect;
 use crate::hub::{Claim, ClaimOutcome, Digest, Reader, Stream, StreamSpec};
-use crate::ledger::{Begun, BudgetReservation};
+use crate::limits::Need;
 use crate::limits::limit_state::LimitStates;
-use crate::limits::{Need, Pass};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::wire::DialectId;
 use crate::route::Plan;
-use crate::upstream::{self, Job};
+use crate::upstream::{self, Admission, Job};
 
 /// Answers a request for a generation: begins a new one, or joins the one that the same request has
 /// begun before.
@@ -89,14 +88,14 @@ async fn generate(
 ) -> Result<Response<Reply>, Box<Refusal>> {
     // Only a new generation needs its history; a joined one was begun with it.
     let ask = Arc::new(with_history(call, ask).await?);
-    let reserve = |plan: &Plan| reserve_budget(call, &ask, plan);
-    let (plan, pass, budget) = admit(call, &ask, need(call, &ask), reserve)?;
+    let reserve = |plan: &Plan| reserve_budget(call, &ask, plan).map(Some);
+    let (plan, admission) = admit(call, &ask, need(call, &ask), reserve)?;
     // Copied out before `begin` moves them into the task.
-    let (limit_states, warnings) = (pass.limit_states, budget.warnings.clone());
+    let (limit_states, warning) = (admission.limit_states(), budget_warning(&admission));
     let spec = stream_spec(call, &ask, options, digest);
-    let reader = begin(call, claim, spec, &ask, (plan, pass, budget));
+    let reader = begin(call, claim, spec, &ask, (plan, admission));
     let mut response = reply(call, reader, &ask, options, limit_states).await;
-    add_budget_warning(&warnings, &mut response);
+    add_budget_warning(warning, &mut response);
     Ok(response)
 }
 
@@ -138,23 +137,16 @@ fn begin(
     claim: Claim,
     spec: StreamSpec,
     ask: &Arc<Ask>,
-    (plan, pass, budget): (Plan, Pass, BudgetReservation),
+    (plan, mut admission): (Plan, Admission),
 ) -> Reader {
     let (gateway, snapshot) = (call.gateway, call.snapshot);
     let (writer, reader) = gateway.hub.begin(claim, spec);
-    let begun = Begun {
-        stream: writer.stream().id(),
-        dialect: ask.head.dialect.name(),
-        model: &ask.head.model,
-        input_estimate: ask.head.input_estimate,
-    };
-    let bill = Some(budget.begin(&begun));
+    admission.begin(writer.stream().id(), &ask.head);
     let job = Job {
         ask: ask.clone(),
         plan,
         writer,
-        pass,
-        bill,
+        admission,
         clients: snapshot.clients.clone(),
         recorder: snapshot.recorder.clone(),
         metrics: gateway.metrics.clone(),

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::report::{Format, GroupBy, ReportQuery};
 use super::*;
-use crate::model::event::{End, Reason};
+use crate::model::ask::AskHead;
 use crate::model::ids::StreamId;
+use crate::model::outcome::Outcome;
 use crate::model::usage::Usage;
+use crate::model::wire::DialectId;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -91,16 +93,19 @@ fn begin(ledger: &Arc<Ledger>, estimate: &str) -> Bill {
         cost: money(estimate),
         priced: true,
     };
-    let reservation = ledger.reserve(&budgets(), customer(), estimate).unwrap();
-    reservation.begin(&Begun {
-        stream: &StreamId::random(),
-        dialect: "events",
-        model: "m",
-        input_estimate: 5,
-    })
+    begun(ledger.reserve(&budgets(), customer(), estimate).unwrap())
 }
 
-fn settle(bill: Bill, cost: &str) {
+fn begun(mut bill: Bill) -> Bill {
+    let head = AskHead {
+        input_estimate: 5,
+        ..AskHead::example(DialectId::Events)
+    };
+    bill.begin(&StreamId::random(), &head);
+    bill
+}
+
+fn settle(mut bill: Bill, cost: &str) {
     let usage = Usage {
         input: Some(10),
         output: Some(3),
@@ -108,20 +113,9 @@ fn settle(bill: Bill, cost: &str) {
         cost: Some(money(cost)),
         ..Usage::default()
     };
-    let end = End {
-        reason: Reason::Stop,
-        native: None,
-        usage: Some(usage),
-    };
-    let first_content = Some(Duration::from_millis(12));
-    bill.settle(&Settlement {
-        end: &end,
-        fault: None,
-        target: None,
-        attempts: 1,
-        first_content,
-        took: Duration::from_millis(34),
-    });
+    let mut outcome = Outcome::example();
+    outcome.end.usage = Some(usage);
+    bill.settle(&outcome);
 }
 
 fn key() -> Payer {
@@ -243,13 +237,7 @@ fn a_stream_is_cut_when_a_budget_is_spent_only_if_configured() {
                 priced: true,
             };
             let reservation = || ledger.reserve(&budgets, customer(), estimate);
-            let begun = Begun {
-                stream: &StreamId::random(),
-                dialect: "events",
-                model: "m",
-                input_estimate: 5,
-            };
-            let mut bill = reservation().unwrap().begin(&begun);
+            let mut bill = begun(reservation().unwrap());
             let (costs, fault) = streamed(&mut bill, "0.25");
             assert_eq!(costs, money(if cut { "10.25" } else { "25" }), "{scope}");
             assert_eq!(
@@ -440,12 +428,7 @@ fn an_unwritable_disk_loses_no_row_and_blocks_new_generations() {
     let mut streams = 1;
     let refused = loop {
         match ledger.reserve(&Budgets::default(), customer(), Estimate::default()) {
-            Ok(reservation) => drop(reservation.begin(&Begun {
-                stream: &StreamId::random(),
-                dialect: "events",
-                model: "m",
-                input_estimate: 5,
-            })),
+            Ok(bill) => drop(begun(bill)),
             Err(fault) => break fault,
         }
         streams += 1;
@@ -486,13 +469,10 @@ fn with_concurrent_writers_the_sum_of_the_rows_is_the_spending() {
                             },
                         )
                         .unwrap();
-                    let bill = reservation.begin(&Begun {
-                        stream: &StreamId::random(),
-                        dialect: "events",
-                        model: "m",
-                        input_estimate: 5,
-                    });
-                    settle(bill, &Money::from_nanos(number * 13 + thread).to_string());
+                    settle(
+                        begun(reservation),
+                        &Money::from_nanos(number * 13 + thread).to_string(),
+                    );
                 }
             })
         })

@@ -15,6 +15,7 @@ use super::limit_state::LimitStates;
 use super::reservation::Reservation;
 use super::table::LimitTable;
 use crate::model::fault::Fault;
+use crate::model::outcome::Charge;
 use crate::model::usage;
 
 /// Output beyond what is paid for that may stream before the accounts are updated, bytes: a look at
@@ -25,15 +26,6 @@ const OUTPUT_STEP: u64 = 256;
 /// Maximum number of tokens charged for one generation: no model has room for so many, and a larger
 /// figure would be an upstream's mistake that closes an account for days.
 const MAX_TOKENS: u64 = 100_000_000;
-
-/// The final charge of a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charge {
-    /// No upstream was asked: everything is given back, the request included.
-    Nothing,
-    /// The number of tokens; what was taken beyond it is given back.
-    Tokens(u64),
-}
 
 /// The right to run one generation.
 #[derive(Debug)]

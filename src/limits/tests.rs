@@ -9,6 +9,7 @@ use tokio::time::advance;
 use super::*;
 use crate::model::fault::Code;
 use crate::model::ids::CallerId;
+use crate::model::outcome::Charge;
 
 const NAMES: [&str; 7] = ["ip", "key", "team", "user", "model", "global", "provider"];
 

@@ -11,9 +11,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
-use bytestring::ByteString;
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,6 +22,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::model::event::End;
 use crate::model::fault::Fault;
 use crate::model::money::Money;
+use crate::model::outcome::Outcome;
 use crate::model::route_trace::{RouteTrace, TargetOutcome};
 use labels::{Attempt, Billionths, Name, Refusal, Status, StreamLabels, Tokens};
 
@@ -66,23 +65,6 @@ impl Format {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
-}
-
-/// A stream that has ended, for its metrics.
-#[derive(Debug)]
-pub struct EndedStream<'a> {
-    /// The model's name in the configuration, or `provider/*`; never a text sent by a client.
-    pub model: &'a ByteString,
-    /// The provider that answered, or else the last one that was asked.
-    pub provider: Option<&'a ByteString>,
-    /// The outcomes of the targets of its route.
-    pub route: &'a RouteTrace,
-    /// The end, with the usage.
-    pub end: &'a End,
-    /// Time from admission to the first content.
-    pub first_content: Option<Duration>,
-    /// Time from admission to the end.
-    pub took: Duration,
 }
 
 /// The values of gauges at the time of a scrape.
@@ -207,10 +189,11 @@ impl SeriesRegistrar {
 
 impl Metrics {
     /// Records a stream. Must be called once per stream, when it is settled.
-    pub fn record_stream(&self, it: &EndedStream<'_>) {
+    pub fn record_stream(&self, it: &Outcome) {
+        let provider = it.target.as_ref().map(|target| &target.provider.name);
         let flow = StreamLabels {
-            model: Name(it.model.clone()),
-            provider: Name(it.provider.cloned().unwrap_or_default()),
+            model: Name(it.label.clone()),
+            provider: Name(provider.cloned().unwrap_or_default()),
         };
         self.0
             .streams
@@ -219,9 +202,9 @@ impl Metrics {
                 status: it.end.reason.outcome(),
             })
             .inc();
-        self.record_usage(&flow, it.end);
+        self.record_usage(&flow, &it.end);
         // A stream that failed before its first content has no such time.
-        if let Some(after) = it.first_content {
+        if let Some(after) = it.times.first_content {
             self.0
                 .first_content
                 .get_or_create(&flow)
@@ -230,8 +213,8 @@ impl Metrics {
         self.0
             .duration
             .get_or_create(&flow)
-            .observe(it.took.as_secs_f64());
-        self.record_attempts(it.route);
+            .observe(it.times.took.as_secs_f64());
+        self.record_attempts(&it.trace);
     }
 
     /// Records tokens and cost.

@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 
 use super::Ending;
 use crate::hub::Cause;
-use crate::limits::Charge;
 use crate::model::ask::Ask;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{End, Event, Events, Failure, Finish, Reason};
 use crate::model::fault::{Code, Fault};
 use crate::model::money::Money;
+use crate::model::outcome::Charge;
 use crate::model::target::Target;
 use crate::model::usage::{self, Usage};
 

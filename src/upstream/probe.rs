@@ -11,9 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
-use super::{Clients, Finishing, Job, Recorder, run};
+use super::{Admission, Clients, Finishing, Job, Recorder, run};
 use crate::hub::{Cause, Hub, OnDisconnect, Reader, StreamSpec};
-use crate::limits::Pass;
 use crate::model::ask::{Ask, AskHead};
 use crate::model::chat::{Chat, Message, Part, Role};
 use crate::model::event::Event;
@@ -54,8 +53,7 @@ pub async fn probe(
         ask,
         plan: Plan::single(target),
         writer,
-        pass: Pass::unlimited(),
-        bill: None,
+        admission: Admission::unlimited(),
         clients,
         recorder: Recorder::default(),
         metrics: Metrics::default(),

@@ -9,12 +9,11 @@ use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Ending;
+use super::admission::Admission;
 use super::clock::Clock;
 use super::closing::Accounting;
 use super::live::LiveAnswer;
 use crate::hub::{Cause, Stream, Writer};
-use crate::ledger::Bill;
-use crate::limits::Pass;
 use crate::model::fault::Fault;
 
 /// Maximum number of chunks gathered before readers are notified.
@@ -33,8 +32,7 @@ pub(super) async fn pump(
     mut live: Box<LiveAnswer>,
     writer: &mut Writer,
     accounting: &mut Accounting,
-    pass: &mut Pass,
-    bill: &mut Option<Bill>,
+    admission: &mut Admission,
 ) -> Ending {
     let mut entries = vec![live.route_entry()];
     // The route entry and the held frames become visible together.
@@ -60,7 +58,8 @@ pub(super) async fn pump(
         // A complete answer is settled right after the loop; charging it here could only turn it
         // into a failure.
         if result.is_ok() && !live.done {
-            result = charge_output(accounting, pass, bill.as_mut())
+            result = admission
+                .streamed(accounting)
                 .map_err(|fault| Ending::Failed(fault, None));
         }
         // Not set yet if held frames were released before any content.
@@ -88,18 +87,6 @@ fn process(event: Wake, live: &mut LiveAnswer, accounting: &mut Accounting) -> R
         Wake::Cancelled(cause) => Err(cause.into()),
         Wake::Expired(clock) => Err(clock.timeout_fault(&live.running.clocks).into()),
     }
-}
-
-/// Reports the output so far to limits and budgets. In most cases this is one comparison each.
-fn charge_output(
-    accounting: &Accounting,
-    pass: &mut Pass,
-    bill: Option<&mut Bill>,
-) -> Result<(), Box<Fault>> {
-    pass.record_output(accounting.output_bytes)?;
-    bill.map_or(Ok(()), |bill| {
-        bill.record_output(accounting.output_bytes, || accounting.cost())
-    })
 }
 
 /// In a burst, decodes the chunks that arrive within the same turn of the event loop, so that one

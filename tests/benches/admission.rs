@@ -16,7 +16,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method};
 use sluicegate::auth::{Auth, AuthRequest};
 use sluicegate::config::Config;
-use sluicegate::limits::{Charge, LimitTable, Need, Subject};
+use sluicegate::limits::{LimitTable, Need, Subject};
+use sluicegate::model::outcome::Charge;
 use sluicegate::route::{HealthRegistry, Routes};
 
 const CONFIG: &str = r#"

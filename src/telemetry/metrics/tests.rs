@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use super::*;
 use crate::model::event::Reason;
 use crate::model::fault::Code;
+use crate::model::outcome::Times;
 use crate::model::route_trace::{SkipReason, Step};
+use crate::model::target::{Provider, Target};
 use crate::model::usage::Usage;
+use crate::model::wire::WireId;
 
 fn end(reason: Reason, usage: Option<Usage>) -> End {
     End {
@@ -21,22 +26,24 @@ fn used(input: u64, output: u64, cost: u64) -> Usage {
     }
 }
 
-fn count(
-    metrics: &Metrics,
-    model: &'static str,
-    provider: Option<&'static str>,
-    end: &End,
-    route: &RouteTrace,
-) {
-    let (model, provider) = (ByteString::from(model), provider.map(ByteString::from));
-    let (first_content, took) = (Some(Duration::from_millis(300)), Duration::from_secs(700));
-    metrics.record_stream(&EndedStream {
-        model: &model,
-        provider: provider.as_ref(),
-        route,
+fn count(metrics: &Metrics, provider: Option<&'static str>, end: End, trace: RouteTrace) {
+    let target = provider.map(|name| {
+        let provider = Provider {
+            name: name.into(),
+            ..Provider::example(WireId::OpenaiChat, "http://127.0.0.1:1")
+        };
+        Target::example(provider, "x")
+    });
+    metrics.record_stream(&Outcome {
+        label: "m".into(),
+        target,
+        trace,
         end,
-        first_content,
-        took,
+        times: Times {
+            first_content: Some(Duration::from_millis(300)),
+            took: Duration::from_secs(700),
+        },
+        ..Outcome::example()
     });
 }
 
@@ -62,24 +69,21 @@ fn every_metric_is_written_in_both_formats() {
     };
     count(
         &metrics,
-        "m",
         Some("up"),
-        &end(Reason::Length, Some(whole)),
-        &RouteTrace::default(),
+        end(Reason::Length, Some(whole)),
+        RouteTrace::default(),
     );
     count(
         &metrics,
-        "m",
         Some("up"),
-        &end(Reason::Stop, Some(used(1, 1, 300))),
-        &RouteTrace::default(),
+        end(Reason::Stop, Some(used(1, 1, 300))),
+        RouteTrace::default(),
     );
     count(
         &metrics,
-        "m",
         None,
-        &end(Reason::Error, None),
-        &RouteTrace::default(),
+        end(Reason::Error, None),
+        RouteTrace::default(),
     );
     metrics.record_refusal(&Fault::new(Code::RateLimited, "slow down").with_limit("team"));
     metrics.record_refusal(&Fault::new(Code::ModelNotFound, "no `x\"y`"));
@@ -130,10 +134,9 @@ fn money_is_summed_exactly() {
     for _ in 0..1000 {
         count(
             &metrics,
-            "m",
             Some("up"),
-            &end(Reason::Stop, Some(used(1, 1, 100_000_001))),
-            &RouteTrace::default(),
+            end(Reason::Stop, Some(used(1, 1, 100_000_001))),
+            RouteTrace::default(),
         );
     }
     assert!(
@@ -158,7 +161,7 @@ fn requests_to_providers_are_counted_by_outcome() {
     route.add(step("a", 1, TargetOutcome::Lost));
     route.add(step("c", 2, TargetOutcome::Answered));
     let metrics = Metrics::default();
-    count(&metrics, "m", Some("c"), &end(Reason::Stop, None), &route);
+    count(&metrics, Some("c"), end(Reason::Stop, None), route);
     let text = encoded(&metrics, Format::Text);
     let mut attempts: Vec<_> = text
         .lines()
