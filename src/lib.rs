@@ -16,7 +16,7 @@
 //! | 2 | [`upstream`] | one attempt, retries and failover, the pump |
 //! | 1 | [`wire`] [`dialect`] [`hub`] [`route`] | formats, streams and journals, targets |
 //! | 1 | [`limits`] [`ledger`] [`auth`] [`telemetry`] | admission, costs, callers, logs and metrics |
-//! | 0 | [`model`] [`codec`] | vocabulary and bytes |
+//! | 0 | [`model`] [`codec`] [`cache`] | vocabulary, bytes, renewed values |
 //!
 //! # The path
 //!
@@ -38,6 +38,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod cache;
 pub mod cli;
 pub mod codec;
 pub mod config;

@@ -32,7 +32,7 @@ use imports::Paths;
 /// The rooms, from the ground up. A room may import from lower floors and from itself; rooms on the
 /// same floor do not import each other.
 const FLOORS: [&[&str]; 9] = [
-    &["model", "codec"],
+    &["model", "codec", "cache"],
     &[
         "wire",
         "dialect",

@@ -7,12 +7,12 @@
 //! - The environment is read only through [`Environment`].
 
 mod aws;
-mod cache;
 mod entra;
 mod google;
 mod local;
 mod oauth;
 mod problem;
+mod renewal;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -25,15 +25,20 @@ use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::ExposeSecret as _;
 
-use self::cache::{Cache, CachedSecret, FetchedSecret};
 pub(super) use self::local::Environment;
 use self::problem::Problem;
+use self::renewal::SecretCache;
 use self::web::{DirectClient, HttpClients};
+use crate::cache::Fetched;
 use crate::model::fault::{Code, Fault, Side};
 use crate::model::target::{Auth, Aws, AwsKeys, Credential, Entra, Google, Provider};
 
 /// Maximum duration of a fetch, including all its requests.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The problem when several new secrets in a row were rejected.
+const REJECTED: &str = "the provider rejects every fetched credential: check the permissions of \
+    the account that it belongs to";
 
 /// A secret that authenticates requests.
 #[derive(Debug)]
@@ -64,7 +69,7 @@ pub(super) struct Credentials {
     provider: ByteString,
     source: Source,
     environment: Environment,
-    cache: Arc<Cache>,
+    cache: Arc<SecretCache>,
     direct: DirectClient,
 }
 
@@ -91,7 +96,7 @@ pub(super) enum RequestCredential {
     /// A configured secret.
     Configured(Arc<Secret>),
     /// A fetched secret, and the cache that holds it.
-    Fetched(Arc<Cache>, Arc<CachedSecret>),
+    Fetched(Arc<SecretCache>, Arc<Secret>),
 }
 
 impl Credentials {
@@ -121,7 +126,7 @@ impl Credentials {
             provider: provider.name.clone(),
             source,
             environment,
-            cache: Arc::default(),
+            cache: renewal::new_cache(),
             direct: DirectClient::default(),
         })
     }
@@ -139,19 +144,18 @@ impl Credentials {
             Source::Fetched(issuer) => issuer,
         };
         let fetch = || self.clone().fetch(issuer.clone(), client.clone());
-        let cached = self
-            .cache
-            .get(fetch)
-            .await
-            .map_err(|problem| self.fault(&problem))?;
-        Ok(RequestCredential::Fetched(self.cache.clone(), cached))
+        let secret = self.cache.get(fetch).await.map_err(|unavailable| {
+            let interrupted = || Problem::new("the fetch was interrupted: try again");
+            self.fault(&unavailable.error.unwrap_or_else(interrupted))
+        })?;
+        Ok(RequestCredential::Fetched(self.cache.clone(), secret))
     }
 
     async fn fetch(
         self: Arc<Self>,
         issuer: Arc<Issuer>,
         client: reqwest::Client,
-    ) -> Result<FetchedSecret, Problem> {
+    ) -> Result<Fetched<Secret>, Problem> {
         let clients = HttpClients {
             provider: client,
             direct: &self.direct,
@@ -185,7 +189,7 @@ impl Credentials {
                 "cannot obtain the credential of a provider"
             );
         }
-        outcome
+        outcome.map(Into::into)
     }
 
     /// Builds the fault for the client. The log contains more detail for the operator.
@@ -206,19 +210,17 @@ impl RequestCredential {
     /// Returns the secret.
     pub(super) fn secret(&self) -> &Secret {
         match self {
-            Self::Configured(secret) => secret,
-            Self::Fetched(_, cached) => &cached.secret,
+            Self::Configured(secret) | Self::Fetched(_, secret) => secret,
         }
     }
 
     /// Evaluates the response of the provider: a secret that the provider rejects is not used
     /// again.
     pub(super) fn record_response(&self, status: StatusCode, headers: &HeaderMap) {
-        if let Self::Fetched(cache, cached) = self
+        if let Self::Fetched(cache, secret) = self
             && rejects_secret(status, headers)
         {
-            // The next request fetches another one.
-            cache.invalidate(cached);
+            cache.discard(secret, Problem::new(REJECTED));
         }
     }
 }

@@ -1,19 +1,17 @@
 //! A signer's public keys, fetched over HTTP and cached.
 //!
-//! Invariants: the keys are requested at most once in [`MIN_INTERVAL`], whatever callers send, and
-//! one fetch serves all callers that wait. Cached keys are used without waiting, also during a
-//! fetch, and for [`MAX_AGE`] if fetches fail. Responses are bounded in size, time and number of
-//! keys; redirects are not followed. No lock is held across an await.
+//! Invariants: the keys are requested at most once in [`MIN_INTERVAL`], whatever callers send.
+//! Cached keys are used for [`MAX_AGE`] if fetches fail. Responses are bounded in size, time and
+//! number of keys; redirects are not followed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::keyset::KeySet;
+use crate::cache::{Fetched, Policy, RenewingCache};
 
 /// Minimum time between two requests.
 const MIN_INTERVAL: Duration = Duration::from_secs(30);
@@ -21,6 +19,12 @@ const MIN_INTERVAL: Duration = Duration::from_secs(30);
 const REFRESH_AGE: Duration = Duration::from_secs(10 * 60);
 /// Maximum age of keys in use while fetches fail.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The interval is kept after successes too: tokens with unknown keys must not cause requests.
+const POLICY: Policy = Policy {
+    interval: MIN_INTERVAL,
+    first_pause: Duration::ZERO,
+    max_pause: Duration::ZERO,
+};
 /// Timeout of the connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of the whole request.
@@ -34,17 +38,7 @@ pub(super) struct Jwks {
     url: String,
     ca_file: Option<PathBuf>,
     client: reqwest::Client,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    keys: Option<Arc<KeySet>>,
-    /// The time of the last successful fetch.
-    fetched_at: Option<Instant>,
-    requested_at: Option<Instant>,
-    /// Closes when the fetch in progress ends.
-    in_flight: Option<watch::Receiver<()>>,
+    cache: Arc<RenewingCache<KeySet, ()>>,
 }
 
 impl Jwks {
@@ -58,7 +52,7 @@ impl Jwks {
             url: url.to_owned(),
             ca_file: ca_file.map(Path::to_owned),
             client,
-            state: Mutex::default(),
+            cache: RenewingCache::new(POLICY),
         }))
     }
 
@@ -67,13 +61,9 @@ impl Jwks {
         self.url == url && self.ca_file.as_deref() == ca_file
     }
 
-    /// Starts a fetch, unless keys are cached or a fetch was started within [`MIN_INTERVAL`].
+    /// Starts a fetch, unless fresh keys are cached or a fetch was started within [`MIN_INTERVAL`].
     pub(super) fn prefetch(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        if state.current().is_none() {
-            // The fetch runs in a task of its own; nothing waits for it here.
-            drop(self.start_fetch(&mut state));
-        }
+        self.cache.prefetch(|| self.clone().renew());
     }
 
     /// Returns the current keys. Waits for a fetch only if none are cached.
@@ -81,95 +71,38 @@ impl Jwks {
     /// # Errors
     /// Returns the time until the next request is allowed if no keys are available.
     pub(super) async fn keys(self: &Arc<Self>) -> Result<Arc<KeySet>, Duration> {
-        let in_flight = {
-            let mut state = self.state.lock();
-            // Keys that are due for a refresh are used until the fetch in the background ends.
-            let due = state
-                .fetched_at
-                .is_none_or(|fetched_at| fetched_at.elapsed() >= REFRESH_AGE);
-            let in_flight = if due {
-                self.start_fetch(&mut state)
-            } else {
-                None
-            };
-            match (state.current(), in_flight) {
-                (Some(keys), _) => return Ok(keys),
-                (None, Some(in_flight)) => in_flight,
-                (None, None) => return Err(state.retry_after()),
-            }
-        };
-        wait_for_fetch(in_flight).await;
-        let state = self.state.lock();
-        state.current().ok_or_else(|| state.retry_after())
+        let keys = self.cache.get(|| self.clone().renew()).await;
+        keys.map_err(|unavailable| unavailable.retry_after)
     }
 
     /// Returns a key set other than `than`, if the signer has one. Fetches it, unless a fetch was
     /// started within [`MIN_INTERVAL`].
     pub(super) async fn newer(self: &Arc<Self>, than: &Arc<KeySet>) -> Option<Arc<KeySet>> {
-        let other = |state: &State| state.current().filter(|keys| !Arc::ptr_eq(keys, than));
-        let in_flight = {
-            let mut state = self.state.lock();
-            if let Some(keys) = other(&state) {
-                return Some(keys);
-            }
-            self.start_fetch(&mut state)?
-        };
-        wait_for_fetch(in_flight).await;
-        other(&self.state.lock())
+        self.cache.other(than, || self.clone().renew()).await
     }
 
-    /// Returns the fetch in progress, or starts one if [`MIN_INTERVAL`] has passed.
-    fn start_fetch(self: &Arc<Self>, state: &mut State) -> Option<watch::Receiver<()>> {
-        if let Some(in_flight) = state
-            .in_flight
-            .as_ref()
-            .filter(|in_flight| in_flight.has_changed().is_ok())
-        {
-            return Some(in_flight.clone());
-        }
-        if state
-            .requested_at
-            .is_some_and(|requested_at| requested_at.elapsed() < MIN_INTERVAL)
-        {
-            return None;
-        }
-        let (fetch_guard, in_flight) = watch::channel(());
-        state.requested_at = Some(Instant::now());
-        state.in_flight = Some(in_flight.clone());
-        let jwks = self.clone();
-        // A task of its own: a caller that disconnects must not abort the fetch for the others.
-        tokio::spawn(async move {
-            let fetched = timeout(REQUEST_TIMEOUT, jwks.fetch())
-                .await
-                .unwrap_or_else(|_| Err(format!("no response within {REQUEST_TIMEOUT:?}")));
-            jwks.finish_fetch(fetched);
-            drop(fetch_guard);
-        });
-        Some(in_flight)
-    }
-
-    fn finish_fetch(&self, fetched: Result<KeySet, String>) {
-        let mut state = self.state.lock();
-        state.in_flight = None;
+    async fn renew(self: Arc<Self>) -> Result<Fetched<KeySet>, ()> {
+        let fetched = timeout(REQUEST_TIMEOUT, self.fetch())
+            .await
+            .unwrap_or_else(|_| Err(format!("no response within {REQUEST_TIMEOUT:?}")));
+        let known = self.cache.current();
         match fetched {
-            Ok(keys) => {
-                state.fetched_at = Some(Instant::now());
+            Ok(keys) => Ok(Fetched {
                 // An unchanged set keeps its `Arc`, to which the cache of verified tokens is bound.
-                if !state
-                    .keys
-                    .as_ref()
-                    .is_some_and(|known| known.is_same(&keys))
-                {
-                    state.keys = Some(Arc::new(keys));
-                }
-            }
+                value: known
+                    .filter(|known| known.is_same(&keys))
+                    .unwrap_or_else(|| Arc::new(keys)),
+                renew_after: REFRESH_AGE,
+                valid_for: Some(MAX_AGE),
+            }),
             Err(what) => {
-                let consequence = if state.current().is_some() {
+                let consequence = if known.is_some() {
                     "the known keys stay in use"
                 } else {
                     "no token can be verified until a fetch succeeds"
                 };
                 tracing::warn!("cannot fetch the keys of auth.jwt.jwks_url: {what}; {consequence}");
+                Err(())
             }
         }
     }
@@ -197,28 +130,6 @@ impl Jwks {
         }
         KeySet::from_jwks(&body).map_err(str::to_owned)
     }
-}
-
-impl State {
-    fn current(&self) -> Option<Arc<KeySet>> {
-        self.keys.clone().filter(|_| {
-            self.fetched_at
-                .is_some_and(|fetched_at| fetched_at.elapsed() < MAX_AGE)
-        })
-    }
-
-    /// Returns the time until the next request is allowed.
-    fn retry_after(&self) -> Duration {
-        self.requested_at.map_or(Duration::ZERO, |requested_at| {
-            MIN_INTERVAL.saturating_sub(requested_at.elapsed())
-        })
-    }
-}
-
-/// Waits until a fetch ends.
-async fn wait_for_fetch(mut in_flight: watch::Receiver<()>) {
-    // No value is ever sent: the channel closes when the fetch ends.
-    let _closed = in_flight.changed().await;
 }
 
 /// Returns the error with all its causes. The outermost text of reqwest states only that sending

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use self::profile::{Base, Plan, Profiles};
 use self::sts::{Role, Sts};
-use super::cache::FetchedSecret;
 use super::local::Environment;
+use super::renewal::FetchedSecret;
 use super::web::HttpClients;
 use super::{Keys, Problem, Secret};
 use crate::model::target::Aws;

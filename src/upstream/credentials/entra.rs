@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::cache::FetchedSecret;
+use super::renewal::FetchedSecret;
 use super::web::{Endpoint, HttpClients};
 use super::{Problem, Secret, oauth};
 use crate::model::target::Entra;

@@ -7,9 +7,9 @@ use http::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::{Deserialize, Serialize};
 
-use super::cache::FetchedSecret;
 use super::local::{self, Environment};
 use super::oauth::{self, Token};
+use super::renewal::FetchedSecret;
 use super::web::{self, Endpoint, HttpClients};
 use super::{Problem, Secret};
 use crate::model::target::Google;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// The reason why there is no credential, and what the operator can do. It is our own text, fit for
 /// clients: it contains no secret, path or host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(in crate::upstream) struct Problem {
     /// The reason, and what to do.
     pub(super) message: Cow<'static, str>,
     /// Detail for the operator's log only: a path, a code, a system error. Never a secret.

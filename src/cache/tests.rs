@@ -1,54 +1,68 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 use tokio::time::{advance, sleep};
 
 use super::*;
 
+type Cache = RenewingCache<usize, &'static str>;
+
+/// Pauses after failures only.
+const POLICY: Policy = Policy {
+    interval: Duration::ZERO,
+    first_pause: SECOND,
+    max_pause: MINUTE,
+};
+
 /// A source that counts its fetches.
-#[derive(Default)]
 struct TestSource {
     cache: Arc<Cache>,
     fetches: AtomicUsize,
 }
 
 impl TestSource {
-    /// Returns the number of the secret: the n-th fetch gives secret n, after `time`.
+    fn new(policy: Policy) -> Arc<Self> {
+        Arc::new(Self {
+            cache: Cache::new(policy),
+            fetches: AtomicUsize::new(0),
+        })
+    }
+
+    /// Returns the value: the n-th fetch gives n, after `time`.
     async fn get(
         self: &Arc<Self>,
         time: Duration,
-        life: impl Into<Option<Duration>>,
+        valid_for: impl Into<Option<Duration>>,
         good: bool,
-    ) -> Result<usize, Problem> {
-        self.get_cached(time, life, good)
-            .await
-            .map(|cached| number(&cached))
+    ) -> Result<usize, &'static str> {
+        let value = self.get_cached(time, valid_for, good).await;
+        value.map(|value| *value)
     }
 
     async fn get_cached(
         self: &Arc<Self>,
         time: Duration,
-        life: impl Into<Option<Duration>>,
+        valid_for: impl Into<Option<Duration>>,
         good: bool,
-    ) -> Outcome {
-        let lifetime = life.into();
-        let fetch = || {
-            let source = self.clone();
-            async move {
-                let number = source.fetches.fetch_add(1, Ordering::SeqCst) + 1;
-                sleep(time).await;
-                if good {
-                    Ok(FetchedSecret {
-                        secret: secret(number),
-                        lifetime,
-                    })
-                } else {
-                    Err(Problem::new("dry"))
-                }
-            }
-        };
-        self.cache.get(fetch).await
+    ) -> Result<Arc<usize>, &'static str> {
+        let valid_for = valid_for.into();
+        let value = self.cache.get(|| self.clone().fetch(time, valid_for, good));
+        value.await.map_err(|why| why.error.unwrap_or("no error"))
+    }
+
+    async fn fetch(
+        self: Arc<Self>,
+        time: Duration,
+        valid_for: Option<Duration>,
+        good: bool,
+    ) -> Result<Fetched<usize>, &'static str> {
+        let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
+        sleep(time).await;
+        if good {
+            Ok(fetched(number, valid_for))
+        } else {
+            Err("dry")
+        }
     }
 
     fn fetch_count(&self) -> usize {
@@ -56,15 +70,13 @@ impl TestSource {
     }
 }
 
-fn secret(number: usize) -> Secret {
-    Secret::Header(HeaderName::from_static("n"), HeaderValue::from(number))
-}
-
-fn number(cached: &CachedSecret) -> usize {
-    let Secret::Header(_, value) = &cached.secret else {
-        panic!("{cached:?}")
-    };
-    value.to_str().unwrap().parse().unwrap()
+/// A value that is renewed when a tenth of its time is left.
+fn fetched(number: usize, valid_for: Option<Duration>) -> Fetched<usize> {
+    Fetched {
+        value: Arc::new(number),
+        renew_after: valid_for.map_or(15 * MINUTE, |time| time - time / 10),
+        valid_for,
+    }
 }
 
 /// Lets started tasks complete.
@@ -80,7 +92,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_requests_cause_one_fetch() {
-    let source = Arc::new(TestSource::default());
+    let source = TestSource::new(POLICY);
     let all: Vec<_> = (0..50)
         .map(|_| {
             let source = source.clone();
@@ -91,18 +103,18 @@ async fn concurrent_requests_cause_one_fetch() {
         assert_eq!(one.await.unwrap(), Ok(1));
     }
     assert_eq!(source.fetch_count(), 1);
-    let failing = Arc::new(TestSource::default());
+    let failing = TestSource::new(POLICY);
     let both = tokio::join!(
         failing.get(SECOND, HOUR, false),
         failing.get(SECOND, HOUR, false)
     );
-    assert_eq!(both, (Err(Problem::new("dry")), Err(Problem::new("dry"))));
+    assert_eq!(both, (Err("dry"), Err("dry")));
     assert_eq!(failing.fetch_count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_leaves_does_not_stop_the_fetch() {
-    let source = Arc::new(TestSource::default());
+    let source = TestSource::new(POLICY);
     let timed_out = tokio::time::timeout(SECOND, source.get(2 * SECOND, HOUR, true)).await;
     assert!(timed_out.is_err());
     assert_eq!(source.get(2 * SECOND, HOUR, true).await, Ok(1));
@@ -110,8 +122,8 @@ async fn a_request_that_leaves_does_not_stop_the_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_secret_is_renewed_ahead_without_waiting() {
-    let source = Arc::new(TestSource::default());
+async fn a_value_is_renewed_ahead_without_waiting() {
+    let source = TestSource::new(POLICY);
     assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
     advance(45 * MINUTE).await;
     assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
@@ -125,7 +137,7 @@ async fn a_secret_is_renewed_ahead_without_waiting() {
     assert_eq!(
         Instant::now(),
         before,
-        "the old secret is still valid and is returned at once"
+        "the old value is still valid and is returned at once"
     );
     sleep(2 * SECOND).await;
     assert_eq!(source.get(SECOND, HOUR, true).await, Ok(2));
@@ -133,11 +145,11 @@ async fn a_secret_is_renewed_ahead_without_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_old_secret_is_used_until_expiry_when_renewal_fails() {
-    let source = Arc::new(TestSource::default());
+async fn the_old_value_is_used_until_expiry_when_renewal_fails() {
+    let source = TestSource::new(POLICY);
     assert_eq!(source.get(SECOND, HOUR, true).await, Ok(1));
     let begun = Instant::now();
-    while begun.elapsed() < HOUR - 2 * EXPIRY_MARGIN {
+    while begun.elapsed() < HOUR - 20 * SECOND {
         assert_eq!(
             source.get(SECOND, HOUR, false).await,
             Ok(1),
@@ -152,10 +164,7 @@ async fn the_old_secret_is_used_until_expiry_when_renewal_fails() {
         "{failed} fetches in the last minutes: there are pauses between them"
     );
     sleep(MINUTE).await;
-    assert_eq!(
-        source.get(SECOND, HOUR, false).await,
-        Err(Problem::new("dry"))
-    );
+    assert_eq!(source.get(SECOND, HOUR, false).await, Err("dry"));
     sleep(MINUTE).await;
     assert!(
         source.get(SECOND, HOUR, true).await.is_ok(),
@@ -165,7 +174,7 @@ async fn the_old_secret_is_used_until_expiry_when_renewal_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn failures_pause_fetching() {
-    let source = Arc::new(TestSource::default());
+    let source = TestSource::new(POLICY);
     let begun = Instant::now();
     while begun.elapsed() < 10 * MINUTE {
         assert!(source.get(Duration::ZERO, HOUR, false).await.is_err());
@@ -179,8 +188,8 @@ async fn failures_pause_fetching() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn short_lifetimes_expire_and_unlimited_secrets_are_fetched_again() {
-    let source = Arc::new(TestSource::default());
+async fn values_expire_or_are_fetched_again() {
+    let source = TestSource::new(POLICY);
     assert_eq!(source.get(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
     advance(SECOND).await;
     assert_eq!(source.get(Duration::ZERO, 4 * SECOND, true).await, Ok(1));
@@ -193,48 +202,81 @@ async fn short_lifetimes_expire_and_unlimited_secrets_are_fetched_again() {
     assert_eq!(
         source.get(Duration::ZERO, None, true).await,
         Ok(3),
-        "a secret without any lifetime has expired as well"
+        "a value that is valid for no time has expired as well"
     );
     advance(12 * HOUR).await;
     assert_eq!(source.get(Duration::ZERO, None, false).await, Ok(3));
     settle().await;
     assert_eq!(source.fetch_count(), 4);
-    let unlimited = Arc::new(TestSource::default());
-    assert_eq!(
-        unlimited.get(Duration::ZERO, Duration::MAX, true).await,
-        Ok(1)
-    );
-    advance(24 * HOUR).await;
-    assert_eq!(
-        unlimited.get(Duration::ZERO, Duration::MAX, true).await,
-        Ok(2),
-        "no lifetime of more than a day is accepted"
-    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_secret_is_replaced_but_not_in_a_loop() {
-    let source = Arc::new(TestSource::default());
+async fn an_interval_lies_between_two_fetches_whatever_comes() {
+    let source = TestSource::new(Policy {
+        interval: 30 * SECOND,
+        first_pause: Duration::ZERO,
+        max_pause: Duration::ZERO,
+    });
+    assert_eq!(source.get(SECOND, HOUR, false).await, Err("dry"));
+    advance(9 * SECOND).await;
+    let fetch = || source.clone().fetch(SECOND, Some(HOUR), true);
+    let refused = source.cache.get(fetch).await.unwrap_err();
+    assert_eq!(
+        (refused.error, refused.retry_after),
+        (Some("dry"), 20 * SECOND)
+    );
+    advance(20 * SECOND).await;
+    let second = source.cache.get(fetch).await.unwrap();
+    assert_eq!(
+        source.cache.other(&second, fetch).await,
+        None,
+        "it was fetched a moment ago"
+    );
+    advance(30 * SECOND).await;
+    let (one, two) = tokio::join!(
+        source.cache.other(&second, fetch),
+        source.cache.other(&second, fetch)
+    );
+    assert_eq!((one.as_deref(), two.as_deref()), (Some(&3), Some(&3)));
+    assert_eq!(
+        source.cache.other(&second, fetch).await.as_deref(),
+        Some(&3)
+    );
+    assert_eq!(source.fetch_count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_is_fetched_before_it_is_needed() {
+    let source = TestSource::new(POLICY);
+    for _ in 0..3 {
+        source
+            .cache
+            .prefetch(|| source.clone().fetch(SECOND, Some(HOUR), true));
+    }
+    assert_eq!(source.cache.current(), None);
+    sleep(2 * SECOND).await;
+    assert_eq!(source.cache.current().as_deref(), Some(&1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_discarded_value_is_replaced_but_not_in_a_loop() {
+    let source = TestSource::new(POLICY);
     let first = source.get_cached(Duration::ZERO, HOUR, true).await.unwrap();
-    source.cache.invalidate(&first);
-    source.cache.invalidate(&first);
+    source.cache.discard(&first, "useless");
+    source.cache.discard(&first, "useless");
     let second = source.get_cached(Duration::ZERO, HOUR, true).await.unwrap();
-    source.cache.invalidate(&first);
+    source.cache.discard(&first, "useless");
     assert_eq!(
         source.get(Duration::ZERO, HOUR, true).await,
         Ok(2),
-        "a late rejection of the first secret does not affect the second"
+        "a late verdict on the first value does not affect the second"
     );
-    source.cache.invalidate(&second);
-    let problem = source.get(Duration::ZERO, HOUR, true).await.unwrap_err();
-    assert!(
-        problem.message.contains("rejects every fetched credential"),
-        "{problem:?}"
-    );
+    source.cache.discard(&second, "useless");
+    assert_eq!(source.get(Duration::ZERO, HOUR, true).await, Err("useless"));
     sleep(2 * SECOND).await;
     let third = source.get_cached(Duration::ZERO, HOUR, true).await.unwrap();
     advance(10 * MINUTE).await;
-    source.cache.invalidate(&third);
+    source.cache.discard(&third, "useless");
     assert_eq!(
         source.get(Duration::ZERO, HOUR, true).await,
         Ok(4),
@@ -244,7 +286,7 @@ async fn a_rejected_secret_is_replaced_but_not_in_a_loop() {
 
 #[test]
 fn workers_share_one_fetch_and_do_not_depend_on_each_other() {
-    let cache = Arc::new(Cache::default());
+    let cache = Cache::new(POLICY);
     let gate = Arc::new(Semaphore::new(0));
     let worker = |cache: Arc<Cache>, gate: Arc<Semaphore>| {
         std::thread::spawn(move || {
@@ -254,14 +296,9 @@ fn workers_share_one_fetch_and_do_not_depend_on_each_other() {
                 .unwrap();
             let fetch = || async move {
                 gate.acquire().await.unwrap().forget();
-                Ok(FetchedSecret {
-                    secret: secret(7),
-                    lifetime: None,
-                })
+                Ok(fetched(7, None))
             };
-            runtime
-                .block_on(cache.get(fetch))
-                .map(|cached| number(&cached))
+            runtime.block_on(cache.get(fetch)).map(|value| *value)
         })
     };
     let workers: Vec<_> = (0..4)
@@ -273,7 +310,7 @@ fn workers_share_one_fetch_and_do_not_depend_on_each_other() {
 
 #[test]
 fn a_stopped_worker_leaves_no_pending_fetch() {
-    let cache = Arc::new(Cache::default());
+    let cache = Cache::new(POLICY);
     let runtime = || {
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -281,7 +318,7 @@ fn a_stopped_worker_leaves_no_pending_fetch() {
             .unwrap()
     };
     let stopped = runtime();
-    let never = || std::future::pending::<Result<FetchedSecret, Problem>>();
+    let never = || std::future::pending::<Result<Fetched<usize>, &str>>();
     let waiting = stopped.block_on(async {
         tokio::time::timeout(Duration::ZERO, cache.get(never))
             .await
@@ -289,16 +326,6 @@ fn a_stopped_worker_leaves_no_pending_fetch() {
     });
     assert!(waiting);
     drop(stopped);
-    let fetch = || async {
-        Ok(FetchedSecret {
-            secret: secret(1),
-            lifetime: None,
-        })
-    };
-    assert_eq!(
-        runtime()
-            .block_on(cache.get(fetch))
-            .map(|cached| number(&cached)),
-        Ok(1)
-    );
+    let fetch = || async { Ok(fetched(1, None)) };
+    assert_eq!(runtime().block_on(cache.get(fetch)).as_deref(), Ok(&1));
 }
