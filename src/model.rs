@@ -3,6 +3,7 @@
 //! Invariants: no IO, no clock, no credentials in plain text (keys have a secret type); ids are
 //! unguessable.
 
+pub mod accepts;
 pub mod ask;
 pub mod chat;
 pub mod entry;

@@ -11,12 +11,8 @@ pub mod gemini;
 mod kit;
 pub mod ollama;
 pub mod openai_chat;
-mod openai_error;
-mod openai_like;
 pub mod openai_responses;
-pub mod quota;
 pub mod recording;
-pub mod refusal;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -29,6 +25,9 @@ use crate::model::learned::{Learned, Lesson};
 use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
+use kit::refusal::openai as openai_error;
+
+pub use kit::refusal;
 
 /// A request ready to be signed and sent.
 #[derive(Debug)]

@@ -58,9 +58,13 @@ impl Protocol {
     pub(super) fn quirks(self) -> Quirks {
         // Servers compatible with OpenAI's older API outnumber those that accept
         // `max_completion_tokens`, its newer name for the output maximum.
+        let vendor = match self {
+            Self::Http(wire) => Quirks::of(wire),
+            Self::Replay => Quirks::NONE,
+        };
         Quirks {
             max_tokens: self == Self::Http(WireId::OpenaiChat),
-            ..Quirks::NONE
+            ..vendor
         }
     }
 }

@@ -3,6 +3,9 @@
 //! The default is the behaviour of that vendor. Most quirks concern requests that are written for
 //! clients of another dialect: a request with the shape of the wire is sent unchanged.
 
+use super::accepts::Accepts;
+use super::wire::WireId;
+
 /// The quirks of a provider.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quirks {
@@ -12,71 +15,42 @@ pub struct Quirks {
     pub max_tokens: bool,
     /// Bills the whole answer even if the request is aborted.
     pub bills_whole: bool,
-    /// Returns one choice, whatever the value of `n`.
-    pub one_choice: bool,
-    /// Does not support tools.
-    pub no_tools: bool,
     /// Has no field `refusal` in messages: past refusals are sent as text.
     pub no_refusals: bool,
     /// Supports `top_k`.
     pub top_k: bool,
     /// Supports `cache_control` in parts of messages and in tools.
     pub cache_marks: bool,
-    /// The supported values of `tool_choice`.
-    pub tool_choice: ToolChoiceSupport,
-    /// The supported answer formats.
-    pub formats: FormatSupport,
     /// The form in which its own reasoning is sent back.
     pub reasoning: ReasoningReplay,
     /// The vendor whose field names and values it uses.
     pub vocabulary: Vocabulary,
     /// The hints of OpenAI's API that it does not support.
     pub lacks: Hints,
+    /// The features and limits of its models.
+    pub accepts: Accepts,
 }
 
 impl Quirks {
+    /// No quirks: the behaviour of OpenAI's Chat Completions.
+    pub const NONE: Self = Self::of(WireId::OpenaiChat);
+
     /// No quirks: the behaviour of the vendor that defined the wire.
-    pub const NONE: Self = Self {
-        no_stream_options: false,
-        max_tokens: false,
-        bills_whole: false,
-        one_choice: false,
-        no_tools: false,
-        no_refusals: false,
-        top_k: false,
-        cache_marks: false,
-        tool_choice: ToolChoiceSupport::All,
-        formats: FormatSupport::All,
-        reasoning: ReasoningReplay::Omitted,
-        vocabulary: Vocabulary::Openai,
-        lacks: Hints(0),
-    };
-}
-
-/// The values of `tool_choice` that a provider supports.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ToolChoiceSupport {
-    /// All values of OpenAI's API.
-    #[default]
-    All,
-    /// A keyword, or one tool by name.
-    Named,
-    /// A keyword: `none`, `auto`, `required`.
-    Words,
-    /// None: the field is ignored.
-    Ignored,
-}
-
-/// The answer formats that a provider supports besides text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum FormatSupport {
-    /// Any JSON object, or JSON that matches a schema.
-    #[default]
-    All,
-    /// Any JSON object only.
-    Json,
-    /// JSON that matches a schema only.
-    Schema,
+    #[must_use]
+    pub const fn of(wire: WireId) -> Self {
+        Self {
+            no_stream_options: false,
+            max_tokens: false,
+            bills_whole: false,
+            no_refusals: false,
+            top_k: false,
+            cache_marks: false,
+            reasoning: ReasoningReplay::Omitted,
+            vocabulary: Vocabulary::Openai,
+            lacks: Hints(0),
+            accepts: Accepts::of(wire),
+        }
+    }
 }
 
 /// The form in which reasoning is sent back to the provider that made it.

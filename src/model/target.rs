@@ -9,6 +9,7 @@ use bytestring::ByteString;
 use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
+use super::accepts::Accepts;
 use super::money::Price;
 use super::wire::WireId;
 
@@ -223,6 +224,12 @@ impl Target {
         self.provider.models.get(&self.model).unwrap_or(&self.model)
     }
 
+    /// Returns what the model takes.
+    #[must_use]
+    pub fn accepts(&self) -> &Accepts {
+        &self.provider.quirks.accepts
+    }
+
     /// Returns the price of the model, if one is configured.
     #[must_use]
     pub fn price(&self) -> Option<Price> {
@@ -265,7 +272,7 @@ impl Provider {
             prices: Prices::default(),
             on_cancel: OnCancel::Abort,
             record: None,
-            quirks: Quirks::default(),
+            quirks: Quirks::of(wire),
             proxy: None,
             ca_file: None,
         }

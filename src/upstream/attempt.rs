@@ -33,8 +33,9 @@ use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
 use crate::model::wire::WireId;
 use crate::route::Candidate;
+use crate::wire::refusal::quota;
 use crate::wire::refusal::retry_after;
-use crate::wire::{self, Draft, Mode, quota};
+use crate::wire::{self, Draft, Mode};
 
 /// Placeholder for the model name in a base URL.
 const MODEL_PLACEHOLDER: &str = "{model}";

@@ -6,7 +6,7 @@
 //! Thinking and tool plans are followed by a signature made here that states their wire and which
 //! of the two they are; they are sent back to this wire only.
 
-mod draft;
+mod ask;
 mod frames;
 mod refusal;
 mod shape;
@@ -40,7 +40,7 @@ impl Wire for Cohere {
     }
 
     fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+        ask::draft(ask, target, mode)
     }
 
     fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
@@ -56,6 +56,6 @@ impl Wire for Cohere {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read_response(status, headers, body)
+        refusal::read(status, headers, body)
     }
 }

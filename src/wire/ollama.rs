@@ -5,7 +5,7 @@
 //! block of thinking is closed by a signature event that names this wire, and clients' thinking is
 //! sent back to this wire only.
 
-mod draft;
+mod ask;
 mod frames;
 mod refusal;
 mod shape;
@@ -39,7 +39,7 @@ impl Wire for Ollama {
     }
 
     fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+        ask::draft(ask, target, mode)
     }
 
     fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
@@ -55,7 +55,7 @@ impl Wire for Ollama {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::from_response(status, headers, body)
+        refusal::read(status, headers, body)
     }
 }
 

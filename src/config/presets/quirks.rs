@@ -1,8 +1,7 @@
 //! The quirks of servers that speak OpenAI's chat API.
 
-use crate::model::quirks::{
-    FormatSupport, Hints, Quirks, ReasoningReplay, ToolChoiceSupport, Vocabulary,
-};
+use crate::model::accepts::{Accepts, CallIds, FormatSupport, MediaSupport, ToolChoiceSupport};
+use crate::model::quirks::{Hints, Quirks, ReasoningReplay, Vocabulary};
 
 /// Hints that only OpenAI itself is known to accept.
 const RARE_HINTS: Hints = Hints::LOGIT_BIAS
@@ -18,8 +17,11 @@ const RARE_HINTS: Hints = Hints::LOGIT_BIAS
 const COMPATIBLE: Quirks = Quirks {
     max_tokens: true,
     no_refusals: true,
-    tool_choice: ToolChoiceSupport::Named,
     lacks: RARE_HINTS,
+    accepts: Accepts {
+        tool_choice: ToolChoiceSupport::Named,
+        ..Quirks::NONE.accepts
+    },
     ..Quirks::NONE
 };
 
@@ -41,9 +43,12 @@ pub(super) const GEMINI_CHAT: Quirks = Quirks {
     ..COMPATIBLE
 };
 pub(super) const OLLAMA_CHAT: Quirks = Quirks {
-    one_choice: true,
-    tool_choice: ToolChoiceSupport::Ignored,
     lacks: RARE_HINTS.and(Hints::PARALLEL),
+    accepts: Accepts {
+        choices: false,
+        tool_choice: ToolChoiceSupport::Ignored,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 /// Mistral rejects unknown fields with 422, sends usage without `stream_options`, and calls the
@@ -59,12 +64,20 @@ pub(super) const MISTRAL: Quirks = Quirks {
         .and(Hints::METADATA)
         .and(Hints::SERVICE_TIER)
         .and(Hints::VERBOSITY),
+    accepts: Accepts {
+        call_ids: CallIds::Exactly(9),
+        media: MediaSupport {
+            file_links: true,
+            file_ids: false,
+            ..COMPATIBLE.accepts.media
+        },
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 /// Groq rejects unknown fields by name, among them `logprobs`, `logit_bias` and `prompt_cache_key`.
 pub(super) const GROQ: Quirks = Quirks {
     max_tokens: false,
-    one_choice: true,
     lacks: Hints::LOGPROBS
         .and(Hints::LOGIT_BIAS)
         .and(Hints::NAMES)
@@ -72,13 +85,15 @@ pub(super) const GROQ: Quirks = Quirks {
         .and(Hints::SERVICE_TIER)
         .and(Hints::CACHE_KEY)
         .and(Hints::VERBOSITY),
+    accepts: Accepts {
+        choices: false,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 /// DeepSeek requires `reasoning_content` in assistant turns with tool calls while thinking, and
 /// does not support `json_schema`.
 pub(super) const DEEPSEEK: Quirks = Quirks {
-    one_choice: true,
-    formats: FormatSupport::Json,
     reasoning: ReasoningReplay::ContentWithTools,
     vocabulary: Vocabulary::Deepseek,
     lacks: Hints::SEED
@@ -88,6 +103,11 @@ pub(super) const DEEPSEEK: Quirks = Quirks {
         .and(Hints::SERVICE_TIER)
         .and(Hints::CACHE_KEY)
         .and(Hints::VERBOSITY),
+    accepts: Accepts {
+        choices: false,
+        formats: FormatSupport::Json,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 pub(super) const XAI: Quirks = Quirks {
@@ -104,9 +124,16 @@ pub(super) const OPENROUTER: Quirks = Quirks {
     max_tokens: true,
     top_k: true,
     cache_marks: true,
-    tool_choice: ToolChoiceSupport::Named,
     reasoning: ReasoningReplay::Details,
     vocabulary: Vocabulary::Openrouter,
+    accepts: Accepts {
+        tool_choice: ToolChoiceSupport::Named,
+        media: MediaSupport {
+            file_links: true,
+            ..Quirks::NONE.accepts.media
+        },
+        ..Quirks::NONE.accepts
+    },
     ..Quirks::NONE
 };
 /// Together's `logprobs` is a number, not a boolean, so the hint is not sent.
@@ -122,16 +149,19 @@ pub(super) const FIREWORKS: Quirks = Quirks {
     ..COMPATIBLE
 };
 pub(super) const PERPLEXITY: Quirks = Quirks {
-    one_choice: true,
-    no_tools: true,
     top_k: true,
-    formats: FormatSupport::Schema,
     lacks: RARE_HINTS
         .and(Hints::SEED)
         .and(Hints::PENALTIES)
         .and(Hints::LOGPROBS)
         .and(Hints::EFFORT)
         .and(Hints::DETAIL),
+    accepts: Accepts {
+        choices: false,
+        tools: false,
+        formats: FormatSupport::Schema,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 pub(super) const VLLM: Quirks = Quirks {
@@ -145,28 +175,40 @@ pub(super) const VLLM: Quirks = Quirks {
 };
 pub(super) const LLAMACPP: Quirks = Quirks {
     top_k: true,
-    tool_choice: ToolChoiceSupport::Words,
     reasoning: ReasoningReplay::Content,
+    accepts: Accepts {
+        tool_choice: ToolChoiceSupport::Words,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 pub(super) const HUGGINGFACE: Quirks = Quirks {
-    one_choice: true,
+    accepts: Accepts {
+        choices: false,
+        ..MINIMAL.accepts
+    },
     ..MINIMAL
 };
 pub(super) const CEREBRAS: Quirks = Quirks {
     no_stream_options: true,
     max_tokens: false,
-    one_choice: true,
     lacks: RARE_HINTS.and(Hints::PENALTIES).and(Hints::PARALLEL),
+    accepts: Accepts {
+        choices: false,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };
 pub(super) const SAMBANOVA: Quirks = Quirks {
-    one_choice: true,
     lacks: RARE_HINTS
         .and(Hints::SEED)
         .and(Hints::PENALTIES)
         .and(Hints::LOGPROBS)
         .and(Hints::EFFORT)
         .and(Hints::PARALLEL),
+    accepts: Accepts {
+        choices: false,
+        ..COMPATIBLE.accepts
+    },
     ..COMPATIBLE
 };

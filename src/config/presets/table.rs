@@ -9,28 +9,31 @@ use crate::model::quirks::Quirks;
 use crate::model::target::Auth;
 use crate::model::wire::WireId;
 
-const fn http(wire: WireId, address: &'static str, quirks: Quirks) -> Endpoint {
+const fn http(wire: WireId, address: &'static str) -> Endpoint {
     Endpoint {
         protocol: Protocol::Http(wire),
         address,
         auth: None,
-        quirks,
+        quirks: Quirks::of(wire),
     }
 }
 
 const fn chat(address: &'static str, quirks: Quirks) -> Endpoint {
-    http(WireId::OpenaiChat, address, quirks)
+    Endpoint {
+        quirks,
+        ..http(WireId::OpenaiChat, address)
+    }
 }
 
 const fn responses(address: &'static str) -> Endpoint {
-    http(WireId::OpenaiResponses, address, Quirks::NONE)
+    http(WireId::OpenaiResponses, address)
 }
 
 /// Anthropic's API at another vendor, with the API key in `Authorization: Bearer`.
 const fn messages(address: &'static str) -> Endpoint {
     Endpoint {
         auth: Some(Auth::Bearer),
-        ..http(WireId::Anthropic, address, Quirks::NONE)
+        ..http(WireId::Anthropic, address)
     }
 }
 
@@ -87,11 +90,7 @@ pub(super) static PRESETS: [Preset; 23] = [
     },
     keyed(
         "anthropic",
-        &[http(
-            WireId::Anthropic,
-            "https://api.anthropic.com/v1",
-            Quirks::NONE,
-        )],
+        &[http(WireId::Anthropic, "https://api.anthropic.com/v1")],
         "ANTHROPIC_API_KEY",
         AbortBilling::Partial,
         "",
@@ -102,7 +101,6 @@ pub(super) static PRESETS: [Preset; 23] = [
             http(
                 WireId::Gemini,
                 "https://generativelanguage.googleapis.com/v1beta",
-                Quirks::NONE,
             ),
             chat(
                 "https://generativelanguage.googleapis.com/v1beta/openai",
@@ -119,7 +117,6 @@ pub(super) static PRESETS: [Preset; 23] = [
         endpoints: &[http(
             WireId::Gemini,
             "https://<location>-aiplatform.googleapis.com/v1/projects/<project>/locations/<location>/publishers/google",
-            Quirks::NONE,
         )],
         key_variable: "GOOGLE_API_KEY",
         abort_billing: AbortBilling::Whole,
@@ -132,7 +129,6 @@ pub(super) static PRESETS: [Preset; 23] = [
             http(
                 WireId::Bedrock,
                 "https://bedrock-runtime.<region>.amazonaws.com",
-                Quirks::NONE,
             ),
             chat("https://bedrock-mantle.<region>.api.aws/openai/v1", MINIMAL),
             responses("https://bedrock-mantle.<region>.api.aws/openai/v1"),
@@ -146,7 +142,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         name: "ollama",
         kind: Kind::Local,
         endpoints: &[
-            http(WireId::Ollama, "http://127.0.0.1:11434", Quirks::NONE),
+            http(WireId::Ollama, "http://127.0.0.1:11434"),
             chat("http://127.0.0.1:11434/v1", OLLAMA_CHAT),
             responses("http://127.0.0.1:11434/v1"),
             messages("http://127.0.0.1:11434/v1"),
@@ -157,11 +153,7 @@ pub(super) static PRESETS: [Preset; 23] = [
     },
     keyed(
         "cohere",
-        &[http(
-            WireId::Cohere,
-            "https://api.cohere.com/v2",
-            Quirks::NONE,
-        )],
+        &[http(WireId::Cohere, "https://api.cohere.com/v2")],
         "COHERE_API_KEY",
         AbortBilling::Partial,
         "",
@@ -187,11 +179,7 @@ pub(super) static PRESETS: [Preset; 23] = [
         "deepseek",
         &[
             chat("https://api.deepseek.com/v1", DEEPSEEK),
-            http(
-                WireId::Anthropic,
-                "https://api.deepseek.com/anthropic/v1",
-                Quirks::NONE,
-            ),
+            http(WireId::Anthropic, "https://api.deepseek.com/anthropic/v1"),
         ],
         "DEEPSEEK_API_KEY",
         AbortBilling::Partial,

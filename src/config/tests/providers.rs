@@ -96,7 +96,7 @@ fn providers_of_one_preset_have_their_own_names() {
         ("one", "two", endpoint(&two))
     );
     assert_eq!(one.quirks, two.quirks);
-    assert!(one.quirks.one_choice && one.quirks.bills_whole);
+    assert!(!one.quirks.accepts.choices && one.quirks.bills_whole);
 }
 
 #[test]

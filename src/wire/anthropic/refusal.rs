@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::shape::Text;
 use crate::model::fault::Fault;
-use crate::wire::refusal::fault;
+use crate::wire::kit::refusal::fault;
 
 /// Longest request id that is passed on, bytes.
 const MAX_REQUEST_ID: usize = 256;

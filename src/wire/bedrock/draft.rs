@@ -22,7 +22,7 @@ use crate::model::ask::Ask;
 use crate::model::chat::Chat;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
-use crate::wire::openai_like::trace_headers;
+use crate::wire::kit::request::{TRACEPARENT, forwarded_headers};
 use crate::wire::{Draft, Mode};
 
 /// Characters escaped in the path. Models may be resource names, which contain colons and slashes.
@@ -37,7 +37,7 @@ pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fau
     let path = path(target.upstream_model(), mode)?;
     Ok(Draft {
         path,
-        headers: trace_headers(ask),
+        headers: forwarded_headers(ask, &[TRACEPARENT]),
         body: body(ask.chat()?, Family::from_model(target.upstream_model()))?,
     })
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::shape::Text;
 use crate::model::fault::Fault;
-use crate::wire::refusal::fault;
+use crate::wire::kit::refusal::fault;
 
 /// The response header that contains the name of the exception.
 const ERROR_TYPE_HEADER: &str = "x-amzn-errortype";

@@ -5,14 +5,14 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use crate::model::fault::Fault;
-use crate::wire::refusal::fault;
+use crate::wire::kit::refusal::fault;
 
 /// Cohere's own status for an invalid API key. Other providers use it for exceeded capacity.
 const INVALID_TOKEN: u16 = 498;
 
 /// Reads a response with an error status. Proxies in front of the API answer in HTML or plain text;
 /// such a body adds nothing to the status.
-pub(super) fn read_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let status = if status.as_u16() == INVALID_TOKEN {
         StatusCode::UNAUTHORIZED
     } else {
@@ -58,7 +58,7 @@ mod tests {
             http::HeaderName::from_static("x-debug-trace-id"),
             "t-1".parse().unwrap(),
         )]);
-        read_response(
+        read(
             StatusCode::from_u16(status).unwrap(),
             &headers,
             body.as_bytes(),

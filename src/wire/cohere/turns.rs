@@ -8,10 +8,14 @@ use std::borrow::Cow;
 use serde::{Serialize, Serializer};
 
 use super::shape::TOOL_PLAN;
-use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult};
+use crate::model::accepts::{Accepts, MediaSupport};
+use crate::model::chat::{Chat, Part, PastCall, PastReasoning, Role};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
-use crate::wire::openai_like::{Media, MessagePosition, arguments, media, require_messages, role};
+use crate::wire::kit::media::{self, Media};
+use crate::wire::kit::past_calls::arguments;
+use crate::wire::kit::refusals::{self, Position};
+use crate::wire::kit::turns::{Placed, conversation, role_name};
 
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
@@ -82,54 +86,55 @@ struct Function<'a> {
 }
 
 /// Writes the messages of a conversation.
-pub(super) fn conversation(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
-    let mut all = Vec::with_capacity(messages.len());
-    for (at, message) in messages.iter().enumerate() {
-        let place = MessagePosition {
-            wire: WireId::Cohere,
-            at,
-        };
-        let mut turn = Message {
-            role: role(message.role),
-            ..Message::default()
-        };
-        for part in &message.parts {
-            match part {
-                Part::ToolResult(result) => all.push(tool_result(result, place)?),
-                part => turn.add(part, place)?,
+///
+/// # Errors
+/// A 400 with the position that this wire cannot express, or if there is no content at all.
+pub(super) fn messages<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Vec<Message<'a>>, Fault> {
+    let mut all = Vec::with_capacity(chat.messages.len());
+    for turn in conversation(chat, WireId::Cohere, accepts)?.turns {
+        let mut message = Message::new(turn.role);
+        for placed in turn.parts {
+            match placed.part {
+                Part::ToolResult(result) => {
+                    let mut answer = Message {
+                        tool_call_id: Some(&result.id),
+                        // The API requires content, so an empty result has an empty string.
+                        content: Some(Content::default()),
+                        ..Message::new(Role::Tool)
+                    };
+                    for part in placed.parts_of(result) {
+                        answer.push_part(part, &accepts.media)?;
+                    }
+                    all.push(answer);
+                }
+                _ => message.push_part(placed, &accepts.media)?,
             }
         }
-        all.extend(Some(turn).filter(Message::has_content));
+        all.extend(Some(message).filter(Message::has_content));
     }
-    require_messages(all, WireId::Cohere)
-}
-
-fn tool_result(result: &ToolResult, place: MessagePosition) -> Result<Message<'_>, Fault> {
-    // The API requires content, so an empty result has an empty string.
-    let content = Some(Content::default());
-    let mut tool_result = Message {
-        role: "tool",
-        tool_call_id: Some(&result.id),
-        content,
-        ..Message::default()
-    };
-    result
-        .parts
-        .iter()
-        .try_for_each(|part| tool_result.add(part, place))?;
-    Ok(tool_result)
+    if all.is_empty() {
+        return Err(refusals::no_messages());
+    }
+    Ok(all)
 }
 
 impl<'a> Message<'a> {
-    fn add(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
-        match part {
+    fn new(role: Role) -> Self {
+        Self {
+            role: role_name(role),
+            ..Self::default()
+        }
+    }
+
+    fn push_part(&mut self, placed: Placed<'a>, takes: &MediaSupport) -> Result<(), Fault> {
+        match placed.part {
             Part::Text(text) | Part::Refusal(text) => self.push_text(Cow::Borrowed(text)),
             Part::CacheMark(_) => {}
             Part::Reasoning(past) if self.role == "assistant" => self.push_reasoning(past),
             Part::ToolCall(call) if self.role == "assistant" => {
-                self.tool_calls.push(past_call(call, place)?);
+                self.tool_calls.push(past_call(call, placed.position)?);
             }
-            part => self.push_media(part, place)?,
+            part => self.push_media(part, takes, placed.position)?,
         }
         Ok(())
     }
@@ -144,10 +149,11 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// Adds past thinking, if this wire made it, in the member that contained it.
+    /// Adds past thinking in the member that contained it.
     fn push_reasoning(&mut self, past: &'a PastReasoning) {
         match past.signature.as_deref() {
-            _ if past.wire != Some(WireId::Cohere) || past.on_text || past.text.is_empty() => {}
+            // A signature on text belongs to text.
+            _ if past.on_text || past.text.is_empty() => {}
             // Several pieces of a plan form one text.
             Some(TOOL_PLAN) => self.tool_plan.push_str(&past.text),
             _ => self.push(ContentPart::Thinking {
@@ -156,35 +162,30 @@ impl<'a> Message<'a> {
         }
     }
 
-    fn push_media(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
-        match media(part, place)? {
+    fn push_media(
+        &mut self,
+        part: &'a Part,
+        takes: &MediaSupport,
+        position: Position,
+    ) -> Result<(), Fault> {
+        match media::read(part, takes, position)? {
             // A document keeps its title in a tool message; other messages accept text only.
-            Media::Text { title, text } if self.role == "tool" => {
+            Media::Text(text, title) if self.role == "tool" => {
                 self.push(ContentPart::Document {
                     document: Document {
                         data: DocumentData { title, text },
                     },
                 });
             }
-            Media::Text { title, text } => self.push_text(Media::titled_text(title, &text).into()),
-            // The API accepts images from users only.
-            _ if self.role != "user" => {
-                return Err(place.unsupported("supports images in user messages only"));
-            }
-            Media::Link(url) => self.push_image(Cow::Borrowed(url), part),
-            Media::Image { media_type, base64 } => {
-                self.push_image(format!("data:{media_type};base64,{base64}").into(), part);
-            }
+            Media::Text(text, title) => self.push_text(media::titled_text(text, title).into()),
+            Media::ImageLink(url, detail) => self.push_image(Cow::Borrowed(url), detail),
+            Media::Image(data, detail) => self.push_image(data.uri().into(), detail),
+            _ => return Err(position.misplaced(part)),
         }
         Ok(())
     }
 
-    fn push_image(&mut self, url: Cow<'a, str>, part: &'a Part) {
-        let detail = if let Part::Image { detail, .. } = part {
-            detail.as_deref()
-        } else {
-            None
-        };
+    fn push_image(&mut self, url: Cow<'a, str>, detail: Option<&'a str>) {
         // A detail that the API does not know is a hint and is left out.
         let detail = detail.filter(|it| matches!(*it, "auto" | "low" | "high"));
         self.push(ContentPart::ImageUrl {
@@ -198,8 +199,8 @@ impl<'a> Message<'a> {
 }
 
 /// Writes a past tool call, whose arguments must be the text of a JSON object.
-fn past_call(call: &PastCall, place: MessagePosition) -> Result<Call<'_>, Fault> {
-    let arguments = match arguments(call, place)? {
+fn past_call(call: &PastCall, position: Position) -> Result<Call<'_>, Fault> {
+    let arguments = match arguments(call, position)? {
         Cow::Borrowed(json) => Cow::Borrowed(json.get()),
         Cow::Owned(json) => Cow::Owned(json.get().to_owned()),
     };
@@ -217,7 +218,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Role, Source};
+    use crate::model::chat::{self, CacheMark, Source, ToolResult};
 
     fn chat_message(role: Role, parts: Vec<Part>) -> chat::Message {
         chat::Message {
@@ -288,7 +289,11 @@ mod tests {
     }
 
     fn written(messages: &[chat::Message]) -> Value {
-        json!(conversation(messages).unwrap())
+        let chat = Chat {
+            messages: messages.to_vec(),
+            ..Chat::default()
+        };
+        json!(super::messages(&chat, &Accepts::of(WireId::Cohere)).unwrap())
     }
 
     #[test]
@@ -385,68 +390,5 @@ mod tests {
             vec![past("I will.", Some("tool_plan"), Some(WireId::Cohere))],
         )]);
         assert_eq!(plan, json!([{"role": "assistant", "tool_plan": "I will."}]));
-    }
-
-    #[test]
-    fn unsupported_message_content_is_rejected_by_position() {
-        for (message, expected) in [
-            (
-                chat_message(Role::Tool, vec![result("1", vec![picture(link(), None)])]),
-                "user messages only",
-            ),
-            (
-                chat_message(Role::Assistant, vec![picture(data("image/png"), None)]),
-                "user messages only",
-            ),
-            (
-                chat_message(Role::System, vec![picture(data("image/png"), None)]),
-                "user messages only",
-            ),
-            (
-                chat_message(
-                    Role::User,
-                    vec![Part::Audio {
-                        data: "AA==".into(),
-                        format: "wav".into(),
-                    }],
-                ),
-                "audio",
-            ),
-            (
-                chat_message(Role::User, vec![file("application/pdf")]),
-                "application/pdf",
-            ),
-            (
-                chat_message(Role::User, vec![call("1", "{}", false)]),
-                "role",
-            ),
-            (
-                chat_message(Role::User, vec![past("hm", None, Some(WireId::Cohere))]),
-                "role",
-            ),
-            (
-                chat_message(Role::Tool, vec![result("1", vec![result("2", vec![])])]),
-                "role",
-            ),
-            (
-                chat_message(Role::Assistant, vec![call("1", "[]", false)]),
-                "JSON object",
-            ),
-        ] {
-            let Err(fault) = conversation(&[chat_message(Role::User, vec![text("a")]), message])
-            else {
-                panic!("{expected}")
-            };
-            assert_eq!(
-                (fault.status.as_u16(), fault.param.as_deref()),
-                (400, Some("messages[1]")),
-                "{expected}"
-            );
-            assert!(fault.message.contains(expected), "{}", fault.message);
-        }
-        let Err(fault) = conversation(&[chat_message(Role::User, vec![])]) else {
-            panic!("an empty chat must be rejected")
-        };
-        assert_eq!(fault.param.as_deref(), Some("messages"));
     }
 }

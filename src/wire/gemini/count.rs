@@ -12,7 +12,8 @@ use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::target::{Target, Via};
-use crate::wire::{Draft, Mode, openai_like};
+use crate::wire::kit::request::{TRACEPARENT, forwarded_headers};
+use crate::wire::{Draft, Mode};
 
 /// Returns the count request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
@@ -29,7 +30,7 @@ pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
     let folder = path.strip_suffix(":generateContent").unwrap_or(&path);
     Ok(Draft {
         path: format!("{folder}:countTokens"),
-        headers: openai_like::trace_headers(ask),
+        headers: forwarded_headers(ask, &[TRACEPARENT]),
         body,
     })
 }

@@ -13,7 +13,8 @@ use crate::model::chat::{self, Chat, Format, ToolChoice};
 use crate::model::fault::{Code, Fault};
 use crate::model::target::Target;
 use crate::model::wire::WireId;
-use crate::wire::{Draft, Mode, openai_like};
+use crate::wire::kit::request::{TRACEPARENT, forwarded_headers};
+use crate::wire::{Draft, Mode};
 
 /// Maximum number of stop sequences that Gemini accepts.
 const MAX_STOP_SEQUENCES: usize = 5;
@@ -28,7 +29,7 @@ pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fau
     };
     Ok(Draft {
         path: path(target.upstream_model(), mode),
-        headers: openai_like::trace_headers(ask),
+        headers: forwarded_headers(ask, &[TRACEPARENT]),
         body,
     })
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::model::fault::Fault;
-use crate::wire::refusal::fault;
+use crate::wire::kit::refusal::fault;
 
 /// Maximum retry delay that is accepted from the provider.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(24 * 60 * 60);

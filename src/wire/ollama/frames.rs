@@ -82,7 +82,7 @@ impl Decoder {
         let line: Line<'_> = sink::read(WireId::Ollama, data, "a line")?;
         // `error: null` and `error: ""` report nothing.
         if line.error.is_some_and(is_non_empty) {
-            return Err(DecodeError::Upstream(Box::new(refusal::from_stream(data))));
+            return Err(DecodeError::Upstream(Box::new(refusal::read_payload(data))));
         }
         let sink = &mut Sink::new(WireId::Ollama, data, &mut out.events);
         if let Some(message) = &line.message {

@@ -5,11 +5,11 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use crate::model::fault::Fault;
-use crate::wire::refusal::fault;
+use crate::wire::kit::refusal::fault;
 
 /// Returns the fault for a response with an error status. Proxies in front of a server answer with
 /// HTML or plain text; such a body adds nothing to the status.
-pub(super) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let message = serde_json::from_slice(body)
         .ok()
         .and_then(|body| message(&body));
@@ -23,7 +23,7 @@ pub(super) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]
 }
 
 /// Returns the fault for an error line inside a stream.
-pub(super) fn from_stream(line: &str) -> Fault {
+pub(super) fn read_payload(line: &str) -> Fault {
     let message = serde_json::from_str(line)
         .ok()
         .and_then(|line| message(&line));
@@ -55,7 +55,7 @@ mod tests {
     use crate::model::fault::{Code, Side};
 
     fn fault_of(status: u16, body: &str) -> Fault {
-        from_response(
+        read(
             StatusCode::from_u16(status).unwrap(),
             &HeaderMap::new(),
             body.as_bytes(),
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn an_error_in_a_stream_is_an_upstream_error() {
-        let fault = from_stream(r#"{"error":"an error was encountered while running the model"}"#);
+        let fault = read_payload(r#"{"error":"an error was encountered while running the model"}"#);
         assert_eq!((fault.code, fault.retryable), (Code::UpstreamError, true));
         assert!(fault.message.contains("running the model"));
     }

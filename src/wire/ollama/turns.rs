@@ -8,10 +8,14 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::chat::{self, Part, PastCall, PastReasoning, ToolResult, tool_name_for_call};
+use crate::model::accepts::{Accepts, MediaSupport};
+use crate::model::chat::{Chat, Part, PastReasoning, Role, tool_name_for_call};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
-use crate::wire::openai_like::{Media, MessagePosition, arguments, media, require_messages, role};
+use crate::wire::kit::media::{self, Media};
+use crate::wire::kit::past_calls::arguments;
+use crate::wire::kit::refusals;
+use crate::wire::kit::turns::{Placed, conversation, role_name};
 
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
@@ -44,65 +48,68 @@ struct Function<'a> {
 /// Returns the messages of a conversation in this wire's form.
 ///
 /// # Errors
-/// A 400 that names the message this wire cannot express, or that has no content at all.
-pub(super) fn messages(messages: &[chat::Message]) -> Result<Vec<Message<'_>>, Fault> {
-    let mut all = Vec::with_capacity(messages.len());
-    for (at, message) in messages.iter().enumerate() {
-        let place = MessagePosition {
-            wire: WireId::Ollama,
-            at,
-        };
-        let mut turn = Message {
-            role: role(message.role),
-            ..Message::default()
-        };
-        for part in &message.parts {
-            match part {
-                Part::ToolResult(result) => all.push(tool_result(result, messages, place)?),
-                part => turn.push_part(part, place)?,
+/// A 400 with the position that this wire cannot express, or if there is no content at all.
+pub(super) fn messages<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Vec<Message<'a>>, Fault> {
+    let mut all = Vec::with_capacity(chat.messages.len());
+    for turn in conversation(chat, WireId::Ollama, accepts)?.turns {
+        let mut message = Message::new(turn.role);
+        for placed in turn.parts {
+            match placed.part {
+                Part::ToolResult(result) => {
+                    let mut answer = Message {
+                        // Most dialects name the tool on the call only, and this wire wants the
+                        // name on the result.
+                        tool_name: result
+                            .name
+                            .as_deref()
+                            .or_else(|| tool_name_for_call(&chat.messages, &result.id)),
+                        tool_call_id: Some(&result.id),
+                        ..Message::new(Role::Tool)
+                    };
+                    for part in placed.parts_of(result) {
+                        answer.push_part(part, &accepts.media)?;
+                    }
+                    all.push(answer);
+                }
+                _ => message.push_part(placed, &accepts.media)?,
             }
         }
-        all.extend(Some(turn).filter(Message::has_content));
+        all.extend(Some(message).filter(Message::has_content));
     }
     // An empty list would only load the model, without an answer.
-    require_messages(all, WireId::Ollama)
-}
-
-fn tool_result<'a>(
-    result: &'a ToolResult,
-    messages: &'a [chat::Message],
-    place: MessagePosition,
-) -> Result<Message<'a>, Fault> {
-    // Most dialects name the tool on the call only, and this wire wants the name on the result.
-    let tool_name = result
-        .name
-        .as_deref()
-        .or_else(|| tool_name_for_call(messages, &result.id));
-    let mut message = Message {
-        role: "tool",
-        tool_name,
-        tool_call_id: Some(&result.id),
-        ..Message::default()
-    };
-    result
-        .parts
-        .iter()
-        .try_for_each(|part| message.push_part(part, place))?;
-    Ok(message)
+    if all.is_empty() {
+        return Err(refusals::no_messages());
+    }
+    Ok(all)
 }
 
 impl<'a> Message<'a> {
-    fn push_part(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
-        match part {
+    fn new(role: Role) -> Self {
+        Self {
+            role: role_name(role),
+            ..Self::default()
+        }
+    }
+
+    fn push_part(&mut self, placed: Placed<'a>, takes: &MediaSupport) -> Result<(), Fault> {
+        match placed.part {
             Part::Text(text) | Part::Refusal(text) => self.push_text(text),
             // Ollama caches prompts by itself.
             Part::CacheMark(_) => {}
             Part::Reasoning(past) if self.role == "assistant" => self.push_thinking(past),
-            Part::ToolCall(call) if self.role == "assistant" => {
-                self.tool_calls.push(past_call(call, place)?);
-            }
-            // Rejects every part that is neither text nor media, such as a call in a user message.
-            part => self.push_media(part, place)?,
+            Part::ToolCall(call) if self.role == "assistant" => self.tool_calls.push(Call {
+                id: &call.id,
+                function: Function {
+                    name: &call.name,
+                    arguments: arguments(call, placed.position)?,
+                },
+            }),
+            part => match media::read(part, takes, placed.position)? {
+                Media::Image(data, _) => self.images.push(data.base64),
+                // This wire has no files, so a text file becomes part of the content.
+                Media::Text(text, title) => self.push_text(&media::titled_text(text, title)),
+                _ => return Err(placed.position.misplaced(part)),
+            },
         }
         Ok(())
     }
@@ -116,31 +123,11 @@ impl<'a> Message<'a> {
         self.content.push_str(text);
     }
 
-    /// Appends thinking, if this wire made it: another provider's reasoning is not sent to it.
+    /// Appends thinking. A signature on text belongs to text.
     fn push_thinking(&mut self, past: &PastReasoning) {
-        if past.wire == Some(WireId::Ollama) && !past.on_text {
+        if !past.on_text {
             self.thinking.push_str(&past.text);
         }
-    }
-
-    fn push_media(&mut self, part: &'a Part, place: MessagePosition) -> Result<(), Fault> {
-        match media(part, place)? {
-            // This wire has no files, so a text file becomes part of the content.
-            Media::Text { title, text } => self.push_text(&Media::titled_text(title, &text)),
-            Media::Link(_) => {
-                return Err(place.unsupported(
-                    "does not accept links to images, and links are not fetched here; \
-                     send a data URI",
-                ));
-            }
-            Media::Image { .. } if !matches!(self.role, "user" | "tool") => {
-                return Err(place.unsupported(
-                    "accepts images in user and tool messages only; move the image to one",
-                ));
-            }
-            Media::Image { base64, .. } => self.images.push(base64),
-        }
-        Ok(())
     }
 
     fn has_content(&self) -> bool {
@@ -151,22 +138,12 @@ impl<'a> Message<'a> {
     }
 }
 
-fn past_call(call: &PastCall, place: MessagePosition) -> Result<Call<'_>, Fault> {
-    Ok(Call {
-        id: &call.id,
-        function: Function {
-            name: &call.name,
-            arguments: arguments(call, place)?,
-        },
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Role, Source};
+    use crate::model::chat::{self, CacheMark, PastCall, Source, ToolResult};
 
     fn message(role: Role, parts: Vec<Part>) -> chat::Message {
         chat::Message {
@@ -226,7 +203,11 @@ mod tests {
     }
 
     fn written(conversation: &[chat::Message]) -> Value {
-        json!(messages(conversation).unwrap())
+        let chat = Chat {
+            messages: conversation.to_vec(),
+            ..Chat::default()
+        };
+        json!(messages(&chat, &Accepts::of(WireId::Ollama)).unwrap())
     }
 
     #[test]
@@ -320,78 +301,5 @@ mod tests {
         ];
         let expected = json!([{"role": "assistant", "content": "ok", "thinking": "let me see"}]);
         assert_eq!(written(&[message(Role::Assistant, parts)]), expected);
-    }
-
-    #[test]
-    fn unsupported_parts_are_rejected_by_message_index() {
-        let link = || picture(Source::Url("https://a.example/b.png".into()));
-        for (wrong, words) in [
-            (message(Role::User, vec![link()]), "links"),
-            (
-                message(Role::Tool, vec![result("1", None, vec![link()])]),
-                "links",
-            ),
-            (
-                message(Role::Assistant, vec![picture(data("image/png"))]),
-                "user and tool",
-            ),
-            (
-                message(Role::System, vec![picture(data("image/png"))]),
-                "user and tool",
-            ),
-            (
-                message(
-                    Role::User,
-                    vec![Part::Audio {
-                        data: "AA==".into(),
-                        format: "wav".into(),
-                    }],
-                ),
-                "audio",
-            ),
-            (
-                message(
-                    Role::User,
-                    vec![Part::File {
-                        source: data("application/pdf"),
-                        filename: None,
-                    }],
-                ),
-                "application/pdf",
-            ),
-            (message(Role::User, vec![call("1", "{}")]), "role"),
-            (
-                message(
-                    Role::User,
-                    vec![reasoning("hm", Some(WireId::Ollama), false)],
-                ),
-                "role",
-            ),
-            (
-                message(
-                    Role::Tool,
-                    vec![result("1", None, vec![result("2", None, vec![])])],
-                ),
-                "role",
-            ),
-            (
-                message(Role::Assistant, vec![call("1", "[]")]),
-                "JSON object",
-            ),
-        ] {
-            let Err(fault) = super::messages(&[message(Role::User, vec![text("a")]), wrong]) else {
-                panic!("{words}")
-            };
-            assert_eq!(
-                (fault.status.as_u16(), fault.param.as_deref()),
-                (400, Some("messages[1]")),
-                "{words}"
-            );
-            assert!(fault.message.contains(words), "{}", fault.message);
-        }
-        let Err(fault) = super::messages(&[message(Role::User, vec![])]) else {
-            panic!("an empty chat only loads the model")
-        };
-        assert_eq!(fault.param.as_deref(), Some("messages"));
     }
 }

@@ -18,9 +18,10 @@ use bytes::Bytes;
 
 pub(in crate::wire) use self::effort::nearest_effort;
 use self::request::{Body, CacheControl, Encoded, HintFields, StreamOptions};
+use crate::model::accepts::FormatSupport;
 use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
-use crate::model::quirks::{FormatSupport, Hints, Quirks, Vocabulary};
+use crate::model::quirks::{Hints, Quirks, Vocabulary};
 use crate::model::target::Target;
 use crate::model::wire::WireId;
 use crate::wire::Mode;
@@ -65,7 +66,7 @@ pub(super) fn write(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, F
         response_format: chat
             .format
             .as_ref()
-            .map(|wanted| response_format(wanted, quirks.formats))
+            .map(|wanted| response_format(wanted, quirks.accepts.formats))
             .transpose()?,
         effort: effort::fields(chat, quirks),
         hints: hints(chat, quirks),
@@ -122,7 +123,7 @@ fn reject_unsupported(chat: &Chat, quirks: Quirks) -> Result<(), Fault> {
         ));
     }
     // Fail instead of returning fewer choices than the client requested.
-    if quirks.one_choice && chat.choices.is_some_and(|choices| choices > 1) {
+    if !quirks.accepts.choices && chat.choices.is_some_and(|choices| choices > 1) {
         return Err(Fault::invalid(
             "n",
             "this target returns only one choice: send `n` = 1, or choose another model",

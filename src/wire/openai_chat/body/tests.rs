@@ -2,10 +2,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::accepts::{Accepts, ToolChoiceSupport};
 use crate::model::chat::{
     CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
 };
-use crate::model::quirks::{ReasoningReplay, ToolChoiceSupport};
+use crate::model::quirks::ReasoningReplay;
 use crate::model::target::Provider;
 
 fn target(quirks: Quirks) -> Target {
@@ -396,15 +397,24 @@ fn unsupported_hints_are_left_out() {
 #[test]
 fn unsupported_tool_choices_become_fewer_tools() {
     const NAMED: Quirks = Quirks {
-        tool_choice: ToolChoiceSupport::Named,
+        accepts: Accepts {
+            tool_choice: ToolChoiceSupport::Named,
+            ..Accepts::OPENAI_CHAT
+        },
         ..Quirks::NONE
     };
     const WORDS: Quirks = Quirks {
-        tool_choice: ToolChoiceSupport::Words,
+        accepts: Accepts {
+            tool_choice: ToolChoiceSupport::Words,
+            ..Accepts::OPENAI_CHAT
+        },
         ..Quirks::NONE
     };
     const IGNORED: Quirks = Quirks {
-        tool_choice: ToolChoiceSupport::Ignored,
+        accepts: Accepts {
+            tool_choice: ToolChoiceSupport::Ignored,
+            ..Accepts::OPENAI_CHAT
+        },
         ..Quirks::NONE
     };
     let ask = |choice| Chat {
@@ -439,7 +449,7 @@ fn unsupported_tool_choices_become_fewer_tools() {
             (names, &body["tool_choice"]),
             (tools, &expected),
             "{:?} {choice:?}",
-            quirks.tool_choice
+            quirks.accepts.tool_choice
         );
     }
     for choice in [named(), ToolChoice::Required, allowed(true)] {
@@ -471,7 +481,10 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
     for (quirks, chat, field) in [
         (
             Quirks {
-                one_choice: true,
+                accepts: Accepts {
+                    choices: false,
+                    ..Accepts::OPENAI_CHAT
+                },
                 ..Quirks::NONE
             },
             Chat {
@@ -482,7 +495,10 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
         ),
         (
             Quirks {
-                no_tools: true,
+                accepts: Accepts {
+                    tools: false,
+                    ..Accepts::OPENAI_CHAT
+                },
                 ..Quirks::NONE
             },
             Chat {
@@ -493,7 +509,10 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
         ),
         (
             Quirks {
-                no_tools: true,
+                accepts: Accepts {
+                    tools: false,
+                    ..Accepts::OPENAI_CHAT
+                },
                 ..Quirks::NONE
             },
             Chat {
@@ -504,7 +523,10 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
         ),
         (
             Quirks {
-                formats: FormatSupport::Json,
+                accepts: Accepts {
+                    formats: FormatSupport::Json,
+                    ..Accepts::OPENAI_CHAT
+                },
                 ..Quirks::NONE
             },
             Chat {
@@ -515,7 +537,10 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
         ),
         (
             Quirks {
-                formats: FormatSupport::Schema,
+                accepts: Accepts {
+                    formats: FormatSupport::Schema,
+                    ..Accepts::OPENAI_CHAT
+                },
                 ..Quirks::NONE
             },
             Chat {
@@ -528,8 +553,11 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
         assert_eq!(rejected_by(quirks, &chat).0.as_deref(), Some(field));
     }
     let one = Quirks {
-        one_choice: true,
-        formats: FormatSupport::Json,
+        accepts: Accepts {
+            choices: false,
+            formats: FormatSupport::Json,
+            ..Accepts::OPENAI_CHAT
+        },
         ..Quirks::NONE
     };
     let body = written_for(

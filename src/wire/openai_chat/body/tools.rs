@@ -4,9 +4,10 @@
 //! fewer tools: one tool that must be called becomes that tool alone with `required`.
 
 use super::request::{CacheControl, Encoded, Function};
+use crate::model::accepts::ToolChoiceSupport;
 use crate::model::chat::{Chat, Tool, ToolChoice};
 use crate::model::fault::Fault;
-use crate::model::quirks::{Quirks, ToolChoiceSupport, Vocabulary};
+use crate::model::quirks::{Quirks, Vocabulary};
 use crate::model::wire::WireId;
 
 /// The tools offered to the model, and the choice among them.
@@ -17,7 +18,7 @@ pub(super) struct Offer<'a> {
 
 /// Returns the tools and the choice of a chat in the form that a target supports.
 pub(super) fn offer(chat: &Chat, quirks: Quirks) -> Result<Offer<'_>, Fault> {
-    if quirks.no_tools {
+    if !quirks.accepts.tools {
         return no_tools(chat);
     }
     let (only, choice) = match &chat.tool_choice {
@@ -68,7 +69,7 @@ fn narrowed(choice: &ToolChoice, quirks: Quirks) -> Result<Narrowed<'_>, Fault> 
     } else {
         "required"
     });
-    Ok(match (choice, quirks.tool_choice) {
+    Ok(match (choice, quirks.accepts.tool_choice) {
         // A target that ignores `tool_choice` calls no tool only if none is offered.
         (ToolChoice::None, ToolChoiceSupport::Ignored) => (Some(&[]), None),
         (ToolChoice::Auto, ToolChoiceSupport::Ignored) => (None, None),

@@ -50,7 +50,7 @@ fn push_user_turns<'a>(
     let mut results = Vec::new();
     for part in &message.parts {
         match part {
-            Part::ToolResult(_) if context.quirks.no_tools => return Err(tools_unsupported()),
+            Part::ToolResult(_) if !context.quirks.accepts.tools => return Err(tools_unsupported()),
             Part::ToolResult(result) => results.push(tool_result(result, context, &mut rest)?),
             // A mark before any other part belongs to the last result.
             Part::CacheMark(mark) if rest.is_empty() && context.quirks.cache_marks => {
@@ -106,7 +106,7 @@ fn assistant<'a>(message: &'a Message, context: Context<'_>) -> Result<Turn<'a>,
     let mut tool_calls = Vec::new();
     for part in &message.parts {
         match part {
-            Part::ToolCall(_) if context.quirks.no_tools => return Err(tools_unsupported()),
+            Part::ToolCall(_) if !context.quirks.accepts.tools => return Err(tools_unsupported()),
             Part::ToolCall(call) => {
                 tool_calls.push(Call::from_past(call, call_id(&call.id, context)));
             }

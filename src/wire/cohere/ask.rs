@@ -11,23 +11,31 @@ use serde_json::value::RawValue;
 
 use super::turns;
 use crate::model::ask::Ask;
-use crate::model::chat::{Chat, ToolChoice};
+use crate::model::chat::Chat;
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::WireId;
-use crate::wire::openai_like::{self, Declared, JsonFormat, declare_tools, json_format};
+use crate::wire::kit::declarations::Declaration;
+use crate::wire::kit::request::{self, StreamDefault, TRACEPARENT};
+use crate::wire::kit::schema::{AnswerFormat, answer_format};
+use crate::wire::kit::tools::{self, Choice};
 use crate::wire::{Draft, Mode};
-
-/// Maximum number of stop sequences that the API accepts.
-const MAX_STOP_SEQUENCES: usize = 5;
 
 /// Maximum `k` that the API accepts: the number of candidates to sample from.
 const MAX_K: u64 = 500;
 
 /// Writes the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    openai_like::draft(WireId::Cohere, "/chat", ask, target, mode, |chat| {
-        body(chat, target, mode)
+    let body = if ask.shape == Some(WireId::Cohere) {
+        let fields = request::own_fields(&ask.body)?;
+        request::own_body(&fields, target, mode, StreamDefault::Unknown, &[])
+    } else {
+        request::to_json(&body(ask.chat()?, target, mode)?)?
+    };
+    Ok(Draft {
+        path: "/chat".to_owned(),
+        headers: request::forwarded_headers(ask, &[TRACEPARENT]),
+        body,
     })
 }
 
@@ -36,7 +44,7 @@ struct Body<'a> {
     model: &'a str,
     messages: Vec<turns::Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Declared<'a>>,
+    tools: Vec<Declaration<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict_tools: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,23 +65,19 @@ struct Body<'a> {
 }
 
 fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, Fault> {
-    let tools = declare_tools(chat, WireId::Cohere)?;
-    // Stop sequences are not hints: dropping one would change the answer.
-    if chat.stop.len() > MAX_STOP_SEQUENCES {
-        let message = format!(
-            "stop: the cohere wire supports at most {MAX_STOP_SEQUENCES} sequences, not {}",
-            chat.stop.len()
-        );
-        return Err(Fault::invalid("stop", message));
-    }
+    let accepts = target.accepts();
+    request::check_options(chat, accepts)?;
+    let offer = tools::offer(chat, accepts)?;
+    let tool_choice = tool_choice(offer.choice);
+    let tools = offer.functions(WireId::Cohere, accepts)?;
     Ok(Body {
         model: target.upstream_model(),
-        messages: turns::conversation(&chat.messages)?,
+        messages: turns::messages(chat, accepts)?,
         // The API has one switch for all tools, so one strict tool makes all of them strict.
         strict_tools: tools.iter().any(|tool| tool.strict),
-        tool_choice: tool_choice(chat, tools.is_empty())?,
+        tool_choice,
         tools,
-        response_format: json_format(chat)?.map(ResponseFormat::from),
+        response_format: answer_format(chat, accepts)?.map(ResponseFormat::from),
         max_tokens: chat.max_tokens,
         stop_sequences: &chat.stop,
         sampling: Sampling::from_chat(chat),
@@ -83,32 +87,12 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     })
 }
 
-/// Returns the tool choice, which is sent only together with tools. The API cannot name a tool, so
-/// a choice of one tool is expressed by declaring no other.
-fn tool_choice(chat: &Chat, without_tools: bool) -> Result<Option<&'static str>, Fault> {
-    match &chat.tool_choice {
-        Some(
-            ToolChoice::Required
-            | ToolChoice::Named(_)
-            | ToolChoice::Allowed { required: true, .. },
-        ) if without_tools => Err(Fault::invalid(
-            "tool_choice",
-            "tool_choice: a tool must be called, but tools declares none that may be",
-        )),
-        Some(
-            ToolChoice::Required
-            | ToolChoice::Named(_)
-            | ToolChoice::Allowed { required: true, .. },
-        ) => Ok(Some("REQUIRED")),
-        Some(ToolChoice::None) if !without_tools => Ok(Some("NONE")),
-        Some(
-            ToolChoice::None
-            | ToolChoice::Auto
-            | ToolChoice::Allowed {
-                required: false, ..
-            },
-        )
-        | None => Ok(None),
+/// Returns the word of a tool choice. The API has none for its default, `auto`.
+fn tool_choice(choice: Option<Choice<'_>>) -> Option<&'static str> {
+    match choice? {
+        Choice::None => Some("NONE"),
+        Choice::Required => Some("REQUIRED"),
+        Choice::Auto | Choice::Named(_) | Choice::Allowed { .. } => None,
     }
 }
 
@@ -119,14 +103,13 @@ struct ResponseFormat<'a> {
     json_schema: Option<&'a RawValue>,
 }
 
-impl<'a> From<JsonFormat<'a>> for ResponseFormat<'a> {
-    fn from(form: JsonFormat<'a>) -> Self {
-        match form {
-            JsonFormat::Any => Self { json_schema: None },
-            JsonFormat::Schema(schema) => Self {
-                json_schema: Some(schema),
-            },
-        }
+impl<'a> From<AnswerFormat<'a>> for ResponseFormat<'a> {
+    fn from(format: AnswerFormat<'a>) -> Self {
+        let json_schema = match format {
+            AnswerFormat::Json => None,
+            AnswerFormat::Schema(wanted) => Some(wanted.schema),
+        };
+        Self { json_schema }
     }
 }
 
@@ -182,12 +165,10 @@ fn thinking(chat: &Chat) -> Option<Thinking> {
 
 #[cfg(test)]
 mod tests {
-
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
-
+    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool, ToolChoice};
     use crate::model::target::Provider;
 
     fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {

@@ -11,17 +11,28 @@ use serde_json::value::RawValue;
 
 use super::turns;
 use crate::model::ask::Ask;
-use crate::model::chat::{Chat, ToolChoice};
+use crate::model::chat::Chat;
 use crate::model::fault::Fault;
 use crate::model::target::Target;
 use crate::model::wire::WireId;
-use crate::wire::openai_like::{self, Declared, JsonFormat, declare_tools, json_format};
+use crate::wire::kit::declarations::Declaration;
+use crate::wire::kit::request::{self, StreamDefault, TRACEPARENT};
+use crate::wire::kit::schema::{AnswerFormat, answer_format};
+use crate::wire::kit::{refusals, tools};
 use crate::wire::{Draft, Mode};
 
-/// Returns the request for `target`.
+/// Writes the request for `target`.
 pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fault> {
-    openai_like::draft(WireId::Ollama, "/api/chat", ask, target, mode, |chat| {
-        body(chat, target, mode)
+    let body = if ask.shape == Some(WireId::Ollama) {
+        let fields = request::own_fields(&ask.body)?;
+        request::own_body(&fields, target, mode, StreamDefault::Unknown, &[])
+    } else {
+        request::to_json(&body(ask.chat()?, target, mode)?)?
+    };
+    Ok(Draft {
+        path: "/api/chat".to_owned(),
+        headers: request::forwarded_headers(ask, &[TRACEPARENT]),
+        body,
     })
 }
 
@@ -30,7 +41,7 @@ struct Body<'a> {
     model: &'a str,
     messages: Vec<turns::Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Declared<'a>>,
+    tools: Vec<Declaration<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<OutputFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,12 +56,15 @@ struct Body<'a> {
 }
 
 fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, Fault> {
+    let accepts = target.accepts();
+    request::check_options(chat, accepts)?;
     let logprobs = chat.logprobs.filter(|wanted| *wanted);
     Ok(Body {
         model: target.upstream_model(),
-        messages: turns::messages(&chat.messages)?,
-        tools: tools(chat)?,
-        format: json_format(chat)?.map(OutputFormat::from),
+        messages: turns::messages(chat, accepts)?,
+        // This wire has no `tool_choice`: the offer is the whole choice.
+        tools: tools::offer(chat, accepts)?.functions(WireId::Ollama, accepts)?,
+        format: answer_format(chat, accepts)?.map(OutputFormat::from),
         think: think(chat)?,
         options: Options::from_chat(chat),
         logprobs,
@@ -60,31 +74,6 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     })
 }
 
-/// Returns the tools to declare. This wire has no `tool_choice`, so tools that must not be called
-/// are left out.
-fn tools(chat: &Chat) -> Result<Vec<Declared<'_>>, Fault> {
-    match &chat.tool_choice {
-        Some(ToolChoice::None) => Ok(Vec::new()),
-        Some(
-            ToolChoice::Required
-            | ToolChoice::Named(_)
-            | ToolChoice::Allowed { required: true, .. },
-        ) => {
-            let message = "tool_choice: the ollama wire cannot force a tool call; \
-                           send auto or choose another model";
-            Err(Fault::invalid("tool_choice", message))
-        }
-        // An optional choice among some tools is expressed by declaring only these.
-        Some(
-            ToolChoice::Auto
-            | ToolChoice::Allowed {
-                required: false, ..
-            },
-        )
-        | None => declare_tools(chat, WireId::Ollama),
-    }
-}
-
 #[derive(Serialize)]
 #[serde(untagged)]
 enum OutputFormat<'a> {
@@ -92,11 +81,11 @@ enum OutputFormat<'a> {
     Schema(&'a RawValue),
 }
 
-impl<'a> From<JsonFormat<'a>> for OutputFormat<'a> {
-    fn from(form: JsonFormat<'a>) -> Self {
-        match form {
-            JsonFormat::Any => Self::Json("json"),
-            JsonFormat::Schema(schema) => Self::Schema(schema),
+impl<'a> From<AnswerFormat<'a>> for OutputFormat<'a> {
+    fn from(format: AnswerFormat<'a>) -> Self {
+        match format {
+            AnswerFormat::Json => Self::Json("json"),
+            AnswerFormat::Schema(wanted) => Self::Schema(wanted.schema),
         }
     }
 }
@@ -119,11 +108,7 @@ fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
         Some("medium") => Some(Think::Level("medium")),
         Some("high" | "xhigh") => Some(Think::Level("high")),
         Some("max") => Some(Think::Level("max")),
-        Some(_) => {
-            let message =
-                "reasoning_effort: expected none, minimal, low, medium, high, xhigh or max";
-            return Err(Fault::invalid("reasoning_effort", message));
-        }
+        Some(_) => return Err(refusals::effort()),
     };
     Ok(match (chat.reasoning_budget, level) {
         (Some(0), _) => Some(Think::Enabled(false)),
@@ -174,12 +159,10 @@ impl<'a> Options<'a> {
 
 #[cfg(test)]
 mod tests {
-
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool};
-
+    use crate::model::chat::{CacheMark, Format, Message, Part, Role, Tool, ToolChoice};
     use crate::model::target::Provider;
 
     fn drafted(shape: WireId, body: &'static str, chat: Chat, mode: Mode) -> Result<Draft, Fault> {
@@ -445,43 +428,5 @@ mod tests {
         ] {
             assert_eq!(rejected_field(tools(choice)), "tool_choice");
         }
-    }
-
-    #[test]
-    fn unsupported_fields_are_rejected_by_name() {
-        let bias = |json: &str| Some(RawValue::from_string(json.into()).unwrap());
-        assert_eq!(
-            rejected_field(Chat {
-                choices: Some(2),
-                ..Chat::default()
-            }),
-            "n"
-        );
-        assert_eq!(
-            rejected_field(Chat {
-                unsupported: vec!["prediction"],
-                ..Chat::default()
-            }),
-            "prediction"
-        );
-        assert_eq!(
-            rejected_field(Chat {
-                logit_bias: bias(r#"{"1":-100}"#),
-                ..Chat::default()
-            }),
-            "logit_bias"
-        );
-        let advice = Chat {
-            parallel_tools: Some(false),
-            verbosity: Some("low".into()),
-            user: Some("u".into()),
-            service_tier: Some("flex".into()),
-            cache_key: Some("k".into()),
-            cache: Some(CacheMark::default()),
-            metadata: bias(r#"{"a":"b"}"#),
-            logit_bias: bias("{}"),
-            ..Chat::default()
-        };
-        assert_eq!(options(advice), json!({}));
     }
 }

@@ -4,8 +4,8 @@
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+use super::{fault, status_from_text};
 use crate::model::fault::Fault;
-use crate::wire::refusal;
 
 /// The fields of an upstream's error.
 #[derive(Default)]
@@ -18,7 +18,7 @@ struct ErrorFields {
 }
 
 /// Reads the fault from an answer with an error status.
-pub(super) fn from_body(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+pub(in crate::wire) fn from_body(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let fields = serde_json::from_slice(body)
         .ok()
         .and_then(|json| from_json(&json))
@@ -27,7 +27,7 @@ pub(super) fn from_body(status: StatusCode, headers: &HeaderMap, body: &[u8]) ->
 }
 
 /// Reads the fault from a payload of a stream. Returns `None` if the payload is not an error.
-pub(super) fn from_payload(json: &str) -> Option<Fault> {
+pub(in crate::wire) fn from_payload(json: &str) -> Option<Fault> {
     // The first value only: all stray lines of a stream arrive as one payload, so that other text
     // may follow the error object.
     let value = serde_json::Deserializer::from_str(json)
@@ -38,13 +38,13 @@ pub(super) fn from_payload(json: &str) -> Option<Fault> {
 }
 
 /// Reads the fault from a payload that is known to be an error and may be plain text.
-pub(super) fn from_text(text: &str) -> Fault {
+pub(in crate::wire) fn from_text(text: &str) -> Fault {
     from_payload(text).unwrap_or_else(|| from_plain_text(text.as_bytes()).in_stream())
 }
 
 /// Reads the fault from an object that is known to be an error from its position in the stream,
 /// even if it has none of the known fields.
-pub(super) fn from_object(json: &str) -> Fault {
+pub(in crate::wire) fn from_object(json: &str) -> Fault {
     let value = serde_json::from_str(json).unwrap_or(Value::Null);
     let bare = || {
         let mut fields = ErrorFields::default();
@@ -55,7 +55,7 @@ pub(super) fn from_object(json: &str) -> Fault {
 }
 
 /// Returns the fault for an answer that ended with a finish reason which means failure.
-pub(super) fn from_finish_reason(reason: &str) -> Fault {
+pub(in crate::wire) fn from_finish_reason(reason: &str) -> Fault {
     let message = format!("the answer ended with finish_reason `{reason}`");
     ErrorFields {
         message: Some(message),
@@ -66,7 +66,7 @@ pub(super) fn from_finish_reason(reason: &str) -> Fault {
 
 impl ErrorFields {
     fn fault(self, status: StatusCode, headers: &HeaderMap) -> Fault {
-        refusal::fault(
+        fault(
             status,
             headers,
             self.message,
@@ -87,7 +87,7 @@ impl ErrorFields {
             .join(" ");
         let status = self
             .status
-            .or_else(|| refusal::status_from_text(&text))
+            .or_else(|| status_from_text(&text))
             .unwrap_or(StatusCode::BAD_GATEWAY);
         self.fault(status, &HeaderMap::new())
     }

@@ -5,6 +5,8 @@
 //! than [`MESSAGE_BOUND`]; if the upstream rejected our own credential, none of its text is passed
 //! on.
 
+pub(in crate::wire) mod openai;
+pub mod quota;
 mod retry_after;
 mod scrub;
 
