@@ -4,12 +4,16 @@
 //! at the provider; no call has an empty id. Callers start no call without a name: no client could
 //! answer it, so its JSON is carried raw.
 
+mod pieces;
+
 use bytestring::ByteString;
 
 use super::sink::Sink;
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, ToolCall};
 use crate::wire::DecodeError;
+
+pub(in crate::wire) use self::pieces::{CallPieces, Piece};
 
 /// The tool calls of one choice.
 pub(in crate::wire) struct Calls {

@@ -42,6 +42,11 @@ impl<'o> Sink<'o> {
         }
     }
 
+    /// Returns the sink for another choice.
+    pub(in crate::wire) fn with_choice(self, choice: u16) -> Self {
+        Self { choice, ..self }
+    }
+
     /// Returns the number of the choice.
     pub(in crate::wire) fn choice(&self) -> u16 {
         self.choice

@@ -7,16 +7,18 @@
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
-use super::calls::Calls;
+use super::calls::{read_call, read_function_call};
 use super::delta::{ChoiceWriter, has_content};
 use super::shape::{Choice, Chunk, Delta};
 use super::sources::Sources;
 use super::{malformed, usage};
 use crate::codec::lenient::{Maybe, replace_lone_surrogates};
 use crate::codec::{Frame, FrameKind};
-use crate::model::event::{Event, Finish, Reason};
+use crate::model::event::Reason;
 use crate::model::fault::Fault;
 use crate::model::usage::Usage;
+use crate::wire::kit::calls::CallPieces;
+use crate::wire::kit::ending;
 use crate::wire::{Decode, DecodeError, Decoded, openai_error};
 
 /// Maximum number of choices of an answer (OpenAI allows `n` up to 128).
@@ -26,7 +28,7 @@ const MAX_CHOICES: u64 = 128;
 #[derive(Default)]
 pub(super) struct Decoder {
     /// Seed of the ids that are generated for calls without one.
-    seed: String,
+    seed: ByteString,
     /// The choices in the order in which they began.
     choices: SmallVec<[ChoiceState; 1]>,
     usage: Option<Usage>,
@@ -37,10 +39,9 @@ pub(super) struct Decoder {
 }
 
 /// The state of a choice that has begun.
-#[derive(Default)]
 struct ChoiceState {
     number: u16,
-    calls: Calls,
+    calls: CallPieces,
     /// True once reasoning has come as a string: `reasoning_details` then only repeat it.
     plain_reasoning: bool,
     /// The newest finish reason.
@@ -87,7 +88,7 @@ impl Decoder {
     /// Creates a decoder that generates missing call ids from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
-            seed: seed.to_owned(),
+            seed: seed.into(),
             ..Self::default()
         }
     }
@@ -195,10 +196,12 @@ impl Decoder {
         };
         writer.delta(&mut delta, &mut state.plain_reasoning);
         if let Some(function) = delta.function_call {
-            state.calls.add_legacy(function, &self.seed, &mut writer)?;
+            let piece = read_function_call(function, &writer);
+            state.calls.add(piece, &mut writer.sink())?;
         }
         for call in delta.tool_calls.into_elements() {
-            state.calls.add(call, &self.seed, &mut writer)?;
+            let piece = read_call(call, &writer);
+            state.calls.add(piece, &mut writer.sink())?;
         }
         if let Some(reason) = choice.finish_reason.non_empty() {
             state.finish = Some(writer.slice(reason));
@@ -214,7 +217,9 @@ impl Decoder {
             .unwrap_or_else(|| {
                 self.choices.push(ChoiceState {
                     number,
-                    ..ChoiceState::default()
+                    calls: CallPieces::new(self.seed.clone()),
+                    plain_reasoning: false,
+                    finish: None,
                 });
                 self.choices.len() - 1
             })
@@ -253,20 +258,16 @@ impl Decoder {
         for choice in &mut self.choices {
             // `[DONE]` without a finish reason is an ordinary end: the server calls the answer
             // complete.
-            let (reason, native) = (
-                reason(choice.finish.as_deref().unwrap_or("stop")),
-                choice.finish.take(),
-            );
-            choice.calls.close(&mut ChoiceWriter {
+            let native = choice.finish.take();
+            let reason = native.as_deref().map_or(Reason::Stop, reason);
+            let mut writer = ChoiceWriter {
                 data: &ByteString::new(),
                 choice: choice.number,
                 out: &mut out.events,
-            });
-            out.events.push(Event::Finish(Box::new(Finish {
-                choice: choice.number,
-                reason,
-                native,
-            })));
+            };
+            choice.calls.end_all(&mut writer.sink());
+            out.events
+                .push(ending::finish(choice.number, Some(reason), native, false));
         }
         self.done = true;
         out.done = true;

@@ -12,6 +12,7 @@ use super::shape::{Content, Delta, Part, Source};
 use crate::codec::lenient::Text;
 use crate::model::event::{Citation, Event, Events, Raw, Signature};
 use crate::model::wire::WireId;
+use crate::wire::kit::sink::Sink;
 
 /// Writes the events of one choice in one payload.
 pub(super) struct ChoiceWriter<'o> {
@@ -24,6 +25,11 @@ pub(super) struct ChoiceWriter<'o> {
 }
 
 impl<'o> ChoiceWriter<'o> {
+    /// Returns the sink for the tool calls of the choice.
+    pub(super) fn sink(&mut self) -> Sink<'_> {
+        Sink::new(WireId::OpenaiChat, self.data, self.out).with_choice(self.choice)
+    }
+
     /// Returns text as a slice of the payload, or as a copy if it contained escapes.
     pub(super) fn slice(&self, text: Cow<'_, str>) -> ByteString {
         match text {

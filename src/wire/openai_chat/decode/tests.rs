@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::codec::Framing as _;
 use crate::codec::sse::Sse;
-use crate::model::event::Signature;
+use crate::model::event::{Event, Finish, Signature};
 use crate::model::fault::{Code, Side};
 use crate::model::fold::{Answer, Part};
 
