@@ -45,6 +45,7 @@ use bytestring::ByteString;
 use closing::Accounting;
 use finishing::UnfinishedRead;
 use lane::Opened;
+use opening::Opening;
 use unfinished::Unfinished;
 
 use crate::hub::{Cause, Stream, Writer};
@@ -135,7 +136,7 @@ pub async fn run(job: Job) {
     let mut accounting = Accounting::new(&ask);
     // `writer.finish` consumes the writer; the status is still updated afterwards.
     let stream = writer.stream().clone();
-    let opening = opening::Opening::new(
+    let opening = Opening::new(
         &ask,
         &plan,
         &clients,
@@ -143,18 +144,7 @@ pub async fn run(job: Job) {
         stream.clone(),
         commit_after,
     );
-    // Boxed, so that the memory used for opening is freed before the long part begins.
-    let opened = Box::pin(opening.open(&mut accounting, &mut admission.pass)).await;
-    let mut ending = match opened {
-        Ok(opened) => pump_opened(opened, &mut writer, &mut accounting, &mut admission).await,
-        Err(ending) => ending,
-    };
-    if let Ending::Failed(fault, _) = &mut ending {
-        // The fault may quote any of the targets that were asked: remove the secrets of all of
-        // them.
-        plan.targets()
-            .for_each(|target| redact::redact_fault(fault, &target.provider));
-    }
+    let mut ending = generate(&opening, &mut writer, &mut accounting, &mut admission).await;
     let rest = finishing.admit(&mut ending, &stream);
     let ended = Ended {
         stream,
@@ -170,6 +160,30 @@ pub async fn run(job: Job) {
         .await;
     // Last, so that it contains the usage of an answer that was read on.
     access_log::write(&outcome);
+}
+
+/// Opens an answer and journals it to its end. The fault of a failure contains no secrets.
+async fn generate(
+    opening: &Opening<'_>,
+    writer: &mut Writer,
+    accounting: &mut Accounting,
+    admission: &mut Admission,
+) -> Ending {
+    // Boxed, so that the memory used for opening is freed before the long part begins.
+    let opened = Box::pin(opening.open(accounting, &mut admission.pass)).await;
+    let mut ending = match opened {
+        Ok(opened) => pump_opened(opened, writer, accounting, admission).await,
+        Err(ending) => ending,
+    };
+    if let Ending::Failed(fault, _) = &mut ending {
+        // The fault may quote any of the targets that were asked: remove the secrets of all of
+        // them.
+        opening
+            .plan
+            .targets()
+            .for_each(|target| redact::redact_fault(fault, &target.provider));
+    }
+    ending
 }
 
 /// Journals an opened answer to its end. Reports a failure in the middle of the answer to the
