@@ -23,7 +23,7 @@ mod presented;
 pub mod ticket;
 
 use caller::Grant;
-pub use caller::{Caller, Key, TokenLimits};
+pub use caller::{Caller, Key};
 pub use glob::matches;
 use jwt::{Claims, JwtVerifier, TokenError, VerifiedTokens};
 pub use presented::AuthRequest;

@@ -13,10 +13,12 @@ mod coalesce;
 mod journal;
 mod log;
 mod maps;
+mod names;
 mod objects;
 mod reader;
 mod retention;
 mod route_trace;
+mod status;
 mod stream;
 mod summary;
 
@@ -31,11 +33,14 @@ use crate::model::ids::{CallerId, StreamId};
 use crate::model::printable::printable_id;
 
 pub use cancel::Cause;
-pub use claim::{Claim, ClaimKey, ClaimOutcome, Digest, digest};
+pub use claim::{Claim, ClaimOutcome};
+pub use coalesce::EntrySpan;
 pub use journal::Writer;
 pub use maps::is_stream_name;
-pub use reader::{EntrySpan, PastEntry, ReadStep, Reader, replay_expired};
-pub use stream::{Stream, StreamSpec, StreamState, StreamStatus, UpstreamState};
+pub use names::{ClaimKey, Digest, digest};
+pub use reader::{PastEntry, ReadStep, Reader, replay_expired};
+pub use status::{StreamState, StreamStatus, UpstreamState};
+pub use stream::{Stream, StreamSpec};
 
 use maps::Maps;
 use retention::MemoryBudget;

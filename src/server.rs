@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
 use crate::gateway::lifecycle::Lifecycle;
-use crate::limits::Limit;
 use crate::limits::door::Door;
+use crate::model::limit::Limit;
 use accept::Acceptor;
 use admin::Admin;
 use edge::Handler;

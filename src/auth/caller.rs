@@ -3,7 +3,6 @@
 //! Invariants: only the room `auth` makes a [`Caller`]; a token can narrow the rights of the key
 //! that it names, never widen them.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,6 +10,7 @@ use bytestring::ByteString;
 
 use super::glob::matches;
 use crate::model::ids::CallerId;
+use crate::model::limit::Limit;
 
 /// A virtual key. Only the SHA-256 of its secret is kept.
 #[derive(Debug, Clone)]
@@ -87,8 +87,8 @@ impl Caller {
 
     /// The limits that a token sets for its user, in addition to all configured ones.
     #[must_use]
-    pub fn limits(&self) -> Option<&TokenLimits> {
-        self.grant.as_ref().and_then(|grant| grant.limits.as_ref())
+    pub fn limits(&self) -> Option<Limit> {
+        self.grant.as_ref().and_then(|grant| grant.limits)
     }
 
     /// True if the caller may refer to objects in the provider's account.
@@ -105,7 +105,7 @@ pub(super) struct Grant {
     pub(super) key: Option<Arc<Key>>,
     pub(super) team: Option<ByteString>,
     pub(super) models: Option<Vec<String>>,
-    pub(super) limits: Option<TokenLimits>,
+    pub(super) limits: Option<Limit>,
 }
 
 impl Grant {
@@ -122,17 +122,4 @@ impl Grant {
             grant: Some(self),
         })
     }
-}
-
-/// The limits that a token sets for its user. `None` sets no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TokenLimits {
-    /// Maximum generations per minute.
-    pub requests_per_minute: Option<NonZeroU32>,
-    /// Maximum tokens per minute.
-    pub tokens_per_minute: Option<NonZeroU32>,
-    /// Maximum concurrent generations.
-    pub concurrent_streams: Option<NonZeroU32>,
-    /// Maximum requests at once.
-    pub burst: Option<NonZeroU32>,
 }

@@ -88,7 +88,7 @@ fn take_limits(call: &Call<'_>, ask: &Ask, plan: &Plan, need: Need) -> Result<Pa
         // The verified user of a JWT takes precedence over the one that the body names.
         user: caller.user().or(ask.head.user.as_ref()).map(|user| &**user),
         model: &ask.head.model,
-        own: call.own_limits(),
+        own: caller.limits(),
     };
     let providers = plan.targets().map(|target| &target.provider.name);
     let admitted = call.snapshot.limits.admit(&subject, providers, need);

@@ -7,10 +7,9 @@ use http::{Method, header};
 
 use super::query::Query;
 use super::{Gateway, RequestContext, Snapshot};
-use crate::auth::{Caller, TokenLimits};
+use crate::auth::Caller;
 use crate::dialect::{self, Dialect};
 use crate::hub::Stream;
-use crate::limits::Limit;
 use crate::model::fault::Fault;
 use crate::model::wire::DialectId;
 
@@ -55,13 +54,8 @@ impl Call<'_> {
         let (id, key) = (&self.caller.id, self.caller.key());
         self.snapshot
             .limits
-            .read(id, key, self.own_limits())
+            .read(id, key, self.caller.limits())
             .map_err(|fault| *fault)
-    }
-
-    /// Returns the limits that the caller's JWT contains.
-    pub(super) fn own_limits(&self) -> Option<Limit> {
-        self.caller.limits().map(token_limits)
     }
 
     /// Returns true if the client requests only the head (HEAD).
@@ -79,20 +73,5 @@ impl Call<'_> {
         };
         let accepted = self.head.headers.get_all(header::ACCEPT);
         accepted.iter().any(accepts)
-    }
-}
-
-const fn token_limits(limits: &TokenLimits) -> Limit {
-    let TokenLimits {
-        requests_per_minute,
-        tokens_per_minute,
-        concurrent_streams,
-        burst,
-    } = *limits;
-    Limit {
-        requests_per_minute,
-        tokens_per_minute,
-        concurrent_streams,
-        burst,
     }
 }

@@ -4,13 +4,36 @@
 use bytestring::ByteString;
 use smallvec::smallvec;
 
-use super::reader::EntrySpan;
 use crate::model::entry::Entry;
 use crate::model::event::Event;
 use crate::model::ids::Seq;
 
 /// Size after which a merged delta takes no more text, bytes.
 const MAX_DELTA_BYTES: usize = 16 * 1024;
+
+/// The numbers of an entry passed to a reader. An entry merged from several has the numbers of the
+/// first and the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntrySpan {
+    /// Number of the first entry. Positions of events inside a merged entry count from it, as the
+    /// merged entry begins like it.
+    pub first: Seq,
+    /// Number of the last entry.
+    pub last: Seq,
+    /// Number of events of the first entry that the reader already has.
+    pub seen: u32,
+}
+
+impl EntrySpan {
+    /// The span of one entry, `seen` of whose events the reader already has.
+    pub(super) const fn one(seq: Seq, seen: u32) -> Self {
+        Self {
+            first: seq,
+            last: seq,
+            seen,
+        }
+    }
+}
 
 /// A merged delta to which neighbouring deltas are added.
 pub(super) struct Coalesce {

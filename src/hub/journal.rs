@@ -5,7 +5,8 @@ use std::sync::Arc;
 use smallvec::smallvec;
 
 use super::log::Wakers;
-use super::stream::{Stream, UpstreamState};
+use super::status::UpstreamState;
+use super::stream::Stream;
 use super::{alias, objects};
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Failure, Reason};

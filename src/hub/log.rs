@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use slab::Slab;
 use smallvec::SmallVec;
 use tokio::time::Instant;
 
-use super::stream::unix_now;
 use super::summary::StreamSummary;
 use crate::model::entry::Entry;
 use crate::model::event::{End, Event, Route, Start};
@@ -190,4 +190,11 @@ impl Log {
         (self.base == 0)
             .then(|| Answer::from_events(self.entries.iter().flat_map(|entry| &entry.events)))
     }
+}
+
+/// Returns the current time, Unix seconds.
+pub(super) fn unix_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }

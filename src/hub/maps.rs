@@ -12,7 +12,8 @@ use bytestring::ByteString;
 use tokio::time::Instant;
 
 use super::cancel::Cause;
-use super::claim::{ClaimKey, ClaimState, SettleSignal};
+use super::claim::{ClaimState, SettleSignal};
+use super::names::ClaimKey;
 use super::stream::Stream;
 use crate::model::ids::{CallerId, StreamId};
 

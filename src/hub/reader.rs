@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use super::OnDisconnect;
 use super::cancel::Cause;
-use super::coalesce::Coalesce;
+use super::coalesce::{Coalesce, EntrySpan};
 use super::stream::Stream;
 use crate::model::entry::Entry;
 use crate::model::event::Event;
@@ -42,30 +42,6 @@ pub enum PastEntry<'a> {
     Summary(&'a Entry),
     /// An entry that is still kept.
     Entry(&'a Entry),
-}
-
-/// The numbers of an entry passed to a reader. An entry merged from several has the numbers of the
-/// first and the last of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntrySpan {
-    /// Number of the first entry. Positions of events inside a merged entry count from it, as the
-    /// merged entry begins like it.
-    pub first: Seq,
-    /// Number of the last entry.
-    pub last: Seq,
-    /// Number of events of the first entry that the reader already has.
-    pub seen: u32,
-}
-
-impl EntrySpan {
-    /// The span of one entry, `seen` of whose events the reader already has.
-    pub(super) const fn one(seq: Seq, seen: u32) -> Self {
-        Self {
-            first: seq,
-            last: seq,
-            seen,
-        }
-    }
 }
 
 /// Result of one poll of the log.

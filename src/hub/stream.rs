@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytestring::ByteString;
 use parking_lot::{Mutex, MutexGuard};
@@ -11,13 +11,12 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::cancel::{CancelFlag, Cause};
-use super::claim::{ClaimKey, Digest};
-use super::log::Log;
+use super::log::{Log, unix_now};
+use super::names::{ClaimKey, Digest};
+use super::status::{StreamState, StreamStatus, UpstreamState};
 use super::{Inner, OnDisconnect};
 use crate::model::ask::{AskHead, ResponsesRequest};
-use crate::model::event::{End, Reason, Route, Start};
-use crate::model::fault::Fault;
-use crate::model::fold::Answer;
+use crate::model::event::{Reason, Start};
 use crate::model::ids::{CallerId, StreamId};
 use crate::model::profile::PayloadIds;
 use crate::model::route_trace::RouteTrace;
@@ -57,83 +56,6 @@ impl StreamSpec {
         let asked = self.head.responses.as_ref();
         asked.is_some_and(|asked| !asked.store)
     }
-}
-
-/// State of the upstream request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum UpstreamState {
-    /// No upstream has been asked, or none ever will be.
-    None = 0,
-    /// A request is in progress.
-    Open = 1,
-    /// The request is over or was dropped.
-    Closed = 2,
-    /// The journal has ended with a cancel, and the upstream is read on only for its usage.
-    Finishing = 3,
-}
-
-impl UpstreamState {
-    /// Returns the value used in the status JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Open => "open",
-            Self::Closed => "closed",
-            Self::Finishing => "finishing",
-        }
-    }
-}
-
-/// State of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamState {
-    /// Tokens may still arrive.
-    Running,
-    /// A cancel was requested and has not taken effect yet.
-    Cancelling,
-    /// The generation is complete.
-    Completed,
-    /// The generation was cancelled.
-    Cancelled,
-    /// The generation failed.
-    Failed,
-}
-
-impl StreamState {
-    /// Returns the value used in the status JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Cancelling => "cancelling",
-            Self::Completed => "completed",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Snapshot of a stream's state.
-#[derive(Debug, Clone)]
-pub struct StreamStatus {
-    /// State of the stream.
-    pub state: StreamState,
-    /// Time of its end, Unix seconds.
-    pub ended: Option<u64>,
-    /// Target that answered.
-    pub route: Option<Route>,
-    /// The end of the journal; `None` while it runs.
-    pub end: Option<End>,
-    /// The failure, if it failed.
-    pub fault: Option<Fault>,
-    /// State of the upstream request.
-    pub upstream: UpstreamState,
-    /// Number of attached readers.
-    pub readers: usize,
-    /// The answer so far; `None` if it was not requested or its beginning is no longer kept.
-    pub answer: Option<Answer>,
 }
 
 /// One generation and its journal.
@@ -395,11 +317,4 @@ impl Stream {
             .ended_at()
             .map(|(at, _)| at + self.spec.retention)
     }
-}
-
-/// Returns the current time, Unix seconds.
-pub(super) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
 }

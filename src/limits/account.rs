@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::Scope;
 use super::fill::Fill;
 use super::limit_state::{Kind, LimitState};
-use super::{Limit, Scope};
+use crate::model::limit::Limit;
 
 /// Wait reported for an occupied slot: the end of a stream is not known in advance, and clients
 /// wait a second anyway.

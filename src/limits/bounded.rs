@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::Scope;
 use super::account::Account;
-use super::{Limit, Scope};
+use crate::model::limit::Limit;
 
 /// Maximum number of accounts: 128 Ki of them take about 24 MiB.
 pub(super) const MAX_ACCOUNTS: usize = 1 << 17;

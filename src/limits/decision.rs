@@ -18,6 +18,7 @@ use super::reservation::{AppliedLimit, Reservation};
 use super::{LimitRefusal, refusal};
 
 /// Result of a successful decision.
+#[derive(Default)]
 pub(super) struct Taken {
     /// Reservations on all accounts but the provider's.
     pub(super) reservations: SmallVec<[Reservation; 7]>,

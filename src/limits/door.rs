@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use super::Limit;
 use super::limit_state::LimitState;
+use crate::model::limit::Limit;
 use address::Address;
 use failures::Failures;
 use requests::Requests;

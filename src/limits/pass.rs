@@ -9,11 +9,12 @@ use std::sync::Arc;
 use bytestring::ByteString;
 use smallvec::SmallVec;
 
-use super::Settings;
 use super::account::Need;
+use super::decision::Taken;
 use super::limit_state::LimitStates;
 use super::reservation::Reservation;
-use super::table::LimitTable;
+use super::table::{LimitTable, Subject};
+use super::{LimitRefusal, Settings};
 use crate::model::fault::Fault;
 use crate::model::outcome::Charge;
 use crate::model::usage;
@@ -56,13 +57,6 @@ pub struct ProviderPass {
 }
 
 impl ProviderPass {
-    pub(super) const fn new(provider: ByteString, reservation: Option<Reservation>) -> Self {
-        Self {
-            provider,
-            reservation,
-        }
-    }
-
     /// Returns the provider's name.
     #[must_use]
     pub const fn provider(&self) -> &ByteString {
@@ -77,24 +71,39 @@ impl ProviderPass {
     }
 }
 
-impl Pass {
-    pub(super) fn new(
-        table: Arc<LimitTable>,
+impl LimitTable {
+    /// Decides over all limits at once. `providers` are the ones that may be asked, in order; a
+    /// provider without room is skipped.
+    ///
+    /// # Errors
+    /// 429 `rate_limited` when a limit does not have enough left, 400 when it can never have.
+    /// Nothing is taken then.
+    pub fn admit<'a>(
+        self: &'a Arc<Self>,
+        subject: &Subject<'_>,
+        providers: impl Iterator<Item = &'a ByteString>,
         need: Need,
-        reservations: SmallVec<[Reservation; 7]>,
-        unused_provider: ProviderPass,
-        limit_states: LimitStates,
-    ) -> Self {
+    ) -> Result<Pass, Box<LimitRefusal>> {
+        let taken = self.take(subject, providers, need)?;
+        Ok(Pass::new(self.clone(), need, taken))
+    }
+}
+
+impl Pass {
+    fn new(table: Arc<LimitTable>, need: Need, taken: Taken) -> Self {
         let mut pass = Self {
             table,
             need,
-            reservations,
-            unused_provider: Some(unused_provider),
+            reservations: taken.reservations,
+            unused_provider: Some(ProviderPass {
+                provider: taken.provider,
+                reservation: taken.provider_reservation,
+            }),
             charge: None,
             asked: false,
             output_bytes: 0,
             paid: u64::MAX,
-            limit_states,
+            limit_states: taken.limit_states,
         };
         pass.update_paid();
         pass
@@ -104,13 +113,7 @@ impl Pass {
     #[must_use]
     pub fn unlimited() -> Self {
         let table = Arc::new(LimitTable::new(&Arc::default(), Settings::default()));
-        Self::new(
-            table,
-            Need::default(),
-            SmallVec::new(),
-            ProviderPass::new(ByteString::new(), None),
-            LimitStates::default(),
-        )
+        Self::new(table, Need::default(), Taken::default())
     }
 
     /// Returns the right to ask that provider: the one taken with the pass, or a new one in its
@@ -130,7 +133,10 @@ impl Pass {
         // The unused reservation taken at admission is given back: only providers that are asked
         // hold one.
         self.unused_provider = None;
-        Ok(ProviderPass::new(provider.clone(), reservation))
+        Ok(ProviderPass {
+            provider: provider.clone(),
+            reservation,
+        })
     }
 
     /// Records that an upstream is asked: the prompt is owed from now on.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::account::{Account, Need};
 use super::clock::Clock;
-use super::{Limit, refusal};
+use super::refusal;
 use crate::model::fault::Fault;
+use crate::model::limit::Limit;
 
 /// An account that a request has to pass, with its current figures.
 #[derive(Debug, Clone)]

@@ -12,12 +12,13 @@ use bytestring::ByteString;
 use smallvec::SmallVec;
 
 use super::account::{Account, Need};
+use super::decision::Taken;
 use super::door::address::Address;
-use super::pass::{Pass, ProviderPass};
 use super::reservation::{AppliedLimit, Reservation};
-use super::{HeldTotals, Limit, LimitRefusal, Limits, Scope, Settings, decision, refusal};
+use super::{HeldTotals, LimitRefusal, Limits, Scope, Settings, decision, refusal};
 use crate::model::fault::Fault;
 use crate::model::ids::CallerId;
+use crate::model::limit::Limit;
 
 /// Number of reads allowed for each request that a caller may have.
 const READS_PER_REQUEST: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
@@ -102,29 +103,20 @@ impl LimitTable {
         self.settings.cut
     }
 
-    /// Decides over all limits at once. `providers` are the ones that may be asked, in order; a
-    /// provider without room is skipped.
+    /// Takes what a request needs from all limits at once. `providers` are the ones that may be
+    /// asked, in order; a provider without room is skipped.
     ///
     /// # Errors
-    /// 429 `rate_limited` when a limit does not have enough left, 400 when it can never have.
-    /// Nothing is taken then.
-    pub fn admit<'a>(
-        self: &'a Arc<Self>,
+    /// The refusal of a limit. Nothing is taken then.
+    pub(super) fn take<'a>(
+        &'a self,
         subject: &Subject<'_>,
         providers: impl Iterator<Item = &'a ByteString>,
         need: Need,
-    ) -> Result<Pass, Box<LimitRefusal>> {
+    ) -> Result<Taken, Box<LimitRefusal>> {
         let applied = self.applied(subject);
         let accounts = providers.map(|name| (name, self.providers.get(name)));
-        let taken = decision::take(&applied, accounts, need, self.limits.clock)?;
-        let provider_pass = ProviderPass::new(taken.provider, taken.provider_reservation);
-        Ok(Pass::new(
-            self.clone(),
-            need,
-            taken.reservations,
-            provider_pass,
-            taken.limit_states,
-        ))
+        decision::take(&applied, accounts, need, self.limits.clock)
     }
 
     /// Counts a read of a caller that has a limit on requests: it may read ten times as often.

@@ -1,6 +1,7 @@
 //! Tests of all limits together, on a paused clock that only the tests advance.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use proptest::prelude::*;

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
 use super::accepts::Accepts;
-use super::money::Price;
+use super::price::Price;
 use super::wire::WireId;
 
 pub use super::quirks::Quirks;

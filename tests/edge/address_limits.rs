@@ -1,6 +1,6 @@
 //! Limits per client address, and the cap on connections.
 
-use sluicegate::limits::Limit;
+use sluicegate::model::limit::Limit;
 use sluicegate::server::{Origins, Settings};
 
 use crate::raw::{Raw, ask};

@@ -1,6 +1,6 @@
 //! Origins, hosts, CORS.
 
-use sluicegate::limits::Limit;
+use sluicegate::model::limit::Limit;
 use sluicegate::server::{Listen, Origins, Settings};
 use tokio::io::BufReader;
 use tokio::net::UnixStream;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::gateway::lifecycle::{Lifecycle, Phase};
-use sluicegate::limits::Limit;
+use sluicegate::model::limit::Limit;
 use sluicegate::server::drain::{Drained, drain};
 use sluicegate::server::{self, Shared};
 use tokio::net::TcpStream;

@@ -1,8 +1,8 @@
 //! HTTP/1.1, HTTP/2 with prior knowledge, TLS with ALPN; heads, paths, ids.
 
-use sluicegate::limits::Limit;
 use sluicegate::model::fault::Code;
 use sluicegate::model::ids::StreamId;
+use sluicegate::model::limit::Limit;
 use sluicegate::server::{Settings, Tls};
 
 use crate::raw::{Raw, ask, head};

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytestring::ByteString;
 use serde_json::{Map, Value};
 
-use crate::auth::TokenLimits;
+use crate::model::limit::Limit;
 
 /// Maximum length of a name in a claim, bytes. OpenID Connect allows at most 255 for a `sub`.
 const MAX_NAME: usize = 255;
@@ -51,7 +51,7 @@ pub(in crate::auth) struct Claims {
     pub(in crate::auth) key: Option<ByteString>,
     pub(in crate::auth) team: Option<ByteString>,
     pub(in crate::auth) models: Option<Vec<String>>,
-    pub(in crate::auth) limits: Option<TokenLimits>,
+    pub(in crate::auth) limits: Option<Limit>,
     /// The time from which the token is no longer accepted, leeway included.
     pub(in crate::auth) until: SystemTime,
 }
@@ -116,8 +116,8 @@ fn globs(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn token_limits(value: &Value) -> Option<TokenLimits> {
-    let mut limits = TokenLimits::default();
+fn token_limits(value: &Value) -> Option<Limit> {
+    let mut limits = Limit::default();
     for (name, value) in value.as_object()? {
         let field = match &**name {
             "requests_per_minute" => &mut limits.requests_per_minute,

@@ -12,7 +12,7 @@ use crate::config::node::Node;
 use crate::config::schema::{AUTH, KEY, MODES};
 use crate::config::table::Table;
 use crate::ledger::Budget;
-use crate::limits::Limit;
+use crate::model::limit::Limit;
 
 /// The accepted keys and tokens, with the limits and budgets of each key.
 #[derive(Default)]

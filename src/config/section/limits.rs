@@ -8,7 +8,8 @@ use crate::config::node::Node;
 use crate::config::quantity;
 use crate::config::schema::{LIMIT, LIMITS, ON_EXCEEDED};
 use crate::config::table::Table;
-use crate::limits::{Limit, RESERVE_OUTPUT, Settings};
+use crate::limits::{RESERVE_OUTPUT, Settings};
+use crate::model::limit::Limit;
 
 /// Maximum number of tokens reserved for an answer: more than any model generates.
 const MAX_RESERVED: u64 = 10_000_000;

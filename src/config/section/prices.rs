@@ -10,7 +10,8 @@ use crate::config::nearest::nearest;
 use crate::config::node::Node;
 use crate::config::schema::PRICE;
 use crate::config::table::Table;
-use crate::model::money::{Money, Price};
+use crate::model::money::Money;
+use crate::model::price::Price;
 use crate::model::target::Prices;
 
 /// Maximum amount of a price or a budget, in whole units of the currency. A larger one is a typing

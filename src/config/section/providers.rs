@@ -26,7 +26,7 @@ use crate::config::presets::{Kind, Protocol};
 use crate::config::schema::{PROVIDER, TIMEOUTS};
 use crate::config::table::Table;
 use crate::config::{address, quantity};
-use crate::limits::Limit;
+use crate::model::limit::Limit;
 use crate::model::quirks::Quirks;
 use crate::model::target::{Clocks, Credential, Prices, Provider, Replay, Via};
 use crate::wire;

@@ -5,7 +5,8 @@ use bytestring::ByteString;
 use super::super::Config;
 use super::{ALL_KEYS, MINIMAL, parsed, problems_of};
 use crate::ledger::Budget;
-use crate::model::money::{Money, Price};
+use crate::model::money::Money;
+use crate::model::price::Price;
 use crate::model::target::Target;
 
 fn money(text: &str) -> Money {

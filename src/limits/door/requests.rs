@@ -15,10 +15,10 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use parking_lot::Mutex;
 
-use super::super::Limit;
 use super::super::limit_state::LimitState;
 use super::DoorRefusal;
 use super::address::Address;
+use crate::model::limit::Limit;
 
 /// Maximum number of addresses with an account of their own: 128 Ki of them take about 6 MiB.
 const MAX_ADDRESSES: usize = 1 << 17;
