@@ -4,12 +4,12 @@
 //! and thinking that other wires made; only `message_stop` completes an answer; every content block
 //! and delta becomes an event, a normalized one or [`Event::Raw`](crate::model::event::Event).
 
+mod ask;
 mod blocks;
 mod decode;
-mod draft;
 mod refusal;
 mod shape;
-mod strip;
+mod turns;
 mod usage;
 mod whole;
 
@@ -41,11 +41,11 @@ impl Wire for Anthropic {
     }
 
     fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+        ask::draft(ask, target, mode)
     }
 
     fn draft_count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
-        draft::count(ask, target)
+        ask::count(ask, target)
     }
 
     fn read_token_count(&self, body: &[u8]) -> Option<u64> {
@@ -65,6 +65,6 @@ impl Wire for Anthropic {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read_response(status, headers, body)
+        refusal::read(status, headers, body)
     }
 }

@@ -4,7 +4,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::shape::Text;
+use crate::codec::lenient::Text;
 use crate::model::fault::Fault;
 use crate::wire::kit::refusal::fault;
 
@@ -13,7 +13,7 @@ const MAX_REQUEST_ID: usize = 256;
 
 /// Reads a response with an error status. The edge in front of the API answers in HTML or plain
 /// text; such a body adds nothing to the status.
-pub(super) fn read_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let fields = std::str::from_utf8(body)
         .ok()
         .and_then(ErrorFields::parse)
@@ -137,7 +137,7 @@ mod tests {
     use crate::model::fault::{Code, Side};
 
     fn fault_for(status: u16, body: &str) -> Fault {
-        read_response(
+        read(
             StatusCode::from_u16(status).unwrap(),
             &HeaderMap::new(),
             body.as_bytes(),
@@ -230,7 +230,7 @@ mod tests {
         headers.insert("request-id", "req_header".parse().unwrap());
         headers.insert("retry-after", "3".parse().unwrap());
         headers.insert("retry-after-ms", "3500".parse().unwrap());
-        let fault = read_response(
+        let fault = read(
             StatusCode::TOO_MANY_REQUESTS,
             &headers,
             error("rate_limit_error", "x").as_bytes(),
@@ -258,7 +258,7 @@ mod tests {
             );
         }
         assert_eq!(
-            read_response(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"\xff\xfe").code,
+            read(StatusCode::BAD_GATEWAY, &HeaderMap::new(), b"\xff\xfe").code,
             Code::UpstreamError
         );
         assert!(

@@ -72,7 +72,7 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     let tools = offer.functions(WireId::Cohere, accepts)?;
     Ok(Body {
         model: target.upstream_model(),
-        messages: turns::messages(chat, accepts)?,
+        messages: turns::write(chat, accepts)?,
         // The API has one switch for all tools, so one strict tool makes all of them strict.
         strict_tools: tools.iter().any(|tool| tool.strict),
         tool_choice,

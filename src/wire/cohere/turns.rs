@@ -89,7 +89,7 @@ struct Function<'a> {
 ///
 /// # Errors
 /// A 400 with the position that this wire cannot express, or if there is no content at all.
-pub(super) fn messages<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Vec<Message<'a>>, Fault> {
+pub(super) fn write<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Vec<Message<'a>>, Fault> {
     let mut all = Vec::with_capacity(chat.messages.len());
     for turn in conversation(chat, WireId::Cohere, accepts)?.turns {
         let mut message = Message::new(turn.role);
@@ -293,7 +293,7 @@ mod tests {
             messages: messages.to_vec(),
             ..Chat::default()
         };
-        json!(super::messages(&chat, &Accepts::of(WireId::Cohere)).unwrap())
+        json!(super::write(&chat, &Accepts::of(WireId::Cohere)).unwrap())
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl<'a> Planner<'a> {
     fn taken_parts(&self, message: &'a Message, at: usize) -> Result<Vec<Placed<'a>>, Fault> {
         let mut parts = Vec::with_capacity(message.parts.len());
         let mut signed = false;
-        for it in placed(&message.parts, message.role, at) {
+        for it in placed(&message.parts, own_role(message.role), at) {
             let taken = match it.part {
                 // The signature before a text belongs to it even if the text is empty.
                 Part::Text(text) | Part::Refusal(text) => signed || self.accepts.texts.takes(text),
@@ -172,10 +172,7 @@ impl<'a> Planner<'a> {
     }
 
     fn push_message(&mut self, message: &'a Message, parts: Vec<Placed<'a>>) {
-        let role = match message.role {
-            Role::Tool => Role::User,
-            role => role,
-        };
+        let role = own_role(message.role);
         let mut turn = Turn {
             role,
             name: message.name.as_deref(),
@@ -252,6 +249,15 @@ impl<'a> Planner<'a> {
             }
             _ => self.turns.push(turn),
         }
+    }
+}
+
+/// Returns the role of the parts of a message besides tool results: those of a message of results
+/// are the user's.
+const fn own_role(role: Role) -> Role {
+    match role {
+        Role::Tool => Role::User,
+        Role::System | Role::User | Role::Assistant => role,
     }
 }
 

@@ -61,7 +61,7 @@ fn body<'a>(chat: &'a Chat, target: &'a Target, mode: Mode) -> Result<Body<'a>, 
     let logprobs = chat.logprobs.filter(|wanted| *wanted);
     Ok(Body {
         model: target.upstream_model(),
-        messages: turns::messages(chat, accepts)?,
+        messages: turns::write(chat, accepts)?,
         // This wire has no `tool_choice`: the offer is the whole choice.
         tools: tools::offer(chat, accepts)?.functions(WireId::Ollama, accepts)?,
         format: answer_format(chat, accepts)?.map(OutputFormat::from),

@@ -49,7 +49,7 @@ struct Function<'a> {
 ///
 /// # Errors
 /// A 400 with the position that this wire cannot express, or if there is no content at all.
-pub(super) fn messages<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Vec<Message<'a>>, Fault> {
+pub(super) fn write<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Vec<Message<'a>>, Fault> {
     let mut all = Vec::with_capacity(chat.messages.len());
     for turn in conversation(chat, WireId::Ollama, accepts)?.turns {
         let mut message = Message::new(turn.role);
@@ -207,7 +207,7 @@ mod tests {
             messages: conversation.to_vec(),
             ..Chat::default()
         };
-        json!(messages(&chat, &Accepts::of(WireId::Ollama)).unwrap())
+        json!(write(&chat, &Accepts::of(WireId::Ollama)).unwrap())
     }
 
     #[test]

@@ -8,8 +8,8 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::shape::Text;
 use crate::codec::json::Fields;
+use crate::codec::lenient::Text;
 use crate::model::opaque_signature::is_opaque_signature;
 
 /// Returns the body without foreign thinking, or `None` if it contains none.

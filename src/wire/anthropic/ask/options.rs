@@ -3,8 +3,10 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::model::chat::{Chat, Format};
+use crate::model::accepts::Accepts;
+use crate::model::chat::Chat;
 use crate::model::fault::Fault;
+use crate::wire::kit::schema::{AnswerFormat, answer_format};
 
 /// Smallest thinking budget that the API accepts, tokens.
 const MIN_BUDGET: u64 = 1024;
@@ -78,7 +80,7 @@ struct JsonSchema<'a> {
 }
 
 /// Returns effort and output format.
-pub(super) fn output(chat: &Chat) -> Result<Option<Output<'_>>, Fault> {
+pub(super) fn output<'a>(chat: &'a Chat, accepts: &Accepts) -> Result<Option<Output<'a>>, Fault> {
     let effort = match chat.effort.as_deref() {
         // Thinking is disabled by the option `thinking` instead.
         Some("none") => None,
@@ -86,24 +88,11 @@ pub(super) fn output(chat: &Chat) -> Result<Option<Output<'_>>, Fault> {
         Some("minimal") => Some("low"),
         other => other,
     };
-    let format = match &chat.format {
-        None | Some(Format::Text) => None,
-        Some(Format::Schema {
-            schema: Some(schema),
-            ..
-        }) => Some(JsonSchema { schema }),
-        Some(Format::Schema { schema: None, .. }) => {
-            return Err(invalid_format("the json_schema format needs a schema"));
-        }
-        Some(Format::Json) => {
-            return Err(invalid_format(
-                "the anthropic wire supports JSON output only with a schema; send a json_schema format",
-            ));
-        }
+    let format = match answer_format(chat, accepts)? {
+        Some(AnswerFormat::Schema(wanted)) => Some(JsonSchema {
+            schema: wanted.schema,
+        }),
+        Some(AnswerFormat::Json) | None => None,
     };
     Ok((effort.is_some() || format.is_some()).then_some(Output { effort, format }))
-}
-
-fn invalid_format(what: &str) -> Fault {
-    Fault::invalid("response_format", format!("response_format: {what}"))
 }
