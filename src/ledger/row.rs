@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::period::{Day, Month};
 use crate::model::money::Money;
@@ -16,6 +17,7 @@ use crate::model::money::Money;
 const MAX_TEXT_BYTES: usize = 256;
 
 /// One generation.
+#[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row<'a> {
     /// Id of the stream.
@@ -24,16 +26,16 @@ pub struct Row<'a> {
     /// Time at which it began, milliseconds since 1970.
     pub began: u64,
     /// Time at which it ended, milliseconds since 1970; `None` while it runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub ended: Option<u64>,
     /// The virtual key.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub key: Option<Cow<'a, str>>,
     /// The team of the key.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub team: Option<Cow<'a, str>>,
     /// The end user.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub user: Option<Cow<'a, str>>,
     /// The dialect of the request.
     #[serde(borrow)]
@@ -42,49 +44,49 @@ pub struct Row<'a> {
     #[serde(borrow)]
     pub model: Cow<'a, str>,
     /// The provider that answered, or the last one asked.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub provider: Option<Cow<'a, str>>,
     /// The model name sent to the provider.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub target: Option<Cow<'a, str>>,
     /// `running`, `completed`, `cancelled`, `failed`.
     #[serde(borrow)]
     pub status: Cow<'a, str>,
     /// The reason of its end.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub reason: Option<Cow<'a, str>>,
     /// The error code, if it failed.
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    #[serde(borrow, default)]
     pub code: Option<Cow<'a, str>>,
     /// Input tokens, cached and cache-write tokens included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub input_tokens: Option<u64>,
     /// Input tokens read from a prompt cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cached_input_tokens: Option<u64>,
     /// Input tokens written to a prompt cache.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cache_write_tokens: Option<u64>,
     /// Output tokens, reasoning included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub output_tokens: Option<u64>,
     /// Output tokens spent on reasoning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reasoning_tokens: Option<u64>,
     /// The figures rest on an estimate.
     #[serde(default)]
     pub estimated: bool,
     /// Its cost; `None` if its target has no price.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cost: Option<Money>,
     /// Number of requests sent upstream.
     #[serde(default)]
     pub attempts: u32,
     /// Time until the first content, milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub first_content_ms: Option<u64>,
     /// Time until the end, milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub duration_ms: Option<u64>,
 }
 

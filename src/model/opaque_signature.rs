@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 
 use super::wire::WireId;
 
@@ -22,20 +23,18 @@ pub struct OpaqueSignature {
 }
 
 /// The encoded data.
+#[skip_serializing_none]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SignatureData {
     /// A signature.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
     /// An encrypted block.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub redacted: Option<String>,
     /// True if the signature belongs to the text before it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub on_text: bool,
     /// The id of the tool call that the signature belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
 }
 
