@@ -122,35 +122,7 @@ impl Accounts {
         let now = Period::from_ms(ms);
         self.sweep(now.month);
         // All budgets are checked before any is drawn on: a refusal changes nothing.
-        let mut refused: Option<Exceeded> = None;
-        for (payer, budget) in payers {
-            let account = self.account(payer);
-            let (day, month) = (
-                *account.day.roll_to(now.day),
-                *account.month.roll_to(now.month),
-            );
-            let scope = payer.scope();
-            let checks = [
-                check(&day, budget.day, (prompt, cost), (scope, "day"), || {
-                    Day::until_next(ms)
-                }),
-                check(
-                    &month,
-                    budget.month,
-                    (prompt, cost),
-                    (scope, "month"),
-                    || Month::until_next(ms),
-                ),
-            ];
-            for exceeded in checks.into_iter().filter_map(Result::err) {
-                refused = Some(
-                    refused
-                        .take()
-                        .map_or(exceeded.clone(), |before| longer_refusal(before, exceeded)),
-                );
-            }
-        }
-        if let Some(refused) = refused {
+        if let Some(refused) = self.refusal(payers, (prompt, cost), ms) {
             return Err(refused);
         }
         let mut warnings = SmallVec::new();
@@ -175,6 +147,36 @@ impl Accounts {
             );
         }
         Ok(warnings)
+    }
+
+    /// Returns the refusal of the budgets that do not cover the cost, if any.
+    fn refusal(&mut self, payers: &Payers, cost: (Money, Money), ms: u64) -> Option<Exceeded> {
+        let now = Period::from_ms(ms);
+        let mut refused: Option<Exceeded> = None;
+        for (payer, budget) in payers {
+            let account = self.account(payer);
+            let (day, month) = (
+                *account.day.roll_to(now.day),
+                *account.month.roll_to(now.month),
+            );
+            let scope = payer.scope();
+            let checks = [
+                check(&day, budget.day, cost, (scope, "day"), || {
+                    Day::until_next(ms)
+                }),
+                check(&month, budget.month, cost, (scope, "month"), || {
+                    Month::until_next(ms)
+                }),
+            ];
+            for exceeded in checks.into_iter().filter_map(Result::err) {
+                refused = Some(
+                    refused
+                        .take()
+                        .map_or(exceeded.clone(), |before| longer_refusal(before, exceeded)),
+                );
+            }
+        }
+        refused
     }
 
     /// Raises the amount `reserved` for a stream that `costs` that much by now. Returns the budget

@@ -106,65 +106,40 @@ struct Series {
 impl Default for Series {
     fn default() -> Self {
         let mut new = SeriesRegistrar(Registry::with_prefix("sluicegate"));
-        let times: fn() -> SecondsFamily =
-            || Family::new_with_constructor(|| Histogram::new(SECONDS));
         Self {
-            streams: new.series(
-                "streams",
-                "Streams that have ended, by outcome",
-                Family::default(),
-            ),
+            streams: new.series("streams", "Streams that have ended, by outcome"),
             tokens: new.series(
                 "tokens",
                 "Tokens used: cached_input and cache_write are part of input, \
                  reasoning is part of output",
-                Family::default(),
             ),
             cost: new.series(
                 "cost",
                 "Cost of streams, in the currency of the configured prices",
-                Family::default(),
             ),
-            refused: new.series(
-                "refused",
-                "Rejected requests, by error code and limit",
-                Family::default(),
-            ),
-            attempts: new.series(
-                "attempts",
-                "Requests to providers, by outcome",
-                Family::default(),
-            ),
+            refused: new.series("refused", "Rejected requests, by error code and limit"),
+            attempts: new.series("attempts", "Requests to providers, by outcome"),
             first_content: new.seconds(
                 "first_content",
                 "Time from the admission of a request to its first content",
-                times(),
             ),
             duration: new.seconds(
                 "duration",
                 "Time from the admission of a request to the end of its stream",
-                times(),
             ),
-            running: new.series("running", "Running streams", LevelGauge::default()),
-            readers: new.series(
-                "readers",
-                "Clients that read a stream",
-                LevelGauge::default(),
-            ),
+            running: new.series("running", "Running streams"),
+            readers: new.series("readers", "Clients that read a stream"),
             permits: new.series(
                 "permits",
                 "Concurrency slots in use, over the accounts of all limits",
-                LevelGauge::default(),
             ),
             reserved_tokens: new.series(
                 "reserved_tokens",
                 "Tokens of limits that are reserved for running streams, or taken and not settled",
-                LevelGauge::default(),
             ),
             reserved_cost: new.series(
                 "reserved_cost",
                 "Money of budgets that is reserved for running streams",
-                Gauge::default(),
             ),
             registry: new.0,
         }
@@ -175,12 +150,15 @@ impl Default for Series {
 struct SeriesRegistrar(Registry);
 
 impl SeriesRegistrar {
-    fn series<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+    fn series<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
         self.0.register(name, help, metric.clone());
         metric
     }
 
-    fn seconds<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+    fn seconds(&mut self, name: &str, help: &str) -> SecondsFamily {
+        let new: fn() -> Histogram = || Histogram::new(SECONDS);
+        let metric = Family::new_with_constructor(new);
         self.0
             .register_with_unit(name, help, Unit::Seconds, metric.clone());
         metric
