@@ -5,11 +5,12 @@
 //! `messageStop` and `metadata` have arrived. Calls of a server's own tools and images that a model
 //! generates become [`Event::Raw`](crate::model::event::Event), never calls for the client.
 
+mod ask;
 mod blocks;
 mod decode;
-mod draft;
 mod refusal;
 mod shape;
+mod turns;
 mod whole;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ impl Wire for Bedrock {
     }
 
     fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+        ask::draft(ask, target, mode)
     }
 
     fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
@@ -56,6 +57,6 @@ impl Wire for Bedrock {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::read_response(status, headers, body)
+        refusal::read(status, headers, body)
     }
 }

@@ -117,7 +117,7 @@ impl Decode for Decoder {
 }
 
 fn exception(frame: &Frame) -> DecodeError {
-    DecodeError::Upstream(Box::new(refusal::read_exception(&frame.name, &frame.data)))
+    DecodeError::Upstream(Box::new(refusal::read_payload(&frame.name, &frame.data)))
 }
 
 /// The stop reason of the answer, as far as it is known.

@@ -6,7 +6,7 @@
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
-use super::shape::Text;
+use crate::codec::lenient::Text;
 use crate::model::fault::Fault;
 use crate::wire::kit::refusal::fault;
 
@@ -28,7 +28,7 @@ const TOO_LONG: [&str; 8] = [
 
 /// Reads a response with an error status. Proxies in front of the API answer in HTML or plain text;
 /// such a body adds nothing to the status.
-pub(super) fn read_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let fields = std::str::from_utf8(body)
         .ok()
         .map(ErrorFields::parse)
@@ -46,7 +46,7 @@ pub(super) fn read_response(status: StatusCode, headers: &HeaderMap, body: &[u8]
 }
 
 /// Reads an exception from a stream. Its name stands for the status it would have had.
-pub(super) fn read_exception(name: &str, json: &str) -> Fault {
+pub(super) fn read_payload(name: &str, json: &str) -> Fault {
     let fields = ErrorFields::parse(json);
     // In a stream, the frame's header contains the name.
     let name = Some(bare_name(name))
@@ -229,7 +229,7 @@ mod tests {
         if let Some(named) = named {
             headers.insert(ERROR_TYPE_HEADER, named.parse().unwrap());
         }
-        read_response(
+        read(
             StatusCode::from_u16(status).unwrap(),
             &headers,
             body.as_bytes(),
@@ -324,7 +324,7 @@ mod tests {
             let small = first.to_ascii_lowercase() + rest;
             for fault in [
                 fault_for(status, Some(kind), r#"{"message":"Sorry."}"#),
-                read_exception(&small, r#"{"message":"Sorry."}"#),
+                read_payload(&small, r#"{"message":"Sorry."}"#),
             ] {
                 assert_eq!(
                     (fault.code, fault.status.as_u16(), fault.retryable),
@@ -357,7 +357,7 @@ mod tests {
     fn a_stream_error_contains_the_original_message() {
         let json = r#"{"message":"The model failed","originalStatusCode":500,"originalMessage":"out of memory"}"#;
         assert_eq!(
-            read_exception("modelStreamErrorException", json).message,
+            read_payload("modelStreamErrorException", json).message,
             "the upstream failed: The model failed: out of memory"
         );
         for (name, json) in [
@@ -365,7 +365,7 @@ mod tests {
             ("brandNewException", "[]"),
             ("internalServerException", "{}"),
         ] {
-            let fault = read_exception(name, json);
+            let fault = read_payload(name, json);
             assert_eq!(
                 (fault.code, fault.retryable, fault.quotes_upstream),
                 (Code::UpstreamError, true, false),

@@ -75,7 +75,7 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
     let answer: Answer<'_> = shape::read(&body, "the answer")?;
     // A body without output is an exception under a good status.
     let Some(output) = answer.output else {
-        return Err(DecodeError::Upstream(Box::new(refusal::read_exception(
+        return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
             "", &body,
         ))));
     };

@@ -15,7 +15,7 @@ use crate::model::wire::WireId::{
 };
 use crate::wire::{Mode, for_id};
 
-const BARE: [WireId; 3] = [Ollama, Cohere, Anthropic];
+const BARE: [WireId; 4] = [Ollama, Cohere, Anthropic, Bedrock];
 
 /// A mistake, the wires whose targets refuse it, and the message, which begins with `param`.
 type Mistake = (Chat, Vec<WireId>, &'static str);

@@ -2,7 +2,7 @@
 
 /// Models that accept the same options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(in crate::wire::bedrock) enum Family {
     /// Anthropic's models.
     Claude,
     /// Amazon's models without reasoning.
@@ -22,7 +22,7 @@ pub(super) enum Family {
 impl Family {
     /// Returns the family of a model id, of an inference profile id (`us.…`, `global.…`), or of a
     /// resource name that ends in one.
-    pub(super) fn from_model(model: &str) -> Self {
+    pub(in crate::wire::bedrock) fn from_model(model: &str) -> Self {
         let id = model.rsplit('/').next().unwrap_or_default();
         let contains_any = |marks: &[&str]| marks.iter().any(|mark| id.contains(mark));
         // The order matters: the longer prefixes of one vendor come first.
@@ -39,12 +39,12 @@ impl Family {
     }
 
     /// True if the model is, or may be, one of Anthropic's.
-    pub(super) fn may_be_claude(self) -> bool {
+    pub(in crate::wire::bedrock) fn may_be_claude(self) -> bool {
         matches!(self, Self::Claude | Self::Opaque)
     }
 
     /// True if prompts can be cached up to a mark.
-    pub(super) fn supports_cache_marks(self) -> bool {
+    pub(in crate::wire::bedrock) fn supports_cache_marks(self) -> bool {
         matches!(self, Self::Claude | Self::Nova | Self::Nova2 | Self::Opaque)
     }
 }

@@ -5,25 +5,25 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::turns::Block;
-use crate::model::chat::Source;
+use super::Block;
+use crate::model::accepts::Accepts;
+use crate::model::fault::Fault;
+use crate::wire::kit::media::{self, Data, essence};
+use crate::wire::kit::turns::Placed;
 
 /// Maximum length of a document name, bytes.
 const MAX_NAME_LEN: usize = 200;
 
-/// The error message for a part that cannot be sent, without its position in the request.
-type Rejection = String;
-
 /// An image, audio or video block.
 #[derive(Serialize)]
-pub(super) struct Media<'a> {
+pub(in crate::wire::bedrock) struct Media<'a> {
     format: &'a str,
     source: Bytes<'a>,
 }
 
 /// A document block.
 #[derive(Serialize)]
-pub(super) struct Document<'a> {
+pub(in crate::wire::bedrock) struct Document<'a> {
     format: &'a str,
     pub(super) name: String,
     source: Bytes<'a>,
@@ -96,12 +96,6 @@ const FORMATS: [(&str, Kind, &str); 41] = [
     ("audio/pcm", Kind::Audio, "pcm"),
 ];
 
-/// Audio formats that this wire accepts by their name.
-const AUDIO_FORMATS: [&str; 15] = [
-    "mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "mkv", "mka", "x-aac", "m4a", "mpeg",
-    "mpga", "pcm", "webm",
-];
-
 /// File name extensions that differ from the name of their format.
 const EXTENSION_ALIASES: [(&str, &str); 5] = [
     ("jpg", "jpeg"),
@@ -156,80 +150,59 @@ fn allowed_name(filename: &str) -> String {
     }
 }
 
-/// Writes an image block.
-pub(super) fn image(source: &Source) -> Result<Block<'_>, Rejection> {
-    let (media_type, bytes) = bytes(source)?;
-    match format(media_type, None) {
-        Some((Kind::Image, format)) => Ok(Block::Image(Media {
-            format,
-            source: bytes,
-        })),
-        _ => Err(format!(
-            "the bedrock wire supports PNG, JPEG, GIF and WebP images, not {media_type}"
-        )),
+/// Writes an image, a file or audio as the block of its kind.
+///
+/// # Errors
+/// A 400 with the position of a part that the target does not take.
+pub(super) fn block<'a>(
+    placed: Placed<'a>,
+    accepts: &Accepts,
+    names: &mut DocumentNames,
+) -> Result<Block<'a>, Fault> {
+    let (part, position) = (placed.part, placed.position);
+    let (data, filename) = match media::read(part, &accepts.media, position)? {
+        media::Media::Image(data, _) => (data, None),
+        media::Media::File(data, filename) => (data, filename),
+        media::Media::Audio(bytes, format) => {
+            let source = Bytes { bytes };
+            return Ok(Block::Audio(Media { format, source }));
+        }
+        _ => return Err(position.misplaced(part)),
+    };
+    match file(data, filename, names) {
+        None => Err(position.file_type(&data.essence())),
+        // The API takes audio in turns of the user only, also if it is attached as a file.
+        Some(Block::Audio(_)) if !accepts.media.audio.has(position.role) => {
+            Err(position.misplaced(part))
+        }
+        Some(block) => Ok(block),
     }
 }
 
-/// Writes a file as a document block, or as an image, video or audio block if it is one.
-pub(super) fn file<'a>(
-    source: &'a Source,
+/// Writes a file as a document block, or as an image, video or audio block if it is one. Clients
+/// attach media of all kinds as files; the format decides on the block.
+fn file<'a>(
+    data: Data<'a>,
     filename: Option<&str>,
     names: &mut DocumentNames,
-) -> Result<Block<'a>, Rejection> {
-    let (media_type, source) = bytes(source)?;
-    // Clients attach media of all kinds as files; the format decides on the block.
-    match format(media_type, filename) {
-        Some((Kind::Document, format)) => Ok(Block::Document(Document {
+) -> Option<Block<'a>> {
+    let (kind, format) = format(data.media_type, filename)?;
+    let source = Bytes { bytes: data.base64 };
+    Some(match kind {
+        Kind::Document => Block::Document(Document {
             format,
             name: names.unique_name(filename),
             source,
-        })),
-        Some((Kind::Image, format)) => Ok(Block::Image(Media { format, source })),
-        Some((Kind::Video, format)) => Ok(Block::Video(Media { format, source })),
-        Some((Kind::Audio, format)) => Ok(Block::Audio(Media { format, source })),
-        None => Err(format!(
-            "the bedrock wire supports pdf, csv, doc, docx, xls, xlsx, html, txt and md files, not {media_type}"
-        )),
-    }
-}
-
-/// Writes an audio block.
-pub(super) fn audio<'a>(data: &'a str, format: &'a str) -> Result<Block<'a>, Rejection> {
-    if AUDIO_FORMATS.contains(&format) {
-        return Ok(Block::Audio(Media {
-            format,
-            source: Bytes { bytes: data },
-        }));
-    }
-    Err(format!(
-        "the bedrock wire supports audio as {}, not {format}",
-        AUDIO_FORMATS.join(", ")
-    ))
-}
-
-/// Returns media type and data. URLs are rejected because nothing is fetched here; file ids are
-/// rejected because AWS does not know the files of other providers.
-fn bytes(source: &Source) -> Result<(&str, Bytes<'_>), Rejection> {
-    match source {
-        Source::Data { media_type, base64 } => Ok((media_type, Bytes { bytes: base64 })),
-        Source::Url(_) => Err(
-            "the bedrock wire supports images and files as bytes only; send a data URI".to_owned(),
-        ),
-        Source::FileId(_) => Err(
-            "only the provider that stored a file knows its file id; send the bytes instead"
-                .to_owned(),
-        ),
-    }
+        }),
+        Kind::Image => Block::Image(Media { format, source }),
+        Kind::Video => Block::Video(Media { format, source }),
+        Kind::Audio => Block::Audio(Media { format, source }),
+    })
 }
 
 /// Returns kind and format of a media type or, for a type that is generic, of the file extension.
 fn format(media_type: &str, filename: Option<&str>) -> Option<(Kind, &'static str)> {
-    let essence = media_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = essence(media_type);
     let by = |wanted: &dyn Fn(&str, &str) -> bool| {
         FORMATS
             .iter()

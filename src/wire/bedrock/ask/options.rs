@@ -1,17 +1,16 @@
 //! Request options: output limit, sampling, reasoning, output format, metadata and service tier.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::family::Family;
-use crate::model::chat::{Chat, Format};
+use crate::model::accepts::Accepts;
+use crate::model::chat::Chat;
 use crate::model::fault::Fault;
+use crate::wire::kit::effort;
+use crate::wire::kit::schema::{AnswerFormat, AnswerSchema, answer_format};
 
 /// Smallest thinking budget that Claude accepts, tokens.
 const MIN_BUDGET: u64 = 1024;
-
-/// Maximum length of a value in the request metadata, bytes.
-const MAX_METADATA_LEN: usize = 256;
 
 /// `inferenceConfig`: the options that all models have in common.
 #[derive(Serialize, Default, PartialEq)]
@@ -103,16 +102,16 @@ pub(super) fn additional_fields(chat: &Chat, family: Family) -> Option<Additiona
         Family::Nova => fields.nova = chat.top_k.map(|top_k| NovaInference { top_k }),
         Family::Nova2 => {
             fields.nova = chat.top_k.map(|top_k| NovaInference { top_k });
-            let effort = requested_effort(chat).filter(|effort| *effort != "none");
+            let effort = effort::requested(chat).filter(|effort| *effort != "none");
             fields.nova_reasoning = effort.map(|effort| NovaReasoning {
                 max_reasoning_effort: three_level_effort(effort),
             });
         }
         Family::OpenWeights => {
-            fields.reasoning_effort = requested_effort(chat).map(three_level_effort);
+            fields.reasoning_effort = effort::requested(chat).map(three_level_effort);
         }
         Family::Gpt => {
-            fields.reasoning = requested_effort(chat).map(|effort| GptReasoning {
+            fields.reasoning = effort::requested(chat).map(|effort| GptReasoning {
                 effort: effort_from_low(effort),
             });
         }
@@ -133,18 +132,6 @@ fn thinking(chat: &Chat, family: Family) -> Option<Thinking> {
         }),
         (None, _) => None,
     }
-}
-
-/// Returns the requested effort, else the effort nearest to the requested budget.
-fn requested_effort(chat: &Chat) -> Option<&str> {
-    chat.effort.as_deref().or_else(|| {
-        chat.reasoning_budget.map(|budget| match budget {
-            0 => "none",
-            1..4096 => "low",
-            4096..16384 => "medium",
-            _ => "high",
-        })
-    })
 }
 
 /// Returns the effort for models whose lowest effort is low.
@@ -196,10 +183,11 @@ struct JsonSchema<'a> {
 ///
 /// # Errors
 /// A 400 when JSON is requested without a schema.
-pub(super) fn output_config(
-    chat: &Chat,
+pub(super) fn output_config<'a>(
+    chat: &'a Chat,
+    accepts: &Accepts,
     family: Family,
-) -> Result<Option<OutputConfig<'_>>, Fault> {
+) -> Result<Option<OutputConfig<'a>>, Fault> {
     // The other families have an effort of their own, in `additionalModelRequestFields`.
     let unified = family.may_be_claude() || matches!(family, Family::Nova | Family::Other);
     let effort = chat
@@ -207,22 +195,9 @@ pub(super) fn output_config(
         .as_deref()
         .filter(|effort| unified && *effort != "none")
         .map(effort_from_low);
-    let text_format = match &chat.format {
-        None | Some(Format::Text) => None,
-        Some(Format::Schema {
-            name,
-            description,
-            schema: Some(schema),
-            ..
-        }) => Some(json_schema(name, description.as_deref(), schema)),
-        Some(Format::Schema { schema: None, .. }) => {
-            return Err(invalid_format("the json_schema format needs a schema"));
-        }
-        Some(Format::Json) => {
-            return Err(invalid_format(
-                "the bedrock wire supports JSON output only with a schema; send a json_schema format",
-            ));
-        }
+    let text_format = match answer_format(chat, accepts)? {
+        Some(AnswerFormat::Schema(wanted)) => Some(TextFormat::from(wanted)),
+        Some(AnswerFormat::Json) | None => None,
     };
     Ok(
         (effort.is_some() || text_format.is_some()).then_some(OutputConfig {
@@ -232,24 +207,16 @@ pub(super) fn output_config(
     )
 }
 
-fn json_schema<'a>(
-    name: &'a str,
-    description: Option<&'a str>,
-    schema: &'a RawValue,
-) -> TextFormat<'a> {
-    TextFormat {
-        structure: Structure {
-            json_schema: JsonSchema {
-                schema: schema.get(),
-                name,
-                description,
-            },
-        },
+impl<'a> From<AnswerSchema<'a>> for TextFormat<'a> {
+    fn from(wanted: AnswerSchema<'a>) -> Self {
+        let json_schema = JsonSchema {
+            schema: wanted.schema.get(),
+            name: wanted.name,
+            description: wanted.description,
+        };
+        let structure = Structure { json_schema };
+        Self { structure }
     }
-}
-
-fn invalid_format(what: &str) -> Fault {
-    Fault::invalid("response_format", format!("response_format: {what}"))
 }
 
 /// `requestMetadata`, which AWS writes to the operator's invocation logs.
@@ -259,13 +226,14 @@ pub(super) struct RequestMetadata<'a> {
 }
 
 /// Returns the end user, if the value has the characters and the length that the API accepts.
-pub(super) fn request_metadata(chat: &Chat) -> Option<RequestMetadata<'_>> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || " ._:/=+$@-".contains(c);
-    let user = chat.user.as_deref().filter(|user| {
-        !user.is_empty() && user.len() <= MAX_METADATA_LEN && user.chars().all(allowed)
-    });
+pub(super) fn request_metadata<'a>(
+    chat: &'a Chat,
+    accepts: &Accepts,
+) -> Option<RequestMetadata<'a>> {
     // The value only labels the request, so one that AWS would reject is left out.
-    user.map(|user| RequestMetadata { user })
+    let user = chat.user.as_deref();
+    user.filter(|user| accepts.user_id.fits(user))
+        .map(|user| RequestMetadata { user })
 }
 
 /// `serviceTier`: latency and price class.
