@@ -8,7 +8,6 @@
 
 pub mod anthropic;
 mod cache;
-mod cost;
 mod estimate;
 pub mod events;
 mod head_fields;
@@ -19,12 +18,17 @@ mod object;
 pub mod openai_chat;
 pub mod openai_responses;
 mod operation;
+mod own_members;
+mod passing;
 mod profile;
 mod references;
 mod request;
 pub mod ui;
 #[cfg(test)]
 mod words;
+
+use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -118,6 +122,16 @@ pub fn of(dialect: DialectId) -> &'static dyn Dialect {
         DialectId::Anthropic => &anthropic::Anthropic,
         DialectId::Events => &events::Events,
         DialectId::Ui => &ui::Ui,
+    }
+}
+
+/// Returns the message of a fault for clients. Of an internal error they learn only the `place`, such
+/// as `stream <id>`: its own message may contain details of this process.
+fn client_message<'f>(fault: &'f Fault, place: fmt::Arguments<'_>) -> Cow<'f, str> {
+    if fault.code == Code::InternalError {
+        Cow::Owned(format!("internal error in {place}"))
+    } else {
+        Cow::Borrowed(&fault.message)
     }
 }
 

@@ -89,7 +89,20 @@ fn put_unicode(buf: &mut BytesMut, code: u16) {
 
 /// Writes a number in decimal.
 pub fn put_u64(buf: &mut BytesMut, number: u64) {
+    // Numbers of choices and items are nearly always one digit.
+    if let digit @ 0..=9 = number {
+        buf.put_u8(b'0' + digit as u8);
+        return;
+    }
     buf.put_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Returns the JSON that `write` writes, as text.
+pub fn json_text(write: impl FnOnce(&mut BytesMut)) -> String {
+    let mut buf = BytesMut::new();
+    write(&mut buf);
+    // Everything that is written here comes from strings, so nothing is replaced.
+    String::from_utf8_lossy(&buf).into_owned()
 }
 
 /// Writes `null` or a number.

@@ -99,7 +99,7 @@ impl Dialect for Anthropic {
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
-        Box::new(encode::Encoder::new(view))
+        encode::encoder(view)
     }
 
     fn whole(&self, view: &View, answer: &Answer) -> Bytes {

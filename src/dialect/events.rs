@@ -15,8 +15,6 @@ use crate::model::fault::Fault;
 use crate::model::fold::Answer;
 use crate::model::wire::DialectId;
 
-pub use whole::put_content;
-
 /// The dialect `events`.
 #[derive(Debug, Clone, Copy)]
 pub struct Events;

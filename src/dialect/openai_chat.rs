@@ -28,7 +28,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 pub(super) use content::media_type_for;
-pub(super) use pieces::put_sluicegate;
 
 use super::{Dialect, DialectProfile, Encode, View};
 use crate::model::ask::Ask;
@@ -63,7 +62,7 @@ impl Dialect for OpenaiChat {
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
-        Box::new(encode::Encoder::new(view))
+        encode::encoder(view)
     }
 
     fn whole(&self, view: &View, answer: &Answer) -> Bytes {

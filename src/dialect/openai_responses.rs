@@ -38,6 +38,7 @@ mod whole;
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::passing::Passing;
 use super::{Dialect, DialectProfile, Encode, Operation, View, openai_chat};
 use crate::codec::sse_writer::SseWriter;
 use crate::model::ask::Ask;
@@ -93,7 +94,7 @@ impl Dialect for OpenaiResponses {
     }
 
     fn encoder(&self, view: View) -> Box<dyn Encode> {
-        Box::new(encode::Encoder::new(view))
+        Box::new(encode::encoder(view))
     }
 
     fn whole(&self, view: &View, answer: &Answer) -> Bytes {
@@ -108,7 +109,7 @@ impl Dialect for OpenaiResponses {
 /// Reads a journal without writing events, to get the response object at any point and the numbers
 /// of its events.
 pub struct ResponseView {
-    encoder: encode::Encoder,
+    encoder: Passing<encode::Response>,
     out: SseWriter,
 }
 
@@ -120,7 +121,7 @@ impl ResponseView {
         // Muted: only the state of the encoder is used.
         out.mute(true);
         Self {
-            encoder: encode::Encoder::new(view),
+            encoder: encode::encoder(view),
             out,
         }
     }

@@ -84,6 +84,13 @@ impl Answer {
         }
     }
 
+    /// Returns the usage: that of the last `usage` event, otherwise that of the end.
+    #[must_use]
+    pub fn last_usage(&self) -> Option<Usage> {
+        let end = self.end.as_ref();
+        self.usage.or(end.and_then(|end| end.usage))
+    }
+
     /// Returns the reason that it ended, if it has ended.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {

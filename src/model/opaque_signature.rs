@@ -6,9 +6,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
+use super::event::Signature;
 use super::wire::WireId;
 
 const PREFIX: &str = "sluicegate:";
@@ -39,6 +41,33 @@ pub struct SignatureData {
 }
 
 impl OpaqueSignature {
+    /// Wraps a signature or an encrypted block.
+    #[must_use]
+    pub fn new(it: &Signature) -> Self {
+        let text = |it: &Option<ByteString>| it.as_ref().map(ToString::to_string);
+        let data = SignatureData {
+            signature: text(&it.signature),
+            redacted: text(&it.redacted),
+            on_text: it.on_text,
+            call: None,
+        };
+        Self {
+            wire: it.wire,
+            data,
+        }
+    }
+
+    /// Wraps the signature of a tool call that `wire` has made.
+    #[must_use]
+    pub fn for_call(id: &str, signature: &str, wire: WireId) -> Self {
+        let data = SignatureData {
+            signature: Some(signature.to_owned()),
+            call: Some(id.to_owned()),
+            ..SignatureData::default()
+        };
+        Self { wire, data }
+    }
+
     /// Encodes to the opaque string.
     #[must_use]
     pub fn encode(&self) -> String {

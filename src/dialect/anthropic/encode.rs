@@ -1,33 +1,37 @@
-//! Encodes a journal as the events of a message.
-//!
-//! Over the own wire of the dialect, payloads are passed on under their own names, and our events
-//! follow only where we end the stream. Otherwise every event is ours: `message_start` once a
-//! target has answered, content blocks one after another, then `message_delta` and `message_stop`.
-//! Only the first choice is written, because this API has no others.
+//! Encodes a journal as the events of a message: `message_start` once a target has answered,
+//! content blocks one after another, then `message_delta` and `message_stop`. Only the first choice
+//! is written, because this API has no others.
 
 mod blocks;
 mod end;
 mod held;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-
 use super::passed::Passed;
-use super::pieces;
-use crate::codec::json::put_u64;
+use super::pieces::put_head;
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::own_members::put_sluicegate;
+use crate::dialect::passing::{Passing, State, VendorEvents};
 use crate::dialect::{Encode, View};
-use crate::model::entry::Entry;
-use crate::model::event::{Event, Finish};
-use crate::model::usage::Usage;
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{End, Event, Finish, Route};
+use crate::model::fault::Fault;
 use blocks::Blocks;
 
-/// The encoder for one reader.
-pub(super) struct Encoder {
-    view: View,
-    /// Payloads are passed on.
-    raw: bool,
-    /// The payload of the current entry was passed on.
-    passing: bool,
+/// Creates the encoder for one reader.
+pub(super) fn encoder(view: View) -> Box<dyn Encode> {
+    let message = Message {
+        passed: Passed::default(),
+        begun: false,
+        blocks: Blocks::new(),
+        refused: false,
+        finish: None,
+    };
+    Box::new(Passing::new(message, view))
+}
+
+/// The events of a message for one reader.
+struct Message {
     passed: Passed,
     /// The client has received `message_start`.
     begun: bool,
@@ -35,115 +39,87 @@ pub(super) struct Encoder {
     /// A refusal has been written.
     refused: bool,
     finish: Option<Finish>,
-    usage: Option<Usage>,
-    /// The terminal event or an error has been written.
-    ended: bool,
 }
 
-impl Encoder {
-    /// Creates an encoder in its initial state.
-    pub(super) fn new(view: View) -> Self {
-        Self {
-            view,
-            raw: false,
-            passing: false,
-            passed: Passed::default(),
-            begun: false,
-            blocks: Blocks::new(),
-            refused: false,
-            finish: None,
-            usage: None,
-            ended: false,
-        }
-    }
-}
+impl VendorEvents for Message {
+    const ONE_CHOICE: bool = true;
 
-impl Encode for Encoder {
-    fn restore(&mut self, summary: &Entry, out: &mut SseWriter) {
-        // The summary holds no text of deltas, so what is built from it cannot be written to a
-        // reader.
-        self.blocks.set_text_missing(true);
-        self.write_entry(summary, out);
-        self.blocks.set_text_missing(false);
+    fn pass(&mut self, payload: &Payload, _: &Entry, out: &mut SseWriter) {
+        self.begun |= self.passed.pass(payload, out);
     }
 
-    fn write_entry(&mut self, entry: &Entry, out: &mut SseWriter) {
-        // Nothing is written after an error, payloads included.
-        let raw = entry.raw.as_ref().filter(|_| self.view.raw && !self.ended);
-        if let Some(raw) = raw {
-            self.raw = true;
-            self.begun |= self.passed.pass(raw, out);
-        }
-        self.passing = raw.is_some();
-        for event in &entry.events {
-            self.write_event(event, out);
-        }
-        self.passing = false;
+    fn record(&mut self, _: &Event) {
+        // The `message_start` of the event was passed on before it, even if its entry has been
+        // evicted.
+        self.begun = true;
     }
 
-    fn write_event(&mut self, event: &Event, out: &mut SseWriter) {
-        match event {
-            _ if self.ended => {}
-            // The message starts with `route`: until then another target, or an error, may follow.
-            Event::Start(_) => {}
-            Event::Route(route) => {
-                self.raw = self.view.raw && route.raw;
-                self.blocks.wire = route.wire;
-                // A target has answered, so the client can be sent the head of its message.
-                if !self.raw {
-                    self.begin(out);
-                }
-            }
-            Event::Usage(usage) => self.usage = Some(**usage),
-            Event::Error(failure) => self.error(failure, out),
-            Event::End(end) => self.end(end, out),
-            // The API has one choice.
-            other if other.choice() != 0 => {}
-            // The `message_start` of these events was passed on before them, even if its entry has
-            // been evicted.
-            _ if self.raw => self.begun = true,
-            Event::Finish(finish) => self.finish(finish, out),
-            content => self.content(content, out),
+    fn route(&mut self, route: &Route, state: &State, out: &mut SseWriter) {
+        self.blocks.wire = route.wire;
+        // A target has answered, so the client can be sent the head of its message.
+        if !state.raw {
+            self.begin(state, out);
         }
     }
-}
 
-/// Writing our own events.
-impl Encoder {
-    fn content(&mut self, event: &Event, out: &mut SseWriter) {
-        self.begin(out);
+    fn content(&mut self, event: &Event, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        // The reason of the choice is written with the end of the message.
+        if let Event::Finish(finish) = event {
+            self.finish = Some((**finish).clone());
+            return self.close(state, out);
+        }
+        self.begin(state, out);
         // A normal stop after a refusal is reported as a refusal.
         self.refused |= matches!(event, Event::Refusal { .. });
         self.blocks.write(event, out);
-        if let Some(fault) = self.blocks.failure(out) {
-            self.fail(&fault, out);
-        }
+        self.blocks.check(out)
     }
 
-    /// Stops the open block of a complete choice. The reason is written with the end of the
-    /// message.
-    fn finish(&mut self, finish: &Finish, out: &mut SseWriter) {
-        self.finish = Some(finish.clone());
-        self.close(out);
+    fn end(&mut self, end: &End, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        self.end_message(end, state, out)
     }
 
-    /// Writes `message_start`, unless the client has received it.
-    fn begin(&mut self, out: &mut SseWriter) {
-        if !std::mem::replace(&mut self.begun, true) {
-            let start = message_start(&self.view);
-            out.event("message_start").put_slice(&start);
-        }
+    fn fail(&mut self, fault: &Fault, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        self.close(state, out)?;
+        self.abort(fault, state, out);
+        Ok(())
+    }
+
+    fn abort(&mut self, fault: &Fault, state: &State, out: &mut SseWriter) {
+        end::put_error(fault, state, out);
+    }
+
+    fn begin_restore(&mut self, _: &Entry) {
+        // The summary holds no text of deltas, so what is built from it cannot be written to a
+        // reader.
+        self.blocks.set_text_missing(true);
+    }
+
+    fn end_restore(&mut self) {
+        self.blocks.set_text_missing(false);
     }
 }
 
-/// Returns the data of `message_start`. Usage is an estimate at this point.
-fn message_start(view: &View) -> Bytes {
-    // Clients require a complete message in the first event, usage included.
-    let mut buf = BytesMut::with_capacity(384);
-    buf.put_slice(b"{\"type\":\"message_start\",\"message\":");
-    pieces::put_head(&mut buf, &view.start.stream, &view.start.head.model);
-    buf.put_slice(b"],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{\"input_tokens\":");
-    put_u64(&mut buf, view.start.head.input_estimate);
-    buf.put_slice(b",\"output_tokens\":0}},\"sluicegate\":{\"estimated\":true}}");
-    buf.freeze()
+impl Message {
+    /// Writes `message_start`, unless the client has received it. Clients require a complete message
+    /// in it, usage included, which is an estimate at this point.
+    fn begin(&mut self, state: &State, out: &mut SseWriter) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
+        let mut event = Members::new(out.event("message_start"));
+        event.word("type", "message_start");
+        let mut message = event.object("message");
+        put_head(&mut message, &state.view);
+        message.array("content").end();
+        message.null("stop_reason");
+        message.null("stop_sequence");
+        let mut usage = message.object("usage");
+        usage.number("input_tokens", state.view.start.head.input_estimate);
+        usage.number("output_tokens", 0);
+        usage.end();
+        message.end();
+        put_sluicegate(&mut event, None, true);
+        event.end();
+    }
 }

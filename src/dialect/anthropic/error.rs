@@ -3,10 +3,13 @@
 //! In addition to `type` and `message`, an error has our `code` (also in `details.error_code`,
 //! where the vendor's clients look for it), and `param` and `limit` where they apply.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use crate::codec::json::put_str;
+use crate::codec::members::Members;
+use crate::dialect::client_message;
 use crate::model::fault::{Code, Fault};
 
 /// The status of overload in this API.
@@ -27,12 +30,10 @@ const TYPES: [&str; 8] = [
 /// Returns the body of an error response.
 pub(super) fn body(fault: &Fault, request_id: &str) -> Bytes {
     let mut buf = BytesMut::with_capacity(fault.message.len() + 192);
-    put(
-        &mut buf,
-        fault,
-        &format!("internal error in request {request_id}"),
-        Some(request_id),
-    );
+    let mut body = Members::new(&mut buf);
+    put(&mut body, fault, format_args!("request {request_id}"));
+    body.text("request_id", request_id);
+    body.end();
     buf.freeze()
 }
 
@@ -47,41 +48,19 @@ pub(super) fn status(fault: &Fault) -> StatusCode {
     overloaded.unwrap_or(fault.status)
 }
 
-/// Writes an error. An internal error is reported as `internal_message`, which names the request or
-/// the stream but no detail.
-pub(super) fn put(
-    buf: &mut BytesMut,
-    fault: &Fault,
-    internal_message: &str,
-    request_id: Option<&str>,
-) {
-    let message = if fault.code == Code::InternalError {
-        internal_message
-    } else {
-        &fault.message
-    };
-    buf.put_slice(b"{\"type\":\"error\",\"error\":{\"type\":");
-    put_str(buf, type_of(fault));
-    buf.put_slice(b",\"message\":");
-    put_str(buf, message);
-    buf.put_slice(b",\"details\":{\"error_code\":");
-    put_str(buf, fault.client_code());
-    buf.put_slice(b"},\"code\":");
-    put_str(buf, fault.client_code());
-    for (name, value) in [("param", fault.param.as_deref()), ("limit", fault.limit)] {
-        if let Some(value) = value {
-            buf.put_slice(b",\"");
-            buf.put_slice(name.as_bytes());
-            buf.put_slice(b"\":");
-            put_str(buf, value);
-        }
-    }
-    buf.put_u8(b'}');
-    if let Some(id) = request_id {
-        buf.put_slice(b",\"request_id\":");
-        put_str(buf, id);
-    }
-    buf.put_u8(b'}');
+/// Writes the members of an error. An internal error reports only its place.
+pub(super) fn put(body: &mut Members<'_>, fault: &Fault, place: fmt::Arguments<'_>) {
+    body.word("type", "error");
+    let mut error = body.object("error");
+    error.word("type", type_of(fault));
+    error.text("message", &client_message(fault, place));
+    let mut details = error.object("details");
+    details.text("error_code", fault.client_code());
+    details.end();
+    error.text("code", fault.client_code());
+    error.text_if_some("param", fault.param.as_deref());
+    error.text_if_some("limit", fault.limit);
+    error.end();
 }
 
 /// Returns the error type, by which clients tell errors apart: the type that the upstream sent if

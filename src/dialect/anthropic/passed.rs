@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::passing::event_name;
 use crate::model::entry::Payload;
 
 const DELTA: &str = "content_block_delta";
@@ -29,8 +30,7 @@ struct EventHead<'a> {
 }
 
 impl Passed {
-    /// Passes a payload on. Returns true if it begins the message. A payload without an event name
-    /// is sent under its type, because clients skip events without a name.
+    /// Passes a payload on. Returns true if it begins the message.
     pub(super) fn pass(&mut self, payload: &Payload, out: &mut SseWriter) -> bool {
         // The token path: a delta of an open block changes no state, so it is not parsed.
         if payload.name == DELTA && self.open.is_some() {
@@ -42,12 +42,7 @@ impl Passed {
             kind: "".into(),
             index: 0,
         });
-        let name = if payload.name.is_empty() {
-            name(&head.kind)
-        } else {
-            &payload.name
-        };
-        out.payload(name, &payload.data);
+        out.payload(event_name(payload, &head.kind), &payload.data);
         match &*head.kind {
             // A delta opens its block too: its `content_block_start` may have been evicted.
             "content_block_start" | DELTA => self.open = Some(head.index),
@@ -60,15 +55,5 @@ impl Passed {
     /// Returns the index of the open block, and marks the block as stopped.
     pub(super) fn take_open(&mut self) -> Option<u64> {
         self.open.take()
-    }
-}
-
-/// Returns a type as the name of an event; empty if it contains characters that are not safe in an
-/// event name.
-fn name(kind: &str) -> &str {
-    if kind.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        kind
-    } else {
-        ""
     }
 }

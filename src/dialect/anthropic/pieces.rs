@@ -2,9 +2,10 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use crate::codec::json::{put_json, put_str, put_u64};
+use crate::codec::json::put_json;
+use crate::codec::members::Members;
+use crate::dialect::View;
 use crate::model::event::Reason;
-use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
 
 /// The values of `stop_reason`, and the reasons they stand for.
@@ -39,94 +40,81 @@ pub(super) fn stop_reason(reason: Reason, native: Option<&str>, refused: bool) -
     }
 }
 
-/// Writes the beginning of a message, up to its content.
-pub(super) fn put_head(buf: &mut BytesMut, stream: &StreamId, model: &str) {
-    buf.put_slice(b"{\"id\":\"msg_");
-    buf.put_slice(stream.as_str().as_bytes());
-    buf.put_slice(b"\",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
-    put_str(buf, model);
-    buf.put_slice(b",\"content\":[");
+/// Writes the members that a message begins with.
+pub(super) fn put_head(message: &mut Members<'_>, view: &View) {
+    let id = message.value("id");
+    id.put_slice(b"\"msg_");
+    id.put_slice(view.start.stream.as_str().as_bytes());
+    id.put_u8(b'"');
+    message.word("type", "message");
+    message.word("role", "assistant");
+    message.text("model", &view.start.head.model);
 }
 
 /// Writes usage. Tokens read from or written to a cache are not part of `input_tokens` here, and
 /// are capped so that the three counts add up to the input. An unknown count is omitted, except for
 /// the output tokens, which clients require.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
-    buf.put_u8(b'{');
     // An unknown input does not cap the cached counts.
     let all = usage.input.unwrap_or(u64::MAX);
-    let cache_read = usage.cached_input.map(|read| read.min(all));
-    let cache_write = usage
-        .cache_write
-        .map(|written| written.min(all - cache_read.unwrap_or(0)));
-    for (name, count) in [
-        (
-            "input_tokens",
-            usage
-                .input
-                .map(|input| input - cache_read.unwrap_or(0) - cache_write.unwrap_or(0)),
-        ),
-        ("cache_creation_input_tokens", cache_write),
-        ("cache_read_input_tokens", cache_read),
-    ] {
-        if let Some(count) = count {
-            put_str(buf, name);
-            buf.put_u8(b':');
-            put_u64(buf, count);
-            buf.put_u8(b',');
-        }
-    }
-    buf.put_slice(b"\"output_tokens\":");
-    put_u64(buf, usage.output.unwrap_or(0));
+    let read = usage.cached_input.map(|read| read.min(all));
+    let left = all - read.unwrap_or(0);
+    let written = usage.cache_write.map(|written| written.min(left));
+    let fresh = usage.input.map(|_| left - written.unwrap_or(0));
+    let mut object = Members::new(buf);
+    object.number_if_some("input_tokens", fresh);
+    object.number_if_some("cache_creation_input_tokens", written);
+    object.number_if_some("cache_read_input_tokens", read);
+    object.number("output_tokens", usage.output.unwrap_or(0));
     if let Some(thinking) = usage.reasoning {
-        buf.put_slice(b",\"output_tokens_details\":{\"thinking_tokens\":");
-        put_u64(buf, thinking);
-        buf.put_u8(b'}');
+        let mut details = object.object("output_tokens_details");
+        details.number("thinking_tokens", thinking);
+        details.end();
     }
-    buf.put_u8(b'}');
+    object.end();
 }
 
 /// Writes a text block. `citations` are the JSON values of the provider; without any, the member is
 /// omitted.
 pub(super) fn put_text(buf: &mut BytesMut, text: &str, citations: &[&str]) {
-    buf.put_slice(b"{\"type\":\"text\",\"text\":");
-    put_str(buf, text);
-    for (i, citation) in citations.iter().enumerate() {
-        buf.put_slice(if i == 0 {
-            b",\"citations\":[".as_slice()
-        } else {
-            b","
-        });
-        put_json(buf, citation);
+    let mut block = Members::new(buf);
+    block.word("type", "text");
+    block.text("text", text);
+    if !citations.is_empty() {
+        let mut list = block.array("citations");
+        for citation in citations {
+            put_json(list.element(), citation);
+        }
+        list.end();
     }
-    buf.put_slice(if citations.is_empty() { b"}" } else { b"]}" });
+    block.end();
 }
 
 /// Writes a thinking block. Without a signature, `signature` is empty.
 pub(super) fn put_thinking(buf: &mut BytesMut, thinking: &str, signature: &str) {
-    buf.put_slice(b"{\"type\":\"thinking\",\"thinking\":");
-    put_str(buf, thinking);
-    buf.put_slice(b",\"signature\":");
-    put_str(buf, signature);
-    buf.put_u8(b'}');
+    let mut block = Members::new(buf);
+    block.word("type", "thinking");
+    block.text("thinking", thinking);
+    block.text("signature", signature);
+    block.end();
 }
 
 /// Writes a block of opaque data.
 pub(super) fn put_redacted(buf: &mut BytesMut, data: &str) {
-    buf.put_slice(b"{\"type\":\"redacted_thinking\",\"data\":");
-    put_str(buf, data);
-    buf.put_u8(b'}');
+    let mut block = Members::new(buf);
+    block.word("type", "redacted_thinking");
+    block.text("data", data);
+    block.end();
 }
 
 /// Writes a tool call; `input` is JSON.
 pub(super) fn put_tool_use(buf: &mut BytesMut, id: &str, name: &str, input: &str) {
-    buf.put_slice(b"{\"type\":\"tool_use\",\"id\":");
-    put_str(buf, id);
-    buf.put_slice(b",\"name\":");
-    put_str(buf, name);
-    buf.put_slice(b",\"input\":");
-    put_json(buf, input);
-    buf.put_u8(b'}');
+    let mut block = Members::new(buf);
+    block.word("type", "tool_use");
+    block.text("id", id);
+    block.text("name", name);
+    block.json("input", input);
+    block.end();
 }
 
 #[cfg(test)]

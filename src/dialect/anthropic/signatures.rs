@@ -8,8 +8,8 @@
 
 use std::borrow::Cow;
 
-use crate::model::event::{Signature, ToolCall};
-use crate::model::opaque_signature::{OpaqueSignature, SignatureData};
+use crate::model::event::Signature;
+use crate::model::opaque_signature::OpaqueSignature;
 use crate::model::wire::WireId;
 
 /// The place of a signature.
@@ -37,33 +37,5 @@ pub(super) fn place(it: &Signature, thinking: bool) -> Option<Place<'_>> {
 }
 
 fn wrap(it: &Signature) -> String {
-    let text = |text: &Option<bytestring::ByteString>| text.as_ref().map(ToString::to_string);
-    let kept = SignatureData {
-        signature: text(&it.signature),
-        redacted: text(&it.redacted),
-        on_text: it.on_text,
-        call: None,
-    };
-    OpaqueSignature {
-        wire: it.wire,
-        data: kept,
-    }
-    .encode()
-}
-
-/// Wraps the signature of a tool call that `wire` has made.
-pub(super) fn wrap_call_signature(id: &str, signature: &str, wire: WireId) -> String {
-    let kept = SignatureData {
-        signature: Some(signature.to_owned()),
-        call: Some(id.to_owned()),
-        ..SignatureData::default()
-    };
-    OpaqueSignature { wire, data: kept }.encode()
-}
-
-/// Wraps the signature of a tool call; `None` if the call has none.
-pub(super) fn call_signature(call: &ToolCall, wire: WireId) -> Option<String> {
-    call.signature
-        .as_ref()
-        .map(|signature| wrap_call_signature(&call.id, signature, wire))
+    OpaqueSignature::new(it).encode()
 }

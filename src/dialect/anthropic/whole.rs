@@ -5,15 +5,17 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use serde_json::value::RawValue;
 
 use super::pieces::{
-    self, put_redacted, put_text, put_thinking, put_tool_use, put_usage, stop_reason,
+    put_head, put_redacted, put_text, put_thinking, put_tool_use, put_usage, stop_reason,
 };
 use super::raw;
 use super::signatures::{self, Place};
-use crate::codec::json::{Fields, put_json, put_str};
+use crate::codec::json::{Fields, json_text, put_json};
+use crate::codec::members::Members;
 use crate::dialect::View;
-use crate::dialect::openai_chat::put_sluicegate;
+use crate::dialect::own_members::put_sluicegate;
 use crate::model::event::{Raw, Reason, Signature};
 use crate::model::fold::{Answer, Choice, Part};
+use crate::model::opaque_signature::OpaqueSignature;
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
 
@@ -28,57 +30,41 @@ pub(super) fn body(view: &View, answer: &Answer) -> Bytes {
     };
     let choice = answer.choices.first().unwrap_or(&NO_CHOICE);
     let mut buf = BytesMut::with_capacity(1024);
-    pieces::put_head(&mut buf, &view.start.stream, &view.start.head.model);
+    let mut message = Members::new(&mut buf);
+    put_head(&mut message, view);
     // Only calls of Gemini are signed, so this is the wire to assume without a `route` event.
     let wire = answer
         .route
         .as_ref()
         .map_or(WireId::Gemini, |route| route.wire);
-    put_content(&mut buf, choice, wire);
-    put_end(&mut buf, choice, answer);
+    let mut content = message.array("content");
+    for block in &Blocks::of(choice, wire).0 {
+        put_block(content.element(), block);
+    }
+    content.end();
+    put_end(&mut message, choice, answer);
+    message.end();
     buf.freeze()
 }
 
-fn put_end(buf: &mut BytesMut, choice: &Choice, answer: &Answer) {
+/// Writes the members that a message ends with.
+fn put_end(message: &mut Members<'_>, choice: &Choice, answer: &Answer) {
     let cancelled = answer.reason() == Some(Reason::Cancelled);
-    let end = answer
-        .end
-        .as_ref()
-        .map(|end| (end.reason, end.native.as_deref()));
+    let end = answer.end.as_ref();
+    let end = end.map(|end| (end.reason, end.native.as_deref()));
     // A cancelled message reports the end of the stream, even if the choice had finished.
-    let finish = choice
-        .finish
-        .as_ref()
-        .filter(|_| !cancelled)
-        .map(|finish| (finish.reason, finish.native.as_deref()));
+    let finish = choice.finish.as_ref().filter(|_| !cancelled);
+    let finish = finish.map(|finish| (finish.reason, finish.native.as_deref()));
     let (reason, native) = finish.or(end).unwrap_or((Reason::Stop, None));
-    buf.put_slice(b"],\"stop_reason\":");
-    put_str(
-        buf,
-        stop_reason(
-            reason,
-            native,
-            choice
-                .parts
-                .iter()
-                .any(|part| matches!(part, Part::Refusal(_))),
-        ),
-    );
-    buf.put_slice(b",\"stop_sequence\":null,\"usage\":");
-    let usage = answer
-        .usage
-        .or(answer.end.as_ref().and_then(|end| end.usage))
-        .unwrap_or_default();
-    put_usage(
-        buf,
-        &Usage {
-            // Clients require `input_tokens` in a message.
-            input: usage.input.or(Some(0)),
-            ..usage
-        },
-    );
-    put_sluicegate(buf, cancelled.then_some("cancelled"), usage.estimated);
-    buf.put_u8(b'}');
+    let mut parts = choice.parts.iter();
+    let refused = parts.any(|part| matches!(part, Part::Refusal(_)));
+    message.word("stop_reason", stop_reason(reason, native, refused));
+    message.null("stop_sequence");
+    let usage = answer.last_usage().unwrap_or_default();
+    // Clients require `input_tokens` in a message.
+    let input = usage.input.or(Some(0));
+    put_usage(message.value("usage"), &Usage { input, ..usage });
+    put_sluicegate(message, cancelled.then_some("cancelled"), usage.estimated);
 }
 
 /// A content block under construction.
@@ -102,15 +88,6 @@ enum Block<'a> {
         json: &'a str,
         input: String,
     },
-}
-
-fn put_content(buf: &mut BytesMut, choice: &Choice, wire: WireId) {
-    for (i, block) in Blocks::of(choice, wire).0.iter().enumerate() {
-        if i > 0 {
-            buf.put_u8(b',');
-        }
-        put_block(buf, block);
-    }
 }
 
 fn put_block(buf: &mut BytesMut, block: &Block<'_>) {
@@ -150,45 +127,55 @@ impl<'a> Blocks<'a> {
                 Some(Block::Refusal(text)) => text.push_str(more),
                 _ => self.0.push(Block::Refusal(more.clone())),
             },
-            // A signed block is complete; more reasoning is a block of its own, as in the stream.
-            Part::Reasoning(more) => match self.0.last_mut() {
-                Some(Block::Thinking {
-                    text,
-                    signature: None,
-                }) => text.push_str(more),
-                _ => self.0.push(Block::Thinking {
-                    text: more.clone(),
-                    signature: None,
-                }),
-            },
+            Part::Reasoning(more) => self.reasoning(more),
             Part::Signature(it) => self.signature(it),
-            Part::ToolCall {
-                id,
-                name,
-                arguments,
-                signature,
-                custom,
-                ..
-            } => {
-                // A tool call has no member for a signature, so a block of its own carries it.
-                self.0.extend(signature.as_ref().map(|signature| {
-                    Block::Redacted(signatures::wrap_call_signature(id, signature, wire))
-                }));
-                self.0.push(Block::Tool {
-                    id,
-                    name,
-                    input: if *custom {
-                        custom_input(arguments)
-                    } else {
-                        object(arguments)
-                    },
-                });
-            }
+            Part::ToolCall { .. } => self.call(part, wire),
             Part::Citation(it) if wire == WireId::Anthropic => self.text().1.push(&it.data),
             // The API rejects citations of others when a client sends them back.
             Part::Citation(_) => {}
             Part::Raw(it) => self.raw(it),
         }
+    }
+
+    fn reasoning(&mut self, more: &str) {
+        // A signed block is complete; more reasoning is a block of its own, as in the stream.
+        if let Some(Block::Thinking {
+            text,
+            signature: None,
+        }) = self.0.last_mut()
+        {
+            text.push_str(more);
+            return;
+        }
+        self.0.push(Block::Thinking {
+            text: more.to_owned(),
+            signature: None,
+        });
+    }
+
+    fn call(&mut self, part: &'a Part, wire: WireId) {
+        let Part::ToolCall {
+            id,
+            name,
+            arguments,
+            signature,
+            custom,
+            ..
+        } = part
+        else {
+            return;
+        };
+        // A tool call has no member for a signature, so a block of its own carries it.
+        if let Some(signature) = signature {
+            let signature = OpaqueSignature::for_call(id, signature, wire);
+            self.0.push(Block::Redacted(signature.encode()));
+        }
+        let input = if *custom {
+            custom_input(arguments)
+        } else {
+            object(arguments)
+        };
+        self.0.push(Block::Tool { id, name, input });
     }
 
     /// Returns the last block with its citations; starts a text block if the last one is no text.
@@ -253,5 +240,9 @@ fn custom_input(text: &str) -> String {
 }
 
 fn member(name: &str, text: &str) -> String {
-    serde_json::json!({ name: text }).to_string()
+    json_text(|buf| {
+        let mut object = Members::new(buf);
+        object.text(name, text);
+        object.end();
+    })
 }

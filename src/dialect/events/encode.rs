@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 
-use crate::codec::json::{put_json, put_opt_str, put_opt_u64, put_str, put_u64};
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
-use crate::dialect::cost::put_cost;
-use crate::dialect::{Encode, View};
+use crate::dialect::own_members::put_cost;
+use crate::dialect::{Encode, View, client_message};
 use crate::model::event::{
     Citation, End, Event, Failure, Finish, Raw, Reason, Route, Signature, Start, ToolCall,
 };
-use crate::model::fault::Code;
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
 
@@ -49,7 +47,7 @@ impl Encoder {
             return;
         }
         let mut event = Members::new(out.event("choice_end"));
-        put_u64(event.value("choice"), choice.into());
+        event.number("choice", choice.into());
         put_reason(&mut event, reason, native);
         event.end();
     }
@@ -71,7 +69,7 @@ impl Encoder {
         put_reason(&mut event, end.reason, end.native.as_deref());
         match &end.usage {
             Some(usage) => put_usage(event.value("usage"), usage),
-            None => event.value("usage").put_slice(b"null"),
+            None => event.null("usage"),
         }
         event.end();
     }
@@ -112,24 +110,15 @@ impl Encoder {
         self.choice_end(finish.choice, finish.reason, finish.native.as_deref(), out);
     }
 
-    /// Writes an error. For an internal error, the message contains only the stream.
+    /// Writes an error.
     fn error(&self, failure: &Failure, out: &mut SseWriter) {
         let fault = &failure.fault;
         let mut event = Members::new(out.event("error"));
-        put_str(event.value("code"), fault.client_code());
-        match fault.code {
-            Code::InternalError => put_str(
-                event.value("message"),
-                &format!("internal error in stream {}", self.stream),
-            ),
-            _ => put_str(event.value("message"), &fault.message),
-        }
-        event
-            .value("retryable")
-            .put_slice(json_bool(fault.retryable));
-        if let Some(limit) = fault.limit {
-            put_str(event.value("limit"), limit);
-        }
+        event.text("code", fault.client_code());
+        let message = client_message(fault, format_args!("stream {}", self.stream));
+        event.text("message", &message);
+        event.flag("retryable", fault.retryable);
+        event.text_if_some("limit", fault.limit);
         event.end();
     }
 }
@@ -137,111 +126,95 @@ impl Encoder {
 fn start(start: &Start, out: &mut SseWriter) {
     // Once per stream: browsers keep the value.
     let mut event = Members::new(out.event_with_retry("start", RETRY_MS));
-    put_str(event.value("stream"), start.stream.as_str());
-    put_str(event.value("model"), &start.head.model);
-    put_u64(event.value("created"), start.created);
+    event.text("stream", start.stream.as_str());
+    event.text("model", &start.head.model);
+    event.number("created", start.created);
     event.end();
 }
 
 fn route(route: &Route, out: &mut SseWriter) {
     let mut event = Members::new(out.event("route"));
-    put_str(event.value("provider"), &route.provider);
-    put_str(event.value("model"), &route.model);
+    event.text("provider", &route.provider);
+    event.text("model", &route.model);
     event.end();
 }
 
 fn delta_event(name: &str, choice: u16, delta: &str, out: &mut SseWriter) {
     let mut event = Members::new(out.event(name));
-    put_str(event.value("delta"), delta);
+    event.text("delta", delta);
     end_content(event, choice);
 }
 
 fn signature(signature: &Signature, out: &mut SseWriter) {
     let mut event = Members::new(out.event("reasoning"));
-    for (name, value) in [
-        ("signature", &signature.signature),
-        ("redacted", &signature.redacted),
-    ] {
-        if let Some(value) = value {
-            put_str(event.value(name), value);
-        }
-    }
+    event.text_if_some("signature", signature.signature.as_deref());
+    event.text_if_some("redacted", signature.redacted.as_deref());
     if signature.on_text {
-        event.value("on_text").put_slice(json_bool(true));
+        event.flag("on_text", true);
     }
     end_content(event, signature.choice);
 }
 
 fn tool_call(call: &ToolCall, out: &mut SseWriter) {
     let mut event = Members::new(out.event("tool_call"));
-    put_u64(event.value("index"), call.index.into());
-    put_str(event.value("id"), &call.id);
-    put_str(event.value("name"), &call.name);
-    if let Some(signature) = &call.signature {
-        put_str(event.value("signature"), signature);
-    }
+    event.number("index", call.index.into());
+    event.text("id", &call.id);
+    event.text("name", &call.name);
+    event.text_if_some("signature", call.signature.as_deref());
     if call.custom {
-        event.value("custom").put_slice(json_bool(true));
+        event.flag("custom", true);
     }
     end_content(event, call.choice);
 }
 
 fn tool_arguments(choice: u16, index: u16, delta: &str, out: &mut SseWriter) {
     let mut event = Members::new(out.event("tool_arguments"));
-    put_u64(event.value("index"), index.into());
-    put_str(event.value("delta"), delta);
+    event.number("index", index.into());
+    event.text("delta", delta);
     end_content(event, choice);
 }
 
 fn tool_call_end(choice: u16, index: u16, out: &mut SseWriter) {
     let mut event = Members::new(out.event("tool_call_end"));
-    put_u64(event.value("index"), index.into());
+    event.number("index", index.into());
     end_content(event, choice);
 }
 
 fn citation(citation: &Citation, out: &mut SseWriter) {
     let mut event = Members::new(out.event("citation"));
-    put_opt_str(event.value("url"), citation.url.as_deref());
-    put_opt_str(event.value("title"), citation.title.as_deref());
-    put_opt_str(event.value("quote"), citation.quote.as_deref());
-    put_opt_u64(
-        event.value("start"),
-        citation.span.map(|(start, _)| start.into()),
-    );
-    put_opt_u64(event.value("end"), citation.span.map(|(_, end)| end.into()));
-    put_json(event.value("data"), &citation.data);
+    event.text_or_null("url", citation.url.as_deref());
+    event.text_or_null("title", citation.title.as_deref());
+    event.text_or_null("quote", citation.quote.as_deref());
+    let start = citation.span.map(|(start, _)| start.into());
+    event.number_or_null("start", start);
+    event.number_or_null("end", citation.span.map(|(_, end)| end.into()));
+    event.json("data", &citation.data);
     end_content(event, citation.choice);
 }
 
 fn raw(raw: &Raw, out: &mut SseWriter) {
     let mut event = Members::new(out.event("raw"));
-    put_str(event.value("wire"), raw.wire.name());
-    put_json(event.value("data"), &raw.data);
+    event.text("wire", raw.wire.name());
+    event.json("data", &raw.data);
     end_content(event, raw.choice);
 }
 
 fn put_usage(buf: &mut BytesMut, usage: &Usage) {
     let mut event = Members::new(buf);
-    put_opt_u64(event.value("input_tokens"), usage.input);
-    put_opt_u64(event.value("output_tokens"), usage.output);
-    put_opt_u64(event.value("cached_input_tokens"), usage.cached_input);
-    put_opt_u64(event.value("cache_write_tokens"), usage.cache_write);
-    put_opt_u64(event.value("reasoning_tokens"), usage.reasoning);
-    put_opt_u64(event.value("total_tokens"), usage.total());
-    event
-        .value("estimated")
-        .put_slice(json_bool(usage.estimated));
-    put_cost(event.value("cost"), usage.cost);
+    event.number_or_null("input_tokens", usage.input);
+    event.number_or_null("output_tokens", usage.output);
+    event.number_or_null("cached_input_tokens", usage.cached_input);
+    event.number_or_null("cache_write_tokens", usage.cache_write);
+    event.number_or_null("reasoning_tokens", usage.reasoning);
+    event.number_or_null("total_tokens", usage.total());
+    event.flag("estimated", usage.estimated);
+    put_cost(&mut event, usage.cost);
     event.end();
 }
 
 fn put_reason(event: &mut Members<'_>, reason: Reason, native: Option<&str>) {
-    put_str(event.value("reason"), reason.name());
-    put_opt_str(event.value("native_reason"), native);
-}
-
-const fn json_bool(value: bool) -> &'static [u8] {
-    if value { b"true" } else { b"false" }
+    event.text("reason", reason.name());
+    event.text_or_null("native_reason", native);
 }
 
 /// Ends a content event. The choice is written unless it is the first.

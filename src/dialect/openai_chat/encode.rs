@@ -1,8 +1,7 @@
 //! Encodes a journal as `chat.completion.chunk`s.
 //!
-//! Over the own wire of the dialect, payloads are passed on, and our chunks follow only where we
-//! end the stream. Otherwise every chunk is ours: a role chunk opens a choice, and a chunk with
-//! `finish_reason` closes it. The state depends on the lengths of deltas, never on their text.
+//! A role chunk opens a choice, and a chunk with `finish_reason` closes it. The state depends on
+//! the lengths of deltas, never on their text.
 
 mod end;
 
@@ -10,92 +9,68 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::choices::Choices;
 use super::passed::Passed;
-use super::pieces::{self, Call, finish_reason, put_annotation, put_call, put_sluicegate};
-use crate::codec::json::{put_str, put_u64};
+use super::pieces::{Call, finish_reason, put_annotation, put_call, put_head};
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::own_members::put_sluicegate;
+use crate::dialect::passing::{Passing, State, VendorEvents};
 use crate::dialect::{Encode, View};
-use crate::model::entry::Entry;
-use crate::model::event::{Citation, Event, Finish, Reason, Signature, ToolCall};
-use crate::model::usage::Usage;
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{Citation, End, Event, Finish, Reason, Signature, ToolCall};
+use crate::model::fault::Fault;
 
-/// The encoder for one reader.
-pub(super) struct Encoder {
-    view: View,
-    /// Payloads are passed on.
-    raw: bool,
-    /// The payload of the current entry was passed on.
-    passing: bool,
+/// Creates the encoder for one reader.
+pub(super) fn encoder(view: View) -> Box<dyn Encode> {
+    let start = &view.start;
+    let id = format!("chatcmpl-{}", start.stream);
+    let chunks = Chunks {
+        head: head(&id, start.created, &start.head.model),
+        passed: Passed::new(),
+        choices: Choices::default(),
+    };
+    Box::new(Passing::new(chunks, view))
+}
+
+/// The chunks for one reader.
+struct Chunks {
     /// The beginning of every chunk, up to its choices.
     head: Bytes,
     passed: Passed,
     choices: Choices,
-    usage: Option<Usage>,
-    /// The terminal event or an error has been written.
-    ended: bool,
-}
-
-impl Encoder {
-    /// Creates an encoder in its initial state.
-    pub(super) fn new(view: View) -> Self {
-        let id = format!("chatcmpl-{}", view.start.stream);
-        let head = head(&id, view.start.created, &view.start.head.model);
-        Self {
-            view,
-            raw: false,
-            passing: false,
-            head,
-            passed: Passed::new(),
-            choices: Choices::default(),
-            usage: None,
-            ended: false,
-        }
-    }
 }
 
 fn head(id: &str, created: u64, model: &str) -> Bytes {
     let mut buf = BytesMut::with_capacity(128);
-    pieces::put_head(&mut buf, id, "chat.completion.chunk", created, model);
+    let mut chunk = Members::new(&mut buf);
+    put_head(&mut chunk, id, "chat.completion.chunk", created, model);
+    chunk.value("choices").put_u8(b'[');
     buf.freeze()
 }
 
-impl Encode for Encoder {
-    fn write_entry(&mut self, entry: &Entry, out: &mut SseWriter) {
-        // Nothing is written after an error, payloads included.
-        let raw = entry.raw.as_ref().filter(|_| self.view.raw && !self.ended);
-        if let Some(raw) = raw {
-            self.raw = true;
-            out.payload(&raw.name, &raw.data);
-            self.passed.record(
-                &raw.data,
-                entry.events.iter().any(Event::is_content),
-                &mut self.choices,
-            );
-        }
-        self.passing = raw.is_some();
-        for event in &entry.events {
-            self.write_event(event, out);
-        }
-        self.passing = false;
+impl VendorEvents for Chunks {
+    const ONE_CHOICE: bool = false;
+
+    fn pass(&mut self, payload: &Payload, entry: &Entry, out: &mut SseWriter) {
+        out.payload(&payload.name, &payload.data);
+        let has_content = entry.events.iter().any(Event::is_content);
+        self.passed
+            .record(&payload.data, has_content, &mut self.choices);
     }
 
-    fn write_event(&mut self, event: &Event, out: &mut SseWriter) {
+    fn record(&mut self, event: &Event) {
         match event {
-            _ if self.ended => {}
-            Event::Start(_) => {}
-            Event::Route(route) => self.raw = self.view.raw && route.raw,
-            Event::Usage(usage) => self.usage = Some(**usage),
-            Event::Error(failure) => self.error(failure, out),
-            Event::End(end) => self.end(end, out),
-            // Payloads reach the client as they are; their events only update the state.
-            content if self.raw => self.track(content),
-            content => self.content(content, out),
+            Event::Finish(finish) if finish_reason(finish.reason).is_some() => {
+                self.choices.begin(finish.choice).finished = true;
+            }
+            // A payload with content is not parsed, so its events show which choice has begun.
+            content if content.is_content() => {
+                self.choices.begin(content.choice());
+            }
+            _ => {}
         }
     }
-}
 
-/// Writing our own chunks.
-impl Encoder {
-    fn content(&mut self, event: &Event, out: &mut SseWriter) {
+    fn content(&mut self, event: &Event, _: &State, out: &mut SseWriter) -> Result<(), Fault> {
         match event {
             Event::Text { choice, delta } => self.text(*choice, delta, out),
             Event::Reasoning { choice, delta } => self.reasoning(*choice, delta, out),
@@ -118,34 +93,49 @@ impl Encoder {
             | Event::Error(_)
             | Event::End(_) => {}
         }
+        Ok(())
     }
 
+    fn end(&mut self, end: &End, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        self.end_stream(end, state, out);
+        Ok(())
+    }
+
+    fn end_passed(&mut self, _: &End, out: &mut SseWriter) {
+        end::put_done(out);
+    }
+
+    fn fail(&mut self, fault: &Fault, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        self.abort(fault, state, out);
+        Ok(())
+    }
+
+    fn abort(&mut self, fault: &Fault, state: &State, out: &mut SseWriter) {
+        end::put_error(fault, state, out);
+    }
+}
+
+/// Writing our own chunks.
+impl Chunks {
     fn text(&mut self, choice: u16, delta: &str, out: &mut SseWriter) {
         self.open(choice, out);
         // Only the length is kept: a later signature states which bytes it covers.
         self.choices.begin(choice).blocks.text(delta.len());
-        put_chunk(out, &self.head, choice, None, |buf| {
-            buf.put_slice(b"\"content\":");
-            put_str(buf, delta);
-        });
+        put_delta(out, &self.head, choice, |it| it.text("content", delta));
     }
 
     fn reasoning(&mut self, choice: u16, delta: &str, out: &mut SseWriter) {
         self.open(choice, out);
         self.choices.begin(choice).blocks.reasoning(delta.len());
-        put_chunk(out, &self.head, choice, None, |buf| {
-            buf.put_slice(b"\"reasoning_content\":");
-            put_str(buf, delta);
+        put_delta(out, &self.head, choice, |it| {
+            it.text("reasoning_content", delta);
         });
     }
 
     fn refusal(&mut self, choice: u16, delta: &str, out: &mut SseWriter) {
         self.open(choice, out);
         self.choices.begin(choice).blocks.other();
-        put_chunk(out, &self.head, choice, None, |buf| {
-            buf.put_slice(b"\"refusal\":");
-            put_str(buf, delta);
-        });
+        put_delta(out, &self.head, choice, |it| it.text("refusal", delta));
     }
 
     fn tool_call(&mut self, call: &ToolCall, out: &mut SseWriter) {
@@ -165,36 +155,39 @@ impl Encoder {
             signature: call.signature.as_ref(),
             custom: call.custom,
         };
-        put_chunk(out, &self.head, call.choice, None, |buf| {
-            buf.put_slice(b"\"tool_calls\":[");
-            put_call(buf, &written);
-            buf.put_u8(b']');
+        put_delta(out, &self.head, call.choice, |it| {
+            let mut calls = it.array("tool_calls");
+            put_call(calls.element(), &written);
+            calls.end();
         });
     }
 
     fn tool_arguments(&mut self, choice: u16, index: u16, delta: &str, out: &mut SseWriter) {
         self.open(choice, out);
-        let custom = self.choices.begin(choice).custom.contains(&index);
-        put_chunk(out, &self.head, choice, None, |buf| {
-            buf.put_slice(b"\"tool_calls\":[{\"index\":");
-            put_u64(buf, index.into());
-            buf.put_slice(if custom {
-                b",\"custom\":{\"input\":"
-            } else {
-                b",\"function\":{\"arguments\":"
-            });
-            put_str(buf, delta);
-            buf.put_slice(b"}}]");
+        let (kind, input) = if self.choices.begin(choice).custom.contains(&index) {
+            ("custom", "input")
+        } else {
+            ("function", "arguments")
+        };
+        put_delta(out, &self.head, choice, |it| {
+            let mut calls = it.array("tool_calls");
+            let mut call = calls.object();
+            call.number("index", index.into());
+            let mut called = call.object(kind);
+            called.text(input, delta);
+            called.end();
+            call.end();
+            calls.end();
         });
     }
 
     fn signature(&mut self, signature: &Signature, out: &mut SseWriter) {
         self.open(signature.choice, out);
         let blocks = &mut self.choices.begin(signature.choice).blocks;
-        put_chunk(out, &self.head, signature.choice, None, |buf| {
-            buf.put_slice(b"\"reasoning_details\":[");
-            blocks.put_item(buf, signature);
-            buf.put_u8(b']');
+        put_delta(out, &self.head, signature.choice, |it| {
+            let mut details = it.array("reasoning_details");
+            blocks.put_item(details.element(), signature);
+            details.end();
         });
     }
 
@@ -205,10 +198,10 @@ impl Encoder {
         };
         self.open(citation.choice, out);
         let citations = &mut self.choices.begin(citation.choice).citations;
-        put_chunk(out, &self.head, citation.choice, None, |buf| {
-            buf.put_slice(b"\"annotations\":[");
-            put_annotation(buf, citation, url, Some(*citations));
-            buf.put_u8(b']');
+        put_delta(out, &self.head, citation.choice, |it| {
+            let mut annotations = it.array("annotations");
+            put_annotation(annotations.element(), citation, url, Some(*citations));
+            annotations.end();
         });
         *citations += 1;
     }
@@ -227,7 +220,7 @@ impl Encoder {
         let choice = self.choices.begin(finish.choice);
         // The client receives one `finish_reason` per choice, even if a wire reports the end twice.
         if !std::mem::replace(&mut choice.finished, true) {
-            put_chunk(out, &self.head, finish.choice, Some((reason, None)), |_| {});
+            put_finish(out, &self.head, finish.choice, reason, None);
         }
     }
 
@@ -238,52 +231,45 @@ impl Encoder {
         }
         self.choices.begin(choice);
         // The role comes once, in the first chunk of a choice, as with OpenAI.
-        put_chunk(out, &self.head, choice, None, |buf| {
-            buf.put_slice(b"\"role\":\"assistant\",\"content\":\"\"");
+        put_delta(out, &self.head, choice, |it| {
+            it.word("role", "assistant");
+            it.word("content", "");
         });
     }
 }
 
-/// Tracking the payloads that were passed on.
-impl Encoder {
-    fn track(&mut self, event: &Event) {
-        match event {
-            Event::Finish(finish) if finish_reason(finish.reason).is_some() => {
-                self.choices.begin(finish.choice).finished = true;
-            }
-            // A payload with content is not parsed, so its events show which choice has begun.
-            content if content.is_content() => {
-                self.choices.begin(content.choice());
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Writes a chunk of one choice: its delta, and, at the end of the choice, its `finish_reason` and
-/// our own reason.
-fn put_chunk(
+/// Writes a chunk with a delta of one choice.
+fn put_delta(
     out: &mut SseWriter,
     head: &[u8],
     choice: u16,
-    finish: Option<(&str, Option<&str>)>,
-    delta: impl FnOnce(&mut BytesMut),
+    members: impl FnOnce(&mut Members<'_>),
 ) {
     let buf = out.event("");
     // One reservation per chunk: this runs for every token.
     buf.reserve(head.len() + 64);
     buf.put_slice(head);
-    buf.put_slice(b"{\"index\":");
-    put_u64(buf, choice.into());
-    buf.put_slice(b",\"delta\":{");
-    delta(buf);
-    let Some((reason, own)) = finish else {
-        buf.put_slice(b"},\"finish_reason\":null}]}");
-        return;
-    };
-    buf.put_slice(b"},\"finish_reason\":");
-    put_str(buf, reason);
-    buf.put_slice(b"}]");
-    put_sluicegate(buf, own, false);
-    buf.put_u8(b'}');
+    let mut object = Members::new(buf);
+    object.number("index", choice.into());
+    let mut delta = object.object("delta");
+    members(&mut delta);
+    delta.end();
+    object.null("finish_reason");
+    object.end();
+    buf.put_slice(b"]}");
+}
+
+/// Writes the chunk that closes a choice: its `finish_reason`, and our own reason.
+fn put_finish(out: &mut SseWriter, head: &[u8], choice: u16, reason: &str, own: Option<&str>) {
+    let buf = out.event("");
+    buf.put_slice(head);
+    let mut object = Members::new(buf);
+    object.number("index", choice.into());
+    object.object("delta").end();
+    object.word("finish_reason", reason);
+    object.end();
+    buf.put_u8(b']');
+    let mut chunk = Members::resume(buf);
+    put_sluicegate(&mut chunk, own, false);
+    chunk.end();
 }

@@ -1,50 +1,34 @@
 //! Errors in OpenAI's shape: `{"error":{message,type,param,code}}`; all four keys are always
 //! present.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use std::fmt;
 
-use crate::codec::json::{put_opt_str, put_str};
+use bytes::{Bytes, BytesMut};
+
+use crate::codec::members::Members;
+use crate::dialect::client_message;
 use crate::model::fault::{Code, Fault};
 
 /// Returns the body of an error response.
 pub(super) fn body(fault: &Fault, request_id: &str) -> Bytes {
     let mut buf = BytesMut::with_capacity(fault.message.len() + 128);
-    put(
-        &mut buf,
-        fault,
-        &format!("internal error in request {request_id}"),
-    );
+    put(&mut buf, fault, format_args!("request {request_id}"));
     buf.freeze()
 }
 
-/// Writes an error object. An internal error is reported as `internal_message`, which names the
-/// request or the stream but no detail.
-pub(super) fn put(buf: &mut BytesMut, fault: &Fault, internal_message: &str) {
-    let message = if fault.code == Code::InternalError {
-        internal_message
-    } else {
-        &fault.message
-    };
-    buf.put_slice(b"{\"error\":{\"message\":");
-    put_str(buf, message);
-    buf.put_slice(b",\"type\":");
+/// Writes an error object. An internal error reports only its place.
+pub(super) fn put(buf: &mut BytesMut, fault: &Fault, place: fmt::Arguments<'_>) {
+    let mut body = Members::new(buf);
+    let mut error = body.object("error");
+    error.text("message", &client_message(fault, place));
     // The upstream's own type is kept: clients tell errors apart by it.
-    put_str(
-        buf,
-        fault
-            .native_type
-            .as_deref()
-            .unwrap_or_else(|| type_of(fault)),
-    );
-    buf.put_slice(b",\"param\":");
-    put_opt_str(buf, fault.param.as_deref());
-    buf.put_slice(b",\"code\":");
-    put_str(buf, fault.client_code());
-    if let Some(limit) = fault.limit {
-        buf.put_slice(b",\"limit\":");
-        put_str(buf, limit);
-    }
-    buf.put_slice(b"}}");
+    let native = fault.native_type.as_deref();
+    error.text("type", native.unwrap_or_else(|| type_of(fault)));
+    error.text_or_null("param", fault.param.as_deref());
+    error.text("code", fault.client_code());
+    error.text_if_some("limit", fault.limit);
+    error.end();
+    body.end();
 }
 
 /// Returns the error type, by which clients of OpenAI tell errors apart.

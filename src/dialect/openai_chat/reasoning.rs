@@ -12,9 +12,10 @@
 
 mod past;
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 
-use crate::codec::json::{put_str, put_u64};
+use crate::codec::json::put_u64;
+use crate::codec::members::Members;
 use crate::dialect::object::Object;
 use crate::model::event::Signature;
 use crate::model::fault::Fault;
@@ -108,53 +109,47 @@ impl Blocks {
 
     /// Writes the item of a signature or of an encrypted block.
     pub(super) fn put_item(&mut self, buf: &mut BytesMut, signature: &Signature) {
-        // A signature ends its block: what follows belongs to another one.
+        let range = self.end_block(signature);
+        let mut item = Members::new(buf);
+        let is_encrypted = signature.redacted.is_some();
+        item.word(
+            "type",
+            if is_encrypted {
+                "reasoning.encrypted"
+            } else {
+                "reasoning.text"
+            },
+        );
+        item.text_if_some("data", signature.redacted.as_deref());
+        item.text_if_some("signature", signature.signature.as_deref());
+        item.word("format", format_of(signature.wire));
+        item.number("index", self.items);
+        // Every item has its own index, because clients that merge items do it by index.
+        self.items += 1;
+        let mut bounds = item.array("range");
+        put_u64(bounds.element(), range.start);
+        put_u64(bounds.element(), range.end);
+        bounds.end();
+        if signature.on_text {
+            item.flag("on_text", true);
+        }
+        item.end();
+    }
+
+    /// Ends the block that the signature belongs to, and returns the range that it signs.
+    fn end_block(&mut self, signature: &Signature) -> Block {
+        // What follows a signature belongs to another block.
         self.open = Open::Nothing;
-        let block = if signature.on_text {
+        let mut block = if signature.on_text {
             self.text.sign()
         } else {
             self.reasoning.sign()
         };
         // An encrypted block contains its own text, so it signs no bytes and only marks a place.
-        let range = if signature.redacted.is_some() {
-            Block {
-                start: block.end,
-                ..block
-            }
-        } else {
-            block
-        };
-        buf.put_slice(if signature.redacted.is_some() {
-            b"{\"type\":\"reasoning.encrypted\""
-        } else {
-            b"{\"type\":\"reasoning.text\""
-        });
-        for (name, value) in [
-            ("data", &signature.redacted),
-            ("signature", &signature.signature),
-        ] {
-            if let Some(value) = value {
-                buf.put_slice(b",\"");
-                buf.put_slice(name.as_bytes());
-                buf.put_slice(b"\":");
-                put_str(buf, value);
-            }
+        if signature.redacted.is_some() {
+            block.start = block.end;
         }
-        buf.put_slice(b",\"format\":");
-        put_str(buf, format_of(signature.wire));
-        buf.put_slice(b",\"index\":");
-        put_u64(buf, self.items);
-        // Every item has its own index, because clients that merge items do it by index.
-        self.items += 1;
-        buf.put_slice(b",\"range\":[");
-        put_u64(buf, range.start);
-        buf.put_u8(b',');
-        put_u64(buf, range.end);
-        buf.put_slice(if signature.on_text {
-            b"],\"on_text\":true}"
-        } else {
-            b"]}"
-        });
+        block
     }
 }
 

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::item_references::{ItemsById, input_items, referenced_id};
 use super::parse;
 use super::pieces::put_list;
 use super::stored::{as_input, stored_input};
-use crate::codec::json::Fields;
+use crate::codec::json::{Fields, json_text};
 use crate::dialect::object::Object;
 use crate::model::ask::{Ask, ResponsesRequest};
 use crate::model::fault::{Code, Fault};
@@ -66,13 +66,10 @@ pub fn resolve_references(ask: Ask, known: &ItemsById, max_bytes: usize) -> Resu
         }
         list.extend(item);
     }
-    let mut input = BytesMut::with_capacity(bytes + list.len() + 2);
-    put_list(&mut input, list.iter().map(|item| &**item));
-    let input = std::str::from_utf8(&input)
-        .map_err(|_| Fault::invalid("input", "`input` must be valid UTF-8"))?;
+    let input = json_text(|buf| put_list(buf, list.iter().map(|item| &**item)));
     let body = Object::from_body(&ask.body)?
         .fields
-        .with(&[("input", input)]);
+        .with(&[("input", &input)]);
     with_body(ask, body)
 }
 

@@ -1,183 +1,172 @@
-//! Encodes a journal as the events of a response.
-//!
-//! Over the dialect's own wire payloads are passed on under their own names, and events of ours
-//! follow only where we end the stream. Otherwise every event is ours: `response.created` once a
-//! target has answered, then the events of each item, and one terminal event with all items.
+//! Encodes a journal as the events of a response: `response.created` once a target has answered,
+//! then the events of each item, and one terminal event with all items.
 
 mod items;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::passed::Passed;
-use super::pieces::{Status, put_response};
-use crate::codec::json::put_u64;
+use super::pieces::{Status, put_event, put_response};
 use crate::codec::sse_writer::SseWriter;
-use crate::dialect::{Encode, View, unreported_error};
-use crate::model::entry::Entry;
-use crate::model::event::{End, Event, Failure, Finish, Reason};
+use crate::dialect::passing::{Passing, State, VendorEvents};
+use crate::dialect::{View, unreported_error};
+use crate::model::entry::{Entry, Payload};
+use crate::model::event::{End, Event, Finish, Reason, Route};
 use crate::model::fault::{Code, Fault};
-use crate::model::usage::Usage;
 use items::Items;
 
-/// The encoder of one reader.
-pub(super) struct Encoder {
-    view: View,
-    /// True if payloads are passed on.
-    raw: bool,
-    /// True while the events of an entry are read whose payload was passed on.
-    passing: bool,
+/// Creates the encoder for one reader.
+pub(super) fn encoder(view: View) -> Passing<Response> {
+    let start = &view.start;
+    let asked = start.head.responses.as_ref();
+    let response = Response {
+        passed: Passed::default(),
+        begun: false,
+        items: Items::new(start.stream.clone()),
+        status: if asked.is_some_and(|asked| asked.background) {
+            Status::Queued
+        } else {
+            Status::InProgress
+        },
+        finish: None,
+    };
+    Passing::new(response, view)
+}
+
+/// The events of a response for one reader.
+pub(super) struct Response {
     passed: Passed,
-    /// True if `response.created` has been sent.
+    /// The client has received `response.created`.
     begun: bool,
     items: Items,
     status: Status,
     finish: Option<Finish>,
-    usage: Option<Usage>,
-    /// True if the terminal event has been written.
-    ended: bool,
 }
 
-impl Encoder {
-    /// Creates the encoder for a reader.
-    pub(super) fn new(view: View) -> Self {
-        let background = view
-            .start
-            .head
-            .responses
-            .as_ref()
-            .is_some_and(|asked| asked.background);
-        Self {
-            raw: false,
-            passing: false,
-            passed: Passed::default(),
-            begun: false,
-            items: Items::new(view.start.stream.clone()),
-            status: if background {
-                Status::Queued
-            } else {
-                Status::InProgress
-            },
-            finish: None,
-            usage: None,
-            ended: false,
-            view,
-        }
-    }
-
+impl Passing<Response> {
     /// Returns the number of the next event.
     pub(super) fn next_number(&self) -> u64 {
-        if self.raw {
-            self.passed.next
+        if self.state.raw {
+            self.vendor.passed.next
         } else {
-            self.items.next
+            self.vendor.items.next
         }
     }
 
     /// Returns the response object so far (JSON).
     pub(super) fn object(&self) -> Bytes {
-        if self.raw
-            && let Some(response) =
-                self.passed
-                    .response_json(&self.status, self.usage.as_ref(), self.ended)
-        {
-            return response;
-        }
-        let mut buf = BytesMut::with_capacity(1024);
-        put_response(
-            &mut buf,
-            &self.view,
-            &self.status,
-            &self.items.output(),
-            self.final_usage().as_ref(),
-        );
-        buf.freeze()
-    }
-
-    fn final_usage(&self) -> Option<Usage> {
-        self.usage.filter(|_| self.ended)
+        self.vendor.object(&self.state)
     }
 }
 
-impl Encode for Encoder {
-    fn restore(&mut self, summary: &Entry, out: &mut SseWriter) {
+impl VendorEvents for Response {
+    const ONE_CHOICE: bool = true;
+
+    fn pass(&mut self, payload: &Payload, _: &Entry, out: &mut SseWriter) {
+        self.begun = true;
+        self.passed.pass(payload, out);
+    }
+
+    fn record(&mut self, _: &Event) {
+        // The `response.created` of the provider came first, even if it is evicted.
+        self.begun = true;
+    }
+
+    fn route(&mut self, route: &Route, state: &State, out: &mut SseWriter) {
+        self.items.wire = route.wire;
+        if state.raw {
+            self.status = Status::InProgress;
+        } else {
+            self.begin(state, out);
+        }
+    }
+
+    fn content(&mut self, event: &Event, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        if let Event::Finish(finish) = event {
+            self.finish(finish, out);
+        } else {
+            self.begin(state, out);
+            self.items.write(event, out);
+        }
+        self.check()
+    }
+
+    fn end(&mut self, end: &End, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        match self.final_status(end) {
+            Some(status) => self.terminate(status, state, out),
+            None => self.fail(&unreported_error(end), state, out),
+        }
+    }
+
+    fn end_passed(&mut self, end: &End, _: &mut SseWriter) {
+        if let Some(status) = self.final_status(end) {
+            self.status = status;
+        }
+    }
+
+    fn fail(&mut self, fault: &Fault, state: &State, out: &mut SseWriter) -> Result<(), Fault> {
+        let status = Status::failed(fault, &state.view.start.stream);
+        self.terminate(status, state, out)
+    }
+
+    fn fail_passed(&mut self, fault: &Fault, state: &State) {
+        self.status = Status::failed(fault, &state.view.start.stream);
+    }
+
+    fn abort(&mut self, fault: &Fault, state: &State, out: &mut SseWriter) {
+        self.status = Status::failed(fault, &state.view.start.stream);
+        self.write_response(self.status.event(), state, out);
+    }
+
+    fn begin_restore(&mut self, summary: &Entry) {
         // Evicted entries without content leave no number and no text unknown.
         self.items.evicted = summary.events.iter().any(Event::is_content);
-        self.write_entry(summary, out);
-    }
-
-    fn write_entry(&mut self, entry: &Entry, out: &mut SseWriter) {
-        let raw = entry.raw.as_ref().filter(|_| self.view.raw && !self.ended);
-        if let Some(raw) = raw {
-            self.raw = true;
-            self.begun = true;
-            self.passed.pass(raw, out);
-        }
-        self.passing = raw.is_some();
-        for event in &entry.events {
-            self.write_event(event, out);
-        }
-        self.passing = false;
-    }
-
-    fn write_event(&mut self, event: &Event, out: &mut SseWriter) {
-        match event {
-            _ if self.ended => {}
-            // The response begins with the route: until then the answer can still be an error
-            // status.
-            Event::Start(_) => {}
-            Event::Route(route) => {
-                self.raw = self.view.raw && route.raw;
-                self.items.wire = route.wire;
-                if self.raw {
-                    self.status = Status::InProgress;
-                } else {
-                    self.begin(out);
-                }
-            }
-            Event::Usage(usage) => self.usage = Some(**usage),
-            Event::Error(failure) => self.error(failure, out),
-            Event::End(end) => self.end(end, out),
-            other if other.choice() != 0 => {}
-            // The `response.created` of the provider came first, even if it is evicted.
-            _ if self.raw => self.begun = true,
-            Event::Finish(finish) => self.finish(finish, out),
-            content => {
-                self.begin(out);
-                self.items.write(content, out);
-                self.end_if_evicted(out);
-            }
-        }
     }
 }
 
-/// Encoding of our own events.
-impl Encoder {
+impl Response {
     /// Writes the events that begin a response, once.
-    fn begin(&mut self, out: &mut SseWriter) {
+    fn begin(&mut self, state: &State, out: &mut SseWriter) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
         let queued = matches!(self.status, Status::Queued);
-        self.write_response_event("response.created", out);
+        self.write_response("response.created", state, out);
         if queued {
-            self.write_response_event("response.queued", out);
+            self.write_response("response.queued", state, out);
         }
         self.status = Status::InProgress;
-        self.write_response_event("response.in_progress", out);
+        self.write_response("response.in_progress", state, out);
     }
 
     /// Writes an event that contains the response object.
-    fn write_response_event(&mut self, name: &str, out: &mut SseWriter) {
-        let object = self.object();
-        let number = if self.raw {
-            &mut self.passed.next
+    fn write_response(&mut self, name: &str, state: &State, out: &mut SseWriter) {
+        let object = self.object(state);
+        if state.raw {
+            // The object of a provider may have several lines.
+            let object = String::from_utf8_lossy(&object);
+            put_event(out, &mut self.passed.next, name, |event| {
+                event.json("response", &object);
+            });
         } else {
-            &mut self.items.next
-        };
-        put_event(out, number, name, |buf| {
-            buf.put_slice(b",\"response\":");
-            buf.put_slice(&object);
-        });
+            put_event(out, &mut self.items.next, name, |event| {
+                event.written("response", &object);
+            });
+        }
+    }
+
+    /// Returns the response object so far (JSON).
+    fn object(&self, state: &State) -> Bytes {
+        let usage = state.usage.filter(|_| self.status.is_final());
+        if state.raw
+            && let Some(response) = self.passed.response_json(&self.status, usage.as_ref())
+        {
+            return response;
+        }
+        let mut buf = BytesMut::with_capacity(1024);
+        let output = self.items.output();
+        put_response(&mut buf, &state.view, &self.status, &output, usage.as_ref());
+        buf.freeze()
     }
 
     /// Ends open items. The finish reason is reported at the end.
@@ -189,96 +178,54 @@ impl Encoder {
         );
         self.finish = Some(finish.clone());
         self.items.close(!early, out);
-        self.end_if_evicted(out);
     }
 
-    fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
-        // The client has received the provider's own error payload: do not add a second one.
-        if self.passing && failure.passed_on {
-            self.status = Status::failed(&failure.fault, &self.view.start.stream);
-            self.ended = true;
-            return;
+    /// Returns the status of a response that ends without a reported error; `None` if it failed.
+    fn final_status(&self, end: &End) -> Option<Status> {
+        // A cancel after the finish is reported as a cancel.
+        let is_cancelled = end.reason == Reason::Cancelled;
+        let finish = self.finish.as_ref().filter(|_| !is_cancelled);
+        match finish.map_or(end.reason, |finish| finish.reason) {
+            Reason::Stop | Reason::ToolCalls => Some(Status::Completed),
+            Reason::Length => Some(Status::Incomplete("max_output_tokens")),
+            Reason::ContentFilter => Some(Status::Incomplete("content_filter")),
+            Reason::Cancelled => Some(Status::Cancelled),
+            Reason::Error => None,
         }
-        self.fail(&failure.fault, out);
-    }
-
-    fn end(&mut self, end: &End, out: &mut SseWriter) {
-        self.usage = self.usage.or(end.usage);
-        let reason = self
-            .finish
-            .as_ref()
-            // A cancel after the finish is reported as a cancel.
-            .filter(|_| end.reason != Reason::Cancelled)
-            .map_or(end.reason, |finish| finish.reason);
-        let status = match reason {
-            Reason::Stop | Reason::ToolCalls => Status::Completed,
-            Reason::Length => Status::Incomplete("max_output_tokens"),
-            Reason::ContentFilter => Status::Incomplete("content_filter"),
-            Reason::Cancelled => Status::Cancelled,
-            Reason::Error => {
-                self.fail(&unreported_error(end), out);
-                return;
-            }
-        };
-        if self.raw && end.reason != Reason::Cancelled {
-            // The provider's terminal event was passed on.
-            self.status = status;
-            self.ended = true;
-            return;
-        }
-        self.terminate(status, out);
-    }
-
-    /// Ends the response with a failure.
-    fn fail(&mut self, fault: &Fault, out: &mut SseWriter) {
-        self.terminate(Status::failed(fault, &self.view.start.stream), out);
     }
 
     /// Ends all open items, then the response.
-    fn terminate(&mut self, status: Status, out: &mut SseWriter) {
-        self.begin(out);
-        let complete = matches!(status, Status::Completed);
-        if self.raw {
+    fn terminate(
+        &mut self,
+        status: Status,
+        state: &State,
+        out: &mut SseWriter,
+    ) -> Result<(), Fault> {
+        self.begin(state, out);
+        if state.raw {
             self.passed.close(out);
         } else {
-            self.items.close(complete, out);
-            self.end_if_evicted(out);
-        }
-        if !std::mem::replace(&mut self.ended, true) {
+            self.items.close(matches!(status, Status::Completed), out);
+            self.check()?;
             // The terminal event repeats the text of all items, so it cannot be correct without
             // evicted text.
-            let status = if self.items.lacks_evicted_text(out) && !self.raw {
-                Status::failed(&beginning_evicted(), &self.view.start.stream)
-            } else {
-                status
-            };
-            self.status = status;
-            let name = self.status.event();
-            self.write_response_event(name, out);
+            if self.items.lacks_evicted_text(out) {
+                return Err(beginning_evicted());
+            }
         }
+        self.status = status;
+        self.write_response(self.status.event(), state, out);
+        Ok(())
     }
 
-    /// Ends the stream with an error if an event needed a number or text that was evicted.
-    fn end_if_evicted(&mut self, out: &mut SseWriter) {
-        if !self.ended && std::mem::take(&mut self.items.failed) {
-            self.ended = true;
-            self.status = Status::failed(&beginning_evicted(), &self.view.start.stream);
-            let name = self.status.event();
-            self.write_response_event(name, out);
+    /// Checks that no event needed a number or text that was evicted.
+    fn check(&mut self) -> Result<(), Fault> {
+        if std::mem::take(&mut self.items.failed) {
+            Err(beginning_evicted())
+        } else {
+            Ok(())
         }
     }
-}
-
-/// Writes one event with the next number.
-fn put_event(out: &mut SseWriter, number: &mut u64, name: &str, rest: impl FnOnce(&mut BytesMut)) {
-    let buf = out.event(name);
-    buf.put_slice(b"{\"type\":\"");
-    buf.put_slice(name.as_bytes());
-    buf.put_slice(b"\",\"sequence_number\":");
-    put_u64(buf, *number);
-    rest(buf);
-    buf.put_u8(b'}');
-    *number = number.saturating_add(1);
 }
 
 fn beginning_evicted() -> Fault {

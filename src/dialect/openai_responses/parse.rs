@@ -6,9 +6,8 @@ use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName};
 
-use super::pieces::put_name;
 use super::{chat, estimate, stored};
-use crate::codec::json::put_json;
+use crate::codec::members::Members;
 use crate::dialect::object::Object;
 use crate::dialect::{head_fields, references, request};
 use crate::model::ask::{Ask, AskHead, ResponsesRequest};
@@ -131,11 +130,11 @@ fn responses_request(top: &Object<'_>) -> Result<ResponsesRequest, Fault> {
 
 fn echo(top: &Object<'_>) -> ByteString {
     let mut buf = BytesMut::with_capacity(512);
+    let mut members = Members::resume(&mut buf);
     for (name, default) in ECHO {
         let value = top.raw(name).map_or(default, |value| value.get());
         if !value.is_empty() {
-            put_name(&mut buf, name);
-            put_json(&mut buf, value);
+            members.json(name, value);
         }
     }
     ByteString::try_from(buf.freeze()).unwrap_or_default()

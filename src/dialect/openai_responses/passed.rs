@@ -3,19 +3,23 @@
 //! this state.
 
 mod item;
+mod part;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
 
-use self::item::{PartUpdate, PassedItem, classify};
-use super::pieces::{Status, put_usage};
-use crate::codec::json::Fields;
+use self::item::PassedItem;
+use self::part::{PartUpdate, classify};
+use super::pieces::{Status, put_error, put_incomplete_details, put_usage};
+use crate::codec::json::{Fields, json_text, put_str};
+use crate::codec::members::Elements;
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::own_members::put_own;
+use crate::dialect::passing::event_name;
 use crate::model::entry::Payload;
 use crate::model::usage::Usage;
 
@@ -83,18 +87,12 @@ impl<'a> EventFields<'a> {
 }
 
 impl Passed {
-    /// Passes a payload on. A payload without an event name is sent under its type, because clients
-    /// dispatch events by name.
+    /// Passes a payload on.
     pub(super) fn pass(&mut self, payload: &Payload, out: &mut SseWriter) {
         // A payload that cannot be parsed is passed on all the same, and changes no state but the
         // number.
         let fields: EventFields<'_> = serde_json::from_str(&payload.data).unwrap_or_default();
-        let name = if payload.name.is_empty() {
-            name(&fields.kind)
-        } else {
-            &payload.name
-        };
-        out.payload(name, &payload.data);
+        out.payload(event_name(payload, &fields.kind), &payload.data);
         // The provider's numbers win: our events continue after the last one that the client has
         // received.
         self.next = fields
@@ -137,66 +135,50 @@ impl Passed {
     /// Ends the open items as incomplete.
     pub(super) fn close(&mut self, out: &mut SseWriter) {
         for (index, item) in self.items.iter_mut().filter(|(_, item)| item.is_open()) {
-            for (name, mut event) in item.end(*index) {
-                event.insert("type".to_owned(), name.into());
-                event.insert("sequence_number".to_owned(), self.next.into());
-                self.next = self.next.saturating_add(1);
-                out.payload(name, &Value::from(event).to_string());
-            }
+            item.end(*index, &mut self.next, out);
         }
     }
 
     /// Returns the response object: that of the provider's terminal event, unchanged, otherwise the
-    /// latest one with the items, status and usage so far. `None` if no event contained one.
-    pub(super) fn response_json(
-        &self,
-        status: &Status,
-        usage: Option<&Usage>,
-        ended: bool,
-    ) -> Option<Bytes> {
+    /// latest one with the items and the status so far, and the usage of a response that has ended.
+    /// `None` if no event contained one.
+    pub(super) fn response_json(&self, status: &Status, usage: Option<&Usage>) -> Option<Bytes> {
         let latest = self.response.as_ref()?;
         if self.terminal {
             return Some(self.terminal_response(latest));
         }
-        let mut response: Map<String, Value> = serde_json::from_str(latest).ok()?;
-        let mut own = Map::new();
-        let mut set = |name: &str, value: Value| drop(response.insert(name.to_owned(), value));
-        set(
-            "output",
-            self.items
-                .values()
-                .map(|item| item.value("in_progress"))
-                .collect(),
-        );
-        set("status", status.name().into());
-        if let Status::Failed(code, message, limit) = status {
-            let mut error = Map::from_iter([
-                ("code".to_owned(), json!(code)),
-                ("message".to_owned(), json!(message)),
-            ]);
-            error.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
-            set("error", error.into());
+        let fields = Fields::parse(latest.as_bytes()).ok()?;
+        let mut changes = vec![
+            ("output", json_text(|buf| self.put_output(buf))),
+            ("status", json_text(|buf| put_str(buf, status.name()))),
+        ];
+        if let Status::Failed(..) = status {
+            changes.push(("error", json_text(|buf| put_error(buf, status))));
         }
-        if let Status::Incomplete(reason) = status {
-            set("incomplete_details", json!({"reason": reason}));
+        if let Status::Incomplete(_) = status {
+            let details = json_text(|buf| put_incomplete_details(buf, status));
+            changes.push(("incomplete_details", details));
         }
-        if matches!(status, Status::Cancelled) {
-            own.insert("reason".to_owned(), "cancelled".into());
+        if let Some(usage) = usage {
+            changes.push(("usage", json_text(|buf| put_usage(buf, usage))));
         }
-        if let Some(usage) = usage.filter(|_| ended) {
-            set("usage", usage_value(usage));
-            if usage.estimated {
-                own.insert("estimated".to_owned(), true.into());
-            }
+        let (reason, estimated) = (status.own_reason(), usage.is_some_and(|it| it.estimated));
+        if reason.is_some() || estimated {
+            let own = json_text(|buf| put_own(buf, reason, estimated));
+            changes.push(("sluicegate", own));
         }
-        if !own.is_empty() {
-            set("sluicegate", own.into());
-        }
-        Some(Value::from(response).to_string().into())
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(name, it)| (*name, &**it)).collect();
+        Some(fields.with(&changes))
     }
-}
 
-impl Passed {
+    fn put_output(&self, buf: &mut BytesMut) {
+        let mut output = Elements::new(buf);
+        for item in self.items.values() {
+            output.written(&item.current("in_progress"));
+        }
+        output.end();
+    }
+
     /// Returns the response object of the terminal event. Some servers omit the output there: then
     /// the items are inserted.
     fn terminal_response(&self, response: &str) -> Bytes {
@@ -212,24 +194,5 @@ impl Passed {
             }
             _ => response.to_owned().into(),
         }
-    }
-}
-
-fn usage_value(usage: &Usage) -> Value {
-    let mut buf = bytes::BytesMut::new();
-    put_usage(&mut buf, usage);
-    serde_json::from_slice(&buf).unwrap_or_default()
-}
-
-/// Returns a type as the name of an event; empty if it contains characters that are not safe in an
-/// event name.
-fn name(kind: &str) -> &str {
-    if kind
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'))
-    {
-        kind
-    } else {
-        ""
     }
 }

@@ -1,12 +1,14 @@
-//! JSON that a stream and a whole answer have in common: ids, items, usage, the response object.
+//! JSON that a stream and a whole answer have in common: ids, events, usage, the response object.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use crate::codec::json::{put_json, put_str, put_u64};
-use crate::dialect::View;
-use crate::dialect::openai_chat::put_sluicegate;
+use crate::codec::json::{put_json, put_u64};
+use crate::codec::members::{Elements, Members};
+use crate::codec::sse_writer::SseWriter;
+use crate::dialect::own_members::put_sluicegate;
+use crate::dialect::{View, client_message};
 use crate::model::event::Citation;
-use crate::model::fault::{Code, Fault};
+use crate::model::fault::Fault;
 use crate::model::ids::StreamId;
 use crate::model::usage::Usage;
 
@@ -54,17 +56,21 @@ impl Status {
         }
     }
 
-    /// Creates the status for a failure. For an internal error, the message contains only the
-    /// stream.
+    /// Returns the reason that the API does not define.
+    pub(super) fn own_reason(&self) -> Option<&'static str> {
+        matches!(self, Self::Cancelled).then_some("cancelled")
+    }
+
+    /// Returns true if no further event follows.
+    pub(super) const fn is_final(&self) -> bool {
+        !matches!(self, Self::Queued | Self::InProgress)
+    }
+
+    /// Creates the status for a failure. An internal error reports only the stream.
     pub(super) fn failed(fault: &Fault, stream: &StreamId) -> Self {
-        // Internal errors may contain details of this process.
-        let bug = fault.code == Code::InternalError;
-        let message = if bug {
-            format!("internal error in stream {stream}")
-        } else {
-            fault.message.clone()
-        };
-        Self::Failed(fault.client_code().to_owned(), message, fault.limit)
+        let message = client_message(fault, format_args!("stream {stream}"));
+        let code = fault.client_code().to_owned();
+        Self::Failed(code, message.into_owned(), fault.limit)
     }
 }
 
@@ -79,29 +85,26 @@ pub(super) fn put_id(buf: &mut BytesMut, kind: &str, stream: &StreamId, place: u
     buf.put_u8(b'"');
 }
 
-/// Writes a member that is a string, with the comma before it.
-pub(super) fn put_text_member(buf: &mut BytesMut, name: &str, text: &str) {
-    put_name(buf, name);
-    put_str(buf, text);
-}
-
-/// Writes a member's name, with the comma before it.
-pub(super) fn put_name(buf: &mut BytesMut, name: &str) {
-    buf.put_slice(b",\"");
-    buf.put_slice(name.as_bytes());
-    buf.put_slice(b"\":");
+/// Writes one event with the next number.
+pub(super) fn put_event(
+    out: &mut SseWriter,
+    number: &mut u64,
+    name: &str,
+    members: impl FnOnce(&mut Members<'_>),
+) {
+    let mut event = Members::new(out.event(name));
+    event.word("type", name);
+    event.number("sequence_number", *number);
+    members(&mut event);
+    event.end();
+    *number = number.saturating_add(1);
 }
 
 /// Writes an array of JSON values.
 pub(super) fn put_list<'a>(buf: &mut BytesMut, list: impl IntoIterator<Item = &'a [u8]>) {
-    buf.put_u8(b'[');
-    for (i, item) in list.into_iter().enumerate() {
-        if i > 0 {
-            buf.put_u8(b',');
-        }
-        buf.put_slice(item);
-    }
-    buf.put_u8(b']');
+    let mut elements = Elements::new(buf);
+    list.into_iter().for_each(|it| elements.written(it));
+    elements.end();
 }
 
 /// Writes a response object. `output` is a JSON array.
@@ -112,74 +115,69 @@ pub(super) fn put_response(
     output: &[u8],
     usage: Option<&Usage>,
 ) {
-    buf.put_slice(b"{\"id\":\"resp_");
-    buf.put_slice(view.start.stream.as_str().as_bytes());
-    buf.put_slice(b"\",\"object\":\"response\",\"created_at\":");
-    put_u64(buf, view.start.created);
-    put_text_member(buf, "status", status.name());
-    put_name(buf, "error");
-    put_error(buf, status);
-    put_name(buf, "incomplete_details");
-    match status {
-        Status::Incomplete(reason) => {
-            buf.put_slice(b"{\"reason\":");
-            put_str(buf, reason);
-            buf.put_u8(b'}');
-        }
-        _ => buf.put_slice(b"null"),
-    }
-    put_text_member(buf, "model", &view.start.head.model);
-    put_name(buf, "output");
-    buf.put_slice(output);
-    let echo = view
-        .start
-        .head
-        .responses
-        .as_ref()
-        .map_or(NO_ECHO, |asked| &asked.echo);
-    buf.put_slice(echo.as_bytes());
-    put_name(buf, "usage");
+    let (start, head) = (&view.start, &view.start.head);
+    let mut response = Members::new(buf);
+    let id = response.value("id");
+    id.put_slice(b"\"resp_");
+    id.put_slice(start.stream.as_str().as_bytes());
+    id.put_u8(b'"');
+    response.word("object", "response");
+    response.number("created_at", start.created);
+    response.word("status", status.name());
+    put_error(response.value("error"), status);
+    put_incomplete_details(response.value("incomplete_details"), status);
+    response.text("model", &head.model);
+    response.written("output", output);
+    let asked = head.responses.as_ref();
+    response.more(asked.map_or(NO_ECHO, |asked| &asked.echo));
     match usage {
-        Some(usage) => put_usage(buf, usage),
-        None => buf.put_slice(b"null"),
+        Some(usage) => put_usage(response.value("usage"), usage),
+        None => response.null("usage"),
     }
-    let cancelled = matches!(status, Status::Cancelled).then_some("cancelled");
-    put_sluicegate(buf, cancelled, usage.is_some_and(|usage| usage.estimated));
-    buf.put_u8(b'}');
+    let is_estimated = usage.is_some_and(|usage| usage.estimated);
+    put_sluicegate(&mut response, status.own_reason(), is_estimated);
+    response.end();
 }
 
-fn put_error(buf: &mut BytesMut, status: &Status) {
+/// Writes the error of a failed response, or null.
+pub(super) fn put_error(buf: &mut BytesMut, status: &Status) {
     let Status::Failed(code, message, limit) = status else {
         buf.put_slice(b"null");
         return;
     };
-    buf.put_slice(b"{\"code\":");
-    put_str(buf, code);
-    put_text_member(buf, "message", message);
+    let mut error = Members::new(buf);
+    error.text("code", code);
+    error.text("message", message);
     // Not part of the API: names the limit, as our error bodies do.
-    if let Some(limit) = limit {
-        put_text_member(buf, "limit", limit);
-    }
-    buf.put_u8(b'}');
+    error.text_if_some("limit", *limit);
+    error.end();
+}
+
+/// Writes the reason of an incomplete response, or null.
+pub(super) fn put_incomplete_details(buf: &mut BytesMut, status: &Status) {
+    let Status::Incomplete(reason) = status else {
+        buf.put_slice(b"null");
+        return;
+    };
+    let mut details = Members::new(buf);
+    details.word("reason", reason);
+    details.end();
 }
 
 /// Writes usage. Clients require all of these numbers, so unknown ones are written as 0.
 pub(super) fn put_usage(buf: &mut BytesMut, usage: &Usage) {
-    buf.put_slice(b"{\"input_tokens\":");
-    put_u64(buf, usage.input.unwrap_or(0));
-    buf.put_slice(b",\"input_tokens_details\":{\"cached_tokens\":");
-    put_u64(buf, usage.cached_input.unwrap_or(0));
-    if let Some(written) = usage.cache_write {
-        put_name(buf, "cache_write_tokens");
-        put_u64(buf, written);
-    }
-    buf.put_slice(b"},\"output_tokens\":");
-    put_u64(buf, usage.output.unwrap_or(0));
-    buf.put_slice(b",\"output_tokens_details\":{\"reasoning_tokens\":");
-    put_u64(buf, usage.reasoning.unwrap_or(0));
-    buf.put_slice(b"},\"total_tokens\":");
-    put_u64(buf, usage.total().unwrap_or(0));
-    buf.put_u8(b'}');
+    let mut object = Members::new(buf);
+    object.number("input_tokens", usage.input.unwrap_or(0));
+    let mut details = object.object("input_tokens_details");
+    details.number("cached_tokens", usage.cached_input.unwrap_or(0));
+    details.number_if_some("cache_write_tokens", usage.cache_write);
+    details.end();
+    object.number("output_tokens", usage.output.unwrap_or(0));
+    let mut details = object.object("output_tokens_details");
+    details.number("reasoning_tokens", usage.reasoning.unwrap_or(0));
+    details.end();
+    object.number("total_tokens", usage.total().unwrap_or(0));
+    object.end();
 }
 
 /// Returns a citation as an annotation: the provider's own on this API's wire, otherwise a URL
@@ -196,16 +194,12 @@ pub(super) fn annotation(citation: &Citation, own: bool, before: u32) -> Option<
     }
     let url = citation.url.as_deref()?;
     let (start, end) = citation.span.unwrap_or((before, before));
-    buf.put_slice(b"{\"type\":\"url_citation\",\"start_index\":");
-    put_u64(&mut buf, start.saturating_sub(before).into());
-    put_name(&mut buf, "end_index");
-    put_u64(&mut buf, end.saturating_sub(before).into());
-    put_text_member(&mut buf, "url", url);
-    put_text_member(
-        &mut buf,
-        "title",
-        citation.title.as_deref().unwrap_or_default(),
-    );
-    buf.put_u8(b'}');
+    let mut annotation = Members::new(&mut buf);
+    annotation.word("type", "url_citation");
+    annotation.number("start_index", start.saturating_sub(before).into());
+    annotation.number("end_index", end.saturating_sub(before).into());
+    annotation.text("url", url);
+    annotation.text("title", citation.title.as_deref().unwrap_or_default());
+    annotation.end();
     Some(buf.freeze())
 }

@@ -5,12 +5,13 @@
 //! ids by which a provider would look for them, except reasoning, which is sent completely or not
 //! at all.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
 use super::pieces::put_list;
-use crate::codec::json::{Fields, put_json};
+use crate::codec::json::{Fields, json_text, put_json, put_str};
+use crate::codec::members::Elements;
 use crate::dialect::object::Object;
 use crate::model::fault::Fault;
 use crate::model::ids::StreamId;
@@ -25,9 +26,13 @@ pub(super) fn stored_input(top: &Object<'_>) -> Result<ByteString, Fault> {
     };
     let mut buf = BytesMut::with_capacity(input.get().len() + 64);
     if input.get().starts_with('"') {
-        buf.put_slice(b"[{\"type\":\"message\",\"role\":\"user\",\"content\":");
-        put_json(&mut buf, input.get());
-        buf.put_slice(b"}]");
+        let mut items = Elements::new(&mut buf);
+        let mut message = items.object();
+        message.word("type", "message");
+        message.word("role", "user");
+        message.json("content", input.get());
+        message.end();
+        items.end();
     } else {
         put_json(&mut buf, input.get());
     }
@@ -42,13 +47,11 @@ pub fn output_as_input(object: &[u8]) -> String {
     let items: Vec<&RawValue> = output
         .and_then(|output| serde_json::from_str(output.get()).ok())
         .unwrap_or_default();
-    let mut buf = BytesMut::new();
     let inputs: Vec<Bytes> = items
         .into_iter()
         .filter_map(|item| as_input(item.get().as_bytes()))
         .collect();
-    put_list(&mut buf, inputs.iter().map(|item| &**item));
-    String::from_utf8(buf.to_vec()).unwrap_or_else(|_| "[]".to_owned())
+    json_text(|buf| put_list(buf, inputs.iter().map(|item| &**item)))
 }
 
 /// Returns an output item as an input item; `None` for reasoning without `encrypted_content`, which
@@ -90,7 +93,7 @@ pub fn items_with_ids(input: &str, stream: &StreamId) -> Vec<(String, Bytes)> {
             .and_then(|id| serde_json::from_str::<String>(id.get()).ok());
         let made = || (format!("item_{stream}_{at}"), false);
         let (id, has) = own.map_or_else(made, |id| (id, true));
-        let quoted = serde_json::Value::from(id.as_str()).to_string();
+        let quoted = json_text(|buf| put_str(buf, &id));
         let type_member = fields
             .get("type")
             .is_none()

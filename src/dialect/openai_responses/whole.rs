@@ -62,31 +62,37 @@ fn write_part(part: &Part, complete: bool, write: &mut impl FnMut(Event)) {
         Part::Signature(it) => write(Event::Signature(Box::new(it.clone()))),
         Part::Citation(it) => write(Event::Citation(Box::new(it.clone()))),
         Part::Raw(it) => write(Event::Raw(Box::new(it.clone()))),
-        &Part::ToolCall {
-            index,
-            ref id,
-            ref name,
-            ref arguments,
-            ref signature,
-            custom,
-        } => {
-            let (id, name, signature) = (id.clone(), name.clone(), signature.clone());
-            write(Event::ToolCall(Box::new(ToolCall {
-                choice,
-                index,
-                id,
-                name,
-                signature,
-                custom,
-            })));
-            write(Event::ToolArguments {
-                choice,
-                index,
-                delta: arguments.as_str().into(),
-            });
-            if complete {
-                write(Event::ToolCallEnd { choice, index });
-            }
-        }
+        Part::ToolCall { .. } => write_call(part, complete, write),
+    }
+}
+
+fn write_call(part: &Part, complete: bool, write: &mut impl FnMut(Event)) {
+    let choice = 0;
+    let &Part::ToolCall {
+        index,
+        ref id,
+        ref name,
+        ref arguments,
+        ref signature,
+        custom,
+    } = part
+    else {
+        return;
+    };
+    write(Event::ToolCall(Box::new(ToolCall {
+        choice,
+        index,
+        id: id.clone(),
+        name: name.clone(),
+        signature: signature.clone(),
+        custom,
+    })));
+    write(Event::ToolArguments {
+        choice,
+        index,
+        delta: arguments.as_str().into(),
+    });
+    if complete {
+        write(Event::ToolCallEnd { choice, index });
     }
 }

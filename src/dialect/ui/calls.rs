@@ -44,7 +44,7 @@ impl Calls {
 
     pub(super) fn begin(&mut self, call: &ToolCall, out: &mut SseWriter) {
         let mut chunk = Members::new(out.event(""));
-        chunk.text("type", "tool-input-start");
+        chunk.word("type", "tool-input-start");
         chunk.text("toolCallId", &call.id);
         chunk.text("toolName", &call.name);
         chunk.end();
@@ -69,7 +69,7 @@ impl Calls {
         call.text_lost |= self.text_missing;
         call.arguments.push_str(delta);
         let mut chunk = Members::new(out.event(""));
-        chunk.text("type", "tool-input-delta");
+        chunk.word("type", "tool-input-delta");
         chunk.text("toolCallId", &call.id);
         chunk.text("inputTextDelta", delta);
         chunk.end();
@@ -83,7 +83,7 @@ impl Calls {
         // error.
         let complete = !call.text_lost && (call.custom || json_input(&call.arguments).is_some());
         let mut chunk = Members::new(out.event(""));
-        chunk.text(
+        chunk.word(
             "type",
             if complete {
                 "tool-input-available"

@@ -9,10 +9,9 @@ use super::parts::{
 use crate::codec::json::put_u64;
 use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
-use crate::dialect::{Encode, View};
+use crate::dialect::{Encode, View, client_message};
 use crate::model::entry::Entry;
 use crate::model::event::{Citation, End, Event, Failure, Raw, Reason, Signature};
-use crate::model::fault::Code;
 use crate::model::usage::Usage;
 
 /// The encoder of one reader.
@@ -65,7 +64,7 @@ impl Encoder {
 
     fn chunk<'o>(kind: &str, out: &'o mut SseWriter) -> Members<'o> {
         let mut chunk = Members::new(out.event(""));
-        chunk.text("type", kind);
+        chunk.word("type", kind);
         chunk
     }
 
@@ -153,9 +152,7 @@ impl Encoder {
         chunk.text("sourceId", &format!("source-{}", self.sources));
         self.sources += 1;
         chunk.text("url", url);
-        if let Some(title) = &citation.title {
-            chunk.text("title", title);
-        }
+        chunk.text_if_some("title", citation.title.as_deref());
         chunk.end();
     }
 
@@ -176,22 +173,17 @@ impl Encoder {
         self.calls.end_all(out);
     }
 
-    /// Writes an error. For an internal error, the message contains only the stream.
+    /// Writes an error.
     fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
         self.close(out);
         let mut chunk = Self::chunk("error", out);
-        match failure.fault.code {
-            Code::InternalError => chunk.text(
-                "errorText",
-                &format!("internal error in stream {}", self.view.start.stream),
-            ),
-            _ => chunk.text("errorText", &failure.fault.message),
-        }
+        let fault = &failure.fault;
+        let stream = &self.view.start.stream;
+        let message = client_message(fault, format_args!("stream {stream}"));
+        chunk.text("errorText", &message);
         // These members are not part of the protocol: pages use them to distinguish errors.
-        chunk.text("code", failure.fault.client_code());
-        if let Some(limit) = failure.fault.limit {
-            chunk.text("limit", limit);
-        }
+        chunk.text("code", fault.client_code());
+        chunk.text_if_some("limit", fault.limit);
         chunk.end();
     }
 
@@ -200,7 +192,7 @@ impl Encoder {
         match end.reason {
             Reason::Cancelled => {
                 let mut chunk = Self::chunk("abort", out);
-                chunk.text("reason", "cancelled");
+                chunk.word("reason", "cancelled");
                 chunk.end();
             }
             Reason::Error => self.finish(end, out),
@@ -216,7 +208,7 @@ impl Encoder {
 
     fn finish(&self, end: &End, out: &mut SseWriter) {
         let mut chunk = Self::chunk("finish", out);
-        chunk.text("finishReason", finish_reason(end.reason));
+        chunk.word("finishReason", finish_reason(end.reason));
         let usage = self.usage.or(end.usage);
         put_metadata(
             chunk.value("messageMetadata"),

@@ -1,12 +1,12 @@
 //! JSON that chunks and the parts of a whole message have in common.
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::json::{put_json, put_opt_u64, put_str};
+use crate::codec::json::{put_json, put_str};
 use crate::codec::members::Members;
-use crate::dialect::cost::put_cost;
+use crate::dialect::own_members::put_cost;
 use crate::model::event::{Raw, Reason, Signature, Start};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
@@ -54,12 +54,10 @@ fn put_usage(buf: &mut BytesMut, usage: &Usage) {
         ("cachedInputTokens", usage.cached_input),
         ("cacheWriteTokens", usage.cache_write),
     ] {
-        put_opt_u64(object.value(name), count);
+        object.number_or_null(name, count);
     }
-    object
-        .value("estimated")
-        .put_slice(if usage.estimated { b"true" } else { b"false" });
-    put_cost(object.value("cost"), usage.cost);
+    object.flag("estimated", usage.estimated);
+    put_cost(&mut object, usage.cost);
     object.end();
 }
 
@@ -91,14 +89,12 @@ pub(super) fn put_own_metadata(
     members: &[(&str, Option<&str>)],
 ) {
     let mut metadata = Members::new(buf);
-    let mut own = Members::new(metadata.value(OWN_METADATA));
+    let mut own = metadata.object(OWN_METADATA);
     if let Some(wire) = wire {
         own.text("wire", wire.name());
     }
     for (name, value) in members {
-        if let Some(value) = value {
-            own.text(name, value);
-        }
+        own.text_if_some(name, *value);
     }
     own.end();
     metadata.end();
@@ -136,9 +132,9 @@ impl Media {
 
 /// Writes the members of a `data-raw` part.
 pub(super) fn put_raw(part: &mut Members<'_>, raw: &Raw) {
-    let mut data = Members::new(part.value("data"));
+    let mut data = part.object("data");
     data.text("wire", raw.wire.name());
-    put_json(data.value("data"), &raw.data);
+    data.json("data", &raw.data);
     data.end();
 }
 

@@ -1,6 +1,6 @@
 //! Encodes a whole answer as the message that its stream would have made.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::parts::{
     Media, json_input, message_id, put_input, put_metadata, put_own_metadata, put_raw,
@@ -15,32 +15,31 @@ use crate::model::wire::WireId;
 /// Returns the message (JSON).
 pub(super) fn message(view: &View, answer: &Answer) -> Bytes {
     let mut buf = BytesMut::with_capacity(1024);
-    let usage = answer
-        .usage
-        .or(answer.end.as_ref().and_then(|end| end.usage));
+    let usage = answer.last_usage();
     let mut message = Members::new(&mut buf);
     message.text("id", &message_id(&view.start));
-    message.text("role", "assistant");
+    message.word("role", "assistant");
     put_metadata(
         message.value("metadata"),
         &view.start,
         Some((answer.reason().unwrap_or(Reason::Stop), usage.as_ref())),
     );
-    let array = message.value("parts");
-    array.put_slice(b"[{\"type\":\"step-start\"}");
     let wire = answer.route.as_ref().map(|route| route.wire);
     let parts = answer
         .choices
         .first()
         .map(|choice| choice.parts.as_slice())
         .unwrap_or_default();
+    let mut list = message.array("parts");
+    let mut step = list.object();
+    step.word("type", "step-start");
+    step.end();
     // Numbered as in the stream, so that both give the same message.
     let mut sources = 0;
     for part in message_parts(parts) {
-        array.put_u8(b',');
-        part.put(array, wire, &mut sources);
+        part.put(list.object(), wire, &mut sources);
     }
-    array.put_u8(b']');
+    list.end();
     message.end();
     buf.freeze()
 }
@@ -119,27 +118,24 @@ fn grow(
 }
 
 impl MessagePart<'_> {
-    fn put(&self, buf: &mut BytesMut, wire: Option<WireId>, sources: &mut u32) {
-        let mut object = Members::new(buf);
+    fn put(&self, mut object: Members<'_>, wire: Option<WireId>, sources: &mut u32) {
         match self {
             Self::Text(text_part) => text_part.put(&mut object),
             Self::Call(call) => put_call(&mut object, call, wire),
             Self::Source(it) => {
-                object.text("type", "source-url");
+                object.word("type", "source-url");
                 object.text("sourceId", &format!("source-{sources}"));
                 *sources += 1;
                 object.text("url", it.url.as_deref().unwrap_or_default());
-                if let Some(title) = &it.title {
-                    object.text("title", title);
-                }
+                object.text_if_some("title", it.title.as_deref());
             }
             Self::Raw(it) => match Media::parse(it) {
                 Some(media) => {
-                    object.text("type", "file");
+                    object.word("type", "file");
                     media.put(&mut object);
                 }
                 None => {
-                    object.text("type", "data-raw");
+                    object.word("type", "data-raw");
                     put_raw(&mut object, it);
                 }
             },
@@ -150,9 +146,9 @@ impl MessagePart<'_> {
 
 impl TextPart<'_> {
     fn put(&self, object: &mut Members<'_>) {
-        object.text("type", if self.reasoning { "reasoning" } else { "text" });
+        object.word("type", if self.reasoning { "reasoning" } else { "text" });
         object.text("text", &self.text);
-        object.text("state", "done");
+        object.word("state", "done");
         if let Some(signature) = self.signature {
             put_signature(object.value("providerMetadata"), signature);
         } else if self.refusal {
@@ -180,7 +176,7 @@ fn put_call(object: &mut Members<'_>, part: &Part, wire: Option<WireId>) {
     let complete = *custom || json_input(arguments).is_some();
     object.text("type", &format!("tool-{name}"));
     object.text("toolCallId", id);
-    object.text(
+    object.word(
         "state",
         if complete {
             "input-available"

@@ -5,16 +5,18 @@
 //! before it could be written, a reader that would need it receives an error, and never a part of
 //! it.
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::BytesMut;
 
 use super::super::pieces::{put_redacted, put_text, put_thinking, put_tool_use};
 use super::super::signatures::{self, Place};
 use super::held::{Held, Item};
-use crate::codec::json::{put_escaped, put_json, put_str, put_u64};
+use crate::codec::json::{put_escaped, put_json};
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::dialect::anthropic::raw::{self, Kind};
 use crate::model::event::{Event, Signature, ToolCall};
 use crate::model::fault::{Code, Fault};
+use crate::model::opaque_signature::OpaqueSignature;
 use crate::model::wire::WireId;
 
 /// The blocks of one answer.
@@ -66,13 +68,18 @@ impl Blocks {
         self.held.text_missing = missing;
     }
 
-    /// Takes the failure, if there is one, and stops the open block as it is.
-    pub(super) fn failure(&mut self, out: &mut SseWriter) -> Option<Fault> {
-        let failed = self.failed.take()?;
+    /// Checks that everything could be written. If not, the open block is stopped as it is.
+    ///
+    /// # Errors
+    /// When something could not be written.
+    pub(super) fn check(&mut self, out: &mut SseWriter) -> Result<(), Fault> {
+        let Some(fault) = self.failed.take() else {
+            return Ok(());
+        };
         if std::mem::replace(&mut self.open, Open::Nothing) != Open::Nothing {
             put_stop(out, self.open_index());
         }
-        Some(failed)
+        Err(fault)
     }
 
     /// Writes or holds one event of content.
@@ -190,8 +197,8 @@ impl Blocks {
             Event::Signature(it) => self.signature(it, out),
             Event::Citation(it) => {
                 self.ensure_open(Open::Text, out);
-                self.delta(out, "citations_delta", |buf| {
-                    put_member(buf, "citation", |buf| put_json(buf, &it.data));
+                self.delta(out, "citations_delta", |delta| {
+                    delta.json("citation", &it.data);
                 });
             }
             Event::Raw(it) if raw::kind(it) == Kind::Delta => self.raw_delta(&it.data, out),
@@ -222,15 +229,14 @@ impl Blocks {
         } else {
             ("text_delta", "text")
         };
-        self.delta(out, tag, |buf| {
-            put_member(buf, member, |buf| put_str(buf, delta));
-        });
+        self.delta(out, tag, |it| it.text(member, delta));
     }
 
     fn tool_call(&mut self, call: &ToolCall, out: &mut SseWriter) {
         // A tool call has no member for a signature, so a block of its own carries it.
-        if let Some(data) = signatures::call_signature(call, self.wire) {
-            self.redacted(&data, out);
+        if let Some(signature) = &call.signature {
+            let signature = OpaqueSignature::for_call(&call.id, signature, self.wire);
+            self.redacted(&signature.encode(), out);
         }
         self.end(out);
         self.begin(
@@ -245,7 +251,7 @@ impl Blocks {
         if call.custom {
             // The input of a tool is always an object here, so the free text becomes a string in
             // one.
-            self.input(out, |buf| put_str(buf, "{\"input\":\""));
+            self.input("{\"input\":\"", out);
         }
     }
 
@@ -254,7 +260,7 @@ impl Blocks {
             Open::Tool {
                 index: open,
                 custom: false,
-            } if open == index => self.input(out, |buf| put_str(buf, delta)),
+            } if open == index => self.input(delta, out),
             Open::Tool {
                 index: open,
                 custom: true,
@@ -263,25 +269,23 @@ impl Blocks {
                 put_escaped(&mut self.escaped, delta);
                 // The text is a JSON string inside `partial_json`, which is a JSON string itself.
                 let escaped = String::from_utf8_lossy(&self.escaped);
-                self.input(out, |buf| put_str(buf, &escaped));
+                self.input(&escaped, out);
             }
             // Arguments of a call that is not open have no block.
             _ => {}
         }
     }
 
-    fn input(&self, out: &mut SseWriter, json: impl FnOnce(&mut BytesMut)) {
-        self.delta(out, "input_json_delta", |buf| {
-            put_member(buf, "partial_json", json);
-        });
+    fn input(&self, json: &str, out: &mut SseWriter) {
+        self.delta(out, "input_json_delta", |it| it.text("partial_json", json));
     }
 
     fn signature(&mut self, it: &Signature, out: &mut SseWriter) {
         match signatures::place(it, self.open == Open::Thinking) {
             Some(Place::Thinking(signature)) => {
                 self.ensure_open(Open::Thinking, out);
-                self.delta(out, "signature_delta", |buf| {
-                    put_member(buf, "signature", |buf| put_str(buf, &signature));
+                self.delta(out, "signature_delta", |it| {
+                    it.text("signature", &signature);
                 });
                 // A signature is the last delta of its block; more thinking is another block.
                 self.end(out);
@@ -302,9 +306,8 @@ impl Blocks {
         if self.open == Open::Nothing {
             return;
         }
-        put_event(out, "content_block_delta", self.open_index(), |buf| {
-            buf.put_slice(b",\"delta\":");
-            put_json(buf, json);
+        put_event(out, "content_block_delta", self.open_index(), |event| {
+            event.json("delta", json);
         });
     }
 
@@ -324,21 +327,19 @@ impl Blocks {
     }
 
     fn begin(&mut self, kind: Open, out: &mut SseWriter, block: impl FnOnce(&mut BytesMut)) {
-        put_event(out, "content_block_start", self.begun, |buf| {
-            buf.put_slice(b",\"content_block\":");
-            block(buf);
+        put_event(out, "content_block_start", self.begun, |event| {
+            block(event.value("content_block"));
         });
         self.open = kind;
         self.begun += 1;
     }
 
-    fn delta(&self, out: &mut SseWriter, tag: &str, rest: impl FnOnce(&mut BytesMut)) {
-        put_event(out, "content_block_delta", self.open_index(), |buf| {
-            buf.put_slice(b",\"delta\":{\"type\":\"");
-            buf.put_slice(tag.as_bytes());
-            buf.put_u8(b'"');
-            rest(buf);
-            buf.put_u8(b'}');
+    fn delta(&self, out: &mut SseWriter, kind: &str, members: impl FnOnce(&mut Members<'_>)) {
+        put_event(out, "content_block_delta", self.open_index(), |event| {
+            let mut delta = event.object("delta");
+            delta.word("type", kind);
+            members(&mut delta);
+            delta.end();
         });
     }
 
@@ -346,7 +347,7 @@ impl Blocks {
     fn end(&mut self, out: &mut SseWriter) {
         // Closes the JSON object that the start of a custom call opened.
         if matches!(self.open, Open::Tool { custom: true, .. }) {
-            self.input(out, |buf| put_str(buf, "\"}"));
+            self.input("\"}", out);
         }
         if self.open != Open::Nothing {
             put_stop(out, self.open_index());
@@ -365,21 +366,12 @@ pub(super) fn put_stop(out: &mut SseWriter, index: u64) {
     put_event(out, "content_block_stop", index, |_| {});
 }
 
-fn put_event(out: &mut SseWriter, name: &str, index: u64, rest: impl FnOnce(&mut BytesMut)) {
-    let buf = out.event(name);
-    buf.put_slice(b"{\"type\":\"");
-    buf.put_slice(name.as_bytes());
-    buf.put_slice(b"\",\"index\":");
-    put_u64(buf, index);
-    rest(buf);
-    buf.put_u8(b'}');
-}
-
-fn put_member(buf: &mut BytesMut, name: &str, value: impl FnOnce(&mut BytesMut)) {
-    buf.put_slice(b",\"");
-    buf.put_slice(name.as_bytes());
-    buf.put_slice(b"\":");
-    value(buf);
+fn put_event(out: &mut SseWriter, name: &str, index: u64, members: impl FnOnce(&mut Members<'_>)) {
+    let mut event = Members::new(out.event(name));
+    event.word("type", name);
+    event.number("index", index);
+    members(&mut event);
+    event.end();
 }
 
 fn belongs_to(event: &Event, open: u16) -> bool {

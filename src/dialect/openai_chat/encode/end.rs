@@ -4,63 +4,44 @@
 use bytes::BufMut as _;
 
 use super::super::error;
-use super::super::pieces::{finish_reason, put_sluicegate, put_usage};
-use super::{Encoder, head, put_chunk};
+use super::super::pieces::{finish_reason, put_usage};
+use super::{Chunks, head, put_finish};
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
+use crate::dialect::own_members::put_sluicegate;
+use crate::dialect::passing::State;
 use crate::dialect::unreported_error;
-use crate::model::event::{End, Failure, Reason};
+use crate::model::event::{End, Reason};
 use crate::model::fault::Fault;
 
-impl Encoder {
-    pub(super) fn error(&mut self, failure: &Failure, out: &mut SseWriter) {
-        self.ended = true;
-        // The client has received the upstream's own error payload: a second one is not added.
-        if !(self.passing && failure.passed_on) {
-            self.put_error(&failure.fault, out);
-        }
-    }
-
-    fn put_error(&self, fault: &Fault, out: &mut SseWriter) {
-        error::put(
-            out.event(""),
-            fault,
-            &format!("internal error in stream {}", self.view.start.stream),
-        );
-    }
-
-    pub(super) fn end(&mut self, end: &End, out: &mut SseWriter) {
-        self.ended = true;
+impl Chunks {
+    pub(super) fn end_stream(&mut self, end: &End, state: &State, out: &mut SseWriter) {
         match end.reason {
             // No `error` event came before, and a stream never ends without a reason.
-            Reason::Error => return self.put_error(&unreported_error(end), out),
-            Reason::Cancelled => self.close_cancelled(out),
-            // The payloads that were passed on have closed the choices.
-            Reason::Stop | Reason::Length | Reason::ToolCalls | Reason::ContentFilter
-                if self.raw => {}
+            Reason::Error => return put_error(&unreported_error(end), state, out),
+            Reason::Cancelled => self.close_cancelled(state, out),
             reason => self.close(reason, out),
         }
-        self.put_usage(end, out);
-        out.event("").put_slice(b"[DONE]");
+        // Of payloads that were passed on, one contains the usage, unless we cut them off before.
+        if state.view.include_usage && !(state.raw && self.passed.usage) {
+            self.put_usage(state, out);
+        }
+        put_done(out);
     }
 
     /// Closes the open choices of a cancelled stream. If none has begun, all choices count as open.
-    fn close_cancelled(&mut self, out: &mut SseWriter) {
+    fn close_cancelled(&mut self, state: &State, out: &mut SseWriter) {
         // All chunks of an answer have one id and one model, so ours repeat those of the upstream.
         if let Some(upstream) = self.passed.head() {
             self.head = head(&upstream.id, upstream.created, &upstream.model);
         }
         if self.choices.is_empty() {
-            (0..self.view.start.head.choices.max(1)).for_each(|choice| self.open(choice, out));
+            let asked = state.view.start.head.choices.max(1);
+            (0..asked).for_each(|choice| self.open(choice, out));
         }
         // The API defines no `finish_reason` for a cancel, so our own member beside it says so.
         for (choice, _) in self.choices.unfinished() {
-            put_chunk(
-                out,
-                &self.head,
-                choice,
-                Some(("stop", Some("cancelled"))),
-                |_| {},
-            );
+            put_finish(out, &self.head, choice, "stop", Some("cancelled"));
         }
     }
 
@@ -73,38 +54,34 @@ impl Encoder {
         }
         // Clients fail on a stream in which a choice has no `finish_reason`.
         for (choice, failed) in self.choices.unfinished() {
-            let finish_reason = if failed {
-                "stop"
+            let (reason, own) = if failed {
+                ("stop", Some("error"))
             } else {
-                finish_reason(reason).unwrap_or("stop")
+                (finish_reason(reason).unwrap_or("stop"), None)
             };
-            put_chunk(
-                out,
-                &self.head,
-                choice,
-                Some((finish_reason, failed.then_some("error"))),
-                |_| {},
-            );
+            put_finish(out, &self.head, choice, reason, own);
         }
     }
 
-    /// Writes the usage chunk. Over the own wire the upstream's usage chunk was passed on, unless
-    /// the upstream was stopped before it could send one.
-    fn put_usage(&self, end: &End, out: &mut SseWriter) {
-        let due = !self.raw || end.reason == Reason::Cancelled && !self.passed.usage;
-        // Clients that did not ask for usage may read `choices[0]` of every chunk.
-        let Some(usage) = self
-            .usage
-            .or(end.usage)
-            .filter(|_| self.view.include_usage && due)
-        else {
-            return;
-        };
+    /// Writes the usage chunk. It has no choice, so clients get it only if they asked for it: others
+    /// may read `choices[0]` of every chunk.
+    fn put_usage(&self, state: &State, out: &mut SseWriter) {
+        let Some(usage) = &state.usage else { return };
         let buf = out.event("");
         buf.put_slice(&self.head);
-        buf.put_slice(b"],\"usage\":");
-        put_usage(buf, &usage);
-        put_sluicegate(buf, None, usage.estimated);
-        buf.put_u8(b'}');
+        buf.put_u8(b']');
+        let mut chunk = Members::resume(buf);
+        put_usage(chunk.value("usage"), usage);
+        put_sluicegate(&mut chunk, None, usage.estimated);
+        chunk.end();
     }
+}
+
+pub(super) fn put_done(out: &mut SseWriter) {
+    out.event("").put_slice(b"[DONE]");
+}
+
+pub(super) fn put_error(fault: &Fault, state: &State, out: &mut SseWriter) {
+    let stream = &state.view.start.stream;
+    error::put(out.event(""), fault, format_args!("stream {stream}"));
 }

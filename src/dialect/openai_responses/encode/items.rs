@@ -8,14 +8,14 @@ mod calls;
 mod message;
 mod reasoning;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use self::calls::Call;
 use self::message::Message;
 use self::reasoning::Reasoning;
-use super::super::pieces::{put_id, put_list, put_name};
-use super::put_event;
-use crate::codec::json::{put_json, put_u64};
+use super::super::pieces::{put_event, put_id, put_list};
+use crate::codec::json::put_json;
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::{Event, Raw};
 use crate::model::ids::StreamId;
@@ -144,12 +144,12 @@ impl Items {
             && tagged().is_ok_and(|it| !it.kind.is_empty() && !it.kind.starts_with("response."))
     }
 
-    fn event(&mut self, out: &mut SseWriter, name: &str, rest: impl FnOnce(&mut BytesMut)) {
+    fn event(&mut self, out: &mut SseWriter, name: &str, members: impl FnOnce(&mut Members<'_>)) {
         if self.lacks_evicted_text(out) {
             self.failed = true;
             return;
         }
-        put_event(out, &mut self.next, name, rest);
+        put_event(out, &mut self.next, name, members);
     }
 
     /// Writes an event about an item, with its id and place first.
@@ -158,15 +158,13 @@ impl Items {
         out: &mut SseWriter,
         name: &str,
         (kind, place): (&str, usize),
-        rest: impl FnOnce(&mut BytesMut),
+        members: impl FnOnce(&mut Members<'_>),
     ) {
         let stream = self.stream.clone();
-        self.event(out, name, |buf| {
-            put_name(buf, "item_id");
-            put_id(buf, kind, &stream, place);
-            put_name(buf, "output_index");
-            put_u64(buf, place as u64);
-            rest(buf);
+        self.event(out, name, |event| {
+            put_id(event.value("item_id"), kind, &stream, place);
+            event.number("output_index", place as u64);
+            members(event);
         });
     }
 
@@ -191,11 +189,9 @@ impl Items {
     }
 
     fn put_item(&mut self, out: &mut SseWriter, name: &str, place: usize, item: &Bytes) {
-        self.event(out, name, |buf| {
-            put_name(buf, "output_index");
-            put_u64(buf, place as u64);
-            put_name(buf, "item");
-            buf.put_slice(item);
+        self.event(out, name, |event| {
+            event.number("output_index", place as u64);
+            event.written("item", item);
         });
     }
 

@@ -1,16 +1,13 @@
 //! An item that was passed on: its first event, the content streamed since, and its end if the
 //! provider does not end it.
-//!
-//! Invariant: a part, or the text of a part, that the provider has ended is not ended again.
 
-use std::borrow::Cow;
+use bytes::Bytes;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value, json};
-
-/// The members of an event, without its type and number.
-pub(super) type Members = Map<String, Value>;
+use super::super::pieces::put_event;
+use super::part::{Part, PartKind, PartUpdate, Step, content_kind, json_string};
+use crate::codec::json::{Fields, json_text, put_str};
+use crate::codec::members::Elements;
+use crate::codec::sse_writer::SseWriter;
 
 /// Maximum number of parts of one item that are tracked.
 const MAX_PARTS: usize = 4096;
@@ -23,90 +20,6 @@ pub(super) struct PassedItem {
     ended: bool,
     /// Parts streamed so far.
     parts: Vec<Part>,
-}
-
-/// A part of an item, identified by its kind and index.
-#[derive(Debug)]
-struct Part {
-    kind: PartKind,
-    at: u64,
-    text: String,
-    /// True if its `added` event was passed on.
-    begun: bool,
-    /// True if the `done` event of its text was passed on.
-    text_ended: bool,
-    /// True if its own `done` event was passed on.
-    ended: bool,
-}
-
-/// The kind of a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PartKind {
-    /// Text of a message.
-    Text,
-    /// Refusal of a message.
-    Refusal,
-    /// Summary of reasoning.
-    Summary,
-    /// Text of reasoning.
-    Reasoning,
-    /// Arguments of a function call.
-    Arguments,
-    /// Input of a custom tool call.
-    Input,
-}
-
-/// The effect of an event on a part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The part begins.
-    Begin,
-    /// Its text grows.
-    Delta,
-    /// Its text is complete.
-    TextDone,
-    /// The part ends.
-    End,
-}
-
-/// The fields of an event about a part.
-pub(super) struct PartUpdate<'a> {
-    /// Index among the summaries or in the content.
-    pub(super) at: Option<u64>,
-    /// A delta, or the complete text (a JSON string).
-    pub(super) text: Option<&'a RawValue>,
-    /// The part itself (JSON).
-    pub(super) part: Option<&'a RawValue>,
-}
-
-/// Returns the part kind and the step of an event type. The kind is `None` for content parts, whose
-/// kind is in the part itself.
-pub(super) fn classify(kind: &str) -> Option<(Option<PartKind>, Step)> {
-    let (what, action) = kind.strip_prefix("response.")?.split_once('.')?;
-    let kind = match what {
-        "output_text" => PartKind::Text,
-        "refusal" => PartKind::Refusal,
-        "reasoning_summary_text" => PartKind::Summary,
-        "reasoning_text" => PartKind::Reasoning,
-        "function_call_arguments" => PartKind::Arguments,
-        "custom_tool_call_input" => PartKind::Input,
-        "content_part" => return Some((None, part_step(action)?)),
-        "reasoning_summary_part" => return Some((Some(PartKind::Summary), part_step(action)?)),
-        _ => return None,
-    };
-    match action {
-        "delta" => Some((Some(kind), Step::Delta)),
-        "done" => Some((Some(kind), Step::TextDone)),
-        _ => None,
-    }
-}
-
-fn part_step(action: &str) -> Option<Step> {
-    match action {
-        "added" => Some(Step::Begin),
-        "done" => Some(Step::End),
-        _ => None,
-    }
 }
 
 impl PassedItem {
@@ -131,26 +44,14 @@ impl PassedItem {
 
     /// Updates a part from an event.
     pub(super) fn update(&mut self, kind: Option<PartKind>, step: Step, update: &PartUpdate<'_>) {
-        let Some(kind) = kind
-            .or_else(|| update.part.and_then(content_kind))
-            // Events after the end of an item change nothing.
-            .filter(|_| !self.ended)
-        else {
+        // Events after the end of an item change nothing.
+        if self.ended {
             return;
-        };
-        let Some(part) = self.part(kind, update.at.unwrap_or_default()) else {
-            return;
-        };
-        let text = update.text.and_then(json_string);
-        match step {
-            Step::Begin => part.begun = true,
-            Step::Delta => part.text.push_str(&text.unwrap_or_default()),
-            Step::TextDone => {
-                part.text_ended = true;
-                // The complete text replaces the deltas; without it the deltas count.
-                part.text = text.map_or_else(|| std::mem::take(&mut part.text), Cow::into_owned);
-            }
-            Step::End => part.ended = true,
+        }
+        let kind = kind.or_else(|| update.part.and_then(content_kind));
+        let at = update.at.unwrap_or_default();
+        if let Some(part) = kind.and_then(|kind| self.part(kind, at)) {
+            part.update(step, update.text.and_then(json_string));
         }
     }
 
@@ -165,206 +66,103 @@ impl PassedItem {
             if self.parts.len() == MAX_PARTS {
                 return None;
             }
-            self.parts.push(Part {
-                kind,
-                at,
-                text: String::new(),
-                begun: false,
-                text_ended: false,
-                ended: false,
-            });
+            self.parts.push(Part::new(kind, at));
         }
         let last = self.parts.len().saturating_sub(1);
         self.parts.get_mut(found.unwrap_or(last))
     }
 
-    /// Ends the item as incomplete and returns the events that report it: names and members,
-    /// without numbers. `place` is its output index.
-    pub(super) fn end(&mut self, place: u64) -> Vec<(&'static str, Members)> {
+    /// Ends the item as incomplete, and writes the events that report it. `place` is its output
+    /// index.
+    pub(super) fn end(&mut self, place: u64, number: &mut u64, out: &mut SseWriter) {
         self.ensure_arguments();
-        let ended = self.value("incomplete");
+        let ended = self.current("incomplete");
+        let ended = String::from_utf8_lossy(&ended).into_owned();
         // Clients match the events of an item by its id.
-        let id = ended.get("id").cloned().unwrap_or_default();
-        let parts = self
-            .parts
-            .iter()
-            .flat_map(Part::pending_events)
-            .map(|(name, members)| (name, with(members, "item_id", id.clone())));
-        let mut events: Vec<_> = parts.collect();
-        events.push((
-            "response.output_item.done",
-            with(Members::new(), "item", ended.clone()),
-        ));
-        (self.json, self.ended) = (ended.to_string(), true);
-        events
-            .into_iter()
-            .map(|(name, members)| (name, with(members, "output_index", place.into())))
-            .collect()
+        let fields = Fields::parse(self.json.as_bytes()).ok();
+        let id = fields.as_ref().and_then(|fields| fields.get("id"));
+        let id = id.map_or("null", |id| id.get());
+        for part in &self.parts {
+            part.end(number, out, |event| {
+                event.json("item_id", id);
+                event.number("output_index", place);
+            });
+        }
+        put_event(out, number, "response.output_item.done", |event| {
+            event.number("output_index", place);
+            event.json("item", &ended);
+        });
+        (self.json, self.ended) = (ended, true);
     }
 
     /// Adds the arguments part of a call that has received no arguments yet: clients expect its
     /// `done` event.
     fn ensure_arguments(&mut self) {
-        let begun: Value = serde_json::from_str(&self.json).unwrap_or_default();
-        let field = |name: &str| begun.get(name).and_then(Value::as_str);
-        let kind = match field("type") {
-            Some("function_call") => PartKind::Arguments,
-            Some("custom_tool_call") => PartKind::Input,
-            _ => return,
+        let Some((kind, begun)) = self.arguments() else {
+            return;
         };
         if self.parts.iter().all(|part| part.kind != kind)
             && let Some(part) = self.part(kind, 0)
         {
-            part.text = field(kind.field()).unwrap_or_default().to_owned();
+            part.text = begun;
         }
     }
 
-    /// Returns the item with the content streamed so far.
-    pub(super) fn value(&self, status: &str) -> Value {
-        let begun: Value = serde_json::from_str(&self.json).unwrap_or_default();
-        // An ended item is the provider's own JSON, and stays unchanged.
-        let mut item = match begun {
-            Value::Object(item) if !self.ended => item,
-            other => return other,
+    /// Returns the kind of arguments of a call, and the arguments that it began with.
+    fn arguments(&self) -> Option<(PartKind, String)> {
+        let fields = Fields::parse(self.json.as_bytes()).ok()?;
+        let text = |name: &str| fields.get(name).and_then(json_string);
+        let kind = match &*text("type")? {
+            "function_call" => PartKind::Arguments,
+            "custom_tool_call" => PartKind::Input,
+            _ => return None,
         };
-        let mut set = |name: &str, value: Value| drop(item.insert(name.to_owned(), value));
-        let (mut content, mut summary) = (Vec::new(), Vec::new());
+        let begun = text(kind.field()).unwrap_or_default();
+        Some((kind, begun.into_owned()))
+    }
+
+    /// Returns the item (JSON) with the content streamed so far.
+    pub(super) fn current(&self, status: &str) -> Bytes {
+        let fields = match Fields::parse(self.json.as_bytes()) {
+            // An ended item is the provider's own JSON, and stays unchanged.
+            Ok(fields) if !self.ended => fields,
+            _ => return Bytes::copy_from_slice(self.json.as_bytes()),
+        };
+        let mut changes = Vec::new();
         for part in &self.parts {
-            match part.kind {
-                PartKind::Text | PartKind::Refusal | PartKind::Reasoning => {
-                    content.push(part.value());
-                }
-                PartKind::Summary => summary.push(part.value()),
-                PartKind::Arguments | PartKind::Input => {
-                    set(part.kind.field(), part.text.as_str().into());
-                }
+            if matches!(part.kind, PartKind::Arguments | PartKind::Input) {
+                changes.push((part.kind.field(), json_text(|buf| put_str(buf, &part.text))));
             }
         }
-        if !content.is_empty() {
-            set("content", content.into());
-        }
-        if !summary.is_empty() {
-            set("summary", summary.into());
-        }
-        set("status", status.into());
-        item.into()
-    }
-}
-
-impl Part {
-    /// Returns the part as it stands in the item.
-    fn value(&self) -> Value {
-        let text = &self.text;
-        match self.kind {
-            PartKind::Text => {
-                json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
-            }
-            PartKind::Refusal => json!({"type": "refusal", "refusal": text}),
-            PartKind::Reasoning => json!({"type": "reasoning_text", "text": text}),
-            PartKind::Summary => json!({"type": "summary_text", "text": text}),
-            PartKind::Arguments | PartKind::Input => Value::Null,
-        }
+        let content = [PartKind::Text, PartKind::Refusal, PartKind::Reasoning];
+        changes.extend(self.list(&content).map(|it| ("content", it)));
+        changes.extend(self.list(&[PartKind::Summary]).map(|it| ("summary", it)));
+        changes.push(("status", json_text(|buf| put_str(buf, status))));
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(name, it)| (*name, &**it)).collect();
+        fields.with(&changes)
     }
 
-    /// Returns the pending `done` events: of the text, and of the part itself if its `added` event
-    /// was passed on.
-    fn pending_events(&self) -> Vec<(&'static str, Members)> {
-        let (text_event, part_event) = self.kind.end_events();
-        let text = (!self.text_ended).then(|| (text_event, self.text_members()));
-        let end = part_event
-            .filter(|_| self.begun && !self.ended)
-            .map(|name| (name, with(Members::new(), "part", self.value())));
-        let placed = |(name, members)| match self.kind.index() {
-            Some(index) => (name, with(members, index, self.at.into())),
-            None => (name, members),
-        };
-        text.into_iter().chain(end).map(placed).collect()
+    /// Returns the parts of these kinds as a JSON array; `None` if there are none.
+    fn list(&self, kinds: &[PartKind]) -> Option<String> {
+        let mut parts = self
+            .parts
+            .iter()
+            .filter(|part| kinds.contains(&part.kind))
+            .peekable();
+        parts.peek()?;
+        Some(json_text(|buf| {
+            let mut list = Elements::new(buf);
+            parts.for_each(|part| part.put(list.element()));
+            list.end();
+        }))
     }
-
-    /// Returns the members that contain the complete text.
-    fn text_members(&self) -> Members {
-        let text = with(Members::new(), self.kind.field(), self.text.as_str().into());
-        if self.kind == PartKind::Text {
-            with(text, "logprobs", json!([]))
-        } else {
-            text
-        }
-    }
-}
-
-/// Returns the members with one more.
-fn with(mut members: Members, name: &str, value: Value) -> Members {
-    members.insert(name.to_owned(), value);
-    members
-}
-
-impl PartKind {
-    /// Returns the field that contains the complete text.
-    const fn field(self) -> &'static str {
-        match self {
-            Self::Text | Self::Summary | Self::Reasoning => "text",
-            Self::Refusal => "refusal",
-            Self::Arguments => "arguments",
-            Self::Input => "input",
-        }
-    }
-
-    /// Returns the field that contains the index of the part, if it has one.
-    const fn index(self) -> Option<&'static str> {
-        match self {
-            Self::Text | Self::Refusal | Self::Reasoning => Some("content_index"),
-            Self::Summary => Some("summary_index"),
-            Self::Arguments | Self::Input => None,
-        }
-    }
-
-    /// Returns the names of the events that end the text, and the part if the kind has part events.
-    const fn end_events(self) -> (&'static str, Option<&'static str>) {
-        match self {
-            Self::Text => (
-                "response.output_text.done",
-                Some("response.content_part.done"),
-            ),
-            Self::Refusal => ("response.refusal.done", Some("response.content_part.done")),
-            Self::Reasoning => (
-                "response.reasoning_text.done",
-                Some("response.content_part.done"),
-            ),
-            Self::Summary => (
-                "response.reasoning_summary_text.done",
-                Some("response.reasoning_summary_part.done"),
-            ),
-            Self::Arguments => ("response.function_call_arguments.done", None),
-            Self::Input => ("response.custom_tool_call_input.done", None),
-        }
-    }
-}
-
-/// Returns the kind of a content part.
-fn content_kind(part: &RawValue) -> Option<PartKind> {
-    #[derive(Deserialize)]
-    struct Tagged<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Cow<'a, str>,
-    }
-    match &*serde_json::from_str::<Tagged<'_>>(part.get()).ok()?.kind {
-        "output_text" => Some(PartKind::Text),
-        "refusal" => Some(PartKind::Refusal),
-        "reasoning_text" => Some(PartKind::Reasoning),
-        _ => None,
-    }
-}
-
-fn json_string(json: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'_>>(json.get())
-        .ok()
-        .map(|text| text.0)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::part::classify;
     use super::*;
 
     fn end_events(item: &Value, events: &[(&str, Value)]) -> Vec<Value> {
@@ -387,9 +185,24 @@ mod tests {
                 },
             );
         }
-        item.end(3)
-            .into_iter()
-            .map(|(name, members)| with(members, "type", name.into()).into())
+        let mut out = SseWriter::new(None);
+        out.begin_entry(0, 0);
+        item.end(3, &mut 7, &mut out);
+        out.end_entry();
+        let written = out.take();
+        let events = std::str::from_utf8(&written)
+            .unwrap()
+            .split_terminator("\n\n");
+        (7..)
+            .zip(events)
+            .map(|(number, event)| {
+                let (name, data) = event.split_once("\ndata: ").unwrap();
+                let mut data: Value = serde_json::from_str(data).unwrap();
+                assert_eq!(name, format!("event: {}", data["type"].as_str().unwrap()));
+                assert_eq!(data["sequence_number"].take(), number);
+                data.as_object_mut().unwrap().remove("sequence_number");
+                data
+            })
             .collect()
     }
 

@@ -1,10 +1,11 @@
 //! Encoding of tool calls. Any number of them may be open at once.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::super::super::pieces::{put_id, put_text_member};
+use super::super::super::pieces::put_id;
 use super::super::super::signatures;
 use super::{Items, status_name};
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::ToolCall;
 use crate::model::ids::StreamId;
@@ -56,8 +57,8 @@ impl Items {
         } else {
             "response.function_call_arguments.delta"
         };
-        self.item_event(out, name, (prefix(custom), place), |buf| {
-            put_text_member(buf, "delta", delta);
+        self.item_event(out, name, (prefix(custom), place), |event| {
+            event.text("delta", delta);
         });
     }
 
@@ -74,12 +75,12 @@ impl Items {
         } else {
             ("response.function_call_arguments.done", "arguments")
         };
-        self.item_event(out, name, (prefix(call.custom), call.place), |buf| {
+        self.item_event(out, name, (prefix(call.custom), call.place), |event| {
             // Only the event of a function call has a `name`.
             if !call.custom {
-                put_text_member(buf, "name", &call.name);
+                event.text("name", &call.name);
             }
-            put_text_member(buf, field, &call.arguments);
+            event.text(field, &call.arguments);
         });
         let item = call.json(&self.stream, status_name(complete));
         self.end(call.place, item, out);
@@ -92,27 +93,20 @@ const fn prefix(custom: bool) -> &'static str {
 
 impl Call {
     pub(super) fn json(&self, stream: &StreamId, status: &str) -> Bytes {
+        let (kind, input) = if self.custom {
+            ("custom_tool_call", "input")
+        } else {
+            ("function_call", "arguments")
+        };
         let mut buf = BytesMut::with_capacity(self.arguments.len() + 192);
-        buf.put_slice(b"{\"id\":");
-        put_id(&mut buf, prefix(self.custom), stream, self.place);
-        put_text_member(
-            &mut buf,
-            "type",
-            if self.custom {
-                "custom_tool_call"
-            } else {
-                "function_call"
-            },
-        );
-        put_text_member(&mut buf, "status", status);
-        put_text_member(
-            &mut buf,
-            if self.custom { "input" } else { "arguments" },
-            &self.arguments,
-        );
-        put_text_member(&mut buf, "call_id", &self.id);
-        put_text_member(&mut buf, "name", &self.name);
-        buf.put_u8(b'}');
+        let mut item = Members::new(&mut buf);
+        put_id(item.value("id"), prefix(self.custom), stream, self.place);
+        item.word("type", kind);
+        item.word("status", status);
+        item.text(input, &self.arguments);
+        item.text("call_id", &self.id);
+        item.text("name", &self.name);
+        item.end();
         buf.freeze()
     }
 }

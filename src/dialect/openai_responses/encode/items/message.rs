@@ -1,11 +1,11 @@
 //! Encoding of messages: parts of text and of refusal, one after another, with the citations of the
 //! text.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::super::super::pieces::{annotation, put_id, put_list, put_name, put_text_member};
+use super::super::super::pieces::{annotation, put_id};
 use super::{Items, status_name};
-use crate::codec::json::{put_str, put_u64};
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::Citation;
 use crate::model::ids::StreamId;
@@ -14,32 +14,31 @@ use crate::model::wire::WireId;
 /// An open message. Its last part is open.
 pub(super) struct Message {
     pub(super) place: usize,
-    pub(super) parts: Vec<MessagePart>,
+    parts: Vec<MessagePart>,
     /// Number of characters of text before its last part.
-    pub(super) before: u32,
+    before: u32,
 }
 
-pub(super) struct MessagePart {
-    pub(super) refusal: bool,
-    pub(super) text: String,
-    pub(super) annotations: Vec<Bytes>,
+struct MessagePart {
+    refusal: bool,
+    text: String,
+    annotations: Vec<Bytes>,
 }
 
 /// Events of messages.
 impl Items {
     pub(super) fn text_delta(&mut self, refusal: bool, delta: &str, out: &mut SseWriter) {
         let place = self.ensure_part(refusal, out);
-        let (name, more): (_, &[u8]) = if refusal {
-            ("response.refusal.delta", b"")
+        let name = if refusal {
+            "response.refusal.delta"
         } else {
-            ("response.output_text.delta", b",\"logprobs\":[]")
+            "response.output_text.delta"
         };
         let at = self.content_index();
-        self.item_event(out, name, ("msg", place), |buf| {
-            put_name(buf, "content_index");
-            put_u64(buf, at);
-            put_text_member(buf, "delta", delta);
-            buf.put_slice(more);
+        self.item_event(out, name, ("msg", place), |event| {
+            event.number("content_index", at);
+            event.text("delta", delta);
+            put_no_logprobs(event, refusal);
         });
         if !refusal {
             // Citations of other wires count characters, not bytes.
@@ -57,37 +56,12 @@ impl Items {
 
     /// Opens a part of this kind unless one is open already. Returns the place of the message.
     fn ensure_part(&mut self, refusal: bool, out: &mut SseWriter) -> usize {
-        if self.message.is_none() {
-            // Items of text and of reasoning never overlap: open reasoning ends first.
-            self.close_message_and_reasoning(true, out);
-            let place = self.begin(
-                |stream, place| {
-                    Message {
-                        place,
-                        parts: Vec::new(),
-                        before: 0,
-                    }
-                    .json(stream, "in_progress")
-                },
-                out,
-            );
-            self.message = Some(Message {
-                place,
-                parts: Vec::new(),
-                before: 0,
-            });
-        }
-        let (place, same) = self.message.as_ref().map_or((0, false), |it| {
-            (
-                it.place,
-                it.parts.last().is_some_and(|part| part.refusal == refusal),
-            )
-        });
-        if same {
+        let place = self.ensure_message(out);
+        let open = self.message.as_ref().and_then(|it| it.parts.last());
+        if open.is_some_and(|part| part.refusal == refusal) {
             return place;
         }
         self.close_part(out);
-        let before = self.characters;
         let part = MessagePart {
             refusal,
             text: String::new(),
@@ -96,19 +70,34 @@ impl Items {
         let json = part.json();
         if let Some(message) = &mut self.message {
             message.parts.push(part);
-            message.before = before;
+            message.before = self.characters;
         }
         self.part_event(out, "response.content_part.added", place, &json);
         place
     }
 
+    /// Opens a message unless one is open already. Returns its place.
+    fn ensure_message(&mut self, out: &mut SseWriter) -> usize {
+        if let Some(message) = &self.message {
+            return message.place;
+        }
+        // Items of text and of reasoning never overlap: open reasoning ends first.
+        self.close_message_and_reasoning(true, out);
+        let fresh = |place| Message {
+            place,
+            parts: Vec::new(),
+            before: 0,
+        };
+        let place = self.begin(|stream, at| fresh(at).json(stream, "in_progress"), out);
+        self.message = Some(fresh(place));
+        place
+    }
+
     fn part_event(&mut self, out: &mut SseWriter, name: &str, place: usize, json: &Bytes) {
         let at = self.content_index();
-        self.item_event(out, name, ("msg", place), |buf| {
-            put_name(buf, "content_index");
-            put_u64(buf, at);
-            put_name(buf, "part");
-            buf.put_slice(json);
+        self.item_event(out, name, ("msg", place), |event| {
+            event.number("content_index", at);
+            event.written("part", json);
         });
     }
 
@@ -125,24 +114,23 @@ impl Items {
             return;
         };
         let (place, at) = (message.place, message.parts.len().saturating_sub(1) as u64);
-        if let Some(part) = message.parts.last() {
-            let (name, field, more): (_, _, &[u8]) = if part.refusal {
-                ("response.refusal.done", "refusal", b"")
-            } else {
-                ("response.output_text.done", "text", b",\"logprobs\":[]")
-            };
-            self.item_event(out, name, ("msg", place), |buf| {
-                put_name(buf, "content_index");
-                put_u64(buf, at);
-                put_text_member(buf, field, &part.text);
-                buf.put_slice(more);
-            });
-            let json = part.json();
+        let Some(part) = message.parts.last() else {
             self.message = Some(message);
-            self.part_event(out, "response.content_part.done", place, &json);
+            return;
+        };
+        let (name, field) = if part.refusal {
+            ("response.refusal.done", "refusal")
         } else {
-            self.message = Some(message);
-        }
+            ("response.output_text.done", "text")
+        };
+        self.item_event(out, name, ("msg", place), |event| {
+            event.number("content_index", at);
+            event.text(field, &part.text);
+            put_no_logprobs(event, part.refusal);
+        });
+        let json = part.json();
+        self.message = Some(message);
+        self.part_event(out, "response.content_part.done", place, &json);
     }
 
     pub(super) fn citation(&mut self, it: &Citation, out: &mut SseWriter) {
@@ -164,19 +152,12 @@ impl Items {
         let number = part.annotations.len() as u64;
         part.annotations.push(json.clone());
         let at = self.content_index();
-        self.item_event(
-            out,
-            "response.output_text.annotation.added",
-            ("msg", place),
-            |buf| {
-                put_name(buf, "content_index");
-                put_u64(buf, at);
-                put_name(buf, "annotation_index");
-                put_u64(buf, number);
-                put_name(buf, "annotation");
-                buf.put_slice(&json);
-            },
-        );
+        let name = "response.output_text.annotation.added";
+        self.item_event(out, name, ("msg", place), |event| {
+            event.number("content_index", at);
+            event.number("annotation_index", number);
+            event.written("annotation", &json);
+        });
     }
 
     /// Closes the open message and the open reasoning.
@@ -190,20 +171,31 @@ impl Items {
     }
 }
 
+/// Writes the log probabilities of text, which translated answers do not have.
+fn put_no_logprobs(object: &mut Members<'_>, refusal: bool) {
+    if !refusal {
+        object.array("logprobs").end();
+    }
+}
+
 impl MessagePart {
     fn json(&self) -> Bytes {
         let mut buf = BytesMut::with_capacity(self.text.len() + 96);
+        let mut part = Members::new(&mut buf);
         if self.refusal {
-            buf.put_slice(b"{\"type\":\"refusal\",\"refusal\":");
-            put_str(&mut buf, &self.text);
+            part.word("type", "refusal");
+            part.text("refusal", &self.text);
         } else {
-            buf.put_slice(b"{\"type\":\"output_text\",\"text\":");
-            put_str(&mut buf, &self.text);
-            put_name(&mut buf, "annotations");
-            put_list(&mut buf, self.annotations.iter().map(|it| &**it));
-            buf.put_slice(b",\"logprobs\":[]");
+            part.word("type", "output_text");
+            part.text("text", &self.text);
+            let mut annotations = part.array("annotations");
+            self.annotations
+                .iter()
+                .for_each(|it| annotations.written(it));
+            annotations.end();
+            put_no_logprobs(&mut part, false);
         }
-        buf.put_u8(b'}');
+        part.end();
         buf.freeze()
     }
 }
@@ -211,14 +203,17 @@ impl MessagePart {
 impl Message {
     pub(super) fn json(&self, stream: &StreamId, status: &str) -> Bytes {
         let mut buf = BytesMut::with_capacity(256);
-        buf.put_slice(b"{\"id\":");
-        put_id(&mut buf, "msg", stream, self.place);
-        buf.put_slice(b",\"type\":\"message\"");
-        put_text_member(&mut buf, "status", status);
-        buf.put_slice(b",\"role\":\"assistant\",\"content\":");
-        let parts: Vec<Bytes> = self.parts.iter().map(MessagePart::json).collect();
-        put_list(&mut buf, parts.iter().map(|it| &**it));
-        buf.put_u8(b'}');
+        let mut item = Members::new(&mut buf);
+        put_id(item.value("id"), "msg", stream, self.place);
+        item.word("type", "message");
+        item.word("status", status);
+        item.word("role", "assistant");
+        let mut content = item.array("content");
+        self.parts
+            .iter()
+            .for_each(|part| content.written(&part.json()));
+        content.end();
+        item.end();
         buf.freeze()
     }
 }

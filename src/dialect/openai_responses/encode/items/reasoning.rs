@@ -1,10 +1,11 @@
 //! Encoding of reasoning, and of the signatures that providers need back.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
-use super::super::super::pieces::{put_id, put_text_member};
+use super::super::super::pieces::put_id;
 use super::super::super::signatures;
 use super::Items;
+use crate::codec::members::Members;
 use crate::codec::sse_writer::SseWriter;
 use crate::model::event::Signature;
 use crate::model::ids::StreamId;
@@ -27,17 +28,15 @@ impl Items {
             // The part begins with the first text: reasoning may consist of a signature alone.
             .is_some_and(|reasoning| !std::mem::replace(&mut reasoning.has_text, true))
         {
-            self.summary_event(out, "response.reasoning_summary_part.added", place, |buf| {
-                put_summary(buf, "");
-            });
+            self.summary_part(out, "response.reasoning_summary_part.added", place, "");
         }
         self.item_event(
             out,
             "response.reasoning_summary_text.delta",
             ("rs", place),
-            |buf| {
-                buf.put_slice(b",\"summary_index\":0");
-                put_text_member(buf, "delta", delta);
+            |event| {
+                event.number("summary_index", 0);
+                event.text("delta", delta);
             },
         );
         if let Some(reasoning) = &mut self.reasoning {
@@ -60,16 +59,10 @@ impl Items {
         place
     }
 
-    fn summary_event(
-        &mut self,
-        out: &mut SseWriter,
-        name: &str,
-        place: usize,
-        part: impl FnOnce(&mut BytesMut),
-    ) {
-        self.item_event(out, name, ("rs", place), |buf| {
-            buf.put_slice(b",\"summary_index\":0,\"part\":");
-            part(buf);
+    fn summary_part(&mut self, out: &mut SseWriter, name: &str, place: usize, text: &str) {
+        self.item_event(out, name, ("rs", place), |event| {
+            event.number("summary_index", 0);
+            put_summary(event.value("part"), text);
         });
     }
 
@@ -83,14 +76,13 @@ impl Items {
                 out,
                 "response.reasoning_summary_text.done",
                 ("rs", place),
-                |buf| {
-                    buf.put_slice(b",\"summary_index\":0");
-                    put_text_member(buf, "text", &reasoning.text);
+                |event| {
+                    event.number("summary_index", 0);
+                    event.text("text", &reasoning.text);
                 },
             );
-            self.summary_event(out, "response.reasoning_summary_part.done", place, |buf| {
-                put_summary(buf, &reasoning.text);
-            });
+            let done = "response.reasoning_summary_part.done";
+            self.summary_part(out, done, place, &reasoning.text);
         }
         let item = reasoning.json(&self.stream, encrypted);
         self.end(place, item, out);
@@ -117,25 +109,25 @@ impl Items {
 }
 
 fn put_summary(buf: &mut BytesMut, text: &str) {
-    buf.put_slice(b"{\"type\":\"summary_text\"");
-    put_text_member(buf, "text", text);
-    buf.put_u8(b'}');
+    let mut part = Members::new(buf);
+    part.word("type", "summary_text");
+    part.text("text", text);
+    part.end();
 }
 
 impl Reasoning {
     pub(super) fn json(&self, stream: &StreamId, encrypted: Option<&str>) -> Bytes {
         let mut buf = BytesMut::with_capacity(self.text.len() + 128);
-        buf.put_slice(b"{\"id\":");
-        put_id(&mut buf, "rs", stream, self.place);
-        buf.put_slice(b",\"type\":\"reasoning\",\"summary\":[");
+        let mut item = Members::new(&mut buf);
+        put_id(item.value("id"), "rs", stream, self.place);
+        item.word("type", "reasoning");
+        let mut summary = item.array("summary");
         if self.has_text {
-            put_summary(&mut buf, &self.text);
+            put_summary(summary.element(), &self.text);
         }
-        buf.put_u8(b']');
-        if let Some(encrypted) = encrypted {
-            put_text_member(&mut buf, "encrypted_content", encrypted);
-        }
-        buf.put_u8(b'}');
+        summary.end();
+        item.text_if_some("encrypted_content", encrypted);
+        item.end();
         buf.freeze()
     }
 }
