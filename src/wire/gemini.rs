@@ -6,17 +6,10 @@
 //! `parallel_tool_calls`, `verbosity`, `user`, `metadata`, names of participants, image detail,
 //! file names, `strict`.
 
-mod arguments;
-mod char_offsets;
-mod choice;
-mod citation;
-mod count;
-mod decode;
-mod draft;
-mod finish;
+mod ask;
+mod frames;
 mod refusal;
-mod request;
-mod schema;
+mod shape;
 mod turns;
 
 use bytes::Bytes;
@@ -50,15 +43,15 @@ impl Wire for Gemini {
     }
 
     fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+        ask::draft(ask, target, mode)
     }
 
     fn draft_count(&self, ask: &Ask, target: &Target) -> Option<Result<Draft, Fault>> {
-        Some(count::draft(ask, target))
+        Some(ask::count(ask, target))
     }
 
     fn read_token_count(&self, body: &[u8]) -> Option<u64> {
-        count::read(body)
+        ask::read_count(body)
     }
 
     /// Returns the framing for a content type: a JSON array for `application/json`, else SSE. Lines
@@ -74,14 +67,14 @@ impl Wire for Gemini {
     }
 
     fn decoder(&self, _: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
         let data =
             ByteString::try_from(body.clone()).map_err(|_| malformed("the body is not UTF-8"))?;
         // A non-streaming body has the form of one chunk of a stream.
-        let (mut decoder, mut out) = (decode::Decoder::new(seed), Decoded::default());
+        let (mut decoder, mut out) = (frames::Decoder::new(seed), Decoded::default());
         decoder.decode(
             &Frame {
                 name: ByteString::new(),
@@ -95,7 +88,7 @@ impl Wire for Gemini {
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        refusal::from_response(status, headers, body)
+        refusal::read(status, headers, body)
     }
 }
 

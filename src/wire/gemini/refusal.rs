@@ -14,7 +14,7 @@ use crate::wire::kit::refusal::fault;
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Returns the fault for a response with an error status.
-pub(super) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
+pub(super) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     // Google sometimes wraps the error in a list of one.
     let body = body.get(0).unwrap_or(&body);
@@ -23,7 +23,7 @@ pub(super) fn from_response(status: StatusCode, headers: &HeaderMap, body: &[u8]
 
 /// Returns the fault for the value of an `error` field inside a stream. The value names the status,
 /// because the response's own status was 200.
-pub(super) fn from_stream(error: &RawValue) -> Fault {
+pub(super) fn read_payload(error: &RawValue) -> Fault {
     let error: Value = serde_json::from_str(error.get()).unwrap_or_default();
     let code = error
         .get("code")
@@ -127,7 +127,7 @@ mod tests {
     use crate::model::fault::{Code, Side};
 
     fn fault_of(status: u16, body: &str) -> Fault {
-        from_response(
+        read(
             StatusCode::from_u16(status).unwrap(),
             &HeaderMap::new(),
             body.as_bytes(),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn streamed(error: &str) -> Fault {
-        from_stream(serde_json::from_str(error).unwrap())
+        read_payload(serde_json::from_str(error).unwrap())
     }
 
     #[test]
@@ -200,7 +200,7 @@ mod tests {
         );
         assert_eq!(fault.retry_after, Some(Duration::from_millis(34_500)));
         let headers = HeaderMap::from_iter([(http::header::RETRY_AFTER, "60".parse().unwrap())]);
-        let larger = from_response(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
+        let larger = read(StatusCode::TOO_MANY_REQUESTS, &headers, body.as_bytes());
         assert_eq!(larger.retry_after, Some(Duration::from_secs(60)));
         for (delay, read) in [
             ("1e300s", None),

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::draft::requires_signatures;
-use super::request::{Args, Blob, Content, FunctionCall, FunctionResponse, Part, Response};
+use super::ask::{
+    Args, Blob, Content, FunctionCall, FunctionResponse, Part, Response, requires_signatures,
+};
 use crate::model::chat::{
     self, Chat, Message, PastCall, PastReasoning, Role, Source, ToolResult, tool_name_for_call,
 };

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::draft::{path, to_json};
-use super::request::Body;
+use super::body::Body;
+use super::{path, to_json};
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
@@ -16,9 +16,9 @@ use crate::wire::kit::request::{TRACEPARENT, forwarded_headers};
 use crate::wire::{Draft, Mode};
 
 /// Returns the count request for `target`.
-pub(super) fn draft(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
+pub(in super::super) fn count(ask: &Ask, target: &Target) -> Result<Draft, Fault> {
     let model = target.upstream_model();
-    let mut body = super::draft::body(ask.chat()?, model)?;
+    let mut body = super::body(ask.chat()?, model)?;
     // The service tier does not affect the count.
     body.service_tier = None;
     let body = if is_vertex(target) {
@@ -68,7 +68,7 @@ fn studio_body(body: &Body<'_>, model: &str) -> Result<Bytes, Fault> {
 }
 
 /// Returns the token count in the body of an answer.
-pub(super) fn read(body: &[u8]) -> Option<u64> {
+pub(in super::super) fn read_count(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {
         #[serde(rename = "totalTokens")]
@@ -81,7 +81,6 @@ pub(super) fn read(body: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-
     use serde_json::{Value, json};
 
     use super::*;
@@ -102,7 +101,7 @@ mod tests {
         };
         let ask = Ask::example(WireId::Anthropic, "", chat);
         let target = Target::example(Provider::example(WireId::Gemini, base_url), model);
-        let draft = draft(&ask, &target).unwrap();
+        let draft = count(&ask, &target).unwrap();
         (draft.path, serde_json::from_slice(&draft.body).unwrap())
     }
 
@@ -135,9 +134,9 @@ mod tests {
     #[test]
     fn a_count_is_read() {
         assert_eq!(
-            read(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#),
+            read_count(br#"{"totalTokens":31,"cachedContentTokenCount":5}"#),
             Some(31)
         );
-        assert_eq!(read(b"{}"), None);
+        assert_eq!(read_count(b"{}"), None);
     }
 }

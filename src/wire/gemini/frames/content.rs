@@ -6,10 +6,11 @@
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 
+use super::super::malformed;
+use super::super::shape::{Candidate, FunctionCall, Part};
 use super::arguments::PartialArguments;
-use super::citation::Sources;
-use super::schema::{Candidate, FunctionCall, Part};
-use super::{finish, malformed};
+use super::citations::Sources;
+use super::ending;
 use crate::codec::lenient::Text;
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, Events, Finish, Raw, Reason, Signature, ToolCall};
@@ -242,7 +243,7 @@ impl Choice {
         match (&self.finish, blocked) {
             (Some(native), _) => Finish {
                 choice: number,
-                reason: finish::reason(native, self.calls > 0),
+                reason: ending::reason(native, self.calls > 0),
                 native: Some(native.clone()),
             },
             // Without a finish reason only a blocked prompt gets here; see `Decoder::finish`.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
-use super::schema::PartialArg;
+use super::super::shape::PartialArg;
 use crate::codec::lenient::Text;
 
 /// Maximum size of one call's arguments, bytes. A model writes its arguments itself, so they are

@@ -3,6 +3,8 @@
 //! Invariants: a source is emitted once; the memory of emitted sources is bounded. Gemini's spans
 //! count bytes, the spans of events count characters.
 
+mod char_offsets;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,8 +12,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::char_offsets::CharOffsets;
-use super::choice::Sink;
+use self::char_offsets::CharOffsets;
+use super::content::Sink;
 use crate::codec::lenient::{Count, List, RawList, Text};
 use crate::model::event::{Citation, Event};
 
