@@ -33,7 +33,7 @@ impl From<Option<u64>> for Cell {
 
 /// A table being written.
 pub(super) enum Table<'a> {
-    Csv(csv::Writer<&'a mut dyn Write>),
+    Csv(Box<csv::Writer<&'a mut dyn Write>>),
     Json {
         out: BufWriter<&'a mut dyn Write>,
         names: Vec<&'static str>,
@@ -53,7 +53,7 @@ impl<'a> Table<'a> {
                     .terminator(csv::Terminator::CRLF)
                     .from_writer(out);
                 rows.write_record(names).map_err(io_error)?;
-                Ok(Self::Csv(rows))
+                Ok(Self::Csv(Box::new(rows)))
             }
             Format::Json => Ok(Self::Json {
                 out: BufWriter::new(out),
