@@ -12,6 +12,7 @@ mod tools;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use super::turns;
 use crate::model::ask::Ask;
@@ -108,6 +109,7 @@ fn translated_body(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fa
     })
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
@@ -117,19 +119,14 @@ struct Body<'a> {
     messages: Vec<turns::Turn<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<tools::Declaration<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<tools::Choice<'a>>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop_sequences: &'a [String],
     #[serde(flatten)]
     sampling: options::Sampling,
-    #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<options::Thinking>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<options::Output<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<turns::CacheControl<'a>>,
     stream: bool,
 }

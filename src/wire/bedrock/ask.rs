@@ -13,6 +13,7 @@ mod tools;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use self::family::Family;
 use super::turns;
@@ -74,23 +75,18 @@ fn body<'a>(chat: &'a Chat, target: &Target) -> Result<Body<'a>, Fault> {
     })
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     system: Vec<turns::Block<'a>>,
     messages: Vec<turns::Turn<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     inference_config: Option<options::InferenceConfig<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tool_config: Option<tools::ToolConfig<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     additional_model_request_fields: Option<options::AdditionalFields<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<options::OutputConfig<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     request_metadata: Option<options::RequestMetadata<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<options::ServiceTier<'a>>,
 }
 

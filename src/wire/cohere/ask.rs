@@ -8,6 +8,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
 use super::turns;
 use crate::model::ask::Ask;
@@ -39,6 +40,7 @@ pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fau
     })
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
@@ -47,19 +49,14 @@ struct Body<'a> {
     tools: Vec<Declaration<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     strict_tools: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<ResponseFormat<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop_sequences: &'a [String],
     #[serde(flatten)]
     sampling: Sampling,
-    #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
     stream: bool,
 }
@@ -113,19 +110,14 @@ impl<'a> From<AnswerFormat<'a>> for ResponseFormat<'a> {
     }
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct Sampling {
-    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     p: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     k: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     presence_penalty: Option<f64>,
 }
 

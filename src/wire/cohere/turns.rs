@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
+use serde_with::skip_serializing_none;
 
 use super::shape::TOOL_PLAN;
 use crate::model::accepts::{Accepts, MediaSupport};
@@ -17,16 +18,15 @@ use crate::wire::kit::past_calls::arguments;
 use crate::wire::kit::refusals::{self, Position};
 use crate::wire::kit::turns::{Placed, conversation, role_name};
 
+#[skip_serializing_none]
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
     role: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<Content<'a>>,
     #[serde(skip_serializing_if = "String::is_empty")]
     tool_plan: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
 }
 

@@ -8,6 +8,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
 use super::turns;
 use crate::model::ask::Ask;
@@ -36,21 +37,18 @@ pub(super) fn draft(ask: &Ask, target: &Target, mode: Mode) -> Result<Draft, Fau
     })
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 struct Body<'a> {
     model: &'a str,
     messages: Vec<turns::Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Declaration<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<OutputFormat<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     think: Option<Think>,
     #[serde(skip_serializing_if = "Options::is_empty")]
     options: Options<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_logprobs: Option<u32>,
     stream: bool,
 }
@@ -118,23 +116,17 @@ fn think(chat: &Chat) -> Result<Option<Think>, Fault> {
     })
 }
 
+#[skip_serializing_none]
 #[derive(Serialize, Default, PartialEq)]
 struct Options<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     num_predict: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
     presence_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     frequency_penalty: Option<f64>,
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
 use crate::model::accepts::{Accepts, MediaSupport};
 use crate::model::chat::{Chat, Part, PastReasoning, Role, tool_name_for_call};
@@ -17,6 +18,7 @@ use crate::wire::kit::past_calls::arguments;
 use crate::wire::kit::refusals;
 use crate::wire::kit::turns::{Placed, conversation, role_name};
 
+#[skip_serializing_none]
 #[derive(Serialize, Default)]
 pub(super) struct Message<'a> {
     role: &'static str,
@@ -27,9 +29,7 @@ pub(super) struct Message<'a> {
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tool_calls: Vec<Call<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tool_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<&'a str>,
 }
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
 use crate::model::accepts::Accepts;
 use crate::model::chat::Chat;
@@ -41,13 +42,11 @@ pub(super) fn max_tokens(chat: &Chat, default_limit: u64) -> u64 {
     })
 }
 
+#[skip_serializing_none]
 #[derive(Serialize, Default)]
 pub(super) struct Sampling {
-    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u64>,
 }
 
@@ -65,11 +64,10 @@ pub(super) fn sampling(chat: &Chat, thinking: &Option<Thinking>) -> Sampling {
     }
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 pub(super) struct Output<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<JsonSchema<'a>>,
 }
 

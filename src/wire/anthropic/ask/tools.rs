@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
 use crate::model::accepts::Accepts;
 use crate::model::fault::Fault;
@@ -11,29 +12,26 @@ use crate::model::wire::WireId;
 use crate::wire::anthropic::turns::CacheControl;
 use crate::wire::kit::tools::{self, Declared, Offer, Offered};
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Declaration<'a> {
     Function {
         name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
         input_schema: Cow<'a, RawValue>,
-        #[serde(skip_serializing_if = "Option::is_none")]
         strict: Option<bool>,
-        #[serde(skip_serializing_if = "Option::is_none")]
         cache_control: Option<CacheControl<'a>>,
     },
     Native(&'a RawValue),
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 pub(super) struct Choice<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     disable_parallel_tool_use: Option<bool>,
 }
 

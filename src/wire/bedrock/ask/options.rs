@@ -1,6 +1,7 @@
 //! Request options: output limit, sampling, reasoning, output format, metadata and service tier.
 
 use serde::Serialize;
+use serde_with::skip_serializing_none;
 
 use super::family::Family;
 use crate::model::accepts::Accepts;
@@ -13,14 +14,12 @@ use crate::wire::kit::schema::{AnswerFormat, AnswerSchema, answer_format};
 const MIN_BUDGET: u64 = 1024;
 
 /// `inferenceConfig`: the options that all models have in common.
+#[skip_serializing_none]
 #[derive(Serialize, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct InferenceConfig<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     stop_sequences: &'a [String],
@@ -45,19 +44,16 @@ pub(super) fn inference_config(chat: &Chat, family: Family) -> Option<InferenceC
 }
 
 /// `additionalModelRequestFields`: the options of each vendor's models, in the vendor's own fields.
+#[skip_serializing_none]
 #[derive(Serialize, Default, PartialEq)]
 pub(super) struct AdditionalFields<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     thinking: Option<Thinking>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     top_k: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", rename = "inferenceConfig")]
+    #[serde(rename = "inferenceConfig")]
     nova: Option<NovaInference>,
-    #[serde(skip_serializing_if = "Option::is_none", rename = "reasoningConfig")]
+    #[serde(rename = "reasoningConfig")]
     nova_reasoning: Option<NovaReasoning<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_effort: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<GptReasoning<'a>>,
 }
 
@@ -149,12 +145,11 @@ fn three_level_effort(effort: &str) -> &str {
 }
 
 /// `outputConfig`: effort and output format.
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OutputConfig<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     effort: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     text_format: Option<TextFormat<'a>>,
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_with::skip_serializing_none;
 
 use super::family::Family;
 use crate::model::accepts::Accepts;
@@ -35,15 +36,14 @@ pub(super) struct ToolConfig<'a> {
     tool_choice: Option<Choice<'a>>,
 }
 
+#[skip_serializing_none]
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 enum Declaration<'a> {
     ToolSpec {
         name: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
         description: Option<&'a str>,
         input_schema: Schema<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
         strict: Option<bool>,
     },
     CachePoint(CachePoint<'a>),
