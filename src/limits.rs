@@ -119,13 +119,23 @@ impl Scope {
     }
 }
 
-/// A refusal, with the state of the limits.
+/// The refusal of a request, with the state of the limits.
 #[derive(Debug)]
-pub struct LimitRefusal {
+pub struct Refusal {
     /// 429 with the name of the limit and the time to wait; 400 if no wait would help.
     pub fault: Fault,
     /// Values of the rate limit headers.
     pub limit_states: LimitStates,
+}
+
+impl From<Fault> for Box<Refusal> {
+    /// Converts a refusal before any limit was looked at.
+    fn from(fault: Fault) -> Self {
+        Box::new(Refusal {
+            fault,
+            limit_states: LimitStates::default(),
+        })
+    }
 }
 
 /// All accounts of this process. They outlive the configuration that names them.

@@ -133,7 +133,7 @@ pub async fn run(job: Job) {
         finishing,
         commit_after,
     } = job;
-    let mut accounting = Accounting::new(&ask);
+    let mut accounting = Accounting::new(&ask.head);
     // `writer.finish` consumes the writer; the status is still updated afterwards.
     let stream = writer.stream().clone();
     let opening = Opening::new(
@@ -156,7 +156,7 @@ pub async fn run(job: Job) {
         },
     };
     let outcome = ended
-        .settle(writer, accounting, admission, rest, &metrics)
+        .settle(writer, &mut accounting, &mut admission, rest, &metrics)
         .await;
     // Last, so that it contains the usage of an answer that was read on.
     access_log::write(&outcome);
@@ -217,8 +217,8 @@ impl Ended {
     async fn settle(
         self,
         writer: Writer,
-        mut accounting: Accounting,
-        mut admission: Admission,
+        accounting: &mut Accounting,
+        admission: &mut Admission,
         rest: Option<UnfinishedRead>,
         metrics: &Metrics,
     ) -> Outcome {
@@ -226,7 +226,7 @@ impl Ended {
         let Some(rest) = rest else {
             // Settled before the end is visible, because a client that sees it may send the next
             // request at once.
-            let outcome = self.outcome(&accounting, end);
+            let outcome = self.outcome(accounting, end);
             admission.settle(&outcome);
             metrics.record_stream(&outcome);
             writer.finish(last);
@@ -236,8 +236,8 @@ impl Ended {
         admission.release();
         writer.finish(last);
         // Boxed, because few generations need this part.
-        end.usage = Box::pin(rest.finish(&mut accounting)).await;
-        let outcome = self.outcome(&accounting, end);
+        end.usage = Box::pin(rest.finish(accounting)).await;
+        let outcome = self.outcome(accounting, end);
         admission.settle(&outcome);
         metrics.record_stream(&outcome);
         outcome

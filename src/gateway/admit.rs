@@ -6,29 +6,13 @@ use super::call::Call;
 use super::lifecycle::Phase;
 use super::{affinity, history};
 use crate::ledger::Bill;
-use crate::limits::limit_state::LimitStates;
-use crate::limits::{Need, Pass, Subject};
+use crate::limits::{Need, Pass, Refusal, Subject};
 use crate::model::ask::Ask;
 use crate::model::fault::{Code, Fault};
 use crate::model::printable::printable_name;
 use crate::model::target::Via;
 use crate::route::Plan;
 use crate::upstream::Admission;
-
-/// The rejection of a request, with the limit states for the response headers.
-pub(super) struct Refusal {
-    pub(super) fault: Fault,
-    pub(super) limit_states: LimitStates,
-}
-
-impl From<Fault> for Box<Refusal> {
-    fn from(fault: Fault) -> Self {
-        Box::new(Refusal {
-            fault,
-            limit_states: LimitStates::default(),
-        })
-    }
-}
 
 /// Admits a new generation and takes it from all limits.
 ///
@@ -91,13 +75,7 @@ fn take_limits(call: &Call<'_>, ask: &Ask, plan: &Plan, need: Need) -> Result<Pa
         own: caller.limits(),
     };
     let providers = plan.targets().map(|target| &target.provider.name);
-    let admitted = call.snapshot.limits.admit(&subject, providers, need);
-    admitted.map_err(|refused| {
-        Box::new(Refusal {
-            fault: refused.fault,
-            limit_states: refused.limit_states,
-        })
-    })
+    call.snapshot.limits.admit(&subject, providers, need)
 }
 
 /// Returns the error for a fallback model in the body that the key may not use: the upstream could

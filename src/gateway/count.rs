@@ -5,12 +5,12 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::admit::{Refusal, admit};
+use super::admit::admit;
 use super::call::Call;
 use super::reply::Reply;
 use super::{body, headers};
 use crate::dialect::anthropic;
-use crate::limits::Need;
+use crate::limits::{Need, Refusal};
 use crate::upstream;
 
 /// Counts the tokens of a prompt. The request is admitted like a generation, but creates no

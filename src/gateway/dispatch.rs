@@ -5,7 +5,6 @@ use http::Response;
 use http::request::Parts;
 use http_body::Body;
 
-use super::admit::Refusal;
 use super::call::Call;
 use super::reply::Reply;
 use super::routes::{self, Endpoint};
@@ -16,6 +15,7 @@ use super::{
 };
 use crate::auth::{AuthRequest, Caller};
 use crate::dialect::Operation;
+use crate::limits::Refusal;
 use crate::model::fault::{Code, Fault};
 use crate::model::wire::DialectId;
 

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::Body;
 
-use super::admit::{Refusal, admit};
+use super::admit::admit;
 use super::budget_reservation::{add_budget_warning, budget_warning, reserve_budget};
 use super::call::Call;
 use super::decide::{Decision, decide};
@@ -21,8 +21,8 @@ use super::streams::{resume_post, status_response};
 use super::{answer, body, headers};
 use crate::dialect;
 use crate::hub::{Claim, ClaimOutcome, Digest, Reader, Stream, StreamSpec};
-use crate::limits::Need;
 use crate::limits::limit_state::LimitStates;
+use crate::limits::{Need, Refusal};
 use crate::model::ask::Ask;
 use crate::model::fault::Fault;
 use crate::model::wire::DialectId;

@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -21,9 +20,7 @@ use crate::model::fault::{Code, Fault};
 use crate::model::ids::StreamId;
 use crate::model::money::Money;
 use crate::model::outcome::Outcome;
-
-/// Output that may stream before budgets are checked again, bytes: 64 tokens, as for limits.
-const OUTPUT_STEP: u64 = 256;
+use crate::model::usage::OUTPUT_STEP;
 
 /// The bill of a generation.
 #[derive(Debug)]
@@ -169,8 +166,8 @@ impl Bill {
             estimated: used.estimated,
             cost: used.cost,
             attempts: it.attempts,
-            first_content_ms: it.times.first_content.map(millis),
-            duration_ms: Some(millis(it.times.took)),
+            first_content_ms: it.times.first_content_ms(),
+            duration_ms: Some(it.times.took_ms()),
             ..*row
         });
     }
@@ -215,8 +212,4 @@ pub(super) fn unsettled<'a>(row: Row<'a>, code: &'static str) -> Row<'a> {
         estimated: true,
         ..row
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

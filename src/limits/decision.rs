@@ -15,7 +15,7 @@ use super::account::{Account, Need, Shortage, State};
 use super::clock::Clock;
 use super::limit_state::{Kind, LimitState, LimitStates};
 use super::reservation::{AppliedLimit, Reservation};
-use super::{LimitRefusal, refusal};
+use super::{Refusal, refusal};
 
 /// Result of a successful decision.
 #[derive(Default)]
@@ -51,7 +51,7 @@ pub(super) fn take<'a>(
     providers: impl Iterator<Item = ProviderAccount<'a>>,
     need: Need,
     clock: Clock,
-) -> Result<Taken, Box<LimitRefusal>> {
+) -> Result<Taken, Box<Refusal>> {
     debug_assert!(
         applied.is_sorted_by(|one, next| one.account.scope < next.account.scope),
         "each scope once, in their order"
@@ -97,8 +97,8 @@ fn first_with_room<'a>(
     providers: impl Iterator<Item = ProviderAccount<'a>>,
     need: Need,
     now: u64,
-) -> Result<(ByteString, Option<LockedAccount<'a>>), Box<LimitRefusal>> {
-    let mut soonest: Option<(Shortage, Box<LimitRefusal>)> = None;
+) -> Result<(ByteString, Option<LockedAccount<'a>>), Box<Refusal>> {
+    let mut soonest: Option<(Shortage, Box<Refusal>)> = None;
     for (name, applied) in providers {
         let Some(applied) = applied else {
             // A provider without a limit always has room.
@@ -123,7 +123,7 @@ fn refusal_by(
     by: &LockedAccount<'_>,
     short: Shortage,
     need: Need,
-) -> Box<LimitRefusal> {
+) -> Box<Refusal> {
     let scope = by.account.scope;
     let mut limit_states = limit_states(locked);
     // The headers report the limit that refused, not the tightest one.
@@ -137,7 +137,7 @@ fn refusal_by(
         // No header reports concurrency.
         Shortage::NoSlot(_) => {}
     }
-    Box::new(LimitRefusal {
+    Box::new(Refusal {
         fault: refusal::refused(scope, short, need, &by.state),
         limit_states,
     })

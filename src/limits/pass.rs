@@ -14,15 +14,10 @@ use super::decision::Taken;
 use super::limit_state::LimitStates;
 use super::reservation::Reservation;
 use super::table::{LimitTable, Subject};
-use super::{LimitRefusal, Settings};
+use super::{Refusal, Settings};
 use crate::model::fault::Fault;
 use crate::model::outcome::Charge;
 use crate::model::usage;
-
-/// Output beyond what is paid for that may stream before the accounts are updated, bytes: a look at
-/// each of them costs as much as a token, and 64 tokens do not matter to an account that counts by
-/// the minute.
-const OUTPUT_STEP: u64 = 256;
 
 /// Maximum number of tokens charged for one generation: no model has room for so many, and a larger
 /// figure would be an upstream's mistake that closes an account for days.
@@ -83,7 +78,7 @@ impl LimitTable {
         subject: &Subject<'_>,
         providers: impl Iterator<Item = &'a ByteString>,
         need: Need,
-    ) -> Result<Pass, Box<LimitRefusal>> {
+    ) -> Result<Pass, Box<Refusal>> {
         let taken = self.take(subject, providers, need)?;
         Ok(Pass::new(self.clone(), need, taken))
     }
@@ -169,7 +164,7 @@ impl Pass {
     #[cold]
     fn take_owed(&mut self, bytes: u64) -> Result<(), Box<Fault>> {
         let owed = self.owed();
-        self.paid = bytes.saturating_add(OUTPUT_STEP);
+        self.paid = bytes.saturating_add(usage::OUTPUT_STEP);
         let mut exhausted = Ok(());
         for reservation in &mut self.reservations {
             // Not `and_then`: every account takes its share, even after one of them is in debt.

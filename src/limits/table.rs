@@ -15,7 +15,7 @@ use super::account::{Account, Need};
 use super::decision::Taken;
 use super::door::address::Address;
 use super::reservation::{AppliedLimit, Reservation};
-use super::{HeldTotals, LimitRefusal, Limits, Scope, Settings, decision, refusal};
+use super::{HeldTotals, Limits, Refusal, Scope, Settings, decision, refusal};
 use crate::model::fault::Fault;
 use crate::model::ids::CallerId;
 use crate::model::limit::Limit;
@@ -113,7 +113,7 @@ impl LimitTable {
         subject: &Subject<'_>,
         providers: impl Iterator<Item = &'a ByteString>,
         need: Need,
-    ) -> Result<Taken, Box<LimitRefusal>> {
+    ) -> Result<Taken, Box<Refusal>> {
         let applied = self.applied(subject);
         let accounts = providers.map(|name| (name, self.providers.get(name)));
         decision::take(&applied, accounts, need, self.limits.clock)

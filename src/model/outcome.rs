@@ -58,6 +58,24 @@ pub struct Times {
     pub took: Duration,
 }
 
+impl Times {
+    /// Returns the time to the first content, milliseconds.
+    #[must_use]
+    pub fn first_content_ms(&self) -> Option<u64> {
+        self.first_content.map(millis)
+    }
+
+    /// Returns the time to the end, milliseconds.
+    #[must_use]
+    pub fn took_ms(&self) -> u64 {
+        millis(self.took)
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 impl Outcome {
     /// Returns the outcome of a generation for tests: it was complete after one request.

@@ -34,6 +34,10 @@ impl Usage {
     }
 }
 
+/// Output that may stream between two looks at limits and budgets, bytes: a look costs as much as a
+/// token, and 64 tokens do not matter to an account that counts by the minute or by the day.
+pub const OUTPUT_STEP: u64 = 256;
+
 /// Estimates the number of tokens in this many bytes of UTF-8 text: a quarter, rounded up.
 #[must_use]
 pub const fn estimate(bytes: u64) -> u64 {

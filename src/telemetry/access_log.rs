@@ -1,7 +1,5 @@
 //! The access log: one line for each stream, written when it has ended.
 
-use std::time::Duration;
-
 use crate::model::outcome::Outcome;
 
 /// Writes the line of a stream.
@@ -19,8 +17,8 @@ pub fn write(it: &Outcome) {
         status = status(it),
         reason = it.end.reason.name(),
         code = it.fault.as_ref().map_or("-", |fault| fault.code.as_str()),
-        ttft_ms = it.times.first_content.map(millis),
-        ms = millis(it.times.took),
+        ttft_ms = it.times.first_content_ms(),
+        ms = it.times.took_ms(),
         input_tokens = usage.input,
         output_tokens = usage.output,
         estimated = usage.estimated,
@@ -39,8 +37,4 @@ fn status(it: &Outcome) -> u16 {
         (None, Reason::Cancelled) => 499,
         (None, _) => 200,
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

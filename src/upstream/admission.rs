@@ -29,8 +29,7 @@ impl Admission {
     }
 
     /// Creates an admission that no limit and no budget applies to.
-    #[must_use]
-    pub fn unlimited() -> Self {
+    pub(super) fn unlimited() -> Self {
         Self::new(Pass::unlimited(), None)
     }
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::Ending;
 use crate::hub::Cause;
-use crate::model::ask::Ask;
+use crate::model::ask::AskHead;
 use crate::model::entry::{Entry, Payload};
 use crate::model::event::{End, Event, Events, Failure, Finish, Reason};
 use crate::model::fault::{Code, Fault};
@@ -21,7 +21,7 @@ use crate::model::usage::{self, Usage};
 /// The running figures of a generation.
 #[derive(Debug)]
 pub(super) struct Accounting {
-    ask: Arc<Ask>,
+    head: Arc<AskHead>,
     /// Latest usage figures of the provider.
     pub(super) usage: Option<Usage>,
     /// Bytes of output received.
@@ -49,13 +49,13 @@ struct Counts {
 }
 
 impl Accounting {
-    pub(super) fn new(ask: &Arc<Ask>) -> Self {
-        Self::counting(ask, Arc::default())
+    pub(super) fn new(head: &Arc<AskHead>) -> Self {
+        Self::counting(head, Arc::default())
     }
 
-    fn counting(ask: &Arc<Ask>, counts: Arc<Counts>) -> Self {
+    fn counting(head: &Arc<AskHead>, counts: Arc<Counts>) -> Self {
         Self {
-            ask: ask.clone(),
+            head: head.clone(),
             usage: None,
             output_bytes: 0,
             open_calls: SmallVec::new(),
@@ -70,7 +70,7 @@ impl Accounting {
     /// Returns separate figures for a target that may be asked in parallel with another. The
     /// counters are shared.
     pub(super) fn fork(&self) -> Self {
-        Self::counting(&self.ask, self.counts.clone())
+        Self::counting(&self.head, self.counts.clone())
     }
 
     /// Continues with the figures of a target that has finished.
@@ -130,7 +130,7 @@ impl Accounting {
         let streamed = usage::estimate(self.output_bytes);
         let mut used = self.usage.unwrap_or_default();
         if used.input.is_none() {
-            used.input = Some(self.ask.head.input_estimate);
+            used.input = Some(self.head.input_estimate);
             used.estimated = true;
         }
         // A figure sent before the end counts only the output up to that moment: use the bytes
