@@ -7,18 +7,16 @@
 //! `[DONE]` or the end of the body; items are identified by their index in the output, because some
 //! servers change item ids between events.
 
-mod decode;
-mod draft;
-mod items;
+mod ask;
+mod frames;
+mod refusal;
 mod shape;
-mod sink;
-mod usage;
-mod whole;
+mod turns;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Decode, DecodeError, Draft, Mode, Wire, openai_error};
+use super::{Decode, DecodeError, Draft, Mode, Wire};
 use crate::codec::Framing;
 use crate::codec::sse::Sse;
 use crate::model::ask::Ask;
@@ -49,11 +47,11 @@ impl Wire for OpenaiResponses {
         learned: &Learned,
         mode: Mode,
     ) -> Result<Draft, Fault> {
-        draft::draft(ask, target, learned, mode)
+        ask::draft(ask, target, learned, mode)
     }
 
     fn lesson(&self, refusal: &Fault) -> Option<Lesson> {
-        draft::rejects_summaries(refusal).then_some(Lesson::NoSummaries)
+        ask::rejects_summaries(refusal).then_some(Lesson::NoSummaries)
     }
 
     fn framing(&self, _: &str) -> Box<dyn Framing> {
@@ -61,14 +59,14 @@ impl Wire for OpenaiResponses {
     }
 
     fn decoder(&self, _: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        whole::read(body, seed)
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        openai_error::from_body(status, headers, body)
+        refusal::read(status, headers, body)
     }
 }

@@ -4,19 +4,27 @@
 //! comes with it; an error in any event ends the stream. Progress events are ignored; text, calls
 //! and items of unknown kinds are carried unchanged.
 
+mod items;
+mod sink;
+mod usage;
+mod whole;
+
+pub(super) use whole::read_whole;
+
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::items::{Items, PartPosition, TextKind};
+use self::items::{Items, PartPosition, TextKind};
+use self::sink::EventSink;
+use self::usage::read_usage;
+use super::refusal;
 use super::shape::{Event as WireEvent, Incomplete, Json, Response, invalid_json};
-use super::sink::EventSink;
-use super::usage;
 use crate::codec::json::Fields;
 use crate::codec::{Frame, FrameKind};
 use crate::model::event::{Event, Finish, Reason};
 use crate::model::fault::Fault;
-use crate::wire::{Decode, DecodeError, Decoded, openai_error};
+use crate::wire::{Decode, DecodeError, Decoded};
 
 /// Fields of events that are not content.
 const METADATA_FIELDS: [&str; 9] = [
@@ -146,7 +154,7 @@ impl Decoder {
             | "reasoning_part.added"
             | "reasoning_part.done" => {}
             "reasoning_summary_part.added" | "reasoning_summary_part.done" => {}
-            "error" => return Err(upstream(openai_error::from_object(sink.data))),
+            "error" => return Err(upstream(refusal::read_payload(sink.data))),
             _ if self.is_content(name, event, sink.data) => sink.raw_frame(),
             _ => {}
         }
@@ -203,7 +211,7 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         let ended: Response<'_> = response.read();
         // Read before a failure is returned: failed responses have usage too.
-        out.usage = usage::normalized(ended.usage);
+        out.usage = read_usage(ended.usage);
         // Some servers send `response.done`, or a status that differs from the event's name.
         let status = ended.status.text();
         let status = status
@@ -212,7 +220,7 @@ impl Decoder {
             .filter(|status| is_terminal(status))
             .unwrap_or(name);
         if status == "failed" {
-            return Err(upstream(openai_error::from_object(response.raw())));
+            return Err(upstream(refusal::read_payload(response.raw())));
         }
         complete(&mut self.items, status, &ended, &mut event_sink(frame, out))?;
         out.done = true;
@@ -223,7 +231,7 @@ impl Decoder {
 
 /// Emits the output that has not been streamed, and the `Finish`, of a response that ended without
 /// failure.
-pub(super) fn complete(
+fn complete(
     items: &mut Items,
     status: &str,
     response: &Response<'_>,
@@ -289,12 +297,11 @@ fn other_event(
     out: &mut Decoded,
 ) -> Result<(), DecodeError> {
     if kind == "error" || event.error.is_non_empty() {
-        return Err(upstream(openai_error::from_object(&frame.data)));
+        return Err(upstream(refusal::read_payload(&frame.data)));
     }
     // An object without a type can still be an error in another shape.
     if kind.is_empty() {
-        return openai_error::from_payload(&frame.data)
-            .map_or(Ok(()), |fault| Err(upstream(fault)));
+        return refusal::find_payload(&frame.data).map_or(Ok(()), |fault| Err(upstream(fault)));
     }
     // Content of an unknown family of events must not be lost.
     if event.delta.is_non_empty() {
@@ -308,19 +315,19 @@ fn other_event(
 fn other_text(frame: &Frame) -> Result<(), DecodeError> {
     let text = frame.data.trim_ascii();
     if frame.name == "error" {
-        return Err(upstream(openai_error::from_text(text)));
+        return Err(upstream(refusal::read_text(text)));
     }
     // llama.cpp writes errors as an SSE field of its own: `error: {…}`.
     if let Some(error) = text.lines().find_map(|line| line.strip_prefix("error:")) {
-        return Err(upstream(openai_error::from_text(error.trim_ascii())));
+        return Err(upstream(refusal::read_text(error.trim_ascii())));
     }
     let json = text.find(['{', '[']).and_then(|at| text.get(at..));
-    json.and_then(openai_error::from_payload)
+    json.and_then(refusal::find_payload)
         .map_or(Ok(()), |fault| Err(upstream(fault)))
 }
 
 /// Wraps a fault that the upstream reported.
-pub(super) fn upstream(fault: Fault) -> DecodeError {
+fn upstream(fault: Fault) -> DecodeError {
     DecodeError::Upstream(Box::new(fault))
 }
 

@@ -1,6 +1,6 @@
 //! Ends items: emits the content of an ended item that was not streamed.
 
-use super::super::shape::{Item, Json, Part};
+use super::super::super::shape::{Item, Json, Part};
 use super::super::sink::EventSink;
 use super::open::{ItemKind, OpenItem, TextKind};
 use super::{Items, PartPosition};

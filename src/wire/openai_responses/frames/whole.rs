@@ -2,21 +2,25 @@
 
 use bytes::Bytes;
 
-use super::decode::{complete, upstream};
+use super::super::refusal;
+use super::super::shape::{Response, invalid_json, malformed};
 use super::items::Items;
-use super::shape::{Response, invalid_json, malformed};
 use super::sink::EventSink;
-use super::usage;
+use super::usage::read_usage;
+use super::{complete, upstream};
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
-use crate::wire::{DecodeError, openai_error};
+use crate::wire::DecodeError;
 
 /// Returns the events and usage of a non-streaming answer.
 ///
 /// # Errors
 /// When the body is an error of the upstream, is not a response, or is not complete.
-pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+pub(in super::super) fn read_whole(
+    body: &Bytes,
+    seed: &str,
+) -> Result<(Events, Option<Usage>), DecodeError> {
     let data = text::from_bytes(body);
     let response: Response<'_> =
         serde_json::from_str(&data).map_err(|error| invalid_json(&error))?;
@@ -24,11 +28,11 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
     let status = status.as_deref().unwrap_or("completed");
     // Some servers report failures with status 200.
     if response.error.is_non_empty() || status == "failed" {
-        return Err(upstream(openai_error::from_object(&data)));
+        return Err(upstream(refusal::read_payload(&data)));
     }
     // Without a list of items it may be an error in another shape.
     if !response.output.raw().starts_with('[') {
-        let error = openai_error::from_payload(&data).map(upstream);
+        let error = refusal::find_payload(&data).map(upstream);
         return Err(error.unwrap_or_else(|| malformed("the answer has no output")));
     }
     // Background responses are returned before they are complete.
@@ -45,7 +49,7 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
             out: &mut events,
         },
     )?;
-    Ok((events, usage::normalized(response.usage)))
+    Ok((events, read_usage(response.usage)))
 }
 
 #[cfg(test)]
@@ -56,7 +60,7 @@ mod tests {
     use crate::model::fold::{Answer, Part};
 
     fn of(body: &str) -> Result<(Answer, Option<Usage>), DecodeError> {
-        read(&Bytes::copy_from_slice(body.as_bytes()), "seed")
+        read_whole(&Bytes::copy_from_slice(body.as_bytes()), "seed")
             .map(|(events, usage)| (Answer::from_events(&events), usage))
     }
 
@@ -166,7 +170,7 @@ mod tests {
     fn invalid_utf8_is_replaced() {
         let body =
             Bytes::from_static(b"{\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"a\xffb\"}]}]}");
-        let (events, _) = read(&body, "s").unwrap();
+        let (events, _) = read_whole(&body, "s").unwrap();
         assert_eq!(Answer::from_events(&events).choices[0].text(), "a\u{fffd}b");
     }
 }

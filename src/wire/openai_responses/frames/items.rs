@@ -12,7 +12,7 @@ mod open;
 use bytestring::ByteString;
 
 use self::open::{Call, ItemKind, OpenItem};
-use super::shape::{Item, Json, malformed};
+use super::super::shape::{Item, Json, malformed};
 use super::sink::EventSink;
 use crate::model::chat::derive_call_id;
 use crate::model::event::{Event, ToolCall};

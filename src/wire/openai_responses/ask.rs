@@ -10,7 +10,6 @@
 
 mod options;
 mod tools;
-mod turns;
 
 pub(super) use options::rejects_summaries;
 
@@ -21,6 +20,7 @@ use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::turns;
 use crate::codec::json::Fields;
 use crate::model::ask::Ask;
 use crate::model::chat::{Chat, Format};

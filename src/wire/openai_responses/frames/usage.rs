@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::shape::Json;
+use super::super::shape::Json;
 use crate::model::usage::Usage;
 
 #[derive(Default, Deserialize)]
@@ -24,7 +24,7 @@ struct Details<'a> {
 }
 
 /// Returns the normalized usage, or `None` if there is no count.
-pub(super) fn normalized(usage: Json<'_>) -> Option<Usage> {
+pub(super) fn read_usage(usage: Json<'_>) -> Option<Usage> {
     let counts: Counts<'_> = usage.read();
     let (input, output): (Details<'_>, Details<'_>) = (
         counts.input_tokens_details.read(),
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     fn of(json: &str) -> Option<Usage> {
-        normalized(serde_json::from_str(json).unwrap())
+        read_usage(serde_json::from_str(json).unwrap())
     }
 
     #[test]

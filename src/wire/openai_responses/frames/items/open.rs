@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::super::shape::{Item, Json, malformed};
+use super::super::super::shape::{Item, Json, malformed};
 use super::super::sink::EventSink;
 use crate::model::event::Event;
 use crate::wire::DecodeError;

@@ -2,7 +2,7 @@
 
 use bytestring::ByteString;
 
-use super::shape::{Item, Json, Source};
+use super::super::shape::{Item, Json, Source};
 use crate::model::event::{Citation, Event, Events, Raw, Signature};
 use crate::model::wire::WireId;
 
