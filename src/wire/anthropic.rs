@@ -5,13 +5,10 @@
 //! and delta becomes an event, a normalized one or [`Event::Raw`](crate::model::event::Event).
 
 mod ask;
-mod blocks;
-mod decode;
+mod frames;
 mod refusal;
 mod shape;
 mod turns;
-mod usage;
-mod whole;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -49,7 +46,7 @@ impl Wire for Anthropic {
     }
 
     fn read_token_count(&self, body: &[u8]) -> Option<u64> {
-        whole::read_token_count(body)
+        frames::read_token_count(body)
     }
 
     fn framing(&self, _content_type: &str) -> Box<dyn Framing> {
@@ -57,11 +54,11 @@ impl Wire for Anthropic {
     }
 
     fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        whole::read(body, seed)
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {

@@ -6,12 +6,10 @@
 //! generates become [`Event::Raw`](crate::model::event::Event), never calls for the client.
 
 mod ask;
-mod blocks;
-mod decode;
+mod frames;
 mod refusal;
 mod shape;
 mod turns;
-mod whole;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -49,11 +47,11 @@ impl Wire for Bedrock {
     }
 
     fn decoder(&self, _target: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        whole::read(body, seed)
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {

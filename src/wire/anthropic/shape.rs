@@ -5,11 +5,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub(super) use crate::codec::lenient::Text;
-use crate::codec::lenient::{Index, RawList};
-use crate::model::event::Reason;
-use crate::model::wire::WireId;
-use crate::wire::DecodeError;
+use crate::codec::lenient::{Count, Index, RawList, Text};
 
 /// One event of the stream.
 #[derive(Deserialize)]
@@ -112,7 +108,7 @@ pub(super) struct StopDetails<'a> {
 
 /// The fields read from a citation of any type.
 #[derive(Deserialize)]
-pub(super) struct CitationFields<'a> {
+pub(super) struct Citation<'a> {
     #[serde(borrow)]
     pub(super) url: Option<Text<'a>>,
     #[serde(borrow)]
@@ -125,43 +121,20 @@ pub(super) struct CitationFields<'a> {
     pub(super) cited_text: Option<Text<'a>>,
 }
 
-/// Parses `json`; `part` names the piece of the stream in an error.
-pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, part: &str) -> Result<T, DecodeError> {
-    serde_json::from_str(json).map_err(|error| unreadable(part, &error))
+/// The counts of one `usage` object.
+#[derive(Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+pub(super) struct UsageCounts {
+    pub(super) input_tokens: Count,
+    pub(super) cache_read_input_tokens: Count,
+    pub(super) cache_creation_input_tokens: Count,
+    pub(super) output_tokens: Count,
+    pub(super) output_tokens_details: Option<OutputDetails>,
 }
 
-/// Returns the error for JSON that serde could not read.
-pub(super) fn unreadable(part: &str, error: &serde_json::Error) -> DecodeError {
-    DecodeError::unreadable(WireId::Anthropic, part, error)
-}
-
-/// Returns the error for a payload that this wire does not send.
-pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
-    DecodeError::malformed(WireId::Anthropic, what)
-}
-
-/// Normalizes a `stop_reason`. One that is newer than this code counts as a normal stop, because
-/// the client receives the native reason as well.
-pub(super) fn finish_reason(native: &str) -> Reason {
-    match native {
-        "max_tokens" | "model_context_window_exceeded" => Reason::Length,
-        "tool_use" => Reason::ToolCalls,
-        "refusal" => Reason::ContentFilter,
-        // Also `pause_turn` and `compaction`, which have no normalized form.
-        _ => Reason::Stop,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_contain_no_content() {
-        let Err(error) = read::<Envelope<'_>>(r#"{"index":"a secret"}"#, "a frame") else {
-            panic!("an index is a number")
-        };
-        assert!(!error.to_string().contains("secret"), "{error}");
-        assert!(error.to_string().contains("column"), "{error}");
-    }
+/// The details of the output count.
+#[derive(Clone, Copy, Deserialize)]
+pub(super) struct OutputDetails {
+    #[serde(default)]
+    pub(super) thinking_tokens: Count,
 }

@@ -7,13 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-pub(super) use crate::codec::lenient::Text;
-use crate::codec::lenient::{Count, Index, List};
-use crate::model::event::Reason;
-use crate::model::usage::Usage;
-use crate::model::wire::WireId;
-use crate::wire::DecodeError;
-use crate::wire::kit::usage::sum;
+use crate::codec::lenient::{Count, Index, List, RawList, Text};
 
 /// `contentBlockDelta`.
 #[derive(Deserialize)]
@@ -46,7 +40,7 @@ pub(super) struct ToolInput<'a> {
 }
 
 /// A piece of reasoning.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Reasoning<'a> {
     #[serde(borrow)]
@@ -71,6 +65,13 @@ pub(super) struct BlockEdge<'a> {
     pub(super) content_block_index: Option<Index>,
     #[serde(borrow)]
     pub(super) start: Option<&'a RawValue>,
+}
+
+impl BlockEdge<'_> {
+    /// Returns the index of the block.
+    pub(super) fn index(&self) -> u32 {
+        self.content_block_index.map_or(0, |index| index.0)
+    }
 }
 
 /// The start of a block. Text and reasoning usually have no start event.
@@ -102,10 +103,7 @@ impl ToolUse<'_> {
     /// True if the client runs this call, not a server (`server_tool_use`).
     pub(super) fn is_client_call(&self) -> bool {
         // No client can run a call without a name.
-        let named = self
-            .name
-            .as_ref()
-            .is_some_and(|name| !name.as_str().is_empty());
+        let named = self.name.as_ref().is_some_and(|name| !name.is_empty());
         named
             && self
                 .kind
@@ -132,36 +130,16 @@ pub(super) struct Metadata {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct UsageCounts {
-    input_tokens: Count,
-    output_tokens: Count,
-    cache_read_input_tokens: Count,
-    cache_write_input_tokens: Count,
-}
-
-impl UsageCounts {
-    /// Returns the normalized usage, whose input includes cached input.
-    pub(super) fn usage(&self) -> Usage {
-        Usage {
-            // `inputTokens` excludes cached tokens, `Usage::input` includes them.
-            input: sum([
-                self.input_tokens.0,
-                self.cache_read_input_tokens.0,
-                self.cache_write_input_tokens.0,
-            ]),
-            output: self.output_tokens.0,
-            cached_input: self.cache_read_input_tokens.0,
-            cache_write: self.cache_write_input_tokens.0,
-            reasoning: None,
-            estimated: false,
-            cost: None,
-        }
-    }
+    pub(super) input_tokens: Count,
+    pub(super) output_tokens: Count,
+    pub(super) cache_read_input_tokens: Count,
+    pub(super) cache_write_input_tokens: Count,
 }
 
 /// The fields read from a citation.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CitationFields<'a> {
+pub(super) struct Citation<'a> {
     #[serde(borrow)]
     pub(super) title: Option<Text<'a>>,
     #[serde(borrow)]
@@ -193,39 +171,60 @@ pub(super) struct Web<'a> {
     pub(super) url: Option<Text<'a>>,
 }
 
-/// Parses `json`; `part` names the piece of the stream in an error.
-pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str, part: &str) -> Result<T, DecodeError> {
-    use serde_json::error::Category;
-    // serde's own message could contain pieces of the answer, so only its position is reported.
-    serde_json::from_str(json).map_err(|error| {
-        let how = match error.classify() {
-            Category::Data => "has another shape than expected",
-            Category::Syntax | Category::Eof | Category::Io => "is not valid JSON",
-        };
-        malformed(format!(
-            "{part} {how}, at line {} column {}",
-            error.line(),
-            error.column()
-        ))
-    })
+/// A whole answer.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer<'a> {
+    #[serde(borrow)]
+    pub(super) output: Option<Output<'a>>,
+    #[serde(borrow)]
+    pub(super) stop_reason: Option<Text<'a>>,
+    pub(super) usage: Option<UsageCounts>,
 }
 
-/// Returns the error for a payload that this wire does not send.
-pub(super) fn malformed(what: impl Into<String>) -> DecodeError {
-    DecodeError::Malformed {
-        wire: WireId::Bedrock.name(),
-        what: what.into(),
-    }
+/// The output of an answer.
+#[derive(Deserialize)]
+pub(super) struct Output<'a> {
+    #[serde(borrow)]
+    pub(super) message: Message<'a>,
 }
 
-/// Normalizes a `stopReason`. One that is newer than this code counts as a normal stop, because the
-/// client receives the native reason as well.
-pub(super) fn finish_reason(native: &str) -> Reason {
-    match native {
-        "max_tokens" | "model_context_window_exceeded" => Reason::Length,
-        "tool_use" => Reason::ToolCalls,
-        "content_filtered" | "guardrail_intervened" => Reason::ContentFilter,
-        "malformed_model_output" | "malformed_tool_use" => Reason::Error,
-        _ => Reason::Stop,
-    }
+/// The message of an output.
+#[derive(Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub(super) content: RawList<'a>,
+}
+
+/// A content block: one of these fields, or a kind without a normalized form.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Block<'a> {
+    #[serde(borrow)]
+    pub(super) text: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) tool_use: Option<ToolUse<'a>>,
+    #[serde(borrow)]
+    pub(super) reasoning_content: Option<WholeReasoning<'a>>,
+    #[serde(borrow)]
+    pub(super) citations_content: Option<CitedText<'a>>,
+}
+
+/// The reasoning of a content block.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WholeReasoning<'a> {
+    #[serde(borrow)]
+    pub(super) reasoning_text: Option<Reasoning<'a>>,
+    #[serde(borrow)]
+    pub(super) redacted_content: Option<Text<'a>>,
+}
+
+/// Text with its sources.
+#[derive(Deserialize)]
+pub(super) struct CitedText<'a> {
+    #[serde(borrow, default)]
+    pub(super) content: List<SourceText<'a>>,
+    #[serde(borrow, default)]
+    pub(super) citations: RawList<'a>,
 }

@@ -73,6 +73,14 @@ impl<'o> Sink<'o> {
         }
     }
 
+    /// Writes a piece of a refusal.
+    pub(in crate::wire) fn refusal(&mut self, delta: ByteString) {
+        if !delta.is_empty() {
+            let choice = self.choice;
+            self.push(Event::Refusal { choice, delta });
+        }
+    }
+
     /// Writes the signature of the reasoning before it, or a block of encrypted reasoning, or both.
     /// Writes nothing if there is neither.
     pub(in crate::wire) fn signature(
@@ -177,4 +185,18 @@ pub(in crate::wire) fn read<'a, T: Deserialize<'a>>(
     part: &str,
 ) -> Result<T, DecodeError> {
     serde_json::from_str(json).map_err(|error| DecodeError::unreadable(wire, part, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_contain_no_content() {
+        let read = read::<Vec<u32>>(WireId::Cohere, r#"["a secret"]"#, "a frame");
+        let error = read.unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+        assert!(error.contains("a frame does not have"), "{error}");
+        assert!(error.contains("line 1 column"), "{error}");
+    }
 }

@@ -4,16 +4,27 @@
 //! stop reasons may arrive early and content must not follow a `Finish`. An error ends the stream
 //! at any position. Unknown event types are not errors.
 
-use bytestring::ByteString;
+mod blocks;
+mod citations;
+mod ending;
+mod usage;
+mod whole;
+
 use serde_json::value::RawValue;
 
-use super::blocks::{self, Blocks};
+use self::blocks::Blocks;
+use self::ending::Ending;
+use self::usage::UsageCounter;
 use super::refusal;
-use super::shape::{self, Envelope, Message, RawDelta, StopDetails, Tagged, Text};
-use super::usage::UsageCounter;
-use crate::codec::{Frame, FrameKind};
-use crate::model::event::{Event, Events, Finish, Reason};
+use super::shape::{Envelope, Message, RawDelta, Tagged};
+use crate::codec::Frame;
+use crate::codec::lenient::Text;
+use crate::model::wire::WireId;
+use crate::wire::kit::gate::{self, Admitted, Gate};
+use crate::wire::kit::sink::{self, Sink};
 use crate::wire::{Decode, DecodeError, Decoded};
+
+pub(super) use self::whole::{read_token_count, read_whole};
 
 /// Event types with a known shape: an event of such a type that cannot be read is an error.
 const KNOWN_EVENTS: [&str; 6] = [
@@ -27,19 +38,38 @@ const KNOWN_EVENTS: [&str; 6] = [
 
 /// The decoder of one stream.
 pub(super) struct Decoder {
+    gate: Gate,
     blocks: Blocks,
     ending: Ending,
     counter: UsageCounter,
-    done: bool,
+}
+
+impl Decode for Decoder {
+    fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
+        match self.gate.admit(frame, out) {
+            Admitted::Nothing => Ok(()),
+            Admitted::Foreign => find_error(&frame.data),
+            Admitted::Object => match serde_json::from_str::<Envelope<'_>>(&frame.data) {
+                Ok(event) => self.read_event(&event, frame, out),
+                Err(_) if gate::skip_cut(frame, out) => Ok(()),
+                Err(error) => read_unexpected(frame, &error, out),
+            },
+        }
+    }
+
+    fn finish(&mut self, _out: &mut Decoded) -> Result<(), DecodeError> {
+        self.gate.finish()
+    }
 }
 
 impl Decoder {
+    /// Returns a decoder. Ids that the provider does not send are made from `seed`.
     pub(super) fn new(seed: &str) -> Self {
         Self {
+            gate: Gate::default(),
             blocks: Blocks::new(seed),
             ending: Ending::default(),
             counter: UsageCounter::default(),
-            done: false,
         }
     }
 
@@ -51,69 +81,52 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         // An event without a `type` takes that of its SSE event name.
         let kind = event.kind.as_ref().map_or(&*frame.name, Text::as_str);
-        // An error wins over whatever else its event contains.
-        if event.error.is_some() || kind == "error" {
+        if is_error(event, kind) {
             return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
                 &frame.data,
             ))));
         }
-        let (data, index) = (&frame.data, event.index.map_or(0, |index| index.0));
-        match (kind, event) {
-            (
-                "content_block_delta",
-                Envelope {
-                    delta: Some(delta), ..
-                },
-            ) => self.blocks.delta(index, delta, data, &mut out.events)?,
-            (
-                "content_block_start",
-                Envelope {
-                    content_block: Some(block),
-                    ..
-                },
-            ) => {
-                self.blocks.start(index, block, data, &mut out.events)?;
+        let index = event.index.map_or(0, |index| index.0);
+        let sink = &mut Sink::new(WireId::Anthropic, &frame.data, &mut out.events);
+        match (kind, &event.delta, event.content_block, event.message) {
+            ("content_block_delta", Some(delta), ..) => self.blocks.delta(index, delta, sink),
+            ("content_block_start", _, Some(block), _) => self.blocks.start(index, block, sink),
+            ("content_block_stop", ..) => {
+                self.blocks.stop(index, sink);
+                Ok(())
             }
-            ("content_block_stop", _) => self.blocks.stop(index, &mut out.events),
-            (
-                "message_start",
-                Envelope {
-                    message: Some(message),
-                    ..
-                },
-            ) => self.message_start(message, data, out)?,
-            ("message_delta", _) => self.message_delta(event, data, out)?,
-            ("message_stop", _) => self.complete(out),
-            (known, _) if KNOWN_EVENTS.contains(&known) => {
-                return Err(shape::malformed(format!("{known} without its content")));
+            ("message_start", .., Some(message)) => self.message_start(message, frame, out),
+            ("message_delta", ..) => self.message_delta(event, frame, out),
+            ("message_stop", ..) => {
+                self.complete(frame, out);
+                Ok(())
+            }
+            (known, ..) if KNOWN_EVENTS.contains(&known) => {
+                Err(sink.malformed(format!("{known} without its content")))
             }
             // The API asks its clients to skip unknown event types.
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Decodes `message_start`. Its message is usually empty, but contains the whole answer where a
     /// program called the tools.
     fn message_start(
         &mut self,
-        message: &RawValue,
-        data: &ByteString,
+        json: &RawValue,
+        frame: &Frame,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
-        let message: Message<'_> = shape::read(message.get(), "message_start")?;
+        let sink = &mut Sink::new(WireId::Anthropic, &frame.data, &mut out.events);
+        let message: Message<'_> = sink.read(json, "message_start")?;
         for block in message.content.unwrap_or_default().0 {
-            self.blocks.whole_block(block, data, &mut out.events)?;
+            self.blocks.whole_block(block, sink)?;
         }
-        self.ending.record(
-            message.stop_reason.as_ref(),
-            message.stop_details,
-            data,
-            &mut out.events,
-        );
+        let native = message.stop_reason.as_ref();
+        self.ending.record(native, message.stop_details, sink);
         // The stream may break before another count arrives.
         if let Some(usage) = message.usage {
-            self.counter.update(usage)?;
+            self.counter.read(usage)?;
             out.usage = self.counter.initial();
         }
         Ok(())
@@ -122,151 +135,46 @@ impl Decoder {
     fn message_delta(
         &mut self,
         event: &Envelope<'_>,
-        data: &ByteString,
+        frame: &Frame,
         out: &mut Decoded,
     ) -> Result<(), DecodeError> {
+        let sink = &mut Sink::new(WireId::Anthropic, &frame.data, &mut out.events);
         if let Some(delta) = &event.delta {
-            self.ending.record(
-                delta.stop_reason.as_ref(),
-                delta.stop_details,
-                data,
-                &mut out.events,
-            );
+            let native = delta.stop_reason.as_ref();
+            self.ending.record(native, delta.stop_details, sink);
         }
         // There may be several of these events; the counts of the last one are final.
         if let Some(usage) = event.usage {
-            self.counter.update(usage)?;
+            self.counter.read(usage)?;
             out.usage = self.counter.changed();
         }
         Ok(())
     }
 
-    fn complete(&mut self, out: &mut Decoded) {
+    fn complete(&mut self, frame: &Frame, out: &mut Decoded) {
         // Nothing may follow the `Finish`, so blocks that the server left open stop before it.
-        self.blocks.stop_all(&mut out.events);
-        out.events.push(self.ending.finish(self.blocks.has_calls()));
+        let sink = &mut Sink::new(WireId::Anthropic, &frame.data, &mut out.events);
+        self.blocks.stop_all(sink);
+        sink.push(self.ending.finish(self.blocks.has_calls()));
         out.usage = self.counter.changed();
-        out.done = true;
-        self.done = true;
+        self.gate.complete(out);
     }
 }
 
-impl Decode for Decoder {
-    fn decode(&mut self, frame: &Frame, out: &mut Decoded) -> Result<(), DecodeError> {
-        // Every event of this wire is a JSON object.
-        let is_object = frame.data.trim_start().starts_with('{');
-        if self.done || frame.kind == FrameKind::Stray || !is_object {
-            // Routers append a terminal marker of another wire, and a failing server writes its
-            // error into the body without framing.
-            out.marker = true;
-            return if self.done {
-                Ok(())
-            } else {
-                check_stray(frame)
-            };
-        }
-        match serde_json::from_str::<Envelope<'_>>(&frame.data) {
-            Ok(event) => self.read_event(&event, frame, out),
-            // The body ended inside this frame; `finish` decides whether the answer is complete.
-            Err(_) if frame.kind == FrameKind::Unterminated => {
-                out.marker = true;
-                Ok(())
-            }
-            Err(error) => read_unexpected(frame, &error, out),
-        }
-    }
-
-    fn finish(&mut self, _out: &mut Decoded) -> Result<(), DecodeError> {
-        if self.done {
-            Ok(())
-        } else {
-            Err(DecodeError::CutShort)
-        }
-    }
+/// True for an error, which wins over whatever else its event contains.
+fn is_error(event: &Envelope<'_>, kind: &str) -> bool {
+    event.error.is_some() || kind == "error"
 }
 
-/// The stop reason of the answer, as far as it is known.
-#[derive(Default)]
-pub(super) struct Ending {
-    stop_reason: Option<(Reason, ByteString)>,
-    explained: bool,
-}
-
-impl Ending {
-    /// Records a stop reason, and emits the explanation that comes with a refusal.
-    pub(super) fn record(
-        &mut self,
-        native: Option<&Text<'_>>,
-        details: Option<&RawValue>,
-        data: &ByteString,
-        out: &mut Events,
-    ) {
-        let Some(native) = native else { return };
-        let reason = shape::finish_reason(native.as_str());
-        self.stop_reason = Some((reason, native.slice_of(data)));
-        // The same refusal may be reported by several events.
-        if reason != Reason::ContentFilter || self.explained {
-            return;
-        }
-        // An explanation in a newer shape is not a reason to fail: the refusal itself is reported.
-        let details =
-            details.and_then(|details| serde_json::from_str::<StopDetails<'_>>(details.get()).ok());
-        if let Some(explanation) = details
-            .and_then(|details| details.explanation)
-            .filter(|explanation| !explanation.as_str().is_empty())
-        {
-            out.push(Event::Refusal {
-                choice: 0,
-                delta: explanation.slice_of(data),
-            });
-            self.explained = true;
-        }
-    }
-
-    /// Returns the `Finish` of the only choice.
-    pub(super) fn finish(&mut self, has_calls: bool) -> Event {
-        // Without a stop reason only the content can tell why the answer ended.
-        let default = if has_calls {
-            Reason::ToolCalls
-        } else {
-            Reason::Stop
-        };
-        let (reason, native) = self
-            .stop_reason
-            .take()
-            .map_or((default, None), |(reason, native)| (reason, Some(native)));
-        Event::Finish(Box::new(Finish {
-            choice: 0,
-            reason,
-            native,
-        }))
-    }
-}
-
-/// Checks data that is not an event for an error, in the first JSON value it contains.
-fn check_stray(frame: &Frame) -> Result<(), DecodeError> {
-    // Other text may surround the JSON, such as `error: {…}`.
-    let json = frame
-        .data
-        .find('{')
-        .and_then(|at| frame.data.get(at..))
-        .unwrap_or_default();
-    let first = serde_json::Deserializer::from_str(json)
-        .into_iter::<&RawValue>()
-        .next();
-    let Some(Ok(json)) = first else { return Ok(()) };
+/// Finds an error in text that is not an event.
+fn find_error(text: &str) -> Result<(), DecodeError> {
+    let Some(json) = gate::first_object(text) else {
+        return Ok(());
+    };
     match serde_json::from_str::<Envelope<'_>>(json.get()) {
-        Ok(event)
-            if event.error.is_some()
-                || event
-                    .kind
-                    .as_ref()
-                    .is_some_and(|kind| kind.as_str() == "error") =>
-        {
-            Err(DecodeError::Upstream(Box::new(refusal::read_payload(
-                json.get(),
-            ))))
-        }
+        Ok(event) if is_error(&event, event.kind.as_ref().map_or("", Text::as_str)) => Err(
+            DecodeError::Upstream(Box::new(refusal::read_payload(json.get()))),
+        ),
         _ => Ok(()),
     }
 }
@@ -278,17 +186,18 @@ fn read_unexpected(
     error: &serde_json::Error,
     out: &mut Decoded,
 ) -> Result<(), DecodeError> {
-    let tagged: Tagged<'_> = shape::read(&frame.data, "a frame")?;
+    let tagged: Tagged<'_> = sink::read(WireId::Anthropic, &frame.data, "a frame")?;
     let kind = tagged.kind.as_ref().map_or(&*frame.name, Text::as_str);
     if kind == "content_block_delta"
         && serde_json::from_str::<RawDelta<'_>>(&frame.data)
             .is_ok_and(|frame| is_unknown_delta(&frame))
     {
         // Everything else in the event fits, so only its delta is newer than this code.
-        return blocks::unknown_delta(&frame.data, &mut out.events);
+        let sink = &mut Sink::new(WireId::Anthropic, &frame.data, &mut out.events);
+        return blocks::unknown_delta(sink);
     }
     if KNOWN_EVENTS.contains(&kind) {
-        Err(shape::unreadable(kind, error))
+        Err(DecodeError::unreadable(WireId::Anthropic, kind, error))
     } else {
         Ok(())
     }
@@ -313,14 +222,15 @@ fn is_unknown_delta(frame: &RawDelta<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytestring::ByteString;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::event::{Citation, Raw, Signature};
+    use crate::codec::FrameKind;
+    use crate::model::event::{Citation, Event, Finish, Raw, Reason, Signature};
     use crate::model::fault::Code;
     use crate::model::fold::{Answer, Part};
     use crate::model::usage::Usage;
-    use crate::model::wire::WireId;
 
     fn frame(name: &str, data: &str) -> Frame {
         Frame {

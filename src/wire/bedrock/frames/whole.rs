@@ -1,78 +1,28 @@
-//! Decodes a non-streaming answer (`POST /model/{model}/converse`), which contains the same blocks
-//! as a stream.
+//! Decodes a non-streaming answer, which contains the same blocks as a stream.
 
 use bytes::Bytes;
-use bytestring::ByteString;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::blocks::{self, Blocks};
-use super::decode::Ending;
-use super::refusal;
-use super::shape::{self, Reasoning, SourceText, Text, ToolUse, UsageCounts};
-use crate::codec::lenient::{List, RawList};
+use super::super::refusal;
+use super::super::shape::{Answer, Block, Reasoning, WholeReasoning};
+use super::blocks::{Blocks, write_reasoning};
+use super::citations::write_citation;
+use super::ending::finish;
+use super::usage::read_usage;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
+use crate::model::wire::WireId;
 use crate::wire::DecodeError;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer<'a> {
-    #[serde(borrow)]
-    output: Option<Output<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<Text<'a>>,
-    usage: Option<UsageCounts>,
-}
-
-#[derive(Deserialize)]
-struct Output<'a> {
-    #[serde(borrow)]
-    message: Message<'a>,
-}
-
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: RawList<'a>,
-}
-
-/// A content block: one of these fields, or a kind without a normalized form.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Block<'a> {
-    #[serde(borrow)]
-    text: Option<Text<'a>>,
-    #[serde(borrow)]
-    tool_use: Option<ToolUse<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<WholeReasoning<'a>>,
-    #[serde(borrow)]
-    citations_content: Option<CitedText<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WholeReasoning<'a> {
-    #[serde(borrow)]
-    reasoning_text: Option<Reasoning<'a>>,
-    #[serde(borrow)]
-    redacted_content: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct CitedText<'a> {
-    #[serde(borrow, default)]
-    content: List<SourceText<'a>>,
-    #[serde(borrow, default)]
-    citations: RawList<'a>,
-}
+use crate::wire::kit::sink::{self, Sink};
 
 /// Decodes a whole answer into its events and usage.
-pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+pub(in super::super) fn read_whole(
+    body: &Bytes,
+    seed: &str,
+) -> Result<(Events, Option<Usage>), DecodeError> {
     let body = text::from_bytes(body);
-    let answer: Answer<'_> = shape::read(&body, "the answer")?;
+    let answer: Answer<'_> = sink::read(WireId::Bedrock, &body, "the answer")?;
     // A body without output is an exception under a good status.
     let Some(output) = answer.output else {
         return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
@@ -80,49 +30,47 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
         ))));
     };
     let (mut events, mut blocks) = (Events::new(), Blocks::new(seed));
+    let sink = &mut Sink::new(WireId::Bedrock, &body, &mut events);
     for json in output.message.content.0 {
-        read_block(json, &mut blocks, &body, &mut events)?;
+        read_block(json, &mut blocks, sink)?;
     }
-    events.push(Ending::from_native(answer.stop_reason.as_ref(), &body).finish(blocks.has_calls()));
-    Ok((events, answer.usage.map(|counts| counts.usage())))
+    let native = answer.stop_reason.map(|native| native.share(&body));
+    sink.push(finish(native, blocks.has_calls()));
+    Ok((events, answer.usage.as_ref().map(read_usage)))
 }
 
 fn read_block(
     json: &RawValue,
     blocks: &mut Blocks,
-    body: &ByteString,
-    out: &mut Events,
+    sink: &mut Sink<'_>,
 ) -> Result<(), DecodeError> {
-    let block: Block<'_> = shape::read(json.get(), "a content block")?;
+    let block: Block<'_> = sink.read(json, "a content block")?;
     match block {
         Block {
             text: Some(text), ..
-        } => out.extend(blocks::text_event(&text, body)),
+        } => sink.text(text.share(sink.frame)),
+        // Calls that a server has run fall through and are carried raw.
         Block {
             tool_use: Some(tool),
             ..
-        // Calls that a server has run fall through and are carried raw.
-        } if tool.is_client_call() => blocks.whole_call(&tool, body, out)?,
+        } if tool.is_client_call() => {
+            blocks.whole_call(&tool, sink)?;
+        }
         Block {
-            reasoning_content:
-                Some(WholeReasoning {
-                    reasoning_text,
-                    redacted_content,
-                }),
+            reasoning_content: Some(reasoning),
             ..
         } => {
-            let none = Reasoning {
-                text: None,
-                signature: None,
-                redacted_content: None,
-            };
-            blocks::push_reasoning(
+            let WholeReasoning {
+                reasoning_text,
+                redacted_content,
+            } = reasoning;
+            let text = reasoning_text.unwrap_or_default();
+            write_reasoning(
                 &Reasoning {
                     redacted_content,
-                    ..reasoning_text.unwrap_or(none)
+                    ..text
                 },
-                body,
-                out,
+                sink,
             );
         }
         Block {
@@ -130,21 +78,14 @@ fn read_block(
             ..
         } => {
             // The cited text is part of the answer; its citations follow it.
-            let texts = cited
-                .content
-                .0
-                .iter()
-                .filter_map(|quote| quote.text.as_ref());
-            out.extend(texts.filter_map(|text| blocks::text_event(text, body)));
-            out.extend(
-                cited
-                    .citations
-                    .0
-                    .iter()
-                    .map(|json| blocks::citation_event(json, body)),
-            );
+            for text in cited.content.0.into_iter().filter_map(|quote| quote.text) {
+                sink.text(text.share(sink.frame));
+            }
+            for json in cited.citations.0 {
+                write_citation(json, sink);
+            }
         }
-        _ => out.push(blocks::raw_event(json, body)),
+        _ => sink.raw(json),
     }
     Ok(())
 }
@@ -165,7 +106,7 @@ mod tests {
             {"toolResult":{"toolUseId":"s","content":[{"text":"r"}]}},{"image":{"format":"png"}},
             {"toolUse":{"toolUseId":"a","name":"f","input":{"x":[1, 2]}}},{"toolUse":{"toolUseId":"","name":"g","input":{}}}]}},
             "stopReason":"tool_use","metrics":{"latencyMs":1},"usage":{"inputTokens":5,"outputTokens":9,"cacheWriteInputTokens":2}}"#;
-        let (events, usage) = read(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
+        let (events, usage) = read_whole(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
         let answer = fold::Answer::from_events(&events);
         let choice = &answer.choices[0];
         assert_eq!(
@@ -215,7 +156,7 @@ mod tests {
     #[test]
     fn an_error_under_a_good_status_is_read() {
         let body = Bytes::from_static(br#"{"__type":"ThrottlingException","message":"busy"}"#);
-        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else {
+        let Err(DecodeError::Upstream(fault)) = read_whole(&body, "s") else {
             panic!("an error")
         };
         assert_eq!(fault.code, Code::RateLimited);
@@ -230,7 +171,7 @@ mod tests {
             r#"{"output":1}"#,
             r#"{"output":{"message":{"content":[{"text":1}]}}}"#,
         ] {
-            let read = read(&Bytes::copy_from_slice(body.as_bytes()), "s");
+            let read = read_whole(&Bytes::copy_from_slice(body.as_bytes()), "s");
             assert!(matches!(read, Err(DecodeError::Malformed { .. })), "{body}");
         }
     }
@@ -238,7 +179,7 @@ mod tests {
     #[test]
     fn invalid_utf8_is_replaced() {
         let body = Bytes::from_static(b"{\"output\":{\"message\":{\"content\":[{\"text\":\"a\xffb\"}]}},\"stopReason\":\"end_turn\"}");
-        let (events, usage) = read(&body, "s").unwrap();
+        let (events, usage) = read_whole(&body, "s").unwrap();
         assert_eq!(
             (fold::Answer::from_events(&events).choices[0].text(), usage),
             ("a\u{fffd}b".to_owned(), None)

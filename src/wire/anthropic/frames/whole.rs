@@ -3,20 +3,25 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::super::refusal;
+use super::super::shape::Message;
 use super::blocks::Blocks;
-use super::decode::Ending;
-use super::refusal;
-use super::shape::{self, Message};
+use super::ending::Ending;
 use super::usage::UsageCounter;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
+use crate::model::wire::WireId;
 use crate::wire::DecodeError;
+use crate::wire::kit::sink::{self, Sink};
 
 /// Decodes a whole answer into its events and usage.
-pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+pub(in super::super) fn read_whole(
+    body: &Bytes,
+    seed: &str,
+) -> Result<(Events, Option<Usage>), DecodeError> {
     let body = text::from_bytes(body);
-    let message: Message<'_> = shape::read(&body, "the answer")?;
+    let message: Message<'_> = sink::read(WireId::Anthropic, &body, "the answer")?;
     // Some servers answer an error under a good status.
     if message.error.is_some() || message.kind.is_some_and(|kind| kind.as_str() == "error") {
         return Err(DecodeError::Upstream(Box::new(refusal::read_payload(
@@ -26,31 +31,24 @@ pub(super) fn read(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), 
     // An empty answer has an empty list; a body without one is not an answer.
     let content = message
         .content
-        .ok_or_else(|| shape::malformed("the answer has no content"))?;
-    let (mut events, mut blocks, mut ending, mut counter) = (
-        Events::new(),
-        Blocks::new(seed),
-        Ending::default(),
-        UsageCounter::default(),
-    );
+        .ok_or_else(|| DecodeError::malformed(WireId::Anthropic, "the answer has no content"))?;
+    let (mut events, mut blocks) = (Events::new(), Blocks::new(seed));
+    let sink = &mut Sink::new(WireId::Anthropic, &body, &mut events);
     for block in content.0 {
-        blocks.whole_block(block, &body, &mut events)?;
+        blocks.whole_block(block, sink)?;
     }
-    ending.record(
-        message.stop_reason.as_ref(),
-        message.stop_details,
-        &body,
-        &mut events,
-    );
-    events.push(ending.finish(blocks.has_calls()));
+    let mut ending = Ending::default();
+    ending.record(message.stop_reason.as_ref(), message.stop_details, sink);
+    sink.push(ending.finish(blocks.has_calls()));
+    let mut counter = UsageCounter::default();
     if let Some(usage) = message.usage {
-        counter.update(usage)?;
+        counter.read(usage)?;
     }
     Ok((events, counter.changed()))
 }
 
 /// Returns the token count in the answer to `POST /messages/count_tokens`.
-pub(super) fn read_token_count(body: &[u8]) -> Option<u64> {
+pub(in super::super) fn read_token_count(body: &[u8]) -> Option<u64> {
     #[derive(Deserialize)]
     struct Count {
         input_tokens: u64,
@@ -68,7 +66,7 @@ mod tests {
     use crate::model::fold::{Answer, Part};
 
     fn answer(body: &str) -> (Answer, Option<Usage>) {
-        let (events, usage) = read(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
+        let (events, usage) = read_whole(&Bytes::copy_from_slice(body.as_bytes()), "seed").unwrap();
         (Answer::from_events(&events), usage)
     }
 
@@ -127,7 +125,7 @@ mod tests {
         let body = Bytes::from_static(
             br#"{"type":"error","error":{"type":"overloaded_error","message":"busy"}}"#,
         );
-        let Err(DecodeError::Upstream(fault)) = read(&body, "s") else {
+        let Err(DecodeError::Upstream(fault)) = read_whole(&body, "s") else {
             panic!("an error")
         };
         assert_eq!(fault.code, Code::Overloaded);
@@ -143,7 +141,7 @@ mod tests {
             r#"{"content":"text"}"#,
             r#"{"content":[{"type":"text","text":1}]}"#,
         ] {
-            let read = read(&Bytes::copy_from_slice(body.as_bytes()), "s");
+            let read = read_whole(&Bytes::copy_from_slice(body.as_bytes()), "s");
             assert!(matches!(read, Err(DecodeError::Malformed { .. })), "{body}");
         }
     }
@@ -153,7 +151,7 @@ mod tests {
         let body = Bytes::from_static(
             b"{\"content\":[{\"type\":\"text\",\"text\":\"a\xffb\"}],\"stop_reason\":\"end_turn\"}",
         );
-        let (events, usage) = read(&body, "s").unwrap();
+        let (events, usage) = read_whole(&body, "s").unwrap();
         assert_eq!(Answer::from_events(&events).choices[0].text(), "a\u{fffd}b");
         assert_eq!(usage, None);
     }

@@ -1,11 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::event::{Citation, Raw, Signature};
+use crate::model::event::{Citation, Event, Raw, Reason, Signature};
 use crate::model::fault::Code;
 use crate::model::fold::{Answer, Part};
 use crate::model::usage::Usage;
-use crate::model::wire::WireId;
 
 const START: (&str, &str) = ("messageStart", r#"{"p":"abcd","role":"assistant"}"#);
 const STOP: (&str, &str) = ("messageStop", r#"{"p":"ab","stopReason":"end_turn"}"#);

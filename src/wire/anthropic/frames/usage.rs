@@ -1,49 +1,32 @@
 //! Usage as this wire counts it: several cumulative reports, with cached input outside of
 //! `input_tokens`.
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::shape;
-use crate::codec::lenient::Count;
+use super::super::shape::UsageCounts;
 use crate::model::usage::Usage;
+use crate::model::wire::WireId;
 use crate::wire::DecodeError;
-use crate::wire::kit::usage::sum;
+use crate::wire::kit::sink;
+use crate::wire::kit::usage::{LatestUsage, sum};
 
 /// The latest counts of one answer.
 #[derive(Default)]
 pub(super) struct UsageCounter {
-    counts: Counts,
-    /// The usage returned last.
-    reported: Usage,
-}
-
-#[derive(Default, Clone, Copy, Deserialize)]
-#[serde(default)]
-struct Counts {
-    input_tokens: Count,
-    cache_read_input_tokens: Count,
-    cache_creation_input_tokens: Count,
-    output_tokens: Count,
-    output_tokens_details: Option<OutputDetails>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-struct OutputDetails {
-    #[serde(default)]
-    thinking_tokens: Count,
+    counts: UsageCounts,
+    latest: LatestUsage,
 }
 
 impl UsageCounter {
-    /// Records one `usage` object: its counts replace the earlier ones.
+    /// Reads one `usage` object: its counts replace the earlier ones.
     ///
     /// # Errors
     /// When it cannot be read as such an object.
-    pub(super) fn update(&mut self, usage: &RawValue) -> Result<(), DecodeError> {
-        let new: Counts = shape::read(usage.get(), "usage")?;
+    pub(super) fn read(&mut self, usage: &RawValue) -> Result<(), DecodeError> {
+        let new: UsageCounts = sink::read(WireId::Anthropic, usage.get(), "usage")?;
         let old = self.counts;
         // Reports are cumulative, and later ones may leave out counts that have not changed.
-        self.counts = Counts {
+        self.counts = UsageCounts {
             input_tokens: new.input_tokens.or(old.input_tokens),
             cache_read_input_tokens: new.cache_read_input_tokens.or(old.cache_read_input_tokens),
             cache_creation_input_tokens: new
@@ -59,7 +42,7 @@ impl UsageCounter {
     /// so is an input of 0: an estimate is closer to the truth if the stream breaks here.
     pub(super) fn initial(&mut self) -> Option<Usage> {
         let usage = self.usage();
-        self.report(Usage {
+        self.latest.change(Usage {
             input: usage.input.filter(|total| *total > 0),
             output: None,
             reasoning: None,
@@ -69,16 +52,7 @@ impl UsageCounter {
 
     /// Returns the current usage if it differs from the usage returned last.
     pub(super) fn changed(&mut self) -> Option<Usage> {
-        self.report(self.usage())
-    }
-
-    fn report(&mut self, usage: Usage) -> Option<Usage> {
-        // A frame reports usage only where it changes it.
-        if usage == self.reported {
-            return None;
-        }
-        self.reported = usage;
-        Some(usage)
+        self.latest.change(self.usage())
     }
 
     fn usage(&self) -> Usage {
@@ -107,7 +81,7 @@ mod tests {
     use super::*;
 
     fn update(counter: &mut UsageCounter, json: &str) {
-        counter.update(serde_json::from_str(json).unwrap()).unwrap();
+        counter.read(serde_json::from_str(json).unwrap()).unwrap();
     }
 
     #[test]
