@@ -55,7 +55,6 @@ const FLOORS: [&[&str]; 9] = [
 /// Import circles that are not undone yet. An entry covers a circle of these files or of some of
 /// them; an entry without a circle has to go.
 const CIRCLES_LEFT: &[&str] = &[
-    "wire/bedrock/draft/media wire/bedrock/draft/turns",
     "wire/gemini/frames/citations wire/gemini/frames/content",
     "wire/gemini/ask wire/gemini/turns",
 ];

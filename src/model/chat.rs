@@ -13,6 +13,9 @@ use super::wire::WireId;
 pub struct Chat {
     /// The messages, in order. System messages keep their position.
     pub messages: Vec<Message>,
+    /// The positions of the messages in the client's request, for error messages. Empty if they are
+    /// those in `messages`.
+    pub origins: Vec<Origin>,
     /// The tools the model may call.
     pub tools: Vec<Tool>,
     /// Whether the model must call a tool.
@@ -63,6 +66,35 @@ pub struct Chat {
     pub metadata: Option<Box<RawValue>>,
     /// Names of top-level fields that other wires do not support and must not drop silently.
     pub unsupported: Vec<&'static str>,
+}
+
+/// The position of a message in the client's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The index of the client's message.
+    pub message: usize,
+    /// The index of the first part in the content of that message.
+    pub content: usize,
+}
+
+impl Origin {
+    /// Returns the position of a client's message.
+    #[must_use]
+    pub const fn of(message: usize) -> Self {
+        Self {
+            message,
+            content: 0,
+        }
+    }
+}
+
+impl Chat {
+    /// Returns the position of a message in the client's request.
+    #[must_use]
+    pub fn origin(&self, message: usize) -> Origin {
+        let origin = self.origins.get(message).copied();
+        origin.unwrap_or(Origin::of(message))
+    }
 }
 
 /// The role of a message.

@@ -54,8 +54,10 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
         .transpose()?
         .flatten();
     let (tool_choice, parallel_tools) = tools::choice(&top)?;
+    let (messages, origins) = turns::messages(&top)?;
     Ok(Chat {
-        messages: turns::messages(&top)?,
+        messages,
+        origins,
         tools: tools::list(&top)?,
         tool_choice,
         parallel_tools,

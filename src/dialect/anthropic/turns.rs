@@ -8,24 +8,36 @@ use std::collections::HashMap;
 use super::cache::mark;
 use super::content::{self, Content};
 use crate::dialect::object::Object;
-use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
+use crate::model::chat::{Message, Origin, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::opaque_signature::{OpaqueSignature, SignatureData, is_opaque_signature};
 use crate::model::wire::WireId;
 
-/// Returns the turns of a body, instructions first.
+/// Returns the turns of a body, instructions first, and their positions in it.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
-    let mut messages = Vec::new();
+pub(super) fn messages(top: &Object<'_>) -> Result<(Vec<Message>, Vec<Origin>), Fault> {
+    let (mut messages, mut origins) = (Vec::new(), Vec::new());
     if let Some(system) = content::read(top, "system")? {
         push(&mut messages, Role::System, content::parts(system)?);
     }
-    for message in top.objects("messages")? {
-        turn(&message, &mut messages)?;
+    origins.resize(messages.len(), Origin::of(0));
+    for (at, message) in top.objects("messages")?.iter().enumerate() {
+        let before = messages.len();
+        turn(message, &mut messages)?;
+        let mut origin = Origin::of(at);
+        for written in messages.iter().skip(before) {
+            // The results of a turn are messages of their own; its other content follows them.
+            if written.role == Role::Tool {
+                origins.push(Origin::of(at));
+                origin.content += 1;
+            } else {
+                origins.push(origin);
+            }
+        }
     }
-    Ok(messages)
+    Ok((messages, origins))
 }
 
 /// Adds a turn, unless it holds nothing but cache marks.
@@ -264,7 +276,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Vec<Message>, Fault> {
-        messages(&Object::from_body(body.as_bytes()).unwrap())
+        messages(&Object::from_body(body.as_bytes()).unwrap()).map(|(messages, _)| messages)
     }
 
     fn turns(messages: &str) -> Result<Vec<Message>, Fault> {
@@ -306,6 +318,28 @@ mod tests {
 
     fn opaque(wire: WireId, kept: SignatureData) -> String {
         OpaqueSignature { wire, data: kept }.encode()
+    }
+
+    #[test]
+    fn turns_have_their_position_in_the_body() {
+        let body = r#"{"system":"s","messages":[
+            {"role":"assistant","content":[]},
+            {"role":"user","content":[{"type":"tool_result","tool_use_id":"a"},{"type":"text","text":"t"}]},
+            {"role":"assistant","content":"b"}]}"#;
+        let top = Object::from_body(body.as_bytes()).unwrap();
+        let (turns, origins) = super::messages(&top).unwrap();
+        let found: Vec<_> = turns
+            .iter()
+            .zip(&origins)
+            .map(|(turn, origin)| (turn.role, origin.message, origin.content))
+            .collect();
+        let expected = [
+            (Role::System, 0, 0),
+            (Role::Tool, 1, 0),
+            (Role::User, 1, 1),
+            (Role::Assistant, 2, 0),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::{cache, tools, turns};
 use crate::dialect::object::Object;
-use crate::model::chat::{Chat, Format, Message};
+use crate::model::chat::{Chat, Format, Message, Origin};
 use crate::model::fault::Fault;
 
 /// Top-level fields that are read here or in `parse`; each may occur once.
@@ -65,8 +65,8 @@ const MAX_CHOICES: u16 = 128;
 /// A 400 that names the field and what was expected.
 pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
     let top = Object::from_body(body)?;
-    let messages = turns::messages(&top)?;
-    settings(&top, messages)
+    let (messages, origins) = turns::messages(&top)?;
+    settings(&top, messages, origins)
 }
 
 /// Translates everything but the messages of a body.
@@ -76,10 +76,12 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
 pub(in crate::dialect) fn settings(
     top: &Object<'_>,
     messages: Vec<Message>,
+    origins: Vec<Origin>,
 ) -> Result<Chat, Fault> {
     let (effort, reasoning_budget) = reasoning(top)?;
     Ok(Chat {
         messages,
+        origins,
         tools: tools::list(top)?,
         tool_choice: tools::choice(top)?,
         parallel_tools: top.read("parallel_tool_calls", "true or false")?,

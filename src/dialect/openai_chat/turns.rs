@@ -4,32 +4,27 @@ use super::cache;
 use super::content;
 use super::reasoning;
 use crate::dialect::object::Object;
-use crate::model::chat::{Message, Part, PastCall, Role, ToolResult, derive_call_id};
+use crate::model::chat::{Message, Origin, Part, PastCall, Role, ToolResult, derive_call_id};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// Returns the turns of a body. A model turn without content is dropped, because other APIs reject
-/// empty turns.
+/// Returns the turns of a body and their positions in it. A model turn without content is dropped,
+/// because other APIs reject empty turns.
 ///
 /// # Errors
 /// A 400 that names the field and what was expected.
-pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
+pub(super) fn messages(top: &Object<'_>) -> Result<(Vec<Message>, Vec<Origin>), Fault> {
     let mut legacy = Legacy::default();
-    let turns = top.objects("messages")?;
-    let turns = turns
-        .iter()
-        .map(|message| turn(message, &mut legacy))
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(turns
-        .into_iter()
-        .filter(|turn| {
-            turn.role != Role::Assistant
-                || turn
-                    .parts
-                    .iter()
-                    .any(|part| !matches!(part, Part::CacheMark(_)))
-        })
-        .collect())
+    let (mut turns, mut origins) = (Vec::new(), Vec::new());
+    for (at, message) in top.objects("messages")?.iter().enumerate() {
+        let turn = turn(message, &mut legacy)?;
+        let is_mark = |part: &Part| matches!(part, Part::CacheMark(_));
+        if turn.role != Role::Assistant || !turn.parts.iter().all(is_mark) {
+            turns.push(turn);
+            origins.push(Origin::of(at));
+        }
+    }
+    Ok((turns, origins))
 }
 
 fn turn(message: &Object<'_>, legacy: &mut Legacy) -> Result<Message, Fault> {
@@ -184,7 +179,7 @@ mod tests {
     }
 
     fn messages_of(body: &str) -> Result<Vec<Message>, Fault> {
-        messages(&Object::from_body(body.as_bytes()).unwrap())
+        messages(&Object::from_body(body.as_bytes()).unwrap()).map(|(messages, _)| messages)
     }
 
     #[test]

@@ -51,8 +51,10 @@ pub(super) fn translate(body: &[u8]) -> Result<Chat, Fault> {
         .read("include", "an array of strings")?
         .unwrap_or_default();
     let top_logprobs: Option<u32> = top.read("top_logprobs", "a non-negative integer")?;
+    let (messages, origins) = items::messages(&top)?;
     Ok(Chat {
-        messages: items::messages(&top)?,
+        messages,
+        origins,
         tools: tools::list(&top)?,
         tool_choice: tools::choice(&top)?,
         parallel_tools: top.read("parallel_tool_calls", "true or false")?,

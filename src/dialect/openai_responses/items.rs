@@ -10,16 +10,16 @@ use serde_json::value::RawValue;
 
 use super::content;
 use crate::dialect::object::Object;
-use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, ToolResult};
+use crate::model::chat::{Message, Origin, Part, PastCall, PastReasoning, Role, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::opaque_signature::{OpaqueSignature, SignatureData, is_opaque_signature};
 use crate::model::wire::WireId;
 
-/// Returns the turns of a request, instructions first.
+/// Returns the turns of a request, instructions first, and their positions in its input.
 ///
 /// # Errors
 /// A 400 that names the field and the expected value.
-pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
+pub(super) fn messages(top: &Object<'_>) -> Result<(Vec<Message>, Vec<Origin>), Fault> {
     let mut turns = Turns::default();
     if let Some(instructions) = top.string("instructions")?.filter(|text| !text.is_empty()) {
         turns.push(Role::System, vec![Part::Text(instructions)]);
@@ -31,12 +31,13 @@ pub(super) fn messages(top: &Object<'_>) -> Result<Vec<Message>, Fault> {
         _ => {
             let items = top.objects("input")?;
             turns.call_signatures = find_call_signatures(&items)?;
-            for item in &items {
+            for (at, item) in items.iter().enumerate() {
+                turns.at = at;
                 turns.item(item)?;
             }
         }
     }
-    Ok(turns.messages)
+    Ok((turns.messages, turns.origins))
 }
 
 /// Returns the wrapped signatures of calls by call id. They are found in reasoning items of their
@@ -67,6 +68,9 @@ fn find_call_signatures(items: &[Object<'_>]) -> Result<HashMap<String, (WireId,
 #[derive(Default)]
 struct Turns {
     messages: Vec<Message>,
+    origins: Vec<Origin>,
+    /// The index of the item that is being read.
+    at: usize,
     call_signatures: HashMap<String, (WireId, String)>,
 }
 
@@ -78,6 +82,7 @@ impl Turns {
                 name: None,
                 parts,
             });
+            self.origins.push(Origin::of(self.at));
         }
     }
 
@@ -207,7 +212,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Vec<Message>, Fault> {
-        messages(&Object::from_body(body.as_bytes()).unwrap())
+        messages(&Object::from_body(body.as_bytes()).unwrap()).map(|(messages, _)| messages)
     }
 
     #[test]

@@ -173,6 +173,7 @@ fn assert_round_trip(message: &Value, parts: &[Part]) {
     messages::read(
         &Object::from_body(body.to_string().as_bytes()).unwrap(),
         &mut turns,
+        &mut Vec::new(),
     )
     .unwrap();
     let back: Vec<PastPart> = turns.into_iter().flat_map(|turn| turn.parts).collect();

@@ -10,26 +10,33 @@ use serde_json::value::RawValue;
 use super::parts::OWN_METADATA;
 use crate::dialect::media::source;
 use crate::dialect::object::Object;
-use crate::model::chat::{Message, Part, PastCall, PastReasoning, Role, Source, ToolResult};
+use crate::model::chat::{
+    Message, Origin, Part, PastCall, PastReasoning, Role, Source, ToolResult,
+};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
-/// Adds the turns of a request.
+/// Adds the turns of a request, and their positions in it.
 ///
 /// # Errors
 /// A 400 that names the field and the expected value.
-pub(super) fn read(top: &Object<'_>, turns: &mut Vec<Message>) -> Result<(), Fault> {
+pub(super) fn read(
+    top: &Object<'_>,
+    turns: &mut Vec<Message>,
+    origins: &mut Vec<Origin>,
+) -> Result<(), Fault> {
     let messages = top.objects("messages")?;
     if messages.is_empty() {
         return Err(top.invalid("messages", "a non-empty array of UI messages"));
     }
-    for message in &messages {
+    for (at, message) in messages.iter().enumerate() {
         match &*message.required("role")? {
             "system" => plain_message(message, Role::System, turns)?,
             "user" => plain_message(message, Role::User, turns)?,
             "assistant" => assistant_message(message, turns)?,
             _ => return Err(message.invalid("role", "`system`, `user` or `assistant`")),
         }
+        origins.resize(turns.len(), Origin::of(at));
     }
     Ok(())
 }
@@ -299,7 +306,11 @@ mod tests {
     fn turns(messages: &str) -> Result<Vec<Message>, Fault> {
         let body = format!(r#"{{"messages":{messages}}}"#);
         let mut turns = Vec::new();
-        super::read(&Object::from_body(body.as_bytes()).unwrap(), &mut turns)?;
+        super::read(
+            &Object::from_body(body.as_bytes()).unwrap(),
+            &mut turns,
+            &mut Vec::new(),
+        )?;
         Ok(turns)
     }
 

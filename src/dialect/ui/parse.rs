@@ -12,7 +12,7 @@ use crate::dialect::object::Object;
 use crate::dialect::openai_chat::chat;
 use crate::dialect::{references, request};
 use crate::model::ask::{Ask, AskHead, Thread, input_estimate};
-use crate::model::chat::{Chat, Message, Part, Role, Tool};
+use crate::model::chat::{Chat, Message, Origin, Part, Role, Tool};
 use crate::model::fault::Fault;
 use crate::model::wire::DialectId;
 
@@ -78,8 +78,9 @@ fn chat_of(top: &Object<'_>) -> Result<Chat, Fault> {
             parts: vec![Part::Text(system)],
         });
     }
-    messages::read(top, &mut all)?;
-    let chat = chat::settings(top, all)?;
+    let mut origins = vec![Origin::of(0); all.len()];
+    messages::read(top, &mut all, &mut origins)?;
+    let chat = chat::settings(top, all, origins)?;
     if chat.choices.is_some_and(|n| n > 1) {
         return Err(top.invalid("n", "1: a UI message contains one choice"));
     }

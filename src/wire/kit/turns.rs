@@ -9,7 +9,7 @@ mod ordered;
 
 use super::refusals::Position;
 use crate::model::accepts::{Accepts, ResultPlace, SystemMessages, TextSupport};
-use crate::model::chat::{Chat, Message, Part, Role, ToolResult};
+use crate::model::chat::{Chat, Message, Origin, Part, Role, ToolResult};
 use crate::model::fault::Fault;
 use crate::model::wire::WireId;
 
@@ -63,7 +63,7 @@ pub(in crate::wire) fn conversation<'a>(
     };
     let mut instructions = Vec::new();
     for (at, message) in chat.messages.iter().enumerate() {
-        let parts = planner.taken_parts(message, at)?;
+        let parts = planner.taken_parts(message, chat.origin(at))?;
         if message.role == Role::System && at < apart {
             check_instructions(&parts)?;
             instructions.extend(parts);
@@ -107,8 +107,11 @@ fn check_instructions(parts: &[Placed<'_>]) -> Result<(), Fault> {
 }
 
 /// Returns the parts of a message, or of a tool result, with their positions.
-fn placed(parts: &[Part], role: Role, message: usize) -> impl Iterator<Item = Placed<'_>> {
-    let mut content = 0;
+fn placed(parts: &[Part], role: Role, origin: Origin) -> impl Iterator<Item = Placed<'_>> {
+    let Origin {
+        message,
+        mut content,
+    } = origin;
     parts.iter().map(move |part| {
         // These are parts of a message's content in every dialect; calls and reasoning are not.
         let counts = matches!(
@@ -131,7 +134,7 @@ impl<'a> Placed<'a> {
         self,
         result: &'a ToolResult,
     ) -> impl Iterator<Item = Placed<'a>> {
-        placed(&result.parts, Role::Tool, self.position.message)
+        placed(&result.parts, Role::Tool, Origin::of(self.position.message))
     }
 }
 
@@ -145,10 +148,10 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// Returns the parts of a message without those that the target does not take.
-    fn taken_parts(&self, message: &'a Message, at: usize) -> Result<Vec<Placed<'a>>, Fault> {
+    fn taken_parts(&self, message: &'a Message, origin: Origin) -> Result<Vec<Placed<'a>>, Fault> {
         let mut parts = Vec::with_capacity(message.parts.len());
         let mut signed = false;
-        for it in placed(&message.parts, own_role(message.role), at) {
+        for it in placed(&message.parts, own_role(message.role), origin) {
             let taken = match it.part {
                 // The signature before a text belongs to it even if the text is empty.
                 Part::Text(text) | Part::Refusal(text) => signed || self.accepts.texts.takes(text),

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::model::accepts::Accepts;
 use crate::model::ask::Ask;
 use crate::model::chat::{
-    Chat, Format, Message, Part, PastCall, Role, Source, Tool, ToolChoice, ToolResult,
+    Chat, Format, Message, Origin, Part, PastCall, Role, Source, Tool, ToolChoice, ToolResult,
 };
 use crate::model::learned::Learned;
 use crate::model::target::{Provider, Target};
@@ -15,7 +15,8 @@ use crate::model::wire::WireId::{
 };
 use crate::wire::{Mode, for_id};
 
-const BARE: [WireId; 4] = [Ollama, Cohere, Anthropic, Bedrock];
+/// The wires that write their requests with the kit.
+const PORTED: [WireId; 4] = [Ollama, Cohere, Anthropic, Bedrock];
 
 /// A mistake, the wires whose targets refuse it, and the message, which begins with `param`.
 type Mistake = (Chat, Vec<WireId>, &'static str);
@@ -366,7 +367,7 @@ fn refused(chat: &Chat, wire: WireId, accepts: Accepts) -> Option<(String, Strin
 fn a_mistake_has_one_text_and_one_place_whatever_the_target() {
     for (chat, refusing, text) in [options(), tools(), media(), calls()].concat() {
         let param = text.split(": ").next().unwrap();
-        for wire in BARE {
+        for wire in PORTED {
             let expected = refusing
                 .contains(&wire)
                 .then(|| (param.to_owned(), text.to_owned()));
@@ -377,12 +378,26 @@ fn a_mistake_has_one_text_and_one_place_whatever_the_target() {
 }
 
 #[test]
+fn a_place_is_one_of_the_clients_request() {
+    let mut chat = with_part(Role::System, png());
+    chat.origins = vec![
+        Origin::of(3),
+        Origin {
+            message: 5,
+            content: 2,
+        },
+    ];
+    let (param, _) = refused(&chat, Anthropic, Accepts::of(Anthropic)).unwrap();
+    assert_eq!(param, "messages[5].content[3]");
+}
+
+#[test]
 fn more_stop_sequences_than_the_target_takes_are_refused() {
     let chat = Chat {
         stop: vec!["x".into(); 3],
         ..chat()
     };
-    for wire in BARE {
+    for wire in PORTED {
         let limited = |stops| Accepts {
             stops,
             ..Accepts::of(wire)
@@ -402,7 +417,7 @@ fn tools_are_refused_by_a_target_without_tools() {
         ..chat()
     };
     let called = with_part(Role::Assistant, call("{}"));
-    for wire in BARE {
+    for wire in PORTED {
         let without = Accepts {
             tools: false,
             ..Accepts::of(wire)
