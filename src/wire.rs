@@ -178,6 +178,12 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Returns the error for a failure that the upstream reported.
+    #[must_use]
+    pub fn upstream(fault: Fault) -> Self {
+        Self::Upstream(Box::new(fault))
+    }
+
     /// Returns an error for a frame that is not valid for the wire. `what` must not contain content
     /// of the frame.
     #[must_use]

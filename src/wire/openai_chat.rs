@@ -1,24 +1,19 @@
 //! The wire `openai-chat`: OpenAI Chat Completions and the servers compatible with it.
 //!
 //! Invariant: each kind of deviation of compatible servers is handled in one place: the forms of
-//! tool calls in `calls`, the forms of the JSON in `shape`, the counting of usage in `usage`, and
-//! the forms of errors in the neighbouring module `openai_error`.
+//! tool calls in `frames/calls.rs`, the forms of the JSON in `shape.rs`, the counting of usage in
+//! `frames/usage.rs`, and the forms of errors in `kit/refusal/openai.rs`.
 
-mod body;
-mod calls;
-mod decode;
-mod delta;
-mod draft;
-mod foreign;
+mod ask;
+mod frames;
+mod refusal;
 mod shape;
-mod sources;
-mod usage;
-mod whole;
+mod turns;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use super::{Decode, DecodeError, Draft, Mode, Wire, openai_error};
+use super::{Decode, DecodeError, Draft, Mode, Wire};
 use crate::codec::Framing;
 use crate::codec::sse::Sse;
 use crate::model::ask::Ask;
@@ -28,8 +23,6 @@ use crate::model::learned::Learned;
 use crate::model::target::{Auth, Target};
 use crate::model::usage::Usage;
 use crate::model::wire::WireId;
-
-pub(super) use self::body::nearest_effort;
 
 /// The implementation of the wire `openai-chat`.
 #[derive(Debug)]
@@ -45,7 +38,7 @@ impl Wire for OpenaiChat {
     }
 
     fn draft(&self, ask: &Ask, target: &Target, _: &Learned, mode: Mode) -> Result<Draft, Fault> {
-        draft::draft(ask, target, mode)
+        ask::draft(ask, target, mode)
     }
 
     /// Returns SSE for every content type, because some servers label their event streams as JSON.
@@ -54,22 +47,14 @@ impl Wire for OpenaiChat {
     }
 
     fn decoder(&self, _: &Target, seed: &str) -> Box<dyn Decode> {
-        Box::new(decode::Decoder::new(seed))
+        Box::new(frames::Decoder::new(seed))
     }
 
     fn whole(&self, body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
-        whole::whole(body, seed)
+        frames::read_whole(body, seed)
     }
 
     fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fault {
-        openai_error::from_body(status, headers, body)
-    }
-}
-
-/// Returns the error for a payload that does not follow this wire's format.
-fn malformed(what: &str) -> DecodeError {
-    DecodeError::Malformed {
-        wire: WireId::OpenaiChat.name(),
-        what: what.to_owned(),
+        refusal::read(status, headers, body)
     }
 }

@@ -79,6 +79,14 @@ pub(in crate::wire) fn effort() -> Fault {
     )
 }
 
+/// Options of the stream that are no object.
+pub(in crate::wire) fn stream_options() -> Fault {
+    invalid(
+        "stream_options",
+        "expected a JSON object: send one, or leave it out",
+    )
+}
+
 /// A conversation without content.
 pub(in crate::wire) fn no_messages() -> Fault {
     invalid(

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::lenient::Text;
+use crate::codec::lenient::{Maybe, Text};
 use crate::model::event::{Citation, Event, Events, Raw, Signature};
 use crate::model::wire::WireId;
 use crate::wire::DecodeError;
@@ -154,6 +154,14 @@ impl<'o> Sink<'o> {
     pub(in crate::wire) fn slice(&self, text: Option<&Text<'_>>) -> Option<ByteString> {
         text.filter(|text| !text.is_empty())
             .map(|text| text.slice_of(self.frame))
+    }
+
+    /// The same for a text that is not needed afterwards: if it contained escapes, it is not copied
+    /// again.
+    pub(in crate::wire) fn share(&self, text: Maybe<Text<'_>>) -> Option<ByteString> {
+        text.0
+            .filter(|text| !text.is_empty())
+            .map(|text| text.share(self.frame))
     }
 
     /// Parses a part of the frame. `part` names it in an error.

@@ -136,6 +136,16 @@ impl<'a> Placed<'a> {
     ) -> impl Iterator<Item = Placed<'a>> {
         placed(&result.parts, Role::Tool, Origin::of(self.position.message))
     }
+
+    /// Returns those of them that stand in the turn of the result.
+    pub(in crate::wire) fn own_parts_of(
+        self,
+        result: &'a ToolResult,
+        place: ResultPlace,
+    ) -> impl Iterator<Item = Placed<'a>> {
+        self.parts_of(result)
+            .filter(move |it| place != ResultPlace::OwnTextOnly || is_text_or_mark(it.part))
+    }
 }
 
 struct Planner<'a> {

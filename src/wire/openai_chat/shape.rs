@@ -2,8 +2,6 @@
 //! an unexpected type counts as absent, the last of two names for a field wins, and unknown members
 //! are skipped or, if they are objects or lists, kept unparsed.
 
-use std::borrow::Cow;
-
 use serde::de::{Deserialize, Deserializer, SeqAccess};
 use serde_json::value::RawValue;
 
@@ -16,15 +14,14 @@ pub(super) enum Content<'a> {
     #[default]
     None,
     /// Text.
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     /// Unparsed pieces.
     Parts(Vec<&'a RawValue>),
 }
 
 impl<'a> From<Maybe<Text<'a>>> for Content<'a> {
     fn from(text: Maybe<Text<'a>>) -> Self {
-        text.0
-            .map_or(Self::None, |text| Self::Text(text.into_cow()))
+        text.0.map_or(Self::None, Self::Text)
     }
 }
 
@@ -32,11 +29,11 @@ impl<'a> Form<'a> for Content<'a> {
     const EXPECTED: &'static str = "text or a list";
 
     fn from_slice(text: &'a str) -> Option<Self> {
-        Some(Self::Text(Cow::Borrowed(text)))
+        Text::from_slice(text).map(Self::Text)
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        Some(Self::Text(Cow::Owned(text.to_owned())))
+        Text::from_text(text).map(Self::Text)
     }
 
     fn from_list<A: SeqAccess<'a>>(mut list: A) -> Result<Option<Self>, A::Error> {

@@ -54,16 +54,6 @@ pub(in crate::wire) fn from_object(json: &str) -> Fault {
     from_json(&value).unwrap_or_else(bare).in_stream()
 }
 
-/// Returns the fault for an answer that ended with a finish reason which means failure.
-pub(in crate::wire) fn from_finish_reason(reason: &str) -> Fault {
-    let message = format!("the answer ended with finish_reason `{reason}`");
-    ErrorFields {
-        message: Some(message),
-        ..ErrorFields::default()
-    }
-    .in_stream()
-}
-
 impl ErrorFields {
     fn fault(self, status: StatusCode, headers: &HeaderMap) -> Fault {
         fault(

@@ -8,7 +8,7 @@ use crate::model::chat::{Chat, Format};
 use crate::model::fault::Fault;
 use crate::model::learned::Learned;
 use crate::model::target::Target;
-use crate::wire::openai_chat::nearest_effort as effort;
+use crate::wire::kit::effort::nearest as effort;
 
 /// The smallest `max_output_tokens` that the API accepts.
 pub(super) const MIN_OUTPUT_TOKENS: u64 = 16;

@@ -3,28 +3,32 @@
 
 use bytes::Bytes;
 
-use super::decode::Decoder;
-use super::malformed;
+use super::Decoder;
 use crate::codec::text;
 use crate::model::event::Events;
 use crate::model::usage::Usage;
+use crate::model::wire::WireId;
 use crate::wire::{DecodeError, Decoded};
 
-/// Decodes the body into events and usage.
+/// Decodes a whole answer into its events and usage.
 ///
 /// # Errors
 /// When the body cannot be read, has no choices, or reports an error under status 200.
-pub(super) fn whole(body: &Bytes, seed: &str) -> Result<(Events, Option<Usage>), DecodeError> {
+pub(in crate::wire::openai_chat) fn read_whole(
+    body: &Bytes,
+    seed: &str,
+) -> Result<(Events, Option<Usage>), DecodeError> {
     let body = text::from_bytes(body);
     let mut decoder = Decoder::new(seed);
     let mut out = Decoded::default();
-    decoder.chunk(&body, &mut out)?;
-    // `end` would make an empty answer of a body without choices.
-    if !decoder.has_begun() {
-        return Err(malformed("an answer without choices"));
+    decoder.read_chunk(&body, &mut out)?;
+    // `complete` would make an empty answer of a body without choices.
+    if decoder.choices.is_empty() {
+        let what = "an answer without choices";
+        return Err(DecodeError::malformed(WireId::OpenaiChat, what));
     }
-    decoder.end(&mut out)?;
-    Ok((out.events, decoder.usage()))
+    decoder.complete(&mut out)?;
+    Ok((out.events, decoder.usage))
 }
 
 #[cfg(test)]
@@ -34,7 +38,7 @@ mod tests {
     use crate::model::fold::{Answer, Part};
 
     fn decoded(body: &'static str) -> Result<(Answer, Option<Usage>), DecodeError> {
-        whole(&Bytes::from_static(body.as_bytes()), "seed")
+        read_whole(&Bytes::from_static(body.as_bytes()), "seed")
             .map(|(events, usage)| (Answer::from_events(&events), usage))
     }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::codec::Framing as _;
 use crate::codec::sse::Sse;
 use crate::model::event::{Event, Finish, Signature};
-use crate::model::fault::{Code, Side};
+use crate::model::fault::{Code, Fault, Side};
 use crate::model::fold::{Answer, Part};
 
 /// The result of decoding a stream up to its end or its failure.
@@ -121,7 +121,7 @@ fn text_is_a_slice_of_its_frame() {
         r#"{"choices":[{"index":0,"delta":{"content":"plain","role":"assistant"}}]}"#,
     );
     let mut out = Decoded::default();
-    Decoder::new("s").chunk(&data, &mut out).unwrap();
+    Decoder::new("s").read_chunk(&data, &mut out).unwrap();
     let [Event::Text { choice: 0, delta }] = &out.events[..] else {
         panic!("one text")
     };
@@ -261,7 +261,7 @@ fn signatures_and_encrypted_blocks_are_kept() {
         choice: 0,
         signature: Some("sig".into()),
         redacted: None,
-        wire: crate::model::wire::WireId::OpenaiChat,
+        wire: WireId::OpenaiChat,
         on_text: false,
     };
     let item = r#"{"data":"secret\n","id":"r","type":"reasoning.encrypted"}"#;
@@ -765,29 +765,6 @@ fn an_error_outside_of_events_is_an_error() {
 }
 
 #[test]
-fn nothing_is_decoded_after_an_error() {
-    let outcome = payloads(&[
-        r#"{"choices":[{"delta":{},"finish_reason":"length"}]}"#,
-        r#"{"error":{"message":"m"}}"#,
-    ]);
-    assert_eq!(outcome.fault().code, Code::UpstreamError);
-    let mut decoder = Decoder::new("s");
-    let frame = |data: &'static str| Frame {
-        name: ByteString::new(),
-        data: data.into(),
-        kind: FrameKind::Whole,
-    };
-    let mut out = Decoded::default();
-    assert!(
-        decoder
-            .decode(&frame(r#"{"error":"m"}"#), &mut out)
-            .is_err()
-    );
-    assert!(decoder.decode(&frame("[DONE]"), &mut out).is_err());
-    assert!(decoder.finish(&mut out).is_err() && !out.done);
-}
-
-#[test]
 fn only_a_complete_stream_is_a_success() {
     let chunk = |index: u16, finish: &str| {
         format!(
@@ -869,8 +846,8 @@ proptest! {
         let data = ByteString::from(format!(r#"{{"choices":[{{"index":0,"delta":{json},"finish_reason":{json}}}],"usage":{json},"citations":{json},"x_groq":{json}}}"#));
         let mut decoder = Decoder::new("s");
         let mut out = Decoded::default();
-        if decoder.chunk(&data, &mut out).is_ok() {
-            let _ended = decoder.end(&mut out);
+        if decoder.read_chunk(&data, &mut out).is_ok() {
+            let _ended = decoder.complete(&mut out);
         }
     }
 }

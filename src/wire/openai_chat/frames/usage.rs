@@ -1,10 +1,11 @@
 //! Normalizes token counts: input includes cached tokens, output includes reasoning tokens.
 
-use super::shape;
 use crate::model::usage::Usage;
+use crate::wire::kit::usage;
+use crate::wire::openai_chat::shape;
 
-/// Returns the normalized counts, or `None` if the server reports none.
-pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
+/// Reads the counts of a usage object; `None` if it contains none.
+pub(super) fn read_usage(wire: &shape::Usage<'_>) -> Option<Usage> {
     let reasoning = wire.output_details.reasoning.0.or(wire.reasoning.0);
     // Some servers report another cached count beside the details. A count above the whole input
     // cannot be a part of it and is ignored.
@@ -12,7 +13,7 @@ pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
         .cached
         .0
         .filter(|cached| wire.input.0.is_none_or(|input| *cached <= input));
-    let usage = Usage {
+    usage::known(Usage {
         input: wire.input.0,
         output: wire
             .output
@@ -28,8 +29,7 @@ pub(super) fn normalized(wire: &shape::Usage<'_>) -> Option<Usage> {
         reasoning,
         estimated: false,
         cost: None,
-    };
-    (usage != Usage::default()).then_some(usage)
+    })
 }
 
 /// Adds reasoning tokens to the output if the server does not include them.
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn usage(json: &str) -> Option<Usage> {
-        normalized(&serde_json::from_str(json).unwrap())
+        read_usage(&serde_json::from_str(json).unwrap())
     }
 
     #[test]

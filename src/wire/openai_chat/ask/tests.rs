@@ -2,11 +2,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::model::accepts::{Accepts, ToolChoiceSupport};
+use crate::model::accepts::{Accepts, CallIds, FormatSupport, MediaSupport, ToolChoiceSupport};
 use crate::model::chat::{
-    CacheMark, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice, ToolResult,
+    CacheMark, Format, Message, Part, PastCall, PastReasoning, Role, Source, Tool, ToolChoice,
+    ToolResult,
 };
-use crate::model::quirks::ReasoningReplay;
+use crate::model::quirks::{Hints, Quirks, ReasoningReplay, Vocabulary};
 use crate::model::target::Provider;
 
 fn target(quirks: Quirks) -> Target {
@@ -15,6 +16,11 @@ fn target(quirks: Quirks) -> Target {
         ..Provider::example(WireId::OpenaiChat, "")
     };
     Target::example(provider, "up")
+}
+
+/// Returns the body that is written for a chat.
+fn write(chat: &Chat, target: &Target, mode: Mode) -> Result<Bytes, Fault> {
+    request::to_json(&body(chat, target, mode)?)
 }
 
 fn written(chat: &Chat) -> Value {
@@ -244,6 +250,7 @@ fn tool_choices_and_formats_are_written() {
     ] {
         assert_eq!(
             written(&Chat {
+                tools: vec![function("f", None)],
                 tool_choice: Some(choice),
                 ..Chat::default()
             })["tool_choice"],
@@ -290,25 +297,31 @@ fn unsupported_fields_are_rejected_by_name() {
             tools: vec![native],
             ..Chat::default()
         },
-        "tools",
+        "tools[0]",
     );
-    for part in [
-        Part::Image {
-            source: Source::FileId("f".into()),
-            detail: None,
-        },
-        Part::File {
-            source: Source::Url("https://a.example".into()),
-            filename: None,
-        },
-        past("a", false, "{}"),
+    for (part, place) in [
+        (
+            Part::Image {
+                source: Source::FileId("f".into()),
+                detail: None,
+            },
+            "messages[0].content[0]",
+        ),
+        (
+            Part::File {
+                source: Source::Url("https://a.example".into()),
+                filename: None,
+            },
+            "messages[0].content[0]",
+        ),
+        (past("a", false, "{}"), "messages[0]"),
     ] {
         rejected(
             Chat {
                 messages: vec![message(Role::User, vec![part])],
                 ..Chat::default()
             },
-            "messages",
+            place,
         );
     }
 }
@@ -519,7 +532,7 @@ fn requests_that_a_target_does_not_support_are_rejected_by_name() {
                 messages: vec![message(Role::Assistant, vec![past("a", false, "")])],
                 ..Chat::default()
             },
-            "messages",
+            "messages[0]",
         ),
         (
             Quirks {
@@ -585,6 +598,15 @@ fn mistral_requests_use_mistrals_fields() {
         max_tokens: true,
         no_refusals: true,
         vocabulary: Vocabulary::Mistral,
+        accepts: Accepts {
+            call_ids: CallIds::Exactly(9),
+            media: MediaSupport {
+                file_links: true,
+                file_ids: false,
+                ..Accepts::OPENAI_CHAT.media
+            },
+            ..Accepts::OPENAI_CHAT
+        },
         ..Quirks::NONE
     };
     let result = |id: &str| {
@@ -690,7 +712,7 @@ fn mistral_requests_use_mistrals_fields() {
         )
         .0
         .as_deref(),
-        Some("messages")
+        Some("messages[0].content[0]")
     );
 }
 
@@ -971,4 +993,137 @@ fn a_calls_signature_goes_back_to_this_wire_only() {
         json!({"google": {"thought_signature": "s"}})
     );
     assert_eq!(extra(call(Some(WireId::Gemini))), Value::Null);
+}
+
+fn target_with_options(no_stream_options: bool) -> Target {
+    let provider = Provider {
+        quirks: Quirks {
+            no_stream_options,
+            ..Quirks::default()
+        },
+        ..Provider::example(WireId::OpenaiChat, "https://up.example/v1")
+    };
+    Target::example(provider, "up\"stream")
+}
+
+fn ask(body: &'static str) -> Ask {
+    Ask::example(WireId::OpenaiChat, body, Chat::default()).with_headers(&[
+        ("openai-beta", "x"),
+        ("traceparent", "t"),
+        ("anthropic-beta", "a"),
+        ("cookie", "c"),
+    ])
+}
+
+fn sent(received: &'static str, no_stream_options: bool, mode: Mode) -> String {
+    let draft = draft(
+        &ask(received),
+        &target_with_options(no_stream_options),
+        mode,
+    )
+    .unwrap();
+    String::from_utf8(draft.body.to_vec()).unwrap()
+}
+
+#[test]
+fn a_stream_is_requested_with_its_usage() {
+    assert_eq!(
+        sent(r#"{"model":"m", "x":1.0}"#, false, Mode::Stream),
+        r#"{"model":"up\"stream", "x":1.0,"stream":true,"stream_options":{"include_usage":true}}"#
+    );
+    assert_eq!(
+        sent(
+            r#"{"stream_options":{"include_obfuscation":false,"include_usage":false},"stream":false,"model":"m"}"#,
+            false,
+            Mode::Stream
+        ),
+        r#"{"stream_options":{"include_obfuscation":false,"include_usage":true},"stream":true,"model":"up\"stream"}"#
+    );
+    assert_eq!(
+        sent(
+            r#"{"model":"m","stream": true,"stream_options": { "include_usage" : true }}"#,
+            false,
+            Mode::Stream
+        ),
+        r#"{"model":"up\"stream","stream": true,"stream_options": { "include_usage" : true }}"#
+    );
+    assert_eq!(
+        sent(
+            r#"{"model":"m","stream_options":null,"stream":true}"#,
+            false,
+            Mode::Stream
+        ),
+        r#"{"model":"up\"stream","stream_options":{"include_usage":true},"stream":true}"#
+    );
+}
+
+#[test]
+fn targets_that_reject_stream_options_get_none() {
+    assert_eq!(
+        sent(r#"{"model":"m","stream":true}"#, true, Mode::Stream),
+        r#"{"model":"up\"stream","stream":true}"#
+    );
+    assert_eq!(
+        sent(
+            r#"{"model":"m","stream_options":{"include_usage":true}, "x":1.0}"#,
+            true,
+            Mode::Stream
+        ),
+        r#"{"model":"up\"stream", "x":1.0,"stream":true}"#
+    );
+    assert_eq!(
+        sent(
+            r#"{"model":"m","stream":false,"stream_options":null}"#,
+            true,
+            Mode::Whole
+        ),
+        r#"{"model":"up\"stream","stream":false,"stream_options":null}"#
+    );
+}
+
+#[test]
+fn a_non_streaming_body_is_forwarded_unchanged() {
+    assert_eq!(
+        sent(r#"{"model":"m","stream":false, "n":2}"#, false, Mode::Whole),
+        r#"{"model":"up\"stream","stream":false, "n":2}"#
+    );
+}
+
+#[test]
+fn only_this_wires_headers_are_forwarded() {
+    let draft = draft(
+        &ask(r#"{"model":"m"}"#),
+        &target_with_options(false),
+        Mode::Stream,
+    )
+    .unwrap();
+    assert_eq!(
+        draft
+            .headers
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>(),
+        ["openai-beta", "traceparent"]
+    );
+    assert_eq!(draft.path, "/chat/completions");
+}
+
+#[test]
+fn values_that_are_not_objects_are_rejected_by_name() {
+    let wrong = super::draft(
+        &ask(r#"{"model":"m","stream_options":1}"#),
+        &target_with_options(false),
+        Mode::Stream,
+    )
+    .unwrap_err();
+    assert_eq!(
+        (wrong.status.as_u16(), wrong.param.as_deref()),
+        (400, Some("stream_options"))
+    );
+    assert_eq!(
+        super::draft(&ask("[]"), &target_with_options(false), Mode::Stream)
+            .unwrap_err()
+            .status,
+        400
+    );
 }
